@@ -1,0 +1,34 @@
+/*
+ * push.h - WAL files into the repository.
+ *
+ * Laws 1 and 2: success only once it is durable; the same name with other content is refused.
+ */
+#pragma once
+
+#include "repo/wal_object.h"
+
+typedef struct PushWish {
+    const char *path;       /* the file, as in %p */
+    Compression compression;
+    unsigned threads;
+} PushWish;
+
+typedef enum PushOutcome {
+    PUSH_STORED,
+    PUSH_ALREADY_THERE, /* same content, read whole and verified, made durable */
+    PUSH_REPAIRED,      /* the stored one was damaged: set aside, stored anew */
+} PushOutcome;
+
+typedef struct PushResult {
+    PushOutcome outcome;
+    WalTrailer trailer;
+    char *aside; /* PUSH_REPAIRED: where the damaged object is now; caller frees */
+} PushResult;
+
+/*
+ * ERR_REFUSED: not a segment of this cluster, or its content is not what its name says, or it is a
+ * zero-padded piece of a segment. ERR_EXISTS: the name has other content; the message says how to
+ * get out. ERR_UNREACHABLE, ERR_IO: may work later.
+ */
+bool archive_push(const Cluster *cluster, const PushWish *wish, PushResult *result,
+                  Error *err) MUST_CHECK;

@@ -1,0 +1,53 @@
+/*
+ * backup.h - take a base backup.
+ */
+#pragma once
+
+#include "base/progress.h"
+#include "postgres/session.h"
+#include "repo/manifest.h"
+
+typedef enum BadPagePolicy { BAD_PAGES_WARN, BAD_PAGES_FAIL } BadPagePolicy;
+
+typedef struct BackupWish {
+    const char *data;          /* NULL: the server says */
+    const char *label;         /* NULL: "pgcairn backup" */
+    Compression compression;
+    unsigned jobs;
+    uint64_t rate_limit;       /* bytes per second read, 0: none */
+    uint64_t pack_size;
+    bool fast_checkpoint;
+    BadPagePolicy bad_pages;
+    uint64_t wal_wait_ms;      /* how long to wait for the WAL up to stop */
+    const char *options_text;  /* for the manifest */
+    Progress *progress;        /* may be NULL */
+} BackupWish;
+
+typedef struct BadPage {
+    const char *path;
+    uint32_t block; /* in the relation fork */
+} BadPage;
+
+enum { BAD_PAGES_KEPT = 100 };
+
+typedef struct BackupReport {
+    char id[BACKUP_ID_SIZE];
+    Lsn start, stop;
+    uint32_t timeline;
+    uint64_t file_count, bytes, bytes_stored;
+    uint64_t bad_page_count;
+    BadPage bad_pages[BAD_PAGES_KEPT]; /* the first ones, in arena */
+    uint64_t skipped_count;            /* files that vanished, sockets, foreign links */
+    bool is_waiting_for_wal;           /* committed, but WAL is not whole yet */
+    TimeUs elapsed_start, elapsed_copy, elapsed_stop, elapsed_wait; /* microseconds */
+    Arena arena;
+} BackupReport;
+
+/*
+ * Identity → start → lease → scan → copy → pg_control → stop → commit → wait for WAL (bounded).
+ * The session is the caller's. ERR_BUSY: another backup runs. ERR_REFUSED: not this cluster, or
+ * archiving is off. report->bad_page_count and is_waiting_for_wal make a success a degraded one.
+ */
+bool backup_take(const Cluster *cluster, Session *session, const BackupWish *wish,
+                 BackupReport *report, Error *err) MUST_CHECK;
+void backup_report_done(BackupReport *report); /* for CLEANUP() */

@@ -1,0 +1,74 @@
+/*
+ * error.h - how a function says why it failed.
+ *
+ * A function that can fail returns bool (or a pointer, NULL on failure) and takes `Error *err`
+ * last. An Error is a plain value: nothing to free, safe to copy, and a worker thread hands one
+ * to the main thread by assignment.
+ *
+ *     if (!file_writer_open(&out, path, err))
+ *         return error_context(err, "save manifest of backup %s", id);
+ *
+ * Who prints it? Only main(). Everybody else returns it.
+ */
+#pragma once
+
+#include "base/base.h"
+
+/*
+ * The code is also the exit status of the process, and stays in 1..125: docs/exit-codes.md.
+ * 1 is an answer, not a failure: PostgreSQL ends recovery on it. Nothing that merely went wrong,
+ * least of all a bug, may come out as 1.
+ */
+typedef enum ErrorCode {
+    ERR_NONE = 0,
+    ERR_ABSENT = 1,       /* negative answer: the WAL asked for is proven not to exist */
+    ERR_USAGE = 2,        /* command line or configuration file */
+    ERR_DEGRADED = 3,     /* done, but: bad pages under "warn", waiting for WAL */
+    ERR_REFUSED = 4,      /* a check said no, nothing changed; will not work later */
+    ERR_BUSY = 5,         /* another run holds the lease */
+    ERR_NOT_FOUND = 6,    /* no such backup, cluster or target */
+    ERR_UNREACHABLE = 7,  /* repository or server did not answer; may work later */
+    ERR_CORRUPT = 8,      /* stored data is damaged, missing or inconsistent */
+    ERR_KEY = 9,          /* encryption key missing or wrong */
+    ERR_POSTGRES = 10,    /* PostgreSQL said no */
+    ERR_VERSION = 11,     /* a version of server or format that this program does not know */
+    ERR_INTERRUPTED = 12, /* by a signal */
+    ERR_RECOVERY = 13,    /* recovery failed, target not reached, drill or probe failed */
+    ERR_IO = 14,          /* a local system call failed: disk full, permission */
+    ERR_EXISTS = 15,      /* the name exists with other content */
+    ERR_INTERNAL = 70,    /* a bug in this program */
+} ErrorCode;
+
+typedef struct Error {
+    ErrorCode code;
+    int os_errno;       /* errno of the failed system call, or 0 */
+    char message[512];  /* the cause, one line, lower case, no full stop; "..." where cut */
+    char context[1024]; /* what was being done, outermost first: "restore: fetch base/5/1259" */
+    char hint[256];     /* what the operator can do about it, or "" */
+} Error;
+
+/*
+ * Record the cause. err must be clear: the first error wins, and losing one is a bug.
+ * Always returns false, so a failing path is one statement: return error_set(...).
+ */
+bool error_set(Error *err, ErrorCode code, const char *format, ...) PRINTF_LIKE(3, 4);
+
+/*
+ * The same for a failed system call: appends ": " and the text of os_errno. When both do not fit
+ * the formatted part (a long path, say) is cut, never the text of os_errno.
+ */
+bool error_set_errno(Error *err, ErrorCode code, int os_errno, const char *format, ...)
+    PRINTF_LIKE(4, 5);
+
+/*
+ * Say what was being done when err happened, in front of what inner functions said.
+ * When the text outgrows its field the outermost words are dropped, never the cause.
+ * Always returns false.
+ */
+bool error_context(Error *err, const char *format, ...) PRINTF_LIKE(2, 3);
+
+/* Say what the operator can do. The innermost hint is kept. Always returns false. */
+bool error_hint(Error *err, const char *format, ...) PRINTF_LIKE(2, 3);
+
+/* Forget a handled error, so that err can be used again. */
+void error_clear(Error *err);

@@ -1,0 +1,86 @@
+/*
+ * file.h - whole files that a reader sees complete or not at all, and plain helpers around them.
+ */
+#pragma once
+
+#include "base/buffer.h"
+#include "base/error.h"
+
+#include <sys/types.h>
+
+/* For CLEANUP() of an int: closes it unless it is -1, and makes it -1. Never fails. */
+void fd_done(int *fd);
+
+/*
+ * A file being written under a temporary name beside its final name. Committed it appears,
+ * complete and durable; not committed it never existed. The temporary name is random, so what
+ * a killed run left behind is never in the way of the next one.
+ */
+typedef struct FileWriter {
+    int fd;
+    char *path;        /* final name */
+    char *temp_path;   /* "<path>.tmp-<16 hex digits>" */
+    uint64_t size;     /* bytes written so far */
+    uint64_t flushing; /* bytes whose write-back has been started, see file_writer_write() */
+} FileWriter;
+
+#define FILE_WRITER_CLOSED ((FileWriter){.fd = -1})
+
+/* The directory must exist. mode as for open(2). */
+bool file_writer_open(FileWriter *writer, const char *path, mode_t mode, Error *err) MUST_CHECK;
+
+/*
+ * Appends. A large file goes to disk in a rolling window while it is written and leaves the page
+ * cache (sync_file_range, POSIX_FADV_DONTNEED): it neither evicts the server's cache nor leaves
+ * the whole work to the fsync at the end.
+ */
+bool file_writer_write(FileWriter *writer, const void *data, size_t size, Error *err) MUST_CHECK;
+
+/*
+ * fsync the file, publish it under its final name, fsync the directory.
+ *
+ * ERR_EXISTS: the name is taken; what is there was not touched and its name is durable. Whoever
+ * names files by their content may take this for success.
+ * ERR_IO after the file became visible, when the directory could not be synced: readers see the
+ * complete file, but it may be gone after a power failure. It is not a success, and it is not
+ * undone, since a reader may rely on it by now. The caller reports the failure; a retry under
+ * the same name syncs the directory again, gets ERR_EXISTS and finds the content it brought.
+ */
+bool file_writer_commit(FileWriter *writer, Error *err) MUST_CHECK;
+
+/* The same, but replaces what is there (rename). For files of ours outside the repository. */
+bool file_writer_replace(FileWriter *writer, Error *err) MUST_CHECK;
+
+/* For CLEANUP(). Closes and removes the temporary name, committed or not. Never fails. */
+void file_writer_done(FileWriter *writer);
+
+/* All of data, at the descriptor's position; path is for the message. */
+bool file_write_all(int fd, const void *data, size_t size, const char *path, Error *err) MUST_CHECK;
+bool file_write_at(int fd, const void *data, size_t size, uint64_t offset, const char *path,
+                   Error *err) MUST_CHECK;
+
+/* Up to size bytes at offset; *got is less only at the end of the file. */
+bool file_read_at(int fd, void *to, size_t size, uint64_t offset, size_t *got, const char *path,
+                  Error *err) MUST_CHECK;
+
+/*
+ * The whole file appended to content. ERR_NOT_FOUND when there is none, ERR_IO otherwise, also
+ * when it has more than size_max bytes. content->data[content->size] is zero afterwards, so a text
+ * file is a C string.
+ */
+bool file_read_whole(const char *path, size_t size_max, Buffer *content, Error *err) MUST_CHECK;
+
+bool file_exists(const char *path); /* lstat(2) finds something */
+
+/* fsync(2) of a directory; of the directory that holds path. */
+bool file_sync_directory(const char *directory, Error *err) MUST_CHECK;
+bool file_sync_parent(const char *path, Error *err) MUST_CHECK;
+
+/*
+ * mkdir -p with mode for what is missing; each new directory's parent is fsynced, so that the
+ * directory survives a power failure once this returns.
+ */
+bool file_make_directories(const char *path, mode_t mode, Error *err) MUST_CHECK;
+
+/* Remove a tree, symbolic links not followed. Missing is fine. */
+bool file_remove_tree(const char *path, Error *err) MUST_CHECK;

@@ -1,0 +1,44 @@
+/*
+ * process.h - other programs and other processes of this machine.
+ */
+#pragma once
+
+#include "base/buffer.h"
+#include "base/error.h"
+
+#include <sys/types.h>
+
+typedef struct ProcessSetup {
+    const char *const *argv; /* NULL-terminated; argv[0] is a path or found on PATH */
+    const char *directory;   /* to run in, or NULL */
+    const char *const *env;  /* "NAME=value" to add, NULL-terminated, or NULL */
+    const char *log_path;    /* stdout and stderr are appended to it, or NULL */
+    uid_t uid;               /* run as; (uid_t)-1: as we are. Groups are the user's own */
+    gid_t gid;
+} ProcessSetup;
+
+/* Start it in a session of its own, so that it outlives us and gets no signal of our terminal. */
+bool process_start(const ProcessSetup *setup, pid_t *pid, Error *err) MUST_CHECK;
+
+/*
+ * Run to the end, output (stdout and stderr, at most 1 MiB is kept) appended to output.
+ * *status is the exit status, or 128 + signal. ERR_UNREACHABLE after timeout_ms (it is killed).
+ */
+bool process_run(const ProcessSetup *setup, uint64_t timeout_ms, int *status, Buffer *output,
+                 Error *err) MUST_CHECK;
+
+/* Whether a child has ended; *status as above. Does not wait. */
+bool process_has_ended(pid_t pid, int *status);
+
+/* Whether a process with this pid exists (also one of another user). */
+bool process_exists(pid_t pid);
+
+/*
+ * What tells a process from a later one with the same pid: start time in clock ticks since boot
+ * (proc(5), stat field 22), 0 when there is no such process.
+ */
+uint64_t process_start_time(pid_t pid);
+
+/* This machine's name and the id of its current boot (/proc/sys/kernel/random/boot_id). */
+const char *process_host_name(void);
+const char *process_boot_id(void);

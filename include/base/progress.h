@@ -1,0 +1,35 @@
+/*
+ * progress.h - what a long work tells of itself while it runs. cli/ draws it.
+ *
+ * The engine sets phase and total when it knows them and adds to the counters from any thread;
+ * the engine's main loop calls progress_tick() often, which is cheap and calls back at most a few
+ * times a second. A total of 0 means: not known, so nothing is guessed.
+ */
+#pragma once
+
+#include "base/base.h"
+#include "base/time.h"
+
+#include <stdatomic.h>
+
+typedef struct Progress Progress;
+struct Progress {
+    const char *phase;           /* "copy", "rebuild", "replay"; a constant */
+    _Atomic uint64_t bytes_done; /* of the cluster */
+    _Atomic uint64_t bytes_total;
+    _Atomic uint64_t bytes_stored; /* what went into the repository, or came out of it */
+    TimeUs phase_started;          /* time_monotonic() */
+    void (*draw)(Progress *progress); /* NULL: nobody looks */
+    TimeUs drawn_at;
+};
+
+/* NULL is fine for all of them: nobody looks. */
+void progress_phase(Progress *progress, const char *phase, uint64_t bytes_total);
+void progress_tick(Progress *progress);
+static inline void progress_add(Progress *progress, uint64_t bytes_done, uint64_t bytes_stored)
+{
+    if (progress != NULL) {
+        atomic_fetch_add_explicit(&progress->bytes_done, bytes_done, memory_order_relaxed);
+        atomic_fetch_add_explicit(&progress->bytes_stored, bytes_stored, memory_order_relaxed);
+    }
+}

@@ -1,0 +1,35 @@
+/*
+ * time.h - instants. One type: microseconds since 1970-01-01 00:00 UTC.
+ *
+ * The guard name is not <time.h>: include it as "base/time.h".
+ */
+#pragma once
+
+#include "base/error.h"
+
+typedef int64_t TimeUs;
+
+#define TIME_US_NONE INT64_MIN
+#define TIME_US_MAX  INT64_MAX
+
+TimeUs time_now(void);
+/* For durations: does not jump with the clock. */
+TimeUs time_monotonic(void);
+void time_sleep_ms(uint64_t ms);
+
+/* PostgreSQL counts microseconds from 2000-01-01 (TimestampTz, datatype/timestamp.h). */
+TimeUs time_from_postgres(int64_t timestamp);
+
+/*
+ * An operator's instant. "2026-11-22 14:30:00+01", "2026-11-22T13:30:00.123456Z",
+ * "2026-11-22 14:30 UTC", "2026-11-22 14:30 Europe/Vienna" (a name in the zone database; an
+ * instant that the zone has twice or never is refused). Seconds and fraction may be left out.
+ * ERR_USAGE, with a hint, without a zone, with an abbreviation that is not UTC, or when it is no
+ * instant at all.
+ */
+bool time_parse(const char *text, TimeUs *instant, Error *err) MUST_CHECK;
+
+enum { TIME_TEXT_SIZE = 40 };
+/* "2026-11-22T13:30:00.123Z" (ms) and "2026-11-22 13:30:00.123456+00" (exact, as PostgreSQL). */
+const char *time_text(TimeUs instant, char text[TIME_TEXT_SIZE]);
+const char *time_text_postgres(TimeUs instant, char text[TIME_TEXT_SIZE]);

@@ -1,0 +1,56 @@
+/*
+ * work_queue.h - a bounded queue of jobs run by a fixed number of threads.
+ *
+ * A job owns everything it touches: inputs, outputs, buffers. A worker may have a state of its
+ * own besides (a compressor, a pack being written). Nothing else is shared, so neither needs a
+ * lock. The queue holds at most `capacity` jobs that were submitted and not yet taken back, which
+ * bounds memory. The first job that fails stops the queue.
+ *
+ *     submit, submit, ... next, submit, next, ... finish
+ *
+ * Finished jobs come back through work_queue_next(): in the order of submission, or as they end.
+ */
+#pragma once
+
+#include "base/error.h"
+
+typedef struct WorkQueue WorkQueue;
+
+/* Runs on a worker thread. On failure sets err and returns false. */
+typedef bool WorkFunction(void *worker, void *job, Error *err);
+
+typedef enum WorkOrder { WORK_IN_ORDER, WORK_AS_DONE } WorkOrder;
+
+typedef struct WorkQueueSetup {
+    size_t threads;     /* at least 1 */
+    size_t capacity;    /* at least threads */
+    WorkOrder order;    /* in which finished jobs come back */
+    WorkFunction *run;
+    void *const *workers; /* `threads` pointers, one handed to each thread; NULL: all get NULL */
+} WorkQueueSetup;
+
+/* Free with work_queue_free(). NULL on failure. */
+WorkQueue *work_queue_new(const WorkQueueSetup *setup, Error *err) MUST_CHECK;
+
+/* Whether a submit would not block. */
+bool work_queue_has_room(WorkQueue *queue);
+
+/*
+ * Hand over a job; the job must stay valid until it came back or the queue is freed. There must be
+ * room: take jobs back with work_queue_next() first (asserted).
+ * False when an earlier job failed: stop submitting and return; err says what that job said.
+ */
+bool work_queue_submit(WorkQueue *queue, void *job, Error *err) MUST_CHECK;
+
+/*
+ * The next finished job; waits for it. *job is NULL when none is outstanding.
+ * False, with its error, when a job failed.
+ */
+bool work_queue_next(WorkQueue *queue, void **job, Error *err) MUST_CHECK;
+
+/* Wait until all submitted jobs have run, forgetting what they bring. False if one failed. */
+bool work_queue_finish(WorkQueue *queue, Error *err) MUST_CHECK;
+
+/* Forget waiting jobs, let running ones end, join the threads. NULL is fine. */
+void work_queue_free(WorkQueue *queue);
+void work_queue_freep(WorkQueue **queue);

@@ -1,0 +1,37 @@
+/*
+ * backups.h - which backups there are, and whether each can be restored: derived from what is in
+ * the archive, never a flag.
+ */
+#pragma once
+
+#include "catalog/inventory.h"
+#include "repo/manifest.h"
+
+typedef enum BackupState {
+    BACKUP_RESTORABLE,
+    BACKUP_WAITING, /* WAL between its start and stop is not (yet) whole in the archive */
+    BACKUP_DAMAGED, /* its manifest can't be read: `reason` says why */
+} BackupState;
+
+typedef struct BackupInfo {
+    ManifestHeader header; /* of a damaged one only .id is set */
+    BackupState state;
+    const char *reason;    /* why not restorable; "" */
+    uint64_t stored_bytes; /* of all packs that it refers to */
+} BackupInfo;
+
+typedef struct BackupList {
+    BackupInfo *items; /* by stop LSN within a timeline path; damaged ones last */
+    size_t count;
+    Arena arena;
+} BackupList;
+
+/* Load every manifest's header. Damaged ones are listed, not an error. */
+bool backup_list_load(BackupList *list, const Cluster *cluster, const WalInventory *inventory,
+                      Error *err) MUST_CHECK;
+void backup_list_done(BackupList *list); /* for CLEANUP() */
+const BackupInfo *backup_list_find(const BackupList *list, const char *id);
+
+/* Whether a backup can start a recovery along this path: its timeline is on it, stop before the
+ * path leaves that timeline. */
+bool backup_is_on_path(const BackupInfo *backup, const TimelinePath *path);

@@ -1,0 +1,51 @@
+/*
+ * inventory.h - what is in a cluster's archive, from listings alone: which segments on which
+ * timelines, which histories, where holes are. Reads names, not contents.
+ */
+#pragma once
+
+#include "postgres/history.h"
+#include "repo/repo.h"
+
+/* Segments first..last of one timeline, all there. */
+typedef struct WalRun {
+    uint32_t timeline;
+    uint64_t first, last;
+    uint64_t stored_bytes;
+} WalRun;
+
+typedef struct WalInventory {
+    WalRun *runs; /* by timeline, then segment */
+    size_t run_count;
+    uint32_t *histories; /* timelines with a history file, ascending */
+    size_t history_count;
+    uint32_t timeline_max; /* highest that has a segment or a history */
+    TimeUs newest_at;      /* when the newest object was stored, by the store's clock */
+    Arena arena;
+} WalInventory;
+
+/* ERR_UNREACHABLE when the listing could not be had whole. */
+bool wal_inventory_load(WalInventory *inventory, const Cluster *cluster, Error *err) MUST_CHECK;
+void wal_inventory_done(WalInventory *inventory); /* for CLEANUP() */
+
+bool wal_inventory_has(const WalInventory *inventory, uint32_t timeline, uint64_t segment);
+/* The run that holds this segment, or NULL. */
+const WalRun *wal_inventory_run(const WalInventory *inventory, uint32_t timeline,
+                                uint64_t segment);
+bool wal_inventory_has_history(const WalInventory *inventory, uint32_t timeline);
+/* Any segment of this timeline at or after `segment`? */
+bool wal_inventory_has_later(const WalInventory *inventory, uint32_t timeline, uint64_t segment);
+
+/*
+ * Read a timeline's history file and give its path. Timeline 1 needs none. ERR_NOT_FOUND when the
+ * history is not in the archive, ERR_CORRUPT when it is damaged.
+ */
+bool timeline_path_load(const Cluster *cluster, uint32_t timeline, Arena *arena,
+                        TimelinePath *path, Error *err) MUST_CHECK;
+
+/*
+ * Along a path from the segment that holds `from`: the last segment up to which all are there.
+ * *segment is the number, *timeline whose it is. False (no error) when even the first is missing.
+ */
+bool wal_inventory_reach(const WalInventory *inventory, const TimelinePath *path, Lsn from,
+                         uint32_t segment_size, uint64_t *segment, uint32_t *timeline);

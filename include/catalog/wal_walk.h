@@ -1,0 +1,82 @@
+/*
+ * wal_walk.h - walking archived WAL along a timeline path.
+ *
+ * Trailers say which segments matter; only those are decompressed. Records that straddle two
+ * segments, or a fork, are joined.
+ */
+#pragma once
+
+#include "catalog/inventory.h"
+#include "repo/wal_object.h"
+
+/* Return false to stop (set *stopped by yourself); err set means failure. */
+typedef bool WalWalkFunction(void *context, const WalEvent *event, Error *err);
+
+typedef struct WalWalk {
+    const Cluster *cluster;
+    const WalInventory *inventory;
+    const TimelinePath *path;
+    Lsn from; /* records that begin here or later; the walk begins in this segment */
+    Lsn to;   /* 0: to the end of contiguous WAL */
+    unsigned threads;
+} WalWalk;
+
+typedef struct WalWalkEnd {
+    Lsn last_end;          /* end of the last whole record */
+    uint64_t last_segment; /* last one read */
+    uint32_t last_timeline;
+    uint64_t segments, stored_bytes;
+    bool is_broken;        /* WAL is invalid at last_end although more segments follow */
+    char reason[128];
+} WalWalkEnd;
+
+/*
+ * Trailers only: fast. Sums up end_time_max and so on over the path; straddling transaction records
+ * are joined by reading the two segments when a trailer says that one of them matters.
+ * on_segment may be NULL and gets every segment's trailer in order.
+ */
+typedef bool WalSegmentFunction(void *context, uint32_t timeline, uint64_t segment,
+                                const WalTrailer *trailer, Error *err);
+bool wal_walk_trailers(const WalWalk *walk, WalSegmentFunction *on_segment, void *context,
+                       WalWalkEnd *end, Error *err) MUST_CHECK;
+
+/* Every event in order. Reads and verifies each segment. */
+bool wal_walk_events(const WalWalk *walk, WalWalkFunction *on_event, void *context,
+                     WalWalkEnd *end, Error *err) MUST_CHECK;
+
+/* What an operator asks for; and where the server would stop. */
+typedef enum TargetKind {
+    TARGET_LATEST,
+    TARGET_IMMEDIATE,
+    TARGET_TIME,
+    TARGET_XID,
+    TARGET_LSN,
+    TARGET_NAME,
+} TargetKind;
+
+typedef struct Target {
+    TargetKind kind;
+    TimeUs time;
+    uint32_t xid;
+    Lsn lsn;
+    const char *name;
+    bool is_exclusive; /* time, xid, lsn */
+} Target;
+
+typedef struct TargetPoint {
+    bool is_found;      /* a record at which the server stops; LATEST, IMMEDIATE: always */
+    Lsn stop_record;    /* start of the record that ends replay */
+    Lsn replay_end;     /* last LSN that will be replayed: what minRecoveryPoint will say */
+    uint64_t segment;   /* last segment needed */
+    WalEvent last_before, first_after; /* commits around it; .time TIME_US_NONE: none seen */
+    bool ends_archive;  /* TARGET_TIME: nothing later than T was committed; replay all of it */
+    WalWalkEnd end;
+} TargetPoint;
+
+/*
+ * Where a recovery that begins after backup_stop would stop (server's rules: recoveryStopsBefore,
+ * recoveryStopsAfter). redo: start LSN of the backup; a restore point of that name before
+ * backup_stop is reported as ERR_REFUSED, since the server stops at the first one and fails.
+ */
+bool target_find(const WalWalk *walk, const Target *target, Lsn redo, Lsn backup_stop,
+                 TargetPoint *point, Error *err) MUST_CHECK;

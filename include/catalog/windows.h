@@ -1,0 +1,33 @@
+/*
+ * windows.h - recovery windows: which instants each timeline path can be recovered to.
+ *
+ * Commit times are not monotonic, so a window's end is a maximum over the trailers along the path;
+ * a record that straddles two segments is joined (wal_walk).
+ */
+#pragma once
+
+#include "catalog/backups.h"
+
+typedef struct RecoveryWindow {
+    uint32_t timeline;      /* the path's last: what --target-timeline would say */
+    const char *backup;     /* oldest backup that opens it */
+    Lsn from;               /* its stop LSN */
+    TimeUs from_time;       /* earliest target time: the largest commit time inside that backup,
+                               or when it stopped if there was none */
+    Lsn until;              /* end of the last whole record of contiguous WAL */
+    TimeUs until_time;      /* largest commit time up to there; TIME_US_NONE: no commit yet */
+    uint64_t last_segment;  /* the last contiguous one */
+    bool ends_in_hole;      /* later WAL of this timeline exists behind a gap */
+    bool ends_damaged;      /* the last segment could not be read on */
+} RecoveryWindow;
+
+typedef struct WindowList {
+    RecoveryWindow *items; /* by timeline, then from */
+    size_t count;
+    Arena arena;
+} WindowList;
+
+/* One window per gapless stretch and timeline that no other timeline continues past. */
+bool window_list_load(WindowList *list, const Cluster *cluster, const WalInventory *inventory,
+                      const BackupList *backups, Error *err) MUST_CHECK;
+void window_list_done(WindowList *list); /* for CLEANUP() */

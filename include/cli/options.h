@@ -1,0 +1,96 @@
+/*
+ * options.h - what the command line, the environment and the configuration file can say.
+ *
+ * Later wins: built-in fallback, /etc/pgcairn.conf or --config, PGCAIRN_* environment, flags.
+ * One table (src/cli/option_table.c) drives parsing, checking, --help and the file.
+ */
+#pragma once
+
+#include "base/error.h"
+#include "base/memory.h"
+
+enum { TABLESPACE_OPTIONS_MAX = 64 };
+
+/* Filled by options_parse(), const from then on; strings live in the arena. */
+typedef struct Options {
+    /* everywhere */
+    const char *repo;
+    const char *cluster;
+    const char *data;
+    const char *conninfo;
+    const char *pg_bin;
+    const char *config;
+    uint64_t jobs;
+    uint64_t rate_limit; /* bytes per second, 0 = none */
+    bool json;
+    const char *log_level;
+    const char *log_format;
+    bool no_progress;
+    bool help;
+    /* backup, archive-push */
+    bool full;
+    const char *compress;
+    const char *source; /* "local" */
+    const char *label;
+    const char *checkpoint; /* "fast", "spread" */
+    const char *bad_pages;  /* "warn", "fail" */
+    uint64_t pack_size;
+    uint64_t wal_wait_ms;
+    /* archive-push, archive-get */
+    const char *wal_path;
+    const char *wal_name;
+    uint64_t recovery_timeline;
+    uint64_t hole_wait_ms;
+    uint64_t retries;
+    /* restore */
+    const char *target; /* "immediate", "latest" */
+    const char *target_time, *target_lsn, *target_xid, *target_name;
+    bool target_exclusive;
+    const char *target_timeline;
+    const char *target_action; /* "pause", "promote", "shutdown" */
+    const char *backup;
+    const char *tablespaces[TABLESPACE_OPTIONS_MAX]; /* NAME=PATH */
+    size_t tablespace_count;
+    bool move_aside, force, delta, discard_wal, as_copy, start, dry_run;
+    uint64_t stall_ms;
+    uint64_t timeout_ms;
+    const char *server_log;
+    /* not an option: */
+    const char *command_line; /* all of it, for manifest and journal; no secrets are options */
+    Arena arena;
+} Options;
+
+typedef struct Command {
+    const char *name;
+    unsigned bit; /* its bit in Option.commands */
+    const char *help;     /* one line */
+    const char *synopsis; /* what follows the name in the usage line */
+    const char *details;  /* a paragraph or more, with an example */
+    bool (*run)(const Options *options, Error *err);
+} Command;
+
+/*
+ * Find the command and fill options: --opt=value, --opt value, arguments by place; after -- all is
+ * an argument. commands ends with a NULL name. With options->help set nothing else is checked;
+ * *command is NULL when none was named.
+ * ERR_USAGE, with a hint, when something is unknown (nearest name suggested), missing or out of
+ * range; in a file the message names file and line.
+ */
+bool options_parse(int argc, char **argv, const Command *commands, const Command **command,
+                   Options *options, Error *err) MUST_CHECK;
+void options_done(Options *options); /* for CLEANUP() */
+
+/* Write the help of one command, or with NULL the list of commands, to standard output. */
+void options_help(const Command *commands, const Command *command);
+
+/* The bits of Option.commands, one for each command. */
+enum {
+    FOR_INIT = 1 << 0,
+    FOR_BACKUP = 1 << 1,
+    FOR_PUSH = 1 << 2,
+    FOR_GET = 1 << 3,
+    FOR_RESTORE = 1 << 4,
+    FOR_WATCH = 1 << 5,
+    FOR_PROMOTE = 1 << 6,
+    FOR_LIST = 1 << 7,
+};

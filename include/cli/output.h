@@ -1,0 +1,60 @@
+/*
+ * output.h - answers on standard output, for people or as JSON; and the progress line.
+ */
+#pragma once
+
+#include "base/buffer.h"
+#include "base/error.h"
+#include "base/progress.h"
+#include "base/time.h"
+
+/*
+ * JSON being built in a buffer. Commas and escapes are its business; keys are NULL inside arrays.
+ * Invalid UTF-8 comes out as U+FFFD.
+ */
+typedef struct Json {
+    Buffer text;
+    unsigned depth;
+    bool needs_comma;
+} Json;
+
+void json_begin_object(Json *json, const char *key);
+void json_begin_array(Json *json, const char *key);
+void json_end_object(Json *json);
+void json_end_array(Json *json);
+void json_text(Json *json, const char *key, const char *value); /* NULL gives null */
+void json_u64(Json *json, const char *key, uint64_t value);
+void json_bool(Json *json, const char *key, bool value);
+void json_double(Json *json, const char *key, double value);
+void json_time(Json *json, const char *key, TimeUs value); /* RFC 3339; NONE gives null */
+void json_lsn(Json *json, const char *key, uint64_t lsn);  /* "A/94000028"; 0 gives null */
+/* Write it and a newline to stdout. ERR_IO when that fails: an answer cut short is a failure. */
+bool json_print(Json *json, Error *err) MUST_CHECK;
+void json_done(Json *json); /* for CLEANUP() */
+
+/* Text for people: printed at once. */
+void out_print(const char *format, ...) PRINTF_LIKE(1, 2);
+bool out_flush(Error *err) MUST_CHECK;
+
+enum { OUT_TEXT_SIZE = 32 };
+const char *out_bytes(uint64_t bytes, char text[OUT_TEXT_SIZE]);      /* "1.2 GiB" */
+const char *out_rate(uint64_t bytes, TimeUs elapsed, char text[OUT_TEXT_SIZE]); /* "310 MiB/s" */
+const char *out_duration(TimeUs elapsed, char text[OUT_TEXT_SIZE]);   /* "4.2 s", "3 min 12 s" */
+
+/*
+ * A table: the first row is the heading; columns as wide as they must be. A cell beginning with a
+ * digit is aligned right. Strings are copied.
+ */
+typedef struct Table Table;
+Table *table_new(size_t columns);
+void table_row(Table *table, const char *const *cells);
+void table_print(const Table *table);
+void table_freep(Table **table); /* for CLEANUP() */
+
+/*
+ * On a terminal (stderr) a line that redraws itself: done of total, rate, ETA. Elsewhere a log line
+ * every 30 s. NULL-draw when the operator said --no-progress.
+ */
+void progress_to_terminal(Progress *progress, bool wanted);
+/* End the line, if one is drawn. */
+void progress_end(Progress *progress);

@@ -1,0 +1,25 @@
+/*
+ * commands.h - every command there is; src/command has one file for each.
+ */
+#pragma once
+
+#include "cli/options.h"
+
+bool command_init(const Options *options, Error *err) MUST_CHECK;
+bool command_backup(const Options *options, Error *err) MUST_CHECK;
+bool command_archive_push(const Options *options, Error *err) MUST_CHECK;
+bool command_archive_get(const Options *options, Error *err) MUST_CHECK;
+bool command_restore(const Options *options, Error *err) MUST_CHECK;
+bool command_watch(const Options *options, Error *err) MUST_CHECK;
+bool command_promote(const Options *options, Error *err) MUST_CHECK;
+bool command_list(const Options *options, Error *err) MUST_CHECK;
+
+/* For main(): the list, ended by a NULL name. */
+extern const Command command_table[];
+
+/*
+ * For main(): what the process exits with. archive-get answers 0, 1 or 255, archive-push never
+ * above 125 (docs/exit-codes.md); decided by argv before options are parsed, since a usage error
+ * must not promote a database.
+ */
+int command_exit_status(int argc, char **argv, const Options *options, bool ok, const Error *err);

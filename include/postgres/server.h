@@ -1,0 +1,47 @@
+/*
+ * server.h - a server's programs and the traces that it leaves in its data directory.
+ */
+#pragma once
+
+#include "base/memory.h"
+#include "base/time.h"
+
+#include <sys/types.h>
+
+/*
+ * The directory of the server programs of this major version: `wanted` (--pg-bin) when given,
+ * else PATH, /usr/lib/postgresql/N/bin (Debian), /usr/pgsql-N/bin (RPM). Checked by running
+ * `postgres --version`. ERR_NOT_FOUND, with a hint; ERR_VERSION when `wanted` is of another major.
+ */
+bool server_find_programs(const char *wanted, unsigned major, Arena *arena, const char **directory,
+                          Error *err) MUST_CHECK;
+
+typedef enum ServerStatus {
+    SERVER_STARTING,
+    SERVER_STANDBY, /* in recovery, no connections possible */
+    SERVER_READY,   /* accepts connections, perhaps read-only ones */
+    SERVER_STOPPING,
+    SERVER_UNKNOWN,
+} ServerStatus;
+
+/* postmaster.pid (miscadmin.h: LOCK_FILE_LINE_*). */
+typedef struct ServerLock {
+    pid_t pid;
+    const char *data;
+    TimeUs started_at;
+    unsigned port;
+    const char *socket_directory; /* first one, "" when none */
+    const char *listen_address;   /* "" when none */
+    ServerStatus status;
+    bool is_alive; /* a process with this pid exists and it is a postgres or postmaster */
+} ServerLock;
+
+/* *found is false when there is no lock file. Strings go into arena. */
+bool server_lock_read(const char *data, Arena *arena, ServerLock *lock, bool *found,
+                      Error *err) MUST_CHECK;
+
+/*
+ * What the startup process says in its title ("startup recovering 00000001…03", "startup waiting
+ * for …"); "" when there is none or titles are off. pid is the postmaster's.
+ */
+bool server_startup_title(pid_t pid, Arena *arena, const char **title);

@@ -1,0 +1,64 @@
+/*
+ * session.h - a connection to a running server, by libpq.
+ *
+ * libpq is loaded when the first session is opened (dlopen), so that the server's hooks, which
+ * need none, start in a millisecond.
+ */
+#pragma once
+
+#include "base/buffer.h"
+#include "base/memory.h"
+#include "base/time.h"
+#include "postgres/backup_label.h"
+
+typedef struct Session Session;
+
+/*
+ * conninfo: a libpq connection string or URI, NULL for libpq's own defaults and environment.
+ * Timeouts that could end a backup are set to 0, keepalives on, application_name is pgcairn.
+ * ERR_UNREACHABLE when the server doesn't answer (or is starting), ERR_POSTGRES when it refuses.
+ */
+Session *session_open(const char *conninfo, Error *err) MUST_CHECK;
+void session_freep(Session **session); /* for CLEANUP(); a backup in progress is aborted */
+
+typedef struct ServerIdentity {
+    unsigned version_number; /* 150018 */
+    unsigned major;
+    uint64_t system_identifier;
+    uint32_t timeline;       /* of the last checkpoint */
+    bool in_recovery;
+    bool archiving;          /* archive_mode is not off */
+    const char *archive_command; /* "" when none */
+    const char *wal_level;
+    const char *data_directory; /* "" when the role may not see it */
+    const char *config_file, *hba_file, *ident_file;
+    uint32_t wal_segment_size;
+    bool has_checksums;
+} ServerIdentity;
+
+/* Strings go into arena. ERR_VERSION outside 13..18. */
+bool session_identify(Session *session, Arena *arena, ServerIdentity *identity,
+                      Error *err) MUST_CHECK;
+
+/* Non-exclusive start by the functions of this server's version; returns the start LSN. */
+bool session_backup_start(Session *session, const char *label, bool fast, Lsn *start,
+                          Error *err) MUST_CHECK;
+
+typedef struct BackupStop {
+    Lsn stop; /* end of the BACKUP_END record */
+    const char *label;          /* byte for byte */
+    const char *tablespace_map; /* "" when there are none */
+} BackupStop;
+
+/* Stop without waiting for the archive; strings go into arena. */
+bool session_backup_stop(Session *session, Arena *arena, BackupStop *stop, Error *err) MUST_CHECK;
+
+/* Where the server is writing WAL now; on a standby where it is replaying. */
+bool session_insert_lsn(Session *session, Lsn *lsn, Error *err) MUST_CHECK;
+
+/*
+ * One row, one query, as text: values[i] in arena, NULL for SQL NULL. ERR_POSTGRES with the
+ * server's message; *found false when there is no row.
+ */
+bool session_row(Session *session, const char *query, Arena *arena, const char **values,
+                 size_t count, bool *found, Error *err) MUST_CHECK;

@@ -1,0 +1,48 @@
+/*
+ * settings.h - postgresql.conf and its kin: reading values and rewriting by parameter name.
+ *
+ * Source: utils/misc/guc-file.l (syntax), guc.c (replace_auto_config_value). Comments and markers
+ * do not survive ALTER SYSTEM, so nothing here relies on them.
+ */
+#pragma once
+
+#include "base/buffer.h"
+#include "base/memory.h"
+
+typedef struct Setting {
+    const char *name;  /* lower case */
+    const char *value; /* unquoted */
+    const char *file;  /* where it was found */
+    unsigned line;
+} Setting;
+
+typedef struct SettingList {
+    Setting *items; /* in the order of the file; later ones win */
+    size_t count;
+    size_t capacity;
+    Arena arena;
+} SettingList;
+
+/*
+ * Read a file, include, include_if_exists and include_dir followed up to depth 10. A file that is
+ * missing is ERR_NOT_FOUND. ERR_USAGE where the server would not read it.
+ */
+bool settings_read(const char *path, SettingList *list, Error *err) MUST_CHECK;
+bool settings_parse(const char *text, const char *file, SettingList *list, Error *err) MUST_CHECK;
+void settings_done(SettingList *list); /* for CLEANUP() */
+
+/* The value that counts (the last one), or NULL. */
+const char *settings_value(const SettingList *list, const char *name);
+
+/*
+ * The text without every line that sets one of the names (NULL-terminated; a name ending in "*"
+ * matches by prefix), then one line for each of the additions, in their order. Comments stay.
+ */
+void settings_rewrite(const char *text, const char *const *remove, const Setting *additions,
+                      size_t count, Buffer *result);
+
+/* value as it must stand in a file: quoted, ' and \ doubled. Appended to out. */
+void settings_quote(const char *value, Buffer *out);
+
+/* Every parameter that an earlier recovery may have left behind; NULL-terminated. */
+extern const char *const recovery_parameters[];

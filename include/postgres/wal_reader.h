@@ -1,0 +1,106 @@
+/*
+ * wal_reader.h - records out of the bytes of WAL segments, 13 to 18.
+ *
+ * Bytes are fed in order, in pieces of any size, over as many segments as wanted; records come out
+ * through a callback once they are whole and their CRC and back link hold. A reader begins at the
+ * start of any segment: what is left there of an earlier record is skipped.
+ *
+ * Sources: access/xlogrecord.h, access/xlog_internal.h, xlogreader.c (XLogReadRecord,
+ * ValidXLogRecordHeader, DecodeXLogRecord).
+ */
+#pragma once
+
+#include "base/buffer.h"
+#include "postgres/version.h"
+#include "postgres/wal_name.h"
+
+enum {
+    RMGR_XLOG = 0,
+    RMGR_TRANSACTION = 1,
+};
+
+typedef struct WalRecord {
+    Lsn lsn;            /* of its first byte */
+    Lsn end;            /* just behind it, unaligned; the next one begins at the next 8 (or later) */
+    Lsn prev;           /* xl_prev */
+    uint32_t total_size;
+    uint32_t xid;       /* of the header */
+    uint8_t rmgr;
+    uint8_t info;
+    uint32_t page_timeline; /* of the page where it begins */
+    /*
+     * The whole record, header included: only for records that the reader was asked to keep
+     * (keep_all, or rmgr XLOG and Transaction) and not larger than 64 MiB, else NULL.
+     */
+    const uint8_t *bytes;
+} WalRecord;
+
+/* False stops the reading, with err. */
+typedef bool WalRecordFunction(void *context, const WalRecord *record, Error *err);
+
+typedef struct WalReaderSetup {
+    const PgVersion *version;
+    uint64_t system_identifier; /* 0: any */
+    uint32_t segment_size;      /* bytes */
+    Lsn start;                  /* of the first byte fed; a segment boundary */
+    bool keep_all;
+    WalRecordFunction *on_record; /* may be NULL */
+    void *context;
+} WalReaderSetup;
+
+typedef enum WalEnd {
+    WAL_END_OPEN,   /* so far all is valid; a record may be incomplete at the end */
+    WAL_END_SWITCH, /* XLOG_SWITCH: the rest of that segment is zeros */
+    WAL_END_BROKEN, /* no valid record where one must be: see broken_at */
+} WalEnd;
+
+/* What the reader has seen. Plain data. */
+typedef struct WalReaderState {
+    WalEnd end;
+    Lsn broken_at;      /* WAL_END_BROKEN: where the invalid record or page is */
+    bool rest_is_zero;  /* all bytes after the break or switch are zero, so far */
+    char reason[128];   /* WAL_END_BROKEN: "bad CRC", "zero length", in the server's words */
+    Lsn first_record;   /* 0: none yet */
+    Lsn first_prev;     /* its xl_prev */
+    Lsn last_record;    /* last whole one */
+    Lsn last_end;
+    uint64_t record_count;
+    uint32_t head_size; /* bytes at the start that belong to a record begun before */
+    bool starts_with_overwrite; /* the first page says that the earlier record was given up */
+    Lsn tail_record;    /* record begun and not complete, 0: none */
+    uint32_t tail_total; /* its total size, 0: not known (header cut) */
+    uint32_t tail_have;  /* bytes of it seen */
+    bool tail_has_kind;  /* rmgr and info known */
+    uint8_t tail_rmgr, tail_info;
+    uint32_t first_page_timeline;
+    uint16_t magic;
+} WalReaderState;
+
+typedef struct WalReader WalReader;
+WalReader *wal_reader_new(const WalReaderSetup *setup);
+void wal_reader_freep(WalReader **reader); /* for CLEANUP() */
+
+/*
+ * Feed the next bytes. Invalid WAL is no error: the state says where it ends and feeding goes on
+ * (only rest_is_zero is then looked at), until the next segment begins after a switch.
+ * False only when the callback said so, or ERR_CORRUPT / ERR_REFUSED when the first page header of
+ * a segment is not of this version, system, segment size or address.
+ */
+bool wal_reader_feed(WalReader *reader, const void *data, size_t size, Error *err) MUST_CHECK;
+const WalReaderState *wal_reader_state(const WalReader *reader);
+
+/* The long header at the start of a segment (XLogLongPageHeaderData). */
+typedef struct WalSegmentHeader {
+    uint16_t magic;
+    uint16_t info;
+    uint32_t timeline; /* of the first record on the page: may be an ancestor of the name's */
+    Lsn address;
+    uint32_t remaining; /* of the record continued here */
+    uint64_t system_identifier;
+    uint32_t segment_size;
+    uint32_t block_size;
+} WalSegmentHeader;
+enum { WAL_SEGMENT_HEADER_SIZE = 40, WAL_BLOCK_SIZE = 8192 };
+/* ERR_CORRUPT when it is none. */
+bool wal_segment_header_decode(const uint8_t *bytes, size_t size, WalSegmentHeader *header,
+                               Error *err) MUST_CHECK;

@@ -1,0 +1,75 @@
+/*
+ * wal_summary.h - what recovery cares about in WAL: ends of transactions, restore points, and what
+ * limits a recovery.
+ *
+ * wal_event_of() reads one record; WalSummary adds up a segment's. The WAL object's trailer stores
+ * a WalSummary (docs/format.md, chapter 6), so answers by time need no decompression.
+ */
+#pragma once
+
+#include "base/time.h"
+#include "postgres/wal_reader.h"
+
+typedef enum WalEventKind {
+    EVENT_COMMIT,
+    EVENT_ABORT,
+    EVENT_RESTORE_POINT,
+    EVENT_TIMELINE,    /* end of recovery: a timeline begins */
+    EVENT_BACKUP_END,
+    EVENT_PARAMETERS,  /* XLOG_PARAMETER_CHANGE */
+    EVENT_FPW_OFF,     /* full_page_writes switched off */
+    EVENT_CHECKPOINT,
+} WalEventKind;
+
+typedef struct WalParameters {
+    uint32_t max_connections, max_worker_processes, max_wal_senders, max_prepared_xacts,
+        max_locks_per_xact;
+    uint32_t wal_level;
+    bool wal_log_hints, track_commit_timestamp;
+} WalParameters;
+
+typedef struct WalEvent {
+    WalEventKind kind;
+    Lsn lsn;     /* start of the record */
+    Lsn end;
+    TimeUs time; /* commit, abort, restore point, end of recovery; else TIME_US_NONE */
+    uint32_t xid; /* of the transaction: for prepared ones the prepared one's */
+    bool is_prepared;    /* COMMIT PREPARED, ROLLBACK PREPARED */
+    bool drops_relations; /* commit: relation files are removed (xinfo bit 2) */
+    char name[64];       /* restore point */
+    Lsn backup_start;    /* EVENT_BACKUP_END: payload */
+    uint32_t timeline, prev_timeline; /* EVENT_TIMELINE */
+    WalParameters parameters;
+} WalEvent;
+
+/* Whether the record is an event, and which. record->bytes must be there. */
+bool wal_event_of(const WalRecord *record, const PgVersion *version, WalEvent *event);
+
+enum { WAL_RESTORE_POINTS_KEPT = 6 };
+
+typedef struct WalRestorePoint {
+    Lsn lsn, end;
+    TimeUs time;
+    char name[64];
+} WalRestorePoint;
+
+typedef struct WalSummary {
+    WalReaderState reader;
+    uint32_t commit_count, abort_count;
+    TimeUs end_time_min, end_time_max;   /* of commits and aborts: what a target time is compared to */
+    TimeUs commit_time_min, commit_time_max; /* TIME_US_NONE when there is none */
+    uint32_t xid_first, xid_last;        /* of ends, in LSN order; 0: none */
+    Lsn first_end_lsn, last_end_lsn;     /* start of the first and last commit or abort record */
+    Lsn last_commit_end;                 /* end of the last commit record */
+    uint32_t restore_point_count;        /* all; the first few are kept below */
+    WalRestorePoint restore_points[WAL_RESTORE_POINTS_KEPT];
+    Lsn backup_end, backup_end_start;    /* last BACKUP_END: end of record, payload */
+    Lsn fpw_off;                         /* first record that switches full_page_writes off */
+    Lsn parameters_at;                   /* last parameter change, 0: none */
+    WalParameters parameters;
+    Lsn minimal_at;                      /* first sign of wal_level=minimal */
+    uint32_t new_timeline;               /* last END_OF_RECOVERY or checkpoint switching to it */
+} WalSummary;
+
+void wal_summary_init(WalSummary *summary);
+void wal_summary_add(WalSummary *summary, const WalEvent *event);

@@ -1,0 +1,79 @@
+/*
+ * recovery.h - start a server on a restored data directory, watch its replay to the end, promote.
+ */
+#pragma once
+
+#include "base/progress.h"
+#include "postgres/control.h"
+#include "postgres/server.h"
+
+typedef enum RecoveryState {
+    RECOVERY_STARTING,
+    RECOVERY_REACHING_CONSISTENCY,
+    RECOVERY_REPLAYING,
+    RECOVERY_TARGET_REACHED, /* stopped at the target (action shutdown) */
+    RECOVERY_PAUSED,
+    RECOVERY_PROMOTING,
+    RECOVERY_OPEN,
+    RECOVERY_FAILED,
+    RECOVERY_NOT_RUNNING, /* nothing runs here, and nothing failed */
+} RecoveryState;
+
+const char *recovery_state_name(RecoveryState state); /* "reaching consistency" */
+
+/* One look at a recovery. Plain data. */
+typedef struct RecoverySight {
+    RecoveryState state;
+    Lsn replayed;       /* 0: not known yet */
+    uint32_t timeline;
+    TimeUs last_commit; /* replayed; TIME_US_NONE */
+    char segment[64];   /* being replayed or waited for; "" */
+    bool is_waiting;    /* ... for that segment */
+    char reason[512];   /* RECOVERY_FAILED: the server's own words */
+    char advice[256];   /* ... and what to do */
+    PgControl control;
+    pid_t pid;
+} RecoverySight;
+
+typedef struct RecoveryWatch RecoveryWatch;
+
+typedef struct WatchSetup {
+    const char *data;
+    const char *conninfo;  /* NULL: from postmaster.pid (socket, port), user of the data directory */
+    const char *log_path;  /* where the server writes, if it is known; may be NULL */
+    Lsn start, target;     /* of replay, for progress; 0: not known */
+    uint64_t stall_ms;     /* no progress for so long is a stall */
+    Progress *progress;
+} WatchSetup;
+
+RecoveryWatch *recovery_watch_new(const WatchSetup *setup);
+void recovery_watch_freep(RecoveryWatch **watch); /* for CLEANUP() */
+
+/* Look once. ERR_IO, ERR_CORRUPT when it could not look; a failed recovery is a state. */
+bool recovery_look(RecoveryWatch *watch, RecoverySight *sight, Error *err) MUST_CHECK;
+
+/*
+ * Look until a state that stays is reached: target reached, paused, open, failed, not running.
+ * on_change is called at each change of state and at least every interval_ms (may be NULL).
+ */
+typedef void RecoveryChange(void *context, const RecoverySight *sight, bool is_stalled);
+bool recovery_watch_to_end(RecoveryWatch *watch, uint64_t interval_ms, RecoveryChange *on_change,
+                           void *context, RecoverySight *sight, Error *err) MUST_CHECK;
+
+typedef struct StartSetup {
+    const char *data;
+    const char *programs;        /* directory of postgres */
+    uid_t uid;                   /* who owns the data directory */
+    gid_t gid;
+    const char *log_path;        /* its stdout and stderr */
+    const char *const *settings; /* "name=value" for -c, NULL-terminated; may be NULL */
+} StartSetup;
+
+/* Start postgres itself (not pg_ctl: its exit status is the best signal) and return at once. */
+bool recovery_start(const StartSetup *setup, pid_t *pid, Error *err) MUST_CHECK;
+/* Smart: ask it to stop, wait. */
+bool recovery_stop(const char *data, uint64_t timeout_ms, Error *err) MUST_CHECK;
+
+/* End a pause: promote a recovering server and wait until it is open. ERR_REFUSED when it is none. */
+bool recovery_promote(const char *data, const char *conninfo, uint64_t timeout_ms,
+                      Error *err) MUST_CHECK;

@@ -1,0 +1,40 @@
+/*
+ * layout.h - the names of objects. docs/format.md, chapter 1, is the authority.
+ *
+ * Each returns text that the caller frees (CLEANUP(text_freep)).
+ */
+#pragma once
+
+#include "base/base.h"
+#include "postgres/wal_name.h"
+
+#define LAYOUT_REPOSITORY "repository"
+
+/*
+ * [a-zA-Z0-9][a-zA-Z0-9_-]{0,62}, and none of the names of the repository itself.
+ * ERR_USAGE with what is wrong.
+ */
+bool cluster_name_check(const char *name, Error *err) MUST_CHECK;
+
+char *layout_registration(const char *cluster, unsigned number);
+char *layout_registration_prefix(const char *cluster);
+char *layout_manifest(const char *cluster, const char *backup);
+char *layout_backup_prefix(const char *cluster);
+char *layout_pack(const char *cluster, const char *pack_id); /* 32 hex digits */
+char *layout_wal(const char *cluster, const char *wal_name); /* "main/wal/0000000100000001/….wal" */
+char *layout_wal_prefix(const char *cluster);
+/* All segments of one timeline and high half; the folder a name is in. */
+char *layout_wal_folder(const char *cluster, const char *wal_name);
+char *layout_lease_prefix(const char *cluster);
+char *layout_journal_prefix(const char *cluster);
+char *layout_condemned_prefix(const char *cluster);
+
+/*
+ * The WAL file's name in an object's name under wal/; false for anything else there (objects set
+ * aside as damaged, foreign files). segment_size tells which names a cluster can have.
+ */
+bool layout_wal_name_of(const char *cluster, const char *object, uint32_t segment_size,
+                        WalName *name);
+/* "20261122T031500Z-k3v9qa" out of ".../manifest", in arena-free storage of the caller. */
+enum { BACKUP_ID_SIZE = 24 };
+bool layout_backup_id_of(const char *cluster, const char *object, char id[BACKUP_ID_SIZE]);

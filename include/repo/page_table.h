@@ -1,0 +1,40 @@
+/*
+ * page_table.h - which pages of a range a fragment holds, their hashes, and where they are.
+ * docs/format.md, chapter 4.3, is the authority for the bytes.
+ */
+#pragma once
+
+#include "base/buffer.h"
+#include "base/error.h"
+#include "repo/frame.h"
+
+/* Where one page is. */
+typedef struct PageEntry {
+    uint64_t hash;    /* XXH3 of its bytes, seeded; the last page of a file may be short */
+    uint32_t crc32c;
+    uint16_t extent;  /* index in extents */
+    uint16_t slot;    /* page number in the raw extent */
+} PageEntry;
+
+typedef struct PageTable {
+    uint32_t range;       /* number of the range in its file */
+    uint64_t range_size;  /* bytes of the range at that backup: the overlay is clipped here */
+    bool is_settled;      /* no page in it could have been caught in the middle of a write */
+    uint32_t extent_count;
+    Frame *extents;       /* at most RANGE_PAGES; .pack is not set */
+    uint32_t page_count;  /* pages that this fragment holds */
+    uint32_t *pages;      /* their numbers in the range, ascending */
+    PageEntry *entries;   /* one each */
+} PageTable;
+
+void page_table_encode(const PageTable *table, Buffer *out); /* appended */
+/*
+ * ERR_CORRUPT unless encode wrote it. The arrays are allocated (page_table_done()), bounded by
+ * RANGE_PAGES.
+ */
+bool page_table_decode(PageTable *table, const uint8_t *bytes, size_t size, Error *err) MUST_CHECK;
+void page_table_done(PageTable *table); /* for CLEANUP() */
+
+/* The hash of a range: XXH3 over its size and the hashes of all its pages, in order. */
+uint64_t range_hash(uint64_t seed, uint64_t range_size, const uint64_t *page_hashes,
+                    uint32_t page_count);

@@ -1,0 +1,86 @@
+/*
+ * wal_object.h - a WAL file in the repository: compressed frames and a trailer that proves and
+ * describes them. docs/format.md, chapter 6.
+ *
+ * The frames are what the stock decompressor expects, so zstd -d (lz4 -d, gzip -d) of the object
+ * gives the file; the trailer is a skippable frame at the end, found by a suffix read.
+ */
+#pragma once
+
+#include "postgres/wal_summary.h"
+#include "repo/repo.h"
+#include "stream/codec.h"
+#include "stream/digest.h"
+
+enum {
+    WAL_TRAILER_SIZE = 2048,
+    /* With what the codecs need around it, at most: read this many bytes from the end. */
+    WAL_TRAILER_SUFFIX = WAL_TRAILER_SIZE + 64,
+    WAL_FRAMES_MAX = 256,
+};
+
+typedef struct WalTrailer {
+    WalFileKind kind;
+    Codec codec;
+    uint64_t raw_size;
+    uint8_t sha256[SHA256_SIZE]; /* of the raw file */
+    uint64_t stored_size;        /* of the frames, without the trailer */
+    uint64_t stored_checksum;    /* XXH3 of the stored frames */
+    uint64_t system_identifier;  /* of a segment: from its header; else the cluster's */
+    uint32_t timeline;           /* of the name */
+    unsigned major;
+    uint32_t segment_size;
+    uint32_t frame_size;         /* raw bytes of each frame but the last */
+    uint32_t frame_count;
+    uint32_t frame_stored[WAL_FRAMES_MAX];
+    WalSummary summary;          /* WAL_SEGMENT only */
+} WalTrailer;
+
+/* The raw frame size that keeps a file of raw_size within WAL_FRAMES_MAX: 1 to 4 MiB. */
+uint32_t wal_frame_size(uint64_t raw_size);
+
+void wal_trailer_encode(const WalTrailer *trailer, uint64_t seed, uint8_t bytes[WAL_TRAILER_SIZE]);
+/* ERR_CORRUPT, ERR_VERSION. */
+bool wal_trailer_decode(WalTrailer *trailer, const uint8_t bytes[WAL_TRAILER_SIZE], uint64_t seed,
+                        Error *err) MUST_CHECK;
+/* The trailer in the container that its codec needs; appended to out. */
+void wal_trailer_wrap(const WalTrailer *trailer, uint64_t seed, Buffer *out);
+/* Find and decode it in the last bytes of an object of object_size bytes. ERR_CORRUPT: cut. */
+bool wal_trailer_find(WalTrailer *trailer, const uint8_t *suffix, size_t size,
+                      uint64_t object_size, uint64_t seed, Error *err) MUST_CHECK;
+
+/* name: of the WAL file. ERR_NOT_FOUND when it is proven not to be there. */
+bool wal_object_trailer(const Cluster *cluster, const char *name, WalTrailer *trailer,
+                        Error *err) MUST_CHECK;
+
+/*
+ * Read the object whole, check the stored checksum, every frame, size and SHA-256, and give the raw
+ * file to `sink` in order (pieces of at most frame_size; sink may be NULL: verify only). With
+ * threads > 1 frames are decompressed in parallel. ERR_NOT_FOUND, ERR_CORRUPT, ERR_UNREACHABLE.
+ * Nothing may be presented as good before this returned true.
+ */
+typedef bool WalSink(void *context, const void *data, size_t size, Error *err);
+bool wal_object_read(const Cluster *cluster, const char *name, unsigned threads, WalSink *sink,
+                     void *context, WalTrailer *trailer, Error *err) MUST_CHECK;
+
+/* Writing: begin, add raw bytes in order (any sizes), commit. Frames are compressed in threads. */
+typedef struct WalObjectWriter WalObjectWriter;
+bool wal_object_write(const Cluster *cluster, const char *name, Compression compression,
+                      unsigned threads, uint64_t raw_size, WalObjectWriter **writer,
+                      Error *err) MUST_CHECK;
+bool wal_object_writer_add(WalObjectWriter *writer, const void *data, size_t size,
+                           Error *err) MUST_CHECK;
+/*
+ * summary: NULL unless a segment. *trailer (may be NULL) gets what was written. ERR_EXISTS when
+ * the name is taken: compare trailers, see archive/push.
+ */
+bool wal_object_writer_commit(WalObjectWriter *writer, const WalSummary *summary,
+                              WalTrailer *trailer, Error *err) MUST_CHECK;
+void wal_object_writer_freep(WalObjectWriter **writer); /* for CLEANUP() */
+
+/*
+ * Move a damaged object out of the way: its bytes are stored again as NAME.damaged-XXXXXXXX beside
+ * it, then it is removed. *aside names where (caller frees).
+ */
+bool wal_object_set_aside(const Cluster *cluster, const char *name, char **aside,
+                          Error *err) MUST_CHECK;

@@ -1,0 +1,122 @@
+/*
+ * storage.h - where objects rest: named, immutable sequences of bytes.
+ *
+ * Five operations, nothing that a plain object store can't do: write (streamed, visible only on
+ * commit), read (whole or range), list (prefix), exists, remove. There is no rename, append, link
+ * or lock. Names are relative, "/"-separated, of [A-Za-z0-9._-] and never begin with a dot; a
+ * storage refuses others (ERR_INTERNAL).
+ *
+ *     CLEANUP(object_writer_freep) ObjectWriter *out = NULL;
+ *     if (!storage_write(storage, "main/wal/00000002.history", WRITE_NEW, &out, err) ||
+ *         !object_writer_write(out, data, size, err) || !object_writer_commit(out, err))
+ *         return false;               // not committed: it never existed
+ *
+ * A Storage may be used by many threads at once; an ObjectWriter belongs to one.
+ */
+#pragma once
+
+#include "base/buffer.h"
+#include "base/error.h"
+#include "base/memory.h"
+#include "base/time.h"
+
+typedef struct Storage Storage;
+typedef struct ObjectWriter ObjectWriter;
+
+/*
+ * Open the storage at an address: "file:///srv/backup" or "/srv/backup". Whether it holds
+ * anything is not looked at. ERR_USAGE for an address of no known kind.
+ * Free with storage_freep().
+ */
+Storage *storage_open(const char *address, Error *err) MUST_CHECK;
+
+/* Create the place itself (the directory, with its parents, durable). Existing is fine. */
+bool storage_create(Storage *storage, Error *err) MUST_CHECK;
+
+/* A storage in memory, for tests. */
+Storage *storage_memory_new(void);
+
+/* The address it was opened with, for messages. */
+const char *storage_address(const Storage *storage);
+void storage_freep(Storage **storage); /* for CLEANUP() */
+
+typedef enum WriteMode {
+    WRITE_NEW,     /* the name must not exist: commit gives ERR_EXISTS when it does */
+    WRITE_REPLACE, /* takes the place of what is there */
+} WriteMode;
+
+bool storage_write(Storage *storage, const char *name, WriteMode mode, ObjectWriter **writer,
+                   Error *err) MUST_CHECK;
+bool object_writer_write(ObjectWriter *writer, const void *data, size_t size,
+                         Error *err) MUST_CHECK;
+
+/*
+ * Make the object durable and visible: data, then name, then directory (law 1). After true it
+ * survives a power failure. ERR_EXISTS: the name is taken (WRITE_NEW); what is there was not
+ * touched and its name is durable, whoever knows it to be the same content may go on.
+ */
+bool object_writer_commit(ObjectWriter *writer, Error *err) MUST_CHECK;
+void object_writer_freep(ObjectWriter **writer); /* for CLEANUP(); abandons if not committed */
+
+/* write + commit of bytes in memory. */
+bool storage_put(Storage *storage, const char *name, WriteMode mode, const void *data, size_t size,
+                 Error *err) MUST_CHECK;
+
+/*
+ * Append the whole object to content. ERR_NOT_FOUND: proven not to be there.
+ * ERR_UNREACHABLE, ERR_IO: could not find out. ERR_REFUSED: larger than size_max.
+ */
+bool storage_read(Storage *storage, const char *name, size_t size_max, Buffer *content,
+                  Error *err) MUST_CHECK;
+
+/* Exactly size bytes at offset, to `to`. ERR_CORRUPT when the object ends before. */
+bool storage_read_range(Storage *storage, const char *name, uint64_t offset, size_t size, void *to,
+                        Error *err) MUST_CHECK;
+
+/*
+ * The last `size` bytes (all, when it is smaller) appended to content, and the object's size:
+ * where trailers are.
+ */
+bool storage_read_suffix(Storage *storage, const char *name, size_t size, Buffer *content,
+                         uint64_t *object_size, Error *err) MUST_CHECK;
+
+typedef struct ObjectInfo {
+    const char *name; /* whole name, from the root of the storage */
+    uint64_t size;
+    TimeUs stored_at; /* by the store's clock; approximate */
+} ObjectInfo;
+
+typedef struct ObjectList {
+    Arena arena;
+    ObjectInfo *objects; /* sorted by name, strcmp */
+    size_t count;
+    size_t capacity;
+} ObjectList;
+
+/*
+ * Every object whose name begins with prefix; objects being written don't show. A listing that
+ * may be incomplete is an error, a prefix that nothing has gives an empty list. But when the
+ * place itself is missing it is ERR_UNREACHABLE: an unmounted file system must not look like an
+ * empty archive.
+ */
+bool storage_list(Storage *storage, const char *prefix, ObjectList *list, Error *err) MUST_CHECK;
+void object_list_done(ObjectList *list); /* for CLEANUP() */
+
+/* *size and *stored_at may be NULL. ERR_NOT_FOUND when it is proven not to be there. */
+bool storage_stat(Storage *storage, const char *name, uint64_t *size, TimeUs *stored_at,
+                  Error *err) MUST_CHECK;
+
+/* Removing what is not there is a success. Durable when it returns. */
+bool storage_remove(Storage *storage, const char *name, Error *err) MUST_CHECK;
+
+/*
+ * Make a visible object durable that somebody else may have published and not synced: before it
+ * is relied on (law 2). Object stores have nothing to do here.
+ */
+bool storage_sync(Storage *storage, const char *name, Error *err) MUST_CHECK;
+
+/*
+ * Try out that the store keeps its promises: write, refuse a second WRITE_NEW, list, read back,
+ * remove. ERR_REFUSED with what it does not do. Leaves nothing behind.
+ */
+bool storage_probe(Storage *storage, Error *err) MUST_CHECK;

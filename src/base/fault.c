@@ -1,0 +1,45 @@
+#include "base/fault.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* How often the wanted point was reached; by any thread, hence atomic. */
+static atomic_ulong hits;
+
+/* The rest of PGCAIRN_FAULT after "name:", "crash" or "crash:3". False when it is misspelled. */
+static bool parse_action(const char *text, bool *crash, unsigned long *wanted_hit)
+{
+    size_t size = strcspn(text, ":");
+    char *end = NULL;
+
+    *crash = size == 5 && strncmp(text, "crash", size) == 0;
+    if (!*crash && (size != 4 || strncmp(text, "fail", size) != 0))
+        return false;
+    *wanted_hit = 1;
+    if (text[size] == '\0')
+        return true;
+    errno = 0;
+    *wanted_hit = strtoul(text + size + 1, &end, 10);
+    return errno == 0 && *end == '\0' && *wanted_hit > 0;
+}
+
+bool fault_point(const char *name, Error *err)
+{
+    const char *wanted = getenv("PGCAIRN_FAULT");
+    size_t name_size = strlen(name);
+    unsigned long wanted_hit;
+    bool crash;
+
+    if (wanted == NULL || strncmp(wanted, name, name_size) != 0 || wanted[name_size] != ':')
+        return true;
+    if (!parse_action(wanted + name_size + 1, &crash, &wanted_hit))
+        return error_set(err, ERR_USAGE, "PGCAIRN_FAULT is not NAME:crash|fail[:N]");
+    if (atomic_fetch_add(&hits, 1) + 1 != wanted_hit)
+        return true;
+    if (crash)
+        raise(SIGKILL);
+    return error_set(err, ERR_IO, "fault injected at %s", name);
+}
