@@ -1,0 +1,416 @@
+#include "base/process.h"
+
+#include "base/file.h"
+#include "base/interrupt.h"
+#include "base/memory.h"
+#include "base/time.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <poll.h>
+#include <pthread.h>
+#include <pwd.h>
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+enum { OUTPUT_MAX = 1 << 20, LOOK_EVERY_MS = 20 };
+
+/* All a child needs, prepared before fork(): between fork and exec nothing may allocate. */
+typedef struct Plan {
+    const ProcessSetup *setup;
+    const char *program;
+    const char **env;
+    bool switch_user;
+    uid_t uid;
+    gid_t gid;
+    gid_t *groups;
+    int group_count;
+    int output; /* descriptor for stdout and stderr, or -1 */
+    int report; /* where the child says why it could not start */
+    Arena arena;
+} Plan;
+
+/* What the child sends when it fails before exec. */
+typedef struct Failure {
+    int os_errno;
+    char step; /* see step_name() */
+} Failure;
+
+static void plan_done(Plan *plan)
+{
+    arena_done(&plan->arena);
+}
+
+static bool has_name(const char *setting, const char *name_and_more)
+{
+    size_t size = strcspn(name_and_more, "=");
+
+    return strncmp(setting, name_and_more, size) == 0 && setting[size] == '=';
+}
+
+/* Put a "NAME=value" in place of one of the same name, or at the end. */
+static void env_put(Plan *plan, size_t *count, const char *setting)
+{
+    for (size_t i = 0; i < *count; i++) {
+        if (has_name(plan->env[i], setting)) {
+            plan->env[i] = setting;
+            return;
+        }
+    }
+    plan->env[(*count)++] = setting;
+}
+
+static void plan_env(Plan *plan, const struct passwd *user)
+{
+    size_t count = 0, inherited = 0, added = 0;
+
+    while (environ[inherited] != NULL)
+        inherited++;
+    while (plan->setup->env != NULL && plan->setup->env[added] != NULL)
+        added++;
+    plan->env = arena_alloc(&plan->arena, (inherited + added + 4) * sizeof plan->env[0]);
+    for (; count < inherited; count++)
+        plan->env[count] = environ[count];
+
+    /* As another user with that user's home: libpq looks there for ~/.pgpass. */
+    if (user != NULL) {
+        env_put(plan, &count, arena_format(&plan->arena, "HOME=%s", user->pw_dir));
+        env_put(plan, &count, arena_format(&plan->arena, "USER=%s", user->pw_name));
+        env_put(plan, &count, arena_format(&plan->arena, "LOGNAME=%s", user->pw_name));
+    }
+    for (size_t i = 0; i < added; i++)
+        env_put(plan, &count, plan->setup->env[i]);
+}
+
+/* Looked up here and not in the child: what knows users and groups may take locks. */
+static bool plan_user(Plan *plan, Error *err)
+{
+    const ProcessSetup *setup = plan->setup;
+    struct passwd entry, *user = NULL;
+    size_t size = 64 << 10;
+    char *strings = arena_alloc(&plan->arena, size);
+
+    plan->switch_user = setup->uid != (uid_t)-1 && setup->uid != geteuid();
+    if (!plan->switch_user) {
+        plan_env(plan, NULL);
+        return true;
+    }
+    int os_errno = getpwuid_r(setup->uid, &entry, strings, size, &user);
+    if (user == NULL && os_errno != 0)
+        return error_set_errno(err, ERR_IO, os_errno, "look up user %u", setup->uid);
+    plan->uid = setup->uid;
+    plan->gid = setup->gid;
+    if (setup->gid == (gid_t)-1) {
+        if (user == NULL)
+            return error_set(err, ERR_IO, "there is no user %u", setup->uid);
+        plan->gid = user->pw_gid;
+    }
+
+    /* A user without an entry (a container) has the one group. */
+    plan->group_count = 65536; /* NGROUPS_MAX */
+    plan->groups = arena_alloc(&plan->arena, (size_t)plan->group_count * sizeof plan->groups[0]);
+    if (user == NULL) {
+        plan->groups[0] = plan->gid;
+        plan->group_count = 1;
+    } else if (getgrouplist(user->pw_name, plan->gid, plan->groups, &plan->group_count) < 0) {
+        return error_set(err, ERR_IO, "user %s has too many groups", user->pw_name);
+    }
+    plan_env(plan, user);
+    return true;
+}
+
+static bool plan_program(Plan *plan, Error *err)
+{
+    const char *name = plan->setup->argv[0];
+    const char *path = getenv("PATH");
+
+    plan->program = name;
+    if (strchr(name, '/') != NULL)
+        return true;
+    if (path == NULL)
+        path = "/usr/local/bin:/usr/bin:/bin";
+    for (const char *part = path;; part++) {
+        size_t size = strcspn(part, ":");
+        plan->program = arena_format(&plan->arena, "%.*s/%s", (int)size, part, name);
+        if (size > 0 && access(plan->program, X_OK) == 0)
+            return true;
+        part += size;
+        if (*part == '\0')
+            return error_set(err, ERR_IO, "program %s is not on the PATH", name);
+    }
+}
+
+static void child_fail(const Plan *plan, char step) __attribute__((noreturn));
+
+static void child_fail(const Plan *plan, char step)
+{
+    Failure failure = {.os_errno = errno, .step = step};
+
+    (void)!write(plan->report, &failure, sizeof failure);
+    _exit(127);
+}
+
+/* Ours are blocked in workers, and SIGPIPE is ignored: neither is for other programs. */
+static void child_signals(void)
+{
+    struct sigaction fallback = {.sa_handler = SIG_DFL};
+    sigset_t none;
+
+    (void)sigemptyset(&none);
+    (void)sigaction(SIGPIPE, &fallback, NULL);
+    (void)sigprocmask(SIG_SETMASK, &none, NULL);
+}
+
+static void child_output(const Plan *plan)
+{
+    int input = open("/dev/null", O_RDONLY);
+    int output = plan->output;
+
+    if (plan->setup->log_path != NULL)
+        output = open(plan->setup->log_path, O_WRONLY | O_APPEND | O_CREAT, 0600);
+    if (input < 0 || dup2(input, STDIN_FILENO) < 0)
+        child_fail(plan, 'i');
+    if (output >= 0) {
+        if (dup2(output, STDOUT_FILENO) < 0 || dup2(output, STDERR_FILENO) < 0)
+            child_fail(plan, 'l');
+    } else if (plan->setup->log_path != NULL) {
+        child_fail(plan, 'l');
+    }
+}
+
+static void child_run(const Plan *plan) __attribute__((noreturn));
+
+static void child_run(const Plan *plan)
+{
+    const ProcessSetup *setup = plan->setup;
+
+    child_signals();
+    (void)setsid();
+    if (plan->switch_user) {
+        if (setgroups((size_t)plan->group_count, plan->groups) != 0 ||
+            setresgid(plan->gid, plan->gid, plan->gid) != 0 ||
+            setresuid(plan->uid, plan->uid, plan->uid) != 0) {
+            child_fail(plan, 'u');
+        }
+    }
+    if (setup->directory != NULL && chdir(setup->directory) != 0)
+        child_fail(plan, 'd');
+    child_output(plan);
+
+    /* Ours are all close-on-exec; a library's may not be. Without the call (before 5.11) so be it.
+     */
+    (void)close_range(3, ~0U, CLOSE_RANGE_CLOEXEC);
+    execve(plan->program, (char *const *)setup->argv, (char *const *)plan->env);
+    child_fail(plan, 'x');
+}
+
+static const char *step_name(char step)
+{
+    switch (step) {
+    case 'u':
+        return "become another user";
+    case 'd':
+        return "enter its directory";
+    case 'i':
+        return "open /dev/null";
+    case 'l':
+        return "open its log file";
+    default:
+        return "execute it";
+    }
+}
+
+static void wait_for(pid_t pid)
+{
+    while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
+        continue;
+}
+
+/* The report pipe closes when exec succeeds. */
+static bool await_exec(const Plan *plan, int reports, pid_t pid, Error *err)
+{
+    Failure failure;
+    ssize_t size;
+
+    do {
+        size = read(reports, &failure, sizeof failure);
+    } while (size < 0 && errno == EINTR);
+    if (size == 0)
+        return true;
+    wait_for(pid);
+    if (size != sizeof failure)
+        return error_set(err, ERR_IO, "start %s: no word from the child", plan->program);
+    return error_set_errno(err, ERR_IO, failure.os_errno, "start %s: %s", plan->program,
+                           step_name(failure.step));
+}
+
+static bool start(const ProcessSetup *setup, int output, pid_t *pid, Error *err)
+{
+    CLEANUP(plan_done) Plan plan = {.setup = setup, .output = output};
+    int ends[2];
+
+    if (!plan_program(&plan, err) || !plan_user(&plan, err))
+        return false;
+    if (pipe2(ends, O_CLOEXEC) != 0)
+        return error_set_errno(err, ERR_IO, errno, "create a pipe");
+    CLEANUP(fd_done) int reports = ends[0];
+    CLEANUP(fd_done) int report = ends[1];
+    plan.report = report;
+
+    pid_t child = fork();
+    if (child < 0)
+        return error_set_errno(err, ERR_IO, errno, "start %s", plan.program);
+    if (child == 0)
+        child_run(&plan);
+    fd_done(&report);
+    if (!await_exec(&plan, reports, child, err))
+        return false;
+    *pid = child;
+    return true;
+}
+
+bool process_start(const ProcessSetup *setup, pid_t *pid, Error *err)
+{
+    return start(setup, -1, pid, err);
+}
+
+static int exit_status(int status)
+{
+    return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
+}
+
+bool process_has_ended(pid_t pid, int *status)
+{
+    int raw;
+    pid_t found = waitpid(pid, &raw, WNOHANG);
+
+    if (found == pid) {
+        *status = exit_status(raw);
+        return true;
+    }
+    if (found == 0 || errno == EINTR || process_exists(pid))
+        return false;
+    *status = -1; /* not a child of ours, so nobody told us */
+    return true;
+}
+
+/* Take what the pipe has; closes it at its end. Beyond OUTPUT_MAX it is read and dropped. */
+static void read_output(int *from, Buffer *output, size_t *kept)
+{
+    char part[16384];
+    ssize_t size;
+
+    while (*from >= 0 && (size = read(*from, part, sizeof part)) != 0) {
+        if (size < 0 && errno == EINTR)
+            continue;
+        if (size < 0) /* EAGAIN: nothing more for now */
+            return;
+        size_t room = OUTPUT_MAX - *kept;
+        size_t step = (size_t)size < room ? (size_t)size : room;
+        buffer_append(output, part, step);
+        *kept += step;
+    }
+    fd_done(from);
+}
+
+/* Whole session: what it started in the background would keep its files open. */
+static void kill_all(pid_t pid)
+{
+    (void)kill(-pid, SIGKILL);
+    (void)kill(pid, SIGKILL);
+    wait_for(pid);
+}
+
+bool process_run(const ProcessSetup *setup, uint64_t timeout_ms, int *status, Buffer *output,
+                 Error *err)
+{
+    const TimeUs begin = time_monotonic();
+    const int signal_before = interrupt_signal(); /* cleaning up after one may need programs too */
+    size_t kept = 0;
+    int ends[2];
+    pid_t pid;
+
+    if (pipe2(ends, O_CLOEXEC) != 0)
+        return error_set_errno(err, ERR_IO, errno, "create a pipe");
+    CLEANUP(fd_done) int from = ends[0];
+    CLEANUP(fd_done) int to = ends[1];
+    if (fcntl(from, F_SETFL, O_NONBLOCK) != 0)
+        return error_set_errno(err, ERR_IO, errno, "set up a pipe");
+    if (!start(setup, to, &pid, err))
+        return false;
+    fd_done(&to);
+
+    /* Its end counts, not that of the pipe: a server that it started may hold that for years. */
+    for (;;) {
+        struct pollfd wanted = {.fd = from, .events = POLLIN};
+        (void)poll(&wanted, 1, from >= 0 ? LOOK_EVERY_MS : 1);
+        bool has_ended = process_has_ended(pid, status);
+        read_output(&from, output, &kept);
+        if (has_ended)
+            return true;
+        if (interrupt_signal() != signal_before) {
+            kill_all(pid);
+            error_set(err, ERR_INTERRUPTED, "interrupted by a signal");
+            return error_context(err, "run %s", setup->argv[0]);
+        }
+        if ((uint64_t)(time_monotonic() - begin) / 1000 >= timeout_ms) {
+            kill_all(pid);
+            return error_set(err, ERR_UNREACHABLE, "%s did not end within %llu ms", setup->argv[0],
+                             (unsigned long long)timeout_ms);
+        }
+    }
+}
+
+bool process_exists(pid_t pid)
+{
+    return pid > 0 && (kill(pid, 0) == 0 || errno == EPERM);
+}
+
+uint64_t process_start_time(pid_t pid)
+{
+    CLEANUP(text_freep) char *path = text_format("/proc/%d/stat", (int)pid);
+    CLEANUP(buffer_done) Buffer content = {0};
+    Error ignored = {0}; /* no such process */
+
+    if (!file_read_whole(path, 64 << 10, &content, &ignored))
+        return 0;
+
+    /* The second field is the program's name in brackets and may hold blanks and brackets. */
+    const char *field = strrchr((const char *)content.data, ')');
+    for (int number = 2; field != NULL && number < 22; number++)
+        field = strchr(field + 1, ' ');
+    return field != NULL ? strtoull(field + 1, NULL, 10) : 0;
+}
+
+static char host_name[256];
+static char boot_id[64];
+
+static void learn_names(void)
+{
+    CLEANUP(buffer_done) Buffer content = {0};
+    Error ignored = {0}; /* then the id is empty, and no two boots can be told apart */
+
+    if (gethostname(host_name, sizeof host_name - 1) != 0)
+        host_name[0] = '\0';
+    if (file_read_whole("/proc/sys/kernel/random/boot_id", sizeof boot_id - 1, &content,
+                        &ignored)) {
+        size_t size = strcspn((const char *)content.data, "\n");
+        memcpy(boot_id, content.data, size);
+    }
+}
+
+static pthread_once_t names_once = PTHREAD_ONCE_INIT;
+
+const char *process_host_name(void)
+{
+    (void)pthread_once(&names_once, learn_names);
+    return host_name;
+}
+
+const char *process_boot_id(void)
+{
+    (void)pthread_once(&names_once, learn_names);
+    return boot_id;
+}

@@ -1,0 +1,386 @@
+#include "base/time.h"
+
+#include "base/file.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <pthread.h>
+#include <strings.h>
+#include <time.h>
+
+enum { US_PER_S = 1000000, S_PER_DAY = 86400, ZONE_NAME_MAX = 64 };
+
+/* From 1970-01-01 to 2000-01-01, in seconds. */
+static const int64_t POSTGRES_EPOCH = 946684800;
+
+typedef struct LocalTime {
+    int64_t seconds; /* since 1970-01-01 00:00 of that clock, whatever its zone */
+    int64_t us;
+} LocalTime;
+
+TimeUs time_now(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_REALTIME, &now);
+    return (TimeUs)now.tv_sec * US_PER_S + now.tv_nsec / 1000;
+}
+
+TimeUs time_monotonic(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (TimeUs)now.tv_sec * US_PER_S + now.tv_nsec / 1000;
+}
+
+void time_sleep_ms(uint64_t ms)
+{
+    struct timespec wanted = {.tv_sec = (time_t)(ms / 1000),
+                              .tv_nsec = (long)(ms % 1000) * 1000000};
+
+    /* A signal ends it early: the loop around it wants to know. */
+    (void)nanosleep(&wanted, NULL);
+}
+
+TimeUs time_from_postgres(int64_t timestamp)
+{
+    TimeUs instant;
+
+    if (timestamp == INT64_MIN) /* -infinity */
+        return TIME_US_NONE;
+    if (__builtin_add_overflow(timestamp, POSTGRES_EPOCH * US_PER_S, &instant))
+        return TIME_US_MAX;
+    return instant;
+}
+
+/* Days since 1970-01-01 in the Gregorian calendar; the year begins in March, so 29 Feb is last. */
+static int64_t day_number(int year, int month, int day)
+{
+    int64_t y = year - (month <= 2);
+    int64_t era = y / 400, year_of_era = y % 400;
+    int64_t day_of_year = (153 * (month + (month > 2 ? -3 : 9)) + 2) / 5 + day - 1;
+
+    return era * 146097 + year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year -
+           719468;
+}
+
+static int days_in_month(int year, int month)
+{
+    static const int days[] = {31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
+    bool is_leap = (year % 4 == 0 && year % 100 != 0) || year % 400 == 0;
+
+    return days[month - 1] + (month == 2 && is_leap ? 1 : 0);
+}
+
+/* Exactly `digits` digits, least..most. */
+static bool take_number(const char **text, int digits, int least, int most, int *number)
+{
+    int value = 0;
+
+    for (int i = 0; i < digits; i++) {
+        if (!isdigit((unsigned char)(*text)[i]))
+            return false;
+        value = value * 10 + ((*text)[i] - '0');
+    }
+    if (value < least || value > most)
+        return false;
+    *text += digits;
+    *number = value;
+    return true;
+}
+
+static bool take_char(const char **text, char c)
+{
+    if (**text != c)
+        return false;
+    *text += 1;
+    return true;
+}
+
+static void skip_blanks(const char **text)
+{
+    while (**text == ' ')
+        *text += 1;
+}
+
+static bool take_date(const char **text, int64_t *days)
+{
+    int year, month, day;
+
+    if (!take_number(text, 4, 1, 9999, &year) || !take_char(text, '-') ||
+        !take_number(text, 2, 1, 12, &month) || !take_char(text, '-') ||
+        !take_number(text, 2, 1, days_in_month(year, month), &day)) {
+        return false;
+    }
+    *days = day_number(year, month, day);
+    return true;
+}
+
+/* Of a second; one to six digits: PostgreSQL knows no finer time. */
+static bool take_fraction(const char **text, int64_t *us)
+{
+    int64_t value = 0, unit = US_PER_S;
+
+    while (isdigit((unsigned char)**text) && unit > 1) {
+        unit /= 10;
+        value += (**text - '0') * unit;
+        *text += 1;
+    }
+    *us = value;
+    return unit < US_PER_S && !isdigit((unsigned char)**text);
+}
+
+static bool take_local_time(const char **text, LocalTime *local)
+{
+    int hour, minute, second = 0;
+    int64_t days, us = 0;
+
+    if (!take_date(text, &days))
+        return false;
+    if (!take_char(text, 'T') && !take_char(text, ' '))
+        return false;
+    skip_blanks(text);
+    if (!take_number(text, 2, 0, 23, &hour) || !take_char(text, ':') ||
+        !take_number(text, 2, 0, 59, &minute)) {
+        return false;
+    }
+    if (take_char(text, ':')) {
+        if (!take_number(text, 2, 0, 59, &second))
+            return false;
+        if (take_char(text, '.') && !take_fraction(text, &us))
+            return false;
+    }
+    local->seconds = days * S_PER_DAY + hour * 3600 + minute * 60 + second;
+    local->us = us;
+    return true;
+}
+
+/* +01, +0100, +01:00; PostgreSQL takes hours up to 15. East of Greenwich is positive. */
+static bool take_offset(const char **text, int64_t *seconds)
+{
+    int hours, minutes = 0;
+    bool is_west = **text == '-';
+
+    if (!is_west && **text != '+')
+        return false;
+    *text += 1;
+    if (!take_number(text, 2, 0, 15, &hours))
+        return false;
+    if (take_char(text, ':') || **text != '\0') {
+        if (!take_number(text, 2, 0, 59, &minutes))
+            return false;
+    }
+    *seconds = (is_west ? -1 : 1) * (hours * 3600 + minutes * 60);
+    return **text == '\0';
+}
+
+/*
+ * A name of the zone database as people write it: Europe/Vienna. Those without a slash (CET, EST)
+ * look like abbreviations, which mean different things to different people; right/... counts leap
+ * seconds, which PostgreSQL does not.
+ */
+static bool is_zone_name(const char *name)
+{
+    if (strlen(name) >= ZONE_NAME_MAX || strchr(name, '/') == NULL ||
+        !isalpha((unsigned char)*name))
+        return false;
+    for (const char *c = name; *c != '\0'; c++) {
+        if (!isalnum((unsigned char)*c) && strchr("/_+-", *c) == NULL)
+            return false;
+    }
+    return strncmp(name, "right/", strlen("right/")) != 0;
+}
+
+static bool zone_exists(const char *name)
+{
+    const char *directory = getenv("TZDIR");
+    CLEANUP(buffer_done) Buffer path = {0};
+    CLEANUP(buffer_done) Buffer content = {0};
+    Error ignored = {0}; /* a file that cannot be read is a zone that cannot be used */
+
+    buffer_print(&path, "%s/%s", directory != NULL ? directory : "/usr/share/zoneinfo", name);
+    return file_read_whole((const char *)path.data, 1 << 20, &content, &ignored) &&
+           content.size > 4 && memcmp(content.data, "TZif", 4) == 0;
+}
+
+typedef struct Candidates {
+    int64_t instants[4];
+    size_t count;
+} Candidates;
+
+/* Every instant at which a clock in the zone of TZ shows the local time. */
+static void find_candidates(int64_t local, Candidates *found)
+{
+    int64_t tried[4];
+    size_t tried_count = 0;
+
+    /* Each offset in force within a day around it; a zone changes at most once or twice a day. */
+    for (int hour = -26; hour <= 26; hour++) {
+        time_t near = (time_t)(local + hour * 3600);
+        struct tm parts;
+        bool is_new = localtime_r(&near, &parts) != NULL;
+
+        for (size_t i = 0; is_new && i < tried_count; i++)
+            is_new = tried[i] != parts.tm_gmtoff;
+        if (!is_new || tried_count == ARRAY_SIZE(tried))
+            continue;
+        tried[tried_count++] = parts.tm_gmtoff;
+
+        time_t instant = (time_t)(local - tried[tried_count - 1]);
+        if (localtime_r(&instant, &parts) != NULL && parts.tm_gmtoff == tried[tried_count - 1])
+            found->instants[found->count++] = instant;
+    }
+}
+
+/*
+ * The C library converts for one zone only, that of TZ. The lock guards TZ against other calls of
+ * this function. Nobody else here changes the environment or asks for local times; instants of
+ * operators are parsed before the first thread starts, so nobody reads it meanwhile either.
+ */
+static void find_in_zone(const char *name, int64_t local, Candidates *found)
+{
+    static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+    char zone[ZONE_NAME_MAX + 1];
+
+    pthread_mutex_lock(&lock);
+    const char *before = getenv("TZ");
+    char *kept = before != NULL ? strdup(before) : NULL;
+    (void)snprintf(zone, sizeof zone, ":%s", name);
+    if (setenv("TZ", zone, 1) == 0) {
+        tzset();
+        find_candidates(local, found);
+    }
+    if (kept != NULL) {
+        (void)setenv("TZ", kept, 1);
+    } else {
+        (void)unsetenv("TZ");
+    }
+    tzset();
+    free(kept);
+    pthread_mutex_unlock(&lock);
+}
+
+static bool resolve_zone_name(const char *name, const char *text, int64_t local, int64_t *instant,
+                              Error *err)
+{
+    Candidates found = {.count = 0};
+
+    if (!is_zone_name(name)) {
+        error_set(err, ERR_USAGE, "time \"%s\" has a time zone that is not clear: \"%s\"", text,
+                  name);
+        return error_hint(err, "write an offset (+01), UTC, or a full name such as Europe/Vienna");
+    }
+    if (!zone_exists(name)) {
+        error_set(err, ERR_USAGE, "time \"%s\" names an unknown time zone: \"%s\"", text, name);
+        return error_hint(err, "write an offset instead, as in +01");
+    }
+    find_in_zone(name, local, &found);
+    if (found.count == 1) {
+        *instant = found.instants[0];
+        return true;
+    }
+    error_set(err, ERR_USAGE,
+              found.count == 0 ? "time \"%s\" does not exist in %s: clocks were set forward"
+                               : "time \"%s\" exists twice in %s: clocks were set back",
+              text, name);
+    return error_hint(err, "write the offset instead of the name, as in +01");
+}
+
+static bool resolve_zone(const char *zone, const char *text, int64_t local, int64_t *instant,
+                         Error *err)
+{
+    const char *rest = zone;
+    int64_t offset;
+
+    if (*zone == '\0') {
+        error_set(err, ERR_USAGE, "time \"%s\" has no time zone", text);
+        return error_hint(err, "add an offset (+01), UTC, or a name such as Europe/Vienna");
+    }
+    if (strcasecmp(zone, "Z") == 0 || strcasecmp(zone, "UTC") == 0) {
+        *instant = local;
+        return true;
+    }
+    if (*zone != '+' && *zone != '-')
+        return resolve_zone_name(zone, text, local, instant, err);
+    if (!take_offset(&rest, &offset)) {
+        error_set(err, ERR_USAGE, "time \"%s\" has a bad offset: \"%s\"", text, zone);
+        return error_hint(err, "write it as +01, +0130 or +01:30");
+    }
+    *instant = local - offset;
+    return true;
+}
+
+bool time_parse(const char *text, TimeUs *instant, Error *err)
+{
+    const char *rest = text;
+    char zone[ZONE_NAME_MAX + 1];
+    LocalTime local;
+    int64_t seconds;
+
+    skip_blanks(&rest);
+    if (!take_local_time(&rest, &local)) {
+        error_set(err, ERR_USAGE, "\"%s\" is not a time", text);
+        return error_hint(err, "write it as \"2026-11-22 14:30:00+01\"");
+    }
+    skip_blanks(&rest);
+    size_t size = strlen(rest);
+    while (size > 0 && rest[size - 1] == ' ')
+        size--;
+    if (size >= sizeof zone) {
+        return error_set(err, ERR_USAGE, "\"%.100s...\" is not a time", text);
+    }
+    memcpy(zone, rest, size);
+    zone[size] = '\0';
+    if (!resolve_zone(zone, text, local.seconds, &seconds, err))
+        return false;
+    *instant = seconds * US_PER_S + local.us;
+    return true;
+}
+
+static bool split(TimeUs instant, struct tm *utc, int *us)
+{
+    int64_t seconds = instant / US_PER_S, rest = instant % US_PER_S;
+
+    if (rest < 0) {
+        seconds--;
+        rest += US_PER_S;
+    }
+    time_t clock = (time_t)seconds;
+    *us = (int)rest;
+    return gmtime_r(&clock, utc) != NULL;
+}
+
+/* False, with a word instead, when it is no instant. */
+static bool split_or_name(TimeUs instant, struct tm *utc, int *us, char text[TIME_TEXT_SIZE])
+{
+    if (instant != TIME_US_NONE && instant != TIME_US_MAX && split(instant, utc, us))
+        return true;
+    (void)snprintf(text, TIME_TEXT_SIZE, "%s", instant == TIME_US_MAX ? "infinity" : "unknown");
+    return false;
+}
+
+const char *time_text(TimeUs instant, char text[TIME_TEXT_SIZE])
+{
+    struct tm utc;
+    int us;
+
+    if (split_or_name(instant, &utc, &us, text)) {
+        size_t size = strftime(text, TIME_TEXT_SIZE, "%Y-%m-%dT%H:%M:%S", &utc);
+        (void)snprintf(text + size, TIME_TEXT_SIZE - size, ".%03dZ", us / 1000);
+    }
+    return text;
+}
+
+const char *time_text_postgres(TimeUs instant, char text[TIME_TEXT_SIZE])
+{
+    struct tm utc;
+    int us;
+
+    if (split_or_name(instant, &utc, &us, text)) {
+        size_t size = strftime(text, TIME_TEXT_SIZE, "%Y-%m-%d %H:%M:%S", &utc);
+        (void)snprintf(text + size, TIME_TEXT_SIZE - size, ".%06d+00", us);
+    }
+    return text;
+}
