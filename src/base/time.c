@@ -317,7 +317,7 @@ bool time_parse(const char *text, TimeUs *instant, Error *err)
     const char *rest = text;
     char zone[ZONE_NAME_MAX + 1];
     LocalTime local;
-    int64_t seconds;
+    int64_t seconds = 0;
 
     skip_blanks(&rest);
     if (!take_local_time(&rest, &local)) {
