@@ -36,7 +36,7 @@ typedef enum DataPlan {
  */
 DataPlan data_plan_of(const char *path, bool is_directory);
 
-/* pg_wal's own sub-directories that must exist: NULL-terminated, for this major version. */
+/* Directories inside pg_wal that must exist ("pg_wal/archive_status"): NULL-terminated. */
 const char *const *data_wal_directories(unsigned major);
 /* "PG_15_202209061" */
 enum { TABLESPACE_DIRECTORY_SIZE = 32 };
