@@ -58,14 +58,19 @@ typedef enum WalEnd {
 typedef struct WalReaderState {
     WalEnd end;
     Lsn broken_at;      /* WAL_END_BROKEN: where the invalid record or page is */
-    bool rest_is_zero;  /* all bytes after the break or switch are zero, so far */
-    char reason[128];   /* WAL_END_BROKEN: "bad CRC", "zero length", in the server's words */
+    bool rest_is_zero;  /* all bytes after those that showed the break, or after the switch, are
+                           zero so far; a break with nothing behind it: whether they are */
+    char reason[128];   /* WAL_END_BROKEN: "invalid record length 0", in the server's words */
     Lsn first_record;   /* 0: none yet */
     Lsn first_prev;     /* its xl_prev */
     Lsn last_record;    /* last whole one */
     Lsn last_end;
     uint64_t record_count;
-    uint32_t head_size; /* bytes at the start that belong to a record begun before */
+    /*
+     * Bytes still missing, at the start, of a record begun before (xlp_rem_len): what a tail_total -
+     * tail_have of the segment before must be. More than the segment holds: it goes on behind it.
+     */
+    uint32_t head_size;
     bool starts_with_overwrite; /* the first page says that the earlier record was given up */
     Lsn tail_record;    /* record begun and not complete, 0: none */
     uint32_t tail_total; /* its total size, 0: not known (header cut) */
@@ -101,6 +106,6 @@ typedef struct WalSegmentHeader {
     uint32_t block_size;
 } WalSegmentHeader;
 enum { WAL_SEGMENT_HEADER_SIZE = 40, WAL_BLOCK_SIZE = 8192 };
-/* ERR_CORRUPT when it is none. */
+/* ERR_CORRUPT when it is none, ERR_VERSION when it is of an unknown server version. */
 bool wal_segment_header_decode(const uint8_t *bytes, size_t size, WalSegmentHeader *header,
                                Error *err) MUST_CHECK;

@@ -14,12 +14,15 @@ typedef enum WalEventKind {
     EVENT_COMMIT,
     EVENT_ABORT,
     EVENT_RESTORE_POINT,
-    EVENT_TIMELINE,    /* end of recovery: a timeline begins */
+    EVENT_TIMELINE,    /* a timeline begins: end of recovery, or the checkpoint that stands for it */
     EVENT_BACKUP_END,
     EVENT_PARAMETERS,  /* XLOG_PARAMETER_CHANGE */
     EVENT_FPW_OFF,     /* full_page_writes switched off */
     EVENT_CHECKPOINT,
 } WalEventKind;
+
+enum { WAL_LEVEL_MINIMAL = 0 };
+#define WAL_LEVEL_UNKNOWN UINT32_MAX
 
 typedef struct WalParameters {
     uint32_t max_connections, max_worker_processes, max_wal_senders, max_prepared_xacts,
@@ -38,7 +41,11 @@ typedef struct WalEvent {
     bool drops_relations; /* commit: relation files are removed (xinfo bit 2) */
     char name[64];       /* restore point */
     Lsn backup_start;    /* EVENT_BACKUP_END: payload */
-    uint32_t timeline, prev_timeline; /* EVENT_TIMELINE */
+    uint32_t timeline, prev_timeline; /* EVENT_TIMELINE, EVENT_CHECKPOINT */
+    /*
+     * EVENT_PARAMETERS. Of any other event only wal_level: what checkpoints and ends of recovery
+     * say (17 on), else WAL_LEVEL_UNKNOWN.
+     */
     WalParameters parameters;
 } WalEvent;
 

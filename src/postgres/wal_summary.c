@@ -1,0 +1,333 @@
+#include "postgres/wal_summary.h"
+
+#include "base/bytes.h"
+
+enum {
+    RECORD_HEADER_SIZE = 24,
+
+    /* Ids in front of a record's parts (access/xlogrecord.h). */
+    ID_DATA_SHORT = 255,
+    ID_DATA_LONG = 254,
+    ID_ORIGIN = 253,
+    ID_TOPLEVEL_XID = 252,
+
+    /* Operations of rmgr XLOG: info & 0xF0 (catalog/pg_control.h). */
+    XLOG_CHECKPOINT_SHUTDOWN = 0x00,
+    XLOG_CHECKPOINT_ONLINE = 0x10,
+    XLOG_BACKUP_END = 0x50,
+    XLOG_PARAMETER_CHANGE = 0x60,
+    XLOG_RESTORE_POINT = 0x70,
+    XLOG_FPW_CHANGE = 0x80,
+    XLOG_END_OF_RECOVERY = 0x90,
+
+    /* Operations of rmgr Transaction: info & 0x70 (access/xact.h). */
+    XACT_COMMIT = 0x00,
+    XACT_ABORT = 0x20,
+    XACT_COMMIT_PREPARED = 0x30,
+    XACT_ABORT_PREPARED = 0x40,
+    XACT_HAS_INFO = 0x80,
+
+    /* Bits of xinfo: which parts follow, in this order. */
+    XINFO_DATABASE = 1 << 0,
+    XINFO_SUBTRANSACTIONS = 1 << 1,
+    XINFO_RELATIONS = 1 << 2,
+    XINFO_DROPPED_STATS = 1 << 8, /* 15 */
+    XINFO_INVALIDATIONS = 1 << 3, /* commits only */
+    XINFO_PREPARED = 1 << 4,
+
+    CHECKPOINT_SIZE = 88, /* struct CheckPoint */
+};
+
+/* The main data of a record. */
+typedef struct Payload {
+    const uint8_t *bytes;
+    size_t size;
+} Payload;
+
+/*
+ * The records we look at have no block references: one that has is none of them. False: no main
+ * data, or not a record at all.
+ */
+static bool payload_of(const WalRecord *record, Payload *payload)
+{
+    const uint8_t *at = record->bytes + RECORD_HEADER_SIZE;
+    const uint8_t *end = record->bytes + record->total_size;
+
+    while (end - at >= 2) {
+        uint8_t id = *at++;
+
+        if (id == ID_DATA_SHORT) {
+            *payload = (Payload){.bytes = at + 1, .size = *at};
+            return payload->size == (size_t)(end - payload->bytes);
+        }
+        if (id == ID_DATA_LONG && end - at >= 4) {
+            *payload = (Payload){.bytes = at + 4, .size = get_le32(at)};
+            return payload->size == (size_t)(end - payload->bytes);
+        }
+        if (id != ID_ORIGIN && id != ID_TOPLEVEL_XID)
+            return false;
+        if (end - at < 4)
+            return false;
+        at += id == ID_ORIGIN ? 2 : 4;
+    }
+    return false;
+}
+
+/* Skip `count, count items`. False when the payload ends before. */
+static bool skip_items(Payload *payload, size_t item_size)
+{
+    if (payload->size < 4)
+        return false;
+
+    uint64_t size = 4 + (uint64_t)get_le32(payload->bytes) * item_size;
+    if (size > payload->size)
+        return false;
+    payload->bytes += size;
+    payload->size -= (size_t)size;
+    return true;
+}
+
+static bool skip_bytes(Payload *payload, size_t size)
+{
+    if (payload->size < size)
+        return false;
+    payload->bytes += size;
+    payload->size -= size;
+    return true;
+}
+
+/*
+ * The xid of a prepared transaction's end: the record's header has 0. rest: behind xinfo.
+ * Source: ParseCommitRecord, ParseAbortRecord in rmgrdesc/xactdesc.c.
+ */
+static bool find_prepared_xid(Payload rest, uint32_t xinfo, bool is_commit,
+                              const PgVersion *version, uint32_t *xid)
+{
+    size_t stats_item_size = version->major >= 18 ? 16 : 12;
+
+    if ((xinfo & XINFO_PREPARED) == 0 || ((xinfo & XINFO_DATABASE) != 0 && !skip_bytes(&rest, 8)) ||
+        ((xinfo & XINFO_SUBTRANSACTIONS) != 0 && !skip_items(&rest, 4)) ||
+        ((xinfo & XINFO_RELATIONS) != 0 && !skip_items(&rest, 12)))
+        return false;
+    if (version->major >= 15 && (xinfo & XINFO_DROPPED_STATS) != 0 &&
+        !skip_items(&rest, stats_item_size))
+        return false;
+    if (is_commit && (xinfo & XINFO_INVALIDATIONS) != 0 && !skip_items(&rest, 16))
+        return false;
+    if (rest.size < 4)
+        return false;
+    *xid = get_le32(rest.bytes);
+    return true;
+}
+
+static bool transaction_event(const WalRecord *record, Payload payload, const PgVersion *version,
+                              WalEvent *event)
+{
+    unsigned op = record->info & 0x70;
+    bool is_commit = op == XACT_COMMIT || op == XACT_COMMIT_PREPARED;
+    uint32_t xinfo = 0;
+
+    if (!is_commit && op != XACT_ABORT && op != XACT_ABORT_PREPARED)
+        return false;
+    if (payload.size < 8)
+        return false;
+    event->kind = is_commit ? EVENT_COMMIT : EVENT_ABORT;
+    event->time = time_from_postgres((int64_t)get_le64(payload.bytes));
+    event->xid = record->xid;
+    event->is_prepared = op == XACT_COMMIT_PREPARED || op == XACT_ABORT_PREPARED;
+    skip_bytes(&payload, 8);
+    if ((record->info & XACT_HAS_INFO) != 0 && payload.size >= 4) {
+        xinfo = get_le32(payload.bytes);
+        skip_bytes(&payload, 4);
+    }
+    event->drops_relations = is_commit && (xinfo & XINFO_RELATIONS) != 0;
+    if (event->is_prepared)
+        find_prepared_xid(payload, xinfo, is_commit, version, &event->xid);
+    return true;
+}
+
+static void restore_point_event(const uint8_t *bytes, WalEvent *event)
+{
+    event->kind = EVENT_RESTORE_POINT;
+    event->time = time_from_postgres((int64_t)get_le64(bytes));
+    memcpy(event->name, bytes + 8, sizeof event->name - 1);
+    event->name[sizeof event->name - 1] = '\0';
+}
+
+static void parameters_event(const uint8_t *bytes, WalEvent *event)
+{
+    event->kind = EVENT_PARAMETERS;
+    event->parameters = (WalParameters){
+        .max_connections = get_le32(bytes),
+        .max_worker_processes = get_le32(bytes + 4),
+        .max_wal_senders = get_le32(bytes + 8),
+        .max_prepared_xacts = get_le32(bytes + 12),
+        .max_locks_per_xact = get_le32(bytes + 16),
+        .wal_level = get_le32(bytes + 20),
+        .wal_log_hints = bytes[24] != 0,
+        .track_commit_timestamp = bytes[25] != 0,
+    };
+}
+
+/* A promotion that was not asked for ends with a shutdown checkpoint that changes the timeline. */
+static void checkpoint_event(const uint8_t *bytes, bool is_shutdown, const PgVersion *version,
+                             WalEvent *event)
+{
+    event->kind = EVENT_CHECKPOINT;
+    event->timeline = get_le32(bytes + 8);
+    event->prev_timeline = get_le32(bytes + 12);
+    if (version->major >= 17)
+        event->parameters.wal_level = get_le32(bytes + 20);
+    if (is_shutdown && event->timeline != event->prev_timeline) {
+        event->kind = EVENT_TIMELINE;
+        event->time = (TimeUs)(get_le64(bytes + 64) * 1000000);
+    }
+}
+
+static void end_of_recovery_event(Payload payload, const PgVersion *version, WalEvent *event)
+{
+    event->kind = EVENT_TIMELINE;
+    event->time = time_from_postgres((int64_t)get_le64(payload.bytes));
+    event->timeline = get_le32(payload.bytes + 8);
+    event->prev_timeline = get_le32(payload.bytes + 12);
+    if (version->major >= 17 && payload.size >= 20)
+        event->parameters.wal_level = get_le32(payload.bytes + 16);
+}
+
+static bool xlog_event(const WalRecord *record, Payload payload, const PgVersion *version,
+                       WalEvent *event)
+{
+    const uint8_t *bytes = payload.bytes;
+    unsigned op = record->info & 0xF0;
+
+    if ((op == XLOG_CHECKPOINT_SHUTDOWN || op == XLOG_CHECKPOINT_ONLINE) &&
+        payload.size >= CHECKPOINT_SIZE) {
+        checkpoint_event(bytes, op == XLOG_CHECKPOINT_SHUTDOWN, version, event);
+        return true;
+    }
+    if (op == XLOG_BACKUP_END && payload.size >= 8) {
+        event->kind = EVENT_BACKUP_END;
+        event->backup_start = get_le64(bytes);
+        return true;
+    }
+    if (op == XLOG_PARAMETER_CHANGE && payload.size >= 26) {
+        parameters_event(bytes, event);
+        return true;
+    }
+    if (op == XLOG_RESTORE_POINT && payload.size >= 72) {
+        restore_point_event(bytes, event);
+        return true;
+    }
+    if (op == XLOG_FPW_CHANGE && payload.size >= 1) {
+        event->kind = EVENT_FPW_OFF;
+        return bytes[0] == 0;
+    }
+    if (op == XLOG_END_OF_RECOVERY && payload.size >= 16) {
+        end_of_recovery_event(payload, version, event);
+        return true;
+    }
+    return false;
+}
+
+bool wal_event_of(const WalRecord *record, const PgVersion *version, WalEvent *event)
+{
+    WalEvent found = {
+        .lsn = record->lsn,
+        .end = record->end,
+        .time = TIME_US_NONE,
+        .parameters.wal_level = WAL_LEVEL_UNKNOWN,
+    };
+    Payload payload;
+    bool is_event = false;
+
+    if (record->bytes == NULL || !payload_of(record, &payload))
+        return false;
+    if (record->rmgr == RMGR_TRANSACTION)
+        is_event = transaction_event(record, payload, version, &found);
+    else if (record->rmgr == RMGR_XLOG)
+        is_event = xlog_event(record, payload, version, &found);
+    if (is_event)
+        *event = found;
+    return is_event;
+}
+
+void wal_summary_init(WalSummary *summary)
+{
+    *summary = (WalSummary){
+        .end_time_min = TIME_US_NONE,
+        .end_time_max = TIME_US_NONE,
+        .commit_time_min = TIME_US_NONE,
+        .commit_time_max = TIME_US_NONE,
+    };
+}
+
+static void widen(TimeUs *min, TimeUs *max, TimeUs time)
+{
+    if (*min == TIME_US_NONE || time < *min)
+        *min = time;
+    if (*max == TIME_US_NONE || time > *max)
+        *max = time;
+}
+
+static void add_end(WalSummary *summary, const WalEvent *event)
+{
+    if (summary->first_end_lsn == 0) {
+        summary->first_end_lsn = event->lsn;
+        summary->xid_first = event->xid;
+    }
+    summary->last_end_lsn = event->lsn;
+    summary->xid_last = event->xid;
+    widen(&summary->end_time_min, &summary->end_time_max, event->time);
+    if (event->kind == EVENT_COMMIT) {
+        summary->commit_count++;
+        summary->last_commit_end = event->end;
+        widen(&summary->commit_time_min, &summary->commit_time_max, event->time);
+    } else {
+        summary->abort_count++;
+    }
+}
+
+static void add_restore_point(WalSummary *summary, const WalEvent *event)
+{
+    if (summary->restore_point_count < WAL_RESTORE_POINTS_KEPT) {
+        WalRestorePoint *point = &summary->restore_points[summary->restore_point_count];
+
+        point->lsn = event->lsn;
+        point->end = event->end;
+        point->time = event->time;
+        memcpy(point->name, event->name, sizeof point->name);
+    }
+    summary->restore_point_count++;
+}
+
+void wal_summary_add(WalSummary *summary, const WalEvent *event)
+{
+    if (event->parameters.wal_level == WAL_LEVEL_MINIMAL && summary->minimal_at == 0)
+        summary->minimal_at = event->lsn;
+    switch (event->kind) {
+    case EVENT_COMMIT:
+    case EVENT_ABORT:
+        add_end(summary, event);
+        return;
+    case EVENT_RESTORE_POINT:
+        add_restore_point(summary, event);
+        return;
+    case EVENT_TIMELINE:
+        summary->new_timeline = event->timeline;
+        return;
+    case EVENT_BACKUP_END:
+        summary->backup_end = event->end;
+        summary->backup_end_start = event->backup_start;
+        return;
+    case EVENT_PARAMETERS:
+        summary->parameters_at = event->lsn;
+        summary->parameters = event->parameters;
+        return;
+    case EVENT_FPW_OFF:
+        if (summary->fpw_off == 0)
+            summary->fpw_off = event->lsn;
+        return;
+    case EVENT_CHECKPOINT:
+        return;
+    }
+}
