@@ -11,6 +11,8 @@
 #include "base/time.h"
 #include "postgres/backup_label.h"
 
+#include <sys/types.h>
+
 typedef struct Session Session;
 
 /*
@@ -19,15 +21,23 @@ typedef struct Session Session;
  * ERR_UNREACHABLE when the server doesn't answer (or is starting), ERR_POSTGRES when it refuses.
  */
 Session *session_open(const char *conninfo, Error *err) MUST_CHECK;
+
+/*
+ * The same as the operating system user `uid` (whoever owns a data directory) when we are root:
+ * its name is the role if conninfo and environment name none, and what "peer" authentication
+ * (pg_hba.conf) sees. (uid_t)-1, or not being root: as we are. No other thread may run meanwhile
+ * that relies on being root.
+ */
+Session *session_open_as(const char *conninfo, uid_t uid, Error *err) MUST_CHECK;
 void session_freep(Session **session); /* for CLEANUP(); a backup in progress is aborted */
 
 typedef struct ServerIdentity {
     unsigned version_number; /* 150018 */
     unsigned major;
     uint64_t system_identifier;
-    uint32_t timeline;       /* of the last checkpoint */
+    uint32_t timeline; /* of the last checkpoint */
     bool in_recovery;
-    bool archiving;          /* archive_mode is not off */
+    bool archiving;              /* archive_mode is not off */
     const char *archive_command; /* "" when none */
     const char *wal_level;
     const char *data_directory; /* "" when the role may not see it */
@@ -45,7 +55,7 @@ bool session_backup_start(Session *session, const char *label, bool fast, Lsn *s
                           Error *err) MUST_CHECK;
 
 typedef struct BackupStop {
-    Lsn stop; /* end of the BACKUP_END record */
+    Lsn stop;                   /* end of the BACKUP_END record */
     const char *label;          /* byte for byte */
     const char *tablespace_map; /* "" when there are none */
 } BackupStop;
