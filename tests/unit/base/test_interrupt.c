@@ -1,0 +1,69 @@
+#include "base/interrupt.h"
+
+#include "base/progress.h"
+
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+
+/* One process, one flag: the steps follow each other. */
+static void the_first_signal_is_kept_and_told(void **state)
+{
+    Error err = {0};
+
+    (void)state;
+    interrupt_setup();
+    assert_int_equal(raise(SIGPIPE), 0);
+    assert_true(interrupt_check(&err));
+    assert_int_equal(interrupt_signal(), 0);
+
+    assert_int_equal(raise(SIGTERM), 0);
+    assert_int_equal(raise(SIGINT), 0);
+    assert_int_equal(interrupt_signal(), SIGTERM);
+    assert_false(interrupt_check(&err));
+    assert_int_equal(err.code, ERR_INTERRUPTED);
+    assert_string_equal(err.message, "interrupted by SIGTERM");
+}
+
+static int drawn;
+
+static void count(Progress *progress)
+{
+    (void)progress;
+    drawn++;
+}
+
+static void progress_is_drawn_at_most_a_few_times_a_second(void **state)
+{
+    Progress progress = {.draw = count};
+
+    (void)state;
+    progress_phase(&progress, "copy", 1000);
+    assert_int_equal(drawn, 1);
+    TimeUs begin = time_monotonic();
+    while (time_monotonic() - begin < 600000) {
+        progress_add(&progress, 1, 0);
+        progress_tick(&progress);
+    }
+    assert_in_range(drawn, 2, 4);
+    progress_phase(&progress, "next", 0);
+    assert_int_equal(atomic_load(&progress.bytes_done), 0);
+    assert_int_equal(atomic_load(&progress.bytes_total), 0);
+
+    progress_phase(NULL, "nobody looks", 1);
+    progress_tick(NULL);
+    progress_add(NULL, 1, 1);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_first_signal_is_kept_and_told),
+        cmocka_unit_test(progress_is_drawn_at_most_a_few_times_a_second),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,243 @@
+#include "base/process.h"
+
+#include "base/file.h"
+#include "base/memory.h"
+#include "base/time.h"
+
+#include <pwd.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+static const ProcessSetup as_we_are = {.uid = (uid_t)-1, .gid = (gid_t)-1};
+
+/* Runs a shell script; output and status of it. */
+static const char *shell(ProcessSetup setup, const char *script, int *status, Buffer *output)
+{
+    const char *const argv[] = {"sh", "-c", script, NULL};
+    Error err = {0};
+
+    setup.argv = argv;
+    output->size = 0;
+    buffer_print(output, "%s", "");
+    if (!process_run(&setup, 20000, status, output, &err))
+        fail_msg("%s: %s", script, err.message);
+    buffer_reserve(output, output->size + 1);
+    output->data[output->size] = '\0';
+    return (const char *)output->data;
+}
+
+static void output_and_status_are_told(void **state)
+{
+    CLEANUP(buffer_done) Buffer output = {0};
+    int status;
+
+    (void)state;
+    assert_string_equal(shell(as_we_are, "echo out; echo err >&2; exit 3", &status, &output),
+                        "out\nerr\n");
+    assert_int_equal(status, 3);
+    assert_string_equal(shell(as_we_are, "kill -TERM $$", &status, &output), "");
+    assert_int_equal(status, 128 + SIGTERM);
+}
+
+static void setup_is_followed(void **state)
+{
+    static const char *const env[] = {"PGCAIRN_TEST=a b", "HOME=/nowhere", NULL};
+    ProcessSetup setup = as_we_are;
+    CLEANUP(buffer_done) Buffer output = {0};
+    int status;
+
+    (void)state;
+    setup.directory = "/usr";
+    setup.env = env;
+    assert_string_equal(shell(setup, "pwd; echo $PGCAIRN_TEST $HOME", &status, &output),
+                        "/usr\na b /nowhere\n");
+}
+
+static void output_is_kept_to_a_mebibyte(void **state)
+{
+    CLEANUP(buffer_done) Buffer output = {0};
+    int status;
+
+    (void)state;
+    (void)shell(as_we_are, "head -c 3000000 /dev/zero; exit 4", &status, &output);
+    assert_int_equal(output.size, 1 << 20);
+    assert_int_equal(status, 4);
+}
+
+/* A server started in the background holds the pipe; the end of its starter counts. */
+static void what_stays_behind_is_not_waited_for(void **state)
+{
+    CLEANUP(buffer_done) Buffer output = {0};
+    TimeUs begin = time_monotonic();
+    int status;
+
+    (void)state;
+    (void)shell(as_we_are, "sleep 30 & echo $!", &status, &output);
+    assert_true(time_monotonic() - begin < 10000000);
+    pid_t left = (pid_t)strtol((const char *)output.data, NULL, 10);
+    assert_true(left > 1);
+    assert_int_equal(kill(left, SIGKILL), 0);
+}
+
+static void too_slow_is_killed(void **state)
+{
+    const char *const argv[] = {"sleep", "30", NULL};
+    ProcessSetup setup = as_we_are;
+    CLEANUP(buffer_done) Buffer output = {0};
+    Error err = {0};
+    int status;
+
+    (void)state;
+    setup.argv = argv;
+    assert_false(process_run(&setup, 50, &status, &output, &err));
+    assert_int_equal(err.code, ERR_UNREACHABLE);
+    assert_string_equal(err.message, "sleep did not end within 50 ms");
+}
+
+static void what_cannot_be_started_is_told(void **state)
+{
+    const char *const absent[] = {"/no/such/program", NULL};
+    const char *const unknown[] = {"no-such-program-on-path", NULL};
+    const char *const fine[] = {"true", NULL};
+    ProcessSetup setup = as_we_are;
+    Error err = {0};
+    pid_t pid;
+
+    (void)state;
+    setup.argv = absent;
+    assert_false(process_start(&setup, &pid, &err));
+    assert_string_equal(err.message,
+                        "start /no/such/program: execute it: No such file or directory");
+    error_clear(&err);
+    setup.argv = unknown;
+    assert_false(process_start(&setup, &pid, &err));
+    assert_string_equal(err.message, "program no-such-program-on-path is not on the PATH");
+    error_clear(&err);
+    setup.argv = fine;
+    setup.directory = "/no/such/folder";
+    assert_false(process_start(&setup, &pid, &err));
+    assert_non_null(strstr(err.message, "enter its directory: No such file or directory"));
+}
+
+static void a_started_process_is_followed_to_its_end(void **state)
+{
+    const char *const argv[] = {"sh", "-c", "sleep 0.2; exit 7", NULL};
+    ProcessSetup setup = as_we_are;
+    Error err = {0};
+    int status = 0;
+    pid_t pid;
+
+    (void)state;
+    setup.argv = argv;
+    assert_true(process_start(&setup, &pid, &err));
+    assert_true(process_exists(pid));
+    assert_true(process_start_time(pid) > 0);
+    assert_int_equal(getsid(pid), pid);
+    for (int i = 0; i < 1000 && !process_has_ended(pid, &status); i++)
+        time_sleep_ms(10);
+    assert_int_equal(status, 7);
+    assert_false(process_exists(pid));
+    assert_int_equal(process_start_time(pid), 0);
+}
+
+static void output_goes_to_the_log_file(void **state)
+{
+    char log[] = "/tmp/test-process-XXXXXX";
+    const char *const argv[] = {"sh", "-c", "echo out; echo err >&2", NULL};
+    CLEANUP(buffer_done) Buffer content = {0};
+    ProcessSetup setup = as_we_are;
+    Error err = {0};
+
+    (void)state;
+    int fd = mkstemp(log);
+    assert_true(file_write_all(fd, "before\n", 7, log, &err));
+    fd_done(&fd);
+    setup.argv = argv;
+    setup.log_path = log;
+    for (int i = 0; i < 2; i++) {
+        pid_t pid;
+        int status;
+
+        assert_true(process_start(&setup, &pid, &err));
+        while (!process_has_ended(pid, &status))
+            time_sleep_ms(2);
+        assert_int_equal(status, 0);
+    }
+    assert_true(file_read_whole(log, 4096, &content, &err));
+    assert_string_equal((const char *)content.data, "before\nout\nerr\nout\nerr\n");
+    assert_int_equal(unlink(log), 0);
+}
+
+/* Signals that we ignore or block are as usual in other programs: a server lives by them. */
+static void signals_are_as_usual_in_the_child(void **state)
+{
+    CLEANUP(buffer_done) Buffer output = {0};
+    sigset_t all, before;
+    int status;
+
+    (void)state;
+    (void)sigfillset(&all);
+    assert_int_equal(sigprocmask(SIG_SETMASK, &all, &before), 0);
+    void (*kept)(int) = signal(SIGPIPE, SIG_IGN);
+    const char *text =
+        shell(as_we_are, "grep -E '^Sig(Blk|Ign):' /proc/self/status", &status, &output);
+    (void)signal(SIGPIPE, kept);
+    assert_int_equal(sigprocmask(SIG_SETMASK, &before, NULL), 0);
+    assert_non_null(strstr(text, "SigBlk:\t0000000000000000"));
+    assert_non_null(strstr(text, "SigIgn:\t0000000000000000"));
+}
+
+static void another_user_has_its_groups_and_home(void **state)
+{
+    const struct passwd *nobody = getpwnam("nobody");
+    CLEANUP(buffer_done) Buffer output = {0};
+    ProcessSetup setup = as_we_are;
+    int status;
+
+    (void)state;
+    if (geteuid() != 0 || nobody == NULL)
+        skip();
+    setup.uid = nobody->pw_uid;
+    CLEANUP(text_freep)
+    char *expected = text_format("%u %u %u %s nobody\n", nobody->pw_uid, nobody->pw_gid,
+                                 nobody->pw_gid, nobody->pw_dir);
+    assert_string_equal(
+        shell(setup, "echo $(id -u) $(id -g) $(id -G) $HOME $LOGNAME", &status, &output), expected);
+}
+
+static void we_and_init_exist_and_nonsense_does_not(void **state)
+{
+    (void)state;
+    assert_true(process_exists(getpid()));
+    assert_true(process_exists(1));
+    assert_false(process_exists(0));
+    assert_false(process_exists(-1));
+    assert_true(process_start_time(getpid()) >= process_start_time(getppid()));
+    assert_true(strlen(process_host_name()) > 0);
+    assert_int_equal(strlen(process_boot_id()), 36);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(output_and_status_are_told),
+        cmocka_unit_test(setup_is_followed),
+        cmocka_unit_test(output_is_kept_to_a_mebibyte),
+        cmocka_unit_test(what_stays_behind_is_not_waited_for),
+        cmocka_unit_test(too_slow_is_killed),
+        cmocka_unit_test(what_cannot_be_started_is_told),
+        cmocka_unit_test(a_started_process_is_followed_to_its_end),
+        cmocka_unit_test(output_goes_to_the_log_file),
+        cmocka_unit_test(signals_are_as_usual_in_the_child),
+        cmocka_unit_test(another_user_has_its_groups_and_home),
+        cmocka_unit_test(we_and_init_exist_and_nonsense_does_not),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
