@@ -1,0 +1,98 @@
+#include "codec_engine.h"
+
+#include <zstd.h>
+#include <zstd_errors.h>
+
+/*
+ * Frames with content size and content checksum: so damage shows also where our own checksums
+ * are not looked at, when somebody without this program restores with `zstd -d`.
+ */
+static bool zstd_prepare(void **state, int level, Error *err)
+{
+    if (*state == NULL) {
+        *state = ZSTD_createCCtx();
+        if (*state == NULL)
+            return error_set(err, ERR_INTERNAL, "no memory for a zstd compressor");
+    }
+    size_t result = ZSTD_CCtx_setParameter(*state, ZSTD_c_compressionLevel, level);
+    if (!ZSTD_isError(result))
+        result = ZSTD_CCtx_setParameter(*state, ZSTD_c_checksumFlag, 1);
+    if (ZSTD_isError(result))
+        return error_set(err, ERR_INTERNAL, "set up zstd: %s", ZSTD_getErrorName(result));
+    return true;
+}
+
+static bool zstd_compress(void **state, int level, const void *data, size_t size, Buffer *out,
+                          Error *err)
+{
+    if (!zstd_prepare(state, level, err))
+        return false;
+    buffer_reserve(out, out->size + ZSTD_compressBound(size));
+
+    size_t stored =
+        ZSTD_compress2(*state, out->data + out->size, out->capacity - out->size, data, size);
+    if (ZSTD_isError(stored))
+        return error_set(err, ERR_INTERNAL, "compress with zstd: %s", ZSTD_getErrorName(stored));
+    out->size += stored;
+    return true;
+}
+
+/*
+ * ZSTD_decompressDCtx() takes several frames and skips skippable ones; here it must be one frame
+ * of data, and the size in its header is looked at before anything is written.
+ */
+static bool zstd_is_one_frame(const uint8_t *data, size_t size, size_t raw_size, Error *err)
+{
+    static const uint8_t magic[4] = {0x28, 0xb5, 0x2f, 0xfd};
+
+    if (size < sizeof(magic) || memcmp(data, magic, sizeof(magic)) != 0)
+        return error_set(err, ERR_CORRUPT, "this is no zstd frame");
+    if (ZSTD_findFrameCompressedSize(data, size) != size)
+        return codec_wrong_end("zstd", err);
+
+    unsigned long long content = ZSTD_getFrameContentSize(data, size);
+    if (content == ZSTD_CONTENTSIZE_ERROR ||
+        (content != ZSTD_CONTENTSIZE_UNKNOWN && content != raw_size))
+        return codec_wrong_raw_size("zstd", raw_size, err);
+    return true;
+}
+
+static bool zstd_decompress(void **state, const void *data, size_t size, void *raw, size_t raw_size,
+                            Error *err)
+{
+    if (*state == NULL) {
+        *state = ZSTD_createDCtx();
+        if (*state == NULL)
+            return error_set(err, ERR_INTERNAL, "no memory for a zstd decompressor");
+    }
+    if (!zstd_is_one_frame(data, size, raw_size, err))
+        return false;
+
+    size_t got = ZSTD_decompressDCtx(*state, raw, raw_size, data, size);
+    if (ZSTD_getErrorCode(got) == ZSTD_error_memory_allocation)
+        return error_set(err, ERR_INTERNAL, "no memory for a zstd decompressor");
+    if (ZSTD_isError(got))
+        return error_set(err, ERR_CORRUPT, "damaged zstd frame: %s", ZSTD_getErrorName(got));
+    return got == raw_size || codec_wrong_raw_size("zstd", raw_size, err);
+}
+
+static void zstd_free_compressor(void *state)
+{
+    (void)ZSTD_freeCCtx(state);
+}
+
+static void zstd_free_decompressor(void *state)
+{
+    (void)ZSTD_freeDCtx(state);
+}
+
+const CodecEngine codec_zstd_engine = {
+    .name = "zstd",
+    .level_min = -7,
+    .level_max = 22,
+    .level_default = 1,
+    .compress = zstd_compress,
+    .decompress = zstd_decompress,
+    .free_compressor = zstd_free_compressor,
+    .free_decompressor = zstd_free_decompressor,
+};

@@ -1,0 +1,62 @@
+#include "crc32c_engine.h"
+
+#include <nmmintrin.h>
+
+/*
+ * SSE 4.2 belongs to the baseline x86-64-v2, so there is nothing to ask at run time. The
+ * instruction takes three cycles but one can start in each: three streams side by side, put
+ * together with the tables, are three times as fast as one. A page of 8192 bytes is one round of
+ * the long blocks and four steps.
+ */
+enum { LONG_BLOCK = 2720, SHORT_BLOCK = 256 };
+
+static Crc32cShift long_shift;
+static Crc32cShift short_shift;
+
+__attribute__((constructor(102))) static void prepare_shifts(void)
+{
+    crc32c_shift_prepare(&long_shift, LONG_BLOCK);
+    crc32c_shift_prepare(&short_shift, SHORT_BLOCK);
+}
+
+static inline uint64_t load(const uint8_t *data)
+{
+    uint64_t value;
+
+    memcpy(&value, data, sizeof(value));
+    return value;
+}
+
+static inline uint64_t three_blocks(uint64_t state, const uint8_t *data, size_t block,
+                                    const Crc32cShift *shift)
+{
+    uint64_t second = 0;
+    uint64_t third = 0;
+
+    for (const uint8_t *end = data + block; data < end; data += 8) {
+        state = _mm_crc32_u64(state, load(data));
+        second = _mm_crc32_u64(second, load(data + block));
+        third = _mm_crc32_u64(third, load(data + 2 * block));
+    }
+    state = crc32c_shift(shift, (uint32_t)state) ^ second;
+    return crc32c_shift(shift, (uint32_t)state) ^ third;
+}
+
+uint32_t crc32c_machine(uint32_t state, const uint8_t *data, size_t size)
+{
+    uint64_t wide = state;
+
+    for (; size >= (size_t)3 * LONG_BLOCK; size -= (size_t)3 * LONG_BLOCK) {
+        wide = three_blocks(wide, data, LONG_BLOCK, &long_shift);
+        data += (size_t)3 * LONG_BLOCK;
+    }
+    for (; size >= (size_t)3 * SHORT_BLOCK; size -= (size_t)3 * SHORT_BLOCK) {
+        wide = three_blocks(wide, data, SHORT_BLOCK, &short_shift);
+        data += (size_t)3 * SHORT_BLOCK;
+    }
+    for (; size >= 8; size -= 8, data += 8)
+        wide = _mm_crc32_u64(wide, load(data));
+    for (; size > 0; size--, data++)
+        wide = _mm_crc32_u8((uint32_t)wide, *data);
+    return (uint32_t)wide;
+}
