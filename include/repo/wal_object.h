@@ -25,7 +25,7 @@ typedef struct WalTrailer {
     uint64_t raw_size;
     uint8_t sha256[SHA256_SIZE]; /* of the raw file */
     uint64_t stored_size;        /* of the frames, without the trailer */
-    uint64_t stored_checksum;    /* XXH3 of the stored frames */
+    uint64_t stored_checksum;    /* XXH3 of the XXH3 of each stored frame, in order */
     uint64_t system_identifier;  /* of a segment: from its header; else the cluster's */
     uint32_t timeline;           /* of the name */
     unsigned major;

@@ -1,0 +1,192 @@
+#include "base/fault.h"
+#include "base/process.h"
+#include "repo/layout.h"
+#include "repo/record.h"
+#include "repo/repo.h"
+
+#include <inttypes.h>
+
+enum { REGISTRATION_VERSION = 1 };
+
+/* "main/registration/0002" is number 2; 0 for anything that is not ours. */
+static unsigned registration_number(const char *object, const char *prefix)
+{
+    const char *digits = object + strlen(prefix);
+    unsigned number = 0;
+
+    if (strlen(digits) != 4 || strspn(digits, "0123456789") != 4)
+        return 0;
+    for (; *digits != '\0'; digits++)
+        number = number * 10 + (unsigned)(*digits - '0');
+    return number;
+}
+
+/* The highest number; 0 when there is none. */
+static bool find_newest(Repo *repo, const char *name, unsigned *number, Error *err)
+{
+    CLEANUP(text_freep) char *prefix = layout_registration_prefix(name);
+    CLEANUP(object_list_done) ObjectList list = {0};
+    unsigned newest = 0;
+
+    if (!storage_list(repo->storage, prefix, &list, err))
+        return false;
+    for (size_t i = 0; i < list.count; i++) {
+        unsigned found = registration_number(list.objects[i].name, prefix);
+
+        if (found > newest)
+            newest = found;
+    }
+    *number = newest;
+    return true;
+}
+
+static bool decode_registration(const Record *record, Cluster *cluster, Error *err)
+{
+    const char *name;
+    uint64_t major;
+    uint64_t segment_size;
+
+    if (!record_get_text(record, "cluster", &name, err) ||
+        !record_get_u64(record, "system_identifier", &cluster->system_identifier, err) ||
+        !record_get_u64(record, "major", &major, err) ||
+        !record_get_u64(record, "wal_segment_size", &segment_size, err) ||
+        !record_get_time(record, "registered", &cluster->registered_at, err))
+        return false;
+    if (strcmp(name, cluster->name) != 0) {
+        return error_set(err, ERR_CORRUPT, "registration belongs to cluster \"%s\", not \"%s\"",
+                         name, cluster->name);
+    }
+    if (cluster->system_identifier == 0 || major == 0 || major > 999 ||
+        !wal_segment_size_is_valid(segment_size)) {
+        return error_set(err, ERR_CORRUPT,
+                         "registration with system identifier %" PRIu64 ", server version %" PRIu64
+                         ", WAL segments of %" PRIu64 " bytes",
+                         cluster->system_identifier, major, segment_size);
+    }
+    cluster->major = (unsigned)major;
+    cluster->wal_segment_size = (uint32_t)segment_size;
+    return true;
+}
+
+static bool load_registration(Repo *repo, const char *name, unsigned number, Cluster *cluster,
+                              Error *err)
+{
+    CLEANUP(text_freep) char *object = layout_registration(name, number);
+    CLEANUP(record_done) Record record = {0};
+    Cluster loaded = {.repo = repo, .registration = number};
+
+    snprintf(loaded.name, sizeof loaded.name, "%s", name);
+    if (!record_load(repo->storage, object, "registration", REGISTRATION_VERSION, &record, err) ||
+        !decode_registration(&record, &loaded, err))
+        return error_context(err, "read registration %u of cluster \"%s\"", number, name);
+    *cluster = loaded;
+    return true;
+}
+
+static bool store_registration(const Cluster *cluster, Error *err)
+{
+    CLEANUP(text_freep)
+    char *object = layout_registration(cluster->name, cluster->registration);
+    CLEANUP(record_writer_done) RecordWriter record = {0};
+
+    record_begin(&record, "registration", REGISTRATION_VERSION);
+    record_text(&record, "cluster", cluster->name);
+    record_u64(&record, "system_identifier", cluster->system_identifier);
+    record_u64(&record, "major", cluster->major);
+    record_u64(&record, "wal_segment_size", cluster->wal_segment_size);
+    record_time(&record, "registered", cluster->registered_at);
+    record_text(&record, "host", process_host_name());
+    record_text(&record, "tool", PGCAIRN_VERSION);
+    return FAULT_POINT("registration.before-commit", err) &&
+           record_store(&record, cluster->repo->storage, object, err) &&
+           FAULT_POINT("registration.after-commit", err);
+}
+
+/* There is a registration already: the same is fine, another one is not. */
+static bool compare_registration(Repo *repo, const Cluster *wanted, unsigned number,
+                                 Cluster *cluster, Error *err)
+{
+    if (!load_registration(repo, wanted->name, number, cluster, err))
+        return false;
+    if (cluster->system_identifier == wanted->system_identifier &&
+        cluster->major == wanted->major && cluster->wal_segment_size == wanted->wal_segment_size)
+        return true;
+    error_set(err, ERR_EXISTS,
+              "cluster \"%s\" is registered as PostgreSQL %u with system identifier %" PRIu64
+              ", this one is PostgreSQL %u with %" PRIu64,
+              wanted->name, cluster->major, cluster->system_identifier, wanted->major,
+              wanted->system_identifier);
+    return error_hint(err, "choose another name for this cluster");
+}
+
+bool cluster_register(Repo *repo, const char *name, uint64_t system_identifier, unsigned major,
+                      uint32_t wal_segment_size, Cluster *cluster, bool *created, Error *err)
+{
+    Cluster wanted = {
+        .repo = repo,
+        .system_identifier = system_identifier,
+        .major = major,
+        .wal_segment_size = wal_segment_size,
+        .registration = 1,
+        .registered_at = time_now(),
+    };
+    unsigned newest;
+
+    if (!cluster_name_check(name, err))
+        return false;
+    snprintf(wanted.name, sizeof wanted.name, "%s", name);
+    if (!find_newest(repo, name, &newest, err))
+        return error_context(err, "register cluster \"%s\"", name);
+    if (newest == 0) {
+        if (store_registration(&wanted, err)) {
+            *cluster = wanted;
+            *created = true;
+            return true;
+        }
+        if (err->code != ERR_EXISTS)
+            return error_context(err, "register cluster \"%s\"", name);
+        error_clear(err); /* somebody else was registering it at the same time */
+        newest = 1;
+    }
+    if (!compare_registration(repo, &wanted, newest, cluster, err))
+        return error_context(err, "register cluster \"%s\"", name);
+    *created = false;
+    return true;
+}
+
+bool cluster_open(Repo *repo, const char *name, Cluster *cluster, Error *err)
+{
+    unsigned newest;
+
+    if (!cluster_name_check(name, err))
+        return false;
+    if (!find_newest(repo, name, &newest, err))
+        return error_context(err, "open cluster \"%s\"", name);
+    if (newest == 0) {
+        error_set(err, ERR_NOT_FOUND, "the repository at \"%s\" has no cluster \"%s\"",
+                  storage_address(repo->storage), name);
+        return error_hint(err, "check --cluster, or register it with `pgcairn init`");
+    }
+    return load_registration(repo, name, newest, cluster, err);
+}
+
+bool cluster_check(const Cluster *cluster, uint64_t system_identifier, unsigned major,
+                   const char *what, Error *err)
+{
+    if (cluster->system_identifier != system_identifier) {
+        error_set(err, ERR_REFUSED,
+                  "%s has system identifier %" PRIu64 ", but cluster \"%s\" in the repository has "
+                  "%" PRIu64,
+                  what, system_identifier, cluster->name, cluster->system_identifier);
+    } else if (cluster->major != major) {
+        error_set(err, ERR_REFUSED,
+                  "%s is of PostgreSQL %u, but cluster \"%s\" in the repository is of %u", what,
+                  major, cluster->name, cluster->major);
+    } else {
+        return true;
+    }
+    return error_hint(err,
+                      "this is another cluster than \"%s\": check --cluster and --data, or "
+                      "register it under a name of its own with `pgcairn init --cluster NAME`",
+                      cluster->name);
+}

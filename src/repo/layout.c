@@ -1,0 +1,198 @@
+#include "repo/layout.h"
+
+#include "base/memory.h"
+
+/* Of every WAL object, whatever its codec: docs/format.md, chapter 1. */
+#define WAL_ENDING ".wal"
+
+enum {
+    CLUSTER_NAME_MAX = 63,
+    FOLDER_LENGTH = 16, /* timeline and high half of a segment's name */
+    SEGMENT_NAME_LENGTH = 24,
+    BACKUP_ID_LENGTH = BACKUP_ID_SIZE - 1,
+};
+
+/* Without locale: names are the same bytes everywhere. */
+static bool is_digit(char c)
+{
+    return c >= '0' && c <= '9';
+}
+
+/* Of the random end of a backup id. */
+static bool is_base32(char c)
+{
+    return (c >= 'a' && c <= 'z') || (c >= '2' && c <= '7');
+}
+
+static bool is_letter_or_digit(char c)
+{
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || is_digit(c);
+}
+
+bool cluster_name_check(const char *name, Error *err)
+{
+    static const char *const reserved[] = {LAYOUT_REPOSITORY, "keys"};
+
+    if (!is_letter_or_digit(name[0])) {
+        return error_set(err, ERR_USAGE,
+                         "cluster name \"%s\" does not begin with a letter or digit", name);
+    }
+    for (size_t i = 0; name[i] != '\0'; i++) {
+        if (!is_letter_or_digit(name[i]) && name[i] != '_' && name[i] != '-') {
+            return error_set(err, ERR_USAGE,
+                             "cluster name \"%s\" has other characters than letters, digits, "
+                             "\"_\" and \"-\"",
+                             name);
+        }
+    }
+    if (strlen(name) > CLUSTER_NAME_MAX) {
+        return error_set(err, ERR_USAGE, "cluster name \"%s\" is longer than %d characters", name,
+                         CLUSTER_NAME_MAX);
+    }
+    for (size_t i = 0; i < ARRAY_SIZE(reserved); i++) {
+        if (strcmp(name, reserved[i]) == 0)
+            return error_set(err, ERR_USAGE, "cluster name \"%s\" is taken by the repository",
+                             name);
+    }
+    return true;
+}
+
+char *layout_registration(const char *cluster, unsigned number)
+{
+    return text_format("%s/registration/%04u", cluster, number);
+}
+
+char *layout_registration_prefix(const char *cluster)
+{
+    return text_format("%s/registration/", cluster);
+}
+
+char *layout_manifest(const char *cluster, const char *backup)
+{
+    return text_format("%s/backup/%s/manifest", cluster, backup);
+}
+
+char *layout_backup_prefix(const char *cluster)
+{
+    return text_format("%s/backup/", cluster);
+}
+
+char *layout_pack(const char *cluster, const char *pack_id)
+{
+    return text_format("%s/pack/%.2s/%s", cluster, pack_id, pack_id);
+}
+
+/* Everything of a timeline and high half rests in one folder; history files are above them. */
+static bool has_folder(const char *wal_name)
+{
+    return strlen(wal_name) >= SEGMENT_NAME_LENGTH;
+}
+
+char *layout_wal_folder(const char *cluster, const char *wal_name)
+{
+    if (!has_folder(wal_name))
+        return layout_wal_prefix(cluster);
+    return text_format("%s/wal/%.*s/", cluster, FOLDER_LENGTH, wal_name);
+}
+
+char *layout_wal(const char *cluster, const char *wal_name)
+{
+    if (!has_folder(wal_name))
+        return text_format("%s/wal/%s" WAL_ENDING, cluster, wal_name);
+    return text_format("%s/wal/%.*s/%s" WAL_ENDING, cluster, FOLDER_LENGTH, wal_name, wal_name);
+}
+
+char *layout_wal_prefix(const char *cluster)
+{
+    return text_format("%s/wal/", cluster);
+}
+
+char *layout_lease_prefix(const char *cluster)
+{
+    return text_format("%s/lease/", cluster);
+}
+
+char *layout_journal_prefix(const char *cluster)
+{
+    return text_format("%s/journal/", cluster);
+}
+
+char *layout_condemned_prefix(const char *cluster)
+{
+    return text_format("%s/condemned/", cluster);
+}
+
+/* What follows "CLUSTER/FOLDER/" in an object's name; NULL when it is elsewhere. */
+static const char *name_within(const char *cluster, const char *folder, const char *object)
+{
+    size_t cluster_length = strlen(cluster);
+    size_t folder_length = strlen(folder);
+
+    if (strncmp(object, cluster, cluster_length) != 0 || object[cluster_length] != '/')
+        return NULL;
+    object += cluster_length + 1;
+    if (strncmp(object, folder, folder_length) != 0 || object[folder_length] != '/')
+        return NULL;
+    return object + folder_length + 1;
+}
+
+bool layout_wal_name_of(const char *cluster, const char *object, uint32_t segment_size,
+                        WalName *name)
+{
+    char text[WAL_NAME_SIZE];
+    const char *file = name_within(cluster, "wal", object);
+    const char *slash = file == NULL ? NULL : strchr(file, '/');
+    WalName parsed;
+    Error ignored = {0}; /* a name that is none is an answer here */
+
+    if (file == NULL)
+        return false;
+    /* A file in the wrong folder is a foreign one: nobody would find it by its name. */
+    if (slash != NULL &&
+        (slash - file != FOLDER_LENGTH || strncmp(file, slash + 1, FOLDER_LENGTH) != 0))
+        return false;
+
+    const char *base = slash == NULL ? file : slash + 1;
+    size_t length = strlen(base);
+    size_t ending_length = strlen(WAL_ENDING);
+    if (length <= ending_length || length - ending_length >= sizeof text ||
+        strcmp(base + length - ending_length, WAL_ENDING) != 0)
+        return false;
+    snprintf(text, sizeof text, "%.*s", (int)(length - ending_length), base);
+    if (!wal_name_parse(text, segment_size, &parsed, &ignored) ||
+        (slash == NULL) != (parsed.kind == WAL_HISTORY))
+        return false;
+    *name = parsed;
+    return true;
+}
+
+/* "20261122T031500Z-k3v9qa" */
+static bool is_backup_id(const char *text, size_t length)
+{
+    /* d: a digit; a: of a-z2-7; others stand for themselves. */
+    static const char pattern[] = "ddddddddTddddddZ-aaaaaa";
+
+    if (length != BACKUP_ID_LENGTH)
+        return false;
+    for (size_t i = 0; i < length; i++) {
+        bool fits = pattern[i] == 'd'   ? is_digit(text[i])
+                    : pattern[i] == 'a' ? is_base32(text[i])
+                                        : text[i] == pattern[i];
+        if (!fits)
+            return false;
+    }
+    return true;
+}
+
+bool layout_backup_id_of(const char *cluster, const char *object, char id[BACKUP_ID_SIZE])
+{
+    const char *text = name_within(cluster, "backup", object);
+    const char *slash = text == NULL ? NULL : strchr(text, '/');
+
+    if (slash == NULL || strcmp(slash, "/manifest") != 0 ||
+        !is_backup_id(text, (size_t)(slash - text)))
+        return false;
+    memcpy(id, text, BACKUP_ID_LENGTH);
+    id[BACKUP_ID_LENGTH] = '\0';
+    return true;
+}

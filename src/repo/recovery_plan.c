@@ -1,0 +1,187 @@
+#include "repo/recovery_plan.h"
+
+#include "base/file.h"
+#include "percent.h"
+#include "postgres/settings.h"
+#include "repo/record.h"
+
+#include <errno.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* docs/format.md, chapter 8. */
+enum { PLAN_VERSION = 1, PLAN_SIZE_MAX = 64 << 10 };
+
+static const char prefix[] = "recovery_target";
+static const char *const target_names[] = {
+    "recovery_target",      "recovery_target_lsn", "recovery_target_name",
+    "recovery_target_time", "recovery_target_xid", NULL,
+};
+
+static bool read_settings(const char *data, const char *name, SettingList *list, Error *err)
+{
+    CLEANUP(text_freep) char *path = text_format("%s/%s", data, name);
+    Error attempt = {0};
+
+    if (settings_read(path, list, &attempt) || attempt.code == ERR_NOT_FOUND)
+        return true;
+    *err = attempt;
+    return false;
+}
+
+static bool counts(const Setting *setting)
+{
+    return strncmp(setting->name, prefix, strlen(prefix)) == 0 &&
+           strcmp(setting->name, "recovery_target_action") != 0;
+}
+
+/* Whether a later line of the same name takes the place of this one. */
+static bool is_overridden(const SettingList *list, size_t index)
+{
+    for (size_t i = index + 1; i < list->count; i++) {
+        if (strcmp(list->items[i].name, list->items[index].name) == 0)
+            return true;
+    }
+    return false;
+}
+
+static int compare_names(const void *left, const void *right)
+{
+    const Setting *const *a = left, *const *b = right;
+
+    return strcmp((*a)->name, (*b)->name);
+}
+
+/* What counts of the list, by name; an empty value is what the server takes for "not set". */
+static void print_settings(const SettingList *list, Buffer *out)
+{
+    const Setting **chosen = mem_alloc((list->count + 1) * sizeof *chosen);
+    size_t count = 0;
+
+    for (size_t i = 0; i < list->count; i++) {
+        if (counts(&list->items[i]) && !is_overridden(list, i) && list->items[i].value[0] != '\0')
+            chosen[count++] = &list->items[i];
+    }
+    qsort(chosen, count, sizeof *chosen, compare_names);
+    for (size_t i = 0; i < count; i++) {
+        buffer_print(out, "%s%s=", i > 0 ? "\n" : "", chosen[i]->name);
+        percent_encode(out, chosen[i]->value, 0x20);
+    }
+    mem_free(chosen);
+}
+
+bool recovery_settings_on_disk(const char *data, Arena *arena, const char **settings, Error *err)
+{
+    CLEANUP(settings_done) SettingList list = {0};
+    CLEANUP(buffer_done) Buffer text = {0};
+
+    if (!read_settings(data, "postgresql.conf", &list, err) ||
+        !read_settings(data, "postgresql.auto.conf", &list, err)) {
+        return error_context(err, "read the recovery settings of %s", data);
+    }
+    print_settings(&list, &text);
+    *settings = arena_text_part(arena, text.size > 0 ? (const char *)text.data : "", text.size);
+    return true;
+}
+
+const char *recovery_settings_value(const char *settings, const char *name, Arena *arena)
+{
+    const size_t length = strlen(name);
+
+    for (const char *line = settings; line != NULL && *line != '\0';) {
+        const char *end = strchr(line, '\n');
+        size_t size = end != NULL ? (size_t)(end - line) : strlen(line);
+
+        if (size > length && strncmp(line, name, length) == 0 && line[length] == '=') {
+            char *value = arena_text_part(arena, line + length + 1, size - length - 1);
+
+            return percent_decode(value) ? value : NULL;
+        }
+        line = end != NULL ? end + 1 : NULL;
+    }
+    return NULL;
+}
+
+bool recovery_settings_have_target(const char *settings)
+{
+    CLEANUP(arena_done) Arena arena = {0};
+
+    for (const char *const *name = target_names; *name != NULL; name++) {
+        if (recovery_settings_value(settings, *name, &arena) != NULL)
+            return true;
+    }
+    return false;
+}
+
+/* Only root can give files away; for anybody else the data directory is its own. */
+static bool give_to_owner(int fd, const char *data, Error *err)
+{
+    struct stat owner;
+
+    if (geteuid() != 0)
+        return true;
+    if (stat(data, &owner) != 0)
+        return error_set_errno(err, ERR_IO, errno, "look at %s", data);
+    if (fchown(fd, owner.st_uid, owner.st_gid) != 0)
+        return error_set_errno(err, ERR_IO, errno, "give %s/%s to its owner", data,
+                               RECOVERY_PLAN_FILE);
+    return true;
+}
+
+bool recovery_plan_save(const char *data, const RecoveryPlan *plan, Error *err)
+{
+    CLEANUP(text_freep) char *path = text_format("%s/%s", data, RECOVERY_PLAN_FILE);
+    CLEANUP(record_writer_done) RecordWriter record = {0};
+    CLEANUP(file_writer_done) FileWriter out = FILE_WRITER_CLOSED;
+
+    record_begin(&record, "recovery", PLAN_VERSION);
+    record_u64(&record, "timeline", plan->timeline);
+    record_text(&record, "bound", plan->bound);
+    record_text(&record, "settings", plan->settings);
+    record_finish(&record);
+    return file_writer_open(&out, path, 0600, err) && give_to_owner(out.fd, data, err) &&
+           file_writer_write(&out, record.text.data, record.text.size, err) &&
+           file_writer_replace(&out, err);
+}
+
+static bool take_plan(const Record *record, Arena *arena, RecoveryPlan *plan, Error *err)
+{
+    const char *bound;
+    const char *settings;
+    uint64_t timeline;
+
+    if (!record_get_u64(record, "timeline", &timeline, err) ||
+        !record_get_text(record, "bound", &bound, err) ||
+        !record_get_text(record, "settings", &settings, err)) {
+        return false;
+    }
+    if (timeline == 0 || timeline > UINT32_MAX || strlen(bound) >= sizeof plan->bound)
+        return error_set(err, ERR_CORRUPT, "timeline or bound is none");
+    *plan = (RecoveryPlan){.timeline = (uint32_t)timeline, .settings = arena_text(arena, settings)};
+    memcpy(plan->bound, bound, strlen(bound) + 1);
+    return true;
+}
+
+bool recovery_plan_load(const char *data, Arena *arena, RecoveryPlan *plan, Error *err)
+{
+    CLEANUP(text_freep) char *path = text_format("%s/%s", data, RECOVERY_PLAN_FILE);
+    CLEANUP(buffer_done) Buffer text = {0};
+    CLEANUP(record_done) Record record = {0};
+
+    if (!file_read_whole(path, PLAN_SIZE_MAX, &text, err))
+        return false;
+    if (!record_parse((const char *)text.data, text.size, "recovery", PLAN_VERSION, &record, err) ||
+        !take_plan(&record, arena, plan, err)) {
+        return error_context(err, "read %s", path);
+    }
+    return true;
+}
+
+bool recovery_plan_remove(const char *data, Error *err)
+{
+    CLEANUP(text_freep) char *path = text_format("%s/%s", data, RECOVERY_PLAN_FILE);
+
+    if (unlink(path) != 0 && errno != ENOENT)
+        return error_set_errno(err, ERR_IO, errno, "remove %s", path);
+    return file_sync_parent(path, err);
+}

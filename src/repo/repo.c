@@ -1,0 +1,225 @@
+#include "repo/repo.h"
+
+#include "base/random.h"
+#include "repo/layout.h"
+#include "repo/record.h"
+#include "stream/digest.h"
+
+#include <inttypes.h>
+
+enum { REPOSITORY_RECORD_VERSION = 1 };
+
+/* 16 hex digits, as record 3.1 of docs/format.md has them. */
+static bool parse_seed(const char *text, uint64_t *seed)
+{
+    uint8_t bytes[8];
+
+    if (!hex_parse(text, bytes, sizeof bytes))
+        return false;
+    *seed = 0;
+    for (size_t i = 0; i < sizeof bytes; i++)
+        *seed = *seed << 8 | bytes[i];
+    return true;
+}
+
+/* What decides whether this program may touch the repository at all. */
+static bool check_format(const Record *record, Error *err)
+{
+    const char *encryption;
+    uint64_t format;
+
+    if (!record_get_u64(record, "format", &format, err))
+        return false;
+    if (format > REPO_FORMAT) {
+        error_set(err, ERR_VERSION, "repository has format %" PRIu64 ", this program knows %d",
+                  format, REPO_FORMAT);
+        return error_hint(err, "use a newer pgcairn");
+    }
+    if (format == 0)
+        return error_set(err, ERR_CORRUPT, "repository has format 0");
+    if (!record_get_text(record, "encryption", &encryption, err))
+        return false;
+    if (strcmp(encryption, "none") != 0) {
+        error_set(err, ERR_VERSION,
+                  "repository is encrypted (\"%s\"), which this program can't read", encryption);
+        return error_hint(err, "use a pgcairn that knows encrypted repositories");
+    }
+    return true;
+}
+
+static bool load_repository(Storage *storage, Repo *repo, Error *err)
+{
+    CLEANUP(record_done) Record record = {0};
+    const char *id;
+    const char *seed;
+    uint8_t id_bytes[16];
+    Repo loaded = {.storage = storage};
+
+    if (!record_load(storage, LAYOUT_REPOSITORY, "repository", REPOSITORY_RECORD_VERSION, &record,
+                     err) ||
+        !check_format(&record, err) || !record_get_text(&record, "id", &id, err) ||
+        !record_get_text(&record, "hash_seed", &seed, err))
+        return false;
+    if (!hex_parse(id, id_bytes, sizeof id_bytes) || !parse_seed(seed, &loaded.hash_seed))
+        return error_set(err, ERR_CORRUPT, "repository record has an ill-formed id or hash seed");
+    snprintf(loaded.id, sizeof loaded.id, "%s", id);
+    *repo = loaded;
+    return true;
+}
+
+/* Draw what makes this repository differ from all others. */
+static bool draw_identity(RecordWriter *record, Error *err)
+{
+    uint64_t numbers[3];
+    char text[33];
+
+    for (size_t i = 0; i < ARRAY_SIZE(numbers); i++) {
+        if (!random_u64(&numbers[i], err))
+            return false;
+    }
+    snprintf(text, sizeof text, "%016" PRIx64 "%016" PRIx64, numbers[0], numbers[1]);
+    record_text(record, "id", text);
+    snprintf(text, sizeof text, "%016" PRIx64, numbers[2]);
+    record_text(record, "hash_seed", text);
+    return true;
+}
+
+static bool store_repository(Storage *storage, Error *err)
+{
+    CLEANUP(record_writer_done) RecordWriter record = {0};
+
+    record_begin(&record, "repository", REPOSITORY_RECORD_VERSION);
+    record_u64(&record, "format", REPO_FORMAT);
+    if (!draw_identity(&record, err))
+        return false;
+    record_text(&record, "encryption", "none");
+    record_time(&record, "created", time_now());
+    record_text(&record, "tool", PGCAIRN_VERSION);
+    return record_store(&record, storage, LAYOUT_REPOSITORY, err);
+}
+
+/* "main/registration/0001": gives the length of the cluster's name; 0 for any other object. */
+static size_t registration_cluster_length(const char *object)
+{
+    const char *slash = strchr(object, '/');
+    const char *number = slash == NULL ? NULL : slash + strlen("/registration/");
+
+    if (slash == NULL || slash - object >= 64 ||
+        strncmp(slash, "/registration/", strlen("/registration/")) != 0 ||
+        strspn(number, "0123456789") != strlen(number) || strlen(number) < 4)
+        return 0;
+    return (size_t)(slash - object);
+}
+
+/*
+ * A place that lost its `repository` object still holds data that another hash seed would make
+ * look damaged: never begin anew on top of it.
+ */
+static bool check_nothing_there(Storage *storage, Error *err)
+{
+    CLEANUP(object_list_done) ObjectList list = {0};
+
+    if (!storage_list(storage, "", &list, err))
+        return false;
+    for (size_t i = 0; i < list.count; i++) {
+        if (registration_cluster_length(list.objects[i].name) == 0)
+            continue;
+        error_set(err, ERR_CORRUPT, "\"%s\" holds \"%s\", but no object \"%s\"",
+                  storage_address(storage), list.objects[i].name, LAYOUT_REPOSITORY);
+        return error_hint(err, "bring back the lost object \"%s\", or choose another place",
+                          LAYOUT_REPOSITORY);
+    }
+    return true;
+}
+
+bool repo_create(Repo *repo, Storage *storage, bool *created, Error *err)
+{
+    *repo = (Repo){.storage = storage}; /* ours from here on, whatever happens */
+    if (!storage_create(storage, err))
+        return error_context(err, "create repository");
+    if (load_repository(storage, repo, err)) {
+        *created = false;
+        return true;
+    }
+    if (err->code != ERR_NOT_FOUND)
+        return error_context(err, "open repository");
+    error_clear(err);
+
+    bool is_new = true;
+    if (!check_nothing_there(storage, err) || !storage_probe(storage, err))
+        return error_context(err, "create repository");
+    if (!store_repository(storage, err)) {
+        /* Somebody else was creating it at the same time: theirs is as good. */
+        if (err->code != ERR_EXISTS)
+            return error_context(err, "create repository");
+        error_clear(err);
+        is_new = false;
+    }
+    if (!load_repository(storage, repo, err))
+        return error_context(err, "open repository");
+    *created = is_new;
+    return true;
+}
+
+/* Nothing at this name: an empty place, or none at all (an unmounted file system, say)? */
+static bool explain_absence(Storage *storage, Error *err)
+{
+    CLEANUP(object_list_done) ObjectList list = {0};
+
+    error_clear(err);
+    if (!storage_list(storage, LAYOUT_REPOSITORY, &list, err))
+        return false;
+    error_set(err, ERR_NOT_FOUND, "there is no repository at \"%s\"", storage_address(storage));
+    return error_hint(err, "check the address, or create a repository with `pgcairn init`");
+}
+
+bool repo_open(Repo *repo, Storage *storage, Error *err)
+{
+    *repo = (Repo){.storage = storage}; /* ours from here on, whatever happens */
+    if (load_repository(storage, repo, err))
+        return true;
+    if (err->code == ERR_NOT_FOUND)
+        explain_absence(storage, err);
+    return error_context(err, "open repository");
+}
+
+void repo_done(Repo *repo)
+{
+    storage_freep(&repo->storage);
+    *repo = (Repo){0};
+}
+
+bool repo_clusters(Repo *repo, ObjectList *list, Error *err)
+{
+    CLEANUP(object_list_done) ObjectList all = {0};
+    CLEANUP(object_list_done) ObjectList found = {0};
+    size_t count = 0;
+
+    if (!storage_list(repo->storage, "", &all, err))
+        return error_context(err, "list clusters");
+    for (size_t i = 0; i < all.count; i++)
+        count += registration_cluster_length(all.objects[i].name) > 0;
+    if (count > 0)
+        found.objects = arena_alloc(&found.arena, count * sizeof *found.objects);
+    found.capacity = count;
+
+    for (size_t i = 0; i < all.count; i++) {
+        const ObjectInfo *object = &all.objects[i];
+        size_t length = registration_cluster_length(object->name);
+
+        if (length == 0)
+            continue;
+        /* Registrations of one cluster follow each other: the listing is sorted. */
+        const char *last = found.count > 0 ? found.objects[found.count - 1].name : "";
+        if (strlen(last) == length && strncmp(last, object->name, length) == 0)
+            continue;
+        found.objects[found.count++] = (ObjectInfo){
+            .name = arena_text_part(&found.arena, object->name, length),
+            .size = object->size,
+            .stored_at = object->stored_at,
+        };
+    }
+    *list = found;
+    found = (ObjectList){0};
+    return true;
+}
