@@ -25,9 +25,3 @@ bool archive_get(const Cluster *cluster, const GetWish *wish, Error *err) MUST_C
  * asks again. The caller then answers 1 for every failure.
  */
 bool archive_get_is_standby(const char *data);
-
-/*
- * recovery/plan file left by restore in the data directory: which target settings the bound was
- * computed for. docs/format.md, chapter 8.
- */
-#define RECOVERY_PLAN_FILE "pgcairn.recovery"

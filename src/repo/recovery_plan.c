@@ -93,9 +93,10 @@ const char *recovery_settings_value(const char *settings, const char *name, Aren
         size_t size = end != NULL ? (size_t)(end - line) : strlen(line);
 
         if (size > length && strncmp(line, name, length) == 0 && line[length] == '=') {
-            char *value = arena_text_part(arena, line + length + 1, size - length - 1);
+            char *value = arena_alloc(arena, size);
 
-            return percent_decode(value) ? value : NULL;
+            size -= length + 1;
+            return percent_decode(line + length + 1, size, value) ? value : NULL;
         }
         line = end != NULL ? end + 1 : NULL;
     }
