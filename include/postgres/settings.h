@@ -7,6 +7,7 @@
 #pragma once
 
 #include "base/buffer.h"
+#include "base/error.h"
 #include "base/memory.h"
 
 typedef struct Setting {

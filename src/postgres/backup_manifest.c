@@ -1,0 +1,142 @@
+#include "postgres/backup_manifest.h"
+
+#include "base/bytes.h"
+#include "base/memory.h"
+#include "stream/digest.h"
+
+#include <inttypes.h>
+#include <time.h>
+
+struct BackupManifestWriter {
+    Buffer *out;
+    size_t hashed; /* bytes of out that the checksum has seen */
+    Sha256 *sha;
+    bool has_files;
+};
+
+/* Every byte written so far into the checksum; the caller may empty out after each call. */
+static void hash_new_bytes(BackupManifestWriter *writer)
+{
+    sha256_update(writer->sha, writer->out->data + writer->hashed,
+                  writer->out->size - writer->hashed);
+    writer->hashed = writer->out->size;
+}
+
+BackupManifestWriter *backup_manifest_new(unsigned major, uint64_t system_identifier, Buffer *out)
+{
+    BackupManifestWriter *writer = mem_alloc(sizeof *writer);
+
+    writer->out = out;
+    writer->hashed = out->size;
+    writer->sha = sha256_new();
+    buffer_print(out, "{ \"PostgreSQL-Backup-Manifest-Version\": %d,\n", major >= 17 ? 2 : 1);
+    if (major >= 17)
+        buffer_print(out, "\"System-Identifier\": %" PRIu64 ",\n", system_identifier);
+    buffer_print(out, "\"Files\": [");
+    hash_new_bytes(writer);
+    return writer;
+}
+
+void backup_manifest_freep(BackupManifestWriter **writer)
+{
+    if (*writer == NULL)
+        return;
+    sha256_freep(&(*writer)->sha);
+    mem_free(*writer);
+    *writer = NULL;
+}
+
+/* Length of one valid character of UTF-8 (no surrogates, nothing overlong), 0 if it is none. */
+static size_t utf8_length(const unsigned char *text)
+{
+    /* What the second byte may be, by the first (RFC 3629). */
+    unsigned char low = text[0] == 0xE0 ? 0xA0 : text[0] == 0xF0 ? 0x90 : 0x80;
+    unsigned char high = text[0] == 0xED ? 0x9F : text[0] == 0xF4 ? 0x8F : 0xBF;
+    size_t length = text[0] < 0x80                      ? 1
+                    : text[0] >= 0xC2 && text[0] < 0xE0 ? 2
+                    : text[0] >= 0xE0 && text[0] < 0xF0 ? 3
+                    : text[0] >= 0xF0 && text[0] < 0xF5 ? 4
+                                                        : 0;
+
+    for (size_t i = 1; i < length; i++) {
+        if (text[i] < (i == 1 ? low : 0x80) || text[i] > (i == 1 ? high : 0xBF))
+            return 0;
+    }
+    return length;
+}
+
+static bool is_utf8(const char *text)
+{
+    const unsigned char *at = (const unsigned char *)text;
+
+    while (*at != '\0') {
+        size_t length = utf8_length(at);
+        if (length == 0)
+            return false;
+        at += length;
+    }
+    return true;
+}
+
+static void print_path(Buffer *out, const char *path)
+{
+    if (!is_utf8(path)) {
+        buffer_print(out, "\"Encoded-Path\": \"");
+        for (; *path != '\0'; path++)
+            buffer_print(out, "%02x", (unsigned char)*path);
+    } else {
+        buffer_print(out, "\"Path\": \"");
+        for (; *path != '\0'; path++) {
+            if ((unsigned char)*path < ' ')
+                buffer_print(out, "\\u%04x", (unsigned)*path);
+            else if (*path == '"' || *path == '\\')
+                buffer_print(out, "\\%c", *path);
+            else
+                buffer_append(out, path, 1);
+        }
+    }
+    buffer_print(out, "\"");
+}
+
+void backup_manifest_file(BackupManifestWriter *writer, const char *path, uint64_t size,
+                          TimeUs modified, uint32_t crc32c)
+{
+    Buffer *out = writer->out;
+    time_t seconds = modified > 0 ? (time_t)(modified / 1000000) : 0;
+    struct tm parts;
+    char time[32] = "";
+    uint8_t bytes[4];
+    char crc[9];
+
+    writer->hashed = out->size; /* all before was hashed when it was written */
+    (void)gmtime_r(&seconds, &parts);
+    (void)strftime(time, sizeof time, "%Y-%m-%d %H:%M:%S GMT", &parts);
+    put_le32(bytes, crc32c); /* the server prints the value's bytes as they lie in memory */
+
+    buffer_print(out, "%s\n{ ", writer->has_files ? "," : "");
+    print_path(out, path);
+    buffer_print(out,
+                 ", \"Size\": %" PRIu64 ", \"Last-Modified\": \"%s\", "
+                 "\"Checksum-Algorithm\": \"CRC32C\", \"Checksum\": \"%s\" }",
+                 size, time, hex_text(bytes, sizeof bytes, crc));
+    writer->has_files = true;
+    hash_new_bytes(writer);
+}
+
+void backup_manifest_finish(BackupManifestWriter *writer, uint32_t timeline, Lsn start, Lsn end)
+{
+    Buffer *out = writer->out;
+    uint8_t digest[SHA256_SIZE];
+    char text[SHA256_TEXT_SIZE], start_text[LSN_TEXT_SIZE], end_text[LSN_TEXT_SIZE];
+
+    writer->hashed = out->size;
+    buffer_print(out,
+                 "\n],\n\"WAL-Ranges\": [\n"
+                 "{ \"Timeline\": %u, \"Start-LSN\": \"%s\", \"End-LSN\": \"%s\" }\n],\n",
+                 timeline, lsn_text(start, start_text), lsn_text(end, end_text));
+    hash_new_bytes(writer);
+
+    /* It covers every line before its own (verify_manifest_checksum in parse_manifest.c). */
+    sha256_final(writer->sha, digest);
+    buffer_print(out, "\"Manifest-Checksum\": \"%s\"}\n", sha256_text(digest, text));
+}
