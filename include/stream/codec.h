@@ -46,6 +46,13 @@ bool codec_compress(CodecContext *context, Compression compression, const void *
 void codec_wrap_raw(const void *data, size_t size, Buffer *out);
 
 /*
+ * Where the first of several zstd frames ends, and how many bytes it has decompressed (its header
+ * says so, believe it only up to a limit). ERR_CORRUPT when it is none, cut, or does not tell.
+ */
+bool codec_zstd_frame_size(const void *data, size_t size, size_t *stored_size, uint64_t *raw_size,
+                           Error *err) MUST_CHECK;
+
+/*
  * Decompress exactly one frame of `size` stored bytes into exactly raw_size bytes at raw.
  * ERR_CORRUPT when it is damaged, longer, shorter, or followed by anything.
  */

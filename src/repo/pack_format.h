@@ -15,6 +15,8 @@ enum {
     PACK_ENTRIES_FULL = 1 << 16, /* a pack with so many frames is closed */
     /* What a writer can have got to when it may close at last: a range more than full. */
     PACK_ENTRIES_MAX = PACK_ENTRIES_FULL + RANGE_PAGES + 1,
+    /* Raw bytes of a page table that has everything it can have (page_table.c). */
+    PAGE_TABLE_SIZE_MAX = 40 + RANGE_PAGES * (8 + 32 + 16),
     PACK_DIRECTORY_FULL = 8 << 20, /* nor does the directory grow beyond this, raw, ... */
     PACK_DIRECTORY_MAX = 64 << 20, /* ... plus a range of the longest paths */
 };

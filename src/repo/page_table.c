@@ -20,6 +20,10 @@ enum {
     PAGE_SIZE = 8 + 4 + 4, /* hash, CRC and place of a page, in columns of their own */
 };
 
+static_assert(HEADER_SIZE + RANGE_PAGES * (RUN_SIZE + EXTENT_ENTRY_SIZE + PAGE_SIZE) ==
+                  PAGE_TABLE_SIZE_MAX,
+              "the limit of a page table's frame is its largest size");
+
 static uint32_t count_runs(const PageTable *table)
 {
     uint32_t runs = 0;

@@ -1,5 +1,7 @@
 #include "codec_engine.h"
 
+#include "stream/codec.h"
+
 #include <zstd.h>
 #include <zstd_errors.h>
 
@@ -74,6 +76,22 @@ static bool zstd_decompress(void **state, const void *data, size_t size, void *r
     if (ZSTD_isError(got))
         return error_set(err, ERR_CORRUPT, "damaged zstd frame: %s", ZSTD_getErrorName(got));
     return got == raw_size || codec_wrong_raw_size("zstd", raw_size, err);
+}
+
+bool codec_zstd_frame_size(const void *data, size_t size, size_t *stored_size, uint64_t *raw_size,
+                           Error *err)
+{
+    size_t stored = ZSTD_findFrameCompressedSize(data, size);
+    unsigned long long raw =
+        ZSTD_isError(stored) ? ZSTD_CONTENTSIZE_ERROR : ZSTD_getFrameContentSize(data, stored);
+
+    if (raw == ZSTD_CONTENTSIZE_ERROR)
+        return error_set(err, ERR_CORRUPT, "this is no zstd frame, or it is cut");
+    if (raw == ZSTD_CONTENTSIZE_UNKNOWN)
+        return error_set(err, ERR_CORRUPT, "zstd frame does not tell its size");
+    *stored_size = stored;
+    *raw_size = raw;
+    return true;
 }
 
 static void zstd_free_compressor(void *state)

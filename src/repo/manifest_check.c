@@ -1,0 +1,175 @@
+#include "manifest_format.h"
+
+#include "pack_format.h"
+
+#include <inttypes.h>
+
+/*
+ * A manifest names paths that restore writes to, so one that was tampered with must not reach
+ * outside the data directory: relative, no empty component, none of "." and "..".
+ */
+static bool is_inside_path(const char *path)
+{
+    const char *part = path;
+
+    if (strlen(path) > MANIFEST_PATH_MAX)
+        return false;
+    for (;;) {
+        size_t length = strcspn(part, "/");
+
+        if (length == 0 || (length == 1 && part[0] == '.') ||
+            (length == 2 && part[0] == '.' && part[1] == '.'))
+            return false;
+        if (part[length] == '\0')
+            return true;
+        part += length + 1;
+    }
+}
+
+/* "pg_tblspc/16400": the only place where a link may be, since files are restored through it. */
+static bool is_tablespace_path(const char *path)
+{
+    static const char folder[] = "pg_tblspc/";
+    size_t length = strlen(folder);
+
+    return strncmp(path, folder, length) == 0 && path[length] != '\0' &&
+           strspn(path + length, "0123456789") == strlen(path + length);
+}
+
+static bool check_path(const ManifestEntry *entry, Error *err)
+{
+    bool is_extra = entry->kind == ENTRY_EXTRA;
+    const char *path = entry->path;
+
+    if (is_extra ? path[0] != '/' || !is_inside_path(path + 1) : !is_inside_path(path))
+        return error_set(err, ERR_CORRUPT, "manifest has the path \"%s\"", path);
+    if (entry->kind == ENTRY_LINK && (!is_tablespace_path(path) || entry->target[0] != '/'))
+        return error_set(err, ERR_CORRUPT, "manifest has a link \"%s\" to \"%s\"", path,
+                         entry->target);
+    return true;
+}
+
+static bool check_frame(const Manifest *manifest, const Frame *frame, uint64_t raw_max, Error *err)
+{
+    if (frame->pack >= manifest->pack_count) {
+        return error_set(err, ERR_CORRUPT, "frame in pack %u, of %zu packs", frame->pack,
+                         manifest->pack_count);
+    }
+    return frame_check(frame, manifest->packs[frame->pack].size, raw_max, err);
+}
+
+static bool check_small(const Manifest *manifest, const ManifestEntry *entry, Error *err)
+{
+    uint64_t size_max = entry->kind == ENTRY_EXTRA ? EXTRA_FILE_SIZE : SMALL_FILE_SIZE;
+
+    if (entry->size == 0)
+        return true;
+    if (entry->size > size_max || entry->content.raw_size != entry->size) {
+        return error_set(err, ERR_CORRUPT, "file of %" PRIu64 " bytes in one frame of %u",
+                         entry->size, entry->content.raw_size);
+    }
+    return check_frame(manifest, &entry->content, size_max, err);
+}
+
+static bool check_ranges(const Manifest *manifest, const ManifestEntry *entry, Error *err)
+{
+    uint64_t left = entry->size;
+
+    for (uint32_t i = 0; i < entry->range_count; i++) {
+        const ManifestRange *range = &entry->ranges[i];
+        uint64_t expected = left < RANGE_SIZE ? left : RANGE_SIZE;
+
+        if (range->index != i || range->size != expected || expected == 0) {
+            return error_set(err, ERR_CORRUPT,
+                             "range %u of %" PRIu64 " bytes instead of %u of %" PRIu64,
+                             range->index, range->size, i, expected);
+        }
+        if (range->fragment_count < 1 || range->fragment_count > RANGE_FRAGMENTS_MAX)
+            return error_set(err, ERR_CORRUPT, "range of %u fragments", range->fragment_count);
+        for (uint8_t f = 0; f < range->fragment_count; f++) {
+            if (!check_frame(manifest, &range->fragments[f].table, PAGE_TABLE_SIZE_MAX, err))
+                return false;
+        }
+        left -= expected;
+    }
+    if (left > 0)
+        return error_set(err, ERR_CORRUPT, "ranges lack %" PRIu64 " bytes of their file", left);
+    return true;
+}
+
+static bool check_entry(const Manifest *manifest, const ManifestEntry *entry, Error *err)
+{
+    if (!check_path(entry, err))
+        return false;
+    if (entry->mode > 07777)
+        return error_set(err, ERR_CORRUPT, "\"%s\" has mode %o", entry->path, entry->mode);
+    if (entry->kind == ENTRY_DIRECTORY || entry->kind == ENTRY_LINK)
+        return true;
+    if (entry->kind == ENTRY_EXTRA && !entry->is_small)
+        return error_set(err, ERR_CORRUPT, "extra file \"%s\" has ranges", entry->path);
+    if (entry->is_small ? !check_small(manifest, entry, err) : !check_ranges(manifest, entry, err))
+        return error_context(err, "\"%s\"", entry->path);
+    return true;
+}
+
+/* Sorted strictly, extras last: what a streaming merge of two manifests relies on. */
+static bool check_order(const ManifestEntry *before, const ManifestEntry *entry, Error *err)
+{
+    bool was_extra = before->kind == ENTRY_EXTRA;
+    bool is_extra = entry->kind == ENTRY_EXTRA;
+
+    if (was_extra != is_extra ? was_extra : strcmp(before->path, entry->path) >= 0) {
+        return error_set(err, ERR_CORRUPT, "manifest has \"%s\" behind \"%s\"", entry->path,
+                         before->path);
+    }
+    return true;
+}
+
+static bool check_header(const ManifestHeader *header, Error *err)
+{
+    char start[LSN_TEXT_SIZE];
+    char stop[LSN_TEXT_SIZE];
+
+    if (header->start == 0 || header->stop < header->start) {
+        return error_set(err, ERR_CORRUPT, "backup from %s to %s", lsn_text(header->start, start),
+                         lsn_text(header->stop, stop));
+    }
+    if (header->system_identifier == 0 || header->timeline == 0 || header->major == 0 ||
+        !wal_segment_size_is_valid(header->wal_segment_size))
+        return error_set(err, ERR_CORRUPT, "manifest header lacks the cluster's identity");
+    return true;
+}
+
+static bool check_places(const Manifest *manifest, Error *err)
+{
+    uint8_t id[16];
+
+    for (size_t i = 0; i < manifest->tablespace_count; i++) {
+        const Tablespace *tablespace = &manifest->tablespaces[i];
+
+        if (tablespace->path[0] != '/' || (i > 0 && tablespace->oid <= tablespace[-1].oid))
+            return error_set(err, ERR_CORRUPT, "manifest has tablespace %u at \"%s\"",
+                             tablespace->oid, tablespace->path);
+    }
+    for (size_t i = 0; i < manifest->pack_count; i++) {
+        /* The id becomes part of an object's name. */
+        if (!hex_parse(manifest->packs[i].id, id, sizeof id) ||
+            manifest->packs[i].size < PACK_HEADER_SIZE + PACK_TRAILER_SIZE)
+            return error_set(err, ERR_CORRUPT, "manifest has pack \"%s\" of %" PRIu64 " bytes",
+                             manifest->packs[i].id, manifest->packs[i].size);
+    }
+    return true;
+}
+
+bool manifest_check(const Manifest *manifest, Error *err)
+{
+    if (!check_header(&manifest->header, err) || !check_places(manifest, err))
+        return false;
+    for (size_t i = 0; i < manifest->entry_count; i++) {
+        const ManifestEntry *entry = &manifest->entries[i];
+
+        if (!check_entry(manifest, entry, err) || (i > 0 && !check_order(entry - 1, entry, err)))
+            return false;
+    }
+    return true;
+}
