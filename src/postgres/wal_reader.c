@@ -111,19 +111,20 @@ static bool is_zero(const uint8_t *data, size_t size)
 }
 
 /*
- * No valid WAL from here on. is_zero_here: the bytes that showed it are all zero. A record that
- * ends the segment with a bad CRC has nothing behind it and was not padded.
+ * No valid WAL from here on, or from the record on that we are in. is_zero_here: the bytes that
+ * showed it are all zero. A record that ends the segment with a bad CRC has nothing behind it and
+ * was not padded.
  */
-static void wal_break(WalReader *reader, Lsn at, bool is_zero_here, const char *format, ...)
-    PRINTF_LIKE(4, 5);
+static void wal_break(WalReader *reader, bool is_zero_here, const char *format, ...)
+    PRINTF_LIKE(3, 4);
 
-static void wal_break(WalReader *reader, Lsn at, bool is_zero_here, const char *format, ...)
+static void wal_break(WalReader *reader, bool is_zero_here, const char *format, ...)
 {
     WalReaderState *state = &reader->state;
     va_list args;
 
     state->end = WAL_END_BROKEN;
-    state->broken_at = at;
+    state->broken_at = reader->in_record ? reader->record_lsn : reader->at;
     state->rest_is_zero = is_zero_here;
     va_start(args, format);
     vsnprintf(state->reason, sizeof state->reason, format, args);
@@ -172,22 +173,21 @@ static bool page_is_valid(WalReader *reader, size_t size)
     char text[LSN_TEXT_SIZE];
 
     if (magic != reader->setup.version->wal_magic) {
-        wal_break(reader, reader->at, zero, "invalid magic number %04X", magic);
+        wal_break(reader, zero, "invalid magic number %04X", magic);
         return false;
     }
     if ((info & ~(unsigned)PAGE_INFO_ALL) != 0 ||
         ((info & PAGE_HAS_LONG_HEADER) != 0) != (size == WAL_SEGMENT_HEADER_SIZE)) {
-        wal_break(reader, reader->at, zero, "invalid info bits %04X", info);
+        wal_break(reader, zero, "invalid info bits %04X", info);
         return false;
     }
     if (address != reader->at) {
-        wal_break(reader, reader->at, zero, "unexpected pageaddr %s", lsn_text(address, text));
+        wal_break(reader, zero, "unexpected pageaddr %s", lsn_text(address, text));
         return false;
     }
     if (timeline < reader->page_timeline || timeline == 0) {
-        wal_break(reader, reader->at, zero,
-                  "out-of-sequence timeline ID %" PRIu32 " (after %" PRIu32 ")", timeline,
-                  reader->page_timeline);
+        wal_break(reader, zero, "out-of-sequence timeline ID %" PRIu32 " (after %" PRIu32 ")",
+                  timeline, reader->page_timeline);
         return false;
     }
     return true;
@@ -207,13 +207,12 @@ static void continue_on_page(WalReader *reader, unsigned info, uint32_t remainin
         return;
     }
     if (missing == 0 && (info & PAGE_CONTINUES_RECORD) != 0)
-        wal_break(reader, reader->at, false, "contrecord is requested");
+        wal_break(reader, false, "contrecord is requested");
     if (missing > 0 && (info & PAGE_CONTINUES_RECORD) == 0)
-        wal_break(reader, reader->at, false, "there is no contrecord flag");
+        wal_break(reader, false, "there is no contrecord flag");
     else if (missing != remaining && missing > 0)
-        wal_break(reader, reader->at, false,
-                  "invalid contrecord length %" PRIu32 " (expected %" PRIu32 ")", remaining,
-                  missing);
+        wal_break(reader, false, "invalid contrecord length %" PRIu32 " (expected %" PRIu32 ")",
+                  remaining, missing);
 }
 
 /* The header of the page at reader->at is complete. */
@@ -238,7 +237,7 @@ static bool take_page_header(WalReader *reader, size_t size, Error *err)
             reader->head_left = remaining;
         }
         if ((info & PAGE_CONTINUES_RECORD) != 0 && remaining == 0)
-            wal_break(reader, reader->at, false, "invalid contrecord length 0");
+            wal_break(reader, false, "invalid contrecord length 0");
     } else {
         continue_on_page(reader, info, remaining);
     }
@@ -283,13 +282,12 @@ static bool record_header_is_valid(WalReader *reader, const uint8_t *header)
     char text[LSN_TEXT_SIZE];
 
     if (rmgr > RMGR_BUILTIN_MAX && !(has_custom && rmgr >= RMGR_CUSTOM_MIN)) {
-        wal_break(reader, reader->record_lsn, false, "invalid resource manager ID %u", rmgr);
+        wal_break(reader, false, "invalid resource manager ID %u", rmgr);
         return false;
     }
     /* What was before the first record we don't know, only that it was before. */
     if (state->record_count > 0 ? prev != state->last_record : prev >= reader->record_lsn) {
-        wal_break(reader, reader->record_lsn, false, "incorrect prev-link %s",
-                  lsn_text(prev, text));
+        wal_break(reader, false, "incorrect prev-link %s", lsn_text(prev, text));
         return false;
     }
     return true;
@@ -323,12 +321,12 @@ static bool finish_record(WalReader *reader, const uint8_t *header, const uint8_
     unsigned op = record.info & RMGR_INFO_MASK;
 
     if (crc != get_le32(header + RECORD_CRC_OFFSET)) {
-        wal_break(reader, record.lsn, false, "incorrect resource manager data checksum");
+        wal_break(reader, false, "incorrect resource manager data checksum");
         return true;
     }
     if (record.rmgr == RMGR_XLOG && op == XLOG_OVERWRITE_CONTRECORD && bytes != NULL &&
         !overwrite_is_valid(reader, bytes, record.total_size)) {
-        wal_break(reader, record.lsn, false, "mismatching overwritten LSN");
+        wal_break(reader, false, "mismatching overwritten LSN");
         return true;
     }
     reader->in_record = false;
@@ -361,8 +359,7 @@ static bool take_total(WalReader *reader, const uint8_t *bytes)
     reader->total = get_le32(bytes);
     if (reader->total >= RECORD_HEADER_SIZE)
         return true;
-    wal_break(reader, reader->record_lsn, reader->total == 0, "invalid record length %" PRIu32,
-              reader->total);
+    wal_break(reader, reader->total == 0, "invalid record length %" PRIu32, reader->total);
     return false;
 }
 
