@@ -43,6 +43,12 @@ bool work_queue_has_room(WorkQueue *queue);
 bool work_queue_submit(WorkQueue *queue, void *job, Error *err) MUST_CHECK;
 
 /*
+ * Wait until work_queue_next() would not block, at most timeout_ms: for a main thread that has
+ * something else to do now and then. False when the time was over.
+ */
+bool work_queue_wait(WorkQueue *queue, uint64_t timeout_ms);
+
+/*
  * The next finished job; waits for it. *job is NULL when none is outstanding.
  * False, with its error, when a job failed.
  */
