@@ -1,0 +1,39 @@
+/*
+ * open_files.h - a few files kept open, since a restore reads many parts of the same pack.
+ *
+ * Objects are immutable, so an open file stays right; one that was removed is noticed by its
+ * link count. Any thread.
+ */
+#pragma once
+
+#include "base/base.h"
+
+#include <pthread.h>
+
+enum { OPEN_FILES_MAX = 16 };
+
+typedef struct OpenFile {
+    char *name; /* NULL: a free slot */
+    int fd;
+    unsigned users;   /* reads going on */
+    bool is_stale;    /* to be closed by the last user */
+    uint64_t used_at; /* of OpenFiles.clock */
+} OpenFile;
+
+typedef struct OpenFiles {
+    pthread_mutex_t mutex; /* guards all below */
+    uint64_t clock;
+    OpenFile slots[OPEN_FILES_MAX];
+} OpenFiles;
+
+void open_files_init(OpenFiles *files);
+void open_files_done(OpenFiles *files);
+
+/* The descriptor of an open file, or -1. To be given back. */
+int open_files_take(OpenFiles *files, const char *name);
+/* Keep a newly opened file if there is room; the caller has it as if taken. */
+void open_files_add(OpenFiles *files, const char *name, int fd);
+/* Ends a use; closes what is not kept. */
+void open_files_give_back(OpenFiles *files, int fd);
+/* The name may mean another file from now on. */
+void open_files_forget(OpenFiles *files, const char *name);

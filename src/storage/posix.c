@@ -1,0 +1,438 @@
+#include "posix.h"
+
+#include "base/fault.h"
+#include "base/file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { FOLDER_MODE = 0750, FILE_MODE = 0640, SEQUENTIAL_SIZE = 1 << 20 };
+
+static const char hint_mount[] = "is the repository's file system mounted, its server up?";
+static const char hint_device[] = "the device or its connection fails: see the kernel's log";
+
+static const struct {
+    int os_errno;
+    ErrorCode code;
+    const char *hint;
+} explanations[] = {
+    {ESTALE, ERR_UNREACHABLE, hint_mount},
+    {ETIMEDOUT, ERR_UNREACHABLE, hint_mount},
+    {ENOTCONN, ERR_UNREACHABLE, hint_mount},
+    {ECONNREFUSED, ERR_UNREACHABLE, hint_mount},
+    {ECONNRESET, ERR_UNREACHABLE, hint_mount},
+    {ECONNABORTED, ERR_UNREACHABLE, hint_mount},
+    {EHOSTDOWN, ERR_UNREACHABLE, hint_mount},
+    {EHOSTUNREACH, ERR_UNREACHABLE, hint_mount},
+    {ENETDOWN, ERR_UNREACHABLE, hint_mount},
+    {ENETUNREACH, ERR_UNREACHABLE, hint_mount},
+    {ESHUTDOWN, ERR_UNREACHABLE, hint_mount},
+    {EREMOTEIO, ERR_UNREACHABLE, hint_mount},
+    {ENODEV, ERR_UNREACHABLE, hint_mount},
+    {ENXIO, ERR_UNREACHABLE, hint_mount},
+    {EIO, ERR_IO, hint_device},
+    {ENOSPC, ERR_IO, "the repository's file system is full: make room or grow it"},
+    {EDQUOT, ERR_IO, "the quota of the repository's file system is used up"},
+    {EACCES, ERR_IO, "the user that runs pgcairn needs access to the whole repository"},
+    {EPERM, ERR_IO, "the user that runs pgcairn needs access to the whole repository"},
+    {EROFS, ERR_IO, "the repository's file system is mounted read-only"},
+};
+
+bool posix_explain(Error *err)
+{
+    for (size_t i = 0; err->code == ERR_IO && i < ARRAY_SIZE(explanations); i++) {
+        if (explanations[i].os_errno != err->os_errno)
+            continue;
+        err->code = explanations[i].code;
+        return error_hint(err, "%s", explanations[i].hint);
+    }
+    return false;
+}
+
+bool posix_is_missing(int os_errno)
+{
+    return os_errno == ENOENT || os_errno == ENOTDIR;
+}
+
+char *posix_path(const PosixStorage *posix, const char *name)
+{
+    return text_format("%s/%s", posix->root, name);
+}
+
+static bool root_is_there(const PosixStorage *posix, Error *err)
+{
+    CLEANUP(fd_done) int fd = open(posix->root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+    if (fd >= 0)
+        return true;
+    if (posix_is_missing(errno)) {
+        error_set_errno(err, ERR_UNREACHABLE, errno, "repository directory %s", posix->root);
+        return error_hint(err, "%s", hint_mount);
+    }
+    error_set_errno(err, ERR_IO, errno, "open repository directory %s", posix->root);
+    return posix_explain(err);
+}
+
+bool posix_look_again(const PosixStorage *posix, const char *name, Error *err)
+{
+    if (!root_is_there(posix, err))
+        return false;
+    for (const char *slash = strchr(name, '/'); slash != NULL; slash = strchr(slash + 1, '/')) {
+        CLEANUP(text_freep)
+        char *path = text_format("%s/%.*s", posix->root, (int)(slash - name), name);
+        CLEANUP(fd_done) int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        if (fd < 0 && posix_is_missing(errno))
+            return true;
+        if (fd < 0) {
+            error_set_errno(err, ERR_IO, errno, "open folder %s", path);
+            return posix_explain(err);
+        }
+    }
+    return true;
+}
+
+/* The object for reading, and what it is. What is no regular file is no object. */
+static bool open_object(const PosixStorage *posix, const char *name, int *fd, struct stat *found,
+                        Error *err)
+{
+    CLEANUP(text_freep) char *path = posix_path(posix, name);
+    const int flags = O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK; /* a pipe would block */
+    CLEANUP(fd_done) int opened = open(path, flags);
+
+    if (opened < 0 && posix_is_missing(errno)) {
+        if (!posix_look_again(posix, name, err))
+            return false;
+        opened = open(path, flags);
+    }
+    if (opened < 0 && posix_is_missing(errno))
+        return error_set_errno(err, ERR_NOT_FOUND, errno, "open %s", path);
+    if (opened < 0 || fstat(opened, found) != 0) {
+        error_set_errno(err, ERR_IO, errno, "open %s", path);
+        return posix_explain(err);
+    }
+    if (!S_ISREG(found->st_mode))
+        return error_set(err, ERR_NOT_FOUND, "%s is not a regular file", path);
+    *fd = opened;
+    opened = -1;
+    return true;
+}
+
+static bool posix_create(Storage *storage, Error *err)
+{
+    const PosixStorage *posix = (PosixStorage *)storage;
+
+    if (!file_make_directories(posix->root, FOLDER_MODE, err))
+        return posix_explain(err);
+    return root_is_there(posix, err);
+}
+
+static bool is_known_durable(PosixStorage *posix, const char *folder)
+{
+    bool is_known = false;
+
+    pthread_mutex_lock(&posix->mutex);
+    for (size_t i = 0; i < DURABLE_FOLDERS_MAX && !is_known; i++) {
+        const char *known = posix->durable_folders[i];
+        is_known = known != NULL && strcmp(known, folder) == 0;
+    }
+    pthread_mutex_unlock(&posix->mutex);
+    return is_known;
+}
+
+static void remember_durable(PosixStorage *posix, const char *folder)
+{
+    pthread_mutex_lock(&posix->mutex);
+    text_freep(&posix->durable_folders[posix->durable_next]);
+    posix->durable_folders[posix->durable_next] = text_format("%s", folder);
+    posix->durable_next = (posix->durable_next + 1) % DURABLE_FOLDERS_MAX;
+    pthread_mutex_unlock(&posix->mutex);
+}
+
+/*
+ * Sync every folder above the one that holds name. A folder that another process made a moment
+ * ago may not be durable yet, and with it everything that we put there and acknowledge (law 1).
+ * Some 50 us a folder when there is nothing to do, and once a process.
+ */
+static bool make_folders_durable(PosixStorage *posix, const char *name, Error *err)
+{
+    const char *end = strrchr(name, '/');
+
+    if (end == NULL)
+        return true;
+    CLEANUP(text_freep) char *folder = text_format("%.*s", (int)(end - name), name);
+    if (is_known_durable(posix, folder))
+        return true;
+    if (!file_sync_directory(posix->root, err))
+        return posix_explain(err);
+    for (const char *slash = strchr(folder, '/'); slash != NULL; slash = strchr(slash + 1, '/')) {
+        CLEANUP(text_freep)
+        char *path = text_format("%s/%.*s", posix->root, (int)(slash - folder), folder);
+        if (!file_sync_directory(path, err))
+            return posix_explain(err);
+    }
+    remember_durable(posix, folder);
+    return true;
+}
+
+typedef struct PosixWriter {
+    ObjectWriter writer;
+    PosixStorage *posix;
+    char *name;
+    WriteMode mode;
+    FileWriter file;
+} PosixWriter;
+
+static bool posix_writer_write(ObjectWriter *writer, const void *data, size_t size, Error *err)
+{
+    return file_writer_write(&((PosixWriter *)writer)->file, data, size, err) || posix_explain(err);
+}
+
+static bool posix_writer_commit(ObjectWriter *writer, Error *err)
+{
+    PosixWriter *out = (PosixWriter *)writer;
+
+    if (out->mode == WRITE_NEW)
+        return file_writer_commit(&out->file, err) || posix_explain(err);
+    bool is_done = file_writer_replace(&out->file, err);
+    open_files_forget(&out->posix->files, out->name); /* the name may mean the new file already */
+    return is_done || posix_explain(err);
+}
+
+static void posix_writer_free(ObjectWriter *writer)
+{
+    PosixWriter *out = (PosixWriter *)writer;
+
+    file_writer_done(&out->file);
+    mem_free(out->name);
+    mem_free(out);
+}
+
+static const ObjectWriterOps posix_writer_ops = {
+    .write = posix_writer_write,
+    .commit = posix_writer_commit,
+    .free = posix_writer_free,
+};
+
+static bool make_folders(PosixStorage *posix, const char *name, Error *err)
+{
+    const char *end = strrchr(name, '/');
+
+    if (end == NULL)
+        return true;
+    CLEANUP(text_freep) char *path = text_format("%s/%.*s", posix->root, (int)(end - name), name);
+    if (!file_make_directories(path, FOLDER_MODE, err))
+        return posix_explain(err);
+    return FAULT_POINT("posix.after-make-folders", err) && make_folders_durable(posix, name, err);
+}
+
+static bool posix_write(Storage *storage, const char *name, WriteMode mode, ObjectWriter **writer,
+                        Error *err)
+{
+    PosixStorage *posix = (PosixStorage *)storage;
+    CLEANUP(text_freep) char *path = posix_path(posix, name);
+    CLEANUP(file_writer_done) FileWriter file = FILE_WRITER_CLOSED;
+
+    /* Without this look a repository that is not mounted would be started anew below it. */
+    if (!root_is_there(posix, err) || !make_folders(posix, name, err))
+        return false;
+    if (!file_writer_open(&file, path, FILE_MODE, err))
+        return posix_explain(err);
+
+    PosixWriter *out = mem_alloc(sizeof(*out));
+    *out = (PosixWriter){.writer = {&posix_writer_ops},
+                         .posix = posix,
+                         .name = text_format("%s", name),
+                         .mode = mode,
+                         .file = file};
+    file = FILE_WRITER_CLOSED;
+    *writer = &out->writer;
+    return true;
+}
+
+/* size bytes of an open object; that they are there was known. */
+static bool read_exactly(int fd, const char *path, uint64_t offset, size_t size, void *to,
+                         Error *err)
+{
+    size_t got = 0;
+
+    if (!file_read_at(fd, to, size, offset, &got, path, err))
+        return posix_explain(err);
+    if (got < size)
+        return error_set(err, ERR_CORRUPT, "%s ends %zu bytes too early", path, size - got);
+    return true;
+}
+
+static bool posix_read(Storage *storage, const char *name, uint64_t offset, size_t size,
+                       bool from_end, Buffer *content, uint64_t *object_size, Error *err)
+{
+    PosixStorage *posix = (PosixStorage *)storage;
+    CLEANUP(text_freep) char *path = posix_path(posix, name);
+    CLEANUP(fd_done) int fd = -1;
+    struct stat found;
+
+    if (!open_object(posix, name, &fd, &found, err))
+        return false;
+    uint64_t whole = (uint64_t)found.st_size;
+    uint64_t wanted = size == 0 ? whole : size;
+    if (from_end)
+        offset = whole - (wanted < whole ? wanted : whole);
+    uint64_t left = offset < whole ? whole - offset : 0;
+    size_t part = (size_t)(wanted < left ? wanted : left);
+
+    if (part > SEQUENTIAL_SIZE)
+        (void)posix_fadvise(fd, (off_t)offset, (off_t)part, POSIX_FADV_SEQUENTIAL);
+    buffer_reserve(content, content->size + part);
+    if (!read_exactly(fd, path, offset, part, content->data + content->size, err))
+        return false;
+    content->size += part;
+    if (object_size != NULL)
+        *object_size = whole;
+    return true;
+}
+
+/* The name is gone, or another file has it: what is open must not be read any more. */
+static bool is_removed(int fd)
+{
+    struct stat found;
+
+    return fstat(fd, &found) != 0 || found.st_nlink == 0;
+}
+
+static bool posix_read_range(Storage *storage, const char *name, uint64_t offset, size_t size,
+                             void *to, Error *err)
+{
+    PosixStorage *posix = (PosixStorage *)storage;
+    CLEANUP(text_freep) char *path = posix_path(posix, name);
+    int fd = open_files_take(&posix->files, name);
+    struct stat found;
+
+    if (fd >= 0 && is_removed(fd)) {
+        open_files_forget(&posix->files, name);
+        open_files_give_back(&posix->files, fd);
+        fd = -1;
+    }
+    if (fd < 0) {
+        if (!open_object(posix, name, &fd, &found, err))
+            return false;
+        open_files_add(&posix->files, name, fd);
+    }
+    bool is_done = read_exactly(fd, path, offset, size, to, err);
+    if (!is_done) /* ESTALE, say: another try opens it anew */
+        open_files_forget(&posix->files, name);
+    open_files_give_back(&posix->files, fd);
+    return is_done;
+}
+
+static bool posix_stat(Storage *storage, const char *name, uint64_t *size, TimeUs *stored_at,
+                       Error *err)
+{
+    const PosixStorage *posix = (PosixStorage *)storage;
+    CLEANUP(text_freep) char *path = posix_path(posix, name);
+    struct stat found;
+    int result = stat(path, &found);
+
+    if (result != 0 && posix_is_missing(errno)) {
+        if (!posix_look_again(posix, name, err))
+            return false;
+        result = stat(path, &found);
+    }
+    if (result != 0 && posix_is_missing(errno))
+        return error_set_errno(err, ERR_NOT_FOUND, errno, "look at %s", path);
+    if (result != 0) {
+        error_set_errno(err, ERR_IO, errno, "look at %s", path);
+        return posix_explain(err);
+    }
+    if (!S_ISREG(found.st_mode))
+        return error_set(err, ERR_NOT_FOUND, "%s is not a regular file", path);
+    *size = (uint64_t)found.st_size;
+    *stored_at = (TimeUs)found.st_mtim.tv_sec * 1000000 + found.st_mtim.tv_nsec / 1000;
+    return true;
+}
+
+static bool posix_remove(Storage *storage, const char *name, Error *err)
+{
+    PosixStorage *posix = (PosixStorage *)storage;
+    CLEANUP(text_freep) char *path = posix_path(posix, name);
+
+    if (!FAULT_POINT("posix.before-remove", err))
+        return false;
+    open_files_forget(&posix->files, name);
+    if (unlink(path) != 0) {
+        if (errno == EISDIR) /* a folder is no object */
+            return true;
+        if (!posix_is_missing(errno)) {
+            error_set_errno(err, ERR_IO, errno, "remove %s", path);
+            return posix_explain(err);
+        }
+        if (!posix_look_again(posix, name, err))
+            return false;
+    }
+    if (!FAULT_POINT("posix.after-remove", err))
+        return false;
+    /* Also when it was gone already: who removed it may not have come this far. */
+    if (file_sync_parent(path, err))
+        return true;
+    if (!posix_is_missing(err->os_errno))
+        return posix_explain(err);
+    error_clear(err); /* no folder, nothing in it */
+    return true;
+}
+
+static bool posix_sync(Storage *storage, const char *name, Error *err)
+{
+    PosixStorage *posix = (PosixStorage *)storage;
+    CLEANUP(text_freep) char *path = posix_path(posix, name);
+    CLEANUP(fd_done) int fd = -1;
+    struct stat found;
+
+    if (!open_object(posix, name, &fd, &found, err))
+        return false;
+    if (fsync(fd) != 0) {
+        error_set_errno(err, ERR_IO, errno, "sync %s", path);
+        return posix_explain(err);
+    }
+    if (!file_sync_parent(path, err))
+        return posix_explain(err);
+    return make_folders_durable(posix, name, err);
+}
+
+static void posix_free(Storage *storage)
+{
+    PosixStorage *posix = (PosixStorage *)storage;
+
+    for (size_t i = 0; i < DURABLE_FOLDERS_MAX; i++)
+        text_freep(&posix->durable_folders[i]);
+    open_files_done(&posix->files);
+    pthread_mutex_destroy(&posix->mutex);
+    mem_free(posix->root);
+    mem_free(posix);
+}
+
+static const StorageOps posix_ops = {
+    .kind = "posix",
+    .create = posix_create,
+    .write = posix_write,
+    .read = posix_read,
+    .read_range = posix_read_range,
+    .list = posix_list,
+    .stat = posix_stat,
+    .remove = posix_remove,
+    .sync = posix_sync,
+    .free = posix_free,
+};
+
+Storage *storage_posix_new(const char *path)
+{
+    PosixStorage *posix = mem_alloc(sizeof(*posix));
+    size_t size = strlen(path);
+
+    while (size > 1 && path[size - 1] == '/')
+        size--;
+    posix->storage.ops = &posix_ops;
+    posix->root = text_format("%.*s", (int)size, path);
+    pthread_mutex_init(&posix->mutex, NULL);
+    open_files_init(&posix->files);
+    return &posix->storage;
+}

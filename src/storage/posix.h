@@ -1,0 +1,50 @@
+/*
+ * posix.h - objects as files below a directory: local disk, NFS, anything that is mounted.
+ *
+ * An object is a regular file, its name the path below the root. The store is usable only while
+ * the root is there: when it is not, nothing is known about any object (ERR_UNREACHABLE), and
+ * nothing is created in its place.
+ */
+#pragma once
+
+#include "open_files.h"
+#include "storage/driver.h"
+
+enum { DURABLE_FOLDERS_MAX = 64 };
+
+typedef struct PosixStorage {
+    Storage storage;
+    char *root;
+    OpenFiles files;
+    /*
+     * Folders whose own names are known to be durable, since every folder above them has been
+     * synced by this process; the oldest is forgotten first. Guarded by mutex.
+     */
+    pthread_mutex_t mutex;
+    char *durable_folders[DURABLE_FOLDERS_MAX];
+    size_t durable_next;
+} PosixStorage;
+
+/* path is absolute. The address is set by the caller. */
+Storage *storage_posix_new(const char *path);
+
+char *posix_path(const PosixStorage *posix, const char *name) MUST_CHECK;
+
+/* After a system call: ENOENT or ENOTDIR, no such path. */
+bool posix_is_missing(int os_errno);
+
+/*
+ * Give a failure (ERR_IO with os_errno) the code and the hint that fit its errno.
+ * Always returns false.
+ */
+bool posix_explain(Error *err);
+
+/*
+ * Open every folder from the root down to where name should be: a network file system then asks
+ * its server and forgets a "no such file" that it remembered. True when the root is there and
+ * each folder can be read, or is missing; so what is missing after it is proven to be.
+ */
+bool posix_look_again(const PosixStorage *posix, const char *name, Error *err) MUST_CHECK;
+
+/* StorageOps.list */
+bool posix_list(Storage *storage, const char *prefix, ObjectList *list, Error *err) MUST_CHECK;
