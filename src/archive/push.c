@@ -1,0 +1,461 @@
+#include "archive/push.h"
+
+#include "base/fault.h"
+#include "base/file.h"
+#include "base/interrupt.h"
+#include "base/log.h"
+#include "catalog/inventory.h"
+#include "repo/layout.h"
+#include "wal_check.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <libgen.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum {
+    PIECE_SIZE = 1 << 20,
+    TEXT_SIZE_MAX =
+        1 << 20,    /* of a history or .backup file; the server's have some hundred bytes */
+    ROUNDS_MAX = 3, /* of looking and storing, when somebody else stores the same name */
+};
+
+/* The file that the server wants archived. */
+typedef struct Source {
+    const char *path;
+    char name_text[WAL_NAME_SIZE];
+    WalName name;
+    int fd;
+    struct stat before; /* as it was when it was opened */
+    bool has_digest;
+    uint8_t digest[SHA256_SIZE]; /* once has_digest */
+} Source;
+
+typedef struct Push {
+    const Cluster *cluster;
+    const PushWish *wish;
+    Source source;
+} Push;
+
+static void push_done(Push *push)
+{
+    fd_done(&push->source.fd);
+}
+
+/* What a name in the repository has for us. Other content than ours is an error instead. */
+typedef enum Stored {
+    STORED_NOTHING,
+    STORED_SAME, /* read whole, verified, durable */
+    STORED_DAMAGED,
+} Stored;
+
+static bool source_name(const Cluster *cluster, Source *source, Error *err)
+{
+    CLEANUP(text_freep)
+    char *copy = text_format("%s", source->path); /* basename() writes into it */
+
+    if (!wal_name_parse(basename(copy), cluster->wal_segment_size, &source->name, err)) {
+        err->code = ERR_REFUSED;
+        return error_hint(err, "archive-push takes the path of a file in pg_wal: "
+                               "archive_command = 'pgcairn archive-push ... %%p'");
+    }
+    wal_name_text(&source->name, cluster->wal_segment_size, source->name_text);
+    return true;
+}
+
+static bool is_segment_like(const WalName *name)
+{
+    return name->kind == WAL_SEGMENT || name->kind == WAL_PARTIAL;
+}
+
+static bool source_check_size(const Cluster *cluster, const Source *source, Error *err)
+{
+    const uint64_t size = (uint64_t)source->before.st_size;
+
+    if (!S_ISREG(source->before.st_mode))
+        return error_set(err, ERR_REFUSED, "it is not a regular file");
+    if (is_segment_like(&source->name) && size != cluster->wal_segment_size) {
+        return error_set(err, ERR_REFUSED,
+                         "it has %" PRIu64 " bytes, and segments of \"%s\" have %" PRIu32, size,
+                         cluster->name, cluster->wal_segment_size);
+    }
+    if (!is_segment_like(&source->name) && size > TEXT_SIZE_MAX)
+        return error_set(err, ERR_REFUSED, "it has %" PRIu64 " bytes, far too many", size);
+    return true;
+}
+
+static bool source_open(const Cluster *cluster, Source *source, Error *err)
+{
+    if (!source_name(cluster, source, err))
+        return false;
+    source->fd = open(source->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    if (source->fd < 0)
+        return error_set_errno(err, ERR_IO, errno, "open %s", source->path);
+    if (fstat(source->fd, &source->before) != 0)
+        return error_set_errno(err, ERR_IO, errno, "look at %s", source->path);
+    return source_check_size(cluster, source, err);
+}
+
+/*
+ * The server is done with a file that it wants archived, so one that changes is not what it seems:
+ * a copy in progress, or a segment that is being recycled.
+ */
+static bool source_check_unchanged(const Source *source, uint64_t size_read, Error *err)
+{
+    const struct stat *before = &source->before;
+    struct stat now;
+
+    if (fstat(source->fd, &now) != 0)
+        return error_set_errno(err, ERR_IO, errno, "look at %s", source->path);
+    if (size_read != (uint64_t)before->st_size || now.st_size != before->st_size ||
+        now.st_mtim.tv_sec != before->st_mtim.tv_sec ||
+        now.st_mtim.tv_nsec != before->st_mtim.tv_nsec) {
+        return error_set(err, ERR_IO, "%s was changed while it was being read", source->path);
+    }
+    return true;
+}
+
+typedef bool PieceFunction(void *context, const void *data, size_t size, Error *err);
+
+/* Every byte of the file, in order and once. */
+static bool source_read(const Source *source, PieceFunction *take, void *context, Error *err)
+{
+    CLEANUP(buffer_done) Buffer piece = {0};
+    uint64_t offset = 0;
+    size_t got;
+
+    buffer_reserve(&piece, PIECE_SIZE);
+    do {
+        if (!interrupt_check(err) ||
+            !file_read_at(source->fd, piece.data, PIECE_SIZE, offset, &got, source->path, err) ||
+            (got > 0 && !take(context, piece.data, got, err))) {
+            return false;
+        }
+        offset += got;
+    } while (got == PIECE_SIZE);
+    return source_check_unchanged(source, offset, err);
+}
+
+/*
+ * A segment's header names the timeline that wrote its first record. The first segment of a new
+ * timeline begins with a copy of its parent's (xlog.c, XLogInitNewTimeline), so there it is an
+ * ancestor's; anywhere else that would be a segment under a wrong name.
+ */
+static bool check_fork(const Push *push, const WalSegmentHeader *header, Error *err)
+{
+    const Source *source = &push->source;
+    const uint32_t size = push->cluster->wal_segment_size;
+    CLEANUP(text_freep) char *copy = text_format("%s", source->path); /* dirname() writes into it */
+    CLEANUP(text_freep)
+    char *history = text_format("%s/%08" PRIX32 ".history", dirname(copy), source->name.timeline);
+    CLEANUP(buffer_done) Buffer text = {0};
+    CLEANUP(arena_done) Arena arena = {0};
+    TimelinePath path;
+    Error attempt = {0};
+
+    if (file_read_whole(history, TEXT_SIZE_MAX, &text, &attempt)) {
+        if (!timeline_path_parse(source->name.timeline, (const char *)text.data, &arena, &path,
+                                 err)) {
+            return error_context(err, "read %s", history);
+        }
+    } else if (attempt.code != ERR_NOT_FOUND) {
+        *err = attempt;
+        return false;
+    } else if (!timeline_path_load(push->cluster, source->name.timeline, &arena, &path, err)) {
+        return error_context(err, "look for the parent of timeline %" PRIu32,
+                             source->name.timeline);
+    }
+    if (path_step_of(&path, header->timeline) == NULL ||
+        wal_segment_of(path_step_of(&path, source->name.timeline)->begin, size) !=
+            source->name.segment) {
+        return error_set(err, ERR_REFUSED,
+                         "its content is of timeline %" PRIu32 ", and timeline %" PRIu32
+                         " does not begin here by its history",
+                         header->timeline, source->name.timeline);
+    }
+    return true;
+}
+
+static bool check_segment(const Push *push, Error *err)
+{
+    const Source *source = &push->source;
+    uint8_t head[WAL_SEGMENT_HEADER_SIZE];
+    WalSegmentHeader header;
+    size_t got;
+
+    if (!file_read_at(source->fd, head, sizeof head, 0, &got, source->path, err) ||
+        !wal_check_header(push->cluster, &source->name, ERR_REFUSED, head, got, &header, err)) {
+        return false;
+    }
+    return header.timeline == source->name.timeline || check_fork(push, &header, err);
+}
+
+static bool append_piece(void *context, const void *data, size_t size, Error *err)
+{
+    (void)err;
+    buffer_append(context, data, size);
+    return true;
+}
+
+static bool check_text(const Push *push, Error *err)
+{
+    CLEANUP(buffer_done) Buffer text = {0};
+    const WalName *name = &push->source.name;
+
+    if (!source_read(&push->source, append_piece, &text, err))
+        return false;
+    buffer_append(&text, "", 1); /* its end, for who reads it as text */
+    if (strlen((const char *)text.data) + 1 != text.size)
+        return error_set(err, ERR_REFUSED, "it is no text");
+    if (name->kind == WAL_HISTORY)
+        return wal_check_history(name, ERR_REFUSED, (const char *)text.data, err);
+    return wal_check_backup_history(push->cluster, name, ERR_REFUSED, (const char *)text.data, err);
+}
+
+static bool digest_piece(void *context, const void *data, size_t size, Error *err)
+{
+    (void)err;
+    sha256_update(context, data, size);
+    return true;
+}
+
+static bool source_digest(Source *source, Error *err)
+{
+    CLEANUP(sha256_freep) Sha256 *sha = sha256_new();
+
+    if (source->has_digest)
+        return true;
+    if (!source_read(source, digest_piece, sha, err))
+        return false;
+    sha256_final(sha, source->digest);
+    source->has_digest = true;
+    return true;
+}
+
+static bool refuse_other_content(const Push *push, bool is_damaged, Error *err)
+{
+    error_set(err, ERR_EXISTS, "%s is in the archive of \"%s\" already, with other content%s",
+              push->source.name_text, push->cluster->name, is_damaged ? " (and damaged)" : "");
+    return error_hint(err, "two servers archive as one cluster, as after a restore or promotion "
+                           "without a new timeline: stop the wrong one's archiving or give it its "
+                           "own --cluster; nothing was overwritten, the file stays in pg_wal");
+}
+
+/*
+ * Law 2: the same name is a success only once the stored object was read whole, verified, and made
+ * durable: another run may have published it and died before its sync.
+ */
+static bool verify_stored(const Push *push, WalTrailer *trailer, Stored *stored, Error *err)
+{
+    CLEANUP(text_freep)
+    char *object = layout_wal(push->cluster->name, push->source.name_text);
+    Error attempt = {0};
+
+    if (wal_object_read(push->cluster, push->source.name_text, push->wish->threads, NULL, NULL,
+                        trailer, &attempt)) {
+        if (memcmp(trailer->sha256, push->source.digest, SHA256_SIZE) != 0)
+            return refuse_other_content(push, false, err);
+        *stored = STORED_SAME;
+        return storage_sync(push->cluster->repo->storage, object, err);
+    }
+    if (attempt.code == ERR_NOT_FOUND) {
+        *stored = STORED_NOTHING;
+        return true;
+    }
+    if (attempt.code == ERR_CORRUPT) {
+        *stored = STORED_DAMAGED;
+        return true;
+    }
+    *err = attempt;
+    return false;
+}
+
+/*
+ * The trailer is looked at first: it costs one small read, and says without decompressing that a
+ * name is free or has other content. A damaged object whose trailer still proves other content is
+ * somebody else's too, and left where it is.
+ */
+static bool look_at_stored(Push *push, WalTrailer *trailer, Stored *stored, Error *err)
+{
+    Error attempt = {0};
+
+    if (!wal_object_trailer(push->cluster, push->source.name_text, trailer, &attempt)) {
+        if (attempt.code == ERR_NOT_FOUND) {
+            *stored = STORED_NOTHING;
+            return true;
+        }
+        if (attempt.code == ERR_CORRUPT) {
+            *stored = STORED_DAMAGED;
+            return true;
+        }
+        *err = attempt;
+        return false;
+    }
+    if (!source_digest(&push->source, err))
+        return false;
+    if (memcmp(trailer->sha256, push->source.digest, SHA256_SIZE) != 0) {
+        Error ignored = {0};
+        bool is_whole = wal_object_read(push->cluster, push->source.name_text, push->wish->threads,
+                                        NULL, NULL, trailer, &ignored);
+
+        return refuse_other_content(push, !is_whole && ignored.code == ERR_CORRUPT, err);
+    }
+    return verify_stored(push, trailer, stored, err);
+}
+
+/* One pass over the bytes: compressed and hashed by the writer, walked by the reader. */
+typedef struct Storing {
+    WalObjectWriter *writer;
+    WalReader *reader; /* NULL unless a segment */
+    const PgVersion *version;
+    WalSummary summary;
+} Storing;
+
+static void storing_done(Storing *storing)
+{
+    wal_reader_freep(&storing->reader);
+    wal_object_writer_freep(&storing->writer);
+}
+
+static bool sum_up(void *context, const WalRecord *record, Error *err)
+{
+    Storing *storing = context;
+    WalEvent event;
+
+    (void)err;
+    if (record->bytes != NULL && wal_event_of(record, storing->version, &event))
+        wal_summary_add(&storing->summary, &event);
+    return true;
+}
+
+static bool store_piece(void *context, const void *data, size_t size, Error *err)
+{
+    Storing *storing = context;
+
+    return wal_object_writer_add(storing->writer, data, size, err) &&
+           (storing->reader == NULL || wal_reader_feed(storing->reader, data, size, err));
+}
+
+static void read_along(const Push *push, Storing *storing)
+{
+    const Cluster *cluster = push->cluster;
+
+    storing->version = pg_version_of_major(cluster->major);
+    wal_summary_init(&storing->summary);
+    storing->reader = wal_reader_new(&(WalReaderSetup){
+        .version = storing->version,
+        .system_identifier = cluster->system_identifier,
+        .segment_size = cluster->wal_segment_size,
+        .start = wal_segment_start(push->source.name.segment, cluster->wal_segment_size),
+        .on_record = sum_up,
+        .context = storing,
+    });
+}
+
+/*
+ * A complete segment is full of records, or has a switch record before its zeros. Zeros without one
+ * are a piece of a segment that somebody padded (pg_receivewal's .partial, an assembled tail):
+ * under the plain name it would end every recovery there.
+ *
+ * WAL that is invalid in another way is stored all the same. The server has no better copy, does
+ * not skip a segment, and would only fill its disk; whoever wants the bytes finds them here. The
+ * trailer says where it ends, and the recovery windows end there.
+ */
+static bool judge(const Push *push, const WalReaderState *state, Error *err)
+{
+    char place[LSN_TEXT_SIZE];
+
+    if (state->end != WAL_END_BROKEN)
+        return true;
+    if (state->rest_is_zero) {
+        error_set(err, ERR_REFUSED,
+                  "its WAL ends at %s and only zeros follow: it is a piece of a "
+                  "segment, not a whole one",
+                  lsn_text(state->broken_at, place));
+        return error_hint(err, "a piece can be archived as %s.partial", push->source.name_text);
+    }
+    log_warn("WAL is invalid in the middle of a segment; it is archived, recovery ends there",
+             log_str("segment", push->source.name_text),
+             log_str("lsn", lsn_text(state->broken_at, place)), log_str("reason", state->reason));
+    return true;
+}
+
+/* ERR_EXISTS when somebody else was faster. */
+static bool store(const Push *push, WalTrailer *trailer, Error *err)
+{
+    const bool is_segment = push->source.name.kind == WAL_SEGMENT;
+    CLEANUP(storing_done) Storing storing = {0};
+
+    if (!wal_object_write(push->cluster, push->source.name_text, push->wish->compression,
+                          push->wish->threads, (uint64_t)push->source.before.st_size,
+                          &storing.writer, err)) {
+        return false;
+    }
+    if (is_segment)
+        read_along(push, &storing);
+    if (!source_read(&push->source, store_piece, &storing, err))
+        return false;
+    if (is_segment) {
+        storing.summary.reader = *wal_reader_state(storing.reader);
+        if (!judge(push, &storing.summary.reader, err))
+            return false;
+    }
+    return wal_object_writer_commit(storing.writer, is_segment ? &storing.summary : NULL, trailer,
+                                    err);
+}
+
+/* Look, and store when the name is free; until one of both has an answer. */
+static bool look_and_store(Push *push, PushResult *result, Error *err)
+{
+    bool is_repair = false;
+
+    for (int round = 0; round < ROUNDS_MAX; round++) {
+        Error attempt = {0};
+        Stored stored;
+
+        if (!look_at_stored(push, &result->trailer, &stored, err))
+            return false;
+        if (stored == STORED_SAME) {
+            result->outcome = is_repair ? PUSH_REPAIRED : PUSH_ALREADY_THERE;
+            return true;
+        }
+        if (stored == STORED_DAMAGED) {
+            text_freep(&result->aside);
+            if (!FAULT_POINT("push.before-set-aside", err) ||
+                !wal_object_set_aside(push->cluster, push->source.name_text, &result->aside, err) ||
+                !FAULT_POINT("push.after-set-aside", err)) {
+                return error_context(err, "set the damaged object aside");
+            }
+            is_repair = true;
+        }
+        if (store(push, &result->trailer, &attempt)) {
+            result->outcome = is_repair ? PUSH_REPAIRED : PUSH_STORED;
+            return true;
+        }
+        if (attempt.code != ERR_EXISTS) {
+            *err = attempt;
+            return false;
+        }
+    }
+    return error_set(err, ERR_UNREACHABLE, "it appears and disappears in the repository");
+}
+
+bool archive_push(const Cluster *cluster, const PushWish *wish, PushResult *result, Error *err)
+{
+    CLEANUP(push_done)
+    Push push = {.cluster = cluster, .wish = wish, .source = {.path = wish->path, .fd = -1}};
+    Source *source = &push.source;
+    bool ok;
+
+    *result = (PushResult){0};
+    ok = source_open(cluster, source, err) &&
+         (is_segment_like(&source->name) ? check_segment(&push, err) : check_text(&push, err)) &&
+         look_and_store(&push, result, err);
+    if (!ok) {
+        text_freep(&result->aside);
+        return error_context(err, "archive %s", wish->path);
+    }
+    return true;
+}

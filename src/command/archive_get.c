@@ -1,0 +1,77 @@
+#include "archive/get.h"
+
+#include "base/file.h"
+#include "base/interrupt.h"
+#include "base/log.h"
+#include "command/commands.h"
+#include "hook.h"
+
+#include <signal.h>
+
+/*
+ * The server runs restore_command in its data directory (xlogarchive.c; the paths of %p are
+ * relative to it), so without --data the current directory is it, if it looks like one.
+ */
+static const char *data_directory(const Options *options)
+{
+    if (options->data != NULL)
+        return options->data;
+    return file_exists("PG_VERSION") ? "." : NULL;
+}
+
+/*
+ * The server takes a restore_command that dies of SIGTERM for part of its own shutdown, and any
+ * other end above 125 for a failed recovery (xlogarchive.c, RestoreArchivedFile). So a SIGTERM ends
+ * this process as it would have without a handler; everything is cleaned up by now.
+ */
+static void die_of_sigterm(void)
+{
+    if (interrupt_signal() != SIGTERM)
+        return;
+    (void)signal(SIGTERM, SIG_DFL);
+    (void)raise(SIGTERM);
+}
+
+static bool get(const Options *options, const char *data, Error *err)
+{
+    CLEANUP(hook_done) Hook hook = {0};
+
+    if (!hook_open(&hook, options, err))
+        return error_context(err, "fetch %s", options->wal_name);
+    return archive_get(&hook.cluster,
+                       &(GetWish){
+                           .name = options->wal_name,
+                           .path = options->wal_path,
+                           .data = data,
+                           .timeline = (uint32_t)options->recovery_timeline,
+                           .threads = hook.threads,
+                           .hole_wait_ms = options->hole_wait_ms,
+                       },
+                       err);
+}
+
+/*
+ * A standby asks again in a few seconds and never opens by itself, so nothing that goes wrong here
+ * may stop it: every failure is "not yet", and the log says what it was.
+ */
+static bool spare_standby(const Options *options, Error *err)
+{
+    log_warn("not available for now; a standby asks again", log_str("segment", options->wal_name),
+             log_str("reason", err->message), log_u64("status", (uint64_t)err->code));
+    error_clear(err);
+    error_set(err, ERR_ABSENT, "not available for now");
+    return error_context(err, "fetch %s", options->wal_name);
+}
+
+bool command_archive_get(const Options *options, Error *err)
+{
+    const char *data = data_directory(options);
+    bool ok = get(options, data, err);
+
+    die_of_sigterm();
+    if (!ok && err->code != ERR_ABSENT && archive_get_is_standby(data))
+        return spare_standby(options, err);
+    if (ok)
+        log_debug("fetched", log_str("segment", options->wal_name));
+    return ok;
+}

@@ -1,0 +1,132 @@
+#include "base/log.h"
+#include "cli/output.h"
+#include "command/commands.h"
+#include "postgres/control.h"
+#include "postgres/session.h"
+#include "repo/layout.h"
+#include "repo/repo.h"
+
+#include <inttypes.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+typedef struct Identity {
+    uint64_t system_identifier;
+    unsigned major;
+    uint32_t wal_segment_size;
+} Identity;
+
+static bool identity_of_data(const char *data, Identity *identity, Error *err)
+{
+    PgControl control;
+
+    if (!pg_control_read(data, &control, NULL, err))
+        return error_context(err, "find out which cluster %s is", data);
+    *identity = (Identity){
+        .system_identifier = control.system_identifier,
+        .major = control.version->major,
+        .wal_segment_size = control.wal_segment_size,
+    };
+    return true;
+}
+
+static bool identity_of_server(const char *conninfo, Identity *identity, Error *err)
+{
+    CLEANUP(arena_done) Arena arena = {0};
+    CLEANUP(session_freep) Session *session = session_open(conninfo, err);
+    ServerIdentity server;
+
+    if (session == NULL || !session_identify(session, &arena, &server, err))
+        return error_context(err, "ask the server which cluster it is");
+    *identity = (Identity){
+        .system_identifier = server.system_identifier,
+        .major = server.major,
+        .wal_segment_size = server.wal_segment_size,
+    };
+    return true;
+}
+
+static bool find_identity(const Options *options, Identity *identity, Error *err)
+{
+    if (options->data != NULL)
+        return identity_of_data(options->data, identity, err);
+    if (options->conninfo != NULL)
+        return identity_of_server(options->conninfo, identity, err);
+    error_set(err, ERR_USAGE, "which cluster is it?");
+    return error_hint(err, "give --data with its data directory, or --conninfo with a way to reach "
+                           "its server");
+}
+
+/* The server's user runs archive-push; what root creates here would not be his to write. */
+static void warn_of_root(const Options *options)
+{
+    struct stat found;
+
+    if (geteuid() == 0 && options->data != NULL && stat(options->data, &found) == 0 &&
+        found.st_uid != 0) {
+        log_warn("the repository now belongs to root: the server's user must be able to write to "
+                 "it, or archive-push fails",
+                 log_str("repo", options->repo));
+    }
+}
+
+static bool tell(const Options *options, const Repo *repo, const Cluster *cluster, bool repo_is_new,
+                 bool cluster_is_new, Error *err)
+{
+    CLEANUP(json_done) Json json = {0};
+
+    if (!options->json) {
+        out_print("repository %s at %s\n", repo_is_new ? "created" : "found", options->repo);
+        out_print("cluster \"%s\" %s: PostgreSQL %u, system identifier %" PRIu64 "\n",
+                  cluster->name, cluster_is_new ? "registered" : "is already registered",
+                  cluster->major, cluster->system_identifier);
+        return out_flush(err);
+    }
+    json_begin_object(&json, NULL);
+    json_text(&json, "repository", options->repo);
+    json_text(&json, "repository_id", repo->id);
+    json_bool(&json, "repository_created", repo_is_new);
+    json_text(&json, "cluster", cluster->name);
+    json_bool(&json, "cluster_registered", cluster_is_new);
+    /* As text: it has more digits than a number of JSON is sure to keep. */
+    char identifier[24];
+    snprintf(identifier, sizeof identifier, "%" PRIu64, cluster->system_identifier);
+    json_text(&json, "system_identifier", identifier);
+    json_u64(&json, "major", cluster->major);
+    json_u64(&json, "wal_segment_size", cluster->wal_segment_size);
+    json_end_object(&json);
+    return json_print(&json, err);
+}
+
+/* Another cluster has the name: nothing was changed, and it will not work later. */
+static bool refuse_other_cluster(const char *name, Error *err)
+{
+    err->code = ERR_REFUSED;
+    return error_hint(err,
+                      "register this cluster under a name of its own: --cluster NAME (\"%s\" "
+                      "belongs to another one)",
+                      name);
+}
+
+bool command_init(const Options *options, Error *err)
+{
+    CLEANUP(repo_done) Repo repo = {0};
+    Identity identity;
+    Cluster cluster;
+    bool repo_is_new;
+    bool cluster_is_new;
+
+    /* First: a repository is not created for a cluster that is not there. */
+    if (!cluster_name_check(options->cluster, err) || !find_identity(options, &identity, err))
+        return false;
+    Storage *storage = storage_open(options->repo, err);
+    if (storage == NULL || !repo_create(&repo, storage, &repo_is_new, err))
+        return false;
+    if (!cluster_register(&repo, options->cluster, identity.system_identifier, identity.major,
+                          identity.wal_segment_size, &cluster, &cluster_is_new, err)) {
+        return err->code == ERR_EXISTS ? refuse_other_cluster(options->cluster, err) : false;
+    }
+    if (repo_is_new)
+        warn_of_root(options);
+    return tell(options, &repo, &cluster, repo_is_new, cluster_is_new, err);
+}
