@@ -1,4 +1,139 @@
-int main(void)
+/*
+ * main.c - start here: find the command, run it, report one error, return one exit status.
+ */
+#include "base/buffer.h"
+#include "base/interrupt.h"
+#include "base/log.h"
+#include "cli/output.h"
+#include "command/commands.h"
+
+#include <signal.h>
+#include <unistd.h>
+
+static LogLevel log_level(const char *name)
 {
-    return 70;
+    static const char *const names[] = {"error", "warn", "info", "debug"};
+
+    for (size_t i = 0; name != NULL && i < ARRAY_SIZE(names); i++) {
+        if (strcmp(names[i], name) == 0)
+            return (LogLevel)i;
+    }
+    return LOG_INFO;
+}
+
+/* Names of files and messages of servers can hold anything; a terminal gets none of it. */
+static void put_plain(Buffer *text, const char *head, const char *value)
+{
+    if (*value == '\0')
+        return;
+    size_t begin = text->size;
+    buffer_print(text, "%s%s\n", head, value);
+    for (size_t i = begin; i + 1 < text->size; i++) {
+        if (text->data[i] < ' ' || text->data[i] == 0x7f)
+            text->data[i] = '?';
+    }
+}
+
+/* What a status that is not 0 says about the work: was it done, not there, or not done? */
+static LogLevel severity(const Error *err)
+{
+    return err->code == ERR_ABSENT ? LOG_INFO : err->code == ERR_DEGRADED ? LOG_WARN : LOG_ERROR;
+}
+
+static void report_text(const Error *err)
+{
+    static const char *const heads[] = {
+        [LOG_ERROR] = "pgcairn: error: ",
+        [LOG_WARN] = "pgcairn: warning: ",
+        [LOG_INFO] = "pgcairn: ",
+    };
+    CLEANUP(buffer_done) Buffer text = {0};
+
+    put_plain(&text, heads[severity(err)], err->message);
+    put_plain(&text, "  while: ", err->context);
+    put_plain(&text, "  hint:  ", err->hint);
+    (void)!write(STDERR_FILENO, text.data, text.size);
+}
+
+static void report_json(const Command *command, const Error *err, int status)
+{
+    const LogField fields[] = {
+        log_str("message", severity(err) == LOG_ERROR ? "failed" : "ended"),
+        log_str("command", command != NULL ? command->name : ""),
+        log_str("cause", err->message),
+        log_str("while", err->context),
+        log_str("hint", err->hint),
+        log_u64("code", err->code),
+        log_u64("status", (uint64_t)status),
+    };
+
+    log_write(severity(err), fields, ARRAY_SIZE(fields));
+}
+
+/* Both may be NULL while options are not known. */
+static bool is(const char *text, const char *word)
+{
+    return text != NULL && strcmp(text, word) == 0;
+}
+
+static bool run(int argc, char **argv, const Command **command, Options *options, Error *err)
+{
+    bool ok = options_parse(argc, argv, command_table, command, options, err);
+
+    log_setup(log_level(options->log_level), is(options->log_format, "json") ? LOG_JSON : LOG_TEXT);
+    if (!ok)
+        return false;
+    if (options->help) {
+        options_help(command_table, *command);
+    } else if (!(*command)->run(options, err)) {
+        return false;
+    }
+    return out_flush(err);
+}
+
+/* A status above 125 would not be counted as a failed attempt by the server's archiver. */
+static void exit_on_abort(int number)
+{
+    (void)number;
+    _exit(ERR_INTERNAL);
+}
+
+/*
+ * The server stops its restore_command with SIGTERM when it shuts down, and takes a death by it for
+ * that (xlogarchive.c); any other end would look like a failure of recovery.
+ */
+static void die_of_sigterm(void)
+{
+    (void)signal(SIGTERM, SIG_DFL);
+    (void)raise(SIGTERM);
+}
+
+int main(int argc, char **argv)
+{
+    CLEANUP(options_done) Options options = {.repo = NULL};
+    const Command *command = NULL;
+    Error err = {0};
+
+    if (argc == 2 && (is(argv[1], "--version") || is(argv[1], "-V"))) {
+        out_print("pgcairn %s\n", PGCAIRN_VERSION);
+        return out_flush(&err) ? 0 : ERR_IO;
+    }
+    if (argc > 1 && is(argv[1], "archive-push"))
+        (void)signal(SIGABRT, exit_on_abort);
+    interrupt_setup();
+
+    bool ok = run(argc, argv, &command, &options, &err);
+    if (!ok && err.code == ERR_NONE)
+        error_set(&err, ERR_INTERNAL, "a failure without a reason: this is a bug");
+    int status = command_exit_status(argc, argv, &options, ok, &err);
+    if (!ok && severity(&err) <= log_level(options.log_level)) {
+        if (is(options.log_format, "json")) {
+            report_json(command, &err, status);
+        } else {
+            report_text(&err);
+        }
+    }
+    if (!ok && command != NULL && command->bit == FOR_GET && interrupt_signal() == SIGTERM)
+        die_of_sigterm();
+    return status;
 }

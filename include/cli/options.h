@@ -53,7 +53,8 @@ typedef struct Options {
     size_t tablespace_count;
     bool move_aside, force, delta, discard_wal, as_copy, start, dry_run;
     uint64_t stall_ms;
-    uint64_t timeout_ms;
+    uint64_t interval_ms; /* watch: how often a line is written, 0: at changes only */
+    uint64_t timeout_ms;  /* 0: none */
     const char *server_log;
     /* not an option: */
     const char *command_line; /* all of it, for manifest and journal; no secrets are options */

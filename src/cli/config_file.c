@@ -1,0 +1,180 @@
+#include "config_file.h"
+
+#include "nearest.h"
+
+#include "base/file.h"
+
+#include <ini.h>
+
+enum {
+    FILE_SIZE_MAX = 1 << 20,
+    SECTION_SIZE_MAX = 49, /* inih cuts longer ones (MAX_SECTION) */
+    ENTRIES_MAX = 1000,
+};
+
+typedef struct Entry {
+    const char *section; /* "": above the first one */
+    const char *key;
+    const char *value;
+    int line;
+} Entry;
+
+typedef struct Reading {
+    const char *path;
+    const char *next; /* in the file's text */
+    int line;         /* handed out last */
+    Entry *entries;
+    size_t count;
+    Arena *arena;
+    Error *err;
+} Reading;
+
+/*
+ * fgets() for inih, but it counts lines, which inih does not tell, takes off leading blanks, which
+ * inih would read as "goes on with the line before", and refuses what inih would cut.
+ */
+static char *read_line(char *to, int room, void *stream)
+{
+    Reading *reading = stream;
+
+    if (*reading->next == '\0' || reading->err->code != ERR_NONE)
+        return NULL;
+    reading->line++;
+    const char *begin = reading->next + strspn(reading->next, " \t\r");
+    size_t size = strcspn(begin, "\n");
+    reading->next = begin + size + (begin[size] == '\n' ? 1 : 0);
+
+    if (size + 2 > (size_t)room) {
+        error_set(reading->err, ERR_USAGE, "%s:%d: line longer than %d bytes", reading->path,
+                  reading->line, room - 2);
+        return NULL;
+    }
+    if (*begin == '[' && strcspn(begin, "]\n") > SECTION_SIZE_MAX + 1) {
+        error_set(reading->err, ERR_USAGE, "%s:%d: section longer than %d bytes", reading->path,
+                  reading->line, SECTION_SIZE_MAX);
+        return NULL;
+    }
+    memcpy(to, begin, size);
+    to[size] = '\n';
+    to[size + 1] = '\0';
+    return to;
+}
+
+/* inih wants 1 for "fine". Nothing is parsed yet: which section counts is not known before. */
+static int take_entry(void *user, const char *section, const char *key, const char *value)
+{
+    Reading *reading = user;
+
+    if (reading->count == ENTRIES_MAX) {
+        if (reading->err->code == ERR_NONE)
+            error_set(reading->err, ERR_USAGE, "%s:%d: more than %d keys", reading->path,
+                      reading->line, ENTRIES_MAX);
+        return 0;
+    }
+    reading->entries[reading->count++] = (Entry){
+        .section = arena_text(reading->arena, section),
+        .key = arena_text(reading->arena, key),
+        .value = arena_text(reading->arena, value),
+        .line = reading->line,
+    };
+    return 1;
+}
+
+static bool unknown_key(const Reading *reading, const Entry *entry, Error *err)
+{
+    Nearest nearest = {.wanted = entry->key, .size = strlen(entry->key)};
+
+    for (const Option *option = option_table; option->name != NULL; option++) {
+        if (!option->positional && !option->only_flag)
+            nearest_try(&nearest, option->name);
+    }
+    error_set(err, ERR_USAGE, "%s:%d: unknown key \"%s\"", reading->path, entry->line, entry->key);
+    if (nearest.found != NULL)
+        error_hint(err, "did you mean \"%s\"?", nearest.found);
+    return false;
+}
+
+static bool check_entry(const Reading *reading, const Entry *entry, Error *err)
+{
+    bool is_cluster = strcmp(entry->key, "cluster") == 0;
+
+    if (strcmp(entry->section, "global") == 0) {
+        error_set(err, ERR_USAGE, "%s:%d: a section is named as the cluster it is for",
+                  reading->path, entry->line);
+        return error_hint(err, "keys for every cluster stand above the first section");
+    }
+    if (is_cluster && *entry->section != '\0') {
+        return error_set(err, ERR_USAGE, "%s:%d: \"cluster\" inside a section", reading->path,
+                         entry->line);
+    }
+    if (!option_is_known(entry->key, strlen(entry->key)) || strcmp(entry->key, "config") == 0)
+        return unknown_key(reading, entry, err);
+    return true;
+}
+
+static bool apply(Filling *filling, const Reading *reading, const char *section, Source source,
+                  Error *err)
+{
+    for (size_t i = 0; i < reading->count; i++) {
+        const Entry *entry = &reading->entries[i];
+        const Option *option = option_find(filling->command, entry->key, strlen(entry->key));
+        char place[512];
+
+        if (option == NULL || strcmp(entry->section, section) != 0)
+            continue;
+        (void)snprintf(place, sizeof place, "%s:%d: %s", reading->path, entry->line, entry->key);
+        if (!option_assign(filling, option, entry->value, source, place, err))
+            return false;
+    }
+    return true;
+}
+
+static bool read_entries(Reading *reading, Error *err)
+{
+    int line = ini_parse_stream(read_line, reading, take_entry, reading);
+
+    if (err->code != ERR_NONE)
+        return false;
+    if (line != 0) {
+        error_set(err, ERR_USAGE, "%s:%d: not understood", reading->path, line);
+        return error_hint(err, "a line is \"key = value\", \"[cluster]\", or a comment after #");
+    }
+    for (size_t i = 0; i < reading->count; i++) {
+        if (!check_entry(reading, &reading->entries[i], err))
+            return false;
+    }
+    return true;
+}
+
+static bool read_text(const char *path, bool may_be_missing, Buffer *text, Error *err)
+{
+    Error failure = {0};
+
+    if (file_read_whole(path, FILE_SIZE_MAX, text, &failure))
+        return true;
+    if (failure.code == ERR_NOT_FOUND && may_be_missing) {
+        buffer_print(text, "%s", "");
+        return true;
+    }
+    /* Not ERR_IO or ERR_NOT_FOUND: what is wrong is how we are set up. */
+    error_set(err, ERR_USAGE, "configuration: %s", failure.message);
+    return error_hint(err, "name a readable file with --config");
+}
+
+bool config_file_apply(Filling *filling, const char *path, bool may_be_missing, Error *err)
+{
+    CLEANUP(buffer_done) Buffer text = {0};
+    CLEANUP(arena_done) Arena arena = {0};
+
+    if (!read_text(path, may_be_missing, &text, err))
+        return false;
+    if (text.size == 0)
+        return true;
+    if (strlen((const char *)text.data) != text.size)
+        return error_set(err, ERR_USAGE, "%s is not a text file", path);
+
+    Reading reading = {.path = path, .next = (const char *)text.data, .arena = &arena, .err = err};
+    reading.entries = arena_alloc(&arena, ENTRIES_MAX * sizeof reading.entries[0]);
+    return read_entries(&reading, err) && apply(filling, &reading, "", SOURCE_FILE, err) &&
+           apply(filling, &reading, filling->options->cluster, SOURCE_SECTION, err);
+}

@@ -1,0 +1,147 @@
+#include "cli/output.h"
+
+#include "base/utf8.h"
+#include "postgres/wal_name.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <math.h>
+
+static void put(Json *json, const char *text)
+{
+    buffer_append(&json->text, text, strlen(text));
+}
+
+static void put_string(Json *json, const char *text)
+{
+    put(json, "\"");
+    while (*text != '\0') {
+        size_t size = utf8_size(text);
+
+        if (size == 0) {
+            put(json, "\\ufffd");
+        } else if (*text == '"' || *text == '\\') {
+            buffer_print(&json->text, "\\%c", *text);
+        } else if (*text == '\n') {
+            put(json, "\\n");
+        } else if (*text == '\t') {
+            put(json, "\\t");
+        } else if ((unsigned char)*text < 0x20 || *text == 0x7f) {
+            buffer_print(&json->text, "\\u%04x", (unsigned)*text);
+        } else {
+            buffer_append(&json->text, text, size);
+        }
+        text += size > 0 ? size : 1;
+    }
+    put(json, "\"");
+}
+
+/* The comma before, and the key. */
+static void begin_value(Json *json, const char *key)
+{
+    if (json->needs_comma)
+        put(json, ",");
+    json->needs_comma = true;
+    if (key != NULL) {
+        put_string(json, key);
+        put(json, ":");
+    }
+}
+
+static void begin(Json *json, const char *key, const char *bracket)
+{
+    begin_value(json, key);
+    put(json, bracket);
+    json->depth++;
+    json->needs_comma = false;
+}
+
+static void end(Json *json, const char *bracket)
+{
+    assert(json->depth > 0);
+    put(json, bracket);
+    json->depth--;
+    json->needs_comma = true;
+}
+
+void json_begin_object(Json *json, const char *key)
+{
+    begin(json, key, "{");
+}
+
+void json_begin_array(Json *json, const char *key)
+{
+    begin(json, key, "[");
+}
+
+void json_end_object(Json *json)
+{
+    end(json, "}");
+}
+
+void json_end_array(Json *json)
+{
+    end(json, "]");
+}
+
+void json_text(Json *json, const char *key, const char *value)
+{
+    begin_value(json, key);
+    if (value != NULL) {
+        put_string(json, value);
+    } else {
+        put(json, "null");
+    }
+}
+
+void json_u64(Json *json, const char *key, uint64_t value)
+{
+    begin_value(json, key);
+    buffer_print(&json->text, "%" PRIu64, value);
+}
+
+void json_bool(Json *json, const char *key, bool value)
+{
+    begin_value(json, key);
+    put(json, value ? "true" : "false");
+}
+
+void json_double(Json *json, const char *key, double value)
+{
+    begin_value(json, key);
+    if (isfinite(value)) {
+        buffer_print(&json->text, "%.15g", value);
+    } else {
+        put(json, "null"); /* JSON has no infinity */
+    }
+}
+
+void json_time(Json *json, const char *key, TimeUs value)
+{
+    char text[TIME_TEXT_SIZE];
+
+    json_text(json, key, value != TIME_US_NONE ? time_text(value, text) : NULL);
+}
+
+void json_lsn(Json *json, const char *key, uint64_t lsn)
+{
+    char text[LSN_TEXT_SIZE];
+
+    json_text(json, key, lsn != 0 ? lsn_text(lsn, text) : NULL);
+}
+
+bool json_print(Json *json, Error *err)
+{
+    assert(json->depth == 0);
+    put(json, "\n");
+    /* A short count is remembered by the stream; out_flush() looks. */
+    (void)!fwrite(json->text.data, 1, json->text.size, stdout);
+    return out_flush(err);
+}
+
+void json_done(Json *json)
+{
+    buffer_done(&json->text);
+    *json = (Json){.depth = 0};
+}

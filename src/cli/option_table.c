@@ -1,0 +1,153 @@
+#include "option_table.h"
+
+#define FIELD(name) offsetof(Options, name)
+
+#define DAY_MS (UINT64_C(24) * 60 * 60 * 1000)
+#define MIB(n) ((uint64_t)(n) << 20)
+
+static const char *const log_levels[] = {"error", "warn", "info", "debug", NULL};
+static const char *const log_formats[] = {"text", "json", NULL};
+static const char *const sources[] = {"local", NULL};
+static const char *const checkpoints[] = {"fast", "spread", NULL};
+static const char *const bad_pages[] = {"warn", "fail", NULL};
+static const char *const targets[] = {"latest", "immediate", NULL};
+static const char *const target_actions[] = {"pause", "promote", "shutdown", NULL};
+
+/* clang-format off */
+const Option option_table[] = {
+    {"NAME", TEXT, FIELD(wal_name), FOR_GET, GROUP_ARGUMENTS, NULL,
+        "the WAL file asked for, as in %f",
+        .positional = true, .required = FOR_GET},
+    {"PATH", TEXT, FIELD(wal_path), FOR_GET, GROUP_ARGUMENTS, NULL,
+        "where the server wants it, as in %p",
+        .positional = true, .required = FOR_GET},
+    {"PATH", TEXT, FIELD(wal_path), FOR_PUSH, GROUP_ARGUMENTS, NULL,
+        "the WAL file to store, as in %p",
+        .positional = true, .required = FOR_PUSH},
+
+    {"repo", TEXT, FIELD(repo), FOR_ALL, GROUP_CLUSTER, "ADDRESS",
+        "where backups and WAL rest: a directory, or file:///PATH",
+        .required = FOR_ALL & ~(FOR_WATCH | FOR_PROMOTE)},
+    {"cluster", TEXT, FIELD(cluster), FOR_ALL, GROUP_CLUSTER, "NAME",
+        "what the cluster is called in the repository",
+        .fallback = "main"},
+    {"data", TEXT, FIELD(data), FOR_ALL, GROUP_CLUSTER, "DIR",
+        "data directory of the cluster",
+        .required = FOR_RESTORE | FOR_WATCH | FOR_PROMOTE},
+    {"conninfo", TEXT, FIELD(conninfo), FOR_ALL, GROUP_CLUSTER, "STRING",
+        "how to reach the server, as libpq reads it (otherwise found through the data directory)"},
+    {"pg-bin", TEXT, FIELD(pg_bin), FOR_ALL, GROUP_CLUSTER, "DIR",
+        "where the server's programs are (otherwise looked for)"},
+
+    {"full", FLAG, FIELD(full), FOR_BACKUP, GROUP_BACKUP, NULL,
+        "store everything anew, share nothing with earlier backups"},
+    {"compress", TEXT, FIELD(compress), FOR_BACKUP | FOR_PUSH, GROUP_WORK, "CODEC[:LEVEL]",
+        "zstd, lz4, gzip or none, with a level if wanted",
+        .fallback = "zstd"},
+    {"source", CHOICE, FIELD(source), FOR_BACKUP, GROUP_BACKUP, NULL,
+        "how the files are read: from this host's disks",
+        .fallback = "local", .choices = sources},
+    {"label", TEXT, FIELD(label), FOR_BACKUP, GROUP_BACKUP, "TEXT",
+        "a note that the backup carries"},
+    {"checkpoint", CHOICE, FIELD(checkpoint), FOR_BACKUP, GROUP_BACKUP, NULL,
+        "begin at once, or spare the server's disks and wait",
+        .fallback = "fast", .choices = checkpoints},
+    {"bad-pages", CHOICE, FIELD(bad_pages), FOR_BACKUP, GROUP_BACKUP, NULL,
+        "what pages with a wrong checksum mean: exit status 3, or no backup",
+        .fallback = "warn", .choices = bad_pages},
+    {"pack-size", SIZE, FIELD(pack_size), FOR_BACKUP, GROUP_BACKUP, "SIZE",
+        "size of the objects that hold the files' content",
+        .fallback = "128MiB", .min = MIB(1), .max = MIB(16384)},
+    {"wal-wait", DURATION, FIELD(wal_wait_ms), FOR_BACKUP, GROUP_BACKUP, "TIME",
+        "how long to wait at the end for the WAL that the backup needs",
+        .fallback = "60s", .max = 7 * DAY_MS},
+
+    {"recovery-timeline", COUNT, FIELD(recovery_timeline), FOR_GET, GROUP_WAL, "N",
+        "timeline of the recovery; restore writes it into restore_command",
+        .fallback = "0", .max = UINT32_MAX},
+    {"hole-wait", DURATION, FIELD(hole_wait_ms), FOR_GET, GROUP_WAL, "TIME",
+        "how long a missing segment with later ones behind it may take to arrive",
+        .fallback = "5s", .max = DAY_MS},
+    {"retries", COUNT, FIELD(retries), FOR_GET | FOR_PUSH, GROUP_WAL, "N",
+        "how often to try again when the repository does not answer",
+        .fallback = "3", .max = 100},
+
+    {"target", CHOICE, FIELD(target), FOR_RESTORE, GROUP_TARGET, NULL,
+        "the end of the archive (without any target), or the earliest consistent point",
+        .choices = targets},
+    {"target-time", TEXT, FIELD(target_time), FOR_RESTORE, GROUP_TARGET, "TIME",
+        "everything committed up to then; with its zone: \"2026-11-22 14:30:00+01\""},
+    {"target-lsn", TEXT, FIELD(target_lsn), FOR_RESTORE, GROUP_TARGET, "LSN",
+        "up to this position in the WAL, as in A/94000028"},
+    {"target-xid", TEXT, FIELD(target_xid), FOR_RESTORE, GROUP_TARGET, "XID",
+        "up to the commit of this transaction"},
+    {"target-name", TEXT, FIELD(target_name), FOR_RESTORE, GROUP_TARGET, "NAME",
+        "up to this restore point (pg_create_restore_point)"},
+    {"target-exclusive", FLAG, FIELD(target_exclusive), FOR_RESTORE, GROUP_TARGET, NULL,
+        "stop just before the target and not just after it"},
+    {"target-timeline", TEXT, FIELD(target_timeline), FOR_RESTORE, GROUP_TARGET, "N",
+        "follow the WAL to this timeline (otherwise the newest)"},
+    {"target-action", CHOICE, FIELD(target_action), FOR_RESTORE, GROUP_TARGET, NULL,
+        "what the server does once a target is reached and verified",
+        .fallback = "pause", .choices = target_actions},
+
+    {"backup", TEXT, FIELD(backup), FOR_RESTORE, GROUP_RESTORE, "ID",
+        "begin with this backup (otherwise the one nearest before the target)"},
+    {"tablespace", LIST, FIELD(tablespaces), FOR_RESTORE, GROUP_RESTORE, "NAME=PATH",
+        "put a tablespace elsewhere; NAME is its oid or the path it had; may be repeated"},
+    {"move-aside", FLAG, FIELD(move_aside), FOR_RESTORE, GROUP_RESTORE, NULL,
+        "keep what is in the data directory under another name",
+        .only_flag = true},
+    {"force", FLAG, FIELD(force), FOR_RESTORE, GROUP_RESTORE, NULL,
+        "remove what is in the data directory",
+        .only_flag = true},
+    {"discard-wal", FLAG, FIELD(discard_wal), FOR_RESTORE, GROUP_RESTORE, NULL,
+        "give up WAL of the old data directory that is nowhere else: commits may be lost",
+        .only_flag = true},
+    {"dry-run", FLAG, FIELD(dry_run), FOR_RESTORE, GROUP_RESTORE, NULL,
+        "print the plan, change nothing"},
+
+    {"start", FLAG, FIELD(start), FOR_RESTORE, GROUP_START, NULL,
+        "start the server and watch until the target is reached"},
+    {"stall", DURATION, FIELD(stall_ms), FOR_RESTORE | FOR_WATCH, GROUP_START, "TIME",
+        "without progress for so long, say what recovery waits for",
+        .fallback = "60s", .min = 1000, .max = 7 * DAY_MS},
+    {"interval", DURATION, FIELD(interval_ms), FOR_WATCH, GROUP_START, "TIME",
+        "how often to write a line when nothing changes",
+        .fallback = "10s", .min = 100, .max = DAY_MS},
+    {"timeout", DURATION, FIELD(timeout_ms), FOR_RESTORE, GROUP_START, "TIME",
+        "give up watching after so long, 0 = never",
+        .fallback = "0", .max = 30 * DAY_MS},
+    {"timeout", DURATION, FIELD(timeout_ms), FOR_PROMOTE, GROUP_START, "TIME",
+        "how long to wait until the server is open",
+        .fallback = "60s", .min = 1000, .max = 7 * DAY_MS},
+    {"server-log", TEXT, FIELD(server_log), FOR_RESTORE | FOR_WATCH, GROUP_START, "FILE",
+        "where the server writes its messages"},
+
+    {"jobs", COUNT, FIELD(jobs), FOR_ALL, GROUP_WORK, "N",
+        "threads that read, compress and write",
+        .fallback = "2", .min = 1, .max = 64},
+    {"rate-limit", SIZE, FIELD(rate_limit), FOR_ALL, GROUP_WORK, "SIZE",
+        "bytes read per second at most, 0 = no limit",
+        .fallback = "0", .max = UINT64_MAX},
+
+    {"json", FLAG, FIELD(json), FOR_ALL, GROUP_OUTPUT, NULL,
+        "answer in JSON on standard output"},
+    {"log-level", CHOICE, FIELD(log_level), FOR_ALL, GROUP_OUTPUT, NULL,
+        "how much to tell on standard error",
+        .fallback = "info", .choices = log_levels},
+    {"log-format", CHOICE, FIELD(log_format), FOR_ALL, GROUP_OUTPUT, NULL,
+        "for people or for machines",
+        .fallback = "text", .choices = log_formats},
+    {"no-progress", FLAG, FIELD(no_progress), FOR_ALL, GROUP_OUTPUT, NULL,
+        "draw no progress line"},
+    {"config", TEXT, FIELD(config), FOR_ALL, GROUP_OUTPUT, "FILE",
+        "read this file instead of /etc/pgcairn.conf"},
+    {"help", FLAG, FIELD(help), FOR_ALL, GROUP_OUTPUT, NULL,
+        "show this",
+        .only_flag = true},
+    {.name = NULL},
+};
+/* clang-format on */
+
+_Static_assert(ARRAY_SIZE(option_table) <= OPTION_ROWS_MAX, "raise OPTION_ROWS_MAX");

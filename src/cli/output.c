@@ -1,0 +1,95 @@
+#include "cli/output.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdarg.h>
+
+static const TimeUs SECOND = 1000000;
+
+void out_print(const char *format, ...)
+{
+    va_list args;
+
+    va_start(args, format);
+    (void)vprintf(format, args); /* a failure is remembered by the stream; out_flush() looks */
+    va_end(args);
+}
+
+bool out_flush(Error *err)
+{
+    errno = 0;
+    int status = fflush(stdout);
+    int os_errno = errno != 0 ? errno : EIO;
+
+    if (status == 0 && ferror(stdout) == 0)
+        return true;
+    return error_set_errno(err, ERR_IO, os_errno, "write the answer to standard output");
+}
+
+/* Three digits, as people compare them: 1.23 GiB, 12.3 GiB, 123 GiB. */
+const char *out_bytes(uint64_t bytes, char text[OUT_TEXT_SIZE])
+{
+    static const char *const units[] = {"B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"};
+    double value = (double)bytes;
+    size_t unit = 0;
+
+    /* 1023.6 would be printed as 1024. */
+    while (value >= 1023.5 && unit + 1 < ARRAY_SIZE(units)) {
+        value /= 1024;
+        unit++;
+    }
+    if (unit == 0) {
+        (void)snprintf(text, OUT_TEXT_SIZE, "%" PRIu64 " B", bytes);
+    } else {
+        int decimals = value < 9.995 ? 2 : value < 99.95 ? 1 : 0;
+        (void)snprintf(text, OUT_TEXT_SIZE, "%.*f %s", decimals, value, units[unit]);
+    }
+    return text;
+}
+
+const char *out_rate(uint64_t bytes, TimeUs elapsed, char text[OUT_TEXT_SIZE])
+{
+    if (elapsed <= 0) {
+        (void)snprintf(text, OUT_TEXT_SIZE, "-");
+        return text;
+    }
+    double rate = (double)bytes * (double)SECOND / (double)elapsed;
+    (void)out_bytes(rate < (double)UINT64_MAX ? (uint64_t)rate : UINT64_MAX, text);
+    size_t size = strlen(text);
+    (void)snprintf(text + size, OUT_TEXT_SIZE - size, "/s");
+    return text;
+}
+
+const char *out_duration(TimeUs elapsed, char text[OUT_TEXT_SIZE])
+{
+    static const struct {
+        int64_t seconds;
+        const char *name;
+        int64_t smaller;
+        const char *smaller_name;
+    } units[] = {{86400, "d", 3600, "h"}, {3600, "h", 60, "min"}, {60, "min", 1, "s"}};
+    int64_t seconds = (elapsed + SECOND / 2) / SECOND;
+
+    if (elapsed < 0)
+        elapsed = 0;
+    if (elapsed < SECOND - SECOND / 2000) {
+        (void)snprintf(text, OUT_TEXT_SIZE, "%" PRId64 " ms", (elapsed + 500) / 1000);
+        return text;
+    }
+    if (elapsed < 60 * SECOND - SECOND / 20) {
+        (void)snprintf(text, OUT_TEXT_SIZE, "%.1f s", (double)elapsed / (double)SECOND);
+        return text;
+    }
+    for (size_t i = 0; i < ARRAY_SIZE(units); i++) {
+        if (seconds < units[i].seconds)
+            continue;
+        int64_t rest = seconds % units[i].seconds / units[i].smaller;
+        int size = snprintf(text, OUT_TEXT_SIZE, "%" PRId64 " %s", seconds / units[i].seconds,
+                            units[i].name);
+        if (rest > 0 && size > 0)
+            (void)snprintf(text + size, OUT_TEXT_SIZE - (size_t)size, " %" PRId64 " %s", rest,
+                           units[i].smaller_name);
+        break;
+    }
+    return text;
+}

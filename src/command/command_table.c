@@ -1,0 +1,106 @@
+#include "command/commands.h"
+
+/* clang-format off */
+const Command command_table[] = {
+    {
+        .name = "init", .bit = FOR_INIT, .run = command_init,
+        .help = "create a repository, register a cluster in it",
+        .synopsis = "--repo=ADDRESS --data=DIR [--cluster=NAME]",
+        .details =
+            "Creates the repository unless it is there, checks that the store can do what pgcairn "
+            "relies on, and binds the cluster's name to its system identifier: nothing of another "
+            "cluster can get under this name later.\n"
+            "\n"
+            "Then tell the server to archive its WAL:\n"
+            "\n"
+            "  archive_mode = on\n"
+            "  archive_command = 'pgcairn archive-push --repo=/backup/pg %p'\n",
+    },
+    {
+        .name = "backup", .bit = FOR_BACKUP, .run = command_backup,
+        .help = "take a base backup of a running server",
+        .synopsis = "--repo=ADDRESS --data=DIR [OPTION]...",
+        .details =
+            "Copies the data directory and its tablespaces while the server works, checks every "
+            "page, and waits until the WAL that the backup needs is in the repository. A backup "
+            "that was not finished does not exist; run it again at any time.\n"
+            "\n"
+            "  pgcairn backup --repo=/backup/pg --data=/var/lib/postgresql/15/main\n"
+            "  pgcairn backup --repo=/backup/pg --conninfo='host=/run/postgresql' --jobs=4\n"
+            "\n"
+            "Exit status 3 means that the backup is kept but pages were bad or WAL is late.\n",
+    },
+    {
+        .name = "archive-push", .bit = FOR_PUSH, .run = command_archive_push,
+        .help = "store a WAL file: the server's archive_command",
+        .synopsis = "--repo=ADDRESS PATH [OPTION]...",
+        .details =
+            "Success means that the file is whole, belongs to this cluster, and is durable in the "
+            "repository. A name that is there with other content is refused, never overwritten.\n"
+            "\n"
+            "  archive_command = 'pgcairn archive-push --repo=/backup/pg %p'\n",
+    },
+    {
+        .name = "archive-get", .bit = FOR_GET, .run = command_archive_get,
+        .help = "hand a WAL file to a recovering server: its restore_command",
+        .synopsis = "--repo=ADDRESS NAME PATH [OPTION]...",
+        .details =
+            "Exit status 1 means that there is provably no such file and none after it; upon that "
+            "the server ends its recovery. Everything else that goes wrong is 255 and stops the "
+            "server, so that it never opens without work that was committed.\n"
+            "\n"
+            "  restore_command = 'pgcairn archive-get --repo=/backup/pg %f %p'\n",
+    },
+    {
+        .name = "restore", .bit = FOR_RESTORE, .run = command_restore,
+        .help = "rebuild a cluster at a point in time, start it, watch it get there",
+        .synopsis = "--repo=ADDRESS --data=DIR [--target...] [--start] [OPTION]...",
+        .details =
+            "Plans first: which backup, which WAL, whether the target can be reached, what is in "
+            "the way. --dry-run ends there. Without a target everything in the archive is "
+            "replayed.\n"
+            "\n"
+            "  pgcairn restore --repo=/backup/pg --data=/var/lib/postgresql/15/main --dry-run \\\n"
+            "      --target-time='2026-11-22 14:30:00 Europe/Vienna'\n"
+            "  pgcairn restore --repo=/backup/pg --data=/var/lib/postgresql/15/main --move-aside "
+            "\\\n"
+            "      --target-time='2026-11-22 14:30:00 Europe/Vienna' --start\n"
+            "\n"
+            "What is half restored cannot be started by mistake; run the same command again to "
+            "go on.\n",
+    },
+    {
+        .name = "watch", .bit = FOR_WATCH, .run = command_watch,
+        .help = "watch a recovery: where it is, how fast, what it waits for",
+        .synopsis = "--data=DIR [OPTION]...",
+        .details =
+            "Attaches to any recovering server, also one that pgcairn did not start, and ends when "
+            "the recovery does: target reached, paused, open, or failed with the server's own "
+            "reason (exit status 13).\n"
+            "\n"
+            "  pgcairn watch --data=/var/lib/postgresql/15/main\n",
+    },
+    {
+        .name = "promote", .bit = FOR_PROMOTE, .run = command_promote,
+        .help = "end a pause: open the recovered server for writing",
+        .synopsis = "--data=DIR [OPTION]...",
+        .details =
+            "Promotes a recovering or paused server and waits until it accepts writes. From then "
+            "on it is on a timeline of its own, and its target cannot be moved forward any more.\n"
+            "\n"
+            "  pgcairn promote --data=/var/lib/postgresql/15/main\n",
+    },
+    {
+        .name = "list", .bit = FOR_LIST, .run = command_list,
+        .help = "what is there: backups, and which instants can be restored",
+        .synopsis = "--repo=ADDRESS [--cluster=NAME] [--json]",
+        .details =
+            "Shows the backups and, for each timeline path, the windows of time that they and "
+            "gapless WAL give: every instant inside one can be restored.\n"
+            "\n"
+            "  pgcairn list --repo=/backup/pg\n"
+            "  pgcairn list --repo=/backup/pg --json\n",
+    },
+    {.name = NULL},
+};
+/* clang-format on */
