@@ -71,8 +71,8 @@ bool wal_object_write(const Cluster *cluster, const char *name, Compression comp
 bool wal_object_writer_add(WalObjectWriter *writer, const void *data, size_t size,
                            Error *err) MUST_CHECK;
 /*
- * summary: NULL unless a segment. *trailer (may be NULL) gets what was written. ERR_EXISTS when
- * the name is taken: compare trailers, see archive/push.
+ * summary: NULL unless a segment. *trailer (may be NULL) gets what was to be written, also with
+ * ERR_EXISTS when the name is taken: compare trailers, see archive/push. Free the writer then.
  */
 bool wal_object_writer_commit(WalObjectWriter *writer, const WalSummary *summary,
                               WalTrailer *trailer, Error *err) MUST_CHECK;

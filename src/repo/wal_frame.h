@@ -1,0 +1,34 @@
+/*
+ * wal_frame.h - what writer and reader of WAL objects share about frames.
+ */
+#pragma once
+
+#include "repo/wal_object.h"
+
+enum {
+    WAL_RAW_SIZE_MAX = 1 << 30, /* the largest segment there is */
+    WAL_FRAME_SIZE_MAX = 4 << 20,
+    WAL_THREADS_MAX = 16, /* more would only hold memory: a segment has few frames */
+};
+
+/* Frames of "none" are zstd frames of raw blocks, so that `zstd -dc` reads the object. */
+static inline Codec wal_frame_codec(Codec codec)
+{
+    return codec == CODEC_NONE ? CODEC_ZSTD : codec;
+}
+
+static inline uint32_t wal_frame_count(uint64_t raw_size, uint32_t frame_size)
+{
+    return (uint32_t)((raw_size + frame_size - 1) / frame_size);
+}
+
+/* Raw bytes of frame number index. */
+static inline uint32_t wal_frame_raw_size(uint64_t raw_size, uint32_t frame_size, uint32_t index)
+{
+    uint64_t left = raw_size - (uint64_t)index * frame_size;
+
+    return left < frame_size ? (uint32_t)left : frame_size;
+}
+
+/* The checksum of the stored frames out of the checksum of each. */
+uint64_t wal_stored_checksum(uint64_t seed, const uint64_t *checksums, uint32_t frame_count);

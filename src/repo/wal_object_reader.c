@@ -1,0 +1,270 @@
+#include "wal_frame.h"
+
+#include "base/fault.h"
+#include "base/interrupt.h"
+#include "base/random.h"
+#include "base/work_queue.h"
+#include "repo/layout.h"
+
+#include <assert.h>
+#include <inttypes.h>
+
+/*
+ * An object under the name of another one would be handed to the server as something that it is
+ * not, every checksum intact.
+ */
+static bool check_identity(const WalTrailer *trailer, const char *name, Error *err)
+{
+    const WalReaderState *reader = &trailer->summary.reader;
+    Error ignored = {0}; /* a name that this object can't have is the answer here */
+    WalName parsed;
+
+    if (!wal_name_parse(name, trailer->segment_size, &parsed, &ignored) ||
+        parsed.kind != trailer->kind || parsed.timeline != trailer->timeline ||
+        (parsed.kind == WAL_SEGMENT && reader->first_record != 0 &&
+         wal_segment_of(reader->first_record, trailer->segment_size) != parsed.segment))
+        return error_set(err, ERR_CORRUPT, "object holds another WAL file");
+    return true;
+}
+
+static bool read_trailer(const Cluster *cluster, const char *object, const char *name,
+                         WalTrailer *trailer, Error *err)
+{
+    CLEANUP(buffer_done) Buffer suffix = {0};
+    uint64_t size;
+    WalTrailer found;
+
+    if (!storage_read_suffix(cluster->repo->storage, object, WAL_TRAILER_SUFFIX, &suffix, &size,
+                             err) ||
+        !wal_trailer_find(&found, suffix.data, suffix.size, size, cluster->repo->hash_seed, err) ||
+        !check_identity(&found, name, err))
+        return false;
+    *trailer = found;
+    return true;
+}
+
+bool wal_object_trailer(const Cluster *cluster, const char *name, WalTrailer *trailer, Error *err)
+{
+    CLEANUP(text_freep) char *object = layout_wal(cluster->name, name);
+
+    if (!read_trailer(cluster, object, name, trailer, err))
+        return error_context(err, "read \"%s\"", object);
+    return true;
+}
+
+/* One frame on its way: fetched, checked and decompressed by a worker. */
+typedef struct FrameJob {
+    Storage *storage;
+    const char *object;
+    uint64_t seed;
+    Codec codec;
+    uint64_t offset;
+    uint32_t stored_size;
+    uint32_t raw_size;
+    uint64_t checksum; /* of the stored bytes, computed */
+    uint8_t *raw;
+    Buffer stored;
+} FrameJob;
+
+typedef struct WalObjectReader {
+    const WalTrailer *trailer;
+    WalSink *sink;
+    void *context;
+    Sha256 *sha256;
+    uint64_t checksums[WAL_FRAMES_MAX];
+    uint32_t frames_submitted;
+    uint32_t frames_done;
+    uint64_t offset; /* of the next frame to be submitted */
+
+    CodecContext *codecs[WAL_THREADS_MAX];
+    FrameJob jobs[2 * WAL_THREADS_MAX];
+    FrameJob *idle[2 * WAL_THREADS_MAX];
+    size_t job_count;
+    size_t idle_count;
+    WorkQueue *queue; /* NULL: all in the caller's thread */
+} WalObjectReader;
+
+static void reader_done(WalObjectReader *reader)
+{
+    work_queue_freep(&reader->queue); /* first: its threads use all the rest */
+    for (size_t i = 0; i < reader->job_count; i++) {
+        mem_free(reader->jobs[i].raw);
+        buffer_done(&reader->jobs[i].stored);
+    }
+    for (size_t i = 0; i < WAL_THREADS_MAX; i++)
+        codec_context_freep(&reader->codecs[i]);
+    sha256_freep(&reader->sha256);
+}
+
+static bool fetch_frame(void *worker, void *context, Error *err)
+{
+    FrameJob *job = context;
+    CodecContext *codec = worker;
+
+    buffer_reserve(&job->stored, job->stored_size);
+    if (!storage_read_range(job->storage, job->object, job->offset, job->stored_size,
+                            job->stored.data, err))
+        return false;
+    job->checksum = xxh3_of(job->seed, job->stored.data, job->stored_size);
+    if (!codec_decompress(codec, job->codec, job->stored.data, job->stored_size, job->raw,
+                          job->raw_size, err))
+        return error_context(err, "offset %" PRIu64, job->offset);
+    return true;
+}
+
+static bool start_reader(WalObjectReader *reader, const Cluster *cluster, const char *object,
+                         unsigned threads, Error *err)
+{
+    const WalTrailer *trailer = reader->trailer;
+    size_t raw_room = wal_frame_raw_size(trailer->raw_size, trailer->frame_size, 0);
+
+    if (threads > WAL_THREADS_MAX)
+        threads = WAL_THREADS_MAX;
+    if (threads > trailer->frame_count)
+        threads = trailer->frame_count;
+    reader->job_count = threads > 1 ? 2 * (size_t)threads : 1;
+    for (size_t i = 0; i < reader->job_count; i++) {
+        reader->jobs[i] = (FrameJob){
+            .storage = cluster->repo->storage,
+            .object = object,
+            .seed = cluster->repo->hash_seed,
+            .codec = wal_frame_codec(trailer->codec),
+            .raw = mem_alloc_aligned(raw_room > 0 ? raw_room : 1),
+        };
+        reader->idle[reader->idle_count++] = &reader->jobs[i];
+    }
+    for (size_t i = 0; i < (threads > 1 ? threads : 1); i++)
+        reader->codecs[i] = codec_context_new();
+    if (threads <= 1)
+        return true;
+    WorkQueueSetup setup = {
+        .threads = threads,
+        .capacity = reader->job_count,
+        .order = WORK_IN_ORDER,
+        .run = fetch_frame,
+        .workers = (void *const *)reader->codecs,
+    };
+    reader->queue = work_queue_new(&setup, err);
+    return reader->queue != NULL;
+}
+
+/* A frame's raw bytes, in order. They are not proven yet: that is known after the last one. */
+static bool deliver_frame(WalObjectReader *reader, FrameJob *job, Error *err)
+{
+    reader->checksums[reader->frames_done++] = job->checksum;
+    reader->idle[reader->idle_count++] = job;
+    sha256_update(reader->sha256, job->raw, job->raw_size);
+    return reader->sink == NULL || reader->sink(reader->context, job->raw, job->raw_size, err);
+}
+
+static bool submit_frame(WalObjectReader *reader, Error *err)
+{
+    const WalTrailer *trailer = reader->trailer;
+    FrameJob *job = reader->idle[--reader->idle_count];
+    uint32_t index = reader->frames_submitted++;
+
+    job->offset = reader->offset;
+    job->stored_size = trailer->frame_stored[index];
+    job->raw_size = wal_frame_raw_size(trailer->raw_size, trailer->frame_size, index);
+    reader->offset += job->stored_size;
+    if (reader->queue != NULL)
+        return work_queue_submit(reader->queue, job, err);
+    return fetch_frame(reader->codecs[0], job, err) && deliver_frame(reader, job, err);
+}
+
+static bool read_frames(WalObjectReader *reader, Error *err)
+{
+    const WalTrailer *trailer = reader->trailer;
+
+    while (reader->frames_done < trailer->frame_count) {
+        void *job = NULL;
+
+        if (!interrupt_check(err))
+            return false;
+        if (reader->idle_count > 0 && reader->frames_submitted < trailer->frame_count) {
+            if (!submit_frame(reader, err))
+                return false;
+            continue;
+        }
+        if (!work_queue_next(reader->queue, &job, err))
+            return false;
+        assert(job != NULL);
+        if (!deliver_frame(reader, job, err))
+            return false;
+    }
+    return true;
+}
+
+/* All frames were there; are they the ones that were stored? */
+static bool check_whole(WalObjectReader *reader, uint64_t seed, Error *err)
+{
+    const WalTrailer *trailer = reader->trailer;
+    uint8_t digest[SHA256_SIZE];
+
+    if (wal_stored_checksum(seed, reader->checksums, trailer->frame_count) !=
+        trailer->stored_checksum)
+        return error_set(err, ERR_CORRUPT, "stored bytes have a bad checksum");
+    sha256_final(reader->sha256, digest);
+    if (memcmp(digest, trailer->sha256, SHA256_SIZE) != 0)
+        return error_set(err, ERR_CORRUPT, "content has another SHA-256 than was stored");
+    return true;
+}
+
+bool wal_object_read(const Cluster *cluster, const char *name, unsigned threads, WalSink *sink,
+                     void *context, WalTrailer *trailer, Error *err)
+{
+    CLEANUP(text_freep) char *object = layout_wal(cluster->name, name);
+    WalTrailer found;
+
+    if (!read_trailer(cluster, object, name, &found, err))
+        return error_context(err, "read \"%s\"", object);
+
+    CLEANUP(reader_done)
+    WalObjectReader reader = {
+        .trailer = &found, .sink = sink, .context = context, .sha256 = sha256_new()};
+    if (!start_reader(&reader, cluster, object, threads, err) || !read_frames(&reader, err) ||
+        !check_whole(&reader, cluster->repo->hash_seed, err))
+        return error_context(err, "read \"%s\"", object);
+    if (trailer != NULL)
+        *trailer = found;
+    return true;
+}
+
+/* The bytes as they are, in pieces: what is damaged can be of any size. */
+static bool copy_object(Storage *storage, const char *from, const char *to, Error *err)
+{
+    enum { PIECE = 1 << 20 };
+    CLEANUP(object_writer_freep) ObjectWriter *copy = NULL;
+    CLEANUP(buffer_done) Buffer piece = {0};
+    uint64_t size;
+
+    if (!storage_stat(storage, from, &size, NULL, err) ||
+        !storage_write(storage, to, WRITE_NEW, &copy, err))
+        return false;
+    buffer_reserve(&piece, PIECE);
+    for (uint64_t offset = 0; offset < size; offset += PIECE) {
+        size_t want = size - offset < PIECE ? (size_t)(size - offset) : PIECE;
+
+        if (!storage_read_range(storage, from, offset, want, piece.data, err) ||
+            !object_writer_write(copy, piece.data, want, err))
+            return false;
+    }
+    return object_writer_commit(copy, err);
+}
+
+bool wal_object_set_aside(const Cluster *cluster, const char *name, char **aside, Error *err)
+{
+    Storage *storage = cluster->repo->storage;
+    CLEANUP(text_freep) char *object = layout_wal(cluster->name, name);
+    CLEANUP(text_freep) char *copy = NULL;
+    uint64_t number;
+
+    if (!random_u64(&number, err))
+        return false;
+    copy = text_format("%s.damaged-%08" PRIx32, object, (uint32_t)number);
+    if (!copy_object(storage, object, copy, err) || !FAULT_POINT("set-aside.before-remove", err) ||
+        !storage_remove(storage, object, err) || !FAULT_POINT("set-aside.after-remove", err))
+        return error_context(err, "set \"%s\" aside", object);
+    *aside = TAKE(copy);
+    return true;
+}

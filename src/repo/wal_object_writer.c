@@ -1,0 +1,298 @@
+#include "wal_frame.h"
+
+#include "base/fault.h"
+#include "base/interrupt.h"
+#include "base/work_queue.h"
+#include "repo/layout.h"
+
+#include <assert.h>
+#include <inttypes.h>
+
+/* One frame on its way: filled by the caller's thread, compressed by a worker. */
+typedef struct FrameJob {
+    Compression compression;
+    uint64_t seed;
+    uint8_t *raw;
+    size_t raw_size;
+    Buffer stored;
+    uint64_t checksum;
+} FrameJob;
+
+struct WalObjectWriter {
+    const Cluster *cluster;
+    char *object_name;
+    ObjectWriter *object;
+    WalTrailer trailer; /* as far as it is known */
+    uint64_t raw_added;
+    Sha256 *sha256;
+    uint64_t checksums[WAL_FRAMES_MAX];
+    uint32_t frames_written;
+
+    unsigned threads; /* 0: all in the caller's thread */
+    CodecContext *codecs[WAL_THREADS_MAX];
+    FrameJob jobs[2 * WAL_THREADS_MAX];
+    FrameJob *idle[2 * WAL_THREADS_MAX];
+    size_t job_count;
+    size_t idle_count;
+    FrameJob *filling; /* NULL: none begun */
+    WorkQueue *queue;
+    bool is_broken; /* a call failed: what was stored is not what we counted */
+};
+
+static bool compress_frame(void *worker, void *context, Error *err)
+{
+    FrameJob *job = context;
+    CodecContext *codec = worker;
+
+    job->stored.size = 0;
+    if (job->compression.codec == CODEC_NONE) {
+        codec_wrap_raw(job->raw, job->raw_size, &job->stored);
+    } else if (!codec_compress(codec, job->compression, job->raw, job->raw_size, &job->stored,
+                               err)) {
+        return false;
+    }
+    job->checksum = xxh3_of(job->seed, job->stored.data, job->stored.size);
+    return true;
+}
+
+/* As many threads as there is work for; a history file needs none. */
+static bool start_workers(WalObjectWriter *writer, Compression compression, unsigned threads,
+                          Error *err)
+{
+    uint32_t frames = writer->trailer.frame_count;
+
+    if (threads > WAL_THREADS_MAX)
+        threads = WAL_THREADS_MAX;
+    if (threads > frames)
+        threads = frames;
+    writer->threads = threads > 1 ? threads : 0;
+    writer->job_count = writer->threads > 0 ? 2 * (size_t)writer->threads : 1;
+
+    size_t raw_room = wal_frame_raw_size(writer->trailer.raw_size, writer->trailer.frame_size, 0);
+    for (size_t i = 0; i < writer->job_count; i++) {
+        writer->jobs[i] = (FrameJob){
+            .compression = compression,
+            .seed = writer->cluster->repo->hash_seed,
+            .raw = mem_alloc_aligned(raw_room > 0 ? raw_room : 1),
+        };
+        writer->idle[writer->idle_count++] = &writer->jobs[i];
+    }
+    for (size_t i = 0; i < (writer->threads > 0 ? writer->threads : 1); i++)
+        writer->codecs[i] = codec_context_new();
+    if (writer->threads == 0)
+        return true;
+    WorkQueueSetup setup = {
+        .threads = writer->threads,
+        .capacity = writer->job_count,
+        .order = WORK_IN_ORDER,
+        .run = compress_frame,
+        .workers = (void *const *)writer->codecs,
+    };
+    writer->queue = work_queue_new(&setup, err);
+    return writer->queue != NULL;
+}
+
+bool wal_object_write(const Cluster *cluster, const char *name, Compression compression,
+                      unsigned threads, uint64_t raw_size, WalObjectWriter **writer, Error *err)
+{
+    WalName parsed;
+
+    if (!wal_name_parse(name, cluster->wal_segment_size, &parsed, err))
+        return error_context(err, "store WAL file");
+    if (raw_size > WAL_RAW_SIZE_MAX ||
+        (parsed.kind == WAL_SEGMENT && raw_size != cluster->wal_segment_size)) {
+        error_set(err, ERR_REFUSED, "file has %" PRIu64 " bytes, segments of this cluster have %u",
+                  raw_size, cluster->wal_segment_size);
+        return error_context(err, "store \"%s\"", name);
+    }
+
+    CLEANUP(wal_object_writer_freep) WalObjectWriter *created = mem_alloc(sizeof *created);
+    created->cluster = cluster;
+    created->object_name = layout_wal(cluster->name, name);
+    created->sha256 = sha256_new();
+    created->trailer = (WalTrailer){
+        .kind = parsed.kind,
+        .codec = compression.codec,
+        .raw_size = raw_size,
+        .system_identifier = cluster->system_identifier,
+        .timeline = parsed.timeline,
+        .major = cluster->major,
+        .segment_size = cluster->wal_segment_size,
+        .frame_size = wal_frame_size(raw_size),
+    };
+    created->trailer.frame_count = wal_frame_count(raw_size, created->trailer.frame_size);
+    if (!storage_write(cluster->repo->storage, created->object_name, WRITE_NEW, &created->object,
+                       err) ||
+        !start_workers(created, compression, threads, err))
+        return error_context(err, "store \"%s\"", created->object_name);
+    *writer = TAKE(created);
+    return true;
+}
+
+void wal_object_writer_freep(WalObjectWriter **writer)
+{
+    WalObjectWriter *gone = *writer;
+
+    if (gone == NULL)
+        return;
+    work_queue_free(gone->queue); /* first: its threads use all the rest */
+    for (size_t i = 0; i < gone->job_count; i++) {
+        mem_free(gone->jobs[i].raw);
+        buffer_done(&gone->jobs[i].stored);
+    }
+    for (size_t i = 0; i < WAL_THREADS_MAX; i++)
+        codec_context_freep(&gone->codecs[i]);
+    object_writer_freep(&gone->object);
+    sha256_freep(&gone->sha256);
+    text_freep(&gone->object_name);
+    mem_free(gone);
+    *writer = NULL;
+}
+
+/* A compressed frame goes to the object; the job can be filled again. */
+static bool write_frame(WalObjectWriter *writer, FrameJob *job, Error *err)
+{
+    uint32_t index = writer->frames_written;
+
+    if (!object_writer_write(writer->object, job->stored.data, job->stored.size, err))
+        return false;
+    writer->checksums[index] = job->checksum;
+    writer->trailer.frame_stored[index] = (uint32_t)job->stored.size;
+    writer->trailer.stored_size += job->stored.size;
+    writer->frames_written++;
+    writer->idle[writer->idle_count++] = job;
+    return true;
+}
+
+/* Wait for the next frame in order. *more is false when none is outstanding. */
+static bool take_frame(WalObjectWriter *writer, bool *more, Error *err)
+{
+    void *job = NULL;
+
+    *more = false;
+    if (writer->queue == NULL)
+        return true;
+    if (!work_queue_next(writer->queue, &job, err))
+        return false;
+    *more = job != NULL;
+    return job == NULL || write_frame(writer, job, err);
+}
+
+/* The frame is full. While workers compress it, this thread hashes it: both only read it. */
+static bool submit_frame(WalObjectWriter *writer, Error *err)
+{
+    FrameJob *job = TAKE(writer->filling);
+
+    if (!interrupt_check(err))
+        return false;
+    if (writer->queue != NULL) {
+        if (!work_queue_submit(writer->queue, job, err))
+            return false;
+        sha256_update(writer->sha256, job->raw, job->raw_size);
+        return true;
+    }
+    sha256_update(writer->sha256, job->raw, job->raw_size);
+    return compress_frame(writer->codecs[0], job, err) && write_frame(writer, job, err);
+}
+
+static bool begin_frame(WalObjectWriter *writer, Error *err)
+{
+    bool more = true;
+
+    while (writer->idle_count == 0 && more) {
+        if (!take_frame(writer, &more, err))
+            return false;
+    }
+    assert(writer->idle_count > 0);
+    writer->filling = writer->idle[--writer->idle_count];
+    writer->filling->raw_size = 0;
+    return true;
+}
+
+static bool add_bytes(WalObjectWriter *writer, const uint8_t *data, size_t size, Error *err)
+{
+    size_t frame_size = writer->trailer.frame_size;
+
+    if (size > writer->trailer.raw_size - writer->raw_added)
+        return error_set(err, ERR_IO, "file grew beyond its %" PRIu64 " bytes while it was read",
+                         writer->trailer.raw_size);
+    writer->raw_added += size;
+    while (size > 0) {
+        if (writer->filling == NULL && !begin_frame(writer, err))
+            return false;
+        FrameJob *job = writer->filling;
+        size_t piece = frame_size - job->raw_size < size ? frame_size - job->raw_size : size;
+
+        memcpy(job->raw + job->raw_size, data, piece);
+        job->raw_size += piece;
+        data += piece;
+        size -= piece;
+        if (job->raw_size == frame_size && !submit_frame(writer, err))
+            return false;
+    }
+    return true;
+}
+
+bool wal_object_writer_add(WalObjectWriter *writer, const void *data, size_t size, Error *err)
+{
+    assert(!writer->is_broken);
+    if (add_bytes(writer, data, size, err))
+        return true;
+    writer->is_broken = true;
+    return error_context(err, "store \"%s\"", writer->object_name);
+}
+
+/* The last frame, and all that are still being compressed. */
+static bool finish_frames(WalObjectWriter *writer, Error *err)
+{
+    bool more = true;
+
+    if (writer->raw_added != writer->trailer.raw_size) {
+        return error_set(err, ERR_IO,
+                         "file ended after %" PRIu64 " of %" PRIu64 " bytes while it was read",
+                         writer->raw_added, writer->trailer.raw_size);
+    }
+    if (writer->filling != NULL && !submit_frame(writer, err))
+        return false;
+    while (more) {
+        if (!take_frame(writer, &more, err))
+            return false;
+    }
+    assert(writer->frames_written == writer->trailer.frame_count);
+    return true;
+}
+
+static bool commit_object(WalObjectWriter *writer, const WalSummary *summary, WalTrailer *trailer,
+                          Error *err)
+{
+    uint64_t seed = writer->cluster->repo->hash_seed;
+    CLEANUP(buffer_done) Buffer end = {0};
+
+    if (!finish_frames(writer, err))
+        return false;
+    sha256_final(writer->sha256, writer->trailer.sha256);
+    writer->trailer.stored_checksum =
+        wal_stored_checksum(seed, writer->checksums, writer->trailer.frame_count);
+    if (summary != NULL) {
+        writer->trailer.summary = *summary;
+    } else {
+        wal_summary_init(&writer->trailer.summary);
+    }
+    /* Before the commit: whoever finds the name taken compares with it. */
+    if (trailer != NULL)
+        *trailer = writer->trailer;
+    wal_trailer_wrap(&writer->trailer, seed, &end);
+    return object_writer_write(writer->object, end.data, end.size, err) &&
+           FAULT_POINT("wal-object.before-commit", err) &&
+           object_writer_commit(writer->object, err) && FAULT_POINT("wal-object.after-commit", err);
+}
+
+bool wal_object_writer_commit(WalObjectWriter *writer, const WalSummary *summary,
+                              WalTrailer *trailer, Error *err)
+{
+    assert(!writer->is_broken);
+    if (commit_object(writer, summary, trailer, err))
+        return true;
+    writer->is_broken = true;
+    return error_context(err, "store \"%s\"", writer->object_name);
+}
