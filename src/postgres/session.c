@@ -61,7 +61,7 @@ bool session_identify(Session *session, Arena *arena, ServerIdentity *identity, 
         "SELECT s.system_identifier, c.timeline_id, i.bytes_per_wal_segment,"
         " i.data_page_checksum_version <> 0, pg_is_in_recovery(),"
         " (SELECT setting FROM pg_settings WHERE name = 'archive_mode') <> 'off',"
-        " (SELECT setting FROM pg_settings WHERE name = 'archive_command'),"
+        " (SELECT nullif(setting, '(disabled)') FROM pg_settings WHERE name = 'archive_command'),"
         " (SELECT setting FROM pg_settings WHERE name = 'wal_level'),"
         " (SELECT setting FROM pg_settings WHERE name = 'data_directory'),"
         " (SELECT setting FROM pg_settings WHERE name = 'config_file'),"
