@@ -176,6 +176,8 @@ static void what_others_keep_in_the_directory_is_no_object(void **state)
 
     assert_int_equal(count_objects(storage_of(state), ""), 1);
     assert_refused(storage_read(storage_of(state), "pipe", 9, &content, &err), ERR_NOT_FOUND, &err);
+    assert_int_equal(rmdir("root/lost+found"), 0);
+    assert_int_equal(rmdir("root/.snapshot"), 0);
 }
 
 static void an_unreadable_folder_is_an_error(void **state)
