@@ -1,0 +1,244 @@
+#include "backup/backup.h"
+
+#include "base/fault.h"
+#include "base/file.h"
+#include "base/log.h"
+#include "base/process.h"
+#include "copy.h"
+#include "repo/layout.h"
+
+#include <errno.h>
+#include <gnu/libc-version.h>
+#include <inttypes.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+/* linux/ioprio.h */
+enum { IOPRIO_WHO_PROCESS = 1, IOPRIO_CLASS_BE = 2, IOPRIO_CLASS_SHIFT = 13, IOPRIO_LOWEST = 7 };
+enum { NICE = 10 };
+
+static const char default_label[] = "pgcairn backup";
+
+static void run_done(BackupRun *run)
+{
+    lease_freep(&run->lease);
+    scan_done(&run->scan);
+    arena_done(&run->arena);
+}
+
+/*
+ * The database comes first (law 11). Both settings belong to a thread on Linux and are inherited by
+ * those it starts; on an idle machine they cost nothing. Not being able to is no failure.
+ */
+static void be_modest(void)
+{
+    (void)syscall(SYS_ioprio_set, IOPRIO_WHO_PROCESS, 0,
+                  IOPRIO_CLASS_BE << IOPRIO_CLASS_SHIFT | IOPRIO_LOWEST);
+    (void)setpriority(PRIO_PROCESS, 0, NICE);
+}
+
+/* -------- start */
+
+/* The lease comes before the start, so that of two runs only one makes the server do a checkpoint.
+ */
+static bool start(BackupRun *run, Error *err)
+{
+    const BackupWish *wish = run->wish;
+    const char *label = wish->label != NULL ? wish->label : default_label;
+    TimeUs began = time_monotonic();
+
+    progress_phase(wish->progress, "start", 0);
+    if (!run_check_source(run, err))
+        return false;
+    if (!lease_take(run->cluster,
+                    &(LeaseWish){.kind = "backup", .timeline = run->identity.timeline}, &run->lease,
+                    err) ||
+        !FAULT_POINT("backup.after-lease", err))
+        return false;
+
+    run->started_at = time_now();
+    if (!backup_id_new(run->report->id, err) ||
+        !session_backup_start(run->session, label, wish->fast_checkpoint, &run->start, err) ||
+        !run_check_started(run, err) || !lease_renew(run->lease, run->timeline, run->start, err) ||
+        !run_save_history(run, err) || !FAULT_POINT("backup.after-start", err))
+        return error_context(err, "start the backup");
+    run->report->start = run->start;
+    run->report->timeline = run->timeline;
+    run->report->elapsed_start = time_monotonic() - began;
+    return true;
+}
+
+/* -------- copy */
+
+static bool copy_everything(BackupRun *run, Copy *copy, Error *err)
+{
+    TimeUs began = time_monotonic();
+
+    progress_phase(run->wish->progress, "scan", 0);
+    be_modest();
+    if (!scan_data_directory(&run->scan, run->data, run->identity.major, err) ||
+        !run_scan_extras(run, err))
+        return error_context(err, "scan");
+    if (!copy_files(copy, run, err) || !copy_control(copy, err))
+        return false;
+    run->report->elapsed_copy = time_monotonic() - began;
+    return FAULT_POINT("backup.before-stop", err);
+}
+
+/* -------- stop */
+
+/* What the server says in the label must be what we know: it is what a restore will go by. */
+static bool check_label(const BackupRun *run, Error *err)
+{
+    char label_start[LSN_TEXT_SIZE], start[LSN_TEXT_SIZE];
+    BackupLabel label;
+
+    if (!backup_label_parse(run->stop.label, &label, err))
+        return error_context(err, "read the server's backup_label");
+    if (label.start != run->start || label.timeline != run->timeline ||
+        run->stop.stop <= run->start) {
+        return error_set(err, ERR_POSTGRES,
+                         "the server's backup_label says timeline %" PRIu32
+                         " from %s, the backup began on %" PRIu32 " at %s",
+                         label.timeline, lsn_text(label.start, label_start), run->timeline,
+                         lsn_text(run->start, start));
+    }
+    return true;
+}
+
+static bool stop(BackupRun *run, Error *err)
+{
+    if (!session_backup_stop(run->session, &run->arena, &run->stop, err))
+        return error_context(err, "stop the backup");
+    run->stopped_at = time_now();
+    run->report->stop = run->stop.stop;
+    return check_label(run, err);
+}
+
+/* -------- commit */
+
+static void fill_header(const BackupRun *run, const Copy *copy, ManifestHeader *header)
+{
+    *header = (ManifestHeader){
+        .cluster = run->cluster->name,
+        .system_identifier = run->identity.system_identifier,
+        .server_version = run->identity.version_number,
+        .major = run->identity.major,
+        .tool_version = PGCAIRN_VERSION,
+        .timeline = run->timeline,
+        .history = run->history,
+        .start = run->start,
+        .stop = run->stop.stop,
+        .started_at = run->started_at,
+        .stopped_at = run->stopped_at,
+        /*
+         * Only the WAL knows, and it is on its way to the archive still: whoever restores asks the
+         * archive (catalog/wal_walk.h), which is right even if it comes much later.
+         */
+        .commit_time_max = TIME_US_NONE,
+        .label = run->stop.label,
+        .tablespace_map = run->stop.tablespace_map,
+        .host = process_host_name(),
+        .boot_id = process_boot_id(),
+        .data_directory = run->data,
+        .options = run->wish->options_text != NULL ? run->wish->options_text : "",
+        .wal_segment_size = run->identity.wal_segment_size,
+        .has_checksums = run->control.checksum_version != 0,
+        .from_standby = false,
+        .libc_version = gnu_get_libc_version(),
+        .bad_pages = run->report->bad_page_count,
+    };
+    memcpy(header->id, run->report->id, sizeof header->id);
+    for (size_t i = 0; i < run->scan.count; i++) {
+        const ManifestEntry *entry = &run->scan.entries[i];
+        if (entry->kind == ENTRY_FILE || entry->kind == ENTRY_EXTRA) {
+            header->file_count++;
+            header->bytes += entry->size;
+        }
+    }
+    header->bytes_new = header->bytes; /* nothing is taken over from an earlier backup */
+    run->report->file_count = header->file_count;
+    run->report->bytes = header->bytes;
+    run->report->bytes_stored = copy->bytes_stored;
+    run->report->skipped_count = run->scan.skipped_count;
+}
+
+/*
+ * Somebody took the lease over while the manifest was on its way: what it refers to may be about
+ * to be removed. So the backup never was.
+ */
+static bool withdraw(const BackupRun *run, Error *err)
+{
+    CLEANUP(text_freep) char *name = layout_manifest(run->cluster->name, run->report->id);
+    Error removal = {0};
+
+    if (storage_remove(run->cluster->repo->storage, name, &removal))
+        error_hint(err, "the backup was withdrawn; start it again");
+    else
+        error_hint(err, "do not rely on backup %s, and remove it: it could not be withdrawn (%s)",
+                   run->report->id, removal.message);
+    return error_context(err, "hold the lease until backup %s was committed", run->report->id);
+}
+
+static bool commit(BackupRun *run, Copy *copy, Error *err)
+{
+    CLEANUP(arena_done) Arena arena = {0};
+    TablespaceList tablespaces = {0};
+
+    if (!tablespace_map_parse(run->stop.tablespace_map, run->identity.major, &arena, &tablespaces,
+                              err))
+        return error_context(err, "read the server's tablespace_map");
+    Manifest manifest = {
+        .tablespaces = tablespaces.items,
+        .tablespace_count = tablespaces.count,
+        .packs = copy->packs,
+        .pack_count = copy->pack_count,
+        .entries = run->scan.entries,
+        .entry_count = run->scan.count,
+    };
+    fill_header(run, copy, &manifest.header);
+    if (!lease_check(run->lease, err) || !FAULT_POINT("backup.before-manifest", err))
+        return false;
+    if (!manifest_save(&manifest, run->cluster, err))
+        return error_context(err, "commit backup %s", run->report->id);
+    if (!FAULT_POINT("backup.after-manifest", err))
+        return false;
+    return lease_check(run->lease, err) || withdraw(run, err);
+}
+
+static bool stop_and_commit(BackupRun *run, Copy *copy, Error *err)
+{
+    TimeUs began = time_monotonic();
+
+    progress_phase(run->wish->progress, "stop", 0);
+    if (!stop(run, err) || !copy_finish(copy, err) || !commit(run, copy, err))
+        return false;
+    run->report->elapsed_stop = time_monotonic() - began;
+    return true;
+}
+
+bool backup_take(const Cluster *cluster, Session *session, const BackupWish *wish,
+                 BackupReport *report, Error *err)
+{
+    CLEANUP(run_done)
+    BackupRun run = {.cluster = cluster, .session = session, .wish = wish, .report = report};
+    CLEANUP(copy_done) Copy copy = {.worker_count = 0};
+
+    if (!start(&run, err) || !copy_everything(&run, &copy, err) ||
+        !stop_and_commit(&run, &copy, err))
+        return false;
+
+    /* The manifest protects from here on what the lease did: others need not wait for the WAL. */
+    lease_freep(&run.lease);
+    TimeUs began = time_monotonic();
+    run_wait_for_wal(&run);
+    report->elapsed_wait = time_monotonic() - began;
+    return true;
+}
+
+void backup_report_done(BackupReport *report)
+{
+    arena_done(&report->arena);
+    *report = (BackupReport){0};
+}

@@ -1,0 +1,342 @@
+#include "copy.h"
+
+#include "base/file.h"
+#include "base/interrupt.h"
+#include "base/log.h"
+#include "base/work_queue.h"
+#include "postgres/data_directory.h"
+#include "repo/layout.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <unistd.h>
+
+enum {
+    LOOK_EVERY_MS = 200,
+    ASK_SERVER_EVERY_US = 1000000,
+    JOBS_PER_WORKER = 3, /* one in work, the others at hand */
+};
+
+static bool open_context(Copy *copy, Error *err)
+{
+    BackupRun *run = copy->run;
+    CopyContext *context = &copy->context;
+
+    copy->cluster = *run->cluster;
+    *context = (CopyContext){
+        .data = run->data,
+        .data_fd = open(run->data, O_RDONLY | O_DIRECTORY | O_CLOEXEC),
+        .entries = run->scan.entries,
+        .is_gone = mem_alloc((run->scan.count + 1) * sizeof context->is_gone[0]),
+        .cluster = &copy->cluster,
+        .compression = run->wish->compression,
+        .page_size = run->control.block_size,
+        .relation_segment_blocks = run->control.relation_segment_blocks,
+        .rule = {.has_checksums = run->control.checksum_version != 0, .start = run->start},
+        .rate = {.bytes_per_s = run->wish->rate_limit},
+        .progress = run->wish->progress,
+    };
+    atomic_store(&context->insert_seen, run->start);
+    if (context->data_fd < 0)
+        return error_set_errno(err, ERR_IO, errno, "open %s", run->data);
+    return true;
+}
+
+static void open_workers(Copy *copy)
+{
+    const BackupWish *wish = copy->run->wish;
+
+    copy->worker_count = wish->jobs > 0 ? wish->jobs : 1;
+    copy->workers = mem_alloc(copy->worker_count * sizeof copy->workers[0]);
+    copy->worker_pointers = mem_alloc(copy->worker_count * sizeof copy->worker_pointers[0]);
+    for (size_t i = 0; i < copy->worker_count; i++) {
+        PackWriterSetup setup = {
+            .cluster = &copy->cluster,
+            .pack_size = wish->pack_size > 0 ? wish->pack_size : PACK_SIZE_DEFAULT,
+            .first_index = (uint32_t)i,
+            .index_step = (uint32_t)copy->worker_count,
+        };
+        worker_init(&copy->workers[i], &copy->context, &setup);
+        copy->worker_pointers[i] = &copy->workers[i];
+    }
+}
+
+void copy_done(Copy *copy)
+{
+    for (size_t i = 0; i < copy->worker_count; i++)
+        worker_done(&copy->workers[i]);
+    if (copy->run != NULL)
+        fd_done(&copy->context.data_fd);
+    mem_free(copy->workers);
+    mem_free(copy->worker_pointers);
+    mem_free(copy->context.is_gone);
+    mem_free(copy->packs);
+    plan_done(&copy->plan);
+}
+
+/* -------- what workers noted */
+
+/* The server's insert position now: later than any LSN that was in a page before. */
+static bool ask_insert(Copy *copy, Lsn *insert, Error *err)
+{
+    if (!run_ask_insert(copy->run, insert, err))
+        return false;
+    atomic_store_explicit(&copy->context.insert_seen, *insert, memory_order_relaxed);
+    copy->asked_at = time_monotonic();
+    return true;
+}
+
+static bool is_only_a_map(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    RelationFile file;
+
+    return relation_file_parse(slash != NULL ? slash + 1 : path, &file) &&
+           (file.fork == FORK_FSM || file.fork == FORK_VM);
+}
+
+/*
+ * A bad page. Free space and visibility maps are told of and not counted: the server reads a bad
+ * page of them as an empty one and fills it again (bufmgr.c, RBM_ZERO_ON_ERROR), nothing is lost.
+ */
+static bool report_bad_page(Copy *copy, const PageNote *note, Error *err)
+{
+    BackupReport *report = copy->run->report;
+    const char *path = copy->context.entries[note->entry].path;
+
+    if (is_only_a_map(path)) {
+        log_warn("bad page in a map that the server can rebuild", log_str("file", path),
+                 log_u64("block", note->block));
+        return true;
+    }
+    if (report->bad_page_count < BAD_PAGES_KEPT) {
+        report->bad_pages[report->bad_page_count] =
+            (BadPage){.path = arena_text(&report->arena, path), .block = note->block};
+    }
+    report->bad_page_count++;
+    if (copy->run->wish->bad_pages == BAD_PAGES_WARN)
+        return true;
+    error_set(err, ERR_CORRUPT, "bad page: block %" PRIu32 " of %s", note->block, path);
+    return error_hint(err, "--bad-pages=warn stores such pages as they are, and lists them all");
+}
+
+static int compare_notes(const void *left, const void *right)
+{
+    const PageNote *a = left, *b = right;
+
+    if (a->entry != b->entry)
+        return a->entry < b->entry ? -1 : 1;
+    return (a->block > b->block) - (a->block < b->block);
+}
+
+static bool take_back(Copy *copy, CopyJob *job, Error *err)
+{
+    Lsn insert = atomic_load(&copy->context.insert_seen);
+    bool is_asked = false;
+
+    if (job->kind == JOB_RANGE && job->is_gone)
+        copy->context.is_gone[job->first] = true;
+    if (job->note_count > 0)
+        qsort(job->notes, job->note_count, sizeof job->notes[0], compare_notes);
+    for (size_t i = 0; i < job->note_count; i++) {
+        const PageNote *note = &job->notes[i];
+        if (note->lsn > insert && !is_asked) {
+            if (!ask_insert(copy, &insert, err))
+                return false;
+            is_asked = true;
+        }
+        bool is_bad = note->lsn == 0 || note->lsn > insert;
+        if (is_bad && !report_bad_page(copy, note, err))
+            return false;
+    }
+    mem_free(job->notes);
+    job->notes = NULL;
+    job->note_count = 0;
+    return true;
+}
+
+/* -------- the main thread's loop */
+
+/* What must go on however long a job takes. */
+static bool look_around(Copy *copy, Error *err)
+{
+    BackupRun *run = copy->run;
+    Lsn insert;
+
+    progress_tick(run->wish->progress);
+    if (!interrupt_check(err) || !lease_renew(run->lease, run->timeline, run->start, err))
+        return false;
+    if (time_monotonic() - copy->asked_at < ASK_SERVER_EVERY_US)
+        return true;
+    return ask_insert(copy, &insert, err);
+}
+
+static bool run_jobs(Copy *copy, WorkQueue *queue, Error *err)
+{
+    Plan *plan = &copy->plan;
+    size_t next = 0;
+
+    for (;;) {
+        void *job;
+
+        while (next < plan->job_count && work_queue_has_room(queue)) {
+            if (!work_queue_submit(queue, &plan->jobs[next++], err))
+                return false;
+        }
+        if (!look_around(copy, err))
+            return false;
+        if (!work_queue_wait(queue, LOOK_EVERY_MS))
+            continue;
+        if (!work_queue_next(queue, &job, err))
+            return false;
+        if (job == NULL)
+            return true;
+        if (!take_back(copy, job, err))
+            return false;
+    }
+}
+
+bool copy_files(Copy *copy, BackupRun *run, Error *err)
+{
+    CLEANUP(work_queue_freep) WorkQueue *queue = NULL;
+
+    copy->run = run;
+    copy->context.data_fd = -1;
+    if (!open_context(copy, err))
+        return false;
+    open_workers(copy);
+    plan_make(&copy->plan, &run->scan);
+    progress_phase(run->wish->progress, "copy", run->scan.bytes);
+    queue = work_queue_new(&(WorkQueueSetup){.threads = copy->worker_count,
+                                             .capacity = copy->worker_count * JOBS_PER_WORKER,
+                                             .order = WORK_AS_DONE,
+                                             .run = worker_run,
+                                             .workers = copy->worker_pointers},
+                           err);
+    if (queue == NULL || !run_jobs(copy, queue, err))
+        return false;
+    plan_finish(&copy->plan, &run->scan);
+    return true;
+}
+
+static ManifestEntry *find_control(Scan *scan)
+{
+    for (size_t i = 0; i < scan->count; i++) {
+        ManifestEntry *entry = &scan->entries[i];
+        if (entry->kind == ENTRY_FILE && data_plan_of(entry->path, false) == PLAN_CONTROL)
+            return entry;
+    }
+    return NULL;
+}
+
+bool copy_control(Copy *copy, Error *err)
+{
+    BackupRun *run = copy->run;
+    ManifestEntry *entry = find_control(&run->scan);
+    uint8_t bytes[PG_CONTROL_FILE_SIZE];
+    struct stat info;
+
+    if (entry == NULL)
+        return error_set(err, ERR_IO, "%s has lost its global/pg_control", run->data);
+    if (fstatat(copy->context.data_fd, entry->path, &info, AT_SYMLINK_NOFOLLOW) != 0)
+        return error_set_errno(err, ERR_IO, errno, "look at %s/%s", run->data, entry->path);
+    if (!pg_control_read(run->data, &run->control, bytes, err))
+        return error_context(err, "back up %s", entry->path);
+    entry_set_stat(entry, &info);
+    /* The workers are idle: their queue is gone. */
+    return worker_store_small(&copy->workers[0], entry, bytes, sizeof bytes, err) ||
+           error_context(err, "back up %s", entry->path);
+}
+
+/* -------- packs */
+
+/*
+ * Workers number their packs 0, n, 2n, ...; 1, n+1, ... without knowing of each other, so numbers
+ * are missing where one wrote fewer. The manifest wants them all: worker by worker.
+ */
+static uint32_t dense_index(const Copy *copy, uint32_t index)
+{
+    size_t worker = index % copy->worker_count;
+    size_t before = 0, count;
+
+    for (size_t i = 0; i < worker; i++) {
+        (void)pack_writer_packs(copy->workers[i].packs, &count);
+        before += count;
+    }
+    return (uint32_t)(before + index / copy->worker_count);
+}
+
+static void number_packs(const Copy *copy)
+{
+    Scan *scan = &copy->run->scan;
+
+    for (size_t i = 0; i < scan->count; i++) {
+        ManifestEntry *entry = &scan->entries[i];
+        if (entry->is_small && entry->size > 0)
+            entry->content.pack = dense_index(copy, entry->content.pack);
+        for (uint32_t j = 0; j < entry->range_count; j++) {
+            Frame *table = &entry->ranges[j].fragments[0].table;
+            table->pack = dense_index(copy, table->pack);
+        }
+    }
+}
+
+static bool collect_packs(Copy *copy, Error *err)
+{
+    for (size_t i = 0; i < copy->worker_count; i++) {
+        if (!pack_writer_close(copy->workers[i].packs, err))
+            return false;
+        size_t count;
+        const PackInfo *packs = pack_writer_packs(copy->workers[i].packs, &count);
+        if (count == 0)
+            continue;
+        copy->packs = mem_resize(copy->packs, (copy->pack_count + count) * sizeof copy->packs[0]);
+        memcpy(copy->packs + copy->pack_count, packs, count * sizeof packs[0]);
+        copy->pack_count += count;
+    }
+    return true;
+}
+
+static bool check_packs(Copy *copy, Error *err)
+{
+    copy->bytes_stored = 0;
+    for (size_t i = 0; i < copy->pack_count; i++) {
+        const PackInfo *pack = &copy->packs[i];
+        CLEANUP(text_freep) char *name = layout_pack(copy->cluster.name, pack->id);
+        uint64_t size;
+
+        if (!storage_stat(copy->cluster.repo->storage, name, &size, NULL, err))
+            return error_context(err, "check pack %s", pack->id);
+        if (size != pack->size) {
+            return error_set(err, ERR_CORRUPT,
+                             "pack %s has %" PRIu64 " bytes, %" PRIu64 " were written", pack->id,
+                             size, pack->size);
+        }
+        copy->bytes_stored += size;
+    }
+    return true;
+}
+
+static void drop_gone(Copy *copy)
+{
+    Scan *scan = &copy->run->scan;
+    size_t kept = 0;
+
+    for (size_t i = 0; i < scan->count; i++) {
+        if (copy->context.is_gone[i])
+            scan->skipped_count++;
+        else
+            scan->entries[kept++] = scan->entries[i];
+    }
+    scan->count = kept;
+}
+
+bool copy_finish(Copy *copy, Error *err)
+{
+    if (!collect_packs(copy, err))
+        return false;
+    drop_gone(copy);
+    number_packs(copy);
+    return check_packs(copy, err);
+}

@@ -1,0 +1,42 @@
+/*
+ * copy.h - the copying itself: workers, their packs, and what the main thread does meanwhile.
+ *
+ *     copy_files → copy_control → (the server's backup stops) → copy_finish
+ *
+ * The Copy owns what the manifest's entries refer to (ranges, fragments, packs): it must live until
+ * the manifest is saved.
+ */
+#pragma once
+
+#include "run.h"
+#include "worker.h"
+
+typedef struct Copy {
+    BackupRun *run;
+    Cluster cluster;
+    CopyContext context;
+    Worker *workers;
+    void **worker_pointers;
+    size_t worker_count;
+    Plan plan;
+    PackInfo *packs; /* of all workers, after copy_finish() */
+    size_t pack_count;
+    uint64_t bytes_stored;
+    TimeUs asked_at; /* the server, for its insert position */
+} Copy;
+
+/*
+ * Everything of run->scan but pg_control. ERR_CORRUPT at the first bad page when the wish says so;
+ * with the policy to warn, bad pages are counted in the report.
+ */
+bool copy_files(Copy *copy, BackupRun *run, Error *err) MUST_CHECK;
+
+/* global/pg_control, with a CRC that is right. */
+bool copy_control(Copy *copy, Error *err) MUST_CHECK;
+
+/*
+ * Commit the open packs, number them, check that each is there with its size; entries that have
+ * vanished leave run->scan.
+ */
+bool copy_finish(Copy *copy, Error *err) MUST_CHECK;
+void copy_done(Copy *copy); /* for CLEANUP() */

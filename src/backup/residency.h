@@ -1,0 +1,31 @@
+/*
+ * residency.h - leave the page cache as it was found (law 11).
+ *
+ * A backup reads everything once. What it brings into the cache would push out what the server
+ * needs, so it is dropped again, but for what was there before: that is the server's.
+ *
+ * mincore(2) tells. preadv2(RWF_NOWAIT) would too, but starts read-ahead itself since Linux 5.10,
+ * so the next look would take our own read-ahead for the server's pages.
+ */
+#pragma once
+
+#include "repo/frame.h"
+
+typedef struct Residency {
+    uint8_t *pages; /* one byte for each page of the range: bit 0, it was cached */
+    uint64_t begin; /* of the range in the file */
+    size_t size;
+    bool is_known; /* false: nothing is dropped */
+} Residency;
+
+void residency_init(Residency *residency); /* room for RANGE_SIZE bytes */
+void residency_done(Residency *residency);
+
+/* Remember what of [begin, begin + size) of the file is cached; before the first read of it. */
+void residency_look(Residency *residency, int fd, uint64_t begin, size_t size);
+
+/* Whether all of it was cached; false also when that is not known. */
+bool residency_is_cached(const Residency *residency, uint64_t offset, size_t size);
+
+/* Drop what was not. Never drops a page that was there: that would also write dirty ones out. */
+void residency_restore(const Residency *residency, int fd, uint64_t offset, size_t size);

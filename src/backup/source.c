@@ -1,0 +1,205 @@
+#include "run.h"
+
+#include "base/file.h"
+#include "base/log.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static void free_text(char **text)
+{
+    free(*text);
+}
+
+/* -------- the server */
+
+static bool check_label(const char *label, Error *err)
+{
+    /* The server copies it into backup_label as it is, so a line feed would forge a line there. */
+    for (const char *at = label; *at != '\0'; at++) {
+        if ((unsigned char)*at < 0x20 || *at == 0x7f)
+            return error_set(err, ERR_USAGE, "the label contains a control character");
+    }
+    return true;
+}
+
+static bool check_wal_level(const ServerIdentity *identity, Error *err)
+{
+    if (strcmp(identity->wal_level, "minimal") != 0)
+        return true;
+    error_set(err, ERR_REFUSED, "the server writes WAL that nothing can be restored from");
+    return error_hint(err, "set wal_level = replica and restart the server");
+}
+
+/* archive_library (15 and later) archives without a command. */
+static bool has_archive_library(BackupRun *run, bool *has, Error *err)
+{
+    const char *value = NULL;
+    bool found;
+
+    if (!session_row(run->session, "SELECT current_setting('archive_library', true)", &run->arena,
+                     &value, 1, &found, err))
+        return false;
+    *has = found && value != NULL && *value != '\0';
+    return true;
+}
+
+/*
+ * A backup without the WAL up to its stop can never be restored. So one that nobody will bring the
+ * WAL for is refused before the first byte, and not found out at the restore.
+ */
+static bool check_archiving(BackupRun *run, Error *err)
+{
+    const ServerIdentity *identity = &run->identity;
+    bool has_library;
+
+    if (!identity->archiving) {
+        error_set(err, ERR_REFUSED, "the server does not archive its WAL: archive_mode is off");
+        return error_hint(err, "set archive_mode = on and archive_command = 'pgcairn archive-push "
+                               "--repo=... %%p', restart the server");
+    }
+    if (!has_archive_library(run, &has_library, err))
+        return false;
+    if (*identity->archive_command != '\0' || has_library)
+        return true;
+    error_set(err, ERR_REFUSED, "the server does not archive its WAL: archive_command is empty");
+    return error_hint(err, "set archive_command = 'pgcairn archive-push --repo=... %%p' (and "
+                           "archive_mode = on), reload the configuration");
+}
+
+static bool check_server(BackupRun *run, Error *err)
+{
+    const ServerIdentity *identity = &run->identity;
+
+    if (!cluster_check(run->cluster, identity->system_identifier, identity->major, "the server",
+                       err))
+        return false;
+    if (identity->wal_segment_size != run->cluster->wal_segment_size) {
+        error_set(err, ERR_REFUSED,
+                  "the server has WAL segments of %u bytes, cluster \"%s\" is registered with %u",
+                  identity->wal_segment_size, run->cluster->name, run->cluster->wal_segment_size);
+        return error_hint(err, "register it under another name with pgcairn init");
+    }
+    if (identity->in_recovery) {
+        error_set(err, ERR_REFUSED, "the server is in recovery: it is a standby");
+        return error_hint(err, "take the backup from the primary");
+    }
+    return check_wal_level(identity, err) && check_archiving(run, err);
+}
+
+/* -------- the data directory */
+
+static bool choose_data(BackupRun *run, Error *err)
+{
+    const char *wanted = run->wish->data;
+
+    if (wanted == NULL && *run->identity.data_directory == '\0') {
+        error_set(err, ERR_USAGE, "the server does not tell this role where its data directory is");
+        return error_hint(err, "give --data, or grant pg_read_all_settings to the role");
+    }
+    if (wanted == NULL)
+        wanted = run->identity.data_directory;
+
+    CLEANUP(free_text) char *real = realpath(wanted, NULL);
+    if (real == NULL) {
+        error_set_errno(err, ERR_IO, errno, "find the data directory %s", wanted);
+        return error_hint(err, "pgcairn reads the files itself: run it on the server's host, as "
+                               "the server's user");
+    }
+    run->data = arena_text(&run->arena, real);
+    return true;
+}
+
+/*
+ * The server's path may not exist for us (a container); when it does, it must be the one we read.
+ */
+static bool check_same_directory(const BackupRun *run, Error *err)
+{
+    const char *server_data = run->identity.data_directory;
+    struct stat ours, theirs;
+
+    if (*server_data == '\0' || stat(server_data, &theirs) != 0)
+        return true;
+    if (stat(run->data, &ours) != 0)
+        return error_set_errno(err, ERR_IO, errno, "look at %s", run->data);
+    if (ours.st_dev == theirs.st_dev && ours.st_ino == theirs.st_ino)
+        return true;
+    error_set(err, ERR_REFUSED, "the server's data directory is %s, not %s", server_data,
+              run->data);
+    return error_hint(err, "check --data and --conninfo: they speak of two clusters");
+}
+
+static bool check_control(BackupRun *run, Error *err)
+{
+    CLEANUP(text_freep) char *what = text_format("data directory %s", run->data);
+
+    if (!pg_control_read(run->data, &run->control, NULL, err))
+        return error_context(err, "read %s", run->data);
+    if (!cluster_check(run->cluster, run->control.system_identifier, run->control.version->major,
+                       what, err))
+        return false;
+    /* The units of the repository are multiples of every page size that a server can have. */
+    if (run->control.block_size > EXTENT_SIZE)
+        return error_set(err, ERR_VERSION, "pages of %u bytes", run->control.block_size);
+    return true;
+}
+
+/* A repository in what is backed up would grow by itself with every backup, and be lost with it. */
+static bool check_repository_elsewhere(const BackupRun *run, Error *err)
+{
+    const char *address = storage_address(run->cluster->repo->storage);
+    size_t length = strlen(run->data);
+
+    if (strncmp(address, "file://", 7) == 0)
+        address += 7;
+    CLEANUP(free_text) char *real = realpath(address, NULL);
+    if (real == NULL || strncmp(real, run->data, length) != 0 ||
+        (real[length] != '/' && real[length] != '\0'))
+        return true;
+    return error_set(err, ERR_REFUSED, "the repository %s is inside the data directory", real);
+}
+
+bool run_check_source(BackupRun *run, Error *err)
+{
+    const char *label = run->wish->label;
+
+    if (label != NULL && !check_label(label, err))
+        return false;
+    if (!session_identify(run->session, &run->arena, &run->identity, err))
+        return error_context(err, "ask the server who it is");
+    return check_server(run, err) && choose_data(run, err) && check_same_directory(run, err) &&
+           check_control(run, err) && check_repository_elsewhere(run, err);
+}
+
+/*
+ * The start forces a checkpoint and writes it to pg_control before it answers (CreateCheckPoint()),
+ * so the directory that we read must know a redo position at least as late: a copy of the cluster
+ * with the same system identifier does not.
+ */
+bool run_check_started(BackupRun *run, Error *err)
+{
+    char redo[LSN_TEXT_SIZE], start[LSN_TEXT_SIZE];
+
+    if (!pg_control_read(run->data, &run->control, NULL, err))
+        return error_context(err, "read %s", run->data);
+    if (run->control.redo < run->start) {
+        error_set(err, ERR_REFUSED,
+                  "%s is not the server's data directory: its last checkpoint is at %s, the backup "
+                  "began at %s",
+                  run->data, lsn_text(run->control.redo, redo), lsn_text(run->start, start));
+        return error_hint(err, "check --data and --conninfo: they speak of two clusters");
+    }
+    run->timeline = run->control.timeline;
+    return true;
+}
+
+bool run_ask_insert(BackupRun *run, Lsn *insert, Error *err)
+{
+    if (session_insert_lsn(run->session, insert, err))
+        return true;
+    error_hint(err, "the server ended the backup with the session; nothing was committed");
+    return error_context(err, "ask where the server writes WAL");
+}
