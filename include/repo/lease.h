@@ -1,7 +1,7 @@
 /*
  * lease.h - a writer at work says so: who it is and what must be kept for it.
  *
- * Immutable objects lease/HOLDER.SEQ; renewing stores the next SEQ and removes the one before.
+ * Immutable objects lease/HOLDER.SEQ; renewing stores the next SEQ and removes the last but one.
  * One backup at a time and cluster. docs/format.md, chapter 7.
  */
 #pragma once
@@ -28,7 +28,10 @@ bool lease_take(const Cluster *cluster, const LeaseWish *wish, Lease **lease,
 /* Renew when due (every minute), and when timeline and start changed. Cheap to call often. */
 bool lease_renew(Lease *lease, uint32_t timeline, Lsn start, Error *err) MUST_CHECK;
 
-/* Whether it is still ours, by looking at the store. ERR_BUSY when it was taken over or expired. */
+/*
+ * Whether it is still ours, by looking at the store (renews it too). ERR_BUSY when it was taken
+ * over or expired.
+ */
 bool lease_check(Lease *lease, Error *err) MUST_CHECK;
 
 /* For CLEANUP(): gives it back (best effort; a dead holder's is taken over anyway). */

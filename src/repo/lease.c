@@ -1,0 +1,354 @@
+#include "repo/lease.h"
+
+#include "base/fault.h"
+#include "base/process.h"
+#include "base/random.h"
+#include "repo/layout.h"
+#include "repo/record.h"
+
+#include <inttypes.h>
+#include <unistd.h>
+
+/*
+ * Who holds? Nothing in an object store can compare and swap, so everybody first stores a lease of
+ * his own and then lists. One whose listing shows no other live lease holds; one who sees another
+ * withdraws. Two can't both hold: of two who stored before they listed, the one who lists later
+ * sees the other. Two who begin at the same instant could both withdraw, so the earlier one (by the
+ * store's clock, then by name) waits a little for the other to go; that order decides only who
+ * waits, never who holds, since a store's times are approximate.
+ *
+ * A renewal leaves the lease before it in place until the next renewal: a listing that runs while
+ * names come and go might otherwise show neither.
+ */
+
+enum {
+    LEASE_VERSION = 1,
+    HOLDER_LENGTH = 16,
+    SEQ_LENGTH = 8,
+    WAIT_STEP_MS = 200,
+    WAIT_STEPS = 15, /* for another newcomer to withdraw */
+};
+
+static const TimeUs lease_ttl = INT64_C(600) * 1000000;
+static const TimeUs renew_after = INT64_C(60) * 1000000;
+
+struct Lease {
+    const Cluster *cluster;
+    char *kind;
+    char *prefix;
+    char holder[HOLDER_LENGTH + 1];
+    unsigned seq;      /* of the newest object; 0: none stored */
+    TimeUs stored_at;  /* of it, by the store's clock */
+    TimeUs renewed_at; /* by time_monotonic() */
+    TimeUs taken_at;   /* by this host's clock, for people */
+    uint32_t timeline;
+    Lsn start;
+};
+
+static char *object_name(const Lease *lease, unsigned seq)
+{
+    return text_format("%s%s.%08u", lease->prefix, lease->holder, seq);
+}
+
+/* Best effort: what stays behind is void after ten minutes, or at once when this process ends. */
+static void remove_object(const Lease *lease, unsigned seq)
+{
+    CLEANUP(text_freep) char *name = object_name(lease, seq);
+    Error ignored = {0};
+
+    if (!storage_remove(lease->cluster->repo->storage, name, &ignored))
+        error_clear(&ignored);
+}
+
+void lease_freep(Lease **lease)
+{
+    if (*lease == NULL)
+        return;
+    for (unsigned back = 0; back < 3 && back < (*lease)->seq; back++)
+        remove_object(*lease, (*lease)->seq - back);
+    text_freep(&(*lease)->prefix);
+    text_freep(&(*lease)->kind);
+    mem_free(*lease);
+    *lease = NULL;
+}
+
+static bool store_lease(Lease *lease, unsigned seq, Error *err)
+{
+    CLEANUP(record_writer_done) RecordWriter record = {0};
+    CLEANUP(text_freep) char *name = object_name(lease, seq);
+    char start[LSN_TEXT_SIZE];
+
+    record_begin(&record, "lease", LEASE_VERSION);
+    record_text(&record, "purpose", lease->kind);
+    record_text(&record, "host", process_host_name());
+    record_text(&record, "boot_id", process_boot_id());
+    record_u64(&record, "pid", (uint64_t)getpid());
+    record_u64(&record, "process_start", process_start_time(getpid()));
+    record_u64(&record, "timeline", lease->timeline);
+    record_text(&record, "start", lsn_text(lease->start, start));
+    record_time(&record, "taken", lease->taken_at);
+    record_text(&record, "tool", PGCAIRN_VERSION);
+    if (!record_store(&record, lease->cluster->repo->storage, name, err))
+        return false;
+    lease->seq = seq;
+    lease->renewed_at = time_monotonic();
+    return storage_stat(lease->cluster->repo->storage, name, NULL, &lease->stored_at, err);
+}
+
+typedef enum RivalState {
+    RIVAL_LIVE,
+    RIVAL_VOID,      /* dead or expired: can be removed */
+    RIVAL_GONE,      /* its object was removed since the listing */
+    RIVAL_UNRELATED, /* of another purpose */
+} RivalState;
+
+/* Somebody else's lease: the newest object of its holder. */
+typedef struct Rival {
+    const char *name; /* of the object */
+    TimeUs stored_at;
+    bool is_readable;
+    char host[128];
+    uint64_t pid;
+    TimeUs taken_at;
+} Rival;
+
+/* "PREFIX" and 16 hex digits, a dot, 8 digits. */
+static bool is_lease_name(const char *name, const char *prefix)
+{
+    const char *base = name + strlen(prefix);
+
+    return strlen(base) == HOLDER_LENGTH + 1 + SEQ_LENGTH &&
+           strspn(base, "0123456789abcdef") == HOLDER_LENGTH && base[HOLDER_LENGTH] == '.' &&
+           strspn(base + HOLDER_LENGTH + 1, "0123456789") == SEQ_LENGTH;
+}
+
+static bool is_same_holder(const char *a, const char *b, const char *prefix)
+{
+    return strncmp(a, b, strlen(prefix) + HOLDER_LENGTH) == 0;
+}
+
+static bool decode_rival(const Record *record, Rival *rival, const char **boot_id,
+                         const char **purpose, uint64_t *process_start)
+{
+    const char *host;
+    Error ignored = {0}; /* unreadable is an answer: age alone decides then */
+
+    if (!record_get_text(record, "host", &host, &ignored) ||
+        !record_get_text(record, "boot_id", boot_id, &ignored) ||
+        !record_get_text(record, "purpose", purpose, &ignored) ||
+        !record_get_u64(record, "pid", &rival->pid, &ignored) ||
+        !record_get_u64(record, "process_start", process_start, &ignored) ||
+        !record_get_time(record, "taken", &rival->taken_at, &ignored) || rival->pid == 0 ||
+        rival->pid > INT32_MAX)
+        return false;
+    snprintf(rival->host, sizeof rival->host, "%s", host);
+    return strcmp(rival->host, host) == 0;
+}
+
+/* Only of a process on this host can be known that it is gone. */
+static bool is_dead(const Rival *rival, const char *boot_id, uint64_t process_start)
+{
+    pid_t pid = (pid_t)rival->pid;
+
+    if (strcmp(rival->host, process_host_name()) != 0)
+        return false;
+    return strcmp(boot_id, process_boot_id()) != 0 || !process_exists(pid) ||
+           process_start_time(pid) != process_start;
+}
+
+/* False only when the store did not answer. */
+static bool look_at_rival(const Lease *lease, Rival *rival, RivalState *state, Error *err)
+{
+    CLEANUP(record_done) Record record = {0};
+    bool is_expired = lease->stored_at - rival->stored_at > lease_ttl;
+    const char *boot_id;
+    const char *purpose;
+    uint64_t process_start;
+
+    *state = is_expired ? RIVAL_VOID : RIVAL_LIVE;
+    if (!record_load(lease->cluster->repo->storage, rival->name, "lease", LEASE_VERSION, &record,
+                     err)) {
+        if (err->code != ERR_NOT_FOUND && err->code != ERR_CORRUPT && err->code != ERR_VERSION)
+            return false;
+        if (err->code == ERR_NOT_FOUND)
+            *state = RIVAL_GONE;
+        error_clear(err);
+        return true;
+    }
+    rival->is_readable = decode_rival(&record, rival, &boot_id, &purpose, &process_start);
+    if (rival->is_readable && strcmp(purpose, lease->kind) != 0)
+        *state = RIVAL_UNRELATED;
+    else if (rival->is_readable && is_dead(rival, boot_id, process_start))
+        *state = RIVAL_VOID;
+    return true;
+}
+
+/* All objects of a void lease. One that can't be removed is void all the same. */
+static void remove_rival(const Lease *lease, const ObjectList *list, const Rival *rival)
+{
+    for (size_t i = 0; i < list->count; i++) {
+        const char *name = list->objects[i].name;
+        Error ignored = {0};
+
+        if (is_lease_name(name, lease->prefix) &&
+            is_same_holder(name, rival->name, lease->prefix) &&
+            !storage_remove(lease->cluster->repo->storage, name, &ignored))
+            error_clear(&ignored);
+    }
+}
+
+typedef enum Outcome {
+    OUTCOME_ALONE, /* nobody else: it is ours */
+    OUTCOME_AGAIN, /* the listing was overtaken by a change, or the other one should withdraw */
+    OUTCOME_TAKEN, /* by *rival */
+} Outcome;
+
+static bool is_before(const Rival *rival, const Lease *lease, const char *own_name)
+{
+    return rival->stored_at != lease->stored_at ? rival->stored_at < lease->stored_at
+                                                : strcmp(rival->name, own_name) < 0;
+}
+
+/* One listing, after our lease is stored. rival->name is valid as long as list. */
+static bool look_around(const Lease *lease, ObjectList *list, Rival *rival, Outcome *outcome,
+                        Error *err)
+{
+    Storage *storage = lease->cluster->repo->storage;
+    CLEANUP(text_freep) char *own_name = object_name(lease, lease->seq);
+    bool is_there = false;
+
+    *outcome = OUTCOME_ALONE;
+    if (!storage_list(storage, lease->prefix, list, err))
+        return false;
+    for (size_t i = 0; i < list->count; i++) {
+        const ObjectInfo *object = &list->objects[i];
+        Rival other = {.name = object->name, .stored_at = object->stored_at};
+        RivalState state;
+
+        is_there = is_there || strcmp(object->name, own_name) == 0;
+        /* Sorted: the last of a holder is its newest. */
+        if (!is_lease_name(object->name, lease->prefix) ||
+            is_same_holder(object->name, own_name, lease->prefix) ||
+            (i + 1 < list->count && is_lease_name(object[1].name, lease->prefix) &&
+             is_same_holder(object->name, object[1].name, lease->prefix)))
+            continue;
+        if (!look_at_rival(lease, &other, &state, err))
+            return false;
+        if (state == RIVAL_VOID)
+            remove_rival(lease, list, &other);
+        if (state == RIVAL_VOID || state == RIVAL_UNRELATED)
+            continue;
+        *rival = other;
+        *outcome = OUTCOME_AGAIN;
+        /* Renewed or given back just now: only another listing tells which. */
+        if (state == RIVAL_LIVE && is_before(&other, lease, own_name)) {
+            *outcome = OUTCOME_TAKEN;
+            return true;
+        }
+    }
+    if (!is_there)
+        return error_set(err, ERR_BUSY, "the lease just stored is gone: another run removed it");
+    return true;
+}
+
+static bool refuse(const Rival *rival, Error *err)
+{
+    char taken[TIME_TEXT_SIZE];
+    char until[TIME_TEXT_SIZE];
+
+    time_text(rival->stored_at + lease_ttl, until);
+    if (rival->is_readable) {
+        error_set(err, ERR_BUSY,
+                  "another run is at work since %s: process %" PRIu64
+                  " on host \"%s\"; if it is dead, its lease ends at %s",
+                  time_text(rival->taken_at, taken), rival->pid, rival->host, until);
+    } else {
+        error_set(err, ERR_BUSY,
+                  "another run is at work (its lease \"%s\" can't be read); if it is dead, its "
+                  "lease ends at %s",
+                  rival->name, until);
+    }
+    return error_hint(err, "wait until it has ended, or until its lease has");
+}
+
+/* Our lease is stored: look until it is clear who holds. */
+static bool settle(const Lease *lease, Error *err)
+{
+    for (int step = 0;; step++) {
+        CLEANUP(object_list_done) ObjectList list = {0};
+        Rival rival = {.name = "", .stored_at = lease->stored_at};
+        Outcome outcome;
+
+        if (!look_around(lease, &list, &rival, &outcome, err))
+            return false;
+        if (outcome == OUTCOME_ALONE)
+            return true;
+        if (outcome == OUTCOME_TAKEN || step == WAIT_STEPS)
+            return refuse(&rival, err);
+        time_sleep_ms(WAIT_STEP_MS);
+    }
+}
+
+bool lease_take(const Cluster *cluster, const LeaseWish *wish, Lease **lease, Error *err)
+{
+    CLEANUP(lease_freep) Lease *taken = mem_alloc(sizeof *taken);
+    uint64_t number;
+
+    taken->cluster = cluster;
+    taken->kind = text_format("%s", wish->kind);
+    taken->prefix = layout_lease_prefix(cluster->name);
+    taken->timeline = wish->timeline;
+    taken->start = wish->start;
+    taken->taken_at = time_now();
+    if (!random_u64(&number, err))
+        return error_context(err, "take lease");
+    snprintf(taken->holder, sizeof taken->holder, "%016" PRIx64, number);
+    if (!FAULT_POINT("lease.before-take", err) || !store_lease(taken, 1, err) ||
+        !settle(taken, err) || !FAULT_POINT("lease.after-take", err))
+        return error_context(err, "take lease of cluster \"%s\"", cluster->name);
+    *lease = TAKE(taken);
+    return true;
+}
+
+/*
+ * Store the next one. That the one before is still there and was not too old tells that nobody has
+ * taken over; a taker judges by the same two times.
+ */
+static bool renew(Lease *lease, Error *err)
+{
+    CLEANUP(text_freep) char *name = object_name(lease, lease->seq);
+    TimeUs before = lease->stored_at;
+
+    if (!storage_stat(lease->cluster->repo->storage, name, NULL, NULL, err)) {
+        if (err->code != ERR_NOT_FOUND)
+            return false;
+        error_clear(err);
+        return error_set(err, ERR_BUSY, "another run has taken the lease over");
+    }
+    if (!store_lease(lease, lease->seq + 1, err))
+        return false;
+    if (lease->stored_at - before > lease_ttl) {
+        return error_set(err, ERR_BUSY,
+                         "the lease expired: it was not renewed for %" PRId64 " minutes",
+                         (lease->stored_at - before) / 60000000);
+    }
+    if (lease->seq > 2)
+        remove_object(lease, lease->seq - 2);
+    return true;
+}
+
+bool lease_renew(Lease *lease, uint32_t timeline, Lsn start, Error *err)
+{
+    bool has_changed = timeline != lease->timeline || start != lease->start;
+
+    if (!has_changed && time_monotonic() - lease->renewed_at < renew_after)
+        return true;
+    lease->timeline = timeline;
+    lease->start = start;
+    return renew(lease, err) || error_context(err, "renew lease");
+}
+
+bool lease_check(Lease *lease, Error *err)
+{
+    return renew(lease, err) || error_context(err, "check lease");
+}
