@@ -118,8 +118,10 @@ int main(int argc, char **argv)
         out_print("pgcairn %s\n", PGCAIRN_VERSION);
         return out_flush(&err) ? 0 : ERR_IO;
     }
-    if (argc > 1 && is(argv[1], "archive-push"))
-        (void)signal(SIGABRT, exit_on_abort);
+    for (int i = 1; i < argc; i++) {
+        if (is(argv[i], "archive-push"))
+            (void)signal(SIGABRT, exit_on_abort);
+    }
     interrupt_setup();
 
     bool ok = run(argc, argv, &command, &options, &err);

@@ -1,5 +1,7 @@
 #include "command/commands.h"
 
+#include "postgres/wal_name.h"
+
 enum {
     GET_STOP = 255, /* above 125: the server stops, docs/exit-codes.md */
     PUSH_MAX = 125,
@@ -14,24 +16,34 @@ static const Command *find(const char *name)
     return NULL;
 }
 
+/* With segments of 1 MiB every name that any cluster can have is one. */
+static bool is_wal_name(const char *text)
+{
+    Error ignored = {0}; /* any other text */
+    WalName name;
+
+    return wal_name_parse(text, 1 << 20, &name, &ignored);
+}
+
 /*
- * Is somebody calling, or trying to call, the server's restore_command? Whatever is wrong with the
- * rest of the line. When the first word is no command ("archive_get", or an option), any later
- * word that is the name counts, and so does a call that looks like one: two arguments behind a word
- * that has "get" in it. Wrongly answering 255 costs a look at a message; wrongly answering 2 opens
- * a database without its last commits.
+ * Is somebody calling, or trying to call, the server's restore_command? Nothing on the line may be
+ * right: a misspelled command, an option in front, another command's name. archive-push gets a path
+ * (%p), and no other command has an argument that is the name of a WAL file (%f). Wrongly answering
+ * 255 costs a look at a message; wrongly answering 2 opens a database without its last commits.
  */
 static bool is_get(int argc, char **argv)
 {
     const Command *first = argc > 1 ? find(argv[1]) : NULL;
 
-    if (first != NULL)
-        return first->bit == FOR_GET;
+    if (first != NULL && first->bit == FOR_PUSH)
+        return false;
+    if (first != NULL && first->bit == FOR_GET)
+        return true;
     for (int i = 1; i < argc; i++) {
-        if (strcmp(argv[i], "archive-get") == 0)
+        if ((first == NULL && strcmp(argv[i], "archive-get") == 0) || is_wal_name(argv[i]))
             return true;
     }
-    return argc > 1 && strstr(argv[1], "get") != NULL;
+    return false;
 }
 
 /*
