@@ -1,12 +1,9 @@
 #include "archive/get.h"
 
 #include "base/file.h"
-#include "base/interrupt.h"
 #include "base/log.h"
 #include "command/commands.h"
 #include "hook.h"
-
-#include <signal.h>
 
 /*
  * The server runs restore_command in its data directory (xlogarchive.c; the paths of %p are
@@ -17,19 +14,6 @@ static const char *data_directory(const Options *options)
     if (options->data != NULL)
         return options->data;
     return file_exists("PG_VERSION") ? "." : NULL;
-}
-
-/*
- * The server takes a restore_command that dies of SIGTERM for part of its own shutdown, and any
- * other end above 125 for a failed recovery (xlogarchive.c, RestoreArchivedFile). So a SIGTERM ends
- * this process as it would have without a handler; everything is cleaned up by now.
- */
-static void die_of_sigterm(void)
-{
-    if (interrupt_signal() != SIGTERM)
-        return;
-    (void)signal(SIGTERM, SIG_DFL);
-    (void)raise(SIGTERM);
 }
 
 static bool get(const Options *options, const char *data, Error *err)
@@ -68,7 +52,6 @@ bool command_archive_get(const Options *options, Error *err)
     const char *data = data_directory(options);
     bool ok = get(options, data, err);
 
-    die_of_sigterm();
     if (!ok && err->code != ERR_ABSENT && archive_get_is_standby(data))
         return spare_standby(options, err);
     if (ok)

@@ -1,0 +1,497 @@
+"""archive-get: 0 is "here it is", 1 "proven absent, and none after it", 255 everything else."""
+
+import contextlib
+import signal
+import subprocess
+import threading
+import time
+import unittest
+
+from support.archive import (archived, changed, content_of, flip, object_of, put, record)
+from support.cluster import ClusterTest, ManualRecovery, make_directory
+from support.processes import TOOL, clean_environment, identity, run
+
+ABSENT = 1
+STOP = 255
+
+
+class GetTest(ClusterTest):
+    """An archive of some small segments, and a place to fetch to."""
+
+    segment_mb = 1
+    segments_wanted = 5
+
+    def setUp(self):
+        super().setUp()
+        for _ in range(self.segments_wanted):
+            self.cluster.fill_segment()
+        self.segments = [name for name in archived(self.repo) if len(name) == 24]
+        self.desk = make_directory(self.path / "desk")
+        self.target = self.desk / "RECOVERYXLOG"
+
+    def after(self, name, count=1):
+        """The segment's name `count` further on (within one high half)."""
+        return f"{name[:16]}{int(name[16:], 16) + count:08X}"
+
+    def get(self, name, *options, repo=None, data=None):
+        """The exit status; what the tool said is in self.said. No half file is ever there."""
+        self.target.unlink(missing_ok=True)
+        if data is not None:
+            options = (f"--data={data}", *options)
+        done = self.attempt("archive-get", "--hole-wait=0s", "--retries=0", *options, name,
+                            self.target, repo=repo)
+        self.said = done.stdout + done.stderr
+        self.assertEqual(self.target.exists(), done.returncode == 0, self.said)
+        self.assertEqual([path.name for path in self.desk.glob("xlogtemp*")], [])
+        return done.returncode
+
+    def assert_stops(self, name, message, *options, **where):
+        self.assertEqual(self.get(name, *options, **where), STOP, self.said)
+        self.assertRegex(self.said, message)
+
+    def assert_absent(self, name, *options, **where):
+        self.assertEqual(self.get(name, *options, **where), ABSENT, self.said)
+
+    def assert_given(self, name, *options, **where):
+        self.assertEqual(self.get(name, *options, **where), 0, self.said)
+        self.assertEqual(self.target.read_bytes(), content_of(object_of(self.repo, name)))
+
+    @contextlib.contextmanager
+    def without(self, *names):
+        """The archive lacks these files meanwhile."""
+        objects = [object_of(self.repo, name) for name in names]
+        with changed(*objects):
+            for path in objects:
+                path.unlink()
+            yield
+
+
+class Segments(GetTest):
+    def test_all_that_is_there_comes_byte_for_byte(self):
+        for name in self.segments:
+            with self.subTest(segment=name):
+                self.assert_given(name)
+                source = self.cluster.data / "pg_wal" / name
+                if source.exists():
+                    self.assertEqual(self.target.read_bytes(), source.read_bytes())
+
+    def test_what_lies_behind_the_end_is_absent(self):
+        self.assert_absent(self.after(self.segments[-1]))
+        self.assert_absent(self.after(self.segments[-1], 100))
+
+    def test_a_hole_stops(self):
+        for hole in (self.segments[1:2], self.segments[1:4]):
+            with self.subTest(hole=hole), self.without(*hole):
+                for name in hole:
+                    self.assert_stops(name, f"hole.*{self.after(hole[-1])}")
+        self.assert_given(self.segments[1])
+
+    def test_the_last_ones_missing_is_the_end(self):
+        with self.without(*self.segments[-2:]):
+            self.assert_absent(self.segments[-2])
+
+    def test_a_hole_is_looked_at_again_for_a_bounded_time(self):
+        with self.without(self.segments[2]):
+            started = time.monotonic()
+            self.assert_stops(self.segments[2], "hole", "--hole-wait=1500ms")
+            self.assertGreater(time.monotonic() - started, 1.4)
+            self.assertLess(time.monotonic() - started, 20)
+
+    def test_a_hole_that_is_just_being_filled_is_none(self):
+        name = self.segments[2]
+        stored = object_of(self.repo, name)
+        away = self.path / "away"
+        stored.rename(away)
+        filler = threading.Timer(1.0, lambda: away.rename(stored))
+        filler.start()
+        self.addCleanup(filler.join)
+
+        started = time.monotonic()
+        self.assert_given(name, "--hole-wait=60s")
+
+        self.assertGreater(time.monotonic() - started, 0.5)
+
+    def test_damage_stops(self):
+        name = self.segments[1]
+        stored = object_of(self.repo, name)
+        size = stored.stat().st_size
+        for offset in (0, 4, 100, size // 2, -2112, -2060, -2048, -2000, -1000, -1, -8):
+            with self.subTest(flipped=offset), changed(stored):
+                flip(stored, offset)
+                self.assert_stops(name, ".")
+        good = stored.read_bytes()
+        for length in (0, 1, size // 2, size - 2056, size - 1):
+            with self.subTest(cut=length), changed(stored):
+                put(stored, good[:length])
+                self.assert_stops(name, ".")
+        with self.subTest("longer"), changed(stored):
+            put(stored, good + b"\0")
+            self.assert_stops(name, ".")
+        self.assert_given(name)
+
+    def test_damage_of_the_last_one_stops_too(self):
+        name = self.segments[-1]
+        flip(object_of(self.repo, name), 300)
+        self.assert_stops(name, ".")
+
+    def test_a_repository_out_of_reach_stops(self):
+        away = self.path / "away"
+        self.repo.rename(away)
+        for name in (self.segments[0], self.after(self.segments[-1]), "00000002.history"):
+            with self.subTest(name=name):
+                self.assert_stops(name, ".")
+        make_directory(self.repo)  # as an unmounted file system leaves it
+        for name in (self.segments[0], self.after(self.segments[-1]), "00000002.history"):
+            with self.subTest(name=name, place="empty"):
+                self.assert_stops(name, ".")
+
+    def test_a_lost_archive_folder_stops_nothing_that_was_not_there(self):
+        # The cluster is registered and its WAL gone: nothing proves that there ever was any, but
+        # a folder that can't be read is no proof of absence.
+        folder = self.repo / "main" / "wal" / self.segments[0][:16]
+        run("chmod", "0", folder)
+        self.addCleanup(run, "chmod", "700", folder)
+        self.assert_stops(self.segments[0], ".")
+        self.assert_stops(self.after(self.segments[-1]), ".")
+
+    def test_two_swapped_objects_stop(self):
+        first, second = (object_of(self.repo, name) for name in self.segments[1:3])
+        with changed(first, second):
+            one, two = first.read_bytes(), second.read_bytes()
+            put(first, two)
+            put(second, one)
+            self.assert_stops(self.segments[1], ".")
+            self.assert_stops(self.segments[2], ".")
+
+    def test_another_clusters_object_stops(self):
+        stranger = self.server("stranger", port=5434).create(segment_mb=1).start()
+        self.tool("init", "--cluster=other", f"--data={stranger.data}")
+        stranger.sql("create table x as select generate_series(1, 1000)")
+        name = stranger.sql("select pg_walfile_name(pg_switch_wal())")
+        self.tool("archive-push", "--cluster=other", stranger.data / "pg_wal" / name)
+        foreign = object_of(self.repo, name, "other").read_bytes()
+
+        mine = object_of(self.repo, name)
+        mine.parent.mkdir(exist_ok=True)
+        put(mine, foreign)
+
+        self.assert_stops(name, "system identifier")
+
+    def test_a_segment_set_aside_and_not_stored_anew_is_not_absent(self):
+        stored = object_of(self.repo, self.segments[-1])
+        stored.rename(stored.with_name(stored.name + ".damaged-0badcafe"))
+
+        self.assert_stops(self.segments[-1], "damaged")
+
+    def test_partial_and_backup_files_are_given_or_absent(self):
+        partial = self.after(self.segments[-1], 5) + ".partial"
+        self.assert_absent(partial)
+        self.assert_absent(self.segments[0] + ".00000028.backup")
+        content = bytearray(content_of(object_of(self.repo, self.segments[-1])))
+        start = int(partial[16:24], 16) << 20
+        content[8:16] = start.to_bytes(8, "little")
+        self.tool("archive-push", put(self.desk / partial, bytes(content)))
+        self.assert_given(partial)
+        self.assertEqual(self.get(partial[:24]), ABSENT, self.said)
+
+    def test_a_mistake_in_the_call_stops(self):
+        name = self.segments[0]
+        for arguments in ([], [name], [name, self.target, "more"], ["--nonsense", name, self.target],
+                          ["not-a-segment", self.target], [name.lower() + "x", self.target],
+                          [name, "/nowhere/RECOVERYXLOG"], [name, self.desk],
+                          ["--cluster=unknown", name, self.target],
+                          ["--recovery-timeline=x", name, self.target],
+                          ["--config=/nowhere", name, self.target]):
+            with self.subTest(arguments=arguments):
+                done = self.attempt("archive-get", *arguments)
+                self.assertEqual(done.returncode, STOP, done.stdout + done.stderr)
+        done = subprocess.run([TOOL, "archive-get", name, str(self.target)], capture_output=True,
+                              text=True, env=clean_environment(), cwd="/", check=False, **identity())
+        self.assertEqual(done.returncode, STOP, done.stderr)
+
+    def test_sigterm_is_what_it_dies_of(self):
+        with self.without(self.segments[2]):
+            child = subprocess.Popen(
+                [TOOL, "archive-get", f"--repo={self.repo}", "--hole-wait=60s", self.segments[2],
+                 str(self.target)], env=clean_environment(), cwd="/", stderr=subprocess.DEVNULL,
+                **identity())
+            self.addCleanup(child.kill)
+            time.sleep(1)
+            self.assertIsNone(child.poll())
+
+            child.send_signal(signal.SIGTERM)
+
+            self.assertEqual(child.wait(10), -signal.SIGTERM)
+        self.assertEqual(list(self.desk.iterdir()), [])
+
+
+class Standby(GetTest):
+    def test_nothing_stops_a_standby(self):
+        data = make_directory(self.path / "standby")
+        put(data / "standby.signal", b"")
+        hole, damaged = self.segments[1], self.segments[3]
+        flip(object_of(self.repo, damaged), 300)
+        with self.without(hole):
+            self.assert_absent(hole, data=data)
+            self.assertRegex(self.said, "hole")
+            self.assert_absent(damaged, data=data)
+            self.assert_absent(self.after(self.segments[-1]), data=data)
+            self.assert_given(self.segments[0], data=data)
+        self.assert_absent(self.segments[0], data=data, repo=self.path / "nowhere")
+        (data / "standby.signal").unlink()
+        put(data / "recovery.signal", b"")
+        self.assert_stops(self.segments[0], ".", data=data, repo=self.path / "nowhere")
+
+    def test_the_current_directory_is_the_data_directory_unless_told_otherwise(self):
+        data = make_directory(self.path / "standby")
+        put(data / "standby.signal", b"")
+        put(data / "PG_VERSION", b"15\n")
+        command = ["archive-get", "--retries=0", self.segments[0], self.target]
+
+        done = self.attempt(*command, cwd=data, repo=self.path / "nowhere")
+        self.assertEqual(done.returncode, ABSENT, done.stderr)
+        done = self.attempt(*command, cwd="/", repo=self.path / "nowhere")
+        self.assertEqual(done.returncode, STOP, done.stderr)
+
+
+class Histories(GetTest):
+    segments_wanted = 2
+
+    def push_history(self, timeline, parents="1"):
+        fork = (int(self.segments[-1][16:], 16) << 20) + 8000
+        text = "".join(f"{parent}\t0/{fork + 8 * index:X}\tx\n"
+                       for index, parent in enumerate(parents.split()))
+        self.tool("archive-push", put(self.desk / f"{timeline:08X}.history", text.encode()))
+
+    def test_timeline_one_never_has_one(self):
+        self.assert_absent("00000001.history")
+
+    def test_none_is_absent_when_nothing_speaks_of_the_timeline(self):
+        self.assert_absent("00000002.history")
+        self.push_history(2)
+        self.assert_given("00000002.history")
+        self.assert_absent("00000003.history")
+
+    def test_a_higher_history_proves_that_it_existed(self):
+        self.push_history(4)
+        for name in ("00000002.history", "00000003.history"):
+            self.assert_stops(name, "this history is missing")
+        self.assert_absent("00000005.history")
+
+    def test_wal_of_the_timeline_proves_that_it_existed(self):
+        self.push_history(3, "1 2")
+        child = "00000003" + self.segments[-1][8:]
+        self.tool("archive-push", put(self.desk / child,
+                                      content_of(object_of(self.repo, self.segments[-1]))))
+        object_of(self.repo, "00000003.history").unlink()
+
+        self.assert_stops("00000002.history", "this history is missing")
+        self.assert_stops("00000003.history", "this history is missing")
+        self.assert_absent("00000004.history")
+
+    def test_a_damaged_or_swapped_one_stops(self):
+        self.push_history(2)
+        self.push_history(3, "1 2")
+        two, three = (object_of(self.repo, f"0000000{number}.history") for number in (2, 3))
+        with changed(two, three):
+            one, other = two.read_bytes(), three.read_bytes()
+            put(two, other)
+            put(three, one)
+            self.assert_stops("00000002.history", ".")
+            self.assert_stops("00000003.history", ".")
+        for offset in range(0, two.stat().st_size, 97):
+            with self.subTest(offset=offset), changed(two):
+                flip(two, offset)
+                self.assert_stops("00000002.history", ".")
+
+
+class Forks(GetTest):
+    """
+    The primary goes on on timeline 1 while a copy of it was recovered to an earlier point and is
+    on timeline 2; both archive into one repository.
+    """
+
+    def setUp(self):
+        ClusterTest.setUp(self)
+        self.desk = make_directory(self.path / "desk")
+        self.target = self.desk / "RECOVERYXLOG"
+        base = ManualRecovery(self, self.cluster)
+        self.cluster.fill_segment()
+        self.cluster.sql("select pg_create_restore_point('fork')")
+        for _ in range(4):
+            self.cluster.fill_segment()
+        self.copy = base.cluster("copy", self.restore_command(), archive_mode="on",
+                                 archive_command=self.archive_command(), wal_keep_size="64MB",
+                                 recovery_target_name="fork", recovery_target_action="promote")
+        self.copy.start()
+        self.copy.wait_until("select not pg_is_in_recovery()")
+        for _ in range(3):
+            self.copy.fill_segment()
+        names = [name for name in archived(self.repo) if len(name) == 24]
+        self.parent = [name for name in names if name.startswith("00000001")]
+        self.child = [name for name in names if name.startswith("00000002")]
+        self.fork = self.child[0][8:]
+        self.behind = [name for name in self.parent if name[8:] > self.fork]
+        self.assertGreater(len(self.behind), 1)
+        self.assertGreater(len(self.child), 2)
+
+    def test_each_path_gives_its_own(self):
+        for timeline, own in (("1", self.parent),
+                              ("2", self.child + [n for n in self.parent if n[8:] <= self.fork])):
+            for name in own:
+                with self.subTest(timeline=timeline, name=name):
+                    self.assert_given(name, f"--recovery-timeline={timeline}")
+
+    def test_a_parents_segment_behind_the_fork_is_never_handed_out(self):
+        for name in self.behind:
+            self.assert_stops(name, "does not belong", "--recovery-timeline=2")
+        with self.without(self.behind[0]):
+            self.assert_stops(self.behind[0], "does not belong", "--recovery-timeline=2")
+
+    def test_the_end_of_each_path_is_absent(self):
+        self.assert_absent(self.after(self.child[-1]), "--recovery-timeline=2")
+        self.assert_absent(self.after(self.parent[-1]), "--recovery-timeline=1")
+
+    def test_a_childs_missing_first_segment_stops(self):
+        with self.without(self.child[0]):
+            self.assert_stops(self.child[0], "hole|begins here", "--recovery-timeline=2")
+        with self.without(*self.child):
+            self.assert_stops(self.child[0], "timeline 2 begins here", "--recovery-timeline=2")
+            self.assert_stops(self.child[1], "timeline 2 begins here", "--recovery-timeline=2")
+
+    def test_the_last_of_the_parent_missing_is_a_hole_on_the_childs_path(self):
+        last = max(name for name in self.parent if name[8:] < self.fork)
+        with self.without(last):
+            self.assert_stops(last, "hole", "--recovery-timeline=2")
+
+    def test_a_childs_missing_history_stops(self):
+        with self.without("00000002.history"):
+            self.assert_stops("00000002.history", "this history is missing")
+            self.assert_stops(self.behind[0], "history of timeline 2", "--recovery-timeline=2")
+            self.assert_stops(self.after(self.child[-1]), "history of timeline 2",
+                              "--recovery-timeline=2")
+
+    def test_without_a_pin_the_settings_of_the_data_directory_say_the_path(self):
+        data = self.cluster.data  # on timeline 1
+        self.cluster.stop()
+        behind = self.behind[0]
+        # latest, the default, is timeline 2
+        self.assert_stops(behind, "does not belong", data=data)
+        for value, given in {"latest": False, "current": True, "1": True, "2": False,
+                             "0x2": False}.items():
+            with self.subTest(recovery_target_timeline=value):
+                put(data / "postgresql.auto.conf",
+                    f"recovery_target_timeline = '{value}'\n".encode())
+                if given:
+                    self.assert_given(behind, data=data)
+                else:
+                    self.assert_stops(behind, "does not belong", data=data)
+                self.assert_given(self.parent[0], data=data)
+
+    def test_another_clusters_data_directory_stops(self):
+        stranger = self.server("stranger").create(segment_mb=1)
+        self.assert_stops(self.parent[0], "system identifier", data=stranger.data)
+
+
+class Bound(GetTest):
+    """What restore leaves for archive-get: the last segment that the target needs."""
+
+    segments_wanted = 7
+
+    def setUp(self):
+        super().setUp()
+        self.cluster.stop()
+        self.data = self.cluster.data
+        self.bound = self.segments[3]
+        self.settings("recovery_target_lsn = '0/5000000'", "recovery_target_timeline = '1'",
+                      "recovery_target_action = 'shutdown'")
+        self.plan("recovery_target_lsn=0/5000000\nrecovery_target_timeline=1")
+
+    def settings(self, *lines):
+        put(self.data / "postgresql.auto.conf", "\n".join(lines).encode() + b"\n")
+
+    def plan(self, settings, bound=None):
+        put(self.data / "pgcairn.recovery",
+            record("recovery", timeline=1, bound=self.bound if bound is None else bound,
+                   settings=settings))
+
+    def test_a_hole_behind_the_bound_is_none(self):
+        with self.without(self.segments[4], self.segments[2]):
+            self.assert_absent(self.segments[4], data=self.data)
+            self.assert_given(self.segments[5], data=self.data)
+            self.assert_stops(self.segments[2], "hole", data=self.data)
+            self.assert_stops(self.segments[4], "hole")
+
+    def test_damage_behind_the_bound_is_not_in_the_way(self):
+        for name in (self.segments[3], self.segments[4]):
+            flip(object_of(self.repo, name), 300)
+        self.assert_absent(self.segments[4], data=self.data)
+        self.assert_stops(self.segments[3], ".", data=self.data)
+
+    def test_an_outage_stops_all_the_same(self):
+        self.assert_stops(self.segments[4], ".", data=self.data, repo=self.path / "nowhere")
+
+    def test_other_settings_than_those_of_the_plan_void_it(self):
+        other = [
+            ["recovery_target_lsn = '0/6000000'", "recovery_target_timeline = '1'"],
+            ["recovery_target_lsn = '0/5000000'"],
+            ["recovery_target_lsn = '0/5000000'", "recovery_target_timeline = 'latest'"],
+            ["recovery_target_lsn = '0/5000000'", "recovery_target_timeline = '1'",
+             "recovery_target_inclusive = 'off'"],
+            ["recovery_target_lsn = '0/5000000'", "recovery_target_timeline = '1'",
+             "recovery_target_lsn = ''"],
+            ["recovery_target_time = '2030-01-01'", "recovery_target_timeline = '1'"],
+            [],
+        ]
+        with self.without(self.segments[4]):
+            for lines in other:
+                with self.subTest(settings=lines):
+                    self.settings(*lines)
+                    self.assert_stops(self.segments[4], "hole", data=self.data)
+
+    def test_settings_that_say_the_same_keep_it(self):
+        with self.without(self.segments[4]):
+            for lines in (
+                    ["RECOVERY_TARGET_TIMELINE=1", "recovery_target_lsn='0/5000000' # comment"],
+                    ["recovery_target_lsn = '0/7'", "recovery_target_timeline = 1",
+                     "recovery_target_action = pause", "recovery_target_lsn = '0/5000000'"]):
+                with self.subTest(settings=lines):
+                    self.settings(*lines)
+                    self.assert_absent(self.segments[4], data=self.data)
+
+    def test_a_plan_without_a_target_bounds_nothing(self):
+        self.settings("recovery_target_timeline = '1'")
+        self.plan("recovery_target_timeline=1")
+        with self.without(self.segments[4]):
+            self.assert_stops(self.segments[4], "hole", data=self.data)
+
+    def test_a_plan_of_another_timeline_bounds_nothing(self):
+        with self.without(self.segments[4]):
+            self.assert_absent(self.segments[4], "--recovery-timeline=1", data=self.data)
+            fork = (int(self.segments[-1][16:], 16) << 20) + 8000
+            self.tool("archive-push", put(self.desk / "00000002.history",
+                                          f"1\t0/{fork:X}\tx\n".encode()))
+            self.assert_stops(self.segments[4], "hole", "--recovery-timeline=2", data=self.data)
+
+    def test_a_damaged_or_senseless_plan_bounds_nothing(self):
+        good = (self.data / "pgcairn.recovery").read_bytes()
+        settings = "recovery_target_lsn=0/5000000\nrecovery_target_timeline=1"
+        with self.without(self.segments[4]):
+            put(self.data / "pgcairn.recovery", good.replace(self.bound.encode(), b"0" * 23 + b"1"))
+            self.assert_stops(self.segments[4], "hole", data=self.data)
+            for bound in ("", "rubbish", "00000002.history"):
+                with self.subTest(bound=bound):
+                    self.plan(settings, bound)
+                    self.assert_stops(self.segments[4], "hole", data=self.data)
+
+    def test_a_target_on_the_servers_command_line_voids_it(self):
+        opts = self.data / "postmaster.opts"
+        with self.without(self.segments[4]):
+            put(opts, b'/usr/bin/postgres "-D" "/x" "-c" "recovery_target_action=pause"\n')
+            self.assert_absent(self.segments[4], data=self.data)
+            put(opts, b'/usr/bin/postgres "-D" "/x" "-c" "recovery_target_time=2030-01-01"\n')
+            self.assert_stops(self.segments[4], "hole", data=self.data)
+
+
+if __name__ == "__main__":
+    unittest.main()
