@@ -1,0 +1,190 @@
+#include "catalog/inventory.h"
+
+#include "repo/layout.h"
+#include "repo/wal_object.h"
+
+#include <inttypes.h>
+
+enum { HISTORY_SIZE_MAX = 4 << 20 };
+
+/* What a listing becomes. Arrays are as long as the listing at most. */
+typedef struct Loader {
+    WalInventory *inventory;
+    const Cluster *cluster;
+} Loader;
+
+static void add_segment(WalInventory *inventory, const WalName *name, uint64_t stored_size)
+{
+    WalRun *last = inventory->run_count > 0 ? &inventory->runs[inventory->run_count - 1] : NULL;
+
+    if (last != NULL && last->timeline == name->timeline && last->last + 1 == name->segment) {
+        last->last++;
+        last->stored_bytes += stored_size;
+        return;
+    }
+    inventory->runs[inventory->run_count++] = (WalRun){
+        .timeline = name->timeline,
+        .first = name->segment,
+        .last = name->segment,
+        .stored_bytes = stored_size,
+    };
+}
+
+/*
+ * Names come sorted: by timeline, then segment (docs/format.md, chapter 1: hexadecimal digits of
+ * fixed width), history files by timeline. A .partial or .backup file is no segment, but shows
+ * that its timeline exists.
+ */
+static void add_object(Loader *loader, const ObjectInfo *object)
+{
+    WalInventory *inventory = loader->inventory;
+    WalName name;
+
+    if (!layout_wal_name_of(loader->cluster->name, object->name, loader->cluster->wal_segment_size,
+                            &name))
+        return;
+    if (name.timeline > inventory->timeline_max)
+        inventory->timeline_max = name.timeline;
+    if (object->stored_at > inventory->newest_at)
+        inventory->newest_at = object->stored_at;
+    if (name.kind == WAL_SEGMENT)
+        add_segment(inventory, &name, object->size);
+    if (name.kind == WAL_HISTORY)
+        inventory->histories[inventory->history_count++] = name.timeline;
+}
+
+bool wal_inventory_load(WalInventory *inventory, const Cluster *cluster, Error *err)
+{
+    CLEANUP(text_freep) char *prefix = layout_wal_prefix(cluster->name);
+    CLEANUP(object_list_done) ObjectList list = {0};
+    WalInventory loaded = {.newest_at = TIME_US_NONE};
+
+    if (!storage_list(cluster->repo->storage, prefix, &list, err))
+        return error_context(err, "list the archive of %s", cluster->name);
+    loaded.runs = arena_alloc(&loaded.arena, (list.count + 1) * sizeof(WalRun));
+    loaded.histories = arena_alloc(&loaded.arena, (list.count + 1) * sizeof(uint32_t));
+    for (size_t i = 0; i < list.count; i++)
+        add_object(&(Loader){.inventory = &loaded, .cluster = cluster}, &list.objects[i]);
+    *inventory = loaded;
+    return true;
+}
+
+void wal_inventory_done(WalInventory *inventory)
+{
+    arena_done(&inventory->arena);
+    *inventory = (WalInventory){0};
+}
+
+/* The first run whose last segment is at or behind this one; the runs are sorted. */
+static size_t find_run(const WalInventory *inventory, uint32_t timeline, uint64_t segment)
+{
+    size_t low = 0;
+    size_t high = inventory->run_count;
+
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        const WalRun *run = &inventory->runs[middle];
+
+        if (run->timeline < timeline || (run->timeline == timeline && run->last < segment))
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+const WalRun *wal_inventory_run(const WalInventory *inventory, uint32_t timeline, uint64_t segment)
+{
+    size_t i = find_run(inventory, timeline, segment);
+
+    if (i == inventory->run_count || inventory->runs[i].timeline != timeline ||
+        inventory->runs[i].first > segment)
+        return NULL;
+    return &inventory->runs[i];
+}
+
+bool wal_inventory_has(const WalInventory *inventory, uint32_t timeline, uint64_t segment)
+{
+    return wal_inventory_run(inventory, timeline, segment) != NULL;
+}
+
+bool wal_inventory_has_later(const WalInventory *inventory, uint32_t timeline, uint64_t segment)
+{
+    size_t i = find_run(inventory, timeline, segment);
+
+    return i < inventory->run_count && inventory->runs[i].timeline == timeline;
+}
+
+bool wal_inventory_has_history(const WalInventory *inventory, uint32_t timeline)
+{
+    for (size_t i = 0; i < inventory->history_count; i++) {
+        if (inventory->histories[i] == timeline)
+            return true;
+    }
+    return false;
+}
+
+static bool take_text(void *context, const void *data, size_t size, Error *err)
+{
+    Buffer *text = context;
+
+    if (text->size + size > HISTORY_SIZE_MAX)
+        return error_set(err, ERR_CORRUPT, "far too large for a history file");
+    buffer_append(text, data, size);
+    return true;
+}
+
+bool timeline_path_load(const Cluster *cluster, uint32_t timeline, Arena *arena, TimelinePath *path,
+                        Error *err)
+{
+    CLEANUP(buffer_done) Buffer text = {0};
+    char name[WAL_NAME_SIZE];
+    WalTrailer trailer;
+
+    if (timeline == 1)
+        return timeline_path_parse(timeline, NULL, arena, path, err);
+    wal_name_text(&(WalName){.kind = WAL_HISTORY, .timeline = timeline}, cluster->wal_segment_size,
+                  name);
+    if (!wal_object_read(cluster, name, 1, take_text, &text, &trailer, err))
+        return error_context(err, "read %s", name);
+    if (trailer.kind != WAL_HISTORY || trailer.timeline != timeline ||
+        (text.size > 0 && memchr(text.data, '\0', text.size) != NULL)) {
+        error_set(err, ERR_CORRUPT, "the stored object is not this history");
+        return error_context(err, "read %s", name);
+    }
+    buffer_append(&text, "", 1);
+    return timeline_path_parse(timeline, (const char *)text.data, arena, path, err) ||
+           error_context(err, "read %s", name);
+}
+
+/* The last segment before the next timeline of the path takes over from the owner of `segment`. */
+static uint64_t last_owned(const TimelinePath *path, uint64_t segment, uint32_t segment_size)
+{
+    for (size_t i = 1; i < path->count; i++) {
+        uint64_t begin = wal_segment_of(path->steps[i].begin, segment_size);
+
+        if (begin > segment)
+            return begin - 1;
+    }
+    return UINT64_MAX;
+}
+
+bool wal_inventory_reach(const WalInventory *inventory, const TimelinePath *path, Lsn from,
+                         uint32_t segment_size, uint64_t *segment, uint32_t *timeline)
+{
+    uint64_t next = wal_segment_of(from, segment_size);
+    bool any = false;
+
+    for (;;) {
+        uint32_t owner = path_timeline_of_segment(path, next, segment_size);
+        const WalRun *run = wal_inventory_run(inventory, owner, next);
+        uint64_t limit = last_owned(path, next, segment_size);
+
+        if (run == NULL)
+            return any;
+        any = true;
+        *segment = run->last < limit ? run->last : limit;
+        *timeline = owner;
+        next = *segment + 1;
+    }
+}
