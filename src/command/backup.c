@@ -1,0 +1,313 @@
+#include "backup/backup.h"
+
+#include "base/log.h"
+#include "cli/output.h"
+#include "command/commands.h"
+#include "postgres/server.h"
+#include "repo/journal.h"
+
+#include <inttypes.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* -------- the server */
+
+/* A value in a libpq connection string: quoted, ' and \ escaped. */
+static void append_value(Buffer *conninfo, const char *name, const char *value)
+{
+    buffer_print(conninfo, "%s='", name);
+    for (; *value != '\0'; value++) {
+        if (*value == '\'' || *value == '\\')
+            buffer_append(conninfo, "\\", 1);
+        buffer_append(conninfo, value, 1);
+    }
+    buffer_append(conninfo, "' ", 2);
+}
+
+/* The lock file in the data directory tells where its server listens. */
+static bool conninfo_of_data(const char *data, Buffer *conninfo, Error *err)
+{
+    CLEANUP(arena_done) Arena arena = {0};
+    ServerLock lock;
+    bool found;
+
+    if (!server_lock_read(data, &arena, &lock, &found, err))
+        return false;
+    if (!found || !lock.is_alive) {
+        error_set(err, ERR_UNREACHABLE, "no server runs on %s", data);
+        return error_hint(err, "start it; a base backup is taken from a running server");
+    }
+    if (*lock.socket_directory != '\0')
+        append_value(conninfo, "host", lock.socket_directory);
+    else if (*lock.listen_address != '\0')
+        append_value(conninfo, "host",
+                     strcmp(lock.listen_address, "*") == 0 ? "localhost" : lock.listen_address);
+    buffer_print(conninfo, "port=%u ", lock.port);
+    if (getenv("PGDATABASE") == NULL)
+        buffer_print(conninfo, "dbname=postgres ");
+    return true;
+}
+
+/* Root becomes the owner of the data directory for the connection: "peer" wants that user. */
+static uid_t owner_of(const char *data)
+{
+    struct stat info;
+
+    return data != NULL && stat(data, &info) == 0 ? info.st_uid : (uid_t)-1;
+}
+
+static Session *open_session(const Options *options, Error *err)
+{
+    CLEANUP(buffer_done) Buffer derived = {0};
+    const char *conninfo = options->conninfo;
+
+    if (conninfo == NULL && options->data != NULL) {
+        if (!conninfo_of_data(options->data, &derived, err))
+            return NULL;
+        buffer_append(&derived, "", 1);
+        conninfo = (const char *)derived.data;
+    }
+    return session_open_as(conninfo, owner_of(options->data), err);
+}
+
+/* What root stores only root can remove or add to; archive-push runs as the server's user. */
+static void warn_of_root(const Options *options)
+{
+    uid_t owner = owner_of(options->data);
+
+    if (geteuid() == 0 && owner != 0 && owner != (uid_t)-1) {
+        log_warn("run by root: what this backup stores belongs to root; better run it as the "
+                 "server's user",
+                 log_str("repo", options->repo));
+    }
+}
+
+/* -------- what happened */
+
+typedef struct Outcome {
+    TimeUs started, finished;
+    const BackupReport *report;
+    const Error *error; /* code ERR_NONE: fine */
+} Outcome;
+
+/* Losing an entry loses no data: a warning. */
+static void write_journal(const Cluster *cluster, const Options *options, const Outcome *outcome)
+{
+    CLEANUP(record_writer_done) RecordWriter record = {0};
+    const BackupReport *report = outcome->report;
+    Error problem = {0};
+    char lsn[LSN_TEXT_SIZE];
+
+    record_begin(&record, "journal", 1);
+    record_text(&record, "operation", "backup");
+    record_u64(&record, "status", outcome->error->code);
+    record_time(&record, "started", outcome->started);
+    record_time(&record, "finished", outcome->finished);
+    record_text(&record, "options", options->command_line != NULL ? options->command_line : "");
+    if (*report->id != '\0')
+        record_text(&record, "backup", report->id);
+    if (report->stop != 0) {
+        record_u64(&record, "timeline", report->timeline);
+        record_text(&record, "start", lsn_text(report->start, lsn));
+        record_text(&record, "stop", lsn_text(report->stop, lsn));
+        record_u64(&record, "files", report->file_count);
+        record_u64(&record, "bytes", report->bytes);
+        record_u64(&record, "bytes_stored", report->bytes_stored);
+        record_u64(&record, "elapsed_copy_us", (uint64_t)report->elapsed_copy);
+    }
+    record_u64(&record, "bad_pages", report->bad_page_count);
+    for (size_t i = 0; i < report->bad_page_count && i < BAD_PAGES_KEPT; i++) {
+        CLEANUP(text_freep)
+        char *page =
+            text_format("%" PRIu32 " %s", report->bad_pages[i].block, report->bad_pages[i].path);
+        record_text(&record, "bad_page", page);
+    }
+    if (outcome->error->code != ERR_NONE)
+        record_text(&record, "error", outcome->error->message);
+    if (!journal_store(cluster, "backup", &record, &problem))
+        log_warn("journal entry not written", log_str("error", problem.message));
+}
+
+/* A success that somebody must look at. */
+static bool degraded(const BackupReport *report, Error *err)
+{
+    char pages[64] = "";
+
+    if (report->bad_page_count == 0 && !report->is_waiting_for_wal)
+        return true;
+    if (report->bad_page_count > 0) {
+        (void)snprintf(pages, sizeof pages, "%" PRIu64 " of its pages %s bad",
+                       report->bad_page_count, report->bad_page_count == 1 ? "is" : "are");
+    }
+    error_set(err, ERR_DEGRADED, "backup %s is kept, but %s%s%s", report->id, pages,
+              *pages != '\0' && report->is_waiting_for_wal ? ", and " : "",
+              report->is_waiting_for_wal ? "WAL that it needs is not in the archive yet" : "");
+    if (report->is_waiting_for_wal) {
+        return error_hint(err, "it can be restored once the server has archived that WAL: see "
+                               "pg_stat_archiver and the server's log for what holds it up");
+    }
+    return error_hint(err,
+                      "they are stored as they were read; an older backup may have them whole");
+}
+
+/* -------- the answer */
+
+static TimeUs elapsed_of(const BackupReport *report)
+{
+    return report->elapsed_start + report->elapsed_copy + report->elapsed_stop +
+           report->elapsed_wait;
+}
+
+static void print_times(const BackupReport *report)
+{
+    char all[OUT_TEXT_SIZE], start[OUT_TEXT_SIZE], copy[OUT_TEXT_SIZE], stop[OUT_TEXT_SIZE],
+        wait[OUT_TEXT_SIZE];
+
+    out_print("  time       %s: start %s, copy %s, stop %s, WAL %s\n",
+              out_duration(elapsed_of(report), all), out_duration(report->elapsed_start, start),
+              out_duration(report->elapsed_copy, copy), out_duration(report->elapsed_stop, stop),
+              out_duration(report->elapsed_wait, wait));
+}
+
+static void print_bad_pages(const BackupReport *report)
+{
+    out_print("  bad pages  %" PRIu64 "\n", report->bad_page_count);
+    for (size_t i = 0; i < report->bad_page_count && i < BAD_PAGES_KEPT; i++) {
+        out_print("             %s block %" PRIu32 "\n", report->bad_pages[i].path,
+                  report->bad_pages[i].block);
+    }
+    if (report->bad_page_count > BAD_PAGES_KEPT)
+        out_print("             and more\n");
+}
+
+static void print_report(const Cluster *cluster, const BackupReport *report)
+{
+    char bytes[OUT_TEXT_SIZE], stored[OUT_TEXT_SIZE], rate[OUT_TEXT_SIZE];
+    char start[LSN_TEXT_SIZE], stop[LSN_TEXT_SIZE];
+    uint64_t divisor = report->bytes_stored > 0 ? report->bytes_stored : 1;
+
+    out_print("backup %s of cluster \"%s\"\n", report->id, cluster->name);
+    out_print("  content    %" PRIu64 " files, %s, stored in %s (%.1f : 1)\n", report->file_count,
+              out_bytes(report->bytes, bytes), out_bytes(report->bytes_stored, stored),
+              (double)report->bytes / (double)divisor);
+    print_times(report);
+    out_print("  rate       %s\n", out_rate(report->bytes, report->elapsed_copy, rate));
+    out_print("  WAL        timeline %" PRIu32 ", %s to %s, %s\n", report->timeline,
+              lsn_text(report->start, start), lsn_text(report->stop, stop),
+              report->is_waiting_for_wal ? "not whole in the archive yet" : "whole in the archive");
+    if (report->skipped_count > 0)
+        out_print("  left out   %" PRIu64 " (vanished meanwhile, sockets, foreign links)\n",
+                  report->skipped_count);
+    print_bad_pages(report);
+}
+
+static double seconds_of(TimeUs elapsed)
+{
+    return (double)elapsed / 1e6;
+}
+
+static void report_to_json(const Cluster *cluster, const BackupReport *report, Json *json)
+{
+    json_begin_object(json, NULL);
+    json_text(json, "backup", report->id);
+    json_text(json, "cluster", cluster->name);
+    json_u64(json, "timeline", report->timeline);
+    json_lsn(json, "start", report->start);
+    json_lsn(json, "stop", report->stop);
+    json_u64(json, "files", report->file_count);
+    json_u64(json, "bytes", report->bytes);
+    json_u64(json, "bytes_stored", report->bytes_stored);
+    json_u64(json, "left_out", report->skipped_count);
+    json_double(json, "elapsed_start_s", seconds_of(report->elapsed_start));
+    json_double(json, "elapsed_copy_s", seconds_of(report->elapsed_copy));
+    json_double(json, "elapsed_stop_s", seconds_of(report->elapsed_stop));
+    json_double(json, "elapsed_wal_s", seconds_of(report->elapsed_wait));
+    json_bool(json, "waiting_for_wal", report->is_waiting_for_wal);
+    json_u64(json, "bad_page_count", report->bad_page_count);
+    json_begin_array(json, "bad_pages");
+    for (size_t i = 0; i < report->bad_page_count && i < BAD_PAGES_KEPT; i++) {
+        json_begin_object(json, NULL);
+        json_text(json, "file", report->bad_pages[i].path);
+        json_u64(json, "block", report->bad_pages[i].block);
+        json_end_object(json);
+    }
+    json_end_array(json);
+    json_end_object(json);
+}
+
+static bool tell(const Options *options, const Cluster *cluster, const BackupReport *report,
+                 Error *err)
+{
+    CLEANUP(json_done) Json json = {0};
+
+    if (!options->json) {
+        print_report(cluster, report);
+        return out_flush(err);
+    }
+    report_to_json(cluster, report, &json);
+    return json_print(&json, err);
+}
+
+/* -------- the command */
+
+static bool make_wish(const Options *options, Progress *progress, BackupWish *wish, Error *err)
+{
+    *wish = (BackupWish){
+        .data = options->data,
+        .label = options->label,
+        .jobs = (unsigned)options->jobs,
+        .rate_limit = options->rate_limit,
+        .pack_size = options->pack_size,
+        .fast_checkpoint = strcmp(options->checkpoint, "fast") == 0,
+        .bad_pages = strcmp(options->bad_pages, "fail") == 0 ? BAD_PAGES_FAIL : BAD_PAGES_WARN,
+        .wal_wait_ms = options->wal_wait_ms,
+        .options_text = options->command_line,
+        .progress = progress,
+    };
+    return compression_parse(options->compress, &wish->compression, err);
+}
+
+static bool take(const Options *options, const Cluster *cluster, BackupReport *report, Error *err)
+{
+    CLEANUP(session_freep) Session *session = NULL;
+    Progress progress = {.phase = "start"};
+    BackupWish wish;
+
+    if (!make_wish(options, &progress, &wish, err))
+        return false;
+    session = open_session(options, err);
+    if (session == NULL)
+        return false;
+    progress_to_terminal(&progress, !options->no_progress);
+    bool ok = backup_take(cluster, session, &wish, report, err);
+    progress_end(&progress);
+    return ok;
+}
+
+bool command_backup(const Options *options, Error *err)
+{
+    CLEANUP(repo_done) Repo repo = {0};
+    CLEANUP(backup_report_done) BackupReport report = {0};
+    Outcome outcome = {.started = time_now(), .report = &report, .error = err};
+    Cluster cluster;
+
+    Storage *storage = storage_open(options->repo, err);
+    if (storage == NULL || !repo_open(&repo, storage, err) ||
+        !cluster_open(&repo, options->cluster, &cluster, err))
+        return false;
+    warn_of_root(options);
+
+    bool is_taken = take(options, &cluster, &report, err);
+    bool ok = is_taken && degraded(&report, err);
+    outcome.finished = time_now();
+    write_journal(&cluster, options, &outcome);
+    if (is_taken) {
+        Error unsaid = {0};
+        if (!tell(options, &cluster, &report, &unsaid)) {
+            if (ok)
+                *err = unsaid;
+            return false;
+        }
+    }
+    return ok;
+}

@@ -1,0 +1,302 @@
+#include "catalog/windows.h"
+#include "cli/output.h"
+#include "command/commands.h"
+
+#include <inttypes.h>
+
+/* What the repository says about one cluster. */
+typedef struct Holdings {
+    Repo repo;
+    Cluster cluster;
+    WalInventory wal;
+    BackupList backups;
+    WindowList windows;
+} Holdings;
+
+static void holdings_done(Holdings *holdings)
+{
+    window_list_done(&holdings->windows);
+    backup_list_done(&holdings->backups);
+    wal_inventory_done(&holdings->wal);
+    repo_done(&holdings->repo);
+}
+
+static bool load(Holdings *holdings, const Options *options, Error *err)
+{
+    Storage *storage = storage_open(options->repo, err);
+
+    return storage != NULL && repo_open(&holdings->repo, storage, err) &&
+           cluster_open(&holdings->repo, options->cluster, &holdings->cluster, err) &&
+           wal_inventory_load(&holdings->wal, &holdings->cluster, err) &&
+           backup_list_load(&holdings->backups, &holdings->cluster, &holdings->wal, err) &&
+           window_list_load(&holdings->windows, &holdings->cluster, &holdings->wal,
+                            &holdings->backups, err);
+}
+
+static const char *state_name(BackupState state)
+{
+    switch (state) {
+    case BACKUP_RESTORABLE:
+        return "restorable";
+    case BACKUP_WAITING:
+        return "waiting for WAL";
+    case BACKUP_DAMAGED:
+        return "damaged";
+    }
+    return "";
+}
+
+static const char *segment_name(const Holdings *holdings, uint32_t timeline, uint64_t segment,
+                                char text[WAL_NAME_SIZE])
+{
+    return wal_name_text(&(WalName){.kind = WAL_SEGMENT, .timeline = timeline, .segment = segment},
+                         holdings->cluster.wal_segment_size, text);
+}
+
+/* -------- for people */
+
+static const char *instant(TimeUs time, char text[TIME_TEXT_SIZE])
+{
+    return time == TIME_US_NONE ? "-" : time_text(time, text);
+}
+
+static void add_backup(Table *table, const BackupInfo *backup)
+{
+    const ManifestHeader *header = &backup->header;
+    char stopped[TIME_TEXT_SIZE], took[OUT_TEXT_SIZE], size[OUT_TEXT_SIZE], stored[OUT_TEXT_SIZE];
+    char timeline[16], start[LSN_TEXT_SIZE], stop[LSN_TEXT_SIZE];
+
+    if (backup->state == BACKUP_DAMAGED) {
+        table_row(table, (const char *const[]){header->id, "damaged", "", "", "", "", "", "", ""});
+        return;
+    }
+    (void)snprintf(timeline, sizeof timeline, "%" PRIu32, header->timeline);
+    table_row(table,
+              (const char *const[]){
+                  header->id, state_name(backup->state), instant(header->stopped_at, stopped),
+                  out_duration(header->stopped_at - header->started_at, took),
+                  out_bytes(header->bytes, size), out_bytes(backup->stored_bytes, stored), timeline,
+                  lsn_text(header->start, start), lsn_text(header->stop, stop)});
+}
+
+static void print_backups(const Holdings *holdings)
+{
+    CLEANUP(table_freep) Table *table = table_new(9);
+    const BackupList *backups = &holdings->backups;
+
+    if (backups->count == 0) {
+        out_print("\nThere is no backup yet: run pgcairn backup.\n");
+        return;
+    }
+    out_print("\n");
+    table_row(table, (const char *const[]){"backup", "state", "taken", "in", "size", "stored",
+                                           "timeline", "start", "stop"});
+    for (size_t i = 0; i < backups->count; i++)
+        add_backup(table, &backups->items[i]);
+    table_print(table);
+    for (size_t i = 0; i < backups->count; i++) {
+        const BackupInfo *backup = &backups->items[i];
+        if (backup->state != BACKUP_RESTORABLE)
+            out_print("%s is %s: %s\n", backup->header.id, state_name(backup->state),
+                      backup->reason);
+        else if (backup->header.bad_pages > 0)
+            out_print("%s holds %" PRIu64 " bad pages\n", backup->header.id,
+                      backup->header.bad_pages);
+    }
+}
+
+static const char *window_end(const RecoveryWindow *window)
+{
+    if (window->ends_in_hole)
+        return "WAL is missing";
+    return window->ends_damaged ? "WAL is damaged" : "end of the archive";
+}
+
+static void print_windows(const Holdings *holdings)
+{
+    CLEANUP(table_freep) Table *table = table_new(6);
+    const WindowList *windows = &holdings->windows;
+
+    if (windows->count == 0) {
+        if (holdings->backups.count > 0)
+            out_print("\nNothing can be restored yet.\n");
+        return;
+    }
+    out_print("\nEvery instant in these windows can be restored:\n\n");
+    table_row(table, (const char *const[]){"timeline", "from", "until", "last position", "backup",
+                                           "ends with"});
+    for (size_t i = 0; i < windows->count; i++) {
+        const RecoveryWindow *window = &windows->items[i];
+        char timeline[16], from[TIME_TEXT_SIZE], until[TIME_TEXT_SIZE], lsn[LSN_TEXT_SIZE];
+
+        (void)snprintf(timeline, sizeof timeline, "%" PRIu32, window->timeline);
+        table_row(table, (const char *const[]){timeline, instant(window->from_time, from),
+                                               window->until_time == TIME_US_NONE
+                                                   ? "no commit yet"
+                                                   : time_text(window->until_time, until),
+                                               lsn_text(window->until, lsn), window->backup,
+                                               window_end(window)});
+    }
+    table_print(table);
+}
+
+static void print_wal(const Holdings *holdings)
+{
+    const WalInventory *wal = &holdings->wal;
+    char first[WAL_NAME_SIZE], last[WAL_NAME_SIZE], size[OUT_TEXT_SIZE];
+
+    if (wal->run_count == 0) {
+        out_print("\nThere is no WAL in the archive yet.\n");
+        return;
+    }
+    out_print("\nWAL in the archive:\n\n");
+    for (size_t i = 0; i < wal->run_count; i++) {
+        const WalRun *run = &wal->runs[i];
+        out_print("  %s .. %s  %" PRIu64 " segments, %s\n",
+                  segment_name(holdings, run->timeline, run->first, first),
+                  segment_name(holdings, run->timeline, run->last, last),
+                  run->last - run->first + 1, out_bytes(run->stored_bytes, size));
+    }
+}
+
+static bool print_all(const Holdings *holdings, Error *err)
+{
+    const Cluster *cluster = &holdings->cluster;
+
+    out_print("cluster \"%s\": PostgreSQL %u, system identifier %" PRIu64 "\n", cluster->name,
+              cluster->major, cluster->system_identifier);
+    print_backups(holdings);
+    print_windows(holdings);
+    print_wal(holdings);
+    return out_flush(err);
+}
+
+/* -------- for machines */
+
+static void backup_to_json(const BackupInfo *backup, Json *json)
+{
+    const ManifestHeader *header = &backup->header;
+
+    json_begin_object(json, NULL);
+    json_text(json, "backup", header->id);
+    json_text(json, "state", state_name(backup->state));
+    json_text(json, "reason", *backup->reason != '\0' ? backup->reason : NULL);
+    if (backup->state != BACKUP_DAMAGED) {
+        json_u64(json, "timeline", header->timeline);
+        json_lsn(json, "start", header->start);
+        json_lsn(json, "stop", header->stop);
+        json_time(json, "started", header->started_at);
+        json_time(json, "stopped", header->stopped_at);
+        json_u64(json, "server_version", header->server_version);
+        json_u64(json, "files", header->file_count);
+        json_u64(json, "bytes", header->bytes);
+        json_u64(json, "bytes_stored", backup->stored_bytes);
+        json_u64(json, "bad_pages", header->bad_pages);
+        json_text(json, "host", header->host);
+        json_text(json, "data", header->data_directory);
+    }
+    json_end_object(json);
+}
+
+static void window_to_json(const Holdings *holdings, const RecoveryWindow *window, Json *json)
+{
+    char name[WAL_NAME_SIZE];
+
+    json_begin_object(json, NULL);
+    json_u64(json, "timeline", window->timeline);
+    json_text(json, "backup", window->backup);
+    json_lsn(json, "from", window->from);
+    json_time(json, "from_time", window->from_time);
+    json_lsn(json, "until", window->until);
+    json_time(json, "until_time", window->until_time);
+    json_text(json, "last_segment",
+              segment_name(holdings, window->timeline, window->last_segment, name));
+    json_bool(json, "ends_in_hole", window->ends_in_hole);
+    json_bool(json, "ends_damaged", window->ends_damaged);
+    json_end_object(json);
+}
+
+static void wal_to_json(const Holdings *holdings, const WalRun *run, Json *json)
+{
+    char name[WAL_NAME_SIZE];
+
+    json_begin_object(json, NULL);
+    json_u64(json, "timeline", run->timeline);
+    json_text(json, "first", segment_name(holdings, run->timeline, run->first, name));
+    json_text(json, "last", segment_name(holdings, run->timeline, run->last, name));
+    json_u64(json, "segments", run->last - run->first + 1);
+    json_u64(json, "bytes_stored", run->stored_bytes);
+    json_end_object(json);
+}
+
+static bool print_json(const Holdings *holdings, Error *err)
+{
+    CLEANUP(json_done) Json json = {0};
+    char identifier[24];
+
+    /* As text: it has more digits than a number of JSON is sure to keep. */
+    (void)snprintf(identifier, sizeof identifier, "%" PRIu64, holdings->cluster.system_identifier);
+    json_begin_object(&json, NULL);
+    json_text(&json, "cluster", holdings->cluster.name);
+    json_text(&json, "system_identifier", identifier);
+    json_u64(&json, "major", holdings->cluster.major);
+    json_begin_array(&json, "backups");
+    for (size_t i = 0; i < holdings->backups.count; i++)
+        backup_to_json(&holdings->backups.items[i], &json);
+    json_end_array(&json);
+    json_begin_array(&json, "windows");
+    for (size_t i = 0; i < holdings->windows.count; i++)
+        window_to_json(holdings, &holdings->windows.items[i], &json);
+    json_end_array(&json);
+    json_begin_array(&json, "wal");
+    for (size_t i = 0; i < holdings->wal.run_count; i++)
+        wal_to_json(holdings, &holdings->wal.runs[i], &json);
+    json_end_array(&json);
+    json_end_object(&json);
+    return json_print(&json, err);
+}
+
+/* -------- the command */
+
+/*
+ * Law 13: what is damaged, missing or late is never exit 0. The worst comes first; the answer
+ * names the others.
+ */
+static bool judge(const Holdings *holdings, Error *err)
+{
+    const BackupInfo *waiting = NULL;
+
+    for (size_t i = 0; i < holdings->backups.count; i++) {
+        const BackupInfo *backup = &holdings->backups.items[i];
+        if (backup->state == BACKUP_DAMAGED) {
+            return error_set(err, ERR_CORRUPT, "backup %s is damaged: %s", backup->header.id,
+                             backup->reason);
+        }
+        if (backup->state == BACKUP_WAITING)
+            waiting = backup;
+    }
+    for (size_t i = 0; i < holdings->windows.count; i++) {
+        const RecoveryWindow *window = &holdings->windows.items[i];
+        char lsn[LSN_TEXT_SIZE];
+        if (!window->ends_in_hole && !window->ends_damaged)
+            continue;
+        error_set(err, ERR_CORRUPT, "WAL of timeline %" PRIu32 " is %s behind %s", window->timeline,
+                  window->ends_in_hole ? "missing" : "damaged", lsn_text(window->until, lsn));
+        return error_hint(err, "recovery cannot go past it; a new backup opens a new window");
+    }
+    if (waiting == NULL)
+        return true;
+    error_set(err, ERR_DEGRADED, "backup %s waits for WAL: %s", waiting->header.id,
+              waiting->reason);
+    return error_hint(err, "see pg_stat_archiver and the server's log for what holds it up");
+}
+
+bool command_list(const Options *options, Error *err)
+{
+    CLEANUP(holdings_done) Holdings holdings = {.backups = {0}};
+
+    if (!load(&holdings, options, err) ||
+        !(options->json ? print_json(&holdings, err) : print_all(&holdings, err)))
+        return false;
+    return judge(&holdings, err);
+}
