@@ -1,5 +1,6 @@
 #include "storage/driver.h"
 
+#include <assert.h>
 #include <pthread.h>
 
 typedef struct MemoryObject {
@@ -40,10 +41,11 @@ static size_t place_of(const MemoryStorage *memory, const char *name)
 
     while (low < high) {
         size_t middle = low + (high - low) / 2;
-        if (strcmp(memory->objects[middle].name, name) < 0)
+        if (strcmp(memory->objects[middle].name, name) < 0) {
             low = middle + 1;
-        else
+        } else {
             high = middle;
+        }
     }
     return low;
 }
@@ -71,6 +73,7 @@ static MemoryObject *make_room(MemoryStorage *memory, size_t place)
         memory->capacity = memory->capacity == 0 ? 64 : 2 * memory->capacity;
         memory->objects = mem_resize(memory->objects, memory->capacity * sizeof(*memory->objects));
     }
+    assert(memory->objects != NULL);
     memmove(&memory->objects[place + 1], &memory->objects[place],
             (memory->count - place) * sizeof(*memory->objects));
     memory->count++;

@@ -88,10 +88,11 @@ void open_files_give_back(OpenFiles *files, int fd)
         if (files->slots[i].name != NULL && files->slots[i].fd == fd)
             slot = &files->slots[i];
     }
-    if (slot == NULL)
+    if (slot == NULL) {
         fd_done(&fd);
-    else if (--slot->users == 0 && slot->is_stale)
+    } else if (--slot->users == 0 && slot->is_stale) {
         close_slot(slot);
+    }
     pthread_mutex_unlock(&files->mutex);
 }
 

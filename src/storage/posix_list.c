@@ -67,9 +67,10 @@ static bool walk_entry(const Walk *walk, DIR *directory, const struct dirent *en
     }
     if (S_ISDIR(found.st_mode))
         return !leads_on || walk_folder(walk, name, depth + 1, err);
-    if (S_ISREG(found.st_mode) && is_match)
+    if (S_ISREG(found.st_mode) && is_match) {
         object_list_add(walk->list, name, (uint64_t)found.st_size,
                         (TimeUs)found.st_mtim.tv_sec * 1000000 + found.st_mtim.tv_nsec / 1000);
+    }
     return true;
 }
 

@@ -74,9 +74,10 @@ static bool parse_level(const char *text, const CodecEngine *engine, int *level,
     /* strtol() takes leading blanks and "+", which nobody means. */
     bool is_number =
         (*text == '-' || (*text >= '0' && *text <= '9')) && end != text && *end == '\0';
-    if (!is_number || errno != 0 || number < engine->level_min || number > engine->level_max)
+    if (!is_number || errno != 0 || number < engine->level_min || number > engine->level_max) {
         return error_set(err, ERR_USAGE, "compression level \"%s\" of %s is not within %d..%d",
                          text, engine->name, engine->level_min, engine->level_max);
+    }
     *level = (int)number;
     return true;
 }

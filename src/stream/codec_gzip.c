@@ -17,13 +17,14 @@ static uInt part_of(size_t size)
     return (uInt)(size < PART_SIZE ? size : PART_SIZE);
 }
 
-static bool deflater_prepare(void **state, int level, Error *err)
+/* NULL on failure. */
+static z_stream *deflater_prepare(void **state, int level, Error *err)
 {
     Deflater *deflater = *state;
 
     if (deflater != NULL && deflater->level == level) {
         (void)deflateReset(&deflater->stream); /* fails only for a state that is none */
-        return true;
+        return &deflater->stream;
     }
     if (deflater != NULL)
         codec_gzip_engine.free_compressor(TAKE(*state));
@@ -33,19 +34,20 @@ static bool deflater_prepare(void **state, int level, Error *err)
     if (deflateInit2(&deflater->stream, level, Z_DEFLATED, GZIP_WINDOW_BITS, 8,
                      Z_DEFAULT_STRATEGY) != Z_OK) {
         mem_free(deflater);
-        return error_set(err, ERR_INTERNAL, "no memory for a gzip compressor");
+        error_set(err, ERR_INTERNAL, "no memory for a gzip compressor");
+        return NULL;
     }
     *state = deflater;
-    return true;
+    return &deflater->stream;
 }
 
 static bool gzip_compress(void **state, int level, const void *data, size_t size, Buffer *out,
                           Error *err)
 {
-    if (!deflater_prepare(state, level, err))
-        return false;
+    z_stream *stream = deflater_prepare(state, level, err);
 
-    z_stream *stream = &((Deflater *)*state)->stream;
+    if (stream == NULL)
+        return false;
     buffer_reserve(out, out->size + deflateBound(stream, size));
     uint8_t *end = out->data + out->size;
     size_t room = out->capacity - out->size;
@@ -69,31 +71,32 @@ static bool gzip_compress(void **state, int level, const void *data, size_t size
     return true;
 }
 
-static bool inflater_prepare(void **state, Error *err)
+/* NULL on failure. */
+static z_stream *inflater_prepare(void **state, Error *err)
 {
     if (*state != NULL) {
         (void)inflateReset(*state);
-        return true;
+        return *state;
     }
     z_stream *stream = mem_alloc(sizeof(*stream));
     if (inflateInit2(stream, GZIP_WINDOW_BITS) != Z_OK) {
         mem_free(stream);
-        return error_set(err, ERR_INTERNAL, "no memory for a gzip decompressor");
+        error_set(err, ERR_INTERNAL, "no memory for a gzip decompressor");
+        return NULL;
     }
     *state = stream;
-    return true;
+    return stream;
 }
 
 static bool gzip_decompress(void **state, const void *data, size_t size, void *raw, size_t raw_size,
                             Error *err)
 {
-    if (!inflater_prepare(state, err))
-        return false;
-
-    z_stream *stream = *state;
+    z_stream *stream = inflater_prepare(state, err);
     uint8_t *next = raw;
     int result = Z_OK;
 
+    if (stream == NULL)
+        return false;
     stream->next_in = (z_const Bytef *)data;
     while (result == Z_OK) {
         uInt in = part_of(size);
@@ -109,16 +112,18 @@ static bool gzip_decompress(void **state, const void *data, size_t size, void *r
     /* Z_BUF_ERROR: it went as far as it could, and then input or room was at an end. */
     if (result == Z_MEM_ERROR)
         return error_set(err, ERR_INTERNAL, "no memory for a gzip decompressor");
-    if (result != Z_STREAM_END && result != Z_BUF_ERROR)
+    if (result != Z_STREAM_END && result != Z_BUF_ERROR) {
         return error_set(err, ERR_CORRUPT, "damaged gzip member: %s",
                          stream->msg != NULL ? stream->msg : "not readable");
+    }
     if (size > 0 && result == Z_BUF_ERROR)
         return error_set(err, ERR_CORRUPT, "the gzip data holds more than it should");
     if (result != Z_STREAM_END || size > 0)
         return codec_wrong_end("gzip", err);
-    if (raw_size > 0)
+    if (raw_size > 0) {
         return error_set(err, ERR_CORRUPT, "the gzip data holds %zu bytes less than it should",
                          raw_size);
+    }
     return true;
 }
 

@@ -68,16 +68,18 @@ static bool lz4_decode(LZ4F_dctx *decoder, const uint8_t *data, size_t size, uin
         size_t in = size - consumed;
         size_t room = raw_size - got;
         size_t result = LZ4F_decompress(decoder, raw + got, &room, data + consumed, &in, &options);
-        if (LZ4F_isError(result))
+        if (LZ4F_isError(result)) {
             return lz4_failed("damaged lz4 frame", result,
                               lz4_is_out_of_memory(result) ? ERR_INTERNAL : ERR_CORRUPT, err);
+        }
         consumed += in;
         got += room;
         if (result == 0)
             break;
-        if (in == 0 && room == 0) /* it wants more input, or more room, than there should be */
+        if (in == 0 && room == 0) { /* it wants more input, or more room, than there should be */
             return consumed == size ? codec_wrong_end("lz4", err)
                                     : codec_wrong_raw_size("lz4", raw_size, err);
+        }
     }
     if (consumed != size)
         return codec_wrong_end("lz4", err);

@@ -2,6 +2,8 @@
 
 #include "base/bytes.h"
 
+#include <assert.h>
+
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
@@ -35,12 +37,13 @@ static void append_block(const uint8_t *data, size_t size, bool is_last, Buffer 
 
 void codec_wrap_raw(const void *data, size_t size, Buffer *out)
 {
-    const uint8_t *next = data;
+    const uint8_t *next = size > 0 ? data : (const uint8_t *)"";
     size_t blocks = size / BLOCK_SIZE_MAX + 1;
     uint8_t header[FRAME_HEADER_SIZE] = {0x28, 0xb5, 0x2f, 0xfd};
     uint8_t checksum[FRAME_CHECKSUM_SIZE];
 
-    put_le32(checksum, (uint32_t)XXH64(data, size, 0));
+    assert(next != NULL);
+    put_le32(checksum, (uint32_t)XXH64(next, size, 0));
     header[FRAME_MAGIC_SIZE] = 3 << 6 | 1 << 2;    /* content size of 8 bytes, with checksum */
     header[FRAME_MAGIC_SIZE + 1] = (17 - 10) << 3; /* window of 2^17 bytes */
     put_le64(header + FRAME_MAGIC_SIZE + 2, size);

@@ -70,13 +70,14 @@ const char *hex_text(const uint8_t *bytes, size_t size, char *text)
     return text;
 }
 
-static int hex_value(char digit)
+/* 16: that is none. */
+static unsigned hex_value(char digit)
 {
     if (digit >= '0' && digit <= '9')
-        return digit - '0';
+        return (unsigned)(digit - '0');
     if (digit >= 'a' && digit <= 'f')
-        return digit - 'a' + 10;
-    return -1;
+        return (unsigned)(digit - 'a') + 10;
+    return 16;
 }
 
 /* Lower case only: what we write has one spelling, so names and texts compare as they are. */
@@ -85,7 +86,7 @@ bool hex_parse(const char *text, uint8_t *bytes, size_t size)
     if (strlen(text) != 2 * size)
         return false;
     for (size_t i = 0; i < 2 * size; i++) {
-        if (hex_value(text[i]) < 0)
+        if (hex_value(text[i]) > 15)
             return false;
     }
     for (size_t i = 0; i < size; i++)

@@ -295,7 +295,7 @@ static void a_list_has_what_begins_with_the_prefix_in_order(void **state)
 static void a_list_tells_size_and_time(void **state)
 {
     CLEANUP(object_list_done) ObjectList list = {0};
-    const TimeUs minute = 60 * 1000000;
+    const TimeUs minute = 60000000;
     TimeUs before = time_now();
     uint64_t size;
     TimeUs stored_at;
@@ -462,10 +462,11 @@ static bool fight_for_names(void *worker, void *job, Error *err)
         uint8_t byte = (uint8_t)rival->number;
         uint8_t got;
 
-        if (storage_put(rival->storage, name, WRITE_NEW, &byte, 1, err))
+        if (storage_put(rival->storage, name, WRITE_NEW, &byte, 1, err)) {
             rival->won++;
-        else if (err->code != ERR_EXISTS)
+        } else if (err->code != ERR_EXISTS) {
             return false;
+        }
         error_clear(err);
         if (!storage_read_range(rival->storage, name, 0, 1, &got, err) ||
             !storage_put(rival->storage, own, WRITE_NEW, "x", 1, err) ||

@@ -132,10 +132,11 @@ static void what_may_work_later_is_tried_again(void **state)
             Error err = {0};
 
             bool is_done = operations[i](storage, &err);
-            if (failures < 4)
+            if (failures < 4) {
                 assert_done(is_done, &err);
-            else
+            } else {
                 assert_refused(is_done, fault.code, &err);
+            }
             assert_int_equal(storage_fault_calls(faulty), failures < 4 ? failures + 1 : 4);
         }
     }

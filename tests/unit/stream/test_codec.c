@@ -203,10 +203,11 @@ static void a_frame_of_another_size_is_damaged(void **state)
     for (size_t kind = 0; kind <= FRAME_KINDS; kind++) {
         CLEANUP(buffer_done) Buffer stored = {0};
         Codec codec = CODEC_NONE;
-        if (kind < FRAME_KINDS)
+        if (kind < FRAME_KINDS) {
             codec = make_frame(context, kind, data, sizeof(data), &stored);
-        else
+        } else {
             buffer_append(&stored, data, sizeof(data));
+        }
         for (size_t size = 0; size <= RAW_SIZE + 2; size++) {
             Error err = {0};
             bool done = codec_decompress(context, codec, stored.data, stored.size, raw, size, &err);
