@@ -1,15 +1,25 @@
 /*
  * restore.h - plan a restore, carry it out.
  *
- *     restore_plan() looks and decides, changes nothing; restore_run() does what the plan says.
+ *     restore_save_wal()    first: what only the old data directory has goes into the archive
+ *     restore_plan()        looks and decides, changes nothing
+ *     restore_run()         does what the plan says
+ *
+ * What is half restored has no pg_control and can't be started (docs/format.md, chapter 8).
  */
 #pragma once
 
 #include "base/progress.h"
 #include "catalog/wal_walk.h"
 #include "catalog/windows.h"
+#include "postgres/settings.h"
+
+#define RESTORE_MARKER_FILE "pgcairn.restore"
 
 typedef enum TargetAction { ACTION_PAUSE, ACTION_PROMOTE, ACTION_SHUTDOWN } TargetAction;
+const char *target_action_name(TargetAction action); /* "pause" */
+const char *target_kind_name(TargetKind kind);       /* "time" */
+
 typedef enum OccupiedChoice {
     OCCUPIED_REFUSE,
     OCCUPIED_MOVE_ASIDE, /* the old data directory is kept under a dated name */
@@ -21,58 +31,113 @@ typedef struct TablespaceMove {
     const char *path;
 } TablespaceMove;
 
+/* Put one WAL file of an old data directory into the archive; durable once it returns true. */
+typedef bool RestorePush(void *context, const char *path, Error *err);
+
 typedef struct RestoreWish {
     const char *data;
     const char *backup; /* NULL: chosen for the target */
     Target target;
     uint32_t target_timeline; /* 0: the newest timeline that the backup leads to */
-    TargetAction action;
+    TargetAction action;      /* what is written into the settings */
     OccupiedChoice occupied;
     bool discard_wal;
+    bool as_copy;    /* the restored cluster must not archive: it is not to replace the original */
+    bool will_start; /* server programs are needed, not only nice to have */
     const TablespaceMove *moves;
     size_t move_count;
     unsigned jobs;
-    const char *restore_command; /* complete, but for the options that plan adds */
-    const char *tool;            /* absolute path of this program, and how to call it: */
+    const char *restore_command;     /* as it is to be; NULL: made of the next two */
+    const char *tool;                /* absolute path of this program, and how to call it: */
     const char *const *tool_options; /* "--repo=…", "--cluster=…", …; NULL-terminated */
     const char *pg_bin;
     Progress *progress;
+    RestorePush *push; /* NULL: nothing can be pushed */
+    void *push_context;
 } RestoreWish;
+
+/* What was found where the cluster is to go. */
+typedef enum DataState {
+    DATA_ABSENT,
+    DATA_EMPTY,         /* at most lost+found */
+    DATA_CLUSTER,       /* a data directory */
+    DATA_HALF_RESTORED, /* by an earlier restore that did not end */
+} DataState;
+
+typedef struct PlannedTablespace {
+    uint32_t oid;
+    const char *was;     /* where it was at the backup */
+    const char *path;    /* where it will be */
+    const char *version; /* PATH/PG_15_202209061: all of it that is ours */
+} PlannedTablespace;
 
 typedef struct RestorePlan {
     Manifest manifest;
     TimelinePath path;
+    Target target; /* as the server will be told: see has_time_fallback */
     TargetPoint point;
-    bool has_time_fallback; /* target time after the last commit: the archive's end is taken */
+    bool has_time_fallback; /* target time after the last commit: the archive's end is taken, which
+                               the server is told as the LSN of its last record */
+    TimeUs time_asked;      /* ... and what was asked for */
     uint64_t bytes;         /* to write */
     uint64_t wal_segments, wal_stored_bytes;
-    const char *data;       /* absolute */
-    const char *programs;   /* server programs; NULL when they were not found (no --start then) */
-    bool occupied;          /* the target holds something */
-    bool same_cluster;      /* ... and it is this cluster */
-    const char *moved_to;   /* OCCUPIED_MOVE_ASIDE */
+    uint64_t archive_end; /* TARGET_LATEST: the last segment that is in the archive */
+    const char *data;     /* absolute */
+    const char *programs; /* server programs; NULL when they were not found (no --start then) */
+    DataState state;
+    OccupiedChoice choice; /* what happens to it: as wished, but that a half-restored one is
+                              replaced without being told to */
+    bool occupied;         /* the target holds something */
+    bool same_cluster;     /* ... and it is this cluster */
+    const char *stamp;     /* "20261122T101112Z", for the names of what is kept */
+    const char *moved_to;  /* OCCUPIED_MOVE_ASIDE */
+    const char *wal_kept;  /* where the old pg_wal goes; NULL: nowhere */
+    const char *const *wal_sources; /* directories where an earlier attempt kept it; NULL-ended */
+    const char **old_versions; /* version directories of the old data directory's tablespaces */
+    size_t old_version_count;
     const char *restore_command;
-    uid_t uid;              /* who owns what is written; (uid_t)-1: whoever we are */
+    uint32_t data_mode; /* of the data directory: 0700 or 0750 */
+    uid_t uid;          /* who owns what is written; (uid_t)-1: whoever we are */
     gid_t gid;
-    Tablespace *tablespaces; /* as they will be */
+    const char *owner, *group;      /* their names at the backup */
+    PlannedTablespace *tablespaces; /* as they will be */
     size_t tablespace_count;
-    const char **warnings;  /* collation, missing extra files, ... */
+    const char *extra_directory; /* where configuration from outside goes; NULL: there is none */
+    const char *config_file;     /* what the server must be told with -c to start, or NULL */
+    const char *hba_file, *ident_file;
+    const char **warnings; /* collation, missing extra files, ... */
     size_t warning_count;
     Arena arena;
 } RestorePlan;
 
 /*
+ * Push what the old data directory at wish->data has and the archive has not: files marked .ready
+ * and complete segments without a mark. Does nothing where there is no data directory of this
+ * cluster. *pushed counts; *unsaved says how many could not be pushed (why: the first one's error
+ * is in *reason). ERR_REFUSED when a server runs there.
+ */
+typedef struct WalSaved {
+    uint64_t pushed;
+    uint64_t unsaved;
+    Error reason;
+} WalSaved;
+bool restore_save_wal(const Cluster *cluster, const RestoreWish *wish, WalSaved *saved,
+                      Error *err) MUST_CHECK;
+
+/*
  * Every refusal of DESIGN 8 and 9 happens here, before anything is touched: ERR_REFUSED (server
  * running, directory occupied, space, target before the backup's end, ...), ERR_NOT_FOUND (no such
- * backup, target not in the archive; the message names the nearest reachable instants).
+ * backup, target not in the archive; the message names the nearest reachable instants),
+ * ERR_CORRUPT (a hole or damage lies before the target).
  */
 bool restore_plan(const Cluster *cluster, const RestoreWish *wish, RestorePlan *plan,
                   Error *err) MUST_CHECK;
 
 typedef struct RestoreReport {
     uint64_t files, bytes, bytes_read;
-    uint64_t wal_saved; /* segments of the old data directory that were pushed or kept */
-    TimeUs elapsed;     /* microseconds */
+    uint64_t wal_saved; /* segments of the old data directory kept as the tail of this recovery */
+    TimeUs elapsed_rebuild, elapsed_sync; /* microseconds */
+    TimeUs elapsed;                       /* all */
 } RestoreReport;
 
 bool restore_run(const Cluster *cluster, const RestoreWish *wish, RestorePlan *plan,
@@ -81,7 +146,7 @@ void restore_plan_done(RestorePlan *plan); /* for CLEANUP() */
 
 /*
  * Rewrite the recovery settings in data for another action, after the target was verified with
- * action shutdown: pause or promote. Also removes ours once recovery has ended (target NULL).
+ * action shutdown: pause or promote. restore_clear_settings() removes ours once recovery has ended.
  */
 bool restore_set_action(const char *data, TargetAction action, Error *err) MUST_CHECK;
 bool restore_clear_settings(const char *data, Error *err) MUST_CHECK;

@@ -1,0 +1,27 @@
+/*
+ * choice.h - which backup, along which timelines, up to which record: the part of a plan that is
+ * decided by what the repository holds.
+ */
+#pragma once
+
+#include "restore/restore.h"
+
+typedef struct Choice {
+    const BackupInfo *backup; /* in backups */
+    TimelinePath path;
+    Target target; /* what the server will be told */
+    TargetPoint point;
+    bool has_time_fallback;
+    WalWalkEnd end; /* TARGET_LATEST: where the archive ends */
+    WalInventory inventory;
+    BackupList backups;
+    Arena arena;
+} Choice;
+
+/*
+ * ERR_NOT_FOUND: no such backup or timeline, or the target is not in the archive; ERR_REFUSED: it
+ * lies before what the backups can reach; ERR_CORRUPT: a hole or damage lies before it.
+ */
+bool choice_make(const Cluster *cluster, const RestoreWish *wish, Choice *choice,
+                 Error *err) MUST_CHECK;
+void choice_done(Choice *choice); /* for CLEANUP() */

@@ -1,0 +1,259 @@
+#include "data_state.h"
+
+#include "base/file.h"
+#include "old_wal.h"
+#include "postgres/control.h"
+#include "postgres/server.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <limits.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { LINKS_MAX = 10000 };
+
+static void directory_done(DIR **directory)
+{
+    if (*directory != NULL)
+        (void)closedir(*directory);
+}
+
+static void real_path_done(char **path)
+{
+    free(*path); /* realpath(3) allocated it */
+}
+
+/* ---- paths ------------------------------------------------------------------------------------
+ */
+
+bool path_resolve(const char *path, Arena *arena, const char **resolved, Error *err)
+{
+    CLEANUP(text_freep) char *existing = text_format("%s", path);
+    const char *rest = "";
+
+    if (path[0] != '/')
+        return error_set(err, ERR_USAGE, "\"%s\" is no absolute path", path);
+    if (strstr(path, "/../") != NULL ||
+        (strlen(path) >= 3 && strcmp(path + strlen(path) - 3, "/..") == 0))
+        return error_set(err, ERR_USAGE, "\"%s\" must not hold \"..\"", path);
+    for (;;) {
+        CLEANUP(real_path_done) char *real = realpath(existing, NULL);
+        if (real != NULL) {
+            const char *base = strcmp(real, "/") == 0 ? "" : real;
+            *resolved =
+                *rest == '\0' ? arena_text(arena, real) : arena_format(arena, "%s/%s", base, rest);
+            return true;
+        }
+        if (errno != ENOENT)
+            return error_set_errno(err, ERR_IO, errno, "look at %s", existing);
+        char *slash = strrchr(existing, '/');
+        if (slash == NULL)
+            return error_set(err, ERR_IO, "look at %s: no such place", path);
+        const char *part = slash + 1;
+        if (*part != '\0' && strcmp(part, ".") != 0)
+            rest =
+                *rest == '\0' ? arena_text(arena, part) : arena_format(arena, "%s/%s", part, rest);
+        if (slash == existing)
+            slash++;
+        *slash = '\0';
+    }
+}
+
+bool path_is_inside(const char *path, const char *directory)
+{
+    size_t size = strlen(directory);
+
+    if (strcmp(directory, "/") == 0)
+        return true;
+    return strncmp(path, directory, size) == 0 && (path[size] == '\0' || path[size] == '/');
+}
+
+bool directory_is_empty(const char *path, bool *is_empty, Error *err)
+{
+    CLEANUP(directory_done) DIR *list = opendir(path);
+
+    *is_empty = true;
+    if (list == NULL && errno == ENOENT)
+        return true;
+    if (list == NULL)
+        return error_set_errno(err, ERR_IO, errno, "list %s", path);
+    for (;;) {
+        errno = 0;
+        const struct dirent *entry = readdir(list);
+        if (entry == NULL)
+            break;
+        if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0 &&
+            strcmp(entry->d_name, "lost+found") != 0)
+            *is_empty = false;
+    }
+    if (errno != 0)
+        return error_set_errno(err, ERR_IO, errno, "list %s", path);
+    return true;
+}
+
+/* ---- tablespaces ------------------------------------------------------------------------------
+ */
+
+bool tablespace_links(const char *data, Arena *arena, const char ***targets, size_t *count,
+                      Error *err)
+{
+    CLEANUP(text_freep) char *directory = text_format("%s/pg_tblspc", data);
+    CLEANUP(directory_done) DIR *list = opendir(directory);
+
+    *count = 0;
+    *targets = NULL;
+    if (list == NULL && (errno == ENOENT || errno == ENOTDIR))
+        return true;
+    if (list == NULL)
+        return error_set_errno(err, ERR_IO, errno, "list %s", directory);
+    const char **found = mem_alloc((LINKS_MAX + 1) * sizeof *found);
+    size_t links = 0;
+    for (const struct dirent *entry = readdir(list); entry != NULL && links < LINKS_MAX;
+         entry = readdir(list)) {
+        struct stat status;
+        CLEANUP(text_freep) char *link = text_format("%s/%s", directory, entry->d_name);
+        if (lstat(link, &status) != 0 || !S_ISLNK(status.st_mode))
+            continue;
+        CLEANUP(real_path_done) char *real = realpath(link, NULL);
+        if (real != NULL)
+            found[links++] = arena_text(arena, real);
+    }
+    *targets = arena_alloc(arena, (links + 1) * sizeof *found);
+    memcpy(*targets, found, links * sizeof *found);
+    *count = links;
+    mem_free(found);
+    return true;
+}
+
+static bool is_server(const char *pid)
+{
+    CLEANUP(text_freep) char *path = text_format("/proc/%s/comm", pid);
+    CLEANUP(buffer_done) Buffer comm = {0};
+    Error gone = {0}; /* it ended while we looked */
+
+    return pid[0] >= '1' && pid[0] <= '9' && file_read_whole(path, 256, &comm, &gone) &&
+           (strcmp((const char *)comm.data, "postgres\n") == 0 ||
+            strcmp((const char *)comm.data, "postmaster\n") == 0);
+}
+
+const char *tablespace_user(const char *location, const char *data, Arena *arena)
+{
+    CLEANUP(directory_done) DIR *list = opendir("/proc");
+
+    if (list == NULL)
+        return NULL;
+    for (const struct dirent *entry = readdir(list); entry != NULL; entry = readdir(list)) {
+        const char **targets;
+        size_t count;
+        Error ignored = {0}; /* not ours to see */
+        if (!is_server(entry->d_name))
+            continue;
+        CLEANUP(text_freep) char *link = text_format("/proc/%s/cwd", entry->d_name);
+        CLEANUP(real_path_done) char *cwd = realpath(link, NULL);
+        if (cwd == NULL || strcmp(cwd, data) == 0 ||
+            !tablespace_links(cwd, arena, &targets, &count, &ignored))
+            continue;
+        for (size_t i = 0; i < count; i++) {
+            if (strcmp(targets[i], location) == 0)
+                return arena_text(arena, cwd);
+        }
+    }
+    return NULL;
+}
+
+/* ---- the data directory -----------------------------------------------------------------------
+ */
+
+static bool refuse_running(const char *data, Error *err)
+{
+    CLEANUP(arena_done) Arena arena = {0};
+    ServerLock lock;
+    bool found;
+
+    if (!server_lock_read(data, &arena, &lock, &found, err))
+        return false;
+    if (!found || !lock.is_alive)
+        return true;
+    error_set(err, ERR_REFUSED, "a server runs on %s (process %d)", data, (int)lock.pid);
+    return error_hint(err, "stop it first: pg_ctl stop -D %s", data);
+}
+
+/* By pg_control; when that is lost or damaged, by the WAL that lies there. */
+static bool identify(const char *data, const Cluster *cluster, DataLook *look, Arena *arena,
+                     Error *err)
+{
+    PgControl control;
+    Error no_control = {0};
+    OldWal wal;
+
+    if (pg_control_read(data, &control, NULL, &no_control)) {
+        look->is_identified = true;
+        look->system_identifier = control.system_identifier;
+        look->same_cluster = control.system_identifier == cluster->system_identifier;
+        return true;
+    }
+    CLEANUP(text_freep) char *directory = text_format("%s/pg_wal", data);
+    if (!old_wal_load(directory, cluster, arena, &wal, err))
+        return false;
+    look->same_cluster = wal.count > 0;
+    look->is_identified = wal.count > 0 || wal.others > 0;
+    look->system_identifier = wal.count > 0 ? cluster->system_identifier : 0;
+    return true;
+}
+
+static bool look_inside(const char *data, const Cluster *cluster, Arena *arena, DataLook *look,
+                        Error *err)
+{
+    CLEANUP(text_freep) char *version = text_format("%s/PG_VERSION", data);
+    CLEANUP(text_freep) char *global = text_format("%s/global", data);
+    CLEANUP(text_freep) char *control = text_format("%s/global/pg_control", data);
+    bool is_empty, has_marker;
+
+    if (!directory_is_empty(data, &is_empty, err))
+        return false;
+    if (is_empty) {
+        look->state = DATA_EMPTY;
+        return true;
+    }
+    if (!marker_load(data, arena, &look->marker, &has_marker, err))
+        return error_hint(err, "choose another directory, or move this one away");
+    if (has_marker && look->marker.is_running)
+        return error_set(err, ERR_BUSY, "process %llu is restoring into %s",
+                         (unsigned long long)look->marker.pid, data);
+    if (has_marker && !file_exists(control)) {
+        look->state = DATA_HALF_RESTORED;
+        look->is_identified = true;
+        look->system_identifier = look->marker.system_identifier;
+        look->same_cluster = look->marker.system_identifier == cluster->system_identifier;
+        return true;
+    }
+    if (!file_exists(version) || !file_exists(global)) {
+        error_set(err, ERR_REFUSED, "%s is not empty and no PostgreSQL data directory", data);
+        return error_hint(err, "choose a directory that is empty or does not exist yet");
+    }
+    look->state = DATA_CLUSTER;
+    return identify(data, cluster, look, arena, err);
+}
+
+bool data_look(const char *data, const Cluster *cluster, Arena *arena, DataLook *look, Error *err)
+{
+    struct stat status, parent_status;
+    CLEANUP(text_freep) char *parent = text_format("%s/..", data);
+
+    *look = (DataLook){.state = DATA_ABSENT};
+    if (stat(data, &status) != 0) {
+        if (errno == ENOENT)
+            return true;
+        return error_set_errno(err, ERR_IO, errno, "look at %s", data);
+    }
+    if (!S_ISDIR(status.st_mode))
+        return error_set(err, ERR_REFUSED, "%s is no directory", data);
+    if (strcmp(data, "/") == 0)
+        return error_set(err, ERR_REFUSED, "%s is no place for a data directory", data);
+    look->is_own_file_system =
+        stat(parent, &parent_status) == 0 && parent_status.st_dev != status.st_dev;
+    if (!refuse_running(data, err))
+        return false;
+    return look_inside(data, cluster, arena, look, err);
+}

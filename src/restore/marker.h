@@ -1,0 +1,22 @@
+/*
+ * marker.h - pgcairn.restore: a restore is under way in this directory (docs/format.md, chapter 8).
+ */
+#pragma once
+
+#include "restore/restore.h"
+
+typedef struct RestoreMarker {
+    const char *backup, *cluster;
+    uint64_t system_identifier;
+    uint64_t pid;          /* of the restore, ... */
+    bool is_running;       /* ... which is still at work on this host */
+    const char **wal_kept; /* where earlier attempts put the old pg_wal; NULL-terminated */
+    size_t wal_kept_count;
+} RestoreMarker;
+
+/* *found is false when there is none. ERR_CORRUPT when it is cut or changed. */
+bool marker_load(const char *data, Arena *arena, RestoreMarker *marker, bool *found,
+                 Error *err) MUST_CHECK;
+/* Durable once it returns, in place of an older one. */
+bool marker_save(const RestorePlan *plan, Error *err) MUST_CHECK;
+bool marker_remove(const char *data, Error *err) MUST_CHECK;

@@ -1,0 +1,124 @@
+#include "occupied.h"
+
+#include "marker.h"
+
+#include "base/fault.h"
+#include "base/file.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define CONTROL_ASIDE "global/pg_control.pgcairn-old"
+
+static void directory_done(DIR **directory)
+{
+    if (*directory != NULL)
+        (void)closedir(*directory);
+}
+
+static bool rename_durably(const char *from, const char *to, Error *err)
+{
+    if (rename(from, to) != 0)
+        return error_set_errno(err, ERR_IO, errno, "rename %s to %s", from, to);
+    return file_sync_parent(to, err) && file_sync_parent(from, err);
+}
+
+/* ---- --move-aside -----------------------------------------------------------------------------
+ */
+
+/* The directory first: with its tablespaces gone it must not look as if it could be started. */
+static bool move_aside(const RestorePlan *plan, Error *err)
+{
+    if (!rename_durably(plan->data, plan->moved_to, err) ||
+        !FAULT_POINT("restore.after-move-aside", err))
+        return false;
+    for (size_t i = 0; i < plan->old_version_count; i++) {
+        CLEANUP(text_freep)
+        char *kept = text_format("%s.pgcairn-%s", plan->old_versions[i], plan->stamp);
+        if (!rename_durably(plan->old_versions[i], kept, err))
+            return false;
+    }
+    return true;
+}
+
+/* ---- --force ----------------------------------------------------------------------------------
+ */
+
+static bool take_control_away(const RestorePlan *plan, Error *err)
+{
+    CLEANUP(text_freep) char *control = text_format("%s/global/pg_control", plan->data);
+    CLEANUP(text_freep) char *aside = text_format("%s/" CONTROL_ASIDE, plan->data);
+
+    if (!file_exists(control))
+        return true;
+    return rename_durably(control, aside, err);
+}
+
+static bool keep_wal(const RestorePlan *plan, Error *err)
+{
+    CLEANUP(text_freep) char *wal = text_format("%s/pg_wal", plan->data);
+    struct stat status;
+    char *real = NULL;
+
+    if (plan->wal_kept == NULL || lstat(wal, &status) != 0)
+        return true;
+    if (!S_ISLNK(status.st_mode))
+        return rename_durably(wal, plan->wal_kept, err);
+    real = realpath(wal, NULL);
+    if (real == NULL)
+        return error_set_errno(err, ERR_IO, errno, "follow link %s", wal);
+    bool ok = rename_durably(real, plan->wal_kept, err);
+    free(real); /* realpath(3) allocated it */
+    return ok;
+}
+
+static bool empty_directory(const char *directory, Error *err)
+{
+    CLEANUP(directory_done) DIR *list = opendir(directory);
+
+    if (list == NULL)
+        return error_set_errno(err, ERR_IO, errno, "list %s", directory);
+    for (;;) {
+        errno = 0;
+        const struct dirent *entry = readdir(list);
+        if (entry == NULL)
+            break;
+        const char *name = entry->d_name;
+        if (strcmp(name, ".") == 0 || strcmp(name, "..") == 0 || strcmp(name, "lost+found") == 0 ||
+            strcmp(name, RESTORE_MARKER_FILE) == 0)
+            continue;
+        CLEANUP(text_freep) char *path = text_format("%s/%s", directory, name);
+        if (!file_remove_tree(path, err))
+            return false;
+    }
+    if (errno != 0)
+        return error_set_errno(err, ERR_IO, errno, "list %s", directory);
+    return file_sync_directory(directory, err);
+}
+
+static bool remove_old(const RestorePlan *plan, Error *err)
+{
+    for (size_t i = 0; i < plan->old_version_count; i++) {
+        if (!file_remove_tree(plan->old_versions[i], err))
+            return false;
+    }
+    return empty_directory(plan->data, err);
+}
+
+bool occupied_clear(const RestorePlan *plan, Error *err)
+{
+    if (!plan->occupied)
+        return true;
+    if (plan->choice == OCCUPIED_MOVE_ASIDE)
+        return move_aside(plan, err);
+    /*
+     * The marker comes first, so that a directory without pg_control always says what it is; from
+     * the rename on no server starts here.
+     */
+    return marker_save(plan, err) && FAULT_POINT("restore.after-marker", err) &&
+           take_control_away(plan, err) && FAULT_POINT("restore.control-away", err) &&
+           keep_wal(plan, err) && FAULT_POINT("restore.wal-kept", err) && remove_old(plan, err);
+}

@@ -1,0 +1,30 @@
+/*
+ * old_wal.h - what lies in the pg_wal of an old data directory, judged by content: names alone
+ * also belong to recycled segments.
+ */
+#pragma once
+
+#include "base/memory.h"
+#include "postgres/wal_name.h"
+#include "repo/repo.h"
+
+typedef struct OldSegment {
+    const char *path;
+    const char *file; /* its name */
+    WalName name;
+    bool is_ready; /* archive_status says: not archived yet */
+    bool is_done;
+} OldSegment;
+
+typedef struct OldWal {
+    OldSegment *items; /* valid segments of this cluster, by timeline and number; then other WAL
+                          files that are marked ready */
+    size_t count;
+    size_t others; /* segments of another cluster */
+} OldWal;
+
+/* A directory that is not there holds nothing. Strings go into arena. */
+bool old_wal_load(const char *directory, const Cluster *cluster, Arena *arena, OldWal *wal,
+                  Error *err) MUST_CHECK;
+/* The segment, or NULL. */
+const OldSegment *old_wal_find(const OldWal *wal, uint32_t timeline, uint64_t segment);

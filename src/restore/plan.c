@@ -1,0 +1,123 @@
+#include "choice.h"
+#include "data_state.h"
+#include "preflight.h"
+#include "recovery_settings.h"
+
+#include <time.h>
+
+const char *target_action_name(TargetAction action)
+{
+    switch (action) {
+    case ACTION_PAUSE:
+        return "pause";
+    case ACTION_PROMOTE:
+        return "promote";
+    case ACTION_SHUTDOWN:
+        return "shutdown";
+    }
+    return "";
+}
+
+const char *target_kind_name(TargetKind kind)
+{
+    switch (kind) {
+    case TARGET_LATEST:
+        return "latest";
+    case TARGET_IMMEDIATE:
+        return "immediate";
+    case TARGET_TIME:
+        return "time";
+    case TARGET_XID:
+        return "xid";
+    case TARGET_LSN:
+        return "lsn";
+    case TARGET_NAME:
+        return "name";
+    }
+    return "";
+}
+
+/* The plan outlives the choice: what points into its arena is copied. */
+static void copy_path(const TimelinePath *from, Arena *arena, TimelinePath *to)
+{
+    to->count = from->count;
+    to->steps = arena_alloc(arena, from->count * sizeof *to->steps);
+    memcpy(to->steps, from->steps, from->count * sizeof *to->steps);
+}
+
+static const char *stamp_now(Arena *arena)
+{
+    time_t now = (time_t)(time_now() / 1000000);
+    struct tm fields;
+    char text[32];
+
+    (void)gmtime_r(&now, &fields);
+    (void)strftime(text, sizeof text, "%Y%m%dT%H%M%SZ", &fields);
+    return arena_text(arena, text);
+}
+
+static void take_choice(const RestoreWish *wish, const Choice *choice, RestorePlan *plan)
+{
+    const ManifestHeader *header = &plan->manifest.header;
+    uint64_t first = wal_segment_of(header->start, header->wal_segment_size);
+
+    copy_path(&choice->path, &plan->arena, &plan->path);
+    plan->target = choice->target;
+    if (choice->target.name != NULL)
+        plan->target.name = arena_text(&plan->arena, choice->target.name);
+    plan->point = choice->point;
+    plan->has_time_fallback = choice->has_time_fallback;
+    plan->time_asked = wish->target.kind == TARGET_TIME ? wish->target.time : TIME_US_NONE;
+    plan->archive_end = choice->end.last_segment;
+    uint64_t last = plan->target.kind == TARGET_LATEST ? plan->archive_end : plan->point.segment;
+    plan->wal_segments = last >= first ? last - first + 1 : 0;
+    plan->wal_stored_bytes = plan->target.kind == TARGET_LATEST ? choice->end.stored_bytes
+                                                                : plan->point.end.stored_bytes;
+}
+
+static bool check_manifest(const Cluster *cluster, const Manifest *manifest, Error *err)
+{
+    const ManifestHeader *header = &manifest->header;
+
+    if (header->wal_segment_size != cluster->wal_segment_size)
+        return error_set(err, ERR_CORRUPT, "backup %s has WAL segments of %u bytes, the cluster %u",
+                         header->id, header->wal_segment_size, cluster->wal_segment_size);
+    return cluster_check(cluster, header->system_identifier, header->major, header->id, err);
+}
+
+static uint64_t bytes_to_write(const Manifest *manifest)
+{
+    uint64_t bytes = 0;
+
+    for (size_t i = 0; i < manifest->entry_count; i++) {
+        const ManifestEntry *entry = &manifest->entries[i];
+        if (entry->kind == ENTRY_FILE || entry->kind == ENTRY_EXTRA)
+            bytes += entry->size;
+    }
+    return bytes;
+}
+
+bool restore_plan(const Cluster *cluster, const RestoreWish *wish, RestorePlan *plan, Error *err)
+{
+    CLEANUP(choice_done) Choice choice = {0};
+
+    *plan = (RestorePlan){0};
+    plan->stamp = stamp_now(&plan->arena);
+    if (!path_resolve(wish->data, &plan->arena, &plan->data, err))
+        return error_context(err, "data directory");
+    if (!choice_make(cluster, wish, &choice, err) ||
+        !manifest_load(&plan->manifest, cluster, choice.backup->header.id, err) ||
+        !check_manifest(cluster, &plan->manifest, err))
+        return false;
+    take_choice(wish, &choice, plan);
+    plan->bytes = bytes_to_write(&plan->manifest);
+    recovery_command_build(wish, plan);
+    return preflight(cluster, wish, plan, err);
+}
+
+void restore_plan_done(RestorePlan *plan)
+{
+    manifest_done(&plan->manifest);
+    arena_done(&plan->arena);
+    *plan = (RestorePlan){0};
+}

@@ -1,0 +1,446 @@
+#include "preflight.h"
+
+#include "old_wal.h"
+#include "rebuild.h"
+#include "space.h"
+
+#include "base/file.h"
+#include "postgres/data_directory.h"
+#include "postgres/server.h"
+
+#include <errno.h>
+#include <gnu/libc-version.h>
+#include <grp.h>
+#include <pwd.h>
+#include <stdarg.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { WARNINGS_MAX = 32, NAME_SPACE = 64 << 10 };
+
+void plan_warn(RestorePlan *plan, const char *format, ...)
+{
+    va_list args;
+    char text[1024];
+
+    if (plan->warnings == NULL)
+        plan->warnings = arena_alloc(&plan->arena, WARNINGS_MAX * sizeof *plan->warnings);
+    if (plan->warning_count == WARNINGS_MAX)
+        return;
+    va_start(args, format);
+    (void)vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    plan->warnings[plan->warning_count++] = arena_text(&plan->arena, text);
+}
+
+static const ManifestEntry *find_entry(const Manifest *manifest, const char *path)
+{
+    for (size_t i = 0; i < manifest->entry_count; i++) {
+        if (manifest->entries[i].kind != ENTRY_EXTRA &&
+            strcmp(manifest->entries[i].path, path) == 0)
+            return &manifest->entries[i];
+    }
+    return NULL;
+}
+
+/* ---- what is in the way -----------------------------------------------------------------------
+ */
+
+static bool refuse_occupied(const RestorePlan *plan, const DataLook *look, Error *err)
+{
+    error_set(err, ERR_REFUSED, "%s holds a data directory%s", plan->data,
+              look->same_cluster ? " of this cluster" : "");
+    return error_hint(err, "--move-aside keeps it under another name, --force replaces it (its WAL "
+                           "is saved first)");
+}
+
+static bool refuse_foreign(const RestorePlan *plan, const DataLook *look, Error *err)
+{
+    error_set(err, ERR_REFUSED,
+              "%s holds another cluster (system identifier %llu, not %llu): it is not overwritten",
+              plan->data, (unsigned long long)look->system_identifier,
+              (unsigned long long)plan->manifest.header.system_identifier);
+    return error_hint(err, "choose another directory, or keep this one with --move-aside");
+}
+
+/* Old names stay beside the directory, so both must be on one file system that can be written. */
+static bool check_can_rename(const RestorePlan *plan, const DataLook *look, const char *what,
+                             Error *err)
+{
+    CLEANUP(text_freep) char *parent = text_format("%s/..", plan->data);
+
+    if (look->is_own_file_system) {
+        error_set(err, ERR_REFUSED, "%s is the root of a file system: %s can't be kept beside it",
+                  plan->data, what);
+        return error_hint(err, "copy pg_wal elsewhere yourself, then use --force --discard-wal");
+    }
+    if (access(parent, W_OK | X_OK) != 0)
+        return error_set_errno(err, ERR_REFUSED, errno, "keep %s beside %s", what, plan->data);
+    return true;
+}
+
+/* The old pg_wal may hold what exists nowhere else: it is kept, but for --discard-wal. */
+static bool plan_wal(const Cluster *cluster, const RestoreWish *wish, const DataLook *look,
+                     RestorePlan *plan, Error *err)
+{
+    CLEANUP(text_freep) char *directory = text_format("%s/pg_wal", plan->data);
+    CLEANUP(arena_done) Arena arena = {0};
+    OldWal wal;
+
+    if (look->marker.wal_kept_count > 0) {
+        const char **sources =
+            arena_alloc(&plan->arena, (look->marker.wal_kept_count + 1) * sizeof *sources);
+        memcpy(sources, look->marker.wal_kept, look->marker.wal_kept_count * sizeof *sources);
+        plan->wal_sources = (const char *const *)sources;
+    }
+    if (plan->choice != OCCUPIED_FORCE || wish->discard_wal)
+        return true;
+    /* An earlier attempt has put it away: what is here now came from there. */
+    size_t kept = look->marker.wal_kept_count;
+    if (look->state == DATA_HALF_RESTORED && kept > 0 &&
+        file_exists(look->marker.wal_kept[kept - 1]))
+        return true;
+    if (!old_wal_load(directory, cluster, &arena, &wal, err))
+        return false;
+    if (wal.count == 0 && wal.others == 0)
+        return true;
+    plan->wal_kept = arena_format(&plan->arena, "%s.pgcairn-pg_wal-%s", plan->data, plan->stamp);
+    struct stat status;
+    if (lstat(directory, &status) == 0 && S_ISLNK(status.st_mode)) {
+        /* The WAL has a file system of its own: it stays there under another name. */
+        const char *real;
+        if (!path_resolve(directory, &plan->arena, &real, err))
+            return false;
+        plan->wal_kept = arena_format(&plan->arena, "%s.pgcairn-%s", real, plan->stamp);
+        plan_warn(plan, "pg_wal was a link to %s: it will be a directory of %s", real, plan->data);
+        return true;
+    }
+    return check_can_rename(plan, look, "its pg_wal", err);
+}
+
+static bool plan_occupied(const Cluster *cluster, const RestoreWish *wish, RestorePlan *plan,
+                          Error *err)
+{
+    DataLook look;
+
+    if (!data_look(plan->data, cluster, &plan->arena, &look, err))
+        return false;
+    plan->state = look.state;
+    plan->occupied = look.state == DATA_CLUSTER || look.state == DATA_HALF_RESTORED;
+    plan->same_cluster = look.same_cluster;
+    if (!plan->occupied)
+        return true;
+    plan->choice = wish->occupied;
+    /* Nothing of value is left in a restore that did not end: the same command goes on. */
+    if (look.state == DATA_HALF_RESTORED && look.same_cluster && plan->choice == OCCUPIED_REFUSE)
+        plan->choice = OCCUPIED_FORCE;
+    switch (plan->choice) {
+    case OCCUPIED_REFUSE:
+        return refuse_occupied(plan, &look, err);
+    case OCCUPIED_MOVE_ASIDE:
+        plan->moved_to = arena_format(&plan->arena, "%s.pgcairn-%s", plan->data, plan->stamp);
+        if (!check_can_rename(plan, &look, "the old directory", err))
+            return false;
+        break;
+    case OCCUPIED_FORCE:
+        if (look.is_identified && !look.same_cluster)
+            return refuse_foreign(plan, &look, err);
+        break;
+    }
+    return plan_wal(cluster, wish, &look, plan, err);
+}
+
+/* ---- tablespaces ------------------------------------------------------------------------------
+ */
+
+/* The version directories that belong to the old data directory: its links lead there. */
+static bool find_old_versions(RestorePlan *plan, Error *err)
+{
+    char version[TABLESPACE_DIRECTORY_SIZE];
+    const char **targets;
+    size_t count;
+
+    if (!plan->occupied)
+        return true;
+    if (!tablespace_links(plan->data, &plan->arena, &targets, &count, err))
+        return false;
+    tablespace_directory_text(plan->manifest.header.major, version);
+    plan->old_versions = arena_alloc(&plan->arena, (count + 1) * sizeof *plan->old_versions);
+    for (size_t i = 0; i < count; i++) {
+        const char *path = arena_format(&plan->arena, "%s/%s", targets[i], version);
+        const char *user = tablespace_user(targets[i], plan->data, &plan->arena);
+        if (!file_exists(path))
+            continue;
+        if (user != NULL) {
+            error_set(err, ERR_REFUSED, "tablespace location %s of %s is used by the server on %s",
+                      targets[i], plan->data, user);
+            return error_hint(err, "the directory seems to be a copy of that server's: restore to "
+                                   "another place");
+        }
+        plan->old_versions[plan->old_version_count++] = path;
+    }
+    return true;
+}
+
+static const char *moved_path(const RestoreWish *wish, const Tablespace *tablespace, bool *used)
+{
+    char oid[16];
+
+    (void)snprintf(oid, sizeof oid, "%u", tablespace->oid);
+    for (size_t i = 0; i < wish->move_count; i++) {
+        if (strcmp(wish->moves[i].name, oid) == 0 ||
+            strcmp(wish->moves[i].name, tablespace->path) == 0) {
+            used[i] = true;
+            return wish->moves[i].path;
+        }
+    }
+    return NULL;
+}
+
+static bool is_old_version(const RestorePlan *plan, const char *path)
+{
+    for (size_t i = 0; i < plan->old_version_count; i++) {
+        if (strcmp(plan->old_versions[i], path) == 0)
+            return true;
+    }
+    return false;
+}
+
+/* Nobody else may be there: what a server of this major version has is in PG_<major>_<catalog>. */
+static bool check_location(RestorePlan *plan, const PlannedTablespace *tablespace, Error *err)
+{
+    bool is_empty;
+    const char *user = tablespace_user(tablespace->path, plan->data, &plan->arena);
+
+    if (user != NULL) {
+        error_set(err, ERR_REFUSED, "tablespace location %s is used by the server on %s",
+                  tablespace->path, user);
+        return error_hint(err, "choose another place: --tablespace %u=PATH", tablespace->oid);
+    }
+    if (!directory_is_empty(tablespace->version, &is_empty, err))
+        return false;
+    if (is_empty || is_old_version(plan, tablespace->version))
+        return true;
+    error_set(err, ERR_REFUSED, "tablespace location %s is in use: %s is not empty",
+              tablespace->path, tablespace->version);
+    return error_hint(err, "choose another place: --tablespace %u=PATH", tablespace->oid);
+}
+
+/* Neither inside the data directory nor inside one another: one would be copied or removed twice.
+ */
+static bool check_overlap(const RestorePlan *plan, const PlannedTablespace *tablespace, Error *err)
+{
+    const char *other = NULL;
+
+    if (path_is_inside(tablespace->path, plan->data) ||
+        path_is_inside(plan->data, tablespace->path))
+        other = plan->data;
+    for (size_t i = 0; &plan->tablespaces[i] < tablespace; i++) {
+        const char *path = plan->tablespaces[i].path;
+        if (path_is_inside(tablespace->path, path) || path_is_inside(path, tablespace->path))
+            other = path;
+    }
+    if (other == NULL)
+        return true;
+    error_set(err, ERR_REFUSED, "tablespace %u at %s and %s lie inside one another",
+              tablespace->oid, tablespace->path, other);
+    return error_hint(err, "choose another place: --tablespace %u=PATH", tablespace->oid);
+}
+
+static bool plan_tablespaces(const RestoreWish *wish, RestorePlan *plan, Error *err)
+{
+    const Manifest *manifest = &plan->manifest;
+    char version[TABLESPACE_DIRECTORY_SIZE];
+    bool *used = arena_alloc(&plan->arena, wish->move_count + 1);
+
+    tablespace_directory_text(manifest->header.major, version);
+    plan->tablespaces =
+        arena_alloc(&plan->arena, (manifest->tablespace_count + 1) * sizeof *plan->tablespaces);
+    for (size_t i = 0; i < manifest->tablespace_count; i++) {
+        PlannedTablespace *planned = &plan->tablespaces[i];
+        const char *moved = moved_path(wish, &manifest->tablespaces[i], used);
+        planned->oid = manifest->tablespaces[i].oid;
+        planned->was = manifest->tablespaces[i].path;
+        if (!path_resolve(moved != NULL ? moved : planned->was, &plan->arena, &planned->path, err))
+            return error_context(err, "tablespace %u", planned->oid);
+        planned->version = arena_format(&plan->arena, "%s/%s", planned->path, version);
+        plan->tablespace_count++;
+        if (!check_overlap(plan, planned, err) || !check_location(plan, planned, err))
+            return false;
+    }
+    for (size_t i = 0; i < wish->move_count; i++) {
+        if (used[i])
+            continue;
+        error_set(err, ERR_USAGE, "--tablespace %s: the backup has no such tablespace",
+                  wish->moves[i].name);
+        return error_hint(err,
+                          "name it by its oid or by the path that it had; --dry-run lists them");
+    }
+    return true;
+}
+
+/* ---- owner, programs, configuration -----------------------------------------------------------
+ */
+
+static bool find_user(const char *owner, RestorePlan *plan, Error *err)
+{
+    struct passwd record, *found = NULL;
+    CLEANUP(buffer_done) Buffer space = {0};
+
+    buffer_reserve(&space, NAME_SPACE);
+    int failed = getpwnam_r(owner, &record, (char *)space.data, space.capacity, &found);
+    if (failed != 0)
+        return error_set_errno(err, ERR_IO, failed, "look up user \"%s\"", owner);
+    if (found == NULL) {
+        error_set(err, ERR_REFUSED,
+                  "the cluster belongs to user \"%s\", whom this host does not have", owner);
+        return error_hint(err, "create the user, or run the restore as the user that the server "
+                               "will run as");
+    }
+    plan->uid = found->pw_uid;
+    plan->gid = found->pw_gid;
+    if (found->pw_uid == 0) {
+        error_set(err, ERR_REFUSED,
+                  "the cluster belongs to root at the backup: PostgreSQL does not "
+                  "run as root");
+        return error_hint(err, "run the restore as the user that the server will run as");
+    }
+    return true;
+}
+
+static bool plan_owner(RestorePlan *plan, Error *err)
+{
+    const ManifestEntry *control = find_entry(&plan->manifest, "global/pg_control");
+    struct group record, *found = NULL;
+    CLEANUP(buffer_done) Buffer space = {0};
+
+    if (control == NULL)
+        return error_set(err, ERR_CORRUPT, "backup %s has no global/pg_control",
+                         plan->manifest.header.id);
+    plan->owner = control->owner;
+    plan->group = control->group;
+    plan->uid = (uid_t)-1;
+    plan->gid = (gid_t)-1;
+    if (geteuid() != 0)
+        return true;
+    if (!find_user(plan->owner, plan, err))
+        return false;
+    buffer_reserve(&space, NAME_SPACE);
+    if (getgrnam_r(plan->group, &record, (char *)space.data, space.capacity, &found) == 0 &&
+        found != NULL)
+        plan->gid = found->gr_gid;
+    return true;
+}
+
+/* Without root everything becomes ours; then the directory and its parents must let us write. */
+static bool check_writable(const RestorePlan *plan, Error *err)
+{
+    CLEANUP(text_freep) char *place = text_format("%s", plan->data);
+    struct stat status;
+
+    if (geteuid() != 0 && stat(place, &status) == 0 && status.st_uid != geteuid()) {
+        error_set(err, ERR_REFUSED,
+                  "%s belongs to another user: PostgreSQL demands that the data "
+                  "directory belongs to the user that it runs as",
+                  place);
+        return error_hint(err, "run the restore as that user, or as root");
+    }
+    while (access(place, F_OK) != 0 && strrchr(place, '/') != place)
+        *strrchr(place, '/') = '\0';
+    if (access(place, F_OK) == 0 && access(place, W_OK | X_OK) != 0)
+        return error_set_errno(err, ERR_REFUSED, errno, "write to %s", place);
+    return true;
+}
+
+static bool plan_programs(const RestoreWish *wish, RestorePlan *plan, Error *err)
+{
+    if (server_find_programs(wish->pg_bin, plan->manifest.header.major, &plan->arena,
+                             &plan->programs, err))
+        return true;
+    if (wish->will_start || wish->pg_bin != NULL)
+        return false;
+    plan_warn(plan, "%s: the restored cluster can't be started here", err->message);
+    error_clear(err);
+    plan->programs = NULL;
+    return true;
+}
+
+static bool ends_with(const char *text, const char *end)
+{
+    size_t size = strlen(text), end_size = strlen(end);
+
+    return size >= end_size && strcmp(text + size - end_size, end) == 0;
+}
+
+/*
+ * Configuration outside the data directory (Debian: /etc/postgresql) is put beside it: what is in
+ * place on this host may be of another server. The server is told with -c where it is.
+ */
+static bool plan_extras(RestorePlan *plan, Error *err)
+{
+    const Manifest *manifest = &plan->manifest;
+    bool has_own = find_entry(manifest, "postgresql.conf") != NULL;
+    bool is_empty;
+
+    for (size_t i = 0; i < manifest->entry_count; i++) {
+        const ManifestEntry *entry = &manifest->entries[i];
+        if (entry->kind != ENTRY_EXTRA)
+            continue;
+        if (plan->extra_directory == NULL)
+            plan->extra_directory =
+                arena_format(&plan->arena, "%s.pgcairn-config-%s", plan->data, plan->stamp);
+        const char *path = arena_format(&plan->arena, "%s%s", plan->extra_directory, entry->path);
+        if (!has_own && ends_with(path, "/postgresql.conf"))
+            plan->config_file = path;
+        else if (ends_with(path, "/pg_hba.conf"))
+            plan->hba_file = path;
+        else if (ends_with(path, "/pg_ident.conf"))
+            plan->ident_file = path;
+    }
+    if (plan->extra_directory != NULL) {
+        plan_warn(plan, "configuration from outside the data directory will be in %s",
+                  plan->extra_directory);
+        if (!directory_is_empty(plan->extra_directory, &is_empty, err))
+            return false;
+        if (!is_empty)
+            return error_set(err, ERR_REFUSED, "%s is not empty", plan->extra_directory);
+    }
+    if (!has_own && plan->config_file == NULL)
+        plan_warn(plan, "the backup holds no postgresql.conf: the server needs one to start");
+    return true;
+}
+
+static void warn_collation(RestorePlan *plan)
+{
+    const char *was = plan->manifest.header.libc_version;
+    const char *is = gnu_get_libc_version();
+
+    if (was == NULL || *was == '\0' || strcmp(was, is) == 0 || ends_with(was, is))
+        return;
+    plan_warn(plan,
+              "the backup was taken with C library %s, this host has %s: if collations differ, "
+              "indexes on text must be rebuilt (REINDEX)",
+              was, is);
+}
+
+static uint32_t data_mode_of(const Manifest *manifest)
+{
+    const ManifestEntry *base = find_entry(manifest, "base");
+
+    /* The server gives all its directories the mode of the data directory (file_perm.c). */
+    return base != NULL && (base->mode & 0050) == 0050 ? 0750 : 0700;
+}
+
+bool preflight(const Cluster *cluster, const RestoreWish *wish, RestorePlan *plan, Error *err)
+{
+    plan->data_mode = data_mode_of(&plan->manifest);
+    if (!plan_occupied(cluster, wish, plan, err) || !find_old_versions(plan, err) ||
+        !plan_tablespaces(wish, plan, err) || !plan_owner(plan, err) ||
+        !check_writable(plan, err) || !plan_programs(wish, plan, err) || !plan_extras(plan, err))
+        return false;
+    warn_collation(plan);
+    if (plan->manifest.header.bad_pages > 0)
+        plan_warn(plan, "the backup holds %llu pages whose checksum was wrong when it was taken",
+                  (unsigned long long)plan->manifest.header.bad_pages);
+    return space_check(plan, err);
+}

@@ -1,0 +1,20 @@
+/*
+ * recovery_settings.h - what tells the restored server how to recover.
+ */
+#pragma once
+
+#include "restore/restore.h"
+
+/* plan->restore_command out of the wish. */
+void recovery_command_build(const RestoreWish *wish, RestorePlan *plan);
+
+/*
+ * postgresql.auto.conf, recovery.signal and the recovery plan for archive-get. The restored
+ * postgresql.auto.conf must be in place.
+ */
+bool recovery_settings_write(const RestoreWish *wish, const RestorePlan *plan,
+                             Error *err) MUST_CHECK;
+
+/* A small text file of the data directory, durable, in place of an older one. */
+bool data_file_put(const RestorePlan *plan, const char *name, const void *text, size_t size,
+                   Error *err) MUST_CHECK;

@@ -1,0 +1,54 @@
+/*
+ * restored_file.h - writing the files of a restore without filling the page cache.
+ *
+ * Fresh page cache is the most expensive place to write to, and it evicts what the host needs:
+ * large files are written directly where the file system allows it, else through a rolling window
+ * that is flushed and dropped behind the writer.
+ */
+#pragma once
+
+#include "base/error.h"
+#include "base/time.h"
+
+#include <sys/types.h>
+
+enum { DIRECT_ALIGNMENT = 4096 };
+
+typedef struct RestoredFile {
+    int fd;
+    char *path;
+    bool is_direct;
+    uint64_t flushing; /* window: what lies before it has been sent to the disk */
+} RestoredFile;
+
+#define RESTORED_FILE_CLOSED ((RestoredFile){.fd = -1})
+
+/* A new file of this size, all zeros so far, room for it taken if the file system can. */
+bool restored_file_create(const char *path, uint64_t size, Error *err) MUST_CHECK;
+
+/* To write parts of it; several threads may have it open. */
+bool restored_file_open(RestoredFile *file, const char *path, Error *err) MUST_CHECK;
+
+/*
+ * data is page-aligned, offset a multiple of DIRECT_ALIGNMENT, and the buffer has room up to the
+ * next multiple of it behind size: a direct write fills it with zeros, and
+ * restored_file_cut() takes them off the end of the file again.
+ */
+bool restored_file_write(RestoredFile *file, void *data, size_t size, uint64_t offset,
+                         Error *err) MUST_CHECK;
+bool restored_file_cut(RestoredFile *file, uint64_t file_size, Error *err) MUST_CHECK;
+bool restored_file_sync(RestoredFile *file, Error *err) MUST_CHECK;
+void restored_file_done(RestoredFile *file); /* for CLEANUP() */
+
+/* Exact mode and mtime, and the owner unless uid is (uid_t)-1; whatever the umask is. */
+typedef struct FileAttributes {
+    uint32_t mode;
+    uid_t uid;
+    gid_t gid;
+    TimeUs mtime;
+} FileAttributes;
+bool file_attributes_set(const char *path, const FileAttributes *attributes, Error *err) MUST_CHECK;
+
+/* A small file in one piece; is_synced: fsync it. */
+bool restored_file_put(const char *path, const void *data, size_t size,
+                       const FileAttributes *attributes, bool is_synced, Error *err) MUST_CHECK;

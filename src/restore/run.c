@@ -1,0 +1,181 @@
+#include "durability.h"
+#include "marker.h"
+#include "occupied.h"
+#include "rebuild.h"
+#include "recovery_settings.h"
+#include "save_wal.h"
+
+#include "base/fault.h"
+#include "base/file.h"
+#include "postgres/backup_manifest.h"
+#include "postgres/control.h"
+#include "repo/recovery_plan.h"
+#include "stream/digest.h"
+
+#include <errno.h>
+#include <unistd.h>
+
+enum { MANIFEST_PIECE = 1 << 20, SMALL_TEXT_MAX = 1 << 20 };
+
+/* ---- backup_manifest --------------------------------------------------------------------------
+ */
+
+static bool list_own_file(BackupManifestWriter *writer, const RestorePlan *plan, const char *name,
+                          Error *err)
+{
+    CLEANUP(text_freep) char *path = text_format("%s/%s", plan->data, name);
+    CLEANUP(buffer_done) Buffer text = {0};
+
+    if (!file_read_whole(path, SMALL_TEXT_MAX, &text, err))
+        return false;
+    backup_manifest_file(writer, name, text.size, time_now(),
+                         crc32c_update(0, text.data, text.size));
+    return true;
+}
+
+static bool flush(Buffer *out, FileWriter *file, size_t at_least, Error *err)
+{
+    if (out->size < at_least || out->size == 0)
+        return true;
+    if (!file_writer_write(file, out->data, out->size, err))
+        return false;
+    out->size = 0;
+    return true;
+}
+
+/*
+ * For pg_verifybackup, a program that is not ours. It takes no notice of postgresql.auto.conf,
+ * recovery.signal and pg_wal; all else that lies in the directory must be listed.
+ */
+static bool write_backup_manifest(const RestorePlan *plan, Error *err)
+{
+    const Manifest *manifest = &plan->manifest;
+    const ManifestHeader *header = &manifest->header;
+    CLEANUP(text_freep) char *path = text_format("%s/backup_manifest", plan->data);
+    CLEANUP(buffer_done) Buffer out = {0};
+    CLEANUP(file_writer_done) FileWriter file = FILE_WRITER_CLOSED;
+    CLEANUP(backup_manifest_freep)
+    BackupManifestWriter *writer =
+        backup_manifest_new(header->major, header->system_identifier, &out);
+
+    if (!file_writer_open(&file, path, 0600, err))
+        return false;
+    for (size_t i = 0; i < manifest->entry_count; i++) {
+        const ManifestEntry *entry = &manifest->entries[i];
+        if (!rebuild_wants(entry))
+            continue;
+        backup_manifest_file(writer, entry->path, entry->size, entry->mtime, entry->crc32c);
+        if (!flush(&out, &file, MANIFEST_PIECE, err))
+            return false;
+    }
+    if (!list_own_file(writer, plan, "backup_label", err) ||
+        !list_own_file(writer, plan, RECOVERY_PLAN_FILE, err))
+        return false;
+    backup_manifest_finish(writer, header->timeline, header->start, header->stop);
+    if (!flush(&out, &file, 0, err))
+        return false;
+    if (plan->uid != (uid_t)-1 && fchown(file.fd, plan->uid, plan->gid) != 0)
+        return error_set_errno(err, ERR_IO, errno, "set the owner of %s", path);
+    return file_writer_replace(&file, err);
+}
+
+/* ---- the end: pg_control ----------------------------------------------------------------------
+ */
+
+static const ManifestEntry *find_control(const Manifest *manifest)
+{
+    for (size_t i = 0; i < manifest->entry_count; i++) {
+        if (strcmp(manifest->entries[i].path, "global/pg_control") == 0)
+            return &manifest->entries[i];
+    }
+    return NULL;
+}
+
+static bool write_control(const Cluster *cluster, const RestorePlan *plan, Error *err)
+{
+    const ManifestEntry *entry = find_control(&plan->manifest);
+    uint8_t bytes[PG_CONTROL_FILE_SIZE];
+    PgControl control;
+
+    if (entry == NULL || entry->size != sizeof bytes)
+        return error_set(err, ERR_CORRUPT, "backup %s has no whole global/pg_control",
+                         plan->manifest.header.id);
+    if (!rebuild_read_small(cluster, &plan->manifest, entry, bytes, err) ||
+        !pg_control_decode(bytes, sizeof bytes, &control, err))
+        return false;
+    if (control.system_identifier != plan->manifest.header.system_identifier)
+        return error_set(err, ERR_CORRUPT, "global/pg_control of backup %s is of another cluster",
+                         plan->manifest.header.id);
+    return data_file_put(plan, "global/pg_control", bytes, sizeof bytes, err);
+}
+
+/* ---- the story --------------------------------------------------------------------------------
+ */
+
+static bool watch_file_systems(const RestorePlan *plan, Durability *durability, Error *err)
+{
+    if (!durability_add(durability, plan->data, err))
+        return false;
+    for (size_t i = 0; i < plan->tablespace_count; i++) {
+        if (!durability_add(durability, plan->tablespaces[i].path, err))
+            return false;
+    }
+    return plan->extra_directory == NULL || durability_add(durability, plan->extra_directory, err);
+}
+
+static bool rebuild(const Cluster *cluster, const RestoreWish *wish, const RestorePlan *plan,
+                    const Durability *durability, RestoreReport *report, Error *err)
+{
+    progress_phase(wish->progress, "rebuild", plan->bytes);
+    return rebuild_skeleton(plan, err) &&
+           rebuild_files(cluster, plan, wish->jobs > 0 ? wish->jobs : 1, durability->by_file,
+                         wish->progress, report, err);
+}
+
+/* What makes files a cluster that knows where to go. tablespace_map is left out: it would make the
+ * server set the links anew, to where they led at the backup (pg-facts 1.6). */
+static bool configure(const Cluster *cluster, const RestoreWish *wish, const RestorePlan *plan,
+                      RestoreReport *report, Error *err)
+{
+    const char *label = plan->manifest.header.label;
+
+    return data_file_put(plan, "backup_label", label, strlen(label), err) &&
+           recovery_settings_write(wish, plan, err) && write_backup_manifest(plan, err) &&
+           save_wal_tail(cluster, wish, plan, &report->wal_saved, err);
+}
+
+static bool make_durable(const RestoreWish *wish, const RestorePlan *plan, Durability *durability,
+                         Error *err)
+{
+    progress_phase(wish->progress, "sync", 0);
+    return durability_sync(durability, err) &&
+           (!durability->by_file || rebuild_sync_directories(plan, err)) &&
+           file_sync_directory(plan->data, err) && file_sync_parent(plan->data, err);
+}
+
+static bool finish(const Cluster *cluster, const RestorePlan *plan, Error *err)
+{
+    return FAULT_POINT("restore.before-control", err) && write_control(cluster, plan, err) &&
+           FAULT_POINT("restore.after-control", err) && marker_remove(plan->data, err);
+}
+
+bool restore_run(const Cluster *cluster, const RestoreWish *wish, RestorePlan *plan,
+                 RestoreReport *report, Error *err)
+{
+    CLEANUP(durability_done) Durability durability = {0};
+    TimeUs begin = time_monotonic();
+
+    *report = (RestoreReport){0};
+    if (!occupied_clear(plan, err) || !rebuild_places(plan, err) || !marker_save(plan, err) ||
+        !FAULT_POINT("restore.before-rebuild", err) || !watch_file_systems(plan, &durability, err))
+        return false;
+    if (!rebuild(cluster, wish, plan, &durability, report, err) ||
+        !FAULT_POINT("restore.after-rebuild", err) || !configure(cluster, wish, plan, report, err))
+        return error_hint(err, "nothing here can be started; run the restore again");
+    report->elapsed_rebuild = time_monotonic() - begin;
+    if (!make_durable(wish, plan, &durability, err) || !finish(cluster, plan, err))
+        return error_hint(err, "nothing here can be started; run the restore again");
+    report->elapsed = time_monotonic() - begin;
+    report->elapsed_sync = report->elapsed - report->elapsed_rebuild;
+    return true;
+}

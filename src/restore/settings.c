@@ -1,0 +1,270 @@
+#include "recovery_settings.h"
+
+#include "base/file.h"
+#include "repo/recovery_plan.h"
+
+#include <errno.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define AUTO_CONF "postgresql.auto.conf"
+
+enum { CONF_SIZE_MAX = 4 << 20, SETTINGS_MAX = 24 };
+
+/* The five that share one state in the server: xlogrecovery.c, error_multiple_recovery_targets().
+ */
+static const char *const target_parameters[] = {
+    "recovery_target",     "recovery_target_time", "recovery_target_xid",
+    "recovery_target_lsn", "recovery_target_name",
+};
+
+/* ---- restore_command --------------------------------------------------------------------------
+ */
+
+/* A word of /bin/sh that is also safe from the server's %-substitution. */
+static void append_word(Buffer *command, const char *word)
+{
+    bool is_plain =
+        *word != '\0' && word[strspn(word, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+                                           "0123456789_-+=:,./@")] == '\0';
+
+    if (!is_plain)
+        buffer_append(command, "'", 1);
+    for (const char *next = word; *next != '\0'; next++) {
+        if (*next == '%')
+            buffer_append(command, "%%", 2);
+        else if (*next == '\'')
+            buffer_append(command, "'\\''", 4);
+        else
+            buffer_append(command, next, 1);
+    }
+    buffer_append(command, is_plain ? " " : "' ", is_plain ? 1 : 2);
+}
+
+void recovery_command_build(const RestoreWish *wish, RestorePlan *plan)
+{
+    CLEANUP(buffer_done) Buffer command = {0};
+
+    if (wish->restore_command != NULL) {
+        plan->restore_command = arena_text(&plan->arena, wish->restore_command);
+        return;
+    }
+    append_word(&command, wish->tool);
+    append_word(&command, "archive-get");
+    for (size_t i = 0; wish->tool_options != NULL && wish->tool_options[i] != NULL; i++)
+        append_word(&command, wish->tool_options[i]);
+    buffer_print(&command, "--recovery-timeline=%u %%f \"%%p\"", path_last_timeline(&plan->path));
+    plan->restore_command = arena_text(&plan->arena, (const char *)command.data);
+}
+
+/* ---- files ------------------------------------------------------------------------------------
+ */
+
+typedef struct FileOwner {
+    mode_t mode;
+    uid_t uid; /* (uid_t)-1: whoever we are */
+    gid_t gid;
+} FileOwner;
+
+static bool replace_file(const char *path, const void *text, size_t size, const FileOwner *owner,
+                         Error *err)
+{
+    CLEANUP(file_writer_done) FileWriter file = FILE_WRITER_CLOSED;
+
+    if (!file_writer_open(&file, path, owner->mode, err) ||
+        !file_writer_write(&file, text, size, err))
+        return false;
+    if (fchmod(file.fd, owner->mode) != 0 ||
+        (owner->uid != (uid_t)-1 && fchown(file.fd, owner->uid, owner->gid) != 0))
+        return error_set_errno(err, ERR_IO, errno, "set owner and mode of %s", path);
+    return file_writer_replace(&file, err);
+}
+
+static mode_t file_mode(uint32_t data_mode)
+{
+    return (data_mode & 0050) != 0 ? 0640 : 0600;
+}
+
+bool data_file_put(const RestorePlan *plan, const char *name, const void *text, size_t size,
+                   Error *err)
+{
+    CLEANUP(text_freep) char *path = text_format("%s/%s", plan->data, name);
+    FileOwner owner = {.mode = file_mode(plan->data_mode), .uid = plan->uid, .gid = plan->gid};
+
+    return replace_file(path, text, size, &owner, err);
+}
+
+/* ---- settings ---------------------------------------------------------------------------------
+ */
+
+typedef struct Additions {
+    Setting items[SETTINGS_MAX];
+    size_t count;
+    Arena arena;
+} Additions;
+
+static void additions_done(Additions *additions)
+{
+    arena_done(&additions->arena);
+}
+
+static void add(Additions *additions, const char *name, const char *value)
+{
+    additions->items[additions->count++] =
+        (Setting){.name = name, .value = arena_text(&additions->arena, value)};
+}
+
+/*
+ * A target in postgresql.conf (or a file that it includes) would make two of them with ours, which
+ * is fatal. Empty values before ours end that, without a change to the operator's file: the last
+ * line of a name counts, and one that is set last stays set (pg-facts 7.1, "ordering trap").
+ */
+static void add_neutralisers(Additions *additions, const char *ours)
+{
+    for (size_t i = 0; i < ARRAY_SIZE(target_parameters); i++) {
+        if (ours == NULL || strcmp(target_parameters[i], ours) != 0)
+            add(additions, target_parameters[i], "");
+    }
+    add(additions, "recovery_end_command", "");
+    add(additions, "archive_cleanup_command", "");
+}
+
+static void add_target(Additions *additions, const Target *target)
+{
+    char text[TIME_TEXT_SIZE], lsn[LSN_TEXT_SIZE], xid[16];
+
+    switch (target->kind) {
+    case TARGET_LATEST:
+        add_neutralisers(additions, NULL);
+        return;
+    case TARGET_IMMEDIATE:
+        add_neutralisers(additions, "recovery_target");
+        add(additions, "recovery_target", "immediate");
+        return;
+    case TARGET_TIME:
+        add_neutralisers(additions, "recovery_target_time");
+        add(additions, "recovery_target_time", time_text_postgres(target->time, text));
+        break;
+    case TARGET_XID:
+        add_neutralisers(additions, "recovery_target_xid");
+        (void)snprintf(xid, sizeof xid, "%u", target->xid);
+        add(additions, "recovery_target_xid", xid);
+        break;
+    case TARGET_LSN:
+        add_neutralisers(additions, "recovery_target_lsn");
+        add(additions, "recovery_target_lsn", lsn_text(target->lsn, lsn));
+        break;
+    case TARGET_NAME:
+        add_neutralisers(additions, "recovery_target_name");
+        add(additions, "recovery_target_name", target->name);
+        return;
+    }
+    add(additions, "recovery_target_inclusive", target->is_exclusive ? "false" : "true");
+}
+
+static void collect(const RestoreWish *wish, const RestorePlan *plan, Additions *additions)
+{
+    char timeline[16];
+
+    add_target(additions, &plan->target);
+    /* Plain decimal: a leading zero makes the server read octal (pg-facts 7.2). */
+    (void)snprintf(timeline, sizeof timeline, "%u", path_last_timeline(&plan->path));
+    add(additions, "recovery_target_timeline", timeline);
+    if (plan->target.kind != TARGET_LATEST)
+        add(additions, "recovery_target_action", target_action_name(wish->action));
+    add(additions, "restore_command", plan->restore_command);
+    if (wish->as_copy)
+        add(additions, "archive_mode", "off");
+}
+
+static bool rewrite(const char *path, const char *const *remove, const Setting *additions,
+                    size_t count, const FileOwner *owner, Error *err)
+{
+    CLEANUP(buffer_done) Buffer text = {0};
+    CLEANUP(buffer_done) Buffer result = {0};
+
+    if (!file_read_whole(path, CONF_SIZE_MAX, &text, err)) {
+        if (err->code != ERR_NOT_FOUND)
+            return false;
+        error_clear(err);
+        buffer_print(&text, "%s", "");
+    }
+    settings_rewrite((const char *)text.data, remove, additions, count, &result);
+    return replace_file(path, result.data, result.size, owner, err);
+}
+
+/* recovery_parameters, and one more. */
+static const char *const *removed_parameters(bool as_copy, Arena *arena)
+{
+    size_t count = 0;
+
+    while (recovery_parameters[count] != NULL)
+        count++;
+    const char **names = arena_alloc(arena, (count + 2) * sizeof *names);
+    memcpy(names, recovery_parameters, count * sizeof *names);
+    names[count] = as_copy ? "archive_mode" : NULL;
+    return (const char *const *)names;
+}
+
+/* The last segment that the target needs: archive-get takes what lies behind it for no hole. */
+static bool save_recovery_plan(const RestorePlan *plan, Error *err)
+{
+    CLEANUP(arena_done) Arena arena = {0};
+    uint32_t size = plan->manifest.header.wal_segment_size;
+    RecoveryPlan recovery = {.timeline = path_last_timeline(&plan->path)};
+
+    if (!recovery_settings_on_disk(plan->data, &arena, &recovery.settings, err))
+        return false;
+    if (plan->target.kind != TARGET_LATEST) {
+        WalName name = {.kind = WAL_SEGMENT,
+                        .timeline =
+                            path_timeline_of_segment(&plan->path, plan->point.segment, size),
+                        .segment = plan->point.segment};
+        wal_name_text(&name, size, recovery.bound);
+    }
+    return recovery_plan_save(plan->data, &recovery, err);
+}
+
+bool recovery_settings_write(const RestoreWish *wish, const RestorePlan *plan, Error *err)
+{
+    CLEANUP(additions_done) Additions additions = {0};
+    CLEANUP(text_freep) char *path = text_format("%s/" AUTO_CONF, plan->data);
+    FileOwner owner = {.mode = file_mode(plan->data_mode), .uid = plan->uid, .gid = plan->gid};
+
+    collect(wish, plan, &additions);
+    return rewrite(path, removed_parameters(wish->as_copy, &additions.arena), additions.items,
+                   additions.count, &owner, err) &&
+           data_file_put(plan, "recovery.signal", "", 0, err) && save_recovery_plan(plan, err);
+}
+
+/* ---- after the recovery -----------------------------------------------------------------------
+ */
+
+/* The file keeps owner and mode: root may rewrite what the server's user owns. */
+static bool change(const char *data, const char *const *remove, const Setting *additions,
+                   size_t count, Error *err)
+{
+    CLEANUP(text_freep) char *path = text_format("%s/" AUTO_CONF, data);
+    struct stat status;
+
+    if (stat(path, &status) != 0)
+        return error_set_errno(err, errno == ENOENT ? ERR_NOT_FOUND : ERR_IO, errno, "look at %s",
+                               path);
+    FileOwner owner = {.mode = status.st_mode & 07777, .uid = (uid_t)-1, .gid = status.st_gid};
+    if (geteuid() == 0)
+        owner.uid = status.st_uid;
+    return rewrite(path, remove, additions, count, &owner, err);
+}
+
+bool restore_set_action(const char *data, TargetAction action, Error *err)
+{
+    static const char *const remove[] = {"recovery_target_action", NULL};
+    Setting addition = {.name = "recovery_target_action", .value = target_action_name(action)};
+
+    return change(data, remove, &addition, 1, err);
+}
+
+bool restore_clear_settings(const char *data, Error *err)
+{
+    return change(data, recovery_parameters, NULL, 0, err) && recovery_plan_remove(data, err);
+}
