@@ -72,3 +72,17 @@ bool error_hint(Error *err, const char *format, ...) PRINTF_LIKE(2, 3);
 
 /* Forget a handled error, so that err can be used again. */
 void error_clear(Error *err);
+
+/*
+ * "Always returns false" is told to the compiler too, which would otherwise follow paths that are
+ * none and warn of variables that only the successful ones set.
+ */
+static inline bool error_is_false(bool result)
+{
+    (void)result;
+    return false;
+}
+#define error_set(...)       error_is_false(error_set(__VA_ARGS__))
+#define error_set_errno(...) error_is_false(error_set_errno(__VA_ARGS__))
+#define error_context(...)   error_is_false(error_context(__VA_ARGS__))
+#define error_hint(...)      error_is_false(error_hint(__VA_ARGS__))

@@ -73,7 +73,7 @@ static void help_option(const Option *option, const Command *command)
     buffer_print(&help, "%s", option->help);
     if ((option->required & command->bit) != 0 && !option->positional)
         buffer_print(&help, " (required)");
-    if (option->fallback != NULL)
+    if (option->fallback != NULL && strcmp(option->fallback, "0") != 0)
         buffer_print(&help, " (default %s)", option->fallback);
 
     printf("%s", (const char *)name.data);
@@ -124,10 +124,14 @@ static void help_command(const Command *command)
     print_details(command->details);
     for (int group = 0; group < GROUP_COUNT; group++)
         help_group(command, (OptionGroup)group);
-    printf("\nEvery option but those that destroy can also be set by PGCAIRN_NAME_OF_OPTION in the "
-           "environment\nor as \"name-of-option = value\" in the configuration file; the command "
-           "line wins.\nSizes are written 512KiB, 20MiB or 1GiB, durations 500ms, 30s, 5min or "
-           "2h.\n");
+    (void)putchar('\n');
+    print_wrapped(
+        "Every option but those that destroy can also be set by PGCAIRN_NAME_OF_OPTION in "
+        "the environment or as \"name-of-option = value\" in the configuration file; the "
+        "command line wins. Sizes are written 512KiB, 20MiB or 1GiB, durations 500ms, 30s, "
+        "5min or 2h.",
+        0, 0);
+    print_wrapped("Exit status 0 means done; docs/exit-codes.md tells the others.", 0, 0);
 }
 
 static void help_all(const Command *commands)
@@ -142,7 +146,7 @@ static void help_all(const Command *commands)
            "  pgcairn backup --repo=/backup/pg --data=/var/lib/postgresql/15/main\n"
            "  pgcairn list   --repo=/backup/pg\n\n"
            "`pgcairn COMMAND --help` explains one command, `pgcairn --version` tells the version.\n"
-           "Exit status 0 means done; docs/exit-codes.md says what every other one means for your "
+           "Exit status 0 means done; docs/exit-codes.md says what the others mean for your "
            "data.\n");
 }
 

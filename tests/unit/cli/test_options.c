@@ -638,7 +638,7 @@ static void help_fits_the_page_and_names_every_option(void **state)
     }
     for (const char *line = (const char *)text.data; *line != '\0';) {
         size_t size = strcspn(line, "\n");
-        if (size > 88)
+        if (size > 85)
             fail_msg("too long: %.*s", (int)size, line);
         assert_true(size == 0 || line[size - 1] != ' ');
         line += size + 1;
