@@ -9,7 +9,10 @@
 #include "catalog/inventory.h"
 #include "repo/wal_object.h"
 
-/* Return false to stop (set *stopped by yourself); err set means failure. */
+/*
+ * Return false to stop (note by yourself that you did); err set means failure. Events come while
+ * their segment is still being verified: use them only once the walk has returned true.
+ */
 typedef bool WalWalkFunction(void *context, const WalEvent *event, Error *err);
 
 typedef struct WalWalk {
@@ -22,18 +25,23 @@ typedef struct WalWalk {
 } WalWalk;
 
 typedef struct WalWalkEnd {
-    Lsn last_end;          /* end of the last whole record */
-    uint64_t last_segment; /* last one read */
+    Lsn last_end;          /* end of the last whole record; 0: none */
+    Lsn replay_end;        /* where replay of it all ends: last_end, aligned, or behind a switch the
+                              end of its segment; as minRecoveryPoint says it */
+    uint64_t last_segment; /* last one read; there is none when segments is 0 */
     uint32_t last_timeline;
     uint64_t segments, stored_bytes;
-    bool is_broken;        /* WAL is invalid at last_end although more segments follow */
-    char reason[128];
+    bool is_broken;   /* WAL is invalid behind last_end, within the segments that are there */
+    bool is_hole;     /* the segment behind last_segment is missing, and later WAL of the path
+                         exists or existed (absence_of_segment) */
+    char reason[128]; /* is_broken */
 } WalWalkEnd;
 
 /*
- * Trailers only: fast. Sums up end_time_max and so on over the path; straddling transaction records
- * are joined by reading the two segments when a trailer says that one of them matters.
- * on_segment may be NULL and gets every segment's trailer in order.
+ * Trailers only: fast. on_segment may be NULL and gets every segment's trailer in order. The end of
+ * a transaction, a restore point and the like that straddles two segments is in neither's
+ * summary: it is read from the segments and added to that of the segment where it ends.
+ * A damaged object is no error but the end (is_broken). false from on_segment with err clear stops.
  */
 typedef bool WalSegmentFunction(void *context, uint32_t timeline, uint64_t segment,
                                 const WalTrailer *trailer, Error *err);
@@ -41,8 +49,8 @@ bool wal_walk_trailers(const WalWalk *walk, WalSegmentFunction *on_segment, void
                        WalWalkEnd *end, Error *err) MUST_CHECK;
 
 /* Every event in order. Reads and verifies each segment. */
-bool wal_walk_events(const WalWalk *walk, WalWalkFunction *on_event, void *context,
-                     WalWalkEnd *end, Error *err) MUST_CHECK;
+bool wal_walk_events(const WalWalk *walk, WalWalkFunction *on_event, void *context, WalWalkEnd *end,
+                     Error *err) MUST_CHECK;
 
 /* What an operator asks for; and where the server would stop. */
 typedef enum TargetKind {
@@ -64,12 +72,12 @@ typedef struct Target {
 } Target;
 
 typedef struct TargetPoint {
-    bool is_found;      /* a record at which the server stops; LATEST, IMMEDIATE: always */
-    Lsn stop_record;    /* start of the record that ends replay */
-    Lsn replay_end;     /* last LSN that will be replayed: what minRecoveryPoint will say */
-    uint64_t segment;   /* last segment needed */
+    bool is_found;    /* a record at which the server stops; LATEST, IMMEDIATE: always */
+    Lsn stop_record;  /* start of the record that ends replay */
+    Lsn replay_end;   /* last LSN that will be replayed: what minRecoveryPoint will say */
+    uint64_t segment; /* last segment needed */
     WalEvent last_before, first_after; /* commits around it; .time TIME_US_NONE: none seen */
-    bool ends_archive;  /* TARGET_TIME: nothing later than T was committed; replay all of it */
+    bool ends_archive; /* TARGET_TIME: nothing later than T was committed; replay all of it */
     WalWalkEnd end;
 } TargetPoint;
 

@@ -1,0 +1,500 @@
+#include "catalog/absence.h"
+#include "walk.h"
+
+#include <inttypes.h>
+
+enum {
+    XLOG_SWITCH = 0x40,
+    XLOG_FPI_FOR_HINT = 0xA0,
+    XLOG_FPI = 0xB0,
+    PAGE_HEADER_SIZE = 24,
+};
+
+static Lsn align_up(Lsn lsn)
+{
+    return (lsn + 7) & ~(Lsn)7;
+}
+
+static Lsn segment_end_of(Lsn lsn, uint32_t segment_size)
+{
+    return wal_segment_start(wal_segment_before(lsn, segment_size) + 1, segment_size);
+}
+
+Lsn walk_replay_end(const WalRecord *record, uint32_t segment_size)
+{
+    if (record->rmgr == RMGR_XLOG && (record->info & 0xF0) == XLOG_SWITCH)
+        return segment_end_of(record->end, segment_size);
+    return align_up(record->end);
+}
+
+const char *walk_segment_name(const WalWalk *walk, uint64_t segment, char text[WAL_NAME_SIZE])
+{
+    uint32_t segment_size = walk->cluster->wal_segment_size;
+    WalName name = {
+        .kind = WAL_SEGMENT,
+        .timeline = path_timeline_of_segment(walk->path, segment, segment_size),
+        .segment = segment,
+    };
+
+    return wal_name_text(&name, segment_size, text);
+}
+
+WalkExtent walk_extent(const WalWalk *walk)
+{
+    uint32_t segment_size = walk->cluster->wal_segment_size;
+    WalkExtent extent = {.first = wal_segment_of(walk->from, segment_size)};
+    uint32_t timeline;
+
+    extent.is_empty = !wal_inventory_reach(walk->inventory, walk->path, walk->from, segment_size,
+                                           &extent.last, &timeline);
+
+    uint64_t behind = extent.is_empty ? extent.first : extent.last + 1;
+    WalName name = {
+        .kind = WAL_SEGMENT,
+        .timeline = path_timeline_of_segment(walk->path, behind, segment_size),
+        .segment = behind,
+    };
+    extent.is_hole =
+        absence_of_segment(walk->inventory, walk->path, &name, segment_size, 0) != ABSENCE_PROVEN;
+    if (!extent.is_empty && walk->to != 0 &&
+        wal_segment_before(walk->to, segment_size) <= extent.last) {
+        extent.last = wal_segment_before(walk->to, segment_size);
+        extent.is_hole = false;
+        extent.is_empty = extent.last < extent.first;
+    }
+    return extent;
+}
+
+/* ---- segment by segment ---- */
+
+/* What the segments so far leave open. */
+typedef struct Chain {
+    bool has_before;      /* false: this is the first segment, nothing is known */
+    Lsn last_record;      /* 0: not known */
+    Lsn pending;          /* a record that began and is not complete; 0: none */
+    uint64_t missing;     /* bytes of it */
+    bool pending_matters; /* it may be an event */
+} Chain;
+
+/* Bytes of records that a whole segment holds. */
+static uint64_t segment_capacity(uint32_t segment_size)
+{
+    uint64_t pages = segment_size / WAL_BLOCK_SIZE;
+
+    return segment_size - WAL_SEGMENT_HEADER_SIZE - (pages - 1) * PAGE_HEADER_SIZE;
+}
+
+/* The place behind `size` bytes of a record that continue at the start of a segment. */
+static Lsn behind_head(Lsn start, uint32_t size)
+{
+    Lsn at = start + WAL_SEGMENT_HEADER_SIZE;
+    uint64_t left = size;
+
+    for (;;) {
+        uint64_t in_page = WAL_BLOCK_SIZE - at % WAL_BLOCK_SIZE;
+
+        if (left <= in_page)
+            return at + left;
+        left -= in_page;
+        at += in_page + PAGE_HEADER_SIZE;
+    }
+}
+
+/* May this record be an event? Its header can be cut: then it may. */
+static bool tail_matters(const WalReaderState *state)
+{
+    unsigned op = state->tail_info & 0xF0;
+
+    if (!state->tail_has_kind)
+        return true;
+    if (state->tail_rmgr == RMGR_TRANSACTION)
+        return true;
+    return state->tail_rmgr == RMGR_XLOG && op != XLOG_FPI_FOR_HINT && op != XLOG_FPI;
+}
+
+/*
+ * Whether this segment goes on where the one before ended: the record that was begun, or the back
+ * link. A record that its server gave up after a crash is followed by the one before it.
+ */
+static bool fits(const Chain *chain, const WalReaderState *state)
+{
+    if (!chain->has_before)
+        return true;
+    if (chain->pending == 0) {
+        if (state->head_size != 0)
+            return false;
+    } else if (!state->starts_with_overwrite && state->head_size != chain->missing) {
+        return false;
+    }
+    return state->first_record == 0 || chain->last_record == 0 ||
+           state->first_prev == chain->last_record ||
+           (chain->pending != 0 && state->first_prev == chain->pending);
+}
+
+/* Whether the pending record is complete in this segment: the back link says so, if there is one.
+ */
+static bool completes_pending(const Chain *chain, const WalReaderState *state,
+                              uint32_t segment_size)
+{
+    if (chain->pending == 0 || state->starts_with_overwrite)
+        return false;
+    if (state->first_record != 0)
+        return state->first_prev == chain->pending;
+    return state->head_size <= segment_capacity(segment_size);
+}
+
+static void chain_add(Chain *chain, const WalReaderState *state, uint32_t segment_size)
+{
+    uint64_t capacity = segment_capacity(segment_size);
+
+    if (state->first_record == 0 && state->head_size > capacity) {
+        /* All of it is the middle of one record; of which, is known if we saw it begin. */
+        chain->has_before = chain->pending != 0;
+        chain->missing = state->head_size - capacity;
+        return;
+    }
+    if (state->first_record != 0)
+        chain->last_record = state->last_record;
+    else if (completes_pending(chain, state, segment_size))
+        chain->last_record = chain->pending;
+    chain->has_before = true;
+    chain->pending = state->tail_record;
+    chain->missing = state->tail_total - state->tail_have;
+    chain->pending_matters = state->tail_record != 0 && tail_matters(state);
+}
+
+static void end_broken(WalWalkEnd *end, const char *reason)
+{
+    end->is_broken = true;
+    snprintf(end->reason, sizeof end->reason, "%.*s", (int)sizeof end->reason - 1, reason);
+}
+
+/* Sum up what this segment adds to the end. */
+static void end_add(WalWalkEnd *end, const Chain *chain, const WalReaderState *state,
+                    uint64_t segment, uint32_t segment_size)
+{
+    if (completes_pending(chain, state, segment_size) && state->end != WAL_END_BROKEN) {
+        end->last_end = behind_head(wal_segment_start(segment, segment_size), state->head_size);
+        end->replay_end = align_up(end->last_end);
+    }
+    if (state->record_count > 0) {
+        end->last_end = state->last_end;
+        end->replay_end = state->end == WAL_END_SWITCH ? segment_end_of(end->last_end, segment_size)
+                                                       : align_up(end->last_end);
+    }
+    if (state->end == WAL_END_BROKEN)
+        end_broken(end, state->reason);
+}
+
+typedef struct SegmentWalk {
+    const WalWalk *walk;
+    Chain chain;
+    WalWalkEnd end;
+    bool is_stopped;
+} SegmentWalk;
+
+/* *ok is false when the walk ends here, which the end says. */
+static bool load_trailer(SegmentWalk *state, uint64_t segment, WalTrailer *trailer, bool *ok,
+                         Error *err)
+{
+    const Cluster *cluster = state->walk->cluster;
+    char name[WAL_NAME_SIZE];
+    Error attempt = {0};
+
+    walk_segment_name(state->walk, segment, name);
+    *ok = wal_object_trailer(cluster, name, trailer, &attempt);
+    if (!*ok && attempt.code != ERR_CORRUPT) {
+        *err = attempt;
+        return error_context(err, "read what is in %s", name);
+    }
+    if (*ok &&
+        (trailer->kind != WAL_SEGMENT || trailer->segment_size != cluster->wal_segment_size ||
+         trailer->system_identifier != cluster->system_identifier)) {
+        *ok = false;
+        error_set(&attempt, ERR_CORRUPT, "the stored object is no segment of this cluster");
+    }
+    if (!*ok)
+        end_broken(&state->end, attempt.message);
+    return true;
+}
+
+static bool visit_segment(SegmentWalk *state, uint64_t segment, SegmentVisitFunction *on_segment,
+                          void *context, bool *go_on, Error *err)
+{
+    uint32_t segment_size = state->walk->cluster->wal_segment_size;
+    uint32_t timeline = path_timeline_of_segment(state->walk->path, segment, segment_size);
+    WalTrailer trailer;
+
+    if (!load_trailer(state, segment, &trailer, go_on, err))
+        return false;
+    if (*go_on && !fits(&state->chain, &trailer.summary.reader)) {
+        end_broken(&state->end, "the next segment does not go on where this one ends");
+        *go_on = false;
+    }
+    if (!*go_on)
+        return true;
+
+    const WalReaderState *reader = &trailer.summary.reader;
+    bool joins =
+        state->chain.pending_matters && completes_pending(&state->chain, reader, segment_size);
+    SegmentVisit visit = {
+        .timeline = timeline,
+        .segment = segment,
+        .trailer = &trailer,
+        .replay_end = state->end.replay_end,
+        .straddling = joins ? state->chain.pending : 0,
+    };
+    end_add(&state->end, &state->chain, reader, segment, segment_size);
+    chain_add(&state->chain, reader, segment_size);
+    state->end.segments++;
+    state->end.stored_bytes += trailer.stored_size;
+    state->end.last_segment = segment;
+    state->end.last_timeline = timeline;
+    *go_on = reader->end != WAL_END_BROKEN;
+    if (on_segment != NULL && !on_segment(context, &visit, err)) {
+        state->is_stopped = true;
+        *go_on = false;
+    }
+    return err->code == ERR_NONE;
+}
+
+bool walk_segments(const WalWalk *walk, SegmentVisitFunction *on_segment, void *context,
+                   WalWalkEnd *end, Error *err)
+{
+    WalkExtent extent = walk_extent(walk);
+    SegmentWalk state = {.walk = walk};
+    bool go_on = !extent.is_empty;
+
+    for (uint64_t segment = extent.first; go_on && segment <= extent.last; segment++) {
+        if (!visit_segment(&state, segment, on_segment, context, &go_on, err))
+            return false;
+    }
+    state.end.is_hole = extent.is_hole && !state.end.is_broken && !state.is_stopped;
+    *end = state.end;
+    return true;
+}
+
+/* ---- trailers, with straddling records joined ---- */
+
+typedef struct TrailerWalk {
+    const WalWalk *walk;
+    WalSegmentFunction *on_segment;
+    void *context;
+} TrailerWalk;
+
+/* The event comes before all others of the segment. */
+static void summary_prepend(WalSummary *summary, const WalEvent *event)
+{
+    WalSummary joined;
+
+    wal_summary_init(&joined);
+    wal_summary_add(&joined, event);
+    if (event->kind == EVENT_COMMIT || event->kind == EVENT_ABORT) {
+        WalSummary whole = *summary;
+
+        wal_summary_add(&whole, event); /* counts and times */
+        whole.first_end_lsn = event->lsn;
+        whole.xid_first = event->xid;
+        if (summary->last_end_lsn != 0) {
+            whole.last_end_lsn = summary->last_end_lsn;
+            whole.xid_last = summary->xid_last;
+        }
+        if (summary->last_commit_end != 0)
+            whole.last_commit_end = summary->last_commit_end;
+        *summary = whole;
+    }
+    if (event->kind == EVENT_RESTORE_POINT) {
+        memmove(summary->restore_points + 1, summary->restore_points,
+                (WAL_RESTORE_POINTS_KEPT - 1) * sizeof summary->restore_points[0]);
+        summary->restore_points[0] = joined.restore_points[0];
+        summary->restore_point_count++;
+    }
+    if (summary->backup_end == 0) {
+        summary->backup_end = joined.backup_end;
+        summary->backup_end_start = joined.backup_end_start;
+    }
+    if (joined.fpw_off != 0)
+        summary->fpw_off = joined.fpw_off;
+    if (summary->parameters_at == 0 && joined.parameters_at != 0) {
+        summary->parameters_at = joined.parameters_at;
+        summary->parameters = joined.parameters;
+    }
+    if (joined.minimal_at != 0)
+        summary->minimal_at = joined.minimal_at;
+    if (summary->new_timeline == 0)
+        summary->new_timeline = joined.new_timeline;
+}
+
+static bool join_and_pass_on(void *context, const SegmentVisit *visit, Error *err)
+{
+    TrailerWalk *state = context;
+    WalTrailer trailer = *visit->trailer;
+    WalEvent event;
+    bool found = false;
+
+    if (visit->straddling != 0 &&
+        !walk_event_at(state->walk, visit->straddling, &event, &found, err))
+        return false;
+    if (found)
+        summary_prepend(&trailer.summary, &event);
+    return state->on_segment(state->context, visit->timeline, visit->segment, &trailer, err);
+}
+
+bool wal_walk_trailers(const WalWalk *walk, WalSegmentFunction *on_segment, void *context,
+                       WalWalkEnd *end, Error *err)
+{
+    TrailerWalk state = {.walk = walk, .on_segment = on_segment, .context = context};
+
+    return walk_segments(walk, on_segment == NULL ? NULL : join_and_pass_on, &state, end, err);
+}
+
+/* ---- record by record ---- */
+
+typedef struct RecordWalk {
+    const WalWalk *walk;
+    WalReader *reader;
+    WalRecordFunction *on_record;
+    void *context;
+    WalWalkEnd end;
+    bool is_stopped;
+} RecordWalk;
+
+static void record_walk_done(RecordWalk *state)
+{
+    wal_reader_freep(&state->reader);
+}
+
+static bool take_record(void *context, const WalRecord *record, Error *err)
+{
+    RecordWalk *state = context;
+
+    if (state->walk->to != 0 && record->lsn >= state->walk->to) {
+        state->is_stopped = true;
+        return false;
+    }
+    state->end.last_end = record->end;
+    state->end.replay_end = walk_replay_end(record, state->walk->cluster->wal_segment_size);
+    if (record->lsn < state->walk->from || state->on_record(state->context, record, err))
+        return true;
+    state->is_stopped = true;
+    return false;
+}
+
+/* Once stopped, the rest of the segment still comes, so that it is verified to its end. */
+static bool take_bytes(void *context, const void *data, size_t size, Error *err)
+{
+    RecordWalk *state = context;
+
+    if (state->is_stopped || wal_reader_feed(state->reader, data, size, err))
+        return true;
+    return state->is_stopped && err->code == ERR_NONE;
+}
+
+static bool read_segment(RecordWalk *state, uint64_t segment, Error *err)
+{
+    const WalWalk *walk = state->walk;
+    uint32_t segment_size = walk->cluster->wal_segment_size;
+    unsigned threads = walk->threads > 0 ? walk->threads : 1;
+    char name[WAL_NAME_SIZE];
+    WalTrailer trailer;
+
+    walk_segment_name(walk, segment, name);
+    if (!wal_object_read(walk->cluster, name, threads, take_bytes, state, &trailer, err))
+        return error_context(err, "read %s", name);
+    state->end.segments++;
+    state->end.stored_bytes += trailer.stored_size;
+    state->end.last_segment = segment;
+    state->end.last_timeline = path_timeline_of_segment(walk->path, segment, segment_size);
+    return true;
+}
+
+bool walk_records(const WalWalk *walk, WalRecordFunction *on_record, void *context, WalWalkEnd *end,
+                  Error *err)
+{
+    WalkExtent extent = walk_extent(walk);
+    CLEANUP(record_walk_done)
+    RecordWalk state = {.walk = walk, .on_record = on_record, .context = context};
+    const WalReaderState *reader;
+
+    state.reader = wal_reader_new(&(WalReaderSetup){
+        .version = pg_version_of_major(walk->cluster->major),
+        .system_identifier = walk->cluster->system_identifier,
+        .segment_size = walk->cluster->wal_segment_size,
+        .start = wal_segment_start(extent.first, walk->cluster->wal_segment_size),
+        .on_record = take_record,
+        .context = &state,
+    });
+    reader = wal_reader_state(state.reader);
+    for (uint64_t segment = extent.first; !extent.is_empty && segment <= extent.last; segment++) {
+        if (!read_segment(&state, segment, err))
+            return false;
+        if (state.is_stopped || reader->end == WAL_END_BROKEN)
+            break;
+    }
+    if (!state.is_stopped && reader->end == WAL_END_BROKEN)
+        end_broken(&state.end, reader->reason);
+    state.end.is_hole = extent.is_hole && !state.end.is_broken && !state.is_stopped;
+    *end = state.end;
+    return true;
+}
+
+typedef struct EventWalk {
+    const PgVersion *version;
+    WalWalkFunction *on_event;
+    void *context;
+} EventWalk;
+
+static bool pass_event(void *context, const WalRecord *record, Error *err)
+{
+    EventWalk *state = context;
+    WalEvent event;
+
+    return !wal_event_of(record, state->version, &event) ||
+           state->on_event(state->context, &event, err);
+}
+
+bool wal_walk_events(const WalWalk *walk, WalWalkFunction *on_event, void *context, WalWalkEnd *end,
+                     Error *err)
+{
+    EventWalk state = {
+        .version = pg_version_of_major(walk->cluster->major),
+        .on_event = on_event,
+        .context = context,
+    };
+
+    return walk_records(walk, pass_event, &state, end, err);
+}
+
+typedef struct OneRecord {
+    const PgVersion *version;
+    Lsn lsn;
+    WalEvent *event;
+    bool found;
+} OneRecord;
+
+static bool take_one(void *context, const WalRecord *record, Error *err)
+{
+    OneRecord *one = context;
+
+    (void)err;
+    one->found = record->lsn == one->lsn && wal_event_of(record, one->version, one->event);
+    return false;
+}
+
+bool walk_event_at(const WalWalk *walk, Lsn lsn, WalEvent *event, bool *found, Error *err)
+{
+    OneRecord one = {
+        .version = pg_version_of_major(walk->cluster->major),
+        .lsn = lsn,
+        .event = event,
+    };
+    WalWalk from_there = *walk;
+    WalWalkEnd end;
+
+    from_there.from = lsn;
+    from_there.to = 0;
+    if (!walk_records(&from_there, take_one, &one, &end, err))
+        return false;
+    *found = one.found;
+    return true;
+}
