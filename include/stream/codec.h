@@ -38,7 +38,10 @@ typedef struct CodecContext CodecContext;
 CodecContext *codec_context_new(void);
 void codec_context_freep(CodecContext **context);
 
-/* One frame, appended to out. The zstd and lz4 frames carry the content size. */
+/*
+ * One frame, appended to out. The zstd and lz4 frames carry the content's size and checksum (a
+ * gzip member always does), so that the stock programs notice damage too.
+ */
 bool codec_compress(CodecContext *context, Compression compression, const void *data, size_t size,
                     Buffer *out, Error *err) MUST_CHECK;
 
