@@ -152,7 +152,7 @@ static bool take_local_time(const char **text, LocalTime *local)
         if (take_char(text, '.') && !take_fraction(text, &us))
             return false;
     }
-    local->seconds = days * S_PER_DAY + hour * 3600 + minute * 60 + second;
+    local->seconds = days * S_PER_DAY + INT64_C(3600) * hour + INT64_C(60) * minute + second;
     local->us = us;
     return true;
 }
@@ -172,7 +172,7 @@ static bool take_offset(const char **text, int64_t *seconds)
         if (!take_number(text, 2, 0, 59, &minutes))
             return false;
     }
-    *seconds = (is_west ? -1 : 1) * (hours * 3600 + minutes * 60);
+    *seconds = (is_west ? -1 : 1) * (INT64_C(3600) * hours + INT64_C(60) * minutes);
     return **text == '\0';
 }
 
@@ -218,7 +218,7 @@ static void find_candidates(int64_t local, Candidates *found)
 
     /* Each offset in force within a day around it; a zone changes at most once or twice a day. */
     for (int hour = -26; hour <= 26; hour++) {
-        time_t near = (time_t)(local + hour * 3600);
+        time_t near = (time_t)(local + INT64_C(3600) * hour);
         struct tm parts;
         bool is_new = localtime_r(&near, &parts) != NULL;
 

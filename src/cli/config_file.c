@@ -66,9 +66,10 @@ static int take_entry(void *user, const char *section, const char *key, const ch
     Reading *reading = user;
 
     if (reading->count == ENTRIES_MAX) {
-        if (reading->err->code == ERR_NONE)
+        if (reading->err->code == ERR_NONE) {
             error_set(reading->err, ERR_USAGE, "%s:%d: more than %d keys", reading->path,
                       reading->line, ENTRIES_MAX);
+        }
         return 0;
     }
     reading->entries[reading->count++] = (Entry){

@@ -20,7 +20,7 @@ static const Unit size_units[] = {
     {NULL, 0},
 };
 static const Unit duration_units[] = {
-    {"ms", 1}, {"s", 1000}, {"min", 60 * 1000}, {"h", 60 * 60000}, {"d", 24 * 3600000}, {NULL, 0},
+    {"ms", 1}, {"s", 1000}, {"min", 60000}, {"h", 3600000}, {"d", 86400000}, {NULL, 0},
 };
 static const Unit no_units[] = {{"", 1}, {NULL, 0}};
 
@@ -191,9 +191,10 @@ bool option_assign(Filling *filling, const Option *option, const char *text, Sou
 
     if (source < *before)
         return true;
-    if (option->only_flag && source != SOURCE_FLAG && source != SOURCE_FALLBACK)
+    if (option->only_flag && source != SOURCE_FLAG && source != SOURCE_FALLBACK) {
         return error_set(err, ERR_USAGE, "%s: --%s may be given on the command line only", place,
                          option->name);
+    }
     if (option->kind == LIST && source > *before)
         filling->options->tablespace_count = 0; /* the later list takes the place of the other */
     *before = source;

@@ -179,8 +179,13 @@ static void environment_name(const Option *option, char name[64])
 {
     int size = snprintf(name, 64, "PGCAIRN_%s", option->name);
 
-    for (int i = 0; i < size && i < 63; i++)
-        name[i] = name[i] == '-' ? '_' : (char)toupper((unsigned char)name[i]);
+    for (int i = 0; i < size && i < 63; i++) {
+        if (name[i] == '-') {
+            name[i] = '_';
+        } else {
+            name[i] = (char)toupper((unsigned char)name[i]);
+        }
+    }
 }
 
 static bool use_environment(Filling *filling, Error *err)
@@ -247,7 +252,7 @@ bool options_parse(int argc, char **argv, const Command *commands, const Command
         keep_command_line(options, argv);
     options->help = argc > 0 && wants_help(argv);
     /* `pgcairn help restore` as well. */
-    if (place != NULL && strcmp(*place, "help") == 0) {
+    if (place != NULL && *place != NULL && strcmp(*place, "help") == 0) {
         options->help = true;
         place = place[1] != NULL && !is_option(place[1]) ? place + 1 : NULL;
     }

@@ -86,9 +86,10 @@ const char *out_duration(TimeUs elapsed, char text[OUT_TEXT_SIZE])
         int64_t rest = seconds % units[i].seconds / units[i].smaller;
         int size = snprintf(text, OUT_TEXT_SIZE, "%" PRId64 " %s", seconds / units[i].seconds,
                             units[i].name);
-        if (rest > 0 && size > 0)
+        if (rest > 0 && size > 0) {
             (void)snprintf(text + size, OUT_TEXT_SIZE - (size_t)size, " %" PRId64 " %s", rest,
                            units[i].smaller_name);
+        }
         break;
     }
     return text;

@@ -8,7 +8,7 @@
 enum { SAMPLES = 16, LINE_SIZE = 256 };
 
 static const TimeUs SECOND = 1000000;
-static const TimeUs LOG_INTERVAL = 30 * 1000000;
+static const TimeUs LOG_INTERVAL = 30000000;
 
 /*
  * What the rate is measured by: a look at each of the last seconds. One process draws one line,
@@ -123,16 +123,17 @@ static void draw_terminal(Progress *progress)
         room = sizeof text - 8;
     int size = snprintf(text, room, "%s  %s", progress->phase, sight.done_text);
     const struct {
-        const char *format_before, *text, *after;
+        const char *before, *text, *after;
     } parts[] = {
         {" of ", sight.total_text, ""},
         {"  ", sight.rate, ""},
         {"  ", sight.left, " left"},
     };
     for (size_t i = 0; i < ARRAY_SIZE(parts); i++) {
-        if (parts[i].text[0] != '\0' && size > 0 && (size_t)size < room)
-            size += snprintf(text + size, room - (size_t)size, "%s%s%s", parts[i].format_before,
+        if (parts[i].text[0] != '\0' && size > 0 && (size_t)size < room) {
+            size += snprintf(text + size, room - (size_t)size, "%s%s%s", parts[i].before,
                              parts[i].text, parts[i].after);
+        }
         if (i == 0 && sight.percent >= 0 && size > 0 && (size_t)size < room)
             size += snprintf(text + size, room - (size_t)size, "  %d%%", sight.percent);
     }
