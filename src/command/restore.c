@@ -1,0 +1,322 @@
+#include "restore/restore.h"
+
+#include "archive/push.h"
+#include "base/log.h"
+#include "cli/output.h"
+#include "command/commands.h"
+#include "restore_parts.h"
+#include "storage/wrap.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <unistd.h>
+
+enum {
+    ATTEMPTS = 4,
+    RETRY_PAUSE_MS = 200,
+    NAME_MAX_BYTES = 63, /* MAXFNAMELEN - 1, xlog_internal.h */
+    FIRST_NORMAL_XID = 3,
+};
+
+/* ---- what was asked ---------------------------------------------------------------------------
+ */
+
+static const char *absolute(const char *path, Arena *arena)
+{
+    char directory[PATH_MAX];
+
+    if (path[0] == '/' || getcwd(directory, sizeof directory) == NULL)
+        return path;
+    return arena_format(arena, "%s/%s", directory, path);
+}
+
+static bool parse_number(const char *text, const char *option, uint64_t most, uint64_t *number,
+                         Error *err)
+{
+    char *end;
+
+    errno = 0;
+    unsigned long long value = strtoull(text, &end, 10);
+    if (*text < '0' || *text > '9' || *end != '\0' || errno != 0 || value > most)
+        return error_set(err, ERR_USAGE, "--%s=%s is no such number", option, text);
+    *number = value;
+    return true;
+}
+
+/* 64-bit numbers (txid_current(), pg_current_xact_id()) hold the epoch above the xid in WAL. */
+static bool parse_xid(const char *text, uint32_t *xid, Error *err)
+{
+    uint64_t number;
+
+    if (!parse_number(text, "target-xid", UINT64_MAX, &number, err))
+        return false;
+    *xid = (uint32_t)number;
+    if (*xid < FIRST_NORMAL_XID)
+        return error_set(err, ERR_USAGE, "--target-xid=%s is no transaction", text);
+    return true;
+}
+
+static bool parse_name(const char *text, Target *target, Error *err)
+{
+    if (*text == '\0' || strlen(text) > NAME_MAX_BYTES)
+        return error_set(err, ERR_USAGE, "--target-name: a restore point has 1 to %d bytes",
+                         NAME_MAX_BYTES);
+    target->name = text;
+    return true;
+}
+
+static bool parse_target(const Options *options, Target *target, Error *err)
+{
+    int count = (options->target != NULL) + (options->target_time != NULL) +
+                (options->target_lsn != NULL) + (options->target_xid != NULL) +
+                (options->target_name != NULL);
+    bool may_exclude =
+        options->target_time != NULL || options->target_lsn != NULL || options->target_xid != NULL;
+
+    if (count > 1)
+        return error_set(err, ERR_USAGE, "more than one target: choose one");
+    if (options->target_exclusive && !may_exclude)
+        return error_set(
+            err, ERR_USAGE,
+            "--target-exclusive goes with --target-time, --target-lsn or --target-xid");
+    *target = (Target){.kind = TARGET_LATEST, .is_exclusive = options->target_exclusive};
+    if (options->target != NULL)
+        target->kind = strcmp(options->target, "immediate") == 0 ? TARGET_IMMEDIATE : TARGET_LATEST;
+    if (options->target_time != NULL) {
+        target->kind = TARGET_TIME;
+        return time_parse(options->target_time, &target->time, err);
+    }
+    if (options->target_lsn != NULL) {
+        target->kind = TARGET_LSN;
+        return lsn_parse(options->target_lsn, &target->lsn, err);
+    }
+    if (options->target_xid != NULL) {
+        target->kind = TARGET_XID;
+        return parse_xid(options->target_xid, &target->xid, err);
+    }
+    if (options->target_name != NULL) {
+        target->kind = TARGET_NAME;
+        return parse_name(options->target_name, target, err);
+    }
+    return true;
+}
+
+static TargetAction parse_action(const char *text)
+{
+    if (strcmp(text, "promote") == 0)
+        return ACTION_PROMOTE;
+    return strcmp(text, "shutdown") == 0 ? ACTION_SHUTDOWN : ACTION_PAUSE;
+}
+
+/* Plain decimal; the server would read a leading zero as octal, people don't. */
+static bool parse_timeline(const char *text, uint32_t *timeline, Error *err)
+{
+    uint64_t number;
+
+    *timeline = 0;
+    if (text == NULL || strcmp(text, "latest") == 0)
+        return true;
+    if (!parse_number(text, "target-timeline", UINT32_MAX, &number, err))
+        return error_hint(err, "a timeline's number, in decimal, or \"latest\"");
+    if (number == 0)
+        return error_set(err, ERR_USAGE, "--target-timeline=0: timelines begin at 1");
+    *timeline = (uint32_t)number;
+    return true;
+}
+
+/* OID=PATH or OLDPATH=PATH; the new path is absolute, so the last "=/" is where it begins. */
+static bool parse_moves(const Options *options, Arena *arena, RestoreWish *wish, Error *err)
+{
+    TablespaceMove *moves = arena_alloc(arena, (options->tablespace_count + 1) * sizeof *moves);
+
+    for (size_t i = 0; i < options->tablespace_count; i++) {
+        const char *text = options->tablespaces[i];
+        const char *at = NULL;
+        for (const char *next = strstr(text, "=/"); next != NULL; next = strstr(next + 1, "=/"))
+            at = next;
+        if (at == NULL || at == text) {
+            error_set(err, ERR_USAGE, "--tablespace=%s", text);
+            return error_hint(err, "OID=PATH or OLDPATH=PATH, with an absolute path");
+        }
+        moves[i].name = arena_text_part(arena, text, (size_t)(at - text));
+        moves[i].path = at + 1;
+    }
+    wish->moves = moves;
+    wish->move_count = options->tablespace_count;
+    return true;
+}
+
+/* The server runs the hook in its data directory, with an environment of its own. */
+static bool describe_tool(const Options *options, Arena *arena, RestoreWish *wish, Error *err)
+{
+    char self[PATH_MAX];
+    ssize_t size = readlink("/proc/self/exe", self, sizeof self - 1);
+    const char **words = arena_alloc(arena, 4 * sizeof *words);
+    size_t count = 0;
+
+    if (size < 0)
+        return error_set_errno(err, ERR_IO, errno, "find out where this program is");
+    self[size] = '\0';
+    wish->tool = arena_text(arena, self);
+    const char *repo =
+        strstr(options->repo, "://") != NULL ? options->repo : absolute(options->repo, arena);
+    words[count++] = arena_format(arena, "--repo=%s", repo);
+    words[count++] = arena_format(arena, "--cluster=%s", options->cluster);
+    if (options->config != NULL)
+        words[count++] = arena_format(arena, "--config=%s", absolute(options->config, arena));
+    wish->tool_options = (const char *const *)words;
+    return true;
+}
+
+static bool push(void *context, const char *path, Error *err)
+{
+    const RestoreStory *story = context;
+    PushWish wish = {.path = path, .threads = story->wish->jobs};
+    PushResult result = {0};
+
+    if (!compression_parse("zstd", &wish.compression, err) ||
+        !archive_push(story->cluster, &wish, &result, err))
+        return false;
+    text_freep(&result.aside);
+    log_info("archived what only the old data directory had", log_str("file", path));
+    return true;
+}
+
+static bool make_wish(const Options *options, Arena *arena, RestoreStory *story, RestoreWish *wish,
+                      Error *err)
+{
+    if (options->move_aside && options->force)
+        return error_set(err, ERR_USAGE, "--move-aside and --force exclude one another");
+    *wish = (RestoreWish){
+        .data = absolute(options->data, arena),
+        .backup = options->backup,
+        .discard_wal = options->discard_wal,
+        .as_copy = options->as_copy,
+        .will_start = options->start,
+        .jobs = (unsigned)options->jobs,
+        .pg_bin = options->pg_bin,
+        .push = push,
+        .push_context = story,
+    };
+    if (options->move_aside)
+        wish->occupied = OCCUPIED_MOVE_ASIDE;
+    if (options->force)
+        wish->occupied = OCCUPIED_FORCE;
+    if (!parse_target(options, &wish->target, err) ||
+        !parse_timeline(options->target_timeline, &wish->target_timeline, err) ||
+        !parse_moves(options, arena, wish, err) || !describe_tool(options, arena, wish, err))
+        return false;
+    story->action = parse_action(options->target_action);
+    /* Only a shutdown at the target can be verified: pg_control then says what was reached. */
+    wish->action = options->start ? ACTION_SHUTDOWN : story->action;
+    /* Without a target nothing stops the server: it opens at the end of the archive. */
+    if (wish->target.kind == TARGET_LATEST)
+        story->action = ACTION_PROMOTE;
+    return true;
+}
+
+static bool open_repo(const Options *options, Repo *repo, Cluster *cluster, Error *err)
+{
+    Storage *storage = storage_open(options->repo, err);
+
+    if (storage == NULL)
+        return false;
+    storage = storage_retry_new(storage, ATTEMPTS, RETRY_PAUSE_MS);
+    if (options->rate_limit > 0)
+        storage = storage_limit_new(storage, options->rate_limit);
+    return repo_open(repo, storage, err) && cluster_open(repo, options->cluster, cluster, err);
+}
+
+/* ---- the story --------------------------------------------------------------------------------
+ */
+
+/*
+ * The old directory's WAL goes into the archive before the plan is made, so that the plan knows of
+ * it. What could not be archived is kept with the old directory, or as a directory beside it.
+ */
+static bool save_wal(RestoreStory *story, Error *err)
+{
+    if (story->options->dry_run)
+        return true;
+    if (!restore_save_wal(story->cluster, story->wish, &story->saved, err))
+        return error_context(err, "save the WAL of %s", story->wish->data);
+    if (story->saved.unsaved > 0)
+        log_warn("WAL of the old data directory could not be archived: it is kept",
+                 log_u64("files", story->saved.unsaved),
+                 log_str("reason", story->saved.reason.message));
+    return true;
+}
+
+static bool make_plan(RestoreStory *story, Error *err)
+{
+    TimeUs begin = time_monotonic();
+
+    if (!save_wal(story, err) || !restore_plan(story->cluster, story->wish, &story->plan, err))
+        return false;
+    story->elapsed_plan = time_monotonic() - begin;
+    for (size_t i = 0; i < story->plan.warning_count && !story->options->dry_run; i++)
+        log_warn("note", log_str("text", story->plan.warnings[i]));
+    return true;
+}
+
+static bool carry_out(RestoreStory *story, Error *err)
+{
+    Progress progress = {.phase = "rebuild"};
+    RestoreWish wish = *story->wish;
+
+    wish.progress = &progress;
+    progress_to_terminal(&progress, !story->options->no_progress);
+    story->is_restored = restore_run(story->cluster, &wish, &story->plan, &story->report, err);
+    progress_end(&progress);
+    if (!story->is_restored)
+        return error_context(err, "restore into %s", story->plan.data);
+    if (!story->options->start)
+        return true;
+
+    Progress replay = {.phase = "replay"};
+    progress_to_terminal(&replay, !story->options->no_progress);
+    bool ok = restore_start(story, &replay, err);
+    progress_end(&replay);
+    return ok;
+}
+
+static bool run(RestoreStory *story, Error *err)
+{
+    story->started_at = time_now();
+    if (!make_plan(story, err))
+        return false;
+    if (story->options->dry_run)
+        return restore_tell_plan(story, err);
+    if (!story->options->json && !restore_tell_plan(story, err))
+        return false;
+    bool ok = carry_out(story, err);
+    story->finished_at = time_now();
+    /* ERR_DEGRADED: it is done, and the report tells what is not as it was asked for. */
+    if (ok || err->code == ERR_DEGRADED) {
+        Error unsaid = {0};
+        if (!restore_tell_result(story, &unsaid) && ok) {
+            *err = unsaid;
+            ok = false;
+        }
+    }
+    return ok;
+}
+
+bool command_restore(const Options *options, Error *err)
+{
+    CLEANUP(arena_done) Arena arena = {0};
+    CLEANUP(repo_done) Repo repo = {0};
+    Cluster cluster;
+    RestoreWish wish;
+    RestoreStory story = {.options = options, .cluster = &cluster, .wish = &wish};
+
+    story.sight.last_commit = TIME_US_NONE;
+    if (!make_wish(options, &arena, &story, &wish, err) ||
+        !open_repo(options, &repo, &cluster, err))
+        return false;
+    bool ok = run(&story, err);
+    if (!options->dry_run)
+        restore_write_journal(&story, err);
+    restore_plan_done(&story.plan);
+    return ok;
+}

@@ -1,0 +1,41 @@
+/*
+ * restore_parts.h - the three parts of `restore`: what was asked, starting and watching the server,
+ * and what is told about it.
+ */
+#pragma once
+
+#include "cli/options.h"
+#include "recovery/recovery.h"
+#include "restore/restore.h"
+
+/* One run of the command, as far as it got. Plain data; strings belong to the options or the plan.
+ */
+typedef struct RestoreStory {
+    const Options *options;
+    const Cluster *cluster;
+    const RestoreWish *wish;
+    TargetAction action; /* that was asked for; the wish may say shutdown first */
+    WalSaved saved;
+    RestorePlan plan;
+    RestoreReport report;
+    bool is_restored;
+    bool is_started;
+    bool is_verified;      /* the target was reached, and nothing else */
+    RecoverySight sight;   /* the last one */
+    Lsn reached;           /* verified end of replay */
+    uint32_t new_timeline; /* after promotion; 0: none */
+    char connection[512];  /* "host=... port=..." of a running server */
+    const char *log_path;
+    TimeUs started_at, finished_at;                    /* time_now() */
+    TimeUs elapsed_plan, elapsed_replay, elapsed_open; /* microseconds */
+} RestoreStory;
+
+/* Start, watch to the target, verify it there, then do what was asked for. ERR_RECOVERY. */
+bool restore_start(RestoreStory *story, Progress *progress, Error *err) MUST_CHECK;
+
+/* The plan on one screen, or as JSON. */
+bool restore_tell_plan(const RestoreStory *story, Error *err) MUST_CHECK;
+/* The closing report. */
+bool restore_tell_result(const RestoreStory *story, Error *err) MUST_CHECK;
+/* Best effort: losing an entry loses no data. */
+void restore_write_journal(const RestoreStory *story, const Error *failure);

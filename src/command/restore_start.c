@@ -1,0 +1,285 @@
+#include "restore_parts.h"
+
+#include "base/file.h"
+#include "base/log.h"
+#include "cli/output.h"
+#include "postgres/history.h"
+#include "postgres/server.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <inttypes.h>
+
+enum {
+    WATCH_INTERVAL_MS = 10000,
+    HISTORY_SIZE_MAX = 1 << 20,
+    RECORD_ALIGNMENT = 8,
+};
+
+/* ---- start and watch --------------------------------------------------------------------------
+ */
+
+static void tell_change(void *context, const RecoverySight *sight, bool is_stalled)
+{
+    char lsn[LSN_TEXT_SIZE], time[TIME_TEXT_SIZE];
+    const char *commit =
+        sight->last_commit != TIME_US_NONE ? time_text(sight->last_commit, time) : "";
+
+    (void)context;
+    if (is_stalled)
+        log_warn("recovery makes no progress", log_str("state", recovery_state_name(sight->state)),
+                 log_str("segment", sight->segment),
+                 log_str("waiting", sight->is_waiting ? "for that segment" : ""));
+    else
+        log_info("recovery", log_str("state", recovery_state_name(sight->state)),
+                 log_str("replayed", sight->replayed != 0 ? lsn_text(sight->replayed, lsn) : ""),
+                 log_str("last_commit", commit), log_str("segment", sight->segment));
+}
+
+/* Configuration from outside the data directory: the server is told where it is now. */
+static const char *const *server_settings(RestorePlan *plan)
+{
+    const char **settings = arena_alloc(&plan->arena, 5 * sizeof *settings);
+    size_t count = 0;
+
+    if (plan->config_file == NULL)
+        return NULL;
+    settings[count++] = arena_format(&plan->arena, "config_file=%s", plan->config_file);
+    settings[count++] = arena_format(&plan->arena, "data_directory=%s", plan->data);
+    if (plan->hba_file != NULL)
+        settings[count++] = arena_format(&plan->arena, "hba_file=%s", plan->hba_file);
+    if (plan->ident_file != NULL)
+        settings[count++] = arena_format(&plan->arena, "ident_file=%s", plan->ident_file);
+    return (const char *const *)settings;
+}
+
+static bool refuse_end(const RestoreStory *story, const char *wanted, Error *err)
+{
+    const RecoverySight *sight = &story->sight;
+
+    if (sight->state == RECOVERY_FAILED) {
+        error_set(err, ERR_RECOVERY, "recovery failed: %s",
+                  *sight->reason != '\0' ? sight->reason : "the server gave no reason");
+        if (*sight->advice != '\0')
+            return error_hint(err, "%s", sight->advice);
+    } else {
+        error_set(err, ERR_RECOVERY, "recovery ended as \"%s\", not as \"%s\"",
+                  recovery_state_name(sight->state), wanted);
+    }
+    return error_hint(err, "the server's log is %s", story->log_path);
+}
+
+static bool start_and_watch(RestoreStory *story, Progress *progress, Error *err)
+{
+    RestorePlan *plan = &story->plan;
+    StartSetup start = {.data = plan->data,
+                        .programs = plan->programs,
+                        .uid = plan->uid,
+                        .gid = plan->gid,
+                        .log_path = story->log_path,
+                        .settings = server_settings(plan)};
+    WatchSetup setup = {.data = plan->data,
+                        .conninfo = story->options->conninfo,
+                        .log_path = story->log_path,
+                        .start = plan->manifest.header.start,
+                        .target = plan->point.replay_end,
+                        .stall_ms = story->options->stall_ms,
+                        .progress = progress};
+    pid_t pid;
+    TimeUs last_commit = story->sight.last_commit;
+
+    if (!recovery_start(&start, &pid, err))
+        return error_context(err, "start the server on %s", plan->data);
+    CLEANUP(recovery_watch_freep) RecoveryWatch *watch = recovery_watch_new(&setup);
+    if (!recovery_watch_to_end(watch, WATCH_INTERVAL_MS, tell_change, NULL, &story->sight, err)) {
+        error_context(err, "watch the recovery on %s", plan->data);
+        return error_hint(err, "it goes on by itself: `pgcairn watch --data=%s`", plan->data);
+    }
+    if (story->sight.last_commit == TIME_US_NONE)
+        story->sight.last_commit = last_commit;
+    return true;
+}
+
+/* ---- verify -----------------------------------------------------------------------------------
+ */
+
+static Lsn aligned(Lsn end)
+{
+    return (end + RECORD_ALIGNMENT - 1) / RECORD_ALIGNMENT * RECORD_ALIGNMENT;
+}
+
+/*
+ * pg_control of a server that shut down at its target: minRecoveryPoint is the end of the last
+ * record that was replayed (UpdateMinRecoveryPoint() in the shutdown restartpoint, xlog.c).
+ */
+static bool verify_target(RestoreStory *story, Error *err)
+{
+    const RestorePlan *plan = &story->plan;
+    PgControl control;
+    char reached[LSN_TEXT_SIZE], wanted[LSN_TEXT_SIZE];
+
+    if (!pg_control_read(plan->data, &control, NULL, err))
+        return false;
+    if (control.state != PG_SHUT_DOWN_IN_RECOVERY)
+        return error_set(err, ERR_RECOVERY, "the server stopped as \"%s\", not at the target",
+                         pg_state_name(control.state));
+    story->reached = control.min_recovery_point;
+    Lsn end = aligned(plan->point.replay_end);
+    bool is_there =
+        plan->target.kind == TARGET_IMMEDIATE ? story->reached >= end : story->reached == end;
+    if (!is_there) {
+        error_set(err, ERR_RECOVERY, "recovery stopped at %s, the target is at %s",
+                  lsn_text(story->reached, reached), lsn_text(end, wanted));
+        return error_hint(err, "the server is stopped and was not opened; its log is %s",
+                          story->log_path);
+    }
+    story->is_verified = true;
+    return true;
+}
+
+static void directory_done(DIR **directory)
+{
+    if (*directory != NULL)
+        (void)closedir(*directory);
+}
+
+/* The timeline that the server has begun, by the newest history file in pg_wal; 0: none. */
+static bool find_new_timeline(const char *data, uint32_t *timeline, Error *err)
+{
+    CLEANUP(text_freep) char *path = text_format("%s/pg_wal", data);
+    CLEANUP(directory_done) DIR *list = opendir(path);
+
+    *timeline = 0;
+    if (list == NULL)
+        return error_set_errno(err, ERR_IO, errno, "list %s", path);
+    for (const struct dirent *entry = readdir(list); entry != NULL; entry = readdir(list)) {
+        WalName name;
+        Error ignored = {0}; /* another file */
+        if (wal_name_parse(entry->d_name, 1 << 20, &name, &ignored) && name.kind == WAL_HISTORY &&
+            name.timeline > *timeline)
+            *timeline = name.timeline;
+    }
+    return true;
+}
+
+/* Where the new timeline leaves the old one, in the server's own words: its history file. */
+static bool read_switch(const char *data, uint32_t timeline, PathStep *step, Error *err)
+{
+    CLEANUP(arena_done) Arena arena = {0};
+    CLEANUP(buffer_done) Buffer text = {0};
+    CLEANUP(text_freep) char *path = text_format("%s/pg_wal/%08" PRIX32 ".history", data, timeline);
+    TimelinePath steps;
+
+    if (!file_read_whole(path, HISTORY_SIZE_MAX, &text, err) ||
+        !timeline_path_parse(timeline, (const char *)text.data, &arena, &steps, err))
+        return error_context(err, "look where the new timeline begins");
+    if (steps.count < 2)
+        return error_set(err, ERR_RECOVERY, "%s names no parent", path);
+    *step = steps.steps[steps.count - 2];
+    return true;
+}
+
+/* An opened server: its new timeline must begin where replay had to end, and not before. */
+static bool verify_opened(RestoreStory *story, Error *err)
+{
+    const RestorePlan *plan = &story->plan;
+    PathStep step;
+    char reached[LSN_TEXT_SIZE], wanted[LSN_TEXT_SIZE];
+
+    if (!find_new_timeline(plan->data, &story->new_timeline, err))
+        return false;
+    if (story->new_timeline <= path_last_timeline(&plan->path))
+        return error_set(err, ERR_RECOVERY, "the server opened without a timeline of its own");
+    if (!read_switch(plan->data, story->new_timeline, &step, err))
+        return false;
+    Lsn wanted_end = story->is_verified ? story->reached : plan->point.replay_end;
+    bool is_there = story->is_verified ? step.end == wanted_end : step.end >= wanted_end;
+    story->reached = step.end;
+    if (is_there) {
+        story->is_verified = true;
+        return true;
+    }
+    story->is_verified = false;
+    error_set(err, ERR_RECOVERY, "the server opened at %s, replay had to reach %s",
+              lsn_text(step.end, reached), lsn_text(wanted_end, wanted));
+    return error_hint(err, "do not use this database before you know why; the server's log is %s",
+                      story->log_path);
+}
+
+/* ---- the two starts ---------------------------------------------------------------------------
+ */
+
+static void find_connection(RestoreStory *story)
+{
+    ServerLock lock;
+    bool found;
+    Error ignored = {0}; /* only a convenience of the report */
+
+    if (!server_lock_read(story->plan.data, &story->plan.arena, &lock, &found, &ignored) || !found)
+        return;
+    const char *host = *lock.socket_directory != '\0' ? lock.socket_directory : lock.listen_address;
+    (void)snprintf(story->connection, sizeof story->connection, "host=%s port=%u", host, lock.port);
+}
+
+static bool finish_open(RestoreStory *story, Error *err)
+{
+    find_connection(story);
+    return verify_opened(story, err) && restore_clear_settings(story->plan.data, err);
+}
+
+/* The target is verified: start again, now to pause there or to open. */
+static bool start_as_asked(RestoreStory *story, Progress *progress, Error *err)
+{
+    TimeUs begin = time_monotonic();
+    RecoveryState wanted = story->action == ACTION_PAUSE ? RECOVERY_PAUSED : RECOVERY_OPEN;
+
+    if (!restore_set_action(story->plan.data, story->action, err) ||
+        !start_and_watch(story, progress, err))
+        return false;
+    story->elapsed_open = time_monotonic() - begin;
+    if (story->sight.state == RECOVERY_OPEN) {
+        if (!finish_open(story, err))
+            return false;
+        if (wanted == RECOVERY_OPEN)
+            return true;
+        /* xlogrecovery.c, recoveryPausesHere(): without an active hot standby it promotes. */
+        error_set(err, ERR_DEGRADED,
+                  "the target was reached and verified, but the server opened "
+                  "instead of pausing: hot standby could not become active");
+        return false;
+    }
+    if (story->sight.state == wanted) {
+        find_connection(story);
+        return true;
+    }
+    if (wanted == RECOVERY_PAUSED && story->sight.state == RECOVERY_TARGET_REACHED) {
+        error_set(err, ERR_DEGRADED,
+                  "the target was reached and verified, but the server stopped "
+                  "instead of pausing: hot_standby is off");
+        return error_hint(err, "`pgcairn promote --data=%s` opens it", story->plan.data);
+    }
+    return refuse_end(story, recovery_state_name(wanted), err);
+}
+
+bool restore_start(RestoreStory *story, Progress *progress, Error *err)
+{
+    bool has_target = story->plan.target.kind != TARGET_LATEST;
+    RecoveryState wanted = has_target ? RECOVERY_TARGET_REACHED : RECOVERY_OPEN;
+    TimeUs begin = time_monotonic();
+
+    story->is_started = true;
+    story->log_path =
+        story->options->server_log != NULL
+            ? story->options->server_log
+            : arena_format(&story->plan.arena, "%s.pgcairn-server.log", story->plan.data);
+    if (!start_and_watch(story, progress, err))
+        return false;
+    story->elapsed_replay = time_monotonic() - begin;
+    if (story->sight.state != wanted)
+        return refuse_end(story, recovery_state_name(wanted), err);
+    if (!has_target)
+        return finish_open(story, err);
+    if (!verify_target(story, err))
+        return false;
+    return story->action == ACTION_SHUTDOWN || start_as_asked(story, progress, err);
+}

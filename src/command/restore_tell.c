@@ -1,0 +1,401 @@
+#include "restore_parts.h"
+
+#include "base/log.h"
+#include "base/process.h"
+#include "cli/output.h"
+#include "repo/journal.h"
+
+#include <inttypes.h>
+
+/* "time 2026-11-22 14:30:00.000000+00, exclusive" */
+static const char *target_text(const Target *target, char *text, size_t size)
+{
+    char time[TIME_TEXT_SIZE], lsn[LSN_TEXT_SIZE];
+    const char *exclusive = target->is_exclusive ? ", exclusive" : "";
+
+    switch (target->kind) {
+    case TARGET_LATEST:
+        (void)snprintf(text, size, "latest: all that is archived");
+        break;
+    case TARGET_IMMEDIATE:
+        (void)snprintf(text, size, "immediate: the end of the backup");
+        break;
+    case TARGET_TIME:
+        (void)snprintf(text, size, "time %s%s", time_text_postgres(target->time, time), exclusive);
+        break;
+    case TARGET_XID:
+        (void)snprintf(text, size, "transaction %" PRIu32 "%s", target->xid, exclusive);
+        break;
+    case TARGET_LSN:
+        (void)snprintf(text, size, "LSN %s%s", lsn_text(target->lsn, lsn), exclusive);
+        break;
+    case TARGET_NAME:
+        (void)snprintf(text, size, "restore point \"%s\"", target->name);
+        break;
+    }
+    return text;
+}
+
+static const char *event_text(const WalEvent *event, char *text, size_t size)
+{
+    char time[TIME_TEXT_SIZE], lsn[LSN_TEXT_SIZE];
+
+    if (event->time == TIME_US_NONE || event->time == 0)
+        return "none seen";
+    (void)snprintf(text, size, "%s, transaction %" PRIu32 ", at %s%s",
+                   time_text_postgres(event->time, time), event->xid, lsn_text(event->lsn, lsn),
+                   event->drops_relations ? " (removes tables)" : "");
+    return text;
+}
+
+static const char *state_text(const RestorePlan *plan)
+{
+    switch (plan->state) {
+    case DATA_ABSENT:
+        return "does not exist yet";
+    case DATA_EMPTY:
+        return "empty";
+    case DATA_CLUSTER:
+        return plan->same_cluster ? "this cluster's data directory" : "a data directory";
+    case DATA_HALF_RESTORED:
+        return "a restore that did not end";
+    }
+    return "";
+}
+
+/* ---- the plan ---------------------------------------------------------------------------------
+ */
+
+static void print_path(const RestorePlan *plan)
+{
+    char lsn[LSN_TEXT_SIZE];
+
+    out_print("  timeline   ");
+    for (size_t i = 0; i < plan->path.count; i++) {
+        const PathStep *step = &plan->path.steps[i];
+        if (step->end != 0)
+            out_print("%" PRIu32 " (to %s), ", step->timeline, lsn_text(step->end, lsn));
+        else
+            out_print("%" PRIu32 "\n", step->timeline);
+    }
+}
+
+static void print_point(const RestorePlan *plan)
+{
+    char text[256], lsn[LSN_TEXT_SIZE], bytes[OUT_TEXT_SIZE];
+
+    out_print("  replay     %" PRIu64 " WAL segments, %s stored, to %s\n", plan->wal_segments,
+              out_bytes(plan->wal_stored_bytes, bytes), lsn_text(plan->point.replay_end, lsn));
+    if (plan->target.kind == TARGET_LATEST || plan->target.kind == TARGET_IMMEDIATE)
+        return;
+    out_print("  before it  %s\n", event_text(&plan->point.last_before, text, sizeof text));
+    out_print("  after it   %s\n", event_text(&plan->point.first_after, text, sizeof text));
+}
+
+static void print_target(const RestoreStory *story)
+{
+    const RestorePlan *plan = &story->plan;
+    char text[256];
+
+    out_print("  target     %s\n", target_text(&story->wish->target, text, sizeof text));
+    if (plan->has_time_fallback)
+        out_print("             nothing later is archived: the end of the archive is taken\n");
+}
+
+static void print_data(const RestorePlan *plan)
+{
+    char bytes[OUT_TEXT_SIZE];
+
+    out_print("  into       %s (%s), %s\n", plan->data, state_text(plan),
+              out_bytes(plan->bytes, bytes));
+    if (plan->moved_to != NULL)
+        out_print("             what is there is moved to %s\n", plan->moved_to);
+    else if (plan->occupied)
+        out_print("             what is there is removed\n");
+    if (plan->wal_kept != NULL)
+        out_print("             its pg_wal is kept as %s\n", plan->wal_kept);
+    for (size_t i = 0; i < plan->tablespace_count; i++) {
+        const PlannedTablespace *tablespace = &plan->tablespaces[i];
+        out_print("  tablespace %" PRIu32 " at %s%s%s%s\n", tablespace->oid, tablespace->path,
+                  strcmp(tablespace->was, tablespace->path) != 0 ? " (was " : "",
+                  strcmp(tablespace->was, tablespace->path) != 0 ? tablespace->was : "",
+                  strcmp(tablespace->was, tablespace->path) != 0 ? ")" : "");
+    }
+}
+
+static void print_plan(const RestoreStory *story)
+{
+    const RestorePlan *plan = &story->plan;
+    const ManifestHeader *header = &plan->manifest.header;
+    char start[LSN_TEXT_SIZE], stop[LSN_TEXT_SIZE], time[TIME_TEXT_SIZE];
+
+    out_print("restore of cluster \"%s\" (PostgreSQL %u)\n", story->cluster->name, header->major);
+    print_target(story);
+    out_print("  backup     %s of %s, %s to %s\n", header->id, time_text(header->stopped_at, time),
+              lsn_text(header->start, start), lsn_text(header->stop, stop));
+    print_path(plan);
+    print_point(plan);
+    print_data(plan);
+    if (plan->uid != (uid_t)-1)
+        out_print("  owner      %s:%s\n", plan->owner, plan->group);
+    if (story->options->start)
+        out_print("  then       start, verify, %s\n", target_action_name(story->action));
+    else
+        out_print("  then       nothing is started\n");
+    for (size_t i = 0; i < plan->warning_count; i++)
+        out_print("  note       %s\n", plan->warnings[i]);
+}
+
+static void event_to_json(const WalEvent *event, const char *key, Json *json)
+{
+    if (event->time == TIME_US_NONE || event->time == 0) {
+        json_text(json, key, NULL);
+        return;
+    }
+    json_begin_object(json, key);
+    json_time(json, "time", event->time);
+    json_u64(json, "xid", event->xid);
+    json_lsn(json, "lsn", event->lsn);
+    json_bool(json, "removes_tables", event->drops_relations);
+    json_end_object(json);
+}
+
+static void point_to_json(const RestorePlan *plan, Json *json)
+{
+    json_lsn(json, "replay_end", plan->point.replay_end);
+    json_u64(json, "wal_segments", plan->wal_segments);
+    json_u64(json, "wal_stored_bytes", plan->wal_stored_bytes);
+    event_to_json(&plan->point.last_before, "last_before", json);
+    event_to_json(&plan->point.first_after, "first_after", json);
+}
+
+static void places_to_json(const RestorePlan *plan, Json *json)
+{
+    json_text(json, "data", plan->data);
+    json_text(json, "found", state_text(plan));
+    json_text(json, "moved_to", plan->moved_to);
+    json_text(json, "wal_kept", plan->wal_kept);
+    json_begin_array(json, "tablespaces");
+    for (size_t i = 0; i < plan->tablespace_count; i++) {
+        json_begin_object(json, NULL);
+        json_u64(json, "oid", plan->tablespaces[i].oid);
+        json_text(json, "was", plan->tablespaces[i].was);
+        json_text(json, "path", plan->tablespaces[i].path);
+        json_end_object(json);
+    }
+    json_end_array(json);
+    json_begin_array(json, "notes");
+    for (size_t i = 0; i < plan->warning_count; i++)
+        json_text(json, NULL, plan->warnings[i]);
+    json_end_array(json);
+}
+
+static void plan_to_json(const RestoreStory *story, Json *json)
+{
+    const RestorePlan *plan = &story->plan;
+    char text[256];
+
+    json_text(json, "cluster", story->cluster->name);
+    json_text(json, "target", target_text(&story->wish->target, text, sizeof text));
+    json_text(json, "target_kind", target_kind_name(story->wish->target.kind));
+    json_bool(json, "takes_archive_end", plan->has_time_fallback);
+    json_text(json, "backup", plan->manifest.header.id);
+    json_u64(json, "timeline", path_last_timeline(&plan->path));
+    json_u64(json, "bytes", plan->bytes);
+    point_to_json(plan, json);
+    places_to_json(plan, json);
+}
+
+bool restore_tell_plan(const RestoreStory *story, Error *err)
+{
+    CLEANUP(json_done) Json json = {0};
+
+    if (!story->options->json) {
+        print_plan(story);
+        return out_flush(err);
+    }
+    json_begin_object(&json, NULL);
+    json_bool(&json, "dry_run", true);
+    plan_to_json(story, &json);
+    json_end_object(&json);
+    return json_print(&json, err);
+}
+
+/* ---- the result -------------------------------------------------------------------------------
+ */
+
+static void print_times(const RestoreStory *story)
+{
+    char all[OUT_TEXT_SIZE], plan[OUT_TEXT_SIZE], rebuild[OUT_TEXT_SIZE], sync[OUT_TEXT_SIZE],
+        replay[OUT_TEXT_SIZE], open[OUT_TEXT_SIZE];
+
+    out_print("  time       %s: plan %s, rebuild %s, sync %s",
+              out_duration(story->finished_at - story->started_at, all),
+              out_duration(story->elapsed_plan, plan),
+              out_duration(story->report.elapsed_rebuild, rebuild),
+              out_duration(story->report.elapsed_sync, sync));
+    if (story->is_started)
+        out_print(", replay %s, second start %s", out_duration(story->elapsed_replay, replay),
+                  out_duration(story->elapsed_open, open));
+    out_print("\n");
+}
+
+static void print_reached(const RestoreStory *story)
+{
+    char lsn[LSN_TEXT_SIZE], time[TIME_TEXT_SIZE];
+
+    out_print("  reached    %s%s\n", lsn_text(story->reached, lsn),
+              story->is_verified ? ", verified" : "");
+    TimeUs commit = story->sight.last_commit;
+    if (commit == TIME_US_NONE && story->plan.point.last_before.time != 0)
+        commit = story->plan.point.last_before.time;
+    if (commit != TIME_US_NONE)
+        out_print("  commit     the last one is of %s\n", time_text_postgres(commit, time));
+    if (story->new_timeline != 0)
+        out_print("  timeline   %" PRIu32 " begins here: take a base backup\n",
+                  story->new_timeline);
+}
+
+/* What the operator does next. */
+static void print_next(const RestoreStory *story)
+{
+    const RestorePlan *plan = &story->plan;
+    const char *data = plan->data;
+
+    if (!story->is_started) {
+        const char *programs = plan->programs != NULL ? plan->programs : "BINDIR";
+        out_print("  next       %s/pg_ctl -D %s -l LOGFILE start\n", programs, data);
+        if (plan->config_file != NULL)
+            out_print("             (with -o \"-c config_file=%s\")\n", plan->config_file);
+        out_print("             pgcairn watch --data=%s\n", data);
+        if (plan->target.kind != TARGET_LATEST)
+            out_print("             pgcairn promote --data=%s\n", data);
+        return;
+    }
+    switch (story->sight.state) {
+    case RECOVERY_PAUSED:
+        out_print("  server     paused at the target, open for reading: psql \"%s\"\n",
+                  story->connection);
+        out_print("  next       pgcairn promote --data=%s opens it for writing\n", data);
+        break;
+    case RECOVERY_OPEN:
+        out_print("  server     open: psql \"%s\"\n", story->connection);
+        break;
+    case RECOVERY_TARGET_REACHED:
+        out_print("  server     stopped at the target\n");
+        out_print("  next       pgcairn promote --data=%s starts and opens it\n", data);
+        break;
+    case RECOVERY_STARTING:
+    case RECOVERY_REACHING_CONSISTENCY:
+    case RECOVERY_REPLAYING:
+    case RECOVERY_PROMOTING:
+    case RECOVERY_FAILED:
+    case RECOVERY_NOT_RUNNING:
+        break;
+    }
+}
+
+static void print_result(const RestoreStory *story)
+{
+    const RestoreReport *report = &story->report;
+    char bytes[OUT_TEXT_SIZE], rate[OUT_TEXT_SIZE];
+
+    out_print("restored backup %s into %s\n", story->plan.manifest.header.id, story->plan.data);
+    out_print("  content    %" PRIu64 " files, %s, every page verified, %s\n", report->files,
+              out_bytes(report->bytes, bytes),
+              out_rate(report->bytes, report->elapsed_rebuild + report->elapsed_sync, rate));
+    if (story->saved.pushed > 0)
+        out_print("  WAL        %" PRIu64 " files of the old directory went into the archive\n",
+                  story->saved.pushed);
+    if (report->wal_saved > 0)
+        out_print("  WAL        %" PRIu64 " segments of the old directory are replayed after the "
+                  "archive's end\n",
+                  report->wal_saved);
+    if (story->is_started)
+        print_reached(story);
+    print_times(story);
+    print_next(story);
+}
+
+static double seconds_of(TimeUs elapsed)
+{
+    return (double)elapsed / 1e6;
+}
+
+static void result_to_json(const RestoreStory *story, Json *json)
+{
+    const RestoreReport *report = &story->report;
+
+    json_u64(json, "files", report->files);
+    json_u64(json, "bytes_read", report->bytes_read);
+    json_u64(json, "wal_pushed", story->saved.pushed);
+    json_u64(json, "wal_kept_as_tail", report->wal_saved);
+    json_double(json, "elapsed_s", seconds_of(story->finished_at - story->started_at));
+    json_double(json, "elapsed_plan_s", seconds_of(story->elapsed_plan));
+    json_double(json, "elapsed_rebuild_s", seconds_of(report->elapsed_rebuild));
+    json_double(json, "elapsed_sync_s", seconds_of(report->elapsed_sync));
+    if (!story->is_started)
+        return;
+    json_double(json, "elapsed_replay_s", seconds_of(story->elapsed_replay));
+    json_double(json, "elapsed_open_s", seconds_of(story->elapsed_open));
+    json_text(json, "state", recovery_state_name(story->sight.state));
+    json_bool(json, "verified", story->is_verified);
+    json_lsn(json, "reached", story->reached);
+    json_time(json, "last_commit", story->sight.last_commit);
+    json_u64(json, "new_timeline", story->new_timeline);
+    json_text(json, "connection", *story->connection != '\0' ? story->connection : NULL);
+    json_text(json, "server_log", story->log_path);
+}
+
+bool restore_tell_result(const RestoreStory *story, Error *err)
+{
+    CLEANUP(json_done) Json json = {0};
+
+    if (!story->options->json) {
+        print_result(story);
+        return out_flush(err);
+    }
+    json_begin_object(&json, NULL);
+    json_bool(&json, "dry_run", false);
+    plan_to_json(story, &json);
+    result_to_json(story, &json);
+    json_end_object(&json);
+    return json_print(&json, err);
+}
+
+/* ---- the journal ------------------------------------------------------------------------------
+ */
+
+void restore_write_journal(const RestoreStory *story, const Error *failure)
+{
+    CLEANUP(record_writer_done) RecordWriter record = {0};
+    Error problem = {0};
+    char text[256], lsn[LSN_TEXT_SIZE];
+
+    record_begin(&record, "journal", 1);
+    record_text(&record, "operation", "restore");
+    record_u64(&record, "status", (uint64_t)failure->code);
+    record_time(&record, "started", story->started_at);
+    record_time(&record, "finished", time_now());
+    record_text(&record, "host", process_host_name());
+    record_text(&record, "options",
+                story->options->command_line != NULL ? story->options->command_line : "");
+    record_text(&record, "target", target_text(&story->wish->target, text, sizeof text));
+    record_text(&record, "data", story->wish->data);
+    if (story->is_restored) {
+        record_text(&record, "backup", story->plan.manifest.header.id);
+        record_u64(&record, "bytes", story->report.bytes);
+        record_u64(&record, "elapsed_rebuild_us", (uint64_t)story->report.elapsed);
+    }
+    if (story->is_started) {
+        record_text(&record, "state", recovery_state_name(story->sight.state));
+        record_text(&record, "verified", story->is_verified ? "yes" : "no");
+        record_text(&record, "reached", lsn_text(story->reached, lsn));
+        record_u64(&record, "elapsed_replay_us", (uint64_t)story->elapsed_replay);
+    }
+    if (failure->code != ERR_NONE)
+        record_text(&record, "error", failure->message);
+    /* Read-only access to the repository is enough for a restore: no warning then. */
+    if (!journal_store(story->cluster, "restore", &record, &problem))
+        log_debug("journal entry not written", log_str("error", problem.message));
+}
