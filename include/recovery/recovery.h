@@ -24,13 +24,14 @@ const char *recovery_state_name(RecoveryState state); /* "reaching consistency" 
 /* One look at a recovery. Plain data. */
 typedef struct RecoverySight {
     RecoveryState state;
-    Lsn replayed;       /* 0: not known yet */
+    Lsn replayed; /* 0: not known yet */
     uint32_t timeline;
     TimeUs last_commit; /* replayed; TIME_US_NONE */
     char segment[64];   /* being replayed or waited for; "" */
     bool is_waiting;    /* ... for that segment */
-    char reason[512];   /* RECOVERY_FAILED: the server's own words */
-    char advice[256];   /* ... and what to do */
+    char reason[512]; /* RECOVERY_FAILED: the server's own words. Paused: why, if not at the target
+                       */
+    char advice[256]; /* ... and what to do */
     PgControl control;
     pid_t pid;
 } RecoverySight;
@@ -39,22 +40,33 @@ typedef struct RecoveryWatch RecoveryWatch;
 
 typedef struct WatchSetup {
     const char *data;
-    const char *conninfo;  /* NULL: from postmaster.pid (socket, port), user of the data directory */
-    const char *log_path;  /* where the server writes, if it is known; may be NULL */
-    Lsn start, target;     /* of replay, for progress; 0: not known */
-    uint64_t stall_ms;     /* no progress for so long is a stall */
+    const char *conninfo; /* NULL: from postmaster.pid (socket, port), user of the data directory */
+    const char *log_path; /* where the server writes, if it is known; may be NULL */
+    pid_t pid;            /* of the server when we started it: its exit status counts then; or 0 */
+    Lsn start, target;    /* of replay, for progress; 0: not known. A server that was stopped with
+                             a minRecoveryPoint before target has not reached it */
+    uint64_t stall_ms;    /* no progress for so long is a stall; 0: nothing is */
+    uint64_t timeout_ms;  /* for recovery_watch_to_end(); 0: none */
     Progress *progress;
 } WatchSetup;
 
 RecoveryWatch *recovery_watch_new(const WatchSetup *setup);
 void recovery_watch_freep(RecoveryWatch **watch); /* for CLEANUP() */
 
-/* Look once. ERR_IO, ERR_CORRUPT when it could not look; a failed recovery is a state. */
+/*
+ * Look once. ERR_IO, ERR_CORRUPT, ERR_NOT_FOUND when it could not look, ERR_USAGE when conninfo
+ * leads to another server; a failed recovery is a state.
+ *
+ * By libpq when the server accepts connections; else by pg_control, postmaster.pid and the title of
+ * the startup process, whose segment's first byte then counts as replayed (it may be a little
+ * more).
+ */
 bool recovery_look(RecoveryWatch *watch, RecoverySight *sight, Error *err) MUST_CHECK;
 
 /*
  * Look until a state that stays is reached: target reached, paused, open, failed, not running.
- * on_change is called at each change of state and at least every interval_ms (may be NULL).
+ * on_change is called at each change of state, when a stall begins or ends, and every interval_ms
+ * (0: at changes only); it may be NULL. ERR_RECOVERY after timeout_ms; the server goes on.
  */
 typedef void RecoveryChange(void *context, const RecoverySight *sight, bool is_stalled);
 bool recovery_watch_to_end(RecoveryWatch *watch, uint64_t interval_ms, RecoveryChange *on_change,
@@ -62,18 +74,25 @@ bool recovery_watch_to_end(RecoveryWatch *watch, uint64_t interval_ms, RecoveryC
 
 typedef struct StartSetup {
     const char *data;
-    const char *programs;        /* directory of postgres */
-    uid_t uid;                   /* who owns the data directory */
+    const char *programs; /* directory of postgres */
+    uid_t uid;            /* who owns the data directory */
     gid_t gid;
     const char *log_path;        /* its stdout and stderr */
     const char *const *settings; /* "name=value" for -c, NULL-terminated; may be NULL */
 } StartSetup;
 
-/* Start postgres itself (not pg_ctl: its exit status is the best signal) and return at once. */
+/*
+ * Start postgres itself (not pg_ctl: its exit status is the best signal) and return at once.
+ * ERR_REFUSED when a server runs there already, or root owns the directory.
+ */
 bool recovery_start(const StartSetup *setup, pid_t *pid, Error *err) MUST_CHECK;
-/* Smart: ask it to stop, wait. */
+/* Fast: clients are disconnected. Waits until it is gone; true when none runs. ERR_UNREACHABLE. */
 bool recovery_stop(const char *data, uint64_t timeout_ms, Error *err) MUST_CHECK;
 
-/* End a pause: promote a recovering server and wait until it is open. ERR_REFUSED when it is none. */
+/*
+ * End a pause: promote a recovering server and wait until it is open. ERR_REFUSED when it is none,
+ * or replays on towards its target: recovery never ends early by accident (a standby may be
+ * promoted at any time). ERR_RECOVERY when it fails, ERR_UNREACHABLE when it is not open in time.
+ */
 bool recovery_promote(const char *data, const char *conninfo, uint64_t timeout_ms,
                       Error *err) MUST_CHECK;
