@@ -53,7 +53,7 @@ const Command command_table[] = {
     },
     {
         .name = "restore", .bit = FOR_RESTORE, .run = command_restore,
-        .help = "rebuild a cluster at a point in time, start it, watch it get there",
+        .help = "rebuild a cluster at a point in time, and watch it get there",
         .synopsis = "--repo=ADDRESS --data=DIR [--target...] [--start] [OPTION]...",
         .details =
             "Plans first: which backup, which WAL, whether the target can be reached, what is in "
