@@ -3,11 +3,12 @@
 #include "base/random.h"
 #include "repo/layout.h"
 #include "repo/record.h"
+#include "storage/driver.h"
 #include "stream/digest.h"
 
 #include <inttypes.h>
 
-enum { REPOSITORY_RECORD_VERSION = 1 };
+enum { REPOSITORY_RECORD_VERSION = 1, CLUSTER_NAME_ROOM = sizeof((Cluster){0}.name) };
 
 /* 16 hex digits, as record 3.1 of docs/format.md has them. */
 static bool parse_seed(const char *text, uint64_t *seed)
@@ -104,7 +105,7 @@ static size_t registration_cluster_length(const char *object)
     const char *slash = strchr(object, '/');
     const char *number = slash == NULL ? NULL : slash + strlen("/registration/");
 
-    if (slash == NULL || slash - object >= 64 ||
+    if (slash == NULL || slash - object >= CLUSTER_NAME_ROOM ||
         strncmp(slash, "/registration/", strlen("/registration/")) != 0 ||
         strspn(number, "0123456789") != strlen(number) || strlen(number) < 4)
         return 0;
@@ -189,36 +190,32 @@ void repo_done(Repo *repo)
     *repo = (Repo){0};
 }
 
+static int compare_names(const void *a, const void *b)
+{
+    return strcmp(((const ObjectInfo *)a)->name, ((const ObjectInfo *)b)->name);
+}
+
 bool repo_clusters(Repo *repo, ObjectList *list, Error *err)
 {
     CLEANUP(object_list_done) ObjectList all = {0};
     CLEANUP(object_list_done) ObjectList found = {0};
-    size_t count = 0;
+    char name[CLUSTER_NAME_ROOM] = "";
 
     if (!storage_list(repo->storage, "", &all, err))
         return error_context(err, "list clusters");
-    for (size_t i = 0; i < all.count; i++)
-        count += registration_cluster_length(all.objects[i].name) > 0;
-    if (count > 0)
-        found.objects = arena_alloc(&found.arena, count * sizeof *found.objects);
-    found.capacity = count;
-
     for (size_t i = 0; i < all.count; i++) {
         const ObjectInfo *object = &all.objects[i];
         size_t length = registration_cluster_length(object->name);
 
-        if (length == 0)
-            continue;
         /* Registrations of one cluster follow each other: the listing is sorted. */
-        const char *last = found.count > 0 ? found.objects[found.count - 1].name : "";
-        if (strlen(last) == length && strncmp(last, object->name, length) == 0)
+        if (length == 0 || (strlen(name) == length && strncmp(name, object->name, length) == 0))
             continue;
-        found.objects[found.count++] = (ObjectInfo){
-            .name = arena_text_part(&found.arena, object->name, length),
-            .size = object->size,
-            .stored_at = object->stored_at,
-        };
+        snprintf(name, sizeof name, "%.*s", (int)length, object->name);
+        object_list_add(&found, name, object->size, object->stored_at);
     }
+    /* "main-2/..." comes before "main/...", "main-2" after "main". */
+    if (found.count > 1)
+        qsort(found.objects, found.count, sizeof *found.objects, compare_names);
     *list = found;
     found = (ObjectList){0};
     return true;

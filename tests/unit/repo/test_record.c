@@ -1,0 +1,245 @@
+#include "repo/record.h"
+
+#include "fixture.h"
+#include "stream/digest.h"
+
+/* Every byte that text can have. */
+static void all_bytes(char text[256])
+{
+    for (int i = 1; i < 256; i++)
+        text[i - 1] = (char)i;
+    text[255] = '\0';
+}
+
+static void write_example(RecordWriter *writer)
+{
+    char text[256];
+
+    all_bytes(text);
+    record_begin(writer, "example", 1);
+    record_text(writer, "text", "a = b, 100%");
+    record_text(writer, "bytes", text);
+    record_text(writer, "empty", "");
+    record_u64(writer, "number", UINT64_MAX);
+    record_time(writer, "time", INT64_C(1795000000123456));
+    record_time(writer, "early", INT64_C(-1));
+    record_time(writer, "never", TIME_US_NONE);
+    record_finish(writer);
+}
+
+static bool parse(const Buffer *text, unsigned version_max, Error *err)
+{
+    CLEANUP(record_done) Record record = {0};
+
+    return record_parse((const char *)text->data, text->size, "example", version_max, &record, err);
+}
+
+static void parse_returns_what_was_written(void **state)
+{
+    CLEANUP(record_writer_done) RecordWriter writer = {0};
+    CLEANUP(record_done) Record record = {0};
+    char bytes[256];
+    const char *text;
+    uint64_t number;
+    TimeUs instant;
+    Error err = {0};
+
+    (void)state;
+    write_example(&writer);
+
+    assert_true(record_parse((const char *)writer.text.data, writer.text.size, "example", 1,
+                             &record, &err));
+    assert_int_equal(record.version, 1);
+    assert_int_equal(record.count, 7);
+    assert_string_equal(record.fields[0].key, "text");
+    assert_string_equal(record.fields[0].value, "a = b, 100%");
+    all_bytes(bytes);
+    assert_true(record_get_text(&record, "bytes", &text, &err));
+    assert_string_equal(text, bytes);
+    assert_string_equal(record_find(&record, "empty"), "");
+    assert_null(record_find(&record, "missing"));
+    assert_true(record_get_u64(&record, "number", &number, &err));
+    assert_true(number == UINT64_MAX);
+    assert_true(record_get_time(&record, "time", &instant, &err));
+    assert_true(instant == INT64_C(1795000000123456));
+    assert_true(record_get_time(&record, "early", &instant, &err));
+    assert_true(instant == -1);
+    assert_true(record_get_time(&record, "never", &instant, &err));
+    assert_true(instant == TIME_US_NONE);
+}
+
+static void a_record_is_read_with_cat(void **state)
+{
+    CLEANUP(record_writer_done) RecordWriter writer = {0};
+    static const char expected[] = "pgcairn example 1\nkey=a%0A%25b\n"
+                                   "time=2026-11-18T11:06:40.000007Z\nsha256=";
+
+    (void)state;
+    record_begin(&writer, "example", 1);
+    record_text(&writer, "key", "a\n%b");
+    record_time(&writer, "time", INT64_C(1795000000000007));
+    record_finish(&writer);
+
+    assert_int_equal(writer.text.size, strlen(expected) + 65);
+    assert_memory_equal(writer.text.data, expected, strlen(expected));
+}
+
+static void any_changed_bit_is_noticed(void **state)
+{
+    CLEANUP(record_writer_done) RecordWriter writer = {0};
+    size_t newer = 0;
+
+    (void)state;
+    write_example(&writer);
+    for (size_t bit = 0; bit < writer.text.size * 8; bit++) {
+        Error err = {0};
+
+        writer.text.data[bit / 8] ^= (uint8_t)(1 << bit % 8);
+        assert_false(parse(&writer.text, 1, &err));
+        assert_true(err.code == ERR_CORRUPT || err.code == ERR_VERSION);
+        newer += err.code == ERR_VERSION;
+        writer.text.data[bit / 8] ^= (uint8_t)(1 << bit % 8);
+    }
+    assert_int_equal(newer, 3); /* "1" becomes 3, 5 or 9 */
+}
+
+static void any_cut_or_addition_is_noticed(void **state)
+{
+    CLEANUP(record_writer_done) RecordWriter writer = {0};
+    Error err = {0};
+
+    (void)state;
+    write_example(&writer);
+    for (size_t size = 0; size < writer.text.size; size++) {
+        Buffer cut = {.data = writer.text.data, .size = size};
+
+        err = (Error){0};
+        assert_false(parse(&cut, 1, &err));
+        assert_int_equal(err.code, ERR_CORRUPT);
+    }
+    buffer_append(&writer.text, "\n", 1);
+    err = (Error){0};
+    assert_false(parse(&writer.text, 1, &err));
+    assert_int_equal(err.code, ERR_CORRUPT);
+}
+
+static void newer_version_is_newer_whatever_follows(void **state)
+{
+    static const char text[] = "pgcairn example 2\nwhatever\n";
+    CLEANUP(record_done) Record record = {0};
+    Error err = {0};
+
+    (void)state;
+    assert_false(record_parse(text, strlen(text), "example", 1, &record, &err));
+    assert_int_equal(err.code, ERR_VERSION);
+    assert_string_equal(err.message, "example record has version 2, this program knows 1");
+}
+
+static void another_kind_is_refused(void **state)
+{
+    static const char *const others[] = {"exampl", "examplee", "lease"};
+    CLEANUP(record_writer_done) RecordWriter writer = {0};
+
+    (void)state;
+    write_example(&writer);
+    for (size_t i = 0; i < ARRAY_SIZE(others); i++) {
+        CLEANUP(record_done) Record record = {0};
+        Error err = {0};
+
+        assert_false(record_parse((const char *)writer.text.data, writer.text.size, others[i], 1,
+                                  &record, &err));
+        assert_int_equal(err.code, ERR_CORRUPT);
+    }
+}
+
+/* Whoever knows SHA-256 can write anything: well-formed is another question. */
+static void ill_formed_lines_are_refused(void **state)
+{
+    static const char *const bodies[] = {"no equals\n", "=no key\n", "key=%\n",
+                                         "key=%4\n",    "key=%zz\n", "key=%00\n",
+                                         "Key=upper\n", "key=%4a\n", "\n"};
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(bodies); i++) {
+        CLEANUP(record_writer_done) RecordWriter writer = {0};
+        Error err = {0};
+
+        record_begin(&writer, "example", 1);
+        buffer_append(&writer.text, bodies[i], strlen(bodies[i]));
+        record_finish(&writer);
+        assert_false(parse(&writer.text, 1, &err));
+        assert_int_equal(err.code, ERR_CORRUPT);
+    }
+}
+
+static void wrong_values_are_damage(void **state)
+{
+    static const char *const numbers[] = {"", "-1", "1x", "18446744073709551616", " 1", "0x1"};
+    CLEANUP(record_done) Record record = {0};
+    CLEANUP(record_writer_done) RecordWriter writer = {0};
+    uint64_t number = 7;
+    TimeUs instant = 7;
+    Error err = {0};
+
+    (void)state;
+    record_begin(&writer, "example", 1);
+    for (size_t i = 0; i < ARRAY_SIZE(numbers); i++) {
+        char key[8];
+
+        snprintf(key, sizeof key, "k%zu", i);
+        record_text(&writer, key, numbers[i]);
+    }
+    record_finish(&writer);
+    assert_true(record_parse((const char *)writer.text.data, writer.text.size, "example", 1,
+                             &record, &err));
+    for (size_t i = 0; i <= ARRAY_SIZE(numbers); i++) {
+        char key[8];
+
+        snprintf(key, sizeof key, "k%zu", i); /* the last one is missing */
+        assert_false(record_get_u64(&record, key, &number, &err));
+        assert_int_equal(err.code, ERR_CORRUPT);
+        err = (Error){0};
+        assert_false(record_get_time(&record, key, &instant, &err));
+        assert_int_equal(err.code, ERR_CORRUPT);
+        err = (Error){0};
+    }
+    assert_int_equal(number, 7);
+    assert_int_equal(instant, 7);
+}
+
+static void a_stored_record_is_loaded_once_and_never_replaced(void **state)
+{
+    CLEANUP(fixture_done) Fixture fixture;
+    CLEANUP(record_writer_done) RecordWriter writer = {0};
+    CLEANUP(record_done) Record record = {0};
+    Error err = {0};
+
+    (void)state;
+    fixture_open(&fixture, FIXTURE_SEGMENT_SIZE);
+    record_begin(&writer, "example", 1);
+    record_text(&writer, "key", "value");
+    assert_true(record_store(&writer, fixture.repo.storage, "main/x", &err));
+    assert_true(record_load(fixture.repo.storage, "main/x", "example", 1, &record, &err));
+    assert_string_equal(record_find(&record, "key"), "value");
+
+    record_begin(&writer, "example", 1);
+    assert_false(record_store(&writer, fixture.repo.storage, "main/x", &err));
+    assert_int_equal(err.code, ERR_EXISTS);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(parse_returns_what_was_written),
+        cmocka_unit_test(a_record_is_read_with_cat),
+        cmocka_unit_test(any_changed_bit_is_noticed),
+        cmocka_unit_test(any_cut_or_addition_is_noticed),
+        cmocka_unit_test(newer_version_is_newer_whatever_follows),
+        cmocka_unit_test(another_kind_is_refused),
+        cmocka_unit_test(ill_formed_lines_are_refused),
+        cmocka_unit_test(wrong_values_are_damage),
+        cmocka_unit_test(a_stored_record_is_loaded_once_and_never_replaced),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
