@@ -1,0 +1,76 @@
+#include "server_log.h"
+
+/* Parts of the server's messages (access/xlogrecovery.c and others), the more special ones first.
+ */
+static const struct {
+    const char *part;
+    const char *advice;
+} known[] = {
+    {"recovery ended before configured recovery target was reached",
+     "all WAL that there is was replayed and the target was not in it: choose an earlier target, "
+     "or restore with --target latest to keep everything"},
+    {"requested recovery stop point is before consistent recovery point",
+     "the target lies before the end of this backup: restore an older backup"},
+    {"WAL ends before end of online backup",
+     "WAL that the backup itself needs is missing: bring it into the archive, or restore another "
+     "backup"},
+    {"WAL ends before consistent recovery point",
+     "WAL that the backup itself needs is missing: bring it into the archive, or restore another "
+     "backup"},
+    {"is not a child of this server",
+     "the target's timeline does not continue this backup's: name another with --target-timeline, "
+     "or restore another backup"},
+    {"does not contain minimum recovery point",
+     "the target's timeline forks before the end of this backup: restore an older backup"},
+    {"recovery target timeline",
+     "the history of the target's timeline is not in the archive: bring it there, or name another "
+     "timeline with --target-timeline"},
+    {"insufficient parameter settings",
+     "set the parameters named in the server's log at least as high as they were on the primary "
+     "(or hot_standby = off), then start the server again: it goes on"},
+    {"could not restore file",
+     "restore_command stopped the recovery on purpose, since to go on would have lost commits: its "
+     "own message stands in the server's log before this one; then start the server again"},
+    {"restore_command", "set restore_command, or restore again with pgcairn, which does"},
+    {"multiple recovery targets",
+     "an old recovery_target setting is left in postgresql.conf or an included file: remove it"},
+    {"database files are incompatible", "the server programs are of another version or build than "
+                                        "the data: name theirs with --pg-bin"},
+    {"wal_level=minimal", "WAL was written with wal_level=minimal, which can't be replayed: "
+                          "restore a backup taken later"},
+    {"checkpoint record",
+     "the WAL at the backup's start is missing or damaged: bring it into the archive, or restore "
+     "another backup; never remove backup_label"},
+    {"unexpected directory entry",
+     "a tablespace is a directory where a link must be: restore again with --tablespace"},
+    {"wrong ownership", "the data directory must belong to the user that runs the server"},
+    {"invalid permissions", "the data directory must have mode 0700 or 0750"},
+    {"already exists",
+     "another server runs there, or left its lock file: look before you remove it"},
+    {"could not create any", "another server uses the same port or socket: set another port"},
+    {"could not bind", "another server uses the same port: set another one"},
+    {"could not access file",
+     "a library that the settings load is not installed on this host: install the extension, or "
+     "take it out of shared_preload_libraries"},
+    {"unrecognized configuration parameter", "correct the setting named in the server's log"},
+    {"contains errors", "correct the settings named in the server's log"},
+    {"configuration file", "name the configuration file: it is not in the data directory"},
+    {"shared memory", "the settings ask for more memory than this host has: lower shared_buffers"},
+    {"No space left on device", "make room, then start the server again: it goes on"},
+    {"has wrong size", "the archive handed out a file of the wrong size: verify the archive"},
+};
+
+const char *recovery_advice(const char *reason, int exit_status, PgState state)
+{
+    for (size_t i = 0; i < ARRAY_SIZE(known); i++) {
+        if (strstr(reason, known[i].part) != NULL)
+            return known[i].advice;
+    }
+    if (exit_status == 128 + 9)
+        return "the server was killed: see the kernel's log for lack of memory, then start it "
+               "again: it goes on";
+    if (state == PG_IN_ARCHIVE_RECOVERY)
+        return "see the server's log; once the reason is gone start the server again: it goes on "
+               "from its last restartpoint";
+    return "see the server's log";
+}

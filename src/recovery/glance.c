@@ -1,0 +1,140 @@
+#include "glance.h"
+
+#include <sys/stat.h>
+
+/* A value in a connection string: quoted, ' and \ escaped. */
+static void quote(Buffer *out, const char *value)
+{
+    buffer_append(out, "'", 1);
+    for (; *value != '\0'; value++) {
+        if (*value == '\'' || *value == '\\')
+            buffer_append(out, "\\", 1);
+        buffer_append(out, value, 1);
+    }
+    buffer_append(out, "'", 1);
+}
+
+/* Several sockets or addresses may stand in the lock file; the server names the first one only. */
+static void conninfo_of(const ServerLock *lock, Buffer *conninfo)
+{
+    const char *host = lock->socket_directory;
+
+    if (*host == '\0') {
+        host = lock->listen_address;
+        if (*host == '\0' || strcmp(host, "*") == 0 || strcmp(host, "0.0.0.0") == 0)
+            host = "localhost";
+    }
+    buffer_print(conninfo, "connect_timeout=5 port=%u host=", lock->port);
+    quote(conninfo, host);
+    buffer_print(conninfo, "%s", "");
+}
+
+/*
+ * The operator's conninfo may lead elsewhere, even to the very server that the backup is of: same
+ * system identifier then, but not started at the same time.
+ */
+static bool is_that_server(Session *session, const ServerLock *lock, const PgControl *control,
+                           Error *err)
+{
+    static const int64_t seconds_apart_max =
+        30; /* the lock file is written before memory is set up */
+    CLEANUP(arena_done) Arena arena = {0};
+    const char *values[3] = {0};
+    bool found = false;
+
+    if (!session_row(
+            session,
+            "SELECT system_identifier, extract(epoch FROM pg_postmaster_start_time())::bigint,"
+            " current_setting('port') FROM pg_control_system()",
+            &arena, values, ARRAY_SIZE(values), &found, err))
+        return false;
+    if (!found || values[0] == NULL || values[1] == NULL || values[2] == NULL)
+        return error_set(err, ERR_POSTGRES, "the server does not say who it is");
+    int64_t apart = strtoll(values[1], NULL, 10) - lock->started_at / 1000000;
+    if ((uint64_t)strtoll(values[0], NULL, 10) != control->system_identifier ||
+        strtoul(values[2], NULL, 10) != lock->port || apart > seconds_apart_max ||
+        apart < -seconds_apart_max)
+        return error_set(err, ERR_USAGE,
+                         "the connection leads to another server than the one of %s", lock->data);
+    return true;
+}
+
+Session *glance_session(const char *data, const char *conninfo, const ServerLock *lock,
+                        const PgControl *control, Error *err)
+{
+    CLEANUP(buffer_done) Buffer own = {0};
+    CLEANUP(session_freep) Session *session = NULL;
+    struct stat status;
+
+    if (conninfo == NULL) {
+        conninfo_of(lock, &own);
+        conninfo = (const char *)own.data;
+    }
+    session = session_open_as(conninfo, stat(data, &status) == 0 ? status.st_uid : (uid_t)-1, err);
+    if (session == NULL || !is_that_server(session, lock, control, err))
+        return NULL;
+    return TAKE(session);
+}
+
+/* "00000003000000000000002A": the timeline it begins with. */
+static uint32_t timeline_of(const char *name)
+{
+    char text[9] = "";
+
+    memcpy(text, name, strnlen(name, 8));
+    return (uint32_t)strtoul(text, NULL, 16);
+}
+
+bool glance_by_sql(Session *session, unsigned major, SqlGlance *glance, Error *err)
+{
+    /* Functions of recovery are errors outside of it; a promotion in between is tried again. */
+    CLEANUP(arena_done) Arena arena = {0};
+    CLEANUP(text_freep)
+    char *query = text_format(
+        "SELECT pg_is_in_recovery(),"
+        " CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() END,"
+        " (extract(epoch FROM pg_last_xact_replay_timestamp()) * 1000000)::bigint,"
+        " CASE WHEN pg_is_in_recovery() THEN %s END,"
+        " CASE WHEN NOT pg_is_in_recovery() THEN pg_walfile_name(pg_current_wal_lsn()) END",
+        major >= 14 ? "pg_get_wal_replay_pause_state() = 'paused'" : "pg_is_wal_replay_paused()");
+    const char *values[5] = {0};
+    bool found = false;
+
+    if (!session_row(session, query, &arena, values, ARRAY_SIZE(values), &found, err))
+        return false;
+    if (!found || values[0] == NULL)
+        return error_set(err, ERR_POSTGRES, "the server does not say where it is");
+    *glance = (SqlGlance){
+        .in_recovery = strcmp(values[0], "t") == 0,
+        .is_paused = values[3] != NULL && strcmp(values[3], "t") == 0,
+        .last_commit = values[2] != NULL ? strtoll(values[2], NULL, 10) : TIME_US_NONE,
+        .timeline = values[4] != NULL ? timeline_of(values[4]) : 0,
+    };
+    return values[1] == NULL || lsn_parse(values[1], &glance->replayed, err);
+}
+
+bool title_parse(const char *title, uint32_t segment_size, TitleGlance *glance)
+{
+    static const char recovering[] = "startup recovering ";
+    static const char waiting[] = "startup waiting for ";
+    TitleGlance found = {.is_waiting = strncmp(title, waiting, strlen(waiting)) == 0};
+    Error ignored = {0}; /* another activity */
+    const char *name = title + (found.is_waiting ? strlen(waiting) : strlen(recovering));
+
+    if (!found.is_waiting && strncmp(title, recovering, strlen(recovering)) != 0)
+        return false;
+    if (!wal_name_parse(name, segment_size, &found.name, &ignored) ||
+        found.name.kind != WAL_SEGMENT)
+        return false;
+    (void)snprintf(found.segment, sizeof found.segment, "%s", name);
+    *glance = found;
+    return true;
+}
+
+bool glance_by_title(pid_t pid, uint32_t segment_size, TitleGlance *glance)
+{
+    CLEANUP(arena_done) Arena arena = {0};
+    const char *title;
+
+    return server_startup_title(pid, &arena, &title) && title_parse(title, segment_size, glance);
+}

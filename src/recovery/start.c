@@ -1,0 +1,95 @@
+#include "recovery/recovery.h"
+
+#include "base/interrupt.h"
+#include "base/process.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* ERR_REFUSED while a server runs there; what a dead one left behind the server itself removes. */
+static bool check_free(const char *data, Error *err)
+{
+    CLEANUP(arena_done) Arena arena = {0};
+    ServerLock lock;
+    bool found;
+
+    if (!server_lock_read(data, &arena, &lock, &found, err))
+        return false;
+    if (found && lock.is_alive)
+        return error_set(err, ERR_REFUSED, "a server runs on %s already (process %d)", data,
+                         (int)lock.pid);
+    return true;
+}
+
+static const char *const *arguments_of(const StartSetup *setup, Arena *arena)
+{
+    size_t count = 0, used = 0;
+
+    while (setup->settings != NULL && setup->settings[count] != NULL)
+        count++;
+    const char **argv = arena_alloc(arena, (2 * count + 4) * sizeof *argv);
+    argv[used++] = arena_format(arena, "%s/postgres", setup->programs);
+    argv[used++] = "-D";
+    argv[used++] = setup->data;
+    for (size_t i = 0; i < count; i++) {
+        argv[used++] = "-c";
+        argv[used++] = setup->settings[i];
+    }
+    return argv;
+}
+
+bool recovery_start(const StartSetup *setup, pid_t *pid, Error *err)
+{
+    CLEANUP(arena_done) Arena arena = {0};
+    uid_t uid = setup->uid != (uid_t)-1 ? setup->uid : geteuid();
+
+    if (uid == 0) {
+        error_set(err, ERR_REFUSED, "PostgreSQL does not run as root, and %s belongs to root",
+                  setup->data);
+        return error_hint(err, "give the data directory to the user that the server runs as");
+    }
+    if (!check_free(setup->data, err))
+        return false;
+    const ProcessSetup process = {
+        .argv = arguments_of(setup, &arena),
+        .directory = setup->data,
+        .log_path = setup->log_path,
+        .uid = setup->uid,
+        .gid = setup->gid,
+    };
+    return process_start(&process, pid, err) || error_context(err, "start the server");
+}
+
+/* Also reaps it when it was our child. */
+static bool is_gone(pid_t pid)
+{
+    int status;
+
+    return process_has_ended(pid, &status);
+}
+
+bool recovery_stop(const char *data, uint64_t timeout_ms, Error *err)
+{
+    CLEANUP(arena_done) Arena arena = {0};
+    TimeUs deadline = time_monotonic() + (TimeUs)timeout_ms * 1000;
+    ServerLock lock;
+    bool found;
+
+    if (!server_lock_read(data, &arena, &lock, &found, err))
+        return false;
+    if (!found || !lock.is_alive)
+        return true;
+    if (kill(lock.pid, SIGINT) != 0 && errno != ESRCH)
+        return error_set_errno(err, ERR_IO, errno, "stop the server (process %d)", (int)lock.pid);
+    while (!is_gone(lock.pid)) {
+        if (!interrupt_check(err))
+            return false;
+        if (time_monotonic() > deadline)
+            return error_set(err, ERR_UNREACHABLE, "the server (process %d) did not stop in time",
+                             (int)lock.pid);
+        time_sleep_ms(50);
+    }
+    return true;
+}

@@ -1,0 +1,467 @@
+#include "recovery/recovery.h"
+
+#include "base/file.h"
+#include "base/interrupt.h"
+#include "base/log.h"
+#include "base/process.h"
+#include "glance.h"
+#include "server_log.h"
+
+#include <inttypes.h>
+#include <unistd.h>
+
+static const TimeUs SECOND = 1000000;
+
+struct RecoveryWatch {
+    WatchSetup setup; /* strings in the arena */
+    Arena arena;
+    Session *session;
+    TimeUs session_retry_at; /* each refused attempt leaves a line in the server's log */
+    bool has_ended;          /* the server that we started */
+    int exit_status;         /* its; -1: not known */
+    pid_t seen_pid;          /* alive at some look; 0: never */
+    char *error_path;        /* where its descriptor 2 leads */
+    Lsn replayed;            /* the furthest seen of this server */
+    TimeUs last_commit;
+};
+
+/* One look's raw findings. */
+typedef struct Findings {
+    ServerLock lock;
+    bool has_lock;
+    bool is_alive;
+    pid_t pid;
+    PgControl control;
+    bool has_label;  /* backup_label: recovery has not begun */
+    bool is_archive; /* recovery.signal */
+    bool is_standby; /* standby.signal */
+    TitleGlance title;
+} Findings;
+
+const char *recovery_state_name(RecoveryState state)
+{
+    switch (state) {
+    case RECOVERY_STARTING:
+        return "starting";
+    case RECOVERY_REACHING_CONSISTENCY:
+        return "reaching consistency";
+    case RECOVERY_REPLAYING:
+        return "replaying";
+    case RECOVERY_TARGET_REACHED:
+        return "target reached";
+    case RECOVERY_PAUSED:
+        return "paused";
+    case RECOVERY_PROMOTING:
+        return "promoting";
+    case RECOVERY_OPEN:
+        return "open";
+    case RECOVERY_FAILED:
+        return "failed";
+    case RECOVERY_NOT_RUNNING:
+        return "not running";
+    }
+    return "unknown";
+}
+
+static const char *copy_of(Arena *arena, const char *text)
+{
+    return text != NULL ? arena_text(arena, text) : NULL;
+}
+
+RecoveryWatch *recovery_watch_new(const WatchSetup *setup)
+{
+    RecoveryWatch *watch = mem_alloc(sizeof *watch);
+
+    watch->setup = *setup;
+    watch->setup.data = copy_of(&watch->arena, setup->data);
+    watch->setup.conninfo = copy_of(&watch->arena, setup->conninfo);
+    watch->setup.log_path = copy_of(&watch->arena, setup->log_path);
+    watch->exit_status = -1;
+    watch->last_commit = TIME_US_NONE;
+    return watch;
+}
+
+void recovery_watch_freep(RecoveryWatch **watch)
+{
+    if (*watch == NULL)
+        return;
+    session_freep(&(*watch)->session);
+    text_freep(&(*watch)->error_path);
+    arena_done(&(*watch)->arena);
+    mem_free(*watch);
+    *watch = NULL;
+}
+
+static bool is_there(const RecoveryWatch *watch, const char *name)
+{
+    CLEANUP(text_freep) char *path = text_format("%s/%s", watch->setup.data, name);
+
+    return file_exists(path);
+}
+
+/* While it lives: where its messages go, if it is a file. */
+static void remember_error_path(RecoveryWatch *watch, pid_t pid)
+{
+    CLEANUP(text_freep) char *link = text_format("/proc/%d/fd/2", (int)pid);
+    char path[4096];
+    ssize_t size = readlink(link, path, sizeof path - 1);
+
+    text_freep(&watch->error_path);
+    if (size > 0 && path[0] == '/') {
+        path[size] = '\0';
+        watch->error_path = text_format("%s", path);
+    }
+}
+
+/* The process first, the control file afterwards: that of a dead server does not change any more.
+ */
+static bool find_process(RecoveryWatch *watch, Arena *arena, Findings *found, Error *err)
+{
+    pid_t child = watch->setup.pid;
+
+    if (child != 0 && !watch->has_ended)
+        watch->has_ended = process_has_ended(child, &watch->exit_status);
+    if (!server_lock_read(watch->setup.data, arena, &found->lock, &found->has_lock, err))
+        return false;
+    if (child != 0 && !watch->has_ended) {
+        found->is_alive = true;
+        found->pid = child;
+        found->has_lock = found->has_lock && found->lock.pid == child;
+    } else {
+        found->is_alive = found->has_lock && found->lock.is_alive;
+        found->pid = found->is_alive ? found->lock.pid : 0;
+    }
+    if (found->is_alive && found->pid != watch->seen_pid) {
+        watch->seen_pid = found->pid;
+        watch->replayed = 0; /* another server: it may begin further back */
+        session_freep(&watch->session);
+        watch->session_retry_at = 0;
+        remember_error_path(watch, found->pid);
+    }
+    return true;
+}
+
+static bool find(RecoveryWatch *watch, Arena *arena, Findings *found, Error *err)
+{
+    if (!find_process(watch, arena, found, err) ||
+        !pg_control_read(watch->setup.data, &found->control, NULL, err))
+        return false;
+    found->has_label = is_there(watch, "backup_label");
+    found->is_archive = is_there(watch, "recovery.signal");
+    found->is_standby = is_there(watch, "standby.signal");
+    if (found->is_alive)
+        (void)glance_by_title(found->pid, found->control.wal_segment_size, &found->title);
+    return true;
+}
+
+static void explain_failure(RecoveryWatch *watch, const Findings *found, RecoverySight *sight)
+{
+    server_log_reason(watch->setup.data, watch->setup.log_path, watch->error_path, sight->reason,
+                      sizeof sight->reason);
+    if (sight->reason[0] == '\0' && watch->exit_status >= 0)
+        (void)snprintf(sight->reason, sizeof sight->reason,
+                       "the server ended with status %d and no reason that we could read",
+                       watch->exit_status);
+    else if (sight->reason[0] == '\0')
+        (void)snprintf(sight->reason, sizeof sight->reason,
+                       "the server is gone, without a reason that we could read");
+    (void)snprintf(sight->advice, sizeof sight->advice, "%s",
+                   recovery_advice(sight->reason, watch->exit_status, found->control.state));
+}
+
+/* State 2 is what action "shutdown" leaves, and anybody who stops a recovering server as well. */
+static RecoveryState state_of_stopped(const RecoveryWatch *watch, const Findings *found,
+                                      RecoverySight *sight)
+{
+    char at[LSN_TEXT_SIZE], target[LSN_TEXT_SIZE];
+
+    if (!found->is_archive)
+        return RECOVERY_NOT_RUNNING; /* a standby at rest */
+    if (found->control.min_recovery_point >= watch->setup.target)
+        return RECOVERY_TARGET_REACHED; /* also when no target is known */
+    (void)snprintf(sight->reason, sizeof sight->reason,
+                   "the server was stopped at %s, before its target at %s",
+                   lsn_text(found->control.min_recovery_point, at),
+                   lsn_text(watch->setup.target, target));
+    (void)snprintf(sight->advice, sizeof sight->advice, "start it again: it goes on");
+    return RECOVERY_FAILED;
+}
+
+static RecoveryState state_of_dead(RecoveryWatch *watch, const Findings *found,
+                                   RecoverySight *sight)
+{
+    bool was_ours = watch->setup.pid != 0 || watch->seen_pid != 0;
+
+    if (watch->has_ended && watch->exit_status > 0)
+        return RECOVERY_FAILED;
+    if (found->has_label && !was_ours)
+        return RECOVERY_NOT_RUNNING; /* restored, never started: the state is the backup's */
+
+    switch (found->control.state) {
+    case PG_SHUT_DOWN_IN_RECOVERY:
+        return state_of_stopped(watch, found, sight);
+    case PG_SHUT_DOWN:
+        return RECOVERY_NOT_RUNNING;
+    case PG_IN_PRODUCTION:
+        return was_ours ? RECOVERY_FAILED : RECOVERY_NOT_RUNNING;
+    case PG_STARTUP:
+    case PG_SHUTTING_DOWN:
+    case PG_IN_CRASH_RECOVERY:
+    case PG_IN_ARCHIVE_RECOVERY:
+        break;
+    }
+    return RECOVERY_FAILED;
+}
+
+static void look_at_dead(RecoveryWatch *watch, const Findings *found, RecoverySight *sight)
+{
+    session_freep(&watch->session);
+    sight->state = state_of_dead(watch, found, sight);
+    if (sight->state == RECOVERY_FAILED && sight->reason[0] == '\0')
+        explain_failure(watch, found, sight);
+    if (sight->state == RECOVERY_TARGET_REACHED || watch->replayed == 0)
+        watch->replayed = found->control.min_recovery_point;
+}
+
+/* By what needs no connection. */
+static RecoveryState state_by_files(const RecoveryWatch *watch, const Findings *found)
+{
+    const PgControl *control = &found->control;
+
+    if (!found->has_lock)
+        return RECOVERY_STARTING;
+    switch (control->state) {
+    case PG_IN_PRODUCTION:
+        /* Until the startup process has begun it is the backup's state. */
+        return found->lock.status == SERVER_READY ? RECOVERY_OPEN : RECOVERY_STARTING;
+    case PG_IN_ARCHIVE_RECOVERY:
+        break;
+    case PG_IN_CRASH_RECOVERY:
+        return RECOVERY_REPLAYING;
+    case PG_STARTUP:
+    case PG_SHUT_DOWN:
+    case PG_SHUT_DOWN_IN_RECOVERY:
+    case PG_SHUTTING_DOWN:
+        return RECOVERY_STARTING;
+    }
+
+    if (found->has_label)
+        return RECOVERY_STARTING; /* a standby's backup has this state from the beginning */
+    /* Signal files go only once replay has ended (StartupXLOG, then the state follows). */
+    if (!found->is_archive && !found->is_standby)
+        return RECOVERY_PROMOTING;
+    if (control->backup_start != 0 || control->backup_end != 0 || control->backup_end_required ||
+        watch->replayed < control->min_recovery_point)
+        return found->lock.status == SERVER_READY ? RECOVERY_REPLAYING
+                                                  : RECOVERY_REACHING_CONSISTENCY;
+    return RECOVERY_REPLAYING;
+}
+
+/* True when the server was asked. */
+static bool ask_server(RecoveryWatch *watch, const Findings *found, SqlGlance *glance, Error *err)
+{
+    Error why = {0};
+    TimeUs now = time_monotonic();
+
+    /* Not earlier: "the database system is starting up" would fill its log. */
+    if (found->lock.status != SERVER_READY || !found->has_lock)
+        return false;
+    if (watch->session == NULL && now >= watch->session_retry_at) {
+        watch->session_retry_at = now + 5 * SECOND;
+        watch->session = glance_session(watch->setup.data, watch->setup.conninfo, &found->lock,
+                                        &found->control, &why);
+    }
+    if (watch->session != NULL &&
+        glance_by_sql(watch->session, found->control.version->major, glance, &why))
+        return true;
+    session_freep(&watch->session);
+    if (why.code == ERR_INTERRUPTED || why.code == ERR_USAGE)
+        *err = why;
+    else if (why.code != ERR_NONE)
+        log_debug("the server can't be asked", log_str("why", why.message));
+    return false;
+}
+
+static void explain_pause(RecoveryWatch *watch, RecoverySight *sight)
+{
+    server_log_pause_reason(watch->setup.data, watch->setup.log_path, watch->error_path,
+                            sight->reason, sizeof sight->reason);
+    if (sight->reason[0] != '\0')
+        (void)snprintf(sight->advice, sizeof sight->advice, "%s",
+                       recovery_advice(sight->reason, -1, sight->control.state));
+}
+
+static void take_answer(RecoveryWatch *watch, const Findings *found, const SqlGlance *glance,
+                        RecoverySight *sight)
+{
+    if (!glance->in_recovery) {
+        sight->state = RECOVERY_OPEN;
+        sight->timeline = glance->timeline;
+    } else if (glance->is_paused) {
+        sight->state = is_there(watch, "promote") ? RECOVERY_PROMOTING : RECOVERY_PAUSED;
+        explain_pause(watch, sight);
+    } else if (!found->is_archive && !found->is_standby) {
+        sight->state = RECOVERY_PROMOTING;
+    } else {
+        sight->state = RECOVERY_REPLAYING;
+    }
+    if (glance->replayed > watch->replayed)
+        watch->replayed = glance->replayed;
+    if (glance->last_commit != TIME_US_NONE)
+        watch->last_commit = glance->last_commit;
+}
+
+static bool look_at_living(RecoveryWatch *watch, const Findings *found, RecoverySight *sight,
+                           Error *err)
+{
+    const TitleGlance *title = &found->title;
+    SqlGlance glance;
+
+    if (title->segment[0] != '\0') {
+        Lsn start = wal_segment_start(title->name.segment, found->control.wal_segment_size);
+        if (start > watch->replayed)
+            watch->replayed = start;
+        memcpy(sight->segment, title->segment, sizeof sight->segment);
+        sight->is_waiting = title->is_waiting;
+        sight->timeline = title->name.timeline;
+    }
+    if (ask_server(watch, found, &glance, err))
+        take_answer(watch, found, &glance, sight);
+    else
+        sight->state = state_by_files(watch, found);
+    return err->code == ERR_NONE;
+}
+
+bool recovery_look(RecoveryWatch *watch, RecoverySight *sight, Error *err)
+{
+    CLEANUP(arena_done) Arena arena = {0};
+    Findings found = {0};
+
+    if (!find(watch, &arena, &found, err))
+        return error_context(err, "look at the recovery in %s", watch->setup.data);
+
+    RecoverySight seen = {.control = found.control, .pid = found.pid};
+    seen.timeline = found.control.min_recovery_timeline > found.control.timeline
+                        ? found.control.min_recovery_timeline
+                        : found.control.timeline;
+    if (!found.is_alive)
+        look_at_dead(watch, &found, &seen);
+    else if (!look_at_living(watch, &found, &seen, err))
+        return error_context(err, "look at the recovery in %s", watch->setup.data);
+    seen.replayed = watch->replayed;
+    seen.last_commit = watch->last_commit;
+    *sight = seen;
+    return true;
+}
+
+static bool stays(RecoveryState state)
+{
+    switch (state) {
+    case RECOVERY_TARGET_REACHED:
+    case RECOVERY_PAUSED:
+    case RECOVERY_OPEN:
+    case RECOVERY_FAILED:
+    case RECOVERY_NOT_RUNNING:
+        return true;
+    case RECOVERY_STARTING:
+    case RECOVERY_REACHING_CONSISTENCY:
+    case RECOVERY_REPLAYING:
+    case RECOVERY_PROMOTING:
+        break;
+    }
+    return false;
+}
+
+/* What is remembered from look to look of a watch to the end. */
+typedef struct Course {
+    TimeUs began_at;
+    TimeUs told_at;
+    TimeUs moved_at; /* last progress */
+    Lsn start;       /* of the progress shown; 0: not known yet */
+    Lsn replayed;
+    char segment[64];
+    RecoveryState state;
+    bool is_stalled;
+    bool has_told;
+} Course;
+
+/* Total 0 while start or target are not known: nothing is guessed. */
+static void show_progress(const RecoveryWatch *watch, Course *course, const RecoverySight *sight)
+{
+    Progress *progress = watch->setup.progress;
+
+    if (progress == NULL)
+        return;
+    if (course->start == 0 && sight->replayed != 0) {
+        course->start = watch->setup.start != 0 ? watch->setup.start : sight->replayed;
+        bool is_bounded = watch->setup.target > course->start;
+        progress_phase(progress, "replay", is_bounded ? watch->setup.target - course->start : 0);
+    }
+    if (course->start != 0 && sight->replayed > course->start)
+        atomic_store(&progress->bytes_done, sight->replayed - course->start);
+    progress_tick(progress);
+}
+
+/* Movement is an LSN or another segment; a stall is the lack of it while there is work to do. */
+static bool find_stall(const RecoveryWatch *watch, Course *course, const RecoverySight *sight,
+                       TimeUs now)
+{
+    bool is_at_work = sight->state == RECOVERY_REPLAYING ||
+                      sight->state == RECOVERY_REACHING_CONSISTENCY ||
+                      sight->state == RECOVERY_STARTING;
+
+    if (sight->replayed != course->replayed || strcmp(sight->segment, course->segment) != 0 ||
+        sight->state != course->state || !course->has_told) {
+        course->replayed = sight->replayed;
+        memcpy(course->segment, sight->segment, sizeof course->segment);
+        course->moved_at = now;
+    }
+    return is_at_work && watch->setup.stall_ms > 0 &&
+           now - course->moved_at >= (TimeUs)watch->setup.stall_ms * 1000;
+}
+
+static void tell(Course *course, const RecoverySight *sight, bool is_stalled, uint64_t interval_ms,
+                 RecoveryChange *on_change, void *context, TimeUs now)
+{
+    bool is_due = interval_ms > 0 && now - course->told_at >= (TimeUs)interval_ms * 1000;
+
+    if (course->has_told && sight->state == course->state && is_stalled == course->is_stalled &&
+        !is_due)
+        return;
+    course->has_told = true;
+    course->told_at = now;
+    course->state = sight->state;
+    course->is_stalled = is_stalled;
+    if (on_change != NULL)
+        on_change(context, sight, is_stalled);
+}
+
+static bool is_too_late(const RecoveryWatch *watch, const Course *course, TimeUs now)
+{
+    return watch->setup.timeout_ms > 0 &&
+           now - course->began_at >= (TimeUs)watch->setup.timeout_ms * 1000;
+}
+
+bool recovery_watch_to_end(RecoveryWatch *watch, uint64_t interval_ms, RecoveryChange *on_change,
+                           void *context, RecoverySight *sight, Error *err)
+{
+    enum { QUICK_MS = 100, CALM_MS = 300 };
+    Course course = {.began_at = time_monotonic()};
+
+    for (;;) {
+        if (!interrupt_check(err) || !recovery_look(watch, sight, err))
+            return false;
+        TimeUs now = time_monotonic();
+        bool is_stalled = find_stall(watch, &course, sight, now);
+        show_progress(watch, &course, sight);
+        tell(&course, sight, is_stalled, interval_ms, on_change, context, now);
+        if (stays(sight->state))
+            return true;
+        if (is_too_late(watch, &course, now)) {
+            error_set(err, ERR_RECOVERY, "recovery is not over after %" PRIu64 " s",
+                      watch->setup.timeout_ms / 1000);
+            return error_hint(err, "the server goes on; \"watch\" follows it");
+        }
+        time_sleep_ms(now - course.began_at < 10 * SECOND ? QUICK_MS : CALM_MS);
+    }
+}
