@@ -72,19 +72,27 @@ typedef struct Target {
 } Target;
 
 typedef struct TargetPoint {
-    bool is_found;    /* a record at which the server stops; LATEST, IMMEDIATE: always */
+    bool is_found; /* there is a record at which the server stops; LATEST, IMMEDIATE: always */
+    bool
+        ends_archive; /* TARGET_TIME, not found: nothing later than T was committed, and the archive
+                         is complete to its end: replaying all of it is what was asked for */
     Lsn stop_record;  /* start of the record that ends replay */
     Lsn replay_end;   /* last LSN that will be replayed: what minRecoveryPoint will say */
     uint64_t segment; /* last segment needed */
     WalEvent last_before, first_after; /* commits around it; .time TIME_US_NONE: none seen */
-    bool ends_archive; /* TARGET_TIME: nothing later than T was committed; replay all of it */
-    WalWalkEnd end;
+    WalWalkEnd end;                    /* of contiguous WAL: how far one can get if not found */
 } TargetPoint;
 
 /*
- * Where a recovery that begins after backup_stop would stop (server's rules: recoveryStopsBefore,
- * recoveryStopsAfter). redo: start LSN of the backup; a restore point of that name before
- * backup_stop is reported as ERR_REFUSED, since the server stops at the first one and fails.
+ * Where a recovery along walk->path that begins at redo, the start LSN of a backup, would stop:
+ * server's rules (xlogrecovery.c, recoveryStopsBefore, recoveryStopsAfter), which look at every
+ * record from redo on. walk->from and ->to are not looked at.
+ *
+ * ERR_REFUSED when the server would stop before backup_stop, and therefore fail: an end of a
+ * transaction later than a target time, the first restore point of that name, that transaction
+ * or LSN lie inside the backup. A time for which nothing is later inside the backup, but something
+ * is before its start, can't be seen here: compare it with the backup's times.
+ * ERR_CORRUPT when WAL that must be looked at is damaged or does not reach backup_stop.
  */
 bool target_find(const WalWalk *walk, const Target *target, Lsn redo, Lsn backup_stop,
                  TargetPoint *point, Error *err) MUST_CHECK;

@@ -1,0 +1,169 @@
+#include "catalog/backups.h"
+
+#include "repo/layout.h"
+
+#include <inttypes.h>
+
+/* The strings go from the manifest's arena into the list's: the manifest is large, and dies. */
+static ManifestHeader copy_header(const ManifestHeader *header, Arena *arena)
+{
+    ManifestHeader copy = *header;
+    const char **const texts[] = {
+        &copy.cluster, &copy.tool_version, &copy.history, &copy.label,        &copy.tablespace_map,
+        &copy.host,    &copy.boot_id,      &copy.options, &copy.libc_version, &copy.data_directory,
+    };
+
+    for (size_t i = 0; i < ARRAY_SIZE(texts); i++)
+        *texts[i] = arena_text(arena, *texts[i] != NULL ? *texts[i] : "");
+    return copy;
+}
+
+static void set_damaged(BackupInfo *info, const char *reason, Arena *arena)
+{
+    info->state = BACKUP_DAMAGED;
+    info->reason = arena_text(arena, reason);
+}
+
+/*
+ * WAL from start to stop must be there without a gap, along the path that the backup's own
+ * history tells. What its content is worth, verification says.
+ */
+static void judge(BackupInfo *info, const WalInventory *inventory, Arena *arena)
+{
+    const ManifestHeader *header = &info->header;
+    uint32_t segment_size = header->wal_segment_size;
+    uint64_t reached = wal_segment_of(header->start, segment_size) - 1;
+    char text[WAL_NAME_SIZE];
+    Error attempt = {0};
+    TimelinePath path;
+    uint32_t timeline;
+
+    if (!timeline_path_parse(header->timeline, header->history, arena, &path, &attempt)) {
+        set_damaged(info, attempt.message, arena);
+        return;
+    }
+    wal_inventory_reach(inventory, &path, header->start, segment_size, &reached, &timeline);
+    if (reached >= wal_segment_before(header->stop, segment_size)) {
+        info->state = BACKUP_RESTORABLE;
+        info->reason = "";
+        return;
+    }
+    info->state = BACKUP_WAITING;
+    wal_name_text(&(WalName){.kind = WAL_SEGMENT,
+                             .timeline = path_timeline_of_segment(&path, reached + 1, segment_size),
+                             .segment = reached + 1},
+                  segment_size, text);
+    info->reason = arena_format(arena, "WAL segment %s is not in the archive", text);
+}
+
+/* What a manifest with a good checksum can still say wrong. */
+static const char *find_fault(const ManifestHeader *header, const Cluster *cluster)
+{
+    if (header->wal_segment_size != cluster->wal_segment_size)
+        return "its WAL segment size is not the cluster's";
+    if (header->timeline == 0 || header->start < header->wal_segment_size ||
+        header->stop <= header->start)
+        return "its manifest names no place in the WAL";
+    return NULL;
+}
+
+/*
+ * *exists is false when it was removed since the listing. An error that says nothing about the
+ * manifest itself (the store does not answer) is one here too.
+ */
+static bool load_backup(BackupInfo *info, bool *exists, const char *id, const Cluster *cluster,
+                        const WalInventory *inventory, Arena *arena, Error *err)
+{
+    CLEANUP(manifest_done) Manifest manifest = {0};
+    Error attempt = {0};
+    const char *fault;
+
+    *exists = true;
+    *info = (BackupInfo){.reason = ""};
+    if (manifest_load(&manifest, cluster, id, &attempt)) {
+        info->header = copy_header(&manifest.header, arena);
+        for (size_t i = 0; i < manifest.pack_count; i++)
+            info->stored_bytes += manifest.packs[i].size;
+        fault = find_fault(&info->header, cluster);
+        if (fault == NULL)
+            judge(info, inventory, arena);
+        else
+            set_damaged(info, fault, arena);
+        return true;
+    }
+    *exists = attempt.code != ERR_NOT_FOUND;
+    if (attempt.code != ERR_CORRUPT && attempt.code != ERR_VERSION && *exists) {
+        *err = attempt;
+        return error_context(err, "read the manifest of backup %s", id);
+    }
+    info->header = copy_header(&(ManifestHeader){.commit_time_max = TIME_US_NONE}, arena);
+    memcpy(info->header.id, id, sizeof info->header.id);
+    set_damaged(info, attempt.message, arena);
+    return true;
+}
+
+static int by_place(const void *a, const void *b)
+{
+    const BackupInfo *first = a;
+    const BackupInfo *second = b;
+    bool first_damaged = first->state == BACKUP_DAMAGED;
+    bool second_damaged = second->state == BACKUP_DAMAGED;
+
+    if (first_damaged != second_damaged)
+        return first_damaged ? 1 : -1;
+    if (first->header.timeline != second->header.timeline)
+        return first->header.timeline < second->header.timeline ? -1 : 1;
+    if (first->header.stop != second->header.stop)
+        return first->header.stop < second->header.stop ? -1 : 1;
+    return strcmp(first->header.id, second->header.id);
+}
+
+bool backup_list_load(BackupList *list, const Cluster *cluster, const WalInventory *inventory,
+                      Error *err)
+{
+    CLEANUP(text_freep) char *prefix = layout_backup_prefix(cluster->name);
+    CLEANUP(object_list_done) ObjectList objects = {0};
+    CLEANUP(backup_list_done) BackupList loaded = {0};
+
+    if (!storage_list(cluster->repo->storage, prefix, &objects, err))
+        return error_context(err, "list the backups of %s", cluster->name);
+    loaded.items = arena_alloc(&loaded.arena, (objects.count + 1) * sizeof(BackupInfo));
+    for (size_t i = 0; i < objects.count; i++) {
+        BackupInfo *info = &loaded.items[loaded.count];
+        char id[BACKUP_ID_SIZE];
+        bool exists;
+
+        if (!layout_backup_id_of(cluster->name, objects.objects[i].name, id))
+            continue;
+        if (!load_backup(info, &exists, id, cluster, inventory, &loaded.arena, err))
+            return false;
+        loaded.count += exists;
+    }
+    qsort(loaded.items, loaded.count, sizeof(BackupInfo), by_place);
+    *list = loaded;
+    loaded = (BackupList){0};
+    return true;
+}
+
+void backup_list_done(BackupList *list)
+{
+    arena_done(&list->arena);
+    *list = (BackupList){0};
+}
+
+const BackupInfo *backup_list_find(const BackupList *list, const char *id)
+{
+    for (size_t i = 0; i < list->count; i++) {
+        if (strcmp(list->items[i].header.id, id) == 0)
+            return &list->items[i];
+    }
+    return NULL;
+}
+
+bool backup_is_on_path(const BackupInfo *backup, const TimelinePath *path)
+{
+    const PathStep *step = path_step_of(path, backup->header.timeline);
+
+    return backup->state != BACKUP_DAMAGED && step != NULL &&
+           (step->end == 0 || backup->header.stop <= step->end);
+}

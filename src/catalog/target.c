@@ -1,0 +1,452 @@
+#include "base/buffer.h"
+#include "walk.h"
+
+#include <inttypes.h>
+
+/* A segment with commits, so that the commits around the target are found without a search. */
+typedef struct CommitNote {
+    uint64_t segment;
+} CommitNote;
+
+/* The search for the record at which the server stops. */
+typedef struct Search {
+    WalWalk walk; /* from redo */
+    const Target *target;
+    const PgVersion *version;
+    Lsn redo, backup_stop;
+    WalWalkEnd end;
+
+    /* by trailers */
+    Buffer notes;       /* CommitNote */
+    uint64_t candidate; /* first segment that may hold the record */
+    bool has_candidate;
+
+    /* by records */
+    bool is_found;
+    bool is_first; /* the record found was the first seen: what is before is not known */
+    bool has_previous;
+    WalRecord record;
+    Lsn previous_end; /* where replay stands before it */
+    WalEvent last_before, first_after;
+} Search;
+
+static void search_done(Search *search)
+{
+    buffer_done(&search->notes);
+}
+
+static bool is_end_of_transaction(const WalEvent *event)
+{
+    return event->kind == EVENT_COMMIT || event->kind == EVENT_ABORT;
+}
+
+/* Replay stops after the record, not before it. */
+static bool stops_after(const Target *target)
+{
+    return target->kind == TARGET_NAME ||
+           ((target->kind == TARGET_XID || target->kind == TARGET_LSN) && !target->is_exclusive);
+}
+
+static bool time_stops(const Target *target, TimeUs time)
+{
+    return target->is_exclusive ? time >= target->time : time > target->time;
+}
+
+/* event: NULL when the record is none. */
+static bool record_stops(const Target *target, const WalRecord *record, const WalEvent *event)
+{
+    switch (target->kind) {
+    case TARGET_LSN:
+        return record->lsn >= target->lsn;
+    case TARGET_TIME:
+        return event != NULL && is_end_of_transaction(event) && time_stops(target, event->time);
+    case TARGET_XID:
+        return event != NULL && is_end_of_transaction(event) && event->xid == target->xid;
+    case TARGET_NAME:
+        return event != NULL && event->kind == EVENT_RESTORE_POINT &&
+               strcmp(event->name, target->name) == 0;
+    case TARGET_LATEST:
+    case TARGET_IMMEDIATE:
+        return false;
+    }
+    return false;
+}
+
+static bool names_hold(const WalSummary *summary, const char *name)
+{
+    for (uint32_t i = 0; i < summary->restore_point_count; i++) {
+        if (i == WAL_RESTORE_POINTS_KEPT || strcmp(summary->restore_points[i].name, name) == 0)
+            return true; /* or more than the trailer keeps: look */
+    }
+    return false;
+}
+
+/* May the record be in a segment with this summary? Never wrongly false. */
+static bool segment_may_stop(const Target *target, const WalSummary *summary)
+{
+    switch (target->kind) {
+    case TARGET_LSN:
+        /* The record that begins behind L may end in the segment after it. */
+        return summary->reader.last_record >= target->lsn ||
+               summary->reader.tail_record >= target->lsn;
+    case TARGET_TIME:
+        return summary->end_time_max != TIME_US_NONE && time_stops(target, summary->end_time_max);
+    case TARGET_XID:
+        return summary->commit_count + summary->abort_count > 0;
+    case TARGET_NAME:
+        return names_hold(summary, target->name);
+    case TARGET_LATEST:
+    case TARGET_IMMEDIATE:
+        return false;
+    }
+    return false;
+}
+
+static bool look_at_trailer(void *context, uint32_t timeline, uint64_t segment,
+                            const WalTrailer *trailer, Error *err)
+{
+    Search *search = context;
+
+    (void)timeline, (void)err;
+    if (trailer->summary.commit_count > 0)
+        buffer_append(&search->notes, &(CommitNote){.segment = segment}, sizeof(CommitNote));
+    if (!search->has_candidate && segment_may_stop(search->target, &trailer->summary)) {
+        search->candidate = segment;
+        search->has_candidate = true;
+    }
+    return true;
+}
+
+static bool look_at_record(void *context, const WalRecord *record, Error *err)
+{
+    Search *search = context;
+    uint32_t segment_size = search->walk.cluster->wal_segment_size;
+    WalEvent found;
+    const WalEvent *event = wal_event_of(record, search->version, &found) ? &found : NULL;
+    bool is_commit = event != NULL && event->kind == EVENT_COMMIT;
+
+    (void)err;
+    if (!search->is_found && record_stops(search->target, record, event)) {
+        search->is_found = true;
+        search->is_first = !search->has_previous;
+        search->record = *record;
+        search->record.bytes = NULL;
+        if (is_commit && stops_after(search->target))
+            search->last_before = found;
+        else if (is_commit)
+            search->first_after = found;
+        return true;
+    }
+    if (is_commit && search->is_found) {
+        if (search->first_after.time == TIME_US_NONE)
+            search->first_after = found;
+        return false;
+    }
+    if (search->is_found) /* the next commit may be far away: the notes know where */
+        return search->first_after.time == TIME_US_NONE &&
+               wal_segment_of(record->lsn, segment_size) ==
+                   wal_segment_of(search->record.lsn, segment_size);
+    if (is_commit)
+        search->last_before = found;
+    search->has_previous = true;
+    search->previous_end = walk_replay_end(record, segment_size);
+    return true;
+}
+
+static bool scan(Search *search, Lsn from, Error *err)
+{
+    WalWalk walk = search->walk;
+    WalWalkEnd end;
+
+    walk.from = from;
+    search->is_found = false;
+    search->has_previous = false;
+    search->last_before = (WalEvent){.time = TIME_US_NONE};
+    search->first_after = (WalEvent){.time = TIME_US_NONE};
+    return walk_records(&walk, look_at_record, search, &end, err);
+}
+
+/*
+ * From the segment before the candidate on: what is replayed before the record, and a record that
+ * straddles into the candidate, are there. If not (a record can be larger than a segment), all of
+ * it is read.
+ */
+static bool find_record(Search *search, Error *err)
+{
+    uint32_t segment_size = search->walk.cluster->wal_segment_size;
+    Lsn from = wal_segment_start(search->candidate - 1, segment_size);
+
+    if (from < search->redo)
+        from = search->redo;
+    if (!scan(search, from, err))
+        return false;
+    if (from > search->redo && (!search->is_found || search->is_first))
+        return scan(search, search->redo, err);
+    return true;
+}
+
+/* ---- the commits around it ---- */
+
+typedef struct CommitWish {
+    bool want_first;
+    WalEvent event;
+} CommitWish;
+
+static bool take_commit(void *context, const WalEvent *event, Error *err)
+{
+    CommitWish *wish = context;
+
+    (void)err;
+    if (event->kind != EVENT_COMMIT)
+        return true;
+    wish->event = *event;
+    return !wish->want_first;
+}
+
+/* The first or last commit that begins in [from, to). */
+static bool find_commit(const Search *search, Lsn from, Lsn to, bool want_first, WalEvent *event,
+                        Error *err)
+{
+    CommitWish wish = {.want_first = want_first, .event.time = TIME_US_NONE};
+    WalWalk walk = search->walk;
+    WalWalkEnd end;
+
+    walk.from = from > search->redo ? from : search->redo;
+    walk.to = to;
+    if (!wal_walk_events(&walk, take_commit, &wish, &end, err))
+        return false;
+    *event = wish.event;
+    return true;
+}
+
+/* The last segment with commits up to this one, or with want_first the first from it on. */
+static bool noted_segment(const Search *search, uint64_t segment, bool want_first, uint64_t *noted)
+{
+    size_t count = search->notes.size / sizeof(CommitNote);
+    bool any = false;
+
+    for (size_t i = 0; i < count; i++) {
+        CommitNote note;
+
+        memcpy(&note, search->notes.data + i * sizeof note, sizeof note);
+        if (want_first && note.segment >= segment) {
+            *noted = note.segment;
+            return true;
+        }
+        if (!want_first && note.segment <= segment) {
+            *noted = note.segment;
+            any = true;
+        }
+    }
+    return any;
+}
+
+/* A noted commit may have begun in the segment before the noted one. */
+static bool find_last_before(Search *search, Lsn before, Error *err)
+{
+    uint32_t segment_size = search->walk.cluster->wal_segment_size;
+    uint64_t segment = wal_segment_of(before, segment_size);
+    uint64_t noted;
+
+    while (search->last_before.time == TIME_US_NONE &&
+           noted_segment(search, segment, false, &noted)) {
+        if (!find_commit(search, wal_segment_start(noted - 1, segment_size), before, false,
+                         &search->last_before, err))
+            return false;
+        segment = noted - 1;
+    }
+    return true;
+}
+
+/* In the segments from `segment` on; what a scan has seen need not be looked at again. */
+static bool find_first_after(Search *search, Lsn after, uint64_t segment, Error *err)
+{
+    uint32_t segment_size = search->walk.cluster->wal_segment_size;
+    uint64_t noted;
+
+    while (search->first_after.time == TIME_US_NONE &&
+           noted_segment(search, segment, true, &noted)) {
+        Lsn from = wal_segment_start(noted - 1, segment_size);
+
+        if (!find_commit(search, from > after ? from : after,
+                         wal_segment_start(noted + 1, segment_size), true, &search->first_after,
+                         err))
+            return false;
+        segment = noted + 1;
+    }
+    return true;
+}
+
+/* ---- what it means ---- */
+
+typedef struct LatestEnd {
+    TimeUs time;
+} LatestEnd;
+
+static bool take_end(void *context, const WalEvent *event, Error *err)
+{
+    LatestEnd *latest = context;
+
+    (void)err;
+    if (is_end_of_transaction(event) &&
+        (latest->time == TIME_US_NONE || event->time > latest->time))
+        latest->time = event->time;
+    return true;
+}
+
+/* Every end of a transaction inside the backup must be replayed for it to be consistent. */
+static bool earliest_time(const Search *search, TimeUs *earliest, Error *err)
+{
+    LatestEnd latest = {.time = TIME_US_NONE};
+    WalWalk walk = search->walk;
+    WalWalkEnd end;
+
+    walk.to = search->backup_stop;
+    if (!wal_walk_events(&walk, take_end, &latest, &end, err))
+        return false;
+    *earliest = latest.time + (search->target->is_exclusive ? 1 : 0);
+    return true;
+}
+
+static bool refuse_inside_backup(const Search *search, Error *err)
+{
+    const Target *target = search->target;
+    char text[3][TIME_TEXT_SIZE];
+    TimeUs earliest;
+
+    if (target->kind == TARGET_TIME) {
+        if (!earliest_time(search, &earliest, err))
+            return false;
+        error_set(err, ERR_REFUSED,
+                  "%s lies before the end of the backup; the earliest time it can be recovered to "
+                  "is %s",
+                  time_text_postgres(target->time, text[0]), time_text_postgres(earliest, text[1]));
+    } else if (target->kind == TARGET_XID) {
+        error_set(err, ERR_REFUSED,
+                  "transaction %" PRIu32 " ended at %s, before the end of the backup at %s",
+                  target->xid, lsn_text(search->record.lsn, text[0]),
+                  lsn_text(search->backup_stop, text[1]));
+    } else if (target->kind == TARGET_NAME) {
+        error_set(err, ERR_REFUSED,
+                  "the first restore point \"%s\" is at %s, before the end of the backup at %s",
+                  target->name, lsn_text(search->record.lsn, text[0]),
+                  lsn_text(search->backup_stop, text[1]));
+    } else {
+        error_set(err, ERR_REFUSED, "%s lies before the end of the backup at %s",
+                  lsn_text(target->lsn, text[0]), lsn_text(search->backup_stop, text[1]));
+    }
+    return error_hint(err, "choose an older backup, or a later target");
+}
+
+/* The server becomes consistent once it has replayed up to backup_stop; stopping earlier it fails.
+ */
+static bool take_record_found(Search *search, TargetPoint *point, Error *err)
+{
+    uint32_t segment_size = search->walk.cluster->wal_segment_size;
+    bool after = stops_after(search->target);
+    Lsn replay_end = after ? walk_replay_end(&search->record, segment_size) : search->previous_end;
+
+    if (search->is_first || (after ? replay_end : search->record.lsn) < search->backup_stop)
+        return refuse_inside_backup(search, err);
+    if (!find_last_before(search, search->record.lsn, err) ||
+        !find_first_after(search, search->record.lsn + (after ? 1 : 0),
+                          wal_segment_of(search->record.lsn, segment_size) + 1, err))
+        return false;
+    point->is_found = true;
+    point->stop_record = search->record.lsn;
+    point->replay_end = replay_end;
+    point->segment = wal_segment_before(search->record.end, segment_size);
+    return true;
+}
+
+/* Replay of all there is. */
+static bool take_end_of_archive(Search *search, TargetPoint *point, Error *err)
+{
+    point->replay_end = search->end.replay_end;
+    point->segment = search->end.last_segment;
+    return find_last_before(search, search->end.replay_end, err);
+}
+
+static bool take_end_of_backup(Search *search, TargetPoint *point, Error *err)
+{
+    uint32_t segment_size = search->walk.cluster->wal_segment_size;
+
+    point->is_found = true;
+    point->replay_end = search->backup_stop;
+    point->segment = wal_segment_before(search->backup_stop, segment_size);
+    return find_last_before(search, search->backup_stop, err) &&
+           find_first_after(search, search->backup_stop, point->segment, err);
+}
+
+static bool check_end(const Search *search, Error *err)
+{
+    char text[2][LSN_TEXT_SIZE];
+
+    if (search->end.replay_end >= search->backup_stop)
+        return true;
+    return error_set(err, ERR_CORRUPT, "WAL ends at %s, before the end of the backup at %s%s%s",
+                     lsn_text(search->end.last_end, text[0]),
+                     lsn_text(search->backup_stop, text[1]), search->end.is_broken ? ": " : "",
+                     search->end.reason);
+}
+
+/* Its trailer says that something later than the target was committed there. */
+static bool refuse_wrong_trailer(const Search *search, Error *err)
+{
+    char name[WAL_NAME_SIZE];
+
+    return error_set(err, ERR_CORRUPT, "the trailer of %s does not agree with what is in it",
+                     walk_segment_name(&search->walk, search->candidate, name));
+}
+
+static bool decide(Search *search, TargetPoint *point, Error *err)
+{
+    switch (search->target->kind) {
+    case TARGET_LATEST:
+        point->is_found = true;
+        return take_end_of_archive(search, point, err);
+    case TARGET_IMMEDIATE:
+        return take_end_of_backup(search, point, err);
+    case TARGET_TIME:
+    case TARGET_XID:
+    case TARGET_LSN:
+    case TARGET_NAME:
+        break;
+    }
+    if (search->has_candidate && !find_record(search, err))
+        return false;
+    if (search->is_found)
+        return take_record_found(search, point, err);
+    if (search->target->kind == TARGET_TIME && search->has_candidate)
+        return refuse_wrong_trailer(search, err);
+    point->ends_archive =
+        search->target->kind == TARGET_TIME && !search->end.is_hole && !search->end.is_broken;
+    return take_end_of_archive(search, point, err);
+}
+
+bool target_find(const WalWalk *walk, const Target *target, Lsn redo, Lsn backup_stop,
+                 TargetPoint *point, Error *err)
+{
+    CLEANUP(search_done)
+    Search search = {
+        .walk = *walk,
+        .target = target,
+        .version = pg_version_of_major(walk->cluster->major),
+        .redo = redo,
+        .backup_stop = backup_stop,
+        .last_before.time = TIME_US_NONE,
+        .first_after.time = TIME_US_NONE,
+    };
+    TargetPoint decided = {0};
+
+    search.walk.from = redo;
+    search.walk.to = 0;
+    if (!wal_walk_trailers(&search.walk, look_at_trailer, &search, &search.end, err) ||
+        !check_end(&search, err) || !decide(&search, &decided, err))
+        return false;
+    decided.last_before = search.last_before;
+    decided.first_after = search.first_after;
+    decided.end = search.end;
+    *point = decided;
+    return true;
+}

@@ -1,0 +1,224 @@
+#include "catalog/windows.h"
+
+#include "walk.h"
+
+enum { STRADDLING_MAX = 64 };
+
+/* The largest commit time over the trailers of one stretch. */
+typedef struct TimeSearch {
+    TimeUs max;
+    /* Records that may be commits, straddle two segments, and come after the maximum so far. */
+    Lsn straddling[STRADDLING_MAX];
+    size_t count;
+} TimeSearch;
+
+static bool look_at_segment(void *context, const SegmentVisit *visit, Error *err)
+{
+    TimeSearch *search = context;
+    TimeUs max = visit->trailer->summary.commit_time_max;
+
+    (void)err;
+    if (visit->straddling != 0) {
+        if (search->count == STRADDLING_MAX) { /* the oldest can matter the least */
+            memmove(search->straddling, search->straddling + 1,
+                    (STRADDLING_MAX - 1) * sizeof search->straddling[0]);
+            search->count--;
+        }
+        search->straddling[search->count++] = visit->straddling;
+    }
+    if (max != TIME_US_NONE && (search->max == TIME_US_NONE || max > search->max)) {
+        search->max = max;
+        search->count = 0;
+    }
+    return true;
+}
+
+/*
+ * Only straddling commits behind the segment with the maximum are read, each of which costs two
+ * segments: an earlier one would have to be of a clock that was set back since, and leaving it
+ * out says less than can be reached, never more.
+ */
+static bool join_last(const WalWalk *walk, TimeSearch *search, Error *err)
+{
+    for (size_t i = 0; i < search->count; i++) {
+        WalEvent event;
+        bool found;
+
+        if (!walk_event_at(walk, search->straddling[i], &event, &found, err))
+            return false;
+        if (found && event.kind == EVENT_COMMIT &&
+            (search->max == TIME_US_NONE || event.time > search->max))
+            search->max = event.time;
+    }
+    return true;
+}
+
+/* What one backup opens along a path. */
+static bool open_window(const WalWalk *walk, const BackupInfo *backup, RecoveryWindow *window,
+                        Error *err)
+{
+    TimeSearch search = {.max = TIME_US_NONE};
+    Error attempt = {0};
+    WalWalkEnd end;
+
+    if (!walk_segments(walk, look_at_segment, &search, &end, err))
+        return false;
+    /* Should such a record be in a damaged segment, the time without it is true all the same. */
+    if (!join_last(walk, &search, &attempt) && attempt.code != ERR_CORRUPT) {
+        *err = attempt;
+        return false;
+    }
+    *window = (RecoveryWindow){
+        .timeline = path_last_timeline(walk->path),
+        .backup = backup->header.id,
+        .from = backup->header.stop,
+        .from_time = backup->header.commit_time_max != TIME_US_NONE ? backup->header.commit_time_max
+                                                                    : backup->header.stopped_at,
+        .until = end.last_end,
+        .until_time = search.max,
+        .last_segment = end.last_segment,
+        .ends_in_hole = end.is_hole,
+        .ends_damaged = end.is_broken,
+    };
+    return true;
+}
+
+/* The windows of one path, appended to the list. Backups come sorted by timeline and stop. */
+static bool add_windows(WindowList *list, WalWalk walk, const BackupList *backups, Error *err)
+{
+    size_t first = list->count;
+
+    for (size_t i = 0; i < backups->count; i++) {
+        const BackupInfo *backup = &backups->items[i];
+        RecoveryWindow *window = &list->items[list->count];
+
+        if (backup->state != BACKUP_RESTORABLE || !backup_is_on_path(backup, walk.path))
+            continue;
+        if (list->count > first && backup->header.start < window[-1].until)
+            continue; /* the stretch is open already, by an older backup */
+        walk.from = backup->header.start;
+        if (!open_window(&walk, backup, window, err))
+            return error_context(err, "follow the WAL of backup %s", backup->header.id);
+        if (window->until < window->from)
+            continue; /* damaged inside the backup: it opens nothing */
+        window->backup = arena_text(&list->arena, window->backup);
+        list->count++;
+    }
+    return true;
+}
+
+/* A timeline with WAL in the archive, and its windows. */
+typedef struct Branch {
+    TimelinePath path;
+    size_t first, count; /* windows in the list */
+} Branch;
+
+/* Its history is missing or damaged: no server can be told to recover along it. */
+static bool load_path(TimelinePath *path, bool *is_usable, const Cluster *cluster,
+                      uint32_t timeline, Arena *arena, Error *err)
+{
+    Error attempt = {0};
+
+    *is_usable = timeline_path_load(cluster, timeline, arena, path, &attempt);
+    if (*is_usable || attempt.code == ERR_NOT_FOUND || attempt.code == ERR_CORRUPT)
+        return true;
+    *err = attempt;
+    return false;
+}
+
+/*
+ * Whether this branch has all of the window, and its timeline is left only where the window ends:
+ * it was promoted or recovered from the very end, and goes on.
+ */
+static bool continues(const Branch *branch, const WindowList *list, const RecoveryWindow *window)
+{
+    const PathStep *step = path_step_of(&branch->path, window->timeline);
+
+    if (step == NULL || step->end == 0 || step->end < window->until)
+        return false;
+    for (size_t i = branch->first; i < branch->first + branch->count; i++) {
+        if (list->items[i].from <= window->from && list->items[i].until >= window->until)
+            return true;
+    }
+    return false;
+}
+
+static void remove_continued(WindowList *list, const Branch *branches, size_t branch_count)
+{
+    size_t kept = 0;
+    bool *gone = arena_alloc(&list->arena, list->count + 1);
+
+    for (size_t i = 0; i < list->count; i++) {
+        for (size_t j = 0; j < branch_count; j++)
+            gone[i] = gone[i] || continues(&branches[j], list, &list->items[i]);
+    }
+    for (size_t i = 0; i < list->count; i++) {
+        if (!gone[i])
+            list->items[kept++] = list->items[i];
+    }
+    list->count = kept;
+}
+
+/*
+ * All timelines that have WAL. One that has but a history, as after a promotion before the first
+ * segment is whole, adds nothing to what its parent's window says.
+ */
+static bool add_branches(WindowList *list, WalWalk walk, const BackupList *backups, Arena *arena,
+                         Error *err)
+{
+    const WalInventory *inventory = walk.inventory;
+    Branch *branches = arena_alloc(arena, (inventory->run_count + 1) * sizeof(Branch));
+    size_t count = 0;
+
+    for (size_t i = 0; i < inventory->run_count; i++) {
+        Branch *branch = &branches[count];
+        uint32_t timeline = inventory->runs[i].timeline;
+        bool is_usable;
+
+        if (i > 0 && inventory->runs[i - 1].timeline == timeline)
+            continue;
+        if (!load_path(&branch->path, &is_usable, walk.cluster, timeline, arena, err))
+            return false;
+        if (!is_usable)
+            continue;
+        walk.path = &branch->path;
+        branch->first = list->count;
+        if (!add_windows(list, walk, backups, err))
+            return false;
+        branch->count = list->count - branch->first;
+        count++;
+    }
+    remove_continued(list, branches, count);
+    return true;
+}
+
+static size_t count_timelines(const WalInventory *inventory)
+{
+    size_t count = 0;
+
+    for (size_t i = 0; i < inventory->run_count; i++)
+        count += i == 0 || inventory->runs[i - 1].timeline != inventory->runs[i].timeline;
+    return count;
+}
+
+bool window_list_load(WindowList *list, const Cluster *cluster, const WalInventory *inventory,
+                      const BackupList *backups, Error *err)
+{
+    CLEANUP(arena_done) Arena paths = {0};
+    CLEANUP(window_list_done) WindowList loaded = {0};
+    WalWalk walk = {.cluster = cluster, .inventory = inventory, .threads = 1};
+
+    loaded.items = arena_alloc(&loaded.arena, (count_timelines(inventory) * backups->count + 1) *
+                                                  sizeof(RecoveryWindow));
+    if (!add_branches(&loaded, walk, backups, &paths, err))
+        return false;
+    *list = loaded;
+    loaded = (WindowList){0};
+    return true;
+}
+
+void window_list_done(WindowList *list)
+{
+    arena_done(&list->arena);
+    *list = (WindowList){0};
+}
