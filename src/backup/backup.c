@@ -173,11 +173,12 @@ static bool withdraw(const BackupRun *run, Error *err)
     CLEANUP(text_freep) char *name = layout_manifest(run->cluster->name, run->report->id);
     Error removal = {0};
 
-    if (storage_remove(run->cluster->repo->storage, name, &removal))
+    if (storage_remove(run->cluster->repo->storage, name, &removal)) {
         error_hint(err, "the backup was withdrawn; start it again");
-    else
+    } else {
         error_hint(err, "do not rely on backup %s, and remove it: it could not be withdrawn (%s)",
                    run->report->id, removal.message);
+    }
     return error_context(err, "hold the lease until backup %s was committed", run->report->id);
 }
 

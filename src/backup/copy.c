@@ -324,10 +324,11 @@ static void drop_gone(Copy *copy)
     size_t kept = 0;
 
     for (size_t i = 0; i < scan->count; i++) {
-        if (copy->context.is_gone[i])
+        if (copy->context.is_gone[i]) {
             scan->skipped_count++;
-        else
+        } else {
             scan->entries[kept++] = scan->entries[i];
+        }
     }
     scan->count = kept;
 }

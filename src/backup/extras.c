@@ -41,10 +41,11 @@ static void add_path(Extras *extras, const BackupRun *run, const char *path)
     bool is_known = real == NULL || is_inside(real, run->data);
     for (size_t i = 0; i < extras->count && !is_known; i++)
         is_known = strcmp(extras->paths[i], real) == 0;
-    if (is_known)
+    if (is_known) {
         free(real);
-    else
+    } else {
         extras->paths[extras->count++] = real;
+    }
 }
 
 /* Included files: the view tells only roles that may read all settings, others have to do without.
@@ -85,12 +86,13 @@ static bool add_extra(BackupRun *run, const char *path, Error *err)
 
     const char *problem = NULL;
 
-    if (fd < 0 || fstat(fd, &info) != 0)
+    if (fd < 0 || fstat(fd, &info) != 0) {
         problem = strerror(errno);
-    else if (!S_ISREG(info.st_mode))
+    } else if (!S_ISREG(info.st_mode)) {
         problem = "not a file";
-    else if (info.st_size > EXTENT_SIZE)
+    } else if (info.st_size > EXTENT_SIZE) {
         problem = "too large for a configuration file";
+    }
     if (problem != NULL) {
         run->scan.skipped_count++;
         log_warn("configuration file not backed up", log_str("file", path),

@@ -36,6 +36,20 @@ static void directory_done(DIR **directory)
         (void)closedir(*directory);
 }
 
+/* errno says why it is NULL. */
+static DIR *open_directory(int at, const char *path, int flags)
+{
+    int fd = openat(at, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC | flags);
+    DIR *directory = fd >= 0 ? fdopendir(fd) : NULL;
+
+    if (fd >= 0 && directory == NULL) {
+        int os_errno = errno;
+        (void)close(fd);
+        errno = os_errno;
+    }
+    return directory;
+}
+
 static void free_text(char **text)
 {
     free(*text);
@@ -162,13 +176,10 @@ static bool note_if_inside(Walk *walk, const char *real_data, const char *path, 
 static bool find_inside(Walk *walk, Error *err)
 {
     CLEANUP(free_text) char *real_data = realpath(walk->data, NULL);
-    CLEANUP(fd_done)
-    int fd = openat(walk->data_fd, "pg_tblspc", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    CLEANUP(directory_done) DIR *directory = fd >= 0 ? fdopendir(fd) : NULL;
+    CLEANUP(directory_done) DIR *directory = open_directory(walk->data_fd, "pg_tblspc", 0);
 
     if (real_data == NULL || directory == NULL)
         return error_set_errno(err, ERR_IO, errno, "read %s/pg_tblspc", walk->data);
-    fd = -1;
     for (;;) {
         errno = 0;
         const struct dirent *found = readdir(directory);
@@ -405,17 +416,16 @@ static bool scan_directory(Walk *walk, const char *path, Error *err)
 {
     size_t first = walk->scan->count;
     const char *name = *path == '\0' ? "." : path;
-    CLEANUP(fd_done)
-    int fd = openat(walk->data_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    CLEANUP(directory_done)
+    DIR *directory = open_directory(walk->data_fd, name, O_NOFOLLOW);
 
-    if (fd < 0 && *path != '\0' && (errno == ENOENT || errno == ENOTDIR || errno == ELOOP)) {
+    if (directory == NULL && *path != '\0' &&
+        (errno == ENOENT || errno == ENOTDIR || errno == ELOOP)) {
         walk->scan->skipped_count++;
         return true;
     }
-    CLEANUP(directory_done) DIR *directory = fd >= 0 ? fdopendir(fd) : NULL;
     if (directory == NULL)
         return error_set_errno(err, ERR_IO, errno, "open %s/%s", walk->data, path);
-    fd = -1; /* belongs to directory now */
     if (!list_directory(walk, path, directory, err))
         return false;
     drop_unlogged(walk->scan, first);

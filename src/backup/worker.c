@@ -226,7 +226,7 @@ static bool copy_range(Worker *worker, const Source *source, PageJudge *judge, u
 /* -------- files */
 
 /*
- * Open what the entry names. *fd stays -1 when it is gone, or something else has its name now: then
+ * Open what the entry names. *fd is -1 when it is gone, or something else has its name now: then
  * WAL knows, or nobody misses it.
  */
 static bool open_entry(const CopyContext *context, const ManifestEntry *entry, int *fd,
@@ -235,21 +235,19 @@ static bool open_entry(const CopyContext *context, const ManifestEntry *entry, i
     bool is_extra = entry->kind == ENTRY_EXTRA;
     /* O_NONBLOCK: a fifo that took the place of the file must not stop us. */
     int flags = O_RDONLY | O_CLOEXEC | O_NONBLOCK | (is_extra ? 0 : O_NOFOLLOW);
-    CLEANUP(fd_done) int opened = openat(context->data_fd, entry->path, flags);
 
-    if (opened < 0) {
+    *fd = openat(context->data_fd, entry->path, flags);
+    if (*fd < 0) {
         if (errno == ENOENT || errno == ELOOP || errno == ENOTDIR || errno == ENXIO)
             return true;
         error_set_errno(err, ERR_IO, errno, "open %s%s%s", is_extra ? "" : context->data,
                         is_extra ? "" : "/", entry->path);
         return error_hint(err, "run pgcairn as the user that the server runs as");
     }
-    if (fstat(opened, info) != 0)
+    if (fstat(*fd, info) != 0)
         return error_set_errno(err, ERR_IO, errno, "look at %s/%s", context->data, entry->path);
-    if (S_ISREG(info->st_mode)) {
-        *fd = opened;
-        opened = -1;
-    }
+    if (!S_ISREG(info->st_mode))
+        fd_done(fd);
     return true;
 }
 

@@ -37,11 +37,9 @@ static bool conninfo_of_data(const char *data, Buffer *conninfo, Error *err)
         error_set(err, ERR_UNREACHABLE, "no server runs on %s", data);
         return error_hint(err, "start it; a base backup is taken from a running server");
     }
-    if (*lock.socket_directory != '\0')
-        append_value(conninfo, "host", lock.socket_directory);
-    else if (*lock.listen_address != '\0')
-        append_value(conninfo, "host",
-                     strcmp(lock.listen_address, "*") == 0 ? "localhost" : lock.listen_address);
+    const char *host = *lock.socket_directory != '\0' ? lock.socket_directory : lock.listen_address;
+    if (*host != '\0')
+        append_value(conninfo, "host", strcmp(host, "*") == 0 ? "localhost" : host);
     buffer_print(conninfo, "port=%u ", lock.port);
     if (getenv("PGDATABASE") == NULL)
         buffer_print(conninfo, "dbname=postgres ");
@@ -195,9 +193,10 @@ static void print_report(const Cluster *cluster, const BackupReport *report)
     out_print("  WAL        timeline %" PRIu32 ", %s to %s, %s\n", report->timeline,
               lsn_text(report->start, start), lsn_text(report->stop, stop),
               report->is_waiting_for_wal ? "not whole in the archive yet" : "whole in the archive");
-    if (report->skipped_count > 0)
+    if (report->skipped_count > 0) {
         out_print("  left out   %" PRIu64 " (vanished meanwhile, sockets, foreign links)\n",
                   report->skipped_count);
+    }
     print_bad_pages(report);
 }
 

@@ -96,12 +96,13 @@ static void print_backups(const Holdings *holdings)
     table_print(table);
     for (size_t i = 0; i < backups->count; i++) {
         const BackupInfo *backup = &backups->items[i];
-        if (backup->state != BACKUP_RESTORABLE)
+        if (backup->state != BACKUP_RESTORABLE) {
             out_print("%s is %s: %s\n", backup->header.id, state_name(backup->state),
                       backup->reason);
-        else if (backup->header.bad_pages > 0)
+        } else if (backup->header.bad_pages > 0) {
             out_print("%s holds %" PRIu64 " bad pages\n", backup->header.id,
                       backup->header.bad_pages);
+        }
     }
 }
 
