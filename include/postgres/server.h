@@ -40,6 +40,16 @@ typedef struct ServerLock {
 bool server_lock_read(const char *data, Arena *arena, ServerLock *lock, bool *found,
                       Error *err) MUST_CHECK;
 
+/* How a server was started last (postmaster.opts). Strings go into arena. */
+typedef struct ServerStart {
+    const char *programs;        /* directory of its programs */
+    const char *const *settings; /* what -c and --name said, as "name=value"; NULL-terminated */
+} ServerStart;
+
+/* *found is false when there is no such file, or it says something else. */
+bool server_start_read(const char *data, Arena *arena, ServerStart *start, bool *found,
+                       Error *err) MUST_CHECK;
+
 /*
  * What the startup process says in its title ("startup recovering 00000001…03", "startup waiting
  * for …"); "" when there is none or titles are off. pid is the postmaster's.

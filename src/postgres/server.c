@@ -221,6 +221,66 @@ bool server_lock_read(const char *data, Arena *arena, ServerLock *lock, bool *fo
     return true;
 }
 
+/* Words in double quotes, as CreateOptsFile() (postmaster.c) writes them: without any escape. */
+static size_t split_quoted(const char *text, Arena *arena, const char **words, size_t max)
+{
+    size_t count = 0;
+
+    while (count < max && (text = strstr(text, " \"")) != NULL) {
+        /* A quote within a word is told from its end by what follows. */
+        const char *begin = text + 2;
+        const char *end = strchr(begin, '"');
+        while (end != NULL && end[1] != '\0' && end[1] != '\n' && strncmp(end + 1, " \"", 2) != 0)
+            end = strchr(end + 1, '"');
+        if (end == NULL)
+            break;
+        words[count++] = arena_text_part(arena, begin, (size_t)(end - begin));
+        text = end + 1;
+    }
+    return count;
+}
+
+bool server_start_read(const char *data, Arena *arena, ServerStart *start, bool *found, Error *err)
+{
+    enum { SIZE_MAX_OPTS = 64 << 10, WORDS_MAX = 128 };
+    CLEANUP(text_freep) char *path = text_format("%s/postmaster.opts", data);
+    CLEANUP(buffer_done) Buffer content = {0};
+    const char *words[WORDS_MAX];
+    size_t kept = 0;
+
+    *found = false;
+    if (!file_read_whole(path, SIZE_MAX_OPTS, &content, err)) {
+        if (err->code != ERR_NOT_FOUND)
+            return false;
+        error_clear(err);
+        return true;
+    }
+    const char *text = (const char *)content.data;
+    const char *end = strstr(text, " \"");
+    size_t length = end != NULL ? (size_t)(end - text) : strcspn(text, "\n");
+    const char *program = arena_text_part(arena, text, length);
+    const char *slash = strrchr(program, '/');
+    if (slash == NULL)
+        return true;
+
+    size_t count = split_quoted(text, arena, words, WORDS_MAX);
+    const char **settings = arena_alloc(arena, (count + 1) * sizeof *settings);
+    for (size_t i = 0; i < count; i++) {
+        if (strcmp(words[i], "-c") == 0 && i + 1 < count)
+            settings[kept++] = words[++i];
+        else if (strcmp(words[i], "-p") == 0 && i + 1 < count)
+            settings[kept++] = arena_format(arena, "port=%s", words[++i]);
+        else if (strncmp(words[i], "--", 2) == 0 && strchr(words[i], '=') != NULL)
+            settings[kept++] = words[i] + 2;
+    }
+    *start = (ServerStart){
+        .programs = arena_text_part(arena, program, (size_t)(slash - program)),
+        .settings = settings,
+    };
+    *found = true;
+    return true;
+}
+
 /* Field 4 of /proc/N/stat. The name in field 2 may hold anything, so begin behind its last ')'. */
 static pid_t parent_of(const char *number)
 {

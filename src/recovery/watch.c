@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "base/process.h"
 #include "glance.h"
+#include "postgres/wal_reader.h"
 #include "server_log.h"
 
 #include <inttypes.h>
@@ -169,6 +170,17 @@ static void explain_failure(RecoveryWatch *watch, const Findings *found, Recover
                    recovery_advice(sight->reason, watch->exit_status, found->control.state));
 }
 
+/*
+ * Where replay may end although its target is a little further on: a record that ends with its page
+ * is followed by the next page's header, and the next record begins behind that.
+ */
+static Lsn before_page_header(Lsn lsn)
+{
+    Lsn in_page = lsn % WAL_BLOCK_SIZE;
+
+    return in_page <= WAL_SEGMENT_HEADER_SIZE ? lsn - in_page : lsn;
+}
+
 /* State 2 is what action "shutdown" leaves, and anybody who stops a recovering server as well. */
 static RecoveryState state_of_stopped(const RecoveryWatch *watch, const Findings *found,
                                       RecoverySight *sight)
@@ -177,7 +189,7 @@ static RecoveryState state_of_stopped(const RecoveryWatch *watch, const Findings
 
     if (!found->is_archive)
         return RECOVERY_NOT_RUNNING; /* a standby at rest */
-    if (found->control.min_recovery_point >= watch->setup.target)
+    if (found->control.min_recovery_point >= before_page_header(watch->setup.target))
         return RECOVERY_TARGET_REACHED; /* also when no target is known */
     (void)snprintf(sight->reason, sizeof sight->reason,
                    "the server was stopped at %s, before its target at %s",

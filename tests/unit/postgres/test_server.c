@@ -185,6 +185,48 @@ static void programs_are_found_on_the_path(void **state)
     assert_int_equal(err.code, ERR_NOT_FOUND);
 }
 
+static void the_last_start_is_read(void **state)
+{
+    static const struct {
+        const char *text;
+        const char *programs; /* NULL: not found */
+        const char *settings[3];
+    } cases[] = {
+        {"/usr/lib/postgresql/15/bin/postgres\n", "/usr/lib/postgresql/15/bin", {NULL}},
+        {"/pg/bin/postgres \"-D\" \"/da ta\" \"-c\" \"config_file=/etc/x y.conf\"\n",
+         "/pg/bin",
+         {"config_file=/etc/x y.conf"}},
+        {"/pg/bin/postgres \"-p\" \"5433\" \"--hot_standby=off\" \"-c\"\n",
+         "/pg/bin",
+         {"port=5433", "hot_standby=off"}},
+        {"/pg/bin/postgres \"-c\" \"a=\"b\" c\"\n", "/pg/bin", {"a=\"b\" c"}},
+        {"/pg/bin/postgres \"-c\" \"cut", "/pg/bin", {NULL}},
+        {"postgres\n", NULL, {NULL}},
+        {"", NULL, {NULL}},
+    };
+    CLEANUP(arena_done) Arena arena = {0};
+    ServerStart start;
+    bool found = true;
+    Error err = {0};
+
+    (void)state;
+    assert_true(server_start_read(".", &arena, &start, &found, &err));
+    assert_false(found);
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        save("postmaster.opts", cases[i].text, 0600);
+        assert_true(server_start_read(".", &arena, &start, &found, &err));
+        assert_int_equal(found, cases[i].programs != NULL);
+        if (!found)
+            continue;
+        assert_string_equal(start.programs, cases[i].programs);
+        for (size_t j = 0; cases[i].settings[j] != NULL || start.settings[j] != NULL; j++) {
+            assert_non_null(cases[i].settings[j]);
+            assert_non_null(start.settings[j]);
+            assert_string_equal(start.settings[j], cases[i].settings[j]);
+        }
+    }
+}
+
 static void a_process_without_children_has_no_startup_process(void **state)
 {
     CLEANUP(arena_done) Arena arena = {0};
@@ -207,6 +249,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(wanted_programs_must_be_of_the_version, enter_folder,
                                         leave_folder),
         cmocka_unit_test_setup_teardown(programs_are_found_on_the_path, enter_folder, leave_folder),
+        cmocka_unit_test_setup_teardown(the_last_start_is_read, enter_folder, leave_folder),
         cmocka_unit_test(a_process_without_children_has_no_startup_process),
     };
 
