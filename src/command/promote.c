@@ -1,0 +1,142 @@
+#include "base/file.h"
+#include "base/log.h"
+#include "cli/output.h"
+#include "command/commands.h"
+#include "recovery/recovery.h"
+#include "repo/recovery_plan.h"
+#include "restore/restore.h"
+
+#include <errno.h>
+#include <sys/stat.h>
+
+/* One look, without staying. */
+static bool look(const Options *options, RecoverySight *sight, Error *err)
+{
+    CLEANUP(recovery_watch_freep)
+    RecoveryWatch *watch =
+        recovery_watch_new(&(WatchSetup){.data = options->data, .conninfo = options->conninfo});
+
+    return recovery_look(watch, sight, err);
+}
+
+static bool has_recovery_plan(const char *data)
+{
+    CLEANUP(text_freep) char *path = text_format("%s/" RECOVERY_PLAN_FILE, data);
+
+    return file_exists(path);
+}
+
+/* As it was started last, else what is found; the settings of that start still hold. */
+static bool find_start(const Options *options, unsigned major, Arena *arena, ServerStart *start,
+                       Error *err)
+{
+    ServerStart last = {0};
+    Error ignored = {0}; /* programs that went away since: look for others */
+    bool found;
+
+    if (!server_start_read(options->data, arena, &last, &found, err))
+        return false;
+    *start = last;
+    if (options->pg_bin == NULL && found &&
+        server_find_programs(last.programs, major, arena, &start->programs, &ignored))
+        return true;
+    return server_find_programs(options->pg_bin, major, arena, &start->programs, err);
+}
+
+static void log_change(void *context, const RecoverySight *sight, bool is_stalled)
+{
+    char lsn[LSN_TEXT_SIZE];
+
+    (void)context;
+    (void)is_stalled;
+    log_info("recovery", log_str("state", recovery_state_name(sight->state)),
+             log_str("replayed", sight->replayed != 0 ? lsn_text(sight->replayed, lsn) : ""),
+             log_str("segment", sight->segment));
+}
+
+static bool wait_until_open(const Options *options, const char *log_path, pid_t pid, Error *err)
+{
+    CLEANUP(recovery_watch_freep)
+    RecoveryWatch *watch = recovery_watch_new(&(WatchSetup){
+        .data = options->data,
+        .conninfo = options->conninfo,
+        .log_path = log_path,
+        .pid = pid,
+        .timeout_ms = options->timeout_ms,
+    });
+    RecoverySight sight;
+
+    if (!recovery_watch_to_end(watch, 0, log_change, NULL, &sight, err))
+        return false;
+    if (sight.state == RECOVERY_OPEN)
+        return true;
+    error_set(err, ERR_RECOVERY, "the server did not open but is %s%s%s",
+              recovery_state_name(sight.state), sight.reason[0] != '\0' ? ": " : "", sight.reason);
+    return error_hint(err, "%s", sight.advice[0] != '\0' ? sight.advice : "see the server's log");
+}
+
+/* It stopped at its target, with pg_control as the proof; it replays to there again and opens. */
+static bool start_and_open(const Options *options, const RecoverySight *sight, Error *err)
+{
+    CLEANUP(arena_done) Arena arena = {0};
+    CLEANUP(text_freep) char *log_path = text_format("%s.pgcairn-server.log", options->data);
+    ServerStart start;
+    struct stat status;
+    pid_t pid;
+
+    if (!find_start(options, sight->control.version->major, &arena, &start, err))
+        return false;
+    if (stat(options->data, &status) != 0)
+        return error_set_errno(err, ERR_IO, errno, "look at %s", options->data);
+    if (!restore_set_action(options->data, ACTION_PROMOTE, err))
+        return false;
+    const StartSetup setup = {
+        .data = options->data,
+        .programs = start.programs,
+        .uid = status.st_uid,
+        .gid = status.st_gid,
+        .log_path = log_path,
+        .settings = start.settings,
+    };
+    return recovery_start(&setup, &pid, err) && wait_until_open(options, log_path, pid, err);
+}
+
+static bool tell(const Options *options, Error *err)
+{
+    CLEANUP(json_done) Json json = {0};
+    RecoverySight sight;
+    char lsn[LSN_TEXT_SIZE];
+
+    if (!look(options, &sight, err))
+        return false;
+    if (!options->json) {
+        out_print("server on %s is open on timeline %u\n", options->data, sight.timeline);
+        if (sight.replayed != 0)
+            out_print("  replayed to  %s\n", lsn_text(sight.replayed, lsn));
+        out_print("take a new base backup now: it is on a timeline of its own\n");
+        return out_flush(err);
+    }
+    json_begin_object(&json, NULL);
+    json_text(&json, "state", recovery_state_name(sight.state));
+    json_u64(&json, "timeline", sight.timeline);
+    json_u64(&json, "pid", (uint64_t)sight.pid);
+    json_end_object(&json);
+    return json_print(&json, err);
+}
+
+bool command_promote(const Options *options, Error *err)
+{
+    RecoverySight sight;
+    bool is_ours = has_recovery_plan(options->data); /* restored by us: settings to clear later */
+
+    if (!look(options, &sight, err))
+        return false;
+    bool ok = sight.state == RECOVERY_TARGET_REACHED
+                  ? start_and_open(options, &sight, err)
+                  : recovery_promote(options->data, options->conninfo, options->timeout_ms, err);
+    if (!ok)
+        return error_context(err, "promote %s", options->data);
+    if (is_ours && !restore_clear_settings(options->data, err))
+        return error_context(err, "remove the recovery settings from %s", options->data);
+    return tell(options, err);
+}

@@ -1,0 +1,314 @@
+#include "base/log.h"
+#include "cli/output.h"
+#include "command/commands.h"
+#include "recovery/recovery.h"
+#include "repo/recovery_plan.h"
+
+#include <inttypes.h>
+#include <unistd.h>
+
+enum { SCREEN_INTERVAL_MS = 500, SAMPLES = 20 };
+
+static const TimeUs SECOND = 1000000;
+
+/* Where replay must get to, by what lies in the data directory. Nothing is guessed. */
+typedef struct Goal {
+    Lsn lsn;       /* 0: not known */
+    bool is_bound; /* the end of the last segment that the target needs: at most so far */
+} Goal;
+
+/* What the watch has seen so far, and how it tells it. */
+typedef struct Screen {
+    const Options *options;
+    bool is_drawn; /* one line on a terminal; else log lines or JSON */
+    Goal goal;
+    struct {
+        TimeUs at;
+        Lsn replayed;
+    } samples[SAMPLES]; /* one a second: what the rate is measured by */
+    size_t sample_count;
+    RecoveryState state;
+    bool is_stalled;
+    bool has_told;
+    Error failure; /* of writing the answer */
+} Screen;
+
+/* Best effort: settings that can't be read are the server's to complain of. */
+static Goal find_goal(const char *data, const PgControl *control)
+{
+    CLEANUP(arena_done) Arena arena = {0};
+    Error ignored = {0};
+    RecoveryPlan plan;
+    WalName last;
+    Goal goal = {0};
+    const char *text;
+
+    if (!recovery_settings_on_disk(data, &arena, &text, &ignored))
+        return goal;
+    const char *lsn = recovery_settings_value(text, "recovery_target_lsn", &arena);
+    if (lsn != NULL && lsn_parse(lsn, &goal.lsn, &ignored))
+        return goal;
+    error_clear(&ignored);
+
+    /* Ours; valid only for the settings that it was made for. */
+    if (recovery_plan_load(data, &arena, &plan, &ignored) && strcmp(plan.settings, text) == 0 &&
+        wal_name_parse(plan.bound, control->wal_segment_size, &last, &ignored)) {
+        goal.lsn = wal_segment_start(last.segment + 1, control->wal_segment_size);
+        goal.is_bound = true;
+    }
+    return goal;
+}
+
+/* ---- the rate --------------------------------------------------------------------------------*/
+
+static void take_sample(Screen *screen, Lsn replayed, TimeUs now)
+{
+    size_t newest = (screen->sample_count + SAMPLES - 1) % SAMPLES;
+
+    if (replayed == 0 || (screen->sample_count > 0 && now - screen->samples[newest].at < SECOND))
+        return;
+    screen->samples[screen->sample_count % SAMPLES].at = now;
+    screen->samples[screen->sample_count % SAMPLES].replayed = replayed;
+    screen->sample_count++;
+}
+
+/* Bytes replayed since the oldest look that is kept; false while there is nothing to measure. */
+static bool measure(const Screen *screen, Lsn replayed, TimeUs now, uint64_t *bytes,
+                    TimeUs *elapsed)
+{
+    size_t oldest = screen->sample_count > SAMPLES ? screen->sample_count % SAMPLES : 0;
+
+    if (screen->sample_count < 2 || replayed < screen->samples[oldest].replayed ||
+        now <= screen->samples[oldest].at)
+        return false;
+    *bytes = replayed - screen->samples[oldest].replayed;
+    *elapsed = now - screen->samples[oldest].at;
+    return true;
+}
+
+/* Texts for people; "" for what is not known. */
+typedef struct Figures {
+    char lsn[LSN_TEXT_SIZE];
+    char commit[TIME_TEXT_SIZE];
+    char rate[OUT_TEXT_SIZE];
+    char left[OUT_TEXT_SIZE]; /* bytes */
+    char left_time[OUT_TEXT_SIZE];
+    uint64_t rate_bytes_per_s; /* 0: not known */
+    uint64_t left_bytes;
+    TimeUs left_us; /* 0: not known */
+    bool has_left;
+} Figures;
+
+static Figures figures_of(Screen *screen, const RecoverySight *sight)
+{
+    Figures figures = {0};
+    TimeUs now = time_monotonic(), elapsed;
+    uint64_t bytes;
+
+    take_sample(screen, sight->replayed, now);
+    if (sight->replayed != 0)
+        (void)lsn_text(sight->replayed, figures.lsn);
+    if (sight->last_commit != TIME_US_NONE)
+        (void)time_text(sight->last_commit, figures.commit);
+    figures.has_left = screen->goal.lsn > sight->replayed && sight->replayed != 0;
+    if (figures.has_left) {
+        figures.left_bytes = screen->goal.lsn - sight->replayed;
+        (void)out_bytes(figures.left_bytes, figures.left);
+    }
+    if (!measure(screen, sight->replayed, now, &bytes, &elapsed))
+        return figures;
+    (void)out_rate(bytes, elapsed, figures.rate);
+    double rate = (double)bytes * (double)SECOND / (double)elapsed;
+    figures.rate_bytes_per_s = (uint64_t)rate;
+    double wanted = rate > 0 ? (double)figures.left_bytes / rate : 0;
+    if (figures.has_left && wanted > 0 && wanted < 100.0 * 86400) {
+        figures.left_us = (TimeUs)(wanted * (double)SECOND);
+        (void)out_duration(figures.left_us, figures.left_time);
+    }
+    return figures;
+}
+
+/* ---- telling ---------------------------------------------------------------------------------*/
+
+static void tell_json(Screen *screen, const RecoverySight *sight, bool is_stalled, bool is_end)
+{
+    CLEANUP(json_done) Json json = {0};
+    Figures figures = figures_of(screen, sight);
+
+    json_begin_object(&json, NULL);
+    json_time(&json, "time", time_now());
+    json_text(&json, "state", recovery_state_name(sight->state));
+    json_bool(&json, "end", is_end);
+    json_bool(&json, "stalled", is_stalled);
+    json_lsn(&json, "replayed", sight->replayed);
+    json_u64(&json, "timeline", sight->timeline);
+    json_time(&json, "last_commit", sight->last_commit);
+    json_text(&json, "segment", sight->segment[0] != '\0' ? sight->segment : NULL);
+    json_bool(&json, "waiting", sight->is_waiting);
+    json_lsn(&json, "target", screen->goal.is_bound ? 0 : screen->goal.lsn);
+    if (figures.has_left) {
+        json_u64(&json, "bytes_left", figures.left_bytes);
+        json_bool(&json, "at_most", screen->goal.is_bound);
+    }
+    if (figures.rate[0] != '\0')
+        json_u64(&json, "rate_bytes_per_s", figures.rate_bytes_per_s);
+    if (figures.left_us > 0)
+        json_u64(&json, "left_s", (uint64_t)(figures.left_us / SECOND));
+    json_text(&json, "control_state", pg_state_name(sight->control.state));
+    json_u64(&json, "pid", (uint64_t)sight->pid);
+    json_text(&json, "reason", sight->reason[0] != '\0' ? sight->reason : NULL);
+    json_text(&json, "advice", sight->advice[0] != '\0' ? sight->advice : NULL);
+    json_end_object(&json);
+    if (screen->failure.code == ERR_NONE)
+        (void)!json_print(&json, &screen->failure);
+}
+
+static void tell_log(const Screen *screen, const RecoverySight *sight, const Figures *figures,
+                     bool is_stalled)
+{
+    const LogField fields[] = {
+        log_str("message", is_stalled ? "recovery makes no progress" : "recovery"),
+        log_str("state", recovery_state_name(sight->state)),
+        log_str("replayed", figures->lsn),
+        log_str("last_commit", figures->commit),
+        log_str(sight->is_waiting ? "waiting_for" : "segment", sight->segment),
+        log_str("rate", figures->rate),
+        log_str(screen->goal.is_bound ? "left_at_most" : "left", figures->left),
+        log_str("left_time", figures->left_time),
+    };
+
+    log_write(is_stalled ? LOG_WARN : LOG_INFO, fields, ARRAY_SIZE(fields));
+}
+
+/* "replaying  A/94000028  last commit 2026-11-22T14:29:58.123Z  310 MiB/s  1.2 GiB left, 4 s" */
+static void draw(const Screen *screen, const RecoverySight *sight, const Figures *figures,
+                 bool is_stalled)
+{
+    CLEANUP(buffer_done) Buffer line = {0};
+
+    buffer_print(&line, "\r\033[K%s", recovery_state_name(sight->state));
+    if (figures->lsn[0] != '\0')
+        buffer_print(&line, "  %s", figures->lsn);
+    if (figures->commit[0] != '\0')
+        buffer_print(&line, "  last commit %s", figures->commit);
+    if (sight->segment[0] != '\0' && (sight->is_waiting || is_stalled))
+        buffer_print(&line, "  %s %s", sight->is_waiting ? "waiting for" : "in", sight->segment);
+    if (figures->rate[0] != '\0' && !is_stalled)
+        buffer_print(&line, "  %s", figures->rate);
+    if (figures->left[0] != '\0')
+        buffer_print(&line, "  %s%s left", screen->goal.is_bound ? "at most " : "", figures->left);
+    if (figures->left_time[0] != '\0' && !is_stalled)
+        buffer_print(&line, ", %s", figures->left_time);
+    (void)!write(STDERR_FILENO, line.data, line.size);
+    log_over_progress(true);
+}
+
+static void tell(void *context, const RecoverySight *sight, bool is_stalled)
+{
+    Screen *screen = context;
+    bool has_changed =
+        !screen->has_told || sight->state != screen->state || is_stalled != screen->is_stalled;
+
+    screen->has_told = true;
+    screen->state = sight->state;
+    screen->is_stalled = is_stalled;
+    if (screen->options->json) {
+        tell_json(screen, sight, is_stalled, false);
+        return;
+    }
+    Figures figures = figures_of(screen, sight);
+    if (has_changed || !screen->is_drawn)
+        tell_log(screen, sight, &figures, is_stalled);
+    if (screen->is_drawn)
+        draw(screen, sight, &figures, is_stalled);
+}
+
+static void end_line(const Screen *screen)
+{
+    if (!screen->is_drawn)
+        return;
+    (void)!write(STDERR_FILENO, "\r\033[K", 4);
+    log_over_progress(false);
+}
+
+/* ---- the end ---------------------------------------------------------------------------------*/
+
+static void print_end(const RecoverySight *sight)
+{
+    char lsn[LSN_TEXT_SIZE], time[TIME_TEXT_SIZE];
+
+    out_print("recovery: %s\n", recovery_state_name(sight->state));
+    if (sight->replayed != 0)
+        out_print("  replayed to  %s on timeline %u\n", lsn_text(sight->replayed, lsn),
+                  sight->timeline);
+    if (sight->last_commit != TIME_US_NONE)
+        out_print("  last commit  %s\n", time_text(sight->last_commit, time));
+}
+
+/* What the end means for the exit status. */
+static bool judge(const Options *options, const RecoverySight *sight, Error *err)
+{
+    switch (sight->state) {
+    case RECOVERY_TARGET_REACHED:
+    case RECOVERY_OPEN:
+        return true;
+    case RECOVERY_PAUSED:
+        if (sight->reason[0] == '\0')
+            return true;
+        error_set(err, ERR_RECOVERY, "recovery is paused before its target: %s", sight->reason);
+        return error_hint(err, "%s", sight->advice);
+    case RECOVERY_NOT_RUNNING:
+        return error_set(err, ERR_NOT_FOUND, "no server runs on %s (pg_control says: %s)",
+                         options->data, pg_state_name(sight->control.state));
+    case RECOVERY_FAILED:
+    case RECOVERY_STARTING:
+    case RECOVERY_REACHING_CONSISTENCY:
+    case RECOVERY_REPLAYING:
+    case RECOVERY_PROMOTING:
+        break;
+    }
+    error_set(err, ERR_RECOVERY, "recovery failed: %s", sight->reason);
+    return error_hint(err, "%s", sight->advice);
+}
+
+static bool watch_it(Screen *screen, RecoverySight *sight, Error *err)
+{
+    const Options *options = screen->options;
+    CLEANUP(recovery_watch_freep)
+    RecoveryWatch *watch = recovery_watch_new(&(WatchSetup){
+        .data = options->data,
+        .conninfo = options->conninfo,
+        .log_path = options->server_log,
+        .stall_ms = options->stall_ms,
+    });
+    uint64_t interval_ms = screen->is_drawn ? SCREEN_INTERVAL_MS : options->interval_ms;
+
+    bool ok = recovery_watch_to_end(watch, interval_ms, tell, screen, sight, err);
+    end_line(screen);
+    return ok;
+}
+
+bool command_watch(const Options *options, Error *err)
+{
+    Screen screen = {
+        .options = options,
+        .is_drawn = !options->json && !options->no_progress && isatty(STDERR_FILENO) == 1,
+    };
+    RecoverySight sight;
+    PgControl control;
+
+    if (!pg_control_read(options->data, &control, NULL, err))
+        return error_context(err, "watch the recovery in %s", options->data);
+    screen.goal = find_goal(options->data, &control);
+    if (!watch_it(&screen, &sight, err))
+        return false;
+    if (options->json)
+        tell_json(&screen, &sight, false, true);
+    else
+        print_end(&sight);
+    if (screen.failure.code != ERR_NONE) {
+        *err = screen.failure;
+        return false;
+    }
+    return judge(options, &sight, err);
+}
