@@ -1,12 +1,11 @@
 #include "catalog/absence.h"
+#include "catalog/wal_chain.h"
 #include "walk.h"
 
 #include <inttypes.h>
 
 enum {
     XLOG_SWITCH = 0x40,
-    XLOG_FPI_FOR_HINT = 0xA0,
-    XLOG_FPI = 0xB0,
     PAGE_HEADER_SIZE = 24,
 };
 
@@ -67,23 +66,6 @@ WalkExtent walk_extent(const WalWalk *walk)
 
 /* ---- segment by segment ---- */
 
-/* What the segments so far leave open. */
-typedef struct Chain {
-    bool has_before;      /* false: this is the first segment, nothing is known */
-    Lsn last_record;      /* 0: not known */
-    Lsn pending;          /* a record that began and is not complete; 0: none */
-    uint64_t missing;     /* bytes of it */
-    bool pending_matters; /* it may be an event */
-} Chain;
-
-/* Bytes of records that a whole segment holds. */
-static uint64_t segment_capacity(uint32_t segment_size)
-{
-    uint64_t pages = segment_size / WAL_BLOCK_SIZE;
-
-    return segment_size - WAL_SEGMENT_HEADER_SIZE - (pages - 1) * PAGE_HEADER_SIZE;
-}
-
 /* The place behind `size` bytes of a record that continue at the start of a segment. */
 static Lsn behind_head(Lsn start, uint32_t size)
 {
@@ -100,69 +82,6 @@ static Lsn behind_head(Lsn start, uint32_t size)
     }
 }
 
-/* May this record be an event? Its header can be cut: then it may. */
-static bool tail_matters(const WalReaderState *state)
-{
-    unsigned op = state->tail_info & 0xF0;
-
-    if (!state->tail_has_kind)
-        return true;
-    if (state->tail_rmgr == RMGR_TRANSACTION)
-        return true;
-    return state->tail_rmgr == RMGR_XLOG && op != XLOG_FPI_FOR_HINT && op != XLOG_FPI;
-}
-
-/*
- * Whether this segment goes on where the one before ended: the record that was begun, or the back
- * link. A record that its server gave up after a crash is followed by the one before it.
- */
-static bool fits(const Chain *chain, const WalReaderState *state)
-{
-    if (!chain->has_before)
-        return true;
-    if (chain->pending == 0) {
-        if (state->head_size != 0)
-            return false;
-    } else if (!state->starts_with_overwrite && state->head_size != chain->missing) {
-        return false;
-    }
-    return state->first_record == 0 || chain->last_record == 0 ||
-           state->first_prev == chain->last_record ||
-           (chain->pending != 0 && state->first_prev == chain->pending);
-}
-
-/* Whether the pending record is complete in this segment: the back link says so, if there is one.
- */
-static bool completes_pending(const Chain *chain, const WalReaderState *state,
-                              uint32_t segment_size)
-{
-    if (chain->pending == 0 || state->starts_with_overwrite)
-        return false;
-    if (state->first_record != 0)
-        return state->first_prev == chain->pending;
-    return state->head_size <= segment_capacity(segment_size);
-}
-
-static void chain_add(Chain *chain, const WalReaderState *state, uint32_t segment_size)
-{
-    uint64_t capacity = segment_capacity(segment_size);
-
-    if (state->first_record == 0 && state->head_size > capacity) {
-        /* All of it is the middle of one record; of which, is known if we saw it begin. */
-        chain->has_before = chain->pending != 0;
-        chain->missing = state->head_size - capacity;
-        return;
-    }
-    if (state->first_record != 0)
-        chain->last_record = state->last_record;
-    else if (completes_pending(chain, state, segment_size))
-        chain->last_record = chain->pending;
-    chain->has_before = true;
-    chain->pending = state->tail_record;
-    chain->missing = state->tail_total - state->tail_have;
-    chain->pending_matters = state->tail_record != 0 && tail_matters(state);
-}
-
 static void end_broken(WalWalkEnd *end, const char *reason)
 {
     end->is_broken = true;
@@ -170,10 +89,10 @@ static void end_broken(WalWalkEnd *end, const char *reason)
 }
 
 /* Sum up what this segment adds to the end. */
-static void end_add(WalWalkEnd *end, const Chain *chain, const WalReaderState *state,
+static void end_add(WalWalkEnd *end, const WalChain *chain, const WalReaderState *state,
                     uint64_t segment, uint32_t segment_size)
 {
-    if (completes_pending(chain, state, segment_size) && state->end != WAL_END_BROKEN) {
+    if (wal_chain_completes(chain, state, segment_size) && state->end != WAL_END_BROKEN) {
         end->last_end = behind_head(wal_segment_start(segment, segment_size), state->head_size);
         end->replay_end = align_up(end->last_end);
     }
@@ -188,7 +107,7 @@ static void end_add(WalWalkEnd *end, const Chain *chain, const WalReaderState *s
 
 typedef struct SegmentWalk {
     const WalWalk *walk;
-    Chain chain;
+    WalChain chain;
     WalWalkEnd end;
     bool is_stopped;
 } SegmentWalk;
@@ -227,7 +146,7 @@ static bool visit_segment(SegmentWalk *state, uint64_t segment, SegmentVisitFunc
 
     if (!load_trailer(state, segment, &trailer, go_on, err))
         return false;
-    if (*go_on && !fits(&state->chain, &trailer.summary.reader)) {
+    if (*go_on && !wal_chain_fits(&state->chain, &trailer.summary.reader)) {
         end_broken(&state->end, "the next segment does not go on where this one ends");
         *go_on = false;
     }
@@ -236,7 +155,7 @@ static bool visit_segment(SegmentWalk *state, uint64_t segment, SegmentVisitFunc
 
     const WalReaderState *reader = &trailer.summary.reader;
     bool joins =
-        state->chain.pending_matters && completes_pending(&state->chain, reader, segment_size);
+        state->chain.pending_matters && wal_chain_completes(&state->chain, reader, segment_size);
     SegmentVisit visit = {
         .timeline = timeline,
         .segment = segment,
@@ -245,7 +164,7 @@ static bool visit_segment(SegmentWalk *state, uint64_t segment, SegmentVisitFunc
         .straddling = joins ? state->chain.pending : 0,
     };
     end_add(&state->end, &state->chain, reader, segment, segment_size);
-    chain_add(&state->chain, reader, segment_size);
+    wal_chain_add(&state->chain, reader, segment_size);
     state->end.segments++;
     state->end.stored_bytes += trailer.stored_size;
     state->end.last_segment = segment;

@@ -1,0 +1,23 @@
+/*
+ * wal_chain.h - whether one WAL segment goes on where the one before it ended.
+ *
+ * A pure function of what the trailers say: the record that a segment leaves incomplete must be
+ * completed by the next one, and the back link of its first record must lead to the last one.
+ */
+#pragma once
+
+#include "postgres/wal_reader.h"
+
+/* What the segments so far leave open. Zeroed to begin with: nothing is known. */
+typedef struct WalChain {
+    bool has_before;      /* false: this is the first segment, nothing is known */
+    Lsn last_record;      /* 0: not known */
+    Lsn pending;          /* a record that began and is not complete; 0: none */
+    uint64_t missing;     /* bytes of it */
+    bool pending_matters; /* it may be an event */
+} WalChain;
+
+bool wal_chain_fits(const WalChain *chain, const WalReaderState *state);
+/* Whether the pending record is complete in this segment. */
+bool wal_chain_completes(const WalChain *chain, const WalReaderState *state, uint32_t segment_size);
+void wal_chain_add(WalChain *chain, const WalReaderState *state, uint32_t segment_size);
