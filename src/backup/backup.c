@@ -203,9 +203,8 @@ static bool commit(BackupRun *run, Copy *copy, Error *err)
         return false;
     if (!manifest_save(&manifest, run->cluster, err))
         return error_context(err, "commit backup %s", run->report->id);
-    if (!FAULT_POINT("backup.after-manifest", err))
-        return false;
-    return lease_check(run->lease, err) || withdraw(run, err);
+    return (FAULT_POINT("backup.after-manifest", err) && lease_check(run->lease, err)) ||
+           withdraw(run, err);
 }
 
 static bool stop_and_commit(BackupRun *run, Copy *copy, Error *err)

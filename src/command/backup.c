@@ -5,10 +5,17 @@
 #include "command/commands.h"
 #include "postgres/server.h"
 #include "repo/journal.h"
+#include "storage/wrap.h"
 
 #include <inttypes.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+/*
+ * A backup can take hours: once it has begun it does not give up for a short outage of the
+ * repository. What is wrong before is told at once.
+ */
+enum { STORAGE_ATTEMPTS = 6, STORAGE_PAUSE_MS = 250 };
 
 /* -------- the server */
 
@@ -294,6 +301,7 @@ bool command_backup(const Options *options, Error *err)
     if (storage == NULL || !repo_open(&repo, storage, err) ||
         !cluster_open(&repo, options->cluster, &cluster, err))
         return false;
+    repo.storage = storage_retry_new(repo.storage, STORAGE_ATTEMPTS, STORAGE_PAUSE_MS);
     warn_of_root(options);
 
     bool is_taken = take(options, &cluster, &report, err);
