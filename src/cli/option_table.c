@@ -104,6 +104,9 @@ const Option option_table[] = {
     {"discard-wal", FLAG, FIELD(discard_wal), FOR_RESTORE, GROUP_RESTORE, NULL,
         "give up WAL of the old data directory that is nowhere else: commits may be lost",
         .only_flag = true},
+    {"as-copy", FLAG, FIELD(as_copy), FOR_RESTORE, GROUP_RESTORE, NULL,
+        "a copy beside the original: archive_mode is off in it, so that it adds nothing to the "
+        "archive"},
     {"dry-run", FLAG, FIELD(dry_run), FOR_RESTORE, GROUP_RESTORE, NULL,
         "print the plan, change nothing"},
 

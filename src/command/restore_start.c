@@ -84,12 +84,14 @@ static bool start_and_watch(RestoreStory *story, Progress *progress, Error *err)
                         .start = plan->manifest.header.start,
                         .target = plan->point.replay_end,
                         .stall_ms = story->options->stall_ms,
+                        .timeout_ms = story->options->timeout_ms,
                         .progress = progress};
     pid_t pid;
     TimeUs last_commit = story->sight.last_commit;
 
     if (!recovery_start(&start, &pid, err))
         return error_context(err, "start the server on %s", plan->data);
+    setup.pid = pid;
     CLEANUP(recovery_watch_freep) RecoveryWatch *watch = recovery_watch_new(&setup);
     if (!recovery_watch_to_end(watch, WATCH_INTERVAL_MS, tell_change, NULL, &story->sight, err)) {
         error_context(err, "watch the recovery on %s", plan->data);

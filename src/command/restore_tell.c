@@ -152,8 +152,12 @@ static void event_to_json(const WalEvent *event, const char *key, Json *json)
         json_text(json, key, NULL);
         return;
     }
+    char time[TIME_TEXT_SIZE];
+
     json_begin_object(json, key);
     json_time(json, "time", event->time);
+    /* To the microsecond: it can be given back as --target-time. */
+    json_text(json, "time_exact", time_text_postgres(event->time, time));
     json_u64(json, "xid", event->xid);
     json_lsn(json, "lsn", event->lsn);
     json_bool(json, "removes_tables", event->drops_relations);

@@ -104,18 +104,21 @@ static bool find_end(const Search *search, Lsn from, ArchiveEnd *end, Error *err
     return true;
 }
 
-static bool refuse_gap(const ArchiveEnd *end, const char *target, Error *err)
+static bool refuse_gap(const Search *search, const ArchiveEnd *end, const char *target, Error *err)
 {
-    char lsn[LSN_TEXT_SIZE], time[TIME_TEXT_SIZE];
+    char lsn[LSN_TEXT_SIZE], time[TIME_TEXT_SIZE], parent[64] = "";
 
     error_set(err, ERR_CORRUPT,
               "%s: recovery can't get to %s; the newest commit before it is of %s", end->gap,
               target, end->time_max == TIME_US_NONE ? "(none)" : time_text(end->time_max, time));
+    if (search->path.count > 1)
+        (void)snprintf(parent, sizeof parent, "; --target-timeline=%u follows the one before",
+                       search->path.steps[search->path.count - 2].timeline);
     return error_hint(
         err,
         "to accept that what was committed behind it is lost: --target-lsn=%s reaches "
-        "the last record before it",
-        lsn_text(end->last_record, lsn));
+        "the last record before it%s",
+        lsn_text(end->last_record, lsn), parent);
 }
 
 /* ---- times inside a backup --------------------------------------------------------------------
@@ -212,7 +215,7 @@ static bool judge_not_found(const Search *search, const BackupInfo *backup, Verd
     if (!find_end(search, start_of(backup), &end, err))
         return false;
     if (end.gap != NULL)
-        return refuse_gap(&end, time_text(target->time, text), err);
+        return refuse_gap(search, &end, time_text(target->time, text), err);
     *verdict = VERDICT_USABLE;
     return take_archive_end(search, backup, &end, err);
 }
@@ -224,7 +227,7 @@ static bool judge_latest(const Search *search, const BackupInfo *backup, Error *
     if (!find_end(search, start_of(backup), &end, err))
         return false;
     search->choice->end = end.walk;
-    return end.gap == NULL || refuse_gap(&end, "the latest commit", err);
+    return end.gap == NULL || refuse_gap(search, &end, "the latest commit", err);
 }
 
 static bool judge_backup(const Search *search, const BackupInfo *backup, Verdict *verdict,
@@ -249,8 +252,8 @@ static bool judge_backup(const Search *search, const BackupInfo *backup, Verdict
     if (target->kind == TARGET_LATEST && !judge_latest(search, backup, err))
         return false;
     if (!target_find(&walk, target, start_of(backup), backup->header.stop, &choice->point, err)) {
-        /* A restore point of that name inside the backup: an older backup can stop there. */
-        if (target->kind != TARGET_NAME || err->code != ERR_REFUSED)
+        /* It lies inside this backup: an older one can stop there. */
+        if (err->code != ERR_REFUSED)
             return false;
         error_clear(err);
         return true;
@@ -422,7 +425,7 @@ static bool refuse_too_early(const Search *search, Error *err)
         error_set(err, ERR_REFUSED,
                   "%s lies before the end of backup %s; the earliest possible is %s",
                   target_text(target, &search->choice->arena), oldest->header.id,
-                  time_text_postgres(earliest, time));
+                  time_text_postgres(earliest + (target->is_exclusive ? 1 : 0), time));
     } else {
         error_set(err, ERR_REFUSED,
                   "%s lies before the end of backup %s; the earliest possible is %s",

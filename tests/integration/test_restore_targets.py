@@ -1,0 +1,192 @@
+"""Every kind of recovery target on a real server, from both sides: what belongs there is there, what
+does not is not. The truth is the client's file of acknowledged commits."""
+
+import time
+
+from support.oracle import Oracle, assert_content, check_structure, verify_backup
+from support.processes import wait_for
+from support.shared import SharedClusterTest
+
+
+def utc(instant):
+    """An operator's time, with its zone, to the microsecond."""
+    whole = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(int(instant)))
+    return f"{whole}.{int(instant * 1000000) % 1000000:06d}+00"
+
+
+class Moment:
+    """Something that happened at the server between two readings of our clock."""
+
+    def __init__(self, action):
+        self.begin = time.time()
+        self.value = action()
+        self.end = time.time()
+
+
+class RestoreTargetTest(SharedClusterTest):
+    """A backup under load, then a restore point, a time, an LSN and a transaction; load all along."""
+
+    @classmethod
+    def set_up_shared(cls, world):
+        cluster = world.cluster
+        with Oracle(cluster, world.path / "commits", writers=2, pause_s=0.005) as oracle:
+            oracle.wait_commits(20)
+            cls.backup = world.tool_json("backup", f"--data={cluster.data}",
+                                         "--checkpoint=fast")["backup"]
+            oracle.wait_commits(20)
+            cls.point = Moment(lambda: cluster.sql("select pg_create_restore_point('the point')"))
+            oracle.wait_commits(20)
+            cls.lsn = Moment(lambda: cluster.sql("select pg_current_wal_insert_lsn()"))
+            oracle.wait_commits(20)
+            cls.instant = time.time()
+            oracle.wait_commits(20)
+            cls.again = Moment(lambda: cluster.sql("select pg_create_restore_point('the point')"))
+            cluster.switch_wal()
+            oracle.wait_commits(20)
+        cls.oracle = oracle
+        cluster.switch_wal()
+        cluster.stop()
+
+    def assert_between(self, restored, begin, end):
+        """All that was acknowledged before `begin`, nothing that was sent after `end`."""
+        must = {c.number for c in self.oracle.commits if c.acknowledged < begin}
+        may = {c.number for c in self.oracle.commits if c.sent <= end}
+        self.assertTrue(must and len(may) < len(self.oracle.commits), "the test decides nothing")
+        assert_content(restored, must, may)
+
+    def reach(self, *target, state="paused", name="restored"):
+        # As a copy: what one test promotes must not give the next one another timeline.
+        restored = self.restore("--start", "--as-copy", *target, name=name)
+        self.assertEqual(restored.answer["state"], state)
+        self.assertTrue(restored.answer["verified"])
+        self.assertEqual(restored.answer["reached"], restored.answer["replay_end"])
+        return restored
+
+
+class Time(RestoreTargetTest):
+    def test_all_that_was_committed_until_then_and_nothing_later(self):
+        restored = self.reach(f"--target-time={utc(self.instant)}")
+        must, may = self.oracle.at(self.instant)
+        assert_content(restored, must, may)
+        check_paused(self, restored)
+
+    def test_exclusive_leaves_out_the_commit_of_that_very_microsecond(self):
+        plan = self.restore(f"--target-time={utc(self.instant)}", "--dry-run", name="plan").answer
+        last = plan["last_before"]
+        number = next(c.number for c in self.oracle.commits if c.xid == last["xid"])
+        target = f"--target-time={last['time_exact']}"
+
+        with_it = self.reach(target)
+        self.assertEqual(with_it.answer["last_before"]["xid"], last["xid"])
+        self.assertEqual(count(with_it, number), "1")
+        with_it.stop()
+        without_it = self.reach(target, "--target-exclusive", name="without")
+        self.assertEqual(without_it.answer["first_after"]["xid"], last["xid"])
+        self.assertEqual(count(without_it, number), "0")
+        others = {int(n) for n in without_it.sql("select number from oracle").split()}
+        self.assertTrue({c.number for c in self.oracle.commits
+                         if c.acknowledged < self.instant - 1} <= others | {number})
+
+
+class Transaction(RestoreTargetTest):
+    def chosen(self):
+        after = [c for c in self.oracle.commits if c.sent > self.lsn.end]
+        return after[len(after) // 2]
+
+    def test_inclusive_ends_behind_its_commit(self):
+        commit = self.chosen()
+        restored = self.reach(f"--target-xid={commit.xid}")
+        self.assert_between(restored, commit.sent, commit.acknowledged)
+        self.assertEqual(count(restored, commit.number), "1")
+
+    def test_exclusive_ends_before_its_commit(self):
+        commit = self.chosen()
+        restored = self.reach(f"--target-xid={commit.xid}", "--target-exclusive")
+        self.assert_between(restored, commit.sent, commit.acknowledged)
+        self.assertEqual(count(restored, commit.number), "0")
+
+
+class Position(RestoreTargetTest):
+    def test_an_lsn_exclusive_is_all_before_it(self):
+        restored = self.reach(f"--target-lsn={self.lsn.value}", "--target-exclusive")
+        self.assert_between(restored, self.lsn.begin, self.lsn.end)
+
+    def test_an_lsn_inclusive_has_one_record_more(self):
+        before = self.restore(f"--target-lsn={self.lsn.value}", "--target-exclusive", "--dry-run",
+                              name="plan")
+        restored = self.reach(f"--target-lsn={self.lsn.value}")
+        self.assertNotEqual(restored.answer["reached"], before.answer["replay_end"])
+        self.assert_between(restored, self.lsn.begin, self.again.begin)
+
+    def test_the_first_restore_point_of_a_name_counts(self):
+        restored = self.reach("--target-name=the point")
+        self.assert_between(restored, self.point.begin, self.point.end)
+
+
+class Ends(RestoreTargetTest):
+    def test_immediate_is_the_end_of_the_backup(self):
+        restored = self.reach("--target=immediate", "--target-action=promote", state="open")
+        numbers = {int(n) for n in restored.sql("select number from oracle").split()}
+        self.assertLess(len(numbers), len(self.oracle.commits))
+        must = {c.number for c in self.oracle.commits[:20]}
+        self.assertTrue(must <= numbers)
+        check_structure(restored)
+
+    def test_latest_is_every_commit_that_was_acknowledged(self):
+        restored = self.restore("--start", "--as-copy")
+        self.assertEqual(restored.answer["state"], "open")
+        self.assertTrue(restored.answer["verified"])
+        self.assertEqual(restored.answer["new_timeline"], 2)
+        assert_content(restored, self.oracle.numbers(), self.oracle.in_doubt())
+        check_structure(restored)
+        self.assertNotIn("recovery", settings_of(restored))
+
+    def test_a_time_after_the_last_commit_takes_the_end_of_the_archive_and_says_so(self):
+        restored = self.reach(f"--target-time={utc(time.time())}")
+        self.assertTrue(restored.answer["takes_archive_end"])
+        assert_content(restored, self.oracle.numbers(), self.oracle.in_doubt())
+
+
+class Action(RestoreTargetTest):
+    def target(self):
+        return f"--target-time={utc(self.instant)}"
+
+    def test_promote_opens_at_the_target(self):
+        restored = self.reach(self.target(), "--target-action=promote", state="open")
+        must, may = self.oracle.at(self.instant)
+        assert_content(restored, must, may)
+        self.assertEqual(restored.sql("select pg_is_in_recovery()"), "f")
+        restored.sql("create table written_after_promotion (x int)")
+        self.assertNotIn("recovery", settings_of(restored))
+        check_structure(restored)
+
+    def test_shutdown_leaves_it_stopped_at_the_target(self):
+        restored = self.reach(self.target(), "--target-action=shutdown", state="target reached")
+        self.assertIsNone(restored.pid())
+        self.assertEqual(restored.control()["Database cluster state"], "shut down in recovery")
+        self.assertEqual(restored.control()["Minimum recovery ending location"],
+                         restored.answer["reached"])
+
+    def test_without_start_the_directory_passes_pg_verifybackup_and_recovers_by_itself(self):
+        restored = self.restore(self.target())
+        self.assertIsNone(restored.pid())
+        verify_backup(restored.data)
+        self.assertFalse((restored.data / "pgcairn.restore").exists())
+        restored.start()
+        wait_for(lambda: restored.sql("select pg_get_wal_replay_pause_state()") == "paused",
+                 "the server pauses")
+        must, may = self.oracle.at(self.instant)
+        assert_content(restored, must, may)
+
+
+def count(restored, number):
+    return restored.sql(f"select count(*) from oracle where number = {number}")
+
+
+def settings_of(cluster):
+    return (cluster.data / "postgresql.auto.conf").read_text(encoding="utf-8")
+
+
+def check_paused(test, restored):
+    test.assertEqual(restored.sql("select pg_is_in_recovery()"), "t")
+    test.assertEqual(restored.sql("select pg_get_wal_replay_pause_state()"), "paused")
