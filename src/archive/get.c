@@ -216,6 +216,80 @@ static bool wait_ms(uint64_t ms, Error *err)
 }
 
 /*
+ * Whether pg_wal holds this segment of the name's timeline itself: restore keeps the tail there
+ * that was never archived, and the server reads it when the archive has none.
+ */
+static bool is_in_pg_wal(const Get *get, uint64_t segment)
+{
+    const uint32_t size = get->cluster->wal_segment_size;
+    WalName name = {.kind = WAL_SEGMENT, .timeline = get->name.timeline, .segment = segment};
+    char text[WAL_NAME_SIZE];
+    CLEANUP(fd_done) int fd = -1;
+    CLEANUP(text_freep) char *path = NULL;
+    uint8_t head[WAL_SEGMENT_HEADER_SIZE];
+    WalSegmentHeader header;
+    Error ignored = {0}; /* then it is of no use to the server either */
+    size_t got;
+
+    if (get->view.data == NULL)
+        return false;
+    path = text_format("%s/pg_wal/%s", get->view.data, wal_name_text(&name, size, text));
+    fd = open(path, O_RDONLY | O_CLOEXEC);
+    return fd >= 0 && file_read_at(fd, head, sizeof head, 0, &got, path, &ignored) &&
+           wal_check_header(get->cluster, &name, ERR_CORRUPT, head, got, &header, &ignored);
+}
+
+/*
+ * A timeline of which the archive has nothing from here on need not be lost: it may have begun in
+ * the tail that is in pg_wal. With this segment or the one before it there, "no such file" makes
+ * the server read the tail, and end where it ends.
+ */
+static bool is_in_tail(const Get *get, const WalInventory *inventory)
+{
+    const uint32_t timeline = get->name.timeline;
+    const uint64_t segment = get->name.segment;
+    const PathStep *step = path_step_of(&get->view.path, timeline);
+
+    if (step == NULL || step->end != 0 || wal_inventory_has_later(inventory, timeline, segment))
+        return false;
+    return is_in_pg_wal(get, segment) ||
+           (segment > wal_segment_of(step->begin, get->cluster->wal_segment_size) &&
+            is_in_pg_wal(get, segment - 1));
+}
+
+/*
+ * A segment of an ancestor that a later timeline of the path owns as well, missing while more of
+ * the ancestor is there. A server on our path has no business here, so it is on another one, where
+ * this is a hole.
+ */
+static bool is_hole_of_ancestor(const Get *get, const WalInventory *inventory)
+{
+    const PathStep *step = path_step_of(&get->view.path, get->name.timeline);
+    const uint32_t size = get->cluster->wal_segment_size;
+
+    return step != NULL && step->end != 0 &&
+           wal_segment_of(step->begin, size) <= get->name.segment &&
+           wal_inventory_has_later(inventory, get->name.timeline, get->name.segment);
+}
+
+static bool is_needed(const Get *get)
+{
+    return get->view.bound_segment == 0 || get->name.segment <= get->view.bound_segment;
+}
+
+static Absence absence_of(const Get *get, const WalInventory *inventory)
+{
+    Absence absence = absence_of_segment(inventory, &get->view.path, &get->name,
+                                         get->cluster->wal_segment_size, get->view.bound_segment);
+
+    if (absence == ABSENCE_FORK && is_in_tail(get, inventory))
+        return ABSENCE_PROVEN;
+    if (absence == ABSENCE_PROVEN && is_needed(get) && is_hole_of_ancestor(get, inventory))
+        return ABSENCE_HOLE;
+    return absence;
+}
+
+/*
  * The archive may list what could not be read a moment later: archive-push sets a damaged object
  * aside before it stores it anew. That is no absence.
  */
@@ -223,14 +297,13 @@ static Absence absence_here(const Get *get, const WalInventory *inventory)
 {
     switch (get->name.kind) {
     case WAL_SEGMENT:
-        if (wal_inventory_has(inventory, get->name.timeline, get->name.segment))
-            return ABSENCE_HOLE;
-        return absence_of_segment(inventory, &get->view.path, &get->name,
-                                  get->cluster->wal_segment_size, get->view.bound_segment);
+        return wal_inventory_has(inventory, get->name.timeline, get->name.segment)
+                   ? ABSENCE_HOLE
+                   : absence_of(get, inventory);
     case WAL_HISTORY:
-        if (wal_inventory_has_history(inventory, get->name.timeline))
-            return ABSENCE_HISTORY;
-        return absence_of_history(inventory, get->name.timeline);
+        return wal_inventory_has_history(inventory, get->name.timeline)
+                   ? ABSENCE_HISTORY
+                   : absence_of_history(inventory, get->name.timeline);
     case WAL_PARTIAL:
     case WAL_BACKUP_HISTORY:
         /* Recovery asks for neither; a listing that was had whole is the proof. */
@@ -338,16 +411,13 @@ static bool check_path(Get *get, Error *err)
 
 static bool get_segment(Get *get, Error *err)
 {
-    const bool is_needed =
-        get->view.bound_segment == 0 || get->name.segment <= get->view.bound_segment;
-
     if (check_path(get, err) && deliver_or_prove(get, err))
         return true;
     /*
      * The server reads ahead of its target and must not be stopped by a hole, or by damage, in what
      * it does not need. Should the bound be wrong, it still has its target and refuses to open.
      */
-    if (!is_needed && (err->code == ERR_CORRUPT || err->code == ERR_REFUSED)) {
+    if (!is_needed(get) && (err->code == ERR_CORRUPT || err->code == ERR_REFUSED)) {
         log_info("a segment behind the target can't be had; the recovery does not need it",
                  log_str("segment", get->wish->name), log_str("reason", err->message));
         error_clear(err);

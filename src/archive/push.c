@@ -138,6 +138,21 @@ static bool source_read(const Source *source, PieceFunction *take, void *context
     return source_check_unchanged(source, offset, err);
 }
 
+static bool archived_path(const Push *push, Arena *arena, TimelinePath *path, Error *err)
+{
+    const uint32_t timeline = push->source.name.timeline;
+
+    if (timeline_path_load(push->cluster, timeline, arena, path, err))
+        return true;
+    if (err->code != ERR_NOT_FOUND)
+        return error_context(err, "look for the parent of timeline %" PRIu32, timeline);
+    error_clear(err);
+    return error_set(err, ERR_REFUSED,
+                     "its content is of another timeline, and there is no history of timeline "
+                     "%" PRIu32 " beside it or in the archive",
+                     timeline);
+}
+
 /*
  * A segment's header names the timeline that wrote its first record. The first segment of a new
  * timeline begins with a copy of its parent's (xlog.c, XLogInitNewTimeline), so there it is an
@@ -163,9 +178,8 @@ static bool check_fork(const Push *push, const WalSegmentHeader *header, Error *
     } else if (attempt.code != ERR_NOT_FOUND) {
         *err = attempt;
         return false;
-    } else if (!timeline_path_load(push->cluster, source->name.timeline, &arena, &path, err)) {
-        return error_context(err, "look for the parent of timeline %" PRIu32,
-                             source->name.timeline);
+    } else if (!archived_path(push, &arena, &path, err)) {
+        return false;
     }
     if (path_step_of(&path, header->timeline) == NULL ||
         wal_segment_of(path_step_of(&path, source->name.timeline)->begin, size) !=

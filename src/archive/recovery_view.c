@@ -66,26 +66,62 @@ static void take_plan(const Cluster *cluster, const RecoveryPlan *plan, Recovery
     }
 }
 
+/* The path by a history in pg_wal; *found is false when it has none. */
+static bool path_of_pg_wal(const char *data, uint32_t timeline, Arena *arena, TimelinePath *path,
+                           bool *found, Error *err)
+{
+    CLEANUP(text_freep)
+    char *file = text_format("%s/pg_wal/%08" PRIX32 ".history", data, timeline);
+    CLEANUP(buffer_done) Buffer text = {0};
+    Error attempt = {0};
+
+    *found = false;
+    if (!file_read_whole(file, TEXT_SIZE_MAX, &text, &attempt)) {
+        if (attempt.code == ERR_NOT_FOUND)
+            return true;
+        *err = attempt;
+        return false;
+    }
+    *found = true;
+    return timeline_path_parse(timeline, (const char *)text.data, arena, path, err) ||
+           error_context(err, "read %s", file);
+}
+
+/* What the archive has not, pg_wal may have (timeline.c, readTimeLineHistory). */
+static bool find_path(const Cluster *cluster, const char *data, uint32_t timeline, Arena *arena,
+                      TimelinePath *path, bool *found, Error *err)
+{
+    Error attempt = {0};
+
+    *found = true;
+    if (timeline_path_load(cluster, timeline, arena, path, &attempt))
+        return true;
+    if (attempt.code != ERR_NOT_FOUND) {
+        *err = attempt;
+        return false;
+    }
+    *found = false;
+    return data == NULL || path_of_pg_wal(data, timeline, arena, path, found, err);
+}
+
 /*
  * The newest timeline that descends from `from`, found as the server finds it (timeline.c,
  * findNewestTimeLine): one history after the other until there is none. A gap between histories
  * stops the server by itself: archive-get does not say that such a history doesn't exist.
  */
-static bool find_latest(const Cluster *cluster, uint32_t from, uint32_t *latest, Error *err)
+static bool find_latest(const Cluster *cluster, const char *data, uint32_t from, uint32_t *latest,
+                        Error *err)
 {
+    bool found = true;
+
     *latest = from;
-    for (uint32_t timeline = from + 1; timeline != 0; timeline++) {
+    for (uint32_t timeline = from + 1; found && timeline != 0; timeline++) {
         CLEANUP(arena_done) Arena arena = {0};
-        Error attempt = {0};
         TimelinePath path;
 
-        if (!timeline_path_load(cluster, timeline, &arena, &path, &attempt)) {
-            if (attempt.code == ERR_NOT_FOUND)
-                return true;
-            *err = attempt;
+        if (!find_path(cluster, data, timeline, &arena, &path, &found, err))
             return false;
-        }
-        if (path_step_of(&path, from) != NULL)
+        if (found && path_step_of(&path, from) != NULL)
             *latest = timeline;
     }
     return true;
@@ -93,11 +129,11 @@ static bool find_latest(const Cluster *cluster, uint32_t from, uint32_t *latest,
 
 /* recovery_target_timeline as the server reads it (xlogrecovery.c, check_recovery_target_timeline).
  */
-static bool timeline_of_settings(const Cluster *cluster, const char *value, uint32_t current,
-                                 uint32_t *timeline, Error *err)
+static bool timeline_of_settings(const Cluster *cluster, const char *data, const char *value,
+                                 uint32_t current, uint32_t *timeline, Error *err)
 {
     if (value == NULL || strcmp(value, "latest") == 0)
-        return find_latest(cluster, current, timeline, err);
+        return find_latest(cluster, data, current, timeline, err);
     if (strcmp(value, "current") == 0) {
         *timeline = current;
         return true;
@@ -154,8 +190,9 @@ static bool look_at_data(const Cluster *cluster, const GetWish *wish, RecoveryVi
     if (view->timeline != 0)
         return true;
     return timeline_of_settings(
-        cluster, recovery_settings_value(settings, "recovery_target_timeline", &view->arena),
-        current, &view->timeline, err);
+        cluster, wish->data,
+        recovery_settings_value(settings, "recovery_target_timeline", &view->arena), current,
+        &view->timeline, err);
 }
 
 bool recovery_view_load(const Cluster *cluster, const GetWish *wish, const WalName *name,
@@ -170,49 +207,19 @@ bool recovery_view_load(const Cluster *cluster, const GetWish *wish, const WalNa
     return true;
 }
 
-/* xlogarchive.c, RestoreArchivedFile(): what the archive has not, pg_wal may have. */
-static bool path_of_pg_wal(RecoveryView *view, bool *found, Error *err)
-{
-    CLEANUP(text_freep)
-    char *file = text_format("%s/pg_wal/%08" PRIX32 ".history", view->data, view->timeline);
-    CLEANUP(buffer_done) Buffer text = {0};
-    Error attempt = {0};
-
-    *found = false;
-    if (!file_read_whole(file, TEXT_SIZE_MAX, &text, &attempt)) {
-        if (attempt.code == ERR_NOT_FOUND)
-            return true;
-        *err = attempt;
-        return false;
-    }
-    *found = true;
-    if (!timeline_path_parse(view->timeline, (const char *)text.data, &view->arena, &view->path,
-                             err)) {
-        return error_context(err, "read %s", file);
-    }
-    return true;
-}
-
 bool recovery_view_path(const Cluster *cluster, RecoveryView *view, Error *err)
 {
-    Error attempt = {0};
-    bool found = false;
+    bool found;
 
     if (view->has_path)
         return true;
-    if (!timeline_path_load(cluster, view->timeline, &view->arena, &view->path, &attempt)) {
-        if (attempt.code != ERR_NOT_FOUND) {
-            *err = attempt;
-            return false;
-        }
-        if (view->data != NULL && !path_of_pg_wal(view, &found, err))
-            return false;
-        if (!found) {
-            return error_set(err, ERR_CORRUPT,
-                             "the history of timeline %" PRIu32
-                             ", which this recovery follows, is missing",
-                             view->timeline);
-        }
+    if (!find_path(cluster, view->data, view->timeline, &view->arena, &view->path, &found, err))
+        return false;
+    if (!found) {
+        return error_set(err, ERR_CORRUPT,
+                         "the history of timeline %" PRIu32
+                         ", which this recovery follows, is missing",
+                         view->timeline);
     }
     view->has_path = true;
     return true;

@@ -8,24 +8,27 @@ import time
 import unittest
 
 from support.archive import (archived, changed, content_of, flip, object_of, put, record)
-from support.cluster import ClusterTest, ManualRecovery, make_directory
+from support.cluster import ArchiveTest, ManualRecovery, make_directory
 from support.processes import TOOL, clean_environment, identity, run
 
 ABSENT = 1
 STOP = 255
 
 
-class GetTest(ClusterTest):
+class GetTest(ArchiveTest):
     """An archive of some small segments, and a place to fetch to."""
 
-    segment_mb = 1
     segments_wanted = 5
+
+    @classmethod
+    def build(cls, world):
+        for _ in range(cls.segments_wanted):
+            world.cluster.fill_segment()
+        world.cluster.stop()
+        cls.segments = [name for name in archived(world.repo) if len(name) == 24]
 
     def setUp(self):
         super().setUp()
-        for _ in range(self.segments_wanted):
-            self.cluster.fill_segment()
-        self.segments = [name for name in archived(self.repo) if len(name) == 24]
         self.desk = make_directory(self.path / "desk")
         self.target = self.desk / "RECOVERYXLOG"
 
@@ -311,27 +314,28 @@ class Forks(GetTest):
     on timeline 2; both archive into one repository.
     """
 
-    def setUp(self):
-        ClusterTest.setUp(self)
-        self.desk = make_directory(self.path / "desk")
-        self.target = self.desk / "RECOVERYXLOG"
-        base = ManualRecovery(self, self.cluster)
-        self.cluster.fill_segment()
-        self.cluster.sql("select pg_create_restore_point('fork')")
+    @classmethod
+    def build(cls, world):
+        base = ManualRecovery(world.path, world.cluster)
+        world.cluster.fill_segment()
+        world.cluster.sql("select pg_create_restore_point('fork')")
         for _ in range(4):
-            self.cluster.fill_segment()
-        self.copy = base.cluster("copy", self.restore_command(), archive_mode="on",
-                                 archive_command=self.archive_command(), wal_keep_size="64MB",
-                                 recovery_target_name="fork", recovery_target_action="promote")
-        self.copy.start()
-        self.copy.wait_until("select not pg_is_in_recovery()")
+            world.cluster.fill_segment()
+        world.cluster.stop()
+        copy = base.cluster(world, "copy", world.restore_command(), archive_mode="on",
+                            archive_command=world.archive_command(),
+                            recovery_target_name="fork", recovery_target_action="promote").start()
+        copy.wait_until("select not pg_is_in_recovery()")
         for _ in range(3):
-            self.copy.fill_segment()
-        names = [name for name in archived(self.repo) if len(name) == 24]
-        self.parent = [name for name in names if name.startswith("00000001")]
-        self.child = [name for name in names if name.startswith("00000002")]
-        self.fork = self.child[0][8:]
-        self.behind = [name for name in self.parent if name[8:] > self.fork]
+            copy.fill_segment()
+        copy.stop()
+        names = [name for name in archived(world.repo) if len(name) == 24]
+        cls.parent = [name for name in names if name.startswith("00000001")]
+        cls.child = [name for name in names if name.startswith("00000002")]
+        cls.fork = cls.child[0][8:]
+        cls.behind = [name for name in cls.parent if name[8:] > cls.fork]
+
+    def test_the_archive_is_what_these_tests_are_about(self):
         self.assertGreater(len(self.behind), 1)
         self.assertGreater(len(self.child), 2)
 
@@ -359,6 +363,31 @@ class Forks(GetTest):
             self.assert_stops(self.child[0], "timeline 2 begins here", "--recovery-timeline=2")
             self.assert_stops(self.child[1], "timeline 2 begins here", "--recovery-timeline=2")
 
+    def test_a_child_that_is_only_in_pg_wal_is_left_to_the_server(self):
+        """The tail that restore keeps: the server reads it when the archive has no such file."""
+        data = self.data_copy()
+        first, second, third = self.child[:3]
+        tail = content_of(object_of(self.repo, first))
+        wrong = content_of(object_of(self.repo, second))
+        options = ("--recovery-timeline=2",)
+        with self.without(*self.child):
+            self.assert_stops(first, "begins here", *options, data=data)
+            put(data / "pg_wal" / first, wrong)
+            self.assert_stops(first, "begins here", *options, data=data)
+            put(data / "pg_wal" / first, tail)
+            self.assert_absent(first, *options, data=data)
+            self.assert_absent(second, *options, data=data)
+            self.assert_stops(third, "begins here", *options, data=data)
+            self.assert_stops(first, "begins here", *options)
+        with self.without(first):
+            self.assert_stops(first, "hole|begins here", *options, data=data)
+        # Nobody can say that timeline 2 exists but pg_wal, which the server asks next.
+        history = content_of(object_of(self.repo, "00000002.history"))
+        with self.without("00000002.history", *self.child):
+            put(data / "pg_wal" / "00000002.history", history)
+            self.assert_absent("00000002.history", *options, data=data)
+            self.assert_absent(first, data=data)
+
     def test_the_last_of_the_parent_missing_is_a_hole_on_the_childs_path(self):
         last = max(name for name in self.parent if name[8:] < self.fork)
         with self.without(last):
@@ -372,8 +401,7 @@ class Forks(GetTest):
                               "--recovery-timeline=2")
 
     def test_without_a_pin_the_settings_of_the_data_directory_say_the_path(self):
-        data = self.cluster.data  # on timeline 1
-        self.cluster.stop()
+        data = self.data_copy()  # on timeline 1
         behind = self.behind[0]
         # latest, the default, is timeline 2
         self.assert_stops(behind, "does not belong", data=data)
@@ -400,14 +428,13 @@ class Bound(GetTest):
 
     def setUp(self):
         super().setUp()
-        self.cluster.stop()
-        self.data = self.cluster.data
+        self.data = self.data_copy()
         self.bound = self.segments[3]
-        self.settings("recovery_target_lsn = '0/5000000'", "recovery_target_timeline = '1'",
+        self.set_targets("recovery_target_lsn = '0/5000000'", "recovery_target_timeline = '1'",
                       "recovery_target_action = 'shutdown'")
         self.plan("recovery_target_lsn=0/5000000\nrecovery_target_timeline=1")
 
-    def settings(self, *lines):
+    def set_targets(self, *lines):
         put(self.data / "postgresql.auto.conf", "\n".join(lines).encode() + b"\n")
 
     def plan(self, settings, bound=None):
@@ -446,7 +473,7 @@ class Bound(GetTest):
         with self.without(self.segments[4]):
             for lines in other:
                 with self.subTest(settings=lines):
-                    self.settings(*lines)
+                    self.set_targets(*lines)
                     self.assert_stops(self.segments[4], "hole", data=self.data)
 
     def test_settings_that_say_the_same_keep_it(self):
@@ -456,11 +483,11 @@ class Bound(GetTest):
                     ["recovery_target_lsn = '0/7'", "recovery_target_timeline = 1",
                      "recovery_target_action = pause", "recovery_target_lsn = '0/5000000'"]):
                 with self.subTest(settings=lines):
-                    self.settings(*lines)
+                    self.set_targets(*lines)
                     self.assert_absent(self.segments[4], data=self.data)
 
     def test_a_plan_without_a_target_bounds_nothing(self):
-        self.settings("recovery_target_timeline = '1'")
+        self.set_targets("recovery_target_timeline = '1'")
         self.plan("recovery_target_timeline=1")
         with self.without(self.segments[4]):
             self.assert_stops(self.segments[4], "hole", data=self.data)

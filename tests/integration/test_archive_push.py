@@ -4,7 +4,7 @@ import pathlib
 import unittest
 
 from support.archive import archived, content_of, flip, freeze, object_of, put, thaw
-from support.cluster import ClusterTest, make_directory
+from support.cluster import ArchiveTest, ClusterTest, make_directory
 from support.oracle import Oracle
 from support.processes import wait_for
 
@@ -43,16 +43,34 @@ class UnderLoad(ClusterTest):
                 self.assertEqual(fetched.read_bytes(), source.read_bytes())
 
 
-class Push(ClusterTest):
-    """The server's own archiving has filled a few small segments; then files are pushed by hand."""
+    def test_a_repository_out_of_reach_is_counted_by_the_server_and_loses_nothing(self):
+        away = self.path / "away"
+        self.repo.rename(away)
 
-    segment_mb = 1
-    settings = {"wal_keep_size": "256MB"}
+        self.cluster.sql("create table more as select generate_series(1, 1000)")
+        name = self.cluster.sql("select pg_walfile_name(pg_switch_wal())")
+        self.cluster.wait_until("select failed_count > 0 from pg_stat_archiver")
+
+        self.assertTrue((self.cluster.data / "pg_wal" / "archive_status" / f"{name}.ready").exists())
+        away.rename(self.repo)
+        self.cluster.wait_archived(name, timeout_s=90)
+
+
+class Push(ArchiveTest):
+    """A few small segments are archived; then files are pushed by hand."""
+
+    @classmethod
+    def build(cls, world):
+        cluster = world.cluster
+        cls.segment = cluster.fill_segment()
+        cluster.sql("select pg_backup_start('x', true); select pg_backup_stop(false)")
+        cls.backup_file = wait_for(lambda: next((cluster.data / "pg_wal").glob("*.backup"), None),
+                                   "a .backup file")
+        cluster.wait_archived(cls.backup_file.name)
+        cls.source = cluster.data / "pg_wal" / cls.segment
 
     def setUp(self):
         super().setUp()
-        self.segment = self.cluster.fill_segment()
-        self.source = self.cluster.data / "pg_wal" / self.segment
         self.object = object_of(self.repo, self.segment)
         self.desk = make_directory(self.path / "desk")
 
@@ -214,10 +232,7 @@ class Push(ClusterTest):
         self.assertEqual(content_of(self.object), bytes(broken))
 
     def test_a_backup_history_file_of_the_server_arrives(self):
-        self.cluster.sql("select pg_backup_start('x', true); select pg_backup_stop(false)")
-        file = wait_for(lambda: next((self.cluster.data / "pg_wal").glob("*.backup"), None),
-                        "a .backup file")
-        self.cluster.wait_archived(file.name)
+        file = self.backup_file
 
         stored = object_of(self.repo, file.name)
 
@@ -250,7 +265,7 @@ class Push(ClusterTest):
         start = int(self.segment[16:], 16) << 20
         path = self.on_desk(child, content)
 
-        self.tool_fails(4, "look for the parent of timeline 2", "archive-push", path)
+        self.tool_fails(4, "no history of timeline 2", "archive-push", path)
         for fork in (start - 8, start + (1 << 20)):
             self.on_desk("00000002.history", f"1\t0/{fork:X}\tx\n".encode())
             self.tool_fails(4, "does not begin here", "archive-push", path)
@@ -268,19 +283,9 @@ class Push(ClusterTest):
 
         self.tool("archive-push", self.on_desk(child, self.source.read_bytes()))
 
-    def test_a_repository_out_of_reach_fails_and_is_counted_by_the_server(self):
+    def test_a_repository_out_of_reach_fails(self):
         self.tool_fails(7, ".", "archive-push", "--retries=0", self.source,
                         repo=self.path / "nowhere")
-        away = self.path / "away"
-        self.repo.rename(away)
-
-        self.cluster.sql("create table more as select generate_series(1, 1000)")
-        name = self.cluster.sql("select pg_walfile_name(pg_switch_wal())")
-        self.cluster.wait_until("select failed_count > 0 from pg_stat_archiver")
-
-        self.assertTrue((self.cluster.data / "pg_wal" / "archive_status" / f"{name}.ready").exists())
-        away.rename(self.repo)
-        self.cluster.wait_archived(name, timeout_s=90)
 
     def test_a_repository_that_cannot_be_written_fails(self):
         path = self.source
@@ -318,8 +323,12 @@ class Push(ClusterTest):
 class Init(ClusterTest):
     segment_mb = 1
 
+    def objects(self):
+        """All that is in the repository but what the server archives meanwhile."""
+        return sorted(path for path in self.repo.rglob("*") if "wal" not in path.parts)
+
     def test_a_second_run_changes_nothing(self):
-        before = sorted(path for path in self.repo.rglob("*"))
+        before = self.objects()
 
         answer = self.tool_json("init", f"--data={self.cluster.data}")
         by_server = self.tool_json("init", f"--conninfo={self.cluster.conninfo()}")
@@ -329,7 +338,7 @@ class Init(ClusterTest):
         self.assertEqual(answer["system_identifier"],
                          self.cluster.control()["Database system identifier"])
         self.assertRegex(self.tool("init", f"--data={self.cluster.data}"), "already registered")
-        self.assertEqual(sorted(path for path in self.repo.rglob("*")), before)
+        self.assertEqual(self.objects(), before)
 
     def test_another_cluster_under_the_name_is_refused(self):
         stranger = self.server("stranger").create(segment_mb=1)

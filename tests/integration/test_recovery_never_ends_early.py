@@ -6,30 +6,28 @@ open without work that was committed; once the archive is whole again, the same 
 import unittest
 
 from support.archive import archived, changed, flip, object_of, put
-from support.cluster import ClusterTest, ManualRecovery
+from support.cluster import ArchiveTest, ManualRecovery
 from support.oracle import Oracle, assert_content, check_structure
 from support.processes import TOOL
 
 
-class RecoveryNeverEndsEarly(ClusterTest):
-    segment_mb = 1
-
-    def setUp(self):
-        super().setUp()
-        self.cluster.sql("create table filler (number int, payload text)")
-        self.oracle = Oracle(self.cluster, self.path / "commits")
-        self.base = ManualRecovery(self, self.cluster)
-        with self.oracle:
+class RecoveryNeverEndsEarly(ArchiveTest):
+    @classmethod
+    def build(cls, world):
+        world.cluster.sql("create table filler (number int, payload text)")
+        cls.oracle = Oracle(world.cluster, world.path / "commits")
+        cls.base = ManualRecovery(world.path, world.cluster)
+        with cls.oracle:
             for _ in range(8):
-                self.oracle.wait_commits(20)
-                self.cluster.fill_segment()
-        self.cluster.switch_wal()
-        self.cluster.stop()
-        self.segments = [name for name in archived(self.repo) if len(name) == 24]
-        self.victim = self.segments[len(self.segments) // 2]
+                cls.oracle.wait_commits(20)
+                world.cluster.fill_segment()
+        world.cluster.switch_wal()
+        world.cluster.stop()
+        cls.segments = [name for name in archived(world.repo) if len(name) == 24]
+        cls.victim = cls.segments[len(cls.segments) // 2]
 
     def recovery(self, name="copy", restore_command=None, **settings):
-        return self.base.cluster(name, restore_command or
+        return self.base.cluster(self, name, restore_command or
                                  self.restore_command("--hole-wait=200ms", "--retries=1"),
                                  **settings)
 
@@ -103,7 +101,8 @@ exec {TOOL} archive-get --repo=$repo --retries=1 "$1" "$2"
         self.assert_opens_with_all(copy)
 
     def test_a_standby_is_not_stopped(self):
-        copy = self.base.cluster("standby", self.restore_command("--hole-wait=200ms", "--retries=0"),
+        copy = self.base.cluster(self, "standby",
+                                 self.restore_command("--hole-wait=200ms", "--retries=0"),
                                  signal_file="standby.signal", wal_retrieve_retry_interval="200ms")
         stored = object_of(self.repo, self.victim)
         with changed(stored):

@@ -262,15 +262,52 @@ class ClusterTest(ToolTest):
         return restored
 
 
+class ArchiveTest(ToolTest):
+    """
+    An archive that was made once for the class (build()); every test has its own copy of the
+    repository in self.repo. The server that filled it, self.cluster, is stopped and not to be
+    changed; self.data_copy() gives a data directory that may be.
+    """
+
+    settings = {"wal_keep_size": "256MB"}
+    segment_mb = 1
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        world = ClusterTest()
+        world.settings, world.segment_mb = cls.settings, cls.segment_mb
+        cls.addClassCleanup(world.doCleanups)
+        world.setUp()
+        cls.build(world)
+        if world.cluster.pid():
+            world.cluster.stop()
+        cls.world = world
+        cls.cluster = world.cluster
+
+    @classmethod
+    def build(cls, world):
+        """Fill the archive: world is a ClusterTest that is set up."""
+        raise NotImplementedError
+
+    def setUp(self):
+        super().setUp()
+        run("cp", "-a", self.world.repo, self.repo)
+
+    def data_copy(self):
+        data = self.path / "data"
+        run("cp", "-a", self.cluster.data, data)
+        return data
+
+
 class ManualRecovery:
     """
     A copy of a cluster's data directory taken by hand (low-level backup API and cp), to recover
     with whatever restore_command a test wants: for tests of archive-get that need no `restore`.
     """
 
-    def __init__(self, test, cluster):
-        self.test = test
-        self.source = test.path / "manual-base"
+    def __init__(self, directory, cluster):
+        self.source = directory / "manual-base"
         label = self._copy(cluster)
         (self.source / "backup_label").write_text(label, encoding="utf-8")
         if USER:
@@ -293,10 +330,12 @@ class ManualRecovery:
         make_directory(self.source / "pg_wal")
         return label.rstrip("\n") + "\n"
 
-    def cluster(self, name, restore_command, port=5433, signal_file="recovery.signal", **settings):
-        """A new data directory, configured to recover, not started."""
-        restored = self.test.server(name, port=port)
+    def cluster(self, test, name, restore_command, port=5433, signal_file="recovery.signal",
+                **settings):
+        """A new data directory in a test's own place, configured to recover, not started."""
+        restored = test.server(name, port=port)
         run("cp", "-a", self.source, restored.data)
         run("touch", restored.data / signal_file)
-        return restored.configure(unix_socket_directories=restored.socket, archive_mode="off",
-                                  restore_command=restore_command, **settings)
+        return restored.configure(**{"unix_socket_directories": restored.socket,
+                                     "archive_mode": "off", "restore_command": restore_command,
+                                     **settings})
