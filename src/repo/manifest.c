@@ -1,5 +1,6 @@
 #include "repo/manifest.h"
 
+#include "base/bytes.h"
 #include "base/fault.h"
 #include "base/random.h"
 #include "manifest_format.h"
@@ -17,10 +18,54 @@ void manifest_done(Manifest *manifest)
     *manifest = (Manifest){0};
 }
 
+/* The trailer in its skippable frame: all stored bytes are covered, not only the text. */
+enum {
+    TRAILER_SIZE = 8 + 24,
+    TRAILER_VERSION = 1,
+    SKIPPABLE_MAGIC = 0x184D2A5E,
+};
+static const char trailer_magic[] = "PGCNMEND";
+
+static void trailer_encode(const Buffer *checksums, uint64_t seed, uint8_t bytes[TRAILER_SIZE])
+{
+    memset(bytes, 0, TRAILER_SIZE);
+    put_le32(bytes, SKIPPABLE_MAGIC);
+    put_le32(bytes + 4, TRAILER_SIZE - 8);
+    memcpy(bytes + 8, trailer_magic, 8);
+    put_le16(bytes + 16, TRAILER_VERSION);
+    put_le64(bytes + 24, xxh3_of(seed, checksums->data, checksums->size));
+}
+
+/* All but the checksum, which needs the frames. */
+static bool trailer_check(const uint8_t bytes[TRAILER_SIZE], Error *err)
+{
+    if (get_le32(bytes) != SKIPPABLE_MAGIC || get_le32(bytes + 4) != TRAILER_SIZE - 8 ||
+        memcmp(bytes + 8, trailer_magic, 8) != 0)
+        return error_set(err, ERR_CORRUPT, "manifest is cut: no trailer");
+    if (get_le16(bytes + 16) > TRAILER_VERSION || get_le16(bytes + 18) != 0 ||
+        get_le32(bytes + 20) != 0) {
+        error_set(err, ERR_VERSION, "manifest has a trailer of a newer version");
+        return error_hint(err, "use a newer pgcairn");
+    }
+    if (get_le16(bytes + 16) != TRAILER_VERSION)
+        return error_set(err, ERR_CORRUPT, "manifest has a trailer without version");
+    return true;
+}
+
+static void add_checksum(Buffer *checksums, uint64_t seed, const void *frame, size_t size)
+{
+    uint8_t bytes[8];
+
+    put_le64(bytes, xxh3_of(seed, frame, size));
+    buffer_append(checksums, bytes, sizeof bytes);
+}
+
 typedef struct Saver {
     ObjectWriter *object;
     CodecContext *codec;
     Buffer stored;
+    Buffer checksums; /* of each frame */
+    uint64_t seed;
 } Saver;
 
 static bool save_chunk(void *context, Buffer *text, Error *err)
@@ -32,6 +77,7 @@ static bool save_chunk(void *context, Buffer *text, Error *err)
     if (!codec_compress(saver->codec, compression, text->data, text->size, &saver->stored, err))
         return false;
     text->size = 0;
+    add_checksum(&saver->checksums, saver->seed, saver->stored.data, saver->stored.size);
     return object_writer_write(saver->object, saver->stored.data, saver->stored.size, err);
 }
 
@@ -40,13 +86,23 @@ static void saver_done(Saver *saver)
     object_writer_freep(&saver->object);
     codec_context_freep(&saver->codec);
     buffer_done(&saver->stored);
+    buffer_done(&saver->checksums);
+}
+
+static bool save_trailer(Saver *saver, Error *err)
+{
+    uint8_t bytes[TRAILER_SIZE];
+
+    trailer_encode(&saver->checksums, saver->seed, bytes);
+    return object_writer_write(saver->object, bytes, sizeof bytes, err);
 }
 
 bool manifest_save(const Manifest *manifest, const Cluster *cluster, Error *err)
 {
     const char *id = manifest->header.id;
     CLEANUP(text_freep) char *name = layout_manifest(cluster->name, id);
-    CLEANUP(saver_done) Saver saver = {.codec = codec_context_new()};
+    CLEANUP(saver_done)
+    Saver saver = {.codec = codec_context_new(), .seed = cluster->repo->hash_seed};
     CLEANUP(buffer_done) Buffer text = {0};
 
     /* What could not be read again must not be saved: better no backup than one that is none. */
@@ -55,7 +111,7 @@ bool manifest_save(const Manifest *manifest, const Cluster *cluster, Error *err)
         return error_context(err, "save manifest of backup %s", id);
     }
     if (!storage_write(cluster->repo->storage, name, WRITE_NEW, &saver.object, err) ||
-        !manifest_encode_to(manifest, &text, save_chunk, &saver, err))
+        !manifest_encode_to(manifest, &text, save_chunk, &saver, err) || !save_trailer(&saver, err))
         return error_context(err, "save manifest of backup %s", id);
 
     /* From the commit on the backup exists. Everything it refers to is already durable. */
@@ -135,6 +191,34 @@ static bool parse_lines(void *context, const char *text, size_t size, Error *err
     return manifest_parse_lines(context, text, size, err);
 }
 
+/* Takes the trailer off; from then on stored is frames only. */
+static bool check_stored(Buffer *stored, uint64_t seed, Error *err)
+{
+    CLEANUP(buffer_done) Buffer checksums = {0};
+    uint8_t expected[TRAILER_SIZE];
+
+    if (stored->size < TRAILER_SIZE)
+        return error_set(err, ERR_CORRUPT, "manifest of %zu bytes is cut", stored->size);
+    const uint8_t *trailer = stored->data + stored->size - TRAILER_SIZE;
+    if (!trailer_check(trailer, err))
+        return false;
+    stored->size -= TRAILER_SIZE;
+    for (size_t offset = 0; offset < stored->size;) {
+        size_t frame_size;
+        uint64_t raw_size;
+
+        if (!codec_zstd_frame_size(stored->data + offset, stored->size - offset, &frame_size,
+                                   &raw_size, err))
+            return false;
+        add_checksum(&checksums, seed, stored->data + offset, frame_size);
+        offset += frame_size;
+    }
+    trailer_encode(&checksums, seed, expected);
+    if (memcmp(trailer, expected, sizeof expected) != 0)
+        return error_set(err, ERR_CORRUPT, "stored bytes have a bad checksum");
+    return true;
+}
+
 static bool decode_stored(Manifest *manifest, const Buffer *stored, Error *err)
 {
     CLEANUP(manifest_count_done) ManifestCount count = {0};
@@ -165,6 +249,7 @@ bool manifest_load(Manifest *manifest, const Cluster *cluster, const char *id, E
     CLEANUP(buffer_done) Buffer stored = {0};
 
     if (!storage_read(cluster->repo->storage, name, STORED_SIZE_MAX, &stored, err) ||
+        !check_stored(&stored, cluster->repo->hash_seed, err) ||
         !decode_stored(&loaded, &stored, err) || !check_identity(&loaded.header, cluster, id, err))
         return error_context(err, "read manifest of backup %s", id);
     *manifest = loaded;
