@@ -145,15 +145,25 @@ static bool decode_rival(const Record *record, Rival *rival, const char **boot_i
     return strcmp(rival->host, host) == 0;
 }
 
-/* Only of a process on this host can be known that it is gone. */
+static bool are_known_and_differ(const char *a, const char *b)
+{
+    return a[0] != '\0' && b[0] != '\0' && strcmp(a, b) != 0;
+}
+
+/*
+ * Only of a process on this host can be known that it is gone, and only from what is known: host
+ * or boot id can be empty, and /proc may hide processes of other users (hidepid).
+ */
 static bool is_dead(const Rival *rival, const char *boot_id, uint64_t process_start)
 {
     pid_t pid = (pid_t)rival->pid;
 
-    if (strcmp(rival->host, process_host_name()) != 0)
+    if (rival->host[0] == '\0' || strcmp(rival->host, process_host_name()) != 0)
         return false;
-    return strcmp(boot_id, process_boot_id()) != 0 || !process_exists(pid) ||
-           process_start_time(pid) != process_start;
+    if (are_known_and_differ(boot_id, process_boot_id()) || !process_exists(pid))
+        return true;
+    uint64_t found_start = process_start_time(pid);
+    return found_start != 0 && process_start != 0 && found_start != process_start;
 }
 
 /* False only when the store did not answer. */

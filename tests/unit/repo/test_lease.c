@@ -1,0 +1,450 @@
+#include "repo/lease.h"
+
+#include "base/file.h"
+#include "base/process.h"
+#include "fixture.h"
+#include "repo/record.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+static const LeaseWish wish = {.kind = "backup", .timeline = 3, .start = 0x1600000028};
+
+/* On disk, so that the time of an object can be set. */
+typedef struct Place {
+    char address[32];
+    Fixture fixture;
+} Place;
+
+static void place_open(Place *place)
+{
+    *place = (Place){.address = "/tmp/test_lease_XXXXXX"};
+    assert_non_null(mkdtemp(place->address));
+    fixture_open_at(&place->fixture, place->address);
+}
+
+static void place_done(Place *place)
+{
+    Error err = {0};
+
+    fixture_done(&place->fixture);
+    assert_true(file_remove_tree(place->address, &err));
+}
+
+static bool take(Place *place, Lease **lease, Error *err)
+{
+    return lease_take(&place->fixture.cluster, &wish, lease, err);
+}
+
+static size_t lease_objects(const Place *place)
+{
+    return object_count(&place->fixture, "main/lease/");
+}
+
+/* Make an object look as if it had been stored so long ago. */
+static void make_old(const Place *place, const char *name, int seconds)
+{
+    CLEANUP(text_freep) char *path = text_format("%s/%s", place->address, name);
+    struct timespec times[2] = {{.tv_nsec = UTIME_OMIT}};
+
+    assert_int_equal(clock_gettime(CLOCK_REALTIME, &times[1]), 0);
+    times[1].tv_sec -= seconds;
+    assert_int_equal(utimensat(AT_FDCWD, path, times, 0), 0);
+}
+
+static void make_all_old(const Place *place, int seconds)
+{
+    CLEANUP(object_list_done) ObjectList list = {0};
+    Error err = {0};
+
+    assert_true(storage_list(place->fixture.repo.storage, "main/lease/", &list, &err));
+    for (size_t i = 0; i < list.count; i++)
+        make_old(place, list.objects[i].name, seconds);
+}
+
+/* A lease of somebody else. */
+typedef struct Stranger {
+    const char *host, *boot_id, *purpose;
+    uint64_t pid, process_start;
+    int age; /* seconds */
+} Stranger;
+
+static const char stranger_name[] = "main/lease/00000000000000aa.00000007";
+
+static void put_stranger(const Place *place, const Stranger *stranger)
+{
+    CLEANUP(record_writer_done) RecordWriter record = {0};
+    Error err = {0};
+
+    record_begin(&record, "lease", 1);
+    record_text(&record, "purpose", stranger->purpose);
+    record_text(&record, "host", stranger->host);
+    record_text(&record, "boot_id", stranger->boot_id);
+    record_u64(&record, "pid", stranger->pid);
+    record_u64(&record, "process_start", stranger->process_start);
+    record_u64(&record, "timeline", 1);
+    record_text(&record, "start", "0/0");
+    record_time(&record, "taken", 1795000000000000);
+    assert_true(record_store(&record, place->fixture.repo.storage, stranger_name, &err));
+    make_old(place, stranger_name, stranger->age);
+}
+
+static void a_lease_is_stored_while_it_is_held(void **state)
+{
+    CLEANUP(place_done) Place place;
+    CLEANUP(object_list_done) ObjectList list = {0};
+    CLEANUP(record_done) Record record = {0};
+    Lease *lease = NULL;
+    uint64_t number;
+    Error err = {0};
+
+    (void)state;
+    place_open(&place);
+    assert_true(take(&place, &lease, &err));
+    assert_true(storage_list(place.fixture.repo.storage, "main/lease/", &list, &err));
+    assert_int_equal(list.count, 1);
+    assert_true(
+        record_load(place.fixture.repo.storage, list.objects[0].name, "lease", 1, &record, &err));
+    assert_string_equal(record_find(&record, "purpose"), "backup");
+    assert_string_equal(record_find(&record, "host"), process_host_name());
+    assert_string_equal(record_find(&record, "start"), "16/28");
+    assert_true(record_get_u64(&record, "timeline", &number, &err));
+    assert_int_equal(number, 3);
+    assert_true(record_get_u64(&record, "pid", &number, &err));
+    assert_int_equal(number, getpid());
+    assert_true(lease_check(lease, &err));
+
+    lease_freep(&lease);
+    assert_null(lease);
+    assert_int_equal(lease_objects(&place), 0);
+}
+
+static void there_is_one_holder_at_a_time(void **state)
+{
+    CLEANUP(place_done) Place place;
+    CLEANUP(lease_freep) Lease *first = NULL;
+    CLEANUP(lease_freep) Lease *second = NULL;
+    Error err = {0};
+
+    (void)state;
+    place_open(&place);
+    assert_true(take(&place, &first, &err));
+    assert_false(take(&place, &second, &err));
+    assert_int_equal(err.code, ERR_BUSY);
+    assert_null(second);
+    assert_non_null(strstr(err.message, process_host_name()));
+    assert_true(err.hint[0] != '\0');
+    assert_int_equal(lease_objects(&place), 1); /* the refused one left nothing */
+
+    lease_freep(&first);
+    err = (Error){0};
+    assert_true(take(&place, &second, &err));
+}
+
+static void a_holder_killed_on_this_host_is_replaced_at_once(void **state)
+{
+    CLEANUP(place_done) Place place;
+    CLEANUP(lease_freep) Lease *lease = NULL;
+    int status = -1;
+    Error err = {0};
+
+    (void)state;
+    place_open(&place);
+    pid_t child = fork();
+    if (child == 0) {
+        Lease *taken = NULL;
+
+        _exit(take(&place, &taken, &err) ? 0 : 1); /* as by kill -9: nothing is given back */
+    }
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+    assert_int_equal(lease_objects(&place), 1);
+
+    assert_true(take(&place, &lease, &err));
+    assert_int_equal(lease_objects(&place), 1); /* the dead one's is removed */
+}
+
+static void a_running_holder_on_this_host_is_respected(void **state)
+{
+    CLEANUP(place_done) Place place;
+    Lease *lease = NULL;
+    int to_child[2];
+    int to_parent[2];
+    char byte = 0;
+    Error err = {0};
+
+    (void)state;
+    place_open(&place);
+    assert_int_equal(pipe(to_child), 0);
+    assert_int_equal(pipe(to_parent), 0);
+    pid_t child = fork();
+    if (child == 0) {
+        Lease *taken = NULL;
+
+        byte = take(&place, &taken, &err) ? 'y' : 'n';
+        (void)!write(to_parent[1], &byte, 1);
+        close(to_child[1]);
+        (void)!read(to_child[0], &byte, 1); /* until the parent closes its end */
+        lease_freep(&taken);
+        _exit(0);
+    }
+    assert_int_equal(read(to_parent[0], &byte, 1), 1);
+    assert_int_equal(byte, 'y');
+    assert_false(take(&place, &lease, &err));
+    assert_int_equal(err.code, ERR_BUSY);
+    close(to_child[1]);
+    assert_int_equal(waitpid(child, NULL, 0), child);
+    err = (Error){0};
+    assert_true(take(&place, &lease, &err));
+    lease_freep(&lease);
+    close(to_child[0]);
+    close(to_parent[0]);
+    close(to_parent[1]);
+}
+
+/* Of other hosts only the age is known, of this one whether the process is there. */
+static void leases_of_others_count_by_what_is_known_of_them(void **state)
+{
+    const char *here = process_host_name();
+    const char *boot = process_boot_id();
+    uint64_t pid = (uint64_t)getpid();
+    uint64_t start = process_start_time(getpid());
+    const struct {
+        Stranger stranger;
+        bool is_live;
+    } cases[] = {
+        {{"elsewhere", "x", "backup", 1, 1, 5}, true},
+        {{"elsewhere", "x", "backup", 1, 1, 9 * 60}, true},
+        {{"elsewhere", "x", "backup", 1, 1, 11 * 60}, false},
+        {{"elsewhere", boot, "backup", pid, start, 5}, true},
+        {{here, boot, "backup", pid, start, 5}, true},
+        {{here, boot, "backup", pid, start, 11 * 60}, false}, /* alive, but does not renew */
+        {{here, boot, "backup", pid, start + 1, 5}, false},   /* its pid was used again */
+        {{here, "another boot", "backup", pid, start, 5}, false},
+        {{here, boot, "backup", 0x7ffffff0, 1, 5}, false}, /* no such process */
+        {{"elsewhere", "x", "other", 1, 1, 5}, false},
+        {{here, "", "backup", pid, start, 5}, true}, /* what is not known is no proof */
+        {{here, boot, "backup", pid, 0, 5}, true},
+        {{"", "another boot", "backup", 0x7ffffff0, 1, 5}, true},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        CLEANUP(place_done) Place place;
+        Lease *lease = NULL;
+        Error err = {0};
+
+        place_open(&place);
+        put_stranger(&place, &cases[i].stranger);
+        bool is_taken = take(&place, &lease, &err);
+        if (is_taken == cases[i].is_live)
+            fail_msg("case %zu: %s", i, err.message);
+        if (cases[i].is_live) {
+            assert_int_equal(err.code, ERR_BUSY);
+            assert_non_null(strstr(err.message, cases[i].stranger.host));
+        }
+        /* What is void is removed, what is live or of another purpose stays. */
+        bool stays = cases[i].is_live || strcmp(cases[i].stranger.purpose, "backup") != 0;
+        assert_int_equal(lease_objects(&place), (size_t)stays + (is_taken ? 1 : 0));
+        lease_freep(&lease);
+    }
+}
+
+static void an_unreadable_lease_counts_by_its_age(void **state)
+{
+    (void)state;
+    for (int is_old = 0; is_old < 2; is_old++) {
+        CLEANUP(place_done) Place place;
+        Lease *lease = NULL;
+        Error err = {0};
+
+        place_open(&place);
+        object_put(&place.fixture, stranger_name, "damaged", 7);
+        make_old(&place, stranger_name, is_old ? 11 * 60 : 5);
+        assert_int_equal(take(&place, &lease, &err), is_old);
+        assert_int_equal(err.code, is_old ? ERR_NONE : ERR_BUSY);
+        lease_freep(&lease);
+    }
+}
+
+static void only_the_newest_object_of_a_holder_counts(void **state)
+{
+    CLEANUP(place_done) Place place;
+    Lease *lease = NULL;
+    Error err = {0};
+
+    (void)state;
+    place_open(&place);
+    put_stranger(&place, &(Stranger){"elsewhere", "x", "backup", 1, 1, 5});
+    object_put(&place.fixture, "main/lease/00000000000000aa.00000006", "older", 5);
+    make_old(&place, "main/lease/00000000000000aa.00000006", 11 * 60);
+    assert_false(take(&place, &lease, &err));
+    assert_int_equal(err.code, ERR_BUSY);
+    assert_int_equal(lease_objects(&place), 2);
+
+    /* Once the newest is old all go. */
+    err = (Error){0};
+    make_old(&place, stranger_name, 11 * 60);
+    assert_true(take(&place, &lease, &err));
+    assert_int_equal(lease_objects(&place), 1);
+    lease_freep(&lease);
+}
+
+static void foreign_files_are_no_leases(void **state)
+{
+    CLEANUP(place_done) Place place;
+    Lease *lease = NULL;
+    Error err = {0};
+
+    (void)state;
+    place_open(&place);
+    object_put(&place.fixture, "main/lease/README", "x", 1);
+    object_put(&place.fixture, "main/lease/00000000000000aa.7", "x", 1);
+    object_put(&place.fixture, "main/lease/00000000000000AA.00000007", "x", 1);
+    object_put(&place.fixture, "main/lease/x/00000000000000aa.00000007", "x", 1);
+    assert_true(take(&place, &lease, &err));
+    lease_freep(&lease);
+    assert_int_equal(lease_objects(&place), 4);
+}
+
+static void renewing_keeps_one_object_visible_at_every_instant(void **state)
+{
+    CLEANUP(place_done) Place place;
+    CLEANUP(object_list_done) ObjectList before = {0};
+    Lease *lease = NULL;
+    Error err = {0};
+
+    (void)state;
+    place_open(&place);
+    assert_true(take(&place, &lease, &err));
+    assert_true(lease_renew(lease, wish.timeline, wish.start, &err)); /* not due */
+    assert_int_equal(lease_objects(&place), 1);
+    for (uint32_t i = 1; i <= 5; i++) {
+        assert_true(storage_list(place.fixture.repo.storage, "main/lease/", &before, &err));
+        /* A change is told at once. */
+        assert_true(lease_renew(lease, wish.timeline + i, wish.start, &err));
+        assert_int_equal(lease_objects(&place), 2);
+        /* What was the newest a moment ago is still there. */
+        assert_true(storage_stat(place.fixture.repo.storage, before.objects[before.count - 1].name,
+                                 NULL, NULL, &err));
+        object_list_done(&before);
+    }
+    lease_freep(&lease);
+    assert_int_equal(lease_objects(&place), 0);
+}
+
+static void a_lease_that_was_taken_over_is_lost(void **state)
+{
+    CLEANUP(place_done) Place place;
+    CLEANUP(object_list_done) ObjectList list = {0};
+    Lease *lease = NULL;
+    Error err = {0};
+
+    (void)state;
+    place_open(&place);
+    assert_true(take(&place, &lease, &err));
+    assert_true(storage_list(place.fixture.repo.storage, "main/lease/", &list, &err));
+    assert_true(storage_remove(place.fixture.repo.storage, list.objects[0].name, &err));
+    assert_false(lease_check(lease, &err));
+    assert_int_equal(err.code, ERR_BUSY);
+    err = (Error){0};
+    assert_false(lease_renew(lease, 9, 9, &err));
+    assert_int_equal(err.code, ERR_BUSY);
+    lease_freep(&lease);
+    assert_int_equal(lease_objects(&place), 0);
+}
+
+static void a_lease_not_renewed_in_time_is_lost(void **state)
+{
+    CLEANUP(place_done) Place place;
+    CLEANUP(lease_freep) Lease *slow = NULL;
+    CLEANUP(lease_freep) Lease *other = NULL;
+    Error err = {0};
+
+    (void)state;
+    place_open(&place);
+    assert_true(take(&place, &slow, &err));
+    assert_true(lease_check(slow, &err));
+    make_all_old(&place, 11 * 60);
+    assert_true(take(&place, &other, &err)); /* takes over */
+    assert_true(lease_check(other, &err));
+    assert_false(lease_check(slow, &err));
+    assert_int_equal(err.code, ERR_BUSY);
+    err = (Error){0};
+    lease_freep(&slow);
+    assert_true(lease_check(other, &err));
+}
+
+/* Many begin at the same instant: never two hold. */
+static void of_many_at_once_never_two_hold(void **state)
+{
+    enum { RUNS = 6, CHILDREN = 4 };
+
+    (void)state;
+    for (int run = 0; run < RUNS; run++) {
+        CLEANUP(place_done) Place place;
+        pid_t children[CHILDREN];
+        int start[2];
+        int holders = 0;
+
+        place_open(&place);
+        CLEANUP(text_freep) char *marker = text_format("%s/held", place.address);
+        assert_int_equal(pipe(start), 0);
+        for (int i = 0; i < CHILDREN; i++) {
+            children[i] = fork();
+            if (children[i] == 0) {
+                Lease *lease = NULL;
+                Error err = {0};
+                char byte;
+
+                close(start[1]);
+                (void)!read(start[0], &byte, 1);
+                if (!take(&place, &lease, &err))
+                    _exit(err.code == ERR_BUSY ? 0 : 2);
+                /* Held: nobody else may be in here. */
+                int fd = open(marker, O_CREAT | O_EXCL | O_WRONLY, 0600);
+                if (fd < 0)
+                    _exit(3);
+                time_sleep_ms(50);
+                unlink(marker);
+                lease_freep(&lease);
+                _exit(1);
+            }
+        }
+        close(start[0]);
+        close(start[1]);
+        for (int i = 0; i < CHILDREN; i++) {
+            int status = -1;
+
+            assert_int_equal(waitpid(children[i], &status, 0), children[i]);
+            assert_true(WIFEXITED(status));
+            assert_in_range(WEXITSTATUS(status), 0, 1);
+            holders += WEXITSTATUS(status);
+        }
+        assert_true(holders >= 1); /* nor do all give up */
+        assert_int_equal(lease_objects(&place), 0);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_lease_is_stored_while_it_is_held),
+        cmocka_unit_test(there_is_one_holder_at_a_time),
+        cmocka_unit_test(a_holder_killed_on_this_host_is_replaced_at_once),
+        cmocka_unit_test(a_running_holder_on_this_host_is_respected),
+        cmocka_unit_test(leases_of_others_count_by_what_is_known_of_them),
+        cmocka_unit_test(an_unreadable_lease_counts_by_its_age),
+        cmocka_unit_test(only_the_newest_object_of_a_holder_counts),
+        cmocka_unit_test(foreign_files_are_no_leases),
+        cmocka_unit_test(renewing_keeps_one_object_visible_at_every_instant),
+        cmocka_unit_test(a_lease_that_was_taken_over_is_lost),
+        cmocka_unit_test(a_lease_not_renewed_in_time_is_lost),
+        cmocka_unit_test(of_many_at_once_never_two_hold),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
