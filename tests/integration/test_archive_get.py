@@ -316,13 +316,13 @@ class Forks(GetTest):
 
     @classmethod
     def build(cls, world):
-        base = ManualRecovery(world.path, world.cluster)
+        base = ManualRecovery(world, world.cluster)
         world.cluster.fill_segment()
         world.cluster.sql("select pg_create_restore_point('fork')")
         for _ in range(4):
             world.cluster.fill_segment()
         world.cluster.stop()
-        copy = base.cluster(world, "copy", world.restore_command(), archive_mode="on",
+        copy = base.cluster("copy", world.restore_command(), archive_mode="on",
                             archive_command=world.archive_command(),
                             recovery_target_name="fork", recovery_target_action="promote").start()
         copy.wait_until("select not pg_is_in_recovery()")

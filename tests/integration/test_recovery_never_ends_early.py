@@ -16,7 +16,7 @@ class RecoveryNeverEndsEarly(ArchiveTest):
     def build(cls, world):
         world.cluster.sql("create table filler (number int, payload text)")
         cls.oracle = Oracle(world.cluster, world.path / "commits")
-        cls.base = ManualRecovery(world.path, world.cluster)
+        cls.base = ManualRecovery(world, world.cluster)
         with cls.oracle:
             for _ in range(8):
                 cls.oracle.wait_commits(20)
@@ -27,9 +27,9 @@ class RecoveryNeverEndsEarly(ArchiveTest):
         cls.victim = cls.segments[len(cls.segments) // 2]
 
     def recovery(self, name="copy", restore_command=None, **settings):
-        return self.base.cluster(self, name, restore_command or
+        return self.base.cluster(name, restore_command or
                                  self.restore_command("--hole-wait=200ms", "--retries=1"),
-                                 **settings)
+                                 test=self, **settings)
 
     def assert_opens_with_all(self, copy):
         copy.start()
@@ -101,9 +101,10 @@ exec {TOOL} archive-get --repo=$repo --retries=1 "$1" "$2"
         self.assert_opens_with_all(copy)
 
     def test_a_standby_is_not_stopped(self):
-        copy = self.base.cluster(self, "standby",
+        copy = self.base.cluster("standby",
                                  self.restore_command("--hole-wait=200ms", "--retries=0"),
-                                 signal_file="standby.signal", wal_retrieve_retry_interval="200ms")
+                                 test=self, signal_file="standby.signal",
+                                 wal_retrieve_retry_interval="200ms")
         stored = object_of(self.repo, self.victim)
         with changed(stored):
             stored.unlink()

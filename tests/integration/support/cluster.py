@@ -306,8 +306,9 @@ class ManualRecovery:
     with whatever restore_command a test wants: for tests of archive-get that need no `restore`.
     """
 
-    def __init__(self, directory, cluster):
-        self.source = directory / "manual-base"
+    def __init__(self, test, cluster):
+        self.test = test
+        self.source = test.path / "manual-base"
         label = self._copy(cluster)
         (self.source / "backup_label").write_text(label, encoding="utf-8")
         if USER:
@@ -330,10 +331,13 @@ class ManualRecovery:
         make_directory(self.source / "pg_wal")
         return label.rstrip("\n") + "\n"
 
-    def cluster(self, test, name, restore_command, port=5433, signal_file="recovery.signal",
+    def cluster(self, name, restore_command, port=5433, signal_file="recovery.signal", test=None,
                 **settings):
-        """A new data directory in a test's own place, configured to recover, not started."""
-        restored = test.server(name, port=port)
+        """
+        A new data directory, configured to recover, not started: in the place of `test`, when that
+        is another one than made the base.
+        """
+        restored = (test or self.test).server(name, port=port)
         run("cp", "-a", self.source, restored.data)
         run("touch", restored.data / signal_file)
         return restored.configure(**{"unix_socket_directories": restored.socket,
