@@ -29,7 +29,7 @@ static void begin_phase(const Progress *progress)
 {
     line.phase = progress->phase;
     line.count = 0;
-    line.logged_at = progress->phase_started;
+    line.logged_at = time_monotonic();
 }
 
 static void take_sample(uint64_t done, TimeUs now)
