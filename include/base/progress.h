@@ -17,8 +17,8 @@ struct Progress {
     const char *phase;           /* "copy", "rebuild", "replay"; a constant */
     _Atomic uint64_t bytes_done; /* of the cluster */
     _Atomic uint64_t bytes_total;
-    _Atomic uint64_t bytes_stored; /* what went into the repository, or came out of it */
-    TimeUs phase_started;          /* time_monotonic() */
+    _Atomic uint64_t bytes_stored;    /* what went into the repository, or came out of it */
+    TimeUs phase_started;             /* time_monotonic() */
     void (*draw)(Progress *progress); /* NULL: nobody looks */
     TimeUs drawn_at;
 };

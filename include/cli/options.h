@@ -63,7 +63,7 @@ typedef struct Options {
 
 typedef struct Command {
     const char *name;
-    unsigned bit; /* its bit in Option.commands */
+    unsigned bit;         /* its bit in Option.commands */
     const char *help;     /* one line */
     const char *synopsis; /* what follows the name in the usage line */
     const char *details;  /* a paragraph or more, with an example */

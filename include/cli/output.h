@@ -37,9 +37,9 @@ void out_print(const char *format, ...) PRINTF_LIKE(1, 2);
 bool out_flush(Error *err) MUST_CHECK;
 
 enum { OUT_TEXT_SIZE = 32 };
-const char *out_bytes(uint64_t bytes, char text[OUT_TEXT_SIZE]);      /* "1.2 GiB" */
+const char *out_bytes(uint64_t bytes, char text[OUT_TEXT_SIZE]);                /* "1.2 GiB" */
 const char *out_rate(uint64_t bytes, TimeUs elapsed, char text[OUT_TEXT_SIZE]); /* "310 MiB/s" */
-const char *out_duration(TimeUs elapsed, char text[OUT_TEXT_SIZE]);   /* "4.2 s", "3 min 12 s" */
+const char *out_duration(TimeUs elapsed, char text[OUT_TEXT_SIZE]); /* "4.2 s", "3 min 12 s" */
 
 /*
  * A table: the first row is the heading; columns as wide as they must be. A cell beginning with a
