@@ -50,9 +50,10 @@ bool cluster_name_check(const char *name, Error *err)
                          CLUSTER_NAME_MAX);
     }
     for (size_t i = 0; i < ARRAY_SIZE(reserved); i++) {
-        if (strcmp(name, reserved[i]) == 0)
+        if (strcmp(name, reserved[i]) == 0) {
             return error_set(err, ERR_USAGE, "cluster name \"%s\" is taken by the repository",
                              name);
+        }
     }
     return true;
 }

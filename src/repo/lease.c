@@ -186,10 +186,11 @@ static bool look_at_rival(const Lease *lease, Rival *rival, RivalState *state, E
         return true;
     }
     rival->is_readable = decode_rival(&record, rival, &boot_id, &purpose, &process_start);
-    if (rival->is_readable && strcmp(purpose, lease->kind) != 0)
+    if (rival->is_readable && strcmp(purpose, lease->kind) != 0) {
         *state = RIVAL_UNRELATED;
-    else if (rival->is_readable && is_dead(rival, boot_id, process_start))
+    } else if (rival->is_readable && is_dead(rival, boot_id, process_start)) {
         *state = RIVAL_VOID;
+    }
     return true;
 }
 

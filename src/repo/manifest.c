@@ -24,7 +24,7 @@ enum {
     TRAILER_VERSION = 1,
     SKIPPABLE_MAGIC = 0x184D2A5E,
 };
-static const char trailer_magic[] = "PGCNMEND";
+static const uint8_t trailer_magic[8] = {'P', 'G', 'C', 'N', 'M', 'E', 'N', 'D'};
 
 static void trailer_encode(const Buffer *checksums, uint64_t seed, uint8_t bytes[TRAILER_SIZE])
 {

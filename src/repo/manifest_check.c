@@ -43,9 +43,10 @@ static bool check_path(const ManifestEntry *entry, Error *err)
 
     if (is_extra ? path[0] != '/' || !is_inside_path(path + 1) : !is_inside_path(path))
         return error_set(err, ERR_CORRUPT, "manifest has the path \"%s\"", path);
-    if (entry->kind == ENTRY_LINK && (!is_tablespace_path(path) || entry->target[0] != '/'))
+    if (entry->kind == ENTRY_LINK && (!is_tablespace_path(path) || entry->target[0] != '/')) {
         return error_set(err, ERR_CORRUPT, "manifest has a link \"%s\" to \"%s\"", path,
                          entry->target);
+    }
     return true;
 }
 
@@ -147,16 +148,18 @@ static bool check_places(const Manifest *manifest, Error *err)
     for (size_t i = 0; i < manifest->tablespace_count; i++) {
         const Tablespace *tablespace = &manifest->tablespaces[i];
 
-        if (tablespace->path[0] != '/' || (i > 0 && tablespace->oid <= tablespace[-1].oid))
+        if (tablespace->path[0] != '/' || (i > 0 && tablespace->oid <= tablespace[-1].oid)) {
             return error_set(err, ERR_CORRUPT, "manifest has tablespace %u at \"%s\"",
                              tablespace->oid, tablespace->path);
+        }
     }
     for (size_t i = 0; i < manifest->pack_count; i++) {
         /* The id becomes part of an object's name. */
         if (!hex_parse(manifest->packs[i].id, id, sizeof id) ||
-            manifest->packs[i].size < PACK_HEADER_SIZE + PACK_TRAILER_SIZE)
+            manifest->packs[i].size < PACK_HEADER_SIZE + PACK_TRAILER_SIZE) {
             return error_set(err, ERR_CORRUPT, "manifest has pack \"%s\" of %" PRIu64 " bytes",
                              manifest->packs[i].id, manifest->packs[i].size);
+        }
     }
     return true;
 }

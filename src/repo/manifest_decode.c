@@ -201,9 +201,10 @@ static bool frame_field(const ManifestParser *parser, Field field, Frame *frame,
 
     if (parse_frame(field, frame, &is_newer))
         return true;
-    if (is_newer)
+    if (is_newer) {
         return error_set(err, ERR_VERSION, "manifest line %" PRIu64 " has an unknown codec",
                          parser->line);
+    }
     return bad_line(parser, "an ill-formed frame", err);
 }
 
@@ -459,8 +460,12 @@ static bool check_first_line(const char *line, size_t size, Error *err)
     return true;
 }
 
-static void count_line(ManifestCount *count, char type)
+static void count_line(ManifestCount *count, const char *line, size_t size)
 {
+    char type = '\0';
+
+    if (size > 1 && line[1] == '\t')
+        type = line[0];
     count->lines++;
     count->tablespaces += type == 't';
     count->packs += type == 'p';
@@ -507,7 +512,7 @@ bool manifest_count_lines(ManifestCount *count, const char *text, size_t size, E
             if (!check_end_line(count, line, length, err))
                 return false;
         } else {
-            count_line(count, length > 1 && line[1] == '\t' ? line[0] : '\0');
+            count_line(count, line, length);
         }
         line = stop + 1;
     }

@@ -8,7 +8,7 @@
 #include <assert.h>
 #include <inttypes.h>
 
-static const char magic[] = "PGPT";
+static const uint8_t magic[4] = {'P', 'G', 'P', 'T'};
 
 /* docs/format.md, chapter 4.3 */
 enum {

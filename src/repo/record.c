@@ -226,9 +226,10 @@ bool record_get_u64(const Record *record, const char *key, uint64_t *value, Erro
         return false;
     for (const char *at = text; *at != '\0'; at++) {
         if (*at < '0' || *at > '9' || __builtin_mul_overflow(number, 10, &number) ||
-            __builtin_add_overflow(number, (uint64_t)(*at - '0'), &number))
+            __builtin_add_overflow(number, (uint64_t)(*at - '0'), &number)) {
             return error_set(err, ERR_CORRUPT, "%s record has \"%s\" as %s", record->kind, text,
                              key);
+        }
     }
     if (text[0] == '\0')
         return error_set(err, ERR_CORRUPT, "%s record has an empty %s", record->kind, key);

@@ -213,9 +213,10 @@ static bool add_bytes(WalObjectWriter *writer, const uint8_t *data, size_t size,
 {
     size_t frame_size = writer->trailer.frame_size;
 
-    if (size > writer->trailer.raw_size - writer->raw_added)
+    if (size > writer->trailer.raw_size - writer->raw_added) {
         return error_set(err, ERR_IO, "file grew beyond its %" PRIu64 " bytes while it was read",
                          writer->trailer.raw_size);
+    }
     writer->raw_added += size;
     while (size > 0) {
         if (writer->filling == NULL && !begin_frame(writer, err))

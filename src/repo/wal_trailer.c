@@ -276,14 +276,16 @@ static bool check_envelope(const uint8_t *bytes, uint64_t seed, Error *err)
     if (version != TRAILER_VERSION ||
         get_le64(bytes + CHECKED_SIZE) != xxh3_of(seed, bytes, CHECKED_SIZE))
         return error_set(err, ERR_CORRUPT, "trailer of WAL object has a bad checksum");
-    if (get_le16(bytes + 10) == FLAG_ENCRYPTED)
+    if (get_le16(bytes + 10) == FLAG_ENCRYPTED) {
         return error_set(err, ERR_VERSION,
                          "WAL object is encrypted, which this program can't read");
+    }
     if (get_le16(bytes + 10) != 0 || has_newer_fields(bytes))
         return error_set(err, ERR_VERSION, "WAL object has flags or fields of a newer version");
-    if (bytes[12] < WAL_SEGMENT + 1 || bytes[12] > WAL_HISTORY + 1 || !codec_is_known(bytes[13]))
+    if (bytes[12] < WAL_SEGMENT + 1 || bytes[12] > WAL_HISTORY + 1 || !codec_is_known(bytes[13])) {
         return error_set(err, ERR_VERSION, "WAL object of kind %u and codec %u", bytes[12],
                          bytes[13]);
+    }
     return true;
 }
 
@@ -393,9 +395,10 @@ bool wal_trailer_find(WalTrailer *trailer, const uint8_t *suffix, size_t size, u
         behind = GZIP_END_SIZE;
         bytes = trailer_at(suffix, size, behind);
     }
-    if (bytes == NULL)
+    if (bytes == NULL) {
         return error_set(err, ERR_CORRUPT, "WAL object of %" PRIu64 " bytes is cut: no trailer",
                          object_size);
+    }
     if (!wal_trailer_decode(&found, bytes, seed, err))
         return false;
 
