@@ -38,24 +38,30 @@ class Watched(subprocess.Popen):
 
 class RecoveryTest(ToolTest):
 
-    def setUp(self):
-        super().setUp()
-        self.archive = make_directory(self.path / "archive")
-        self.cluster = self.server("primary").create(
+    @classmethod
+    def setUpClass(cls):
+        """One archive and one base backup for all tests of the class; none may change them."""
+        super().setUpClass()
+        world = ToolTest()
+        cls.addClassCleanup(world.doCleanups)
+        world.setUp()
+        cls.archive = make_directory(world.path / "archive")
+        cls.cluster = world.server("primary").create(
             segment_mb=1, wal_level="replica", archive_mode="on",
-            archive_command=f"cp %p {self.archive}/%f").start()
-        self.base = ManualRecovery(self, self.cluster)
-        self.cluster.sql("create table mark (n int)")
-        self.cluster.fill_segment()
-        self.cluster.sql("insert into mark values (1)")
-        self.cluster.sql("select pg_create_restore_point('here')")
-        self.cluster.sql("insert into mark values (2)")
-        self.last = self.cluster.fill_segment()
-        self.cluster.stop()
-        self.copy = f"cp {self.archive}/%f %p"
+            archive_command=f"cp %p {cls.archive}/%f").start()
+        cls.base = ManualRecovery(world, cls.cluster)
+        cls.cluster.sql("create table mark (n int)")
+        cls.cluster.fill_segment()
+        cls.cluster.sql("insert into mark values (1)")
+        cls.cluster.sql("select pg_create_restore_point('here')")
+        cls.cluster.sql("insert into mark values (2)")
+        cls.last = cls.cluster.fill_segment()
+        cls.cluster.stop()
+        cls.copy = f"cp {cls.archive}/%f %p"
 
     def recovering(self, restore_command=None, **settings):
-        self.restored = self.base.cluster("restored", restore_command or self.copy, **settings)
+        self.restored = self.base.cluster("restored", restore_command or self.copy, test=self,
+                                          **settings)
         return self.restored
 
     def run_driver(self, server, target="-", stall_ms=60000, settings=()):
@@ -181,7 +187,7 @@ class Ends(RecoveryTest):
         self.assertRegex("\n".join(lines), "multiple recovery targets")
 
     def test_killed_server(self):
-        server = self.recovering(f"test %f = {self.last} && sleep 60; {self.copy}")
+        server = self.recovering(f"test %f = {self.last} && exec sleep 60; {self.copy}")
         driver = self.run_driver(server)
         driver.until(f"segment={self.last} waiting=1|^replaying")
         wait_for(server.pid, "the lock file")
@@ -248,8 +254,6 @@ class Courses(RecoveryTest):
         self.assertIn("not over after", done.stderr)
 
         # Attached anew, its end is seen; its log is found though nobody said where it is.
-        (self.archive / self.last).unlink()
-        server.configure(recovery_target_name="nowhere")
         attached = Watched("watch", server.data, "-", "-", "-", 60000, 60000)
         self.addCleanup(attached.stdout.close)
         attached.until("^replaying")
@@ -289,6 +293,7 @@ class Courses(RecoveryTest):
         driver.until("^replaying")
         run("touch", go)
         driver.end()
+        self.addCleanup(self.cluster.stop)
         self.cluster.start()
         done = self.watch(server, conninfo=self.cluster.conninfo())
         self.assertEqual(done.returncode, 2, done.stdout)

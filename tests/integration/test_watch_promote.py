@@ -1,0 +1,127 @@
+"""`watch` and `promote` on recoveries that pgcairn did not prepare: WAL comes by a plain cp."""
+
+import json
+import signal
+import subprocess
+
+from support.processes import TOOL, attempt, clean_environment, identity, run, wait_for
+from test_recovery_watch import RecoveryTest
+
+
+class WatchAndPromote(RecoveryTest):
+
+    def recover(self, **settings):
+        """A server that is on its way; nobody of ours has started it."""
+        return self.spawned(self.recovering(**settings))
+
+    def spawned(self, server):
+        """Before its lock file is there nothing runs, as far as anybody can tell."""
+        server.spawn()
+        wait_for(server.pid, "the lock file")
+        return server
+
+    def see(self, server, *options, expect=0):
+        done = attempt(TOOL, "watch", f"--data={server.data}", *options)
+        self.assertEqual(done.returncode, expect, done.stdout + done.stderr)
+        return done
+
+    def promote(self, server, *options, expect=0):
+        done = attempt(TOOL, "promote", f"--data={server.data}", *options)
+        self.assertEqual(done.returncode, expect, done.stdout + done.stderr + server.log_tail())
+        return done
+
+    def test_a_pause_is_seen_and_ended(self):
+        server = self.recover(recovery_target_name="here", recovery_target_action="pause")
+        lines = self.see(server, "--json").stdout.splitlines()
+        records = [json.loads(line) for line in lines]
+        self.assertEqual([record["state"] for record in records[-2:]], ["paused", "paused"])
+        self.assertEqual([record["end"] for record in records[-2:]], [False, True])
+        self.assertEqual(records[-1]["replayed"], server.sql("select pg_last_wal_replay_lsn()"))
+        self.assertIsNotNone(records[-1]["last_commit"])
+        self.assertEqual(records[-1]["pid"], server.pid())
+
+        said = self.see(server)
+        self.assertIn("recovery: paused\n", said.stdout)
+        self.assertIn("on timeline 1\n", said.stdout)
+        self.assertIn("state=paused", said.stderr)
+
+        self.assertIn("is open on timeline 2", self.promote(server).stdout)
+        self.assertEqual(server.sql("select pg_is_in_recovery(), max(n) from mark"), "f|1")
+        self.assertIn("recovery: open\n", self.see(server).stdout)
+        self.assertIn("open already", self.promote(server, expect=4).stderr)
+
+    def test_a_server_that_stopped_at_its_target_is_started_and_opened(self):
+        server = self.recovering(recovery_target_name="here", recovery_target_action="shutdown")
+        server.spawn(port=server.port, lock_timeout="1234")
+        self.assertEqual(server.wait_exit(), 0)
+        self.assertIn("recovery: target reached\n", self.see(server).stdout)
+
+        answer = json.loads(self.promote(server, "--json").stdout)
+        self.assertEqual([answer["state"], answer["timeline"], answer["pid"]],
+                         ["open", 2, server.pid()])
+        self.assertEqual(server.sql("select pg_is_in_recovery(), max(n) from mark"), "f|1")
+        # As it was started before.
+        self.assertEqual(server.sql("show lock_timeout"), "1234ms")
+        server.stop()
+        self.assertIn("no server runs", self.see(server, expect=6).stderr)
+
+    def test_settings_are_cleared_where_we_wrote_them_and_nowhere_else(self):
+        for is_ours in (False, True):
+            with self.subTest(is_ours=is_ours):
+                server = self.recovering(recovery_target_name="here")
+                auto = server.data / "postgresql.auto.conf"
+                auto.write_text("# mine\nRestore_Command = 'false'\nwork_mem = '5MB'\n",
+                                encoding="ascii")
+                run("sed", "-i", f"s|false|{self.copy}|", auto)
+                if is_ours:
+                    run("touch", server.data / "pgcairn.recovery")
+                self.spawned(server)
+                self.see(server)
+                self.promote(server)
+                self.assertEqual("Restore_Command" in auto.read_text(encoding="ascii"), not is_ours)
+                self.assertIn("work_mem", auto.read_text(encoding="ascii"))
+                self.assertFalse((server.data / "pgcairn.recovery").exists())
+                server.destroy()
+                run("rm", "-rf", server.path)
+
+    def test_a_failure_comes_with_the_servers_words(self):
+        server = self.recover(recovery_target_name="nowhere")
+        done = self.see(server, f"--server-log={server.log}", expect=13)
+        self.assertIn("recovery ended before configured recovery target was reached", done.stderr)
+        self.assertIn("choose an earlier target", done.stderr)
+        done = self.promote(server, expect=4)
+        self.assertIn("no server runs", done.stderr)
+        self.assertFalse((server.data / "promote").exists())
+
+    def test_a_stall_is_told_until_somebody_has_enough(self):
+        server = self.recovering(f"test %f = {self.last} && exec sleep 60; {self.copy}")
+        self.spawned(server)
+        with subprocess.Popen([TOOL, "watch", f"--data={server.data}", "--json", "--stall=1s",
+                               "--interval=200ms"], stdout=subprocess.PIPE, text=True, cwd="/",
+                              env=clean_environment(), **identity()) as watch:
+            for line in watch.stdout:
+                record = json.loads(line)
+                if record["stalled"]:
+                    break
+            self.assertEqual([record["segment"], record["waiting"]], [self.last, True])
+            watch.send_signal(signal.SIGTERM)
+            watch.communicate(timeout=30)
+        self.assertEqual(watch.returncode, 12)
+        self.assertIsNotNone(server.pid())
+
+    def test_a_target_by_lsn_gives_what_is_left(self):
+        server = self.recovering(f"test %f = {self.last} && sleep 3; {self.copy}",
+                                 recovery_target_lsn="0/FFFFFFFF")
+        self.spawned(server)
+        lines = self.see(server, "--json", "--interval=100ms", expect=13).stdout.splitlines()
+        records = [json.loads(line) for line in lines]
+        self.assertIn("0/FFFFFFFF", {record["target"] for record in records})
+        left = [record["bytes_left"] for record in records if "bytes_left" in record]
+        self.assertTrue(left)
+        self.assertFalse(any(record.get("at_most") for record in records))
+
+    def test_what_is_no_data_directory(self):
+        done = attempt(TOOL, "watch", f"--data={self.path}/nowhere")
+        self.assertEqual(done.returncode, 6, done.stderr)
+        done = attempt(TOOL, "promote", f"--data={self.path}/nowhere")
+        self.assertEqual(done.returncode, 6, done.stderr)
