@@ -65,20 +65,9 @@ static bool parse_name(const char *text, Target *target, Error *err)
     return true;
 }
 
+/* cli/option_rules.c has checked that there is only one. */
 static bool parse_target(const Options *options, Target *target, Error *err)
 {
-    int count = (options->target != NULL) + (options->target_time != NULL) +
-                (options->target_lsn != NULL) + (options->target_xid != NULL) +
-                (options->target_name != NULL);
-    bool may_exclude =
-        options->target_time != NULL || options->target_lsn != NULL || options->target_xid != NULL;
-
-    if (count > 1)
-        return error_set(err, ERR_USAGE, "more than one target: choose one");
-    if (options->target_exclusive && !may_exclude)
-        return error_set(
-            err, ERR_USAGE,
-            "--target-exclusive goes with --target-time, --target-lsn or --target-xid");
     *target = (Target){.kind = TARGET_LATEST, .is_exclusive = options->target_exclusive};
     if (options->target != NULL)
         target->kind = strcmp(options->target, "immediate") == 0 ? TARGET_IMMEDIATE : TARGET_LATEST;
@@ -185,8 +174,6 @@ static bool push(void *context, const char *path, Error *err)
 static bool make_wish(const Options *options, Arena *arena, RestoreStory *story, RestoreWish *wish,
                       Error *err)
 {
-    if (options->move_aside && options->force)
-        return error_set(err, ERR_USAGE, "--move-aside and --force exclude one another");
     *wish = (RestoreWish){
         .data = absolute(options->data, arena),
         .backup = options->backup,

@@ -1,3 +1,4 @@
+#include "data_state.h"
 #include "durability.h"
 #include "marker.h"
 #include "occupied.h"
@@ -13,6 +14,8 @@
 #include "stream/digest.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <sys/file.h>
 #include <unistd.h>
 
 enum { MANIFEST_PIECE = 1 << 20, SMALL_TEXT_MAX = 1 << 20 };
@@ -112,6 +115,59 @@ static bool write_control(const Cluster *cluster, const RestorePlan *plan, Error
 /* ---- the story --------------------------------------------------------------------------------
  */
 
+/*
+ * One restore at a time and directory. The lock is on the directory itself, so it goes when we do,
+ * however that comes.
+ */
+static bool lock_data(const char *data, int *fd, Error *err)
+{
+    fd_done(fd);
+    *fd = open(data, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (*fd < 0)
+        return error_set_errno(err, ERR_IO, errno, "open %s", data);
+    if (flock(*fd, LOCK_EX | LOCK_NB) == 0)
+        return true;
+    if (errno == EWOULDBLOCK)
+        return error_set(err, ERR_BUSY, "another restore into %s is under way", data);
+    return error_set_errno(err, ERR_IO, errno, "lock %s", data);
+}
+
+/* Between plan and now a server, or another restore, may have come. */
+static bool check_unchanged(const Cluster *cluster, const RestorePlan *plan, Error *err)
+{
+    CLEANUP(arena_done) Arena arena = {0};
+    DataLook look;
+    bool was_free = plan->state == DATA_ABSENT || plan->state == DATA_EMPTY;
+
+    if (!data_look(plan->data, cluster, &arena, &look, err))
+        return false;
+    bool is_free = look.state == DATA_ABSENT || look.state == DATA_EMPTY;
+    if (was_free ? is_free : look.state == plan->state)
+        return true;
+    return error_set(err, ERR_BUSY, "%s has changed since the restore was planned", plan->data);
+}
+
+/* From here on the place is ours: marked, locked, and empty but for that. */
+static bool take_place(const Cluster *cluster, const RestorePlan *plan, int *lock, Error *err)
+{
+    CLEANUP(fd_done) int old = -1;
+
+    if (plan->occupied && (!lock_data(plan->data, &old, err) ||
+                           !check_unchanged(cluster, plan, err) || !occupied_clear(plan, err)))
+        return false;
+    if (!rebuild_places(plan, err))
+        return false;
+    /* After --force it is the same directory, locked twice by us: a second descriptor of it would
+     * wait for the first. */
+    if (plan->occupied && plan->choice == OCCUPIED_FORCE) {
+        *lock = old;
+        old = -1;
+        return marker_save(plan, err);
+    }
+    return lock_data(plan->data, lock, err) &&
+           (plan->occupied || check_unchanged(cluster, plan, err)) && marker_save(plan, err);
+}
+
 static bool watch_file_systems(const RestorePlan *plan, Durability *durability, Error *err)
 {
     if (!durability_add(durability, plan->data, err))
@@ -162,12 +218,13 @@ static bool finish(const Cluster *cluster, const RestorePlan *plan, Error *err)
 bool restore_run(const Cluster *cluster, const RestoreWish *wish, RestorePlan *plan,
                  RestoreReport *report, Error *err)
 {
+    CLEANUP(fd_done) int lock = -1;
     CLEANUP(durability_done) Durability durability = {0};
     TimeUs begin = time_monotonic();
 
     *report = (RestoreReport){0};
-    if (!occupied_clear(plan, err) || !rebuild_places(plan, err) || !marker_save(plan, err) ||
-        !FAULT_POINT("restore.before-rebuild", err) || !watch_file_systems(plan, &durability, err))
+    if (!take_place(cluster, plan, &lock, err) || !FAULT_POINT("restore.before-rebuild", err) ||
+        !watch_file_systems(plan, &durability, err))
         return false;
     if (!rebuild(cluster, wish, plan, &durability, report, err) ||
         !FAULT_POINT("restore.after-rebuild", err) || !configure(cluster, wish, plan, report, err))

@@ -1,0 +1,265 @@
+"""Restores over what is there: no WAL is lost, and nothing half done can be started."""
+
+import os
+import pathlib
+import signal
+import stat
+import subprocess
+import time
+
+from support.cluster import ClusterTest, quoted
+from support.oracle import Oracle, assert_content, check_structure, verify_backup
+from support.processes import (BIN, TOOL, attempt, clean_environment, identity, run, wait_for)
+from support.shared import server_log
+from test_restore_refusals import fingerprint
+from test_restore_targets import settings_of, utc
+
+
+class ReplaceTest(ClusterTest):
+    segment_mb = 1
+
+    def backup(self):
+        return self.tool_json("backup", f"--data={self.cluster.data}", "--checkpoint=fast")["backup"]
+
+    def restore_here(self, *arguments, expect=0):
+        """Over the data directory of the cluster itself."""
+        done = self.attempt("restore", f"--data={self.cluster.data}", "--json", *arguments,
+                            timeout_s=180)
+        self.assertEqual(done.returncode, expect, f"{done.stdout}{done.stderr}\n"
+                                                  f"{server_log(self.cluster)}")
+        return done
+
+    def kept(self, what):
+        return sorted(self.cluster.path.glob(f"data.pgcairn-{what}*"))
+
+    def commit_beyond_the_archive(self):
+        """A backup and commits in the archive; more commits in segments that are not; kill -9."""
+        with Oracle(self.cluster, self.path / "commits") as oracle:
+            oracle.wait_commits(10)
+            self.backup()
+            oracle.wait_commits(10)
+            self.archived = oracle.numbers()
+            self.cluster.switch_wal()
+            self.cluster.configure(archive_command="false")
+            self.cluster.sql("select pg_reload_conf()")
+            oracle.wait_commits(20)
+            for _ in range(2):
+                self.cluster.sql("select pg_switch_wal()")
+                oracle.wait_commits(20)
+        self.cluster.crash()
+        self.oracle = oracle
+
+
+class Wal(ReplaceTest):
+    def test_latest_over_a_crashed_cluster_has_every_acknowledged_commit(self):
+        self.commit_beyond_the_archive()
+        self.restore_here("--force", "--start")
+        assert_content(self.cluster, self.oracle.numbers(), self.oracle.in_doubt())
+        check_structure(self.cluster)
+        # The old pg_wal is still there, beside the data directory.
+        self.assertEqual(len(self.kept("pg_wal")), 1)
+        self.assertTrue(list(self.kept("pg_wal")[0].glob("0000000100000000*")))
+
+    def test_moved_aside_the_old_directory_stays_whole_and_its_tail_is_replayed(self):
+        place = self.cluster.tablespace("elsewhere")
+        self.cluster.sql("create table far (x int) tablespace elsewhere; insert into far values (7)")
+        self.commit_beyond_the_archive()
+        before = fingerprint(self.cluster.data / "base")
+        answer = self.restore_here("--move-aside", "--start").stdout
+        assert_content(self.cluster, self.oracle.numbers(), self.oracle.in_doubt())
+        self.assertEqual(self.cluster.sql("select x from far"), "7")
+        aside = self.kept("2")[0]
+        self.assertIn(str(aside), answer)
+        self.assertTrue((aside / "global" / "pg_control").exists())
+        self.assertEqual(len(list(place.iterdir())), 2)
+        self.cluster.stop()
+        os.rename(self.cluster.data, self.cluster.path / "new")
+        os.rename(aside, self.cluster.data)
+        self.assertEqual(fingerprint(self.cluster.data / "base"), before)
+
+    def test_discard_wal_gives_up_what_was_not_archived(self):
+        self.commit_beyond_the_archive()
+        self.restore_here("--force", "--discard-wal", "--start")
+        assert_content(self.cluster, self.archived, self.oracle.numbers() | self.oracle.in_doubt())
+        rows = int(self.cluster.sql("select count(*) from oracle"))
+        self.assertLess(rows, len(self.oracle.commits))
+        self.assertEqual(self.kept("pg_wal"), [])
+
+    def test_a_lost_pg_control_does_not_cost_the_wal(self):
+        self.commit_beyond_the_archive()
+        (self.cluster.data / "global" / "pg_control").unlink()
+        self.restore_here("--force", "--start")
+        assert_content(self.cluster, self.oracle.numbers(), self.oracle.in_doubt())
+
+    def test_an_unreachable_target_leaves_the_old_directory_as_it_was(self):
+        self.commit_beyond_the_archive()
+        before = fingerprint(self.cluster.data)
+        self.restore_here("--force", "--target-xid=4000000", expect=6)
+        self.assertEqual(fingerprint(self.cluster.data), before)
+        self.cluster.start()
+        assert_content(self.cluster, self.oracle.numbers(), self.oracle.in_doubt())
+
+
+class Interrupted(ReplaceTest):
+    def setUp(self):
+        super().setUp()
+        self.cluster.sql("""create table filler as select n, md5(n::text) as text
+                            from generate_series(1, 60000) n""")
+
+    def interrupt(self, *arguments, with_signal=signal.SIGKILL):
+        """Kill a slow restore over the cluster's own directory once it is rebuilding."""
+        process = subprocess.Popen(
+            [TOOL, "restore", f"--repo={self.repo}", f"--data={self.cluster.data}",
+             "--rate-limit=1MiB", *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+            text=True, cwd="/", env=clean_environment(), **identity())
+        self.addCleanup(process.communicate)
+        wait_for(lambda: process.poll() is not None or self.rebuilds(process.pid), "the rebuild")
+        self.assertIsNone(process.poll())
+        busy = self.attempt("restore", f"--data={self.cluster.data}", "--force")
+        self.assertEqual((busy.returncode, "is restoring into" in busy.stderr), (5, True),
+                         busy.stderr)
+        process.send_signal(with_signal)
+        process.communicate(timeout=60)
+        return process.returncode
+
+    def rebuilds(self, pid):
+        try:
+            marker = (self.cluster.data / "pgcairn.restore").read_text(encoding="utf-8")
+        except FileNotFoundError:
+            return False
+        return f"pid={pid}\n" in marker and (self.cluster.data / "base").exists() and not (
+            self.cluster.data / "global" / "pg_control").exists()
+
+    def test_what_kill_9_leaves_can_not_be_started_and_loses_no_wal(self):
+        self.commit_beyond_the_archive()
+        self.interrupt("--force")
+        self.assertFalse((self.cluster.data / "global" / "pg_control").exists())
+        done = attempt(BIN / "postgres", "-D", self.cluster.data, "-c", "config_file=/dev/null")
+        self.assertNotEqual(done.returncode, 0)
+        self.assertRegex(done.stderr, "pg_control|PG_VERSION")
+        # Twice, and then to the end by the plain command: the tail is still found.
+        self.interrupt()
+        self.restore_here("--start")
+        assert_content(self.cluster, self.oracle.numbers(), self.oracle.in_doubt())
+        self.assertEqual(self.cluster.sql("select count(*) from filler"), "60000")
+        check_structure(self.cluster)
+
+    def test_two_restores_at_once_do_not_meet(self):
+        self.backup()
+        self.cluster.switch_wal()
+        self.cluster.stop()
+        both = [subprocess.Popen(
+            [TOOL, "restore", f"--repo={self.repo}", f"--data={self.cluster.data}", "--force"],
+            stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, cwd="/",
+            env=clean_environment(), **identity()) for _ in range(2)]
+        said = [process.communicate(timeout=120)[1] for process in both]
+        results = sorted(process.returncode for process in both)
+        # One of them does it. The other finds it at work, or comes after it and does it again.
+        self.assertIn(results, ([0, 0], [0, 4], [0, 5]), said)
+        verify_backup(self.cluster.data)
+
+    def test_sigterm_ends_it_with_its_own_status(self):
+        self.backup()
+        self.cluster.switch_wal()
+        self.cluster.stop()
+        self.assertEqual(self.interrupt("--force", with_signal=signal.SIGTERM), 12)
+        self.assertFalse((self.cluster.data / "global" / "pg_control").exists())
+
+
+class Faithful(ReplaceTest):
+    def test_modes_times_and_content_are_those_of_the_original(self):
+        run("chmod", "-R", "g+rX", self.cluster.data)
+        self.cluster.sql("create table wide as select n, md5(n::text) from generate_series(1, 200000) n")
+        self.cluster.sql("checkpoint")
+        odd = self.cluster.data / "odd name 'x' %f"
+        run("sh", "-c", 'printf hello > "$0"; chmod 0640 "$0"', odd)
+        self.backup()
+        self.cluster.switch_wal()
+        restored = self.restored()
+        self.tool("restore", f"--data={restored.data}", "--jobs=3")
+        verify_backup(restored.data)
+        self.assertEqual(stat.S_IMODE(os.stat(restored.data).st_mode), 0o750)
+        for path in ("base", "base/5", "global", "pg_wal", "pg_wal/archive_status", odd.name,
+                     "PG_VERSION", "postgresql.conf", "base/5/PG_VERSION"):
+            was, now = os.stat(self.cluster.data / path), os.stat(restored.data / path)
+            self.assertEqual((was.st_mode, was.st_uid, was.st_gid),
+                             (now.st_mode, now.st_uid, now.st_gid), path)
+            if stat.S_ISREG(was.st_mode):
+                self.assertEqual(was.st_mtime_ns // 1000, now.st_mtime_ns // 1000, path)
+        self.assertEqual((restored.data / odd.name).read_text(encoding="utf-8"), "hello")
+
+    def test_tablespaces_go_where_they_are_told(self):
+        place = self.cluster.tablespace("elsewhere")
+        self.cluster.sql("""create table far (x int) tablespace elsewhere;
+                            insert into far select generate_series(1, 50000)""")
+        self.backup()
+        self.cluster.switch_wal()
+        restored = self.restored()
+        moved = self.path / "new" / "place"
+        self.attempt("restore", f"--data={restored.data}", f"--tablespace={place}={moved}",
+                     "--start", "--as-copy", environment={"PGPORT": 5433}, timeout_s=120)
+        self.assertEqual(restored.sql("select count(*) from far"), "50000")
+        self.assertEqual(restored.sql("""select pg_tablespace_location(oid) from pg_tablespace
+                                         where spcname = 'elsewhere'"""), str(moved))
+        self.assertFalse((restored.data / "tablespace_map").exists())
+        # The original still works on its own files.
+        self.cluster.sql("insert into far values (-1)")
+        self.assertEqual(restored.sql("select count(*) from far"), "50000")
+        check_structure(restored)
+
+    def test_leftovers_of_an_earlier_recovery_do_no_harm(self):
+        self.cluster.configure(recovery_target_xid="12345", recovery_target_inclusive="off",
+                               recovery_end_command="false", recovery_target_timeline="99")
+        for name, value in (("recovery_target_name", "old"), ("restore_command", "exit 255"),
+                            ("recovery_target_action", "shutdown"), ("work_mem", "7MB")):
+            self.cluster.sql(f"alter system set {name} = {quoted(value)}")
+        with Oracle(self.cluster, self.path / "commits") as oracle:
+            oracle.wait_commits(10)
+            self.backup()
+            oracle.wait_commits(10)
+            instant = time.time()
+            oracle.wait_commits(10)
+        self.cluster.switch_wal()
+        restored = self.restore(f"--target-time={utc(instant)}", "--target-action=promote",
+                                "--as-copy")
+        must, may = oracle.at(instant)
+        assert_content(restored, must, may)
+        self.assertEqual(restored.sql("show work_mem"), "7MB")
+        self.assertNotIn("recovery", settings_of(restored))
+        self.assertNotIn("restore_command", settings_of(restored))
+
+
+class Timelines(ReplaceTest):
+    """After a first PITR there are two histories; the archive tells them apart."""
+
+    def test_each_timeline_can_be_recovered(self):
+        with Oracle(self.cluster, self.path / "commits") as oracle:
+            oracle.wait_commits(10)
+            self.backup()
+            oracle.wait_commits(10)
+            instant = time.time()
+            oracle.wait_commits(10)
+        self.cluster.switch_wal()
+        self.cluster.stop()
+        second = self.restore(f"--target-time={utc(instant)}", "--target-action=promote",
+                              name="second")
+        second.sql("create table second_history as select 42 as answer")
+        second.switch_wal()
+        second.stop()
+        must, may = oracle.at(instant)
+
+        newest = self.restore("--as-copy", name="newest", port=5434)
+        self.assertEqual(newest.sql("select answer from second_history"), "42")
+        assert_content(newest, must, may)
+        first = self.restore("--as-copy", "--target-timeline=1", name="first", port=5435)
+        assert_content(first, oracle.numbers(), oracle.in_doubt())
+        self.assertEqual(first.sql("select to_regclass('second_history') is null"), "t")
+        # The last transaction of the abandoned branch is on timeline 1 only, and the tool says so.
+        last = oracle.commits[-1]
+        target = self.path / "nowhere"
+        done = self.tool_fails(6, "timeline 2", "restore", f"--data={target}",
+                               f"--target-xid={last.xid}")
+        self.assertIn("--target-timeline", done.stderr)
+        back = self.restore("--as-copy", f"--target-xid={last.xid}", "--target-timeline=1",
+                            "--target-action=promote", name="back", port=5436)
+        self.assertEqual(back.sql(f"select count(*) from oracle where number = {last.number}"), "1")
