@@ -8,7 +8,9 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
+#include <unistd.h>
 
 enum {
     WATCH_INTERVAL_MS = 10000,
@@ -263,6 +265,19 @@ static bool start_as_asked(RestoreStory *story, Progress *progress, Error *err)
     return refuse_end(story, recovery_state_name(wanted), err);
 }
 
+/* The server opens its log as its own user, who may not be allowed to create it there. */
+static bool prepare_log(const RestoreStory *story, Error *err)
+{
+    CLEANUP(fd_done) int fd = open(story->log_path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+
+    if (fd < 0 && errno == EEXIST)
+        return true;
+    if (fd < 0 ||
+        (story->plan.uid != (uid_t)-1 && fchown(fd, story->plan.uid, story->plan.gid) != 0))
+        return error_set_errno(err, ERR_IO, errno, "create the server's log %s", story->log_path);
+    return true;
+}
+
 bool restore_start(RestoreStory *story, Progress *progress, Error *err)
 {
     bool has_target = story->plan.target.kind != TARGET_LATEST;
@@ -274,7 +289,7 @@ bool restore_start(RestoreStory *story, Progress *progress, Error *err)
         story->options->server_log != NULL
             ? story->options->server_log
             : arena_format(&story->plan.arena, "%s.pgcairn-server.log", story->plan.data);
-    if (!start_and_watch(story, progress, err))
+    if (!prepare_log(story, err) || !start_and_watch(story, progress, err))
         return false;
     story->elapsed_replay = time_monotonic() - begin;
     if (story->sight.state != wanted)

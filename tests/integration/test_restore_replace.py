@@ -1,15 +1,16 @@
 """Restores over what is there: no WAL is lost, and nothing half done can be started."""
 
 import os
-import pathlib
+import pwd
 import signal
 import stat
 import subprocess
 import time
+import unittest
 
 from support.cluster import ClusterTest, quoted
 from support.oracle import Oracle, assert_content, check_structure, verify_backup
-from support.processes import (BIN, TOOL, attempt, clean_environment, identity, run, wait_for)
+from support.processes import (BIN, TOOL, USER, attempt, clean_environment, identity, run, wait_for)
 from support.shared import server_log
 from test_restore_refusals import fingerprint
 from test_restore_targets import settings_of, utc
@@ -227,6 +228,32 @@ class Faithful(ReplaceTest):
         self.assertEqual(restored.sql("show work_mem"), "7MB")
         self.assertNotIn("recovery", settings_of(restored))
         self.assertNotIn("restore_command", settings_of(restored))
+
+
+@unittest.skipUnless(USER, "takes root")
+class ByRoot(ReplaceTest):
+    def test_files_get_the_owner_they_had_and_the_server_runs_as_that_user(self):
+        self.backup()
+        self.cluster.sql("create table last_one as select 1 as x")
+        self.cluster.switch_wal()
+        data = self.path / "deep" / "er" / "data"
+        restored = self.restored("elsewhere")
+        restored.data = data
+        done = self.attempt("restore", f"--data={data}", "--start", "--as-copy", "--json",
+                            user=None, environment={"PGPORT": 5433})
+        self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+        self.assertEqual(restored.sql("select x from last_one"), "1")
+        restored.stop()
+        for folder, folders, files in os.walk(data):
+            for name in folders + files:
+                path = os.path.join(folder, name)
+                self.assertEqual(os.lstat(path).st_uid, os.stat(self.cluster.data).st_uid, path)
+        verify_owner = pwd.getpwuid(os.stat(data).st_uid).pw_name
+        self.assertEqual(verify_owner, USER)
+        # Root restoring over it again: what was left half done by root can be gone on with.
+        done = self.attempt("restore", f"--data={data}", "--force", user=None)
+        self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+        verify_backup(data)
 
 
 class Timelines(ReplaceTest):
