@@ -238,9 +238,10 @@ static void print_end(const RecoverySight *sight)
     char lsn[LSN_TEXT_SIZE], time[TIME_TEXT_SIZE];
 
     out_print("recovery: %s\n", recovery_state_name(sight->state));
-    if (sight->replayed != 0)
+    if (sight->replayed != 0) {
         out_print("  replayed to  %s on timeline %u\n", lsn_text(sight->replayed, lsn),
                   sight->timeline);
+    }
     if (sight->last_commit != TIME_US_NONE)
         out_print("  last commit  %s\n", time_text(sight->last_commit, time));
 }
@@ -302,10 +303,11 @@ bool command_watch(const Options *options, Error *err)
     screen.goal = find_goal(options->data, &control);
     if (!watch_it(&screen, &sight, err))
         return false;
-    if (options->json)
+    if (options->json) {
         tell_json(&screen, &sight, false, true);
-    else
+    } else {
         print_end(&sight);
+    }
     if (screen.failure.code != ERR_NONE) {
         *err = screen.failure;
         return false;

@@ -113,11 +113,12 @@ bool backup_label_parse(const char *text, BackupLabel *label, Error *err)
     if (!middle_parse(&rest, &found, err))
         return false;
     while (line_next(&rest, &line)) {
-        if (line_has_key(&line, "INCREMENTAL FROM "))
+        if (line_has_key(&line, "INCREMENTAL FROM ")) {
             found.is_incremental = true;
-        else if (line.length > 0)
+        } else if (line.length > 0) {
             return error_set(err, ERR_CORRUPT, "backup_label: unknown line \"%.*s\"",
                              (int)(line.length < 80 ? line.length : 80), line.text);
+        }
     }
     if (*rest != '\0')
         return error_set(err, ERR_CORRUPT, "backup_label: its last line is cut");

@@ -87,12 +87,13 @@ static void print_path(Buffer *out, const char *path)
     } else {
         buffer_print(out, "\"Path\": \"");
         for (; *path != '\0'; path++) {
-            if ((unsigned char)*path < ' ')
+            if ((unsigned char)*path < ' ') {
                 buffer_print(out, "\\u%04x", (unsigned)*path);
-            else if (*path == '"' || *path == '\\')
+            } else if (*path == '"' || *path == '\\') {
                 buffer_print(out, "\\%c", *path);
-            else
+            } else {
                 buffer_append(out, path, 1);
+            }
         }
     }
     buffer_print(out, "\"");

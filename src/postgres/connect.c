@@ -208,9 +208,10 @@ static bool prepare(Session *session, Error *err)
                               version >= 140000 ? " SET idle_session_timeout = 0;" : "",
                               version >= 170000 ? " SET transaction_timeout = 0;" : "");
 
-    if (version / 10000 < PG_MAJOR_MIN || version / 10000 > PG_MAJOR_MAX)
+    if (version / 10000 < PG_MAJOR_MIN || version / 10000 > PG_MAJOR_MAX) {
         return error_set(err, ERR_VERSION, "the server is PostgreSQL %d: %d to %d are known",
                          version / 10000, PG_MAJOR_MIN, PG_MAJOR_MAX);
+    }
     if (session->pq->PQsetnonblocking(session->connection, 1) != 0)
         return connection_lost(session, err);
     return query_run(session, query, NULL, 0, &answer, err);

@@ -173,9 +173,10 @@ static bool read_once(const char *path, uint8_t *bytes, PgControl *control, Erro
         return error_set_errno(err, ERR_IO, errno, "open %s", path);
     if (!file_read_at(fd, bytes, PG_CONTROL_FILE_SIZE, 0, &got, path, err))
         return false;
-    if (got != PG_CONTROL_FILE_SIZE)
+    if (got != PG_CONTROL_FILE_SIZE) {
         return error_set(err, ERR_CORRUPT, "%s has %zu bytes instead of %d", path, got,
                          PG_CONTROL_FILE_SIZE);
+    }
     return pg_control_decode(bytes, got, control, err) || error_context(err, "read %s", path);
 }
 

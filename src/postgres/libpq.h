@@ -47,7 +47,7 @@
 
 /* One pointer of the right type for each, under its own name. */
 typedef struct Libpq {
-#define LIBPQ_POINTER(name) __typeof__(&name) name;
+#define LIBPQ_POINTER(name) __typeof__ (&(name))(name);
     LIBPQ_FUNCTIONS(LIBPQ_POINTER)
 #undef LIBPQ_POINTER
 } Libpq;

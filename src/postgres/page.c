@@ -38,9 +38,9 @@ static const uint32_t base_offsets[LANES] = {
 /* CHECKSUM_COMP for all lanes: FNV-1a with a shift that spreads the high bits. */
 static inline void mix_row(Vector sums[VECTORS], const void *row)
 {
-    for (int i = 0; i < VECTORS; i++) {
+    for (size_t i = 0; i < VECTORS; i++) {
         Vector value;
-        memcpy(&value, (const uint8_t *)row + i * (int)sizeof value, sizeof value);
+        memcpy(&value, (const uint8_t *)row + i * sizeof value, sizeof value);
         value ^= sums[i];
         sums[i] = value * 16777619U ^ value >> 17;
     }

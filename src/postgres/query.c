@@ -13,9 +13,9 @@ void message_flatten(const char *text, char *line, size_t size)
     size_t used = 0;
 
     for (; *text != '\0' && used + 2 < size; text++) {
-        if (*text != '\n')
+        if (*text != '\n') {
             line[used++] = *text;
-        else if (text[1] != '\0') {
+        } else if (text[1] != '\0') {
             line[used++] = ';';
             line[used++] = ' ';
         }
@@ -139,11 +139,12 @@ static bool server_refused(const Answer *answer, Error *err)
         message = answer->pq->PQresultErrorMessage(answer->result);
     message_flatten(message, line, sizeof line);
     error_set(err, code, "%s%s%s", line, *detail != '\0' ? ": " : "", detail);
-    if (*hint != '\0')
+    if (*hint != '\0') {
         error_hint(err, "%s", hint);
-    else if (strcmp(sqlstate, "42501") == 0)
+    } else if (strcmp(sqlstate, "42501") == 0) {
         error_hint(err, "the role needs EXECUTE on the functions for backups (a superuser grants "
                         "it) and membership in pg_read_all_settings");
+    }
     return false;
 }
 

@@ -12,9 +12,10 @@ static bool take_row(const Answer *answer, Arena *arena, const char **values, si
     *found = pq->PQntuples(answer->result) > 0;
     if (!*found)
         return true;
-    if (pq->PQnfields(answer->result) != (int)count)
+    if (pq->PQnfields(answer->result) != (int)count) {
         return error_set(err, ERR_POSTGRES, "the server answered %d columns instead of %zu",
                          pq->PQnfields(answer->result), count);
+    }
     for (int i = 0; i < (int)count; i++) {
         bool is_null = pq->PQgetisnull(answer->result, 0, i) != 0;
         values[i] = is_null ? NULL : arena_text(arena, pq->PQgetvalue(answer->result, 0, i));

@@ -386,9 +386,10 @@ static bool read_file(const char *path, int depth, SettingList *list, Error *err
 {
     CLEANUP(buffer_done) Buffer content = {0};
 
-    if (depth > DEPTH_MAX)
+    if (depth > DEPTH_MAX) {
         return error_set(err, ERR_USAGE, "%s: files include each other more than %d levels deep",
                          path, DEPTH_MAX);
+    }
     if (!file_read_whole(path, FILE_SIZE_MAX, &content, err))
         return false;
     if (content.size == 0)
@@ -451,10 +452,11 @@ void settings_quote(const char *value, Buffer *out)
     for (; *value != '\0'; value++) {
         if (*value == '\'' || *value == '\\')
             buffer_append(out, value, 1);
-        if (*value == '\n')
+        if (*value == '\n') {
             buffer_append(out, "\\n", 2); /* a string ends on its line */
-        else
+        } else {
             buffer_append(out, value, 1);
+        }
     }
     buffer_print(out, "'");
 }

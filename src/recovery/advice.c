@@ -66,11 +66,13 @@ const char *recovery_advice(const char *reason, int exit_status, PgState state)
         if (strstr(reason, known[i].part) != NULL)
             return known[i].advice;
     }
-    if (exit_status == 128 + 9)
+    if (exit_status == 128 + 9) {
         return "the server was killed: see the kernel's log for lack of memory, then start it "
                "again: it goes on";
-    if (state == PG_IN_ARCHIVE_RECOVERY)
+    }
+    if (state == PG_IN_ARCHIVE_RECOVERY) {
         return "see the server's log; once the reason is gone start the server again: it goes on "
                "from its last restartpoint";
+    }
     return "see the server's log";
 }

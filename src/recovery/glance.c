@@ -53,9 +53,10 @@ static bool is_that_server(Session *session, const ServerLock *lock, const PgCon
     int64_t apart = strtoll(values[1], NULL, 10) - lock->started_at / 1000000;
     if ((uint64_t)strtoll(values[0], NULL, 10) != control->system_identifier ||
         strtoul(values[2], NULL, 10) != lock->port || apart > seconds_apart_max ||
-        apart < -seconds_apart_max)
+        apart < -seconds_apart_max) {
         return error_set(err, ERR_USAGE,
                          "the connection leads to another server than the one of %s", lock->data);
+    }
     return true;
 }
 

@@ -17,9 +17,10 @@ static bool check_free(const char *data, Error *err)
 
     if (!server_lock_read(data, &arena, &lock, &found, err))
         return false;
-    if (found && lock.is_alive)
+    if (found && lock.is_alive) {
         return error_set(err, ERR_REFUSED, "a server runs on %s already (process %d)", data,
                          (int)lock.pid);
+    }
     return true;
 }
 
@@ -86,9 +87,10 @@ bool recovery_stop(const char *data, uint64_t timeout_ms, Error *err)
     while (!is_gone(lock.pid)) {
         if (!interrupt_check(err))
             return false;
-        if (time_monotonic() > deadline)
+        if (time_monotonic() > deadline) {
             return error_set(err, ERR_UNREACHABLE, "the server (process %d) did not stop in time",
                              (int)lock.pid);
+        }
         time_sleep_ms(50);
     }
     return true;

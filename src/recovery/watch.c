@@ -159,13 +159,14 @@ static void explain_failure(RecoveryWatch *watch, const Findings *found, Recover
 {
     server_log_reason(watch->setup.data, watch->setup.log_path, watch->error_path, sight->reason,
                       sizeof sight->reason);
-    if (sight->reason[0] == '\0' && watch->exit_status >= 0)
+    if (sight->reason[0] == '\0' && watch->exit_status >= 0) {
         (void)snprintf(sight->reason, sizeof sight->reason,
                        "the server ended with status %d and no reason that we could read",
                        watch->exit_status);
-    else if (sight->reason[0] == '\0')
+    } else if (sight->reason[0] == '\0') {
         (void)snprintf(sight->reason, sizeof sight->reason,
                        "the server is gone, without a reason that we could read");
+    }
     (void)snprintf(sight->advice, sizeof sight->advice, "%s",
                    recovery_advice(sight->reason, watch->exit_status, found->control.state));
 }
@@ -263,9 +264,10 @@ static RecoveryState state_by_files(const RecoveryWatch *watch, const Findings *
     if (!found->is_archive && !found->is_standby)
         return RECOVERY_PROMOTING;
     if (control->backup_start != 0 || control->backup_end != 0 || control->backup_end_required ||
-        watch->replayed < control->min_recovery_point)
+        watch->replayed < control->min_recovery_point) {
         return found->lock.status == SERVER_READY ? RECOVERY_REPLAYING
                                                   : RECOVERY_REACHING_CONSISTENCY;
+    }
     return RECOVERY_REPLAYING;
 }
 
@@ -287,10 +289,11 @@ static bool ask_server(RecoveryWatch *watch, const Findings *found, SqlGlance *g
         glance_by_sql(watch->session, found->control.version->major, glance, &why))
         return true;
     session_freep(&watch->session);
-    if (why.code == ERR_INTERRUPTED || why.code == ERR_USAGE)
+    if (why.code == ERR_INTERRUPTED || why.code == ERR_USAGE) {
         *err = why;
-    else if (why.code != ERR_NONE)
+    } else if (why.code != ERR_NONE) {
         log_debug("the server can't be asked", log_str("why", why.message));
+    }
     return false;
 }
 
@@ -298,9 +301,10 @@ static void explain_pause(RecoveryWatch *watch, RecoverySight *sight)
 {
     server_log_pause_reason(watch->setup.data, watch->setup.log_path, watch->error_path,
                             sight->reason, sizeof sight->reason);
-    if (sight->reason[0] != '\0')
+    if (sight->reason[0] != '\0') {
         (void)snprintf(sight->advice, sizeof sight->advice, "%s",
                        recovery_advice(sight->reason, -1, sight->control.state));
+    }
 }
 
 static void take_answer(RecoveryWatch *watch, const Findings *found, const SqlGlance *glance,
@@ -337,10 +341,11 @@ static bool look_at_living(RecoveryWatch *watch, const Findings *found, Recovery
         sight->is_waiting = title->is_waiting;
         sight->timeline = title->name.timeline;
     }
-    if (ask_server(watch, found, &glance, err))
+    if (ask_server(watch, found, &glance, err)) {
         take_answer(watch, found, &glance, sight);
-    else
+    } else {
         sight->state = state_by_files(watch, found);
+    }
     return err->code == ERR_NONE;
 }
 
@@ -356,10 +361,11 @@ bool recovery_look(RecoveryWatch *watch, RecoverySight *sight, Error *err)
     seen.timeline = found.control.min_recovery_timeline > found.control.timeline
                         ? found.control.min_recovery_timeline
                         : found.control.timeline;
-    if (!found.is_alive)
+    if (!found.is_alive) {
         look_at_dead(watch, &found, &seen);
-    else if (!look_at_living(watch, &found, &seen, err))
+    } else if (!look_at_living(watch, &found, &seen, err)) {
         return error_context(err, "look at the recovery in %s", watch->setup.data);
+    }
     seen.replayed = watch->replayed;
     seen.last_commit = watch->last_commit;
     *sight = seen;

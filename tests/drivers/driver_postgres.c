@@ -32,19 +32,20 @@ typedef bool VisitFile(void *context, const char *path, const FTSENT *entry, Err
 /* Every file that a backup would copy, tablespaces included. */
 static bool visit_files(const char *data, VisitFile *visit, void *context, Error *err)
 {
-    char *const roots[] = {(char *)(uintptr_t)data, NULL};
+    CLEANUP(text_freep) char *root = text_format("%s", data);
+    char *const roots[] = {root, NULL};
     FTS *tree = fts_open(roots, FTS_LOGICAL | FTS_NOCHDIR, NULL);
     bool ok = tree != NULL || error_set(err, ERR_IO, "can't walk %s", data);
 
     while (ok) {
-        const FTSENT *entry = fts_read(tree);
+        FTSENT *entry = fts_read(tree);
         if (entry == NULL)
             break;
         const char *path = entry->fts_path + strlen(data);
         path += *path == '/' ? 1 : 0;
         DataPlan plan = data_plan_of(path, entry->fts_info == FTS_D);
         if (entry->fts_info == FTS_D && (plan == PLAN_SKIP || plan == PLAN_EMPTY))
-            (void)fts_set(tree, (FTSENT *)(uintptr_t)entry, FTS_SKIP);
+            (void)fts_set(tree, entry, FTS_SKIP);
         if (entry->fts_info == FTS_F && plan != PLAN_SKIP)
             ok = visit(context, path, entry, err);
     }

@@ -5,6 +5,7 @@ import pathlib
 import re
 import signal
 import subprocess
+import unittest
 
 from support.cluster import ManualRecovery, ToolTest, make_directory
 from support.processes import BIN, attempt, clean_environment, identity, run, wait_for
@@ -300,6 +301,19 @@ class Courses(RecoveryTest):
         self.assertIn("another server", done.stderr)
         done = self.watch(server, conninfo=server.conninfo())
         self.assertRegex(done.stdout, "^paused ")
+
+    @unittest.skipIf(os.getuid() != 0, "only root can be somebody else")
+    def test_root_looks_as_the_owner_of_the_data_directory(self):
+        server = self.recovering(recovery_target_name="here")
+        (server.data / "pg_hba.conf").write_text("local all all peer\n", encoding="ascii")
+        driver = self.run_driver(server)
+        self.assertRegex(driver.end()[-1], "^end paused")
+        # Debian's default, and nobody named a role: root has none.
+        self.assertRegex(attempt(DRIVER, "watch", server.data, "-", "-", "-", 60000, 60000,
+                                 user=None).stdout, "^paused ")
+        run(DRIVER, "promote", server.data, "-", 30000, user=None)
+        self.assertRegex(self.watch(server).stdout, "^open ")
+        run(DRIVER, "stop", server.data, 30000, user=None)
 
     def test_a_started_server_is_not_started_again(self):
         server = self.recovering(recovery_target_name="here")
