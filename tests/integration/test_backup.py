@@ -68,6 +68,9 @@ class BackupTest(ClusterTest):
 
 
 class Content(BackupTest):
+    # A spread checkpoint takes its share of this; tests have not got five minutes.
+    settings = {"checkpoint_timeout": "30s", "checkpoint_completion_target": "0.1"}
+
     def test_backup_under_load_is_whole_and_restorable(self):
         with Oracle(self.cluster, self.path / "commits") as oracle:
             oracle.wait_commits(20)
