@@ -40,9 +40,10 @@ static bool find_plan(const char *data, const char *settings, uint32_t timeline,
 
     if (!recovery_plan_load(data, arena, plan, &attempt)) {
         /* Without it the full rule holds, which is the safe one. */
-        if (attempt.code != ERR_NOT_FOUND)
+        if (attempt.code != ERR_NOT_FOUND) {
             log_warn("what restore left for archive-get can't be read; every segment counts",
                      log_str("reason", attempt.message));
+        }
         return false;
     }
     return strcmp(plan->settings, settings) == 0 && (timeline == 0 || timeline == plan->timeline) &&

@@ -47,25 +47,26 @@ static bool is_overridden(const SettingList *list, size_t index)
 
 static int compare_names(const void *left, const void *right)
 {
-    const Setting *const *a = left, *const *b = right;
+    const Setting *a = left;
+    const Setting *b = right;
 
-    return strcmp((*a)->name, (*b)->name);
+    return strcmp(a->name, b->name);
 }
 
 /* What counts of the list, by name; an empty value is what the server takes for "not set". */
 static void print_settings(const SettingList *list, Buffer *out)
 {
-    const Setting **chosen = mem_alloc((list->count + 1) * sizeof *chosen);
+    Setting *chosen = mem_alloc((list->count + 1) * sizeof *chosen);
     size_t count = 0;
 
     for (size_t i = 0; i < list->count; i++) {
         if (counts(&list->items[i]) && !is_overridden(list, i) && list->items[i].value[0] != '\0')
-            chosen[count++] = &list->items[i];
+            chosen[count++] = list->items[i];
     }
     qsort(chosen, count, sizeof *chosen, compare_names);
     for (size_t i = 0; i < count; i++) {
-        buffer_print(out, "%s%s=", i > 0 ? "\n" : "", chosen[i]->name);
-        percent_encode(out, chosen[i]->value, 0x20);
+        buffer_print(out, "%s%s=", i > 0 ? "\n" : "", chosen[i].name);
+        percent_encode(out, chosen[i].value, 0x20);
     }
     mem_free(chosen);
 }
@@ -123,9 +124,10 @@ static bool give_to_owner(int fd, const char *data, Error *err)
         return true;
     if (stat(data, &owner) != 0)
         return error_set_errno(err, ERR_IO, errno, "look at %s", data);
-    if (fchown(fd, owner.st_uid, owner.st_gid) != 0)
+    if (fchown(fd, owner.st_uid, owner.st_gid) != 0) {
         return error_set_errno(err, ERR_IO, errno, "give %s/%s to its owner", data,
                                RECOVERY_PLAN_FILE);
+    }
     return true;
 }
 
