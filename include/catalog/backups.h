@@ -10,11 +10,11 @@
 typedef enum BackupState {
     BACKUP_RESTORABLE,
     BACKUP_WAITING, /* WAL between its start and stop is not (yet) whole in the archive */
-    BACKUP_DAMAGED, /* its manifest can't be read: `reason` says why */
+    BACKUP_DAMAGED, /* its manifest can't be read, or a pack is missing: `reason` says why */
 } BackupState;
 
 typedef struct BackupInfo {
-    ManifestHeader header; /* of a damaged one only .id is set */
+    ManifestHeader header; /* of a damaged one only .id is sure to be set; texts are never NULL */
     BackupState state;
     const char *reason;    /* why not restorable; "" */
     uint64_t stored_bytes; /* of all packs that it refers to */

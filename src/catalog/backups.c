@@ -67,13 +67,50 @@ static const char *find_fault(const ManifestHeader *header, const Cluster *clust
     return NULL;
 }
 
+typedef struct Loader {
+    const Cluster *cluster;
+    const WalInventory *inventory;
+    ObjectList packs; /* listed after the backups: what a new one needs is there before it */
+} Loader;
+
+static void loader_done(Loader *loader)
+{
+    object_list_done(&loader->packs);
+}
+
+static int by_name(const void *name, const void *object)
+{
+    return strcmp(name, ((const ObjectInfo *)object)->name);
+}
+
+/* A pack that is gone or has another size: nothing of it needs to be read to know. */
+static const char *find_missing_pack(const Manifest *manifest, const char *cluster,
+                                     const ObjectList *packs, Arena *arena)
+{
+    for (size_t i = 0; i < manifest->pack_count; i++) {
+        const PackInfo *pack = &manifest->packs[i];
+        CLEANUP(text_freep) char *name = layout_pack(cluster, pack->id);
+        const ObjectInfo *found = packs->count == 0 ? NULL
+                                                    : bsearch(name, packs->objects, packs->count,
+                                                              sizeof *packs->objects, by_name);
+
+        if (found == NULL)
+            return arena_format(arena, "pack %s is missing", pack->id);
+        if (found->size != pack->size)
+            return arena_format(arena, "pack %s has %" PRIu64 " bytes, not %" PRIu64, pack->id,
+                                found->size, pack->size);
+    }
+    return NULL;
+}
+
 /*
  * *exists is false when it was removed since the listing. An error that says nothing about the
  * manifest itself (the store does not answer) is one here too.
  */
-static bool load_backup(BackupInfo *info, bool *exists, const char *id, const Cluster *cluster,
-                        const WalInventory *inventory, Arena *arena, Error *err)
+static bool load_backup(BackupInfo *info, bool *exists, const char *id, const Loader *loader,
+                        Arena *arena, Error *err)
 {
+    const Cluster *cluster = loader->cluster;
     CLEANUP(manifest_done) Manifest manifest = {0};
     Error attempt = {0};
     const char *fault;
@@ -86,7 +123,9 @@ static bool load_backup(BackupInfo *info, bool *exists, const char *id, const Cl
             info->stored_bytes += manifest.packs[i].size;
         fault = find_fault(&info->header, cluster);
         if (fault == NULL)
-            judge(info, inventory, arena);
+            fault = find_missing_pack(&manifest, cluster->name, &loader->packs, arena);
+        if (fault == NULL)
+            judge(info, loader->inventory, arena);
         else
             set_damaged(info, fault, arena);
         return true;
@@ -122,10 +161,13 @@ bool backup_list_load(BackupList *list, const Cluster *cluster, const WalInvento
                       Error *err)
 {
     CLEANUP(text_freep) char *prefix = layout_backup_prefix(cluster->name);
+    CLEANUP(text_freep) char *pack_prefix = layout_pack_prefix(cluster->name);
     CLEANUP(object_list_done) ObjectList objects = {0};
+    CLEANUP(loader_done) Loader loader = {.cluster = cluster, .inventory = inventory};
     CLEANUP(backup_list_done) BackupList loaded = {0};
 
-    if (!storage_list(cluster->repo->storage, prefix, &objects, err))
+    if (!storage_list(cluster->repo->storage, prefix, &objects, err) ||
+        !storage_list(cluster->repo->storage, pack_prefix, &loader.packs, err))
         return error_context(err, "list the backups of %s", cluster->name);
     loaded.items = arena_alloc(&loaded.arena, (objects.count + 1) * sizeof(BackupInfo));
     for (size_t i = 0; i < objects.count; i++) {
@@ -135,7 +177,7 @@ bool backup_list_load(BackupList *list, const Cluster *cluster, const WalInvento
 
         if (!layout_backup_id_of(cluster->name, objects.objects[i].name, id))
             continue;
-        if (!load_backup(info, &exists, id, cluster, inventory, &loaded.arena, err))
+        if (!load_backup(info, &exists, id, &loader, &loaded.arena, err))
             return false;
         loaded.count += exists;
     }

@@ -83,6 +83,11 @@ char *layout_pack(const char *cluster, const char *pack_id)
     return text_format("%s/pack/%.2s/%s", cluster, pack_id, pack_id);
 }
 
+char *layout_pack_prefix(const char *cluster)
+{
+    return text_format("%s/pack/", cluster);
+}
+
 /* Everything of a timeline and high half rests in one folder; history files are above them. */
 static bool has_folder(const char *wal_name)
 {

@@ -1,0 +1,19 @@
+/*
+ * backup_builder.h - manifests of backups without files, for tests of what lists them.
+ */
+#pragma once
+
+#include "archive_builder.h"
+
+typedef struct BackupWishes {
+    const char *id;
+    uint32_t timeline;
+    const char *history; /* NULL: none */
+    Lsn start, stop;
+    TimeUs stopped_at;
+    TimeUs commit_time_max; /* 0: none */
+    const char *pack;       /* NULL: none; an id */
+    uint64_t pack_size;
+} BackupWishes;
+
+void archive_put_backup(Archive *archive, const BackupWishes *wishes);

@@ -1,0 +1,199 @@
+#include "catalog/backups.h"
+
+#include "archive_builder.h"
+#include "backup_builder.h"
+#include "repo/layout.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+
+static void put_segments(Archive *archive, uint32_t timeline, uint64_t first, uint64_t last)
+{
+    for (uint64_t segment = first; segment <= last; segment++) {
+        char name[WAL_NAME_SIZE];
+        WalName wal = {.kind = WAL_SEGMENT, .timeline = timeline, .segment = segment};
+        CLEANUP(text_freep) char *object = layout_wal("main", wal_name_text(&wal, MIB, name));
+        Error err = {0};
+
+        assert_true(storage_put(archive->repo.storage, object, WRITE_NEW, "x", 1, &err));
+    }
+}
+
+static void load(BackupList *list, Archive *archive)
+{
+    Error err = {0};
+
+    archive_look(archive);
+    assert_true(backup_list_load(list, &archive->cluster, &archive->inventory, &err));
+}
+
+static void a_backup_waits_for_its_wal_from_start_to_stop(void **state)
+{
+    (void)state;
+    /* Start in segment 3, stop just behind segment 6: 3 to 6 are needed, bits of present. */
+    for (unsigned present = 0; present < 16; present++) {
+        CLEANUP(archive_done) Archive archive;
+        CLEANUP(backup_list_done) BackupList list = {0};
+
+        archive_init(&archive);
+        archive_put_backup(&archive, &(BackupWishes){.id = "20261122T031500Z-k3v7qa",
+                                                     .timeline = 1,
+                                                     .start = 3 * MIB + 40,
+                                                     .stop = 7 * MIB});
+        for (unsigned i = 0; i < 4; i++) {
+            if ((present & 1U << i) != 0)
+                put_segments(&archive, 1, 3 + i, 3 + i);
+        }
+        put_segments(&archive, 1, 8, 9);
+        load(&list, &archive);
+        assert_int_equal(list.count, 1);
+        assert_int_equal(list.items[0].state, present == 15 ? BACKUP_RESTORABLE : BACKUP_WAITING);
+        assert_int_equal(list.items[0].stored_bytes, 0);
+        if (present == 5) /* 3 and 5 */
+            assert_string_equal(list.items[0].reason,
+                                "WAL segment 000000010000000000000004 is not in the archive");
+        if (present == 15)
+            assert_string_equal(list.items[0].reason, "");
+    }
+}
+
+/* A standby's backup can begin before the promotion that its stop is behind. */
+static void a_backup_over_a_fork_needs_both_timelines(void **state)
+{
+    CLEANUP(archive_done) Archive archive;
+    CLEANUP(backup_list_done) BackupList waiting = {0};
+    CLEANUP(backup_list_done) BackupList whole = {0};
+
+    (void)state;
+    archive_init(&archive);
+    archive_put_backup(&archive, &(BackupWishes){.id = "20261122T031500Z-k3v7qa",
+                                                 .timeline = 2,
+                                                 .history = "1\t0/500100\tx\n",
+                                                 .start = 3 * MIB + 40,
+                                                 .stop = 6 * MIB + 8});
+    put_segments(&archive, 1, 3, 8);
+    put_segments(&archive, 2, 6, 8);
+    load(&waiting, &archive);
+    assert_int_equal(waiting.items[0].state, BACKUP_WAITING);
+    assert_string_equal(waiting.items[0].reason,
+                        "WAL segment 000000020000000000000005 is not in the archive");
+    put_segments(&archive, 2, 5, 5);
+    load(&whole, &archive);
+    assert_int_equal(whole.items[0].state, BACKUP_RESTORABLE);
+}
+
+static void the_list_is_ordered_by_place_and_damaged_ones_are_last(void **state)
+{
+    static const BackupWishes wishes[] = {
+        {.id = "20261122T000000Z-aaaaaa", .timeline = 1, .start = 8 * MIB, .stop = 9 * MIB},
+        {.id = "20261122T000001Z-aaaaaa",
+         .timeline = 2,
+         .history = "1\t0/400100\tx\n",
+         .start = 5 * MIB,
+         .stop = 6 * MIB},
+        {.id = "20261122T000002Z-aaaaaa", .timeline = 1, .start = 3 * MIB, .stop = 4 * MIB},
+        {.id = "20261122T000003Z-aaaaaa", .timeline = 1, .start = 1 * MIB, .stop = 2 * MIB},
+    };
+    static const char *const order[] = {"20261122T000002Z-aaaaaa", "20261122T000000Z-aaaaaa",
+                                        "20261122T000001Z-aaaaaa", "20261122T000003Z-aaaaaa"};
+    CLEANUP(archive_done) Archive archive;
+    CLEANUP(backup_list_done) BackupList list = {0};
+    Error err = {0};
+
+    (void)state;
+    archive_init(&archive);
+    for (size_t i = 0; i < ARRAY_SIZE(wishes); i++)
+        archive_put_backup(&archive, &wishes[i]);
+    assert_true(storage_put(archive.repo.storage, "main/backup/20261122T000003Z-aaaaaa/manifest",
+                            WRITE_REPLACE, "no manifest", 11, &err));
+    assert_true(
+        storage_put(archive.repo.storage, "main/backup/notes", WRITE_NEW, "foreign", 7, &err));
+    load(&list, &archive);
+    assert_int_equal(list.count, ARRAY_SIZE(order));
+    for (size_t i = 0; i < ARRAY_SIZE(order); i++) {
+        assert_string_equal(list.items[i].header.id, order[i]);
+        assert_ptr_equal(backup_list_find(&list, order[i]), &list.items[i]);
+    }
+    assert_int_equal(list.items[3].state, BACKUP_DAMAGED);
+    assert_true(list.items[3].reason[0] != '\0');
+    assert_string_equal(list.items[3].header.host, "");
+    assert_null(backup_list_find(&list, "20261122T000009Z-aaaaaa"));
+    /* Texts outlive the manifest that they came from. */
+    assert_string_equal(list.items[0].header.host, "db1");
+    assert_string_equal(list.items[2].header.history, "1\t0/400100\tx\n");
+}
+
+static void a_backup_whose_pack_is_gone_or_cut_is_damaged(void **state)
+{
+    CLEANUP(archive_done) Archive archive;
+    CLEANUP(backup_list_done) BackupList missing = {0};
+    CLEANUP(backup_list_done) BackupList cut = {0};
+    CLEANUP(backup_list_done) BackupList whole = {0};
+    static const char pack[] = "00112233445566778899aabbccddeeff";
+    CLEANUP(text_freep) char *object = layout_pack("main", pack);
+    char bytes[1000] = {0};
+    Error err = {0};
+
+    (void)state;
+    archive_init(&archive);
+    archive_put_backup(&archive, &(BackupWishes){.id = "20261122T031500Z-k3v7qa",
+                                                 .timeline = 1,
+                                                 .start = 3 * MIB,
+                                                 .stop = 4 * MIB,
+                                                 .pack = pack,
+                                                 .pack_size = 1000});
+    put_segments(&archive, 1, 3, 3);
+    load(&missing, &archive);
+    assert_int_equal(missing.items[0].state, BACKUP_DAMAGED);
+    assert_string_equal(missing.items[0].reason,
+                        "pack 00112233445566778899aabbccddeeff is missing");
+    assert_true(storage_put(archive.repo.storage, object, WRITE_NEW, bytes, 999, &err));
+    load(&cut, &archive);
+    assert_string_equal(cut.items[0].reason,
+                        "pack 00112233445566778899aabbccddeeff has 999 bytes, not 1000");
+    assert_true(storage_put(archive.repo.storage, object, WRITE_REPLACE, bytes, 1000, &err));
+    load(&whole, &archive);
+    assert_int_equal(whole.items[0].state, BACKUP_RESTORABLE);
+    assert_int_equal(whole.items[0].stored_bytes, 1000);
+}
+
+static void a_backup_is_on_a_path_that_leaves_its_timeline_behind_its_stop(void **state)
+{
+    static const struct {
+        uint32_t timeline;
+        Lsn stop;
+        bool is_on_path;
+    } cases[] = {
+        {1, 0x500100, true}, {1, 0x500108, false}, {1, 0x400000, true},  {2, 0x600000, true},
+        {2, 0x900100, true}, {2, 0x900108, false}, {3, 0x600000, false}, {4, 0xF00000, true},
+    };
+    CLEANUP(arena_done) Arena arena = {0};
+    TimelinePath path;
+    Error err = {0};
+
+    (void)state;
+    assert_true(timeline_path_parse(4, "1\t0/500100\tx\n2\t0/900100\ty\n", &arena, &path, &err));
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        BackupInfo backup = {.header = {.timeline = cases[i].timeline, .stop = cases[i].stop}};
+
+        assert_int_equal(backup_is_on_path(&backup, &path), cases[i].is_on_path);
+        backup.state = BACKUP_DAMAGED;
+        assert_false(backup_is_on_path(&backup, &path));
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_backup_waits_for_its_wal_from_start_to_stop),
+        cmocka_unit_test(a_backup_over_a_fork_needs_both_timelines),
+        cmocka_unit_test(the_list_is_ordered_by_place_and_damaged_ones_are_last),
+        cmocka_unit_test(a_backup_whose_pack_is_gone_or_cut_is_damaged),
+        cmocka_unit_test(a_backup_is_on_a_path_that_leaves_its_timeline_behind_its_stop),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,217 @@
+#include "catalog/windows.h"
+
+#include "backup_builder.h"
+#include "world.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+
+static const char first_backup[] = "20261122T000001Z-aaaaaa";
+static const char second_backup[] = "20261122T000002Z-aaaaaa";
+
+static void put_backup(World *world)
+{
+    archive_put_backup(&world->archive, &(BackupWishes){.id = first_backup,
+                                                        .timeline = 1,
+                                                        .start = world->redo,
+                                                        .stop = world->stop,
+                                                        .stopped_at = time_from_postgres(1300)});
+}
+
+/* A later one, on the fork's timeline or before it. */
+static void put_second_backup(World *world, uint32_t timeline, Lsn start, Lsn stop)
+{
+    archive_put_backup(&world->archive,
+                       &(BackupWishes){.id = second_backup,
+                                       .timeline = timeline,
+                                       .history = timeline == 2 ? "1\t0/1\tx\n" : NULL,
+                                       .start = start,
+                                       .stop = stop,
+                                       .stopped_at = time_from_postgres(4500),
+                                       .commit_time_max = time_from_postgres(4400)});
+}
+
+static void load(WindowList *windows, World *world)
+{
+    CLEANUP(backup_list_done) BackupList backups = {0};
+    Error err = {0};
+
+    archive_look(&world->archive);
+    assert_true(
+        backup_list_load(&backups, &world->archive.cluster, &world->archive.inventory, &err));
+    assert_true(window_list_load(windows, &world->archive.cluster, &world->archive.inventory,
+                                 &backups, &err));
+}
+
+static void each_branch_has_its_window(void **state)
+{
+    CLEANUP(world_done) World world;
+    CLEANUP(window_list_done) WindowList windows = {0};
+
+    (void)state;
+    world_init(&world);
+    put_backup(&world);
+    load(&windows, &world);
+    assert_int_equal(windows.count, 2);
+
+    /* Timeline 1 with what it did behind the fork. */
+    const RecoveryWindow *old = &windows.items[0];
+    assert_int_equal(old->timeline, 1);
+    assert_string_equal(old->backup, first_backup);
+    assert_int_equal(old->from, world.stop);
+    assert_int_equal(old->from_time, time_from_postgres(1300)); /* no commit time is known */
+    assert_int_equal(old->until_time, time_from_postgres(9100));
+    assert_int_equal(old->last_segment, world.fork_segment + 1);
+    assert_false(old->ends_in_hole);
+    assert_false(old->ends_damaged);
+
+    const RecoveryWindow *new = &windows.items[1];
+    assert_int_equal(new->timeline, 2);
+    assert_int_equal(new->from, world.stop);
+    assert_int_equal(new->until, world.records[world.count - 1].end);
+    assert_int_equal(new->until_time, time_from_postgres(5100));
+    assert_int_equal(new->last_segment, world.last_segment);
+    assert_false(new->ends_in_hole);
+}
+
+/* The old server died and its standby was promoted: timeline 1 has nothing that 2 has not. */
+static void a_timeline_that_another_continues_has_none(void **state)
+{
+    CLEANUP(world_done) World world;
+    CLEANUP(window_list_done) WindowList windows = {0};
+
+    (void)state;
+    world_init(&world);
+    put_backup(&world);
+    archive_remove(&world.archive, 1, world.fork_segment);
+    archive_remove(&world.archive, 1, world.fork_segment + 1);
+    load(&windows, &world);
+    assert_int_equal(windows.count, 1);
+    assert_int_equal(windows.items[0].timeline, 2);
+}
+
+/* Unless the other one can't be reached: its first segment is not (yet) there. */
+static void a_child_without_its_first_segment_does_not_hide_its_parent(void **state)
+{
+    CLEANUP(world_done) World world;
+    CLEANUP(window_list_done) WindowList windows = {0};
+
+    (void)state;
+    world_init(&world);
+    put_backup(&world);
+    archive_remove(&world.archive, 2, world.fork_segment);
+    load(&windows, &world);
+    assert_int_equal(windows.count, 2);
+    assert_int_equal(windows.items[0].timeline, 1);
+    assert_false(windows.items[0].ends_in_hole);
+    assert_int_equal(windows.items[1].timeline, 2);
+    assert_true(windows.items[1].ends_in_hole);
+    assert_true(windows.items[1].until <= world.fork);
+}
+
+/* A history whose timeline has no WAL yet, as right after a promotion. */
+static void a_timeline_without_wal_has_none(void **state)
+{
+    CLEANUP(world_done) World world;
+    CLEANUP(window_list_done) WindowList windows = {0};
+
+    (void)state;
+    world_init(&world);
+    put_backup(&world);
+    for (uint64_t segment = world.fork_segment; segment <= world.last_segment; segment++)
+        archive_remove(&world.archive, 2, segment);
+    load(&windows, &world);
+    assert_int_equal(windows.count, 1);
+    assert_int_equal(windows.items[0].timeline, 1);
+    assert_false(windows.items[0].ends_in_hole);
+}
+
+static void a_hole_parts_a_window_in_two(void **state)
+{
+    CLEANUP(world_done) World world;
+    CLEANUP(window_list_done) WindowList windows = {0};
+
+    (void)state;
+    world_init(&world);
+    put_backup(&world);
+    archive_remove(&world.archive, 1, 7);
+    put_second_backup(&world, 1, wal_segment_start(9, MIB) + 5 * 8192, wal_segment_start(10, MIB));
+    load(&windows, &world);
+    /* Before the hole both timelines are the same: told once, as the newer one's. */
+    static const uint32_t timelines[] = {1, 2, 2};
+    assert_int_equal(windows.count, 3);
+    for (size_t i = 0; i < 3; i++) {
+        const RecoveryWindow *window = &windows.items[i];
+        bool is_before = i == 1;
+
+        assert_int_equal(window->timeline, timelines[i]);
+        assert_string_equal(window->backup, is_before ? first_backup : second_backup);
+        assert_int_equal(window->ends_in_hole, is_before);
+        assert_int_equal(window->from_time, time_from_postgres(is_before ? 1300 : 4400));
+    }
+    assert_int_equal(windows.items[1].last_segment, 6);
+    assert_int_equal(windows.items[1].until_time, time_from_postgres(3000)); /* it straddles */
+}
+
+static void a_second_backup_in_the_same_stretch_opens_nothing(void **state)
+{
+    CLEANUP(world_done) World world;
+    CLEANUP(window_list_done) WindowList windows = {0};
+
+    (void)state;
+    world_init(&world);
+    put_backup(&world);
+    put_second_backup(&world, 1, wal_segment_start(9, MIB) + 5 * 8192, wal_segment_start(10, MIB));
+    load(&windows, &world);
+    assert_int_equal(windows.count, 2);
+    assert_string_equal(windows.items[0].backup, first_backup);
+    assert_string_equal(windows.items[1].backup, first_backup);
+}
+
+static void damage_ends_a_window(void **state)
+{
+    CLEANUP(world_done) World world;
+    CLEANUP(window_list_done) WindowList windows = {0};
+
+    (void)state;
+    world_init(&world);
+    put_backup(&world);
+    archive_damage(&world.archive, 1, 6, SIZE_MAX);
+    load(&windows, &world);
+    assert_int_equal(windows.count, 1);
+    assert_true(windows.items[0].ends_damaged);
+    assert_int_equal(windows.items[0].last_segment, 5);
+    assert_int_equal(windows.items[0].until_time, time_from_postgres(2000));
+}
+
+static void a_backup_that_waits_opens_nothing(void **state)
+{
+    CLEANUP(world_done) World world;
+    CLEANUP(window_list_done) WindowList windows = {0};
+
+    (void)state;
+    world_init(&world);
+    put_backup(&world);
+    archive_remove(&world.archive, 1, wal_segment_of(world.redo, MIB));
+    load(&windows, &world);
+    assert_int_equal(windows.count, 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(each_branch_has_its_window),
+        cmocka_unit_test(a_timeline_that_another_continues_has_none),
+        cmocka_unit_test(a_child_without_its_first_segment_does_not_hide_its_parent),
+        cmocka_unit_test(a_timeline_without_wal_has_none),
+        cmocka_unit_test(a_hole_parts_a_window_in_two),
+        cmocka_unit_test(a_second_backup_in_the_same_stretch_opens_nothing),
+        cmocka_unit_test(damage_ends_a_window),
+        cmocka_unit_test(a_backup_that_waits_opens_nothing),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
