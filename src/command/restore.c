@@ -58,9 +58,10 @@ static bool parse_xid(const char *text, uint32_t *xid, Error *err)
 
 static bool parse_name(const char *text, Target *target, Error *err)
 {
-    if (*text == '\0' || strlen(text) > NAME_MAX_BYTES)
+    if (*text == '\0' || strlen(text) > NAME_MAX_BYTES) {
         return error_set(err, ERR_USAGE, "--target-name: a restore point has 1 to %d bytes",
                          NAME_MAX_BYTES);
+    }
     target->name = text;
     return true;
 }
@@ -227,10 +228,11 @@ static bool save_wal(RestoreStory *story, Error *err)
         return true;
     if (!restore_save_wal(story->cluster, story->wish, &story->saved, err))
         return error_context(err, "save the WAL of %s", story->wish->data);
-    if (story->saved.unsaved > 0)
+    if (story->saved.unsaved > 0) {
         log_warn("WAL of the old data directory could not be archived: it is kept",
                  log_u64("files", story->saved.unsaved),
                  log_str("reason", story->saved.reason.message));
+    }
     return true;
 }
 

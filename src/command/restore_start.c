@@ -28,14 +28,15 @@ static void tell_change(void *context, const RecoverySight *sight, bool is_stall
         sight->last_commit != TIME_US_NONE ? time_text(sight->last_commit, time) : "";
 
     (void)context;
-    if (is_stalled)
+    if (is_stalled) {
         log_warn("recovery makes no progress", log_str("state", recovery_state_name(sight->state)),
                  log_str("segment", sight->segment),
                  log_str("waiting", sight->is_waiting ? "for that segment" : ""));
-    else
+    } else {
         log_info("recovery", log_str("state", recovery_state_name(sight->state)),
                  log_str("replayed", sight->replayed != 0 ? lsn_text(sight->replayed, lsn) : ""),
                  log_str("last_commit", commit), log_str("segment", sight->segment));
+    }
 }
 
 /* Configuration from outside the data directory: the server is told where it is now. */
@@ -124,9 +125,10 @@ static bool verify_target(RestoreStory *story, Error *err)
 
     if (!pg_control_read(plan->data, &control, NULL, err))
         return false;
-    if (control.state != PG_SHUT_DOWN_IN_RECOVERY)
+    if (control.state != PG_SHUT_DOWN_IN_RECOVERY) {
         return error_set(err, ERR_RECOVERY, "the server stopped as \"%s\", not at the target",
                          pg_state_name(control.state));
+    }
     story->reached = control.min_recovery_point;
     Lsn end = aligned(plan->point.replay_end);
     bool is_there =

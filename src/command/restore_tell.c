@@ -73,10 +73,11 @@ static void print_path(const RestorePlan *plan)
     out_print("  timeline   ");
     for (size_t i = 0; i < plan->path.count; i++) {
         const PathStep *step = &plan->path.steps[i];
-        if (step->end != 0)
+        if (step->end != 0) {
             out_print("%" PRIu32 " (to %s), ", step->timeline, lsn_text(step->end, lsn));
-        else
+        } else {
             out_print("%" PRIu32 "\n", step->timeline);
+        }
     }
 }
 
@@ -108,10 +109,11 @@ static void print_data(const RestorePlan *plan)
 
     out_print("  into       %s (%s), %s\n", plan->data, state_text(plan),
               out_bytes(plan->bytes, bytes));
-    if (plan->moved_to != NULL)
+    if (plan->moved_to != NULL) {
         out_print("             what is there is moved to %s\n", plan->moved_to);
-    else if (plan->occupied)
+    } else if (plan->occupied) {
         out_print("             what is there is removed\n");
+    }
     if (plan->wal_kept != NULL)
         out_print("             its pg_wal is kept as %s\n", plan->wal_kept);
     for (size_t i = 0; i < plan->tablespace_count; i++) {
@@ -138,10 +140,11 @@ static void print_plan(const RestoreStory *story)
     print_data(plan);
     if (plan->uid != (uid_t)-1)
         out_print("  owner      %s:%s\n", plan->owner, plan->group);
-    if (story->options->start)
+    if (story->options->start) {
         out_print("  then       start, verify, %s\n", target_action_name(story->action));
-    else
+    } else {
         out_print("  then       nothing is started\n");
+    }
     for (size_t i = 0; i < plan->warning_count; i++)
         out_print("  note       %s\n", plan->warnings[i]);
 }
@@ -238,9 +241,10 @@ static void print_times(const RestoreStory *story)
               out_duration(story->elapsed_plan, plan),
               out_duration(story->report.elapsed_rebuild, rebuild),
               out_duration(story->report.elapsed_sync, sync));
-    if (story->is_started)
+    if (story->is_started) {
         out_print(", replay %s, second start %s", out_duration(story->elapsed_replay, replay),
                   out_duration(story->elapsed_open, open));
+    }
     out_print("\n");
 }
 
@@ -255,9 +259,10 @@ static void print_reached(const RestoreStory *story)
         commit = story->plan.point.last_before.time;
     if (commit != TIME_US_NONE)
         out_print("  commit     the last one is of %s\n", time_text_postgres(commit, time));
-    if (story->new_timeline != 0)
+    if (story->new_timeline != 0) {
         out_print("  timeline   %" PRIu32 " begins here: take a base backup\n",
                   story->new_timeline);
+    }
 }
 
 /* What the operator does next. */
@@ -308,13 +313,15 @@ static void print_result(const RestoreStory *story)
     out_print("  content    %" PRIu64 " files, %s, every page verified, %s\n", report->files,
               out_bytes(report->bytes, bytes),
               out_rate(report->bytes, report->elapsed_rebuild + report->elapsed_sync, rate));
-    if (story->saved.pushed > 0)
+    if (story->saved.pushed > 0) {
         out_print("  WAL        %" PRIu64 " files of the old directory went into the archive\n",
                   story->saved.pushed);
-    if (report->wal_saved > 0)
+    }
+    if (report->wal_saved > 0) {
         out_print("  WAL        %" PRIu64 " segments of the old directory are replayed after the "
                   "archive's end\n",
                   report->wal_saved);
+    }
     if (story->is_started)
         print_reached(story);
     print_times(story);

@@ -53,10 +53,11 @@ static bool note_segment(void *context, uint32_t timeline, uint64_t segment,
 
     (void)timeline, (void)segment, (void)err;
     /* A segment may hold nothing but the rest of a record that began before it. */
-    if (reader->last_record != 0)
+    if (reader->last_record != 0) {
         end->last_record = reader->last_record;
-    else if (end->tail_record != 0 && reader->tail_record == 0)
+    } else if (end->tail_record != 0 && reader->tail_record == 0) {
         end->last_record = end->tail_record;
+    }
     if (reader->last_record != 0 || reader->tail_record != 0)
         end->tail_record = reader->tail_record;
     if (trailer->summary.end_time_max != TIME_US_NONE &&
@@ -72,9 +73,10 @@ static const char *gap_behind(const Search *search, const WalWalkEnd *walk)
     char text[WAL_NAME_SIZE], lsn[LSN_TEXT_SIZE];
     WalName next = {.kind = WAL_SEGMENT, .segment = walk->last_segment + 1};
 
-    if (walk->is_broken)
+    if (walk->is_broken) {
         return arena_format(&search->choice->arena, "WAL is damaged at %s (%s)",
                             lsn_text(walk->last_end, lsn), walk->reason);
+    }
     next.timeline = path_timeline_of_segment(&search->path, next.segment, size);
     wal_name_text(&next, size, text);
     switch (absence_of_segment(&search->choice->inventory, &search->path, &next, size, 0)) {
@@ -111,9 +113,10 @@ static bool refuse_gap(const Search *search, const ArchiveEnd *end, const char *
     error_set(err, ERR_CORRUPT,
               "%s: recovery can't get to %s; the newest commit before it is of %s", end->gap,
               target, end->time_max == TIME_US_NONE ? "(none)" : time_text(end->time_max, time));
-    if (search->path.count > 1)
+    if (search->path.count > 1) {
         (void)snprintf(parent, sizeof parent, "; --target-timeline=%u follows the one before",
                        search->path.steps[search->path.count - 2].timeline);
+    }
     return error_hint(
         err,
         "to accept that what was committed behind it is lost: --target-lsn=%s reaches "
@@ -280,7 +283,7 @@ static void find_candidates(Search *search)
     const BackupList *backups = &search->choice->backups;
 
     search->candidates =
-        arena_alloc(&search->choice->arena, (backups->count + 1) * sizeof *search->candidates);
+        arena_alloc(&search->choice->arena, (backups->count + 1) * sizeof(const BackupInfo *));
     search->count = 0;
     for (size_t i = 0; i < backups->count; i++) {
         const BackupInfo *backup = &backups->items[i];
@@ -290,7 +293,7 @@ static void find_candidates(Search *search)
             backup_is_on_path(backup, &search->path))
             search->candidates[search->count++] = backup;
     }
-    qsort(search->candidates, search->count, sizeof *search->candidates, newest_first);
+    qsort(search->candidates, search->count, sizeof(const BackupInfo *), newest_first);
 }
 
 /* *backup is NULL when none on this path reaches the target. */

@@ -51,9 +51,10 @@ bool path_resolve(const char *path, Arena *arena, const char **resolved, Error *
         if (slash == NULL)
             return error_set(err, ERR_IO, "look at %s: no such place", path);
         const char *part = slash + 1;
-        if (*part != '\0' && strcmp(part, ".") != 0)
+        if (*part != '\0' && strcmp(part, ".") != 0) {
             rest =
                 *rest == '\0' ? arena_text(arena, part) : arena_format(arena, "%s/%s", part, rest);
+        }
         if (slash == existing)
             slash++;
         *slash = '\0';
@@ -218,9 +219,10 @@ static bool look_inside(const char *data, const Cluster *cluster, Arena *arena, 
     }
     if (!marker_load(data, arena, &look->marker, &has_marker, err))
         return error_hint(err, "choose another directory, or move this one away");
-    if (has_marker && look->marker.is_running)
+    if (has_marker && look->marker.is_running) {
         return error_set(err, ERR_BUSY, "process %llu is restoring into %s",
                          (unsigned long long)look->marker.pid, data);
+    }
     if (has_marker && !file_exists(control)) {
         look->state = DATA_HALF_RESTORED;
         look->is_identified = true;

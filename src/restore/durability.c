@@ -54,8 +54,10 @@ bool durability_add(Durability *durability, const char *directory, Error *err)
         return true;
     }
     durability->devices[durability->count] = status.st_dev;
-    durability->fds[durability->count++] = fd;
-    fd = -1;
+    int kept = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+    if (kept < 0)
+        return error_set_errno(err, ERR_IO, errno, "keep %s open", directory);
+    durability->fds[durability->count++] = kept;
     return true;
 }
 

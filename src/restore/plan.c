@@ -47,9 +47,10 @@ static bool check_manifest(const Cluster *cluster, const Manifest *manifest, Err
 {
     const ManifestHeader *header = &manifest->header;
 
-    if (header->wal_segment_size != cluster->wal_segment_size)
+    if (header->wal_segment_size != cluster->wal_segment_size) {
         return error_set(err, ERR_CORRUPT, "backup %s has WAL segments of %u bytes, the cluster %u",
                          header->id, header->wal_segment_size, cluster->wal_segment_size);
+    }
     return cluster_check(cluster, header->system_identifier, header->major, header->id, err);
 }
 

@@ -314,9 +314,10 @@ static bool plan_owner(RestorePlan *plan, Error *err)
     struct group record, *found = NULL;
     CLEANUP(buffer_done) Buffer space = {0};
 
-    if (control == NULL)
+    if (control == NULL) {
         return error_set(err, ERR_CORRUPT, "backup %s has no global/pg_control",
                          plan->manifest.header.id);
+    }
     plan->owner = control->owner;
     plan->group = control->group;
     plan->uid = (uid_t)-1;
@@ -386,16 +387,18 @@ static bool plan_extras(RestorePlan *plan, Error *err)
         const ManifestEntry *entry = &manifest->entries[i];
         if (entry->kind != ENTRY_EXTRA)
             continue;
-        if (plan->extra_directory == NULL)
+        if (plan->extra_directory == NULL) {
             plan->extra_directory =
                 arena_format(&plan->arena, "%s.pgcairn-config-%s", plan->data, plan->stamp);
+        }
         const char *path = arena_format(&plan->arena, "%s%s", plan->extra_directory, entry->path);
-        if (!has_own && ends_with(path, "/postgresql.conf"))
+        if (!has_own && ends_with(path, "/postgresql.conf")) {
             plan->config_file = path;
-        else if (ends_with(path, "/pg_hba.conf"))
+        } else if (ends_with(path, "/pg_hba.conf")) {
             plan->hba_file = path;
-        else if (ends_with(path, "/pg_ident.conf"))
+        } else if (ends_with(path, "/pg_ident.conf")) {
             plan->ident_file = path;
+        }
     }
     if (plan->extra_directory != NULL) {
         plan_warn(plan, "configuration from outside the data directory will be in %s",
@@ -439,8 +442,9 @@ bool preflight(const Cluster *cluster, const RestoreWish *wish, RestorePlan *pla
         !check_writable(plan, err) || !plan_programs(wish, plan, err) || !plan_extras(plan, err))
         return false;
     warn_collation(plan);
-    if (plan->manifest.header.bad_pages > 0)
+    if (plan->manifest.header.bad_pages > 0) {
         plan_warn(plan, "the backup holds %llu pages whose checksum was wrong when it was taken",
                   (unsigned long long)plan->manifest.header.bad_pages);
+    }
     return space_check(plan, err);
 }

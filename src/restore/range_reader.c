@@ -102,9 +102,10 @@ static bool load_table(RangeReader *reader, FragmentSource *source, const Frame 
     if (!page_table_decode(&source->table, raw.data, frame->raw_size, err))
         return error_context(err, "pack %s", source->pack);
     reader->source_count++;
-    if (source->table.range != range_index || source->table.range_size > RANGE_SIZE)
+    if (source->table.range != range_index || source->table.range_size > RANGE_SIZE) {
         return error_set(err, ERR_CORRUPT, "page table in pack %s at %llu is of another range",
                          source->pack, (unsigned long long)frame->offset);
+    }
     return true;
 }
 
@@ -118,18 +119,20 @@ static bool lay_over(RangeReader *reader, const ManifestRange *range, Error *err
 
         memset(reader->owner + count, PAGE_UNOWNED, RANGE_PAGES - count);
         for (uint32_t i = 0; i < table->page_count; i++) {
-            if (table->pages[i] >= count || table->entries[i].extent >= table->extent_count)
+            if (table->pages[i] >= count || table->entries[i].extent >= table->extent_count) {
                 return error_set(err, ERR_CORRUPT, "page table in pack %s names an impossible page",
                                  reader->sources[f].pack);
+            }
             reader->owner[table->pages[i]] = (uint8_t)f;
             reader->entry[table->pages[i]] = i;
         }
     }
     const FragmentSource *newest = &reader->sources[reader->source_count - 1];
-    if (newest->table.range_size != range->size)
+    if (newest->table.range_size != range->size) {
         return error_set(err, ERR_CORRUPT, "page table in pack %s is for %llu bytes, not %llu",
                          newest->pack, (unsigned long long)newest->table.range_size,
                          (unsigned long long)range->size);
+    }
     for (uint32_t page = 0; page < pages_of(range->size); page++) {
         if (reader->owner[page] == PAGE_UNOWNED)
             return error_set(err, ERR_CORRUPT, "no fragment holds page %u", page);
@@ -168,9 +171,10 @@ static bool load_extent(RangeReader *reader, FragmentSource *source, uint32_t ex
     Frame frame = source->table.extents[extent];
 
     frame.pack = source->pack_index;
-    if (frame.raw_size > EXTENT_SIZE || frame.stored_size > STORED_EXTENT_MAX)
+    if (frame.raw_size > EXTENT_SIZE || frame.stored_size > STORED_EXTENT_MAX) {
         return error_set(err, ERR_CORRUPT, "page table in pack %s names an impossible extent",
                          source->pack);
+    }
     if (frame.offset < source->stored_offset ||
         frame.offset + frame.stored_size > source->stored_offset + source->stored.size) {
         source->raw_extent = EXTENT_NONE;
@@ -196,14 +200,16 @@ static bool copy_page(RangeReader *reader, uint32_t page, size_t size, uint8_t *
 
     if (source->raw_extent != entry->extent && !load_extent(reader, source, entry->extent, err))
         return false;
-    if (at + size > source->table.extents[entry->extent].raw_size)
+    if (at + size > source->table.extents[entry->extent].raw_size) {
         return error_set(err, ERR_CORRUPT, "page %u lies behind its extent in pack %s", page,
                          source->pack);
+    }
     memcpy(to, source->raw + at, size);
     uint64_t hash = xxh3_of(reader->cluster->repo->hash_seed, to, size);
-    if (hash != entry->hash)
+    if (hash != entry->hash) {
         return error_set(err, ERR_CORRUPT, "page %u from pack %s is not what was backed up", page,
                          source->pack);
+    }
     reader->hashes[page] = hash;
     return true;
 }

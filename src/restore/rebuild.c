@@ -279,10 +279,11 @@ bool rebuild_read_small(const Cluster *cluster, const Manifest *manifest,
     CLEANUP(codec_context_freep) CodecContext *codec = codec_context_new();
     CLEANUP(buffer_done) Buffer scratch = {0};
 
-    if (!entry->is_small || !small_is_possible(manifest, entry, err))
+    if (!entry->is_small || !small_is_possible(manifest, entry, err)) {
         return err->code != ERR_NONE
                    ? false
                    : error_set(err, ERR_CORRUPT, "%s is no small file", entry->path);
+    }
     if (entry->size > 0 && !pack_read_frame(cluster, manifest->packs[entry->content.pack].id,
                                             &entry->content, codec, &scratch, raw, err))
         return error_context(err, "%s", entry->path);
@@ -411,9 +412,10 @@ static bool finish_large(const Rebuild *rebuild, LargeFile *large, Error *err)
 
     for (uint32_t i = 1; i < entry->range_count; i++)
         crc = crc32c_combine(crc, large->crcs[i], entry->ranges[i].size);
-    if (crc != entry->crc32c)
+    if (crc != entry->crc32c) {
         return error_set(err, ERR_CORRUPT, "%s: the file's CRC is not what was backed up",
                          entry->path);
+    }
     return file_attributes_set(path, &attributes, err);
 }
 
@@ -457,9 +459,10 @@ static bool large_is_possible(const ManifestEntry *entry, Error *err)
             return error_set(err, ERR_CORRUPT, "manifest: impossible ranges of %s", entry->path);
         size += entry->ranges[i].size;
     }
-    if (entry->range_count == 0 || size != entry->size)
+    if (entry->range_count == 0 || size != entry->size) {
         return error_set(err, ERR_CORRUPT, "manifest: ranges of %s don't make up its size",
                          entry->path);
+    }
     return true;
 }
 
@@ -539,7 +542,8 @@ static bool submit_small(const Rebuild *rebuild, const ManifestEntry **entries, 
 static bool submit_all(const Rebuild *rebuild, Error *err)
 {
     const Manifest *manifest = &rebuild->shared->plan->manifest;
-    const ManifestEntry **small = mem_alloc((manifest->entry_count + 1) * sizeof *small);
+    const ManifestEntry **small =
+        mem_alloc((manifest->entry_count + 1) * sizeof(const ManifestEntry *));
     size_t count = 0;
     bool ok = true;
 

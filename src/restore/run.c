@@ -100,15 +100,17 @@ static bool write_control(const Cluster *cluster, const RestorePlan *plan, Error
     uint8_t bytes[PG_CONTROL_FILE_SIZE];
     PgControl control;
 
-    if (entry == NULL || entry->size != sizeof bytes)
+    if (entry == NULL || entry->size != sizeof bytes) {
         return error_set(err, ERR_CORRUPT, "backup %s has no whole global/pg_control",
                          plan->manifest.header.id);
+    }
     if (!rebuild_read_small(cluster, &plan->manifest, entry, bytes, err) ||
         !pg_control_decode(bytes, sizeof bytes, &control, err))
         return false;
-    if (control.system_identifier != plan->manifest.header.system_identifier)
+    if (control.system_identifier != plan->manifest.header.system_identifier) {
         return error_set(err, ERR_CORRUPT, "global/pg_control of backup %s is of another cluster",
                          plan->manifest.header.id);
+    }
     return data_file_put(plan, "global/pg_control", bytes, sizeof bytes, err);
 }
 

@@ -31,12 +31,13 @@ static void append_word(Buffer *command, const char *word)
     if (!is_plain)
         buffer_append(command, "'", 1);
     for (const char *next = word; *next != '\0'; next++) {
-        if (*next == '%')
+        if (*next == '%') {
             buffer_append(command, "%%", 2);
-        else if (*next == '\'')
+        } else if (*next == '\'') {
             buffer_append(command, "'\\''", 4);
-        else
+        } else {
             buffer_append(command, next, 1);
+        }
     }
     buffer_append(command, is_plain ? " " : "' ", is_plain ? 1 : 2);
 }
@@ -247,9 +248,10 @@ static bool change(const char *data, const char *const *remove, const Setting *a
     CLEANUP(text_freep) char *path = text_format("%s/" AUTO_CONF, data);
     struct stat status;
 
-    if (stat(path, &status) != 0)
+    if (stat(path, &status) != 0) {
         return error_set_errno(err, errno == ENOENT ? ERR_NOT_FOUND : ERR_IO, errno, "look at %s",
                                path);
+    }
     FileOwner owner = {.mode = status.st_mode & 07777, .uid = (uid_t)-1, .gid = status.st_gid};
     if (geteuid() == 0)
         owner.uid = status.st_uid;

@@ -59,7 +59,8 @@ static void fts_done(FTS **tree)
 /* What removing a tree gives back. Links are not followed; what can't be read counts nothing. */
 static uint64_t tree_size(const char *path)
 {
-    char *const paths[] = {(char *)(uintptr_t)path, NULL}; /* fts_open(3) does not write to it */
+    CLEANUP(text_freep) char *root = text_format("%s", path);
+    char *const paths[] = {root, NULL};
     CLEANUP(fts_done) FTS *tree = fts_open(paths, FTS_PHYSICAL | FTS_NOCHDIR | FTS_XDEV, NULL);
     uint64_t size = 0;
 

@@ -124,10 +124,11 @@ static void describe_range(Fixture *fixture, uint8_t fragments)
     uint64_t hashes[PAGES_MAX];
     uint32_t count = (uint32_t)((fixture->size + PAGE_BYTES - 1) / PAGE_BYTES);
 
-    for (uint32_t page = 0; page < count; page++)
+    for (uint32_t page = 0; page < count; page++) {
         hashes[page] =
             xxh3_of(fixture->repo.hash_seed, fixture->content + (size_t)page * PAGE_BYTES,
                     page_size(fixture, page));
+    }
     fixture->range =
         (ManifestRange){.size = fixture->size,
                         .hash = range_hash(fixture->repo.hash_seed, fixture->size, hashes, count),
@@ -310,14 +311,15 @@ static void a_manifest_that_says_otherwise_is_noticed(void **state)
         ManifestRange good = fixture.range;
         Fragment good_fragment = fixture.fragments[0];
         Error err = {0};
-        if (i == 0)
+        if (i == 0) {
             fixture.range.hash ^= 1;
-        else if (i == 1)
+        } else if (i == 1) {
             fixture.range.size -= 1;
-        else if (i == 2)
+        } else if (i == 2) {
             fixture.range.index = 1;
-        else
+        } else {
             fixture.fragments[0].table.pack = 1;
+        }
         assert_false(read_range(&fixture, &collected, &content, &err));
         assert_int_equal(err.code, ERR_CORRUPT);
         fixture.range = good;

@@ -138,15 +138,17 @@ static void exactly_one_target_counts_and_it_is_the_last_of_the_five(void **stat
         assert_string_equal(settings_value(&list, "restore_command"), plan.restore_command);
         assert_string_equal(settings_value(&list, "recovery_end_command"), "");
         const char *inclusive = settings_value(&list, "recovery_target_inclusive");
-        if (cases[i].inclusive != NULL)
+        if (cases[i].inclusive != NULL) {
             assert_string_equal(inclusive, cases[i].inclusive);
-        else
+        } else {
             assert_null(inclusive);
+        }
         const char *action = settings_value(&list, "recovery_target_action");
-        if (cases[i].name != NULL)
+        if (cases[i].name != NULL) {
             assert_string_equal(action, "shutdown");
-        else
+        } else {
             assert_null(action);
+        }
         assert_true(file_exists("recovery.signal"));
         assert_false(file_exists("standby.signal"));
     }
