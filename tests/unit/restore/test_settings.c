@@ -237,6 +237,7 @@ static void restore_command_survives_server_and_shell_whatever_the_words_hold(vo
     (void)state;
     recovery_command_build(&wish, &plan);
     append_expanded(&line, plan.restore_command);
+    buffer_append(&line, "", 1);
     CLEANUP(text_freep)
     char *script =
         text_format("show() { printf '[%%s]\\n' \"$@\"; }\n%s\n", (const char *)line.data);
