@@ -152,6 +152,14 @@ static void content_that_is_not_what_its_name_says_is_not_delivered(void **state
     archive_put(&scene.archive, "00000002.history", "2\t0/100000\tx\n", 13, NULL);
     assert_false(get(&scene, "00000002.history", &err));
     assert_int_equal(err.code, ERR_CORRUPT);
+
+    /* A history's text does not say whose it is; its trailer does. */
+    error_clear(&err);
+    scene.archive.cluster.system_identifier++;
+    archive_put(&scene.archive, "00000003.history", "1\t0/100000\tx\n", 13, NULL);
+    scene.archive.cluster.system_identifier--;
+    assert_false(get(&scene, "00000003.history", &err));
+    assert_int_equal(err.code, ERR_CORRUPT);
     assert_delivered(&scene, false, 0);
 }
 

@@ -2,6 +2,7 @@
 
 #include "repo/layout.h"
 #include "scene.h"
+#include "storage/driver.h"
 
 static const Compression zstd = {.codec = CODEC_ZSTD, .level = 1};
 
@@ -122,6 +123,36 @@ static void wal_that_breaks_in_the_middle_is_stored_and_its_end_noted(void **sta
     assert_false(trailer.summary.reader.rest_is_zero);
 }
 
+/* Somebody else may have published the object and died before its sync (law 2). */
+static unsigned sync_count;
+static const StorageOps *inner_ops;
+
+static bool count_sync(Storage *storage, const char *name, Error *err)
+{
+    sync_count++;
+    return inner_ops->sync(storage, name, err);
+}
+
+static void what_is_there_already_is_made_durable(void **state)
+{
+    CLEANUP(scene_done) Scene scene;
+
+    (void)state;
+    scene_init(&scene);
+    CLEANUP(text_freep) char *path = scene_segment_file(&scene, 2);
+    assert_pushed(&scene, path, PUSH_STORED);
+    inner_ops = scene.archive.repo.storage->ops;
+    StorageOps ops = *inner_ops;
+    ops.sync = count_sync;
+    scene.archive.repo.storage->ops = &ops;
+    sync_count = 0;
+
+    assert_pushed(&scene, path, PUSH_ALREADY_THERE);
+
+    scene.archive.repo.storage->ops = inner_ops;
+    assert_int_equal(sync_count, 1);
+}
+
 /* One byte in every stretch of the object; the trailer's own version says "newer", not "damaged".
  */
 static void a_damaged_object_is_set_aside_and_stored_anew(void **state)
@@ -189,13 +220,15 @@ static void other_content_is_never_overwritten(void **state)
  */
 static void any_failing_operation_leaves_a_way_on(void **state)
 {
-    static const bool lose[] = {false, true};
+    static const struct {
+        bool loses_answer, is_damaged;
+    } cases[] = {{false, false}, {false, true}, {true, false}, {true, true}};
     CLEANUP(text_freep) char *path = NULL;
     char name[WAL_NAME_SIZE];
 
     (void)state;
     scene_segment_name(1, 2, name);
-    for (size_t l = 0; l < ARRAY_SIZE(lose); l++) {
+    for (size_t c = 0; c < ARRAY_SIZE(cases); c++) {
         bool reached = true;
 
         for (uint64_t n = 1; reached; n++) {
@@ -207,10 +240,12 @@ static void any_failing_operation_leaves_a_way_on(void **state)
             text_freep(&path);
             path = scene_segment_file(&scene, 2);
             assert_pushed(&scene, path, PUSH_STORED);
-            archive_damage(&scene.archive, 1, 2, 200);
+            if (cases[c].is_damaged)
+                archive_damage(&scene.archive, 1, 2, 200);
             uint64_t calls = storage_fault_calls(scene.archive.repo.storage);
-            scene.fault = (StorageFault){
-                .fail_at = calls + n, .code = ERR_UNREACHABLE, .lose_answer = lose[l]};
+            scene.fault = (StorageFault){.fail_at = calls + n,
+                                         .code = ERR_UNREACHABLE,
+                                         .lose_answer = cases[c].loses_answer};
             bool ok = push(&scene, path, &result, &err);
             reached = storage_fault_calls(scene.archive.repo.storage) >= calls + n;
             scene.fault = (StorageFault){0};
@@ -345,6 +380,7 @@ int main(void)
         cmocka_unit_test(a_segment_is_stored_once_with_what_its_wal_says),
         cmocka_unit_test(a_padded_piece_is_refused_wherever_it_was_cut),
         cmocka_unit_test(wal_that_breaks_in_the_middle_is_stored_and_its_end_noted),
+        cmocka_unit_test(what_is_there_already_is_made_durable),
         cmocka_unit_test(a_damaged_object_is_set_aside_and_stored_anew),
         cmocka_unit_test(other_content_is_never_overwritten),
         cmocka_unit_test(any_failing_operation_leaves_a_way_on),
