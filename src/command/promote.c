@@ -75,11 +75,21 @@ static bool wait_until_open(const Options *options, const char *log_path, pid_t 
     return error_hint(err, "%s", sight.advice[0] != '\0' ? sight.advice : "see the server's log");
 }
 
+/* Beside the data directory, where restore has put it too. */
+static char *log_path_of(const char *data)
+{
+    size_t length = strlen(data);
+
+    while (length > 1 && data[length - 1] == '/')
+        length--;
+    return text_format("%.*s.pgcairn-server.log", (int)length, data);
+}
+
 /* It stopped at its target, with pg_control as the proof; it replays to there again and opens. */
 static bool start_and_open(const Options *options, const RecoverySight *sight, Error *err)
 {
     CLEANUP(arena_done) Arena arena = {0};
-    CLEANUP(text_freep) char *log_path = text_format("%s.pgcairn-server.log", options->data);
+    CLEANUP(text_freep) char *log_path = log_path_of(options->data);
     ServerStart start;
     struct stat status;
     pid_t pid;

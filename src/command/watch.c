@@ -5,7 +5,10 @@
 #include "repo/recovery_plan.h"
 
 #include <inttypes.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
+
+#define CLEAR_LINE "\r\033[K"
 
 enum { SCREEN_INTERVAL_MS = 500, SAMPLES = 20 };
 
@@ -180,13 +183,20 @@ static void tell_log(const Screen *screen, const RecoverySight *sight, const Fig
     log_write(is_stalled ? LOG_WARN : LOG_INFO, fields, ARRAY_SIZE(fields));
 }
 
+static size_t terminal_width(void)
+{
+    struct winsize window;
+
+    return ioctl(STDERR_FILENO, TIOCGWINSZ, &window) == 0 && window.ws_col > 1 ? window.ws_col : 80;
+}
+
 /* "replaying  A/94000028  last commit 2026-11-22T14:29:58.123Z  310 MiB/s  1.2 GiB left, 4 s" */
 static void draw(const Screen *screen, const RecoverySight *sight, const Figures *figures,
                  bool is_stalled)
 {
     CLEANUP(buffer_done) Buffer line = {0};
 
-    buffer_print(&line, "\r\033[K%s", recovery_state_name(sight->state));
+    buffer_print(&line, CLEAR_LINE "%s", recovery_state_name(sight->state));
     if (figures->lsn[0] != '\0')
         buffer_print(&line, "  %s", figures->lsn);
     if (figures->commit[0] != '\0')
@@ -199,7 +209,9 @@ static void draw(const Screen *screen, const RecoverySight *sight, const Figures
         buffer_print(&line, "  %s%s left", screen->goal.is_bound ? "at most " : "", figures->left);
     if (figures->left_time[0] != '\0' && !is_stalled)
         buffer_print(&line, ", %s", figures->left_time);
-    (void)!write(STDERR_FILENO, line.data, line.size);
+    /* A line that wraps could not be cleared: better cut than a screen full of them. */
+    size_t size_max = terminal_width() - 1 + strlen(CLEAR_LINE);
+    (void)!write(STDERR_FILENO, line.data, line.size < size_max ? line.size : size_max);
     log_over_progress(true);
 }
 
@@ -227,7 +239,7 @@ static void end_line(const Screen *screen)
 {
     if (!screen->is_drawn)
         return;
-    (void)!write(STDERR_FILENO, "\r\033[K", 4);
+    (void)!write(STDERR_FILENO, CLEAR_LINE, strlen(CLEAR_LINE));
     log_over_progress(false);
 }
 

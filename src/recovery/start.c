@@ -1,9 +1,11 @@
 #include "recovery/recovery.h"
 
+#include "base/file.h"
 #include "base/interrupt.h"
 #include "base/process.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -41,6 +43,21 @@ static const char *const *arguments_of(const StartSetup *setup, Arena *arena)
     return argv;
 }
 
+/* The server opens it as its own user, who may not be allowed to create it there. */
+static bool prepare_log(const StartSetup *setup, Error *err)
+{
+    if (setup->log_path == NULL)
+        return true;
+    CLEANUP(fd_done)
+    int fd = open(setup->log_path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    if (fd < 0 && errno == EEXIST)
+        return true;
+    if (fd < 0 || (setup->uid != (uid_t)-1 && fchown(fd, setup->uid, setup->gid) != 0)) {
+        return error_set_errno(err, ERR_IO, errno, "create the server's log %s", setup->log_path);
+    }
+    return true;
+}
+
 bool recovery_start(const StartSetup *setup, pid_t *pid, Error *err)
 {
     CLEANUP(arena_done) Arena arena = {0};
@@ -51,7 +68,7 @@ bool recovery_start(const StartSetup *setup, pid_t *pid, Error *err)
                   setup->data);
         return error_hint(err, "give the data directory to the user that the server runs as");
     }
-    if (!check_free(setup->data, err))
+    if (!check_free(setup->data, err) || !prepare_log(setup, err))
         return false;
     const ProcessSetup process = {
         .argv = arguments_of(setup, &arena),
