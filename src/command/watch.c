@@ -190,7 +190,7 @@ static size_t terminal_width(void)
     return ioctl(STDERR_FILENO, TIOCGWINSZ, &window) == 0 && window.ws_col > 1 ? window.ws_col : 80;
 }
 
-/* "replaying  A/94000028  last commit 2026-11-22T14:29:58.123Z  310 MiB/s  1.2 GiB left, 4 s" */
+/* "replaying  A/94000028  310 MiB/s  1.2 GiB left, 4 s  last commit 2026-11-22T14:29:58.123Z" */
 static void draw(const Screen *screen, const RecoverySight *sight, const Figures *figures,
                  bool is_stalled)
 {
@@ -199,8 +199,6 @@ static void draw(const Screen *screen, const RecoverySight *sight, const Figures
     buffer_print(&line, CLEAR_LINE "%s", recovery_state_name(sight->state));
     if (figures->lsn[0] != '\0')
         buffer_print(&line, "  %s", figures->lsn);
-    if (figures->commit[0] != '\0')
-        buffer_print(&line, "  last commit %s", figures->commit);
     if (sight->segment[0] != '\0' && (sight->is_waiting || is_stalled))
         buffer_print(&line, "  %s %s", sight->is_waiting ? "waiting for" : "in", sight->segment);
     if (figures->rate[0] != '\0' && !is_stalled)
@@ -209,6 +207,8 @@ static void draw(const Screen *screen, const RecoverySight *sight, const Figures
         buffer_print(&line, "  %s%s left", screen->goal.is_bound ? "at most " : "", figures->left);
     if (figures->left_time[0] != '\0' && !is_stalled)
         buffer_print(&line, ", %s", figures->left_time);
+    if (figures->commit[0] != '\0')
+        buffer_print(&line, "  last commit %s", figures->commit);
     /* A line that wraps could not be cleared: better cut than a screen full of them. */
     size_t size_max = terminal_width() - 1 + strlen(CLEAR_LINE);
     (void)!write(STDERR_FILENO, line.data, line.size < size_max ? line.size : size_max);
