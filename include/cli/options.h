@@ -94,4 +94,5 @@ enum {
     FOR_WATCH = 1 << 5,
     FOR_PROMOTE = 1 << 6,
     FOR_LIST = 1 << 7,
+    FOR_VERIFY = 1 << 8,
 };

@@ -13,6 +13,7 @@ bool command_restore(const Options *options, Error *err) MUST_CHECK;
 bool command_watch(const Options *options, Error *err) MUST_CHECK;
 bool command_promote(const Options *options, Error *err) MUST_CHECK;
 bool command_list(const Options *options, Error *err) MUST_CHECK;
+bool command_verify(const Options *options, Error *err) MUST_CHECK;
 
 /* For main(): the list, ended by a NULL name. */
 extern const Command command_table[];

@@ -93,6 +93,8 @@ const Option option_table[] = {
 
     {"backup", TEXT, FIELD(backup), FOR_RESTORE, GROUP_RESTORE, "ID",
         "begin with this backup (otherwise the one nearest before the target)"},
+    {"backup", TEXT, FIELD(backup), FOR_VERIFY, GROUP_CLUSTER, "ID",
+        "verify only this backup, and the WAL that makes it consistent"},
     {"tablespace", LIST, FIELD(tablespaces), FOR_RESTORE, GROUP_RESTORE, "NAME=PATH",
         "put a tablespace elsewhere; NAME is its oid or the path it had; may be repeated"},
     {"move-aside", FLAG, FIELD(move_aside), FOR_RESTORE, GROUP_RESTORE, NULL,

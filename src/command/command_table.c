@@ -101,6 +101,21 @@ const Command command_table[] = {
             "  pgcairn list --repo=/backup/pg\n"
             "  pgcairn list --repo=/backup/pg --json\n",
     },
+    {
+        .name = "verify", .bit = FOR_VERIFY, .run = command_verify,
+        .help = "read everything back and check it: backups, WAL, and whether they fit",
+        .synopsis = "--repo=ADDRESS [--backup=ID] [--jobs=N] [--json]",
+        .details =
+            "Reads every stored byte and tells what is damaged, missing or does not fit, and what "
+            "each finding means: which backups, and which instants can't be reached. Nothing is "
+            "changed; a server is not needed.\n"
+            "\n"
+            "  pgcairn verify --repo=/backup/pg --jobs=4\n"
+            "  pgcairn verify --repo=/backup/pg --backup=20261122T031500Z-k3v9qa --rate-limit=50MiB\n"
+            "\n"
+            "Exit status 8 means that there are findings, 7 that something could not be looked at. "
+            "Notes alone are exit status 0.\n",
+    },
     {.name = NULL},
 };
 /* clang-format on */

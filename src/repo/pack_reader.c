@@ -1,4 +1,4 @@
-#include "pack_format.h"
+#include "pack_directory.h"
 
 #include "repo/layout.h"
 #include "stream/digest.h"
@@ -87,15 +87,14 @@ static bool read_directory(const Cluster *cluster, const char *name, const PackT
                             directory->data, trailer->directory_raw, err);
 }
 
-static bool check_pack(const Cluster *cluster, const char *name, const char *pack_id, uint64_t size,
-                       Error *err)
+bool pack_directory_load(const Cluster *cluster, const char *pack_id, uint64_t size,
+                         PackTrailer *trailer, Buffer *directory, Error *err)
 {
+    CLEANUP(text_freep) char *name = layout_pack(cluster->name, pack_id);
     Storage *storage = cluster->repo->storage;
     uint64_t seed = cluster->repo->hash_seed;
     CLEANUP(buffer_done) Buffer bytes = {0};
-    CLEANUP(buffer_done) Buffer directory = {0};
     uint64_t found;
-    PackTrailer trailer;
     uint8_t header[PACK_HEADER_SIZE];
 
     if (!storage_read_suffix(storage, name, PACK_TRAILER_SIZE, &bytes, &found, err))
@@ -106,18 +105,19 @@ static bool check_pack(const Cluster *cluster, const char *name, const char *pac
     }
     if (size < PACK_HEADER_SIZE + PACK_TRAILER_SIZE)
         return error_set(err, ERR_CORRUPT, "pack of %" PRIu64 " bytes is cut", size);
-    return pack_trailer_decode(&trailer, bytes.data, size, seed, err) &&
+    return pack_trailer_decode(trailer, bytes.data, size, seed, err) &&
            storage_read_range(storage, name, 0, sizeof header, header, err) &&
            pack_header_check(header, pack_id, seed, err) &&
-           read_directory(cluster, name, &trailer, &directory, err) &&
-           check_directory(&trailer, directory.data, err);
+           read_directory(cluster, name, trailer, directory, err) &&
+           check_directory(trailer, directory->data, err);
 }
 
 bool pack_check(const Cluster *cluster, const char *pack_id, uint64_t size, Error *err)
 {
-    CLEANUP(text_freep) char *name = layout_pack(cluster->name, pack_id);
+    CLEANUP(buffer_done) Buffer directory = {0};
+    PackTrailer trailer;
 
-    if (check_pack(cluster, name, pack_id, size, err))
+    if (pack_directory_load(cluster, pack_id, size, &trailer, &directory, err))
         return true;
     if (err->code == ERR_NOT_FOUND) {
         error_clear(err);

@@ -1,0 +1,62 @@
+/*
+ * verify.h - read everything of a cluster back and say what is wrong with it, as data.
+ *
+ *     CLEANUP(verify_report_done) VerifyReport report = {0};
+ *     bool ok = verify_run(&cluster, &wish, &report, err);
+ *     ... show report->findings: also when ok is false, what was found until then is true ...
+ *     if (ok && verify_worst(&report) > FINDING_NOTE)
+ *         return error_set(err, ERR_CORRUPT, ...);
+ *
+ * A finding is what is wrong with what could be read. What could not be looked at (out of reach,
+ * no permission, a signal) is an Error: nothing is known then, good or bad. Nothing is written.
+ */
+#pragma once
+
+#include "base/progress.h"
+#include "repo/repo.h"
+
+/* In the order of how bad it is. */
+typedef enum FindingSeverity {
+    FINDING_NOTE,         /* no harm; for the operator to know */
+    FINDING_INCONSISTENT, /* whole, but it does not fit to the others */
+    FINDING_MISSING,      /* what others need is not there */
+    FINDING_DAMAGE,       /* a checksum failed, or it can't be decoded */
+} FindingSeverity;
+
+const char *finding_severity_name(FindingSeverity severity);
+
+typedef struct Finding {
+    FindingSeverity severity;
+    const char *object;   /* name in the repository, from its root */
+    const char *what;     /* is wrong with it */
+    const char *expected; /* "" where there is nothing to say */
+    const char *found;    /* "" likewise */
+    const char *meaning;  /* for recoverability: which backups, which instants */
+} Finding;
+
+typedef struct VerifyReport {
+    Finding *findings; /* the worst first, then by object */
+    size_t count;
+    bool is_complete; /* everything was looked at */
+    /* What was read. */
+    uint64_t objects;
+    uint64_t bytes;     /* stored */
+    uint64_t bytes_raw; /* decompressed and checked */
+    uint64_t backups, packs, frames, segments, histories, records;
+    Arena arena;
+} VerifyReport;
+
+typedef struct VerifyWish {
+    const char *backup; /* only this one and the WAL that makes it consistent; NULL: everything */
+    unsigned jobs;
+    Progress *progress; /* may be NULL */
+} VerifyWish;
+
+/*
+ * ERR_NOT_FOUND: no such backup. ERR_UNREACHABLE, ERR_IO, ERR_INTERRUPTED: something could not be
+ * looked at; report holds what was found before.
+ */
+bool verify_run(const Cluster *cluster, const VerifyWish *wish, VerifyReport *report,
+                Error *err) MUST_CHECK;
+FindingSeverity verify_worst(const VerifyReport *report); /* FINDING_NOTE when there is none */
+void verify_report_done(VerifyReport *report);            /* for CLEANUP() */

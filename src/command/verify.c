@@ -1,0 +1,241 @@
+#include "verify/verify.h"
+
+#include "base/log.h"
+#include "cli/output.h"
+#include "command/commands.h"
+#include "repo/journal.h"
+#include "storage/wrap.h"
+
+#include <inttypes.h>
+
+enum { ATTEMPTS = 4, RETRY_PAUSE_MS = 200 };
+
+static const FindingSeverity severities[] = {FINDING_DAMAGE, FINDING_MISSING, FINDING_INCONSISTENT,
+                                             FINDING_NOTE};
+
+/* A verification, and how it went. */
+typedef struct Verification {
+    const Options *options;
+    Cluster cluster;
+    VerifyReport report;
+    TimeUs started, finished, elapsed;
+} Verification;
+
+static size_t count_of(const VerifyReport *report, FindingSeverity severity)
+{
+    size_t count = 0;
+
+    for (size_t i = 0; i < report->count; i++)
+        count += report->findings[i].severity == severity;
+    return count;
+}
+
+static size_t bad_count(const VerifyReport *report)
+{
+    return report->count - count_of(report, FINDING_NOTE);
+}
+
+static const char *status_of(const VerifyReport *report)
+{
+    if (!report->is_complete)
+        return "incomplete";
+    return verify_worst(report) > FINDING_NOTE ? "damaged" : "good";
+}
+
+/* -------- what happened */
+
+/* Losing an entry loses no data, and reading needs no write access: a warning. */
+static void write_journal(const Verification *verification, const Error *err)
+{
+    CLEANUP(record_writer_done) RecordWriter record = {0};
+    const VerifyReport *report = &verification->report;
+    const Options *options = verification->options;
+    Error problem = {0};
+    bool is_bad = report->is_complete && verify_worst(report) > FINDING_NOTE;
+
+    record_begin(&record, "journal", 1);
+    record_text(&record, "operation", "verify");
+    record_u64(&record, "status", err->code != ERR_NONE ? err->code : is_bad ? ERR_CORRUPT : 0);
+    record_time(&record, "started", verification->started);
+    record_time(&record, "finished", verification->finished);
+    record_text(&record, "options", options->command_line != NULL ? options->command_line : "");
+    if (options->backup != NULL)
+        record_text(&record, "backup", options->backup);
+    record_u64(&record, "objects", report->objects);
+    record_u64(&record, "bytes", report->bytes);
+    record_u64(&record, "bytes_raw", report->bytes_raw);
+    for (size_t i = 0; i < ARRAY_SIZE(severities); i++)
+        record_u64(&record, finding_severity_name(severities[i]), count_of(report, severities[i]));
+    if (bad_count(report) > 0)
+        record_text(&record, "worst", report->findings[0].object);
+    if (err->code != ERR_NONE)
+        record_text(&record, "error", err->message);
+    if (!journal_store(&verification->cluster, "verify", &record, &problem))
+        log_warn("journal entry not written", log_str("error", problem.message));
+}
+
+/* -------- for people */
+
+static void print_finding(const Finding *finding)
+{
+    out_print("\n%s  %s\n", finding_severity_name(finding->severity), finding->object);
+    out_print("  what      %s\n", finding->what);
+    if (*finding->expected != '\0')
+        out_print("  expected  %s\n", finding->expected);
+    if (*finding->found != '\0')
+        out_print("  found     %s\n", finding->found);
+    if (*finding->meaning != '\0')
+        out_print("  means     %s\n", finding->meaning);
+}
+
+static bool print_all(const Verification *verification, Error *err)
+{
+    const VerifyReport *report = &verification->report;
+    size_t notes = count_of(report, FINDING_NOTE);
+    size_t bad = bad_count(report);
+    char bytes[OUT_TEXT_SIZE], raw[OUT_TEXT_SIZE], elapsed[OUT_TEXT_SIZE], rate[OUT_TEXT_SIZE];
+
+    out_print("cluster \"%s\"%s%s: read %" PRIu64 " objects, %s\n", verification->cluster.name,
+              verification->options->backup != NULL ? ", backup " : "",
+              verification->options->backup != NULL ? verification->options->backup : "",
+              report->objects, out_bytes(report->bytes, bytes));
+    out_print("  backups   %" PRIu64 ", in %" PRIu64 " packs of %" PRIu64 " frames\n",
+              report->backups, report->packs, report->frames);
+    out_print("  WAL       %" PRIu64 " segments, %" PRIu64 " history files\n", report->segments,
+              report->histories);
+    out_print("  content   %s in %s (%s)\n", out_bytes(report->bytes_raw, raw),
+              out_duration(verification->elapsed, elapsed),
+              out_rate(report->bytes, verification->elapsed, rate));
+    for (size_t i = 0; i < report->count; i++)
+        print_finding(&report->findings[i]);
+    out_print("\n");
+    if (!report->is_complete)
+        out_print("Not everything could be looked at; until then ");
+    if (bad == 0)
+        out_print("%s", report->is_complete ? "All of it is good" : "nothing was wrong");
+    else
+        out_print("%zu finding%s", bad, bad == 1 ? "" : "s");
+    if (notes > 0)
+        out_print("; %zu note%s", notes, notes == 1 ? "" : "s");
+    out_print(".\n");
+    return out_flush(err);
+}
+
+/* -------- for machines */
+
+static void finding_to_json(const Finding *finding, Json *json)
+{
+    json_begin_object(json, NULL);
+    json_text(json, "severity", finding_severity_name(finding->severity));
+    json_text(json, "object", finding->object);
+    json_text(json, "what", finding->what);
+    json_text(json, "expected", *finding->expected != '\0' ? finding->expected : NULL);
+    json_text(json, "found", *finding->found != '\0' ? finding->found : NULL);
+    json_text(json, "meaning", finding->meaning);
+    json_end_object(json);
+}
+
+static void checked_to_json(const Verification *verification, Json *json)
+{
+    const VerifyReport *report = &verification->report;
+
+    json_begin_object(json, "checked");
+    json_u64(json, "objects", report->objects);
+    json_u64(json, "bytes", report->bytes);
+    json_u64(json, "bytes_raw", report->bytes_raw);
+    json_u64(json, "backups", report->backups);
+    json_u64(json, "packs", report->packs);
+    json_u64(json, "frames", report->frames);
+    json_u64(json, "segments", report->segments);
+    json_u64(json, "histories", report->histories);
+    json_u64(json, "records", report->records);
+    json_double(json, "elapsed_s", (double)verification->elapsed / 1e6);
+    json_end_object(json);
+}
+
+static bool print_json(const Verification *verification, Error *err)
+{
+    CLEANUP(json_done) Json json = {0};
+    const VerifyReport *report = &verification->report;
+
+    json_begin_object(&json, NULL);
+    json_text(&json, "cluster", verification->cluster.name);
+    json_text(&json, "backup", verification->options->backup);
+    json_text(&json, "status", status_of(report));
+    json_begin_array(&json, "findings");
+    for (size_t i = 0; i < report->count; i++)
+        finding_to_json(&report->findings[i], &json);
+    json_end_array(&json);
+    checked_to_json(verification, &json);
+    json_end_object(&json);
+    return json_print(&json, err);
+}
+
+/* -------- the command */
+
+static bool open_repository(const Options *options, Repo *repo, Cluster *cluster, Error *err)
+{
+    Storage *storage = storage_open(options->repo, err);
+
+    if (storage == NULL)
+        return false;
+    if (options->rate_limit > 0)
+        storage = storage_limit_new(storage, options->rate_limit);
+    storage = storage_retry_new(storage, ATTEMPTS, RETRY_PAUSE_MS);
+    return repo_open(repo, storage, err) && cluster_open(repo, options->cluster, cluster, err);
+}
+
+static bool run(Verification *verification, Error *err)
+{
+    const Options *options = verification->options;
+    Progress progress = {.phase = "list"};
+    VerifyWish wish = {
+        .backup = options->backup, .jobs = (unsigned)options->jobs, .progress = &progress};
+    TimeUs begun = time_monotonic();
+
+    verification->started = time_now();
+    progress_to_terminal(&progress, !options->no_progress);
+    bool ok = verify_run(&verification->cluster, &wish, &verification->report, err);
+    progress_end(&progress);
+    verification->finished = time_now();
+    verification->elapsed = time_monotonic() - begun;
+    return ok;
+}
+
+/* Law 13: what is damaged, missing or inconsistent is never exit 0. */
+static bool judge(const VerifyReport *report, Error *err)
+{
+    size_t bad = bad_count(report);
+
+    if (bad == 0)
+        return true;
+    error_set(err, ERR_CORRUPT, "%zu finding%s; the worst: %s: %s", bad, bad == 1 ? "" : "s",
+              report->findings[0].object, report->findings[0].what);
+    return error_hint(err, "the report says of each what it means for recovery");
+}
+
+static void verification_done(Verification *verification)
+{
+    verify_report_done(&verification->report);
+}
+
+bool command_verify(const Options *options, Error *err)
+{
+    CLEANUP(repo_done) Repo repo = {0};
+    CLEANUP(verification_done) Verification verification = {.options = options};
+    Error unsaid = {0};
+
+    if (!open_repository(options, &repo, &verification.cluster, err))
+        return false;
+    bool ok = run(&verification, err);
+    /* A backup that is not there is an answer to a question nobody has an interest in later. */
+    if (!ok && err->code == ERR_NOT_FOUND)
+        return false;
+    write_journal(&verification, err);
+    if (!(options->json ? print_json(&verification, &unsaid) : print_all(&verification, &unsaid))) {
+        if (ok)
+            *err = unsaid;
+        return false;
+    }
+    return ok && judge(&verification.report, err);
+}

@@ -1,0 +1,366 @@
+#include "base/interrupt.h"
+#include "pack_job.h"
+#include "repo/layout.h"
+#include "stream/digest.h"
+
+#include <inttypes.h>
+
+/* ---- which there are */
+
+static int compare_pack(const void *a, const void *b)
+{
+    return strcmp(((const PackFacts *)a)->info.id, ((const PackFacts *)b)->info.id);
+}
+
+static PackFacts *find_among(PackFacts *packs, size_t count, const char *id)
+{
+    size_t low = 0;
+    size_t high = count;
+
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        int order = strcmp(packs[middle].info.id, id);
+
+        if (order == 0)
+            return &packs[middle];
+        if (order < 0)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return NULL;
+}
+
+PackFacts *pack_find(const VerifyRun *run, const char *id)
+{
+    return find_among(run->packs, run->pack_count, id);
+}
+
+static void add_pack(VerifyRun *run, const PackInfo *info)
+{
+    if (run->pack_count == run->pack_capacity) {
+        run->pack_capacity = run->pack_capacity == 0 ? 64 : 2 * run->pack_capacity;
+        run->packs = mem_resize(run->packs, run->pack_capacity * sizeof run->packs[0]);
+    }
+    run->packs[run->pack_count++] = (PackFacts){.info = *info, .users = 1};
+}
+
+/* Manifests that share a pack must agree on what it is. */
+static void compare_packs(VerifyRun *run, const char *object, const PackInfo *one,
+                          const PackInfo *other)
+{
+    CLEANUP(text_freep) char *what = text_format("pack %s is another one here", one->id);
+    CLEANUP(text_freep) char *expected = NULL;
+    CLEANUP(text_freep) char *found = NULL;
+    char digest[SHA256_TEXT_SIZE];
+
+    if (one->size == other->size && memcmp(one->sha256, other->sha256, sizeof one->sha256) == 0)
+        return;
+    expected =
+        text_format("%" PRIu64 " bytes, SHA-256 %s", one->size, sha256_text(one->sha256, digest));
+    found = text_format("%" PRIu64 " bytes, SHA-256 %s", other->size,
+                        sha256_text(other->sha256, digest));
+    trouble_means(run, trouble_add(run, FINDING_INCONSISTENT, object, what, expected, found),
+                  "Two backups share the pack; what one of them says of it is not true.");
+}
+
+static void add_packs(VerifyRun *run, const Manifest *manifest, const char *object)
+{
+    size_t sorted = run->pack_count;
+
+    for (size_t i = 0; i < manifest->pack_count; i++) {
+        PackFacts *pack = find_among(run->packs, sorted, manifest->packs[i].id);
+
+        if (pack == NULL) {
+            add_pack(run, &manifest->packs[i]);
+            continue;
+        }
+        pack->users++;
+        compare_packs(run, object, &pack->info, &manifest->packs[i]);
+    }
+    if (run->pack_count > sorted)
+        qsort(run->packs, run->pack_count, sizeof run->packs[0], compare_pack);
+}
+
+static bool is_registered(const VerifyRun *run, const ManifestHeader *header)
+{
+    for (size_t i = 0; i < run->identity_count; i++) {
+        const Identity *identity = &run->identities[i];
+
+        if (identity->system_identifier == header->system_identifier &&
+            identity->major == header->major &&
+            identity->wal_segment_size == header->wal_segment_size)
+            return true;
+    }
+    return false;
+}
+
+static void keep_facts(VerifyRun *run, BackupFacts *facts, const ManifestHeader *header)
+{
+    facts->is_readable = true;
+    facts->timeline = header->timeline;
+    facts->start = header->start;
+    facts->stop = header->stop;
+    facts->stopped_at = header->stopped_at;
+    facts->history = arena_text(&run->arena, header->history);
+    facts->segment_size = header->wal_segment_size;
+}
+
+static void complain(VerifyRun *run, size_t backup, const char *object, const char *what,
+                     const char *expected, const char *found)
+{
+    trouble_at_backup(trouble_add(run, FINDING_INCONSISTENT, object, what, expected, found),
+                      backup);
+}
+
+/* What the header says, against the rest of the manifest and against the cluster. */
+static void check_header(VerifyRun *run, size_t backup, const Manifest *manifest,
+                         const char *object)
+{
+    const ManifestHeader *header = &manifest->header;
+    char text[2][96];
+    char lsn[2][LSN_TEXT_SIZE];
+    uint64_t files = 0;
+    uint64_t bytes = 0;
+    BackupLabel label;
+    Error problem = {0};
+
+    for (size_t i = 0; i < manifest->entry_count; i++) {
+        const ManifestEntry *entry = &manifest->entries[i];
+
+        if (entry->kind != ENTRY_FILE && entry->kind != ENTRY_EXTRA)
+            continue;
+        files++;
+        bytes += entry->size;
+    }
+    if (files != header->file_count || bytes != header->bytes) {
+        snprintf(text[0], sizeof text[0], "%" PRIu64 " files, %" PRIu64 " bytes",
+                 header->file_count, header->bytes);
+        snprintf(text[1], sizeof text[1], "%" PRIu64 " files, %" PRIu64 " bytes", files, bytes);
+        complain(run, backup, object, "the totals in the manifest's header", text[0], text[1]);
+    }
+    if (!is_registered(run, header)) {
+        snprintf(text[1], sizeof text[1], "system identifier %" PRIu64 ", version %u",
+                 header->system_identifier, header->major);
+        complain(run, backup, object, "the manifest is of another cluster", "a registered one",
+                 text[1]);
+    }
+    if (!backup_label_parse(header->label, &label, &problem)) {
+        complain(run, backup, object, "the backup_label in the manifest", "one that a server reads",
+                 problem.message);
+    } else if (label.start != header->start) {
+        complain(run, backup, object, "the start in backup_label", lsn_text(header->start, lsn[0]),
+                 lsn_text(label.start, lsn[1]));
+    }
+}
+
+/* *ok is false when it is a finding. */
+static bool load_manifest(VerifyRun *run, size_t backup, Manifest *manifest, bool *ok, Error *err)
+{
+    CLEANUP(text_freep) char *object = layout_manifest(run->cluster->name, run->backups[backup].id);
+    Error attempt = {0};
+
+    *ok = manifest_load(manifest, run->cluster, run->backups[backup].id, &attempt);
+    if (*ok)
+        return true;
+    if (!is_finding(&attempt)) {
+        *err = attempt;
+        return false;
+    }
+    run->backups[backup].is_hurt = true;
+    trouble_at_backup(trouble_of_error(run, object, &attempt), backup);
+    return true;
+}
+
+static bool survey_backup(VerifyRun *run, size_t backup, Error *err)
+{
+    CLEANUP(text_freep) char *object = layout_manifest(run->cluster->name, run->backups[backup].id);
+    CLEANUP(manifest_done) Manifest manifest = {0};
+    bool ok;
+
+    if (!interrupt_check(err) || !load_manifest(run, backup, &manifest, &ok, err))
+        return false;
+    if (!ok)
+        return true;
+    keep_facts(run, &run->backups[backup], &manifest.header);
+    check_header(run, backup, &manifest, object);
+    add_packs(run, &manifest, object);
+    return true;
+}
+
+bool survey_backups(VerifyRun *run, Error *err)
+{
+    run->backups = arena_alloc(&run->arena, (run->list.count + 1) * sizeof run->backups[0]);
+    for (size_t i = 0; i < run->list.count; i++) {
+        BackupFacts *backup = &run->backups[run->backup_count];
+
+        if (!layout_backup_id_of(run->cluster->name, run->list.objects[i].name, backup->id) ||
+            (run->wish->backup != NULL && strcmp(run->wish->backup, backup->id) != 0))
+            continue;
+        run->backup_count++;
+        run->report->objects++;
+        run->report->backups++;
+        run->report->bytes += run->list.objects[i].size;
+        if (!survey_backup(run, run->backup_count - 1, err))
+            return false;
+    }
+    if (run->wish->backup != NULL && run->backup_count == 0) {
+        error_set(err, ERR_NOT_FOUND, "there is no backup \"%s\" of cluster \"%s\"",
+                  run->wish->backup, run->cluster->name);
+        return error_hint(err, "`pgcairn list` shows which there are");
+    }
+    return true;
+}
+
+/* ---- their packs */
+
+static void take_problems(VerifyRun *run, const PackJob *job, const char *object)
+{
+    CLEANUP(text_freep) char *more = NULL;
+    char expected[SHA256_TEXT_SIZE];
+    char found[SHA256_TEXT_SIZE];
+
+    for (size_t i = 0; i < job->problem_count && i < PACK_PROBLEMS_KEPT; i++) {
+        const PackProblem *problem = &job->problems[i];
+
+        trouble_at_pack(trouble_add(run, problem->severity, object, problem->what,
+                                    problem->expected, problem->found),
+                        job->pack);
+    }
+    if (job->problem_count > PACK_PROBLEMS_KEPT) {
+        more =
+            text_format("and %zu more frames like these", job->problem_count - PACK_PROBLEMS_KEPT);
+        trouble_at_pack(trouble_add(run, FINDING_DAMAGE, object, more, NULL, NULL), job->pack);
+    }
+    if (!job->is_readable)
+        trouble_at_pack(trouble_of_error(run, object, &job->error), job->pack);
+    /* Damaged frames show in the digest too; that is told once. */
+    if (job->is_other && job->problem_count == 0) {
+        trouble_at_pack(trouble_add(run, FINDING_DAMAGE, object, "SHA-256 of the whole pack",
+                                    sha256_text(job->info.sha256, expected),
+                                    sha256_text(job->sha256, found)),
+                        job->pack);
+    }
+}
+
+static bool take_pack(VerifyRun *run, void *context, void *work, Error *err)
+{
+    PackJob *job = work;
+    PackFacts *pack = &run->packs[job->pack];
+    CLEANUP(text_freep) char *object = layout_pack(run->cluster->name, job->info.id);
+
+    (void)context;
+    (void)err;
+    pack->is_scanned = true;
+    pack->is_readable = job->is_readable;
+    pack->frames = TAKE(job->frames);
+    pack->frame_count = job->frame_count;
+    run->report->objects++;
+    run->report->packs++;
+    run->report->frames += job->frames_seen;
+    run->report->bytes += job->error.code == ERR_NOT_FOUND ? 0 : job->info.size;
+    run->report->bytes_raw += job->bytes_raw;
+    take_problems(run, job, object);
+    pack_job_done(job);
+    return true;
+}
+
+static void prepare_pack(VerifyRun *run, void *context, size_t index, void *job)
+{
+    const size_t *wanted = context;
+
+    pack_job_begin(job, run, wanted[index]);
+}
+
+typedef struct PackCrew {
+    PackJob *jobs; /* 2 * threads */
+    void *job_places[CREW_JOBS_MAX];
+    PackWorker *workers[CREW_JOBS_MAX / 2];
+    unsigned threads;
+    size_t *wanted; /* packs to read */
+} PackCrew;
+
+static void pack_crew_init(PackCrew *crew, unsigned threads)
+{
+    crew->threads = threads;
+    crew->jobs = mem_alloc(2 * (size_t)threads * sizeof crew->jobs[0]);
+    for (unsigned i = 0; i < 2 * threads; i++)
+        crew->job_places[i] = &crew->jobs[i];
+    for (unsigned i = 0; i < threads; i++)
+        crew->workers[i] = pack_worker_new();
+}
+
+static void pack_crew_done(PackCrew *crew)
+{
+    for (unsigned i = 0; i < crew->threads; i++)
+        pack_worker_freep(&crew->workers[i]);
+    for (unsigned i = 0; i < 2 * crew->threads; i++)
+        pack_job_done(&crew->jobs[i]);
+    mem_free(crew->jobs);
+    mem_free(crew->wanted);
+}
+
+/* Those of this backup that no backup before it had. */
+static bool read_packs(VerifyRun *run, PackCrew *crew, const Manifest *manifest, Error *err)
+{
+    CrewPlan plan = {.threads = crew->threads,
+                     .work = pack_job_run,
+                     .workers = (void *const *)crew->workers,
+                     .jobs = crew->job_places,
+                     .prepare = prepare_pack,
+                     .take = take_pack};
+
+    crew->wanted = mem_resize(crew->wanted, (manifest->pack_count + 1) * sizeof crew->wanted[0]);
+    for (size_t i = 0; i < manifest->pack_count; i++) {
+        const PackFacts *pack = pack_find(run, manifest->packs[i].id);
+
+        if (pack != NULL && !pack->is_scanned)
+            crew->wanted[plan.count++] = (size_t)(pack - run->packs);
+    }
+    plan.context = crew->wanted;
+    return crew_work(run, &plan, err);
+}
+
+static void release_packs(VerifyRun *run, const Manifest *manifest)
+{
+    for (size_t i = 0; i < manifest->pack_count; i++) {
+        PackFacts *pack = pack_find(run, manifest->packs[i].id);
+
+        if (pack == NULL || --pack->users > 0)
+            continue;
+        mem_free(pack->frames);
+        pack->frames = NULL;
+        pack->frame_count = 0;
+    }
+}
+
+static bool verify_backup(VerifyRun *run, PackCrew *crew, size_t backup, Error *err)
+{
+    CLEANUP(manifest_done) Manifest manifest = {0};
+    bool ok;
+
+    if (!load_manifest(run, backup, &manifest, &ok, err))
+        return false;
+    if (!ok)
+        return true; /* it was removed or damaged a moment ago */
+    if (!read_packs(run, crew, &manifest, err) || !check_manifest(run, backup, &manifest, err))
+        return error_context(err, "backup %s", run->backups[backup].id);
+    release_packs(run, &manifest);
+    return true;
+}
+
+/*
+ * Backup by backup: of a manifest's files only those of one backup are in memory at a time, and of
+ * a pack's frames only what a backup still to come needs.
+ */
+bool verify_backups(VerifyRun *run, Error *err)
+{
+    CLEANUP(pack_crew_done) PackCrew crew = {.jobs = NULL};
+
+    pack_crew_init(&crew, crew_threads(run));
+    for (size_t i = 0; i < run->backup_count; i++) {
+        if (run->backups[i].is_readable && !verify_backup(run, &crew, i, err))
+            return false;
+    }
+    return true;
+}

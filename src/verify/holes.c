@@ -1,0 +1,239 @@
+#include "repo/layout.h"
+#include "run.h"
+
+#include <inttypes.h>
+
+/*
+ * WAL that must be there and is not. Along each timeline path it is needed from the first segment
+ * that is there, or from the first backup's start, to the last one that is there, or the last
+ * backup's stop. Before the first nothing is missing: that WAL can have been given up.
+ */
+typedef struct Holes {
+    VerifyRun *run;
+    WalInventory wal; /* as it is now: what came while we were reading is no hole */
+    WalPlace *places; /* merged, by timeline, then segment */
+    size_t count, capacity;
+} Holes;
+
+static void holes_done(Holes *holes)
+{
+    wal_inventory_done(&holes->wal);
+    mem_free(holes->places);
+}
+
+/* What of a path must be without gap. */
+typedef struct Stretch {
+    uint64_t first, last;
+    bool is_empty;
+} Stretch;
+
+static void stretch_over(Stretch *stretch, uint64_t first, uint64_t last)
+{
+    if (last < first)
+        return;
+    if (stretch->is_empty || first < stretch->first)
+        stretch->first = first;
+    if (stretch->is_empty || last > stretch->last)
+        stretch->last = last;
+    stretch->is_empty = false;
+}
+
+/* The segments of a step that recoveries along the path read. False: none. */
+static bool step_segments(const TimelinePath *path, size_t step, uint32_t size, uint64_t *first,
+                          uint64_t *last)
+{
+    *first = wal_segment_of(path->steps[step].begin, size);
+    *last = UINT64_MAX;
+    for (size_t i = step + 1; i < path->count; i++) {
+        uint64_t begin = wal_segment_of(path->steps[i].begin, size);
+
+        if (begin <= *first)
+            return false;
+        if (begin - 1 < *last)
+            *last = begin - 1;
+    }
+    return true;
+}
+
+static void stretch_over_wal(const Holes *holes, const TimelinePath *path, Stretch *stretch)
+{
+    uint32_t size = holes->run->cluster->wal_segment_size;
+
+    for (size_t s = 0; s < path->count; s++) {
+        uint64_t first;
+        uint64_t last;
+
+        if (!step_segments(path, s, size, &first, &last))
+            continue;
+        for (size_t i = 0; i < holes->wal.run_count; i++) {
+            const WalRun *run = &holes->wal.runs[i];
+
+            if (run->timeline == path->steps[s].timeline && run->first <= last &&
+                run->last >= first) {
+                stretch_over(stretch, run->first > first ? run->first : first,
+                             run->last < last ? run->last : last);
+            }
+        }
+    }
+}
+
+static void stretch_over_backups(const Holes *holes, const TimelinePath *path, Stretch *stretch)
+{
+    uint32_t size = holes->run->cluster->wal_segment_size;
+
+    for (size_t i = 0; i < holes->run->backup_count; i++) {
+        const BackupFacts *backup = &holes->run->backups[i];
+
+        if (is_backup_on_path(backup, path))
+            stretch_over(stretch, wal_segment_of(backup->start, size),
+                         wal_segment_before(backup->stop, size));
+    }
+}
+
+static void add_place(Holes *holes, WalPlace place)
+{
+    if (holes->count == holes->capacity) {
+        holes->capacity = holes->capacity == 0 ? 16 : 2 * holes->capacity;
+        holes->places = mem_resize(holes->places, holes->capacity * sizeof holes->places[0]);
+    }
+    holes->places[holes->count++] = place;
+}
+
+/* Up to where the segments of one timeline are missing, from one that is. */
+static uint64_t end_of_hole(const Holes *holes, uint32_t timeline, uint64_t first, uint64_t last)
+{
+    for (size_t i = 0; i < holes->wal.run_count; i++) {
+        const WalRun *run = &holes->wal.runs[i];
+
+        if (run->timeline == timeline && run->first > first && run->first <= last)
+            return run->first - 1;
+    }
+    return last;
+}
+
+static void find_on_step(Holes *holes, uint32_t timeline, uint64_t first, uint64_t last)
+{
+    while (first <= last) {
+        const WalRun *run = wal_inventory_run(&holes->wal, timeline, first);
+        uint64_t end = run != NULL ? run->last : end_of_hole(holes, timeline, first, last);
+
+        if (run == NULL)
+            add_place(holes, (WalPlace){.timeline = timeline, .first = first, .last = end});
+        if (end >= last)
+            return;
+        first = end + 1;
+    }
+}
+
+static void find_on_path(Holes *holes, const TimelinePath *path)
+{
+    Stretch stretch = {.is_empty = true};
+
+    if (holes->run->wish->backup == NULL)
+        stretch_over_wal(holes, path, &stretch);
+    stretch_over_backups(holes, path, &stretch);
+    for (size_t s = 0; !stretch.is_empty && s < path->count; s++) {
+        uint64_t first;
+        uint64_t last;
+
+        if (!step_segments(path, s, holes->run->cluster->wal_segment_size, &first, &last))
+            continue;
+        find_on_step(holes, path->steps[s].timeline, first > stretch.first ? first : stretch.first,
+                     last < stretch.last ? last : stretch.last);
+    }
+}
+
+/* ---- told once, whatever number of paths they are on */
+
+static int compare(const void *a, const void *b)
+{
+    const WalPlace *one = a;
+    const WalPlace *other = b;
+
+    if (one->timeline != other->timeline)
+        return one->timeline < other->timeline ? -1 : 1;
+    if (one->first != other->first)
+        return one->first < other->first ? -1 : 1;
+    return 0;
+}
+
+static void merge(Holes *holes)
+{
+    size_t kept = 0;
+
+    if (holes->count > 1)
+        qsort(holes->places, holes->count, sizeof holes->places[0], compare);
+    for (size_t i = 0; i < holes->count; i++) {
+        WalPlace *last = kept > 0 ? &holes->places[kept - 1] : NULL;
+        const WalPlace *place = &holes->places[i];
+
+        if (last == NULL || last->timeline != place->timeline || last->last + 1 < place->first)
+            holes->places[kept++] = *place;
+        else if (last->last < place->last)
+            last->last = place->last;
+    }
+    holes->count = kept;
+}
+
+static char *object_of(const VerifyRun *run, uint32_t timeline, uint64_t segment,
+                       char name[WAL_NAME_SIZE])
+{
+    wal_name_text(&(WalName){.kind = WAL_SEGMENT, .timeline = timeline, .segment = segment},
+                  run->cluster->wal_segment_size, name);
+    return layout_wal(run->cluster->name, name);
+}
+
+/* Does any backup begin before it, or can one be that nobody can read? Else nothing is lost. */
+static bool matters(const VerifyRun *run, const WalPlace *place)
+{
+    for (size_t b = 0; b < run->backup_count; b++) {
+        const BackupFacts *backup = &run->backups[b];
+
+        if (!backup->is_readable)
+            return true;
+        for (size_t i = 0; i < run->timeline_count; i++) {
+            const TimelinePath *path = &run->timelines[i].path;
+
+            if (is_backup_on_path(backup, path) && path_step_of(path, place->timeline) != NULL &&
+                wal_segment_of(backup->start, backup->segment_size) <= place->last)
+                return true;
+        }
+    }
+    return false;
+}
+
+static void tell(const Holes *holes, const WalPlace *place)
+{
+    VerifyRun *run = holes->run;
+    uint64_t count = place->last - place->first + 1;
+    char first[WAL_NAME_SIZE];
+    char last[WAL_NAME_SIZE];
+    CLEANUP(text_freep) char *object = object_of(run, place->timeline, place->first, first);
+    CLEANUP(text_freep) char *end = object_of(run, place->timeline, place->last, last);
+    CLEANUP(text_freep)
+    char *what = count == 1 ? text_format("WAL segment %s is missing", first)
+                            : text_format("%" PRIu64 " WAL segments are missing: %s to %s", count,
+                                          first, last);
+    const TimelineFacts *facts = timeline_find(run, place->timeline);
+    bool is_fork = facts != NULL && facts->path.count > 1 &&
+                   wal_segment_of(facts->path.steps[facts->path.count - 1].begin,
+                                  run->cluster->wal_segment_size) == place->first;
+
+    trouble_at_wal(trouble_add(run, matters(run, place) ? FINDING_MISSING : FINDING_NOTE, object,
+                               what, NULL, is_fork ? "it is the first of its timeline" : NULL),
+                   place->timeline, place->first, place->last);
+}
+
+bool verify_holes(VerifyRun *run, Error *err)
+{
+    CLEANUP(holes_done) Holes holes = {.run = run};
+
+    if (!wal_inventory_load(&holes.wal, run->cluster, err))
+        return false;
+    for (size_t i = 0; i < run->timeline_count; i++)
+        find_on_path(&holes, &run->timelines[i].path);
+    merge(&holes);
+    for (size_t i = 0; i < holes.count; i++)
+        tell(&holes, &holes.places[i]);
+    return true;
+}

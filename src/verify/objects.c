@@ -1,0 +1,257 @@
+#include "repo/layout.h"
+#include "repo/record.h"
+#include "run.h"
+#include "stream/digest.h"
+
+#include <inttypes.h>
+
+static const char journal_meaning[] =
+    "No backup and no WAL is touched: it only tells what happened.";
+static const char lease_meaning[] =
+    "No backup and no WAL is touched. While it is unreadable nobody can tell whether its writer "
+    "still works.";
+
+/* d: a digit; h: a hex digit; others stand for themselves. More may follow. */
+static bool begins_like(const char *text, const char *pattern)
+{
+    for (; *pattern != '\0'; pattern++, text++) {
+        bool is_digit = *text >= '0' && *text <= '9';
+        bool fits = *pattern == 'd'   ? is_digit
+                    : *pattern == 'h' ? is_digit || (*text >= 'a' && *text <= 'f')
+                                      : *text == *pattern;
+        if (!fits)
+            return false;
+    }
+    return true;
+}
+
+static bool is_like(const char *text, const char *pattern)
+{
+    return strlen(text) == strlen(pattern) && begins_like(text, pattern);
+}
+
+/* What follows "CLUSTER/FOLDER/"; NULL when it is elsewhere. */
+static const char *name_in(const Cluster *cluster, const char *folder, const char *object)
+{
+    size_t cluster_size = strlen(cluster->name);
+    size_t folder_size = strlen(folder);
+
+    if (strncmp(object, cluster->name, cluster_size) != 0 || object[cluster_size] != '/')
+        return NULL;
+    object += cluster_size + 1;
+    if (strncmp(object, folder, folder_size) != 0 || object[folder_size] != '/')
+        return NULL;
+    return object + folder_size + 1;
+}
+
+static bool is_registration(const Cluster *cluster, const char *object)
+{
+    const char *name = name_in(cluster, "registration", object);
+
+    return name != NULL && is_like(name, "dddd");
+}
+
+static bool is_lease(const Cluster *cluster, const char *object)
+{
+    const char *name = name_in(cluster, "lease", object);
+
+    return name != NULL && is_like(name, "hhhhhhhhhhhhhhhh.dddddddd");
+}
+
+static bool is_journal(const Cluster *cluster, const char *object)
+{
+    const char *name = name_in(cluster, "journal", object);
+
+    return name != NULL && begins_like(name, "ddddddddTdddddd.dddZ-") && strchr(name, '/') == NULL;
+}
+
+const char *pack_id_of(const Cluster *cluster, const char *object)
+{
+    const char *name = name_in(cluster, "pack", object);
+
+    if (name == NULL || !is_like(name, "hh/hhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhh") ||
+        strncmp(name, name + 3, 2) != 0)
+        return NULL;
+    return name + 3;
+}
+
+static void count_object(VerifyRun *run, uint64_t size)
+{
+    run->report->objects++;
+    run->report->records++;
+    run->report->bytes += size;
+    progress_add(run->wish->progress, size, size);
+}
+
+/* *ok is false when it became a finding, or vanished as leases do. */
+static bool load_record(VerifyRun *run, const char *object, const char *kind, const char *meaning,
+                        Record *record, bool *ok, Error *err)
+{
+    Error attempt = {0};
+
+    *ok = record_load(run->cluster->repo->storage, object, kind, 1, record, &attempt);
+    if (*ok || (attempt.code == ERR_NOT_FOUND && strcmp(kind, "lease") == 0))
+        return true;
+    if (!is_finding(&attempt)) {
+        *err = attempt;
+        return error_context(err, "read \"%s\"", object);
+    }
+    trouble_means(run, trouble_of_error(run, object, &attempt), meaning);
+    return true;
+}
+
+static bool parse_identity(const VerifyRun *run, const Record *record, Identity *identity,
+                           Error *err)
+{
+    const char *name;
+    uint64_t major;
+    uint64_t segment_size;
+
+    if (!record_get_text(record, "cluster", &name, err) ||
+        !record_get_u64(record, "system_identifier", &identity->system_identifier, err) ||
+        !record_get_u64(record, "major", &major, err) ||
+        !record_get_u64(record, "wal_segment_size", &segment_size, err))
+        return false;
+    if (strcmp(name, run->cluster->name) != 0)
+        return error_set(err, ERR_CORRUPT, "it registers \"%s\"", name);
+    if (!wal_segment_size_is_valid(segment_size) || major > UINT32_MAX)
+        return error_set(err, ERR_CORRUPT, "it has an impossible version or segment size");
+    identity->major = (unsigned)major;
+    identity->wal_segment_size = (uint32_t)segment_size;
+    return true;
+}
+
+static bool verify_registration(VerifyRun *run, const ObjectInfo *object, Error *err)
+{
+    static const char meaning[] =
+        "Backups and WAL are as they were, but what they belong to is told by this record: without "
+        "it the cluster can't be opened, or those of before an upgrade can't be recognised.";
+    CLEANUP(record_done) Record record = {0};
+    Identity identity;
+    Error attempt = {0};
+    bool ok;
+
+    count_object(run, object->size);
+    if (!load_record(run, object->name, "registration", meaning, &record, &ok, err))
+        return false;
+    if (!ok)
+        return true;
+    if (!parse_identity(run, &record, &identity, &attempt)) {
+        trouble_means(run, trouble_of_error(run, object->name, &attempt), meaning);
+        return true;
+    }
+    run->identities[run->identity_count++] = identity;
+    return true;
+}
+
+static bool verify_repository(VerifyRun *run, Error *err)
+{
+    static const char meaning[] =
+        "All backups and WAL of all clusters: without this record the repository can't be opened. "
+        "Bring back a copy of it.";
+    CLEANUP(record_done) Record record = {0};
+    bool ok;
+
+    count_object(run, 0);
+    return load_record(run, LAYOUT_REPOSITORY, "repository", meaning, &record, &ok, err);
+}
+
+static bool verify_small_record(VerifyRun *run, const ObjectInfo *object, Error *err)
+{
+    CLEANUP(record_done) Record record = {0};
+    bool journal = is_journal(run->cluster, object->name);
+    bool ok;
+
+    if (run->wish->backup != NULL || (!journal && !is_lease(run->cluster, object->name)))
+        return true;
+    count_object(run, object->size);
+    return load_record(run, object->name, journal ? "journal" : "lease",
+                       journal ? journal_meaning : lease_meaning, &record, &ok, err);
+}
+
+bool verify_records(VerifyRun *run, Error *err)
+{
+    size_t count = 0;
+
+    for (size_t i = 0; i < run->list.count; i++)
+        count += is_registration(run->cluster, run->list.objects[i].name);
+    run->identities = arena_alloc(&run->arena, (count + 1) * sizeof run->identities[0]);
+    if (!verify_repository(run, err))
+        return false;
+    for (size_t i = 0; i < run->list.count; i++) {
+        const ObjectInfo *object = &run->list.objects[i];
+
+        if (is_registration(run->cluster, object->name) ? !verify_registration(run, object, err)
+                                                        : !verify_small_record(run, object, err))
+            return false;
+    }
+    /* As it was opened: also when its registration can't be read any more. */
+    run->identities[run->identity_count++] =
+        (Identity){.system_identifier = run->cluster->system_identifier,
+                   .major = run->cluster->major,
+                   .wal_segment_size = run->cluster->wal_segment_size};
+    return true;
+}
+
+/* "....wal.damaged-0123abcd" */
+static bool is_set_aside(const Cluster *cluster, const char *object)
+{
+    const char *name = name_in(cluster, "wal", object);
+    const char *ending = name == NULL ? NULL : strstr(name, ".wal.damaged-");
+
+    return ending != NULL && is_like(ending, ".wal.damaged-hhhhhhhh");
+}
+
+static bool is_known(const VerifyRun *run, const char *object)
+{
+    const Cluster *cluster = run->cluster;
+    char id[BACKUP_ID_SIZE];
+    WalName name;
+
+    return is_registration(cluster, object) || is_lease(cluster, object) ||
+           is_journal(cluster, object) || pack_id_of(cluster, object) != NULL ||
+           layout_backup_id_of(cluster->name, object, id) ||
+           layout_wal_name_of(cluster->name, object, cluster->wal_segment_size, &name);
+}
+
+static void note(VerifyRun *run, const ObjectInfo *object, const char *what, const char *meaning)
+{
+    char size[32];
+
+    snprintf(size, sizeof size, "%" PRIu64 " bytes", object->size);
+    trouble_means(run, trouble_add(run, FINDING_NOTE, object->name, what, NULL, size), meaning);
+}
+
+static void note_pack(VerifyRun *run, const ObjectInfo *object)
+{
+    bool all_readable = true;
+
+    for (size_t i = 0; i < run->backup_count; i++)
+        all_readable = all_readable && run->backups[i].is_readable;
+    note(run, object, "unreferenced: no readable manifest refers to this pack",
+         all_readable ? "No backup needs it: a backup is running, or one was interrupted. Its "
+                        "content was not checked."
+                      : "A backup whose manifest is damaged may consist of it. Its content was not "
+                        "checked.");
+}
+
+bool verify_leftovers(VerifyRun *run, Error *err)
+{
+    (void)err;
+    if (run->wish->backup != NULL)
+        return true;
+    for (size_t i = 0; i < run->list.count; i++) {
+        const ObjectInfo *object = &run->list.objects[i];
+        const char *pack = pack_id_of(run->cluster, object->name);
+
+        if (pack != NULL && pack_find(run, pack) == NULL)
+            note_pack(run, object);
+        else if (is_set_aside(run->cluster, object->name))
+            note(run, object, "set aside as damaged when the server archived it again",
+                 "No recovery reads it. It can be removed once nobody wants to look at it.");
+        else if (!is_known(run, object->name))
+            note(run, object, "an object of no known kind",
+                 "It is not pgcairn's: it is never read and never removed.");
+    }
+    return true;
+}

@@ -1,0 +1,44 @@
+/*
+ * pack_job.h - one pack read back by a worker: every frame, every page, the whole object's digest.
+ */
+#pragma once
+
+#include "repo/pack_scan.h"
+#include "run.h"
+
+enum { PACK_PROBLEMS_KEPT = 50 };
+
+typedef struct PackProblem {
+    FindingSeverity severity;
+    const char *what, *expected, *found; /* in the job's arena */
+} PackProblem;
+
+/* The job owns its arrays; the main thread takes `frames` over. */
+typedef struct PackJob {
+    const Cluster *cluster;
+    Progress *progress;
+    size_t pack; /* index in the run */
+    PackInfo info;
+    /* results */
+    bool is_readable; /* header, trailer and directory are whole */
+    Error error;      /* else why not */
+    bool is_other;    /* its SHA-256 is not the manifest's */
+    uint8_t sha256[SHA256_SIZE];
+    FrameFact *frames;
+    size_t frame_count, frame_capacity;
+    uint64_t frames_seen, bytes_raw;
+    PackProblem problems[PACK_PROBLEMS_KEPT];
+    size_t problem_count; /* all; the first ones are kept */
+    Arena arena;
+} PackJob;
+
+void pack_job_begin(PackJob *job, const VerifyRun *run, size_t pack);
+void pack_job_done(PackJob *job); /* for CLEANUP() */
+
+/* What a thread keeps from frame to frame. */
+typedef struct PackWorker PackWorker;
+PackWorker *pack_worker_new(void);
+void pack_worker_freep(PackWorker **worker);
+
+/* A WorkFunction. */
+bool pack_job_run(void *worker, void *job, Error *err);

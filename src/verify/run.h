@@ -1,0 +1,191 @@
+/*
+ * run.h - what one verification knows, and who finds out what.
+ *
+ * The main thread owns the VerifyRun; workers see only their jobs. The order of the passes is in
+ * verify.c. Troubles are collected with the place where they are; what each means is told at the
+ * end (meaning.c), when all backups, timelines and commit times are known.
+ */
+#pragma once
+
+#include "base/work_queue.h"
+#include "catalog/inventory.h"
+#include "repo/manifest.h"
+#include "repo/wal_object.h"
+#include "verify/verify.h"
+
+/* One registration: an upgraded cluster has several, and older backups belong to older ones. */
+typedef struct Identity {
+    uint64_t system_identifier;
+    unsigned major;
+    uint32_t wal_segment_size;
+} Identity;
+
+typedef enum FrameState {
+    FRAME_GOOD,
+    FRAME_PARTIAL, /* a page table that has not all pages of its range: others have the rest */
+    FRAME_DAMAGED, /* it, or an extent of it */
+} FrameState;
+
+/* What was found in a pack, of page tables and small files: manifests refer to nothing else. */
+typedef struct FrameFact {
+    Frame frame;
+    uint64_t hash;       /* of a small file's content; of a range (range_hash) */
+    uint32_t crc32c;     /* likewise */
+    uint32_t range;      /* number in its file */
+    uint32_t range_size; /* bytes */
+    FrameKind kind;
+    FrameState state;
+} FrameFact;
+
+typedef struct PackFacts {
+    PackInfo info;
+    bool is_scanned;
+    bool is_readable;  /* its frames are known */
+    uint32_t users;    /* manifests that refer to it and were not checked yet */
+    FrameFact *frames; /* by offset; freed with its last user */
+    size_t frame_count;
+    size_t *hurt; /* backups that need something damaged in it */
+    size_t hurt_count;
+} PackFacts;
+
+typedef struct BackupFacts {
+    char id[BACKUP_ID_SIZE];
+    bool is_readable; /* all below is known */
+    bool is_hurt;     /* can't be restored, for its files' sake */
+    uint32_t timeline;
+    Lsn start, stop;
+    TimeUs stopped_at;
+    const char *history;
+    uint32_t segment_size;
+} BackupFacts;
+
+typedef struct TimelineFacts {
+    uint32_t timeline;
+    bool has_history;  /* the object is there */
+    bool has_path;     /* known, from the history or from a backup's copy of it */
+    const char *text;  /* the history's; NULL: not readable */
+    TimelinePath path; /* has_path; else only this timeline */
+    TimeUs stored_at;
+} TimelineFacts;
+
+typedef struct SegmentFact {
+    uint64_t segment;
+    uint32_t timeline;
+    bool is_good;
+    TimeUs commit_time_max; /* TIME_US_NONE: no commit in it */
+} SegmentFact;
+
+/* Missing or damaged WAL: segments first to last of one timeline. */
+typedef struct WalPlace {
+    uint32_t timeline;
+    uint64_t first, last;
+} WalPlace;
+
+typedef enum PlaceKind {
+    PLACE_TOLD,
+    PLACE_BACKUP,
+    PLACE_PACK,
+    PLACE_WAL,
+    PLACE_TIMELINE
+} PlaceKind;
+
+typedef struct Trouble {
+    Finding finding; /* meaning is set at the end, unless PLACE_TOLD */
+    PlaceKind place;
+    size_t index; /* of the backup or pack */
+    WalPlace wal; /* PLACE_WAL; PLACE_TIMELINE: .timeline */
+} Trouble;
+
+typedef struct VerifyRun {
+    const Cluster *cluster;
+    const VerifyWish *wish;
+    VerifyReport *report;
+    ObjectList list; /* everything under the cluster's name */
+    Identity *identities;
+    size_t identity_count;
+    BackupFacts *backups; /* by id */
+    size_t backup_count;
+    PackFacts *packs; /* by id */
+    size_t pack_count, pack_capacity;
+    TimelineFacts *timelines; /* ascending */
+    size_t timeline_count;
+    SegmentFact *segments; /* by timeline, then number */
+    size_t segment_count;
+    Trouble *troubles;
+    size_t trouble_count, trouble_capacity;
+    Arena arena;
+} VerifyRun;
+
+/* ---- verify.c */
+
+/* Whether a failure tells something of the object (a finding), or only that it was not seen. */
+bool is_finding(const Error *err);
+
+/* ---- troubles.c: text is copied; NULL counts as "" */
+
+Trouble *trouble_add(VerifyRun *run, FindingSeverity severity, const char *object, const char *what,
+                     const char *expected, const char *found);
+/* The same for an object that could not be read: err says why. */
+Trouble *trouble_of_error(VerifyRun *run, const char *object, const Error *err);
+void trouble_means(VerifyRun *run, Trouble *trouble, const char *meaning);
+void trouble_at_backup(Trouble *trouble, size_t backup);
+void trouble_at_pack(Trouble *trouble, size_t pack);
+void trouble_at_wal(Trouble *trouble, uint32_t timeline, uint64_t first, uint64_t last);
+void trouble_at_timeline(Trouble *trouble, uint32_t timeline);
+/* Into the report, sorted, once each has its meaning. */
+void troubles_publish(VerifyRun *run);
+void troubles_done(VerifyRun *run);
+
+/* ---- objects.c */
+
+/* Records are read, the rest is sorted by kind: what is of no known kind becomes a note. */
+bool verify_records(VerifyRun *run, Error *err) MUST_CHECK;
+bool verify_leftovers(VerifyRun *run, Error *err) MUST_CHECK;
+/* 32 hex digits in their folder; NULL for any other object. */
+const char *pack_id_of(const Cluster *cluster, const char *object);
+
+/* ---- backups.c */
+
+/* Every manifest once: who is there, and which packs they refer to. */
+bool survey_backups(VerifyRun *run, Error *err) MUST_CHECK;
+/* Every pack once, and each manifest against what was found in its packs. */
+bool verify_backups(VerifyRun *run, Error *err) MUST_CHECK;
+PackFacts *pack_find(const VerifyRun *run, const char *id);
+
+/* ---- manifest_check.c */
+
+/* One manifest against its packs, which have been scanned. */
+bool check_manifest(VerifyRun *run, size_t backup, const Manifest *manifest, Error *err) MUST_CHECK;
+
+/* ---- wal.c, timelines.c, holes.c */
+
+bool survey_timelines(VerifyRun *run, Error *err) MUST_CHECK;
+bool verify_wal(VerifyRun *run, Error *err) MUST_CHECK;
+bool verify_holes(VerifyRun *run, Error *err) MUST_CHECK;
+/* NULL when nothing is known of it. */
+const TimelineFacts *timeline_find(const VerifyRun *run, uint32_t timeline);
+/* Whether WAL at this place counts: always, or only for the backup that is asked for. */
+bool is_wal_wanted(const VerifyRun *run, uint32_t timeline, uint64_t segment);
+/* Whether a recovery from this backup can follow this path. */
+bool is_backup_on_path(const BackupFacts *backup, const TimelinePath *path);
+
+/* ---- meaning.c */
+
+void troubles_tell(VerifyRun *run);
+
+/* ---- crew.c: jobs in threads, results in the main thread, in order */
+
+enum { CREW_JOBS_MAX = 128 };
+
+typedef struct CrewPlan {
+    size_t count; /* of jobs */
+    unsigned threads;
+    WorkFunction *work;
+    void *const *workers; /* one a thread, or NULL */
+    void *const *jobs;    /* 2 * threads of them, used in turn */
+    void (*prepare)(VerifyRun *run, void *context, size_t index, void *job);
+    bool (*take)(VerifyRun *run, void *context, void *job, Error *err);
+    void *context;
+} CrewPlan;
+bool crew_work(VerifyRun *run, const CrewPlan *plan, Error *err) MUST_CHECK;
+unsigned crew_threads(const VerifyRun *run); /* 1 to CREW_JOBS_MAX / 2 */

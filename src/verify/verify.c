@@ -1,0 +1,95 @@
+#include "repo/layout.h"
+#include "run.h"
+
+bool is_finding(const Error *err)
+{
+    switch (err->code) {
+    case ERR_CORRUPT:
+    case ERR_NOT_FOUND:
+    case ERR_REFUSED: /* far too large, or of another server */
+    case ERR_VERSION: /* a damaged byte can look like a newer version */
+    case ERR_USAGE:
+        return true;
+    case ERR_NONE:
+    case ERR_ABSENT:
+    case ERR_DEGRADED:
+    case ERR_BUSY:
+    case ERR_UNREACHABLE:
+    case ERR_KEY:
+    case ERR_POSTGRES:
+    case ERR_INTERRUPTED:
+    case ERR_RECOVERY:
+    case ERR_IO:
+    case ERR_EXISTS:
+    case ERR_INTERNAL:
+        return false;
+    }
+    return false;
+}
+
+static void run_done(VerifyRun *run)
+{
+    for (size_t i = 0; i < run->pack_count; i++) {
+        mem_free(run->packs[i].frames);
+        mem_free(run->packs[i].hurt);
+    }
+    mem_free(run->packs);
+    object_list_done(&run->list);
+    troubles_done(run);
+    arena_done(&run->arena);
+}
+
+static bool list_objects(VerifyRun *run, Error *err)
+{
+    CLEANUP(text_freep) char *prefix = text_format("%s/", run->cluster->name);
+
+    progress_phase(run->wish->progress, "list", 0);
+    return storage_list(run->cluster->repo->storage, prefix, &run->list, err) ||
+           error_context(err, "list what cluster \"%s\" has", run->cluster->name);
+}
+
+/* Now that it is known what will be read. */
+static void announce(VerifyRun *run)
+{
+    uint64_t bytes = 0;
+
+    for (size_t i = 0; i < run->pack_count; i++)
+        bytes += run->packs[i].info.size;
+    for (size_t i = 0; i < run->list.count; i++) {
+        const ObjectInfo *object = &run->list.objects[i];
+        WalName name;
+
+        if (layout_wal_name_of(run->cluster->name, object->name, run->cluster->wal_segment_size,
+                               &name) &&
+            (run->wish->backup == NULL || is_wal_wanted(run, name.timeline, name.segment)))
+            bytes += object->size;
+    }
+    progress_phase(run->wish->progress, "verify", bytes);
+}
+
+/*
+ * The listing comes first, so what is stored meanwhile is not looked at. Backups and timelines are
+ * surveyed before the long reading begins: by then it is known how much it will be, and what each
+ * pack and segment must be.
+ */
+static bool read_all(VerifyRun *run, Error *err)
+{
+    if (!list_objects(run, err) || !verify_records(run, err) || !survey_backups(run, err) ||
+        !survey_timelines(run, err))
+        return false;
+    announce(run);
+    return verify_backups(run, err) && verify_wal(run, err) && verify_holes(run, err) &&
+           verify_leftovers(run, err);
+}
+
+bool verify_run(const Cluster *cluster, const VerifyWish *wish, VerifyReport *report, Error *err)
+{
+    CLEANUP(run_done) VerifyRun run = {.cluster = cluster, .wish = wish, .report = report};
+
+    *report = (VerifyReport){0};
+    report->is_complete = read_all(&run, err);
+    /* Also of a run that broke off: what was found until then is true. */
+    troubles_tell(&run);
+    troubles_publish(&run);
+    return report->is_complete || error_context(err, "verify");
+}
