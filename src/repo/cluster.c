@@ -148,7 +148,10 @@ bool cluster_register(Repo *repo, const char *name, uint64_t system_identifier, 
         error_clear(err); /* somebody else was registering it at the same time */
         newest = 1;
     }
-    if (!compare_registration(repo, &wanted, newest, cluster, err))
+    CLEANUP(text_freep) char *object = layout_registration(name, newest);
+    /* Who stored it may have died before it was durable. */
+    if (!compare_registration(repo, &wanted, newest, cluster, err) ||
+        !storage_sync(repo->storage, object, err))
         return error_context(err, "register cluster \"%s\"", name);
     *created = false;
     return true;

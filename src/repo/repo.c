@@ -140,7 +140,9 @@ bool repo_create(Repo *repo, Storage *storage, bool *created, Error *err)
         return error_context(err, "create repository");
     if (load_repository(storage, repo, err)) {
         *created = false;
-        return true;
+        /* Its creator may have died before it was durable. */
+        return storage_sync(storage, LAYOUT_REPOSITORY, err) ||
+               error_context(err, "open repository");
     }
     if (err->code != ERR_NOT_FOUND)
         return error_context(err, "open repository");

@@ -87,7 +87,7 @@ static bool make_directory(const char *path, uint32_t mode, uid_t uid, gid_t gid
     if (mkdir(path, DIRECTORY_MODE) != 0 && errno != EEXIST)
         return error_set_errno(err, ERR_IO, errno, "create directory %s", path);
     FileAttributes attributes = {.mode = mode, .uid = uid, .gid = gid, .mtime = TIME_US_NONE};
-    return file_attributes_set(path, &attributes, err);
+    return file_attributes_set(path, &attributes, false, err);
 }
 
 static const PlannedTablespace *tablespace_of(const RestorePlan *plan, const char *path)
@@ -124,7 +124,7 @@ static bool make_place(const RestorePlan *plan, const char *path, uint32_t mode,
     }
     FileAttributes attributes = {
         .mode = mode, .uid = plan->uid, .gid = plan->gid, .mtime = TIME_US_NONE};
-    return file_attributes_set(path, &attributes, err) && file_sync_parent(path, err);
+    return file_attributes_set(path, &attributes, false, err) && file_sync_parent(path, err);
 }
 
 bool rebuild_places(const RestorePlan *plan, Error *err)
@@ -133,7 +133,7 @@ bool rebuild_places(const RestorePlan *plan, Error *err)
         .mode = plan->data_mode, .uid = plan->uid, .gid = plan->gid, .mtime = TIME_US_NONE};
 
     if (!make_place(plan, plan->data, plan->data_mode, err) ||
-        !file_attributes_set(plan->data, &attributes, err))
+        !file_attributes_set(plan->data, &attributes, false, err))
         return false;
     for (size_t i = 0; i < plan->tablespace_count; i++) {
         if (!make_place(plan, plan->tablespaces[i].path, DIRECTORY_MODE, err))
@@ -313,7 +313,10 @@ static bool write_small(Worker *worker, const ManifestEntry *entry, const uint8_
         if (!file_make_directories(directory, DIRECTORY_MODE, err))
             return false;
     }
-    return restored_file_put(path, worker->raw, entry->size, &attributes, shared->is_synced, err);
+    if (!restored_file_put(path, worker->raw, entry->size, &attributes, shared->is_synced, err))
+        return false;
+    /* The cluster's own directories are synced at the end; these are no entries of the manifest. */
+    return !shared->is_synced || entry->kind != ENTRY_EXTRA || file_sync_parent(path, err);
 }
 
 /* The batch's frames lie close together in one pack: one read brings them all. */
@@ -416,7 +419,7 @@ static bool finish_large(const Rebuild *rebuild, LargeFile *large, Error *err)
         return error_set(err, ERR_CORRUPT, "%s: the file's CRC is not what was backed up",
                          entry->path);
     }
-    return file_attributes_set(path, &attributes, err);
+    return file_attributes_set(path, &attributes, rebuild->shared->is_synced, err);
 }
 
 /* Take one finished job back; *any is false when there was none. */

@@ -72,21 +72,36 @@ static bool stop_direct(RestoredFile *file, Error *err)
     return true;
 }
 
-/* Start to flush what was just written, drop what was flushed before it. */
-static void move_window(RestoredFile *file, uint64_t end)
+/* An error of writing back that is told here, the fsync at the end does not tell again. */
+static bool flush_range(const RestoredFile *file, uint64_t offset, uint64_t size, unsigned flags,
+                        Error *err)
 {
+    if (sync_file_range(file->fd, (off_t)offset, (off_t)size, flags) == 0 || errno == ENOSYS ||
+        errno == EINVAL || errno == ESPIPE || errno == EOPNOTSUPP) {
+        return true;
+    }
+    return error_set_errno(err, ERR_IO, errno, "write %s", file->path);
+}
+
+/* Start to flush what was just written, drop what was flushed before it. */
+static bool move_window(RestoredFile *file, uint64_t end, Error *err)
+{
+    const unsigned wait =
+        SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE | SYNC_FILE_RANGE_WAIT_AFTER;
+
     if (end < file->flushing || end - file->flushing < WINDOW_SIZE)
-        return;
+        return true;
     uint64_t size = end - file->flushing;
-    (void)sync_file_range(file->fd, (off_t)file->flushing, (off_t)size, SYNC_FILE_RANGE_WRITE);
+    if (!flush_range(file, file->flushing, size, SYNC_FILE_RANGE_WRITE, err))
+        return false;
     if (file->flushing >= WINDOW_SIZE) {
         uint64_t behind = file->flushing - WINDOW_SIZE;
-        (void)sync_file_range(file->fd, (off_t)behind, WINDOW_SIZE,
-                              SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE |
-                                  SYNC_FILE_RANGE_WAIT_AFTER);
+        if (!flush_range(file, behind, WINDOW_SIZE, wait, err))
+            return false;
         (void)posix_fadvise(file->fd, (off_t)behind, WINDOW_SIZE, POSIX_FADV_DONTNEED);
     }
     file->flushing = end;
+    return true;
 }
 
 bool restored_file_write(RestoredFile *file, void *data, size_t size, uint64_t offset, Error *err)
@@ -108,8 +123,7 @@ bool restored_file_write(RestoredFile *file, void *data, size_t size, uint64_t o
         return false;
     if (file->flushing == 0)
         file->flushing = offset;
-    move_window(file, offset + size);
-    return true;
+    return move_window(file, offset + size, err);
 }
 
 bool restored_file_cut(RestoredFile *file, uint64_t file_size, Error *err)
@@ -158,13 +172,18 @@ static bool set_attributes(int fd, const char *path, const FileAttributes *attri
     return true;
 }
 
-bool file_attributes_set(const char *path, const FileAttributes *attributes, Error *err)
+bool file_attributes_set(const char *path, const FileAttributes *attributes, bool is_synced,
+                         Error *err)
 {
     CLEANUP(fd_done) int fd = open(path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
 
     if (fd < 0)
         return error_set_errno(err, ERR_IO, errno, "open %s", path);
-    return set_attributes(fd, path, attributes, err);
+    if (!set_attributes(fd, path, attributes, err))
+        return false;
+    if (is_synced && fsync(fd) != 0)
+        return error_set_errno(err, ERR_IO, errno, "sync %s", path);
+    return true;
 }
 
 bool restored_file_put(const char *path, const void *data, size_t size,

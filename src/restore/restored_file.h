@@ -47,7 +47,9 @@ typedef struct FileAttributes {
     gid_t gid;
     TimeUs mtime;
 } FileAttributes;
-bool file_attributes_set(const char *path, const FileAttributes *attributes, Error *err) MUST_CHECK;
+/* is_synced: fsync them, and all that was written to the file. */
+bool file_attributes_set(const char *path, const FileAttributes *attributes, bool is_synced,
+                         Error *err) MUST_CHECK;
 
 /* A small file in one piece; is_synced: fsync it. */
 bool restored_file_put(const char *path, const void *data, size_t size,
