@@ -132,11 +132,16 @@ def read_commits(path):
                 for number, xid, sent, acknowledged in (line.split() for line in file)]
 
 
-def assert_content(restored, must, may=()):
-    """The restored database holds every number of `must` and none besides `must` and `may`."""
+def difference(restored, must, may=()):
+    """(missing, foreign): numbers of `must` that are not there; such that belong to neither."""
     must, may = set(must), set(may)
     rows = {int(line) for line in restored.sql(f"select number from {TABLE}").split()}
-    missing, extra = must - rows, rows - must - may
+    return must - rows, rows - must - may
+
+
+def assert_content(restored, must, may=()):
+    """The restored database holds every number of `must` and none besides `must` and `may`."""
+    missing, extra = difference(restored, must, may)
     if missing or extra:
         raise AssertionError(f"{len(missing)} acknowledged commits are missing {sorted(missing)[:10]}, "
                              f"{len(extra)} don't belong there {sorted(extra)[:10]}")
