@@ -248,21 +248,39 @@ static void print_times(const RestoreStory *story)
     out_print("\n");
 }
 
+/* A verified target says which commit was the last; else it is what was seen last. */
+static TimeUs last_commit(const RestoreStory *story)
+{
+    const WalEvent *before = &story->plan.point.last_before;
+    bool is_known = story->is_verified && story->plan.target.kind != TARGET_LATEST &&
+                    before->time != TIME_US_NONE && before->time != 0;
+
+    return is_known ? before->time : story->sight.last_commit;
+}
+
 static void print_reached(const RestoreStory *story)
 {
     char lsn[LSN_TEXT_SIZE], time[TIME_TEXT_SIZE];
+    TimeUs commit = last_commit(story);
 
     out_print("  reached    %s%s\n", lsn_text(story->reached, lsn),
               story->is_verified ? ", verified" : "");
-    TimeUs commit = story->sight.last_commit;
-    if (commit == TIME_US_NONE && story->plan.point.last_before.time != 0)
-        commit = story->plan.point.last_before.time;
     if (commit != TIME_US_NONE)
         out_print("  commit     the last one is of %s\n", time_text_postgres(commit, time));
-    if (story->new_timeline != 0) {
+    if (story->new_timeline != 0)
         out_print("  timeline   %" PRIu32 " begins here: take a base backup\n",
                   story->new_timeline);
-    }
+}
+
+static void print_kept(const RestorePlan *plan)
+{
+    if (plan->moved_to != NULL)
+        out_print("  kept       the old directory as %s\n", plan->moved_to);
+    if (plan->wal_kept != NULL)
+        out_print("  kept       the old pg_wal as %s: remove it once all is well\n",
+                  plan->wal_kept);
+    if (plan->extra_directory != NULL)
+        out_print("  kept       configuration from outside in %s\n", plan->extra_directory);
 }
 
 /* What the operator does next. */
@@ -325,6 +343,7 @@ static void print_result(const RestoreStory *story)
     if (story->is_started)
         print_reached(story);
     print_times(story);
+    print_kept(&story->plan);
     print_next(story);
 }
 
@@ -352,7 +371,7 @@ static void result_to_json(const RestoreStory *story, Json *json)
     json_text(json, "state", recovery_state_name(story->sight.state));
     json_bool(json, "verified", story->is_verified);
     json_lsn(json, "reached", story->reached);
-    json_time(json, "last_commit", story->sight.last_commit);
+    json_time(json, "last_commit", last_commit(story));
     json_u64(json, "new_timeline", story->new_timeline);
     json_text(json, "connection", *story->connection != '\0' ? story->connection : NULL);
     json_text(json, "server_log", story->log_path);

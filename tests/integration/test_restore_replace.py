@@ -8,7 +8,7 @@ import subprocess
 import time
 import unittest
 
-from support.cluster import ClusterTest, quoted
+from support.cluster import ClusterTest, make_directory, quoted
 from support.oracle import Oracle, assert_content, check_structure, verify_backup
 from support.processes import (BIN, TOOL, USER, attempt, clean_environment, identity, run, wait_for)
 from support.shared import server_log
@@ -207,6 +207,29 @@ class Faithful(ReplaceTest):
         self.cluster.sql("insert into far values (-1)")
         self.assertEqual(restored.sql("select count(*) from far"), "50000")
         check_structure(restored)
+
+    def test_configuration_from_outside_the_data_directory_is_used_where_it_is_put(self):
+        etc = make_directory(self.path / "etc")
+        self.cluster.stop()
+        for name in ("postgresql.conf", "pg_hba.conf", "pg_ident.conf"):
+            run("mv", self.cluster.data / name, etc / name)
+        with open(etc / "postgresql.conf", "a", encoding="utf-8") as conf:
+            conf.write(f"data_directory = '{self.cluster.data}'\nhba_file = '{etc}/pg_hba.conf'\n"
+                       f"ident_file = '{etc}/pg_ident.conf'\nrecovery_target_xid = '999'\n")
+        self.cluster.start(config_file=etc / "postgresql.conf")
+        self.backup()
+        self.cluster.sql("create table here as select 1 as x")
+        lsn = self.cluster.sql("select pg_current_wal_insert_lsn()")
+        self.cluster.switch_wal()
+        restored = self.restore(f"--target-lsn={lsn}", "--target-exclusive", "--as-copy")
+        self.assertEqual(restored.sql("select x from here"), "1")
+        config = restored.sql("show config_file")
+        self.assertIn("data.pgcairn-config-", config)
+        self.assertTrue(config.endswith(f"{etc}/postgresql.conf"), config)
+        self.assertEqual(restored.sql("show data_directory"), str(restored.data))
+        verify = self.tool("promote", f"--data={restored.data}")
+        self.assertIn("open", verify)
+        self.assertNotIn("recovery", settings_of(restored))
 
     def test_leftovers_of_an_earlier_recovery_do_no_harm(self):
         self.cluster.configure(recovery_target_xid="12345", recovery_target_inclusive="off",
