@@ -5,6 +5,9 @@
 
 #include <inttypes.h>
 
+static const char registration_meaning[] =
+    "Backups and WAL are as they were, but what they belong to is told by this record: without it "
+    "the cluster can't be opened, or those of before an upgrade can't be recognised.";
 static const char journal_meaning[] =
     "No backup and no WAL is touched: it only tells what happened.";
 static const char lease_meaning[] =
@@ -123,21 +126,18 @@ static bool parse_identity(const VerifyRun *run, const Record *record, Identity 
 
 static bool verify_registration(VerifyRun *run, const ObjectInfo *object, Error *err)
 {
-    static const char meaning[] =
-        "Backups and WAL are as they were, but what they belong to is told by this record: without "
-        "it the cluster can't be opened, or those of before an upgrade can't be recognised.";
     CLEANUP(record_done) Record record = {0};
     Identity identity;
     Error attempt = {0};
     bool ok;
 
     count_object(run, object->size);
-    if (!load_record(run, object->name, "registration", meaning, &record, &ok, err))
+    if (!load_record(run, object->name, "registration", registration_meaning, &record, &ok, err))
         return false;
     if (!ok)
         return true;
     if (!parse_identity(run, &record, &identity, &attempt)) {
-        trouble_means(run, trouble_of_error(run, object->name, &attempt), meaning);
+        trouble_means(run, trouble_of_error(run, object->name, &attempt), registration_meaning);
         return true;
     }
     run->identities[run->identity_count++] = identity;
@@ -169,6 +169,23 @@ static bool verify_small_record(VerifyRun *run, const ObjectInfo *object, Error 
                        journal ? journal_meaning : lease_meaning, &record, &ok, err);
 }
 
+/* Numbers begin at 1 and none is left out. */
+static void check_registrations(VerifyRun *run)
+{
+    for (unsigned number = 1; number <= run->cluster->registration; number++) {
+        CLEANUP(text_freep) char *object = layout_registration(run->cluster->name, number);
+        bool is_there = false;
+
+        for (size_t i = 0; i < run->list.count && !is_there; i++)
+            is_there = strcmp(run->list.objects[i].name, object) == 0;
+        if (!is_there) {
+            trouble_means(
+                run, trouble_add(run, FINDING_MISSING, object, "the object is missing", NULL, NULL),
+                registration_meaning);
+        }
+    }
+}
+
 bool verify_records(VerifyRun *run, Error *err)
 {
     size_t count = 0;
@@ -178,6 +195,7 @@ bool verify_records(VerifyRun *run, Error *err)
     run->identities = arena_alloc(&run->arena, (count + 1) * sizeof run->identities[0]);
     if (!verify_repository(run, err))
         return false;
+    check_registrations(run);
     for (size_t i = 0; i < run->list.count; i++) {
         const ObjectInfo *object = &run->list.objects[i];
 
@@ -196,10 +214,11 @@ bool verify_records(VerifyRun *run, Error *err)
 /* "....wal.damaged-0123abcd" */
 static bool is_set_aside(const Cluster *cluster, const char *object)
 {
+    static const char mark[] = ".wal.damaged-";
     const char *name = name_in(cluster, "wal", object);
-    const char *ending = name == NULL ? NULL : strstr(name, ".wal.damaged-");
+    const char *ending = name == NULL ? NULL : strstr(name, mark);
 
-    return ending != NULL && is_like(ending, ".wal.damaged-hhhhhhhh");
+    return ending != NULL && is_like(ending + sizeof mark - 1, "hhhhhhhh");
 }
 
 static bool is_known(const VerifyRun *run, const char *object)
