@@ -8,6 +8,7 @@
 #include "postgres/data_directory.h"
 #include "postgres/server.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <gnu/libc-version.h>
 #include <grp.h>
@@ -118,6 +119,34 @@ static bool plan_wal(const Cluster *cluster, const RestoreWish *wish, const Data
     return check_can_rename(plan, look, "its pg_wal", err);
 }
 
+static void directory_done(DIR **directory)
+{
+    if (*directory != NULL)
+        (void)closedir(*directory);
+}
+
+/* A restore that was killed right after it had moved the old directory away knows nothing of it. */
+static bool warn_of_siblings(RestorePlan *plan, Error *err)
+{
+    CLEANUP(text_freep) char *parent = text_format("%s", plan->data);
+    char *slash = strrchr(parent, '/');
+    CLEANUP(text_freep) char *prefix = text_format("%s.pgcairn-", slash + 1);
+
+    slash[slash == parent ? 1 : 0] = '\0';
+    CLEANUP(directory_done) DIR *list = opendir(parent);
+    if (list == NULL && errno != ENOENT)
+        return error_set_errno(err, ERR_IO, errno, "list %s", parent);
+    for (const struct dirent *entry = list != NULL ? readdir(list) : NULL; entry != NULL;
+         entry = readdir(list)) {
+        CLEANUP(text_freep) char *wal = text_format("%s/%s/pg_wal", parent, entry->d_name);
+        if (strncmp(entry->d_name, prefix, strlen(prefix)) == 0 && file_exists(wal)) {
+            plan_warn(plan, "%s/%s was moved away by an earlier restore; its WAL is not looked at",
+                      parent, entry->d_name);
+        }
+    }
+    return true;
+}
+
 static bool plan_occupied(const Cluster *cluster, const RestoreWish *wish, RestorePlan *plan,
                           Error *err)
 {
@@ -129,7 +158,7 @@ static bool plan_occupied(const Cluster *cluster, const RestoreWish *wish, Resto
     plan->occupied = look.state == DATA_CLUSTER || look.state == DATA_HALF_RESTORED;
     plan->same_cluster = look.same_cluster;
     if (!plan->occupied)
-        return true;
+        return warn_of_siblings(plan, err);
     plan->choice = wish->occupied;
     /* Nothing of value is left in a restore that did not end: the same command goes on. */
     if (look.state == DATA_HALF_RESTORED && look.same_cluster && plan->choice == OCCUPIED_REFUSE)

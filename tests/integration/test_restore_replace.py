@@ -167,6 +167,31 @@ class Interrupted(ReplaceTest):
         self.assertFalse((self.cluster.data / "global" / "pg_control").exists())
 
 
+class Crashes(ReplaceTest):
+    """kill -9 at each instant at which something becomes visible; needs a build with fault points."""
+
+    # Where a data directory that could be started is left: with its pg_control, old or new.
+    COMPLETE = ("restore.after-marker", "restore.after-control")
+    POINTS = COMPLETE + ("restore.control-away", "restore.wal-kept", "restore.before-rebuild",
+                         "restore.after-rebuild", "restore.before-control")
+
+    def test_the_next_run_succeeds_and_no_commit_is_lost_whatever_the_instant(self):
+        self.commit_beyond_the_archive()
+        control = self.cluster.data / "global" / "pg_control"
+        for point in self.POINTS:
+            with self.subTest(point):
+                done = self.attempt("restore", f"--data={self.cluster.data}", "--force",
+                                    environment={"PGCAIRN_FAULT": f"{point}:crash"})
+                if done.returncode == 0:
+                    self.skipTest("built without fault points")
+                self.assertEqual(control.exists(), point in self.COMPLETE, done.stderr)
+                self.restore_here(*(["--force"] if control.exists() else []))
+                verify_backup(self.cluster.data)
+        self.restore_here("--force", "--start")
+        assert_content(self.cluster, self.oracle.numbers(), self.oracle.in_doubt())
+        check_structure(self.cluster)
+
+
 class Faithful(ReplaceTest):
     def test_modes_times_and_content_are_those_of_the_original(self):
         run("chmod", "-R", "g+rX", self.cluster.data)
