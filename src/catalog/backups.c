@@ -96,9 +96,10 @@ static const char *find_missing_pack(const Manifest *manifest, const char *clust
 
         if (found == NULL)
             return arena_format(arena, "pack %s is missing", pack->id);
-        if (found->size != pack->size)
+        if (found->size != pack->size) {
             return arena_format(arena, "pack %s has %" PRIu64 " bytes, not %" PRIu64, pack->id,
                                 found->size, pack->size);
+        }
     }
     return NULL;
 }
@@ -124,10 +125,11 @@ static bool load_backup(BackupInfo *info, bool *exists, const char *id, const Lo
         fault = find_fault(&info->header, cluster);
         if (fault == NULL)
             fault = find_missing_pack(&manifest, cluster->name, &loader->packs, arena);
-        if (fault == NULL)
+        if (fault == NULL) {
             judge(info, loader->inventory, arena);
-        else
+        } else {
             set_damaged(info, fault, arena);
+        }
         return true;
     }
     *exists = attempt.code != ERR_NOT_FOUND;
@@ -157,6 +159,15 @@ static int by_place(const void *a, const void *b)
     return strcmp(first->header.id, second->header.id);
 }
 
+/* Give away what a list owns, and leave it empty. */
+static BackupList take_list(BackupList *list)
+{
+    BackupList taken = *list;
+
+    *list = (BackupList){0};
+    return taken;
+}
+
 bool backup_list_load(BackupList *list, const Cluster *cluster, const WalInventory *inventory,
                       Error *err)
 {
@@ -182,8 +193,7 @@ bool backup_list_load(BackupList *list, const Cluster *cluster, const WalInvento
         loaded.count += exists;
     }
     qsort(loaded.items, loaded.count, sizeof(BackupInfo), by_place);
-    *list = loaded;
-    loaded = (BackupList){0};
+    *list = take_list(&loaded);
     return true;
 }
 

@@ -15,12 +15,14 @@ typedef struct Loader {
 
 static void add_segment(WalInventory *inventory, const WalName *name, uint64_t stored_size)
 {
-    WalRun *last = inventory->run_count > 0 ? &inventory->runs[inventory->run_count - 1] : NULL;
+    if (inventory->run_count > 0) {
+        WalRun *last = &inventory->runs[inventory->run_count - 1];
 
-    if (last != NULL && last->timeline == name->timeline && last->last + 1 == name->segment) {
-        last->last++;
-        last->stored_bytes += stored_size;
-        return;
+        if (last->timeline == name->timeline && last->last + 1 == name->segment) {
+            last->last++;
+            last->stored_bytes += stored_size;
+            return;
+        }
     }
     inventory->runs[inventory->run_count++] = (WalRun){
         .timeline = name->timeline,
@@ -85,10 +87,11 @@ static size_t find_run(const WalInventory *inventory, uint32_t timeline, uint64_
         size_t middle = low + (high - low) / 2;
         const WalRun *run = &inventory->runs[middle];
 
-        if (run->timeline < timeline || (run->timeline == timeline && run->last < segment))
+        if (run->timeline < timeline || (run->timeline == timeline && run->last < segment)) {
             low = middle + 1;
-        else
+        } else {
             high = middle;
+        }
     }
     return low;
 }

@@ -131,10 +131,11 @@ static bool look_at_record(void *context, const WalRecord *record, Error *err)
         search->is_first = !search->has_previous;
         search->record = *record;
         search->record.bytes = NULL;
-        if (is_commit && stops_after(search->target))
+        if (is_commit && stops_after(search->target)) {
             search->last_before = found;
-        else if (is_commit)
+        } else if (is_commit) {
             search->first_after = found;
+        }
         return true;
     }
     if (is_commit && search->is_found) {
@@ -142,10 +143,11 @@ static bool look_at_record(void *context, const WalRecord *record, Error *err)
             search->first_after = found;
         return false;
     }
-    if (search->is_found) /* the next commit may be far away: the notes know where */
+    if (search->is_found) { /* the next commit may be far away: the notes know where */
         return search->first_after.time == TIME_US_NONE &&
                wal_segment_of(record->lsn, segment_size) ==
                    wal_segment_of(search->record.lsn, segment_size);
+    }
     if (is_commit)
         search->last_before = found;
     search->has_previous = true;

@@ -66,10 +66,11 @@ void wal_chain_add(WalChain *chain, const WalReaderState *state, uint32_t segmen
         chain->missing = state->head_size - capacity;
         return;
     }
-    if (state->first_record != 0)
+    if (state->first_record != 0) {
         chain->last_record = state->last_record;
-    else if (wal_chain_completes(chain, state, segment_size))
+    } else if (wal_chain_completes(chain, state, segment_size)) {
         chain->last_record = chain->pending;
+    }
     chain->has_before = true;
     chain->pending = state->tail_record;
     chain->missing = state->tail_total - state->tail_have;

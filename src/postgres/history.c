@@ -71,16 +71,18 @@ static bool add_parent(TimelinePath *path, const char *at, size_t number, uint32
     HistoryLine line;
     uint32_t last = path->count > 0 ? path->steps[path->count - 1].timeline : 0;
 
-    if (!parse_line(at, &line))
+    if (!parse_line(at, &line)) {
         return error_set(err, ERR_CORRUPT,
                          "line %zu of the history of timeline %" PRIu32
                          " is not a timeline and a place in the WAL",
                          number, timeline);
-    if (line.timeline <= last || line.timeline >= timeline)
+    }
+    if (line.timeline <= last || line.timeline >= timeline) {
         return error_set(err, ERR_CORRUPT,
                          "line %zu of the history of timeline %" PRIu32 " names timeline %" PRIu32
                          ", out of order",
                          number, timeline, line.timeline);
+    }
     path->steps[path->count++] = (PathStep){.timeline = line.timeline, .end = line.end};
     return true;
 }

@@ -3,7 +3,7 @@
 #include <inttypes.h>
 
 /* Lengths of the parts of a name, in characters. */
-enum { TIMELINE_LENGTH = 8, HALF_LENGTH = 8, SEGMENT_LENGTH = 24 };
+enum { TIMELINE_LENGTH = 8, HALF_LENGTH = 8, NUMBER_LENGTH = 16, SEGMENT_LENGTH = 24 };
 
 const char *lsn_text(Lsn lsn, char text[LSN_TEXT_SIZE])
 {
@@ -112,18 +112,19 @@ static bool parse_name(const char *text, uint32_t segment_size, WalName *name)
         return false;
     name->segment = high * segments_per_half(segment_size) + low;
     /* A cluster's WAL begins with segment 1: LSN 0 is no place (xlog.c, BootStrapXLOG). */
-    return name->segment > 0 && parse_suffix(text + 2 * HALF_LENGTH, segment_size, name);
+    return name->segment > 0 && parse_suffix(text + NUMBER_LENGTH, segment_size, name);
 }
 
 bool wal_name_parse(const char *text, uint32_t segment_size, WalName *name, Error *err)
 {
     WalName parsed = {0};
 
-    if (!parse_name(text, segment_size, &parsed))
+    if (!parse_name(text, segment_size, &parsed)) {
         return error_set(err, ERR_USAGE,
                          "\"%s\" is not the name of a WAL file of a cluster with segments of "
                          "%" PRIu32 " MiB",
                          text, segment_size >> 20);
+    }
     *name = parsed;
     return true;
 }

@@ -93,9 +93,10 @@ bool wal_segment_header_decode(const uint8_t *bytes, size_t size, WalSegmentHead
         .segment_size = get_le32(bytes + 32),
         .block_size = get_le32(bytes + 36),
     };
-    if (decoded.magic >> 8 == 0xD1 && pg_version_of_wal_magic(decoded.magic) == NULL)
+    if (decoded.magic >> 8 == 0xD1 && pg_version_of_wal_magic(decoded.magic) == NULL) {
         return error_set(err, ERR_VERSION, "WAL of an unknown server version (magic %04X)",
                          decoded.magic);
+    }
     if (decoded.magic >> 8 != 0xD1 || (decoded.info & PAGE_HAS_LONG_HEADER) == 0 ||
         (decoded.info & ~PAGE_INFO_ALL) != 0 || decoded.timeline == 0 ||
         !wal_segment_size_is_valid(decoded.segment_size) ||
@@ -142,22 +143,27 @@ static bool check_segment_header(const WalReader *reader, Error *err)
 
     if (!wal_segment_header_decode(reader->page_header, WAL_SEGMENT_HEADER_SIZE, &header, err))
         return false;
-    if (header.magic != setup->version->wal_magic)
+    if (header.magic != setup->version->wal_magic) {
         return error_set(err, ERR_REFUSED, "WAL of server version %u, not %u",
                          pg_version_of_wal_magic(header.magic)->major, setup->version->major);
-    if (setup->system_identifier != 0 && header.system_identifier != setup->system_identifier)
+    }
+    if (setup->system_identifier != 0 && header.system_identifier != setup->system_identifier) {
         return error_set(err, ERR_REFUSED,
                          "WAL of another cluster: system identifier %" PRIu64 ", not %" PRIu64,
                          header.system_identifier, setup->system_identifier);
-    if (header.segment_size != setup->segment_size)
+    }
+    if (header.segment_size != setup->segment_size) {
         return error_set(err, ERR_REFUSED, "WAL segments of %" PRIu32 " MiB, not %" PRIu32 " MiB",
                          header.segment_size >> 20, setup->segment_size >> 20);
-    if (header.block_size != WAL_BLOCK_SIZE)
+    }
+    if (header.block_size != WAL_BLOCK_SIZE) {
         return error_set(err, ERR_REFUSED, "WAL pages of %" PRIu32 " bytes, not %d",
                          header.block_size, WAL_BLOCK_SIZE);
-    if (header.address != reader->at)
+    }
+    if (header.address != reader->at) {
         return error_set(err, ERR_CORRUPT, "the content is WAL from %s on, not from %s",
                          lsn_text(header.address, text[0]), lsn_text(reader->at, text[1]));
+    }
     return true;
 }
 
@@ -208,11 +214,12 @@ static void continue_on_page(WalReader *reader, unsigned info, uint32_t remainin
     }
     if (missing == 0 && (info & PAGE_CONTINUES_RECORD) != 0)
         wal_break(reader, false, "contrecord is requested");
-    if (missing > 0 && (info & PAGE_CONTINUES_RECORD) == 0)
+    if (missing > 0 && (info & PAGE_CONTINUES_RECORD) == 0) {
         wal_break(reader, false, "there is no contrecord flag");
-    else if (missing != remaining && missing > 0)
+    } else if (missing != remaining && missing > 0) {
         wal_break(reader, false, "invalid contrecord length %" PRIu32 " (expected %" PRIu32 ")",
                   remaining, missing);
+    }
 }
 
 /* The header of the page at reader->at is complete. */
@@ -411,14 +418,16 @@ static size_t feed_record_rest(WalReader *reader, const uint8_t *data, size_t si
 static bool feed_record(WalReader *reader, const uint8_t *data, size_t size, size_t *used,
                         Error *err)
 {
-    if (reader->have < RECORD_HEADER_SIZE)
+    if (reader->have < RECORD_HEADER_SIZE) {
         *used = feed_record_header(reader, data, size);
-    else
+    } else {
         *used = feed_record_rest(reader, data, size);
+    }
     if (reader->state.end == WAL_END_OPEN && reader->have >= RECORD_HEADER_SIZE &&
-        reader->have == reader->total)
+        reader->have == reader->total) {
         return finish_record(reader, reader->header, reader->is_kept ? reader->kept.data : NULL,
                              err);
+    }
     return true;
 }
 

@@ -242,10 +242,11 @@ bool wal_event_of(const WalRecord *record, const PgVersion *version, WalEvent *e
 
     if (record->bytes == NULL || !payload_of(record, &payload))
         return false;
-    if (record->rmgr == RMGR_TRANSACTION)
+    if (record->rmgr == RMGR_TRANSACTION) {
         is_event = transaction_event(record, payload, version, &found);
-    else if (record->rmgr == RMGR_XLOG)
+    } else if (record->rmgr == RMGR_XLOG) {
         is_event = xlog_event(record, payload, version, &found);
+    }
     if (is_event)
         *event = found;
     return is_event;

@@ -169,10 +169,11 @@ int main(int argc, char **argv)
 
     if (version == NULL)
         return 2;
-    if (strcmp(argv[1], "speed") == 0)
+    if (strcmp(argv[1], "speed") == 0) {
         ok = measure(version, argv + 3, argc - 3, &err);
-    else
+    } else {
         ok = print_files(version, argv + 3, argc - 3, strcmp(argv[1], "ends") == 0, &err);
+    }
     if (!ok)
         fprintf(stderr, "%s: %s\n", err.context, err.message);
     return ok ? 0 : (int)err.code;

@@ -158,9 +158,10 @@ static void absence_of_a_segment_is_judged_by_the_path(void **state)
         WalName name = {.kind = WAL_SEGMENT, .timeline = c->timeline, .segment = c->segment};
         Absence absence = absence_of_segment(&inventory, &path, &name, MIB, c->bound);
 
-        if (absence != c->expected)
+        if (absence != c->expected) {
             print_message("case %zu: \"%s\", path to %u, %u:%lu, bound %lu\n", i, c->archive,
                           c->path, c->timeline, c->segment, c->bound);
+        }
         assert_int_equal(absence, c->expected);
     }
 }

@@ -52,9 +52,10 @@ static void a_backup_waits_for_its_wal_from_start_to_stop(void **state)
         assert_int_equal(list.count, 1);
         assert_int_equal(list.items[0].state, present == 15 ? BACKUP_RESTORABLE : BACKUP_WAITING);
         assert_int_equal(list.items[0].stored_bytes, 0);
-        if (present == 5) /* 3 and 5 */
+        if (present == 5) { /* 3 and 5 */
             assert_string_equal(list.items[0].reason,
                                 "WAL segment 000000010000000000000004 is not in the archive");
+        }
         if (present == 15)
             assert_string_equal(list.items[0].reason, "");
     }

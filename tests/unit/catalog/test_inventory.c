@@ -183,11 +183,12 @@ static void reach_ends_before_the_first_missing_segment_of_the_path(void **state
 
             if ((present & 1U << (s - 1)) == 0)
                 continue;
-            if (last != NULL && last->timeline == owner && last->last + 1 == s)
+            if (last != NULL && last->timeline == owner && last->last + 1 == s) {
                 last->last = s;
-            else
+            } else {
                 inventory.runs[inventory.run_count++] =
                     (WalRun){.timeline = owner, .first = s, .last = s};
+            }
         }
         assert_true(timeline_path_parse(2, "1\t0/500100\tx\n", &arena, &path, &err));
         while (expected <= 9 && (present & 1U << (expected - 1)) != 0)

@@ -80,9 +80,10 @@ static void a_later_switch_clips_the_earlier_ones(void **state)
     assert_step(&path, 2, 4, 0xE05ED20, 0);
     for (Lsn lsn = 0xE05ED18; lsn < 0xF000200; lsn += 8)
         assert_int_equal(path_step_at(&path, lsn)->timeline, lsn < 0xE05ED20 ? 1 : 4);
-    for (uint64_t segment = 1; segment < 0x20; segment++)
+    for (uint64_t segment = 1; segment < 0x20; segment++) {
         assert_int_equal(path_timeline_of_segment(&path, segment, 16 * MIB),
                          segment < 0x0E ? 1 : 4);
+    }
 }
 
 static void the_newest_timeline_that_begins_in_a_segment_has_it(void **state)
@@ -143,10 +144,11 @@ static void a_history_cut_inside_a_line_is_noticed_or_has_fewer_parents(void **s
         Error err = {0};
         TimelinePath path;
 
-        if (timeline_path_parse(9, arena_text_part(&arena, text, size), &arena, &path, &err))
+        if (timeline_path_parse(9, arena_text_part(&arena, text, size), &arena, &path, &err)) {
             assert_in_range(path.count, 1, 3);
-        else
+        } else {
             assert_int_equal(err.code, ERR_CORRUPT);
+        }
     }
 }
 

@@ -218,9 +218,10 @@ static bool is_unprotected(const WalBuilder *wal, const Seen *good, size_t offse
     Lsn lsn = wal->start + offset;
     unsigned info = get_le16(wal->bytes.data + (offset - in_page) + 2);
 
-    if (in_page < header) /* timeline; remaining length where nothing continues; padding */
+    if (in_page < header) { /* timeline; remaining length where nothing continues; padding */
         return (in_page >= 4 && in_page < 8) || (in_page >= 20 && in_page < 24) ||
                (in_page >= 16 && in_page < 20 && (info & 1) == 0);
+    }
     for (size_t i = 0; i < good->count; i++) {
         if (lsn < good->records[i].lsn)
             return true; /* between two records */
