@@ -31,6 +31,13 @@ Session *session_open(const char *conninfo, Error *err) MUST_CHECK;
 Session *session_open_as(const char *conninfo, uid_t uid, Error *err) MUST_CHECK;
 void session_freep(Session **session); /* for CLEANUP(); a backup in progress is aborted */
 
+/*
+ * Called a few times a second while an answer is waited for: a spread checkpoint takes minutes, and
+ * who holds a lease renews it meanwhile. False ends the waiting with err. NULL: nothing to do.
+ */
+typedef bool SessionWait(void *context, Error *err);
+void session_while_waiting(Session *session, SessionWait *wait, void *context);
+
 typedef struct ServerIdentity {
     unsigned version_number; /* 150018 */
     unsigned major;

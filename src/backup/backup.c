@@ -40,6 +40,24 @@ static void be_modest(void)
 
 /* -------- start */
 
+/* A spread checkpoint may outlast the lease. */
+static bool keep_lease(void *context, Error *err)
+{
+    BackupRun *run = context;
+
+    return lease_renew(run->lease, run->identity.timeline, run->start, err);
+}
+
+/* The checkpoint may be a spread one, as long as the server likes. */
+static bool start_on_server(BackupRun *run, const char *label, Error *err)
+{
+    session_while_waiting(run->session, keep_lease, run);
+    bool ok =
+        session_backup_start(run->session, label, run->wish->fast_checkpoint, &run->start, err);
+    session_while_waiting(run->session, NULL, NULL);
+    return ok;
+}
+
 /* The lease comes before the start, so that of two runs only one makes the server do a checkpoint.
  */
 static bool start(BackupRun *run, Error *err)
@@ -58,8 +76,7 @@ static bool start(BackupRun *run, Error *err)
         return false;
 
     run->started_at = time_now();
-    if (!backup_id_new(run->report->id, err) ||
-        !session_backup_start(run->session, label, wish->fast_checkpoint, &run->start, err) ||
+    if (!backup_id_new(run->report->id, err) || !start_on_server(run, label, err) ||
         !run_check_started(run, err) || !lease_renew(run->lease, run->timeline, run->start, err) ||
         !run_save_history(run, err) || !FAULT_POINT("backup.after-start", err))
         return error_context(err, "start the backup");

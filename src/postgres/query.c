@@ -91,7 +91,8 @@ static bool send_all(Session *session, Error *err)
 static bool wait_for_result(Session *session, Error *err)
 {
     while (session->pq->PQisBusy(session->connection) != 0) {
-        if (!query_wait(session, POLLIN, err)) {
+        if (!query_wait(session, POLLIN, err) ||
+            (session->wait != NULL && !session->wait(session->wait_context, err))) {
             cancel(session);
             return false;
         }

@@ -9,6 +9,8 @@
 struct Session {
     const Libpq *pq;
     PGconn *connection;
+    SessionWait *wait; /* may be NULL */
+    void *wait_context;
 };
 
 /* Whole results only; the first failed one is what counts. */

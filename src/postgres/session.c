@@ -23,6 +23,12 @@ static bool take_row(const Answer *answer, Arena *arena, const char **values, si
     return true;
 }
 
+void session_while_waiting(Session *session, SessionWait *wait, void *context)
+{
+    session->wait = wait;
+    session->wait_context = context;
+}
+
 bool session_row(Session *session, const char *query, Arena *arena, const char **values,
                  size_t count, bool *found, Error *err)
 {
