@@ -10,7 +10,8 @@
 
 enum { FOLDER_MODE = 0750, FILE_MODE = 0640, SEQUENTIAL_SIZE = 1 << 20 };
 
-static const char hint_mount[] = "is the repository's file system mounted, its server up?";
+static const char hint_mount[] =
+    "is the repository's file system mounted? a new repository is made by `pgcairn init`";
 static const char hint_device[] = "the device or its connection fails: see the kernel's log";
 
 static const struct {
