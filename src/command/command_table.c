@@ -58,7 +58,7 @@ const Command command_table[] = {
         .details =
             "Plans first: which backup, which WAL, whether the target can be reached, what is in "
             "the way. --dry-run ends there. Without a target everything in the archive is "
-            "replayed.\n"
+            "replayed, and the server then opens.\n"
             "\n"
             "  pgcairn restore --repo=/backup/pg --data=/var/lib/postgresql/15/main --dry-run \\\n"
             "      --target-time='2026-11-22 14:30:00 Europe/Vienna'\n"

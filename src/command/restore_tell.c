@@ -267,18 +267,20 @@ static void print_reached(const RestoreStory *story)
               story->is_verified ? ", verified" : "");
     if (commit != TIME_US_NONE)
         out_print("  commit     the last one is of %s\n", time_text_postgres(commit, time));
-    if (story->new_timeline != 0)
+    if (story->new_timeline != 0) {
         out_print("  timeline   %" PRIu32 " begins here: take a base backup\n",
                   story->new_timeline);
+    }
 }
 
 static void print_kept(const RestorePlan *plan)
 {
     if (plan->moved_to != NULL)
         out_print("  kept       the old directory as %s\n", plan->moved_to);
-    if (plan->wal_kept != NULL)
+    if (plan->wal_kept != NULL) {
         out_print("  kept       the old pg_wal as %s: remove it once all is well\n",
                   plan->wal_kept);
+    }
     if (plan->extra_directory != NULL)
         out_print("  kept       configuration from outside in %s\n", plan->extra_directory);
 }

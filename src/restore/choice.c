@@ -482,6 +482,15 @@ static bool check_wished_backup(const Choice *choice, const char *id, Error *err
     return false;
 }
 
+static bool any_damaged(const BackupList *backups)
+{
+    for (size_t i = 0; i < backups->count; i++) {
+        if (backups->items[i].state == BACKUP_DAMAGED)
+            return true;
+    }
+    return false;
+}
+
 static bool refuse_no_candidate(const Choice *choice, const RestoreWish *wish, Error *err)
 {
     if (wish->target_timeline != 0) {
@@ -495,8 +504,10 @@ static bool refuse_no_candidate(const Choice *choice, const RestoreWish *wish, E
         return error_hint(err, "`pgcairn backup` takes one");
     }
     const BackupInfo *last = &choice->backups.items[choice->backups.count - 1];
-    error_set(err, ERR_NOT_FOUND, "none of the %zu backups can be restored; %s: %s",
-              choice->backups.count, last->header.id, last->reason);
+    /* One that is damaged is not "no such backup": somebody has to look at the repository. */
+    error_set(err, any_damaged(&choice->backups) ? ERR_CORRUPT : ERR_NOT_FOUND,
+              "none of the %zu backups can be restored; %s: %s", choice->backups.count,
+              last->header.id, last->reason);
     return error_hint(err, "`pgcairn list` says what each of them lacks");
 }
 

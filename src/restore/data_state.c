@@ -70,6 +70,15 @@ bool path_is_inside(const char *path, const char *directory)
     return strncmp(path, directory, size) == 0 && (path[size] == '\0' || path[size] == '/');
 }
 
+/* What belongs to a file system, and the marker of a restore that was killed while it wrote it. */
+static bool is_nothing(const char *name)
+{
+    static const char unborn_marker[] = RESTORE_MARKER_FILE ".tmp-";
+
+    return strcmp(name, ".") == 0 || strcmp(name, "..") == 0 || strcmp(name, "lost+found") == 0 ||
+           strncmp(name, unborn_marker, sizeof unborn_marker - 1) == 0;
+}
+
 bool directory_is_empty(const char *path, bool *is_empty, Error *err)
 {
     CLEANUP(directory_done) DIR *list = opendir(path);
@@ -84,8 +93,7 @@ bool directory_is_empty(const char *path, bool *is_empty, Error *err)
         const struct dirent *entry = readdir(list);
         if (entry == NULL)
             break;
-        if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0 &&
-            strcmp(entry->d_name, "lost+found") != 0)
+        if (!is_nothing(entry->d_name))
             *is_empty = false;
     }
     if (errno != 0)

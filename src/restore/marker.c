@@ -1,9 +1,11 @@
 #include "marker.h"
 
+#include "base/fault.h"
 #include "base/file.h"
 #include "base/process.h"
 #include "repo/record.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <unistd.h>
 
@@ -52,6 +54,31 @@ bool marker_load(const char *data, Arena *arena, RestoreMarker *marker, bool *fo
     return true;
 }
 
+static void directory_done(DIR **directory)
+{
+    if (*directory != NULL)
+        (void)closedir(*directory);
+}
+
+/* Of restores that were killed while they wrote their marker. Who calls has locked the directory,
+ * so nobody writes one now. */
+static bool remove_unborn(const char *data, Error *err)
+{
+    static const char prefix[] = RESTORE_MARKER_FILE ".tmp-";
+    CLEANUP(directory_done) DIR *list = opendir(data);
+
+    if (list == NULL)
+        return error_set_errno(err, ERR_IO, errno, "list %s", data);
+    for (const struct dirent *entry = readdir(list); entry != NULL; entry = readdir(list)) {
+        if (strncmp(entry->d_name, prefix, sizeof prefix - 1) != 0)
+            continue;
+        CLEANUP(text_freep) char *path = text_format("%s/%s", data, entry->d_name);
+        if (unlink(path) != 0 && errno != ENOENT)
+            return error_set_errno(err, ERR_IO, errno, "remove %s", path);
+    }
+    return true;
+}
+
 bool marker_save(const RestorePlan *plan, Error *err)
 {
     CLEANUP(text_freep) char *path = text_format("%s/" RESTORE_MARKER_FILE, plan->data);
@@ -78,7 +105,7 @@ bool marker_save(const RestorePlan *plan, Error *err)
     if (plan->wal_kept != NULL)
         record_text(&record, "wal_kept", plan->wal_kept);
     record_finish(&record);
-    return file_writer_open(&file, path, 0600, err) &&
+    return remove_unborn(plan->data, err) && file_writer_open(&file, path, 0600, err) &&
            file_writer_write(&file, record.text.data, record.text.size, err) &&
            file_writer_replace(&file, err);
 }
@@ -87,7 +114,9 @@ bool marker_remove(const char *data, Error *err)
 {
     CLEANUP(text_freep) char *path = text_format("%s/" RESTORE_MARKER_FILE, data);
 
+    if (!FAULT_POINT("restore.before-unmark", err))
+        return false;
     if (unlink(path) != 0 && errno != ENOENT)
         return error_set_errno(err, ERR_IO, errno, "remove %s", path);
-    return file_sync_directory(data, err);
+    return FAULT_POINT("restore.after-unmark", err) && file_sync_directory(data, err);
 }

@@ -21,8 +21,12 @@ static void directory_done(DIR **directory)
 
 static bool rename_durably(const char *from, const char *to, Error *err)
 {
+    if (!FAULT_POINT("restore.before-rename", err))
+        return false;
     if (rename(from, to) != 0)
         return error_set_errno(err, ERR_IO, errno, "rename %s to %s", from, to);
+    if (!FAULT_POINT("restore.after-rename", err))
+        return false;
     return file_sync_parent(to, err) && file_sync_parent(from, err);
 }
 

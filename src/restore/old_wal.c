@@ -59,6 +59,26 @@ static int by_name(const void *a, const void *b)
     return strcmp(first->file, second->file);
 }
 
+bool old_wal_archives(const OldWal *wal, uint32_t timeline)
+{
+    for (size_t i = 0; i < wal->archiving_count; i++) {
+        if (wal->archiving[i] == timeline)
+            return true;
+    }
+    return false;
+}
+
+static void note_archiving(OldWal *wal, uint32_t timeline, Arena *arena)
+{
+    if (old_wal_archives(wal, timeline))
+        return;
+    uint32_t *archiving = arena_alloc(arena, (wal->archiving_count + 1) * sizeof *archiving);
+    if (wal->archiving_count > 0)
+        memcpy(archiving, wal->archiving, wal->archiving_count * sizeof *archiving);
+    archiving[wal->archiving_count++] = timeline;
+    wal->archiving = archiving;
+}
+
 static bool take_file(OldWal *wal, const char *directory, const char *file, const Cluster *cluster,
                       Arena *arena, Error *err)
 {
@@ -73,6 +93,8 @@ static bool take_file(OldWal *wal, const char *directory, const char *file, cons
                           .name = name,
                           .is_ready = has_mark(directory, file, "ready"),
                           .is_done = has_mark(directory, file, "done")};
+    if (segment.is_ready || segment.is_done)
+        note_archiving(wal, name.timeline, arena);
     if (name.kind == WAL_SEGMENT) {
         bool is_valid = judge_segment(segment.path, &name, cluster, &is_other, err);
         if (err->code != ERR_NONE)

@@ -66,6 +66,18 @@ static uint64_t bytes_to_write(const Manifest *manifest)
     return bytes;
 }
 
+/* The operator may have counted on the newest backup: say that an older one is taken, and why. */
+static void warn_of_damaged(const RestoreWish *wish, const Choice *choice, RestorePlan *plan)
+{
+    for (size_t i = 0; wish->backup == NULL && i < choice->backups.count; i++) {
+        const BackupInfo *backup = &choice->backups.items[i];
+        if (backup->state == BACKUP_DAMAGED) {
+            plan_warn(plan, "backup %s is damaged and was passed over: %s", backup->header.id,
+                      backup->reason);
+        }
+    }
+}
+
 bool restore_plan(const Cluster *cluster, const RestoreWish *wish, RestorePlan *plan, Error *err)
 {
     CLEANUP(choice_done) Choice choice = {0};
@@ -81,7 +93,10 @@ bool restore_plan(const Cluster *cluster, const RestoreWish *wish, RestorePlan *
     take_choice(wish, &choice, plan);
     plan->bytes = bytes_to_write(&plan->manifest);
     recovery_command_build(wish, plan);
-    return preflight(cluster, wish, plan, err);
+    if (!preflight(cluster, wish, plan, err))
+        return false;
+    warn_of_damaged(wish, &choice, plan);
+    return true;
 }
 
 void restore_plan_done(RestorePlan *plan)

@@ -3,6 +3,7 @@
 #include "range_reader.h"
 #include "restored_file.h"
 
+#include "base/fault.h"
 #include "base/file.h"
 #include "base/interrupt.h"
 #include "base/work_queue.h"
@@ -122,6 +123,8 @@ static bool make_place(const RestorePlan *plan, const char *path, uint32_t mode,
             return true;
         return error_set_errno(err, ERR_IO, errno, "create directory %s", path);
     }
+    if (!FAULT_POINT("restore.after-make-place", err))
+        return false;
     FileAttributes attributes = {
         .mode = mode, .uid = plan->uid, .gid = plan->gid, .mtime = TIME_US_NONE};
     return file_attributes_set(path, &attributes, false, err) && file_sync_parent(path, err);
@@ -345,6 +348,8 @@ static bool run_batch(Worker *worker, Job *job, Error *err)
         if (!interrupt_check(err) || !write_small(worker, entry, stored, err))
             return false;
         progress_add(shared->progress, entry->size, 0);
+        if (!FAULT_POINT("restore.after-file", err))
+            return false;
     }
     return true;
 }
@@ -380,7 +385,8 @@ static bool run_range(Worker *worker, Job *job, Error *err)
     if (!range_reader_read(worker->reader, &entry->ranges[job->range], write_piece, &target,
                            &job->content, err))
         return error_context(err, "%s, range %u", entry->path, job->range);
-    if (is_last && !restored_file_cut(&file, entry->size, err))
+    if (!FAULT_POINT("restore.after-range", err) ||
+        (is_last && !restored_file_cut(&file, entry->size, err)))
         return false;
     return !shared->is_synced || restored_file_sync(&file, err);
 }

@@ -217,6 +217,17 @@ static bool finish(const Cluster *cluster, const RestorePlan *plan, Error *err)
            FAULT_POINT("restore.after-control", err) && marker_remove(plan->data, err);
 }
 
+/* pg_control is the last file: it tells how far we came. */
+static bool explain_state(const RestorePlan *plan, Error *err)
+{
+    CLEANUP(text_freep) char *control = text_format("%s/global/pg_control", plan->data);
+
+    if (!file_exists(control))
+        return error_hint(err, "nothing here can be started; run the restore again");
+    return error_hint(err, "all files are there, but they may not be durable; restore again with "
+                           "--force");
+}
+
 bool restore_run(const Cluster *cluster, const RestoreWish *wish, RestorePlan *plan,
                  RestoreReport *report, Error *err)
 {
@@ -233,7 +244,7 @@ bool restore_run(const Cluster *cluster, const RestoreWish *wish, RestorePlan *p
         return error_hint(err, "nothing here can be started; run the restore again");
     report->elapsed_rebuild = time_monotonic() - begin;
     if (!make_durable(wish, plan, &durability, err) || !finish(cluster, plan, err))
-        return error_hint(err, "nothing here can be started; run the restore again");
+        return explain_state(plan, err);
     report->elapsed = time_monotonic() - begin;
     report->elapsed_sync = report->elapsed - report->elapsed_rebuild;
     return true;

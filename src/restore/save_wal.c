@@ -20,7 +20,8 @@ static bool needs_push(const OldWal *wal, const OldSegment *segment, const WalIn
 {
     if (segment->is_ready)
         return true;
-    if (segment->name.kind != WAL_SEGMENT || segment->is_done)
+    if (segment->name.kind != WAL_SEGMENT || segment->is_done ||
+        !old_wal_archives(wal, segment->name.timeline))
         return false;
     return !wal_inventory_has(inventory, segment->name.timeline, segment->name.segment) &&
            old_wal_find(wal, segment->name.timeline, segment->name.segment + 1) != NULL;

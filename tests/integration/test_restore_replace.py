@@ -92,6 +92,19 @@ class Wal(ReplaceTest):
         self.restore_here("--force", "--start")
         assert_content(self.cluster, self.oracle.numbers(), self.oracle.in_doubt())
 
+    def test_the_timeline_of_a_copy_that_does_not_archive_stays_out_of_the_archive(self):
+        self.backup()
+        self.cluster.switch_wal()
+        self.cluster.stop()
+        copy = self.restore("--as-copy")
+        copy.sql("create table only_here as select generate_series(1, 20000)")
+        for _ in range(3):
+            copy.sql("insert into only_here values (0); select pg_switch_wal()")
+        copy.stop()
+        done = self.attempt("restore", f"--data={copy.data}", "--force", "--json")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertEqual(list((self.repo / "main" / "wal").rglob("00000002*")), [])
+
     def test_an_unreachable_target_leaves_the_old_directory_as_it_was(self):
         self.commit_beyond_the_archive()
         before = fingerprint(self.cluster.data)

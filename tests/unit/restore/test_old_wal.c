@@ -113,6 +113,8 @@ static void only_segments_that_are_what_their_name_says_count(void **state)
     assert_ptr_equal(old_wal_find(&wal, 2, 6), &wal.items[2]);
     assert_null(old_wal_find(&wal, 2, 7));
     assert_null(old_wal_find(&wal, 1, 4));
+    assert_true(old_wal_archives(&wal, 2) && old_wal_archives(&wal, 3));
+    assert_false(old_wal_archives(&wal, 1));
 }
 
 static void a_directory_that_is_not_there_holds_nothing(void **state)
