@@ -132,8 +132,10 @@ static bool load_trailer(SegmentWalk *state, uint64_t segment, WalTrailer *trail
         *ok = false;
         error_set(&attempt, ERR_CORRUPT, "the stored object is no segment of this cluster");
     }
-    if (!*ok)
-        end_broken(&state->end, attempt.message);
+    if (!*ok) {
+        CLEANUP(text_freep) char *reason = text_format("%s: %s", name, attempt.message);
+        end_broken(&state->end, reason);
+    }
     return true;
 }
 
