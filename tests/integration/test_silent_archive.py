@@ -8,7 +8,7 @@ from support.processes import wait_for
 from support.shared import server_log
 
 
-class Hole(PairTest):
+class Damage(PairTest):
     def test_a_segment_is_missing(self):
         by_pgcairn = self.restored_before()
         heal = self.remove(self.victim)
@@ -33,13 +33,11 @@ class Hole(PairTest):
         self.assert_harm(by_cp, missing=True)
         by_cp.stop()
 
-        self.assert_refused(8, "WAL is damaged at .*object holds another WAL file")
+        self.assert_refused(8, f"WAL is damaged at .*{self.victim}.*holds another WAL file")
         self.assert_stops(by_pgcairn, self.victim)
         self.swap(self.victim, other)
         self.assert_whole(by_pgcairn)
 
-
-class Flip(PairTest):
     def test_a_bit_of_a_segment_is_flipped(self):
         heal = self.flip(*self.both(self.victim))
 
@@ -52,7 +50,7 @@ class Flip(PairTest):
         by_pgcairn = self.restore("--start", "--as-copy", expect=13, name="by-pgcairn")
         self.assertRegex(by_pgcairn.said, f'recovery failed: .*could not restore file "{self.victim}"')
         self.assertRegex(by_pgcairn.said, "stopped the recovery on purpose")
-        self.assertRegex(server_log(by_pgcairn), f"damaged zstd frame.*\n.*{self.victim}")
+        self.assertRegex(server_log(by_pgcairn), f"(damaged|bad checksum).*\n.*{self.victim}")
         self.assert_never_opened(by_pgcairn)
         heal()
         self.assert_whole(by_pgcairn)
