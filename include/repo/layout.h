@@ -36,6 +36,8 @@ char *layout_condemned_prefix(const char *cluster);
  */
 bool layout_wal_name_of(const char *cluster, const char *object, uint32_t segment_size,
                         WalName *name);
-/* "20261122T031500Z-k3v9qa" out of ".../manifest", in arena-free storage of the caller. */
 enum { BACKUP_ID_SIZE = 24 };
+/* Whether text of so many bytes can be a backup's id: "20261122T031500Z-k3v7qa". */
+bool backup_id_is_valid(const char *text, size_t size);
+/* The id out of ".../manifest", in arena-free storage of the caller. */
 bool layout_backup_id_of(const char *cluster, const char *object, char id[BACKUP_ID_SIZE]);

@@ -172,15 +172,15 @@ bool layout_wal_name_of(const char *cluster, const char *object, uint32_t segmen
     return true;
 }
 
-/* "20261122T031500Z-k3v9qa" */
-static bool is_backup_id(const char *text, size_t length)
+/* "20261122T031500Z-k3v7qa" */
+bool backup_id_is_valid(const char *text, size_t size)
 {
     /* d: a digit; a: of a-z2-7; others stand for themselves. */
     static const char pattern[] = "ddddddddTddddddZ-aaaaaa";
 
-    if (length != BACKUP_ID_LENGTH)
+    if (size != BACKUP_ID_LENGTH)
         return false;
-    for (size_t i = 0; i < length; i++) {
+    for (size_t i = 0; i < size; i++) {
         bool fits = pattern[i] == 'd'   ? is_digit(text[i])
                     : pattern[i] == 'a' ? is_base32(text[i])
                                         : text[i] == pattern[i];
@@ -196,7 +196,7 @@ bool layout_backup_id_of(const char *cluster, const char *object, char id[BACKUP
     const char *slash = text == NULL ? NULL : strchr(text, '/');
 
     if (slash == NULL || strcmp(slash, "/manifest") != 0 ||
-        !is_backup_id(text, (size_t)(slash - text)))
+        !backup_id_is_valid(text, (size_t)(slash - text)))
         return false;
     memcpy(id, text, BACKUP_ID_LENGTH);
     id[BACKUP_ID_LENGTH] = '\0';

@@ -216,9 +216,11 @@ static bool parse_header_value(ManifestParser *parser, const HeaderField *known,
 
     switch (known->kind) {
     case HEADER_ID:
-        if (field.size != BACKUP_ID_SIZE - 1)
+        if (!backup_id_is_valid(field.text, field.size))
             return false;
-        return percent_decode(field.text, field.size, at);
+        memcpy(at, field.text, field.size);
+        at[field.size] = '\0';
+        return true;
     case HEADER_TEXT:
         return parse_text(parser, field, (const char **)(void *)at);
     case HEADER_U32:
