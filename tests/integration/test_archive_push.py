@@ -7,6 +7,7 @@ from support.archive import archived, content_of, flip, freeze, object_of, put, 
 from support.cluster import ArchiveTest, ClusterTest, make_directory
 from support.oracle import Oracle
 from support.processes import wait_for
+from support.version import backup_start, backup_stop
 
 
 class UnderLoad(ClusterTest):
@@ -63,7 +64,7 @@ class Push(ArchiveTest):
     def build(cls, world):
         cluster = world.cluster
         cls.segment = cluster.fill_segment()
-        cluster.sql("select pg_backup_start('x', true); select pg_backup_stop(false)")
+        cluster.sql(f"select {backup_start('x')}; select {backup_stop()}")
         cls.backup_file = wait_for(lambda: next((cluster.data / "pg_wal").glob("*.backup"), None),
                                    "a .backup file")
         cluster.wait_archived(cls.backup_file.name)

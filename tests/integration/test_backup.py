@@ -6,10 +6,12 @@ import shutil
 import signal
 import subprocess
 import time
+import unittest
 
-from support.cluster import ClusterTest, quoted
+from support.cluster import ClusterTest, make_directory, quoted
 from support.oracle import Oracle
 from support.processes import (TOOL, USER, clean_environment, identity, kill_tree, run, wait_for)
+from support.version import BACKUP_FUNCTIONS, MAJOR
 
 
 class BackupTest(ClusterTest):
@@ -118,6 +120,17 @@ class Content(BackupTest):
             self.assertEqual([path for path in entries if path.startswith(f"{directory}/")
                               and entries[path][0] != "d"], [])
         self.assertIn("pg_wal/archive_status", entries)
+
+    @unittest.skipIf(MAJOR >= 15, "statistics are in shared memory")
+    def test_temporary_statistics_are_left_out_wherever_they_are(self):
+        place = make_directory(self.cluster.data / "elsewhere")
+        for setting in ("elsewhere", "./elsewhere/", str(place)):
+            self.cluster.stop()
+            self.cluster.configure(stats_temp_directory=setting).start()
+            wait_for(lambda: list(place.iterdir()), "statistics")
+            entries = self.entries(self.backup()["backup"])
+            self.assertEqual([path for path in entries if path.startswith("elsewhere")],
+                             ["elsewhere"], setting)
 
     def test_configuration_outside_the_data_directory_is_taken(self):
         outside = self.path / "etc"
@@ -281,8 +294,7 @@ class Refusals(BackupTest):
         self.refused("data directory", f"--data={copy}", f"--conninfo={self.cluster.conninfo()}")
         # Even where the server's own path means nothing to us, as in a container.
         self.cluster.sql("create role nosy login; grant execute on function "
-                         "pg_backup_start(text, bool), pg_backup_stop(bool), "
-                         "pg_control_system() to nosy")
+                         f"{BACKUP_FUNCTIONS}, pg_control_system() to nosy")
         nosy = self.cluster.conninfo().replace("user=postgres", "user=nosy")
         self.refused("last checkpoint", f"--data={copy}", f"--conninfo={nosy}")
 

@@ -9,6 +9,7 @@ import unittest
 
 from support.cluster import ManualRecovery, ToolTest, make_directory
 from support.processes import BIN, attempt, clean_environment, identity, run, wait_for
+from support.version import REPLAY_IS_PAUSED
 
 DRIVER = pathlib.Path(os.environ.get("DRIVERS", ".")) / "driver_recovery"
 
@@ -112,7 +113,7 @@ class Ends(RecoveryTest):
         server = self.recovering(recovery_target_name="here", recovery_target_action="pause")
         lines = self.run_driver(server).end()
         self.assertRegex(lines[-2], r"^paused .* last_commit=2\d{3}-")
-        self.assertEqual(server.sql("select pg_get_wal_replay_pause_state()"), "paused")
+        self.assertEqual(server.sql(f"select {REPLAY_IS_PAUSED}"), "t")
         self.assertEqual(self.replayed(lines[-2]), server.sql("select pg_last_wal_replay_lsn()"))
         self.assertRegex(self.watch(server).stdout, "^paused ")
 

@@ -6,6 +6,7 @@ import time
 from support.oracle import Oracle, assert_content, check_structure, verify_backup
 from support.processes import wait_for
 from support.shared import SharedClusterTest
+from support.version import REPLAY_IS_PAUSED
 
 
 def utc(instant):
@@ -173,7 +174,7 @@ class Action(RestoreTargetTest):
         verify_backup(restored.data)
         self.assertFalse((restored.data / "pgcairn.restore").exists())
         restored.start()
-        wait_for(lambda: restored.sql("select pg_get_wal_replay_pause_state()") == "paused",
+        wait_for(lambda: restored.sql(f"select {REPLAY_IS_PAUSED}") == "t",
                  "the server pauses")
         must, may = self.oracle.at(self.instant)
         assert_content(restored, must, may)
@@ -189,4 +190,4 @@ def settings_of(cluster):
 
 def check_paused(test, restored):
     test.assertEqual(restored.sql("select pg_is_in_recovery()"), "t")
-    test.assertEqual(restored.sql("select pg_get_wal_replay_pause_state()"), "paused")
+    test.assertEqual(restored.sql(f"select {REPLAY_IS_PAUSED}"), "t")

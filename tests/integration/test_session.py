@@ -9,8 +9,12 @@ import time
 
 from support.cluster import ToolTest
 from support.processes import attempt, clean_environment, identity, run, wait_for
+from support.version import BACKUP_FUNCTIONS, BACKUP_START, MAJOR
 
 DRIVER = pathlib.Path(os.environ.get("DRIVERS", ".")) / "driver_postgres"
+TIMEOUTS = ["statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout",
+            *(["idle_session_timeout"] if MAJOR >= 14 else []),
+            *(["transaction_timeout"] if MAJOR >= 17 else [])]
 
 
 def driver(*words, expect=0, **how):
@@ -23,8 +27,7 @@ class Session(ToolTest):
         super().setUp()
         # Timeouts that would end any session that didn't switch them off for itself.
         self.cluster = self.server("primary").create(wal_level="replica").start()
-        for name in ("statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout",
-                     "idle_session_timeout"):
+        for name in TIMEOUTS:
             self.cluster.sql(f"alter database template1 set {name} = '10ms'")
         self.template = self.cluster.conninfo("template1")
 
@@ -47,18 +50,16 @@ class Session(ToolTest):
         conninfo = f"host={self.cluster.socket} user=backup dbname=postgres"
         said = driver("identify", conninfo).split("\n")
         self.assertEqual(said[8], "")
-        self.fails(10, "permission denied for function pg_backup_start(.|\n)*EXECUTE", "backup",
-                   conninfo, "x", "fast")
+        self.fails(10, f"permission denied for function {BACKUP_START}(.|\n)*EXECUTE",
+                   "backup", conninfo, "x", "fast")
 
-        self.cluster.sql("grant execute on function pg_backup_start(text, boolean) to backup;"
-                         "grant execute on function pg_backup_stop(boolean) to backup;"
+        self.cluster.sql(f"grant execute on function {BACKUP_FUNCTIONS} to backup;"
                          "grant pg_read_all_settings to backup")
         self.assertIn("LABEL: x", driver("backup", conninfo, "x", "fast"))
         self.assertEqual(driver("identify", conninfo).split("\n")[8], str(self.cluster.data))
 
     def test_timeouts_of_the_database_are_off(self):
-        for name in ("statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout",
-                     "idle_session_timeout"):
+        for name in TIMEOUTS:
             self.assertEqual(driver("row", self.template, f"select current_setting('{name}')"), "0")
         self.assertEqual(driver("row", self.template, "select 'slept' from pg_sleep(0.3)"), "slept")
         self.assertEqual(driver("row", self.template, "select current_setting('application_name')"),
@@ -112,7 +113,7 @@ class Session(ToolTest):
                                  env=clean_environment(), **identity())
         with child:
             self.cluster.wait_until("select count(*) = 1 from pg_stat_activity"
-                                    " where query like '%pg_backup_start%' and pid <> pg_backend_pid()")
+                                    f" where query like '%{BACKUP_START}%' and pid <> pg_backend_pid()")
             time.sleep(0.3)
             self.assertIsNone(child.poll(), "the checkpoint was over too soon for this test")
             started = time.monotonic()

@@ -6,9 +6,9 @@ import re
 
 from support.cluster import ToolTest
 from support.processes import BIN, attempt, run
+from support.version import MAJOR, backup_start, backup_stop
 
 DRIVER = pathlib.Path(os.environ.get("DRIVERS", ".")) / "driver_wal"
-MAJOR = 15
 RMGRS = ["XLOG", "Transaction", "Storage", "CLOG", "Database", "Tablespace", "MultiXact", "RelMap",
          "Standby", "Heap2", "Heap", "Btree", "Hash", "Gin", "Gist", "Sequence", "SPGist", "BRIN",
          "CommitTs", "ReplicationOrigin", "Generic", "LogicalMessage"]
@@ -129,7 +129,8 @@ class Waldump(ToolTest):
             "select pg_logical_emit_message(false, 'huge', repeat('h', 2500000));",
             "select pg_logical_emit_message(true, 'large', repeat('l', 9000));",
             "create database other; alter database other set work_mem = '8MB'; drop database other;",
-            "create database other template template0 strategy file_copy; drop database other;",
+            f"create database other template template0 {'strategy file_copy' if MAJOR >= 15 else ''};",
+            "drop database other;",
             "select pg_switch_wal();", "select txid_current();", "select pg_switch_wal();")
         # A transaction with so many subtransactions that its commit is a record of many pages.
         self.script("begin;", "create table many (n int);",
@@ -139,13 +140,14 @@ class Waldump(ToolTest):
 
     def change_settings(self):
         self.cluster.stop()
-        self.cluster.configure(max_connections=50, wal_log_hints="on", wal_compression="lz4")
+        self.cluster.configure(max_connections=50, wal_log_hints="on",
+                               wal_compression="lz4" if MAJOR >= 15 else "on")
         self.cluster.start()
         # The checkpointer logs this one when it reads the file anew, latest at a checkpoint.
         self.cluster.configure(full_page_writes="off")
         self.script("select pg_reload_conf();", "select pg_sleep(1);", "checkpoint;")
         self.script("insert into t select 20000 + n, 'z' from generate_series(1, 2000) n;",
-                    "select pg_backup_start('label', true);", "select pg_backup_stop(false);",
+                    f"select {backup_start('label')};", f"select {backup_stop()};",
                     "checkpoint; update t set body = 'y';")
         self.cluster.crash()
         self.cluster.start()

@@ -12,6 +12,7 @@ import unittest
 
 from support.processes import (BIN, TOOL, USER, attempt, clean_environment, identity, is_alive,
                                kill_tree, run, wait_for)
+from support.version import MAJOR, backup_start, backup_stop
 
 
 def quoted(value):
@@ -35,7 +36,8 @@ class Cluster:
     def create(self, segment_mb=16, checksums=True, **settings):
         run(BIN / "initdb", f"--pgdata={self.data}", "--auth=trust", "--username=postgres",
             "--no-sync", "--no-locale", "--encoding=UTF8", f"--wal-segsize={segment_mb}",
-            *(["--data-checksums"] if checksums else []))
+            *(["--data-checksums"] if checksums else
+              ["--no-data-checksums"] if MAJOR >= 18 else []))
         # fsync off: tests kill processes, never the machine, and the page cache survives that.
         return self.configure(listen_addresses="", unix_socket_directories=self.socket, fsync="off",
                               max_connections=40, shared_buffers="32MB", lc_messages="C",
@@ -318,11 +320,11 @@ class ManualRecovery:
         session = subprocess.Popen(cluster.psql(), stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                                    text=True, cwd="/", env=clean_environment(), **identity())
         with session:
-            session.stdin.write("select pg_backup_start('manual', true);\n")
+            session.stdin.write(f"select {backup_start('manual')};\n")
             session.stdin.flush()
             session.stdout.readline()
             run("cp", "-a", cluster.data, self.source)
-            session.stdin.write("select labelfile from pg_backup_stop(false);\n")
+            session.stdin.write(f"select labelfile from {backup_stop()};\n")
             session.stdin.close()
             label = session.stdout.read()
         for leftover in ("postmaster.pid", "postmaster.opts"):
