@@ -91,10 +91,12 @@ static bool start(BackupRun *run, Error *err)
 static bool copy_everything(BackupRun *run, Copy *copy, Error *err)
 {
     TimeUs began = time_monotonic();
+    const char *statistics;
 
     progress_phase(run->wish->progress, "scan", 0);
     be_modest();
-    if (!scan_data_directory(&run->scan, run->data, run->identity.major, err) ||
+    if (!run_find_statistics(run, &statistics, err) ||
+        !scan_data_directory(&run->scan, run->data, run->identity.major, statistics, err) ||
         !run_scan_extras(run, err))
         return error_context(err, "scan");
     if (!copy_files(copy, run, err) || !copy_control(copy, err))

@@ -34,6 +34,12 @@ bool run_check_source(BackupRun *run, Error *err) MUST_CHECK;
 /* After the start: the data directory has seen this very backup's checkpoint. */
 bool run_check_started(BackupRun *run, Error *err) MUST_CHECK;
 
+/*
+ * Before 15 temporary statistics are where a setting says, and no part of a backup wherever that is
+ * in the data directory: the path relative to it, or NULL.
+ */
+bool run_find_statistics(BackupRun *run, const char **statistics, Error *err) MUST_CHECK;
+
 /* timeline.c: the history of run->timeline, stored in the archive if it is not there. */
 bool run_save_history(BackupRun *run, Error *err) MUST_CHECK;
 

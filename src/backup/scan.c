@@ -18,6 +18,7 @@ typedef struct Walk {
     Scan *scan;
     const char *data;
     unsigned major;
+    const char *statistics; /* temporary ones, as pg_stat_tmp; NULL: none */
     int data_fd;
     const char **queue;
     size_t queued;
@@ -263,17 +264,24 @@ static void add_directory(Walk *walk, DataPlan plan, const char *path, const str
 }
 
 /* Without these a restored cluster does not start, or starts and is wrong. */
-static bool is_vital(const char *path)
+static bool is_vital(const char *path, size_t length)
 {
     static const char *const names[] = {"base",         "global",    "pg_xact",
                                         "pg_multixact", "pg_tblspc", "pg_commit_ts",
                                         "pg_logical",   "pg_stat",   "pg_twophase"};
 
     for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
-        if (strcmp(path, names[i]) == 0)
+        if (strncmp(path, names[i], length) == 0 && names[i][length] == '\0')
             return true;
     }
     return false;
+}
+
+/* A setting that names base/ is a mistake, and no reason to leave the data out of the backup. */
+static bool is_directory_of_statistics(const Walk *walk, const char *path)
+{
+    return walk->statistics != NULL && strcmp(path, walk->statistics) == 0 &&
+           !is_vital(path, strcspn(path, "/"));
 }
 
 static bool add_link(Walk *walk, DataPlan plan, const char *path, const char *name,
@@ -290,7 +298,7 @@ static bool add_link(Walk *walk, DataPlan plan, const char *path, const char *na
     }
     if (strncmp(path, "pg_tblspc/", 10) == 0 && strchr(path + 10, '/') == NULL && is_oid(name))
         return add_tablespace(walk, path, info, err);
-    if (is_vital(path)) {
+    if (is_vital(path, strlen(path))) {
         error_set(err, ERR_REFUSED, "%s/%s is a symbolic link", walk->data, path);
         return error_hint(err, "use a tablespace, or mount the file system at this place");
     }
@@ -313,6 +321,8 @@ static bool add_found(Walk *walk, const char *path, const char *name, const stru
 
     if (plan == PLAN_SKIP || is_ours(path))
         return true;
+    if (is_directory_of_statistics(walk, path))
+        plan = PLAN_EMPTY;
     if (S_ISLNK(info->st_mode))
         return add_link(walk, plan, path, name, info, err);
     if (is_directory) {
@@ -437,12 +447,14 @@ static int compare_entries(const void *left, const void *right)
     return strcmp(((const ManifestEntry *)left)->path, ((const ManifestEntry *)right)->path);
 }
 
-bool scan_data_directory(Scan *scan, const char *data, unsigned major, Error *err)
+bool scan_data_directory(Scan *scan, const char *data, unsigned major, const char *statistics,
+                         Error *err)
 {
     CLEANUP(walk_done)
     Walk walk = {.scan = scan,
                  .data = data,
                  .major = major,
+                 .statistics = statistics,
                  .data_fd = open(data, O_RDONLY | O_DIRECTORY | O_CLOEXEC)};
 
     if (walk.data_fd < 0)

@@ -33,10 +33,12 @@ typedef struct Scan {
 
 /*
  * Scan a data directory. What vanishes meanwhile is left out; what can't be looked at is ERR_IO.
- * ERR_REFUSED when a directory that the server cannot do without is a symbolic link: the server's
- * own base backup would leave it out.
+ * statistics: NULL, or a directory, relative to data, of which only itself is kept. ERR_REFUSED
+ * when a directory that the server cannot do without is a symbolic link: the server's own base
+ * backup would leave it out.
  */
-bool scan_data_directory(Scan *scan, const char *data, unsigned major, Error *err) MUST_CHECK;
+bool scan_data_directory(Scan *scan, const char *data, unsigned major, const char *statistics,
+                         Error *err) MUST_CHECK;
 
 /* Add a file from outside the data directory; path is absolute. Call in the order of paths. */
 bool scan_add_extra(Scan *scan, const char *path, const struct stat *info, Error *err) MUST_CHECK;

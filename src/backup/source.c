@@ -196,6 +196,47 @@ bool run_check_started(BackupRun *run, Error *err)
     return true;
 }
 
+/* What follows a directory and its slash, or NULL when path is not inside it. */
+static const char *path_inside(const char *path, const char *directory)
+{
+    size_t length = strlen(directory);
+
+    if (length == 0 || strncmp(path, directory, length) != 0 || path[length] != '/')
+        return NULL;
+    return path + length + strspn(path + length, "/");
+}
+
+/* Compared as text, as pg_basebackup's server side does (statrelpath in basebackup.c). */
+bool run_find_statistics(BackupRun *run, const char **statistics, Error *err)
+{
+    const char *value = NULL;
+    bool found;
+
+    *statistics = NULL;
+    /* From pg_settings: not every role may see it, and copying the files would do no harm. */
+    if (!session_row(run->session,
+                     "SELECT setting FROM pg_settings WHERE name = 'stats_temp_directory'",
+                     &run->arena, &value, 1, &found, err))
+        return error_context(err, "ask where the statistics are");
+    if (!found || value == NULL)
+        return true;
+
+    if (*value == '/') {
+        const char *inside = path_inside(value, run->identity.data_directory);
+        value = inside != NULL ? inside : path_inside(value, run->data);
+    }
+    while (value != NULL && strncmp(value, "./", 2) == 0)
+        value += 1 + strspn(value + 1, "/");
+    if (value == NULL || *value == '\0')
+        return true;
+
+    char *path = arena_format(&run->arena, "%s", value);
+    for (size_t length = strlen(path); length > 0 && path[length - 1] == '/'; length--)
+        path[length - 1] = '\0';
+    *statistics = path;
+    return true;
+}
+
 bool run_ask_insert(BackupRun *run, Lsn *insert, Error *err)
 {
     if (session_insert_lsn(run->session, insert, err))

@@ -63,7 +63,7 @@ static void scan(Scan *result)
 {
     Error err = {0};
 
-    if (!scan_data_directory(result, "data", 15, &err))
+    if (!scan_data_directory(result, "data", 15, NULL, &err))
         fail_msg("%s: %s", err.context, err.message);
     for (size_t i = 1; i < result->count; i++)
         assert_true(strcmp(result->entries[i - 1].path, result->entries[i].path) < 0);
@@ -285,12 +285,51 @@ static void a_vital_directory_must_not_be_a_link(void **state)
         Error err = {0};
 
         assert_int_equal(symlink("../elsewhere", path), 0);
-        assert_false(scan_data_directory(&result, "data", 15, &err));
+        assert_false(scan_data_directory(&result, "data", 15, NULL, &err));
         assert_int_equal(err.code, ERR_REFUSED);
         assert_non_null(strstr(err.message, names[i]));
         assert_int_equal(unlink(path), 0);
         if (was_there)
             assert_int_equal(rename(aside, path), 0);
+    }
+}
+
+static void of_the_directory_of_statistics_only_itself_is_kept(void **state)
+{
+    static const struct {
+        const char *statistics;
+        const char *file;
+        bool is_taken;
+    } cases[] = {
+        {"stats", "stats/global.stat", false},
+        {"stats", "stats/deep/db_5.stat", false},
+        {"stats", "statsbook", true},
+        {"stats", "base/stats", true},
+        {"stats/deep", "stats/global.stat", true},
+        {"stats/deep", "stats/deep/db_5.stat", false},
+        {"base", "base/5/1259", true},
+        {"base/5", "base/5/1259", true},
+        {"global", "global/1262", true},
+        {NULL, "stats/global.stat", true},
+    };
+
+    (void)state;
+    assert_int_equal(mkdir("data/stats", 0700), 0);
+    assert_int_equal(mkdir("data/stats/deep", 0700), 0);
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        CLEANUP(text_freep) char *path = text_format("data/%s", cases[i].file);
+        CLEANUP(scan_done) Scan result = {0};
+        Error err = {0};
+
+        (void)unlink(path);
+        make_file(path, 7);
+        assert_true(scan_data_directory(&result, "data", 13, cases[i].statistics, &err));
+        if (cases[i].is_taken) {
+            assert_kind(&result, cases[i].file, ENTRY_FILE);
+        } else {
+            assert_absent(&result, cases[i].file);
+            assert_kind(&result, cases[i].statistics, ENTRY_DIRECTORY);
+        }
     }
 }
 
@@ -328,7 +367,7 @@ static void a_missing_data_directory_is_an_error(void **state)
     Error err = {0};
 
     (void)state;
-    assert_false(scan_data_directory(&result, "nothing", 15, &err));
+    assert_false(scan_data_directory(&result, "nothing", 15, NULL, &err));
     assert_int_equal(err.code, ERR_IO);
 }
 
@@ -339,6 +378,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TREE_TEST(what_belongs_is_taken_and_nothing_else),
         TREE_TEST(of_an_unlogged_relation_only_the_init_fork_is_taken),
+        TREE_TEST(of_the_directory_of_statistics_only_itself_is_kept),
         TREE_TEST(a_tablespace_is_its_link_and_its_own_version),
         TREE_TEST(a_tablespace_inside_the_data_directory_is_taken_once),
         TREE_TEST(an_in_place_tablespace_is_a_directory),
