@@ -111,10 +111,11 @@ static bool print_all(const Verification *verification, Error *err)
     out_print("\n");
     if (!report->is_complete)
         out_print("Not everything could be looked at; until then ");
-    if (bad == 0)
+    if (bad == 0) {
         out_print("%s", report->is_complete ? "All of it is good" : "nothing was wrong");
-    else
+    } else {
         out_print("%zu finding%s", bad, bad == 1 ? "" : "s");
+    }
     if (notes > 0)
         out_print("; %zu note%s", notes, notes == 1 ? "" : "s");
     out_print(".\n");

@@ -23,10 +23,11 @@ static PackFacts *find_among(PackFacts *packs, size_t count, const char *id)
 
         if (order == 0)
             return &packs[middle];
-        if (order < 0)
+        if (order < 0) {
             low = middle + 1;
-        else
+        } else {
             high = middle;
+        }
     }
     return NULL;
 }

@@ -84,9 +84,10 @@ static void stretch_over_backups(const Holes *holes, const TimelinePath *path, S
     for (size_t i = 0; i < holes->run->backup_count; i++) {
         const BackupFacts *backup = &holes->run->backups[i];
 
-        if (is_backup_on_path(backup, path))
+        if (is_backup_on_path(backup, path)) {
             stretch_over(stretch, wal_segment_of(backup->start, size),
                          wal_segment_before(backup->stop, size));
+        }
     }
 }
 
@@ -167,20 +168,26 @@ static void merge(Holes *holes)
         WalPlace *last = kept > 0 ? &holes->places[kept - 1] : NULL;
         const WalPlace *place = &holes->places[i];
 
-        if (last == NULL || last->timeline != place->timeline || last->last + 1 < place->first)
+        if (last == NULL || last->timeline != place->timeline || last->last + 1 < place->first) {
             holes->places[kept++] = *place;
-        else if (last->last < place->last)
+        } else if (last->last < place->last) {
             last->last = place->last;
+        }
     }
     holes->count = kept;
+}
+
+static const char *segment_name(const VerifyRun *run, uint32_t timeline, uint64_t segment,
+                                char name[WAL_NAME_SIZE])
+{
+    return wal_name_text(&(WalName){.kind = WAL_SEGMENT, .timeline = timeline, .segment = segment},
+                         run->cluster->wal_segment_size, name);
 }
 
 static char *object_of(const VerifyRun *run, uint32_t timeline, uint64_t segment,
                        char name[WAL_NAME_SIZE])
 {
-    wal_name_text(&(WalName){.kind = WAL_SEGMENT, .timeline = timeline, .segment = segment},
-                  run->cluster->wal_segment_size, name);
-    return layout_wal(run->cluster->name, name);
+    return layout_wal(run->cluster->name, segment_name(run, timeline, segment, name));
 }
 
 /* Does any backup begin before it, or can one be that nobody can read? Else nothing is lost. */
@@ -209,7 +216,7 @@ static void tell(const Holes *holes, const WalPlace *place)
     char first[WAL_NAME_SIZE];
     char last[WAL_NAME_SIZE];
     CLEANUP(text_freep) char *object = object_of(run, place->timeline, place->first, first);
-    CLEANUP(text_freep) char *end = object_of(run, place->timeline, place->last, last);
+    segment_name(run, place->timeline, place->last, last);
     CLEANUP(text_freep)
     char *what = count == 1 ? text_format("WAL segment %s is missing", first)
                             : text_format("%" PRIu64 " WAL segments are missing: %s to %s", count,

@@ -71,10 +71,11 @@ static const FrameFact *find_fact(const PackFacts *pack, const Frame *frame)
     while (low < high) {
         size_t middle = low + (high - low) / 2;
 
-        if (pack->frames[middle].frame.offset < frame->offset)
+        if (pack->frames[middle].frame.offset < frame->offset) {
             low = middle + 1;
-        else
+        } else {
             high = middle;
+        }
     }
     if (low == pack->frame_count)
         return NULL;
@@ -250,10 +251,11 @@ static void sum_single(Check *check, const ManifestEntry *entry, const ManifestR
     const FrameFact *fact = good_fact(check, entry, &range->fragments[0].table, FRAME_PAGE_TABLE);
 
     *known = fact != NULL && fact->state == FRAME_GOOD;
-    if (*known)
+    if (*known) {
         *sum = (RangeSum){.hash = fact->hash, .crc32c = fact->crc32c, .size = fact->range_size};
-    else if (fact != NULL)
+    } else if (fact != NULL) {
         complain_of_gap(check, entry, range);
+    }
 }
 
 static bool check_range(Check *check, const ManifestEntry *entry, const ManifestRange *range,
@@ -262,10 +264,11 @@ static bool check_range(Check *check, const ManifestEntry *entry, const Manifest
     char expected[96];
     char found[96];
 
-    if (range->fragment_count == 1)
+    if (range->fragment_count == 1) {
         sum_single(check, entry, range, sum, known);
-    else if (!sum_fragments(check, entry, range, sum, known, err))
+    } else if (!sum_fragments(check, entry, range, sum, known, err)) {
         return false;
+    }
     if (!*known || (sum->hash == range->hash && sum->size == range->size))
         return true;
     *known = false; /* the file's CRC would only say it again */
@@ -309,10 +312,11 @@ static bool check_entries(Check *check, Error *err)
 
         if (entry->kind != ENTRY_FILE && entry->kind != ENTRY_EXTRA)
             continue;
-        if (entry->is_small)
+        if (entry->is_small) {
             check_small(check, entry);
-        else if (!interrupt_check(err) || !check_large(check, entry, err))
+        } else if (!interrupt_check(err) || !check_large(check, entry, err)) {
             return false;
+        }
     }
     return true;
 }

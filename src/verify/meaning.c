@@ -146,18 +146,21 @@ static void tell_instants(Break *cut, Buffer *text)
 {
     char time[TIME_TEXT_SIZE];
 
-    if (cut->before != TIME_US_NONE)
+    if (cut->before != TIME_US_NONE) {
         buffer_print(text, " The last commit that is known before it is of %s: instants after that",
                      time_text(cut->before, time));
-    else
+    } else {
         buffer_print(text, " No commit is known before it: instants after it");
-    if (cut->next != NULL)
+    }
+    if (cut->next != NULL) {
         buffer_print(text, " and before %s, when backup %s ended,",
                      time_text(cut->next->stopped_at, time), cut->next->id);
+    }
     buffer_print(text, " can't be reached.");
-    if (cut->next == NULL && cut->behind != TIME_US_NONE && cut->behind > cut->before)
+    if (cut->next == NULL && cut->behind != TIME_US_NONE && cut->behind > cut->before) {
         buffer_print(text, " The archive holds commits up to %s behind it.",
                      time_text(cut->behind, time));
+    }
     if (cut->next == NULL)
         buffer_print(text, " Take a backup now.");
 }
@@ -240,28 +243,31 @@ static void tell_lost(const VerifyRun *run, const BackupFacts *lost, Buffer *tex
     } else {
         buffer_print(text, " No older one is there: instants from its end, %s,",
                      time_text(lost->stopped_at, time));
-        if (newer != NULL)
+        if (newer != NULL) {
             buffer_print(text, " to the end of backup %s, %s,", newer->id,
                          time_text(newer->stopped_at, time));
+        }
         buffer_print(text, " can't be reached.");
     }
-    if (run->wish->backup != NULL)
+    if (run->wish->backup != NULL) {
         buffer_print(text, " Other backups were not looked at.");
-    else if (older == NULL && newer == NULL)
+    } else if (older == NULL && newer == NULL) {
         buffer_print(text, " Take a backup now.");
+    }
 }
 
 static void tell_backup(const VerifyRun *run, size_t index, Buffer *text)
 {
     const BackupFacts *backup = &run->backups[index];
 
-    if (backup->is_hurt || !backup->is_readable)
+    if (backup->is_hurt || !backup->is_readable) {
         tell_lost(run, backup, text);
-    else
+    } else {
         buffer_print(text,
                      "The files of backup %s are whole, but what its manifest says contradicts "
                      "itself or the archive: do not rely on this backup.",
                      backup->id);
+    }
 }
 
 static void tell_pack(const VerifyRun *run, size_t index, Buffer *text)
@@ -272,9 +278,10 @@ static void tell_pack(const VerifyRun *run, size_t index, Buffer *text)
         tell_lost(run, &run->backups[pack->hurt[i]], text);
     if (pack->hurt_count > NAMES_MAX)
         buffer_print(text, " So it is with %zu more backups.", pack->hurt_count - NAMES_MAX);
-    if (pack->hurt_count == 0)
+    if (pack->hurt_count == 0) {
         buffer_print(text, "No file of a backup lies in the damaged part, but the pack is not what "
                            "was stored.");
+    }
 }
 
 /* ---- timelines */

@@ -263,14 +263,15 @@ bool verify_leftovers(VerifyRun *run, Error *err)
         const ObjectInfo *object = &run->list.objects[i];
         const char *pack = pack_id_of(run->cluster, object->name);
 
-        if (pack != NULL && pack_find(run, pack) == NULL)
+        if (pack != NULL && pack_find(run, pack) == NULL) {
             note_pack(run, object);
-        else if (is_set_aside(run->cluster, object->name))
+        } else if (is_set_aside(run->cluster, object->name)) {
             note(run, object, "set aside as damaged when the server archived it again",
                  "No recovery reads it. It can be removed once nobody wants to look at it.");
-        else if (!is_known(run, object->name))
+        } else if (!is_known(run, object->name)) {
             note(run, object, "an object of no known kind",
                  "It is not pgcairn's: it is never read and never removed.");
+        }
     }
     return true;
 }

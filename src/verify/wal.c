@@ -303,10 +303,11 @@ static bool take_wal(VerifyRun *run, void *context, void *work, Error *err)
     (void)err;
     run->report->objects++;
     run->report->bytes += job->object->size;
-    if (job->error.code != ERR_NONE)
+    if (job->error.code != ERR_NONE) {
         tell_damage(pass, job);
-    else
+    } else {
         run->report->bytes_raw += job->trailer.raw_size;
+    }
     if (job->name.kind == WAL_SEGMENT)
         take_segment(pass, job);
     return true;

@@ -123,9 +123,10 @@ static bool read_whole(WalJob *job, const char *name, Reading *reading, Error *e
     if (!wal_object_read(job->cluster, name, 1, take_bytes, reading, &job->trailer, err))
         return false;
     if (job->name.kind == WAL_SEGMENT) {
-        if (job->trailer.raw_size != identity->wal_segment_size)
+        if (job->trailer.raw_size != identity->wal_segment_size) {
             return error_set(err, ERR_CORRUPT, "a segment of %" PRIu64 " bytes",
                              job->trailer.raw_size);
+        }
         job->summary.reader = *wal_reader_state(reading->reader);
         compare_summary(job);
     }
