@@ -10,6 +10,7 @@ from support.cluster import make_directory
 from support.oracle import Oracle
 from support.processes import run
 from support.shared import SharedClusterTest
+from support.version import MAJOR
 from test_restore_targets import utc
 
 
@@ -150,7 +151,8 @@ class Place(RestoreRefusalTest):
 
     def test_a_version_directory_with_content_is_somebodys(self):
         place = make_directory(self.path / "moved")
-        version = make_directory(place / "PG_15_202209061")
+        version = make_directory(
+            place / f"PG_{MAJOR}_{self.cluster.control()['Catalog version number']}")
         run("touch", version / "file")
         self.refuse(4, "is in use", "--force")
         self.assertTrue((version / "file").exists())

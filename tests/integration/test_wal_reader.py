@@ -89,7 +89,7 @@ class Waldump(ToolTest):
         self.archive = self.path / "archive"
         run("mkdir", self.archive)
         self.cluster = self.server("primary").create(
-            segment_mb=1, wal_level="logical", wal_compression="pglz", archive_mode="on",
+            segment_mb=1, wal_level="logical", wal_compression="on", archive_mode="on",
             archive_command=f"cp %p {self.archive}/%f", max_prepared_transactions=10,
             track_commit_timestamp="on", autovacuum="on", max_wal_size="4MB", min_wal_size="2MB",
             checkpoint_timeout="30s", timezone="UTC", log_timezone="UTC").start()

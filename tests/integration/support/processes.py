@@ -18,6 +18,9 @@ def clean_environment(**extra):
     """Ours, without what would steer the programs under test from outside."""
     kept = {name: value for name, value in os.environ.items()
             if not name.startswith(("PGCAIRN_", "PG")) and name not in ("TOOL", "XDG_RUNTIME_DIR")}
+    # Where the tool looks for a server's programs; those of Debian it finds by itself.
+    if BIN.parent.parent != pathlib.Path("/usr/lib/postgresql"):
+        kept["PATH"] = f"{BIN}:{kept['PATH']}"
     if USER:
         account = pwd.getpwnam(USER)
         kept.update(HOME=account.pw_dir, USER=USER, LOGNAME=USER)
