@@ -28,6 +28,9 @@ static const struct {
     {"insufficient parameter settings",
      "set the parameters named in the server's log at least as high as they were on the primary "
      "(or hot_standby = off), then start the server again: it goes on"},
+    {"is a lower setting than on the", /* 13 says it of one parameter, and ends */
+     "set this parameter at least as high as it was on the primary (or hot_standby = off), then "
+     "start the server again: it goes on"},
     {"could not restore file",
      "restore_command stopped the recovery on purpose, since to go on would have lost commits: its "
      "own message stands in the server's log before this one; then start the server again"},

@@ -9,7 +9,7 @@ import unittest
 
 from support.cluster import ManualRecovery, ToolTest, make_directory
 from support.processes import BIN, attempt, clean_environment, identity, run, wait_for
-from support.version import REPLAY_IS_PAUSED
+from support.version import MAJOR, REPLAY_IS_PAUSED
 
 DRIVER = pathlib.Path(os.environ.get("DRIVERS", ".")) / "driver_recovery"
 
@@ -187,6 +187,16 @@ class Ends(RecoveryTest):
                        "listen_addresses = ''\n")
         lines = self.run_driver(server).end()
         self.assertRegex("\n".join(lines), "multiple recovery targets")
+
+    def test_a_parameter_lower_than_it_was_on_the_primary(self):
+        server = self.recovering(max_connections=20)
+        lines = self.run_driver(server).end()
+        self.assertRegex(lines[-3], "^reason FATAL: .*" + (
+            "because of insufficient parameter settings" if MAJOR >= 14 else
+            "max_connections = 20 is a lower setting than on the"))
+        self.assertIn("at least as high", lines[-2])
+        server.configure(max_connections=40)
+        self.assertRegex(self.run_driver(server).end()[-1], "^end open")
 
     def test_killed_server(self):
         server = self.recovering(f"test %f = {self.last} && exec sleep 60; {self.copy}")
