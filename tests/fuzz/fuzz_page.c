@@ -78,7 +78,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     FuzzInput input = {data, size};
     uint8_t choice = fuzz_u8(&input);
-    uint32_t page_size = UINT32_C(1024) << (choice >> 2) % 6;
+    uint32_t page_size = UINT32_C(1024) << (choice >> 2 & 3);
     uint32_t block = fuzz_u32(&input);
     PageRule rule = {
         .has_checksums = (choice & 1) != 0, .start = fuzz_u64(&input), .insert = fuzz_u64(&input)};
