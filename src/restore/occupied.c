@@ -30,27 +30,6 @@ static bool rename_durably(const char *from, const char *to, Error *err)
     return file_sync_parent(to, err) && file_sync_parent(from, err);
 }
 
-/* ---- --move-aside -----------------------------------------------------------------------------
- */
-
-/* The directory first: with its tablespaces gone it must not look as if it could be started. */
-static bool move_aside(const RestorePlan *plan, Error *err)
-{
-    if (!rename_durably(plan->data, plan->moved_to, err) ||
-        !FAULT_POINT("restore.after-move-aside", err))
-        return false;
-    for (size_t i = 0; i < plan->old_version_count; i++) {
-        CLEANUP(text_freep)
-        char *kept = text_format("%s.pgcairn-%s", plan->old_versions[i], plan->stamp);
-        if (!rename_durably(plan->old_versions[i], kept, err))
-            return false;
-    }
-    return true;
-}
-
-/* ---- --force ----------------------------------------------------------------------------------
- */
-
 static bool take_control_away(const RestorePlan *plan, Error *err)
 {
     CLEANUP(text_freep) char *control = text_format("%s/global/pg_control", plan->data);
@@ -60,6 +39,51 @@ static bool take_control_away(const RestorePlan *plan, Error *err)
         return true;
     return rename_durably(control, aside, err);
 }
+
+/* ---- --move-aside -----------------------------------------------------------------------------
+ */
+
+/* Not in a directory that an earlier restore had begun to empty. */
+static bool give_control_back(const char *data, Error *err)
+{
+    CLEANUP(text_freep) char *control = text_format("%s/global/pg_control", data);
+    CLEANUP(text_freep) char *aside = text_format("%s/" CONTROL_ASIDE, data);
+    CLEANUP(text_freep) char *marker = text_format("%s/" RESTORE_MARKER_FILE, data);
+
+    if (file_exists(control) || !file_exists(aside) || file_exists(marker))
+        return true;
+    return rename_durably(aside, control, err);
+}
+
+static bool move_versions(const RestorePlan *plan, Error *err)
+{
+    for (size_t i = 0; i < plan->old_version_count; i++) {
+        CLEANUP(text_freep)
+        char *kept = text_format("%s.pgcairn-%s", plan->old_versions[i], plan->stamp);
+        if (!rename_durably(plan->old_versions[i], kept, err))
+            return false;
+    }
+    return true;
+}
+
+/*
+ * Without tablespaces it is one rename. With some, their version directories go first, since what
+ * is left of them in their places would be in the way of the next run; meanwhile the directory,
+ * which could be started without them, has no pg_control.
+ */
+static bool move_aside(const RestorePlan *plan, Error *err)
+{
+    if (plan->old_version_count > 0 && !take_control_away(plan, err))
+        return false;
+    if (!FAULT_POINT("restore.before-move-aside", err))
+        return false;
+    return move_versions(plan, err) && FAULT_POINT("restore.tablespaces-aside", err) &&
+           rename_durably(plan->data, plan->moved_to, err) &&
+           FAULT_POINT("restore.after-move-aside", err) && give_control_back(plan->moved_to, err);
+}
+
+/* ---- --force ----------------------------------------------------------------------------------
+ */
 
 static bool keep_wal(const RestorePlan *plan, Error *err)
 {
@@ -100,7 +124,7 @@ static bool empty_directory(const char *directory, Error *err)
     }
     if (errno != 0)
         return error_set_errno(err, ERR_IO, errno, "list %s", directory);
-    return file_sync_directory(directory, err);
+    return true; /* nothing relies on it: the directory is synced with what comes into it */
 }
 
 static bool remove_old(const RestorePlan *plan, Error *err)
@@ -115,7 +139,7 @@ static bool remove_old(const RestorePlan *plan, Error *err)
 bool occupied_clear(const RestorePlan *plan, Error *err)
 {
     if (!plan->occupied)
-        return true;
+        return move_versions(plan, err); /* that an earlier attempt left there; mostly none */
     if (plan->choice == OCCUPIED_MOVE_ASIDE)
         return move_aside(plan, err);
     /*
