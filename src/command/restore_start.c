@@ -66,8 +66,11 @@ static bool refuse_end(const RestoreStory *story, const char *wanted, Error *err
         if (*sight->advice != '\0')
             return error_hint(err, "%s", sight->advice);
     } else {
-        error_set(err, ERR_RECOVERY, "recovery ended as \"%s\", not as \"%s\"",
-                  recovery_state_name(sight->state), wanted);
+        error_set(err, ERR_RECOVERY, "recovery ended as \"%s\", not as \"%s\"%s%s",
+                  recovery_state_name(sight->state), wanted, *sight->reason != '\0' ? ": " : "",
+                  sight->reason);
+        if (*sight->advice != '\0')
+            return error_hint(err, "%s", sight->advice);
     }
     return error_hint(err, "the server's log is %s", story->log_path);
 }
@@ -103,6 +106,28 @@ static bool start_and_watch(RestoreStory *story, Progress *progress, Error *err)
     if (story->sight.last_commit == TIME_US_NONE)
         story->sight.last_commit = last_commit;
     return true;
+}
+
+/*
+ * A server that shuts down at its target writes how far it came to pg_control, but for one case: if
+ * it has a new restartpoint to make, minRecoveryPoint stays where the checkpoint record and the
+ * flushed pages need it (CreateRestartPoint(), xlog.c), and what changed no page, a restore point
+ * say, is not counted. Started again it comes to the same place without a restartpoint to make, and
+ * writes it. One that somebody else has stopped goes on to its target then.
+ */
+static bool is_place_unknown(const RecoverySight *sight)
+{
+    return sight->state == RECOVERY_FAILED && sight->control.state == PG_SHUT_DOWN_IN_RECOVERY;
+}
+
+static bool start_and_watch_to_target(RestoreStory *story, Progress *progress, Error *err)
+{
+    if (!start_and_watch(story, progress, err))
+        return false;
+    if (story->plan.target.kind == TARGET_LATEST || !is_place_unknown(&story->sight))
+        return true;
+    log_info("the server has stopped before it wrote how far it came; it is started again");
+    return start_and_watch(story, progress, err);
 }
 
 /* ---- verify -----------------------------------------------------------------------------------
@@ -291,7 +316,7 @@ bool restore_start(RestoreStory *story, Progress *progress, Error *err)
         story->options->server_log != NULL
             ? story->options->server_log
             : arena_format(&story->plan.arena, "%s.pgcairn-server.log", story->plan.data);
-    if (!prepare_log(story, err) || !start_and_watch(story, progress, err))
+    if (!prepare_log(story, err) || !start_and_watch_to_target(story, progress, err))
         return false;
     story->elapsed_replay = time_monotonic() - begin;
     if (story->sight.state != wanted)
