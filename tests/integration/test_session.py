@@ -28,7 +28,7 @@ class Session(ToolTest):
         # Timeouts that would end any session that didn't switch them off for itself.
         self.cluster = self.server("primary").create(wal_level="replica").start()
         for name in TIMEOUTS:
-            self.cluster.sql(f"alter database template1 set {name} = '10ms'")
+            self.cluster.sql(f"alter database template1 set {name} = '100ms'")
         self.template = self.cluster.conninfo("template1")
 
     def fails(self, expect, message, *words, **how):
