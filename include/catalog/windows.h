@@ -24,6 +24,8 @@ typedef struct RecoveryWindow {
 typedef struct WindowList {
     RecoveryWindow *items; /* by timeline, then from */
     size_t count;
+    uint32_t unreadable; /* newest timeline with WAL whose history is missing or damaged: it has no
+                            window, and nothing can be said about it; 0: there is none */
     Arena arena;
 } WindowList;
 

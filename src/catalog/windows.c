@@ -179,8 +179,10 @@ static bool add_branches(WindowList *list, WalWalk walk, const BackupList *backu
             continue;
         if (!load_path(&branch->path, &is_usable, walk.cluster, timeline, arena, err))
             return false;
-        if (!is_usable)
+        if (!is_usable) {
+            list->unreadable = timeline;
             continue;
+        }
         walk.path = &branch->path;
         branch->first = list->count;
         if (!add_windows(list, walk, backups, err))

@@ -276,6 +276,15 @@ static bool judge(const Holdings *holdings, Error *err)
         if (backup->state == BACKUP_WAITING)
             waiting = backup;
     }
+    if (holdings->windows.unreadable != 0) {
+        error_set(err, ERR_CORRUPT,
+                  "WAL of timeline %" PRIu32 " is there, and its history is missing or damaged",
+                  holdings->windows.unreadable);
+        return error_hint(err,
+                          "it can't be restored to; look for %08" PRIX32 ".history in pg_wal of a "
+                          "server that was on it, and put it in with archive-push",
+                          holdings->windows.unreadable);
+    }
     for (size_t i = 0; i < holdings->windows.count; i++) {
         const RecoveryWindow *window = &holdings->windows.items[i];
         char lsn[LSN_TEXT_SIZE];

@@ -350,20 +350,27 @@ static uint32_t *all_timelines(Choice *choice, size_t *count)
     return timelines;
 }
 
-/* A path that can't be read is no path to recover along, unless it was asked for. */
-static bool open_path(Search *search, uint32_t timeline, bool *usable, Error *err)
+static bool open_path(Search *search, uint32_t timeline, Error *err)
 {
-    *usable =
-        timeline_path_load(search->cluster, timeline, &search->choice->arena, &search->path, err);
-    if (*usable) {
+    if (timeline_path_load(search->cluster, timeline, &search->choice->arena, &search->path, err)) {
         find_candidates(search);
         return true;
     }
-    if (timeline == search->wish->target_timeline ||
-        (err->code != ERR_NOT_FOUND && err->code != ERR_CORRUPT))
-        return error_context(err, "timeline %u", timeline);
-    error_clear(err);
-    return true;
+    if (err->code == ERR_NOT_FOUND && timeline != search->wish->target_timeline) {
+        error_clear(err);
+        error_set(err, ERR_CORRUPT,
+                  "timeline %u is in the repository, and its history, which says where it left its "
+                  "parent, is not",
+                  timeline);
+    }
+    if (err->code == ERR_CORRUPT) {
+        error_hint(err,
+                   "look for %08X.history in pg_wal of a server that was on timeline %u and "
+                   "put it in with archive-push; --target-timeline=N restores an older "
+                   "timeline without what was committed on this one",
+                   timeline, timeline);
+    }
+    return error_context(err, "timeline %u", timeline);
 }
 
 /* Text of the timelines other than `except` on which the target can be reached; "" if none. */
@@ -379,10 +386,9 @@ static const char *other_timelines(Search *search, const uint32_t *timelines, si
     for (size_t i = 0; i < count && shown < TIMELINES_SHOWN; i++) {
         const BackupInfo *backup;
         Verdict verdict;
-        bool usable;
         Error ignored = {0}; /* what can't be looked at is not offered */
-        if (timelines[i] == except || !open_path(search, timelines[i], &usable, &ignored) ||
-            !usable || !search_path(search, &backup, &verdict, &ignored) || backup == NULL ||
+        if (timelines[i] == except || !open_path(search, timelines[i], &ignored) ||
+            !search_path(search, &backup, &verdict, &ignored) || backup == NULL ||
             choice->has_time_fallback)
             continue;
         text = arena_format(&choice->arena, "%s%s%u", text, shown > 0 ? ", " : "", timelines[i]);
@@ -511,15 +517,32 @@ static bool refuse_no_candidate(const Choice *choice, const RestoreWish *wish, E
     return error_hint(err, "`pgcairn list` says what each of them lacks");
 }
 
-/* The newest timeline that a candidate leads to. */
+static bool refuse_older(const Search *search, uint32_t newest, uint32_t older, Error *err)
+{
+    error_set(err, any_damaged(&search->choice->backups) ? ERR_CORRUPT : ERR_NOT_FOUND,
+              "no restorable backup leads to timeline %u, the newest; some lead to timeline %u",
+              newest, older);
+    return error_hint(err,
+                      "--target-timeline=%u restores that one, without what was committed on "
+                      "timeline %u",
+                      older, newest);
+}
+
+/*
+ * The newest timeline, as the server's own "latest" is. An older one lacks what was committed on
+ * the newest and holds what that one gave up: it is never taken instead unless it, or a backup from
+ * which the newest can't be reached, was asked for. Nor is one with a history that can't be read
+ * passed over: it may be the one that counts.
+ */
 static bool find_path(Search *search, const uint32_t *timelines, size_t count, Error *err)
 {
     for (size_t i = 0; i < count; i++) {
-        bool usable;
-        if (!open_path(search, timelines[i], &usable, err))
+        if (!open_path(search, timelines[i], err))
             return false;
-        if (usable && search->count > 0)
-            return true;
+        if (search->count > 0) {
+            return i == 0 || search->wish->backup != NULL ||
+                   refuse_older(search, timelines[0], timelines[i], err);
+        }
     }
     return refuse_no_candidate(search->choice, search->wish, err);
 }
@@ -530,6 +553,54 @@ static bool load(const Cluster *cluster, const RestoreWish *wish, Choice *choice
         !backup_list_load(&choice->backups, cluster, &choice->inventory, err))
         return false;
     return wish->backup == NULL || check_wished_backup(choice, wish->backup, err);
+}
+
+/* ---- the path as the server is told it ----------------------------------------------------------
+ */
+
+static bool stops_before(const Choice *choice, Lsn fork)
+{
+    switch (choice->target.kind) {
+    case TARGET_LATEST:
+        return false;
+    case TARGET_IMMEDIATE:
+        return choice->backup->header.stop <= fork;
+    case TARGET_TIME:
+    case TARGET_XID:
+    case TARGET_LSN:
+    case TARGET_NAME:
+        break;
+    }
+    /* The record itself: one behind the fork that stops replay before it is not on the parent. */
+    return choice->point.stop_record < fork;
+}
+
+/*
+ * A target before the last fork is reached along the parent. Along the child the server would read
+ * the parent's records out of the child's first segment, and then fail to open when a transaction
+ * was prepared there: it looks for it in the parent's segment, which it has not restored
+ * (xlogutils.c, XLogReadDetermineTimeline, by twophase.c: "requested WAL segment ... has already
+ * been removed"). And the history of the timeline that it begins would have switches that go back.
+ * The parent's segment may not be there, if it never became whole: then the child's must do.
+ */
+static void shorten_path(Choice *choice, uint32_t segment_size)
+{
+    TimelinePath *path = &choice->path;
+
+    while (path->count > 1) {
+        Lsn fork = path->steps[path->count - 1].begin;
+        uint32_t parent = path->steps[path->count - 2].timeline;
+
+        if (!stops_before(choice, fork) || choice->backup->header.timeline > parent)
+            return;
+        for (uint64_t segment = wal_segment_of(fork, segment_size);
+             segment <= choice->point.segment; segment++) {
+            if (!wal_inventory_has(&choice->inventory, parent, segment))
+                return;
+        }
+        path->count--;
+        path->steps[path->count - 1].end = 0;
+    }
 }
 
 bool choice_make(const Cluster *cluster, const RestoreWish *wish, Choice *choice, Error *err)
@@ -548,8 +619,10 @@ bool choice_make(const Cluster *cluster, const RestoreWish *wish, Choice *choice
         !search_path(&search, &choice->backup, &verdict, err))
         return false;
     choice->path = search.path;
-    if (choice->backup != NULL)
+    if (choice->backup != NULL) {
+        shorten_path(choice, cluster->wal_segment_size);
         return true;
+    }
     if (verdict == VERDICT_TOO_NEW)
         return refuse_too_early(&search, err);
     return refuse_not_seen(&search, timelines, count, err);

@@ -4,9 +4,11 @@ the second is the truth; a plain cp lets the server take the abandoned branch.
 """
 
 import os
+import time
 
-from support.archive import object_of
+from support.archive import object_of, put
 from support.pair import PairTest
+from test_restore_targets import utc
 
 OWN = range(900001, 900101)  # numbers committed on timeline 2
 
@@ -93,3 +95,40 @@ class Timelines(PairTest):
         for path in histories:
             os.chmod(path, 0o600)
         self.assert_whole(by_pgcairn, self.truth)
+
+    def test_the_history_is_missing_or_damaged(self):
+        """Segments of timeline 2 are there, and nothing that says where it left timeline 1."""
+        by_pgcairn = self.restored_before()
+        heal = self.remove("00000002.history")
+
+        by_cp = self.by_cp()
+        self.assert_opens(by_cp, "selected new timeline ID: 2")  # which is taken
+        self.assert_harm(by_cp, missing=True, foreign=True, must=self.truth)
+        by_cp.stop()
+
+        for what in ("missing", "damaged"):
+            with self.subTest(history=what):
+                self.assert_stops(by_pgcairn, "pgcairn: error: .*(.|\n)*00000002.history")
+                self.assert_refused(8, "00000002.history")
+                self.assert_refused(8, "00000002.history", f"--target-time={utc(time.time())}")
+                self.tool_fails(8, "timeline 2 is there, and its history is missing", "list")
+                older = self.restore("--dry-run", "--target-timeline=1", name=f"plan-{what}")
+                self.assertEqual(older.answer["timeline"], 1)  # since it was asked for
+                heal()
+                heal = self.flip(object_of(self.repo, "00000002.history"))
+        heal()
+        self.assert_whole(by_pgcairn, self.truth)
+
+    def test_no_backup_leads_to_the_newest_timeline(self):
+        """The parent's is not taken instead, unless it is asked for."""
+        history = object_of(self.repo, "00000002.history")
+        history.unlink()
+        self.tool("archive-push", put(self.path / "00000002.history",
+                                      b"1\t0/100028\tlong before the backup\n"))
+        for name in self.child:
+            object_of(self.repo, name).unlink()
+
+        self.assert_refused(6, "no restorable backup leads to timeline 2, the newest")
+        for choice in ("--target-timeline=1", f"--backup={self.backup}"):
+            plan = self.restore("--dry-run", choice, name=f"plan{choice}")
+            self.assertEqual(plan.answer["timeline"], 1)
