@@ -151,3 +151,28 @@ class BadPages(ClusterTest):
         backup, = self.tool_json("list")["backups"]
         self.assertEqual(backup["bad_pages"], 1)
         self.assertTrue(os.listdir(self.repo / "main" / "journal"))
+
+
+class NextBackup(ClusterTest):
+    """All that is stored of a backup has a wrong byte: the next backup must not build on it."""
+
+    segment_mb = 1
+
+    def test_the_next_backup_is_as_good_as_the_first(self):
+        file = make_table(self.cluster)
+        first = self.tool_json("backup", f"--data={self.cluster.data}")["backup"]
+        for path in (self.repo / "main" / "pack").rglob("*"):
+            if path.is_file():
+                for offset in range(100, path.stat().st_size, 4096):
+                    flip_byte(path, offset)
+        manifest = self.repo / "main" / "backup" / first / "manifest"
+        flip_byte(manifest, manifest.stat().st_size // 2)
+
+        second = self.tool_json("backup", f"--data={self.cluster.data}")["backup"]
+
+        states = {item["backup"]: item["state"] for item in self.tool_json("list", expect=8)["backups"]}
+        self.assertEqual(states, {first: "damaged", second: "restorable"})
+        restored = self.restore("--as-copy")
+        self.assertRegex(restored.said, f"{first} is damaged and was passed over")
+        self.assertEqual(restored.sql(f"select count(*) from asset where p <> {CONTENT}"), "0")
+        self.assertTrue((restored.data / file).exists())
