@@ -19,8 +19,8 @@ enum {
     READ_ANY_SYSTEM = 1 << 4,
     READ_SEGMENTS = 7 << 5, /* all three bits: over the end of a segment, which takes time */
 
-    BODY_MAX = 16 << 10,
-    BYTES_MAX = 96 << 10,
+    BODY_MAX = 1 << 10,
+    BYTES_MAX = 64 << 10,
     BYTES_MAX_SEGMENTS = BUILT_SEGMENT_SIZE + (256 << 10),
     HUGE_BODY_SIZE = 200 << 10,
 };
@@ -207,9 +207,9 @@ static void take_record_operation(WalBuilder *builder, FuzzInput *input, uint8_t
         rmgr = fuzz_u8(input) % 22;
     uint8_t info = fuzz_u8(input);
     uint32_t xid = fuzz_u32(input);
-    uint32_t size = fuzz_u16(input);
+    uint32_t size = fuzz_u16(input) % BODY_MAX;
     if ((op & 0x40) != 0)
-        size = is_long ? HUGE_BODY_SIZE + size : size * 16 % BODY_MAX;
+        size = is_long ? HUGE_BODY_SIZE + size : size * 16;
     /* A switch has a way of its own; an overwritten record's end must name the record. */
     if (rmgr == RMGR_XLOG && ((info & 0xF0) == 0x40 || (info & 0xF0) == 0xD0))
         info = 0x20;
