@@ -209,6 +209,7 @@ static bool commit(BackupRun *run, Copy *copy, Error *err)
     if (!tablespace_map_parse(run->stop.tablespace_map, run->identity.major, &arena, &tablespaces,
                               err))
         return error_context(err, "read the server's tablespace_map");
+    scan_drop_new_tablespaces(&run->scan, &tablespaces);
     Manifest manifest = {
         .tablespaces = tablespaces.items,
         .tablespace_count = tablespaces.count,

@@ -474,6 +474,45 @@ bool scan_data_directory(Scan *scan, const char *data, unsigned major, const cha
     return true;
 }
 
+static bool knows(const TablespaceList *known, const char *oid)
+{
+    for (size_t i = 0; i < known->count; i++) {
+        if (strtoul(oid, NULL, 10) == known->items[i].oid)
+            return true;
+    }
+    return false;
+}
+
+/*
+ * The server lists its tablespaces when a backup starts, the scan comes a little later. What was
+ * created in between is in the WAL from its first byte on, and nothing says where a restore would
+ * have to put it.
+ */
+void scan_drop_new_tablespaces(Scan *scan, const TablespaceList *known)
+{
+    const char *dropped = NULL;
+    size_t kept = 0;
+
+    /* By path: what is in a tablespace comes behind its link and before the next one. */
+    for (size_t i = 0; i < scan->count; i++) {
+        const ManifestEntry *entry = &scan->entries[i];
+        size_t length = dropped != NULL ? strlen(dropped) : 0;
+        bool is_inside = dropped != NULL && strncmp(entry->path, dropped, length) == 0 &&
+                         entry->path[length] == '/';
+
+        if (entry->kind == ENTRY_LINK && !knows(known, strrchr(entry->path, '/') + 1)) {
+            dropped = entry->path;
+            log_info("tablespace created during the backup: it comes from WAL",
+                     log_str("file", dropped));
+        } else if (!is_inside) {
+            scan->entries[kept++] = *entry;
+        } else if (entry->kind == ENTRY_FILE) {
+            scan->bytes -= entry->size;
+        }
+    }
+    scan->count = kept;
+}
+
 bool scan_add_extra(Scan *scan, const char *path, const struct stat *info, Error *err)
 {
     if (!S_ISREG(info->st_mode))

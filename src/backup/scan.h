@@ -6,6 +6,7 @@
  */
 #pragma once
 
+#include "postgres/backup_label.h"
 #include "repo/manifest.h"
 
 #include <sys/stat.h>
@@ -42,6 +43,12 @@ bool scan_data_directory(Scan *scan, const char *data, unsigned major, const cha
 
 /* Add a file from outside the data directory; path is absolute. Call in the order of paths. */
 bool scan_add_extra(Scan *scan, const char *path, const struct stat *info, Error *err) MUST_CHECK;
+
+/*
+ * Leave out the tablespaces that are not in the server's tablespace_map, with all in them: they
+ * were created after the backup had started.
+ */
+void scan_drop_new_tablespaces(Scan *scan, const TablespaceList *known);
 void scan_done(Scan *scan); /* for CLEANUP() */
 
 /* Size, times and inode as fstat(2) told them. */

@@ -235,6 +235,52 @@ static void a_tablespace_inside_the_data_directory_is_taken_once(void **state)
     assert_int_equal(result.bytes, 8192);
 }
 
+static void a_tablespace_that_the_server_does_not_list_is_left_out(void **state)
+{
+    static const char *const directories[] = {
+        "one", "one/PG_15_202209061", "one/PG_15_202209061/5",
+        "two", "two/PG_15_202209061", "two/PG_15_202209061/5",
+    };
+    static const struct {
+        uint32_t oids[2];
+        size_t count;
+    } cases[] = {{{0, 0}, 0}, {{1640, 0}, 1}, {{16400, 0}, 1}, {{1640, 16400}, 2}};
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(directories); i++)
+        assert_int_equal(mkdir(directories[i], 0700), 0);
+    make_file("one/PG_15_202209061/5/16384", 11);
+    make_file("two/PG_15_202209061/5/16384", 22);
+    make_file("data/pg_xact/0000", 33);
+    CLEANUP(text_freep) char *one = text_format("%s/one", (const char *)*state);
+    CLEANUP(text_freep) char *two = text_format("%s/two", (const char *)*state);
+    assert_int_equal(symlink(one, "data/pg_tblspc/1640"), 0);
+    assert_int_equal(symlink(two, "data/pg_tblspc/16400"), 0);
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        CLEANUP(scan_done) Scan result = {0};
+        Tablespace items[2] = {{.oid = cases[i].oids[0]}, {.oid = cases[i].oids[1]}};
+        uint64_t bytes = 33;
+
+        scan(&result);
+        scan_drop_new_tablespaces(&result, &(TablespaceList){items, cases[i].count});
+        for (size_t j = 0; j < cases[i].count; j++)
+            bytes += items[j].oid == 1640 ? 11 : 22;
+        assert_int_equal(result.bytes, bytes);
+        assert_kind(&result, "pg_xact/0000", ENTRY_FILE);
+        assert_kind(&result, "pg_tblspc", ENTRY_DIRECTORY);
+        for (uint32_t oid = 1640; oid <= 16400; oid += 16400 - 1640) {
+            bool is_known = items[0].oid == oid || (cases[i].count == 2 && items[1].oid == oid);
+            CLEANUP(text_freep) char *link = text_format("pg_tblspc/%u", oid);
+            CLEANUP(text_freep) char *directory = text_format("%s/PG_15_202209061", link);
+            CLEANUP(text_freep) char *file = text_format("%s/5/16384", directory);
+
+            assert_int_equal(find(&result, link) != NULL, is_known);
+            assert_int_equal(find(&result, directory) != NULL, is_known);
+            assert_int_equal(find(&result, file) != NULL, is_known);
+        }
+    }
+}
+
 static void an_in_place_tablespace_is_a_directory(void **state)
 {
     (void)state;
@@ -381,6 +427,7 @@ int main(void)
         TREE_TEST(of_the_directory_of_statistics_only_itself_is_kept),
         TREE_TEST(a_tablespace_is_its_link_and_its_own_version),
         TREE_TEST(a_tablespace_inside_the_data_directory_is_taken_once),
+        TREE_TEST(a_tablespace_that_the_server_does_not_list_is_left_out),
         TREE_TEST(an_in_place_tablespace_is_a_directory),
         TREE_TEST(links_to_elsewhere_become_directories_or_are_left),
         TREE_TEST(a_vital_directory_must_not_be_a_link),
