@@ -92,7 +92,8 @@ typedef struct TargetPoint {
  * transaction later than a target time, the first restore point of that name, that transaction
  * or LSN lie inside the backup. A time for which nothing is later inside the backup, but something
  * is before its start, can't be seen here: compare it with the backup's times.
- * ERR_CORRUPT when WAL that must be looked at is damaged or does not reach backup_stop.
+ * ERR_CORRUPT when WAL that must be looked at is damaged or does not reach backup_stop, or was
+ * written with wal_level=minimal somewhere before the target.
  */
 bool target_find(const WalWalk *walk, const Target *target, Lsn redo, Lsn backup_stop,
                  TargetPoint *point, Error *err) MUST_CHECK;

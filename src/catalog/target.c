@@ -20,6 +20,8 @@ typedef struct Search {
     Buffer notes;       /* CommitNote */
     uint64_t candidate; /* first segment that may hold the record */
     bool has_candidate;
+    uint64_t minimal; /* first segment with a sign of wal_level=minimal */
+    bool has_minimal;
 
     /* by records */
     bool is_found;
@@ -113,6 +115,10 @@ static bool look_at_trailer(void *context, uint32_t timeline, uint64_t segment,
     if (!search->has_candidate && segment_may_stop(search->target, &trailer->summary)) {
         search->candidate = segment;
         search->has_candidate = true;
+    }
+    if (!search->has_minimal && trailer->summary.minimal_at != 0) {
+        search->minimal = segment;
+        search->has_minimal = true;
     }
     return true;
 }
@@ -426,6 +432,48 @@ static bool decide(Search *search, TargetPoint *point, Error *err)
     return take_end_of_archive(search, point, err);
 }
 
+typedef struct Minimal {
+    Lsn lsn; /* 0: none */
+} Minimal;
+
+static bool look_for_minimal(void *context, const WalEvent *event, Error *err)
+{
+    Minimal *minimal = context;
+
+    (void)err;
+    if (event->parameters.wal_level == WAL_LEVEL_MINIMAL)
+        minimal->lsn = event->lsn;
+    return minimal->lsn == 0;
+}
+
+/*
+ * What is loaded under wal_level=minimal may be in no WAL at all. From 14 on the server refuses to
+ * go on there; 13 says "data may be missing" in its log and, with hot_standby off, opens the
+ * database without it (CheckRequiredParameterValues).
+ */
+static bool check_wal_level(const Search *search, const TargetPoint *point, Error *err)
+{
+    Lsn from = wal_segment_start(search->minimal - 1, search->walk.cluster->wal_segment_size);
+    WalWalk walk = search->walk;
+    Minimal minimal = {0};
+    WalWalkEnd end;
+    char lsn[LSN_TEXT_SIZE];
+
+    if (!search->has_minimal || !(point->is_found || point->ends_archive))
+        return true;
+    walk.from = from > search->redo ? from : search->redo;
+    walk.to = point->replay_end;
+    if (!wal_walk_events(&walk, look_for_minimal, &minimal, &end, err))
+        return false;
+    if (minimal.lsn == 0)
+        return true;
+    error_set(
+        err, ERR_CORRUPT,
+        "from %s on WAL was written with wal_level=minimal: data of that time is missing in it",
+        lsn_text(minimal.lsn, lsn));
+    return error_hint(err, "choose a target before it, or a backup that was taken later");
+}
+
 bool target_find(const WalWalk *walk, const Target *target, Lsn redo, Lsn backup_stop,
                  TargetPoint *point, Error *err)
 {
@@ -444,7 +492,8 @@ bool target_find(const WalWalk *walk, const Target *target, Lsn redo, Lsn backup
     search.walk.from = redo;
     search.walk.to = 0;
     if (!wal_walk_trailers(&search.walk, look_at_trailer, &search, &search.end, err) ||
-        !check_end(&search, err) || !decide(&search, &decided, err))
+        !check_end(&search, err) || !decide(&search, &decided, err) ||
+        !check_wal_level(&search, &decided, err))
         return false;
     decided.last_before = search.last_before;
     decided.first_after = search.first_after;

@@ -1,5 +1,7 @@
 #include "world.h"
 
+#include "base/bytes.h"
+
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -384,6 +386,78 @@ static void a_damaged_segment_is_an_error_where_it_matters(void **state)
     world_done(&damaged);
 }
 
+/* As the server writes it when it starts with other settings (xl_parameter_change). */
+static Lsn parameters(WalBuilder *wal, uint32_t wal_level)
+{
+    uint8_t bytes[28] = {100};
+
+    put_le32(bytes + 20, wal_level);
+    return wal_builder_record(wal, RMGR_XLOG, 0x60, 0, bytes, sizeof bytes);
+}
+
+static void nothing_behind_minimal_wal_is_promised(void **state)
+{
+    static const struct {
+        bool before_redo, behind_stop;
+    } cases[] = {{false, false}, {true, false}, {false, true}, {true, true}};
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        Archive archive;
+        CLEANUP(arena_done) Arena arena = {0};
+        CLEANUP(wal_builder_done)
+        WalBuilder wal = wal_builder_begin(15, MIB, wal_segment_start(3, MIB), 1);
+        Lsn minimal = 0;
+
+        archive_init(&archive);
+        wal_builder_filler(&wal, 100);
+        if (cases[i].before_redo) {
+            parameters(&wal, 0);
+            parameters(&wal, 1);
+        }
+        Lsn redo = wal_builder_filler(&wal, 100);
+        wal_builder_backup_end(&wal, redo);
+        Lsn stop = wal.at;
+        Lsn early = wal_builder_commit(&wal, 700, 1000);
+        if (cases[i].behind_stop) {
+            minimal = parameters(&wal, 0);
+            parameters(&wal, 1);
+        }
+        Lsn late = wal_builder_commit(&wal, 701, 2000);
+        wal_builder_switch(&wal);
+        archive_put_segments(&archive, &wal, 1, 3, 3);
+        archive_look(&archive);
+
+        TimelinePath path = archive_path(&archive, 1, &arena);
+        WalWalk walk = {.cluster = &archive.cluster,
+                        .inventory = &archive.inventory,
+                        .path = &path,
+                        .threads = 1};
+        const Target targets[] = {
+            {.kind = TARGET_IMMEDIATE},
+            {.kind = TARGET_LSN, .lsn = early},
+            {.kind = TARGET_TIME, .time = time_from_postgres(1500)},
+            {.kind = TARGET_LSN, .lsn = late},
+            {.kind = TARGET_XID, .xid = 701},
+            {.kind = TARGET_TIME, .time = time_from_postgres(2500)},
+            {.kind = TARGET_LATEST},
+        };
+        for (size_t t = 0; t < ARRAY_SIZE(targets); t++) {
+            Error err = {0};
+            TargetPoint point;
+            /* That time stops before the late commit, so behind the record that matters. */
+            bool is_behind = minimal != 0 && t >= 2;
+
+            assert_int_equal(target_find(&walk, &targets[t], redo, stop, &point, &err), !is_behind);
+            if (is_behind) {
+                assert_int_equal(err.code, ERR_CORRUPT);
+                assert_non_null(strstr(err.message, "wal_level=minimal"));
+            }
+        }
+        archive_done(&archive);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -398,6 +472,7 @@ int main(void)
         cmocka_unit_test(behind_a_hole_nothing_is_promised),
         cmocka_unit_test(wal_that_ends_inside_the_backup_is_an_error),
         cmocka_unit_test(a_damaged_segment_is_an_error_where_it_matters),
+        cmocka_unit_test(nothing_behind_minimal_wal_is_promised),
     };
 
     return cmocka_run_group_tests(tests, setup, teardown);
