@@ -310,6 +310,8 @@ static void what_is_whole_but_does_not_fit_is_found(void **state)
         {LIE_SUMMARY, NULL, -1, 1, 4, "trailer"},
         {LIE_FORK_PLACE, NULL, -1, 2, 5, "elsewhere than the history says"},
         {LIE_OTHER_WAL, NULL, -1, 1, 4, "does not go on"},
+        {LIE_PAGE_TIMELINE, NULL, -1, 2, 6, "timeline of the first page"},
+        {LIE_PARENT, NULL, -1, 2, 5, "no copy of its parent's"},
     };
 
     (void)state;

@@ -53,7 +53,7 @@ static void build_parent(Vault *vault, WalBuilder *wal)
     wal_builder_commit(wal, 701, 20 * SECOND);
     wal_builder_backup_end(wal, vault->a_start);
     vault->a_stop = here(wal);
-    cross(wal, 200);
+    cross(wal, vault->lie == LIE_PARENT ? 300 : 200);
     wal_builder_commit(wal, 702, 30 * SECOND);
     vault->fork = here(wal);
 }
@@ -70,7 +70,10 @@ static void build_child(Vault *vault)
     wal_builder_record(wal, RMGR_XLOG, XLOG_END_OF_RECOVERY, 0, end_of_recovery,
                        sizeof end_of_recovery);
     wal_builder_commit(wal, 800, 40 * SECOND);
-    cross(wal, 200);
+    wal_builder_fill_to(wal, 6 * MIB, 48);
+    wal->timeline = vault->lie == LIE_PAGE_TIMELINE ? 1 : 2;
+    wal_builder_filler(wal, 200);
+    wal->timeline = 2;
     vault->b_start = wal_builder_filler(wal, 10);
     wal_builder_commit(wal, 801, 50 * SECOND);
     wal_builder_backup_end(wal, vault->b_start);
@@ -116,6 +119,16 @@ static void build_wal(Vault *vault)
     wal_builder_commit(&vault->parent, 703, 35 * SECOND);
     wal_builder_switch(&vault->parent);
     store_wal(vault);
+    if (vault->lie == LIE_PARENT) { /* it is not what the child has copied */
+        CLEANUP(wal_builder_done) WalBuilder other = {0};
+        CLEANUP(text_freep) char *object = vault_segment(1, 5);
+        Vault stranger = {.lie = LIE_NONE};
+
+        build_parent(&stranger, &other);
+        wal_builder_switch(&other);
+        vault_remove(vault, object);
+        archive_put_segment(&vault->archive, &other, 1, 5);
+    }
     if (vault->lie == LIE_OTHER_WAL) { /* segment 4 of another server with the same identity */
         CLEANUP(wal_builder_done) WalBuilder other = {0};
         CLEANUP(text_freep) char *object = vault_segment(1, 4);

@@ -38,6 +38,8 @@ typedef enum Lie {
     LIE_SUMMARY,
     LIE_FORK_PLACE,
     LIE_OTHER_WAL,
+    LIE_PAGE_TIMELINE,
+    LIE_PARENT,
     LIE_COUNT,
 } Lie;
 
