@@ -7,6 +7,8 @@
  *     PGCAIRN_FAULT=repo.publish-backup:fail      the call fails with ERR_IO
  *     PGCAIRN_FAULT=repo.publish-backup:crash:3   the same, the third time it is reached
  *
+ * PGCAIRN_FAULT_LOG=PATH appends the name of each point to a file when it is reached.
+ *
  * tests/integration/test_crash_everywhere.py greps the sources for these names, so a new point
  * is tested without being registered anywhere.
  */

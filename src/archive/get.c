@@ -144,7 +144,7 @@ static bool deliver(const Get *get, Error *err)
     if (rename(delivery.temp_path, get->wish->path) != 0)
         return error_set_errno(err, ERR_IO, errno, "rename to %s", get->wish->path);
     text_freep(&delivery.temp_path);
-    return true;
+    return FAULT_POINT("get.after-rename", err);
 }
 
 /* The first segment of this timeline that the archive has after the one asked for; 0: none. */

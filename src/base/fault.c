@@ -1,10 +1,13 @@
 #include "base/fault.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 /* How often the wanted point was reached; by any thread, hence atomic. */
 static atomic_ulong hits;
@@ -26,6 +29,18 @@ static bool parse_action(const char *text, bool *crash, unsigned long *wanted_hi
     return errno == 0 && *end == '\0' && *wanted_hit > 0;
 }
 
+/* One write(2) a line, so that threads don't mix theirs. */
+static void log_hit(const char *name)
+{
+    const char *path = getenv("PGCAIRN_FAULT_LOG");
+    int fd = path == NULL ? -1 : open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
+
+    if (fd < 0)
+        return;
+    (void)dprintf(fd, "%s\n", name);
+    (void)close(fd);
+}
+
 bool fault_point(const char *name, Error *err)
 {
     const char *wanted = getenv("PGCAIRN_FAULT");
@@ -33,6 +48,7 @@ bool fault_point(const char *name, Error *err)
     unsigned long wanted_hit;
     bool crash;
 
+    log_hit(name);
     if (wanted == NULL || strncmp(wanted, name, name_size) != 0 || wanted[name_size] != ':')
         return true;
     if (!parse_action(wanted + name_size + 1, &crash, &wanted_hit))

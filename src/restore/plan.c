@@ -13,15 +13,17 @@ static void copy_path(const TimelinePath *from, Arena *arena, TimelinePath *to)
     memcpy(to->steps, from->steps, from->count * sizeof *to->steps);
 }
 
+/* To the millisecond: two restores of one second must not keep things under one name. */
 static const char *stamp_now(Arena *arena)
 {
-    time_t now = (time_t)(time_now() / 1000000);
+    const TimeUs now = time_now();
+    const time_t seconds = (time_t)(now / 1000000);
     struct tm fields;
     char text[32];
 
-    (void)gmtime_r(&now, &fields);
-    (void)strftime(text, sizeof text, "%Y%m%dT%H%M%SZ", &fields);
-    return arena_text(arena, text);
+    (void)gmtime_r(&seconds, &fields);
+    (void)strftime(text, sizeof text, "%Y%m%dT%H%M%S", &fields);
+    return arena_format(arena, "%s.%03dZ", text, (int)(now / 1000 % 1000));
 }
 
 static void take_choice(const RestoreWish *wish, const Choice *choice, RestorePlan *plan)

@@ -127,7 +127,7 @@ static bool make_place(const RestorePlan *plan, const char *path, uint32_t mode,
         return false;
     FileAttributes attributes = {
         .mode = mode, .uid = plan->uid, .gid = plan->gid, .mtime = TIME_US_NONE};
-    return file_attributes_set(path, &attributes, false, err) && file_sync_parent(path, err);
+    return file_attributes_set(path, &attributes, false, err); /* synced at the end, as all is */
 }
 
 bool rebuild_places(const RestorePlan *plan, Error *err)
@@ -196,6 +196,7 @@ bool rebuild_skeleton(const RestorePlan *plan, Error *err)
     return make_wal_directories(plan, err);
 }
 
+/* Every backup lists pg_wal as a directory (backup/scan.c), so it is among them. */
 bool rebuild_sync_directories(const RestorePlan *plan, Error *err)
 {
     const Manifest *manifest = &plan->manifest;
@@ -213,8 +214,7 @@ bool rebuild_sync_directories(const RestorePlan *plan, Error *err)
             !file_sync_parent(plan->tablespaces[i].path, err))
             return false;
     }
-    CLEANUP(text_freep) char *wal = text_format("%s/pg_wal", plan->data);
-    return file_sync_directory(wal, err) && file_sync_directory(plan->data, err);
+    return true;
 }
 
 /* ---- one job ----------------------------------------------------------------------------------

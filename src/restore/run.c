@@ -1,5 +1,6 @@
 #include "data_state.h"
 #include "durability.h"
+#include "fork_wal.h"
 #include "marker.h"
 #include "occupied.h"
 #include "rebuild.h"
@@ -167,7 +168,8 @@ static bool take_place(const Cluster *cluster, const RestorePlan *plan, int *loc
         return marker_save(plan, err);
     }
     return lock_data(plan->data, lock, err) &&
-           (plan->occupied || check_unchanged(cluster, plan, err)) && marker_save(plan, err);
+           (plan->occupied || (check_unchanged(cluster, plan, err) && occupied_clear(plan, err))) &&
+           marker_save(plan, err);
 }
 
 static bool watch_file_systems(const RestorePlan *plan, Durability *durability, Error *err)
@@ -199,6 +201,7 @@ static bool configure(const Cluster *cluster, const RestoreWish *wish, const Res
 
     return data_file_put(plan, "backup_label", label, strlen(label), err) &&
            recovery_settings_write(wish, plan, err) && write_backup_manifest(plan, err) &&
+           fork_wal_put(cluster, wish, plan, err) &&
            save_wal_tail(cluster, wish, plan, &report->wal_saved, err);
 }
 

@@ -1,0 +1,283 @@
+"""
+Every command that changes something is killed, and made to fail, at every fault point it passes:
+the first and the last time it passes it. Half of anything is never visible, and the next run
+succeeds at once.
+
+The points are found in the sources by grep; PGCAIRN_FAULT_LOG tells which of them a run passes.
+"""
+
+import collections
+import hashlib
+import json
+import os
+import pathlib
+import re
+import shutil
+import signal
+import tempfile
+import unittest
+
+from support.archive import content_of, flip, object_of
+from support.cluster import make_directory
+from support.processes import BIN, attempt, wait_for
+from support.shared import SharedClusterTest
+
+SOURCES = pathlib.Path(__file__).resolve().parents[2] / "src"
+
+# kill -9 leaves the page cache alone: where the files are changes nothing but the time it takes.
+if os.access("/dev/shm", os.W_OK) and shutil.disk_usage("/dev/shm").free > 4 << 30:
+    tempfile.tempdir = "/dev/shm"
+
+
+def fault_points():
+    """Every name in the sources: a new one is tested without being listed anywhere."""
+    found = set()
+    for path in SOURCES.rglob("*.c"):
+        found |= set(re.findall(r'FAULT_POINT\(\s*"([^"]+)"', path.read_text(encoding="utf-8")))
+    return found
+
+
+class CrashTest(SharedClusterTest):
+    """Scenarios: how to make the place ready, the command, and what must hold afterwards."""
+
+    @classmethod
+    def set_up_shared(cls, world):
+        cluster = world.cluster
+        cls.old_place = cluster.tablespace("fast")
+        cluster.sql("create table t as select n, repeat(md5(n::text), 20) from generate_series(1, 2000) n;"
+                    "create table u tablespace fast as select * from t")
+        cls.backup_words = ["backup", f"--data={cluster.data}", f"--conninfo={cluster.conninfo()}",
+                            "--jobs=2"]
+        world.tool(*cls.backup_words)
+        cls.segments = [cluster.fill_segment(100) for _ in range(2)]
+
+    def setUp(self):
+        super().setUp()
+        self.log = self.path / "passed"
+        self.target = self.path / "restored" / "data"
+        self.place = self.path / "restored" / "fast"
+        self.source = self.path / self.segments[0]
+        self.tool("archive-get", self.segments[0], self.source)
+
+    # -- scenarios ------------------------------------------------------------------------------
+
+    def ready_init(self):
+        self.repo = self.path / "new" / "repo"
+        shutil.rmtree(self.repo.parent, ignore_errors=True)
+        return ["init", f"--data={self.cluster.data}"]
+
+    def ready_push(self):
+        self.fresh_archive()
+        return ["archive-push", self.source]
+
+    def ready_repair(self):
+        self.fresh_archive()
+        self.tool("archive-push", self.source)
+        flip(object_of(self.repo, self.segments[0]), 300)
+        return ["archive-push", self.source]
+
+    def ready_get(self):
+        self.got = self.path / "RECOVERYXLOG"
+        self.got.unlink(missing_ok=True)
+        return ["archive-get", self.segments[0], self.got]
+
+    def ready_backup(self):
+        return self.backup_words
+
+    def restore_words(self):
+        return ["restore", f"--data={self.target}", f"--tablespace={self.old_place}={self.place}"]
+
+    def ready_restore(self):
+        shutil.rmtree(self.path / "restored", ignore_errors=True)
+        return self.restore_words()
+
+    def ready_force(self):
+        self.ready_restore()
+        make_directory(self.target.parent)
+        self.tool(*self.restore_words())
+        return [*self.restore_words(), "--force"]
+
+    def ready_aside(self):
+        return [*self.ready_force()[:-1], "--move-aside"]
+
+    def fresh_archive(self):
+        self.repo = self.path / "other"
+        shutil.rmtree(self.repo, ignore_errors=True)
+        self.tool("init", f"--data={self.cluster.data}")
+
+    # -- doing it -------------------------------------------------------------------------------
+
+    def passed(self, words):
+        """How often an undisturbed run passes each point."""
+        self.log.unlink(missing_ok=True)
+        self.tool(*words, environment={"PGCAIRN_FAULT_LOG": self.log})
+        return collections.Counter(self.log.read_text(encoding="ascii").split())
+
+    def everywhere(self, ready, check):
+        hits = self.passed(ready())
+        self.assertTrue(hits, "no fault point was passed: is the tool built with -Dfault_points?")
+        for point, count in sorted(hits.items()):
+            for action in ("crash", "fail"):
+                for number in sorted({1, count}):
+                    with self.subTest(point=point, action=action, hit=number):
+                        self.disturb(ready(), point, action, number, check)
+
+    def disturb(self, words, point, action, number, check):
+        done = self.attempt(*words, environment={"PGCAIRN_FAULT": f"{point}:{action}:{number}"})
+        said = f"{done.returncode}: {done.stdout}{done.stderr}"
+        if action == "crash":
+            # Threads share out the work as it comes: the last time need not come again.
+            self.assertIn(done.returncode, (-signal.SIGKILL, 0) if number > 1 else (-signal.SIGKILL,),
+                          said)
+        else:
+            # 0: what failed was of no consequence, and all is as it should be.
+            failure = 255 if words[0] == "archive-get" else 14
+            self.assertIn(done.returncode, (failure, 0), said)
+            if done.returncode:
+                self.assertIn("fault injected", done.stderr)
+        check(words, done.returncode)
+
+
+class Reach(CrashTest):
+    def test_every_point_in_the_sources_is_passed_by_a_command(self):
+        reached = set()
+        for ready in (self.ready_init, self.ready_push, self.ready_repair, self.ready_get,
+                      self.ready_backup, self.ready_restore, self.ready_force, self.ready_aside):
+            if ready in (self.ready_get, self.ready_backup, self.ready_restore):
+                self.repo = self.world.repo
+            reached |= set(self.passed(ready()))
+
+        self.assertGreater(len(fault_points()), 30)
+        self.assertEqual(fault_points(), reached)
+
+
+class Init(CrashTest):
+    def test_init(self):
+        def check(words, status):
+            self.assertIn(self.attempt("list").returncode, (0, 6, 7))
+            self.tool(*words)
+            self.tool("archive-push", self.source)
+
+        self.everywhere(self.ready_init, check)
+
+
+class Push(CrashTest):
+    def check(self, words, status):
+        content = self.source.read_bytes()
+        got = self.path / "got"
+        got.unlink(missing_ok=True)
+        done = self.attempt("archive-get", "--hole-wait=0s", self.segments[0], got)
+        # Nothing follows, so what was never acknowledged may be "not there"; what was may not.
+        self.assertIn(done.returncode, (0,) if status == 0 else (0, 1, 255), done.stderr)
+        self.assertEqual(got.exists(), done.returncode == 0)
+        if got.exists():
+            self.assertEqual(got.read_bytes(), content)
+        self.tool("archive-push", self.source)
+        self.assertEqual(content_of(object_of(self.repo, self.segments[0])), content)
+
+    def test_push(self):
+        self.everywhere(self.ready_push, self.check)
+
+    def test_repair(self):
+        self.everywhere(self.ready_repair, self.check)
+
+    def test_get(self):
+        def check(words, status):
+            self.assertTrue(status != 0 or self.got.exists())
+            if self.got.exists():
+                self.assertEqual(self.got.read_bytes(), self.source.read_bytes())
+            self.tool(*words)
+            self.assertEqual(self.got.read_bytes(), self.source.read_bytes())
+
+        self.everywhere(self.ready_get, check)
+
+
+class Backup(CrashTest):
+    def backups(self):
+        def listed():
+            done = self.attempt("list", "--json")
+            # 3: the server has not archived the WAL of the last one yet.
+            self.assertIn(done.returncode, (0, 3), done.stderr)
+            return done if done.returncode == 0 else None
+
+        answer = json.loads(wait_for(listed, "the WAL of every backup").stdout)
+        self.assertEqual({backup["state"] for backup in answer["backups"]}, {"restorable"})
+        return {backup["backup"] for backup in answer["backups"]}
+
+    def test_backup(self):
+        known = self.backups()
+
+        def check(words, status):
+            now = self.backups()
+            self.assertTrue(known <= now and len(now - known) <= 1, f"{known} {now}")
+            self.assertTrue(status != 0 or now != known)
+            # One of a run that was killed or failed, but that is listed, is as good as any.
+            for backup in now - known:
+                shutil.rmtree(self.path / "restored", ignore_errors=True)
+                self.tool(*self.restore_words(), f"--backup={backup}")
+            # At once: a dead holder's lease is taken over.
+            self.tool(*words, timeout_s=30)
+            known.update(now)
+            self.assertEqual(len(self.backups() - known), 1)
+            known.update(self.backups())
+
+        self.everywhere(self.ready_backup, check)
+
+        self.tool(*self.ready_restore())
+        self.tool("verify", timeout_s=300)
+
+
+class Restored(CrashTest):
+    """Restores into a new directory, over an old one, and beside it."""
+
+    def tree(self):
+        """What a finished restore has written, but for what tells of this very run."""
+        found = {}
+        for root in (self.target, self.place):
+            for path in root.rglob("*"):
+                name = str(path.relative_to(self.path))
+                if ".pgcairn-" in name or path.name in ("backup_manifest", "pgcairn.recovery",
+                                                        "pgcairn.restore"):
+                    continue
+                content = hashlib.sha256(path.read_bytes()).digest() if path.is_file() else b""
+                found[name] = (content, path.stat().st_mode, path.stat().st_uid)
+        return found
+
+    def check(self, words, status):
+        control = self.target / "global" / "pg_control"
+        if not control.exists() and self.target.exists():
+            done = attempt(BIN / "postgres", "-D", self.target, timeout_s=20)
+            self.assertNotEqual(done.returncode, 0, "half a restore was started")
+        is_finished = control.exists() and not words[-1].startswith(("--force", "--move"))
+        if is_finished:
+            self.assertEqual(self.tree(), self.whole)
+        # What is finished is a data directory like any other: to replace it takes a word.
+        self.tool(*words, expect=4 if is_finished else 0)
+        self.assertEqual(self.tree(), self.whole)
+        self.assertTrue(is_finished or not (self.target / "pgcairn.restore").exists())
+        self.assertEqual(list(self.target.rglob("*.tmp-*")), [])
+
+    def everywhere_restored(self, ready):
+        self.tool(*ready())
+        self.whole = self.tree()
+        self.assertIn("restored/data/global/pg_control", self.whole)
+        self.everywhere(ready, self.check)
+
+
+class RestoreNew(Restored):
+    def test_restore_into_a_new_directory(self):
+        self.everywhere_restored(self.ready_restore)
+
+
+class RestoreForce(Restored):
+    def test_restore_over_an_old_directory(self):
+        self.everywhere_restored(self.ready_force)
+
+
+class RestoreAside(Restored):
+    def test_restore_beside_an_old_directory(self):
+        self.everywhere_restored(self.ready_aside)
+
+
+if __name__ == "__main__":
+    unittest.main()
