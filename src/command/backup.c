@@ -75,18 +75,6 @@ static Session *open_session(const Options *options, Error *err)
     return session_open_as(conninfo, owner_of(options->data), err);
 }
 
-/* What root stores only root can remove or add to; archive-push runs as the server's user. */
-static void warn_of_root(const Options *options)
-{
-    uid_t owner = owner_of(options->data);
-
-    if (geteuid() == 0 && owner != 0 && owner != (uid_t)-1) {
-        log_warn("run by root: what this backup stores belongs to root; better run it as the "
-                 "server's user",
-                 log_str("repo", options->repo));
-    }
-}
-
 /* -------- what happened */
 
 typedef struct Outcome {
@@ -302,7 +290,6 @@ bool command_backup(const Options *options, Error *err)
         !cluster_open(&repo, options->cluster, &cluster, err))
         return false;
     repo.storage = storage_retry_new(repo.storage, STORAGE_ATTEMPTS, STORAGE_PAUSE_MS);
-    warn_of_root(options);
 
     bool is_taken = take(options, &cluster, &report, err);
     bool ok = is_taken && degraded(&report, err);

@@ -189,12 +189,48 @@ static bool sync_folders(PosixStorage *posix, const char *name, Error *err)
 }
 
 /*
+ * Whose repository it is owns all that is in it, also what root puts there: a folder of root's
+ * would be closed to the archive_command of the server's user. -1: not root, nothing to give away.
+ */
+static bool find_owner(const PosixStorage *posix, uid_t *uid, gid_t *gid, Error *err)
+{
+    struct stat found;
+
+    *uid = (uid_t)-1;
+    *gid = (gid_t)-1;
+    if (geteuid() != 0)
+        return true;
+    if (stat(posix->root, &found) != 0) {
+        error_set_errno(err, ERR_IO, errno, "look at %s", posix->root);
+        return posix_explain(err);
+    }
+    *uid = found.st_uid;
+    *gid = found.st_gid;
+    return true;
+}
+
+static bool make_folder(const char *path, uid_t uid, gid_t gid, bool *is_new, Error *err)
+{
+    if (mkdir(path, FOLDER_MODE) == 0) {
+        *is_new = true;
+        if (uid == (uid_t)-1 || lchown(path, uid, gid) == 0)
+            return true;
+        error_set_errno(err, ERR_IO, errno, "set the owner of %s", path);
+        return posix_explain(err);
+    }
+    if (errno == EEXIST)
+        return true;
+    error_set_errno(err, ERR_IO, errno, "create folder %s", path);
+    return posix_explain(err);
+}
+
+/*
  * Make the folders that hold name, and sync every folder that holds one of them. Also when all
  * were there: another process may have made one a moment ago, and until it is durable neither is
  * anything that we put there and acknowledge (law 1). That costs some 50 us a folder when there
  * is nothing to do, and is done once for each folder.
  */
-static bool make_folders(PosixStorage *posix, const char *name, Error *err)
+static bool make_folders(PosixStorage *posix, const char *name, uid_t uid, gid_t gid, Error *err)
 {
     const char *end = strrchr(name, '/');
     bool is_new = false;
@@ -204,12 +240,8 @@ static bool make_folders(PosixStorage *posix, const char *name, Error *err)
     for (const char *slash = strchr(name, '/'); slash != NULL; slash = strchr(slash + 1, '/')) {
         CLEANUP(text_freep)
         char *path = text_format("%s/%.*s", posix->root, (int)(slash - name), name);
-        if (mkdir(path, FOLDER_MODE) == 0) {
-            is_new = true;
-        } else if (errno != EEXIST) {
-            error_set_errno(err, ERR_IO, errno, "create folder %s", path);
-            return posix_explain(err);
-        }
+        if (!make_folder(path, uid, gid, &is_new, err))
+            return false;
     }
     if (!FAULT_POINT("posix.after-make-folders", err))
         return false;
@@ -264,11 +296,19 @@ static bool posix_write(Storage *storage, const char *name, WriteMode mode, Obje
     CLEANUP(text_freep) char *path = posix_path(posix, name);
     CLEANUP(file_writer_done) FileWriter file = FILE_WRITER_CLOSED;
 
+    uid_t uid;
+    gid_t gid;
+
     /* Without this look a repository that is not mounted would be started anew below it. */
-    if (!root_is_there(posix, err) || !make_folders(posix, name, err))
+    if (!root_is_there(posix, err) || !find_owner(posix, &uid, &gid, err) ||
+        !make_folders(posix, name, uid, gid, err))
         return false;
     if (!file_writer_open(&file, path, FILE_MODE, err))
         return posix_explain(err);
+    if (uid != (uid_t)-1 && fchown(file.fd, uid, gid) != 0) {
+        error_set_errno(err, ERR_IO, errno, "set the owner of %s", path);
+        return posix_explain(err);
+    }
 
     PosixWriter *out = mem_alloc(sizeof(*out));
     *out = (PosixWriter){.writer = {&posix_writer_ops},
