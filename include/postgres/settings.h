@@ -32,6 +32,13 @@ bool settings_read(const char *path, SettingList *list, Error *err) MUST_CHECK;
 bool settings_parse(const char *text, const char *file, SettingList *list, Error *err) MUST_CHECK;
 void settings_done(SettingList *list); /* for CLEANUP() */
 
+/*
+ * A file's content, before it is taken for text: zero bytes become another control character, so
+ * that they hide nothing behind them. To the server they mean the same, a syntax error anywhere but
+ * in a comment or a string (seen with 15). settings_read() has done it.
+ */
+void settings_show_zeros(Buffer *content);
+
 /* The value that counts (the last one), or NULL. */
 const char *settings_value(const SettingList *list, const char *name);
 

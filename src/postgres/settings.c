@@ -394,7 +394,14 @@ static bool read_file(const char *path, int depth, SettingList *list, Error *err
         return false;
     if (content.size == 0)
         return true;
+    settings_show_zeros(&content);
     return parse((const char *)content.data, arena_text(&list->arena, path), depth, list, err);
+}
+
+void settings_show_zeros(Buffer *content)
+{
+    for (size_t i = 0; i < content->size; i++)
+        content->data[i] = content->data[i] != '\0' ? content->data[i] : '\1';
 }
 
 bool settings_read(const char *path, SettingList *list, Error *err)

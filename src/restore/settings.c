@@ -190,6 +190,7 @@ static bool rewrite(const char *path, const char *const *remove, const Setting *
         error_clear(err);
         buffer_print(&text, "%s", "");
     }
+    settings_show_zeros(&text);
     settings_rewrite((const char *)text.data, remove, additions, count, &result);
     return replace_file(path, result.data, result.size, owner, err);
 }

@@ -151,6 +151,33 @@ static void included_files_stand_where_they_are_included(void **state)
     assert_int_equal(list.items[2].line, 2);
 }
 
+static void save_bytes(const char *name, const void *bytes, size_t size)
+{
+    FILE *file = fopen(name, "w");
+
+    assert_non_null(file);
+    assert_int_equal(fwrite(bytes, 1, size, file), size);
+    assert_int_equal(fclose(file), 0);
+}
+
+static void a_zero_byte_hides_nothing_behind_it(void **state)
+{
+    static const char comment[] = "port = 5555 # \0 x\nport = 6666\n";
+    static const char plain[] = "port = 5555 \0 x\nport = 6666\n";
+    CLEANUP(settings_done) SettingList list = {0};
+    CLEANUP(settings_done) SettingList refused = {0};
+    Error err = {0};
+
+    (void)state;
+    save_bytes("main.conf", comment, sizeof comment - 1);
+    assert_true(settings_read("main.conf", &list, &err));
+    assert_string_equal(settings_value(&list, "port"), "6666");
+
+    save_bytes("main.conf", plain, sizeof plain - 1);
+    assert_false(settings_read("main.conf", &refused, &err));
+    assert_int_equal(err.code, ERR_USAGE);
+}
+
 static void what_is_missing_is_told(void **state)
 {
     CLEANUP(settings_done) SettingList list = {0};
@@ -287,6 +314,8 @@ int main(void)
         cmocka_unit_test(values_are_read_as_the_server_reads_them),
         cmocka_unit_test(the_last_value_counts),
         cmocka_unit_test_setup_teardown(included_files_stand_where_they_are_included, enter_folder,
+                                        leave_folder),
+        cmocka_unit_test_setup_teardown(a_zero_byte_hides_nothing_behind_it, enter_folder,
                                         leave_folder),
         cmocka_unit_test_setup_teardown(what_is_missing_is_told, enter_folder, leave_folder),
         cmocka_unit_test_setup_teardown(a_file_that_includes_itself_is_refused, enter_folder,
