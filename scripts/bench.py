@@ -19,6 +19,12 @@ USER = "postgres" if os.getuid() == 0 else None
 
 def run(*command, check=True, **options):
     """Run as the unprivileged user; wall and CPU seconds (its own and its children's)."""
+    return measured(*command, check=check, **options)[:3]
+
+
+def measured(*command, check=True, **options):
+    """The same, and the largest resident size of one of its processes in MiB (from about 15 on: what
+    this harness has when it forks counts)."""
     command = [str(part) for part in command]
     began = time.monotonic()
     child = subprocess.Popen(command, user=USER, cwd="/", stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, **options)
@@ -28,7 +34,7 @@ def run(*command, check=True, **options):
     wall = time.monotonic() - began
     if check and child.returncode != 0:
         sys.exit(f"bench: {' '.join(command)} returned {child.returncode}\n{output}")
-    return output.strip(), wall, usage.ru_utime + usage.ru_stime
+    return output.strip(), wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024
 
 
 class Bench:
@@ -185,6 +191,61 @@ class Bench:
             "cp": lambda: each(lambda segment: ("cp", segment, into)),
         }, len(self.segments))
 
+    def cached(self, *folders):
+        """MiB of these folders' files that the page cache holds."""
+        files = [path for folder in folders for path in pathlib.Path(folder).rglob("*") if path.is_file()]
+        total = 0
+        for start in range(0, len(files), 500):
+            total += sum(int(line) for line in subprocess.run(
+                ["fincore", "-b", "-n", "-o", "RES", *files[start : start + 500]], capture_output=True, text=True, check=True).stdout.split())
+        return total / 2**20
+
+    def cache(self):
+        """What a backup does to a page cache in which a part of the cluster is warm (needs root)."""
+        print(f"\npage cache, MiB, and pgbench's latency\n  {'':24}{'cluster before':>16}{'after':>8}{'repository after':>18}{'latency ms before':>19}{'during':>8}{'after':>8}")
+        self.results["cache"] = {}
+        for name, repo, command in (
+            ("pgcairn backup", self.repo, [self.tool, "backup", "--full", f"--repo={self.repo}", f"--data={self.data}",
+                                           f"--conninfo=host={self.folder} user=postgres dbname=postgres", "--jobs=2", "--no-progress"]),
+            ("pgbackrest backup", self.rest, ["pgbackrest", f"--config={self.rest_conf}", "--stanza=main", "--type=full", "backup"]),
+        ):
+            run("sync")
+            pathlib.Path("/proc/sys/vm/drop_caches").write_text("3", encoding="ascii")
+            self.latency(10)  # warms what the load needs
+            before_ms, before = self.latency(15), self.cached(self.data / "base")
+            backup = subprocess.Popen([str(word) for word in command], user=USER, cwd="/", stdout=subprocess.DEVNULL)
+            during_ms = self.latency(15)
+            if backup.wait() != 0:
+                sys.exit(f"bench: {name} failed")
+            after, stored = self.cached(self.data / "base"), self.cached(repo)
+            after_ms = self.latency(15)
+            print(f"  {name:24}{before:16.0f}{after:8.0f}{stored:18.0f}{before_ms:19.3f}{during_ms:8.3f}{after_ms:8.3f}", flush=True)
+            self.results["cache"][name] = {"before": before, "after": after, "repository": stored, "latency_ms": [before_ms, during_ms, after_ms]}
+
+    def latency(self, seconds):
+        """Mean of pgbench's read-only transactions at a rate that the machine bears easily."""
+        output = run(BIN / "pgbench", "-n", "-S", "-c", "1", "-R", "500", "-T", seconds, "-h", self.folder, "-U", "postgres", "postgres")[0]
+        return float(next(line for line in output.splitlines() if line.startswith("latency average")).split("=")[1].split()[0])
+
+    def memory(self):
+        """Peak resident size of one run each; run at two --scale ten times apart to see what it depends on."""
+        where = self.folder / "restored"
+        conninfo = f"host={self.folder} user=postgres dbname=postgres"
+        files = sum(len(names) for _, _, names in os.walk(self.data))
+        print(f"\npeak memory, MiB (cluster of {self.size / 2**20:.0f} MiB in {files} files)")
+        self.results["memory"] = {"bytes": self.size, "files": files}
+        for name, command in (
+            ("backup", [self.tool, "backup", "--full", f"--repo={self.repo}", f"--data={self.data}", f"--conninfo={conninfo}", "--jobs=2", "--no-progress"]),
+            ("restore", [self.tool, "restore", f"--repo={self.repo}", f"--data={where}", "--target=immediate", "--jobs=2", "--no-progress"]),
+            ("archive-push", [self.tool, "archive-push", f"--repo={self.repo}", self.segments[0]]),
+            ("archive-get", [self.tool, "archive-get", f"--repo={self.repo}", self.segments[0].name, self.folder / "got"]),
+            ("verify", [self.tool, "verify", f"--repo={self.repo}", "--jobs=2", "--no-progress"]),
+        ):
+            peak = measured(*command)[3]
+            self.results["memory"][name] = peak
+            print(f"  {name:24}{peak:8.1f}", flush=True)
+        shutil.rmtree(where, ignore_errors=True)
+
     def startup(self):
         count = 50
 
@@ -208,7 +269,7 @@ def main():
     parser.add_argument("--scale", type=int, default=100)
     parser.add_argument("--segments", type=int, default=20)
     parser.add_argument("--runs", type=int, default=5)
-    parser.add_argument("--only", default="backup,restore,push,get,startup")
+    parser.add_argument("--only", default="backup,restore,push,get,startup,memory,cache")
     parser.add_argument("--json", type=pathlib.Path)
     wish = parser.parse_args()
 
