@@ -131,6 +131,8 @@ static bool check_header(const ManifestHeader *header, Error *err)
     char start[LSN_TEXT_SIZE];
     char stop[LSN_TEXT_SIZE];
 
+    if (!backup_id_is_valid(header->id, strnlen(header->id, sizeof header->id)))
+        return error_set(err, ERR_CORRUPT, "manifest of a backup without valid id");
     if (header->start == 0 || header->stop < header->start) {
         return error_set(err, ERR_CORRUPT, "backup from %s to %s", lsn_text(header->start, start),
                          lsn_text(header->stop, stop));

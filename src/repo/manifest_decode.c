@@ -147,8 +147,10 @@ static bool parse_name(ManifestParser *parser, Field field, const char **name)
 {
     char decoded[256];
 
-    if (field.size == 0 || field.size >= sizeof decoded ||
-        !percent_decode(field.text, field.size, decoded))
+    /* Three bytes for one where it is encoded: no limit, or what was written can't be read. */
+    if (field.size >= sizeof decoded)
+        return parse_text(parser, field, name);
+    if (field.size == 0 || !percent_decode(field.text, field.size, decoded))
         return false;
     if (is_dash(field))
         decoded[0] = '\0';

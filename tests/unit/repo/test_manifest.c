@@ -246,6 +246,27 @@ static void decode_returns_what_encode_wrote(void **state)
     assert_same_manifest(&found, &manifest);
 }
 
+/* In the worst case three bytes stand for each: what was written must be read again. */
+static void names_of_any_length_are_read_again(void **state)
+{
+    (void)state;
+    for (size_t size = 1; size < 600; size++) {
+        CLEANUP(text_freep) char *name = text_format("%*s", (int)size, "");
+        CLEANUP(buffer_done) Buffer text = {0};
+        CLEANUP(manifest_done) Manifest found = {0};
+        ManifestEntry entry = entries[1];
+        Manifest manifest = example();
+        Error err = {0};
+
+        entry.owner = name;
+        manifest.entries = &entry;
+        manifest.entry_count = 1;
+        manifest_encode(&manifest, &text);
+        assert_true(manifest_decode(&found, (const char *)text.data, text.size, &err));
+        assert_same_manifest(&found, &manifest);
+    }
+}
+
 static void lines_are_as_the_format_says(void **state)
 {
     static const char *const lines[] = {
@@ -386,6 +407,10 @@ static void forged_manifests_are_refused(void **state)
          "\nx\t/a\t600\ta\ta\t0\t0\t0\t0\t00000000\t-\t-\nd\tbase\t700\ta\ta\n", ERR_CORRUPT},
         /* Header. */
         {"\nh\tbackup\t20261122T031500Z-k3v7qa", "\nh\tbackup\t20261122T031500Z-k3v7qaa",
+         ERR_CORRUPT},
+        {"\nh\tbackup\t20261122T031500Z-k3v7qa", "\nh\tbackup\t20261122T031500Z-k3v\a7q",
+         ERR_CORRUPT},
+        {"\nh\tbackup\t20261122T031500Z-k3v7qa", "\nh\tbackup\t2026112%32031500Z-k3v7q",
          ERR_CORRUPT},
         {"\nh\tstart\tA/94000028", "\nh\tstart\tB/94000028", ERR_CORRUPT},
         {"\nh\tstart\tA/94000028", "\nh\tstart\t0/0", ERR_CORRUPT},
@@ -607,6 +632,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(decode_returns_what_encode_wrote),
+        cmocka_unit_test(names_of_any_length_are_read_again),
         cmocka_unit_test(lines_are_as_the_format_says),
         cmocka_unit_test(any_changed_bit_is_noticed),
         cmocka_unit_test(any_cut_or_addition_is_noticed),
