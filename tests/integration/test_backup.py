@@ -120,6 +120,7 @@ class Content(BackupTest):
             self.assertEqual([path for path in entries if path.startswith(f"{directory}/")
                               and entries[path][0] != "d"], [])
         self.assertIn("pg_wal/archive_status", entries)
+        self.assertEqual("pg_wal/summaries" in entries, MAJOR >= 17)
 
     @unittest.skipIf(MAJOR >= 15, "statistics are in shared memory")
     def test_temporary_statistics_are_left_out_wherever_they_are(self):
@@ -131,6 +132,22 @@ class Content(BackupTest):
             entries = self.entries(self.backup()["backup"])
             self.assertEqual([path for path in entries if path.startswith("elsewhere")],
                              ["elsewhere"], setting)
+
+    @unittest.skipIf(MAJOR < 17, "WAL is not summarized")
+    def test_summaries_of_wal_are_left_out_and_made_anew(self):
+        self.cluster.configure(summarize_wal="on")
+        self.cluster.sql("select pg_reload_conf()")
+        summaries = self.cluster.data / "pg_wal" / "summaries"
+        self.cluster.sql("checkpoint")
+        wait_for(lambda: list(summaries.glob("*.summary")), "a summary of WAL")
+        entries = self.entries(self.backup()["backup"])
+        self.assertEqual([path for path in entries if path.startswith("pg_wal/summaries")],
+                         ["pg_wal/summaries"])
+        restored = self.restore("--as-copy")
+        self.assertEqual(restored.sql("show summarize_wal"), "on")
+        restored.sql("checkpoint")
+        wait_for(lambda: list((restored.data / "pg_wal" / "summaries").glob("*.summary")),
+                 "a summary of the restored cluster's WAL")
 
     def test_configuration_outside_the_data_directory_is_taken(self):
         outside = self.path / "etc"
