@@ -17,6 +17,7 @@
 enum {
     RMGR_XLOG = 0,
     RMGR_TRANSACTION = 1,
+    RMGR_TABLESPACE = 5,
 };
 
 typedef struct WalRecord {
@@ -30,7 +31,7 @@ typedef struct WalRecord {
     uint32_t page_timeline; /* of the page where it begins */
     /*
      * The whole record, header included: only for records that the reader was asked to keep
-     * (keep_all, or rmgr XLOG and Transaction) and not larger than 64 MiB, else NULL.
+     * (keep_all, or rmgr XLOG, Transaction and Tablespace) and not larger than 64 MiB, else NULL.
      */
     const uint8_t *bytes;
 } WalRecord;

@@ -52,6 +52,12 @@ typedef struct WalEvent {
 /* Whether the record is an event, and which. record->bytes must be there. */
 bool wal_event_of(const WalRecord *record, const PgVersion *version, WalEvent *event);
 
+/*
+ * CREATE TABLESPACE: its oid and its location, in record->bytes, which must be there; "" for one
+ * inside the data directory. False: another record.
+ */
+bool wal_tablespace_of(const WalRecord *record, uint32_t *oid, const char **path);
+
 enum { WAL_RESTORE_POINTS_KEPT = 6 };
 
 typedef struct WalRestorePoint {

@@ -240,7 +240,8 @@ static bool make_plan(RestoreStory *story, Error *err)
 {
     TimeUs begin = time_monotonic();
 
-    if (!save_wal(story, err) || !restore_plan(story->cluster, story->wish, &story->plan, err))
+    if (!save_wal(story, err) || !restore_plan(story->cluster, story->wish, &story->plan, err) ||
+        !restore_check_places(story, err))
         return false;
     story->elapsed_plan = time_monotonic() - begin;
     for (size_t i = 0; i < story->plan.warning_count && !story->options->dry_run; i++)

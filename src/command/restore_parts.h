@@ -1,6 +1,6 @@
 /*
- * restore_parts.h - the three parts of `restore`: what was asked, starting and watching the server,
- * and what is told about it.
+ * restore_parts.h - the parts of `restore`: what was asked, what replay would do to others,
+ * starting and watching the server, and what is told about it.
  */
 #pragma once
 
@@ -29,6 +29,9 @@ typedef struct RestoreStory {
     TimeUs started_at, finished_at;                    /* time_now() */
     TimeUs elapsed_plan, elapsed_replay, elapsed_open; /* microseconds */
 } RestoreStory;
+
+/* Refuse a replay that would write into tablespaces of another cluster. ERR_REFUSED. */
+bool restore_check_places(const RestoreStory *story, Error *err) MUST_CHECK;
 
 /* Start, watch to the target, verify it there, then do what was asked for. ERR_RECOVERY. */
 bool restore_start(RestoreStory *story, Progress *progress, Error *err) MUST_CHECK;

@@ -355,7 +355,8 @@ static bool finish_record(WalReader *reader, const uint8_t *header, const uint8_
 
 static bool is_wanted(const WalReader *reader, const uint8_t *header)
 {
-    bool by_kind = header[17] == RMGR_XLOG || header[17] == RMGR_TRANSACTION;
+    bool by_kind =
+        header[17] == RMGR_XLOG || header[17] == RMGR_TRANSACTION || header[17] == RMGR_TABLESPACE;
 
     return (by_kind || reader->setup.keep_all) && reader->total <= RECORD_KEPT_MAX;
 }

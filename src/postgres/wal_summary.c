@@ -20,6 +20,8 @@ enum {
     XLOG_FPW_CHANGE = 0x80,
     XLOG_END_OF_RECOVERY = 0x90,
 
+    XLOG_TBLSPC_CREATE = 0x00, /* of rmgr Tablespace: info & 0xF0 (commands/tablespace.h) */
+
     /* Operations of rmgr Transaction: info & 0x70 (access/xact.h). */
     XACT_COMMIT = 0x00,
     XACT_ABORT = 0x20,
@@ -250,6 +252,19 @@ bool wal_event_of(const WalRecord *record, const PgVersion *version, WalEvent *e
     if (is_event)
         *event = found;
     return is_event;
+}
+
+bool wal_tablespace_of(const WalRecord *record, uint32_t *oid, const char **path)
+{
+    Payload payload;
+
+    if (record->rmgr != RMGR_TABLESPACE || (record->info & 0xF0) != XLOG_TBLSPC_CREATE ||
+        record->bytes == NULL || !payload_of(record, &payload) || payload.size <= 4 ||
+        payload.bytes[payload.size - 1] != '\0')
+        return false;
+    *oid = get_le32(payload.bytes);
+    *path = (const char *)payload.bytes + 4;
+    return true;
 }
 
 void wal_summary_init(WalSummary *summary)

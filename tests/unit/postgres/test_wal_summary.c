@@ -48,6 +48,52 @@ static void read_events(const WalBuilder *wal, Found *found)
     assert_int_equal(wal_reader_state(reader)->end, WAL_END_OPEN);
 }
 
+typedef struct FoundTablespaces {
+    uint32_t oids[4];
+    char paths[4][64];
+    size_t count;
+} FoundTablespaces;
+
+static bool find_tablespace(void *context, const WalRecord *record, Error *err)
+{
+    FoundTablespaces *found = context;
+    const char *path;
+
+    (void)err;
+    if (wal_tablespace_of(record, &found->oids[found->count], &path))
+        (void)snprintf(found->paths[found->count++], sizeof found->paths[0], "%s", path);
+    return true;
+}
+
+static void new_tablespaces_are_found(void **state)
+{
+    CLEANUP(wal_builder_done) WalBuilder wal = wal_builder_begin(15, MIB, START, 1);
+    FoundTablespaces found = {.count = 0};
+    Error err = {0};
+
+    (void)state;
+    wal_builder_record(&wal, RMGR_TABLESPACE, 0x00, 700, "\x01\x40\0\0/srv/fast disk", 19);
+    wal_builder_record(&wal, RMGR_TABLESPACE, 0x10, 701, "\x01\x40\0\0/a drop has no path", 24);
+    wal_builder_record(&wal, RMGR_TABLESPACE, 0x00, 702, "\x02\x40\0\0/its end is missing", 23);
+    wal_builder_record(&wal, RMGR_TABLESPACE, 0x00, 702, "\x02\x40\0\0", 4);
+    wal_builder_record(&wal, RMGR_TRANSACTION, 0x00, 703, "\x03\x40\0\0/another kind", 18);
+    wal_builder_record(&wal, RMGR_TABLESPACE, 0x00, 704, "\x04\x40\0\0", 5);
+    CLEANUP(wal_reader_freep)
+    WalReader *reader = wal_reader_new(&(WalReaderSetup){
+        .version = wal.version,
+        .segment_size = wal.segment_size,
+        .start = wal.start,
+        .on_record = find_tablespace,
+        .context = &found,
+    });
+    assert_true(wal_reader_feed(reader, wal.bytes.data, wal.bytes.size, &err));
+    assert_int_equal(found.count, 2);
+    assert_int_equal(found.oids[0], 0x4001);
+    assert_string_equal(found.paths[0], "/srv/fast disk");
+    assert_int_equal(found.oids[1], 0x4004);
+    assert_string_equal(found.paths[1], "");
+}
+
 static void ends_of_transactions_are_found(void **state)
 {
     CLEANUP(wal_builder_done) WalBuilder wal = wal_builder_begin(15, MIB, START, 1);
@@ -355,6 +401,7 @@ static void wal_level_minimal_shows_in_checkpoints_from_17_on(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(new_tablespaces_are_found),
         cmocka_unit_test(ends_of_transactions_are_found),
         cmocka_unit_test(nothing_has_no_times),
         cmocka_unit_test(times_need_not_rise),

@@ -1,0 +1,101 @@
+#include "restore_parts.h"
+
+#include "base/process.h"
+#include "catalog/wal_walk.h"
+#include "postgres/data_directory.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <stdlib.h>
+
+static void directory_done(DIR **directory)
+{
+    if (*directory != NULL)
+        (void)closedir(*directory);
+}
+
+static void real_path_done(char **path)
+{
+    free(*path); /* realpath(3) allocated it */
+}
+
+static bool has_content(const char *path, bool *has, Error *err)
+{
+    CLEANUP(directory_done) DIR *list = opendir(path);
+
+    *has = false;
+    if (list == NULL && errno == ENOENT)
+        return true;
+    if (list == NULL)
+        return error_set_errno(err, ERR_IO, errno, "list %s", path);
+    for (;;) {
+        errno = 0;
+        const struct dirent *entry = readdir(list);
+        if (entry == NULL)
+            break;
+        if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
+            *has = true;
+    }
+    return errno == 0 || error_set_errno(err, ERR_IO, errno, "list %s", path);
+}
+
+/* This restore moves it away or removes it before the server starts. */
+static bool is_cleared(const RestorePlan *plan, const char *version)
+{
+    CLEANUP(real_path_done) char *real = realpath(version, NULL);
+
+    for (size_t i = 0; real != NULL && i < plan->old_version_count; i++) {
+        if (strcmp(plan->old_versions[i], real) == 0)
+            return true;
+    }
+    return false;
+}
+
+static bool check_tablespace(void *context, uint32_t oid, const char *path, Error *err)
+{
+    const RestorePlan *plan = context;
+    char directory[TABLESPACE_DIRECTORY_SIZE];
+    bool is_used;
+
+    if (path[0] != '/')
+        return true; /* inside the data directory */
+    tablespace_directory_text(plan->manifest.header.major, directory);
+    CLEANUP(text_freep) char *version = text_format("%s/%s", path, directory);
+    if (!has_content(version, &is_used, err))
+        return false;
+    if (!is_used || is_cleared(plan, version))
+        return true;
+    error_set(err, ERR_REFUSED,
+              "replay would create tablespace %u at %s, which is in use: the restored server would "
+              "write into %s",
+              oid, path, version);
+    return error_hint(err,
+                      "restore on another host; or take a new backup, whose tablespaces can be "
+                      "put elsewhere, and restore that");
+}
+
+/*
+ * A tablespace that was created after the backup is created anew by replay, at the very location
+ * that the WAL names, and the server takes it as it is, in use or not (tablespace.c,
+ * create_tablespace_directories: only outside recovery that is an error). Beside the original that
+ * is the original's tablespace, with the same file names in it. Only the records say so, and all of
+ * them have to be read for that: it is done where the original is, or was.
+ */
+bool restore_check_places(const RestoreStory *story, Error *err)
+{
+    const RestorePlan *plan = &story->plan;
+    CLEANUP(wal_inventory_done) WalInventory inventory = {0};
+    WalWalkEnd end;
+    WalWalk walk = {.cluster = story->cluster,
+                    .inventory = &inventory,
+                    .path = &plan->path,
+                    .from = plan->manifest.header.start,
+                    .to = plan->point.replay_end,
+                    .threads = story->wish->jobs};
+
+    if (strcmp(plan->manifest.header.host, process_host_name()) != 0)
+        return true;
+    return (wal_inventory_load(&inventory, story->cluster, err) &&
+            wal_walk_tablespaces(&walk, check_tablespace, (void *)plan, &end, err)) ||
+           error_context(err, "look for tablespaces in the WAL to be replayed");
+}
