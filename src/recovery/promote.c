@@ -53,6 +53,12 @@ static bool check_may_promote(const char *data, const RecoverySight *sight, Erro
 
     switch (sight->state) {
     case RECOVERY_PAUSED:
+        /* Not at a target: the server waits for somebody to raise parameters that are too low. */
+        if (*sight->reason != '\0') {
+            error_set(err, ERR_REFUSED, "recovery is paused before its target: %s", sight->reason);
+            return error_hint(err, "%s", sight->advice);
+        }
+        return true;
     case RECOVERY_PROMOTING:
         return true;
     case RECOVERY_OPEN:
