@@ -9,16 +9,16 @@
 #include "catalog/backups.h"
 
 typedef struct RecoveryWindow {
-    uint32_t timeline;      /* the path's last: what --target-timeline would say */
-    const char *backup;     /* oldest backup that opens it */
-    Lsn from;               /* its stop LSN */
-    TimeUs from_time;       /* earliest target time: the largest commit time inside that backup,
-                               or when it stopped if there was none */
-    Lsn until;              /* end of the last whole record of contiguous WAL */
-    TimeUs until_time;      /* largest commit time up to there; TIME_US_NONE: no commit yet */
-    uint64_t last_segment;  /* the last contiguous one */
-    bool ends_in_hole;      /* later WAL of this timeline exists behind a gap */
-    bool ends_damaged;      /* the last segment could not be read on */
+    uint32_t timeline;     /* the path's last: what --target-timeline would say */
+    const char *backup;    /* oldest backup that opens it */
+    Lsn from;              /* its stop LSN */
+    TimeUs from_time;      /* earliest target time: the largest commit time inside that backup,
+                              or when it stopped if there was none */
+    Lsn until;             /* end of the last whole record of contiguous WAL */
+    TimeUs until_time;     /* largest commit time up to there; TIME_US_NONE: no commit yet */
+    uint64_t last_segment; /* the last contiguous one */
+    bool ends_in_hole;     /* later WAL of this timeline exists behind a gap */
+    bool ends_damaged;     /* the last segment could not be read on */
 } RecoveryWindow;
 
 typedef struct WindowList {
