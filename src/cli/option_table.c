@@ -107,8 +107,8 @@ const Option option_table[] = {
         "give up WAL of the old data directory that is nowhere else: commits may be lost",
         .only_flag = true},
     {"as-copy", FLAG, FIELD(as_copy), FOR_RESTORE, GROUP_RESTORE, NULL,
-        "a copy beside the original: archive_mode is off in it, so that it adds nothing to the "
-        "archive"},
+        "a copy beside the original: archive_mode and subscriptions are off in it, so that it adds "
+        "nothing to the archive and takes nothing from publishers"},
     {"dry-run", FLAG, FIELD(dry_run), FOR_RESTORE, GROUP_RESTORE, NULL,
         "print the plan, change nothing"},
 

@@ -18,6 +18,16 @@ static const char *const target_parameters[] = {
     "recovery_target_lsn", "recovery_target_name",
 };
 
+/*
+ * A copy must do nothing to others: not to the archive, and not to the publishers of the original's
+ * subscriptions. Its workers would use the same replication slots, and what they confirm there the
+ * original never gets (launcher.c starts none of them with this limit).
+ */
+static const Setting copy_settings[] = {
+    {.name = "archive_mode", .value = "off"},
+    {.name = "max_logical_replication_workers", .value = "0"},
+};
+
 /* ---- restore_command --------------------------------------------------------------------------
  */
 
@@ -128,6 +138,8 @@ static void add_neutralisers(Additions *additions, const char *ours)
     }
     add(additions, "recovery_end_command", "");
     add(additions, "archive_cleanup_command", "");
+    /* It is honoured in every archive recovery: commits of the last hours would be waited for. */
+    add(additions, "recovery_min_apply_delay", "0");
 }
 
 static void add_target(Additions *additions, const Target *target)
@@ -174,8 +186,8 @@ static void collect(const RestoreWish *wish, const RestorePlan *plan, Additions 
     if (plan->target.kind != TARGET_LATEST)
         add(additions, "recovery_target_action", target_action_name(wish->action));
     add(additions, "restore_command", plan->restore_command);
-    if (wish->as_copy)
-        add(additions, "archive_mode", "off");
+    for (size_t i = 0; wish->as_copy && i < ARRAY_SIZE(copy_settings); i++)
+        add(additions, copy_settings[i].name, copy_settings[i].value);
 }
 
 static bool rewrite(const char *path, const char *const *remove, const Setting *additions,
@@ -195,16 +207,18 @@ static bool rewrite(const char *path, const char *const *remove, const Setting *
     return replace_file(path, result.data, result.size, owner, err);
 }
 
-/* recovery_parameters, and one more. */
+/* recovery_parameters, and those of a copy. */
 static const char *const *removed_parameters(bool as_copy, Arena *arena)
 {
     size_t count = 0;
 
     while (recovery_parameters[count] != NULL)
         count++;
-    const char **names = arena_alloc(arena, (count + 2) * sizeof *names);
+    const char **names =
+        arena_alloc(arena, (count + ARRAY_SIZE(copy_settings) + 1) * sizeof *names);
     memcpy(names, recovery_parameters, count * sizeof *names);
-    names[count] = as_copy ? "archive_mode" : NULL;
+    for (size_t i = 0; as_copy && i < ARRAY_SIZE(copy_settings); i++)
+        names[count++] = copy_settings[i].name;
     return (const char *const *)names;
 }
 

@@ -101,6 +101,8 @@ static void put_leftovers(void)
                                 "recovery_target_name='old'\n"
                                 "recovery_target_action = 'promote'\n"
                                 "restore_command = 'cp /old/%f %p'\n"
+                                "recovery_min_apply_delay = '4h'\n"
+                                "max_logical_replication_workers = 8\n"
                                 "recovery_end_command = 'rm -rf /'\n");
 }
 
@@ -137,6 +139,9 @@ static void exactly_one_target_counts_and_it_is_the_last_of_the_five(void **stat
         assert_string_equal(settings_value(&list, "recovery_target_timeline"), "12");
         assert_string_equal(settings_value(&list, "restore_command"), plan.restore_command);
         assert_string_equal(settings_value(&list, "recovery_end_command"), "");
+        assert_string_equal(settings_value(&list, "recovery_min_apply_delay"), "0");
+        assert_string_equal(settings_value(&list, "max_logical_replication_workers"), "8");
+        assert_null(settings_value(&list, "archive_mode"));
         const char *inclusive = settings_value(&list, "recovery_target_inclusive");
         if (cases[i].inclusive != NULL) {
             assert_string_equal(inclusive, cases[i].inclusive);
@@ -203,6 +208,7 @@ static void clearing_leaves_what_is_the_operators(void **state)
         assert_null(settings_value(&list, recovery_parameters[i]));
     assert_string_equal(settings_value(&list, "work_mem"), "8MB");
     assert_string_equal(settings_value(&list, "archive_mode"), "off");
+    assert_string_equal(settings_value(&list, "max_logical_replication_workers"), "0");
     assert_false(file_exists(RECOVERY_PLAN_FILE));
     struct stat status;
     assert_int_equal(stat("postgresql.auto.conf", &status), 0);
