@@ -231,7 +231,7 @@ typedef struct Worker {
     const Shared *shared;
     RangeReader *reader;
     Buffer stored;
-    uint8_t *raw; /* SMALL_FILE_SIZE */
+    uint8_t *raw; /* EXTENT_SIZE: the largest file of one frame */
 } Worker;
 
 /* A file of several ranges while they come back in any order. */
@@ -268,10 +268,12 @@ static bool check_small(const ManifestEntry *entry, const void *raw, uint64_t se
 
 static bool small_is_possible(const Manifest *manifest, const ManifestEntry *entry, Error *err)
 {
+    /* Configuration from elsewhere is one frame, whatever its size (backup/worker.c). */
+    const uint64_t most = entry->kind == ENTRY_EXTRA ? EXTENT_SIZE : SMALL_FILE_SIZE;
+
     if (entry->size == 0 ||
-        (entry->size <= SMALL_FILE_SIZE && entry->content.raw_size == entry->size &&
-         entry->content.pack < manifest->pack_count &&
-         entry->content.stored_size <= 2 * SMALL_FILE_SIZE))
+        (entry->size <= most && entry->content.raw_size == entry->size &&
+         entry->content.pack < manifest->pack_count && entry->content.stored_size <= 2 * most))
         return true;
     return error_set(err, ERR_CORRUPT, "manifest: impossible small file %s", entry->path);
 }
@@ -598,7 +600,7 @@ bool rebuild_files(const Cluster *cluster, const RestorePlan *plan, unsigned job
     for (unsigned i = 0; i < jobs; i++) {
         workers[i].shared = &shared;
         workers[i].reader = range_reader_new(cluster, &plan->manifest);
-        workers[i].raw = mem_alloc_aligned(SMALL_FILE_SIZE);
+        workers[i].raw = mem_alloc_aligned(EXTENT_SIZE);
         pointers[i] = &workers[i];
     }
     WorkQueueSetup setup = {.threads = jobs,

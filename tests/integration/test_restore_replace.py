@@ -212,14 +212,16 @@ class Faithful(ReplaceTest):
         self.cluster.sql("checkpoint")
         odd = self.cluster.data / "odd name 'x' %f"
         run("sh", "-c", 'printf hello > "$0"; chmod 0640 "$0"', odd)
+        database = self.cluster.sql(
+            "select 'base/' || oid from pg_database where datname = 'postgres'")
         self.backup()
         self.cluster.switch_wal()
         restored = self.restored()
         self.tool("restore", f"--data={restored.data}", "--jobs=3")
         verify_backup(restored.data)
         self.assertEqual(stat.S_IMODE(os.stat(restored.data).st_mode), 0o750)
-        for path in ("base", "base/5", "global", "pg_wal", "pg_wal/archive_status", odd.name,
-                     "PG_VERSION", "postgresql.conf", "base/5/PG_VERSION"):
+        for path in ("base", database, "global", "pg_wal", "pg_wal/archive_status", odd.name,
+                     "PG_VERSION", "postgresql.conf", f"{database}/PG_VERSION"):
             was, now = os.stat(self.cluster.data / path), os.stat(restored.data / path)
             self.assertEqual((was.st_mode, was.st_uid, was.st_gid),
                              (now.st_mode, now.st_uid, now.st_gid), path)
@@ -254,6 +256,9 @@ class Faithful(ReplaceTest):
         with open(etc / "postgresql.conf", "a", encoding="utf-8") as conf:
             conf.write(f"data_directory = '{self.cluster.data}'\nhba_file = '{etc}/pg_hba.conf'\n"
                        f"ident_file = '{etc}/pg_ident.conf'\nrecovery_target_xid = '999'\n")
+        large = "# a line of a large file, as some have it for each of their customers\n" * 4000
+        with open(etc / "pg_hba.conf", "a", encoding="utf-8") as conf:
+            conf.write(large)
         self.cluster.start(config_file=etc / "postgresql.conf")
         self.backup()
         self.cluster.sql("create table here as select 1 as x")
@@ -264,6 +269,8 @@ class Faithful(ReplaceTest):
         config = restored.sql("show config_file")
         self.assertIn("data.pgcairn-config-", config)
         self.assertTrue(config.endswith(f"{etc}/postgresql.conf"), config)
+        with open(restored.sql("show hba_file"), encoding="utf-8") as conf:
+            self.assertTrue(conf.read().endswith(large))
         self.assertEqual(restored.sql("show data_directory"), str(restored.data))
         verify = self.tool("promote", f"--data={restored.data}")
         self.assertIn("open", verify)
