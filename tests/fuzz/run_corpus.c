@@ -10,7 +10,7 @@
 #include <dirent.h>
 #include <inttypes.h>
 
-enum { CUTS = 16, FILE_SIZE_MAX = 1 << 20 };
+enum { CUTS = 64, FILE_SIZE_MAX = 1 << 20 };
 
 static void run(const uint8_t *bytes, size_t size)
 {
