@@ -91,7 +91,6 @@ typedef struct RestorePlan {
     bool same_cluster;     /* ... and it is this cluster */
     const char *stamp;     /* "20261122T101112.345Z", for the names of what is kept */
     const char *moved_to;  /* OCCUPIED_MOVE_ASIDE */
-    const char *left_at;   /* the same, of an earlier attempt that ended right after it */
     const char *wal_kept;  /* where the old pg_wal goes; NULL: nowhere */
     const char *const *wal_sources; /* directories where an earlier attempt kept it; NULL-ended */
     const char **old_versions; /* version directories of the old data directory's tablespaces */

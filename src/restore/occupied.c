@@ -139,7 +139,7 @@ static bool remove_old(const RestorePlan *plan, Error *err)
 bool occupied_clear(const RestorePlan *plan, Error *err)
 {
     if (!plan->occupied)
-        return move_versions(plan, err); /* that an earlier attempt left there; mostly none */
+        return true;
     if (plan->choice == OCCUPIED_MOVE_ASIDE)
         return move_aside(plan, err);
     /*

@@ -125,11 +125,8 @@ static void directory_done(DIR **directory)
         (void)closedir(*directory);
 }
 
-/*
- * A restore that was killed right after it had moved the old directory away knows nothing of it.
- * But the same command again goes on with what it had not moved yet: the tablespaces of the last.
- */
-static bool look_at_siblings(const RestoreWish *wish, RestorePlan *plan, Error *err)
+/* A restore that was killed right after it had moved the old directory away knows nothing of it. */
+static bool warn_of_siblings(RestorePlan *plan, Error *err)
 {
     CLEANUP(text_freep) char *parent = text_format("%s", plan->data);
     char *slash = strrchr(parent, '/');
@@ -142,14 +139,10 @@ static bool look_at_siblings(const RestoreWish *wish, RestorePlan *plan, Error *
     for (const struct dirent *entry = list != NULL ? readdir(list) : NULL; entry != NULL;
          entry = readdir(list)) {
         CLEANUP(text_freep) char *wal = text_format("%s/%s/pg_wal", parent, entry->d_name);
-        if (strncmp(entry->d_name, prefix, strlen(prefix)) != 0 || !file_exists(wal))
-            continue;
-        const char *sibling = arena_format(&plan->arena, "%s/%s", parent, entry->d_name);
-        plan_warn(plan, "%s was moved away by an earlier restore; its WAL is not looked at",
-                  sibling);
-        if (wish->occupied == OCCUPIED_MOVE_ASIDE &&
-            (plan->left_at == NULL || strcmp(sibling, plan->left_at) > 0))
-            plan->left_at = sibling;
+        if (strncmp(entry->d_name, prefix, strlen(prefix)) == 0 && file_exists(wal)) {
+            plan_warn(plan, "%s/%s was moved away by an earlier restore; its WAL is not looked at",
+                      parent, entry->d_name);
+        }
     }
     return true;
 }
@@ -165,7 +158,7 @@ static bool plan_occupied(const Cluster *cluster, const RestoreWish *wish, Resto
     plan->occupied = look.state == DATA_CLUSTER || look.state == DATA_HALF_RESTORED;
     plan->same_cluster = look.same_cluster;
     if (!plan->occupied)
-        return look_at_siblings(wish, plan, err);
+        return warn_of_siblings(plan, err);
     plan->choice = wish->occupied;
     /* Nothing of value is left in a restore that did not end: the same command goes on. */
     if (look.state == DATA_HALF_RESTORED && look.same_cluster && plan->choice == OCCUPIED_REFUSE)
@@ -196,21 +189,20 @@ static bool find_old_versions(RestorePlan *plan, Error *err)
     const char **targets;
     size_t count;
 
-    const char *old = plan->occupied ? plan->data : plan->left_at;
-    if (old == NULL)
+    if (!plan->occupied)
         return true;
-    if (!tablespace_links(old, &plan->arena, &targets, &count, err))
+    if (!tablespace_links(plan->data, &plan->arena, &targets, &count, err))
         return false;
     tablespace_directory_text(plan->manifest.header.major, version);
     plan->old_versions = arena_alloc(&plan->arena, (count + 1) * sizeof *plan->old_versions);
     for (size_t i = 0; i < count; i++) {
         const char *path = arena_format(&plan->arena, "%s/%s", targets[i], version);
-        const char *user = tablespace_user(targets[i], old, &plan->arena);
+        const char *user = tablespace_user(targets[i], plan->data, &plan->arena);
         if (!file_exists(path))
             continue;
         if (user != NULL) {
             error_set(err, ERR_REFUSED, "tablespace location %s of %s is used by the server on %s",
-                      targets[i], old, user);
+                      targets[i], plan->data, user);
             return error_hint(err, "the directory seems to be a copy of that server's: restore to "
                                    "another place");
         }

@@ -168,8 +168,7 @@ static bool take_place(const Cluster *cluster, const RestorePlan *plan, int *loc
         return marker_save(plan, err);
     }
     return lock_data(plan->data, lock, err) &&
-           (plan->occupied || (check_unchanged(cluster, plan, err) && occupied_clear(plan, err))) &&
-           marker_save(plan, err);
+           (plan->occupied || check_unchanged(cluster, plan, err)) && marker_save(plan, err);
 }
 
 static bool watch_file_systems(const RestorePlan *plan, Durability *durability, Error *err)
@@ -211,7 +210,7 @@ static bool make_durable(const RestoreWish *wish, const RestorePlan *plan, Durab
     progress_phase(wish->progress, "sync", 0);
     return durability_sync(durability, err) &&
            (!durability->by_file || rebuild_sync_directories(plan, err)) &&
-           file_sync_directory(plan->data, err) && file_sync_parent(plan->data, err);
+           file_sync_parent(plan->data, err);
 }
 
 static bool finish(const Cluster *cluster, const RestorePlan *plan, Error *err)

@@ -59,12 +59,22 @@ static bool may_repeat(const RetryStorage *retry, unsigned attempt, const char *
     return interrupt_check(err);
 }
 
+/*
+ * The kernel tells of bytes it could not write to the disk once; then it takes them for written. So
+ * a sync that failed must not be tried again: the second one would succeed and mean nothing.
+ */
+static bool may_repeat_write(const RetryStorage *retry, unsigned attempt, const char *operation,
+                             Error *err)
+{
+    return err->os_errno != EIO && may_repeat(retry, attempt, operation, err);
+}
+
 static bool retry_create(Storage *storage, Error *err)
 {
     RetryStorage *retry = (RetryStorage *)storage;
 
     for (unsigned attempt = 1; !retry->inner->ops->create(retry->inner, err); attempt++) {
-        if (!may_repeat(retry, attempt, "create", err))
+        if (!may_repeat_write(retry, attempt, "create", err))
             return false;
     }
     return true;
@@ -78,7 +88,7 @@ static bool retry_write(Storage *storage, const char *name, WriteMode mode, Obje
     Storage *inner = retry->inner;
 
     for (unsigned attempt = 1; !inner->ops->write(inner, name, mode, writer, err); attempt++) {
-        if (!may_repeat(retry, attempt, "write", err))
+        if (!may_repeat_write(retry, attempt, "write", err))
             return false;
     }
     return true;
@@ -146,7 +156,7 @@ static bool retry_remove(Storage *storage, const char *name, Error *err)
     RetryStorage *retry = (RetryStorage *)storage;
 
     for (unsigned attempt = 1; !retry->inner->ops->remove(retry->inner, name, err); attempt++) {
-        if (!may_repeat(retry, attempt, "remove", err))
+        if (!may_repeat_write(retry, attempt, "remove", err))
             return false;
     }
     return true;
@@ -157,7 +167,7 @@ static bool retry_sync(Storage *storage, const char *name, Error *err)
     RetryStorage *retry = (RetryStorage *)storage;
 
     for (unsigned attempt = 1; !retry->inner->ops->sync(retry->inner, name, err); attempt++) {
-        if (!may_repeat(retry, attempt, "sync", err))
+        if (!may_repeat_write(retry, attempt, "sync", err))
             return false;
     }
     return true;

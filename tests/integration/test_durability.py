@@ -5,6 +5,7 @@ support/strace.py judges; its own judgement is tested first. scripts/mutate take
 the sources, one after another (tests/guards.txt), and shows that a test here fails then.
 """
 
+import json
 import os
 import pathlib
 import re
@@ -91,6 +92,12 @@ class Judge(unittest.TestCase):
             late = judged(*before, *act, *after, **rule)
             self.assertEqual(good.violations, [])
             self.assertRegex("\n".join(late.violations), "not durable is content of /r/p")
+
+    def test_a_file_is_synced_only_through_an_older_descriptor(self):
+        late = ('openat(AT_FDCWD</>, "/r/a.tmp-0123456789abcdef", O_RDONLY) = 6'
+                '</r/a.tmp-0123456789abcdef>')
+        self.assertNotEqual(judged(OPEN, WRITE, late, SYNC.replace("3<", "6<"), RENAME,
+                                   SYNC_FOLDER).violations, [])
 
     def test_a_whole_file_system_is_synced_only_through_an_older_descriptor(self):
         opened = 'openat(AT_FDCWD</>, "/r", O_RDONLY|O_DIRECTORY) = 7</r>'
@@ -230,9 +237,12 @@ class Backup(TracedTest):
 class Restore(TracedTest):
     @classmethod
     def set_up_shared(cls, world):
+        words = ["backup", f"--data={world.cluster.data}",
+                 f"--conninfo={world.cluster.conninfo()}", "--json"]
+        world.cluster.sql("select 1")
+        cls.plain = json.loads(world.tool(*words))["backup"]
         super().set_up_shared(world)
-        cls.backup = world.tool("backup", f"--data={world.cluster.data}",
-                                f"--conninfo={world.cluster.conninfo()}")
+        world.tool(*words)
         world.cluster.switch_wal()
 
     def setUp(self):
@@ -259,7 +269,11 @@ class Restore(TracedTest):
         for path in (self.data.parent, self.data, self.place):
             make_directory(path)
 
-        self.assert_synced(self.restored_by(), self.data.parent)
+        # Of a backup without tablespaces and configuration from outside, whose places would sync it.
+        trace = self.traced("restore", f"--repo={self.repo}", f"--data={self.data}",
+                            f"--backup={self.plain}", "--target=immediate", relies=CONTROL)
+
+        self.assert_synced(trace, self.data.parent)
 
     def test_where_a_whole_file_system_cannot_be_synced_every_file_is(self):
         shm = pathlib.Path("/dev/shm")
@@ -271,9 +285,9 @@ class Restore(TracedTest):
             shutil.chown(folder, USER, USER)
         for name in ("new", "there"):
             with self.subTest(name):
-                data, place = folder / name / "x" / "data", folder / name / "x" / "fast"
+                data, place = folder / name / "x" / "data", folder / name / "y" / "fast"
                 if name == "there":
-                    for path in (folder / name, data.parent, data, place):
+                    for path in (folder / name, data.parent, place.parent, data, place):
                         make_directory(path)
                 trace = self.restored_by(data=data, place=place)
                 self.assert_synced(trace, data.parent, data / "base", data / "global",

@@ -11,9 +11,9 @@ pending -> durable, and `Trace.violations` tells every step that was taken too e
 - the program ends with status 0 while anything is not durable;
 - after "that name exists" (EEXIST) the directory is not synced before work goes on.
 
-A sync covers only what was complete when it began; a failed one covers nothing; a syncfs(2) covers
-a file only through a descriptor that was opened before the file's first write, since only then it
-would have told of an error (man 2 syncfs).
+A sync covers only what was complete when it began; a failed one covers nothing; and it covers a
+write only through a descriptor that was opened before it, since only then it is sure to have told
+of an error (man 2 fsync, syncfs).
 """
 
 import os
@@ -104,17 +104,15 @@ def read(log):
 @dataclass
 class File:
     """Content, whatever its names are."""
-    generation: int = 0
-    dirty_since: int | None = None
+    dirty: set = field(default_factory=set)  # (line, is data) of what no sync has reached
 
-    def write(self, line):
-        self.generation += 1
-        if self.dirty_since is None:
-            self.dirty_since = line
+    @property
+    def dirty_since(self):
+        return min(self.dirty, default=(None, False))[0]
 
-    def synced(self, generation):
-        if generation == self.generation:
-            self.dirty_since = None
+    def since(self, line):
+        """What a descriptor opened at this line would tell errors of."""
+        return {(begin, is_data) for begin, is_data in self.dirty if begin > line or not is_data}
 
 
 @dataclass
@@ -205,7 +203,8 @@ class Trace:
         elif call.name in ("fsync", "fdatasync"):
             path = call.fd()[1]
             file, folder = self.files.get(path), self.directories.get(path)
-            self.captured[id(call)] = (file, file.generation if file else 0,
+            opened = self.opened.get(call.fd()[0], -1)
+            self.captured[id(call)] = (file, file.since(opened) if file else set(),
                                        dict(folder.pending) if folder else {})
         elif call.name == "syncfs":
             self._capture_file_system(call)
@@ -229,7 +228,7 @@ class Trace:
         if path in self.directories or os.path.isdir(path):
             self.directories.setdefault(path, Directory()).pending["."] = (line, "attributes")
         else:
-            self._file(path).write(line)
+            self._file(path).dirty.add((line, "write" in call.name))
 
     def _check_owed(self, line, call):
         if call.pid in self.owed:
@@ -253,9 +252,8 @@ class Trace:
         device = self.device_of(path)
         since = self.opened.get(number, -1)
         self.captured[id(call)] = (
-            [(file, file.generation) for name, file in self.files.items()
-             if self.device_of(name) == device and
-             (file.dirty_since is None or file.dirty_since > since)],
+            [(file, file.since(since)) for name, file in self.files.items()
+             if self.device_of(name) == device],
             [(folder, dict(folder.pending)) for name, folder in self.directories.items()
              if self.device_of(name) == device])
 
@@ -271,8 +269,8 @@ class Trace:
         elif call.name == "syncfs":
             files, folders = self.captured.pop(id(call))
             if call.result == 0:
-                for file, generation in files:
-                    file.synced(generation)
+                for file, writes in files:
+                    file.dirty -= writes
                 for folder, pending in folders:
                     settle(folder, pending)
         elif call.error == "EEXIST" and call.name in ("link", "linkat", "renameat2"):
@@ -289,16 +287,16 @@ class Trace:
             self.files[path] = File()
             self._entry(path, line, "created")
         if "O_TRUNC" in call.text:
-            self._file(path).write(line)
+            self._file(path).dirty.add((line, False))
 
     def _synced(self, call):
-        file, generation, pending = self.captured.pop(id(call))
+        file, writes, pending = self.captured.pop(id(call))
         path = call.fd()[1]
         if call.result != 0:
             return
         self.synced.append(path)
         if file is not None:
-            file.synced(generation)
+            file.dirty -= writes
         if path in self.directories:
             settle(self.directories[path], pending)
         if self.owed.get(call.pid) == path:
