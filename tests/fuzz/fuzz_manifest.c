@@ -22,6 +22,18 @@ static void check_again(const Manifest *manifest)
     assert(once.size == twice.size && memcmp(once.data, twice.data, once.size) == 0);
 }
 
+static void check_range(const Manifest *manifest, const ManifestRange *range, uint32_t index)
+{
+    assert(range->index == index && range->size <= RANGE_SIZE);
+    assert(range->fragment_count >= 1 && range->fragment_count <= RANGE_FRAGMENTS_MAX);
+    for (uint8_t i = 0; i < range->fragment_count; i++) {
+        const Frame *table = &range->fragments[i].table;
+
+        assert(table->pack < manifest->pack_count);
+        assert(table->offset + table->stored_size <= manifest->packs[table->pack].size);
+    }
+}
+
 /* What restore relies on without asking again. */
 static void check_entries(const Manifest *manifest)
 {
@@ -35,7 +47,7 @@ static void check_entries(const Manifest *manifest)
         if (entry->kind == ENTRY_FILE && entry->is_small && entry->size > 0)
             assert(entry->content.pack < manifest->pack_count);
         for (uint32_t r = 0; r < entry->range_count; r++)
-            assert(entry->ranges[r].fragment_count >= 1 && entry->ranges[r].index == r);
+            check_range(manifest, &entry->ranges[r], r);
     }
 }
 

@@ -41,7 +41,7 @@ static void put_object(const Cluster *cluster, const WalTrailer *trailer, const 
     assert(is_put);
 }
 
-static void read_object(const Cluster *cluster, const uint8_t sha256[SHA256_SIZE], size_t raw_size)
+static void read_object(const Cluster *cluster, const WalTrailer *stored, bool is_wrong)
 {
     CLEANUP(sha256_freep) Sha256 *sha = sha256_new();
     uint8_t found[SHA256_SIZE];
@@ -54,7 +54,8 @@ static void read_object(const Cluster *cluster, const uint8_t sha256[SHA256_SIZE
         return;
     }
     sha256_final(sha, found);
-    assert(sink.size == raw_size && memcmp(found, sha256, SHA256_SIZE) == 0);
+    assert(!is_wrong && sink.size == stored->raw_size);
+    assert(memcmp(found, stored->sha256, SHA256_SIZE) == 0);
     fuzz_accepted();
 }
 
@@ -94,8 +95,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     sha256_of(raw, trailer.raw_size, trailer.sha256);
     if ((choice & 4) != 0)
         trailer.system_identifier = 7;
+    if ((choice & 8) != 0)
+        trailer.sha256[choice >> 4] ^= 1;
+    if ((choice & 16) != 0)
+        trailer.stored_checksum ^= 1;
     put_object(&cluster, &trailer, input.at);
-    read_object(&cluster, trailer.sha256, trailer.raw_size);
+    read_object(&cluster, &trailer, (choice & (8 | 16)) != 0);
     return 0;
 }
 
@@ -119,6 +124,9 @@ void fuzz_seeds(void)
             assert(ok);
         }
         snprintf(seed_name, sizeof seed_name, "%s", codec_name((Codec)number));
+        fuzz_seed(seed_name, bytes.data, bytes.size);
+        bytes.data[0] |= number % 2 == 0 ? 8 : 16; /* one of the two digests is wrong */
+        snprintf(seed_name, sizeof seed_name, "%s-wrong", codec_name((Codec)number));
         fuzz_seed(seed_name, bytes.data, bytes.size);
     }
     codec_context_freep(&codec);
