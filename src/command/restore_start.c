@@ -45,10 +45,10 @@ static const char *const *server_settings(RestorePlan *plan)
     const char **settings = arena_alloc(&plan->arena, 5 * sizeof *settings);
     size_t count = 0;
 
-    if (plan->config_file == NULL)
-        return NULL;
-    settings[count++] = arena_format(&plan->arena, "config_file=%s", plan->config_file);
-    settings[count++] = arena_format(&plan->arena, "data_directory=%s", plan->data);
+    if (plan->config_file != NULL) {
+        settings[count++] = arena_format(&plan->arena, "config_file=%s", plan->config_file);
+        settings[count++] = arena_format(&plan->arena, "data_directory=%s", plan->data);
+    }
     if (plan->hba_file != NULL)
         settings[count++] = arena_format(&plan->arena, "hba_file=%s", plan->hba_file);
     if (plan->ident_file != NULL)

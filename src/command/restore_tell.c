@@ -285,6 +285,13 @@ static void print_kept(const RestorePlan *plan)
         out_print("  kept       configuration from outside in %s\n", plan->extra_directory);
 }
 
+/* Where it is now; the configuration itself still says where it was. */
+static void print_option(const char *name, const char *path)
+{
+    if (path != NULL)
+        out_print("             with -o \"-c %s=%s\"\n", name, path);
+}
+
 /* What the operator does next. */
 static void print_next(const RestoreStory *story)
 {
@@ -294,8 +301,11 @@ static void print_next(const RestoreStory *story)
     if (!story->is_started) {
         const char *programs = plan->programs != NULL ? plan->programs : "BINDIR";
         out_print("  next       %s/pg_ctl -D %s -l LOGFILE start\n", programs, data);
+        print_option("config_file", plan->config_file);
         if (plan->config_file != NULL)
-            out_print("             (with -o \"-c config_file=%s\")\n", plan->config_file);
+            print_option("data_directory", data);
+        print_option("hba_file", plan->hba_file);
+        print_option("ident_file", plan->ident_file);
         out_print("             pgcairn watch --data=%s\n", data);
         if (plan->target.kind != TARGET_LATEST)
             out_print("             pgcairn promote --data=%s\n", data);

@@ -297,6 +297,31 @@ bool rebuild_read_small(const Cluster *cluster, const Manifest *manifest,
     return true;
 }
 
+/* The folders above a file from outside: the server, which is not root, must come through. */
+static bool make_folders_of_extra(const Shared *shared, const char *path, Error *err)
+{
+    const RestorePlan *plan = shared->plan;
+    CLEANUP(text_freep) char *folder = text_format("%s", path);
+    FileAttributes attributes = {
+        .mode = DIRECTORY_MODE, .uid = plan->uid, .gid = plan->gid, .mtime = TIME_US_NONE};
+    char *slash = folder + strlen(plan->extra_directory);
+
+    *strrchr(folder, '/') = '\0';
+    if (!file_make_directories(folder, DIRECTORY_MODE, err))
+        return false;
+    while (plan->uid != (uid_t)-1 && *slash == '/') {
+        size_t length = strcspn(slash + 1, "/");
+        char end = slash[1 + length];
+
+        slash[1 + length] = '\0';
+        if (!file_attributes_set(folder, &attributes, shared->is_synced, err))
+            return false;
+        slash[1 + length] = end;
+        slash += 1 + length;
+    }
+    return true;
+}
+
 static bool write_small(Worker *worker, const ManifestEntry *entry, const uint8_t *stored,
                         Error *err)
 {
@@ -312,12 +337,8 @@ static bool write_small(Worker *worker, const ManifestEntry *entry, const uint8_
         return error_context(err, "%s", entry->path);
     if (!check_small(entry, worker->raw, shared->cluster->repo->hash_seed, err))
         return error_context(err, "%s", entry->path);
-    if (entry->kind == ENTRY_EXTRA) {
-        CLEANUP(text_freep) char *directory = text_format("%s", path);
-        *strrchr(directory, '/') = '\0';
-        if (!file_make_directories(directory, DIRECTORY_MODE, err))
-            return false;
-    }
+    if (entry->kind == ENTRY_EXTRA && !make_folders_of_extra(shared, path, err))
+        return false;
     if (!restored_file_put(path, worker->raw, entry->size, &attributes, shared->is_synced, err))
         return false;
     /* The cluster's own directories are synced at the end; these are no entries of the manifest. */
