@@ -74,6 +74,13 @@ static bool check_tablespace(void *context, uint32_t oid, const char *path, Erro
                       "put elsewhere, and restore that");
 }
 
+/* A container has a host name of its own, and the boot id of the machine. */
+static bool is_host_of(const ManifestHeader *header)
+{
+    return strcmp(header->host, process_host_name()) == 0 ||
+           (*header->boot_id != '\0' && strcmp(header->boot_id, process_boot_id()) == 0);
+}
+
 /*
  * A tablespace that was created after the backup is created anew by replay, at the very location
  * that the WAL names, and the server takes it as it is, in use or not (tablespace.c,
@@ -93,7 +100,7 @@ bool restore_check_places(const RestoreStory *story, Error *err)
                     .to = plan->point.replay_end,
                     .threads = story->wish->jobs};
 
-    if (strcmp(plan->manifest.header.host, process_host_name()) != 0)
+    if (!is_host_of(&plan->manifest.header))
         return true;
     return (wal_inventory_load(&inventory, story->cluster, err) &&
             wal_walk_tablespaces(&walk, check_tablespace, (void *)plan, &end, err)) ||
