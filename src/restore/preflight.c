@@ -10,6 +10,7 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <gnu/libc-version.h>
 #include <grp.h>
 #include <pwd.h>
@@ -147,6 +148,27 @@ static bool warn_of_siblings(RestorePlan *plan, Error *err)
     return true;
 }
 
+/* A file system of its own in the directory, for pg_wal say, can neither be renamed nor removed. */
+static bool check_mounts(const RestorePlan *plan, Error *err)
+{
+    CLEANUP(directory_done) DIR *list = opendir(plan->data);
+    struct stat data, entry_status;
+
+    if (list == NULL || stat(plan->data, &data) != 0)
+        return error_set_errno(err, ERR_IO, errno, "look at %s", plan->data);
+    for (const struct dirent *entry = readdir(list); entry != NULL; entry = readdir(list)) {
+        if (strcmp(entry->d_name, "..") == 0 ||
+            fstatat(dirfd(list), entry->d_name, &entry_status, AT_SYMLINK_NOFOLLOW) != 0 ||
+            entry_status.st_dev == data.st_dev)
+            continue;
+        error_set(err, ERR_REFUSED, "%s/%s is the root of a file system: it can't be replaced",
+                  plan->data, entry->d_name);
+        return error_hint(err, "--move-aside keeps the whole directory under another name, what is "
+                               "mounted in it included");
+    }
+    return true;
+}
+
 static bool plan_occupied(const Cluster *cluster, const RestoreWish *wish, RestorePlan *plan,
                           Error *err)
 {
@@ -174,6 +196,8 @@ static bool plan_occupied(const Cluster *cluster, const RestoreWish *wish, Resto
     case OCCUPIED_FORCE:
         if (look.is_identified && !look.same_cluster)
             return refuse_foreign(plan, &look, err);
+        if (!check_mounts(plan, err))
+            return false;
         break;
     }
     return plan_wal(cluster, wish, &look, plan, err);
