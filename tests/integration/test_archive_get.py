@@ -10,6 +10,7 @@ import unittest
 from support.archive import (archived, changed, content_of, flip, object_of, put, record)
 from support.cluster import ArchiveTest, ManualRecovery, make_directory
 from support.processes import TOOL, clean_environment, identity, run
+from support.version import SWITCH_WAL
 
 ABSENT = 1
 STOP = 255
@@ -170,7 +171,7 @@ class Segments(GetTest):
         stranger = self.server("stranger", port=5434).create(segment_mb=1).start()
         self.tool("init", "--cluster=other", f"--data={stranger.data}")
         stranger.sql("create table x as select generate_series(1, 1000)")
-        name = stranger.sql("select pg_walfile_name(pg_switch_wal())")
+        name = stranger.sql(f"select {SWITCH_WAL}")
         self.tool("archive-push", "--cluster=other", stranger.data / "pg_wal" / name)
         foreign = object_of(self.repo, name, "other").read_bytes()
 

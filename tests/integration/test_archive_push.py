@@ -7,7 +7,7 @@ from support.archive import archived, content_of, flip, freeze, object_of, put, 
 from support.cluster import ArchiveTest, ClusterTest, make_directory
 from support.oracle import Oracle
 from support.processes import wait_for
-from support.version import backup_start, backup_stop
+from support.version import SWITCH_WAL, backup_start, backup_stop
 
 
 class UnderLoad(ClusterTest):
@@ -49,7 +49,7 @@ class UnderLoad(ClusterTest):
         self.repo.rename(away)
 
         self.cluster.sql("create table more as select generate_series(1, 1000)")
-        name = self.cluster.sql("select pg_walfile_name(pg_switch_wal())")
+        name = self.cluster.sql(f"select {SWITCH_WAL}")
         self.cluster.wait_until("select failed_count > 0 from pg_stat_archiver")
 
         self.assertTrue((self.cluster.data / "pg_wal" / "archive_status" / f"{name}.ready").exists())
@@ -151,7 +151,7 @@ class Push(ArchiveTest):
     def test_another_clusters_segment_is_refused(self):
         stranger = self.server("stranger", port=5434).create(segment_mb=1).start()
         stranger.sql("create table strange as select generate_series(1, 1000)")
-        name = stranger.sql("select pg_walfile_name(pg_switch_wal())")
+        name = stranger.sql(f"select {SWITCH_WAL}")
 
         self.tool_fails(4, "system identifier", "archive-push", stranger.data / "pg_wal" / name)
 

@@ -12,7 +12,7 @@ import unittest
 
 from support.processes import (BIN, TOOL, USER, attempt, clean_environment, identity, is_alive,
                                kill_tree, run, wait_for)
-from support.version import MAJOR, backup_start, backup_stop
+from support.version import MAJOR, SWITCH_WAL, backup_start, backup_stop
 
 
 def quoted(value):
@@ -162,7 +162,7 @@ class Cluster:
 
     def switch_wal(self, timeout_s=60):
         """Close the current WAL segment, wait until it is archived, and give its name."""
-        segment = self.sql("select pg_walfile_name(pg_switch_wal())")
+        segment = self.sql(f"select {SWITCH_WAL}")
         self.wait_archived(segment, timeout_s)
         return segment
 

@@ -14,6 +14,9 @@ BACKUP_FUNCTIONS = ("pg_backup_start(text, boolean), pg_backup_stop(boolean)" if
 # A condition for SQL. 13 can't tell a pause that was asked for from one that has come.
 REPLAY_IS_PAUSED = ("pg_get_wal_replay_pause_state() = 'paused'" if MAJOR >= 14 else
                     "pg_is_wal_replay_paused()")
+# The call that closes the current segment, and gives its name. Where there is nothing to close it
+# gives the start of the next one, whose name is not that of the last one from 17 on.
+SWITCH_WAL = f"pg_walfile_name(pg_switch_wal(){' - 1' if MAJOR >= 14 else ''})"
 
 
 def backup_start(label):
