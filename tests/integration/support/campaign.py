@@ -1,0 +1,419 @@
+"""
+A random campaign: writers at work, and at random base backups, segment switches, checkpoints,
+restore points, crashes, and recoveries to a point in the past from which work goes on, so that the
+archive holds several timelines. In between, restores to random targets of all kinds; what they must
+give is computed by support/reference.py, without pgcairn.
+
+    python3 -m support.campaign [RESTORES] [SEED]      (scripts/campaign builds and calls it)
+
+Every choice follows from the seed. What the writers do at the same time does not, so a second run
+takes the same steps on another database.
+"""
+
+import collections
+import contextlib
+import ctypes
+import json
+import os
+import pathlib
+import random
+import shutil
+import signal
+import sys
+import time
+import traceback
+
+from support.archive import archived
+from support.cluster import ClusterTest
+from support.ledger import SCHEMA, Ledger, Load, Session, lsn_of, state_of
+from support.oracle import check_structure
+from support.processes import attempt, descendants, wait_for
+from support.reference import Backup, Reference, Target, Undecided
+from support.shared import server_log
+
+SEGMENT = 1 << 20
+SCRATCH_PORT = 6000
+PR_SET_CHILD_SUBREAPER = 36
+KINDS = ("time", "time exclusive", "xid", "xid exclusive", "lsn", "lsn exclusive", "name",
+         "immediate", "latest")
+STEPS = {"work": 3, "backup": 2, "switch": 3, "checkpoint": 2, "point": 3, "fill": 3, "crash": 2,
+         "restart": 1, "vacuum": 1}
+
+
+class World(ClusterTest):
+    """The first server. Every archived file is kept by cp too, before pgcairn gets it."""
+
+    segment_mb = SEGMENT >> 20
+    settings = {"max_prepared_transactions": 100, "track_commit_timestamp": "on",
+                "autovacuum": "off", "archive_timeout": 0}
+
+    @property
+    def plain(self):
+        return self.path / "plain"
+
+    def archive_command(self):
+        return (f"mkdir -p {self.plain} && cp %p {self.plain}/.%f && mv {self.plain}/.%f "
+                f"{self.plain}/%f && {super().archive_command()}")
+
+
+class Campaign:
+    def __init__(self, world, seed, restores, tell=lambda line: None):
+        self.world, self.seed, self.wanted, self.tell = world, seed, restores, tell
+        ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1)
+        self.cluster, self.timeline = world.cluster, 1
+        self.ledger = Ledger(world.path / "ledger")
+        self.reference = Reference(world.plain, world.path, lambda: archived(world.repo),
+                                   self.ledger, SEGMENT)
+        self.points = []   # names of restore points
+        self.steps = 0
+        self.random = None
+        self.log = []
+        self.count = collections.Counter()
+        self.restored = collections.Counter()
+        self.refused = collections.Counter()
+        self.names = 0
+
+    def say(self, *words):
+        line = " ".join(map(str, words))
+        self.log.append(f"{time.strftime('%H:%M:%S', time.gmtime())} {self.steps:4} {line}")
+        self.tell(self.log[-1])
+
+    # -- the whole ------------------------------------------------------------------------------
+
+    def run(self):
+        try:
+            self.begin_step("begin")
+            self.cluster.sql(SCHEMA)
+            self.disturb("point")
+            if self.random.random() < 0.5:
+                self.disturb("work")
+            self.backup()
+            while sum(self.restored.values()) < self.wanted:
+                self.round()
+        except Exception as problem:
+            raise AssertionError(
+                f"{problem}\nPGCAIRN_SEED={self.seed}, in {self.world.path}. The steps:\n"
+                + "\n".join(self.log[-60:])) from problem
+
+    def round(self):
+        """Some work and disturbance, then restores while nothing is written."""
+        self.begin_step("round")
+        for _ in range(self.random.choice((1, 1, 2))):
+            self.burst()
+        if self.random.random() < 0.17 and self.reference.backups:
+            self.rewind()
+            self.burst()
+        if self.random.random() < 0.6:
+            self.cluster.switch_wal()
+        self.settle()
+        self.reference.refresh()
+        done = sum(self.restored.values())
+        for _ in range(self.random.choice((1, 2, 3))):
+            if sum(self.restored.values()) < self.wanted:
+                self.restore()
+        for _ in range(2):
+            self.refusal()
+        assert sum(self.restored.values()) > done or self.count["fruitless"] < 50, "no target is found"
+
+    def begin_step(self, name):
+        self.steps += 1
+        self.random = random.Random(f"{self.seed}/{self.steps}/{name}")
+
+    # -- disturbances ---------------------------------------------------------------------------
+
+    def burst(self):
+        """Writers at work, something happening to the server meanwhile."""
+        step = self.random.choices(list(STEPS), list(STEPS.values()))[0]
+        self.begin_step(step)
+        writers = self.random.choice((1, 2, 3, 4))
+        load = Load(self.cluster, self.ledger, self.timeline, f"{self.seed}/{self.steps}", writers)
+        with load:
+            time.sleep(self.random.uniform(0.05, 0.3))
+            self.disturb(step)
+            if step == "crash":
+                load.stop(killed=True)
+            time.sleep(self.random.uniform(0, 0.1))
+        if step in ("crash", "restart"):
+            if step == "restart":
+                self.cluster.stop()
+            self.cluster.start()
+        if self.random.random() < 0.5:
+            self.end_prepared()
+
+    def disturb(self, step):
+        self.count[step] += 1
+        if step == "work":
+            time.sleep(self.random.uniform(0.05, 0.3))
+        elif step == "backup":
+            self.backup()
+        elif step == "switch":
+            self.say("switch", self.cluster.sql("select pg_walfile_name(pg_switch_wal())"))
+        elif step == "checkpoint":
+            self.cluster.sql("checkpoint")
+        elif step == "point":
+            # Now and then a name once more: the first one behind a backup counts.
+            if not self.points or self.random.random() < 0.8:
+                self.points.append(f"point {len(self.points)}")
+            name = self.random.choice(self.points[-3:])
+            self.say("restore point", name, self.cluster.sql(
+                f"select pg_create_restore_point('{name}')"))
+        elif step == "fill":
+            rows = self.random.choice((300, 3000, 9000))
+            self.cluster.sql(f"""create table if not exists filler (number int, payload text);
+                                 insert into filler select n, repeat(md5(n::text), 8)
+                                 from generate_series(1, {rows}) n;
+                                 {'truncate filler' if rows == 9000 else 'select 1'}""")
+        elif step == "vacuum":
+            self.cluster.sql("vacuum (freeze)")
+        elif step == "crash":
+            self.say("crash")
+            self.crash()
+
+    def crash(self):
+        pid = self.cluster.pid()
+        victims = [pid, *descendants(pid)]
+        self.cluster.crash()
+        # A server that the tool started is nobody's child, and its zombie looks alive to the next one.
+        for victim in victims:
+            with contextlib.suppress(ChildProcessError):
+                os.waitpid(victim, 0)
+
+    def backup(self):
+        begun = time.time()
+        answer = json.loads(self.world.tool(
+            "backup", f"--data={self.cluster.data}", f"--conninfo={self.cluster.conninfo()}",
+            "--checkpoint=fast", "--json"))
+        backup = Backup(answer["backup"], answer["timeline"], lsn_of(answer["start"]),
+                        lsn_of(answer["stop"]), begun, time.time())
+        assert backup.timeline == self.timeline, f"{backup} is not of timeline {self.timeline}"
+        assert not answer["bad_page_count"], answer
+        self.reference.backups.append(backup)
+        self.say("backup", backup.id, "timeline", backup.timeline, answer["start"], answer["stop"])
+
+    def end_prepared(self):
+        """Prepared transactions that nobody minds: end some of them."""
+        names = self.cluster.sql("select gid from pg_prepared_xacts order by gid").splitlines()
+        session = Session(self.cluster)
+        for transaction in self.ledger.prepared(names):
+            if self.random.random() < 0.6:
+                session.end_prepared(transaction, self.random.random() < 0.6, self.timeline)
+        session.close()
+
+    def settle(self):
+        """Wait until all that is to be archived is archived; nobody writes."""
+        status = self.cluster.data / "pg_wal" / "archive_status"
+        wait_for(lambda: not list(status.glob("*.ready")),
+                 f"everything archived\n{self.cluster.log_tail()}")
+
+    def rewind(self):
+        """
+        A disaster: the server is lost, and what it had not archived with it. Another one is
+        restored to a point in the past and takes its place; the timeline is abandoned there.
+        """
+        self.begin_step("rewind")
+        if self.random.random() < 0.5:
+            self.crash()
+        else:
+            self.cluster.stop()
+        self.reference.refresh()
+        target, outcome, options = self.find_target(lambda outcome: outcome.status == 0, kinds=[
+            kind for kind in KINDS if kind != "latest" or self.random.random() < 0.3])
+        self.count["rewind"] += 1
+        branch = self.reference.branch(outcome.timeline)
+        server = self.run_restore(target, outcome, options, "promote", f"server-{self.steps}",
+                                  port=self.cluster.port + 1)
+        self.compare(server, branch, outcome)
+        old, self.cluster = self.cluster, server
+        shutil.rmtree(old.data)
+        self.timeline = server.answer["new_timeline"]
+        assert self.timeline == self.reference.newest + 1, f"the new timeline is {self.timeline}"
+        self.say("goes on with timeline", self.timeline)
+        # Whoever chooses a timeline next must see that this one is taken.
+        wait_for(lambda: f"{self.timeline:08X}.history" in archived(self.world.repo),
+                 f"history of timeline {self.timeline} archived\n{server_log(server)}")
+        if self.random.random() < 0.5:
+            self.cluster.switch_wal()
+
+    # -- targets --------------------------------------------------------------------------------
+
+    def find_target(self, accepts, kinds=KINDS, timelines=(None, None)):
+        """A random target whose outcome is as wanted: (target, outcome, options)."""
+        for _ in range(200):
+            kind = self.random.choice(kinds)
+            timeline = self.random.choice((*timelines, *self.reference.timelines()))
+            backup = self.random.choice((None, None, *self.reference.backups[-8:]))
+            exclusive = kind.endswith(" exclusive")
+            branch = self.reference.branch(self.random.choice(self.reference.timelines()))
+            target = Target(kind.split()[0], self.value_for(kind.split()[0], branch), exclusive)
+            try:
+                outcome = self.reference.expect(target, timeline, backup and backup.id)
+            except Undecided:
+                continue
+            if accepts(outcome):
+                options = [f"--target-timeline={timeline}"] if timeline else []
+                options += [f"--backup={backup.id}"] if backup else []
+                return target, outcome, options
+        self.count["fruitless"] += 1
+        return None, None, None
+
+    def value_for(self, kind, branch):
+        event = self.random.choice(branch.events)
+        if kind == "time":
+            ends = [e for e in branch.events if e.time]
+            chosen = self.random.choice(ends).time
+            return self.random.choice((chosen, chosen, chosen - 1, chosen + 1,
+                                       chosen + self.random.randrange(2 * 10**6),
+                                       ends[-1].time + self.random.randrange(10**6),
+                                       ends[0].time - self.random.randrange(10**6)))
+        if kind == "xid":
+            ends = [e for e in branch.events if e.kind in ("commit", "abort")]
+            return self.random.choice(ends).xid + (self.random.random() < 0.1)
+        if kind == "lsn":
+            lsn = self.random.choice(branch.starts)
+            backup = self.random.choice(self.reference.backups)
+            return self.random.choice((lsn, lsn, lsn + 1, lsn + self.random.randrange(SEGMENT),
+                                       event.lsn, event.lsn + 1, backup.stop, branch.starts[-1]))
+        if kind == "name":
+            return self.random.choice(self.points) if self.points else "point 0"
+        return None
+
+    @staticmethod
+    def words(target):
+        if target.kind in ("latest", "immediate"):
+            return [f"--target={target.kind}"]
+        value = target.value
+        if target.kind == "time":
+            value = (time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(value // 10**6)) +
+                     f".{value % 10**6:06}+00")
+        elif target.kind == "lsn":
+            value = f"{value >> 32:X}/{value & 0xFFFFFFFF:X}"
+        return [f"--target-{target.kind}={value}",
+                *(["--target-exclusive"] if target.exclusive else [])]
+
+    # -- restores -------------------------------------------------------------------------------
+
+    def restore(self):
+        self.begin_step("restore")
+        # In turn, so that every kind comes up however few restores there are.
+        kind = KINDS[sum(self.restored.values()) % len(KINDS)]
+        target, outcome, options = self.find_target(lambda outcome: outcome.status == 0, [kind])
+        if target is None:
+            return
+        branch = self.reference.branch(outcome.timeline)
+        action = self.random.choice(("promote", "shutdown", "pause"))
+        server = self.run_restore(target, outcome, ["--as-copy", *options], action,
+                                  f"copy-{self.steps}", SCRATCH_PORT)
+        if action == "shutdown" and target.kind != "latest":
+            assert server.pid() is None, "a server runs although it should have been shut down"
+            self.world.tool("promote", f"--data={server.data}", environment={"PGPORT": SCRATCH_PORT})
+            action = "promote"
+        self.compare(server, branch, outcome)
+        if action == "promote" and self.random.random() < 0.2:
+            check_structure(server)
+            self.count["checks of structure"] += 1
+        server.destroy()
+        shutil.rmtree(server.path)
+        self.restored[target.kind + (" exclusive" if target.exclusive else "")] += 1
+        self.count["restores of an abandoned timeline"] += outcome.timeline != self.timeline
+
+    def run_restore(self, target, outcome, options, action, name, port):
+        """Restore and start; what the tool says of it must be what the reference says."""
+        words = [*self.words(target), *options]
+        self.say("restore", *words, action, f"-> timeline {outcome.timeline}, backup "
+                 f"{outcome.backup.id}, before {outcome.limit >> 32:X}/{outcome.limit & 0xFFFFFFFF:X}")
+        server = self.world.server(name, socket=self.world.cluster.socket, port=port)
+        done = self.world.attempt("restore", f"--data={server.data}", "--json", "--start",
+                                  f"--target-action={action}", *words,
+                                  environment={"PGPORT": port}, timeout_s=300)
+        assert done.returncode == 0, (f"restore returned {done.returncode}:\n{done.stdout}"
+                                      f"{done.stderr}\n{server_log(server)}")
+        answer = server.answer = json.loads(done.stdout)
+        opens = action == "promote" or target.kind == "latest"
+        state = "open" if opens else "paused" if action == "pause" else "target reached"
+        wanted = {"verified": True, "backup": outcome.backup.id, "timeline": outcome.told_timeline,
+                  "takes_archive_end": outcome.takes_end, "state": state}
+        said = {key: answer[key] for key in wanted}
+        assert said == wanted, f"the tool says {said}, expected {wanted}"
+        self.compare_last_commit(answer, outcome)
+        return server
+
+    def compare_last_commit(self, answer, outcome):
+        branch = self.reference.branch(outcome.timeline)
+        commits = [event for event in branch.from_lsn(outcome.backup.start)
+                   if event.kind == "commit" and event.lsn < outcome.limit]
+        told = answer["last_before"]
+        if commits and told and told.get("xid") is not None:
+            assert told["xid"] == commits[-1].xid, (
+                f"the last commit is {commits[-1]}, the tool says {told}")
+
+    def compare(self, server, branch, outcome):
+        """The restored database holds exactly what belongs; the WAL what the clients were told."""
+        self.reference.check_ledger(branch)
+        self.reference.check_backups(branch)
+        expected = self.reference.state_at(branch, outcome.limit)
+        found = list(expected.differences(state_of(server)))
+        assert not found, "the restored database is another one: " + "; ".join(found)
+        self.count["rows compared"] += len(expected.rows)
+
+    def refusal(self):
+        """A target that can't be reached: no before anything is touched."""
+        self.begin_step("refusal")
+        kind = self.random.choice(KINDS)
+        target, outcome, options = self.find_target(lambda outcome: outcome.status != 0, [kind],
+                                                    [None, self.reference.newest + 5])
+        if target is None:
+            return
+        words = [*self.words(target), *options]
+        self.say("refusal", *words, f"-> {outcome.status} ({outcome.why})")
+        server = self.world.server(f"refused-{self.steps}", port=SCRATCH_PORT)
+        done = self.world.attempt("restore", f"--data={server.data}", "--json", "--start",
+                                  "--as-copy", *words, environment={"PGPORT": SCRATCH_PORT})
+        assert done.returncode == outcome.status, (
+            f"restore returned {done.returncode}, expected {outcome.status} ({outcome.why}):\n"
+            f"{done.stdout}{done.stderr}")
+        assert not list(server.path.iterdir()), "something was written before it was refused"
+        server.path.rmdir()
+        self.refused[f"{outcome.status} {outcome.why}"] += 1
+
+    # -- the summary ----------------------------------------------------------------------------
+
+    def summary(self):
+        def table(counter):
+            return ", ".join(f"{name} {number}" for name, number in sorted(counter.items()))
+        return "\n".join([
+            f"seed {self.seed}: {sum(self.restored.values())} restores, "
+            f"{sum(self.refused.values())} refusals, {self.count['rewind']} continued in the past",
+            f"  restores:  {table(self.restored)}",
+            f"  refusals:  {table(self.refused)}",
+            f"  timelines: {self.timeline}, backups {len(self.reference.backups)}, "
+            f"segments {sum(len(name) == 24 for name in self.reference.names)}",
+            f"  happened:  {table(self.count)}",
+            f"  transactions: {table(self.ledger.counts())}"])
+
+
+def main():
+    restores = int(sys.argv[1]) if len(sys.argv) > 1 else 20
+    seed = sys.argv[2] if len(sys.argv) > 2 else str(random.SystemRandom().randrange(10**6))
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    world = World()
+    status = 1
+    try:
+        world.setUp()
+        campaign = Campaign(world, seed, restores, tell=lambda line: print(line, flush=True))
+        campaign.run()
+        print(campaign.summary())
+        status = 0
+    except Exception:  # pylint: disable=broad-except
+        traceback.print_exc()
+        keep = os.environ.get("PGCAIRN_CAMPAIGN_KEEP")
+        if keep and world.cluster:
+            attempt("cp", "-a", world.path, pathlib.Path(keep) / f"campaign-{seed}", user=None)
+        if world.cluster and "campaign" in locals():
+            print(campaign.summary())
+    finally:
+        world.doCleanups()
+    sys.exit(status)
+
+
+if __name__ == "__main__":
+    main()

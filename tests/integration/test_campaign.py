@@ -1,0 +1,21 @@
+"""A short random campaign (support/campaign.py): PGCAIRN_SEED and PGCAIRN_CAMPAIGN_RESTORES choose."""
+
+import os
+import random
+import unittest
+
+from support.campaign import Campaign, World
+
+
+class RandomCampaign(unittest.TestCase):
+    def test_every_restore_holds_exactly_the_commits_that_belong(self):
+        world = World()
+        self.addCleanup(world.doCleanups)
+        world.setUp()
+        seed = os.environ.get("PGCAIRN_SEED") or str(random.SystemRandom().randrange(10**6))
+        wanted = int(os.environ.get("PGCAIRN_CAMPAIGN_RESTORES", "20"))
+        campaign = Campaign(world, seed, wanted)
+        campaign.run()
+        print(campaign.summary())
+        self.assertEqual(sum(campaign.restored.values()), wanted)
+        self.assertTrue(campaign.refused, "no target was refused")
