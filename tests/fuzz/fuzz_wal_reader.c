@@ -349,7 +349,7 @@ static void begin(Buffer *to, uint8_t version, uint8_t how, uint32_t cut)
     buffer_append(to, head, sizeof head);
 }
 
-enum { XLOG = 0, TRANSACTION = 1 << 3, HEAP = 2 << 3, LARGE = 0x40 };
+enum { XLOG = 0, TRANSACTION = 1 << 3, HEAP = 2 << 3, BARE = 0x20 };
 
 static void put_usual(Buffer *bytes)
 {
@@ -388,6 +388,17 @@ void fuzz_seeds(void)
         snprintf(name, sizeof name, "events-%u", 13 + version);
         fuzz_seed(name, bytes.data, bytes.size);
     }
+    /* What begins like main data and ends too early. */
+    begin(&bytes, 1, 0, 0);
+    for (uint8_t id = 252; id != 0; id++) {
+        uint8_t bare[6] = {id, 1};
+
+        for (uint16_t size = 0; size <= sizeof bare; size++) {
+            op(&bytes, XLOG | BARE, 0x70, 0, bare, size);
+            op(&bytes, TRANSACTION | BARE, 0x80, 700, bare, size);
+        }
+    }
+    fuzz_seed("bare", bytes.data, bytes.size);
     begin(&bytes, 2, READ_HEAD | READ_CUT, 17000);
     for (int i = 0; i < 30; i++)
         op(&bytes, HEAP, 0x10, 700, large, 300);

@@ -37,7 +37,12 @@ static void check_sizes(const WalTrailer *trailer)
         stored += trailer->frame_stored[i];
     assert(stored == trailer->stored_size);
     assert(trailer->summary.reader.end <= WAL_END_BROKEN);
-    assert(strnlen(trailer->summary.reader.reason, 128) < 128);
+    assert(trailer->summary.reader.reason[sizeof trailer->summary.reader.reason - 1] == '\0');
+    for (size_t i = 0; i < WAL_RESTORE_POINTS_KEPT; i++) {
+        const WalRestorePoint *point = &trailer->summary.restore_points[i];
+
+        assert(point->name[sizeof point->name - 1] == '\0');
+    }
 }
 
 static void check_again(const WalTrailer *trailer)
