@@ -84,9 +84,14 @@ def is_alive(pid):
 def descendants(pid):
     """Every process below this one, as far as it can be seen now."""
     found = []
-    for task in pathlib.Path(f"/proc/{pid}/task").glob("*"):
+    try:
+        tasks = os.listdir(f"/proc/{pid}/task")
+    except (FileNotFoundError, ProcessLookupError):
+        return found  # it ended meanwhile
+    for task in tasks:
         try:
-            children = [int(word) for word in (task / "children").read_text().split()]
+            children = [int(word) for word in
+                        pathlib.Path(f"/proc/{pid}/task/{task}/children").read_text().split()]
         except (FileNotFoundError, ProcessLookupError):
             continue
         for child in children:
