@@ -13,6 +13,7 @@ takes the same steps on another database.
 import collections
 import contextlib
 import ctypes
+import datetime
 import json
 import os
 import pathlib
@@ -90,6 +91,9 @@ class Campaign:
             self.backup()
             while sum(self.restored.values()) < self.wanted:
                 self.round()
+            self.begin_step("end")
+            self.say("verify")
+            self.world.tool("verify")
         except Exception as problem:
             raise AssertionError(
                 f"{problem}\nPGCAIRN_SEED={self.seed}, in {self.world.path}. The steps:\n"
@@ -113,6 +117,7 @@ class Campaign:
                 self.restore()
         for _ in range(2):
             self.refusal()
+        self.window()
         assert sum(self.restored.values()) > done or self.count["fruitless"] < 50, "no target is found"
 
     def begin_step(self, name):
@@ -375,6 +380,29 @@ class Campaign:
         server.path.rmdir()
         self.refused[f"{outcome.status} {outcome.why}"] += 1
 
+    def window(self):
+        """Every instant of what `list` calls a recovery window can be restored."""
+        self.begin_step("window")
+        windows = [window for window in self.world.tool_json("list")["windows"]
+                   if window["until_time"]]
+        if not windows:
+            return
+        window = self.random.choice(windows)
+        first, last = (microseconds(window[name]) for name in ("from_time", "until_time"))
+        # They are told to the millisecond.
+        if first + 2000 >= last:
+            return
+        target = Target("time", self.random.randrange(first + 1000, last - 1000))
+        try:
+            outcome = self.reference.expect(target, window["timeline"])
+        except Undecided:
+            return
+        assert outcome.status == 0, f"{target} is in no window, {outcome}, and listed as one: {window}"
+        answer = self.world.tool_json("restore", f"--data={self.world.path}/none", "--dry-run",
+                                      f"--target-timeline={window['timeline']}", *self.words(target))
+        assert answer["backup"] == outcome.backup.id, f"{answer}, expected {outcome}"
+        self.count["instants of windows"] += 1
+
     # -- the summary ----------------------------------------------------------------------------
 
     def summary(self):
@@ -389,6 +417,11 @@ class Campaign:
             f"segments {sum(len(name) == 24 for name in self.reference.names)}",
             f"  happened:  {table(self.count)}",
             f"  transactions: {table(self.ledger.counts())}"])
+
+
+def microseconds(text):
+    """Of a time as the tool tells it, 2026-11-22T10:06:16.961Z, since 1970."""
+    return round(datetime.datetime.fromisoformat(text.replace("Z", "+00:00")).timestamp() * 10**6)
 
 
 def main():

@@ -110,8 +110,10 @@ class Ledger:
         with self._guard:
             key = transaction.timeline, transaction.xid
             known = self.transactions.get(key)
-            # A crash loses the xid of a transaction of which nothing had been written out yet.
-            assert not known or not known.ends, f"xid given twice: {known}, {transaction}"
+            # A crash loses the xid of a transaction of which nothing had been written out, be it
+            # open or rolled back; never that of one which was committed.
+            assert not known or all(end.state != "committed" for end in known.ends.values()), \
+                f"xid given twice: {known}, {transaction}"
             self.transactions[key] = transaction
             self.file.write(f"{transaction}\n")
             self.file.flush()
