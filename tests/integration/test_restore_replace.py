@@ -105,6 +105,23 @@ class Wal(ReplaceTest):
         self.assertEqual(done.returncode, 0, done.stderr)
         self.assertEqual(list((self.repo / "main" / "wal").rglob("00000002*")), [])
 
+    def test_wal_written_with_wal_level_minimal_is_not_replayed_over(self):
+        self.backup()
+        self.cluster.sql("select pg_create_restore_point('before')")
+        self.cluster.stop()
+        self.cluster.configure(wal_level="minimal", archive_mode="off", max_wal_senders=0).start()
+        # Its rows are in no WAL.
+        self.cluster.sql("begin; create table loaded (x int); insert into loaded select * from "
+                         "generate_series(1, 5000); commit")
+        self.cluster.stop()
+        self.cluster.configure(wal_level="replica", archive_mode="on", max_wal_senders=10).start()
+        self.cluster.sql("create table behind as select 1 as x")
+        self.cluster.switch_wal()
+        target = self.path / "target"
+        self.tool_fails(8, "wal_level=minimal", "restore", f"--data={target}")
+        self.assertFalse(target.exists())
+        self.tool("restore", f"--data={target}", "--target-name=before", "--dry-run")
+
     def test_an_unreachable_target_leaves_the_old_directory_as_it_was(self):
         self.commit_beyond_the_archive()
         before = fingerprint(self.cluster.data)
