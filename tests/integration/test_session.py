@@ -28,7 +28,7 @@ class Session(ToolTest):
         # Timeouts that would end any session that didn't switch them off for itself.
         self.cluster = self.server("primary").create(wal_level="replica").start()
         for name in TIMEOUTS:
-            self.cluster.sql(f"alter database template1 set {name} = '100ms'")
+            self.cluster.sql(f"alter database template1 set {name} = '1s'")
         self.template = self.cluster.conninfo("template1")
 
     def fails(self, expect, message, *words, **how):
@@ -61,7 +61,7 @@ class Session(ToolTest):
     def test_timeouts_of_the_database_are_off(self):
         for name in TIMEOUTS:
             self.assertEqual(driver("row", self.template, f"select current_setting('{name}')"), "0")
-        self.assertEqual(driver("row", self.template, "select 'slept' from pg_sleep(0.3)"), "slept")
+        self.assertEqual(driver("row", self.template, "select 'slept' from pg_sleep(1.5)"), "slept")
         self.assertEqual(driver("row", self.template, "select current_setting('application_name')"),
                          "pgcairn")
         self.assertEqual(driver("row", self.template, "select null"), "(null)")
