@@ -169,7 +169,8 @@ static bool read_lines(const Buffer *stored, Lines *lines, LinesFunction *take, 
         text_size += raw_size;
         if (raw_size > FRAME_RAW_MAX || text_size > TEXT_SIZE_MAX)
             return error_set(err, ERR_CORRUPT, "manifest claims %" PRIu64 " bytes", text_size);
-        buffer_reserve(&lines->text, lines->text.size + raw_size);
+        /* One more, so that an empty frame has a place to be decompressed to. */
+        buffer_reserve(&lines->text, lines->text.size + raw_size + 1);
         if (!codec_decompress(lines->codec, CODEC_ZSTD, frame, frame_size,
                               lines->text.data + lines->text.size, raw_size, err))
             return false;
