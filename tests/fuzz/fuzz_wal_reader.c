@@ -61,8 +61,14 @@ static void look_for_event(Reading *reading, const WalRecord *record)
     uint8_t *exact = fuzz_copy(record->bytes, record->total_size);
     WalRecord copy = *record;
     WalEvent event;
+    const char *path;
+    uint32_t oid;
 
     copy.bytes = exact;
+    if (wal_tablespace_of(&copy, &oid, &path)) {
+        assert((const uint8_t *)path + strlen(path) < exact + record->total_size);
+        fuzz_accepted();
+    }
     if (wal_event_of(&copy, reading->builder->version, &event)) {
         assert(event.lsn == record->lsn && event.end == record->end);
         assert(event.kind != EVENT_RESTORE_POINT || strlen(event.name) < sizeof event.name);
@@ -76,8 +82,8 @@ static void look_for_event(Reading *reading, const WalRecord *record)
 static bool take_record(void *context, const WalRecord *record, Error *err)
 {
     Reading *reading = context;
-    bool is_kept =
-        reading->keeps_all || record->rmgr == RMGR_XLOG || record->rmgr == RMGR_TRANSACTION;
+    bool is_kept = reading->keeps_all || record->rmgr == RMGR_XLOG ||
+                   record->rmgr == RMGR_TRANSACTION || record->rmgr == RMGR_TABLESPACE;
     const uint64_t numbers[] = {record->lsn, record->end,  record->prev, record->total_size,
                                 record->xid, record->rmgr, record->info, record->page_timeline};
 
@@ -349,7 +355,7 @@ static void begin(Buffer *to, uint8_t version, uint8_t how, uint32_t cut)
     buffer_append(to, head, sizeof head);
 }
 
-enum { XLOG = 0, TRANSACTION = 1 << 3, HEAP = 2 << 3, BARE = 0x20 };
+enum { XLOG = 0, TRANSACTION = 1 << 3, HEAP = 2 << 3, ANY = 3 << 3, BARE = 0x20 };
 
 static void put_usual(Buffer *bytes)
 {
@@ -399,6 +405,14 @@ void fuzz_seeds(void)
         }
     }
     fuzz_seed("bare", bytes.data, bytes.size);
+    begin(&bytes, 1, 0, 0);
+    for (char size = 0; size < 12; size++) { /* CREATE TABLESPACE */
+        const char record[9] = {ANY, RMGR_TABLESPACE, 0, 0, 0, 0, 0, size, 0};
+
+        buffer_append(&bytes, record, sizeof record);
+        buffer_append(&bytes, "\1@\0\0/srv/x", (size_t)size);
+    }
+    fuzz_seed("tablespace", bytes.data, bytes.size);
     begin(&bytes, 2, READ_HEAD | READ_CUT, 17000);
     for (int i = 0; i < 30; i++)
         op(&bytes, HEAP, 0x10, 700, large, 300);
