@@ -6,10 +6,10 @@
 #include "repo/wal_object.h"
 
 typedef struct GetWish {
-    const char *name;     /* as in %f */
-    const char *path;     /* as in %p: written under a temporary name, then renamed */
-    const char *data;     /* data directory: signal files and settings are looked at; or NULL */
-    uint32_t timeline;    /* of the recovery, as pinned by restore; 0: found from data's settings */
+    const char *name;  /* as in %f */
+    const char *path;  /* as in %p: written under a temporary name, then renamed */
+    const char *data;  /* data directory: signal files and settings are looked at; or NULL */
+    uint32_t timeline; /* of the recovery, as pinned by restore; 0: found from data's settings */
     unsigned threads;
     uint64_t hole_wait_ms; /* how long a hole may take to fill */
 } GetWish;

@@ -8,7 +8,7 @@
 #include "repo/wal_object.h"
 
 typedef struct PushWish {
-    const char *path;       /* the file, as in %p */
+    const char *path; /* the file, as in %p */
     Compression compression;
     unsigned threads;
 } PushWish;

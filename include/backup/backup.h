@@ -10,17 +10,17 @@
 typedef enum BadPagePolicy { BAD_PAGES_WARN, BAD_PAGES_FAIL } BadPagePolicy;
 
 typedef struct BackupWish {
-    const char *data;          /* NULL: the server says */
-    const char *label;         /* NULL: "pgcairn backup" */
+    const char *data;  /* NULL: the server says */
+    const char *label; /* NULL: "pgcairn backup" */
     Compression compression;
     unsigned jobs;
-    uint64_t rate_limit;       /* bytes per second read, 0: none */
+    uint64_t rate_limit; /* bytes per second read, 0: none */
     uint64_t pack_size;
     bool fast_checkpoint;
     BadPagePolicy bad_pages;
-    uint64_t wal_wait_ms;      /* how long to wait for the WAL up to stop */
-    const char *options_text;  /* for the manifest */
-    Progress *progress;        /* may be NULL */
+    uint64_t wal_wait_ms;     /* how long to wait for the WAL up to stop */
+    const char *options_text; /* for the manifest */
+    Progress *progress;       /* may be NULL */
 } BackupWish;
 
 typedef struct BadPage {

@@ -30,8 +30,7 @@ void wal_inventory_done(WalInventory *inventory); /* for CLEANUP() */
 
 bool wal_inventory_has(const WalInventory *inventory, uint32_t timeline, uint64_t segment);
 /* The run that holds this segment, or NULL. */
-const WalRun *wal_inventory_run(const WalInventory *inventory, uint32_t timeline,
-                                uint64_t segment);
+const WalRun *wal_inventory_run(const WalInventory *inventory, uint32_t timeline, uint64_t segment);
 bool wal_inventory_has_history(const WalInventory *inventory, uint32_t timeline);
 /* Any segment of this timeline at or after `segment`? */
 bool wal_inventory_has_later(const WalInventory *inventory, uint32_t timeline, uint64_t segment);
@@ -40,8 +39,8 @@ bool wal_inventory_has_later(const WalInventory *inventory, uint32_t timeline, u
  * Read a timeline's history file and give its path. Timeline 1 needs none. ERR_NOT_FOUND when the
  * history is not in the archive, ERR_CORRUPT when it is damaged.
  */
-bool timeline_path_load(const Cluster *cluster, uint32_t timeline, Arena *arena,
-                        TimelinePath *path, Error *err) MUST_CHECK;
+bool timeline_path_load(const Cluster *cluster, uint32_t timeline, Arena *arena, TimelinePath *path,
+                        Error *err) MUST_CHECK;
 
 /*
  * Along a path from the segment that holds `from`: the last segment up to which all are there.

@@ -13,7 +13,8 @@
 
 typedef struct BackupManifestWriter BackupManifestWriter;
 
-/* Text is appended to out, which is borrowed; the caller may write it away and empty it in between. */
+/* Text is appended to out, which is borrowed; the caller may write it away and empty it in between.
+ */
 BackupManifestWriter *backup_manifest_new(unsigned major, uint64_t system_identifier, Buffer *out);
 /* path relative to the data directory, any bytes; crc32c as by crc32c_update(). */
 void backup_manifest_file(BackupManifestWriter *writer, const char *path, uint64_t size,

@@ -29,7 +29,7 @@ typedef struct PgControl {
     TimeUs updated_at;
     Lsn checkpoint;
     Lsn redo;
-    uint32_t timeline;      /* of the checkpoint */
+    uint32_t timeline; /* of the checkpoint */
     uint32_t prev_timeline;
     TimeUs checkpoint_time;
     Lsn min_recovery_point;

@@ -13,7 +13,7 @@ typedef enum ForkKind { FORK_MAIN, FORK_FSM, FORK_VM, FORK_INIT } ForkKind;
 typedef struct RelationFile {
     uint32_t relfilenode;
     ForkKind fork;
-    uint32_t segment; /* number of the 1 GB segment, 0 first */
+    uint32_t segment;  /* number of the 1 GB segment, 0 first */
     bool is_temporary; /* t<backend>_<relfilenode> */
 } RelationFile;
 

@@ -9,9 +9,9 @@
 #include "postgres/wal_name.h"
 
 typedef enum PageVerdict {
-    PAGE_GOOD,      /* checksum holds, or a new (all zero) page */
-    PAGE_NEWER,     /* its LSN is at or after the backup's start: WAL rewrites it, may be torn */
-    PAGE_BAD,       /* checksum or header wrong: read it again before believing it */
+    PAGE_GOOD,  /* checksum holds, or a new (all zero) page */
+    PAGE_NEWER, /* its LSN is at or after the backup's start: WAL rewrites it, may be torn */
+    PAGE_BAD,   /* checksum or header wrong: read it again before believing it */
 } PageVerdict;
 
 typedef struct PageRule {

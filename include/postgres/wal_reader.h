@@ -21,11 +21,11 @@ enum {
 };
 
 typedef struct WalRecord {
-    Lsn lsn;            /* of its first byte */
-    Lsn end;            /* just behind it, unaligned; the next one begins at the next 8 (or later) */
-    Lsn prev;           /* xl_prev */
+    Lsn lsn;  /* of its first byte */
+    Lsn end;  /* just behind it, unaligned; the next one begins at the next 8 (or later) */
+    Lsn prev; /* xl_prev */
     uint32_t total_size;
-    uint32_t xid;       /* of the header */
+    uint32_t xid; /* of the header */
     uint8_t rmgr;
     uint8_t info;
     uint32_t page_timeline; /* of the page where it begins */
@@ -58,25 +58,25 @@ typedef enum WalEnd {
 /* What the reader has seen. Plain data. */
 typedef struct WalReaderState {
     WalEnd end;
-    Lsn broken_at;      /* WAL_END_BROKEN: where the invalid record or page is */
-    bool rest_is_zero;  /* all bytes after those that showed the break, or after the switch, are
-                           zero so far; a break with nothing behind it: whether they are */
-    char reason[128];   /* WAL_END_BROKEN: "invalid record length 0", in the server's words */
-    Lsn first_record;   /* 0: none yet */
-    Lsn first_prev;     /* its xl_prev */
-    Lsn last_record;    /* last whole one */
+    Lsn broken_at;     /* WAL_END_BROKEN: where the invalid record or page is */
+    bool rest_is_zero; /* all bytes after those that showed the break, or after the switch, are
+                          zero so far; a break with nothing behind it: whether they are */
+    char reason[128];  /* WAL_END_BROKEN: "invalid record length 0", in the server's words */
+    Lsn first_record;  /* 0: none yet */
+    Lsn first_prev;    /* its xl_prev */
+    Lsn last_record;   /* last whole one */
     Lsn last_end;
     uint64_t record_count;
     /*
-     * Bytes still missing, at the start, of a record begun before (xlp_rem_len): what a tail_total -
-     * tail_have of the segment before must be. More than the segment holds: it goes on behind it.
+     * Bytes still missing, at the start, of a record begun before (xlp_rem_len): what a tail_total
+     * - tail_have of the segment before must be. More than the segment holds: it goes on behind it.
      */
     uint32_t head_size;
     bool starts_with_overwrite; /* the first page says that the earlier record was given up */
-    Lsn tail_record;    /* record begun and not complete, 0: none */
-    uint32_t tail_total; /* its total size, 0: not known (header cut) */
-    uint32_t tail_have;  /* bytes of it seen */
-    bool tail_has_kind;  /* rmgr and info known */
+    Lsn tail_record;            /* record begun and not complete, 0: none */
+    uint32_t tail_total;        /* its total size, 0: not known (header cut) */
+    uint32_t tail_have;         /* bytes of it seen */
+    bool tail_has_kind;         /* rmgr and info known */
     uint8_t tail_rmgr, tail_info;
     uint32_t first_page_timeline;
     uint16_t magic;

@@ -14,10 +14,10 @@ typedef enum WalEventKind {
     EVENT_COMMIT,
     EVENT_ABORT,
     EVENT_RESTORE_POINT,
-    EVENT_TIMELINE,    /* a timeline begins: end of recovery, or the checkpoint that stands for it */
+    EVENT_TIMELINE, /* a timeline begins: end of recovery, or the checkpoint that stands for it */
     EVENT_BACKUP_END,
-    EVENT_PARAMETERS,  /* XLOG_PARAMETER_CHANGE */
-    EVENT_FPW_OFF,     /* full_page_writes switched off */
+    EVENT_PARAMETERS, /* XLOG_PARAMETER_CHANGE */
+    EVENT_FPW_OFF,    /* full_page_writes switched off */
     EVENT_CHECKPOINT,
 } WalEventKind;
 
@@ -33,14 +33,14 @@ typedef struct WalParameters {
 
 typedef struct WalEvent {
     WalEventKind kind;
-    Lsn lsn;     /* start of the record */
+    Lsn lsn; /* start of the record */
     Lsn end;
-    TimeUs time; /* commit, abort, restore point, end of recovery; else TIME_US_NONE */
-    uint32_t xid; /* of the transaction: for prepared ones the prepared one's */
-    bool is_prepared;    /* COMMIT PREPARED, ROLLBACK PREPARED */
+    TimeUs time;          /* commit, abort, restore point, end of recovery; else TIME_US_NONE */
+    uint32_t xid;         /* of the transaction: for prepared ones the prepared one's */
+    bool is_prepared;     /* COMMIT PREPARED, ROLLBACK PREPARED */
     bool drops_relations; /* commit: relation files are removed (xinfo bit 2) */
-    char name[64];       /* restore point */
-    Lsn backup_start;    /* EVENT_BACKUP_END: payload */
+    char name[64];        /* restore point */
+    Lsn backup_start;     /* EVENT_BACKUP_END: payload */
     uint32_t timeline, prev_timeline; /* EVENT_TIMELINE, EVENT_CHECKPOINT */
     /*
      * EVENT_PARAMETERS. Of any other event only wal_level: what checkpoints and ends of recovery
@@ -69,19 +69,20 @@ typedef struct WalRestorePoint {
 typedef struct WalSummary {
     WalReaderState reader;
     uint32_t commit_count, abort_count;
-    TimeUs end_time_min, end_time_max;   /* of commits and aborts: what a target time is compared to */
+    TimeUs end_time_min,
+        end_time_max; /* of commits and aborts: what a target time is compared to */
     TimeUs commit_time_min, commit_time_max; /* TIME_US_NONE when there is none */
-    uint32_t xid_first, xid_last;        /* of ends, in LSN order; 0: none */
-    Lsn first_end_lsn, last_end_lsn;     /* start of the first and last commit or abort record */
-    Lsn last_commit_end;                 /* end of the last commit record */
-    uint32_t restore_point_count;        /* all; the first few are kept below */
+    uint32_t xid_first, xid_last;            /* of ends, in LSN order; 0: none */
+    Lsn first_end_lsn, last_end_lsn; /* start of the first and last commit or abort record */
+    Lsn last_commit_end;             /* end of the last commit record */
+    uint32_t restore_point_count;    /* all; the first few are kept below */
     WalRestorePoint restore_points[WAL_RESTORE_POINTS_KEPT];
-    Lsn backup_end, backup_end_start;    /* last BACKUP_END: end of record, payload */
-    Lsn fpw_off;                         /* first record that switches full_page_writes off */
-    Lsn parameters_at;                   /* last parameter change, 0: none */
+    Lsn backup_end, backup_end_start; /* last BACKUP_END: end of record, payload */
+    Lsn fpw_off;                      /* first record that switches full_page_writes off */
+    Lsn parameters_at;                /* last parameter change, 0: none */
     WalParameters parameters;
-    Lsn minimal_at;                      /* first sign of wal_level=minimal */
-    uint32_t new_timeline;               /* last END_OF_RECOVERY or checkpoint switching to it */
+    Lsn minimal_at;        /* first sign of wal_level=minimal */
+    uint32_t new_timeline; /* last END_OF_RECOVERY or checkpoint switching to it */
 } WalSummary;
 
 void wal_summary_init(WalSummary *summary);

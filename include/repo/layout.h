@@ -22,7 +22,8 @@ char *layout_manifest(const char *cluster, const char *backup);
 char *layout_backup_prefix(const char *cluster);
 char *layout_pack(const char *cluster, const char *pack_id); /* 32 hex digits */
 char *layout_pack_prefix(const char *cluster);
-char *layout_wal(const char *cluster, const char *wal_name); /* "main/wal/0000000100000001/....wal" */
+char *layout_wal(const char *cluster,
+                 const char *wal_name); /* "main/wal/0000000100000001/....wal" */
 char *layout_wal_prefix(const char *cluster);
 /* All segments of one timeline and high half; the folder a name is in. */
 char *layout_wal_folder(const char *cluster, const char *wal_name);

@@ -20,9 +20,9 @@ typedef struct Fragment {
 } Fragment;
 
 typedef struct ManifestRange {
-    uint32_t index;    /* in the file */
+    uint32_t index; /* in the file */
     uint64_t size;
-    uint64_t hash;     /* range_hash() */
+    uint64_t hash; /* range_hash() */
     bool is_settled;
     uint8_t fragment_count;
     Fragment *fragments; /* oldest first */
@@ -37,16 +37,16 @@ typedef enum EntryKind {
 
 typedef struct ManifestEntry {
     EntryKind kind;
-    const char *path;   /* relative to the data directory; pg_tblspc/OID/... inside tablespaces */
-    uint32_t mode;      /* permission bits */
+    const char *path; /* relative to the data directory; pg_tblspc/OID/... inside tablespaces */
+    uint32_t mode;    /* permission bits */
     const char *owner, *group; /* names; the numbers as text where the host knew none */
     uint64_t size;
     TimeUs mtime, ctime; /* by fstat before the first read */
     uint64_t inode;
-    uint32_t crc32c;     /* of the content */
-    const char *target;  /* ENTRY_LINK */
-    bool is_small;       /* content is one frame (none when size is 0) */
-    Frame content;       /* is_small and size > 0 */
+    uint32_t crc32c;       /* of the content */
+    const char *target;    /* ENTRY_LINK */
+    bool is_small;         /* content is one frame (none when size is 0) */
+    Frame content;         /* is_small and size > 0 */
     uint64_t content_hash; /* is_small: XXH3 of the raw content */
     ManifestRange *ranges; /* else */
     uint32_t range_count;
@@ -60,14 +60,14 @@ typedef struct ManifestHeader {
     unsigned major;
     const char *tool_version;
     uint32_t timeline;
-    const char *history;     /* text of the timeline's history file; "" for timeline 1 */
+    const char *history; /* text of the timeline's history file; "" for timeline 1 */
     Lsn start, stop;
     TimeUs started_at, stopped_at; /* by the host that took it */
-    TimeUs commit_time_max;  /* of commits between start and stop, from the archive; or NONE */
-    const char *label;       /* backup_label, byte for byte */
+    TimeUs commit_time_max; /* of commits between start and stop, from the archive; or NONE */
+    const char *label;      /* backup_label, byte for byte */
     const char *tablespace_map;
     const char *host, *boot_id, *data_directory;
-    const char *options;     /* as given, for people */
+    const char *options; /* as given, for people */
     uint32_t wal_segment_size;
     bool has_checksums;
     bool from_standby;
@@ -81,7 +81,7 @@ typedef struct Manifest {
     ManifestHeader header;
     Tablespace *tablespaces;
     size_t tablespace_count;
-    PackInfo *packs;       /* Frame.pack is an index here */
+    PackInfo *packs; /* Frame.pack is an index here */
     size_t pack_count;
     ManifestEntry *entries; /* sorted by path (strcmp); extras last */
     size_t entry_count;

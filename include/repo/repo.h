@@ -9,9 +9,9 @@
 /* Plain data behind; open it with repo_open(). */
 typedef struct Repo {
     Storage *storage;
-    char id[33];         /* 32 hex digits */
-    uint64_t hash_seed;  /* of every XXH3 in it */
-    bool is_encrypted;   /* format 1 has the place for it; this version refuses to open one */
+    char id[33];        /* 32 hex digits */
+    uint64_t hash_seed; /* of every XXH3 in it */
+    bool is_encrypted;  /* format 1 has the place for it; this version refuses to open one */
 } Repo;
 
 enum { REPO_FORMAT = 1 };
@@ -34,9 +34,9 @@ typedef struct Cluster {
     Repo *repo;
     char name[64];
     uint64_t system_identifier;
-    unsigned major;          /* server version */
+    unsigned major; /* server version */
     uint32_t wal_segment_size;
-    unsigned registration;   /* its number, 1 first */
+    unsigned registration; /* its number, 1 first */
     TimeUs registered_at;
 } Cluster;
 

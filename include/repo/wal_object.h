@@ -30,10 +30,10 @@ typedef struct WalTrailer {
     uint32_t timeline;           /* of the name */
     unsigned major;
     uint32_t segment_size;
-    uint32_t frame_size;         /* raw bytes of each frame but the last */
+    uint32_t frame_size; /* raw bytes of each frame but the last */
     uint32_t frame_count;
     uint32_t frame_stored[WAL_FRAMES_MAX];
-    WalSummary summary;          /* WAL_SEGMENT only */
+    WalSummary summary; /* WAL_SEGMENT only */
 } WalTrailer;
 
 /* The raw frame size that keeps a file of raw_size within WAL_FRAMES_MAX: 1 to 4 MiB. */
@@ -46,8 +46,8 @@ bool wal_trailer_decode(WalTrailer *trailer, const uint8_t bytes[WAL_TRAILER_SIZ
 /* The trailer in the container that its codec needs; appended to out. */
 void wal_trailer_wrap(const WalTrailer *trailer, uint64_t seed, Buffer *out);
 /* Find and decode it in the last bytes of an object of object_size bytes. ERR_CORRUPT: cut. */
-bool wal_trailer_find(WalTrailer *trailer, const uint8_t *suffix, size_t size,
-                      uint64_t object_size, uint64_t seed, Error *err) MUST_CHECK;
+bool wal_trailer_find(WalTrailer *trailer, const uint8_t *suffix, size_t size, uint64_t object_size,
+                      uint64_t seed, Error *err) MUST_CHECK;
 
 /* name: of the WAL file. ERR_NOT_FOUND when it is proven not to be there. */
 bool wal_object_trailer(const Cluster *cluster, const char *name, WalTrailer *trailer,

@@ -20,8 +20,7 @@ typedef struct StorageOps {
     bool (*read_range)(Storage *storage, const char *name, uint64_t offset, size_t size, void *to,
                        Error *err);
     bool (*list)(Storage *storage, const char *prefix, ObjectList *list, Error *err);
-    bool (*stat)(Storage *storage, const char *name, uint64_t *size, TimeUs *stored_at,
-                 Error *err);
+    bool (*stat)(Storage *storage, const char *name, uint64_t *size, TimeUs *stored_at, Error *err);
     bool (*remove)(Storage *storage, const char *name, Error *err);
     bool (*sync)(Storage *storage, const char *name, Error *err);
     void (*free)(Storage *storage);

@@ -21,7 +21,8 @@ void sha256_freep(Sha256 **sha); /* for CLEANUP() */
 
 void sha256_of(const void *data, size_t size, uint8_t digest[SHA256_SIZE]);
 const char *sha256_text(const uint8_t digest[SHA256_SIZE], char text[SHA256_TEXT_SIZE]);
-/* Lower-case hex of `size` bytes back and forth; text holds 2 * size + 1. False: not such a text. */
+/* Lower-case hex of `size` bytes back and forth; text holds 2 * size + 1. False: not such a text.
+ */
 const char *hex_text(const uint8_t *bytes, size_t size, char *text);
 bool hex_parse(const char *text, uint8_t *bytes, size_t size) MUST_CHECK;
 
