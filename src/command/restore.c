@@ -8,6 +8,7 @@
 #include "storage/wrap.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <limits.h>
 #include <unistd.h>
 
@@ -249,6 +250,25 @@ static bool make_plan(RestoreStory *story, Error *err)
     return true;
 }
 
+/*
+ * Law 13: pages that were bad when they were backed up come back bad, unless WAL rewrote them
+ * since. That is no success that nobody needs to look at.
+ */
+static bool tell_bad_pages(const RestoreStory *story, Error *err)
+{
+    const ManifestHeader *backup = &story->plan.manifest.header;
+
+    if (backup->bad_pages == 0)
+        return true;
+    error_set(err, ERR_DEGRADED,
+              "it is restored, but %" PRIu64
+              " of its pages had a wrong checksum when backup %s was "
+              "taken",
+              backup->bad_pages, backup->id);
+    return error_hint(err, "`pg_amcheck` and the server's log tell what is affected; an older "
+                           "backup (--backup) may have the pages whole");
+}
+
 static bool carry_out(RestoreStory *story, Error *err)
 {
     Progress progress = {.phase = "rebuild"};
@@ -261,13 +281,13 @@ static bool carry_out(RestoreStory *story, Error *err)
     if (!story->is_restored)
         return error_context(err, "restore into %s", story->plan.data);
     if (!story->options->start)
-        return true;
+        return tell_bad_pages(story, err);
 
     Progress replay = {.phase = "replay"};
     progress_to_terminal(&replay, !story->options->no_progress);
     bool ok = restore_start(story, &replay, err);
     progress_end(&replay);
-    return ok;
+    return ok && tell_bad_pages(story, err);
 }
 
 static bool run(RestoreStory *story, Error *err)

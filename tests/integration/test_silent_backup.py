@@ -152,6 +152,11 @@ class BadPages(ClusterTest):
         self.assertEqual(backup["bad_pages"], 1)
         self.assertTrue(os.listdir(self.repo / "main" / "journal"))
 
+        # Whoever restores it is told again: the files alone, and with the replay.
+        self.tool_fails(3, "1 of its pages had a wrong checksum", "restore", f"--data={self.path / 'files'}")
+        self.assertRegex(self.restore("--target=immediate", "--target-action=promote", "--as-copy", expect=3).said,
+                         "1 of its pages had a wrong checksum")
+
 
 class NextBackup(ClusterTest):
     """All that is stored of a backup has a wrong byte: the next backup must not build on it."""
