@@ -106,5 +106,5 @@ void manifest_done(Manifest *manifest); /* for CLEANUP() */
 void manifest_encode(const Manifest *manifest, Buffer *out);
 bool manifest_decode(Manifest *manifest, const char *text, size_t size, Error *err) MUST_CHECK;
 
-/* A new id "20261122T031500Z-k3v9qa" for a backup that begins now. */
+/* A new id "20261122T031500Z-k3v7qa" for a backup that begins now. */
 bool backup_id_new(char id[BACKUP_ID_SIZE], Error *err) MUST_CHECK;

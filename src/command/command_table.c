@@ -111,7 +111,7 @@ const Command command_table[] = {
             "changed; a server is not needed.\n"
             "\n"
             "  pgcairn verify --repo=/backup/pg --jobs=4\n"
-            "  pgcairn verify --repo=/backup/pg --backup=20261122T031500Z-k3v9qa --rate-limit=50MiB\n"
+            "  pgcairn verify --repo=/backup/pg --backup=20261122T031500Z-k3v7qa --rate-limit=50MiB\n"
             "\n"
             "Exit status 8 means that there are findings, 7 that something could not be looked at. "
             "Notes alone are exit status 0.\n",

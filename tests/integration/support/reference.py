@@ -63,6 +63,7 @@ class Branch:
         self.events = []
         self.event_starts = array.array("Q")
         self.reached = -1             # last contiguous segment that was read
+        self.is_gap = False           # nothing of its last timeline is archived yet
 
     def timeline_at(self, lsn):
         return next(t for t, end in self.steps if end is None or lsn < end)
@@ -170,8 +171,19 @@ class Reference:
                 # From the segment before the fork on it is read anew: a record may straddle.
                 branch.inherit(self.branch(parent), (fork // self.size - 1) * self.size)
             self.branches[timeline] = branch
-        self.read_on(self.branches[timeline])
-        return self.branches[timeline]
+        branch = self.branches[timeline]
+        if len(branch.steps) > 1 and not any(
+                SEGMENT.fullmatch(name) and int(name[:8], 16) == timeline for name in self.names):
+            # Only its history is there: all that is known lies before the fork, on its parent.
+            parent, fork = branch.steps[-2]
+            branch.inherit(self.branch(parent), fork)
+            branch.is_gap = True
+            return branch
+        if branch.is_gap:
+            del self.branches[timeline]
+            return self.branch(timeline)
+        self.read_on(branch)
+        return branch
 
     def read_on(self, branch):
         folder = self.scratch / f"path-{branch.timeline}"
@@ -275,7 +287,7 @@ class Reference:
 
     def judge(self, branch, target, backup):
         if target.kind == "latest":
-            return Outcome(0, limit=self.end(branch))
+            return Outcome(8, "a gap") if branch.is_gap else Outcome(0, limit=self.end(branch))
         if target.kind == "immediate":
             return Outcome(0, limit=backup.stop)
         if target.kind == "lsn" and target.value < backup.stop:
@@ -287,6 +299,8 @@ class Reference:
             return Outcome(4, "before the backup's end")
         if stop is not None:
             return Outcome(0, limit=limit, stop=stop)
+        if branch.is_gap:
+            return Outcome(8, "a gap" if target.kind in ("time", "lsn") else "not seen")
         if target.kind == "time":
             return Outcome(0, limit=self.end(branch), takes_end=True)
         return Outcome(6, "behind the archive's end" if target.kind == "lsn" else "not seen")
