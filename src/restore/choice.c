@@ -603,6 +603,38 @@ static void shorten_path(Choice *choice, uint32_t segment_size)
     }
 }
 
+/*
+ * A timeline of which nothing but its history is archived yet, as for a while after every recovery
+ * to a point in time. What lies before the fork is all there, on the parent: a target there can be
+ * reached, above all the better one that the operator now wishes to have chosen. Sets
+ * choice->backup, and clears err; false, err as it was, when that does not help.
+ */
+static bool search_before_fork(Search *search, Error *err)
+{
+    Choice *choice = search->choice;
+    TimelinePath path = search->path, parent = {.count = path.count - 1};
+    const PathStep *last = &path.steps[path.count - 1];
+    Error attempt = {0}; /* the one there is says more */
+    Verdict verdict;
+
+    if (path.count < 2 || search->wish->target.kind == TARGET_LATEST ||
+        wal_inventory_has_later(&choice->inventory, last->timeline, 0))
+        return false;
+    parent.steps = arena_alloc(&choice->arena, parent.count * sizeof *parent.steps);
+    memcpy(parent.steps, path.steps, parent.count * sizeof *parent.steps);
+    parent.steps[parent.count - 1].end = 0;
+    /* The candidates stay: what leads to the fork also leads to what is before it. */
+    search->path = parent;
+    if (search_path(search, &choice->backup, &verdict, &attempt) && choice->backup != NULL &&
+        !choice->has_time_fallback && stops_before(choice, last->begin)) {
+        error_clear(err);
+        return true;
+    }
+    search->path = path;
+    choice->backup = NULL;
+    return false;
+}
+
 bool choice_make(const Cluster *cluster, const RestoreWish *wish, Choice *choice, Error *err)
 {
     Search search = {.cluster = cluster, .wish = wish, .choice = choice};
@@ -615,9 +647,13 @@ bool choice_make(const Cluster *cluster, const RestoreWish *wish, Choice *choice
     const uint32_t *timelines = all_timelines(choice, &count);
     const uint32_t only[] = {wish->target_timeline};
     bool is_pinned = wish->target_timeline != 0;
-    if (!find_path(&search, is_pinned ? only : timelines, is_pinned ? 1 : count, err) ||
-        !search_path(&search, &choice->backup, &verdict, err))
+    if (!find_path(&search, is_pinned ? only : timelines, is_pinned ? 1 : count, err))
         return false;
+    if (!search_path(&search, &choice->backup, &verdict, err) &&
+        (err->code != ERR_CORRUPT || !search_before_fork(&search, err)))
+        return false;
+    if (choice->backup == NULL)
+        (void)search_before_fork(&search, err);
     choice->path = search.path;
     if (choice->backup != NULL) {
         shorten_path(choice, cluster->wal_segment_size);

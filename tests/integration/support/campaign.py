@@ -37,7 +37,7 @@ SCRATCH_PORT = 6000
 PR_SET_CHILD_SUBREAPER = 36
 KINDS = ("time", "time exclusive", "xid", "xid exclusive", "lsn", "lsn exclusive", "name",
          "immediate", "latest")
-STEPS = {"work": 3, "backup": 2, "switch": 3, "checkpoint": 2, "point": 3, "fill": 3, "crash": 2,
+STEPS = {"work": 3, "backup": 4, "switch": 3, "checkpoint": 2, "point": 3, "fill": 3, "crash": 2,
          "restart": 1, "vacuum": 1}
 
 
@@ -365,7 +365,7 @@ class Campaign:
         self.begin_step("refusal")
         kind = self.random.choice(KINDS)
         target, outcome, options = self.find_target(lambda outcome: outcome.status != 0, [kind],
-                                                    [None, self.reference.newest + 5])
+                                                    [None] * 5 + [self.reference.newest + 5])
         if target is None:
             return
         words = [*self.words(target), *options]
