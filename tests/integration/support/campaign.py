@@ -104,10 +104,11 @@ class Campaign:
         self.begin_step("round")
         for _ in range(self.random.choice((1, 1, 2))):
             self.burst()
-        if self.random.random() < 0.17 and self.reference.backups:
+        if self.random.random() < 0.2 and self.reference.backups:
             self.rewind()
-            self.burst()
-        if self.random.random() < 0.6:
+            if self.random.random() < 0.6:
+                self.burst()
+        if self.random.random() < 0.5:
             self.cluster.switch_wal()
         self.settle()
         self.reference.refresh()
@@ -236,7 +237,7 @@ class Campaign:
         # Whoever chooses a timeline next must see that this one is taken.
         wait_for(lambda: f"{self.timeline:08X}.history" in archived(self.world.repo),
                  f"history of timeline {self.timeline} archived\n{server_log(server)}")
-        if self.random.random() < 0.5:
+        if self.random.random() < 0.3:
             self.cluster.switch_wal()
 
     # -- targets --------------------------------------------------------------------------------
