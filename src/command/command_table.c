@@ -103,7 +103,7 @@ const Command command_table[] = {
     },
     {
         .name = "verify", .bit = FOR_VERIFY, .run = command_verify,
-        .help = "read everything back and check it: backups, WAL, and whether they fit",
+        .help = "read everything back: is it whole, and does it fit together",
         .synopsis = "--repo=ADDRESS [--backup=ID] [--jobs=N] [--json]",
         .details =
             "Reads every stored byte and tells what is damaged, missing or does not fit, and what "

@@ -351,14 +351,16 @@ static bool posix_read(Storage *storage, const char *name, uint64_t offset, size
     uint64_t left = offset < whole ? whole - offset : 0;
     size_t part = (size_t)(wanted < left ? wanted : left);
 
+    if (object_size != NULL)
+        *object_size = whole;
+    if (part == 0)
+        return true;
     if (part > SEQUENTIAL_SIZE)
         (void)posix_fadvise(fd, (off_t)offset, (off_t)part, POSIX_FADV_SEQUENTIAL);
     buffer_reserve(content, content->size + part);
     if (!read_exactly(fd, path, offset, part, content->data + content->size, err))
         return false;
     content->size += part;
-    if (object_size != NULL)
-        *object_size = whole;
     return true;
 }
 

@@ -100,6 +100,7 @@ class RunningServer(SharedClusterTest):
 
         copy_directory(self.base.source, self.cluster.data)  # nothing stops it
         kill_tree(self.cluster.process.pid)
+        self.cluster.process.wait(60)  # a zombie still holds the lock of the socket
         oracle.stop()
         put(self.cluster.data / "recovery.signal", b"")
         self.cluster.configure(restore_command=f"cp {self.world.plain}/%f %p", archive_mode="off")

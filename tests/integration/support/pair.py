@@ -10,7 +10,7 @@ import shutil
 from support.archive import object_of, put
 from support.cluster import ClusterTest, ManualRecovery, make_directory
 from support.oracle import Oracle, assert_content, difference
-from support.processes import USER, run
+from support.processes import USER, run, wait_for
 from support.shared import SharedClusterTest, server_log
 
 WAL_NAME = re.compile("[0-9A-F]{24}")
@@ -126,10 +126,11 @@ class PairTest(SharedClusterTest):
         """The server opened the database, with no more than these words in its log."""
         server.start()
         server.wait_until("select not pg_is_in_recovery()")
+        ready = "database system is ready to accept connections"  # written a moment after it is true
+        wait_for(lambda: ready in server.log.read_text(encoding="utf-8", errors="replace"), ready)
         log = server.log.read_text(encoding="utf-8", errors="replace")
         for words in said:
             self.assertRegex(log, words)
-        self.assertIn("database system is ready to accept connections", log)
         self.assertNotRegex(log, "FATAL:  (?!the database system is)|PANIC")
 
     def assert_harm(self, server, missing=False, foreign=False, must=None):
