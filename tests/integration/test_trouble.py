@@ -141,7 +141,7 @@ class Mounted(TroubleTest):
                            f"inject={call}:error=ENOSPC:when=40+", TOOL, *self.restore_words(),
                            f"--repo={self.repo}")
             if done.returncode == 0:
-                self.assertLess(log.read_text().count(call), 40)
+                self.assertNotIn("INJECTED", log.read_text())  # no thread made that many calls
                 shutil.rmtree(self.target)
                 continue
             with self.subTest(call):

@@ -5,7 +5,7 @@ import pathlib
 import re
 
 from support.cluster import ToolTest
-from support.processes import BIN, attempt, run
+from support.processes import BIN, attempt, run, wait_for
 from support.version import MAJOR, backup_start, backup_stop
 
 DRIVER = pathlib.Path(os.environ.get("DRIVERS", ".")) / "driver_wal"
@@ -230,7 +230,8 @@ class Waldump(ToolTest):
     def test_a_segment_padded_with_zeros_is_no_whole_one(self):
         self.script("create table t as select n, md5(n::text) from generate_series(1, 30000) n;",
                     "select pg_switch_wal();")
-        whole = self.segments(1)[0]
+        whole = wait_for(lambda: next((path for path in self.segments(1)
+                                       if path.stat().st_size == 1 << 20), None), "a whole segment")
         bytes_ = whole.read_bytes()
         padded = self.path / whole.name
         for cut in [8192 * pages for pages in range(1, 127, 7)] + [100000, 123456, 500001]:
