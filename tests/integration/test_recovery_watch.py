@@ -215,7 +215,7 @@ class Courses(RecoveryTest):
     def blocked(self, **settings):
         """A recovery that waits for its last segment until the file `go` appears."""
         go = self.path / "go"
-        command = (f"if [ %f = {self.last} ]; then while ! [ -e {go} ]; do sleep 0.1; done; fi; "
+        command = (f"if [ %f = {self.last} ]; then while [ -d {go.parent} ] && ! [ -e {go} ]; do sleep 0.1; done; fi; "
                    f"{self.copy}")
         return self.recovering(command, **settings), go
 
