@@ -6,10 +6,13 @@
 #include "base/buffer.h"
 #include "base/error.h"
 
+#include <dirent.h>
 #include <sys/types.h>
 
 /* For CLEANUP() of an int: closes it unless it is -1, and makes it -1. Never fails. */
 void fd_done(int *fd);
+/* The same for what opendir(3) gave; NULL is fine. */
+void directory_done(DIR **directory);
 
 /*
  * A file being written under a temporary name beside its final name. Committed it appears,

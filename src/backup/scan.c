@@ -31,12 +31,6 @@ static void walk_done(Walk *walk)
     mem_free(walk->queue);
 }
 
-static void directory_done(DIR **directory)
-{
-    if (*directory != NULL)
-        (void)closedir(*directory);
-}
-
 /* errno says why it is NULL. */
 static DIR *open_directory(int at, const char *path, int flags)
 {

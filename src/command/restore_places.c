@@ -1,5 +1,6 @@
 #include "restore_parts.h"
 
+#include "base/file.h"
 #include "base/process.h"
 #include "catalog/wal_walk.h"
 #include "postgres/data_directory.h"
@@ -7,12 +8,6 @@
 #include <dirent.h>
 #include <errno.h>
 #include <stdlib.h>
-
-static void directory_done(DIR **directory)
-{
-    if (*directory != NULL)
-        (void)closedir(*directory);
-}
 
 static void real_path_done(char **path)
 {

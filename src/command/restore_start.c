@@ -168,12 +168,6 @@ static bool verify_target(RestoreStory *story, Error *err)
     return true;
 }
 
-static void directory_done(DIR **directory)
-{
-    if (*directory != NULL)
-        (void)closedir(*directory);
-}
-
 /* The timeline that the server has begun, by the newest history file in pg_wal; 0: none. */
 static bool find_new_timeline(const char *data, uint32_t *timeline, Error *err)
 {

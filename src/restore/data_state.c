@@ -13,12 +13,6 @@
 
 enum { LINKS_MAX = 10000 };
 
-static void directory_done(DIR **directory)
-{
-    if (*directory != NULL)
-        (void)closedir(*directory);
-}
-
 static void real_path_done(char **path)
 {
     free(*path); /* realpath(3) allocated it */

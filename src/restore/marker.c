@@ -54,12 +54,6 @@ bool marker_load(const char *data, Arena *arena, RestoreMarker *marker, bool *fo
     return true;
 }
 
-static void directory_done(DIR **directory)
-{
-    if (*directory != NULL)
-        (void)closedir(*directory);
-}
-
 /* Of restores that were killed while they wrote their marker. Who calls has locked the directory,
  * so nobody writes one now. */
 static bool remove_unborn(const char *data, Error *err)

@@ -13,12 +13,6 @@
 
 #define CONTROL_ASIDE "global/pg_control.pgcairn-old"
 
-static void directory_done(DIR **directory)
-{
-    if (*directory != NULL)
-        (void)closedir(*directory);
-}
-
 static bool rename_durably(const char *from, const char *to, Error *err)
 {
     if (!FAULT_POINT("restore.before-rename", err))

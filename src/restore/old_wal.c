@@ -11,12 +11,6 @@
 
 enum { OLD_WAL_FILES_MAX = 1 << 20 };
 
-static void directory_done(DIR **directory)
-{
-    if (*directory != NULL)
-        (void)closedir(*directory);
-}
-
 static bool has_mark(const char *directory, const char *file, const char *mark)
 {
     CLEANUP(text_freep)

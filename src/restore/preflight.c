@@ -120,12 +120,6 @@ static bool plan_wal(const Cluster *cluster, const RestoreWish *wish, const Data
     return check_can_rename(plan, look, "its pg_wal", err);
 }
 
-static void directory_done(DIR **directory)
-{
-    if (*directory != NULL)
-        (void)closedir(*directory);
-}
-
 /* A restore that was killed right after it had moved the old directory away knows nothing of it. */
 static bool warn_of_siblings(RestorePlan *plan, Error *err)
 {

@@ -1,5 +1,6 @@
 #include "posix.h"
 
+#include "base/file.h"
 #include "names.h"
 
 #include <dirent.h>
@@ -14,13 +15,6 @@ typedef struct Walk {
     const char *prefix;
     ObjectList *list;
 } Walk;
-
-static void directory_done(DIR **directory)
-{
-    if (*directory != NULL)
-        (void)closedir(*directory);
-    *directory = NULL;
-}
 
 static bool begins_with(const char *text, const char *beginning)
 {
