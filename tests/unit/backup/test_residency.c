@@ -78,27 +78,41 @@ static unsigned cached(Fixture *fixture)
 static void drop_all(Fixture *fixture)
 {
     assert_int_equal(posix_fadvise(fixture->fd, 0, 0, POSIX_FADV_RANDOM), 0); /* no read-ahead */
-    assert_int_equal(posix_fadvise(fixture->fd, 0, 0, POSIX_FADV_DONTNEED), 0);
-    if (cached(fixture) != 0)
-        skip();
+    for (unsigned tries = 0; cached(fixture) != 0; tries++) {
+        if (tries == 50)
+            skip();
+        assert_int_equal(posix_fadvise(fixture->fd, 0, 0, POSIX_FADV_DONTNEED), 0);
+    }
+}
+
+/*
+ * One round; false when it tells nothing, because the kernel took or kept a page by itself in the
+ * middle of it. It may do so at any time: to free memory, or because a page is busy.
+ */
+static bool drops_all_but(Fixture *fixture, unsigned before)
+{
+    drop_all(fixture);
+    for (unsigned i = 0; i < 8; i++) {
+        if ((before >> i & 1) != 0)
+            read_all(fixture, (uint64_t)i * MIB, MIB);
+    }
+    if (cached(fixture) != before)
+        return false;
+    residency_look(&fixture->residency, fixture->fd, 0, FILE_SIZE);
+    read_all(fixture, 0, FILE_SIZE);
+    if (cached(fixture) != 255)
+        return false;
+    for (unsigned i = 0; i < 8; i++)
+        residency_restore(&fixture->residency, fixture->fd, (uint64_t)i * MIB, MIB);
+    return cached(fixture) == before;
 }
 
 static void what_was_not_cached_is_dropped_and_the_rest_stays(void **state)
 {
-    Fixture *fixture = *state;
-
     for (unsigned before = 0; before < 256; before += 17) {
-        drop_all(fixture);
-        for (unsigned i = 0; i < 8; i++) {
-            if ((before >> i & 1) != 0)
-                read_all(fixture, (uint64_t)i * MIB, MIB);
-        }
-        residency_look(&fixture->residency, fixture->fd, 0, FILE_SIZE);
-        read_all(fixture, 0, FILE_SIZE);
-        assert_int_equal(cached(fixture), 255);
-        for (unsigned i = 0; i < 8; i++)
-            residency_restore(&fixture->residency, fixture->fd, (uint64_t)i * MIB, MIB);
-        assert_int_equal(cached(fixture), before);
+        unsigned rounds = 0;
+        while (!drops_all_but(*state, before))
+            assert_in_range(++rounds, 1, 50);
     }
 }
 
@@ -106,14 +120,18 @@ static void what_was_not_looked_at_is_left(void **state)
 {
     Fixture *fixture = *state;
 
-    drop_all(fixture);
-    residency_look(&fixture->residency, fixture->fd, 0, 2 * MIB);
-    read_all(fixture, 0, FILE_SIZE);
-    residency_restore(&fixture->residency, fixture->fd, 2 * MIB, MIB);
-    residency_restore(&fixture->residency, fixture->fd, MIB, 2 * MIB);
-    residency_look(&fixture->residency, -1, 0, 2 * MIB); /* can't be found out */
-    residency_restore(&fixture->residency, fixture->fd, 0, MIB);
-    assert_int_equal(cached(fixture), 255);
+    unsigned rounds = 0;
+
+    do {
+        assert_in_range(++rounds, 1, 50); /* the kernel may take a page at any time */
+        drop_all(fixture);
+        residency_look(&fixture->residency, fixture->fd, 0, 2 * MIB);
+        read_all(fixture, 0, FILE_SIZE);
+        residency_restore(&fixture->residency, fixture->fd, 2 * MIB, MIB);
+        residency_restore(&fixture->residency, fixture->fd, MIB, 2 * MIB);
+        residency_look(&fixture->residency, -1, 0, 2 * MIB); /* can't be found out */
+        residency_restore(&fixture->residency, fixture->fd, 0, MIB);
+    } while (cached(fixture) != 255);
 }
 
 static void of_nothing_nothing_is_known(void **state)
