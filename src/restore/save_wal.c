@@ -157,7 +157,8 @@ bool save_wal_tail(const Cluster *cluster, const RestoreWish *wish, const Restor
     CLEANUP(tail_sources_done) TailSources sources = {0};
 
     *count = 0;
-    if (plan->target.kind != TARGET_LATEST || !plan->same_cluster || wish->discard_wal)
+    if (plan->target.kind != TARGET_LATEST || wish->discard_wal ||
+        (plan->occupied && !plan->same_cluster))
         return true;
     if (!load_sources(cluster, plan, &sources, err))
         return error_context(err, "keep the old directory's WAL");

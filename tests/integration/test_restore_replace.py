@@ -2,6 +2,7 @@
 
 import os
 import pwd
+import shutil
 import signal
 import stat
 import subprocess
@@ -85,6 +86,23 @@ class Wal(ReplaceTest):
         rows = int(self.cluster.sql("select count(*) from oracle"))
         self.assertLess(rows, len(self.oracle.commits))
         self.assertEqual(self.kept("pg_wal"), [])
+
+    def test_what_an_unknown_restore_had_kept_beside_the_place_is_replayed(self):
+        self.commit_beyond_the_archive()
+        os.rename(self.cluster.data, f"{self.cluster.data}.pgcairn-20200101T000000.000Z")
+        answer = self.restore_here("--start")
+        self.assertIn("was kept by an earlier restore", answer.stderr)
+        assert_content(self.cluster, self.oracle.numbers(), self.oracle.in_doubt())
+
+    def test_what_another_cluster_had_kept_beside_the_place_is_left_alone(self):
+        self.commit_beyond_the_archive()
+        other = self.server("other").create(segment_mb=1).start()
+        other.stop()
+        shutil.rmtree(self.cluster.data)
+        os.rename(other.data, f"{self.cluster.data}.pgcairn-20200101T000000.000Z")
+        answer = self.restore_here("--start")
+        self.assertNotIn("was kept by an earlier restore", answer.stderr)
+        assert_content(self.cluster, self.archived, self.oracle.numbers() | self.oracle.in_doubt())
 
     def test_a_lost_pg_control_does_not_cost_the_wal(self):
         self.commit_beyond_the_archive()
