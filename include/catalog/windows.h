@@ -19,6 +19,8 @@ typedef struct RecoveryWindow {
     uint64_t last_segment; /* the last contiguous one */
     bool ends_in_hole;     /* later WAL of this timeline exists behind a gap */
     bool ends_damaged;     /* the last segment could not be read on */
+    bool ends_minimal;     /* from here on WAL was written with wal_level=minimal: what was done
+                              then may be in no WAL */
 } RecoveryWindow;
 
 typedef struct WindowList {

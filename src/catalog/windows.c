@@ -10,6 +10,9 @@ typedef struct TimeSearch {
     /* Records that may be commits, straddle two segments, and come after the maximum so far. */
     Lsn straddling[STRADDLING_MAX];
     size_t count;
+    uint64_t minimal; /* first segment with a sign of wal_level=minimal; the walk ends with it */
+    Lsn minimal_at;   /* its first sign; 0: there is no such segment */
+    bool is_first_cleared; /* the sign in the first segment is older than the walk */
 } TimeSearch;
 
 static bool look_at_segment(void *context, const SegmentVisit *visit, Error *err)
@@ -18,6 +21,12 @@ static bool look_at_segment(void *context, const SegmentVisit *visit, Error *err
     TimeUs max = visit->trailer->summary.commit_time_max;
 
     (void)err;
+    if (visit->trailer->summary.minimal_at != 0 && !search->is_first_cleared) {
+        search->minimal = visit->segment;
+        search->minimal_at = visit->trailer->summary.minimal_at;
+        return false;
+    }
+    search->is_first_cleared = false;
     if (visit->straddling != 0) {
         if (search->count == STRADDLING_MAX) { /* the oldest can matter the least */
             memmove(search->straddling, search->straddling + 1,
@@ -53,15 +62,83 @@ static bool join_last(const WalWalk *walk, TimeSearch *search, Error *err)
     return true;
 }
 
+/* What comes before the first record that says wal_level=minimal. */
+typedef struct MinimalSearch {
+    Lsn lsn; /* of that record; 0: there is none */
+    TimeUs max;
+} MinimalSearch;
+
+static bool look_at_event(void *context, const WalEvent *event, Error *err)
+{
+    MinimalSearch *search = context;
+
+    (void)err;
+    if (event->kind == EVENT_COMMIT && (search->max == TIME_US_NONE || event->time > search->max))
+        search->max = event->time;
+    if (event->parameters.wal_level == WAL_LEVEL_MINIMAL)
+        search->lsn = event->lsn;
+    return search->lsn == 0;
+}
+
+/* Only a segment with a sign is read. */
+static bool find_minimal(const WalWalk *walk, const TimeSearch *found, MinimalSearch *minimal,
+                         Error *err)
+{
+    uint32_t segment_size = walk->cluster->wal_segment_size;
+    Lsn start = wal_segment_start(found->minimal, segment_size);
+    WalWalk inside = *walk;
+    WalWalkEnd end;
+
+    inside.from = start > walk->from ? start : walk->from;
+    inside.to = wal_segment_start(found->minimal + 1, segment_size);
+    *minimal = (MinimalSearch){.max = TIME_US_NONE};
+    if (!wal_walk_events(&inside, look_at_event, minimal, &end, err))
+        return false;
+    if (minimal->lsn == 0 && found->minimal_at >= walk->from)
+        minimal->lsn = found->minimal_at; /* damage is in the way */
+    return true;
+}
+
+/*
+ * The walk over the trailers, which ends at WAL of wal_level=minimal. A trailer knows its first
+ * sign only, and in the first segment that can be older than the walk: then all of it is read.
+ */
+static bool search_stretch(const WalWalk *walk, TimeSearch *search, MinimalSearch *minimal,
+                           WalWalkEnd *end, Error *err)
+{
+    *minimal = (MinimalSearch){.max = TIME_US_NONE};
+    *search = (TimeSearch){.max = TIME_US_NONE};
+    if (!walk_segments(walk, look_at_segment, search, end, err))
+        return false;
+    if (search->minimal_at == 0)
+        return true;
+    if (!find_minimal(walk, search, minimal, err))
+        return false;
+    if (minimal->lsn == 0) {
+        *search = (TimeSearch){.max = TIME_US_NONE, .is_first_cleared = true};
+        if (!walk_segments(walk, look_at_segment, search, end, err))
+            return false;
+        if (search->minimal_at == 0)
+            return true;
+        if (!find_minimal(walk, search, minimal, err))
+            return false;
+    }
+    if (minimal->max != TIME_US_NONE && (search->max == TIME_US_NONE || minimal->max > search->max))
+        search->max = minimal->max;
+    end->last_end = minimal->lsn;
+    return true;
+}
+
 /* What one backup opens along a path. */
 static bool open_window(const WalWalk *walk, const BackupInfo *backup, RecoveryWindow *window,
                         Error *err)
 {
-    TimeSearch search = {.max = TIME_US_NONE};
+    TimeSearch search;
+    MinimalSearch minimal;
     Error attempt = {0};
     WalWalkEnd end;
 
-    if (!walk_segments(walk, look_at_segment, &search, &end, err))
+    if (!search_stretch(walk, &search, &minimal, &end, err))
         return false;
     /* Should such a record be in a damaged segment, the time without it is true all the same. */
     if (!join_last(walk, &search, &attempt) && attempt.code != ERR_CORRUPT) {
@@ -79,6 +156,7 @@ static bool open_window(const WalWalk *walk, const BackupInfo *backup, RecoveryW
         .last_segment = end.last_segment,
         .ends_in_hole = end.is_hole,
         .ends_damaged = end.is_broken,
+        .ends_minimal = minimal.lsn != 0,
     };
     return true;
 }

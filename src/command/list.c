@@ -106,10 +106,19 @@ static void print_backups(const Holdings *holdings)
     }
 }
 
+static const char *window_fault(const RecoveryWindow *window)
+{
+    if (window->ends_minimal)
+        return "incomplete (wal_level=minimal)";
+    return window->ends_in_hole ? "missing" : "damaged";
+}
+
 static const char *window_end(const RecoveryWindow *window)
 {
     if (window->ends_in_hole)
         return "WAL is missing";
+    if (window->ends_minimal)
+        return "wal_level=minimal: data is missing in WAL";
     return window->ends_damaged ? "WAL is damaged" : "end of the archive";
 }
 
@@ -214,6 +223,7 @@ static void window_to_json(const Holdings *holdings, const RecoveryWindow *windo
               segment_name(holdings, window->timeline, window->last_segment, name));
     json_bool(json, "ends_in_hole", window->ends_in_hole);
     json_bool(json, "ends_damaged", window->ends_damaged);
+    json_bool(json, "ends_minimal", window->ends_minimal);
     json_end_object(json);
 }
 
@@ -288,10 +298,10 @@ static bool judge(const Holdings *holdings, Error *err)
     for (size_t i = 0; i < holdings->windows.count; i++) {
         const RecoveryWindow *window = &holdings->windows.items[i];
         char lsn[LSN_TEXT_SIZE];
-        if (!window->ends_in_hole && !window->ends_damaged)
+        if (!window->ends_in_hole && !window->ends_damaged && !window->ends_minimal)
             continue;
         error_set(err, ERR_CORRUPT, "WAL of timeline %" PRIu32 " is %s behind %s", window->timeline,
-                  window->ends_in_hole ? "missing" : "damaged", lsn_text(window->until, lsn));
+                  window_fault(window), lsn_text(window->until, lsn));
         return error_hint(err, "recovery cannot go past it; a new backup opens a new window");
     }
     if (waiting == NULL)

@@ -138,6 +138,7 @@ class Wal(ReplaceTest):
         target = self.path / "target"
         self.tool_fails(8, "wal_level=minimal", "restore", f"--data={target}")
         self.assertFalse(target.exists())
+        self.tool_fails(8, "wal_level=minimal", "list")
         self.tool("restore", f"--data={target}", "--target-name=before", "--dry-run")
 
     def test_an_unreachable_target_leaves_the_old_directory_as_it_was(self):

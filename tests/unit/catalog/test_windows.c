@@ -3,6 +3,8 @@
 #include "backup_builder.h"
 #include "world.h"
 
+#include "base/bytes.h"
+
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -187,6 +189,71 @@ static void damage_ends_a_window(void **state)
     assert_int_equal(windows.items[0].until_time, time_from_postgres(2000));
 }
 
+/* As the server writes it when it starts with other settings (xl_parameter_change). */
+static Lsn parameters(WalBuilder *wal, uint32_t wal_level)
+{
+    uint8_t bytes[28] = {100};
+
+    put_le32(bytes + 20, wal_level);
+    return wal_builder_record(wal, RMGR_XLOG, 0x60, 0, bytes, sizeof bytes);
+}
+
+/* Signs before the backup, and at one of several places behind it, or nowhere. */
+static void wal_without_data_ends_a_window(void **state)
+{
+    (void)state;
+    for (unsigned before = 0; before < 2; before++) {
+        for (unsigned place = 0; place < 4; place++) {
+            Archive archive;
+            CLEANUP(window_list_done) WindowList windows = {0};
+            CLEANUP(backup_list_done) BackupList backups = {0};
+            CLEANUP(wal_builder_done)
+            WalBuilder wal = wal_builder_begin(15, MIB, wal_segment_start(3, MIB), 1);
+            Lsn minimal = 0;
+            Error err = {0};
+
+            archive_init(&archive);
+            wal_builder_filler(&wal, 100);
+            if (before == 1) {
+                parameters(&wal, 0);
+                parameters(&wal, 1);
+            }
+            Lsn redo = wal_builder_filler(&wal, 100);
+            wal_builder_backup_end(&wal, redo);
+            Lsn stop = wal.at;
+            for (unsigned i = 0; i < 3; i++) {
+                wal_builder_commit(&wal, 700 + 2 * i, 1000 * (i + 1));
+                if (place == i + 1) {
+                    minimal = parameters(&wal, 0);
+                    parameters(&wal, 1);
+                }
+                wal_builder_commit(&wal, 701 + 2 * i, 1000 * (i + 1) + 500);
+                wal_builder_switch(&wal);
+            }
+            archive_put_segments(&archive, &wal, 1, 3, 5);
+            archive_put_backup(&archive, &(BackupWishes){.id = first_backup,
+                                                         .timeline = 1,
+                                                         .start = redo,
+                                                         .stop = stop,
+                                                         .stopped_at = time_from_postgres(900)});
+            archive_look(&archive);
+            assert_true(backup_list_load(&backups, &archive.cluster, &archive.inventory, &err));
+            assert_true(
+                window_list_load(&windows, &archive.cluster, &archive.inventory, &backups, &err));
+
+            assert_int_equal(windows.count, 1);
+            const RecoveryWindow *window = &windows.items[0];
+            assert_int_equal(window->ends_minimal, place != 0);
+            assert_int_equal(window->until_time,
+                             time_from_postgres(place != 0 ? 1000 * place : 3500));
+            assert_int_equal(window->last_segment, place != 0 ? 2 + place : 5);
+            if (place != 0)
+                assert_int_equal(window->until, minimal);
+            archive_done(&archive);
+        }
+    }
+}
+
 static void a_backup_that_waits_opens_nothing(void **state)
 {
     CLEANUP(world_done) World world;
@@ -210,6 +277,7 @@ int main(void)
         cmocka_unit_test(a_hole_parts_a_window_in_two),
         cmocka_unit_test(a_second_backup_in_the_same_stretch_opens_nothing),
         cmocka_unit_test(damage_ends_a_window),
+        cmocka_unit_test(wal_without_data_ends_a_window),
         cmocka_unit_test(a_backup_that_waits_opens_nothing),
     };
 
