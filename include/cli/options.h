@@ -38,6 +38,7 @@ typedef struct Options {
     uint64_t wal_wait_ms;
     /* archive-push, archive-get */
     const char *wal_path;
+    bool requests; /* archive-push: paths come on standard input */
     const char *wal_name;
     uint64_t recovery_timeline;
     uint64_t hole_wait_ms;

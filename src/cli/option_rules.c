@@ -32,6 +32,20 @@ static bool check_required(const Filling *filling, Error *err)
     return true;
 }
 
+/* One file, or as many as standard input names. */
+static bool check_push(const Filling *filling, Error *err)
+{
+    const Options *options = filling->options;
+
+    if (filling->command->bit != FOR_PUSH)
+        return true;
+    if (!options->requests && options->wal_path == NULL)
+        return error_set(err, ERR_USAGE, "archive-push needs the argument PATH");
+    if (options->requests && (options->wal_path != NULL || options->json))
+        return error_set(err, ERR_USAGE, "--requests goes with neither PATH nor --json");
+    return true;
+}
+
 /* The cluster's identity comes from pg_control or from the server. */
 static bool check_server(const Filling *filling, Error *err)
 {
@@ -131,7 +145,7 @@ static bool check_compression(const Options *options, Error *err)
 
 bool option_rules_check(Filling *filling, Error *err)
 {
-    return check_required(filling, err) && check_server(filling, err) &&
+    return check_required(filling, err) && check_push(filling, err) && check_server(filling, err) &&
            settle_target(filling, err) && check_target(filling->options, err) &&
            check_restore(filling->options, err) && check_compression(filling->options, err);
 }

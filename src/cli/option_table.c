@@ -23,7 +23,7 @@ const Option option_table[] = {
         .positional = true, .required = FOR_GET},
     {"PATH", TEXT, FIELD(wal_path), FOR_PUSH, GROUP_ARGUMENTS, NULL,
         "the WAL file to store, as in %p",
-        .positional = true, .required = FOR_PUSH},
+        .positional = true},
 
     {"repo", TEXT, FIELD(repo), FOR_ALL, GROUP_CLUSTER, "ADDRESS",
         "where backups and WAL rest: a directory, or file:///PATH",
@@ -68,6 +68,9 @@ const Option option_table[] = {
     {"hole-wait", DURATION, FIELD(hole_wait_ms), FOR_GET, GROUP_WAL, "TIME",
         "how long a missing segment with later ones behind it may take to arrive",
         .fallback = "5s", .max = DAY_MS},
+    {"requests", FLAG, FIELD(requests), FOR_PUSH, GROUP_WAL, NULL,
+        "for archive_library: read a path a line from standard input, answer each with a line",
+        .only_flag = true},
     {"retries", COUNT, FIELD(retries), FOR_GET | FOR_PUSH, GROUP_WAL, "N",
         "how often to try again when the repository does not answer",
         .fallback = "3", .max = 100},

@@ -7,6 +7,7 @@
 #include "hook.h"
 #include "repo/journal.h"
 #include "repo/layout.h"
+#include "requests.h"
 
 static const char *outcome_name(PushOutcome outcome)
 {
@@ -107,7 +108,7 @@ static void push_result_done(PushResult *result)
     text_freep(&result->aside);
 }
 
-bool command_archive_push(const Options *options, Error *err)
+static bool push_file(const Options *options, Error *err)
 {
     const TimeUs started = time_now();
     CLEANUP(hook_done) Hook hook = {0};
@@ -129,4 +130,11 @@ bool command_archive_push(const Options *options, Error *err)
         write_down(&hook.cluster, options->wal_path, started, &none, result.aside);
     }
     return report(options, &result, started, err);
+}
+
+bool command_archive_push(const Options *options, Error *err)
+{
+    if (options->requests)
+        return requests_serve(options, push_file, err);
+    return push_file(options, err);
 }
