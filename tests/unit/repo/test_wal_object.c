@@ -132,7 +132,7 @@ static void stock_programs_give_the_file(void **state)
             assert_true(file_writer_write(&out, object.data, object.size, &err));
             assert_true(file_writer_replace(&out, &err));
 
-            assert_true(process_run(&setup, 30000, &status, &output, &err));
+            assert_true(process_run(&setup, 120000, &status, &output, &err));
             assert_int_equal(status, 0);
             /* Standard error is in the output too: a warning would be in the way. */
             size_t kept = sizes[s] < 1 << 20 ? sizes[s] : 1 << 20;

@@ -261,11 +261,11 @@ static bool move_bytes(void *worker, void *job, Error *err)
 
 static void all_threads_together_keep_to_the_rate(void **state)
 {
+    TimeUs started = time_monotonic();
     CLEANUP(storage_freep) Storage *storage = storage_limit_new(storage_memory_new(), LIMIT_PER_S);
     void *workers[LIMITED_THREADS] = {&storage, &storage, &storage, &storage};
     char names[] = "abcd";
     Error err = {0};
-    TimeUs started = time_monotonic();
 
     (void)state;
     WorkQueue *queue = work_queue_new(&(WorkQueueSetup){.threads = LIMITED_THREADS,
@@ -280,9 +280,7 @@ static void all_threads_together_keep_to_the_rate(void **state)
     work_queue_free(queue);
 
     /* Half a second for all bytes; a storage just opened has saved up no burst yet. */
-    TimeUs elapsed = time_monotonic() - started;
-    assert_true(elapsed >= 490000);
-    assert_true(elapsed < 5000000);
+    assert_true(time_monotonic() - started >= 490000);
 }
 
 /* A driver of a store that cannot do "must not exist yet". */
@@ -363,16 +361,17 @@ static void a_signal_ends_waiting(void **state)
     Storage *storage =
         storage_retry_new(storage_fault_new(storage_memory_new(), &fault), 1000, 5000);
     CLEANUP(storage_freep) Storage *slow = storage_limit_new(storage_memory_new(), 1);
-    TimeUs started = time_monotonic();
+    char thousand[1000] = {0};
     Error err = {0};
+
+    /* Without the signal either would take a quarter of an hour at least: meson would end it. */
 
     (void)state;
     interrupt_setup();
     assert_int_equal(raise(SIGTERM), 0);
     assert_refused(storage_stat(storage, "a", NULL, NULL, &err), ERR_INTERRUPTED, &err);
-    assert_refused(storage_put(slow, "a", WRITE_NEW, "1234567890", 10, &err), ERR_INTERRUPTED,
-                   &err);
-    assert_true(time_monotonic() - started < 2000000);
+    assert_refused(storage_put(slow, "a", WRITE_NEW, thousand, sizeof thousand, &err),
+                   ERR_INTERRUPTED, &err);
 }
 
 int main(void)
