@@ -71,6 +71,15 @@ static void a_label_that_the_server_would_not_read_is_refused(void **state)
         HEAD CHECK MIDDLE "LABEL: x\nSTART TIMELINE: 4294967301\n",
         HEAD CHECK MIDDLE "LABEL: x\nSTART TIMELINE: 7\nSTART TIMELINE: 5\n", /* forged */
         HEAD CHECK MIDDLE TAIL "SOMETHING ELSE\n",
+        HEAD CHECK MIDDLE TAIL "SOMETHING ELSE",
+        HEAD CHECK "BACKUP METHOD: streamed\nBACKUP FROM: primary\nTIME: x\n" TAIL,
+        HEAD CHECK MIDDLE "LABLE: x\nSTART TIMELINE: 5\n",
+        "START WAL LOCATION: A/94000028 (file 000000050000000a00000094)\n" CHECK MIDDLE TAIL,
+        "START WAL LOCATION: A/94000028 (file 00000005 000000A00000094)\n" CHECK MIDDLE TAIL,
+        /* timeline 0, which no line may name */
+        "START WAL LOCATION: A/94000028 (file 000000000000000A00000094)\n" CHECK MIDDLE
+        "LABEL: x\nSTART TIMELINE: 0\n",
+        "START WAL LOCATION: 0/0 (file 000000050000000000000000)\n" CHECK MIDDLE TAIL,
     };
 
     (void)state;
@@ -169,6 +178,7 @@ static void hostile_maps_are_refused(void **state)
         "+1 /srv/a\n",  "1x /srv/a\n", "4294967296 /a\n", "99999999999999999999 /a\n",
         "1 srv/a\n",    "1  /srv/a\n", "1\t/srv/a\n",     "1 /a\n1 /b\n",
         "1 /a\\",       "1 /a\n2 /b",  "0x10 /srv/a\n",   "1 ../a\n",
+        ":1 /a\n",      "a /srv/a\n",
     };
 
     (void)state;

@@ -113,6 +113,8 @@ static void what_the_server_would_refuse_is_corrupt(void **state)
         "0\t0/1000\tx",              /* no timeline */
         "1\t0/100000000\tx",         /* no half of an LSN */
         "99999999999\t0/1000\tx",    /* */
+        "4294967297\t0/1000\tx",     /* not 1 */
+        "1\t100000000/1000\tx",      /* */
         "-1\t0/1000\tx",             /* */
         "2\t0/1000\tx\n1\t0/2000\t", /* not increasing */
         "2\t0/1000\tx\n2\t0/2000\t", /* */

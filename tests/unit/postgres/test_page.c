@@ -203,6 +203,18 @@ static void zero_is_told_from_nearly_zero(void **state)
     }
 }
 
+/* One value all over is no new page. */
+static void a_page_of_one_value_is_not_new(void **state)
+{
+    uint8_t page[8192];
+
+    (void)state;
+    memset(page, 0, sizeof page);
+    assert_true(page_is_zero(page, sizeof page));
+    memset(page, 7, sizeof page);
+    assert_false(page_is_zero(page, sizeof page));
+}
+
 static void lsn_has_its_high_half_first(void **state)
 {
     static const uint8_t page[8] = {0x0A, 0, 0, 0, 0x28, 0x00, 0x00, 0x94};
@@ -223,6 +235,7 @@ int main(void)
         cmocka_unit_test(without_checksums_the_header_is_judged),
         cmocka_unit_test(zero_is_told_from_nearly_zero),
         cmocka_unit_test(lsn_has_its_high_half_first),
+        cmocka_unit_test(a_page_of_one_value_is_not_new),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -514,6 +514,49 @@ static void giving_up_another_record_than_was_there_is_noticed(void **state)
     assert_string_equal(end.reason, "mismatching overwritten LSN");
 }
 
+/* Records that are whole in themselves, as of another WAL: the link to the one before tells. */
+static void a_wrong_back_link_is_noticed(void **state)
+{
+    CLEANUP(wal_builder_done) WalBuilder wal = wal_builder_begin(15, MIB, START, 1);
+    CLEANUP(wal_builder_done) WalBuilder other = wal_builder_begin(15, MIB, START, 1);
+    CLEANUP(seen_done) Seen seen = seen_new();
+    WalReaderState end;
+
+    (void)state;
+    Lsn first = wal_builder_commit(&wal, 1, 1);
+    Lsn second = wal_builder_commit(&wal, 2, 2);
+    wal.prev = first;
+    Lsn lying = wal_builder_commit(&wal, 3, 3);
+    read_all(&wal, &seen, &end);
+    assert_int_equal(end.end, WAL_END_BROKEN);
+    assert_int_equal(end.last_record, second);
+    assert_int_equal(end.broken_at, lying);
+    assert_non_null(strstr(end.reason, "incorrect prev-link"));
+
+    /* The first one's lies before the segment; nothing is before itself. */
+    other.prev = other.at + 1000;
+    wal_builder_commit(&other, 1, 1);
+    read_all(&other, &seen, &end);
+    assert_int_equal(end.end, WAL_END_BROKEN);
+    assert_int_equal(end.record_count, 0);
+}
+
+static void a_page_of_no_timeline_is_noticed(void **state)
+{
+    CLEANUP(wal_builder_done) WalBuilder wal = varied(4 * WAL_BLOCK_SIZE);
+    CLEANUP(seen_done) Seen seen = seen_new();
+    WalReaderState end;
+
+    (void)state;
+    put_le32(wal.bytes.data + 4, 0); /* of the first page: nothing is older */
+    Error err = {0};
+    CLEANUP(wal_reader_freep) WalReader *reader = reader_of(&wal, START, &seen);
+    bool ok = wal_reader_feed(reader, wal.bytes.data, wal.bytes.size, &err);
+    end = *wal_reader_state(reader);
+    assert_true(!ok || end.end == WAL_END_BROKEN);
+    assert_int_equal(end.record_count, 0);
+}
+
 static void timelines_of_pages_only_rise(void **state)
 {
     CLEANUP(wal_builder_done) WalBuilder wal = wal_builder_begin(15, MIB, START, 2);
@@ -664,6 +707,8 @@ int main(void)
         cmocka_unit_test(another_segment_size_is_refused),
         cmocka_unit_test(every_segment_in_a_row_is_checked),
         cmocka_unit_test(the_callback_can_stop_it),
+        cmocka_unit_test(a_wrong_back_link_is_noticed),
+        cmocka_unit_test(a_page_of_no_timeline_is_noticed),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

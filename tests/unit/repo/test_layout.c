@@ -65,6 +65,9 @@ static void other_objects_are_no_wal(void **state)
         "main/wal/0000000100000001/000000010000000100000142.wal", /* not with 16 MiB */
         "main/wal/0000000100000001/00000001000000010000004a.wal", /* lower case */
         "main/wal/.wal",
+        "main/wal/00000002.history.wax",
+        "main/wal/0000000100000001/000000010000000100000042.wax",
+        "main/wal/00000001/000000010000000100000042.wal",
         "main/wal/",
         "main/wal",
         "main",

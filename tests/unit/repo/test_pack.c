@@ -1,6 +1,7 @@
 #include "repo/pack.h"
 
 #include "fixture.h"
+#include "pack_directory.h"
 #include "repo/layout.h"
 #include "storage/wrap.h"
 #include "stream/digest.h"
@@ -225,6 +226,87 @@ static void frames_that_lie_about_themselves_are_refused(void **state)
     }
 }
 
+/*
+ * The pack with another directory, all checksums renewed: one entry's frame moved by `shift` bytes,
+ * `extra` bytes behind the last entry, the last `dropped` entries gone.
+ */
+static void put_other_directory(Example *example, int64_t shift, size_t extra, uint32_t dropped)
+{
+    Repo *repo = &example->fixture.repo;
+    CLEANUP(buffer_done) Buffer raw = {0};
+    CLEANUP(buffer_done) Buffer directory = {0};
+    CLEANUP(buffer_done) Buffer stored = {0};
+    CLEANUP(buffer_done) Buffer object = {0};
+    uint8_t bytes[PACK_TRAILER_SIZE];
+    PackTrailer trailer;
+    size_t offset = 0;
+    Error err = {0};
+
+    assert_true(pack_directory_load(&example->fixture.cluster, example->info.id, example->info.size,
+                                    &trailer, &raw, &err));
+    for (uint32_t i = 0; i < trailer.entry_count - dropped; i++) {
+        PackEntry entry;
+
+        assert_true(pack_entry_decode(raw.data, trailer.directory_raw, &offset, &entry, &err));
+        if (i == 1)
+            entry.frame.offset = (uint64_t)((int64_t)entry.frame.offset + shift);
+        pack_entry_encode(&entry, &directory);
+    }
+    buffer_reserve(&directory, extra + 1);
+    memset(directory.data + directory.size, 0, extra);
+    directory.size += extra;
+    assert_true(codec_compress(example->codec, (Compression){.codec = CODEC_ZSTD, .level = 1},
+                               directory.data, directory.size, &stored, &err));
+    buffer_append(&object, example->object.data, trailer.directory_offset);
+    buffer_append(&object, stored.data, stored.size);
+    trailer.entry_count -= dropped;
+    trailer.directory_raw = (uint32_t)directory.size;
+    trailer.directory_stored = (uint32_t)stored.size;
+    trailer.directory_codec = CODEC_ZSTD;
+    trailer.directory_checksum = xxh3_of(repo->hash_seed, stored.data, stored.size);
+    pack_trailer_encode(&trailer, repo->hash_seed, bytes);
+    buffer_append(&object, bytes, sizeof bytes);
+    object_put(&example->fixture, example->name, object.data, object.size);
+    example->info.size = object.size;
+}
+
+static void a_directory_that_does_not_add_up_is_refused(void **state)
+{
+    static const struct {
+        int64_t shift;
+        size_t extra;
+        uint32_t dropped;
+    } cases[] = {{0, 0, 0}, {1, 0, 0}, {-1, 0, 0}, {0, 5, 0}, {0, 0, 1}};
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        CLEANUP(example_done) Example example;
+
+        example_open(&example);
+        put_other_directory(&example, cases[i].shift, cases[i].extra, cases[i].dropped);
+        if (is_intact(&example) != (i == 0))
+            fail_msg("case %zu", i);
+    }
+}
+
+static void what_a_directory_cannot_hold_is_not_written(void **state)
+{
+    CLEANUP(example_done) Example example;
+    Error err = {0};
+
+    (void)state;
+    example_open(&example);
+    CLEANUP(pack_writer_freep) PackWriter *writer = new_writer(&example.fixture, 1 << 20);
+    CLEANUP(text_freep) char *path = text_format("%0*d", PACK_PATH_MAX + 1, 0);
+    CLEANUP(buffer_done) Buffer stored = {0};
+    Frame frame;
+    assert_true(codec_compress(example.codec, (Compression){.codec = CODEC_ZSTD, .level = 1},
+                               "0123456789", 10, &stored, &err));
+    assert_false(pack_writer_add(writer, FRAME_FILE, path, 0, CODEC_ZSTD, stored.data, stored.size,
+                                 10, &frame, &err));
+    assert_int_equal(err.code, ERR_REFUSED);
+}
+
 /* After a failed write the writer publishes nothing any more. */
 static void a_writer_that_failed_stays_failed(void **state)
 {
@@ -265,6 +347,8 @@ int main(void)
         cmocka_unit_test(a_missing_pack_is_damage_not_absence),
         cmocka_unit_test(frames_that_lie_about_themselves_are_refused),
         cmocka_unit_test(a_writer_that_failed_stays_failed),
+        cmocka_unit_test(a_directory_that_does_not_add_up_is_refused),
+        cmocka_unit_test(what_a_directory_cannot_hold_is_not_written),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

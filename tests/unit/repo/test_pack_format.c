@@ -94,6 +94,64 @@ static void unknown_flags_and_reserved_bytes_are_a_newer_version(void **state)
     }
 }
 
+/* Checksum intact. */
+static void what_is_no_header_or_trailer_is_refused(void **state)
+{
+    uint8_t header[PACK_HEADER_SIZE];
+    uint8_t trailer[PACK_TRAILER_SIZE];
+    PackTrailer found;
+    Error err = {0};
+
+    (void)state;
+    pack_header_encode(id, seed, header);
+    header[0] = 'X';
+    put_le64(header + sizeof header - 8, xxh3_of(seed, header, sizeof header - 8));
+    assert_false(pack_header_check(header, id, seed, &err));
+    assert_int_equal(err.code, ERR_CORRUPT);
+
+    err = (Error){0};
+    pack_trailer_encode(&example, seed, trailer);
+    trailer[32] = 9; /* codec */
+    put_le64(trailer + sizeof trailer - 8, xxh3_of(seed, trailer, sizeof trailer - 8));
+    assert_false(pack_trailer_decode(&found, trailer, example_size, seed, &err));
+    assert_int_equal(err.code, ERR_VERSION);
+
+    /* More stored than so little content can take. */
+    PackTrailer bloated = example;
+    err = (Error){0};
+    bloated.entry_count = 0;
+    bloated.directory_raw = 10;
+    bloated.directory_stored = 100000;
+    pack_trailer_encode(&bloated, seed, trailer);
+    assert_false(
+        pack_trailer_decode(&found, trailer, 1000 + 100000 + PACK_TRAILER_SIZE, seed, &err));
+    assert_int_equal(err.code, ERR_CORRUPT);
+}
+
+static void entries_of_a_newer_version_are_told(void **state)
+{
+    static const struct {
+        size_t offset;
+        uint8_t value;
+    } cases[] = {{0, 0}, {0, FRAME_FILE + 1}, {1, 9}};
+    PackEntry entry = {.kind = FRAME_FILE, .path = "base/1", .path_size = 6};
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        CLEANUP(buffer_done) Buffer directory = {0};
+        PackEntry found;
+        size_t offset = 0;
+        Error err = {0};
+
+        pack_entry_encode(&entry, &directory);
+        assert_true(pack_entry_decode(directory.data, directory.size, &offset, &found, &err));
+        offset = 0;
+        directory.data[cases[i].offset] = cases[i].value;
+        assert_false(pack_entry_decode(directory.data, directory.size, &offset, &found, &err));
+        assert_int_equal(err.code, ERR_VERSION);
+    }
+}
+
 static void a_header_of_another_pack_is_damage(void **state)
 {
     uint8_t header[PACK_HEADER_SIZE];
@@ -247,6 +305,8 @@ int main(void)
         cmocka_unit_test(impossible_directories_are_refused),
         cmocka_unit_test(directory_entries_are_read_back_and_cuts_noticed),
         cmocka_unit_test(frames_outside_their_pack_are_refused),
+        cmocka_unit_test(what_is_no_header_or_trailer_is_refused),
+        cmocka_unit_test(entries_of_a_newer_version_are_told),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -178,6 +178,8 @@ static void wrong_tables_are_refused(void **state)
         uint32_t value;
         ErrorCode code;
     } cases[] = {
+        {0, 0, ERR_CORRUPT},                /* magic */
+        {4, 0, ERR_CORRUPT},                /* version */
         {4, 2, ERR_VERSION},                /* version */
         {4, 1 | 2 << 16, ERR_VERSION},      /* flag */
         {36, 1, ERR_VERSION},               /* reserved */
@@ -191,6 +193,7 @@ static void wrong_tables_are_refused(void **state)
         {40, 4, ERR_CORRUPT},               /* a run that touches the next */
         {48, 1, ERR_CORRUPT},               /* runs overlap */
         {44, 0, ERR_CORRUPT},               /* an empty run */
+        {44, 1, ERR_CORRUPT},               /* fewer pages than there are entries */
         {60, UINT32_MAX, ERR_CORRUPT},      /* an endless run */
         {64, 0, ERR_CORRUPT},               /* extent in the header of the pack */
         {64 + 16, 0, ERR_CORRUPT},          /* stored size */
@@ -215,6 +218,25 @@ static void wrong_tables_are_refused(void **state)
         assert_false(page_table_decode(&found, bytes.data, bytes.size, &err));
         assert_int_equal(err.code, cases[i].code);
     }
+}
+
+/* Its pages are all inside, only the range is longer than any can be. */
+static void a_range_that_is_too_long_is_refused(void **state)
+{
+    CLEANUP(buffer_done) Buffer bytes = {0};
+    CLEANUP(page_table_done) PageTable good = {0};
+    PageTable table = example();
+    PageTable found;
+    Error err = {0};
+
+    (void)state;
+    table.page_count = 4; /* without the short page at the end */
+    table.range_size = RANGE_SIZE;
+    page_table_encode(&table, &bytes);
+    assert_true(page_table_decode(&good, bytes.data, bytes.size, &err));
+    put_le64(bytes.data + 16, (uint64_t)RANGE_SIZE + PAGE_BYTES);
+    assert_false(page_table_decode(&found, bytes.data, bytes.size, &err));
+    assert_int_equal(err.code, ERR_CORRUPT);
 }
 
 static void range_hash_depends_on_size_seed_and_every_page(void **state)
@@ -247,6 +269,7 @@ int main(void)
         cmocka_unit_test(changed_bits_never_lead_outside),
         cmocka_unit_test(wrong_tables_are_refused),
         cmocka_unit_test(range_hash_depends_on_size_seed_and_every_page),
+        cmocka_unit_test(a_range_that_is_too_long_is_refused),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -153,6 +153,29 @@ static void another_kind_is_refused(void **state)
 }
 
 /* Whoever knows SHA-256 can write anything: well-formed is another question. */
+/* Their checksum is right. */
+static void what_begins_or_ends_otherwise_is_no_record(void **state)
+{
+    static const char *const bodies[] = {
+        "pgCairn example 1\nkey=value\n",  "Pgcairn example 1\nkey=value\n",
+        "pgcairn exampl3 1\nkey=value\n",  "pgcairn examples 1\nkey=value\n",
+        "pgcairn example\t1\nkey=value\n", "pgcairn example 01\nkey=value\n",
+        "pgcairn example 1 \nkey=value\n", "pgcairn example \nkey=value\n",
+        "pgcairn example 1\nkey=value",
+    };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(bodies); i++) {
+        CLEANUP(record_writer_done) RecordWriter writer = {0};
+        Error err = {0};
+
+        buffer_append(&writer.text, bodies[i], strlen(bodies[i]));
+        record_finish(&writer);
+        assert_false(parse(&writer.text, 1, &err));
+        assert_int_equal(err.code, ERR_CORRUPT);
+    }
+}
+
 static void ill_formed_lines_are_refused(void **state)
 {
     static const char *const bodies[] = {"no equals\n", "=no key\n", "key=%\n",
@@ -174,7 +197,8 @@ static void ill_formed_lines_are_refused(void **state)
 
 static void wrong_values_are_damage(void **state)
 {
-    static const char *const numbers[] = {"", "-1", "1x", "18446744073709551616", " 1", "0x1"};
+    static const char *const numbers[] = {"",   "-1",  "1x", "18446744073709551616",
+                                          " 1", "0x1", "+1", "/"};
     CLEANUP(record_done) Record record = {0};
     CLEANUP(record_writer_done) RecordWriter writer = {0};
     uint64_t number = 7;
@@ -239,6 +263,7 @@ int main(void)
         cmocka_unit_test(ill_formed_lines_are_refused),
         cmocka_unit_test(wrong_values_are_damage),
         cmocka_unit_test(a_stored_record_is_loaded_once_and_never_replaced),
+        cmocka_unit_test(what_begins_or_ends_otherwise_is_no_record),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

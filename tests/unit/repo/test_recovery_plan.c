@@ -1,5 +1,7 @@
 #include "repo/recovery_plan.h"
 
+#include "repo/record.h"
+
 #include "base/file.h"
 
 #include <setjmp.h>
@@ -146,6 +148,38 @@ static void any_changed_byte_of_a_plan_is_noticed(void **state)
     }
 }
 
+/* Signed, and yet no plan. */
+static void a_plan_that_makes_no_sense_is_damage(void **state)
+{
+    static const struct {
+        uint64_t timeline;
+        const char *bound;
+    } plans[] = {
+        {0, ""},
+        {UINT64_C(1) << 32 | 1, ""},
+        {1,
+         "0000000100000000000000040000000100000000000000040000000100000000000000040000000100000"},
+    };
+    CLEANUP(arena_done) Arena arena = {0};
+    RecoveryPlan loaded;
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(plans); i++) {
+        CLEANUP(record_writer_done) RecordWriter record = {0};
+        Error err = {0};
+
+        record_begin(&record, "recovery", 1);
+        record_u64(&record, "timeline", plans[i].timeline);
+        record_text(&record, "bound", plans[i].bound);
+        record_text(&record, "settings", "");
+        record_finish(&record);
+        buffer_append(&record.text, "", 1);
+        put(RECOVERY_PLAN_FILE, (const char *)record.text.data);
+        assert_false(recovery_plan_load(data, &arena, &loaded, &err));
+        assert_int_equal(err.code, ERR_CORRUPT);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -153,6 +187,7 @@ int main(void)
         cmocka_unit_test(a_value_is_found_by_its_whole_name),
         cmocka_unit_test(a_saved_plan_comes_back),
         cmocka_unit_test(any_changed_byte_of_a_plan_is_noticed),
+        cmocka_unit_test(a_plan_that_makes_no_sense_is_damage),
     };
 
     return cmocka_run_group_tests(tests, make_directory, remove_directory);

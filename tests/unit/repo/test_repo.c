@@ -236,6 +236,97 @@ static void a_registration_of_another_cluster_is_damage(void **state)
     assert_int_equal(err.code, ERR_CORRUPT);
 }
 
+/* Signed, and yet no cluster that there can be. */
+static void a_registration_that_makes_no_sense_is_damage(void **state)
+{
+    static const struct {
+        uint64_t system_identifier, major, segment_size;
+        bool is_good;
+    } cases[] = {
+        {7, 15, 1 << 20, true},
+        {0, 15, 1 << 20, false},
+        {7, 0, 1 << 20, false},
+        {7, 1000, 1 << 20, false},
+        {7, 15, 3 << 20, false},
+        {7, 15, 0, false},
+        {7, UINT64_C(1) << 32 | 15, 1 << 20, false},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        CLEANUP(fixture_done) Fixture fixture;
+        CLEANUP(record_writer_done) RecordWriter record = {0};
+        Cluster cluster;
+        Error err = {0};
+
+        fixture_open(&fixture, FIXTURE_SEGMENT_SIZE);
+        record_begin(&record, "registration", 1);
+        record_text(&record, "cluster", "main");
+        record_u64(&record, "system_identifier", cases[i].system_identifier);
+        record_u64(&record, "major", cases[i].major);
+        record_u64(&record, "wal_segment_size", cases[i].segment_size);
+        record_time(&record, "registered", 0);
+        record_finish(&record);
+        object_put(&fixture, "main/registration/0001", record.text.data, record.text.size);
+        if (cluster_open(&fixture.repo, "main", &cluster, &err) != cases[i].is_good)
+            fail_msg("case %zu: %s", i, err.message);
+        assert_int_equal(err.code, cases[i].is_good ? ERR_NONE : ERR_CORRUPT);
+    }
+}
+
+/* What is not exactly a registration registers nothing. */
+static void only_registrations_make_a_cluster(void **state)
+{
+    CLEANUP(fixture_done) Fixture fixture;
+    CLEANUP(object_list_done) ObjectList list = {0};
+    Error err = {0};
+
+    (void)state;
+    fixture_open(&fixture, FIXTURE_SEGMENT_SIZE);
+    object_put(&fixture, "one/registered/0001", "x", 1);
+    object_put(&fixture, "two/elsewhere000/0001", "x", 1);
+    object_put(&fixture, "three/registration/1", "x", 1);
+    object_put(&fixture, "four/registration/0001x", "x", 1);
+    assert_true(repo_clusters(&fixture.repo, &list, &err));
+    assert_int_equal(list.count, 1);
+    assert_string_equal(list.objects[0].name, "main");
+}
+
+static void a_repository_record_that_makes_no_sense_is_damage(void **state)
+{
+    static const char good_id[] = "00112233445566778899aabbccddeeff";
+    static const struct {
+        const char *format, *id, *seed;
+        ErrorCode code;
+    } cases[] = {
+        {"1", good_id, "0123456789abcdef", ERR_NONE},
+        {"0", good_id, "0123456789abcdef", ERR_CORRUPT},
+        {"2", good_id, "0123456789abcdef", ERR_VERSION},
+        {"1", "00112233445566778899aabbccddeef", "0123456789abcdef", ERR_CORRUPT},
+        {"1", "00112233445566778899aabbccddeefg", "0123456789abcdef", ERR_CORRUPT},
+        {"1", good_id, "0123456789abcde", ERR_CORRUPT},
+        {"1", good_id, "0123456789abcdefa", ERR_CORRUPT},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        CLEANUP(record_writer_done) RecordWriter record = {0};
+        CLEANUP(repo_done) Repo repo = {0};
+        Storage *storage = storage_memory_new();
+        Error err = {0};
+
+        record_begin(&record, "repository", 1);
+        record_text(&record, "format", cases[i].format);
+        record_text(&record, "id", cases[i].id);
+        record_text(&record, "hash_seed", cases[i].seed);
+        record_text(&record, "encryption", "none");
+        assert_true(record_store(&record, storage, "repository", &err));
+        if (repo_open(&repo, storage, &err) != (cases[i].code == ERR_NONE) ||
+            err.code != cases[i].code)
+            fail_msg("case %zu: %d", i, (int)err.code);
+    }
+}
+
 static void an_unknown_cluster_is_not_found(void **state)
 {
     CLEANUP(fixture_done) Fixture fixture;
@@ -328,6 +419,9 @@ int main(void)
         cmocka_unit_test(an_unreachable_store_is_no_absence),
         cmocka_unit_test(what_is_another_cluster_is_refused),
         cmocka_unit_test(clusters_are_listed_once_each),
+        cmocka_unit_test(a_registration_that_makes_no_sense_is_damage),
+        cmocka_unit_test(only_registrations_make_a_cluster),
+        cmocka_unit_test(a_repository_record_that_makes_no_sense_is_damage),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
