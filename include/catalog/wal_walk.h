@@ -52,11 +52,6 @@ bool wal_walk_trailers(const WalWalk *walk, WalSegmentFunction *on_segment, void
 bool wal_walk_events(const WalWalk *walk, WalWalkFunction *on_event, void *context, WalWalkEnd *end,
                      Error *err) MUST_CHECK;
 
-/* Every CREATE TABLESPACE in order: its oid, and the location that replay will use. */
-typedef bool WalTablespaceFunction(void *context, uint32_t oid, const char *path, Error *err);
-bool wal_walk_tablespaces(const WalWalk *walk, WalTablespaceFunction *on_create, void *context,
-                          WalWalkEnd *end, Error *err) MUST_CHECK;
-
 /* What an operator asks for; and where the server would stop. */
 typedef enum TargetKind {
     TARGET_LATEST,

@@ -17,6 +17,8 @@
 enum {
     RMGR_XLOG = 0,
     RMGR_TRANSACTION = 1,
+    RMGR_STORAGE = 2,
+    RMGR_DATABASE = 4,
     RMGR_TABLESPACE = 5,
 };
 
@@ -31,7 +33,7 @@ typedef struct WalRecord {
     uint32_t page_timeline; /* of the page where it begins */
     /*
      * The whole record, header included: only for records that the reader was asked to keep
-     * (keep_all, or rmgr XLOG, Transaction and Tablespace) and not larger than 64 MiB, else NULL.
+     * (keep_all, or of one of the resource managers above) and not larger than 64 MiB, else NULL.
      */
     const uint8_t *bytes;
 } WalRecord;

@@ -58,6 +58,24 @@ bool wal_event_of(const WalRecord *record, const PgVersion *version, WalEvent *e
  */
 bool wal_tablespace_of(const WalRecord *record, uint32_t *oid, const char **path);
 
+/*
+ * What the records of a segment do to files, as bits: so that whoever looks for such a thing reads
+ * only the segments that hold one.
+ */
+enum {
+    WAL_CREATES_TABLESPACE = 1 << 0,
+    WAL_CREATES_FILES =
+        1 << 1, /* of relations: CREATE TABLE, but also TRUNCATE, VACUUM FULL, ... */
+    WAL_REMOVES_FILES = 1 << 2, /* a commit removes relation files; DROP DATABASE, TABLESPACE */
+    WAL_CHANGES_ALL = (1 << 3) - 1,
+};
+unsigned wal_changes_of(const WalRecord *record, const PgVersion *version);
+/*
+ * Which of them a record can be of which no more is known than its kind, because it goes on in
+ * the next segment.
+ */
+unsigned wal_changes_possible(uint8_t rmgr, uint8_t info, const PgVersion *version);
+
 enum { WAL_RESTORE_POINTS_KEPT = 6 };
 
 typedef struct WalRestorePoint {
@@ -83,7 +101,11 @@ typedef struct WalSummary {
     WalParameters parameters;
     Lsn minimal_at;        /* first sign of wal_level=minimal */
     uint32_t new_timeline; /* last END_OF_RECOVERY or checkpoint switching to it */
+    unsigned changes;      /* WAL_CREATES_..., of records that are whole in it */
 } WalSummary;
 
 void wal_summary_init(WalSummary *summary);
+/* All that the summary keeps of this record. True when it is an event; then *event is it. */
+bool wal_summary_add_record(WalSummary *summary, const WalRecord *record, const PgVersion *version,
+                            WalEvent *event);
 void wal_summary_add(WalSummary *summary, const WalEvent *event);

@@ -339,8 +339,7 @@ static bool sum_up(void *context, const WalRecord *record, Error *err)
     WalEvent event;
 
     (void)err;
-    if (record->bytes != NULL && wal_event_of(record, storing->version, &event))
-        wal_summary_add(&storing->summary, &event);
+    wal_summary_add_record(&storing->summary, record, storing->version, &event);
     return true;
 }
 

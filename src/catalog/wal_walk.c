@@ -244,6 +244,7 @@ static void summary_prepend(WalSummary *summary, const WalEvent *event)
         summary->minimal_at = joined.minimal_at;
     if (summary->new_timeline == 0)
         summary->new_timeline = joined.new_timeline;
+    summary->changes |= joined.changes;
 }
 
 static bool join_and_pass_on(void *context, const SegmentVisit *visit, Error *err)
@@ -384,29 +385,6 @@ bool wal_walk_events(const WalWalk *walk, WalWalkFunction *on_event, void *conte
     };
 
     return walk_records(walk, pass_event, &state, end, err);
-}
-
-typedef struct TablespaceWalk {
-    WalTablespaceFunction *on_create;
-    void *context;
-} TablespaceWalk;
-
-static bool pass_tablespace(void *context, const WalRecord *record, Error *err)
-{
-    TablespaceWalk *state = context;
-    const char *path;
-    uint32_t oid;
-
-    return !wal_tablespace_of(record, &oid, &path) ||
-           state->on_create(state->context, oid, path, err);
-}
-
-bool wal_walk_tablespaces(const WalWalk *walk, WalTablespaceFunction *on_create, void *context,
-                          WalWalkEnd *end, Error *err)
-{
-    TablespaceWalk state = {.on_create = on_create, .context = context};
-
-    return walk_records(walk, pass_tablespace, &state, end, err);
 }
 
 typedef struct OneRecord {

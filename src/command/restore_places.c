@@ -2,7 +2,7 @@
 
 #include "base/file.h"
 #include "base/process.h"
-#include "catalog/wal_walk.h"
+#include "catalog/wal_scan.h"
 #include "postgres/data_directory.h"
 
 #include <dirent.h>
@@ -80,14 +80,13 @@ static bool is_host_of(const ManifestHeader *header)
  * A tablespace that was created after the backup is created anew by replay, at the very location
  * that the WAL names, and the server takes it as it is, in use or not (tablespace.c,
  * create_tablespace_directories: only outside recovery that is an error). Beside the original that
- * is the original's tablespace, with the same file names in it. Only the records say so, and all of
- * them have to be read for that: it is done where the original is, or was.
+ * is the original's tablespace, with the same file names in it. So it is looked at where the
+ * original is, or was.
  */
 bool restore_check_places(const RestoreStory *story, Error *err)
 {
     const RestorePlan *plan = &story->plan;
     CLEANUP(wal_inventory_done) WalInventory inventory = {0};
-    WalWalkEnd end;
     WalWalk walk = {.cluster = story->cluster,
                     .inventory = &inventory,
                     .path = &plan->path,
@@ -98,6 +97,6 @@ bool restore_check_places(const RestoreStory *story, Error *err)
     if (!is_host_of(&plan->manifest.header))
         return true;
     return (wal_inventory_load(&inventory, story->cluster, err) &&
-            wal_walk_tablespaces(&walk, check_tablespace, (void *)plan, &end, err)) ||
+            wal_scan_tablespaces(&walk, check_tablespace, (void *)plan, err)) ||
            error_context(err, "look for tablespaces in the WAL to be replayed");
 }

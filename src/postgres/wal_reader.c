@@ -355,10 +355,13 @@ static bool finish_record(WalReader *reader, const uint8_t *header, const uint8_
 
 static bool is_wanted(const WalReader *reader, const uint8_t *header)
 {
-    bool by_kind =
-        header[17] == RMGR_XLOG || header[17] == RMGR_TRANSACTION || header[17] == RMGR_TABLESPACE;
+    static const uint32_t by_kind = UINT32_C(1) << RMGR_XLOG | UINT32_C(1) << RMGR_TRANSACTION |
+                                    UINT32_C(1) << RMGR_STORAGE | UINT32_C(1) << RMGR_DATABASE |
+                                    UINT32_C(1) << RMGR_TABLESPACE;
+    unsigned rmgr = header[17];
 
-    return (by_kind || reader->setup.keep_all) && reader->total <= RECORD_KEPT_MAX;
+    return ((rmgr < 32 && (by_kind >> rmgr & 1) != 0) || reader->setup.keep_all) &&
+           reader->total <= RECORD_KEPT_MAX;
 }
 
 /* False: there is no record here. */

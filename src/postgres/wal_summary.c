@@ -20,7 +20,15 @@ enum {
     XLOG_FPW_CHANGE = 0x80,
     XLOG_END_OF_RECOVERY = 0x90,
 
-    XLOG_TBLSPC_CREATE = 0x00, /* of rmgr Tablespace: info & 0xF0 (commands/tablespace.h) */
+    /* Of rmgr Tablespace: info & 0xF0 (commands/tablespace.h). */
+    XLOG_TBLSPC_CREATE = 0x00,
+    XLOG_TBLSPC_DROP = 0x10,
+
+    XLOG_SMGR_CREATE = 0x10, /* of rmgr Storage (catalog/storage_xlog.h) */
+
+    /* Of rmgr Database (commands/dbcommands_xlog.h): 15 has two ways of creating one. */
+    XLOG_DBASE_DROP_TO_14 = 0x10,
+    XLOG_DBASE_DROP = 0x20,
 
     /* Operations of rmgr Transaction: info & 0x70 (access/xact.h). */
     XACT_COMMIT = 0x00,
@@ -267,6 +275,39 @@ bool wal_tablespace_of(const WalRecord *record, uint32_t *oid, const char **path
     return true;
 }
 
+unsigned wal_changes_possible(uint8_t rmgr, uint8_t info, const PgVersion *version)
+{
+    unsigned op = info & 0xF0;
+
+    switch (rmgr) {
+    case RMGR_TRANSACTION:
+        op = info & 0x70;
+        return op == XACT_COMMIT || op == XACT_COMMIT_PREPARED ? WAL_REMOVES_FILES : 0;
+    case RMGR_STORAGE:
+        return op == XLOG_SMGR_CREATE ? WAL_CREATES_FILES : 0;
+    case RMGR_DATABASE:
+        return op == (version->major >= 15 ? XLOG_DBASE_DROP : XLOG_DBASE_DROP_TO_14)
+                   ? WAL_REMOVES_FILES
+                   : 0;
+    case RMGR_TABLESPACE:
+        if (op == XLOG_TBLSPC_CREATE)
+            return WAL_CREATES_TABLESPACE;
+        return op == XLOG_TBLSPC_DROP ? WAL_REMOVES_FILES : 0;
+    default:
+        return 0;
+    }
+}
+
+unsigned wal_changes_of(const WalRecord *record, const PgVersion *version)
+{
+    unsigned changes = wal_changes_possible(record->rmgr, record->info, version);
+    WalEvent event;
+
+    if (changes == 0 || record->rmgr != RMGR_TRANSACTION || record->bytes == NULL)
+        return changes; /* too large to be looked at: it may */
+    return wal_event_of(record, version, &event) && event.drops_relations ? changes : 0;
+}
+
 void wal_summary_init(WalSummary *summary)
 {
     *summary = (WalSummary){
@@ -293,6 +334,8 @@ static void add_end(WalSummary *summary, const WalEvent *event)
     }
     summary->last_end_lsn = event->lsn;
     summary->xid_last = event->xid;
+    if (event->drops_relations)
+        summary->changes |= WAL_REMOVES_FILES;
     widen(&summary->end_time_min, &summary->end_time_max, event->time);
     if (event->kind == EVENT_COMMIT) {
         summary->commit_count++;
@@ -314,6 +357,19 @@ static void add_restore_point(WalSummary *summary, const WalEvent *event)
         memcpy(point->name, event->name, sizeof point->name);
     }
     summary->restore_point_count++;
+}
+
+bool wal_summary_add_record(WalSummary *summary, const WalRecord *record, const PgVersion *version,
+                            WalEvent *event)
+{
+    bool is_event = wal_event_of(record, version, event);
+
+    if (is_event) {
+        wal_summary_add(summary, event);
+    } else {
+        summary->changes |= wal_changes_of(record, version);
+    }
+    return is_event;
 }
 
 void wal_summary_add(WalSummary *summary, const WalEvent *event)

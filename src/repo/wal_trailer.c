@@ -23,6 +23,7 @@ enum {
     BIT_REST_IS_ZERO = 1,
     BIT_STARTS_WITH_OVERWRITE = 2,
     BIT_TAIL_HAS_KIND = 4,
+    CHANGES_SHIFT = 3, /* bits 3 to 5 of that byte: WalSummary.changes */
 
     SKIPPABLE_MAGIC = 0x184D2A5E, /* zstd and lz4 skip frames 0x184D2A50 to 5F */
     SKIPPABLE_HEADER_SIZE = 8,
@@ -194,6 +195,7 @@ static void put_summary(const WalSummary *summary, uint8_t *bytes)
     put_parameters(&summary->parameters, bytes);
     put_le32(bytes + 316, summary->new_timeline);
     put_le64(bytes + 320, summary->minimal_at);
+    bytes[107] |= (uint8_t)(summary->changes << CHANGES_SHIFT);
     put_points(summary, bytes);
 }
 
@@ -217,6 +219,7 @@ static bool get_summary(WalSummary *summary, const uint8_t *bytes)
     summary->parameters_at = get_le64(bytes + 280);
     summary->new_timeline = get_le32(bytes + 316);
     summary->minimal_at = get_le64(bytes + 320);
+    summary->changes = bytes[107] >> CHANGES_SHIFT & WAL_CHANGES_ALL;
     return get_reader(&summary->reader, bytes) && get_parameters(&summary->parameters, bytes) &&
            get_points(summary, bytes);
 }
@@ -258,7 +261,8 @@ static bool has_newer_fields(const uint8_t *bytes)
                 return true;
         }
     }
-    return (bytes[107] & ~(BIT_REST_IS_ZERO | BIT_STARTS_WITH_OVERWRITE | BIT_TAIL_HAS_KIND)) != 0;
+    return (bytes[107] & ~(BIT_REST_IS_ZERO | BIT_STARTS_WITH_OVERWRITE | BIT_TAIL_HAS_KIND |
+                           WAL_CHANGES_ALL << CHANGES_SHIFT)) != 0;
 }
 
 static bool check_envelope(const uint8_t *bytes, uint64_t seed, Error *err)

@@ -25,9 +25,8 @@ static bool take_record(void *context, const WalRecord *record, Error *err)
     WalEvent event;
 
     (void)err;
-    if (record->bytes == NULL || !wal_event_of(record, reading->version, &event))
+    if (!wal_summary_add_record(&job->summary, record, reading->version, &event))
         return true;
-    wal_summary_add(&job->summary, &event);
     if (event.kind == EVENT_TIMELINE && job->switch_lsn == 0) {
         job->switch_lsn = event.lsn;
         job->switch_to = event.timeline;

@@ -69,10 +69,11 @@ static void look_for_event(Reading *reading, const WalRecord *record)
         assert((const uint8_t *)path + strlen(path) < exact + record->total_size);
         fuzz_accepted();
     }
-    if (wal_event_of(&copy, reading->builder->version, &event)) {
+    digest_add(reading, &(unsigned){wal_changes_of(&copy, reading->builder->version)},
+               sizeof(unsigned));
+    if (wal_summary_add_record(&reading->summary, &copy, reading->builder->version, &event)) {
         assert(event.lsn == record->lsn && event.end == record->end);
         assert(event.kind != EVENT_RESTORE_POINT || strlen(event.name) < sizeof event.name);
-        wal_summary_add(&reading->summary, &event);
         digest_add(reading, &event.kind, sizeof event.kind);
         fuzz_accepted();
     }
@@ -83,7 +84,8 @@ static bool take_record(void *context, const WalRecord *record, Error *err)
 {
     Reading *reading = context;
     bool is_kept = reading->keeps_all || record->rmgr == RMGR_XLOG ||
-                   record->rmgr == RMGR_TRANSACTION || record->rmgr == RMGR_TABLESPACE;
+                   record->rmgr == RMGR_TRANSACTION || record->rmgr == RMGR_STORAGE ||
+                   record->rmgr == RMGR_DATABASE || record->rmgr == RMGR_TABLESPACE;
     const uint64_t numbers[] = {record->lsn, record->end,  record->prev, record->total_size,
                                 record->xid, record->rmgr, record->info, record->page_timeline};
 

@@ -56,8 +56,7 @@ static bool sum(void *context, const WalRecord *record, Error *err)
     WalEvent event;
 
     (void)err;
-    if (wal_event_of(record, summing->version, &event))
-        wal_summary_add(&summing->summary, &event);
+    wal_summary_add_record(&summing->summary, record, summing->version, &event);
     return true;
 }
 

@@ -23,10 +23,9 @@ static bool find(void *context, const WalRecord *record, Error *err)
     Found *found = context;
 
     (void)err;
-    if (!wal_event_of(record, found->version, &found->events[found->count]))
-        return true;
-    wal_summary_add(&found->summary, &found->events[found->count]);
-    found->count++;
+    if (wal_summary_add_record(&found->summary, record, found->version,
+                               &found->events[found->count]))
+        found->count++;
     return true;
 }
 
@@ -398,6 +397,70 @@ static void wal_level_minimal_shows_in_checkpoints_from_17_on(void **state)
     }
 }
 
+/* What one record makes the summary of its segment say. */
+static unsigned changes_by(unsigned major, uint8_t rmgr, uint8_t info, const void *data,
+                           size_t size)
+{
+    CLEANUP(wal_builder_done) WalBuilder wal = wal_builder_begin(major, MIB, START, 1);
+    Found found;
+
+    wal_builder_record(&wal, rmgr, info, 700, data, size);
+    read_events(&wal, &found);
+    return found.summary.changes;
+}
+
+static void what_is_done_to_files_is_summed_up(void **state)
+{
+    /* timestamp, xinfo: relations, one of them */
+    static const uint8_t with_relations[8 + 4 + 4 + 12] = {[8] = 4, [12] = 1};
+    static const uint8_t without[8 + 4 + 8] = {[8] = 1};
+    static const uint8_t bytes[32] = {0};
+
+    (void)state;
+    for (unsigned major = PG_MAJOR_MIN; major <= PG_MAJOR_MAX; major++) {
+        bool is_old = major < 15;
+
+        for (int is_prepared = 0; is_prepared < 2; is_prepared++) {
+            uint8_t commit = is_prepared ? 0xB0 : 0x80;
+            uint8_t abort = is_prepared ? 0xC0 : 0xA0;
+
+            assert_int_equal(
+                changes_by(major, RMGR_TRANSACTION, commit, with_relations, sizeof with_relations),
+                WAL_REMOVES_FILES);
+            assert_int_equal(changes_by(major, RMGR_TRANSACTION, commit, without, sizeof without),
+                             0);
+            assert_int_equal(
+                changes_by(major, RMGR_TRANSACTION, abort, with_relations, sizeof with_relations),
+                0); /* of what it made itself */
+        }
+        assert_int_equal(changes_by(major, RMGR_STORAGE, 0x10, bytes, 16), WAL_CREATES_FILES);
+        assert_int_equal(changes_by(major, RMGR_STORAGE, 0x20, bytes, 20), 0);
+        assert_int_equal(changes_by(major, RMGR_DATABASE, 0x00, bytes, 16), 0);
+        assert_int_equal(changes_by(major, RMGR_DATABASE, 0x10, bytes, 12),
+                         is_old ? WAL_REMOVES_FILES : 0);
+        assert_int_equal(changes_by(major, RMGR_DATABASE, 0x20, bytes, 12),
+                         is_old ? 0 : WAL_REMOVES_FILES);
+        assert_int_equal(changes_by(major, RMGR_TABLESPACE, 0x00, bytes, 8),
+                         WAL_CREATES_TABLESPACE);
+        assert_int_equal(changes_by(major, RMGR_TABLESPACE, 0x10, bytes, 4), WAL_REMOVES_FILES);
+        assert_int_equal(changes_by(major, RMGR_XLOG, 0x20, bytes, 8), 0);
+    }
+}
+
+/* It can't be looked at: more than 64 MiB. */
+static void a_commit_that_is_too_large_to_be_read_may_remove_files(void **state)
+{
+    WalSummary summary;
+    WalRecord record = {.total_size = UINT32_MAX, .rmgr = RMGR_TRANSACTION, .info = 0x80};
+    WalEvent event;
+
+    (void)state;
+    wal_summary_init(&summary);
+    assert_false(wal_summary_add_record(&summary, &record, pg_version_of_major(15), &event));
+    assert_int_equal(summary.changes, WAL_REMOVES_FILES);
+    assert_int_equal(wal_changes_of(&record, pg_version_of_major(15)), WAL_REMOVES_FILES);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -412,6 +475,8 @@ int main(void)
         cmocka_unit_test(what_limits_a_recovery_is_found),
         cmocka_unit_test(a_timeline_begins_with_its_checkpoint_or_end_of_recovery),
         cmocka_unit_test(wal_level_minimal_shows_in_checkpoints_from_17_on),
+        cmocka_unit_test(what_is_done_to_files_is_summed_up),
+        cmocka_unit_test(a_commit_that_is_too_large_to_be_read_may_remove_files),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -69,6 +69,7 @@ static WalTrailer example(Codec codec)
                 .parameters = {45, 46, 47, 48, 49, 50, true, false},
                 .minimal_at = 51,
                 .new_timeline = 52,
+                .changes = WAL_CREATES_TABLESPACE | WAL_REMOVES_FILES,
             },
     };
 
@@ -129,6 +130,7 @@ static void assert_same_summary(const WalSummary *a, const WalSummary *b)
     assert_int_equal(a->parameters.wal_log_hints, b->parameters.wal_log_hints);
     assert_int_equal(a->parameters.track_commit_timestamp, b->parameters.track_commit_timestamp);
     assert_true(a->minimal_at == b->minimal_at && a->new_timeline == b->new_timeline);
+    assert_int_equal(a->changes, b->changes);
     assert_int_equal(a->restore_point_count, b->restore_point_count);
     for (uint32_t i = 0; i < WAL_RESTORE_POINTS_KEPT; i++) {
         assert_true(a->restore_points[i].lsn == b->restore_points[i].lsn);
@@ -181,7 +183,7 @@ static void fields_are_where_the_format_says(void **state)
     assert_int_equal(get_le32(bytes + 96), 8);
     assert_int_equal(get_le16(bytes + 104), 0xD110);
     assert_int_equal(bytes[106], 2);
-    assert_int_equal(bytes[107], 7);
+    assert_int_equal(bytes[107], 7 | (1 | 4) << 3);
     assert_int_equal(get_le64(bytes + 112), 11);
     assert_int_equal(get_le64(bytes + 136), 14);
     assert_int_equal(bytes[173], 21);
@@ -241,6 +243,15 @@ static void newer_flags_and_fields_are_a_newer_version(void **state)
             assert_false(wal_trailer_decode(&found, bytes, seed, &err));
             assert_int_equal(err.code, ERR_VERSION);
         }
+    }
+    for (int bit = 6; bit < 8; bit++) { /* of the byte whose other bits have a meaning */
+        Error err = {0};
+
+        wal_trailer_encode(&trailer, seed, bytes);
+        bytes[107] |= (uint8_t)(1 << bit);
+        put_le64(bytes + CHECKED_SIZE, xxh3_of(seed, bytes, CHECKED_SIZE));
+        assert_false(wal_trailer_decode(&found, bytes, seed, &err));
+        assert_int_equal(err.code, ERR_VERSION);
     }
 }
 
