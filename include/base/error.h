@@ -36,6 +36,8 @@ typedef enum ErrorCode {
     ERR_RECOVERY = 13,    /* recovery failed, target not reached, drill or probe failed */
     ERR_IO = 14,          /* a local system call failed: disk full, permission */
     ERR_EXISTS = 15,      /* the name exists with other content */
+    ERR_WARNING = 16,     /* answers of `status`, which exits with 1 and 2 for them; nothing else */
+    ERR_CRITICAL = 17,    /* ever sets them */
     ERR_INTERNAL = 70,    /* a bug in this program */
 } ErrorCode;
 

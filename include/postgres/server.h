@@ -3,6 +3,7 @@
  */
 #pragma once
 
+#include "base/buffer.h"
 #include "base/memory.h"
 #include "base/time.h"
 
@@ -39,6 +40,9 @@ typedef struct ServerLock {
 /* *found is false when there is no lock file. Strings go into arena. */
 bool server_lock_read(const char *data, Arena *arena, ServerLock *lock, bool *found,
                       Error *err) MUST_CHECK;
+
+/* How libpq reaches the server of this lock file: by its first socket, else by its address. */
+void server_conninfo(const ServerLock *lock, Buffer *conninfo);
 
 /* How a server was started last (postmaster.opts). Strings go into arena. */
 typedef struct ServerStart {

@@ -79,3 +79,8 @@ bool session_insert_lsn(Session *session, Lsn *lsn, Error *err) MUST_CHECK;
  */
 bool session_row(Session *session, const char *query, Arena *arena, const char **values,
                  size_t count, bool *found, Error *err) MUST_CHECK;
+
+/* The same for every row, in order; values hold until the function returns. False from it: stop. */
+typedef bool SessionRowFunction(void *context, const char *const *values, Error *err);
+bool session_rows(Session *session, const char *query, size_t count, SessionRowFunction *on_row,
+                  void *context, Error *err) MUST_CHECK;

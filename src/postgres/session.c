@@ -38,6 +38,31 @@ bool session_row(Session *session, const char *query, Arena *arena, const char *
            take_row(&answer, arena, values, count, found, err);
 }
 
+bool session_rows(Session *session, const char *query, size_t count, SessionRowFunction *on_row,
+                  void *context, Error *err)
+{
+    CLEANUP(arena_done) Arena arena = {0};
+    CLEANUP(answer_done) Answer answer = {0};
+    const char **values = arena_alloc(&arena, (count + 1) * sizeof *values);
+
+    if (!query_run(session, query, NULL, 0, &answer, err))
+        return false;
+    const Libpq *pq = answer.pq;
+    if (pq->PQnfields(answer.result) != (int)count) {
+        return error_set(err, ERR_POSTGRES, "the server answered %d columns instead of %zu",
+                         pq->PQnfields(answer.result), count);
+    }
+    for (int row = 0; row < pq->PQntuples(answer.result); row++) {
+        for (int i = 0; i < (int)count; i++) {
+            bool is_null = pq->PQgetisnull(answer.result, row, i) != 0;
+            values[i] = is_null ? NULL : pq->PQgetvalue(answer.result, row, i);
+        }
+        if (!on_row(context, values, err))
+            return false;
+    }
+    return true;
+}
+
 static bool one_row(Session *session, const char *query, const char *const *parameters,
                     int parameter_count, Arena *arena, const char **values, size_t count,
                     Error *err)

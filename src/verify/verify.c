@@ -21,6 +21,8 @@ bool is_finding(const Error *err)
     case ERR_RECOVERY:
     case ERR_IO:
     case ERR_EXISTS:
+    case ERR_WARNING:
+    case ERR_CRITICAL:
     case ERR_INTERNAL:
         return false;
     }

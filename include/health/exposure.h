@@ -1,0 +1,98 @@
+/*
+ * exposure.h - the RPO of this moment: how old is the oldest commit that is not yet durable in the
+ * repository?
+ *
+ * It is found by looking: the archive is listed and its trailers are read up to where it is without
+ * a gap, and from there on the server's own WAL is read to the first commit record. So an idle
+ * database has no exposure, however old its last archived segment is, and what the server merely
+ * believes to be archived does not count. Ages are by the server's clock, as commit times are.
+ */
+#pragma once
+
+#include "catalog/backups.h"
+#include "postgres/wal_summary.h"
+
+/* Up to where the archive holds what a recovery of this server would need. */
+typedef struct ArchiveEnd {
+    bool is_empty; /* no segment of this path at all */
+    Lsn durable;   /* all records that end up to here; 0 when is_empty */
+    /*
+     * Where to look for the first commit behind it: in the segment of read_from, which is the last
+     * one when a record that may be a commit begins there and goes on. Segments before `stored` can
+     * be read from the archive.
+     */
+    Lsn read_from;
+    uint64_t stored;
+    uint64_t last_segment; /* the last one without a gap; there is none when is_empty */
+    uint32_t last_timeline;
+    TimeUs last_commit;     /* the newest commit up to there that was found; TIME_US_NONE */
+    uint32_t last_xid;      /* 0: none */
+    bool is_hole;           /* later WAL of the path is there behind a gap */
+    bool is_broken;         /* the next segment is damaged or does not go on where this one ends */
+    uint32_t lost_history;  /* a timeline of the path whose history is not in the archive: its WAL
+                               does not count, no recovery could find it; 0: none */
+    const BackupInfo *base; /* newest restorable backup on the path; NULL */
+    char reason[160];       /* is_broken */
+} ArchiveEnd;
+
+/* path: the server's. ERR_UNREACHABLE and the like when it could not be read. */
+bool archive_end_find(const Cluster *cluster, const WalInventory *wal, const BackupList *backups,
+                      const TimelinePath *path, ArchiveEnd *end, Error *err) MUST_CHECK;
+
+/*
+ * Read a part of a file of the server's pg_wal into bytes (emptied before): fewer at its end.
+ * *is_there false: no such file.
+ */
+typedef bool WalPartFunction(void *context, const char *name, uint64_t offset, size_t size,
+                             Buffer *bytes, bool *is_there, Error *err);
+
+/* Looking for the first commit in the server's WAL. */
+typedef struct CommitSearch {
+    const Cluster *cluster; /* with repo NULL nothing is read from the repository */
+    const TimelinePath *path;
+    Lsn durable;     /* commits whose record ends behind this */
+    Lsn read_from;   /* reading begins in this segment */
+    uint64_t stored; /* segments before this one come from the repository */
+    WalPartFunction *read;
+    void *context;
+    Lsn flushed; /* what must have been seen at least; 0: not known, then `directory` is listed */
+    const char *directory; /* pg_wal; NULL */
+    uint64_t bytes_max;
+} CommitSearch;
+
+typedef struct CommitFound {
+    bool is_found;
+    WalEvent commit;
+    uint32_t timeline; /* whose segment it is in */
+    bool is_complete;  /* not found, and all that the server has written was looked at */
+    Lsn seen_to;       /* end of the last record that was seen; 0: none */
+    char reason[224];  /* neither found nor complete: why */
+} CommitFound;
+
+bool commit_search(const CommitSearch *search, CommitFound *found, Error *err) MUST_CHECK;
+
+typedef enum ExposureState {
+    EXPOSURE_NONE,    /* every commit is in the repository */
+    EXPOSURE_KNOWN,   /* since is the time of the oldest one that is not */
+    EXPOSURE_AT_MOST, /* since is that of the newest one that is: whatever is missing is younger */
+    EXPOSURE_EVERYTHING, /* nothing was ever archived; since: of the oldest commit seen, or none */
+    EXPOSURE_UNKNOWN,
+} ExposureState;
+
+typedef struct Exposure {
+    ExposureState state;
+    bool by_archiver; /* the repository was out of reach: taken is what the server has not marked as
+                         archived */
+    TimeUs since;     /* TIME_US_NONE */
+    TimeUs at;        /* when, by the server's clock */
+    TimeUs age;       /* at - since, never below 0; 0 without since */
+    bool is_from_future; /* since lies behind at: the server's clock was set back */
+    Lsn lsn;             /* KNOWN: of the commit record */
+    uint32_t xid;
+    char segment[WAL_NAME_SIZE]; /* KNOWN: that holds it */
+    char reason[256];            /* AT_MOST, UNKNOWN: why; else "" */
+} Exposure;
+
+const char *exposure_state_name(ExposureState state); /* "none", "known", "at most", ... */
+/* From since and at. A second of difference between two clocks is none. */
+void exposure_set_age(Exposure *exposure);

@@ -1,0 +1,78 @@
+/*
+ * health.h - is all well with a cluster, and what to do if not.
+ *
+ * health_look() collects facts from the repository and from the server, whichever of them can be
+ * reached; health_judge() is a pure function of the facts and the objective.
+ */
+#pragma once
+
+#include "catalog/windows.h"
+#include "health/exposure.h"
+#include "health/server_look.h"
+
+/* By severity. Not to know is worse than a warning: it may hide what is critical. */
+typedef enum HealthLevel {
+    HEALTH_OK,
+    HEALTH_WARNING,
+    HEALTH_UNKNOWN,
+    HEALTH_CRITICAL,
+} HealthLevel;
+const char *health_level_name(HealthLevel level); /* "OK" */
+
+/* What is not as it should be. Texts in the arena of Health. */
+typedef struct HealthFinding {
+    HealthLevel level;
+    const char
+        *topic; /* "exposure", "archiver", "settings", "slot", "backup", "archive", "clock" */
+    const char *what;
+    const char *next; /* what to do; "" */
+} HealthFinding;
+
+enum { HEALTH_FINDINGS_MAX = 64 };
+
+typedef struct HealthWish {
+    const char *repo;
+    const char *cluster;
+    const char *data;     /* NULL */
+    const char *conninfo; /* NULL: found through data */
+    TimeUs rpo;           /* the objective */
+} HealthWish;
+
+typedef struct Health {
+    const char *name; /* of the cluster */
+    TimeUs rpo;
+    TimeUs now; /* by the server's clock, if it answers */
+
+    bool has_repository; /* what follows holds */
+    Error no_repository; /* why not */
+    Repo repo;
+    Cluster cluster;
+    WalInventory wal;
+    BackupList backups;
+    WindowList windows;
+    bool has_end; /* the server's timeline is known, and how far the archive follows it */
+    ArchiveEnd end;
+    TimelinePath path; /* when has_end */
+    bool is_ahead;     /* the archive holds WAL of its timeline that it has not written */
+
+    ServerLook server;
+    ReadyPile pile;
+    Exposure exposure;
+
+    HealthLevel level;
+    HealthFinding findings[HEALTH_FINDINGS_MAX]; /* worst first */
+    size_t finding_count;
+    Arena arena;
+} Health;
+
+/*
+ * What can't be reached is a fact, not a failure. ERR_REFUSED when the server is not this cluster;
+ * ERR_INTERRUPTED.
+ */
+bool health_look(const HealthWish *wish, Health *health, Error *err) MUST_CHECK;
+/* Fills level and findings. */
+void health_judge(Health *health);
+void health_done(Health *health); /* for CLEANUP() */
+
+/* The newest backup that can be restored, by when it ended; NULL. */
+const BackupInfo *health_newest_backup(const Health *health, BackupState state);

@@ -1,0 +1,276 @@
+#include "status.h"
+
+#include "cli/output.h"
+#include "command/commands.h"
+
+#include <inttypes.h>
+
+/* Names and commands of servers can hold anything; a terminal gets none of it. */
+static const char *plain(const Health *health, const char *text)
+{
+    /* The arena is the look's; a copy of a few bytes more lives as long as what is printed. */
+    Arena *arena = (Arena *)&health->arena;
+    char *copy = arena_text(arena, text);
+
+    for (char *at = copy; *at != '\0'; at++) {
+        if ((unsigned char)*at < ' ' || *at == 0x7f)
+            *at = '?';
+    }
+    return copy;
+}
+
+const RecoveryWindow *status_window(const Health *health)
+{
+    const RecoveryWindow *last = NULL;
+
+    for (size_t i = 0; i < health->windows.count; i++) {
+        const RecoveryWindow *window = &health->windows.items[i];
+
+        if (last == NULL || window->until_time > last->until_time ||
+            (window->until_time == last->until_time && window->until > last->until))
+            last = window;
+    }
+    return last;
+}
+
+/* ---- line by line ---- */
+
+static void print_exposure(const Health *health)
+{
+    const Exposure *exposure = &health->exposure;
+    char age[OUT_TEXT_SIZE], objective[OUT_TEXT_SIZE], since[TIME_TEXT_SIZE], lsn[LSN_TEXT_SIZE];
+
+    out_duration(exposure->age, age);
+    out_duration(health->rpo, objective);
+    switch (exposure->state) {
+    case EXPOSURE_NONE:
+        if (exposure->by_archiver)
+            out_print("exposure   unknown; the server has marked all its commits as archived\n");
+        else
+            out_print("exposure   none: every commit is in the repository (objective %s)\n",
+                      objective);
+        return;
+    case EXPOSURE_KNOWN:
+        out_print("exposure   %s%s (objective %s): commit %s of transaction %" PRIu32
+                  " at %s in %s\n",
+                  exposure->by_archiver ? "by the server's own account " : "", age, objective,
+                  time_text(exposure->since, since), exposure->xid, lsn_text(exposure->lsn, lsn),
+                  exposure->segment);
+        return;
+    case EXPOSURE_AT_MOST:
+        out_print("exposure   at most %s (objective %s): all up to %s is in the repository; %s\n",
+                  age, objective, time_text(exposure->since, since),
+                  plain(health, exposure->reason));
+        return;
+    case EXPOSURE_EVERYTHING:
+        out_print("exposure   everything: nothing of this cluster's WAL is in the archive\n");
+        return;
+    case EXPOSURE_UNKNOWN:
+        out_print("exposure   unknown: %s\n", plain(health, exposure->reason));
+        return;
+    }
+}
+
+static void print_archive(const Health *health)
+{
+    const ArchiverLook *archiver = &health->server.archiver;
+    char name[WAL_NAME_SIZE], at[TIME_TEXT_SIZE], commit[TIME_TEXT_SIZE];
+
+    if (!health->has_repository)
+        return;
+    if (health->has_end && !health->end.is_empty) {
+        wal_name_text(&(WalName){.kind = WAL_SEGMENT,
+                                 .timeline = health->end.last_timeline,
+                                 .segment = health->end.last_segment},
+                      health->cluster.wal_segment_size, name);
+        out_print("archive    without a gap to %s", name);
+        if (health->end.last_commit != TIME_US_NONE)
+            out_print(", last commit %s", time_text(health->end.last_commit, commit));
+    } else if (health->wal.run_count > 0) {
+        const WalRun *run = &health->wal.runs[health->wal.run_count - 1];
+        wal_name_text(
+            &(WalName){.kind = WAL_SEGMENT, .timeline = run->timeline, .segment = run->last},
+            health->cluster.wal_segment_size, name);
+        out_print("archive    last segment %s", name);
+    } else {
+        out_print("archive    empty");
+    }
+    if (health->server.answers && *archiver->last_archived != '\0') {
+        out_print("; the server's last is %s, %s", plain(health, archiver->last_archived),
+                  archiver->last_archived_at != TIME_US_NONE
+                      ? time_text(archiver->last_archived_at, at)
+                      : "-");
+    }
+    out_print("\n");
+}
+
+static void print_waiting(const Health *health)
+{
+    const ReadyPile *pile = &health->pile;
+    char bytes[OUT_TEXT_SIZE], age[OUT_TEXT_SIZE], rate[OUT_TEXT_SIZE], left[OUT_TEXT_SIZE];
+
+    if (!pile->is_known) {
+        out_print("waiting    unknown: %s\n", plain(health, pile->reason));
+        return;
+    }
+    if (pile->count == 0) {
+        out_print("waiting    no segment\n");
+        return;
+    }
+    out_print("waiting    %" PRIu64 " segment%s, %s, the first since %s", pile->count,
+              pile->count == 1 ? "" : "s", out_bytes(pile->bytes, bytes),
+              out_duration(pile->measured, age));
+    if (pile->growth_bytes_per_s > 0) {
+        out_print(", growing by %s", out_rate((uint64_t)(pile->growth_bytes_per_s * 1000),
+                                              (TimeUs)1000 * 1000000, rate));
+    }
+    if (pile->full_in != TIME_US_NONE)
+        out_print("; pg_wal is full in %s", out_duration(pile->full_in, left));
+    else if (pile->knows_free)
+        out_print("; %s free in pg_wal", out_bytes(pile->free_bytes, left));
+    out_print("\n");
+}
+
+static void print_archiver(const Health *health)
+{
+    const ServerLook *server = &health->server;
+    const ArchiverLook *archiver = &server->archiver;
+    char at[TIME_TEXT_SIZE], timeout[OUT_TEXT_SIZE];
+
+    if (!server->answers) {
+        out_print("server     does not answer: %s\n", plain(health, server->no_answer));
+        return;
+    }
+    out_print("server     timeline %" PRIu32 "%s, archive_mode %s, archive_timeout %s\n",
+              server->timeline, server->in_recovery ? ", a standby" : "", server->archive.mode,
+              server->archive.timeout == 0 ? "0" : out_duration(server->archive.timeout, timeout));
+    out_print("archiver   %" PRIu64 " archived, %" PRIu64 " failures", archiver->archived_count,
+              archiver->failed_count);
+    if (archiver->last_failed_at != TIME_US_NONE) {
+        out_print(", the last %s for %s", time_text(archiver->last_failed_at, at),
+                  plain(health, archiver->last_failed));
+    }
+    out_print("\n");
+}
+
+static void print_slots(const Health *health)
+{
+    const ServerLook *server = &health->server;
+    char held[OUT_TEXT_SIZE];
+
+    for (size_t i = 0; i < server->slot_count; i++) {
+        const SlotLook *slot = &server->slots[i];
+
+        out_print("slot       %s%s: %s, holds back %s%s%s\n", slot->name,
+                  slot->is_ours ? " (pgcairn receive)" : "",
+                  slot->is_active ? "in use" : "nobody reads it", out_bytes(slot->held, held),
+                  *slot->wal_status != '\0' ? ", " : "", slot->wal_status);
+    }
+}
+
+static void print_backups(const Health *health)
+{
+    const BackupInfo *newest = health_newest_backup(health, BACKUP_RESTORABLE);
+    const RecoveryWindow *window = status_window(health);
+    char age[OUT_TEXT_SIZE], from[TIME_TEXT_SIZE], until[TIME_TEXT_SIZE];
+
+    if (!health->has_repository)
+        return;
+    if (newest == NULL) {
+        out_print("backup     none can be restored (%zu there)\n", health->backups.count);
+    } else {
+        TimeUs old = health->now - newest->header.stopped_at;
+        out_print("backup     %s, restorable, %s old; %zu in all\n", newest->header.id,
+                  out_duration(old > 0 ? old : 0, age), health->backups.count);
+    }
+    if (window == NULL) {
+        out_print("restore    nothing can be restored\n");
+        return;
+    }
+    out_print("restore    every instant from %s to %s on timeline %" PRIu32,
+              time_text(window->from_time, from),
+              window->until_time != TIME_US_NONE ? time_text(window->until_time, until)
+                                                 : "the end of the archive",
+              window->timeline);
+    if (health->windows.count > 1)
+        out_print("; %zu windows in all: pgcairn list", health->windows.count);
+    out_print("\n");
+}
+
+static void print_findings(const Health *health)
+{
+    for (size_t i = 0; i < health->finding_count; i++) {
+        const HealthFinding *finding = &health->findings[i];
+
+        out_print("%s%s: %s\n", i == 0 ? "\n" : "", health_level_name(finding->level),
+                  plain(health, finding->what));
+        if (*finding->next != '\0')
+            out_print("    do: %s\n", plain(health, finding->next));
+    }
+}
+
+static bool print_all(const Health *health, Error *err)
+{
+    const Exposure *exposure = &health->exposure;
+    char age[OUT_TEXT_SIZE];
+
+    /* Monitoring shows the first line only. */
+    out_print("%s: cluster \"%s\": ", health_level_name(health->level),
+              plain(health, health->name));
+    if (health->finding_count > 0) {
+        out_print("%s\n", plain(health, health->findings[0].what));
+    } else if (exposure->state == EXPOSURE_NONE) {
+        out_print("every commit is in the repository\n");
+    } else {
+        out_print("the oldest commit that is not in the repository is %s%s old\n",
+                  exposure->state == EXPOSURE_AT_MOST ? "at most " : "",
+                  out_duration(exposure->age, age));
+    }
+    out_print("\n");
+    print_exposure(health);
+    print_archive(health);
+    print_waiting(health);
+    print_archiver(health);
+    print_slots(health);
+    print_backups(health);
+    print_findings(health);
+    return out_flush(err);
+}
+
+/* ---- the command ---- */
+
+/* The exit status; see command_exit_status(). */
+static bool verdict(const Health *health, Error *err)
+{
+    const char *what = health->finding_count > 0 ? health->findings[0].what : "";
+
+    switch (health->level) {
+    case HEALTH_OK:
+        return true;
+    case HEALTH_WARNING:
+        return error_set(err, ERR_WARNING, "%s", what);
+    case HEALTH_CRITICAL:
+        return error_set(err, ERR_CRITICAL, "%s", what);
+    case HEALTH_UNKNOWN:
+        break;
+    }
+    return error_set(err, ERR_UNREACHABLE, "%s", what);
+}
+
+bool command_status(const Options *options, Error *err)
+{
+    CLEANUP(health_done) Health health = {.name = options->cluster};
+    HealthWish wish = {
+        .repo = options->repo,
+        .cluster = options->cluster,
+        .data = options->data,
+        .conninfo = options->conninfo,
+        .rpo = (TimeUs)options->rpo_ms * 1000,
+    };
+
+    if (!health_look(&wish, &health, err))
+        return false;
+    health_judge(&health);
+    return (options->json ? status_print_json(&health, err) : print_all(&health, err)) &&
+           verdict(&health, err);
+}

@@ -1,0 +1,10 @@
+/*
+ * status.h - the two ways to print what health_look() found.
+ */
+#pragma once
+
+#include "health/health.h"
+
+bool status_print_json(const Health *health, Error *err) MUST_CHECK;
+/* The window that reaches furthest, or NULL. */
+const RecoveryWindow *status_window(const Health *health);

@@ -1,0 +1,215 @@
+#include "health/exposure.h"
+
+#include "catalog/wal_walk.h"
+
+enum {
+    /* How far back the newest commit is looked for, by trailers: it only bounds what can't be
+     * measured. */
+    TRAILERS_MAX = 64,
+};
+
+/* The path as far as the archive has the histories that lead along it. */
+typedef struct KnownPath {
+    TimelinePath path;
+    Lsn limit;     /* where the first step that was dropped begins; 0: none was */
+    uint32_t lost; /* its timeline */
+} KnownPath;
+
+static KnownPath known_path(const WalInventory *wal, const TimelinePath *path, Arena *arena)
+{
+    KnownPath known = {.path = {.count = path->count}};
+
+    while (known.path.count > 1 &&
+           !wal_inventory_has_history(wal, path->steps[known.path.count - 1].timeline))
+        known.path.count--;
+    if (known.path.count < path->count) {
+        known.limit = path->steps[known.path.count].begin;
+        known.lost = path->steps[known.path.count].timeline;
+    }
+    known.path.steps = arena_alloc(arena, known.path.count * sizeof(PathStep));
+    memcpy(known.path.steps, path->steps, known.path.count * sizeof(PathStep));
+    known.path.steps[known.path.count - 1].end = 0;
+    return known;
+}
+
+/* The newest backup that can be restored and begins before the end of what is looked at. */
+static const BackupInfo *find_base(const BackupList *backups, const KnownPath *known)
+{
+    const BackupInfo *base = NULL;
+
+    for (size_t i = 0; i < backups->count; i++) {
+        const BackupInfo *backup = &backups->items[i];
+
+        if (backup->state == BACKUP_RESTORABLE && backup_is_on_path(backup, &known->path) &&
+            (known->limit == 0 || backup->header.stop <= known->limit) &&
+            (base == NULL || backup->header.stop > base->header.stop))
+            base = backup;
+    }
+    return base;
+}
+
+/* Segments of one run that the path takes from its timeline. */
+static bool clip_run(const WalRun *run, const TimelinePath *path, uint32_t segment_size,
+                     uint64_t *first, uint64_t *last)
+{
+    *first = run->first;
+    *last = run->last;
+    while (*first <= *last &&
+           path_timeline_of_segment(path, *first, segment_size) != run->timeline) {
+        const PathStep *step = path_step_of(path, run->timeline);
+        uint64_t begin = step != NULL ? wal_segment_of(step->begin, segment_size) : UINT64_MAX;
+
+        if (begin <= *first)
+            return false; /* a later timeline owns it, and all behind it */
+        *first = begin;
+    }
+    while (*last > *first && path_timeline_of_segment(path, *last, segment_size) != run->timeline) {
+        const PathStep *step = path_step_of(path, run->timeline);
+        uint64_t end = wal_segment_of(step->end, segment_size);
+
+        *last = end < *last ? end : *last - 1;
+    }
+    return *first <= *last;
+}
+
+/* Without a backup: where the last gapless stretch of the path begins. False: there is none. */
+static bool find_stretch(const WalInventory *wal, const TimelinePath *path, uint32_t segment_size,
+                         uint64_t *begin)
+{
+    uint64_t end = 0;
+    bool any = false;
+
+    /* Runs come by timeline, and along a path a later timeline owns later segments. */
+    for (size_t i = 0; i < wal->run_count; i++) {
+        uint64_t first, last;
+
+        if (!clip_run(&wal->runs[i], path, segment_size, &first, &last))
+            continue;
+        if (!any || first != end + 1)
+            *begin = first;
+        end = last;
+        any = true;
+    }
+    return any;
+}
+
+static const char *segment_name(const WalWalk *walk, uint64_t segment, char text[WAL_NAME_SIZE])
+{
+    uint32_t segment_size = walk->cluster->wal_segment_size;
+    WalName name = {.kind = WAL_SEGMENT,
+                    .timeline = path_timeline_of_segment(walk->path, segment, segment_size),
+                    .segment = segment};
+
+    return wal_name_text(&name, segment_size, text);
+}
+
+/* A record that goes on behind the archive's end and may be a commit is not in the archive. */
+static bool may_be_commit(const WalReaderState *reader)
+{
+    return reader->tail_record != 0 &&
+           (!reader->tail_has_kind || reader->tail_rmgr == RMGR_TRANSACTION);
+}
+
+static void take_newest(const WalSummary *summary, ArchiveEnd *end)
+{
+    if (end->last_commit != TIME_US_NONE || summary->commit_time_max == TIME_US_NONE)
+        return;
+    end->last_commit = summary->commit_time_max;
+    end->last_xid = summary->xid_last;
+}
+
+/*
+ * Backwards from the last segment: to the one in which the last whole record ends, and to one that
+ * holds a commit. A record can be larger than segments are, so the first need not be the last
+ * segment.
+ */
+static bool look_back(const WalWalk *walk, const WalWalkEnd *walked, ArchiveEnd *end, Error *err)
+{
+    uint32_t segment_size = walk->cluster->wal_segment_size;
+    uint64_t first = wal_segment_of(walk->from, segment_size);
+    uint64_t holder = walked->last_end != 0 ? wal_segment_before(walked->last_end, segment_size)
+                                            : walked->last_segment;
+    uint64_t segment = walked->last_segment;
+
+    for (unsigned i = 0; i < TRAILERS_MAX || segment >= holder; i++, segment--) {
+        char name[WAL_NAME_SIZE];
+        WalTrailer trailer;
+
+        if (!wal_object_trailer(walk->cluster, segment_name(walk, segment, name), &trailer, err))
+            return error_context(err, "read what is in %s", name);
+        if (segment == holder && may_be_commit(&trailer.summary.reader))
+            end->read_from = trailer.summary.reader.tail_record;
+        if (trailer.summary.reader.end == WAL_END_BROKEN) { /* the server may have more of it */
+            end->stored = segment;
+            end->read_from = end->durable;
+        }
+        take_newest(&trailer.summary, end);
+        if (segment == first || (segment <= holder && end->last_commit != TIME_US_NONE))
+            return true;
+    }
+    return true;
+}
+
+/* What was before the first segment, in a backup, is older than all that can be missing. */
+static void fall_back_to_base(ArchiveEnd *end)
+{
+    if (end->last_commit != TIME_US_NONE || end->base == NULL)
+        return;
+    const ManifestHeader *header = &end->base->header;
+    end->last_commit =
+        header->commit_time_max != TIME_US_NONE ? header->commit_time_max : header->started_at;
+}
+
+static bool follow(const WalWalk *walk, const KnownPath *known, ArchiveEnd *end, Error *err)
+{
+    WalWalkEnd walked;
+
+    if (!wal_walk_trailers(walk, NULL, NULL, &walked, err))
+        return false;
+    end->is_hole = walked.is_hole;
+    end->is_broken = walked.is_broken;
+    memcpy(end->reason, walked.reason, sizeof walked.reason);
+    end->is_empty = walked.segments == 0;
+    if (end->is_empty)
+        return true;
+    end->last_segment = walked.last_segment;
+    end->last_timeline = walked.last_timeline;
+    /* Nothing but a piece of one record: what comes before is behind the beginning. */
+    end->durable = walked.last_end != 0 ? walked.last_end : walk->from;
+    end->stored = walked.last_segment + 1;
+    end->read_from = wal_segment_start(end->stored, walk->cluster->wal_segment_size);
+    if (!look_back(walk, &walked, end, err))
+        return false;
+    if (known->limit != 0 && end->durable > known->limit) {
+        end->durable = known->limit;
+        end->read_from = known->limit;
+        end->stored = wal_segment_of(known->limit, walk->cluster->wal_segment_size);
+    }
+    return true;
+}
+
+bool archive_end_find(const Cluster *cluster, const WalInventory *wal, const BackupList *backups,
+                      const TimelinePath *path, ArchiveEnd *end, Error *err)
+{
+    CLEANUP(arena_done) Arena arena = {0};
+    const KnownPath known = known_path(wal, path, &arena);
+    ArchiveEnd found = {.is_empty = true, .last_commit = TIME_US_NONE, .lost_history = known.lost};
+    WalWalk walk = {
+        .cluster = cluster, .inventory = wal, .path = &known.path, .to = known.limit, .threads = 1};
+    uint64_t begin = 0;
+
+    found.base = find_base(backups, &known);
+    if (found.base != NULL) {
+        walk.from = found.base->header.start;
+    } else if (find_stretch(wal, &known.path, cluster->wal_segment_size, &begin)) {
+        walk.from = wal_segment_start(begin, cluster->wal_segment_size);
+    } else {
+        *end = found;
+        return true;
+    }
+    if (!follow(&walk, &known, &found, err))
+        return error_context(err, "follow the archive to its end");
+    fall_back_to_base(&found);
+    *end = found;
+    return true;
+}

@@ -1,0 +1,493 @@
+#include "health/health.h"
+
+#include <assert.h>
+#include <inttypes.h>
+#include <stdarg.h>
+
+static const TimeUs SECOND = 1000000;
+
+const char *health_level_name(HealthLevel level)
+{
+    switch (level) {
+    case HEALTH_OK:
+        return "OK";
+    case HEALTH_WARNING:
+        return "WARNING";
+    case HEALTH_UNKNOWN:
+        return "UNKNOWN";
+    case HEALTH_CRITICAL:
+        return "CRITICAL";
+    }
+    return "";
+}
+
+const BackupInfo *health_newest_backup(const Health *health, BackupState state)
+{
+    const BackupInfo *newest = NULL;
+
+    for (size_t i = 0; i < health->backups.count; i++) {
+        const BackupInfo *backup = &health->backups.items[i];
+
+        if (backup->state == state &&
+            (newest == NULL || backup->header.stopped_at > newest->header.stopped_at))
+            newest = backup;
+    }
+    return newest;
+}
+
+/* The text of a finding; what to do about it is set on the result. Worst first, else in order. */
+static HealthFinding *add(Health *health, HealthLevel level, const char *topic, const char *format,
+                          ...) PRINTF_LIKE(4, 5);
+
+static HealthFinding *add(Health *health, HealthLevel level, const char *topic, const char *format,
+                          ...)
+{
+    char text[512];
+    size_t at = health->finding_count;
+    va_list args;
+
+    va_start(args, format);
+    vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    if (level > health->level)
+        health->level = level;
+    while (at > 0 && health->findings[at - 1].level < level)
+        at--;
+    /* Full: the last one is the mildest and goes. Slots are the only ones that can be so many. */
+    if (health->finding_count == HEALTH_FINDINGS_MAX) {
+        health->finding_count--;
+        at = at > health->finding_count ? health->finding_count : at;
+    }
+    memmove(&health->findings[at + 1], &health->findings[at],
+            (health->finding_count - at) * sizeof health->findings[0]);
+    health->finding_count++;
+    health->findings[at] = (HealthFinding){
+        .level = level, .topic = topic, .what = arena_text(&health->arena, text), .next = ""};
+    return &health->findings[at];
+}
+
+/* A duration as findings say it. */
+static const char *span(TimeUs time, char text[32])
+{
+    uint64_t seconds = (uint64_t)(time / SECOND);
+
+    if (seconds < 120) {
+        (void)snprintf(text, 32, "%" PRIu64 " s", seconds);
+    } else if (seconds < 7200) {
+        (void)snprintf(text, 32, "%" PRIu64 " min", seconds / 60);
+    } else if (seconds < 172800) {
+        (void)snprintf(text, 32, "%" PRIu64 " h", seconds / 3600);
+    } else {
+        (void)snprintf(text, 32, "%" PRIu64 " days", seconds / 86400);
+    }
+    return text;
+}
+
+/* ---- the exposure against the objective ---- */
+
+static HealthLevel level_of_age(const Health *health)
+{
+    if (health->exposure.age >= health->rpo)
+        return HEALTH_CRITICAL;
+    return health->exposure.age >= health->rpo / 2 ? HEALTH_WARNING : HEALTH_OK;
+}
+
+static void judge_known(Health *health)
+{
+    const Exposure *exposure = &health->exposure;
+    HealthLevel level = level_of_age(health);
+    char age[32], objective[32];
+
+    if (exposure->by_archiver && level != HEALTH_CRITICAL)
+        return; /* what it says besides is not worse than that nothing is known */
+    if (level == HEALTH_OK)
+        return;
+    add(health, level, "exposure",
+        "the oldest commit that is not %s is %s old: %s the objective of %s",
+        exposure->by_archiver ? "archived by the server's own account" : "in the repository",
+        span(exposure->age, age), level == HEALTH_CRITICAL ? "beyond" : "more than half of",
+        span(health->rpo, objective))
+        ->next = "what was committed since is lost if this server's disks are; see below what "
+                 "holds it up, or select pg_switch_wal() if nothing does";
+}
+
+static void judge_exposure(Health *health)
+{
+    const Exposure *exposure = &health->exposure;
+    char age[32];
+
+    switch (exposure->state) {
+    case EXPOSURE_NONE:
+        if (exposure->by_archiver) {
+            add(health, HEALTH_UNKNOWN, "exposure",
+                "exposure unknown: the repository can't be asked what it holds");
+        }
+        return;
+    case EXPOSURE_KNOWN:
+        judge_known(health);
+        if (exposure->by_archiver) {
+            add(health, HEALTH_UNKNOWN, "exposure",
+                "exposure unknown: the repository can't be asked what it holds; the oldest commit "
+                "that the server has not marked as archived is %s old",
+                span(exposure->age, age));
+        }
+        return;
+    case EXPOSURE_AT_MOST:
+        if (level_of_age(health) == HEALTH_OK)
+            return; /* whatever it is, it is within bounds */
+        add(health, HEALTH_UNKNOWN, "exposure", "exposure unknown, at most %s: %s",
+            span(exposure->age, age), exposure->reason)
+            ->next = "run this on the server's host with --data, or as a role that may call "
+                     "pg_read_binary_file()";
+        return;
+    case EXPOSURE_EVERYTHING:
+        add(health, HEALTH_CRITICAL, "exposure", "nothing of this cluster's WAL is in the archive")
+            ->next = "let the server archive: archive_mode = on, archive_command = 'pgcairn "
+                     "archive-push --repo=... %p'; then pgcairn backup";
+        return;
+    case EXPOSURE_UNKNOWN:
+        add(health, HEALTH_UNKNOWN, "exposure", "exposure unknown: %s", exposure->reason);
+        return;
+    }
+}
+
+static void judge_clock(Health *health)
+{
+    static const TimeUs tolerance = 10 * SECOND;
+    const ServerLook *server = &health->server;
+    TimeUs apart = server->clock_ahead < 0 ? -server->clock_ahead : server->clock_ahead;
+    char text[32];
+
+    if (health->exposure.is_from_future) {
+        add(health, HEALTH_WARNING, "clock",
+            "a commit that is not archived is %s in the future of the server's clock: how old it "
+            "is can't be told",
+            span(health->exposure.since - health->exposure.at, text))
+            ->next = "the server's clock was set back; select pg_switch_wal() gets the commit "
+                     "archived";
+    }
+    if (server->answers && apart > tolerance) {
+        add(health, HEALTH_WARNING, "clock", "the server's clock is %s %s this host's",
+            span(apart, text), server->clock_ahead > 0 ? "ahead of" : "behind")
+            ->next = "set both right: targets of restores are times of the server's clock";
+    }
+}
+
+/* ---- what the archive holds ---- */
+
+static void judge_repository(Health *health)
+{
+    if (health->has_repository)
+        return;
+    add(health, HEALTH_UNKNOWN, "repository", "the repository can't be read: %s",
+        health->no_repository.message)
+        ->next = arena_text(&health->arena, health->no_repository.hint);
+}
+
+static void judge_backups(Health *health)
+{
+    const BackupInfo *restorable = health_newest_backup(health, BACKUP_RESTORABLE);
+
+    if (!health->has_repository)
+        return;
+    if (health->backups.count == 0) {
+        add(health, HEALTH_CRITICAL, "backup", "there is no backup: nothing can be restored")
+            ->next = "pgcairn backup";
+        return;
+    }
+    if (restorable == NULL) {
+        add(health, HEALTH_CRITICAL, "backup", "no backup can be restored: %s: %s",
+            health->backups.items[0].header.id, health->backups.items[0].reason)
+            ->next = "make archiving work, or take a new one: pgcairn backup";
+        return;
+    }
+    if (health->has_end && health->end.base == NULL) {
+        add(health, HEALTH_CRITICAL, "backup",
+            "no backup leads to this server's timeline %" PRIu32 ": it can't be restored to now",
+            health->server.timeline)
+            ->next = "pgcairn backup";
+    }
+    for (size_t i = 0; i < health->backups.count; i++) {
+        const BackupInfo *backup = &health->backups.items[i];
+
+        if (backup->state == BACKUP_DAMAGED) {
+            add(health, HEALTH_WARNING, "backup", "backup %s is damaged: %s", backup->header.id,
+                backup->reason)
+                ->next = "pgcairn verify tells what else is; take a new backup";
+        } else if (backup->state == BACKUP_WAITING) {
+            add(health, HEALTH_WARNING, "backup", "backup %s can't be restored yet: %s",
+                backup->header.id, backup->reason)
+                ->next = "the server has to archive that WAL";
+        }
+    }
+}
+
+/* A window that goes on elsewhere is whole; the one that ends in a hole has lost what follows. */
+static void judge_windows(Health *health)
+{
+    const ArchiveEnd *end = &health->end;
+    char lsn[LSN_TEXT_SIZE];
+
+    if (!health->has_repository)
+        return;
+    if (health->has_end && (end->is_hole || end->is_broken)) {
+        add(health, HEALTH_CRITICAL, "archive", "WAL is %s behind %s%s%s: no restore gets past it",
+            end->is_hole ? "missing" : "damaged", lsn_text(end->durable, lsn),
+            end->is_broken ? ", " : "", end->is_broken ? end->reason : "")
+            ->next = "look for it in pg_wal of the server and put it in with archive-push; else "
+                     "pgcairn backup opens a new window";
+    }
+    for (size_t i = 0; i < health->windows.count; i++) {
+        const RecoveryWindow *window = &health->windows.items[i];
+
+        if ((!window->ends_in_hole && !window->ends_damaged) ||
+            (health->has_end && window->until == end->durable && (end->is_hole || end->is_broken)))
+            continue;
+        add(health, HEALTH_WARNING, "archive",
+            "WAL of timeline %" PRIu32 " is %s behind %s: what came then, up to a later backup, "
+            "can't be restored",
+            window->timeline, window->ends_in_hole ? "missing" : "damaged",
+            lsn_text(window->until, lsn))
+            ->next = "pgcairn list shows the windows that are left";
+    }
+    if (health->windows.unreadable != 0) {
+        add(health, HEALTH_WARNING, "archive",
+            "WAL of timeline %" PRIu32 " is there, and its history is missing or damaged",
+            health->windows.unreadable)
+            ->next = "look for the history file in pg_wal of a server that was on it, put it in "
+                     "with archive-push";
+    }
+    if (health->has_end && end->lost_history != 0 && !end->is_empty) {
+        add(health, HEALTH_WARNING, "archive",
+            "the history of timeline %" PRIu32 ", which the server is on, is not in the archive "
+            "yet",
+            end->lost_history)
+            ->next = "the server archives it before all WAL of that timeline";
+    }
+}
+
+/* ---- what the server says ---- */
+
+static void judge_server(Health *health)
+{
+    const ServerLook *server = &health->server;
+
+    if (health->is_ahead) {
+        add(health, HEALTH_CRITICAL, "archive",
+            "the archive holds WAL of timeline %" PRIu32 " that this server has not written",
+            server->timeline)
+            ->next = "a second server archives here, or this data directory was set back: stop the "
+                     "wrong one's archiving";
+    }
+    if (!server->answers && health->exposure.state != EXPOSURE_UNKNOWN) {
+        add(health, HEALTH_WARNING, "server", "the server does not answer: %s", server->no_answer);
+    }
+}
+
+/*
+ * The segment that the server archived last, as it believes. A backup's history file is archived
+ * right after the segment that it is named after.
+ */
+static bool last_archived(const Health *health, WalName *name)
+{
+    Error ignored = {0}; /* none was archived */
+
+    return health->server.answers && health->has_repository &&
+           wal_name_parse(health->server.archiver.last_archived, health->cluster.wal_segment_size,
+                          name, &ignored) &&
+           (name->kind == WAL_SEGMENT || name->kind == WAL_BACKUP_HISTORY);
+}
+
+/* Archived as the server believes, and behind the end of what the repository has. */
+static bool is_believed_only(const Health *health)
+{
+    WalName name;
+
+    return last_archived(health, &name) && health->has_end && !health->server.in_recovery &&
+           !wal_inventory_has(&health->wal, name.timeline, name.segment) &&
+           wal_segment_start(name.segment + 1, health->cluster.wal_segment_size) >
+               health->end.durable;
+}
+
+bool archiver_is_failing(const ArchiverLook *archiver)
+{
+    return archiver->last_failed_at != TIME_US_NONE &&
+           (archiver->last_archived_at == TIME_US_NONE ||
+            archiver->last_failed_at > archiver->last_archived_at);
+}
+
+static void judge_archiver(Health *health)
+{
+    const ServerLook *server = &health->server;
+    char text[32];
+
+    if (!server->answers)
+        return;
+    if (is_believed_only(health)) {
+        add(health, HEALTH_CRITICAL, "archiver",
+            "the server takes %s for archived, and the repository does not have it",
+            server->archiver.last_archived)
+            ->next = "archive_command says success without storing here: use 'pgcairn archive-push "
+                     "--repo=... %p', then pgcairn backup";
+    }
+    if (server->archive.is_on && archiver_is_failing(&server->archiver)) {
+        add(health, HEALTH_WARNING, "archiver",
+            "archiving fails: %s, last tried %s ago, %" PRIu64 " failures in all",
+            server->archiver.last_failed,
+            span(server->now > server->archiver.last_failed_at
+                     ? server->now - server->archiver.last_failed_at
+                     : 0,
+                 text),
+            server->archiver.failed_count)
+            ->next = "the server's log has what pgcairn archive-push said";
+    }
+}
+
+static void judge_space(Health *health)
+{
+    static const TimeUs soon = 3600 * SECOND;
+    const ReadyPile *pile = &health->pile;
+    char text[32];
+
+    if (!pile->is_known || pile->full_in == TIME_US_NONE || pile->full_in > 24 * soon)
+        return;
+    add(health, pile->full_in <= soon ? HEALTH_CRITICAL : HEALTH_WARNING, "archiver",
+        "pg_wal is full in %s if nothing is archived: the server stops then",
+        span(pile->full_in, text))
+        ->next = "make archiving work, or give pg_wal more room";
+}
+
+static bool receives(const ServerLook *server)
+{
+    for (size_t i = 0; i < server->slot_count; i++) {
+        if (server->slots[i].is_ours && server->slots[i].is_active)
+            return true;
+    }
+    return false;
+}
+
+static bool is_ours(const ArchiveSettings *archive)
+{
+    if (*archive->library != '\0')
+        return strstr(archive->library, "pgcairn") != NULL;
+    return strstr(archive->command, "pgcairn") != NULL &&
+           strstr(archive->command, "archive-push") != NULL;
+}
+
+/* A command of another name that brings segments here is as good: a script around ours. */
+static bool has_proven_itself(const Health *health)
+{
+    WalName name;
+
+    return last_archived(health, &name) &&
+           wal_inventory_has(&health->wal, name.timeline, name.segment);
+}
+
+static void judge_command(Health *health)
+{
+    const ArchiveSettings *archive = &health->server.archive;
+    static const char next[] = "set archive_command = 'pgcairn archive-push --repo=... %p' and "
+                               "reload the configuration";
+
+    if (*archive->command == '\0' && *archive->library == '\0') {
+        add(health, HEALTH_WARNING, "settings", "archive_command is empty: WAL piles up in pg_wal")
+            ->next = next;
+    } else if (!is_ours(archive) && !has_proven_itself(health)) {
+        add(health, HEALTH_WARNING, "settings",
+            "%s is not pgcairn's, and nothing that it archived is known to be here: %s",
+            *archive->library != '\0' ? "archive_library" : "archive_command",
+            *archive->library != '\0' ? archive->library : archive->command)
+            ->next = next;
+    }
+}
+
+/* Without a time limit or a receiver a commit waits until its segment is full. */
+static void judge_timeout(Health *health)
+{
+    const ArchiveSettings *archive = &health->server.archive;
+    char timeout[32], objective[32];
+
+    if (archive->timeout == 0) {
+        add(health, HEALTH_WARNING, "settings",
+            "archive_timeout is 0: a quiet server's commits wait until a segment is full")
+            ->next = "set archive_timeout to a third of the objective or less, or run pgcairn "
+                     "receive";
+    } else if (archive->timeout > health->rpo) {
+        add(health, HEALTH_WARNING, "settings",
+            "archive_timeout is %s, the objective %s: commits wait longer than is allowed",
+            span(archive->timeout, timeout), span(health->rpo, objective))
+            ->next = "set archive_timeout to a third of the objective or less";
+    }
+}
+
+static void judge_settings(Health *health)
+{
+    const ServerLook *server = &health->server;
+    bool is_received = receives(server);
+
+    /* A standby archives only when it is told to; its primary does. */
+    if (!server->answers || (server->in_recovery && !server->archive.is_on))
+        return;
+    if (!server->archive.is_on) {
+        if (!is_received) {
+            add(health, HEALTH_WARNING, "settings",
+                "the server does not archive its WAL: archive_mode is off")
+                ->next = "set archive_mode = on and archive_command = 'pgcairn archive-push "
+                         "--repo=... %p', restart the server";
+        }
+        return;
+    }
+    judge_command(health);
+    if (!is_received)
+        judge_timeout(health);
+}
+
+static void judge_slots(Health *health)
+{
+    const ServerLook *server = &health->server;
+
+    for (size_t i = 0; i < server->slot_count; i++) {
+        const SlotLook *slot = &server->slots[i];
+
+        if (strcmp(slot->wal_status, "lost") == 0) {
+            add(health, HEALTH_WARNING, "slot", "slot %s has lost WAL that it still needed",
+                slot->name)
+                ->next = slot->is_ours ? "start pgcairn receive anew; archive-push has what is "
+                                         "missing, or take a backup"
+                                       : "who read from it needs a new start; drop the slot";
+        } else if (slot->is_ours && !slot->is_active) {
+            add(health, HEALTH_WARNING, "slot",
+                "pgcairn receive is not connected: slot %s holds back %" PRIu64 " MiB of WAL",
+                slot->name, slot->held >> 20)
+                ->next = "start pgcairn receive, or drop the slot if it is no longer wanted";
+        } else if (!slot->is_active && server->archive.max_wal_size != 0 &&
+                   slot->held > server->archive.max_wal_size) {
+            add(health, HEALTH_WARNING, "slot",
+                "slot %s holds back %" PRIu64 " MiB of WAL and nobody reads from it", slot->name,
+                slot->held >> 20)
+                ->next =
+                "connect its reader, or select pg_drop_replication_slot(...): pg_wal fills";
+        } else if (strcmp(slot->wal_status, "unreserved") == 0) {
+            add(health, HEALTH_WARNING, "slot",
+                "slot %s is about to lose WAL: it is %" PRIu64 " MiB behind", slot->name,
+                slot->held >> 20)
+                ->next = "its reader is too slow for max_slot_wal_keep_size";
+        }
+    }
+}
+
+void health_judge(Health *health)
+{
+    assert(health->finding_count == 0);
+    health->level = HEALTH_OK;
+    judge_exposure(health);
+    judge_repository(health);
+    judge_backups(health);
+    judge_windows(health);
+    judge_server(health);
+    judge_archiver(health);
+    judge_space(health);
+    judge_settings(health);
+    judge_slots(health);
+    judge_clock(health);
+}

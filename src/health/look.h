@@ -1,0 +1,40 @@
+/*
+ * look.h - the parts of health_look(): the server, what waits in its pg_wal, and its WAL.
+ */
+#pragma once
+
+#include "health/health.h"
+#include "postgres/session.h"
+
+/*
+ * Ask whatever can be reached of the server: by SQL, and through its data directory. What can't be
+ * is a fact, see ServerLook. *session stays open when it answers; else NULL. ERR_INTERRUPTED;
+ * ERR_REFUSED when data and conninfo are of two clusters.
+ */
+bool server_look(const HealthWish *wish, Arena *arena, ServerLook *server, Session **session,
+                 Error *err) MUST_CHECK;
+/* Again what changes from moment to moment. */
+bool server_look_again(Session *session, Arena *arena, ServerLook *server, Error *err) MUST_CHECK;
+
+/* ERR_INTERRUPTED; all else is a fact. */
+bool ready_pile_look(const ServerLook *server, Session *session, Arena *arena, ReadyPile *pile,
+                     Error *err) MUST_CHECK;
+/* A name of archive_status: any. */
+void ready_pile_add(ReadyPile *pile, const char *name, TimeUs marked_at, uint32_t segment_size);
+/* Once all are added. now: the server's clock. last_archived_at: TIME_US_NONE when never. */
+void ready_pile_measure(ReadyPile *pile, uint32_t segment_size, TimeUs now,
+                        TimeUs last_archived_at);
+
+/* Files of pg_wal: by the data directory, or by SQL for a role that may read them. */
+typedef struct WalFiles {
+    const char *directory; /* NULL: by SQL */
+    Session *session;
+} WalFiles;
+bool wal_files_read(void *context, const char *name, uint64_t offset, size_t size, Buffer *bytes,
+                    bool *is_there, Error *err) MUST_CHECK;
+
+/* What cannot be ignored by a look that takes all else for a fact. */
+static inline bool is_final(const Error *err)
+{
+    return err->code == ERR_INTERRUPTED || err->code == ERR_INTERNAL;
+}

@@ -1,0 +1,418 @@
+#include "look.h"
+
+#include "postgres/server.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <sys/stat.h>
+
+#include "base/file.h"
+
+TimeUs server_look_now(const ServerLook *server)
+{
+    return server->answers ? server->now + (time_monotonic() - server->asked_at) : time_now();
+}
+
+/* ---- what SQL tells ---- */
+
+static const char *text_of(const char *value)
+{
+    return value != NULL ? value : "";
+}
+
+static uint64_t number_of(const char *value)
+{
+    return value != NULL ? strtoull(value, NULL, 10) : 0;
+}
+
+/* Microseconds since 1970. */
+static TimeUs time_of(const char *value)
+{
+    return value != NULL ? (TimeUs)strtoll(value, NULL, 10) : TIME_US_NONE;
+}
+
+static bool is_true(const char *value)
+{
+    return value != NULL && strcmp(value, "t") == 0;
+}
+
+static bool lsn_of(const char *value, Lsn *lsn, Error *err)
+{
+    *lsn = 0;
+    return value == NULL || lsn_parse(value, lsn, err);
+}
+
+/* One row: its columns, in the order of the query below. */
+enum {
+    NOW,
+    INSERT_LSN,
+    FLUSH_LSN,
+    TIMELINE,
+    IS_STREAMING,
+    LAST_COMMIT,
+    LAST_XID,
+    ARCHIVE_MODE,
+    ARCHIVE_COMMAND,
+    ARCHIVE_LIBRARY,
+    ARCHIVE_TIMEOUT,
+    WAL_LEVEL,
+    MAX_WAL_SIZE,
+    ARCHIVED_COUNT,
+    LAST_ARCHIVED,
+    LAST_ARCHIVED_AT,
+    FAILED_COUNT,
+    LAST_FAILED,
+    LAST_FAILED_AT,
+    COLUMN_COUNT,
+};
+
+#define MICROSECONDS(time) "(extract(epoch FROM " time ") * 1000000)::bigint"
+#define SETTING(name)      "(SELECT setting FROM pg_settings WHERE name = '" name "')"
+
+/*
+ * Functions of a primary are errors on a standby and the other way round, hence the CASEs. On a
+ * standby the timeline is the highest of those that its control file and its receiver know; what it
+ * received lies in its pg_wal, what it fetched with restore_command does not.
+ */
+static const char state_query[] = "SELECT " MICROSECONDS(
+    "clock_timestamp()") ","
+                         " CASE WHEN r THEN greatest(pg_last_wal_receive_lsn(), "
+                         "pg_last_wal_replay_lsn())"
+                         "  ELSE pg_current_wal_insert_lsn() END,"
+                         " CASE WHEN r THEN greatest(pg_last_wal_receive_lsn(), "
+                         "pg_last_wal_replay_lsn())"
+                         "  ELSE pg_current_wal_flush_lsn() END,"
+                         " CASE WHEN r THEN greatest((SELECT timeline_id FROM "
+                         "pg_control_checkpoint()),"
+                         "  (SELECT min_recovery_end_timeline FROM pg_control_recovery()),"
+                         "  (SELECT received_tli FROM pg_stat_wal_receiver))"
+                         "  ELSE ('x' || substr(pg_walfile_name(pg_current_wal_insert_lsn()), "
+                         "1, 8))::bit(32)::int END,"
+                         " (SELECT status = 'streaming' FROM pg_stat_wal_receiver),"
+                         " CASE WHEN c THEN (SELECT " MICROSECONDS(
+                             "timestamp") " FROM pg_last_committed_xact()) END,"
+                                          " CASE WHEN c THEN (SELECT xid::text FROM "
+                                          "pg_last_committed_xact()) END,"
+                                          " " SETTING(
+                                              "archive_mode") ","
+                                                              " (SELECT nullif(setting, "
+                                                              "'(disabled)') FROM pg_settings "
+                                                              "WHERE name = 'archive_command'),"
+                                                              " " SETTING(
+                                                                  "archive_library") ","
+                                                                                     " " SETTING(
+                                                                                         "archi"
+                                                                                         "ve_"
+                                                                                         "timeo"
+                                                                                         "ut") ","
+                                                                                               " " SETTING(
+                                                                                                   "wal_level") ","
+                                                                                                                " (SELECT setting::bigint * 1048576 FROM pg_settings WHERE name = 'max_wal_size'),"
+                                                                                                                " archived_count, last_archived_wal, " MICROSECONDS(
+                                                                                                                    "last_archived_time") ","
+                                                                                                                                          " failed_count, last_failed_wal, " MICROSECONDS(
+                                                                                                                                              "last_failed_time") " FROM pg_stat_archiver, (SELECT pg_is_in_recovery() AS r,"
+                                                                                                                                                                  "  current_setting('track_commit_timestamp') = 'on' AS c) AS what";
+
+static void take_archive(ServerLook *server, const char *const *values)
+{
+    const char *mode = text_of(values[ARCHIVE_MODE]);
+
+    server->archive = (ArchiveSettings){
+        .is_on = strcmp(mode, "always") == 0 || (strcmp(mode, "on") == 0 && !server->in_recovery),
+        .mode = mode,
+        .command = text_of(values[ARCHIVE_COMMAND]),
+        .library = text_of(values[ARCHIVE_LIBRARY]),
+        .wal_level = text_of(values[WAL_LEVEL]),
+        .timeout = (TimeUs)number_of(values[ARCHIVE_TIMEOUT]) * 1000000,
+        .max_wal_size = number_of(values[MAX_WAL_SIZE]),
+    };
+    server->archiver = (ArchiverLook){
+        .archived_count = number_of(values[ARCHIVED_COUNT]),
+        .failed_count = number_of(values[FAILED_COUNT]),
+        .last_archived = text_of(values[LAST_ARCHIVED]),
+        .last_failed = text_of(values[LAST_FAILED]),
+        .last_archived_at = time_of(values[LAST_ARCHIVED_AT]),
+        .last_failed_at = time_of(values[LAST_FAILED_AT]),
+    };
+}
+
+typedef struct SlotTaking {
+    ServerLook *server;
+    Arena *arena;
+    size_t capacity;
+} SlotTaking;
+
+enum {
+    SLOT_NAME,
+    SLOT_IS_PHYSICAL,
+    SLOT_IS_ACTIVE,
+    SLOT_IS_READ_BY_US,
+    SLOT_WAL_STATUS,
+    SLOT_RESTART,
+    SLOT_COLUMNS,
+};
+
+/* pgcairn receive calls itself and its slot so, unless it is told otherwise. */
+static const char slots_query[] =
+    "SELECT slot_name, slot_type = 'physical', active,"
+    " (SELECT application_name LIKE 'pgcairn%' FROM pg_stat_replication WHERE pid = active_pid),"
+    " wal_status, restart_lsn FROM pg_replication_slots ORDER BY 1";
+
+static bool take_slot(void *context, const char *const *values, Error *err)
+{
+    SlotTaking *taking = context;
+    ServerLook *server = taking->server;
+    SlotLook slot = {
+        .name = arena_text(taking->arena, text_of(values[SLOT_NAME])),
+        .is_physical = is_true(values[SLOT_IS_PHYSICAL]),
+        .is_active = is_true(values[SLOT_IS_ACTIVE]),
+        .wal_status = arena_text(taking->arena, text_of(values[SLOT_WAL_STATUS])),
+    };
+
+    if (!lsn_of(values[SLOT_RESTART], &slot.restart, err))
+        return false;
+    slot.is_ours = slot.is_physical &&
+                   (strncmp(slot.name, "pgcairn", 7) == 0 || is_true(values[SLOT_IS_READ_BY_US]));
+    if (slot.restart != 0 && slot.restart < server->insert)
+        slot.held = server->insert - slot.restart;
+    if (server->slot_count == taking->capacity) {
+        size_t capacity = taking->capacity * 2 + 8;
+        SlotLook *slots = arena_alloc(taking->arena, capacity * sizeof *slots);
+
+        if (server->slot_count > 0)
+            memcpy(slots, server->slots, server->slot_count * sizeof *slots);
+        server->slots = slots;
+        taking->capacity = capacity;
+    }
+    server->slots[server->slot_count++] = slot;
+    return true;
+}
+
+static bool ask_slots(Session *session, Arena *arena, ServerLook *server, Error *err)
+{
+    SlotTaking taking = {.server = server, .arena = arena};
+    Error attempt = {0};
+
+    server->slot_count = 0;
+    server->knows_slots =
+        session_rows(session, slots_query, SLOT_COLUMNS, take_slot, &taking, &attempt);
+    if (!server->knows_slots && is_final(&attempt)) {
+        *err = attempt;
+        return false;
+    }
+    return true;
+}
+
+bool server_look_again(Session *session, Arena *arena, ServerLook *server, Error *err)
+{
+    const char *values[COLUMN_COUNT] = {0};
+    bool found;
+
+    if (!session_row(session, state_query, arena, values, COLUMN_COUNT, &found, err))
+        return error_context(err, "ask the server for its state");
+    if (!found || values[NOW] == NULL || values[TIMELINE] == NULL)
+        return error_set(err, ERR_POSTGRES, "the server does not tell its state");
+    server->now = time_of(values[NOW]);
+    server->asked_at = time_monotonic();
+    server->clock_ahead = server->now - time_now();
+    server->timeline = (uint32_t)number_of(values[TIMELINE]);
+    server->is_streaming = is_true(values[IS_STREAMING]);
+    server->last_commit = time_of(values[LAST_COMMIT]);
+    server->last_xid = (uint32_t)number_of(values[LAST_XID]);
+    if (!lsn_of(values[INSERT_LSN], &server->insert, err) ||
+        !lsn_of(values[FLUSH_LSN], &server->flushed, err))
+        return false;
+    take_archive(server, values);
+    return ask_slots(session, arena, server, err);
+}
+
+/* ---- which server, and is it that of the data directory ---- */
+
+/* The server was started when the lock file says so, on the port that it says. */
+static bool is_of_directory(Session *session, const ServerLock *lock, bool *is, Error *err)
+{
+    static const int64_t seconds_apart_max = 30; /* the file is written before memory is set up */
+    CLEANUP(arena_done) Arena arena = {0};
+    const char *values[2] = {0};
+    bool found;
+
+    if (!session_row(session,
+                     "SELECT extract(epoch FROM pg_postmaster_start_time())::bigint,"
+                     " current_setting('port')",
+                     &arena, values, ARRAY_SIZE(values), &found, err))
+        return false;
+    int64_t apart =
+        found && values[0] != NULL ? strtoll(values[0], NULL, 10) - lock->started_at / 1000000 : 99;
+    *is = apart <= seconds_apart_max && apart >= -seconds_apart_max &&
+          number_of(values[1]) == lock->port;
+    return true;
+}
+
+static bool can_list(const char *data, Arena *arena, const char **why)
+{
+    CLEANUP(text_freep) char *path = text_format("%s/pg_wal", data);
+    CLEANUP(directory_done) DIR *directory = opendir(path);
+
+    if (directory == NULL)
+        *why = arena_format(arena, "%s can't be read: %s", path, strerror(errno));
+    return directory != NULL;
+}
+
+/* What the directory says by itself. False: it can't be used, server->no_data says why. */
+static bool look_at_data(const char *data, Arena *arena, ServerLook *server, ServerLock *lock)
+{
+    Error attempt = {0};
+    bool has_lock = false;
+
+    if (!pg_control_read(data, &server->control, NULL, &attempt) ||
+        !server_lock_read(data, arena, lock, &has_lock, &attempt)) {
+        server->no_data = arena_format(arena, "%s: %s", data, attempt.message);
+        return false;
+    }
+    if (!can_list(data, arena, &server->no_data))
+        return false;
+    server->is_running = has_lock && lock->is_alive;
+    server->data = data;
+    return true;
+}
+
+static void identify_by_control(ServerLook *server)
+{
+    const PgControl *control = &server->control;
+
+    server->is_known = true;
+    server->system_identifier = control->system_identifier;
+    server->major = control->version->major;
+    server->wal_segment_size = control->wal_segment_size;
+    /* After a promotion the timeline is that of the end of recovery until the next checkpoint. */
+    server->timeline = control->min_recovery_timeline > control->timeline
+                           ? control->min_recovery_timeline
+                           : control->timeline;
+    server->in_recovery =
+        control->state == PG_IN_ARCHIVE_RECOVERY || control->state == PG_SHUT_DOWN_IN_RECOVERY;
+}
+
+static bool identify_by_sql(Session *session, Arena *arena, ServerLook *server,
+                            const char **directory, Error *err)
+{
+    ServerIdentity identity;
+
+    if (!session_identify(session, arena, &identity, err))
+        return false;
+    server->is_known = true;
+    server->system_identifier = identity.system_identifier;
+    server->major = identity.major;
+    server->wal_segment_size = identity.wal_segment_size;
+    server->in_recovery = identity.in_recovery;
+    *directory = *identity.data_directory != '\0' ? identity.data_directory : NULL;
+    return server_look_again(session, arena, server, err);
+}
+
+static Session *open_session(const HealthWish *wish, const ServerLook *server,
+                             const ServerLock *lock, Error *err)
+{
+    CLEANUP(buffer_done) Buffer own = {0};
+    const char *conninfo = wish->conninfo;
+    struct stat status;
+
+    if (conninfo == NULL && wish->data == NULL) {
+        error_set(err, ERR_UNREACHABLE, "neither --data nor --conninfo says where the server is");
+        return NULL;
+    }
+    if (conninfo == NULL && server->data == NULL) {
+        error_set(err, ERR_UNREACHABLE, "%s", server->no_data);
+        return NULL;
+    }
+    if (conninfo == NULL && !server->is_running) {
+        error_set(err, ERR_UNREACHABLE, "no server runs on %s", wish->data);
+        return NULL;
+    }
+    if (conninfo == NULL) {
+        server_conninfo(lock, &own);
+        conninfo = (const char *)own.data;
+    }
+    bool has_owner = wish->data != NULL && stat(wish->data, &status) == 0;
+    return session_open_as(conninfo, has_owner ? status.st_uid : (uid_t)-1, err);
+}
+
+/* The directory that the server names may be here, or a directory of that name of another one. */
+static bool adopt_directory(Session *session, const char *directory, Arena *arena,
+                            ServerLook *server, Error *err)
+{
+    ServerLook look = *server;
+    ServerLock lock;
+    bool is_that = false;
+
+    if (directory == NULL || !look_at_data(directory, arena, &look, &lock)) {
+        server->no_data = directory == NULL
+                              ? "the server does not tell this role where its data directory is"
+                              : look.no_data;
+        return true;
+    }
+    if (look.is_running && look.control.system_identifier == server->system_identifier &&
+        !is_of_directory(session, &lock, &is_that, err))
+        return false;
+    if (is_that) {
+        *server = look;
+    } else {
+        server->no_data = arena_format(arena, "%s on this host is another server's", directory);
+    }
+    return true;
+}
+
+static bool check_same(Session *session, const HealthWish *wish, const ServerLook *server,
+                       const ServerLock *lock, Error *err)
+{
+    bool is_that = server->control.system_identifier == server->system_identifier;
+
+    if (is_that && (!server->is_running || !is_of_directory(session, lock, &is_that, err)))
+        return !server->is_running ? error_set(err, ERR_REFUSED,
+                                               "a server answers, but none runs on %s", wish->data)
+                                   : false;
+    if (is_that)
+        return true;
+    error_set(err, ERR_REFUSED, "the connection leads to another server than the one of %s",
+              wish->data);
+    return error_hint(err, "check --data and --conninfo");
+}
+
+static bool ask(const HealthWish *wish, Arena *arena, ServerLook *server, const ServerLock *lock,
+                Session **session, Error *err)
+{
+    CLEANUP(session_freep) Session *opened = open_session(wish, server, lock, err);
+    const char *directory;
+
+    if (opened == NULL || !identify_by_sql(opened, arena, server, &directory, err))
+        return false;
+    if (server->data != NULL ? !check_same(opened, wish, server, lock, err)
+                             : !adopt_directory(opened, directory, arena, server, err))
+        return false;
+    server->answers = true;
+    *session = TAKE(opened);
+    return true;
+}
+
+bool server_look(const HealthWish *wish, Arena *arena, ServerLook *server, Session **session,
+                 Error *err)
+{
+    ServerLock lock = {0};
+    Error attempt = {0};
+
+    *session = NULL;
+    *server = (ServerLook){.no_data = "", .no_answer = "", .last_commit = TIME_US_NONE};
+    if (wish->data == NULL) {
+        server->no_data = "no --data was given";
+    } else if (look_at_data(wish->data, arena, server, &lock)) {
+        identify_by_control(server);
+    }
+    if (ask(wish, arena, server, &lock, session, &attempt))
+        return true;
+    if (is_final(&attempt) || attempt.code == ERR_REFUSED || attempt.code == ERR_USAGE) {
+        *err = attempt;
+        return false;
+    }
+    server->answers = false;
+    server->no_answer = arena_text(arena, attempt.message);
+    return true;
+}
