@@ -164,7 +164,7 @@ static bool child_start(void)
     int failed;
 
     for (int i = 0; i < SETTINGS; i++)
-        strlcpy(child.settings[i], setting(i), sizeof child.settings[i]);
+        snprintf(child.settings[i], sizeof child.settings[i], "%s", setting(i));
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0) {
         ereport(WARNING, (errmsg("could not make a channel to pgcairn: %m")));
         return false;

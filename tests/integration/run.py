@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Run the integration tests, several classes at once; print each result and its time.
 
-    tests/integration/run.py --build DIRECTORY [--jobs N] [--counts FILE] [--slowest N] [PATTERN...]
+    tests/integration/run.py --build DIRECTORY [--jobs N] [--counts FILE] [--module FILE] [PATTERN...]
 
 Each test class runs in a process of its own. PATTERN picks tests whose id contains it. The program
 under test is copied to a folder that an unprivileged user can reach.
@@ -67,6 +67,7 @@ def main():
     parser.add_argument("--jobs", type=int, default=(os.cpu_count() or 2) + 1)
     parser.add_argument("--counts", type=pathlib.Path)
     parser.add_argument("--timeout", type=int, default=420, help="seconds for one class")
+    parser.add_argument("--module", type=pathlib.Path, help="the archive_library (default: the build's)")
     parser.add_argument("patterns", nargs="*")
     wish = parser.parse_args()
 
@@ -78,6 +79,9 @@ def main():
             if path.is_file():
                 shutil.copy(path, folder)
         environment = {**os.environ, "TOOL": f"{folder}/pgcairn", "DRIVERS": folder}
+        module = wish.module or wish.build / "src/module/pgcairn_archive.so"
+        if module.is_file():
+            environment["MODULE"] = shutil.copy(module, folder)
         with concurrent.futures.ThreadPoolExecutor(wish.jobs) as pool:
             jobs = [pool.submit(run_class, name, tests, environment, wish.timeout)
                     for name, tests in sorted(classes(wish.patterns).items())]

@@ -52,6 +52,10 @@ class CheckLayers(unittest.TestCase):
             with self.subTest(own=own, equal=equal):
                 self.refuse({f"src/{own}/a.c": f'#include "{equal}/b.h"\n'}, f"{own} must not include {equal}")
 
+    def test_the_module_sees_the_server_alone(self):
+        self.accept({"src/module/a.c": "#include <postgres.h>\n#include <storage/latch.h>\n"})
+        self.refuse({"src/module/a.c": '#include "base/log.h"\n'}, "module must not include base/log.h")
+
     def test_unknown_folders_are_refused(self):
         self.refuse({"src/utils/a.c": ""}, "src/utils/a.c: unknown layer utils")
         self.refuse({"include/common/a.h": ""}, "include/common/a.h: unknown layer common")

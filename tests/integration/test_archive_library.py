@@ -1,0 +1,168 @@
+"""The archive_library: same contract as archive_command, one process for many segments."""
+
+import os
+import pathlib
+import signal
+import stat
+import unittest
+
+from support.cluster import ClusterTest
+from support.oracle import Oracle, assert_content
+from support.processes import TOOL, descendants, is_alive, wait_for
+from support.version import MAJOR
+
+MODULE = os.environ.get("MODULE")
+
+
+def command_line(pid):
+    try:
+        return pathlib.Path(f"/proc/{pid}/cmdline").read_bytes().decode().split("\0")
+    except (FileNotFoundError, ProcessLookupError):
+        return []
+
+
+@unittest.skipIf(MAJOR < 15, "archive modules exist from PostgreSQL 15 on")
+@unittest.skipIf(MODULE is None, "built without the module: -Darchive_library=enabled")
+class ArchiveLibrary(ClusterTest):
+    segment_mb = 1
+
+    def setUp(self):
+        super().setUp()
+        self.cluster.stop()
+        self.cluster.configure(archive_command="", archive_library=MODULE, log_min_messages="warning",
+                               **{"pgcairn.program": TOOL, "pgcairn.repo": self.repo})
+        self.cluster.start()
+
+    def stored(self, segment, repo=None):
+        return list(((repo or self.repo) / "main" / "wal").rglob(f"{segment}*"))
+
+    def archiver(self):
+        return int(self.cluster.sql("select pid from pg_stat_activity where backend_type = 'archiver'"))
+
+    def pushers(self):
+        """Processes of the tool that work for this server."""
+        return [pid for pid in descendants(self.cluster.pid())
+                if "--requests" in command_line(pid) and is_alive(pid)]
+
+    def wake_archiver(self):
+        """Behind three failures it sleeps for a minute; another segment ends that."""
+        self.cluster.sql("insert into t values (1); select pg_switch_wal()")
+
+    def wait_failed(self, pattern):
+        wait_for(lambda: pattern in self.cluster.log.read_text(encoding="utf-8", errors="replace"),
+                 f"\"{pattern}\" in the server's log\n{self.cluster.log_tail()}")
+        self.cluster.wait_until("select failed_count > 0 from pg_stat_archiver")
+
+    def test_what_it_archived_restores_every_acknowledged_commit(self):
+        with Oracle(self.cluster, self.path / "commits") as oracle:
+            oracle.wait_commits(10)
+            self.tool("backup", f"--data={self.cluster.data}")
+            oracle.wait_commits(100)
+        self.cluster.switch_wal()
+        self.cluster.stop()
+        restored = self.restore()
+        assert_content(restored, oracle.numbers(), oracle.in_doubt())
+
+    def test_one_process_takes_all_segments(self):
+        first = self.cluster.fill_segment()
+        pids = self.pushers()
+        self.assertEqual(len(pids), 1)
+        for _ in range(5):
+            self.assertTrue(self.stored(self.cluster.fill_segment()))
+        self.assertEqual(self.pushers(), pids)
+        self.assertTrue(self.stored(first))
+
+    def test_a_process_that_died_between_two_segments_is_replaced(self):
+        archiver = self.archiver()
+        for _ in range(3):
+            segment = self.cluster.fill_segment()
+            self.assertTrue(self.stored(segment))
+            os.kill(self.pushers()[0], signal.SIGKILL)
+        self.assertTrue(self.stored(self.cluster.fill_segment()))
+        self.assertEqual(self.archiver(), archiver)
+        self.assertEqual(self.cluster.sql("select failed_count from pg_stat_archiver"), "0")
+
+    def program(self, text):
+        """A program in the tool's place."""
+        path = self.path / "program"
+        path.write_text(f"#!/bin/sh\n{text}\n", encoding="utf-8")
+        path.chmod(path.stat().st_mode | stat.S_IXUSR | stat.S_IXGRP | stat.S_IXOTH)
+        self.path.chmod(0o755)
+        self.cluster.configure(**{"pgcairn.program": path})
+        self.cluster.sql("select pg_reload_conf()")
+        return path
+
+    def test_a_process_that_dies_at_work_is_a_failure_and_the_server_goes_on(self):
+        archiver = self.archiver()
+        mark = self.path / "mark"
+        self.program(f"if [ -e {mark} ]; then exec {TOOL} \"$@\"; fi\nread line\nkill -9 $$")
+        segment = self.cluster.sql("create table t as select generate_series(1, 9) n; "
+                                   "select pg_walfile_name(pg_switch_wal() - 1)")
+        self.wait_failed("gave no answer: it was ended by signal 9")
+        self.assertEqual(self.stored(segment), [])
+        self.assertFalse((self.cluster.data / "pg_wal/archive_status" / f"{segment}.done").exists())
+        mark.touch()
+        self.wake_archiver()
+        self.cluster.wait_archived(segment, 90)
+        self.assertTrue(self.stored(segment))
+        self.assertEqual(self.archiver(), archiver)
+
+    def test_only_a_plain_zero_is_a_success(self):
+        answers = self.path / "answers"
+        for answer in ("", "1", "0 but", "4 refused"):
+            answers.write_text(answer + "\n", encoding="utf-8")
+            answers.chmod(0o644)
+            self.cluster.sql("select pg_stat_reset_shared('archiver')")
+            self.program(f"while read line; do cat {answers}; done")
+            segment = self.cluster.sql("create table if not exists t (n int); insert into t values (1);"
+                                       "select pg_walfile_name(pg_switch_wal() - 1)")
+            with self.subTest(answer):
+                self.wait_failed("pgcairn could not archive")
+                self.assertFalse(
+                    (self.cluster.data / "pg_wal/archive_status" / f"{segment}.done").exists())
+
+    def test_a_repository_that_is_away_is_told_and_then_caught_up(self):
+        away = self.path / "away"
+        os.rename(self.repo, away)
+        segment = self.cluster.sql("create table t as select generate_series(1, 9) n; "
+                                   "select pg_walfile_name(pg_switch_wal() - 1)")
+        self.wait_failed("pgcairn could not archive")
+        self.assertTrue((self.cluster.data / "pg_wal/archive_status" / f"{segment}.ready").exists())
+        os.rename(away, self.repo)
+        self.wake_archiver()
+        self.cluster.wait_archived(segment, 90)
+        self.assertTrue(self.stored(segment))
+
+    def test_a_program_that_is_not_there_is_told(self):
+        self.cluster.configure(**{"pgcairn.program": "/nowhere/pgcairn"})
+        self.cluster.sql("select pg_reload_conf()")
+        self.cluster.sql("create table t as select generate_series(1, 9) n; select pg_switch_wal()")
+        self.wait_failed("/nowhere/pgcairn")
+        self.assertEqual(self.cluster.sql("select count(*) from t"), "9")
+
+    def test_a_reload_takes_it_to_another_repository(self):
+        self.cluster.fill_segment()
+        other = self.path / "other"
+        self.tool("init", f"--data={self.cluster.data}", repo=other)
+        self.cluster.configure(**{"pgcairn.repo": other})
+        self.cluster.sql("select pg_reload_conf()")
+        segment = self.cluster.fill_segment()
+        wait_for(lambda: self.stored(segment, other) or self.stored(self.cluster.fill_segment(), other),
+                 "a segment in the other repository")
+
+    def test_nothing_is_left_when_the_server_stops(self):
+        for mode in ("fast", "immediate", "smart"):
+            with self.subTest(mode):
+                self.cluster.fill_segment()
+                pids = self.pushers()
+                self.assertEqual(len(pids), 1)
+                self.cluster.stop(mode)
+                wait_for(lambda: not any(map(is_alive, pids)), f"end of {pids}")
+                self.cluster.start()
+
+    def test_a_shutdown_archives_what_is_ready(self):
+        self.cluster.fill_segment()
+        self.cluster.sql("create table t as select generate_series(1, 50000) n")
+        self.cluster.stop()
+        ready = list((self.cluster.data / "pg_wal/archive_status").glob("*.ready"))
+        self.assertEqual(ready, [])
