@@ -37,7 +37,17 @@ static void put_plain(Buffer *text, const char *head, const char *value)
 /* What a status that is not 0 says about the work: was it done, not there, or not done? */
 static LogLevel severity(const Error *err)
 {
-    return err->code == ERR_ABSENT ? LOG_INFO : err->code == ERR_DEGRADED ? LOG_WARN : LOG_ERROR;
+    switch ((int)err->code) {
+    case ERR_ABSENT:
+        return LOG_INFO;
+    case ERR_DEGRADED:
+        return LOG_WARN;
+    case ERR_WARNING: /* the answer on standard output has said it all */
+    case ERR_CRITICAL:
+        return LOG_DEBUG;
+    default:
+        return LOG_ERROR;
+    }
 }
 
 static void report_text(const Error *err)
@@ -46,6 +56,7 @@ static void report_text(const Error *err)
         [LOG_ERROR] = "pgcairn: error: ",
         [LOG_WARN] = "pgcairn: warning: ",
         [LOG_INFO] = "pgcairn: ",
+        [LOG_DEBUG] = "pgcairn: ",
     };
     CLEANUP(buffer_done) Buffer text = {0};
 

@@ -57,6 +57,8 @@ typedef struct Options {
     uint64_t interval_ms; /* watch: how often a line is written, 0: at changes only */
     uint64_t timeout_ms;  /* 0: none */
     const char *server_log;
+    /* status */
+    uint64_t rpo_ms; /* the objective */
     /* not an option: */
     const char *command_line; /* all of it, for manifest and journal; no secrets are options */
     Arena arena;
@@ -96,4 +98,5 @@ enum {
     FOR_PROMOTE = 1 << 6,
     FOR_LIST = 1 << 7,
     FOR_VERIFY = 1 << 8,
+    FOR_STATUS = 1 << 9,
 };

@@ -14,13 +14,14 @@ bool command_watch(const Options *options, Error *err) MUST_CHECK;
 bool command_promote(const Options *options, Error *err) MUST_CHECK;
 bool command_list(const Options *options, Error *err) MUST_CHECK;
 bool command_verify(const Options *options, Error *err) MUST_CHECK;
+bool command_status(const Options *options, Error *err) MUST_CHECK;
 
 /* For main(): the list, ended by a NULL name. */
 extern const Command command_table[];
 
 /*
  * For main(): what the process exits with. archive-get answers 0, 1 or 255, archive-push never
- * above 125 (docs/exit-codes.md); decided by argv before options are parsed, since a usage error
- * must not promote a database.
+ * above 125, status 0 to 3 (docs/exit-codes.md); decided by argv before options are parsed, since a
+ * usage error must not promote a database, nor look like an answer to whoever watches it.
  */
 int command_exit_status(int argc, char **argv, const Options *options, bool ok, const Error *err);

@@ -132,6 +132,10 @@ const Option option_table[] = {
     {"server-log", TEXT, FIELD(server_log), FOR_RESTORE | FOR_WATCH, GROUP_START, "FILE",
         "where the server writes its messages"},
 
+    {"rpo", DURATION, FIELD(rpo_ms), FOR_STATUS, GROUP_CLUSTER, "TIME",
+        "the objective: how old the oldest commit that is not in the repository may get",
+        .fallback = "1h", .min = 1000, .max = 30 * DAY_MS},
+
     {"jobs", COUNT, FIELD(jobs), FOR_ALL, GROUP_WORK, "N",
         "threads that read, compress and write",
         .fallback = "2", .min = 1, .max = 64},

@@ -116,6 +116,23 @@ const Command command_table[] = {
             "Exit status 8 means that there are findings, 7 that something could not be looked at. "
             "Notes alone are exit status 0.\n",
     },
+    {
+        .name = "status", .bit = FOR_STATUS, .run = command_status,
+        .help = "is all well: what would be lost now, and what holds it up",
+        .synopsis = "--repo=ADDRESS [--data=DIR] [--conninfo=STRING] [--rpo=TIME] [--json]",
+        .details =
+            "Measures the exposure: how old is the oldest commit that is not yet durable in the "
+            "repository? An idle database has none. Besides, what waits in pg_wal, whether the "
+            "archiver works, what replication slots hold back, whether the settings fit the "
+            "objective, and what can be restored. Each finding says what to do.\n"
+            "\n"
+            "  pgcairn status --repo=/backup/pg --data=/var/lib/postgresql/15/main\n"
+            "  pgcairn status --repo=/backup/pg --conninfo='host=db user=monitor' --rpo=15min "
+            "--json\n"
+            "\n"
+            "Exit status, as monitoring reads it: 0 OK, 1 WARNING (half of the objective), 2 "
+            "CRITICAL (all of it), 3 UNKNOWN and every error.\n",
+    },
     {.name = NULL},
 };
 /* clang-format on */

@@ -4,6 +4,9 @@
 
 enum {
     GET_STOP = 255, /* above 125: the server stops, docs/exit-codes.md */
+    STATUS_WARNING = 1,
+    STATUS_CRITICAL = 2,
+    STATUS_UNKNOWN = 3,
     PUSH_MAX = 125,
 };
 
@@ -60,10 +63,39 @@ static int get_status(int argc, const Options *options, bool ok, const Error *er
     return err->code == ERR_ABSENT ? ERR_ABSENT : GET_STOP;
 }
 
+/* Whoever watches calls this one, whatever else is wrong on the line. */
+static bool is_status(int argc, char **argv)
+{
+    const Command *first = argc > 1 ? find(argv[1]) : NULL;
+
+    if (first != NULL)
+        return first->bit == FOR_STATUS;
+    for (int i = 1; i < argc; i++) {
+        if (strcmp(argv[i], "status") == 0)
+            return true;
+    }
+    return false;
+}
+
+/*
+ * As monitoring plugins answer: an error is neither OK nor a warning, it means that nothing is
+ * known. 1 and 2 are said only by a look that succeeded.
+ */
+static int status_status(bool ok, const Error *err)
+{
+    if (ok)
+        return 0;
+    if (err->code == ERR_WARNING)
+        return STATUS_WARNING;
+    return err->code == ERR_CRITICAL ? STATUS_CRITICAL : STATUS_UNKNOWN;
+}
+
 int command_exit_status(int argc, char **argv, const Options *options, bool ok, const Error *err)
 {
     if (is_get(argc, argv))
         return get_status(argc, options, ok, err);
+    if (is_status(argc, argv))
+        return status_status(ok, err);
     if (ok)
         return 0;
     /* 1 is an answer of archive-get alone; no code at all is a bug. */

@@ -100,6 +100,31 @@ static void archive_push_never_exits_above_125(void **state)
                      ERR_INTERNAL);
 }
 
+/* A line that can't be read is no answer, least of all that something is critical. */
+static void status_answers_as_monitoring_plugins_do(void **state)
+{
+    char **const calls[] = {
+        ARGV("status"),
+        ARGV("status", "--repo=r", "--bogus"),
+        ARGV("--repo=r", "status"),
+        ARGV("--repo", "r", "status", "--rpo=x"),
+    };
+
+    (void)state;
+    for (size_t call = 0; call < ARRAY_SIZE(calls); call++) {
+        for (size_t i = 0; i < ARRAY_SIZE(codes); i++)
+            assert_int_equal(status_of(calls[call], false, false, codes[i]), 3);
+        assert_int_equal(status_of(calls[call], false, false, ERR_NONE), 3);
+        assert_int_equal(status_of(calls[call], false, false, ERR_ABSENT), 3);
+        assert_int_equal(status_of(calls[call], false, true, ERR_NONE), 0);
+        assert_int_equal(status_of(calls[call], false, false, ERR_WARNING), 1);
+        assert_int_equal(status_of(calls[call], false, false, ERR_CRITICAL), 2);
+    }
+    /* The name of a cluster, say, is no command. */
+    assert_int_equal(status_of(ARGV("list", "--cluster", "status"), false, false, ERR_NOT_FOUND),
+                     ERR_NOT_FOUND);
+}
+
 static void every_command_has_a_bit_of_its_own_and_a_help(void **state)
 {
     unsigned bits = 0;
@@ -114,7 +139,7 @@ static void every_command_has_a_bit_of_its_own_and_a_help(void **state)
         assert_in_range(strlen(command->help), 10, 63);
         assert_true(strlen(command->synopsis) > 0 && strlen(command->details) > 80);
     }
-    assert_int_equal(count, 9);
+    assert_int_equal(bits, (1U << count) - 1); /* without a gap, so none was forgotten */
 }
 
 int main(void)
@@ -125,6 +150,7 @@ int main(void)
         cmocka_unit_test(archive_get_stops_the_server_unless_proven_absent),
         cmocka_unit_test(help_of_archive_get_is_no_file),
         cmocka_unit_test(archive_push_never_exits_above_125),
+        cmocka_unit_test(status_answers_as_monitoring_plugins_do),
         cmocka_unit_test(every_command_has_a_bit_of_its_own_and_a_help),
     };
 
