@@ -65,6 +65,10 @@ static const Case cases[] = {
     {"1:1-3 1:5-8", 1, 1, 4, 3, ABSENCE_PROVEN}, /* behind what the target needs */
     {"1:1-3 1:5-8", 1, 1, 4, 1, ABSENCE_PROVEN},
 
+    /* A timeline that is not on the path, known by its WAL alone. */
+    {"1:1-8 3:5-6", 1, 3, 9, 0, ABSENCE_FORK},
+    {"1:1-8 3:5-6", 1, 3, 4, 0, ABSENCE_HOLE},
+
     /* Timeline 1 when a child exists that this recovery does not follow. */
     {"1:1-8 2:5-9 h2", 1, 1, 9, 0, ABSENCE_PROVEN},
 

@@ -1,3 +1,4 @@
+#include "repo/wal_object.h"
 #include "world.h"
 
 #include "base/bytes.h"
@@ -346,6 +347,30 @@ static void behind_a_hole_nothing_is_promised(void **state)
     world_done(&holed);
 }
 
+/* A trailer that tells of later commits than there are: what it says of others is worth nothing. */
+static void a_trailer_that_lies_is_damage(void **state)
+{
+    World lying;
+    WalTrailer trailer;
+    TargetPoint point;
+    Target late = {.kind = TARGET_TIME, .time = time_from_postgres(50000)};
+    char name[WAL_NAME_SIZE];
+    Error err = {0};
+
+    (void)state;
+    world_init(&lying);
+    wal_name_text(&(WalName){.kind = WAL_SEGMENT, .timeline = 1, .segment = 6}, MIB, name);
+    assert_true(wal_object_trailer(&lying.archive.cluster, name, &trailer, &err));
+    trailer.summary.end_time_max = time_from_postgres(90000);
+    archive_remove(&lying.archive, 1, 6);
+    archive_put(&lying.archive, name, wal_builder_segment(&lying.old, 6), MIB, &trailer.summary);
+    archive_look(&lying.archive);
+    WalWalk walk = world_walk(&lying);
+    assert_false(target_find(&walk, &late, lying.redo, lying.stop, &point, &err));
+    assert_int_equal(err.code, ERR_CORRUPT);
+    world_done(&lying);
+}
+
 static void wal_that_ends_inside_the_backup_is_an_error(void **state)
 {
     World holed;
@@ -473,6 +498,7 @@ int main(void)
         cmocka_unit_test(wal_that_ends_inside_the_backup_is_an_error),
         cmocka_unit_test(a_damaged_segment_is_an_error_where_it_matters),
         cmocka_unit_test(nothing_behind_minimal_wal_is_promised),
+        cmocka_unit_test(a_trailer_that_lies_is_damage),
     };
 
     return cmocka_run_group_tests(tests, setup, teardown);

@@ -303,6 +303,37 @@ static void a_commit_that_was_given_up_is_no_event(void **state)
     assert_false(end.is_broken);
 }
 
+/* Whole and under the right name, but stored for another cluster. */
+static void another_clusters_segment_ends_the_walk(void **state)
+{
+    CLEANUP(archive_done) Archive archive;
+    CLEANUP(arena_done) Arena arena = {0};
+    CLEANUP(wal_builder_done) WalBuilder wal = wal_builder_begin(15, MIB, 3 * MIB, 1);
+    WalWalkEnd end;
+    Error err = {0};
+
+    (void)state;
+    archive_init(&archive);
+    wal_builder_commit(&wal, 1, 1);
+    wal_builder_switch(&wal);
+    wal_builder_commit(&wal, 2, 2);
+    wal_builder_switch(&wal);
+    archive_put_segment(&archive, &wal, 1, 3);
+    archive.cluster.system_identifier++;
+    archive_put_segment(&archive, &wal, 1, 4);
+    archive.cluster.system_identifier--;
+    archive_look(&archive);
+    TimelinePath path = archive_path(&archive, 1, &arena);
+    WalWalk walk = {.cluster = &archive.cluster,
+                    .inventory = &archive.inventory,
+                    .path = &path,
+                    .from = 3 * MIB,
+                    .threads = 1};
+    assert_true(wal_walk_trailers(&walk, NULL, NULL, &end, &err));
+    assert_true(end.is_broken);
+    assert_int_equal(end.last_segment, 3);
+}
+
 static void a_damaged_object_ends_the_trailers_and_fails_the_records(void **state)
 {
     World damaged;
@@ -336,6 +367,7 @@ int main(void)
         cmocka_unit_test(a_segment_that_does_not_go_on_is_noticed),
         cmocka_unit_test(a_commit_that_was_given_up_is_no_event),
         cmocka_unit_test(a_damaged_object_ends_the_trailers_and_fails_the_records),
+        cmocka_unit_test(another_clusters_segment_ends_the_walk),
     };
 
     return cmocka_run_group_tests(tests, setup, teardown);

@@ -267,6 +267,58 @@ static void a_backup_that_waits_opens_nothing(void **state)
     assert_int_equal(windows.count, 0);
 }
 
+/* Its WAL is there, and yet it is of another branch. */
+static void a_backup_opens_windows_on_its_own_branches_only(void **state)
+{
+    CLEANUP(world_done) World world;
+    CLEANUP(window_list_done) WindowList windows = {0};
+    uint64_t behind;
+
+    (void)state;
+    world_init(&world);
+    behind = world.fork_segment + 1; /* both timelines have it */
+    put_second_backup(&world, 2, wal_segment_start(behind, MIB) + 5 * 8192,
+                      wal_segment_start(behind + 1, MIB));
+    load(&windows, &world);
+    assert_int_equal(windows.count, 1);
+    assert_int_equal(windows.items[0].timeline, 2);
+}
+
+static void damage_inside_a_backup_leaves_it_no_window(void **state)
+{
+    CLEANUP(world_done) World world;
+    CLEANUP(window_list_done) WindowList windows = {0};
+
+    (void)state;
+    world_init(&world);
+    put_backup(&world);
+    archive_damage(&world.archive, 1, wal_segment_before(world.stop, MIB), SIZE_MAX);
+    load(&windows, &world);
+    assert_int_equal(windows.count, 0);
+}
+
+static void a_timeline_whose_history_cannot_be_read_is_told(void **state)
+{
+    static const char name[] = "main/wal/00000002.history.wal";
+    CLEANUP(world_done) World world;
+    CLEANUP(window_list_done) WindowList windows = {0};
+    CLEANUP(buffer_done) Buffer object = {0};
+    Storage *storage;
+    Error err = {0};
+
+    (void)state;
+    world_init(&world);
+    put_backup(&world);
+    storage = world.archive.repo.storage;
+    assert_true(storage_read(storage, name, MIB, &object, &err));
+    object.data[0] ^= 1;
+    assert_true(storage_put(storage, name, WRITE_REPLACE, object.data, object.size, &err));
+    load(&windows, &world);
+    assert_int_equal(windows.unreadable, 2);
+    for (size_t i = 0; i < windows.count; i++)
+        assert_int_equal(windows.items[i].timeline, 1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -279,6 +331,9 @@ int main(void)
         cmocka_unit_test(damage_ends_a_window),
         cmocka_unit_test(wal_without_data_ends_a_window),
         cmocka_unit_test(a_backup_that_waits_opens_nothing),
+        cmocka_unit_test(a_backup_opens_windows_on_its_own_branches_only),
+        cmocka_unit_test(damage_inside_a_backup_leaves_it_no_window),
+        cmocka_unit_test(a_timeline_whose_history_cannot_be_read_is_told),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
