@@ -4,6 +4,10 @@
 #include "scene.h"
 #include "storage/driver.h"
 
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
 static const Compression zstd = {.codec = CODEC_ZSTD, .level = 1};
 
 static bool push(const Scene *scene, const char *path, PushResult *result, Error *err)
@@ -374,6 +378,112 @@ static void a_parents_pages_begin_a_child_only_at_its_fork(void **state)
     }
 }
 
+/* A store during whose first write the file is changed by somebody. */
+static const char *changed_path;
+static struct timespec change_by;
+
+static bool change_and_write(Storage *storage, const char *name, WriteMode mode,
+                             ObjectWriter **writer, Error *err)
+{
+    struct stat status;
+
+    assert_int_equal(stat(changed_path, &status), 0);
+    struct timespec times[2] = {
+        {.tv_nsec = UTIME_OMIT},
+        {.tv_sec = status.st_mtim.tv_sec + change_by.tv_sec,
+         .tv_nsec = (status.st_mtim.tv_nsec + change_by.tv_nsec) % 1000000000},
+    };
+    assert_int_equal(utimensat(AT_FDCWD, changed_path, times, 0), 0);
+    return inner_ops->write(storage, name, mode, writer, err);
+}
+
+static void a_file_that_changes_while_it_is_read_is_not_archived(void **state)
+{
+    static const struct timespec changes[] = {{.tv_sec = 5}, {.tv_nsec = 1}};
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(changes); i++) {
+        CLEANUP(scene_done) Scene scene;
+
+        scene_init(&scene);
+        CLEANUP(text_freep) char *path = scene_segment_file(&scene, 2);
+        inner_ops = scene.archive.repo.storage->ops;
+        StorageOps ops = *inner_ops;
+        ops.write = change_and_write;
+        scene.archive.repo.storage->ops = &ops;
+        changed_path = path;
+        change_by = changes[i];
+        assert_refused(&scene, path, ERR_IO);
+        scene.archive.repo.storage->ops = inner_ops;
+        assert_int_equal(scene_objects(&scene, "main/wal/"), 0);
+        assert_pushed(&scene, path, PUSH_STORED);
+    }
+}
+
+static void what_is_no_file_of_wal_is_refused(void **state)
+{
+    enum { MUCH = 3 << 20 };
+    static const char line[] = "1\t0/200000\tx\n";
+    static const char hidden[] = "1\t0/200000\tx\n\0rubbish";
+    CLEANUP(scene_done) Scene scene;
+    CLEANUP(buffer_done) Buffer text = {0};
+    char name[WAL_NAME_SIZE];
+
+    (void)state;
+    scene_init(&scene);
+    /* A directory. */
+    CLEANUP(text_freep) char *folder = text_format("%s/00000004.history", scene.directory);
+    assert_int_equal(mkdir(folder, 0700), 0);
+    assert_refused(&scene, folder, ERR_REFUSED);
+    /* Half a segment, and a bit more than one. */
+    CLEANUP(text_freep)
+    char *half = scene_file(&scene, scene_segment_name(1, 2, name),
+                            wal_builder_segment(&scene.wal, 2), MIB / 2);
+    assert_refused(&scene, half, ERR_REFUSED);
+    CLEANUP(text_freep)
+    char *piece = scene_file(&scene, "000000010000000000000002.partial",
+                             wal_builder_segment(&scene.wal, 2), MIB / 2);
+    assert_refused(&scene, piece, ERR_REFUSED);
+    /* A history that does not end, and one with more behind its end. */
+    buffer_append(&text, line, strlen(line));
+    buffer_reserve(&text, MUCH);
+    memset(text.data + text.size, '#', MUCH - text.size);
+    CLEANUP(text_freep) char *endless = scene_file(&scene, "00000002.history", text.data, MUCH);
+    assert_refused(&scene, endless, ERR_REFUSED);
+    CLEANUP(text_freep)
+    char *longer = scene_file(&scene, "00000003.history", hidden, sizeof hidden - 1);
+    assert_refused(&scene, longer, ERR_REFUSED);
+    assert_int_equal(scene_objects(&scene, "main/wal/"), 0);
+}
+
+/* The pages are of timeline 2, which timeline 3 does not come from. */
+static void pages_of_a_stranger_begin_no_child(void **state)
+{
+    static const char history[] = "1\t0/202000\tx\n";
+    CLEANUP(scene_done) Scene scene;
+    CLEANUP(wal_builder_done) WalBuilder other = wal_builder_begin(15, MIB, 2 * MIB, 2);
+    char name[WAL_NAME_SIZE];
+
+    (void)state;
+    scene_init(&scene);
+    wal_builder_commit(&other, 1, 1);
+    wal_builder_switch(&other);
+    CLEANUP(text_freep)
+    char *text = scene_file(&scene, "00000003.history", history, strlen(history));
+    CLEANUP(text_freep)
+    char *path =
+        scene_file(&scene, scene_segment_name(3, 2, name), wal_builder_segment(&other, 2), MIB);
+    assert_refused(&scene, path, ERR_REFUSED);
+
+    /* What is beside it and can't be read is not looked for elsewhere. */
+    assert_int_equal(unlink(text), 0);
+    assert_int_equal(mkdir(text, 0700), 0);
+    archive_put_history(&scene.archive, 3, "1\t0/100000\tx\n2\t0/202000\tx\n");
+    assert_refused(&scene, path, ERR_IO);
+    assert_int_equal(rmdir(text), 0);
+    assert_pushed(&scene, path, PUSH_STORED);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -387,6 +497,9 @@ int main(void)
         cmocka_unit_test(losing_a_race_against_the_same_content_is_a_success),
         cmocka_unit_test(history_and_backup_files_must_be_what_their_names_say),
         cmocka_unit_test(a_parents_pages_begin_a_child_only_at_its_fork),
+        cmocka_unit_test(a_file_that_changes_while_it_is_read_is_not_archived),
+        cmocka_unit_test(what_is_no_file_of_wal_is_refused),
+        cmocka_unit_test(pages_of_a_stranger_begin_no_child),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
