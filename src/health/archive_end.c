@@ -93,6 +93,23 @@ static bool find_stretch(const WalInventory *wal, const TimelinePath *path, uint
     return any;
 }
 
+/*
+ * Whether the archive has a segment of the path behind this one. On a timeline that has just begun
+ * it has none: what is missing there is not missing yet.
+ */
+static bool has_later(const WalInventory *wal, const KnownPath *known, uint64_t segment,
+                      uint32_t segment_size)
+{
+    for (size_t i = 0; i < wal->run_count; i++) {
+        uint64_t first, last;
+
+        if (clip_run(&wal->runs[i], &known->path, segment_size, &first, &last) && last > segment &&
+            (known->limit == 0 || first < wal_segment_of(known->limit, segment_size)))
+            return true;
+    }
+    return false;
+}
+
 static const char *segment_name(const WalWalk *walk, uint64_t segment, char text[WAL_NAME_SIZE])
 {
     uint32_t segment_size = walk->cluster->wal_segment_size;
@@ -166,12 +183,13 @@ static bool follow(const WalWalk *walk, const KnownPath *known, ArchiveEnd *end,
 
     if (!wal_walk_trailers(walk, NULL, NULL, &walked, err))
         return false;
-    end->is_hole = walked.is_hole;
     end->is_broken = walked.is_broken;
     memcpy(end->reason, walked.reason, sizeof walked.reason);
     end->is_empty = walked.segments == 0;
     if (end->is_empty)
         return true;
+    end->is_hole = !walked.is_broken && has_later(walk->inventory, known, walked.last_segment,
+                                                  walk->cluster->wal_segment_size);
     end->last_segment = walked.last_segment;
     end->last_timeline = walked.last_timeline;
     /* Nothing but a piece of one record: what comes before is behind the beginning. */

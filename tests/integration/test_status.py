@@ -1,0 +1,382 @@
+"""`status`: the exposure against what really is in the repository, and what else is to be told."""
+
+import json
+import time
+
+from support.cluster import ClusterTest
+from support.processes import run, wait_for
+from support.version import SWITCH_WAL
+
+OK, WARNING, CRITICAL, UNKNOWN = range(4)
+
+
+class StatusTest(ClusterTest):
+    """One backup is there; nothing but the tests commits."""
+
+    settings = {"autovacuum": "off", "archive_timeout": "10min"}
+    segment_mb = 1
+
+    def setUp(self):
+        super().setUp()
+        self.cluster.sql("create table mark (n int)")
+        self.tool("backup", f"--data={self.cluster.data}")
+        self.wait_none()
+
+    def status(self, *options, expect=OK, data=True):
+        """The answer as JSON; the exit status must be the one that is expected."""
+        where = [f"--data={self.cluster.data}"] if data else []
+        done = self.attempt("status", "--json", *where, *options)
+        self.assertEqual(done.returncode, expect, done.stdout + done.stderr)
+        answer = json.loads(done.stdout)
+        self.assertEqual(answer["status"], ("OK", "WARNING", "CRITICAL", "UNKNOWN")[expect])
+        return answer
+
+    def wait_none(self):
+        """Whatever the server still had to archive is archived."""
+        self.wait_state("none")
+
+    def wait_state(self, state, *options):
+        def look():
+            done = self.attempt("status", "--json", f"--data={self.cluster.data}", *options)
+            answer = json.loads(done.stdout)
+            return answer if answer["exposure"]["state"] == state else None
+        return wait_for(look, f"exposure {state}", pause_s=0.2)
+
+    def commit(self, number=1, cluster=None):
+        """(xid, client's clock before and after the commit)."""
+        before = time.time()
+        xid = (cluster or self.cluster).sql(
+            f"begin; insert into mark values ({number}); select txid_current(); commit")
+        return int(xid), before, time.time()
+
+    def findings(self, answer, topic):
+        return [finding for finding in answer["findings"] if finding["topic"] == topic]
+
+    def assert_finding(self, answer, topic, level, words):
+        for finding in self.findings(answer, topic):
+            if finding["level"] == level and words in finding["what"]:
+                return finding
+        raise AssertionError(f"no {level} of {topic} that says {words!r}: {answer['findings']}")
+
+    def reload(self, **settings):
+        self.cluster.configure(**settings)
+        self.cluster.sql("select pg_reload_conf()")
+        for name, value in settings.items():
+            self.cluster.wait_until(f"select current_setting('{name}') = $${value}$$")
+
+
+class Exposure(StatusTest):
+
+    def test_an_idle_database_has_none_and_a_commit_ages_until_it_is_archived(self):
+        # WAL that holds no commit: checkpoints, running transactions, one that was rolled back.
+        self.cluster.sql("checkpoint")
+        self.cluster.sql("begin; insert into mark values (0); select pg_current_xact_id(); rollback")
+        self.cluster.sql("checkpoint")
+        answer = self.status()
+        self.assertEqual(answer["exposure"]["state"], "none")
+        self.assertEqual(answer["exposure"]["seconds"], 0)
+        self.assertGreater(answer["server"]["insert"], answer["repository"]["until"])
+
+        xid, before, after = self.commit()
+        self.commit(2)  # the oldest counts
+        for _ in range(2):
+            asked = time.time()
+            answer = self.status()
+            exposure = answer["exposure"]
+            self.assertEqual([exposure["state"], exposure["xid"], exposure["by"]],
+                             ["known", xid, "repository"])
+            self.assertGreaterEqual(exposure["seconds"], asked - after)
+            self.assertLessEqual(exposure["seconds"], time.time() - before)
+            time.sleep(1.1)
+        segment = self.cluster.sql("select pg_walfile_name(pg_current_wal_lsn())")
+        self.assertEqual(exposure["segment"], segment)
+        # Beyond the objective it is critical, from half of it on a warning.
+        self.assert_finding(self.status("--rpo=1s", expect=CRITICAL), "exposure", "CRITICAL",
+                            "beyond the objective")
+
+        self.cluster.switch_wal()
+        answer = self.status("--rpo=15min")
+        self.assertEqual(answer["exposure"]["state"], "none")
+        self.assertEqual(answer["repository"]["last_segment"], segment)
+        said = self.tool("status", f"--data={self.cluster.data}")
+        self.assertTrue(said.startswith('OK: cluster "main": every commit is in the repository\n'),
+                        said)
+
+    def test_half_of_the_objective_is_a_warning(self):
+        _, _, after = self.commit()
+        time.sleep(max(0, after + 1 - time.time()))
+        rpo = 2 * (time.time() - after) - 0.1  # a little less than twice its age, which grows
+        done = self.attempt("status", f"--data={self.cluster.data}", f"--rpo={int(rpo * 1000)}ms")
+        self.assertIn(done.returncode, (WARNING, CRITICAL))  # the latter on a very slow machine
+        self.assertIn("the objective of", done.stdout)
+        self.assertEqual(self.status("--rpo=1000000s")["exposure"]["state"], "known")
+
+    def test_a_failing_archiver_is_a_warning_and_critical_once_the_objective_is_missed(self):
+        self.reload(archive_command="false")
+        _, _, after = self.commit()
+        self.cluster.sql(f"select {SWITCH_WAL}")
+        self.cluster.wait_until("select failed_count > 0 from pg_stat_archiver")
+        answer = self.status(expect=WARNING)
+        self.assert_finding(answer, "archiver", "WARNING", "archiving fails")
+        self.assertTrue(answer["archiver"]["is_failing"])
+        self.assertEqual(answer["waiting"]["segments"], 1)
+        self.assertIsNone(answer["waiting"]["growth_bytes_per_second"])
+        self.assertIsNone(answer["waiting"]["full_in_seconds"])
+        self.assertEqual(answer["exposure"]["state"], "known")
+
+        # Two more segments: the pile grows, at a rate that was measured and not guessed.
+        for number in range(2):
+            self.commit(number)
+            self.cluster.sql(f"select {SWITCH_WAL}")
+        time.sleep(max(0, after + 1.1 - time.time()))
+        waiting = self.status("--rpo=1s", expect=CRITICAL)["waiting"]
+        self.assertEqual(waiting["segments"], 3)
+        self.assertEqual(waiting["bytes"], 3 << 20)
+        rate = waiting["growth_bytes_per_second"]
+        self.assertAlmostEqual(rate, (2 << 20) / waiting["oldest_seconds"], delta=rate / 100 + 1)
+        self.assertAlmostEqual(waiting["full_in_seconds"] * rate, waiting["free_bytes"],
+                               delta=waiting["free_bytes"] / 100)
+
+        self.reload(archive_command=self.archive_command())
+        self.wait_none()
+        self.assertEqual(self.status()["waiting"]["segments"], 0)
+
+    def test_what_the_server_only_believes_to_be_archived_is_not(self):
+        self.reload(archive_command="true")
+        xid, _, _ = self.commit()
+        segment = self.cluster.switch_wal()
+        self.cluster.wait_until(
+            f"select last_archived_wal >= '{segment}' from pg_stat_archiver")
+        self.commit(2)
+        answer = self.status(expect=CRITICAL)
+        self.assert_finding(answer, "archiver", "CRITICAL", f"takes {segment} for archived")
+        self.assert_finding(answer, "settings", "WARNING", "archive_command is not pgcairn's")
+        # pg_wal may have lost that segment already; what is known then is a bound.
+        self.assertIn(answer["exposure"]["state"], ("known", "at most"))
+        if answer["exposure"]["state"] == "known":
+            self.assertEqual(answer["exposure"]["xid"], xid)
+
+        # The segment is gone from pg_wal: nobody knows any more what was in it.
+        run("rm", self.cluster.data / "pg_wal" / segment)
+        answer = self.status(expect=CRITICAL)
+        self.assertEqual(answer["exposure"]["state"], "at most")
+        self.assertIn("neither in the archive nor in pg_wal", answer["exposure"]["reason"])
+        answer = self.status("--rpo=1s", expect=CRITICAL)
+        self.assert_finding(answer, "exposure", "UNKNOWN", "exposure unknown, at most")
+
+    def test_without_the_repository_it_is_unknown_unless_the_server_proves_worse(self):
+        _, _, after = self.commit()
+        away = self.path / "away"
+        self.repo.rename(away)
+        answer = self.status(expect=UNKNOWN)
+        self.assertFalse(answer["repository"]["answers"])
+        self.assertEqual([answer["exposure"]["state"], answer["exposure"]["by"]],
+                         ["known", "archiver"])
+        self.assertGreaterEqual(answer["exposure"]["seconds"], 0)
+
+        self.cluster.sql(f"select {SWITCH_WAL}")
+        self.cluster.wait_until("select failed_count > 0 from pg_stat_archiver")
+        time.sleep(max(0, after + 1.1 - time.time()))
+        answer = self.status("--rpo=1s", expect=CRITICAL)
+        self.assert_finding(answer, "exposure", "CRITICAL", "by the server's own account")
+        self.assertEqual(answer["waiting"]["segments"], 1)
+
+        away.rename(self.repo)
+        self.wait_none()
+
+    def test_a_stopped_server_still_shows_what_it_has_not_archived(self):
+        self.reload(archive_command="false")
+        xid, _, _ = self.commit()
+        self.cluster.crash()
+        answer = self.status(expect=WARNING)
+        self.assertEqual([answer["exposure"]["state"], answer["exposure"]["xid"]], ["known", xid])
+        self.assert_finding(answer, "server", "WARNING", "does not answer")
+        self.assertIsNone(answer["archiver"])
+
+        self.cluster.configure(archive_command=self.archive_command())
+        self.cluster.start()
+        self.cluster.switch_wal()
+        self.cluster.stop()
+        answer = self.status(expect=WARNING)
+        self.assertEqual(answer["exposure"]["state"], "none")
+
+    def test_a_hole_exposes_all_that_comes_behind_it(self):
+        xid, _, _ = self.commit()
+        missing = self.cluster.switch_wal()
+        self.commit(2)
+        self.cluster.switch_wal()
+        run("rm", self.repo / "main" / "wal" / missing[:16] / f"{missing}.wal")
+        answer = self.status(expect=CRITICAL)
+        self.assert_finding(answer, "archive", "CRITICAL", "WAL is missing behind")
+        self.assertTrue(answer["repository"]["is_hole"])
+        self.assertIn(answer["exposure"]["state"], ("known", "at most"))
+        if answer["exposure"]["state"] == "known":
+            self.assertEqual(answer["exposure"]["xid"], xid)
+        # A backup behind it opens a new window; the old one is still to be told.
+        self.tool("backup", f"--data={self.cluster.data}")
+        answer = self.wait_state("none")
+        self.assertEqual(answer["status"], "WARNING")
+        self.assert_finding(answer, "archive", "WARNING", "can't be restored")
+
+
+class Reach(StatusTest):
+    """With less than everything in reach."""
+
+    def test_the_repository_alone_tells_what_it_can(self):
+        answer = self.status(data=False, expect=UNKNOWN)
+        self.assertIn("neither --data nor --conninfo", answer["exposure"]["reason"])
+        self.assertEqual([answer["backups"], answer["windows"]], [1, 1])
+        self.assertIsNone(answer["slots"])
+        self.assertIsNone(answer["waiting"]["segments"])
+        self.tool("status", f"--conninfo=host={self.path} port=1", expect=UNKNOWN)
+
+    def test_a_server_elsewhere_is_read_through_sql_or_bounded(self):
+        self.cluster.sql("create role watcher login")
+        self.cluster.switch_wal()
+        conninfo = f"--conninfo=host={self.cluster.socket} port={self.cluster.port} user=watcher " \
+                   "dbname=postgres"
+
+        def look(*options, expect=OK):
+            return self.status(conninfo, *options, data=False, expect=expect)
+
+        # No record behind the archive's end: that much the position says.
+        self.assertEqual(look()["exposure"]["state"], "none")
+
+        xid, before, _ = self.commit()
+        exposure = look()["exposure"]
+        self.assertEqual(exposure["state"], "at most")
+        self.assertGreaterEqual(exposure["seconds"], 0)
+        self.assertIsNone(look()["waiting"]["segments"])
+        time.sleep(1.1)
+        answer = look("--rpo=1s", expect=UNKNOWN)
+        self.assertGreaterEqual(answer["exposure"]["seconds"], 1)
+
+        self.cluster.sql("""
+            grant execute on function pg_read_binary_file(text, bigint, bigint, boolean),
+                                      pg_ls_archive_statusdir() to watcher""")
+        answer = look("--rpo=1s", expect=CRITICAL)
+        self.assertEqual([answer["exposure"]["state"], answer["exposure"]["xid"]], ["known", xid])
+        self.assertLessEqual(answer["exposure"]["seconds"], time.time() - before)
+        self.assertEqual(answer["waiting"]["segments"], 0)
+        self.cluster.switch_wal()
+        self.cluster.sql("checkpoint")
+        self.assertEqual(look()["exposure"]["state"], "none")
+
+    def test_what_is_no_answer_is_unknown(self):
+        data = f"--data={self.cluster.data}"
+        for words, message in (([data, "--bogus"], "unknown option|--bogus"),
+                               ([data, "--rpo=soon"], "--rpo"),
+                               ([data, "--cluster=other"], "other")):
+            done = self.attempt("status", *words)
+            self.assertEqual(done.returncode, UNKNOWN, done.stdout + done.stderr)
+            self.assertRegex(done.stdout + done.stderr, message)
+        other = self.server("other").create()
+        done = self.attempt("status", f"--data={other.data}")
+        self.assertEqual(done.returncode, UNKNOWN, done.stdout)
+        self.assertIn("system identifier", done.stderr)
+        other.start()
+        done = self.attempt("status", f"--data={self.cluster.data}",
+                            f"--conninfo={other.conninfo()}")
+        self.assertEqual(done.returncode, UNKNOWN, done.stdout)
+        self.assertIn("another server", done.stderr)
+
+
+class Settings(StatusTest):
+
+    def test_settings_that_do_not_fit_the_objective_are_told(self):
+        self.assertEqual(self.findings(self.status(), "settings"), [])
+        self.assert_finding(self.status("--rpo=5min", expect=WARNING), "settings", "WARNING",
+                            "archive_timeout is 10 min, the objective 5 min")
+        self.reload(archive_timeout="0")
+        self.assert_finding(self.status(expect=WARNING), "settings", "WARNING",
+                            "archive_timeout is 0")
+        self.reload(archive_timeout="10min", archive_command="")
+        self.assert_finding(self.status(expect=WARNING), "settings", "WARNING",
+                            "archive_command is empty")
+        # A script of another name is believed once what it archived is here.
+        script = self.path / "push"
+        script.write_text(f"#!/bin/sh\nexec {self.archive_command().replace('%p', '')} \"$1\"\n",
+                          encoding="ascii")
+        script.chmod(0o755)
+        self.reload(archive_command=f"{script} %p")
+        self.commit()
+        self.cluster.switch_wal()
+        self.assertEqual(self.findings(self.status(), "settings"), [])
+        self.cluster.stop()
+        self.cluster.configure(archive_mode="off")
+        self.cluster.start()
+        self.assert_finding(self.status(expect=WARNING), "settings", "WARNING",
+                            "archive_mode is off")
+
+    def test_slots_that_hold_back_wal_are_told(self):
+        self.reload(max_wal_size="2MB")
+        self.cluster.sql("select pg_create_physical_replication_slot('forgotten', true)")
+        self.assertEqual(self.findings(self.status(), "slot"), [])
+        for number in range(4):
+            self.commit(number)
+            self.cluster.switch_wal()
+        answer = self.status(expect=WARNING)
+        self.assert_finding(answer, "slot", "WARNING", "slot forgotten holds back")
+        [slot] = answer["slots"]
+        self.assertEqual([slot["name"], slot["is_active"], slot["is_ours"]],
+                         ["forgotten", False, False])
+        self.assertGreater(slot["held_bytes"], 3 << 20)
+        self.cluster.sql("select pg_drop_replication_slot('forgotten')")
+        # Ours is told at once: somebody meant it to be read.
+        self.cluster.sql("select pg_create_physical_replication_slot('pgcairn', true)")
+        self.assert_finding(self.status(expect=WARNING), "slot", "WARNING",
+                            "pgcairn receive is not connected")
+
+
+class Timelines(StatusTest):
+
+    def test_a_new_timeline_counts_once_it_is_archived(self):
+        self.commit()
+        self.cluster.switch_wal()
+        self.cluster.stop()
+        restored = self.restore()
+        data = self.cluster.data
+        try:
+            self.cluster.data = restored.data
+            answer = self.wait_state("none", f"--conninfo={restored.conninfo()}")
+            self.assertEqual(answer["server"]["timeline"], 2)
+            xid, _, _ = self.commit(2, restored)
+            answer = self.status()
+            self.assertEqual([answer["exposure"]["state"], answer["exposure"]["xid"]],
+                             ["known", xid])
+            self.assertEqual(answer["exposure"]["segment"][:8], "00000002")
+            restored.switch_wal()
+            self.assertEqual(self.status()["exposure"]["state"], "none")
+            # No recovery finds a timeline without its history: then all of it is exposed.
+            run("rm", self.repo / "main" / "wal" / "00000002.history.wal")
+            answer = self.status(expect=WARNING)
+            self.assert_finding(answer, "archive", "WARNING", "history of timeline 2")
+            self.assertEqual([answer["exposure"]["state"], answer["exposure"]["xid"]],
+                             ["known", xid])
+        finally:
+            self.cluster.data = data
+
+    def test_a_standby_tells_what_it_received(self):
+        self.cluster.switch_wal()
+        standby = self.restored("standby")
+        self.tool("restore", f"--data={standby.data}", "--as-copy")
+        (standby.data / "recovery.signal").rename(standby.data / "standby.signal")
+        standby.configure(primary_conninfo=self.cluster.conninfo())
+        standby.start(port=standby.port)
+        standby.wait_until("select status = 'streaming' from pg_stat_wal_receiver")
+        xid, _, after = self.commit()
+        standby.wait_until("select count(*) = 1 from mark")
+        where = [f"--data={standby.data}"]
+        answer = self.status(*where, data=False)
+        self.assertTrue(answer["server"]["in_recovery"])
+        self.assertEqual([answer["exposure"]["state"], answer["exposure"]["xid"]], ["known", xid])
+        self.assertGreaterEqual(time.time() - after, 0)
+        self.assertEqual(self.findings(answer, "settings"), [])
+
+        self.cluster.switch_wal()
+        self.assertEqual(self.status(*where, data=False)["exposure"]["state"], "none")
+        # It hears nothing more: what its primary commits it can't know.
+        self.cluster.stop()
+        standby.wait_until("select not exists (select from pg_stat_wal_receiver)")
+        answer = self.status(*where, data=False, expect=UNKNOWN)
+        self.assertIn("hears nothing from its primary", answer["exposure"]["reason"])
