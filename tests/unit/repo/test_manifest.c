@@ -1,6 +1,9 @@
 #include "repo/manifest.h"
 
+#include "base/bytes.h"
 #include "fixture.h"
+#include "repo/layout.h"
+#include "stream/codec.h"
 #include "stream/digest.h"
 
 #include <inttypes.h>
@@ -396,6 +399,8 @@ static void forged_manifests_are_refused(void **state)
         {"\nl\tpg_tblspc/16400\t", "\nl\tpg_tblspc/16400/x\t", ERR_CORRUPT},
         {"\nl\tpg_tblspc/16400\t", "\nl\tpg_wal\t", ERR_CORRUPT},
         {"\nl\tpg_tblspc/16400\t/srv/a%20b", "\nl\tpg_tblspc/16400\tsrv", ERR_CORRUPT},
+        {"\nl\tpg_tblspc/16400\t", "\nl\tpg_tblspc/\t", ERR_CORRUPT},
+        {"\nl\tpg_tblspc/16400\t", "\nl\tpg_tblspd/16400\t", ERR_CORRUPT},
         /* Order, and everything once. */
         {"\nf\tPG_VERSION\t", "\nf\tzzz\t", ERR_CORRUPT},
         {"\nf\tbase/2\t", "\nf\tbase/1\t", ERR_CORRUPT},
@@ -416,12 +421,15 @@ static void forged_manifests_are_refused(void **state)
         {"\nh\tstart\tA/94000028", "\nh\tstart\t0/0", ERR_CORRUPT},
         {"\nh\tstart\tA/94000028", "\nh\tstart\tA", ERR_CORRUPT},
         {"\nh\twal_segment_size\t16777216", "\nh\twal_segment_size\t5", ERR_CORRUPT},
+        {"\nh\tsystem_identifier\t7300000000000000001", "\nh\tsystem_identifier\t0", ERR_CORRUPT},
+        {"\nh\tmajor\t15", "\nh\tmajor\t0", ERR_CORRUPT},
         {"\nh\ttimeline\t3", "\nh\ttimeline\t0", ERR_CORRUPT},
         {"\nh\ttimeline\t3", "\nh\ttimeline\t4294967296", ERR_CORRUPT},
         {"\nh\tchecksums\t1", "\nh\tchecksums\t2", ERR_CORRUPT},
         {"\nh\tbad_pages\t1", "\nh\tbad_pages\t-1", ERR_CORRUPT},
         {"\nh\tbad_pages\t1", "\nh\tbad_pages\t18446744073709551616", ERR_CORRUPT},
         {"\nh\tbad_pages\t1", "\nh\tbad_pages\t1\t1", ERR_CORRUPT},
+        {"pgcairn-manifest\t1\n", "pgcairn-manifesto\t1\n", ERR_CORRUPT},
         {"pgcairn-manifest\t1\n", "pgcairn-manifest\t2\n", ERR_VERSION},
         {"pgcairn-manifest\t1\n", "pgcairn-manifest\t0\n", ERR_CORRUPT},
         {"pgcairn-manifest\t1\n", "pgcairn-manifest\t\n", ERR_CORRUPT},
@@ -494,6 +502,180 @@ static void forged_manifests_are_refused(void **state)
         if (err.code != cases[i].code)
             fail_msg("\"%s\" for \"%s\" gives %d: %s", cases[i].to, cases[i].from, err.code,
                      err.message);
+    }
+}
+
+/* Whatever could be put into one: the same questions are asked before it is saved. */
+static void an_impossible_manifest_is_neither_saved_nor_believed(void **state)
+{
+    enum { CASES = 16 };
+
+    (void)state;
+    for (int i = 0; i <= CASES; i++) {
+        CLEANUP(fixture_done) Fixture fixture;
+        Manifest manifest = example();
+        ManifestEntry changed[ARRAY_SIZE(entries)];
+        ManifestRange three[3] = {ranges[0], ranges[1], {.index = 2, .fragment_count = 1}};
+        Fragment nine[RANGE_FRAGMENTS_MAX + 1];
+        Tablespace places[2] = {tablespaces[0], tablespaces[1]};
+        PackInfo bad_packs[2] = {packs[0], packs[1]};
+        Error err = {0};
+
+        fixture_open(&fixture, FIXTURE_SEGMENT_SIZE);
+        memcpy(changed, entries, sizeof changed);
+        three[2].fragments = fragments;
+        for (size_t f = 0; f < ARRAY_SIZE(nine); f++)
+            nine[f] = fragments[0];
+        manifest.entries = changed;
+        manifest.tablespaces = places;
+        manifest.packs = bad_packs;
+        CLEANUP(text_freep) char *long_path = text_format("%05000d", 0);
+        switch (i) {
+        case 0:
+            changed[1].mode = 010000;
+            break;
+        case 1:
+            changed[2].ranges = three; /* one that has nothing left to hold */
+            changed[2].range_count = 3;
+            break;
+        case 2:
+            changed[2].range_count = 1; /* some bytes are in none */
+            break;
+        case 3:
+            changed[2].ranges = three;
+            three[1].fragment_count = 0;
+            break;
+        case 4:
+            changed[2].ranges = three;
+            three[0].fragments = nine;
+            three[0].fragment_count = ARRAY_SIZE(nine);
+            break;
+        case 5:
+            changed[7].is_small = false; /* an extra file in ranges */
+            break;
+        case 6:
+            manifest.header.id[3] = 'x';
+            break;
+        case 7:
+            manifest.header.system_identifier = 0;
+            break;
+        case 8:
+            manifest.header.major = 0;
+            break;
+        case 9:
+            places[0].path = "srv";
+            break;
+        case 10:
+            places[1].oid = places[0].oid;
+            break;
+        case 11:
+            bad_packs[0].size = 10;
+            changed[2].range_count = 0;
+            changed[2].size = 0;
+            break;
+        case 12:
+            changed[0].path = long_path;
+            break;
+        case 13:
+            changed[6].path = "pg_tblspc/";
+            break;
+        case 14:
+            changed[6].path = "pg_tblspd/16400";
+            break;
+        case 15:
+            changed[8].size = changed[8].content.raw_size = 3 << 20;
+            changed[8].content.stored_size = 1 << 20;
+            break;
+        default:
+            break; /* the example itself is good */
+        }
+        if (manifest_save(&manifest, &fixture.cluster, &err) != (i == CASES))
+            fail_msg("case %d", i);
+    }
+}
+
+/* The text and a trailer of one frame, with the right checksum: what an attacker can store. */
+static void put_stored(Fixture *fixture, const char *name, const Buffer *text)
+{
+    CLEANUP(codec_context_freep) CodecContext *codec = codec_context_new();
+    CLEANUP(buffer_done) Buffer stored = {0};
+    uint8_t checksum[8];
+    uint8_t trailer[32] = {0x5e, 0x2a, 0x4d, 0x18, 24};
+    Error err = {0};
+
+    assert_true(codec_compress(codec, (Compression){.codec = CODEC_ZSTD, .level = 1}, text->data,
+                               text->size, &stored, &err));
+    memcpy(trailer + 8, "PGCNMEND", 8);
+    put_le16(trailer + 16, 1);
+    put_le64(checksum, xxh3_of(fixture->repo.hash_seed, stored.data, stored.size));
+    put_le64(trailer + 24, xxh3_of(fixture->repo.hash_seed, checksum, sizeof checksum));
+    buffer_append(&stored, trailer, sizeof trailer);
+    object_put(fixture, name, stored.data, stored.size);
+}
+
+static void what_was_forged_is_not_loaded(void **state)
+{
+    static const struct {
+        const char *from, *to;
+        ErrorCode code;
+    } cases[] = {
+        {"\nd\tbase\t", "\nd\tbase\t", ERR_NONE},
+        {"\nf\tPG_VERSION\t", "\nf\t../PG_VERSION\t", ERR_CORRUPT},
+        {"\nh\tcluster\tmain\n", "\nh\tcluster\tother\n", ERR_CORRUPT},
+        {"\nh\tbackup\t20261122T031500Z-k3v7qa", "\nh\tbackup\t20261122T031500Z-aaaaaa",
+         ERR_CORRUPT},
+    };
+    Manifest manifest = example();
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        CLEANUP(fixture_done) Fixture fixture;
+        CLEANUP(manifest_done) Manifest found = {0};
+        CLEANUP(buffer_done) Buffer text = {0};
+        CLEANUP(text_freep) char *name = layout_manifest("main", backup_id);
+        Error err = {0};
+
+        fixture_open(&fixture, FIXTURE_SEGMENT_SIZE);
+        forge(&manifest, cases[i].from, cases[i].to, &text);
+        put_stored(&fixture, name, &text);
+        if (manifest_load(&found, &fixture.cluster, backup_id, &err) != (i == 0))
+            fail_msg("case %zu: %s", i, err.message);
+        assert_int_equal(err.code, cases[i].code);
+    }
+}
+
+static void a_newer_trailer_is_told_from_damage(void **state)
+{
+    static const struct {
+        size_t from_end;
+        uint8_t value;
+        ErrorCode code;
+    } cases[] = {
+        {32, 0, ERR_CORRUPT}, {28, 25, ERR_CORRUPT}, {24, 'X', ERR_CORRUPT}, {16, 2, ERR_VERSION},
+        {16, 0, ERR_CORRUPT}, {14, 1, ERR_VERSION},  {12, 1, ERR_VERSION},
+    };
+    CLEANUP(fixture_done) Fixture fixture;
+    CLEANUP(buffer_done) Buffer object = {0};
+    CLEANUP(text_freep) char *name = layout_manifest("main", backup_id);
+    Manifest manifest = example();
+    Error err = {0};
+
+    (void)state;
+    fixture_open(&fixture, FIXTURE_SEGMENT_SIZE);
+    assert_true(manifest_save(&manifest, &fixture.cluster, &err));
+    object_get(&fixture, name, &object);
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        CLEANUP(manifest_done) Manifest found = {0};
+        uint8_t *at = object.data + object.size - cases[i].from_end;
+        uint8_t before = *at;
+
+        err = (Error){0};
+        *at = cases[i].value;
+        object_put(&fixture, name, object.data, object.size);
+        assert_false(manifest_load(&found, &fixture.cluster, backup_id, &err));
+        if (err.code != cases[i].code)
+            fail_msg("case %zu: %d", i, (int)err.code);
+        *at = before;
     }
 }
 
@@ -643,6 +825,9 @@ int main(void)
         cmocka_unit_test(what_could_not_be_read_again_is_not_saved),
         cmocka_unit_test(many_files_are_quick_and_small),
         cmocka_unit_test(backup_ids_are_new_each_time),
+        cmocka_unit_test(an_impossible_manifest_is_neither_saved_nor_believed),
+        cmocka_unit_test(what_was_forged_is_not_loaded),
+        cmocka_unit_test(a_newer_trailer_is_told_from_damage),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
