@@ -100,11 +100,12 @@ static bool find_stretch(const WalInventory *wal, const TimelinePath *path, uint
 static bool has_later(const WalInventory *wal, const KnownPath *known, uint64_t segment,
                       uint32_t segment_size)
 {
+    if (known->limit != 0 && segment >= wal_segment_before(known->limit, segment_size))
+        return false;
     for (size_t i = 0; i < wal->run_count; i++) {
         uint64_t first, last;
 
-        if (clip_run(&wal->runs[i], &known->path, segment_size, &first, &last) && last > segment &&
-            (known->limit == 0 || first < wal_segment_of(known->limit, segment_size)))
+        if (clip_run(&wal->runs[i], &known->path, segment_size, &first, &last) && last > segment)
             return true;
     }
     return false;

@@ -1,0 +1,378 @@
+#include "health/health.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+
+enum { MIB = 1 << 20 };
+
+static const TimeUs second = 1000000;
+
+/* A cluster with which all is well; each test breaks one thing. */
+typedef struct Case {
+    Health health;
+    BackupInfo backup;
+    RecoveryWindow window;
+    WalRun run;
+    SlotLook slots[80];
+} Case;
+
+static Case *setup(void)
+{
+    Case *it = mem_alloc(sizeof *it);
+
+    it->backup = (BackupInfo){.header = {.id = "20261122T000001Z-aaaaaa", .stopped_at = second},
+                              .state = BACKUP_RESTORABLE,
+                              .reason = ""};
+    it->window = (RecoveryWindow){.timeline = 1, .until = 5 * MIB};
+    it->run = (WalRun){.timeline = 1, .first = 1, .last = 4};
+    it->health = (Health){
+        .name = "main",
+        .rpo = 3600 * second,
+        .has_repository = true,
+        .cluster = {.name = "main", .wal_segment_size = MIB},
+        .wal = {.runs = &it->run, .run_count = 1},
+        .backups = {.items = &it->backup, .count = 1},
+        .windows = {.items = &it->window, .count = 1},
+        .has_end = true,
+        .end = {.durable = 5 * MIB, .last_segment = 4, .base = &it->backup},
+        .server = {.is_known = true,
+                   .no_data = "",
+                   .no_answer = "",
+                   .answers = true,
+                   .now = 100000 * second,
+                   .timeline = 1,
+                   .archive = {.is_on = true,
+                               .mode = "on",
+                               .command = "pgcairn archive-push --repo=/r %p",
+                               .library = "",
+                               .timeout = 300 * second,
+                               .max_wal_size = 1024ULL * MIB},
+                   .archiver = {.last_archived = "000000010000000000000004",
+                                .last_failed = "",
+                                .last_archived_at = 99000 * second,
+                                .last_failed_at = TIME_US_NONE},
+                   .slots = it->slots,
+                   .knows_slots = true},
+        .pile = {.is_known = true, .reason = "", .full_in = TIME_US_NONE},
+        .exposure = {.state = EXPOSURE_NONE, .since = TIME_US_NONE},
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(it->slots); i++)
+        it->slots[i] = (SlotLook){.name = "slot", .wal_status = "reserved", .is_active = true};
+    return it;
+}
+
+static void done(Case *it)
+{
+    arena_done(&it->health.arena);
+    mem_free(it);
+}
+
+/* Judge, and expect this level and (unless NULL) a finding of that level that says these words. */
+static void expect(Case *it, HealthLevel level, const char *words)
+{
+    Health *health = &it->health;
+    bool is_said = words == NULL;
+
+    health_judge(health);
+    for (size_t i = 0; i < health->finding_count; i++) {
+        assert_true(i == 0 || health->findings[i - 1].level >= health->findings[i].level);
+        assert_non_null(health->findings[i].next);
+        is_said = is_said || (health->findings[i].level == level &&
+                              strstr(health->findings[i].what, words) != NULL);
+    }
+    if (health->level != level || !is_said) {
+        fail_msg("%s, not %s with \"%s\"; the worst: %s", health_level_name(health->level),
+                 health_level_name(level), words != NULL ? words : "",
+                 health->finding_count > 0 ? health->findings[0].what : "nothing");
+    }
+    assert_int_equal(health->finding_count == 0, level == HEALTH_OK);
+    done(it);
+}
+
+static void all_is_well(void **state)
+{
+    (void)state;
+    expect(setup(), HEALTH_OK, NULL);
+}
+
+static void half_of_the_objective_warns_and_all_of_it_is_critical(void **state)
+{
+    static const struct {
+        TimeUs age;
+        HealthLevel known, bound;
+    } cases[] = {
+        {0, HEALTH_OK, HEALTH_OK},
+        {1800 * 1000000LL - 1, HEALTH_OK, HEALTH_OK},
+        {1800 * 1000000LL, HEALTH_WARNING, HEALTH_UNKNOWN},
+        {3600 * 1000000LL - 1, HEALTH_WARNING, HEALTH_UNKNOWN},
+        {3600 * 1000000LL, HEALTH_CRITICAL, HEALTH_UNKNOWN},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        Case *it = setup();
+        it->health.exposure = (Exposure){.state = EXPOSURE_KNOWN, .age = cases[i].age};
+        expect(it, cases[i].known, cases[i].known == HEALTH_OK ? NULL : "the oldest commit");
+
+        /* A bound within the limits is enough to know that all is well, and never proves more. */
+        it = setup();
+        it->health.exposure = (Exposure){.state = EXPOSURE_AT_MOST, .age = cases[i].age};
+        expect(it, cases[i].bound, cases[i].bound == HEALTH_OK ? NULL : "at most");
+
+        /* Without the repository nothing is known, unless it is bad enough as it is. */
+        it = setup();
+        it->health.has_repository = false;
+        it->health.exposure =
+            (Exposure){.state = EXPOSURE_KNOWN, .age = cases[i].age, .by_archiver = true};
+        expect(it, cases[i].known == HEALTH_CRITICAL ? HEALTH_CRITICAL : HEALTH_UNKNOWN,
+               cases[i].known == HEALTH_CRITICAL ? "by the server's own account"
+                                                 : "can't be asked");
+    }
+}
+
+static void what_is_not_known_is_unknown(void **state)
+{
+    Case *it = setup();
+
+    (void)state;
+    it->health.exposure = (Exposure){.state = EXPOSURE_UNKNOWN, .reason = "the moon is full"};
+    expect(it, HEALTH_UNKNOWN, "the moon is full");
+
+    it = setup();
+    it->health.has_repository = false;
+    it->health.exposure = (Exposure){.state = EXPOSURE_NONE, .by_archiver = true};
+    expect(it, HEALTH_UNKNOWN, "can't be read");
+
+    it = setup();
+    it->health.exposure = (Exposure){.state = EXPOSURE_EVERYTHING};
+    expect(it, HEALTH_CRITICAL, "nothing of this cluster's WAL");
+}
+
+static void clocks_that_disagree_are_told(void **state)
+{
+    Case *it = setup();
+
+    (void)state;
+    it->health.server.clock_ahead = 9 * second;
+    expect(it, HEALTH_OK, NULL);
+    it = setup();
+    it->health.server.clock_ahead = 11 * second;
+    expect(it, HEALTH_WARNING, "ahead of this host's");
+    it = setup();
+    it->health.server.clock_ahead = -7200 * second;
+    expect(it, HEALTH_WARNING, "2 h behind this host's");
+    it = setup();
+    it->health.exposure = (Exposure){
+        .state = EXPOSURE_KNOWN, .since = 90 * second, .at = 30 * second, .is_from_future = true};
+    expect(it, HEALTH_WARNING, "60 s in the future");
+}
+
+static void backups_that_cannot_be_restored_are_told(void **state)
+{
+    Case *it = setup();
+
+    (void)state;
+    it->health.backups.count = 0;
+    it->health.end.base = NULL;
+    expect(it, HEALTH_CRITICAL, "there is no backup");
+    it = setup();
+    it->backup.state = BACKUP_WAITING;
+    it->backup.reason = "segment 5 is missing";
+    expect(it, HEALTH_CRITICAL, "segment 5 is missing");
+    it = setup();
+    it->health.end.base = NULL;
+    expect(it, HEALTH_CRITICAL, "leads to this server's timeline");
+
+    BackupInfo two[2];
+    for (int i = 0; i < 2; i++) {
+        it = setup();
+        two[0] = it->backup;
+        two[1] = it->backup;
+        two[1].state = i == 0 ? BACKUP_WAITING : BACKUP_DAMAGED;
+        it->health.backups = (BackupList){.items = two, .count = 2};
+        expect(it, HEALTH_WARNING, i == 0 ? "can't be restored yet" : "is damaged");
+    }
+}
+
+static void gaps_in_the_archive_are_told(void **state)
+{
+    Case *it = setup();
+
+    (void)state;
+    it->health.end.is_hole = true;
+    it->window.ends_in_hole = true;
+    expect(it, HEALTH_CRITICAL, "WAL is missing behind 0/500000");
+    it = setup();
+    it->health.end.is_broken = true;
+    (void)snprintf(it->health.end.reason, sizeof it->health.end.reason, "bad bytes");
+    expect(it, HEALTH_CRITICAL, "WAL is damaged behind 0/500000, bad bytes");
+    /* One that a later backup has left behind costs only what was between them. */
+    it = setup();
+    it->window.ends_in_hole = true;
+    it->window.until = 3 * MIB;
+    expect(it, HEALTH_WARNING, "is missing behind 0/300000");
+    it = setup();
+    it->health.windows.unreadable = 3;
+    expect(it, HEALTH_WARNING, "WAL of timeline 3");
+    it = setup();
+    it->health.end.lost_history = 2;
+    expect(it, HEALTH_WARNING, "history of timeline 2");
+    it = setup();
+    it->health.is_ahead = true;
+    expect(it, HEALTH_CRITICAL, "has not written");
+}
+
+static void archivers_that_fail_or_deceive_are_told(void **state)
+{
+    Case *it = setup();
+    ArchiverLook *archiver = &it->health.server.archiver;
+
+    (void)state;
+    archiver->last_failed = "000000010000000000000005";
+    archiver->last_failed_at = 98000 * second;
+    archiver->failed_count = 3;
+    expect(it, HEALTH_OK, NULL); /* it went well since */
+    it = setup();
+    archiver = &it->health.server.archiver;
+    archiver->last_failed = "000000010000000000000005";
+    archiver->last_failed_at = 99500 * second;
+    archiver->failed_count = 3;
+    expect(it, HEALTH_WARNING, "000000010000000000000005, last tried 8 min ago, 3 failures");
+    it = setup();
+    it->health.server.archiver.last_archived = "000000010000000000000005";
+    expect(it, HEALTH_CRITICAL, "takes 000000010000000000000005 for archived");
+    it = setup();
+    it->health.server.archiver.last_archived = "000000010000000000000005.00000028.backup";
+    expect(it, HEALTH_CRITICAL, "takes 000000010000000000000005.00000028.backup for archived");
+    /* Before the repository's time: another archive had it. */
+    it = setup();
+    it->run.first = 3;
+    it->health.server.archiver.last_archived = "000000010000000000000002";
+    expect(it, HEALTH_OK, NULL);
+    it = setup();
+    it->health.pile.full_in = 3600 * second;
+    expect(it, HEALTH_CRITICAL, "pg_wal is full in 60 min");
+    it = setup();
+    it->health.pile.full_in = 3601 * second;
+    expect(it, HEALTH_WARNING, "pg_wal is full in");
+    it = setup();
+    it->health.pile.full_in = 90000 * second;
+    expect(it, HEALTH_OK, NULL);
+}
+
+static void settings_that_do_not_fit_are_told(void **state)
+{
+    Case *it = setup();
+
+    (void)state;
+    it->health.server.archive.timeout = 3600 * second;
+    expect(it, HEALTH_OK, NULL);
+    it = setup();
+    it->health.server.archive.timeout = 3601 * second;
+    expect(it, HEALTH_WARNING, "commits wait longer than is allowed");
+    it = setup();
+    it->health.server.archive.timeout = 0;
+    expect(it, HEALTH_WARNING, "archive_timeout is 0");
+    /* With pgcairn receive nothing waits for a segment. */
+    it = setup();
+    it->health.server.archive.timeout = 0;
+    it->health.server.slot_count = 1;
+    it->slots[0].is_ours = true;
+    expect(it, HEALTH_OK, NULL);
+    it = setup();
+    it->health.server.archive.is_on = false;
+    it->health.server.slot_count = 1;
+    it->slots[0].is_ours = true;
+    expect(it, HEALTH_OK, NULL);
+
+    it = setup();
+    it->health.server.archive.is_on = false;
+    expect(it, HEALTH_WARNING, "archive_mode is off");
+    /* A standby's primary archives. */
+    it = setup();
+    it->health.server.archive.is_on = false;
+    it->health.server.in_recovery = true;
+    expect(it, HEALTH_OK, NULL);
+    it = setup();
+    it->health.server.archive.command = "";
+    expect(it, HEALTH_WARNING, "archive_command is empty");
+    it = setup();
+    it->health.server.archive.command = "";
+    it->health.server.archive.library = "pgcairn_archive";
+    expect(it, HEALTH_OK, NULL);
+    it = setup();
+    it->health.server.archive.command = "/usr/local/bin/push %p";
+    expect(it, HEALTH_OK, NULL); /* the last archived segment is here */
+    it = setup();
+    it->health.server.archive.command = "cp %p /mnt";
+    it->health.server.archiver.last_archived = "";
+    expect(it, HEALTH_WARNING, "archive_command is not pgcairn's");
+}
+
+static void slots_that_hold_back_wal_are_told(void **state)
+{
+    static const struct {
+        SlotLook slot;
+        HealthLevel level;
+        const char *words;
+    } cases[] = {
+        {{.name = "a", .wal_status = "reserved", .held = 1024ULL * MIB}, HEALTH_OK, NULL},
+        {{.name = "a", .wal_status = "extended", .held = 1024ULL * MIB + 1},
+         HEALTH_WARNING,
+         "slot a holds back 1024 MiB"},
+        {{.name = "a", .wal_status = "extended", .held = 1025ULL * MIB, .is_active = true},
+         HEALTH_OK,
+         NULL},
+        {{.name = "a", .wal_status = "unreserved", .is_active = true},
+         HEALTH_WARNING,
+         "about to lose WAL"},
+        {{.name = "a", .wal_status = "lost"}, HEALTH_WARNING, "has lost WAL"},
+        {{.name = "pgcairn", .wal_status = "reserved", .is_ours = true},
+         HEALTH_WARNING,
+         "receive is not connected"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        Case *it = setup();
+
+        it->slots[0] = cases[i].slot;
+        it->health.server.slot_count = 1;
+        expect(it, cases[i].level, cases[i].words);
+    }
+}
+
+/* However many there are, the worst are told. */
+static void too_many_findings_leave_out_the_mildest(void **state)
+{
+    Case *it = setup();
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(it->slots); i++)
+        it->slots[i].wal_status = "lost";
+    it->health.server.slot_count = ARRAY_SIZE(it->slots);
+    it->health.exposure = (Exposure){.state = EXPOSURE_KNOWN, .age = 9999 * second};
+    it->health.server.clock_ahead = 60 * second;
+    expect(it, HEALTH_CRITICAL, "the oldest commit");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(all_is_well),
+        cmocka_unit_test(half_of_the_objective_warns_and_all_of_it_is_critical),
+        cmocka_unit_test(what_is_not_known_is_unknown),
+        cmocka_unit_test(clocks_that_disagree_are_told),
+        cmocka_unit_test(backups_that_cannot_be_restored_are_told),
+        cmocka_unit_test(gaps_in_the_archive_are_told),
+        cmocka_unit_test(archivers_that_fail_or_deceive_are_told),
+        cmocka_unit_test(settings_that_do_not_fit_are_told),
+        cmocka_unit_test(slots_that_hold_back_wal_are_told),
+        cmocka_unit_test(too_many_findings_leave_out_the_mildest),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
