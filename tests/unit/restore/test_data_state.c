@@ -112,6 +112,18 @@ static void what_is_there_is_told_apart(void **state)
     assert_non_null(strstr(err.message, "no PostgreSQL data directory"));
     error_clear(&err);
 
+    /* One of the signs of a data directory is not enough to empty it. */
+    assert_int_equal(mkdir("version", 0700), 0);
+    touch("version/PG_VERSION");
+    assert_false(look("version", &found, &arena, &err));
+    assert_int_equal(err.code, ERR_REFUSED);
+    error_clear(&err);
+    assert_int_equal(mkdir("globe", 0700), 0);
+    assert_int_equal(mkdir("globe/global", 0700), 0);
+    assert_false(look("globe", &found, &arena, &err));
+    assert_int_equal(err.code, ERR_REFUSED);
+    error_clear(&err);
+
     touch("file");
     assert_false(look("file", &found, &arena, &err));
     assert_int_equal(err.code, ERR_REFUSED);

@@ -92,6 +92,8 @@ static void only_segments_that_are_what_their_name_says_count(void **state)
     put_segment("00000002000000000000000A", &header); /* of a later timeline than its name */
     header = good, header.address = 11 * (uint64_t)SEGMENT, header.segment_size *= 2;
     put_segment("00000002000000000000000B", &header);
+    header = good, header.address = 12 * (uint64_t)SEGMENT, header.segment_size *= 2;
+    put_segment("00000002000000000000000C", &header); /* the address fits both sizes */
     put_segment("00000002.history", &good);
     put_segment("00000003.history", &good);
     put_segment("RECOVERYXLOG", &good);
