@@ -161,6 +161,27 @@ static void a_history_under_a_wrong_name_is_refused(void **state)
     assert_int_equal(err.code, ERR_CORRUPT);
 }
 
+/* No server writes one like that; it must not fill the memory of whoever reads it. */
+static void a_history_without_end_is_refused(void **state)
+{
+    enum { MUCH = 6 * MIB };
+    CLEANUP(archive_done) Archive archive;
+    CLEANUP(arena_done) Arena arena = {0};
+    CLEANUP(buffer_done) Buffer text = {0};
+    TimelinePath path;
+    Error err = {0};
+
+    (void)state;
+    archive_init(&archive);
+    buffer_reserve(&text, MUCH);
+    memset(text.data, '#', MUCH);
+    text.data[MUCH - 1] = '\n';
+    archive_put(&archive, "00000002.history", text.data, MUCH, NULL);
+    assert_false(timeline_path_load(&archive.cluster, 2, &arena, &path, &err));
+    assert_int_equal(err.code, ERR_CORRUPT);
+    assert_non_null(strstr(err.message, "far too large"));
+}
+
 static void reach_ends_before_the_first_missing_segment_of_the_path(void **state)
 {
     /* Path 1 - 2, fork in segment 5. present: of 1 and of 2, bit s is segment s. */
@@ -228,6 +249,7 @@ int main(void)
         cmocka_unit_test(a_history_under_a_wrong_name_is_refused),
         cmocka_unit_test(reach_ends_before_the_first_missing_segment_of_the_path),
         cmocka_unit_test(the_parents_wal_behind_the_fork_is_not_reached),
+        cmocka_unit_test(a_history_without_end_is_refused),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
