@@ -4,11 +4,14 @@
     tests/integration/run.py --build DIRECTORY [--jobs N] [--counts FILE] [--module FILE] [PATTERN...]
 
 Each test class runs in a process of its own. PATTERN picks tests whose id contains it. The program
-under test is copied to a folder that an unprivileged user can reach.
+under test is copied to a folder that an unprivileged user can reach. FILE gets a line "PASSED FAILED"
+and a line for each test that failed.
 """
 
 import argparse
+import collections
 import concurrent.futures
+import contextlib
 import os
 import pathlib
 import re
@@ -37,63 +40,108 @@ def classes(patterns):
     return found
 
 
+Result = collections.namedtuple("Result", "name passed failed failures elapsed_s output")
+
+
+def end_late(process):
+    """Of a class that takes too long: where it is (each thread's stack), and nothing left of it."""
+    from support.processes import freeze_tree  # pylint: disable=import-outside-toplevel
+    victims = freeze_tree(process.pid)
+    process.send_signal(signal.SIGABRT)  # faulthandler writes the stacks
+    process.send_signal(signal.SIGCONT)
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(20)
+    for victim in victims:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(victim, signal.SIGKILL)
+
+
 def run_class(name, tests, environment, timeout_s):
     started = time.monotonic()
-    command = [sys.executable, "-m", "unittest", "-v", *tests]
-    try:
-        done = subprocess.run(command, cwd=HERE, env=environment, capture_output=True, text=True,
-                              timeout=timeout_s, check=False)
-        output, status = done.stderr + done.stdout, done.returncode
-    except subprocess.TimeoutExpired as late:
-        output = (late.stderr or b"").decode(errors="replace") + f"\n{name}: not done within {timeout_s} s"
-        status = -1
+    command = [sys.executable, "-X", "faulthandler", "-m", "unittest", "-v", *tests]
+    with tempfile.TemporaryFile() as log:
+        # A file, not a pipe: what a class leaves behind would keep it open.
+        with subprocess.Popen(command, cwd=HERE, env=environment, stdin=subprocess.DEVNULL,
+                              stdout=log, stderr=log) as process:
+            late = ""
+            try:
+                process.wait(timeout_s)
+            except subprocess.TimeoutExpired:
+                end_late(process)
+                late = f"\n{name}: not done within {timeout_s} s"
+        log.seek(0)
+        output = log.read().decode(errors="replace") + late
     ran = re.search(r"^Ran (\d+) tests?", output, re.M)
-    bad = sum(int(number) for number in re.findall(r"(?:failures|errors)=(\d+)", output))
-    skipped = sum(int(number) for number in re.findall(r"skipped=(\d+)", output))
     total = int(ran.group(1)) if ran else 0
-    if status != 0 and bad == 0:
-        bad = 1
-    if total == 0 and bad == 0:
-        bad = 1  # a class without tests, or one that could not be loaded
-    return name, max(total - bad - skipped, 0), bad, time.monotonic() - started, output
+    end = re.findall(r"^(?:OK|FAILED) \((.*)\)$", output, re.M)[-1:]
+    counts = {word: int(number) for word, number in re.findall(r"(\w+)=(\d+)", "".join(end))}
+    bad = counts.get("failures", 0) + counts.get("errors", 0)
+    skipped = counts.get("skipped", 0)
+    failures = re.findall(r"^(?:FAIL|ERROR): (.+)$", output, re.M)
+    if late:
+        begun = re.findall(r"^(test_\w+) \(", output, re.M)
+        failures.append(f"{begun[-1] if begun else 'its start'} ({late.strip()})")
+    elif (process.returncode != 0 or total + skipped == 0) and not failures:
+        # Without tests, or one that could not be loaded or died.
+        failures.append(f"{name}: ended with status {process.returncode}")
+    bad = max(bad, len(failures))
+    return Result(name, max(total - bad - skipped, 0), bad, failures, time.monotonic() - started, output)
+
+
+def usable_folder():
+    """For temporary files: one that the servers' user can reach, and short, since sockets lie in it."""
+    folder = pathlib.Path(tempfile.gettempdir()).resolve()
+    is_open = all(path.stat().st_mode & 0o001 for path in (folder, *folder.parents))
+    return str(folder) if len(str(folder)) <= 40 and (is_open or os.getuid() != 0) else "/tmp"
 
 
 def main():
     # Started in the background or by nohup we ignore signals, and so would the programs under test.
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    for number in (signal.SIGHUP, signal.SIGQUIT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_DFL)
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--build", required=True, type=pathlib.Path)
-    parser.add_argument("--jobs", type=int, default=(os.cpu_count() or 2) + 1)
+    # A container may see many processors and get the time of few.
+    parser.add_argument("--jobs", type=int, default=min(len(os.sched_getaffinity(0)) + 1, 8))
     parser.add_argument("--counts", type=pathlib.Path)
-    parser.add_argument("--timeout", type=int, default=420, help="seconds for one class")
+    parser.add_argument("--timeout", type=int, default=1800,
+                        help="seconds for one class, which takes one or two minutes on an idle machine")
     parser.add_argument("--module", type=pathlib.Path, help="the archive_library (default: the build's)")
     parser.add_argument("patterns", nargs="*")
     wish = parser.parse_args()
+    wish.build = wish.build.resolve()
 
-    passed = failed = 0
+    passed, failed, failures = 0, 0, []
+    tempfile.tempdir = usable_folder()
     with tempfile.TemporaryDirectory(prefix="pgcairn-bin-") as folder:
         os.chmod(folder, 0o755)
         for program in ["pgcairn", *wish.build.glob("tests/drivers/*"), *wish.build.glob("driver_*")]:
             path = wish.build / program
             if path.is_file():
-                shutil.copy(path, folder)
-        environment = {**os.environ, "TOOL": f"{folder}/pgcairn", "DRIVERS": folder}
+                os.chmod(shutil.copy(path, folder), 0o755)  # whatever the umask was
+        environment = {**os.environ, "TOOL": f"{folder}/pgcairn", "DRIVERS": folder,
+                       "TMPDIR": tempfile.tempdir}
         module = wish.module or wish.build / "src/module/pgcairn_archive.so"
         if module.is_file():
             environment["MODULE"] = shutil.copy(module, folder)
+            os.chmod(environment["MODULE"], 0o755)
         with concurrent.futures.ThreadPoolExecutor(wish.jobs) as pool:
             jobs = [pool.submit(run_class, name, tests, environment, wish.timeout)
                     for name, tests in sorted(classes(wish.patterns).items())]
             for job in concurrent.futures.as_completed(jobs):
-                name, good, bad, elapsed_s, output = job.result()
-                passed, failed = passed + good, failed + bad
-                print(f"{'FAIL' if bad else 'ok  '}  {name}  {good} passed, {bad} failed  [{elapsed_s:.0f} s]", flush=True)
-                if bad:
-                    print("\n".join(output.splitlines()[-120:]), flush=True)
+                done = job.result()
+                passed, failed = passed + done.passed, failed + done.failed
+                failures += done.failures
+                print(f"{'FAIL' if done.failed else 'ok  '}  {done.name}  {done.passed} passed, "
+                      f"{done.failed} failed  [{done.elapsed_s:.0f} s]", flush=True)
+                if done.failed:
+                    print("\n".join(done.output.splitlines()[-120:]), flush=True)
+    for failure in failures:
+        print(f"FAIL  {failure}")
     print(f"integration: {passed} passed, {failed} failed")
     if wish.counts:
-        wish.counts.write_text(f"{passed} {failed}\n", encoding="ascii")
+        wish.counts.write_text("\n".join([f"{passed} {failed}", *failures, ""]), encoding="utf-8")
     sys.exit(bool(failed or not passed))
 
 

@@ -99,7 +99,6 @@ class Segments(GetTest):
             started = time.monotonic()
             self.assert_stops(self.segments[2], "hole", "--hole-wait=1500ms")
             self.assertGreater(time.monotonic() - started, 1.4)
-            self.assertLess(time.monotonic() - started, 20)
 
     def test_a_hole_that_is_just_being_filled_is_none(self):
         name = self.segments[2]
@@ -107,13 +106,13 @@ class Segments(GetTest):
         away = self.path / "away"
         stored.rename(away)
         filler = threading.Timer(1.0, lambda: away.rename(stored))
+        started = time.monotonic()
         filler.start()
         self.addCleanup(filler.join)
 
-        started = time.monotonic()
-        self.assert_given(name, "--hole-wait=60s")
+        self.assert_given(name, "--hole-wait=180s")
 
-        self.assertGreater(time.monotonic() - started, 0.5)
+        self.assertGreater(time.monotonic() - started, 0.9)
 
     def test_damage_stops(self):
         name = self.segments[1]
@@ -216,7 +215,7 @@ class Segments(GetTest):
     def test_sigterm_is_what_it_dies_of(self):
         with self.without(self.segments[2]):
             child = subprocess.Popen(
-                [TOOL, "archive-get", f"--repo={self.repo}", "--hole-wait=60s", self.segments[2],
+                [TOOL, "archive-get", f"--repo={self.repo}", "--hole-wait=600s", self.segments[2],
                  str(self.target)], env=clean_environment(), cwd="/", stderr=subprocess.DEVNULL,
                 **identity())
             self.addCleanup(child.kill)
@@ -225,7 +224,7 @@ class Segments(GetTest):
 
             child.send_signal(signal.SIGTERM)
 
-            self.assertEqual(child.wait(10), -signal.SIGTERM)
+            self.assertEqual(child.wait(180), -signal.SIGTERM)
         self.assertEqual(list(self.desk.iterdir()), [])
 
 

@@ -216,7 +216,7 @@ class Backup(CrashTest):
                 shutil.rmtree(self.path / "restored", ignore_errors=True)
                 self.tool(*self.restore_words(), f"--backup={backup}")
             # At once: a dead holder's lease is taken over.
-            self.tool(*words, timeout_s=30)
+            self.tool(*words)
             known.update(now)
             self.assertEqual(len(self.backups() - known), 1)
             known.update(self.backups())
@@ -246,7 +246,7 @@ class Restored(CrashTest):
     def check(self, words, status):
         control = self.target / "global" / "pg_control"
         if not control.exists() and self.target.exists():
-            done = attempt(BIN / "postgres", "-D", self.target, timeout_s=20)
+            done = attempt(BIN / "postgres", "-D", self.target)
             self.assertNotEqual(done.returncode, 0, "half a restore was started")
         is_finished = control.exists() and not words[-1].startswith(("--force", "--move"))
         if is_finished:

@@ -32,7 +32,7 @@ class Watched(subprocess.Popen):
         raise AssertionError(f"no line matches {pattern}:\n" + "\n".join(self.lines))
 
     def end(self, expect=0):
-        self.lines += self.communicate(timeout=60)[0].splitlines()
+        self.lines += self.communicate(timeout=300)[0].splitlines()
         if self.returncode != expect:
             raise AssertionError(f"ended with {self.returncode}:\n" + "\n".join(self.lines))
         return self.lines
@@ -66,7 +66,7 @@ class RecoveryTest(ToolTest):
                                           **settings)
         return self.restored
 
-    def run_driver(self, server, target="-", stall_ms=60000, settings=()):
+    def run_driver(self, server, target="-", stall_ms=240000, settings=()):
         watched = Watched("run", BIN, server.data, server.log, target, stall_ms,
                           f"port={server.port}", *settings)
         self.addCleanup(watched.stdout.close)
@@ -74,7 +74,7 @@ class RecoveryTest(ToolTest):
         self.addCleanup(lambda: watched.poll() is None and watched.kill())
         return watched
 
-    def watch(self, server, conninfo="-", log="-", target="-", stall_ms=60000, timeout_ms=60000):
+    def watch(self, server, conninfo="-", log="-", target="-", stall_ms=240000, timeout_ms=240000):
         return attempt(DRIVER, "watch", server.data, conninfo, log, target, stall_ms, timeout_ms)
 
     def replayed(self, line):
@@ -117,17 +117,17 @@ class Ends(RecoveryTest):
         self.assertEqual(self.replayed(lines[-2]), server.sql("select pg_last_wal_replay_lsn()"))
         self.assertRegex(self.watch(server).stdout, "^paused ")
 
-        run(DRIVER, "promote", server.data, "-", 30000)
+        run(DRIVER, "promote", server.data, "-", 240000)
         self.assertEqual(server.sql("select pg_is_in_recovery(), count(*), max(n) from mark"),
                          "f|1|1")
         self.assertRegex(self.watch(server).stdout, "^open .* timeline=2 ")
-        done = attempt(DRIVER, "promote", server.data, "-", 30000)
+        done = attempt(DRIVER, "promote", server.data, "-", 240000)
         self.assertEqual(done.returncode, 4)
         self.assertIn("open already", done.stderr)
 
-        run(DRIVER, "stop", server.data, 30000)
+        run(DRIVER, "stop", server.data, 240000)
         self.assertIsNone(server.pid())
-        run(DRIVER, "stop", server.data, 30000)
+        run(DRIVER, "stop", server.data, 240000)
         self.assertRegex(self.watch(server).stdout, "^not running ")
 
     def test_promoted_by_its_action(self):
@@ -199,7 +199,7 @@ class Ends(RecoveryTest):
         self.assertRegex(self.run_driver(server).end()[-1], "^end open")
 
     def test_killed_server(self):
-        server = self.recovering(f"test %f = {self.last} && exec sleep 60; {self.copy}")
+        server = self.recovering(f"test %f = {self.last} && exec sleep 600; {self.copy}")
         driver = self.run_driver(server)
         driver.until(f"segment={self.last} waiting=1|^replaying")
         wait_for(server.pid, "the lock file")
@@ -225,9 +225,9 @@ class Courses(RecoveryTest):
                 server, go = self.blocked(recovery_target_name="here", hot_standby=hot_standby,
                                           recovery_target_action="shutdown")
                 driver = self.run_driver(server, target="FF/0", stall_ms=1500)
-                line = driver.until(" stalled ")
+                # Where there is much else to do it may take its time before, too.
+                line = driver.until(f" stalled .*segment={self.last} waiting=1")
                 self.assertRegex(line, "^(replaying|reaching consistency) stalled ")
-                self.assertIn(f"segment={self.last} waiting=1", line)
                 self.assertNotEqual(self.replayed(line), "0/0")
                 run("touch", go)
                 driver.end()
@@ -238,7 +238,7 @@ class Courses(RecoveryTest):
         server, go = self.blocked()
         driver = self.run_driver(server)
         driver.until("^(replaying|reaching)")
-        done = attempt(DRIVER, "promote", server.data, "-", 30000)
+        done = attempt(DRIVER, "promote", server.data, "-", 240000)
         self.assertEqual(done.returncode, 4, done.stderr)
         self.assertIn("has not come to its target", done.stderr)
         self.assertFalse((server.data / "promote").exists())
@@ -249,7 +249,7 @@ class Courses(RecoveryTest):
         server, _ = self.blocked(recovery_target_name="here", recovery_target_action="shutdown")
         driver = self.run_driver(server, target="FF/0")
         driver.until("^replaying")
-        run(DRIVER, "stop", server.data, 30000)
+        run(DRIVER, "stop", server.data, 240000)
         lines = driver.end()
         self.assertRegex(lines[-1], "^end failed")
 
@@ -260,13 +260,13 @@ class Courses(RecoveryTest):
         driver.send_signal(signal.SIGTERM)
         driver.end(expect=12)
         self.assertIsNotNone(server.pid())
-        done = self.watch(server, timeout_ms=500)
+        done = self.watch(server, timeout_ms=3000)
         self.assertEqual(done.returncode, 13)
-        self.assertRegex(done.stdout, "^replaying ")
+        self.assertRegex(done.stdout, "(?m)^replaying ")
         self.assertIn("not over after", done.stderr)
 
         # Attached anew, its end is seen; its log is found though nobody said where it is.
-        attached = Watched("watch", server.data, "-", "-", "-", 60000, 60000)
+        attached = Watched("watch", server.data, "-", "-", "-", 240000, 240000)
         self.addCleanup(attached.stdout.close)
         attached.until("^replaying")
         run("kill", "-9", server.pid())
@@ -279,7 +279,7 @@ class Courses(RecoveryTest):
         driver.until("^replaying")
         driver.send_signal(signal.SIGTERM)
         driver.end(expect=12)
-        attached = Watched("watch", server.data, "-", "-", "-", 60000, 60000)
+        attached = Watched("watch", server.data, "-", "-", "-", 240000, 240000)
         self.addCleanup(attached.stdout.close)
         attached.until("^replaying")
         run("touch", go)
@@ -320,11 +320,11 @@ class Courses(RecoveryTest):
         driver = self.run_driver(server)
         self.assertRegex(driver.end()[-1], "^end paused")
         # Debian's default, and nobody named a role: root has none.
-        self.assertRegex(attempt(DRIVER, "watch", server.data, "-", "-", "-", 60000, 60000,
+        self.assertRegex(attempt(DRIVER, "watch", server.data, "-", "-", "-", 240000, 240000,
                                  user=None).stdout, "^paused ")
-        run(DRIVER, "promote", server.data, "-", 30000, user=None)
+        run(DRIVER, "promote", server.data, "-", 240000, user=None)
         self.assertRegex(self.watch(server).stdout, "^open ")
-        run(DRIVER, "stop", server.data, 30000, user=None)
+        run(DRIVER, "stop", server.data, 240000, user=None)
 
     def test_a_started_server_is_not_started_again(self):
         server = self.recovering(recovery_target_name="here")

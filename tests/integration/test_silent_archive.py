@@ -1,10 +1,6 @@
 """What can happen to an archive: a plain cp lets the server open the database, pgcairn does not."""
 
-import threading
-import time
-
 from support.pair import PairTest
-from support.processes import wait_for
 
 
 class Damage(PairTest):
@@ -54,50 +50,44 @@ class Damage(PairTest):
 
 
 class Outage(PairTest):
-    """The archive goes away while the server recovers."""
-
-    def when_asked(self, server, action):
-        """Do it in a thread as soon as the server has fetched the segment before the victim."""
-        before = self.segments[self.segments.index(self.victim) - 1]
-
-        def wait():
-            wait_for(lambda: server.log.exists() and f'restored log file "{before}"' in
-                     server.log.read_text(encoding="utf-8", errors="replace"), before, 60, 0.01)
-            action()
-        thread = threading.Thread(target=wait)
-        self.addCleanup(thread.join)
-        thread.start()
+    """The archive goes away while the server recovers: the moment it asks for the victim."""
 
     def test_the_archive_goes_away(self):
-        away = self.path / "away"
-        by_cp = self.by_cp(f"sleep 0.2; cp {self.plain}/%f %p")
-        self.when_asked(by_cp, lambda: self.plain.rename(away))
+        outage = self.path / "outage"
+        outage.touch()
+
+        def gone(archive):
+            return f"if [ %f = {self.victim} ] && [ -e {outage} ]; then mv {archive} {archive}-away; fi; "
+
+        by_cp = self.by_cp(f"{gone(self.plain)} cp {self.plain}/%f %p")
         self.assert_opens(by_cp, f"cp: cannot stat '.*{self.victim}'", "archive recovery complete")
         self.assert_harm(by_cp, missing=True)
         by_cp.stop()
 
-        by_pgcairn = self.restored_before("sleep 0.2; ", "--retries=1")
-        self.when_asked(by_pgcairn, lambda: self.repo.rename(self.path / "repo-away"))
+        by_pgcairn = self.restored_before(gone(self.repo), "--retries=1")
         self.assert_stops(by_pgcairn, "pgcairn: error: (.|\n)*could not restore file")
         self.assert_refused(7, ".")
-        (self.path / "repo-away").rename(self.repo)
+        outage.unlink()
+        self.repo.with_name("repo-away").rename(self.repo)
         self.assert_whole(by_pgcairn)
 
     def test_a_short_outage_is_waited_for(self):
         """By cp it is as bad as a long one."""
-        def outage(archive):
-            away = archive.with_name("away")
-            archive.rename(away)
-            time.sleep(0.6)
-            away.rename(archive)
-
-        by_cp = self.by_cp(f"sleep 0.2; cp {self.plain}/%f %p")
-        self.when_asked(by_cp, lambda: outage(self.plain))
-        self.assert_opens(by_cp, "archive recovery complete")
+        plain, away = self.plain, self.path / "away"
+        by_cp = self.by_cp(f"if [ %f = {self.victim} ]; then mv {plain} {away}; cp {plain}/%f %p; "
+                           f"mv {away} {plain}; exit 1; fi; cp {plain}/%f %p")
+        self.assert_opens(by_cp, f"cp: cannot stat '.*{self.victim}'", "archive recovery complete")
         self.assert_harm(by_cp, missing=True)
         by_cp.stop()
 
-        by_pgcairn = self.restored_before("sleep 0.2; ", "--retries=5")
-        self.when_asked(by_pgcairn, lambda: outage(self.repo))
+        # Until the tool has met it, as its log says.
+        log = self.path / "by-pgcairn" / "server.log"
+        back = (f"while [ -e {away} ] && ! grep -q \"trying again\" {log}; do sleep 0.1; done; "
+                f"sleep 0.3; mv {away} {self.repo}")
+        by_pgcairn = self.restored_before(
+            f"if [ %f = {self.victim} ]; then mv {self.repo} {away}; ({back}) & fi; ",
+            "--retries=20 --log-level=debug")
+        self.assertEqual(by_pgcairn.log, log)
         self.assert_whole(by_pgcairn)
-        self.assertRegex(by_pgcairn.log.read_text(encoding="utf-8"), f'restored log file "{self.victim}"')
+        self.assertRegex(log.read_text(encoding="utf-8"), "trying again")
+        self.assertRegex(log.read_text(encoding="utf-8"), f'restored log file "{self.victim}"')

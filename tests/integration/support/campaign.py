@@ -28,7 +28,7 @@ from support.archive import archived
 from support.cluster import ClusterTest
 from support.ledger import SCHEMA, Ledger, Load, Session, lsn_of, state_of
 from support.oracle import check_structure
-from support.processes import attempt, descendants, wait_for
+from support.processes import attempt, kill_tree, wait_for
 from support.reference import Backup, Reference, Target, Undecided
 from support.shared import server_log
 
@@ -176,9 +176,7 @@ class Campaign:
             self.crash()
 
     def crash(self):
-        pid = self.cluster.pid()
-        victims = [pid, *descendants(pid)]
-        self.cluster.crash()
+        victims = self.cluster.crash()
         # A server that the tool started is nobody's child, and its zombie looks alive to the next one.
         for victim in victims:
             with contextlib.suppress(ChildProcessError):

@@ -39,9 +39,11 @@ class Cluster:
             *(["--data-checksums"] if checksums else
               ["--no-data-checksums"] if MAJOR >= 18 else []))
         # fsync off: tests kill processes, never the machine, and the page cache survives that.
-        return self.configure(listen_addresses="", unix_socket_directories=self.socket, fsync="off",
-                              max_connections=40, shared_buffers="32MB", lc_messages="C",
-                              **settings)
+        # autovacuum off: no commits, no WAL and no files but those that a test has made.
+        ours = {"listen_addresses": "", "unix_socket_directories": self.socket, "fsync": "off",
+                "max_connections": 40, "shared_buffers": "32MB", "lc_messages": "C",
+                "autovacuum": "off"}
+        return self.configure(**{**ours, **settings})
 
     def configure(self, **settings):
         """Add lines to postgresql.conf; the last line of a name wins."""
@@ -74,7 +76,7 @@ class Cluster:
                 env=clean_environment(), **identity())
         return self.process
 
-    def wait_ready(self, timeout_s=60):
+    def wait_ready(self, timeout_s=180):
         def answers():
             if self.process is not None and self.process.poll() is not None:
                 raise AssertionError(f"the server ended with {self.process.returncode}:\n"
@@ -83,7 +85,7 @@ class Cluster:
                            "postgres", "-d", "postgres", "-c", "select 1").returncode == 0
         wait_for(answers, f"server on {self.data} answers\n{self.log_tail()}", timeout_s)
 
-    def wait_exit(self, timeout_s=60):
+    def wait_exit(self, timeout_s=180):
         """The exit status of a server that ends by itself (or was told to)."""
         try:
             return self.process.wait(timeout_s)
@@ -101,15 +103,17 @@ class Cluster:
 
     def stop(self, mode="fast"):
         """Stop whatever server runs on this data directory, also one that the tool started."""
-        run(BIN / "pg_ctl", "stop", "--wait", "--pgdata", self.data, "--mode", mode, "--silent")
+        run(BIN / "pg_ctl", "stop", "--wait", "--timeout=240", "--pgdata", self.data, "--mode", mode,
+            "--silent")
         if self.process is not None:
             self.process.wait(60)
 
     def crash(self):
         """kill -9 of every process of the server, as a power failure would (files stay)."""
-        kill_tree(self.pid())
+        victims = kill_tree(self.pid())
         if self.process is not None:
             self.process.wait(60)
+        return victims
 
     def destroy(self):
         """For cleanups: nothing of this server is left running, however the test ended."""
@@ -140,10 +144,19 @@ class Cluster:
     def sql(self, query, database="postgres"):
         return run(*self.psql(database), "-c", query)
 
-    def wait_until(self, query, timeout_s=60):
+    def wait_until(self, query, timeout_s=180):
         """Ask until the answer is true; fail the test when it has not become true in time."""
         wait_for(lambda: self.sql(query) == "t", f"true answer to: {query}\n{self.log_tail()}",
                  timeout_s)
+
+    def reconfigure(self, **settings):
+        """Settings that a running server takes over; gives back once new sessions have them, so that
+        the other processes have been told."""
+        self.configure(**settings)
+        self.sql("select pg_reload_conf()")
+        for name, value in settings.items():
+            self.wait_until(f"select current_setting('{name}') = $${value}$$")
+        return self
 
     def log_tail(self, lines=40):
         try:
@@ -160,13 +173,13 @@ class Cluster:
 
     # -- WAL ------------------------------------------------------------------------------------
 
-    def switch_wal(self, timeout_s=60):
+    def switch_wal(self, timeout_s=180):
         """Close the current WAL segment, wait until it is archived, and give its name."""
         segment = self.sql(f"select {SWITCH_WAL}")
         self.wait_archived(segment, timeout_s)
         return segment
 
-    def wait_archived(self, name, timeout_s=60):
+    def wait_archived(self, name, timeout_s=180):
         """Wait until the server takes this WAL file for archived (or has recycled it since)."""
         status = self.data / "pg_wal" / "archive_status" / f"{name}.done"
         file = self.data / "pg_wal" / name
@@ -179,6 +192,17 @@ class Cluster:
                      insert into filler select n, repeat(md5(n::text), 8)
                      from generate_series(1, {rows}) n""")
         return self.switch_wal()
+
+
+def copy_of_running(source, target):
+    """
+    cp -a of a data directory whose server runs: that files vanish meanwhile is part of it (manual,
+    "Making a Base Backup Using the Low Level API").
+    """
+    done = attempt("cp", "-a", source, target)
+    wrong = [line for line in done.stderr.splitlines() if "No such file or directory" not in line]
+    if wrong or done.returncode not in (0, 1):
+        raise AssertionError(f"cp -a {source} {target} returned {done.returncode}:\n{done.stderr}")
 
 
 def make_directory(path):
@@ -249,7 +273,7 @@ class ClusterTest(ToolTest):
         """
         return self.server(name, socket=self.cluster.socket, port=port)
 
-    def restore(self, *arguments, name="restored", port=5433, expect=0, timeout_s=180):
+    def restore(self, *arguments, name="restored", port=5433, expect=0, timeout_s=300):
         """
         `restore --start` into a new directory; gives the running server. What the tool said is in
         .said of it.
@@ -323,7 +347,7 @@ class ManualRecovery:
             session.stdin.write(f"select {backup_start('manual')};\n")
             session.stdin.flush()
             session.stdout.readline()
-            run("cp", "-a", cluster.data, self.source)
+            copy_of_running(cluster.data, self.source)
             session.stdin.write(f"select labelfile from {backup_stop()};\n")
             session.stdin.close()
             label = session.stdout.read()

@@ -166,7 +166,7 @@ class Session:
     def close(self):
         with contextlib.suppress(BrokenPipeError):
             self.process.stdin.close()
-        self.process.wait(60)
+        self.process.wait(180)
         self.process.stdout.close()
         self.process.stderr.close()
 
@@ -311,8 +311,8 @@ class Load:
         self.is_killed = self.is_killed or killed
         self.stopping.set()
         for writer in self.writers:
-            writer.join(60)
-            assert not writer.is_alive(), "a writer did not end within 60 s"
+            writer.join(180)
+            assert not writer.is_alive(), "a writer did not end within 180 s"
             if writer.failure and (not self.is_killed or "writer itself" in writer.failure):
                 raise AssertionError(f"a writer failed: {writer.failure}")
 

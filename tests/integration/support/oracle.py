@@ -60,9 +60,9 @@ class Oracle:
         unless the test had it killed (then in_doubt() has its last number)."""
         self._stopping.set()
         for thread in self._threads:
-            thread.join(60)
+            thread.join(180)
             if thread.is_alive():
-                raise AssertionError("a writer did not end within 60 s")
+                raise AssertionError("a writer did not end within 180 s")
         self._file.close()
 
     def in_doubt(self):
@@ -84,7 +84,7 @@ class Oracle:
                    if commit.sent <= instant < commit.acknowledged} | (self.sent - known)
         return must, may
 
-    def wait_commits(self, count, timeout_s=60):
+    def wait_commits(self, count, timeout_s=180):
         """Wait until so many more commits were acknowledged."""
         wanted = len(self.commits) + count
         deadline = time.monotonic() + timeout_s

@@ -11,7 +11,8 @@ BIN = pathlib.Path(os.environ.get("PG_BIN", "/usr/lib/postgresql/15/bin"))
 TOOL = os.environ.get("TOOL", "pgcairn")
 # PostgreSQL refuses to run as root, so everything that touches its files runs as this user then.
 USER = "postgres" if os.getuid() == 0 else None
-TIMEOUT_S = float(os.environ.get("TEST_TIMEOUT_S", "120"))
+# Limits are for what hangs: a loaded machine may take a hundred times as long as an idle one.
+TIMEOUT_S = float(os.environ.get("TEST_TIMEOUT_S", "300"))
 
 
 def clean_environment(**extra):
@@ -60,7 +61,7 @@ def run(*command, expect=0, **how):
     return done.stdout.strip()
 
 
-def wait_for(question, what, timeout_s=60, pause_s=0.05):
+def wait_for(question, what, timeout_s=180, pause_s=0.05):
     """Ask until the answer is true and return it; fail the test when it does not come in time."""
     deadline = time.monotonic() + timeout_s
     while True:
@@ -72,39 +73,57 @@ def wait_for(question, what, timeout_s=60, pause_s=0.05):
         time.sleep(pause_s)
 
 
-def is_alive(pid):
-    """Whether the process exists and is no zombie."""
+def state_and_parent(pid):
+    """Of a process: the letter of its state and its parent; ("X", 0) when there is none."""
     try:
         stat = pathlib.Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
     except (FileNotFoundError, ProcessLookupError):
-        return False
-    return stat.rpartition(")")[2].split()[0] not in "ZX"
+        return "X", 0
+    state, parent = stat.rpartition(")")[2].split()[:2]
+    return state, int(parent)
+
+
+def is_alive(pid):
+    """Whether the process exists and is no zombie."""
+    return state_and_parent(pid)[0] not in "ZX"
+
+
+def children(pid):
+    return [int(name) for name in os.listdir("/proc")
+            if name.isdigit() and state_and_parent(name)[1] == pid]
 
 
 def descendants(pid):
     """Every process below this one, as far as it can be seen now."""
-    found = []
-    try:
-        tasks = os.listdir(f"/proc/{pid}/task")
-    except (FileNotFoundError, ProcessLookupError):
-        return found  # it ended meanwhile
-    for task in tasks:
+    return [each for child in children(pid) for each in (child, *descendants(child))]
+
+
+def freeze_tree(pid):
+    """
+    Stop a process and all below it, parents before their children: once a parent is stopped it has
+    no more of them. Gives all of them.
+    """
+    frozen, pending = [], [pid]
+    while pending:
+        victim = pending.pop()
         try:
-            children = [int(word) for word in
-                        pathlib.Path(f"/proc/{pid}/task/{task}/children").read_text().split()]
-        except (FileNotFoundError, ProcessLookupError):
+            os.kill(victim, signal.SIGSTOP)
+        except ProcessLookupError:
             continue
-        for child in children:
-            found += [child, *descendants(child)]
-    return found
+        wait_for(lambda: state_and_parent(victim)[0] in "TtZX", f"stop of process {victim}",
+                 pause_s=0.002)
+        frozen.append(victim)
+        pending += children(victim)
+    return frozen
 
 
 def kill_tree(pid):
     """kill -9 a process and all below it, and wait until the last one is gone."""
-    victims = [pid, *descendants(pid)]
+    victims = freeze_tree(pid)
     for victim in victims:
         try:
             os.kill(victim, signal.SIGKILL)
         except ProcessLookupError:
             pass
     wait_for(lambda: not any(is_alive(victim) for victim in victims), f"death of {victims}")
+    return victims

@@ -36,7 +36,7 @@ class SharedClusterTest(ToolTest):
         """It keeps the settings of the one that was backed up, hence its socket directory."""
         return self.server(name, socket=self.cluster.socket, port=port)
 
-    def restore(self, *arguments, name="restored", port=5433, expect=0, timeout_s=180, data=None):
+    def restore(self, *arguments, name="restored", port=5433, expect=0, timeout_s=300, data=None):
         """
         `restore --json` into a new directory (or `data`); gives the cluster, with the tool's answer
         in .answer and its log in .said.
