@@ -49,6 +49,13 @@ bool work_queue_submit(WorkQueue *queue, void *job, Error *err) MUST_CHECK;
 bool work_queue_wait(WorkQueue *queue, uint64_t timeout_ms);
 
 /*
+ * Run the oldest waiting job here, on the caller's thread: for a main thread that would otherwise
+ * sleep while there is work. worker is handed to the job as to those of the threads. False when no
+ * job waits. How the job ended is told by work_queue_next() as of any other.
+ */
+bool work_queue_help(WorkQueue *queue, void *worker);
+
+/*
  * The next finished job; waits for it. *job is NULL when none is outstanding.
  * False, with its error, when a job failed.
  */

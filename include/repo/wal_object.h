@@ -23,11 +23,13 @@ typedef struct WalTrailer {
     WalFileKind kind;
     Codec codec;
     uint64_t raw_size;
-    uint8_t sha256[SHA256_SIZE]; /* of the raw file */
-    uint64_t stored_size;        /* of the frames, without the trailer */
-    uint64_t stored_checksum;    /* XXH3 of the XXH3 of each stored frame, in order */
-    uint64_t system_identifier;  /* of a segment: from its header; else the cluster's */
-    uint32_t timeline;           /* of the name */
+    uint8_t sha256[SHA256_SIZE];       /* of the raw file */
+    bool has_raw_checksum;             /* objects of the first releases have none */
+    uint8_t raw_checksum[XXH128_SIZE]; /* XXH3-128 of the XXH3-128 of each raw frame, in order */
+    uint64_t stored_size;              /* of the frames, without the trailer */
+    uint64_t stored_checksum;          /* XXH3 of the XXH3 of each stored frame, in order */
+    uint64_t system_identifier;        /* of a segment: from its header; else the cluster's */
+    uint32_t timeline;                 /* of the name */
     unsigned major;
     uint32_t segment_size;
     uint32_t frame_size; /* raw bytes of each frame but the last */
@@ -54,14 +56,23 @@ bool wal_object_trailer(const Cluster *cluster, const char *name, WalTrailer *tr
                         Error *err) MUST_CHECK;
 
 /*
- * Read the object whole, check the stored checksum, every frame, size and SHA-256, and give the raw
- * file to `sink` in order (pieces of at most frame_size; sink may be NULL: verify only). With
- * threads > 1 frames are decompressed in parallel. ERR_NOT_FOUND, ERR_CORRUPT, ERR_UNREACHABLE.
- * Nothing may be presented as good before this returned true.
+ * Read the object whole, check the stored checksum, every frame, size, raw checksum and SHA-256,
+ * and give the raw file to `sink` in order (pieces of at most frame_size; sink may be NULL: verify
+ * only). With threads > 1 frames are decompressed in parallel. ERR_NOT_FOUND, ERR_CORRUPT,
+ * ERR_UNREACHABLE. Nothing may be presented as good before this returned true.
  */
 typedef bool WalSink(void *context, const void *data, size_t size, Error *err);
 bool wal_object_read(const Cluster *cluster, const char *name, unsigned threads, WalSink *sink,
                      void *context, WalTrailer *trailer, Error *err) MUST_CHECK;
+
+/*
+ * The same without SHA-256 when the object has a raw checksum, which is as sure against accidents:
+ * frames are summed by all threads at memory speed, where SHA-256 takes longer than all the rest
+ * and can't be divided. For archive-get, which recovery waits for; not for who compares contents.
+ */
+bool wal_object_read_quick(const Cluster *cluster, const char *name, unsigned threads,
+                           WalSink *sink, void *context, WalTrailer *trailer,
+                           Error *err) MUST_CHECK;
 
 /* Writing: begin, add raw bytes in order (any sizes), commit. Frames are compressed in threads. */
 typedef struct WalObjectWriter WalObjectWriter;
@@ -70,6 +81,14 @@ bool wal_object_write(const Cluster *cluster, const char *name, Compression comp
                       Error *err) MUST_CHECK;
 bool wal_object_writer_add(WalObjectWriter *writer, const void *data, size_t size,
                            Error *err) MUST_CHECK;
+/*
+ * The same without a copy, for who reads from a file: where the next bytes go and how many at most
+ * (0 once raw_size are there), then how many came. What was filled in stays readable until the next
+ * room is asked for.
+ */
+bool wal_object_writer_room(WalObjectWriter *writer, uint8_t **room, size_t *size,
+                            Error *err) MUST_CHECK;
+bool wal_object_writer_filled(WalObjectWriter *writer, size_t size, Error *err) MUST_CHECK;
 /*
  * summary: NULL unless a segment. *trailer (may be NULL) gets what was to be written, also with
  * ERR_EXISTS when the name is taken: compare trailers, see archive/push. Free the writer then.

@@ -29,6 +29,10 @@ bool hex_parse(const char *text, uint8_t *bytes, size_t size) MUST_CHECK;
 /* XXH3, 64 bit, seeded. */
 uint64_t xxh3_of(uint64_t seed, const void *data, size_t size);
 
+/* XXH3, 128 bit, seeded: as sure as SHA-256 against accidents, not against malice. */
+enum { XXH128_SIZE = 16 };
+void xxh128_of(uint64_t seed, const void *data, size_t size, uint8_t digest[XXH128_SIZE]);
+
 /*
  * CRC-32C (Castagnoli, port/pg_crc32c.h). Start with 0; crc of a then b is
  * crc32c_update(crc32c_update(0, a), b): initial and final inversion are inside.

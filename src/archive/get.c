@@ -135,8 +135,8 @@ static bool deliver(const Get *get, Error *err)
     WalTrailer trailer;
 
     if (!delivery_open(&delivery, err) ||
-        !wal_object_read(get->cluster, get->wish->name, get->wish->threads, take_piece, &delivery,
-                         &trailer, err) ||
+        !wal_object_read_quick(get->cluster, get->wish->name, get->wish->threads, take_piece,
+                               &delivery, &trailer, err) ||
         !check_trailer(get, &trailer, err) || !check_content(get, &delivery.head, err) ||
         !FAULT_POINT("get.before-rename", err)) {
         return false;

@@ -343,12 +343,24 @@ static bool sum_up(void *context, const WalRecord *record, Error *err)
     return true;
 }
 
-static bool store_piece(void *context, const void *data, size_t size, Error *err)
+/* The file, read once and straight to where it is compressed. */
+static bool store_content(const Source *source, Storing *storing, Error *err)
 {
-    Storing *storing = context;
+    uint64_t offset = 0;
+    uint8_t *room;
+    size_t size;
+    size_t got;
 
-    return wal_object_writer_add(storing->writer, data, size, err) &&
-           (storing->reader == NULL || wal_reader_feed(storing->reader, data, size, err));
+    do {
+        if (!interrupt_check(err) || !wal_object_writer_room(storing->writer, &room, &size, err) ||
+            !file_read_at(source->fd, room, size, offset, &got, source->path, err) ||
+            !wal_object_writer_filled(storing->writer, got, err) ||
+            (storing->reader != NULL && !wal_reader_feed(storing->reader, room, got, err))) {
+            return false;
+        }
+        offset += got;
+    } while (got > 0);
+    return source_check_unchanged(source, offset, err);
 }
 
 static void read_along(const Push *push, Storing *storing)
@@ -408,7 +420,7 @@ static bool store(const Push *push, WalTrailer *trailer, Error *err)
     }
     if (is_segment)
         read_along(push, &storing);
-    if (!source_read(&push->source, store_piece, &storing, err))
+    if (!store_content(&push->source, &storing, err))
         return false;
     if (is_segment) {
         storing.summary.reader = *wal_reader_state(storing.reader);

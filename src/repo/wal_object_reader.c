@@ -52,7 +52,7 @@ bool wal_object_trailer(const Cluster *cluster, const char *name, WalTrailer *tr
     return true;
 }
 
-/* One frame on its way: fetched, checked and decompressed by a worker. */
+/* One frame on its way: fetched, checked and decompressed by any thread. */
 typedef struct FrameJob {
     Storage *storage;
     const char *object;
@@ -61,7 +61,8 @@ typedef struct FrameJob {
     uint64_t offset;
     uint32_t stored_size;
     uint32_t raw_size;
-    uint64_t checksum; /* of the stored bytes, computed */
+    uint64_t checksum;                 /* of the stored bytes, computed */
+    uint8_t raw_checksum[XXH128_SIZE]; /* of the raw ones */
     uint8_t *raw;
     Buffer stored;
 } FrameJob;
@@ -70,15 +71,16 @@ typedef struct WalObjectReader {
     const WalTrailer *trailer;
     WalSink *sink;
     void *context;
-    Sha256 *sha256;
+    Sha256 *sha256; /* NULL: the raw checksum alone tells */
     uint64_t checksums[WAL_FRAMES_MAX];
+    uint8_t raw_checksums[WAL_FRAMES_MAX][XXH128_SIZE];
     uint32_t frames_submitted;
     uint32_t frames_done;
     uint64_t offset; /* of the next frame to be submitted */
 
-    CodecContext *codecs[WAL_THREADS_MAX];
-    FrameJob jobs[2 * WAL_THREADS_MAX];
-    FrameJob *idle[2 * WAL_THREADS_MAX];
+    CodecContext *codecs[WAL_THREADS_MAX]; /* the first one is the caller's thread's */
+    FrameJob jobs[WAL_JOBS_MAX];
+    FrameJob *idle[WAL_JOBS_MAX];
     size_t job_count;
     size_t idle_count;
     WorkQueue *queue; /* NULL: all in the caller's thread */
@@ -109,6 +111,7 @@ static bool fetch_frame(void *worker, void *context, Error *err)
     if (!codec_decompress(codec, job->codec, job->stored.data, job->stored_size, job->raw,
                           job->raw_size, err))
         return error_context(err, "offset %" PRIu64, job->offset);
+    xxh128_of(job->seed, job->raw, job->raw_size, job->raw_checksum);
     return true;
 }
 
@@ -116,33 +119,29 @@ static bool start_reader(WalObjectReader *reader, const Cluster *cluster, const 
                          unsigned threads, Error *err)
 {
     const WalTrailer *trailer = reader->trailer;
-    size_t raw_room = wal_frame_raw_size(trailer->raw_size, trailer->frame_size, 0);
 
-    if (threads > WAL_THREADS_MAX)
-        threads = WAL_THREADS_MAX;
-    if (threads > trailer->frame_count)
-        threads = trailer->frame_count;
-    reader->job_count = threads > 1 ? 2 * (size_t)threads : 1;
+    threads = wal_thread_count(threads, trailer->frame_count);
+    reader->job_count = wal_job_count(threads);
     for (size_t i = 0; i < reader->job_count; i++) {
         reader->jobs[i] = (FrameJob){
             .storage = cluster->repo->storage,
             .object = object,
             .seed = cluster->repo->hash_seed,
             .codec = wal_frame_codec(trailer->codec),
-            .raw = mem_alloc_aligned(raw_room > 0 ? raw_room : 1),
+            .raw = mem_alloc_large(wal_frame_raw_size(trailer->raw_size, trailer->frame_size, 0)),
         };
         reader->idle[reader->idle_count++] = &reader->jobs[i];
     }
-    for (size_t i = 0; i < (threads > 1 ? threads : 1); i++)
+    for (size_t i = 0; i < threads; i++)
         reader->codecs[i] = codec_context_new();
-    if (threads <= 1)
+    if (threads == 1)
         return true;
     WorkQueueSetup setup = {
-        .threads = threads,
+        .threads = threads - 1,
         .capacity = reader->job_count,
         .order = WORK_IN_ORDER,
         .run = fetch_frame,
-        .workers = (void *const *)reader->codecs,
+        .workers = (void *const *)&reader->codecs[1],
     };
     reader->queue = work_queue_new(&setup, err);
     return reader->queue != NULL;
@@ -151,9 +150,11 @@ static bool start_reader(WalObjectReader *reader, const Cluster *cluster, const 
 /* A frame's raw bytes, in order. They are not proven yet: that is known after the last one. */
 static bool deliver_frame(WalObjectReader *reader, FrameJob *job, Error *err)
 {
+    memcpy(reader->raw_checksums[reader->frames_done], job->raw_checksum, XXH128_SIZE);
     reader->checksums[reader->frames_done++] = job->checksum;
     reader->idle[reader->idle_count++] = job;
-    sha256_update(reader->sha256, job->raw, job->raw_size);
+    if (reader->sha256 != NULL)
+        sha256_update(reader->sha256, job->raw, job->raw_size);
     return reader->sink == NULL || reader->sink(reader->context, job->raw, job->raw_size, err);
 }
 
@@ -186,6 +187,9 @@ static bool read_frames(WalObjectReader *reader, Error *err)
                 return false;
             continue;
         }
+        /* Before this thread waits it does what waits to be done. */
+        if (!work_queue_wait(reader->queue, 0) && work_queue_help(reader->queue, reader->codecs[0]))
+            continue;
         if (!work_queue_next(reader->queue, &job, err))
             return false;
         assert(job != NULL);
@@ -200,18 +204,32 @@ static bool check_whole(WalObjectReader *reader, uint64_t seed, Error *err)
 {
     const WalTrailer *trailer = reader->trailer;
     uint8_t digest[SHA256_SIZE];
+    uint8_t checksum[XXH128_SIZE];
 
     if (wal_stored_checksum(seed, reader->checksums, trailer->frame_count) !=
         trailer->stored_checksum)
         return error_set(err, ERR_CORRUPT, "stored bytes have a bad checksum");
+    wal_raw_checksum(seed, reader->raw_checksums, trailer->frame_count, checksum);
+    if (trailer->has_raw_checksum && memcmp(checksum, trailer->raw_checksum, sizeof checksum) != 0)
+        return error_set(err, ERR_CORRUPT, "content has another checksum than was stored");
+    if (reader->sha256 == NULL)
+        return true;
     sha256_final(reader->sha256, digest);
     if (memcmp(digest, trailer->sha256, SHA256_SIZE) != 0)
         return error_set(err, ERR_CORRUPT, "content has another SHA-256 than was stored");
     return true;
 }
 
-bool wal_object_read(const Cluster *cluster, const char *name, unsigned threads, WalSink *sink,
-                     void *context, WalTrailer *trailer, Error *err)
+/* How an object is to be read: what its readers differ in. */
+typedef struct ReadWish {
+    unsigned threads;
+    bool is_quick; /* SHA-256 only if there is no raw checksum */
+    WalSink *sink;
+    void *context;
+} ReadWish;
+
+static bool read_object(const Cluster *cluster, const char *name, const ReadWish *wish,
+                        WalTrailer *trailer, Error *err)
 {
     CLEANUP(text_freep) char *object = layout_wal(cluster->name, name);
     WalTrailer found;
@@ -220,14 +238,31 @@ bool wal_object_read(const Cluster *cluster, const char *name, unsigned threads,
         return error_context(err, "read \"%s\"", object);
 
     CLEANUP(reader_done)
-    WalObjectReader reader = {
-        .trailer = &found, .sink = sink, .context = context, .sha256 = sha256_new()};
-    if (!start_reader(&reader, cluster, object, threads, err) || !read_frames(&reader, err) ||
+    WalObjectReader reader = {.trailer = &found, .sink = wish->sink, .context = wish->context};
+    if (!wish->is_quick || !found.has_raw_checksum)
+        reader.sha256 = sha256_new();
+    if (!start_reader(&reader, cluster, object, wish->threads, err) || !read_frames(&reader, err) ||
         !check_whole(&reader, cluster->repo->hash_seed, err))
         return error_context(err, "read \"%s\"", object);
     if (trailer != NULL)
         *trailer = found;
     return true;
+}
+
+bool wal_object_read(const Cluster *cluster, const char *name, unsigned threads, WalSink *sink,
+                     void *context, WalTrailer *trailer, Error *err)
+{
+    const ReadWish wish = {.threads = threads, .sink = sink, .context = context};
+
+    return read_object(cluster, name, &wish, trailer, err);
+}
+
+bool wal_object_read_quick(const Cluster *cluster, const char *name, unsigned threads,
+                           WalSink *sink, void *context, WalTrailer *trailer, Error *err)
+{
+    const ReadWish wish = {.threads = threads, .is_quick = true, .sink = sink, .context = context};
+
+    return read_object(cluster, name, &wish, trailer, err);
 }
 
 /* The bytes as they are, in pieces: what is damaged can be of any size. */

@@ -8,14 +8,15 @@
 #include <assert.h>
 #include <inttypes.h>
 
-/* One frame on its way: filled by the caller's thread, compressed by a worker. */
+/* One frame on its way: filled by the caller's thread, compressed by any. */
 typedef struct FrameJob {
     Compression compression;
     uint64_t seed;
     uint8_t *raw;
     size_t raw_size;
     Buffer stored;
-    uint64_t checksum;
+    uint64_t checksum;                 /* of the stored bytes */
+    uint8_t raw_checksum[XXH128_SIZE]; /* of the raw ones */
 } FrameJob;
 
 struct WalObjectWriter {
@@ -26,17 +27,17 @@ struct WalObjectWriter {
     uint64_t raw_added;
     Sha256 *sha256;
     uint64_t checksums[WAL_FRAMES_MAX];
+    uint8_t raw_checksums[WAL_FRAMES_MAX][XXH128_SIZE];
     uint32_t frames_written;
 
-    unsigned threads; /* 0: all in the caller's thread */
-    CodecContext *codecs[WAL_THREADS_MAX];
-    FrameJob jobs[2 * WAL_THREADS_MAX];
-    FrameJob *idle[2 * WAL_THREADS_MAX];
+    CodecContext *codecs[WAL_THREADS_MAX]; /* the first one is the caller's thread's */
+    FrameJob jobs[WAL_JOBS_MAX];
+    FrameJob *idle[WAL_JOBS_MAX];
     size_t job_count;
     size_t idle_count;
     FrameJob *filling; /* NULL: none begun */
-    WorkQueue *queue;
-    bool is_broken; /* a call failed: what was stored is not what we counted */
+    WorkQueue *queue;  /* NULL: all in the caller's thread */
+    bool is_broken;    /* a call failed: what was stored is not what we counted */
 };
 
 static bool compress_frame(void *worker, void *context, Error *err)
@@ -44,6 +45,7 @@ static bool compress_frame(void *worker, void *context, Error *err)
     FrameJob *job = context;
     CodecContext *codec = worker;
 
+    xxh128_of(job->seed, job->raw, job->raw_size, job->raw_checksum);
     job->stored.size = 0;
     if (job->compression.codec == CODEC_NONE) {
         codec_wrap_raw(job->raw, job->raw_size, &job->stored);
@@ -59,34 +61,28 @@ static bool compress_frame(void *worker, void *context, Error *err)
 static bool start_workers(WalObjectWriter *writer, Compression compression, unsigned threads,
                           Error *err)
 {
-    uint32_t frames = writer->trailer.frame_count;
+    const WalTrailer *trailer = &writer->trailer;
 
-    if (threads > WAL_THREADS_MAX)
-        threads = WAL_THREADS_MAX;
-    if (threads > frames)
-        threads = frames;
-    writer->threads = threads > 1 ? threads : 0;
-    writer->job_count = writer->threads > 0 ? 2 * (size_t)writer->threads : 1;
-
-    size_t raw_room = wal_frame_raw_size(writer->trailer.raw_size, writer->trailer.frame_size, 0);
+    threads = wal_thread_count(threads, trailer->frame_count);
+    writer->job_count = wal_job_count(threads);
     for (size_t i = 0; i < writer->job_count; i++) {
         writer->jobs[i] = (FrameJob){
             .compression = compression,
             .seed = writer->cluster->repo->hash_seed,
-            .raw = mem_alloc_aligned(raw_room > 0 ? raw_room : 1),
+            .raw = mem_alloc_large(wal_frame_raw_size(trailer->raw_size, trailer->frame_size, 0)),
         };
         writer->idle[writer->idle_count++] = &writer->jobs[i];
     }
-    for (size_t i = 0; i < (writer->threads > 0 ? writer->threads : 1); i++)
+    for (size_t i = 0; i < threads; i++)
         writer->codecs[i] = codec_context_new();
-    if (writer->threads == 0)
+    if (threads == 1)
         return true;
     WorkQueueSetup setup = {
-        .threads = writer->threads,
+        .threads = threads - 1,
         .capacity = writer->job_count,
         .order = WORK_IN_ORDER,
         .run = compress_frame,
-        .workers = (void *const *)writer->codecs,
+        .workers = (void *const *)&writer->codecs[1],
     };
     writer->queue = work_queue_new(&setup, err);
     return writer->queue != NULL;
@@ -157,6 +153,7 @@ static bool write_frame(WalObjectWriter *writer, FrameJob *job, Error *err)
     if (!object_writer_write(writer->object, job->stored.data, job->stored.size, err))
         return false;
     writer->checksums[index] = job->checksum;
+    memcpy(writer->raw_checksums[index], job->raw_checksum, XXH128_SIZE);
     writer->trailer.frame_stored[index] = (uint32_t)job->stored.size;
     writer->trailer.stored_size += job->stored.size;
     writer->frames_written++;
@@ -164,7 +161,10 @@ static bool write_frame(WalObjectWriter *writer, FrameJob *job, Error *err)
     return true;
 }
 
-/* Wait for the next frame in order. *more is false when none is outstanding. */
+/*
+ * Take back the next frame in order; before waiting for it, do what waits to be done. *more is
+ * false when none is outstanding.
+ */
 static bool take_frame(WalObjectWriter *writer, bool *more, Error *err)
 {
     void *job = NULL;
@@ -172,6 +172,10 @@ static bool take_frame(WalObjectWriter *writer, bool *more, Error *err)
     *more = false;
     if (writer->queue == NULL)
         return true;
+    while (!work_queue_wait(writer->queue, 0)) {
+        if (!work_queue_help(writer->queue, writer->codecs[0]))
+            break;
+    }
     if (!work_queue_next(writer->queue, &job, err))
         return false;
     *more = job != NULL;
@@ -209,27 +213,68 @@ static bool begin_frame(WalObjectWriter *writer, Error *err)
     return true;
 }
 
+static bool find_room(WalObjectWriter *writer, uint8_t **room, size_t *size, Error *err)
+{
+    const uint64_t left = writer->trailer.raw_size - writer->raw_added;
+
+    if (left > 0 && writer->filling == NULL && !begin_frame(writer, err))
+        return false;
+    *room = NULL;
+    *size = 0;
+    if (left > 0) {
+        size_t in_frame = writer->trailer.frame_size - writer->filling->raw_size;
+
+        *room = writer->filling->raw + writer->filling->raw_size;
+        *size = in_frame < left ? in_frame : (size_t)left;
+    }
+    return true;
+}
+
+static bool take_filled(WalObjectWriter *writer, size_t size, Error *err)
+{
+    writer->raw_added += size;
+    writer->filling->raw_size += size;
+    return writer->filling->raw_size < writer->trailer.frame_size || submit_frame(writer, err);
+}
+
+static bool broken(WalObjectWriter *writer, Error *err)
+{
+    writer->is_broken = true;
+    return error_context(err, "store \"%s\"", writer->object_name);
+}
+
+bool wal_object_writer_room(WalObjectWriter *writer, uint8_t **room, size_t *size, Error *err)
+{
+    assert(!writer->is_broken);
+    return find_room(writer, room, size, err) || broken(writer, err);
+}
+
+bool wal_object_writer_filled(WalObjectWriter *writer, size_t size, Error *err)
+{
+    assert(!writer->is_broken);
+    return size == 0 || take_filled(writer, size, err) || broken(writer, err);
+}
+
 static bool add_bytes(WalObjectWriter *writer, const uint8_t *data, size_t size, Error *err)
 {
-    size_t frame_size = writer->trailer.frame_size;
-
-    if (size > writer->trailer.raw_size - writer->raw_added) {
-        return error_set(err, ERR_IO, "file grew beyond its %" PRIu64 " bytes while it was read",
-                         writer->trailer.raw_size);
-    }
-    writer->raw_added += size;
     while (size > 0) {
-        if (writer->filling == NULL && !begin_frame(writer, err))
-            return false;
-        FrameJob *job = writer->filling;
-        size_t piece = frame_size - job->raw_size < size ? frame_size - job->raw_size : size;
+        uint8_t *room;
+        size_t piece;
 
-        memcpy(job->raw + job->raw_size, data, piece);
-        job->raw_size += piece;
+        if (!find_room(writer, &room, &piece, err))
+            return false;
+        if (piece == 0) {
+            return error_set(err, ERR_IO,
+                             "file grew beyond its %" PRIu64 " bytes while it was read",
+                             writer->trailer.raw_size);
+        }
+        if (piece > size)
+            piece = size;
+        memcpy(room, data, piece);
+        if (!take_filled(writer, piece, err))
+            return false;
         data += piece;
         size -= piece;
-        if (job->raw_size == frame_size && !submit_frame(writer, err))
-            return false;
     }
     return true;
 }
@@ -237,10 +282,7 @@ static bool add_bytes(WalObjectWriter *writer, const uint8_t *data, size_t size,
 bool wal_object_writer_add(WalObjectWriter *writer, const void *data, size_t size, Error *err)
 {
     assert(!writer->is_broken);
-    if (add_bytes(writer, data, size, err))
-        return true;
-    writer->is_broken = true;
-    return error_context(err, "store \"%s\"", writer->object_name);
+    return add_bytes(writer, data, size, err) || broken(writer, err);
 }
 
 /* The last frame, and all that are still being compressed. */
@@ -274,6 +316,9 @@ static bool commit_object(WalObjectWriter *writer, const WalSummary *summary, Wa
     sha256_final(writer->sha256, writer->trailer.sha256);
     writer->trailer.stored_checksum =
         wal_stored_checksum(seed, writer->checksums, writer->trailer.frame_count);
+    writer->trailer.has_raw_checksum = true;
+    wal_raw_checksum(seed, writer->raw_checksums, writer->trailer.frame_count,
+                     writer->trailer.raw_checksum);
     if (summary != NULL) {
         writer->trailer.summary = *summary;
     } else {
@@ -292,8 +337,5 @@ bool wal_object_writer_commit(WalObjectWriter *writer, const WalSummary *summary
                               WalTrailer *trailer, Error *err)
 {
     assert(!writer->is_broken);
-    if (commit_object(writer, summary, trailer, err))
-        return true;
-    writer->is_broken = true;
-    return error_context(err, "store \"%s\"", writer->object_name);
+    return commit_object(writer, summary, trailer, err) || broken(writer, err);
 }

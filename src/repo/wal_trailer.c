@@ -13,12 +13,14 @@ enum {
     MAGIC_SIZE = 8,
     TRAILER_VERSION = 1,
     FLAG_ENCRYPTED = 1,
+    FLAG_RAW_CHECKSUM = 2,
     CHECKED_SIZE = WAL_TRAILER_SIZE - 8, /* what the checksum at the end covers */
     POINTS_OFFSET = 336,
     POINT_SIZE = 88,
     POINT_NAME_SIZE = 64,
     REASON_OFFSET = 864,
     REASON_SIZE = 128,
+    RAW_CHECKSUM_OFFSET = 992,
     FRAMES_OFFSET = 1016,
     BIT_REST_IS_ZERO = 1,
     BIT_STARTS_WITH_OVERWRITE = 2,
@@ -48,6 +50,13 @@ uint64_t wal_stored_checksum(uint64_t seed, const uint64_t *checksums, uint32_t 
     for (uint32_t i = 0; i < frame_count; i++)
         put_le64(bytes + (size_t)8 * i, checksums[i]);
     return xxh3_of(seed, bytes, (size_t)8 * frame_count);
+}
+
+void wal_raw_checksum(uint64_t seed, uint8_t checksums[][XXH128_SIZE], uint32_t frame_count,
+                      uint8_t checksum[XXH128_SIZE])
+{
+    assert(frame_count <= WAL_FRAMES_MAX);
+    xxh128_of(seed, checksums, (size_t)XXH128_SIZE * frame_count, checksum);
 }
 
 static void put_text(uint8_t *to, size_t room, const char *text)
@@ -232,6 +241,10 @@ void wal_trailer_encode(const WalTrailer *trailer, uint64_t seed, uint8_t bytes[
     put_le16(bytes + 8, TRAILER_VERSION);
     bytes[12] = (uint8_t)(trailer->kind + 1);
     bytes[13] = (uint8_t)trailer->codec;
+    if (trailer->has_raw_checksum) {
+        put_le16(bytes + 10, FLAG_RAW_CHECKSUM);
+        memcpy(bytes + RAW_CHECKSUM_OFFSET, trailer->raw_checksum, XXH128_SIZE);
+    }
     memcpy(bytes + 16, trailer->sha256, SHA256_SIZE);
     put_le64(bytes + 48, trailer->raw_size);
     put_le64(bytes + 56, trailer->stored_size);
@@ -248,19 +261,29 @@ void wal_trailer_encode(const WalTrailer *trailer, uint64_t seed, uint8_t bytes[
     put_le64(bytes + CHECKED_SIZE, xxh3_of(seed, bytes, CHECKED_SIZE));
 }
 
+static bool is_zero(const uint8_t *bytes, size_t size)
+{
+    for (size_t i = 0; i < size; i++) {
+        if (bytes[i] != 0)
+            return false;
+    }
+    return true;
+}
+
 /* All that a newer writer would have used: what is zero in this version. */
 static bool has_newer_fields(const uint8_t *bytes)
 {
     static const struct {
         size_t offset, size;
-    } reserved[] = {{14, 2}, {100, 4}, {174, 2}, {314, 2}, {332, 4}, {992, 24}};
+    } reserved[] = {{14, 2}, {100, 4}, {174, 2}, {314, 2}, {332, 4}, {1008, 8}};
 
     for (size_t i = 0; i < ARRAY_SIZE(reserved); i++) {
-        for (size_t j = 0; j < reserved[i].size; j++) {
-            if (bytes[reserved[i].offset + j] != 0)
-                return true;
-        }
+        if (!is_zero(bytes + reserved[i].offset, reserved[i].size))
+            return true;
     }
+    if (get_le16(bytes + 10) != FLAG_RAW_CHECKSUM &&
+        (get_le16(bytes + 10) != 0 || !is_zero(bytes + RAW_CHECKSUM_OFFSET, XXH128_SIZE)))
+        return true;
     return (bytes[107] & ~(BIT_REST_IS_ZERO | BIT_STARTS_WITH_OVERWRITE | BIT_TAIL_HAS_KIND |
                            WAL_CHANGES_ALL << CHANGES_SHIFT)) != 0;
 }
@@ -280,11 +303,11 @@ static bool check_envelope(const uint8_t *bytes, uint64_t seed, Error *err)
     if (version != TRAILER_VERSION ||
         get_le64(bytes + CHECKED_SIZE) != xxh3_of(seed, bytes, CHECKED_SIZE))
         return error_set(err, ERR_CORRUPT, "trailer of WAL object has a bad checksum");
-    if (get_le16(bytes + 10) == FLAG_ENCRYPTED) {
+    if ((get_le16(bytes + 10) & FLAG_ENCRYPTED) != 0) {
         return error_set(err, ERR_VERSION,
                          "WAL object is encrypted, which this program can't read");
     }
-    if (get_le16(bytes + 10) != 0 || has_newer_fields(bytes))
+    if (has_newer_fields(bytes))
         return error_set(err, ERR_VERSION, "WAL object has flags or fields of a newer version");
     if (bytes[12] < WAL_SEGMENT + 1 || bytes[12] > WAL_HISTORY + 1 || !codec_is_known(bytes[13])) {
         return error_set(err, ERR_VERSION, "WAL object of kind %u and codec %u", bytes[12],
@@ -336,8 +359,10 @@ bool wal_trailer_decode(WalTrailer *trailer, const uint8_t bytes[WAL_TRAILER_SIZ
         .segment_size = get_le32(bytes + 88),
         .frame_size = get_le32(bytes + 92),
         .frame_count = get_le32(bytes + 96),
+        .has_raw_checksum = (get_le16(bytes + 10) & FLAG_RAW_CHECKSUM) != 0,
     };
     memcpy(found.sha256, bytes + 16, SHA256_SIZE);
+    memcpy(found.raw_checksum, bytes + RAW_CHECKSUM_OFFSET, XXH128_SIZE);
     for (uint32_t i = 0; i < WAL_FRAMES_MAX; i++)
         found.frame_stored[i] = get_le32(bytes + FRAMES_OFFSET + (size_t)4 * i);
     if (!check_sizes(&found) || !get_summary(&found.summary, bytes))

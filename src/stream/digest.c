@@ -98,3 +98,11 @@ uint64_t xxh3_of(uint64_t seed, const void *data, size_t size)
 {
     return XXH3_64bits_withSeed(data, size, seed);
 }
+
+void xxh128_of(uint64_t seed, const void *data, size_t size, uint8_t digest[XXH128_SIZE])
+{
+    XXH128_canonical_t canonical;
+
+    XXH128_canonicalFromHash(&canonical, XXH3_128bits_withSeed(data, size, seed));
+    memcpy(digest, canonical.digest, XXH128_SIZE);
+}

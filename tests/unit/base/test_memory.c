@@ -118,6 +118,20 @@ static void formatted_text_has_any_length(void **state)
     }
 }
 
+static void large_memory_is_aligned_and_usable_to_its_end(void **state)
+{
+    static const size_t sizes[] = {0, 1, 4095, (2 << 20) - 1, 2 << 20, (2 << 20) + 1, 5 << 20};
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(sizes); i++) {
+        uint8_t *memory = mem_alloc_large(sizes[i]);
+
+        assert_int_equal((uintptr_t)memory % 4096, 0);
+        memset(memory, 0xee, sizes[i]);
+        mem_free(memory);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -127,6 +141,7 @@ int main(void)
         cmocka_unit_test(buffer_keeps_what_was_appended),
         cmocka_unit_test(printed_text_is_whole_and_ends_in_zero),
         cmocka_unit_test(formatted_text_has_any_length),
+        cmocka_unit_test(large_memory_is_aligned_and_usable_to_its_end),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

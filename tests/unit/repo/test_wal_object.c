@@ -91,11 +91,121 @@ static void what_was_stored_is_read_back(void **state)
             assert_true(found.raw_size == size);
             assert_memory_equal(found.sha256, written.sha256, SHA256_SIZE);
             assert_true(found.system_identifier == FIXTURE_SYSTEM);
+            assert_true(found.has_raw_checksum);
+            read.size = 0;
+            assert_true(wal_object_read_quick(&fixture.cluster, files[f].name, threads,
+                                              append_to_buffer, &read, &found, &err));
+            assert_int_equal(read.size, size);
+            assert_memory_equal(size > 0 ? read.data : data.data, data.data, size);
             assert_true(wal_object_trailer(&fixture.cluster, files[f].name, &found, &err));
             assert_true(
                 wal_object_read(&fixture.cluster, files[f].name, 1, NULL, NULL, NULL, &err));
         }
     }
+}
+
+/* Straight into the frames, in pieces of any size, with as many bytes as there is room for. */
+static void bytes_can_be_filled_in_where_they_go(void **state)
+{
+    static const size_t pieces[] = {40, 8192, 1 << 20, SIZE_MAX};
+    enum { SIZE = (2 << 20) + 41 };
+    CLEANUP(buffer_done) Buffer data = {0};
+
+    (void)state;
+    buffer_reserve(&data, SIZE);
+    fill_bytes(data.data, SIZE, 4);
+    for (size_t p = 0; p < ARRAY_SIZE(pieces); p++) {
+        CLEANUP(fixture_done) Fixture fixture;
+        CLEANUP(wal_object_writer_freep) WalObjectWriter *writer = NULL;
+        CLEANUP(buffer_done) Buffer read = {0};
+        size_t at = 0;
+        size_t room;
+        uint8_t *to;
+        Error err = {0};
+
+        fixture_open(&fixture, FIXTURE_SEGMENT_SIZE);
+        assert_true(wal_object_write(&fixture.cluster, history, compression_of(CODEC_ZSTD), 2, SIZE,
+                                     &writer, &err));
+        for (;;) {
+            assert_true(wal_object_writer_room(writer, &to, &room, &err));
+            if (room == 0)
+                break;
+            size_t part = room < pieces[p] ? room : pieces[p];
+            assert_true(room <= SIZE - at);
+            memcpy(to, data.data + at, part);
+            assert_true(wal_object_writer_filled(writer, part, &err));
+            assert_memory_equal(to, data.data + at, part); /* readable until the next room */
+            at += part;
+        }
+        assert_int_equal(at, SIZE);
+        assert_true(wal_object_writer_commit(writer, NULL, NULL, &err));
+        assert_true(
+            wal_object_read(&fixture.cluster, history, 1, append_to_buffer, &read, NULL, &err));
+        assert_int_equal(read.size, SIZE);
+        assert_memory_equal(read.data, data.data, SIZE);
+    }
+}
+
+/* An object's bytes with its trailer replaced by this one. */
+static void put_with_trailer(const Fixture *fixture, const Buffer *object,
+                             const WalTrailer *trailer)
+{
+    CLEANUP(buffer_done) Buffer changed = {0};
+
+    buffer_append(&changed, object->data, (size_t)trailer->stored_size);
+    wal_trailer_wrap(trailer, fixture->repo.hash_seed, &changed);
+    object_put(fixture, "main/wal/00000002.history.wal", changed.data, changed.size);
+}
+
+static bool read_back(const Fixture *fixture, bool is_quick, Error *err)
+{
+    *err = (Error){0};
+    if (is_quick)
+        return wal_object_read_quick(&fixture->cluster, history, 2, NULL, NULL, NULL, err);
+    return wal_object_read(&fixture->cluster, history, 2, NULL, NULL, NULL, err);
+}
+
+/*
+ * Every stored byte as it was written, and yet not the file that was to be stored: memory failed
+ * between the sums and the compressor, say. Each sum of the content tells for itself.
+ */
+static void content_that_is_not_what_was_summed_is_noticed(void **state)
+{
+    enum { SIZE = (1 << 20) + 7 };
+    CLEANUP(fixture_done) Fixture fixture;
+    CLEANUP(buffer_done) Buffer data = {0};
+    CLEANUP(buffer_done) Buffer object = {0};
+    WalTrailer trailer;
+    Error err = {0};
+
+    (void)state;
+    fixture_open(&fixture, FIXTURE_SEGMENT_SIZE);
+    buffer_reserve(&data, SIZE);
+    fill_bytes(data.data, SIZE, 6);
+    assert_true(store(&fixture, history, CODEC_ZSTD, 2, data.data, SIZE, SIZE, &trailer, &err));
+    object_get(&fixture, "main/wal/00000002.history.wal", &object);
+
+    put_with_trailer(&fixture, &object, &trailer);
+    assert_true(read_back(&fixture, true, &err) && read_back(&fixture, false, &err));
+
+    trailer.raw_checksum[15] ^= 1;
+    put_with_trailer(&fixture, &object, &trailer);
+    assert_false(read_back(&fixture, true, &err));
+    assert_int_equal(err.code, ERR_CORRUPT);
+    assert_false(read_back(&fixture, false, &err));
+    assert_int_equal(err.code, ERR_CORRUPT);
+    trailer.raw_checksum[15] ^= 1;
+
+    trailer.sha256[0] ^= 1;
+    put_with_trailer(&fixture, &object, &trailer);
+    assert_false(read_back(&fixture, false, &err));
+    assert_int_equal(err.code, ERR_CORRUPT);
+    assert_true(read_back(&fixture, true, &err));
+
+    trailer.has_raw_checksum = false; /* of an older release: then SHA-256 alone can tell */
+    put_with_trailer(&fixture, &object, &trailer);
+    assert_false(read_back(&fixture, true, &err));
+    assert_int_equal(err.code, ERR_CORRUPT);
 }
 
 /* The promise of docs/format.md, chapter 6: no tool of ours is needed to get WAL back. */
@@ -399,6 +509,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_was_stored_is_read_back),
+        cmocka_unit_test(bytes_can_be_filled_in_where_they_go),
+        cmocka_unit_test(content_that_is_not_what_was_summed_is_noticed),
         cmocka_unit_test(stock_programs_give_the_file),
         cmocka_unit_test(any_changed_byte_of_an_object_is_noticed),
         cmocka_unit_test(swapped_frames_are_noticed),

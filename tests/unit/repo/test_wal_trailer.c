@@ -86,6 +86,9 @@ static WalTrailer example(Codec codec)
     memset(trailer.summary.restore_points[5].name, 'x', 63); /* the longest there is */
     for (size_t i = 0; i < SHA256_SIZE; i++)
         trailer.sha256[i] = (uint8_t)(100 + i);
+    trailer.has_raw_checksum = true;
+    for (size_t i = 0; i < XXH128_SIZE; i++)
+        trailer.raw_checksum[i] = (uint8_t)(200 + i);
     return trailer;
 }
 
@@ -161,6 +164,8 @@ static void decode_returns_what_encode_wrote(void **state)
     assert_int_equal(found.frame_size, trailer.frame_size);
     assert_int_equal(found.frame_count, trailer.frame_count);
     assert_memory_equal(found.sha256, trailer.sha256, SHA256_SIZE);
+    assert_true(found.has_raw_checksum);
+    assert_memory_equal(found.raw_checksum, trailer.raw_checksum, XXH128_SIZE);
     assert_memory_equal(found.frame_stored, trailer.frame_stored, sizeof found.frame_stored);
     assert_same_summary(&found.summary, &trailer.summary);
 }
@@ -175,6 +180,7 @@ static void fields_are_where_the_format_says(void **state)
     wal_trailer_encode(&trailer, seed, bytes);
     assert_memory_equal(bytes, "PGCNWAL1", 8);
     assert_int_equal(get_le16(bytes + 8), 1);
+    assert_int_equal(get_le16(bytes + 10), 2);
     assert_int_equal(bytes[12], 1);
     assert_int_equal(bytes[13], CODEC_LZ4);
     assert_int_equal(bytes[16], 100);
@@ -199,6 +205,8 @@ static void fields_are_where_the_format_says(void **state)
     assert_int_equal(get_le64(bytes + 336 + 88), 61);
     assert_string_equal((const char *)bytes + 336 + 24, "point 0");
     assert_string_equal((const char *)bytes + 864, "bad CRC");
+    assert_int_equal(bytes[992], 200);
+    assert_int_equal(bytes[1007], 215);
     assert_int_equal(get_le32(bytes + 1016 + 4 * 7), 1007);
     assert_true(get_le64(bytes + 2040) == xxh3_of(seed, bytes, 2040));
 }
@@ -227,12 +235,13 @@ static void any_changed_bit_is_noticed(void **state)
 
 static void newer_flags_and_fields_are_a_newer_version(void **state)
 {
-    static const size_t reserved[] = {10, 11, 14, 15, 100, 103, 174, 314, 332, 992, 1015};
+    static const size_t reserved[] = {11, 14, 15, 100, 103, 174, 314, 332, 992, 1007, 1008, 1015};
     WalTrailer trailer = example(CODEC_ZSTD);
     uint8_t bytes[WAL_TRAILER_SIZE];
     WalTrailer found;
 
     (void)state;
+    trailer.has_raw_checksum = false;
     for (size_t i = 0; i < ARRAY_SIZE(reserved); i++) {
         for (int bit = 0; bit < 8; bit++) {
             Error err = {0};
@@ -244,6 +253,15 @@ static void newer_flags_and_fields_are_a_newer_version(void **state)
             assert_int_equal(err.code, ERR_VERSION);
         }
     }
+    for (int bit = 0; bit < 8; bit++) { /* of the flags, where bit 1 alone has a meaning */
+        Error err = {0};
+
+        wal_trailer_encode(&trailer, seed, bytes);
+        bytes[10] = (uint8_t)(1 << bit | (bit == 1 ? 0x80 : 2));
+        put_le64(bytes + CHECKED_SIZE, xxh3_of(seed, bytes, CHECKED_SIZE));
+        assert_false(wal_trailer_decode(&found, bytes, seed, &err));
+        assert_int_equal(err.code, ERR_VERSION);
+    }
     for (int bit = 6; bit < 8; bit++) { /* of the byte whose other bits have a meaning */
         Error err = {0};
 
@@ -253,6 +271,23 @@ static void newer_flags_and_fields_are_a_newer_version(void **state)
         assert_false(wal_trailer_decode(&found, bytes, seed, &err));
         assert_int_equal(err.code, ERR_VERSION);
     }
+}
+
+/* Of the first releases: repositories of theirs stay readable. */
+static void a_trailer_without_a_raw_checksum_is_read(void **state)
+{
+    WalTrailer trailer = example(CODEC_ZSTD);
+    uint8_t bytes[WAL_TRAILER_SIZE];
+    WalTrailer found;
+    Error err = {0};
+
+    (void)state;
+    trailer.has_raw_checksum = false;
+    wal_trailer_encode(&trailer, seed, bytes);
+    assert_int_equal(get_le16(bytes + 10), 0);
+    assert_int_equal(get_le64(bytes + 992), 0);
+    assert_true(wal_trailer_decode(&found, bytes, seed, &err));
+    assert_false(found.has_raw_checksum);
 }
 
 /* Checksum intact, content impossible: nothing may be allocated or read on its word. */
@@ -291,6 +326,40 @@ static void impossible_sizes_are_refused(void **state)
         put_le64(bytes + CHECKED_SIZE, xxh3_of(seed, bytes, CHECKED_SIZE));
         assert_false(wal_trailer_decode(&found, bytes, seed, &err));
         assert_int_equal(err.code, ERR_CORRUPT);
+    }
+}
+
+/* Checksum intact, and a value that no writer has. */
+static void impossible_values_are_refused(void **state)
+{
+    static const struct {
+        size_t offset;
+        uint8_t value;
+        ErrorCode code;
+    } cases[] = {
+        {0, 'X', ERR_CORRUPT}, /* magic */
+        {12, 0, ERR_VERSION},
+        {12, 9, ERR_VERSION},                   /* kind */
+        {13, 9, ERR_VERSION},                   /* codec */
+        {106, WAL_END_BROKEN + 1, ERR_CORRUPT}, /* how it ends */
+        {312, 2, ERR_CORRUPT},
+        {313, 2, ERR_CORRUPT},
+        {864 + 127, 'x', ERR_CORRUPT}, /* a reason without end */
+    };
+    WalTrailer trailer = example(CODEC_ZSTD);
+    uint8_t bytes[WAL_TRAILER_SIZE];
+    WalTrailer found;
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        Error err = {0};
+
+        wal_trailer_encode(&trailer, seed, bytes);
+        bytes[cases[i].offset] = cases[i].value;
+        put_le64(bytes + CHECKED_SIZE, xxh3_of(seed, bytes, CHECKED_SIZE));
+        assert_false(wal_trailer_decode(&found, bytes, seed, &err));
+        if (err.code != cases[i].code)
+            fail_msg("case %zu: %d", i, (int)err.code);
     }
 }
 
@@ -372,10 +441,12 @@ int main(void)
         cmocka_unit_test(fields_are_where_the_format_says),
         cmocka_unit_test(any_changed_bit_is_noticed),
         cmocka_unit_test(newer_flags_and_fields_are_a_newer_version),
+        cmocka_unit_test(a_trailer_without_a_raw_checksum_is_read),
         cmocka_unit_test(impossible_sizes_are_refused),
         cmocka_unit_test(frame_size_follows_the_raw_size),
         cmocka_unit_test(trailers_are_found_at_the_end_of_any_object),
         cmocka_unit_test(any_changed_bit_of_the_container_is_noticed),
+        cmocka_unit_test(impossible_values_are_refused),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

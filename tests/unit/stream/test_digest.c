@@ -1,5 +1,6 @@
 #include "stream/digest.h"
 
+#include <inttypes.h>
 #include <setjmp.h>
 #include <stdarg.h>
 
@@ -134,6 +135,41 @@ static void xxh3_has_the_published_digests(void **state)
     }
 }
 
+/* From the same place: low and high half. */
+static void xxh128_has_the_published_digests(void **state)
+{
+    static const struct {
+        size_t size;
+        uint64_t seed;
+        uint64_t low, high;
+    } known[] = {
+        {0, 0, UINT64_C(0x6001C324468D497F), UINT64_C(0x99AA06D3014798D8)},
+        {1, 0, UINT64_C(0xC44BDFF4074EECDB), UINT64_C(0xA6CD5E9392000F6A)},
+        {6, 0, UINT64_C(0x3E7039BDDA43CFC6), UINT64_C(0x082AFE0B8162D12A)},
+        {12, 0, UINT64_C(0x061A192713F69AD9), UINT64_C(0x6E3EFD8FC7802B18)},
+        {2367, 0, UINT64_C(0xCB37AEB9E5D361ED), UINT64_C(0xE89C0F6FF369B427)},
+        {2367, UINT64_C(0x9E3779B1), UINT64_C(0x6F5360AE69C2F406), UINT64_C(0xD23AAE4B76C31ECB)},
+    };
+    uint8_t buffer[2367];
+    uint64_t generator = 2654435761;
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(buffer); i++) {
+        buffer[i] = (uint8_t)(generator >> 56);
+        generator *= UINT64_C(0x9E3779B185EBCA8D);
+    }
+    for (size_t i = 0; i < ARRAY_SIZE(known); i++) {
+        uint8_t digest[XXH128_SIZE];
+        char found[2 * XXH128_SIZE + 1];
+        char expected[2 * XXH128_SIZE + 1];
+
+        xxh128_of(known[i].seed, buffer, known[i].size, digest);
+        snprintf(expected, sizeof expected, "%016" PRIx64 "%016" PRIx64, known[i].high,
+                 known[i].low);
+        assert_string_equal(hex_text(digest, sizeof digest, found), expected);
+    }
+}
+
 static void xxh3_depends_on_every_bit_of_seed_and_data(void **state)
 {
     uint8_t data[300] = {0};
@@ -159,6 +195,7 @@ int main(void)
         cmocka_unit_test(hex_goes_back_and_forth),
         cmocka_unit_test(what_is_not_lower_case_hex_of_that_size_is_refused),
         cmocka_unit_test(xxh3_has_the_published_digests),
+        cmocka_unit_test(xxh128_has_the_published_digests),
         cmocka_unit_test(xxh3_depends_on_every_bit_of_seed_and_data),
     };
 
