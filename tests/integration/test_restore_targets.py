@@ -4,7 +4,7 @@ does not is not. The truth is the client's file of acknowledged commits."""
 import time
 
 from support.oracle import Oracle, assert_content, check_structure, verify_backup
-from support.processes import wait_for
+from support.processes import BIN, wait_for
 from support.shared import SharedClusterTest
 from support.version import REPLAY_IS_PAUSED
 
@@ -188,6 +188,45 @@ class Action(RestoreTargetTest):
                  "the server pauses")
         must, may = self.oracle.at(self.instant)
         assert_content(restored, must, may)
+
+
+class Elsewhere(RestoreTargetTest):
+    """A server that ends somewhere else than it was told to, by its own account all in order."""
+
+    def programs(self, name, edit):
+        """The server's programs; `postgres` changes its settings by sed before it starts."""
+        folder = self.path / name
+        folder.mkdir()
+        for program in BIN.iterdir():
+            (folder / program.name).symlink_to(program)
+        (folder / "postgres").unlink()
+        (folder / "postgres").write_text(
+            f"#!/bin/sh\n[ \"$1\" = --version ] || sed -i \"{edit}\" postgresql.auto.conf || exit 99\n"
+            f"exec {BIN}/postgres \"$@\"\n", encoding="utf-8")
+        (folder / "postgres").chmod(0o755)
+        folder.chmod(0o755)
+        return folder
+
+    def fail(self, name, edit, *target):
+        programs = self.programs(f"{name}-bin", edit)
+        restored = self.restore("--start", "--as-copy", f"--pg-bin={programs}", *target, name=name,
+                                expect=13)
+        self.assertFalse((restored.answer or {}).get("verified"), restored.answer)
+        return restored
+
+    def test_stopping_before_or_behind_the_target_is_a_failure_and_nothing_is_opened(self):
+        for name, other in (("before", self.point.value), ("behind", self.again.value)):
+            with self.subTest(name):
+                edit = f"s,^recovery_target_lsn .*,recovery_target_lsn = '{other}',"
+                restored = self.fail(name, edit, f"--target-lsn={self.lsn.value}", "--target-exclusive",
+                                     "--target-action=promote")
+                self.assertIsNone(restored.pid())
+                self.assertEqual(restored.control()["Database cluster state"], "shut down in recovery")
+
+    def test_opening_before_the_end_of_the_archive_is_a_failure(self):
+        edit = r"\$ a recovery_target = 'immediate'\nrecovery_target_action = 'promote'"
+        restored = self.fail("early", edit)
+        self.assertIn("the server opened at", restored.said)
 
 
 def count(restored, number):
