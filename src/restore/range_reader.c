@@ -231,7 +231,7 @@ static bool hand_out(RangeReader *reader, const ManifestRange *range, RangeSink 
             continue;
         content->crc32c = crc32c_update(content->crc32c, reader->out, filled);
         if (!interrupt_check(err) ||
-            !sink(context, reader->out, filled, offset + size - filled, err))
+            !sink(context, &reader->out, filled, offset + size - filled, err))
             return false;
         filled = 0;
     }

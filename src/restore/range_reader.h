@@ -16,10 +16,10 @@ RangeReader *range_reader_new(const Cluster *cluster, const Manifest *manifest);
 void range_reader_freep(RangeReader **reader); /* for CLEANUP() */
 
 /*
- * Gets a piece of up to EXTENT_SIZE bytes, in order; its buffer is page-aligned, has room for
- * EXTENT_SIZE bytes, and may be changed.
+ * Gets a piece of up to EXTENT_SIZE bytes, in order. Its buffer is of mem_alloc_aligned() with room
+ * for EXTENT_SIZE bytes; it may be changed, and be kept if another such is left in its place.
  */
-typedef bool RangeSink(void *context, void *data, size_t size, uint64_t offset, Error *err);
+typedef bool RangeSink(void *context, uint8_t **data, size_t size, uint64_t offset, Error *err);
 
 typedef struct RangeContent {
     uint32_t crc32c; /* of the whole range, computed from what was handed out */

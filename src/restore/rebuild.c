@@ -2,6 +2,7 @@
 
 #include "range_reader.h"
 #include "restored_file.h"
+#include "write_behind.h"
 
 #include "base/fault.h"
 #include "base/file.h"
@@ -45,6 +46,18 @@ bool rebuild_wants(const ManifestEntry *entry)
 static bool is_control(const ManifestEntry *entry)
 {
     return strcmp(entry->path, "global/pg_control") == 0;
+}
+
+/* pg_control is written when all else is durable, by run.c. */
+static bool is_rebuilt(const ManifestEntry *entry)
+{
+    return (rebuild_wants(entry) || entry->kind == ENTRY_EXTRA) && !is_control(entry);
+}
+
+/* Of ranges, rather than of one frame. */
+static bool is_large(const ManifestEntry *entry)
+{
+    return !entry->is_small && entry->size > 0;
 }
 
 char *rebuild_path(const RestorePlan *plan, const ManifestEntry *entry)
@@ -230,6 +243,7 @@ typedef struct Shared {
 typedef struct Worker {
     const Shared *shared;
     RangeReader *reader;
+    WriteBehind *behind;
     Buffer stored;
     uint8_t *raw; /* EXTENT_SIZE: the largest file of one frame */
 } Worker;
@@ -378,18 +392,39 @@ static bool run_batch(Worker *worker, Job *job, Error *err)
 }
 
 typedef struct RangeTarget {
+    WriteBehind *behind;
     RestoredFile *file;
     uint64_t offset; /* of the range in the file */
     Progress *progress;
 } RangeTarget;
 
-static bool write_piece(void *context, void *data, size_t size, uint64_t offset, Error *err)
+static bool write_piece(void *context, uint8_t **data, size_t size, uint64_t offset, Error *err)
 {
     RangeTarget *target = context;
 
-    if (!restored_file_write(target->file, data, size, target->offset + offset, err))
+    if (!write_behind_put(target->behind, target->file, data, size, target->offset + offset, err))
         return false;
     progress_add(target->progress, size, 0);
+    return true;
+}
+
+/* Whatever comes of the reading, no write is under way any more when this returns. */
+static bool copy_range(Worker *worker, RestoredFile *file, Job *job, Error *err)
+{
+    const ManifestEntry *entry = job->large->entry;
+    RangeTarget target = {.behind = worker->behind,
+                          .file = file,
+                          .offset = (uint64_t)job->range * RANGE_SIZE,
+                          .progress = worker->shared->progress};
+    Error late = {0};
+    bool is_read = range_reader_read(worker->reader, &entry->ranges[job->range], write_piece,
+                                     &target, &job->content, err);
+    bool is_written = write_behind_finish(worker->behind, &late);
+
+    if (is_read && !is_written)
+        *err = late;
+    if (!is_read || !is_written)
+        return error_context(err, "%s, range %u", entry->path, job->range);
     return true;
 }
 
@@ -399,15 +434,10 @@ static bool run_range(Worker *worker, Job *job, Error *err)
     const ManifestEntry *entry = job->large->entry;
     CLEANUP(text_freep) char *path = rebuild_path(shared->plan, entry);
     CLEANUP(restored_file_done) RestoredFile file = RESTORED_FILE_CLOSED;
-    RangeTarget target = {
-        .file = &file, .offset = (uint64_t)job->range * RANGE_SIZE, .progress = shared->progress};
     bool is_last = job->range + 1 == entry->range_count;
 
-    if (!restored_file_open(&file, path, err))
+    if (!restored_file_open(&file, path, err) || !copy_range(worker, &file, job, err))
         return false;
-    if (!range_reader_read(worker->reader, &entry->ranges[job->range], write_piece, &target,
-                           &job->content, err))
-        return error_context(err, "%s, range %u", entry->path, job->range);
     if (!FAULT_POINT("restore.after-range", err) ||
         (is_last && !restored_file_cut(&file, entry->size, err)))
         return false;
@@ -433,6 +463,12 @@ typedef struct Rebuild {
     WorkQueue *queue;
     RestoreReport *report;
     Arena *arena; /* jobs: a few bytes a file, so none is given back before the end */
+
+    const ManifestEntry **small; /* by their places in the packs */
+    size_t small_count;
+    size_t small_submitted;
+    uint64_t large_bytes;
+    uint64_t large_submitted; /* bytes */
 } Rebuild;
 
 static bool finish_large(const Rebuild *rebuild, LargeFile *large, Error *err)
@@ -481,43 +517,6 @@ static bool submit(const Rebuild *rebuild, Job *job, Error *err)
     return work_queue_submit(rebuild->queue, job, err);
 }
 
-static bool large_is_possible(const ManifestEntry *entry, Error *err)
-{
-    uint64_t size = 0;
-
-    for (uint32_t i = 0; i < entry->range_count; i++) {
-        bool is_last = i + 1 == entry->range_count;
-        if (entry->ranges[i].index != i || (!is_last && entry->ranges[i].size != RANGE_SIZE))
-            return error_set(err, ERR_CORRUPT, "manifest: impossible ranges of %s", entry->path);
-        size += entry->ranges[i].size;
-    }
-    if (entry->range_count == 0 || size != entry->size) {
-        return error_set(err, ERR_CORRUPT, "manifest: ranges of %s don't make up its size",
-                         entry->path);
-    }
-    return true;
-}
-
-static bool submit_large(const Rebuild *rebuild, const ManifestEntry *entry, Error *err)
-{
-    CLEANUP(text_freep) char *path = rebuild_path(rebuild->shared->plan, entry);
-
-    if (!large_is_possible(entry, err) || !restored_file_create(path, entry->size, err))
-        return false;
-    LargeFile *large = arena_alloc(rebuild->arena, sizeof *large);
-    large->entry = entry;
-    large->crcs = arena_alloc(rebuild->arena, entry->range_count * sizeof *large->crcs);
-    large->missing = entry->range_count;
-    for (uint32_t i = 0; i < entry->range_count; i++) {
-        Job *job = arena_alloc(rebuild->arena, sizeof *job);
-        job->large = large;
-        job->range = i;
-        if (!submit(rebuild, job, err))
-            return false;
-    }
-    return true;
-}
-
 static int by_place(const void *a, const void *b)
 {
     const ManifestEntry *first = *(const ManifestEntry *const *)a;
@@ -548,60 +547,120 @@ static bool joins(const ManifestEntry *first, const ManifestEntry *previous,
                BATCH_STORED;
 }
 
-static bool submit_small(const Rebuild *rebuild, const ManifestEntry **entries, size_t count,
-                         Error *err)
+/* The next batch of small files. */
+static bool submit_batch(Rebuild *rebuild, Error *err)
 {
-    size_t done = 0;
+    const ManifestEntry **entries = rebuild->small + rebuild->small_submitted;
+    size_t left = rebuild->small_count - rebuild->small_submitted, size = 1;
 
-    qsort(entries, count, sizeof(const ManifestEntry *), by_place);
-    while (done < count) {
-        size_t size = 1;
-        while (done + size < count && size < BATCH_FILES &&
-               joins(entries[done], entries[done + size - 1], entries[done + size]))
-            size++;
-        Job *job = arena_alloc(rebuild->arena, sizeof *job);
-        job->batch = arena_alloc(rebuild->arena, size * sizeof(const ManifestEntry *));
-        memcpy(job->batch, entries + done, size * sizeof(const ManifestEntry *));
-        job->batch_count = size;
-        done += size;
-        if (!submit(rebuild, job, err))
+    while (size < left && size < BATCH_FILES && joins(entries[0], entries[size - 1], entries[size]))
+        size++;
+    Job *job = arena_alloc(rebuild->arena, sizeof *job);
+    job->batch = entries;
+    job->batch_count = size;
+    rebuild->small_submitted += size;
+    return submit(rebuild, job, err);
+}
+
+/*
+ * Small files take turns with the large ones: these keep a thread busy with the disk, those with
+ * directories, on whose locks threads that all create files would wait for one another.
+ */
+static bool keep_pace(Rebuild *rebuild, Error *err)
+{
+    double share = (double)rebuild->large_submitted / (double)rebuild->large_bytes;
+    size_t due = (size_t)((double)rebuild->small_count * share);
+
+    while (rebuild->small_submitted < due && rebuild->small_submitted < rebuild->small_count) {
+        if (!submit_batch(rebuild, err))
             return false;
     }
     return true;
 }
 
-/* Large files first: their ranges keep all threads busy to the end of the small ones. */
-static bool submit_all(const Rebuild *rebuild, Error *err)
+static bool large_is_possible(const ManifestEntry *entry, Error *err)
+{
+    uint64_t size = 0;
+
+    for (uint32_t i = 0; i < entry->range_count; i++) {
+        bool is_last = i + 1 == entry->range_count;
+        if (entry->ranges[i].index != i || (!is_last && entry->ranges[i].size != RANGE_SIZE))
+            return error_set(err, ERR_CORRUPT, "manifest: impossible ranges of %s", entry->path);
+        size += entry->ranges[i].size;
+    }
+    if (entry->range_count == 0 || size != entry->size) {
+        return error_set(err, ERR_CORRUPT, "manifest: ranges of %s don't make up its size",
+                         entry->path);
+    }
+    return true;
+}
+
+static bool submit_large(Rebuild *rebuild, const ManifestEntry *entry, Error *err)
+{
+    CLEANUP(text_freep) char *path = rebuild_path(rebuild->shared->plan, entry);
+
+    if (!restored_file_create(path, entry->size, err))
+        return false;
+    LargeFile *large = arena_alloc(rebuild->arena, sizeof *large);
+    large->entry = entry;
+    large->crcs = arena_alloc(rebuild->arena, entry->range_count * sizeof *large->crcs);
+    large->missing = entry->range_count;
+    for (uint32_t i = 0; i < entry->range_count; i++) {
+        Job *job = arena_alloc(rebuild->arena, sizeof *job);
+        job->large = large;
+        job->range = i;
+        rebuild->large_submitted += entry->ranges[i].size;
+        if (!submit(rebuild, job, err) || !keep_pace(rebuild, err))
+            return false;
+    }
+    return true;
+}
+
+/* What there is to do, checked as far as the manifest tells. */
+static bool collect(Rebuild *rebuild, Error *err)
 {
     const Manifest *manifest = &rebuild->shared->plan->manifest;
-    const ManifestEntry **small =
-        mem_alloc((manifest->entry_count + 1) * sizeof(const ManifestEntry *));
-    size_t count = 0;
-    bool ok = true;
 
-    for (size_t i = 0; ok && i < manifest->entry_count; i++) {
+    for (size_t i = 0; i < manifest->entry_count; i++) {
         const ManifestEntry *entry = &manifest->entries[i];
-        if ((!rebuild_wants(entry) && entry->kind != ENTRY_EXTRA) || is_control(entry))
+        if (!is_rebuilt(entry))
             continue;
         rebuild->report->files++;
         rebuild->report->bytes += entry->size;
-        if (!entry->is_small && entry->size > 0) {
-            ok = submit_large(rebuild, entry, err);
-            continue;
+        if (!(is_large(entry) ? large_is_possible(entry, err)
+                              : small_is_possible(manifest, entry, err)))
+            return false;
+        if (is_large(entry)) {
+            rebuild->large_bytes += entry->size;
+        } else {
+            rebuild->small[rebuild->small_count++] = entry;
         }
-        ok = small_is_possible(manifest, entry, err);
-        small[count++] = entry;
     }
-    ok = ok && submit_small(rebuild, small, count, err);
-    mem_free(small);
-    return ok;
+    qsort(rebuild->small, rebuild->small_count, sizeof(const ManifestEntry *), by_place);
+    return true;
 }
 
-static bool run_all(const Rebuild *rebuild, Error *err)
+static bool submit_all(Rebuild *rebuild, Error *err)
+{
+    const Manifest *manifest = &rebuild->shared->plan->manifest;
+
+    for (size_t i = 0; i < manifest->entry_count; i++) {
+        const ManifestEntry *entry = &manifest->entries[i];
+        if (is_rebuilt(entry) && is_large(entry) && !submit_large(rebuild, entry, err))
+            return false;
+    }
+    while (rebuild->small_submitted < rebuild->small_count) {
+        if (!submit_batch(rebuild, err))
+            return false;
+    }
+    return true;
+}
+
+static bool run_all(Rebuild *rebuild, Error *err)
 {
     bool any = true;
 
-    if (!submit_all(rebuild, err))
+    if (!collect(rebuild, err) || !submit_all(rebuild, err))
         return false;
     while (any) {
         if (!take_back(rebuild, &any, err))
@@ -610,36 +669,68 @@ static bool run_all(const Rebuild *rebuild, Error *err)
     return true;
 }
 
-bool rebuild_files(const Cluster *cluster, const RestorePlan *plan, unsigned jobs, bool is_synced,
-                   Progress *progress, RestoreReport *report, Error *err)
+static void workers_free(Worker *workers, unsigned count)
 {
-    Shared shared = {
-        .cluster = cluster, .plan = plan, .progress = progress, .is_synced = is_synced};
-    Worker *workers = mem_alloc(jobs * sizeof *workers);
-    void **pointers = mem_alloc(jobs * sizeof *pointers);
-
-    for (unsigned i = 0; i < jobs; i++) {
-        workers[i].shared = &shared;
-        workers[i].reader = range_reader_new(cluster, &plan->manifest);
-        workers[i].raw = mem_alloc_aligned(EXTENT_SIZE);
-        pointers[i] = &workers[i];
+    for (unsigned i = 0; i < count; i++) {
+        range_reader_freep(&workers[i].reader);
+        write_behind_freep(&workers[i].behind);
+        buffer_done(&workers[i].stored);
+        mem_free(workers[i].raw);
     }
+    mem_free(workers);
+}
+
+/* NULL on failure. */
+static Worker *workers_new(const Shared *shared, unsigned count, Error *err)
+{
+    Worker *workers = mem_alloc(count * sizeof *workers);
+    bool ok = true;
+
+    for (unsigned i = 0; ok && i < count; i++) {
+        workers[i].shared = shared;
+        workers[i].reader = range_reader_new(shared->cluster, &shared->plan->manifest);
+        workers[i].raw = mem_alloc_aligned(EXTENT_SIZE);
+        workers[i].behind = write_behind_new(err);
+        ok = workers[i].behind != NULL;
+    }
+    if (ok)
+        return workers;
+    workers_free(workers, count);
+    return NULL;
+}
+
+static bool run_with(Rebuild *rebuild, Worker *workers, unsigned jobs, Error *err)
+{
+    void **pointers = mem_alloc(jobs * sizeof *pointers);
     WorkQueueSetup setup = {.threads = jobs,
                             .capacity = (size_t)jobs * JOBS_PER_THREAD,
                             .order = WORK_AS_DONE,
                             .run = run_job,
                             .workers = pointers};
-    CLEANUP(arena_done) Arena arena = {0};
-    Rebuild rebuild = {.shared = &shared, .report = report, .arena = &arena};
-    rebuild.queue = work_queue_new(&setup, err);
-    bool ok = rebuild.queue != NULL && run_all(&rebuild, err);
-    work_queue_free(rebuild.queue);
-    for (unsigned i = 0; i < jobs; i++) {
-        range_reader_freep(&workers[i].reader);
-        buffer_done(&workers[i].stored);
-        mem_free(workers[i].raw);
-    }
+
+    for (unsigned i = 0; i < jobs; i++)
+        pointers[i] = &workers[i];
+    rebuild->queue = work_queue_new(&setup, err);
+    bool ok = rebuild->queue != NULL && run_all(rebuild, err);
+    work_queue_free(rebuild->queue);
     mem_free(pointers);
-    mem_free(workers);
+    return ok;
+}
+
+bool rebuild_files(const Cluster *cluster, const RestorePlan *plan, unsigned jobs, bool is_synced,
+                   Progress *progress, RestoreReport *report, Error *err)
+{
+    CLEANUP(arena_done) Arena arena = {0};
+    Shared shared = {
+        .cluster = cluster, .plan = plan, .progress = progress, .is_synced = is_synced};
+    Rebuild rebuild = {.shared = &shared, .report = report, .arena = &arena};
+    Worker *workers = workers_new(&shared, jobs, err);
+
+    if (workers == NULL)
+        return false;
+    rebuild.small = mem_alloc((plan->manifest.entry_count + 1) * sizeof(const ManifestEntry *));
+    bool ok = run_with(&rebuild, workers, jobs, err);
+    mem_free(rebuild.small);
+    workers_free(workers, jobs);
     return ok;
 }

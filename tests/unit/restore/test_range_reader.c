@@ -176,14 +176,14 @@ typedef struct Collected {
     Buffer bytes;
 } Collected;
 
-static bool collect(void *context, void *data, size_t size, uint64_t offset, Error *err)
+static bool collect(void *context, uint8_t **data, size_t size, uint64_t offset, Error *err)
 {
     Collected *collected = context;
 
     (void)err;
     assert_int_equal(offset, collected->bytes.size);
     assert_true(size <= EXTENT_SIZE);
-    buffer_append(&collected->bytes, data, size);
+    buffer_append(&collected->bytes, *data, size);
     return true;
 }
 

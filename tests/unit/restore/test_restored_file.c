@@ -63,15 +63,15 @@ static void write_file(const char *path, uint64_t size, bool is_direct)
     mem_free(piece);
 }
 
-static void a_file_of_any_size_is_written_as_it_was_directly_or_not(void **state)
+static void write_and_compare(const char *where)
 {
-    static const uint64_t sizes[] = {1,    4095,  4096,      8192,
-                                     8193, PIECE, PIECE + 1, 20 * (uint64_t)PIECE + 12345};
+    static const uint64_t sizes[] = {
+        0,    1,    511,  512,       4095,  4096,      4097,
+        8191, 8192, 8193, PIECE - 1, PIECE, PIECE + 1, 20 * (uint64_t)PIECE + 12345};
 
-    (void)state;
     for (size_t i = 0; i < 2 * ARRAY_SIZE(sizes); i++) {
         CLEANUP(buffer_done) Buffer content = {0};
-        CLEANUP(text_freep) char *path = text_format("%s/file-%zu", directory, i);
+        CLEANUP(text_freep) char *path = text_format("%s/file-%zu", where, i);
         uint64_t size = sizes[i / 2];
         Error err = {0};
         write_file(path, size, i % 2 == 0);
@@ -83,6 +83,25 @@ static void a_file_of_any_size_is_written_as_it_was_directly_or_not(void **state
         }
         assert_int_equal(unlink(path), 0);
     }
+}
+
+static void a_file_of_any_size_is_written_as_it_was_directly_or_not(void **state)
+{
+    (void)state;
+    write_and_compare(directory);
+}
+
+/* A file system that may refuse direct writes, or take them and not mean it. */
+static void a_file_is_written_to_memory_as_it_was_too(void **state)
+{
+    char where[] = "/dev/shm/test-restored-file-XXXXXX";
+    Error err = {0};
+
+    (void)state;
+    if (mkdtemp(where) == NULL)
+        skip();
+    write_and_compare(where);
+    assert_true(file_remove_tree(where, &err));
 }
 
 static void mode_and_time_are_exact_whatever_the_umask_is(void **state)
@@ -131,6 +150,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_file_of_any_size_is_written_as_it_was_directly_or_not),
+        cmocka_unit_test(a_file_is_written_to_memory_as_it_was_too),
         cmocka_unit_test(mode_and_time_are_exact_whatever_the_umask_is),
         cmocka_unit_test(what_is_there_is_not_overwritten_nor_followed),
     };
