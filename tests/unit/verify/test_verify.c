@@ -1,6 +1,7 @@
 #include "verify/verify.h"
 
 #include "repo/layout.h"
+#include "repo/record.h"
 #include "storage/wrap.h"
 #include "vault.h"
 
@@ -465,6 +466,64 @@ static void histories_that_contradict_each_other_are_found(void **state)
     expect_words(finding, finding->what, "where timeline 2 begins");
 }
 
+/* Each whole and signed, and none of them what its name says. */
+static void files_of_the_archive_that_make_no_sense_are_found(void **state)
+{
+    static const char with_end[] = "1\t0/500100\tno\n\0more";
+    static const struct {
+        const char *name, *text;
+        size_t size;
+    } cases[] = {
+        {"00000003.history", "# nothing\n", 10},
+        {"00000003.history", with_end, sizeof with_end - 1},
+        {"00000003.history", "rubbish\n", 8},
+        {"000000010000000000000004.00000028.backup",
+         "START WAL LOCATION: 0/400030 (file 000000010000000000000004)\n", 61},
+        {"000000010000000000000004.00000028.backup", "LABEL: x\n", 9},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        CLEANUP(vault_done) Vault vault;
+        CLEANUP(verify_report_done) VerifyReport report = {0};
+
+        vault_init(&vault, LIE_NONE);
+        archive_put(&vault.archive, cases[i].name, cases[i].text, cases[i].size, NULL);
+        CLEANUP(text_freep) char *object = layout_wal("main", cases[i].name);
+        (void)expect_trouble(&vault, &report, object, cases[i].text);
+    }
+}
+
+static void a_registration_that_makes_no_sense_is_found(void **state)
+{
+    static const struct {
+        const char *cluster;
+        uint64_t system_identifier, major, segment_size;
+    } cases[] = {
+        {"other", BUILDER_SYSTEM, 15, MIB},
+        {"main", BUILDER_SYSTEM, 15, 3 * MIB},
+        {"main", BUILDER_SYSTEM, UINT64_C(1) << 32 | 15, MIB},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        CLEANUP(vault_done) Vault vault;
+        CLEANUP(verify_report_done) VerifyReport report = {0};
+        CLEANUP(record_writer_done) RecordWriter record = {0};
+
+        vault_init(&vault, LIE_NONE);
+        record_begin(&record, "registration", 1);
+        record_text(&record, "cluster", cases[i].cluster);
+        record_u64(&record, "system_identifier", cases[i].system_identifier);
+        record_u64(&record, "major", cases[i].major);
+        record_u64(&record, "wal_segment_size", cases[i].segment_size);
+        record_time(&record, "registered", 0);
+        record_finish(&record);
+        vault_put(&vault, "main/registration/0001", record.text.data, record.text.size);
+        (void)expect_trouble(&vault, &report, "main/registration/0001", cases[i].cluster);
+    }
+}
+
 static void one_backup_can_be_verified_alone(void **state)
 {
     CLEANUP(vault_done) Vault vault;
@@ -547,6 +606,8 @@ int main(void)
         cmocka_unit_test(histories_that_contradict_each_other_are_found),
         cmocka_unit_test(one_backup_can_be_verified_alone),
         cmocka_unit_test(what_cant_be_reached_is_an_error_and_no_finding),
+        cmocka_unit_test(files_of_the_archive_that_make_no_sense_are_found),
+        cmocka_unit_test(a_registration_that_makes_no_sense_is_found),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
