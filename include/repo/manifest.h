@@ -21,10 +21,10 @@ typedef struct Fragment {
 
 typedef struct ManifestRange {
     uint32_t index; /* in the file */
-    uint64_t size;
-    uint64_t hash; /* range_hash() */
     bool is_settled;
     uint8_t fragment_count;
+    uint64_t size;
+    uint64_t hash;       /* range_hash() */
     Fragment *fragments; /* oldest first */
 } ManifestRange;
 
@@ -35,21 +35,30 @@ typedef enum EntryKind {
     ENTRY_EXTRA, /* a file of configuration outside the data directory; path is absolute */
 } EntryKind;
 
+/*
+ * A cluster may have millions of files, and backup, restore and verify hold one of these for each:
+ * its size and its path's are what their memory depends on (architecture.md, law 10). So what a
+ * large file, a small one and a link have for themselves share their place.
+ */
 typedef struct ManifestEntry {
-    EntryKind kind;
+    EntryKind kind : 8;
+    bool is_small;    /* content is one frame (none when size is 0) */
+    uint16_t mode;    /* permission bits */
+    uint32_t crc32c;  /* of the content */
     const char *path; /* relative to the data directory; pg_tblspc/OID/... inside tablespaces */
-    uint32_t mode;    /* permission bits */
     const char *owner, *group; /* names; the numbers as text where the host knew none */
     uint64_t size;
     TimeUs mtime, ctime; /* by fstat before the first read */
     uint64_t inode;
-    uint32_t crc32c;       /* of the content */
-    const char *target;    /* ENTRY_LINK */
-    bool is_small;         /* content is one frame (none when size is 0) */
-    Frame content;         /* is_small and size > 0 */
-    uint64_t content_hash; /* is_small: XXH3 of the raw content */
-    ManifestRange *ranges; /* else */
-    uint32_t range_count;
+    uint32_t range_count; /* 0 when is_small */
+    union {
+        const char *target; /* ENTRY_LINK */
+        struct {            /* is_small and size > 0 */
+            Frame content;
+            uint64_t content_hash; /* XXH3 of the raw content */
+        };
+        ManifestRange *ranges; /* range_count > 0 */
+    };
 } ManifestEntry;
 
 typedef struct ManifestHeader {

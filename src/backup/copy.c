@@ -275,7 +275,7 @@ static void number_packs(const Copy *copy)
         ManifestEntry *entry = &scan->entries[i];
         if (entry->is_small && entry->size > 0)
             entry->content.pack = dense_index(copy, entry->content.pack);
-        for (uint32_t j = 0; j < entry->range_count; j++) {
+        for (uint32_t j = 0; !entry->is_small && j < entry->range_count; j++) {
             Frame *table = &entry->ranges[j].fragments[0].table;
             table->pack = dense_index(copy, table->pack);
         }
@@ -339,5 +339,8 @@ bool copy_finish(Copy *copy, Error *err)
         return false;
     drop_gone(copy);
     number_packs(copy);
+    /* The manifest is encoded next: that needs memory, too. */
+    for (size_t i = 0; i < copy->worker_count; i++)
+        worker_rest(&copy->workers[i]);
     return check_packs(copy, err);
 }

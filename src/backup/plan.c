@@ -99,7 +99,8 @@ void job_note(CopyJob *job, const PageNote *note)
 /* jobs[0..count) are all ranges of this entry. */
 static void finish_entry(const CopyJob *jobs, size_t count, ManifestEntry *entry, Arena *arena)
 {
-    entry->ranges = arena_alloc(arena, count * sizeof entry->ranges[0]);
+    ManifestRange *ranges = arena_alloc(arena, count * sizeof ranges[0]);
+
     entry->range_count = 0;
     entry->crc32c = 0;
     entry->size = 0;
@@ -107,13 +108,15 @@ static void finish_entry(const CopyJob *jobs, size_t count, ManifestEntry *entry
         const ManifestRange *range = &jobs[i].result;
         if (range->size == 0)
             break;
-        entry->ranges[entry->range_count++] = *range;
+        ranges[entry->range_count++] = *range;
         entry->crc32c = crc32c_combine(entry->crc32c, jobs[i].crc32c, range->size);
         entry->size += range->size;
         if (range->size < RANGE_SIZE)
             break;
     }
     entry->is_small = entry->size == 0;
+    if (!entry->is_small)
+        entry->ranges = ranges;
 }
 
 void plan_finish(const Plan *plan, Scan *scan)

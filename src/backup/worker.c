@@ -38,18 +38,23 @@ void worker_init(Worker *worker, CopyContext *context, const PackWriterSetup *pa
         worker->pages[i] = i;
 }
 
-void worker_done(Worker *worker)
+void worker_rest(Worker *worker)
 {
     pack_writer_freep(&worker->packs);
     codec_context_freep(&worker->codec);
     residency_done(&worker->residency);
-    mem_free(worker->raw);
-    mem_free(worker->page);
+    mem_free(TAKE(worker->raw));
+    mem_free(TAKE(worker->page));
     buffer_done(&worker->stored);
     buffer_done(&worker->table);
-    mem_free(worker->pages);
-    mem_free(worker->hashes);
-    mem_free(worker->places);
+    mem_free(TAKE(worker->pages));
+    mem_free(TAKE(worker->hashes));
+    mem_free(TAKE(worker->places));
+}
+
+void worker_done(Worker *worker)
+{
+    worker_rest(worker);
     arena_done(&worker->arena);
 }
 

@@ -50,6 +50,8 @@ typedef struct Worker {
 
 void worker_init(Worker *worker, CopyContext *context, const PackWriterSetup *packs);
 void worker_done(Worker *worker);
+/* After the last file: give back what only reading needs. What the manifest refers to stays. */
+void worker_rest(Worker *worker);
 
 /* WorkFunction. */
 bool worker_run(void *worker, void *job, Error *err) MUST_CHECK;

@@ -5,11 +5,17 @@
 #include "base/random.h"
 #include "manifest_format.h"
 
+#include <assert.h>
 #include <inttypes.h>
 #include <time.h>
 
+static_assert(sizeof(ManifestEntry) <= 112,
+              "memory per file is promised: measure with scripts/bench --only memory");
+
 /* Of a manifest, before anything is allocated: some ten million files. */
 enum { STORED_SIZE_MAX = 1 << 30, FRAME_RAW_MAX = 64 << 20 };
+/* A chunk ends with a whole line: room for one, so that the buffer is not doubled for it. */
+enum { CHUNK_SLACK = 64 << 10 };
 #define TEXT_SIZE_MAX (UINT64_C(8) << 30)
 
 void manifest_done(Manifest *manifest)
@@ -104,6 +110,8 @@ bool manifest_save(const Manifest *manifest, const Cluster *cluster, Error *err)
     CLEANUP(saver_done)
     Saver saver = {.codec = codec_context_new(), .seed = cluster->repo->hash_seed};
     CLEANUP(buffer_done) Buffer text = {0};
+
+    buffer_reserve(&text, MANIFEST_CHUNK + CHUNK_SLACK);
 
     /* What could not be read again must not be saved: better no backup than one that is none. */
     if (!manifest_check(manifest, err)) {

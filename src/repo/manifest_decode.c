@@ -115,7 +115,7 @@ static bool parse_bool(Field field, bool *value)
     return true;
 }
 
-static bool parse_mode(Field field, uint32_t *mode)
+static bool parse_mode(Field field, uint16_t *mode)
 {
     uint32_t value = 0;
 
@@ -126,7 +126,7 @@ static bool parse_mode(Field field, uint32_t *mode)
             return false;
         value = value << 3 | (uint32_t)(field.text[i] - '0');
     }
-    *mode = value;
+    *mode = (uint16_t)value; /* four digits */
     return true;
 }
 
@@ -137,7 +137,7 @@ static bool parse_text(ManifestParser *parser, Field field, const char **text)
         return true;
     }
     /* Decoded text is never longer. */
-    char *decoded = arena_alloc(&parser->manifest->arena, field.size + 1);
+    char *decoded = arena_chars(&parser->manifest->arena, field.size + 1);
     *text = decoded;
     return field.size > 0 && percent_decode(field.text, field.size, decoded);
 }

@@ -238,7 +238,7 @@ static void put_owner(Buffer *text, const ManifestEntry *entry)
 {
     char mode[16];
 
-    snprintf(mode, sizeof mode, "%" PRIo32, entry->mode);
+    snprintf(mode, sizeof mode, "%o", (unsigned)entry->mode);
     field_text(text, mode);
     field_text(text, entry->owner);
     field_text(text, entry->group);

@@ -15,7 +15,7 @@
 
 enum {
     MANIFEST_VERSION = 1,
-    MANIFEST_CHUNK = 4 << 20,     /* bytes of text in one zstd frame, about */
+    MANIFEST_CHUNK = 1 << 20,     /* bytes of text in one zstd frame, about */
     MANIFEST_LINE_MAX = 16 << 20, /* a header line can hold a long tablespace_map */
     MANIFEST_PATH_MAX = 4095,
     EXTRA_FILE_SIZE = 1 << 20, /* an extra file is one frame up to this size */

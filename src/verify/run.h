@@ -26,15 +26,18 @@ typedef enum FrameState {
     FRAME_DAMAGED, /* it, or an extent of it */
 } FrameState;
 
-/* What was found in a pack, of page tables and small files: manifests refer to nothing else. */
+/*
+ * What was found in a pack, of page tables and small files: manifests refer to nothing else. One
+ * for each file of a backup, so its size counts (architecture.md, law 10).
+ */
 typedef struct FrameFact {
     Frame frame;
     uint64_t hash;       /* of a small file's content; of a range (range_hash) */
     uint32_t crc32c;     /* likewise */
     uint32_t range;      /* number in its file */
     uint32_t range_size; /* bytes */
-    FrameKind kind;
-    FrameState state;
+    FrameKind kind : 8;
+    FrameState state : 8;
 } FrameFact;
 
 typedef struct PackFacts {

@@ -64,6 +64,29 @@ static void arena_texts_are_copies(void **state)
     assert_int_equal(arena.total, 0);
 }
 
+/* Millions of paths: what lies between them would be as much as they are. */
+static void texts_lie_side_by_side_and_the_rest_stays_aligned(void **state)
+{
+    enum { COUNT = 50000 };
+    CLEANUP(arena_done) Arena arena = {0};
+    static const char *texts[COUNT];
+    size_t size = 0;
+
+    (void)state;
+    for (int i = 0; i < COUNT; i++) {
+        texts[i] = arena_format(&arena, "%d", i);
+        size += strlen(texts[i]) + 1;
+    }
+    assert_in_range(arena.total, size, size + size / 20 + 65536);
+    for (size_t i = 1; i < 40; i++) {
+        assert_true(
+            strlen(arena_text_part(&arena, "0123456789012345678901234567890123456789", i)) == i);
+        assert_int_equal((uintptr_t)arena_alloc(&arena, 1) % 16, 0);
+    }
+    for (int i = 0; i < COUNT; i++)
+        assert_int_equal(strtol(texts[i], NULL, 10), i);
+}
+
 static void buffer_keeps_what_was_appended(void **state)
 {
     CLEANUP(buffer_done) Buffer buffer = {0};
@@ -138,6 +161,7 @@ int main(void)
         cmocka_unit_test(arena_memory_is_zeroed_aligned_and_apart),
         cmocka_unit_test(many_small_things_waste_little),
         cmocka_unit_test(arena_texts_are_copies),
+        cmocka_unit_test(texts_lie_side_by_side_and_the_rest_stays_aligned),
         cmocka_unit_test(buffer_keeps_what_was_appended),
         cmocka_unit_test(printed_text_is_whole_and_ends_in_zero),
         cmocka_unit_test(formatted_text_has_any_length),
