@@ -306,6 +306,7 @@ static void a_tail_in_pg_wal_is_left_to_the_server(void **state)
     /* Later WAL of the timeline in the archive makes a hole of it all the same. */
     archive_put_segment(&place.scene.archive, &place.scene.wal, 2, 4);
     assert_int_equal(answer(&place, next), ERR_CORRUPT);
+    assert_int_equal(answer(&place, child), ERR_CORRUPT);
     archive_remove(&place.scene.archive, 2, 4);
 
     /* And so does a timeline that the path leaves again. */

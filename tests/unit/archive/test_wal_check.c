@@ -68,6 +68,18 @@ static void wal_of_another_version_is_refused(void **state)
     }
 }
 
+/* The place agrees by chance: segment 1 of 2 MiB begins where segment 2 of 1 MiB does. */
+static void wal_of_another_segment_size_is_refused(void **state)
+{
+    CLEANUP(wal_builder_done) WalBuilder wal = wal_builder_begin(15, 2 * MIB, 2 * MIB, 3);
+    ErrorCode code;
+
+    (void)state;
+    wal_builder_filler(&wal, 100);
+    assert_false(check(wal.bytes.data, WAL_SEGMENT_HEADER_SIZE, &code));
+    assert_int_equal(code, ERR_REFUSED);
+}
+
 static void a_history_names_older_parents_and_nothing_else(void **state)
 {
     static const struct {
@@ -131,6 +143,7 @@ int main(void)
         cmocka_unit_test(wal_of_another_version_is_refused),
         cmocka_unit_test(a_history_names_older_parents_and_nothing_else),
         cmocka_unit_test(a_backup_history_tells_of_the_place_in_its_name),
+        cmocka_unit_test(wal_of_another_segment_size_is_refused),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
