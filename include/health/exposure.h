@@ -25,8 +25,8 @@ typedef struct ArchiveEnd {
     uint64_t stored;
     uint64_t last_segment; /* the last one without a gap; there is none when is_empty */
     uint32_t last_timeline;
-    TimeUs last_commit;     /* the newest commit up to there that was found; TIME_US_NONE */
-    uint32_t last_xid;      /* 0: none */
+    TimeUs last_commit;     /* the newest one up to there that was found; TIME_US_NONE */
+    TimeUs older_than;      /* what was committed behind it is younger than this; TIME_US_NONE */
     bool is_hole;           /* later WAL of the path is there behind a gap */
     bool is_broken;         /* the next segment is damaged or does not go on where this one ends */
     uint32_t lost_history;  /* a timeline of the path whose history is not in the archive: its WAL
@@ -72,9 +72,9 @@ typedef struct CommitFound {
 bool commit_search(const CommitSearch *search, CommitFound *found, Error *err) MUST_CHECK;
 
 typedef enum ExposureState {
-    EXPOSURE_NONE,    /* every commit is in the repository */
-    EXPOSURE_KNOWN,   /* since is the time of the oldest one that is not */
-    EXPOSURE_AT_MOST, /* since is that of the newest one that is: whatever is missing is younger */
+    EXPOSURE_NONE,       /* every commit is in the repository */
+    EXPOSURE_KNOWN,      /* since is the time of the oldest one that is not */
+    EXPOSURE_AT_MOST,    /* since: whatever is missing is younger than that */
     EXPOSURE_EVERYTHING, /* nothing was ever archived; since: of the oldest commit seen, or none */
     EXPOSURE_UNKNOWN,
 } ExposureState;

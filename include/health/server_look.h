@@ -58,8 +58,6 @@ typedef struct ServerLook {
     Lsn insert;         /* where it writes; on a standby the end of what it received or replayed */
     Lsn flushed;        /* all before it can be read in pg_wal */
     bool is_streaming;  /* a standby that hears from its primary */
-    TimeUs last_commit; /* of all, with track_commit_timestamp; TIME_US_NONE */
-    uint32_t last_xid;  /* its transaction */
     ArchiveSettings archive;
     ArchiverLook archiver;
     SlotLook *slots;

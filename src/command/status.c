@@ -6,11 +6,9 @@
 #include <inttypes.h>
 
 /* Names and commands of servers can hold anything; a terminal gets none of it. */
-static const char *plain(const Health *health, const char *text)
+static const char *plain(Health *health, const char *text)
 {
-    /* The arena is the look's; a copy of a few bytes more lives as long as what is printed. */
-    Arena *arena = (Arena *)&health->arena;
-    char *copy = arena_text(arena, text);
+    char *copy = arena_text(&health->arena, text);
 
     for (char *at = copy; *at != '\0'; at++) {
         if ((unsigned char)*at < ' ' || *at == 0x7f)
@@ -35,7 +33,7 @@ const RecoveryWindow *status_window(const Health *health)
 
 /* ---- line by line ---- */
 
-static void print_exposure(const Health *health)
+static void print_exposure(Health *health)
 {
     const Exposure *exposure = &health->exposure;
     char age[OUT_TEXT_SIZE], objective[OUT_TEXT_SIZE], since[TIME_TEXT_SIZE], lsn[LSN_TEXT_SIZE];
@@ -44,11 +42,11 @@ static void print_exposure(const Health *health)
     out_duration(health->rpo, objective);
     switch (exposure->state) {
     case EXPOSURE_NONE:
-        if (exposure->by_archiver)
+        if (exposure->by_archiver) {
             out_print("exposure   unknown; the server has marked all its commits as archived\n");
-        else
-            out_print("exposure   none: every commit is in the repository (objective %s)\n",
-                      objective);
+            return;
+        }
+        out_print("exposure   none: every commit is in the repository (objective %s)\n", objective);
         return;
     case EXPOSURE_KNOWN:
         out_print("exposure   %s%s (objective %s): commit %s of transaction %" PRIu32
@@ -58,9 +56,9 @@ static void print_exposure(const Health *health)
                   exposure->segment);
         return;
     case EXPOSURE_AT_MOST:
-        out_print("exposure   at most %s (objective %s): all up to %s is in the repository; %s\n",
-                  age, objective, time_text(exposure->since, since),
-                  plain(health, exposure->reason));
+        out_print(
+            "exposure   at most %s (objective %s): what is missing was committed after %s; %s\n",
+            age, objective, time_text(exposure->since, since), plain(health, exposure->reason));
         return;
     case EXPOSURE_EVERYTHING:
         out_print("exposure   everything: nothing of this cluster's WAL is in the archive\n");
@@ -71,7 +69,7 @@ static void print_exposure(const Health *health)
     }
 }
 
-static void print_archive(const Health *health)
+static void print_archive(Health *health)
 {
     const ArchiverLook *archiver = &health->server.archiver;
     char name[WAL_NAME_SIZE], at[TIME_TEXT_SIZE], commit[TIME_TEXT_SIZE];
@@ -104,7 +102,7 @@ static void print_archive(const Health *health)
     out_print("\n");
 }
 
-static void print_waiting(const Health *health)
+static void print_waiting(Health *health)
 {
     const ReadyPile *pile = &health->pile;
     char bytes[OUT_TEXT_SIZE], age[OUT_TEXT_SIZE], rate[OUT_TEXT_SIZE], left[OUT_TEXT_SIZE];
@@ -124,14 +122,15 @@ static void print_waiting(const Health *health)
         out_print(", growing by %s", out_rate((uint64_t)(pile->growth_bytes_per_s * 1000),
                                               (TimeUs)1000 * 1000000, rate));
     }
-    if (pile->full_in != TIME_US_NONE)
+    if (pile->full_in != TIME_US_NONE) {
         out_print("; pg_wal is full in %s", out_duration(pile->full_in, left));
-    else if (pile->knows_free)
+    } else if (pile->knows_free) {
         out_print("; %s free in pg_wal", out_bytes(pile->free_bytes, left));
+    }
     out_print("\n");
 }
 
-static void print_archiver(const Health *health)
+static void print_archiver(Health *health)
 {
     const ServerLook *server = &health->server;
     const ArchiverLook *archiver = &server->archiver;
@@ -197,7 +196,7 @@ static void print_backups(const Health *health)
     out_print("\n");
 }
 
-static void print_findings(const Health *health)
+static void print_findings(Health *health)
 {
     for (size_t i = 0; i < health->finding_count; i++) {
         const HealthFinding *finding = &health->findings[i];
@@ -209,7 +208,7 @@ static void print_findings(const Health *health)
     }
 }
 
-static bool print_all(const Health *health, Error *err)
+static bool print_all(Health *health, Error *err)
 {
     const Exposure *exposure = &health->exposure;
     char age[OUT_TEXT_SIZE];

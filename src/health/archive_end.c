@@ -128,12 +128,16 @@ static bool may_be_commit(const WalReaderState *reader)
            (!reader->tail_has_kind || reader->tail_rmgr == RMGR_TRANSACTION);
 }
 
+/*
+ * Commits lie in the WAL nearly in the order of their times. So what comes behind the last segment
+ * that holds one is younger than the oldest in it, unless the clock was set back meanwhile.
+ */
 static void take_newest(const WalSummary *summary, ArchiveEnd *end)
 {
     if (end->last_commit != TIME_US_NONE || summary->commit_time_max == TIME_US_NONE)
         return;
     end->last_commit = summary->commit_time_max;
-    end->last_xid = summary->xid_last;
+    end->older_than = summary->commit_time_min;
 }
 
 /*
@@ -152,12 +156,14 @@ static bool look_back(const WalWalk *walk, const WalWalkEnd *walked, ArchiveEnd 
     for (unsigned i = 0; i < TRAILERS_MAX || segment >= holder; i++, segment--) {
         char name[WAL_NAME_SIZE];
         WalTrailer trailer;
+        bool is_open;
 
-        if (!wal_object_trailer(walk->cluster, segment_name(walk, segment, name), &trailer, err))
-            return error_context(err, "read what is in %s", name);
+        if (!wal_walk_trailer(walk, segment, &trailer, &is_open, err))
+            return error_context(err, "read what is in %s", segment_name(walk, segment, name));
         if (segment == holder && may_be_commit(&trailer.summary.reader))
             end->read_from = trailer.summary.reader.tail_record;
-        if (trailer.summary.reader.end == WAL_END_BROKEN) { /* the server may have more of it */
+        /* The server may have more of it. */
+        if (is_open || trailer.summary.reader.end == WAL_END_BROKEN) {
             end->stored = segment;
             end->read_from = end->durable;
         }
@@ -168,14 +174,13 @@ static bool look_back(const WalWalk *walk, const WalWalkEnd *walked, ArchiveEnd 
     return true;
 }
 
-/* What was before the first segment, in a backup, is older than all that can be missing. */
+/* There is no commit in the last segments: what comes behind them came after the backup. */
 static void fall_back_to_base(ArchiveEnd *end)
 {
     if (end->last_commit != TIME_US_NONE || end->base == NULL)
         return;
-    const ManifestHeader *header = &end->base->header;
-    end->last_commit =
-        header->commit_time_max != TIME_US_NONE ? header->commit_time_max : header->started_at;
+    end->last_commit = end->base->header.commit_time_max;
+    end->older_than = end->base->header.started_at;
 }
 
 static bool follow(const WalWalk *walk, const KnownPath *known, ArchiveEnd *end, Error *err)
@@ -212,7 +217,10 @@ bool archive_end_find(const Cluster *cluster, const WalInventory *wal, const Bac
 {
     CLEANUP(arena_done) Arena arena = {0};
     const KnownPath known = known_path(wal, path, &arena);
-    ArchiveEnd found = {.is_empty = true, .last_commit = TIME_US_NONE, .lost_history = known.lost};
+    ArchiveEnd found = {.is_empty = true,
+                        .last_commit = TIME_US_NONE,
+                        .older_than = TIME_US_NONE,
+                        .lost_history = known.lost};
     WalWalk walk = {
         .cluster = cluster, .inventory = wal, .path = &known.path, .to = known.limit, .threads = 1};
     uint64_t begin = 0;

@@ -134,10 +134,10 @@ static void bound_exposure(const Look *look, const char *reason, Exposure *expos
     const ArchiveEnd *end = &look->health->end;
 
     exposure_unknown(exposure, reason);
-    if (!look->health->has_repository || end->last_commit == TIME_US_NONE)
+    if (!look->health->has_repository || end->older_than == TIME_US_NONE)
         return;
     exposure->state = EXPOSURE_AT_MOST;
-    exposure->since = end->last_commit;
+    exposure->since = end->older_than;
 }
 
 static void take_commit(const Look *look, const CommitFound *found, Exposure *exposure)
@@ -155,24 +155,17 @@ static void take_commit(const Look *look, const CommitFound *found, Exposure *ex
 }
 
 /*
- * With track_commit_timestamp the server knows its last commit: when that is the last one in the
- * archive, there is none behind.
+ * No record at all behind what is in the archive. A segment's first record begins behind the header
+ * of its first page, and others at multiples of 8.
  */
-static bool last_commit_is_archived(const Look *look)
+static bool nothing_behind(const Look *look, const CommitSearch *search)
 {
     const ServerLook *server = &look->health->server;
-    const ArchiveEnd *end = &look->health->end;
+    bool at_begin = search->read_from % look->health->cluster.wal_segment_size == 0;
 
-    return server->answers && server->last_commit != TIME_US_NONE && look->health->has_repository &&
-           !end->is_empty && server->last_xid == end->last_xid &&
-           server->last_commit == end->last_commit;
-}
-
-/* No record at all behind the archive's end: only page headers. */
-static bool nothing_behind(const ServerLook *server, Lsn read_from)
-{
     return server->answers && server->insert != 0 &&
-           server->insert <= read_from + WAL_SEGMENT_HEADER_SIZE;
+           (server->insert <= ((search->durable + 7) & ~(Lsn)7) ||
+            (at_begin && server->insert <= search->read_from + WAL_SEGMENT_HEADER_SIZE));
 }
 
 static bool none_on_standby(const Look *look, const CommitFound *found, Exposure *exposure)
@@ -199,7 +192,7 @@ static bool search_behind(Look *look, const CommitSearch *search, Exposure *expo
     Error attempt = {0};
 
     *again = false;
-    if (nothing_behind(&look->health->server, search->read_from))
+    if (nothing_behind(look, search))
         return none_on_standby(look, &found, exposure);
     bool ok = commit_search(search, &found, &attempt);
     if (!ok && is_final(&attempt)) {
@@ -210,8 +203,6 @@ static bool search_behind(Look *look, const CommitSearch *search, Exposure *expo
         take_commit(look, &found, exposure);
     } else if (ok && found.is_complete) {
         return none_on_standby(look, &found, exposure);
-    } else if (last_commit_is_archived(look)) {
-        exposure->state = EXPOSURE_NONE;
     } else {
         *again = ok;
         bound_exposure(look, ok ? found.reason : attempt.message, exposure);
@@ -393,6 +384,7 @@ static bool measure_exposure(Look *look, Error *err)
         exposure_unknown(exposure, server->no_answer);
         if (!server->answers && server->data == NULL)
             break;
+        *exposure->reason = '\0';
         if (!find_end(look, exposure, err))
             return false;
         if (!health->has_end)

@@ -49,8 +49,6 @@ enum {
     FLUSH_LSN,
     TIMELINE,
     IS_STREAMING,
-    LAST_COMMIT,
-    LAST_XID,
     ARCHIVE_MODE,
     ARCHIVE_COMMAND,
     ARCHIVE_LIBRARY,
@@ -66,53 +64,33 @@ enum {
     COLUMN_COUNT,
 };
 
-#define MICROSECONDS(time) "(extract(epoch FROM " time ") * 1000000)::bigint"
-#define SETTING(name)      "(SELECT setting FROM pg_settings WHERE name = '" name "')"
-
 /*
  * Functions of a primary are errors on a standby and the other way round, hence the CASEs. On a
  * standby the timeline is the highest of those that its control file and its receiver know; what it
  * received lies in its pg_wal, what it fetched with restore_command does not.
  */
-static const char state_query[] = "SELECT " MICROSECONDS(
-    "clock_timestamp()") ","
-                         " CASE WHEN r THEN greatest(pg_last_wal_receive_lsn(), "
-                         "pg_last_wal_replay_lsn())"
-                         "  ELSE pg_current_wal_insert_lsn() END,"
-                         " CASE WHEN r THEN greatest(pg_last_wal_receive_lsn(), "
-                         "pg_last_wal_replay_lsn())"
-                         "  ELSE pg_current_wal_flush_lsn() END,"
-                         " CASE WHEN r THEN greatest((SELECT timeline_id FROM "
-                         "pg_control_checkpoint()),"
-                         "  (SELECT min_recovery_end_timeline FROM pg_control_recovery()),"
-                         "  (SELECT received_tli FROM pg_stat_wal_receiver))"
-                         "  ELSE ('x' || substr(pg_walfile_name(pg_current_wal_insert_lsn()), "
-                         "1, 8))::bit(32)::int END,"
-                         " (SELECT status = 'streaming' FROM pg_stat_wal_receiver),"
-                         " CASE WHEN c THEN (SELECT " MICROSECONDS(
-                             "timestamp") " FROM pg_last_committed_xact()) END,"
-                                          " CASE WHEN c THEN (SELECT xid::text FROM "
-                                          "pg_last_committed_xact()) END,"
-                                          " " SETTING(
-                                              "archive_mode") ","
-                                                              " (SELECT nullif(setting, "
-                                                              "'(disabled)') FROM pg_settings "
-                                                              "WHERE name = 'archive_command'),"
-                                                              " " SETTING(
-                                                                  "archive_library") ","
-                                                                                     " " SETTING(
-                                                                                         "archi"
-                                                                                         "ve_"
-                                                                                         "timeo"
-                                                                                         "ut") ","
-                                                                                               " " SETTING(
-                                                                                                   "wal_level") ","
-                                                                                                                " (SELECT setting::bigint * 1048576 FROM pg_settings WHERE name = 'max_wal_size'),"
-                                                                                                                " archived_count, last_archived_wal, " MICROSECONDS(
-                                                                                                                    "last_archived_time") ","
-                                                                                                                                          " failed_count, last_failed_wal, " MICROSECONDS(
-                                                                                                                                              "last_failed_time") " FROM pg_stat_archiver, (SELECT pg_is_in_recovery() AS r,"
-                                                                                                                                                                  "  current_setting('track_commit_timestamp') = 'on' AS c) AS what";
+static const char state_query[] =
+    "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint,"
+    " CASE WHEN r THEN greatest(pg_last_wal_receive_lsn(), pg_last_wal_replay_lsn())"
+    "  ELSE pg_current_wal_insert_lsn() END,"
+    " CASE WHEN r THEN greatest(pg_last_wal_receive_lsn(), pg_last_wal_replay_lsn())"
+    "  ELSE pg_current_wal_flush_lsn() END,"
+    " CASE WHEN r THEN greatest((SELECT timeline_id FROM pg_control_checkpoint()),"
+    "  (SELECT min_recovery_end_timeline FROM pg_control_recovery()),"
+    "  (SELECT received_tli FROM pg_stat_wal_receiver))"
+    "  ELSE ('x' || substr(pg_walfile_name(pg_current_wal_insert_lsn()), 1, 8))::bit(32)::int END,"
+    " (SELECT status = 'streaming' FROM pg_stat_wal_receiver),"
+    " (SELECT setting FROM pg_settings WHERE name = 'archive_mode'),"
+    " (SELECT nullif(setting, '(disabled)') FROM pg_settings WHERE name = 'archive_command'),"
+    " (SELECT setting FROM pg_settings WHERE name = 'archive_library'),"
+    " (SELECT setting FROM pg_settings WHERE name = 'archive_timeout'),"
+    " (SELECT setting FROM pg_settings WHERE name = 'wal_level'),"
+    " (SELECT setting::bigint * 1048576 FROM pg_settings WHERE name = 'max_wal_size'),"
+    " archived_count, last_archived_wal,"
+    " (extract(epoch FROM last_archived_time) * 1000000)::bigint,"
+    " failed_count, last_failed_wal,"
+    " (extract(epoch FROM last_failed_time) * 1000000)::bigint"
+    " FROM pg_stat_archiver, (SELECT pg_is_in_recovery() AS r) AS what";
 
 static void take_archive(ServerLook *server, const char *const *values)
 {
@@ -218,8 +196,6 @@ bool server_look_again(Session *session, Arena *arena, ServerLook *server, Error
     server->clock_ahead = server->now - time_now();
     server->timeline = (uint32_t)number_of(values[TIMELINE]);
     server->is_streaming = is_true(values[IS_STREAMING]);
-    server->last_commit = time_of(values[LAST_COMMIT]);
-    server->last_xid = (uint32_t)number_of(values[LAST_XID]);
     if (!lsn_of(values[INSERT_LSN], &server->insert, err) ||
         !lsn_of(values[FLUSH_LSN], &server->flushed, err))
         return false;
@@ -366,10 +342,10 @@ static bool check_same(Session *session, const HealthWish *wish, const ServerLoo
 {
     bool is_that = server->control.system_identifier == server->system_identifier;
 
-    if (is_that && (!server->is_running || !is_of_directory(session, lock, &is_that, err)))
-        return !server->is_running ? error_set(err, ERR_REFUSED,
-                                               "a server answers, but none runs on %s", wish->data)
-                                   : false;
+    if (is_that && !server->is_running)
+        return error_set(err, ERR_REFUSED, "a server answers, but none runs on %s", wish->data);
+    if (is_that && !is_of_directory(session, lock, &is_that, err))
+        return false;
     if (is_that)
         return true;
     error_set(err, ERR_REFUSED, "the connection leads to another server than the one of %s",
@@ -400,7 +376,7 @@ bool server_look(const HealthWish *wish, Arena *arena, ServerLook *server, Sessi
     Error attempt = {0};
 
     *session = NULL;
-    *server = (ServerLook){.no_data = "", .no_answer = "", .last_commit = TIME_US_NONE};
+    *server = (ServerLook){.no_data = "", .no_answer = ""};
     if (wish->data == NULL) {
         server->no_data = "no --data was given";
     } else if (look_at_data(wish->data, arena, server, &lock)) {

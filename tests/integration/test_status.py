@@ -204,6 +204,20 @@ class Exposure(StatusTest):
         answer = self.status(expect=WARNING)
         self.assertEqual(answer["exposure"]["state"], "none")
 
+    def test_an_archive_that_is_ahead_of_its_server_is_told(self):
+        self.cluster.stop()
+        back = self.server("back", socket=self.cluster.socket, port=5433)
+        run("cp", "-a", self.cluster.data, back.data)
+        self.cluster.start()
+        self.commit()
+        self.cluster.switch_wal()
+        self.cluster.stop()
+        # The data directory as it was before, say a snapshot of the disk.
+        back.configure(archive_command="false").start()
+        answer = self.status(f"--data={back.data}", data=False, expect=CRITICAL)
+        self.assert_finding(answer, "archive", "CRITICAL", "that this server has not written")
+        self.assertEqual(answer["exposure"]["state"], "unknown")
+
     def test_a_hole_exposes_all_that_comes_behind_it(self):
         xid, _, _ = self.commit()
         missing = self.cluster.switch_wal()

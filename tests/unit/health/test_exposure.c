@@ -246,6 +246,7 @@ static void a_hole_and_damage_are_told_and_end_it(void **state)
     assert_found(&found, first_commit(&world, 6 * MIB, world.wal.at));
     /* All that comes then is younger than what is there: a bound, should pg_wal be empty. */
     assert_int_equal(end.last_commit, time_from_postgres(2000));
+    assert_int_equal(end.older_than, time_from_postgres(1900));
 }
 
 /* Recovery would not find the timeline: its WAL does not count, whatever of it is stored. */
