@@ -277,8 +277,8 @@ static void a_backup_opens_windows_on_its_own_branches_only(void **state)
     (void)state;
     world_init(&world);
     behind = world.fork_segment + 1; /* both timelines have it */
-    put_second_backup(&world, 2, wal_segment_start(behind, MIB) + 5 * 8192,
-                      wal_segment_start(behind + 1, MIB));
+    put_second_backup(&world, 2, wal_segment_start(behind, MIB) + 40,
+                      wal_segment_start(behind, MIB) + 100);
     load(&windows, &world);
     assert_int_equal(windows.count, 1);
     assert_int_equal(windows.items[0].timeline, 2);
