@@ -24,7 +24,7 @@ typedef struct Place {
 
 static void put_file(const Place *place, const char *name, const char *text)
 {
-    CLEANUP(text_freep) char *path = scene_file(&place->scene, name, text, strlen(text));
+    mem_free(scene_file(&place->scene, name, text, strlen(text)));
 }
 
 static void put_folder(const Place *place, const char *name)
@@ -56,8 +56,7 @@ static void put_control(const Place *place, uint64_t system_identifier)
     put_le32(bytes + 224, 8192);
     put_le32(bytes + 228, MIB);
     put_le32(bytes + 288, crc32c_update(0, bytes, 288));
-    CLEANUP(text_freep)
-    char *path = scene_file(&place->scene, "global/pg_control", bytes, sizeof bytes);
+    mem_free(scene_file(&place->scene, "global/pg_control", bytes, sizeof bytes));
 }
 
 static void place_init(Place *place)
@@ -273,9 +272,7 @@ static void put_tail(const Place *place, uint32_t timeline, uint64_t segment)
     char path[64];
 
     (void)snprintf(path, sizeof path, "pg_wal/%s", scene_segment_name(timeline, segment, name));
-    CLEANUP(text_freep)
-    char *file =
-        scene_file(&place->scene, path, wal_builder_segment(&place->scene.wal, segment), MIB);
+    mem_free(scene_file(&place->scene, path, wal_builder_segment(&place->scene.wal, segment), MIB));
 }
 
 /*
