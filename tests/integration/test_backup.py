@@ -282,6 +282,23 @@ class Interruptions(BackupTest):
         self.assertEqual(self.listed(), [])
 
 
+    def test_a_lost_lease_leaves_no_backup(self):
+        process = self.begin_backup()
+        for lease in (self.repo / "main" / "lease").iterdir():
+            lease.unlink()
+        _, log = self.finish(process, expect=5)
+        self.assertIn("another run has taken the lease over", log)
+        self.assertNotIn("was committed", log)  # it was noticed before, not withdrawn behind it
+        self.assertEqual(self.listed(), [])
+        self.backup()
+
+    def test_a_backup_that_could_not_be_kept_is_withdrawn(self):
+        self.tool_fails(14, "withdrawn", "backup", f"--data={self.cluster.data}", "--checkpoint=fast",
+                        environment={"PGCAIRN_FAULT": "backup.after-manifest:fail"})
+        self.assertEqual(self.listed(), [])
+        self.backup()
+
+
 class Refusals(BackupTest):
     def refused(self, message, *arguments, expect=4):
         self.tool_fails(expect, message, "backup", *(arguments or [f"--data={self.cluster.data}"]))
