@@ -100,6 +100,7 @@ def main():
     signal.signal(signal.SIGINT, signal.default_int_handler)
     for number in (signal.SIGHUP, signal.SIGQUIT, signal.SIGTERM):
         signal.signal(number, signal.SIG_DFL)
+    os.umask(0o022)  # what a test writes, the servers' user must be able to read
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--build", required=True, type=pathlib.Path)
     # A container may see many processors and get the time of few.
@@ -119,7 +120,7 @@ def main():
         for program in ["pgcairn", *wish.build.glob("tests/drivers/*"), *wish.build.glob("driver_*")]:
             path = wish.build / program
             if path.is_file():
-                os.chmod(shutil.copy(path, folder), 0o755)  # whatever the umask was
+                os.chmod(shutil.copy(path, folder), 0o755)  # whatever the builder's umask was
         environment = {**os.environ, "TOOL": f"{folder}/pgcairn", "DRIVERS": folder,
                        "TMPDIR": tempfile.tempdir}
         module = wish.module or wish.build / "src/module/pgcairn_archive.so"

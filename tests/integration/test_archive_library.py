@@ -88,8 +88,7 @@ class ArchiveLibrary(ClusterTest):
         path.write_text(f"#!/bin/sh\n{text}\n", encoding="utf-8")
         path.chmod(path.stat().st_mode | stat.S_IXUSR | stat.S_IXGRP | stat.S_IXOTH)
         self.path.chmod(0o755)
-        self.cluster.configure(**{"pgcairn.program": path})
-        self.cluster.sql("select pg_reload_conf()")
+        self.cluster.reconfigure(**{"pgcairn.program": path})
         return path
 
     def test_a_process_that_dies_at_work_is_a_failure_and_the_server_goes_on(self):
@@ -103,7 +102,7 @@ class ArchiveLibrary(ClusterTest):
         self.assertFalse((self.cluster.data / "pg_wal/archive_status" / f"{segment}.done").exists())
         mark.touch()
         self.wake_archiver()
-        self.cluster.wait_archived(segment, 90)
+        self.cluster.wait_archived(segment)
         self.assertTrue(self.stored(segment))
         self.assertEqual(self.archiver(), archiver)
 
@@ -130,12 +129,11 @@ class ArchiveLibrary(ClusterTest):
         self.assertTrue((self.cluster.data / "pg_wal/archive_status" / f"{segment}.ready").exists())
         os.rename(away, self.repo)
         self.wake_archiver()
-        self.cluster.wait_archived(segment, 90)
+        self.cluster.wait_archived(segment)
         self.assertTrue(self.stored(segment))
 
     def test_a_program_that_is_not_there_is_told(self):
-        self.cluster.configure(**{"pgcairn.program": "/nowhere/pgcairn"})
-        self.cluster.sql("select pg_reload_conf()")
+        self.cluster.reconfigure(**{"pgcairn.program": "/nowhere/pgcairn"})
         self.cluster.sql("create table t as select generate_series(1, 9) n; select pg_switch_wal()")
         self.wait_failed("/nowhere/pgcairn")
         self.assertEqual(self.cluster.sql("select count(*) from t"), "9")

@@ -6,6 +6,7 @@ import unittest
 from support.archive import archived, content_of, flip, freeze, object_of, put, thaw
 from support.cluster import ArchiveTest, ClusterTest, make_directory
 from support.oracle import Oracle
+from support.pair import ROW
 from support.processes import wait_for
 from support.version import SWITCH_WAL, backup_start, backup_stop
 
@@ -224,7 +225,8 @@ class Push(ArchiveTest):
     def test_wal_that_is_invalid_in_the_middle_is_kept_and_told(self):
         broken = bytearray(self.source.read_bytes())
         self.object.unlink()
-        broken[8192 * 5 + 1000] ^= 0xFF
+        # In a row: the space between two records is nobody's.
+        broken[ROW.search(broken, 8192 * 5).start() + 32] ^= 0xFF
 
         done = self.attempt("archive-push", self.on_desk(self.segment, bytes(broken)))
 

@@ -1,7 +1,10 @@
-"""A short random campaign (support/campaign.py): PGCAIRN_SEED and PGCAIRN_CAMPAIGN_RESTORES choose."""
+"""
+A short random campaign (support/campaign.py): PGCAIRN_SEED and PGCAIRN_CAMPAIGN_RESTORES choose. The
+steps are the same each time, so that a failure here is one of this version; scripts/campaign takes
+others each time.
+"""
 
 import os
-import random
 import unittest
 
 from support.campaign import Campaign, World
@@ -12,7 +15,7 @@ class RandomCampaign(unittest.TestCase):
         world = World()
         self.addCleanup(world.doCleanups)
         world.setUp()
-        seed = os.environ.get("PGCAIRN_SEED") or str(random.SystemRandom().randrange(10**6))
+        seed = os.environ.get("PGCAIRN_SEED") or "20261122"
         wanted = int(os.environ.get("PGCAIRN_CAMPAIGN_RESTORES", "20"))
         campaign = Campaign(world, seed, wanted)
         campaign.run()

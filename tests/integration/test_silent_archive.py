@@ -1,6 +1,7 @@
 """What can happen to an archive: a plain cp lets the server open the database, pgcairn does not."""
 
 from support.pair import PairTest
+from support.shared import server_log
 
 
 class Damage(PairTest):
@@ -43,8 +44,13 @@ class Damage(PairTest):
         self.assert_harm(by_cp, missing=True)
         by_cp.stop()
 
-        self.assert_refused(8, f"(damaged|bad checksum)(.|\n)*{self.victim}")
-        self.assert_stops(by_pgcairn, f"(damaged|bad checksum).*\n.*{self.victim}")
+        # Its trailer is good, and that is all that the plan of a restore reads.
+        words = f"(damaged|bad checksum).*\n.*{self.victim}"
+        stopped = self.restore("--start", "--as-copy", expect=13, name="stopped")
+        self.assertRegex(stopped.said, "stopped the recovery on purpose")
+        self.assertRegex(server_log(stopped), words)
+        self.assert_never_opened(stopped)
+        self.assert_stops(by_pgcairn, words)
         heal()
         self.assert_whole(by_pgcairn)
 

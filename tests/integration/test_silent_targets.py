@@ -6,7 +6,7 @@ from support.archive import put
 from support.oracle import Oracle, difference
 from support.pair import PairTest, TwoArchives, copy_directory
 from support.cluster import ManualRecovery
-from support.processes import kill_tree
+from support.processes import freeze_tree, kill_tree
 from support.shared import SharedClusterTest
 from test_restore_targets import utc
 
@@ -95,10 +95,15 @@ class RunningServer(SharedClusterTest):
         for choice in ([], ["--force"], ["--move-aside"], ["--force", "--discard-wal"]):
             self.tool_fails(4, "a server runs on", "restore", f"--data={self.cluster.data}", *choice)
             oracle.wait_commits(5)  # nobody has noticed anything
+        self.cluster.reconfigure(archive_command="false")  # it is a little behind, as it always is
+        oracle.wait_commits(5)
         acknowledged = oracle.numbers()
         self.assertEqual(difference(self.cluster, acknowledged)[0], set())
 
-        copy_directory(self.base.source, self.cluster.data)  # nothing stops it
+        # Nothing stops the copy. The server is stopped for its time, since it would take away and make
+        # files under the hands of rm and cp, and give the test another outcome each time.
+        freeze_tree(self.cluster.process.pid)
+        copy_directory(self.base.source, self.cluster.data)
         kill_tree(self.cluster.process.pid)
         self.cluster.process.wait(60)  # a zombie still holds the lock of the socket
         oracle.stop()

@@ -48,10 +48,12 @@ class TroubleTest(SharedClusterTest):
 
     def archive_into(self, repo):
         """The server archives there from now on, until the test ends."""
-        self.cluster.sql(f"alter system set archive_command = '{TOOL} archive-push --repo={repo} %p'")
+        command = f"{TOOL} archive-push --repo={repo} %p"
+        self.cluster.sql(f"alter system set archive_command = '{command}'")
         self.addCleanup(lambda: (self.cluster.sql("alter system reset archive_command"),
                                  self.cluster.sql("select pg_reload_conf()")))
         self.cluster.sql("select pg_reload_conf()")
+        self.cluster.wait_until(f"select current_setting('archive_command') = '{command}'")
 
     def backups(self):
         def listed():
@@ -90,8 +92,9 @@ class Mounted(TroubleTest):
     def small(self, size):
         """A file system of its own, of this size, that belongs to the server's user."""
         place = make_directory(self.path / "small")
-        run("mount", "-t", "tmpfs", "-o", f"size={size},mode=0700,uid={USER},gid={USER}", "none",
-            place, user=None)
+        if attempt("mount", "-t", "tmpfs", "-o", f"size={size},mode=0700,uid={USER},gid={USER}", "none",
+                   place, user=None).returncode != 0:
+            self.skipTest("nothing can be mounted here")
         self.addCleanup(attempt, "umount", "-l", place, user=None)
         return place
 
@@ -338,7 +341,7 @@ class Signals(TroubleTest):
                                    env=clean_environment(), **identity())
         time.sleep(instant_s)
         process.terminate()
-        said = process.communicate(timeout=60)
+        said = process.communicate(timeout=300)
         return process.returncode, said[0] + said[1]
 
     def at_random(self, words, ready, check, ends=(0, 12, -signal.SIGTERM)):
@@ -365,7 +368,7 @@ class Signals(TroubleTest):
             # A signal while it waits for the WAL: the backup is there, and whole, already.
             came = len(self.backups()) - len(known)
             self.assertIn(came, (1,) if status in (0, 3) else (0, 1))
-            self.tool(*self.backup_words, timeout_s=30)
+            self.tool(*self.backup_words)
 
         self.at_random(self.backup_words, ready, check, ends=(0, 3, 12, -signal.SIGTERM))
 
@@ -405,7 +408,7 @@ class ServerKilled(TroubleTest):
     def test_a_server_that_dies_during_the_backup(self):
         known = self.backups()
         process = subprocess.Popen([TOOL, *map(str, self.backup_words), f"--repo={self.repo}",
-                                    "--rate-limit=2MiB"], cwd="/", stdout=subprocess.PIPE,
+                                    "--rate-limit=1MiB"], cwd="/", stdout=subprocess.PIPE,
                                    stderr=subprocess.PIPE, text=True, env=clean_environment(),
                                    **identity())
         backend = "select count(*) > 0 from pg_stat_activity where application_name ~ 'pgcairn'"
@@ -414,7 +417,7 @@ class ServerKilled(TroubleTest):
         self.assertIsNone(process.poll(), "the backup ended before the server was killed")
 
         self.cluster.crash()
-        said = "".join(process.communicate(timeout=60))
+        said = "".join(process.communicate(timeout=300))
 
         self.assertIn(process.returncode, (7, 10), said)
         self.assertRegex(said, "server|connection")

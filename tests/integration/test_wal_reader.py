@@ -164,8 +164,9 @@ class Waldump(ToolTest):
         self.cluster.switch_wal()
 
     def segments(self, timeline):
+        """Those that cp is done with."""
         return sorted(path for path in self.archive.glob(f"{timeline:08X}*")
-                      if re.fullmatch("[0-9A-F]{24}", path.name))
+                      if re.fullmatch("[0-9A-F]{24}", path.name) and path.stat().st_size == 1 << 20)
 
     def driver(self, *words):
         return run(DRIVER, words[0], MAJOR, *words[1:])
@@ -230,8 +231,7 @@ class Waldump(ToolTest):
     def test_a_segment_padded_with_zeros_is_no_whole_one(self):
         self.script("create table t as select n, md5(n::text) from generate_series(1, 30000) n;",
                     "select pg_switch_wal();")
-        whole = wait_for(lambda: next((path for path in self.segments(1)
-                                       if path.stat().st_size == 1 << 20), None), "a whole segment")
+        whole = wait_for(lambda: next(iter(self.segments(1)), None), "a whole segment")
         bytes_ = whole.read_bytes()
         padded = self.path / whole.name
         for cut in [8192 * pages for pages in range(1, 127, 7)] + [100000, 123456, 500001]:

@@ -14,6 +14,7 @@ from support.processes import USER, run, wait_for
 from support.shared import SharedClusterTest, server_log
 
 WAL_NAME = re.compile("[0-9A-F]{24}")
+ROW = re.compile(rb"[0-9a-f]{64}")  # what rows are made of: not a header, a CRC or the space behind a record
 
 
 class TwoArchives(ClusterTest):
@@ -91,10 +92,13 @@ class PairTest(SharedClusterTest):
                          lambda path, content: path.unlink())
 
     def flip(self, *paths, at=0.4):
-        """Damage one byte of each file."""
+        """Damage one byte of each file; of plain WAL one that is in a row, and nothing else tells."""
         def damage(path, content):
             wrong = bytearray(content)
-            wrong[int(len(wrong) * at)] ^= 0x10
+            place = int(len(wrong) * at)
+            if path.parent == self.plain and WAL_NAME.fullmatch(path.name):
+                place = (ROW.search(content, place) or ROW.search(content)).start() + 32
+            wrong[place] ^= 0x10
             put(path, bytes(wrong))
         return self.harm(paths, damage)
 
