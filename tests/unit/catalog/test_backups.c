@@ -161,6 +161,25 @@ static void a_backup_whose_pack_is_gone_or_cut_is_damaged(void **state)
     assert_int_equal(whole.items[0].stored_bytes, 1000);
 }
 
+/* As after the registration was replaced: its segments can't be found by their names. */
+static void a_backup_of_another_segment_size_is_damaged(void **state)
+{
+    CLEANUP(archive_done) Archive archive;
+    CLEANUP(backup_list_done) BackupList list = {0};
+
+    (void)state;
+    archive_init(&archive);
+    archive_put_backup(&archive, &(BackupWishes){.id = "20261122T031500Z-k3v7qa",
+                                                 .timeline = 1,
+                                                 .start = 4 * MIB,
+                                                 .stop = 6 * MIB});
+    put_segments(&archive, 1, 4, 6);
+    archive.cluster.wal_segment_size = 2 * MIB;
+    load(&list, &archive);
+    assert_int_equal(list.items[0].state, BACKUP_DAMAGED);
+    assert_non_null(strstr(list.items[0].reason, "segment size"));
+}
+
 static void a_backup_is_on_a_path_that_leaves_its_timeline_behind_its_stop(void **state)
 {
     static const struct {
@@ -194,6 +213,7 @@ int main(void)
         cmocka_unit_test(the_list_is_ordered_by_place_and_damaged_ones_are_last),
         cmocka_unit_test(a_backup_whose_pack_is_gone_or_cut_is_damaged),
         cmocka_unit_test(a_backup_is_on_a_path_that_leaves_its_timeline_behind_its_stop),
+        cmocka_unit_test(a_backup_of_another_segment_size_is_damaged),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
