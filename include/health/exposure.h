@@ -23,7 +23,9 @@ typedef struct ArchiveEnd {
      */
     Lsn read_from;
     uint64_t stored;
-    uint64_t last_segment; /* the last one without a gap; there is none when is_empty */
+    uint64_t segments;     /* whole ones, without a gap */
+    uint64_t last_segment; /* the last one of them; there is none when segments is 0 */
+    bool is_open;          /* and there are pieces of the next one */
     uint32_t last_timeline;
     TimeUs last_commit;     /* the newest one up to there that was found; TIME_US_NONE */
     TimeUs older_than;      /* what was committed behind it is younger than this; TIME_US_NONE */

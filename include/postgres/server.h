@@ -41,7 +41,10 @@ typedef struct ServerLock {
 bool server_lock_read(const char *data, Arena *arena, ServerLock *lock, bool *found,
                       Error *err) MUST_CHECK;
 
-/* How libpq reaches the server of this lock file: by its first socket, else by its address. */
+/*
+ * How libpq reaches the server of this lock file: by its first socket, else by its address. Appended
+ * to a connection string; more may follow.
+ */
 void server_conninfo(const ServerLock *lock, Buffer *conninfo);
 
 /* How a server was started last (postmaster.opts). Strings go into arena. */

@@ -19,18 +19,6 @@ enum { STORAGE_ATTEMPTS = 6, STORAGE_PAUSE_MS = 250 };
 
 /* -------- the server */
 
-/* A value in a libpq connection string: quoted, ' and \ escaped. */
-static void append_value(Buffer *conninfo, const char *name, const char *value)
-{
-    buffer_print(conninfo, "%s='", name);
-    for (; *value != '\0'; value++) {
-        if (*value == '\'' || *value == '\\')
-            buffer_append(conninfo, "\\", 1);
-        buffer_append(conninfo, value, 1);
-    }
-    buffer_append(conninfo, "' ", 2);
-}
-
 /* The lock file in the data directory tells where its server listens. */
 static bool conninfo_of_data(const char *data, Buffer *conninfo, Error *err)
 {
@@ -44,10 +32,7 @@ static bool conninfo_of_data(const char *data, Buffer *conninfo, Error *err)
         error_set(err, ERR_UNREACHABLE, "no server runs on %s", data);
         return error_hint(err, "start it; a base backup is taken from a running server");
     }
-    const char *host = *lock.socket_directory != '\0' ? lock.socket_directory : lock.listen_address;
-    if (*host != '\0')
-        append_value(conninfo, "host", strcmp(host, "*") == 0 ? "localhost" : host);
-    buffer_print(conninfo, "port=%u ", lock.port);
+    server_conninfo(&lock, conninfo);
     if (getenv("PGDATABASE") == NULL)
         buffer_print(conninfo, "dbname=postgres ");
     return true;

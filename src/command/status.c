@@ -76,12 +76,13 @@ static void print_archive(Health *health)
 
     if (!health->has_repository)
         return;
-    if (health->has_end && !health->end.is_empty) {
+    if (health->has_end && health->end.segments > 0) {
         wal_name_text(&(WalName){.kind = WAL_SEGMENT,
                                  .timeline = health->end.last_timeline,
                                  .segment = health->end.last_segment},
                       health->cluster.wal_segment_size, name);
-        out_print("archive    without a gap to %s", name);
+        out_print("archive    without a gap to %s%s", name,
+                  health->end.is_open ? " and into the next one" : "");
         if (health->end.last_commit != TIME_US_NONE)
             out_print(", last commit %s", time_text(health->end.last_commit, commit));
     } else if (health->wal.run_count > 0) {

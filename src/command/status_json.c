@@ -58,11 +58,14 @@ static void archive_to_json(const Health *health, Json *json)
     json_bool(json, "answers", health->has_repository);
     json_text(json, "reason", health->has_repository ? NULL : health->no_repository.message);
     if (health->has_repository && health->has_end && !end->is_empty) {
-        wal_name_text(&(WalName){.kind = WAL_SEGMENT,
-                                 .timeline = end->last_timeline,
-                                 .segment = end->last_segment},
-                      health->cluster.wal_segment_size, name);
-        json_text(json, "last_segment", name);
+        if (end->segments > 0) {
+            wal_name_text(&(WalName){.kind = WAL_SEGMENT,
+                                     .timeline = end->last_timeline,
+                                     .segment = end->last_segment},
+                          health->cluster.wal_segment_size, name);
+        }
+        json_text(json, "last_segment", text_or_null(name));
+        json_bool(json, "has_pieces", end->is_open);
         json_lsn(json, "until", end->durable);
         json_time(json, "last_commit", end->last_commit);
         json_bool(json, "is_hole", end->is_hole);

@@ -182,6 +182,18 @@ static void fall_back_to_base(ArchiveEnd *end)
     end->older_than = end->base->header.started_at;
 }
 
+/* What is only in pieces is durable, too, and no whole segment. */
+static void note_last(const WalWalk *walk, const WalWalkEnd *walked, ArchiveEnd *end)
+{
+    uint64_t last = walked->last_segment;
+
+    end->is_open = !wal_inventory_has(walk->inventory, walked->last_timeline, last);
+    end->segments = walked->segments - end->is_open;
+    end->last_segment = last - end->is_open;
+    end->last_timeline =
+        path_timeline_of_segment(walk->path, end->last_segment, walk->cluster->wal_segment_size);
+}
+
 static bool follow(const WalWalk *walk, const KnownPath *known, ArchiveEnd *end, Error *err)
 {
     WalWalkEnd walked;
@@ -195,8 +207,7 @@ static bool follow(const WalWalk *walk, const KnownPath *known, ArchiveEnd *end,
         return true;
     end->is_hole = !walked.is_broken && has_later(walk->inventory, known, walked.last_segment,
                                                   walk->cluster->wal_segment_size);
-    end->last_segment = walked.last_segment;
-    end->last_timeline = walked.last_timeline;
+    note_last(walk, &walked, end);
     /* Nothing but a piece of one record: what comes before is behind the beginning. */
     end->durable = walked.last_end != 0 ? walked.last_end : walk->from;
     end->stored = walked.last_segment + 1;

@@ -275,6 +275,25 @@ static bool expose_everything(Look *look, Exposure *exposure, Error *err)
     return true;
 }
 
+/* It may have gone away meanwhile: then that is the fact. */
+static bool ask_again(Look *look, Error *err)
+{
+    ServerLook *server = &look->health->server;
+    Error attempt = {0};
+
+    if (look->session == NULL || server_look_again(look->session, look->arena, server, &attempt))
+        return true;
+    if (is_final(&attempt)) {
+        *err = attempt;
+        return false;
+    }
+    session_freep(&look->session);
+    look->files.session = NULL;
+    server->answers = false;
+    server->no_answer = arena_text(look->arena, attempt.message);
+    return true;
+}
+
 /*
  * The archive can be ahead of what the server had written when it was asked: then it is asked
  * again. It can't stay ahead, unless the archive is not (only) this server's: a second server on
@@ -288,9 +307,9 @@ static bool check_ahead(Look *look, bool *is_ahead, Error *err)
     *is_ahead = false;
     if (!server->answers || server->in_recovery || server->insert >= durable)
         return true;
-    if (!server_look_again(look->session, look->arena, &look->health->server, err))
+    if (!ask_again(look, err))
         return false;
-    *is_ahead = server->insert < durable;
+    *is_ahead = server->answers && server->insert < durable;
     return true;
 }
 
@@ -375,8 +394,7 @@ static bool measure_exposure(Look *look, Error *err)
         Error attempt = {0};
 
         again = false;
-        if (round > 0 && look->session != NULL &&
-            !server_look_again(look->session, look->arena, server, err))
+        if (round > 0 && !ask_again(look, err))
             return false;
         if (health->has_repository &&
             !note_repository(health, list_archive(health, &attempt), &attempt, err))
@@ -387,8 +405,10 @@ static bool measure_exposure(Look *look, Error *err)
         *exposure->reason = '\0';
         if (!find_end(look, exposure, err))
             return false;
-        if (!health->has_end)
-            break;
+        again =
+            !health->has_end; /* what was listed can be gone by now: pieces of a whole segment */
+        if (again)
+            continue;
         if (health->has_repository ? !measure(look, exposure, &again, err)
                                    : !measure_by_archiver(look, exposure, err))
             return false;

@@ -306,6 +306,7 @@ static Session *open_session(const HealthWish *wish, const ServerLook *server,
     }
     if (conninfo == NULL) {
         server_conninfo(lock, &own);
+        buffer_print(&own, "connect_timeout=5");
         conninfo = (const char *)own.data;
     }
     bool has_owner = wish->data != NULL && stat(wish->data, &status) == 0;

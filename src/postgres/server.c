@@ -262,7 +262,7 @@ void server_conninfo(const ServerLock *lock, Buffer *conninfo)
             host = "localhost";
     }
     add_value(conninfo, "host", host);
-    buffer_print(conninfo, "port=%u connect_timeout=5", lock->port);
+    buffer_print(conninfo, "port=%u ", lock->port);
 }
 
 bool server_start_read(const char *data, Arena *arena, ServerStart *start, bool *found, Error *err)

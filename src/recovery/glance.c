@@ -2,33 +2,6 @@
 
 #include <sys/stat.h>
 
-/* A value in a connection string: quoted, ' and \ escaped. */
-static void quote(Buffer *out, const char *value)
-{
-    buffer_append(out, "'", 1);
-    for (; *value != '\0'; value++) {
-        if (*value == '\'' || *value == '\\')
-            buffer_append(out, "\\", 1);
-        buffer_append(out, value, 1);
-    }
-    buffer_append(out, "'", 1);
-}
-
-/* Several sockets or addresses may stand in the lock file; the server names the first one only. */
-static void conninfo_of(const ServerLock *lock, Buffer *conninfo)
-{
-    const char *host = lock->socket_directory;
-
-    if (*host == '\0') {
-        host = lock->listen_address;
-        if (*host == '\0' || strcmp(host, "*") == 0 || strcmp(host, "0.0.0.0") == 0)
-            host = "localhost";
-    }
-    buffer_print(conninfo, "connect_timeout=5 port=%u host=", lock->port);
-    quote(conninfo, host);
-    buffer_print(conninfo, "%s", "");
-}
-
 /*
  * The operator's conninfo may lead elsewhere, even to the very server that the backup is of: same
  * system identifier then, but not started at the same time.
@@ -68,7 +41,8 @@ Session *glance_session(const char *data, const char *conninfo, const ServerLock
     struct stat status;
 
     if (conninfo == NULL) {
-        conninfo_of(lock, &own);
+        server_conninfo(lock, &own);
+        buffer_print(&own, "connect_timeout=5");
         conninfo = (const char *)own.data;
     }
     session = session_open_as(conninfo, stat(data, &status) == 0 ? status.st_uid : (uid_t)-1, err);

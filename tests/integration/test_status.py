@@ -1,6 +1,7 @@
 """`status`: the exposure against what really is in the repository, and what else is to be told."""
 
 import json
+import os
 import re
 import subprocess
 import threading
@@ -167,6 +168,9 @@ class Exposure(StatusTest):
         self.assertIn("neither in the archive nor in pg_wal", answer["exposure"]["reason"])
         answer = self.status("--rpo=1s", expect=CRITICAL)
         self.assert_finding(answer, "exposure", "UNKNOWN", "exposure unknown, at most")
+        # Nor is that the end of what a server has that can't be asked.
+        self.cluster.stop("immediate")
+        self.assertEqual(self.status(expect=WARNING)["exposure"]["state"], "at most")
 
     def test_without_the_repository_it_is_unknown_unless_the_server_proves_worse(self):
         _, _, after = self.commit()
@@ -297,6 +301,31 @@ class Reach(StatusTest):
                             f"--conninfo={other.conninfo()}")
         self.assertEqual(done.returncode, UNKNOWN, done.stdout)
         self.assertIn("another server", done.stderr)
+
+
+    def test_ages_are_by_the_servers_clock(self):
+        self.commit()
+
+        def look(shift, expect):
+            done = self.attempt(
+                "status", "--json", f"--data={self.cluster.data}", environment={
+                    "LD_PRELOAD": f"{os.environ['DRIVERS']}/clock_shift.so", "CLOCK_SHIFT_S": shift})
+            self.assertEqual(done.returncode, expect, done.stdout + done.stderr)
+            return json.loads(done.stdout)
+
+        for shift, words in ((7300, "2 h behind this host's"), (-7300, "2 h ahead of this host's")):
+            answer = look(shift, WARNING)
+            self.assert_finding(answer, "clock", "WARNING", words)
+            self.assertEqual(answer["exposure"]["state"], "known")
+            self.assertLess(answer["exposure"]["seconds"], 3600)
+            self.assertAlmostEqual(answer["server"]["clock_ahead_seconds"], -shift, delta=60)
+
+        # Without the server there is only this host's clock. (A clean stop would archive the rest.)
+        self.cluster.crash()
+        answer = look(-7300, WARNING)
+        self.assert_finding(answer, "clock", "WARNING", "in the future of the server's clock")
+        self.assertEqual(answer["exposure"]["seconds"], 0)
+        self.assertGreaterEqual(look(7300, CRITICAL)["exposure"]["seconds"], 7000)
 
 
 class Settings(StatusTest):

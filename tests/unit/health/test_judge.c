@@ -37,7 +37,7 @@ static Case *setup(void)
         .backups = {.items = &it->backup, .count = 1},
         .windows = {.items = &it->window, .count = 1},
         .has_end = true,
-        .end = {.durable = 5 * MIB, .last_segment = 4, .base = &it->backup},
+        .end = {.durable = 5 * MIB, .segments = 4, .last_segment = 4, .base = &it->backup},
         .server = {.is_known = true,
                    .no_data = "",
                    .no_answer = "",
