@@ -524,6 +524,25 @@ static void a_registration_that_makes_no_sense_is_found(void **state)
     }
 }
 
+/* Archived as the server wrote it: every byte is the one that was stored, and no server reads it.
+ */
+static void wal_that_was_invalid_when_it_was_archived_is_found(void **state)
+{
+    CLEANUP(vault_done) Vault vault;
+    CLEANUP(verify_report_done) VerifyReport report = {0};
+    CLEANUP(text_freep) char *object = vault_segment(1, 4);
+
+    (void)state;
+    vault_init(&vault, LIE_NONE);
+    size_t start = wal_segment_start(4, MIB) - vault.parent.start;
+    vault.parent.bytes.data[start + 3 * WAL_BLOCK_SIZE + 100] ^= 1;
+    archive_remove(&vault.archive, 1, 4);
+    archive_put_segment(&vault.archive, &vault.parent, 1, 4);
+    const Finding *finding = expect_trouble(&vault, &report, object, "invalid");
+
+    expect_words(finding, finding->what, "as the server wrote it");
+}
+
 static void one_backup_can_be_verified_alone(void **state)
 {
     CLEANUP(vault_done) Vault vault;
@@ -608,6 +627,7 @@ int main(void)
         cmocka_unit_test(what_cant_be_reached_is_an_error_and_no_finding),
         cmocka_unit_test(files_of_the_archive_that_make_no_sense_are_found),
         cmocka_unit_test(a_registration_that_makes_no_sense_is_found),
+        cmocka_unit_test(wal_that_was_invalid_when_it_was_archived_is_found),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
