@@ -4,6 +4,7 @@
 import argparse
 import atexit
 import hashlib
+import json
 import os
 import pathlib
 import re
@@ -63,8 +64,6 @@ class Server:
             "max_wal_size": "1GB",
             "archive_mode": "on",
             "archive_command": f"{self.tool} archive-push --repo={self.repo} %p",
-            "log_line_prefix": "%m [%p] %q%u@%d xid=%x ",  # what a careful operator sets anyway
-            "log_statement": "ddl",
             "log_timezone": "UTC",
         }
         text = "".join(f"{name} = '{value}'\n" for name, value in settings.items())
@@ -179,6 +178,7 @@ def main():
     time.sleep(4)
 
     say("Somebody ships a migration to the wrong server: it drops the table of orders")
+    began_at = server.sql("select now()")
     server.sql("begin", "update settings set value = 'dark' where name = 'theme'", "drop table orders", "commit")
     wait_for("the shop to notice", lambda: orders.refused_at is not None)
     note(f"the shop: {orders.refused_at}")
@@ -197,9 +197,10 @@ def main():
 
     say("The operator asks: what is there, and when did it happen?")
     run(tool, "list", repo, show=True)
-    line = next(line for line in server.log.read_text(encoding="utf-8", errors="replace").splitlines() if "statement: drop table orders" in line)
-    xid = re.search(r"xid=(\d+)", line).group(1)
-    note(f"server.log: {line}")
+    run(tool, "log", repo, "--drops", f"--from={began_at}", show=True)
+    lines = map(json.loads, run(tool, "log", repo, "--drops", "--json", f"--from={began_at}").splitlines())
+    drop = next(line for line in lines if any(file["relation"] == "orders" for file in line.get("files", ())))
+    xid = drop["undo"]["target_xid"]
     note(f"so the transaction to do without is {xid}")
 
     say("What would a restore do?")

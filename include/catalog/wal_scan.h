@@ -28,8 +28,11 @@ typedef struct WalScan {
     WalWalk walk; /* from, 0: the first segment of the path that is in the archive */
     /* Whether the segment holds something of interest, by what is whole in it. NULL: always. */
     bool (*is_wanted)(void *context, const WalTrailer *trailer);
-    /* Whether a record of this kind may be of interest. NULL: any may. */
-    bool (*is_kind_wanted)(void *context, uint8_t rmgr, uint8_t info);
+    /*
+     * Whether the record that this segment leaves incomplete may be of interest: of this kind, by
+     * what else the trailer says. NULL: any may. Not asked when its kind is not known.
+     */
+    bool (*is_tail_wanted)(void *context, const WalTrailer *trailer, uint8_t rmgr, uint8_t info);
     bool keep_all; /* bytes of all records (wal_reader.h) */
     /*
      * Every record before `to` of the segments that are read; also such as begin before `from`.

@@ -59,6 +59,11 @@ typedef struct Options {
     const char *server_log;
     /* status */
     uint64_t rpo_ms; /* the objective */
+    /* log */
+    const char *log_from, *log_to; /* instants or positions */
+    uint64_t timeline;             /* 0: the newest */
+    bool drops;
+    uint64_t limit; /* lines, 0: no limit */
     /* not an option: */
     const char *command_line; /* all of it, for manifest and journal; no secrets are options */
     Arena arena;
@@ -99,4 +104,5 @@ enum {
     FOR_LIST = 1 << 7,
     FOR_VERIFY = 1 << 8,
     FOR_STATUS = 1 << 9,
+    FOR_LOG = 1 << 11,
 };

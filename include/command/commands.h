@@ -12,6 +12,7 @@ bool command_archive_get(const Options *options, Error *err) MUST_CHECK;
 bool command_restore(const Options *options, Error *err) MUST_CHECK;
 bool command_watch(const Options *options, Error *err) MUST_CHECK;
 bool command_promote(const Options *options, Error *err) MUST_CHECK;
+bool command_log(const Options *options, Error *err) MUST_CHECK;
 bool command_list(const Options *options, Error *err) MUST_CHECK;
 bool command_verify(const Options *options, Error *err) MUST_CHECK;
 bool command_status(const Options *options, Error *err) MUST_CHECK;

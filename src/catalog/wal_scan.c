@@ -173,12 +173,14 @@ static bool read_segment(ScanState *state, uint64_t segment, Error *err)
     return report_damage(state, segment, broken_at, end, reason, err);
 }
 
-static bool may_matter(const WalScan *scan, const WalReaderState *state)
+static bool tail_may_matter(const WalScan *scan, const WalTrailer *trailer)
 {
-    if (state->tail_record == 0)
+    const WalReaderState *reader = &trailer->summary.reader;
+
+    if (reader->tail_record == 0)
         return false;
-    return !state->tail_has_kind || scan->is_kind_wanted == NULL ||
-           scan->is_kind_wanted(scan->context, state->tail_rmgr, state->tail_info);
+    return !reader->tail_has_kind || scan->is_tail_wanted == NULL ||
+           scan->is_tail_wanted(scan->context, trailer, reader->tail_rmgr, reader->tail_info);
 }
 
 /* What the trailer says is broken, in a segment that need not be read. */
@@ -204,8 +206,9 @@ static bool look_at_segment(ScanState *state, uint64_t segment, const WalTrailer
             return false;
     }
 
-    bool goes_on = may_matter(scan, reader) || (state->is_carried && reader->first_record == 0);
     bool is_wanted = scan->is_wanted == NULL || scan->is_wanted(scan->context, trailer);
+    bool goes_on =
+        tail_may_matter(scan, trailer) || (state->is_carried && reader->first_record == 0);
     if (!goes_on && !is_wanted && !state->is_carried) {
         wal_reader_freep(&state->reader);
         wal_chain_add(&state->chain, reader, state->segment_size);
@@ -318,10 +321,12 @@ static bool creates_tablespace(void *context, const WalTrailer *trailer)
     return (trailer->summary.changes & WAL_CREATES_TABLESPACE) != 0;
 }
 
-static bool may_create_tablespace(void *context, uint8_t rmgr, uint8_t info)
+static bool may_create_tablespace(void *context, const WalTrailer *trailer, uint8_t rmgr,
+                                  uint8_t info)
 {
     const TablespaceScan *scan = context;
 
+    (void)trailer;
     return (wal_changes_possible(rmgr, info, scan->version) & WAL_CREATES_TABLESPACE) != 0;
 }
 
@@ -357,7 +362,7 @@ bool wal_scan_tablespaces(const WalWalk *walk, WalTablespaceFunction *on_create,
     WalScan scan = {
         .walk = *walk,
         .is_wanted = creates_tablespace,
-        .is_kind_wanted = may_create_tablespace,
+        .is_tail_wanted = may_create_tablespace,
         .on_record = pass_tablespace,
         .on_gap = refuse_gap,
         .context = &state,

@@ -48,7 +48,7 @@ typedef struct Option {
     const char *const *choices; /* NULL-terminated */
 } Option;
 
-enum { OPTION_ROWS_MAX = 64 };
+enum { OPTION_ROWS_MAX = 96 };
 
 /* Ends with a NULL name. */
 extern const Option option_table[];
@@ -56,5 +56,5 @@ extern const Option option_table[];
 /* Every command. */
 enum {
     FOR_ALL = FOR_INIT | FOR_BACKUP | FOR_PUSH | FOR_GET | FOR_RESTORE | FOR_WATCH | FOR_PROMOTE |
-              FOR_LIST | FOR_VERIFY | FOR_STATUS,
+              FOR_LIST | FOR_VERIFY | FOR_STATUS | FOR_LOG,
 };

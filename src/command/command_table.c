@@ -102,6 +102,22 @@ const Command command_table[] = {
             "  pgcairn list --repo=/backup/pg --json\n",
     },
     {
+        .name = "log", .bit = FOR_LOG, .run = command_log,
+        .help = "what happened when: commits, drops, restore points, read from the archive",
+        .synopsis = "--repo=ADDRESS [--from=TIME|LSN] [--to=TIME|LSN] [--drops] [--json]",
+        .details =
+            "A line for each commit, with what it dropped, truncated or wrote anew, for each "
+            "restore point and each new timeline. Where a drop is shown, what restore needs to stop "
+            "just before it stands at the end of the line.\n"
+            "\n"
+            "  pgcairn log --repo=/backup/pg --drops --from='2026-11-22 14:00 Europe/Vienna'\n"
+            "  pgcairn log --repo=/backup/pg --from=0/5000000 --to=0/6000000 --json\n"
+            "\n"
+            "Relations have names as far as they were in the newest backup before; others are "
+            "shown by the number of their file. Exit status 8 means that WAL is missing or damaged "
+            "where it was looked for.\n",
+    },
+    {
         .name = "verify", .bit = FOR_VERIFY, .run = command_verify,
         .help = "read everything back: is it whole, and does it fit together",
         .synopsis = "--repo=ADDRESS [--backup=ID] [--jobs=N] [--json]",

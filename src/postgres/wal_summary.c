@@ -1,158 +1,22 @@
 #include "postgres/wal_summary.h"
 
 #include "base/bytes.h"
+#include "postgres/wal_changes.h"
+#include "wal_record.h"
 
-enum {
-    RECORD_HEADER_SIZE = 24,
+enum { CHECKPOINT_SIZE = 88 }; /* struct CheckPoint */
 
-    /* Ids in front of a record's parts (access/xlogrecord.h). */
-    ID_DATA_SHORT = 255,
-    ID_DATA_LONG = 254,
-    ID_ORIGIN = 253,
-    ID_TOPLEVEL_XID = 252,
-
-    /* Operations of rmgr XLOG: info & 0xF0 (catalog/pg_control.h). */
-    XLOG_CHECKPOINT_SHUTDOWN = 0x00,
-    XLOG_CHECKPOINT_ONLINE = 0x10,
-    XLOG_BACKUP_END = 0x50,
-    XLOG_PARAMETER_CHANGE = 0x60,
-    XLOG_RESTORE_POINT = 0x70,
-    XLOG_FPW_CHANGE = 0x80,
-    XLOG_END_OF_RECOVERY = 0x90,
-
-    /* Of rmgr Tablespace: info & 0xF0 (commands/tablespace.h). */
-    XLOG_TBLSPC_CREATE = 0x00,
-    XLOG_TBLSPC_DROP = 0x10,
-
-    XLOG_SMGR_CREATE = 0x10, /* of rmgr Storage (catalog/storage_xlog.h) */
-
-    /* Of rmgr Database (commands/dbcommands_xlog.h): 15 has two ways of creating one. */
-    XLOG_DBASE_DROP_TO_14 = 0x10,
-    XLOG_DBASE_DROP = 0x20,
-
-    /* Operations of rmgr Transaction: info & 0x70 (access/xact.h). */
-    XACT_COMMIT = 0x00,
-    XACT_ABORT = 0x20,
-    XACT_COMMIT_PREPARED = 0x30,
-    XACT_ABORT_PREPARED = 0x40,
-    XACT_HAS_INFO = 0x80,
-
-    /* Bits of xinfo: which parts follow, in this order. */
-    XINFO_DATABASE = 1 << 0,
-    XINFO_SUBTRANSACTIONS = 1 << 1,
-    XINFO_RELATIONS = 1 << 2,
-    XINFO_DROPPED_STATS = 1 << 8, /* 15 */
-    XINFO_INVALIDATIONS = 1 << 3, /* commits only */
-    XINFO_PREPARED = 1 << 4,
-
-    CHECKPOINT_SIZE = 88, /* struct CheckPoint */
-};
-
-/* The main data of a record. */
-typedef struct Payload {
-    const uint8_t *bytes;
-    size_t size;
-} Payload;
-
-/*
- * The records we look at have no block references: one that has is none of them. False: no main
- * data, or not a record at all.
- */
-static bool payload_of(const WalRecord *record, Payload *payload)
+static bool transaction_event(const WalRecord *record, const PgVersion *version, WalEvent *event)
 {
-    const uint8_t *at = record->bytes + RECORD_HEADER_SIZE;
-    const uint8_t *end = record->bytes + record->total_size;
+    WalTransactionEnd end;
 
-    while (end - at >= 2) {
-        uint8_t id = *at++;
-
-        if (id == ID_DATA_SHORT) {
-            *payload = (Payload){.bytes = at + 1, .size = *at};
-            return payload->size == (size_t)(end - payload->bytes);
-        }
-        if (id == ID_DATA_LONG && end - at >= 4) {
-            *payload = (Payload){.bytes = at + 4, .size = get_le32(at)};
-            return payload->size == (size_t)(end - payload->bytes);
-        }
-        if (id != ID_ORIGIN && id != ID_TOPLEVEL_XID)
-            return false;
-        if (end - at < 4)
-            return false;
-        at += id == ID_ORIGIN ? 2 : 4;
-    }
-    return false;
-}
-
-/* Skip `count, count items`. False when the payload ends before. */
-static bool skip_items(Payload *payload, size_t item_size)
-{
-    if (payload->size < 4)
+    if (!wal_transaction_end_of(record, version, &end))
         return false;
-
-    uint64_t size = 4 + (uint64_t)get_le32(payload->bytes) * item_size;
-    if (size > payload->size)
-        return false;
-    payload->bytes += size;
-    payload->size -= (size_t)size;
-    return true;
-}
-
-static bool skip_bytes(Payload *payload, size_t size)
-{
-    if (payload->size < size)
-        return false;
-    payload->bytes += size;
-    payload->size -= size;
-    return true;
-}
-
-/*
- * The xid of a prepared transaction's end: the record's header has 0. rest: behind xinfo.
- * Source: ParseCommitRecord, ParseAbortRecord in rmgrdesc/xactdesc.c.
- */
-static bool find_prepared_xid(Payload rest, uint32_t xinfo, bool is_commit,
-                              const PgVersion *version, uint32_t *xid)
-{
-    size_t stats_item_size = version->major >= 18 ? 16 : 12;
-
-    if ((xinfo & XINFO_PREPARED) == 0 || ((xinfo & XINFO_DATABASE) != 0 && !skip_bytes(&rest, 8)) ||
-        ((xinfo & XINFO_SUBTRANSACTIONS) != 0 && !skip_items(&rest, 4)) ||
-        ((xinfo & XINFO_RELATIONS) != 0 && !skip_items(&rest, 12)))
-        return false;
-    if (version->major >= 15 && (xinfo & XINFO_DROPPED_STATS) != 0 &&
-        !skip_items(&rest, stats_item_size))
-        return false;
-    if (is_commit && (xinfo & XINFO_INVALIDATIONS) != 0 && !skip_items(&rest, 16))
-        return false;
-    if (rest.size < 4)
-        return false;
-    *xid = get_le32(rest.bytes);
-    return true;
-}
-
-static bool transaction_event(const WalRecord *record, Payload payload, const PgVersion *version,
-                              WalEvent *event)
-{
-    unsigned op = record->info & 0x70;
-    bool is_commit = op == XACT_COMMIT || op == XACT_COMMIT_PREPARED;
-    uint32_t xinfo = 0;
-
-    if (!is_commit && op != XACT_ABORT && op != XACT_ABORT_PREPARED)
-        return false;
-    if (payload.size < 8)
-        return false;
-    event->kind = is_commit ? EVENT_COMMIT : EVENT_ABORT;
-    event->time = time_from_postgres((int64_t)get_le64(payload.bytes));
-    event->xid = record->xid;
-    event->is_prepared = op == XACT_COMMIT_PREPARED || op == XACT_ABORT_PREPARED;
-    skip_bytes(&payload, 8);
-    if ((record->info & XACT_HAS_INFO) != 0 && payload.size >= 4) {
-        xinfo = get_le32(payload.bytes);
-        skip_bytes(&payload, 4);
-    }
-    event->drops_relations = is_commit && (xinfo & XINFO_RELATIONS) != 0;
-    if (event->is_prepared)
-        find_prepared_xid(payload, xinfo, is_commit, version, &event->xid);
+    event->kind = end.is_commit ? EVENT_COMMIT : EVENT_ABORT;
+    event->time = end.time;
+    event->xid = end.xid;
+    event->is_prepared = end.is_prepared;
+    event->drops_relations = end.is_commit && end.has_files;
     return true;
 }
 
@@ -253,7 +117,7 @@ bool wal_event_of(const WalRecord *record, const PgVersion *version, WalEvent *e
     if (record->bytes == NULL || !payload_of(record, &payload))
         return false;
     if (record->rmgr == RMGR_TRANSACTION) {
-        is_event = transaction_event(record, payload, version, &found);
+        is_event = transaction_event(record, version, &found);
     } else if (record->rmgr == RMGR_XLOG) {
         is_event = xlog_event(record, payload, version, &found);
     }

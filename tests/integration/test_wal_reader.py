@@ -8,7 +8,8 @@ from support.cluster import ToolTest
 from support.processes import BIN, attempt, run, wait_for
 from support.version import MAJOR, backup_start, backup_stop
 
-DRIVER = pathlib.Path(os.environ.get("DRIVERS", ".")) / "driver_wal"
+DRIVERS = pathlib.Path(os.environ.get("DRIVERS", "."))
+DRIVER = DRIVERS / "driver_wal"
 RMGRS = ["XLOG", "Transaction", "Storage", "CLOG", "Database", "Tablespace", "MultiXact", "RelMap",
          "Standby", "Heap2", "Heap", "Btree", "Hash", "Gin", "Gist", "Sequence", "SPGist", "BRIN",
          "CommitTs", "ReplicationOrigin", "Generic", "LogicalMessage"]
@@ -82,6 +83,54 @@ def fields_of_driver(text):
                time_as_waldump(event[0]) if event else "")
 
 
+
+def relation(path):
+    """base/5/16384 as tablespace/database/number; a fork's name goes."""
+    parts = re.sub("_(init|fsm|vm)$", "", path).split("/")
+    if parts[0] == "global":
+        return f"1664/0/{parts[1]}"
+    if parts[0] == "base":
+        return f"1663/{parts[1]}/{parts[2]}"
+    return f"{parts[1]}/{parts[3]}/{parts[4]}"
+
+
+def end_of_transaction(desc, xid):
+    word = desc.split()[0]
+    if "PREPARED" in word:
+        xid = re.match(r"\S+ (\d+):", desc).group(1)
+    found = [word.replace("_PREPARED", ""), str(xid)]
+    parts = dict(part.strip().split(": ", 1) for part in desc.split(";")[1:] if ": " in part)
+    found += [relation(path) for path in parts.get("rels", "").split()]
+    found += [f"sub:{number}" for number in parts.get("subxacts", "").split()]
+    found += [f"object:{item}" for item in parts.get("dropped stats", "").split()]
+    return found
+
+
+def changes_of(rmgr, xid, desc):
+    """What wal_changes must say of this record."""
+    words = desc.split()
+    if rmgr == "Transaction" and re.match("(COMMIT|ABORT)", desc):
+        return end_of_transaction(desc, xid)
+    if rmgr == "Storage" and words[0] == "CREATE":
+        return ["CREATE", relation(words[1])]
+    if rmgr == "Storage" and words[0] == "TRUNCATE":
+        return ["SHRINK", relation(words[1]), words[3]]
+    if rmgr == "Database" and words[0] == "DROP":
+        return ["DROP_DATABASE", words[2].split("/")[1]]
+    if rmgr == "Tablespace" and words[0] == "DROP":
+        return ["DROP_TABLESPACE", words[1]]
+    if rmgr == "Standby" and words[0] == "RUNNING_XACTS":
+        values = dict(zip(words[1::2], words[2::2]))
+        return ["RUNNING", values["nextXid"], values["oldestRunningXid"].rstrip(";")]
+    if rmgr == "Heap" and words[0] == "TRUNCATE":
+        return ["TRUNCATE", re.search(r"nrelids:? (\d+)", desc).group(1)]
+    blocks = re.search(r"blkref #\d+: rel (\d+)/(\d+)/(\d+).*? blk (\d+)", desc)
+    if rmgr == "Heap" and blocks and blocks.group(1) == "1664" and words[0] in ("DELETE", "INPLACE"):
+        item = re.search(r"\boff:? (\d+)", desc).group(1)
+        return [words[0], f"{blocks.group(3)}/{blocks.group(4)}/{item}"]
+    return ["BLOCK", blocks.group(2)] if blocks else None
+
+
 class Waldump(ToolTest):
 
     def setUp(self):
@@ -138,6 +187,19 @@ class Waldump(ToolTest):
                       for n in range(5000)), "commit;",
                     "select pg_switch_wal();")
 
+        place = self.path / "place"
+        run("mkdir", "-m", "0700", place)
+        self.script(
+            f"create tablespace elsewhere location '{place}';",
+            "create table far (n int primary key) tablespace elsewhere;",
+            "begin; savepoint s; drop table far; release s; create unlogged table u (n int);",
+            "create table gone (n int); drop table gone; prepare transaction 'drops';",
+            "commit prepared 'drops';",
+            "drop tablespace elsewhere;",
+            "alter table t set unlogged; alter table t set logged; cluster t using t_pkey;",
+            "delete from t where n > 500; vacuum t;",
+            "comment on database postgres is 'x'; comment on database postgres is null;")
+
     def change_settings(self):
         self.cluster.stop()
         self.cluster.configure(max_connections=50, wal_log_hints="on",
@@ -188,6 +250,27 @@ class Waldump(ToolTest):
         self.assertEqual(len(found), len(expected), done.stderr + text.splitlines()[-1])
         return [fields[-1] for fields in found], text.splitlines()[-1]
 
+    def compare_changes(self, timeline):
+        """What records do to files and databases, as pg_waldump tells it; gives the words seen."""
+        files = self.segments(timeline)
+        done = attempt(BIN / "pg_waldump", "--path", self.archive, f"--timeline={timeline}",
+                       files[0].name, files[-1].name, environment={"TZ": "UTC"})
+        ours = run(DRIVERS / "driver_wal_changes", MAJOR, *files).splitlines()
+        seen = set()
+        for line, theirs in zip(ours, done.stdout.splitlines()):
+            rmgr, _, xid, lsn, _, desc = LINE.match(theirs).groups()
+            found = line.split()
+            expected = changes_of(rmgr, xid, desc)
+            self.assertEqual(place(found[0]), place(lsn))
+            if rmgr == "XLOG" and "CHECKPOINT_SHUTDOWN" in desc:
+                next_xid = re.search(r"; xid \d+:(\d+);", desc).group(1)
+                active = re.search(r"oldest running xid (\d+);", desc).group(1)
+                expected = ["RUNNING", next_xid, next_xid if active == "0" else active]
+            self.assertEqual(found[1:], expected or [], theirs)
+            seen.update(word.split(":")[0] for word in found[1:] if word[0].isalpha())
+        self.assertEqual(len(ours), len(done.stdout.splitlines()))
+        return seen
+
     def check_ends(self, timeline):
         """What a segment alone says of its ends fits what its neighbours say."""
         lines = self.driver("ends", *self.segments(timeline)).splitlines()
@@ -222,6 +305,10 @@ class Waldump(ToolTest):
             self.assertTrue(any(event.startswith(f"{kind} ") or event == kind for event in events),
                             kind)
         self.assertGreater(self.check_ends(1), 10)
+        self.assertEqual(
+            self.compare_changes(1) - {"object"},
+            {"COMMIT", "ABORT", "sub", "CREATE", "SHRINK", "DROP_DATABASE", "DROP_TABLESPACE",
+             "RUNNING", "TRUNCATE", "DELETE", "INPLACE", "BLOCK"})
 
         self.begin_timeline_2()
         events, _ = self.compare(2)

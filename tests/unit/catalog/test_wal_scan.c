@@ -127,9 +127,10 @@ static bool is_wanted(void *context, const WalTrailer *trailer)
     return (trailer->summary.changes & WAL_CREATES_TABLESPACE) != 0;
 }
 
-static bool is_kind_wanted(void *context, uint8_t rmgr, uint8_t info)
+static bool is_tail_wanted(void *context, const WalTrailer *trailer, uint8_t rmgr, uint8_t info)
 {
     (void)context;
+    assert_true(trailer->summary.reader.tail_record != 0);
     return wal_changes_possible(rmgr, info, pg_version_of_major(15)) == WAL_CREATES_TABLESPACE;
 }
 
@@ -140,7 +141,7 @@ static WalScan scan_of(Scene *scene, Seen *seen)
                  .inventory = &scene->archive.inventory,
                  .path = &scene->path},
         .is_wanted = is_wanted,
-        .is_kind_wanted = is_kind_wanted,
+        .is_tail_wanted = is_tail_wanted,
         .on_record = take_record,
         .on_gap = take_gap,
         .context = seen,
@@ -175,7 +176,7 @@ static void what_is_looked_for_is_found_and_little_else_is_read(void **state)
     assert_false(end.is_stopped);
     assert_true(end.until == wal_segment_start(scene.last + 1, MIB));
 
-    wish.is_kind_wanted = NULL; /* then also a record of another kind that straddles */
+    wish.is_tail_wanted = NULL; /* then also a record of another kind that straddles */
     assert_int_equal(scan(&wish).read, 11);
     wish.is_wanted = NULL;
     seen = (Seen){.count = 0};

@@ -1,0 +1,43 @@
+/*
+ * catalog_rows.h - names out of the files of the system catalogues, without a server: pg_class,
+ * pg_namespace, pg_database, and the map that says in which file a catalogue is.
+ *
+ * Rows come from the pages as they lie on disk, of whatever transaction; of which a later one was
+ * made, or that were never committed, is told as far as the row itself says it. In a backup that
+ * is good enough for names, and for nothing else.
+ *
+ * Sources: catalog/pg_class.h, storage/bufpage.h, access/htup_details.h, relmapper.c, 13 to 18.
+ */
+#pragma once
+
+#include "base/base.h"
+#include "postgres/version.h"
+
+enum {
+    PG_CLASS_OID = 1259,
+    PG_DATABASE_OID = 1262,
+    PG_NAMESPACE_OID = 2615,
+    CATALOG_NAME_SIZE = 64, /* NAMEDATALEN */
+};
+
+typedef struct CatalogRow {
+    uint32_t oid;
+    char name[CATALOG_NAME_SIZE];
+    bool is_current; /* as far as its header says: no transaction has deleted or replaced it */
+    /* of pg_class only */
+    uint32_t schema;
+    uint32_t file; /* relfilenode; 0: a mapped catalogue, or no file */
+    char kind;     /* relkind: 'r', 'i', 't', 'S', 'm', ... */
+} CatalogRow;
+
+typedef void CatalogRowFunction(void *context, const CatalogRow *row);
+
+/*
+ * Every row in the pages of a catalogue's file; what is no page or no row is left out. catalog:
+ * one of the three oids.
+ */
+void catalog_rows(uint32_t catalog, const PgVersion *version, const uint8_t *pages, size_t size,
+                  CatalogRowFunction *on_row, void *context);
+
+/* In which file a mapped catalogue is, by a pg_filenode.map; 0: the map does not say. */
+uint32_t filenode_map_find(const uint8_t *map, size_t size, uint32_t oid);

@@ -1,0 +1,99 @@
+/*
+ * wal_changes.h - what WAL records tell of databases, relations and their files: created, removed,
+ * truncated; and which transactions are at work.
+ *
+ * Each function reads one kind of record and is false for all others, and for one whose bytes do
+ * not hold what they must. record->bytes must be there, else false. Pointers lead into the record.
+ *
+ * Sources: rmgrdesc/xactdesc.c (ParseCommitRecord, ParseAbortRecord), catalog/storage_xlog.h,
+ * commands/dbcommands_xlog.h, access/heapam_xlog.h, storage/standbydefs.h, of 13 to 18.
+ */
+#pragma once
+
+#include "base/time.h"
+#include "postgres/wal_reader.h"
+
+/* Where a relation's files are (RelFileLocator; RelFileNode up to 15). */
+typedef struct RelationFile {
+    uint32_t tablespace;
+    uint32_t database; /* 0: of all databases (in "global") */
+    uint32_t number;
+} RelationFile;
+
+enum { GLOBAL_TABLESPACE = 1664 };
+
+/* COMMIT, ABORT, and the same of prepared transactions. */
+typedef struct WalTransactionEnd {
+    bool is_commit;
+    bool is_prepared;
+    TimeUs time;
+    uint32_t xid;      /* of the transaction: for prepared ones the prepared one's */
+    uint32_t database; /* 0: the record does not say */
+    bool has_files;    /* xinfo announces files; the lists are empty should they not be there */
+    /* The next are read with wal_subtransaction(), wal_removed_file(), wal_dropped_object(). */
+    const uint8_t *subtransactions;
+    uint32_t subtransaction_count;
+    const uint8_t *files; /* commit: removed by it; abort: that it had created */
+    uint32_t file_count;
+    const uint8_t *objects; /* whose statistics go: the objects that were dropped. From 15 on */
+    uint32_t object_count;
+    uint32_t object_size;
+} WalTransactionEnd;
+bool wal_transaction_end_of(const WalRecord *record, const PgVersion *version,
+                            WalTransactionEnd *end);
+
+/* index: below the count. */
+uint32_t wal_subtransaction(const WalTransactionEnd *end, uint32_t index);
+RelationFile wal_removed_file(const WalTransactionEnd *end, uint32_t index);
+
+enum { OBJECT_DATABASE = 1, OBJECT_RELATION = 2 }; /* PgStat_Kind; there are more (pgstat.h) */
+
+typedef struct WalDroppedObject {
+    uint32_t kind;
+    uint32_t database;
+    uint64_t oid;
+} WalDroppedObject;
+WalDroppedObject wal_dropped_object(const WalTransactionEnd *end, uint32_t index);
+
+/* XLOG_SMGR_CREATE: any fork, since of an unlogged relation only the init fork is in the WAL. */
+bool wal_created_file_of(const WalRecord *record, RelationFile *file);
+
+/* XLOG_SMGR_TRUNCATE: the file has so many pages from now on. Not undone by a rollback. */
+bool wal_truncated_file_of(const WalRecord *record, RelationFile *file, uint32_t *pages);
+
+/*
+ * XLOG_DBASE_DROP: the files of a database go from these tablespaces as soon as the record is
+ * replayed, whatever becomes of the transaction. DROP DATABASE; also the end of ALTER DATABASE SET
+ * TABLESPACE, and of a CREATE DATABASE that failed.
+ */
+bool wal_dropped_database_of(const WalRecord *record, const PgVersion *version, uint32_t *database);
+
+/* XLOG_TBLSPC_DROP. */
+bool wal_dropped_tablespace_of(const WalRecord *record, uint32_t *tablespace);
+
+/* XLOG_HEAP_TRUNCATE, with wal_level=logical only: how many relations TRUNCATE was told. */
+bool wal_truncate_of(const WalRecord *record, uint32_t *database, uint32_t *count);
+
+/*
+ * XLOG_RUNNING_XACTS, or a shutdown checkpoint: every transaction with an xid from `next` on begins
+ * behind this record, and those before `oldest` have ended.
+ */
+bool wal_running_of(const WalRecord *record, uint32_t *next, uint32_t *oldest);
+
+/* The database of the first block that the record refers to; 0 for a shared relation. */
+bool wal_database_of(const WalRecord *record, const PgVersion *version, uint32_t *database);
+
+/* One row of a shared catalogue: updated in place, or deleted. */
+typedef struct WalSharedRow {
+    bool is_delete; /* else updated in place */
+    RelationFile file;
+    uint32_t page;
+    uint16_t item;
+} WalSharedRow;
+bool wal_shared_row_of(const WalRecord *record, const PgVersion *version, WalSharedRow *row);
+
+/* xids wrap: whether a is before b (TransactionIdPrecedes). */
+static inline bool xid_precedes(uint32_t a, uint32_t b)
+{
+    return (int32_t)(a - b) < 0;
+}

@@ -1,0 +1,461 @@
+#include "log_print.h"
+
+#include <inttypes.h>
+
+enum { NAMES_SHOWN = 6 };
+
+const char *log_fate_name(FileFate fate)
+{
+    switch (fate) {
+    case FILE_DROPPED:
+        return "dropped";
+    case FILE_REPLACED:
+        return "replaced";
+    case FILE_UNCLEAR:
+        return "unclear";
+    }
+    return "";
+}
+
+const char *log_kind_name(char relkind)
+{
+    switch (relkind) {
+    case 'r':
+        return "table";
+    case 'i':
+        return "index";
+    case 't':
+        return "toast table";
+    case 'S':
+        return "sequence";
+    case 'm':
+        return "materialized view";
+    default:
+        return "relation";
+    }
+}
+
+FileFate log_fate(const LogPrinter *printer, const Happening *happening, const RemovedFile *file,
+                  const RelationName *name)
+{
+    if (file->fate != FILE_UNCLEAR || name == NULL || printer->walk->cluster->major < 15)
+        return file->fate;
+    for (size_t i = 0; i < happening->object_count; i++) {
+        if (happening->objects[i].oid == name->oid &&
+            happening->objects[i].database == file->file.database)
+            return FILE_DROPPED;
+    }
+    return FILE_REPLACED;
+}
+
+bool log_undo(const LogPrinter *printer, const Happening *happening, LogUndo *undo, bool *has_undo,
+              Error *err)
+{
+    *undo = (LogUndo){0};
+    *has_undo = happening->kind != HAPPENING_GAP && happening_is_drop(happening);
+    if (!*has_undo)
+        return true;
+    if (happening->database_count > 0) {
+        return happenings_drop_begin(printer->walk, happening->xid, happening->databases[0].lsn,
+                                     &undo->lsn, err);
+    }
+    if (happening->tablespace_count > 0) {
+        undo->lsn = happening->tablespaces[0].lsn;
+    } else {
+        undo->xid = happening->xid;
+    }
+    return true;
+}
+
+/* ---- parts of a line ---- */
+
+static void put_database(LogPrinter *printer, Lsn lsn, uint32_t oid)
+{
+    const char *name = relation_names_database(printer->names, lsn, oid);
+
+    if (name != NULL) {
+        buffer_print(&printer->text, "%s", name);
+    } else {
+        buffer_print(&printer->text, "%" PRIu32, oid);
+    }
+}
+
+/* Tables and what stands for itself first: an index or toast table goes with its table. */
+static bool is_minor(const RelationName *name)
+{
+    return name->kind == 'i' || name->kind == 't';
+}
+
+static void put_name(LogPrinter *printer, const RelationName *name)
+{
+    bool is_public = strcmp(name->schema, "public") == 0 || *name->schema == '\0';
+
+    if (is_public) {
+        buffer_print(&printer->text, "%s", name->name);
+    } else {
+        buffer_print(&printer->text, "%s.%s", name->schema, name->name);
+    }
+}
+
+typedef struct FileCount {
+    size_t all, named, shown;
+} FileCount;
+
+/* pass 0: tables and the like; 1: indexes and toast tables; 2: those without a name, by number. */
+static void put_files(LogPrinter *printer, const Happening *happening, FileFate fate, int pass,
+                      FileCount *count)
+{
+    for (size_t i = 0; i < happening->file_count; i++) {
+        const RemovedFile *file = &happening->files[i];
+        RelationName name;
+        bool has_name = relation_names_find(printer->names, happening->lsn, &file->file, &name);
+
+        if (log_fate(printer, happening, file, has_name ? &name : NULL) != fate)
+            continue;
+        if (pass == 0) {
+            count->all++;
+            count->named += has_name;
+        }
+        if (has_name ? pass != (is_minor(&name) ? 1 : 0) : pass != 2)
+            continue;
+        if (count->shown++ >= NAMES_SHOWN)
+            continue;
+        buffer_print(&printer->text, "%s", count->shown > 1 ? ", " : "");
+        if (has_name) {
+            put_name(printer, &name);
+        } else {
+            buffer_print(&printer->text, "file %" PRIu32, file->file.number);
+        }
+    }
+}
+
+static void put_relations(LogPrinter *printer, const Happening *happening, FileFate fate)
+{
+    static const char *const words[] = {
+        [FILE_DROPPED] = "dropped",
+        [FILE_REPLACED] = "truncated or rewrote",
+        [FILE_UNCLEAR] = "dropped, truncated or rewrote",
+    };
+    size_t before = printer->text.size;
+    FileCount count = {0};
+
+    /* The names first, then what goes in front of them: the number is known only then. */
+    for (int pass = 0; pass < 3; pass++)
+        put_files(printer, happening, fate, pass, &count);
+    if (count.all == 0)
+        return;
+    if (count.shown > NAMES_SHOWN)
+        buffer_print(&printer->text, " and %zu more", count.shown - NAMES_SHOWN);
+
+    CLEANUP(text_freep)
+    char *names =
+        text_format("%.*s", (int)(printer->text.size - before), printer->text.data + before);
+    printer->text.size = before;
+    buffer_print(&printer->text, "%s%s %zu relation%s", before > 0 ? "; " : "", words[fate],
+                 count.all, count.all == 1 ? "" : "s");
+    if (happening->database != 0) {
+        buffer_print(&printer->text, " of database ");
+        put_database(printer, happening->lsn, happening->database);
+    }
+    buffer_print(&printer->text, ": %s", names);
+}
+
+static void put_databases(LogPrinter *printer, const Happening *happening)
+{
+    for (size_t i = 0; i < happening->database_count; i++) {
+        const RemovedDatabase *database = &happening->databases[i];
+
+        buffer_print(&printer->text, "%s%s ", printer->text.size > 0 ? "; " : "",
+                     database->is_dropped ? "dropped database" : "removed the files of database");
+        put_database(printer, happening->lsn, database->oid);
+        if (!database->is_dropped && happening->kind == HAPPENING_COMMIT)
+            buffer_print(&printer->text, " (dropped, or moved to another tablespace)");
+    }
+}
+
+static void put_commit(LogPrinter *printer, const Happening *happening)
+{
+    put_databases(printer, happening);
+    put_relations(printer, happening, FILE_DROPPED);
+    put_relations(printer, happening, FILE_REPLACED);
+    put_relations(printer, happening, FILE_UNCLEAR);
+    for (size_t i = 0; i < happening->tablespace_count; i++) {
+        buffer_print(&printer->text, "%sdropped tablespace %" PRIu32,
+                     printer->text.size > 0 ? "; " : "", happening->tablespaces[i].oid);
+    }
+    if (happening->truncated > 0) {
+        buffer_print(&printer->text, "%sTRUNCATE of %" PRIu32 " table%s",
+                     printer->text.size > 0 ? "; " : "", happening->truncated,
+                     happening->truncated == 1 ? "" : "s");
+    }
+    if (happening->is_cut_short)
+        buffer_print(&printer->text, "committed: its record is too large to be read");
+    if (printer->text.size > 0)
+        return;
+    buffer_print(&printer->text, "committed");
+    if (happening->is_prepared)
+        buffer_print(&printer->text, " (prepared)");
+    if (happening->database != 0) {
+        buffer_print(&printer->text, " in database ");
+        put_database(printer, happening->lsn, happening->database);
+    }
+    if (happening->object_count > 0) {
+        buffer_print(&printer->text,
+                     ": dropped %zu relation%s without files (views, temporary or partitioned "
+                     "tables)",
+                     happening->object_count, happening->object_count == 1 ? "" : "s");
+    }
+}
+
+static const char *segment_name(const LogPrinter *printer, uint64_t segment,
+                                char text[WAL_NAME_SIZE])
+{
+    uint32_t size = printer->walk->cluster->wal_segment_size;
+
+    return wal_name_text(
+        &(WalName){.kind = WAL_SEGMENT,
+                   .timeline = path_timeline_of_segment(printer->walk->path, segment, size),
+                   .segment = segment},
+        size, text);
+}
+
+static void put_gap(LogPrinter *printer, const WalGap *gap)
+{
+    char first[WAL_NAME_SIZE], last[WAL_NAME_SIZE], lsn[LSN_TEXT_SIZE];
+
+    segment_name(printer, gap->first, first);
+    segment_name(printer, gap->last, last);
+    if (gap->is_missing && gap->first != gap->last) {
+        buffer_print(&printer->text, "WAL IS MISSING: %" PRIu64 " segments, %s to %s",
+                     gap->last - gap->first + 1, first, last);
+    } else if (gap->is_missing) {
+        buffer_print(&printer->text, "WAL IS MISSING: %s", first);
+    } else {
+        buffer_print(&printer->text, "WAL IS DAMAGED: %s: %s", first, gap->reason);
+    }
+    buffer_print(&printer->text, "; what happened up to %s is not known", lsn_text(gap->to, lsn));
+}
+
+static void put_happening(LogPrinter *printer, const Happening *happening)
+{
+    switch (happening->kind) {
+    case HAPPENING_COMMIT:
+        put_commit(printer, happening);
+        return;
+    case HAPPENING_RESTORE_POINT:
+        buffer_print(&printer->text, "restore point \"%s\"", happening->name);
+        return;
+    case HAPPENING_TIMELINE:
+        buffer_print(&printer->text, "timeline %" PRIu32 " begins, from timeline %" PRIu32,
+                     happening->timeline, happening->prev_timeline);
+        return;
+    case HAPPENING_SHRINK:
+        buffer_print(&printer->text, "cut file %" PRIu32 " of database ", happening->file.number);
+        put_database(printer, happening->lsn, happening->file.database);
+        buffer_print(&printer->text, " to %" PRIu32 " pages (VACUUM does it with empty ones)",
+                     happening->pages);
+        return;
+    case HAPPENING_REMOVAL:
+        put_databases(printer, happening);
+        buffer_print(&printer->text, ", in a transaction of which no commit is there");
+        return;
+    case HAPPENING_GAP:
+        put_gap(printer, happening->gap);
+        return;
+    }
+}
+
+bool log_print_line(LogPrinter *printer, const Happening *happening, Error *err)
+{
+    char time[TIME_TEXT_SIZE] = "-", lsn[LSN_TEXT_SIZE], xid[24] = "";
+    LogUndo undo;
+    bool has_undo;
+
+    printer->text.size = 0;
+    if (!log_undo(printer, happening, &undo, &has_undo, err))
+        return false;
+    put_happening(printer, happening);
+    if (happening->time != TIME_US_NONE)
+        time_text_postgres(happening->time, time);
+    if (happening->xid != 0)
+        (void)snprintf(xid, sizeof xid, "xid %" PRIu32, happening->xid);
+    out_print("%-29s  %-12s  %-14s  %.*s", time, lsn_text(happening->lsn, lsn), xid,
+              (int)printer->text.size, (const char *)printer->text.data);
+    if (has_undo && undo.lsn != 0) {
+        out_print("  [--target-lsn=%s --target-exclusive]", lsn_text(undo.lsn, lsn));
+    } else if (has_undo && undo.xid != 0) {
+        out_print("  [--target-xid=%" PRIu32 " --target-exclusive]", undo.xid);
+    }
+    out_print("\n");
+    return true;
+}
+
+bool log_print_end(LogPrinter *printer, bool json, const LogEnd *end, Error *err)
+{
+    char name[WAL_NAME_SIZE], lsn[LSN_TEXT_SIZE];
+    uint32_t size = printer->walk->cluster->wal_segment_size;
+    bool is_whole = !end->is_limited && !end->is_bounded;
+
+    if (json) {
+        CLEANUP(json_done) Json line = {0};
+
+        json_begin_object(&line, NULL);
+        json_text(&line, "kind", "end");
+        json_u64(&line, "timeline", path_last_timeline(printer->walk->path));
+        json_lsn(&line, "until", end->scan.until);
+        json_bool(&line, "end_of_archive", is_whole);
+        json_u64(&line, "shown", end->shown);
+        json_u64(&line, "gaps", end->gaps);
+        json_u64(&line, "segments", end->scan.segments);
+        json_u64(&line, "segments_read", end->scan.read);
+        json_end_object(&line);
+        return json_print(&line, err);
+    }
+    if (end->is_limited) {
+        out_print("\nThat is as much as --limit allows; there is more.\n");
+    } else if (end->scan.is_empty) {
+        out_print("\nThere is no WAL of timeline %" PRIu32 " in the archive from there on.\n",
+                  path_last_timeline(printer->walk->path));
+    } else if (is_whole) {
+        out_print("\nThe archive of timeline %" PRIu32 " ends with %s, before %s%s.\n",
+                  path_last_timeline(printer->walk->path),
+                  segment_name(printer, end->scan.until / size - 1, name),
+                  lsn_text(end->scan.until, lsn), end->shown == 0 ? "; nothing was found" : "");
+    }
+    return out_flush(err);
+}
+
+/* ---- for machines ---- */
+
+static const char *kind_name(HappeningKind kind)
+{
+    switch (kind) {
+    case HAPPENING_COMMIT:
+        return "commit";
+    case HAPPENING_RESTORE_POINT:
+        return "restore_point";
+    case HAPPENING_TIMELINE:
+        return "timeline";
+    case HAPPENING_SHRINK:
+        return "shrink";
+    case HAPPENING_REMOVAL:
+        return "removal";
+    case HAPPENING_GAP:
+        return "gap";
+    }
+    return "";
+}
+
+static void database_to_json(LogPrinter *printer, Lsn lsn, uint32_t oid, Json *json)
+{
+    json_u64(json, "database_oid", oid);
+    json_text(json, "database", relation_names_database(printer->names, lsn, oid));
+}
+
+static void file_to_json(LogPrinter *printer, const Happening *happening, const RemovedFile *file,
+                         Json *json)
+{
+    RelationName name;
+    bool has_name = relation_names_find(printer->names, happening->lsn, &file->file, &name);
+
+    json_begin_object(json, NULL);
+    json_u64(json, "tablespace_oid", file->file.tablespace);
+    json_u64(json, "database_oid", file->file.database);
+    json_u64(json, "file", file->file.number);
+    json_text(json, "fate",
+              log_fate_name(log_fate(printer, happening, file, has_name ? &name : NULL)));
+    json_text(json, "schema", has_name ? name.schema : NULL);
+    json_text(json, "relation", has_name ? name.name : NULL);
+    if (has_name) {
+        json_u64(json, "oid", name.oid);
+        json_text(json, "type", log_kind_name(name.kind));
+    }
+    json_end_object(json);
+}
+
+static void commit_to_json(LogPrinter *printer, const Happening *happening, Json *json)
+{
+    json_bool(json, "prepared", happening->is_prepared);
+    if (happening->database != 0)
+        database_to_json(printer, happening->lsn, happening->database, json);
+    json_begin_array(json, "files");
+    for (size_t i = 0; i < happening->file_count; i++)
+        file_to_json(printer, happening, &happening->files[i], json);
+    json_end_array(json);
+    json_u64(json, "relations_dropped", happening->object_count);
+    json_u64(json, "tables_truncated", happening->truncated);
+    json_begin_array(json, "databases");
+    for (size_t i = 0; i < happening->database_count; i++) {
+        json_begin_object(json, NULL);
+        database_to_json(printer, happening->lsn, happening->databases[i].oid, json);
+        json_lsn(json, "lsn", happening->databases[i].lsn);
+        json_bool(json, "dropped", happening->databases[i].is_dropped);
+        json_end_object(json);
+    }
+    json_end_array(json);
+    json_begin_array(json, "tablespaces");
+    for (size_t i = 0; i < happening->tablespace_count; i++)
+        json_u64(json, NULL, happening->tablespaces[i].oid);
+    json_end_array(json);
+}
+
+static void gap_to_json(const LogPrinter *printer, const WalGap *gap, Json *json)
+{
+    char name[WAL_NAME_SIZE];
+
+    json_bool(json, "missing", gap->is_missing);
+    json_text(json, "first", segment_name(printer, gap->first, name));
+    json_text(json, "last", segment_name(printer, gap->last, name));
+    json_lsn(json, "until", gap->to);
+    json_text(json, "reason", *gap->reason != '\0' ? gap->reason : NULL);
+}
+
+static void undo_to_json(const LogUndo *undo, Json *json)
+{
+    char text[24];
+
+    json_begin_object(json, "undo");
+    if (undo->lsn != 0)
+        json_lsn(json, "target_lsn", undo->lsn);
+    if (undo->xid != 0) {
+        (void)snprintf(text, sizeof text, "%" PRIu32, undo->xid);
+        json_text(json, "target_xid", text);
+    }
+    json_bool(json, "target_exclusive", true);
+    json_end_object(json);
+}
+
+bool log_print_json(LogPrinter *printer, const Happening *happening, Error *err)
+{
+    CLEANUP(json_done) Json json = {0};
+    LogUndo undo;
+    bool has_undo;
+
+    if (!log_undo(printer, happening, &undo, &has_undo, err))
+        return false;
+    json_begin_object(&json, NULL);
+    json_text(&json, "kind", kind_name(happening->kind));
+    json_time(&json, "time", happening->time);
+    json_lsn(&json, "lsn", happening->lsn);
+    if (happening->xid != 0)
+        json_u64(&json, "xid", happening->xid);
+    if (happening->kind == HAPPENING_COMMIT || happening->kind == HAPPENING_REMOVAL)
+        commit_to_json(printer, happening, &json);
+    if (happening->kind == HAPPENING_RESTORE_POINT)
+        json_text(&json, "name", happening->name);
+    if (happening->kind == HAPPENING_TIMELINE) {
+        json_u64(&json, "timeline", happening->timeline);
+        json_u64(&json, "from_timeline", happening->prev_timeline);
+    }
+    if (happening->kind == HAPPENING_SHRINK) {
+        database_to_json(printer, happening->lsn, happening->file.database, &json);
+        json_u64(&json, "file", happening->file.number);
+        json_u64(&json, "pages", happening->pages);
+    }
+    if (happening->kind == HAPPENING_GAP)
+        gap_to_json(printer, happening->gap, &json);
+    if (has_undo && (undo.lsn != 0 || undo.xid != 0))
+        undo_to_json(&undo, &json);
+    json_end_object(&json);
+    return json_print(&json, err);
+}

@@ -1,0 +1,44 @@
+/*
+ * log_print.h - a line for each thing that happened, for people or for machines.
+ */
+#pragma once
+
+#include "catalog/happenings.h"
+#include "cli/output.h"
+#include "relation_names.h"
+
+typedef struct LogPrinter {
+    const WalWalk *walk;
+    RelationNames *names;
+    Buffer text; /* of the line in work */
+} LogPrinter;
+
+typedef struct LogEnd {
+    WalScanEnd scan;
+    bool is_limited; /* --limit lines were shown, and there is more */
+    bool is_bounded; /* it ends where was asked, not where the archive does */
+    uint64_t shown, gaps;
+} LogEnd;
+
+bool log_print_line(LogPrinter *printer, const Happening *happening, Error *err) MUST_CHECK;
+/* One object a line. */
+bool log_print_json(LogPrinter *printer, const Happening *happening, Error *err) MUST_CHECK;
+bool log_print_end(LogPrinter *printer, bool json, const LogEnd *end, Error *err) MUST_CHECK;
+
+/* What became of a file once its relation's name is known, too. */
+FileFate log_fate(const LogPrinter *printer, const Happening *happening, const RemovedFile *file,
+                  const RelationName *name);
+
+/*
+ * Where to stop a restore so that this did not happen; false when there is nothing to undo. A
+ * database or tablespace goes as soon as the record that removes it is replayed, not at the commit.
+ */
+typedef struct LogUndo {
+    uint32_t xid; /* stop before this transaction's commit, or ... */
+    Lsn lsn;      /* ... before this record; both 0: it can't be said */
+} LogUndo;
+bool log_undo(const LogPrinter *printer, const Happening *happening, LogUndo *undo, bool *has_undo,
+              Error *err) MUST_CHECK;
+
+const char *log_fate_name(FileFate fate);
+const char *log_kind_name(char relkind); /* "table" */

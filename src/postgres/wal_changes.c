@@ -1,0 +1,281 @@
+#include "postgres/wal_changes.h"
+
+#include "base/bytes.h"
+#include "wal_record.h"
+
+enum {
+    FILE_SIZE = 12, /* three oids */
+    CHECKPOINT_NEXT_XID = 24,
+    CHECKPOINT_SIZE = 88,
+
+    /* In front of a block reference (access/xlogrecord.h). */
+    BLOCK_HAS_IMAGE = 0x10,
+    BLOCK_SAME_RELATION = 0x80,
+    IMAGE_HAS_HOLE = 0x01,
+    IMAGE_COMPRESSED_TO_14 = 0x02,
+    IMAGE_COMPRESSED = 0x1C, /* 15: one bit for each codec */
+};
+
+static RelationFile get_file(const uint8_t *bytes)
+{
+    return (RelationFile){
+        .tablespace = get_le32(bytes),
+        .database = get_le32(bytes + 4),
+        .number = get_le32(bytes + 8),
+    };
+}
+
+/* The parts that xinfo names; those behind what does not fit are left empty. */
+static void take_parts(Payload rest, uint32_t xinfo, const PgVersion *version,
+                       WalTransactionEnd *end)
+{
+    bool has_objects = version->major >= 15 && (xinfo & XINFO_DROPPED_STATS) != 0;
+
+    end->object_size = version->major >= 18 ? 16 : 12;
+    if ((xinfo & XINFO_DATABASE) != 0) {
+        if (rest.size < 8)
+            return;
+        end->database = get_le32(rest.bytes);
+        payload_skip(&rest, 8);
+    }
+    if (((xinfo & XINFO_SUBTRANSACTIONS) != 0 &&
+         !payload_skip_items(&rest, 4, &end->subtransactions, &end->subtransaction_count)) ||
+        ((xinfo & XINFO_RELATIONS) != 0 &&
+         !payload_skip_items(&rest, FILE_SIZE, &end->files, &end->file_count)) ||
+        (has_objects &&
+         !payload_skip_items(&rest, end->object_size, &end->objects, &end->object_count)) ||
+        (end->is_commit && (xinfo & XINFO_INVALIDATIONS) != 0 &&
+         !payload_skip_items(&rest, 16, NULL, NULL)))
+        return;
+    /* The header of a prepared transaction's end has no xid. */
+    if (end->is_prepared && (xinfo & XINFO_PREPARED) != 0 && rest.size >= 4)
+        end->xid = get_le32(rest.bytes);
+}
+
+bool wal_transaction_end_of(const WalRecord *record, const PgVersion *version,
+                            WalTransactionEnd *end)
+{
+    unsigned op = record->info & 0x70;
+    bool is_commit = op == XACT_COMMIT || op == XACT_COMMIT_PREPARED;
+    uint32_t xinfo = 0;
+    Payload payload;
+
+    if (record->rmgr != RMGR_TRANSACTION || record->bytes == NULL ||
+        (!is_commit && op != XACT_ABORT && op != XACT_ABORT_PREPARED) ||
+        !payload_of(record, &payload) || payload.size < 8)
+        return false;
+    *end = (WalTransactionEnd){
+        .is_commit = is_commit,
+        .is_prepared = op == XACT_COMMIT_PREPARED || op == XACT_ABORT_PREPARED,
+        .time = time_from_postgres((int64_t)get_le64(payload.bytes)),
+        .xid = record->xid,
+    };
+    payload_skip(&payload, 8);
+    if ((record->info & XACT_HAS_INFO) != 0 && payload.size >= 4) {
+        xinfo = get_le32(payload.bytes);
+        payload_skip(&payload, 4);
+    }
+    end->has_files = (xinfo & XINFO_RELATIONS) != 0;
+    take_parts(payload, xinfo, version, end);
+    return true;
+}
+
+uint32_t wal_subtransaction(const WalTransactionEnd *end, uint32_t index)
+{
+    return get_le32(end->subtransactions + (size_t)4 * index);
+}
+
+RelationFile wal_removed_file(const WalTransactionEnd *end, uint32_t index)
+{
+    return get_file(end->files + (size_t)FILE_SIZE * index);
+}
+
+WalDroppedObject wal_dropped_object(const WalTransactionEnd *end, uint32_t index)
+{
+    const uint8_t *bytes = end->objects + (size_t)end->object_size * index;
+
+    return (WalDroppedObject){
+        .kind = get_le32(bytes),
+        .database = get_le32(bytes + 4),
+        .oid = end->object_size == 16 ? get_le64(bytes + 8) : get_le32(bytes + 8),
+    };
+}
+
+/* The main data of a record of this kind. */
+static bool payload_if(const WalRecord *record, uint8_t rmgr, unsigned op, size_t size,
+                       Payload *payload)
+{
+    return record->rmgr == rmgr && (record->info & 0xF0) == op && record->bytes != NULL &&
+           payload_of(record, payload) && payload->size >= size;
+}
+
+bool wal_created_file_of(const WalRecord *record, RelationFile *file)
+{
+    Payload payload;
+
+    if (!payload_if(record, RMGR_STORAGE, XLOG_SMGR_CREATE, FILE_SIZE + 4, &payload))
+        return false;
+    *file = get_file(payload.bytes);
+    return true;
+}
+
+bool wal_truncated_file_of(const WalRecord *record, RelationFile *file, uint32_t *pages)
+{
+    Payload payload;
+
+    if (!payload_if(record, RMGR_STORAGE, XLOG_SMGR_TRUNCATE, 4 + FILE_SIZE + 4, &payload))
+        return false;
+    *pages = get_le32(payload.bytes);
+    *file = get_file(payload.bytes + 4);
+    return true;
+}
+
+bool wal_dropped_database_of(const WalRecord *record, const PgVersion *version, uint32_t *database)
+{
+    unsigned op = version->major >= 15 ? XLOG_DBASE_DROP : XLOG_DBASE_DROP_TO_14;
+    Payload payload;
+
+    if (!payload_if(record, RMGR_DATABASE, op, 8, &payload))
+        return false;
+    *database = get_le32(payload.bytes);
+    return true;
+}
+
+bool wal_dropped_tablespace_of(const WalRecord *record, uint32_t *tablespace)
+{
+    Payload payload;
+
+    if (!payload_if(record, RMGR_TABLESPACE, XLOG_TBLSPC_DROP, 4, &payload))
+        return false;
+    *tablespace = get_le32(payload.bytes);
+    return true;
+}
+
+bool wal_truncate_of(const WalRecord *record, uint32_t *database, uint32_t *count)
+{
+    Payload payload;
+
+    if (!payload_if(record, RMGR_HEAP, XLOG_HEAP_TRUNCATE, 12, &payload))
+        return false;
+    *database = get_le32(payload.bytes);
+    *count = get_le32(payload.bytes + 4);
+    return true;
+}
+
+bool wal_running_of(const WalRecord *record, uint32_t *next, uint32_t *oldest)
+{
+    Payload payload;
+
+    if (payload_if(record, RMGR_STANDBY, XLOG_RUNNING_XACTS, 24, &payload)) {
+        *next = get_le32(payload.bytes + 12);
+        *oldest = get_le32(payload.bytes + 16);
+        return true;
+    }
+    if (payload_if(record, RMGR_XLOG, XLOG_CHECKPOINT_SHUTDOWN, CHECKPOINT_SIZE, &payload)) {
+        *next = get_le32(payload.bytes + CHECKPOINT_NEXT_XID);
+        *oldest = get_le32(payload.bytes + 80); /* oldestActiveXid: prepared ones, or none */
+        if (*oldest == 0)
+            *oldest = *next;
+        return true;
+    }
+    return false;
+}
+
+/* What is in front of a record's data (access/xlogrecord.h). */
+typedef struct RecordParts {
+    bool has_block;
+    RelationFile file; /* of the first block reference */
+    uint32_t page;
+    size_t data_size; /* of all that follows the headers */
+    size_t main_size; /* 0: none; it is the end of the record */
+} RecordParts;
+
+static bool take_block(const WalRecord *record, const PgVersion *version, size_t *offset,
+                       RecordParts *parts)
+{
+    const uint8_t *at = record->bytes + *offset;
+    unsigned compressed = version->major >= 15 ? IMAGE_COMPRESSED : IMAGE_COMPRESSED_TO_14;
+    size_t left = record->total_size - *offset;
+    size_t size = 4;
+
+    if (left < size || ((at[1] & BLOCK_HAS_IMAGE) != 0 && left < size + 5))
+        return false;
+    parts->data_size += get_le16(at + 2);
+    if ((at[1] & BLOCK_HAS_IMAGE) != 0) {
+        parts->data_size += get_le16(at + 4);
+        size += (at[8] & compressed) != 0 && (at[8] & IMAGE_HAS_HOLE) != 0 ? 7 : 5;
+    }
+    size_t relation_size = (at[1] & BLOCK_SAME_RELATION) != 0 ? 0 : FILE_SIZE;
+    if (left < size + relation_size + 4)
+        return false;
+    if (!parts->has_block && relation_size > 0) {
+        parts->has_block = true;
+        parts->file = get_file(at + size);
+        parts->page = get_le32(at + size + relation_size);
+    }
+    *offset += size + relation_size + 4;
+    return true;
+}
+
+/* Headers until what is left is the data that they announced (xlogreader.c, DecodeXLogRecord). */
+static bool parts_of(const WalRecord *record, const PgVersion *version, RecordParts *parts)
+{
+    size_t offset = RECORD_HEADER_SIZE;
+
+    *parts = (RecordParts){0};
+    if (record->bytes == NULL)
+        return false;
+    while (offset + parts->data_size < record->total_size) {
+        const uint8_t *at = record->bytes + offset;
+        size_t left = record->total_size - offset;
+
+        if (*at == ID_DATA_SHORT && left >= 2) {
+            parts->main_size = at[1];
+            offset += 2;
+        } else if (*at == ID_DATA_LONG && left >= 5) {
+            parts->main_size = get_le32(at + 1);
+            offset += 5;
+        } else if (*at == ID_ORIGIN) {
+            offset += 3;
+        } else if (*at == ID_TOPLEVEL_XID) {
+            offset += 5;
+        } else if (*at > ID_BLOCK_MAX || !take_block(record, version, &offset, parts)) {
+            return false;
+        }
+        if (*at == ID_DATA_SHORT || *at == ID_DATA_LONG)
+            parts->data_size += parts->main_size;
+    }
+    return offset + parts->data_size == record->total_size;
+}
+
+bool wal_database_of(const WalRecord *record, const PgVersion *version, uint32_t *database)
+{
+    RecordParts parts;
+
+    if (!parts_of(record, version, &parts) || !parts.has_block)
+        return false;
+    *database = parts.file.database;
+    return true;
+}
+
+bool wal_shared_row_of(const WalRecord *record, const PgVersion *version, WalSharedRow *row)
+{
+    unsigned op = record->info & 0x70;
+    bool is_delete = op == XLOG_HEAP_DELETE;
+    size_t needed = is_delete ? 8 : 2; /* xl_heap_delete; xl_heap_inplace begins with the item */
+    RecordParts parts;
+
+    if (record->rmgr != RMGR_HEAP || (!is_delete && op != XLOG_HEAP_INPLACE) ||
+        !parts_of(record, version, &parts) || !parts.has_block || parts.main_size < needed ||
+        parts.file.tablespace != GLOBAL_TABLESPACE || parts.file.database != 0)
+        return false;
+
+    const uint8_t *main = record->bytes + record->total_size - parts.main_size;
+    *row = (WalSharedRow){
+        .is_delete = is_delete,
+        .file = parts.file,
+        .page = parts.page,
+        .item = get_le16(main + (is_delete ? 4 : 0)),
+    };
+    return true;
+}
