@@ -6,6 +6,7 @@
 
 #include "postgres/history.h"
 #include "repo/repo.h"
+#include "repo/wal_piece.h"
 
 /* Segments first..last of one timeline, all there. */
 typedef struct WalRun {
@@ -21,6 +22,7 @@ typedef struct WalInventory {
     size_t history_count;
     uint32_t timeline_max; /* highest that has a segment or a history */
     TimeUs newest_at;      /* when the newest object was stored, by the store's clock */
+    WalPieceList pieces;   /* of segments that were still being written; some are whole by now */
     Arena arena;
 } WalInventory;
 
@@ -32,8 +34,22 @@ bool wal_inventory_has(const WalInventory *inventory, uint32_t timeline, uint64_
 /* The run that holds this segment, or NULL. */
 const WalRun *wal_inventory_run(const WalInventory *inventory, uint32_t timeline, uint64_t segment);
 bool wal_inventory_has_history(const WalInventory *inventory, uint32_t timeline);
-/* Any segment of this timeline at or after `segment`? */
+/* Any segment of this timeline at or after `segment`, whole or in pieces? */
 bool wal_inventory_has_later(const WalInventory *inventory, uint32_t timeline, uint64_t segment);
+
+/*
+ * How much there is, from its first byte on, of a segment that is only in pieces; 0: it is whole,
+ * or nothing, or a hole all the same, since later WAL of its timeline is there and bytes of it are
+ * missing.
+ */
+uint32_t wal_inventory_open(const WalInventory *inventory, uint32_t timeline, uint64_t segment,
+                            uint32_t segment_size);
+/*
+ * The same for a recovery along a path: 0 also when it is not the path's, when the path goes on to
+ * another timeline behind it, or when its timeline begins in it and none of its own WAL is there.
+ */
+uint32_t wal_inventory_open_on_path(const WalInventory *inventory, const TimelinePath *path,
+                                    uint32_t timeline, uint64_t segment, uint32_t segment_size);
 
 /*
  * Read a timeline's history file and give its path. Timeline 1 needs none. ERR_NOT_FOUND when the

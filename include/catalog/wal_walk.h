@@ -48,6 +48,13 @@ typedef bool WalSegmentFunction(void *context, uint32_t timeline, uint64_t segme
 bool wal_walk_trailers(const WalWalk *walk, WalSegmentFunction *on_segment, void *context,
                        WalWalkEnd *end, Error *err) MUST_CHECK;
 
+/*
+ * The trailer of one segment of the path; of one that is only in pieces what a trailer would say of
+ * them (*is_open), which takes reading them.
+ */
+bool wal_walk_trailer(const WalWalk *walk, uint64_t segment, WalTrailer *trailer, bool *is_open,
+                      Error *err) MUST_CHECK;
+
 /* Every event in order. Reads and verifies each segment. */
 bool wal_walk_events(const WalWalk *walk, WalWalkFunction *on_event, void *context, WalWalkEnd *end,
                      Error *err) MUST_CHECK;

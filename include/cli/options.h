@@ -54,11 +54,17 @@ typedef struct Options {
     size_t tablespace_count;
     bool move_aside, force, delta, discard_wal, as_copy, start, dry_run;
     uint64_t stall_ms;
-    uint64_t interval_ms; /* watch: how often a line is written, 0: at changes only */
-    uint64_t timeout_ms;  /* 0: none */
+    /* watch: how often a line is written, 0: at changes only; receive: how often WAL is stored */
+    uint64_t interval_ms;
+    uint64_t timeout_ms; /* 0: none */
     const char *server_log;
     /* status */
     uint64_t rpo_ms; /* the objective */
+    /* receive */
+    const char *slot;
+    const char *application_name;
+    bool synchronous;
+    const char *until_lsn;
     /* log */
     const char *log_from, *log_to; /* instants or positions */
     uint64_t timeline;             /* 0: the newest */
@@ -104,5 +110,6 @@ enum {
     FOR_LIST = 1 << 7,
     FOR_VERIFY = 1 << 8,
     FOR_STATUS = 1 << 9,
+    FOR_RECEIVE = 1 << 10,
     FOR_LOG = 1 << 11,
 };

@@ -27,6 +27,9 @@ char *layout_wal(const char *cluster,
 char *layout_wal_prefix(const char *cluster);
 /* All segments of one timeline and high half; the folder a name is in. */
 char *layout_wal_folder(const char *cluster, const char *wal_name);
+/* Pieces of segments that are still being written: repo/wal_piece.h. */
+char *layout_open_prefix(const char *cluster);
+char *layout_piece(const char *cluster, const char *wal_name, uint32_t from, uint32_t to);
 char *layout_lease_prefix(const char *cluster);
 char *layout_journal_prefix(const char *cluster);
 char *layout_condemned_prefix(const char *cluster);
@@ -37,6 +40,9 @@ char *layout_condemned_prefix(const char *cluster);
  */
 bool layout_wal_name_of(const char *cluster, const char *object, uint32_t segment_size,
                         WalName *name);
+/* The segment, and the bytes of it, in the name of an object under open/; false: no piece. */
+bool layout_piece_of(const char *cluster, const char *object, uint32_t segment_size, WalName *name,
+                     uint32_t *from, uint32_t *to);
 enum { BACKUP_ID_SIZE = 24 };
 /* Whether text of so many bytes can be a backup's id: "20261122T031500Z-k3v7qa". */
 bool backup_id_is_valid(const char *text, size_t size);

@@ -48,6 +48,18 @@ static bool has_archive_library(BackupRun *run, bool *has, Error *err)
 }
 
 /*
+ * Whether somebody streams the server's WAL with a slot: `pgcairn receive`, or a standby, which the
+ * waiting for the WAL would tell.
+ */
+static bool has_receiver(BackupRun *run, bool *has, Error *err)
+{
+    return session_row(run->session,
+                       "SELECT 1 FROM pg_replication_slots WHERE slot_type = 'physical' AND active"
+                       " LIMIT 1",
+                       &run->arena, &(const char *){NULL}, 1, has, err);
+}
+
+/*
  * A backup without the WAL up to its stop can never be restored. So one that nobody will bring the
  * WAL for is refused before the first byte, and not found out at the restore.
  */
@@ -55,11 +67,16 @@ static bool check_archiving(BackupRun *run, Error *err)
 {
     const ServerIdentity *identity = &run->identity;
     bool has_library;
+    bool is_received;
 
+    if (!has_receiver(run, &is_received, err))
+        return false;
+    if (is_received)
+        return true;
     if (!identity->archiving) {
         error_set(err, ERR_REFUSED, "the server does not archive its WAL: archive_mode is off");
         return error_hint(err, "set archive_mode = on and archive_command = 'pgcairn archive-push "
-                               "--repo=... %%p', restart the server");
+                               "--repo=... %%p', restart the server; or run pgcairn receive");
     }
     if (!has_archive_library(run, &has_library, err))
         return false;

@@ -55,18 +55,28 @@ static void add_object(Loader *loader, const ObjectInfo *object)
         inventory->histories[inventory->history_count++] = name.timeline;
 }
 
+/* Pieces first: those that are removed meanwhile are then seen twice, as the whole segment too. */
 bool wal_inventory_load(WalInventory *inventory, const Cluster *cluster, Error *err)
 {
     CLEANUP(text_freep) char *prefix = layout_wal_prefix(cluster->name);
     CLEANUP(object_list_done) ObjectList list = {0};
+    CLEANUP(wal_pieces_done) WalPieceList pieces = {0};
     WalInventory loaded = {.newest_at = TIME_US_NONE};
 
+    if (!wal_pieces_load(&pieces, cluster, err))
+        return false;
     if (!storage_list(cluster->repo->storage, prefix, &list, err))
         return error_context(err, "list the archive of %s", cluster->name);
     loaded.runs = arena_alloc(&loaded.arena, (list.count + 1) * sizeof(WalRun));
     loaded.histories = arena_alloc(&loaded.arena, (list.count + 1) * sizeof(uint32_t));
     for (size_t i = 0; i < list.count; i++)
         add_object(&(Loader){.inventory = &loaded, .cluster = cluster}, &list.objects[i]);
+    for (size_t i = 0; i < pieces.count; i++) {
+        if (pieces.items[i].timeline > loaded.timeline_max)
+            loaded.timeline_max = pieces.items[i].timeline;
+    }
+    loaded.pieces = pieces;
+    pieces = (WalPieceList){0};
     *inventory = loaded;
     return true;
 }
@@ -74,6 +84,7 @@ bool wal_inventory_load(WalInventory *inventory, const Cluster *cluster, Error *
 void wal_inventory_done(WalInventory *inventory)
 {
     arena_done(&inventory->arena);
+    wal_pieces_done(&inventory->pieces);
     *inventory = (WalInventory){0};
 }
 
@@ -115,7 +126,45 @@ bool wal_inventory_has_later(const WalInventory *inventory, uint32_t timeline, u
 {
     size_t i = find_run(inventory, timeline, segment);
 
-    return i < inventory->run_count && inventory->runs[i].timeline == timeline;
+    if (i < inventory->run_count && inventory->runs[i].timeline == timeline)
+        return true;
+    for (i = 0; i < inventory->pieces.count; i++) {
+        if (inventory->pieces.items[i].timeline == timeline &&
+            inventory->pieces.items[i].segment >= segment)
+            return true;
+    }
+    return false;
+}
+
+uint32_t wal_inventory_open(const WalInventory *inventory, uint32_t timeline, uint64_t segment,
+                            uint32_t segment_size)
+{
+    uint32_t reach;
+
+    if (wal_inventory_has(inventory, timeline, segment))
+        return 0;
+    reach = wal_pieces_reach(&inventory->pieces, timeline, segment);
+    if (reach < segment_size && wal_inventory_has_later(inventory, timeline, segment + 1))
+        return 0;
+    return reach;
+}
+
+/*
+ * With nothing of the timeline's own WAL in it, the segment it begins in would end a recovery on
+ * its parent's: perhaps before what its parent's own segment has.
+ */
+uint32_t wal_inventory_open_on_path(const WalInventory *inventory, const TimelinePath *path,
+                                    uint32_t timeline, uint64_t segment, uint32_t segment_size)
+{
+    const PathStep *step = path_step_of(path, timeline);
+    const Lsn start = wal_segment_start(segment, segment_size);
+    const uint32_t reach = wal_inventory_open(inventory, timeline, segment, segment_size);
+
+    if (step == NULL || path_timeline_of_segment(path, segment, segment_size) != timeline)
+        return 0;
+    if (step->end != 0 && reach < segment_size)
+        return 0;
+    return step->begin > start && start + reach <= step->begin ? 0 : reach;
 }
 
 bool wal_inventory_has_history(const WalInventory *inventory, uint32_t timeline)

@@ -83,10 +83,11 @@ static bool load_trailer(ScanState *state, uint64_t segment, WalTrailer *trailer
     const Cluster *cluster = state->scan->walk.cluster;
     Lsn start = wal_segment_start(segment, state->segment_size);
     char name[WAL_NAME_SIZE];
+    bool is_open;
     Error attempt = {0};
 
     walk_segment_name(&state->scan->walk, segment, name);
-    *ok = wal_object_trailer(cluster, name, trailer, &attempt);
+    *ok = wal_walk_trailer(&state->scan->walk, segment, trailer, &is_open, &attempt);
     if (*ok && (trailer->kind != WAL_SEGMENT || trailer->segment_size != state->segment_size ||
                 trailer->system_identifier != cluster->system_identifier))
         *ok = error_set(&attempt, ERR_CORRUPT, "the stored object is no segment of this cluster");
@@ -147,14 +148,13 @@ static bool read_segment(ScanState *state, uint64_t segment, Error *err)
     Lsn start = wal_segment_start(segment, state->segment_size);
     Lsn end = start + state->segment_size;
     char name[WAL_NAME_SIZE];
-    WalTrailer trailer;
+    uint64_t stored_size;
     Error attempt = {0};
 
     begin_reader(state, segment);
     state->end.read++;
     walk_segment_name(walk, segment, name);
-    if (!wal_object_read(walk->cluster, name, walk->threads > 0 ? walk->threads : 1, take_bytes,
-                         state, &trailer, &attempt)) {
+    if (!walk_read_segment(walk, segment, take_bytes, state, &stored_size, &attempt)) {
         forget(state);
         if (attempt.code == ERR_CORRUPT && !state->has_failed_above)
             return report_damage(state, segment, start, end, attempt.message, err);
@@ -229,7 +229,8 @@ static bool visit(ScanState *state, uint64_t segment, Error *err)
     WalTrailer trailer;
     bool ok;
 
-    if (!wal_inventory_has(walk->inventory, timeline_of(state, segment), segment)) {
+    if (!wal_inventory_has(walk->inventory, timeline_of(state, segment), segment) &&
+        !walk_is_open(walk, segment)) {
         if (!state->is_missing)
             state->missing = segment;
         state->is_missing = true;
@@ -282,6 +283,9 @@ static Extent extent_of(const WalWalk *walk, uint32_t segment_size)
         if (step != NULL)
             widen(&extent, run, step, segment_size);
     }
+    /* The segment that is only in pieces so far. */
+    while (!extent.is_empty && walk_is_open(walk, extent.last + 1))
+        extent.last++;
     if (walk->from != 0 && wal_segment_of(walk->from, segment_size) > extent.first)
         extent.first = wal_segment_of(walk->from, segment_size);
     if (walk->to != 0 && wal_segment_before(walk->to, segment_size) < extent.last)

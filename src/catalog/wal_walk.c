@@ -38,14 +38,42 @@ const char *walk_segment_name(const WalWalk *walk, uint64_t segment, char text[W
     return wal_name_text(&name, segment_size, text);
 }
 
+bool walk_is_open(const WalWalk *walk, uint64_t segment)
+{
+    const uint32_t segment_size = walk->cluster->wal_segment_size;
+    const uint32_t timeline = path_timeline_of_segment(walk->path, segment, segment_size);
+
+    return wal_inventory_open_on_path(walk->inventory, walk->path, timeline, segment,
+                                      segment_size) > 0;
+}
+
+/* As far as there is WAL without a gap: whole segments, and at the end one in pieces. */
+static void extend(const WalWalk *walk, WalkExtent *extent)
+{
+    const uint32_t segment_size = walk->cluster->wal_segment_size;
+    uint64_t next = extent->first;
+    uint32_t timeline;
+    uint64_t last;
+
+    for (;;) {
+        bool any =
+            wal_inventory_reach(walk->inventory, walk->path, wal_segment_start(next, segment_size),
+                                segment_size, &last, &timeline);
+
+        if (!any && !walk_is_open(walk, next))
+            return;
+        extent->is_empty = false;
+        extent->last = any ? last : next;
+        next = extent->last + 1;
+    }
+}
+
 WalkExtent walk_extent(const WalWalk *walk)
 {
     uint32_t segment_size = walk->cluster->wal_segment_size;
-    WalkExtent extent = {.first = wal_segment_of(walk->from, segment_size)};
-    uint32_t timeline;
+    WalkExtent extent = {.first = wal_segment_of(walk->from, segment_size), .is_empty = true};
 
-    extent.is_empty = !wal_inventory_reach(walk->inventory, walk->path, walk->from, segment_size,
-                                           &extent.last, &timeline);
+    extend(walk, &extent);
 
     uint64_t behind = extent.is_empty ? extent.first : extent.last + 1;
     WalName name = {
@@ -112,16 +140,112 @@ typedef struct SegmentWalk {
     bool is_stopped;
 } SegmentWalk;
 
+/* What a trailer would say of a segment that is only in pieces. */
+typedef struct OpenReading {
+    const PgVersion *version;
+    WalReader *reader;
+    WalSummary summary;
+} OpenReading;
+
+static void open_reading_done(OpenReading *reading)
+{
+    wal_reader_freep(&reading->reader);
+}
+
+static bool sum_up(void *context, const WalRecord *record, Error *err)
+{
+    OpenReading *reading = context;
+    WalEvent event;
+
+    (void)err;
+    wal_summary_add_record(&reading->summary, record, reading->version, &event);
+    return true;
+}
+
+static bool feed_reader(void *context, const void *data, size_t size, Error *err)
+{
+    OpenReading *reading = context;
+
+    return wal_reader_feed(reading->reader, data, size, err);
+}
+
+static bool sum_up_open(const WalWalk *walk, uint64_t segment, WalTrailer *trailer, Error *err)
+{
+    const Cluster *cluster = walk->cluster;
+    const uint32_t size = cluster->wal_segment_size;
+    const uint32_t timeline = path_timeline_of_segment(walk->path, segment, size);
+    CLEANUP(open_reading_done) OpenReading reading = {0};
+    uint32_t reach;
+
+    reading.version = pg_version_of_major(cluster->major);
+    wal_summary_init(&reading.summary);
+    reading.reader = wal_reader_new(&(WalReaderSetup){
+        .version = reading.version,
+        .system_identifier = cluster->system_identifier,
+        .segment_size = size,
+        .start = wal_segment_start(segment, size),
+        .on_record = sum_up,
+        .context = &reading,
+    });
+    if (!wal_pieces_read(cluster, &walk->inventory->pieces, timeline, segment, feed_reader,
+                         &reading, &reach, err))
+        return false;
+    reading.summary.reader = *wal_reader_state(reading.reader);
+    *trailer = (WalTrailer){.kind = WAL_SEGMENT,
+                            .system_identifier = cluster->system_identifier,
+                            .timeline = timeline,
+                            .segment_size = size,
+                            .raw_size = size,
+                            .stored_size = reach,
+                            .summary = reading.summary};
+    return true;
+}
+
+bool wal_walk_trailer(const WalWalk *walk, uint64_t segment, WalTrailer *trailer, bool *is_open,
+                      Error *err)
+{
+    char name[WAL_NAME_SIZE];
+
+    *is_open = walk_is_open(walk, segment);
+    if (*is_open)
+        return sum_up_open(walk, segment, trailer, err);
+    return wal_object_trailer(walk->cluster, walk_segment_name(walk, segment, name), trailer, err);
+}
+
+bool walk_read_segment(const WalWalk *walk, uint64_t segment, WalSink *sink, void *context,
+                       uint64_t *stored_size, Error *err)
+{
+    uint32_t segment_size = walk->cluster->wal_segment_size;
+    char name[WAL_NAME_SIZE];
+    WalTrailer trailer;
+    uint32_t reach;
+
+    if (walk_is_open(walk, segment)) {
+        if (!wal_pieces_read(walk->cluster, &walk->inventory->pieces,
+                             path_timeline_of_segment(walk->path, segment, segment_size), segment,
+                             sink, context, &reach, err))
+            return false;
+        *stored_size = reach;
+        return true;
+    }
+    if (!wal_object_read(walk->cluster, walk_segment_name(walk, segment, name),
+                         walk->threads > 0 ? walk->threads : 1, sink, context, &trailer, err))
+        return false;
+    *stored_size = trailer.stored_size;
+    return true;
+}
+
 /* *ok is false when the walk ends here, which the end says. */
 static bool load_trailer(SegmentWalk *state, uint64_t segment, WalTrailer *trailer, bool *ok,
                          Error *err)
 {
     const Cluster *cluster = state->walk->cluster;
     char name[WAL_NAME_SIZE];
+    bool is_open;
     Error attempt = {0};
 
     walk_segment_name(state->walk, segment, name);
-    *ok = wal_object_trailer(cluster, name, trailer, &attempt);
+    *ok = wal_walk_trailer(state->walk, segment, trailer, &is_open, &attempt);
     if (!*ok && attempt.code != ERR_CORRUPT) {
         *err = attempt;
         return error_context(err, "read what is in %s", name);
@@ -316,15 +440,13 @@ static bool read_segment(RecordWalk *state, uint64_t segment, Error *err)
 {
     const WalWalk *walk = state->walk;
     uint32_t segment_size = walk->cluster->wal_segment_size;
-    unsigned threads = walk->threads > 0 ? walk->threads : 1;
     char name[WAL_NAME_SIZE];
-    WalTrailer trailer;
+    uint64_t stored_size;
 
-    walk_segment_name(walk, segment, name);
-    if (!wal_object_read(walk->cluster, name, threads, take_bytes, state, &trailer, err))
-        return error_context(err, "read %s", name);
+    if (!walk_read_segment(walk, segment, take_bytes, state, &stored_size, err))
+        return error_context(err, "read %s", walk_segment_name(walk, segment, name));
     state->end.segments++;
-    state->end.stored_bytes += trailer.stored_size;
+    state->end.stored_bytes += stored_size;
     state->end.last_segment = segment;
     state->end.last_timeline = path_timeline_of_segment(walk->path, segment, segment_size);
     return true;

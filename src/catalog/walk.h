@@ -14,6 +14,13 @@ typedef struct WalkExtent {
 } WalkExtent;
 WalkExtent walk_extent(const WalWalk *walk);
 
+/* Whether this segment is only in pieces, and these are the end of the path's WAL. */
+bool walk_is_open(const WalWalk *walk, uint64_t segment);
+
+/* All bytes of a segment of the path, verified: of one in pieces as far as they go. */
+bool walk_read_segment(const WalWalk *walk, uint64_t segment, WalSink *sink, void *context,
+                       uint64_t *stored_size, Error *err) MUST_CHECK;
+
 const char *walk_segment_name(const WalWalk *walk, uint64_t segment, char text[WAL_NAME_SIZE]);
 
 /* One segment seen by its trailer. */

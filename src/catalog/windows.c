@@ -237,6 +237,35 @@ static void remove_continued(WindowList *list, const Branch *branches, size_t br
     list->count = kept;
 }
 
+/* The lowest timeline above `after` that has WAL, whole segments or pieces; 0: there is none. */
+static uint32_t next_timeline(const WalInventory *inventory, uint32_t after)
+{
+    uint32_t next = 0;
+
+    for (size_t i = 0; i < inventory->run_count; i++) {
+        uint32_t timeline = inventory->runs[i].timeline;
+
+        if (timeline > after && (next == 0 || timeline < next))
+            next = timeline;
+    }
+    for (size_t i = 0; i < inventory->pieces.count; i++) {
+        uint32_t timeline = inventory->pieces.items[i].timeline;
+
+        if (timeline > after && (next == 0 || timeline < next))
+            next = timeline;
+    }
+    return next;
+}
+
+static size_t count_timelines(const WalInventory *inventory)
+{
+    size_t count = 0;
+
+    for (uint32_t timeline = 0; (timeline = next_timeline(inventory, timeline)) != 0;)
+        count++;
+    return count;
+}
+
 /*
  * All timelines that have WAL. One that has but a history, as after a promotion before the first
  * segment is whole, adds nothing to what its parent's window says.
@@ -244,17 +273,14 @@ static void remove_continued(WindowList *list, const Branch *branches, size_t br
 static bool add_branches(WindowList *list, WalWalk walk, const BackupList *backups, Arena *arena,
                          Error *err)
 {
-    const WalInventory *inventory = walk.inventory;
-    Branch *branches = arena_alloc(arena, (inventory->run_count + 1) * sizeof(Branch));
+    Branch *branches = arena_alloc(arena, (count_timelines(walk.inventory) + 1) * sizeof(Branch));
     size_t count = 0;
 
-    for (size_t i = 0; i < inventory->run_count; i++) {
+    for (uint32_t timeline = next_timeline(walk.inventory, 0); timeline != 0;
+         timeline = next_timeline(walk.inventory, timeline)) {
         Branch *branch = &branches[count];
-        uint32_t timeline = inventory->runs[i].timeline;
         bool is_usable;
 
-        if (i > 0 && inventory->runs[i - 1].timeline == timeline)
-            continue;
         if (!load_path(&branch->path, &is_usable, walk.cluster, timeline, arena, err))
             return false;
         if (!is_usable) {
@@ -270,15 +296,6 @@ static bool add_branches(WindowList *list, WalWalk walk, const BackupList *backu
     }
     remove_continued(list, branches, count);
     return true;
-}
-
-static size_t count_timelines(const WalInventory *inventory)
-{
-    size_t count = 0;
-
-    for (size_t i = 0; i < inventory->run_count; i++)
-        count += i == 0 || inventory->runs[i - 1].timeline != inventory->runs[i].timeline;
-    return count;
 }
 
 bool window_list_load(WindowList *list, const Cluster *cluster, const WalInventory *inventory,

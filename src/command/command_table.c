@@ -38,7 +38,10 @@ const Command command_table[] = {
             "Success means that the file is whole, belongs to this cluster, and is durable in the "
             "repository. A name that is there with other content is refused, never overwritten.\n"
             "\n"
-            "  archive_command = 'pgcairn archive-push --repo=/backup/pg %p'\n",
+            "  archive_command = 'pgcairn archive-push --repo=/backup/pg %p'\n"
+            "\n"
+            "The server's module pgcairn_archive (archive_library, 15 and later) uses --requests: a "
+            "path a line, answered by \"0\" or by an exit status and why.\n",
     },
     {
         .name = "archive-get", .bit = FOR_GET, .run = command_archive_get,
@@ -148,6 +151,24 @@ const Command command_table[] = {
             "\n"
             "Exit status, as monitoring reads it: 0 OK, 1 WARNING (half of the objective), 2 "
             "CRITICAL (all of it), 3 UNKNOWN and every error.\n",
+    },
+    {
+        .name = "receive", .bit = FOR_RECEIVE, .run = command_receive,
+        .help = "stream WAL from the server into the repository as it is written",
+        .synopsis = "--repo=ADDRESS (--data=DIR | --conninfo=STRING) [OPTION]...",
+        .details =
+            "Runs in the foreground until a signal ends it (systemd: Type=notify). Whole segments "
+            "are archived as archive-push does, and may be by both; of the open one, what is new "
+            "is stored every few seconds, and a restore to the latest point uses it. The server is "
+            "told that WAL is durable only once it is so in the repository; its replication slot "
+            "keeps the rest, also while this does not run: drop the slot when it is not wanted any "
+            "more (SELECT pg_drop_replication_slot('pgcairn')).\n"
+            "\n"
+            "  pgcairn receive --repo=/backup/pg --conninfo='host=db1 user=backup'\n"
+            "  pgcairn receive --repo=/backup/pg --data=/var/lib/postgresql/15/main --synchronous\n"
+            "\n"
+            "With synchronous_standby_names = 'pgcairn_receive' on the server and --synchronous "
+            "here, a commit is acknowledged only when it is in the repository.\n",
     },
     {.name = NULL},
 };

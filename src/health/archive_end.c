@@ -156,13 +156,14 @@ static bool look_back(const WalWalk *walk, const WalWalkEnd *walked, ArchiveEnd 
     for (unsigned i = 0; i < TRAILERS_MAX || segment >= holder; i++, segment--) {
         char name[WAL_NAME_SIZE];
         WalTrailer trailer;
+        bool is_open;
 
-        if (!wal_object_trailer(walk->cluster, segment_name(walk, segment, name), &trailer, err))
-            return error_context(err, "read what is in %s", name);
+        if (!wal_walk_trailer(walk, segment, &trailer, &is_open, err))
+            return error_context(err, "read what is in %s", segment_name(walk, segment, name));
         if (segment == holder && may_be_commit(&trailer.summary.reader))
             end->read_from = trailer.summary.reader.tail_record;
         /* The server may have more of it. */
-        if (trailer.summary.reader.end == WAL_END_BROKEN) {
+        if (is_open || trailer.summary.reader.end == WAL_END_BROKEN) {
             end->stored = segment;
             end->read_from = end->durable;
         }

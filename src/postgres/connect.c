@@ -162,10 +162,11 @@ static bool find_gaps(const Libpq *pq, const char *conninfo, Gaps *gaps, Error *
     return true;
 }
 
-static PGconn *start_connection(const Libpq *pq, const char *conninfo, const Gaps *gaps,
+static PGconn *start_connection(const Libpq *pq, const SessionWish *wish, const Gaps *gaps,
                                 const char *user)
 {
-    enum { PAIRS_MAX = 10 };
+    enum { PAIRS_MAX = 11 };
+    const char *conninfo = wish->conninfo;
     const char *keywords[PAIRS_MAX] = {0};
     const char *values[PAIRS_MAX] = {0};
     size_t count = 0;
@@ -183,7 +184,8 @@ static PGconn *start_connection(const Libpq *pq, const char *conninfo, const Gap
         {"user", user, gaps->no_user && user != NULL},
         {"keepalives", "1", true},
         {"client_encoding", "UTF8", true},
-        {"application_name", "pgcairn", true},
+        {"application_name", wish->application, true},
+        {"replication", "database", wish->for_replication},
     };
 
     static_assert(ARRAY_SIZE(pairs) < PAIRS_MAX, "the last keyword must be NULL");
@@ -217,13 +219,13 @@ static bool prepare(Session *session, Error *err)
     return query_run(session, query, NULL, 0, &answer, err);
 }
 
-static bool open_connection(Session *session, const char *conninfo, const char *user, Error *err)
+static bool open_connection(Session *session, const SessionWish *wish, const char *user, Error *err)
 {
     Gaps gaps;
 
-    if (!find_gaps(session->pq, conninfo, &gaps, err))
+    if (!find_gaps(session->pq, wish->conninfo, &gaps, err))
         return false;
-    session->connection = start_connection(session->pq, conninfo, &gaps, user);
+    session->connection = start_connection(session->pq, wish, &gaps, user);
     if (session->connection == NULL)
         return error_set(err, ERR_UNREACHABLE, "libpq is out of memory");
     /* So that messages carry the SQLSTATE, see sqlstate_in(). */
@@ -232,9 +234,10 @@ static bool open_connection(Session *session, const char *conninfo, const char *
     return connect_to_end(session, err);
 }
 
-Session *session_open_as(const char *conninfo, uid_t uid, Error *err)
+Session *session_open_wish(const SessionWish *wish, Error *err)
 {
     const Libpq *pq = libpq_load(err);
+    const uid_t uid = wish->uid;
     bool becomes_other = uid != (uid_t)-1 && geteuid() == 0 && uid != 0;
     const struct passwd *entry = becomes_other ? getpwuid(uid) : NULL;
     CLEANUP(text_freep) char *user = entry != NULL ? text_format("%s", entry->pw_name) : NULL;
@@ -249,7 +252,7 @@ Session *session_open_as(const char *conninfo, uid_t uid, Error *err)
         error_set_errno(err, ERR_IO, errno, "become user number %u", (unsigned)uid);
         return NULL;
     }
-    bool ok = open_connection(session, conninfo, user, err);
+    bool ok = open_connection(session, wish, user, err);
     if (becomes_other && seteuid(0) != 0)
         abort(); /* can't happen with saved user id 0; to go on as another user would be worse */
     if (!ok || !prepare(session, err)) {
@@ -257,6 +260,12 @@ Session *session_open_as(const char *conninfo, uid_t uid, Error *err)
         return NULL;
     }
     return TAKE(session);
+}
+
+Session *session_open_as(const char *conninfo, uid_t uid, Error *err)
+{
+    return session_open_wish(
+        &(SessionWish){.conninfo = conninfo, .uid = uid, .application = "pgcairn"}, err);
 }
 
 Session *session_open(const char *conninfo, Error *err)

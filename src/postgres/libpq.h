@@ -41,6 +41,9 @@
     FUNCTION(PQgetvalue)                                                                           \
     FUNCTION(PQgetisnull)                                                                          \
     FUNCTION(PQclear)                                                                              \
+    FUNCTION(PQgetCopyData)                                                                        \
+    FUNCTION(PQputCopyData)                                                                        \
+    FUNCTION(PQputCopyEnd)                                                                         \
     FUNCTION(PQgetCancel)                                                                          \
     FUNCTION(PQcancel)                                                                             \
     FUNCTION(PQfreeCancel)

@@ -75,7 +75,7 @@ bool connection_lost(Session *session, Error *err)
     return error_set(err, ERR_UNREACHABLE, "connection to the server lost: %s", line);
 }
 
-static bool send_all(Session *session, Error *err)
+bool query_flush(Session *session, Error *err)
 {
     int left;
 
@@ -126,10 +126,14 @@ static const char *field_of(const Answer *answer, int field)
     return text != NULL ? text : "";
 }
 
-/* err in the server's own words. */
-static bool server_refused(const Answer *answer, Error *err)
+const char *answer_sqlstate(const Answer *answer)
 {
-    const char *sqlstate = field_of(answer, PG_DIAG_SQLSTATE);
+    return field_of(answer, PG_DIAG_SQLSTATE);
+}
+
+bool answer_refused(const Answer *answer, Error *err)
+{
+    const char *sqlstate = answer_sqlstate(answer);
     const char *message = field_of(answer, PG_DIAG_MESSAGE_PRIMARY);
     const char *detail = field_of(answer, PG_DIAG_MESSAGE_DETAIL);
     const char *hint = field_of(answer, PG_DIAG_MESSAGE_HINT);
@@ -149,6 +153,13 @@ static bool server_refused(const Answer *answer, Error *err)
     return false;
 }
 
+bool query_send(Session *session, const char *query, Error *err)
+{
+    if (session->pq->PQsendQuery(session->connection, query) == 0)
+        return connection_lost(session, err);
+    return query_flush(session, err);
+}
+
 /* parameters may be NULL with count 0: then query may be several statements. */
 bool query_run(Session *session, const char *query, const char *const *parameters, int count,
                Answer *answer, Error *err)
@@ -161,9 +172,9 @@ bool query_run(Session *session, const char *query, const char *const *parameter
     *answer = (Answer){.pq = pq};
     if (sent == 0)
         return connection_lost(session, err);
-    if (!send_all(session, err) || !collect(session, answer, err))
+    if (!query_flush(session, err) || !collect(session, answer, err))
         return false;
     if (answer->result == NULL)
         return connection_lost(session, err);
-    return has_succeeded(pq, answer->result) || server_refused(answer, err);
+    return has_succeeded(pq, answer->result) || answer_refused(answer, err);
 }

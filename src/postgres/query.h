@@ -13,6 +13,16 @@ struct Session {
     void *wait_context;
 };
 
+/* How a session is opened: see session_open_as(). */
+typedef struct SessionWish {
+    const char *conninfo;
+    uid_t uid;
+    const char *application; /* what the server calls us */
+    bool for_replication;    /* by a walsender that takes SQL, too */
+} SessionWish;
+
+Session *session_open_wish(const SessionWish *wish, Error *err) MUST_CHECK;
+
 /* Whole results only; the first failed one is what counts. */
 typedef struct Answer {
     const Libpq *pq;
@@ -28,6 +38,14 @@ void answer_done(Answer *answer); /* for CLEANUP() */
  */
 bool query_run(Session *session, const char *query, const char *const *parameters, int count,
                Answer *answer, Error *err) MUST_CHECK;
+
+/* Send it and do not wait for the answer. */
+bool query_send(Session *session, const char *query, Error *err) MUST_CHECK;
+/* What waits to be sent goes out. */
+bool query_flush(Session *session, Error *err) MUST_CHECK;
+/* err in the server's own words; always false. */
+bool answer_refused(const Answer *answer, Error *err);
+const char *answer_sqlstate(const Answer *answer); /* "" when it has none */
 
 /* Wait for the connection's socket, shortly. ERR_INTERRUPTED when a signal came. */
 bool query_wait(Session *session, short events, Error *err) MUST_CHECK;

@@ -2,6 +2,8 @@
 
 #include "base/memory.h"
 
+#include <inttypes.h>
+
 /* Of every WAL object, whatever its codec: docs/format.md, chapter 1. */
 #define WAL_ENDING ".wal"
 
@@ -9,6 +11,7 @@ enum {
     CLUSTER_NAME_MAX = 63,
     FOLDER_LENGTH = 16, /* timeline and high half of a segment's name */
     SEGMENT_NAME_LENGTH = 24,
+    OFFSET_LENGTH = 8, /* of a place in a segment, hexadecimal */
     BACKUP_ID_LENGTH = BACKUP_ID_SIZE - 1,
 };
 
@@ -113,6 +116,16 @@ char *layout_wal_prefix(const char *cluster)
     return text_format("%s/wal/", cluster);
 }
 
+char *layout_open_prefix(const char *cluster)
+{
+    return text_format("%s/open/", cluster);
+}
+
+char *layout_piece(const char *cluster, const char *wal_name, uint32_t from, uint32_t to)
+{
+    return text_format("%s/open/%s.%08" PRIX32 "-%08" PRIX32, cluster, wal_name, from, to);
+}
+
 char *layout_lease_prefix(const char *cluster)
 {
     return text_format("%s/lease/", cluster);
@@ -169,6 +182,45 @@ bool layout_wal_name_of(const char *cluster, const char *object, uint32_t segmen
         (slash == NULL) != (parsed.kind == WAL_HISTORY))
         return false;
     *name = parsed;
+    return true;
+}
+
+/* Eight hexadecimal digits, in capitals as in the names of segments. */
+static bool parse_offset(const char *text, uint32_t *offset)
+{
+    *offset = 0;
+    for (size_t i = 0; i < OFFSET_LENGTH; i++) {
+        const char c = text[i];
+
+        if (!is_digit(c) && (c < 'A' || c > 'F'))
+            return false;
+        *offset = *offset << 4 | (uint32_t)(is_digit(c) ? c - '0' : c - 'A' + 10);
+    }
+    return true;
+}
+
+/* "00000001000000000000002A.00000000-00012340" */
+bool layout_piece_of(const char *cluster, const char *object, uint32_t segment_size, WalName *name,
+                     uint32_t *from, uint32_t *to)
+{
+    char text[WAL_NAME_SIZE];
+    const char *file = name_within(cluster, "open", object);
+    WalName parsed;
+    uint32_t first;
+    uint32_t end;
+    Error ignored = {0}; /* a name that is none is an answer here */
+
+    if (file == NULL || strlen(file) != SEGMENT_NAME_LENGTH + 2 * (1 + OFFSET_LENGTH))
+        return false;
+    snprintf(text, sizeof text, "%.*s", SEGMENT_NAME_LENGTH, file);
+    file += SEGMENT_NAME_LENGTH;
+    if (file[0] != '.' || !parse_offset(file + 1, &first) || file[1 + OFFSET_LENGTH] != '-' ||
+        !parse_offset(file + 2 + OFFSET_LENGTH, &end) || first >= end || end > segment_size ||
+        !wal_name_parse(text, segment_size, &parsed, &ignored) || parsed.kind != WAL_SEGMENT)
+        return false;
+    *name = parsed;
+    *from = first;
+    *to = end;
     return true;
 }
 

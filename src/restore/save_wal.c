@@ -151,18 +151,38 @@ static const OldSegment *find_in(const TailSources *sources, uint32_t timeline, 
     return found;
 }
 
+/*
+ * The first segment of the tail: the last one of the archive too, when that is only in pieces. The
+ * old directory may have more of it; archive-get compares.
+ */
+static bool tail_begin(const Cluster *cluster, const RestorePlan *plan, uint64_t *segment,
+                       Error *err)
+{
+    CLEANUP(wal_inventory_done) WalInventory inventory = {0};
+
+    if (!wal_inventory_load(&inventory, cluster, err))
+        return false;
+    *segment = plan->archive_end;
+    if (wal_inventory_open_on_path(&inventory, &plan->path, path_last_timeline(&plan->path),
+                                   *segment, cluster->wal_segment_size) == 0)
+        (*segment)++;
+    return true;
+}
+
 bool save_wal_tail(const Cluster *cluster, const RestoreWish *wish, const RestorePlan *plan,
                    uint64_t *count, Error *err)
 {
     CLEANUP(tail_sources_done) TailSources sources = {0};
 
+    uint64_t segment;
+
     *count = 0;
     if (plan->target.kind != TARGET_LATEST || wish->discard_wal ||
         (plan->occupied && !plan->same_cluster))
         return true;
-    if (!load_sources(cluster, plan, &sources, err))
+    if (!load_sources(cluster, plan, &sources, err) || !tail_begin(cluster, plan, &segment, err))
         return error_context(err, "keep the old directory's WAL");
-    for (uint64_t segment = plan->archive_end + 1;; segment++) {
+    for (;; segment++) {
         const OldSegment *found = find_in(&sources, path_last_timeline(&plan->path), segment);
         if (found == NULL)
             return true;

@@ -55,6 +55,19 @@ static bool step_segments(const TimelinePath *path, size_t step, uint32_t size, 
     return true;
 }
 
+/* A segment is begun when the one before is whole. */
+static void stretch_to_pieces(const Holes *holes, uint32_t timeline, uint64_t first, uint64_t last,
+                              Stretch *stretch)
+{
+    for (size_t i = 0; i < holes->wal.pieces.count; i++) {
+        const WalPiece *piece = &holes->wal.pieces.items[i];
+
+        if (piece->timeline == timeline && piece->segment > first && piece->segment <= last &&
+            !stretch->is_empty)
+            stretch_over(stretch, stretch->first, piece->segment - 1);
+    }
+}
+
 static void stretch_over_wal(const Holes *holes, const TimelinePath *path, Stretch *stretch)
 {
     uint32_t size = holes->run->cluster->wal_segment_size;
@@ -74,6 +87,7 @@ static void stretch_over_wal(const Holes *holes, const TimelinePath *path, Stret
                              run->last < last ? run->last : last);
             }
         }
+        stretch_to_pieces(holes, path->steps[s].timeline, first, last, stretch);
     }
 }
 

@@ -226,11 +226,14 @@ static bool is_known(const VerifyRun *run, const char *object)
     const Cluster *cluster = run->cluster;
     char id[BACKUP_ID_SIZE];
     WalName name;
+    uint32_t from;
+    uint32_t to;
 
     return is_registration(cluster, object) || is_lease(cluster, object) ||
            is_journal(cluster, object) || pack_id_of(cluster, object) != NULL ||
            layout_backup_id_of(cluster->name, object, id) ||
-           layout_wal_name_of(cluster->name, object, cluster->wal_segment_size, &name);
+           layout_wal_name_of(cluster->name, object, cluster->wal_segment_size, &name) ||
+           layout_piece_of(cluster->name, object, cluster->wal_segment_size, &name, &from, &to);
 }
 
 static void note(VerifyRun *run, const ObjectInfo *object, const char *what, const char *meaning)

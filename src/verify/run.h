@@ -165,6 +165,8 @@ bool check_manifest(VerifyRun *run, size_t backup, const Manifest *manifest, Err
 bool survey_timelines(VerifyRun *run, Error *err) MUST_CHECK;
 bool verify_wal(VerifyRun *run, Error *err) MUST_CHECK;
 bool verify_holes(VerifyRun *run, Error *err) MUST_CHECK;
+/* pieces.c: of segments that were not whole. After verify_wal(). */
+bool verify_pieces(VerifyRun *run, Error *err) MUST_CHECK;
 /* NULL when nothing is known of it. */
 const TimelineFacts *timeline_find(const VerifyRun *run, uint32_t timeline);
 /* Whether WAL at this place counts: always, or only for the backup that is asked for. */

@@ -80,8 +80,8 @@ static bool read_all(VerifyRun *run, Error *err)
         !survey_timelines(run, err))
         return false;
     announce(run);
-    return verify_backups(run, err) && verify_wal(run, err) && verify_holes(run, err) &&
-           verify_leftovers(run, err);
+    return verify_backups(run, err) && verify_wal(run, err) && verify_pieces(run, err) &&
+           verify_holes(run, err) && verify_leftovers(run, err);
 }
 
 bool verify_run(const Cluster *cluster, const VerifyWish *wish, VerifyReport *report, Error *err)

@@ -37,6 +37,11 @@ def fault_points():
     return found
 
 
+def passed_by_receive(point):
+    """test_receive.py kills `receive`, which runs until it is told to end, at each of these."""
+    return point.startswith(("receive.", "piece.")) or point.endswith("-open")
+
+
 class CrashTest(SharedClusterTest):
     """Scenarios: how to make the place ready, the command, and what must hold afterwards."""
 
@@ -148,7 +153,8 @@ class Reach(CrashTest):
             reached |= set(self.passed(ready()))
 
         self.assertGreater(len(fault_points()), 30)
-        self.assertEqual(fault_points(), reached)
+        self.assertEqual({point for point in fault_points() if not passed_by_receive(point)},
+                         {point for point in reached if not passed_by_receive(point)})
 
 
 class Init(CrashTest):

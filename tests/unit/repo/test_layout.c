@@ -52,6 +52,51 @@ static void wal_names_go_to_objects_and_back(void **state)
     }
 }
 
+static void names_of_pieces_go_to_objects_and_back(void **state)
+{
+    CLEANUP(text_freep)
+    char *object = layout_piece("main", "000000010000000100000042", 0, 0x12340);
+    char text[WAL_NAME_SIZE];
+    WalName name;
+    uint32_t from;
+    uint32_t to;
+
+    (void)state;
+    assert_string_equal(object, "main/open/000000010000000100000042.00000000-00012340");
+    assert_true(layout_piece_of("main", object, SEGMENT_SIZE, &name, &from, &to));
+    assert_string_equal(wal_name_text(&name, SEGMENT_SIZE, text), "000000010000000100000042");
+    assert_int_equal(from, 0);
+    assert_int_equal(to, 0x12340);
+}
+
+static void other_objects_are_no_pieces(void **state)
+{
+    static const char *const foreign[] = {
+        "main/open/000000010000000100000042.00000000-00000000", /* empty */
+        "main/open/000000010000000100000042.00000010-00000001",
+        "main/open/000000010000000100000042.00000000-01000001", /* behind the segment's end */
+        "main/open/000000010000000100000042.0000000a-0000000f", /* lower case */
+        "main/open/000000010000000100000042.00000000_00012340",
+        "main/open/000000010000000100000042-00000000-00012340",
+        "main/open/000000010000000100000042.00000000-0001234",
+        "main/open/000000010000000100000042.00000000-000123400",
+        "main/open/000000000000000100000042.00000000-00012340", /* timeline 0 */
+        "main/open/000000010000000100000142.00000000-00012340", /* not with 16 MiB */
+        "main/open/x/000000010000000100000042.00000000-00012340",
+        "main/wal/000000010000000100000042.00000000-00012340",
+        "other/open/000000010000000100000042.00000000-00012340",
+        "main/open/",
+        "",
+    };
+    WalName name;
+    uint32_t from;
+    uint32_t to;
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(foreign); i++)
+        assert_false(layout_piece_of("main", foreign[i], SEGMENT_SIZE, &name, &from, &to));
+}
+
 static void other_objects_are_no_wal(void **state)
 {
     static const char *const foreign[] = {
@@ -136,6 +181,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(names_are_those_of_the_format),
         cmocka_unit_test(wal_names_go_to_objects_and_back),
+        cmocka_unit_test(names_of_pieces_go_to_objects_and_back),
+        cmocka_unit_test(other_objects_are_no_pieces),
         cmocka_unit_test(other_objects_are_no_wal),
         cmocka_unit_test(only_manifests_tell_backup_ids),
         cmocka_unit_test(cluster_names_are_checked),

@@ -1,0 +1,419 @@
+#include "archive/receive.h"
+
+#include "base/fault.h"
+#include "base/interrupt.h"
+#include "base/log.h"
+#include "receive_begin.h"
+#include "receive_segment.h"
+
+#include <inttypes.h>
+
+enum {
+    WAIT_MS = 1000,      /* for a message, when nothing else is due */
+    NAP_MS = 100,        /* of a pause, so that a signal ends it soon */
+    STATUS_MS = 10000,   /* wal_sender_timeout is a minute, and may be less */
+    SYNCHRONOUS_MS = 20, /* so much is put together while WAL comes without a break */
+    PAUSE_MIN_MS = 500,  /* between attempts: twice as long each time */
+    PAUSE_MAX_MS = 30000,
+    BUSY_AT_START_MS = 5000, /* a predecessor that was killed: the server notices soon */
+    BUSY_LATER_MS = 120000,  /* our own connection that broke: after wal_sender_timeout */
+};
+
+typedef struct Receive {
+    const Cluster *cluster;
+    const ReceiveWish *wish;
+    Session *session;
+    bool has_streamed;   /* in this run */
+    bool skip_gap;       /* the server does not have what the archive lacks before the slot */
+    bool is_synchronous; /* by wish, or since the server counts us */
+    bool is_finishing;
+    TimeUs busy_since; /* 0: the slot was not in use */
+
+    /* of this connection */
+    uint32_t timeline;
+    Lsn position;         /* of the next byte */
+    Lsn durable;          /* 0: not known yet */
+    OpenSegment *segment; /* NULL: position is the first byte of one */
+    TimeUs stored_at;     /* when all that was received was durable; monotonic */
+    TimeUs status_at;     /* when the server was told last */
+} Receive;
+
+static void disconnect(Receive *receive)
+{
+    open_segment_freep(&receive->segment);
+    session_freep(&receive->session);
+    receive->durable = 0;
+}
+
+static void tell(const Receive *receive, ReceiveEvent event, const Error *error, uint64_t pause_ms)
+{
+    if (receive->wish->tell == NULL)
+        return;
+    receive->wish->tell(receive->wish->context, &(ReceiveNews){.event = event,
+                                                               .timeline = receive->timeline,
+                                                               .durable = receive->durable,
+                                                               .error = error,
+                                                               .pause_ms = pause_ms});
+}
+
+/* ---- what is durable */
+
+static bool acknowledge(Receive *receive, Error *err)
+{
+    receive->status_at = time_monotonic();
+    return FAULT_POINT("receive.before-acknowledge", err) &&
+           replication_acknowledge(receive->session, receive->position, receive->durable, err) &&
+           FAULT_POINT("receive.after-acknowledge", err);
+}
+
+/*
+ * A segment that is stored in pieces to its last byte is not whole yet, and the slot must go on to
+ * keep it: what is acknowledged stays within it.
+ */
+static void note_durable(Receive *receive)
+{
+    const bool is_full = receive->segment != NULL && open_segment_received(receive->segment) ==
+                                                         receive->cluster->wal_segment_size;
+
+    receive->stored_at = time_monotonic();
+    receive->durable = receive->position - is_full;
+    tell(receive, RECEIVE_DURABLE, NULL, 0);
+}
+
+/* Everything received is in the repository, in pieces if need be. The server is not told here. */
+static bool store_open(Receive *receive, Error *err)
+{
+    if (receive->segment == NULL ||
+        open_segment_durable(receive->segment) == open_segment_received(receive->segment)) {
+        receive->stored_at = time_monotonic();
+        return true;
+    }
+    if (!open_segment_store(receive->segment, err))
+        return false;
+    note_durable(receive);
+    return true;
+}
+
+static bool has_new(const Receive *receive)
+{
+    return receive->segment != NULL &&
+           open_segment_durable(receive->segment) < open_segment_received(receive->segment);
+}
+
+static bool finish_segment(Receive *receive, Error *err)
+{
+    if (!open_segment_commit(receive->segment, err))
+        return false;
+    open_segment_freep(&receive->segment);
+    note_durable(receive);
+    log_debug("segment stored", log_u64("timeline", receive->timeline),
+              log_u64("segment",
+                      wal_segment_before(receive->position, receive->cluster->wal_segment_size)));
+    return acknowledge(receive, err);
+}
+
+/* ---- what comes */
+
+static bool begin_segment(Receive *receive, const TimelinePath *path, Error *err)
+{
+    const uint32_t size = receive->cluster->wal_segment_size;
+
+    return open_segment_begin(
+        &(OpenSegmentSetup){.cluster = receive->cluster,
+                            .timeline = receive->timeline,
+                            .segment = wal_segment_of(receive->position, size),
+                            .path = path,
+                            .compression = receive->wish->compression,
+                            .threads = receive->wish->threads},
+        &receive->segment, err);
+}
+
+static bool take_data(Receive *receive, const TimelinePath *path, const StreamMessage *message,
+                      Error *err)
+{
+    const uint32_t size = receive->cluster->wal_segment_size;
+    const uint8_t *data = message->data;
+    size_t left = message->size;
+
+    if (message->position != receive->position) {
+        char expected[LSN_TEXT_SIZE];
+        char found[LSN_TEXT_SIZE];
+
+        return error_set(err, ERR_POSTGRES, "the server sent WAL of %s, and %s comes next",
+                         lsn_text(message->position, found), lsn_text(receive->position, expected));
+    }
+    while (left > 0) {
+        const size_t room = size - (size_t)(receive->position % size);
+        const size_t part = left < room ? left : room;
+        bool ok;
+
+        if (receive->segment == NULL && !begin_segment(receive, path, err))
+            return false;
+        if (!has_new(receive))
+            receive->stored_at = time_monotonic();
+        ok = open_segment_add(receive->segment, data, part, err);
+        /* Also when a signal came: the bytes are there, and are stored at the end. */
+        receive->position =
+            receive->position - receive->position % size + open_segment_received(receive->segment);
+        if (!ok || (receive->position % size == 0 && !finish_segment(receive, err)))
+            return false;
+        data += part;
+        left -= part;
+    }
+    return true;
+}
+
+/* ---- the stream */
+
+static uint64_t ms_since(TimeUs instant)
+{
+    return (uint64_t)(time_monotonic() - instant) / 1000;
+}
+
+static bool has_reached(const Receive *receive, Lsn place)
+{
+    return receive->wish->until != 0 && place >= receive->wish->until;
+}
+
+/* Whether what was received should be stored now; `is_quiet`: no more has come. */
+static bool is_due(const Receive *receive, bool is_quiet)
+{
+    if (!has_new(receive))
+        return false;
+    if (has_reached(receive, receive->position))
+        return true;
+    if (receive->is_synchronous)
+        return is_quiet || ms_since(receive->stored_at) >= SYNCHRONOUS_MS;
+    return ms_since(receive->stored_at) >= receive->wish->interval_ms;
+}
+
+static unsigned wait_ms(const Receive *receive)
+{
+    uint64_t interval = receive->is_synchronous ? 0 : receive->wish->interval_ms;
+    uint64_t passed;
+
+    if (!has_new(receive))
+        return WAIT_MS;
+    if (has_reached(receive, receive->position))
+        return 0;
+    passed = ms_since(receive->stored_at);
+    if (passed >= interval)
+        return 0;
+    return interval - passed < WAIT_MS ? (unsigned)(interval - passed) : WAIT_MS;
+}
+
+/* A signal, or all that was asked for: store the rest, tell the server, take leave. */
+static bool finish(Receive *receive, Error *err)
+{
+    receive->is_finishing = true;
+    tell(receive, RECEIVE_STOPPING, NULL, 0);
+    return store_open(receive, err) && acknowledge(receive, err) &&
+           replication_stop(receive->session, err);
+}
+
+typedef enum StreamResult {
+    STREAM_DONE, /* signal, or until */
+    STREAM_NEXT, /* the timeline has ended: at `end` */
+} StreamResult;
+
+static bool take_message(Receive *receive, const ReceiveBegin *begin, const StreamMessage *message,
+                         Error *err)
+{
+    const bool is_quiet = message->kind == STREAM_NOTHING;
+
+    if (message->kind == STREAM_DATA && !take_data(receive, &begin->path, message, err))
+        return false;
+    if (is_due(receive, is_quiet))
+        return store_open(receive, err) && acknowledge(receive, err);
+    if (message->reply_requested || ms_since(receive->status_at) >= STATUS_MS)
+        return acknowledge(receive, err);
+    return true;
+}
+
+static bool stream(Receive *receive, const ReceiveBegin *begin, StreamResult *result,
+                   TimelineEnd *end, Error *err)
+{
+    for (;;) {
+        StreamMessage message;
+        Error attempt = {0};
+        bool ok;
+
+        if (interrupt_signal() != 0 || has_reached(receive, receive->durable)) {
+            *result = STREAM_DONE;
+            return finish(receive, err);
+        }
+        if (!replication_next(receive->session, wait_ms(receive), &message, err))
+            return false;
+        if (message.kind == STREAM_END) {
+            *result = STREAM_NEXT;
+            *end = message.end;
+            /* What its parent had up to there is kept as it is: in pieces. */
+            return store_open(receive, err);
+        }
+        ok = take_message(receive, begin, &message, &attempt);
+        stream_message_done(receive->session, &message);
+        if (!ok && attempt.code != ERR_INTERRUPTED) {
+            *err = attempt;
+            return false;
+        }
+        tell(receive, RECEIVE_ALIVE, NULL, 0);
+    }
+}
+
+/* ---- one connection */
+
+static bool connect_to_server(Receive *receive, Error *err)
+{
+    const ReceiveWish *wish = receive->wish;
+    CLEANUP(buffer_done) Buffer conninfo = {0};
+    uid_t uid = (uid_t)-1;
+
+    if (!wish->locate(wish->context, &conninfo, &uid, err))
+        return false;
+    receive->session = replication_open(conninfo.size > 0 ? (const char *)conninfo.data : NULL, uid,
+                                        wish->application, err);
+    return receive->session != NULL;
+}
+
+static void say_streaming(Receive *receive, const ReceiveBegin *begin)
+{
+    char place[LSN_TEXT_SIZE];
+
+    receive->is_synchronous = receive->wish->is_synchronous || begin->is_standby_by_name;
+    log_info("streaming WAL", log_u64("timeline", receive->timeline),
+             log_str("lsn", lsn_text(receive->position, place)),
+             log_str("slot", receive->wish->slot),
+             log_str("mode", receive->is_synchronous ? "synchronous" : "interval"));
+    receive->has_streamed = true;
+    receive->busy_since = 0;
+    tell(receive, RECEIVE_STREAMING, NULL, 0);
+}
+
+/* The server has removed WAL where we wanted to begin. */
+static bool explain_removed(Receive *receive, const ReceiveBegin *begin, Error *err)
+{
+    char place[LSN_TEXT_SIZE];
+
+    if (err->code != ERR_NOT_FOUND)
+        return false;
+    if (begin->is_gap) {
+        log_warn("the archive lacks WAL that the server does not have any more: no recovery passes "
+                 "here unless archive_command fills it; take a backup",
+                 log_str("lsn", lsn_text(begin->position, place)));
+        receive->skip_gap = true;
+        err->code = ERR_UNREACHABLE; /* try again, from where the slot begins */
+        return false;
+    }
+    err->code = ERR_REFUSED;
+    return error_hint(err,
+                      "the slot did not keep it: drop it (SELECT pg_drop_replication_slot('%s')), "
+                      "start this again, and take a backup",
+                      receive->wish->slot);
+}
+
+/* Stream one timeline to its end, or ours. *from: where the next one begins. */
+static bool stream_timeline(Receive *receive, const ReceiveBegin *begin, Lsn *from, bool *is_done,
+                            Error *err)
+{
+    StreamResult result = STREAM_NEXT;
+    TimelineEnd end = {0};
+    bool begun;
+
+    receive->timeline = begin->timeline;
+    receive->position = begin->position;
+    receive->durable = 0;
+    receive->stored_at = receive->status_at = time_monotonic();
+    if (!replication_start(receive->session, receive->wish->slot, begin->position, begin->timeline,
+                           &begun, &end, err))
+        return explain_removed(receive, begin, err);
+    if (begun) {
+        say_streaming(receive, begin);
+        if (!stream(receive, begin, &result, &end, err))
+            return explain_removed(receive, begin, err);
+    }
+    open_segment_freep(&receive->segment);
+    *is_done = result == STREAM_DONE;
+    *from = end.next_begin;
+    if (!*is_done) {
+        log_info("the timeline has ended", log_u64("timeline", begin->timeline),
+                 log_u64("next", end.next));
+    }
+    return true;
+}
+
+/* True: ended as it was to end. */
+static bool receive_connected(Receive *receive, Error *err)
+{
+    bool is_done = false;
+    Lsn from = 0;
+
+    if (!open_segments_clean(receive->cluster, err) || !connect_to_server(receive, err))
+        return false;
+    while (!is_done) {
+        CLEANUP(receive_begin_done) ReceiveBegin begin = {0};
+
+        if (!receive_prepare(receive->cluster, receive->wish, receive->session, from,
+                             !receive->skip_gap, &begin, err) ||
+            !stream_timeline(receive, &begin, &from, &is_done, err))
+            return false;
+    }
+    return true;
+}
+
+/* ---- again and again */
+
+/* Whether trying again can help. */
+static bool may_pass(Receive *receive, const Error *err)
+{
+    const TimeUs patience =
+        (receive->has_streamed ? BUSY_LATER_MS : BUSY_AT_START_MS) * (TimeUs)1000;
+
+    if (err->code == ERR_UNREACHABLE || err->code == ERR_IO)
+        return true;
+    if (err->code != ERR_BUSY)
+        return false;
+    if (receive->busy_since == 0)
+        receive->busy_since = time_monotonic();
+    return time_monotonic() - receive->busy_since < patience;
+}
+
+/* False when a signal ended it. */
+static bool pause_for(const Receive *receive, uint64_t pause_ms)
+{
+    for (uint64_t waited = 0; waited < pause_ms; waited += NAP_MS) {
+        if (interrupt_signal() != 0)
+            return false;
+        time_sleep_ms(NAP_MS);
+        if (waited % WAIT_MS == 0)
+            tell(receive, RECEIVE_ALIVE, NULL, 0);
+    }
+    return interrupt_signal() == 0;
+}
+
+bool archive_receive(const Cluster *cluster, const ReceiveWish *wish, Error *err)
+{
+    Receive receive = {.cluster = cluster, .wish = wish};
+    uint64_t pause_ms = PAUSE_MIN_MS;
+
+    for (;;) {
+        const TimeUs begun = time_monotonic();
+        Error attempt = {0};
+        bool ok = receive_connected(&receive, &attempt);
+
+        disconnect(&receive);
+        /* Before the stream has begun a signal finds nothing to be finished. */
+        if (ok || (attempt.code == ERR_INTERRUPTED && !receive.is_finishing))
+            return true;
+        if (interrupt_signal() != 0 || !may_pass(&receive, &attempt)) {
+            *err = attempt;
+            return error_context(err, "receive WAL of \"%s\"", cluster->name);
+        }
+        /* One that worked for a while was a good one: the next failure is a new story. */
+        if (ms_since(begun) > UINT64_C(2) * PAUSE_MAX_MS)
+            pause_ms = PAUSE_MIN_MS;
+        tell(&receive, RECEIVE_WAITING, &attempt, pause_ms);
+        if (!pause_for(&receive, pause_ms))
+            return true;
+        pause_ms = 2 * pause_ms < PAUSE_MAX_MS ? 2 * pause_ms : PAUSE_MAX_MS;
+    }
+}

@@ -1,0 +1,28 @@
+/*
+ * receive_begin.h - before the stream: whose server it is, its slot, its timelines, and where to
+ * begin.
+ */
+#pragma once
+
+#include "archive/receive.h"
+#include "postgres/history.h"
+#include "postgres/replication.h"
+
+typedef struct ReceiveBegin {
+    TimelinePath path; /* to the server's timeline; in the arena */
+    uint32_t timeline; /* to stream */
+    Lsn position;      /* the first byte of a segment */
+    bool is_gap;       /* before what the slot keeps: to fill a gap, if the server still can */
+    bool is_standby_by_name; /* synchronous_standby_names has our name, or "*" */
+    Arena arena;
+} ReceiveBegin;
+
+void receive_begin_done(ReceiveBegin *begin); /* for CLEANUP() */
+
+/*
+ * What the session's server is and has. The slot is created when it is missing; histories are
+ * stored when they are missing. from: where a timeline was left a moment ago, 0: where the slot
+ * says. fill_gap: begin earlier when the archive ends earlier.
+ */
+bool receive_prepare(const Cluster *cluster, const ReceiveWish *wish, Session *session, Lsn from,
+                     bool fill_gap, ReceiveBegin *begin, Error *err) MUST_CHECK;

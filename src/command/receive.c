@@ -1,0 +1,158 @@
+#include "archive/receive.h"
+
+#include "base/log.h"
+#include "base/time.h"
+#include "command/commands.h"
+#include "hook.h"
+#include "postgres/server.h"
+#include "service.h"
+
+#include <inttypes.h>
+#include <sys/stat.h>
+
+/* What is said to whom, and when it was said. */
+typedef struct Telling {
+    const Options *options;
+    uint64_t watchdog_ms;
+    TimeUs watchdog_at;
+    TimeUs status_at;
+    bool is_waiting;
+} Telling;
+
+enum { STATUS_EVERY_MS = 1000 };
+
+/* ---- where the server is */
+
+/* Its lock file says so, each time anew: it may have been restarted with another port. */
+static bool locate_by_data(const char *data, Buffer *conninfo, uid_t *uid, Error *err)
+{
+    CLEANUP(arena_done) Arena arena = {0};
+    ServerLock lock;
+    struct stat info;
+    bool found;
+
+    if (!server_lock_read(data, &arena, &lock, &found, err))
+        return false;
+    if (!found || !lock.is_alive)
+        return error_set(err, ERR_UNREACHABLE, "no server runs on %s", data);
+    server_conninfo(&lock, conninfo);
+    buffer_append(conninfo, "", 1);
+    /* Root becomes the owner of the data directory: "peer" wants that user. */
+    *uid = stat(data, &info) == 0 ? info.st_uid : (uid_t)-1;
+    return true;
+}
+
+static bool locate(void *context, Buffer *conninfo, uid_t *uid, Error *err)
+{
+    const Telling *telling = context;
+    const Options *options = telling->options;
+
+    if (options->conninfo == NULL && options->data != NULL)
+        return locate_by_data(options->data, conninfo, uid, err);
+    *uid = (uid_t)-1;
+    if (options->conninfo != NULL)
+        buffer_append(conninfo, options->conninfo, strlen(options->conninfo) + 1);
+    return true;
+}
+
+/* ---- what is said */
+
+static bool is_over(TimeUs since, uint64_t ms)
+{
+    return time_monotonic() - since >= (TimeUs)ms * 1000;
+}
+
+static void beat(Telling *telling)
+{
+    if (telling->watchdog_ms == 0 || !is_over(telling->watchdog_at, telling->watchdog_ms))
+        return;
+    telling->watchdog_at = time_monotonic();
+    service_notify("WATCHDOG=1");
+}
+
+static void say_durable(Telling *telling, const ReceiveNews *news)
+{
+    char place[LSN_TEXT_SIZE];
+
+    if (!is_over(telling->status_at, STATUS_EVERY_MS))
+        return;
+    telling->status_at = time_monotonic();
+    CLEANUP(text_freep)
+    char *status = text_format("STATUS=durable up to %s on timeline %" PRIu32,
+                               lsn_text(news->durable, place), news->timeline);
+    service_notify(status);
+}
+
+static void say_waiting(Telling *telling, const ReceiveNews *news)
+{
+    CLEANUP(text_freep)
+    char *status = text_format("STATUS=waiting, tries again: %s", news->error->message);
+
+    /* The same each time, until it is over: once is enough for those who read the log. */
+    if (!telling->is_waiting) {
+        log_warn("not receiving for now; trying again until it works",
+                 log_str("reason", news->error->message), log_str("while", news->error->context));
+    } else {
+        log_debug("still not receiving", log_str("reason", news->error->message),
+                  log_u64("pause_ms", news->pause_ms));
+    }
+    telling->is_waiting = true;
+    service_notify(status);
+}
+
+static void tell(void *context, const ReceiveNews *news)
+{
+    Telling *telling = context;
+
+    beat(telling);
+    switch (news->event) {
+    case RECEIVE_ALIVE:
+        break;
+    case RECEIVE_STREAMING:
+        telling->is_waiting = false;
+        service_notify("READY=1\nSTATUS=streaming");
+        break;
+    case RECEIVE_DURABLE:
+        say_durable(telling, news);
+        break;
+    case RECEIVE_WAITING:
+        say_waiting(telling, news);
+        break;
+    case RECEIVE_STOPPING:
+        service_notify("STOPPING=1");
+        break;
+    }
+}
+
+/* ---- the command */
+
+static bool read_wish(const Options *options, ReceiveWish *wish, Error *err)
+{
+    if (options->data == NULL && options->conninfo == NULL) {
+        error_set(err, ERR_USAGE, "which server is it?");
+        return error_hint(err, "give --conninfo, or --data with its data directory");
+    }
+    if (options->until_lsn != NULL && !lsn_parse(options->until_lsn, &wish->until, err))
+        return error_context(err, "read --until-lsn");
+    return compression_parse(options->compress, &wish->compression, err);
+}
+
+bool command_receive(const Options *options, Error *err)
+{
+    CLEANUP(hook_done) Hook hook = {0};
+    Telling telling = {.options = options, .watchdog_ms = service_watchdog_ms()};
+    ReceiveWish wish = {
+        .slot = options->slot,
+        .application = options->application_name,
+        .is_synchronous = options->synchronous,
+        .interval_ms = options->interval_ms,
+        .locate = locate,
+        .tell = tell,
+        .context = &telling,
+    };
+
+    if (!read_wish(options, &wish, err) || !hook_open(&hook, options, err))
+        return false;
+    wish.threads = hook.threads;
+    return archive_receive(&hook.cluster, &wish, err);
+}
