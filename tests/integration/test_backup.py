@@ -435,3 +435,19 @@ class Timelines(BackupTest):
         self.assertEqual(taken["timeline"], 2)
         self.assertEqual(run("zstd", "-dqc", history), text)
         self.assertEqual([item["timeline"] for item in self.listed()], [1, 2])
+        # Another server's, of the same number: its WAL may be in the archive, too.
+        history.unlink()
+        other = make_directory(self.path / "other") / "00000002.history"
+        other.write_text(text.replace("no recovery target", "another recovery target") + "\n",
+                         encoding="utf-8")
+        self.tool("archive-push", other)
+        foreign = history.read_bytes()
+        self.tool_fails(15, "another 00000002.history than the server", "backup",
+                        f"--data={self.cluster.data}", "--checkpoint=fast")
+        self.assertEqual(history.read_bytes(), foreign)
+        self.assertEqual(len(self.listed()), 2)
+        # A damaged one is set aside, and the server's stored anew.
+        history.write_bytes(foreign[:20] + bytes([foreign[20] ^ 1]) + foreign[21:])
+        self.backup()
+        self.assertEqual(run("zstd", "-dqc", history), text)
+        self.assertEqual(len(list(history.parent.glob("00000002.history.wal.damaged-*"))), 1)
