@@ -7,22 +7,29 @@
 
 #include "repo/wal_object.h"
 
+#include <sys/stat.h>
+
 typedef struct PushWish {
     const char *path; /* the file, as in %p */
     Compression compression;
     unsigned threads;
+    /* Called when all is ready to be published, if not NULL; false: it is not published. */
+    bool (*before_commit)(void *context, Error *err);
+    void *context;
 } PushWish;
 
 typedef enum PushOutcome {
     PUSH_STORED,
     PUSH_ALREADY_THERE, /* same content, read whole and verified, made durable */
     PUSH_REPAIRED,      /* the stored one was damaged: set aside, stored anew */
+    PUSH_ACKNOWLEDGED,  /* an earlier call has pushed it ahead, see archive/push_ahead.h */
 } PushOutcome;
 
 typedef struct PushResult {
     PushOutcome outcome;
     WalTrailer trailer;
-    char *aside; /* PUSH_REPAIRED: where the damaged object is now; caller frees */
+    struct stat source; /* the file, as it was read */
+    char *aside;        /* PUSH_REPAIRED: where the damaged object is now; caller frees */
 } PushResult;
 
 /*

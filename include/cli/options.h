@@ -39,6 +39,8 @@ typedef struct Options {
     /* archive-push, archive-get */
     const char *wal_path;
     bool requests; /* archive-push: paths come on standard input */
+    uint64_t push_ahead;
+    const char *spool; /* NULL: the usual place, if it is there */
     const char *wal_name;
     uint64_t recovery_timeline;
     uint64_t hole_wait_ms;

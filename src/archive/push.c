@@ -427,6 +427,8 @@ static bool store(const Push *push, WalTrailer *trailer, Error *err)
         if (!judge(push, &storing.summary.reader, err))
             return false;
     }
+    if (push->wish->before_commit != NULL && !push->wish->before_commit(push->wish->context, err))
+        return false;
     return wal_object_writer_commit(storing.writer, is_segment ? &storing.summary : NULL, trailer,
                                     err);
 }
@@ -482,5 +484,6 @@ bool archive_push(const Cluster *cluster, const PushWish *wish, PushResult *resu
         text_freep(&result->aside);
         return error_context(err, "archive %s", wish->path);
     }
+    result->source = source->before;
     return true;
 }

@@ -68,6 +68,12 @@ const Option option_table[] = {
     {"hole-wait", DURATION, FIELD(hole_wait_ms), FOR_GET, GROUP_WAL, "TIME",
         "how long a missing segment with later ones behind it may take to arrive",
         .fallback = "5s", .max = DAY_MS},
+    {"push-ahead", COUNT, FIELD(push_ahead), FOR_PUSH, GROUP_WAL, "N",
+        "push up to N further segments along that wait to be archived, if --spool can be used",
+        .fallback = "8", .max = 64},
+    {"spool", TEXT, FIELD(spool), FOR_PUSH, GROUP_WAL, "DIR",
+        "local notes of what was pushed along, outside the data directory (otherwise "
+        "/var/spool/pgcairn, if the server's user may write there)"},
     {"requests", FLAG, FIELD(requests), FOR_PUSH, GROUP_WAL, NULL,
         "for archive_library: read a path a line from standard input, answer each with a line",
         .only_flag = true},

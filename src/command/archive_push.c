@@ -1,4 +1,4 @@
-#include "archive/push.h"
+#include "archive/push_ahead.h"
 
 #include "base/log.h"
 #include "base/process.h"
@@ -9,6 +9,9 @@
 #include "repo/layout.h"
 #include "requests.h"
 
+/* Where a distribution or the operator has made it for the server's user; else there is none. */
+static const char default_spool[] = "/var/spool/pgcairn";
+
 static const char *outcome_name(PushOutcome outcome)
 {
     switch (outcome) {
@@ -18,6 +21,8 @@ static const char *outcome_name(PushOutcome outcome)
         return "already there";
     case PUSH_REPAIRED:
         return "repaired";
+    case PUSH_ACKNOWLEDGED:
+        return "acknowledged";
     }
     return "";
 }
@@ -77,17 +82,11 @@ static void write_down(const Cluster *cluster, const char *path, TimeUs started,
         log_debug("the journal could not be written", log_str("reason", err.message));
 }
 
-/* The server's log gets nothing from a success, but for a repair. */
 static bool report(const Options *options, const PushResult *result, TimeUs started, Error *err)
 {
     CLEANUP(json_done) Json json = {0};
     const char *outcome = outcome_name(result->outcome);
 
-    if (result->outcome == PUSH_REPAIRED) {
-        log_warn("the archived copy was damaged: set aside, stored anew",
-                 log_str("file", options->wal_path),
-                 log_str("aside", result->aside != NULL ? result->aside : ""));
-    }
     log_debug("archived", log_str("file", options->wal_path), log_str("outcome", outcome),
               log_u64("bytes_stored", result->trailer.stored_size),
               log_u64("elapsed_ms", (uint64_t)(time_now() - started) / 1000));
@@ -108,10 +107,50 @@ static void push_result_done(PushResult *result)
     text_freep(&result->aside);
 }
 
+/* The server's log gets nothing of a success, but for a repair. */
+static void tell_repair(const Cluster *cluster, const char *path, TimeUs started,
+                        const PushResult *result)
+{
+    const Error none = {0};
+
+    if (result->outcome != PUSH_REPAIRED)
+        return;
+    log_warn("the archived copy was damaged: set aside, stored anew", log_str("file", path),
+             log_str("aside", result->aside != NULL ? result->aside : ""));
+    write_down(cluster, path, started, &none, result->aside);
+}
+
+/* A segment that was pushed along with the one asked for. */
+static void tell_ahead(void *context, const char *path, const PushResult *result)
+{
+    log_debug("archived ahead", log_str("file", path),
+              log_str("outcome", outcome_name(result->outcome)));
+    tell_repair(context, path, time_now(), result);
+}
+
+/* The file asked for: as an earlier call has left it, or now. */
+static bool push_asked(const Cluster *cluster, const PushWish *wish, const PushAhead *ahead,
+                       PushResult *result, Error *err)
+{
+    const TimeUs started = time_now();
+
+    if (push_ahead_has_done(ahead, &result->trailer)) {
+        result->outcome = PUSH_ACKNOWLEDGED;
+        return true;
+    }
+    if (!archive_push(cluster, wish, result, err)) {
+        write_down(cluster, wish->path, started, err, NULL);
+        return false;
+    }
+    tell_repair(cluster, wish->path, started, result);
+    return true;
+}
+
 static bool push_file(const Options *options, Error *err)
 {
     const TimeUs started = time_now();
     CLEANUP(hook_done) Hook hook = {0};
+    CLEANUP(push_ahead_freep) PushAhead *ahead = NULL;
     CLEANUP(push_result_done) PushResult result = {0};
     PushWish wish = {.path = options->wal_path};
 
@@ -120,15 +159,19 @@ static bool push_file(const Options *options, Error *err)
         return false;
     }
     wish.threads = hook.threads;
-    if (!archive_push(&hook.cluster, &wish, &result, err)) {
-        write_down(&hook.cluster, options->wal_path, started, err, NULL);
+    ahead = push_ahead_open(&hook.cluster,
+                            &(PushAheadWish){
+                                .path = options->wal_path,
+                                .spool = options->spool != NULL ? options->spool : default_spool,
+                                .is_spool_asked_for = options->spool != NULL,
+                                .count = (unsigned)options->push_ahead,
+                                .compression = wish.compression,
+                                .threads = hook.threads,
+                            });
+    if (!push_asked(&hook.cluster, &wish, ahead, &result, err))
         return false;
-    }
-    if (result.outcome == PUSH_REPAIRED) {
-        const Error none = {0};
-
-        write_down(&hook.cluster, options->wal_path, started, &none, result.aside);
-    }
+    if (result.outcome != PUSH_ACKNOWLEDGED)
+        push_ahead_run(ahead, tell_ahead, &hook.cluster);
     return report(options, &result, started, err);
 }
 

@@ -17,7 +17,7 @@ import signal
 import tempfile
 import unittest
 
-from support.archive import content_of, flip, object_of
+from support.archive import content_of, flip, object_of, put
 from support.cluster import make_directory
 from support.processes import BIN, attempt, wait_for
 from support.shared import SharedClusterTest
@@ -80,6 +80,19 @@ class CrashTest(SharedClusterTest):
         self.tool("archive-push", self.source)
         flip(object_of(self.repo, self.segments[0]), 300)
         return ["archive-push", self.source]
+
+    def ready_ahead(self):
+        """In a pg_wal where the second segment waits behind the first."""
+        self.fresh_archive()
+        for folder in ("server", "spool"):
+            shutil.rmtree(self.path / folder, ignore_errors=True)
+            make_directory(self.path / folder)
+        wal = make_directory(self.path / "server" / "pg_wal")
+        make_directory(wal / "archive_status")
+        for segment in self.segments:
+            self.tool("archive-get", segment, wal / segment, repo=self.world.repo)
+            put(wal / "archive_status" / f"{segment}.ready", b"")
+        return ["archive-push", f"--spool={self.path / 'spool'}", wal / self.segments[0]]
 
     def ready_get(self):
         self.got = self.path / "RECOVERYXLOG"
@@ -146,8 +159,8 @@ class CrashTest(SharedClusterTest):
 class Reach(CrashTest):
     def test_every_point_in_the_sources_is_passed_by_a_command(self):
         reached = set()
-        for ready in (self.ready_init, self.ready_push, self.ready_repair, self.ready_get,
-                      self.ready_backup, self.ready_restore, self.ready_force, self.ready_aside):
+        for ready in (self.ready_init, self.ready_push, self.ready_repair, self.ready_ahead,
+                      self.ready_get, self.ready_backup, self.ready_restore, self.ready_force, self.ready_aside):
             if ready in (self.ready_get, self.ready_backup, self.ready_restore):
                 self.repo = self.world.repo
             reached |= set(self.passed(ready()))
@@ -186,6 +199,15 @@ class Push(CrashTest):
 
     def test_repair(self):
         self.everywhere(self.ready_repair, self.check)
+
+    def test_push_ahead(self):
+        def check(words, status):
+            self.check(words, status)
+            second = words[-1].parent / self.segments[1]
+            self.tool(*words[:-1], second)  # by a note or not: from now on it is there
+            self.assertEqual(content_of(object_of(self.repo, self.segments[1])), second.read_bytes())
+
+        self.everywhere(self.ready_ahead, check)
 
     def test_get(self):
         def check(words, status):

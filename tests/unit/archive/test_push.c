@@ -484,9 +484,35 @@ static void pages_of_a_stranger_begin_no_child(void **state)
     assert_pushed(&scene, path, PUSH_STORED);
 }
 
+static bool refuse(void *context, Error *err)
+{
+    const Scene *scene = context;
+
+    assert_int_equal(scene_objects(scene, "main/wal/"), 0);
+    return error_set(err, ERR_UNREACHABLE, "not its turn");
+}
+
+static void what_may_not_be_published_never_existed(void **state)
+{
+    CLEANUP(scene_done) Scene scene;
+    PushResult result = {0};
+    Error err = {0};
+
+    (void)state;
+    scene_init(&scene);
+    CLEANUP(text_freep) char *path = scene_segment_file(&scene, 2);
+    const PushWish wish = {
+        .path = path, .compression = zstd, .before_commit = refuse, .context = &scene};
+    assert_false(archive_push(&scene.archive.cluster, &wish, &result, &err));
+    assert_int_equal(err.code, ERR_UNREACHABLE);
+    assert_int_equal(scene_objects(&scene, "main/wal/"), 0);
+    assert_pushed(&scene, path, PUSH_STORED);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(what_may_not_be_published_never_existed),
         cmocka_unit_test(a_segment_is_stored_once_with_what_its_wal_says),
         cmocka_unit_test(a_padded_piece_is_refused_wherever_it_was_cut),
         cmocka_unit_test(wal_that_breaks_in_the_middle_is_stored_and_its_end_noted),

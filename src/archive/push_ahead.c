@@ -1,0 +1,314 @@
+#include "archive/push_ahead.h"
+
+#include "acknowledgement.h"
+#include "base/file.h"
+#include "base/log.h"
+#include "base/work_queue.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <libgen.h>
+#include <limits.h>
+#include <pthread.h>
+#include <unistd.h>
+
+struct PushAhead {
+    const Cluster *cluster;
+    PushAheadWish wish;
+    char *folder; /* pg_wal */
+    char *status; /* its archive_status */
+    Acknowledgements notes;
+};
+
+/*
+ * Whose turn it is to publish. Segments are compressed side by side and appear in order: were one
+ * there before its predecessor and the host lost for ever in this instant, the archive would end in
+ * a hole where it could just have ended.
+ */
+typedef struct Turn {
+    pthread_mutex_t lock; /* guards what follows */
+    pthread_cond_t changed;
+    size_t next;
+    size_t failed; /* nothing from here on is published */
+} Turn;
+
+typedef struct AheadJob {
+    const PushAhead *ahead;
+    Turn *turn;
+    size_t index;
+    char *path;
+    bool is_done;
+    PushResult result; /* once is_done */
+} AheadJob;
+
+static char *folder_of(const char *path)
+{
+    CLEANUP(text_freep) char *copy = text_format("%s", path); /* dirname() writes into it */
+
+    return text_format("%s", dirname(copy));
+}
+
+static const char *name_of(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+
+    return slash == NULL ? path : slash + 1;
+}
+
+static bool is_segment_name(const Cluster *cluster, const char *name)
+{
+    Error ignored = {0}; /* then it is none */
+    WalName parsed;
+
+    return wal_name_parse(name, cluster->wal_segment_size, &parsed, &ignored) &&
+           parsed.kind == WAL_SEGMENT;
+}
+
+/*
+ * A segment that a server wants archived, and its user's: what an operator pushes by hand, from
+ * wherever and as whoever, says nothing about what else should be.
+ */
+static bool is_waiting(const PushAhead *ahead)
+{
+    const char *name = name_of(ahead->wish.path);
+    CLEANUP(text_freep) char *ready = text_format("%s/%s.ready", ahead->status, name);
+    struct stat found;
+
+    return strchr(ahead->wish.path, '/') != NULL && is_segment_name(ahead->cluster, name) &&
+           file_exists(ready) && stat(ahead->wish.path, &found) == 0 && found.st_uid == geteuid();
+}
+
+static bool is_inside(const char *path, const char *folder)
+{
+    char real_path[PATH_MAX];
+    char real_folder[PATH_MAX];
+
+    if (realpath(path, real_path) == NULL || realpath(folder, real_folder) == NULL)
+        return false;
+    size_t size = strlen(real_folder);
+    return strncmp(real_path, real_folder, size) == 0 &&
+           (real_path[size] == '/' || real_path[size] == '\0');
+}
+
+/* A copy of the data directory must not bring the acknowledgements of the original with it. */
+static bool check_spool(const PushAhead *ahead, Error *err)
+{
+    const char *spool = ahead->wish.spool;
+    CLEANUP(text_freep) char *parent = folder_of(spool); /* it need not be there yet */
+    CLEANUP(text_freep) char *data = folder_of(ahead->folder);
+
+    if (spool[0] != '/')
+        return error_set(err, ERR_REFUSED, "%s is no absolute path", spool);
+    if (is_inside(spool, data) || is_inside(spool, ahead->folder) || is_inside(parent, data)) {
+        return error_set(err, ERR_REFUSED,
+                         "%s is in the data directory, and would be copied along with it", spool);
+    }
+    return true;
+}
+
+static void tell_unusable(const PushAheadWish *wish, const Error *reason)
+{
+    static const char message[] = "no segments are pushed ahead: the spool directory is of no use";
+
+    if (wish->is_spool_asked_for) {
+        log_warn(message, log_str("spool", wish->spool), log_str("reason", reason->message));
+    } else {
+        log_debug(message, log_str("spool", wish->spool), log_str("reason", reason->message));
+    }
+}
+
+PushAhead *push_ahead_open(const Cluster *cluster, const PushAheadWish *wish)
+{
+    CLEANUP(push_ahead_freep) PushAhead *ahead = mem_alloc(sizeof *ahead);
+    Error reason = {0};
+
+    ahead->cluster = cluster;
+    ahead->wish = *wish;
+    ahead->folder = folder_of(wish->path);
+    ahead->status = text_format("%s/archive_status", ahead->folder);
+    if (wish->count == 0 || wish->spool == NULL || wish->spool[0] == '\0' || !is_waiting(ahead))
+        return NULL;
+    if (!check_spool(ahead, &reason) ||
+        !acknowledgements_open(&ahead->notes, cluster, wish->spool, &reason)) {
+        tell_unusable(wish, &reason);
+        return NULL;
+    }
+    return TAKE(ahead);
+}
+
+void push_ahead_freep(PushAhead **ahead)
+{
+    if (*ahead == NULL)
+        return;
+    acknowledgements_done(&(*ahead)->notes);
+    text_freep(&(*ahead)->folder);
+    text_freep(&(*ahead)->status);
+    mem_free(*ahead);
+    *ahead = NULL;
+}
+
+bool push_ahead_has_done(const PushAhead *ahead, WalTrailer *trailer)
+{
+    return ahead != NULL && acknowledgement_holds(&ahead->notes, ahead->wish.path, trailer);
+}
+
+/* False once an earlier one failed: this one must not be published then. */
+static bool turn_wait(Turn *turn, size_t index, Error *err)
+{
+    pthread_mutex_lock(&turn->lock);
+    while (turn->next < index && turn->failed > index)
+        pthread_cond_wait(&turn->changed, &turn->lock);
+    bool is_ours = turn->failed > index;
+    pthread_mutex_unlock(&turn->lock);
+    return is_ours || error_set(err, ERR_UNREACHABLE, "a segment before it was not pushed");
+}
+
+static void turn_end(Turn *turn, size_t index, bool is_done)
+{
+    pthread_mutex_lock(&turn->lock);
+    if (is_done) {
+        turn->next = index + 1;
+    } else if (turn->failed > index) {
+        turn->failed = index;
+    }
+    pthread_cond_broadcast(&turn->changed);
+    pthread_mutex_unlock(&turn->lock);
+}
+
+static bool wait_for_turn(void *context, Error *err)
+{
+    const AheadJob *job = context;
+
+    return turn_wait(job->turn, job->index, err);
+}
+
+static bool push_one(void *worker, void *context, Error *err)
+{
+    AheadJob *job = context;
+    const PushAhead *ahead = job->ahead;
+    const PushWish wish = {
+        .path = job->path,
+        .compression = ahead->wish.compression,
+        .threads = 1,
+        .before_commit = wait_for_turn,
+        .context = job,
+    };
+    Error reason = {0};
+
+    (void)worker;
+    /* What was there already waits here, so that the turn goes from one to the next. */
+    job->is_done = archive_push(ahead->cluster, &wish, &job->result, err) &&
+                   turn_wait(job->turn, job->index, err);
+    turn_end(job->turn, job->index, job->is_done);
+    if (job->is_done && !acknowledgement_write(&ahead->notes, job->path, &job->result.source,
+                                               &job->result.trailer, &reason)) {
+        log_debug("pushed ahead, but not noted: it will be pushed again",
+                  log_str("file", job->path), log_str("reason", reason.message));
+    }
+    return job->is_done;
+}
+
+/* The first `count` names behind `name`, in the order in which the server will ask for them. */
+typedef struct Waiting {
+    char names[PUSH_AHEAD_MAX][WAL_NAME_SIZE];
+    size_t count;
+} Waiting;
+
+static void waiting_add(Waiting *waiting, size_t limit, const char *name)
+{
+    size_t place = waiting->count;
+
+    while (place > 0 && strcmp(waiting->names[place - 1], name) > 0)
+        place--;
+    if (place == limit)
+        return;
+    if (waiting->count < limit)
+        waiting->count++;
+    memmove(waiting->names[place + 1], waiting->names[place],
+            (waiting->count - place - 1) * sizeof waiting->names[0]);
+    snprintf(waiting->names[place], sizeof waiting->names[0], "%s", name);
+}
+
+static bool is_to_be_pushed(const PushAhead *ahead, const char *name)
+{
+    CLEANUP(text_freep) char *path = text_format("%s/%s", ahead->folder, name);
+
+    return is_segment_name(ahead->cluster, name) && file_exists(path);
+}
+
+/*
+ * pgarch.c, pgarch_readyXlog(): segments in the order of their names. Also those that a note says
+ * to be there: if they are not, and the next one were pushed, that would be a hole.
+ */
+static void find_waiting(const PushAhead *ahead, Waiting *waiting)
+{
+    static const char suffix[] = ".ready";
+    const char *asked = name_of(ahead->wish.path);
+    const size_t limit = ahead->wish.count < PUSH_AHEAD_MAX ? ahead->wish.count : PUSH_AHEAD_MAX;
+    CLEANUP(directory_done) DIR *directory = opendir(ahead->status);
+    const struct dirent *entry;
+
+    while (directory != NULL && (entry = readdir(directory)) != NULL) {
+        size_t size = strlen(entry->d_name);
+        char name[WAL_NAME_SIZE];
+
+        if (size < sizeof suffix || size - (sizeof suffix - 1) >= sizeof name ||
+            strcmp(entry->d_name + size - (sizeof suffix - 1), suffix) != 0)
+            continue;
+        snprintf(name, sizeof name, "%.*s", (int)(size - (sizeof suffix - 1)), entry->d_name);
+        if (strcmp(name, asked) > 0 && is_to_be_pushed(ahead, name))
+            waiting_add(waiting, limit, name);
+    }
+}
+
+/* Until all have run, or one has failed and those before it have ended. */
+static void run_jobs(const PushAhead *ahead, AheadJob *jobs, size_t count)
+{
+    const size_t threads = ahead->wish.threads < count ? ahead->wish.threads : count;
+    Error reason = {0};
+
+    CLEANUP(work_queue_freep)
+    WorkQueue *queue = work_queue_new(&(WorkQueueSetup){.threads = threads > 0 ? threads : 1,
+                                                        .capacity = count,
+                                                        .order = WORK_IN_ORDER,
+                                                        .run = push_one},
+                                      &reason);
+    bool ok = queue != NULL;
+    for (size_t i = 0; ok && i < count; i++)
+        ok = work_queue_submit(queue, &jobs[i], &reason);
+    if (!ok || !work_queue_finish(queue, &reason)) {
+        log_debug("pushing ahead ended: the server will ask for the rest",
+                  log_str("reason", reason.message));
+    }
+}
+
+void push_ahead_run(const PushAhead *ahead, PushedAhead *told, void *context)
+{
+    Waiting waiting = {.count = 0};
+    AheadJob jobs[PUSH_AHEAD_MAX];
+    Turn turn = {
+        .lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER, .failed = SIZE_MAX};
+
+    if (ahead == NULL)
+        return;
+    acknowledgements_clean(&ahead->notes, ahead->status);
+    find_waiting(ahead, &waiting);
+    for (size_t i = 0; i < waiting.count; i++) {
+        jobs[i] = (AheadJob){
+            .ahead = ahead,
+            .turn = &turn,
+            .index = i,
+            .path = text_format("%s/%s", ahead->folder, waiting.names[i]),
+        };
+    }
+    if (waiting.count > 0)
+        run_jobs(ahead, jobs, waiting.count);
+    for (size_t i = 0; i < waiting.count; i++) {
+        if (jobs[i].is_done)
+            told(context, jobs[i].path, &jobs[i].result);
+        text_freep(&jobs[i].path);
+        text_freep(&jobs[i].result.aside);
+    }
+    pthread_cond_destroy(&turn.changed);
+    pthread_mutex_destroy(&turn.lock);
+}
