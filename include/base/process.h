@@ -30,7 +30,7 @@ bool process_run(const ProcessSetup *setup, uint64_t timeout_ms, int *status, Bu
 /* Whether a child has ended; *status as above. Does not wait. */
 bool process_has_ended(pid_t pid, int *status);
 
-/* Whether a process with this pid exists (also one of another user). */
+/* Whether a process with this pid lives (also one of another user): a zombie does not. */
 bool process_exists(pid_t pid);
 
 /*

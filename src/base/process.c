@@ -363,22 +363,35 @@ bool process_run(const ProcessSetup *setup, uint64_t timeout_ms, int *status, Bu
     }
 }
 
+/* From its second field on, the program's name in brackets, which may hold blanks and brackets. */
+static const char *read_stat(pid_t pid, Buffer *content)
+{
+    CLEANUP(text_freep) char *path = text_format("/proc/%d/stat", (int)pid);
+    Error ignored = {0}; /* no such process, or not for us to see */
+
+    if (!file_read_whole(path, 64 << 10, content, &ignored))
+        return NULL;
+    return strrchr((const char *)content->data, ')');
+}
+
 bool process_exists(pid_t pid)
 {
-    return pid > 0 && (kill(pid, 0) == 0 || errno == EPERM);
+    CLEANUP(buffer_done) Buffer content = {0};
+
+    if (pid <= 0 || (kill(pid, 0) != 0 && errno != EPERM))
+        return false;
+
+    /* A zombie is dead. Where process 1 reaps no orphans, as in a container, it stays one. */
+    const char *name_end = read_stat(pid, &content);
+    return name_end == NULL ||
+           (strncmp(name_end, ") Z", 3) != 0 && strncmp(name_end, ") X", 3) != 0);
 }
 
 uint64_t process_start_time(pid_t pid)
 {
-    CLEANUP(text_freep) char *path = text_format("/proc/%d/stat", (int)pid);
     CLEANUP(buffer_done) Buffer content = {0};
-    Error ignored = {0}; /* no such process */
 
-    if (!file_read_whole(path, 64 << 10, &content, &ignored))
-        return 0;
-
-    /* The second field is the program's name in brackets and may hold blanks and brackets. */
-    const char *field = strrchr((const char *)content.data, ')');
+    const char *field = read_stat(pid, &content);
     for (int number = 2; field != NULL && number < 22; number++)
         field = strchr(field + 1, ' ');
     return field != NULL ? strtoull(field + 1, NULL, 10) : 0;

@@ -157,8 +157,17 @@ static bool find(RecoveryWatch *watch, Arena *arena, Findings *found, Error *err
 
 static void explain_failure(RecoveryWatch *watch, const Findings *found, RecoverySight *sight)
 {
-    server_log_reason(watch->setup.data, watch->setup.log_path, watch->error_path, sight->reason,
-                      sizeof sight->reason);
+    enum { COLLECTOR_PAUSE_MS = 100, COLLECTOR_PAUSES = 100 };
+
+    /* A logging collector ends after the server, and writes what it was sent when it gets to it. */
+    for (int i = 0; i <= COLLECTOR_PAUSES; i++) {
+        server_log_reason(watch->setup.data, watch->setup.log_path, watch->error_path,
+                          sight->reason, sizeof sight->reason);
+        if (sight->reason[0] != '\0' || watch->seen_pid == 0 ||
+            !is_there(watch, "current_logfiles"))
+            break;
+        time_sleep_ms(COLLECTOR_PAUSE_MS);
+    }
     if (sight->reason[0] == '\0' && watch->exit_status >= 0) {
         (void)snprintf(sight->reason, sizeof sight->reason,
                        "the server ended with status %d and no reason that we could read",

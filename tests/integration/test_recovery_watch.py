@@ -8,7 +8,8 @@ import subprocess
 import unittest
 
 from support.cluster import ManualRecovery, ToolTest, make_directory
-from support.processes import BIN, attempt, clean_environment, identity, run, wait_for
+from support.processes import (BIN, attempt, clean_environment, descendants, identity, is_alive, run,
+                               wait_for)
 from support.version import MAJOR, REPLAY_IS_PAUSED
 
 DRIVER = pathlib.Path(os.environ.get("DRIVERS", ".")) / "driver_recovery"
@@ -291,6 +292,20 @@ class Courses(RecoveryTest):
                                  log_directory="log")
         lines = self.run_driver(server).end()
         self.assertRegex(lines[-3], "recovery ended before configured")
+
+    def test_words_that_the_collector_has_not_written_yet_are_waited_for(self):
+        server, go = self.blocked(recovery_target_name="nowhere", logging_collector="on",
+                                  log_directory="log")
+        driver = self.run_driver(server)
+        driver.until("^replaying")
+        postmaster = server.pid()
+        collector, = [pid for pid in descendants(postmaster) if b"logger" in
+                      pathlib.Path(f"/proc/{pid}/cmdline").read_bytes()]
+        os.kill(collector, signal.SIGSTOP)
+        run("touch", go)
+        wait_for(lambda: not is_alive(postmaster), "the server's end", pause_s=0.01)
+        os.kill(collector, signal.SIGCONT)
+        self.assertRegex(driver.end()[-3], "recovery ended before configured")
 
     def test_nothing_that_runs(self):
         server = self.recovering()

@@ -4,12 +4,14 @@
 #include "base/memory.h"
 #include "base/time.h"
 
+#include <fcntl.h>
 #include <pwd.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -124,25 +126,51 @@ static void what_cannot_be_started_is_told(void **state)
     assert_non_null(strstr(err.message, "enter its directory: No such file or directory"));
 }
 
+/* It waits for us at a pipe, so that it lives as long as we look. */
 static void a_started_process_is_followed_to_its_end(void **state)
 {
-    const char *const argv[] = {"sh", "-c", "sleep 0.2; exit 7", NULL};
+    char folder[] = "/tmp/test-process-XXXXXX";
+    const char *const argv[] = {"sh", "-c", "read line < pipe; exit 7", NULL};
     ProcessSetup setup = as_we_are;
     Error err = {0};
     int status = 0;
     pid_t pid;
 
     (void)state;
+    assert_non_null(mkdtemp(folder));
+    CLEANUP(text_freep) char *path = text_format("%s/pipe", folder);
+    assert_int_equal(mkfifo(path, 0600), 0);
     setup.argv = argv;
+    setup.directory = folder;
     assert_true(process_start(&setup, &pid, &err));
+    assert_false(process_has_ended(pid, &status));
     assert_true(process_exists(pid));
     assert_true(process_start_time(pid) > 0);
     assert_int_equal(getsid(pid), pid);
+    int fd = open(path, O_WRONLY | O_CLOEXEC);
+    assert_true(fd >= 0);
+    fd_done(&fd);
     for (int i = 0; i < 6000 && !process_has_ended(pid, &status); i++)
         time_sleep_ms(10);
     assert_int_equal(status, 7);
     assert_false(process_exists(pid));
     assert_int_equal(process_start_time(pid), 0);
+    assert_int_equal(unlink(path), 0);
+    assert_int_equal(rmdir(folder), 0);
+}
+
+static void a_zombie_is_dead(void **state)
+{
+    siginfo_t info;
+
+    (void)state;
+    pid_t pid = fork();
+    if (pid == 0)
+        _exit(0);
+    assert_int_equal(waitid(P_PID, (id_t)pid, &info, WEXITED | WNOWAIT), 0);
+    assert_int_equal(kill(pid, 0), 0);
+    assert_false(process_exists(pid));
+    assert_int_equal(waitpid(pid, NULL, 0), pid);
 }
 
 static void output_goes_to_the_log_file(void **state)
@@ -235,6 +263,7 @@ int main(void)
         cmocka_unit_test(too_slow_is_killed),
         cmocka_unit_test(what_cannot_be_started_is_told),
         cmocka_unit_test(a_started_process_is_followed_to_its_end),
+        cmocka_unit_test(a_zombie_is_dead),
         cmocka_unit_test(output_goes_to_the_log_file),
         cmocka_unit_test(signals_are_as_usual_in_the_child),
         cmocka_unit_test(another_user_has_its_groups_and_home),
