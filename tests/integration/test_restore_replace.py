@@ -206,6 +206,17 @@ class Interrupted(ReplaceTest):
         self.assertIn(results, ([0, 0], [0, 4], [0, 5]), said)
         verify_backup(self.cluster.data)
 
+    def test_a_directory_without_its_control_file_says_what_it_is(self):
+        self.backup()
+        self.cluster.switch_wal()
+        self.cluster.stop()
+        self.attempt("restore", f"--data={self.cluster.data}", "--force",
+                     environment={"PGCAIRN_FAULT": "restore.control-away:crash"})
+        self.assertFalse((self.cluster.data / "global" / "pg_control").exists())
+        self.assertTrue((self.cluster.data / "base").exists())
+        self.restore_here()  # the plain command knows that it may go on
+        verify_backup(self.cluster.data)
+
     def test_sigterm_ends_it_with_its_own_status(self):
         self.backup()
         self.cluster.switch_wal()

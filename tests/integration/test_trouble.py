@@ -220,6 +220,18 @@ class NoPermission(TroubleTest):
         self.assert_restore_works()
 
 
+    @unittest.skipUnless(USER, "only root can give a directory to somebody else")
+    def test_a_place_of_another_user_is_refused(self):
+        self.target = self.path / "theirs"
+        self.target.mkdir()
+        os.chmod(self.target, 0o777)
+
+        done = self.attempt(*self.restore_words())
+        self.assertEqual(done.returncode, 4, done.stderr)
+        self.assertIn("belongs to another user", done.stderr)
+        self.assertEqual(list(self.target.iterdir()), [])
+
+
 class FailingDevice(TroubleTest):
     """EIO at the n-th call of a kind, for every n that a run comes to (thinned out when many)."""
 
