@@ -11,6 +11,7 @@ from support.cluster import ClusterTest
 from support.oracle import Oracle, assert_content
 from support.processes import BIN, clean_environment, identity, run, wait_for
 from support.version import SWITCH_WAL
+from test_receive import Receiver
 
 OK, WARNING, CRITICAL, UNKNOWN = range(4)
 
@@ -373,6 +374,31 @@ class Settings(StatusTest):
         self.cluster.sql("select pg_create_physical_replication_slot('pgcairn', true)")
         self.assert_finding(self.status(expect=WARNING), "slot", "WARNING",
                             "pgcairn receive is not connected")
+
+
+class Received(StatusTest):
+
+    def test_what_receive_has_stored_is_not_exposed(self):
+        self.reload(archive_timeout="0")  # nothing waits for a segment to be full
+        receiver = Receiver(self)
+        self.cluster.wait_until("select coalesce(bool_or(active), false) from pg_replication_slots")
+        self.commit()
+        open_segment = self.cluster.sql("select pg_walfile_name(pg_current_wal_lsn())")
+        self.wait_none()
+        answer = self.status()
+        self.assertTrue(answer["repository"]["has_pieces"])
+        self.assertLess(answer["repository"]["last_segment"], open_segment)
+        self.assertEqual([(slot["is_ours"], slot["is_active"]) for slot in answer["slots"]],
+                         [(True, True)])
+        said = self.tool("status", f"--data={self.cluster.data}")
+        self.assertIn(" and into the next one", said)
+
+        receiver.end()
+        xid, _, _ = self.commit(2)
+        answer = self.status(expect=WARNING)
+        self.assertEqual([answer["exposure"]["state"], answer["exposure"]["xid"]], ["known", xid])
+        self.assert_finding(answer, "slot", "WARNING", "pgcairn receive is not connected")
+        self.assert_finding(answer, "settings", "WARNING", "archive_timeout is 0")
 
 
 class Timelines(StatusTest):
