@@ -110,7 +110,7 @@ const Command command_table[] = {
     },
     {
         .name = "log", .bit = FOR_LOG, .run = command_log,
-        .help = "what happened when: commits, drops, restore points, read from the archive",
+        .help = "what happened when: commits, drops, restore points",
         .synopsis = "--repo=ADDRESS [--from=TIME|LSN] [--to=TIME|LSN] [--drops] [--json]",
         .details =
             "A line for each commit, with what it dropped, truncated or wrote anew, for each "
