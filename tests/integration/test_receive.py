@@ -12,7 +12,7 @@ import time
 import unittest
 
 from support.archive import archived, content_of, flip, object_of, put
-from support.cluster import ClusterTest, ToolTest, make_directory
+from support.cluster import ClusterTest, ToolTest, copy_of_running, make_directory
 from support.oracle import Oracle, assert_content
 from support.processes import BIN, TOOL, clean_environment, identity, run, wait_for
 
@@ -48,7 +48,7 @@ class Receiver:
     def said(self):
         return self.log.read_text(encoding="utf-8", errors="replace")
 
-    def wait_said(self, words, timeout_s=60):
+    def wait_said(self, words, timeout_s=180):
         wait_for(lambda: re.search(words, self.said()) or self.assert_runs(),
                  f"{words} in:\n{self.said()}", timeout_s)
         return self
@@ -57,7 +57,7 @@ class Receiver:
         if self.process.poll() is not None:
             raise AssertionError(f"receive ended with {self.process.returncode}:\n{self.said()}")
 
-    def wait_exit(self, timeout_s=60):
+    def wait_exit(self, timeout_s=180):
         return self.process.wait(timeout_s)
 
     def end(self, number=signal.SIGTERM):
@@ -203,7 +203,7 @@ class Streaming(ReceiveTest):
         self.insert(100)
         self.receive_all()
         copy = make_directory(self.path / "copy")
-        run("cp", "-a", self.cluster.data, copy / "data")
+        copy_of_running(self.cluster.data, copy / "data")
         self.insert(100)
         self.receive_all()
         before = self.pieces()
@@ -224,7 +224,7 @@ class Streaming(ReceiveTest):
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as inbox:
             inbox.bind(str(place))
             os.chmod(place, 0o777)
-            inbox.settimeout(60)
+            inbox.settimeout(180)
             receiver = self.receiver(environment={"NOTIFY_SOCKET": place,
                                                   "WATCHDOG_USEC": "1000000"})
 
@@ -472,8 +472,7 @@ class Synchronous(ReceiveTest):
     def setUp(self):
         super().setUp()
         self.backup_with_receiver()
-        self.cluster.sql(f"alter system set synchronous_standby_names = '{NAME}'")
-        self.cluster.sql("select pg_reload_conf()")
+        self.cluster.reconfigure(synchronous_standby_names=NAME)
 
     def backup_with_receiver(self):
         receiver = self.receiver().wait_said("streaming WAL")
@@ -536,8 +535,7 @@ class Synchronous(ReceiveTest):
         assert_content(self.restore(), oracle.numbers(), oracle.in_doubt())
 
     def test_a_star_in_synchronous_standby_names_means_us_too(self):
-        self.cluster.sql("alter system set synchronous_standby_names = '*'")
-        self.cluster.sql("select pg_reload_conf()")
+        self.cluster.reconfigure(synchronous_standby_names="*")
         receiver = self.receiver("--interval=1h").wait_said("streaming WAL")
         self.insert()
         receiver.wait_said("mode=synchronous")
@@ -610,7 +608,7 @@ class Timelines(ReceiveTest):
         standby = self.standby()
         other = self.server("twin", socket=self.cluster.socket, port=5436)
         self.cluster.stop()
-        run("cp", "-a", standby.data, other.data)
+        copy_of_running(standby.data, other.data)
         (other.data / "postmaster.pid").unlink()
         other.configure(primary_conninfo="")
         for twin in (standby, other.start()):
