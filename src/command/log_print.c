@@ -80,10 +80,14 @@ static void put_database(LogPrinter *printer, Lsn lsn, uint32_t oid)
     }
 }
 
-/* Tables and what stands for itself first: an index or toast table goes with its table. */
-static bool is_minor(const RelationName *name)
+enum { PASS_UNNAMED = 3, PASSES = 4 };
+
+/* Tables and what stands for itself come first, then what goes with its table: indexes, toast. */
+static int pass_of(const RelationName *name)
 {
-    return name->kind == 'i' || name->kind == 't';
+    if (strcmp(name->schema, "pg_toast") == 0)
+        return 2;
+    return name->kind == 'i' ? 1 : 0;
 }
 
 static void put_name(LogPrinter *printer, const RelationName *name)
@@ -101,7 +105,7 @@ typedef struct FileCount {
     size_t all, named, shown;
 } FileCount;
 
-/* pass 0: tables and the like; 1: indexes and toast tables; 2: those without a name, by number. */
+/* Those of one pass; the last one has those without a name, by number. */
 static void put_files(LogPrinter *printer, const Happening *happening, FileFate fate, int pass,
                       FileCount *count)
 {
@@ -116,7 +120,7 @@ static void put_files(LogPrinter *printer, const Happening *happening, FileFate 
             count->all++;
             count->named += has_name;
         }
-        if (has_name ? pass != (is_minor(&name) ? 1 : 0) : pass != 2)
+        if (pass != (has_name ? pass_of(&name) : PASS_UNNAMED))
             continue;
         if (count->shown++ >= NAMES_SHOWN)
             continue;
@@ -140,7 +144,7 @@ static void put_relations(LogPrinter *printer, const Happening *happening, FileF
     FileCount count = {0};
 
     /* The names first, then what goes in front of them: the number is known only then. */
-    for (int pass = 0; pass < 3; pass++)
+    for (int pass = 0; pass < PASSES; pass++)
         put_files(printer, happening, fate, pass, &count);
     if (count.all == 0)
         return;

@@ -117,12 +117,14 @@ class Drops(LogTest):
         self.assertEqual({fate for _, fate in self.fates(full[0])}, {unclear})
         self.assertIn("before the end", [line.get("name") for line in lines])
 
+        self.tool("verify")  # the bits in the trailers that chose the segments, too
+
         drops, end = self.log("--drops")
         self.assertEqual(drops, [line for line in lines if "undo" in line])
         self.assertLess(end["segments_read"], end["segments"])
         text = self.tool("log", "--drops")
         self.assertRegex(text, rf"xid {orders} +dropped 5 relations of database postgres: "
-                               r"orders(_id_seq)?, orders(_id_seq)?, \S+, \S+, \S+ +"
+                               r"orders(_id_seq)?, orders(_id_seq)?, orders_pkey, pg_toast\S+, pg_toast\S+ +"
                                rf"\[--target-xid={orders} --target-exclusive\]")
         gone = [line for line in drops if line["databases"]]
         self.assertEqual([database["database"] for database in gone[0]["databases"]], ["gone"])
@@ -197,6 +199,15 @@ class Windows(LogTest):
         self.tool_fails(2, "zone", "log", "--from=2026-01-01 10:00")
         self.tool_fails(2, "before --from", "log", "--from=0/5000000", "--to=0/4000000")
         self.tool_fails(6, "timeline 7", "log", "--timeline=7")
+
+    def test_names_that_cannot_be_had_are_said_to_be_missing(self):
+        made = [xid for xid, _ in self.fill()]
+        server = f"--conninfo={self.cluster.conninfo()}"
+        self.assertIn("database 5" if MAJOR >= 15 else "database 1", self.tool("log"))
+        self.assertIn("committed in database postgres", self.tool("log", server))
+        self.cluster.stop()
+        done = self.tool_fails(3, "names are missing", "log", server)
+        self.assertIn(f"xid {made[5]} ", done.stdout)
 
     def test_what_is_missing_or_damaged_is_said_and_the_rest_is_shown(self):
         made = self.fill()
