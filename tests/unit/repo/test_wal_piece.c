@@ -90,6 +90,29 @@ static void any_changed_bit_is_noticed(void **state)
     }
 }
 
+/* A whole frame of another piece: zstd finds nothing wrong with it. */
+static void another_frame_is_noticed(void **state)
+{
+    CLEANUP(codec_context_freep) CodecContext *codec = codec_context_new();
+    CLEANUP(buffer_done) Buffer object = {0};
+    CLEANUP(buffer_done) Buffer other = {0};
+    CLEANUP(buffer_done) Buffer found = {0};
+    uint8_t raw[SIZE];
+    uint8_t *header;
+    Error err = {0};
+
+    (void)state;
+    encode_example(&object, raw);
+    raw[100] ^= 1;
+    assert_true(wal_piece_encode(&home, &example, raw, codec, &other, &err));
+    memcpy(other.data, object.data, HEAD);
+    header = other.data + 8;
+    put_le32(header + 36, (uint32_t)(other.size - HEAD));
+    put_le64(header + 64, xxh3_of(home.seed, header, 64));
+
+    assert_int_equal(decode(&home, &example, other.data, other.size, &found), ERR_CORRUPT);
+}
+
 static void any_cut_is_noticed(void **state)
 {
     CLEANUP(buffer_done) Buffer object = {0};
@@ -285,6 +308,7 @@ int main(void)
         cmocka_unit_test(decode_returns_what_encode_wrote),
         cmocka_unit_test(fields_are_where_the_format_says),
         cmocka_unit_test(any_changed_bit_is_noticed),
+        cmocka_unit_test(another_frame_is_noticed),
         cmocka_unit_test(any_cut_is_noticed),
         cmocka_unit_test(a_piece_under_another_name_is_noticed),
         cmocka_unit_test(newer_flags_and_fields_are_a_newer_version),
