@@ -321,9 +321,10 @@ bool log_print_end(LogPrinter *printer, bool json, const LogEnd *end, Error *err
         out_print("\nThere is no WAL of timeline %" PRIu32 " in the archive from there on.\n",
                   path_last_timeline(printer->walk->path));
     } else if (is_whole) {
-        out_print("\nThe archive of timeline %" PRIu32 " ends with %s, before %s%s.\n",
+        out_print("\nThe archive of timeline %" PRIu32 " ends with %s, %s %s%s.\n",
                   path_last_timeline(printer->walk->path),
-                  segment_name(printer, end->scan.until / size - 1, name),
+                  segment_name(printer, wal_segment_before(end->scan.until, size), name),
+                  end->scan.is_open ? "which is still being written, at" : "before",
                   lsn_text(end->scan.until, lsn), end->shown == 0 ? "; nothing was found" : "");
     }
     return out_flush(err);

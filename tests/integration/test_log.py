@@ -248,3 +248,16 @@ class Windows(LogTest):
         self.assertEqual([(line["timeline"], line["from_timeline"]) for line in lines
                           if line["kind"] == "timeline"], [(2, 1)])
         self.assertIn(made[4][0], self.xids("--timeline=1"))
+
+    def test_what_is_only_in_pieces_of_a_segment_is_told_too(self):
+        self.cluster.sql("create table t (n int)")
+        self.cluster.switch_wal()
+        dropped = self.transaction("drop table t")
+        end = self.cluster.sql("select pg_current_wal_flush_lsn()")
+        self.tool("receive", f"--conninfo={self.cluster.conninfo()}", f"--until-lsn={end}",
+                  timeout_s=120)
+        lines, last = self.log("--drops")
+        self.assertEqual(self.fates(self.commit_of(lines, dropped)), [("?", "dropped")])
+        self.assertEqual(last["gaps"], 0)
+        self.assertRegex(self.tool("log", "--drops"), "ends with [0-9A-F]{24}, which is still being "
+                                                      "written, at 0/")
