@@ -316,6 +316,12 @@ bool archiver_is_failing(const ArchiverLook *archiver)
             archiver->last_failed_at > archiver->last_archived_at);
 }
 
+/* The server's statistics come later than its marks: what failed has gone well since. */
+static bool nothing_waits(const ReadyPile *pile)
+{
+    return pile->is_known && pile->count == 0 && pile->others == 0;
+}
+
 static void judge_archiver(Health *health)
 {
     const ServerLook *server = &health->server;
@@ -330,7 +336,8 @@ static void judge_archiver(Health *health)
             ->next = "archive_command says success without storing here: use 'pgcairn archive-push "
                      "--repo=... %p', then pgcairn backup";
     }
-    if (server->archive.is_on && archiver_is_failing(&server->archiver)) {
+    if (server->archive.is_on && archiver_is_failing(&server->archiver) &&
+        !nothing_waits(&health->pile)) {
         add(health, HEALTH_WARNING, "archiver",
             "archiving fails: %s, last tried %s ago, %" PRIu64 " failures in all",
             server->archiver.last_failed,

@@ -240,7 +240,13 @@ static void archivers_that_fail_or_deceive_are_told(void **state)
     archiver->last_failed = "000000010000000000000005";
     archiver->last_failed_at = 99500 * second;
     archiver->failed_count = 3;
+    it->health.pile.others = 1;
     expect(it, HEALTH_WARNING, "000000010000000000000005, last tried 8 min ago, 3 failures");
+    it = setup();
+    archiver = &it->health.server.archiver;
+    archiver->last_failed = "000000010000000000000005";
+    archiver->last_failed_at = 99500 * second;
+    expect(it, HEALTH_OK, NULL); /* nothing waits any more, whatever the statistics say yet */
     it = setup();
     it->health.server.archiver.last_archived = "000000010000000000000005";
     expect(it, HEALTH_CRITICAL, "takes 000000010000000000000005 for archived");
