@@ -13,18 +13,15 @@ import sys
 import tempfile
 import time
 
+from bench_cache import CacheBench
+from bench_wal import WalBench
+
 BIN = pathlib.Path(os.environ.get("PG_BIN", "/usr/lib/postgresql/15/bin"))
 USER = "postgres" if os.getuid() == 0 else None
 
 
 def run(*command, check=True, **options):
     """Run as the unprivileged user; wall and CPU seconds (its own and its children's)."""
-    return measured(*command, check=check, **options)[:3]
-
-
-def measured(*command, check=True, **options):
-    """The same, and the largest resident size of one of its processes in MiB (from about 15 on: what
-    this harness has when it forks counts)."""
     command = [str(part) for part in command]
     began = time.monotonic()
     child = subprocess.Popen(command, user=USER, cwd="/", stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, **options)
@@ -34,10 +31,13 @@ def measured(*command, check=True, **options):
     wall = time.monotonic() - began
     if check and child.returncode != 0:
         sys.exit(f"bench: {' '.join(command)} returned {child.returncode}\n{output}")
-    return output.strip(), wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024
+    return output.strip(), wall, usage.ru_utime + usage.ru_stime
 
 
-class Bench:
+class Bench(WalBench, CacheBench):
+    run = staticmethod(run)
+    bin = BIN
+
     def __init__(self, wish, folder):
         self.wish, self.folder = wish, folder
         self.data, self.wal = folder / "data", folder / "wal"
@@ -51,6 +51,16 @@ class Bench:
 
     def pgbackrest(self, *arguments):
         return run("pgbackrest", f"--config={self.rest_conf}", "--stanza=main", *arguments)
+
+    def start(self, options=""):
+        run(BIN / "pg_ctl", "start", "-w", "-s", "-t", "600", "-D", self.data, "-l", self.folder / "server.log", "-o", options)
+
+    def stop(self, mode="fast", check=True):
+        run(BIN / "pg_ctl", "stop", "-w", "-s", "-t", "600", "-m", mode, "-D", self.data, check=check)
+
+    def wait_archived(self):
+        while self.sql("select exists (select from pg_ls_archive_statusdir() where name like '%.ready')") == "t":
+            time.sleep(0.2)
 
     def prepare(self):
         run("mkdir", self.wal, self.rest, self.rest / "repo", self.rest / "log", self.rest / "lock", self.rest / "spool")
@@ -68,8 +78,8 @@ class Bench:
         run("sh", "-c", 'printf %s "$1" >> "$2"', "sh", text, self.data / "postgresql.conf")
         run(self.tool, "init", f"--repo={self.repo}", f"--data={self.data}")
         # The stanza must be there before the first segment is archived, and wants a running server.
-        run(BIN / "pg_ctl", "start", "-w", "-s", "-D", self.data, "-l", self.folder / "server.log")
-        atexit.register(run, BIN / "pg_ctl", "stop", "-w", "-s", "-m", "immediate", "-D", self.data, check=False)
+        self.start()
+        atexit.register(self.stop, "immediate", check=False)
         self.pgbackrest("stanza-create")
         run(BIN / "pgbench", "-i", "-q", "-s", self.wish.scale, "-h", self.folder, "-U", "postgres", "postgres")
         # A part that hardly compresses, and many small relations.
@@ -78,8 +88,7 @@ class Bench:
         run(BIN / "pgbench", "-n", "-c", "2", "-t", max(3000, self.wish.segments * 100), "-h", self.folder, "-U", "postgres", "postgres")
         self.sql("select pg_switch_wal()")
         self.sql("checkpoint")
-        while self.sql("select exists (select from pg_ls_archive_statusdir() where name like '%.ready')") == "t":
-            time.sleep(0.5)
+        self.wait_archived()
         self.segments = sorted(path for path in self.wal.iterdir() if len(path.name) == 24)[-self.wish.segments:]
         self.size = int(run("du", "-sb", self.data / "base")[0].split()[0])
         print(f"cluster of {self.size / 2**20:.0f} MiB in {sum(len(files) for _, _, files in os.walk(self.data))} files, "
@@ -156,106 +165,53 @@ class Bench:
         self.alternate("restore (files, no replay)", {"pgcairn restore": ours, "pgbackrest restore": theirs})
         self.vacate(where)
 
-    def push(self):
-        repo, plain = self.folder / "push-repo", self.folder / "push-plain"
-
-        def each(command):
-            wall = cpu = 0.0
-            for segment in self.segments:
-                _, wall_one, cpu_one = run(*command(segment))
-                wall, cpu = wall + wall_one, cpu + cpu_one
-            return wall, cpu
-
-        def ours():
-            shutil.rmtree(repo, ignore_errors=True)
-            run(self.tool, "init", f"--repo={repo}", f"--data={self.data}")
-            return each(lambda segment: (self.tool, "archive-push", f"--repo={repo}", segment))
-
-        def theirs():
-            for path in (self.rest / "repo/archive/main").glob("15-1/*"):
-                shutil.rmtree(path)
-            return each(lambda segment: ("pgbackrest", f"--config={self.rest_conf}", "--stanza=main", "archive-push", segment))
-
-        def copy():
-            shutil.rmtree(plain, ignore_errors=True)
-            run("mkdir", plain)
-            return each(lambda segment: ("sh", "-c", f"cp {segment} {plain}/ && sync {plain}/{segment.name} {plain}"))
-
-        self.alternate("archive-push, per segment", {"pgcairn archive-push": ours, "pgbackrest archive-push": theirs, "cp + fsync": copy}, len(self.segments))
-
-    def get(self):
-        into = self.folder / "got"
-
-        def each(command):
-            wall = cpu = 0.0
-            for segment in self.segments:
-                into.unlink(missing_ok=True)
-                _, wall_one, cpu_one = run(*command(segment))
-                if into.stat().st_size != segment.stat().st_size:
-                    sys.exit(f"bench: {segment.name} came back with another size")
-                wall, cpu = wall + wall_one, cpu + cpu_one
-            return wall, cpu
-
-        self.alternate("archive-get, per segment", {
-            "pgcairn archive-get": lambda: each(lambda segment: (self.tool, "archive-get", f"--repo={self.folder}/push-repo", segment.name, into)),
-            "pgbackrest archive-get": lambda: each(lambda segment: ("pgbackrest", f"--config={self.rest_conf}", "--stanza=main", "archive-get", segment.name, into)),
-            "cp": lambda: each(lambda segment: ("cp", segment, into)),
-        }, len(self.segments))
-
-    def cached(self, *folders):
-        """MiB of these folders' files that the page cache holds."""
-        files = [path for folder in folders for path in pathlib.Path(folder).rglob("*") if path.is_file()]
-        total = 0
-        for start in range(0, len(files), 500):
-            total += sum(int(line) for line in subprocess.run(
-                ["fincore", "-b", "-n", "-o", "RES", *files[start : start + 500]], capture_output=True, text=True, check=True).stdout.split())
-        return total / 2**20
-
-    def cache(self):
-        """What a backup does to a page cache in which a part of the cluster is warm (needs root)."""
-        print(f"\npage cache, MiB, and pgbench's latency\n  {'':24}{'cluster before':>16}{'after':>8}{'repository after':>18}{'latency ms before':>19}{'during':>8}{'after':>8}")
-        self.results["cache"] = {}
-        for name, repo, command in (
-            ("pgcairn backup", self.repo, [self.tool, "backup", "--full", f"--repo={self.repo}", f"--data={self.data}",
-                                           f"--conninfo=host={self.folder} user=postgres dbname=postgres", "--jobs=2", "--no-progress"]),
-            ("pgbackrest backup", self.rest, ["pgbackrest", f"--config={self.rest_conf}", "--stanza=main", "--type=full", "backup"]),
-        ):
-            run("sync")
-            pathlib.Path("/proc/sys/vm/drop_caches").write_text("3", encoding="ascii")
-            self.latency(10)  # warms what the load needs
-            before_ms, before = self.latency(15), self.cached(self.data / "base")
-            backup = subprocess.Popen([str(word) for word in command], user=USER, cwd="/", stdout=subprocess.DEVNULL)
-            during_ms = self.latency(15)
-            if backup.wait() != 0:
-                sys.exit(f"bench: {name} failed")
-            after, stored = self.cached(self.data / "base"), self.cached(repo)
-            after_ms = self.latency(15)
-            print(f"  {name:24}{before:16.0f}{after:8.0f}{stored:18.0f}{before_ms:19.3f}{during_ms:8.3f}{after_ms:8.3f}", flush=True)
-            self.results["cache"][name] = {"before": before, "after": after, "repository": stored, "latency_ms": [before_ms, during_ms, after_ms]}
-
-    def latency(self, seconds):
-        """Mean of pgbench's read-only transactions at a rate that the machine bears easily."""
-        output = run(BIN / "pgbench", "-n", "-S", "-c", "1", "-R", "500", "-T", seconds, "-h", self.folder, "-U", "postgres", "postgres")[0]
-        return float(next(line for line in output.splitlines() if line.startswith("latency average")).split("=")[1].split()[0])
-
     def memory(self):
-        """Peak resident size of one run each; run at two --scale ten times apart to see what it depends on."""
-        where = self.folder / "restored"
+        """Peak resident size of one run each, as the kernel counts it; with --files also with so many more
+        files in the data directory, step by step, and what each of these costs."""
+        added, rows = 0, []
+        print(f"\npeak memory, MiB (cluster of {self.size / 2**20:.0f} MiB)\n  {'files':>10}" + "".join(f"{name:>14}" for name in self.memory_commands()))
+        for wanted in self.wish.files:
+            self.add_files(added, wanted)
+            added = wanted
+            files = sum(len(names) for _, _, names in os.walk(self.data))
+            peaks = {name: self.peak(command) for name, command in self.memory_commands().items()}
+            self.vacate(self.folder / "restored")
+            print(f"  {files:10}" + "".join(f"{peak:14.1f}" for peak in peaks.values()), flush=True)
+            rows.append({"files": files, **peaks})
+            if len(rows) > 1:
+                more = files - rows[-2]["files"]
+                print(f"  {'B a file':>10}" + "".join(f"{(peaks[name] - rows[-2][name]) * 2**20 / more:14.0f}" for name in peaks), flush=True)
+        self.results["memory"] = {"bytes": self.size, "runs": rows}
+
+    def memory_commands(self):
         conninfo = f"host={self.folder} user=postgres dbname=postgres"
-        files = sum(len(names) for _, _, names in os.walk(self.data))
-        print(f"\npeak memory, MiB (cluster of {self.size / 2**20:.0f} MiB in {files} files)")
-        self.results["memory"] = {"bytes": self.size, "files": files}
-        for name, command in (
-            ("backup", [self.tool, "backup", "--full", f"--repo={self.repo}", f"--data={self.data}", f"--conninfo={conninfo}", "--jobs=2", "--no-progress"]),
-            ("restore", [self.tool, "restore", f"--repo={self.repo}", f"--data={where}", "--target=immediate", "--jobs=2", "--no-progress"]),
-            ("archive-push", [self.tool, "archive-push", f"--repo={self.repo}", self.segments[0]]),
-            ("archive-get", [self.tool, "archive-get", f"--repo={self.repo}", self.segments[0].name, self.folder / "got"]),
-            ("verify", [self.tool, "verify", f"--repo={self.repo}", "--jobs=2", "--no-progress"]),
-        ):
-            peak = measured(*command)[3]
-            self.results["memory"][name] = peak
-            print(f"  {name:24}{peak:8.1f}", flush=True)
-        shutil.rmtree(where, ignore_errors=True)
+        return {
+            "backup": [self.tool, "backup", "--full", f"--repo={self.repo}", f"--data={self.data}", f"--conninfo={conninfo}", "--jobs=2", "--no-progress"],
+            "restore": [self.tool, "restore", f"--repo={self.repo}", f"--data={self.folder}/restored", "--target=immediate", "--jobs=2", "--no-progress"],
+            "verify": [self.tool, "verify", f"--repo={self.repo}", "--jobs=2", "--no-progress"],
+            "list": [self.tool, "list", f"--repo={self.repo}"],
+            "archive-push": [self.tool, "archive-push", f"--repo={self.repo}", self.segments[0]],
+            "archive-get": [self.tool, "archive-get", f"--repo={self.repo}", self.segments[0].name, self.folder / "got"],
+        }
+
+    def peak(self, command):
+        """MiB. Measured by time(1), which is small: wait4() here would count what Python has when it forks."""
+        report = self.folder / "peak"
+        run("/usr/bin/time", "-q", "-f", "%M", "-o", report, *command)
+        return int(report.read_text(encoding="ascii").split()[-1]) / 1024
+
+    def add_files(self, have, wanted):
+        """Small files named like relations: the server does not know of them, a backup takes all there is.
+        Some thousands of them share a content, as empty relations do."""
+        database = pathlib.Path(self.sql("select 'base/' || oid from pg_database where datname = current_database()"))
+        for number in range(have, wanted):
+            path, first = (self.data / database / str(4000000000 + n) for n in (number, number - number % 10000))
+            if path == first:
+                path.write_bytes(os.urandom(100))
+                if USER:
+                    shutil.chown(path, USER, USER)
+            else:
+                os.link(first, path)
 
     def startup(self):
         count = 50
@@ -280,7 +236,8 @@ def main():
     parser.add_argument("--scale", type=int, default=100)
     parser.add_argument("--segments", type=int, default=20)
     parser.add_argument("--runs", type=int, default=5)
-    parser.add_argument("--only", default="backup,restore,push,get,startup,memory,cache")
+    parser.add_argument("--files", type=lambda text: [int(number) for number in text.split(",")], default=[0])
+    parser.add_argument("--only", default="backup,restore,push,get,sustained,replay,startup,memory,cache")
     parser.add_argument("--json", type=pathlib.Path)
     wish = parser.parse_args()
 
@@ -291,6 +248,8 @@ def main():
         shutil.chown(folder, USER)
     bench = Bench(wish, folder)
     shutil.copy(wish.tool, bench.tool)
+    for module in pathlib.Path(wish.tool).parent.glob("pgcairn_archive.so"):
+        shutil.copy(module, folder)
     bench.prepare()
     for what in wish.only.split(","):
         getattr(bench, what)()
