@@ -240,6 +240,37 @@ class Streaming(ReceiveTest):
             self.assertEqual(receiver.wait_exit(), 0)
 
 
+class LargeSegments(ReceiveTest):
+    """Larger than what is held in memory: the beginning is stored in pieces before the rest comes."""
+
+    segment_mb = 64
+
+    def test_a_segment_that_does_not_fit_into_memory_is_received_whole(self):
+        self.cluster.sql("select pg_switch_wal()")
+        receiver = self.receiver("--interval=1h").wait_said("streaming WAL")
+        name = self.cluster.sql("select pg_walfile_name(pg_current_wal_insert_lsn())")
+        self.insert(100000)
+        lsn = self.cluster.sql("select pg_current_wal_flush_lsn()")
+        self.cluster.wait_until(f"select bool_or(write_lsn >= '{lsn}') from pg_stat_replication")
+        stored = [piece for piece in self.pieces() if piece.startswith(name)]
+        self.assertEqual([piece[25:] for piece in stored[:4]],
+                         [f"{n << 22:08X}-{n + 1 << 22:08X}" for n in range(4)])
+
+        self.cluster.sql("select pg_switch_wal()")
+        lsn = self.insert()
+        self.cluster.wait_until("select bool_or(write_lsn >= "
+                                f"'{lsn}') from pg_stat_replication")
+        receiver.assert_runs()
+        memory = int(re.search(r"VmHWM:\s+(\d+)", pathlib.Path(
+            f"/proc/{receiver.process.pid}/status").read_text(encoding="ascii")).group(1))
+        self.assertEqual(receiver.end(), 0, receiver.said())
+
+        self.assertEqual(content_of(object_of(self.repo, name)),
+                         (self.cluster.data / "pg_wal" / name).read_bytes())
+        self.assertEqual([piece for piece in self.pieces() if piece.startswith(name)], [])
+        self.assertLess(memory, 64 * 1024)  # KiB
+
+
 class Together(ReceiveTest):
     """archive_command and receive fill one archive."""
 
