@@ -42,8 +42,8 @@ bool server_lock_read(const char *data, Arena *arena, ServerLock *lock, bool *fo
                       Error *err) MUST_CHECK;
 
 /*
- * How libpq reaches the server of this lock file: by its first socket, else by its address. Appended
- * to a connection string; more may follow.
+ * How libpq reaches the server of this lock file: by its first socket, else by its address.
+ * Appended to a connection string; more may follow.
  */
 void server_conninfo(const ServerLock *lock, Buffer *conninfo);
 
