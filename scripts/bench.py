@@ -7,6 +7,7 @@ import json
 import os
 import pathlib
 import shutil
+import signal
 import statistics
 import subprocess
 import sys
@@ -62,6 +63,15 @@ class Bench(WalBench, CacheBench):
         while self.sql("select exists (select from pg_ls_archive_statusdir() where name like '%.ready')") == "t":
             time.sleep(0.2)
 
+    def archived(self, start=""):
+        """The segments from this one on that all archives have."""
+        return sorted(path for path in self.wal.iterdir() if len(path.name) == 24 and path.name >= start)
+
+    def write(self, transactions):
+        """The WAL of so many transactions, without waiting for the disk at each."""
+        run(BIN / "pgbench", "-n", "-c", "2", "-t", transactions, "-h", self.folder, "-U", "postgres", "postgres",
+            env=os.environ | {"PGOPTIONS": "-c synchronous_commit=off"})
+
     def prepare(self):
         run("mkdir", self.wal, self.rest, self.rest / "repo", self.rest / "log", self.rest / "lock", self.rest / "spool")
         self.rest_conf.write_text(
@@ -85,14 +95,14 @@ class Bench(WalBench, CacheBench):
         # A part that hardly compresses, and many small relations.
         self.sql(f"create table mix as select g, md5(g::text) || md5((g * 7)::text) || gen_random_uuid() what, random() r from generate_series(1, {self.wish.scale * 30000}) g")
         self.sql("do $$ begin for i in 1..1000 loop execute format('create table small_%s (id int primary key, t text)', i); end loop; end $$")
-        run(BIN / "pgbench", "-n", "-c", "2", "-t", max(3000, self.wish.segments * 100), "-h", self.folder, "-U", "postgres", "postgres")
+        self.write(3000)
         self.sql("select pg_switch_wal()")
         self.sql("checkpoint")
         self.wait_archived()
-        self.segments = sorted(path for path in self.wal.iterdir() if len(path.name) == 24)[-self.wish.segments:]
+        self.segments = self.archived()
         self.size = int(run("du", "-sb", self.data / "base")[0].split()[0])
         print(f"cluster of {self.size / 2**20:.0f} MiB in {sum(len(files) for _, _, files in os.walk(self.data))} files, "
-              f"{len(self.segments)} segments, {os.cpu_count()} cores, {self.wish.runs} runs each", flush=True)
+              f"{os.cpu_count()} cores, {self.wish.runs} runs each", flush=True)
 
     def alternate(self, what, contestants, unit=1):
         """Run each contestant once a round; the first one is ours. Seconds per unit."""
@@ -241,6 +251,7 @@ def main():
     parser.add_argument("--json", type=pathlib.Path)
     wish = parser.parse_args()
 
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("bench: terminated"))
     folder = pathlib.Path(tempfile.mkdtemp(prefix="pgcairn-bench-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     folder.chmod(0o755)
@@ -248,7 +259,7 @@ def main():
         shutil.chown(folder, USER)
     bench = Bench(wish, folder)
     shutil.copy(wish.tool, bench.tool)
-    for module in pathlib.Path(wish.tool).parent.glob("pgcairn_archive.so"):
+    for module in pathlib.Path(wish.tool).parent.rglob("pgcairn_archive.so"):
         shutil.copy(module, folder)
     bench.prepare()
     for what in wish.only.split(","):

@@ -20,10 +20,20 @@ import time
 class WalBench:
     """A part of Bench: needs its run, sql, wish, folder, data, tool, repo, rest, start, stop and segments."""
 
+    def need_segments(self, start=""):
+        """As many segments from this one on as are wished, in everybody's archive."""
+        while len(self.archived(start)) < self.wish.segments:
+            self.write(5000)
+        self.sql("select pg_switch_wal()")
+        self.sql("checkpoint")
+        self.wait_archived()
+        self.segments = self.archived(start)[-self.wish.segments :]
+
     # ---- one segment at a time
 
     def push(self):
         repo, plain = self.folder / "push-repo", self.folder / "push-plain"
+        self.need_segments()
 
         def each(command):
             wall = cpu = 0.0
@@ -54,6 +64,7 @@ class WalBench:
 
     def get(self):
         into = self.folder / "got"
+        self.need_segments()
 
         def each(command):
             wall = cpu = 0.0
@@ -104,7 +115,7 @@ class WalBench:
         before = {path.name for path in status.iterdir()}
         waiting = []
         while len(waiting) < self.wish.segments:
-            self.run(self.bin / "pgbench", "-n", "-c", "2", "-t", 2000, "-h", self.folder, "-U", "postgres", "postgres")
+            self.write(5000)
             waiting = sorted(path.name for path in status.glob("*.ready") if path.name not in before and len(path.stem) == 24)
         return [path.removesuffix(".ready") for path in waiting[: self.wish.segments]]
 
@@ -120,7 +131,7 @@ class WalBench:
             """Seconds from the archiver's wake-up until the last segment is archived, and CPU seconds of the
             archiver and of what it started and waited for."""
             prepare()
-            self.configure({name.replace("__", "."): value for name, value in settings.items()})
+            self.configure(settings)
             archiver = self.archiver()
             before = self.cpu_of(archiver)
             self.mark_waiting(status, waiting)
@@ -128,7 +139,7 @@ class WalBench:
             os.kill(archiver, signal.SIGHUP)  # as a reload does: it looks for work
             self.wait_done(status, waiting)
             wall, cpu = time.monotonic() - began, self.cpu_of(archiver) - before
-            self.configure({name.replace("__", "."): "" if name == "archive_command" else None for name in settings})
+            self.configure({name: "" if name == "archive_command" else None for name in settings})
             return wall, cpu
 
         def new_repo():
@@ -144,7 +155,13 @@ class WalBench:
             "cp + fsync": lambda: archived(lambda: self.fresh(plain), archive_command=f"cp %p {plain}/%f && sync {plain}/%f {plain}"),
         }
         if module.exists():
-            contestants["pgcairn archive_library"] = lambda: archived(new_repo, archive_library=module, pgcairn__program=self.tool, pgcairn__repo=repo)
+            config = self.folder / "pgcairn.conf"
+            config.write_text("".join(option.removeprefix("--").replace("=", " = ") + "\n" for option in self.spool()[0]), encoding="ascii")
+            config.chmod(0o644)
+            # ALTER SYSTEM knows a module's settings only once it is loaded.
+            text = f"pgcairn.program = '{self.tool}'\npgcairn.repo = '{repo}'\npgcairn.config = '{config}'\n"
+            self.run("sh", "-c", 'printf %s "$1" >> "$2"', "sh", text, self.data / "postgresql.conf")
+            contestants["pgcairn archive_library"] = lambda: archived(new_repo, archive_library=module)
         self.alternate(f"{len(waiting)} segments that wait, per segment", contestants, len(waiting))
         # Now into the archives that the others use, in which there would be a hole.
         self.mark_waiting(status, waiting)
@@ -220,15 +237,8 @@ class WalBench:
         linked = self.folder / "replay-links"
         linked.mkdir()
         os.chmod(linked, 0o755)
-        names = []
-        while len(names) < self.wish.segments:
-            self.run(self.bin / "pgbench", "-n", "-c", "2", "-t", 2000, "-h", self.folder, "-U", "postgres", "postgres")
-            names = sorted(path for path in self.wal.iterdir() if len(path.name) == 24 and path.name >= start)
-        self.sql("select pg_switch_wal()")
-        self.sql("checkpoint")
-        self.wait_archived()
-        names = sorted(path for path in self.wal.iterdir() if len(path.name) == 24 and path.name >= start)
-        for path in names:
+        self.need_segments(start)
+        for path in self.archived(start):
             os.link(path, linked / path.name)
         return sorted(linked.iterdir())
 
