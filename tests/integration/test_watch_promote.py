@@ -85,10 +85,21 @@ class WatchAndPromote(RecoveryTest):
                 run("rm", "-rf", server.path)
 
     def test_a_failure_comes_with_the_servers_words(self):
-        server = self.recover(recovery_target_name="nowhere")
-        done = self.see(server, f"--server-log={server.log}", expect=13)
-        self.assertIn("recovery ended before configured recovery target was reached", done.stderr)
-        self.assertIn("choose an earlier target", done.stderr)
+        # It must not have failed before there is somebody who watches.
+        go = self.path / "go"
+        server = self.recovering(f"while [ -d {self.path} ] && ! [ -e {go} ]; do sleep 0.1; done; "
+                                 f"{self.copy}", recovery_target_name="nowhere")
+        self.spawned(server)
+        with subprocess.Popen([TOOL, "watch", f"--data={server.data}", "--json", "--interval=100ms",
+                               f"--server-log={server.log}"], stdout=subprocess.PIPE,
+                              stderr=subprocess.PIPE, text=True, cwd="/", env=clean_environment(),
+                              **identity()) as watch:
+            watch.stdout.readline()
+            run("touch", go)
+            _, said = watch.communicate(timeout=180)
+        self.assertEqual(watch.returncode, 13, said)
+        self.assertIn("recovery ended before configured recovery target was reached", said)
+        self.assertIn("choose an earlier target", said)
         done = self.promote(server, expect=4)
         self.assertIn("no server runs", done.stderr)
         self.assertFalse((server.data / "promote").exists())
