@@ -1,7 +1,7 @@
 #include "preflight.h"
 
 #include "old_wal.h"
-#include "rebuild.h"
+#include "plan_entry.h"
 #include "space.h"
 
 #include "base/file.h"

@@ -1,47 +1,17 @@
 #include "rebuild.h"
 
-#include "range_reader.h"
-#include "restored_file.h"
-#include "write_behind.h"
+#include "plan_entry.h"
+#include "rebuild_job.h"
 
-#include "base/fault.h"
-#include "base/file.h"
-#include "base/interrupt.h"
 #include "base/work_queue.h"
-#include "postgres/data_directory.h"
 #include "stream/digest.h"
-
-#include <errno.h>
-#include <fcntl.h>
-#include <grp.h>
-#include <pwd.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 enum {
     BATCH_FILES = 256,      /* small files of one job, at most */
     BATCH_STORED = 4 << 20, /* stored bytes that one job reads in one go */
     BATCH_GAP = 256 << 10,  /* bytes of others in between that are not worth a second read */
     JOBS_PER_THREAD = 3,
-    DIRECTORY_MODE = 0700,
 };
-
-/* What a restore writes itself, or what must not come back from a backup (pg-facts 7.1). */
-static const char *const own_files[] = {
-    "backup_label",    "tablespace_map",    "recovery.signal",  "standby.signal",
-    "backup_manifest", RESTORE_MARKER_FILE, "pgcairn.recovery", "postmaster.pid",
-};
-
-bool rebuild_wants(const ManifestEntry *entry)
-{
-    if (entry->kind != ENTRY_FILE)
-        return false;
-    for (size_t i = 0; i < ARRAY_SIZE(own_files); i++) {
-        if (strcmp(entry->path, own_files[i]) == 0)
-            return false;
-    }
-    return true;
-}
 
 static bool is_control(const ManifestEntry *entry)
 {
@@ -51,7 +21,7 @@ static bool is_control(const ManifestEntry *entry)
 /* pg_control is written when all else is durable, by run.c. */
 static bool is_rebuilt(const ManifestEntry *entry)
 {
-    return (rebuild_wants(entry) || entry->kind == ENTRY_EXTRA) && !is_control(entry);
+    return (plan_entry_is_written(entry) || entry->kind == ENTRY_EXTRA) && !is_control(entry);
 }
 
 /* Of ranges, rather than of one frame. */
@@ -60,406 +30,8 @@ static bool is_large(const ManifestEntry *entry)
     return !entry->is_small && entry->size > 0;
 }
 
-char *rebuild_path(const RestorePlan *plan, const ManifestEntry *entry)
-{
-    const char *root = entry->kind == ENTRY_EXTRA ? plan->extra_directory : plan->data;
-    const char *path = entry->path;
-
-    while (*path == '/')
-        path++;
-    if (*path == '\0' || strcmp(path, ".") == 0)
-        return text_format("%s", root);
-    return text_format("%s/%s", root, path);
-}
-
-/* getpwnam(3) for one name after another is slow with a directory service behind it: all files of a
- * cluster have the same owner but for a few, so the plan's own is compared first. */
-void rebuild_owner(const RestorePlan *plan, const ManifestEntry *entry, uid_t *uid, gid_t *gid)
-{
-    *uid = plan->uid;
-    *gid = plan->gid;
-    if (plan->uid == (uid_t)-1 || entry->owner == NULL || entry->group == NULL ||
-        (strcmp(entry->owner, plan->owner) == 0 && strcmp(entry->group, plan->group) == 0))
-        return;
-    struct passwd record, *found = NULL;
-    struct group group_record, *group = NULL;
-    CLEANUP(buffer_done) Buffer space = {0};
-    buffer_reserve(&space, 64 << 10);
-    if (getpwnam_r(entry->owner, &record, (char *)space.data, space.capacity, &found) == 0 &&
-        found != NULL)
-        *uid = found->pw_uid;
-    if (getgrnam_r(entry->group, &group_record, (char *)space.data, space.capacity, &group) == 0 &&
-        group != NULL)
-        *gid = group->gr_gid;
-}
-
-/* ---- directories and links --------------------------------------------------------------------
- */
-
-static bool make_directory(const char *path, uint32_t mode, uid_t uid, gid_t gid, Error *err)
-{
-    if (mkdir(path, DIRECTORY_MODE) != 0 && errno != EEXIST)
-        return error_set_errno(err, ERR_IO, errno, "create directory %s", path);
-    FileAttributes attributes = {.mode = mode, .uid = uid, .gid = gid, .mtime = TIME_US_NONE};
-    return file_attributes_set(path, &attributes, false, err);
-}
-
-static const PlannedTablespace *tablespace_of(const RestorePlan *plan, const char *path)
-{
-    static const char prefix[] = "pg_tblspc/";
-
-    if (strncmp(path, prefix, sizeof prefix - 1) != 0)
-        return NULL;
-    char *end;
-    unsigned long oid = strtoul(path + sizeof prefix - 1, &end, 10);
-    for (size_t i = 0; i < plan->tablespace_count; i++) {
-        if (plan->tablespaces[i].oid == oid && *end == '\0')
-            return &plan->tablespaces[i];
-    }
-    return NULL;
-}
-
-/* A place of our own; parents that are missing must let the server's user through. */
-static bool make_place(const RestorePlan *plan, const char *path, uint32_t mode, Error *err)
-{
-    CLEANUP(text_freep) char *parent = text_format("%s", path);
-
-    char *slash = strrchr(parent, '/');
-    if (slash != NULL && slash != parent) {
-        *slash = '\0';
-        if (!file_make_directories(parent, 0755, err))
-            return false;
-    }
-    if (mkdir(path, DIRECTORY_MODE) != 0) {
-        /* What was there before keeps its owner: it may hold other servers' directories. */
-        if (errno == EEXIST)
-            return true;
-        return error_set_errno(err, ERR_IO, errno, "create directory %s", path);
-    }
-    if (!FAULT_POINT("restore.after-make-place", err))
-        return false;
-    FileAttributes attributes = {
-        .mode = mode, .uid = plan->uid, .gid = plan->gid, .mtime = TIME_US_NONE};
-    return file_attributes_set(path, &attributes, false, err); /* synced at the end, as all is */
-}
-
-bool rebuild_places(const RestorePlan *plan, Error *err)
-{
-    FileAttributes attributes = {
-        .mode = plan->data_mode, .uid = plan->uid, .gid = plan->gid, .mtime = TIME_US_NONE};
-
-    if (!make_place(plan, plan->data, plan->data_mode, err) ||
-        !file_attributes_set(plan->data, &attributes, false, err))
-        return false;
-    for (size_t i = 0; i < plan->tablespace_count; i++) {
-        if (!make_place(plan, plan->tablespaces[i].path, DIRECTORY_MODE, err))
-            return false;
-    }
-    return plan->extra_directory == NULL ||
-           make_place(plan, plan->extra_directory, DIRECTORY_MODE, err);
-}
-
-static bool make_link(const RestorePlan *plan, const ManifestEntry *entry, Error *err)
-{
-    const PlannedTablespace *tablespace = tablespace_of(plan, entry->path);
-    CLEANUP(text_freep) char *link = rebuild_path(plan, entry);
-
-    if (tablespace == NULL)
-        return error_set(err, ERR_CORRUPT, "link %s is no tablespace of this backup", entry->path);
-    if (symlink(tablespace->path, link) != 0)
-        return error_set_errno(err, ERR_IO, errno, "create link %s", link);
-    if (plan->uid != (uid_t)-1 && lchown(link, plan->uid, plan->gid) != 0)
-        return error_set_errno(err, ERR_IO, errno, "set the owner of %s", link);
-    return true;
-}
-
-/* pg_wal and what is below it: backups leave it out, the server wants it. */
-static bool make_wal_directories(const RestorePlan *plan, Error *err)
-{
-    const char *const *names = data_wal_directories(plan->manifest.header.major);
-    CLEANUP(text_freep) char *wal = text_format("%s/pg_wal", plan->data);
-
-    if (!make_directory(wal, plan->data_mode, plan->uid, plan->gid, err))
-        return false;
-    for (size_t i = 0; names[i] != NULL; i++) {
-        CLEANUP(text_freep) char *path = text_format("%s/%s", plan->data, names[i]);
-        if (!make_directory(path, plan->data_mode, plan->uid, plan->gid, err))
-            return false;
-    }
-    return true;
-}
-
-bool rebuild_skeleton(const RestorePlan *plan, Error *err)
-{
-    const Manifest *manifest = &plan->manifest;
-
-    for (size_t i = 0; i < manifest->entry_count; i++) {
-        const ManifestEntry *entry = &manifest->entries[i];
-        if (entry->kind == ENTRY_LINK && !make_link(plan, entry, err))
-            return false;
-        if (entry->kind != ENTRY_DIRECTORY)
-            continue;
-        uid_t uid;
-        gid_t gid;
-        CLEANUP(text_freep) char *path = rebuild_path(plan, entry);
-        rebuild_owner(plan, entry, &uid, &gid);
-        if (!make_directory(path, entry->mode, uid, gid, err))
-            return false;
-    }
-    return make_wal_directories(plan, err);
-}
-
-/* Every backup lists pg_wal as a directory (backup/scan.c), so it is among them. */
-bool rebuild_sync_directories(const RestorePlan *plan, Error *err)
-{
-    const Manifest *manifest = &plan->manifest;
-
-    for (size_t i = 0; i < manifest->entry_count; i++) {
-        const ManifestEntry *entry = &manifest->entries[i];
-        if (entry->kind != ENTRY_DIRECTORY)
-            continue;
-        CLEANUP(text_freep) char *path = rebuild_path(plan, entry);
-        if (!file_sync_directory(path, err))
-            return false;
-    }
-    for (size_t i = 0; i < plan->tablespace_count; i++) {
-        if (!file_sync_directory(plan->tablespaces[i].path, err) ||
-            !file_sync_parent(plan->tablespaces[i].path, err))
-            return false;
-    }
-    return true;
-}
-
-/* ---- one job ----------------------------------------------------------------------------------
- */
-
-typedef struct Shared {
-    const Cluster *cluster;
-    const RestorePlan *plan;
-    Progress *progress;
-    bool is_synced;
-} Shared;
-
-typedef struct Worker {
-    const Shared *shared;
-    RangeReader *reader;
-    WriteBehind *behind;
-    Buffer stored;
-    uint8_t *raw; /* EXTENT_SIZE: the largest file of one frame */
-} Worker;
-
-/* A file of several ranges while they come back in any order. */
-typedef struct LargeFile {
-    const ManifestEntry *entry;
-    uint32_t *crcs;
-    uint32_t missing;
-} LargeFile;
-
-typedef struct Job {
-    const ManifestEntry **batch; /* small files, or ... */
-    size_t batch_count;
-    LargeFile *large; /* ... one range of a large one */
-    uint32_t range;
-    RangeContent content;
-} Job;
-
-static FileAttributes attributes_of(const RestorePlan *plan, const ManifestEntry *entry)
-{
-    FileAttributes attributes = {.mode = entry->mode, .mtime = entry->mtime};
-
-    rebuild_owner(plan, entry, &attributes.uid, &attributes.gid);
-    return attributes;
-}
-
-static bool check_small(const ManifestEntry *entry, const void *raw, uint64_t seed, Error *err)
-{
-    if (entry->size > 0 && xxh3_of(seed, raw, entry->size) != entry->content_hash)
-        return error_set(err, ERR_CORRUPT, "the file is not what was backed up");
-    if (crc32c_update(0, raw, entry->size) != entry->crc32c)
-        return error_set(err, ERR_CORRUPT, "the file's CRC is not what was backed up");
-    return true;
-}
-
-static bool small_is_possible(const Manifest *manifest, const ManifestEntry *entry, Error *err)
-{
-    /* Configuration from elsewhere is one frame, whatever its size (backup/worker.c). */
-    const uint64_t most = entry->kind == ENTRY_EXTRA ? EXTENT_SIZE : SMALL_FILE_SIZE;
-
-    if (entry->size == 0 ||
-        (entry->size <= most && entry->content.raw_size == entry->size &&
-         entry->content.pack < manifest->pack_count && entry->content.stored_size <= 2 * most))
-        return true;
-    return error_set(err, ERR_CORRUPT, "manifest: impossible small file %s", entry->path);
-}
-
-bool rebuild_read_small(const Cluster *cluster, const Manifest *manifest,
-                        const ManifestEntry *entry, void *raw, Error *err)
-{
-    CLEANUP(codec_context_freep) CodecContext *codec = codec_context_new();
-    CLEANUP(buffer_done) Buffer scratch = {0};
-
-    if (!entry->is_small || !small_is_possible(manifest, entry, err)) {
-        return err->code != ERR_NONE
-                   ? false
-                   : error_set(err, ERR_CORRUPT, "%s is no small file", entry->path);
-    }
-    if (entry->size > 0 && !pack_read_frame(cluster, manifest->packs[entry->content.pack].id,
-                                            &entry->content, codec, &scratch, raw, err))
-        return error_context(err, "%s", entry->path);
-    if (!check_small(entry, raw, cluster->repo->hash_seed, err))
-        return error_context(err, "%s", entry->path);
-    return true;
-}
-
-/* The folders above a file from outside: the server, which is not root, must come through. */
-static bool make_folders_of_extra(const Shared *shared, const char *path, Error *err)
-{
-    const RestorePlan *plan = shared->plan;
-    CLEANUP(text_freep) char *folder = text_format("%s", path);
-    FileAttributes attributes = {
-        .mode = DIRECTORY_MODE, .uid = plan->uid, .gid = plan->gid, .mtime = TIME_US_NONE};
-    char *slash = folder + strlen(plan->extra_directory);
-
-    *strrchr(folder, '/') = '\0';
-    if (!file_make_directories(folder, DIRECTORY_MODE, err))
-        return false;
-    while (plan->uid != (uid_t)-1 && *slash == '/') {
-        size_t length = strcspn(slash + 1, "/");
-        char end = slash[1 + length];
-
-        slash[1 + length] = '\0';
-        if (!file_attributes_set(folder, &attributes, shared->is_synced, err))
-            return false;
-        slash[1 + length] = end;
-        slash += 1 + length;
-    }
-    return true;
-}
-
-static bool write_small(Worker *worker, const ManifestEntry *entry, const uint8_t *stored,
-                        Error *err)
-{
-    const Shared *shared = worker->shared;
-    const Manifest *manifest = &shared->plan->manifest;
-    CLEANUP(text_freep) char *path = rebuild_path(shared->plan, entry);
-    FileAttributes attributes = attributes_of(shared->plan, entry);
-
-    if (entry->size > 0 &&
-        !pack_decode_frame(shared->cluster, manifest->packs[entry->content.pack].id,
-                           &entry->content, stored, range_reader_codec(worker->reader), worker->raw,
-                           err))
-        return error_context(err, "%s", entry->path);
-    if (!check_small(entry, worker->raw, shared->cluster->repo->hash_seed, err))
-        return error_context(err, "%s", entry->path);
-    if (entry->kind == ENTRY_EXTRA && !make_folders_of_extra(shared, path, err))
-        return false;
-    if (!restored_file_put(path, worker->raw, entry->size, &attributes, shared->is_synced, err))
-        return false;
-    /* The cluster's own directories are synced at the end; these are no entries of the manifest. */
-    return !shared->is_synced || entry->kind != ENTRY_EXTRA || file_sync_parent(path, err);
-}
-
-/* The batch's frames lie close together in one pack: one read brings them all. */
-static bool run_batch(Worker *worker, Job *job, Error *err)
-{
-    const Shared *shared = worker->shared;
-    const Frame *first = &job->batch[0]->content;
-    const Frame *last = &job->batch[job->batch_count - 1]->content;
-
-    worker->stored.size = 0;
-    if (job->batch[0]->size > 0) {
-        size_t size = (size_t)(last->offset + last->stored_size - first->offset);
-        CLEANUP(text_freep)
-        char *name =
-            layout_pack(shared->cluster->name, shared->plan->manifest.packs[first->pack].id);
-        buffer_reserve(&worker->stored, size);
-        if (!storage_read_range(shared->cluster->repo->storage, name, first->offset, size,
-                                worker->stored.data, err))
-            return error_context(err, "%s", job->batch[0]->path);
-        job->content.bytes_read = size;
-    }
-    for (size_t i = 0; i < job->batch_count; i++) {
-        const ManifestEntry *entry = job->batch[i];
-        const uint8_t *stored =
-            entry->size > 0 ? worker->stored.data + (entry->content.offset - first->offset) : NULL;
-        if (!interrupt_check(err) || !write_small(worker, entry, stored, err))
-            return false;
-        progress_add(shared->progress, entry->size, 0);
-        if (!FAULT_POINT("restore.after-file", err))
-            return false;
-    }
-    return true;
-}
-
-typedef struct RangeTarget {
-    WriteBehind *behind;
-    RestoredFile *file;
-    uint64_t offset; /* of the range in the file */
-    Progress *progress;
-} RangeTarget;
-
-static bool write_piece(void *context, uint8_t **data, size_t size, uint64_t offset, Error *err)
-{
-    RangeTarget *target = context;
-
-    if (!write_behind_put(target->behind, target->file, data, size, target->offset + offset, err))
-        return false;
-    progress_add(target->progress, size, 0);
-    return true;
-}
-
-/* Whatever comes of the reading, no write is under way any more when this returns. */
-static bool copy_range(Worker *worker, RestoredFile *file, Job *job, Error *err)
-{
-    const ManifestEntry *entry = job->large->entry;
-    RangeTarget target = {.behind = worker->behind,
-                          .file = file,
-                          .offset = (uint64_t)job->range * RANGE_SIZE,
-                          .progress = worker->shared->progress};
-    Error late = {0};
-    bool is_read = range_reader_read(worker->reader, &entry->ranges[job->range], write_piece,
-                                     &target, &job->content, err);
-    bool is_written = write_behind_finish(worker->behind, &late);
-
-    if (is_read && !is_written)
-        *err = late;
-    if (!is_read || !is_written)
-        return error_context(err, "%s, range %u", entry->path, job->range);
-    return true;
-}
-
-static bool run_range(Worker *worker, Job *job, Error *err)
-{
-    const Shared *shared = worker->shared;
-    const ManifestEntry *entry = job->large->entry;
-    CLEANUP(text_freep) char *path = rebuild_path(shared->plan, entry);
-    CLEANUP(restored_file_done) RestoredFile file = RESTORED_FILE_CLOSED;
-    bool is_last = job->range + 1 == entry->range_count;
-
-    if (!restored_file_open(&file, path, err) || !copy_range(worker, &file, job, err))
-        return false;
-    if (!FAULT_POINT("restore.after-range", err) ||
-        (is_last && !restored_file_cut(&file, entry->size, err)))
-        return false;
-    return !shared->is_synced || restored_file_sync(&file, err);
-}
-
-static bool run_job(void *context, void *pointer, Error *err)
-{
-    Worker *worker = context;
-    Job *job = pointer;
-    bool ok = job->large != NULL ? run_range(worker, job, err) : run_batch(worker, job, err);
-
-    if (ok)
-        progress_add(worker->shared->progress, 0, job->content.bytes_read);
-    return ok;
-}
-
-/* ---- all of them ------------------------------------------------------------------------------
- */
-
 typedef struct Rebuild {
-    const Shared *shared;
+    const RebuildShared *shared;
     WorkQueue *queue;
     RestoreReport *report;
     Arena *arena; /* jobs: a few bytes a file, so none is given back before the end */
@@ -471,11 +43,11 @@ typedef struct Rebuild {
     uint64_t large_submitted; /* bytes */
 } Rebuild;
 
-static bool finish_large(const Rebuild *rebuild, LargeFile *large, Error *err)
+static bool finish_large(const Rebuild *rebuild, RebuildLarge *large, Error *err)
 {
     const ManifestEntry *entry = large->entry;
-    CLEANUP(text_freep) char *path = rebuild_path(rebuild->shared->plan, entry);
-    FileAttributes attributes = attributes_of(rebuild->shared->plan, entry);
+    CLEANUP(text_freep) char *path = plan_entry_path(rebuild->shared->plan, entry);
+    FileAttributes attributes = rebuild_attributes(rebuild->shared->plan, entry);
     uint32_t crc = large->crcs[0];
 
     for (uint32_t i = 1; i < entry->range_count; i++)
@@ -498,7 +70,7 @@ static bool take_back(const Rebuild *rebuild, bool *any, Error *err)
     *any = pointer != NULL;
     if (pointer == NULL)
         return true;
-    const Job *job = pointer;
+    const RebuildJob *job = pointer;
     rebuild->report->bytes_read += job->content.bytes_read;
     if (job->large == NULL)
         return true;
@@ -506,7 +78,7 @@ static bool take_back(const Rebuild *rebuild, bool *any, Error *err)
     return --job->large->missing > 0 || finish_large(rebuild, job->large, err);
 }
 
-static bool submit(const Rebuild *rebuild, Job *job, Error *err)
+static bool submit(const Rebuild *rebuild, RebuildJob *job, Error *err)
 {
     bool any;
 
@@ -555,7 +127,7 @@ static bool submit_batch(Rebuild *rebuild, Error *err)
 
     while (size < left && size < BATCH_FILES && joins(entries[0], entries[size - 1], entries[size]))
         size++;
-    Job *job = arena_alloc(rebuild->arena, sizeof *job);
+    RebuildJob *job = arena_alloc(rebuild->arena, sizeof *job);
     job->batch = entries;
     job->batch_count = size;
     rebuild->small_submitted += size;
@@ -597,16 +169,16 @@ static bool large_is_possible(const ManifestEntry *entry, Error *err)
 
 static bool submit_large(Rebuild *rebuild, const ManifestEntry *entry, Error *err)
 {
-    CLEANUP(text_freep) char *path = rebuild_path(rebuild->shared->plan, entry);
+    CLEANUP(text_freep) char *path = plan_entry_path(rebuild->shared->plan, entry);
 
     if (!restored_file_create(path, entry->size, err))
         return false;
-    LargeFile *large = arena_alloc(rebuild->arena, sizeof *large);
+    RebuildLarge *large = arena_alloc(rebuild->arena, sizeof *large);
     large->entry = entry;
     large->crcs = arena_alloc(rebuild->arena, entry->range_count * sizeof *large->crcs);
     large->missing = entry->range_count;
     for (uint32_t i = 0; i < entry->range_count; i++) {
-        Job *job = arena_alloc(rebuild->arena, sizeof *job);
+        RebuildJob *job = arena_alloc(rebuild->arena, sizeof *job);
         job->large = large;
         job->range = i;
         rebuild->large_submitted += entry->ranges[i].size;
@@ -628,7 +200,7 @@ static bool collect(Rebuild *rebuild, Error *err)
         rebuild->report->files++;
         rebuild->report->bytes += entry->size;
         if (!(is_large(entry) ? large_is_possible(entry, err)
-                              : small_is_possible(manifest, entry, err)))
+                              : rebuild_small_is_possible(manifest, entry, err)))
             return false;
         if (is_large(entry)) {
             rebuild->large_bytes += entry->size;
@@ -669,43 +241,13 @@ static bool run_all(Rebuild *rebuild, Error *err)
     return true;
 }
 
-static void workers_free(Worker *workers, unsigned count)
-{
-    for (unsigned i = 0; i < count; i++) {
-        range_reader_freep(&workers[i].reader);
-        write_behind_freep(&workers[i].behind);
-        buffer_done(&workers[i].stored);
-        mem_free(workers[i].raw);
-    }
-    mem_free(workers);
-}
-
-/* NULL on failure. */
-static Worker *workers_new(const Shared *shared, unsigned count, Error *err)
-{
-    Worker *workers = mem_alloc(count * sizeof *workers);
-    bool ok = true;
-
-    for (unsigned i = 0; ok && i < count; i++) {
-        workers[i].shared = shared;
-        workers[i].reader = range_reader_new(shared->cluster, &shared->plan->manifest);
-        workers[i].raw = mem_alloc_aligned(EXTENT_SIZE);
-        workers[i].behind = write_behind_new(err);
-        ok = workers[i].behind != NULL;
-    }
-    if (ok)
-        return workers;
-    workers_free(workers, count);
-    return NULL;
-}
-
-static bool run_with(Rebuild *rebuild, Worker *workers, unsigned jobs, Error *err)
+static bool run_with(Rebuild *rebuild, RebuildWorker *workers, unsigned jobs, Error *err)
 {
     void **pointers = mem_alloc(jobs * sizeof *pointers);
     WorkQueueSetup setup = {.threads = jobs,
                             .capacity = (size_t)jobs * JOBS_PER_THREAD,
                             .order = WORK_AS_DONE,
-                            .run = run_job,
+                            .run = rebuild_job_run,
                             .workers = pointers};
 
     for (unsigned i = 0; i < jobs; i++)
@@ -721,16 +263,16 @@ bool rebuild_files(const Cluster *cluster, const RestorePlan *plan, unsigned job
                    Progress *progress, RestoreReport *report, Error *err)
 {
     CLEANUP(arena_done) Arena arena = {0};
-    Shared shared = {
+    RebuildShared shared = {
         .cluster = cluster, .plan = plan, .progress = progress, .is_synced = is_synced};
     Rebuild rebuild = {.shared = &shared, .report = report, .arena = &arena};
-    Worker *workers = workers_new(&shared, jobs, err);
+    RebuildWorker *workers = rebuild_workers_new(&shared, jobs, err);
 
     if (workers == NULL)
         return false;
     rebuild.small = mem_alloc((plan->manifest.entry_count + 1) * sizeof(const ManifestEntry *));
     bool ok = run_with(&rebuild, workers, jobs, err);
     mem_free(rebuild.small);
-    workers_free(workers, jobs);
+    rebuild_workers_free(workers, jobs);
     return ok;
 }

@@ -3,9 +3,11 @@
 #include "fork_wal.h"
 #include "marker.h"
 #include "occupied.h"
+#include "plan_entry.h"
 #include "rebuild.h"
 #include "recovery_settings.h"
 #include "save_wal.h"
+#include "skeleton.h"
 
 #include "base/fault.h"
 #include "base/file.h"
@@ -66,7 +68,7 @@ static bool write_backup_manifest(const RestorePlan *plan, Error *err)
         return false;
     for (size_t i = 0; i < manifest->entry_count; i++) {
         const ManifestEntry *entry = &manifest->entries[i];
-        if (!rebuild_wants(entry))
+        if (!plan_entry_is_written(entry))
             continue;
         backup_manifest_file(writer, entry->path, entry->size, entry->mtime, entry->crc32c);
         if (!flush(&out, &file, MANIFEST_PIECE, err))
@@ -158,7 +160,7 @@ static bool take_place(const Cluster *cluster, const RestorePlan *plan, int *loc
     if (plan->occupied && (!lock_data(plan->data, &old, err) ||
                            !check_unchanged(cluster, plan, err) || !occupied_clear(plan, err)))
         return false;
-    if (!rebuild_places(plan, err))
+    if (!skeleton_make_places(plan, err))
         return false;
     /* After --force it is the same directory, locked twice by us: a second descriptor of it would
      * wait for the first. */
@@ -186,7 +188,7 @@ static bool rebuild(const Cluster *cluster, const RestoreWish *wish, const Resto
                     const Durability *durability, RestoreReport *report, Error *err)
 {
     progress_phase(wish->progress, "rebuild", plan->bytes);
-    return rebuild_skeleton(plan, err) &&
+    return skeleton_make(plan, err) &&
            rebuild_files(cluster, plan, wish->jobs > 0 ? wish->jobs : 1, durability->by_file,
                          wish->progress, report, err);
 }
@@ -208,8 +210,7 @@ static bool make_durable(const RestoreWish *wish, const RestorePlan *plan, Durab
                          Error *err)
 {
     progress_phase(wish->progress, "sync", 0);
-    return durability_sync(durability, err) &&
-           (!durability->by_file || rebuild_sync_directories(plan, err)) &&
+    return durability_sync(durability, err) && (!durability->by_file || skeleton_sync(plan, err)) &&
            file_sync_parent(plan->data, err);
 }
 

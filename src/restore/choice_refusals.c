@@ -1,0 +1,158 @@
+#include "search.h"
+
+enum { TIMELINES_SHOWN = 8 };
+
+/* Text of the timelines other than `except` on which the target can be reached; "" if none. */
+static const char *other_timelines(Search *search, const uint32_t *timelines, size_t count,
+                                   uint32_t except)
+{
+    const char *text = "";
+    size_t shown = 0;
+    Choice *choice = search->choice;
+    Target target = choice->target;
+    TargetPoint point = choice->point;
+
+    for (size_t i = 0; i < count && shown < TIMELINES_SHOWN; i++) {
+        const BackupInfo *backup;
+        Verdict verdict;
+        Error ignored = {0}; /* what can't be looked at is not offered */
+        if (timelines[i] == except || !search_open_path(search, timelines[i], &ignored) ||
+            !search_along_path(search, &backup, &verdict, &ignored) || backup == NULL ||
+            choice->has_time_fallback)
+            continue;
+        text = arena_format(&choice->arena, "%s%s%u", text, shown > 0 ? ", " : "", timelines[i]);
+        shown++;
+    }
+    choice->target = target;
+    choice->point = point;
+    return text;
+}
+
+static const char *target_text(const Target *target, Arena *arena)
+{
+    char time[TIME_TEXT_SIZE], lsn[LSN_TEXT_SIZE];
+
+    switch (target->kind) {
+    case TARGET_LATEST:
+        return "the latest commit";
+    case TARGET_IMMEDIATE:
+        return "the end of a backup";
+    case TARGET_TIME:
+        return arena_format(arena, "time %s", time_text_postgres(target->time, time));
+    case TARGET_XID:
+        return arena_format(arena, "transaction %u", target->xid);
+    case TARGET_LSN:
+        return arena_format(arena, "LSN %s", lsn_text(target->lsn, lsn));
+    case TARGET_NAME:
+        return arena_format(arena, "restore point \"%s\"", target->name);
+    }
+    return "the target";
+}
+
+/* The oldest candidate can't go back that far: say how far it can. */
+bool refuse_too_early(const Search *search, Error *err)
+{
+    const BackupInfo *oldest = search->candidates[search->count - 1];
+    const Target *target = &search->wish->target;
+    char time[TIME_TEXT_SIZE], lsn[LSN_TEXT_SIZE];
+    TimeUs earliest;
+
+    if (target->kind == TARGET_TIME) {
+        if (!search_earliest_time(search, oldest, &earliest, err))
+            return false;
+        error_set(err, ERR_REFUSED,
+                  "%s lies before the end of backup %s; the earliest possible is %s",
+                  target_text(target, &search->choice->arena), oldest->header.id,
+                  time_text_postgres(earliest + (target->is_exclusive ? 1 : 0), time));
+    } else {
+        error_set(err, ERR_REFUSED,
+                  "%s lies before the end of backup %s; the earliest possible is %s",
+                  target_text(target, &search->choice->arena), oldest->header.id,
+                  lsn_text(oldest->header.stop, lsn));
+    }
+    if (search->wish->backup != NULL)
+        return error_hint(err, "leave out --backup, or choose an older one");
+    return false;
+}
+
+bool refuse_not_seen(Search *search, const uint32_t *timelines, size_t count, Error *err)
+{
+    uint32_t timeline = path_last_timeline(&search->path);
+    const BackupInfo *oldest = search->candidates[search->count - 1];
+    char time[TIME_TEXT_SIZE], lsn[LSN_TEXT_SIZE];
+    ArchiveEnd end;
+    const char *text = target_text(&search->wish->target, &search->choice->arena);
+
+    if (!search_find_end(search, oldest->header.start, &end, err))
+        return false;
+    const char *others = other_timelines(search, timelines, count, timeline);
+    error_set(
+        err, end.gap != NULL ? ERR_CORRUPT : ERR_NOT_FOUND,
+        "%s is not in the archive on timeline %u, which reaches to %s (newest commit: %s)%s%s",
+        text, timeline, lsn_text(end.walk.last_end, lsn),
+        end.time_max == TIME_US_NONE ? "none" : time_text(end.time_max, time),
+        end.gap != NULL ? ": " : "", end.gap != NULL ? end.gap : "");
+    if (*others != '\0')
+        return error_hint(err, "it is on timeline %s: choose with --target-timeline", others);
+    return error_hint(err, "`pgcairn list` shows what can be reached");
+}
+
+bool choice_check_backup(const Choice *choice, const char *id, Error *err)
+{
+    const BackupInfo *backup = backup_list_find(&choice->backups, id);
+
+    if (backup == NULL) {
+        error_set(err, ERR_NOT_FOUND, "there is no backup \"%s\"", id);
+        return error_hint(err, "`pgcairn list` shows the backups there are");
+    }
+    switch (backup->state) {
+    case BACKUP_RESTORABLE:
+        return true;
+    case BACKUP_WAITING:
+        return error_set(err, ERR_REFUSED, "backup %s can't be restored (yet): %s", id,
+                         backup->reason);
+    case BACKUP_DAMAGED:
+        return error_set(err, ERR_CORRUPT, "backup %s is damaged: %s", id, backup->reason);
+    }
+    return false;
+}
+
+static bool any_damaged(const BackupList *backups)
+{
+    for (size_t i = 0; i < backups->count; i++) {
+        if (backups->items[i].state == BACKUP_DAMAGED)
+            return true;
+    }
+    return false;
+}
+
+bool refuse_no_candidate(const Choice *choice, const RestoreWish *wish, Error *err)
+{
+    if (wish->target_timeline != 0) {
+        error_set(err, ERR_NOT_FOUND, "no restorable backup%s%s leads to timeline %u",
+                  wish->backup != NULL ? " " : "", wish->backup != NULL ? wish->backup : "",
+                  wish->target_timeline);
+        return error_hint(err, "`pgcairn list` shows the timelines and their backups");
+    }
+    if (choice->backups.count == 0) {
+        error_set(err, ERR_NOT_FOUND, "there is no backup");
+        return error_hint(err, "`pgcairn backup` takes one");
+    }
+    const BackupInfo *last = &choice->backups.items[choice->backups.count - 1];
+    /* One that is damaged is not "no such backup": somebody has to look at the repository. */
+    error_set(err, any_damaged(&choice->backups) ? ERR_CORRUPT : ERR_NOT_FOUND,
+              "none of the %zu backups can be restored; %s: %s", choice->backups.count,
+              last->header.id, last->reason);
+    return error_hint(err, "`pgcairn list` says what each of them lacks");
+}
+
+bool refuse_older(const Search *search, uint32_t newest, uint32_t older, Error *err)
+{
+    error_set(err, any_damaged(&search->choice->backups) ? ERR_CORRUPT : ERR_NOT_FOUND,
+              "no restorable backup leads to timeline %u, the newest; some lead to timeline %u",
+              newest, older);
+    return error_hint(err,
+                      "--target-timeline=%u restores that one, without what was committed on "
+                      "timeline %u",
+                      older, newest);
+}

@@ -1,0 +1,70 @@
+/*
+ * search.h - the search for a target along one timeline path: the inside of a choice.
+ */
+#pragma once
+
+#include "choice.h"
+
+/* Along one timeline path. */
+typedef struct Search {
+    const Cluster *cluster;
+    const RestoreWish *wish;
+    Choice *choice;
+    TimelinePath path;
+    const BackupInfo **candidates; /* on the path, restorable, the newest first */
+    size_t count;
+} Search;
+
+/* A walk of the path's WAL; to 0: as far as it goes. */
+WalWalk search_walk(const Search *search, Lsn from, Lsn to);
+
+/* ---- where the archive ends: search_end.c -----------------------------------------------------
+ */
+
+typedef struct ArchiveEnd {
+    WalWalkEnd walk;
+    Lsn last_record; /* start of the last whole record */
+    Lsn tail_record; /* begun in the segment before and perhaps complete now */
+    TimeUs time_max; /* of commits and aborts up to there */
+    const char *gap; /* why it does not go on: a hole, a missing timeline, damage; NULL: it is
+                        complete, nothing is behind it */
+} ArchiveEnd;
+
+bool search_find_end(const Search *search, Lsn from, ArchiveEnd *end, Error *err) MUST_CHECK;
+
+/* ERR_CORRUPT: recovery can't get across the gap at the end to `target`. */
+bool search_refuse_gap(const Search *search, const ArchiveEnd *end, const char *target,
+                       Error *err) MUST_CHECK;
+
+/* ---- which backup reaches the target: search.c -------------------------------------------------
+ */
+
+typedef enum Verdict {
+    VERDICT_USABLE,
+    VERDICT_TOO_NEW,     /* the target lies before what this backup can reach: try an older one */
+    VERDICT_NOT_SEEN,    /* the target is not behind this backup: an older one may have it */
+    VERDICT_UNREACHABLE, /* no backup on this path helps */
+} Verdict;
+
+/* The path to a timeline, and the backups on it that can be restored. */
+bool search_open_path(Search *search, uint32_t timeline, Error *err) MUST_CHECK;
+
+/* *backup is NULL when none on this path reaches the target; *verdict says why. */
+bool search_along_path(const Search *search, const BackupInfo **backup, Verdict *verdict,
+                       Error *err) MUST_CHECK;
+
+/* The earliest target time of a backup. */
+bool search_earliest_time(const Search *search, const BackupInfo *backup, TimeUs *earliest,
+                          Error *err) MUST_CHECK;
+
+/* ---- why there is none: choice_refusals.c; all of them return false -----------------------------
+ */
+
+bool refuse_too_early(const Search *search, Error *err) MUST_CHECK;
+bool refuse_not_seen(Search *search, const uint32_t *timelines, size_t count,
+                     Error *err) MUST_CHECK;
+bool refuse_no_candidate(const Choice *choice, const RestoreWish *wish, Error *err) MUST_CHECK;
+bool refuse_older(const Search *search, uint32_t newest, uint32_t older, Error *err) MUST_CHECK;
+
+/* The backup that was asked for by its name: is it there, can it be restored? */
+bool choice_check_backup(const Choice *choice, const char *id, Error *err) MUST_CHECK;

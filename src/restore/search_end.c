@@ -1,0 +1,94 @@
+#include "search.h"
+
+#include "catalog/absence.h"
+
+#include <stdio.h>
+
+WalWalk search_walk(const Search *search, Lsn from, Lsn to)
+{
+    return (WalWalk){.cluster = search->cluster,
+                     .inventory = &search->choice->inventory,
+                     .path = &search->path,
+                     .from = from,
+                     .to = to,
+                     .threads = search->wish->jobs > 0 ? search->wish->jobs : 1};
+}
+
+static bool note_segment(void *context, uint32_t timeline, uint64_t segment,
+                         const WalTrailer *trailer, Error *err)
+{
+    ArchiveEnd *end = context;
+    const WalReaderState *reader = &trailer->summary.reader;
+
+    (void)timeline, (void)segment, (void)err;
+    /* A segment may hold nothing but the rest of a record that began before it. */
+    if (reader->last_record != 0) {
+        end->last_record = reader->last_record;
+    } else if (end->tail_record != 0 && reader->tail_record == 0) {
+        end->last_record = end->tail_record;
+    }
+    if (reader->last_record != 0 || reader->tail_record != 0)
+        end->tail_record = reader->tail_record;
+    if (trailer->summary.end_time_max != TIME_US_NONE &&
+        (end->time_max == TIME_US_NONE || trailer->summary.end_time_max > end->time_max))
+        end->time_max = trailer->summary.end_time_max;
+    return true;
+}
+
+/* What the archive's next segment would be on this path, and why it is not there. */
+static const char *gap_behind(const Search *search, const WalWalkEnd *walk)
+{
+    uint32_t size = search->cluster->wal_segment_size;
+    char text[WAL_NAME_SIZE], lsn[LSN_TEXT_SIZE];
+    WalName next = {.kind = WAL_SEGMENT, .segment = walk->last_segment + 1};
+
+    if (walk->is_broken) {
+        return arena_format(&search->choice->arena, "WAL is damaged at %s (%s)",
+                            lsn_text(walk->last_end, lsn), walk->reason);
+    }
+    next.timeline = path_timeline_of_segment(&search->path, next.segment, size);
+    wal_name_text(&next, size, text);
+    switch (absence_of_segment(&search->choice->inventory, &search->path, &next, size, 0)) {
+    case ABSENCE_PROVEN:
+        return NULL;
+    case ABSENCE_HOLE:
+        return arena_format(&search->choice->arena,
+                            "segment %s is missing although later WAL is there", text);
+    case ABSENCE_FORK:
+    case ABSENCE_HISTORY:
+        return arena_format(&search->choice->arena,
+                            "segment %s, where timeline %u goes on, is "
+                            "missing",
+                            text, next.timeline);
+    }
+    return "the archive's end is not known";
+}
+
+bool search_find_end(const Search *search, Lsn from, ArchiveEnd *end, Error *err)
+{
+    WalWalk walk = search_walk(search, from, 0);
+
+    *end = (ArchiveEnd){.time_max = TIME_US_NONE};
+    if (!wal_walk_trailers(&walk, note_segment, end, &end->walk, err))
+        return false;
+    end->gap = gap_behind(search, &end->walk);
+    return true;
+}
+
+bool search_refuse_gap(const Search *search, const ArchiveEnd *end, const char *target, Error *err)
+{
+    char lsn[LSN_TEXT_SIZE], time[TIME_TEXT_SIZE], parent[64] = "";
+
+    error_set(err, ERR_CORRUPT,
+              "%s: recovery can't get to %s; the newest commit before it is of %s", end->gap,
+              target, end->time_max == TIME_US_NONE ? "(none)" : time_text(end->time_max, time));
+    if (search->path.count > 1) {
+        (void)snprintf(parent, sizeof parent, "; --target-timeline=%u follows the one before",
+                       search->path.steps[search->path.count - 2].timeline);
+    }
+    return error_hint(
+        err,
+        "to accept that what was committed behind it is lost: --target-lsn=%s reaches "
+        "the last record before it%s",
+        lsn_text(end->last_record, lsn), parent);
+}
