@@ -2,14 +2,10 @@
 
 import json
 import os
-import re
-import subprocess
-import threading
 import time
 
 from support.cluster import ClusterTest
-from support.oracle import Oracle, assert_content
-from support.processes import BIN, clean_environment, identity, run, wait_for
+from support.processes import run, wait_for
 from support.version import SWITCH_WAL
 from test_receive import Receiver
 
@@ -457,107 +453,3 @@ class Timelines(StatusTest):
         standby.wait_until("select not exists (select from pg_stat_wal_receiver)")
         answer = self.status(*where, data=False, expect=UNKNOWN)
         self.assertIn("hears nothing from its primary", answer["exposure"]["reason"])
-
-
-class Soak(StatusTest):
-    """The repository fails now and then under load; what was acknowledged is known from outside."""
-
-    settings = {**StatusTest.settings, "wal_keep_size": "2GB"}
-    seconds = 20
-
-    def break_and_mend(self, stopping):
-        """Gone, then only readable, and in between as it should be."""
-        away = self.path / "away"
-        folder = self.repo / "main" / "wal" / "0000000100000000"
-        while not stopping.wait(1.5):
-            self.repo.rename(away)
-            stopping.wait(1)
-            away.rename(self.repo)
-            stopping.wait(1.5)
-            folder.chmod(0o500)
-            stopping.wait(1.5)
-            folder.chmod(0o700)
-
-    def archived_to(self):
-        """Where the archive's gapless part ends, by the names of its files; None while it is gone."""
-        try:
-            names = {path.name[:24] for path in
-                     (self.repo / "main" / "wal" / "0000000100000000").iterdir()
-                     if re.fullmatch("[0-9A-F]{24}\\.wal", path.name)}
-        except FileNotFoundError:
-            return None
-        segment = self.first_segment
-        while f"0000000100000000{segment:08X}" in names:
-            segment += 1
-        return segment << 20
-
-    def sample(self, samples):
-        """One call, and between which two ends of the archive it looked."""
-        before = self.archived_to()
-        begun = time.time()
-        done = self.attempt("status", "--json", f"--data={self.cluster.data}")
-        after = self.archived_to()
-        self.assertIn(done.returncode, (OK, WARNING, CRITICAL, UNKNOWN))
-        samples.append((before, begun, json.loads(done.stdout), after))
-
-    def commits_in_wal(self, last):
-        """xid -> where its commit record begins, by PostgreSQL's own reader."""
-        wal = self.cluster.data / "pg_wal"
-        said = run(BIN / "pg_waldump", f"--path={wal}", "--rmgr=Transaction",
-                   f"--start=0/{self.first_segment << 20:X}", f"--end={last}")
-        found = re.findall(r"tx:\s+(\d+), lsn: (\w+)/(\w+), .*desc: COMMIT ", said)
-        return {int(xid): int(high, 16) << 32 | int(low, 16) for xid, high, low in found}
-
-    def check(self, sample, commits, places):
-        """What it said against what was acknowledged and not archived at that time."""
-        before, begun, answer, after = sample
-        exposure = answer["exposure"]
-        if exposure["state"] == "unknown":
-            self.assertEqual(answer["status"], "UNKNOWN")
-            return
-        self.assertIn(exposure["state"], ("none", "known"), answer)
-        if after is not None:
-            lost = [commit for commit in commits
-                    if commit.acknowledged < begun and places[commit.xid] >= after]
-            if lost:
-                self.assertEqual(exposure["state"], "known", answer)
-                oldest = min(commit.acknowledged for commit in lost)
-                self.assertGreaterEqual(exposure["seconds"], begun - oldest, answer)
-        if exposure["state"] == "known" and exposure["by"] == "repository" and before is not None:
-            # Nor is it overstated: that commit was not archived when it was asked.
-            # A record of it may begin in the last segment that is there.
-            self.assertGreaterEqual(places[exposure["xid"]], before - (1 << 20), answer)
-
-    def test_the_exposure_is_never_less_than_what_would_be_lost(self):
-        self.first_segment = int(self.cluster.sql(
-            "select pg_walfile_name(pg_current_wal_lsn())")[-8:], 16)
-        run(BIN / "pgbench", "-i", "-q", "-h", self.cluster.socket, "-p", self.cluster.port, "-U",
-            "postgres", "postgres")
-        stopping = threading.Event()
-        breaking = threading.Thread(target=self.break_and_mend, args=(stopping,))
-        samples = []
-        with Oracle(self.cluster, self.path / "commits", pause_s=0.02) as oracle:
-            load = subprocess.Popen(
-                [str(BIN / "pgbench"), "-n", "-c", "2", "-R", "100", "-T", str(self.seconds), "-h",
-                 str(self.cluster.socket), "-p", str(self.cluster.port), "-U", "postgres",
-                 "postgres"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd="/",
-                env=clean_environment(), **identity())
-            breaking.start()
-            try:
-                while load.poll() is None:
-                    self.sample(samples)
-            finally:
-                stopping.set()
-                breaking.join(60)
-                load.wait(60)
-        self.cluster.sql(f"select {SWITCH_WAL}")
-        self.wait_none()
-        places = self.commits_in_wal(self.cluster.sql("select pg_current_wal_flush_lsn()"))
-        for sample in samples:
-            self.check(sample, oracle.commits, places)
-        states = [(answer["exposure"]["state"], answer["exposure"]["by"])
-                  for _, _, answer, _ in samples]
-        self.assertIn(("known", "repository"), states)
-
-        restored = self.restore()
-        assert_content(restored, oracle.numbers())
