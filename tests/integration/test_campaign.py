@@ -12,10 +12,10 @@ from support.campaign import Campaign, World
 
 class RandomCampaign(unittest.TestCase):
     def test_every_restore_holds_exactly_the_commits_that_belong(self):
-        world = World()
+        seed = os.environ.get("PGCAIRN_SEED") or "20261122"
+        world = World(seed, segment_mb=1, library=False)
         self.addCleanup(world.doCleanups)
         world.setUp()
-        seed = os.environ.get("PGCAIRN_SEED") or "20261122"
         wanted = int(os.environ.get("PGCAIRN_CAMPAIGN_RESTORES", "20"))
         campaign = Campaign(world, seed, wanted)
         campaign.run()

@@ -20,19 +20,21 @@ import pathlib
 import random
 import shutil
 import signal
+import subprocess
 import sys
 import time
 import traceback
 
 from support.archive import archived
-from support.cluster import ClusterTest
+from support.cluster import ClusterTest, make_directory
 from support.ledger import SCHEMA, Ledger, Load, Session, lsn_of, state_of
 from support.oracle import check_structure
-from support.processes import attempt, kill_tree, wait_for
+from support.processes import TOOL, attempt, clean_environment, identity, run, wait_for
 from support.reference import Backup, Reference, Target, Undecided
 from support.shared import server_log
+from support.version import MAJOR
 
-SEGMENT = 1 << 20
+MODULE = os.environ.get("MODULE")
 SCRATCH_PORT = 6000
 PR_SET_CHILD_SUBREAPER = 36
 KINDS = ("time", "time exclusive", "xid", "xid exclusive", "lsn", "lsn exclusive", "name",
@@ -42,19 +44,70 @@ STEPS = {"work": 3, "backup": 4, "switch": 3, "checkpoint": 2, "point": 3, "fill
 
 
 class World(ClusterTest):
-    """The first server. Every archived file is kept by cp too, before pgcairn gets it."""
+    """
+    The first server, and how it archives, which is drawn unless it is wanted. Every archived file is
+    kept plainly, too: by cp before pgcairn gets it, or, where that has no place, from pg_wal.
+    """
 
-    segment_mb = SEGMENT >> 20
-    settings = {"max_prepared_transactions": 100, "track_commit_timestamp": "on",
-                "autovacuum": "off", "archive_timeout": 0}
+    def __init__(self, seed, **wanted):
+        super().__init__()
+        chance = random.Random(f"{seed}/world")
+        self.segment_mb = chance.choice((1, 1, 1, 16, 64))
+        self.push_ahead = chance.choice((None, 0, 3, 8))
+        self.library = chance.random() < 0.4
+        self.receive = chance.random() < 0.5
+        self.prefetch = chance.choice((None, None, 0, 4))  # segments
+        self.__dict__.update(wanted)
+        self.library = self.library and MODULE is not None and MAJOR >= 15
+        self.settings = {"max_prepared_transactions": 100, "track_commit_timestamp": "on",
+                         "autovacuum": "off", "archive_timeout": 0, "wal_keep_size": "256GB",
+                         "max_wal_senders": 10}
+
+    def __str__(self):
+        return (f"segments of {self.segment_mb} MB, {'archive_library' if self.library else 'archive_command'}, "
+                f"push ahead {self.push_ahead}, {'receive, ' if self.receive else ''}prefetch {self.prefetch}")
+
+    def setUp(self):
+        if self.library:
+            self.settings |= {"archive_library": MODULE}
+        super().setUp()
+
+    @property
+    def size(self):
+        return self.segment_mb << 20
 
     @property
     def plain(self):
         return self.path / "plain"
 
     def archive_command(self):
-        return (f"mkdir -p {self.plain} && cp %p {self.plain}/.%f && mv {self.plain}/.%f "
-                f"{self.plain}/%f && {super().archive_command()}")
+        """As the server is made: of a library its settings, too."""
+        make_directory(self.plain)
+        ahead = []
+        if self.push_ahead is not None:
+            ahead = [f"PGCAIRN_SPOOL={make_directory(self.path / 'spool')}",
+                     f"PGCAIRN_PUSH_AHEAD={self.push_ahead}"]
+        if not self.library:
+            return (f"cp %p {self.plain}/.%f && mv {self.plain}/.%f {self.plain}/%f && "
+                    f"{' '.join(ahead)} {super().archive_command()}")
+        program = self.path / "program"
+        program.write_text(f"#!/bin/sh\n{' '.join(ahead)} exec {TOOL} \"$@\"\n", encoding="utf-8")
+        program.chmod(0o755)
+        self.settings |= {"pgcairn.program": program, "pgcairn.repo": self.repo}
+        return ""
+
+    def keep_plain(self, cluster):
+        """What is archived of this server and not yet kept."""
+        for name in archived(self.repo) if self.library else ():
+            source = cluster.data / "pg_wal" / name
+            if source.exists() and not (self.plain / name).exists():
+                run("cp", source, self.plain / name)
+
+    def environment(self):
+        """Of a recovery's archive-get."""
+        if self.prefetch is None or "--prefetch" not in attempt(TOOL, "archive-get", "--help").stdout:
+            return {}
+        return {"PGCAIRN_PREFETCH": f"{self.prefetch * self.segment_mb}MiB"}
 
 
 class Campaign:
@@ -64,7 +117,8 @@ class Campaign:
         self.cluster, self.timeline = world.cluster, 1
         self.ledger = Ledger(world.path / "ledger")
         self.reference = Reference(world.plain, world.path, lambda: archived(world.repo),
-                                   self.ledger, SEGMENT)
+                                   self.ledger, world.size)
+        self.receiver = None
         self.points = []   # names of restore points
         self.steps = 0
         self.random = None
@@ -84,6 +138,7 @@ class Campaign:
     def run(self):
         try:
             self.begin_step("begin")
+            self.say(str(self.world))
             self.cluster.sql(SCHEMA)
             self.disturb("point")
             if self.random.random() < 0.5:
@@ -95,6 +150,7 @@ class Campaign:
             self.say("verify")
             self.world.tool("verify")
         except Exception as problem:
+            self.end_receiving()
             raise AssertionError(
                 f"{problem}\nPGCAIRN_SEED={self.seed}, in {self.world.path}. The steps:\n"
                 + "\n".join(self.log[-60:])) from problem
@@ -111,7 +167,7 @@ class Campaign:
         if self.random.random() < 0.5:
             self.cluster.switch_wal()
         self.settle()
-        self.reference.refresh()
+        self.look()
         done = sum(self.restored.values())
         for _ in range(self.random.choice((1, 2, 3))):
             if sum(self.restored.values()) < self.wanted:
@@ -132,6 +188,7 @@ class Campaign:
         step = self.random.choices(list(STEPS), list(STEPS.values()))[0]
         self.begin_step(step)
         writers = self.random.choice((1, 2, 3, 4))
+        self.receive()
         load = Load(self.cluster, self.ledger, self.timeline, f"{self.seed}/{self.steps}", writers)
         with load:
             time.sleep(self.random.uniform(0.05, 0.3))
@@ -203,6 +260,41 @@ class Campaign:
                 session.end_prepared(transaction, self.random.random() < 0.6, self.timeline)
         session.close()
 
+    def receive(self):
+        """Now and then it runs beside the archiver, and is killed before its next run."""
+        self.end_receiving()
+        if not self.world.receive or self.random.random() < 0.3:
+            return
+        with open(self.world.path / "receive.log", "ab") as log:
+            self.receiver = subprocess.Popen(
+                [TOOL, "receive", f"--repo={self.world.repo}", f"--conninfo={self.cluster.conninfo()}",
+                 "--interval=100ms"], stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd="/",
+                env=clean_environment(), **identity())
+        self.count["runs of receive"] += 1
+
+    def end_receiving(self):
+        if self.receiver and self.receiver.poll() is None:
+            self.receiver.kill()
+        if self.receiver:
+            status = self.receiver.wait(60)
+            # 5: the server has not noticed yet that the last one is dead. 7: it is gone itself.
+            assert status in (-signal.SIGKILL, 5, 7), f"receive ended with {status}"
+        self.receiver = None
+
+    def look(self):
+        """
+        What the archive holds, for the reference. Of segments that are in pieces it knows nothing, so
+        a segment of which receive has stored a part is ended.
+        """
+        self.end_receiving()
+        whole = set(archived(self.world.repo))
+        if self.cluster.pid() and any(
+                path.name[:24] not in whole for path in (self.world.repo / "main" / "open").glob("0*")):
+            self.cluster.switch_wal()
+            self.settle()
+        self.world.keep_plain(self.cluster)
+        self.reference.refresh()
+
     def settle(self):
         """Wait until all that is to be archived is archived; nobody writes."""
         status = self.cluster.data / "pg_wal" / "archive_status"
@@ -215,11 +307,13 @@ class Campaign:
         restored to a point in the past and takes its place; the timeline is abandoned there.
         """
         self.begin_step("rewind")
+        if self.world.receive:
+            self.look()
         if self.random.random() < 0.5:
             self.crash()
         else:
             self.cluster.stop()
-        self.reference.refresh()
+        self.look()
         target, outcome, options = self.find_target(lambda outcome: outcome.status == 0, kinds=[
             kind for kind in KINDS if kind != "latest" or self.random.random() < 0.3])
         self.count["rewind"] += 1
@@ -275,7 +369,7 @@ class Campaign:
         if kind == "lsn":
             lsn = self.random.choice(branch.starts)
             backup = self.random.choice(self.reference.backups)
-            return self.random.choice((lsn, lsn, lsn + 1, lsn + self.random.randrange(SEGMENT),
+            return self.random.choice((lsn, lsn, lsn + 1, lsn + self.random.randrange(self.world.size),
                                        event.lsn, event.lsn + 1, backup.stop, branch.starts[-1]))
         if kind == "name":
             return self.random.choice(self.points) if self.points else "point 0"
@@ -328,7 +422,8 @@ class Campaign:
         server = self.world.server(name, socket=self.world.cluster.socket, port=port)
         done = self.world.attempt("restore", f"--data={server.data}", "--json", "--start",
                                   f"--target-action={action}", *words,
-                                  environment={"PGPORT": port}, timeout_s=300)
+                                  environment={"PGPORT": port, **self.world.environment()},
+                                  timeout_s=300)
         assert done.returncode == 0, (f"restore returned {done.returncode}:\n{done.stdout}"
                                       f"{done.stderr}\n{server_log(server)}")
         answer = server.answer = json.loads(done.stdout)
@@ -408,6 +503,7 @@ class Campaign:
         def table(counter):
             return ", ".join(f"{name} {number}" for name, number in sorted(counter.items()))
         return "\n".join([
+            f"{self.world}",
             f"seed {self.seed}: {sum(self.restored.values())} restores, "
             f"{sum(self.refused.values())} refusals, {self.count['rewind']} continued in the past",
             f"  restores:  {table(self.restored)}",
@@ -427,7 +523,7 @@ def main():
     restores = int(sys.argv[1]) if len(sys.argv) > 1 else 20
     seed = sys.argv[2] if len(sys.argv) > 2 else str(random.SystemRandom().randrange(10**6))
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    world = World()
+    world = World(seed)
     status = 1
     try:
         world.setUp()

@@ -20,14 +20,16 @@ while [ -e $here/hold ]; do
 done
 [ -e $here/delay ] && sleep $(cat $here/delay)
 {settings}
-export PGCAIRN_FAULT_LOG=$here/passed
+PGCAIRN_FAULT_LOG=$here/passed
 spare=$(cat $here/spare 2>/dev/null)
 if [ "${{spare:-0}}" -gt 0 ]; then
     echo $((spare - 1)) >$here/spare
 elif [ -e $here/armed ]; then
-    PGCAIRN_FAULT=$(cat $here/armed)
+    read -r PGCAIRN_FAULT number <$here/armed
     export PGCAIRN_FAULT
+    PGCAIRN_FAULT_LOG=$here/passed-$number
 fi
+export PGCAIRN_FAULT_LOG
 {tool} "$@"
 status=$?
 if [ $status = 137 ] && [ -n "$PGCAIRN_FAULT" ]; then
@@ -59,6 +61,7 @@ class Hook:
     def __init__(self, folder, gently=False, **settings):
         self.folder = make_directory(folder)
         self.program = self.folder / "hook"
+        self.armed = 0  # so often
         words = [f"export PGCAIRN_{name.upper()}={value}" for name, value in settings.items()]
         self.program.write_text(SCRIPT.format(folder=folder, tool=TOOL, settings="\n".join(words)),
                                 encoding="utf-8")
@@ -96,7 +99,8 @@ class Hook:
     def arm(self, point, hit=1, spare=0):
         """The next call but so many that passes this point, so many times, dies there."""
         put(self.folder / "spare", str(spare).encode())
-        new = put(self.folder / "new", f"{point}:crash:{hit}".encode())
+        self.armed += 1
+        new = put(self.folder / "new", f"{point}:crash:{hit} {self.armed}\n".encode())
         new.rename(self.folder / "armed")
 
     def disarm(self):
@@ -107,11 +111,15 @@ class Hook:
         return path.read_text(encoding="ascii").split() if path.exists() else []
 
     def passed(self):
-        return set(self._lines("passed"))
+        return {point for path in self.folder.glob("passed*") for point in self._lines(path.name)}
 
     def died(self):
         """Where it was killed, in order."""
         return [line.split(":")[0] for line in self._lines("died")]
+
+    def has_passed(self, point):
+        """Since it was armed. A process that the call left behind dies there, and nobody sees it."""
+        return point in self._lines(f"passed-{self.armed}")
 
     def ended(self):
         """How often it ended by itself, by exit status."""

@@ -34,6 +34,7 @@ NAME = "pgcairn_receive"
 # Passed once each, in this order, when receive meets a server for the first time.
 AT_BEGINNING = ("receive.before-slot", "receive.after-slot", "receive.before-history",
                 "receive.after-history")
+BEHIND = "prefetch."  # begin the names of those that a process passes which archive-get leaves behind
 OPEN = "-open"  # ends the names of points passed by a recovery that gets to what is only in pieces
 LIMIT_S = 900   # for what hangs
 
@@ -221,26 +222,31 @@ class Round(ClusterTest):
     def wait_died(self, kind, hook, point, hit, spare=0, progress=None, meanwhile=lambda: None):
         """Until the hook was killed there; by and by less is asked for."""
         before, patience = len(hook.died()), 6 + spare
+        left = 40 if point in self.demanded(kind) else 15
         progress = progress or (lambda: sum(hook.ended().values()))
         since = progress()
         self.arm(kind, hook, point, hit, spare)
 
+        def has_died():
+            return len(hook.died()) > before or (
+                point.startswith(BEHIND) and hit == 1 and hook.has_passed(point))
+
         def happened():
-            nonlocal since, patience
+            nonlocal since, patience, hit
             meanwhile()
-            if self.stopping.is_set() or len(hook.died()) > before:
+            if self.stopping.is_set() or has_died():
                 return "end"
             if progress() < since + patience:
                 return None
-            if patience == 40:
+            if patience == left:
                 return "never"  # many calls came and went, and did not pass it
-            since, patience = progress(), 40
-            self.arm(kind, hook, point, 1)
+            since, patience, hit = progress(), left, 1
+            self.arm(kind, hook, point, hit)
             return None
         wait_for(happened, f"death of {kind} at {point}, {hit} times\n{self.cluster.log_tail()}", LIMIT_S,
                  0.1)
         hook.disarm()
-        if len(hook.died()) > before:
+        if has_died():
             self.note(kind, point, hit)
         elif not self.stopping.is_set():
             self.say(kind, "is not at", point, "any more")
@@ -341,9 +347,24 @@ class Round(ClusterTest):
             if standby.process is None or standby.process.poll() is not None:
                 standby.spawn()
         for point, hit in self.bag("get", self.demanded("get"), self.get.passed):
-            self.wait_died("get", self.get, point, hit, chance.randrange(4), meanwhile=keep_running)
+            spare = chance.randrange(4)
+            if point.startswith(BEHIND):
+                hit, spare = 1, 0
+                self.fall_behind(6, keep_running)
+            self.wait_died("get", self.get, point, hit, spare, meanwhile=keep_running)
         standby.destroy()
         self.left["get"] = 0
+
+    def fall_behind(self, count, meanwhile):
+        """The standby waits until the archive has so many segments more."""
+        self.get.hold()
+        wanted = len(archived(self.repo)) + count
+
+        def has_come():
+            meanwhile()
+            return self.stopping.is_set() or len(archived(self.repo)) >= wanted
+        wait_for(has_come, f"{count} segments\n{self.cluster.log_tail()}", LIMIT_S, 0.1)
+        self.get.hold(False)
 
     # -- receive --------------------------------------------------------------------------------
 
