@@ -3,6 +3,7 @@
  */
 #pragma once
 
+#include "archive/prefetch.h"
 #include "repo/wal_object.h"
 
 typedef struct GetWish {
@@ -12,6 +13,7 @@ typedef struct GetWish {
     uint32_t timeline; /* of the recovery, as pinned by restore; 0: found from data's settings */
     unsigned threads;
     uint64_t hole_wait_ms; /* how long a hole may take to fill */
+    Prefetch *ahead;       /* segments that lie ready; or NULL */
 } GetWish;
 
 /*

@@ -44,6 +44,7 @@ typedef struct Options {
     const char *wal_name;
     uint64_t recovery_timeline;
     uint64_t hole_wait_ms;
+    uint64_t prefetch; /* archive-get: bytes of segments that may lie ready */
     uint64_t retries;
     /* restore */
     const char *target; /* "immediate", "latest" */

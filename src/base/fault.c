@@ -12,15 +12,24 @@
 /* How often the wanted point was reached; by any thread, hence atomic. */
 static atomic_ulong hits;
 
+static const struct {
+    const char *name;
+    int signal; /* that the process sends itself; 0: the call fails */
+} actions[] = {{"crash", SIGKILL}, {"fail", 0}, {"stop", SIGSTOP}};
+
 /* The rest of PGCAIRN_FAULT after "name:", "crash" or "crash:3". False when it is misspelled. */
-static bool parse_action(const char *text, bool *crash, unsigned long *wanted_hit)
+static bool parse_action(const char *text, int *number, unsigned long *wanted_hit)
 {
     size_t size = strcspn(text, ":");
+    size_t i = 0;
     char *end = NULL;
 
-    *crash = size == 5 && strncmp(text, "crash", size) == 0;
-    if (!*crash && (size != 4 || strncmp(text, "fail", size) != 0))
+    while (i < ARRAY_SIZE(actions) &&
+           (strlen(actions[i].name) != size || strncmp(text, actions[i].name, size) != 0))
+        i++;
+    if (i == ARRAY_SIZE(actions))
         return false;
+    *number = actions[i].signal;
     *wanted_hit = 1;
     if (text[size] == '\0')
         return true;
@@ -46,16 +55,16 @@ bool fault_point(const char *name, Error *err)
     const char *wanted = getenv("PGCAIRN_FAULT");
     size_t name_size = strlen(name);
     unsigned long wanted_hit;
-    bool crash;
+    int number;
 
     log_hit(name);
     if (wanted == NULL || strncmp(wanted, name, name_size) != 0 || wanted[name_size] != ':')
         return true;
-    if (!parse_action(wanted + name_size + 1, &crash, &wanted_hit))
-        return error_set(err, ERR_USAGE, "PGCAIRN_FAULT is not NAME:crash|fail[:N]");
+    if (!parse_action(wanted + name_size + 1, &number, &wanted_hit))
+        return error_set(err, ERR_USAGE, "PGCAIRN_FAULT is not NAME:crash|fail|stop[:N]");
     if (atomic_fetch_add(&hits, 1) + 1 != wanted_hit)
         return true;
-    if (crash)
-        raise(SIGKILL);
-    return error_set(err, ERR_IO, "fault injected at %s", name);
+    if (number != 0)
+        (void)raise(number);
+    return number == SIGSTOP || error_set(err, ERR_IO, "fault injected at %s", name);
 }

@@ -68,6 +68,10 @@ const Option option_table[] = {
     {"hole-wait", DURATION, FIELD(hole_wait_ms), FOR_GET, GROUP_WAL, "TIME",
         "how long a missing segment with later ones behind it may take to arrive",
         .fallback = "5s", .max = DAY_MS},
+    {"prefetch", SIZE, FIELD(prefetch), FOR_GET, GROUP_WAL, "SIZE",
+        "fetch segments ahead of a server's recovery, up to this size, into a directory in pg_wal; "
+        "0: none",
+        .fallback = "256MiB", .max = MIB(1 << 20)},
     {"push-ahead", COUNT, FIELD(push_ahead), FOR_PUSH, GROUP_WAL, "N",
         "push up to N further segments along that wait to be archived, if --spool can be used",
         .fallback = "8", .max = 64},

@@ -5,6 +5,8 @@
 #include "command/commands.h"
 #include "hook.h"
 
+#include <unistd.h>
+
 /*
  * The server runs restore_command in its data directory (xlogarchive.c; the paths of %p are
  * relative to it), so without --data the current directory is it, if it looks like one.
@@ -16,7 +18,7 @@ static const char *data_directory(const Options *options)
     return file_exists("PG_VERSION") ? "." : NULL;
 }
 
-static bool get(const Options *options, const char *data, Error *err)
+static bool get(const Options *options, const char *data, Prefetch *ahead, Error *err)
 {
     CLEANUP(hook_done) Hook hook = {0};
 
@@ -30,6 +32,7 @@ static bool get(const Options *options, const char *data, Error *err)
                            .timeline = (uint32_t)options->recovery_timeline,
                            .threads = hook.threads,
                            .hole_wait_ms = options->hole_wait_ms,
+                           .ahead = ahead,
                        },
                        err);
 }
@@ -47,14 +50,39 @@ static bool spare_standby(const Options *options, Error *err)
     return error_context(err, "fetch %s", options->wal_name);
 }
 
+/*
+ * The process that fetches ahead. What it can't have at once it leaves to the server's request,
+ * which tries again and says what is wrong.
+ */
+static void fetch_ahead(const Options *options, Prefetch *ahead) __attribute__((noreturn));
+
+static void fetch_ahead(const Options *options, Prefetch *ahead)
+{
+    Options once = *options;
+    Hook hook = {0};
+    Error ignored = {0};
+
+    once.retries = 0;
+    if (hook_open(&hook, &once, &ignored))
+        prefetch_run(ahead, &hook.cluster);
+    _exit(0);
+}
+
 bool command_archive_get(const Options *options, Error *err)
 {
     const char *data = data_directory(options);
-    bool ok = get(options, data, err);
+    CLEANUP(prefetch_freep)
+    Prefetch *ahead = prefetch_open(&(PrefetchWish){.path = options->wal_path,
+                                                    .data = data,
+                                                    .size = options->prefetch,
+                                                    .threads = (unsigned)options->jobs});
+    bool ok = get(options, data, ahead, err);
 
     if (!ok && err->code != ERR_ABSENT && archive_get_is_standby(data))
         return spare_standby(options, err);
     if (ok)
         log_debug("fetched", log_str("segment", options->wal_name));
+    if (ok && prefetch_fork(ahead))
+        fetch_ahead(options, ahead);
     return ok;
 }

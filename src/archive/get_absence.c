@@ -1,0 +1,243 @@
+/* What it means that the archive does not have a file: law 7 is decided here. */
+#include "get_parts.h"
+
+#include "base/file.h"
+#include "base/interrupt.h"
+#include "base/log.h"
+#include "catalog/absence.h"
+#include "repo/layout.h"
+#include "wal_check.h"
+
+#include <fcntl.h>
+#include <inttypes.h>
+#include <unistd.h>
+
+enum {
+    LOOK_AGAIN_MS = 500, /* between two looks at a hole */
+    NAP_MS = 50,         /* so that a signal ends the waiting soon */
+};
+
+/* The first segment of this timeline that the archive has after the one asked for; 0: none. */
+static uint64_t first_later(const WalInventory *inventory, const WalName *name)
+{
+    uint64_t first = 0;
+
+    for (size_t i = 0; i < inventory->run_count; i++) {
+        const WalRun *run = &inventory->runs[i];
+
+        if (run->timeline == name->timeline && run->first > name->segment &&
+            (first == 0 || run->first < first)) {
+            first = run->first;
+        }
+    }
+    return first;
+}
+
+static bool explain_hole(const Get *get, const WalInventory *inventory, Error *err)
+{
+    WalName later = get->name;
+    char text[WAL_NAME_SIZE] = "WAL of a timeline that this recovery goes on to";
+
+    later.segment = first_later(inventory, &get->name);
+    if (later.segment != 0)
+        wal_name_text(&later, get->cluster->wal_segment_size, text);
+    error_set(err, ERR_CORRUPT, "a hole in the archive: it is missing, and %s is there", text);
+    return error_hint(err, "look for it in pg_wal of the old server or in another copy, put it in "
+                           "with archive-push, and start the server again: recovery goes on");
+}
+
+static bool explain_absence(const Get *get, const WalInventory *inventory, Absence absence,
+                            Error *err)
+{
+    switch (absence) {
+    case ABSENCE_PROVEN:
+        return error_set(err, ERR_ABSENT, "it is not in the archive, and nothing after it is");
+    case ABSENCE_HOLE:
+        return explain_hole(get, inventory, err);
+    case ABSENCE_FORK:
+        error_set(err, ERR_CORRUPT,
+                  "timeline %" PRIu32 " begins here or before, and its WAL is missing: the server "
+                  "would go on with what its parent did after the fork",
+                  get->name.timeline);
+        return error_hint(err,
+                          "put the WAL of timeline %" PRIu32 " in with archive-push, or "
+                          "restore to an older timeline (--target-timeline)",
+                          get->name.timeline);
+    case ABSENCE_HISTORY:
+        error_set(err, ERR_CORRUPT,
+                  "timeline %" PRIu32 " or a later one exists, and this history is missing",
+                  get->name.timeline);
+        return error_hint(err,
+                          "look for it in pg_wal of a server that was on timeline %" PRIu32
+                          " and put it in with archive-push",
+                          get->name.timeline);
+    }
+    return error_set(err, ERR_INTERNAL, "absence %d", (int)absence);
+}
+
+static bool wait_ms(uint64_t ms, Error *err)
+{
+    for (uint64_t waited = 0; waited < ms; waited += NAP_MS) {
+        if (!interrupt_check(err))
+            return false;
+        time_sleep_ms(NAP_MS);
+    }
+    return interrupt_check(err);
+}
+
+/*
+ * Whether pg_wal holds this segment of the name's timeline itself: restore keeps the tail there
+ * that was never archived, and the server reads it when the archive has none.
+ */
+static bool is_in_pg_wal(const Get *get, uint64_t segment)
+{
+    const uint32_t size = get->cluster->wal_segment_size;
+    WalName name = {.kind = WAL_SEGMENT, .timeline = get->name.timeline, .segment = segment};
+    char text[WAL_NAME_SIZE];
+    CLEANUP(fd_done) int fd = -1;
+    CLEANUP(text_freep) char *path = NULL;
+    uint8_t head[WAL_SEGMENT_HEADER_SIZE];
+    WalSegmentHeader header;
+    Error ignored = {0}; /* then it is of no use to the server either */
+    size_t got;
+
+    if (get->view.data == NULL)
+        return false;
+    path = text_format("%s/pg_wal/%s", get->view.data, wal_name_text(&name, size, text));
+    fd = open(path, O_RDONLY | O_CLOEXEC);
+    return fd >= 0 && file_read_at(fd, head, sizeof head, 0, &got, path, &ignored) &&
+           wal_check_header(get->cluster, &name, ERR_CORRUPT, head, got, &header, &ignored);
+}
+
+/*
+ * A timeline of which the archive has nothing from here on need not be lost: it may have begun in
+ * the tail that is in pg_wal. With this segment or the one before it there, "no such file" makes
+ * the server read the tail, and end where it ends.
+ */
+static bool is_in_tail(const Get *get, const WalInventory *inventory)
+{
+    const uint32_t timeline = get->name.timeline;
+    const uint64_t segment = get->name.segment;
+    const PathStep *step = path_step_of(&get->view.path, timeline);
+
+    if (step == NULL || step->end != 0 || wal_inventory_has_later(inventory, timeline, segment))
+        return false;
+    return is_in_pg_wal(get, segment) ||
+           (segment > wal_segment_of(step->begin, get->cluster->wal_segment_size) &&
+            is_in_pg_wal(get, segment - 1));
+}
+
+/*
+ * A segment of an ancestor that a later timeline of the path owns as well, missing while more of
+ * the ancestor is there. A server on our path has no business here, so it is on another one, where
+ * this is a hole.
+ */
+static bool is_hole_of_ancestor(const Get *get, const WalInventory *inventory)
+{
+    const PathStep *step = path_step_of(&get->view.path, get->name.timeline);
+    const uint32_t size = get->cluster->wal_segment_size;
+
+    return step != NULL && step->end != 0 &&
+           wal_segment_of(step->begin, size) <= get->name.segment &&
+           wal_inventory_has_later(inventory, get->name.timeline, get->name.segment);
+}
+
+bool get_is_needed(const Get *get)
+{
+    return get->view.bound_segment == 0 || get->name.segment <= get->view.bound_segment;
+}
+
+static Absence absence_of(const Get *get, const WalInventory *inventory)
+{
+    Absence absence = absence_of_segment(inventory, &get->view.path, &get->name,
+                                         get->cluster->wal_segment_size, get->view.bound_segment);
+
+    if (absence == ABSENCE_FORK && is_in_tail(get, inventory))
+        return ABSENCE_PROVEN;
+    if (absence == ABSENCE_PROVEN && get_is_needed(get) && is_hole_of_ancestor(get, inventory))
+        return ABSENCE_HOLE;
+    return absence;
+}
+
+/*
+ * The archive may list what could not be read a moment later: archive-push sets a damaged object
+ * aside before it stores it anew. That is no absence.
+ */
+static Absence absence_here(const Get *get, const WalInventory *inventory)
+{
+    switch (get->name.kind) {
+    case WAL_SEGMENT:
+        return wal_inventory_has(inventory, get->name.timeline, get->name.segment)
+                   ? ABSENCE_HOLE
+                   : absence_of(get, inventory);
+    case WAL_HISTORY:
+        return wal_inventory_has_history(inventory, get->name.timeline)
+                   ? ABSENCE_HISTORY
+                   : absence_of_history(inventory, get->name.timeline);
+    case WAL_PARTIAL:
+    case WAL_BACKUP_HISTORY:
+        /* Recovery asks for neither; a listing that was had whole is the proof. */
+        return ABSENCE_PROVEN;
+    }
+    return ABSENCE_HOLE;
+}
+
+/*
+ * Whether the file was here once, found damaged, set aside, and never stored anew. Its name is free
+ * then, but it was acknowledged to the server: saying "no such file" would end a recovery early.
+ */
+static bool refuse_set_aside(const Get *get, Error *err)
+{
+    CLEANUP(text_freep) char *object = layout_wal(get->cluster->name, get->wish->name);
+    CLEANUP(text_freep) char *prefix = text_format("%s.damaged-", object);
+    CLEANUP(object_list_done) ObjectList list = {0};
+
+    if (!storage_list(get->cluster->repo->storage, prefix, &list, err))
+        return error_context(err, "list the archive");
+    if (list.count == 0)
+        return true;
+    error_set(err, ERR_CORRUPT, "it was damaged, set aside as %s, and not stored anew",
+              list.objects[0].name);
+    return error_hint(err, "look for it in pg_wal of the old server or in another copy and put it "
+                           "in with archive-push");
+}
+
+/*
+ * The archive was asked and does not have it; find out what that means. "No such file" ends the
+ * recovery and opens the database, so it takes a listing that was had whole. A hole may be one that
+ * a parallel push is just filling, and so may a missing history or first segment: look again for
+ * hole_wait_ms before saying so.
+ */
+bool get_prove_absence(Get *get, Error *err)
+{
+    const TimeUs deadline = time_monotonic() + (TimeUs)get->wish->hole_wait_ms * 1000;
+
+    if (get->name.kind == WAL_SEGMENT && !recovery_view_path(get->cluster, &get->view, err))
+        return false;
+    for (;;) {
+        CLEANUP(wal_inventory_done) WalInventory inventory = {0};
+        Error attempt = {0};
+        Absence absence;
+
+        if (!wal_inventory_load(&inventory, get->cluster, err))
+            return error_context(err, "list the archive");
+        /* After the listing: what came in between is given, whatever the listing says. */
+        if (get_deliver(get, &attempt))
+            return true;
+        if (attempt.code != ERR_NOT_FOUND) {
+            *err = attempt;
+            return false;
+        }
+        if (get_is_open(get, &inventory))
+            return get_answer_open(get, &inventory, err);
+        absence = absence_here(get, &inventory);
+        if (absence == ABSENCE_PROVEN && !refuse_set_aside(get, err))
+            return false;
+        if (absence == ABSENCE_PROVEN || time_monotonic() >= deadline)
+            return explain_absence(get, &inventory, absence, err);
+        log_debug("not in the archive although later WAL is; looking again",
+                  log_str("segment", get->wish->name));
+        if (!wait_ms(LOOK_AGAIN_MS, err))
+            return false;
+    }
+}

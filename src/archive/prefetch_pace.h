@@ -1,0 +1,45 @@
+/*
+ * prefetch_pace.h - how far ahead is far enough: what requests tell each other and the process that
+ * fetches, in the spool's file "state".
+ *
+ * A few numbers, written without a sync and read with a checksum. They may be lost, or garbage, at
+ * any time; then they start afresh. Nothing but the number of segments that are fetched ahead
+ * follows from them.
+ */
+#pragma once
+
+#include "base/time.h"
+#include "prefetch_spool.h"
+
+typedef struct Pace {
+    uint32_t timeline;  /* of the last segment asked for; 0: none yet */
+    uint32_t depth;     /* segments that shall lie ready behind it */
+    uint64_t segment;   /* its number */
+    TimeUs answered_at; /* when it was handed over, by the clock for durations */
+    uint64_t replay_us; /* from an answer to the next request, smoothed; 0: not known */
+} Pace;
+
+typedef struct PaceRequest {
+    uint32_t timeline;
+    uint64_t segment;
+    TimeUs asked_at;
+    TimeUs answered_at;
+    uint64_t fetch_us;  /* what one segment takes to be fetched ahead; 0: not known */
+    uint32_t depth_max; /* at least 1 */
+    bool was_ready;
+} PaceRequest;
+
+/* All zero when the file tells nothing. */
+void pace_load(const PrefetchSpool *spool, Pace *pace);
+void pace_save(const PrefetchSpool *spool, const Pace *pace);
+
+/* What the process that fetches has found out; 0 when it has not. */
+uint64_t pace_load_fetch(const PrefetchSpool *spool);
+void pace_save_fetch(const PrefetchSpool *spool, uint64_t fetch_us);
+
+/*
+ * A request was answered. The depth doubles when a segment was not ready that could have been, is
+ * at least what is replayed while one is fetched (twice over), and shrinks slowly when a replay
+ * takes far longer than a fetch.
+ */
+void pace_advance(Pace *pace, const PaceRequest *request);
