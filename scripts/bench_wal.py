@@ -219,6 +219,7 @@ class WalBench:
         async_conf.chmod(0o644)
         self.alternate(f"redo of {len(links)} segments", {
             "pgcairn archive-get": lambda: self.redo(get),
+            "pgcairn, nothing fetched ahead": lambda: self.redo(get.replace(" %f", " --prefetch=0 %f")),
             "hard links": lambda: self.redo(f"ln {plain}/%f %p"),
             "cp": lambda: self.redo(f"cp {plain}/%f %p"),
             "pgbackrest": lambda: self.redo(rest),

@@ -56,6 +56,9 @@ const Command command_table[] = {
             "the server ends its recovery. Everything else that goes wrong is 255 and stops the "
             "server, so that it never opens without work that was committed.\n"
             "\n"
+            "While a server recovers, the segments that follow are fetched ahead into "
+            "pg_wal/pgcairn.prefetch (--prefetch); that is gone when it opens.\n"
+            "\n"
             "  restore_command = 'pgcairn archive-get --repo=/backup/pg %f %p'\n",
     },
     {
