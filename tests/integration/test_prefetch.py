@@ -454,6 +454,24 @@ class Limits(PrefetchTest):
             self.assert_given(self.segments[number], how=how)
         self.assertEqual(self.ready(), [])
 
+    def push_history(self):
+        """Timeline 2 leaves 1 in the third segment, and the archive has nothing else of it."""
+        fork = (int(self.segments[2][16:], 16) << 20) + 8000
+        self.tool("archive-push", put(self.path / "00000002.history", f"1\t0/{fork:X}\tx\n".encode()))
+
+    def test_what_lies_ready_of_another_path_is_not_handed_over(self):
+        self.fill()
+        self.push_history()
+        self.assertIn(self.segments[3], self.ready())
+        self.assertEqual(self.get(self.segments[3], "--recovery-timeline=2"), STOP, self.said)
+        self.assertIn("does not belong", self.said)
+        self.assertIn(self.segments[3], self.ready())
+
+    def test_nothing_of_the_parent_behind_the_fork(self):
+        self.push_history()
+        self.fill(0, "--recovery-timeline=2")
+        self.assertEqual(self.ready(), self.segments[1:2])
+
     @unittest.skipIf(os.getuid() != 0, "only root can mount a small file system")
     def test_a_part_of_a_small_disk_stays_free(self):
         wal = self.data / "pg_wal"
@@ -573,9 +591,11 @@ class Process(PrefetchTest):
                 self.assertFalse(self.spool().exists())
 
     def test_the_repository_exchanged_before_it_begins(self):
-        self.assert_given(self.segments[0], "--prefetch=0")
         other = self.path / "other"
         self.tool("init", f"--data={self.cluster.data}", repo=other)
+        for name in self.segments[1:4]:
+            self.tool("archive-push", put(self.path / name, content_of(object_of(self.repo, name))),
+                      repo=other)
         away = self.path / "away"
         pid = self.stopped("prefetch.begin")
         self.repo.rename(away)

@@ -8,8 +8,8 @@ import subprocess
 import unittest
 
 from support.cluster import ManualRecovery, ToolTest, make_directory
-from support.processes import (BIN, attempt, clean_environment, descendants, identity, is_alive, run,
-                               wait_for)
+from support.processes import (BIN, attempt, clean_environment, command_line, descendants, identity,
+                               is_alive, run, wait_for)
 from support.version import MAJOR, REPLAY_IS_PAUSED
 
 DRIVER = pathlib.Path(os.environ.get("DRIVERS", ".")) / "driver_recovery"
@@ -299,8 +299,7 @@ class Courses(RecoveryTest):
         driver = self.run_driver(server)
         driver.until("^replaying")
         postmaster = server.pid()
-        collector, = [pid for pid in descendants(postmaster) if b"logger" in
-                      pathlib.Path(f"/proc/{pid}/cmdline").read_bytes()]
+        collector, = [pid for pid in descendants(postmaster) if b"logger" in command_line(pid)]
         os.kill(collector, signal.SIGSTOP)
         run("touch", go)
         wait_for(lambda: not is_alive(postmaster), "the server's end", pause_s=0.01)

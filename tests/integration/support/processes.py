@@ -83,6 +83,14 @@ def state_and_parent(pid):
     return state, int(parent)
 
 
+def command_line(pid):
+    """What the process was called with, as bytes; empty when it is gone, as any may be by now."""
+    try:
+        return pathlib.Path(f"/proc/{pid}/cmdline").read_bytes()
+    except (FileNotFoundError, ProcessLookupError):
+        return b""
+
+
 def is_alive(pid):
     """Whether the process exists and is no zombie."""
     return state_and_parent(pid)[0] not in "ZX"
