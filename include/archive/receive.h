@@ -6,6 +6,8 @@
  * so in the repository: its slot keeps everything else, and commits that wait for us are as safe
  * as the repository is. Nothing local is needed for that: what was received and not stored when
  * the process dies is streamed once more.
+ *
+ * By wish a spool on this host comes between: then durable means durable there.
  */
 #pragma once
 
@@ -21,6 +23,7 @@ typedef enum ReceiveEvent {
     RECEIVE_STREAMING, /* connected, WAL comes */
     RECEIVE_DURABLE,   /* more of it is stored and acknowledged */
     RECEIVE_WAITING,   /* something failed; tries again in pause_ms */
+    RECEIVE_FULL,      /* so is the spool: nothing is received until the repository takes WAL */
     RECEIVE_STOPPING,  /* a signal came: stores the rest */
 } ReceiveEvent;
 
@@ -30,6 +33,7 @@ typedef struct ReceiveNews {
     Lsn durable;        /* 0: not known yet */
     const Error *error; /* RECEIVE_WAITING */
     uint64_t pause_ms;  /* likewise */
+    uint64_t spooled;   /* bytes in the spool, about */
 } ReceiveNews;
 
 typedef struct ReceiveWish {
@@ -40,6 +44,8 @@ typedef struct ReceiveWish {
     Lsn until;               /* end once it is durable up to here; 0: never */
     Compression compression; /* of whole segments */
     unsigned threads;
+    const char *spool;   /* directory that WAL goes through; NULL: into the repository at once */
+    uint64_t spool_size; /* that it may take */
     /* How to reach the server, asked before each attempt: it may have moved. */
     bool (*locate)(void *context, Buffer *conninfo, uid_t *uid, Error *err);
     void (*tell)(void *context, const ReceiveNews *news);

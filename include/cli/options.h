@@ -68,6 +68,8 @@ typedef struct Options {
     const char *application_name;
     bool synchronous;
     const char *until_lsn;
+    const char *wal_spool;
+    uint64_t wal_spool_size;
     /* log */
     const char *log_from, *log_to; /* instants or positions */
     uint64_t timeline;             /* 0: the newest */

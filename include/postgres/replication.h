@@ -52,7 +52,7 @@ typedef struct ReplicationSlot {
 bool replication_slot_name_check(const char *name, Error *err) MUST_CHECK;
 bool replication_slot_look(Session *session, const char *name, ReplicationSlot *slot,
                            Error *err) MUST_CHECK;
-/* Physical, and from now on the server keeps its WAL for it. */
+/* Physical, and from now on the server keeps its WAL for it. ERR_EXISTS: there is one. */
 bool replication_slot_create(Session *session, const char *name, Error *err) MUST_CHECK;
 
 /* What the server says at the end of a timeline that it has left. */

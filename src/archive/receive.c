@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "receive_begin.h"
 #include "receive_segment.h"
+#include "receive_spool.h"
 
 #include <inttypes.h>
 
@@ -20,7 +21,8 @@ enum {
 };
 
 typedef struct Receive {
-    const Cluster *cluster;
+    const Cluster *archive; /* in the repository */
+    const Cluster *cluster; /* where WAL is stored first: the same, or the spool's */
     const ReceiveWish *wish;
     Session *session;
     bool has_streamed;   /* in this run */
@@ -28,6 +30,13 @@ typedef struct Receive {
     bool is_synchronous; /* by wish, or since the server counts us */
     bool is_finishing;
     TimeUs busy_since; /* 0: the slot was not in use */
+
+    ReceiveSpool *spool; /* NULL: none */
+    uint64_t spooled;    /* bytes in it, at measured_at */
+    TimeUs measured_at;
+    TimeUs move_at; /* when the next move is due */
+    bool is_away;   /* the repository */
+    bool is_full;   /* the spool */
 
     /* of this connection */
     uint32_t timeline;
@@ -53,7 +62,13 @@ static void tell(const Receive *receive, ReceiveEvent event, const Error *error,
                                                                .timeline = receive->timeline,
                                                                .durable = receive->durable,
                                                                .error = error,
-                                                               .pause_ms = pause_ms});
+                                                               .pause_ms = pause_ms,
+                                                               .spooled = receive->spooled});
+}
+
+static uint64_t ms_since(TimeUs instant)
+{
+    return (uint64_t)(time_monotonic() - instant) / 1000;
 }
 
 /* ---- what is durable */
@@ -163,12 +178,168 @@ static bool take_data(Receive *receive, const TimelinePath *path, const StreamMe
     return true;
 }
 
-/* ---- the stream */
+/* ---- from the spool into the repository */
 
-static uint64_t ms_since(TimeUs instant)
+/* The repository may be back later; whatever else is wrong stays so. */
+static bool note_away(Receive *receive, const Error *error, Error *err)
 {
-    return (uint64_t)(time_monotonic() - instant) / 1000;
+    receive->move_at = time_monotonic() + (TimeUs)PAUSE_MIN_MS * 1000;
+    if (error->code == ERR_INTERRUPTED)
+        return true;
+    if (error->code != ERR_UNREACHABLE && error->code != ERR_IO) {
+        *err = *error;
+        return false;
+    }
+    if (!receive->is_away) {
+        log_warn("the repository takes no WAL for now; it is kept in the spool",
+                 log_str("reason", error->message), log_str("while", error->context));
+    }
+    receive->is_away = true;
+    return true;
 }
+
+static void note_moved(Receive *receive, bool has_more)
+{
+    receive->move_at =
+        time_monotonic() + (has_more ? 0 : (TimeUs)receive->wish->interval_ms * 1000);
+    if (receive->is_away)
+        log_info("the repository takes WAL again");
+    receive->is_away = false;
+}
+
+static bool note_move(Receive *receive, const SpoolMove *move, Error *err)
+{
+    if (!move->ok)
+        return note_away(receive, &move->error, err);
+    note_moved(receive, move->has_more);
+    return true;
+}
+
+static bool measure(Receive *receive, Error *err)
+{
+    bool is_full;
+
+    if (!receive_spool_measure(receive->spool, &receive->spooled, err))
+        return false;
+    receive->measured_at = time_monotonic();
+    is_full = receive_spool_is_full(receive->spool, receive->spooled);
+    if (is_full && !receive->is_full) {
+        log_warn("the spool is full: nothing more is received or acknowledged until the repository "
+                 "takes WAL from it",
+                 log_u64("bytes", receive->spooled));
+    } else if (!is_full && receive->is_full) {
+        log_info("the spool has room again", log_u64("bytes", receive->spooled));
+    }
+    receive->is_full = is_full;
+    return true;
+}
+
+/* While WAL is streamed: never waits for the repository. */
+static bool tend_spool(Receive *receive, Error *err)
+{
+    const SpoolKeep keep = {receive->timeline,
+                            wal_segment_of(receive->position, receive->cluster->wal_segment_size)};
+    SpoolMove move;
+    bool is_changed = false;
+
+    if (receive->spool == NULL)
+        return true;
+    if (receive_spool_poll(receive->spool, 0, &move)) {
+        is_changed = true;
+        if (!note_move(receive, &move, err))
+            return false;
+    }
+    if (!receive_spool_is_moving(receive->spool) && time_monotonic() >= receive->move_at &&
+        !receive_spool_submit(receive->spool, keep, err))
+        return false;
+    return (!is_changed && ms_since(receive->measured_at) < WAIT_MS) || measure(receive, err);
+}
+
+/* The server waits, and must not take us for dead. */
+static bool wait_for_room(Receive *receive, Error *err)
+{
+    tell(receive, RECEIVE_FULL, NULL, 0);
+    time_sleep_ms(NAP_MS);
+    return ms_since(receive->status_at) < STATUS_MS || acknowledge(receive, err);
+}
+
+/* Wait for the move under way. */
+static bool settle_spool(Receive *receive, Error *err)
+{
+    SpoolMove move;
+
+    while (receive_spool_is_moving(receive->spool)) {
+        if (receive_spool_poll(receive->spool, WAIT_MS, &move))
+            return note_move(receive, &move, err);
+        tell(receive, RECEIVE_ALIVE, NULL, 0);
+    }
+    return true;
+}
+
+/* All that is in the spool, as far as the repository takes it. */
+static bool empty_spool(Receive *receive, Error *err)
+{
+    bool has_more = true;
+
+    while (has_more) {
+        Error attempt = {0};
+
+        tell(receive, RECEIVE_ALIVE, NULL, 0);
+        if (!receive_spool_move(receive->spool, (SpoolKeep){0}, &has_more, &attempt))
+            return note_away(receive, &attempt, err) && measure(receive, err);
+        note_moved(receive, has_more);
+    }
+    return measure(receive, err);
+}
+
+/*
+ * What an earlier run left in the spool goes first, whether the server answers or not: it may be
+ * gone for ever. *archive: where to look for what comes next. The end of it is in the spool, if
+ * there is anything.
+ */
+static bool take_up_spool(Receive *receive, const Cluster **archive, Error *err)
+{
+    *archive = receive->archive;
+    if (receive->spool == NULL)
+        return true;
+    if (!settle_spool(receive, err) || !open_segments_clean(receive->cluster, err))
+        return false;
+    if (!receive->has_streamed) {
+        const bool was_empty = receive->spooled == 0;
+
+        if (!empty_spool(receive, err))
+            return false;
+        if (!was_empty && receive->spooled == 0)
+            log_info("all that was in the spool is in the repository");
+    } else if (!measure(receive, err)) {
+        return false;
+    }
+    if (receive->spooled > 0)
+        *archive = receive->cluster;
+    return true;
+}
+
+/* At the end. By a signal: what goes quickly. Else: all, however long it takes. */
+static bool leave_spool(Receive *receive, Error *err)
+{
+    if (receive->spool == NULL)
+        return true;
+    for (;;) {
+        if (!settle_spool(receive, err) || !empty_spool(receive, err))
+            return false;
+        if (receive->spooled == 0)
+            return true;
+        if (interrupt_signal() != 0 || !receive->is_away)
+            break;
+        time_sleep_ms(PAUSE_MIN_MS);
+    }
+    log_warn("the spool has WAL that the repository does not have: it is moved when receive runs "
+             "again with this spool",
+             log_u64("bytes", receive->spooled));
+    return true;
+}
+
+/* ---- the stream */
 
 static bool has_reached(const Receive *receive, Lsn place)
 {
@@ -208,7 +379,7 @@ static bool finish(Receive *receive, Error *err)
     receive->is_finishing = true;
     tell(receive, RECEIVE_STOPPING, NULL, 0);
     return store_open(receive, err) && acknowledge(receive, err) &&
-           replication_stop(receive->session, err);
+           replication_stop(receive->session, err) && leave_spool(receive, err);
 }
 
 typedef enum StreamResult {
@@ -241,6 +412,13 @@ static bool stream(Receive *receive, const ReceiveBegin *begin, StreamResult *re
         if (interrupt_signal() != 0 || has_reached(receive, receive->durable)) {
             *result = STREAM_DONE;
             return finish(receive, err);
+        }
+        if (!tend_spool(receive, err))
+            return false;
+        if (receive->is_full) {
+            if (!wait_for_room(receive, err))
+                return false;
+            continue;
         }
         if (!replication_next(receive->session, wait_ms(receive), &message, err))
             return false;
@@ -344,16 +522,19 @@ static bool stream_timeline(Receive *receive, const ReceiveBegin *begin, Lsn *fr
 /* True: ended as it was to end. */
 static bool receive_connected(Receive *receive, Error *err)
 {
+    const Cluster *archive;
     bool is_done = false;
     Lsn from = 0;
 
-    if (!open_segments_clean(receive->cluster, err) || !connect_to_server(receive, err))
+    if (!take_up_spool(receive, &archive, err) || !open_segments_clean(archive, err) ||
+        !connect_to_server(receive, err))
         return false;
     while (!is_done) {
         CLEANUP(receive_begin_done) ReceiveBegin begin = {0};
 
-        if (!receive_prepare(receive->cluster, receive->wish, receive->session, from,
-                             !receive->skip_gap, &begin, err) ||
+        if (!receive_prepare(receive->cluster, from == 0 ? archive : receive->cluster,
+                             receive->wish, receive->session, from, !receive->skip_gap, &begin,
+                             err) ||
             !stream_timeline(receive, &begin, &from, &is_done, err))
             return false;
     }
@@ -390,30 +571,57 @@ static bool pause_for(const Receive *receive, uint64_t pause_ms)
     return interrupt_signal() == 0;
 }
 
-bool archive_receive(const Cluster *cluster, const ReceiveWish *wish, Error *err)
+static bool open_spool(Receive *receive, Error *err)
 {
-    Receive receive = {.cluster = cluster, .wish = wish};
+    const ReceiveWish *wish = receive->wish;
+    const ReceiveSpoolSetup setup = {
+        .directory = wish->spool,
+        .size_max = wish->spool_size,
+        .target = receive->archive,
+        .compression = wish->compression,
+        .threads = wish->threads,
+    };
+
+    if (wish->spool == NULL)
+        return true;
+    if (!receive_spool_open(&setup, &receive->spool, err))
+        return false;
+    receive->cluster = receive_spool_cluster(receive->spool);
+    return measure(receive, err);
+}
+
+static bool receive_until_done(Receive *receive, Error *err)
+{
     uint64_t pause_ms = PAUSE_MIN_MS;
 
     for (;;) {
         const TimeUs begun = time_monotonic();
         Error attempt = {0};
-        bool ok = receive_connected(&receive, &attempt);
+        bool ok = receive_connected(receive, &attempt);
 
-        disconnect(&receive);
+        disconnect(receive);
         /* Before the stream has begun a signal finds nothing to be finished. */
-        if (ok || (attempt.code == ERR_INTERRUPTED && !receive.is_finishing))
+        if (ok || (attempt.code == ERR_INTERRUPTED && !receive->is_finishing))
             return true;
-        if (interrupt_signal() != 0 || !may_pass(&receive, &attempt)) {
+        if (interrupt_signal() != 0 || !may_pass(receive, &attempt)) {
             *err = attempt;
-            return error_context(err, "receive WAL of \"%s\"", cluster->name);
+            return false;
         }
         /* One that worked for a while was a good one: the next failure is a new story. */
         if (ms_since(begun) > UINT64_C(2) * PAUSE_MAX_MS)
             pause_ms = PAUSE_MIN_MS;
-        tell(&receive, RECEIVE_WAITING, &attempt, pause_ms);
-        if (!pause_for(&receive, pause_ms))
+        tell(receive, RECEIVE_WAITING, &attempt, pause_ms);
+        if (!pause_for(receive, pause_ms))
             return true;
         pause_ms = 2 * pause_ms < PAUSE_MAX_MS ? 2 * pause_ms : PAUSE_MAX_MS;
     }
+}
+
+bool archive_receive(const Cluster *cluster, const ReceiveWish *wish, Error *err)
+{
+    Receive receive = {.archive = cluster, .cluster = cluster, .wish = wish};
+    bool ok = open_spool(&receive, err) && receive_until_done(&receive, err);
+
+    receive_spool_freep(&receive.spool);
+    return ok || error_context(err, "receive WAL of \"%s\"", cluster->name);
 }

@@ -58,6 +58,21 @@ static bool check_slot(const char *name, const ReplicationSlot *slot, Error *err
                            "own: --slot");
 }
 
+/* Somebody else may have made it since we looked: then it is judged as one that was there. */
+static bool create_slot(Session *session, const char *name, Error *err)
+{
+    Error attempt = {0};
+
+    if (replication_slot_create(session, name, &attempt)) {
+        log_info("replication slot created", log_str("slot", name));
+        return true;
+    }
+    if (attempt.code == ERR_EXISTS)
+        return true;
+    *err = attempt;
+    return false;
+}
+
 /* *restart: what the slot keeps WAL from; 0: nothing yet. */
 static bool take_slot(Session *session, const char *name, Lsn *restart, Error *err)
 {
@@ -66,12 +81,10 @@ static bool take_slot(Session *session, const char *name, Lsn *restart, Error *e
     if (!replication_slot_look(session, name, &slot, err))
         return false;
     if (!slot.exists) {
-        if (!FAULT_POINT("receive.before-slot", err) ||
-            !replication_slot_create(session, name, err) ||
+        if (!FAULT_POINT("receive.before-slot", err) || !create_slot(session, name, err) ||
             !FAULT_POINT("receive.after-slot", err) ||
             !replication_slot_look(session, name, &slot, err))
             return false;
-        log_info("replication slot created", log_str("slot", name));
     }
     if (!check_slot(name, &slot, err))
         return false;
@@ -105,19 +118,19 @@ static bool check_stored_history(const Cluster *cluster, const char *name, const
 }
 
 static bool store_history(const Cluster *cluster, const char *name, const Buffer *text,
-                          const ReceiveWish *wish, Error *err)
+                          Compression compression, Error *err)
 {
     CLEANUP(wal_object_writer_freep) WalObjectWriter *writer = NULL;
 
-    return wal_object_write(cluster, name, wish->compression, 1, text->size, &writer, err) &&
+    return wal_object_write(cluster, name, compression, 1, text->size, &writer, err) &&
            wal_object_writer_add(writer, text->data, text->size, err) &&
            FAULT_POINT("receive.before-history", err) &&
            wal_object_writer_commit(writer, NULL, NULL, err) &&
            FAULT_POINT("receive.after-history", err);
 }
 
-static bool keep_history(const Cluster *cluster, const ReceiveWish *wish, uint32_t timeline,
-                         const Buffer *text, Error *err)
+bool receive_keep_history(const Cluster *cluster, Compression compression, uint32_t timeline,
+                          const Buffer *text, Error *err)
 {
     const WalName name = {.kind = WAL_HISTORY, .timeline = timeline};
     CLEANUP(buffer_done) Buffer copy = {0};
@@ -133,7 +146,7 @@ static bool keep_history(const Cluster *cluster, const ReceiveWish *wish, uint32
         return true;
     if (attempt.code == ERR_NOT_FOUND) {
         error_clear(&attempt);
-        if (store_history(cluster, name_text, text, wish, &attempt))
+        if (store_history(cluster, name_text, text, compression, &attempt))
             return true;
         if (attempt.code == ERR_EXISTS) { /* by archive_command, a moment ago */
             error_clear(&attempt);
@@ -163,7 +176,7 @@ static bool keep_ancestors(const Cluster *cluster, const ReceiveWish *wish, Sess
             }
             log_warn("neither the archive nor the server has a timeline's history",
                      log_u64("timeline", timeline));
-        } else if (!keep_history(cluster, wish, timeline, &text, err)) {
+        } else if (!receive_keep_history(cluster, wish->compression, timeline, &text, err)) {
             return false;
         }
     }
@@ -178,7 +191,7 @@ static bool load_path(const Cluster *cluster, const ReceiveWish *wish, Session *
     if (timeline == 1)
         return timeline_path_parse(1, NULL, &begin->arena, &begin->path, err);
     if (!replication_history(session, timeline, &text, err) ||
-        !keep_history(cluster, wish, timeline, &text, err))
+        !receive_keep_history(cluster, wish->compression, timeline, &text, err))
         return false;
     buffer_append(&text, "", 1);
     return timeline_path_parse(timeline, (const char *)text.data, &begin->arena, &begin->path, err);
@@ -268,8 +281,8 @@ static bool look_at_standby_names(Session *session, const char *application, boo
     return true;
 }
 
-bool receive_prepare(const Cluster *cluster, const ReceiveWish *wish, Session *session, Lsn from,
-                     bool fill_gap, ReceiveBegin *begin, Error *err)
+bool receive_prepare(const Cluster *cluster, const Cluster *archive, const ReceiveWish *wish,
+                     Session *session, Lsn from, bool fill_gap, ReceiveBegin *begin, Error *err)
 {
     CLEANUP(wal_inventory_done) WalInventory inventory = {0};
     ReplicationIdentity identity;
@@ -279,7 +292,7 @@ bool receive_prepare(const Cluster *cluster, const ReceiveWish *wish, Session *s
         !look_at_standby_names(session, wish->application, &begin->is_standby_by_name, err) ||
         !take_slot(session, wish->slot, &keeps, err) ||
         !load_path(cluster, wish, session, identity.timeline, begin, err) ||
-        !wal_inventory_load(&inventory, cluster, err) ||
+        !wal_inventory_load(&inventory, archive, err) ||
         !keep_ancestors(cluster, wish, session, &inventory, &begin->path, err))
         return false;
     if (keeps == 0)

@@ -31,6 +31,7 @@ struct OpenSegment {
     WalPiece *pieces; /* that are in the repository, those found at the beginning too */
     size_t piece_count, piece_capacity;
     CodecContext *codec;
+    bool is_archived; /* whole, before it was received: then there is nothing to store */
 
     WalObjectWriter *writer;
     WalReader *reader;
@@ -101,6 +102,20 @@ static bool find_pieces(OpenSegment *segment, Error *err)
     return true;
 }
 
+/* Its own pieces would mean nothing, so what comes must be what is there. */
+static bool find_whole(OpenSegment *segment, Error *err)
+{
+    Error attempt = {0};
+    WalTrailer trailer;
+
+    segment->is_archived =
+        wal_object_trailer(segment->cluster, segment->name_text, &trailer, &attempt);
+    if (segment->is_archived || attempt.code == ERR_NOT_FOUND || attempt.code == ERR_CORRUPT)
+        return true;
+    *err = attempt;
+    return false;
+}
+
 /* ---- receiving */
 
 static bool sum_up(void *context, const WalRecord *record, Error *err)
@@ -154,7 +169,7 @@ bool open_segment_begin(const OpenSegmentSetup *setup, OpenSegment **segment, Er
     begun->codec = codec_context_new();
     buffer_reserve(&begun->window, size < WINDOW_SIZE ? size : WINDOW_SIZE);
     read_along(begun);
-    if (!find_pieces(begun, err) ||
+    if (!find_pieces(begun, err) || !find_whole(begun, err) ||
         !wal_object_write(setup->cluster, begun->name_text, setup->compression, setup->threads,
                           size, &begun->writer, err))
         return error_context(err, "receive %s", begun->name_text);
@@ -395,8 +410,61 @@ static bool store_piece(OpenSegment *segment, Error *err)
     return remove_pieces(segment, piece.from, piece.to, false, err);
 }
 
+/* The whole segment, as it is read, against what was received and not compared before. */
+typedef struct WholeComparison {
+    const OpenSegment *segment;
+    uint64_t offset;
+    bool is_other;
+} WholeComparison;
+
+static bool compare_with_received(void *context, const void *data, size_t size, Error *err)
+{
+    WholeComparison *comparison = context;
+    const OpenSegment *segment = comparison->segment;
+    const uint64_t begin = comparison->offset;
+    const uint64_t from = begin > segment->durable ? begin : segment->durable;
+    const uint64_t to = begin + size < segment->received ? begin + size : segment->received;
+
+    (void)err;
+    comparison->offset += size;
+    if (from < to && memcmp((const uint8_t *)data + (from - begin),
+                            bytes_at(segment, (uint32_t)from), to - from) != 0)
+        comparison->is_other = true;
+    return true;
+}
+
+/*
+ * The archive has the whole segment, from archive_command or another receiver. Pieces would be of
+ * no use to anybody, and what was acknowledged in them lost, if it were another server's.
+ */
+static bool compare_archived(OpenSegment *segment, Error *err)
+{
+    WholeComparison comparison = {.segment = segment};
+    Error attempt = {0};
+
+    if (!wal_object_read(segment->cluster, segment->name_text, 1, compare_with_received,
+                         &comparison, NULL, &attempt)) {
+        if (attempt.code != ERR_CORRUPT && attempt.code != ERR_NOT_FOUND) {
+            *err = attempt;
+            return false;
+        }
+        segment->is_archived = false; /* damaged, or set aside by now: pieces, as ever */
+        return true;
+    }
+    if (comparison.is_other)
+        return refuse_other(segment, "the whole", err);
+    CLEANUP(text_freep) char *object = layout_wal(segment->cluster->name, segment->name_text);
+    if (!storage_sync(segment->cluster->repo->storage, object, err))
+        return false;
+    segment->durable = segment->received;
+    return true;
+}
+
 bool open_segment_store(OpenSegment *segment, Error *err)
 {
+    if (segment->durable < segment->received && segment->is_archived &&
+        !compare_archived(segment, err))
+        return error_context(err, "store what was received of %s", segment->name_text);
     while (segment->durable < segment->received) {
         const size_t index = piece_at(segment, segment->durable);
 

@@ -92,6 +92,12 @@ const Option option_table[] = {
         .fallback = "5s", .min = 100, .max = DAY_MS},
     {"synchronous", FLAG, FIELD(synchronous), FOR_RECEIVE, GROUP_WAL, NULL,
         "store WAL at once: for synchronous_standby_names, so that no commit is lost"},
+    {"wal-spool", TEXT, FIELD(wal_spool), FOR_RECEIVE, GROUP_WAL, "DIR",
+        "acknowledge what is durable in this local directory, and move it into the repository from "
+        "there (otherwise: what is durable in the repository)"},
+    {"wal-spool-size", SIZE, FIELD(wal_spool_size), FOR_RECEIVE, GROUP_WAL, "SIZE",
+        "how much WAL the spool may hold while the repository is away, then nothing is acknowledged",
+        .fallback = "1GiB", .min = MIB(4), .max = MIB(16) * 1024 * 1024},
     {"until-lsn", TEXT, FIELD(until_lsn), FOR_RECEIVE, GROUP_WAL, "LSN",
         "end once everything before this position is stored",
         .only_flag = true},

@@ -78,8 +78,9 @@ static void say_durable(Telling *telling, const ReceiveNews *news)
         return;
     telling->status_at = time_monotonic();
     CLEANUP(text_freep)
-    char *status = text_format("STATUS=durable up to %s on timeline %" PRIu32,
-                               lsn_text(news->durable, place), news->timeline);
+    char *status = text_format(
+        "STATUS=durable up to %s on timeline %" PRIu32 "%s", lsn_text(news->durable, place),
+        news->timeline, telling->options->wal_spool != NULL ? ", in the spool at least" : "");
     service_notify(status);
 }
 
@@ -100,6 +101,17 @@ static void say_waiting(Telling *telling, const ReceiveNews *news)
     service_notify(status);
 }
 
+static void say_full(Telling *telling, const ReceiveNews *news)
+{
+    if (!is_over(telling->status_at, STATUS_EVERY_MS))
+        return;
+    telling->status_at = time_monotonic();
+    CLEANUP(text_freep)
+    char *status =
+        text_format("STATUS=waiting, the spool is full: %" PRIu64 " MiB", news->spooled >> 20);
+    service_notify(status);
+}
+
 static void tell(void *context, const ReceiveNews *news)
 {
     Telling *telling = context;
@@ -117,6 +129,9 @@ static void tell(void *context, const ReceiveNews *news)
         break;
     case RECEIVE_WAITING:
         say_waiting(telling, news);
+        break;
+    case RECEIVE_FULL:
+        say_full(telling, news);
         break;
     case RECEIVE_STOPPING:
         service_notify("STOPPING=1");
@@ -146,6 +161,8 @@ bool command_receive(const Options *options, Error *err)
         .application = options->application_name,
         .is_synchronous = options->synchronous,
         .interval_ms = options->interval_ms,
+        .spool = options->wal_spool,
+        .spool_size = options->wal_spool_size,
         .locate = locate,
         .tell = tell,
         .context = &telling,

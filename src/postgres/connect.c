@@ -165,7 +165,7 @@ static bool find_gaps(const Libpq *pq, const char *conninfo, Gaps *gaps, Error *
 static PGconn *start_connection(const Libpq *pq, const SessionWish *wish, const Gaps *gaps,
                                 const char *user)
 {
-    enum { PAIRS_MAX = 11 };
+    enum { PAIRS_MAX = 12 };
     const char *conninfo = wish->conninfo;
     const char *keywords[PAIRS_MAX] = {0};
     const char *values[PAIRS_MAX] = {0};
@@ -179,6 +179,8 @@ static PGconn *start_connection(const Libpq *pq, const SessionWish *wish, const 
         {"keepalives_idle", "30", true},
         {"keepalives_interval", "10", true},
         {"keepalives_count", "6", true},
+        /* Keepalives don't run while an answer of ours is under way: a stream always has one. */
+        {"tcp_user_timeout", "60000", wish->for_replication},
         {"dbname", conninfo, conninfo != NULL},
         {"dbname", "postgres", gaps->no_database},
         {"user", user, gaps->no_user && user != NULL},

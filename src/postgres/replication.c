@@ -139,9 +139,12 @@ bool replication_slot_create(Session *session, const char *name, Error *err)
     CLEANUP(text_freep)
     char *query = text_format("CREATE_REPLICATION_SLOT \"%s\" PHYSICAL RESERVE_WAL", name);
 
-    return (replication_slot_name_check(name, err) &&
-            query_run(session, query, NULL, 0, &answer, err)) ||
-           error_context(err, "create replication slot \"%s\"", name);
+    if (replication_slot_name_check(name, err) && query_run(session, query, NULL, 0, &answer, err))
+        return true;
+    /* duplicate_object: slot.c, ReplicationSlotCreate */
+    if (answer.result != NULL && strcmp(answer_sqlstate(&answer), "42710") == 0)
+        err->code = ERR_EXISTS;
+    return error_context(err, "create replication slot \"%s\"", name);
 }
 
 /* ---- the stream */

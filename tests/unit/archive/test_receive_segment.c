@@ -283,6 +283,53 @@ static void another_segment_of_that_name_is_refused(void **state)
     assert_int_equal(err.code, ERR_EXISTS);
 }
 
+/* Pieces beside a whole segment mean nothing: what is acknowledged must be in the whole one. */
+static void what_is_archived_whole_is_compared_and_not_stored_in_pieces(void **state)
+{
+    CLEANUP(scene_done) Scene scene;
+    CLEANUP(open_segment_freep) OpenSegment *same = NULL;
+    CLEANUP(open_segment_freep) OpenSegment *other = NULL;
+    WalSummary summary;
+    Error err = {0};
+    char name[WAL_NAME_SIZE];
+
+    (void)state;
+    scene_init(&scene);
+    archive_put_segment(&scene.archive, &scene.wal, 1, 2);
+    same = begin(&scene, 2);
+    add(same, &scene, 2, 0, 3000);
+    store(same);
+    add(same, &scene, 2, 3000, 9000);
+    store(same);
+    assert_int_equal(scene_objects(&scene, "main/open/"), 0);
+
+    wal_summary_init(&summary);
+    archive_put(&scene.archive, scene_segment_name(1, 3, name), wal_builder_segment(&scene.wal, 4),
+                MIB, &summary);
+    other = begin(&scene, 3);
+    add(other, &scene, 3, 0, 3000);
+    assert_false(open_segment_store(other, &err));
+    assert_int_equal(err.code, ERR_EXISTS);
+    assert_int_equal(open_segment_durable(other), 0);
+    assert_int_equal(scene_objects(&scene, "main/open/"), 0);
+}
+
+/* As far as anybody knows, nothing is there: pieces, until it is whole and takes its place. */
+static void a_damaged_whole_does_not_keep_pieces_from_being_stored(void **state)
+{
+    CLEANUP(scene_done) Scene scene;
+    CLEANUP(open_segment_freep) OpenSegment *segment = NULL;
+
+    (void)state;
+    scene_init(&scene);
+    archive_put_segment(&scene.archive, &scene.wal, 1, 2);
+    archive_damage(&scene.archive, 1, 2, 300);
+    segment = begin(&scene, 2);
+    add(segment, &scene, 2, 0, 3000);
+    store(segment);
+    assert_int_equal(scene_objects(&scene, "main/open/"), 1);
+}
+
 static void a_damaged_segment_is_set_aside_and_asked_for_again(void **state)
 {
     CLEANUP(scene_done) Scene scene;
@@ -433,6 +480,8 @@ int main(void)
         cmocka_unit_test(a_damaged_piece_is_stored_anew),
         cmocka_unit_test(the_same_segment_of_another_route_is_a_success),
         cmocka_unit_test(another_segment_of_that_name_is_refused),
+        cmocka_unit_test(what_is_archived_whole_is_compared_and_not_stored_in_pieces),
+        cmocka_unit_test(a_damaged_whole_does_not_keep_pieces_from_being_stored),
         cmocka_unit_test(a_damaged_segment_is_set_aside_and_asked_for_again),
         cmocka_unit_test(wal_of_another_place_is_refused),
         cmocka_unit_test(a_padded_piece_is_no_whole_segment),
