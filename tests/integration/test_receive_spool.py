@@ -83,6 +83,8 @@ class Away(SpoolTest):
             wait_for(lambda: archived(self.repo) and archived(self.repo)[-1] >= f"{int(last, 16) - 1:024X}",
                      f"{last} in the repository")
             oracle.wait_commits(20)
+        # A signal lets pieces go, and no whole segment: that takes longer.
+        wait_for(lambda: not any(name.endswith(".wal") for name in self.spooled()), "a move")
         self.assertEqual(receiver.end(), 0, receiver.said())
         self.assertEqual(self.spooled(), [])
         self.cluster.crash()

@@ -291,6 +291,61 @@ static void nothing_leaves_the_spool_before_it_is_in_the_repository(void **state
     }
 }
 
+static void a_thread_moves_while_more_is_received(void **state)
+{
+    CLEANUP(scene_done) Scene scene;
+    CLEANUP(receive_spool_freep) ReceiveSpool *spool = NULL;
+    CLEANUP(open_segment_freep) OpenSegment *segment = NULL;
+    SpoolMove move = {0};
+    Error err = {0};
+
+    (void)state;
+    scene_init(&scene);
+    spool = open_spool(&scene);
+    receive(&scene, receive_spool_cluster(spool), 2, MIB);
+    segment = begin(receive_spool_cluster(spool), 3);
+    assert_false(receive_spool_poll(spool, 0, &move));
+    for (uint32_t to = 1000; to <= 20000; to += 1000) {
+        take(segment, &scene, 3, to);
+        if (!receive_spool_is_moving(spool))
+            assert_true(receive_spool_submit(spool, (SpoolKeep){1, 3}, &err));
+        if (receive_spool_poll(spool, 0, &move))
+            assert_true(move.ok);
+    }
+    while (receive_spool_is_moving(spool)) {
+        if (receive_spool_poll(spool, 60000, &move))
+            assert_true(move.ok);
+    }
+    assert_whole(&scene, 2);
+    move_all(spool, nothing);
+    assert_int_equal(reach(&scene.archive.cluster, 3), 20000);
+}
+
+static void a_failed_move_is_told_and_the_next_one_succeeds(void **state)
+{
+    CLEANUP(scene_done) Scene scene;
+    CLEANUP(receive_spool_freep) ReceiveSpool *spool = NULL;
+    SpoolMove move = {.ok = true};
+    Error err = {0};
+
+    (void)state;
+    scene_init(&scene);
+    spool = open_spool(&scene);
+    receive(&scene, receive_spool_cluster(spool), 2, MIB);
+    scene.fault.fail_at = storage_fault_calls(scene.archive.repo.storage) + 1;
+    scene.fault.code = ERR_UNREACHABLE;
+    assert_true(receive_spool_submit(spool, nothing, &err));
+    assert_true(receive_spool_poll(spool, 600000, &move));
+    assert_false(move.ok);
+    assert_int_equal(move.error.code, ERR_UNREACHABLE);
+
+    scene.fault.fail_at = 0;
+    assert_true(receive_spool_submit(spool, nothing, &err));
+    assert_true(receive_spool_poll(spool, 600000, &move));
+    assert_true(move.ok);
+    assert_whole(&scene, 2);
+}
+
 static void what_a_killed_run_was_writing_is_removed(void **state)
 {
     CLEANUP(scene_done) Scene scene;
@@ -350,6 +405,8 @@ int main(void)
         cmocka_unit_test(pieces_left_of_what_the_repository_has_whole_are_removed),
         cmocka_unit_test(other_content_is_refused_and_the_spool_kept),
         cmocka_unit_test(nothing_leaves_the_spool_before_it_is_in_the_repository),
+        cmocka_unit_test(a_thread_moves_while_more_is_received),
+        cmocka_unit_test(a_failed_move_is_told_and_the_next_one_succeeds),
         cmocka_unit_test(what_a_killed_run_was_writing_is_removed),
         cmocka_unit_test(somebody_elses_place_is_refused),
     };
