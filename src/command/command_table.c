@@ -175,7 +175,9 @@ const Command command_table[] = {
             "  pgcairn receive --repo=/backup/pg --data=/var/lib/postgresql/15/main --synchronous\n"
             "\n"
             "With synchronous_standby_names = 'pgcairn_receive' on the server and --synchronous "
-            "here, a commit is acknowledged only when it is in the repository.\n",
+            "here, a commit is acknowledged only when it is in the repository. With --wal-spool it "
+            "is acknowledged when it is in that directory, which may be all that has it: start "
+            "receive again with it before you restore.\n",
     },
     {.name = NULL},
 };

@@ -459,9 +459,10 @@ static void judge_slots(Health *health)
         if (strcmp(slot->wal_status, "lost") == 0) {
             add(health, HEALTH_WARNING, "slot", "slot %s has lost WAL that it still needed",
                 slot->name)
-                ->next = slot->is_ours ? "start pgcairn receive anew; archive-push has what is "
-                                         "missing, or take a backup"
-                                       : "who read from it needs a new start; drop the slot";
+                ->next = slot->is_ours
+                             ? "drop it and start pgcairn receive again; take a backup, unless "
+                               "archive_command has archived what was lost"
+                             : "who read from it needs a new start; drop the slot";
         } else if (slot->is_ours && !slot->is_active) {
             add(health, HEALTH_WARNING, "slot",
                 "pgcairn receive is not connected: slot %s holds back %" PRIu64 " MiB of WAL",

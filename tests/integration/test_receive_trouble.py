@@ -203,7 +203,7 @@ class Network(TroubleTest):
     def test_cut_in_the_middle_of_messages_it_goes_on_without_a_gap(self):
         wire = Wire(self, self.cluster)
         # Within messages of every kind: of the first answers, of WAL, near the ends of segments.
-        wire.cuts = [100, 1500, 9000, 70001, 333333, 1048576, 1050001, 1500007]
+        wire.cuts = [1500, 9000, 70001, 1048576, 1500007]
         cuts = len(wire.cuts)
         receiver = self.receiver("--synchronous", conninfo=wire.conninfo)
         with self.oracle("commits") as oracle:
@@ -273,9 +273,11 @@ class Slots(TroubleTest):
         self.assertEqual(receiver.wait_exit(), 4, receiver.said())
         self.assertIn("is lost", receiver.said())
         self.assertIn("pg_drop_replication_slot", receiver.said())
-        answer = json.loads(self.attempt("status", "--json", f"--data={self.cluster.data}").stdout)
-        self.assertIn(f"slot {SLOT} has lost WAL that it still needed",
-                      [finding["what"] for finding in answer["findings"]])
+        done = self.attempt("status", "--json", f"--data={self.cluster.data}")
+        self.assertNotEqual(done.returncode, 0, done.stdout)
+        [advice] = [finding["next"] for finding in json.loads(done.stdout)["findings"]
+                    if finding["what"] == f"slot {SLOT} has lost WAL that it still needed"]
+        self.assertIn("drop it and start pgcairn receive again", advice)
 
     def test_two_that_create_one_slot_at_once_get_one_and_the_other_is_told(self):
         fifo = self.path / "points"
