@@ -16,6 +16,7 @@ import time
 
 from bench_cache import CacheBench
 from bench_wal import WalBench
+from bench_windows import WindowsBench
 
 BIN = pathlib.Path(os.environ.get("PG_BIN", "/usr/lib/postgresql/15/bin"))
 USER = "postgres" if os.getuid() == 0 else None
@@ -35,7 +36,7 @@ def run(*command, check=True, **options):
     return output.strip(), wall, usage.ru_utime + usage.ru_stime
 
 
-class Bench(WalBench, CacheBench):
+class Bench(WalBench, CacheBench, WindowsBench):
     run = staticmethod(run)
     bin = BIN
 
@@ -264,6 +265,7 @@ def main():
     parser.add_argument("--segments", type=int, default=20)
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--files", type=lambda text: [int(number) for number in text.split(",")], default=[0])
+    parser.add_argument("--wal-objects", type=int, default=10000)
     parser.add_argument("--only", default="backup,restore,push,get,sustained,replay,startup,memory,cache")
     parser.add_argument("--json", type=pathlib.Path)
     wish = parser.parse_args()

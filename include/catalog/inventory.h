@@ -4,8 +4,8 @@
  */
 #pragma once
 
+#include "catalog/knowledge.h"
 #include "postgres/history.h"
-#include "repo/repo.h"
 #include "repo/wal_piece.h"
 
 /* Segments first..last of one timeline, all there. */
@@ -13,6 +13,7 @@ typedef struct WalRun {
     uint32_t timeline;
     uint64_t first, last;
     uint64_t stored_bytes;
+    const WalStored *stored; /* of each of them */
 } WalRun;
 
 typedef struct WalInventory {
@@ -23,14 +24,21 @@ typedef struct WalInventory {
     uint32_t timeline_max; /* highest that has a segment or a history */
     TimeUs newest_at;      /* when the newest object was stored, by the store's clock */
     WalPieceList pieces;   /* of segments that were still being written; some are whole by now */
+    WalKnowledge *known;   /* what is remembered of their trailers; nothing is read before it is
+                              asked for. NULL: nothing is believed */
     Arena arena;
 } WalInventory;
 
 /* ERR_UNREACHABLE when the listing could not be had whole. */
 bool wal_inventory_load(WalInventory *inventory, const Cluster *cluster, Error *err) MUST_CHECK;
 void wal_inventory_done(WalInventory *inventory); /* for CLEANUP() */
+/* From now on every trailer is read: for who is about to rely on them with something at stake. */
+void wal_inventory_distrust(WalInventory *inventory);
 
 bool wal_inventory_has(const WalInventory *inventory, uint32_t timeline, uint64_t segment);
+/* What the listing said of its object; NULL: it is not there. */
+const WalStored *wal_inventory_stored(const WalInventory *inventory, uint32_t timeline,
+                                      uint64_t segment);
 /* The run that holds this segment, or NULL. */
 const WalRun *wal_inventory_run(const WalInventory *inventory, uint32_t timeline, uint64_t segment);
 bool wal_inventory_has_history(const WalInventory *inventory, uint32_t timeline);

@@ -7,13 +7,13 @@
 #pragma once
 
 #include "catalog/backups.h"
+#include "catalog/wal_walk.h"
 
 typedef struct RecoveryWindow {
     uint32_t timeline;     /* the path's last: what --target-timeline would say */
     const char *backup;    /* oldest backup that opens it */
     Lsn from;              /* its stop LSN */
-    TimeUs from_time;      /* earliest target time: the largest commit time inside that backup,
-                              or when it stopped if there was none */
+    TimeUs from_time;      /* earliest target time (window_earliest_time) */
     Lsn until;             /* end of the last whole record of contiguous WAL */
     TimeUs until_time;     /* largest commit time up to there; TIME_US_NONE: no commit yet */
     uint64_t last_segment; /* the last contiguous one */
@@ -30,6 +30,16 @@ typedef struct WindowList {
                             window, and nothing can be said about it; 0: there is none */
     Arena arena;
 } WindowList;
+
+/*
+ * The earliest target time of a backup: the latest time at which a transaction ended, with a commit
+ * or not, between its start and its stop. All of these are replayed before it is consistent, and
+ * the server stops at the first that is later than its target (xlogrecovery.c,
+ * recoveryStopsBefore). When none ended inside, when the backup stopped. walk: the path; from and
+ * to are not looked at.
+ */
+bool window_earliest_time(const WalWalk *walk, const BackupInfo *backup, TimeUs *earliest,
+                          Error *err) MUST_CHECK;
 
 /* One window per gapless stretch and timeline that no other timeline continues past. */
 bool window_list_load(WindowList *list, const Cluster *cluster, const WalInventory *inventory,

@@ -61,6 +61,8 @@ typedef struct Options {
     uint64_t interval_ms;
     uint64_t timeout_ms; /* 0: none */
     const char *server_log;
+    /* verify */
+    uint64_t reread_after_ms; /* 0: everything is read */
     /* status */
     uint64_t rpo_ms; /* the objective */
     /* receive */

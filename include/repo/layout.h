@@ -33,6 +33,11 @@ char *layout_piece(const char *cluster, const char *wal_name, uint32_t from, uin
 char *layout_lease_prefix(const char *cluster);
 char *layout_journal_prefix(const char *cluster);
 char *layout_condemned_prefix(const char *cluster);
+/* What was found out once: of a timeline's segments from this one on, or of a backup. */
+char *layout_known_prefix(const char *cluster);
+char *layout_known_wal_prefix(const char *cluster, uint32_t timeline, uint64_t first);
+char *layout_known_wal(const char *cluster, uint32_t timeline, uint64_t first, uint64_t number);
+char *layout_known_backup(const char *cluster, const char *backup, uint64_t number);
 
 /*
  * The WAL file's name in an object's name under wal/; false for anything else there (objects set
@@ -43,8 +48,13 @@ bool layout_wal_name_of(const char *cluster, const char *object, uint32_t segmen
 /* The segment, and the bytes of it, in the name of an object under open/; false: no piece. */
 bool layout_piece_of(const char *cluster, const char *object, uint32_t segment_size, WalName *name,
                      uint32_t *from, uint32_t *to);
+/* What an object under known/ is about, by its name; false: about no WAL. */
+bool layout_known_wal_of(const char *cluster, const char *object, uint32_t *timeline,
+                         uint64_t *first);
 enum { BACKUP_ID_SIZE = 24 };
 /* Whether text of so many bytes can be a backup's id: "20261122T031500Z-k3v7qa". */
 bool backup_id_is_valid(const char *text, size_t size);
 /* The id out of ".../manifest", in arena-free storage of the caller. */
 bool layout_backup_id_of(const char *cluster, const char *object, char id[BACKUP_ID_SIZE]);
+/* The backup's id in the name of an object under known/; false: it is about no backup. */
+bool layout_known_backup_of(const char *cluster, const char *object, char id[BACKUP_ID_SIZE]);

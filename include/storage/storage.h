@@ -35,6 +35,8 @@ bool storage_create(Storage *storage, Error *err) MUST_CHECK;
 
 /* A storage in memory, for tests. */
 Storage *storage_memory_new(void);
+/* Change a byte of an object in it as a disk does that forgets: no listing shows it. */
+void storage_memory_rot(Storage *storage, const char *name, size_t offset);
 
 /* The address it was opened with, for messages. */
 const char *storage_address(const Storage *storage);

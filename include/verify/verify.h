@@ -8,7 +8,10 @@
  *         return error_set(err, ERR_CORRUPT, ...);
  *
  * A finding is what is wrong with what could be read. What could not be looked at (out of reach,
- * no permission, a signal) is an Error: nothing is known then, good or bad. Nothing is written.
+ * no permission, a signal) is an Error: nothing is known then, good or bad.
+ *
+ * Everything is read, unless the wish says what may be believed. What was found good is remembered
+ * in the repository (docs/format.md, chapter 7.4); that it can't be is no error.
  */
 #pragma once
 
@@ -34,6 +37,12 @@ typedef struct Finding {
     const char *meaning;  /* for recoverability: which backups, which instants */
 } Finding;
 
+typedef struct VerifyBelief {
+    uint64_t segments, backups, packs;
+    uint64_t bytes;   /* stored */
+    TimeUs oldest_at; /* when the one that was read longest ago was; TIME_US_NONE: there is none */
+} VerifyBelief;
+
 typedef struct VerifyReport {
     Finding *findings; /* the worst first, then by object */
     size_t count;
@@ -43,6 +52,9 @@ typedef struct VerifyReport {
     uint64_t bytes;     /* stored */
     uint64_t bytes_raw; /* decompressed and checked */
     uint64_t backups, packs, frames, segments, histories, records;
+    /* What was not read, since an earlier verification found it good and it has not changed. */
+    VerifyBelief believed;
+    char unremembered[256]; /* why what was found is not remembered; "": it is */
     Arena arena;
 } VerifyReport;
 
@@ -50,6 +62,12 @@ typedef struct VerifyWish {
     const char *backup; /* only this one and the WAL that makes it consistent; NULL: everything */
     unsigned jobs;
     Progress *progress; /* may be NULL */
+    /*
+     * Segments and backups that were read and found good by then or later, and are still the same
+     * objects by what listings say of them, are not read. 0: all is read.
+     */
+    TimeUs believe_since;
+    TimeUs now; /* 0: what the clock says */
 } VerifyWish;
 
 /*

@@ -11,16 +11,22 @@ enum { HISTORY_SIZE_MAX = 4 << 20 };
 typedef struct Loader {
     WalInventory *inventory;
     const Cluster *cluster;
+    WalStored *stored; /* of the segments, in the order of the listing */
+    size_t stored_count;
 } Loader;
 
-static void add_segment(WalInventory *inventory, const WalName *name, uint64_t stored_size)
+static void add_segment(Loader *loader, const WalName *name, const ObjectInfo *object)
 {
+    WalInventory *inventory = loader->inventory;
+    WalStored *stored = &loader->stored[loader->stored_count++];
+
+    *stored = (WalStored){.size = object->size, .at = object->stored_at};
     if (inventory->run_count > 0) {
         WalRun *last = &inventory->runs[inventory->run_count - 1];
 
         if (last->timeline == name->timeline && last->last + 1 == name->segment) {
             last->last++;
-            last->stored_bytes += stored_size;
+            last->stored_bytes += object->size;
             return;
         }
     }
@@ -28,7 +34,8 @@ static void add_segment(WalInventory *inventory, const WalName *name, uint64_t s
         .timeline = name->timeline,
         .first = name->segment,
         .last = name->segment,
-        .stored_bytes = stored_size,
+        .stored_bytes = object->size,
+        .stored = stored,
     };
 }
 
@@ -50,7 +57,7 @@ static void add_object(Loader *loader, const ObjectInfo *object)
     if (object->stored_at > inventory->newest_at)
         inventory->newest_at = object->stored_at;
     if (name.kind == WAL_SEGMENT)
-        add_segment(inventory, &name, object->size);
+        add_segment(loader, &name, object);
     if (name.kind == WAL_HISTORY)
         inventory->histories[inventory->history_count++] = name.timeline;
 }
@@ -69,23 +76,35 @@ bool wal_inventory_load(WalInventory *inventory, const Cluster *cluster, Error *
         return error_context(err, "list the archive of %s", cluster->name);
     loaded.runs = arena_alloc(&loaded.arena, (list.count + 1) * sizeof(WalRun));
     loaded.histories = arena_alloc(&loaded.arena, (list.count + 1) * sizeof(uint32_t));
+    Loader loader = {
+        .inventory = &loaded,
+        .cluster = cluster,
+        .stored = arena_alloc(&loaded.arena, (list.count + 1) * sizeof(WalStored)),
+    };
     for (size_t i = 0; i < list.count; i++)
-        add_object(&(Loader){.inventory = &loaded, .cluster = cluster}, &list.objects[i]);
+        add_object(&loader, &list.objects[i]);
     for (size_t i = 0; i < pieces.count; i++) {
         if (pieces.items[i].timeline > loaded.timeline_max)
             loaded.timeline_max = pieces.items[i].timeline;
     }
     loaded.pieces = pieces;
     pieces = (WalPieceList){0};
+    loaded.known = wal_knowledge_new(cluster);
     *inventory = loaded;
     return true;
 }
 
 void wal_inventory_done(WalInventory *inventory)
 {
+    wal_knowledge_freep(&inventory->known);
     arena_done(&inventory->arena);
     wal_pieces_done(&inventory->pieces);
     *inventory = (WalInventory){0};
+}
+
+void wal_inventory_distrust(WalInventory *inventory)
+{
+    wal_knowledge_freep(&inventory->known);
 }
 
 /* The first run whose last segment is at or behind this one; the runs are sorted. */
@@ -115,6 +134,14 @@ const WalRun *wal_inventory_run(const WalInventory *inventory, uint32_t timeline
         inventory->runs[i].first > segment)
         return NULL;
     return &inventory->runs[i];
+}
+
+const WalStored *wal_inventory_stored(const WalInventory *inventory, uint32_t timeline,
+                                      uint64_t segment)
+{
+    const WalRun *run = wal_inventory_run(inventory, timeline, segment);
+
+    return run == NULL || run->stored == NULL ? NULL : &run->stored[segment - run->first];
 }
 
 bool wal_inventory_has(const WalInventory *inventory, uint32_t timeline, uint64_t segment)

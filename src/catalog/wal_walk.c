@@ -201,6 +201,18 @@ static bool sum_up_open(const WalWalk *walk, uint64_t segment, WalTrailer *trail
     return true;
 }
 
+static bool is_remembered(const WalWalk *walk, uint64_t segment, WalTrailer *trailer)
+{
+    const WalInventory *inventory = walk->inventory;
+    const uint32_t timeline =
+        path_timeline_of_segment(walk->path, segment, walk->cluster->wal_segment_size);
+    const WalStored *stored = wal_inventory_stored(inventory, timeline, segment);
+    TimeUs verified_at;
+
+    return stored != NULL && inventory->known != NULL &&
+           wal_knowledge_find(inventory->known, timeline, segment, stored, trailer, &verified_at);
+}
+
 bool wal_walk_trailer(const WalWalk *walk, uint64_t segment, WalTrailer *trailer, bool *is_open,
                       Error *err)
 {
@@ -209,6 +221,8 @@ bool wal_walk_trailer(const WalWalk *walk, uint64_t segment, WalTrailer *trailer
     *is_open = walk_is_open(walk, segment);
     if (*is_open)
         return sum_up_open(walk, segment, trailer, err);
+    if (is_remembered(walk, segment, trailer))
+        return true;
     return wal_object_trailer(walk->cluster, walk_segment_name(walk, segment, name), trailer, err);
 }
 

@@ -145,12 +145,17 @@ static bool open_window(const WalWalk *walk, const BackupInfo *backup, RecoveryW
         *err = attempt;
         return false;
     }
+    TimeUs earliest = backup->header.stopped_at;
+    attempt = (Error){0};
+    if (!window_earliest_time(walk, backup, &earliest, &attempt) && attempt.code != ERR_CORRUPT) {
+        *err = attempt;
+        return false;
+    }
     *window = (RecoveryWindow){
         .timeline = path_last_timeline(walk->path),
         .backup = backup->header.id,
         .from = backup->header.stop,
-        .from_time = backup->header.commit_time_max != TIME_US_NONE ? backup->header.commit_time_max
-                                                                    : backup->header.stopped_at,
+        .from_time = earliest,
         .until = end.last_end,
         .until_time = search.max,
         .last_segment = end.last_segment,

@@ -1,6 +1,7 @@
 #include "backup/backup.h"
 
 #include "base/log.h"
+#include "catalog/learning.h"
 #include "cli/output.h"
 #include "command/commands.h"
 #include "postgres/server.h"
@@ -263,6 +264,19 @@ static bool take(const Options *options, const Cluster *cluster, BackupReport *r
     return ok;
 }
 
+/*
+ * Now and then somebody has to remember what the trailers of the archive say, so that list, status
+ * and restore need not read each of them; that nobody does costs no more than their time.
+ */
+static void remember_wal(const Cluster *cluster)
+{
+    Error problem = {0};
+
+    if (!wal_learning_refresh(cluster, time_now(), &problem))
+        log_warn("what the WAL in the archive holds is not remembered",
+                 log_str("error", problem.message));
+}
+
 bool command_backup(const Options *options, Error *err)
 {
     CLEANUP(repo_done) Repo repo = {0};
@@ -280,6 +294,8 @@ bool command_backup(const Options *options, Error *err)
     bool ok = is_taken && degraded(&report, err);
     outcome.finished = time_now();
     write_journal(&cluster, options, &outcome);
+    if (is_taken)
+        remember_wal(&cluster);
     if (is_taken) {
         Error unsaid = {0};
         if (!tell(options, &cluster, &report, &unsaid)) {

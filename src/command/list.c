@@ -140,12 +140,13 @@ static void print_windows(const Holdings *holdings)
         char timeline[16], from[TIME_TEXT_SIZE], until[TIME_TEXT_SIZE], lsn[LSN_TEXT_SIZE];
 
         (void)snprintf(timeline, sizeof timeline, "%" PRIu32, window->timeline);
-        table_row(table, (const char *const[]){timeline, instant(window->from_time, from),
-                                               window->until_time == TIME_US_NONE
-                                                   ? "no commit yet"
-                                                   : time_text(window->until_time, until),
-                                               lsn_text(window->until, lsn), window->backup,
-                                               window_end(window)});
+        /* To the microsecond: cut off, the one is not reached yet, the other lacks a commit. */
+        table_row(table, (const char *const[]){
+                             timeline, time_text_postgres(window->from_time, from),
+                             window->until_time == TIME_US_NONE
+                                 ? "no commit yet"
+                                 : time_text_postgres(window->until_time, until),
+                             lsn_text(window->until, lsn), window->backup, window_end(window)});
     }
     table_print(table);
 }
@@ -208,6 +209,14 @@ static void backup_to_json(const BackupInfo *backup, Json *json)
     json_end_object(json);
 }
 
+/* As it can be given back as --target-time. */
+static void exact_to_json(Json *json, const char *key, TimeUs time)
+{
+    char text[TIME_TEXT_SIZE];
+
+    json_text(json, key, time != TIME_US_NONE ? time_text_postgres(time, text) : NULL);
+}
+
 static void window_to_json(const Holdings *holdings, const RecoveryWindow *window, Json *json)
 {
     char name[WAL_NAME_SIZE];
@@ -217,8 +226,10 @@ static void window_to_json(const Holdings *holdings, const RecoveryWindow *windo
     json_text(json, "backup", window->backup);
     json_lsn(json, "from", window->from);
     json_time(json, "from_time", window->from_time);
+    exact_to_json(json, "from_time_exact", window->from_time);
     json_lsn(json, "until", window->until);
     json_time(json, "until_time", window->until_time);
+    exact_to_json(json, "until_time_exact", window->until_time);
     json_text(json, "last_segment",
               segment_name(holdings, window->timeline, window->last_segment, name));
     json_bool(json, "ends_in_hole", window->ends_in_hole);

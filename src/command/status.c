@@ -188,8 +188,8 @@ static void print_backups(const Health *health)
         return;
     }
     out_print("restore    every instant from %s to %s on timeline %" PRIu32,
-              time_text(window->from_time, from),
-              window->until_time != TIME_US_NONE ? time_text(window->until_time, until)
+              time_text_postgres(window->from_time, from),
+              window->until_time != TIME_US_NONE ? time_text_postgres(window->until_time, until)
                                                  : "the end of the archive",
               window->timeline);
     if (health->windows.count > 1)

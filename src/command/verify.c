@@ -66,6 +66,10 @@ static void write_journal(const Verification *verification, const Error *err)
     record_u64(&record, "bytes_raw", report->bytes_raw);
     for (size_t i = 0; i < ARRAY_SIZE(severities); i++)
         record_u64(&record, finding_severity_name(severities[i]), count_of(report, severities[i]));
+    if (report->believed.oldest_at != TIME_US_NONE) {
+        record_u64(&record, "believed_bytes", report->believed.bytes);
+        record_time(&record, "believed_oldest", report->believed.oldest_at);
+    }
     if (bad_count(report) > 0)
         record_text(&record, "worst", report->findings[0].object);
     if (err->code != ERR_NONE)
@@ -88,6 +92,31 @@ static void print_finding(const Finding *finding)
         out_print("  means     %s\n", finding->meaning);
 }
 
+/* What was not read, and how long that was good news. */
+static void print_believed(const Verification *verification)
+{
+    const VerifyBelief *believed = &verification->report.believed;
+    char bytes[OUT_TEXT_SIZE], age[OUT_TEXT_SIZE];
+
+    if (believed->oldest_at == TIME_US_NONE)
+        return;
+    out_print("  not read  %" PRIu64 " segments, %" PRIu64 " backups in %" PRIu64 " packs, %s:\n",
+              believed->segments, believed->backups, believed->packs,
+              out_bytes(believed->bytes, bytes));
+    out_print("            earlier runs found them good, and they have not changed; the oldest of "
+              "these was read %s ago\n",
+              out_duration(verification->started - believed->oldest_at, age));
+}
+
+static const char *praise(const VerifyReport *report)
+{
+    if (!report->is_complete)
+        return "nothing was wrong";
+    return report->believed.oldest_at == TIME_US_NONE
+               ? "All of it is good"
+               : "All that was read is good, and the rest was when it was read last";
+}
+
 static bool print_all(const Verification *verification, Error *err)
 {
     const VerifyReport *report = &verification->report;
@@ -106,13 +135,14 @@ static bool print_all(const Verification *verification, Error *err)
     out_print("  content   %s in %s (%s)\n", out_bytes(report->bytes_raw, raw),
               out_duration(verification->elapsed, elapsed),
               out_rate(report->bytes, verification->elapsed, rate));
+    print_believed(verification);
     for (size_t i = 0; i < report->count; i++)
         print_finding(&report->findings[i]);
     out_print("\n");
     if (!report->is_complete)
         out_print("Not everything could be looked at; until then ");
     if (bad == 0) {
-        out_print("%s", report->is_complete ? "All of it is good" : "nothing was wrong");
+        out_print("%s", praise(report));
     } else {
         out_print("%zu finding%s", bad, bad == 1 ? "" : "s");
     }
@@ -154,6 +184,17 @@ static void checked_to_json(const Verification *verification, Json *json)
     json_end_object(json);
 }
 
+static void believed_to_json(const VerifyBelief *believed, Json *json)
+{
+    json_begin_object(json, "believed");
+    json_u64(json, "segments", believed->segments);
+    json_u64(json, "backups", believed->backups);
+    json_u64(json, "packs", believed->packs);
+    json_u64(json, "bytes", believed->bytes);
+    json_time(json, "oldest", believed->oldest_at);
+    json_end_object(json);
+}
+
 static bool print_json(const Verification *verification, Error *err)
 {
     CLEANUP(json_done) Json json = {0};
@@ -168,6 +209,7 @@ static bool print_json(const Verification *verification, Error *err)
         finding_to_json(&report->findings[i], &json);
     json_end_array(&json);
     checked_to_json(verification, &json);
+    believed_to_json(&report->believed, &json);
     json_end_object(&json);
     return json_print(&json, err);
 }
@@ -195,6 +237,9 @@ static bool run(Verification *verification, Error *err)
     TimeUs begun = time_monotonic();
 
     verification->started = time_now();
+    wish.now = verification->started;
+    if (options->reread_after_ms > 0)
+        wish.believe_since = wish.now - (TimeUs)options->reread_after_ms * 1000;
     progress_to_terminal(&progress, !options->no_progress);
     bool ok = verify_run(&verification->cluster, &wish, &verification->report, err);
     progress_end(&progress);
@@ -233,6 +278,10 @@ bool command_verify(const Options *options, Error *err)
     if (!ok && err->code == ERR_NOT_FOUND)
         return false;
     write_journal(&verification, err);
+    if (verification.report.unremembered[0] != '\0') {
+        log_warn("what was found good is not remembered",
+                 log_str("error", verification.report.unremembered));
+    }
     if (!(options->json ? print_json(&verification, &unsaid) : print_all(&verification, &unsaid))) {
         if (ok)
             *err = unsaid;

@@ -13,6 +13,8 @@ enum {
     SEGMENT_NAME_LENGTH = 24,
     OFFSET_LENGTH = 8, /* of a place in a segment, hexadecimal */
     BACKUP_ID_LENGTH = BACKUP_ID_SIZE - 1,
+    TIMELINE_LENGTH = 8, /* hexadecimal, as the next */
+    NUMBER_LENGTH = 16,
 };
 
 /* Without locale: names are the same bytes everywhere. */
@@ -141,6 +143,28 @@ char *layout_condemned_prefix(const char *cluster)
     return text_format("%s/condemned/", cluster);
 }
 
+char *layout_known_prefix(const char *cluster)
+{
+    return text_format("%s/known/", cluster);
+}
+
+char *layout_known_wal_prefix(const char *cluster, uint32_t timeline, uint64_t first)
+{
+    return text_format("%s/known/%08" PRIX32 "-%016" PRIX64 ".", cluster, timeline, first);
+}
+
+char *layout_known_wal(const char *cluster, uint32_t timeline, uint64_t first, uint64_t number)
+{
+    CLEANUP(text_freep) char *prefix = layout_known_wal_prefix(cluster, timeline, first);
+
+    return text_format("%s%016" PRIx64, prefix, number);
+}
+
+char *layout_known_backup(const char *cluster, const char *backup, uint64_t number)
+{
+    return text_format("%s/known/%s.%016" PRIx64, cluster, backup, number);
+}
+
 /* What follows "CLUSTER/FOLDER/" in an object's name; NULL when it is elsewhere. */
 static const char *name_within(const char *cluster, const char *folder, const char *object)
 {
@@ -185,17 +209,27 @@ bool layout_wal_name_of(const char *cluster, const char *object, uint32_t segmen
     return true;
 }
 
-/* Eight hexadecimal digits, in capitals as in the names of segments. */
-static bool parse_offset(const char *text, uint32_t *offset)
+/* Hexadecimal digits, in capitals as in the names of segments. */
+static bool parse_digits(const char *text, size_t count, uint64_t *number)
 {
-    *offset = 0;
-    for (size_t i = 0; i < OFFSET_LENGTH; i++) {
+    *number = 0;
+    for (size_t i = 0; i < count; i++) {
         const char c = text[i];
 
         if (!is_digit(c) && (c < 'A' || c > 'F'))
             return false;
-        *offset = *offset << 4 | (uint32_t)(is_digit(c) ? c - '0' : c - 'A' + 10);
+        *number = *number << 4 | (uint64_t)(is_digit(c) ? c - '0' : c - 'A' + 10);
     }
+    return true;
+}
+
+static bool parse_offset(const char *text, uint32_t *offset)
+{
+    uint64_t number;
+
+    if (!parse_digits(text, OFFSET_LENGTH, &number))
+        return false;
+    *offset = (uint32_t)number;
     return true;
 }
 
@@ -251,6 +285,44 @@ bool layout_backup_id_of(const char *cluster, const char *object, char id[BACKUP
         !backup_id_is_valid(text, (size_t)(slash - text)))
         return false;
     memcpy(id, text, BACKUP_ID_LENGTH);
+    id[BACKUP_ID_LENGTH] = '\0';
+    return true;
+}
+
+/* "known/WHAT.0123456789abcdef": WHAT of so many characters; NULL when it is no such name. */
+static const char *known_what(const char *cluster, const char *object, size_t length)
+{
+    const char *file = name_within(cluster, "known", object);
+
+    if (file == NULL || strlen(file) != length + 1 + NUMBER_LENGTH || file[length] != '.' ||
+        strspn(file + length + 1, "0123456789abcdef") != NUMBER_LENGTH)
+        return NULL;
+    return file;
+}
+
+bool layout_known_wal_of(const char *cluster, const char *object, uint32_t *timeline,
+                         uint64_t *first)
+{
+    const char *what = known_what(cluster, object, TIMELINE_LENGTH + 1 + NUMBER_LENGTH);
+    uint64_t number;
+    uint64_t segment;
+
+    if (what == NULL || !parse_digits(what, TIMELINE_LENGTH, &number) || number == 0 ||
+        what[TIMELINE_LENGTH] != '-' ||
+        !parse_digits(what + TIMELINE_LENGTH + 1, NUMBER_LENGTH, &segment))
+        return false;
+    *timeline = (uint32_t)number;
+    *first = segment;
+    return true;
+}
+
+bool layout_known_backup_of(const char *cluster, const char *object, char id[BACKUP_ID_SIZE])
+{
+    const char *what = known_what(cluster, object, BACKUP_ID_LENGTH);
+
+    if (what == NULL || !backup_id_is_valid(what, BACKUP_ID_LENGTH))
+        return false;
+    memcpy(id, what, BACKUP_ID_LENGTH);
     id[BACKUP_ID_LENGTH] = '\0';
     return true;
 }

@@ -277,3 +277,15 @@ Storage *storage_memory_new(void)
     pthread_mutex_init(&memory->mutex, NULL);
     return &memory->storage;
 }
+
+void storage_memory_rot(Storage *storage, const char *name, size_t offset)
+{
+    MemoryStorage *memory = (MemoryStorage *)storage;
+    Error err = {0};
+
+    pthread_mutex_lock(&memory->mutex);
+    MemoryObject *object = find_object(memory, name, &err);
+    assert(object != NULL && offset < object->size);
+    object->data[offset] ^= 1;
+    pthread_mutex_unlock(&memory->mutex);
+}

@@ -37,13 +37,13 @@ PackFacts *pack_find(const VerifyRun *run, const char *id)
     return find_among(run->packs, run->pack_count, id);
 }
 
-static void add_pack(VerifyRun *run, const PackInfo *info)
+static void add_pack(VerifyRun *run, const PackInfo *info, uint32_t users)
 {
     if (run->pack_count == run->pack_capacity) {
         run->pack_capacity = run->pack_capacity == 0 ? 64 : 2 * run->pack_capacity;
         run->packs = mem_resize(run->packs, run->pack_capacity * sizeof run->packs[0]);
     }
-    run->packs[run->pack_count++] = (PackFacts){.info = *info, .users = 1};
+    run->packs[run->pack_count++] = (PackFacts){.info = *info, .users = users};
 }
 
 /* Manifests that share a pack must agree on what it is. */
@@ -65,7 +65,7 @@ static void compare_packs(VerifyRun *run, const char *object, const PackInfo *on
                   "Two backups share the pack; what one of them says of it is not true.");
 }
 
-static void add_packs(VerifyRun *run, const Manifest *manifest, const char *object)
+static void add_packs(VerifyRun *run, const Manifest *manifest, const char *object, uint32_t users)
 {
     size_t sorted = run->pack_count;
 
@@ -73,10 +73,10 @@ static void add_packs(VerifyRun *run, const Manifest *manifest, const char *obje
         PackFacts *pack = find_among(run->packs, sorted, manifest->packs[i].id);
 
         if (pack == NULL) {
-            add_pack(run, &manifest->packs[i]);
+            add_pack(run, &manifest->packs[i], users);
             continue;
         }
-        pack->users++;
+        pack->users += users;
         compare_packs(run, object, &pack->info, &manifest->packs[i]);
     }
     if (run->pack_count > sorted)
@@ -177,15 +177,23 @@ static bool survey_backup(VerifyRun *run, size_t backup, Error *err)
 {
     CLEANUP(text_freep) char *object = layout_manifest(run->cluster->name, run->backups[backup].id);
     CLEANUP(manifest_done) Manifest manifest = {0};
+    BackupFacts *facts = &run->backups[backup];
+    const size_t troubles = run->trouble_count;
     bool ok;
 
     if (!interrupt_check(err) || !load_manifest(run, backup, &manifest, &ok, err))
         return false;
-    if (!ok)
+    if (!ok) {
+        remember_backup(run, backup, NULL, false);
         return true;
-    keep_facts(run, &run->backups[backup], &manifest.header);
+    }
+    keep_facts(run, facts, &manifest.header);
     check_header(run, backup, &manifest, object);
-    add_packs(run, &manifest, object);
+    facts->is_suspect = run->trouble_count > troubles;
+    if (!facts->is_suspect)
+        believe_backup(run, backup, &manifest);
+    add_packs(run, &manifest, object, facts->is_believed ? 0 : 1);
+    facts->is_suspect = run->trouble_count > troubles;
     return true;
 }
 
@@ -210,6 +218,7 @@ bool survey_backups(VerifyRun *run, Error *err)
                   run->wish->backup, run->cluster->name);
         return error_hint(err, "`pgcairn list` shows which there are");
     }
+    doubt_shared(run);
     return true;
 }
 
@@ -261,7 +270,9 @@ static bool take_pack(VerifyRun *run, void *context, void *work, Error *err)
     run->report->frames += job->frames_seen;
     run->report->bytes += job->error.code == ERR_NOT_FOUND ? 0 : job->info.size;
     run->report->bytes_raw += job->bytes_raw;
+    const size_t troubles = run->trouble_count;
     take_problems(run, job, object);
+    pack->is_bad = run->trouble_count > troubles;
     pack_job_done(job);
     return true;
 }
@@ -335,9 +346,22 @@ static void release_packs(VerifyRun *run, const Manifest *manifest)
     }
 }
 
+/* Also of packs that were read for another backup's sake. */
+static bool has_bad_pack(const VerifyRun *run, const Manifest *manifest)
+{
+    for (size_t i = 0; i < manifest->pack_count; i++) {
+        const PackFacts *pack = pack_find(run, manifest->packs[i].id);
+
+        if (pack == NULL || pack->is_bad || !pack->is_readable)
+            return true;
+    }
+    return false;
+}
+
 static bool verify_backup(VerifyRun *run, PackCrew *crew, size_t backup, Error *err)
 {
     CLEANUP(manifest_done) Manifest manifest = {0};
+    const size_t troubles = run->trouble_count;
     bool ok;
 
     if (!load_manifest(run, backup, &manifest, &ok, err))
@@ -346,6 +370,9 @@ static bool verify_backup(VerifyRun *run, PackCrew *crew, size_t backup, Error *
         return true; /* it was removed or damaged a moment ago */
     if (!read_packs(run, crew, &manifest, err) || !check_manifest(run, backup, &manifest, err))
         return error_context(err, "backup %s", run->backups[backup].id);
+    remember_backup(run, backup, &manifest,
+                    run->trouble_count == troubles && !run->backups[backup].is_suspect &&
+                        !has_bad_pack(run, &manifest));
     release_packs(run, &manifest);
     return true;
 }
@@ -360,8 +387,10 @@ bool verify_backups(VerifyRun *run, Error *err)
 
     pack_crew_init(&crew, crew_threads(run));
     for (size_t i = 0; i < run->backup_count; i++) {
-        if (run->backups[i].is_readable && !verify_backup(run, &crew, i, err))
+        if (run->backups[i].is_readable && !run->backups[i].is_believed &&
+            !verify_backup(run, &crew, i, err))
             return false;
     }
+    forget_lost_backups(run);
     return true;
 }

@@ -231,7 +231,7 @@ static bool is_known(const VerifyRun *run, const char *object)
 
     return is_registration(cluster, object) || is_lease(cluster, object) ||
            is_journal(cluster, object) || pack_id_of(cluster, object) != NULL ||
-           layout_backup_id_of(cluster->name, object, id) ||
+           is_known_object(cluster, object) || layout_backup_id_of(cluster->name, object, id) ||
            layout_wal_name_of(cluster->name, object, cluster->wal_segment_size, &name) ||
            layout_piece_of(cluster->name, object, cluster->wal_segment_size, &name, &from, &to);
 }

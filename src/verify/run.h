@@ -9,6 +9,7 @@
 
 #include "base/work_queue.h"
 #include "catalog/inventory.h"
+#include "catalog/learning.h"
 #include "repo/manifest.h"
 #include "repo/wal_object.h"
 #include "verify/verify.h"
@@ -44,6 +45,7 @@ typedef struct PackFacts {
     PackInfo info;
     bool is_scanned;
     bool is_readable;  /* its frames are known */
+    bool is_bad;       /* something is wrong with it */
     uint32_t users;    /* manifests that refer to it and were not checked yet */
     FrameFact *frames; /* by offset; freed with its last user */
     size_t frame_count;
@@ -55,11 +57,17 @@ typedef struct BackupFacts {
     char id[BACKUP_ID_SIZE];
     bool is_readable; /* all below is known */
     bool is_hurt;     /* can't be restored, for its files' sake */
+    bool is_believed; /* its packs are not read for its sake */
+    bool is_suspect;  /* something is wrong with its manifest */
     uint32_t timeline;
     Lsn start, stop;
     TimeUs stopped_at;
     const char *history;
     uint32_t segment_size;
+    /* is_believed: */
+    TimeUs verified_at;
+    char (*packs)[33]; /* their ids */
+    size_t pack_count;
 } BackupFacts;
 
 typedef struct TimelineFacts {
@@ -104,6 +112,7 @@ typedef struct VerifyRun {
     const VerifyWish *wish;
     VerifyReport *report;
     ObjectList list; /* everything under the cluster's name */
+    TimeUs now;      /* when the run began */
     Identity *identities;
     size_t identity_count;
     BackupFacts *backups; /* by id */
@@ -154,6 +163,21 @@ bool survey_backups(VerifyRun *run, Error *err) MUST_CHECK;
 /* Every pack once, and each manifest against what was found in its packs. */
 bool verify_backups(VerifyRun *run, Error *err) MUST_CHECK;
 PackFacts *pack_find(const VerifyRun *run, const char *id);
+
+/* ---- remembered.c: backups that an earlier run found good */
+
+/* Sets is_believed when it still is what was read then, by its manifest and by the listing. */
+void believe_backup(VerifyRun *run, size_t backup, const Manifest *manifest);
+/* Not of one that shares a pack with a backup that is read. Once all are surveyed. */
+void doubt_shared(VerifyRun *run);
+/* is_good: remember it; else what is remembered of it goes. */
+void remember_backup(VerifyRun *run, size_t backup, const Manifest *manifest, bool is_good);
+/* Of backups that are not there any more nothing is remembered. */
+void forget_lost_backups(VerifyRun *run);
+/* Once: why it is not remembered is told in the report. */
+void note_unremembered(VerifyRun *run, const Error *problem);
+bool is_known_object(const Cluster *cluster, const char *object);
+void count_believed(VerifyRun *run, uint64_t bytes, TimeUs verified_at);
 
 /* ---- manifest_check.c */
 

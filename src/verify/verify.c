@@ -56,7 +56,7 @@ static void announce(VerifyRun *run)
     uint64_t bytes = 0;
 
     for (size_t i = 0; i < run->pack_count; i++)
-        bytes += run->packs[i].info.size;
+        bytes += run->packs[i].users > 0 ? run->packs[i].info.size : 0;
     for (size_t i = 0; i < run->list.count; i++) {
         const ObjectInfo *object = &run->list.objects[i];
         WalName name;
@@ -88,7 +88,8 @@ bool verify_run(const Cluster *cluster, const VerifyWish *wish, VerifyReport *re
 {
     CLEANUP(run_done) VerifyRun run = {.cluster = cluster, .wish = wish, .report = report};
 
-    *report = (VerifyReport){0};
+    run.now = wish->now != 0 ? wish->now : time_now();
+    *report = (VerifyReport){.believed.oldest_at = TIME_US_NONE};
     report->is_complete = read_all(&run, err);
     /* Also of a run that broke off: what was found until then is true. */
     troubles_tell(&run);

@@ -27,10 +27,14 @@ typedef struct WalPass {
     WalChain chain; /* behind the segment before */
     uint32_t timeline;
     uint64_t next; /* the segment that it leads to */
+    WalKnowledge *known;
+    WalLearning *learning; /* NULL: it failed */
 } WalPass;
 
 static void pass_done(WalPass *pass)
 {
+    wal_learning_freep(&pass->learning);
+    wal_knowledge_freep(&pass->known);
     mem_free(pass->objects);
     mem_free(pass->names);
     mem_free(pass->jobs);
@@ -260,7 +264,7 @@ static void take_segment(WalPass *pass, const WalJob *job)
     VerifyRun *run = pass->run;
     const TimelineFacts *facts = timeline_find(run, job->name.timeline);
 
-    run->report->segments++;
+    run->report->segments += !job->is_believed;
     run->segments[run->segment_count++] = (SegmentFact){
         .segment = job->name.segment,
         .timeline = job->name.timeline,
@@ -276,6 +280,54 @@ static void take_segment(WalPass *pass, const WalJob *job)
     check_switch(pass, job, facts);
     check_copy(pass, job, facts);
     check_chain(pass, job, facts);
+}
+
+/* ---- what an earlier run has read */
+
+/*
+ * A segment with which a timeline begins is always read: where it does is in its records only. A
+ * time that is yet to come was told by a clock that was wrong.
+ */
+static void believe(const WalPass *pass, WalJob *job)
+{
+    const VerifyRun *run = pass->run;
+    const WalStored stored = {.size = job->object->size, .at = job->object->stored_at};
+
+    if (run->wish->believe_since == 0 || job->name.kind != WAL_SEGMENT ||
+        !wal_knowledge_find(pass->known, job->name.timeline, job->name.segment, &stored,
+                            &job->trailer, &job->verified_at))
+        return;
+    job->is_believed = job->verified_at != TIME_US_NONE &&
+                       job->verified_at >= run->wish->believe_since &&
+                       job->verified_at <= run->now && job->trailer.summary.new_timeline == 0;
+}
+
+static void learn(WalPass *pass, const WalJob *job)
+{
+    const bool is_bad = job->error.code != ERR_NONE || job->is_summary_other;
+    Error problem = {0};
+    const WalLesson lesson = {
+        .kind = is_bad             ? LESSON_BAD
+                : job->is_believed ? LESSON_BELIEVED
+                                   : LESSON_WHOLE,
+        .timeline = job->name.timeline,
+        .segment = job->name.segment,
+        .stored = {.size = job->object->size, .at = job->object->stored_at},
+        .trailer = &job->trailer,
+    };
+
+    if (pass->learning == NULL || wal_learning_note(pass->learning, &lesson, &problem))
+        return;
+    note_unremembered(pass->run, &problem);
+    wal_learning_freep(&pass->learning);
+}
+
+static void finish_learning(WalPass *pass)
+{
+    Error problem = {0};
+
+    if (pass->learning != NULL && !wal_learning_finish(pass->learning, &problem))
+        note_unremembered(pass->run, &problem);
 }
 
 /* ---- the pass */
@@ -301,15 +353,20 @@ static bool take_wal(VerifyRun *run, void *context, void *work, Error *err)
     const WalJob *job = work;
 
     (void)err;
-    run->report->objects++;
-    run->report->bytes += job->object->size;
-    if (job->error.code != ERR_NONE) {
-        tell_damage(pass, job);
+    if (job->is_believed) {
+        count_believed(run, job->object->size, job->verified_at);
+        run->report->believed.segments++;
     } else {
-        run->report->bytes_raw += job->trailer.raw_size;
+        run->report->objects++;
+        run->report->bytes += job->object->size;
+        run->report->bytes_raw += job->error.code == ERR_NONE ? job->trailer.raw_size : 0;
     }
-    if (job->name.kind == WAL_SEGMENT)
+    if (job->error.code != ERR_NONE)
+        tell_damage(pass, job);
+    if (job->name.kind == WAL_SEGMENT) {
         take_segment(pass, job);
+        learn(pass, job);
+    }
     return true;
 }
 
@@ -324,6 +381,7 @@ static void prepare_wal(VerifyRun *run, void *context, size_t index, void *work)
                     .progress = run->wish->progress,
                     .object = pass->objects[index],
                     .name = pass->names[index]};
+    believe(pass, job);
 }
 
 bool verify_wal(VerifyRun *run, Error *err)
@@ -331,19 +389,25 @@ bool verify_wal(VerifyRun *run, Error *err)
     CLEANUP(pass_done) WalPass pass = {.run = run};
     unsigned threads = crew_threads(run);
     void *places[CREW_JOBS_MAX];
+    bool ok;
 
     choose_objects(&pass);
     choose_forks(&pass);
     pass.jobs = mem_alloc(2 * (size_t)threads * sizeof pass.jobs[0]);
     for (unsigned i = 0; i < 2 * threads; i++)
         places[i] = &pass.jobs[i];
-    return crew_work(run,
-                     &(CrewPlan){.count = pass.count,
-                                 .threads = threads,
-                                 .work = wal_job_run,
-                                 .jobs = places,
-                                 .prepare = prepare_wal,
-                                 .take = take_wal,
-                                 .context = &pass},
-                     err);
+    pass.known = wal_knowledge_new(run->cluster);
+    pass.learning = wal_learning_new(run->cluster, run->wish->backup != NULL, run->now);
+    ok = crew_work(run,
+                   &(CrewPlan){.count = pass.count,
+                               .threads = threads,
+                               .work = wal_job_run,
+                               .jobs = places,
+                               .prepare = prepare_wal,
+                               .take = take_wal,
+                               .context = &pass},
+                   err);
+    if (ok)
+        finish_learning(&pass);
+    return ok;
 }

@@ -140,6 +140,14 @@ bool wal_job_run(void *worker, void *work, Error *err)
 
     (void)worker;
     wal_name_text(&job->name, job->cluster->wal_segment_size, name);
+    if (job->is_believed) {
+        job->summary = job->trailer.summary;
+        job->is_believed = identity_of(job, &job->trailer) != NULL;
+    }
+    if (job->is_believed) {
+        progress_add(job->progress, job->object->size, job->object->size);
+        return true;
+    }
     wal_summary_init(&job->summary);
     /* The trailer first: it says which of the cluster's registrations the WAL belongs to. */
     if ((!wal_object_trailer(job->cluster, name, &job->trailer, &job->error) ||

@@ -14,6 +14,9 @@ typedef struct WalJob {
     Progress *progress;
     const ObjectInfo *object;
     WalName name;
+    bool is_believed;   /* trailer is what is remembered of it; not when it turns out to be another
+                           cluster's */
+    TimeUs verified_at; /* is_believed */
     /* results */
     Error error; /* code ERR_NONE: whole */
     WalTrailer trailer;

@@ -105,6 +105,18 @@ class CrashTest(SharedClusterTest):
     def ready_backup(self):
         return self.backup_words
 
+    def ready_verify(self):
+        """Something is remembered, which is replaced; what was stored just now would not be."""
+        self.fresh_archive()
+        for segment in self.segments:
+            self.tool("archive-get", segment, self.path / segment, repo=self.world.repo)
+            self.tool("archive-push", self.path / segment)
+        for path in self.repo.rglob("*"):
+            if path.is_file():
+                os.utime(path, (10**9, 10**9))
+        self.tool("verify")
+        return ["verify"]
+
     def restore_words(self):
         return ["restore", f"--data={self.target}", f"--tablespace={self.old_place}={self.place}"]
 
@@ -164,7 +176,8 @@ class Reach(CrashTest):
     def test_every_point_in_the_sources_is_passed_by_a_command(self):
         reached = set()
         for ready in (self.ready_init, self.ready_first, self.ready_push, self.ready_repair, self.ready_ahead,
-                      self.ready_get, self.ready_backup, self.ready_restore, self.ready_force, self.ready_aside):
+                      self.ready_get, self.ready_backup, self.ready_restore, self.ready_force, self.ready_aside,
+                      self.ready_verify):
             if ready in (self.ready_get, self.ready_backup, self.ready_restore):
                 self.repo = self.world.repo
             reached |= set(self.passed(ready()))
@@ -270,6 +283,19 @@ class Backup(CrashTest):
 
         self.tool(*self.ready_restore())
         self.tool("verify", timeout_s=300)
+
+
+class Verify(CrashTest):
+    def test_verify(self):
+        """What is remembered is always true: whatever became of it, the next run is as good."""
+        def check(words, status):
+            answer = json.loads(self.tool("verify", "--reread-after=1d", "--json"))
+            self.assertEqual((answer["status"], answer["checked"]["segments"],
+                              answer["believed"]["segments"]), ("good", 0, len(self.segments)))
+            self.tool(*words)
+            self.assertEqual(len(list((self.repo / "main" / "known").glob("*-*"))), 1)
+
+        self.everywhere(self.ready_verify, check)
 
 
 class Restored(CrashTest):

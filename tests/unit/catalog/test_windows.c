@@ -48,6 +48,58 @@ static void load(WindowList *windows, World *world)
                                  &backups, &err));
 }
 
+/* Of what ended from start on, before stop; TIME_US_NONE: nothing did. */
+static TimeUs latest_between(const World *world, Lsn start, Lsn stop)
+{
+    TimeUs latest = TIME_US_NONE;
+
+    for (size_t i = 0; i < world->count; i++) {
+        const WorldRecord *record = &world->records[i];
+        const TimeUs time = time_from_postgres(record->time);
+
+        if ((record->is_commit || record->is_abort) && record->lsn >= start && record->lsn < stop &&
+            time > latest)
+            latest = time;
+    }
+    return latest;
+}
+
+/* Wherever a backup begins and ends: between any two ends of transactions, and within segments. */
+static void the_earliest_time_is_the_latest_end_inside_the_backup(void **state)
+{
+    CLEANUP(world_done) World world;
+    size_t pairs = 0;
+    size_t with = 0;
+    size_t without = 0;
+
+    (void)state;
+    world_init(&world);
+    for (size_t i = 0; i < world.count; i++) {
+        const WorldRecord *first = &world.records[i];
+
+        if (!(first->is_commit || first->is_abort) && i % 40 != 0)
+            continue;
+        for (size_t j = i; j < world.count; j++) {
+            const WorldRecord *last = &world.records[j];
+            BackupInfo backup = {
+                .header.start = first->lsn, .header.stop = last->end, .header.stopped_at = 77};
+            const WalWalk walk = world_walk(&world);
+            TimeUs found;
+            Error err = {0};
+
+            /* Each costs a walk, so every twelfth pair has to do. */
+            if ((!(last->is_commit || last->is_abort) && j % 40 != 0) || pairs++ % 12 != 0)
+                continue;
+            assert_true(window_earliest_time(&walk, &backup, &found, &err));
+            const TimeUs expected = latest_between(&world, first->lsn, last->end);
+            assert_true(found == (expected != TIME_US_NONE ? expected : 77));
+            with += expected != TIME_US_NONE;
+            without += expected == TIME_US_NONE;
+        }
+    }
+    assert_true(with > 10 && without > 1);
+}
+
 static void each_branch_has_its_window(void **state)
 {
     CLEANUP(world_done) World world;
@@ -64,7 +116,7 @@ static void each_branch_has_its_window(void **state)
     assert_int_equal(old->timeline, 1);
     assert_string_equal(old->backup, first_backup);
     assert_int_equal(old->from, world.stop);
-    assert_int_equal(old->from_time, time_from_postgres(1300)); /* no commit time is known */
+    assert_int_equal(old->from_time, time_from_postgres(1200)); /* the latest, not the last */
     assert_int_equal(old->until_time, time_from_postgres(9100));
     assert_int_equal(old->last_segment, world.fork_segment + 1);
     assert_false(old->ends_in_hole);
@@ -152,7 +204,7 @@ static void a_hole_parts_a_window_in_two(void **state)
         assert_int_equal(window->timeline, timelines[i]);
         assert_string_equal(window->backup, is_before ? first_backup : second_backup);
         assert_int_equal(window->ends_in_hole, is_before);
-        assert_int_equal(window->from_time, time_from_postgres(is_before ? 1300 : 4400));
+        assert_int_equal(window->from_time, time_from_postgres(is_before ? 1200 : 4500));
     }
     assert_int_equal(windows.items[1].last_segment, 6);
     assert_int_equal(windows.items[1].until_time, time_from_postgres(3000)); /* it straddles */
@@ -322,6 +374,7 @@ static void a_timeline_whose_history_cannot_be_read_is_told(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_earliest_time_is_the_latest_end_inside_the_backup),
         cmocka_unit_test(each_branch_has_its_window),
         cmocka_unit_test(a_timeline_that_another_continues_has_none),
         cmocka_unit_test(a_child_without_its_first_segment_does_not_hide_its_parent),

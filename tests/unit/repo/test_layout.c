@@ -176,6 +176,56 @@ static void cluster_names_are_checked(void **state)
     }
 }
 
+static void names_of_what_is_known_go_to_objects_and_back(void **state)
+{
+    CLEANUP(text_freep) char *wal = layout_known_wal("main", 10, 0x12345678000, 0xfedc);
+    CLEANUP(text_freep) char *backup = layout_known_backup("main", "20261122T031500Z-k3v7qa", 7);
+    char id[BACKUP_ID_SIZE];
+    uint32_t timeline;
+    uint64_t first;
+
+    (void)state;
+    assert_string_equal(wal, "main/known/0000000A-0000012345678000.000000000000fedc");
+    assert_string_equal(backup, "main/known/20261122T031500Z-k3v7qa.0000000000000007");
+    assert_true(layout_known_wal_of("main", wal, &timeline, &first));
+    assert_int_equal(timeline, 10);
+    assert_true(first == 0x12345678000);
+    assert_true(layout_known_backup_of("main", backup, id));
+    assert_string_equal(id, "20261122T031500Z-k3v7qa");
+    assert_false(layout_known_backup_of("main", wal, id));
+    assert_false(layout_known_wal_of("main", backup, &timeline, &first));
+}
+
+static void other_objects_are_about_nothing(void **state)
+{
+    static const char *const foreign[] = {
+        "other/known/0000000A-0000012345678000.000000000000fedc",
+        "main/wal/0000000A-0000012345678000.000000000000fedc",
+        "main/known/00000000-0000012345678000.000000000000fedc",
+        "main/known/0000000a-0000012345678000.000000000000fedc",
+        "main/known/0000000A_0000012345678000.000000000000fedc",
+        "main/known/0000000A-000001234567800G.000000000000fedc",
+        "main/known/0000000A-0000012345678000-000000000000fedc",
+        "main/known/0000000A-0000012345678000.000000000000FEDC",
+        "main/known/0000000A-0000012345678000.000000000000fed",
+        "main/known/0000000A-0000012345678000.000000000000fedc0",
+        "main/known/20261122T031500Z-k3v7q1.0000000000000007",
+        "main/known/20261122T031500Z-k3v7qa.000000000000000g",
+        "main/known/20261122T031500Z-k3v7qa",
+        "main/known/",
+    };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(foreign); i++) {
+        char id[BACKUP_ID_SIZE];
+        uint32_t timeline;
+        uint64_t first;
+
+        assert_false(layout_known_wal_of("main", foreign[i], &timeline, &first));
+        assert_false(layout_known_backup_of("main", foreign[i], id));
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -184,6 +234,8 @@ int main(void)
         cmocka_unit_test(names_of_pieces_go_to_objects_and_back),
         cmocka_unit_test(other_objects_are_no_pieces),
         cmocka_unit_test(other_objects_are_no_wal),
+        cmocka_unit_test(names_of_what_is_known_go_to_objects_and_back),
+        cmocka_unit_test(other_objects_are_about_nothing),
         cmocka_unit_test(only_manifests_tell_backup_ids),
         cmocka_unit_test(cluster_names_are_checked),
     };

@@ -499,6 +499,11 @@ void vault_remove(const Vault *vault, const char *name)
     assert_true(storage_remove(vault->archive.repo.storage, name, &err));
 }
 
+void vault_rot(const Vault *vault, const char *name, size_t offset)
+{
+    storage_memory_rot(vault->archive.repo.storage, name, offset);
+}
+
 void vault_verify(Vault *vault, VerifyReport *report)
 {
     Error err = {0};

@@ -64,6 +64,8 @@ void vault_list(const Vault *vault, ObjectList *list);
 void vault_get(const Vault *vault, const char *name, Buffer *content);
 void vault_put(const Vault *vault, const char *name, const void *data, size_t size);
 void vault_remove(const Vault *vault, const char *name);
+/* A bit of it changes, and no listing shows it. */
+void vault_rot(const Vault *vault, const char *name, size_t offset);
 
 /* verify_run() of everything with two threads; it must succeed. */
 void vault_verify(Vault *vault, VerifyReport *report);
