@@ -41,6 +41,8 @@ typedef struct RestoreWish {
     uint32_t target_timeline; /* 0: the newest timeline that the backup leads to */
     TargetAction action;      /* what is written into the settings */
     OccupiedChoice occupied;
+    bool believes_known; /* of the archive: for a plan that is only shown; else each trailer is read
+                          */
     bool discard_wal;
     bool as_copy;    /* the restored cluster must not archive: it is not to replace the original */
     bool will_start; /* server programs are needed, not only nice to have */

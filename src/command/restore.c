@@ -179,6 +179,7 @@ static bool make_wish(const Options *options, Arena *arena, RestoreStory *story,
     *wish = (RestoreWish){
         .data = absolute(options->data, arena),
         .backup = options->backup,
+        .believes_known = options->dry_run,
         .discard_wal = options->discard_wal,
         .as_copy = options->as_copy,
         .will_start = options->start,

@@ -70,6 +70,8 @@ static bool load(const Cluster *cluster, const RestoreWish *wish, Choice *choice
     if (!wal_inventory_load(&choice->inventory, cluster, err) ||
         !backup_list_load(&choice->backups, cluster, &choice->inventory, err))
         return false;
+    if (!wish->believes_known)
+        wal_inventory_distrust(&choice->inventory);
     return wish->backup == NULL || choice_check_backup(choice, wish->backup, err);
 }
 

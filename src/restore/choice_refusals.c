@@ -90,7 +90,7 @@ bool refuse_not_seen(Search *search, const uint32_t *timelines, size_t count, Er
         err, end.gap != NULL ? ERR_CORRUPT : ERR_NOT_FOUND,
         "%s is not in the archive on timeline %u, which reaches to %s (newest commit: %s)%s%s",
         text, timeline, lsn_text(end.walk.last_end, lsn),
-        end.time_max == TIME_US_NONE ? "none" : time_text(end.time_max, time),
+        end.time_max == TIME_US_NONE ? "none" : time_text_postgres(end.time_max, time),
         end.gap != NULL ? ": " : "", end.gap != NULL ? end.gap : "");
     if (*others != '\0')
         return error_hint(err, "it is on timeline %s: choose with --target-timeline", others);

@@ -81,7 +81,8 @@ bool search_refuse_gap(const Search *search, const ArchiveEnd *end, const char *
 
     error_set(err, ERR_CORRUPT,
               "%s: recovery can't get to %s; the newest commit before it is of %s", end->gap,
-              target, end->time_max == TIME_US_NONE ? "(none)" : time_text(end->time_max, time));
+              target,
+              end->time_max == TIME_US_NONE ? "(none)" : time_text_postgres(end->time_max, time));
     if (search->path.count > 1) {
         (void)snprintf(parent, sizeof parent, "; --target-timeline=%u follows the one before",
                        search->path.steps[search->path.count - 2].timeline);

@@ -254,6 +254,18 @@ class Remembered(WindowTest):
             report = self.verified("--reread-after=1d", expect=8)
             self.assertEqual(report["checked"]["segments"], 1)
 
+    def test_a_restore_that_is_no_dry_run_reads_the_trailers_itself(self):
+        self.settle()
+        self.verified()
+        segment = object_of(self.repo, self.segments()[20])
+        times = segment.stat()
+        flip(segment, -1000)
+        os.utime(segment, ns=(times.st_atime_ns, times.st_mtime_ns))
+        self.assertEqual(self.dry_run()["backup"], self.backup)
+        target = self.path / "target" / "data"
+        self.tool_fails(8, "WAL is damaged", "restore", f"--data={target}")
+        self.assertFalse(target.exists())
+
     def test_a_copy_is_believed_only_if_it_kept_its_times(self):
         self.settle()
         self.verified()

@@ -2,6 +2,7 @@
 
 #include "archive_builder.h"
 #include "repo/layout.h"
+#include "storage/driver.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -267,6 +268,7 @@ static void what_is_only_in_pieces_counts_at_the_end_of_the_path_only(void **sta
         {"1\t0/500100\tx\n", {{1, 5, 0, 300}}, {0}, 1, 5, 0},
         {"1\t0/500100\tx\n", {{2, 5, 0, 0x100}}, {0}, 2, 5, 0}, /* nothing of its own */
         {"1\t0/500100\tx\n", {{2, 5, 0, 0x101}}, {0}, 2, 5, 0x101},
+        {"1\t0/500100\tx\n", {{1, 5, 0, MIB}}, {0}, 1, 5, 0}, /* it is the child's */
         {"1\t0/700100\tx\n", {{1, 5, 0, 300}}, {0}, 1, 5, 0}, /* more of its WAL was there */
         {"1\t0/700100\tx\n", {{1, 5, 0, MIB}}, {0}, 1, 5, MIB},
     };
@@ -313,6 +315,53 @@ static void pieces_are_later_wal_and_show_that_their_timeline_exists(void **stat
     assert_int_equal(wal_inventory_open(&archive.inventory, 3, 4, MIB), 16);
 }
 
+/* ---- a segment that becomes whole while it is looked for */
+
+typedef struct Moving {
+    Storage storage;
+    Storage *inner;
+    Archive *archive;
+    unsigned lists;
+} Moving;
+
+/* After the first listing the whole segment is there, and its piece is not. */
+static bool list_and_move(Storage *storage, const char *prefix, ObjectList *list, Error *err)
+{
+    Moving *moving = (Moving *)storage;
+    bool ok = storage_list(moving->inner, prefix, list, err);
+
+    if (moving->lists++ > 0)
+        return ok;
+    moving->archive->repo.storage = moving->inner;
+    put_name(moving->archive, "000000010000000000000005");
+    moving->archive->repo.storage = storage;
+    return ok && storage_remove(moving->inner,
+                                "main/open/000000010000000000000005.00000000-00000010", err);
+}
+
+static void a_segment_that_becomes_whole_meanwhile_is_seen(void **state)
+{
+    static const StorageOps ops = {.kind = "moving", .list = list_and_move};
+    CLEANUP(archive_done) Archive archive;
+    Error err = {0};
+
+    (void)state;
+    archive_init(&archive);
+    put_name(&archive, "000000010000000000000004");
+    assert_true(storage_put(archive.repo.storage,
+                            "main/open/000000010000000000000005.00000000-00000010", WRITE_NEW, "x",
+                            1, &err));
+    Moving moving = {.storage = {.ops = &ops, .address = (char[]){"moving"}},
+                     .inner = archive.repo.storage,
+                     .archive = &archive};
+    archive.repo.storage = &moving.storage;
+    archive_look(&archive);
+    archive.repo.storage = moving.inner;
+    assert_true(moving.lists >= 2);
+    assert_true(wal_inventory_has(&archive.inventory, 1, 5));
+    assert_int_equal(wal_inventory_open(&archive.inventory, 1, 5, MIB), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -326,6 +375,7 @@ int main(void)
         cmocka_unit_test(a_history_without_end_is_refused),
         cmocka_unit_test(what_is_only_in_pieces_counts_at_the_end_of_the_path_only),
         cmocka_unit_test(pieces_are_later_wal_and_show_that_their_timeline_exists),
+        cmocka_unit_test(a_segment_that_becomes_whole_meanwhile_is_seen),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

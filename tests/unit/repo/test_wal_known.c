@@ -180,6 +180,26 @@ static void any_cut_is_noticed(void **state)
     assert_int_equal(decode(&home, stretch, object.data, object.size, &found), ERR_CORRUPT);
 }
 
+/* A whole frame with other entries: zstd finds nothing wrong with it. */
+static void another_frame_is_noticed(void **state)
+{
+    CLEANUP(buffer_done) Buffer entries = {0};
+    CLEANUP(buffer_done) Buffer object = {0};
+    CLEANUP(buffer_done) Buffer other = {0};
+    CLEANUP(buffer_done) Buffer found = {0};
+    Error err = {0};
+    uint8_t frame_sum[8];
+
+    (void)state;
+    make_object(&entries, &object);
+    memcpy(frame_sum, object.data + 8 + 40, sizeof frame_sum);
+    put_le64(entries.data + 24, 12345); /* another time of verification */
+    assert_true(wal_known_encode(&home, stretch, &entries, &other, &err));
+    memcpy(other.data + 8 + 40, frame_sum, sizeof frame_sum);
+    put_le64(other.data + 8 + 72, xxh3_of(seed, other.data + 8, 72));
+    assert_int_equal(decode(&home, stretch, other.data, other.size, &found), ERR_CORRUPT);
+}
+
 /* Signed as a writer would: what is then left to notice. */
 static void sign(Buffer *object)
 {
@@ -339,6 +359,7 @@ int main(void)
         cmocka_unit_test(every_segment_is_found_and_no_other),
         cmocka_unit_test(fields_are_where_the_format_says),
         cmocka_unit_test(any_changed_bit_is_noticed),
+        cmocka_unit_test(another_frame_is_noticed),
         cmocka_unit_test(any_cut_is_noticed),
         cmocka_unit_test(what_a_newer_version_may_use_is_refused),
         cmocka_unit_test(what_is_about_other_wal_is_refused),
