@@ -219,11 +219,13 @@ class Round(ClusterTest):
             done.add(point)
             yield point, chance.choice(self.how.hits)
 
-    def wait_died(self, kind, hook, point, hit, spare=0, progress=None, meanwhile=lambda: None):
-        """Until the hook was killed there; by and by less is asked for."""
+    def wait_died(self, kind, hook, point, hit, spare, progress, meanwhile):
+        """
+        Until the hook was killed there; as segments come and go less is asked for, and in the end, of
+        what need not be passed, nothing.
+        """
         before, patience = len(hook.died()), 6 + spare
-        left = 40 if point in self.demanded(kind) else 15
-        progress = progress or (lambda: sum(hook.ended().values()))
+        is_demanded = point in self.demanded(kind)
         since = progress()
         self.arm(kind, hook, point, hit, spare)
 
@@ -238,9 +240,9 @@ class Round(ClusterTest):
                 return "end"
             if progress() < since + patience:
                 return None
-            if patience == left:
-                return "never"  # many calls came and went, and did not pass it
-            since, patience, hit = progress(), left, 1
+            if hit == 1 and patience == 15 and not is_demanded:
+                return "never"
+            since, patience, hit = progress(), 15, 1
             self.arm(kind, hook, point, hit)
             return None
         wait_for(happened, f"death of {kind} at {point}, {hit} times\n{self.cluster.log_tail()}", LIMIT_S,
@@ -304,30 +306,28 @@ class Round(ClusterTest):
             elif hit > 1 or point.startswith("acknowledgement."):
                 spare = 0
                 self.pile_up(3)
-            self.wait_died("push", self.push, point, hit, spare, lambda: len(archived(self.repo)),
+            self.wait_died("push", self.push, point, hit, spare, lambda: len(self.marked("done")),
                            lambda: self.push.hold(False))
         self.push.hold(False)
         # What we damaged ourselves must not be what is missing in the end.
-        status = self.cluster.data / "pg_wal" / "archive_status"
-        wait_for(lambda: self.stopping.is_set() or
-                 all((status / f"{name}.done").exists() for name in self.damaged),
+        wait_for(lambda: self.stopping.is_set() or self.damaged <= set(self.marked("done")),
                  f"repair of {self.damaged}\n{self.cluster.log_tail()}", LIMIT_S)
         self.left["push"] = 0
 
-    def ready(self):
-        """Segments that wait to be archived, the oldest first."""
+    def marked(self, how):
+        """Segments that the server has marked as done or ready, the oldest first."""
         status = self.cluster.data / "pg_wal" / "archive_status"
-        return sorted(path.stem for path in status.glob("*.ready") if len(path.stem) == 24)
+        return sorted(path.stem for path in status.glob(f"*.{how}") if len(path.stem) == 24)
 
     def pile_up(self, count, then=lambda name: None):
         """Let so many segments wait, and no push be at work; then do something about the first."""
         self.push.hold()
         if self.how.library:
             self.end_child()
-        wait_for(lambda: self.stopping.is_set() or self.push.is_waiting() and len(self.ready()) > count,
+        wait_for(lambda: self.stopping.is_set() or self.push.is_waiting() and len(self.marked("ready")) > count,
                  f"segments that wait\n{self.cluster.log_tail()}", LIMIT_S)
         if not self.stopping.is_set():
-            then(self.ready()[0])
+            then(self.marked("ready")[0])
 
     def damage(self, name):
         """It is in the archive, but not as it was stored."""
@@ -351,7 +351,8 @@ class Round(ClusterTest):
             if point.startswith(BEHIND):
                 hit, spare = 1, 0
                 self.fall_behind(6, keep_running)
-            self.wait_died("get", self.get, point, hit, spare, meanwhile=keep_running)
+            self.wait_died("get", self.get, point, hit, spare, lambda: len(archived(self.repo)),
+                           keep_running)
         standby.destroy()
         self.left["get"] = 0
 
@@ -453,11 +454,8 @@ class Round(ClusterTest):
             load.end_bench()  # so that a segment is not filled in between
             while True:
                 self.end_receiver()
-                self.start_receiver()
-                wait_for(self.open_pieces, f"pieces\n{self.receive_log()}", LIMIT_S)
-                self.flushed = self.flushed_to()
+                self.receive_to_the_last()
                 frozen = freeze_tree(self.cluster.pid())
-                self.end_receiver()
                 if self.open_pieces():
                     break
                 for pid in reversed(frozen):
@@ -465,7 +463,17 @@ class Round(ClusterTest):
         self.say("the host is lost")
         self.cluster.crash()
 
+    def receive_to_the_last(self):
+        """It dies with WAL that it has received and not stored."""
+        receiver = self.start_receiver("piece.before-commit:crash:5")
+
+        def is_dead():
+            self.flushed = max(self.flushed, self.flushed_to())
+            return receiver.poll() is not None
+        wait_for(is_dead, f"death of the last receive\n{self.receive_log()}", LIMIT_S, 0.2)
+
     def flushed_to(self):
+        """What has been acknowledged to the server."""
         lsn = self.cluster.sql("select coalesce(max(flush_lsn), '0/0') from pg_stat_replication where "
                                f"application_name = '{NAME}'")
         high, low = lsn.split("/")

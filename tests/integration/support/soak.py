@@ -28,7 +28,7 @@ from support.processes import BIN, USER, attempt, clean_environment, identity, r
 from support.version import SWITCH_WAL
 
 LEVELS = ("OK", "WARNING", "CRITICAL", "UNKNOWN")
-LIMIT_S = 900
+LIMIT_S = 600
 SLACK_S = 0.02  # times are told to the millisecond
 COMMIT = re.compile(r"len \(rec/tot\): *\d+/ *(\d+), tx: +(\d+), lsn: (\w+)/(\w+), .*desc: COMMIT "
                     r"(\d+)-(\d+)-(\d+) (\d+):(\d+):(\d+\.\d+) UTC")
