@@ -225,7 +225,7 @@ class Round(ClusterTest):
         what need not be passed, nothing.
         """
         before, patience = len(hook.died()), 6 + spare
-        is_demanded = point in self.demanded(kind)
+        is_demanded = point in self.demanded(kind) and not point.startswith(BEHIND)
         since = progress()
         self.arm(kind, hook, point, hit, spare)
 
@@ -286,7 +286,7 @@ class Round(ClusterTest):
                 fault_points("acknowledgement.") if self.how.push_ahead else set())
         if kind == "receive":
             return fault_points("receive.", "piece.", "wal-object.") if self.how.receive else set()
-        points = fault_points("get.")
+        points = fault_points("get.", *([BEHIND] if kind == "get" else []))
         if kind == "get" or not self.how.receive:
             return {point for point in points if not point.endswith(OPEN)}
         return points
@@ -347,12 +347,13 @@ class Round(ClusterTest):
             if standby.process is None or standby.process.poll() is not None:
                 standby.spawn()
         for point, hit in self.bag("get", self.demanded("get"), self.get.passed):
-            spare = chance.randrange(4)
-            if point.startswith(BEHIND):
-                hit, spare = 1, 0
+            if not point.startswith(BEHIND):
+                self.wait_died("get", self.get, point, hit, chance.randrange(4),
+                               lambda: len(archived(self.repo)), keep_running)
+            while point.startswith(BEHIND) and point not in self.killed["get"] and \
+                    not self.stopping.is_set():
                 self.fall_behind(6, keep_running)
-            self.wait_died("get", self.get, point, hit, spare, lambda: len(archived(self.repo)),
-                           keep_running)
+                self.wait_died("get", self.get, point, 1, 0, lambda: len(archived(self.repo)), keep_running)
         standby.destroy()
         self.left["get"] = 0
 
