@@ -124,6 +124,13 @@ void json_time(Json *json, const char *key, TimeUs value)
     json_text(json, key, value != TIME_US_NONE ? time_text(value, text) : NULL);
 }
 
+void json_time_exact(Json *json, const char *key, TimeUs value)
+{
+    char text[TIME_TEXT_SIZE];
+
+    json_text(json, key, value != TIME_US_NONE ? time_text_postgres(value, text) : NULL);
+}
+
 void json_lsn(Json *json, const char *key, uint64_t lsn)
 {
     char text[LSN_TEXT_SIZE];

@@ -209,14 +209,6 @@ static void backup_to_json(const BackupInfo *backup, Json *json)
     json_end_object(json);
 }
 
-/* As it can be given back as --target-time. */
-static void exact_to_json(Json *json, const char *key, TimeUs time)
-{
-    char text[TIME_TEXT_SIZE];
-
-    json_text(json, key, time != TIME_US_NONE ? time_text_postgres(time, text) : NULL);
-}
-
 static void window_to_json(const Holdings *holdings, const RecoveryWindow *window, Json *json)
 {
     char name[WAL_NAME_SIZE];
@@ -226,10 +218,10 @@ static void window_to_json(const Holdings *holdings, const RecoveryWindow *windo
     json_text(json, "backup", window->backup);
     json_lsn(json, "from", window->from);
     json_time(json, "from_time", window->from_time);
-    exact_to_json(json, "from_time_exact", window->from_time);
+    json_time_exact(json, "from_time_exact", window->from_time);
     json_lsn(json, "until", window->until);
     json_time(json, "until_time", window->until_time);
-    exact_to_json(json, "until_time_exact", window->until_time);
+    json_time_exact(json, "until_time_exact", window->until_time);
     json_text(json, "last_segment",
               segment_name(holdings, window->timeline, window->last_segment, name));
     json_bool(json, "ends_in_hole", window->ends_in_hole);

@@ -181,6 +181,8 @@ static void backups_to_json(const Health *health, Json *json)
     json_text(json, "backup", window->backup);
     json_time(json, "from_time", window->from_time);
     json_time(json, "until_time", window->until_time);
+    json_time_exact(json, "from_time_exact", window->from_time);
+    json_time_exact(json, "until_time_exact", window->until_time);
     json_lsn(json, "until", window->until);
     json_end_object(json);
 }

@@ -52,7 +52,7 @@ class WindowTest(SharedClusterTest):
         cluster.sql("create table switches (n int)")
         with Oracle(cluster, world.path / "commits", writers=4) as oracle:
             oracle.wait_commits(10)
-            cls.backup = world.tool_json("backup", f"--data={cluster.data}")["backup"]
+            cls.backup = world.tool_json("backup", f"--data={cluster.data}", "--rate-limit=10MiB")["backup"]
             oracle.wait_commits(100)
             for _ in range(70):
                 cluster.sql("insert into switches values (1)")
@@ -126,7 +126,10 @@ class Exact(WindowTest):
         commits = [at for lsn, kind, _, at in ends if kind == "COMMIT" and lsn >= start]
 
         self.assertEqual(microseconds(window["until_time_exact"]), max(commits))
-        self.assertEqual(microseconds(window["from_time_exact"]), max(inside))
+        if inside:
+            self.assertEqual(microseconds(window["from_time_exact"]), max(inside))
+        else:
+            self.assertEqual(window["from_time"], backup["stopped"])
         listed = self.tool("list")
         self.assertIn(window["until_time_exact"], listed)
         self.assertIn(window["from_time_exact"], listed)
@@ -231,6 +234,7 @@ class Remembered(WindowTest):
         names = self.segments()
         copied = object_of(self.repo, names[10])
         put(copied, copied.read_bytes())  # the same content, stored anew
+        os.utime(copied, (time.time() + 86400, time.time() + 86400))  # by a clock that is ahead
         flip(object_of(self.repo, names[20]), 100)
         object_of(self.repo, names[30]).unlink()
         report = self.verified("--reread-after=1d", expect=8)
@@ -238,7 +242,7 @@ class Remembered(WindowTest):
         found = {item["object"]: item["severity"] for item in report["findings"]}
         self.assertEqual(found, {f"main/wal/{names[20][:16]}/{names[20]}.wal": "damage",
                                  f"main/wal/{names[30][:16]}/{names[30]}.wal": "missing"})
-        # What was bad is read again and told again; the copied one is too young to be believed.
+        # What was bad is read again and told again; the other is never old enough to be believed.
         self.assertEqual(self.verified("--reread-after=1d", expect=8)["checked"]["segments"], 2)
 
     def test_rot_that_no_listing_shows_is_found_by_reading_and_never_believed_again(self):
@@ -282,9 +286,7 @@ class Remembered(WindowTest):
         self.addCleanup(thaw, self.repo)
         done = self.attempt("verify", "--json")
         self.assertEqual(done.returncode, 0, done.stderr)
-        if not os.access(self.repo / "main", os.W_OK):
-            self.assertIn("what was found good is not remembered", done.stderr)
-            self.assertFalse(self.known.exists())
+        self.assertEqual("what was found good is not remembered" in done.stderr, not self.known.exists())
         self.assertEqual(self.answers()[1], before[1])
 
     def test_runs_side_by_side_and_pushes_meanwhile_disturb_nothing(self):
