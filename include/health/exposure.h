@@ -58,6 +58,7 @@ typedef struct CommitSearch {
     WalPartFunction *read;
     void *context;
     Lsn flushed; /* what must have been seen at least; 0: not known, then `directory` is listed */
+    Lsn checkpoint;        /* and this must have been seen */
     const char *directory; /* pg_wal; NULL */
     uint64_t bytes_max;
 } CommitSearch;

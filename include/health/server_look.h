@@ -57,7 +57,9 @@ typedef struct ServerLook {
     TimeUs clock_ahead; /* the server's clock less ours */
     Lsn insert;         /* where it writes; on a standby the end of what it received or replayed */
     Lsn flushed;        /* all before it can be read in pg_wal */
-    bool is_streaming;  /* a standby that hears from its primary */
+    bool is_streaming;  /* a standby that is connected to its primary */
+    TimeUs heard_at;    /* is_streaming: when the last message came; TIME_US_NONE: not known */
+    Lsn told;           /* is_streaming: how far the primary had written by that; 0: not known */
     ArchiveSettings archive;
     ArchiverLook archiver;
     SlotLook *slots;

@@ -61,6 +61,7 @@ typedef enum WalEnd {
 typedef struct WalReaderState {
     WalEnd end;
     Lsn broken_at;     /* WAL_END_BROKEN: where the invalid record or page is */
+    Lsn noticed_at;    /* WAL_END_BROKEN: behind the last byte that showed it */
     bool rest_is_zero; /* all bytes after those that showed the break, or after the switch, are
                           zero so far; a break with nothing behind it: whether they are */
     char reason[128];  /* WAL_END_BROKEN: "invalid record length 0", in the server's words */

@@ -188,14 +188,25 @@ static bool later_exists(const Looking *looking, uint64_t segment, bool *exists,
     return true;
 }
 
+/*
+ * Whether reading came as far as the server has written for sure. WAL that is invalid before that
+ * is damaged, and may hide commits. A record that was not flushed to its end shows behind what was.
+ */
+static bool reached(const Looking *looking, SegmentOutcome outcome, Lsn start, Lsn written)
+{
+    /* At most the header of the segment's first page is written, and nothing in it. */
+    if (outcome == SEGMENT_ABSENT)
+        return written <= start + WAL_SEGMENT_HEADER_SIZE;
+    return written < wal_reader_state(looking->reader)->noticed_at;
+}
+
 /* Reading ended in this segment without a commit. Was that all there is? */
 static bool judge_end(Looking *looking, const char *name, uint64_t segment, SegmentOutcome outcome,
                       Error *err)
 {
     const CommitSearch *search = looking->search;
-    uint32_t segment_size = search->cluster->wal_segment_size;
     CommitFound *found = looking->found;
-    Lsn start = wal_segment_start(segment, segment_size);
+    Lsn start = wal_segment_start(segment, search->cluster->wal_segment_size);
     bool is_later = false;
 
     if (outcome == SEGMENT_CHANGED) {
@@ -204,14 +215,11 @@ static bool judge_end(Looking *looking, const char *name, uint64_t segment, Segm
         return true;
     }
     if (search->flushed != 0) {
-        /* At most the header of the next segment's first page is written, and nothing in it. */
-        found->is_complete = outcome == SEGMENT_ABSENT
-                                 ? search->flushed <= start + WAL_SEGMENT_HEADER_SIZE
-                                 : search->flushed <= start + segment_size;
+        found->is_complete = reached(looking, outcome, start, search->flushed);
     } else if (search->directory != NULL) {
         if (!later_exists(looking, segment, &is_later, err))
             return false;
-        found->is_complete = !is_later;
+        found->is_complete = !is_later && reached(looking, outcome, start, search->checkpoint);
     }
     if (found->is_complete)
         return true;

@@ -168,16 +168,45 @@ static bool nothing_behind(const Look *look, const CommitSearch *search)
             (at_begin && server->insert <= search->read_from + WAL_SEGMENT_HEADER_SIZE));
 }
 
-static bool none_on_standby(const Look *look, const CommitFound *found, Exposure *exposure)
+/*
+ * Connected is not yet hearing: a connection that is cut without a word looks alive for
+ * wal_receiver_timeout, or for ever without one. *again: it was told of WAL that comes any moment.
+ */
+static bool none_on_streaming(const Look *look, Exposure *exposure, bool *again)
+{
+    static const TimeUs quiet = 60000000; /* it asks its primary after half of 60 s by default */
+    const ServerLook *server = &look->health->server;
+    CLEANUP(text_freep) char *reason = NULL;
+    char lsn[LSN_TEXT_SIZE];
+
+    if (server->told > server->insert) {
+        reason = text_format("this standby knows of WAL up to %s, and has not received it yet",
+                             lsn_text(server->told, lsn));
+        bound_exposure(look, reason, exposure);
+        *again = true;
+    } else if (server->heard_at != TIME_US_NONE && server->now - server->heard_at > quiet) {
+        exposure_unknown(exposure, "this standby has heard nothing from its primary since then");
+        exposure->state = EXPOSURE_AT_MOST;
+        exposure->since = server->heard_at;
+    } else {
+        exposure->state = EXPOSURE_NONE;
+    }
+    return true;
+}
+
+static bool none_on_standby(const Look *look, const CommitFound *found, Exposure *exposure,
+                            bool *again)
 {
     const ServerLook *server = &look->health->server;
     CLEANUP(text_freep) char *reason = NULL;
     char lsn[LSN_TEXT_SIZE];
 
-    if (!server->in_recovery || (server->answers && server->is_streaming)) {
+    if (!server->in_recovery) {
         exposure->state = EXPOSURE_NONE;
         return true;
     }
+    if (server->answers && server->is_streaming)
+        return none_on_streaming(look, exposure, again);
     reason = text_format("this server is a standby and hears nothing from its primary: up to %s "
                          "all is archived, and what was committed since it can't tell",
                          lsn_text(found->seen_to != 0 ? found->seen_to : server->insert, lsn));
@@ -193,7 +222,7 @@ static bool search_behind(Look *look, const CommitSearch *search, Exposure *expo
 
     *again = false;
     if (nothing_behind(look, search))
-        return none_on_standby(look, &found, exposure);
+        return none_on_standby(look, &found, exposure, again);
     bool ok = commit_search(search, &found, &attempt);
     if (!ok && is_final(&attempt)) {
         *err = attempt;
@@ -202,7 +231,7 @@ static bool search_behind(Look *look, const CommitSearch *search, Exposure *expo
     if (ok && found.is_found) {
         take_commit(look, &found, exposure);
     } else if (ok && found.is_complete) {
-        return none_on_standby(look, &found, exposure);
+        return none_on_standby(look, &found, exposure, again);
     } else {
         *again = ok;
         bound_exposure(look, ok ? found.reason : attempt.message, exposure);
@@ -220,6 +249,7 @@ static CommitSearch search_of(Look *look)
         .read = wal_files_read,
         .context = &look->files,
         .flushed = server->answers ? server->flushed : 0,
+        .checkpoint = server->data != NULL ? server->control.checkpoint : 0,
         .directory = look->files.directory,
         .bytes_max = look->files.directory != NULL ? read_here_max : read_there_max,
     };

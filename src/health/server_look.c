@@ -49,6 +49,8 @@ enum {
     FLUSH_LSN,
     TIMELINE,
     IS_STREAMING,
+    HEARD_AT,
+    TOLD_LSN,
     ARCHIVE_MODE,
     ARCHIVE_COMMAND,
     ARCHIVE_LIBRARY,
@@ -80,6 +82,9 @@ static const char state_query[] =
     "  (SELECT received_tli FROM pg_stat_wal_receiver))"
     "  ELSE ('x' || substr(pg_walfile_name(pg_current_wal_insert_lsn()), 1, 8))::bit(32)::int END,"
     " (SELECT status = 'streaming' FROM pg_stat_wal_receiver),"
+    " (SELECT (extract(epoch FROM last_msg_receipt_time) * 1000000)::bigint"
+    "  FROM pg_stat_wal_receiver),"
+    " (SELECT latest_end_lsn FROM pg_stat_wal_receiver),"
     " (SELECT setting FROM pg_settings WHERE name = 'archive_mode'),"
     " (SELECT nullif(setting, '(disabled)') FROM pg_settings WHERE name = 'archive_command'),"
     " (SELECT setting FROM pg_settings WHERE name = 'archive_library'),"
@@ -196,7 +201,9 @@ bool server_look_again(Session *session, Arena *arena, ServerLook *server, Error
     server->clock_ahead = server->now - time_now();
     server->timeline = (uint32_t)number_of(values[TIMELINE]);
     server->is_streaming = is_true(values[IS_STREAMING]);
+    server->heard_at = time_of(values[HEARD_AT]);
     if (!lsn_of(values[INSERT_LSN], &server->insert, err) ||
+        !lsn_of(values[TOLD_LSN], &server->told, err) ||
         !lsn_of(values[FLUSH_LSN], &server->flushed, err))
         return false;
     take_archive(server, values);

@@ -126,6 +126,7 @@ static void wal_break(WalReader *reader, bool is_zero_here, const char *format, 
 
     state->end = WAL_END_BROKEN;
     state->broken_at = reader->in_record ? reader->record_lsn : reader->at;
+    state->noticed_at = reader->at;
     state->rest_is_zero = is_zero_here;
     va_start(args, format);
     vsnprintf(state->reason, sizeof state->reason, format, args);
@@ -276,6 +277,8 @@ static bool feed_page_header(WalReader *reader, const uint8_t *data, size_t size
     if (!take_page_header(reader, header_size, err))
         return false;
     reader->at += header_size;
+    if (reader->state.end == WAL_END_BROKEN)
+        reader->state.noticed_at = reader->at;
     return true;
 }
 
@@ -451,6 +454,7 @@ static bool begin_record(WalReader *reader, const uint8_t *data, size_t size, si
     if (!take_total(reader, data) || !record_header_is_valid(reader, data)) {
         *used = reader->total < RECORD_HEADER_SIZE ? sizeof(uint32_t) : RECORD_HEADER_SIZE;
         reader->at += *used;
+        reader->state.noticed_at = reader->at;
         return true;
     }
     *used = reader->total;

@@ -21,6 +21,7 @@ typedef struct Server {
     unsigned survives;
     uint64_t missing;  /* this one is not there; 0: all are */
     uint64_t recycled; /* this one still has the bytes of an older one; 0: none */
+    Lsn flipped;       /* a byte that the disk gives back wrong; 0: none */
     unsigned reads;
 } Server;
 
@@ -55,6 +56,8 @@ static bool read_part(void *context, const char *text, uint64_t offset, size_t s
     for (size_t i = 0; i < size; i++) {
         if (start + offset + i >= server->written)
             bytes->data[i] = 0xA5; /* what was there before */
+        if (start + offset + i == server->flipped)
+            bytes->data[i] ^= 0x10;
     }
     return true;
 }
@@ -229,6 +232,43 @@ static void a_segment_that_is_gone_is_not_the_end(void **state)
     assert_true(search_with(&world, &end, &idle, 8 * MIB).is_complete);
 }
 
+/* A byte of pg_wal that is wrong hides the commits behind it; that none was seen is not none. */
+static void damage_in_the_servers_wal_is_not_its_end(void **state)
+{
+    CLEANUP(world_done) World world;
+    unsigned hidden = 0;
+
+    (void)state;
+    world_init(&world);
+    for (uint64_t last = world.last_segment; last > 7; last--)
+        cut_behind(&world, last - 1);
+    ArchiveEnd end = find_end(&world);
+    const WorldRecord *first = first_commit(&world, end.durable, world.wal.at);
+    for (size_t i = 0; i < world.count; i++) {
+        const WorldRecord *record = &world.records[i];
+
+        if (record->lsn < 8 * MIB || record->end > first->end)
+            continue;
+        for (Lsn at = record->lsn; at < record->end; at += 1 + (record->end - record->lsn) / 37) {
+            /* With what is written of the next segment, of this page, and of this record. */
+            const Lsn written[] = {world.wal.at, (first->end | 8191) + 1, first->end};
+
+            for (size_t j = 0; j < ARRAY_SIZE(written); j++) {
+                Server server = {.world = &world, .written = written[j], .flipped = at};
+                CommitFound found = search_with(&world, &end, &server, written[j]);
+
+                /* By its length a record can seem to go on behind what is written. */
+                if (j > 0 && at < record->lsn + 4)
+                    continue;
+                assert_true(found.is_found != (found.reason[0] != '\0'));
+                assert_false(found.is_complete);
+                hidden += !found.is_found;
+            }
+        }
+    }
+    assert_true(hidden > 0);
+}
+
 static void a_hole_and_damage_are_told_and_end_it(void **state)
 {
     CLEANUP(world_done) World world;
@@ -322,6 +362,7 @@ int main(void)
         cmocka_unit_test(the_first_commit_behind_the_archives_end_is_found),
         cmocka_unit_test(what_is_not_written_yet_is_no_commit),
         cmocka_unit_test(a_segment_that_is_gone_is_not_the_end),
+        cmocka_unit_test(damage_in_the_servers_wal_is_not_its_end),
         cmocka_unit_test(a_hole_and_damage_are_told_and_end_it),
         cmocka_unit_test(without_its_history_a_timeline_ends_at_the_fork),
         cmocka_unit_test(an_empty_archive_has_no_end),
