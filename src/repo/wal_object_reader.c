@@ -265,6 +265,18 @@ bool wal_object_read_quick(const Cluster *cluster, const char *name, unsigned th
     return read_object(cluster, name, &wish, trailer, err);
 }
 
+typedef struct ObjectLook {
+    uint64_t size;
+    TimeUs stored_at;
+} ObjectLook;
+
+static bool look_at_object(const Cluster *cluster, const char *name, ObjectLook *look, Error *err)
+{
+    CLEANUP(text_freep) char *object = layout_wal(cluster->name, name);
+
+    return storage_stat(cluster->repo->storage, object, &look->size, &look->stored_at, err);
+}
+
 /* The bytes as they are, in pieces: what is damaged can be of any size. */
 static bool copy_object(Storage *storage, const char *from, const char *to, Error *err)
 {
@@ -287,18 +299,48 @@ static bool copy_object(Storage *storage, const char *from, const char *to, Erro
     return object_writer_commit(copy, err);
 }
 
+/*
+ * Whether it still is what it was found to be. Two may find the same damage, as archive-push and
+ * receive do: what one has stored anew, and said to be durable, the other must not take away.
+ */
+static bool check_still_damaged(const Cluster *cluster, const char *name, const ObjectLook *before,
+                                Error *err)
+{
+    Error reason = {0};
+    ObjectLook now = {0};
+
+    if (!wal_object_read(cluster, name, 1, NULL, NULL, NULL, &reason) &&
+        reason.code != ERR_CORRUPT && reason.code != ERR_NOT_FOUND) {
+        *err = reason;
+        return false;
+    }
+    if (reason.code == ERR_CORRUPT && !look_at_object(cluster, name, &now, err))
+        return false;
+    return (now.size == before->size && now.stored_at == before->stored_at) ||
+           error_set(err, ERR_UNREACHABLE, "somebody else works on it: it is another one by now");
+}
+
 bool wal_object_set_aside(const Cluster *cluster, const char *name, char **aside, Error *err)
 {
     Storage *storage = cluster->repo->storage;
     CLEANUP(text_freep) char *object = layout_wal(cluster->name, name);
     CLEANUP(text_freep) char *copy = NULL;
+    ObjectLook before;
     uint64_t number;
 
     if (!random_u64(&number, err))
         return false;
     copy = text_format("%s.damaged-%08" PRIx32, object, (uint32_t)number);
-    if (!copy_object(storage, object, copy, err) || !FAULT_POINT("set-aside.before-remove", err) ||
-        !storage_remove(storage, object, err) || !FAULT_POINT("set-aside.after-remove", err))
+    if (!look_at_object(cluster, name, &before, err) || !copy_object(storage, object, copy, err))
+        return error_context(err, "set \"%s\" aside", object);
+    if (!check_still_damaged(cluster, name, &before, err)) {
+        Error ignored = {0}; /* a copy too many is no harm */
+
+        (void)!storage_remove(storage, copy, &ignored);
+        return error_context(err, "set \"%s\" aside", object);
+    }
+    if (!FAULT_POINT("set-aside.before-remove", err) || !storage_remove(storage, object, err) ||
+        !FAULT_POINT("set-aside.after-remove", err))
         return error_context(err, "set \"%s\" aside", object);
     *aside = TAKE(copy);
     return true;

@@ -474,6 +474,30 @@ static void a_damaged_object_is_set_aside_with_all_its_bytes(void **state)
     assert_int_equal(err.code, ERR_NOT_FOUND);
 }
 
+/* Another process has repaired it, and told its server so. */
+static void an_object_that_is_whole_by_now_stays(void **state)
+{
+    static const uint8_t text[] = "1\t0/3000000\tno recovery target specified\n";
+    CLEANUP(fixture_done) Fixture fixture;
+    CLEANUP(object_list_done) ObjectList list = {0};
+    CLEANUP(text_freep) char *aside = NULL;
+    WalTrailer trailer;
+    Error err = {0};
+
+    (void)state;
+    fixture_open(&fixture, FIXTURE_SEGMENT_SIZE);
+    assert_true(
+        store(&fixture, history, CODEC_ZSTD, 1, text, sizeof text, sizeof text, NULL, &err));
+
+    assert_false(wal_object_set_aside(&fixture.cluster, history, &aside, &err));
+    assert_int_equal(err.code, ERR_UNREACHABLE);
+    assert_null(aside);
+    err = (Error){0};
+    assert_true(wal_object_read(&fixture.cluster, history, 1, NULL, NULL, &trailer, &err));
+    assert_true(storage_list(fixture.repo.storage, "main/wal/", &list, &err));
+    assert_int_equal(list.count, 1);
+}
+
 static bool refuse_second_piece(void *context, const void *data, size_t size, Error *err)
 {
     int *count = context;
@@ -520,6 +544,7 @@ int main(void)
         cmocka_unit_test(a_file_of_another_size_than_announced_is_not_stored),
         cmocka_unit_test(a_taken_name_is_kept_and_told),
         cmocka_unit_test(a_damaged_object_is_set_aside_with_all_its_bytes),
+        cmocka_unit_test(an_object_that_is_whole_by_now_stays),
         cmocka_unit_test(a_sink_that_fails_ends_the_reading),
     };
 
