@@ -20,6 +20,7 @@ typedef struct Options {
     const char *conninfo;
     const char *pg_bin;
     const char *config;
+    const char *config_file; /* the one that was read, if it is there: config or the default */
     uint64_t jobs;
     uint64_t rate_limit; /* bytes per second, 0 = none */
     bool json;

@@ -208,9 +208,10 @@ static bool use_environment(Filling *filling, Error *err)
 
 static bool use_config_file(Filling *filling, Error *err)
 {
-    const char *path = filling->options->config;
+    Options *options = filling->options;
 
-    return config_file_apply(filling, path != NULL ? path : config_default, path == NULL, err);
+    options->config_file = options->config != NULL ? options->config : config_default;
+    return config_file_apply(filling, options->config_file, options->config == NULL, err);
 }
 
 /* The one option that can hold a password (libpq's conninfo) stays out of manifests and journals.

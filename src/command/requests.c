@@ -6,9 +6,37 @@
 #include "base/log.h"
 
 #include <errno.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 enum { REQUEST_MAX = 4096, STATUS_MAX = 125 };
+
+/* The configuration file as it was read: which file, and when it was changed last. */
+typedef struct Configuration {
+    const char *path;
+    bool is_there;
+    struct stat file;
+} Configuration;
+
+static Configuration configuration_now(const char *path)
+{
+    Configuration now = {.path = path};
+
+    now.is_there = stat(path, &now.file) == 0;
+    return now;
+}
+
+static bool configuration_has_changed(const Configuration *before)
+{
+    const Configuration now = configuration_now(before->path);
+
+    return now.is_there != before->is_there ||
+           (now.is_there &&
+            (now.file.st_dev != before->file.st_dev || now.file.st_ino != before->file.st_ino ||
+             now.file.st_size != before->file.st_size ||
+             now.file.st_ctim.tv_sec != before->file.st_ctim.tv_sec ||
+             now.file.st_ctim.tv_nsec != before->file.st_ctim.tv_nsec));
+}
 
 static bool answer(const Error *failure, Error *err)
 {
@@ -47,8 +75,15 @@ static bool serve_one(const Options *options, PushFunction *push, const char *pa
     return interrupt_check(err);
 }
 
+typedef struct Service {
+    const Options *options;
+    Configuration configuration;
+    PushFunction *push;
+    bool is_outdated; /* the configuration file is another one: nothing more is answered */
+} Service;
+
 /* The whole lines of input, each answered; what is left is the beginning of the next one. */
-static bool serve_lines(const Options *options, PushFunction *push, Buffer *input, Error *err)
+static bool serve_lines(Service *service, Buffer *input, Error *err)
 {
     char *line = (char *)input->data;
     char *end = line + input->size;
@@ -56,7 +91,10 @@ static bool serve_lines(const Options *options, PushFunction *push, Buffer *inpu
     for (char *newline; (newline = memchr(line, '\n', (size_t)(end - line))) != NULL;
          line = newline + 1) {
         *newline = '\0';
-        if (!serve_one(options, push, line, err))
+        service->is_outdated = configuration_has_changed(&service->configuration);
+        if (service->is_outdated)
+            return true;
+        if (!serve_one(service->options, service->push, line, err))
             return false;
     }
     input->size = (size_t)(end - line);
@@ -69,6 +107,8 @@ static bool serve_lines(const Options *options, PushFunction *push, Buffer *inpu
 bool requests_serve(const Options *options, PushFunction *push, Error *err)
 {
     CLEANUP(buffer_done) Buffer input = {0};
+    Service service = {
+        .options = options, .configuration = configuration_now(options->config_file), .push = push};
     char piece[REQUEST_MAX];
 
     for (;;) {
@@ -84,7 +124,9 @@ bool requests_serve(const Options *options, PushFunction *push, Error *err)
         if (got == 0)
             return true;
         buffer_append(&input, piece, (size_t)got);
-        if (!serve_lines(options, push, &input, err))
+        if (!serve_lines(&service, &input, err))
             return false;
+        if (service.is_outdated)
+            return true;
     }
 }

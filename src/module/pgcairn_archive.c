@@ -45,6 +45,7 @@ enum {
     PATH_MAX_HERE = MAXPGPATH + 2,
     SETTINGS = 4, /* that the child gets on its command line */
     ENDING_MS = 10000,
+    GIVING_UP_MS = ENDING_MS + 2000,
 };
 
 void _PG_init(void);
@@ -57,6 +58,7 @@ typedef struct Child {
     char settings[SETTINGS][MAXPGPATH]; /* what it was started with */
     char answer[ANSWER_MAX];            /* what came of its line so far */
     size_t got;
+    bool owes; /* a question was sent, and its answer not taken */
 } Child;
 
 /* One archiver, one child. */
@@ -84,7 +86,11 @@ static void note_end(int status, const char *what)
     }
 }
 
-/* End of its input is what tells it to go; one that does not is sent SIGTERM, then SIGKILL. */
+/*
+ * End of its input is what tells it to go; one that does not is sent SIGTERM, then SIGKILL. One
+ * that survives that hangs in the kernel, as on a network file system that is away: it is not
+ * waited for, or the server could not stop before it is back.
+ */
 static void child_end(const char *why)
 {
     int status = 0;
@@ -93,7 +99,7 @@ static void child_end(const char *why)
     if (child.channel >= 0)
         (void)close(child.channel);
     child.channel = -1;
-    for (int waited = 0; child.pid != 0 && ended == 0; waited += 10) {
+    for (int waited = 0; child.pid != 0 && ended == 0 && waited < GIVING_UP_MS; waited += 10) {
         ended = waitpid(child.pid, &status, WNOHANG);
         if (ended != 0)
             break;
@@ -103,10 +109,15 @@ static void child_end(const char *why)
             (void)kill(child.pid, SIGKILL);
         pg_usleep(10000);
     }
-    if (ended == child.pid && ended != 0 && why != NULL)
+    if (child.pid != 0 && ended == 0) {
+        ereport(WARNING,
+                (errmsg("pgcairn: process %d does not end, and is left alone", (int)child.pid)));
+    } else if (ended == child.pid && ended != 0 && why != NULL) {
         note_end(status, why);
+    }
     child.pid = 0;
     child.got = 0;
+    child.owes = false;
 }
 
 static int spawn(int channel)
@@ -163,8 +174,13 @@ static bool child_start(void)
     int ends[2];
     int failed;
 
-    for (int i = 0; i < SETTINGS; i++)
+    for (int i = 0; i < SETTINGS; i++) {
+        if (strlen(setting(i)) >= sizeof child.settings[i]) {
+            ereport(WARNING, (errmsg("a setting of pgcairn is too long")));
+            return false;
+        }
         snprintf(child.settings[i], sizeof child.settings[i], "%s", setting(i));
+    }
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0) {
         ereport(WARNING, (errmsg("could not make a channel to pgcairn: %m")));
         return false;
@@ -247,14 +263,35 @@ static bool receive_line(void)
     return is_whole;
 }
 
-/* "STATUS[ TEXT]\n". What is not that is no success. */
+/*
+ * Whether nothing came that was not asked for. An answer that is still under way, since the
+ * archiver was thrown out of its waiting by an error, would else be taken for that of the next
+ * file.
+ */
+static bool is_in_step(void)
+{
+    char byte;
+
+    return !child.owes && recv(child.channel, &byte, 1, MSG_PEEK | MSG_DONTWAIT) <= 0;
+}
+
+/* "STATUS[ TEXT]\n". What is not that, and nothing else, is no success. */
 static bool judge(const char *file)
 {
+    size_t size = strcspn(child.answer, "\n");
+    bool is_alone = size + 1 == child.got;
     char *rest;
     long status = strtol(child.answer, &rest, 10);
 
-    child.answer[strcspn(child.answer, "\n")] = '\0';
+    child.answer[size] = '\0';
     child.got = 0;
+    child.owes = false;
+    if (!is_alone) {
+        ereport(WARNING,
+                (errmsg("pgcairn could not archive \"%s\": it said more than its answer", file)));
+        child_end(NULL);
+        return false;
+    }
     if (rest != child.answer && status == 0 && *rest == '\0')
         return true;
     ereport(WARNING, (errmsg("pgcairn could not archive \"%s\": %s", file,
@@ -267,7 +304,7 @@ static bool archive_one(const char *file, const char *path)
     char question[PATH_MAX_HERE];
     int size = snprintf(question, sizeof question, "%s\n", path);
 
-    if (child.pid != 0 && !is_as_configured())
+    if (child.pid != 0 && (!is_as_configured() || !is_in_step()))
         child_end(NULL);
     /* One that ended since the last file is noticed only now: another gets one chance. */
     for (bool is_fresh = false;; is_fresh = true) {
@@ -275,6 +312,7 @@ static bool archive_one(const char *file, const char *path)
         if (child.pid == 0 && !child_start())
             return false;
         child.got = 0;
+        child.owes = true;
         if (send_all(question, (size_t)size) && receive_line())
             return judge(file);
         child_end(is_fresh ? "gave no answer" : NULL);

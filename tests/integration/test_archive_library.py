@@ -120,6 +120,50 @@ class ArchiveLibrary(ClusterTest):
                 self.assertFalse(
                     (self.cluster.data / "pg_wal/archive_status" / f"{segment}.done").exists())
 
+    def switch(self):
+        """A segment that waits for the archiver."""
+        return self.cluster.sql("create table if not exists t (n int); insert into t values (1);"
+                                "select pg_walfile_name(pg_switch_wal() - 1)")
+
+    def is_done(self, segment):
+        return (self.cluster.data / "pg_wal/archive_status" / f"{segment}.done").exists()
+
+    def test_an_answer_that_nobody_asked_for_is_not_the_next_files(self):
+        go, said = self.path / "go", self.path / "said"
+        # One success too many, which lies there when the next file is asked for.
+        self.program(f"if [ ! -e {said} ]; then read line; echo 0\n"
+                     f"while [ ! -e {go} ]; do sleep 0.05; done; echo 0; touch {said}; fi\n"
+                     "while read line; do echo 4 refused; done")
+        first = self.switch()
+        self.cluster.wait_archived(first)
+        go.touch()
+        wait_for(said.exists, "the answer too many")
+        second = self.switch()
+        self.wait_failed("pgcairn could not archive")
+        self.assertFalse(self.is_done(second))
+
+    def test_more_than_an_answer_is_no_success(self):
+        self.program("while read line; do printf '0\\n0\\n'; done")
+        segment = self.switch()
+        self.wait_failed("said more than its answer")
+        self.assertFalse(self.is_done(segment))
+
+    def test_a_changed_configuration_file_takes_it_to_another_repository(self):
+        config = self.path / "pgcairn.conf"
+        config.write_text(f"repo = {self.repo}\n", encoding="utf-8")
+        config.chmod(0o644)
+        self.path.chmod(0o755)
+        other = self.path / "other"
+        self.tool("init", f"--data={self.cluster.data}", repo=other)
+        self.cluster.reconfigure(**{"pgcairn.repo": "", "pgcairn.config": config})
+        wait_for(lambda: any(f"--config={config}" in command_line(pid) for pid in self.pushers())
+                 or not self.cluster.fill_segment(), "a process with that file")
+        config.write_text(f"repo = {other}\n", encoding="utf-8")
+        segment = self.cluster.fill_segment()
+        self.assertTrue(self.stored(segment, other))
+        self.assertFalse(self.stored(segment))
+        self.assertEqual(self.cluster.sql("select failed_count from pg_stat_archiver"), "0")
+
     def test_a_repository_that_is_away_is_told_and_then_caught_up(self):
         away = self.path / "away"
         os.rename(self.repo, away)
