@@ -39,6 +39,12 @@ typedef struct WalName {
 bool wal_name_parse(const char *text, uint32_t segment_size, WalName *name, Error *err) MUST_CHECK;
 const char *wal_name_text(const WalName *name, uint32_t segment_size, char text[WAL_NAME_SIZE]);
 
+/* What holds a segment of WAL, or as much of it as there was: a file of the segment size. */
+static inline bool wal_name_is_of_segment(const WalName *name)
+{
+    return name->kind == WAL_SEGMENT || name->kind == WAL_PARTIAL;
+}
+
 /* The segment that holds the byte at lsn; the one that holds the byte before it (end pointers). */
 static inline uint64_t wal_segment_of(Lsn lsn, uint32_t segment_size)
 {

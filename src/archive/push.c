@@ -5,6 +5,7 @@
 #include "base/interrupt.h"
 #include "base/log.h"
 #include "catalog/inventory.h"
+#include "left_segment.h"
 #include "repo/layout.h"
 #include "wal_check.h"
 
@@ -65,23 +66,18 @@ static bool source_name(const Cluster *cluster, Source *source, Error *err)
     return true;
 }
 
-static bool is_segment_like(const WalName *name)
-{
-    return name->kind == WAL_SEGMENT || name->kind == WAL_PARTIAL;
-}
-
 static bool source_check_size(const Cluster *cluster, const Source *source, Error *err)
 {
     const uint64_t size = (uint64_t)source->before.st_size;
 
     if (!S_ISREG(source->before.st_mode))
         return error_set(err, ERR_REFUSED, "it is not a regular file");
-    if (is_segment_like(&source->name) && size != cluster->wal_segment_size) {
+    if (wal_name_is_of_segment(&source->name) && size != cluster->wal_segment_size) {
         return error_set(err, ERR_REFUSED,
                          "it has %" PRIu64 " bytes, and segments of \"%s\" have %" PRIu32, size,
                          cluster->name, cluster->wal_segment_size);
     }
-    if (!is_segment_like(&source->name) && size > TEXT_SIZE_MAX)
+    if (!wal_name_is_of_segment(&source->name) && size > TEXT_SIZE_MAX)
         return error_set(err, ERR_REFUSED, "it has %" PRIu64 " bytes, far too many", size);
     return true;
 }
@@ -394,6 +390,11 @@ static bool judge(const Push *push, const WalReaderState *state, Error *err)
 
     if (state->end != WAL_END_BROKEN)
         return true;
+    if (left_segment_is(push->source.path, &push->source.name, push->cluster->wal_segment_size,
+                        state->broken_at)) {
+        return error_set(err, ERR_REFUSED, "its timeline was left in it, at %s",
+                         lsn_text(state->broken_at, place));
+    }
     if (state->rest_is_zero) {
         error_set(err, ERR_REFUSED,
                   "its WAL ends at %s and only zeros follow: it is a piece of a "
@@ -469,6 +470,55 @@ static bool look_and_store(Push *push, PushResult *result, Error *err)
     return error_set(err, ERR_UNREACHABLE, "it appears and disappears in the repository");
 }
 
+/*
+ * The segment can't be archived under its plain name, and the server asks for it for ever. When its
+ * timeline was left in it (left_segment.h), there is nothing more to come, and all that it has is
+ * in the archive once an object has the same WAL up to there: the whole segment, of a primary that
+ * went on, or the server's own name for such a piece (xlog.c, CleanupAfterArchiveRecovery).
+ */
+static bool push_left(Push *push, PushResult *result, const Error *why_not, Error *err)
+{
+    Source *source = &push->source;
+    const uint32_t segment_size = push->cluster->wal_segment_size;
+    const Lsn begin = wal_segment_start(source->name.segment, segment_size);
+    const WalFileKind kinds[] = {WAL_SEGMENT, WAL_PARTIAL};
+    Lsn left_at;
+
+    if (!left_segment_find(push->cluster, source->path, source->fd, &source->name, &left_at, err))
+        return false;
+    if (left_at == 0) {
+        *err = *why_not;
+        return false;
+    }
+    for (size_t i = 0; i < ARRAY_SIZE(kinds); i++) {
+        bool is_stored;
+
+        source->name.kind = kinds[i];
+        wal_name_text(&source->name, segment_size, source->name_text);
+        if (!left_segment_look(push->cluster, source->name_text, source->path, source->fd,
+                               left_at - begin, &result->trailer, &is_stored, err))
+            return false;
+        if (is_stored) {
+            result->outcome = PUSH_ALREADY_THERE;
+            return source_check_unchanged(source, segment_size, err);
+        }
+    }
+    return look_and_store(push, result, err);
+}
+
+static bool push_checked(Push *push, PushResult *result, Error *err)
+{
+    Error attempt = {0};
+
+    if (look_and_store(push, result, &attempt))
+        return true;
+    if (push->source.name.kind == WAL_SEGMENT &&
+        (attempt.code == ERR_REFUSED || attempt.code == ERR_EXISTS))
+        return push_left(push, result, &attempt, err);
+    *err = attempt;
+    return false;
+}
+
 bool archive_push(const Cluster *cluster, const PushWish *wish, PushResult *result, Error *err)
 {
     CLEANUP(push_done)
@@ -478,8 +528,9 @@ bool archive_push(const Cluster *cluster, const PushWish *wish, PushResult *resu
 
     *result = (PushResult){0};
     ok = source_open(cluster, source, err) &&
-         (is_segment_like(&source->name) ? check_segment(&push, err) : check_text(&push, err)) &&
-         look_and_store(&push, result, err);
+         (wal_name_is_of_segment(&source->name) ? check_segment(&push, err)
+                                                : check_text(&push, err)) &&
+         push_checked(&push, result, err);
     if (!ok) {
         text_freep(&result->aside);
         return error_context(err, "archive %s", wish->path);

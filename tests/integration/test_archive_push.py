@@ -7,7 +7,7 @@ from support.archive import archived, content_of, flip, freeze, object_of, put, 
 from support.cluster import ArchiveTest, ClusterTest, make_directory
 from support.oracle import Oracle
 from support.pair import ROW
-from support.processes import wait_for
+from support.processes import BIN, run, wait_for
 from support.version import SWITCH_WAL, backup_start, backup_stop
 
 
@@ -321,6 +321,79 @@ class Push(ArchiveTest):
         names = [path.name for path in pathlib.Path(self.repo).rglob("*") if path.is_file()]
 
         self.assertEqual([name for name in names if ".tmp" in name or name.startswith(".")], [])
+
+
+ROWS = "insert into t select n, encode(sha256(n::text::bytea), 'hex') from generate_series(1, 1000) n"
+
+
+class ArchivingStandby(ClusterTest):
+    """
+    archive_mode=always: a standby that follows another one's promotion wants archived, under the plain
+    name, what it has of the segment in which the timeline was left.
+    """
+
+    segment_mb = 1
+    settings = {"wal_keep_size": "64MB", "wal_recycle": "off"}
+
+    def standby(self, name, port, **settings):
+        standby = self.restored(name, port)
+        run(BIN / "pg_basebackup", "-D", standby.data, "-d", self.cluster.conninfo(), "-c", "fast")
+        run("touch", standby.data / "standby.signal")
+        standby.configure(primary_conninfo=self.cluster.conninfo(), **settings)
+        return standby.start()
+
+    def wait_replayed(self, standby, source):
+        end = source.sql("select pg_current_wal_insert_lsn()")
+        standby.wait_until(f"select pg_last_wal_replay_lsn() >= '{end}'")
+
+    def wait_past_the_fork(self, standby):
+        status = standby.data / "pg_wal/archive_status"
+        wait_for(lambda: list(status.glob("00000002" + "?" * 16 + ".done")) and
+                 not list(status.glob("00000001*.ready")),
+                 f"the standby's archiver gets past the fork\n{standby.log_tail()}")
+
+    def test_it_gets_past_a_promotion_elsewhere_and_nothing_is_missing(self):
+        self.cluster.sql("create table t (n int, hash text)")
+        promoted = self.standby("promoted", 5433, archive_mode="off")
+        follower = self.standby("follower", 5434, archive_mode="always")
+        self.cluster.fill_segment()
+        self.cluster.sql(ROWS)
+        for standby in (promoted, follower):
+            self.wait_replayed(standby, self.cluster)
+        promoted.sql("select pg_promote()")
+        history = (promoted.data / "pg_wal/00000002.history").read_text(encoding="ascii")
+        left = promoted.sql("select '00000001' || "
+                            f"substr(pg_walfile_name('{history.split()[1]}'), 9)")
+        follower.reconfigure(primary_conninfo=promoted.conninfo())
+        promoted.sql(f"{ROWS}; select pg_switch_wal()")
+        promoted.sql(f"{ROWS}; select pg_switch_wal()")
+        self.wait_replayed(follower, promoted)
+        self.assertEqual(follower.sql("select count(*) from t"), "3000")
+        self.wait_past_the_fork(follower)
+        stored, whole = object_of(self.repo, f"{left}.partial"), object_of(self.repo, left)
+        self.assertTrue(stored.exists())
+        self.assertFalse(whole.exists())
+
+        # The same once more, and with other bytes behind the end: a recycled file has them.
+        piece = follower.data / "pg_wal" / left
+        content = bytearray(piece.read_bytes())
+        self.tool("archive-push", piece)
+        put(piece, bytes(content[:-1]) + b"x")
+        self.tool("archive-push", piece)
+        self.assertFalse(whole.exists())
+        # Other WAL before the end is another server's, and not to be taken for this one's.
+        row = ROW.search(content)
+        stranger = make_directory(self.path / "stranger") / f"{left}.partial"
+        put(stranger, bytes(content[:row.start()]) + b"X" + bytes(content[row.start() + 1:]))
+        run("rm", stored)
+        self.tool("archive-push", stranger)
+        self.tool_fails(15, "with other WAL", "archive-push", piece)
+        # The old primary goes on, and archives the whole segment: that holds it as well.
+        run("rm", stored)
+        self.cluster.sql(ROWS)
+        self.assertEqual(self.cluster.switch_wal(), left)
+        self.tool("archive-push", piece)
+        self.assertFalse(stored.exists())
 
 
 class Init(ClusterTest):
