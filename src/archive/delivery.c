@@ -30,15 +30,11 @@ bool delivery_open(Delivery *delivery, char *temp_path, Error *err)
     return true;
 }
 
-static bool is_segment_like(const WalName *name)
-{
-    return name->kind == WAL_SEGMENT || name->kind == WAL_PARTIAL;
-}
-
 bool delivery_take(void *context, const void *data, size_t size, Error *err)
 {
     Delivery *delivery = context;
-    const size_t wanted = is_segment_like(delivery->name) ? WAL_SEGMENT_HEADER_SIZE : TEXT_SIZE_MAX;
+    const size_t wanted =
+        wal_name_is_of_segment(delivery->name) ? WAL_SEGMENT_HEADER_SIZE : TEXT_SIZE_MAX;
     const size_t missing = wanted - delivery->head.size;
 
     if (!interrupt_check(err))
@@ -60,7 +56,7 @@ static bool check_trailer(const Delivery *delivery, const WalTrailer *trailer, E
                          ", and \"%s\" is %" PRIu64,
                          trailer->system_identifier, cluster->name, cluster->system_identifier);
     }
-    if (is_segment_like(delivery->name) && trailer->raw_size != cluster->wal_segment_size) {
+    if (wal_name_is_of_segment(delivery->name) && trailer->raw_size != cluster->wal_segment_size) {
         return error_set(err, ERR_CORRUPT, "the stored segment has %" PRIu64 " bytes, not %" PRIu32,
                          trailer->raw_size, cluster->wal_segment_size);
     }
@@ -73,7 +69,7 @@ bool delivery_check_content(Delivery *delivery, Error *err)
     Buffer *head = &delivery->head;
     WalSegmentHeader header;
 
-    if (is_segment_like(name)) {
+    if (wal_name_is_of_segment(name)) {
         return wal_check_header(delivery->cluster, name, ERR_CORRUPT, head->data, head->size,
                                 &header, err);
     }
