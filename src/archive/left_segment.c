@@ -30,13 +30,14 @@ static bool says_so(const char *path, uint32_t child, uint32_t timeline, Lsn at)
 
 bool left_segment_is(const char *path, const WalName *name, uint32_t segment_size, Lsn at)
 {
+    const Lsn begin = wal_segment_start(name->segment, segment_size);
     CLEANUP(text_freep) char *copy = text_format("%s", path); /* dirname() writes into it */
     const char *folder = dirname(copy);
     CLEANUP(directory_done) DIR *directory = opendir(folder);
     const struct dirent *entry;
     bool is_left = false;
 
-    if (name->kind != WAL_SEGMENT || at % segment_size == 0)
+    if (name->kind != WAL_SEGMENT || at <= begin || at >= begin + segment_size)
         return false;
     while (!is_left && directory != NULL && (entry = readdir(directory)) != NULL) {
         Error ignored = {0}; /* another name */
