@@ -36,7 +36,7 @@ AT_BEGINNING = ("receive.before-slot", "receive.after-slot", "receive.before-his
                 "receive.after-history")
 BEHIND = "prefetch."  # begin the names of those that a process passes which archive-get leaves behind
 OPEN = "-open"  # ends the names of points passed by a recovery that gets to what is only in pieces
-LIMIT_S = 900   # for what hangs
+LIMIT_S = 1500  # for what hangs
 
 
 class Settings:
