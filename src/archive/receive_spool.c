@@ -545,6 +545,9 @@ bool receive_spool_move(ReceiveSpool *spool, SpoolKeep keep, bool *has_more, Err
         return true;
     /* What was fed may be half of something: from the beginning next time. */
     open_segment_freep(&spool->segment);
+    /* What the spool needs is nowhere: a timeline's history. */
+    if (err->code == ERR_NOT_FOUND)
+        err->code = ERR_CORRUPT;
     return error_context(err, "move WAL from the spool into the repository");
 }
 

@@ -22,7 +22,7 @@
 typedef struct ReceiveSpool ReceiveSpool;
 
 typedef struct ReceiveSpoolSetup {
-    const char *directory; /* made when it is missing; its parent must be there */
+    const char *directory; /* made when it is missing */
     uint64_t size_max;     /* bytes; at least four segments */
     const Cluster *target; /* where everything goes */
     Compression compression;

@@ -201,16 +201,16 @@ class Foreign(SpoolTest):
             self.refused(4, "it is the spool of cluster", repo=other)
         with self.subTest("of another cluster of this repository"):
             self.tool("init", f"--data={self.cluster.data}", "--cluster=second")
-            self.refused(4, "it is the spool of cluster", "--cluster=second")
+            self.refused(4, "it is the spool of cluster", "--cluster=second", "--until-lsn=0/1")
         with self.subTest("the repository itself"):
             before = sorted(self.repo.rglob("*"))
             self.spool = self.repo
-            self.refused(4, "it is no spool, and holds")
+            self.refused(4, "it is no spool, and holds", "--until-lsn=0/1")
             self.assertEqual(sorted(self.repo.rglob("*")), before)
         with self.subTest("a directory in which others may write"):
             self.spool = make_directory(self.path / "open")
             run("chmod", "0777", self.spool)
-            self.refused(4, "nobody else may write there")
+            self.refused(4, "nobody else may write there", "--until-lsn=0/1")
         with self.subTest("a relative path"):
             self.spool = "spool"
             self.refused(2, "absolute path")

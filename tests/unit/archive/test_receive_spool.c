@@ -346,6 +346,32 @@ static void a_failed_move_is_told_and_the_next_one_succeeds(void **state)
     assert_whole(&scene, 2);
 }
 
+/* Timeline 2 begins somewhere, and nobody knows where any more. */
+static void a_timeline_without_its_history_goes_nowhere(void **state)
+{
+    CLEANUP(scene_done) Scene scene;
+    CLEANUP(receive_spool_freep) ReceiveSpool *spool = NULL;
+    WalSummary summary;
+    bool has_more;
+    Error err = {0};
+
+    (void)state;
+    scene_init(&scene);
+    spool = open_spool(&scene);
+    wal_summary_init(&summary);
+    {
+        Archive inside = {.repo = *receive_spool_cluster(spool)->repo,
+                          .cluster = *receive_spool_cluster(spool)};
+        char name[WAL_NAME_SIZE];
+
+        archive_put(&inside, scene_segment_name(2, 3, name), wal_builder_segment(&scene.wal, 3),
+                    MIB, &summary);
+    }
+    assert_false(receive_spool_move(spool, nothing, &has_more, &err));
+    assert_int_equal(err.code, ERR_CORRUPT);
+    assert_true(size_of(spool) > 0);
+}
+
 static void what_a_killed_run_was_writing_is_removed(void **state)
 {
     CLEANUP(scene_done) Scene scene;
@@ -407,6 +433,7 @@ int main(void)
         cmocka_unit_test(nothing_leaves_the_spool_before_it_is_in_the_repository),
         cmocka_unit_test(a_thread_moves_while_more_is_received),
         cmocka_unit_test(a_failed_move_is_told_and_the_next_one_succeeds),
+        cmocka_unit_test(a_timeline_without_its_history_goes_nowhere),
         cmocka_unit_test(what_a_killed_run_was_writing_is_removed),
         cmocka_unit_test(somebody_elses_place_is_refused),
     };
