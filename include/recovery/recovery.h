@@ -21,6 +21,16 @@ typedef enum RecoveryState {
 
 const char *recovery_state_name(RecoveryState state); /* "reaching consistency" */
 
+/* Where replay must get to, by what lies in the data directory. Nothing is guessed. */
+typedef struct RecoveryGoal {
+    Lsn lsn;            /* 0: not known */
+    bool is_bound;      /* the end of the last segment that the target needs: at most so far */
+    bool has_no_target; /* it replays to the end of the archive: nothing pauses it by itself */
+} RecoveryGoal;
+
+/* Best effort: settings that can't be read are the server's to complain of. */
+RecoveryGoal recovery_goal(const char *data, uint32_t wal_segment_size);
+
 /* One look at a recovery. Plain data. */
 typedef struct RecoverySight {
     RecoveryState state;

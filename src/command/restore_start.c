@@ -252,6 +252,24 @@ static bool finish_open(RestoreStory *story, Error *err)
     return verify_opened(story, err) && restore_clear_settings(story->plan.data, err);
 }
 
+/* Again at the place that was verified: what somebody reads there must be what was asked for. */
+static bool verify_pause(RestoreStory *story, Error *err)
+{
+    const RecoverySight *sight = &story->sight;
+    char reached[LSN_TEXT_SIZE], wanted[LSN_TEXT_SIZE];
+
+    if (sight->reason[0] == '\0' && sight->replayed == story->reached)
+        return true;
+    story->is_verified = false;
+    error_set(err, ERR_RECOVERY, "the server paused at %s, the target is at %s%s%s",
+              lsn_text(sight->replayed, reached), lsn_text(story->reached, wanted),
+              sight->reason[0] != '\0' ? ": " : "", sight->reason);
+    if (sight->advice[0] != '\0')
+        return error_hint(err, "%s", sight->advice);
+    return error_hint(err, "do not use this database before you know why; the server's log is %s",
+                      story->log_path);
+}
+
 /* The target is verified: start again, now to pause there or to open. */
 static bool start_as_asked(RestoreStory *story, Progress *progress, Error *err)
 {
@@ -275,7 +293,7 @@ static bool start_as_asked(RestoreStory *story, Progress *progress, Error *err)
     }
     if (story->sight.state == wanted) {
         find_connection(story);
-        return true;
+        return verify_pause(story, err);
     }
     if (wanted == RECOVERY_PAUSED && story->sight.state == RECOVERY_TARGET_REACHED) {
         error_set(err, ERR_DEGRADED,

@@ -2,7 +2,6 @@
 #include "cli/output.h"
 #include "command/commands.h"
 #include "recovery/recovery.h"
-#include "repo/recovery_plan.h"
 
 #include <inttypes.h>
 #include <sys/ioctl.h>
@@ -14,17 +13,11 @@ enum { SCREEN_INTERVAL_MS = 500, SAMPLES = 20 };
 
 static const TimeUs SECOND = 1000000;
 
-/* Where replay must get to, by what lies in the data directory. Nothing is guessed. */
-typedef struct Goal {
-    Lsn lsn;       /* 0: not known */
-    bool is_bound; /* the end of the last segment that the target needs: at most so far */
-} Goal;
-
 /* What the watch has seen so far, and how it tells it. */
 typedef struct Screen {
     const Options *options;
     bool is_drawn; /* one line on a terminal; else log lines or JSON */
-    Goal goal;
+    RecoveryGoal goal;
     struct {
         TimeUs at;
         Lsn replayed;
@@ -35,32 +28,6 @@ typedef struct Screen {
     bool has_told;
     Error failure; /* of writing the answer */
 } Screen;
-
-/* Best effort: settings that can't be read are the server's to complain of. */
-static Goal find_goal(const char *data, const PgControl *control)
-{
-    CLEANUP(arena_done) Arena arena = {0};
-    Error ignored = {0};
-    RecoveryPlan plan;
-    WalName last;
-    Goal goal = {0};
-    const char *text;
-
-    if (!recovery_settings_on_disk(data, &arena, &text, &ignored))
-        return goal;
-    const char *lsn = recovery_settings_value(text, "recovery_target_lsn", &arena);
-    if (lsn != NULL && lsn_parse(lsn, &goal.lsn, &ignored))
-        return goal;
-    error_clear(&ignored);
-
-    /* Ours; valid only for the settings that it was made for. */
-    if (recovery_plan_load(data, &arena, &plan, &ignored) && strcmp(plan.settings, text) == 0 &&
-        wal_name_parse(plan.bound, control->wal_segment_size, &last, &ignored)) {
-        goal.lsn = wal_segment_start(last.segment + 1, control->wal_segment_size);
-        goal.is_bound = true;
-    }
-    return goal;
-}
 
 /* ---- the rate --------------------------------------------------------------------------------*/
 
@@ -292,6 +259,7 @@ static bool watch_it(Screen *screen, RecoverySight *sight, Error *err)
         .data = options->data,
         .conninfo = options->conninfo,
         .log_path = options->server_log,
+        .target = screen->goal.is_bound ? 0 : screen->goal.lsn,
         .stall_ms = options->stall_ms,
     });
     uint64_t interval_ms = screen->is_drawn ? SCREEN_INTERVAL_MS : options->interval_ms;
@@ -312,7 +280,7 @@ bool command_watch(const Options *options, Error *err)
 
     if (!pg_control_read(options->data, &control, NULL, err))
         return error_context(err, "watch the recovery in %s", options->data);
-    screen.goal = find_goal(options->data, &control);
+    screen.goal = recovery_goal(options->data, control.wal_segment_size);
     if (!watch_it(&screen, &sight, err))
         return false;
     if (options->json) {

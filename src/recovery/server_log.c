@@ -273,3 +273,29 @@ void server_log_pause_reason(const char *data, const char *log_path, const char 
 {
     search_logs(data, log_path, error_path, pause_reason_of, reason, size);
 }
+
+/* LOG messages of recoveryPausesHere(), xlogrecovery.c: the last of them counts. */
+static void pause_by_hand_of(const char *text, char *reason, size_t size)
+{
+    static const char *const at_target[] = {"pausing at the end of recovery", NULL};
+    static const char *const by_hand[] = {"recovery has paused", NULL};
+    const char *end = text + strlen(text);
+    const char *start = last_start(text);
+    Line line;
+
+    reason[0] = '\0';
+    while (line_before(start, &end, &line) && !has_one_of(&line, at_target)) {
+        if (has_one_of(&line, by_hand)) {
+            append(reason, size, line.text, line.length);
+            return;
+        }
+    }
+}
+
+bool server_log_paused_by_hand(const char *data, const char *log_path, const char *error_path)
+{
+    char reason[64];
+
+    search_logs(data, log_path, error_path, pause_by_hand_of, reason, sizeof reason);
+    return reason[0] != '\0';
+}

@@ -29,3 +29,7 @@ const char *recovery_advice(const char *reason, int exit_status, PgState state);
 /* Why replay is paused although its target is not reached: "" or the server's words. */
 void server_log_pause_reason(const char *data, const char *log_path, const char *error_path,
                              char *reason, size_t size);
+
+/* Whether the server's words are that somebody paused replay, and it has not come to its target
+ * since. */
+bool server_log_paused_by_hand(const char *data, const char *log_path, const char *error_path);

@@ -306,13 +306,49 @@ static bool ask_server(RecoveryWatch *watch, const Findings *found, SqlGlance *g
     return false;
 }
 
-static void explain_pause(RecoveryWatch *watch, RecoverySight *sight)
+/*
+ * The server does not say whether it pauses at its target or because somebody asked it to. What a
+ * restore has written, or a target that is an LSN, decides; else the server's log, if we can read
+ * it.
+ */
+static bool is_early_pause(const RecoveryWatch *watch, const RecoveryGoal *goal, Lsn replayed)
+{
+    if (goal->has_no_target)
+        return true;
+    if (goal->lsn != 0 && !goal->is_bound)
+        return replayed < before_page_header(goal->lsn);
+    return server_log_paused_by_hand(watch->setup.data, watch->setup.log_path, watch->error_path);
+}
+
+static void explain_early_pause(const RecoveryWatch *watch, const Findings *found, Lsn replayed,
+                                RecoverySight *sight)
+{
+    const RecoveryGoal goal = recovery_goal(watch->setup.data, found->control.wal_segment_size);
+    char at[LSN_TEXT_SIZE], target[LSN_TEXT_SIZE];
+    bool is_known = goal.lsn != 0 && !goal.is_bound;
+
+    if (!is_early_pause(watch, &goal, replayed))
+        return;
+    (void)snprintf(sight->reason, sizeof sight->reason,
+                   "somebody has paused replay at %s (pg_wal_replay_pause)%s%s",
+                   lsn_text(replayed, at), is_known ? ", its target is at " : "",
+                   is_known ? lsn_text(goal.lsn, target) : "");
+    (void)snprintf(sight->advice, sizeof sight->advice,
+                   "SELECT pg_wal_replay_resume() lets it go on; to open the database as it is at "
+                   "%s, restore again with --target-lsn",
+                   at);
+}
+
+static void explain_pause(RecoveryWatch *watch, const Findings *found, Lsn replayed,
+                          RecoverySight *sight)
 {
     server_log_pause_reason(watch->setup.data, watch->setup.log_path, watch->error_path,
                             sight->reason, sizeof sight->reason);
     if (sight->reason[0] != '\0') {
         (void)snprintf(sight->advice, sizeof sight->advice, "%s",
                        recovery_advice(sight->reason, -1, sight->control.state));
+    } else if (!found->is_standby) {
+        explain_early_pause(watch, found, replayed, sight);
     }
 }
 
@@ -324,7 +360,7 @@ static void take_answer(RecoveryWatch *watch, const Findings *found, const SqlGl
         sight->timeline = glance->timeline;
     } else if (glance->is_paused) {
         sight->state = is_there(watch, "promote") ? RECOVERY_PROMOTING : RECOVERY_PAUSED;
-        explain_pause(watch, sight);
+        explain_pause(watch, found, glance->replayed, sight);
     } else if (!found->is_archive && !found->is_standby) {
         sight->state = RECOVERY_PROMOTING;
     } else {

@@ -136,15 +136,29 @@ bool recovery_plan_save(const char *data, const RecoveryPlan *plan, Error *err)
     CLEANUP(text_freep) char *path = text_format("%s/%s", data, RECOVERY_PLAN_FILE);
     CLEANUP(record_writer_done) RecordWriter record = {0};
     CLEANUP(file_writer_done) FileWriter out = FILE_WRITER_CLOSED;
+    char lsn[LSN_TEXT_SIZE];
 
     record_begin(&record, "recovery", PLAN_VERSION);
     record_u64(&record, "timeline", plan->timeline);
     record_text(&record, "bound", plan->bound);
+    if (plan->target_end != 0)
+        record_text(&record, "target_end", lsn_text(plan->target_end, lsn));
     record_text(&record, "settings", plan->settings);
     record_finish(&record);
     return file_writer_open(&out, path, 0600, err) && give_to_owner(out.fd, data, err) &&
            file_writer_write(&out, record.text.data, record.text.size, err) &&
            file_writer_replace(&out, err);
+}
+
+/* Not in plans of recoveries to the end of the archive. */
+static bool take_target_end(const Record *record, RecoveryPlan *plan, Error *err)
+{
+    const char *text = record_find(record, "target_end");
+    Error attempt = {0};
+
+    if (text == NULL || lsn_parse(text, &plan->target_end, &attempt))
+        return true;
+    return error_set(err, ERR_CORRUPT, "target_end is no LSN");
 }
 
 static bool take_plan(const Record *record, Arena *arena, RecoveryPlan *plan, Error *err)
@@ -162,7 +176,7 @@ static bool take_plan(const Record *record, Arena *arena, RecoveryPlan *plan, Er
         return error_set(err, ERR_CORRUPT, "timeline or bound is none");
     *plan = (RecoveryPlan){.timeline = (uint32_t)timeline, .settings = arena_text(arena, settings)};
     memcpy(plan->bound, bound, strlen(bound) + 1);
-    return true;
+    return take_target_end(record, plan, err);
 }
 
 bool recovery_plan_load(const char *data, Arena *arena, RecoveryPlan *plan, Error *err)

@@ -222,7 +222,8 @@ static const char *const *removed_parameters(bool as_copy, Arena *arena)
     return (const char *const *)names;
 }
 
-/* The last segment that the target needs: archive-get takes what lies behind it for no hole. */
+/* The last segment that the target needs: archive-get takes what lies behind it for no hole. And
+ * where replay ends: watch and promote tell a pause there from one on the way. */
 static bool save_recovery_plan(const RestorePlan *plan, Error *err)
 {
     CLEANUP(arena_done) Arena arena = {0};
@@ -237,6 +238,7 @@ static bool save_recovery_plan(const RestorePlan *plan, Error *err)
                             path_timeline_of_segment(&plan->path, plan->point.segment, size),
                         .segment = plan->point.segment};
         wal_name_text(&name, size, recovery.bound);
+        recovery.target_end = plan->point.replay_end;
     }
     return recovery_plan_save(plan->data, &recovery, err);
 }

@@ -37,7 +37,7 @@ static void try_plan(const char *lines)
     assert(plan.timeline > 0 && strlen(plan.bound) < sizeof plan.bound);
     bool is_saved = recovery_plan_save(fuzz_directory(), &plan, &err) &&
                     recovery_plan_load(fuzz_directory(), &arena, &again, &err);
-    assert(is_saved && again.timeline == plan.timeline);
+    assert(is_saved && again.timeline == plan.timeline && again.target_end == plan.target_end);
     assert(strcmp(again.bound, plan.bound) == 0 && strcmp(again.settings, plan.settings) == 0);
     (void)recovery_settings_have_target(plan.settings);
     fuzz_accepted();
@@ -111,6 +111,7 @@ void fuzz_seeds(void)
     record_begin(&record, "recovery", 1);
     record_u64(&record, "timeline", 3);
     record_text(&record, "bound", "000000030000000100000042");
+    record_text(&record, "target_end", "1/42000128");
     record_text(&record, "settings",
                 "recovery_target_time=2026-11-22 14:30:00+01\nrecovery_target_timeline=3");
     seed("time", strchr((char *)record.text.data, '\n') + 1,

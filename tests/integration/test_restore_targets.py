@@ -188,6 +188,14 @@ class Action(RestoreTargetTest):
                  "the server pauses")
         must, may = self.oracle.at(self.instant)
         assert_content(restored, must, may)
+        # Whoever stops it there and starts it again finds it at the same place, and is told so.
+        where = (f"--data={restored.data}", f"--conninfo={restored.conninfo()}")
+        self.tool("watch", *where)
+        reached = restored.sql("select pg_last_wal_replay_lsn()")
+        restored.stop()
+        restored.start()
+        wait_for(lambda: restored.sql(f"select {REPLAY_IS_PAUSED}") == "t", "the server pauses again")
+        self.assertIn(f"replayed to  {reached} ", self.tool("watch", *where))
 
 
 class Elsewhere(RestoreTargetTest):
@@ -222,6 +230,14 @@ class Elsewhere(RestoreTargetTest):
                                      "--target-action=promote")
                 self.assertIsNone(restored.pid())
                 self.assertEqual(restored.control()["Database cluster state"], "shut down in recovery")
+
+    def test_a_second_start_that_pauses_behind_the_verified_target_is_a_failure(self):
+        # Only the second start is to pause, so only then the target is moved.
+        edit = (":a;N;\\$!ba;/recovery_target_action = 'pause'/s,recovery_target_lsn = '[^']*',"
+                f"recovery_target_lsn = '{self.again.value}',")
+        restored = self.fail("second", edit, f"--target-lsn={self.lsn.value}")
+        self.assertRegex(restored.said, "the server paused at .*, the target is at")
+        self.assertEqual(restored.sql("select pg_is_in_recovery()"), "t")
 
     def test_opening_before_the_end_of_the_archive_is_a_failure(self):
         edit = r"\$ a recovery_target = 'immediate'\nrecovery_target_action = 'promote'"

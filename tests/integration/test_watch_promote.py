@@ -5,6 +5,7 @@ import signal
 import subprocess
 
 from support.processes import TOOL, attempt, clean_environment, identity, run, wait_for
+from support.version import REPLAY_IS_PAUSED
 from test_recovery_watch import RecoveryTest
 
 
@@ -49,6 +50,43 @@ class WatchAndPromote(RecoveryTest):
         self.assertEqual(server.sql("select pg_is_in_recovery(), max(n) from mark"), "f|1")
         self.assertIn("recovery: open\n", self.see(server).stdout)
         self.assertIn("open already", self.promote(server, expect=4).stderr)
+
+    def paused_by_hand(self, **settings):
+        """A recovery that somebody has paused before its last segment, in which its target lies."""
+        go = self.path / "go"
+        server = self.recover(
+            restore_command=f"while [ %f = {self.last} ] && [ -d {self.path} ] && ! [ -e {go} ]; "
+                            f"do sleep 0.1; done; {self.copy}", **settings)
+        server.wait_ready()
+        server.sql("select pg_wal_replay_pause()")
+        run("touch", go)
+        server.wait_until(f"select {REPLAY_IS_PAUSED}")
+        wait_for(lambda: "recovery has paused" in server.log_tail(), "the pause")
+        return server
+
+    def test_a_pause_by_hand_is_no_target_and_is_not_promoted(self):
+        # The server would go on to the target, and open there without a pause.
+        for settings, target in (({"recovery_target_name": "here"}, ""),
+                                 ({"recovery_target_lsn": "FF/0"}, ", its target is at FF/0")):
+            with self.subTest(**settings):
+                server = self.paused_by_hand(**settings)
+                at = server.sql("select pg_last_wal_replay_lsn()")
+                reason = f"somebody has paused replay at {at} (pg_wal_replay_pause){target}"
+                self.assertIn(reason, self.see(server, expect=13).stderr)
+                done = self.promote(server, expect=4)
+                self.assertIn(reason, done.stderr)
+                self.assertIn("pg_wal_replay_resume() lets it go on", done.stderr)
+                self.assertEqual(server.sql("select pg_is_in_recovery(), pg_last_wal_replay_lsn()"),
+                                 f"t|{at}")
+                if not target:
+                    # What the advice says helps.
+                    server.sql("select pg_wal_replay_resume()")
+                    server.wait_until(f"select {REPLAY_IS_PAUSED} and exists (select from mark)")
+                    self.see(server)
+                    self.assertIn("is open on timeline 2", self.promote(server).stdout)
+                    self.assertEqual(server.sql("select count(*), max(n) from mark"), "1|1")
+                server.destroy()
+                run("rm", "-rf", server.path, self.path / "go")
 
     def test_a_server_that_stopped_at_its_target_is_started_and_opened(self):
         server = self.recovering(recovery_target_name="here", recovery_target_action="shutdown")

@@ -42,7 +42,7 @@ static RestorePlan plan_for(const Target *target)
         .data_mode = 0700,
         .uid = (uid_t)-1,
         .target = *target,
-        .point = {.segment = 7},
+        .point = {.segment = 7, .replay_end = 0x7000128},
         .path = {.steps = steps, .count = 2},
         .manifest.header.wal_segment_size = 16 << 20,
         .restore_command = "/opt/my 'tool'\\x archive-get %f \"%p\"",
@@ -177,6 +177,7 @@ static void archive_get_is_told_the_timeline_and_the_last_segment_needed(void **
         assert_true(recovery_plan_load(directory, &arena, &saved, &err));
         assert_int_equal(saved.timeline, 12);
         assert_string_equal(saved.bound, cases[i].name != NULL ? "0000000C0000000000000007" : "");
+        assert_int_equal(saved.target_end, cases[i].name != NULL ? 0x7000128 : 0);
         /* Another action does not move the target, so the bound still counts. */
         if (cases[i].name != NULL)
             assert_true(restore_set_action(directory, ACTION_PROMOTE, &err));
