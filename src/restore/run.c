@@ -239,8 +239,8 @@ bool restore_run(const Cluster *cluster, const RestoreWish *wish, RestorePlan *p
     TimeUs begin = time_monotonic();
 
     *report = (RestoreReport){0};
-    if (!take_place(cluster, plan, &lock, err) || !FAULT_POINT("restore.before-rebuild", err) ||
-        !watch_file_systems(plan, &durability, err))
+    if (!FAULT_POINT("restore.before-take", err) || !take_place(cluster, plan, &lock, err) ||
+        !FAULT_POINT("restore.before-rebuild", err) || !watch_file_systems(plan, &durability, err))
         return false;
     if (!rebuild(cluster, wish, plan, &durability, report, err) ||
         !FAULT_POINT("restore.after-rebuild", err) || !configure(cluster, wish, plan, report, err))
