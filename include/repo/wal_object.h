@@ -74,6 +74,13 @@ bool wal_object_read_quick(const Cluster *cluster, const char *name, unsigned th
                            WalSink *sink, void *context, WalTrailer *trailer,
                            Error *err) MUST_CHECK;
 
+/*
+ * Only whether the stored bytes are those that were stored: read and summed, not decompressed.
+ * Buffers come from the caller, who looks at many. ERR_NOT_FOUND, ERR_CORRUPT, ERR_UNREACHABLE.
+ */
+bool wal_object_check_stored(const Cluster *cluster, const char *name, Buffer *space,
+                             Error *err) MUST_CHECK;
+
 /* Writing: begin, add raw bytes in order (any sizes), commit. Frames are compressed in threads. */
 typedef struct WalObjectWriter WalObjectWriter;
 bool wal_object_write(const Cluster *cluster, const char *name, Compression compression,

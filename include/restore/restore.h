@@ -44,6 +44,7 @@ typedef struct RestoreWish {
     bool believes_known; /* of the archive: for a plan that is only shown; else each trailer is read
                           */
     bool discard_wal;
+    bool no_wal_check; /* of the stored WAL, see restore_run() */
     bool as_copy;    /* the restored cluster must not archive: it is not to replace the original */
     bool will_start; /* server programs are needed, not only nice to have */
     const TablespaceMove *moves;
@@ -83,6 +84,7 @@ typedef struct RestorePlan {
     TimeUs time_asked;      /* ... and what was asked for */
     uint64_t bytes;         /* to write */
     uint64_t wal_segments, wal_stored_bytes;
+    WalParameters minima; /* what a hot standby needs on the way to the target */
     uint64_t archive_end; /* TARGET_LATEST: the last segment that is in the archive */
     const char *data;     /* absolute */
     const char *programs; /* server programs; NULL when they were not found (no --start then) */
@@ -142,9 +144,20 @@ typedef struct RestoreReport {
     TimeUs elapsed;                       /* all */
 } RestoreReport;
 
+/*
+ * The WAL up to the target is read and its stored bytes are checked: before anything is touched
+ * where a cluster is replaced, else beside the copying of the files. ERR_CORRUPT then.
+ */
 bool restore_run(const Cluster *cluster, const RestoreWish *wish, RestorePlan *plan,
                  RestoreReport *report, Error *err) MUST_CHECK;
 void restore_plan_done(RestorePlan *plan); /* for CLEANUP() */
+
+/*
+ * After the run: "max_connections=90" for each parameter that the restored configuration has lower
+ * than the WAL up to the target demands of a hot standby; NULL-terminated, in the plan's arena. A
+ * server without them ends, or pauses before its target (pg-facts 7.4).
+ */
+const char *const *restore_raised_parameters(RestorePlan *plan);
 
 /*
  * Rewrite the recovery settings in data for another action, after the target was verified with

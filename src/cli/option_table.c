@@ -142,6 +142,9 @@ const Option option_table[] = {
     {"discard-wal", FLAG, FIELD(discard_wal), FOR_RESTORE, GROUP_RESTORE, NULL,
         "give up WAL of the old data directory that is nowhere else: commits may be lost",
         .only_flag = true},
+    {"no-wal-check", FLAG, FIELD(no_wal_check), FOR_RESTORE, GROUP_RESTORE, NULL,
+        "do not read the WAL that the recovery needs before it; damage in it is met in replay",
+        .only_flag = true},
     {"as-copy", FLAG, FIELD(as_copy), FOR_RESTORE, GROUP_RESTORE, NULL,
         "a copy beside the original: archive_mode and subscriptions are off in it, so that it adds "
         "nothing to the archive and takes nothing from publishers"},

@@ -181,6 +181,7 @@ static bool make_wish(const Options *options, Arena *arena, RestoreStory *story,
         .backup = options->backup,
         .believes_known = options->dry_run,
         .discard_wal = options->discard_wal,
+        .no_wal_check = options->no_wal_check,
         .as_copy = options->as_copy,
         .will_start = options->start,
         .jobs = (unsigned)options->jobs,
@@ -281,6 +282,7 @@ static bool carry_out(RestoreStory *story, Error *err)
     progress_end(&progress);
     if (!story->is_restored)
         return error_context(err, "restore into %s", story->plan.data);
+    story->raised = restore_raised_parameters(&story->plan);
     if (!story->options->start)
         return tell_bad_pages(story, err);
 

@@ -19,6 +19,7 @@ typedef struct RestoreStory {
     RestorePlan plan;
     RestoreReport report;
     bool is_restored;
+    const char *const *raised; /* "max_connections=90", ...: restore_raised_parameters() */
     bool is_started;
     bool is_verified;      /* the target was reached, and nothing else */
     RecoverySight sight;   /* the last one */

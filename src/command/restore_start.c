@@ -39,11 +39,25 @@ static void tell_change(void *context, const RecoverySight *sight, bool is_stall
     }
 }
 
-/* Configuration from outside the data directory: the server is told where it is now. */
-static const char *const *server_settings(RestorePlan *plan)
+/*
+ * Configuration from outside the data directory: the server is told where it is now. And what was
+ * raised on the primary since the backup: on the command line it holds for the recovery (also when
+ * `promote` starts the server again), and the operator's files stay as they are.
+ */
+static const char *const *server_settings(RestoreStory *story)
 {
-    const char **settings = arena_alloc(&plan->arena, 5 * sizeof *settings);
+    const char *const *raised = story->raised;
+    RestorePlan *plan = &story->plan;
     size_t count = 0;
+
+    while (raised[count] != NULL)
+        count++;
+    const char **settings = arena_alloc(&plan->arena, (count + 5) * sizeof *settings);
+    for (size_t i = 0; i < count; i++) {
+        settings[i] = raised[i];
+        log_info("the WAL needs more than is configured: set for the recovery",
+                 log_str("parameter", raised[i]));
+    }
 
     if (plan->config_file != NULL) {
         settings[count++] = arena_format(&plan->arena, "config_file=%s", plan->config_file);
@@ -83,7 +97,7 @@ static bool start_and_watch(RestoreStory *story, Progress *progress, Error *err)
                         .uid = plan->uid,
                         .gid = plan->gid,
                         .log_path = story->log_path,
-                        .settings = server_settings(plan)};
+                        .settings = server_settings(story)};
     WatchSetup setup = {.data = plan->data,
                         .conninfo = story->options->conninfo,
                         .log_path = story->log_path,

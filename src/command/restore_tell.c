@@ -306,6 +306,10 @@ static void print_next(const RestoreStory *story)
             print_option("data_directory", data);
         print_option("hba_file", plan->hba_file);
         print_option("ident_file", plan->ident_file);
+        /* Raised on the primary since the backup: the recovery needs them, the database does not.
+         */
+        for (size_t i = 0; story->raised[i] != NULL; i++)
+            out_print("             with -o \"-c %s\", which the WAL needs\n", story->raised[i]);
         out_print("             pgcairn watch --data=%s\n", data);
         if (plan->target.kind != TARGET_LATEST)
             out_print("             pgcairn promote --data=%s\n", data);
@@ -372,6 +376,10 @@ static void result_to_json(const RestoreStory *story, Json *json)
     json_u64(json, "bytes_read", report->bytes_read);
     json_u64(json, "wal_pushed", story->saved.pushed);
     json_u64(json, "wal_kept_as_tail", report->wal_saved);
+    json_begin_array(json, "raised_parameters");
+    for (size_t i = 0; story->raised[i] != NULL; i++)
+        json_text(json, NULL, story->raised[i]);
+    json_end_array(json);
     json_double(json, "elapsed_s", seconds_of(story->finished_at - story->started_at));
     json_double(json, "elapsed_plan_s", seconds_of(story->elapsed_plan));
     json_double(json, "elapsed_rebuild_s", seconds_of(report->elapsed_rebuild));

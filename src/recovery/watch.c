@@ -366,7 +366,8 @@ static void take_answer(RecoveryWatch *watch, const Findings *found, const SqlGl
     } else {
         sight->state = RECOVERY_REPLAYING;
     }
-    if (glance->replayed > watch->replayed)
+    /* Exactly; the segment in the title may be one that it has only opened. */
+    if (glance->replayed != 0)
         watch->replayed = glance->replayed;
     if (glance->last_commit != TIME_US_NONE)
         watch->last_commit = glance->last_commit;

@@ -1,5 +1,6 @@
 #include "choice.h"
 #include "data_state.h"
+#include "minima.h"
 #include "preflight.h"
 #include "recovery_settings.h"
 
@@ -93,6 +94,8 @@ bool restore_plan(const Cluster *cluster, const RestoreWish *wish, RestorePlan *
         !check_manifest(cluster, &plan->manifest, err))
         return false;
     take_choice(wish, &choice, plan);
+    if (!minima_find(cluster, &choice.inventory, wish->jobs, plan, err))
+        return false;
     plan->bytes = bytes_to_write(&plan->manifest);
     recovery_command_build(wish, plan);
     if (!preflight(cluster, wish, plan, err))

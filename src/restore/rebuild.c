@@ -33,6 +33,7 @@ static bool is_large(const ManifestEntry *entry)
 typedef struct Rebuild {
     const RebuildShared *shared;
     WorkQueue *queue;
+    WalCheck *check; /* NULL: none */
     RestoreReport *report;
     Arena *arena; /* jobs: a few bytes a file, so none is given back before the end */
 
@@ -65,7 +66,7 @@ static bool take_back(const Rebuild *rebuild, bool *any, Error *err)
     void *pointer = NULL;
 
     progress_tick(rebuild->shared->progress);
-    if (!work_queue_next(rebuild->queue, &pointer, err))
+    if (!wal_check_look(rebuild->check, err) || !work_queue_next(rebuild->queue, &pointer, err))
         return false;
     *any = pointer != NULL;
     if (pointer == NULL)
@@ -260,12 +261,12 @@ static bool run_with(Rebuild *rebuild, RebuildWorker *workers, unsigned jobs, Er
 }
 
 bool rebuild_files(const Cluster *cluster, const RestorePlan *plan, unsigned jobs, bool is_synced,
-                   Progress *progress, RestoreReport *report, Error *err)
+                   WalCheck *check, Progress *progress, RestoreReport *report, Error *err)
 {
     CLEANUP(arena_done) Arena arena = {0};
     RebuildShared shared = {
         .cluster = cluster, .plan = plan, .progress = progress, .is_synced = is_synced};
-    Rebuild rebuild = {.shared = &shared, .report = report, .arena = &arena};
+    Rebuild rebuild = {.shared = &shared, .check = check, .report = report, .arena = &arena};
     RebuildWorker *workers = rebuild_workers_new(&shared, jobs, err);
 
     if (workers == NULL)

@@ -5,11 +5,13 @@
  */
 #pragma once
 
-#include "restore/restore.h"
+#include "wal_check.h"
 
-/* is_synced: fsync each file (where syncfs does not serve, see durability.h). */
+/* is_synced: fsync each file (where syncfs does not serve, see durability.h). check: what it finds
+ * ends the work; may be NULL. */
 bool rebuild_files(const Cluster *cluster, const RestorePlan *plan, unsigned jobs, bool is_synced,
-                   Progress *progress, RestoreReport *report, Error *err) MUST_CHECK;
+                   WalCheck *check, Progress *progress, RestoreReport *report,
+                   Error *err) MUST_CHECK;
 
 /* The bytes of one small file, verified; global/pg_control is read so. size bytes at raw. */
 bool rebuild_read_small(const Cluster *cluster, const Manifest *manifest,
