@@ -134,6 +134,20 @@ static bool tell(const Options *options, Error *err)
     return json_print(&json, err);
 }
 
+static bool open_server(const Options *options, const RecoverySight *sight, bool is_ours,
+                        Error *err)
+{
+    if (sight->state == RECOVERY_TARGET_REACHED)
+        return start_and_open(options, sight, err);
+    /*
+     * It opened by itself (without a target, or by its action), or we were killed right after: what
+     * is left is to take our settings away, which would tell a standby made of it where to stop.
+     */
+    if (sight->state == RECOVERY_OPEN && is_ours)
+        return true;
+    return recovery_promote(options->data, options->conninfo, options->timeout_ms, err);
+}
+
 bool command_promote(const Options *options, Error *err)
 {
     RecoverySight sight;
@@ -141,10 +155,7 @@ bool command_promote(const Options *options, Error *err)
 
     if (!look(options, &sight, err))
         return false;
-    bool ok = sight.state == RECOVERY_TARGET_REACHED
-                  ? start_and_open(options, &sight, err)
-                  : recovery_promote(options->data, options->conninfo, options->timeout_ms, err);
-    if (!ok)
+    if (!open_server(options, &sight, is_ours, err))
         return error_context(err, "promote %s", options->data);
     if (is_ours && !restore_clear_settings(options->data, err))
         return error_context(err, "remove the recovery settings from %s", options->data);

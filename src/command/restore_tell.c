@@ -311,8 +311,10 @@ static void print_next(const RestoreStory *story)
         for (size_t i = 0; story->raised[i] != NULL; i++)
             out_print("             with -o \"-c %s\", which the WAL needs\n", story->raised[i]);
         out_print("             pgcairn watch --data=%s\n", data);
-        if (plan->target.kind != TARGET_LATEST)
-            out_print("             pgcairn promote --data=%s\n", data);
+        out_print("             pgcairn promote --data=%s%s\n", data,
+                  plan->target.kind == TARGET_LATEST
+                      ? ", once it is open: removes the recovery settings"
+                      : "");
         return;
     }
     switch (story->sight.state) {

@@ -81,6 +81,21 @@ static bool check_can_rename(const RestorePlan *plan, const DataLook *look, cons
     return true;
 }
 
+/* Somebody gave the WAL a file system of its own; what is restored does not know of it. */
+static bool warn_of_wal_link(RestorePlan *plan, Error *err)
+{
+    CLEANUP(text_freep) char *directory = text_format("%s/pg_wal", plan->data);
+    struct stat status;
+    const char *real;
+
+    if (lstat(directory, &status) != 0 || !S_ISLNK(status.st_mode) || stat(directory, &status) != 0)
+        return true;
+    if (!path_resolve(directory, &plan->arena, &real, err))
+        return false;
+    plan_warn(plan, "pg_wal was a link to %s: it will be a directory of %s", real, plan->data);
+    return true;
+}
+
 /* The old pg_wal may hold what exists nowhere else: it is kept, but for --discard-wal. */
 static bool plan_wal(const Cluster *cluster, const RestoreWish *wish, const DataLook *look,
                      RestorePlan *plan, Error *err)
@@ -114,7 +129,6 @@ static bool plan_wal(const Cluster *cluster, const RestoreWish *wish, const Data
         if (!path_resolve(directory, &plan->arena, &real, err))
             return false;
         plan->wal_kept = arena_format(&plan->arena, "%s.pgcairn-%s", real, plan->stamp);
-        plan_warn(plan, "pg_wal was a link to %s: it will be a directory of %s", real, plan->data);
         return true;
     }
     return check_can_rename(plan, look, "its pg_wal", err);
@@ -224,7 +238,7 @@ static bool plan_occupied(const Cluster *cluster, const RestoreWish *wish, Resto
             return false;
         break;
     }
-    return plan_wal(cluster, wish, &look, plan, err);
+    return warn_of_wal_link(plan, err) && plan_wal(cluster, wish, &look, plan, err);
 }
 
 /* ---- tablespaces ------------------------------------------------------------------------------

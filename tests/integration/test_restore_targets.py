@@ -197,6 +197,17 @@ class Action(RestoreTargetTest):
         wait_for(lambda: restored.sql(f"select {REPLAY_IS_PAUSED}") == "t", "the server pauses again")
         self.assertIn(f"replayed to  {reached} ", self.tool("watch", *where))
 
+    def test_what_opened_by_itself_is_rid_of_its_settings_by_promote(self):
+        restored = self.restore("--as-copy")
+        restored.start()
+        restored.wait_until("select not pg_is_in_recovery()")
+        self.assertIn("restore_command", settings_of(restored))
+        where = (f"--data={restored.data}", f"--conninfo={restored.conninfo()}")
+        self.assertIn("is open on timeline", self.tool("promote", *where))
+        self.assertNotIn("restore_command", settings_of(restored))
+        self.assertFalse((restored.data / "pgcairn.recovery").exists())
+        self.tool_fails(4, "open already", "promote", *where)
+
 
 class Elsewhere(RestoreTargetTest):
     """A server that ends somewhere else than it was told to, by its own account all in order."""

@@ -44,9 +44,12 @@ class Damage(PairTest):
         self.assert_harm(by_cp, missing=True)
         by_cp.stop()
 
-        # Its trailer is good, and that is all that the plan of a restore reads.
+        # Its trailer is good, and that is all that the plan of a restore reads; then comes the check.
         words = f"(damaged|bad checksum).*\n.*{self.victim}"
-        stopped = self.restore("--start", "--as-copy", expect=13, name="stopped")
+        refused = self.restore("--start", "--as-copy", expect=8, name="refused")
+        self.assertRegex(refused.said, words)
+        self.assertFalse((refused.data / "global" / "pg_control").exists())
+        stopped = self.restore("--start", "--as-copy", "--no-wal-check", expect=13, name="stopped")
         self.assertRegex(stopped.said, "stopped the recovery on purpose")
         self.assertRegex(server_log(stopped), words)
         self.assert_never_opened(stopped)
