@@ -5,7 +5,7 @@
  *
  *     PGCAIRN_FAULT=repo.publish-backup:crash     the process dies as by kill -9
  *     PGCAIRN_FAULT=repo.publish-backup:fail      the call fails with ERR_IO
- *     PGCAIRN_FAULT=repo.publish-backup:stop      the process stops as by kill -STOP, to be looked at
+ *     PGCAIRN_FAULT=repo.publish-backup:stop      it stops (SIGSTOP) until it gets a SIGCONT
  *     PGCAIRN_FAULT=repo.publish-backup:crash:3   the same, the third time it is reached
  *
  * PGCAIRN_FAULT_LOG=PATH appends the name of each point to a file when it is reached.
