@@ -277,6 +277,37 @@ static bool look_at_object(const Cluster *cluster, const char *name, ObjectLook 
     return storage_stat(cluster->repo->storage, object, &look->size, &look->stored_at, err);
 }
 
+static bool check_stored(const Cluster *cluster, const char *object, const char *name,
+                         Buffer *space, Error *err)
+{
+    uint64_t checksums[WAL_FRAMES_MAX], offset = 0;
+    WalTrailer trailer;
+
+    if (!read_trailer(cluster, object, name, &trailer, err))
+        return false;
+    for (uint32_t i = 0; i < trailer.frame_count; i++) {
+        uint32_t size = trailer.frame_stored[i];
+        space->size = 0;
+        buffer_reserve(space, size);
+        if (!interrupt_check(err) ||
+            !storage_read_range(cluster->repo->storage, object, offset, size, space->data, err))
+            return false;
+        checksums[i] = xxh3_of(cluster->repo->hash_seed, space->data, size);
+        offset += size;
+    }
+    return wal_stored_checksum(cluster->repo->hash_seed, checksums, trailer.frame_count) ==
+               trailer.stored_checksum ||
+           error_set(err, ERR_CORRUPT, "stored bytes have a bad checksum");
+}
+
+bool wal_object_check_stored(const Cluster *cluster, const char *name, Buffer *space, Error *err)
+{
+    CLEANUP(text_freep) char *object = layout_wal(cluster->name, name);
+
+    return check_stored(cluster, object, name, space, err) ||
+           error_context(err, "read \"%s\"", object);
+}
+
 /* The bytes as they are, in pieces: what is damaged can be of any size. */
 static bool copy_object(Storage *storage, const char *from, const char *to, Error *err)
 {
