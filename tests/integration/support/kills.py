@@ -221,11 +221,10 @@ class Round(ClusterTest):
 
     def wait_died(self, kind, hook, point, hit, spare, progress, meanwhile):
         """
-        Until the hook was killed there; as segments come and go less is asked for, and in the end, of
-        what need not be passed, nothing.
+        Whether the hook was killed there. As segments come and go less is asked for, and in the end
+        nothing: receive may have mended what was damaged for it.
         """
         before, patience = len(hook.died()), 6 + spare
-        is_demanded = point in self.demanded(kind) and not point.startswith(BEHIND)
         since = progress()
         self.arm(kind, hook, point, hit, spare)
 
@@ -240,7 +239,7 @@ class Round(ClusterTest):
                 return "end"
             if progress() < since + patience:
                 return None
-            if hit == 1 and patience == 15 and not is_demanded:
+            if hit == 1 and patience == 15:
                 return "never"
             since, patience, hit = progress(), 15, 1
             self.arm(kind, hook, point, hit)
@@ -250,9 +249,9 @@ class Round(ClusterTest):
         hook.disarm()
         if has_died():
             self.note(kind, point, hit)
-        elif not self.stopping.is_set():
-            self.say(kind, "is not at", point, "any more")
-            self.rare.add((kind, point))
+            return True
+        self.say(kind, "did not come to", point)
+        return point not in self.demanded(kind)
 
     def arm(self, kind, hook, point, hit, spare=0):
         hook.arm(point, hit, spare)
@@ -299,20 +298,25 @@ class Round(ClusterTest):
         for count, (point, hit) in enumerate(self.bag("push", self.demanded("push"), known)):
             # Once for real: then the archiver ends with it.
             self.push.gently(count != 3 or self.how.library)
-            spare = chance.choice((0, 0, 1, 2))
-            if point.startswith(("push.", "set-aside.", "posix.")):
-                hit, spare = 1, 0
-                self.pile_up(1, self.damage)
-            elif hit > 1 or point.startswith("acknowledgement."):
-                spare = 0
-                self.pile_up(3)
-            self.wait_died("push", self.push, point, hit, spare, lambda: len(self.marked("done")),
-                           lambda: self.push.hold(False))
+            while not self.stopping.is_set() and not self.kill_push(point, hit, chance):
+                pass
         self.push.hold(False)
         # What we damaged ourselves must not be what is missing in the end.
         wait_for(lambda: self.stopping.is_set() or self.damaged <= set(self.marked("done")),
                  f"repair of {self.damaged}\n{self.cluster.log_tail()}", LIMIT_S)
         self.left["push"] = 0
+
+    def kill_push(self, point, hit, chance):
+        """Make the place ready for it, and wait for it; False: once more."""
+        spare = chance.choice((0, 0, 1, 2))
+        if point.startswith(("push.", "set-aside.", "posix.")):
+            hit, spare = 1, 0
+            self.pile_up(1, self.damage)
+        elif hit > 1 or point.startswith("acknowledgement."):
+            spare = 0
+            self.pile_up(3)
+        return self.wait_died("push", self.push, point, hit, spare, lambda: len(self.marked("done")),
+                              lambda: self.push.hold(False))
 
     def marked(self, how):
         """Segments that the server has marked as done or ready, the oldest first."""
@@ -347,13 +351,15 @@ class Round(ClusterTest):
             if standby.process is None or standby.process.poll() is not None:
                 standby.spawn()
         for point, hit in self.bag("get", self.demanded("get"), self.get.passed):
-            if not point.startswith(BEHIND):
-                self.wait_died("get", self.get, point, hit, chance.randrange(4),
-                               lambda: len(archived(self.repo)), keep_running)
-            while point.startswith(BEHIND) and point not in self.killed["get"] and \
-                    not self.stopping.is_set():
-                self.fall_behind(6, keep_running)
-                self.wait_died("get", self.get, point, 1, 0, lambda: len(archived(self.repo)), keep_running)
+            is_done = False
+            while not is_done and not self.stopping.is_set():
+                if point.startswith(BEHIND):
+                    self.fall_behind(6, keep_running)
+                    hit, spare = 1, 0
+                else:
+                    spare = chance.randrange(4)
+                is_done = self.wait_died("get", self.get, point, hit, spare,
+                                         lambda: len(archived(self.repo)), keep_running)
         standby.destroy()
         self.left["get"] = 0
 
