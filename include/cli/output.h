@@ -29,7 +29,7 @@ void json_double(Json *json, const char *key, double value);
 void json_time(Json *json, const char *key, TimeUs value); /* RFC 3339; NONE gives null */
 /* To the microsecond, as it can be given back as --target-time; NONE gives null. */
 void json_time_exact(Json *json, const char *key, TimeUs value);
-void json_lsn(Json *json, const char *key, uint64_t lsn);  /* "A/94000028"; 0 gives null */
+void json_lsn(Json *json, const char *key, uint64_t lsn); /* "A/94000028"; 0 gives null */
 /* Write it and a newline to stdout. ERR_IO when that fails: an answer cut short is a failure. */
 bool json_print(Json *json, Error *err) MUST_CHECK;
 void json_done(Json *json); /* for CLEANUP() */
