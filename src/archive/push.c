@@ -441,7 +441,7 @@ static bool look_and_store(Push *push, PushResult *result, Error *err)
 
     for (int round = 0; round < ROUNDS_MAX; round++) {
         Error attempt = {0};
-        Stored stored;
+        Stored stored = STORED_NOTHING;
 
         if (!look_at_stored(push, &result->trailer, &stored, err))
             return false;
