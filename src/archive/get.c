@@ -121,11 +121,6 @@ static bool get_file(Get *get, Error *err)
     if (!wal_name_parse(wish->name, get->cluster->wal_segment_size, &get->name, err))
         return false;
     if (get->name.kind != WAL_SEGMENT) {
-        /*
-         * Asked for where a recovery begins, at each end of a standby's WAL, and before a database
-         * opens (timeline.c, findNewestTimeLine): by then nothing of ours is in pg_wal.
-         */
-        prefetch_end(get->wish->ahead);
         /* Servers ask for it at every end of recovery. */
         if (get->name.kind == WAL_HISTORY && get->name.timeline == 1)
             return error_set(err, ERR_ABSENT, "timeline 1 has no history");
@@ -141,6 +136,10 @@ bool archive_get(const Cluster *cluster, const GetWish *wish, Error *err)
 
     if (get_file(&get, err))
         return true;
+    /*
+     * An end of the server's WAL. Before a database opens there is always one: the server looks for
+     * histories until it gets this answer (timeline.c, findNewestTimeLine).
+     */
     if (err->code == ERR_ABSENT)
         prefetch_end(wish->ahead);
     return error_context(err, "fetch %s", wish->name);

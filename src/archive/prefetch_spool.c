@@ -29,29 +29,33 @@ static bool is_ours(int fd)
            (found.st_mode & (S_IWGRP | S_IWOTH)) == 0;
 }
 
+static bool open_files(PrefetchSpool *spool, const char *path)
+{
+    spool->folder = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (spool->folder < 0 || !is_ours(spool->folder))
+        return false;
+    spool->state =
+        openat(spool->folder, state_file, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+    return spool->state >= 0;
+}
+
 bool prefetch_spool_open(const char *path, const Cluster *cluster, const char *boot, bool create,
                          PrefetchSpool *spool)
 {
-    CLEANUP(fd_done) int folder = -1;
-    int state;
+    CLEANUP(prefetch_spool_done) PrefetchSpool opened = PREFETCH_SPOOL_CLOSED;
 
     /* Without an id of the boot nobody can say whether what was written has survived a crash. */
     if (boot[0] == '\0')
         return false;
     if (create)
         (void)mkdir(path, 0700); /* whatever is wrong with it shows below */
-    folder = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    if (folder < 0 || !is_ours(folder))
+    if (!open_files(&opened, path))
         return false;
-    state = openat(folder, state_file, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
-    if (state < 0)
-        return false;
-    *spool = (PrefetchSpool){.folder = folder,
-                             .state = state,
-                             .key = make_key(cluster, boot),
-                             .seed = cluster->repo->hash_seed,
-                             .segment_size = cluster->wal_segment_size};
-    folder = -1;
+    opened.key = make_key(cluster, boot);
+    opened.seed = cluster->repo->hash_seed;
+    opened.segment_size = cluster->wal_segment_size;
+    *spool = opened;
+    opened = PREFETCH_SPOOL_CLOSED;
     return true;
 }
 
@@ -161,9 +165,12 @@ void prefetch_spool_scan(const PrefetchSpool *spool, PrefetchRemove what, Prefet
 
 bool prefetch_spool_is_gone(const PrefetchSpool *spool)
 {
-    struct stat found;
+    struct stat own, named;
 
-    return fstat(spool->state, &found) != 0 || found.st_nlink == 0;
+    /* Not by the count of links: NFS keeps an open file under another name. */
+    return fstat(spool->state, &own) != 0 ||
+           fstatat(spool->folder, state_file, &named, AT_SYMLINK_NOFOLLOW) != 0 ||
+           own.st_dev != named.st_dev || own.st_ino != named.st_ino;
 }
 
 static void remove_entries(int folder)

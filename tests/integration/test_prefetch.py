@@ -497,6 +497,20 @@ class Limits(PrefetchTest):
                 (wal / "filler").unlink()
 
 
+class LargeSegments(PrefetchTest):
+    segment_mb = 64
+    segments_wanted = 4
+    settings = {"wal_keep_size": "256MB", "min_wal_size": "128MB", "max_wal_size": "512MB"}
+
+    def test_as_many_as_the_size_allows(self):
+        for size, most in {"63MiB": 0, "64MiB": 1, "191MiB": 2}.items():
+            with self.subTest(size=size):
+                shutil.rmtree(self.spool(), ignore_errors=True)
+                self.fill(0, f"--prefetch={size}")
+                self.assertEqual(self.ready(), self.segments[1:1 + most])
+        self.assert_given(self.segments[1], how=TAKEN)
+
+
 class Process(PrefetchTest):
     """The process that fetches: whoever ends it, and whenever, nobody is the worse for it."""
 

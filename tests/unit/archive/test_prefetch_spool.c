@@ -198,6 +198,11 @@ static void what_is_not_kept_goes_as_far_as_it_may(void **state)
     prefetch_spool_scan(&place.spool, PREFETCH_REMOVE_SEGMENTS, keep_none, NULL);
     assert_false(file_exists(place.file));
     assert_false(prefetch_spool_is_gone(&place.spool));
+    text_freep(&temporary);
+    temporary = scene_file(&place.scene, "spool/other", "x", 1);
+    CLEANUP(text_freep) char *state_path = text_format("%s/state", place.path);
+    assert_int_equal(rename(temporary, state_path), 0);
+    assert_true(prefetch_spool_is_gone(&place.spool));
 }
 
 static void wiped_nothing_can_be_put_there(void **state)
