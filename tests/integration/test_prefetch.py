@@ -475,7 +475,7 @@ class Limits(PrefetchTest):
     @unittest.skipIf(os.getuid() != 0, "only root can mount a small file system")
     def test_a_part_of_a_small_disk_stays_free(self):
         wal = self.data / "pg_wal"
-        if attempt("mount", "-t", "tmpfs", "-o", f"size=6m,mode=0700,uid={USER},gid={USER}", "none", wal,
+        if attempt("mount", "-t", "tmpfs", "-o", f"size=5500k,mode=0700,uid={USER},gid={USER}", "none", wal,
                    user=None).returncode != 0:
             self.skipTest("nothing can be mounted here")
         self.addCleanup(attempt, "umount", "-l", wal, user=None)
@@ -639,9 +639,13 @@ class RealTest(ArchiveTest):
         cls.victim = cls.segments[len(cls.segments) // 2]
 
     def command(self, *options, fault=""):
-        """Waits for who fetches, notes what the request did, and stops (255) while a file lies there."""
+        """Waits for who fetches and notes what the request did. Files make it stop (255), or wait."""
         script = put(self.path / "restore.sh", f"""#!/bin/sh
 [ -e {self.path}/block-$1 ] && exit 255
+while [ -e {self.path}/hold-$1 ]; do
+    : > {self.path}/at-door
+    sleep 0.05
+done
 spool=pg_wal/pgcairn.prefetch
 [ -e $spool/state ] && [ ! -e {self.path}/no-wait ] && flock -s $spool/state true
 export PGCAIRN_FAULT_LOG={self.path}/points.$1.$$ {fault}
@@ -807,10 +811,15 @@ class Killed(RealTest):
 
     def test_the_server_is_killed_and_who_fetches_ends_by_itself(self):
         copy = self.recovery_with("prefetch.before-publish:stop")
+        held = put(self.path / f"hold-{self.segments[4]}", b"")
         pid = self.stopped(copy)
+        wait_for((self.path / "at-door").exists, f"request for {self.segments[4]}")
         copy.crash()
         os.kill(pid, signal.SIGCONT)
         wait_for(lambda: not is_alive(pid), f"end of process {pid}")
+        # It ended what it had begun, long before the request at the door, and began nothing more.
+        self.assertLess(max((path.name for path in self.spool.glob("0*")), default=""), self.segments[5])
+        held.unlink()
         put(self.path / "fault", b"none:fail")
         self.opens(copy)
         self.assert_whole(copy)
