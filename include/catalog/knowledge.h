@@ -20,7 +20,7 @@ typedef struct WalKnowledge WalKnowledge;
 
 /* Borrows the cluster. Nothing is read until something is asked. Of one thread. */
 WalKnowledge *wal_knowledge_new(const Cluster *cluster);
-void wal_knowledge_freep(WalKnowledge **knowledge); /* for CLEANUP() */
+void wal_knowledge_freep(WalKnowledge **place); /* for CLEANUP() */
 
 /*
  * Whether the trailer of this very object is known; *verified_at is when the object was last read

@@ -38,7 +38,7 @@ typedef struct WalLearning WalLearning;
  * fine, of the store's, could not tell it from one that took its place.
  */
 WalLearning *wal_learning_new(const Cluster *cluster, bool keeps_others, TimeUs at);
-void wal_learning_freep(WalLearning **learning); /* for CLEANUP(); what was not stored is lost */
+void wal_learning_freep(WalLearning **place); /* for CLEANUP(); what was not stored is lost */
 
 /* Stores what is known of a stretch once it is left. */
 bool wal_learning_note(WalLearning *learning, const WalLesson *lesson, Error *err) MUST_CHECK;

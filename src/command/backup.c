@@ -272,9 +272,10 @@ static void remember_wal(const Cluster *cluster)
 {
     Error problem = {0};
 
-    if (!wal_learning_refresh(cluster, time_now(), &problem))
+    if (!wal_learning_refresh(cluster, time_now(), &problem)) {
         log_warn("what the WAL in the archive holds is not remembered",
                  log_str("error", problem.message));
+    }
 }
 
 bool command_backup(const Options *options, Error *err)

@@ -29,9 +29,10 @@ void note_unremembered(VerifyRun *run, const Error *problem)
 {
     VerifyReport *report = run->report;
 
-    if (report->unremembered[0] == '\0')
+    if (report->unremembered[0] == '\0') {
         snprintf(report->unremembered, sizeof report->unremembered, "%.*s",
                  (int)sizeof report->unremembered - 1, problem->message);
+    }
 }
 
 void count_believed(VerifyRun *run, uint64_t bytes, TimeUs verified_at)
