@@ -299,7 +299,7 @@ class FailingDevice(TroubleTest):
             if got.exists():
                 self.assertEqual(got.read_bytes(), self.source.read_bytes())
 
-        for call, least in (("pread64", 0), ("write", 1), ("rename", 1)):
+        for call, least in (("pread64", 0), ("write", 1), ("renameat", 1)):
             self.assertGreaterEqual(
                 self.each(["archive-get", "--hole-wait=0s", self.segments[0], got], call, check,
                           lambda: got.unlink(missing_ok=True)), least, call)
