@@ -34,9 +34,10 @@ typedef struct Receive {
     ReceiveSpool *spool; /* NULL: none */
     uint64_t spooled;    /* bytes in it, at measured_at */
     TimeUs measured_at;
-    TimeUs move_at; /* when the next move is due */
-    bool is_away;   /* the repository */
-    bool is_full;   /* the spool */
+    uint64_t measured_segment; /* that was being received then */
+    TimeUs move_at;            /* when the next move is due */
+    bool is_away;              /* the repository */
+    bool is_full;              /* the spool */
 
     /* of this connection */
     uint32_t timeline;
@@ -222,6 +223,8 @@ static bool measure(Receive *receive, Error *err)
     if (!receive_spool_measure(receive->spool, &receive->spooled, err))
         return false;
     receive->measured_at = time_monotonic();
+    receive->measured_segment =
+        wal_segment_of(receive->position, receive->cluster->wal_segment_size);
     is_full = receive_spool_is_full(receive->spool, receive->spooled);
     if (is_full && !receive->is_full) {
         log_warn("the spool is full: nothing more is received or acknowledged until the repository "
@@ -252,6 +255,8 @@ static bool tend_spool(Receive *receive, Error *err)
     if (!receive_spool_is_moving(receive->spool) && time_monotonic() >= receive->move_at &&
         !receive_spool_submit(receive->spool, keep, err))
         return false;
+    /* At each new segment, too: a fast server fills many within WAIT_MS. */
+    is_changed = is_changed || keep.segment != receive->measured_segment;
     return (!is_changed && ms_since(receive->measured_at) < WAIT_MS) || measure(receive, err);
 }
 
