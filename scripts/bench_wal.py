@@ -171,11 +171,12 @@ class WalBench:
     def configure(self, settings):
         """None: the default again. The archiver of another module is another process; the server waits ten
         seconds before it starts that."""
+        old = self.archiver()
         for name, value in settings.items():
             self.sql(f"alter system reset {name}" if value is None else f"alter system set {name} = '{value}'")
         self.sql("select pg_reload_conf()")
         if any(name.startswith("archive_library") for name in settings):
-            old, limit = self.archiver(), time.monotonic() + 60
+            limit = time.monotonic() + 60
             while self.archiver() in (old, None) and time.monotonic() < limit:
                 time.sleep(0.2)
         time.sleep(1)
