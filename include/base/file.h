@@ -7,6 +7,7 @@
 #include "base/error.h"
 
 #include <dirent.h>
+#include <sys/stat.h>
 #include <sys/types.h>
 
 /* For CLEANUP() of an int: closes it unless it is -1, and makes it -1. Never fails. */
@@ -74,6 +75,9 @@ bool file_read_at(int fd, void *to, size_t size, uint64_t offset, size_t *got, c
 bool file_read_whole(const char *path, size_t size_max, Buffer *content, Error *err) MUST_CHECK;
 
 bool file_exists(const char *path); /* lstat(2) finds something */
+
+/* What stat(2) found belongs to the user that we run as, and nobody else may write to it. */
+bool file_is_ours_alone(const struct stat *found);
 
 /* fsync(2) of a directory; of the directory that holds path. */
 bool file_sync_directory(const char *directory, Error *err) MUST_CHECK;

@@ -29,7 +29,7 @@ static bool own_directory(const char *path, Error *err)
     fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     if (fd < 0 || fstat(fd, &found) != 0)
         return error_set_errno(err, ERR_IO, errno, "open directory %s", path);
-    if (found.st_uid != geteuid() || (found.st_mode & (S_IWGRP | S_IWOTH)) != 0) {
+    if (!file_is_ours_alone(&found)) {
         return error_set(err, ERR_REFUSED,
                          "%s must belong to the user that runs archive-push, and nobody else may "
                          "write there",

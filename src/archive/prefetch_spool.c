@@ -25,8 +25,7 @@ static bool is_ours(int fd)
 {
     struct stat found;
 
-    return fstat(fd, &found) == 0 && found.st_uid == geteuid() &&
-           (found.st_mode & (S_IWGRP | S_IWOTH)) == 0;
+    return fstat(fd, &found) == 0 && file_is_ours_alone(&found);
 }
 
 static bool open_files(PrefetchSpool *spool, const char *path)

@@ -44,7 +44,7 @@ static bool lock_directory(const char *path, int *lock_fd, Error *err)
 
     if (fd < 0 || fstat(fd, &found) != 0)
         return error_set_errno(err, ERR_IO, errno, "open directory %s", path);
-    if (found.st_uid != geteuid() || (found.st_mode & (S_IWGRP | S_IWOTH)) != 0) {
+    if (!file_is_ours_alone(&found)) {
         return error_set(err, ERR_REFUSED,
                          "%s must belong to the user that runs receive, and nobody else may write "
                          "there",
