@@ -107,6 +107,16 @@ def usable_folder():
     return str(folder) if len(str(folder)) <= 40 and (is_open or os.getuid() != 0) else "/tmp"
 
 
+def templates_in(folder):
+    """A place where the servers' user keeps what initdb made (support/initdb.py)."""
+    from support.processes import USER  # pylint: disable=import-outside-toplevel
+    path = pathlib.Path(folder, "templates")
+    path.mkdir()
+    if USER:
+        shutil.chown(path, USER, USER)
+    return str(path)
+
+
 def main():
     # Started in the background or by nohup we ignore signals, and so would the programs under test.
     signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -135,7 +145,7 @@ def main():
             if path.is_file():
                 os.chmod(shutil.copy(path, folder), 0o755)  # whatever the builder's umask was
         environment = {**os.environ, "TOOL": f"{folder}/pgcairn", "DRIVERS": folder,
-                       "TMPDIR": tempfile.tempdir}
+                       "TMPDIR": tempfile.tempdir, "TEMPLATES": templates_in(folder)}
         module = wish.module or wish.build / "src/module/pgcairn_archive.so"
         if module.is_file():
             environment["MODULE"] = shutil.copy(module, folder)

@@ -10,9 +10,10 @@ import tempfile
 import time
 import unittest
 
+from support.initdb import initdb
 from support.processes import (BIN, TOOL, USER, attempt, clean_environment, identity, is_alive,
                                kill_tree, run, wait_for)
-from support.version import MAJOR, SWITCH_WAL, backup_start, backup_stop
+from support.version import SWITCH_WAL, backup_start, backup_stop
 
 
 def quoted(value):
@@ -34,10 +35,7 @@ class Cluster:
     # -- making one -----------------------------------------------------------------------------
 
     def create(self, segment_mb=16, checksums=True, **settings):
-        run(BIN / "initdb", f"--pgdata={self.data}", "--auth=trust", "--username=postgres",
-            "--no-sync", "--no-locale", "--encoding=UTF8", f"--wal-segsize={segment_mb}",
-            *(["--data-checksums"] if checksums else
-              ["--no-data-checksums"] if MAJOR >= 18 else []))
+        initdb(self.data, segment_mb, checksums)
         # fsync off: tests kill processes, never the machine, and the page cache survives that.
         # autovacuum off: no commits, no WAL and no files but those that a test has made.
         ours = {"listen_addresses": "", "unix_socket_directories": self.socket, "fsync": "off",
