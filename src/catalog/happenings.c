@@ -479,15 +479,31 @@ static bool tell_unfinished(Reading *reading, const uint32_t *oldest, Error *err
     return true;
 }
 
+/* They were told. */
+static void forget_removals(Reading *reading)
+{
+    for (size_t i = 0; i < reading->open.size; i++)
+        reading->open.slots[i].databases.size = 0;
+}
+
+/*
+ * oldest, 0: the server was shut down, or recovered from a crash. A prepared transaction outlives
+ * that; what it did is kept until the server says which ones there are. (One that drops a database
+ * can't be prepared.)
+ */
 static bool take_running(Reading *reading, uint32_t next, uint32_t oldest, Error *err)
 {
     if (!reading->is_known) {
         reading->is_known = true;
         reading->known_from = next;
     }
-    if (!tell_unfinished(reading, &oldest, err))
+    if (!tell_unfinished(reading, oldest != 0 ? &oldest : &next, err))
         return false;
-    transactions_forget(&reading->open, oldest);
+    if (oldest != 0) {
+        transactions_forget(&reading->open, oldest);
+    } else {
+        forget_removals(reading);
+    }
     return true;
 }
 

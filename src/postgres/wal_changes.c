@@ -173,9 +173,7 @@ bool wal_running_of(const WalRecord *record, uint32_t *next, uint32_t *oldest)
     }
     if (payload_if(record, RMGR_XLOG, XLOG_CHECKPOINT_SHUTDOWN, CHECKPOINT_SIZE, &payload)) {
         *next = get_le32(payload.bytes + CHECKPOINT_NEXT_XID);
-        *oldest = get_le32(payload.bytes + 80); /* oldestActiveXid: prepared ones, or none */
-        if (*oldest == 0)
-            *oldest = *next;
+        *oldest = 0; /* oldestActiveXid is not set (xlog.c, CreateCheckPoint) */
         return true;
     }
     return false;

@@ -412,6 +412,43 @@ static void a_gap_is_told_at_its_place_when_it_may_matter(void **state)
     scene_done(&scene);
 }
 
+/* A shutdown checkpoint: nothing runs, and what is prepared it does not tell. */
+static void shut_down(Scene *scene, uint32_t next)
+{
+    uint8_t data[88] = {0};
+
+    put_le32(data + 8, 1);
+    put_le32(data + 12, 1);
+    put_le32(data + 24, next);
+    wal_builder_record(&scene->wal, RMGR_XLOG, 0x00, 0, data, sizeof data);
+}
+
+static void a_prepared_transaction_outlives_a_shutdown(void **state)
+{
+    Scene scene;
+    Seen seen = {.count = 0};
+
+    (void)state;
+    scene_init(&scene);
+    running(&scene, 700, 690);
+    create_file(&scene, 700, 600);
+    Lsn removal = drop_database(&scene, 701, 20001); /* and then the server crashed */
+    shut_down(&scene, 702);
+    commit(&scene, 702, 1);
+    shut_down(&scene, 703);
+    end_transaction(&scene, (EndParts){.xid = 700, .time = 2, .files = {501}, .objects = {600}});
+    scene_archive(&scene);
+    read_all(&scene, &seen);
+
+    assert_int_equal(seen.count, 3);
+    assert_int_equal(seen.items[0].kind, HAPPENING_REMOVAL);
+    assert_true(seen.items[0].lsn == removal);
+    assert_int_equal(seen.items[1].xid, 702);
+    assert_int_equal(seen.items[2].xid, 700);
+    assert_int_equal(seen.files[2][0].fate, FILE_REPLACED);
+    scene_done(&scene);
+}
+
 /* What a transaction did in a gap is not known, so neither is what its commit meant. */
 static void behind_a_gap_nothing_is_taken_for_known(void **state)
 {
@@ -497,6 +534,7 @@ int main(void)
         cmocka_unit_test(what_became_of_a_file_is_told_as_far_as_the_wal_says_it),
         cmocka_unit_test(what_was_rolled_back_is_not_told),
         cmocka_unit_test(a_database_that_went_is_told_whatever_became_of_the_transaction),
+        cmocka_unit_test(a_prepared_transaction_outlives_a_shutdown),
         cmocka_unit_test(instants_and_drops_choose_what_is_read),
         cmocka_unit_test(a_gap_is_told_at_its_place_when_it_may_matter),
         cmocka_unit_test(behind_a_gap_nothing_is_taken_for_known),
