@@ -24,11 +24,14 @@ typedef struct RemovedFile {
     FileFate fate;
 } RemovedFile;
 
-/* A database whose files went: at once, whatever became of the transaction. */
+/*
+ * A database whose files went: at once, whatever became of the transaction. If it committed, it was
+ * DROP DATABASE: ALTER DATABASE SET TABLESPACE removes the old files behind its commit, without an
+ * xid, and a CREATE DATABASE that fails removes its own (dbcommands.c, movedb, createdb).
+ */
 typedef struct RemovedDatabase {
     uint32_t oid;
-    Lsn lsn;         /* of the record that removes them */
-    bool is_dropped; /* DROP DATABASE for sure (the commit says so, from 15 on) */
+    Lsn lsn; /* of the record that removes them */
 } RemovedDatabase;
 
 /* A tablespace, which was empty; its directory went at once, too. */

@@ -63,8 +63,8 @@ bool wal_truncated_file_of(const WalRecord *record, RelationFile *file, uint32_t
 
 /*
  * XLOG_DBASE_DROP: the files of a database go from these tablespaces as soon as the record is
- * replayed, whatever becomes of the transaction. DROP DATABASE; also the end of ALTER DATABASE SET
- * TABLESPACE, and of a CREATE DATABASE that failed.
+ * replayed, whatever becomes of the transaction. DROP DATABASE; without an xid the end of ALTER
+ * DATABASE SET TABLESPACE; also of a CREATE DATABASE that failed.
  */
 bool wal_dropped_database_of(const WalRecord *record, const PgVersion *version, uint32_t *database);
 

@@ -287,26 +287,13 @@ static bool is_own_object(const Reading *reading, const WalDroppedObject *object
                    sizeof(RelationFile), compare_object_to_file) != NULL;
 }
 
-static void mark_dropped(const Reading *reading, uint32_t oid)
-{
-    RemovedDatabase *databases = (RemovedDatabase *)(void *)reading->databases.data;
-
-    for (size_t i = 0; i < reading->databases.size / sizeof *databases; i++) {
-        if (databases[i].oid == oid)
-            databases[i].is_dropped = true;
-    }
-}
-
 static void take_objects(Reading *reading, const WalTransactionEnd *end)
 {
     for (uint32_t i = 0; i < end->object_count; i++) {
         WalDroppedObject object = wal_dropped_object(end, i);
 
-        if (object.kind == OBJECT_DATABASE) {
-            mark_dropped(reading, object.database);
-        } else if (object.kind == OBJECT_RELATION && !is_own_object(reading, &object)) {
+        if (object.kind == OBJECT_RELATION && !is_own_object(reading, &object))
             buffer_append(&reading->objects, &object, sizeof object);
-        }
     }
     sort_items(&reading->objects, sizeof(WalDroppedObject), compare_objects);
 }

@@ -1,52 +1,8 @@
 #include "log_print.h"
 
+#include "log_relations.h"
+
 #include <inttypes.h>
-
-enum { NAMES_SHOWN = 6 };
-
-const char *log_fate_name(FileFate fate)
-{
-    switch (fate) {
-    case FILE_DROPPED:
-        return "dropped";
-    case FILE_REPLACED:
-        return "replaced";
-    case FILE_UNCLEAR:
-        return "unclear";
-    }
-    return "";
-}
-
-const char *log_kind_name(char relkind)
-{
-    switch (relkind) {
-    case 'r':
-        return "table";
-    case 'i':
-        return "index";
-    case 't':
-        return "toast table";
-    case 'S':
-        return "sequence";
-    case 'm':
-        return "materialized view";
-    default:
-        return "relation";
-    }
-}
-
-FileFate log_fate(const LogPrinter *printer, const Happening *happening, const RemovedFile *file,
-                  const RelationName *name)
-{
-    if (file->fate != FILE_UNCLEAR || name == NULL || printer->walk->cluster->major < 15)
-        return file->fate;
-    for (size_t i = 0; i < happening->object_count; i++) {
-        if (happening->objects[i].oid == name->oid &&
-            happening->objects[i].database == file->file.database)
-            return FILE_DROPPED;
-    }
-    return FILE_REPLACED;
-}
 
 bool log_undo(const LogPrinter *printer, const Happening *happening, LogUndo *undo, bool *has_undo,
               Error *err)
@@ -69,7 +25,7 @@ bool log_undo(const LogPrinter *printer, const Happening *happening, LogUndo *un
 
 /* ---- parts of a line ---- */
 
-static void put_database(LogPrinter *printer, Lsn lsn, uint32_t oid)
+void log_put_database(LogPrinter *printer, Lsn lsn, uint32_t oid)
 {
     const char *name = relation_names_database(printer->names, lsn, oid);
 
@@ -80,109 +36,23 @@ static void put_database(LogPrinter *printer, Lsn lsn, uint32_t oid)
     }
 }
 
-enum { PASS_UNNAMED = 3, PASSES = 4 };
-
-/* Tables and what stands for itself come first, then what goes with its table: indexes, toast. */
-static int pass_of(const RelationName *name)
-{
-    if (strcmp(name->schema, "pg_toast") == 0)
-        return 2;
-    return name->kind == 'i' ? 1 : 0;
-}
-
-static void put_name(LogPrinter *printer, const RelationName *name)
-{
-    bool is_public = strcmp(name->schema, "public") == 0 || *name->schema == '\0';
-
-    if (is_public) {
-        buffer_print(&printer->text, "%s", name->name);
-    } else {
-        buffer_print(&printer->text, "%s.%s", name->schema, name->name);
-    }
-}
-
-typedef struct FileCount {
-    size_t all, named, shown;
-} FileCount;
-
-/* Those of one pass; the last one has those without a name, by number. */
-static void put_files(LogPrinter *printer, const Happening *happening, FileFate fate, int pass,
-                      FileCount *count)
-{
-    for (size_t i = 0; i < happening->file_count; i++) {
-        const RemovedFile *file = &happening->files[i];
-        RelationName name;
-        bool has_name = relation_names_find(printer->names, happening->lsn, &file->file, &name);
-
-        if (log_fate(printer, happening, file, has_name ? &name : NULL) != fate)
-            continue;
-        if (pass == 0) {
-            count->all++;
-            count->named += has_name;
-        }
-        if (pass != (has_name ? pass_of(&name) : PASS_UNNAMED))
-            continue;
-        if (count->shown++ >= NAMES_SHOWN)
-            continue;
-        buffer_print(&printer->text, "%s", count->shown > 1 ? ", " : "");
-        if (has_name) {
-            put_name(printer, &name);
-        } else {
-            buffer_print(&printer->text, "file %" PRIu32, file->file.number);
-        }
-    }
-}
-
-static void put_relations(LogPrinter *printer, const Happening *happening, FileFate fate)
-{
-    static const char *const words[] = {
-        [FILE_DROPPED] = "dropped",
-        [FILE_REPLACED] = "truncated or rewrote",
-        [FILE_UNCLEAR] = "dropped, truncated or rewrote",
-    };
-    size_t before = printer->text.size;
-    FileCount count = {0};
-
-    /* The names first, then what goes in front of them: the number is known only then. */
-    for (int pass = 0; pass < PASSES; pass++)
-        put_files(printer, happening, fate, pass, &count);
-    if (count.all == 0)
-        return;
-    if (count.shown > NAMES_SHOWN)
-        buffer_print(&printer->text, " and %zu more", count.shown - NAMES_SHOWN);
-
-    CLEANUP(text_freep)
-    char *names =
-        text_format("%.*s", (int)(printer->text.size - before), printer->text.data + before);
-    printer->text.size = before;
-    buffer_print(&printer->text, "%s%s %zu relation%s", before > 0 ? "; " : "", words[fate],
-                 count.all, count.all == 1 ? "" : "s");
-    if (happening->database != 0) {
-        buffer_print(&printer->text, " of database ");
-        put_database(printer, happening->lsn, happening->database);
-    }
-    buffer_print(&printer->text, ": %s", names);
-}
-
 static void put_databases(LogPrinter *printer, const Happening *happening)
 {
     for (size_t i = 0; i < happening->database_count; i++) {
-        const RemovedDatabase *database = &happening->databases[i];
-
         buffer_print(&printer->text, "%s%s ", printer->text.size > 0 ? "; " : "",
-                     database->is_dropped ? "dropped database" : "removed the files of database");
-        put_database(printer, happening->lsn, database->oid);
-        if (!database->is_dropped && happening->kind == HAPPENING_COMMIT)
-            buffer_print(&printer->text, " (dropped, or moved to another tablespace)");
+                     happening->kind == HAPPENING_COMMIT ? "dropped database"
+                                                         : "removed the files of database");
+        log_put_database(printer, happening->lsn, happening->databases[i].oid);
     }
 }
 
 static void put_commit(LogPrinter *printer, const Happening *happening)
 {
+    CLEANUP(log_relations_done) LogRelations relations = {0};
+
+    log_relations_init(&relations, printer, happening);
     put_databases(printer, happening);
-    put_relations(printer, happening, FILE_DROPPED);
-    put_relations(printer, happening, FILE_REPLACED);
-    put_relations(printer, happening, FILE_UNCLEAR);
+    log_put_relations(printer, &relations);
     for (size_t i = 0; i < happening->tablespace_count; i++) {
         buffer_print(&printer->text, "%sdropped tablespace %" PRIu32,
                      printer->text.size > 0 ? "; " : "", happening->tablespaces[i].oid);
@@ -201,13 +71,14 @@ static void put_commit(LogPrinter *printer, const Happening *happening)
         buffer_print(&printer->text, " (prepared)");
     if (happening->database != 0) {
         buffer_print(&printer->text, " in database ");
-        put_database(printer, happening->lsn, happening->database);
+        log_put_database(printer, happening->lsn, happening->database);
     }
     if (happening->object_count > 0) {
         buffer_print(&printer->text,
                      ": dropped %zu relation%s without files (views, temporary or partitioned "
                      "tables)",
                      happening->object_count, happening->object_count == 1 ? "" : "s");
+        log_put_objects(printer, &relations);
     }
 }
 
@@ -255,7 +126,7 @@ static void put_happening(LogPrinter *printer, const Happening *happening)
         return;
     case HAPPENING_SHRINK:
         buffer_print(&printer->text, "cut file %" PRIu32 " of database ", happening->file.number);
-        put_database(printer, happening->lsn, happening->file.database);
+        log_put_database(printer, happening->lsn, happening->file.database);
         buffer_print(&printer->text, " to %" PRIu32 " pages (VACUUM does it with empty ones)",
                      happening->pages);
         return;
@@ -357,44 +228,22 @@ static void database_to_json(LogPrinter *printer, Lsn lsn, uint32_t oid, Json *j
     json_text(json, "database", relation_names_database(printer->names, lsn, oid));
 }
 
-static void file_to_json(LogPrinter *printer, const Happening *happening, const RemovedFile *file,
-                         Json *json)
-{
-    RelationName name;
-    bool has_name = relation_names_find(printer->names, happening->lsn, &file->file, &name);
-
-    json_begin_object(json, NULL);
-    json_u64(json, "tablespace_oid", file->file.tablespace);
-    json_u64(json, "database_oid", file->file.database);
-    json_u64(json, "file", file->file.number);
-    json_text(json, "fate",
-              log_fate_name(log_fate(printer, happening, file, has_name ? &name : NULL)));
-    json_text(json, "schema", has_name ? name.schema : NULL);
-    json_text(json, "relation", has_name ? name.name : NULL);
-    if (has_name) {
-        json_u64(json, "oid", name.oid);
-        json_text(json, "type", log_kind_name(name.kind));
-    }
-    json_end_object(json);
-}
-
 static void commit_to_json(LogPrinter *printer, const Happening *happening, Json *json)
 {
+    CLEANUP(log_relations_done) LogRelations relations = {0};
+
     json_bool(json, "prepared", happening->is_prepared);
     if (happening->database != 0)
         database_to_json(printer, happening->lsn, happening->database, json);
-    json_begin_array(json, "files");
-    for (size_t i = 0; i < happening->file_count; i++)
-        file_to_json(printer, happening, &happening->files[i], json);
-    json_end_array(json);
-    json_u64(json, "relations_dropped", happening->object_count);
+    log_relations_init(&relations, printer, happening);
+    log_relations_to_json(printer, &relations, json);
     json_u64(json, "tables_truncated", happening->truncated);
     json_begin_array(json, "databases");
     for (size_t i = 0; i < happening->database_count; i++) {
         json_begin_object(json, NULL);
         database_to_json(printer, happening->lsn, happening->databases[i].oid, json);
         json_lsn(json, "lsn", happening->databases[i].lsn);
-        json_bool(json, "dropped", happening->databases[i].is_dropped);
+        json_bool(json, "dropped", happening->kind == HAPPENING_COMMIT);
         json_end_object(json);
     }
     json_end_array(json);
@@ -441,6 +290,8 @@ bool log_print_json(LogPrinter *printer, const Happening *happening, Error *err)
     json_begin_object(&json, NULL);
     json_text(&json, "kind", kind_name(happening->kind));
     json_time(&json, "time", happening->time);
+    /* To the microsecond: it can be given back as --target-time. */
+    json_time_exact(&json, "time_exact", happening->time);
     json_lsn(&json, "lsn", happening->lsn);
     if (happening->xid != 0)
         json_u64(&json, "xid", happening->xid);

@@ -25,10 +25,6 @@ bool log_print_line(LogPrinter *printer, const Happening *happening, Error *err)
 bool log_print_json(LogPrinter *printer, const Happening *happening, Error *err) MUST_CHECK;
 bool log_print_end(LogPrinter *printer, bool json, const LogEnd *end, Error *err) MUST_CHECK;
 
-/* What became of a file once its relation's name is known, too. */
-FileFate log_fate(const LogPrinter *printer, const Happening *happening, const RemovedFile *file,
-                  const RelationName *name);
-
 /*
  * Where to stop a restore so that this did not happen; false when there is nothing to undo. A
  * database or tablespace goes as soon as the record that removes it is replayed, not at the commit.
@@ -40,5 +36,5 @@ typedef struct LogUndo {
 bool log_undo(const LogPrinter *printer, const Happening *happening, LogUndo *undo, bool *has_undo,
               Error *err) MUST_CHECK;
 
-const char *log_fate_name(FileFate fate);
-const char *log_kind_name(char relkind); /* "table" */
+/* Its name, or its oid, appended to printer->text. */
+void log_put_database(LogPrinter *printer, Lsn lsn, uint32_t oid);

@@ -18,6 +18,7 @@ typedef struct RowList {
 typedef struct DatabaseNames {
     uint32_t oid;
     RowList relations; /* by file */
+    RowList oids;      /* the same by oid */
     RowList schemas;   /* by oid */
     struct DatabaseNames *next;
 } DatabaseNames;
@@ -53,6 +54,7 @@ static void forget_backup(RelationNames *names)
 
         names->loaded = database->next;
         buffer_done(&database->relations.rows);
+        buffer_done(&database->oids.rows);
         buffer_done(&database->schemas.rows);
         mem_free(database);
     }
@@ -251,6 +253,8 @@ static void load_database(RelationNames *names, DatabaseNames *database)
         read_rows(names, directory, schemas->file, PG_NAMESPACE_OID, &database->schemas);
     sort_rows(&database->schemas, by_oid);
     add_mapped(&database->relations, &map);
+    buffer_append(&database->oids.rows, database->relations.rows.data,
+                  database->relations.rows.size);
     sort_rows(&database->relations, by_file);
 }
 
@@ -367,12 +371,23 @@ const char *relation_names_database(RelationNames *names, Lsn lsn, uint32_t oid)
     return row != NULL ? row->name : NULL;
 }
 
+static void name_of_row(const DatabaseNames *database, const CatalogRow *row, RelationName *name)
+{
+    const CatalogRow *schema = find_row(&database->schemas, row->schema, false);
+
+    *name = (RelationName){
+        .schema = schema != NULL ? schema->name : "",
+        .name = row->name,
+        .oid = row->oid,
+        .kind = row->kind,
+    };
+}
+
 bool relation_names_find(RelationNames *names, Lsn lsn, const RelationFile *file,
                          RelationName *name)
 {
     const DatabaseNames *database;
     const CatalogRow *row;
-    const CatalogRow *schema;
 
     if (file->database == 0 || !choose_backup(names, lsn))
         return false;
@@ -380,12 +395,22 @@ bool relation_names_find(RelationNames *names, Lsn lsn, const RelationFile *file
     row = find_row(&database->relations, file->number, true);
     if (row == NULL || row->file == 0)
         return false;
-    schema = find_row(&database->schemas, row->schema, false);
-    *name = (RelationName){
-        .schema = schema != NULL ? schema->name : "",
-        .name = row->name,
-        .oid = row->oid,
-        .kind = row->kind,
-    };
+    name_of_row(database, row, name);
+    return true;
+}
+
+bool relation_names_find_oid(RelationNames *names, Lsn lsn, uint32_t oid_of_database, uint32_t oid,
+                             RelationName *name)
+{
+    const DatabaseNames *database;
+    const CatalogRow *row;
+
+    if (oid_of_database == 0 || !choose_backup(names, lsn))
+        return false;
+    database = names_of_database(names, oid_of_database);
+    row = find_row(&database->oids, oid, false);
+    if (row == NULL)
+        return false;
+    name_of_row(database, row, name);
     return true;
 }

@@ -29,6 +29,9 @@ void relation_names_freep(RelationNames **names); /* for CLEANUP() */
 const char *relation_names_database(RelationNames *names, Lsn lsn, uint32_t oid);
 bool relation_names_find(RelationNames *names, Lsn lsn, const RelationFile *file,
                          RelationName *name);
+/* By the relation's oid, which it keeps when it gets another file. */
+bool relation_names_find_oid(RelationNames *names, Lsn lsn, uint32_t database, uint32_t oid,
+                             RelationName *name);
 
 /* The first thing that could not be read, which then was left out; code ERR_NONE: nothing. */
 const Error *relation_names_problem(const RelationNames *names);
