@@ -2,9 +2,9 @@
  * relation_names.h - what databases and relation files are called, by the catalogues of a backup
  * and, if asked for, by a running server (databases only: it has forgotten what was dropped).
  *
- * The newest backup that ended before the place in question counts (where there is none, the next
- * one after it): what was created or written anew in between has no name in it. Loaded when first
- * asked for, a database at a time.
+ * The newest backup that ended before the place in question counts; where there is none, the next
+ * one after it. What was created in between has no name in it, nor has the new file of a relation
+ * that was written anew; its oid has. Loaded when first asked for, a database at a time.
  */
 #pragma once
 
