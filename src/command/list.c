@@ -122,6 +122,25 @@ static const char *window_end(const RecoveryWindow *window)
     return window->ends_damaged ? "WAL is damaged" : "end of the archive";
 }
 
+/*
+ * What is missing may hold commits of the same microsecond, or earlier ones: by its time the last
+ * commit before a gap can't be told from them.
+ */
+static void print_gap_note(const WindowList *windows)
+{
+    bool has_gap = false;
+
+    for (size_t i = 0; i < windows->count; i++) {
+        const RecoveryWindow *window = &windows->items[i];
+        has_gap = has_gap || window->ends_in_hole || window->ends_damaged || window->ends_minimal;
+    }
+    if (has_gap) {
+        out_print("\nWhere WAL is missing or damaged, \"until\" is the last commit before: times "
+                  "earlier than it can be\nrestored, and the commit itself by --target-xid or "
+                  "--target-lsn (`pgcairn log` has them).\n");
+    }
+}
+
 static void print_windows(const Holdings *holdings)
 {
     CLEANUP(table_freep) Table *table = table_new(6);
@@ -149,6 +168,7 @@ static void print_windows(const Holdings *holdings)
                              lsn_text(window->until, lsn), window->backup, window_end(window)});
     }
     table_print(table);
+    print_gap_note(windows);
 }
 
 static void print_wal(const Holdings *holdings)

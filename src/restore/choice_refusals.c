@@ -75,25 +75,44 @@ bool refuse_too_early(const Search *search, Error *err)
     return false;
 }
 
+/*
+ * Of a position it is known behind which gap it lies: that of the newest backup before it. Anything
+ * else may be in the first gap of all.
+ */
+static const BackupInfo *backup_before_gap(const Search *search)
+{
+    const Target *target = &search->wish->target;
+
+    for (size_t i = 0; target->kind == TARGET_LSN && i < search->count; i++) {
+        if (search->candidates[i]->header.stop <= target->lsn)
+            return search->candidates[i];
+    }
+    return search->candidates[search->count - 1];
+}
+
 bool refuse_not_seen(Search *search, const uint32_t *timelines, size_t count, Error *err)
 {
     uint32_t timeline = path_last_timeline(&search->path);
-    const BackupInfo *oldest = search->candidates[search->count - 1];
+    const BackupInfo *before = backup_before_gap(search);
     char time[TIME_TEXT_SIZE], lsn[LSN_TEXT_SIZE];
     ArchiveEnd end;
     const char *text = target_text(&search->wish->target, &search->choice->arena);
 
-    if (!search_find_end(search, oldest->header.start, &end, err))
+    if (!search_find_end(search, before->header.start, &end, err))
         return false;
+    const char *behind = end.gap != NULL ? search_behind_gap(search, &end) : "";
     const char *others = other_timelines(search, timelines, count, timeline);
     error_set(
         err, end.gap != NULL ? ERR_CORRUPT : ERR_NOT_FOUND,
         "%s is not in the archive on timeline %u, which reaches to %s (newest commit: %s)%s%s",
         text, timeline, lsn_text(end.walk.last_end, lsn),
-        end.time_max == TIME_US_NONE ? "none" : time_text_postgres(end.time_max, time),
+        end.commit_max == TIME_US_NONE ? "none" : time_text_postgres(end.commit_max, time),
         end.gap != NULL ? ": " : "", end.gap != NULL ? end.gap : "");
     if (*others != '\0')
         return error_hint(err, "it is on timeline %s: choose with --target-timeline", others);
+    if (*behind != '\0') {
+        return error_hint(err, "what is behind it can be reached %s; see `pgcairn list`", behind);
+    }
     return error_hint(err, "`pgcairn list` shows what can be reached");
 }
 

@@ -23,18 +23,25 @@ WalWalk search_walk(const Search *search, Lsn from, Lsn to);
 
 typedef struct ArchiveEnd {
     WalWalkEnd walk;
-    Lsn last_record; /* start of the last whole record */
-    Lsn tail_record; /* begun in the segment before and perhaps complete now */
-    TimeUs time_max; /* of commits and aborts up to there */
-    const char *gap; /* why it does not go on: a hole, a missing timeline, damage; NULL: it is
-                        complete, nothing is behind it */
+    Lsn last_record;   /* start of the last whole record */
+    Lsn tail_record;   /* begun in the segment before and perhaps complete now */
+    TimeUs commit_max; /* of the commits up to there; TIME_US_NONE: none */
+    const char *gap;   /* why it does not go on: a hole, a missing timeline, damage; NULL: it is
+                          complete, nothing is behind it */
 } ArchiveEnd;
 
 bool search_find_end(const Search *search, Lsn from, ArchiveEnd *end, Error *err) MUST_CHECK;
 
-/* ERR_CORRUPT: recovery can't get across the gap at the end to `target`. */
+/*
+ * ERR_CORRUPT: recovery can't get across the gap at the end to `target`. It tells the nearest
+ * instants that it can get to, on both sides.
+ */
 bool search_refuse_gap(const Search *search, const ArchiveEnd *end, const char *target,
                        Error *err) MUST_CHECK;
+
+/* "from T on with backup B", the first that begins behind the gap; "" if none does. Of the arena.
+ */
+const char *search_behind_gap(const Search *search, const ArchiveEnd *end);
 
 /* ---- which backup reaches the target: search.c -------------------------------------------------
  */

@@ -29,9 +29,9 @@ static bool note_segment(void *context, uint32_t timeline, uint64_t segment,
     }
     if (reader->last_record != 0 || reader->tail_record != 0)
         end->tail_record = reader->tail_record;
-    if (trailer->summary.end_time_max != TIME_US_NONE &&
-        (end->time_max == TIME_US_NONE || trailer->summary.end_time_max > end->time_max))
-        end->time_max = trailer->summary.end_time_max;
+    if (trailer->summary.commit_time_max != TIME_US_NONE &&
+        (end->commit_max == TIME_US_NONE || trailer->summary.commit_time_max > end->commit_max))
+        end->commit_max = trailer->summary.commit_time_max;
     return true;
 }
 
@@ -68,21 +68,45 @@ bool search_find_end(const Search *search, Lsn from, ArchiveEnd *end, Error *err
 {
     WalWalk walk = search_walk(search, from, 0);
 
-    *end = (ArchiveEnd){.time_max = TIME_US_NONE};
+    *end = (ArchiveEnd){.commit_max = TIME_US_NONE};
     if (!wal_walk_trailers(&walk, note_segment, end, &end->walk, err))
         return false;
     end->gap = gap_behind(search, &end->walk);
     return true;
 }
 
+const char *search_behind_gap(const Search *search, const ArchiveEnd *end)
+{
+    const BackupInfo *first = NULL;
+    char time[TIME_TEXT_SIZE], lsn[LSN_TEXT_SIZE];
+    Error unknown = {0}; /* then its position has to do */
+    TimeUs earliest;
+
+    /* The candidates come the newest first. */
+    for (size_t i = 0;
+         i < search->count && search->candidates[i]->header.start >= end->walk.last_end; i++)
+        first = search->candidates[i];
+    if (first == NULL)
+        return "";
+    lsn_text(first->header.stop, lsn);
+    if (!search_earliest_time(search, first, &earliest, &unknown)) {
+        return arena_format(&search->choice->arena, "from %s on, with backup %s", lsn,
+                            first->header.id);
+    }
+    return arena_format(&search->choice->arena, "from %s (%s) on, with backup %s",
+                        time_text_postgres(earliest, time), lsn, first->header.id);
+}
+
 bool search_refuse_gap(const Search *search, const ArchiveEnd *end, const char *target, Error *err)
 {
+    const char *behind = search_behind_gap(search, end);
     char lsn[LSN_TEXT_SIZE], time[TIME_TEXT_SIZE], parent[64] = "";
 
-    error_set(err, ERR_CORRUPT,
-              "%s: recovery can't get to %s; the newest commit before it is of %s", end->gap,
-              target,
-              end->time_max == TIME_US_NONE ? "(none)" : time_text_postgres(end->time_max, time));
+    error_set(
+        err, ERR_CORRUPT, "%s: recovery can't get to %s; the newest commit before it is of %s%s%s",
+        end->gap, target,
+        end->commit_max == TIME_US_NONE ? "(none)" : time_text_postgres(end->commit_max, time),
+        *behind != '\0' ? "; what is behind it can be reached " : "", behind);
     if (search->path.count > 1) {
         (void)snprintf(parent, sizeof parent, "; --target-timeline=%u follows the one before",
                        search->path.steps[search->path.count - 2].timeline);

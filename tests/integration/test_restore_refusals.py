@@ -1,16 +1,20 @@
 """What restore refuses, before anything is touched, and what it then says."""
 
 import hashlib
+import json
 import os
 import pathlib
 import shutil
 import time
 
+from support.archive import object_of
 from support.cluster import make_directory
+from support.ledger import lsn_of
 from support.oracle import Oracle
 from support.processes import run
 from support.shared import SharedClusterTest
 from support.version import MAJOR
+from support.waldump import ends_of_transactions, instant, microseconds
 from test_restore_targets import utc
 
 
@@ -43,10 +47,12 @@ class RestoreRefusalTest(SharedClusterTest):
             cls.first = cls.take(world)
             oracle.wait_commits(10)
             cls.middle = time.time()
-            cluster.switch_wal()
+            cls.switched = cluster.switch_wal()
             oracle.wait_commits(10)
             cls.second = cls.take(world)
             oracle.wait_commits(10)
+            cluster.switch_wal()
+            oracle.wait_commits(5)
         cls.oracle = oracle
         cls.last = cluster.switch_wal()
         cls.oid = cluster.sql("select oid from pg_tablespace where spcname = 'elsewhere'")
@@ -194,6 +200,62 @@ class Archive(RestoreRefusalTest):
         self.tool("restore", f"--data={self.path}/target", self.move(), "--dry-run",
                   f"--target-time={utc(self.middle)}", repo=self.damaged)
         self.refuse(8, "is missing", f"--target-time={utc(time.time())}", repo=self.damaged)
+
+    def dry_run(self, *target, expect=0):
+        done = self.attempt("restore", f"--data={self.path}/target", self.move(), "--dry-run", "--json",
+                            *target, repo=self.damaged)
+        self.assertEqual(done.returncode, expect, done.stdout + done.stderr)
+        return json.loads(done.stdout) if expect == 0 else done.stderr
+
+    def test_a_target_in_a_hole_names_the_nearest_instants_on_both_sides(self):
+        first, second = self.tool_json("list")["backups"]
+        ends = ends_of_transactions(self.repo, self.path / "plain")
+        size = 1 << 20
+        hole = int(self.switched[8:16], 16) * 4096 + int(self.switched[16:], 16) + 1
+        name = f"00000001{hole >> 12:08X}{hole & 0xFFF:08X}"
+        commits = [end for end in ends if end[1] == "COMMIT"]
+        before = [end for end in commits if lsn_of(first["start"]) <= end[0] < hole * size]
+        inside = [end for end in commits if hole * size <= end[0] < (hole + 1) * size][1]
+        newest = max(before, key=lambda end: end[3])
+        object_of(self.damaged, name).unlink()
+        listed = self.attempt("list", "--json", repo=self.damaged)
+        self.assertEqual(listed.returncode, 8)
+        earliest = microseconds(json.loads(listed.stdout)["windows"][1]["from_time_exact"])
+        in_second = [at for lsn, _, _, at in ends if lsn_of(second["start"]) <= lsn < lsn_of(second["stop"])]
+        self.assertEqual(max(in_second, default=earliest), earliest)
+
+        behind = f"can be reached from {instant(earliest)} ({second['stop']}) on, with backup {self.second}"
+        for target in (f"--target-time={instant(inside[3])}", f"--target-xid={inside[2]}",
+                       f"--target-lsn={inside[0] >> 32:X}/{inside[0] & 0xFFFFFFFF:X}"):
+            said = self.dry_run(target, expect=8)
+            self.assertIn(f"segment {name} is missing although later WAL is there", said)
+            self.assertIn(behind, said)
+            self.assertIn(instant(newest[3]), said)
+        # And they can.
+        said = self.dry_run(f"--target-time={instant(inside[3])}", expect=8)
+        at_the_hole = self.dry_run("--target-lsn=" + said.split("--target-lsn=")[1].split()[0])
+        self.assertEqual(at_the_hole["last_before"]["xid"], before[-1][2])
+        self.assertEqual(at_the_hole["backup"], self.first)
+        just_before = self.dry_run(f"--target-time={instant(newest[3] - 1)}")
+        self.assertEqual(just_before["first_after"]["xid"], newest[2])
+        self.assertEqual(self.dry_run(f"--target-time={instant(earliest)}")["backup"], self.second)
+        self.dry_run(f"--target-time={instant(earliest - 1)}", expect=8)
+        # Others may have committed in the hole at that time, or before: list says how it is meant.
+        self.dry_run(f"--target-time={instant(newest[3])}", expect=8)
+        listed = self.attempt("list", repo=self.damaged)
+        self.assertEqual(listed.returncode, 8)
+        self.assertIn(instant(newest[3]), listed.stdout)
+        self.assertIn('"until" is the last commit before: times earlier', listed.stdout)
+        self.assertNotIn('"until" is', self.tool("list"))
+
+        # A second hole, behind the second backup: of a position it is known which one it is.
+        last = self.segments()[-2]
+        last.unlink()
+        number = int(last.stem[8:16], 16) * 4096 + int(last.stem[16:], 16)
+        at = number * size + 0x100
+        said = self.dry_run(f"--target-lsn={at >> 32:X}/{at & 0xFFFFFFFF:X}", expect=8)
+        self.assertIn(f"segment {last.stem} is missing", said)
+        self.assertNotIn("can be reached from", said)
 
     def test_a_backup_without_its_wal_is_not_restorable(self):
         for segment in self.segments():

@@ -4,36 +4,21 @@ the archive, so that it need not be read again: the same answers, and never a wr
 """
 
 import concurrent.futures
-import datetime
 import json
 import os
 import re
 import shutil
-import subprocess
 import time
 
-from support.archive import archived, content_of, flip, freeze, object_of, put, thaw
+from support.archive import archived, flip, freeze, object_of, put, thaw
 from support.cluster import SWITCH_WAL
 from support.ledger import lsn_of
 from support.oracle import Oracle
-from support.processes import BIN, TOOL, clean_environment, identity, run
+from support.processes import TOOL, run
 from support.shared import SharedClusterTest
+from support.waldump import ends_of_transactions, instant, microseconds
 
-END = re.compile(r"tx: +(\d+), lsn: ([0-9A-F]+/[0-9A-F]+), prev \S+, desc: (COMMIT|ABORT)\w* "
-                 r"(?:\d+: )?(\d+-\d+-\d+ \d+:\d+:\d+\.\d{6}) UTC")
 PAST = time.time() // 1 - 3600
-EPOCH = datetime.datetime(1970, 1, 1)
-
-
-def microseconds(text):
-    """Since 1970, of "2026-11-22 13:30:00.123456", whatever follows."""
-    return round((datetime.datetime.fromisoformat(text[:26]) - EPOCH) / datetime.timedelta(microseconds=1))
-
-
-def instant(value):
-    return (EPOCH + datetime.timedelta(microseconds=value)).isoformat(" ", "microseconds") + "+00"
-
-
 def settle(repo):
     """As if all of it had been stored an hour ago: only that is remembered."""
     for path in repo.rglob("*"):
@@ -103,18 +88,8 @@ class WindowTest(SharedClusterTest):
 
 class Exact(WindowTest):
     def ends(self):
-        """[(lsn, kind, xid, time)] of every end of a transaction in the archive, in order."""
-        folder = self.path / "plain"
-        folder.mkdir(mode=0o755)
-        for name in self.segments():
-            put(folder / name, content_of(object_of(self.repo, name)))
-        first, last = self.segments()[0], self.segments()[-1]
-        done = subprocess.run([BIN / "pg_waldump", "--rmgr=Transaction", f"--path={folder}", first, last],
-                              capture_output=True, text=True, check=False,
-                              env=clean_environment(TZ="UTC"), **identity())
-        found = [(lsn_of(match[2]), match[3], int(match[1]), microseconds(match[4]))
-                 for match in END.finditer(done.stdout)]
-        self.assertGreater(len(found), 200, done.stderr)
+        found = ends_of_transactions(self.repo, self.path / "plain")
+        self.assertGreater(len(found), 200)
         return found
 
     def test_the_window_begins_and_ends_with_the_commits_of_the_archive(self):
