@@ -18,6 +18,7 @@
 
 enum {
     PIECE_SIZE = 1 << 20,
+    CACHED_SIZE = 128 << 10,
     TEXT_SIZE_MAX =
         1 << 20,    /* of a history or .backup file; the server's have some hundred bytes */
     ROUNDS_MAX = 3, /* of looking and storing, when somebody else stores the same name */
@@ -339,7 +340,10 @@ static bool sum_up(void *context, const WalRecord *record, Error *err)
     return true;
 }
 
-/* The file, read once and straight to where it is compressed. */
+/*
+ * The file, read once and straight to where it is compressed; in pieces that are still in the
+ * processor's cache when the WAL reader looks at them.
+ */
 static bool store_content(const Source *source, Storing *storing, Error *err)
 {
     uint64_t offset = 0;
@@ -348,12 +352,14 @@ static bool store_content(const Source *source, Storing *storing, Error *err)
     size_t got;
 
     do {
-        if (!interrupt_check(err) || !wal_object_writer_room(storing->writer, &room, &size, err) ||
-            !file_read_at(source->fd, room, size, offset, &got, source->path, err) ||
-            !wal_object_writer_filled(storing->writer, got, err) ||
-            (storing->reader != NULL && !wal_reader_feed(storing->reader, room, got, err))) {
+        if (!interrupt_check(err) || !wal_object_writer_room(storing->writer, &room, &size, err))
             return false;
-        }
+        if (size > CACHED_SIZE)
+            size = CACHED_SIZE;
+        if (!file_read_at(source->fd, room, size, offset, &got, source->path, err) ||
+            (storing->reader != NULL && !wal_reader_feed(storing->reader, room, got, err)) ||
+            !wal_object_writer_filled(storing->writer, got, err))
+            return false;
         offset += got;
     } while (got > 0);
     return source_check_unchanged(source, offset, err);

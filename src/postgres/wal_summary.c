@@ -103,7 +103,9 @@ static bool xlog_event(const WalRecord *record, Payload payload, const PgVersion
     return false;
 }
 
-bool wal_event_of(const WalRecord *record, const PgVersion *version, WalEvent *event)
+/* Most records are none: what is said of an event is not prepared for those. */
+static bool event_of(const WalRecord *record, Payload payload, const PgVersion *version,
+                     WalEvent *event)
 {
     WalEvent found = {
         .lsn = record->lsn,
@@ -111,19 +113,21 @@ bool wal_event_of(const WalRecord *record, const PgVersion *version, WalEvent *e
         .time = TIME_US_NONE,
         .parameters.wal_level = WAL_LEVEL_UNKNOWN,
     };
-    Payload payload;
-    bool is_event = false;
+    bool is_event = record->rmgr == RMGR_TRANSACTION ? transaction_event(record, version, &found)
+                                                     : xlog_event(record, payload, version, &found);
 
-    if (record->bytes == NULL || !payload_of(record, &payload))
-        return false;
-    if (record->rmgr == RMGR_TRANSACTION) {
-        is_event = transaction_event(record, version, &found);
-    } else if (record->rmgr == RMGR_XLOG) {
-        is_event = xlog_event(record, payload, version, &found);
-    }
     if (is_event)
         *event = found;
     return is_event;
+}
+
+bool wal_event_of(const WalRecord *record, const PgVersion *version, WalEvent *event)
+{
+    Payload payload;
+
+    return (record->rmgr == RMGR_TRANSACTION || record->rmgr == RMGR_XLOG) &&
+           record->bytes != NULL && payload_of(record, &payload) &&
+           event_of(record, payload, version, event);
 }
 
 bool wal_tablespace_of(const WalRecord *record, uint32_t *oid, const char **path)
