@@ -23,8 +23,6 @@ typedef struct WalTrailer {
     WalFileKind kind;
     Codec codec;
     uint64_t raw_size;
-    uint8_t sha256[SHA256_SIZE];       /* of the raw file */
-    bool has_raw_checksum;             /* objects of the first releases have none */
     uint8_t raw_checksum[XXH128_SIZE]; /* XXH3-128 of the XXH3-128 of each raw frame, in order */
     uint64_t stored_size;              /* of the frames, without the trailer */
     uint64_t stored_checksum;          /* XXH3 of the XXH3 of each stored frame, in order */
@@ -51,28 +49,28 @@ void wal_trailer_wrap(const WalTrailer *trailer, uint64_t seed, Buffer *out);
 bool wal_trailer_find(WalTrailer *trailer, const uint8_t *suffix, size_t size, uint64_t object_size,
                       uint64_t seed, Error *err) MUST_CHECK;
 
+/*
+ * The raw checksum of an open file of this size, as its object's trailer has it in this repository.
+ * ERR_IO, also when the file ends before. path: for the message.
+ */
+bool wal_file_checksum(const Repo *repo, int fd, const char *path, uint64_t size,
+                       uint8_t checksum[XXH128_SIZE], Error *err) MUST_CHECK;
+/* Whether two objects of one repository hold the same file. */
+bool wal_trailers_agree(const WalTrailer *a, const WalTrailer *b);
+
 /* name: of the WAL file. ERR_NOT_FOUND when it is proven not to be there. */
 bool wal_object_trailer(const Cluster *cluster, const char *name, WalTrailer *trailer,
                         Error *err) MUST_CHECK;
 
 /*
- * Read the object whole, check the stored checksum, every frame, size, raw checksum and SHA-256,
- * and give the raw file to `sink` in order (pieces of at most frame_size; sink may be NULL: verify
- * only). With threads > 1 frames are decompressed in parallel. ERR_NOT_FOUND, ERR_CORRUPT,
+ * Read the object whole, check the stored checksum, every frame, size and raw checksum, and give
+ * the raw file to `sink` in order (pieces of at most frame_size; sink may be NULL: verify only).
+ * With threads > 1 frames are decompressed in parallel. ERR_NOT_FOUND, ERR_CORRUPT,
  * ERR_UNREACHABLE. Nothing may be presented as good before this returned true.
  */
 typedef bool WalSink(void *context, const void *data, size_t size, Error *err);
 bool wal_object_read(const Cluster *cluster, const char *name, unsigned threads, WalSink *sink,
                      void *context, WalTrailer *trailer, Error *err) MUST_CHECK;
-
-/*
- * The same without SHA-256 when the object has a raw checksum, which is as sure against accidents:
- * frames are summed by all threads at memory speed, where SHA-256 takes longer than all the rest
- * and can't be divided. For archive-get, which recovery waits for; not for who compares contents.
- */
-bool wal_object_read_quick(const Cluster *cluster, const char *name, unsigned threads,
-                           WalSink *sink, void *context, WalTrailer *trailer,
-                           Error *err) MUST_CHECK;
 
 /*
  * Only whether the stored bytes are those that were stored: read and summed, not decompressed.

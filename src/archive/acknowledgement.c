@@ -89,7 +89,7 @@ static uint64_t nanoseconds(const struct timespec *time)
 static bool describe(const Cluster *cluster, const char *path, int fd, const struct stat *source,
                      const WalTrailer *trailer, RecordWriter *note, Error *err)
 {
-    char digest[SHA256_TEXT_SIZE];
+    char checksum[2 * XXH128_SIZE + 1];
     uint64_t sample;
 
     if (!take_sample(cluster, fd, path, (uint64_t)source->st_size, &sample, err))
@@ -105,7 +105,7 @@ static bool describe(const Cluster *cluster, const char *path, int fd, const str
     record_u64(note, "mtime", nanoseconds(&source->st_mtim));
     record_u64(note, "ctime", nanoseconds(&source->st_ctim));
     record_u64(note, "sample", sample);
-    record_text(note, "content", sha256_text(trailer->sha256, digest));
+    record_text(note, "content", hex_text(trailer->raw_checksum, XXH128_SIZE, checksum));
     record_u64(note, "stored", trailer->stored_size);
     record_finish(note);
     return true;

@@ -86,8 +86,8 @@ bool delivery_fetch(Delivery *delivery, unsigned threads, Error *err)
 {
     WalTrailer trailer;
 
-    return wal_object_read_quick(delivery->cluster, delivery->file, threads, delivery_take,
-                                 delivery, &trailer, err) &&
+    return wal_object_read(delivery->cluster, delivery->file, threads, delivery_take, delivery,
+                           &trailer, err) &&
            check_trailer(delivery, &trailer, err) && delivery_check_content(delivery, err);
 }
 

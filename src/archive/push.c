@@ -17,7 +17,6 @@
 #include <unistd.h>
 
 enum {
-    PIECE_SIZE = 1 << 20,
     CACHED_SIZE = 128 << 10,
     TEXT_SIZE_MAX =
         1 << 20,    /* of a history or .backup file; the server's have some hundred bytes */
@@ -31,8 +30,6 @@ typedef struct Source {
     WalName name;
     int fd;
     struct stat before; /* as it was when it was opened */
-    bool has_digest;
-    uint8_t digest[SHA256_SIZE]; /* once has_digest */
 } Source;
 
 typedef struct Push {
@@ -49,7 +46,7 @@ static void push_done(Push *push)
 /* What a name in the repository has for us. Other content than ours is an error instead. */
 typedef enum Stored {
     STORED_NOTHING,
-    STORED_SAME, /* read whole, verified, durable */
+    STORED_SAME, /* read whole, verified, compared, durable */
     STORED_DAMAGED,
 } Stored;
 
@@ -114,25 +111,17 @@ static bool source_check_unchanged(const Source *source, uint64_t size_read, Err
     return true;
 }
 
-typedef bool PieceFunction(void *context, const void *data, size_t size, Error *err);
-
-/* Every byte of the file, in order and once. */
-static bool source_read(const Source *source, PieceFunction *take, void *context, Error *err)
+/* Every byte of a small file. */
+static bool source_read(const Source *source, Buffer *text, Error *err)
 {
-    CLEANUP(buffer_done) Buffer piece = {0};
-    uint64_t offset = 0;
+    const size_t size = (size_t)source->before.st_size + 1; /* does it end there? */
     size_t got;
 
-    buffer_reserve(&piece, PIECE_SIZE);
-    do {
-        if (!interrupt_check(err) ||
-            !file_read_at(source->fd, piece.data, PIECE_SIZE, offset, &got, source->path, err) ||
-            (got > 0 && !take(context, piece.data, got, err))) {
-            return false;
-        }
-        offset += got;
-    } while (got == PIECE_SIZE);
-    return source_check_unchanged(source, offset, err);
+    buffer_reserve(text, size);
+    if (!file_read_at(source->fd, text->data, size, 0, &got, source->path, err))
+        return false;
+    text->size = got;
+    return source_check_unchanged(source, got, err);
 }
 
 static bool archived_path(const Push *push, Arena *arena, TimelinePath *path, Error *err)
@@ -203,19 +192,12 @@ static bool check_segment(const Push *push, Error *err)
     return header.timeline == source->name.timeline || check_fork(push, &header, err);
 }
 
-static bool append_piece(void *context, const void *data, size_t size, Error *err)
-{
-    (void)err;
-    buffer_append(context, data, size);
-    return true;
-}
-
 static bool check_text(const Push *push, Error *err)
 {
     CLEANUP(buffer_done) Buffer text = {0};
     const WalName *name = &push->source.name;
 
-    if (!source_read(&push->source, append_piece, &text, err))
+    if (!source_read(&push->source, &text, err))
         return false;
     buffer_append(&text, "", 1); /* its end, for who reads it as text */
     if (strlen((const char *)text.data) + 1 != text.size)
@@ -223,26 +205,6 @@ static bool check_text(const Push *push, Error *err)
     if (name->kind == WAL_HISTORY)
         return wal_check_history(name, ERR_REFUSED, (const char *)text.data, err);
     return wal_check_backup_history(push->cluster, name, ERR_REFUSED, (const char *)text.data, err);
-}
-
-static bool digest_piece(void *context, const void *data, size_t size, Error *err)
-{
-    (void)err;
-    sha256_update(context, data, size);
-    return true;
-}
-
-static bool source_digest(Source *source, Error *err)
-{
-    CLEANUP(sha256_freep) Sha256 *sha = sha256_new();
-
-    if (source->has_digest)
-        return true;
-    if (!source_read(source, digest_piece, sha, err))
-        return false;
-    sha256_final(sha, source->digest);
-    source->has_digest = true;
-    return true;
 }
 
 static bool refuse_other_content(const Push *push, bool is_damaged, Error *err)
@@ -254,66 +216,85 @@ static bool refuse_other_content(const Push *push, bool is_damaged, Error *err)
                            "own --cluster; nothing was overwritten, the file stays in pg_wal");
 }
 
-/*
- * Law 2: the same name is a success only once the stored object was read whole, verified, and made
- * durable: another run may have published it and died before its sync.
- */
-static bool verify_stored(const Push *push, WalTrailer *trailer, Stored *stored, Error *err)
-{
-    CLEANUP(text_freep)
-    char *object = layout_wal(push->cluster->name, push->source.name_text);
-    Error attempt = {0};
+/* The source beside what is read of the stored object. */
+typedef struct Comparison {
+    const Source *source;
+    Buffer piece;
+    uint64_t offset;
+    bool is_other;
+} Comparison;
 
-    if (wal_object_read(push->cluster, push->source.name_text, push->wish->threads, NULL, NULL,
-                        trailer, &attempt)) {
-        if (memcmp(trailer->sha256, push->source.digest, SHA256_SIZE) != 0)
-            return refuse_other_content(push, false, err);
-        *stored = STORED_SAME;
-        return storage_sync(push->cluster->repo->storage, object, err);
-    }
-    if (attempt.code == ERR_NOT_FOUND) {
-        *stored = STORED_NOTHING;
-        return true;
-    }
-    if (attempt.code == ERR_CORRUPT) {
-        *stored = STORED_DAMAGED;
-        return true;
-    }
-    *err = attempt;
-    return false;
+static void comparison_done(Comparison *comparison)
+{
+    buffer_done(&comparison->piece);
+}
+
+static bool compare_piece(void *context, const void *data, size_t size, Error *err)
+{
+    Comparison *comparison = context;
+    const Source *source = comparison->source;
+    size_t got;
+
+    comparison->piece.size = 0;
+    buffer_reserve(&comparison->piece, size);
+    if (!file_read_at(source->fd, comparison->piece.data, size, comparison->offset, &got,
+                      source->path, err))
+        return false;
+    comparison->is_other |= got != size || memcmp(comparison->piece.data, data, size) != 0;
+    comparison->offset += size;
+    return true;
 }
 
 /*
- * The trailer is looked at first: it costs one small read, and says without decompressing that a
- * name is free or has other content. A damaged object whose trailer still proves other content is
- * somebody else's too, and left where it is.
+ * The object can't be read. If its trailer can, and proves other content, it is somebody else's all
+ * the same, and left where it is.
  */
-static bool look_at_stored(Push *push, WalTrailer *trailer, Stored *stored, Error *err)
+static bool look_at_damaged(const Push *push, Stored *stored, Error *err)
 {
+    const Source *source = &push->source;
+    uint8_t ours[XXH128_SIZE];
     Error attempt = {0};
+    WalTrailer trailer;
 
-    if (!wal_object_trailer(push->cluster, push->source.name_text, trailer, &attempt)) {
-        if (attempt.code == ERR_NOT_FOUND) {
-            *stored = STORED_NOTHING;
+    *stored = STORED_DAMAGED;
+    if (!wal_object_trailer(push->cluster, source->name_text, &trailer, &attempt)) {
+        if (attempt.code == ERR_CORRUPT)
             return true;
-        }
-        if (attempt.code == ERR_CORRUPT) {
-            *stored = STORED_DAMAGED;
-            return true;
-        }
         *err = attempt;
         return false;
     }
-    if (!source_digest(&push->source, err))
+    const uint64_t size = (uint64_t)source->before.st_size;
+    if (!wal_file_checksum(push->cluster->repo, source->fd, source->path, size, ours, err) ||
+        !source_check_unchanged(source, size, err))
         return false;
-    if (memcmp(trailer->sha256, push->source.digest, SHA256_SIZE) != 0) {
-        Error ignored = {0};
-        bool is_whole = wal_object_read(push->cluster, push->source.name_text, push->wish->threads,
-                                        NULL, NULL, trailer, &ignored);
+    return (trailer.raw_size == size && memcmp(trailer.raw_checksum, ours, sizeof ours) == 0) ||
+           refuse_other_content(push, true, err);
+}
 
-        return refuse_other_content(push, !is_whole && ignored.code == ERR_CORRUPT, err);
+/*
+ * Law 2: the same name is a success only once the stored object was read whole, verified, compared
+ * byte by byte, and made durable: another run may have published it and died before its sync.
+ */
+static bool look_at_stored(const Push *push, WalTrailer *trailer, Stored *stored, Error *err)
+{
+    const Source *source = &push->source;
+    CLEANUP(text_freep) char *object = layout_wal(push->cluster->name, source->name_text);
+    CLEANUP(comparison_done) Comparison comparison = {.source = source};
+    Error attempt = {0};
+
+    *stored = STORED_NOTHING;
+    if (!wal_object_read(push->cluster, source->name_text, push->wish->threads, compare_piece,
+                         &comparison, trailer, &attempt)) {
+        if (attempt.code == ERR_CORRUPT)
+            return look_at_damaged(push, stored, err);
+        *err = attempt;
+        return attempt.code == ERR_NOT_FOUND;
     }
-    return verify_stored(push, trailer, stored, err);
+    if (comparison.is_other || trailer->raw_size != (uint64_t)source->before.st_size)
+        return refuse_other_content(push, false, err);
+    *stored = STORED_SAME;
+    return source_check_unchanged(source, comparison.offset, err) &&
+           storage_sync(push->cluster->repo->storage, object, err);
 }
 
 /* One pass over the bytes: compressed and hashed by the writer, walked by the reader. */

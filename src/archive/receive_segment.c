@@ -529,7 +529,7 @@ static bool take_stored(const OpenSegment *segment, const WalTrailer *ours, Erro
     WalTrailer stored;
 
     if (wal_object_read(segment->cluster, segment->name_text, 1, NULL, NULL, &stored, &attempt)) {
-        if (memcmp(stored.sha256, ours->sha256, SHA256_SIZE) != 0)
+        if (!wal_trailers_agree(&stored, ours))
             return refuse_other(segment, "the whole", err);
         return storage_sync(segment->cluster->repo->storage, object, err);
     }
@@ -538,7 +538,7 @@ static bool take_stored(const OpenSegment *segment, const WalTrailer *ours, Erro
         return false;
     }
     if (wal_object_trailer(segment->cluster, segment->name_text, &stored, &(Error){0}) &&
-        memcmp(stored.sha256, ours->sha256, SHA256_SIZE) != 0)
+        !wal_trailers_agree(&stored, ours))
         return refuse_other(segment, "the whole (damaged)", err);
     if (!wal_object_set_aside(segment->cluster, segment->name_text, &aside, err))
         return error_context(err, "set the damaged object aside");

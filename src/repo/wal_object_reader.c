@@ -71,7 +71,6 @@ typedef struct WalObjectReader {
     const WalTrailer *trailer;
     WalSink *sink;
     void *context;
-    Sha256 *sha256; /* NULL: the raw checksum alone tells */
     uint64_t checksums[WAL_FRAMES_MAX];
     uint8_t raw_checksums[WAL_FRAMES_MAX][XXH128_SIZE];
     uint32_t frames_submitted;
@@ -95,7 +94,6 @@ static void reader_done(WalObjectReader *reader)
     }
     for (size_t i = 0; i < WAL_THREADS_MAX; i++)
         codec_context_freep(&reader->codecs[i]);
-    sha256_freep(&reader->sha256);
 }
 
 static bool fetch_frame(void *worker, void *context, Error *err)
@@ -153,8 +151,6 @@ static bool deliver_frame(WalObjectReader *reader, FrameJob *job, Error *err)
     memcpy(reader->raw_checksums[reader->frames_done], job->raw_checksum, XXH128_SIZE);
     reader->checksums[reader->frames_done++] = job->checksum;
     reader->idle[reader->idle_count++] = job;
-    if (reader->sha256 != NULL)
-        sha256_update(reader->sha256, job->raw, job->raw_size);
     return reader->sink == NULL || reader->sink(reader->context, job->raw, job->raw_size, err);
 }
 
@@ -203,33 +199,18 @@ static bool read_frames(WalObjectReader *reader, Error *err)
 static bool check_whole(WalObjectReader *reader, uint64_t seed, Error *err)
 {
     const WalTrailer *trailer = reader->trailer;
-    uint8_t digest[SHA256_SIZE];
     uint8_t checksum[XXH128_SIZE];
 
     if (wal_stored_checksum(seed, reader->checksums, trailer->frame_count) !=
         trailer->stored_checksum)
         return error_set(err, ERR_CORRUPT, "stored bytes have a bad checksum");
     wal_raw_checksum(seed, reader->raw_checksums, trailer->frame_count, checksum);
-    if (trailer->has_raw_checksum && memcmp(checksum, trailer->raw_checksum, sizeof checksum) != 0)
-        return error_set(err, ERR_CORRUPT, "content has another checksum than was stored");
-    if (reader->sha256 == NULL)
-        return true;
-    sha256_final(reader->sha256, digest);
-    if (memcmp(digest, trailer->sha256, SHA256_SIZE) != 0)
-        return error_set(err, ERR_CORRUPT, "content has another SHA-256 than was stored");
-    return true;
+    return memcmp(checksum, trailer->raw_checksum, sizeof checksum) == 0 ||
+           error_set(err, ERR_CORRUPT, "content has another checksum than was stored");
 }
 
-/* How an object is to be read: what its readers differ in. */
-typedef struct ReadWish {
-    unsigned threads;
-    bool is_quick; /* SHA-256 only if there is no raw checksum */
-    WalSink *sink;
-    void *context;
-} ReadWish;
-
-static bool read_object(const Cluster *cluster, const char *name, const ReadWish *wish,
-                        WalTrailer *trailer, Error *err)
+bool wal_object_read(const Cluster *cluster, const char *name, unsigned threads, WalSink *sink,
+                     void *context, WalTrailer *trailer, Error *err)
 {
     CLEANUP(text_freep) char *object = layout_wal(cluster->name, name);
     WalTrailer found;
@@ -238,31 +219,13 @@ static bool read_object(const Cluster *cluster, const char *name, const ReadWish
         return error_context(err, "read \"%s\"", object);
 
     CLEANUP(reader_done)
-    WalObjectReader reader = {.trailer = &found, .sink = wish->sink, .context = wish->context};
-    if (!wish->is_quick || !found.has_raw_checksum)
-        reader.sha256 = sha256_new();
-    if (!start_reader(&reader, cluster, object, wish->threads, err) || !read_frames(&reader, err) ||
+    WalObjectReader reader = {.trailer = &found, .sink = sink, .context = context};
+    if (!start_reader(&reader, cluster, object, threads, err) || !read_frames(&reader, err) ||
         !check_whole(&reader, cluster->repo->hash_seed, err))
         return error_context(err, "read \"%s\"", object);
     if (trailer != NULL)
         *trailer = found;
     return true;
-}
-
-bool wal_object_read(const Cluster *cluster, const char *name, unsigned threads, WalSink *sink,
-                     void *context, WalTrailer *trailer, Error *err)
-{
-    const ReadWish wish = {.threads = threads, .sink = sink, .context = context};
-
-    return read_object(cluster, name, &wish, trailer, err);
-}
-
-bool wal_object_read_quick(const Cluster *cluster, const char *name, unsigned threads,
-                           WalSink *sink, void *context, WalTrailer *trailer, Error *err)
-{
-    const ReadWish wish = {.threads = threads, .is_quick = true, .sink = sink, .context = context};
-
-    return read_object(cluster, name, &wish, trailer, err);
 }
 
 typedef struct ObjectLook {

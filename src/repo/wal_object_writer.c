@@ -25,7 +25,6 @@ struct WalObjectWriter {
     ObjectWriter *object;
     WalTrailer trailer; /* as far as it is known */
     uint64_t raw_added;
-    Sha256 *sha256;
     uint64_t checksums[WAL_FRAMES_MAX];
     uint8_t raw_checksums[WAL_FRAMES_MAX][XXH128_SIZE];
     uint32_t frames_written;
@@ -105,7 +104,6 @@ bool wal_object_write(const Cluster *cluster, const char *name, Compression comp
     CLEANUP(wal_object_writer_freep) WalObjectWriter *created = mem_alloc(sizeof *created);
     created->cluster = cluster;
     created->object_name = layout_wal(cluster->name, name);
-    created->sha256 = sha256_new();
     created->trailer = (WalTrailer){
         .kind = parsed.kind,
         .codec = compression.codec,
@@ -139,7 +137,6 @@ void wal_object_writer_freep(WalObjectWriter **writer)
     for (size_t i = 0; i < WAL_THREADS_MAX; i++)
         codec_context_freep(&gone->codecs[i]);
     object_writer_freep(&gone->object);
-    sha256_freep(&gone->sha256);
     text_freep(&gone->object_name);
     mem_free(gone);
     *writer = NULL;
@@ -182,20 +179,14 @@ static bool take_frame(WalObjectWriter *writer, bool *more, Error *err)
     return job == NULL || write_frame(writer, job, err);
 }
 
-/* The frame is full. While workers compress it, this thread hashes it: both only read it. */
 static bool submit_frame(WalObjectWriter *writer, Error *err)
 {
     FrameJob *job = TAKE(writer->filling);
 
     if (!interrupt_check(err))
         return false;
-    if (writer->queue != NULL) {
-        if (!work_queue_submit(writer->queue, job, err))
-            return false;
-        sha256_update(writer->sha256, job->raw, job->raw_size);
-        return true;
-    }
-    sha256_update(writer->sha256, job->raw, job->raw_size);
+    if (writer->queue != NULL)
+        return work_queue_submit(writer->queue, job, err);
     return compress_frame(writer->codecs[0], job, err) && write_frame(writer, job, err);
 }
 
@@ -313,10 +304,8 @@ static bool commit_object(WalObjectWriter *writer, const WalSummary *summary, Wa
 
     if (!finish_frames(writer, err))
         return false;
-    sha256_final(writer->sha256, writer->trailer.sha256);
     writer->trailer.stored_checksum =
         wal_stored_checksum(seed, writer->checksums, writer->trailer.frame_count);
-    writer->trailer.has_raw_checksum = true;
     wal_raw_checksum(seed, writer->raw_checksums, writer->trailer.frame_count,
                      writer->trailer.raw_checksum);
     if (summary != NULL) {

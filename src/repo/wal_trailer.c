@@ -1,6 +1,8 @@
 #include "wal_frame.h"
 
 #include "base/bytes.h"
+#include "base/file.h"
+#include "base/interrupt.h"
 #include "pack_format.h"
 
 #include <assert.h>
@@ -13,14 +15,12 @@ enum {
     MAGIC_SIZE = 8,
     TRAILER_VERSION = 1,
     FLAG_ENCRYPTED = 1,
-    FLAG_RAW_CHECKSUM = 2,
     CHECKED_SIZE = WAL_TRAILER_SIZE - 8, /* what the checksum at the end covers */
     POINTS_OFFSET = 336,
     POINT_SIZE = 88,
     POINT_NAME_SIZE = 64,
     REASON_OFFSET = 864,
     REASON_SIZE = 128,
-    RAW_CHECKSUM_OFFSET = 992,
     FRAMES_OFFSET = 1016,
     BIT_REST_IS_ZERO = 1,
     BIT_STARTS_WITH_OVERWRITE = 2,
@@ -57,6 +57,37 @@ void wal_raw_checksum(uint64_t seed, uint8_t checksums[][XXH128_SIZE], uint32_t 
 {
     assert(frame_count <= WAL_FRAMES_MAX);
     xxh128_of(seed, checksums, (size_t)XXH128_SIZE * frame_count, checksum);
+}
+
+bool wal_file_checksum(const Repo *repo, int fd, const char *path, uint64_t size,
+                       uint8_t checksum[XXH128_SIZE], Error *err)
+{
+    const uint32_t frame_size = wal_frame_size(size);
+    const uint32_t frame_count = wal_frame_count(size, frame_size);
+    uint8_t checksums[WAL_FRAMES_MAX][XXH128_SIZE];
+    CLEANUP(buffer_done) Buffer frame = {0};
+
+    assert(frame_count <= WAL_FRAMES_MAX);
+    buffer_reserve(&frame, frame_size);
+    for (uint32_t i = 0; i < frame_count; i++) {
+        const uint32_t want = wal_frame_raw_size(size, frame_size, i);
+        size_t got;
+
+        if (!interrupt_check(err) ||
+            !file_read_at(fd, frame.data, want, (uint64_t)i * frame_size, &got, path, err))
+            return false;
+        if (got < want)
+            return error_set(err, ERR_IO, "%s has become shorter than %" PRIu64, path, size);
+        xxh128_of(repo->hash_seed, frame.data, want, checksums[i]);
+    }
+    wal_raw_checksum(repo->hash_seed, checksums, frame_count, checksum);
+    return true;
+}
+
+bool wal_trailers_agree(const WalTrailer *a, const WalTrailer *b)
+{
+    return a->raw_size == b->raw_size && a->frame_size == b->frame_size &&
+           memcmp(a->raw_checksum, b->raw_checksum, XXH128_SIZE) == 0;
 }
 
 static void put_text(uint8_t *to, size_t room, const char *text)
@@ -241,11 +272,7 @@ void wal_trailer_encode(const WalTrailer *trailer, uint64_t seed, uint8_t bytes[
     put_le16(bytes + 8, TRAILER_VERSION);
     bytes[12] = (uint8_t)(trailer->kind + 1);
     bytes[13] = (uint8_t)trailer->codec;
-    if (trailer->has_raw_checksum) {
-        put_le16(bytes + 10, FLAG_RAW_CHECKSUM);
-        memcpy(bytes + RAW_CHECKSUM_OFFSET, trailer->raw_checksum, XXH128_SIZE);
-    }
-    memcpy(bytes + 16, trailer->sha256, SHA256_SIZE);
+    memcpy(bytes + 16, trailer->raw_checksum, XXH128_SIZE);
     put_le64(bytes + 48, trailer->raw_size);
     put_le64(bytes + 56, trailer->stored_size);
     put_le64(bytes + 64, trailer->stored_checksum);
@@ -275,15 +302,12 @@ static bool has_newer_fields(const uint8_t *bytes)
 {
     static const struct {
         size_t offset, size;
-    } reserved[] = {{14, 2}, {100, 4}, {174, 2}, {314, 2}, {332, 4}, {1008, 8}};
+    } reserved[] = {{10, 2}, {14, 2}, {32, 16}, {100, 4}, {174, 2}, {314, 2}, {332, 4}, {992, 24}};
 
     for (size_t i = 0; i < ARRAY_SIZE(reserved); i++) {
         if (!is_zero(bytes + reserved[i].offset, reserved[i].size))
             return true;
     }
-    if (get_le16(bytes + 10) != FLAG_RAW_CHECKSUM &&
-        (get_le16(bytes + 10) != 0 || !is_zero(bytes + RAW_CHECKSUM_OFFSET, XXH128_SIZE)))
-        return true;
     return (bytes[107] & ~(BIT_REST_IS_ZERO | BIT_STARTS_WITH_OVERWRITE | BIT_TAIL_HAS_KIND |
                            WAL_CHANGES_ALL << CHANGES_SHIFT)) != 0;
 }
@@ -359,10 +383,8 @@ bool wal_trailer_decode(WalTrailer *trailer, const uint8_t bytes[WAL_TRAILER_SIZ
         .segment_size = get_le32(bytes + 88),
         .frame_size = get_le32(bytes + 92),
         .frame_count = get_le32(bytes + 96),
-        .has_raw_checksum = (get_le16(bytes + 10) & FLAG_RAW_CHECKSUM) != 0,
     };
-    memcpy(found.sha256, bytes + 16, SHA256_SIZE);
-    memcpy(found.raw_checksum, bytes + RAW_CHECKSUM_OFFSET, XXH128_SIZE);
+    memcpy(found.raw_checksum, bytes + 16, XXH128_SIZE);
     for (uint32_t i = 0; i < WAL_FRAMES_MAX; i++)
         found.frame_stored[i] = get_le32(bytes + FRAMES_OFFSET + (size_t)4 * i);
     if (!check_sizes(&found) || !get_summary(&found.summary, bytes))

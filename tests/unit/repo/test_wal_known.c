@@ -31,7 +31,7 @@ static void make_trailer(uint64_t segment, uint8_t bytes[WAL_TRAILER_SIZE])
         trailer.frame_stored[i] = 1000 + i;
         trailer.stored_size += trailer.frame_stored[i];
     }
-    fill_bytes(trailer.sha256, SHA256_SIZE, (uint32_t)segment);
+    fill_bytes(trailer.raw_checksum, XXH128_SIZE, (uint32_t)segment);
     wal_summary_init(&trailer.summary);
     trailer.summary.reader.first_record = wal_segment_start(segment, FIXTURE_SEGMENT_SIZE) + 40;
     wal_trailer_encode(&trailer, seed, bytes);
