@@ -3,12 +3,13 @@
  *
  *     push_ahead_open(&ahead, cluster, &wish);
  *     if (push_ahead_has_done(&ahead, &trailer)) ...          // an earlier call has pushed it
- *     else if (archive_push(cluster, ..., err)) push_ahead_run(&ahead, told, context);
+ *     else push_ahead_run(&ahead, &result, told, context, err);
  *
  * The server calls archive_command for one segment after the other, and each call waits for disks
- * and one compressor. Here the segments that have a .ready file are pushed by several threads; when
- * the server asks for them, a local acknowledgement answers. What fails here is forgotten: the
- * server will ask. Nothing is published before its predecessor, so a crash leaves no hole.
+ * and one compressor. Here the segments that have a .ready file are pushed along by several
+ * threads; when the server asks for them, a local acknowledgement answers. What fails of them is
+ * forgotten: the server will ask. Nothing is published before its predecessor, so a crash leaves no
+ * hole.
  */
 #pragma once
 
@@ -22,7 +23,7 @@ typedef struct PushAheadWish {
     bool is_spool_asked_for; /* by the operator, who is told when it can't be used */
     unsigned count;          /* at most so many further segments, 0: none */
     Compression compression;
-    unsigned threads;
+    unsigned threads; /* that compress at a time */
 } PushAheadWish;
 
 typedef struct PushAhead PushAhead;
@@ -40,8 +41,12 @@ void push_ahead_freep(PushAhead **ahead); /* for CLEANUP() */
  */
 bool push_ahead_has_done(const PushAhead *ahead, WalTrailer *trailer);
 
-/* Called for each segment that was pushed, in order, by the thread that runs push_ahead_run(). */
+/* Called for each segment that was pushed along, in order, by the thread that pushes. */
 typedef void PushedAhead(void *context, const char *path, const PushResult *result);
 
-/* Push what waits behind the file asked for. ahead may be NULL. */
-void push_ahead_run(const PushAhead *ahead, PushedAhead *told, void *context);
+/*
+ * Push the file asked for, and along with it what waits behind it. As archive_push(): whatever
+ * becomes of the others.
+ */
+bool push_ahead_run(const PushAhead *ahead, PushResult *result, PushedAhead *told, void *context,
+                    Error *err) MUST_CHECK;

@@ -21,25 +21,34 @@ struct PushAhead {
 };
 
 /*
- * Whose turn it is to publish. Segments are compressed side by side and appear in order: were one
- * there before its predecessor and the host lost for ever in this instant, the archive would end in
- * a hole where it could just have ended.
+ * Who may work, and whose turn it is to publish. Segments are compressed side by side and appear in
+ * order: were one there before its predecessor and the host lost for ever in this instant, the
+ * archive would end in a hole where it could just have ended.
+ *
+ * Whoever waits for its turn or for the disk lets another one compress meanwhile, so there are more
+ * jobs at work than may compress at a time.
  */
-typedef struct Turn {
+typedef struct Order {
     pthread_mutex_t lock; /* guards what follows */
     pthread_cond_t changed;
-    size_t next;
-    size_t failed; /* nothing from here on is published */
-} Turn;
+    unsigned seats; /* that are free: for compressing */
+    size_t next;    /* whose turn it is */
+    size_t failed;  /* nothing from here on is published */
+} Order;
 
-typedef struct AheadJob {
+/* One segment: the one asked for, which is number 0, or one that is pushed along. */
+typedef struct Job {
     const PushAhead *ahead;
-    Turn *turn;
+    Order *order;
     size_t index;
     char *path;
+    bool has_seat;
     bool is_done;
     PushResult result; /* once is_done */
-} AheadJob;
+    Error error;       /* unless is_done */
+} Job;
+
+enum { JOBS_WAITING = 2 /* for their turn or the disk, while all seats are taken */ };
 
 static char *folder_of(const char *path)
 {
@@ -152,58 +161,95 @@ bool push_ahead_has_done(const PushAhead *ahead, WalTrailer *trailer)
     return ahead != NULL && acknowledgement_holds(&ahead->notes, ahead->wish.path, trailer);
 }
 
-/* False once an earlier one failed: this one must not be published then. */
-static bool turn_wait(Turn *turn, size_t index, Error *err)
+static void seat_take(Job *job)
 {
-    pthread_mutex_lock(&turn->lock);
-    while (turn->next < index && turn->failed > index)
-        pthread_cond_wait(&turn->changed, &turn->lock);
-    bool is_ours = turn->failed > index;
-    pthread_mutex_unlock(&turn->lock);
+    Order *order = job->order;
+
+    pthread_mutex_lock(&order->lock);
+    while (order->seats == 0)
+        pthread_cond_wait(&order->changed, &order->lock);
+    order->seats--;
+    job->has_seat = true;
+    pthread_mutex_unlock(&order->lock);
+}
+
+static void seat_give(Job *job)
+{
+    Order *order = job->order;
+
+    pthread_mutex_lock(&order->lock);
+    order->seats += job->has_seat;
+    job->has_seat = false;
+    pthread_cond_broadcast(&order->changed);
+    pthread_mutex_unlock(&order->lock);
+}
+
+/* False once an earlier one failed: this one must not be published then. */
+static bool turn_wait(Job *job, Error *err)
+{
+    Order *order = job->order;
+
+    seat_give(job);
+    pthread_mutex_lock(&order->lock);
+    while (order->next < job->index && order->failed > job->index)
+        pthread_cond_wait(&order->changed, &order->lock);
+    bool is_ours = order->failed > job->index;
+    pthread_mutex_unlock(&order->lock);
     return is_ours || error_set(err, ERR_UNREACHABLE, "a segment before it was not pushed");
 }
 
-static void turn_end(Turn *turn, size_t index, bool is_done)
+static void turn_end(Job *job)
 {
-    pthread_mutex_lock(&turn->lock);
-    if (is_done) {
-        turn->next = index + 1;
-    } else if (turn->failed > index) {
-        turn->failed = index;
+    Order *order = job->order;
+
+    seat_give(job);
+    pthread_mutex_lock(&order->lock);
+    if (job->is_done) {
+        order->next = job->index + 1;
+    } else if (order->failed > job->index) {
+        order->failed = job->index;
     }
-    pthread_cond_broadcast(&turn->changed);
-    pthread_mutex_unlock(&turn->lock);
+    pthread_cond_broadcast(&order->changed);
+    pthread_mutex_unlock(&order->lock);
 }
 
 static bool wait_for_turn(void *context, Error *err)
 {
-    const AheadJob *job = context;
+    return turn_wait(context, err);
+}
 
-    return turn_wait(job->turn, job->index, err);
+static void note_done(const Job *job)
+{
+    Error reason = {0};
+
+    if (!acknowledgement_write(&job->ahead->notes, job->path, &job->result.source,
+                               &job->result.trailer, &reason)) {
+        log_debug("pushed ahead, but not noted: it will be pushed again",
+                  log_str("file", job->path), log_str("reason", reason.message));
+    }
 }
 
 static bool push_one(void *worker, void *context, Error *err)
 {
-    AheadJob *job = context;
-    const PushAhead *ahead = job->ahead;
+    Job *job = context;
     const PushWish wish = {
         .path = job->path,
-        .compression = ahead->wish.compression,
+        .compression = job->ahead->wish.compression,
         .threads = 1,
         .before_commit = wait_for_turn,
         .context = job,
     };
-    Error reason = {0};
 
     (void)worker;
+    seat_take(job);
     /* What was there already waits here, so that the turn goes from one to the next. */
-    job->is_done = archive_push(ahead->cluster, &wish, &job->result, err) &&
-                   turn_wait(job->turn, job->index, err);
-    turn_end(job->turn, job->index, job->is_done);
-    if (job->is_done && !acknowledgement_write(&ahead->notes, job->path, &job->result.source,
-                                               &job->result.trailer, &reason)) {
-        log_debug("pushed ahead, but not noted: it will be pushed again",
-                  log_str("file", job->path), log_str("reason", reason.message));
+    job->is_done = archive_push(job->ahead->cluster, &wish, &job->result, &job->error) &&
+                   turn_wait(job, &job->error);
+    turn_end(job);
+    if (!job->is_done) {
+        *err = job->error;
+    } else if (job->index > 0) {
+        note_done(job);
     }
     return job->is_done;
 }
@@ -262,53 +308,81 @@ static void find_waiting(const PushAhead *ahead, Waiting *waiting)
 }
 
 /* Until all have run, or one has failed and those before it have ended. */
-static void run_jobs(const PushAhead *ahead, AheadJob *jobs, size_t count)
+static void run_jobs(Job *jobs, size_t count, unsigned threads)
 {
-    const size_t threads = ahead->wish.threads < count ? ahead->wish.threads : count;
+    const size_t at_work = threads + JOBS_WAITING;
     Error reason = {0};
 
     CLEANUP(work_queue_freep)
-    WorkQueue *queue = work_queue_new(&(WorkQueueSetup){.threads = threads > 0 ? threads : 1,
-                                                        .capacity = count,
-                                                        .order = WORK_IN_ORDER,
-                                                        .run = push_one},
-                                      &reason);
+    WorkQueue *queue =
+        work_queue_new(&(WorkQueueSetup){.threads = at_work < count ? at_work : count,
+                                         .capacity = count,
+                                         .order = WORK_IN_ORDER,
+                                         .run = push_one},
+                       &reason);
     bool ok = queue != NULL;
     for (size_t i = 0; ok && i < count; i++)
         ok = work_queue_submit(queue, &jobs[i], &reason);
     if (!ok || !work_queue_finish(queue, &reason)) {
         log_debug("pushing ahead ended: the server will ask for the rest",
                   log_str("reason", reason.message));
+        if (jobs[0].error.code == ERR_NONE)
+            jobs[0].error = reason;
     }
 }
 
-void push_ahead_run(const PushAhead *ahead, PushedAhead *told, void *context)
+/* The file asked for and those that wait behind it. */
+static bool run_along(const PushAhead *ahead, const Waiting *waiting, PushResult *result,
+                      PushedAhead *told, void *context, Error *err)
 {
-    Waiting waiting = {.count = 0};
-    AheadJob jobs[PUSH_AHEAD_MAX];
-    Turn turn = {
-        .lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER, .failed = SIZE_MAX};
+    const unsigned threads = ahead->wish.threads > 0 ? ahead->wish.threads : 1;
+    const size_t count = waiting->count + 1;
+    Job jobs[PUSH_AHEAD_MAX + 1];
+    Order order = {.lock = PTHREAD_MUTEX_INITIALIZER,
+                   .changed = PTHREAD_COND_INITIALIZER,
+                   .seats = threads,
+                   .failed = SIZE_MAX};
 
-    if (ahead == NULL)
-        return;
-    acknowledgements_clean(&ahead->notes, ahead->status);
-    find_waiting(ahead, &waiting);
-    for (size_t i = 0; i < waiting.count; i++) {
-        jobs[i] = (AheadJob){
+    for (size_t i = 0; i < count; i++) {
+        jobs[i] = (Job){
             .ahead = ahead,
-            .turn = &turn,
+            .order = &order,
             .index = i,
-            .path = text_format("%s/%s", ahead->folder, waiting.names[i]),
+            .path = i == 0 ? text_format("%s", ahead->wish.path)
+                           : text_format("%s/%s", ahead->folder, waiting->names[i - 1]),
         };
     }
-    if (waiting.count > 0)
-        run_jobs(ahead, jobs, waiting.count);
-    for (size_t i = 0; i < waiting.count; i++) {
-        if (jobs[i].is_done)
+    run_jobs(jobs, count, threads);
+    const bool ok = jobs[0].is_done;
+    if (ok) {
+        *result = jobs[0].result;
+        jobs[0].result.aside = NULL;
+    } else {
+        *err = jobs[0].error;
+    }
+    for (size_t i = 0; i < count; i++) {
+        if (jobs[i].is_done && i > 0)
             told(context, jobs[i].path, &jobs[i].result);
         text_freep(&jobs[i].path);
         text_freep(&jobs[i].result.aside);
     }
-    pthread_cond_destroy(&turn.changed);
-    pthread_mutex_destroy(&turn.lock);
+    pthread_cond_destroy(&order.changed);
+    pthread_mutex_destroy(&order.lock);
+    return ok;
+}
+
+bool push_ahead_run(const PushAhead *ahead, PushResult *result, PushedAhead *told, void *context,
+                    Error *err)
+{
+    Waiting waiting = {.count = 0};
+
+    acknowledgements_clean(&ahead->notes, ahead->status);
+    find_waiting(ahead, &waiting);
+    if (waiting.count > 0)
+        return run_along(ahead, &waiting, result, told, context, err);
+    return archive_push(ahead->cluster,
+                        &(PushWish){.path = ahead->wish.path,
+                                    .compression = ahead->wish.compression,
+                                    .threads = ahead->wish.threads},
+                        result, err);
 }

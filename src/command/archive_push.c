@@ -128,17 +128,23 @@ static void tell_ahead(void *context, const char *path, const PushResult *result
     tell_repair(context, path, time_now(), result);
 }
 
-/* The file asked for: as an earlier call has left it, or now. */
-static bool push_asked(const Cluster *cluster, const PushWish *wish, const PushAhead *ahead,
+/* The file asked for: as an earlier call has left it, or now, with others if they can be noted. */
+static bool push_asked(Cluster *cluster, const PushWish *wish, const PushAhead *ahead,
                        PushResult *result, Error *err)
 {
     const TimeUs started = time_now();
+    bool ok;
 
     if (push_ahead_has_done(ahead, &result->trailer)) {
         result->outcome = PUSH_ACKNOWLEDGED;
         return true;
     }
-    if (!archive_push(cluster, wish, result, err)) {
+    if (ahead != NULL) {
+        ok = push_ahead_run(ahead, result, tell_ahead, cluster, err);
+    } else {
+        ok = archive_push(cluster, wish, result, err);
+    }
+    if (!ok) {
         write_down(cluster, wish->path, started, err, NULL);
         return false;
     }
@@ -170,8 +176,6 @@ static bool push_file(const Options *options, Error *err)
                             });
     if (!push_asked(&hook.cluster, &wish, ahead, &result, err))
         return false;
-    if (result.outcome != PUSH_ACKNOWLEDGED)
-        push_ahead_run(ahead, tell_ahead, &hook.cluster);
     return report(options, &result, started, err);
 }
 

@@ -77,14 +77,22 @@ static void count_told(void *context, const char *path, const PushResult *result
     place->told++;
 }
 
-/* What a call for segment 1 does when it has pushed that one. */
-static void run_ahead(Place *place, unsigned count)
+/* A call for segment 1. */
+static bool call_first(Place *place, unsigned count, Error *err)
 {
     CLEANUP(push_ahead_freep) PushAhead *ahead = open_ahead(place, 1, count);
+    PushResult result = {0};
 
     assert_non_null(ahead);
     place->told = 0;
-    push_ahead_run(ahead, count_told, place);
+    return push_ahead_run(ahead, &result, count_told, place, err);
+}
+
+static void run_ahead(Place *place, unsigned count)
+{
+    Error err = {0};
+
+    assert_true(call_first(place, count, &err));
 }
 
 static bool is_answered(Place *place, uint32_t segment)
@@ -122,7 +130,7 @@ static void what_waits_behind_is_pushed_and_answered_once(void **state)
     place_init(&place);
     run_ahead(&place, 2);
     assert_int_equal(place.told, 2);
-    assert_int_equal(archived(&place), 2); /* 2 and 3, in the order of their names */
+    assert_int_equal(archived(&place), 3); /* with 2 and 3, in the order of their names */
     assert_false(has_note(&place, 1) || has_note(&place, 4));
     for (uint32_t i = 2; i <= 3; i++) {
         CLEANUP(buffer_done) Buffer content = {0};
@@ -135,6 +143,33 @@ static void what_waits_behind_is_pushed_and_answered_once(void **state)
     }
     assert_false(is_answered(&place, 4));
     assert_false(is_answered(&place, 1));
+}
+
+/* The call is about one file, whatever else waits. */
+static void the_file_asked_for_is_pushed_and_reported(void **state)
+{
+    (void)state;
+    for (unsigned count = 1; count <= 3; count++) {
+        CLEANUP(place_done) Place place;
+        CLEANUP(buffer_done) Buffer content = {0};
+        CLEANUP(push_ahead_freep) PushAhead *ahead = NULL;
+        PushResult result = {0};
+        WalTrailer trailer;
+        Error err = {0};
+
+        place_init(&place);
+        ahead = open_ahead(&place, SCENE_LAST + 1 - count, count); /* behind the last: nothing */
+        assert_true(push_ahead_run(ahead, &result, count_told, &place, &err));
+        assert_int_equal(place.told, count - 1);
+        assert_int_equal(result.outcome, PUSH_STORED);
+        assert_int_equal(result.source.st_size, MIB);
+        const char *name = place.names[SCENE_LAST + 1 - count];
+        assert_true(wal_object_trailer(&place.scene.archive.cluster, name, &trailer, &err));
+        assert_true(wal_trailers_agree(&trailer, &result.trailer));
+        scene_archived(&place.scene, name, &content);
+        assert_memory_equal(content.data,
+                            wal_builder_segment(&place.scene.wal, SCENE_LAST + 1 - count), MIB);
+    }
 }
 
 /* Whatever a file is now that is not what was pushed. */
@@ -313,12 +348,15 @@ static void nothing_is_published_behind_one_that_failed(void **state)
     CLEANUP(place_done) Place place;
 
     (void)state;
-    for (uint32_t bad = 2; bad <= SCENE_LAST; bad++) {
+    for (uint32_t bad = 1; bad <= SCENE_LAST; bad++) {
+        Error err = {0};
+
         place_init(&place); /* the bad one is noticed at its first byte, before others are done */
         rewrite(place.paths[bad], O_WRONLY, "no WAL", 6, 0);
-        run_ahead(&place, 3);
-        assert_int_equal(place.told, bad - 2);
-        assert_int_equal(archived(&place), bad - 2);
+        assert_int_equal(call_first(&place, 3, &err), bad > 1);
+        assert_int_equal(err.code, bad > 1 ? ERR_NONE : ERR_REFUSED);
+        assert_int_equal(place.told, bad > 1 ? bad - 2 : 0);
+        assert_int_equal(archived(&place), bad - 1);
         for (uint32_t i = 2; i <= SCENE_LAST; i++)
             assert_int_equal(has_note(&place, i), i < bad);
         if (bad < SCENE_LAST)
@@ -330,6 +368,7 @@ static void nothing_is_published_behind_one_that_failed(void **state)
 static void a_repository_out_of_reach_answers_nothing(void **state)
 {
     CLEANUP(place_done) Place place;
+    Error err = {0};
 
     (void)state;
     place_init(&place);
@@ -337,7 +376,8 @@ static void a_repository_out_of_reach_answers_nothing(void **state)
     place.scene.fault =
         (StorageFault){.fail_at = 1, .fail_count = 1000000, .code = ERR_UNREACHABLE};
     assert_false(is_answered(&place, 2));
-    run_ahead(&place, 3);
+    assert_false(call_first(&place, 3, &err));
+    assert_int_equal(err.code, ERR_UNREACHABLE);
     assert_int_equal(place.told, 0);
     place.scene.fault = (StorageFault){0};
     assert_true(is_answered(&place, 2));
@@ -371,7 +411,7 @@ static void a_repository_that_was_rolled_back_gets_no_hole(void **state)
     run_ahead(&place, 1);
     remove_object(&place);
     run_ahead(&place, 2);
-    assert_int_equal(archived(&place), 2);
+    assert_int_equal(archived(&place), 3);
     CLEANUP(buffer_done) Buffer content = {0};
     scene_archived(&place.scene, place.names[2], &content);
     assert_true(is_answered(&place, 2) && is_answered(&place, 3));
@@ -455,6 +495,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_waits_behind_is_pushed_and_answered_once),
+        cmocka_unit_test(the_file_asked_for_is_pushed_and_reported),
         cmocka_unit_test(an_answer_is_about_this_file_and_this_archive_only),
         cmocka_unit_test(every_byte_of_a_note_counts),
         cmocka_unit_test(a_note_of_another_repository_is_none),
