@@ -13,7 +13,9 @@ typedef struct PushWish {
     const char *path; /* the file, as in %p */
     Compression compression;
     unsigned threads;
-    /* Called when all is ready to be published, if not NULL; false: it is not published. */
+    /* Called, if not NULL, when only disks are still to be waited for. */
+    void (*before_settle)(void *context);
+    /* Called, if not NULL, when all is ready to be published; false: it is not published. */
     bool (*before_commit)(void *context, Error *err);
     void *context;
 } PushWish;

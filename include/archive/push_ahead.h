@@ -15,13 +15,14 @@
 
 #include "archive/push.h"
 
-enum { PUSH_AHEAD_MAX = 64 };
+enum { PUSH_AHEAD_MAX = 64, PUSH_AHEAD_MS = 1000 };
 
 typedef struct PushAheadWish {
     const char *path;        /* the file asked for */
     const char *spool;       /* where acknowledgements are kept; outside the data directory */
     bool is_spool_asked_for; /* by the operator, who is told when it can't be used */
     unsigned count;          /* at most so many further segments, 0: none */
+    uint64_t time_ms;        /* and none is begun once so much time has passed */
     Compression compression;
     unsigned threads; /* that compress at a time */
 } PushAheadWish;

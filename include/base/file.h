@@ -26,6 +26,7 @@ typedef struct FileWriter {
     char *temp_path;   /* "<path>.tmp-<16 hex digits>" */
     uint64_t size;     /* bytes written so far */
     uint64_t flushing; /* bytes whose write-back has been started, see file_writer_write() */
+    bool is_settled;   /* all that was written is on disk */
 } FileWriter;
 
 #define FILE_WRITER_CLOSED ((FileWriter){.fd = -1})
@@ -39,6 +40,12 @@ bool file_writer_open(FileWriter *writer, const char *path, mode_t mode, Error *
  * the whole work to the fsync at the end.
  */
 bool file_writer_write(FileWriter *writer, const void *data, size_t size, Error *err) MUST_CHECK;
+
+/*
+ * fsync the file, for who publishes it later and wants to have that done before. May be left out:
+ * publishing does it then.
+ */
+bool file_writer_settle(FileWriter *writer, Error *err) MUST_CHECK;
 
 /*
  * fsync the file, publish it under its final name, fsync the directory.

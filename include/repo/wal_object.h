@@ -95,8 +95,15 @@ bool wal_object_writer_room(WalObjectWriter *writer, uint8_t **room, size_t *siz
                             Error *err) MUST_CHECK;
 bool wal_object_writer_filled(WalObjectWriter *writer, size_t size, Error *err) MUST_CHECK;
 /*
- * summary: NULL unless a segment. *trailer (may be NULL) gets what was to be written, also with
- * ERR_EXISTS when the name is taken: compare trailers, see archive/push. Free the writer then.
+ * All is there: write the rest, and make durable what can be before the object has its name.
+ * summary: NULL unless a segment.
+ */
+bool wal_object_writer_settle(WalObjectWriter *writer, const WalSummary *summary,
+                              Error *err) MUST_CHECK;
+/*
+ * Settle, unless that was done, and give the object its name. *trailer (may be NULL) gets what was
+ * to be written, also with ERR_EXISTS when the name is taken: compare trailers, see archive/push.
+ * Free the writer then.
  */
 bool wal_object_writer_commit(WalObjectWriter *writer, const WalSummary *summary,
                               WalTrailer *trailer, Error *err) MUST_CHECK;

@@ -33,6 +33,7 @@ struct Storage {
 
 typedef struct ObjectWriterOps {
     bool (*write)(ObjectWriter *writer, const void *data, size_t size, Error *err);
+    bool (*settle)(ObjectWriter *writer, Error *err); /* NULL: nothing can be done before commit */
     bool (*commit)(ObjectWriter *writer, Error *err);
     void (*free)(ObjectWriter *writer);
 } ObjectWriterOps;

@@ -53,6 +53,13 @@ bool object_writer_write(ObjectWriter *writer, const void *data, size_t size,
                          Error *err) MUST_CHECK;
 
 /*
+ * Make what was written durable as far as that can be done before the object has its name, so that
+ * little is left for commit, which does it otherwise. Worth a call when commits wait for each
+ * other.
+ */
+bool object_writer_settle(ObjectWriter *writer, Error *err) MUST_CHECK;
+
+/*
  * Make the object durable and visible: data, then name, then directory (law 1). After true it
  * survives a power failure. ERR_EXISTS: the name is taken (WRITE_NEW); what is there was not
  * touched and its name is durable, whoever knows it to be the same content may go on.

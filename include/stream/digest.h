@@ -1,7 +1,8 @@
 /*
  * digest.h - checksums, each for what it is good at.
  *
- *   SHA-256    identity of whole segments, packs and texts: an adversary can't make two alike
+ *   SHA-256    identity of packs and texts: an adversary can't make two alike
+ *   XXH3-128   whether WAL is what was archived; seeded, memory speed
  *   XXH3-64    pages and stored frames, seeded with the repository's secret; memory speed
  *   CRC-32C    what PostgreSQL itself uses: pg_control, WAL records, backup_manifest
  */

@@ -395,6 +395,18 @@ static bool judge(const Push *push, const WalReaderState *state, Error *err)
     return true;
 }
 
+static bool publish(const Push *push, WalObjectWriter *writer, const WalSummary *summary,
+                    WalTrailer *trailer, Error *err)
+{
+    const PushWish *wish = push->wish;
+
+    if (wish->before_settle != NULL)
+        wish->before_settle(wish->context);
+    return wal_object_writer_settle(writer, summary, err) &&
+           (wish->before_commit == NULL || wish->before_commit(wish->context, err)) &&
+           wal_object_writer_commit(writer, summary, trailer, err);
+}
+
 /* ERR_EXISTS when somebody else was faster. */
 static bool store(const Push *push, WalTrailer *trailer, Error *err)
 {
@@ -415,10 +427,7 @@ static bool store(const Push *push, WalTrailer *trailer, Error *err)
         if (!judge(push, &storing.summary.reader, err))
             return false;
     }
-    if (push->wish->before_commit != NULL && !push->wish->before_commit(push->wish->context, err))
-        return false;
-    return wal_object_writer_commit(storing.writer, is_segment ? &storing.summary : NULL, trailer,
-                                    err);
+    return publish(push, storing.writer, is_segment ? &storing.summary : NULL, trailer, err);
 }
 
 /* Look, and store when the name is free; until one of both has an answer. */

@@ -25,7 +25,7 @@ struct PushAhead {
  * order: were one there before its predecessor and the host lost for ever in this instant, the
  * archive would end in a hole where it could just have ended.
  *
- * Whoever waits for its turn or for the disk lets another one compress meanwhile, so there are more
+ * Whoever waits for the disk or for its turn lets another one compress meanwhile, so there are more
  * jobs at work than may compress at a time.
  */
 typedef struct Order {
@@ -34,6 +34,7 @@ typedef struct Order {
     unsigned seats; /* that are free: for compressing */
     size_t next;    /* whose turn it is */
     size_t failed;  /* nothing from here on is published */
+    TimeUs end;     /* monotonic; nothing is begun from then on but what was asked for */
 } Order;
 
 /* One segment: the one asked for, which is number 0, or one that is pushed along. */
@@ -48,7 +49,7 @@ typedef struct Job {
     Error error;       /* unless is_done */
 } Job;
 
-enum { JOBS_WAITING = 2 /* for their turn or the disk, while all seats are taken */ };
+enum { JOBS_WAITING = 3 /* for the disk or their turn, while all seats are taken */ };
 
 static char *folder_of(const char *path)
 {
@@ -213,9 +214,21 @@ static void turn_end(Job *job)
     pthread_mutex_unlock(&order->lock);
 }
 
+static void leave_seat(void *context)
+{
+    seat_give(context);
+}
+
 static bool wait_for_turn(void *context, Error *err)
 {
     return turn_wait(context, err);
+}
+
+/* The server waits for an answer about one segment, and repositories can be slow. */
+static bool check_time(const Job *job, Error *err)
+{
+    return job->index == 0 || time_monotonic() < job->order->end ||
+           error_set(err, ERR_UNREACHABLE, "enough time has gone into segments not asked for");
 }
 
 static void note_done(const Job *job)
@@ -236,6 +249,7 @@ static bool push_one(void *worker, void *context, Error *err)
         .path = job->path,
         .compression = job->ahead->wish.compression,
         .threads = 1,
+        .before_settle = leave_seat,
         .before_commit = wait_for_turn,
         .context = job,
     };
@@ -243,7 +257,8 @@ static bool push_one(void *worker, void *context, Error *err)
     (void)worker;
     seat_take(job);
     /* What was there already waits here, so that the turn goes from one to the next. */
-    job->is_done = archive_push(job->ahead->cluster, &wish, &job->result, &job->error) &&
+    job->is_done = check_time(job, &job->error) &&
+                   archive_push(job->ahead->cluster, &wish, &job->result, &job->error) &&
                    turn_wait(job, &job->error);
     turn_end(job);
     if (!job->is_done) {
@@ -341,7 +356,8 @@ static bool run_along(const PushAhead *ahead, const Waiting *waiting, PushResult
     Order order = {.lock = PTHREAD_MUTEX_INITIALIZER,
                    .changed = PTHREAD_COND_INITIALIZER,
                    .seats = threads,
-                   .failed = SIZE_MAX};
+                   .failed = SIZE_MAX,
+                   .end = time_monotonic() + (TimeUs)ahead->wish.time_ms * 1000};
 
     for (size_t i = 0; i < count; i++) {
         jobs[i] = (Job){

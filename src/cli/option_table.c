@@ -73,8 +73,9 @@ const Option option_table[] = {
         "0: none",
         .fallback = "256MiB", .max = MIB(1 << 20)},
     {"push-ahead", COUNT, FIELD(push_ahead), FOR_PUSH, GROUP_WAL, "N",
-        "push up to N further segments along that wait to be archived, if --spool can be used",
-        .fallback = "8", .max = 64},
+        "push up to N further segments along that wait to be archived, for about a second, if "
+        "--spool can be used",
+        .fallback = "31", .max = 64},
     {"spool", TEXT, FIELD(spool), FOR_PUSH, GROUP_WAL, "DIR",
         "local notes of what was pushed along, outside the data directory (otherwise "
         "/var/spool/pgcairn, if the server's user may write there)"},

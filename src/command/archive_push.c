@@ -171,6 +171,7 @@ static bool push_file(const Options *options, Error *err)
                                 .spool = options->spool != NULL ? options->spool : default_spool,
                                 .is_spool_asked_for = options->spool != NULL,
                                 .count = (unsigned)options->push_ahead,
+                                .time_ms = PUSH_AHEAD_MS,
                                 .compression = wish.compression,
                                 .threads = hook.threads,
                             });

@@ -36,6 +36,7 @@ struct WalObjectWriter {
     size_t idle_count;
     FrameJob *filling; /* NULL: none begun */
     WorkQueue *queue;  /* NULL: all in the caller's thread */
+    bool is_settled;   /* nothing is to come but the name */
     bool is_broken;    /* a call failed: what was stored is not what we counted */
 };
 
@@ -296,12 +297,13 @@ static bool finish_frames(WalObjectWriter *writer, Error *err)
     return true;
 }
 
-static bool commit_object(WalObjectWriter *writer, const WalSummary *summary, WalTrailer *trailer,
-                          Error *err)
+static bool settle_object(WalObjectWriter *writer, const WalSummary *summary, Error *err)
 {
     uint64_t seed = writer->cluster->repo->hash_seed;
     CLEANUP(buffer_done) Buffer end = {0};
 
+    if (writer->is_settled)
+        return true;
     if (!finish_frames(writer, err))
         return false;
     writer->trailer.stored_checksum =
@@ -313,18 +315,29 @@ static bool commit_object(WalObjectWriter *writer, const WalSummary *summary, Wa
     } else {
         wal_summary_init(&writer->trailer.summary);
     }
-    /* Before the commit: whoever finds the name taken compares with it. */
-    if (trailer != NULL)
-        *trailer = writer->trailer;
     wal_trailer_wrap(&writer->trailer, seed, &end);
+    writer->is_settled = true;
     return object_writer_write(writer->object, end.data, end.size, err) &&
-           FAULT_POINT("wal-object.before-commit", err) &&
-           object_writer_commit(writer->object, err) && FAULT_POINT("wal-object.after-commit", err);
+           object_writer_settle(writer->object, err);
+}
+
+bool wal_object_writer_settle(WalObjectWriter *writer, const WalSummary *summary, Error *err)
+{
+    assert(!writer->is_broken);
+    return settle_object(writer, summary, err) || broken(writer, err);
 }
 
 bool wal_object_writer_commit(WalObjectWriter *writer, const WalSummary *summary,
                               WalTrailer *trailer, Error *err)
 {
     assert(!writer->is_broken);
-    return commit_object(writer, summary, trailer, err) || broken(writer, err);
+    if (!settle_object(writer, summary, err))
+        return broken(writer, err);
+    /* Before the commit: whoever finds the name taken compares with it. */
+    if (trailer != NULL)
+        *trailer = writer->trailer;
+    return (FAULT_POINT("wal-object.before-commit", err) &&
+            object_writer_commit(writer->object, err) &&
+            FAULT_POINT("wal-object.after-commit", err)) ||
+           broken(writer, err);
 }

@@ -70,6 +70,15 @@ static bool fault_writer_write(ObjectWriter *writer, const void *data, size_t si
     return object_writer_write(out->inner, data, size, err);
 }
 
+static bool fault_writer_settle(ObjectWriter *writer, Error *err)
+{
+    FaultWriter *out = (FaultWriter *)writer;
+
+    if (next_call(out->own) != FATE_GO)
+        return fail(out->own, "settle", err);
+    return object_writer_settle(out->inner, err);
+}
+
 static bool fault_writer_commit(ObjectWriter *writer, Error *err)
 {
     FaultWriter *out = (FaultWriter *)writer;
@@ -91,6 +100,7 @@ static void fault_writer_free(ObjectWriter *writer)
 
 static const ObjectWriterOps fault_writer_ops = {
     .write = fault_writer_write,
+    .settle = fault_writer_settle,
     .commit = fault_writer_commit,
     .free = fault_writer_free,
 };

@@ -76,6 +76,11 @@ static bool limit_writer_write(ObjectWriter *writer, const void *data, size_t si
     return true;
 }
 
+static bool limit_writer_settle(ObjectWriter *writer, Error *err)
+{
+    return object_writer_settle(((LimitWriter *)writer)->inner, err);
+}
+
 static bool limit_writer_commit(ObjectWriter *writer, Error *err)
 {
     return object_writer_commit(((LimitWriter *)writer)->inner, err);
@@ -91,6 +96,7 @@ static void limit_writer_free(ObjectWriter *writer)
 
 static const ObjectWriterOps limit_writer_ops = {
     .write = limit_writer_write,
+    .settle = limit_writer_settle,
     .commit = limit_writer_commit,
     .free = limit_writer_free,
 };

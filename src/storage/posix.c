@@ -263,6 +263,11 @@ static bool posix_writer_write(ObjectWriter *writer, const void *data, size_t si
     return file_writer_write(&((PosixWriter *)writer)->file, data, size, err) || posix_explain(err);
 }
 
+static bool posix_writer_settle(ObjectWriter *writer, Error *err)
+{
+    return file_writer_settle(&((PosixWriter *)writer)->file, err) || posix_explain(err);
+}
+
 static bool posix_writer_commit(ObjectWriter *writer, Error *err)
 {
     PosixWriter *out = (PosixWriter *)writer;
@@ -285,6 +290,7 @@ static void posix_writer_free(ObjectWriter *writer)
 
 static const ObjectWriterOps posix_writer_ops = {
     .write = posix_writer_write,
+    .settle = posix_writer_settle,
     .commit = posix_writer_commit,
     .free = posix_writer_free,
 };

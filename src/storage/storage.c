@@ -65,6 +65,11 @@ bool object_writer_write(ObjectWriter *writer, const void *data, size_t size, Er
     return size == 0 || writer->ops->write(writer, data, size, err);
 }
 
+bool object_writer_settle(ObjectWriter *writer, Error *err)
+{
+    return writer->ops->settle == NULL || writer->ops->settle(writer, err);
+}
+
 bool object_writer_commit(ObjectWriter *writer, Error *err)
 {
     return writer->ops->commit(writer, err);

@@ -64,6 +64,7 @@ static PushAhead *open_ahead(Place *place, uint32_t segment, unsigned count)
                            &(PushAheadWish){.path = place->paths[segment],
                                             .spool = place->spool,
                                             .count = count,
+                                            .time_ms = 3600 * 1000,
                                             .compression = zstd,
                                             .threads = 3});
 }
@@ -170,6 +171,28 @@ static void the_file_asked_for_is_pushed_and_reported(void **state)
         assert_memory_equal(content.data,
                             wal_builder_segment(&place.scene.wal, SCENE_LAST + 1 - count), MIB);
     }
+}
+
+static void when_the_time_is_over_only_the_file_asked_for_is_pushed(void **state)
+{
+    CLEANUP(place_done) Place place;
+    PushResult result = {0};
+    Error err = {0};
+
+    (void)state;
+    place_init(&place);
+    CLEANUP(push_ahead_freep)
+    PushAhead *ahead =
+        push_ahead_open(&place.scene.archive.cluster, &(PushAheadWish){.path = place.paths[1],
+                                                                       .spool = place.spool,
+                                                                       .count = 3,
+                                                                       .time_ms = 0,
+                                                                       .compression = zstd,
+                                                                       .threads = 3});
+    assert_true(push_ahead_run(ahead, &result, count_told, &place, &err));
+    assert_int_equal(result.outcome, PUSH_STORED);
+    assert_int_equal(place.told, 0);
+    assert_int_equal(archived(&place), 1);
 }
 
 /* Whatever a file is now that is not what was pushed. */
@@ -496,6 +519,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_waits_behind_is_pushed_and_answered_once),
         cmocka_unit_test(the_file_asked_for_is_pushed_and_reported),
+        cmocka_unit_test(when_the_time_is_over_only_the_file_asked_for_is_pushed),
         cmocka_unit_test(an_answer_is_about_this_file_and_this_archive_only),
         cmocka_unit_test(every_byte_of_a_note_counts),
         cmocka_unit_test(a_note_of_another_repository_is_none),
