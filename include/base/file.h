@@ -70,6 +70,16 @@ bool file_write_all(int fd, const void *data, size_t size, const char *path, Err
 bool file_write_at(int fd, const void *data, size_t size, uint64_t offset, const char *path,
                    Error *err) MUST_CHECK;
 
+/*
+ * Begin to write back a range of the page cache (size 0: to the file's end); wait until it is on
+ * disk, but for what fsync(2) knows. An error is ERR_IO, and final: the fsync at the end does not
+ * tell it again.
+ */
+bool file_write_back(int fd, uint64_t offset, uint64_t size, const char *path,
+                     Error *err) MUST_CHECK;
+bool file_write_back_wait(int fd, uint64_t offset, uint64_t size, const char *path,
+                          Error *err) MUST_CHECK;
+
 /* Up to size bytes at offset; *got is less only at the end of the file. */
 bool file_read_at(int fd, void *to, size_t size, uint64_t offset, size_t *got, const char *path,
                   Error *err) MUST_CHECK;

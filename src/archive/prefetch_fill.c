@@ -46,21 +46,6 @@ typedef struct Fill {
     bool is_ready[WINDOW_MAX + 1]; /* by the distance from the position */
 } Fill;
 
-/*
- * Written out now, so that the server's fsync finds little to do, and so that an error of the disk
- * shows here. File systems that can't do that don't matter.
- */
-static bool write_out(int fd, Error *err)
-{
-    const unsigned all =
-        SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE | SYNC_FILE_RANGE_WAIT_AFTER;
-
-    if (sync_file_range(fd, 0, 0, all) == 0 || errno == ENOSYS || errno == EINVAL ||
-        errno == ESPIPE || errno == EPERM)
-        return true;
-    return error_set_errno(err, ERR_IO, errno, "write out");
-}
-
 /* The last write's time in full: any later write leaves another, since the kernel's has gaps. */
 static bool seal(const PrefetchSpool *spool, int fd, const char *segment,
                  char name[PREFETCH_NAME_SIZE], Error *err)
@@ -91,7 +76,9 @@ static bool fetch_segment(const FetchJob *job, Error *err)
     wal_name_text(&job->name, spool->segment_size, segment);
     return FAULT_POINT("prefetch.before-fetch", err) && random_u64(&number, err) &&
            delivery_open(&delivery, text_format("fetch-%016" PRIx64, number), err) &&
-           delivery_fetch(&delivery, 1, err) && write_out(delivery.fd, err) &&
+           delivery_fetch(&delivery, 1, err) &&
+           /* Now: the server's fsync finds little to do, and an error of the disk shows here. */
+           file_write_back_wait(delivery.fd, 0, 0, segment, err) &&
            FAULT_POINT("prefetch.before-seal", err) &&
            seal(spool, delivery.fd, segment, name, err) &&
            FAULT_POINT("prefetch.before-publish", err) && delivery_publish(&delivery, name, err) &&

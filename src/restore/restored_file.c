@@ -72,31 +72,17 @@ static bool stop_direct(RestoredFile *file, Error *err)
     return true;
 }
 
-/* An error of writing back that is told here, the fsync at the end does not tell again. */
-static bool flush_range(const RestoredFile *file, uint64_t offset, uint64_t size, unsigned flags,
-                        Error *err)
-{
-    if (sync_file_range(file->fd, (off_t)offset, (off_t)size, flags) == 0 || errno == ENOSYS ||
-        errno == EINVAL || errno == ESPIPE || errno == EOPNOTSUPP) {
-        return true;
-    }
-    return error_set_errno(err, ERR_IO, errno, "write %s", file->path);
-}
-
 /* Start to flush what was just written, drop what was flushed before it. */
 static bool move_window(RestoredFile *file, uint64_t end, Error *err)
 {
-    const unsigned wait =
-        SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE | SYNC_FILE_RANGE_WAIT_AFTER;
-
     if (end < file->flushing || end - file->flushing < WINDOW_SIZE)
         return true;
     uint64_t size = end - file->flushing;
-    if (!flush_range(file, file->flushing, size, SYNC_FILE_RANGE_WRITE, err))
+    if (!file_write_back(file->fd, file->flushing, size, file->path, err))
         return false;
     if (file->flushing >= WINDOW_SIZE) {
         uint64_t behind = file->flushing - WINDOW_SIZE;
-        if (!flush_range(file, behind, WINDOW_SIZE, wait, err))
+        if (!file_write_back_wait(file->fd, behind, WINDOW_SIZE, file->path, err))
             return false;
         (void)posix_fadvise(file->fd, (off_t)behind, WINDOW_SIZE, POSIX_FADV_DONTNEED);
     }
