@@ -20,6 +20,8 @@ struct PushAhead {
     Acknowledgements notes;
 };
 
+enum { TIMELINE_DIGITS = 8 /* a segment's name begins with its timeline */ };
+
 /*
  * Who may work, and whose turn it is to publish. Segments are compressed side by side and appear in
  * order: were one there before its predecessor and the host lost for ever in this instant, the
@@ -290,11 +292,17 @@ static void waiting_add(Waiting *waiting, size_t limit, const char *name)
     snprintf(waiting->names[place], sizeof waiting->names[0], "%s", name);
 }
 
+/*
+ * Of another timeline none: its history comes first (pgarch.c, ready_file_comparator), and was
+ * perhaps not there yet when the server chose the file asked for. An archive that ends with WAL of
+ * a timeline whose history is missing stops every recovery.
+ */
 static bool is_to_be_pushed(const PushAhead *ahead, const char *name)
 {
     CLEANUP(text_freep) char *path = text_format("%s/%s", ahead->folder, name);
 
-    return is_segment_name(ahead->cluster, name) && file_exists(path);
+    return strncmp(name, name_of(ahead->wish.path), TIMELINE_DIGITS) == 0 &&
+           is_segment_name(ahead->cluster, name) && file_exists(path);
 }
 
 /*

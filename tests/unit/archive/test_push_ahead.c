@@ -514,6 +514,33 @@ static void a_spool_that_others_can_write_or_that_is_copied_along_is_not_used(vo
     assert_false(can_open(&place, place.spool, 1));
 }
 
+/* As when a standby was promoted while the call was under way: its history came after the choice.
+ */
+static void nothing_of_another_timeline_is_pushed_before_its_history(void **state)
+{
+    static const char history[] = "1\t0/480000\tpromoted\n";
+    CLEANUP(place_done) Place place;
+    char name[WAL_NAME_SIZE];
+
+    (void)state;
+    place_init(&place);
+    CLEANUP(text_freep)
+    char *text = scene_file(&place.scene, "pg_wal/00000002.history", history, sizeof history - 1);
+    CLEANUP(text_freep)
+    char *waits = scene_file(&place.scene, "pg_wal/archive_status/00000002.history.ready", "", 0);
+    CLEANUP(text_freep)
+    char *first = text_format("pg_wal/%s", scene_segment_name(2, SCENE_LAST, name));
+    CLEANUP(text_freep)
+    char *path =
+        scene_file(&place.scene, first, wal_builder_segment(&place.scene.wal, SCENE_LAST), MIB);
+    CLEANUP(text_freep) char *status = text_format("pg_wal/archive_status/%s.ready", name);
+    CLEANUP(text_freep) char *ready = scene_file(&place.scene, status, "", 0);
+
+    run_ahead(&place, 8);
+    assert_int_equal(archived(&place), 4); /* all of timeline 1 */
+    assert_int_equal(place.told, 3);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -529,6 +556,7 @@ int main(void)
         cmocka_unit_test(a_repository_that_was_rolled_back_gets_no_hole),
         cmocka_unit_test(notes_about_what_no_longer_waits_are_removed),
         cmocka_unit_test(only_what_a_server_wants_archived_is_pushed_ahead),
+        cmocka_unit_test(nothing_of_another_timeline_is_pushed_before_its_history),
         cmocka_unit_test(a_spool_that_others_can_write_or_that_is_copied_along_is_not_used),
     };
 
