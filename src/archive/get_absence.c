@@ -5,6 +5,7 @@
 #include "base/interrupt.h"
 #include "base/log.h"
 #include "catalog/absence.h"
+#include "prefetch_request.h"
 #include "repo/layout.h"
 #include "wal_check.h"
 
@@ -203,6 +204,30 @@ static bool refuse_set_aside(const Get *get, Error *err)
 }
 
 /*
+ * Whether the archive has lost what it gave to this recovery: rolled back to an older copy,
+ * emptied, its folder of WAL not mounted. Its end is not the end of the WAL then, nor are its
+ * histories all there were. It is an end only for what the target does not need anyway.
+ */
+static bool has_lost(const Get *get, const WalInventory *inventory, WalName *given)
+{
+    return get_is_needed(get) && prefetch_given(get->wish->ahead, get->cluster, given) &&
+           !wal_inventory_has_later(inventory, given->timeline, given->segment);
+}
+
+static bool explain_loss(const Get *get, const WalName *given, Error *err)
+{
+    char text[WAL_NAME_SIZE];
+
+    error_set(
+        err, ERR_CORRUPT,
+        "it is not in the archive, and neither is %s, which the archive gave to this recovery: "
+        "the repository is an older copy, or has lost WAL",
+        wal_name_text(given, get->cluster->wal_segment_size, text));
+    return error_hint(err, "bring the repository back and start the server again; to make do with "
+                           "what is left in it, remove pg_wal/" PREFETCH_FOLDER " first");
+}
+
+/*
  * The archive was asked and does not have it; find out what that means. "No such file" ends the
  * recovery and opens the database, so it takes a listing that was had whole. A hole may be one that
  * a parallel push is just filling, and so may a missing history or first segment: look again for
@@ -218,6 +243,7 @@ bool get_prove_absence(Get *get, Error *err)
         CLEANUP(wal_inventory_done) WalInventory inventory = {0};
         Error attempt = {0};
         Absence absence;
+        WalName given;
 
         if (!wal_inventory_load(&inventory, get->cluster, err))
             return error_context(err, "list the archive");
@@ -233,6 +259,8 @@ bool get_prove_absence(Get *get, Error *err)
         absence = absence_here(get, &inventory);
         if (absence == ABSENCE_PROVEN && !refuse_set_aside(get, err))
             return false;
+        if (absence == ABSENCE_PROVEN && has_lost(get, &inventory, &given))
+            return explain_loss(get, &given, err);
         if (absence == ABSENCE_PROVEN || time_monotonic() >= deadline)
             return explain_absence(get, &inventory, absence, err);
         log_debug("not in the archive although later WAL is; looking again",

@@ -101,14 +101,35 @@ static void tell_position(const Prefetch *ahead, const WalName *name)
     pace_save(&ahead->spool, &pace);
 }
 
+/* What lies ready and what earlier requests left, if there is anything. */
+static bool load(Prefetch *ahead, const Cluster *cluster)
+{
+    if (ahead == NULL)
+        return false;
+    if (ahead->spool.folder >= 0)
+        return true;
+    if (!prefetch_spool_open(ahead->path, cluster, process_boot_id(), false, &ahead->spool))
+        return false;
+    pace_load(&ahead->spool, &ahead->pace);
+    return true;
+}
+
+bool prefetch_given(Prefetch *ahead, const Cluster *cluster, WalName *given)
+{
+    if (!load(ahead, cluster) || ahead->pace.given_timeline == 0)
+        return false;
+    *given = (WalName){.kind = WAL_SEGMENT,
+                       .timeline = ahead->pace.given_timeline,
+                       .segment = ahead->pace.given_segment};
+    return true;
+}
+
 bool prefetch_take(Prefetch *ahead, const Cluster *cluster, const WalName *name, const char *path)
 {
     char segment[WAL_NAME_SIZE];
 
-    if (ahead == NULL ||
-        !prefetch_spool_open(ahead->path, cluster, process_boot_id(), false, &ahead->spool))
+    if (!load(ahead, cluster))
         return false;
-    pace_load(&ahead->spool, &ahead->pace);
     wal_name_text(name, cluster->wal_segment_size, segment);
     ahead->was_ready = prefetch_spool_take(&ahead->spool, segment, path);
     if (!ahead->was_ready)

@@ -7,7 +7,7 @@
 
 enum {
     REQUEST_AT = 0,
-    REQUEST_SIZE = 40, /* then its checksum */
+    REQUEST_SIZE = 56, /* then its checksum */
     FETCH_AT = 64,     /* another writer, hence another place */
     FETCH_SIZE = 8,
     CHECKSUM_SIZE = 8,
@@ -46,7 +46,9 @@ void pace_load(const PrefetchSpool *spool, Pace *pace)
                    .depth = get_le32(bytes + 4),
                    .segment = get_le64(bytes + 8),
                    .answered_at = (TimeUs)get_le64(bytes + 16),
-                   .replay_us = get_le64(bytes + 24)};
+                   .replay_us = get_le64(bytes + 24),
+                   .given_timeline = get_le32(bytes + 32),
+                   .given_segment = get_le64(bytes + 40)};
 }
 
 void pace_save(const PrefetchSpool *spool, const Pace *pace)
@@ -58,6 +60,8 @@ void pace_save(const PrefetchSpool *spool, const Pace *pace)
     put_le64(bytes + 8, pace->segment);
     put_le64(bytes + 16, (uint64_t)pace->answered_at);
     put_le64(bytes + 24, pace->replay_us);
+    put_le32(bytes + 32, pace->given_timeline);
+    put_le64(bytes + 40, pace->given_segment);
     save(spool, REQUEST_AT, bytes, REQUEST_SIZE);
 }
 
@@ -122,6 +126,10 @@ void pace_advance(Pace *pace, const PaceRequest *request)
     }
     if (pace->depth > request->depth_max)
         pace->depth = request->depth_max;
+    if (request->segment >= pace->given_segment) {
+        pace->given_timeline = request->timeline;
+        pace->given_segment = request->segment;
+    }
     pace->timeline = request->timeline;
     pace->segment = request->segment;
     pace->answered_at = request->answered_at;

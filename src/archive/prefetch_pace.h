@@ -3,8 +3,8 @@
  * fetches, in the spool's file "state".
  *
  * A few numbers, written without a sync and read with a checksum. They may be lost, or garbage, at
- * any time; then they start afresh. Nothing but the number of segments that are fetched ahead
- * follows from them.
+ * any time; then they start afresh. From them follow the number of segments that are fetched ahead,
+ * and a refusal: what the archive gave to this recovery, it must still have (get_absence.c).
  */
 #pragma once
 
@@ -12,11 +12,13 @@
 #include "prefetch_spool.h"
 
 typedef struct Pace {
-    uint32_t timeline;  /* of the last segment asked for; 0: none yet */
-    uint32_t depth;     /* segments that shall lie ready behind it */
-    uint64_t segment;   /* its number */
-    TimeUs answered_at; /* when it was handed over, by the clock for durations */
-    uint64_t replay_us; /* from an answer to the next request, smoothed; 0: not known */
+    uint32_t timeline;       /* of the last segment asked for; 0: none yet */
+    uint32_t depth;          /* segments that shall lie ready behind it */
+    uint64_t segment;        /* its number */
+    TimeUs answered_at;      /* when it was handed over, by the clock for durations */
+    uint64_t replay_us;      /* from an answer to the next request, smoothed; 0: not known */
+    uint32_t given_timeline; /* of the farthest segment that was handed over; 0: none yet */
+    uint64_t given_segment;
 } Pace;
 
 typedef struct PaceRequest {

@@ -16,6 +16,12 @@ bool prefetch_take(Prefetch *ahead, const Cluster *cluster, const WalName *name,
 void prefetch_answered(Prefetch *ahead, const Cluster *cluster, const WalName *name,
                        RecoveryView *view);
 
+/*
+ * The farthest segment that this archive has handed over to this recovery, as far as that is known:
+ * *given. False when it is not.
+ */
+bool prefetch_given(Prefetch *ahead, const Cluster *cluster, WalName *given);
+
 /* The server is at an end of its WAL: nothing that lies ready will be asked for. */
 void prefetch_end(const Prefetch *ahead);
 

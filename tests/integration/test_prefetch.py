@@ -257,6 +257,61 @@ class Filling(PrefetchTest):
         self.assertFalse((self.spool() / "anything").exists())
 
 
+class Lost(PrefetchTest):
+    """An archive that no longer has what it gave to this recovery: its end is not the WAL's."""
+
+    def setUp(self):
+        super().setUp()
+        self.fill()
+        for name in self.segments[1:4]:
+            self.assert_given(name)
+        self.settled()
+        shutil.rmtree(self.path / "whole", ignore_errors=True)
+        run("cp", "-a", self.repo, self.path / "whole")
+
+    def back(self):
+        shutil.rmtree(self.repo)
+        (self.path / "whole").rename(self.repo)
+
+    def assert_goes_on_to_the_end(self):
+        for name in self.segments[4:]:
+            self.assert_given(name)
+        self.assertEqual(self.get(self.segments[-1][:16] + "000000F0"), ABSENT, self.said)
+        self.assertFalse(self.spool().exists())
+
+    def assert_refused_behind_what_lay_ready(self):
+        for name in self.segments[4:]:
+            if self.get(name) != 0:
+                break
+        self.assertEqual(self.get(name), STOP, self.said)  # also when it is asked again
+        self.assertIn("has lost WAL", self.said)
+        self.assertEqual(self.get("00000002.history", target="pg_wal/RECOVERYHISTORY"), STOP, self.said)
+        self.assertTrue(self.spool().exists())
+
+    def test_without_any_wal(self):
+        shutil.rmtree(self.repo / "main" / "wal")
+        self.assert_refused_behind_what_lay_ready()
+        self.back()
+        self.assert_goes_on_to_the_end()
+
+    def test_set_back_to_an_older_copy(self):
+        for name in self.segments[2:]:
+            object_of(self.repo, name).unlink()
+        self.assert_refused_behind_what_lay_ready()
+        # The server starts again from an older place, which the copy has.
+        self.assert_given(self.segments[1], how=FETCHED)
+        self.assertEqual(self.get(self.segments[2]), STOP, self.said)
+        self.back()
+        self.assert_goes_on_to_the_end()
+
+    def test_whoever_wants_the_copy_removes_the_directory(self):
+        for name in self.segments[2:]:
+            object_of(self.repo, name).unlink()
+        self.assert_refused_behind_what_lay_ready()
+        shutil.rmtree(self.spool())
+        self.assertEqual(self.get(self.segments[2]), ABSENT, self.said)
+
+
 class Believing(PrefetchTest):
     """What lies ready counts only if it is exactly what was put there."""
 

@@ -111,11 +111,38 @@ static void a_clock_that_stands_still_or_goes_back_does_no_harm(void **state)
     assert_in_range(answered(&requests, 0, 5 * ms, true), 1, 16);
 }
 
+static void the_farthest_segment_that_was_handed_over_is_kept(void **state)
+{
+    static const struct {
+        PaceRequest request;
+        uint32_t timeline;
+        uint64_t segment;
+    } steps[] = {
+        {{.timeline = 1, .segment = 5, .depth_max = 4}, 1, 5},
+        {{.timeline = 1, .segment = 6, .depth_max = 4}, 1, 6},
+        {{.timeline = 1, .segment = 3, .depth_max = 4}, 1, 6}, /* the server has started again */
+        {{.timeline = 2, .segment = 6, .depth_max = 4}, 2, 6},
+    };
+    Pace pace = {.timeline = 0};
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(steps); i++) {
+        pace_advance(&pace, &steps[i].request);
+        assert_int_equal(pace.given_timeline, steps[i].timeline);
+        assert_int_equal(pace.given_segment, steps[i].segment);
+    }
+}
+
 static void what_was_saved_is_loaded_and_every_changed_byte_is_noticed(void **state)
 {
     CLEANUP(scene_done) Scene scene;
-    const Pace saved = {
-        .timeline = 3, .depth = 5, .segment = 77, .answered_at = 88, .replay_us = 9};
+    const Pace saved = {.timeline = 3,
+                        .depth = 5,
+                        .segment = 77,
+                        .answered_at = 88,
+                        .replay_us = 9,
+                        .given_timeline = 2,
+                        .given_segment = 99};
     Pace loaded;
 
     (void)state;
@@ -135,8 +162,10 @@ static void what_was_saved_is_loaded_and_every_changed_byte_is_noticed(void **st
     assert_int_equal(loaded.segment, 77);
     assert_int_equal(loaded.answered_at, 88);
     assert_int_equal(loaded.replay_us, 9);
+    assert_int_equal(loaded.given_timeline, 2);
+    assert_int_equal(loaded.given_segment, 99);
     assert_int_equal(pace_load_fetch(&spool), 4711);
-    for (off_t at = 0; at < 48; at++) {
+    for (off_t at = 0; at < 64; at++) {
         uint8_t byte, changed;
 
         assert_int_equal(pread(spool.state, &byte, 1, at), 1);
@@ -163,6 +192,7 @@ int main(void)
         cmocka_unit_test(a_jump_begins_anew_and_keeps_the_depth),
         cmocka_unit_test(no_depth_is_above_the_bound),
         cmocka_unit_test(a_clock_that_stands_still_or_goes_back_does_no_harm),
+        cmocka_unit_test(the_farthest_segment_that_was_handed_over_is_kept),
         cmocka_unit_test(what_was_saved_is_loaded_and_every_changed_byte_is_noticed),
     };
 
