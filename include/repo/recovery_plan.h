@@ -18,10 +18,12 @@
 #define RECOVERY_PLAN_FILE "pgcairn.recovery"
 
 typedef struct RecoveryPlan {
-    uint32_t timeline;         /* the recovery's target timeline */
-    char bound[WAL_NAME_SIZE]; /* last segment that the target needs; "": none, all of it */
-    Lsn target_end;            /* where replay ends at the target; 0: none, or not known */
-    const char *settings;      /* recovery_settings_on_disk() for which this was computed */
+    uint32_t timeline;               /* the recovery's target timeline */
+    char bound[WAL_NAME_SIZE];       /* last segment that the target needs; "": none, all of it */
+    Lsn target_end;                  /* where replay ends at the target; 0: none, or not known */
+    char archive_end[WAL_NAME_SIZE]; /* without a target: last whole segment that the archive had
+                                        when this was written; "": not known */
+    const char *settings;            /* recovery_settings_on_disk() for which this was computed */
 } RecoveryPlan;
 
 /*

@@ -86,6 +86,7 @@ typedef struct RestorePlan {
     uint64_t wal_segments, wal_stored_bytes;
     WalParameters minima; /* what a hot standby needs on the way to the target */
     uint64_t archive_end; /* TARGET_LATEST: the last segment that is in the archive */
+    bool is_end_open;     /* ... in pieces so far */
     const char *data;     /* absolute */
     const char *programs; /* server programs; NULL when they were not found (no --start then) */
     DataState state;

@@ -204,27 +204,37 @@ static bool refuse_set_aside(const Get *get, Error *err)
 }
 
 /*
- * Whether the archive has lost what it gave to this recovery: rolled back to an older copy,
- * emptied, its folder of WAL not mounted. Its end is not the end of the WAL then, nor are its
- * histories all there were. It is an end only for what the target does not need anyway.
+ * Whether the archive has lost what it had: it was rolled back to an older copy or emptied, or its
+ * folder of WAL is not mounted. Its end is not the end of the WAL then, nor are its histories all
+ * there were. Two things are known of it: what it gave to this recovery, and, without a target,
+ * what it had when restore planned. What the target does not need may be missing.
  */
-static bool has_lost(const Get *get, const WalInventory *inventory, WalName *given)
+static bool refuse_loss(const Get *get, const WalInventory *inventory, Error *err)
 {
-    return get_is_needed(get) && prefetch_given(get->wish->ahead, get->cluster, given) &&
-           !wal_inventory_has_later(inventory, given->timeline, given->segment);
-}
-
-static bool explain_loss(const Get *get, const WalName *given, Error *err)
-{
+    WalName lost = get->name;
     char text[WAL_NAME_SIZE];
 
-    error_set(
-        err, ERR_CORRUPT,
-        "it is not in the archive, and neither is %s, which the archive gave to this recovery: "
-        "the repository is an older copy, or has lost WAL",
-        wal_name_text(given, get->cluster->wal_segment_size, text));
-    return error_hint(err, "bring the repository back and start the server again; to make do with "
-                           "what is left in it, remove pg_wal/" PREFETCH_FOLDER " first");
+    if (!get_is_needed(get))
+        return true;
+    if (prefetch_given(get->wish->ahead, get->cluster, &lost) &&
+        !wal_inventory_has_later(inventory, lost.timeline, lost.segment)) {
+        error_set(err, ERR_CORRUPT,
+                  "it is not in the archive, and neither is %s, which the archive gave to this "
+                  "recovery: the repository is an older copy, or has lost WAL",
+                  wal_name_text(&lost, get->cluster->wal_segment_size, text));
+        return error_hint(err, "bring the repository back and start the server again; to make do "
+                               "with what is left in it, remove pg_wal/" PREFETCH_FOLDER " first");
+    }
+    if (get->name.kind == WAL_SEGMENT && get->name.segment <= get->view.archive_end &&
+        path_timeline_of_segment(&get->view.path, get->name.segment,
+                                 get->cluster->wal_segment_size) == get->name.timeline) {
+        error_set(err, ERR_CORRUPT,
+                  "it is not in the archive, and was when this recovery was planned: the "
+                  "repository is an older copy, or has lost WAL");
+        return error_hint(err, "bring the repository back and start the server again; to make do "
+                               "with what is left in it, restore once more");
+    }
+    return true;
 }
 
 /*
@@ -243,7 +253,6 @@ bool get_prove_absence(Get *get, Error *err)
         CLEANUP(wal_inventory_done) WalInventory inventory = {0};
         Error attempt = {0};
         Absence absence;
-        WalName given;
 
         if (!wal_inventory_load(&inventory, get->cluster, err))
             return error_context(err, "list the archive");
@@ -259,8 +268,8 @@ bool get_prove_absence(Get *get, Error *err)
         absence = absence_here(get, &inventory);
         if (absence == ABSENCE_PROVEN && !refuse_set_aside(get, err))
             return false;
-        if (absence == ABSENCE_PROVEN && has_lost(get, &inventory, &given))
-            return explain_loss(get, &given, err);
+        if (absence == ABSENCE_PROVEN && !refuse_loss(get, &inventory, err))
+            return false;
         if (absence == ABSENCE_PROVEN || time_monotonic() >= deadline)
             return explain_absence(get, &inventory, absence, err);
         log_debug("not in the archive although later WAL is; looking again",

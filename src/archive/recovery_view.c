@@ -65,6 +65,11 @@ static void take_plan(const Cluster *cluster, const RecoveryPlan *plan, Recovery
         bound.kind == WAL_SEGMENT) {
         view->bound_segment = bound.segment;
     }
+    if (plan->archive_end[0] != '\0' && !recovery_settings_have_target(plan->settings) &&
+        wal_name_parse(plan->archive_end, cluster->wal_segment_size, &bound, &ignored) &&
+        bound.kind == WAL_SEGMENT) {
+        view->archive_end = bound.segment;
+    }
 }
 
 /* The path by a history in pg_wal; *found is false when it has none. */

@@ -143,6 +143,8 @@ bool recovery_plan_save(const char *data, const RecoveryPlan *plan, Error *err)
     record_text(&record, "bound", plan->bound);
     if (plan->target_end != 0)
         record_text(&record, "target_end", lsn_text(plan->target_end, lsn));
+    if (plan->archive_end[0] != '\0')
+        record_text(&record, "archive_end", plan->archive_end);
     record_text(&record, "settings", plan->settings);
     record_finish(&record);
     return file_writer_open(&out, path, 0600, err) && give_to_owner(out.fd, data, err) &&
@@ -163,6 +165,7 @@ static bool take_target_end(const Record *record, RecoveryPlan *plan, Error *err
 
 static bool take_plan(const Record *record, Arena *arena, RecoveryPlan *plan, Error *err)
 {
+    const char *archive_end = record_find(record, "archive_end");
     const char *bound;
     const char *settings;
     uint64_t timeline;
@@ -172,10 +175,14 @@ static bool take_plan(const Record *record, Arena *arena, RecoveryPlan *plan, Er
         !record_get_text(record, "settings", &settings, err)) {
         return false;
     }
-    if (timeline == 0 || timeline > UINT32_MAX || strlen(bound) >= sizeof plan->bound)
-        return error_set(err, ERR_CORRUPT, "timeline or bound is none");
+    if (archive_end == NULL) /* of a recovery to a target, or an older version's */
+        archive_end = "";
+    if (timeline == 0 || timeline > UINT32_MAX || strlen(bound) >= sizeof plan->bound ||
+        strlen(archive_end) >= sizeof plan->archive_end)
+        return error_set(err, ERR_CORRUPT, "timeline, bound or end is none");
     *plan = (RecoveryPlan){.timeline = (uint32_t)timeline, .settings = arena_text(arena, settings)};
     memcpy(plan->bound, bound, strlen(bound) + 1);
+    memcpy(plan->archive_end, archive_end, strlen(archive_end) + 1);
     return take_target_end(record, plan, err);
 }
 

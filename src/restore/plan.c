@@ -40,6 +40,8 @@ static void take_choice(const RestoreWish *wish, const Choice *choice, RestorePl
     plan->has_time_fallback = choice->has_time_fallback;
     plan->time_asked = wish->target.kind == TARGET_TIME ? wish->target.time : TIME_US_NONE;
     plan->archive_end = choice->end.last_segment;
+    plan->is_end_open =
+        !wal_inventory_has(&choice->inventory, choice->end.last_timeline, choice->end.last_segment);
     uint64_t last = plan->target.kind == TARGET_LATEST ? plan->archive_end : plan->point.segment;
     plan->wal_segments = last >= first ? last - first + 1 : 0;
     plan->wal_stored_bytes = plan->target.kind == TARGET_LATEST ? choice->end.stored_bytes

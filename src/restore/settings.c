@@ -222,23 +222,33 @@ static const char *const *removed_parameters(bool as_copy, Arena *arena)
     return (const char *const *)names;
 }
 
-/* The last segment that the target needs: archive-get takes what lies behind it for no hole. And
- * where replay ends: watch and promote tell a pause there from one on the way. */
+static void name_segment(const RestorePlan *plan, uint64_t segment, char text[WAL_NAME_SIZE])
+{
+    uint32_t size = plan->manifest.header.wal_segment_size;
+    WalName name = {.kind = WAL_SEGMENT,
+                    .timeline = path_timeline_of_segment(&plan->path, segment, size),
+                    .segment = segment};
+
+    wal_name_text(&name, size, text);
+}
+
+/*
+ * The last segment that the target needs: archive-get takes what lies behind it for no hole. And
+ * where replay ends: watch and promote tell a pause there from one on the way. Without a target
+ * what the archive has whole: an archive that ends before that when the server asks was lost.
+ */
 static bool save_recovery_plan(const RestorePlan *plan, Error *err)
 {
     CLEANUP(arena_done) Arena arena = {0};
-    uint32_t size = plan->manifest.header.wal_segment_size;
     RecoveryPlan recovery = {.timeline = path_last_timeline(&plan->path)};
 
     if (!recovery_settings_on_disk(plan->data, &arena, &recovery.settings, err))
         return false;
     if (plan->target.kind != TARGET_LATEST) {
-        WalName name = {.kind = WAL_SEGMENT,
-                        .timeline =
-                            path_timeline_of_segment(&plan->path, plan->point.segment, size),
-                        .segment = plan->point.segment};
-        wal_name_text(&name, size, recovery.bound);
+        name_segment(plan, plan->point.segment, recovery.bound);
         recovery.target_end = plan->point.replay_end;
+    } else if (plan->wal_segments > plan->is_end_open) {
+        name_segment(plan, plan->archive_end - plan->is_end_open, recovery.archive_end);
     }
     return recovery_plan_save(plan->data, &recovery, err);
 }

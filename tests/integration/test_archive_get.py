@@ -1,6 +1,7 @@
 """archive-get: 0 is "here it is", 1 "proven absent, and none after it", 255 everything else."""
 
 import contextlib
+import shutil
 import signal
 import subprocess
 import threading
@@ -419,6 +420,40 @@ class Forks(GetTest):
     def test_another_clusters_data_directory_stops(self):
         stranger = self.server("stranger").create(segment_mb=1)
         self.assert_stops(self.parent[0], "system identifier", data=stranger.data)
+
+
+class Planned(GetTest):
+    """What restore has seen of the archive, for a recovery without a target."""
+
+    segments_wanted = 4
+
+    def setUp(self):
+        super().setUp()
+        self.data = self.data_copy()
+        put(self.data / "postgresql.auto.conf", b"recovery_target_timeline = '1'\n")
+        self.plan(self.segments[2])
+
+    def plan(self, archive_end, settings="recovery_target_timeline=1"):
+        put(self.data / "pgcairn.recovery", record("recovery", timeline=1, bound="", archive_end=archive_end,
+                                                   settings=settings))
+
+    def test_an_archive_that_had_more_has_not_come_to_its_end(self):
+        with self.without(*self.segments[1:]):
+            self.assert_stops(self.segments[1], "when this recovery was planned", data=self.data)
+            self.assert_stops(self.segments[2], "when this recovery was planned", data=self.data)
+            self.assert_absent(self.segments[3], data=self.data)
+            self.assert_absent(self.segments[1])  # nobody told it of a plan
+        shutil.rmtree(self.repo / "main" / "wal")
+        self.assert_stops(self.segments[0], "when this recovery was planned", data=self.data)
+
+    def test_it_says_nothing_of_another_recovery_or_when_it_makes_no_sense(self):
+        settings = "recovery_target_timeline=1"
+        with self.without(*self.segments[1:]):
+            for archive_end, told in (("", settings), ("rubbish", settings), ("00000002.history", settings),
+                                      (self.segments[2], "recovery_target_timeline=2")):
+                with self.subTest(archive_end=archive_end, settings=told):
+                    self.plan(archive_end, told)
+                    self.assert_absent(self.segments[1], data=self.data)
 
 
 class Bound(GetTest):

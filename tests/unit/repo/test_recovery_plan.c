@@ -101,6 +101,7 @@ static void a_saved_plan_comes_back(void **state)
     RecoveryPlan plan = {.timeline = 7,
                          .bound = "00000007000000010000002A",
                          .target_end = 0x12A000128,
+                         .archive_end = "00000007000000010000002B",
                          .settings = "recovery_target_name=a%25b\nrecovery_target_timeline=7"};
     RecoveryPlan loaded;
     Error err = {0};
@@ -115,10 +116,12 @@ static void a_saved_plan_comes_back(void **state)
         assert_int_equal(loaded.timeline, plan.timeline);
         assert_string_equal(loaded.bound, plan.bound);
         assert_int_equal(loaded.target_end, plan.target_end);
+        assert_string_equal(loaded.archive_end, plan.archive_end);
         assert_string_equal(loaded.settings, plan.settings);
         plan.timeline = 8;
         plan.target_end = 0;
         plan.bound[0] = '\0';
+        plan.archive_end[0] = '\0';
         plan.settings = "";
     }
     assert_true(recovery_plan_remove(data, &err));
@@ -157,14 +160,17 @@ static void a_plan_that_makes_no_sense_is_damage(void **state)
     static const struct {
         uint64_t timeline;
         const char *bound;
-        const char *target_end; /* NULL: none */
+        const char *target_end;  /* NULL: none */
+        const char *archive_end; /* NULL: none */
     } plans[] = {
-        {0, "", NULL},
-        {UINT64_C(1) << 32 | 1, "", NULL},
+        {0, "", NULL, NULL},
+        {UINT64_C(1) << 32 | 1, "", NULL, NULL},
         {1, "0000000100000000000000040000000100000000000000040000000100000000000000040000000100000",
-         NULL},
-        {1, "", "5000128"},
-        {1, "", ""},
+         NULL, NULL},
+        {1, "", NULL,
+         "0000000100000000000000040000000100000000000000040000000100000000000000040000000100000"},
+        {1, "", "5000128", NULL},
+        {1, "", "", NULL},
     };
     CLEANUP(arena_done) Arena arena = {0};
     RecoveryPlan loaded;
@@ -180,6 +186,8 @@ static void a_plan_that_makes_no_sense_is_damage(void **state)
         record_text(&record, "settings", "");
         if (plans[i].target_end != NULL)
             record_text(&record, "target_end", plans[i].target_end);
+        if (plans[i].archive_end != NULL)
+            record_text(&record, "archive_end", plans[i].archive_end);
         record_finish(&record);
         buffer_append(&record.text, "", 1);
         put(RECOVERY_PLAN_FILE, (const char *)record.text.data);

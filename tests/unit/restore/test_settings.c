@@ -43,6 +43,8 @@ static RestorePlan plan_for(const Target *target)
         .uid = (uid_t)-1,
         .target = *target,
         .point = {.segment = 7, .replay_end = 0x7000128},
+        .archive_end = 9,
+        .wal_segments = 3,
         .path = {.steps = steps, .count = 2},
         .manifest.header.wal_segment_size = 16 << 20,
         .restore_command = "/opt/my 'tool'\\x archive-get %f \"%p\"",
@@ -178,11 +180,45 @@ static void archive_get_is_told_the_timeline_and_the_last_segment_needed(void **
         assert_int_equal(saved.timeline, 12);
         assert_string_equal(saved.bound, cases[i].name != NULL ? "0000000C0000000000000007" : "");
         assert_int_equal(saved.target_end, cases[i].name != NULL ? 0x7000128 : 0);
+        assert_string_equal(saved.archive_end,
+                            cases[i].name == NULL ? "0000000C0000000000000009" : "");
         /* Another action does not move the target, so the bound still counts. */
         if (cases[i].name != NULL)
             assert_true(restore_set_action(directory, ACTION_PROMOTE, &err));
         assert_true(recovery_settings_on_disk(directory, &arena, &on_disk, &err));
         assert_string_equal(on_disk, saved.settings);
+    }
+}
+
+/* What is only in pieces so far may be called otherwise when it is whole. */
+static void an_end_in_pieces_is_not_told(void **state)
+{
+    static const struct {
+        uint64_t segments;
+        bool is_open;
+        const char *told;
+    } ends[] = {
+        {3, false, "0000000C0000000000000009"},
+        {3, true, "0000000C0000000000000008"},
+        {1, true, ""},
+        {0, false, ""},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(ends); i++) {
+        RestorePlan plan = plan_for(&(Target){.kind = TARGET_LATEST});
+        RestoreWish wish = {.action = ACTION_PAUSE};
+        CLEANUP(arena_done) Arena arena = {0};
+        RecoveryPlan saved;
+        Error err = {0};
+
+        put("postgresql.conf", "");
+        put("postgresql.auto.conf", "");
+        plan.wal_segments = ends[i].segments;
+        plan.is_end_open = ends[i].is_open;
+        assert_true(recovery_settings_write(&wish, &plan, &err));
+        assert_true(recovery_plan_load(directory, &arena, &saved, &err));
+        assert_string_equal(saved.archive_end, ends[i].told);
     }
 }
 
@@ -267,6 +303,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(exactly_one_target_counts_and_it_is_the_last_of_the_five),
         cmocka_unit_test(archive_get_is_told_the_timeline_and_the_last_segment_needed),
+        cmocka_unit_test(an_end_in_pieces_is_not_told),
         cmocka_unit_test(clearing_leaves_what_is_the_operators),
         cmocka_unit_test(restore_command_survives_server_and_shell_whatever_the_words_hold),
     };
