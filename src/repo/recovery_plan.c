@@ -177,9 +177,10 @@ static bool take_plan(const Record *record, Arena *arena, RecoveryPlan *plan, Er
     }
     if (archive_end == NULL) /* of a recovery to a target, or an older version's */
         archive_end = "";
-    if (timeline == 0 || timeline > UINT32_MAX || strlen(bound) >= sizeof plan->bound ||
-        strlen(archive_end) >= sizeof plan->archive_end)
-        return error_set(err, ERR_CORRUPT, "timeline, bound or end is none");
+    if (timeline == 0 || timeline > UINT32_MAX || strlen(bound) >= sizeof plan->bound)
+        return error_set(err, ERR_CORRUPT, "timeline or bound is none");
+    if (strlen(archive_end) >= sizeof plan->archive_end)
+        return error_set(err, ERR_CORRUPT, "archive_end is none");
     *plan = (RecoveryPlan){.timeline = (uint32_t)timeline, .settings = arena_text(arena, settings)};
     memcpy(plan->bound, bound, strlen(bound) + 1);
     memcpy(plan->archive_end, archive_end, strlen(archive_end) + 1);
