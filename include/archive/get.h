@@ -23,6 +23,19 @@ typedef struct GetWish {
 bool archive_get(const Cluster *cluster, const GetWish *wish, Error *err) MUST_CHECK;
 
 /*
+ * Whether the answer is known without any archive: then it is ERR_ABSENT, in *err. Servers ask for
+ * the history of timeline 1 just before they open, and nobody ever wrote one.
+ */
+bool archive_get_is_known(const char *name, Error *err);
+
+/*
+ * Whether a server asks that is about to open, has burnt its boats, and has a copy of the history
+ * in its own pg_wal. It must not be stopped by an outage: told that there is no such file, it takes
+ * the copy.
+ */
+bool archive_get_is_promoting(const GetWish *wish);
+
+/*
  * Whether the server at data is a standby (standby.signal): it must not be stopped by an outage, it
  * asks again. The caller then answers 1 for every failure.
  */

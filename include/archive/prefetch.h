@@ -34,6 +34,9 @@ typedef struct PrefetchWish {
 Prefetch *prefetch_open(const PrefetchWish *wish);
 void prefetch_freep(Prefetch **ahead); /* for CLEANUP(); NULL is fine */
 
+/* The server is at an end of its WAL: nothing that lies ready will be asked for. NULL is fine. */
+void prefetch_end(const Prefetch *ahead);
+
 /*
  * Start the process that fetches, if archive_get() found that there is something to fetch: true in
  * the new process, which holds nothing that anybody could wait for. NULL is fine.

@@ -121,10 +121,7 @@ static bool get_file(Get *get, Error *err)
     if (!wal_name_parse(wish->name, get->cluster->wal_segment_size, &get->name, err))
         return false;
     if (get->name.kind != WAL_SEGMENT) {
-        /* Servers ask for it at every end of recovery. */
-        if (get->name.kind == WAL_HISTORY && get->name.timeline == 1)
-            return error_set(err, ERR_ABSENT, "timeline 1 has no history");
-        return deliver_or_prove(get, err);
+        return !archive_get_is_known(wish->name, err) && deliver_or_prove(get, err);
     }
     return recovery_view_load(get->cluster, wish, &get->name, &get->view, err) &&
            get_segment(get, err);

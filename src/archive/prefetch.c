@@ -37,33 +37,38 @@ static bool has_file(const char *data, const char *name)
  * The server restores into these names of its own pg_wal (xlogarchive.c, RestoreArchivedFile), as
  * the user whose files they are. pg_rewind and operators use others, or none of this directory.
  */
-static bool is_servers_own(const PrefetchWish *wish, const char *folder)
+static bool is_servers_own(const PrefetchWish *wish, const char *folder, bool *recovers)
 {
     const char *slash = strrchr(wish->path, '/');
     const char *name = slash == NULL ? wish->path : slash + 1;
+    const bool is_history = strcmp(name, "RECOVERYHISTORY") == 0;
     CLEANUP(text_freep) char *wal = NULL;
     struct stat named, own;
 
-    if (wish->data == NULL ||
-        (strcmp(name, "RECOVERYXLOG") != 0 && strcmp(name, "RECOVERYHISTORY") != 0))
+    if (wish->data == NULL || (strcmp(name, "RECOVERYXLOG") != 0 && !is_history))
+        return false;
+    /* Its last request is for a history, and comes when it has removed the signal files. */
+    *recovers = has_file(wish->data, "recovery.signal") || has_file(wish->data, "standby.signal");
+    if (!*recovers && !is_history)
         return false;
     wal = text_format("%s/pg_wal", wish->data);
     return stat(folder, &named) == 0 && stat(wal, &own) == 0 && named.st_dev == own.st_dev &&
-           named.st_ino == own.st_ino && own.st_uid == geteuid() &&
-           (has_file(wish->data, "recovery.signal") || has_file(wish->data, "standby.signal"));
+           named.st_ino == own.st_ino && own.st_uid == geteuid();
 }
 
 Prefetch *prefetch_open(const PrefetchWish *wish)
 {
     CLEANUP(text_freep) char *folder = folder_of(wish->path);
     Prefetch *ahead;
+    bool recovers;
 
-    if (!is_servers_own(wish, folder))
+    if (!is_servers_own(wish, folder, &recovers))
         return NULL;
     ahead = mem_alloc(sizeof *ahead);
     *ahead = (Prefetch){.path = text_format("%s/%s", folder, PREFETCH_FOLDER),
                         .size = wish->size,
                         .threads = wish->threads,
+                        .is_over = !recovers,
                         .asked_at = time_monotonic(),
                         .spool = PREFETCH_SPOOL_CLOSED};
     if (wish->size == 0) {
@@ -104,7 +109,7 @@ static void tell_position(const Prefetch *ahead, const WalName *name)
 /* What lies ready and what earlier requests left, if there is anything. */
 static bool load(Prefetch *ahead, const Cluster *cluster)
 {
-    if (ahead == NULL)
+    if (ahead == NULL || ahead->is_over)
         return false;
     if (ahead->spool.folder >= 0)
         return true;
@@ -190,7 +195,7 @@ void prefetch_answered(Prefetch *ahead, const Cluster *cluster, const WalName *n
     PaceRequest request = {.timeline = name->timeline, .segment = name->segment};
     Pace pace;
 
-    if (ahead == NULL || prefetch_depth_max(ahead, cluster) == 0)
+    if (ahead == NULL || ahead->is_over || prefetch_depth_max(ahead, cluster) == 0)
         return;
     if (ahead->spool.folder < 0 &&
         !prefetch_spool_open(ahead->path, cluster, process_boot_id(), true, &ahead->spool))

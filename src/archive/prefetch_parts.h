@@ -12,6 +12,7 @@ struct Prefetch {
     char *path; /* of the spool */
     uint64_t size;
     unsigned threads;
+    bool is_over; /* the server recovers no more: what lies there can only be removed */
     TimeUs asked_at;
     bool was_ready;
     Pace pace; /* before this request */

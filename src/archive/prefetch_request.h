@@ -22,9 +22,6 @@ void prefetch_answered(Prefetch *ahead, const Cluster *cluster, const WalName *n
  */
 bool prefetch_given(Prefetch *ahead, const Cluster *cluster, WalName *given);
 
-/* The server is at an end of its WAL: nothing that lies ready will be asked for. */
-void prefetch_end(const Prefetch *ahead);
-
 /* The segment `count` behind where the requests are, on the path; false: it is not to be fetched.
  */
 bool prefetch_next(const RecoveryView *view, const Pace *pace, uint64_t count,

@@ -18,36 +18,42 @@ static const char *data_directory(const Options *options)
     return file_exists("PG_VERSION") ? "." : NULL;
 }
 
-static bool get(const Options *options, const char *data, Prefetch *ahead, Error *err)
+static bool get(const Options *options, GetWish *wish, Error *err)
 {
     CLEANUP(hook_done) Hook hook = {0};
 
     if (!hook_open(&hook, options, err))
-        return error_context(err, "fetch %s", options->wal_name);
-    return archive_get(&hook.cluster,
-                       &(GetWish){
-                           .name = options->wal_name,
-                           .path = options->wal_path,
-                           .data = data,
-                           .timeline = (uint32_t)options->recovery_timeline,
-                           .threads = hook.threads,
-                           .hole_wait_ms = options->hole_wait_ms,
-                           .ahead = ahead,
-                       },
-                       err);
+        return error_context(err, "fetch %s", wish->name);
+    wish->threads = hook.threads;
+    return archive_get(&hook.cluster, wish, err);
 }
 
-/*
- * A standby asks again in a few seconds and never opens by itself, so nothing that goes wrong here
- * may stop it: every failure is "not yet", and the log says what it was.
- */
-static bool spare_standby(const Options *options, Error *err)
+/* An answer that the server goes on with; the log says what it was. */
+static bool spare(const Options *options, const char *why, Error *err)
 {
-    log_warn("not available for now; a standby asks again", log_str("segment", options->wal_name),
-             log_str("reason", err->message), log_u64("status", (uint64_t)err->code));
+    log_warn(why, log_str("file", options->wal_name), log_str("reason", err->message),
+             log_u64("status", (uint64_t)err->code));
     error_clear(err);
     error_set(err, ERR_ABSENT, "not available for now");
     return error_context(err, "fetch %s", options->wal_name);
+}
+
+/*
+ * A standby asks again in a few seconds and never opens by itself, so nothing that goes wrong may
+ * stop it: every failure is "not yet". Nor may a server be stopped that is about to open.
+ */
+static bool get_or_spare(const Options *options, GetWish *wish, Error *err)
+{
+    if (get(options, wish, err))
+        return true;
+    if (err->code == ERR_ABSENT)
+        return false;
+    if (archive_get_is_standby(wish->data))
+        return spare(options, "not available for now; a standby asks again", err);
+    if (!archive_get_is_promoting(wish))
+        return false;
+    prefetch_end(wish->ahead);
+    return spare(options, "not available; the server takes its copy in pg_wal and opens", err);
 }
 
 /*
@@ -76,10 +82,20 @@ bool command_archive_get(const Options *options, Error *err)
                                                     .data = data,
                                                     .size = options->prefetch,
                                                     .threads = (unsigned)options->jobs});
-    bool ok = get(options, data, ahead, err);
+    GetWish wish = {
+        .name = options->wal_name,
+        .path = options->wal_path,
+        .data = data,
+        .timeline = (uint32_t)options->recovery_timeline,
+        .hole_wait_ms = options->hole_wait_ms,
+        .ahead = ahead,
+    };
 
-    if (!ok && err->code != ERR_ABSENT && archive_get_is_standby(data))
-        return spare_standby(options, err);
+    if (archive_get_is_known(wish.name, err)) {
+        prefetch_end(ahead);
+        return error_context(err, "fetch %s", wish.name);
+    }
+    bool ok = get_or_spare(options, &wish, err);
     if (ok)
         log_debug("fetched", log_str("segment", options->wal_name));
     if (ok && prefetch_fork(ahead))

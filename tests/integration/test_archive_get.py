@@ -422,6 +422,45 @@ class Forks(GetTest):
         self.assert_stops(self.parent[0], "system identifier", data=stranger.data)
 
 
+class Promoting(GetTest):
+    """A server that opens has removed its signal files, and must not be stopped any more."""
+
+    segments_wanted = 1
+
+    def setUp(self):
+        super().setUp()
+        self.data = self.data_copy()
+        self.nowhere = self.path / "nowhere"
+        for number in (2, 3):
+            put(self.data / "pg_wal" / f"0000000{number}.history", f"{number - 1}\t0/5000000\tx\n".encode())
+
+    def status(self, name, target="pg_wal/RECOVERYHISTORY", repo=None):
+        done = self.attempt("archive-get", "--retries=0", "--hole-wait=0s", name, target,
+                            repo=repo or self.nowhere, cwd=self.data)
+        return done.returncode
+
+    def test_of_timeline_1_nothing_need_be_known(self):
+        for signal_file in (None, "recovery.signal"):
+            with self.subTest(signal_file=signal_file):
+                if signal_file:
+                    put(self.data / signal_file, b"")
+                self.assertEqual(self.status("00000001.history"), 1)
+
+    def test_its_copy_in_pg_wal_will_do(self):
+        self.assertEqual(self.status("00000003.history"), 1)
+        flip(object_of(self.repo, self.segments[0]), 300)
+        self.tool("archive-push", self.data / "pg_wal" / "00000003.history")
+        flip(object_of(self.repo, "00000003.history"), -1)
+        self.assertEqual(self.status("00000003.history", repo=self.repo), 1)
+
+    def test_without_one_or_for_anybody_else_it_stops(self):
+        self.assertEqual(self.status("00000004.history"), 255)
+        self.assertEqual(self.status("00000003.history", "pg_wal/00000003.history.new"), 255)
+        self.assertEqual(self.status(self.segments[0]), 255)
+        put(self.data / "recovery.signal", b"")
+        self.assertEqual(self.status("00000003.history"), 255)
+
+
 class Planned(GetTest):
     """What restore has seen of the archive, for a recovery without a target."""
 

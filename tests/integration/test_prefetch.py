@@ -450,6 +450,7 @@ class NotForOthers(PrefetchTest):
                 (f"pg_wal/{name}", self.data, []),            # pg_rewind
                 (desk / "RECOVERYXLOG", self.data, []),       # an operator
                 ("pg_wal/RECOVERYXLOG", plain, []),           # not in recovery
+                ("pg_wal/RECOVERYHISTORY", plain, []),        # where a server's last request goes
                 (self.data / "pg_wal" / "RECOVERYXLOG", elsewhere, [])):
             with self.subTest(target=str(target)):
                 self.assert_plain(name, target, data, *options)
@@ -708,8 +709,8 @@ export PGCAIRN_FAULT_LOG={self.path}/points.$1.$$ {fault}
 {TOOL} archive-get --repo={self.repo} --hole-wait=0s --retries=0 {" ".join(options)} "$1" "$2"
 status=$?
 how=none
-grep -q {FETCHED} $PGCAIRN_FAULT_LOG && how=fetched
-grep -q {TAKEN} $PGCAIRN_FAULT_LOG && how=taken
+grep -qs {FETCHED} $PGCAIRN_FAULT_LOG && how=fetched
+grep -qs {TAKEN} $PGCAIRN_FAULT_LOG && how=taken
 echo "$1 $status $how" >> {self.path}/calls
 exit $status
 """.encode())
@@ -793,6 +794,26 @@ class Recovery(RealTest):
         copy.sql("select pg_promote()")
         copy.wait_until("select not pg_is_in_recovery()")
         self.assert_whole(copy)
+
+    def test_a_standby_is_promoted_while_the_repository_is_away(self):
+        """As when it died with the primary's host. Stopped then, the server would open on timeline 1."""
+        copy = self.base.cluster("copy", self.command(), test=self, signal_file="standby.signal",
+                                 wal_retrieve_retry_interval="100ms")
+        self.spool = copy.data / "pg_wal" / "pgcairn.prefetch"
+        put(self.path / f"hold-{self.victim}", b"")
+        copy.start()
+        wait_for((self.path / "at-door").exists, f"request for {self.victim}")
+        self.assertTrue(self.spool.exists())
+        away = self.path / "away"
+        self.repo.rename(away)
+        (self.path / f"hold-{self.victim}").unlink()
+        copy.sql("select pg_promote()")
+        copy.wait_until("select not pg_is_in_recovery()")
+        self.assertFalse(self.spool.exists())
+        self.assertIn(["00000001.history", "1", "none"], self.calls())
+        self.assertTrue((copy.data / "pg_wal" / "00000002.history").exists())
+        check_structure(copy)
+        away.rename(self.repo)
 
     def test_damage_in_the_middle_stops_there(self):
         copy = self.recovery()
