@@ -201,13 +201,13 @@ static bool turn_wait(Job *job, Error *err)
     return is_ours || error_set(err, ERR_UNREACHABLE, "a segment before it was not pushed");
 }
 
-static void turn_end(Job *job)
+static void turn_end(Job *job, bool goes_on)
 {
     Order *order = job->order;
 
     seat_give(job);
     pthread_mutex_lock(&order->lock);
-    if (job->is_done) {
+    if (goes_on) {
         order->next = job->index + 1;
     } else if (order->failed > job->index) {
         order->failed = job->index;
@@ -233,15 +233,14 @@ static bool check_time(const Job *job, Error *err)
            error_set(err, ERR_UNREACHABLE, "enough time has gone into segments not asked for");
 }
 
-static void note_done(const Job *job)
+/* Where no note can be left (a full disk), each call would only read the same objects again. */
+static bool note(const Job *job, Error *err)
 {
-    Error reason = {0};
-
-    if (!acknowledgement_write(&job->ahead->notes, job->path, &job->result.source,
-                               &job->result.trailer, &reason)) {
-        log_debug("pushed ahead, but not noted: it will be pushed again",
-                  log_str("file", job->path), log_str("reason", reason.message));
-    }
+    if (acknowledgement_write(&job->ahead->notes, job->path, &job->result.source,
+                              &job->result.trailer, err))
+        return true;
+    tell_unusable(&job->ahead->wish, err);
+    return false;
 }
 
 static bool push_one(void *worker, void *context, Error *err)
@@ -262,13 +261,11 @@ static bool push_one(void *worker, void *context, Error *err)
     job->is_done = check_time(job, &job->error) &&
                    archive_push(job->ahead->cluster, &wish, &job->result, &job->error) &&
                    turn_wait(job, &job->error);
-    turn_end(job);
-    if (!job->is_done) {
+    const bool goes_on = job->is_done && (job->index == 0 || note(job, &job->error));
+    turn_end(job, goes_on);
+    if (!goes_on)
         *err = job->error;
-    } else if (job->index > 0) {
-        note_done(job);
-    }
-    return job->is_done;
+    return goes_on;
 }
 
 /* The first `count` names behind `name`, in the order in which the server will ask for them. */

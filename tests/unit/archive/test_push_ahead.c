@@ -514,6 +514,21 @@ static void a_spool_that_others_can_write_or_that_is_copied_along_is_not_used(vo
     assert_false(can_open(&place, place.spool, 1));
 }
 
+/* As on a full disk: each call would push the same ones, and read what is there of them. */
+static void nothing_more_is_pushed_ahead_where_no_note_can_be_left(void **state)
+{
+    CLEANUP(place_done) Place place;
+
+    (void)state;
+    place_init(&place);
+    run_ahead(&place, 1); /* makes the directories */
+    CLEANUP(text_freep) char *note = note_of(&place, 3);
+    assert_int_equal(mkdir(note, 0700), 0);
+    run_ahead(&place, 8);
+    assert_int_equal(archived(&place), 3); /* not 4 */
+    assert_int_equal(place.told, 2);
+}
+
 /* As when a standby was promoted while the call was under way: its history came after the choice.
  */
 static void nothing_of_another_timeline_is_pushed_before_its_history(void **state)
@@ -556,6 +571,7 @@ int main(void)
         cmocka_unit_test(a_repository_that_was_rolled_back_gets_no_hole),
         cmocka_unit_test(notes_about_what_no_longer_waits_are_removed),
         cmocka_unit_test(only_what_a_server_wants_archived_is_pushed_ahead),
+        cmocka_unit_test(nothing_more_is_pushed_ahead_where_no_note_can_be_left),
         cmocka_unit_test(nothing_of_another_timeline_is_pushed_before_its_history),
         cmocka_unit_test(a_spool_that_others_can_write_or_that_is_copied_along_is_not_used),
     };
