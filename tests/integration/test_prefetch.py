@@ -602,9 +602,11 @@ class Process(PrefetchTest):
                 self.assert_given(self.segments[0], fault=f"{point}:fail", how=FETCHED)
                 self.ready()
                 self.assert_given(self.segments[1])
+                self.settled()
 
     def test_a_request_killed_or_failing_at_its_hand_over(self):
         for point in ("prefetch.before-take", TAKEN):
+            self.settled()  # who fetches into what is being removed would remove what comes next
             shutil.rmtree(self.spool(), ignore_errors=True)
             self.fill()
             name = self.segments[1]
