@@ -27,12 +27,14 @@ typedef struct ArchiveEnd {
     uint64_t last_segment; /* the last one of them; there is none when segments is 0 */
     bool is_open;          /* and there are pieces of the next one */
     uint32_t last_timeline;
+    Lsn commit_end;         /* end of the last commit record in those segments; 0: not known */
     TimeUs last_commit;     /* the newest one up to there that was found; TIME_US_NONE */
     TimeUs older_than;      /* what was committed behind it is younger than this; TIME_US_NONE */
     bool is_hole;           /* later WAL of the path is there behind a gap */
     bool is_broken;         /* the next segment is damaged or does not go on where this one ends */
     uint32_t lost_history;  /* a timeline of the path whose history is not in the archive: its WAL
                                does not count, no recovery could find it; 0: none */
+    bool is_other_history;  /* there is one, and it is not the server's */
     const BackupInfo *base; /* newest restorable backup on the path; NULL */
     char reason[160];       /* is_broken */
 } ArchiveEnd;
@@ -73,6 +75,37 @@ typedef struct CommitFound {
 } CommitFound;
 
 bool commit_search(const CommitSearch *search, CommitFound *found, Error *err) MUST_CHECK;
+
+/*
+ * Where the server's own WAL ceases to be what the archive holds under the same names: when two
+ * servers went on from one place, the archive is that of the one that came first.
+ *
+ * Looked for by samples: the bytes before the archive's end, its last commit, the segment that the
+ * server has yet to archive. Only if one of them differs whole segments are read.
+ */
+typedef struct WalForkSearch {
+    const Cluster *cluster;
+    const WalInventory *wal;
+    const TimelinePath *path;
+    const ArchiveEnd *end; /* not empty */
+    WalPartFunction *read;
+    void *context;
+    Lsn written;            /* nothing of the server's is compared from here on; 0: not known */
+    Lsn checkpoint;         /* written 0: it has written that far at least; 0: not known, either */
+    const WalName *waiting; /* the first segment that it has yet to archive; NULL: none */
+    bool waiting_fails;     /* and has tried to */
+} WalForkSearch;
+
+typedef struct WalFork {
+    bool is_compared; /* the end of what both have */
+    bool is_found;
+    Lsn lsn;       /* the first byte that differs */
+    Lsn read_from; /* as in ArchiveEnd, for what is behind the fork */
+    uint64_t stored;
+    bool is_older; /* it may have been before that: pg_wal does not go back so far */
+} WalFork;
+
+bool wal_fork_find(const WalForkSearch *search, WalFork *fork, Error *err) MUST_CHECK;
 
 typedef enum ExposureState {
     EXPOSURE_NONE,       /* every commit is in the repository */

@@ -54,6 +54,7 @@ typedef struct Health {
     ArchiveEnd end;
     TimelinePath path; /* when has_end */
     bool is_ahead;     /* the archive holds WAL of its timeline that it has not written */
+    WalFork fork;      /* of its WAL from what the archive holds */
 
     ServerLook server;
     ReadyPile pile;

@@ -73,6 +73,14 @@ bool wal_object_read(const Cluster *cluster, const char *name, unsigned threads,
                      void *context, WalTrailer *trailer, Error *err) MUST_CHECK;
 
 /*
+ * Only the frame that holds the byte at `offset` of the raw file; *begin is the offset of its first
+ * one. Checked by its own checksum alone, for who compares a sample. ERR_NOT_FOUND, ERR_CORRUPT,
+ * ERR_UNREACHABLE.
+ */
+bool wal_object_read_frame(const Cluster *cluster, const char *name, uint64_t offset,
+                           uint64_t *begin, Buffer *raw, Error *err) MUST_CHECK;
+
+/*
  * Only whether the stored bytes are those that were stored: read and summed, not decompressed.
  * Buffers come from the caller, who looks at many. ERR_NOT_FOUND, ERR_CORRUPT, ERR_UNREACHABLE.
  */

@@ -67,6 +67,8 @@ static void archive_to_json(const Health *health, Json *json)
         json_text(json, "last_segment", text_or_null(name));
         json_bool(json, "has_pieces", end->is_open);
         json_lsn(json, "until", end->durable);
+        json_lsn(json, "differs_from", health->fork.is_found ? health->fork.lsn : 0);
+        json_bool(json, "is_other_history", end->is_other_history);
         json_time(json, "last_commit", end->last_commit);
         json_bool(json, "is_hole", end->is_hole);
         json_bool(json, "is_damaged", end->is_broken);

@@ -1,4 +1,4 @@
-#include "health/exposure.h"
+#include "look.h"
 
 #include "catalog/wal_walk.h"
 
@@ -13,23 +13,64 @@ typedef struct KnownPath {
     TimelinePath path;
     Lsn limit;     /* where the first step that was dropped begins; 0: none was */
     uint32_t lost; /* its timeline */
+    bool is_other; /* the archive has a history of it that tells another one */
 } KnownPath;
 
-static KnownPath known_path(const WalInventory *wal, const TimelinePath *path, Arena *arena)
+/* The same timelines, from the same places. */
+static bool is_same_path(const TimelinePath *a, const TimelinePath *b, size_t count)
 {
-    KnownPath known = {.path = {.count = path->count}};
+    bool same = a->count == count && b->count >= count;
 
-    while (known.path.count > 1 &&
-           !wal_inventory_has_history(wal, path->steps[known.path.count - 1].timeline))
-        known.path.count--;
-    if (known.path.count < path->count) {
-        known.limit = path->steps[known.path.count].begin;
-        known.lost = path->steps[known.path.count].timeline;
+    for (size_t i = 0; same && i < count; i++) {
+        same =
+            a->steps[i].timeline == b->steps[i].timeline && a->steps[i].begin == b->steps[i].begin;
     }
-    known.path.steps = arena_alloc(arena, known.path.count * sizeof(PathStep));
-    memcpy(known.path.steps, path->steps, known.path.count * sizeof(PathStep));
-    known.path.steps[known.path.count - 1].end = 0;
-    return known;
+    return same;
+}
+
+/*
+ * Whether the archive's history of the last of these steps leads along them. Two servers that were
+ * promoted apart give their timelines one number, and recovery follows the one that archived first.
+ */
+static bool leads_along(const Cluster *cluster, const WalInventory *wal, const TimelinePath *path,
+                        size_t count, Arena *arena, KnownPath *known, bool *leads, Error *err)
+{
+    uint32_t timeline = path->steps[count - 1].timeline;
+    TimelinePath archived;
+    Error attempt = {0};
+
+    *leads = false;
+    if (!wal_inventory_has_history(wal, timeline))
+        return true;
+    if (timeline_path_load(cluster, timeline, arena, &archived, &attempt)) {
+        *leads = is_same_path(&archived, path, count);
+        known->is_other = known->is_other || !*leads;
+        return true;
+    }
+    if (attempt.code == ERR_NOT_FOUND || attempt.code == ERR_CORRUPT)
+        return true; /* windows tell of it */
+    *err = attempt;
+    return false;
+}
+
+static bool find_known_path(const Cluster *cluster, const WalInventory *wal,
+                            const TimelinePath *path, Arena *arena, KnownPath *known, Error *err)
+{
+    *known = (KnownPath){.path = {.count = path->count}};
+    for (; known->path.count > 1; known->path.count--) {
+        bool leads;
+
+        if (!leads_along(cluster, wal, path, known->path.count, arena, known, &leads, err))
+            return false;
+        if (leads)
+            break;
+        known->limit = path->steps[known->path.count - 1].begin;
+        known->lost = path->steps[known->path.count - 1].timeline;
+    }
+    known->path.steps = arena_alloc(arena, known->path.count * sizeof(PathStep));
+    memcpy(known->path.steps, path->steps, known->path.count * sizeof(PathStep));
+    known->path.steps[known->path.count - 1].end = 0;
+    return true;
 }
 
 /* The newest backup that can be restored and begins before the end of what is looked at. */
@@ -122,7 +163,7 @@ static const char *segment_name(const WalWalk *walk, uint64_t segment, char text
 }
 
 /* A record that goes on behind the archive's end and may be a commit is not in the archive. */
-static bool may_be_commit(const WalReaderState *reader)
+bool wal_tail_may_be_commit(const WalReaderState *reader)
 {
     return reader->tail_record != 0 &&
            (!reader->tail_has_kind || reader->tail_rmgr == RMGR_TRANSACTION);
@@ -136,6 +177,7 @@ static void take_newest(const WalSummary *summary, ArchiveEnd *end)
 {
     if (end->last_commit != TIME_US_NONE || summary->commit_time_max == TIME_US_NONE)
         return;
+    end->commit_end = summary->last_commit_end;
     end->last_commit = summary->commit_time_max;
     end->older_than = summary->commit_time_min;
 }
@@ -160,7 +202,7 @@ static bool look_back(const WalWalk *walk, const WalWalkEnd *walked, ArchiveEnd 
 
         if (!wal_walk_trailer(walk, segment, &trailer, &is_open, err))
             return error_context(err, "read what is in %s", segment_name(walk, segment, name));
-        if (segment == holder && may_be_commit(&trailer.summary.reader))
+        if (segment == holder && wal_tail_may_be_commit(&trailer.summary.reader))
             end->read_from = trailer.summary.reader.tail_record;
         /* The server may have more of it. */
         if (is_open || trailer.summary.reader.end == WAL_END_BROKEN) {
@@ -227,11 +269,15 @@ bool archive_end_find(const Cluster *cluster, const WalInventory *wal, const Bac
                       const TimelinePath *path, ArchiveEnd *end, Error *err)
 {
     CLEANUP(arena_done) Arena arena = {0};
-    const KnownPath known = known_path(wal, path, &arena);
+    KnownPath known;
+
+    if (!find_known_path(cluster, wal, path, &arena, &known, err))
+        return false;
     ArchiveEnd found = {.is_empty = true,
                         .last_commit = TIME_US_NONE,
                         .older_than = TIME_US_NONE,
-                        .lost_history = known.lost};
+                        .lost_history = known.lost,
+                        .is_other_history = known.is_other};
     WalWalk walk = {
         .cluster = cluster, .inventory = wal, .path = &known.path, .to = known.limit, .threads = 1};
     uint64_t begin = 0;

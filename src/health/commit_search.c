@@ -1,4 +1,4 @@
-#include "health/exposure.h"
+#include "look.h"
 
 #include "base/file.h"
 #include "base/interrupt.h"
@@ -82,15 +82,20 @@ static bool is_still_there(const Looking *looking, const char *name, bool *is, E
  * The first part decides whether these are the bytes that the name promises: a segment that is
  * kept for later carries its new name before it is written anew.
  */
-static bool begins_here(const Looking *looking, Lsn start, uint32_t timeline)
+bool wal_file_begins_at(const Cluster *cluster, const Buffer *bytes, Lsn start, uint32_t timeline)
 {
     WalSegmentHeader header;
     Error ignored = {0}; /* zeros, or what is not WAL of this place */
 
-    return wal_segment_header_decode(looking->part.data, looking->part.size, &header, &ignored) &&
+    return wal_segment_header_decode(bytes->data, bytes->size, &header, &ignored) &&
            header.address == start && header.timeline <= timeline &&
-           header.segment_size == looking->search->cluster->wal_segment_size &&
-           header.system_identifier == looking->search->cluster->system_identifier;
+           header.segment_size == cluster->wal_segment_size &&
+           header.system_identifier == cluster->system_identifier;
+}
+
+static bool begins_here(const Looking *looking, Lsn start, uint32_t timeline)
+{
+    return wal_file_begins_at(looking->search->cluster, &looking->part, start, timeline);
 }
 
 static bool read_parts(Looking *looking, const char *name, uint64_t segment, uint32_t timeline,

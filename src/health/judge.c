@@ -257,7 +257,15 @@ static void judge_windows(Health *health)
             ->next = "look for the history file in pg_wal of a server that was on it, put it in "
                      "with archive-push";
     }
-    if (health->has_end && end->lost_history != 0 && !end->is_empty) {
+    if (health->has_end && end->is_other_history) {
+        add(health, HEALTH_CRITICAL, "archive",
+            "the archive has a history of timeline %" PRIu32 " that is not this server's: another "
+            "server began that timeline, and recovery follows it",
+            end->lost_history)
+            ->next =
+            "stop the wrong one; if this is the right one, give it a repository of its own "
+            "and take a backup";
+    } else if (health->has_end && end->lost_history != 0 && !end->is_empty) {
         add(health, HEALTH_WARNING, "archive",
             "the history of timeline %" PRIu32 ", which the server is on, is not in the archive "
             "yet",
@@ -271,8 +279,17 @@ static void judge_windows(Health *health)
 static void judge_server(Health *health)
 {
     const ServerLook *server = &health->server;
+    char lsn[LSN_TEXT_SIZE];
 
-    if (health->is_ahead) {
+    if (health->fork.is_found) {
+        add(health, HEALTH_CRITICAL, "archive",
+            "from %s%s on the archive holds other WAL than this server under the same names",
+            health->fork.is_older ? "before " : "", lsn_text(health->fork.lsn, lsn))
+            ->next =
+            "two servers archive here, or this data directory was set back: stop the wrong "
+            "one; if this is the right one, give it a repository of its own and take a "
+            "backup";
+    } else if (health->is_ahead) {
         add(health, HEALTH_CRITICAL, "archive",
             "the archive holds WAL of timeline %" PRIu32 " that this server has not written",
             server->timeline)

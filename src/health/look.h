@@ -33,6 +33,31 @@ typedef struct WalFiles {
 bool wal_files_read(void *context, const char *name, uint64_t offset, size_t size, Buffer *bytes,
                     bool *is_there, Error *err) MUST_CHECK;
 
+/* Whether these are the first bytes of the segment that begins at start, and not an older one's. */
+bool wal_file_begins_at(const Cluster *cluster, const Buffer *bytes, Lsn start, uint32_t timeline);
+/* Whether the record that goes on in the next segment may be a commit. */
+bool wal_tail_may_be_commit(const WalReaderState *reader);
+
+/* One look in progress. */
+typedef struct Look {
+    Health *health;
+    Session *session; /* NULL: the server does not answer */
+    WalFiles files;
+    Lsn seen_to; /* of the server's WAL, behind what is archived; 0: nothing there */
+    Arena *arena;
+} Look;
+
+/* Ask the server once more. It may have gone away meanwhile: then that is the fact. */
+bool look_ask_again(Look *look, Error *err) MUST_CHECK;
+bool exposure_unknown(Exposure *exposure, const char *reason); /* true */
+/*
+ * The exposure against what the archive holds, or, when the repository can't be asked, by what the
+ * server has not marked as archived. *again: the server took away what was to be read, since it was
+ * archived meanwhile.
+ */
+bool measure_by_archive(Look *look, Exposure *exposure, bool *again, Error *err) MUST_CHECK;
+bool measure_by_archiver(Look *look, Exposure *exposure, Error *err) MUST_CHECK;
+
 /* What cannot be ignored by a look that takes all else for a fact. */
 static inline bool is_final(const Error *err)
 {

@@ -63,6 +63,8 @@ bool wal_files_read(void *context, const char *name, uint64_t offset, size_t siz
     const WalFiles *files = context;
 
     bytes->size = 0;
+    if (files->directory == NULL && files->session == NULL)
+        return error_set(err, ERR_UNREACHABLE, "the server does not answer any more");
     return files->directory != NULL ? read_here(files, name, offset, size, bytes, is_there, err)
                                     : read_there(files, name, offset, size, bytes, is_there, err);
 }

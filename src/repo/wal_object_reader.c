@@ -228,6 +228,34 @@ bool wal_object_read(const Cluster *cluster, const char *name, unsigned threads,
     return true;
 }
 
+bool wal_object_read_frame(const Cluster *cluster, const char *name, uint64_t offset,
+                           uint64_t *begin, Buffer *raw, Error *err)
+{
+    CLEANUP(text_freep) char *object = layout_wal(cluster->name, name);
+    CLEANUP(codec_context_freep) CodecContext *codec = codec_context_new();
+    CLEANUP(buffer_done) Buffer stored = {0};
+    WalTrailer trailer;
+    uint64_t at = 0;
+
+    if (!read_trailer(cluster, object, name, &trailer, err))
+        return error_context(err, "read \"%s\"", object);
+    if (offset >= trailer.raw_size)
+        return error_set(err, ERR_CORRUPT, "\"%s\" ends before %" PRIu64, object, offset);
+    uint32_t index = (uint32_t)(offset / trailer.frame_size);
+    for (uint32_t i = 0; i < index; i++)
+        at += trailer.frame_stored[i];
+    buffer_reserve(&stored, trailer.frame_stored[index]);
+    raw->size = 0;
+    buffer_reserve(raw, wal_frame_raw_size(trailer.raw_size, trailer.frame_size, index));
+    raw->size = wal_frame_raw_size(trailer.raw_size, trailer.frame_size, index);
+    *begin = (uint64_t)index * trailer.frame_size;
+    return (storage_read_range(cluster->repo->storage, object, at, trailer.frame_stored[index],
+                               stored.data, err) &&
+            codec_decompress(codec, wal_frame_codec(trailer.codec), stored.data,
+                             trailer.frame_stored[index], raw->data, raw->size, err)) ||
+           error_context(err, "read \"%s\"", object);
+}
+
 typedef struct ObjectLook {
     uint64_t size;
     TimeUs stored_at;

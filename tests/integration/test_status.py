@@ -4,7 +4,7 @@ import json
 import os
 import time
 
-from support.cluster import ClusterTest
+from support.cluster import ClusterTest, copy_of_running
 from support.processes import run, wait_for
 from support.version import SWITCH_WAL
 from test_receive import Receiver
@@ -220,8 +220,9 @@ class Exposure(StatusTest):
         # The data directory as it was before, say a snapshot of the disk.
         back.configure(archive_command="false").start()
         answer = self.status(f"--data={back.data}", data=False, expect=CRITICAL)
-        self.assert_finding(answer, "archive", "CRITICAL", "that this server has not written")
-        self.assertEqual(answer["exposure"]["state"], "unknown")
+        # It may have written a record by itself meanwhile, which is another one than the archive's.
+        self.assert_finding(answer, "archive", "CRITICAL", "this server")
+        self.assertEqual(answer["exposure"]["state"], "none")
 
     def test_a_hole_exposes_all_that_comes_behind_it(self):
         xid, _, _ = self.commit()
@@ -453,3 +454,104 @@ class Timelines(StatusTest):
         standby.wait_until("select not exists (select from pg_stat_wal_receiver)")
         answer = self.status(*where, data=False, expect=UNKNOWN)
         self.assertIn("hears nothing from its primary", answer["exposure"]["reason"])
+
+
+class SplitBrain(StatusTest):
+    """Two servers went on from one place; the archive is that of the one that came first."""
+
+    def setUp(self):
+        super().setUp()
+        self.commit()  # on both
+        self.cluster.stop()
+        self.twin = self.server("twin", socket=self.cluster.socket, port=5434)
+        copy_of_running(self.cluster.data, self.twin.data)
+        self.cluster.start()
+        for number in range(10, 13):
+            self.commit(number)
+            self.cluster.switch_wal()
+        self.wait_none()
+        self.twin.start()
+
+    def of_twin(self, *options, expect=CRITICAL):
+        return self.status(f"--data={self.twin.data}", *options, data=False, expect=expect)
+
+    def assert_exposed(self, answer, xid):
+        self.assertEqual([answer["exposure"]["state"], answer["exposure"]["xid"]], ["known", xid])
+        self.assert_finding(answer, "archive", "CRITICAL", "holds other WAL than this server")
+        self.assertLessEqual(answer["repository"]["differs_from"], answer["exposure"]["lsn"])
+
+    def ahead(self):
+        """The twin writes beyond the end of the archive."""
+        for number in range(30, 36):
+            self.commit(number, self.twin)
+            self.twin.sql(f"select {SWITCH_WAL}")
+        self.twin.sql("checkpoint")
+
+    def test_all_that_a_refused_server_wrote_since_they_parted_is_exposed(self):
+        # It has written nothing yet: what it holds is the other's, too.
+        self.assertEqual(self.of_twin()["exposure"]["state"], "none")
+        xid, before, after = self.commit(20, self.twin)
+        asked = time.time()
+        answer = self.of_twin()  # behind the archive's end
+        self.assert_exposed(answer, xid)
+        self.assertGreaterEqual(answer["exposure"]["seconds"], asked - after)
+        self.assertLessEqual(answer["exposure"]["seconds"], time.time() - before)
+        self.ahead()
+        self.twin.wait_until("select failed_count > 0 from pg_stat_archiver")
+        answer = self.of_twin()
+        self.assertGreater(int(answer["server"]["flushed"].split("/")[1], 16),
+                           int(answer["repository"]["until"].split("/")[1], 16))
+        self.assert_exposed(answer, xid)
+        self.assert_finding(answer, "archiver", "WARNING", "archiving fails")
+        conninfo = f"--conninfo={self.twin.conninfo()}"
+        self.assert_exposed(self.status(conninfo, data=False, expect=CRITICAL), xid)
+        said = self.attempt("status", f"--data={self.twin.data}").stdout
+        self.assertTrue(said.startswith("CRITICAL: "), said)
+        self.assertEqual(self.status()["exposure"]["state"], "none")
+        self.assertEqual(self.status()["repository"]["differs_from"], None)
+        self.twin.crash()
+        self.assert_exposed(self.of_twin(), xid)
+
+    def test_a_server_that_only_believes_to_archive_is_not_believed(self):
+        self.twin.reconfigure(archive_command="true", wal_keep_size="1GB")
+        xid, _, _ = self.commit(20, self.twin)
+        self.ahead()
+        self.twin.wait_until("select not exists (select from pg_ls_archive_statusdir() "
+                             "where name like '%.ready')")
+        self.assert_exposed(self.of_twin(), xid)
+
+    def test_two_promoted_standbys_have_two_histories_of_one_timeline(self):
+        for server in (self.cluster, self.twin):
+            server.stop()
+        self.cluster.configure(recovery_target_timeline="latest")
+        first, second = self.server("first", socket=self.cluster.socket, port=5435), self.twin
+        copy_of_running(self.cluster.data, first.data)
+        run("rm", "-r", second.data)
+        copy_of_running(self.cluster.data, second.data)
+        self.cluster.start()
+        for standby in (first, second):
+            run("touch", standby.data / "standby.signal")
+            standby.configure(primary_conninfo=self.cluster.conninfo())
+            standby.start()
+        self.promote(first)
+        self.commit(20, first)
+        first.switch_wal()
+        self.commit(20)  # of the old primary, which the second has and the first has not
+        self.cluster.switch_wal()
+        lsn = self.cluster.sql("select pg_current_wal_flush_lsn()")
+        second.wait_until(f"select pg_last_wal_replay_lsn() >= '{lsn}'")
+        self.promote(second)
+        self.cluster.stop()
+        xid, _, _ = self.commit(30, second)
+        self.ahead()
+        answer = self.of_twin()
+        self.assertTrue(answer["repository"]["is_other_history"])
+        self.assert_finding(answer, "archive", "CRITICAL", "history of timeline 2 that is not this server's")
+        self.assertEqual([answer["exposure"]["state"], answer["exposure"]["xid"]], ["known", xid])
+        answer = self.status(f"--data={first.data}", data=False)
+        self.assertEqual(answer["exposure"]["state"], "none")
+        self.assertFalse(answer["repository"]["is_other_history"])
+
+    def promote(self, standby):
+        standby.sql("select pg_promote()")
+        standby.wait_until("select not pg_is_in_recovery()")

@@ -317,6 +317,28 @@ static void without_its_history_a_timeline_ends_at_the_fork(void **state)
     assert_int_equal(found.timeline, 2);
 }
 
+/* Nor where the archive's history of that number is another server's. */
+static void with_the_history_of_another_server_it_ends_at_the_fork(void **state)
+{
+    CLEANUP(world_done) World world;
+    CLEANUP(text_freep) char *history = layout_wal("main", "00000002.history");
+    Error err = {0};
+
+    (void)state;
+    world_init(&world);
+    put_backup(&world);
+    assert_false(find_end(&world).is_other_history);
+    assert_true(storage_remove(world.archive.repo.storage, history, &err));
+    archive_put_history(&world.archive, 2, "1\t0/500000\tpromoted elsewhere\n");
+    ArchiveEnd end = find_end(&world);
+    assert_true(end.is_other_history);
+    assert_int_equal(end.lost_history, 2);
+    assert_int_equal(end.durable, world.fork);
+    Server server = {.world = &world, .written = world.wal.at};
+    CommitFound found = search_with(&world, &end, &server, world.wal.at);
+    assert_found(&found, first_commit(&world, world.fork, world.wal.at));
+}
+
 static void an_empty_archive_has_no_end(void **state)
 {
     CLEANUP(world_done) World world;
@@ -365,6 +387,7 @@ int main(void)
         cmocka_unit_test(damage_in_the_servers_wal_is_not_its_end),
         cmocka_unit_test(a_hole_and_damage_are_told_and_end_it),
         cmocka_unit_test(without_its_history_a_timeline_ends_at_the_fork),
+        cmocka_unit_test(with_the_history_of_another_server_it_ends_at_the_fork),
         cmocka_unit_test(an_empty_archive_has_no_end),
         cmocka_unit_test(ages_are_by_the_servers_clock_and_never_negative),
     };

@@ -223,6 +223,13 @@ static void gaps_in_the_archive_are_told(void **state)
     it = setup();
     it->health.is_ahead = true;
     expect(it, HEALTH_CRITICAL, "has not written");
+    it = setup();
+    it->health.fork = (WalFork){.is_found = true, .lsn = 4 * MIB + 0x28};
+    expect(it, HEALTH_CRITICAL, "from 0/400028 on the archive holds other WAL than this server");
+    it = setup();
+    it->health.end.lost_history = 2;
+    it->health.end.is_other_history = true;
+    expect(it, HEALTH_CRITICAL, "history of timeline 2 that is not this server's");
 }
 
 static void archivers_that_fail_or_deceive_are_told(void **state)

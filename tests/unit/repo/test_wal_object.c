@@ -63,6 +63,28 @@ static const struct {
     {"000000010000000100000042.00000028.backup", 16 << 20, 320},
 };
 
+/* One frame alone, by any byte of it; behind the file there is none. */
+static void assert_frames(const Fixture *fixture, const char *name, const uint8_t *data,
+                          size_t size)
+{
+    uint32_t frame_size = wal_frame_size(size);
+    CLEANUP(buffer_done) Buffer raw = {0};
+    uint64_t begin;
+    Error err = {0};
+
+    for (uint64_t at = 0; at < size; at += frame_size) {
+        size_t there = size - at < frame_size ? (size_t)(size - at) : frame_size;
+
+        assert_true(
+            wal_object_read_frame(&fixture->cluster, name, at + there / 2, &begin, &raw, &err));
+        assert_int_equal(begin, at);
+        assert_int_equal(raw.size, there);
+        assert_memory_equal(raw.data, data + at, there);
+    }
+    assert_false(wal_object_read_frame(&fixture->cluster, name, size, &begin, &raw, &err));
+    assert_int_equal(err.code, ERR_CORRUPT);
+}
+
 static void what_was_stored_is_read_back(void **state)
 {
     (void)state;
@@ -94,6 +116,7 @@ static void what_was_stored_is_read_back(void **state)
             assert_true(wal_object_trailer(&fixture.cluster, files[f].name, &found, &err));
             assert_true(
                 wal_object_read(&fixture.cluster, files[f].name, 1, NULL, NULL, NULL, &err));
+            assert_frames(&fixture, files[f].name, data.data, size);
         }
     }
 }
