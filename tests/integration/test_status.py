@@ -2,10 +2,11 @@
 
 import json
 import os
+import signal
 import time
 
 from support.cluster import ClusterTest, copy_of_running
-from support.processes import run, wait_for
+from support.processes import run, state_and_parent, wait_for
 from support.version import SWITCH_WAL
 from test_receive import Receiver
 
@@ -454,6 +455,58 @@ class Timelines(StatusTest):
         standby.wait_until("select not exists (select from pg_stat_wal_receiver)")
         answer = self.status(*where, data=False, expect=UNKNOWN)
         self.assertIn("hears nothing from its primary", answer["exposure"]["reason"])
+
+    def test_a_standby_whose_primary_fell_silent_tells_a_bound(self):
+        """Its connection stands, and nothing comes: not what was committed since, nor its end."""
+        self.cluster.stop()
+        standby = self.server("standby", socket=self.cluster.socket, port=5434)
+        copy_of_running(self.cluster.data, standby.data)
+        self.cluster.start()
+        run("touch", standby.data / "standby.signal")
+        clock = self.path / "clock"  # as many bytes as seconds
+        run("touch", clock)
+        shifted = {"LD_PRELOAD": f"{os.environ['DRIVERS']}/clock_shift.so", "CLOCK_SHIFT_FILE": clock}
+        standby.environment = shifted
+        standby.configure(primary_conninfo=self.cluster.conninfo(), wal_receiver_timeout="0")
+        standby.start()
+        standby.wait_until("select status = 'streaming' from pg_stat_wal_receiver")
+
+        def look(*options):
+            done = self.attempt("status", "--json", f"--data={standby.data}", *options, environment=shifted)
+            return done.returncode, json.loads(done.stdout)
+
+        self.cluster.switch_wal()
+        standby.wait_until("select pg_last_wal_replay_lsn() >= "
+                           f"'{self.cluster.sql('select pg_current_wal_flush_lsn()')}'")
+        walsender = int(self.cluster.sql("select pid from pg_stat_replication"))
+        os.kill(walsender, signal.SIGSTOP)
+        try:
+            wait_for(lambda: state_and_parent(walsender)[0] in "Tt", "the walsender's stop")
+            silent_since = time.time()
+            xid, _, _ = self.commit(20)
+
+            def bounded():
+                os.truncate(clock, clock.stat().st_size + 3600)  # an hour goes by
+                status, answer = look()
+                return answer if (status, answer["exposure"]["state"]) == (UNKNOWN, "at most") else None
+            answer = wait_for(bounded, "a bound of the exposure")
+            self.assertIn("has heard nothing from its primary", answer["exposure"]["reason"])
+            self.assertGreaterEqual(answer["exposure"]["seconds"], 3600 - 1)
+            # It holds: the commit is younger than that.
+            true = self.status()["exposure"]
+            self.assertEqual(true["xid"], xid)
+            self.assertLessEqual(true["seconds"], answer["exposure"]["seconds"])
+            self.assertGreaterEqual(answer["exposure"]["seconds"],
+                                    time.time() - silent_since - 60)
+            # Within half of the objective it is enough to know that all is well.
+            status, answer = look("--rpo=1000000s")
+            self.assertEqual([status, answer["exposure"]["state"]], [OK, "at most"])
+        finally:
+            os.kill(walsender, signal.SIGCONT)
+        standby.wait_until("select count(*) = 1 from mark")
+        status, answer = look("--rpo=1000000s")
+        self.assertEqual([status, answer["exposure"]["state"], answer["exposure"]["xid"]],
+                         [OK, "known", xid])
 
 
 class SplitBrain(StatusTest):

@@ -31,6 +31,7 @@ class Cluster:
         self.socket = pathlib.Path(socket or path)
         self.port = port
         self.process = None
+        self.environment = {}  # what the server gets besides the usual one
 
     # -- making one -----------------------------------------------------------------------------
 
@@ -71,7 +72,7 @@ class Cluster:
             self.process = subprocess.Popen(
                 [str(BIN / "postgres"), "-D", str(self.data), "-p", str(self.port), *options],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd="/", start_new_session=True,
-                env=clean_environment(), **identity())
+                env=clean_environment(**self.environment), **identity())
         return self.process
 
     def wait_ready(self, timeout_s=180):
