@@ -4,11 +4,13 @@ import os
 import pathlib
 import signal
 import stat
+import subprocess
 import unittest
 
 from support.cluster import ClusterTest
 from support.oracle import Oracle, assert_content
-from support.processes import TOOL, descendants, is_alive, wait_for
+from support.processes import (BIN, TOOL, clean_environment, descendants, identity, is_alive,
+                               state_and_parent, wait_for)
 from support.version import MAJOR
 
 MODULE = os.environ.get("MODULE")
@@ -23,7 +25,7 @@ def command_line(pid):
 
 @unittest.skipIf(MAJOR < 15, "archive modules exist from PostgreSQL 15 on")
 @unittest.skipIf(MODULE is None, "built without the module: -Darchive_library=enabled")
-class ArchiveLibrary(ClusterTest):
+class LibraryTest(ClusterTest):
     segment_mb = 1
 
     def setUp(self):
@@ -52,6 +54,26 @@ class ArchiveLibrary(ClusterTest):
         wait_for(lambda: pattern in self.cluster.log.read_text(encoding="utf-8", errors="replace"),
                  f"\"{pattern}\" in the server's log\n{self.cluster.log_tail()}")
         self.cluster.wait_until("select failed_count > 0 from pg_stat_archiver")
+
+    def program(self, text):
+        """A program in the tool's place."""
+        path = self.path / "program"
+        path.write_text(f"#!/bin/sh\n{text}\n", encoding="utf-8")
+        path.chmod(path.stat().st_mode | stat.S_IXUSR | stat.S_IXGRP | stat.S_IXOTH)
+        self.path.chmod(0o755)
+        self.cluster.reconfigure(**{"pgcairn.program": path})
+        return path
+
+    def switch(self):
+        """A segment that waits for the archiver."""
+        return self.cluster.sql("create table if not exists t (n int); insert into t values (1);"
+                                "select pg_walfile_name(pg_switch_wal() - 1)")
+
+    def is_done(self, segment):
+        return (self.cluster.data / "pg_wal/archive_status" / f"{segment}.done").exists()
+
+
+class ArchiveLibrary(LibraryTest):
 
     def test_what_it_archived_restores_every_acknowledged_commit(self):
         with Oracle(self.cluster, self.path / "commits") as oracle:
@@ -82,15 +104,6 @@ class ArchiveLibrary(ClusterTest):
         self.assertEqual(self.archiver(), archiver)
         self.assertEqual(self.cluster.sql("select failed_count from pg_stat_archiver"), "0")
 
-    def program(self, text):
-        """A program in the tool's place."""
-        path = self.path / "program"
-        path.write_text(f"#!/bin/sh\n{text}\n", encoding="utf-8")
-        path.chmod(path.stat().st_mode | stat.S_IXUSR | stat.S_IXGRP | stat.S_IXOTH)
-        self.path.chmod(0o755)
-        self.cluster.reconfigure(**{"pgcairn.program": path})
-        return path
-
     def test_a_process_that_dies_at_work_is_a_failure_and_the_server_goes_on(self):
         archiver = self.archiver()
         mark = self.path / "mark"
@@ -119,14 +132,6 @@ class ArchiveLibrary(ClusterTest):
                 self.wait_failed("pgcairn could not archive")
                 self.assertFalse(
                     (self.cluster.data / "pg_wal/archive_status" / f"{segment}.done").exists())
-
-    def switch(self):
-        """A segment that waits for the archiver."""
-        return self.cluster.sql("create table if not exists t (n int); insert into t values (1);"
-                                "select pg_walfile_name(pg_switch_wal() - 1)")
-
-    def is_done(self, segment):
-        return (self.cluster.data / "pg_wal/archive_status" / f"{segment}.done").exists()
 
     def test_an_answer_that_nobody_asked_for_is_not_the_next_files(self):
         go, said = self.path / "go", self.path / "said"
@@ -208,3 +213,118 @@ class ArchiveLibrary(ClusterTest):
         self.cluster.stop()
         ready = list((self.cluster.data / "pg_wal/archive_status").glob("*.ready"))
         self.assertEqual(ready, [])
+
+
+class Stubborn(LibraryTest):
+    """Its process does not end when it should, or does not answer."""
+
+    def setUp(self):
+        super().setUp()
+        self.pids = self.path / "pids"
+        self.addCleanup(self.end_all)
+
+    def end_all(self):
+        """Of what was left behind, too: a process is only found by what it has written down."""
+        for pid in self.noted():
+            if str(self.path / "program") in command_line(pid):
+                os.kill(pid, signal.SIGKILL)
+
+    def noted(self):
+        return [int(line) for line in self.pids.read_text(encoding="ascii").split()] if self.pids.exists() else []
+
+    def stubborn(self):
+        """The tool, in the hands of a process that survives the end of its input and SIGTERM."""
+        self.program(f"echo $$ >> {self.pids}\ntrap '' TERM\n{TOOL} \"$@\"\n"
+                     "while :; do sleep 1; done")
+        wait_for(lambda: self.noted() or not self.cluster.fill_segment(), "the process")
+        [pid] = self.noted()
+        self.assertTrue(is_alive(pid))
+        return pid
+
+    def refuse_kills(self):
+        """No signal reaches it: it might as well hang in the kernel."""
+        self.cluster.stop()
+        self.cluster.environment = {"LD_PRELOAD": f"{os.environ['DRIVERS']}/kill_refused.so",
+                                    "KILL_REFUSED": "program"}
+        self.cluster.start()
+
+    def log(self):
+        return self.cluster.log.read_text(encoding="utf-8", errors="replace")
+
+    def assert_goes_on(self, archiver):
+        """The segment that comes next is archived, by the same archiver, and nothing has failed."""
+        self.assertTrue(self.stored(self.cluster.fill_segment()))
+        self.assertEqual(self.archiver(), archiver)
+        self.assertEqual(self.cluster.sql("select failed_count from pg_stat_archiver"), "0")
+
+    def test_one_that_does_not_go_is_killed(self):
+        pid = self.stubborn()
+        archiver = self.archiver()
+        self.cluster.reconfigure(**{"pgcairn.program": TOOL})
+        wait_for(lambda: not is_alive(pid) or not self.cluster.fill_segment(), "its end")
+        self.assertNotIn("is left alone", self.log())
+        self.assert_goes_on(archiver)
+
+    def test_one_that_can_not_be_killed_is_left_alone_and_told(self):
+        self.refuse_kills()
+        pid = self.stubborn()
+        archiver = self.archiver()
+        self.cluster.reconfigure(**{"pgcairn.program": TOOL})
+        told = f"process {pid} does not end, and is left alone"
+        wait_for(lambda: told in self.log() or not self.cluster.fill_segment(), "a warning")
+        self.assert_goes_on(archiver)
+        self.assertTrue(is_alive(pid))
+        self.cluster.stop()
+
+    def test_a_shutdown_does_not_wait_for_one_that_can_not_be_killed(self):
+        self.refuse_kills()
+        pid = self.stubborn()
+        self.cluster.stop()
+        self.assertIn(f"process {pid} does not end, and is left alone", self.log())
+        self.assertTrue(is_alive(pid))
+        self.assertEqual(list((self.cluster.data / "pg_wal/archive_status").glob("*.ready")), [])
+
+    def stopped(self):
+        """The process, stopped, and a segment that it does not answer for."""
+        self.cluster.fill_segment()
+        [pid] = self.pushers()
+        os.kill(pid, signal.SIGSTOP)
+        self.addCleanup(self.let_go, pid)
+        wait_for(lambda: state_and_parent(pid)[0] in "Tt", "its stop")
+        return pid, self.switch()
+
+    def let_go(self, pid):
+        if "--requests" in command_line(pid):
+            os.kill(pid, signal.SIGKILL)
+
+    def test_while_one_gives_no_answer_the_server_works_and_nothing_counts_as_archived(self):
+        pid, segment = self.stopped()
+        self.assertEqual(self.cluster.sql("insert into t values (2); select count(*) from t"), "2")
+        self.assertFalse(self.is_done(segment))
+        self.assertEqual(self.stored(segment), [])
+        os.kill(pid, signal.SIGCONT)
+        self.cluster.wait_archived(segment)
+        self.assertTrue(self.stored(segment))
+        self.assertEqual(self.pushers(), [pid])
+
+    def test_an_immediate_shutdown_does_not_wait_for_an_answer(self):
+        pid, segment = self.stopped()
+        self.cluster.stop("immediate")
+        os.kill(pid, signal.SIGCONT)
+        wait_for(lambda: not is_alive(pid), "its end, since nobody asks any more")
+        self.cluster.start()
+        self.cluster.wait_archived(segment)
+        self.assertTrue(self.stored(segment))
+
+    def test_a_fast_shutdown_waits_for_an_answer_as_it_does_for_archive_command(self):
+        pid, segment = self.stopped()
+        with subprocess.Popen([str(BIN / "pg_ctl"), "stop", "--wait", "--timeout=240", "--silent",
+                               f"--pgdata={self.cluster.data}", "--mode=fast"], cwd="/",
+                              env=clean_environment(), **identity()) as stop:
+            wait_for(lambda: "shutting down" in self.log(), "the shutdown")
+            self.assertFalse(self.is_done(segment))
+            os.kill(pid, signal.SIGKILL)  # another one takes its place
+            self.assertEqual(stop.wait(300), 0)
+        self.cluster.process.wait(60)
+        self.assertTrue(self.stored(segment))
+        self.assertEqual(list((self.cluster.data / "pg_wal/archive_status").glob("*.ready")), [])
