@@ -97,9 +97,10 @@ static bool archived_part(const WalForkSearch *search, uint64_t segment, uint32_
     char text[WAL_NAME_SIZE];
 
     *is_there = true;
-    if (is_whole(search, segment))
+    if (is_whole(search, segment)) {
         return wal_object_read_frame(search->cluster, name_of(search, segment, text), to - 1, begin,
                                      bytes, err);
+    }
     *is_there = piece != NULL;
     if (piece == NULL)
         return true;
