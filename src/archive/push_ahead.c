@@ -364,13 +364,13 @@ static bool run_along(const PushAhead *ahead, const Waiting *waiting, PushResult
                    .failed = SIZE_MAX,
                    .end = time_monotonic() + (TimeUs)ahead->wish.time_ms * 1000};
 
-    for (size_t i = 0; i < count; i++) {
+    jobs[0] = (Job){.ahead = ahead, .order = &order, .path = text_format("%s", ahead->wish.path)};
+    for (size_t i = 1; i < count; i++) {
         jobs[i] = (Job){
             .ahead = ahead,
             .order = &order,
             .index = i,
-            .path = i == 0 ? text_format("%s", ahead->wish.path)
-                           : text_format("%s/%s", ahead->folder, waiting->names[i - 1]),
+            .path = text_format("%s/%s", ahead->folder, waiting->names[i - 1]),
         };
     }
     run_jobs(jobs, count, threads);
