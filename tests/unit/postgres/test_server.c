@@ -1,5 +1,6 @@
 #include "postgres/server.h"
 
+#include "../folder.h"
 #include "base/file.h"
 #include "base/process.h"
 
@@ -11,24 +12,6 @@
 #include <unistd.h>
 
 #include <cmocka.h>
-
-/* Every test runs in an empty folder of its own. */
-static int enter_folder(void **state)
-{
-    char *path = text_format("/tmp/test-server-XXXXXX");
-
-    *state = path;
-    return mkdtemp(path) != NULL && chdir(path) == 0 ? 0 : -1;
-}
-
-static int leave_folder(void **state)
-{
-    Error err = {0};
-    bool ok = chdir("/") == 0 && file_remove_tree(*state, &err);
-
-    mem_free(*state);
-    return ok ? 0 : -1;
-}
 
 static void save(const char *name, const char *text, mode_t mode)
 {
@@ -164,12 +147,13 @@ static void programs_are_found_on_the_path(void **state)
 {
     CLEANUP(arena_done) Arena arena = {0};
     CLEANUP(text_freep)
-    char *path = text_format("/nowhere::%s/13:%s/99", (char *)*state, (char *)*state);
-    CLEANUP(text_freep) char *expected = text_format("%s/99", (char *)*state);
+    char *path = text_format("/nowhere::%s/13:%s/99", folder_path(), folder_path());
+    CLEANUP(text_freep) char *expected = text_format("%s/99", folder_path());
     CLEANUP(text_freep) char *before = text_format("%s", getenv("PATH"));
     const char *directory = NULL;
     Error err = {0};
 
+    (void)state;
     assert_int_equal(mkdir("13", 0755), 0);
     assert_int_equal(mkdir("99", 0755), 0);
     save("13/postgres", "#!/bin/sh\necho 'postgres (PostgreSQL) 13.1'\n", 0755);

@@ -1,5 +1,6 @@
 #include "postgres/settings.h"
 
+#include "../folder.h"
 #include "base/file.h"
 
 #include <setjmp.h>
@@ -9,24 +10,6 @@
 #include <unistd.h>
 
 #include <cmocka.h>
-
-/* Every test runs in an empty folder of its own. */
-static int enter_folder(void **state)
-{
-    char *path = text_format("/tmp/test-settings-XXXXXX");
-
-    *state = path;
-    return mkdtemp(path) != NULL && chdir(path) == 0 ? 0 : -1;
-}
-
-static int leave_folder(void **state)
-{
-    Error err = {0};
-    bool ok = chdir("/") == 0 && file_remove_tree(*state, &err);
-
-    mem_free(*state);
-    return ok ? 0 : -1;
-}
 
 static void save(const char *name, const char *text)
 {

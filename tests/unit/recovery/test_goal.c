@@ -1,5 +1,6 @@
 #include "recovery/recovery.h"
 
+#include "../folder.h"
 #include "base/file.h"
 #include "repo/recovery_plan.h"
 
@@ -11,21 +12,7 @@
 
 #include <cmocka.h>
 
-static char data[] = "/tmp/pgcairn-goal-XXXXXX";
-
-static int make_directory(void **state)
-{
-    (void)state;
-    return mkdtemp(data) == NULL;
-}
-
-static int remove_directory(void **state)
-{
-    Error err = {0};
-
-    (void)state;
-    return file_remove_tree(data, &err) ? 0 : 1;
-}
+static const char data[] = "."; /* see folder.h */
 
 static void put_settings(const char *text)
 {
@@ -102,5 +89,5 @@ int main(void)
         cmocka_unit_test(where_replay_must_get_to_is_known_only_as_far_as_it_is_written),
     };
 
-    return cmocka_run_group_tests(tests, make_directory, remove_directory);
+    return cmocka_run_group_tests(tests, enter_folder, leave_folder);
 }

@@ -2,6 +2,7 @@
 
 #include "repo/record.h"
 
+#include "../folder.h"
 #include "base/file.h"
 
 #include <setjmp.h>
@@ -12,21 +13,7 @@
 
 #include <cmocka.h>
 
-static char data[] = "/tmp/pgcairn-plan-XXXXXX";
-
-static int make_directory(void **state)
-{
-    (void)state;
-    return mkdtemp(data) == NULL;
-}
-
-static int remove_directory(void **state)
-{
-    Error err = {0};
-
-    (void)state;
-    return file_remove_tree(data, &err) ? 0 : 1;
-}
+static const char data[] = "."; /* see folder.h */
 
 /* text NULL: no such file. */
 static void put(const char *name, const char *text)
@@ -206,5 +193,5 @@ int main(void)
         cmocka_unit_test(a_plan_that_makes_no_sense_is_damage),
     };
 
-    return cmocka_run_group_tests(tests, make_directory, remove_directory);
+    return cmocka_run_group_tests(tests, enter_folder, leave_folder);
 }

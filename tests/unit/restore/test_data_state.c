@@ -1,5 +1,6 @@
 #include "data_state.h"
 
+#include "../folder.h"
 #include "base/file.h"
 
 #include <fcntl.h>
@@ -11,23 +12,8 @@
 
 #include <cmocka.h>
 
-static char directory[] = "/tmp/test-data-state-XXXXXX";
 static const Cluster cluster = {
     .name = "main", .system_identifier = 4711, .major = 15, .wal_segment_size = 16 << 20};
-
-static int setup(void **state)
-{
-    (void)state;
-    return mkdtemp(directory) != NULL && chdir(directory) == 0 ? 0 : -1;
-}
-
-static int teardown(void **state)
-{
-    Error err = {0};
-
-    (void)state;
-    return chdir("/") == 0 && file_remove_tree(directory, &err) ? 0 : -1;
-}
 
 static void touch(const char *path)
 {
@@ -55,8 +41,8 @@ static void paths_are_resolved_also_where_nothing_is_yet(void **state)
     assert_int_equal(mkdir("real", 0700), 0);
     assert_int_equal(symlink("real", "link"), 0);
     for (size_t i = 0; i < ARRAY_SIZE(table); i++) {
-        const char *given = arena_format(&arena, "%s/%s", directory, table[i].given);
-        const char *expected = arena_format(&arena, "%s/%s", directory, table[i].resolved);
+        const char *given = arena_format(&arena, "%s/%s", folder_path(), table[i].given);
+        const char *expected = arena_format(&arena, "%s/%s", folder_path(), table[i].resolved);
         const char *resolved;
         Error err = {0};
         assert_true(path_resolve(given, &arena, &resolved, &err));
@@ -83,7 +69,7 @@ static void inside_means_whole_names(void **state)
 
 static bool look(const char *name, DataLook *found, Arena *arena, Error *err)
 {
-    const char *path = arena_format(arena, "%s/%s", directory, name);
+    const char *path = arena_format(arena, "%s/%s", folder_path(), name);
 
     return data_look(path, &cluster, arena, found, err);
 }
@@ -141,7 +127,7 @@ static void a_half_restored_directory_says_whose_it_is_and_where_its_wal_went(vo
 {
     CLEANUP(arena_done) Arena arena = {0};
     static const char *const sources[] = {"/earlier/wal", NULL};
-    RestorePlan plan = {.data = arena_format(&arena, "%s/half", directory),
+    RestorePlan plan = {.data = arena_format(&arena, "%s/half", folder_path()),
                         .wal_sources = sources,
                         .wal_kept = "/now/wal"};
     DataLook found;
@@ -179,5 +165,5 @@ int main(void)
         cmocka_unit_test(a_half_restored_directory_says_whose_it_is_and_where_its_wal_went),
     };
 
-    return cmocka_run_group_tests(tests, setup, teardown);
+    return cmocka_run_group_tests(tests, enter_folder, leave_folder);
 }

@@ -1,5 +1,6 @@
 #include "old_wal.h"
 
+#include "../folder.h"
 #include "base/bytes.h"
 #include "base/file.h"
 
@@ -15,24 +16,12 @@
 enum { SEGMENT = 1 << 20 };
 #define SYSTEM UINT64_C(7300000000000000001)
 
-static char directory[] = "/tmp/test-old-wal-XXXXXX";
 static const Cluster cluster = {
     .name = "main", .system_identifier = SYSTEM, .major = 15, .wal_segment_size = SEGMENT};
 
 static int setup(void **state)
 {
-    (void)state;
-    return mkdtemp(directory) != NULL && chdir(directory) == 0 && mkdir("archive_status", 0700) == 0
-               ? 0
-               : -1;
-}
-
-static int teardown(void **state)
-{
-    Error err = {0};
-
-    (void)state;
-    return chdir("/") == 0 && file_remove_tree(directory, &err) ? 0 : -1;
+    return enter_folder(state) == 0 && mkdir("archive_status", 0700) == 0 ? 0 : -1;
 }
 
 typedef struct Header {
@@ -101,7 +90,7 @@ static void only_segments_that_are_what_their_name_says_count(void **state)
     put_mark("000000020000000000000004.done");
     put_mark("00000003.history.ready");
 
-    assert_true(old_wal_load(directory, &cluster, &arena, &wal, &err));
+    assert_true(old_wal_load(folder_path(), &cluster, &arena, &wal, &err));
 
     static const char *const expected[] = {"000000020000000000000004", "000000020000000000000005",
                                            "000000020000000000000006", "00000003.history"};
@@ -137,5 +126,5 @@ int main(void)
         cmocka_unit_test(a_directory_that_is_not_there_holds_nothing),
     };
 
-    return cmocka_run_group_tests(tests, setup, teardown);
+    return cmocka_run_group_tests(tests, setup, leave_folder);
 }

@@ -1,5 +1,6 @@
 #include "restored_file.h"
 
+#include "../folder.h"
 #include "base/file.h"
 #include "base/memory.h"
 
@@ -13,22 +14,6 @@
 #include <cmocka.h>
 
 enum { PIECE = 1 << 20 };
-
-static char directory[] = "/tmp/test-restored-file-XXXXXX";
-
-static int setup(void **state)
-{
-    (void)state;
-    return mkdtemp(directory) != NULL && chdir(directory) == 0 ? 0 : -1;
-}
-
-static int teardown(void **state)
-{
-    Error err = {0};
-
-    (void)state;
-    return chdir("/") == 0 && file_remove_tree(directory, &err) ? 0 : -1;
-}
 
 static uint8_t byte_at(uint64_t offset)
 {
@@ -88,7 +73,7 @@ static void write_and_compare(const char *where)
 static void a_file_of_any_size_is_written_as_it_was_directly_or_not(void **state)
 {
     (void)state;
-    write_and_compare(directory);
+    write_and_compare(folder_path());
 }
 
 /* A file system that may refuse direct writes, or take them and not mean it. */
@@ -155,5 +140,5 @@ int main(void)
         cmocka_unit_test(what_is_there_is_not_overwritten_nor_followed),
     };
 
-    return cmocka_run_group_tests(tests, setup, teardown);
+    return cmocka_run_group_tests(tests, enter_folder, leave_folder);
 }

@@ -1,5 +1,6 @@
 #include "recovery_settings.h"
 
+#include "../folder.h"
 #include "base/file.h"
 #include "base/process.h"
 #include "repo/recovery_plan.h"
@@ -12,33 +13,17 @@
 
 #include <cmocka.h>
 
-static char directory[] = "/tmp/test-settings-XXXXXX";
-
 static const char *const target_parameters[] = {
     "recovery_target",     "recovery_target_time", "recovery_target_xid",
     "recovery_target_lsn", "recovery_target_name",
 };
-
-static int setup(void **state)
-{
-    (void)state;
-    return mkdtemp(directory) != NULL && chdir(directory) == 0 ? 0 : -1;
-}
-
-static int teardown(void **state)
-{
-    Error err = {0};
-
-    (void)state;
-    return chdir("/") == 0 && file_remove_tree(directory, &err) ? 0 : -1;
-}
 
 static PathStep steps[] = {{.timeline = 1, .end = 0x3000000}, {.timeline = 12, .begin = 0x3000000}};
 
 static RestorePlan plan_for(const Target *target)
 {
     return (RestorePlan){
-        .data = directory,
+        .data = folder_path(),
         .data_mode = 0700,
         .uid = (uid_t)-1,
         .target = *target,
@@ -176,7 +161,7 @@ static void archive_get_is_told_the_timeline_and_the_last_segment_needed(void **
 
         assert_true(recovery_settings_write(&wish, &plan, &err));
 
-        assert_true(recovery_plan_load(directory, &arena, &saved, &err));
+        assert_true(recovery_plan_load(folder_path(), &arena, &saved, &err));
         assert_int_equal(saved.timeline, 12);
         assert_string_equal(saved.bound, cases[i].name != NULL ? "0000000C0000000000000007" : "");
         assert_int_equal(saved.target_end, cases[i].name != NULL ? 0x7000128 : 0);
@@ -184,8 +169,8 @@ static void archive_get_is_told_the_timeline_and_the_last_segment_needed(void **
                             cases[i].name == NULL ? "0000000C0000000000000009" : "");
         /* Another action does not move the target, so the bound still counts. */
         if (cases[i].name != NULL)
-            assert_true(restore_set_action(directory, ACTION_PROMOTE, &err));
-        assert_true(recovery_settings_on_disk(directory, &arena, &on_disk, &err));
+            assert_true(restore_set_action(folder_path(), ACTION_PROMOTE, &err));
+        assert_true(recovery_settings_on_disk(folder_path(), &arena, &on_disk, &err));
         assert_string_equal(on_disk, saved.settings);
     }
 }
@@ -217,7 +202,7 @@ static void an_end_in_pieces_is_not_told(void **state)
         plan.wal_segments = ends[i].segments;
         plan.is_end_open = ends[i].is_open;
         assert_true(recovery_settings_write(&wish, &plan, &err));
-        assert_true(recovery_plan_load(directory, &arena, &saved, &err));
+        assert_true(recovery_plan_load(folder_path(), &arena, &saved, &err));
         assert_string_equal(saved.archive_end, ends[i].told);
     }
 }
@@ -234,11 +219,11 @@ static void clearing_leaves_what_is_the_operators(void **state)
     assert_true(recovery_settings_write(&wish, &plan, &err));
     assert_int_equal(chmod("postgresql.auto.conf", 0640), 0);
 
-    assert_true(restore_set_action(directory, ACTION_PROMOTE, &err));
+    assert_true(restore_set_action(folder_path(), ACTION_PROMOTE, &err));
     read_settings(&list);
     assert_string_equal(settings_value(&list, "recovery_target_action"), "promote");
     settings_done(&list);
-    assert_true(restore_clear_settings(directory, &err));
+    assert_true(restore_clear_settings(folder_path(), &err));
 
     read_settings(&list);
     for (size_t i = 0; recovery_parameters[i] != NULL; i++)
@@ -308,5 +293,5 @@ int main(void)
         cmocka_unit_test(restore_command_survives_server_and_shell_whatever_the_words_hold),
     };
 
-    return cmocka_run_group_tests(tests, setup, teardown);
+    return cmocka_run_group_tests(tests, enter_folder, leave_folder);
 }

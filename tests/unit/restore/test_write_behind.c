@@ -1,5 +1,6 @@
 #include "write_behind.h"
 
+#include "../folder.h"
 #include "base/file.h"
 #include "base/memory.h"
 #include "repo/pack.h"
@@ -12,26 +13,10 @@
 
 #include <cmocka.h>
 
-static char directory[] = "/tmp/test-write-behind-XXXXXX";
-
 typedef struct Fixture {
     WriteBehind *behind;
     uint8_t *data;
 } Fixture;
-
-static int setup(void **state)
-{
-    (void)state;
-    return mkdtemp(directory) != NULL && chdir(directory) == 0 ? 0 : -1;
-}
-
-static int teardown(void **state)
-{
-    Error err = {0};
-
-    (void)state;
-    return chdir("/") == 0 && file_remove_tree(directory, &err) ? 0 : -1;
-}
 
 static Fixture new_fixture(void)
 {
@@ -143,5 +128,5 @@ int main(void)
         cmocka_unit_test(a_writer_that_fails_does_not_go_on_for_ever),
     };
 
-    return cmocka_run_group_tests(tests, setup, teardown);
+    return cmocka_run_group_tests(tests, enter_folder, leave_folder);
 }
