@@ -167,6 +167,10 @@ static bool scan(Search *search, Lsn from, Error *err)
     WalWalkEnd end;
 
     walk.from = from;
+    /* Not into a segment whose trailer says already that nothing can be read there. */
+    if (search->end.segments > 0) {
+        walk.to = wal_segment_start(search->end.last_segment + 1, walk.cluster->wal_segment_size);
+    }
     search->is_found = false;
     search->has_previous = false;
     search->last_before = (WalEvent){.time = TIME_US_NONE};

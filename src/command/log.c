@@ -43,7 +43,13 @@ static bool load_path(LogRun *run, Error *err)
     if (timeline_path_load(&run->cluster, timeline, &run->arena, &run->path, err))
         return true;
     if (err->code == ERR_NOT_FOUND && run->options->timeline == 0) {
-        err->code = ERR_CORRUPT; /* it is there, and where it left its parent is not known */
+        error_clear(err);
+        error_set(err, ERR_CORRUPT,
+                  "timeline %" PRIu32 " is in the repository, and its history, which says where it "
+                  "left its parent, is not",
+                  timeline);
+    }
+    if (err->code == ERR_CORRUPT) {
         error_hint(err,
                    "look for %08" PRIX32
                    ".history in pg_wal of a server that was on it, and put it "

@@ -3,6 +3,7 @@
 import json
 import re
 
+from support.archive import flip, object_of
 from support.cluster import ClusterTest
 from support.processes import BIN, attempt, run
 from support.version import MAJOR
@@ -292,6 +293,14 @@ class Windows(LogTest):
         self.assertEqual(end["timeline"], 2)
         self.assertEqual([(line["timeline"], line["from_timeline"]) for line in lines
                           if line["kind"] == "timeline"], [(2, 1)])
+        self.assertIn(made[4][0], self.xids("--timeline=1"))
+        # Without its history the newest timeline is not passed over for an older one.
+        history = object_of(self.repo, "00000002.history")
+        flip(history, 3)
+        self.assertIn("look for 00000002.history", self.tool_fails(8, "timeline 2", "log").stderr)
+        history.unlink()
+        done = self.tool_fails(8, "timeline 2 is in the repository, and its history, which says where", "log")
+        self.assertIn("look for 00000002.history", done.stderr)
         self.assertIn(made[4][0], self.xids("--timeline=1"))
 
     def test_what_is_only_in_pieces_of_a_segment_is_told_too(self):

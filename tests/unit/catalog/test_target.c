@@ -405,6 +405,17 @@ static void a_damaged_segment_is_an_error_where_it_matters(void **state)
     assert_false(point.is_found);
     assert_false(point.ends_archive);
     assert_true(point.end.is_broken);
+    /* What lies behind it is not there for recovery, whatever it is looked for by. */
+    const WorldRecord *last = &damaged.records[damaged.count - 1];
+    while (!last->is_commit)
+        last--;
+    const Target behind[] = {{.kind = TARGET_XID, .xid = last->xid},
+                             {.kind = TARGET_LSN, .lsn = last->lsn},
+                             {.kind = TARGET_NAME, .name = "nowhere"}};
+    for (size_t i = 0; i < ARRAY_SIZE(behind); i++) {
+        assert_true(target_find(&walk, &behind[i], damaged.redo, damaged.stop, &point, &err));
+        assert_false(point.is_found);
+    }
     archive_damage(&damaged.archive, 1, 5, 100); /* its content */
     assert_false(target_find(&walk, &inside, damaged.redo, damaged.stop, &point, &corrupt));
     assert_int_equal(corrupt.code, ERR_CORRUPT);
