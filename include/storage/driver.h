@@ -21,6 +21,8 @@ typedef struct StorageOps {
                        Error *err);
     bool (*list)(Storage *storage, const char *prefix, ObjectList *list, Error *err);
     bool (*stat)(Storage *storage, const char *name, uint64_t *size, TimeUs *stored_at, Error *err);
+    bool (*identify)(Storage *storage, const char *name, char identity[OBJECT_IDENTITY_SIZE],
+                     Error *err);
     bool (*remove)(Storage *storage, const char *name, Error *err);
     bool (*sync)(Storage *storage, const char *name, Error *err);
     void (*free)(Storage *storage);

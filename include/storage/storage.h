@@ -115,6 +115,15 @@ void object_list_done(ObjectList *list); /* for CLEANUP() */
 bool storage_stat(Storage *storage, const char *name, uint64_t *size, TimeUs *stored_at,
                   Error *err) MUST_CHECK;
 
+/*
+ * What tells this object from any other that takes its name, also from one with the same bytes and
+ * times: stored anew, copied, put back from a backup. To be compared and nothing else.
+ * ERR_NOT_FOUND as storage_stat().
+ */
+enum { OBJECT_IDENTITY_SIZE = 80 };
+bool storage_identify(Storage *storage, const char *name, char identity[OBJECT_IDENTITY_SIZE],
+                      Error *err) MUST_CHECK;
+
 /* Removing what is not there is a success. Durable when it returns. */
 bool storage_remove(Storage *storage, const char *name, Error *err) MUST_CHECK;
 

@@ -84,15 +84,20 @@ static uint64_t nanoseconds(const struct timespec *time)
 
 /*
  * All that must still be so when the note is used, in one text: the file, the repository, and the
- * object in it. Nothing else stands in a note, so two of them are compared byte by byte.
+ * object in it. Nothing else stands in a note, so two of them are compared byte by byte. The object
+ * is the very one that was made durable: one that was put back from a copy has the same bytes, and
+ * perhaps only in memory.
  */
 static bool describe(const Cluster *cluster, const char *path, int fd, const struct stat *source,
                      const WalTrailer *trailer, RecordWriter *note, Error *err)
 {
+    CLEANUP(text_freep) char *object = layout_wal(cluster->name, strrchr(path, '/') + 1);
+    char identity[OBJECT_IDENTITY_SIZE];
     char checksum[2 * XXH128_SIZE + 1];
     uint64_t sample;
 
-    if (!take_sample(cluster, fd, path, (uint64_t)source->st_size, &sample, err))
+    if (!storage_identify(cluster->repo->storage, object, identity, err) ||
+        !take_sample(cluster, fd, path, (uint64_t)source->st_size, &sample, err))
         return false;
     record_begin(note, "acknowledgement", 1);
     record_text(note, "repository", cluster->repo->id);
@@ -107,6 +112,7 @@ static bool describe(const Cluster *cluster, const char *path, int fd, const str
     record_u64(note, "sample", sample);
     record_text(note, "content", hex_text(trailer->raw_checksum, XXH128_SIZE, checksum));
     record_u64(note, "stored", trailer->stored_size);
+    record_text(note, "object", identity);
     record_finish(note);
     return true;
 }
@@ -182,7 +188,6 @@ bool acknowledgement_holds(const Acknowledgements *notes, const char *path, WalT
     const Cluster *cluster = notes->cluster;
     const char *name = strrchr(path, '/') + 1;
     CLEANUP(text_freep) char *file = note_path(notes, path);
-    CLEANUP(text_freep) char *object = layout_wal(cluster->name, name);
     CLEANUP(buffer_done) Buffer text = {0};
     CLEANUP(record_writer_done) RecordWriter now = {0};
     Error reason = {0};
@@ -200,8 +205,7 @@ bool acknowledgement_holds(const Acknowledgements *notes, const char *path, WalT
                   log_str("file", path));
         return false;
     }
-    /* A repository that was put back from a copy has the object, and perhaps only in memory. */
-    return storage_sync(cluster->repo->storage, object, &reason);
+    return true;
 }
 
 void acknowledgements_clean(const Acknowledgements *notes, const char *status_directory)

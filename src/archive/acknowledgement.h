@@ -31,8 +31,8 @@ bool acknowledgement_write(const Acknowledgements *notes, const char *path,
                            Error *err) MUST_CHECK;
 
 /*
- * Whether there is a note about exactly this file, and the archive has just what the note says,
- * made durable once more. The note is used up. False whenever there is a doubt: then the file is
+ * Whether there is a note about exactly this file, and the archive still has the very object that
+ * the note is about. The note is used up. False whenever there is a doubt: then the file is
  * pushed as if there had never been a note.
  */
 bool acknowledgement_holds(const Acknowledgements *notes, const char *path, WalTrailer *trailer);

@@ -181,6 +181,16 @@ static bool fault_remove(Storage *storage, const char *name, Error *err)
     return fate == FATE_LOSE_ANSWER ? lose(own, "remove", err) : is_done;
 }
 
+static bool fault_identify(Storage *storage, const char *name, char identity[OBJECT_IDENTITY_SIZE],
+                           Error *err)
+{
+    FaultStorage *own = (FaultStorage *)storage;
+
+    if (next_call(own) != FATE_GO)
+        return fail(own, "identify", err);
+    return own->inner->ops->identify(own->inner, name, identity, err);
+}
+
 static bool fault_sync(Storage *storage, const char *name, Error *err)
 {
     FaultStorage *own = (FaultStorage *)storage;
@@ -207,6 +217,7 @@ static const StorageOps fault_ops = {
     .list = fault_list,
     .stat = fault_stat,
     .remove = fault_remove,
+    .identify = fault_identify,
     .sync = fault_sync,
     .free = fault_free,
 };

@@ -158,6 +158,14 @@ static bool limit_remove(Storage *storage, const char *name, Error *err)
     return limit->inner->ops->remove(limit->inner, name, err);
 }
 
+static bool limit_identify(Storage *storage, const char *name, char identity[OBJECT_IDENTITY_SIZE],
+                           Error *err)
+{
+    LimitStorage *limit = (LimitStorage *)storage;
+
+    return limit->inner->ops->identify(limit->inner, name, identity, err);
+}
+
 static bool limit_sync(Storage *storage, const char *name, Error *err)
 {
     LimitStorage *limit = (LimitStorage *)storage;
@@ -183,6 +191,7 @@ static const StorageOps limit_ops = {
     .list = limit_list,
     .stat = limit_stat,
     .remove = limit_remove,
+    .identify = limit_identify,
     .sync = limit_sync,
     .free = limit_free,
 };

@@ -1,6 +1,7 @@
 #include "storage/driver.h"
 
 #include <assert.h>
+#include <inttypes.h>
 #include <pthread.h>
 
 typedef struct MemoryObject {
@@ -8,6 +9,7 @@ typedef struct MemoryObject {
     uint8_t *data;
     size_t size;
     TimeUs stored_at;
+    uint64_t number; /* of all that were ever stored here */
 } MemoryObject;
 
 typedef struct MemoryStorage {
@@ -16,6 +18,7 @@ typedef struct MemoryStorage {
     MemoryObject *objects; /* sorted by name */
     size_t count;
     size_t capacity;
+    uint64_t last_number;
 } MemoryStorage;
 
 typedef struct MemoryWriter {
@@ -97,6 +100,7 @@ static bool publish(MemoryWriter *out, Error *err)
     object->size = out->content.size;
     object->data = TAKE(out->content.data);
     object->stored_at = time_now();
+    object->number = ++memory->last_number;
     out->content = (Buffer){0};
     return true;
 }
@@ -237,6 +241,20 @@ static bool memory_remove(Storage *storage, const char *name, Error *err)
     return true;
 }
 
+static bool memory_identify(Storage *storage, const char *name, char identity[OBJECT_IDENTITY_SIZE],
+                            Error *err)
+{
+    MemoryStorage *memory = (MemoryStorage *)storage;
+
+    pthread_mutex_lock(&memory->mutex);
+    size_t place = place_of(memory, name);
+    bool is_there = place < memory->count && strcmp(memory->objects[place].name, name) == 0;
+    if (is_there)
+        snprintf(identity, OBJECT_IDENTITY_SIZE, "%" PRIu64, memory->objects[place].number);
+    pthread_mutex_unlock(&memory->mutex);
+    return is_there || error_set(err, ERR_NOT_FOUND, "%s is not in memory", name);
+}
+
 static bool memory_sync(Storage *storage, const char *name, Error *err)
 {
     uint64_t size;
@@ -265,6 +283,7 @@ static const StorageOps memory_ops = {
     .list = memory_list,
     .stat = memory_stat,
     .remove = memory_remove,
+    .identify = memory_identify,
     .sync = memory_sync,
     .free = memory_free,
 };

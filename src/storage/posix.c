@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -403,18 +404,15 @@ static bool posix_read_range(Storage *storage, const char *name, uint64_t offset
     return is_done;
 }
 
-static bool posix_stat(Storage *storage, const char *name, uint64_t *size, TimeUs *stored_at,
-                       Error *err)
+static bool stat_object(const PosixStorage *posix, const char *name, struct stat *found, Error *err)
 {
-    const PosixStorage *posix = (PosixStorage *)storage;
     CLEANUP(text_freep) char *path = posix_path(posix, name);
-    struct stat found = {0};
-    int result = stat(path, &found);
+    int result = stat(path, found);
 
     if (result != 0 && posix_is_missing(errno)) {
         if (!posix_look_again(posix, name, err))
             return false;
-        result = stat(path, &found);
+        result = stat(path, found);
     }
     if (result != 0 && posix_is_missing(errno))
         return error_set_errno(err, ERR_NOT_FOUND, errno, "look at %s", path);
@@ -422,10 +420,33 @@ static bool posix_stat(Storage *storage, const char *name, uint64_t *size, TimeU
         error_set_errno(err, ERR_IO, errno, "look at %s", path);
         return posix_explain(err);
     }
-    if (!S_ISREG(found.st_mode))
-        return error_set(err, ERR_NOT_FOUND, "%s is not a regular file", path);
+    return S_ISREG(found->st_mode) ||
+           error_set(err, ERR_NOT_FOUND, "%s is not a regular file", path);
+}
+
+static bool posix_stat(Storage *storage, const char *name, uint64_t *size, TimeUs *stored_at,
+                       Error *err)
+{
+    struct stat found = {0};
+
+    if (!stat_object((PosixStorage *)storage, name, &found, err))
+        return false;
     *size = (uint64_t)found.st_size;
     *stored_at = (TimeUs)found.st_mtim.tv_sec * 1000000 + found.st_mtim.tv_nsec / 1000;
+    return true;
+}
+
+/* Nobody can set the time of the last change of an inode, nor choose an inode's number. */
+static bool posix_identify(Storage *storage, const char *name, char identity[OBJECT_IDENTITY_SIZE],
+                           Error *err)
+{
+    struct stat found = {0};
+
+    if (!stat_object((PosixStorage *)storage, name, &found, err))
+        return false;
+    snprintf(identity, OBJECT_IDENTITY_SIZE, "%" PRIx64 "-%" PRIx64 "-%" PRIx64 ".%09lx",
+             (uint64_t)found.st_dev, (uint64_t)found.st_ino, (uint64_t)found.st_ctim.tv_sec,
+             (unsigned long)found.st_ctim.tv_nsec);
     return true;
 }
 
@@ -497,6 +518,7 @@ static const StorageOps posix_ops = {
     .list = posix_list,
     .stat = posix_stat,
     .remove = posix_remove,
+    .identify = posix_identify,
     .sync = posix_sync,
     .free = posix_free,
 };

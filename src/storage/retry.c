@@ -151,6 +151,19 @@ static bool retry_stat(Storage *storage, const char *name, uint64_t *size, TimeU
     return true;
 }
 
+static bool retry_identify(Storage *storage, const char *name, char identity[OBJECT_IDENTITY_SIZE],
+                           Error *err)
+{
+    RetryStorage *retry = (RetryStorage *)storage;
+    Storage *inner = retry->inner;
+
+    for (unsigned attempt = 1; !inner->ops->identify(inner, name, identity, err); attempt++) {
+        if (!may_repeat(retry, attempt, "identify", err))
+            return false;
+    }
+    return true;
+}
+
 static bool retry_remove(Storage *storage, const char *name, Error *err)
 {
     RetryStorage *retry = (RetryStorage *)storage;
@@ -190,6 +203,7 @@ static const StorageOps retry_ops = {
     .list = retry_list,
     .stat = retry_stat,
     .remove = retry_remove,
+    .identify = retry_identify,
     .sync = retry_sync,
     .free = retry_free,
 };

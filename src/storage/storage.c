@@ -153,6 +153,12 @@ bool storage_stat(Storage *storage, const char *name, uint64_t *size, TimeUs *st
     return true;
 }
 
+bool storage_identify(Storage *storage, const char *name, char identity[OBJECT_IDENTITY_SIZE],
+                      Error *err)
+{
+    return check_name(name, err) && storage->ops->identify(storage, name, identity, err);
+}
+
 bool storage_remove(Storage *storage, const char *name, Error *err)
 {
     return check_name(name, err) && storage->ops->remove(storage, name, err);

@@ -172,6 +172,7 @@ static void what_is_missing_is_not_found(void **state)
 {
     static const char *const names[] = {"a", "b/c", "there/x", "there/obj/below", "there"};
     CLEANUP(buffer_done) Buffer content = {0};
+    char identity[OBJECT_IDENTITY_SIZE];
     uint64_t size;
     char byte;
     Error err = {0};
@@ -185,6 +186,7 @@ static void what_is_missing_is_not_found(void **state)
                        ERR_NOT_FOUND, &err);
         assert_refused(storage_stat(*state, names[i], NULL, NULL, &err), ERR_NOT_FOUND, &err);
         assert_refused(storage_sync(*state, names[i], &err), ERR_NOT_FOUND, &err);
+        assert_refused(storage_identify(*state, names[i], identity, &err), ERR_NOT_FOUND, &err);
         assert_done(storage_remove(*state, names[i], &err), &err);
     }
     assert_int_equal(content.size, 0);
@@ -363,6 +365,34 @@ static void what_is_there_can_be_synced_and_created_again(void **state)
     assert_content(*state, "main/wal/x", "x");
 }
 
+static bool is_identified(Storage *storage, const char *name, const char *as)
+{
+    char identity[OBJECT_IDENTITY_SIZE];
+    Error err = {0};
+
+    assert_done(storage_identify(storage, name, identity, &err), &err);
+    return strcmp(identity, as) == 0;
+}
+
+/* Whatever is done to get the same object under the same name: it is another one. */
+static void an_object_is_told_from_its_like(void **state)
+{
+    char identity[OBJECT_IDENTITY_SIZE];
+    Error err = {0};
+
+    put(*state, "main/wal/x", "x");
+    put(*state, "main/wal/y", "x");
+    assert_done(storage_identify(*state, "main/wal/x", identity, &err), &err);
+    assert_true(strlen(identity) > 0 && is_identified(*state, "main/wal/x", identity));
+    assert_content(*state, "main/wal/x", "x");
+    assert_done(storage_sync(*state, "main/wal/x", &err), &err);
+    assert_true(is_identified(*state, "main/wal/x", identity));
+    assert_false(is_identified(*state, "main/wal/y", identity));
+
+    assert_done(storage_put(*state, "main/wal/x", WRITE_REPLACE, "x", 1, &err), &err);
+    assert_false(is_identified(*state, "main/wal/x", identity));
+}
+
 static void other_names_are_bugs(void **state)
 {
     static const char *const names[] = {
@@ -516,6 +546,7 @@ int run_conformance(const StorageMaker *maker)
         CONFORMANCE_TEST(long_lists_are_complete_and_sorted),
         CONFORMANCE_TEST(what_is_removed_is_gone),
         CONFORMANCE_TEST(what_is_there_can_be_synced_and_created_again),
+        CONFORMANCE_TEST(an_object_is_told_from_its_like),
         CONFORMANCE_TEST(other_names_are_bugs),
         CONFORMANCE_TEST(large_objects_come_back),
         CONFORMANCE_TEST(the_probe_is_content_and_leaves_nothing),

@@ -100,6 +100,7 @@ static void assert_nothing_is_known(Storage *storage)
     CLEANUP(buffer_done) Buffer content = {0};
     CLEANUP(object_list_done) ObjectList list = {0};
     ObjectWriter *out = NULL;
+    char identity[OBJECT_IDENTITY_SIZE];
     char byte;
     Error err = {0};
     const ErrorCode code = ERR_UNREACHABLE;
@@ -112,6 +113,7 @@ static void assert_nothing_is_known(Storage *storage)
     assert_refused(storage_read_suffix(storage, "main/b", 1, &content, NULL, &err), code, &err);
     assert_refused(storage_stat(storage, "main/b", NULL, NULL, &err), code, &err);
     assert_refused(storage_sync(storage, "main/b", &err), code, &err);
+    assert_refused(storage_identify(storage, "main/b", identity, &err), code, &err);
     assert_refused(storage_remove(storage, "main/b", &err), code, &err);
     assert_refused(storage_write(storage, "main/b", WRITE_NEW, &out, &err), code, &err);
     assert_refused(storage_write(storage, "b", WRITE_REPLACE, &out, &err), code, &err);
