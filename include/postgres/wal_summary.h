@@ -49,7 +49,7 @@ typedef struct WalEvent {
     WalParameters parameters;
 } WalEvent;
 
-/* Whether the record is an event, and which. record->bytes must be there. */
+/* Whether the record is an event, and which: if not, *event means nothing. */
 bool wal_event_of(const WalRecord *record, const PgVersion *version, WalEvent *event);
 
 /*

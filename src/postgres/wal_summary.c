@@ -107,18 +107,14 @@ static bool xlog_event(const WalRecord *record, Payload payload, const PgVersion
 static bool event_of(const WalRecord *record, Payload payload, const PgVersion *version,
                      WalEvent *event)
 {
-    WalEvent found = {
+    *event = (WalEvent){
         .lsn = record->lsn,
         .end = record->end,
         .time = TIME_US_NONE,
         .parameters.wal_level = WAL_LEVEL_UNKNOWN,
     };
-    bool is_event = record->rmgr == RMGR_TRANSACTION ? transaction_event(record, version, &found)
-                                                     : xlog_event(record, payload, version, &found);
-
-    if (is_event)
-        *event = found;
-    return is_event;
+    return record->rmgr == RMGR_TRANSACTION ? transaction_event(record, version, event)
+                                            : xlog_event(record, payload, version, event);
 }
 
 bool wal_event_of(const WalRecord *record, const PgVersion *version, WalEvent *event)
