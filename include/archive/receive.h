@@ -59,3 +59,11 @@ typedef struct ReceiveWish {
  * else uses the slot. ERR_EXISTS: the archive has other content. ERR_POSTGRES, ERR_USAGE.
  */
 bool archive_receive(const Cluster *cluster, const ReceiveWish *wish, Error *err) MUST_CHECK;
+
+/*
+ * The repository is away, and the spool was used with it before: its id and seed, and the cluster,
+ * as the spool has them. repo->storage is left as it is. ERR_NOT_FOUND: there is no spool, or it
+ * does not say enough. ERR_REFUSED: it is another cluster's than `name`.
+ */
+bool archive_receive_recall(const char *spool, const char *name, Repo *repo, Cluster *cluster,
+                            Error *err) MUST_CHECK;

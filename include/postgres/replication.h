@@ -100,6 +100,8 @@ bool replication_acknowledge(Session *session, Lsn received, Lsn durable, Error 
 
 /* End the stream; the server has seen the last acknowledgement when this returns true. */
 bool replication_stop(Session *session, Error *err) MUST_CHECK;
+/* Likewise, and the session can be asked and begin to stream again; the slot is free. */
+bool replication_leave(Session *session, Error *err) MUST_CHECK;
 
 /* The messages' bytes, for tests: false when it is none that we know. */
 bool stream_message_decode(const uint8_t *bytes, size_t size, StreamMessage *message,

@@ -29,6 +29,13 @@ bool repo_create(Repo *repo, Storage *storage, bool *created, Error *err) MUST_C
 bool repo_open(Repo *repo, Storage *storage, Error *err) MUST_CHECK;
 void repo_done(Repo *repo); /* for CLEANUP() */
 
+/*
+ * Whether its place still holds this repository: asked by who stays open for long, since an
+ * unmounted file system leaves a directory behind that takes everything. ERR_UNREACHABLE: none is
+ * there. ERR_REFUSED: another one is.
+ */
+bool repo_check(const Repo *repo, Error *err) MUST_CHECK;
+
 /* A cluster as registered. */
 typedef struct Cluster {
     Repo *repo;

@@ -37,6 +37,8 @@ typedef struct Receive {
     uint64_t measured_segment; /* that was being received then */
     TimeUs move_at;            /* when the next move is due */
     bool is_away;              /* the repository */
+    bool is_archive_known;     /* what it has was looked at in this run, before we streamed */
+    bool is_moved;             /* the last move left nothing but what is being received */
     bool is_full;              /* the spool */
 
     /* of this connection */
@@ -96,29 +98,34 @@ static void note_durable(Receive *receive)
     tell(receive, RECEIVE_DURABLE, NULL, 0);
 }
 
+/* What was stored counts only if the place is still the one that we know. */
+static bool check_place(const Receive *receive, Error *err)
+{
+    return receive->spool != NULL ? receive_spool_check(receive->spool, err)
+                                  : repo_check(receive->archive->repo, err);
+}
+
+static bool has_new(const Receive *receive)
+{
+    return receive->segment != NULL && open_segment_has_new(receive->segment);
+}
+
 /* Everything received is in the repository, in pieces if need be. The server is not told here. */
 static bool store_open(Receive *receive, Error *err)
 {
-    if (receive->segment == NULL ||
-        open_segment_durable(receive->segment) == open_segment_received(receive->segment)) {
+    if (!has_new(receive)) {
         receive->stored_at = time_monotonic();
         return true;
     }
-    if (!open_segment_store(receive->segment, err))
+    if (!open_segment_store(receive->segment, err) || !check_place(receive, err))
         return false;
     note_durable(receive);
     return true;
 }
 
-static bool has_new(const Receive *receive)
-{
-    return receive->segment != NULL &&
-           open_segment_durable(receive->segment) < open_segment_received(receive->segment);
-}
-
 static bool finish_segment(Receive *receive, Error *err)
 {
-    if (!open_segment_commit(receive->segment, err))
+    if (!open_segment_commit(receive->segment, err) || !check_place(receive, err))
         return false;
     open_segment_freep(&receive->segment);
     note_durable(receive);
@@ -130,7 +137,19 @@ static bool finish_segment(Receive *receive, Error *err)
 
 /* ---- what comes */
 
-static bool begin_segment(Receive *receive, const TimelinePath *path, Error *err)
+/*
+ * The server has all of it, and sends it as fast as it can: no piece of it would be durable for
+ * long before the whole is. Not where we are to end within it.
+ */
+static bool comes_at_once(const Receive *receive, Lsn server_end)
+{
+    const uint32_t size = receive->cluster->wal_segment_size;
+    const Lsn end = receive->position - receive->position % size + size;
+
+    return server_end >= end && (receive->wish->until == 0 || receive->wish->until >= end);
+}
+
+static bool begin_segment(Receive *receive, const TimelinePath *path, Lsn server_end, Error *err)
 {
     const uint32_t size = receive->cluster->wal_segment_size;
 
@@ -140,7 +159,8 @@ static bool begin_segment(Receive *receive, const TimelinePath *path, Error *err
                             .segment = wal_segment_of(receive->position, size),
                             .path = path,
                             .compression = receive->wish->compression,
-                            .threads = receive->wish->threads},
+                            .threads = receive->wish->threads,
+                            .is_at_once = comes_at_once(receive, server_end)},
         &receive->segment, err);
 }
 
@@ -163,7 +183,7 @@ static bool take_data(Receive *receive, const TimelinePath *path, const StreamMe
         const size_t part = left < room ? left : room;
         bool ok;
 
-        if (receive->segment == NULL && !begin_segment(receive, path, err))
+        if (receive->segment == NULL && !begin_segment(receive, path, message->server_end, err))
             return false;
         if (!has_new(receive))
             receive->stored_at = time_monotonic();
@@ -196,6 +216,7 @@ static bool note_away(Receive *receive, const Error *error, Error *err)
                  log_str("reason", error->message), log_str("while", error->context));
     }
     receive->is_away = true;
+    receive->is_moved = false;
     return true;
 }
 
@@ -206,6 +227,7 @@ static void note_moved(Receive *receive, bool has_more)
     if (receive->is_away)
         log_info("the repository takes WAL again");
     receive->is_away = false;
+    receive->is_moved = !has_more;
 }
 
 static bool note_move(Receive *receive, const SpoolMove *move, Error *err)
@@ -297,31 +319,48 @@ static bool empty_spool(Receive *receive, Error *err)
     return measure(receive, err);
 }
 
+/* What an earlier run left in the spool, and the pieces of what was being received. */
+static bool empty_spool_first(Receive *receive, Error *err)
+{
+    const bool was_empty = receive->spooled == 0;
+
+    if (!empty_spool(receive, err))
+        return false;
+    if (!was_empty && receive->spooled == 0)
+        log_info("all that was in the spool is in the repository");
+    receive->is_archive_known = !receive->is_away;
+    return true;
+}
+
 /*
  * What an earlier run left in the spool goes first, whether the server answers or not: it may be
  * gone for ever. *archive: where to look for what comes next. The end of it is in the spool, if
- * there is anything.
+ * there is anything, or if the repository does not answer: then it is looked at once it does.
  */
 static bool take_up_spool(Receive *receive, const Cluster **archive, Error *err)
 {
-    *archive = receive->archive;
-    if (receive->spool == NULL)
-        return true;
-    if (!settle_spool(receive, err) || !open_segments_clean(receive->cluster, err))
-        return false;
-    if (!receive->has_streamed) {
-        const bool was_empty = receive->spooled == 0;
+    Error attempt = {0};
 
-        if (!empty_spool(receive, err))
-            return false;
-        if (!was_empty && receive->spooled == 0)
-            log_info("all that was in the spool is in the repository");
-    } else if (!measure(receive, err)) {
+    *archive = receive->cluster;
+    if (!settle_spool(receive, err) || !receive_spool_check(receive->spool, err) ||
+        !open_segments_clean(receive->cluster, err) ||
+        !(receive->is_archive_known ? measure(receive, err) : empty_spool_first(receive, err)))
         return false;
-    }
-    if (receive->spooled > 0)
-        *archive = receive->cluster;
+    if (receive->spooled > 0 || receive->is_away)
+        return true;
+    if (!open_segments_clean(receive->archive, &attempt))
+        return note_away(receive, &attempt, err);
+    *archive = receive->archive;
     return true;
+}
+
+/* *archive: where to look for what comes next. */
+static bool take_up(Receive *receive, const Cluster **archive, Error *err)
+{
+    *archive = receive->archive;
+    if (receive->spool != NULL)
+        return take_up_spool(receive, archive, err);
+    return repo_check(receive->archive->repo, err) && open_segments_clean(receive->archive, err);
 }
 
 /* At the end. By a signal: what goes quickly. Else: all, however long it takes. */
@@ -388,9 +427,16 @@ static bool finish(Receive *receive, Error *err)
 }
 
 typedef enum StreamResult {
-    STREAM_DONE, /* signal, or until */
-    STREAM_NEXT, /* the timeline has ended: at `end` */
+    STREAM_DONE,  /* signal, or until */
+    STREAM_NEXT,  /* the timeline has ended: at `end` */
+    STREAM_AGAIN, /* begin anew: only now it is known what the archive lacks */
 } StreamResult;
+
+/* This began without the repository, which has all by now but what is being received. */
+static bool is_archive_back(const Receive *receive)
+{
+    return receive->spool != NULL && !receive->is_archive_known && receive->is_moved;
+}
 
 static bool take_message(Receive *receive, const ReceiveBegin *begin, const StreamMessage *message,
                          Error *err)
@@ -404,6 +450,13 @@ static bool take_message(Receive *receive, const ReceiveBegin *begin, const Stre
     if (message->reply_requested || ms_since(receive->status_at) >= STATUS_MS)
         return acknowledge(receive, err);
     return true;
+}
+
+/* As a standby's stream may: it was promoted before all that it had. Once more, in pieces then. */
+static bool refuse_early_end(Error *err)
+{
+    return error_set(err, ERR_UNREACHABLE,
+                     "the timeline has ended in a segment that the server seemed to have whole");
 }
 
 static bool stream(Receive *receive, const ReceiveBegin *begin, StreamResult *result,
@@ -420,6 +473,11 @@ static bool stream(Receive *receive, const ReceiveBegin *begin, StreamResult *re
         }
         if (!tend_spool(receive, err))
             return false;
+        if (is_archive_back(receive)) {
+            *result = STREAM_AGAIN;
+            return store_open(receive, err) && acknowledge(receive, err) &&
+                   replication_leave(receive->session, err);
+        }
         if (receive->is_full) {
             if (!wait_for_room(receive, err))
                 return false;
@@ -430,6 +488,8 @@ static bool stream(Receive *receive, const ReceiveBegin *begin, StreamResult *re
         if (message.kind == STREAM_END) {
             *result = STREAM_NEXT;
             *end = message.end;
+            if (receive->segment != NULL && open_segment_is_at_once(receive->segment))
+                return refuse_early_end(err);
             /* What its parent had up to there is kept as it is: in pieces. */
             return store_open(receive, err);
         }
@@ -495,13 +555,13 @@ static bool explain_removed(Receive *receive, const ReceiveBegin *begin, Error *
 }
 
 /* Stream one timeline to its end, or ours. *from: where the next one begins. */
-static bool stream_timeline(Receive *receive, const ReceiveBegin *begin, Lsn *from, bool *is_done,
-                            Error *err)
+static bool stream_timeline(Receive *receive, const ReceiveBegin *begin, Lsn *from,
+                            StreamResult *result, Error *err)
 {
-    StreamResult result = STREAM_NEXT;
     TimelineEnd end = {0};
     bool begun;
 
+    *result = STREAM_NEXT;
     receive->timeline = begin->timeline;
     receive->position = begin->position;
     receive->durable = 0;
@@ -511,13 +571,12 @@ static bool stream_timeline(Receive *receive, const ReceiveBegin *begin, Lsn *fr
         return explain_removed(receive, begin, err);
     if (begun) {
         say_streaming(receive, begin);
-        if (!stream(receive, begin, &result, &end, err))
+        if (!stream(receive, begin, result, &end, err))
             return explain_removed(receive, begin, err);
     }
     open_segment_freep(&receive->segment);
-    *is_done = result == STREAM_DONE;
     *from = end.next_begin;
-    if (!*is_done) {
+    if (*result == STREAM_NEXT) {
         log_info("the timeline has ended", log_u64("timeline", begin->timeline),
                  log_u64("next", end.next));
     }
@@ -527,20 +586,22 @@ static bool stream_timeline(Receive *receive, const ReceiveBegin *begin, Lsn *fr
 /* True: ended as it was to end. */
 static bool receive_connected(Receive *receive, Error *err)
 {
+    StreamResult result = STREAM_NEXT;
     const Cluster *archive;
-    bool is_done = false;
     Lsn from = 0;
 
-    if (!take_up_spool(receive, &archive, err) || !open_segments_clean(archive, err) ||
-        !connect_to_server(receive, err))
+    if (!take_up(receive, &archive, err) || !connect_to_server(receive, err))
         return false;
-    while (!is_done) {
+    while (result != STREAM_DONE) {
         CLEANUP(receive_begin_done) ReceiveBegin begin = {0};
+
+        if (result == STREAM_AGAIN && !take_up(receive, &archive, err))
+            return false;
 
         if (!receive_prepare(receive->cluster, from == 0 ? archive : receive->cluster,
                              receive->wish, receive->session, from, !receive->skip_gap, &begin,
                              err) ||
-            !stream_timeline(receive, &begin, &from, &is_done, err))
+            !stream_timeline(receive, &begin, &from, &result, err))
             return false;
     }
     return true;

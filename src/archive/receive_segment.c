@@ -31,9 +31,10 @@ struct OpenSegment {
     WalPiece *pieces; /* that are in the repository, those found at the beginning too */
     size_t piece_count, piece_capacity;
     CodecContext *codec;
+    bool is_at_once; /* stored as a whole only: the window has no more than its first page's head */
     bool is_archived; /* whole, before it was received: then there is nothing to store */
 
-    WalObjectWriter *writer;
+    WalObjectWriter *writer; /* NULL: a signal has ended the making of the whole */
     WalReader *reader;
     const PgVersion *version;
     WalSummary summary;
@@ -167,12 +168,15 @@ bool open_segment_begin(const OpenSegmentSetup *setup, OpenSegment **segment, Er
     wal_name_text(&begun->name, size, begun->name_text);
     copy_path(begun, setup->path);
     begun->codec = codec_context_new();
-    buffer_reserve(&begun->window, size < WINDOW_SIZE ? size : WINDOW_SIZE);
     read_along(begun);
     if (!find_pieces(begun, err) || !find_whole(begun, err) ||
         !wal_object_write(setup->cluster, begun->name_text, setup->compression, setup->threads,
                           size, &begun->writer, err))
         return error_context(err, "receive %s", begun->name_text);
+    /* What an earlier run has stored in pieces, and acknowledged, is compared with what comes. */
+    begun->is_at_once = setup->is_at_once && begun->piece_count == 0;
+    if (!begun->is_at_once)
+        buffer_reserve(&begun->window, size < WINDOW_SIZE ? size : WINDOW_SIZE);
     *segment = TAKE(begun);
     return true;
 }
@@ -180,6 +184,16 @@ bool open_segment_begin(const OpenSegmentSetup *setup, OpenSegment **segment, Er
 uint32_t open_segment_received(const OpenSegment *segment)
 {
     return segment->received;
+}
+
+bool open_segment_is_at_once(const OpenSegment *segment)
+{
+    return segment->is_at_once;
+}
+
+bool open_segment_has_new(const OpenSegment *segment)
+{
+    return !segment->is_at_once && segment->durable < segment->received;
 }
 
 uint32_t open_segment_durable(const OpenSegment *segment)
@@ -236,12 +250,18 @@ static bool take(OpenSegment *segment, const uint8_t *data, size_t size, Error *
     const bool had_head = segment->received >= WAL_SEGMENT_HEADER_SIZE;
 
     /* First of all into the window: whatever fails then, it can be stored from there. */
-    buffer_append(&segment->window, data, size);
+    if (!segment->is_at_once || !had_head)
+        buffer_append(&segment->window, data, size);
     segment->received += (uint32_t)size;
     if (!had_head && segment->received >= WAL_SEGMENT_HEADER_SIZE && !check_head(segment, err))
         return false;
-    return wal_reader_feed(segment->reader, data, size, err) &&
-           wal_object_writer_add(segment->writer, data, size, err);
+    if (!wal_reader_feed(segment->reader, data, size, err))
+        return false;
+    if (segment->writer == NULL || wal_object_writer_add(segment->writer, data, size, err))
+        return true;
+    if (err->code == ERR_INTERRUPTED)
+        wal_object_writer_freep(&segment->writer);
+    return false;
 }
 
 bool open_segment_add(OpenSegment *segment, const void *data, size_t size, Error *err)
@@ -250,7 +270,7 @@ bool open_segment_add(OpenSegment *segment, const void *data, size_t size, Error
 
     assert(size <= segment->cluster->wal_segment_size - segment->received);
     while (size > 0) {
-        const size_t room = WINDOW_SIZE - segment->window.size;
+        const size_t room = segment->is_at_once ? size : WINDOW_SIZE - segment->window.size;
         const size_t part = size < room ? size : room;
 
         if (room == 0 && !slide(segment, err))
@@ -462,10 +482,9 @@ static bool compare_archived(OpenSegment *segment, Error *err)
 
 bool open_segment_store(OpenSegment *segment, Error *err)
 {
-    if (segment->durable < segment->received && segment->is_archived &&
-        !compare_archived(segment, err))
+    if (open_segment_has_new(segment) && segment->is_archived && !compare_archived(segment, err))
         return error_context(err, "store what was received of %s", segment->name_text);
-    while (segment->durable < segment->received) {
+    while (open_segment_has_new(segment)) {
         const size_t index = piece_at(segment, segment->durable);
 
         if (index != SIZE_MAX ? !compare_piece(segment, index, err) : !store_piece(segment, err))
@@ -553,6 +572,8 @@ static bool commit(OpenSegment *segment, Error *err)
     WalTrailer trailer;
 
     assert(segment->received == segment->cluster->wal_segment_size);
+    if (segment->writer == NULL)
+        return error_set(err, ERR_INTERRUPTED, "interrupted by a signal");
     if (!compare_rest(segment, err) || !judge(segment, err) ||
         !FAULT_POINT("receive.before-segment", err))
         return false;

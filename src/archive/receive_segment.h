@@ -2,7 +2,8 @@
  * receive_segment.h - the segment that is being received: held in memory as far as it is not
  * stored, stored in pieces meanwhile, and as a whole in the end.
  *
- * Its bytes come in order from its first one. At most 16 MiB of them are held.
+ * Its bytes come in order from its first one. At most 16 MiB of them are held. One whose bytes are
+ * all there already is stored as a whole only, and none of it is held.
  */
 #pragma once
 
@@ -18,6 +19,7 @@ typedef struct OpenSegmentSetup {
     const TimelinePath *path; /* of that timeline: what its first page may say. Copied from */
     Compression compression;
     unsigned threads;
+    bool is_at_once; /* all its bytes come without a pause: pieces would only be made twice */
 } OpenSegmentSetup;
 
 /* What pieces of it the repository has is looked at: they are compared with what comes. */
@@ -35,7 +37,15 @@ bool open_segment_add(OpenSegment *segment, const void *data, size_t size, Error
 uint32_t open_segment_received(const OpenSegment *segment);
 uint32_t open_segment_durable(const OpenSegment *segment);
 
-/* Make all that was received durable, in pieces. ERR_EXISTS: a stored piece has other content. */
+/*
+ * It has what is not durable, and can be stored in pieces. Never so when it is stored as a whole
+ * only, as by the wish of is_at_once unless there are pieces of it: these must be compared.
+ */
+bool open_segment_has_new(const OpenSegment *segment);
+bool open_segment_is_at_once(const OpenSegment *segment);
+
+/* Make all that was received durable, in pieces; nothing when it is stored as a whole only.
+ * ERR_EXISTS: a stored piece has other content. */
 bool open_segment_store(OpenSegment *segment, Error *err) MUST_CHECK;
 
 /*

@@ -5,8 +5,8 @@
 #include "base/interrupt.h"
 #include "base/log.h"
 #include "receive_begin.h"
+#include "receive_marker.h"
 #include "repo/layout.h"
-#include "repo/record.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -15,9 +15,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define MARKER "receive-spool"
-
-enum { MARKER_VERSION = 1, SEGMENTS_MIN = 4 };
+enum { SEGMENTS_MIN = 4 };
 
 struct ReceiveSpool {
     ReceiveSpoolSetup setup;
@@ -25,6 +23,7 @@ struct ReceiveSpool {
     Cluster cluster;
     int lock_fd;
     WorkQueue *queue;
+    bool is_target_known; /* the repository was asked whether the cluster is what we take it for */
     bool is_moving;
     SpoolMove move; /* the thread's while it is moving */
     /* The segment that is being stored in the repository, as far as the spool had it. */
@@ -34,7 +33,7 @@ struct ReceiveSpool {
     CodecContext *codec;
 };
 
-/* ---- whose it is */
+/* ---- opening it */
 
 /* What is acknowledged rests here: only we may write, and one process at a time. */
 static bool lock_directory(const char *path, int *lock_fd, Error *err)
@@ -81,66 +80,6 @@ static void remove_unborn(const char *path)
     }
 }
 
-static bool check_marker(const ReceiveSpool *spool, const Record *record, Error *err)
-{
-    const Cluster *target = spool->setup.target;
-    const char *id;
-    const char *name;
-    uint64_t system_identifier;
-    uint64_t segment_size;
-
-    if (!record_get_text(record, "repository", &id, err) ||
-        !record_get_text(record, "cluster", &name, err) ||
-        !record_get_u64(record, "system_identifier", &system_identifier, err) ||
-        !record_get_u64(record, "wal_segment_size", &segment_size, err))
-        return false;
-    if (strcmp(id, target->repo->id) == 0 && strcmp(name, target->name) == 0 &&
-        system_identifier == target->system_identifier && segment_size == target->wal_segment_size)
-        return true;
-    error_set(err, ERR_REFUSED,
-              "it is the spool of cluster \"%s\" with system identifier %" PRIu64
-              " for repository %s, and this is \"%s\" with %" PRIu64 " for %s",
-              name, system_identifier, id, target->name, target->system_identifier,
-              target->repo->id);
-    return error_hint(err, "what it holds can go nowhere else; choose another --wal-spool");
-}
-
-/* A directory with anything else in it is not ours: it may be the repository itself. */
-static bool mark(ReceiveSpool *spool, Error *err)
-{
-    const Cluster *target = spool->setup.target;
-    CLEANUP(record_writer_done) RecordWriter record = {0};
-    CLEANUP(object_list_done) ObjectList list = {0};
-
-    if (!storage_list(spool->repo.storage, "", &list, err))
-        return false;
-    if (list.count > 0) {
-        error_set(err, ERR_REFUSED, "it is no spool, and holds \"%s\"", list.objects[0].name);
-        return error_hint(err, "choose a directory that is empty, or does not exist");
-    }
-    record_begin(&record, "spool", MARKER_VERSION);
-    record_text(&record, "repository", target->repo->id);
-    record_text(&record, "cluster", target->name);
-    record_u64(&record, "system_identifier", target->system_identifier);
-    record_u64(&record, "wal_segment_size", target->wal_segment_size);
-    return FAULT_POINT("spool.before-mark", err) &&
-           record_store(&record, spool->repo.storage, MARKER, err) &&
-           FAULT_POINT("spool.after-mark", err);
-}
-
-static bool identify(ReceiveSpool *spool, Error *err)
-{
-    CLEANUP(record_done) Record record = {0};
-    Error attempt = {0};
-
-    if (record_load(spool->repo.storage, MARKER, "spool", MARKER_VERSION, &record, &attempt))
-        return check_marker(spool, &record, err) && storage_sync(spool->repo.storage, MARKER, err);
-    if (attempt.code == ERR_NOT_FOUND)
-        return mark(spool, err);
-    *err = attempt;
-    return false;
-}
-
 static bool open_spool(ReceiveSpool *spool, Error *err)
 {
     const Cluster *target = spool->setup.target;
@@ -158,7 +97,8 @@ static bool open_spool(ReceiveSpool *spool, Error *err)
     spool->cluster = *target;
     spool->cluster.repo = &spool->repo;
     return spool->repo.storage != NULL && storage_create(spool->repo.storage, err) &&
-           lock_directory(directory, &spool->lock_fd, err) && identify(spool, err);
+           lock_directory(directory, &spool->lock_fd, err) &&
+           receive_marker_claim(spool->repo.storage, target, err);
 }
 
 static bool run_move(void *worker, void *job, Error *err);
@@ -200,6 +140,23 @@ void receive_spool_freep(ReceiveSpool **spool)
 const Cluster *receive_spool_cluster(const ReceiveSpool *spool)
 {
     return &spool->cluster;
+}
+
+bool receive_spool_check(const ReceiveSpool *spool, Error *err)
+{
+    const char *path = spool->setup.directory;
+    struct stat held;
+    struct stat found;
+
+    if (fstat(spool->lock_fd, &held) != 0)
+        return error_set_errno(err, ERR_IO, errno, "look at the spool");
+    if (stat(path, &found) != 0)
+        return error_set_errno(err, ERR_UNREACHABLE, errno, "look for the spool %s", path);
+    if (found.st_dev == held.st_dev && found.st_ino == held.st_ino)
+        return true;
+    error_set(err, ERR_REFUSED, "%s is another directory than when this began", path);
+    return error_hint(err, "the spool was moved, or its file system unmounted: put it back, and "
+                           "start this again");
 }
 
 /* ---- what is in it */
@@ -246,6 +203,34 @@ static bool append_text(void *context, const void *data, size_t size, Error *err
 {
     (void)err;
     buffer_append(context, data, size);
+    return true;
+}
+
+/*
+ * What is said of the repository may come from the spool alone, and an unmounted file system takes
+ * everything.
+ */
+static bool check_target(ReceiveSpool *spool, Error *err)
+{
+    const Cluster *target = spool->setup.target;
+    Cluster found;
+
+    if (!repo_check(target->repo, err))
+        return false;
+    if (spool->is_target_known)
+        return true;
+    if (!cluster_open(target->repo, target->name, &found, err)) {
+        if (err->code == ERR_NOT_FOUND)
+            err->code = ERR_REFUSED;
+        return false;
+    }
+    if (!receive_marker_is_same(&found, target)) {
+        return error_set(err, ERR_REFUSED,
+                         "the repository has \"%s\" with system identifier %" PRIu64
+                         ", and the spool is for one with %" PRIu64,
+                         found.name, found.system_identifier, target->system_identifier);
+    }
+    spool->is_target_known = true;
     return true;
 }
 
@@ -339,7 +324,8 @@ static bool open_target(ReceiveSpool *spool, const NextSegment *next, Error *err
                                                 .segment = next->segment,
                                                 .path = &path,
                                                 .compression = spool->setup.compression,
-                                                .threads = spool->setup.threads},
+                                                .threads = spool->setup.threads,
+                                                .is_at_once = next->is_whole},
                             &spool->segment, err))
         return false;
     spool->timeline = next->timeline;
@@ -401,8 +387,8 @@ static bool remove_pieces(ReceiveSpool *spool, const WalInventory *inventory,
 }
 
 /*
- * It is read twice: a segment that does not fit into memory is stored in pieces meanwhile, and
- * nothing may be stored that was not verified.
+ * Nothing may be stored that was not verified: one that is stored in pieces meanwhile, as it does
+ * not fit into memory, is read twice.
  */
 static bool move_whole(ReceiveSpool *spool, const WalInventory *inventory, const NextSegment *next,
                        Error *err)
@@ -414,8 +400,9 @@ static bool move_whole(ReceiveSpool *spool, const WalInventory *inventory, const
 
     wal_name_text(&name, spool->cluster.wal_segment_size, text);
     CLEANUP(text_freep) char *object = layout_wal(spool->cluster.name, text);
-    if (!wal_object_read(&spool->cluster, text, 1, NULL, NULL, NULL, err) ||
-        !open_target(spool, next, err))
+    if (!open_target(spool, next, err) ||
+        (!open_segment_is_at_once(spool->segment) &&
+         !wal_object_read(&spool->cluster, text, 1, NULL, NULL, NULL, err)))
         return false;
     reading.segment = spool->segment;
     /* A signal has left the whole object without bytes that the segment took. */
@@ -423,7 +410,7 @@ static bool move_whole(ReceiveSpool *spool, const WalInventory *inventory, const
         !interrupt_check(err) || !open_segment_commit(spool->segment, err))
         return false;
     open_segment_freep(&spool->segment);
-    return FAULT_POINT("spool.before-remove", err) &&
+    return FAULT_POINT("spool.before-remove", err) && repo_check(spool->setup.target->repo, err) &&
            remove_pieces(spool, inventory, next, UINT32_MAX, err) &&
            storage_remove(spool->repo.storage, object, err) &&
            FAULT_POINT("spool.after-remove", err);
@@ -495,7 +482,7 @@ static bool move_pieces(ReceiveSpool *spool, const WalInventory *inventory, cons
     end = is_whole_in_target(spool, next) ? UINT32_MAX : open_segment_durable(spool->segment);
     *is_left = reaches_behind(inventory, next, end);
     open_segment_freep(&spool->segment);
-    return FAULT_POINT("spool.before-clear", err) &&
+    return FAULT_POINT("spool.before-clear", err) && repo_check(spool->setup.target->repo, err) &&
            remove_pieces(spool, inventory, next, end, err);
 }
 
@@ -521,7 +508,7 @@ static bool move_next(ReceiveSpool *spool, SpoolKeep keep, bool *has_more, Error
     NextSegment later;
 
     *has_more = false;
-    if (!wal_inventory_load(&inventory, &spool->cluster, err) ||
+    if (!check_target(spool, err) || !wal_inventory_load(&inventory, &spool->cluster, err) ||
         !move_histories(spool, &inventory, err))
         return false;
     if (!find_next(&inventory, NULL, &next))

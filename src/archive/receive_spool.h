@@ -31,7 +31,8 @@ typedef struct ReceiveSpoolSetup {
 
 /*
  * ERR_REFUSED: the directory is another repository's or cluster's spool, or none at all and not
- * empty, or not ours alone. ERR_BUSY: another receive uses it. ERR_USAGE: too small.
+ * empty, or not ours alone. ERR_BUSY: another receive uses it. ERR_USAGE: too small. The repository
+ * is not asked: each move looks first whether it is the one that target speaks of.
  */
 bool receive_spool_open(const ReceiveSpoolSetup *setup, ReceiveSpool **spool,
                         Error *err) MUST_CHECK;
@@ -39,6 +40,9 @@ void receive_spool_freep(ReceiveSpool **spool); /* for CLEANUP(); waits for a mo
 
 /* What stores into it stores into the spool. */
 const Cluster *receive_spool_cluster(const ReceiveSpool *spool);
+
+/* Whether the directory's path still leads to it: what was stored by this path counts only then. */
+bool receive_spool_check(const ReceiveSpool *spool, Error *err) MUST_CHECK;
 
 /* How much WAL is in it, in stored bytes; 0: all is in the repository. */
 bool receive_spool_measure(ReceiveSpool *spool, uint64_t *bytes, Error *err) MUST_CHECK;
@@ -53,7 +57,8 @@ typedef struct SpoolKeep {
 /*
  * Move what belongs to one segment (and the histories, if any). *has_more: there is another one.
  * Not while a move is under way. ERR_UNREACHABLE, ERR_IO: may pass. ERR_EXISTS: the repository has
- * other content. ERR_CORRUPT: the spool is damaged.
+ * other content. ERR_REFUSED: it is another repository, or has another cluster of that name.
+ * ERR_CORRUPT: the spool is damaged.
  */
 bool receive_spool_move(ReceiveSpool *spool, SpoolKeep keep, bool *has_more, Error *err) MUST_CHECK;
 

@@ -152,6 +152,38 @@ static bool read_wish(const Options *options, ReceiveWish *wish, Error *err)
     return compression_parse(options->compress, &wish->compression, err);
 }
 
+/*
+ * The repository that is there, or, while it does not answer, what a spool knows of it that was
+ * used before: that is when WAL must be taken to safety.
+ */
+static bool open_repository(Hook *hook, const Options *options, Error *err)
+{
+    Error attempt = {0};
+    Error unknown = {0};
+    bool is_away;
+
+    if (hook_open(hook, options, &attempt))
+        return true;
+    /* Nothing in the place: its file system is not mounted. A cluster that is not there is another
+     * matter: then the repository has answered. */
+    is_away = attempt.code == ERR_UNREACHABLE || attempt.code == ERR_IO ||
+              (attempt.code == ERR_NOT_FOUND && hook->repo.id[0] == '\0');
+    if (!is_away || options->wal_spool == NULL) {
+        *err = attempt;
+        return false;
+    }
+    if (archive_receive_recall(options->wal_spool, options->cluster, &hook->repo, &hook->cluster,
+                               &unknown))
+        return true;
+    if (unknown.code != ERR_NOT_FOUND && unknown.code != ERR_UNREACHABLE) {
+        *err = unknown;
+        return false;
+    }
+    *err = attempt;
+    return error_context(err, "open it for the first run with the spool %s, as later ones need not",
+                         options->wal_spool);
+}
+
 bool command_receive(const Options *options, Error *err)
 {
     CLEANUP(hook_done) Hook hook = {0};
@@ -168,7 +200,7 @@ bool command_receive(const Options *options, Error *err)
         .context = &telling,
     };
 
-    if (!read_wish(options, &wish, err) || !hook_open(&hook, options, err))
+    if (!read_wish(options, &wish, err) || !open_repository(&hook, options, err))
         return false;
     wish.threads = hook.threads;
     return archive_receive(&hook.cluster, &wish, err);

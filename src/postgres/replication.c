@@ -420,3 +420,11 @@ bool replication_stop(Session *session, Error *err)
             return connection_lost(session, err);
     }
 }
+
+bool replication_leave(Session *session, Error *err)
+{
+    TimelineEnd end;
+    bool has_end = false;
+
+    return replication_stop(session, err) && take_results(session, &end, &has_end, err);
+}

@@ -186,6 +186,25 @@ bool repo_open(Repo *repo, Storage *storage, Error *err)
     return error_context(err, "open repository");
 }
 
+bool repo_check(const Repo *repo, Error *err)
+{
+    Repo found = {0}; /* the storage in it is not its own */
+
+    if (!load_repository(repo->storage, &found, err)) {
+        if (err->code != ERR_NOT_FOUND)
+            return error_context(err, "look whether it is still the same repository");
+        error_clear(err);
+        error_set(err, ERR_UNREACHABLE, "the repository is not at \"%s\" any more",
+                  storage_address(repo->storage));
+        return error_hint(err, "is its file system mounted?");
+    }
+    if (strcmp(found.id, repo->id) == 0 && found.hash_seed == repo->hash_seed)
+        return true;
+    error_set(err, ERR_REFUSED, "\"%s\" holds another repository: %s, and not %s",
+              storage_address(repo->storage), found.id, repo->id);
+    return error_hint(err, "give the address of the repository that this began with");
+}
+
 void repo_done(Repo *repo)
 {
     storage_freep(&repo->storage);

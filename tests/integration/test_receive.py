@@ -60,6 +60,11 @@ class Receiver:
     def wait_exit(self, timeout_s=180):
         return self.process.wait(timeout_s)
 
+    def state(self):
+        """As proc(5) says: "T" is stopped."""
+        stat = pathlib.Path(f"/proc/{self.process.pid}/stat").read_text(encoding="ascii", errors="replace")
+        return stat.rpartition(")")[2].split()[0]
+
     def end(self, number=signal.SIGTERM):
         self.process.send_signal(number)
         return self.wait_exit()

@@ -149,6 +149,186 @@ class Away(SpoolTest):
         self.tool("verify")
 
 
+class RepositoryAwayAtStart(SpoolTest):
+    """The spool says whose it is, so it needs nobody else to take WAL to safety."""
+
+    def setUp(self):
+        super().setUp()
+        self.receive_all(*self.options())
+        self.assertEqual(self.spooled(), [])
+
+    def start_without(self):
+        receiver = self.receiver(*self.options()).wait_said("the repository takes no WAL for now")
+        return receiver.wait_said("streaming WAL")
+
+    def test_commits_are_safe_and_go_into_the_repository_later(self):
+        receiver = self.start_synchronous()
+        receiver.kill()
+        self.repo.rename(self.away)
+        oracles = []
+        for number in (1, 10**6):  # with an empty spool, and with one that is not
+            receiver = self.start_without()
+            with Oracle(self.cluster, self.path / f"commits-{number}", first_number=number) as oracle:
+                oracle.wait_commits(30)
+                if oracles:
+                    receiver.kill()
+                    self.cluster.crash()
+            receiver.kill()
+            self.assertNotEqual(self.spooled(), [])
+            oracles.append(oracle)
+        self.away.rename(self.repo)
+        self.wait_moved()
+        assert_content(self.restore(), oracles[0].numbers() | oracles[1].numbers(),
+                       oracles[0].in_doubt() | oracles[1].in_doubt())
+        self.tool("verify")
+
+    def test_what_the_archive_lacks_is_looked_for_once_it_is_back(self):
+        """The slot was made anew and begins later; the server happens to have what is between."""
+        self.cluster.reconfigure(wal_keep_size="1GB")
+        before = archived(self.repo)
+        self.cluster.sql("select pg_drop_replication_slot('pgcairn')")
+        for _ in range(3):
+            self.insert()
+            self.cluster.sql("select pg_switch_wal()")
+        self.cluster.sql("checkpoint")
+        self.cluster.sql("select pg_create_physical_replication_slot('pgcairn', true)")
+        self.repo.rename(self.away)
+        receiver = self.start_without()
+        self.insert(3000)
+        self.wait_acknowledged(self.insert())
+        self.away.rename(self.repo)
+        receiver.wait_said("the repository takes WAL again")
+        receiver.wait_said("(?s)streaming WAL.*streaming WAL")
+        last = int(self.cluster.sql("select pg_walfile_name(pg_current_wal_flush_lsn())"), 16) - 1
+        wait_for(lambda: archived(self.repo) and int(archived(self.repo)[-1], 16) >= last, "all segments")
+        self.wait_acknowledged(self.insert())
+        self.assertEqual(receiver.end(), 0, receiver.said())
+        numbers = [int(name, 16) for name in archived(self.repo)]
+        self.assertEqual(numbers, list(range(numbers[0], last + 1)), before)
+        self.assertNotIn("not receiving for now", receiver.said())  # by the same connection
+        self.tool("verify")
+
+    def test_an_empty_directory_in_its_place_gets_nothing(self):
+        """Its file system is not mounted."""
+        self.repo.rename(self.away)
+        make_directory(self.repo)
+        receiver = self.start_without()
+        self.insert(5000)
+        self.wait_acknowledged(self.insert())
+        self.assertEqual(list(self.repo.rglob("*")), [], receiver.said())
+        self.repo.rmdir()
+        self.away.rename(self.repo)
+        receiver.wait_said("the repository takes WAL again")
+        self.assertEqual(receiver.end(), 0, receiver.said())
+        self.assertEqual(self.spooled(), [])
+
+    def test_another_repository_in_its_place_ends_it_and_gets_nothing(self):
+        self.repo.rename(self.away)
+        receiver = self.start_without()
+        self.tool("init", f"--data={self.cluster.data}", repo=self.path / "other")
+        (self.path / "other").rename(self.repo)
+        before = sorted(self.repo.rglob("*"))
+        self.assertEqual(receiver.wait_exit(), 4, receiver.said())
+        self.assertRegex(receiver.said(), "holds another repository")
+        self.assertEqual(sorted(self.repo.rglob("*")), before)
+        self.assertNotEqual(self.spooled(), [])
+
+    def test_what_it_can_not_know_is_refused(self):
+        self.repo.rename(self.away)
+        said = "receive", f"--conninfo={self.cluster.conninfo()}", "--retries=0", "--until-lsn=0/1"
+        with self.subTest("whose a new spool would be"):
+            self.tool_fails(7, "for the first run with the spool", *said,
+                            f"--wal-spool={self.path / 'new'}")
+            self.assertFalse((self.path / "new").exists())
+        with self.subTest("without a spool"):
+            self.tool_fails(7, "mounted", *said)
+        with self.subTest("another cluster's name"):
+            self.tool_fails(4, 'is the spool of cluster "main", and this is "second"', *said,
+                            f"--wal-spool={self.spool}", "--cluster=second")
+        with self.subTest("another cluster's server"):
+            self.cluster.stop()
+            other = self.server("other", port=5444).create(segment_mb=1)
+            other.start()
+            self.tool_fails(4, "system identifier", "receive", f"--conninfo={other.conninfo()}", "--retries=0",
+                            f"--wal-spool={self.spool}")
+            self.assertEqual(other.sql("select count(*) from pg_replication_slots"), "0")
+
+
+class Exchanged(SpoolTest):
+    """Both places are reached by links, which change in one step."""
+
+    def setUp(self):
+        super().setUp()
+        self.spool = self.link("spool", "first-spool")
+        self.real = self.repo.rename(self.path / "first-repo")
+        self.repo = self.link("repo", "first-repo")
+
+    def link(self, name, target):
+        (make_directory(self.path / target) if not (self.path / target).exists() else None)
+        new = self.path / f"{name}.new"
+        new.symlink_to(self.path / target)
+        return new.rename(self.path / name)
+
+    def wait_said_or_acknowledged(self, receiver, words, lsn):
+        """Without a guard the wrong thing happens, and at once."""
+        def happened():
+            return words in receiver.said() or self.cluster.sql(
+                f"select coalesce(bool_or(flush_lsn >= '{lsn}'), false) from pg_stat_replication") == "t"
+        wait_for(happened, f"{words} in:\n{receiver.said()}")
+        self.assertIn(words, receiver.said())
+
+    def test_what_an_empty_directory_took_is_not_acknowledged(self):
+        receiver = self.receiver("--retries=0", "--synchronous").wait_said("streaming WAL")
+        self.wait_acknowledged(self.insert())
+        self.link("repo", "empty")
+        self.wait_said_or_acknowledged(receiver, "the repository is not at", self.insert())
+        self.link("repo", "first-repo")
+        self.wait_acknowledged(self.insert())
+        self.assertEqual(receiver.end(), 0, receiver.said())
+        self.tool("verify")
+
+    def test_what_it_took_does_not_leave_the_spool(self):
+        receiver = self.start(environment={"PGCAIRN_FAULT": "spool.before-remove:stop"})
+        name = self.cluster.sql("select pg_walfile_name(pg_current_wal_lsn())")
+        self.insert(3000)
+        self.cluster.sql("select pg_switch_wal()")
+        self.insert()
+        wait_for(lambda: receiver.state() == "T", f"a stop\n{receiver.said()}")
+        self.link("repo", "empty")
+        receiver.process.send_signal(signal.SIGCONT)
+        receiver.wait_said("the repository takes no WAL for now")
+        self.assertIn(f"{name}.wal", self.spooled())
+        self.link("repo", "first-repo")
+        wait_for(lambda: f"{name}.wal" not in self.spooled(), "a move")
+        self.assertEqual(receiver.end(), 0, receiver.said())
+        self.tool("verify")
+
+    def test_another_spool_in_its_place_ends_it(self):
+        receiver = self.start()
+        self.wait_acknowledged(self.insert())
+        self.link("spool", "other-spool")
+        lsn = self.insert()
+        self.wait_said_or_acknowledged(receiver, "is another directory than when this began", lsn)
+        self.assertEqual(receiver.wait_exit(), 4, receiver.said())
+
+
+class LargeSegments(SpoolTest):
+    segment_mb = 16
+
+    def test_sigterm_moves_what_is_open_whatever_its_size(self):
+        self.cluster.sql("select pg_switch_wal()")
+        self.receive_all(*self.options())
+        receiver = self.receiver(f"--wal-spool={self.spool}", "--interval=1h").wait_said("streaming WAL")
+        lsn = self.insert(20000)
+        self.cluster.wait_until(f"select bool_or(write_lsn >= '{lsn}') from pg_stat_replication")
+
+        self.assertEqual(receiver.end(), 0, receiver.said())
+
+        self.assertEqual(self.spooled(), [])
+        self.assertNotEqual(self.pieces(), [])
+        self.tool("verify")
+
+
 class Killed(test_receive.Synchronous):
     """As without a spool; and what is in it goes into the repository when the server is gone."""
 

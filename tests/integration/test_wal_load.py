@@ -25,13 +25,13 @@ class Killed(unittest.TestCase):
 class Command(Killed):
     def test_killed_everywhere_nothing_is_lost(self):
         self.assertGreater(len(fault_points("push.", "get.", "receive.", "piece.")), 12)
-        self.round(library=False, push_ahead=3, receive="asynchronous")
+        self.round(library=False, push_ahead=3, receive="asynchronous", spool=False)
 
 
 @unittest.skipIf(MAJOR < 15 or MODULE is None, "there is no archive_library")
 class Library(Killed):
     def test_killed_everywhere_nothing_is_lost(self):
-        self.round(library=True, push_ahead=8, receive="synchronous")
+        self.round(library=True, push_ahead=8, receive="synchronous", spool=True, fill_spool=False)
 
 
 if __name__ == "__main__":

@@ -3,13 +3,16 @@ kill -9 at random fault points under load: of archive-push (as archive_command o
 archive_library), of receive and of archive-get (a standby's, and that of the recovery at the end),
 all at the same time, while clients commit. In between the whole server dies, too, and at last it is
 lost. What is restored must hold every commit that was acknowledged as archived, and be a prefix of
-what was committed.
+what was committed. receive may have a spool: then the repository is away for it again and again until
+the spool is full, and what is in the spool when the host is lost is moved by one killed run after the
+other.
 
     python3 -m support.kills [MINUTES] [SEED]      (scripts/soak --kills builds and calls it)
 
 Points, hits and settings follow from the seed; when a program passes a point does not.
 """
 
+import collections
 import contextlib
 import os
 import pathlib
@@ -37,6 +40,8 @@ AT_BEGINNING = ("receive.before-slot", "receive.after-slot", "receive.before-his
 # Begins the names of those that a process passes which archive-get leaves behind. How much it fetches
 # follows from how fast it is and the replay, so nothing can be demanded; test_prefetch.py meets them all.
 BEHIND = "prefetch."
+# Likewise once, by a receive that meets its spool for the first time.
+AT_SPOOL = ("spool.before-mark", "spool.after-mark")
 OPEN = "-open"  # ends the names of points passed by a recovery that gets to what is only in pieces
 LIMIT_S = 1500  # for what hangs
 
@@ -50,10 +55,14 @@ class Settings:
         self.library = chance.random() < 0.5
         self.push_ahead = chance.choice((0, 3, 8))
         self.receive = chance.choice((None, "asynchronous", "synchronous"))
+        # Drawn last, so that what a seed drew before stays.
+        self.spool = chance.random() < 0.6
+        self.fill_spool = True
         self.rate = 0           # of pgbench, transactions a second; 0: as fast as it goes
         self.hits = (1, 2, 3)
         self.__dict__.update(wanted)
         self.library = self.library and MODULE is not None and MAJOR >= 15
+        self.spool = self.spool and self.receive is not None
 
     def __str__(self):
         return ", ".join(f"{name} {value}" for name, value in vars(self).items())
@@ -97,12 +106,13 @@ class Round(ClusterTest):
         self.segment_mb = settings.segment_mb
         self.stopping = threading.Event()
         self.failures = []
-        self.killed = {kind: [] for kind in ("push", "get", "receive", "server", "recovery")}
+        self.killed = {kind: [] for kind in ("push", "get", "receive", "server", "spool", "recovery")}
         self.left = {}     # of each kind: how many points it has yet to be killed at
         self.rare = set()  # what was passed once, and then no more
         self.damaged = set()
         self.loads = []
         self.receiver = None
+        self.happened = collections.Counter()  # to the repository as receive with a spool sees it
 
     def say(self, *words):
         self.tell(" ".join([time.strftime("%H:%M:%S", time.gmtime()), *map(str, words)]))
@@ -115,6 +125,10 @@ class Round(ClusterTest):
                          push_ahead=self.how.push_ahead)
         self.get = Hook(self.path / "get")
         self.recovery = Hook(self.path / "recovery")
+        self.spool = self.path / "receive-spool"
+        # By another name, so that it can be away for receive alone: no push may fail here.
+        self.door = self.path / "door"
+        self.door.symlink_to(self.repo)
         self.push.hold()
         archiving = ({"archive_command": "", "archive_library": MODULE, "pgcairn.program": self.push,
                       "pgcairn.repo": self.repo} if self.how.library else
@@ -145,8 +159,9 @@ class Round(ClusterTest):
             with self.load(1):
                 if self.how.receive:
                     self.kill_receivers_at_begin()
-                    threads.append(threading.Thread(target=self.guarded, args=(self.kill_receivers,),
-                                                    daemon=True))
+                    bodies = (self.kill_receivers, *((self.shut_door,) if self.how.spool else ()))
+                    threads += [threading.Thread(target=self.guarded, args=(body,), daemon=True)
+                                for body in bodies]
                 self.kill_first_push()
                 self.tool("backup", f"--data={self.cluster.data}", "--wal-wait=15min", timeout_s=LIMIT_S)
                 self.base = ManualRecovery(self, self.cluster)
@@ -286,7 +301,8 @@ class Round(ClusterTest):
             return fault_points("push.", "wal-object.", "set-aside.") | (
                 fault_points("acknowledgement.") if self.how.push_ahead else set())
         if kind == "receive":
-            return fault_points("receive.", "piece.", "wal-object.") if self.how.receive else set()
+            return fault_points("receive.", "piece.", "wal-object.",
+                                *(("spool.",) if self.how.spool else ())) if self.how.receive else set()
         points = fault_points("get.")
         if kind == "get" or not self.how.receive:
             return {point for point in points if not point.endswith(OPEN)}
@@ -382,8 +398,10 @@ class Round(ClusterTest):
     # -- receive --------------------------------------------------------------------------------
 
     def start_receiver(self, fault=None):
-        words = [TOOL, "receive", f"--repo={self.repo}", f"--conninfo={self.cluster.conninfo()}",
-                 "--interval=200ms"]
+        words = [TOOL, "receive", f"--repo={self.door if self.how.spool else self.repo}",
+                 f"--conninfo={self.cluster.conninfo()}", "--interval=200ms"]
+        if self.how.spool:
+            words += [f"--wal-spool={self.spool}", f"--wal-spool-size={4 * self.segment_mb}MiB", "--retries=0"]
         if self.how.receive == "synchronous":
             words.append("--synchronous")
         environment = {"PGCAIRN_FAULT_LOG": self.path / "receive-passed"}
@@ -408,7 +426,8 @@ class Round(ClusterTest):
         """What receive has passed but for its beginning, of which some comes never again."""
         path = self.path / "receive-passed"
         passed = set(path.read_text(encoding="ascii").split()) if path.exists() else set()
-        return passed - set(AT_BEGINNING) - {"posix.after-make-folders"}
+        return {point for point in passed - set(AT_BEGINNING + AT_SPOOL)
+                if point != "posix.after-make-folders" and not point.endswith("-make-directory")}
 
     def receive_until_death(self, point, hit):
         since = len(archived(self.repo))
@@ -429,14 +448,14 @@ class Round(ClusterTest):
         return False
 
     def kill_receivers_at_begin(self):
-        for point in AT_BEGINNING:
+        for point in (AT_SPOOL if self.how.spool else ()) + AT_BEGINNING:
             while not self.receive_until_death(point, 1):
                 pass
 
     def kill_receivers(self):
         if self.how.receive == "synchronous":
             self.cluster.reconfigure(synchronous_standby_names=NAME)
-        demanded = self.demanded("receive") - set(AT_BEGINNING)
+        demanded = self.demanded("receive") - set(AT_BEGINNING + AT_SPOOL)
         for point, hit in self.bag("receive", demanded, self.received):
             tries = 0
             while not self.stopping.is_set() and not self.receive_until_death(point, hit):
@@ -449,12 +468,39 @@ class Round(ClusterTest):
             self.start_receiver()
         self.left["receive"] = 0
 
+    def shut_door(self):
+        """
+        The repository is away for receive, at times until its spool is full. It may be killed and
+        started in between: the spool is all that it needs.
+        """
+        chance, log = random.Random(f"{self.seed}/door"), self.path / "receive.log"
+
+        def said(words):
+            return log.read_text(encoding="utf-8", errors="replace").count(words) if log.exists() else 0
+
+        def wait_archived(count, enough=lambda: False):
+            wanted = len(archived(self.repo)) + count
+            wait_for(lambda: self.stopping.is_set() or enough() or len(archived(self.repo)) >= wanted,
+                     f"{count} segments\n{self.cluster.log_tail()}", LIMIT_S, 0.1)
+        while not self.stopping.is_set():
+            full = said("the spool is full")
+            self.door.unlink()
+            self.happened["away"] += 1
+            if self.how.fill_spool and chance.random() < 0.5:
+                wait_archived(80, lambda before=full: said("the spool is full") > before)
+            else:
+                wait_archived(chance.choice((1, 2)))
+            self.happened["full"] += said("the spool is full") > full
+            self.door.symlink_to(self.repo)
+            wait_archived(chance.choice((1, 3, 5)))
+
     # -- the end --------------------------------------------------------------------------------
 
     def open_pieces(self):
-        """Segments of which the archive has pieces, and not the whole."""
-        stored = set(archived(self.repo))
-        return {path.name[:24] for path in (self.repo / "main" / "open").glob("*-????????")} - stored
+        """Segments of which the archive has pieces, and not the whole; what is in the spool goes there."""
+        stored = set(archived(self.repo)) | {path.name[:24] for path in self.spool.rglob("*.wal")}
+        return {path.name[:24] for place in (self.repo, self.spool)
+                for path in (place / "main" / "open").glob("*-????????")} - stored
 
     def lose_host(self, load, threads):
         """Server and receiver at once; with receive at an instant when the last segment is in pieces."""
@@ -474,6 +520,30 @@ class Round(ClusterTest):
                     os.kill(pid, signal.SIGCONT)
         self.say("the host is lost")
         self.cluster.crash()
+        if self.how.spool:
+            self.move_spool()
+
+    def move_spool(self):
+        """The server is gone; what it was told to be durable goes into the repository, whatever dies."""
+        for point in sorted(fault_points("piece.", "spool.") - set(AT_SPOOL)):
+            if self.spooled() and self.move_spool_until(f"{point}:crash"):
+                self.note("spool", point, 1)
+        assert not self.move_spool_until(None) and not self.spooled()
+
+    def move_spool_until(self, fault):
+        """Until the spool is empty, or receive dies; says which."""
+        process = self.start_receiver(fault)
+
+        def is_over():
+            assert process.poll() in (None, -signal.SIGKILL), self.receive_log()
+            return process.poll() is not None or not self.spooled()
+        wait_for(is_over, f"an empty spool, or death: {fault}\n{self.receive_log()}", LIMIT_S, 0.1)
+        self.end_receiver()
+        return fault is not None and bool(self.spooled())
+
+    def spooled(self):
+        return [path for folder in ("wal", "open") for path in (self.spool / "main" / folder).rglob("*")
+                if path.is_file() and ".history" not in path.name]
 
     def receive_to_the_last(self):
         """It dies with WAL that it has received and not stored."""
@@ -607,8 +677,9 @@ class Round(ClusterTest):
     def summary(self):
         kills = ", ".join(f"{kind} {len(points)}" for kind, points in self.killed.items() if points)
         commits = sum(len(load.oracle.commits) for load in self.loads)
+        door = ", ".join(f"{name} {count} times" for name, count in sorted(self.happened.items()))
         return (f"seed {self.seed}: killed {kills}; {commits} commits acknowledged, "
-                f"{len(archived(self.repo))} files archived")
+                f"{len(archived(self.repo))} files archived" + (f"; repository/spool {door}" if door else ""))
 
 
 def main():

@@ -3,7 +3,12 @@
 server's own WAL tells every commit and when it was, the names of the archived files tell which of them
 are in the repository. From both follows, for each call, between which bounds the exposure lies.
 
-    python3 -m support.soak [MINUTES] [SEED]      (scripts/soak builds and calls it)
+By archive_command, or, as the seed draws it, by `receive --wal-spool` alone as the synchronous standby:
+then its spool fills up during the faults, it is killed and started again in the midst of them, and at
+last it and the server are lost at once, while the repository is away. What clients were told is then in
+the spool or in the repository.
+
+    python3 -m support.soak [MINUTES] [SEED [archive_command|spool]]      (scripts/soak builds and calls it)
 """
 
 import bisect
@@ -24,11 +29,12 @@ from support.archive import archived
 from support.cluster import ClusterTest, ToolTest, make_directory
 from support.hook import Hook
 from support.oracle import Oracle, assert_content, check_indexes
-from support.processes import BIN, USER, attempt, clean_environment, identity, run, wait_for
+from support.processes import BIN, TOOL, USER, attempt, clean_environment, identity, run, wait_for
 from support.version import SWITCH_WAL
 
 LEVELS = ("OK", "WARNING", "CRITICAL", "UNKNOWN")
 LIMIT_S = 600
+NAME = "pgcairn_receive"
 SLACK_S = 0.02  # times are told to the millisecond
 COMMIT = re.compile(r"len \(rec/tot\): *\d+/ *(\d+), tx: +(\d+), lsn: (\w+)/(\w+), .*desc: COMMIT "
                     r"(\d+)-(\d+)-(\d+) (\d+):(\d+):(\d+\.\d+) UTC")
@@ -47,7 +53,9 @@ class Faults:
         self.wal = self.repo / "main" / "wal" / "0000000100000000"
 
     def names(self):
-        found = ["away", "read only", "unreadable", "slow", "hanging"]
+        found = ["away", "read only", "unreadable"]
+        if not self.soak.receives:
+            found += ["slow", "hanging"]  # the hook
         if self.soak.mounted:
             found.append("full")
         if self.soak.mounted == "ext4":
@@ -89,12 +97,14 @@ class Soak(ClusterTest):
 
     segment_mb = 1
 
-    def __init__(self, seed, rpo_s, rate=0, pause_s=1.0, frozen=True, tell=lambda line: None):
+    def __init__(self, seed, rpo_s, rate=0, pause_s=1.0, frozen=True, receives=False, tell=lambda line: None):
         super().__init__()
+        self.receives, self.receiver, self.is_lost = receives, None, False
         self.random, self.seed = random.Random(f"soak {seed}"), seed
         self.rpo_s, self.rate, self.pause_s, self.tell = rpo_s, rate, pause_s, tell
         self.wants_ext4 = frozen
         self.mounted = None
+        self.known_archived = 0
         self.samples, self.happened = [], collections.Counter()
         self.failure, self.stopping = None, threading.Event()
 
@@ -107,18 +117,95 @@ class Soak(ClusterTest):
         ToolTest.setUp(self)
         self.mount()
         self.push = Hook(self.path / "push", spool=make_directory(self.path / "spool"), retries=0)
+        archiving = {} if self.receives else {
+            "archive_mode": "on", "archive_timeout": "10min",
+            "archive_command": f"{self.push} archive-push --repo={self.repo} %p"}
         self.cluster = self.server("primary").create(
-            segment_mb=self.segment_mb, wal_level="replica", archive_mode="on", autovacuum="off",
-            archive_command=f"{self.push} archive-push --repo={self.repo} %p", archive_timeout="10min",
-            wal_keep_size="64GB", max_wal_size="2GB")
+            segment_mb=self.segment_mb, wal_level="replica", autovacuum="off", max_wal_senders=10,
+            wal_keep_size="64GB", max_wal_size="2GB", **archiving)
         self.tool("init", f"--data={self.cluster.data}")
         self.cluster.start()
         run(BIN / "pgbench", "-i", "-q", "-h", self.cluster.socket, "-p", self.cluster.port, "-U",
             "postgres", "postgres")
+        if self.receives:
+            self.begin_to_receive()
         self.tool("backup", f"--data={self.cluster.data}")
         self.first_segment = self.next_segment = int(self.cluster.sql(
             "select pg_walfile_name(pg_current_wal_lsn())")[-8:], 16)
         self.faults = Faults(self)
+
+    # -- receive --------------------------------------------------------------------------------
+
+    def begin_to_receive(self):
+        self.spool, self.log = self.path / "receive-spool", self.path / "receive.log"
+        self.addCleanup(self.end_receiver)
+        self.cluster.sql("create table filler (content text)")
+        self.start_receiver()
+        self.cluster.wait_until("select count(*) > 0 from pg_stat_replication where state = 'streaming'")
+        self.cluster.reconfigure(synchronous_standby_names=NAME)
+
+    def start_receiver(self):
+        words = [TOOL, "receive", f"--repo={self.repo}", f"--conninfo={self.cluster.conninfo()}",
+                 "--interval=200ms", "--synchronous", "--retries=0", f"--wal-spool={self.spool}",
+                 "--wal-spool-size=4MiB"]
+        with open(self.log, "ab") as log:
+            self.receiver = subprocess.Popen(
+                list(map(str, words)), stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd="/",
+                env=clean_environment(), **identity())
+
+    def end_receiver(self):
+        if self.receiver and self.receiver.poll() is None:
+            self.receiver.kill()
+            self.receiver.wait(LIMIT_S)
+
+    def check_receiver(self):
+        assert self.receiver.poll() is None, f"receive ended: {self.receiver.returncode}\n{self.receive_log()}"
+
+    def kill_receiver(self):
+        self.check_receiver()
+        self.end_receiver()
+        self.happened["kill -9 of receive"] += 1
+        self.start_receiver()
+
+    def receive_log(self, size=3000):
+        return self.log.read_text(encoding="utf-8", errors="replace")[-size:]
+
+    def spooled(self):
+        return [path for folder in ("wal", "open") for path in (self.spool / "main" / folder).rglob("*")
+                if path.is_file() and ".history" not in path.name]
+
+    def fill_spool(self, until):
+        """What this writes does not wait for receive; the clients' commits do, once it is full."""
+        since = self.receive_log(1 << 30).count("the spool is full")
+        while time.monotonic() < until and self.receive_log(1 << 30).count("the spool is full") == since:
+            self.cluster.sql("set synchronous_commit = local; insert into filler select md5(random()::text)"
+                             " || md5(random()::text) from generate_series(1, 5000)")
+
+    def lose_host(self):
+        """Server and receive at once, while what was acknowledged last is in the spool alone."""
+        self.wait_answer(lambda answer: answer["exposure"]["state"] == "none" or
+                         answer["exposure"]["seconds"] < self.rpo_s / 4, "room in the spool")
+        self.say("the host is lost while the repository is away")
+        with self.faults.fault("away"):
+            self.oracle.wait_commits(20, LIMIT_S)
+            self.stopping.set()
+            self.asking.join(LIMIT_S)
+            self.check_receiver()
+            self.end_receiver()
+            self.cluster.crash()
+            self.is_lost = True
+            self.left = sum(path.stat().st_size for path in self.spooled())
+            assert self.left, "the spool is empty"
+
+    def move_spool(self):
+        """The repository is back, the server is not."""
+        self.start_receiver()
+
+        def is_moved():
+            self.check_receiver()
+            return not self.spooled()
+        wait_for(is_moved, f"an empty spool\n{self.receive_log()}", LIMIT_S)
+        self.end_receiver()
 
     def mount(self):
         """A small file system of its own for the repository, where that can be."""
@@ -149,21 +236,26 @@ class Soak(ClusterTest):
                  "-T", "100000", "-h", str(self.cluster.socket), "-p", str(self.cluster.port), "-U",
                  "postgres", "postgres"], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL, cwd="/", env=clean_environment(), **identity())
-            asking = threading.Thread(target=self.ask_on, daemon=True)
-            asking.start()
+            self.asking = threading.Thread(target=self.ask_on, daemon=True)
+            self.asking.start()
             begun = time.monotonic()
             try:
                 story()
+            except BaseException:
+                if self.receives:  # commits would wait for ever
+                    self.cluster.crash()
+                raise
             finally:
                 self.stopping.set()
-                asking.join(LIMIT_S)
+                self.asking.join(LIMIT_S)
                 bench.kill()
                 bench.wait(60)
         self.elapsed_s = time.monotonic() - begun
         if self.failure:
             raise self.failure
-        self.cluster.sql(f"select {SWITCH_WAL}")
-        wait_for(lambda: self.ask()[1]["exposure"]["state"] == "none", "everything is archived", LIMIT_S)
+        if not self.is_lost:
+            self.cluster.sql(f"select {SWITCH_WAL}")
+            wait_for(lambda: self.ask()[1]["exposure"]["state"] == "none", "everything is archived", LIMIT_S)
         self.read_commits()
         for sample in self.samples:
             try:
@@ -174,9 +266,13 @@ class Soak(ClusterTest):
 
     def compare(self):
         """The host is lost: what was acknowledged is in the repository."""
-        self.cluster.crash()
+        if self.is_lost:
+            self.move_spool()
+        else:
+            self.cluster.crash()
         restored = self.restore(port=5437, timeout_s=LIMIT_S)
-        assert_content(restored, self.oracle.numbers())
+        restored.reconfigure(synchronous_standby_names="")
+        assert_content(restored, self.oracle.numbers(), self.oracle.in_doubt())
         check_indexes(restored)
         self.rows = len(self.oracle.numbers())
         restored.stop("immediate")
@@ -190,12 +286,22 @@ class Soak(ClusterTest):
             self.say(f"{name} for {lasts:.0f} s")
             with self.faults.fault(name):
                 self.happened[name] += 1
-                self.stopping.wait(min(lasts, max(1, until - time.monotonic())))
+                lasts = min(lasts, max(1, until - time.monotonic()))
+                # One that waits for a frozen file system can't be killed.
+                if self.receives and name != "frozen" and self.random.random() < 0.6:
+                    self.stopping.wait(lasts / 2)
+                    self.kill_receiver()
+                    lasts /= 2
+                if self.receives and name != "frozen" and self.random.random() < 0.4:
+                    self.fill_spool(time.monotonic() + lasts)
+                self.stopping.wait(lasts)
             self.say("mended")
             if self.random.random() < 0.7:
                 self.wait_answer(lambda answer: answer["exposure"]["state"] == "none" or
                                  answer["exposure"]["seconds"] < self.rpo_s / 4, "the archive has caught up")
             self.stopping.wait(self.random.uniform(0, 0.2) * self.rpo_s)
+        if self.receives and not self.failure:
+            self.lose_host()
 
     def wait_answer(self, question, what):
         """Until `status` has answered so, from now on."""
@@ -231,21 +337,41 @@ class Soak(ClusterTest):
         def is_there(number):
             name = f"main/wal/0000000100000000/0000000100000000{number:08X}.wal"
             return any(os.path.exists(place / name) for place in (self.repo, self.faults.away, self.repo))
-        while is_there(self.next_segment):
-            self.next_segment += 1
-        return self.next_segment * (self.segment_mb << 20)
+        def to():
+            while is_there(self.next_segment):
+                self.next_segment += 1
+            return self.next_segment * (self.segment_mb << 20) + self.reach_of_pieces()
+        # A piece takes the place of others, and a segment that of its pieces: look until nothing changes.
+        found = to()
+        while found != (found := max(found, to())):
+            pass
+        self.known_archived = max(self.known_archived, found)
+        return self.known_archived
+
+    def reach_of_pieces(self):
+        """How far pieces reach without a gap in the first segment that is not there as a whole."""
+        name, pieces, reach = f"0000000100000000{self.next_segment:08X}.", [], 0
+        for place in (self.repo, self.faults.away):
+            with contextlib.suppress(OSError):
+                pieces += [entry[len(name):].split("-") for entry in os.listdir(place / "main" / "open")
+                           if entry.startswith(name) and len(entry) == len(name) + 17]
+        for begin, end in sorted((int(begin, 16), int(end, 16)) for begin, end in pieces):
+            if begin <= reach:
+                reach = max(reach, end)
+        return reach
 
     # -- judging --------------------------------------------------------------------------------
 
     def read_commits(self):
         """Every commit of the server's WAL, by PostgreSQL's own reader."""
-        start, end = self.first_segment * (self.segment_mb << 20), self.cluster.sql(
-            "select pg_current_wal_flush_lsn()")
+        start = self.first_segment * (self.segment_mb << 20)
+        # A dead server's WAL ends where pg_waldump finds no more records.
+        end = [] if self.is_lost else [f"--end={self.cluster.sql('select pg_current_wal_flush_lsn()')}"]
         self.commits = []
         with subprocess.Popen(
                 [str(BIN / "pg_waldump"), f"--path={self.cluster.data / 'pg_wal'}", "--rmgr=Transaction",
-                 f"--start={start >> 32:X}/{start & 0xFFFFFFFF:X}", f"--end={end}"], cwd="/", text=True,
-                stdout=subprocess.PIPE, env=clean_environment(TZ="UTC"), **identity()) as dump:
+                 f"--start={start >> 32:X}/{start & 0xFFFFFFFF:X}", *end], cwd="/", text=True,
+                stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=clean_environment(TZ="UTC"), **identity()) as dump:
             for line in dump.stdout:
                 found = COMMIT.search(line)
                 if found:
@@ -342,6 +468,9 @@ class Soak(ClusterTest):
             f"  against the bounds known from outside: never below, never above; the middle one of "
             f"{len(off)} calls during which the archive stood still is "
             f"{sorted(off)[len(off) // 2] if off else 0:.3f} s from the exposure at the call's end",
+            *([f"  receive:  alone and synchronous; its spool was full "
+               f"{self.receive_log(1 << 30).count('the spool is full')} times, and held {self.left} bytes when "
+               "it and the server were lost"] if self.receives else []),
             f"  restored: all {self.rows} rows of acknowledged commits"])
 
 
@@ -355,7 +484,10 @@ def main():
     minutes = float(sys.argv[1]) if len(sys.argv) > 1 else 5
     seed = sys.argv[2] if len(sys.argv) > 2 else str(random.SystemRandom().randrange(10**6))
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    soak = Soak(seed, rpo_s=20, tell=lambda line: print(line, flush=True))
+    drawn = random.Random(f"soak {seed}/way").choice(("archive_command", "spool"))
+    way = sys.argv[3] if len(sys.argv) > 3 else drawn
+    print(f"seed {seed}, WAL by {'receive --wal-spool' if way == 'spool' else way}", flush=True)
+    soak = Soak(seed, rpo_s=20, receives=way == "spool", tell=lambda line: print(line, flush=True))
     try:
         soak.setUp()
         soak.run_soak(lambda: soak.random_faults(minutes * 60))

@@ -6,7 +6,7 @@
 static const Compression zstd = {.codec = CODEC_ZSTD, .level = 1};
 
 /* Segments of 16 MiB and more slide through the window; these are small and do not. */
-static OpenSegment *begin(const Scene *scene, uint64_t number)
+static OpenSegment *begin_how(const Scene *scene, uint64_t number, bool is_at_once)
 {
     CLEANUP(arena_done) Arena arena = {0};
     OpenSegment *segment = NULL;
@@ -19,9 +19,15 @@ static OpenSegment *begin(const Scene *scene, uint64_t number)
                                                        .segment = number,
                                                        .path = &path,
                                                        .compression = zstd,
-                                                       .threads = 1},
+                                                       .threads = 1,
+                                                       .is_at_once = is_at_once},
                                    &segment, &err));
     return segment;
+}
+
+static OpenSegment *begin(const Scene *scene, uint64_t number)
+{
+    return begin_how(scene, number, false);
 }
 
 static void add(OpenSegment *segment, const Scene *scene, uint64_t number, uint32_t from,
@@ -131,6 +137,53 @@ static void a_whole_segment_takes_the_place_of_its_pieces(void **state)
 }
 
 /* A run that goes on compares with what the one before stored. */
+static void what_comes_at_once_is_stored_as_a_whole_only(void **state)
+{
+    CLEANUP(scene_done) Scene scene;
+    CLEANUP(open_segment_freep) OpenSegment *segment = NULL;
+    Error err = {0};
+
+    (void)state;
+    scene_init(&scene);
+    segment = begin_how(&scene, 2, true);
+    add(segment, &scene, 2, 0, 10);
+    add(segment, &scene, 2, 10, 300000);
+    assert_false(open_segment_has_new(segment));
+    assert_true(open_segment_store(segment, &err));
+    assert_int_equal(open_segment_durable(segment), 0);
+    assert_int_equal(scene_objects(&scene, "main/"), 1); /* the registration */
+    add(segment, &scene, 2, 300000, MIB);
+    assert_int_equal(open_segment_durable(segment), 0);
+    assert_true(open_segment_commit(segment, &err));
+    assert_int_equal(open_segment_durable(segment), MIB);
+    assert_whole(&scene, 2);
+}
+
+/* Else what an earlier run has acknowledged in pieces would not be compared. */
+static void what_is_there_in_pieces_does_not_come_at_once(void **state)
+{
+    CLEANUP(scene_done) Scene scene;
+    CLEANUP(open_segment_freep) OpenSegment *first = NULL;
+    CLEANUP(open_segment_freep) OpenSegment *segment = NULL;
+    CLEANUP(buffer_done) Buffer other = {0};
+    Error err = {0};
+
+    (void)state;
+    scene_init(&scene);
+    first = begin(&scene, 2);
+    add(first, &scene, 2, 0, 5000);
+    store(first);
+    buffer_append(&other, wal_builder_segment(&scene.wal, 2), MIB);
+    other.data[4000] ^= 1;
+
+    segment = begin_how(&scene, 2, true);
+    assert_false(open_segment_is_at_once(segment));
+    assert_true(open_segment_add(segment, other.data, MIB, &err));
+    assert_false(open_segment_commit(segment, &err));
+    assert_int_equal(err.code, ERR_EXISTS);
+    assert_pieces(&scene, 2, 5000);
+}
+
 static void the_next_run_goes_on_where_the_pieces_end(void **state)
 {
     CLEANUP(scene_done) Scene scene;
@@ -474,6 +527,8 @@ int main(void)
         cmocka_unit_test(what_was_stored_is_there_and_what_was_not_is_not),
         cmocka_unit_test(many_pieces_become_one),
         cmocka_unit_test(a_whole_segment_takes_the_place_of_its_pieces),
+        cmocka_unit_test(what_comes_at_once_is_stored_as_a_whole_only),
+        cmocka_unit_test(what_is_there_in_pieces_does_not_come_at_once),
         cmocka_unit_test(the_next_run_goes_on_where_the_pieces_end),
         cmocka_unit_test(pieces_with_other_content_are_refused_and_kept),
         cmocka_unit_test(a_piece_behind_a_gap_is_compared_before_it_is_replaced),

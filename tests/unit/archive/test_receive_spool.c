@@ -1,6 +1,8 @@
 #include "receive_spool.h"
 
+#include "archive/receive.h"
 #include "base/file.h"
+#include "repo/record.h"
 #include "scene.h"
 
 #include <unistd.h>
@@ -421,6 +423,75 @@ static void somebody_elses_place_is_refused(void **state)
     assert_true(file_exists(path));
 }
 
+static bool recall(const Scene *scene, const char *name, Repo *repo, Cluster *cluster, Error *err)
+{
+    CLEANUP(text_freep) char *path = spool_path(scene);
+
+    return archive_receive_recall(path, name, repo, cluster, err);
+}
+
+static void a_spool_says_whose_it_is(void **state)
+{
+    CLEANUP(scene_done) Scene scene;
+    CLEANUP(receive_spool_freep) ReceiveSpool *spool = NULL;
+    const Cluster *known = NULL;
+    Repo repo = {0};
+    Cluster cluster = {0};
+    Error err = {0};
+
+    (void)state;
+    scene_init(&scene);
+    known = &scene.archive.cluster;
+    assert_false(recall(&scene, known->name, &repo, &cluster, &err));
+    assert_int_equal(err.code, ERR_UNREACHABLE);
+    error_clear(&err);
+    spool = open_spool(&scene);
+    assert_true(recall(&scene, known->name, &repo, &cluster, &err));
+    assert_string_equal(repo.id, known->repo->id);
+    assert_true(repo.hash_seed == known->repo->hash_seed);
+    assert_string_equal(cluster.name, known->name);
+    assert_true(cluster.repo == &repo && cluster.major == known->major &&
+                cluster.system_identifier == known->system_identifier &&
+                cluster.wal_segment_size == known->wal_segment_size);
+    assert_false(recall(&scene, "another", &repo, &cluster, &err));
+    assert_int_equal(err.code, ERR_REFUSED);
+}
+
+/* As the first ones were made: enough to be known by, and not to receive without the repository. */
+static void a_spool_that_says_less_is_made_to_say_all(void **state)
+{
+    CLEANUP(scene_done) Scene scene;
+    CLEANUP(receive_spool_freep) ReceiveSpool *spool = NULL;
+    CLEANUP(storage_freep) Storage *storage = NULL;
+    CLEANUP(record_writer_done) RecordWriter record = {0};
+    CLEANUP(text_freep) char *path = NULL;
+    const Cluster *known = NULL;
+    Repo repo = {0};
+    Cluster cluster = {0};
+    Error err = {0};
+
+    (void)state;
+    scene_init(&scene);
+    known = &scene.archive.cluster;
+    path = spool_path(&scene);
+    storage = storage_open(path, &err);
+    assert_non_null(storage);
+    assert_true(storage_create(storage, &err));
+    record_begin(&record, "spool", 1);
+    record_text(&record, "repository", known->repo->id);
+    record_text(&record, "cluster", known->name);
+    record_u64(&record, "system_identifier", known->system_identifier);
+    record_u64(&record, "wal_segment_size", known->wal_segment_size);
+    assert_true(record_store(&record, storage, "receive-spool", &err));
+    assert_false(recall(&scene, known->name, &repo, &cluster, &err));
+    assert_int_equal(err.code, ERR_NOT_FOUND);
+    error_clear(&err);
+
+    spool = open_spool(&scene);
+    assert_true(recall(&scene, known->name, &repo, &cluster, &err));
+    assert_true(repo.hash_seed == known->repo->hash_seed);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -436,6 +507,8 @@ int main(void)
         cmocka_unit_test(a_timeline_without_its_history_goes_nowhere),
         cmocka_unit_test(what_a_killed_run_was_writing_is_removed),
         cmocka_unit_test(somebody_elses_place_is_refused),
+        cmocka_unit_test(a_spool_says_whose_it_is),
+        cmocka_unit_test(a_spool_that_says_less_is_made_to_say_all),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

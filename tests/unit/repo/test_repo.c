@@ -58,6 +58,23 @@ static void two_repositories_differ(void **state)
     assert_true(a.repo.hash_seed != b.repo.hash_seed);
 }
 
+static void a_place_that_lost_its_repository_or_got_another_one_is_noticed(void **state)
+{
+    CLEANUP(fixture_done) Fixture fixture;
+    Error err = {0};
+
+    (void)state;
+    fixture_open(&fixture, FIXTURE_SEGMENT_SIZE);
+    assert_true(repo_check(&fixture.repo, &err));
+    assert_true(storage_remove(fixture.repo.storage, LAYOUT_REPOSITORY, &err));
+    assert_false(repo_check(&fixture.repo, &err));
+    assert_int_equal(err.code, ERR_UNREACHABLE);
+    error_clear(&err);
+    put_repository(fixture.repo.storage, "1", "none");
+    assert_false(repo_check(&fixture.repo, &err));
+    assert_int_equal(err.code, ERR_REFUSED);
+}
+
 static void an_empty_place_is_no_repository(void **state)
 {
     CLEANUP(repo_done) Repo repo = {0};
@@ -406,6 +423,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_created_repository_opens_with_the_same_identity),
         cmocka_unit_test(two_repositories_differ),
+        cmocka_unit_test(a_place_that_lost_its_repository_or_got_another_one_is_noticed),
         cmocka_unit_test(an_empty_place_is_no_repository),
         cmocka_unit_test(a_missing_place_is_out_of_reach),
         cmocka_unit_test(newer_and_encrypted_repositories_are_refused),
