@@ -8,26 +8,14 @@ import threading
 import time
 import unittest
 
-from support.archive import (archived, changed, content_of, flip, object_of, put, record)
-from support.cluster import ArchiveTest, ManualRecovery, make_directory
+from support.archive import ABSENT, STOP, archived, changed, content_of, flip, object_of, put, record
+from support.cluster import ManualRecovery, SegmentsTest, make_directory
 from support.processes import TOOL, clean_environment, identity, run
 from support.version import SWITCH_WAL
 
-ABSENT = 1
-STOP = 255
 
-
-class GetTest(ArchiveTest):
+class GetTest(SegmentsTest):
     """An archive of some small segments, and a place to fetch to."""
-
-    segments_wanted = 5
-
-    @classmethod
-    def build(cls, world):
-        for _ in range(cls.segments_wanted):
-            world.cluster.fill_segment()
-        world.cluster.stop()
-        cls.segments = [name for name in archived(world.repo) if len(name) == 24]
 
     def setUp(self):
         super().setUp()

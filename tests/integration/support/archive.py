@@ -9,6 +9,10 @@ import subprocess
 
 from support.processes import USER, attempt, run
 
+# Exit statuses of archive-get: proven absent, and none after it; recovery must stop.
+ABSENT = 1
+STOP = 255
+
 
 def object_of(repo, name, cluster="main"):
     """Where the archived WAL file of this name is, by docs/format.md, chapter 1."""

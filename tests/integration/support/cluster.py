@@ -10,6 +10,7 @@ import tempfile
 import time
 import unittest
 
+from support.archive import archived
 from support.initdb import initdb
 from support.processes import (BIN, TOOL, USER, attempt, clean_environment, identity, is_alive,
                                kill_tree, run, wait_for)
@@ -323,6 +324,19 @@ class ArchiveTest(ToolTest):
         data = self.path / "data"
         run("cp", "-a", self.cluster.data, data)
         return data
+
+
+class SegmentsTest(ArchiveTest):
+    """An archive of small segments: their names are in self.segments."""
+
+    segments_wanted = 5
+
+    @classmethod
+    def build(cls, world):
+        for _ in range(cls.segments_wanted):
+            world.cluster.fill_segment()
+        world.cluster.stop()
+        cls.segments = [name for name in archived(world.repo) if len(name) == 24]
 
 
 class ManualRecovery:
