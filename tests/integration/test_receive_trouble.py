@@ -6,7 +6,6 @@ were told is committed is in the repository, or receive says what is wrong.
 import contextlib
 import json
 import os
-import pathlib
 import select
 import shutil
 import socket

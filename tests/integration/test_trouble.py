@@ -14,10 +14,9 @@ import subprocess
 import time
 import unittest
 
-from support.archive import content_of, flip, freeze, object_of, put, record, thaw
+from support.archive import content_of, freeze, object_of, put, record, thaw
 from support.cluster import make_directory
-from support.processes import (TOOL, USER, attempt, clean_environment, identity, kill_tree, run,
-                               wait_for)
+from support.processes import TOOL, USER, attempt, clean_environment, identity, run, wait_for
 from support.shared import SharedClusterTest
 
 SEED = int(os.environ.get("TEST_SEED", "20261122"))

@@ -10,7 +10,7 @@ import re
 import shutil
 import time
 
-from support.archive import archived, flip, freeze, object_of, put, thaw
+from support.archive import archived, content_of, flip, freeze, object_of, put, thaw
 from support.cluster import SWITCH_WAL
 from support.ledger import lsn_of
 from support.oracle import Oracle
@@ -19,6 +19,8 @@ from support.shared import SharedClusterTest
 from support.waldump import ends_of_transactions, instant, microseconds
 
 PAST = time.time() // 1 - 3600
+
+
 def settle(repo):
     """As if all of it had been stored an hour ago: only that is remembered."""
     for path in repo.rglob("*"):

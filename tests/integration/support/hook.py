@@ -1,7 +1,6 @@
 """The tool in a script of its own, which tests arm: it dies at a fault point, or waits at the door."""
 
 import collections
-import os
 import pathlib
 import re
 

@@ -13,7 +13,7 @@ import shutil
 import struct
 import time
 
-from support.processes import BIN, USER, run
+from support.processes import BIN, run
 from support.version import MAJOR
 
 # The place that run.py makes for a run, below which the servers' user may write. Without it, as

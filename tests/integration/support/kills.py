@@ -38,7 +38,7 @@ NAME = "pgcairn_receive"
 AT_BEGINNING = ("receive.before-slot", "receive.after-slot", "receive.before-history",
                 "receive.after-history")
 # Begins the names of those that a process passes which archive-get leaves behind. How much it fetches
-# follows from how fast it is and the replay, so nothing can be demanded; test_prefetch.py meets them all.
+# follows from how fast it is and the replay, so nothing can be demanded; test_prefetch_process.py meets them all.
 BEHIND = "prefetch."
 # Likewise once, by a receive that meets its spool for the first time.
 AT_SPOOL = ("spool.before-mark", "spool.after-mark")
