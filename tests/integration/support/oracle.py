@@ -173,12 +173,3 @@ def check_structure(cluster):
 def verify_backup(data):
     """PostgreSQL's own check of restored files against backup_manifest, before the first start."""
     run(BIN / "pg_verifybackup", "--no-parse-wal", data, timeout_s=300)
-
-
-def table_checksums(cluster, database="postgres"):
-    """A checksum of every user table's content, whatever order its rows have."""
-    tables = cluster.sql("""select format('%I.%I', schemaname, tablename) from pg_tables
-                            where schemaname !~ '^(pg_|information_schema)' order by 1""", database)
-    return {table: cluster.sql(f"""select count(*) || ':' || coalesce(sum(hashtextextended(
-                                   t::text, 0)), 0) from {table} t""", database)
-            for table in tables.split("\n") if table}
