@@ -121,10 +121,9 @@ class WalBench:
 
     def sustained(self):
         waiting, status, repo = self.backlog(), self.data / "pg_wal/archive_status", self.folder / "sustained-repo"
-        plain, async_conf = self.folder / "sustained-plain", self.folder / "pgbackrest-async.conf"
-        async_conf.write_text(self.rest_conf.read_text(encoding="ascii").replace("[main]", "archive-async=y\n[main]", 1), encoding="ascii")
-        async_conf.chmod(0o644)
+        plain = self.folder / "sustained-plain"
         rest = f"pgbackrest --config={self.rest_conf} --stanza=main archive-push %p"
+        at_once = f"{rest} --archive-async"
         module = self.tool.parent / "pgcairn_archive.so"
 
         def archived(prepare, **settings):
@@ -151,7 +150,8 @@ class WalBench:
         contestants = {
             "pgcairn archive_command": lambda: archived(new_repo, archive_command=self.pusher(repo)),
             "pgbackrest": lambda: archived(self.empty_rest, archive_command=rest),
-            "pgbackrest, asynchronous": lambda: archived(self.empty_rest, archive_command=rest.replace(str(self.rest_conf), str(async_conf))),
+            "pgbackrest, asynchronous": lambda: archived(self.empty_rest, archive_command=at_once),
+            "pgbackrest, asynchronous, zstd 3": lambda: archived(self.empty_rest, archive_command=f"{at_once} --compress-level=3"),
             "cp + fsync": lambda: archived(lambda: self.fresh(plain), archive_command=f"cp %p {plain}/%f && sync {plain}/%f {plain}"),
         }
         if module.exists():
@@ -215,16 +215,13 @@ class WalBench:
         out = self.spool()[1]
         get = " ".join(str(word) for word in (self.tool, "archive-get", f"--repo={self.repo}", *out, "%f", "%p"))
         rest = f"pgbackrest --config={self.rest_conf} --pg1-path={self.folder}/replayed --stanza=main archive-get %f \"%p\""
-        async_conf = self.folder / "pgbackrest-async-get.conf"
-        async_conf.write_text(self.rest_conf.read_text(encoding="ascii").replace("[main]", "archive-async=y\narchive-get-queue-max=1GiB\n[main]", 1), encoding="ascii")
-        async_conf.chmod(0o644)
         self.alternate(f"redo of {len(links)} segments", {
             "pgcairn archive-get": lambda: self.redo(get),
             "pgcairn, nothing fetched ahead": lambda: self.redo(get.replace(" %f", " --prefetch=0 %f")),
             "hard links": lambda: self.redo(f"ln {plain}/%f %p"),
             "cp": lambda: self.redo(f"cp {plain}/%f %p"),
             "pgbackrest": lambda: self.redo(rest),
-            "pgbackrest, asynchronous": lambda: self.redo(rest.replace(str(self.rest_conf), str(async_conf))),
+            "pgbackrest, asynchronous": lambda: self.redo(f"{rest} --archive-async --archive-get-queue-max=1GiB"),
         })
         shutil.rmtree(self.folder / "replay-base", ignore_errors=True)
 
