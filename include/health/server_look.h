@@ -58,6 +58,7 @@ typedef struct ServerLook {
     Lsn insert;         /* where it writes; on a standby the end of what it received or replayed */
     Lsn flushed;        /* all before it can be read in pg_wal */
     bool is_streaming;  /* a standby that is connected to its primary */
+    bool is_hidden;     /* whether it is this role may not see */
     TimeUs heard_at;    /* is_streaming: when the last message came; TIME_US_NONE: not known */
     Lsn told;           /* is_streaming: how far the primary had written by that; 0: not known */
     ArchiveSettings archive;

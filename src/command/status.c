@@ -11,6 +11,8 @@ static const char *plain(Health *health, const char *text)
     char *copy = arena_text(&health->arena, text);
 
     for (char *at = copy; *at != '\0'; at++) {
+        if (*at == '\t') /* libpq's second lines begin so */
+            *at = ' ';
         if ((unsigned char)*at < ' ' || *at == 0x7f)
             *at = '?';
     }

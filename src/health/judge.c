@@ -436,7 +436,8 @@ static void judge_timeout(Health *health)
             "archive_timeout is 0: a quiet server's commits wait until a segment is full")
             ->next = "set archive_timeout to a third of the objective or less, or run pgcairn "
                      "receive";
-    } else if (archive->timeout > health->rpo) {
+    } else if (archive->timeout >= health->rpo) {
+        /* What waits so long is archived a moment later. */
         add(health, HEALTH_WARNING, "settings",
             "archive_timeout is %s, the objective %s: commits wait longer than is allowed",
             span(archive->timeout, timeout), span(health->rpo, objective))

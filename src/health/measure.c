@@ -95,6 +95,10 @@ static bool none_on_standby(const Look *look, const CommitFound *found, Exposure
     }
     if (server->answers && server->is_streaming)
         return none_on_streaming(look, exposure, again);
+    if (server->answers && server->is_hidden) {
+        return exposure_unknown(exposure, "this server is a standby, and whether it hears from its "
+                                          "primary only a role with pg_monitor may see");
+    }
     reason = text_format("this server is a standby and hears nothing from its primary: up to %s "
                          "all is archived, and what was committed since it can't tell",
                          lsn_text(found->seen_to != 0 ? found->seen_to : server->insert, lsn));

@@ -49,6 +49,7 @@ enum {
     FLUSH_LSN,
     TIMELINE,
     IS_STREAMING,
+    IS_HIDDEN,
     HEARD_AT,
     TOLD_LSN,
     ARCHIVE_MODE,
@@ -82,6 +83,7 @@ static const char state_query[] =
     "  (SELECT received_tli FROM pg_stat_wal_receiver))"
     "  ELSE ('x' || substr(pg_walfile_name(pg_current_wal_insert_lsn()), 1, 8))::bit(32)::int END,"
     " (SELECT status = 'streaming' FROM pg_stat_wal_receiver),"
+    " (SELECT status IS NULL FROM pg_stat_wal_receiver)," /* the row shows to everybody */
     " (SELECT (extract(epoch FROM last_msg_receipt_time) * 1000000)::bigint"
     "  FROM pg_stat_wal_receiver),"
     " (SELECT latest_end_lsn FROM pg_stat_wal_receiver),"
@@ -201,6 +203,7 @@ bool server_look_again(Session *session, Arena *arena, ServerLook *server, Error
     server->clock_ahead = server->now - time_now();
     server->timeline = (uint32_t)number_of(values[TIMELINE]);
     server->is_streaming = is_true(values[IS_STREAMING]);
+    server->is_hidden = is_true(values[IS_HIDDEN]);
     server->heard_at = time_of(values[HEARD_AT]);
     if (!lsn_of(values[INSERT_LSN], &server->insert, err) ||
         !lsn_of(values[TOLD_LSN], &server->told, err) ||

@@ -3,8 +3,8 @@
  * else's, or as many as the file CLOCK_SHIFT_FILE has bytes at that moment. Clocks that measure
  * durations stay as they are.
  */
+#include <fcntl.h>
 #include <stdlib.h>
-#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/time.h>
 #include <time.h>
@@ -13,11 +13,16 @@
 static long shift(void)
 {
     const char *seconds = getenv("CLOCK_SHIFT_S");
-    const char *file = getenv("CLOCK_SHIFT_FILE");
-    struct stat status;
+    const char *name = getenv("CLOCK_SHIFT_FILE");
+    int file = name != NULL ? open(name, O_RDONLY | O_CLOEXEC) : -1;
 
-    if (file != NULL && stat(file, &status) == 0)
-        return (long)status.st_size;
+    if (file >= 0) {
+        /* Not stat(): a server that brings an older C library along has none of today's. */
+        long size = lseek(file, 0, SEEK_END);
+
+        (void)close(file);
+        return size;
+    }
     return seconds != NULL ? strtol(seconds, NULL, 10) : 0;
 }
 

@@ -450,6 +450,19 @@ class Timelines(StatusTest):
 
         self.cluster.switch_wal()
         self.assertEqual(self.status(*where, data=False)["exposure"]["state"], "none")
+        # Whether it is connected is not for every role to see.
+        self.cluster.sql("create role watcher login; "
+                         "grant execute on function pg_ls_archive_statusdir(), "
+                         "pg_read_binary_file(text, bigint, bigint, boolean) to watcher")
+        self.cluster.switch_wal()
+        standby.wait_until("select count(*) = 1 from pg_roles where rolname = 'watcher'")
+        conninfo = f"--conninfo=host={standby.socket} port={standby.port} user=watcher dbname=postgres"
+        answer = self.status(conninfo, data=False, expect=UNKNOWN)
+        self.assertIn("only a role with pg_monitor", answer["exposure"]["reason"])
+        self.cluster.sql("grant pg_monitor to watcher")
+        self.cluster.switch_wal()
+        standby.wait_until("select pg_has_role('watcher', 'pg_monitor', 'member')")
+        self.assertEqual(self.status(conninfo, data=False)["exposure"]["state"], "none")
         # It hears nothing more: what its primary commits it can't know.
         self.cluster.stop()
         standby.wait_until("select not exists (select from pg_stat_wal_receiver)")

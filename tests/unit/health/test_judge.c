@@ -281,10 +281,10 @@ static void settings_that_do_not_fit_are_told(void **state)
     Case *it = setup();
 
     (void)state;
-    it->health.server.archive.timeout = 3600 * second;
+    it->health.server.archive.timeout = 3599 * second;
     expect(it, HEALTH_OK, NULL);
     it = setup();
-    it->health.server.archive.timeout = 3601 * second;
+    it->health.server.archive.timeout = 3600 * second;
     expect(it, HEALTH_WARNING, "commits wait longer than is allowed");
     it = setup();
     it->health.server.archive.timeout = 0;
