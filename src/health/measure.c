@@ -334,6 +334,11 @@ bool measure_by_archiver(Look *look, Exposure *exposure, Error *err)
     bool again;
 
     exposure->by_archiver = true;
+    /* It marks nothing, and what receive has acknowledged may be in its spool. */
+    if (health->server.answers && !health->server.archive.is_on) {
+        return exposure_unknown(exposure, "the repository can't be asked, and the server itself "
+                                          "archives nothing");
+    }
     if (health->pile.is_known && health->pile.count > 0) {
         search.durable = wal_segment_start(health->pile.oldest_name.segment, segment_size);
     } else if (health->pile.is_known && health->server.answers && health->server.flushed != 0) {

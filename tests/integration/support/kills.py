@@ -112,6 +112,7 @@ class Round(ClusterTest):
         self.damaged = set()
         self.loads = []
         self.receiver = None
+        self.wants_door = False  # what comes next is not passed while the repository is away
         self.happened = collections.Counter()  # to the repository as receive with a spool sees it
 
     def say(self, *words):
@@ -147,6 +148,7 @@ class Round(ClusterTest):
         self.cluster.start()
         self.cluster.sql("select pg_promote()")
         self.cluster.wait_until("select not pg_is_in_recovery()")
+        self.cluster.sql("create table filler (content text)")
         self.first_segment = int(self.cluster.sql("select pg_walfile_name(pg_current_wal_lsn())")[8:], 16)
 
     # -- the whole ------------------------------------------------------------------------------
@@ -430,6 +432,8 @@ class Round(ClusterTest):
                 if point != "posix.after-make-folders" and not point.endswith("-make-directory")}
 
     def receive_until_death(self, point, hit):
+        # What leaves the spool leaves it for the repository.
+        self.wants_door = point.startswith("spool.")
         since = len(archived(self.repo))
         process = self.start_receiver(f"{point}:crash:{hit}")
 
@@ -480,19 +484,28 @@ class Round(ClusterTest):
 
         def wait_archived(count, enough=lambda: False):
             wanted = len(archived(self.repo)) + count
-            wait_for(lambda: self.stopping.is_set() or enough() or len(archived(self.repo)) >= wanted,
+            wait_for(lambda: self.stopping.is_set() or self.wants_door or enough() or
+                     len(archived(self.repo)) >= wanted,
                      f"{count} segments\n{self.cluster.log_tail()}", LIMIT_S, 0.1)
-        while not self.stopping.is_set():
+        while not self.stopping.wait(0.1):
+            if self.wants_door:
+                continue
             full = said("the spool is full")
             self.door.unlink()
             self.happened["away"] += 1
-            if self.how.fill_spool and chance.random() < 0.5:
-                wait_archived(80, lambda before=full: said("the spool is full") > before)
+            if self.how.fill_spool and self.segment_mb == 1 and chance.random() < 0.5:
+                wait_archived(80, lambda before=full: said("the spool is full") > before or self.fill_spool())
             else:
                 wait_archived(chance.choice((1, 2)))
             self.happened["full"] += said("the spool is full") > full
             self.door.symlink_to(self.repo)
             wait_archived(chance.choice((1, 3, 5)))
+
+    def fill_spool(self):
+        """A bit more. It does not wait for receive, as commits do once the spool is full."""
+        with contextlib.suppress(AssertionError):  # the server may be dead for now
+            self.cluster.sql("set synchronous_commit = local; insert into filler select md5(random()::text)"
+                             " || md5(random()::text) from generate_series(1, 3000)")
 
     # -- the end --------------------------------------------------------------------------------
 

@@ -159,7 +159,8 @@ class Soak(ClusterTest):
             self.receiver.wait(LIMIT_S)
 
     def check_receiver(self):
-        assert self.receiver.poll() is None, f"receive ended: {self.receiver.returncode}\n{self.receive_log()}"
+        ended = self.receiver.poll()
+        assert ended is None, f"receive ended: {ended}\n{self.receive_log()}"
 
     def kill_receiver(self):
         self.check_receiver()
@@ -371,7 +372,8 @@ class Soak(ClusterTest):
         with subprocess.Popen(
                 [str(BIN / "pg_waldump"), f"--path={self.cluster.data / 'pg_wal'}", "--rmgr=Transaction",
                  f"--start={start >> 32:X}/{start & 0xFFFFFFFF:X}", *end], cwd="/", text=True,
-                stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=clean_environment(TZ="UTC"), **identity()) as dump:
+                stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=clean_environment(TZ="UTC"),
+                **identity()) as dump:
             for line in dump.stdout:
                 found = COMMIT.search(line)
                 if found:
