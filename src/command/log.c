@@ -12,6 +12,8 @@ typedef struct LogRun {
     Cluster cluster;
     WalInventory wal;
     TimelinePath path;
+    uint32_t timeline; /* the one asked for */
+    Lsn unborn;        /* where it begins, when none of its WAL is archived yet; 0: some is */
     Arena arena;
     HappeningWish wish;
     LogPrinter printer;
@@ -36,12 +38,44 @@ static uint32_t timeline_of(const LogRun *run)
     return run->wal.timeline_max > 0 ? run->wal.timeline_max : 1;
 }
 
+static bool has_wal(const WalInventory *inventory, uint32_t timeline)
+{
+    for (size_t i = 0; i < inventory->pieces.count; i++) {
+        if (inventory->pieces.items[i].timeline == timeline)
+            return true;
+    }
+    return wal_inventory_has_later(inventory, timeline, 0);
+}
+
+/*
+ * A timeline of which nothing but its history is archived yet, as for a while after every recovery
+ * to a point in time: what it has so far is its parent's, up to the place where it begins, in the
+ * middle of a segment that would be its own.
+ */
+static void follow_parent(LogRun *run)
+{
+    TimelinePath *path = &run->path;
+
+    while (path->count > 1 && !has_wal(&run->wal, path->steps[path->count - 1].timeline)) {
+        run->unborn = path->steps[--path->count].begin;
+        path->steps[path->count - 1].end = 0;
+    }
+    if (run->unborn != 0 && (run->wish.walk.to == 0 || run->wish.walk.to > run->unborn)) {
+        run->wish.walk.to = run->unborn;
+    } else {
+        run->unborn = 0;
+    }
+}
+
 static bool load_path(LogRun *run, Error *err)
 {
     uint32_t timeline = timeline_of(run);
 
-    if (timeline_path_load(&run->cluster, timeline, &run->arena, &run->path, err))
+    run->timeline = timeline;
+    if (timeline_path_load(&run->cluster, timeline, &run->arena, &run->path, err)) {
+        follow_parent(run);
         return true;
+    }
     if (err->code == ERR_NOT_FOUND && run->options->timeline == 0) {
         error_clear(err);
         error_set(err, ERR_CORRUPT,
@@ -153,6 +187,8 @@ bool command_log(const Options *options, Error *err)
                                  .is_limited = run.is_limited,
                                  .is_bounded = run.wish.walk.to != 0 && !end.is_empty &&
                                                end.until >= run.wish.walk.to,
+                                 .timeline = run.timeline,
+                                 .unborn = run.unborn,
                                  .shown = run.shown,
                                  .gaps = run.gaps},
                        err))

@@ -169,15 +169,16 @@ bool log_print_end(LogPrinter *printer, bool json, const LogEnd *end, Error *err
 {
     char name[WAL_NAME_SIZE], lsn[LSN_TEXT_SIZE];
     uint32_t size = printer->walk->cluster->wal_segment_size;
-    bool is_whole = !end->is_limited && !end->is_bounded;
+    bool is_unborn = end->unborn != 0 && end->is_bounded;
+    bool is_whole = !end->is_limited && (!end->is_bounded || is_unborn);
 
     if (json) {
         CLEANUP(json_done) Json line = {0};
 
         json_begin_object(&line, NULL);
         json_text(&line, "kind", "end");
-        json_u64(&line, "timeline", path_last_timeline(printer->walk->path));
-        json_lsn(&line, "until", end->scan.until);
+        json_u64(&line, "timeline", end->timeline);
+        json_lsn(&line, "until", is_unborn && is_whole ? end->unborn : end->scan.until);
         json_bool(&line, "end_of_archive", is_whole);
         json_u64(&line, "shown", end->shown);
         json_u64(&line, "gaps", end->gaps);
@@ -190,10 +191,12 @@ bool log_print_end(LogPrinter *printer, bool json, const LogEnd *end, Error *err
         out_print("\nThat is as much as --limit allows; there is more.\n");
     } else if (end->scan.is_empty) {
         out_print("\nThere is no WAL of timeline %" PRIu32 " in the archive from there on.\n",
-                  path_last_timeline(printer->walk->path));
+                  end->timeline);
+    } else if (is_unborn) {
+        out_print("\nTimeline %" PRIu32 " begins at %s; none of its WAL is in the archive yet.\n",
+                  end->timeline, lsn_text(end->unborn, lsn));
     } else if (is_whole) {
-        out_print("\nThe archive of timeline %" PRIu32 " ends with %s, %s %s%s.\n",
-                  path_last_timeline(printer->walk->path),
+        out_print("\nThe archive of timeline %" PRIu32 " ends with %s, %s %s%s.\n", end->timeline,
                   segment_name(printer, wal_segment_before(end->scan.until, size), name),
                   end->scan.is_open ? "which is still being written, at" : "before",
                   lsn_text(end->scan.until, lsn), end->shown == 0 ? "; nothing was found" : "");

@@ -17,6 +17,8 @@ typedef struct LogEnd {
     WalScanEnd scan;
     bool is_limited; /* --limit lines were shown, and there is more */
     bool is_bounded; /* it ends where was asked, not where the archive does */
+    uint32_t timeline;
+    Lsn unborn; /* where that begins, when none of its WAL is archived yet; else 0 */
     uint64_t shown, gaps;
 } LogEnd;
 

@@ -294,6 +294,18 @@ class Windows(LogTest):
         self.assertEqual([(line["timeline"], line["from_timeline"]) for line in lines
                           if line["kind"] == "timeline"], [(2, 1)])
         self.assertIn(made[4][0], self.xids("--timeline=1"))
+        # Nothing but its history, as for a while after every recovery: what it took over is there.
+        early = self.path / "early"
+        run("cp", "-a", self.repo, early)
+        for segment in (early / "main" / "wal").glob("00000002*/*"):
+            segment.unlink()
+        text = self.tool("log", repo=early)
+        self.assertRegex(text, "\nTimeline 2 begins at 0/[0-9A-F]+; none of its WAL is in the archive yet")
+        told = [int(xid) for xid in re.findall(r"xid (\d+) ", text)]
+        self.assertEqual([xid for xid, _ in made if xid in told], [xid for xid, _ in made[:3]])
+        *_, end = self.tool("log", "--json", repo=early).splitlines()
+        self.assertTrue(json.loads(end)["end_of_archive"])
+        self.assertEqual(json.loads(end)["timeline"], 2)
         # Without its history the newest timeline is not passed over for an older one.
         history = object_of(self.repo, "00000002.history")
         flip(history, 3)
