@@ -81,6 +81,7 @@ class Process(PrefetchTest):
                 os.kill(pid, number)
                 os.kill(pid, signal.SIGCONT)
                 self.assert_ends(pid)
+                self.settled()  # its first thread can be gone while the others still end
                 self.fill()
                 self.ready()
 
