@@ -26,9 +26,10 @@ static bool zstd_prepare(void **state, int level, Error *err)
     size_t result = ZSTD_CCtx_setParameter(*state, ZSTD_c_compressionLevel, level);
     if (!ZSTD_isError(result))
         result = ZSTD_CCtx_setParameter(*state, ZSTD_c_checksumFlag, 1);
-    if (!ZSTD_isError(result)) /* 0: as the level has it */
+    if (!ZSTD_isError(result)) { /* 0: as the level has it */
         result =
             ZSTD_CCtx_setParameter(*state, ZSTD_c_hashLog, level == 1 ? LEVEL_ONE_HASH_LOG : 0);
+    }
     if (ZSTD_isError(result))
         return error_set(err, ERR_INTERNAL, "set up zstd: %s", ZSTD_getErrorName(result));
     return true;
