@@ -431,7 +431,7 @@ class Round(ClusterTest):
         return {point for point in passed - set(AT_BEGINNING + AT_SPOOL)
                 if point != "posix.after-make-folders" and not point.endswith("-make-directory")}
 
-    def receive_until_death(self, point, hit):
+    def receive_until_death(self, point, hit, patience=40):
         # What leaves the spool leaves it for the repository.
         self.wants_door = point.startswith("spool.")
         since = len(archived(self.repo))
@@ -439,7 +439,7 @@ class Round(ClusterTest):
 
         def happened():
             return (self.stopping.is_set() or process.poll() is not None or
-                    len(archived(self.repo)) > since + 40)
+                    len(archived(self.repo)) > since + patience)
         wait_for(happened, f"death of receive at {point}, {hit} times\n{self.receive_log()}", LIMIT_S, 0.1)
         if process.poll() == -signal.SIGKILL:
             self.note("receive", point, hit)
@@ -462,10 +462,12 @@ class Round(ClusterTest):
         demanded = self.demanded("receive") - set(AT_BEGINNING + AT_SPOOL)
         for point, hit in self.bag("receive", demanded, self.received):
             tries = 0
-            while not self.stopping.is_set() and not self.receive_until_death(point, hit):
+            # What was passed when something was damaged, say, is hardly passed again.
+            patience = 40 if point in demanded else 8
+            while not self.stopping.is_set() and not self.receive_until_death(point, hit, patience):
                 tries += 1
                 hit = 1
-                if tries == 10 and point not in demanded:
+                if tries == 3 and point not in demanded:
                     self.rare.add(("receive", point))
                     break
         if not self.stopping.is_set():
