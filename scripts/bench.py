@@ -22,11 +22,11 @@ BIN = pathlib.Path(os.environ.get("PG_BIN", "/usr/lib/postgresql/15/bin"))
 USER = "postgres" if os.getuid() == 0 else None
 
 
-def run(*command, check=True, **options):
+def run(*command, check=True, cwd="/", **options):
     """Run as the unprivileged user; wall and CPU seconds (its own and its children's)."""
     command = [str(part) for part in command]
     began = time.monotonic()
-    child = subprocess.Popen(command, user=USER, cwd="/", stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, **options)
+    child = subprocess.Popen(command, user=USER, cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, **options)
     output = child.stdout.read()
     _, status, usage = os.wait4(child.pid, 0)
     child.returncode = os.waitstatus_to_exitcode(status)
@@ -266,7 +266,7 @@ def main():
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--files", type=lambda text: [int(number) for number in text.split(",")], default=[0])
     parser.add_argument("--wal-objects", type=int, default=10000)
-    parser.add_argument("--only", default="backup,restore,push,get,sustained,replay,startup,memory,cache")
+    parser.add_argument("--only", default="backup,restore,push,get,answers,sustained,replay,startup,memory,cache")
     parser.add_argument("--json", type=pathlib.Path)
     wish = parser.parse_args()
 

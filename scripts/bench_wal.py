@@ -1,6 +1,8 @@
-"""scripts/bench --only push,get,sustained,replay: WAL into the archive and out of it.
+"""scripts/bench --only push,get,answers,sustained,replay: WAL into the archive and out of it.
 
 push, get   one segment after another, each by a process of its own, as the server calls it
+answers     calls whose work an earlier one has done: a segment that was pushed along, or fetched ahead;
+            through a shell, as the server makes them
 sustained   a server that has segments waiting, and an archive_command (or the module) is set: until
             the last of them is archived
 replay      a recovery over segments fetched by each restore_command, against hard links: the redo time
@@ -81,6 +83,72 @@ class WalBench:
             "pgbackrest archive-get": lambda: each(lambda segment: ("pgbackrest", f"--config={self.rest_conf}", "--stanza=main", "archive-get", segment.name, into)),
             "cp": lambda: each(lambda segment: ("cp", segment, into)),
         }, len(self.segments))
+
+    # ---- calls whose work is done
+
+    def answers(self):
+        start = self.sql("select pg_walfile_name(pg_current_wal_lsn())")
+        self.base_of_replay()
+        self.need_segments(start)
+        names = [segment.name for segment in self.archived(start)][: min(self.wish.segments, 32)]
+        data, spool, repo = self.waiting_directory(names), self.folder / "spool", self.folder / "answers-repo"
+        push = f"--pg1-path={data} --archive-async archive-push"
+        get = f"--pg1-path={self.folder}/replay-base --archive-async --archive-get-queue-max=1GiB archive-get"
+        rest = f"pgbackrest --config={self.rest_conf} --stanza=main"
+        nothing = {"/bin/true": lambda: self.call_each(data, names, lambda name: "/bin/true", lambda name: True)}
+
+        def pushed():
+            self.fresh(spool)
+            shutil.rmtree(repo, ignore_errors=True)
+            self.run(self.tool, "init", f"--repo={repo}", f"--data={self.data}")
+            return self.call_each(data, names, lambda name: f"{self.tool} archive-push --repo={repo} --spool={spool} pg_wal/{name}",
+                                  lambda name: any(spool.glob(f"*/main/{name}")))
+
+        def rest_pushed():
+            self.empty_rest()
+            return self.call_each(data, names, lambda name: f"{rest} {push} pg_wal/{name}",
+                                  lambda name: (self.rest / f"spool/archive/main/out/{name}.ok").exists())
+
+        def fetched():
+            ahead = self.folder / "replay-base/pg_wal/pgcairn.prefetch"
+            shutil.rmtree(ahead, ignore_errors=True)
+            return self.call_each(self.folder / "replay-base", names, lambda name: f"{self.tool} archive-get --repo={self.repo} {name} pg_wal/RECOVERYXLOG",
+                                  lambda name: any(ahead.glob(f"{name}.*")))
+
+        def rest_fetched():
+            shutil.rmtree(self.rest / "spool/archive", ignore_errors=True)
+            return self.call_each(self.folder / "replay-base", names, lambda name: f"{rest} {get} {name} pg_wal/RECOVERYXLOG",
+                                  lambda name: (self.rest / f"spool/archive/main/in/{name}").exists())
+
+        count = len(names) - 1
+        self.alternate("archive-push, pushed along before", {"pgcairn archive-push": pushed, "pgbackrest, asynchronous": rest_pushed, **nothing}, count)
+        self.alternate("archive-get, fetched ahead", {"pgcairn archive-get": fetched, "pgbackrest, asynchronous": rest_fetched, **nothing}, count)
+        shutil.rmtree(self.folder / "replay-base", ignore_errors=True)
+
+    def waiting_directory(self, names):
+        """As much of a data directory as says that these segments wait to be archived."""
+        data = self.folder / "waiting"
+        self.run("mkdir", "-p", data / "pg_wal/archive_status", data / "global")
+        self.run("cp", self.data / "PG_VERSION", data)
+        self.run("cp", self.data / "global/pg_control", data / "global")
+        for name in names:
+            self.run("cp", self.wal / name, data / "pg_wal")
+            self.run("touch", data / f"pg_wal/archive_status/{name}.ready")
+        return data
+
+    def call_each(self, directory, names, command, is_ready):
+        """Call for each; the first call, which does the work of the others, does not count, nor the wait for it."""
+        wall = cpu = 0.0
+        for name in names:
+            limit = time.monotonic() + 60
+            while name != names[0] and not is_ready(name):
+                if time.monotonic() > limit:
+                    sys.exit(f"bench: {name} is not ready within a minute")
+                time.sleep(0.002)
+            _, wall_one, cpu_one = self.run("sh", "-c", command(name), cwd=directory)
+            if name != names[0]:
+                wall, cpu = wall + wall_one, cpu + cpu_one
+        return wall, cpu
 
     # ---- a server with a backlog
 

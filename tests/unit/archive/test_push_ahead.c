@@ -532,6 +532,13 @@ static void nothing_more_is_pushed_ahead_where_no_note_can_be_left(void **state)
     assert_int_equal(place.told, 2);
 }
 
+static void make_file(const Scene *scene, const char *name, const void *content, size_t size)
+{
+    char *path = scene_file(scene, name, content, size);
+
+    text_freep(&path);
+}
+
 /* As when a standby was promoted while the call was under way: its history came after the choice.
  */
 static void nothing_of_another_timeline_is_pushed_before_its_history(void **state)
@@ -542,17 +549,13 @@ static void nothing_of_another_timeline_is_pushed_before_its_history(void **stat
 
     (void)state;
     place_init(&place);
-    CLEANUP(text_freep)
-    char *text = scene_file(&place.scene, "pg_wal/00000002.history", history, sizeof history - 1);
-    CLEANUP(text_freep)
-    char *waits = scene_file(&place.scene, "pg_wal/archive_status/00000002.history.ready", "", 0);
+    make_file(&place.scene, "pg_wal/00000002.history", history, sizeof history - 1);
+    make_file(&place.scene, "pg_wal/archive_status/00000002.history.ready", "", 0);
     CLEANUP(text_freep)
     char *first = text_format("pg_wal/%s", scene_segment_name(2, SCENE_LAST, name));
-    CLEANUP(text_freep)
-    char *path =
-        scene_file(&place.scene, first, wal_builder_segment(&place.scene.wal, SCENE_LAST), MIB);
+    make_file(&place.scene, first, wal_builder_segment(&place.scene.wal, SCENE_LAST), MIB);
     CLEANUP(text_freep) char *status = text_format("pg_wal/archive_status/%s.ready", name);
-    CLEANUP(text_freep) char *ready = scene_file(&place.scene, status, "", 0);
+    make_file(&place.scene, status, "", 0);
 
     run_ahead(&place, 8);
     assert_int_equal(archived(&place), 4); /* all of timeline 1 */
