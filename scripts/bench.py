@@ -39,6 +39,7 @@ def run(*command, check=True, cwd="/", **options):
 class Bench(WalBench, CacheBench, WindowsBench):
     run = staticmethod(run)
     bin = BIN
+    user = USER
 
     def __init__(self, wish, folder):
         self.wish, self.folder = wish, folder
