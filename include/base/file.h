@@ -92,6 +92,7 @@ bool file_read_at(int fd, void *to, size_t size, uint64_t offset, size_t *got, c
 bool file_read_whole(const char *path, size_t size_max, Buffer *content, Error *err) MUST_CHECK;
 
 bool file_exists(const char *path); /* lstat(2) finds something */
+bool file_exists_in(const char *directory, const char *name);
 
 /* What stat(2) found belongs to the user that we run as, and nobody else may write to it. */
 bool file_is_ours_alone(const struct stat *found);

@@ -144,10 +144,5 @@ bool archive_get(const Cluster *cluster, const GetWish *wish, Error *err)
 
 bool archive_get_is_standby(const char *data)
 {
-    CLEANUP(text_freep) char *path = NULL;
-
-    if (data == NULL)
-        return false;
-    path = text_format("%s/standby.signal", data);
-    return file_exists(path);
+    return data != NULL && file_exists_in(data, "standby.signal");
 }

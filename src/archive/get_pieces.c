@@ -13,12 +13,8 @@
 /* A server that recovers from an archive and is no standby. */
 static bool is_archive_recovery(const Get *get)
 {
-    CLEANUP(text_freep) char *signal = NULL;
-
-    if (get->view.data == NULL || archive_get_is_standby(get->view.data))
-        return false;
-    signal = text_format("%s/recovery.signal", get->view.data);
-    return file_exists(signal);
+    return get->view.data != NULL && !archive_get_is_standby(get->view.data) &&
+           file_exists_in(get->view.data, "recovery.signal");
 }
 
 bool get_is_open(const Get *get, const WalInventory *inventory)

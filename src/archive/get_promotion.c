@@ -8,13 +8,6 @@
 
 #include "base/file.h"
 
-static bool has_file(const char *data, const char *name)
-{
-    CLEANUP(text_freep) char *path = text_format("%s/%s", data, name);
-
-    return file_exists(path);
-}
-
 bool archive_get_is_known(const char *name, Error *err)
 {
     if (strcmp(name, "00000001.history") != 0)
@@ -33,8 +26,9 @@ bool archive_get_is_promoting(const GetWish *wish)
     if (wish->data == NULL ||
         strcmp(slash == NULL ? wish->path : slash + 1, "RECOVERYHISTORY") != 0 ||
         size < sizeof suffix || strcmp(wish->name + size - (sizeof suffix - 1), suffix) != 0 ||
-        has_file(wish->data, "recovery.signal") || has_file(wish->data, "standby.signal"))
+        file_exists_in(wish->data, "recovery.signal") ||
+        file_exists_in(wish->data, "standby.signal"))
         return false;
     local = text_format("pg_wal/%s", wish->name);
-    return has_file(wish->data, local);
+    return file_exists_in(wish->data, local);
 }

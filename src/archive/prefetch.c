@@ -26,13 +26,6 @@ static char *folder_of(const char *path)
     return text_format("%s", dirname(copy));
 }
 
-static bool has_file(const char *data, const char *name)
-{
-    CLEANUP(text_freep) char *path = text_format("%s/%s", data, name);
-
-    return file_exists(path);
-}
-
 /*
  * The server restores into these names of its own pg_wal (xlogarchive.c, RestoreArchivedFile), as
  * the user whose files they are. pg_rewind and operators use others, or none of this directory.
@@ -48,7 +41,8 @@ static bool is_servers_own(const PrefetchWish *wish, const char *folder, bool *r
     if (wish->data == NULL || (strcmp(name, "RECOVERYXLOG") != 0 && !is_history))
         return false;
     /* Its last request is for a history, and comes when it has removed the signal files. */
-    *recovers = has_file(wish->data, "recovery.signal") || has_file(wish->data, "standby.signal");
+    *recovers = file_exists_in(wish->data, "recovery.signal") ||
+                file_exists_in(wish->data, "standby.signal");
     if (!*recovers && !is_history)
         return false;
     wal = text_format("%s/pg_wal", wish->data);

@@ -296,10 +296,8 @@ static void waiting_add(Waiting *waiting, size_t limit, const char *name)
  */
 static bool is_to_be_pushed(const PushAhead *ahead, const char *name)
 {
-    CLEANUP(text_freep) char *path = text_format("%s/%s", ahead->folder, name);
-
     return strncmp(name, name_of(ahead->wish.path), TIMELINE_DIGITS) == 0 &&
-           is_segment_name(ahead->cluster, name) && file_exists(path);
+           is_segment_name(ahead->cluster, name) && file_exists_in(ahead->folder, name);
 }
 
 /*

@@ -21,9 +21,7 @@ static bool look(const Options *options, RecoverySight *sight, Error *err)
 
 static bool has_recovery_plan(const char *data)
 {
-    CLEANUP(text_freep) char *path = text_format("%s/" RECOVERY_PLAN_FILE, data);
-
-    return file_exists(path);
+    return file_exists_in(data, RECOVERY_PLAN_FILE);
 }
 
 /* As it was started last, else what is found; the settings of that start still hold. */

@@ -48,7 +48,6 @@ static bool ask_for_promotion(const char *data, const char *conninfo, const Reco
 /* Only what waits for it, or a standby: all else would end a recovery before its target. */
 static bool check_may_promote(const char *data, const RecoverySight *sight, Error *err)
 {
-    CLEANUP(text_freep) char *standby = text_format("%s/standby.signal", data);
     const char *name = recovery_state_name(sight->state);
 
     switch (sight->state) {
@@ -75,7 +74,7 @@ static bool check_may_promote(const char *data, const RecoverySight *sight, Erro
     case RECOVERY_REPLAYING:
         break;
     }
-    if (file_exists(standby) && sight->state == RECOVERY_REPLAYING)
+    if (file_exists_in(data, "standby.signal") && sight->state == RECOVERY_REPLAYING)
         return true;
     error_set(err, ERR_REFUSED, "recovery has not come to its target yet: it is %s", name);
     return error_hint(err,

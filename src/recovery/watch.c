@@ -93,13 +93,6 @@ void recovery_watch_freep(RecoveryWatch **watch)
     *watch = NULL;
 }
 
-static bool is_there(const RecoveryWatch *watch, const char *name)
-{
-    CLEANUP(text_freep) char *path = text_format("%s/%s", watch->setup.data, name);
-
-    return file_exists(path);
-}
-
 /* While it lives: where its messages go, if it is a file. */
 static void remember_error_path(RecoveryWatch *watch, pid_t pid)
 {
@@ -147,9 +140,9 @@ static bool find(RecoveryWatch *watch, Arena *arena, Findings *found, Error *err
     if (!find_process(watch, arena, found, err) ||
         !pg_control_read(watch->setup.data, &found->control, NULL, err))
         return false;
-    found->has_label = is_there(watch, "backup_label");
-    found->is_archive = is_there(watch, "recovery.signal");
-    found->is_standby = is_there(watch, "standby.signal");
+    found->has_label = file_exists_in(watch->setup.data, "backup_label");
+    found->is_archive = file_exists_in(watch->setup.data, "recovery.signal");
+    found->is_standby = file_exists_in(watch->setup.data, "standby.signal");
     if (found->is_alive)
         (void)glance_by_title(found->pid, found->control.wal_segment_size, &found->title);
     return true;
@@ -164,7 +157,7 @@ static void explain_failure(RecoveryWatch *watch, const Findings *found, Recover
         server_log_reason(watch->setup.data, watch->setup.log_path, watch->error_path,
                           sight->reason, sizeof sight->reason);
         if (sight->reason[0] != '\0' || watch->seen_pid == 0 ||
-            !is_there(watch, "current_logfiles"))
+            !file_exists_in(watch->setup.data, "current_logfiles"))
             break;
         time_sleep_ms(COLLECTOR_PAUSE_MS);
     }
@@ -359,7 +352,8 @@ static void take_answer(RecoveryWatch *watch, const Findings *found, const SqlGl
         sight->state = RECOVERY_OPEN;
         sight->timeline = glance->timeline;
     } else if (glance->is_paused) {
-        sight->state = is_there(watch, "promote") ? RECOVERY_PROMOTING : RECOVERY_PAUSED;
+        sight->state =
+            file_exists_in(watch->setup.data, "promote") ? RECOVERY_PROMOTING : RECOVERY_PAUSED;
         explain_pause(watch, found, glance->replayed, sight);
     } else if (!found->is_archive && !found->is_standby) {
         sight->state = RECOVERY_PROMOTING;
