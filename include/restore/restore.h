@@ -10,6 +10,7 @@
 #pragma once
 
 #include "base/progress.h"
+#include "catalog/branches.h"
 #include "catalog/wal_walk.h"
 #include "catalog/windows.h"
 #include "postgres/settings.h"
@@ -38,8 +39,9 @@ typedef struct RestoreWish {
     const char *data;
     const char *backup; /* NULL: chosen for the target */
     Target target;
-    uint32_t target_timeline; /* 0: the newest timeline that the backup leads to */
-    TargetAction action;      /* what is written into the settings */
+    uint32_t target_timeline;   /* 0: the newest timeline that the backup leads to */
+    const ServerBranch *server; /* of the directory that is replaced; NULL: none, or not known */
+    TargetAction action;        /* what is written into the settings */
     OccupiedChoice occupied;
     bool believes_known; /* of the archive: for a plan that is only shown; else each trailer is read
                           */
