@@ -144,7 +144,7 @@ end $$"""
         conninfo = f"host={self.folder} user=postgres dbname=postgres"
 
         def ours():
-            _, wall, cpu = run(self.tool, "backup", "--full", f"--repo={self.repo}", f"--data={self.data}", f"--conninfo={conninfo}", "--jobs=2", "--no-progress")
+            _, wall, cpu = run(self.tool, "backup", f"--repo={self.repo}", f"--data={self.data}", f"--conninfo={conninfo}", "--jobs=2", "--no-progress")
             return wall, cpu
 
         def theirs():
@@ -215,7 +215,7 @@ end $$"""
     def memory_commands(self):
         conninfo = f"host={self.folder} user=postgres dbname=postgres"
         return {
-            "backup": [self.tool, "backup", "--full", f"--repo={self.repo}", f"--data={self.data}", f"--conninfo={conninfo}", "--jobs=2", "--no-progress"],
+            "backup": [self.tool, "backup", f"--repo={self.repo}", f"--data={self.data}", f"--conninfo={conninfo}", "--jobs=2", "--no-progress"],
             "restore": [self.tool, "restore", f"--repo={self.repo}", f"--data={self.folder}/restored", "--target=immediate", "--jobs=2", "--no-progress"],
             "verify": [self.tool, "verify", f"--repo={self.repo}", "--jobs=2", "--no-progress"],
             "list": [self.tool, "list", f"--repo={self.repo}"],

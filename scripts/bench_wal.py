@@ -307,7 +307,7 @@ class WalBench:
     def base_of_replay(self):
         base = self.folder / "replay-base"
         conninfo = f"host={self.folder} user=postgres dbname=postgres"
-        self.run(self.tool, "backup", "--full", f"--repo={self.repo}", f"--data={self.data}", f"--conninfo={conninfo}", "--jobs=2", "--no-progress")
+        self.run(self.tool, "backup", f"--repo={self.repo}", f"--data={self.data}", f"--conninfo={conninfo}", "--jobs=2", "--no-progress")
         self.run(self.tool, "restore", f"--repo={self.repo}", f"--data={base}", "--target=latest", "--jobs=2", "--no-progress")
 
     def replay_segments(self, start):

@@ -29,6 +29,8 @@ static void put_plain(Buffer *text, const char *head, const char *value)
     size_t begin = text->size;
     buffer_print(text, "%s%s\n", head, value);
     for (size_t i = begin; i + 1 < text->size; i++) {
+        if (text->data[i] == '\t') /* libpq's second lines begin so */
+            text->data[i] = ' ';
         if (text->data[i] < ' ' || text->data[i] == 0x7f)
             text->data[i] = '?';
     }
@@ -81,6 +83,26 @@ static void report_json(const Command *command, const Error *err, int status)
     log_write(severity(err), fields, ARRAY_SIZE(fields));
 }
 
+/*
+ * For who asked with --json and got no answer: the error is the answer. After an answer, as of a
+ * list with a damaged backup in it, it would be a second one, and the first has said it.
+ */
+static void answer_json(const Command *command, const Error *err, int status)
+{
+    CLEANUP(json_done) Json json = {0};
+    Error unsaid = {0}; /* the error itself is told on standard error, too */
+
+    json_begin_object(&json, NULL);
+    json_text(&json, "command", command != NULL ? command->name : NULL);
+    json_u64(&json, "code", err->code);
+    json_u64(&json, "status", (uint64_t)status);
+    json_text(&json, "message", err->message);
+    json_text(&json, "context", *err->context != '\0' ? err->context : NULL);
+    json_text(&json, "hint", *err->hint != '\0' ? err->hint : NULL);
+    json_end_object(&json);
+    (void)!json_print(&json, &unsaid);
+}
+
 /* Both may be NULL while options are not known. */
 static bool is(const char *text, const char *word)
 {
@@ -109,6 +131,11 @@ static void exit_on_abort(int number)
     _exit(ERR_INTERNAL);
 }
 
+static bool asks_for_version(const char *word)
+{
+    return is(word, "--version") || is(word, "-V") || is(word, "-v") || is(word, "version");
+}
+
 /*
  * The server stops its restore_command with SIGTERM when it shuts down, and takes a death by it for
  * that (xlogarchive.c); any other end would look like a failure of recovery.
@@ -125,7 +152,8 @@ int main(int argc, char **argv)
     const Command *command = NULL;
     Error err = {0};
 
-    if (argc == 2 && (is(argv[1], "--version") || is(argv[1], "-V"))) {
+    interrupt_setup();
+    if (argc == 2 && asks_for_version(argv[1])) {
         out_print("pgcairn %s\n", PGCAIRN_VERSION);
         return out_flush(&err) ? 0 : ERR_IO;
     }
@@ -133,12 +161,13 @@ int main(int argc, char **argv)
         if (is(argv[i], "archive-push"))
             (void)signal(SIGABRT, exit_on_abort);
     }
-    interrupt_setup();
 
     bool ok = run(argc, argv, &command, &options, &err);
     if (!ok && err.code == ERR_NONE)
         error_set(&err, ERR_INTERNAL, "a failure without a reason: this is a bug");
     int status = command_exit_status(argc, argv, &options, ok, &err);
+    if (!ok && options.json && !json_was_printed())
+        answer_json(command, &err, status);
     if (!ok && severity(&err) <= log_level(options.log_level)) {
         if (is(options.log_format, "json")) {
             report_json(command, &err, status);

@@ -33,10 +33,19 @@ void json_lsn(Json *json, const char *key, uint64_t lsn); /* "A/94000028"; 0 giv
 /* Write it and a newline to stdout. ERR_IO when that fails: an answer cut short is a failure. */
 bool json_print(Json *json, Error *err) MUST_CHECK;
 void json_done(Json *json); /* for CLEANUP() */
+/* Whether json_print() was called in this process: there is an answer. */
+bool json_was_printed(void);
 
 /* Text for people: printed at once. */
 void out_print(const char *format, ...) PRINTF_LIKE(1, 2);
+/*
+ * ERR_IO when the text can't be written. Not when it is a pipe that nobody reads any more, as in
+ * `pgcairn list | head -1`: whoever closed it wants no more, and the command goes on to its end
+ * and its exit status as if all had been read.
+ */
 bool out_flush(Error *err) MUST_CHECK;
+/* Whether that has happened: what only reads may stop. */
+bool out_is_closed(void);
 
 enum { OUT_TEXT_SIZE = 32 };
 const char *out_bytes(uint64_t bytes, char text[OUT_TEXT_SIZE]);                /* "1.2 GiB" */
@@ -60,3 +69,5 @@ void table_freep(Table **table); /* for CLEANUP() */
 void progress_to_terminal(Progress *progress, bool wanted);
 /* End the line, if one is drawn. */
 void progress_end(Progress *progress);
+/* Columns of the terminal that fd is; 80 when it is none. */
+size_t out_terminal_width(int fd);

@@ -1,5 +1,6 @@
 #include "config_file.h"
 
+#include "foreign_names.h"
 #include "nearest.h"
 
 #include "base/file.h"
@@ -30,6 +31,19 @@ typedef struct Reading {
 } Reading;
 
 /*
+ * inih ends a value at " ;", and takes "#" for a comment only at the beginning of a line: the same
+ * for both.
+ */
+static size_t size_without_comment(const char *line, size_t size)
+{
+    for (size_t i = 1; i < size; i++) {
+        if (line[i] == '#' && (line[i - 1] == ' ' || line[i - 1] == '\t'))
+            return i;
+    }
+    return size;
+}
+
+/*
  * fgets() for inih, but it counts lines, which inih does not tell, takes off leading blanks, which
  * inih would read as "goes on with the line before", and refuses what inih would cut.
  */
@@ -43,6 +57,7 @@ static char *read_line(char *to, int room, void *stream)
     const char *begin = reading->next + strspn(reading->next, " \t\r");
     size_t size = strcspn(begin, "\n");
     reading->next = begin + size + (begin[size] == '\n' ? 1 : 0);
+    size = size_without_comment(begin, size);
 
     if (size + 2 > (size_t)room) {
         error_set(reading->err, ERR_USAGE, "%s:%d: line longer than %d bytes", reading->path,
@@ -90,7 +105,7 @@ static bool unknown_key(const Reading *reading, const Entry *entry, Error *err)
             nearest_try(&nearest, option->name);
     }
     error_set(err, ERR_USAGE, "%s:%d: unknown key \"%s\"", reading->path, entry->line, entry->key);
-    if (nearest.found != NULL)
+    if (!foreign_option_hint(entry->key, strlen(entry->key), err) && nearest.found != NULL)
         error_hint(err, "did you mean \"%s\"?", nearest.found);
     return false;
 }
@@ -138,7 +153,8 @@ static bool read_entries(Reading *reading, Error *err)
         return false;
     if (line != 0) {
         error_set(err, ERR_USAGE, "%s:%d: not understood", reading->path, line);
-        return error_hint(err, "a line is \"key = value\", \"[cluster]\", or a comment after #");
+        return error_hint(err,
+                          "a line is \"key = value\", \"[cluster]\", or a comment after # or ;");
     }
     for (size_t i = 0; i < reading->count; i++) {
         if (!check_entry(reading, &reading->entries[i], err))

@@ -3,8 +3,8 @@
 #include "option_value.h"
 
 #include "base/buffer.h"
+#include "cli/output.h"
 
-#include <sys/ioctl.h>
 #include <unistd.h>
 
 enum { WIDTH_MIN = 80, WIDTH_MAX = 100, HELP_COLUMN = 28 };
@@ -23,11 +23,11 @@ static const char *const headings[GROUP_COUNT] = {
 
 static int width(void)
 {
-    struct winsize window;
+    size_t columns = out_terminal_width(STDOUT_FILENO);
 
-    if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &window) != 0 || window.ws_col < WIDTH_MIN)
+    if (columns < WIDTH_MIN)
         return WIDTH_MIN;
-    return window.ws_col < WIDTH_MAX ? window.ws_col : WIDTH_MAX;
+    return columns < WIDTH_MAX ? (int)columns : WIDTH_MAX;
 }
 
 /* Words of text, the first at column `at` already, the next lines from column `indent`. */

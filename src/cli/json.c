@@ -138,13 +138,22 @@ void json_lsn(Json *json, const char *key, uint64_t lsn)
     json_text(json, key, lsn != 0 ? lsn_text(lsn, text) : NULL);
 }
 
+/* One process gives its answers on one standard output, from its main thread. */
+static bool was_printed;
+
 bool json_print(Json *json, Error *err)
 {
     assert(json->depth == 0);
     put(json, "\n");
     /* A short count is remembered by the stream; out_flush() looks. */
     (void)!fwrite(json->text.data, 1, json->text.size, stdout);
+    was_printed = true;
     return out_flush(err);
+}
+
+bool json_was_printed(void)
+{
+    return was_printed;
 }
 
 void json_done(Json *json)

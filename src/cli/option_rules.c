@@ -129,8 +129,6 @@ static bool check_restore(const Options *options, Error *err)
         error_set(err, ERR_USAGE, "--move-aside and --force exclude each other");
         return error_hint(err, "--move-aside keeps what is there, --force removes it");
     }
-    if (options->start && options->dry_run)
-        return error_set(err, ERR_USAGE, "--start and --dry-run exclude each other");
     return true;
 }
 

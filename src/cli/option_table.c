@@ -7,7 +7,6 @@
 
 static const char *const log_levels[] = {"error", "warn", "info", "debug", NULL};
 static const char *const log_formats[] = {"text", "json", NULL};
-static const char *const sources[] = {"local", NULL};
 static const char *const checkpoints[] = {"fast", "spread", NULL};
 static const char *const bad_pages[] = {"warn", "fail", NULL};
 static const char *const targets[] = {"latest", "immediate", NULL};
@@ -31,22 +30,20 @@ const Option option_table[] = {
     {"cluster", TEXT, FIELD(cluster), FOR_ALL, GROUP_CLUSTER, "NAME",
         "what the cluster is called in the repository",
         .fallback = "main"},
-    {"data", TEXT, FIELD(data), FOR_ALL, GROUP_CLUSTER, "DIR",
-        "data directory of the cluster",
+    {"data", TEXT, FIELD(data), FOR_ALL & ~(FOR_PUSH | FOR_LIST | FOR_VERIFY | FOR_LOG), GROUP_CLUSTER,
+        "DIR", "data directory of the cluster",
         .required = FOR_RESTORE | FOR_WATCH | FOR_PROMOTE},
-    {"conninfo", TEXT, FIELD(conninfo), FOR_ALL, GROUP_CLUSTER, "STRING",
+    {"data", TEXT, FIELD(data), FOR_PUSH, GROUP_CLUSTER, "DIR",
+        "not needed: the server calls with its data directory as the current one"},
+    {"conninfo", TEXT, FIELD(conninfo), FOR_ALL & ~(FOR_PUSH | FOR_GET | FOR_LIST | FOR_VERIFY),
+        GROUP_CLUSTER, "STRING",
         "how to reach the server, as libpq reads it (otherwise found through the data directory)"},
-    {"pg-bin", TEXT, FIELD(pg_bin), FOR_ALL, GROUP_CLUSTER, "DIR",
+    {"pg-bin", TEXT, FIELD(pg_bin), FOR_RESTORE | FOR_PROMOTE, GROUP_CLUSTER, "DIR",
         "where the server's programs are (otherwise looked for)"},
 
-    {"full", FLAG, FIELD(full), FOR_BACKUP, GROUP_BACKUP, NULL,
-        "store everything anew, share nothing with earlier backups"},
     {"compress", TEXT, FIELD(compress), FOR_BACKUP | FOR_PUSH | FOR_RECEIVE, GROUP_WORK, "CODEC[:LEVEL]",
         "zstd, lz4, gzip or none, with a level if wanted",
         .fallback = "zstd"},
-    {"source", CHOICE, FIELD(source), FOR_BACKUP, GROUP_BACKUP, NULL,
-        "how the files are read: from this host's disks",
-        .fallback = "local", .choices = sources},
     {"label", TEXT, FIELD(label), FOR_BACKUP, GROUP_BACKUP, "TEXT",
         "a note that the backup carries"},
     {"checkpoint", CHOICE, FIELD(checkpoint), FOR_BACKUP, GROUP_BACKUP, NULL,
@@ -189,15 +186,17 @@ const Option option_table[] = {
         "show so many lines at most, 0 = all",
         .fallback = "0", .max = UINT32_MAX},
 
-    {"jobs", COUNT, FIELD(jobs), FOR_ALL, GROUP_WORK, "N",
+    {"jobs", COUNT, FIELD(jobs),
+        FOR_BACKUP | FOR_PUSH | FOR_GET | FOR_RESTORE | FOR_VERIFY | FOR_RECEIVE | FOR_LOG,
+        GROUP_WORK, "N",
         "threads that read, compress and write",
         .fallback = "2", .min = 1, .max = 64},
-    {"rate-limit", SIZE, FIELD(rate_limit), FOR_ALL, GROUP_WORK, "SIZE",
+    {"rate-limit", SIZE, FIELD(rate_limit), FOR_BACKUP | FOR_RESTORE | FOR_VERIFY, GROUP_WORK, "SIZE",
         "bytes read per second at most, 0 = no limit",
         .fallback = "0", .max = UINT64_MAX},
 
-    {"json", FLAG, FIELD(json), FOR_ALL, GROUP_OUTPUT, NULL,
-        "answer in JSON on standard output"},
+    {"json", FLAG, FIELD(json), FOR_ALL & ~(FOR_GET | FOR_RECEIVE), GROUP_OUTPUT, NULL,
+        "answer in JSON on standard output, errors too"},
     {"log-level", CHOICE, FIELD(log_level), FOR_ALL, GROUP_OUTPUT, NULL,
         "how much to tell on standard error",
         .fallback = "info", .choices = log_levels},

@@ -19,6 +19,7 @@ typedef enum Source {
 typedef struct Filling {
     Options *options;
     const Command *command;
+    const Command *all_commands; /* ends with a NULL name */
     Source sources[OPTION_ROWS_MAX];
 } Filling;
 

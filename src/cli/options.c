@@ -1,6 +1,7 @@
 #include "cli/options.h"
 
 #include "config_file.h"
+#include "foreign_names.h"
 #include "nearest.h"
 #include "option_rules.h"
 #include "option_value.h"
@@ -53,13 +54,18 @@ static char **find_command_place(char **argv)
     return NULL;
 }
 
-static bool wants_help(char **argv)
+static bool has_word(char **argv, const char *word)
 {
     for (char **argument = argv; *argument != NULL && strcmp(*argument, "--") != 0; argument++) {
-        if (strcmp(*argument, "--help") == 0 || strcmp(*argument, "-h") == 0)
+        if (strcmp(*argument, word) == 0)
             return true;
     }
     return false;
+}
+
+static bool wants_help(char **argv)
+{
+    return has_word(argv, "--help") || has_word(argv, "-h");
 }
 
 static const Command *find_command(const Command *commands, const char *name, Error *err)
@@ -72,6 +78,8 @@ static const Command *find_command(const Command *commands, const char *name, Er
         nearest_try(&nearest, command->name);
     }
     error_set(err, ERR_USAGE, "unknown command \"%s\"", name);
+    if (foreign_command_hint(name, err))
+        return NULL;
     if (nearest.found != NULL) {
         error_hint(err, "did you mean %s?", nearest.found);
     } else {
@@ -99,6 +107,31 @@ static bool parse_positional(Filling *filling, Arguments *arguments, Error *err)
     return option_assign(filling, option, text, SOURCE_FLAG, option->name, err);
 }
 
+/* "restore and verify have it" */
+static bool hint_owners(const Command *commands, const char *name, size_t size, Error *err)
+{
+    CLEANUP(buffer_done) Buffer owners = {0};
+    size_t count = 0;
+
+    for (const Command *command = commands; command->name != NULL; command++)
+        count += option_find(command, name, size) != NULL;
+    size_t left = count;
+    for (const Command *command = commands; command->name != NULL; command++) {
+        if (option_find(command, name, size) == NULL)
+            continue;
+        left--;
+        buffer_print(&owners, "%s%s", command->name,
+                     left > 1    ? ", "
+                     : left == 1 ? " and "
+                     : count > 1 ? " have it"
+                                 : " has it");
+    }
+    if (count == 0)
+        return false;
+    error_hint(err, "%s", (const char *)owners.data);
+    return true;
+}
+
 static bool unknown_option(const Filling *filling, const char *name, Error *err)
 {
     const Command *command = filling->command;
@@ -110,6 +143,8 @@ static bool unknown_option(const Filling *filling, const char *name, Error *err)
             nearest_try(&nearest, option->name);
     }
     error_set(err, ERR_USAGE, "%s has no option --%.*s", command->name, (int)size, name);
+    if (hint_owners(filling->all_commands, name, size, err) || foreign_option_hint(name, size, err))
+        return false;
     if (nearest.found != NULL)
         error_hint(err, "did you mean --%s?", nearest.found);
     return false;
@@ -252,6 +287,8 @@ bool options_parse(int argc, char **argv, const Command *commands, const Command
     if (argc > 0)
         keep_command_line(options, argv);
     options->help = argc > 0 && wants_help(argv);
+    /* Whatever else is wrong on the line, it is told in the way that was asked for. */
+    options->json = argc > 0 && has_word(argv, "--json");
     /* `pgcairn help restore` as well. */
     if (place != NULL && *place != NULL && strcmp(*place, "help") == 0) {
         options->help = true;
@@ -270,7 +307,7 @@ bool options_parse(int argc, char **argv, const Command *commands, const Command
     if (options->help)
         return true;
 
-    Filling filling = {.options = options, .command = found};
+    Filling filling = {.options = options, .command = found, .all_commands = commands};
     return fill(&filling, argv, place, err) ||
            error_hint(err, "see pgcairn %s --help", found->name);
 }

@@ -2,7 +2,9 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <poll.h>
 #include <stdarg.h>
+#include <unistd.h>
 
 static const TimeUs SECOND = 1000000;
 
@@ -15,13 +17,25 @@ void out_print(const char *format, ...)
     va_end(args);
 }
 
+/*
+ * The stream remembers that something failed, not what: the failure in the middle of a long answer
+ * was met before the flush at its end. So the pipe is asked whether somebody could still read.
+ */
+bool out_is_closed(void)
+{
+    struct pollfd out = {.fd = STDOUT_FILENO};
+
+    return ferror(stdout) != 0 && poll(&out, 1, 0) == 1 && (out.revents & POLLERR) != 0 &&
+           (out.revents & POLLNVAL) == 0;
+}
+
 bool out_flush(Error *err)
 {
     errno = 0;
     int status = fflush(stdout);
     int os_errno = errno != 0 ? errno : EIO;
 
-    if (status == 0 && ferror(stdout) == 0)
+    if ((status == 0 && ferror(stdout) == 0) || os_errno == EPIPE || out_is_closed())
         return true;
     return error_set_errno(err, ERR_IO, os_errno, "write the answer to standard output");
 }

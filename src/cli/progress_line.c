@@ -105,18 +105,18 @@ static void put_line(const char *text)
     (void)!write(STDERR_FILENO, text, strlen(text));
 }
 
-static size_t terminal_width(void)
+size_t out_terminal_width(int fd)
 {
     struct winsize window;
 
-    return ioctl(STDERR_FILENO, TIOCGWINSZ, &window) == 0 && window.ws_col > 1 ? window.ws_col : 80;
+    return ioctl(fd, TIOCGWINSZ, &window) == 0 && window.ws_col > 1 ? window.ws_col : 80;
 }
 
 /* "copy  1.20 GiB of 4.00 GiB  30%  310 MiB/s  9.2 s left" */
 static void draw_terminal(Progress *progress)
 {
     char text[LINE_SIZE];
-    size_t room = terminal_width();
+    size_t room = out_terminal_width(STDERR_FILENO);
     Sight sight = look(progress);
 
     if (room > sizeof text - 8)

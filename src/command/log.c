@@ -1,6 +1,7 @@
 #include "log_print.h"
 
 #include "base/log.h"
+#include "cli/output.h"
 #include "command/commands.h"
 
 #include <inttypes.h>
@@ -133,7 +134,7 @@ static bool show(void *context, const Happening *happening, Error *err)
 
     if (happening->kind == HAPPENING_GAP)
         run->gaps++;
-    if (run->options->limit > 0 && run->shown == run->options->limit) {
+    if ((run->options->limit > 0 && run->shown == run->options->limit) || out_is_closed()) {
         run->is_limited = true;
         return false;
     }

@@ -134,7 +134,7 @@ static bool print_all(const Verification *verification, Error *err)
               report->histories);
     out_print("  content   %s in %s (%s)\n", out_bytes(report->bytes_raw, raw),
               out_duration(verification->elapsed, elapsed),
-              out_rate(report->bytes, verification->elapsed, rate));
+              out_rate(report->bytes_raw, verification->elapsed, rate));
     print_believed(verification);
     for (size_t i = 0; i < report->count; i++)
         print_finding(&report->findings[i]);

@@ -150,13 +150,6 @@ static void tell_log(const Screen *screen, const RecoverySight *sight, const Fig
     log_write(is_stalled ? LOG_WARN : LOG_INFO, fields, ARRAY_SIZE(fields));
 }
 
-static size_t terminal_width(void)
-{
-    struct winsize window;
-
-    return ioctl(STDERR_FILENO, TIOCGWINSZ, &window) == 0 && window.ws_col > 1 ? window.ws_col : 80;
-}
-
 /* "replaying  A/94000028  310 MiB/s  1.2 GiB left, 4 s  last commit 2026-11-22T14:29:58.123Z" */
 static void draw(const Screen *screen, const RecoverySight *sight, const Figures *figures,
                  bool is_stalled)
@@ -177,7 +170,7 @@ static void draw(const Screen *screen, const RecoverySight *sight, const Figures
     if (figures->commit[0] != '\0')
         buffer_print(&line, "  last commit %s", figures->commit);
     /* A line that wraps could not be cleared: better cut than a screen full of them. */
-    size_t size_max = terminal_width() - 1 + strlen(CLEAR_LINE);
+    size_t size_max = out_terminal_width(STDERR_FILENO) - 1 + strlen(CLEAR_LINE);
     (void)!write(STDERR_FILENO, line.data, line.size < size_max ? line.size : size_max);
     log_over_progress(true);
 }

@@ -2,6 +2,7 @@
 
 #include "base/bytes.h"
 #include "base/memory.h"
+#include "base/utf8.h"
 #include "stream/digest.h"
 
 #include <inttypes.h>
@@ -46,34 +47,13 @@ void backup_manifest_freep(BackupManifestWriter **writer)
     *writer = NULL;
 }
 
-/* Length of one valid character of UTF-8 (no surrogates, nothing overlong), 0 if it is none. */
-static size_t utf8_length(const unsigned char *text)
-{
-    /* What the second byte may be, by the first (RFC 3629). */
-    unsigned char low = text[0] == 0xE0 ? 0xA0 : text[0] == 0xF0 ? 0x90 : 0x80;
-    unsigned char high = text[0] == 0xED ? 0x9F : text[0] == 0xF4 ? 0x8F : 0xBF;
-    size_t length = text[0] < 0x80                      ? 1
-                    : text[0] >= 0xC2 && text[0] < 0xE0 ? 2
-                    : text[0] >= 0xE0 && text[0] < 0xF0 ? 3
-                    : text[0] >= 0xF0 && text[0] < 0xF5 ? 4
-                                                        : 0;
-
-    for (size_t i = 1; i < length; i++) {
-        if (text[i] < (i == 1 ? low : 0x80) || text[i] > (i == 1 ? high : 0xBF))
-            return 0;
-    }
-    return length;
-}
-
 static bool is_utf8(const char *text)
 {
-    const unsigned char *at = (const unsigned char *)text;
-
-    while (*at != '\0') {
-        size_t length = utf8_length(at);
-        if (length == 0)
+    while (*text != '\0') {
+        size_t size = utf8_size(text);
+        if (size == 0)
             return false;
-        at += length;
+        text += size;
     }
     return true;
 }

@@ -6,7 +6,7 @@
 
 #include <inttypes.h>
 
-enum { REGISTRATION_VERSION = 1 };
+enum { REGISTRATION_VERSION = 1, CLUSTERS_SHOWN = 3 };
 
 /* "main/registration/0002" is number 2; 0 for anything that is not ours. */
 static unsigned registration_number(const char *object, const char *prefix)
@@ -157,6 +157,22 @@ bool cluster_register(Repo *repo, const char *name, uint64_t system_identifier, 
     return true;
 }
 
+/* On the host that lost everything the name is what nobody knows. */
+static bool hint_clusters(Repo *repo, Error *err)
+{
+    CLEANUP(object_list_done) ObjectList list = {0};
+    CLEANUP(buffer_done) Buffer names = {0};
+    Error unknown = {0}; /* then there is less to say */
+
+    if (!repo_clusters(repo, &list, &unknown) || list.count == 0)
+        return error_hint(err, "no cluster is registered in it: `pgcairn init` does that");
+    for (size_t i = 0; i < list.count && i < CLUSTERS_SHOWN; i++)
+        buffer_print(&names, "%s%s", i > 0 ? ", " : "", list.objects[i].name);
+    return error_hint(err, "--cluster=%s; it holds %s%s", list.objects[0].name,
+                      (const char *)names.data,
+                      list.count > CLUSTERS_SHOWN ? " and more: `pgcairn list`" : "");
+}
+
 bool cluster_open(Repo *repo, const char *name, Cluster *cluster, Error *err)
 {
     unsigned newest;
@@ -168,7 +184,7 @@ bool cluster_open(Repo *repo, const char *name, Cluster *cluster, Error *err)
     if (newest == 0) {
         error_set(err, ERR_NOT_FOUND, "the repository at \"%s\" has no cluster \"%s\"",
                   storage_address(repo->storage), name);
-        return error_hint(err, "check --cluster, or register it with `pgcairn init`");
+        return hint_clusters(repo, err);
     }
     return load_registration(repo, name, newest, cluster, err);
 }

@@ -8,7 +8,16 @@ static const char file_scheme[] = "file://";
 
 static Storage *unknown_address(const char *address, Error *err)
 {
-    error_set(err, ERR_USAGE, "\"%s\" is no address of a repository", address);
+    const char *scheme = strstr(address, "://");
+
+    if (scheme != NULL && strncmp(address, file_scheme, strlen(file_scheme)) != 0) {
+        error_set(err, ERR_USAGE, "a repository at \"%.*s://\" is not supported yet",
+                  (int)(scheme - address), address);
+        error_hint(err, "it has to be a directory of this host, a mounted one too: an absolute "
+                        "path, or file:///path");
+        return NULL;
+    }
+    error_set(err, ERR_USAGE, "\"%s\" is not the address of a repository", address);
     error_hint(err, "give an absolute path or file:///path: a relative one depends on where the "
                     "program is started");
     return NULL;

@@ -25,6 +25,8 @@ static const Command commands[] = {
     {"watch", FOR_WATCH, "watch", "ARGUMENTS", "", nothing},
     {"promote", FOR_PROMOTE, "promote", "ARGUMENTS", "", nothing},
     {"list", FOR_LIST, "list", "ARGUMENTS", "", nothing},
+    {"verify", FOR_VERIFY, "verify", "ARGUMENTS", "", nothing},
+    {"log", FOR_LOG, "log", "ARGUMENTS", "", nothing},
     {.name = NULL},
 };
 
@@ -57,10 +59,10 @@ static void value_follows_equals_sign_or_space(void **state)
     CLEANUP(options_done) Options options;
 
     (void)state;
-    parse_fine(ARGV("backup", "--repo", "r", "--data=d=e", "--full", "--jobs", "4"), &options);
+    parse_fine(ARGV("backup", "--repo", "r", "--data=d=e", "--json", "--jobs", "4"), &options);
     assert_string_equal(options.repo, "r");
     assert_string_equal(options.data, "d=e");
-    assert_true(options.full);
+    assert_true(options.json);
     assert_int_equal(options.jobs, 4);
 }
 
@@ -70,20 +72,18 @@ static void every_option_of_every_kind_arrives(void **state)
 
     (void)state;
     parse_fine(ARGV("backup", "--repo=r", "--cluster=c", "--data=d", "--conninfo=host=h",
-                    "--pg-bin=b", "--jobs=3", "--rate-limit=20MiB", "--json", "--log-level=debug",
-                    "--log-format=json", "--no-progress", "--compress=lz4", "--source=local",
-                    "--label=l", "--checkpoint=spread", "--bad-pages=fail", "--pack-size=1GiB",
+                    "--jobs=3", "--rate-limit=20MiB", "--json", "--log-level=debug",
+                    "--log-format=json", "--no-progress", "--compress=lz4", "--label=l",
+                    "--checkpoint=spread", "--bad-pages=fail", "--pack-size=1GiB",
                     "--wal-wait=5min"),
                &backup);
     assert_string_equal(backup.cluster, "c");
     assert_string_equal(backup.conninfo, "host=h");
-    assert_string_equal(backup.pg_bin, "b");
     assert_int_equal(backup.rate_limit, 20 << 20);
     assert_true(backup.json && backup.no_progress);
     assert_string_equal(backup.log_level, "debug");
     assert_string_equal(backup.log_format, "json");
     assert_string_equal(backup.compress, "lz4");
-    assert_string_equal(backup.source, "local");
     assert_string_equal(backup.label, "l");
     assert_string_equal(backup.checkpoint, "spread");
     assert_string_equal(backup.bad_pages, "fail");
@@ -137,13 +137,12 @@ static void fallbacks_are_those_of_the_manual(void **state)
     assert_string_equal(backup.log_level, "info");
     assert_string_equal(backup.log_format, "text");
     assert_string_equal(backup.compress, "zstd");
-    assert_string_equal(backup.source, "local");
     assert_string_equal(backup.checkpoint, "fast");
     assert_string_equal(backup.bad_pages, "warn");
     assert_int_equal(backup.pack_size, 128 << 20);
     assert_int_equal(backup.wal_wait_ms, 60000);
     assert_null(backup.label);
-    assert_false(backup.full || backup.json || backup.no_progress || backup.help);
+    assert_false(backup.json || backup.no_progress || backup.help);
 
     parse_fine(ARGV("archive-get", "--repo=r", "N", "P"), &get);
     assert_int_equal(get.recovery_timeline, 0);
@@ -249,13 +248,21 @@ static void misspelled_names_are_refused_with_the_nearest(void **state)
         {ARGV("bacukp"), "unknown command \"bacukp\"", "did you mean backup?"},
         {ARGV("archive_get"), "unknown command \"archive_get\"", "did you mean archive-get?"},
         {ARGV("lists"), "unknown command \"lists\"", "did you mean list?"},
+        {ARGV("info"), "unknown command \"info\"", "here that is `pgcairn list`"},
+        {ARGV("recover"), "unknown command \"recover\"", "here that is `pgcairn restore`"},
+        {ARGV("expire"), "unknown command \"expire\"", "there is no such command yet"},
         {ARGV("frobnicate"), "unknown command \"frobnicate\"", "see pgcairn --help"},
         {ARGV("--json"), "no command", "see pgcairn --help"},
         {ARGV("backup", "--jbos=3"), "backup has no option --jbos", "did you mean --jobs?"},
         {ARGV("restore", "--target-tme=x"), "restore has no option --target-tme",
          "did you mean --target-time?"},
         {ARGV("backup", "--bogus"), "backup has no option --bogus", "see pgcairn backup --help"},
-        {ARGV("list", "--full"), "list has no option --full", NULL},
+        {ARGV("backup", "--full"), "backup has no option --full", "leave it out"},
+        {ARGV("backup", "--target-time=x"), "backup has no option --target-time", "restore has it"},
+        {ARGV("archive-push", "--rate-limit=1MiB"), "archive-push has no option --rate-limit",
+         "backup, restore and verify have it"},
+        {ARGV("list", "--pg-bin=x"), "list has no option --pg-bin", "restore and promote have it"},
+        {ARGV("archive-get", "--json"), "archive-get has no option --json", NULL},
         {ARGV("restore", "--delta"), "restore has no option --delta", NULL},
         {ARGV("archive-push", "--PATH=a"), "archive-push has no option --PATH", NULL},
         {ARGV("backup", "-j", "3"), "unknown option -j", "options are written out"});
@@ -281,9 +288,9 @@ static void what_is_missing_is_said(void **state)
         {ARGV("archive-get", "--repo=r", "n"), "archive-get needs the argument PATH", NULL},
         {ARGV("archive-push", "--repo=r", "a", "b"), "unexpected argument \"b\"", NULL},
         {ARGV("list", "--repo=r", "x"), "unexpected argument \"x\"", NULL},
-        {ARGV("backup", "--repo", "--full"), "--repo needs a value", NULL},
+        {ARGV("backup", "--repo", "--json"), "--repo needs a value", NULL},
         {ARGV("backup", "--repo="), "--repo is empty", NULL},
-        {ARGV("backup", "--full=x"), "--full does not take a value", NULL});
+        {ARGV("backup", "--json=x"), "--json does not take a value", NULL});
 }
 
 static void options_that_contradict_are_refused(void **state)
@@ -301,28 +308,24 @@ static void options_that_contradict_are_refused(void **state)
         {ARGV("restore", "--repo=r", "--data=d", "--target-exclusive", "--target=immediate"),
          "--target-exclusive needs a target to stop before", NULL},
         {ARGV("restore", "--repo=r", "--data=d", "--move-aside", "--force"),
-         "--move-aside and --force exclude each other", NULL},
-        {ARGV("restore", "--repo=r", "--data=d", "--start", "--dry-run"),
-         "--start and --dry-run exclude each other", NULL});
+         "--move-aside and --force exclude each other", NULL});
 }
 
 static void values_are_checked_before_any_work(void **state)
 {
     (void)state;
-    ASSERT_MISTAKES(
-        {ARGV("restore", "--repo=r", "--data=d", "--target-time=2026-11-22 14:30"),
-         "time \"2026-11-22 14:30\" has no time zone", "add an offset"},
-        {ARGV("restore", "--repo=r", "--data=d", "--target-xid=12a"),
-         "\"12a\" is not a transaction id", NULL},
-        {ARGV("restore", "--repo=r", "--data=d", "--target=now"), "--target cannot be \"now\"",
-         "it can be latest, immediate"},
-        {ARGV("restore", "--repo=r", "--data=d", "--tablespace=16384"),
-         "--tablespace: \"16384\" is not NAME=PATH", NULL},
-        {ARGV("restore", "--repo=r", "--data=d", "--tablespace=16384=relative"),
-         "--tablespace: \"16384=relative\" is not NAME=PATH", NULL},
-        {ARGV("backup", "--source=stream"), "--source cannot be \"stream\"", "it can be local"},
-        {ARGV("backup", "--checkpoint=soon"), "--checkpoint cannot be \"soon\"",
-         "it can be fast, spread"});
+    ASSERT_MISTAKES({ARGV("restore", "--repo=r", "--data=d", "--target-time=2026-11-22 14:30"),
+                     "time \"2026-11-22 14:30\" has no time zone", "add an offset"},
+                    {ARGV("restore", "--repo=r", "--data=d", "--target-xid=12a"),
+                     "\"12a\" is not a transaction id", NULL},
+                    {ARGV("restore", "--repo=r", "--data=d", "--target=now"),
+                     "--target cannot be \"now\"", "it can be latest, immediate"},
+                    {ARGV("restore", "--repo=r", "--data=d", "--tablespace=16384"),
+                     "--tablespace: \"16384\" is not NAME=PATH", NULL},
+                    {ARGV("restore", "--repo=r", "--data=d", "--tablespace=16384=relative"),
+                     "--tablespace: \"16384=relative\" is not NAME=PATH", NULL},
+                    {ARGV("backup", "--checkpoint=soon"), "--checkpoint cannot be \"soon\"",
+                     "it can be fast, spread"});
 
     CLEANUP(options_done) Options options;
     const Command *command;
@@ -360,7 +363,7 @@ static void numbers_have_units_and_limits(void **state)
     (void)state;
     for (size_t i = 0; i < ARRAY_SIZE(sizes); i++) {
         CLEANUP(options_done) Options options;
-        parse_fine(ARGV("list", "--repo=r", "--rate-limit", (char *)sizes[i].text), &options);
+        parse_fine(ARGV("verify", "--repo=r", "--rate-limit", (char *)sizes[i].text), &options);
         assert_true(options.rate_limit == sizes[i].size);
     }
     for (size_t i = 0; i < ARRAY_SIZE(durations); i++) {
@@ -417,10 +420,11 @@ static void config_removed(const char *option)
 
 static void flags_win_over_environment_over_section_over_file(void **state)
 {
-    char *file = config("repo = file-repo\njobs = 3\ncompress = lz4\nlabel=file label\n"
-                        "wal-wait = 7s\n# a comment\n; another\n"
-                        "[other]\njobs = 5\ndata = /other\n"
-                        "[mine]\n  jobs = 6\n  data = /mine\nlabel = mine\nfull = yes\n");
+    char *file =
+        config("repo = file-repo   # nfs\njobs = 3\ncompress = lz4\nlabel=file#label\t; x\n"
+               "wal-wait = 7s\n# a comment\n; another\n"
+               "[other]\njobs = 5\ndata = /other\n"
+               "[mine]\n  jobs = 6\n  data = /mine\nlabel = mine # not ; this\njson = yes\n");
     char *plain[] = {"pgcairn", "backup", "--cluster=mine", file, NULL};
     char *flags[] = {"pgcairn", "backup", "--cluster=mine", file, "--jobs=8", NULL};
     char *other[] = {"pgcairn", "backup", "--cluster=other", file, NULL};
@@ -434,7 +438,7 @@ static void flags_win_over_environment_over_section_over_file(void **state)
     assert_string_equal(one.compress, "lz4");
     assert_string_equal(one.label, "mine");
     assert_int_equal(one.wal_wait_ms, 7000);
-    assert_true(one.full);
+    assert_true(one.json);
 
     assert_int_equal(setenv("PGCAIRN_JOBS", "7", 1), 0);
     assert_int_equal(setenv("PGCAIRN_WAL_WAIT", "8s", 1), 0);
@@ -442,9 +446,9 @@ static void flags_win_over_environment_over_section_over_file(void **state)
     parse_fine(other, &two);
     assert_int_equal(two.jobs, 7);
     assert_string_equal(two.data, "/other");
-    assert_string_equal(two.label, "file label");
+    assert_string_equal(two.label, "file#label");
     assert_int_equal(two.wal_wait_ms, 8000);
-    assert_false(two.full);
+    assert_false(two.json);
 
     parse_fine(flags, &three);
     assert_int_equal(three.jobs, 8);
@@ -458,7 +462,7 @@ static void flags_win_over_environment_over_section_over_file(void **state)
 static void the_file_may_name_the_cluster_and_the_environment_the_file(void **state)
 {
     char *file = config("cluster = mine\nrepo = r\n[mine]\njson = true\n[main]\njobs = 9\n");
-    char *argv[] = {"pgcairn", "list", NULL};
+    char *argv[] = {"pgcairn", "verify", NULL};
     CLEANUP(options_done) Options options;
 
     (void)state;
@@ -517,6 +521,7 @@ static void mistakes_in_the_file_are_shown_with_their_line(void **state)
         const char *hint;
     } cases[] = {
         {"repo = r\njbos = 3\n", ":2: unknown key \"jbos\"", "did you mean \"jobs\"?"},
+        {"full = yes\n", ":1: unknown key \"full\"", "leave it out"},
         {"[other]\nfoo = 3\n", ":2: unknown key \"foo\"", ""},
         {"repo=r\n\n\njobs = 65\n", ":4: jobs must be 1 to 64, not \"65\"", ""},
         {"json = maybe\n", ":1: json: \"maybe\" is neither yes nor no", ""},
@@ -538,7 +543,7 @@ static void mistakes_in_the_file_are_shown_with_their_line(void **state)
     memcpy(long_line, "label = ", 8);
     for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
         char *file = config(cases[i].text);
-        char *argv[] = {"pgcairn", "list", "--repo=r", file, NULL};
+        char *argv[] = {"pgcairn", "verify", "--repo=r", file, NULL};
         CLEANUP(options_done) Options options;
         const Command *command;
         Error err = {0};
@@ -601,12 +606,12 @@ static void the_command_line_is_kept_without_passwords(void **state)
     CLEANUP(options_done) Options options, more;
 
     (void)state;
-    parse_fine(ARGV("list", "--repo=a b", "--conninfo=host=h password=secret"), &options);
+    parse_fine(ARGV("log", "--repo=a b", "--conninfo=host=h password=secret"), &options);
     assert_string_equal(options.command_line,
-                        "pgcairn list '--repo=a b' --conninfo=... --config=/dev/null");
-    parse_fine(ARGV("list", "--conninfo", "postgres://u:secret@h/", "--repo=r"), &more);
+                        "pgcairn log '--repo=a b' --conninfo=... --config=/dev/null");
+    parse_fine(ARGV("log", "--conninfo", "postgres://u:secret@h/", "--repo=r"), &more);
     assert_string_equal(more.command_line,
-                        "pgcairn list --conninfo ... --repo=r --config=/dev/null");
+                        "pgcairn log --conninfo ... --repo=r --config=/dev/null");
 }
 
 /* Each command's help on a pipe: no line beyond 80 columns but examples, each option in it. */
