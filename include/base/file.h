@@ -106,6 +106,3 @@ bool file_sync_parent(const char *path, Error *err) MUST_CHECK;
  * directory survives a power failure once this returns.
  */
 bool file_make_directories(const char *path, mode_t mode, Error *err) MUST_CHECK;
-
-/* Remove a tree, symbolic links not followed. Missing is fine. */
-bool file_remove_tree(const char *path, Error *err) MUST_CHECK;

@@ -4,8 +4,8 @@
 
 #include "base/fault.h"
 #include "base/file.h"
+#include "base/tree.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <stdio.h>
 #include <sys/stat.h>
@@ -97,37 +97,19 @@ static bool keep_wal(const RestorePlan *plan, Error *err)
     return ok;
 }
 
-static bool empty_directory(const char *directory, Error *err)
+/* What belongs to the file system, and what says that a restore is at work. */
+static bool stays(const char *name)
 {
-    CLEANUP(directory_done) DIR *list = opendir(directory);
-
-    if (list == NULL)
-        return error_set_errno(err, ERR_IO, errno, "list %s", directory);
-    for (;;) {
-        errno = 0;
-        const struct dirent *entry = readdir(list);
-        if (entry == NULL)
-            break;
-        const char *name = entry->d_name;
-        if (strcmp(name, ".") == 0 || strcmp(name, "..") == 0 || strcmp(name, "lost+found") == 0 ||
-            strcmp(name, RESTORE_MARKER_FILE) == 0)
-            continue;
-        CLEANUP(text_freep) char *path = text_format("%s/%s", directory, name);
-        if (!file_remove_tree(path, err))
-            return false;
-    }
-    if (errno != 0)
-        return error_set_errno(err, ERR_IO, errno, "list %s", directory);
-    return true; /* nothing relies on it: the directory is synced with what comes into it */
+    return strcmp(name, "lost+found") == 0 || strcmp(name, RESTORE_MARKER_FILE) == 0;
 }
 
 static bool remove_old(const RestorePlan *plan, Error *err)
 {
     for (size_t i = 0; i < plan->old_version_count; i++) {
-        if (!file_remove_tree(plan->old_versions[i], err))
+        if (!tree_remove(plan->old_versions[i], err))
             return false;
     }
-    return empty_directory(plan->data, err);
+    return tree_empty(plan->data, stays, err); /* synced with what comes into it */
 }
 
 bool occupied_clear(const RestorePlan *plan, Error *err)

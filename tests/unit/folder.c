@@ -1,6 +1,7 @@
 #include "folder.h"
 
 #include "base/file.h"
+#include "base/tree.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -20,7 +21,7 @@ int leave_folder(void **state)
     Error err = {0};
 
     (void)state;
-    return chdir("/") == 0 && file_remove_tree(path, &err) ? 0 : -1;
+    return chdir("/") == 0 && tree_remove(path, &err) ? 0 : -1;
 }
 
 const char *folder_path(void)

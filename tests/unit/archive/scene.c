@@ -1,6 +1,7 @@
 #include "scene.h"
 
 #include "base/file.h"
+#include "base/tree.h"
 #include "repo/wal_object.h"
 
 #include <unistd.h>
@@ -39,7 +40,7 @@ void scene_done(Scene *scene)
 
     wal_builder_done(&scene->wal);
     archive_done(&scene->archive);
-    (void)!file_remove_tree(scene->directory, &ignored);
+    (void)!tree_remove(scene->directory, &ignored);
 }
 
 char *scene_file(const Scene *scene, const char *name, const void *data, size_t size)

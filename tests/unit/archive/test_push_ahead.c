@@ -1,6 +1,7 @@
 #include "archive/push_ahead.h"
 
 #include "base/file.h"
+#include "base/tree.h"
 #include "repo/layout.h"
 #include "scene.h"
 
@@ -54,7 +55,7 @@ static void place_done(Place *place)
         text_freep(&place->paths[i]);
         text_freep(&place->ready[i]);
     }
-    (void)!file_remove_tree(place->spool, &ignored);
+    (void)!tree_remove(place->spool, &ignored);
     scene_done(&place->scene);
 }
 
@@ -512,7 +513,7 @@ static void a_spool_that_others_can_write_or_that_is_copied_along_is_not_used(vo
         assert_int_equal(chmod(path, 0700), 0);
         assert_true(can_open(&place, place.spool, 1));
     }
-    assert_true(file_remove_tree(notes, &err));
+    assert_true(tree_remove(notes, &err));
     assert_int_equal(symlink("/tmp", notes), 0);
     assert_false(can_open(&place, place.spool, 1));
 }

@@ -2,6 +2,7 @@
 
 #include "base/file.h"
 #include "base/log.h"
+#include "base/tree.h"
 
 #include <fcntl.h>
 #include <setjmp.h>
@@ -45,7 +46,7 @@ static int make_tree(void **state)
 static int remove_tree(void **state)
 {
     Error err = {0};
-    bool ok = chdir("/") == 0 && file_remove_tree(*state, &err);
+    bool ok = chdir("/") == 0 && tree_remove(*state, &err);
 
     mem_free(*state);
     return ok ? 0 : -1;

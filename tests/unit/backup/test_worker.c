@@ -3,6 +3,7 @@
 #include "base/bytes.h"
 #include "base/file.h"
 #include "base/interrupt.h"
+#include "base/tree.h"
 #include "stream/digest.h"
 
 #include <fcntl.h>
@@ -66,7 +67,7 @@ static int teardown(void **state)
     worker_done(&fixture->worker);
     fd_done(&fixture->context.data_fd);
     repo_done(&fixture->repo);
-    bool ok = chdir("/") == 0 && file_remove_tree(fixture->path, &err);
+    bool ok = chdir("/") == 0 && tree_remove(fixture->path, &err);
     mem_free(fixture->path);
     mem_free(fixture);
     return ok ? 0 : -1;

@@ -3,6 +3,7 @@
 #include "base/bytes.h"
 #include "base/file.h"
 #include "base/memory.h"
+#include "base/tree.h"
 #include "stream/digest.h"
 
 #include <fcntl.h>
@@ -195,7 +196,7 @@ static void remove_directory(char **data)
 {
     Error err = {0};
 
-    assert_true(file_remove_tree(*data, &err));
+    assert_true(tree_remove(*data, &err));
     text_freep(data);
 }
 

@@ -1,6 +1,7 @@
 #include "server_log.h"
 
 #include "base/file.h"
+#include "base/tree.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -140,7 +141,7 @@ static void every_place_of_a_log_is_looked_at(void **state)
     save(directory, "server.log", "FATAL:  from the server\n");
     server_log_reason(directory, NULL, path, reason, sizeof reason);
     assert_string_equal(reason, "FATAL:  from the server");
-    assert_true(file_remove_tree(directory, &err));
+    assert_true(tree_remove(directory, &err));
 }
 
 static void a_pause_for_settings_is_told_from_one_at_the_target(void **state)
@@ -163,7 +164,7 @@ static void a_pause_for_settings_is_told_from_one_at_the_target(void **state)
     save(directory, "server.log", START T "[12] LOG:  pausing at the end of recovery\n");
     server_log_pause_reason(directory, path, NULL, reason, sizeof reason);
     assert_string_equal(reason, "");
-    assert_true(file_remove_tree(directory, &err));
+    assert_true(tree_remove(directory, &err));
 }
 
 static void advice_fits_what_the_server_said(void **state)

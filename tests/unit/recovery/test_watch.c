@@ -2,6 +2,7 @@
 
 #include "base/bytes.h"
 #include "base/file.h"
+#include "base/tree.h"
 #include "glance.h"
 #include "stream/digest.h"
 
@@ -33,7 +34,7 @@ static void place_done(Place *place)
 {
     Error err = {0};
 
-    assert_true(file_remove_tree(place->path, &err));
+    assert_true(tree_remove(place->path, &err));
 }
 
 static void put(const Place *place, const char *name, const void *data, size_t size)

@@ -2,6 +2,7 @@
 
 #include "base/file.h"
 #include "base/process.h"
+#include "base/tree.h"
 #include "fixture.h"
 #include "repo/record.h"
 #include "storage/driver.h"
@@ -32,7 +33,7 @@ static void place_done(Place *place)
     Error err = {0};
 
     fixture_done(&place->fixture);
-    assert_true(file_remove_tree(place->address, &err));
+    assert_true(tree_remove(place->address, &err));
 }
 
 static bool take(Place *place, Lease **lease, Error *err)

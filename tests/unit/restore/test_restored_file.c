@@ -3,6 +3,7 @@
 #include "../folder.h"
 #include "base/file.h"
 #include "base/memory.h"
+#include "base/tree.h"
 
 #include <fcntl.h>
 #include <setjmp.h>
@@ -86,7 +87,7 @@ static void a_file_is_written_to_memory_as_it_was_too(void **state)
     if (mkdtemp(where) == NULL)
         skip();
     write_and_compare(where);
-    assert_true(file_remove_tree(where, &err));
+    assert_true(tree_remove(where, &err));
 }
 
 static void mode_and_time_are_exact_whatever_the_umask_is(void **state)

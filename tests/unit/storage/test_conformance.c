@@ -1,6 +1,7 @@
 #include "conformance.h"
 
 #include "base/file.h"
+#include "base/tree.h"
 #include "storage/wrap.h"
 
 static const StorageFault no_fault = {0};
@@ -28,7 +29,7 @@ static void remove_posix(void *place)
 {
     Error err = {0};
 
-    if (!file_remove_tree(place, &err))
+    if (!tree_remove(place, &err))
         abort();
     mem_free(place);
 }

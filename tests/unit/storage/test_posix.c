@@ -1,6 +1,7 @@
 #include "posix.h"
 
 #include "base/file.h"
+#include "base/tree.h"
 #include "base/work_queue.h"
 
 #include <dirent.h>
@@ -39,7 +40,7 @@ static int leave_folder(void **state)
     Error err = {0};
 
     storage_freep(&fixture->storage);
-    if (chdir("/") != 0 || !file_remove_tree(fixture->place, &err))
+    if (chdir("/") != 0 || !tree_remove(fixture->place, &err))
         return -1;
     mem_free(fixture->place);
     mem_free(fixture);

@@ -2,6 +2,7 @@
 
 #include "base/file.h"
 #include "base/interrupt.h"
+#include "base/tree.h"
 #include "base/work_queue.h"
 #include "storage/driver.h"
 
@@ -182,7 +183,7 @@ static void what_only_a_person_can_change_is_not_tried_again(void **state)
     CLEANUP(storage_freep) Storage *storage = storage_retry_new(faulty, 4, 60000);
     assert_refused(storage_put(storage, name, WRITE_NEW, "x", 1, &err), ERR_IO, &err);
     assert_int_equal(storage_fault_calls(faulty), 1);
-    assert_done(file_remove_tree(root, &err), &err);
+    assert_done(tree_remove(root, &err), &err);
 }
 
 static void a_stream_that_broke_is_its_callers(void **state)

@@ -1,0 +1,56 @@
+/*
+ * tree.h - a tree of directories, walked by descriptors.
+ *
+ * Each part is opened relative to the directory that holds it, and a symbolic link is never
+ * followed. So whoever renames things or puts links in their place meanwhile can't lead the walk
+ * out of the tree (a path that is looked up anew each time can be). Links in the path of the root
+ * are refused, too: give a resolved one.
+ */
+#pragma once
+
+#include "base/error.h"
+
+#include <sys/stat.h>
+
+typedef struct TreeEntry {
+    int directory;     /* the directory that has it, ... */
+    const char *name;  /* ... under this name */
+    const char *path;  /* the root's path and what follows, for messages */
+    const char *below; /* what follows the root's path: "base/1/2619" */
+    struct stat found; /* as lstat(2); st_mode, st_dev, st_ino, st_nlink, st_uid, st_blocks only */
+    bool is_mount;     /* the root of a mount, also of one of the same file system (bind) */
+} TreeEntry;
+
+/*
+ * Called for each entry. For a directory *descends is true at first: with false its content is left
+ * out. False: the walk ends with that error.
+ */
+typedef bool TreeVisit(void *context, const TreeEntry *entry, bool *descends, Error *err);
+
+typedef struct TreeVisitor {
+    TreeVisit *before; /* the content of a directory */
+    TreeVisit *after;  /* it, for a directory that was descended into; NULL: nothing */
+    void *context;
+} TreeVisitor;
+
+/*
+ * Everything in the directory `root`, not itself. What vanishes meanwhile is passed over.
+ * ERR_IO, also for a directory that can't be read; ERR_INTERRUPTED.
+ */
+bool tree_walk(const char *root, const TreeVisitor *visitor, Error *err) MUST_CHECK;
+
+/*
+ * Whether `path` is the root of a mount, so that it can't be renamed. The parent's file system
+ * need not be another one. False when it is not there.
+ */
+bool tree_is_mount(const char *path);
+
+/*
+ * Remove a tree, whatever it is. Missing is fine. The root of a mount in it is ERR_REFUSED, and is
+ * left with its content.
+ */
+bool tree_remove(const char *path, Error *err) MUST_CHECK;
+
+/* The same of all that is in a directory but the names that `keeps` wants to stay (NULL: none). */
+typedef bool TreeKeeps(const char *name);
+bool tree_empty(const char *path, TreeKeeps *keeps, Error *err) MUST_CHECK;
