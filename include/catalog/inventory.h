@@ -16,6 +16,12 @@ typedef struct WalRun {
     const WalStored *stored; /* of each of them */
 } WalRun;
 
+/* A history that the archive does not have: from a directory that somebody showed. */
+typedef struct LocalHistory {
+    uint32_t timeline;
+    const char *text;
+} LocalHistory;
+
 typedef struct WalInventory {
     WalRun *runs; /* by timeline, then segment */
     size_t run_count;
@@ -26,6 +32,8 @@ typedef struct WalInventory {
     WalPieceList pieces;   /* of segments that were still being written; some are whole by now */
     WalKnowledge *known;   /* what is remembered of their trailers; nothing is read before it is
                               asked for. NULL: nothing is believed */
+    LocalHistory *local_histories; /* among `histories` as well */
+    size_t local_history_count;
     Arena arena;
 } WalInventory;
 
@@ -65,6 +73,16 @@ uint32_t wal_inventory_open_on_path(const WalInventory *inventory, const Timelin
  */
 bool timeline_path_load(const Cluster *cluster, uint32_t timeline, Arena *arena, TimelinePath *path,
                         Error *err) MUST_CHECK;
+
+/*
+ * From now on this timeline counts as one with a history: the text is copied. Nothing happens when
+ * the archive has its history, whatever that says.
+ */
+void wal_inventory_add_history(WalInventory *inventory, uint32_t timeline, const char *text);
+
+/* timeline_path_load(), and paths by histories that were added. */
+bool wal_inventory_path(const WalInventory *inventory, const Cluster *cluster, uint32_t timeline,
+                        Arena *arena, TimelinePath *path, Error *err) MUST_CHECK;
 
 /*
  * Along a path from the segment that holds `from`: the last segment up to which all are there.

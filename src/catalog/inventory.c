@@ -236,6 +236,45 @@ bool timeline_path_load(const Cluster *cluster, uint32_t timeline, Arena *arena,
            error_context(err, "read %s", name);
 }
 
+void wal_inventory_add_history(WalInventory *inventory, uint32_t timeline, const char *text)
+{
+    size_t count = inventory->history_count, at = count;
+    uint32_t *histories;
+    LocalHistory *local;
+
+    if (wal_inventory_has_history(inventory, timeline))
+        return;
+    histories = arena_alloc(&inventory->arena, (count + 1) * sizeof *histories);
+    for (; at > 0 && inventory->histories[at - 1] > timeline; at--)
+        histories[at] = inventory->histories[at - 1];
+    histories[at] = timeline;
+    if (at > 0)
+        memcpy(histories, inventory->histories, at * sizeof *histories);
+    inventory->histories = histories;
+    inventory->history_count++;
+    if (timeline > inventory->timeline_max)
+        inventory->timeline_max = timeline;
+
+    count = inventory->local_history_count++;
+    local = arena_alloc(&inventory->arena, (count + 1) * sizeof *local);
+    if (count > 0)
+        memcpy(local, inventory->local_histories, count * sizeof *local);
+    local[count] =
+        (LocalHistory){.timeline = timeline, .text = arena_text(&inventory->arena, text)};
+    inventory->local_histories = local;
+}
+
+bool wal_inventory_path(const WalInventory *inventory, const Cluster *cluster, uint32_t timeline,
+                        Arena *arena, TimelinePath *path, Error *err)
+{
+    for (size_t i = 0; i < inventory->local_history_count; i++) {
+        if (inventory->local_histories[i].timeline == timeline)
+            return timeline_path_parse(timeline, inventory->local_histories[i].text, arena, path,
+                                       err);
+    }
+    return timeline_path_load(cluster, timeline, arena, path, err);
+}
+
 /* The last segment before the next timeline of the path takes over from the owner of `segment`. */
 static uint64_t last_owned(const TimelinePath *path, uint64_t segment, uint32_t segment_size)
 {

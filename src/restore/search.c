@@ -184,7 +184,8 @@ bool search_along_path(const Search *search, const BackupInfo **backup, Verdict 
 
 bool search_open_path(Search *search, uint32_t timeline, Error *err)
 {
-    if (timeline_path_load(search->cluster, timeline, &search->choice->arena, &search->path, err)) {
+    if (wal_inventory_path(&search->choice->inventory, search->cluster, timeline,
+                           &search->choice->arena, &search->path, err)) {
         find_candidates(search);
         return true;
     }

@@ -142,6 +142,34 @@ static void a_path_is_read_from_its_history(void **state)
     assert_int_equal(corrupt.code, ERR_CORRUPT);
 }
 
+static void a_history_that_was_added_counts_where_the_archive_has_none(void **state)
+{
+    CLEANUP(archive_done) Archive archive;
+    CLEANUP(arena_done) Arena arena = {0};
+    TimelinePath path;
+    Error err = {0};
+
+    (void)state;
+    archive_init(&archive);
+    archive_put_history(&archive, 2, "1\t0/500100\tx\n");
+    archive_put_history(&archive, 4, "1\t0/500200\tx\n");
+    archive_look(&archive);
+    wal_inventory_add_history(&archive.inventory, 2, "1\t0/700000\tx\n");
+    wal_inventory_add_history(&archive.inventory, 3, "1\t0/500300\tx\n");
+    wal_inventory_add_history(&archive.inventory, 5, "1\t0/500400\tx\n");
+
+    const uint32_t timelines[] = {2, 3, 4, 5};
+    const Lsn forks[] = {0x500100, 0x500300, 0x500200, 0x500400};
+    assert_int_equal(archive.inventory.history_count, ARRAY_SIZE(timelines));
+    assert_int_equal(archive.inventory.timeline_max, 5);
+    for (size_t i = 0; i < ARRAY_SIZE(timelines); i++) {
+        assert_int_equal(archive.inventory.histories[i], timelines[i]);
+        assert_true(wal_inventory_path(&archive.inventory, &archive.cluster, timelines[i], &arena,
+                                       &path, &err));
+        assert_int_equal(path.steps[0].end, forks[i]);
+    }
+}
+
 /* The object of another history under this name is not this history. */
 static void a_history_under_a_wrong_name_is_refused(void **state)
 {
@@ -369,6 +397,7 @@ int main(void)
         cmocka_unit_test(every_segment_is_found_and_no_other),
         cmocka_unit_test(an_empty_archive_is_no_error),
         cmocka_unit_test(a_path_is_read_from_its_history),
+        cmocka_unit_test(a_history_that_was_added_counts_where_the_archive_has_none),
         cmocka_unit_test(a_history_under_a_wrong_name_is_refused),
         cmocka_unit_test(reach_ends_before_the_first_missing_segment_of_the_path),
         cmocka_unit_test(the_parents_wal_behind_the_fork_is_not_reached),
