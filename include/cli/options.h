@@ -54,7 +54,7 @@ typedef struct Options {
     const char *backup;
     const char *tablespaces[TABLESPACE_OPTIONS_MAX]; /* NAME=PATH */
     size_t tablespace_count;
-    bool move_aside, force, discard_wal, no_wal_check, as_copy, start, dry_run;
+    bool move_aside, force, discard_wal, server_is_stopped, no_wal_check, as_copy, start, dry_run;
     uint64_t stall_ms;
     /* watch: how often a line is written, 0: at changes only; receive: how often WAL is stored */
     uint64_t interval_ms;

@@ -31,8 +31,9 @@ typedef struct ServerLock {
     const char *data;
     TimeUs started_at;
     unsigned port;
-    const char *socket_directory; /* first one, "" when none */
-    const char *listen_address;   /* "" when none */
+    const char *socket_directory;   /* first one, "" when none */
+    const char *listen_address;     /* "" when none */
+    uint64_t memory_key, memory_id; /* of its System V shared memory; 0 and 0: not said */
     ServerStatus status;
     bool is_alive; /* a process with this pid exists and it is a postgres or postmaster */
 } ServerLock;

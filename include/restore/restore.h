@@ -46,7 +46,8 @@ typedef struct RestoreWish {
     bool believes_known; /* of the archive: for a plan that is only shown; else each trailer is read
                           */
     bool discard_wal;
-    bool no_wal_check; /* of the stored WAL, see restore_run() */
+    bool server_is_stopped; /* somebody has made sure of it, where it can't be seen from here */
+    bool no_wal_check;      /* of the stored WAL, see restore_run() */
     bool as_copy;    /* the restored cluster must not archive: it is not to replace the original */
     bool will_start; /* server programs are needed, not only nice to have */
     const TablespaceMove *moves;
@@ -92,13 +93,14 @@ typedef struct RestorePlan {
     const char *data;     /* absolute */
     const char *programs; /* server programs; NULL when they were not found (no --start then) */
     DataState state;
-    OccupiedChoice choice; /* what happens to it: as wished, but that a half-restored one is
-                              replaced without being told to */
-    bool occupied;         /* the target holds something */
-    bool same_cluster;     /* ... and it is this cluster */
-    const char *stamp;     /* "20261122T101112.345Z", for the names of what is kept */
-    const char *moved_to;  /* OCCUPIED_MOVE_ASIDE */
-    const char *wal_kept;  /* where the old pg_wal goes; NULL: nowhere */
+    OccupiedChoice choice;  /* what happens to it: as wished, but that a half-restored one is
+                               replaced without being told to */
+    bool occupied;          /* the target holds something */
+    bool same_cluster;      /* ... and it is this cluster */
+    bool server_is_stopped; /* as wished */
+    const char *stamp;      /* "20261122T101112.345Z", for the names of what is kept */
+    const char *moved_to;   /* OCCUPIED_MOVE_ASIDE */
+    const char *wal_kept;   /* where the old pg_wal goes; NULL: nowhere */
     const char *const *wal_sources; /* directories where an earlier attempt kept it; NULL-ended */
     const char **old_versions; /* version directories of the old data directory's tablespaces */
     size_t old_version_count;

@@ -140,6 +140,10 @@ const Option option_table[] = {
     {"discard-wal", FLAG, FIELD(discard_wal), FOR_RESTORE, GROUP_RESTORE, NULL,
         "give up WAL of the old data directory that is nowhere else: commits may be lost",
         .only_flag = true},
+    {"server-is-stopped", FLAG, FIELD(server_is_stopped), FOR_RESTORE, GROUP_RESTORE, NULL,
+        "no server works on the data directory, although that can't be seen from here: you have made "
+        "sure on each host and in each container that has it",
+        .only_flag = true},
     {"no-wal-check", FLAG, FIELD(no_wal_check), FOR_RESTORE, GROUP_RESTORE, NULL,
         "do not read the WAL that the recovery needs before it; damage in it is met in replay",
         .only_flag = true},

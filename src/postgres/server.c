@@ -206,6 +206,8 @@ bool server_lock_read(const char *data, Arena *arena, ServerLock *lock, bool *fo
     long pid = strtol(lines[LINE_PID], NULL, 10);
     pid = pid < 0 ? -pid : pid; /* negative: a backend of its own (postgres --single) */
     long long started = strtoll(lines[LINE_START_TIME], NULL, 10);
+    char *rest;
+    uint64_t memory_key = strtoull(lines[LINE_SHARED_MEMORY], &rest, 10);
     *lock = (ServerLock){
         .pid = (pid_t)pid,
         .data = lines[LINE_DATA],
@@ -214,6 +216,8 @@ bool server_lock_read(const char *data, Arena *arena, ServerLock *lock, bool *fo
         .port = (unsigned)strtoul(lines[LINE_PORT], NULL, 10),
         .socket_directory = lines[LINE_SOCKET],
         .listen_address = lines[LINE_LISTEN],
+        .memory_key = memory_key,
+        .memory_id = strtoull(rest, NULL, 10),
         .status = status_of(lines[LINE_STATUS]),
     };
     lock->is_alive = lock->pid > 0 && process_exists(lock->pid) && runs_postgres(lock->pid) &&

@@ -1,9 +1,10 @@
 #include "data_state.h"
 
 #include "base/file.h"
+#include "base/interrupt.h"
+#include "base/log.h"
 #include "old_wal.h"
 #include "postgres/control.h"
-#include "postgres/server.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -168,18 +169,78 @@ const char *tablespace_user(const char *location, const char *data, Arena *arena
 /* ---- the data directory -----------------------------------------------------------------------
  */
 
-static bool refuse_running(const char *data, Error *err)
+/* How it is stopped: pg_ctl finds it by its lock file, and by a number of its own name space. */
+static bool hint_to_stop(const char *data, const PresenceFacts *facts, Error *err)
 {
-    CLEANUP(arena_done) Arena arena = {0};
-    ServerLock lock;
-    bool found;
+    if (!facts->has_lock) {
+        return error_hint(err,
+                          "its postmaster.pid is gone, so it ends by itself within two minutes; or "
+                          "stop it: kill -INT %d",
+                          (int)facts->process);
+    }
+    if (facts->process == facts->lock_pid && facts->process != 0)
+        return error_hint(err, "stop it first: pg_ctl stop -D %s", data);
+    return error_hint(err, "stop it where it runs, in its container for example: pg_ctl stop -D %s",
+                      data);
+}
 
-    if (!server_lock_read(data, &arena, &lock, &found, err))
-        return false;
-    if (!found || !lock.is_alive)
+static bool refuse_running(const char *data, const PresenceFacts *facts, Error *err)
+{
+    if (presence_judge(facts) != PRESENCE_SERVER)
         return true;
-    error_set(err, ERR_REFUSED, "a server runs on %s (process %d)", data, (int)lock.pid);
-    return error_hint(err, "stop it first: pg_ctl stop -D %s", data);
+    if (facts->process == 0) {
+        error_set(err, ERR_REFUSED, "a server runs on %s (%s)", data,
+                  facts->socket == SOCKET_ANSWERS ? "it answers on its socket"
+                                                  : "its shared memory is in use: see ipcs -mp");
+    } else if (facts->has_lock && facts->process != facts->lock_pid) {
+        error_set(err, ERR_REFUSED,
+                  "a server runs on %s (process %d, in a container perhaps: its lock file says %d)",
+                  data, (int)facts->process, (int)facts->lock_pid);
+    } else {
+        error_set(err, ERR_REFUSED, "a server runs on %s (process %d)", data, (int)facts->process);
+    }
+    return hint_to_stop(data, facts, err);
+}
+
+static bool refuse_doubt(const char *data, const PresenceFacts *facts, Error *err)
+{
+    const char *where = facts->may_be_shared
+                            ? "another host may have its file system, too"
+                            : "this is a container: processes outside it can't be seen";
+
+    if (facts->has_lock) {
+        error_set(err, ERR_REFUSED,
+                  "a server may run on %s: postmaster.pid says process %d, and %s", data,
+                  (int)facts->lock_pid, where);
+    } else {
+        error_set(err, ERR_REFUSED,
+                  "a server may run on %s: it was not shut down, its directory was changed %d s "
+                  "ago, and %s",
+                  data, (int)(facts->quiet / 1000000), where);
+    }
+    return error_hint(err,
+                      "make sure that none does: pg_ctl status -D %s on each host and in each "
+                      "container that has it; then add --server-is-stopped",
+                      data);
+}
+
+bool data_is_free(const char *data, const DataLook *look, Error *err)
+{
+    PresenceFacts facts = look->presence;
+    TimeUs wait = presence_wait(&facts);
+
+    if (wait > 0) {
+        log_info("a server whose lock file is gone ends within two minutes: waiting for that",
+                 log_str("data", data), log_u64("seconds", (uint64_t)wait / 1000000));
+    }
+    while (wait > 0) {
+        time_sleep_ms(1000);
+        if (!interrupt_check(err) || !presence_look(data, &facts, err) ||
+            !refuse_running(data, &facts, err))
+            return false;
+        wait = presence_wait(&facts);
+    }
+    return presence_judge(&facts) == PRESENCE_NONE || refuse_doubt(data, &facts, err);
 }
 
 /* By pg_control; when that is lost or damaged, by the WAL that lies there. */
@@ -257,7 +318,7 @@ bool data_look(const char *data, const Cluster *cluster, Arena *arena, DataLook 
         return error_set(err, ERR_REFUSED, "%s is no place for a data directory", data);
     look->is_own_file_system =
         stat(parent, &parent_status) == 0 && parent_status.st_dev != status.st_dev;
-    if (!refuse_running(data, err))
-        return false;
-    return look_inside(data, cluster, arena, look, err);
+    return presence_look(data, &look->presence, err) &&
+           refuse_running(data, &look->presence, err) &&
+           look_inside(data, cluster, arena, look, err);
 }

@@ -5,6 +5,8 @@
 
 #include "marker.h"
 
+#include "postgres/presence.h"
+
 typedef struct DataLook {
     DataState state;
     bool same_cluster;          /* as far as pg_control, marker or WAL tell */
@@ -12,6 +14,7 @@ typedef struct DataLook {
     uint64_t system_identifier; /* when is_identified */
     bool is_own_file_system;    /* the directory is the root of a mount: it can't be renamed */
     RestoreMarker marker;       /* of a half-restored one */
+    PresenceFacts presence;     /* of a data directory, see data_is_free() */
 } DataLook;
 
 /*
@@ -20,6 +23,12 @@ typedef struct DataLook {
  */
 bool data_look(const char *data, const Cluster *cluster, Arena *arena, DataLook *look,
                Error *err) MUST_CHECK;
+
+/*
+ * ERR_REFUSED when nothing proves that no server works on the data directory that was looked at,
+ * where it can't be seen. Where time settles it, that time is waited for.
+ */
+bool data_is_free(const char *data, const DataLook *look, Error *err) MUST_CHECK;
 
 /*
  * The directory as an absolute path without links, also when it (or its parents) do not exist yet.

@@ -223,6 +223,10 @@ static bool plan_occupied(const Cluster *cluster, const RestoreWish *wish, Resto
     /* Nothing of value is left in a restore that did not end: the same command goes on. */
     if (look.state == DATA_HALF_RESTORED && look.same_cluster && plan->choice == OCCUPIED_REFUSE)
         plan->choice = OCCUPIED_FORCE;
+    plan->server_is_stopped = wish->server_is_stopped;
+    bool is_touched = plan->choice != OCCUPIED_REFUSE && look.state == DATA_CLUSTER;
+    if (is_touched && !wish->server_is_stopped && !data_is_free(plan->data, &look, err))
+        return false;
     switch (plan->choice) {
     case OCCUPIED_REFUSE:
         return refuse_occupied(plan, &look, err);

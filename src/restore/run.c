@@ -145,7 +145,9 @@ static bool check_unchanged(const Cluster *cluster, const RestorePlan *plan, Err
     DataLook look;
     bool was_free = plan->state == DATA_ABSENT || plan->state == DATA_EMPTY;
 
-    if (!data_look(plan->data, cluster, &arena, &look, err))
+    if (!data_look(plan->data, cluster, &arena, &look, err) ||
+        (look.state == DATA_CLUSTER && !plan->server_is_stopped &&
+         !data_is_free(plan->data, &look, err)))
         return false;
     bool is_free = look.state == DATA_ABSENT || look.state == DATA_EMPTY;
     if (was_free ? is_free : look.state == plan->state)

@@ -96,10 +96,14 @@ static bool exchange(void *context, const TreeEntry *entry, bool *descends, Erro
         assert_int_equal(rename("tree/swapped", "away"), 0);
         assert_int_equal(symlink("../victim", "tree/swapped"), 0);
     }
+    if (strcmp(entry->below, "other") == 0) {
+        assert_int_equal(rename("tree/other", "away"), 0);
+        assert_int_equal(rename("victim", "tree/other"), 0);
+    }
     return true;
 }
 
-static void a_directory_exchanged_for_a_link_leads_nowhere(void **state)
+static void what_is_put_in_a_directory_s_place_is_not_entered(void **state)
 {
     size_t seen = 0;
     TreeVisitor visitor = {.before = exchange, .context = &seen};
@@ -113,10 +117,12 @@ static void a_directory_exchanged_for_a_link_leads_nowhere(void **state)
     assert_int_equal(err.code, ERR_IO);
     assert_int_equal(seen, 1);
     assert_int_equal(unlink("tree/swapped"), 0);
+    assert_int_equal(rename("away", "tree/other"), 0);
 
     error_clear(&err);
-    assert_int_equal(rename("away", "tree/swapped"), 0);
-    assert_true(tree_remove("tree", &err));
+    assert_false(tree_walk("tree", &visitor, &err));
+    assert_non_null(strstr(err.message, "was exchanged"));
+    assert_int_equal(seen, 2);
 }
 
 static bool descend_no_further(void *context, const TreeEntry *entry, bool *descends, Error *err)
@@ -188,7 +194,7 @@ int main(void)
                                         leave_folder),
         cmocka_unit_test_setup_teardown(emptied_it_holds_what_is_to_stay, enter_folder,
                                         leave_folder),
-        cmocka_unit_test_setup_teardown(a_directory_exchanged_for_a_link_leads_nowhere,
+        cmocka_unit_test_setup_teardown(what_is_put_in_a_directory_s_place_is_not_entered,
                                         enter_folder, leave_folder),
         cmocka_unit_test_setup_teardown(a_walk_tells_where_it_is, enter_folder, leave_folder),
         cmocka_unit_test_setup_teardown(depth_has_an_end, enter_folder, leave_folder),

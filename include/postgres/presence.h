@@ -1,0 +1,69 @@
+/*
+ * presence.h - does a server work on this data directory, also one that can't be seen from here?
+ *
+ * A lock file tells that only to whoever sees the server's processes. A server in a container calls
+ * itself process 1; one on another host has a number that means nothing here; its lock file may
+ * have been removed, or be left over from a crash. So everything that tells is asked, and where
+ * nothing is proven, that is the answer.
+ *
+ *     PresenceFacts facts;
+ *     if (!presence_look(data, &facts, err))
+ *         return false;
+ *     if (presence_judge(&facts) != PRESENCE_NONE) ...
+ *
+ * Facts of the server: ChangeToDataDir() and RecheckDataDirLockFile() (miscinit.c), the lock files
+ * of sockets (CreateSocketLockFile()), sysv_shmem.c for the shared memory, pg_control's state
+ * (xlog.c).
+ */
+#pragma once
+
+#include "base/error.h"
+#include "base/time.h"
+
+#include <sys/types.h>
+
+typedef enum Presence {
+    PRESENCE_NONE,   /* proven: none works there */
+    PRESENCE_SERVER, /* one does, or what is left of it */
+    PRESENCE_DOUBT,  /* one may, where it can't be seen */
+} Presence;
+
+/* The small System V segment that each server has (its lock file names it). */
+typedef enum MemoryState {
+    MEMORY_UNKNOWN, /* there is none: another host, boot or container, or cleaned up */
+    MEMORY_LEFT,    /* that very server's, and no process is attached any more */
+    MEMORY_ATTACHED,
+} MemoryState;
+
+/* Its socket, when the socket's own lock file says that it is this server's. */
+typedef enum SocketState {
+    SOCKET_UNKNOWN,
+    SOCKET_REFUSES, /* nobody listens any more */
+    SOCKET_ANSWERS,
+} SocketState;
+
+typedef struct PresenceFacts {
+    pid_t process;      /* of a server, with this directory as its working directory; 0: none */
+    bool sees_all;      /* a process anywhere on this host would have been seen */
+    bool may_be_shared; /* another host or a virtual machine may have the same file system */
+    bool is_stopped;    /* pg_control says: shut down, or shut down in recovery */
+    bool is_untouched;  /* no server was ever started on it: it was restored or copied */
+    bool has_lock;      /* postmaster.pid */
+    pid_t lock_pid;
+    bool is_lock_before_boot; /* ... is older than this host's last boot */
+    TimeUs lock_age;          /* ... since that server was started; microseconds */
+    TimeUs quiet;             /* since names in the directory last changed */
+    MemoryState memory;
+    SocketState socket;
+} PresenceFacts;
+
+/* ERR_IO when lock file or directory can't be read. */
+bool presence_look(const char *data, PresenceFacts *facts, Error *err) MUST_CHECK;
+
+Presence presence_judge(const PresenceFacts *facts);
+
+/*
+ * What of PRESENCE_DOUBT time alone will settle: how long until then, in microseconds; 0: nothing.
+ * A server whose lock file is gone ends by itself.
+ */
+TimeUs presence_wait(const PresenceFacts *facts);
