@@ -5,7 +5,7 @@
  */
 #pragma once
 
-#include "repo/wal_object.h"
+#include "catalog/wal_follows.h"
 
 #include <sys/stat.h>
 
@@ -17,6 +17,9 @@ typedef struct PushWish {
     void (*before_settle)(void *context);
     /* Called, if not NULL, when all is ready to be published; false: it is not published. */
     bool (*before_commit)(void *context, Error *err);
+    /* Called, if not NULL, then: whether the segment before this one was just pushed; it need not
+     * be read. */
+    bool (*known_before)(void *context, const WalName *name, WalBefore *before);
     void *context;
 } PushWish;
 
@@ -36,8 +39,9 @@ typedef struct PushResult {
 
 /*
  * ERR_REFUSED: not a segment of this cluster, or its content is not what its name says, or it is a
- * zero-padded piece of a segment. ERR_EXISTS: the name has other content; the message says how to
- * get out. ERR_UNREACHABLE, ERR_IO: may work later.
+ * zero-padded piece of a segment, or it is of another history than the archive
+ * (catalog/wal_follows.h), as a history can be (catalog/history_fit.h). ERR_EXISTS: the name has
+ * other content; the message says how to get out. ERR_UNREACHABLE, ERR_IO: may work later.
  */
 bool archive_push(const Cluster *cluster, const PushWish *wish, PushResult *result,
                   Error *err) MUST_CHECK;

@@ -98,6 +98,12 @@ void wal_reader_freep(WalReader **reader); /* for CLEANUP() */
 bool wal_reader_feed(WalReader *reader, const void *data, size_t size, Error *err) MUST_CHECK;
 const WalReaderState *wal_reader_state(const WalReader *reader);
 
+/*
+ * One record whose bytes lie together, as most do: at the start of these bytes, with the right
+ * checksum. False: there is none. Its back link is not judged, its page's timeline not known (0).
+ */
+bool wal_record_decode(const uint8_t *bytes, size_t size, Lsn lsn, WalRecord *record);
+
 /* The long header at the start of a segment (XLogLongPageHeaderData). */
 typedef struct WalSegmentHeader {
     uint16_t magic;

@@ -4,7 +4,9 @@
 #include "base/file.h"
 #include "base/interrupt.h"
 #include "base/log.h"
-#include "catalog/inventory.h"
+#include "catalog/history_fit.h"
+#include "catalog/wal_follows.h"
+#include "fork_check.h"
 #include "left_segment.h"
 #include "repo/layout.h"
 #include "wal_check.h"
@@ -124,19 +126,27 @@ static bool source_read(const Source *source, Buffer *text, Error *err)
     return source_check_unchanged(source, got, err);
 }
 
-static bool archived_path(const Push *push, Arena *arena, TimelinePath *path, Error *err)
+/* Of the timeline in its name, by the history beside it or in the archive. ERR_NOT_FOUND. */
+static bool find_path(const Push *push, Arena *arena, TimelinePath *path, Error *err)
 {
-    const uint32_t timeline = push->source.name.timeline;
+    const Source *source = &push->source;
+    const uint32_t timeline = source->name.timeline;
+    CLEANUP(text_freep) char *copy = text_format("%s", source->path); /* dirname() writes into it */
+    CLEANUP(text_freep)
+    char *history = text_format("%s/%08" PRIX32 ".history", dirname(copy), timeline);
+    CLEANUP(buffer_done) Buffer text = {0};
+    Error attempt = {0};
 
-    if (timeline_path_load(push->cluster, timeline, arena, path, err))
-        return true;
-    if (err->code != ERR_NOT_FOUND)
-        return error_context(err, "look for the parent of timeline %" PRIu32, timeline);
-    error_clear(err);
-    return error_set(err, ERR_REFUSED,
-                     "its content is of another timeline, and there is no history of timeline "
-                     "%" PRIu32 " beside it or in the archive",
-                     timeline);
+    if (file_read_whole(history, TEXT_SIZE_MAX, &text, &attempt)) {
+        buffer_append(&text, "", 1);
+        return timeline_path_parse(timeline, (const char *)text.data, arena, path, err) ||
+               error_context(err, "read %s", history);
+    }
+    if (attempt.code == ERR_NOT_FOUND)
+        return timeline_path_load(push->cluster, timeline, arena, path, err) ||
+               error_context(err, "look for the parent of timeline %" PRIu32, timeline);
+    *err = attempt;
+    return false;
 }
 
 /*
@@ -148,23 +158,18 @@ static bool check_fork(const Push *push, const WalSegmentHeader *header, Error *
 {
     const Source *source = &push->source;
     const uint32_t size = push->cluster->wal_segment_size;
-    CLEANUP(text_freep) char *copy = text_format("%s", source->path); /* dirname() writes into it */
-    CLEANUP(text_freep)
-    char *history = text_format("%s/%08" PRIX32 ".history", dirname(copy), source->name.timeline);
-    CLEANUP(buffer_done) Buffer text = {0};
     CLEANUP(arena_done) Arena arena = {0};
-    TimelinePath path;
     Error attempt = {0};
+    TimelinePath path;
 
-    if (file_read_whole(history, TEXT_SIZE_MAX, &text, &attempt)) {
-        if (!timeline_path_parse(source->name.timeline, (const char *)text.data, &arena, &path,
-                                 err)) {
-            return error_context(err, "read %s", history);
+    if (!find_path(push, &arena, &path, &attempt)) {
+        if (attempt.code == ERR_NOT_FOUND) {
+            return error_set(err, ERR_REFUSED,
+                             "its content is of another timeline, and there is no history of "
+                             "timeline %" PRIu32 " beside it or in the archive",
+                             source->name.timeline);
         }
-    } else if (attempt.code != ERR_NOT_FOUND) {
         *err = attempt;
-        return false;
-    } else if (!archived_path(push, &arena, &path, err)) {
         return false;
     }
     if (path_step_of(&path, header->timeline) == NULL ||
@@ -300,7 +305,7 @@ static bool look_at_stored(const Push *push, WalTrailer *trailer, Stored *stored
 /* One pass over the bytes: compressed and hashed by the writer, walked by the reader. */
 typedef struct Storing {
     WalObjectWriter *writer;
-    WalReader *reader; /* NULL unless a segment */
+    WalReader *reader; /* NULL unless a segment, or a part of one */
     const PgVersion *version;
     WalSummary summary;
 } Storing;
@@ -395,8 +400,40 @@ static bool judge(const Push *push, const WalReaderState *state, Error *err)
     return true;
 }
 
-static bool publish(const Push *push, WalObjectWriter *writer, const WalSummary *summary,
-                    WalTrailer *trailer, Error *err)
+/* What it should go on from: as it was pushed just before, else as the archive has it. */
+static bool find_before(const Push *push, WalBefore *before, Error *err)
+{
+    const Source *source = &push->source;
+    CLEANUP(arena_done) Arena arena = {0};
+    Error ignored = {0}; /* without a path nothing is known */
+    TimelinePath path;
+
+    before->is_known = push->wish->known_before != NULL &&
+                       push->wish->known_before(push->wish->context, &source->name, before);
+    if (before->is_known)
+        return true;
+    if (!wal_before_load(push->cluster, &source->name, NULL, before, err))
+        return false;
+    /* The first segment of a timeline goes on from its parent's. */
+    return before->is_known || source->name.timeline == 1 ||
+           !find_path(push, &arena, &path, &ignored) ||
+           wal_before_load(push->cluster, &source->name, &path, before, err);
+}
+
+static bool check_follows(const Push *push, const WalReaderState *state, Error *err)
+{
+    const Source *source = &push->source;
+    CLEANUP(text_freep) char *copy = text_format("%s", source->path); /* dirname() writes into it */
+    WalBefore before;
+
+    return find_before(push, &before, err) &&
+           wal_follows(push->cluster, &source->name, state, &before, err) &&
+           wal_before_is_of(push->cluster, &before, dirname(copy), err);
+}
+
+/* state: NULL unless of a segment, or of a part of one. */
+static bool publish(const Push *push, WalObjectWriter *writer, const WalReaderState *state,
+                    const WalSummary *summary, WalTrailer *trailer, Error *err)
 {
     const PushWish *wish = push->wish;
 
@@ -404,30 +441,54 @@ static bool publish(const Push *push, WalObjectWriter *writer, const WalSummary 
         wish->before_settle(wish->context);
     return wal_object_writer_settle(writer, summary, err) &&
            (wish->before_commit == NULL || wish->before_commit(wish->context, err)) &&
+           (state == NULL || check_follows(push, state, err)) &&
            wal_object_writer_commit(writer, summary, trailer, err);
+}
+
+/* What its server would make recovery follow must have left the archive's WAL. */
+static bool check_history(const Push *push, Error *err)
+{
+    const Source *source = &push->source;
+    CLEANUP(text_freep) char *copy = text_format("%s", source->path); /* dirname() writes into it */
+    CLEANUP(buffer_done) Buffer text = {0};
+    CLEANUP(arena_done) Arena arena = {0};
+    TimelinePath path;
+
+    if (!source_read(source, &text, err))
+        return false;
+    buffer_append(&text, "", 1);
+    return timeline_path_parse(source->name.timeline, (const char *)text.data, &arena, &path,
+                               err) &&
+           history_fits(push->cluster, &path, err) &&
+           fork_check(push->cluster, dirname(copy), &path, err);
 }
 
 /* ERR_EXISTS when somebody else was faster. */
 static bool store(const Push *push, WalTrailer *trailer, Error *err)
 {
-    const bool is_segment = push->source.name.kind == WAL_SEGMENT;
+    const WalName *name = &push->source.name;
+    const bool is_segment = name->kind == WAL_SEGMENT;
+    const WalReaderState *state = NULL;
     CLEANUP(storing_done) Storing storing = {0};
 
+    if (name->kind == WAL_HISTORY && !check_history(push, err))
+        return false;
     if (!wal_object_write(push->cluster, push->source.name_text, push->wish->compression,
                           push->wish->threads, (uint64_t)push->source.before.st_size,
                           &storing.writer, err)) {
         return false;
     }
-    if (is_segment)
+    if (wal_name_is_of_segment(name))
         read_along(push, &storing);
     if (!store_content(&push->source, &storing, err))
         return false;
-    if (is_segment) {
-        storing.summary.reader = *wal_reader_state(storing.reader);
-        if (!judge(push, &storing.summary.reader, err))
-            return false;
+    if (storing.reader != NULL) {
+        state = wal_reader_state(storing.reader);
+        storing.summary.reader = *state;
     }
-    return publish(push, storing.writer, is_segment ? &storing.summary : NULL, trailer, err);
+    if (is_segment && !judge(push, state, err))
+        return false;
+    return publish(push, storing.writer, state, is_segment ? &storing.summary : NULL, trailer, err);
 }
 
 /* Look, and store when the name is free; until one of both has an answer. */

@@ -44,6 +44,7 @@ typedef struct Job {
     const PushAhead *ahead;
     Order *order;
     size_t index;
+    const struct Job *before; /* whose turn was before this one's; NULL: none */
     char *path;
     bool has_seat;
     bool is_done;
@@ -226,6 +227,21 @@ static bool wait_for_turn(void *context, Error *err)
     return turn_wait(context, err);
 }
 
+/* Once it is our turn the one before is done, and nobody writes to it any more. */
+static bool pushed_before(void *context, const WalName *name, WalBefore *before)
+{
+    const Job *last = ((const Job *)context)->before;
+    Error ignored = {0}; /* a name that we made */
+
+    if (last == NULL || last->result.trailer.summary.reader.end == WAL_END_BROKEN ||
+        !wal_name_parse(name_of(last->path), last->ahead->cluster->wal_segment_size, &before->name,
+                        &ignored) ||
+        before->name.segment + 1 != name->segment || before->name.timeline != name->timeline)
+        return false;
+    before->trailer = last->result.trailer;
+    return true;
+}
+
 /* The server waits for an answer about one segment, and repositories can be slow. */
 static bool check_time(const Job *job, Error *err)
 {
@@ -252,6 +268,7 @@ static bool push_one(void *worker, void *context, Error *err)
         .threads = 1,
         .before_settle = leave_seat,
         .before_commit = wait_for_turn,
+        .known_before = pushed_before,
         .context = job,
     };
 
@@ -368,6 +385,7 @@ static bool run_along(const PushAhead *ahead, const Waiting *waiting, PushResult
             .ahead = ahead,
             .order = &order,
             .index = i,
+            .before = &jobs[i - 1],
             .path = text_format("%s/%s", ahead->folder, waiting->names[i - 1]),
         };
     }

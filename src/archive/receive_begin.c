@@ -2,7 +2,7 @@
 
 #include "base/fault.h"
 #include "base/log.h"
-#include "catalog/inventory.h"
+#include "catalog/history_fit.h"
 #include "repo/layout.h"
 #include "repo/wal_object.h"
 #include "wal_check.h"
@@ -117,6 +117,17 @@ static bool check_stored_history(const Cluster *cluster, const char *name, const
                            "was: each needs a --cluster of its own; nothing was overwritten");
 }
 
+/* copy: with its end, as text. */
+static bool check_new_history(const Cluster *cluster, uint32_t timeline, const char *copy,
+                              Error *err)
+{
+    CLEANUP(arena_done) Arena arena = {0};
+    TimelinePath path;
+
+    return timeline_path_parse(timeline, copy, &arena, &path, err) &&
+           history_fits(cluster, &path, err);
+}
+
 static bool store_history(const Cluster *cluster, const char *name, const Buffer *text,
                           Compression compression, Error *err)
 {
@@ -146,7 +157,8 @@ bool receive_keep_history(const Cluster *cluster, Compression compression, uint3
         return true;
     if (attempt.code == ERR_NOT_FOUND) {
         error_clear(&attempt);
-        if (store_history(cluster, name_text, text, compression, &attempt))
+        if (check_new_history(cluster, timeline, (const char *)copy.data, &attempt) &&
+            store_history(cluster, name_text, text, compression, &attempt))
             return true;
         if (attempt.code == ERR_EXISTS) { /* by archive_command, a moment ago */
             error_clear(&attempt);

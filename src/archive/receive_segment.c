@@ -2,6 +2,7 @@
 
 #include "base/fault.h"
 #include "base/log.h"
+#include "catalog/wal_follows.h"
 #include "repo/layout.h"
 #include "wal_check.h"
 
@@ -23,6 +24,8 @@ struct OpenSegment {
     Lsn fork; /* where its timeline begins; 0: the first of the path */
     uint32_t *ancestors;
     size_t ancestor_count;
+    uint32_t before_timeline; /* that its path takes the segment before it from */
+    bool is_followed;         /* it goes on where the archive's segment before it ends */
 
     uint32_t received; /* offset of the next byte */
     uint32_t durable;  /* up to here the repository has it, and it is what we have */
@@ -147,6 +150,10 @@ static void read_along(OpenSegment *segment)
 
 static void copy_path(OpenSegment *segment, const TimelinePath *path)
 {
+    segment->before_timeline = segment->name.segment == 0
+                                   ? segment->name.timeline
+                                   : path_timeline_of_segment(path, segment->name.segment - 1,
+                                                              segment->cluster->wal_segment_size);
     segment->ancestors = mem_alloc((path->count + 1) * sizeof segment->ancestors[0]);
     for (size_t i = 0; i < path->count; i++) {
         segment->ancestors[segment->ancestor_count++] = path->steps[i].timeline;
@@ -300,6 +307,27 @@ static bool refuse_other(const OpenSegment *segment, const char *what, Error *er
                            "nothing was overwritten");
 }
 
+/*
+ * Before anything of it is stored, and once more when its first record is there: two servers that
+ * parted before this segment must not take turns in the archive.
+ */
+static bool check_follows(OpenSegment *segment, Error *err)
+{
+    const WalReaderState *state = wal_reader_state(segment->reader);
+    const WalName name = {.kind = WAL_SEGMENT,
+                          .timeline = segment->before_timeline,
+                          .segment = segment->name.segment};
+    WalBefore before;
+
+    if (segment->is_followed || segment->is_archived)
+        return true;
+    if (!wal_before_load(segment->cluster, &name, NULL, &before, err) ||
+        !wal_follows(segment->cluster, &segment->name, state, &before, err))
+        return false;
+    segment->is_followed = state->first_record != 0;
+    return true;
+}
+
 /* What [begin, end) of a stored piece is worth. */
 typedef enum Found {
     FOUND_SAME,
@@ -416,6 +444,8 @@ static bool store_piece(OpenSegment *segment, Error *err)
     const WalPiece piece = next_piece(segment);
     Error attempt = {0};
 
+    if (!check_follows(segment, err))
+        return false;
     if (!wal_piece_store(segment->cluster, &piece, bytes_at(segment, piece.from), segment->codec,
                          &attempt)) {
         if (attempt.code != ERR_EXISTS) {
@@ -574,7 +604,7 @@ static bool commit(OpenSegment *segment, Error *err)
     assert(segment->received == segment->cluster->wal_segment_size);
     if (segment->writer == NULL)
         return error_set(err, ERR_INTERRUPTED, "interrupted by a signal");
-    if (!compare_rest(segment, err) || !judge(segment, err) ||
+    if (!compare_rest(segment, err) || !judge(segment, err) || !check_follows(segment, err) ||
         !FAULT_POINT("receive.before-segment", err))
         return false;
     segment->summary.reader = *wal_reader_state(segment->reader);

@@ -45,7 +45,8 @@ bool open_segment_has_new(const OpenSegment *segment);
 bool open_segment_is_at_once(const OpenSegment *segment);
 
 /* Make all that was received durable, in pieces; nothing when it is stored as a whole only.
- * ERR_EXISTS: a stored piece has other content. */
+ * ERR_EXISTS: a stored piece has other content. ERR_REFUSED: it does not go on where the archive's
+ * segment before it ends (catalog/wal_follows.h); also by open_segment_commit(). */
 bool open_segment_store(OpenSegment *segment, Error *err) MUST_CHECK;
 
 /*

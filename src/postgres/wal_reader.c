@@ -3,15 +3,14 @@
 #include "base/bytes.h"
 #include "base/memory.h"
 #include "stream/digest.h"
+#include "wal_record.h"
 
 #include <assert.h>
 #include <inttypes.h>
 #include <stdarg.h>
 
 enum {
-    PAGE_HEADER_SIZE = 24,   /* of all pages but the first of a segment */
-    RECORD_HEADER_SIZE = 24, /* XLogRecord */
-    RECORD_CRC_OFFSET = 20,  /* the CRC covers what is before it, after all that follows it */
+    PAGE_HEADER_SIZE = 24, /* of all pages but the first of a segment */
     RECORD_KEPT_MAX = 64 << 20,
 
     /* xlp_info */

@@ -1,6 +1,30 @@
 #include "wal_record.h"
 
 #include "base/bytes.h"
+#include "stream/digest.h"
+
+bool wal_record_decode(const uint8_t *bytes, size_t size, Lsn lsn, WalRecord *record)
+{
+    uint32_t total = size >= RECORD_HEADER_SIZE ? get_le32(bytes) : 0;
+    uint32_t crc;
+
+    if (total < RECORD_HEADER_SIZE || total > size)
+        return false;
+    crc = crc32c_update(0, bytes + RECORD_HEADER_SIZE, total - RECORD_HEADER_SIZE);
+    if (crc32c_update(crc, bytes, RECORD_CRC_OFFSET) != get_le32(bytes + RECORD_CRC_OFFSET))
+        return false;
+    *record = (WalRecord){
+        .lsn = lsn,
+        .end = lsn + total,
+        .prev = get_le64(bytes + 8),
+        .total_size = total,
+        .xid = get_le32(bytes + 4),
+        .rmgr = bytes[17],
+        .info = bytes[16],
+        .bytes = bytes,
+    };
+    return true;
+}
 
 bool payload_of(const WalRecord *record, Payload *payload)
 {

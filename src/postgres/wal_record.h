@@ -7,6 +7,7 @@
 
 enum {
     RECORD_HEADER_SIZE = 24,
+    RECORD_CRC_OFFSET = 20, /* the CRC covers what is before it, after all that follows it */
 
     /* Of further resource managers (access/rmgrlist.h). */
     RMGR_STANDBY = 8,
