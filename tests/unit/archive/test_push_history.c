@@ -156,7 +156,7 @@ static void a_segment_that_goes_on_from_another_one_is_refused(void **state)
         /* What a promotion leaves is asked the same. */
         CLEANUP(text_freep) char *part = file_of(&scene, &other, 1, 3, ".partial");
         assert_foreign(&scene, part, cases[i].reason);
-        /* Nothing is known of a hole, and nothing can be of what is damaged. */
+        /* Nothing is known of a hole, and nothing can be of what is damaged, here or there. */
         archive_damage(&scene.archive, 1, 2, 1 << 30);
         assert_pushed(&scene, part);
         archive_remove(&scene.archive, 1, 2);
@@ -186,9 +186,9 @@ static void the_rest_of_another_record_is_refused(void **state)
 }
 
 /* Records of the same sizes: the back links agree, the transactions do not. */
-static WalBuilder twin_wal(uint32_t xid, int64_t time)
+static WalBuilder twin_wal(uint64_t segment, uint32_t xid, int64_t time)
 {
-    WalBuilder wal = wal_builder_begin(15, MIB, 8 * MIB, 1);
+    WalBuilder wal = wal_builder_begin(15, MIB, segment * MIB, 1);
 
     for (int i = 0; i < 2; i++) {
         wal_builder_commit(&wal, xid, time + i);
@@ -211,8 +211,8 @@ static void wal_that_only_looks_alike_is_told_by_its_last_transaction(void **sta
     (void)state;
     for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
         CLEANUP(scene_done) Scene scene;
-        CLEANUP(wal_builder_done) WalBuilder first = twin_wal(700, 1000);
-        CLEANUP(wal_builder_done) WalBuilder twin = twin_wal(cases[i].xid, cases[i].time);
+        CLEANUP(wal_builder_done) WalBuilder first = twin_wal(8, 700, 1000);
+        CLEANUP(wal_builder_done) WalBuilder twin = twin_wal(8, cases[i].xid, cases[i].time);
         char name[WAL_NAME_SIZE];
 
         scene_init(&scene);
@@ -224,10 +224,12 @@ static void wal_that_only_looks_alike_is_told_by_its_last_transaction(void **sta
         if (cases[i].is_foreign) {
             assert_foreign(&scene, path, "has the end of transaction");
             /* A file that only has the name, and WAL of elsewhere, says nothing. */
+            CLEANUP(wal_builder_done) WalBuilder old = twin_wal(6, 999, 500);
             CLEANUP(text_freep)
             char *recycled = scene_file(&scene, scene_segment_name(1, 8, name),
-                                        wal_builder_segment(&scene.wal, 2), MIB);
-            assert_pushed(&scene, recycled == NULL ? NULL : path);
+                                        wal_builder_segment(&old, 6), MIB);
+            assert_non_null(recycled);
+            assert_pushed(&scene, path);
         } else {
             assert_pushed(&scene, path);
         }
@@ -247,6 +249,23 @@ static void wal_that_was_reset_is_taken(void **state)
     wal_builder_commit(&reset, 9, 9);
     wal_builder_switch(&reset);
     push_segment(&scene, &reset, 1, 3);
+}
+
+/* The server archived WAL that is invalid in the middle: what follows is not known. */
+static void what_follows_broken_wal_is_taken(void **state)
+{
+    CLEANUP(scene_done) Scene scene;
+    CLEANUP(buffer_done) Buffer broken = {0};
+    char name[WAL_NAME_SIZE];
+
+    (void)state;
+    scene_init(&scene);
+    buffer_append(&broken, wal_builder_segment(&scene.wal, 2), MIB);
+    broken.data[WAL_BLOCK_SIZE + 500] ^= 1;
+    CLEANUP(text_freep)
+    char *path = scene_file(&scene, scene_segment_name(1, 2, name), broken.data, MIB);
+    assert_pushed(&scene, path);
+    push_segment(&scene, &scene.wal, 1, 3);
 }
 
 static void a_child_goes_on_from_its_parents_segment(void **state)
@@ -339,6 +358,7 @@ int main(void)
         cmocka_unit_test(the_rest_of_another_record_is_refused),
         cmocka_unit_test(wal_that_only_looks_alike_is_told_by_its_last_transaction),
         cmocka_unit_test(wal_that_was_reset_is_taken),
+        cmocka_unit_test(what_follows_broken_wal_is_taken),
         cmocka_unit_test(a_child_goes_on_from_its_parents_segment),
         cmocka_unit_test(a_history_must_fit_those_that_are_there),
         cmocka_unit_test(a_timeline_has_no_wal_from_before_it_began),

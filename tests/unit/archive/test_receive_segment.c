@@ -521,6 +521,42 @@ static void pieces_that_differ_from_the_whole_are_kept(void **state)
     assert_int_equal(scene_objects(&scene, "main/open/"), 1);
 }
 
+/*
+ * The segment before is in the archive, and another server's: nothing of this one is stored, in
+ * pieces or as a whole, once its first record says so.
+ */
+static void what_goes_on_from_another_history_is_not_stored(void **state)
+{
+    (void)state;
+    for (int at_once = 0; at_once < 2; at_once++) {
+        CLEANUP(scene_done) Scene scene;
+        CLEANUP(wal_builder_done) WalBuilder other = wal_builder_begin(15, MIB, 2 * MIB, 1);
+        CLEANUP(open_segment_freep) OpenSegment *segment = NULL;
+        Error err = {0};
+
+        scene_init(&scene);
+        wal_builder_filler(&other, 1000);
+        wal_builder_switch(&other);
+        archive_put_segment(&scene.archive, &other, 1, 2);
+        segment = begin_how(&scene, 3, at_once != 0);
+        add(segment, &scene, 3, 0, at_once != 0 ? MIB : 5000);
+        if (at_once != 0) {
+            assert_false(open_segment_commit(segment, &err));
+        } else {
+            assert_false(open_segment_store(segment, &err));
+        }
+        assert_int_equal(err.code, ERR_REFUSED);
+        assert_non_null(strstr(err.message, "of another history"));
+        assert_int_equal(scene_objects(&scene, "main/open/"), 0);
+        assert_int_equal(scene_objects(&scene, "main/wal/"), 1);
+        /* In a hole nothing is known. */
+        archive_remove(&scene.archive, 1, 2);
+        error_clear(&err);
+        assert_true(at_once != 0 ? open_segment_commit(segment, &err)
+                                 : open_segment_store(segment, &err));
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -543,6 +579,7 @@ int main(void)
         cmocka_unit_test(a_storage_that_fails_never_makes_it_say_more_than_there_is),
         cmocka_unit_test(pieces_of_whole_segments_are_cleaned_away),
         cmocka_unit_test(pieces_that_differ_from_the_whole_are_kept),
+        cmocka_unit_test(what_goes_on_from_another_history_is_not_stored),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
