@@ -22,9 +22,19 @@ typedef struct LocalHistory {
     const char *text;
 } LocalHistory;
 
+/* A .partial file: a segment in which a server left its timeline. */
+typedef struct WalLeft {
+    uint32_t timeline;
+    uint64_t segment;
+} WalLeft;
+
+typedef struct WalSources WalSources;
+
 typedef struct WalInventory {
     WalRun *runs; /* by timeline, then segment */
     size_t run_count;
+    WalLeft *partials; /* likewise */
+    size_t partial_count;
     uint32_t *histories; /* timelines with a history file, ascending */
     size_t history_count;
     uint32_t timeline_max; /* highest that has a segment or a history */
@@ -34,6 +44,8 @@ typedef struct WalInventory {
                               asked for. NULL: nothing is believed */
     LocalHistory *local_histories; /* among `histories` as well */
     size_t local_history_count;
+    WalSources *sources; /* where segments that are not whole come from (wal_source.h); NULL: only
+                            whole ones are looked for */
     Arena arena;
 } WalInventory;
 
@@ -52,20 +64,10 @@ const WalRun *wal_inventory_run(const WalInventory *inventory, uint32_t timeline
 bool wal_inventory_has_history(const WalInventory *inventory, uint32_t timeline);
 /* Any segment of this timeline at or after `segment`, whole or in pieces? */
 bool wal_inventory_has_later(const WalInventory *inventory, uint32_t timeline, uint64_t segment);
-
-/*
- * How much there is, from its first byte on, of a segment that is only in pieces; 0: it is whole,
- * or nothing, or a hole all the same, since later WAL of its timeline is there and bytes of it are
- * missing.
- */
-uint32_t wal_inventory_open(const WalInventory *inventory, uint32_t timeline, uint64_t segment,
-                            uint32_t segment_size);
-/*
- * The same for a recovery along a path: 0 also when it is not the path's, when the path goes on to
- * another timeline behind it, or when its timeline begins in it and none of its own WAL is there.
- */
-uint32_t wal_inventory_open_on_path(const WalInventory *inventory, const TimelinePath *path,
-                                    uint32_t timeline, uint64_t segment, uint32_t segment_size);
+/* Any WAL of this timeline at all, in whatever form? */
+bool wal_inventory_has_any(const WalInventory *inventory, uint32_t timeline);
+/* Is there a .partial of this segment? */
+bool wal_inventory_has_partial(const WalInventory *inventory, uint32_t timeline, uint64_t segment);
 
 /*
  * Read a timeline's history file and give its path. Timeline 1 needs none. ERR_NOT_FOUND when the

@@ -34,6 +34,8 @@ typedef struct WalWalkEnd {
     bool is_broken;   /* WAL is invalid behind last_end, within the segments that are there */
     bool is_hole;     /* the segment behind last_segment is missing, and later WAL of the path
                          exists or existed (absence_of_segment) */
+    bool is_open;     /* last_segment is not whole: what there is of it ends at last_end */
+    uint64_t local;   /* first segment that is a local file (wal_source.h); 0: all of the archive */
     char reason[128]; /* is_broken */
 } WalWalkEnd;
 
@@ -49,8 +51,8 @@ bool wal_walk_trailers(const WalWalk *walk, WalSegmentFunction *on_segment, void
                        WalWalkEnd *end, Error *err) MUST_CHECK;
 
 /*
- * The trailer of one segment of the path; of one that is only in pieces what a trailer would say of
- * them (*is_open), which takes reading them.
+ * The trailer of one segment of the path; of one that is not whole (*is_open) what a trailer would
+ * say of what there is of it, which takes reading that. ERR_NOT_FOUND: there is nothing of it.
  */
 bool wal_walk_trailer(const WalWalk *walk, uint64_t segment, WalTrailer *trailer, bool *is_open,
                       Error *err) MUST_CHECK;

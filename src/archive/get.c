@@ -80,7 +80,7 @@ static bool refuse_other_path(const Get *get, Error *err)
 /* The path is looked at only when it matters: nothing of its last timeline is behind its end. */
 static bool check_path(Get *get, Error *err)
 {
-    if (get->name.timeline == get->view.timeline)
+    if (get->name.timeline == get->view.timeline || get_is_for_tool(get))
         return true;
     if (!recovery_view_path(get->cluster, &get->view, err))
         return false;

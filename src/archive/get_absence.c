@@ -252,6 +252,7 @@ bool get_prove_absence(Get *get, Error *err)
     for (;;) {
         CLEANUP(wal_inventory_done) WalInventory inventory = {0};
         Error attempt = {0};
+        WalSource open;
         Absence absence;
 
         if (!wal_inventory_load(&inventory, get->cluster, err))
@@ -263,8 +264,11 @@ bool get_prove_absence(Get *get, Error *err)
             *err = attempt;
             return false;
         }
-        if (get_is_open(get, &inventory))
-            return get_answer_open(get, &inventory, err);
+        if (!get_find_open(get, &inventory, &open, err))
+            return false;
+        if (open.form != WAL_NOWHERE) {
+            return refuse_set_aside(get, err) && get_answer_open(get, &inventory, &open, err);
+        }
         absence = absence_here(get, &inventory);
         if (absence == ABSENCE_PROVEN && !refuse_set_aside(get, err))
             return false;

@@ -5,7 +5,7 @@
 #pragma once
 
 #include "archive/get.h"
-#include "catalog/inventory.h"
+#include "catalog/wal_source.h"
 #include "recovery_view.h"
 
 typedef struct Get {
@@ -21,10 +21,24 @@ bool get_temp_path(const Get *get, char **path, Error *err) MUST_CHECK;
 /* Give the file, verified to its last byte. ERR_NOT_FOUND: the archive does not have it. */
 bool get_deliver(const Get *get, Error *err) MUST_CHECK;
 
-/* Whether the archive has the segment only in pieces, the last thing that it has on this path. */
-bool get_is_open(const Get *get, const WalInventory *inventory);
-/* What a segment in pieces means for who asks; ERR_ABSENT, ERR_REFUSED, or it is given. */
-bool get_answer_open(const Get *get, const WalInventory *inventory, Error *err) MUST_CHECK;
+/*
+ * What there is of a segment that is not whole, and that who asks may get: WAL_NOWHERE when that is
+ * nothing, or when WAL is missing behind it that this recovery needs.
+ */
+bool get_find_open(const Get *get, const WalInventory *inventory, WalSource *source,
+                   Error *err) MUST_CHECK;
+/* What it means for who asks; ERR_ABSENT, ERR_REFUSED, ERR_CORRUPT, or it is given. */
+bool get_answer_open(const Get *get, const WalInventory *inventory, const WalSource *source,
+                     Error *err) MUST_CHECK;
+
+/*
+ * Whether it is no recovery that asks but a program that looks at the WAL of a server that is down,
+ * as pg_rewind -c does: it writes to the segment's own name in pg_wal (fe_utils/archive.c; servers
+ * to RECOVERYXLOG), and nobody has the data directory open. Such a program ends with an error where
+ * WAL does, so it may be given whatever there is of its own timeline, also behind the place where
+ * others left that.
+ */
+bool get_is_for_tool(const Get *get);
 
 /*
  * The archive was asked and does not have it: ERR_ABSENT when that is proven, and none follows.

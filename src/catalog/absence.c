@@ -3,7 +3,7 @@
 static bool knows_timeline(const WalInventory *inventory, uint32_t timeline)
 {
     return wal_inventory_has_history(inventory, timeline) ||
-           wal_inventory_has_later(inventory, timeline, 0);
+           wal_inventory_has_any(inventory, timeline);
 }
 
 /*
@@ -34,7 +34,7 @@ static Absence of_owner(const WalInventory *inventory, const PathStep *step, boo
                         uint64_t segment, uint32_t segment_size)
 {
     if (!is_first && (segment == wal_segment_of(step->begin, segment_size) ||
-                      !wal_inventory_has_later(inventory, step->timeline, 0)))
+                      !wal_inventory_has_any(inventory, step->timeline)))
         return ABSENCE_FORK;
     if (step->end != 0 || wal_inventory_has_later(inventory, step->timeline, segment))
         return ABSENCE_HOLE;

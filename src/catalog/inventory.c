@@ -1,5 +1,7 @@
 #include "catalog/inventory.h"
 
+#include "sources.h"
+
 #include "repo/layout.h"
 #include "repo/wal_object.h"
 
@@ -58,6 +60,10 @@ static void add_object(Loader *loader, const ObjectInfo *object)
         inventory->newest_at = object->stored_at;
     if (name.kind == WAL_SEGMENT)
         add_segment(loader, &name, object);
+    if (name.kind == WAL_PARTIAL) {
+        inventory->partials[inventory->partial_count++] =
+            (WalLeft){.timeline = name.timeline, .segment = name.segment};
+    }
     if (name.kind == WAL_HISTORY)
         inventory->histories[inventory->history_count++] = name.timeline;
 }
@@ -75,6 +81,7 @@ bool wal_inventory_load(WalInventory *inventory, const Cluster *cluster, Error *
     if (!storage_list(cluster->repo->storage, prefix, &list, err))
         return error_context(err, "list the archive of %s", cluster->name);
     loaded.runs = arena_alloc(&loaded.arena, (list.count + 1) * sizeof(WalRun));
+    loaded.partials = arena_alloc(&loaded.arena, (list.count + 1) * sizeof(WalLeft));
     loaded.histories = arena_alloc(&loaded.arena, (list.count + 1) * sizeof(uint32_t));
     Loader loader = {
         .inventory = &loaded,
@@ -90,6 +97,7 @@ bool wal_inventory_load(WalInventory *inventory, const Cluster *cluster, Error *
     loaded.pieces = pieces;
     pieces = (WalPieceList){0};
     loaded.known = wal_knowledge_new(cluster);
+    loaded.sources = wal_sources_new();
     *inventory = loaded;
     return true;
 }
@@ -97,6 +105,7 @@ bool wal_inventory_load(WalInventory *inventory, const Cluster *cluster, Error *
 void wal_inventory_done(WalInventory *inventory)
 {
     wal_knowledge_freep(&inventory->known);
+    wal_sources_freep(&inventory->sources);
     arena_done(&inventory->arena);
     wal_pieces_done(&inventory->pieces);
     *inventory = (WalInventory){0};
@@ -163,35 +172,25 @@ bool wal_inventory_has_later(const WalInventory *inventory, uint32_t timeline, u
     return false;
 }
 
-uint32_t wal_inventory_open(const WalInventory *inventory, uint32_t timeline, uint64_t segment,
-                            uint32_t segment_size)
+bool wal_inventory_has_partial(const WalInventory *inventory, uint32_t timeline, uint64_t segment)
 {
-    uint32_t reach;
-
-    if (wal_inventory_has(inventory, timeline, segment))
-        return 0;
-    reach = wal_pieces_reach(&inventory->pieces, timeline, segment);
-    if (reach < segment_size && wal_inventory_has_later(inventory, timeline, segment + 1))
-        return 0;
-    return reach;
+    for (size_t i = 0; i < inventory->partial_count; i++) {
+        if (inventory->partials[i].timeline == timeline &&
+            inventory->partials[i].segment == segment)
+            return true;
+    }
+    return false;
 }
 
-/*
- * With nothing of the timeline's own WAL in it, the segment it begins in would end a recovery on
- * its parent's: perhaps before what its parent's own segment has.
- */
-uint32_t wal_inventory_open_on_path(const WalInventory *inventory, const TimelinePath *path,
-                                    uint32_t timeline, uint64_t segment, uint32_t segment_size)
+bool wal_inventory_has_any(const WalInventory *inventory, uint32_t timeline)
 {
-    const PathStep *step = path_step_of(path, timeline);
-    const Lsn start = wal_segment_start(segment, segment_size);
-    const uint32_t reach = wal_inventory_open(inventory, timeline, segment, segment_size);
-
-    if (step == NULL || path_timeline_of_segment(path, segment, segment_size) != timeline)
-        return 0;
-    if (step->end != 0 && reach < segment_size)
-        return 0;
-    return step->begin > start && start + reach <= step->begin ? 0 : reach;
+    if (wal_inventory_has_later(inventory, timeline, 0))
+        return true;
+    for (size_t i = 0; i < inventory->partial_count; i++) {
+        if (inventory->partials[i].timeline == timeline)
+            return true;
+    }
+    return wal_sources_know(inventory->sources, timeline);
 }
 
 bool wal_inventory_has_history(const WalInventory *inventory, uint32_t timeline)

@@ -9,9 +9,11 @@ typedef struct ScanState {
     WalScanEnd end;
     WalReader *reader; /* NULL: the segment before was not read */
     WalChain chain;
+    bool is_local;         /* the segment is a local file */
     bool is_carried;       /* a record that is wanted goes on in the next segment */
     bool is_missing;       /* the segments from `missing` on are */
     uint64_t missing;      /* first of them */
+    uint64_t last;         /* that is looked at */
     bool has_failed_above; /* a callback said that this is an error */
 } ScanState;
 
@@ -204,6 +206,10 @@ static bool look_at_segment(ScanState *state, uint64_t segment, const WalTrailer
 
     if (!wal_chain_fits(&state->chain, reader)) {
         forget(state);
+        if (state->is_local) { /* of another history */
+            state->end.is_stopped = true;
+            return true;
+        }
         if (!report_damage(state, segment, start, start,
                            "it does not go on where the segment before it ends", err))
             return false;
@@ -226,14 +232,36 @@ static bool look_at_segment(ScanState *state, uint64_t segment, const WalTrailer
     return true;
 }
 
+/* The segment that a timeline left, or its server was writing, and WAL that comes after it all the
+ * same: in between some is missing. */
+static bool note_rest(ScanState *state, const WalSource *source, Error *err)
+{
+    const Lsn start = wal_segment_start(source->segment, state->segment_size);
+
+    if (source->fault != NULL || wal_source_is_complete(source, state->segment_size) ||
+        source->segment >= state->last)
+        return true;
+    forget(state);
+    return report(state,
+                  &(WalGap){.timeline = source->timeline,
+                            .first = source->segment,
+                            .last = source->segment,
+                            .from = start + source->size,
+                            .to = start + state->segment_size,
+                            .is_missing = true,
+                            .reason = ""},
+                  err);
+}
+
 static bool visit(ScanState *state, uint64_t segment, Error *err)
 {
-    const WalWalk *walk = &state->scan->walk;
+    WalSource source;
     WalTrailer trailer;
     bool ok;
 
-    if (!wal_inventory_has(walk->inventory, timeline_of(state, segment), segment) &&
-        !walk_is_open(walk, segment)) {
+    if (!walk_source(&state->scan->walk, segment, &source, err))
+        return false;
+    if (source.form == WAL_NOWHERE) {
         if (!state->is_missing)
             state->missing = segment;
         state->is_missing = true;
@@ -242,9 +270,11 @@ static bool visit(ScanState *state, uint64_t segment, Error *err)
     }
     state->end.segments++;
     state->end.until = wal_segment_start(segment + 1, state->segment_size);
+    state->is_local = source.form == WAL_LOCAL_FILE;
     return report_missing(state, segment, err) &&
            (state->end.is_stopped || (load_trailer(state, segment, &trailer, &ok, err) &&
-                                      (!ok || look_at_segment(state, segment, &trailer, err))));
+                                      (!ok || look_at_segment(state, segment, &trailer, err)))) &&
+           (state->end.is_stopped || note_rest(state, &source, err));
 }
 
 typedef struct Extent {
@@ -275,7 +305,20 @@ static void widen(Extent *extent, const WalRun *run, const PathStep *step, uint3
     extent->is_empty = false;
 }
 
-static Extent extent_of(const WalWalk *walk, uint32_t segment_size)
+/* Behind the last whole segment of the path what is not whole, or is not in the archive. */
+static bool extend(const WalWalk *walk, uint32_t segment_size, Extent *extent, Error *err)
+{
+    WalSource source;
+
+    do {
+        if (!walk_source(walk, extent->last + 1, &source, err))
+            return false;
+        extent->last += source.form != WAL_NOWHERE;
+    } while (wal_source_is_complete(&source, segment_size));
+    return true;
+}
+
+static bool extent_of(const WalWalk *walk, uint32_t segment_size, Extent *found, Error *err)
 {
     Extent extent = {.is_empty = true};
 
@@ -286,23 +329,26 @@ static Extent extent_of(const WalWalk *walk, uint32_t segment_size)
         if (step != NULL)
             widen(&extent, run, step, segment_size);
     }
-    /* The segment that is only in pieces so far. */
-    while (!extent.is_empty && walk_is_open(walk, extent.last + 1))
-        extent.last++;
+    if (!extent.is_empty && !extend(walk, segment_size, &extent, err))
+        return false;
     if (walk->from != 0 && wal_segment_of(walk->from, segment_size) > extent.first)
         extent.first = wal_segment_of(walk->from, segment_size);
     if (walk->to != 0 && wal_segment_before(walk->to, segment_size) < extent.last)
         extent.last = wal_segment_before(walk->to, segment_size);
     extent.is_empty = extent.is_empty || extent.first > extent.last;
-    return extent;
+    *found = extent;
+    return true;
 }
 
 bool wal_scan(const WalScan *scan, WalScanEnd *end, Error *err)
 {
     CLEANUP(scan_state_done)
     ScanState state = {.scan = scan, .segment_size = scan->walk.cluster->wal_segment_size};
-    Extent extent = extent_of(&scan->walk, state.segment_size);
+    Extent extent;
 
+    if (!extent_of(&scan->walk, state.segment_size, &extent, err))
+        return false;
+    state.last = extent.last;
     state.end.is_empty = extent.is_empty;
     for (uint64_t segment = extent.first;
          !extent.is_empty && segment <= extent.last && !state.end.is_stopped; segment++) {

@@ -38,58 +38,73 @@ const char *walk_segment_name(const WalWalk *walk, uint64_t segment, char text[W
     return wal_name_text(&name, segment_size, text);
 }
 
-bool walk_is_open(const WalWalk *walk, uint64_t segment)
+bool walk_source(const WalWalk *walk, uint64_t segment, WalSource *source, Error *err)
 {
-    const uint32_t segment_size = walk->cluster->wal_segment_size;
-    const uint32_t timeline = path_timeline_of_segment(walk->path, segment, segment_size);
-
-    return wal_inventory_open_on_path(walk->inventory, walk->path, timeline, segment,
-                                      segment_size) > 0;
+    return wal_source_on_path(walk->cluster, walk->inventory, walk->path, segment, source, err);
 }
 
-/* As far as there is WAL without a gap: whole segments, and at the end one in pieces. */
-static void extend(const WalWalk *walk, WalkExtent *extent)
+/* As far as there is WAL without a gap; *next is the segment behind it. */
+static bool extend(const WalWalk *walk, WalkExtent *extent, uint64_t *next, Error *err)
 {
     const uint32_t segment_size = walk->cluster->wal_segment_size;
-    uint64_t next = extent->first;
+    const uint64_t limit = walk->to == 0 ? UINT64_MAX : wal_segment_before(walk->to, segment_size);
+    WalSource source;
     uint32_t timeline;
     uint64_t last;
 
-    for (;;) {
-        bool any =
-            wal_inventory_reach(walk->inventory, walk->path, wal_segment_start(next, segment_size),
-                                segment_size, &last, &timeline);
-
-        if (!any && !walk_is_open(walk, next))
-            return;
+    for (*next = extent->first; !extent->is_open && *next <= limit; *next = extent->last + 1) {
+        if (wal_inventory_reach(walk->inventory, walk->path, wal_segment_start(*next, segment_size),
+                                segment_size, &last, &timeline)) {
+            extent->last = last;
+            extent->is_empty = false;
+            continue;
+        }
+        if (!walk_source(walk, *next, &source, err))
+            return false;
+        if (source.form == WAL_NOWHERE)
+            return true;
+        extent->last = *next;
         extent->is_empty = false;
-        extent->last = any ? last : next;
-        next = extent->last + 1;
+        extent->is_open = !wal_source_is_complete(&source, segment_size);
+        if (extent->local == 0 && source.form == WAL_LOCAL_FILE)
+            extent->local = *next;
     }
+    return true;
 }
 
-WalkExtent walk_extent(const WalWalk *walk)
+static bool is_hole(const WalWalk *walk, uint64_t segment)
 {
-    uint32_t segment_size = walk->cluster->wal_segment_size;
-    WalkExtent extent = {.first = wal_segment_of(walk->from, segment_size), .is_empty = true};
-
-    extend(walk, &extent);
-
-    uint64_t behind = extent.is_empty ? extent.first : extent.last + 1;
-    WalName name = {
+    const uint32_t segment_size = walk->cluster->wal_segment_size;
+    const WalName name = {
         .kind = WAL_SEGMENT,
-        .timeline = path_timeline_of_segment(walk->path, behind, segment_size),
-        .segment = behind,
+        .timeline = path_timeline_of_segment(walk->path, segment, segment_size),
+        .segment = segment,
     };
-    extent.is_hole =
-        absence_of_segment(walk->inventory, walk->path, &name, segment_size, 0) != ABSENCE_PROVEN;
-    if (!extent.is_empty && walk->to != 0 &&
-        wal_segment_before(walk->to, segment_size) <= extent.last) {
-        extent.last = wal_segment_before(walk->to, segment_size);
-        extent.is_hole = false;
-        extent.is_empty = extent.last < extent.first;
+
+    return absence_of_segment(walk->inventory, walk->path, &name, segment_size, 0) !=
+           ABSENCE_PROVEN;
+}
+
+bool walk_extent(const WalWalk *walk, WalkExtent *extent, Error *err)
+{
+    const uint32_t segment_size = walk->cluster->wal_segment_size;
+    WalkExtent found = {.first = wal_segment_of(walk->from, segment_size), .is_empty = true};
+    uint64_t next;
+
+    if (!extend(walk, &found, &next, err))
+        return false;
+    if (found.is_empty)
+        found.last = found.first;
+    if (walk->to != 0 && !found.is_empty &&
+        wal_segment_before(walk->to, segment_size) <= found.last) {
+        found.is_open = found.is_open && wal_segment_before(walk->to, segment_size) == found.last;
+        found.last = wal_segment_before(walk->to, segment_size);
+        found.is_empty = found.last < found.first;
+    } else {
+        found.is_hole = is_hole(walk, next);
     }
-    return extent;
+    *extent = found;
+    return true;
 }
 
 /* ---- segment by segment ---- */
@@ -116,6 +131,14 @@ static void end_broken(WalWalkEnd *end, const char *reason)
     snprintf(end->reason, sizeof end->reason, "%.*s", (int)sizeof end->reason - 1, reason);
 }
 
+/* What the walk's extent says of its end, once all of it was seen. */
+static void end_of_extent(WalWalkEnd *end, const WalkExtent *extent, bool is_stopped)
+{
+    end->is_hole = extent->is_hole && !end->is_broken && !is_stopped;
+    end->is_open = extent->is_open && end->segments > 0 && end->last_segment == extent->last;
+    end->local = end->segments > 0 && end->last_segment >= extent->local ? extent->local : 0;
+}
+
 /* Sum up what this segment adds to the end. */
 static void end_add(WalWalkEnd *end, const WalChain *chain, const WalReaderState *state,
                     uint64_t segment, uint32_t segment_size)
@@ -135,71 +158,11 @@ static void end_add(WalWalkEnd *end, const WalChain *chain, const WalReaderState
 
 typedef struct SegmentWalk {
     const WalWalk *walk;
+    WalkExtent extent;
     WalChain chain;
     WalWalkEnd end;
     bool is_stopped;
 } SegmentWalk;
-
-/* What a trailer would say of a segment that is only in pieces. */
-typedef struct OpenReading {
-    const PgVersion *version;
-    WalReader *reader;
-    WalSummary summary;
-} OpenReading;
-
-static void open_reading_done(OpenReading *reading)
-{
-    wal_reader_freep(&reading->reader);
-}
-
-static bool sum_up(void *context, const WalRecord *record, Error *err)
-{
-    OpenReading *reading = context;
-    WalEvent event;
-
-    (void)err;
-    wal_summary_add_record(&reading->summary, record, reading->version, &event);
-    return true;
-}
-
-static bool feed_reader(void *context, const void *data, size_t size, Error *err)
-{
-    OpenReading *reading = context;
-
-    return wal_reader_feed(reading->reader, data, size, err);
-}
-
-static bool sum_up_open(const WalWalk *walk, uint64_t segment, WalTrailer *trailer, Error *err)
-{
-    const Cluster *cluster = walk->cluster;
-    const uint32_t size = cluster->wal_segment_size;
-    const uint32_t timeline = path_timeline_of_segment(walk->path, segment, size);
-    CLEANUP(open_reading_done) OpenReading reading = {0};
-    uint32_t reach;
-
-    reading.version = pg_version_of_major(cluster->major);
-    wal_summary_init(&reading.summary);
-    reading.reader = wal_reader_new(&(WalReaderSetup){
-        .version = reading.version,
-        .system_identifier = cluster->system_identifier,
-        .segment_size = size,
-        .start = wal_segment_start(segment, size),
-        .on_record = sum_up,
-        .context = &reading,
-    });
-    if (!wal_pieces_read(cluster, &walk->inventory->pieces, timeline, segment, feed_reader,
-                         &reading, &reach, err))
-        return false;
-    reading.summary.reader = *wal_reader_state(reading.reader);
-    *trailer = (WalTrailer){.kind = WAL_SEGMENT,
-                            .system_identifier = cluster->system_identifier,
-                            .timeline = timeline,
-                            .segment_size = size,
-                            .raw_size = size,
-                            .stored_size = reach,
-                            .summary = reading.summary};
-    return true;
-}
 
 static bool is_remembered(const WalWalk *walk, uint64_t segment, WalTrailer *trailer)
 {
@@ -213,40 +176,46 @@ static bool is_remembered(const WalWalk *walk, uint64_t segment, WalTrailer *tra
            wal_knowledge_find(inventory->known, timeline, segment, stored, trailer, &verified_at);
 }
 
-bool wal_walk_trailer(const WalWalk *walk, uint64_t segment, WalTrailer *trailer, bool *is_open,
-                      Error *err)
+static bool trailer_of(const WalWalk *walk, const WalSource *source, WalTrailer *trailer,
+                       Error *err)
 {
     char name[WAL_NAME_SIZE];
 
-    *is_open = walk_is_open(walk, segment);
-    if (*is_open)
-        return sum_up_open(walk, segment, trailer, err);
-    if (is_remembered(walk, segment, trailer))
+    if (source->form == WAL_NOWHERE)
+        return error_set(err, ERR_NOT_FOUND, "it is not in the archive");
+    if (source->fault != NULL && source->size == 0)
+        return error_set(err, ERR_CORRUPT, "%s", source->fault);
+    if (wal_source_is_open(source)) {
+        *trailer = *source->trailer;
         return true;
-    return wal_object_trailer(walk->cluster, walk_segment_name(walk, segment, name), trailer, err);
+    }
+    return is_remembered(walk, source->segment, trailer) ||
+           wal_object_trailer(walk->cluster, walk_segment_name(walk, source->segment, name),
+                              trailer, err);
+}
+
+bool wal_walk_trailer(const WalWalk *walk, uint64_t segment, WalTrailer *trailer, bool *is_open,
+                      Error *err)
+{
+    WalSource source;
+
+    if (!walk_source(walk, segment, &source, err))
+        return false;
+    *is_open = wal_source_is_open(&source);
+    return trailer_of(walk, &source, trailer, err);
 }
 
 bool walk_read_segment(const WalWalk *walk, uint64_t segment, WalSink *sink, void *context,
                        uint64_t *stored_size, Error *err)
 {
-    uint32_t segment_size = walk->cluster->wal_segment_size;
-    char name[WAL_NAME_SIZE];
-    WalTrailer trailer;
-    uint32_t reach;
+    WalSource source;
 
-    if (walk_is_open(walk, segment)) {
-        if (!wal_pieces_read(walk->cluster, &walk->inventory->pieces,
-                             path_timeline_of_segment(walk->path, segment, segment_size), segment,
-                             sink, context, &reach, err))
-            return false;
-        *stored_size = reach;
-        return true;
-    }
-    if (!wal_object_read(walk->cluster, walk_segment_name(walk, segment, name),
-                         walk->threads > 0 ? walk->threads : 1, sink, context, &trailer, err))
+    if (!walk_source(walk, segment, &source, err))
         return false;
-    *stored_size = trailer.stored_size;
-    return true;
+    if (source.fault != NULL && source.size == 0)
+        return error_set(err, ERR_CORRUPT, "%s", source.fault);
+    return wal_source_read(walk->cluster, walk->inventory, &source, walk->threads, sink, context,
+                           stored_size, err);
 }
 
 /* *ok is false when the walk ends here, which the end says. */
@@ -287,7 +256,9 @@ static bool visit_segment(SegmentWalk *state, uint64_t segment, SegmentVisitFunc
     if (!load_trailer(state, segment, &trailer, go_on, err))
         return false;
     if (*go_on && !wal_chain_fits(&state->chain, &trailer.summary.reader)) {
-        end_broken(&state->end, "the next segment does not go on where this one ends");
+        /* A local file that is of another history says nothing about this one. */
+        if (state->extent.local == 0 || segment < state->extent.local)
+            end_broken(&state->end, "the next segment does not go on where this one ends");
         *go_on = false;
     }
     if (!*go_on)
@@ -320,15 +291,18 @@ static bool visit_segment(SegmentWalk *state, uint64_t segment, SegmentVisitFunc
 bool walk_segments(const WalWalk *walk, SegmentVisitFunction *on_segment, void *context,
                    WalWalkEnd *end, Error *err)
 {
-    WalkExtent extent = walk_extent(walk);
     SegmentWalk state = {.walk = walk};
-    bool go_on = !extent.is_empty;
+    const WalkExtent *extent = &state.extent;
 
-    for (uint64_t segment = extent.first; go_on && segment <= extent.last; segment++) {
+    if (!walk_extent(walk, &state.extent, err))
+        return false;
+    bool go_on = !extent->is_empty;
+
+    for (uint64_t segment = extent->first; go_on && segment <= extent->last; segment++) {
         if (!visit_segment(&state, segment, on_segment, context, &go_on, err))
             return false;
     }
-    state.end.is_hole = extent.is_hole && !state.end.is_broken && !state.is_stopped;
+    end_of_extent(&state.end, extent, state.is_stopped);
     *end = state.end;
     return true;
 }
@@ -469,11 +443,13 @@ static bool read_segment(RecordWalk *state, uint64_t segment, Error *err)
 bool walk_records(const WalWalk *walk, WalRecordFunction *on_record, void *context, WalWalkEnd *end,
                   Error *err)
 {
-    WalkExtent extent = walk_extent(walk);
     CLEANUP(record_walk_done)
     RecordWalk state = {.walk = walk, .on_record = on_record, .context = context};
     const WalReaderState *reader;
+    WalkExtent extent;
 
+    if (!walk_extent(walk, &extent, err))
+        return false;
     state.reader = wal_reader_new(&(WalReaderSetup){
         .version = pg_version_of_major(walk->cluster->major),
         .system_identifier = walk->cluster->system_identifier,
@@ -491,7 +467,7 @@ bool walk_records(const WalWalk *walk, WalRecordFunction *on_record, void *conte
     }
     if (!state.is_stopped && reader->end == WAL_END_BROKEN)
         end_broken(&state.end, reader->reason);
-    state.end.is_hole = extent.is_hole && !state.end.is_broken && !state.is_stopped;
+    end_of_extent(&state.end, &extent, state.is_stopped);
     *end = state.end;
     return true;
 }

@@ -4,20 +4,23 @@
  */
 #pragma once
 
+#include "catalog/wal_source.h"
 #include "catalog/wal_walk.h"
 
 /* Which segments a walk goes over. */
 typedef struct WalkExtent {
     uint64_t first, last;
-    bool is_empty; /* even the first is missing */
-    bool is_hole;  /* later WAL exists behind `last` */
+    bool is_empty;  /* even the first is missing */
+    bool is_hole;   /* later WAL exists behind `last` */
+    bool is_open;   /* WAL ends in the middle of `last` */
+    uint64_t local; /* first one that is read from a local file; 0: none */
 } WalkExtent;
-WalkExtent walk_extent(const WalWalk *walk);
+bool walk_extent(const WalWalk *walk, WalkExtent *extent, Error *err) MUST_CHECK;
 
-/* Whether this segment is only in pieces, and these are the end of the path's WAL. */
-bool walk_is_open(const WalWalk *walk, uint64_t segment);
+/* Where the bytes of a segment of the path come from. */
+bool walk_source(const WalWalk *walk, uint64_t segment, WalSource *source, Error *err) MUST_CHECK;
 
-/* All bytes of a segment of the path, verified: of one in pieces as far as they go. */
+/* All bytes of a segment of the path, verified: of one that is not whole as far as they go. */
 bool walk_read_segment(const WalWalk *walk, uint64_t segment, WalSink *sink, void *context,
                        uint64_t *stored_size, Error *err) MUST_CHECK;
 

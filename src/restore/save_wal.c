@@ -152,8 +152,8 @@ static const OldSegment *find_in(const TailSources *sources, uint32_t timeline, 
 }
 
 /*
- * The first segment of the tail: the last one of the archive too, when that is only in pieces. The
- * old directory may have more of it; archive-get compares.
+ * The first segment of the tail: the last one of the archive too, when that is not whole. The old
+ * directory may have more of it; archive-get compares.
  */
 static bool tail_begin(const Cluster *cluster, const RestorePlan *plan, uint64_t *segment,
                        Error *err)
@@ -163,8 +163,7 @@ static bool tail_begin(const Cluster *cluster, const RestorePlan *plan, uint64_t
     if (!wal_inventory_load(&inventory, cluster, err))
         return false;
     *segment = plan->archive_end;
-    if (wal_inventory_open_on_path(&inventory, &plan->path, path_last_timeline(&plan->path),
-                                   *segment, cluster->wal_segment_size) == 0)
+    if (wal_inventory_has(&inventory, path_last_timeline(&plan->path), *segment))
         (*segment)++;
     return true;
 }

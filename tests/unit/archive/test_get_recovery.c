@@ -330,7 +330,24 @@ static void without_a_data_directory_there_is_no_tail(void **state)
     assert_true(archive_get_is_standby(place.scene.directory));
 }
 
-/* The child has the segment of the fork; that the parent goes on behind it shows a hole. */
+/* The segment as far as the archive has it, and zeros. */
+static void check_delivered(const Place *place, uint64_t segment, size_t until)
+{
+    CLEANUP(text_freep) char *path = text_format("%s/RECOVERYXLOG", place->scene.directory);
+    CLEANUP(buffer_done) Buffer content = {0};
+    Error err = {0};
+
+    assert_true(file_read_whole(path, MIB, &content, &err));
+    assert_int_equal(content.size, MIB);
+    assert_memory_equal(content.data, wal_builder_segment(&place->scene.wal, segment), until);
+    for (size_t i = until; i < MIB; i++)
+        assert_int_equal(content.data[i], 0);
+}
+
+/*
+ * The child has the segment of the fork. That the parent goes on behind it shows a hole; otherwise
+ * its WAL ends there, and who asks for it follows the parent only.
+ */
 static void a_parents_segment_at_the_fork_with_more_behind_it_is_a_hole(void **state)
 {
     CLEANUP(place_done) Place place;
@@ -343,6 +360,11 @@ static void a_parents_segment_at_the_fork_with_more_behind_it_is_a_hole(void **s
     archive_remove(&place.scene.archive, 1, 2);
     assert_int_equal(answer(&place, second), ERR_CORRUPT);
     archive_remove(&place.scene.archive, 1, 4);
+    assert_int_equal(answer(&place, second), ERR_NONE);
+    check_delivered(&place, 2, 0x2000);
+
+    /* A standby waits for the rest. */
+    put_file(&place, "standby.signal", "");
     assert_int_equal(answer(&place, second), ERR_ABSENT);
 }
 

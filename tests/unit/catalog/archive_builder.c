@@ -112,14 +112,23 @@ void archive_remove(Archive *archive, uint32_t timeline, uint64_t segment)
 
 void archive_damage(Archive *archive, uint32_t timeline, uint64_t segment, size_t offset)
 {
-    CLEANUP(text_freep) char *name = object_name(timeline, segment);
+    char name[WAL_NAME_SIZE];
+
+    wal_name_text(&(WalName){.kind = WAL_SEGMENT, .timeline = timeline, .segment = segment}, MIB,
+                  name);
+    archive_damage_name(archive, name, offset);
+}
+
+void archive_damage_name(Archive *archive, const char *name, size_t offset)
+{
+    CLEANUP(text_freep) char *object = layout_wal("main", name);
     CLEANUP(buffer_done) Buffer bytes = {0};
     Error err = {0};
 
-    assert_true(storage_read(archive->repo.storage, name, 64 * MIB, &bytes, &err));
+    assert_true(storage_read(archive->repo.storage, object, 64 * MIB, &bytes, &err));
     bytes.data[offset < bytes.size ? offset : bytes.size - 1] ^= 0x10;
     assert_true(
-        storage_put(archive->repo.storage, name, WRITE_REPLACE, bytes.data, bytes.size, &err));
+        storage_put(archive->repo.storage, object, WRITE_REPLACE, bytes.data, bytes.size, &err));
 }
 
 void archive_look(Archive *archive)

@@ -33,6 +33,8 @@ void archive_put_segments(Archive *archive, const WalBuilder *wal, uint32_t time
 void archive_remove(Archive *archive, uint32_t timeline, uint64_t segment);
 /* Change a byte of the stored object. */
 void archive_damage(Archive *archive, uint32_t timeline, uint64_t segment, size_t offset);
+/* The same of any WAL file. */
+void archive_damage_name(Archive *archive, const char *name, size_t offset);
 /* Read the inventory anew. */
 void archive_look(Archive *archive);
 

@@ -270,58 +270,6 @@ static void the_parents_wal_behind_the_fork_is_not_reached(void **state)
 
 /* ---- segments that are only in pieces */
 
-/* Segments whole (timeline 1: 1..4), pieces as given, and how much of `segment` a recovery gets. */
-static void what_is_only_in_pieces_counts_at_the_end_of_the_path_only(void **state)
-{
-    static const struct {
-        const char *history; /* of timeline 2; NULL: the path is timeline 1's */
-        WalPiece pieces[3];
-        WalRun later; /* one more run; .first 0: none */
-        uint32_t timeline;
-        uint64_t segment;
-        uint32_t expected;
-    } cases[] = {
-        {NULL, {{1, 5, 0, 300}}, {0}, 1, 5, 300},
-        {NULL, {{1, 5, 0, 300}, {1, 5, 300, 400}}, {0}, 1, 5, 400},
-        {NULL, {{1, 5, 1, 300}}, {0}, 1, 5, 0}, /* its first byte is missing */
-        {NULL, {{1, 5, 0, 300}, {1, 5, 400, 500}}, {0}, 1, 5, 300},
-        {NULL, {{1, 4, 0, 300}}, {0}, 1, 4, 0},                                    /* it is whole */
-        {NULL, {{1, 5, 0, 300}}, {.timeline = 1, .first = 6, .last = 6}, 1, 5, 0}, /* a hole */
-        {NULL, {{1, 5, 0, 300}}, {.timeline = 2, .first = 6, .last = 6}, 1, 5, 300},
-        {NULL, {{1, 5, 0, 300}, {1, 6, 0, 10}}, {0}, 1, 5, 0}, /* a hole, too */
-        {NULL, {{1, 5, 0, 300}, {1, 6, 0, 10}}, {0}, 1, 6, 10},
-        {NULL, {{1, 5, 0, MIB}, {1, 6, 0, 10}}, {0}, 1, 5, MIB}, /* all of it is there */
-        {NULL, {{2, 5, 0, 300}}, {0}, 2, 5, 0},                  /* not on the path */
-        /* The path goes over to timeline 2 in segment 5, at byte 0x100. */
-        {"1\t0/500100\tx\n", {{1, 5, 0, 300}}, {0}, 1, 5, 0},
-        {"1\t0/500100\tx\n", {{2, 5, 0, 0x100}}, {0}, 2, 5, 0}, /* nothing of its own */
-        {"1\t0/500100\tx\n", {{2, 5, 0, 0x101}}, {0}, 2, 5, 0x101},
-        {"1\t0/500100\tx\n", {{1, 5, 0, MIB}}, {0}, 1, 5, 0}, /* it is the child's */
-        {"1\t0/700100\tx\n", {{1, 5, 0, 300}}, {0}, 1, 5, 0}, /* more of its WAL was there */
-        {"1\t0/700100\tx\n", {{1, 5, 0, MIB}}, {0}, 1, 5, MIB},
-    };
-
-    (void)state;
-    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
-        CLEANUP(arena_done) Arena arena = {0};
-        WalRun runs[2] = {{.timeline = 1, .first = 1, .last = 4}, cases[i].later};
-        WalPiece pieces[3];
-        WalInventory inventory = {.runs = runs, .run_count = cases[i].later.first != 0 ? 2 : 1};
-        TimelinePath path;
-        Error err = {0};
-
-        memcpy(pieces, cases[i].pieces, sizeof pieces);
-        inventory.pieces.items = pieces;
-        while (inventory.pieces.count < 3 && pieces[inventory.pieces.count].to != 0)
-            inventory.pieces.count++;
-        assert_true(timeline_path_parse(cases[i].history != NULL ? 2 : 1, cases[i].history, &arena,
-                                        &path, &err));
-        assert_int_equal(
-            wal_inventory_open_on_path(&inventory, &path, cases[i].timeline, cases[i].segment, MIB),
-            cases[i].expected);
-    }
-}
-
 static void pieces_are_later_wal_and_show_that_their_timeline_exists(void **state)
 {
     CLEANUP(archive_done) Archive archive;
@@ -340,7 +288,6 @@ static void pieces_are_later_wal_and_show_that_their_timeline_exists(void **stat
     assert_true(wal_inventory_has_later(&archive.inventory, 3, 4));
     assert_false(wal_inventory_has_later(&archive.inventory, 3, 5));
     assert_false(wal_inventory_has(&archive.inventory, 3, 4));
-    assert_int_equal(wal_inventory_open(&archive.inventory, 3, 4, MIB), 16);
 }
 
 /* ---- a segment that becomes whole while it is looked for */
@@ -387,7 +334,6 @@ static void a_segment_that_becomes_whole_meanwhile_is_seen(void **state)
     archive.repo.storage = moving.inner;
     assert_true(moving.lists >= 2);
     assert_true(wal_inventory_has(&archive.inventory, 1, 5));
-    assert_int_equal(wal_inventory_open(&archive.inventory, 1, 5, MIB), 0);
 }
 
 int main(void)
@@ -402,7 +348,6 @@ int main(void)
         cmocka_unit_test(reach_ends_before_the_first_missing_segment_of_the_path),
         cmocka_unit_test(the_parents_wal_behind_the_fork_is_not_reached),
         cmocka_unit_test(a_history_without_end_is_refused),
-        cmocka_unit_test(what_is_only_in_pieces_counts_at_the_end_of_the_path_only),
         cmocka_unit_test(pieces_are_later_wal_and_show_that_their_timeline_exists),
         cmocka_unit_test(a_segment_that_becomes_whole_meanwhile_is_seen),
     };
