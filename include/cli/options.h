@@ -55,6 +55,8 @@ typedef struct Options {
     const char *tablespaces[TABLESPACE_OPTIONS_MAX]; /* NAME=PATH */
     size_t tablespace_count;
     bool move_aside, force, discard_wal, server_is_stopped, no_wal_check, as_copy, start, dry_run;
+    uint64_t port; /* of the restored server; 0: as it is configured */
+    const char *socket;
     uint64_t stall_ms;
     /* watch: how often a line is written, 0: at changes only; receive: how often WAL is stored */
     uint64_t interval_ms;

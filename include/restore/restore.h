@@ -45,11 +45,14 @@ typedef struct RestoreWish {
     OccupiedChoice occupied;
     bool believes_known; /* of the archive: for a plan that is only shown; else each trailer is read
                           */
+    bool only_looks;     /* nothing is done: what is in the way on this host is told in the plan */
     bool discard_wal;
     bool server_is_stopped; /* somebody has made sure of it, where it can't be seen from here */
     bool no_wal_check;      /* of the stored WAL, see restore_run() */
     bool as_copy;    /* the restored cluster must not archive: it is not to replace the original */
     bool will_start; /* server programs are needed, not only nice to have */
+    unsigned port;   /* of the restored server; 0: as it is configured */
+    const char *socket; /* directory of its socket; NULL: as it is configured */
     const TablespaceMove *moves;
     size_t move_count;
     unsigned jobs;
@@ -86,8 +89,8 @@ typedef struct RestorePlan {
                                the server is told as the LSN of its last record */
     TimeUs time_asked;      /* ... and what was asked for */
     uint64_t bytes;         /* to write */
-    uint64_t wal_segments, wal_stored_bytes;
-    WalParameters minima; /* what a hot standby needs on the way to the target */
+    uint64_t wal_segments, wal_stored_bytes; /* that are replayed */
+    WalParameters minima;                    /* what a hot standby needs on the way to the target */
     uint64_t archive_end; /* TARGET_LATEST: the last segment that is in the archive */
     bool is_end_open;     /* ... in pieces so far */
     const char *data;     /* absolute */
@@ -114,6 +117,8 @@ typedef struct RestorePlan {
     const char *extra_directory; /* where configuration from outside goes; NULL: there is none */
     const char *config_file;     /* what the server must be told with -c to start, or NULL */
     const char *hba_file, *ident_file;
+    Error running;   /* only_looks: a server runs there; ERR_NONE: none does */
+    Error undecided; /* only_looks: the place is occupied, and nothing was said of what is there */
     const char **warnings; /* collation, missing extra files, ... */
     size_t warning_count;
     Arena arena;
@@ -163,6 +168,20 @@ void restore_plan_done(RestorePlan *plan); /* for CLEANUP() */
  * server without them ends, or pauses before its target (pg-facts 7.4).
  */
 const char *const *restore_raised_parameters(RestorePlan *plan);
+
+/*
+ * What this restore and earlier ones have left beside the data directory and its tablespaces and
+ * the restored cluster does not use, the server's log too: paths, sorted, in the arena. What can't
+ * be listed is not among them.
+ */
+const char *const *restore_leftovers(const RestorePlan *plan, Arena *arena, size_t *count);
+
+/*
+ * Before a copy is started: where its configuration lets it listen another server may be, the
+ * original above all, or there is no such directory on this host. Then *directory is where its
+ * socket will be, and the restored settings say so; NULL: it listens where it is configured to.
+ */
+bool restore_listen_beside(RestorePlan *plan, const char **directory, Error *err) MUST_CHECK;
 
 /*
  * Rewrite the recovery settings in data for another action, after the target was verified with

@@ -150,6 +150,12 @@ const Option option_table[] = {
     {"as-copy", FLAG, FIELD(as_copy), FOR_RESTORE, GROUP_RESTORE, NULL,
         "a copy beside the original: archive_mode and subscriptions are off in it, so that it adds "
         "nothing to the archive and takes nothing from publishers"},
+    {"port", COUNT, FIELD(port), FOR_RESTORE, GROUP_RESTORE, "N",
+        "port of the restored server (otherwise the one that it is configured for)",
+        .fallback = "0", .max = 65535},
+    {"socket", TEXT, FIELD(socket), FOR_RESTORE, GROUP_RESTORE, "DIR",
+        "directory of the restored server's socket (otherwise as it is configured; of a copy whose "
+        "place another server has: its data directory)"},
     {"dry-run", FLAG, FIELD(dry_run), FOR_RESTORE, GROUP_RESTORE, NULL,
         "print the plan, change nothing"},
 

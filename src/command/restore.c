@@ -180,11 +180,14 @@ static bool make_wish(const Options *options, Arena *arena, RestoreStory *story,
         .data = absolute(options->data, arena),
         .backup = options->backup,
         .believes_known = options->dry_run,
+        .only_looks = options->dry_run,
         .discard_wal = options->discard_wal,
         .server_is_stopped = options->server_is_stopped,
         .no_wal_check = options->no_wal_check,
         .as_copy = options->as_copy,
         .will_start = options->start,
+        .port = (unsigned)options->port,
+        .socket = options->socket != NULL ? absolute(options->socket, arena) : NULL,
         .jobs = (unsigned)options->jobs,
         .pg_bin = options->pg_bin,
         .push = push,
@@ -248,8 +251,6 @@ static bool make_plan(RestoreStory *story, Error *err)
         !restore_check_places(story, err))
         return false;
     story->elapsed_plan = time_monotonic() - begin;
-    for (size_t i = 0; i < story->plan.warning_count && !story->options->dry_run; i++)
-        log_warn("note", log_str("text", story->plan.warnings[i]));
     return true;
 }
 
@@ -294,13 +295,22 @@ static bool carry_out(RestoreStory *story, Error *err)
     return ok && tell_bad_pages(story, err);
 }
 
+/* A server that runs there is stopped later; without a choice it would not work then either. */
+static bool check_undecided(const RestoreStory *story, Error *err)
+{
+    if (story->plan.undecided.code == ERR_NONE)
+        return true;
+    *err = story->plan.undecided;
+    return false;
+}
+
 static bool run(RestoreStory *story, Error *err)
 {
     story->started_at = time_now();
     if (!make_plan(story, err))
         return false;
     if (story->options->dry_run)
-        return restore_tell_plan(story, err);
+        return restore_tell_plan(story, err) && check_undecided(story, err);
     if (!story->options->json && !restore_tell_plan(story, err))
         return false;
     bool ok = carry_out(story, err);

@@ -331,6 +331,22 @@ static bool prepare_log(const RestoreStory *story, Error *err)
     return true;
 }
 
+/* A copy beside its original, which has the port and the socket that both are configured for. */
+static bool find_place(RestoreStory *story, Error *err)
+{
+    const char *directory;
+
+    if (!story->wish->as_copy || story->wish->port != 0 || story->wish->socket != NULL)
+        return true;
+    if (!restore_listen_beside(&story->plan, &directory, err))
+        return error_context(err, "look where the copy can listen");
+    if (directory != NULL) {
+        log_info("the copy can't listen where it is configured to: its socket goes elsewhere",
+                 log_str("directory", directory));
+    }
+    return true;
+}
+
 bool restore_start(RestoreStory *story, Progress *progress, Error *err)
 {
     bool has_target = story->plan.target.kind != TARGET_LATEST;
@@ -342,7 +358,8 @@ bool restore_start(RestoreStory *story, Progress *progress, Error *err)
         story->options->server_log != NULL
             ? story->options->server_log
             : arena_format(&story->plan.arena, "%s.pgcairn-server.log", story->plan.data);
-    if (!prepare_log(story, err) || !start_and_watch_to_target(story, progress, err))
+    if (!prepare_log(story, err) || !find_place(story, err) ||
+        !start_and_watch_to_target(story, progress, err))
         return false;
     story->elapsed_replay = time_monotonic() - begin;
     if (story->sight.state != wanted)

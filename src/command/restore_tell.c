@@ -93,6 +93,20 @@ static void print_point(const RestorePlan *plan)
     out_print("  after it   %s\n", event_text(&plan->point.first_after, text, sizeof text));
 }
 
+/* A time after everything is most often a typing error. */
+static void print_fallback(const RestorePlan *plan)
+{
+    const WalEvent *last = &plan->point.last_before;
+    char time[TIME_TEXT_SIZE];
+
+    out_print("             nothing later is archived: the end of the archive is taken\n");
+    if (last->time != TIME_US_NONE && last->time != 0)
+        out_print("             its newest commit is of %s\n",
+                  time_text_postgres(last->time, time));
+    if (plan->time_asked > time_now())
+        out_print("             this time is still to come: is it what you mean?\n");
+}
+
 static void print_target(const RestoreStory *story)
 {
     const RestorePlan *plan = &story->plan;
@@ -100,7 +114,7 @@ static void print_target(const RestoreStory *story)
 
     out_print("  target     %s\n", target_text(&story->wish->target, text, sizeof text));
     if (plan->has_time_fallback)
-        out_print("             nothing later is archived: the end of the archive is taken\n");
+        print_fallback(plan);
 }
 
 static void print_data(const RestorePlan *plan)
@@ -111,7 +125,7 @@ static void print_data(const RestorePlan *plan)
               out_bytes(plan->bytes, bytes));
     if (plan->moved_to != NULL) {
         out_print("             what is there is moved to %s\n", plan->moved_to);
-    } else if (plan->occupied) {
+    } else if (plan->occupied && plan->choice == OCCUPIED_FORCE) {
         out_print("             what is there is removed\n");
     }
     if (plan->wal_kept != NULL)
@@ -123,6 +137,12 @@ static void print_data(const RestorePlan *plan)
                   strcmp(tablespace->was, tablespace->path) != 0 ? tablespace->was : "",
                   strcmp(tablespace->was, tablespace->path) != 0 ? ")" : "");
     }
+}
+
+static void print_in_the_way(const Error *obstacle)
+{
+    if (obstacle->code != ERR_NONE)
+        out_print("in the way   %s\n             %s\n", obstacle->message, obstacle->hint);
 }
 
 static void print_plan(const RestoreStory *story)
@@ -147,6 +167,8 @@ static void print_plan(const RestoreStory *story)
     }
     for (size_t i = 0; i < plan->warning_count; i++)
         out_print("  note       %s\n", plan->warnings[i]);
+    print_in_the_way(&plan->running);
+    print_in_the_way(&plan->undecided);
 }
 
 static void event_to_json(const WalEvent *event, const char *key, Json *json)
@@ -194,6 +216,12 @@ static void places_to_json(const RestorePlan *plan, Json *json)
     json_begin_array(json, "notes");
     for (size_t i = 0; i < plan->warning_count; i++)
         json_text(json, NULL, plan->warnings[i]);
+    json_end_array(json);
+    json_begin_array(json, "in_the_way");
+    if (plan->running.code != ERR_NONE)
+        json_text(json, NULL, plan->running.message);
+    if (plan->undecided.code != ERR_NONE)
+        json_text(json, NULL, plan->undecided.message);
     json_end_array(json);
 }
 
@@ -285,36 +313,100 @@ static void print_kept(const RestorePlan *plan)
         out_print("  kept       configuration from outside in %s\n", plan->extra_directory);
 }
 
-/* Where it is now; the configuration itself still says where it was. */
-static void print_option(const char *name, const char *path)
+/* A word of the shell; those of a list in one argument are quoted twice. */
+static void put_word(Buffer *line, const char *word)
 {
-    if (path != NULL)
-        out_print("             with -o \"-c %s=%s\"\n", name, path);
+    bool is_plain =
+        *word != '\0' && word[strspn(word, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+                                           "0123456789_-+=:,./@")] == '\0';
+
+    if (is_plain) {
+        buffer_print(line, "%s", word);
+        return;
+    }
+    buffer_print(line, "'");
+    for (const char *c = word; *c != '\0'; c++)
+        buffer_print(line, *c == '\'' ? "'\\''" : "%c", *c);
+    buffer_print(line, "'");
+}
+
+/* " -c name=value", as a word for the shell that pg_ctl starts the server with. */
+static void put_setting(Buffer *options, const char *name, const char *value)
+{
+    CLEANUP(text_freep) char *setting = text_format("%s=%s", name, value);
+
+    if (value[0] == '\0')
+        return;
+    buffer_print(options, "%s-c ", options->size > 0 ? " " : "");
+    put_word(options, setting);
+}
+
+/* Where its configuration is now: it says itself where it was. What the WAL needs: of the primary,
+ * for the recovery; the database does not need it. */
+static void put_settings(const RestoreStory *story, Buffer *options)
+{
+    const RestorePlan *plan = &story->plan;
+
+    if (plan->config_file != NULL) {
+        put_setting(options, "config_file", plan->config_file);
+        put_setting(options, "data_directory", plan->data);
+    }
+    if (plan->hba_file != NULL)
+        put_setting(options, "hba_file", plan->hba_file);
+    if (plan->ident_file != NULL)
+        put_setting(options, "ident_file", plan->ident_file);
+    for (size_t i = 0; story->raised[i] != NULL; i++) {
+        buffer_print(options, "%s-c ", options->size > 0 ? " " : "");
+        put_word(options, story->raised[i]);
+    }
+}
+
+/* One line that can be pasted: by root it has to become the server's user. */
+static void print_start(const RestoreStory *story)
+{
+    const RestorePlan *plan = &story->plan;
+    CLEANUP(buffer_done) Buffer line = {0};
+    CLEANUP(buffer_done) Buffer options = {0};
+    CLEANUP(text_freep)
+    char *program = text_format("%s/pg_ctl", plan->programs != NULL ? plan->programs : "BINDIR");
+    CLEANUP(text_freep) char *log = text_format("%s.pgcairn-server.log", plan->data);
+
+    if (plan->uid != (uid_t)-1)
+        buffer_print(&line, "runuser -u %s -- ", plan->owner);
+    put_word(&line, program);
+    buffer_print(&line, " -D ");
+    put_word(&line, plan->data);
+    buffer_print(&line, " -l ");
+    put_word(&line, log);
+    put_settings(story, &options);
+    if (options.size > 0) {
+        CLEANUP(text_freep)
+        char *all = text_format("%.*s", (int)options.size, (const char *)options.data);
+        buffer_print(&line, " -o ");
+        put_word(&line, all);
+    }
+    out_print("  next       %.*s start\n", (int)line.size, (const char *)line.data);
+}
+
+static void print_next_by_hand(const RestoreStory *story)
+{
+    const RestorePlan *plan = &story->plan;
+
+    print_start(story);
+    out_print("             pgcairn watch --data=%s\n", plan->data);
+    out_print("             pgcairn promote --data=%s%s\n", plan->data,
+              plan->target.kind == TARGET_LATEST
+                  ? ", once it is open: removes the recovery settings"
+                  : "");
 }
 
 /* What the operator does next. */
 static void print_next(const RestoreStory *story)
 {
-    const RestorePlan *plan = &story->plan;
-    const char *data = plan->data;
+    const char *data = story->plan.data;
 
     if (!story->is_started) {
-        const char *programs = plan->programs != NULL ? plan->programs : "BINDIR";
-        out_print("  next       %s/pg_ctl -D %s -l LOGFILE start\n", programs, data);
-        print_option("config_file", plan->config_file);
-        if (plan->config_file != NULL)
-            print_option("data_directory", data);
-        print_option("hba_file", plan->hba_file);
-        print_option("ident_file", plan->ident_file);
-        /* Raised on the primary since the backup: the recovery needs them, the database does not.
-         */
-        for (size_t i = 0; story->raised[i] != NULL; i++)
-            out_print("             with -o \"-c %s\", which the WAL needs\n", story->raised[i]);
-        out_print("             pgcairn watch --data=%s\n", data);
-        out_print("             pgcairn promote --data=%s%s\n", data,
-                  plan->target.kind == TARGET_LATEST
-                      ? ", once it is open: removes the recovery settings"
-                      : "");
+        print_next_by_hand(story);
         return;
     }
     switch (story->sight.state) {
@@ -337,6 +429,22 @@ static void print_next(const RestoreStory *story)
     case RECOVERY_FAILED:
     case RECOVERY_NOT_RUNNING:
         break;
+    }
+}
+
+/*
+ * What restores have left beside the directory pile up otherwise, under names that nobody knows:
+ * what an earlier one kept, its copies of the configuration, the server's log.
+ */
+static void print_leftovers(const RestorePlan *plan)
+{
+    CLEANUP(arena_done) Arena arena = {0};
+    size_t count = 0;
+    const char *const *paths = restore_leftovers(plan, &arena, &count);
+
+    for (size_t i = 0; i < count; i++) {
+        out_print("  %-10s %s%s\n", i == 0 ? "to remove" : "", paths[i],
+                  i == 0 ? "  once all is well" : "");
     }
 }
 
@@ -363,11 +471,24 @@ static void print_result(const RestoreStory *story)
     print_times(story);
     print_kept(&story->plan);
     print_next(story);
+    print_leftovers(&story->plan);
 }
 
 static double seconds_of(TimeUs elapsed)
 {
     return (double)elapsed / 1e6;
+}
+
+static void leftovers_to_json(const RestorePlan *plan, Json *json)
+{
+    CLEANUP(arena_done) Arena arena = {0};
+    size_t count = 0;
+    const char *const *paths = restore_leftovers(plan, &arena, &count);
+
+    json_begin_array(json, "leftovers");
+    for (size_t i = 0; i < count; i++)
+        json_text(json, NULL, paths[i]);
+    json_end_array(json);
 }
 
 static void result_to_json(const RestoreStory *story, Json *json)
@@ -382,6 +503,7 @@ static void result_to_json(const RestoreStory *story, Json *json)
     for (size_t i = 0; story->raised[i] != NULL; i++)
         json_text(json, NULL, story->raised[i]);
     json_end_array(json);
+    leftovers_to_json(&story->plan, json);
     json_double(json, "elapsed_s", seconds_of(story->finished_at - story->started_at));
     json_double(json, "elapsed_plan_s", seconds_of(story->elapsed_plan));
     json_double(json, "elapsed_rebuild_s", seconds_of(report->elapsed_rebuild));

@@ -50,8 +50,9 @@ static const struct {
     {"invalid permissions", "the data directory must have mode 0700 or 0750"},
     {"already exists",
      "another server runs there, or left its lock file: look before you remove it"},
-    {"could not create any", "another server uses the same port or socket: set another port"},
-    {"could not bind", "another server uses the same port: set another one"},
+    {"could not create any",
+     "another server uses the same port or socket: restore with --port=N, or --as-copy"},
+    {"could not bind", "another server uses the same port: restore with --port=N"},
     {"could not access file",
      "a library that the settings load is not installed on this host: install the extension, or "
      "take it out of shared_preload_libraries"},

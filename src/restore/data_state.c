@@ -301,7 +301,8 @@ static bool look_inside(const char *data, const Cluster *cluster, Arena *arena, 
     return identify(data, cluster, look, arena, err);
 }
 
-bool data_look(const char *data, const Cluster *cluster, Arena *arena, DataLook *look, Error *err)
+bool data_look_while_running(const char *data, const Cluster *cluster, Arena *arena, DataLook *look,
+                             Error *running, Error *err)
 {
     struct stat status, parent_status;
     CLEANUP(text_freep) char *parent = text_format("%s/..", data);
@@ -318,7 +319,20 @@ bool data_look(const char *data, const Cluster *cluster, Arena *arena, DataLook 
         return error_set(err, ERR_REFUSED, "%s is no place for a data directory", data);
     look->is_own_file_system =
         stat(parent, &parent_status) == 0 && parent_status.st_dev != status.st_dev;
-    return presence_look(data, &look->presence, err) &&
-           refuse_running(data, &look->presence, err) &&
-           look_inside(data, cluster, arena, look, err);
+    if (!presence_look(data, &look->presence, err))
+        return false;
+    (void)!refuse_running(data, &look->presence, running);
+    return look_inside(data, cluster, arena, look, err);
+}
+
+bool data_look(const char *data, const Cluster *cluster, Arena *arena, DataLook *look, Error *err)
+{
+    Error running = {0};
+
+    if (!data_look_while_running(data, cluster, arena, look, &running, err))
+        return false;
+    if (running.code == ERR_NONE)
+        return true;
+    *err = running;
+    return false;
 }

@@ -31,6 +31,13 @@ bool data_look(const char *data, const Cluster *cluster, Arena *arena, DataLook 
 bool data_is_free(const char *data, const DataLook *look, Error *err) MUST_CHECK;
 
 /*
+ * The same for who changes nothing: a server that runs there is told in *running, zeroed before,
+ * and is no failure.
+ */
+bool data_look_while_running(const char *data, const Cluster *cluster, Arena *arena, DataLook *look,
+                             Error *running, Error *err) MUST_CHECK;
+
+/*
  * The directory as an absolute path without links, also when it (or its parents) do not exist yet.
  */
 bool path_resolve(const char *path, Arena *arena, const char **resolved, Error *err) MUST_CHECK;

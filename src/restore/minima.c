@@ -77,8 +77,11 @@ bool minima_find(const Cluster *cluster, const WalInventory *inventory, unsigned
                     .threads = threads > 0 ? threads : 1};
     WalWalkEnd end;
 
-    return read_control(cluster, plan, err) &&
-           wal_walk_trailers(&walk, note_parameters, &plan->minima, &end, err);
+    if (!read_control(cluster, plan, err) ||
+        !wal_walk_trailers(&walk, note_parameters, &plan->minima, &end, err))
+        return false;
+    plan->wal_stored_bytes = end.stored_bytes;
+    return true;
 }
 
 /* Whether the restored configuration has it as high. What can't be read is not known to be. */

@@ -44,8 +44,6 @@ static void take_choice(const RestoreWish *wish, const Choice *choice, RestorePl
         !wal_inventory_has(&choice->inventory, choice->end.last_timeline, choice->end.last_segment);
     uint64_t last = plan->target.kind == TARGET_LATEST ? plan->archive_end : plan->point.segment;
     plan->wal_segments = last >= first ? last - first + 1 : 0;
-    plan->wal_stored_bytes = plan->target.kind == TARGET_LATEST ? choice->end.stored_bytes
-                                                                : plan->point.end.stored_bytes;
 }
 
 static bool check_manifest(const Cluster *cluster, const Manifest *manifest, Error *err)

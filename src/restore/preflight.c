@@ -207,12 +207,34 @@ static bool check_mounts(const RestorePlan *plan, Error *err)
     return true;
 }
 
+/* A plan that is only shown says that a server runs there; whoever changes something is refused. */
+static bool look_at_data(const Cluster *cluster, const RestoreWish *wish, RestorePlan *plan,
+                         DataLook *look, Error *err)
+{
+    if (!wish->only_looks)
+        return data_look(plan->data, cluster, &plan->arena, look, err);
+    return data_look_while_running(plan->data, cluster, &plan->arena, look, &plan->running, err);
+}
+
+/* A server that can't be seen may be there. */
+static bool check_free(const RestoreWish *wish, const DataLook *look, RestorePlan *plan, Error *err)
+{
+    if (!wish->only_looks)
+        return data_is_free(plan->data, look, err);
+    if (plan->running.code == ERR_NONE && !data_is_free(plan->data, look, &plan->running) &&
+        plan->running.code != ERR_REFUSED) {
+        *err = plan->running;
+        return false;
+    }
+    return true;
+}
+
 static bool plan_occupied(const Cluster *cluster, const RestoreWish *wish, RestorePlan *plan,
                           Error *err)
 {
     DataLook look;
 
-    if (!data_look(plan->data, cluster, &plan->arena, &look, err))
+    if (!look_at_data(cluster, wish, plan, &look, err))
         return false;
     plan->state = look.state;
     plan->occupied = look.state == DATA_CLUSTER || look.state == DATA_HALF_RESTORED;
@@ -225,11 +247,14 @@ static bool plan_occupied(const Cluster *cluster, const RestoreWish *wish, Resto
         plan->choice = OCCUPIED_FORCE;
     plan->server_is_stopped = wish->server_is_stopped;
     bool is_touched = plan->choice != OCCUPIED_REFUSE && look.state == DATA_CLUSTER;
-    if (is_touched && !wish->server_is_stopped && !data_is_free(plan->data, &look, err))
+    if (is_touched && !wish->server_is_stopped && !check_free(wish, &look, plan, err))
         return false;
     switch (plan->choice) {
     case OCCUPIED_REFUSE:
-        return refuse_occupied(plan, &look, err);
+        if (!wish->only_looks)
+            return refuse_occupied(plan, &look, err);
+        (void)!refuse_occupied(plan, &look, &plan->undecided);
+        return true;
     case OCCUPIED_MOVE_ASIDE:
         plan->moved_to = arena_format(&plan->arena, "%s.pgcairn-%s", plan->data, plan->stamp);
         if (!check_can_rename(plan, &look, "the old directory", err))

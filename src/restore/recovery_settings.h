@@ -15,6 +15,9 @@ void recovery_command_build(const RestoreWish *wish, RestorePlan *plan);
 bool recovery_settings_write(const RestoreWish *wish, const RestorePlan *plan,
                              Error *err) MUST_CHECK;
 
+/* Where the server's socket is to be, in postgresql.auto.conf: one directory, in place of all. */
+bool recovery_settings_set_socket(const char *data, const char *directory, Error *err) MUST_CHECK;
+
 /* A small text file of the data directory, durable, in place of an older one. */
 bool data_file_put(const RestorePlan *plan, const char *name, const void *text, size_t size,
                    Error *err) MUST_CHECK;

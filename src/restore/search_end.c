@@ -97,16 +97,36 @@ const char *search_behind_gap(const Search *search, const ArchiveEnd *end)
                         time_text_postgres(earliest, time), lsn, first->header.id);
 }
 
+/*
+ * The newest commit that can be had of what lies before the gap. After the newest backup there may
+ * be none: then an older backup's way to the same end is looked at.
+ */
+static TimeUs commit_before_gap(const Search *search, const ArchiveEnd *end)
+{
+    TimeUs newest = end->commit_max;
+
+    for (size_t i = 0; newest == TIME_US_NONE && i < search->count; i++) {
+        Error ignored = {0}; /* there is less to say then */
+        ArchiveEnd other;
+
+        if (search->candidates[i]->header.start < end->walk.last_end &&
+            search_find_end(search, search->candidates[i]->header.start, &other, &ignored) &&
+            other.walk.last_end == end->walk.last_end)
+            newest = other.commit_max;
+    }
+    return newest;
+}
+
 bool search_refuse_gap(const Search *search, const ArchiveEnd *end, const char *target, Error *err)
 {
     const char *behind = search_behind_gap(search, end);
+    const TimeUs newest = commit_before_gap(search, end);
     char lsn[LSN_TEXT_SIZE], time[TIME_TEXT_SIZE], parent[64] = "";
 
-    error_set(
-        err, ERR_CORRUPT, "%s: recovery can't get to %s; the newest commit before it is of %s%s%s",
-        end->gap, target,
-        end->commit_max == TIME_US_NONE ? "(none)" : time_text_postgres(end->commit_max, time),
-        *behind != '\0' ? "; what is behind it can be reached " : "", behind);
+    error_set(err, ERR_CORRUPT,
+              "%s: recovery can't get to %s; the newest commit before it is of %s%s%s", end->gap,
+              target, newest == TIME_US_NONE ? "(none)" : time_text_postgres(newest, time),
+              *behind != '\0' ? "; what is behind it can be reached " : "", behind);
     if (search->path.count > 1) {
         (void)snprintf(parent, sizeof parent, "; --target-timeline=%u follows the one before",
                        search->path.steps[search->path.count - 2].timeline);

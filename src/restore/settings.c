@@ -21,11 +21,13 @@ static const char *const target_parameters[] = {
 /*
  * A copy must do nothing to others: not to the archive, and not to the publishers of the original's
  * subscriptions. Its workers would use the same replication slots, and what they confirm there the
- * original never gets (launcher.c starts none of them with this limit).
+ * original never gets (launcher.c starts none of them with this limit). Nor does it write its pid
+ * where the original's is, by which others stop that one.
  */
 static const Setting copy_settings[] = {
     {.name = "archive_mode", .value = "off"},
     {.name = "max_logical_replication_workers", .value = "0"},
+    {.name = "external_pid_file", .value = ""},
 };
 
 /* ---- restore_command --------------------------------------------------------------------------
@@ -175,6 +177,39 @@ static void add_target(Additions *additions, const Target *target)
     add(additions, "recovery_target_inclusive", target->is_exclusive ? "false" : "true");
 }
 
+/* One element of a list of directories (varlena.c, SplitDirectoriesString). */
+static const char *directory_element(const char *directory, Arena *arena)
+{
+    CLEANUP(buffer_done) Buffer text = {0};
+
+    buffer_print(&text, "\"");
+    for (const char *c = directory; *c != '\0'; c++)
+        buffer_print(&text, *c == '"' ? "\"\"" : "%c", *c);
+    buffer_print(&text, "\"");
+    return arena_text_part(arena, (const char *)text.data, text.size);
+}
+
+/* Who connects to the original by its address must never be answered by a copy of it. */
+static bool is_private(const RestoreWish *wish)
+{
+    return wish->as_copy && wish->will_start && wish->port == 0;
+}
+
+static void add_listening(const RestoreWish *wish, Additions *additions)
+{
+    char port[16];
+
+    (void)snprintf(port, sizeof port, "%u", wish->port);
+    if (wish->port != 0)
+        add(additions, "port", port);
+    if (wish->socket != NULL) {
+        add(additions, "unix_socket_directories",
+            directory_element(wish->socket, &additions->arena));
+    }
+    if (is_private(wish))
+        add(additions, "listen_addresses", "");
+}
+
 static void collect(const RestoreWish *wish, const RestorePlan *plan, Additions *additions)
 {
     char timeline[16];
@@ -188,6 +223,7 @@ static void collect(const RestoreWish *wish, const RestorePlan *plan, Additions 
     add(additions, "restore_command", plan->restore_command);
     for (size_t i = 0; wish->as_copy && i < ARRAY_SIZE(copy_settings); i++)
         add(additions, copy_settings[i].name, copy_settings[i].value);
+    add_listening(wish, additions);
 }
 
 static bool rewrite(const char *path, const char *const *remove, const Setting *additions,
@@ -207,18 +243,25 @@ static bool rewrite(const char *path, const char *const *remove, const Setting *
     return replace_file(path, result.data, result.size, owner, err);
 }
 
-/* recovery_parameters, and those of a copy. */
-static const char *const *removed_parameters(bool as_copy, Arena *arena)
+/* recovery_parameters, and those that are added beside them. */
+static const char *const *removed_parameters(const RestoreWish *wish, Arena *arena)
 {
+    const bool as_copy = wish->as_copy;
     size_t count = 0;
 
     while (recovery_parameters[count] != NULL)
         count++;
     const char **names =
-        arena_alloc(arena, (count + ARRAY_SIZE(copy_settings) + 1) * sizeof *names);
+        arena_alloc(arena, (count + ARRAY_SIZE(copy_settings) + 4) * sizeof *names);
     memcpy(names, recovery_parameters, count * sizeof *names);
     for (size_t i = 0; as_copy && i < ARRAY_SIZE(copy_settings); i++)
         names[count++] = copy_settings[i].name;
+    if (wish->port != 0)
+        names[count++] = "port";
+    if (wish->socket != NULL)
+        names[count++] = "unix_socket_directories";
+    if (is_private(wish))
+        names[count++] = "listen_addresses";
     return (const char *const *)names;
 }
 
@@ -260,7 +303,7 @@ bool recovery_settings_write(const RestoreWish *wish, const RestorePlan *plan, E
     FileOwner owner = {.mode = file_mode(plan->data_mode), .uid = plan->uid, .gid = plan->gid};
 
     collect(wish, plan, &additions);
-    return rewrite(path, removed_parameters(wish->as_copy, &additions.arena), additions.items,
+    return rewrite(path, removed_parameters(wish, &additions.arena), additions.items,
                    additions.count, &owner, err) &&
            data_file_put(plan, "recovery.signal", "", 0, err) && save_recovery_plan(plan, err);
 }
@@ -289,6 +332,15 @@ bool restore_set_action(const char *data, TargetAction action, Error *err)
 {
     static const char *const remove[] = {"recovery_target_action", NULL};
     Setting addition = {.name = "recovery_target_action", .value = target_action_name(action)};
+
+    return change(data, remove, &addition, 1, err);
+}
+
+bool recovery_settings_set_socket(const char *data, const char *directory, Error *err)
+{
+    static const char *const remove[] = {"unix_socket_directories", NULL};
+    CLEANUP(arena_done) Arena arena = {0};
+    Setting addition = {.name = remove[0], .value = directory_element(directory, &arena)};
 
     return change(data, remove, &addition, 1, err);
 }

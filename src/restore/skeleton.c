@@ -11,7 +11,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { DIRECTORY_MODE = 0700 };
+enum { DIRECTORY_MODE = 0700, PARENT_MODE = 0755 };
 
 static bool make_directory(const char *path, uint32_t mode, uid_t uid, gid_t gid, Error *err)
 {
@@ -36,6 +36,42 @@ static const PlannedTablespace *tablespace_of(const RestorePlan *plan, const cha
     return NULL;
 }
 
+/* How much of the path is there: up to a slash, or all of it. */
+static size_t existing_part(const char *path)
+{
+    CLEANUP(text_freep) char *part = text_format("%s", path);
+    size_t end = strlen(part);
+
+    while (end > 0 && !file_exists(part)) {
+        while (end > 0 && part[end - 1] != '/')
+            end--;
+        while (end > 0 && part[end - 1] == '/')
+            end--;
+        part[end] = '\0';
+    }
+    return end;
+}
+
+/*
+ * Directories that are made above a place of ours: the server's user must get through them, also
+ * when root makes them with a umask of 077.
+ */
+static bool make_parents(const RestorePlan *plan, const char *path, Error *err)
+{
+    const size_t there = existing_part(path);
+
+    if (!file_make_directories(path, PARENT_MODE, err))
+        return false;
+    for (size_t end = there + 1; plan->uid != (uid_t)-1 && end <= strlen(path); end++) {
+        if (path[end] != '/' && path[end] != '\0')
+            continue;
+        CLEANUP(text_freep) char *part = text_format("%.*s", (int)end, path);
+        if (chmod(part, PARENT_MODE) != 0)
+            return error_set_errno(err, ERR_IO, errno, "set the mode of %s", part);
+    }
+    return true;
+}
+
 /* A place of our own; parents that are missing must let the server's user through. */
 static bool make_place(const RestorePlan *plan, const char *path, uint32_t mode, Error *err)
 {
@@ -44,7 +80,7 @@ static bool make_place(const RestorePlan *plan, const char *path, uint32_t mode,
     char *slash = strrchr(parent, '/');
     if (slash != NULL && slash != parent) {
         *slash = '\0';
-        if (!file_make_directories(parent, 0755, err))
+        if (!make_parents(plan, parent, err))
             return false;
     }
     if (mkdir(path, DIRECTORY_MODE) != 0) {

@@ -89,7 +89,7 @@ class Wal(ReplaceTest):
         self.commit_beyond_the_archive()
         os.rename(self.cluster.data, f"{self.cluster.data}.pgcairn-20200101T000000.000Z")
         answer = self.restore_here("--start")
-        self.assertIn("was kept by an earlier restore", answer.stderr)
+        self.assertIn("was kept by an earlier restore", answer.stdout)
         assert_content(self.cluster, self.oracle.numbers(), self.oracle.in_doubt())
 
     def test_what_another_cluster_had_kept_beside_the_place_is_left_alone(self):

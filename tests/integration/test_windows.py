@@ -153,7 +153,7 @@ class Exact(WindowTest):
             self.assertTrue(self.check(ends, start, max(times) + 1)["takes_archive_end"])
 
     def refused(self, target):
-        return self.dry_run(f"--target-time={instant(target)}", expect=4)
+        return self.dry_run(f"--target-time={instant(target)}", expect=4)["message"]
 
 
 class Remembered(WindowTest):

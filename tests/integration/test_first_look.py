@@ -1,0 +1,111 @@
+"""What somebody meets who tries the program for the first time, and in the first minutes of an incident."""
+
+import json
+import unittest
+
+from support.processes import TOOL, attempt
+from support.shared import SharedClusterTest
+
+
+class BesideARunningServer(SharedClusterTest):
+    """The original runs all the time."""
+
+    @classmethod
+    def set_up_shared(cls, world):
+        cls.backup = json.loads(world.tool("backup", "--json", "--label=before the upgrade",
+                                           f"--data={world.cluster.data}"))["backup"]
+        world.cluster.sql("create table kept as select 7 as x")
+        world.cluster.fill_segment()
+        world.cluster.fill_segment()
+
+    def test_a_dry_run_over_a_running_server_shows_the_plan_and_what_is_in_the_way(self):
+        words = ["restore", f"--data={self.cluster.data}", "--dry-run", "--start"]
+        plan = self.tool(*words, "--move-aside")
+        self.assertIn(f"in the way   a server runs on {self.cluster.data} (process {self.cluster.pid()})", plan)
+        self.assertIn("then       start, verify, promote", plan)
+        answer = self.tool_json(*words, "--force")
+        self.assertEqual(len(answer["in_the_way"]), 1)
+        undecided = self.tool_fails(4, "holds a data directory of this cluster", *words)
+        self.assertIn("in the way   a server runs", undecided.stdout)
+        self.assertEqual(self.tool_fails(4, "a server runs on", "restore", "--force",
+                                         f"--data={self.cluster.data}").stdout, "")
+        self.assertEqual(self.cluster.sql("select x from kept"), "7")
+
+    def test_a_plan_counts_the_wal_that_is_replayed_and_no_more(self):
+        everything = self.tool_json("restore", "--dry-run", f"--data={self.path}/new")
+        immediate = self.tool_json("restore", "--dry-run", f"--data={self.path}/new", "--target=immediate")
+        self.assertLess(immediate["wal_segments"], everything["wal_segments"])
+        self.assertLess(immediate["wal_stored_bytes"], everything["wal_stored_bytes"] / 2)
+
+    def test_a_time_to_come_is_asked_back(self):
+        plan = self.tool("restore", "--dry-run", f"--data={self.path}/new", "--target-time=2099-01-01 00:00 UTC")
+        self.assertRegex(plan, "its newest commit is of 2")
+        self.assertIn("this time is still to come", plan)
+
+    def test_a_copy_starts_beside_its_original(self):
+        copy = self.restored()
+        said = self.tool("restore", "--as-copy", "--start", f"--data={copy.data}",
+                         environment={"PGPORT": self.cluster.port})
+        copy.socket, copy.port = copy.data, self.cluster.port
+        self.assertIn(f"host={copy.data} port={copy.port}", said)
+        self.assertEqual(copy.sql("select x from kept"), "7")
+        self.assertEqual(copy.sql("show listen_addresses"), "")
+        self.assertEqual(self.cluster.sql("select x from kept"), "7")
+        copy.stop()
+        again = self.tool("restore", "--as-copy", "--start", "--move-aside", f"--data={copy.data}",
+                          "--port=5999", f"--socket={copy.path}")
+        copy.socket, copy.port = copy.path, 5999
+        self.assertEqual(copy.sql("show port"), "5999")
+        self.assertIn(f"to remove  {copy.data}.pgcairn-", again)
+
+    def test_the_next_command_can_be_typed_as_it_stands(self):
+        copy = self.restored()
+        said = self.tool("restore", "--as-copy", f"--data={copy.data}", "--port=5998",
+                         f"--socket={copy.path}")
+        copy.socket, copy.port = copy.path, 5998
+        line, = [line for line in said.splitlines() if line.startswith("  next ")]
+        done = attempt("sh", "-c", line.removeprefix("  next ").strip() + " -w")
+        self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+        self.assertEqual(copy.sql("select x from kept"), "7")
+
+
+class Shell(SharedClusterTest):
+    """Pipes, JSON, names."""
+
+    @classmethod
+    def set_up_shared(cls, world):
+        world.tool("backup", f"--data={world.cluster.data}")
+
+    def test_a_pipe_that_nobody_reads_is_no_error(self):
+        repo = f"--repo={self.repo}"
+        for words in (["--version"], ["--help"], ["list", repo], ["list", "--json", repo], ["log", repo],
+                      ["log", "--json", repo], ["verify", repo],
+                      ["restore", "--dry-run", repo, f"--data={self.path}/new"]):
+            with self.subTest(words=words):
+                # The reader is gone before the first byte is written.
+                done = attempt("bash", "-c", 'set -o pipefail; { sleep .2; "$@"; } | exec true', "x", TOOL, *words)
+                self.assertEqual((done.returncode, done.stderr), (0, ""))
+        full = attempt("bash", "-c", '"$@" >/dev/full', "x", TOOL, "list", repo)
+        self.assertEqual(full.returncode, 14)
+        self.assertIn("No space left on device", full.stderr)
+
+    def test_an_error_is_one_object_when_json_was_asked_for(self):
+        for words, status in ((["list", "--jsn", "--json"], 2), (["list", "--json", "--cluster=other"], 6),
+                              (["restore", "--json", f"--data={self.cluster.data}"], 4)):
+            with self.subTest(words=words):
+                done = self.attempt(*words)
+                self.assertEqual(done.returncode, status, done.stderr)
+                answer = json.loads(done.stdout)
+                self.assertEqual((answer["command"], answer["code"], answer["status"]), (words[0], status, status))
+                self.assertIn(answer["message"], done.stderr)
+                self.assertTrue(answer["hint"])
+        monitored = self.attempt("status", "--json", "--bogus")
+        self.assertEqual((monitored.returncode, json.loads(monitored.stdout)["status"]), (3, 3))
+
+    def test_the_clusters_of_a_repository_are_found_by_the_tool(self):
+        done = self.tool_fails(6, "has no cluster \"lost\"", "restore", "--cluster=lost", f"--data={self.path}/new")
+        self.assertIn("--cluster=main; it holds main", done.stderr)
+
+
+if __name__ == "__main__":
+    unittest.main()
