@@ -117,8 +117,10 @@ typedef struct RestorePlan {
     const char *extra_directory; /* where configuration from outside goes; NULL: there is none */
     const char *config_file;     /* what the server must be told with -c to start, or NULL */
     const char *hba_file, *ident_file;
-    Error running;   /* only_looks: a server runs there; ERR_NONE: none does */
-    Error undecided; /* only_looks: the place is occupied, and nothing was said of what is there */
+    /* only_looks, ERR_NONE: nothing */
+    Error running;   /* a server runs there, to be stopped before the restore */
+    Error undecided; /* what would be refused then, too: the place is occupied, and nothing was said
+                        of what is there; or a server may be there that can't be seen */
     const char **warnings; /* collation, missing extra files, ... */
     size_t warning_count;
     Arena arena;

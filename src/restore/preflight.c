@@ -207,26 +207,37 @@ static bool check_mounts(const RestorePlan *plan, Error *err)
     return true;
 }
 
-/* A plan that is only shown says that a server runs there; whoever changes something is refused. */
+/*
+ * A plan that is only shown says that a server runs there, which is stopped later; whoever changes
+ * something is refused.
+ */
 static bool look_at_data(const Cluster *cluster, const RestoreWish *wish, RestorePlan *plan,
                          DataLook *look, Error *err)
 {
     if (!wish->only_looks)
         return data_look(plan->data, cluster, &plan->arena, look, err);
-    return data_look_while_running(plan->data, cluster, &plan->arena, look, &plan->running, err);
+    Error running = {0};
+    const PresenceFacts *facts = &look->presence;
+
+    if (!data_look_while_running(plan->data, cluster, &plan->arena, look, &running, err))
+        return false;
+    bool is_plain = facts->has_lock && facts->process == facts->lock_pid;
+    *(is_plain ? &plan->running : &plan->undecided) = running;
+    return true;
 }
 
 /* A server that can't be seen may be there. */
 static bool check_free(const RestoreWish *wish, const DataLook *look, RestorePlan *plan, Error *err)
 {
+    Error doubt = {0};
+
     if (!wish->only_looks)
         return data_is_free(plan->data, look, err);
-    if (plan->running.code == ERR_NONE && !data_is_free(plan->data, look, &plan->running) &&
-        plan->running.code != ERR_REFUSED) {
-        *err = plan->running;
-        return false;
-    }
-    return true;
+    if (plan->running.code != ERR_NONE || plan->undecided.code != ERR_NONE ||
+        data_is_free(plan->data, look, &doubt))
+        return true;
+    *(doubt.code == ERR_REFUSED ? &plan->undecided : err) = doubt;
+    return doubt.code == ERR_REFUSED;
 }
 
 static bool plan_occupied(const Cluster *cluster, const RestoreWish *wish, RestorePlan *plan,
@@ -253,8 +264,7 @@ static bool plan_occupied(const Cluster *cluster, const RestoreWish *wish, Resto
     case OCCUPIED_REFUSE:
         if (!wish->only_looks)
             return refuse_occupied(plan, &look, err);
-        (void)!refuse_occupied(plan, &look, &plan->undecided);
-        return true;
+        return plan->undecided.code != ERR_NONE || !refuse_occupied(plan, &look, &plan->undecided);
     case OCCUPIED_MOVE_ASIDE:
         plan->moved_to = arena_format(&plan->arena, "%s.pgcairn-%s", plan->data, plan->stamp);
         if (!check_can_rename(plan, &look, "the old directory", err))
