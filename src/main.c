@@ -5,9 +5,11 @@
 #include "base/interrupt.h"
 #include "base/log.h"
 #include "cli/output.h"
+#include "command/acting_user.h"
 #include "command/commands.h"
 
 #include <signal.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 static LogLevel log_level(const char *name)
@@ -118,7 +120,7 @@ static bool run(int argc, char **argv, const Command **command, Options *options
         return false;
     if (options->help) {
         options_help(command_table, *command);
-    } else if (!(*command)->run(options, err)) {
+    } else if (!acting_user_become(*command, options, err) || !(*command)->run(options, err)) {
         return false;
     }
     return out_flush(err);
@@ -162,6 +164,8 @@ int main(int argc, char **argv)
             (void)signal(SIGABRT, exit_on_abort);
     }
 
+    (void)umask(
+        S_IRWXO); /* the modes that we give are meant as they are; others never get rights */
     bool ok = run(argc, argv, &command, &options, &err);
     if (!ok && err.code == ERR_NONE)
         error_set(&err, ERR_INTERNAL, "a failure without a reason: this is a bug");

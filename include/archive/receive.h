@@ -47,7 +47,7 @@ typedef struct ReceiveWish {
     const char *spool;   /* directory that WAL goes through; NULL: into the repository at once */
     uint64_t spool_size; /* that it may take */
     /* How to reach the server, asked before each attempt: it may have moved. */
-    bool (*locate)(void *context, Buffer *conninfo, uid_t *uid, Error *err);
+    bool (*locate)(void *context, Buffer *conninfo, Error *err);
     void (*tell)(void *context, const ReceiveNews *news);
     void *context;
 } ReceiveWish;

@@ -80,6 +80,12 @@ bool file_write_back(int fd, uint64_t offset, uint64_t size, const char *path,
 bool file_write_back_wait(int fd, uint64_t offset, uint64_t size, const char *path,
                           Error *err) MUST_CHECK;
 
+/*
+ * A regular file for reading, or nothing: a pipe of that name would make us wait for ever, a device
+ * do who knows what. *fd is -1 on failure. ERR_NOT_FOUND when there is none, ERR_IO otherwise.
+ */
+bool file_open(const char *path, int *fd, Error *err) MUST_CHECK;
+
 /* Up to size bytes at offset; *got is less only at the end of the file. */
 bool file_read_at(int fd, void *to, size_t size, uint64_t offset, size_t *got, const char *path,
                   Error *err) MUST_CHECK;

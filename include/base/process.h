@@ -11,10 +11,10 @@
 typedef struct ProcessSetup {
     const char *const *argv; /* NULL-terminated; argv[0] is a path or found on PATH */
     const char *directory;   /* to run in, or NULL */
-    const char *const *env;  /* "NAME=value" to add, NULL-terminated, or NULL */
-    const char *log_path;    /* stdout and stderr are appended to it, or NULL */
-    uid_t uid;               /* run as; (uid_t)-1: as we are. Groups are the user's own */
-    gid_t gid;
+    const char *const
+        *env;             /* "NAME=value" to add, NULL-terminated, or NULL. Of our own environment
+                             only PATH, HOME, USER, LOGNAME, LANG, LC_*, TZ and PGPORT are passed on */
+    const char *log_path; /* stdout and stderr are appended to it, or NULL */
 } ProcessSetup;
 
 /* Start it in a session of its own, so that it outlives us and gets no signal of our terminal. */

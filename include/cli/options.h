@@ -19,6 +19,7 @@ typedef struct Options {
     const char *data;
     const char *conninfo;
     const char *pg_bin;
+    const char *user; /* of root: who is to own what is not there yet */
     const char *config;
     const char *config_file; /* the one that was read, if it is there: config or the default */
     uint64_t jobs;
@@ -78,8 +79,10 @@ typedef struct Options {
     uint64_t timeline;             /* 0: the newest */
     bool drops;
     uint64_t limit; /* lines, 0: no limit */
-    /* not an option: */
-    const char *command_line; /* all of it, for manifest and journal; no secrets are options */
+    /* not options: */
+    const char *acting_as;      /* the user that root has become; NULL: we are who we were */
+    const char *acting_because; /* ... "the owner of the data directory" */
+    const char *command_line;   /* all of it, for manifest and journal; no secrets are options */
     Arena arena;
 } Options;
 

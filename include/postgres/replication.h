@@ -17,11 +17,10 @@
 #include "postgres/wal_name.h"
 
 /*
- * As session_open_as(), by a walsender. application: what the server calls us, in
+ * As session_open(), by a walsender. application: what the server calls us, in
  * synchronous_standby_names too.
  */
-Session *replication_open(const char *conninfo, uid_t uid, const char *application,
-                          Error *err) MUST_CHECK;
+Session *replication_open(const char *conninfo, const char *application, Error *err) MUST_CHECK;
 
 typedef struct ReplicationIdentity {
     uint64_t system_identifier;

@@ -21,14 +21,6 @@ typedef struct Session Session;
  * ERR_UNREACHABLE when the server doesn't answer (or is starting), ERR_POSTGRES when it refuses.
  */
 Session *session_open(const char *conninfo, Error *err) MUST_CHECK;
-
-/*
- * The same as the operating system user `uid` (whoever owns a data directory) when we are root:
- * its name is the role if conninfo and environment name none, and what "peer" authentication
- * (pg_hba.conf) sees. (uid_t)-1, or not being root: as we are. No other thread may run meanwhile
- * that relies on being root.
- */
-Session *session_open_as(const char *conninfo, uid_t uid, Error *err) MUST_CHECK;
 void session_freep(Session **session); /* for CLEANUP(); a backup in progress is aborted */
 
 /*

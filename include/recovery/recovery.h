@@ -84,9 +84,7 @@ bool recovery_watch_to_end(RecoveryWatch *watch, uint64_t interval_ms, RecoveryC
 
 typedef struct StartSetup {
     const char *data;
-    const char *programs; /* directory of postgres */
-    uid_t uid;            /* who owns the data directory */
-    gid_t gid;
+    const char *programs;        /* directory of postgres */
     const char *log_path;        /* its stdout and stderr */
     const char *const *settings; /* "name=value" for -c, NULL-terminated; may be NULL */
 } StartSetup;

@@ -105,8 +105,8 @@ static bool is_in_pg_wal(const Get *get, uint64_t segment)
     if (get->view.data == NULL)
         return false;
     path = text_format("%s/pg_wal/%s", get->view.data, wal_name_text(&name, size, text));
-    fd = open(path, O_RDONLY | O_CLOEXEC);
-    return fd >= 0 && file_read_at(fd, head, sizeof head, 0, &got, path, &ignored) &&
+    return file_open(path, &fd, &ignored) &&
+           file_read_at(fd, head, sizeof head, 0, &got, path, &ignored) &&
            wal_check_header(get->cluster, &name, ERR_CORRUPT, head, got, &header, &ignored);
 }
 

@@ -122,8 +122,8 @@ static void open_local(OpenDelivery *pieces, const Get *get)
     CLEANUP(text_freep)
     char *path = text_format("%s/pg_wal/%s", get->view.data, get->wish->name);
 
-    pieces->local_fd = open(path, O_RDONLY | O_CLOEXEC);
-    pieces->is_local_same = pieces->local_fd >= 0;
+    Error ignored = {0}; /* then there is nothing of our own to compare with */
+    pieces->is_local_same = file_open(path, &pieces->local_fd, &ignored);
 }
 
 /*

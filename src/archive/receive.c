@@ -509,11 +509,10 @@ static bool connect_to_server(Receive *receive, Error *err)
 {
     const ReceiveWish *wish = receive->wish;
     CLEANUP(buffer_done) Buffer conninfo = {0};
-    uid_t uid = (uid_t)-1;
 
-    if (!wish->locate(wish->context, &conninfo, &uid, err))
+    if (!wish->locate(wish->context, &conninfo, err))
         return false;
-    receive->session = replication_open(conninfo.size > 0 ? (const char *)conninfo.data : NULL, uid,
+    receive->session = replication_open(conninfo.size > 0 ? (const char *)conninfo.data : NULL,
                                         wish->application, err);
     return receive->session != NULL;
 }

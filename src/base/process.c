@@ -7,10 +7,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <grp.h>
 #include <poll.h>
 #include <pthread.h>
-#include <pwd.h>
 #include <signal.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -22,11 +20,6 @@ typedef struct Plan {
     const ProcessSetup *setup;
     const char *program;
     const char **env;
-    bool switch_user;
-    uid_t uid;
-    gid_t gid;
-    gid_t *groups;
-    int group_count;
     int output; /* descriptor for stdout and stderr, or -1 */
     int report; /* where the child says why it could not start */
     Arena arena;
@@ -62,7 +55,24 @@ static void env_put(Plan *plan, size_t *count, const char *setting)
     plan->env[(*count)++] = setting;
 }
 
-static void plan_env(Plan *plan, const struct passwd *user)
+/*
+ * What a program that we start needs to know of us; PGPORT is the server's own way to be told its
+ * port where the configuration says none. The rest is nobody else's business: secrets of whoever
+ * called us would be readable in its /proc/PID/environ, by a server's SQL, too.
+ */
+static bool is_passed_on(const char *setting)
+{
+    static const char *const names[] = {"PATH", "HOME",     "USER", "LOGNAME",
+                                        "LANG", "LANGUAGE", "TZ",   "PGPORT"};
+
+    for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+        if (has_name(setting, names[i]))
+            return true;
+    }
+    return strncmp(setting, "LC_", 3) == 0;
+}
+
+static void plan_env(Plan *plan)
 {
     size_t count = 0, inherited = 0, added = 0;
 
@@ -70,55 +80,13 @@ static void plan_env(Plan *plan, const struct passwd *user)
         inherited++;
     while (plan->setup->env != NULL && plan->setup->env[added] != NULL)
         added++;
-    plan->env = arena_alloc(&plan->arena, (inherited + added + 4) * sizeof plan->env[0]);
-    for (; count < inherited; count++)
-        plan->env[count] = environ[count];
-
-    /* As another user with that user's home: libpq looks there for ~/.pgpass. */
-    if (user != NULL) {
-        env_put(plan, &count, arena_format(&plan->arena, "HOME=%s", user->pw_dir));
-        env_put(plan, &count, arena_format(&plan->arena, "USER=%s", user->pw_name));
-        env_put(plan, &count, arena_format(&plan->arena, "LOGNAME=%s", user->pw_name));
+    plan->env = arena_alloc(&plan->arena, (inherited + added + 1) * sizeof plan->env[0]);
+    for (size_t i = 0; i < inherited; i++) {
+        if (is_passed_on(environ[i]))
+            plan->env[count++] = environ[i];
     }
     for (size_t i = 0; i < added; i++)
         env_put(plan, &count, plan->setup->env[i]);
-}
-
-/* Looked up here and not in the child: what knows users and groups may take locks. */
-static bool plan_user(Plan *plan, Error *err)
-{
-    const ProcessSetup *setup = plan->setup;
-    struct passwd entry, *user = NULL;
-    size_t size = 64 << 10;
-    char *strings = arena_alloc(&plan->arena, size);
-
-    plan->switch_user = setup->uid != (uid_t)-1 && setup->uid != geteuid();
-    if (!plan->switch_user) {
-        plan_env(plan, NULL);
-        return true;
-    }
-    int os_errno = getpwuid_r(setup->uid, &entry, strings, size, &user);
-    if (user == NULL && os_errno != 0)
-        return error_set_errno(err, ERR_IO, os_errno, "look up user %u", setup->uid);
-    plan->uid = setup->uid;
-    plan->gid = setup->gid;
-    if (setup->gid == (gid_t)-1) {
-        if (user == NULL)
-            return error_set(err, ERR_IO, "there is no user %u", setup->uid);
-        plan->gid = user->pw_gid;
-    }
-
-    /* A user without an entry (a container) has the one group. */
-    plan->group_count = 65536; /* NGROUPS_MAX */
-    plan->groups = arena_alloc(&plan->arena, (size_t)plan->group_count * sizeof plan->groups[0]);
-    if (user == NULL) {
-        plan->groups[0] = plan->gid;
-        plan->group_count = 1;
-    } else if (getgrouplist(user->pw_name, plan->gid, plan->groups, &plan->group_count) < 0) {
-        return error_set(err, ERR_IO, "user %s has too many groups", user->pw_name);
-    }
-    plan_env(plan, user);
-    return true;
 }
 
 static bool plan_program(Plan *plan, Error *err)
@@ -188,13 +156,6 @@ static void child_run(const Plan *plan)
 
     child_signals();
     (void)setsid();
-    if (plan->switch_user) {
-        if (setgroups((size_t)plan->group_count, plan->groups) != 0 ||
-            setresgid(plan->gid, plan->gid, plan->gid) != 0 ||
-            setresuid(plan->uid, plan->uid, plan->uid) != 0) {
-            child_fail(plan, 'u');
-        }
-    }
     if (setup->directory != NULL && chdir(setup->directory) != 0)
         child_fail(plan, 'd');
     child_output(plan);
@@ -209,8 +170,6 @@ static void child_run(const Plan *plan)
 static const char *step_name(char step)
 {
     switch (step) {
-    case 'u':
-        return "become another user";
     case 'd':
         return "enter its directory";
     case 'i':
@@ -251,8 +210,9 @@ static bool start(const ProcessSetup *setup, int output, pid_t *pid, Error *err)
     CLEANUP(plan_done) Plan plan = {.setup = setup, .output = output};
     int ends[2];
 
-    if (!plan_program(&plan, err) || !plan_user(&plan, err))
+    if (!plan_program(&plan, err))
         return false;
+    plan_env(&plan);
     if (pipe2(ends, O_CLOEXEC) != 0)
         return error_set_errno(err, ERR_IO, errno, "create a pipe");
     CLEANUP(fd_done) int reports = ends[0];

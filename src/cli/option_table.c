@@ -38,6 +38,8 @@ const Option option_table[] = {
     {"conninfo", TEXT, FIELD(conninfo), FOR_ALL & ~(FOR_PUSH | FOR_GET | FOR_LIST | FOR_VERIFY),
         GROUP_CLUSTER, "STRING",
         "how to reach the server, as libpq reads it (otherwise found through the data directory)"},
+    {"user", TEXT, FIELD(user), FOR_ALL & ~(FOR_PUSH | FOR_GET), GROUP_CLUSTER, "NAME",
+        "for root: who does the work where no directory tells yet (otherwise the owner of --data, or of the repository)"},
     {"pg-bin", TEXT, FIELD(pg_bin), FOR_RESTORE | FOR_PROMOTE, GROUP_CLUSTER, "DIR",
         "where the server's programs are (otherwise looked for)"},
 

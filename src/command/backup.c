@@ -39,14 +39,6 @@ static bool conninfo_of_data(const char *data, Buffer *conninfo, Error *err)
     return true;
 }
 
-/* Root becomes the owner of the data directory for the connection: "peer" wants that user. */
-static uid_t owner_of(const char *data)
-{
-    struct stat info;
-
-    return data != NULL && stat(data, &info) == 0 ? info.st_uid : (uid_t)-1;
-}
-
 static Session *open_session(const Options *options, Error *err)
 {
     CLEANUP(buffer_done) Buffer derived = {0};
@@ -58,7 +50,7 @@ static Session *open_session(const Options *options, Error *err)
         buffer_append(&derived, "", 1);
         conninfo = (const char *)derived.data;
     }
-    return session_open_as(conninfo, owner_of(options->data), err);
+    return session_open(conninfo, err);
 }
 
 /* -------- what happened */

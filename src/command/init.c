@@ -57,19 +57,6 @@ static bool find_identity(const Options *options, Identity *identity, Error *err
                            "its server");
 }
 
-/* The server's user runs archive-push; what root creates here would not be his to write. */
-static void warn_of_root(const Options *options)
-{
-    struct stat found;
-
-    if (geteuid() == 0 && options->data != NULL && stat(options->data, &found) == 0 &&
-        found.st_uid != 0) {
-        log_warn("the repository now belongs to root: the server's user must be able to write to "
-                 "it, or archive-push fails",
-                 log_str("repo", options->repo));
-    }
-}
-
 static bool tell(const Options *options, const Repo *repo, const Cluster *cluster, bool repo_is_new,
                  bool cluster_is_new, Error *err)
 {
@@ -127,7 +114,5 @@ bool command_init(const Options *options, Error *err)
                           identity.wal_segment_size, &cluster, &cluster_is_new, err)) {
         return err->code == ERR_EXISTS ? refuse_other_cluster(options->cluster, err) : false;
     }
-    if (repo_is_new)
-        warn_of_root(options);
     return tell(options, &repo, &cluster, repo_is_new, cluster_is_new, err);
 }

@@ -89,20 +89,15 @@ static bool start_and_open(const Options *options, const RecoverySight *sight, E
     CLEANUP(arena_done) Arena arena = {0};
     CLEANUP(text_freep) char *log_path = log_path_of(options->data);
     ServerStart start;
-    struct stat status;
     pid_t pid;
 
     if (!find_start(options, sight->control.version->major, &arena, &start, err))
         return false;
-    if (stat(options->data, &status) != 0)
-        return error_set_errno(err, ERR_IO, errno, "look at %s", options->data);
     if (!restore_set_action(options->data, ACTION_PROMOTE, err))
         return false;
     const StartSetup setup = {
         .data = options->data,
         .programs = start.programs,
-        .uid = status.st_uid,
-        .gid = status.st_gid,
         .log_path = log_path,
         .settings = start.settings,
     };

@@ -24,11 +24,10 @@ enum { STATUS_EVERY_MS = 1000 };
 /* ---- where the server is */
 
 /* Its lock file says so, each time anew: it may have been restarted with another port. */
-static bool locate_by_data(const char *data, Buffer *conninfo, uid_t *uid, Error *err)
+static bool locate_by_data(const char *data, Buffer *conninfo, Error *err)
 {
     CLEANUP(arena_done) Arena arena = {0};
     ServerLock lock;
-    struct stat info;
     bool found;
 
     if (!server_lock_read(data, &arena, &lock, &found, err))
@@ -37,19 +36,16 @@ static bool locate_by_data(const char *data, Buffer *conninfo, uid_t *uid, Error
         return error_set(err, ERR_UNREACHABLE, "no server runs on %s", data);
     server_conninfo(&lock, conninfo);
     buffer_append(conninfo, "", 1);
-    /* Root becomes the owner of the data directory: "peer" wants that user. */
-    *uid = stat(data, &info) == 0 ? info.st_uid : (uid_t)-1;
     return true;
 }
 
-static bool locate(void *context, Buffer *conninfo, uid_t *uid, Error *err)
+static bool locate(void *context, Buffer *conninfo, Error *err)
 {
     const Telling *telling = context;
     const Options *options = telling->options;
 
     if (options->conninfo == NULL && options->data != NULL)
-        return locate_by_data(options->data, conninfo, uid, err);
-    *uid = (uid_t)-1;
+        return locate_by_data(options->data, conninfo, err);
     if (options->conninfo != NULL)
         buffer_append(conninfo, options->conninfo, strlen(options->conninfo) + 1);
     return true;

@@ -94,8 +94,6 @@ static bool start_and_watch(RestoreStory *story, Progress *progress, Error *err)
     RestorePlan *plan = &story->plan;
     StartSetup start = {.data = plan->data,
                         .programs = plan->programs,
-                        .uid = plan->uid,
-                        .gid = plan->gid,
                         .log_path = story->log_path,
                         .settings = server_settings(story)};
     WatchSetup setup = {.data = plan->data,
@@ -325,8 +323,7 @@ static bool prepare_log(const RestoreStory *story, Error *err)
 
     if (fd < 0 && errno == EEXIST)
         return true;
-    if (fd < 0 ||
-        (story->plan.uid != (uid_t)-1 && fchown(fd, story->plan.uid, story->plan.gid) != 0))
+    if (fd < 0)
         return error_set_errno(err, ERR_IO, errno, "create the server's log %s", story->log_path);
     return true;
 }

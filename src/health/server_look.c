@@ -300,7 +300,6 @@ static Session *open_session(const HealthWish *wish, const ServerLook *server,
 {
     CLEANUP(buffer_done) Buffer own = {0};
     const char *conninfo = wish->conninfo;
-    struct stat status;
 
     if (conninfo == NULL && wish->data == NULL) {
         error_set(err, ERR_UNREACHABLE, "neither --data nor --conninfo says where the server is");
@@ -319,8 +318,7 @@ static Session *open_session(const HealthWish *wish, const ServerLook *server,
         buffer_print(&own, "connect_timeout=5");
         conninfo = (const char *)own.data;
     }
-    bool has_owner = wish->data != NULL && stat(wish->data, &status) == 0;
-    return session_open_as(conninfo, has_owner ? status.st_uid : (uid_t)-1, err);
+    return session_open(conninfo, err);
 }
 
 /* The directory that the server names may be here, or a directory of that name of another one. */

@@ -11,14 +11,16 @@ static bool read_here(const WalFiles *files, const char *name, uint64_t offset, 
                       Buffer *bytes, bool *is_there, Error *err)
 {
     CLEANUP(text_freep) char *path = text_format("%s/%s", files->directory, name);
-    CLEANUP(fd_done) int fd = open(path, O_RDONLY | O_CLOEXEC);
+    CLEANUP(fd_done) int fd = -1;
     size_t got;
 
-    *is_there = fd >= 0;
-    if (fd < 0 && errno == ENOENT)
+    *is_there = file_open(path, &fd, err);
+    if (!*is_there && err->code == ERR_NOT_FOUND) {
+        error_clear(err);
         return true;
-    if (fd < 0)
-        return error_set_errno(err, ERR_IO, errno, "open %s", path);
+    }
+    if (!*is_there)
+        return false;
     buffer_reserve(bytes, size);
     if (!file_read_at(fd, bytes->data, size, offset, &got, path, err))
         return false;

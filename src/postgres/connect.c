@@ -127,43 +127,52 @@ static bool connect_to_end(Session *session, Error *err)
     return true;
 }
 
-/* What conninfo and the environment leave open. */
-typedef struct Gaps {
-    bool no_user;
-    bool no_database;
-} Gaps;
+/* Words that libpq quotes when it can't read a string: any but a keyword's may be a password. */
+static void hide_values(char *line)
+{
+    static const char keyword[] = "invalid connection option \"";
+    char *open = strchr(line, '"');
 
-/* ERR_USAGE for a conninfo that libpq can't read. */
-static bool find_gaps(const Libpq *pq, const char *conninfo, Gaps *gaps, Error *err)
+    while (open != NULL) {
+        char *end = strchr(open + 1, '"');
+        char *stop = end != NULL ? end : line + strlen(line);
+        bool is_keyword = end != NULL && strncmp(line, keyword, sizeof keyword - 1) == 0;
+        for (char *c = open + 1; c < stop && !is_keyword; c++)
+            *c = '.';
+        open = end != NULL ? strchr(end + 1, '"') : NULL;
+    }
+}
+
+static bool refuse_conninfo(const Libpq *pq, char *complaint, Error *err)
+{
+    char line[400];
+
+    message_flatten(complaint != NULL ? complaint : "out of memory", line, sizeof line);
+    pq->PQfreemem(complaint);
+    hide_values(line);
+    error_set(err, ERR_USAGE, "connection string: %s", line);
+    return error_hint(err, "for example \"host=/var/run/postgresql port=5432 user=backup\"");
+}
+
+/* Whether neither conninfo nor the environment names a database. ERR_USAGE for a conninfo that
+ * libpq can't read. A service file may name one: that is libpq's business to know. */
+static bool names_no_database(const Libpq *pq, const char *conninfo, bool *names_none, Error *err)
 {
     char *complaint = NULL;
-    char line[400];
-    bool has_service = getenv("PGSERVICE") != NULL;
 
-    *gaps =
-        (Gaps){.no_user = getenv("PGUSER") == NULL, .no_database = getenv("PGDATABASE") == NULL};
-    if (conninfo != NULL) {
-        PQconninfoOption *options = pq->PQconninfoParse(conninfo, &complaint);
-        if (options == NULL) {
-            message_flatten(complaint != NULL ? complaint : "out of memory", line, sizeof line);
-            pq->PQfreemem(complaint);
-            error_set(err, ERR_USAGE, "connection string: %s", line);
-            return error_hint(err,
-                              "for example \"host=/var/run/postgresql port=5432 user=backup\"");
-        }
-        gaps->no_user = gaps->no_user && option_of(options, "user") == NULL;
-        gaps->no_database = gaps->no_database && option_of(options, "dbname") == NULL;
-        has_service = has_service || option_of(options, "service") != NULL;
-        pq->PQconninfoFree(options);
-    }
-    /* A service file may name both: it is libpq's business to know. */
-    if (has_service)
-        *gaps = (Gaps){0};
+    *names_none = getenv("PGSERVICE") == NULL && getenv("PGDATABASE") == NULL;
+    if (conninfo == NULL)
+        return true;
+    PQconninfoOption *options = pq->PQconninfoParse(conninfo, &complaint);
+    if (options == NULL)
+        return refuse_conninfo(pq, complaint, err);
+    *names_none = *names_none && option_of(options, "dbname") == NULL &&
+                  option_of(options, "service") == NULL;
+    pq->PQconninfoFree(options);
     return true;
 }
 
-static PGconn *start_connection(const Libpq *pq, const SessionWish *wish, const Gaps *gaps,
-                                const char *user)
+static PGconn *start_connection(const Libpq *pq, const SessionWish *wish, bool names_none)
 {
     enum { PAIRS_MAX = 12 };
     const char *conninfo = wish->conninfo;
@@ -182,8 +191,7 @@ static PGconn *start_connection(const Libpq *pq, const SessionWish *wish, const 
         /* Keepalives don't run while an answer of ours is under way: a stream always has one. */
         {"tcp_user_timeout", "60000", wish->for_replication},
         {"dbname", conninfo, conninfo != NULL},
-        {"dbname", "postgres", gaps->no_database},
-        {"user", user, gaps->no_user && user != NULL},
+        {"dbname", "postgres", names_none},
         {"keepalives", "1", true},
         {"client_encoding", "UTF8", true},
         {"application_name", wish->application, true},
@@ -221,13 +229,13 @@ static bool prepare(Session *session, Error *err)
     return query_run(session, query, NULL, 0, &answer, err);
 }
 
-static bool open_connection(Session *session, const SessionWish *wish, const char *user, Error *err)
+static bool open_connection(Session *session, const SessionWish *wish, Error *err)
 {
-    Gaps gaps;
+    bool names_none;
 
-    if (!find_gaps(session->pq, wish->conninfo, &gaps, err))
+    if (!names_no_database(session->pq, wish->conninfo, &names_none, err))
         return false;
-    session->connection = start_connection(session->pq, wish, &gaps, user);
+    session->connection = start_connection(session->pq, wish, names_none);
     if (session->connection == NULL)
         return error_set(err, ERR_UNREACHABLE, "libpq is out of memory");
     /* So that messages carry the SQLSTATE, see sqlstate_in(). */
@@ -239,38 +247,20 @@ static bool open_connection(Session *session, const SessionWish *wish, const cha
 Session *session_open_wish(const SessionWish *wish, Error *err)
 {
     const Libpq *pq = libpq_load(err);
-    const uid_t uid = wish->uid;
-    bool becomes_other = uid != (uid_t)-1 && geteuid() == 0 && uid != 0;
-    const struct passwd *entry = becomes_other ? getpwuid(uid) : NULL;
-    CLEANUP(text_freep) char *user = entry != NULL ? text_format("%s", entry->pw_name) : NULL;
     CLEANUP(session_freep) Session *session = NULL;
 
     if (pq == NULL)
         return NULL;
     session = mem_alloc(sizeof *session);
     session->pq = pq;
-    /* The server asks the kernel (SO_PEERCRED) who connects: the effective user at that moment. */
-    if (becomes_other && seteuid(uid) != 0) {
-        error_set_errno(err, ERR_IO, errno, "become user number %u", (unsigned)uid);
-        return NULL;
-    }
-    bool ok = open_connection(session, wish, user, err);
-    if (becomes_other && seteuid(0) != 0)
-        abort(); /* can't happen with saved user id 0; to go on as another user would be worse */
-    if (!ok || !prepare(session, err)) {
+    if (!open_connection(session, wish, err) || !prepare(session, err)) {
         error_context(err, "connect to the server");
         return NULL;
     }
     return TAKE(session);
 }
 
-Session *session_open_as(const char *conninfo, uid_t uid, Error *err)
-{
-    return session_open_wish(
-        &(SessionWish){.conninfo = conninfo, .uid = uid, .application = "pgcairn"}, err);
-}
-
 Session *session_open(const char *conninfo, Error *err)
 {
-    return session_open_as(conninfo, (uid_t)-1, err);
+    return session_open_wish(&(SessionWish){.conninfo = conninfo, .application = "pgcairn"}, err);
 }

@@ -162,15 +162,14 @@ bool pg_control_decode(const uint8_t *bytes, size_t size, PgControl *control, Er
 
 static bool read_once(const char *path, uint8_t *bytes, PgControl *control, Error *err)
 {
-    CLEANUP(fd_done) int fd = open(path, O_RDONLY | O_CLOEXEC);
+    CLEANUP(fd_done) int fd = -1;
     size_t got;
 
-    if (fd < 0 && errno == ENOENT) {
-        error_set_errno(err, ERR_NOT_FOUND, ENOENT, "open %s", path);
-        return error_hint(err, "not a data directory, or one whose restore was not finished");
+    if (!file_open(path, &fd, err)) {
+        return err->code == ERR_NOT_FOUND
+                   ? error_hint(err, "not a data directory, or one whose restore was not finished")
+                   : false;
     }
-    if (fd < 0)
-        return error_set_errno(err, ERR_IO, errno, "open %s", path);
     if (!file_read_at(fd, bytes, PG_CONTROL_FILE_SIZE, 0, &got, path, err))
         return false;
     if (got != PG_CONTROL_FILE_SIZE) {

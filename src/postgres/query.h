@@ -13,10 +13,8 @@ struct Session {
     void *wait_context;
 };
 
-/* How a session is opened: see session_open_as(). */
 typedef struct SessionWish {
     const char *conninfo;
-    uid_t uid;
     const char *application; /* what the server calls us */
     bool for_replication;    /* by a walsender that takes SQL, too */
 } SessionWish;

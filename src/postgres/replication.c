@@ -13,11 +13,10 @@ enum {
     SEND_TIMEOUT_MS = 30000, /* a server that takes no answer for so long has died */
 };
 
-Session *replication_open(const char *conninfo, uid_t uid, const char *application, Error *err)
+Session *replication_open(const char *conninfo, const char *application, Error *err)
 {
     return session_open_wish(
-        &(SessionWish){
-            .conninfo = conninfo, .uid = uid, .application = application, .for_replication = true},
+        &(SessionWish){.conninfo = conninfo, .application = application, .for_replication = true},
         err);
 }
 

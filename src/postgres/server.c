@@ -32,7 +32,7 @@ static unsigned major_of(const char *directory)
 
     if (access(program, X_OK) != 0)
         return 0;
-    ProcessSetup setup = {.argv = argv, .uid = (uid_t)-1, .gid = (gid_t)-1};
+    ProcessSetup setup = {.argv = argv};
     if (!process_run(&setup, VERSION_TIMEOUT_MS, &status, &output, &ignored) || status != 0)
         return 0;
     buffer_print(&output, "%s", ""); /* a zero behind the end */

@@ -33,19 +33,18 @@ static bool is_that_server(Session *session, const ServerLock *lock, const PgCon
     return true;
 }
 
-Session *glance_session(const char *data, const char *conninfo, const ServerLock *lock,
-                        const PgControl *control, Error *err)
+Session *glance_session(const char *conninfo, const ServerLock *lock, const PgControl *control,
+                        Error *err)
 {
     CLEANUP(buffer_done) Buffer own = {0};
     CLEANUP(session_freep) Session *session = NULL;
-    struct stat status;
 
     if (conninfo == NULL) {
         server_conninfo(lock, &own);
         buffer_print(&own, "connect_timeout=5");
         conninfo = (const char *)own.data;
     }
-    session = session_open_as(conninfo, stat(data, &status) == 0 ? status.st_uid : (uid_t)-1, err);
+    session = session_open(conninfo, err);
     if (session == NULL || !is_that_server(session, lock, control, err))
         return NULL;
     return TAKE(session);

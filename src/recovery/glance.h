@@ -19,8 +19,8 @@ typedef struct SqlGlance {
  * A session with the server whose lock file this is; conninfo NULL: over its socket or port, as the
  * owner of the data directory. ERR_USAGE when conninfo leads to another server.
  */
-Session *glance_session(const char *data, const char *conninfo, const ServerLock *lock,
-                        const PgControl *control, Error *err) MUST_CHECK;
+Session *glance_session(const char *conninfo, const ServerLock *lock, const PgControl *control,
+                        Error *err) MUST_CHECK;
 bool glance_by_sql(Session *session, unsigned major, SqlGlance *glance, Error *err) MUST_CHECK;
 
 /* What the startup process says that it does. False when its title says nothing. */

@@ -40,7 +40,7 @@ static bool ask_for_promotion(const char *data, const char *conninfo, const Reco
         return false;
     if (!found || !lock.is_alive)
         return error_set(err, ERR_REFUSED, "the server is gone");
-    session = glance_session(data, conninfo, &lock, &sight->control, err);
+    session = glance_session(conninfo, &lock, &sight->control, err);
     return session != NULL &&
            session_row(session, "SELECT pg_promote(false)", &arena, &value, 1, &found, err);
 }

@@ -52,30 +52,21 @@ static bool prepare_log(const StartSetup *setup, Error *err)
     int fd = open(setup->log_path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
     if (fd < 0 && errno == EEXIST)
         return true;
-    if (fd < 0 || (setup->uid != (uid_t)-1 && fchown(fd, setup->uid, setup->gid) != 0)) {
+    if (fd < 0)
         return error_set_errno(err, ERR_IO, errno, "create the server's log %s", setup->log_path);
-    }
     return true;
 }
 
 bool recovery_start(const StartSetup *setup, pid_t *pid, Error *err)
 {
     CLEANUP(arena_done) Arena arena = {0};
-    uid_t uid = setup->uid != (uid_t)-1 ? setup->uid : geteuid();
 
-    if (uid == 0) {
-        error_set(err, ERR_REFUSED, "PostgreSQL does not run as root, and %s belongs to root",
-                  setup->data);
-        return error_hint(err, "give the data directory to the user that the server runs as");
-    }
     if (!check_free(setup->data, err) || !prepare_log(setup, err))
         return false;
     const ProcessSetup process = {
         .argv = arguments_of(setup, &arena),
         .directory = setup->data,
         .log_path = setup->log_path,
-        .uid = setup->uid,
-        .gid = setup->gid,
     };
     return process_start(&process, pid, err) || error_context(err, "start the server");
 }

@@ -284,8 +284,7 @@ static bool ask_server(RecoveryWatch *watch, const Findings *found, SqlGlance *g
         return false;
     if (watch->session == NULL && now >= watch->session_retry_at) {
         watch->session_retry_at = now + 5 * SECOND;
-        watch->session = glance_session(watch->setup.data, watch->setup.conninfo, &found->lock,
-                                        &found->control, &why);
+        watch->session = glance_session(watch->setup.conninfo, &found->lock, &found->control, &why);
     }
     if (watch->session != NULL &&
         glance_by_sql(watch->session, found->control.version->major, glance, &why))

@@ -115,22 +115,6 @@ bool recovery_settings_have_target(const char *settings)
     return false;
 }
 
-/* Only root can give files away; for anybody else the data directory is its own. */
-static bool give_to_owner(int fd, const char *data, Error *err)
-{
-    struct stat owner;
-
-    if (geteuid() != 0)
-        return true;
-    if (stat(data, &owner) != 0)
-        return error_set_errno(err, ERR_IO, errno, "look at %s", data);
-    if (fchown(fd, owner.st_uid, owner.st_gid) != 0) {
-        return error_set_errno(err, ERR_IO, errno, "give %s/%s to its owner", data,
-                               RECOVERY_PLAN_FILE);
-    }
-    return true;
-}
-
 bool recovery_plan_save(const char *data, const RecoveryPlan *plan, Error *err)
 {
     CLEANUP(text_freep) char *path = text_format("%s/%s", data, RECOVERY_PLAN_FILE);
@@ -147,7 +131,7 @@ bool recovery_plan_save(const char *data, const RecoveryPlan *plan, Error *err)
         record_text(&record, "archive_end", plan->archive_end);
     record_text(&record, "settings", plan->settings);
     record_finish(&record);
-    return file_writer_open(&out, path, 0600, err) && give_to_owner(out.fd, data, err) &&
+    return file_writer_open(&out, path, 0600, err) &&
            file_writer_write(&out, record.text.data, record.text.size, err) &&
            file_writer_replace(&out, err);
 }

@@ -9,7 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { FOLDER_MODE = 0750, FILE_MODE = 0640, SEQUENTIAL_SIZE = 1 << 20 };
+enum { ROOT_MODE = 0750, SEQUENTIAL_SIZE = 1 << 20 };
 
 static const char hint_mount[] =
     "is the repository's file system mounted? a new repository is made by `pgcairn init`";
@@ -139,7 +139,7 @@ static bool posix_create(Storage *storage, Error *err)
     Error missing = {0}; /* then it is made; whatever else is wrong shows below */
     bool was_there = root_is_there(posix, &missing);
 
-    if (file_make_directories(posix->root, FOLDER_MODE, err))
+    if (file_make_directories(posix->root, ROOT_MODE, err))
         return root_is_there(posix, err);
     /* It cannot be synced by who may not read its parent: whoever gave it to us made it durable. */
     if (!was_there || err->os_errno != EACCES)
@@ -190,34 +190,26 @@ static bool sync_folders(PosixStorage *posix, const char *name, Error *err)
 }
 
 /*
- * Whose repository it is owns all that is in it, also what root puts there: a folder of root's
- * would be closed to the archive_command of the server's user. -1: not root, nothing to give away.
+ * Who may do what in the repository, the mode of its root says: its group's rights hold below it,
+ * so that a repository can be shared by a group (chmod 2770). Others have none anywhere.
  */
-static bool find_owner(const PosixStorage *posix, uid_t *uid, gid_t *gid, Error *err)
+static bool find_mode(const PosixStorage *posix, mode_t *group, Error *err)
 {
     struct stat found;
 
-    *uid = (uid_t)-1;
-    *gid = (gid_t)-1;
-    if (geteuid() != 0)
-        return true;
     if (stat(posix->root, &found) != 0) {
         error_set_errno(err, ERR_IO, errno, "look at %s", posix->root);
         return posix_explain(err);
     }
-    *uid = found.st_uid;
-    *gid = found.st_gid;
+    *group = found.st_mode & S_IRWXG;
     return true;
 }
 
-static bool make_folder(const char *path, uid_t uid, gid_t gid, bool *is_new, Error *err)
+static bool make_folder(const char *path, mode_t mode, bool *is_new, Error *err)
 {
-    if (mkdir(path, FOLDER_MODE) == 0) {
+    if (mkdir(path, mode) == 0) {
         *is_new = true;
-        if (uid == (uid_t)-1 || lchown(path, uid, gid) == 0)
-            return true;
-        error_set_errno(err, ERR_IO, errno, "set the owner of %s", path);
-        return posix_explain(err);
+        return true;
     }
     if (errno == EEXIST)
         return true;
@@ -231,7 +223,7 @@ static bool make_folder(const char *path, uid_t uid, gid_t gid, bool *is_new, Er
  * anything that we put there and acknowledge (law 1). That costs some 50 us a folder when there
  * is nothing to do, and is done once for each folder.
  */
-static bool make_folders(PosixStorage *posix, const char *name, uid_t uid, gid_t gid, Error *err)
+static bool make_folders(PosixStorage *posix, const char *name, mode_t group, Error *err)
 {
     const char *end = strrchr(name, '/');
     bool is_new = false;
@@ -241,7 +233,7 @@ static bool make_folders(PosixStorage *posix, const char *name, uid_t uid, gid_t
     for (const char *slash = strchr(name, '/'); slash != NULL; slash = strchr(slash + 1, '/')) {
         CLEANUP(text_freep)
         char *path = text_format("%s/%.*s", posix->root, (int)(slash - name), name);
-        if (!make_folder(path, uid, gid, &is_new, err))
+        if (!make_folder(path, S_IRWXU | group, &is_new, err))
             return false;
     }
     if (!FAULT_POINT("posix.after-make-folders", err))
@@ -303,19 +295,15 @@ static bool posix_write(Storage *storage, const char *name, WriteMode mode, Obje
     CLEANUP(text_freep) char *path = posix_path(posix, name);
     CLEANUP(file_writer_done) FileWriter file = FILE_WRITER_CLOSED;
 
-    uid_t uid;
-    gid_t gid;
+    mode_t group = 0;
 
     /* Without this look a repository that is not mounted would be started anew below it. */
-    if (!root_is_there(posix, err) || !find_owner(posix, &uid, &gid, err) ||
-        !make_folders(posix, name, uid, gid, err))
+    if (!root_is_there(posix, err) || !find_mode(posix, &group, err) ||
+        !make_folders(posix, name, group, err))
         return false;
-    if (!file_writer_open(&file, path, FILE_MODE, err))
+    /* Written once, never again: nobody needs the right to write. */
+    if (!file_writer_open(&file, path, S_IRUSR | S_IWUSR | (group & S_IRGRP), err))
         return posix_explain(err);
-    if (uid != (uid_t)-1 && fchown(file.fd, uid, gid) != 0) {
-        error_set_errno(err, ERR_IO, errno, "set the owner of %s", path);
-        return posix_explain(err);
-    }
 
     PosixWriter *out = mem_alloc(sizeof(*out));
     *out = (PosixWriter){.writer = {&posix_writer_ops},

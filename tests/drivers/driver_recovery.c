@@ -65,8 +65,6 @@ static bool run(char **words, Error *err)
         .programs = words[0],
         .data = words[1],
         .log_path = words[2],
-        .uid = status.st_uid,
-        .gid = status.st_gid,
         .settings = (const char *const *)(words + 5),
     };
     setup.stall_ms = strtoull(words[4], NULL, 10);

@@ -5,7 +5,6 @@
 #include "base/time.h"
 
 #include <fcntl.h>
-#include <pwd.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -16,7 +15,7 @@
 
 #include <cmocka.h>
 
-static const ProcessSetup as_we_are = {.uid = (uid_t)-1, .gid = (gid_t)-1};
+static const ProcessSetup as_we_are = {0};
 
 /* Runs a shell script; output and status of it. */
 static const char *shell(ProcessSetup setup, const char *script, int *status, Buffer *output)
@@ -223,22 +222,27 @@ static void signals_are_as_usual_in_the_child(void **state)
     assert_non_null(strstr(text, "SigIgn:\t0000000000000000"));
 }
 
-static void another_user_has_its_groups_and_home(void **state)
+/* What calls us may have secrets in its environment; a server's SQL can read what its process has.
+ */
+static void only_what_a_program_needs_of_our_environment_is_passed_on(void **state)
 {
-    const struct passwd *nobody = getpwnam("nobody");
+    static const char *const own[] = {"PGCAIRN_TEST_OWN=1", NULL};
+    ProcessSetup setup = {.env = own};
     CLEANUP(buffer_done) Buffer output = {0};
-    ProcessSetup setup = as_we_are;
     int status;
 
     (void)state;
-    if (geteuid() != 0 || nobody == NULL)
-        skip();
-    setup.uid = nobody->pw_uid;
-    CLEANUP(text_freep)
-    char *expected = text_format("%u %u %u %s nobody\n", nobody->pw_uid, nobody->pw_gid,
-                                 nobody->pw_gid, nobody->pw_dir);
-    assert_string_equal(
-        shell(setup, "echo $(id -u) $(id -g) $(id -G) $HOME $LOGNAME", &status, &output), expected);
+    assert_int_equal(setenv("PGPASSWORD", "sesame", 1), 0);
+    assert_int_equal(setenv("LC_MESSAGES", "C", 1), 0);
+    assert_int_equal(setenv("LD_PRELOADED", "x", 1), 0);
+    assert_string_equal(shell(setup,
+                              "env | sed 's/=.*//' | grep -vxE '_|SHLVL|PWD|OLDPWD' |"
+                              " grep -vxE 'PATH|HOME|USER|LOGNAME|LANG|LANGUAGE|TZ|LC_.*'",
+                              &status, &output),
+                        "PGCAIRN_TEST_OWN\n");
+    assert_string_equal(shell(setup, "echo $LC_MESSAGES", &status, &output), "C\n");
+    assert_int_equal(unsetenv("PGPASSWORD") + unsetenv("LC_MESSAGES") + unsetenv("LD_PRELOADED"),
+                     0);
 }
 
 static void we_and_init_exist_and_nonsense_does_not(void **state)
@@ -266,7 +270,7 @@ int main(void)
         cmocka_unit_test(a_zombie_is_dead),
         cmocka_unit_test(output_goes_to_the_log_file),
         cmocka_unit_test(signals_are_as_usual_in_the_child),
-        cmocka_unit_test(another_user_has_its_groups_and_home),
+        cmocka_unit_test(only_what_a_program_needs_of_our_environment_is_passed_on),
         cmocka_unit_test(we_and_init_exist_and_nonsense_does_not),
     };
 

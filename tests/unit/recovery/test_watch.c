@@ -191,17 +191,6 @@ static void nobody_promotes_what_does_not_run(void **state)
     }
 }
 
-static void root_starts_no_server(void **state)
-{
-    const StartSetup setup = {.data = "/nowhere", .programs = "/nowhere", .uid = 0, .gid = 0};
-    pid_t pid;
-    Error err = {0};
-
-    (void)state;
-    assert_false(recovery_start(&setup, &pid, &err));
-    assert_int_equal(err.code, ERR_REFUSED);
-}
-
 static void titles_of_the_startup_process_are_understood(void **state)
 {
     static const struct {
@@ -250,7 +239,6 @@ int main(void)
         cmocka_unit_test(a_target_behind_a_page_header_is_reached_before_it),
         cmocka_unit_test(what_can_not_be_looked_at_is_an_error),
         cmocka_unit_test(nobody_promotes_what_does_not_run),
-        cmocka_unit_test(root_starts_no_server),
         cmocka_unit_test(titles_of_the_startup_process_are_understood),
         cmocka_unit_test(every_state_has_a_name),
     };

@@ -228,7 +228,7 @@ static void stock_programs_give_the_file(void **state)
             CLEANUP(buffer_done) Buffer output = {0};
             CLEANUP(file_writer_done) FileWriter out = FILE_WRITER_CLOSED;
             const char *const arguments[] = {programs[codecs[c]], "-dc", path, NULL};
-            ProcessSetup setup = {.argv = arguments, .uid = (uid_t)-1, .gid = (gid_t)-1};
+            ProcessSetup setup = {.argv = arguments};
             int status = -1;
             Error err = {0};
 

@@ -270,7 +270,7 @@ static void restore_command_survives_server_and_shell_whatever_the_words_hold(vo
     char *script =
         text_format("show() { printf '[%%s]\\n' \"$@\"; }\n%s\n", (const char *)line.data);
     const char *const argv[] = {"/bin/sh", "-c", script, NULL};
-    ProcessSetup setup_process = {.argv = argv, .uid = (uid_t)-1, .gid = (gid_t)-1};
+    ProcessSetup setup_process = {.argv = argv};
 
     assert_true(process_run(&setup_process, 10000, &status, &output, &err));
 

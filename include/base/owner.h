@@ -1,0 +1,53 @@
+/*
+ * owner.h - whose a directory is, when root asks, and becoming that user for good.
+ *
+ *     owner_find(path, &owner, err)      whose is it? touches nothing inside it
+ *     account_find(uid, &account, err)   name, groups, home
+ *     account_become(&account, err)      once, before anything of that user's is opened
+ *
+ * Who can write a directory on the way to a path decides what is at its end. So the way is walked
+ * part by part with descriptors, no link is left to the kernel, and each part must belong to root
+ * or to the user who is found at the end: nobody else can lead root anywhere.
+ */
+#pragma once
+
+#include "base/error.h"
+#include "base/memory.h"
+
+#include <sys/types.h>
+
+typedef struct DirectoryOwner {
+    bool is_there;      /* else uid is that of the nearest directory above it that is there */
+    uid_t uid;          /* with is_there of the directory itself */
+    const char *parent; /* not is_there: that directory's path. In the arena */
+} DirectoryOwner;
+
+/*
+ * Whose the directory at path is; relative paths begin at the working directory. ERR_REFUSED when
+ * the way leads through a directory or a link of a third user, or through a directory in which
+ * everybody can rename (mode o+w without the sticky bit); when it is not a directory; or through
+ * more than 40 links. ERR_IO when a part can't be looked at.
+ */
+bool owner_find(const char *path, Arena *arena, DirectoryOwner *owner, Error *err) MUST_CHECK;
+
+typedef struct Account {
+    uid_t uid;
+    gid_t gid;
+    const char *name; /* "12345" without an entry in passwd */
+    const char *home; /* "/" without one */
+    gid_t *groups;
+    size_t group_count;
+} Account;
+
+/* A user without an entry (a container's) gets gid as its only group. */
+bool account_find(uid_t uid, gid_t gid, Arena *arena, Account *account, Error *err) MUST_CHECK;
+/* ERR_NOT_FOUND when this host has no such user. */
+bool account_find_name(const char *name, Arena *arena, Account *account, Error *err) MUST_CHECK;
+
+/*
+ * Root only. Real, effective and saved ids and the groups become the account's, no new privileges
+ * can be had (PR_SET_NO_NEW_PRIVS), no capability is left, HOME, USER and LOGNAME say so, and the
+ * working directory is / when the account can't enter the one we are in. There is no way back: that
+ * is tried, and a process that could go back ends at once.
+ */
+bool account_become(const Account *account, Error *err) MUST_CHECK;

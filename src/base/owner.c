@@ -1,0 +1,234 @@
+#include "base/owner.h"
+
+#include "base/file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <limits.h>
+#include <pwd.h>
+#include <stdlib.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+
+enum { LINKS_MAX = 40, STRINGS_SIZE = 64 << 10, GROUPS_MAX = 65536 }; /* SYMLOOP_MAX, NGROUPS_MAX */
+
+/* A way through the file system, one part at a time. */
+typedef struct Way {
+    const char *path; /* as it was asked for */
+    Arena *arena;
+    const char *rest; /* what is still to be walked */
+    int fd;           /* where we are: O_PATH, only ever given to the ...at() calls */
+    const char *here; /* the same as text, for messages */
+    unsigned links;
+    uid_t foreign;            /* whoever but root owns a part of the way */
+    const char *foreign_part; /* NULL: nobody does so far */
+} Way;
+
+static void way_done(Way *way)
+{
+    fd_done(&way->fd);
+}
+
+static const char *join(const Way *way, const char *name)
+{
+    return arena_format(way->arena, "%s%s%s", way->here,
+                        way->here[0] != '\0' && strcmp(way->here, "/") != 0 ? "/" : "", name);
+}
+
+static bool refuse_third(const Way *way, const char *part, uid_t uid, Error *err)
+{
+    error_set(err, ERR_REFUSED,
+              "the way to %s leads through %s of user number %u, who could lead root anywhere",
+              way->path, part, (unsigned)uid);
+    return error_hint(err, "run this as the user whose directory it is, or give a path whose parts "
+                           "belong to that user or to root");
+}
+
+/* Two users other than root on one way: one of them is not the one at its end. */
+static bool note_owner(Way *way, const char *part, uid_t uid, Error *err)
+{
+    if (uid == 0)
+        return true;
+    if (way->foreign_part != NULL && way->foreign != uid)
+        return refuse_third(way, way->foreign_part, way->foreign, err);
+    if (way->foreign_part == NULL)
+        way->foreign_part = part;
+    way->foreign = uid;
+    return true;
+}
+
+static bool start_at(Way *way, const char *directory, Error *err)
+{
+    fd_done(&way->fd);
+    way->here = directory;
+    way->fd = open(directory, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (way->fd < 0)
+        return error_set_errno(err, ERR_IO, errno, "open %s", directory);
+    return true;
+}
+
+/* A link counts as a part of the way; where it leads is walked like the rest. */
+static bool follow(Way *way, const char *name, const struct stat *found, Error *err)
+{
+    char target[PATH_MAX];
+    const char *part = join(way, name);
+    ssize_t size = readlinkat(way->fd, name, target, sizeof target - 1);
+
+    if (size < 0)
+        return error_set_errno(err, ERR_IO, errno, "read the link %s", part);
+    target[size] = '\0';
+    if (++way->links > LINKS_MAX)
+        return error_set(err, ERR_REFUSED, "%s leads through more than %d links", way->path,
+                         LINKS_MAX);
+    if (!note_owner(way, part, found->st_uid, err))
+        return false;
+    way->rest = arena_format(way->arena, "%s/%s", target, way->rest);
+    return target[0] != '/' || start_at(way, "/", err);
+}
+
+/* Whoever can rename in a directory decides what it holds. */
+static bool check_passage(Way *way, Error *err)
+{
+    struct stat found;
+
+    if (fstat(way->fd, &found) != 0)
+        return error_set_errno(err, ERR_IO, errno, "look at %s", way->here);
+    if ((found.st_mode & S_IWOTH) != 0 && (found.st_mode & S_ISVTX) == 0) {
+        error_set(err, ERR_REFUSED, "the way to %s leads through %s, in which everybody may write",
+                  way->path, way->here);
+        return error_hint(err, "take the right to write from others (chmod o-w %s)", way->here);
+    }
+    return note_owner(way, way->here, found.st_uid, err);
+}
+
+static bool enter(Way *way, const char *name, Error *err)
+{
+    int next = openat(way->fd, name, O_PATH | O_NOFOLLOW | O_DIRECTORY | O_CLOEXEC);
+
+    if (next < 0)
+        return error_set_errno(err, errno == ENOTDIR ? ERR_REFUSED : ERR_IO, errno, "open %s",
+                               join(way, name));
+    way->here = join(way, name);
+    fd_done(&way->fd);
+    way->fd = next;
+    return true;
+}
+
+/* The next part of the rest, "" at its end. */
+static const char *take_part(Way *way)
+{
+    way->rest += strspn(way->rest, "/");
+    size_t size = strcspn(way->rest, "/");
+    const char *part = arena_text_part(way->arena, way->rest, size);
+
+    way->rest += size;
+    return part;
+}
+
+/* *is_there false: the part is missing, and we stand where it would be. */
+static bool take_step(Way *way, const char *part, bool *is_there, Error *err)
+{
+    struct stat found;
+
+    if (!check_passage(way, err))
+        return false;
+    if (fstatat(way->fd, part, &found, AT_SYMLINK_NOFOLLOW) != 0) {
+        *is_there = false;
+        return errno == ENOENT ||
+               error_set_errno(err, ERR_IO, errno, "look at %s", join(way, part));
+    }
+    return S_ISLNK(found.st_mode) ? follow(way, part, &found, err) : enter(way, part, err);
+}
+
+bool owner_find(const char *path, Arena *arena, DirectoryOwner *owner, Error *err)
+{
+    CLEANUP(way_done) Way way = {.path = path, .arena = arena, .rest = path, .fd = -1};
+    struct stat found;
+    bool is_there = true;
+
+    if (!start_at(&way, path[0] == '/' ? "/" : ".", err))
+        return false;
+    for (const char *part = take_part(&way); is_there && *part != '\0'; part = take_part(&way)) {
+        if (!take_step(&way, part, &is_there, err))
+            return false;
+    }
+    if (fstat(way.fd, &found) != 0)
+        return error_set_errno(err, ERR_IO, errno, "look at %s", way.here);
+    if (way.foreign_part != NULL && way.foreign != found.st_uid)
+        return refuse_third(&way, way.foreign_part, way.foreign, err);
+    *owner = (DirectoryOwner){.is_there = is_there, .uid = found.st_uid, .parent = way.here};
+    return true;
+}
+
+static bool take_groups(Account *account, bool has_entry, Arena *arena, Error *err)
+{
+    int count = GROUPS_MAX;
+    gid_t *groups = arena_alloc(arena, (size_t)count * sizeof *groups);
+
+    groups[0] = account->gid;
+    if (!has_entry) {
+        count = 1;
+    } else if (getgrouplist(account->name, account->gid, groups, &count) < 0) {
+        return error_set(err, ERR_IO, "user %s has too many groups", account->name);
+    }
+    account->groups = groups;
+    account->group_count = (size_t)count;
+    return true;
+}
+
+bool account_find(uid_t uid, gid_t gid, Arena *arena, Account *account, Error *err)
+{
+    struct passwd entry, *user = NULL;
+    char *strings = arena_alloc(arena, STRINGS_SIZE);
+    int failed = getpwuid_r(uid, &entry, strings, STRINGS_SIZE, &user);
+
+    if (user == NULL && failed != 0)
+        return error_set_errno(err, ERR_IO, failed, "look up user number %u", (unsigned)uid);
+    *account = (Account){.uid = uid, .gid = gid, .home = "/"};
+    account->name = arena_format(arena, "%u", (unsigned)uid);
+    if (user != NULL) {
+        account->gid = user->pw_gid;
+        account->name = user->pw_name;
+        account->home = user->pw_dir;
+    }
+    return take_groups(account, user != NULL, arena, err);
+}
+
+bool account_find_name(const char *name, Arena *arena, Account *account, Error *err)
+{
+    struct passwd entry, *user = NULL;
+    char *strings = arena_alloc(arena, STRINGS_SIZE);
+    int failed = getpwnam_r(name, &entry, strings, STRINGS_SIZE, &user);
+
+    if (user == NULL && failed != 0)
+        return error_set_errno(err, ERR_IO, failed, "look up user \"%s\"", name);
+    if (user == NULL)
+        return error_set(err, ERR_NOT_FOUND, "this host has no user \"%s\"", name);
+    *account = (Account){
+        .uid = user->pw_uid, .gid = user->pw_gid, .name = user->pw_name, .home = user->pw_dir};
+    return take_groups(account, true, arena, err);
+}
+
+static bool set_environment(const Account *account)
+{
+    return setenv("HOME", account->home, 1) == 0 && setenv("USER", account->name, 1) == 0 &&
+           setenv("LOGNAME", account->name, 1) == 0;
+}
+
+bool account_become(const Account *account, Error *err)
+{
+    if (setgroups(account->group_count, account->groups) != 0 ||
+        setresgid(account->gid, account->gid, account->gid) != 0 ||
+        setresuid(account->uid, account->uid, account->uid) != 0 ||
+        prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0)
+        return error_set_errno(err, ERR_IO, errno, "become user %s", account->name);
+    /* The kernel clears all capabilities when the last id 0 goes (capabilities(7)). */
+    if (account->uid != 0 && (setuid(0) == 0 || seteuid(0) == 0))
+        abort(); /* can't happen; to go on as somebody who can become root again would be worse */
+    if (!set_environment(account))
+        return error_set_errno(err, ERR_IO, errno, "set the environment");
+    if (access(".", R_OK | X_OK) != 0 && chdir("/") != 0)
+        return error_set_errno(err, ERR_IO, errno, "enter /");
+    return true;
+}
