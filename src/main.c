@@ -4,6 +4,8 @@
 #include "base/buffer.h"
 #include "base/interrupt.h"
 #include "base/log.h"
+#include "base/memory.h"
+#include "base/plain.h"
 #include "cli/output.h"
 #include "command/acting_user.h"
 #include "command/commands.h"
@@ -28,14 +30,15 @@ static void put_plain(Buffer *text, const char *head, const char *value)
 {
     if (*value == '\0')
         return;
-    size_t begin = text->size;
-    buffer_print(text, "%s%s\n", head, value);
-    for (size_t i = begin; i + 1 < text->size; i++) {
-        if (text->data[i] == '\t') /* libpq's second lines begin so */
-            text->data[i] = ' ';
-        if (text->data[i] < ' ' || text->data[i] == 0x7f)
-            text->data[i] = '?';
+    buffer_print(text, "%s", head);
+    for (const char *tab = strchr(value, '\t'); tab != NULL; tab = strchr(value, '\t')) {
+        /* libpq's second lines begin so. */
+        CLEANUP(text_freep) char *part = text_format("%.*s ", (int)(tab - value), value);
+        plain_append(text, part);
+        value = tab + 1;
     }
+    plain_append(text, value);
+    buffer_print(text, "\n");
 }
 
 /* What a status that is not 0 says about the work: was it done, not there, or not done? */

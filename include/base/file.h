@@ -97,6 +97,9 @@ bool file_read_at(int fd, void *to, size_t size, uint64_t offset, size_t *got, c
  */
 bool file_read_whole(const char *path, size_t size_max, Buffer *content, Error *err) MUST_CHECK;
 
+/* The same of what the operator named and vouches for: a pipe or /dev/null will do, too. */
+bool file_read_given(const char *path, size_t size_max, Buffer *content, Error *err) MUST_CHECK;
+
 bool file_exists(const char *path); /* lstat(2) finds something */
 bool file_exists_in(const char *directory, const char *name);
 

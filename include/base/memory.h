@@ -25,6 +25,7 @@ void mem_free(void *memory);
 
 /* Formatted text of whatever length. Free with mem_free(), or CLEANUP(text_freep) char *. */
 char *text_format(const char *format, ...) MUST_CHECK PRINTF_LIKE(1, 2);
+char *text_format_list(const char *format, va_list args) MUST_CHECK PRINTF_LIKE(1, 0);
 void text_freep(char **text);
 
 /*

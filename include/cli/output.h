@@ -36,7 +36,8 @@ void json_done(Json *json); /* for CLEANUP() */
 /* Whether json_print() was called in this process: there is an answer. */
 bool json_was_printed(void);
 
-/* Text for people: printed at once. */
+/* Text for people: printed at once. Lines end where the format says so, and nowhere else: what a
+ * value holds that is not fit for a terminal is shown escaped (base/plain.h). */
 void out_print(const char *format, ...) PRINTF_LIKE(1, 2);
 /*
  * ERR_IO when the text can't be written. Not when it is a pipe that nobody reads any more, as in

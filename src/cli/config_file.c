@@ -167,7 +167,7 @@ static bool read_text(const char *path, bool may_be_missing, Buffer *text, Error
 {
     Error failure = {0};
 
-    if (file_read_whole(path, FILE_SIZE_MAX, text, &failure))
+    if (file_read_given(path, FILE_SIZE_MAX, text, &failure))
         return true;
     if (failure.code == ERR_NOT_FOUND && may_be_missing) {
         buffer_print(text, "%s", "");

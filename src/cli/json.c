@@ -1,5 +1,6 @@
 #include "cli/output.h"
 
+#include "base/plain.h"
 #include "base/utf8.h"
 #include "postgres/wal_name.h"
 
@@ -27,8 +28,10 @@ static void put_string(Json *json, const char *text)
             put(json, "\\n");
         } else if (*text == '\t') {
             put(json, "\\t");
-        } else if ((unsigned char)*text < 0x20 || *text == 0x7f) {
+        } else if (size == 1 && !plain_is_fit(text, size)) {
             buffer_print(&json->text, "\\u%04x", (unsigned)*text);
+        } else if (!plain_is_fit(text, size)) {
+            plain_append_character(&json->text, text, size);
         } else {
             buffer_append(&json->text, text, size);
         }

@@ -1,5 +1,9 @@
 #include "cli/output.h"
 
+#include "base/memory.h"
+#include "base/plain.h"
+#include "base/random.h"
+
 #include <errno.h>
 #include <inttypes.h>
 #include <poll.h>
@@ -8,13 +12,58 @@
 
 static const TimeUs SECOND = 1000000;
 
+enum { MARK_SIZE = 16 };
+
+/*
+ * Stands for the line ends of our own formats while the values of others are put in: nobody can
+ * guess it, so a line end in a value is told from ours.
+ */
+static const char *line_mark(void)
+{
+    static char mark[MARK_SIZE + 1];
+    uint64_t number = 0;
+    Error ignored = {
+        0}; /* without random numbers the mark could be guessed; nothing else is lost */
+
+    if (mark[0] == '\0' && (random_u64(&number, &ignored) || number == 0))
+        (void)snprintf(mark, sizeof mark, "%016" PRIx64, number);
+    return mark;
+}
+
+static char *mark_lines(const char *format)
+{
+    CLEANUP(buffer_done) Buffer marked = {0};
+
+    for (; *format != '\0'; format++) {
+        if (*format == '\n') {
+            buffer_append(&marked, line_mark(), MARK_SIZE);
+        } else {
+            buffer_append(&marked, format, 1);
+        }
+    }
+    return text_format("%.*s", (int)marked.size, marked.size > 0 ? (char *)marked.data : "");
+}
+
 void out_print(const char *format, ...)
 {
+    CLEANUP(text_freep) char *marked = mark_lines(format);
+    CLEANUP(text_freep) char *text = NULL;
+    CLEANUP(buffer_done) Buffer line = {0};
     va_list args;
 
     va_start(args, format);
-    (void)vprintf(format, args); /* a failure is remembered by the stream; out_flush() looks */
+    text = text_format_list(marked, args);
     va_end(args);
+    for (char *from = text, *end = text; end != NULL; from = end + MARK_SIZE) {
+        end = strstr(from, line_mark());
+        if (end != NULL)
+            *end = '\0';
+        plain_append(&line, from);
+        if (end != NULL)
+            buffer_append(&line, "\n", 1);
+    }
+    /* A failure is remembered by the stream; out_flush() looks. */
+    (void)fwrite(line.data, 1, line.size, stdout);
 }
 
 /*

@@ -1,6 +1,7 @@
 #include "cli/output.h"
 
 #include "base/memory.h"
+#include "base/plain.h"
 #include "base/utf8.h"
 
 #include <ctype.h>
@@ -21,6 +22,16 @@ Table *table_new(size_t columns)
     return table;
 }
 
+/* Made plain before its width is measured. */
+static const char *plain_cell(Table *table, const char *cell)
+{
+    CLEANUP(buffer_done) Buffer text = {0};
+
+    plain_append(&text, cell != NULL ? cell : "");
+    buffer_append(&text, "", 1);
+    return arena_text(&table->arena, (const char *)text.data);
+}
+
 void table_row(Table *table, const char *const *cells)
 {
     if (table->rows == table->capacity) {
@@ -29,8 +40,7 @@ void table_row(Table *table, const char *const *cells)
             mem_resize(table->cells, table->capacity * table->columns * sizeof table->cells[0]);
     }
     for (size_t i = 0; i < table->columns; i++) {
-        const char *cell = cells[i] != NULL ? cells[i] : "";
-        table->cells[table->rows * table->columns + i] = arena_text(&table->arena, cell);
+        table->cells[table->rows * table->columns + i] = plain_cell(table, cells[i]);
     }
     table->rows++;
 }
