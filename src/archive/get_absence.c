@@ -203,6 +203,21 @@ static bool refuse_set_aside(const Get *get, Error *err)
                            "in with archive-push");
 }
 
+/* This segment or a later one of its timeline; what is not whole counts too. */
+static bool has_from(const Get *get, const WalInventory *inventory, const WalName *name, bool *has,
+                     Error *err)
+{
+    WalSource source;
+
+    *has = wal_inventory_has_later(inventory, name->timeline, name->segment);
+    if (*has)
+        return true;
+    if (!wal_source_find(get->cluster, inventory, name->timeline, name->segment, &source, err))
+        return false;
+    *has = source.form != WAL_NOWHERE;
+    return true;
+}
+
 /*
  * Whether the archive has lost what it had: it was rolled back to an older copy or emptied, or its
  * folder of WAL is not mounted. Its end is not the end of the WAL then, nor are its histories all
@@ -213,11 +228,14 @@ static bool refuse_loss(const Get *get, const WalInventory *inventory, Error *er
 {
     WalName lost = get->name;
     char text[WAL_NAME_SIZE];
+    bool has = true;
 
     if (!get_is_needed(get))
         return true;
     if (prefetch_given(get->wish->ahead, get->cluster, &lost) &&
-        !wal_inventory_has_later(inventory, lost.timeline, lost.segment)) {
+        !has_from(get, inventory, &lost, &has, err))
+        return false;
+    if (!has) {
         error_set(err, ERR_CORRUPT,
                   "it is not in the archive, and neither is %s, which the archive gave to this "
                   "recovery: the repository is an older copy, or has lost WAL",

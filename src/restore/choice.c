@@ -2,6 +2,8 @@
 
 #include "search.h"
 
+#include "catalog/wal_source.h"
+
 #include <stdlib.h>
 
 void choice_done(Choice *choice)
@@ -95,15 +97,27 @@ static bool stops_before(const Choice *choice, Lsn fork)
     return choice->point.stop_record < fork;
 }
 
+/* Whether what the parent wrote up to the fork is there, without the help of the path. */
+static bool parent_reaches(const Choice *choice, const Cluster *cluster, uint32_t parent, Lsn fork)
+{
+    const uint64_t segment = wal_segment_before(fork, cluster->wal_segment_size);
+    WalSource source;
+    Error ignored = {0}; /* then it is reached along the child */
+
+    return wal_source_find(cluster, &choice->inventory, parent, segment, &source, &ignored) &&
+           wal_segment_start(segment, cluster->wal_segment_size) + source.size >= fork;
+}
+
 /*
  * A target before the last fork is reached along the parent. Along the child the server would read
  * the parent's records out of the child's first segment, and then fail to open when a transaction
  * was prepared there: it looks for it in the parent's segment, which it has not restored
  * (xlogutils.c, XLogReadDetermineTimeline, by twophase.c: "requested WAL segment ... has already
  * been removed"). And the history of the timeline that it begins would have switches that go back.
- * The parent's segment may not be there, if it never became whole: then the child's must do.
+ * Where the parent's segment never became whole, it comes from elsewhere (wal_source.h), from the
+ * child's at the least.
  */
-static void shorten_path(Choice *choice, uint32_t segment_size)
+static void shorten_path(Choice *choice, const Cluster *cluster)
 {
     TimelinePath *path = &choice->path;
 
@@ -113,11 +127,8 @@ static void shorten_path(Choice *choice, uint32_t segment_size)
 
         if (!stops_before(choice, fork) || choice->backup->header.timeline > parent)
             return;
-        for (uint64_t segment = wal_segment_of(fork, segment_size);
-             segment <= choice->point.segment; segment++) {
-            if (!wal_inventory_has(&choice->inventory, parent, segment))
-                return;
-        }
+        if (!parent_reaches(choice, cluster, parent, fork))
+            return;
         path->count--;
         path->steps[path->count - 1].end = 0;
     }
@@ -176,7 +187,7 @@ bool choice_make(const Cluster *cluster, const RestoreWish *wish, Choice *choice
         (void)search_before_fork(&search, err);
     choice->path = search.path;
     if (choice->backup != NULL) {
-        shorten_path(choice, cluster->wal_segment_size);
+        shorten_path(choice, cluster);
         return true;
     }
     if (verdict == VERDICT_TOO_NEW)

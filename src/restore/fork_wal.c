@@ -3,23 +3,13 @@
 #include "restored_file.h"
 
 #include "base/log.h"
-#include "repo/wal_piece.h"
+#include "catalog/wal_source.h"
 
-static bool take_piece(void *context, const void *data, size_t size, Error *err)
+static bool take_bytes(void *context, const void *data, size_t size, Error *err)
 {
     (void)err;
     buffer_append(context, data, size);
     return true;
-}
-
-static bool check_trailer(const Cluster *cluster, uint32_t timeline, const WalTrailer *trailer,
-                          Error *err)
-{
-    if (trailer->kind == WAL_SEGMENT && trailer->timeline == timeline &&
-        trailer->system_identifier == cluster->system_identifier &&
-        trailer->raw_size == cluster->wal_segment_size)
-        return true;
-    return error_set(err, ERR_CORRUPT, "the stored object is another file under this name");
 }
 
 /* Marked as archived, as the server marks what restore_command gives it: it comes from there. */
@@ -39,63 +29,62 @@ static bool put_segment(const RestorePlan *plan, const char *name, const Buffer 
 }
 
 /*
- * A server that was promoted leaves its parent's last segment unfinished for ever: then pieces of
- * it may be all there is. They must reach to the fork.
+ * A server that was promoted leaves its parent's last segment unfinished for ever: then it comes
+ * from wherever as much as there was of it is, the child's own first segment at the least.
  */
-static bool read_pieces(const Cluster *cluster, const WalName *segment, Lsn fork, Buffer *content,
-                        bool *found, Error *err)
+static bool read_parents(const Cluster *cluster, const RestoreWish *wish,
+                         const WalInventory *inventory, const WalSource *source, Buffer *content,
+                         Error *err)
 {
-    CLEANUP(wal_pieces_done) WalPieceList list = {0};
-    const uint32_t needed = (uint32_t)(fork % cluster->wal_segment_size);
-    uint32_t reach;
+    const uint32_t size = cluster->wal_segment_size;
+    uint64_t stored_size;
 
-    *found = false;
-    if (!wal_pieces_load(&list, cluster, err))
+    buffer_reserve(content, size);
+    if (!wal_source_read(cluster, inventory, source, wish->jobs, take_bytes, content, &stored_size,
+                         err))
         return false;
-    if (wal_pieces_reach(&list, segment->timeline, segment->segment) < needed)
-        return true;
-    content->size = 0;
-    if (!wal_pieces_read(cluster, &list, segment->timeline, segment->segment, take_piece, content,
-                         &reach, err))
-        return false;
-    buffer_reserve(content, cluster->wal_segment_size);
-    memset(content->data + content->size, 0, cluster->wal_segment_size - content->size);
-    content->size = cluster->wal_segment_size;
-    *found = true;
+    buffer_reserve(content, size - content->size);
+    memset(content->data + content->size, 0, size - content->size);
+    content->size = size;
     return true;
 }
 
+/* What is damaged need not be in the way: no transaction may have been prepared there. */
 static bool put_parents(const Cluster *cluster, const RestoreWish *wish, const RestorePlan *plan,
-                        const WalName *segment, Lsn fork, Error *err)
+                        const WalInventory *inventory, const WalName *segment, Lsn fork, Error *err)
 {
+    const uint32_t needed = (uint32_t)(fork % cluster->wal_segment_size);
     CLEANUP(buffer_done) Buffer content = {0};
     char name[WAL_NAME_SIZE];
-    WalTrailer trailer;
+    WalSource source;
     Error attempt = {0};
-    bool found = false;
 
     wal_name_text(segment, cluster->wal_segment_size, name);
-    if (wal_object_read(cluster, name, wish->jobs > 0 ? wish->jobs : 1, take_piece, &content,
-                        &trailer, err) &&
-        check_trailer(cluster, segment->timeline, &trailer, err))
-        return put_segment(plan, name, &content, err);
-    if (err->code != ERR_NOT_FOUND && err->code != ERR_CORRUPT)
+    if (!wal_source_find(cluster, inventory, segment->timeline, segment->segment, &source, err))
         return error_context(err, "get %s", name);
-    if (read_pieces(cluster, segment, fork, &content, &found, &attempt) && found) {
-        error_clear(err);
+    if (source.size < needed) {
+        log_debug("the parent's segment at a fork is not to be had", log_str("segment", name));
+        return true;
+    }
+    if (read_parents(cluster, wish, inventory, &source, &content, &attempt))
         return put_segment(plan, name, &content, err);
+    if (attempt.code != ERR_NOT_FOUND && attempt.code != ERR_CORRUPT) {
+        *err = attempt;
+        return error_context(err, "get %s", name);
     }
     log_debug("the parent's segment at a fork is not to be had", log_str("segment", name),
-              log_str("reason", err->message));
-    error_clear(err);
+              log_str("reason", attempt.message));
     return true;
 }
 
 bool fork_wal_put(const Cluster *cluster, const RestoreWish *wish, const RestorePlan *plan,
                   Error *err)
 {
+    CLEANUP(wal_inventory_done) WalInventory inventory = {0};
     uint32_t size = cluster->wal_segment_size;
 
+    if (plan->path.count > 1 && !wal_inventory_load(&inventory, cluster, err))
+        return false;
     for (size_t i = 1; i < plan->path.count; i++) {
         Lsn fork = plan->path.steps[i].begin;
         WalName segment = {.kind = WAL_SEGMENT, .segment = wal_segment_of(fork, size)};
@@ -106,7 +95,7 @@ bool fork_wal_put(const Cluster *cluster, const RestoreWish *wish, const Restore
             continue;
         segment.timeline = path_step_at(&plan->path, fork - 1)->timeline;
         if (segment.timeline != path_timeline_of_segment(&plan->path, segment.segment, size) &&
-            !put_parents(cluster, wish, plan, &segment, fork, err))
+            !put_parents(cluster, wish, plan, &inventory, &segment, fork, err))
             return false;
     }
     return true;
