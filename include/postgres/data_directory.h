@@ -36,6 +36,28 @@ typedef enum DataPlan {
  */
 DataPlan data_plan_of(const char *path, bool is_directory);
 
+/*
+ * What the server looks for at a path of the data directory. It opens what is there, so it follows
+ * a symbolic link that somebody has put in its place.
+ */
+typedef enum ServerPlace {
+    PLACE_OTHER,     /* nothing that we know of */
+    PLACE_DIRECTORY, /* "base", "base/5", "pg_multixact/members", "pg_tblspc/16384/PG_15_202209061"
+                      */
+    PLACE_FILE,      /* whatever is in one of those: "base/5/1259", "pg_xact/0000" */
+} ServerPlace;
+ServerPlace data_place_of(const char *path);
+
+/*
+ * Names in a directory that are replaced by rename(2) while the server runs, or must be there. A
+ * file system may leave such a name out of a listing that is under way meanwhile (btrfs from Linux
+ * 6.5 on), so they are looked up by name. NULL-terminated; "" is the data directory itself.
+ */
+const char *const *data_names_in(const char *path);
+
+/* Whether files of relations, and their map, are in this directory: "global", "base/5", ... */
+bool data_holds_relations(const char *path);
+
 /* Directories inside pg_wal that must exist ("pg_wal/archive_status"): NULL-terminated. */
 const char *const *data_wal_directories(unsigned major);
 /* "PG_15_202209061" */

@@ -82,6 +82,14 @@ typedef struct ManifestHeader {
     bool from_standby;
     const char *libc_version; /* for the collation warning at restore */
     uint64_t bad_pages;       /* pages stored although their checksum is wrong */
+    /*
+     * Left out when empty. Symbolic links that were followed, "base/5 -> /mnt/x", a line each. The
+     * configuration as the server names it: relative to the data directory where it is in it. And
+     * what the server calls its data directory, when that is not the path that we read.
+     */
+    const char *followed_links;
+    const char *config_file, *hba_file, *ident_file;
+    const char *server_directory;
     /* totals */
     uint64_t file_count, bytes, bytes_new; /* raw; stored by this backup */
 } ManifestHeader;

@@ -24,6 +24,8 @@ static void run_done(BackupRun *run)
 {
     lease_freep(&run->lease);
     scan_done(&run->scan);
+    catalogue_done(&run->origin);
+    catalogue_done(&run->catalogue);
     arena_done(&run->arena);
 }
 
@@ -76,9 +78,10 @@ static bool start(BackupRun *run, Error *err)
         return false;
 
     run->started_at = time_now();
-    if (!backup_id_new(run->report->id, err) || !start_on_server(run, label, err) ||
-        !run_check_started(run, err) || !lease_renew(run->lease, run->timeline, run->start, err) ||
-        !run_save_history(run, err) || !FAULT_POINT("backup.after-start", err))
+    if (!backup_id_new(run->report->id, err) || !catalogue_ask(run->session, &run->origin, err) ||
+        !start_on_server(run, label, err) || !run_check_started(run, err) ||
+        !lease_renew(run->lease, run->timeline, run->start, err) || !run_save_history(run, err) ||
+        !FAULT_POINT("backup.after-start", err))
         return error_context(err, "start the backup");
     run->report->start = run->start;
     run->report->timeline = run->timeline;
@@ -96,8 +99,10 @@ static bool copy_everything(BackupRun *run, Copy *copy, Error *err)
     progress_phase(run->wish->progress, "scan", 0);
     be_modest();
     if (!run_find_statistics(run, &statistics, err) ||
+        !catalogue_ask(run->session, &run->catalogue, err) ||
         !scan_data_directory(&run->scan, run->data, run->identity.major, statistics, err) ||
-        !run_scan_extras(run, err))
+        !run_scan_extras(run, err) || !run_check_complete(run, err) ||
+        !FAULT_POINT("backup.after-scan", err))
         return error_context(err, "scan");
     if (!copy_files(copy, run, err) || !copy_control(copy, err))
         return false;
@@ -137,7 +142,19 @@ static bool stop(BackupRun *run, Error *err)
 
 /* -------- commit */
 
-static void fill_header(const BackupRun *run, const Copy *copy, ManifestHeader *header)
+/* A line each, for people. */
+static const char *followed_text(BackupRun *run)
+{
+    CLEANUP(buffer_done) Buffer text = {0};
+
+    for (size_t i = 0; i < run->scan.followed_count; i++) {
+        const FollowedLink *link = &run->scan.followed[i];
+        buffer_print(&text, "%s -> %s\n", link->path, link->target);
+    }
+    return text.size > 0 ? arena_text(&run->arena, (const char *)text.data) : "";
+}
+
+static void fill_header(BackupRun *run, const Copy *copy, ManifestHeader *header)
 {
     *header = (ManifestHeader){
         .cluster = run->cluster->name,
@@ -167,6 +184,13 @@ static void fill_header(const BackupRun *run, const Copy *copy, ManifestHeader *
         .from_standby = false,
         .libc_version = gnu_get_libc_version(),
         .bad_pages = run->report->bad_page_count,
+        .followed_links = followed_text(run),
+        .config_file = run_path_of(run, run->identity.config_file),
+        .hba_file = run_path_of(run, run->identity.hba_file),
+        .ident_file = run_path_of(run, run->identity.ident_file),
+        .server_directory = strcmp(run->identity.data_directory, run->data) != 0
+                                ? run->identity.data_directory
+                                : "",
     };
     memcpy(header->id, run->report->id, sizeof header->id);
     for (size_t i = 0; i < run->scan.count; i++) {
@@ -232,7 +256,8 @@ static bool stop_and_commit(BackupRun *run, Copy *copy, Error *err)
     TimeUs began = time_monotonic();
 
     progress_phase(run->wish->progress, "stop", 0);
-    if (!stop(run, err) || !copy_finish(copy, err) || !commit(run, copy, err))
+    if (!stop(run, err) || !copy_finish(copy, err) || !run_check_complete(run, err) ||
+        !commit(run, copy, err))
         return false;
     run->report->elapsed_stop = time_monotonic() - began;
     return true;

@@ -1,5 +1,7 @@
 #include "copy.h"
 
+#include "completeness.h"
+
 #include "base/file.h"
 #include "base/interrupt.h"
 #include "base/log.h"
@@ -28,6 +30,7 @@ static bool open_context(Copy *copy, Error *err)
         .data = run->data,
         .data_fd = open(run->data, O_RDONLY | O_DIRECTORY | O_CLOEXEC),
         .entries = run->scan.entries,
+        .scan = &run->scan,
         .is_gone = mem_alloc((run->scan.count + 1) * sizeof context->is_gone[0]),
         .cluster = &copy->cluster,
         .compression = run->wish->compression,
@@ -217,7 +220,9 @@ bool copy_files(Copy *copy, BackupRun *run, Error *err)
     if (queue == NULL || !run_jobs(copy, queue, err))
         return false;
     plan_finish(&copy->plan, &run->scan);
-    return true;
+    return completeness_check_gone(&run->scan, copy->context.data_fd, copy->context.is_gone, err) &&
+           completeness_drop_unlogged(&run->scan, copy->context.data_fd, copy->context.is_gone,
+                                      err);
 }
 
 static ManifestEntry *find_control(Scan *scan)
@@ -239,7 +244,7 @@ bool copy_control(Copy *copy, Error *err)
 
     if (entry == NULL)
         return error_set(err, ERR_IO, "%s has lost its global/pg_control", run->data);
-    if (fstatat(copy->context.data_fd, entry->path, &info, AT_SYMLINK_NOFOLLOW) != 0)
+    if (fstatat(copy->context.data_fd, entry->path, &info, 0) != 0)
         return error_set_errno(err, ERR_IO, errno, "look at %s/%s", run->data, entry->path);
     if (!pg_control_read(run->data, &run->control, bytes, err))
         return error_context(err, "back up %s", entry->path);

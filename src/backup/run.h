@@ -6,9 +6,9 @@
 #pragma once
 
 #include "backup/backup.h"
+#include "completeness.h"
 #include "postgres/control.h"
 #include "repo/lease.h"
-#include "scan.h"
 
 typedef struct BackupRun {
     const Cluster *cluster;
@@ -23,6 +23,8 @@ typedef struct BackupRun {
     Lsn start;
     uint32_t timeline;
     const char *history; /* of the timeline, "" for the first */
+    Catalogue origin;    /* before the backup began: which database is where */
+    Catalogue catalogue; /* when it had begun */
     Scan scan;
     BackupStop stop;
     TimeUs started_at, stopped_at;
@@ -40,8 +42,15 @@ bool run_check_started(BackupRun *run, Error *err) MUST_CHECK;
  */
 bool run_find_statistics(BackupRun *run, const char **statistics, Error *err) MUST_CHECK;
 
+/* Once the backup has begun and its files were listed: whether all that must exist is in run->scan.
+ */
+bool run_check_complete(BackupRun *run, Error *err) MUST_CHECK;
+
 /* timeline.c: the history of run->timeline, stored in the archive if it is not there. */
 bool run_save_history(BackupRun *run, Error *err) MUST_CHECK;
+
+/* A path of the server's: relative to the data directory where it is in it, else as it is. */
+const char *run_path_of(const BackupRun *run, const char *path);
 
 /* extras.c: configuration files outside the data directory become entries of run->scan. */
 bool run_scan_extras(BackupRun *run, Error *err) MUST_CHECK;

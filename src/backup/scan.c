@@ -13,6 +13,14 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+enum { LINKED_FILE_MAX = EXTENT_SIZE }; /* of what is no business of the server's */
+
+/* A directory to read; only of those that are links themselves the link is followed. */
+typedef struct WalkStep {
+    const char *path;
+    bool is_link;
+} WalkStep;
+
 /* The walk itself: directories still to be read are a queue, so depth costs no stack. */
 typedef struct Walk {
     Scan *scan;
@@ -20,7 +28,8 @@ typedef struct Walk {
     unsigned major;
     const char *statistics; /* temporary ones, as pg_stat_tmp; NULL: none */
     int data_fd;
-    const char **queue;
+    struct stat data_info;
+    WalkStep *queue;
     size_t queued;
     size_t queue_capacity;
 } Walk;
@@ -106,13 +115,13 @@ static ManifestEntry *add_entry(Scan *scan, EntryKind kind, const char *path,
     return entry;
 }
 
-static void enqueue(Walk *walk, const char *path)
+static void enqueue(Walk *walk, const char *path, bool is_link)
 {
     if (walk->queued == walk->queue_capacity) {
         walk->queue_capacity = walk->queue_capacity == 0 ? 64 : walk->queue_capacity * 2;
         walk->queue = mem_resize(walk->queue, walk->queue_capacity * sizeof walk->queue[0]);
     }
-    walk->queue[walk->queued++] = path;
+    walk->queue[walk->queued++] = (WalkStep){.path = path, .is_link = is_link};
 }
 
 /* -------- tablespaces */
@@ -200,6 +209,9 @@ static bool is_inside_location(const Scan *scan, const char *path)
     return false;
 }
 
+static bool add_link(Walk *walk, DataPlan plan, const char *path, const char *name,
+                     const struct stat *info, Error *err);
+
 /*
  * The link, and below its path the one directory of the location that belongs to this server
  * version: other majors' directories may be beside it.
@@ -230,9 +242,11 @@ static bool add_tablespace(Walk *walk, const char *path, const struct stat *info
             return true;
         return error_set_errno(err, ERR_IO, errno, "look at %s/%s", walk->data, content);
     }
+    if (S_ISLNK(inner.st_mode))
+        return add_link(walk, PLAN_COPY, content, version, &inner, err);
     if (S_ISDIR(inner.st_mode)) {
         add_entry(walk->scan, ENTRY_DIRECTORY, content, &inner);
-        enqueue(walk, content);
+        enqueue(walk, content, false);
     }
     return true;
 }
@@ -245,7 +259,8 @@ static void add_wal_directories(Walk *walk, const struct stat *info)
         (void)add_entry(walk->scan, ENTRY_DIRECTORY, *name, info);
 }
 
-static void add_directory(Walk *walk, DataPlan plan, const char *path, const struct stat *info)
+static void add_directory(Walk *walk, DataPlan plan, const char *path, const struct stat *info,
+                          bool is_link)
 {
     (void)add_entry(walk->scan, ENTRY_DIRECTORY, path, info);
     if (plan == PLAN_EMPTY) {
@@ -254,28 +269,105 @@ static void add_directory(Walk *walk, DataPlan plan, const char *path, const str
         return;
     }
     if (!is_inside_location(walk->scan, path))
-        enqueue(walk, path);
-}
-
-/* Without these a restored cluster does not start, or starts and is wrong. */
-static bool is_vital(const char *path, size_t length)
-{
-    static const char *const names[] = {"base",         "global",    "pg_xact",
-                                        "pg_multixact", "pg_tblspc", "pg_commit_ts",
-                                        "pg_logical",   "pg_stat",   "pg_twophase"};
-
-    for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
-        if (strncmp(path, names[i], length) == 0 && names[i][length] == '\0')
-            return true;
-    }
-    return false;
+        enqueue(walk, path, is_link);
 }
 
 /* A setting that names base/ is a mistake, and no reason to leave the data out of the backup. */
 static bool is_directory_of_statistics(const Walk *walk, const char *path)
 {
+    CLEANUP(text_freep) char *first = text_format("%.*s", (int)strcspn(path, "/"), path);
+
     return walk->statistics != NULL && strcmp(path, walk->statistics) == 0 &&
-           !is_vital(path, strcspn(path, "/"));
+           data_place_of(first) != PLACE_DIRECTORY;
+}
+
+/* -------- links that are followed */
+
+/* Root reads everything: what its owner could not read must not come into a backup by a link. */
+static bool may_follow(const Walk *walk, const struct stat *end)
+{
+    return geteuid() != 0 || end->st_uid == walk->data_info.st_uid || (end->st_mode & S_IROTH) != 0;
+}
+
+/* What another user owns must be the server's own to be read by it once it is restored: its mode
+ * then lets no one else in, as the server demands of a key. */
+static struct stat as_if_ours(const Walk *walk, const struct stat *end)
+{
+    struct stat info = *end;
+
+    if (end->st_uid != walk->data_info.st_uid) {
+        info.st_uid = walk->data_info.st_uid;
+        info.st_gid = walk->data_info.st_gid;
+        info.st_mode &= ~(mode_t)077;
+    }
+    return info;
+}
+
+static bool note_followed(Walk *walk, const char *path, const struct stat *end, Error *err)
+{
+    Scan *scan = walk->scan;
+    char target[PATH_MAX];
+    bool found;
+
+    if (!read_link(walk, path, target, &found, err))
+        return false;
+    size_t size = (scan->followed_count + 1) * sizeof scan->followed[0];
+    scan->followed = mem_resize(scan->followed, size);
+    scan->followed[scan->followed_count++] =
+        (FollowedLink){.path = path,
+                       .target = arena_text(&scan->arena, found ? target : ""),
+                       .device = end->st_dev,
+                       .inode = end->st_ino};
+    log_warn("a symbolic link is followed: a restore makes a plain file or directory of it",
+             log_str("file", path), log_str("target", found ? target : ""));
+    return true;
+}
+
+static bool refuse_link(const Walk *walk, const char *path, const char *why, Error *err)
+{
+    error_set(err, ERR_REFUSED, "%s/%s is a symbolic link %s", walk->data, path, why);
+    return error_hint(err, "the server opens what it leads to: is its file system mounted, and "
+                           "can the user that runs pgcairn see it?");
+}
+
+static bool leave_link(Walk *walk, const char *path)
+{
+    walk->scan->skipped_count++;
+    log_warn("not copied: a symbolic link of somebody else's", log_str("file", path));
+    return true;
+}
+
+/* Where the server opens what has this name, it follows. */
+static bool follow_link(Walk *walk, DataPlan plan, const char *path, Error *err)
+{
+    ServerPlace place = data_place_of(path);
+    struct stat end;
+    bool is_there = fstatat(walk->data_fd, path, &end, 0) == 0;
+
+    if (!is_there && errno != ENOENT && errno != ENOTDIR && errno != ELOOP && errno != EACCES)
+        return error_set_errno(err, ERR_IO, errno, "look at %s/%s", walk->data, path);
+    if (place != PLACE_OTHER) {
+        bool is_wrong = is_there && place == PLACE_DIRECTORY && !S_ISDIR(end.st_mode);
+        if (!is_there || is_wrong)
+            return refuse_link(walk, path, is_wrong ? "to no directory" : "that leads nowhere",
+                               err);
+        if (!may_follow(walk, &end))
+            return refuse_link(walk, path, "to what the server's user may not read", err);
+        if (place == PLACE_FILE && !S_ISREG(end.st_mode))
+            return leave_link(walk, path);
+    } else if (!is_there || !S_ISREG(end.st_mode) || end.st_size > LINKED_FILE_MAX ||
+               !may_follow(walk, &end) || faccessat(walk->data_fd, path, R_OK, AT_EACCESS) != 0) {
+        return leave_link(walk, path);
+    }
+    if (!note_followed(walk, path, &end, err))
+        return false;
+    struct stat info = as_if_ours(walk, &end);
+    if (place == PLACE_DIRECTORY) {
+        add_directory(walk, plan, path, &info, true);
+    } else {
+        (void)add_entry(walk->scan, ENTRY_FILE, path, &info);
+    }
+    return true;
 }
 
 static bool add_link(Walk *walk, DataPlan plan, const char *path, const char *name,
@@ -287,24 +379,26 @@ static bool add_link(Walk *walk, DataPlan plan, const char *path, const char *na
         bool found = fstatat(walk->data_fd, path, &behind, 0) == 0 && S_ISDIR(behind.st_mode);
         if (!found && fstat(walk->data_fd, &behind) != 0)
             return error_set_errno(err, ERR_IO, errno, "look at %s", walk->data);
-        add_directory(walk, plan, path, &behind);
+        add_directory(walk, plan, path, &behind, false);
         return true;
     }
     if (strncmp(path, "pg_tblspc/", 10) == 0 && strchr(path + 10, '/') == NULL && is_oid(name))
         return add_tablespace(walk, path, info, err);
-    if (is_vital(path, strlen(path))) {
-        error_set(err, ERR_REFUSED, "%s/%s is a symbolic link", walk->data, path);
-        return error_hint(err, "use a tablespace, or mount the file system at this place");
-    }
-    walk->scan->skipped_count++;
-    log_warn("not copied: a symbolic link of somebody else's", log_str("file", path));
-    return true;
+    return follow_link(walk, plan, path, err);
 }
 
 /* Ours, and about this very directory: restore writes them anew. */
 static bool is_ours(const char *path)
 {
-    return strncmp(path, "pgcairn.restore", 15) == 0 || strncmp(path, "pgcairn.recovery", 16) == 0;
+    static const char *const names[] = {"pgcairn.restore", "pgcairn.recovery"};
+
+    for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+        size_t length = strlen(names[i]);
+        if (strncmp(path, names[i], length) == 0 &&
+            (path[length] == '\0' || strncmp(path + length, ".tmp-", 5) == 0))
+            return true;
+    }
+    return false;
 }
 
 static bool add_found(Walk *walk, const char *path, const char *name, const struct stat *info,
@@ -320,7 +414,7 @@ static bool add_found(Walk *walk, const char *path, const char *name, const stru
     if (S_ISLNK(info->st_mode))
         return add_link(walk, plan, path, name, info, err);
     if (is_directory) {
-        add_directory(walk, plan, path, info);
+        add_directory(walk, plan, path, info, false);
     } else if (S_ISREG(info->st_mode)) {
         (void)add_entry(walk->scan, ENTRY_FILE, path, info);
     } else {
@@ -383,6 +477,12 @@ static void drop_unlogged(Scan *scan, size_t first)
 
 /* -------- directories */
 
+static const char *join(Walk *walk, const char *directory, const char *name)
+{
+    return *directory == '\0' ? arena_text(&walk->scan->arena, name)
+                              : arena_format(&walk->scan->arena, "%s/%s", directory, name);
+}
+
 static bool look_at(Walk *walk, int directory_fd, const char *path, const char *name, Error *err)
 {
     struct stat info;
@@ -406,8 +506,7 @@ static bool list_directory(Walk *walk, const char *path, DIR *directory, Error *
         const char *name = found->d_name;
         if (strcmp(name, ".") == 0 || strcmp(name, "..") == 0)
             continue;
-        const char *full = *path == '\0' ? arena_text(&walk->scan->arena, name)
-                                         : arena_format(&walk->scan->arena, "%s/%s", path, name);
+        const char *full = join(walk, path, name);
         if (!look_at(walk, dirfd(directory), full, name, err))
             return false;
     }
@@ -416,24 +515,136 @@ static bool list_directory(Walk *walk, const char *path, DIR *directory, Error *
     return true;
 }
 
-static bool scan_directory(Walk *walk, const char *path, Error *err)
+/* -------- what must be there */
+
+/* The entries of one directory are those from `first` on. */
+static bool is_listed(const Scan *scan, size_t first, const char *path)
+{
+    for (size_t i = first; i < scan->count; i++) {
+        if (strcmp(scan->entries[i].path, path) == 0)
+            return true;
+    }
+    return false;
+}
+
+static bool look_if_there(Walk *walk, int directory_fd, const char *path, const char *name,
+                          Error *err)
+{
+    struct stat info;
+
+    if (fstatat(directory_fd, name, &info, AT_SYMLINK_NOFOLLOW) == 0)
+        return add_found(walk, path, name, &info, err);
+    return errno == ENOENT ||
+           error_set_errno(err, ERR_IO, errno, "look at %s/%s", walk->data, path);
+}
+
+static bool look_by_name(Walk *walk, const char *directory, int directory_fd, size_t first,
+                         Error *err)
+{
+    for (const char *const *name = data_names_in(directory); *name != NULL; name++) {
+        const char *path = join(walk, directory, *name);
+        if (!is_listed(walk->scan, first, path) &&
+            !look_if_there(walk, directory_fd, path, *name, err))
+            return false;
+    }
+    return true;
+}
+
+bool scan_read_map(int at, const char *path, RelationMap *map, bool *is_whole, Error *err)
+{
+    enum { TRIES = 5, PAUSE_MS = 10 };
+    uint8_t bytes[RELATION_MAP_SIZE_MAX + 1];
+
+    *is_whole = false;
+    /* Written in place until 15: what was read in the middle of that is read again. */
+    for (int i = 0; i < TRIES && !*is_whole; i++) {
+        CLEANUP(fd_done) int fd = openat(at, path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+        Error damage = {0}; /* what is wrong with it the server says, too */
+        size_t size;
+        if (fd < 0)
+            return errno == ENOENT || errno == ENOTDIR || errno == ELOOP ||
+                   error_set_errno(err, ERR_IO, errno, "open %s", path);
+        if (!file_read_at(fd, bytes, sizeof bytes, 0, &size, path, err))
+            return false;
+        *is_whole = relation_map_parse(bytes, size, map, &damage);
+        if (!*is_whole)
+            time_sleep_ms(PAUSE_MS);
+    }
+    return true;
+}
+
+static bool note_map(Walk *walk, const char *directory, int directory_fd, Error *err)
+{
+    Scan *scan = walk->scan;
+    ScannedMap scanned = {.directory = directory};
+    bool is_whole;
+
+    if (!scan_read_map(directory_fd, "pg_filenode.map", &scanned.map, &is_whole, err))
+        return false;
+    if (!is_whole)
+        scanned.map.count = 0;
+    scan->maps = mem_resize(scan->maps, (scan->map_count + 1) * sizeof scan->maps[0]);
+    scan->maps[scan->map_count++] = scanned;
+    return true;
+}
+
+/* Strike out what has been listed; the numbers that are left are zero. */
+static void strike_listed(const Scan *scan, size_t first, RelationMap *left)
+{
+    RelationFile file;
+
+    for (size_t i = first; i < scan->count; i++) {
+        if (!relation_of(&scan->entries[i], &file) || file.fork != FORK_MAIN || file.segment != 0)
+            continue;
+        for (uint32_t j = 0; j < left->count; j++)
+            left->files[j] = left->files[j] == file.relfilenode ? 0 : left->files[j];
+    }
+}
+
+static bool look_for_mapped(Walk *walk, const char *directory, int directory_fd, size_t first,
+                            Error *err)
+{
+    RelationMap left = walk->scan->maps[walk->scan->map_count - 1].map;
+
+    strike_listed(walk->scan, first, &left);
+    for (uint32_t i = 0; i < left.count; i++) {
+        char name[16];
+        (void)snprintf(name, sizeof name, "%u", left.files[i]);
+        if (left.files[i] != 0 &&
+            !look_if_there(walk, directory_fd, join(walk, directory, name), name, err))
+            return false;
+    }
+    return true;
+}
+
+static bool scan_open_directory(Walk *walk, const char *path, DIR *directory, Error *err)
 {
     size_t first = walk->scan->count;
-    const char *name = *path == '\0' ? "." : path;
-    CLEANUP(directory_done)
-    DIR *directory = open_directory(walk->data_fd, name, O_NOFOLLOW);
+    bool has_map = data_holds_relations(path);
 
-    if (directory == NULL && *path != '\0' &&
+    if ((has_map && !note_map(walk, path, dirfd(directory), err)) ||
+        !list_directory(walk, path, directory, err) ||
+        !look_by_name(walk, path, dirfd(directory), first, err) ||
+        (has_map && !look_for_mapped(walk, path, dirfd(directory), first, err)))
+        return false;
+    drop_unlogged(walk->scan, first);
+    return true;
+}
+
+static bool scan_directory(Walk *walk, const WalkStep *step, Error *err)
+{
+    const char *name = *step->path == '\0' ? "." : step->path;
+    CLEANUP(directory_done)
+    DIR *directory = open_directory(walk->data_fd, name, step->is_link ? 0 : O_NOFOLLOW);
+
+    if (directory == NULL && *step->path != '\0' &&
         (errno == ENOENT || errno == ENOTDIR || errno == ELOOP)) {
         walk->scan->skipped_count++;
         return true;
     }
     if (directory == NULL)
-        return error_set_errno(err, ERR_IO, errno, "open %s/%s", walk->data, path);
-    if (!list_directory(walk, path, directory, err))
-        return false;
-    drop_unlogged(walk->scan, first);
-    return true;
+        return error_set_errno(err, ERR_IO, errno, "open %s/%s", walk->data, step->path);
+    return scan_open_directory(walk, step->path, directory, err);
 }
 
 static int compare_entries(const void *left, const void *right)
@@ -453,11 +664,14 @@ bool scan_data_directory(Scan *scan, const char *data, unsigned major, const cha
 
     if (walk.data_fd < 0)
         return error_set_errno(err, ERR_IO, errno, "open %s", data);
+    if (fstat(walk.data_fd, &walk.data_info) != 0)
+        return error_set_errno(err, ERR_IO, errno, "look at %s", data);
     if (!find_inside(&walk, err))
         return false;
-    enqueue(&walk, "");
+    enqueue(&walk, "", false);
     for (size_t i = 0; i < walk.queued; i++) {
-        if (!scan_directory(&walk, walk.queue[i], err)) {
+        WalkStep step = walk.queue[i];
+        if (!scan_directory(&walk, &step, err)) {
             return err->code == ERR_IO
                        ? error_hint(err, "run pgcairn as the user that the server runs as")
                        : false;
@@ -466,6 +680,59 @@ bool scan_data_directory(Scan *scan, const char *data, unsigned major, const cha
     if (scan->count > 0)
         qsort(scan->entries, scan->count, sizeof scan->entries[0], compare_entries);
     return true;
+}
+
+/* Extras are sorted for themselves, at the end. */
+static size_t own_count(const Scan *scan)
+{
+    size_t count = scan->count;
+
+    while (count > 0 && scan->entries[count - 1].kind == ENTRY_EXTRA)
+        count--;
+    return count;
+}
+
+/* The first entry that does not come before the path. */
+static size_t lower_bound(const Scan *scan, const char *path)
+{
+    size_t low = 0, high = own_count(scan);
+
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (strcmp(scan->entries[middle].path, path) < 0) {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    return low;
+}
+
+ManifestEntry *scan_find(const Scan *scan, const char *path)
+{
+    size_t index = lower_bound(scan, path);
+
+    return index < own_count(scan) && strcmp(scan->entries[index].path, path) == 0
+               ? &scan->entries[index]
+               : NULL;
+}
+
+bool scan_has_below(const Scan *scan, const char *directory)
+{
+    CLEANUP(text_freep) char *prefix = text_format("%s/", directory);
+    size_t index = lower_bound(scan, prefix);
+
+    return index < own_count(scan) &&
+           strncmp(scan->entries[index].path, prefix, strlen(prefix)) == 0;
+}
+
+const FollowedLink *scan_followed(const Scan *scan, const char *path)
+{
+    for (size_t i = 0; i < scan->followed_count; i++) {
+        if (strcmp(scan->followed[i].path, path) == 0)
+            return &scan->followed[i];
+    }
+    return NULL;
 }
 
 static bool knows(const TablespaceList *known, const char *oid)
@@ -519,6 +786,8 @@ void scan_done(Scan *scan)
 {
     mem_free(scan->entries);
     mem_free(scan->inside);
+    mem_free(scan->followed);
+    mem_free(scan->maps);
     arena_done(&scan->arena);
     *scan = (Scan){0};
 }

@@ -7,6 +7,7 @@
 #pragma once
 
 #include "postgres/backup_label.h"
+#include "postgres/relation_map.h"
 #include "repo/manifest.h"
 
 #include <sys/stat.h>
@@ -19,6 +20,21 @@ typedef struct ScanOwner {
     const char *name;
 } ScanOwner;
 
+/* A symbolic link in place of something that the server opens: what it leads to was taken. */
+typedef struct FollowedLink {
+    const char *path;   /* relative to the data directory */
+    const char *target; /* as readlink(2) told it */
+    dev_t device;       /* of what is at its end */
+    ino_t inode;
+} FollowedLink;
+
+/* pg_filenode.map of a directory as it was before that was listed; no files: it could not be read.
+ */
+typedef struct ScannedMap {
+    const char *directory; /* "global", "base/5" */
+    RelationMap map;
+} ScannedMap;
+
 typedef struct Scan {
     ManifestEntry *entries; /* sorted by path, extras last; size and times as they were */
     size_t count;
@@ -27,6 +43,10 @@ typedef struct Scan {
     uint64_t skipped_count; /* what is no part of a backup and is no business of the server's */
     const char **inside;    /* tablespace locations inside the data directory, relative to it */
     size_t inside_count;
+    FollowedLink *followed; /* in the order in which they were met */
+    size_t followed_count;
+    ScannedMap *maps; /* by directory */
+    size_t map_count;
     ScanOwner owners[SCAN_OWNERS_KEPT];
     size_t owner_count;
     Arena arena; /* strings */
@@ -34,12 +54,26 @@ typedef struct Scan {
 
 /*
  * Scan a data directory. What vanishes meanwhile is left out; what can't be looked at is ERR_IO.
- * statistics: NULL, or a directory, relative to data, of which only itself is kept. ERR_REFUSED
- * when a directory that the server cannot do without is a symbolic link: the server's own base
- * backup would leave it out.
+ * statistics: NULL, or a directory, relative to data, of which only itself is kept.
+ *
+ * Where the server follows a symbolic link, it is followed (the server's own base backup would
+ * leave it out): what is at its end becomes a plain entry under the link's name, and is told. Also
+ * a small file that a link elsewhere leads to, as configuration or a certificate. ERR_REFUSED for a
+ * link in place of what the server opens that leads nowhere, or, to root, to what is not for the
+ * owner of the data directory.
  */
 bool scan_data_directory(Scan *scan, const char *data, unsigned major, const char *statistics,
                          Error *err) MUST_CHECK;
+
+/* The entry of a path in the data directory, or NULL. */
+ManifestEntry *scan_find(const Scan *scan, const char *path);
+/* Whether there is an entry below a directory. */
+bool scan_has_below(const Scan *scan, const char *directory);
+const FollowedLink *scan_followed(const Scan *scan, const char *path);
+
+/* pg_filenode.map in a directory; *is_whole is false when it is missing, or no such file. */
+bool scan_read_map(int at, const char *path, RelationMap *map, bool *is_whole,
+                   Error *err) MUST_CHECK;
 
 /* Add a file from outside the data directory; path is absolute. Call in the order of paths. */
 bool scan_add_extra(Scan *scan, const char *path, const struct stat *info, Error *err) MUST_CHECK;

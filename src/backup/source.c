@@ -4,6 +4,7 @@
 #include "base/log.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -213,6 +214,40 @@ bool run_check_started(BackupRun *run, Error *err)
     return true;
 }
 
+static bool check_complete(BackupRun *run, int data_fd, Error *err)
+{
+    CLEANUP(catalogue_done) Catalogue now = {0};
+
+    if (!catalogue_ask(run->session, &now, err))
+        return false;
+    Completeness check = {.scan = &run->scan,
+                          .data = run->data,
+                          .data_fd = data_fd,
+                          .major = run->identity.major,
+                          .before = &run->catalogue,
+                          .now = &now};
+    return completeness_check_moved(&run->origin, &now, run->identity.major, err) &&
+           completeness_check(&check, err);
+}
+
+/* What is being dropped loses its files before that is committed: then it is asked again. */
+bool run_check_complete(BackupRun *run, Error *err)
+{
+    enum { TRIES = 4, PAUSE_MS = 500 };
+    CLEANUP(fd_done) int data_fd = open(run->data, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+    if (data_fd < 0)
+        return error_set_errno(err, ERR_IO, errno, "open %s", run->data);
+    for (int i = 1;; i++) {
+        if (check_complete(run, data_fd, err))
+            return true;
+        if (err->code != ERR_REFUSED || i == TRIES)
+            return error_context(err, "look whether all is there");
+        error_clear(err);
+        time_sleep_ms(PAUSE_MS);
+    }
+}
+
 /* What follows a directory and its slash, or NULL when path is not inside it. */
 static const char *path_inside(const char *path, const char *directory)
 {
@@ -221,6 +256,15 @@ static const char *path_inside(const char *path, const char *directory)
     if (length == 0 || strncmp(path, directory, length) != 0 || path[length] != '/')
         return NULL;
     return path + length + strspn(path + length, "/");
+}
+
+const char *run_path_of(const BackupRun *run, const char *path)
+{
+    const char *inside = path_inside(path, run->identity.data_directory);
+
+    if (inside == NULL)
+        inside = path_inside(path, run->data);
+    return inside != NULL ? inside : path;
 }
 
 /* Compared as text, as pg_basebackup's server side does (statrelpath in basebackup.c). */

@@ -230,6 +230,37 @@ static bool copy_range(Worker *worker, const Source *source, PageJudge *judge, u
 
 /* -------- files */
 
+static bool refuse_open(const CopyContext *context, const ManifestEntry *entry, Error *err)
+{
+    bool is_extra = entry->kind == ENTRY_EXTRA;
+
+    error_set_errno(err, ERR_IO, errno, "open %s%s%s", is_extra ? "" : context->data,
+                    is_extra ? "" : "/", entry->path);
+    return error_hint(err, "run pgcairn as the user that the server runs as");
+}
+
+/* A link that the scan has followed, and still to the same file. */
+static bool open_followed(const CopyContext *context, const ManifestEntry *entry, int *fd,
+                          struct stat *info, Error *err)
+{
+    const FollowedLink *link = scan_followed(context->scan, entry->path);
+
+    if (link == NULL && data_place_of(entry->path) != PLACE_FILE)
+        return true;
+    if (link != NULL) {
+        *fd = openat(context->data_fd, entry->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+        if (*fd < 0)
+            return refuse_open(context, entry, err);
+        if (fstat(*fd, info) != 0)
+            return error_set_errno(err, ERR_IO, errno, "look at %s/%s", context->data, entry->path);
+        if (info->st_ino == link->inode && info->st_dev == link->device)
+            return true;
+    }
+    error_set(err, ERR_REFUSED, "%s/%s: a symbolic link was set while the backup ran",
+              context->data, entry->path);
+    return error_hint(err, "take the backup again");
+}
+
 /*
  * Open what the entry names. *fd is -1 when it is gone, or something else has its name now: then
  * WAL knows, or nobody misses it.
@@ -242,12 +273,12 @@ static bool open_entry(const CopyContext *context, const ManifestEntry *entry, i
     int flags = O_RDONLY | O_CLOEXEC | O_NONBLOCK | (is_extra ? 0 : O_NOFOLLOW);
 
     *fd = openat(context->data_fd, entry->path, flags);
+    if (*fd < 0 && errno == ELOOP && !is_extra)
+        return open_followed(context, entry, fd, info, err);
     if (*fd < 0) {
         if (errno == ENOENT || errno == ELOOP || errno == ENOTDIR || errno == ENXIO)
             return true;
-        error_set_errno(err, ERR_IO, errno, "open %s%s%s", is_extra ? "" : context->data,
-                        is_extra ? "" : "/", entry->path);
-        return error_hint(err, "run pgcairn as the user that the server runs as");
+        return refuse_open(context, entry, err);
     }
     if (fstat(*fd, info) != 0)
         return error_set_errno(err, ERR_IO, errno, "look at %s/%s", context->data, entry->path);

@@ -13,6 +13,7 @@
 #include "rate.h"
 #include "repo/page_table.h"
 #include "residency.h"
+#include "scan.h"
 
 #include <stdatomic.h>
 
@@ -21,7 +22,8 @@ typedef struct CopyContext {
     const char *data;
     int data_fd;
     ManifestEntry *entries;
-    bool *is_gone; /* one for each entry: vanished */
+    bool *is_gone;    /* one for each entry: vanished */
+    const Scan *scan; /* which symbolic links are followed */
     Cluster *cluster;
     Compression compression;
     uint32_t page_size; /* the server's */

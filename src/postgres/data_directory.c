@@ -195,6 +195,79 @@ DataPlan data_plan_of(const char *path, bool is_directory)
     return is_directory ? PLAN_COPY : plan_of_file(&parts, name);
 }
 
+/* "base/5", "pg_tblspc/16384/PG_15_202209061/5" */
+static bool is_database(const PathParts *parts)
+{
+    const char(*text)[PART_SIZE] = parts->text;
+
+    return (parts->count == 2 && strcmp(text[0], "base") == 0 && is_number(text[1])) ||
+           (parts->count == 4 && strcmp(text[0], "pg_tblspc") == 0 && is_number(text[1]) &&
+            begins_with(text[2], "PG_") && is_number(text[3]));
+}
+
+static bool is_server_directory(const PathParts *parts)
+{
+    static const char *const top[] = {"base",         "global",  "pg_commit_ts", "pg_logical",
+                                      "pg_multixact", "pg_stat", "pg_tblspc",    "pg_twophase",
+                                      "pg_xact",      NULL};
+    static const char *const inner[] = {"pg_multixact/members", "pg_multixact/offsets",
+                                        "pg_logical/mappings", "pg_logical/snapshots", NULL};
+    char pair[2 * PART_SIZE];
+
+    if (parts->count == 1)
+        return is_one_of(parts->text[0], top);
+    if (parts->count == 2) {
+        (void)snprintf(pair, sizeof pair, "%s/%s", parts->text[0], parts->text[1]);
+        if (is_one_of(pair, inner))
+            return true;
+    }
+    return is_database(parts) || (parts->count == 3 && strcmp(parts->text[0], "pg_tblspc") == 0 &&
+                                  is_number(parts->text[1]) && begins_with(parts->text[2], "PG_"));
+}
+
+ServerPlace data_place_of(const char *path)
+{
+    PathParts parts = parts_of(path);
+
+    if (parts.count == 0)
+        return PLACE_OTHER;
+    if (is_server_directory(&parts))
+        return PLACE_DIRECTORY;
+    parts.count--;
+    /* In these two the server has directories only. */
+    bool holds_files = parts.count > 0 && is_server_directory(&parts) &&
+                       !(parts.count == 1 && (strcmp(parts.text[0], "base") == 0 ||
+                                              strcmp(parts.text[0], "pg_tblspc") == 0)) &&
+                       !(parts.count == 3 && !is_database(&parts));
+    return holds_files ? PLACE_FILE : PLACE_OTHER;
+}
+
+bool data_holds_relations(const char *path)
+{
+    PathParts parts = parts_of(path);
+
+    return strcmp(path, "global") == 0 || is_database(&parts);
+}
+
+const char *const *data_names_in(const char *path)
+{
+    static const char *const top[] = {"PG_VERSION",  "postgresql.auto.conf", "postgresql.conf",
+                                      "pg_hba.conf", "pg_ident.conf",        NULL};
+    static const char *const global[] = {"pg_control", "pg_filenode.map", NULL};
+    static const char *const database[] = {"PG_VERSION", "pg_filenode.map", NULL};
+    static const char *const logical[] = {"replorigin_checkpoint", NULL};
+    static const char *const none[] = {NULL};
+    PathParts parts = parts_of(path);
+
+    if (parts.count == 0)
+        return top;
+    if (strcmp(path, "global") == 0)
+        return global;
+    if (strcmp(path, "pg_logical") == 0)
+        return logical;
+    return is_database(&parts) ? database : none;
+}
+
 const char *const *data_wal_directories(unsigned major)
 {
     static const char *const to_16[] = {"pg_wal/archive_status", NULL};

@@ -593,11 +593,16 @@ bool manifest_parser_end(const ManifestParser *parser, Error *err)
 {
     if (parser->section != SECTION_END || parser->ranges_of != NULL)
         return error_set(err, ERR_CORRUPT, "manifest ends too early");
-    for (size_t i = 0; i < HEADER_FIELD_COUNT; i++) {
+    for (size_t i = 0; i < HEADER_FIELDS_REQUIRED; i++) {
         if (!parser->has_header_field[i]) {
             return error_set(err, ERR_CORRUPT, "manifest header has no \"%s\"",
                              manifest_header_fields[i].key);
         }
+    }
+    for (size_t i = HEADER_FIELDS_REQUIRED; i < HEADER_FIELD_COUNT; i++) {
+        const char **text = (const char **)(void *)((char *)&parser->manifest->header +
+                                                    manifest_header_fields[i].offset);
+        *text = *text != NULL ? *text : "";
     }
     return true;
 }

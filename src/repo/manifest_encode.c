@@ -38,6 +38,11 @@ const HeaderField manifest_header_fields[HEADER_FIELD_COUNT] = {
     FIELD("file_count", HEADER_U64, file_count),
     FIELD("bytes", HEADER_U64, bytes),
     FIELD("bytes_new", HEADER_U64, bytes_new),
+    FIELD("followed_links", HEADER_TEXT, followed_links),
+    FIELD("config_file", HEADER_TEXT, config_file),
+    FIELD("hba_file", HEADER_TEXT, hba_file),
+    FIELD("ident_file", HEADER_TEXT, ident_file),
+    FIELD("server_directory", HEADER_TEXT, server_directory),
 };
 
 typedef struct Encoder {
@@ -180,10 +185,15 @@ static bool encode_header(Encoder *encoder, const Manifest *manifest, Error *err
         return false;
     for (size_t i = 0; i < HEADER_FIELD_COUNT; i++) {
         const HeaderField *field = &manifest_header_fields[i];
+        const char *at = (const char *)&manifest->header + field->offset;
+        const char *text =
+            i < HEADER_FIELDS_REQUIRED ? NULL : *(const char *const *)(const void *)at;
 
+        if (i >= HEADER_FIELDS_REQUIRED && (text == NULL || *text == '\0'))
+            continue;
         put_char(encoder->text, 'h');
         field_text(encoder->text, field->key);
-        header_value(encoder->text, field, (const char *)&manifest->header + field->offset);
+        header_value(encoder->text, field, at);
         if (!end_line(encoder, err))
             return false;
     }

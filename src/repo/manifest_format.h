@@ -38,7 +38,8 @@ typedef struct HeaderField {
     size_t offset; /* in ManifestHeader */
 } HeaderField;
 
-enum { HEADER_FIELD_COUNT = 27 };
+/* The optional ones are texts, come last, and are left out when they are empty. */
+enum { HEADER_FIELDS_REQUIRED = 27, HEADER_FIELD_COUNT = 32 };
 extern const HeaderField manifest_header_fields[HEADER_FIELD_COUNT];
 
 /* Takes a piece of text of whole lines; out->size is 0 afterwards. */

@@ -556,6 +556,25 @@ static void warn_collation(RestorePlan *plan)
               was, is);
 }
 
+/* What was a link becomes what it led to: on a smaller disk than before, perhaps. */
+static void warn_followed(RestorePlan *plan)
+{
+    enum { TOLD_MAX = 8 };
+    const char *line = plan->manifest.header.followed_links;
+    size_t count = 0;
+
+    for (; line != NULL && *line != '\0'; count++) {
+        size_t length = strcspn(line, "\n");
+        if (count < TOLD_MAX) {
+            plan_warn(plan, "was a symbolic link, will be a plain file or directory: %.*s",
+                      (int)length, line);
+        }
+        line += length + (line[length] == '\n');
+    }
+    if (count > TOLD_MAX)
+        plan_warn(plan, "... and %zu links more", count - TOLD_MAX);
+}
+
 static uint32_t data_mode_of(const Manifest *manifest)
 {
     const ManifestEntry *base = find_entry(manifest, "base");
@@ -572,6 +591,7 @@ bool preflight(const Cluster *cluster, const RestoreWish *wish, RestorePlan *pla
         !check_writable(plan, err) || !plan_programs(wish, plan, err) || !plan_extras(plan, err))
         return false;
     warn_collation(plan);
+    warn_followed(plan);
     if (plan->manifest.header.bad_pages > 0) {
         plan_warn(plan, "the backup holds %llu pages whose checksum was wrong when it was taken",
                   (unsigned long long)plan->manifest.header.bad_pages);

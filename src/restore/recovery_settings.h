@@ -18,6 +18,9 @@ bool recovery_settings_write(const RestoreWish *wish, const RestorePlan *plan,
 /* Where the server's socket is to be, in postgresql.auto.conf: one directory, in place of all. */
 bool recovery_settings_set_socket(const char *data, const char *directory, Error *err) MUST_CHECK;
 
+/* Of files in the data directory: 0600, and 0640 where the group may read. */
+mode_t data_file_mode(const RestorePlan *plan);
+
 /* A small text file of the data directory, durable, in place of an older one. */
 bool data_file_put(const RestorePlan *plan, const char *name, const void *text, size_t size,
                    Error *err) MUST_CHECK;

@@ -20,6 +20,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 enum { MANIFEST_PIECE = 1 << 20, SMALL_TEXT_MAX = 1 << 20 };
@@ -65,7 +66,7 @@ static bool write_backup_manifest(const RestorePlan *plan, Error *err)
     BackupManifestWriter *writer =
         backup_manifest_new(header->major, header->system_identifier, &out);
 
-    if (!file_writer_open(&file, path, 0600, err))
+    if (!file_writer_open(&file, path, data_file_mode(plan), err))
         return false;
     for (size_t i = 0; i < manifest->entry_count; i++) {
         const ManifestEntry *entry = &manifest->entries[i];
@@ -81,8 +82,9 @@ static bool write_backup_manifest(const RestorePlan *plan, Error *err)
     backup_manifest_finish(writer, header->timeline, header->start, header->stop);
     if (!flush(&out, &file, 0, err))
         return false;
-    if (plan->uid != (uid_t)-1 && fchown(file.fd, plan->uid, plan->gid) != 0)
-        return error_set_errno(err, ERR_IO, errno, "set the owner of %s", path);
+    if ((plan->uid != (uid_t)-1 && fchown(file.fd, plan->uid, plan->gid) != 0) ||
+        fchmod(file.fd, data_file_mode(plan)) != 0)
+        return error_set_errno(err, ERR_IO, errno, "set owner and mode of %s", path);
     return file_writer_replace(&file, err);
 }
 

@@ -93,16 +93,16 @@ static bool replace_file(const char *path, const void *text, size_t size, const 
     return file_writer_replace(&file, err);
 }
 
-static mode_t file_mode(uint32_t data_mode)
+mode_t data_file_mode(const RestorePlan *plan)
 {
-    return (data_mode & 0050) != 0 ? 0640 : 0600;
+    return (plan->data_mode & 0050) != 0 ? 0640 : 0600;
 }
 
 bool data_file_put(const RestorePlan *plan, const char *name, const void *text, size_t size,
                    Error *err)
 {
     CLEANUP(text_freep) char *path = text_format("%s/%s", plan->data, name);
-    FileOwner owner = {.mode = file_mode(plan->data_mode), .uid = plan->uid, .gid = plan->gid};
+    FileOwner owner = {.mode = data_file_mode(plan), .uid = plan->uid, .gid = plan->gid};
 
     return replace_file(path, text, size, &owner, err);
 }
@@ -300,7 +300,7 @@ bool recovery_settings_write(const RestoreWish *wish, const RestorePlan *plan, E
 {
     CLEANUP(additions_done) Additions additions = {0};
     CLEANUP(text_freep) char *path = text_format("%s/" AUTO_CONF, plan->data);
-    FileOwner owner = {.mode = file_mode(plan->data_mode), .uid = plan->uid, .gid = plan->gid};
+    FileOwner owner = {.mode = data_file_mode(plan), .uid = plan->uid, .gid = plan->gid};
 
     collect(wish, plan, &additions);
     return rewrite(path, removed_parameters(wish, &additions.arena), additions.items,

@@ -9,8 +9,8 @@ from support.processes import (TOOL, clean_environment, identity, run, state_and
 from test_restore_refusals import fingerprint
 
 
-class MeanwhileTest(ClusterTest):
-    segment_mb = 1
+class Meanwhile:
+    """For a test that has a repository."""
 
     def stopped_at(self, point, command, *arguments):
         """The tool at work, which has stopped itself there."""
@@ -32,6 +32,10 @@ class MeanwhileTest(ClusterTest):
         _, said = process.communicate(timeout=300)
         self.assertEqual(process.returncode, expect, said)
         return said
+
+
+class MeanwhileTest(Meanwhile, ClusterTest):
+    segment_mb = 1
 
     def backup(self):
         return self.tool_json("backup", f"--data={self.cluster.data}", "--checkpoint=fast")["backup"]

@@ -25,6 +25,7 @@ typedef struct Fixture {
     Worker worker;
     ManifestEntry entry;
     bool is_gone;
+    Scan scan; /* what it follows */
     Error err;
 } Fixture;
 
@@ -48,6 +49,7 @@ static int setup(void **state)
                                      .data_fd = open(".", O_RDONLY | O_DIRECTORY | O_CLOEXEC),
                                      .entries = &fixture->entry,
                                      .is_gone = &fixture->is_gone,
+                                     .scan = &fixture->scan,
                                      .cluster = &fixture->cluster,
                                      .compression = {.codec = CODEC_ZSTD, .level = 1},
                                      .page_size = PAGE,
@@ -350,14 +352,44 @@ static void what_has_vanished_is_gone(void **state)
     assert_true(fixture->is_gone);
 
     fixture->is_gone = false;
-    assert_int_equal(symlink("/etc/passwd", "base/5/16386"), 0);
-    run_file(fixture, "base/5/16386", 8192, &job);
+    assert_int_equal(symlink("/etc/passwd", "link"), 0);
+    run_file(fixture, "link", 8192, &job);
     assert_true(fixture->is_gone);
 
     fixture->entry = (ManifestEntry){.path = "base/5/16387", .size = RANGE_SIZE + 1};
     job = (CopyJob){.kind = JOB_RANGE, .range = 1};
     run(fixture, &job);
     assert_true(job.is_gone);
+}
+
+/* Of what the server opens the scan has followed a link, or none may be there now. */
+static void a_link_is_followed_only_to_what_the_scan_saw(void **state)
+{
+    Fixture *fixture = *state;
+    static const uint32_t order[] = {0};
+    struct stat info;
+    CopyJob job;
+
+    save("elsewhere", (const uint8_t *)"content", 7);
+    save("another", (const uint8_t *)"foreign", 7);
+    assert_int_equal(stat("elsewhere", &info), 0);
+    assert_int_equal(symlink("../../elsewhere", "base/5/16386"), 0);
+    FollowedLink link = {.path = "base/5/16386", .device = info.st_dev, .inode = info.st_ino};
+    fixture->scan = (Scan){.followed = &link, .followed_count = 1};
+    run_file(fixture, "base/5/16386", 7, &job);
+    assert_false(fixture->is_gone);
+    assert_int_equal(fixture->entry.crc32c, crc32c_update(0, "content", 7));
+
+    for (size_t known = 0; known <= 1; known++) {
+        Error err = {0};
+        assert_int_equal(unlink("base/5/16386"), 0);
+        assert_int_equal(symlink("../../another", "base/5/16386"), 0);
+        fixture->scan.followed_count = known;
+        fixture->entry = (ManifestEntry){.path = "base/5/16386", .size = 7};
+        job = (CopyJob){.kind = JOB_FILES, .count = 1, .order = order};
+        assert_false(worker_run(&fixture->worker, &job, &err));
+        assert_int_equal(err.code, ERR_REFUSED);
+    }
 }
 
 static void a_file_that_may_not_be_read_is_an_error(void **state)
@@ -404,6 +436,7 @@ int main(void)
         WORKER_TEST(bad_pages_are_noted_and_stored_as_they_are),
         WORKER_TEST(pages_of_other_files_are_not_judged),
         WORKER_TEST(what_has_vanished_is_gone),
+        WORKER_TEST(a_link_is_followed_only_to_what_the_scan_saw),
         WORKER_TEST(a_file_that_may_not_be_read_is_an_error),
         WORKER_TEST(the_rate_limit_holds),
     };

@@ -226,6 +226,52 @@ static void a_tablespace_has_a_directory_for_each_version(void **state)
     assert_string_equal(tablespace_directory_text(18, text), "PG_18_202506291");
 }
 
+static void what_the_server_opens_is_told_by_its_place(void **state)
+{
+    static const struct {
+        const char *path;
+        ServerPlace place;
+    } cases[] = {
+        {"base", PLACE_DIRECTORY},
+        {"global", PLACE_DIRECTORY},
+        {"pg_xact", PLACE_DIRECTORY},
+        {"pg_multixact", PLACE_DIRECTORY},
+        {"pg_multixact/members", PLACE_DIRECTORY},
+        {"pg_logical/snapshots", PLACE_DIRECTORY},
+        {"base/5", PLACE_DIRECTORY},
+        {"pg_tblspc", PLACE_DIRECTORY},
+        {"pg_tblspc/16384/PG_15_202209061", PLACE_DIRECTORY},
+        {"pg_tblspc/16384/PG_15_202209061/5", PLACE_DIRECTORY},
+        {"base/5/1259", PLACE_FILE},
+        {"base/5/pg_filenode.map", PLACE_FILE},
+        {"global/pg_control", PLACE_FILE},
+        {"pg_xact/0000", PLACE_FILE},
+        {"pg_multixact/offsets/0000", PLACE_FILE},
+        {"pg_tblspc/16384/PG_15_202209061/5/16400", PLACE_FILE},
+        {"pg_logical/replorigin_checkpoint", PLACE_FILE},
+        {"", PLACE_OTHER},
+        {"postgresql.conf", PLACE_OTHER},
+        {"log", PLACE_OTHER},
+        {"base/notes", PLACE_OTHER},
+        {"base/5/deep/1259", PLACE_OTHER},
+        {"pg_tblspc/16384", PLACE_OTHER},
+        {"pg_tblspc/16384/PG_15_202209061/notes", PLACE_OTHER},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        if (data_place_of(cases[i].path) != cases[i].place)
+            fail_msg("%s is %d", cases[i].path, (int)data_place_of(cases[i].path));
+    }
+    assert_true(data_holds_relations("global"));
+    assert_true(data_holds_relations("base/5"));
+    assert_true(data_holds_relations("pg_tblspc/16384/PG_15_202209061/5"));
+    assert_false(data_holds_relations("base"));
+    assert_false(data_holds_relations("pg_xact"));
+    assert_string_equal(data_names_in("base/5")[1], "pg_filenode.map");
+    assert_null(data_names_in("pg_xact")[0]);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -235,6 +281,7 @@ int main(void)
         cmocka_unit_test(long_and_odd_paths_do_no_harm),
         cmocka_unit_test(directories_inside_pg_wal_depend_on_the_version),
         cmocka_unit_test(a_tablespace_has_a_directory_for_each_version),
+        cmocka_unit_test(what_the_server_opens_is_told_by_its_place),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -131,6 +131,11 @@ static Manifest example(void)
                 .file_count = 2,
                 .bytes = 3,
                 .bytes_new = UINT64_MAX,
+                .followed_links = "base/5 -> /mnt/a b\n",
+                .config_file = "/etc/postgresql/15/main/postgresql.conf",
+                .hba_file = "pg_hba.conf",
+                .ident_file = "",
+                .server_directory = "/srv/pg",
             },
         .tablespaces = tablespaces,
         .tablespace_count = ARRAY_SIZE(tablespaces),
@@ -210,6 +215,11 @@ static void assert_same_header(const ManifestHeader *a, const ManifestHeader *b)
     assert_string_equal(a->libc_version, b->libc_version);
     assert_true(a->bad_pages == b->bad_pages && a->file_count == b->file_count);
     assert_true(a->bytes == b->bytes && a->bytes_new == b->bytes_new);
+    assert_string_equal(a->followed_links, b->followed_links);
+    assert_string_equal(a->config_file, b->config_file);
+    assert_string_equal(a->hba_file, b->hba_file);
+    assert_string_equal(a->ident_file, b->ident_file);
+    assert_string_equal(a->server_directory, b->server_directory);
 }
 
 static void assert_same_manifest(const Manifest *a, const Manifest *b)
@@ -318,7 +328,8 @@ static void lines_are_as_the_format_says(void **state)
         "\nf\tname%09%20with%20%0A%2541%20%01%20\xc3\xa4%20%7F\t600\t",
         "\nl\tpg_tblspc/16400\t/srv/a%20b\n",
         "\nx\t/etc/postgresql/15/main/pg_hba.conf\t640\t",
-        "\nend\t43\t",
+        "\nh\tfollowed_links\tbase/5%20->%20/mnt/a%20b%0A\n",
+        "\nend\t47\t",
     };
     CLEANUP(buffer_done) Buffer text = {0};
     Manifest manifest = example();
