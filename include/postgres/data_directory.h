@@ -10,15 +10,15 @@
 
 typedef enum ForkKind { FORK_MAIN, FORK_FSM, FORK_VM, FORK_INIT } ForkKind;
 
-typedef struct RelationFile {
+typedef struct RelationFileName {
     uint32_t relfilenode;
     ForkKind fork;
     uint32_t segment;  /* number of the 1 GB segment, 0 first */
     bool is_temporary; /* t<backend>_<relfilenode> */
-} RelationFile;
+} RelationFileName;
 
 /* Whether the last part of a path is a relation file's name, and what it says. */
-bool relation_file_parse(const char *name, RelationFile *file);
+bool relation_file_parse(const char *name, RelationFileName *file);
 
 typedef enum DataPlan {
     PLAN_COPY,       /* a file like any other; directories: descend */

@@ -67,7 +67,8 @@ enum {
     WAL_CREATES_FILES =
         1 << 1, /* of relations: CREATE TABLE, but also TRUNCATE, VACUUM FULL, ... */
     WAL_REMOVES_FILES = 1 << 2, /* a commit removes relation files; DROP DATABASE, TABLESPACE */
-    WAL_CHANGES_ALL = (1 << 3) - 1,
+    WAL_CREATES_INIT_FORKS = 1 << 3, /* of unlogged relations */
+    WAL_CHANGES_ALL = (1 << 4) - 1,
 };
 unsigned wal_changes_of(const WalRecord *record, const PgVersion *version);
 /*

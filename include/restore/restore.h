@@ -90,6 +90,7 @@ typedef struct RestorePlan {
     TimeUs time_asked;      /* ... and what was asked for */
     uint64_t bytes;         /* to write */
     uint64_t wal_segments, wal_stored_bytes; /* that are replayed */
+    bool makes_init_forks;                   /* ... : see restore/unlogged.h */
     WalParameters minima;                    /* what a hot standby needs on the way to the target */
     uint64_t archive_end; /* TARGET_LATEST: the last segment that is in the archive */
     bool is_end_open;     /* ... in pieces so far */

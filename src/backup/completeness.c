@@ -332,7 +332,7 @@ static bool look_for_init_forks(const Scan *scan, int data_fd, const char *direc
         return errno == ENOENT || errno == ENOTDIR ||
                error_set_errno(err, ERR_IO, errno, "open %s", directory);
     for (;;) {
-        RelationFile file;
+        RelationFileName file;
         errno = 0;
         const struct dirent *found = readdir(list);
         if (found == NULL)

@@ -93,7 +93,7 @@ static bool ask_insert(Copy *copy, Lsn *insert, Error *err)
 static bool is_only_a_map(const char *path)
 {
     const char *slash = strrchr(path, '/');
-    RelationFile file;
+    RelationFileName file;
 
     return relation_file_parse(slash != NULL ? slash + 1 : path, &file) &&
            (file.fork == FORK_FSM || file.fork == FORK_VM);

@@ -426,7 +426,7 @@ static bool add_found(Walk *walk, const char *path, const char *name, const stru
 
 /* -------- unlogged relations */
 
-static bool relation_of(const ManifestEntry *entry, RelationFile *file)
+static bool relation_of(const ManifestEntry *entry, RelationFileName *file)
 {
     const char *slash = strrchr(entry->path, '/');
 
@@ -450,7 +450,7 @@ static void drop_unlogged(Scan *scan, size_t first)
 {
     uint32_t *unlogged = NULL;
     size_t unlogged_count = 0, kept = first;
-    RelationFile file;
+    RelationFileName file;
 
     for (size_t i = first; i < scan->count; i++) {
         if (relation_of(&scan->entries[i], &file) && file.fork == FORK_INIT) {
@@ -591,7 +591,7 @@ static bool note_map(Walk *walk, const char *directory, int directory_fd, Error 
 /* Strike out what has been listed; the numbers that are left are zero. */
 static void strike_listed(const Scan *scan, size_t first, RelationMap *left)
 {
-    RelationFile file;
+    RelationFileName file;
 
     for (size_t i = first; i < scan->count; i++) {
         if (!relation_of(&scan->entries[i], &file) || file.fork != FORK_MAIN || file.segment != 0)

@@ -291,7 +291,7 @@ static Source source_of(const CopyContext *context, uint32_t index, CopyJob *job
 {
     const ManifestEntry *entry = &context->entries[index];
     const char *slash = strrchr(entry->path, '/');
-    RelationFile file;
+    RelationFileName file;
     Source source = {.fd = -1, .entry = index, .path = entry->path, .job = job};
 
     source.is_relation = entry->kind == ENTRY_FILE &&

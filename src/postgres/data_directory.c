@@ -49,10 +49,10 @@ static const char *fork_parse(const char *text, ForkKind *fork)
     return text;
 }
 
-bool relation_file_parse(const char *name, RelationFile *file)
+bool relation_file_parse(const char *name, RelationFileName *file)
 {
     const char *rest = temporary_prefix(name);
-    RelationFile found = {.is_temporary = rest != NULL};
+    RelationFileName found = {.is_temporary = rest != NULL};
 
     rest = number_parse(rest != NULL ? rest : name, &found.relfilenode);
     if (rest == NULL)
@@ -159,7 +159,7 @@ static bool is_relation_place(const PathParts *parts, bool *is_database)
 
 static DataPlan plan_of_file(const PathParts *parts, const char *name)
 {
-    RelationFile file;
+    RelationFileName file;
     bool is_database;
 
     if (parts->count == 2 && strcmp(parts->text[0], "global") == 0 &&

@@ -119,6 +119,16 @@ bool wal_created_file_of(const WalRecord *record, RelationFile *file)
     return true;
 }
 
+/* xl_smgr_create: the file, then the number of its fork (common/relpath.h). */
+bool wal_created_init_fork_of(const WalRecord *record, RelationFile *file)
+{
+    enum { INIT_FORKNUM = 3 };
+    Payload payload;
+
+    return wal_created_file_of(record, file) && payload_of(record, &payload) &&
+           get_le32(payload.bytes + FILE_SIZE) == INIT_FORKNUM;
+}
+
 bool wal_truncated_file_of(const WalRecord *record, RelationFile *file, uint32_t *pages)
 {
     Payload payload;

@@ -148,7 +148,7 @@ unsigned wal_changes_possible(uint8_t rmgr, uint8_t info, const PgVersion *versi
         op = info & 0x70;
         return op == XACT_COMMIT || op == XACT_COMMIT_PREPARED ? WAL_REMOVES_FILES : 0;
     case RMGR_STORAGE:
-        return op == XLOG_SMGR_CREATE ? WAL_CREATES_FILES : 0;
+        return op == XLOG_SMGR_CREATE ? WAL_CREATES_FILES | WAL_CREATES_INIT_FORKS : 0;
     case RMGR_DATABASE:
         return op == (version->major >= 15 ? XLOG_DBASE_DROP : XLOG_DBASE_DROP_TO_14)
                    ? WAL_REMOVES_FILES
@@ -165,8 +165,11 @@ unsigned wal_changes_possible(uint8_t rmgr, uint8_t info, const PgVersion *versi
 unsigned wal_changes_of(const WalRecord *record, const PgVersion *version)
 {
     unsigned changes = wal_changes_possible(record->rmgr, record->info, version);
+    RelationFile file;
     WalEvent event;
 
+    if ((changes & WAL_CREATES_INIT_FORKS) != 0 && !wal_created_init_fork_of(record, &file))
+        return changes & ~(unsigned)WAL_CREATES_INIT_FORKS;
     if (changes == 0 || record->rmgr != RMGR_TRANSACTION || record->bytes == NULL)
         return changes; /* too large to be looked at: it may */
     return wal_event_of(record, version, &event) && event.drops_relations ? changes : 0;

@@ -25,7 +25,7 @@ enum {
     BIT_REST_IS_ZERO = 1,
     BIT_STARTS_WITH_OVERWRITE = 2,
     BIT_TAIL_HAS_KIND = 4,
-    CHANGES_SHIFT = 3, /* bits 3 to 5 of that byte: WalSummary.changes */
+    CHANGES_SHIFT = 3, /* bits 3 to 6 of that byte: WalSummary.changes */
 
     SKIPPABLE_MAGIC = 0x184D2A5E, /* zstd and lz4 skip frames 0x184D2A50 to 5F */
     SKIPPABLE_HEADER_SIZE = 8,

@@ -1,5 +1,7 @@
 #include "minima.h"
 
+#include "unlogged.h"
+
 #include "postgres/control.h"
 #include "restore/backed_up_file.h"
 
@@ -34,12 +36,18 @@ static void raise_to(WalParameters *minima, const WalParameters *values)
 }
 
 /* Of several changes in one segment only the last is known: each takes a restart of the server. */
-static bool note_parameters(void *context, uint32_t timeline, uint64_t segment,
-                            const WalTrailer *trailer, Error *err)
+static bool note_segment(void *context, uint32_t timeline, uint64_t segment,
+                         const WalTrailer *trailer, Error *err)
 {
+    RestorePlan *plan = context;
+    const WalSummary *summary = &trailer->summary;
+
     (void)timeline, (void)segment, (void)err;
-    if (trailer->summary.parameters_at != 0)
-        raise_to(context, &trailer->summary.parameters);
+    if (summary->parameters_at != 0)
+        raise_to(&plan->minima, &summary->parameters);
+    plan->makes_init_forks = plan->makes_init_forks ||
+                             (summary->changes & WAL_CREATES_INIT_FORKS) != 0 ||
+                             init_forks_in_tail(&summary->reader, plan->manifest.header.major);
     return true;
 }
 
@@ -78,7 +86,7 @@ bool minima_find(const Cluster *cluster, const WalInventory *inventory, unsigned
     WalWalkEnd end;
 
     if (!read_control(cluster, plan, err) ||
-        !wal_walk_trailers(&walk, note_parameters, &plan->minima, &end, err))
+        !wal_walk_trailers(&walk, note_segment, plan, &end, err))
         return false;
     plan->wal_stored_bytes = end.stored_bytes;
     return true;

@@ -3,6 +3,7 @@
 #include "minima.h"
 #include "preflight.h"
 #include "recovery_settings.h"
+#include "unlogged.h"
 
 #include <time.h>
 
@@ -94,7 +95,8 @@ bool restore_plan(const Cluster *cluster, const RestoreWish *wish, RestorePlan *
         !check_manifest(cluster, &plan->manifest, err))
         return false;
     take_choice(wish, &choice, plan);
-    if (!minima_find(cluster, &choice.inventory, wish->jobs, plan, err))
+    if (!minima_find(cluster, &choice.inventory, wish->jobs, plan, err) ||
+        !unlogged_leave_out(cluster, &choice.inventory, wish->jobs, plan, err))
         return false;
     plan->bytes = bytes_to_write(&plan->manifest);
     recovery_command_build(wish, plan);

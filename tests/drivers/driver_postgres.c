@@ -65,7 +65,7 @@ static bool judge_pages(void *context, const char *path, const FTSENT *entry, Er
     uint32_t size = pages->control.block_size;
     const PageRule rule = {.has_checksums = pages->control.checksum_version != 0};
     CLEANUP(fd_done) int fd = open(entry->fts_accpath, O_RDONLY | O_CLOEXEC);
-    RelationFile file;
+    RelationFileName file;
     uint8_t page[32768];
     size_t got;
 

@@ -1,7 +1,9 @@
 """What the server cannot do without is in a backup, or there is none: links, tablespaces, catalogs."""
 
+import subprocess
+
 from support.cluster import make_directory
-from support.processes import run
+from support.processes import clean_environment, identity, run
 from support.shared import SharedClusterTest
 from support.version import MAJOR
 from test_meanwhile import Meanwhile
@@ -110,3 +112,45 @@ class Complete(Meanwhile, SharedClusterTest):
         self.cluster.sql("alter database touring set tablespace far")
         self.assertRegex(self.go_on(process, 4), "moved to another tablespace while the backup ran")
         self.assertEqual(self.tool_json("list")["backups"], self.before)
+
+
+class Unlogged(SharedClusterTest):
+    def session(self, query):
+        """psql at work on it, and stopped at the end of the test."""
+        process = subprocess.Popen([*self.cluster.psql(), "-c", query], stdin=subprocess.DEVNULL,
+                                   stdout=subprocess.PIPE, text=True, cwd="/",
+                                   env=clean_environment(), **identity())
+        self.addCleanup(process.communicate)
+        self.addCleanup(process.kill)
+        return process
+
+    def test_an_index_that_is_built_all_the_while_stops_no_recovery(self):
+        """Its main fork is there before the backup, its init fork comes long after it."""
+        cluster = self.cluster
+        cluster.sql("""create unlogged table volatile as select generate_series(1, 1000) i;
+                       create function slow(i int) returns int language plpgsql immutable as
+                       $$ begin perform pg_advisory_xact_lock_shared(7); return i; end $$""")
+        gate = self.session("select pg_advisory_lock(7); select pg_sleep(1000)")
+        cluster.wait_until("select count(*) = 1 from pg_locks where locktype = 'advisory'")
+        build = self.session("create index waiting on volatile (slow(i))")
+        cluster.wait_until("select count(*) = 1 from pg_locks "
+                           "where locktype = 'advisory' and not granted")
+        self.tool("backup", f"--data={cluster.data}", "--checkpoint=fast")
+        target = cluster.sql("select pg_current_wal_insert_lsn()")
+        cluster.sql("create table later ()")
+        gate.kill()
+        gate.wait(60)
+        cluster.sql("select pg_terminate_backend(pid) from pg_locks"
+                    " where locktype = 'advisory' and granted")
+        self.assertEqual(build.wait(60), 0)
+        cluster.switch_wal()
+        before = self.restore("--as-copy", "--start", f"--target-lsn={target}",
+                              "--target-action=promote", name="before", port=5434)
+        self.assertNotIn("being built at the backup", before.said)
+        self.assertEqual(before.sql("select count(*) from volatile"), "0")
+        restored = self.restore("--as-copy", "--start")
+        self.assertIn("being built at the backup", restored.said)
+        self.assertEqual(restored.sql("select count(*) from volatile"), "0")
+        restored.sql("insert into volatile values (3)")
+        self.assertEqual(restored.sql("set enable_seqscan = off; "
+                                      "select i from volatile where slow(i) = 3"), "3")

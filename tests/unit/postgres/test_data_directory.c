@@ -12,7 +12,7 @@ static void names_of_relation_files_are_understood(void **state)
 {
     static const struct {
         const char *name;
-        RelationFile file;
+        RelationFileName file;
     } cases[] = {
         {"1259", {1259, FORK_MAIN, 0, false}},
         {"1", {1, FORK_MAIN, 0, false}},
@@ -30,7 +30,7 @@ static void names_of_relation_files_are_understood(void **state)
 
     (void)state;
     for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
-        RelationFile file = {0};
+        RelationFileName file = {0};
         assert_true(relation_file_parse(cases[i].name, &file));
         assert_int_equal(file.relfilenode, cases[i].file.relfilenode);
         assert_int_equal(file.fork, cases[i].file.fork);
@@ -75,7 +75,7 @@ static void other_names_are_not(void **state)
 
     (void)state;
     for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
-        RelationFile file;
+        RelationFileName file;
         assert_false(relation_file_parse(names[i], &file));
     }
 }

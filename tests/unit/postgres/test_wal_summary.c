@@ -416,6 +416,8 @@ static void what_is_done_to_files_is_summed_up(void **state)
     static const uint8_t without[8 + 4 + 8] = {[8] = 1};
     static const uint8_t bytes[32] = {0};
 
+    static const uint8_t init_fork[16] = {[12] = 3}; /* xl_smgr_create: file, fork */
+
     (void)state;
     for (unsigned major = PG_MAJOR_MIN; major <= PG_MAJOR_MAX; major++) {
         bool is_old = major < 15;
@@ -434,6 +436,8 @@ static void what_is_done_to_files_is_summed_up(void **state)
                 0); /* of what it made itself */
         }
         assert_int_equal(changes_by(major, RMGR_STORAGE, 0x10, bytes, 16), WAL_CREATES_FILES);
+        assert_int_equal(changes_by(major, RMGR_STORAGE, 0x10, init_fork, sizeof init_fork),
+                         WAL_CREATES_FILES | WAL_CREATES_INIT_FORKS);
         assert_int_equal(changes_by(major, RMGR_STORAGE, 0x20, bytes, 20), 0);
         assert_int_equal(changes_by(major, RMGR_DATABASE, 0x00, bytes, 16), 0);
         assert_int_equal(changes_by(major, RMGR_DATABASE, 0x10, bytes, 12),

@@ -255,7 +255,7 @@ static void newer_flags_and_fields_are_a_newer_version(void **state)
         assert_false(wal_trailer_decode(&found, bytes, seed, &err));
         assert_int_equal(err.code, ERR_VERSION);
     }
-    for (int bit = 6; bit < 8; bit++) { /* of the byte whose other bits have a meaning */
+    for (int bit = 7; bit < 8; bit++) { /* of the byte whose other bits have a meaning */
         Error err = {0};
 
         wal_trailer_encode(&trailer, seed, bytes);
