@@ -3,6 +3,7 @@
 #include "base/bytes.h"
 #include "base/file.h"
 #include "base/log.h"
+#include "base/tree.h"
 #include "stream/digest.h"
 
 #include <fcntl.h>
@@ -88,7 +89,7 @@ static int make_tree(void **state)
 static int remove_tree(void **state)
 {
     Error err = {0};
-    bool ok = chdir("/") == 0 && file_remove_tree(*state, &err);
+    bool ok = chdir("/") == 0 && tree_remove(*state, &err);
 
     mem_free(*state);
     return ok ? 0 : -1;
