@@ -7,7 +7,7 @@
 
 #include "base/error.h"
 
-/* Once, at program start. SIGPIPE is ignored from here on. */
+/* Once, at program start. SIGPIPE and SIGXFSZ are ignored from here on: the write fails. */
 void interrupt_setup(void);
 
 /* False with ERR_INTERRUPTED once a signal has come; true otherwise. Any thread. */

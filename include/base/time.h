@@ -29,6 +29,14 @@ TimeUs time_from_postgres(int64_t timestamp);
  */
 bool time_parse(const char *text, TimeUs *instant, Error *err) MUST_CHECK;
 
+/*
+ * Calendar and clock of UTC for seconds since 1970, as gmtime_r(3) means it: that one counts leap
+ * seconds when TZ is one of the zones that do ("right/UTC"), and is half a minute off then. The
+ * fields that strftime(3) needs without a zone are set. False: a year that struct tm can't hold.
+ */
+struct tm;
+bool time_split_utc(int64_t seconds, struct tm *utc);
+
 enum { TIME_TEXT_SIZE = 40 };
 /* "2026-11-22T13:30:00.123Z" (ms) and "2026-11-22 13:30:00.123456+00" (exact, as PostgreSQL). */
 const char *time_text(TimeUs instant, char text[TIME_TEXT_SIZE]);

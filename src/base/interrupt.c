@@ -31,6 +31,8 @@ void interrupt_setup(void)
         (void)sigaction(numbers[i], &catch, NULL);
     }
     (void)sigaction(SIGPIPE, &ignore, NULL);
+    /* A limit on file sizes: the write fails with EFBIG then, and says where. */
+    (void)sigaction(SIGXFSZ, &ignore, NULL);
 }
 
 int interrupt_signal(void)

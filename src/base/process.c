@@ -120,7 +120,7 @@ static void child_fail(const Plan *plan, char step)
     _exit(127);
 }
 
-/* Ours are blocked in workers, and SIGPIPE is ignored: neither is for other programs. */
+/* Ours are blocked in workers, and two are ignored: none of it is for other programs. */
 static void child_signals(void)
 {
     struct sigaction fallback = {.sa_handler = SIG_DFL};
@@ -128,6 +128,7 @@ static void child_signals(void)
 
     (void)sigemptyset(&none);
     (void)sigaction(SIGPIPE, &fallback, NULL);
+    (void)sigaction(SIGXFSZ, &fallback, NULL);
     (void)sigprocmask(SIG_SETMASK, &none, NULL);
 }
 

@@ -339,6 +339,43 @@ bool time_parse(const char *text, TimeUs *instant, Error *err)
     return true;
 }
 
+/* The inverse of day_number(): years from March to February, in eras of 400 years. */
+static void split_days(int64_t days, int64_t *year, int *month, int *day)
+{
+    int64_t from_era = days + 719468;
+    int64_t era = (from_era >= 0 ? from_era : from_era - 146096) / 146097;
+    int64_t day_of_era = from_era - era * 146097;
+    int64_t year_of_era =
+        (day_of_era - day_of_era / 1460 + day_of_era / 36524 - day_of_era / 146096) / 365;
+    int64_t day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    int64_t month_from_march = (5 * day_of_year + 2) / 153;
+
+    *day = (int)(day_of_year - (153 * month_from_march + 2) / 5 + 1);
+    *month = (int)(month_from_march < 10 ? month_from_march + 3 : month_from_march - 9);
+    *year = year_of_era + era * 400 + (*month <= 2);
+}
+
+bool time_split_utc(int64_t seconds, struct tm *utc)
+{
+    int64_t of_day = seconds % S_PER_DAY, year;
+    struct tm parts = {.tm_isdst = 0};
+
+    if (of_day < 0)
+        of_day += S_PER_DAY;
+    const int64_t days = (seconds - of_day) / S_PER_DAY;
+    split_days(days, &year, &parts.tm_mon, &parts.tm_mday);
+    if (year - 1900 > INT32_MAX || year - 1900 < INT32_MIN)
+        return false;
+    parts.tm_mon--;
+    parts.tm_year = (int)(year - 1900);
+    parts.tm_hour = (int)(of_day / 3600);
+    parts.tm_min = (int)(of_day / 60 % 60);
+    parts.tm_sec = (int)(of_day % 60);
+    parts.tm_wday = (int)(((days + 4) % 7 + 7) % 7); /* 1970-01-01 was a Thursday */
+    *utc = parts;
+    return true;
+}
+
 static bool split(TimeUs instant, struct tm *utc, int *us)
 {
     int64_t seconds = instant / US_PER_S, rest = instant % US_PER_S;
@@ -347,9 +384,8 @@ static bool split(TimeUs instant, struct tm *utc, int *us)
         seconds--;
         rest += US_PER_S;
     }
-    time_t clock = (time_t)seconds;
     *us = (int)rest;
-    return gmtime_r(&clock, utc) != NULL;
+    return time_split_utc(seconds, utc);
 }
 
 /* False, with a word instead, when it is no instant. */

@@ -83,14 +83,14 @@ void backup_manifest_file(BackupManifestWriter *writer, const char *path, uint64
                           TimeUs modified, uint32_t crc32c)
 {
     Buffer *out = writer->out;
-    time_t seconds = modified > 0 ? (time_t)(modified / 1000000) : 0;
+    int64_t seconds = modified > 0 ? modified / 1000000 : 0;
     struct tm parts;
     char time[32] = "";
     uint8_t bytes[4];
     char crc[9];
 
     writer->hashed = out->size; /* all before was hashed when it was written */
-    (void)gmtime_r(&seconds, &parts);
+    (void)time_split_utc(seconds, &parts);
     (void)strftime(time, sizeof time, "%Y-%m-%d %H:%M:%S GMT", &parts);
     put_le32(bytes, crc32c); /* the server prints the value's bytes as they lie in memory */
 

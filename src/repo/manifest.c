@@ -269,7 +269,6 @@ bool manifest_load(Manifest *manifest, const Cluster *cluster, const char *id, E
 bool backup_id_new(char id[BACKUP_ID_SIZE], Error *err)
 {
     static const char base32[] = "abcdefghijklmnopqrstuvwxyz234567";
-    time_t now = time_now() / 1000000;
     struct tm parts;
     uint64_t number;
     char text[BACKUP_ID_SIZE];
@@ -277,7 +276,7 @@ bool backup_id_new(char id[BACKUP_ID_SIZE], Error *err)
     if (!random_u64(&number, err))
         return false;
     /* A year of other than four digits would not fit, nor sort. */
-    if (gmtime_r(&now, &parts) == NULL || parts.tm_year + 1900 > 9999 ||
+    if (!time_split_utc(time_now() / 1000000, &parts) || parts.tm_year + 1900 > 9999 ||
         strftime(text, sizeof text, "%Y%m%dT%H%M%SZ-aaaaaa", &parts) != BACKUP_ID_SIZE - 1)
         return error_set(err, ERR_IO, "this machine's clock is at no time that has a name");
     for (size_t i = 0; i < 6; i++, number >>= 5)

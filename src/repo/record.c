@@ -55,8 +55,7 @@ void record_time(RecordWriter *writer, const char *key, TimeUs value)
     if (value != TIME_US_NONE) {
         if (fraction < 0)
             fraction += 1000000;
-        time_t seconds = (value - fraction) / 1000000;
-        if (gmtime_r(&seconds, &parts) != NULL) {
+        if (time_split_utc((value - fraction) / 1000000, &parts)) {
             snprintf(text, sizeof text, "%04d-%02d-%02dT%02d:%02d:%02d.%06dZ", parts.tm_year + 1900,
                      parts.tm_mon + 1, parts.tm_mday, parts.tm_hour, parts.tm_min, parts.tm_sec,
                      (int)fraction);

@@ -19,11 +19,10 @@ static void copy_path(const TimelinePath *from, Arena *arena, TimelinePath *to)
 static const char *stamp_now(Arena *arena)
 {
     const TimeUs now = time_now();
-    const time_t seconds = (time_t)(now / 1000000);
     struct tm fields;
     char text[32];
 
-    (void)gmtime_r(&seconds, &fields);
+    (void)time_split_utc(now / 1000000, &fields);
     (void)strftime(text, sizeof text, "%Y%m%dT%H%M%S", &fields);
     return arena_format(arena, "%s.%03dZ", text, (int)(now / 1000 % 1000));
 }

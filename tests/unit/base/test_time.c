@@ -226,6 +226,40 @@ static void clocks_go_forward(void **state)
     assert_true(time_now() > 1700000000000000);
 }
 
+static void utc_has_no_leap_seconds_and_asks_no_zone(void **state)
+{
+    static const char *const zones[] = {"UTC", "right/UTC", "right/Europe/Vienna", NULL};
+    static const int64_t seconds[] = {INT64_C(1795354200),  0,           -1,
+                                      INT64_C(951782400),   68169600,    INT64_C(4107542400),
+                                      INT64_C(-2208988801), -62135596800};
+
+    (void)state;
+    for (size_t z = 0; zones[z] != NULL; z++) {
+        for (size_t i = 0; i < ARRAY_SIZE(seconds); i++) {
+            struct tm expected = {0}, found = {0};
+            time_t clock = seconds[i];
+
+            assert_int_equal(unsetenv("TZ"), 0);
+            tzset();
+            assert_non_null(gmtime_r(&clock, &expected));
+            assert_int_equal(setenv("TZ", zones[z], 1), 0);
+            tzset();
+            assert_true(time_split_utc(seconds[i], &found));
+            assert_int_equal(found.tm_year, expected.tm_year);
+            assert_int_equal(found.tm_mon, expected.tm_mon);
+            assert_int_equal(found.tm_mday, expected.tm_mday);
+            assert_int_equal(found.tm_hour, expected.tm_hour);
+            assert_int_equal(found.tm_min, expected.tm_min);
+            assert_int_equal(found.tm_sec, expected.tm_sec);
+            assert_int_equal(found.tm_wday, expected.tm_wday);
+        }
+    }
+    assert_int_equal(unsetenv("TZ"), 0);
+    tzset();
+    struct tm ignored;
+    assert_false(time_split_utc(INT64_MAX, &ignored));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -239,6 +273,7 @@ int main(void)
         cmocka_unit_test(texts_can_be_read_back),
         cmocka_unit_test(days_are_counted_as_the_calendar_does),
         cmocka_unit_test(postgres_counts_from_2000),
+        cmocka_unit_test(utc_has_no_leap_seconds_and_asks_no_zone),
         cmocka_unit_test(clocks_go_forward),
     };
 
