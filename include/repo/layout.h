@@ -38,6 +38,12 @@ char *layout_known_prefix(const char *cluster);
 char *layout_known_wal_prefix(const char *cluster, uint32_t timeline, uint64_t first);
 char *layout_known_wal(const char *cluster, uint32_t timeline, uint64_t first, uint64_t number);
 char *layout_known_backup(const char *cluster, const char *backup, uint64_t number);
+/* Marks (repo/mark.h); all of one kind about one subject begin with layout_mark_about(). */
+char *layout_mark_prefix(const char *cluster);
+char *layout_mark_about(const char *cluster, const char *kind, const char *what,
+                        const char *subject);
+char *layout_mark(const char *cluster, const char *kind, const char *what, const char *subject,
+                  unsigned number, uint32_t random);
 
 /*
  * The WAL file's name in an object's name under wal/; false for anything else there (objects set
@@ -58,3 +64,13 @@ bool backup_id_is_valid(const char *text, size_t size);
 bool layout_backup_id_of(const char *cluster, const char *object, char id[BACKUP_ID_SIZE]);
 /* The backup's id in the name of an object under known/; false: it is about no backup. */
 bool layout_known_backup_of(const char *cluster, const char *object, char id[BACKUP_ID_SIZE]);
+
+enum { MARK_WORD_SIZE = 24, MARK_SUBJECT_SIZE = 64 };
+/* What the name of an object under mark/ says of it. */
+typedef struct MarkName {
+    char kind[MARK_WORD_SIZE]; /* a word: a-z and _ */
+    char what[MARK_WORD_SIZE];
+    char subject[MARK_SUBJECT_SIZE]; /* letters, digits, ".", "_" and "-" */
+    unsigned number;
+} MarkName;
+bool layout_mark_of(const char *cluster, const char *object, MarkName *name);

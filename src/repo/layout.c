@@ -15,6 +15,7 @@ enum {
     BACKUP_ID_LENGTH = BACKUP_ID_SIZE - 1,
     TIMELINE_LENGTH = 8, /* hexadecimal, as the next */
     NUMBER_LENGTH = 16,
+    MARK_NUMBER_LENGTH = 8, /* decimal; then "-" and as many hexadecimal digits at random */
 };
 
 /* Without locale: names are the same bytes everywhere. */
@@ -163,6 +164,25 @@ char *layout_known_wal(const char *cluster, uint32_t timeline, uint64_t first, u
 char *layout_known_backup(const char *cluster, const char *backup, uint64_t number)
 {
     return text_format("%s/known/%s.%016" PRIx64, cluster, backup, number);
+}
+
+char *layout_mark_prefix(const char *cluster)
+{
+    return text_format("%s/mark/", cluster);
+}
+
+char *layout_mark_about(const char *cluster, const char *kind, const char *what,
+                        const char *subject)
+{
+    return text_format("%s/mark/%s.%s.%s.", cluster, kind, what, subject);
+}
+
+char *layout_mark(const char *cluster, const char *kind, const char *what, const char *subject,
+                  unsigned number, uint32_t random)
+{
+    CLEANUP(text_freep) char *about = layout_mark_about(cluster, kind, what, subject);
+
+    return text_format("%s%0*u-%08" PRIx32, about, MARK_NUMBER_LENGTH, number, random);
 }
 
 /* What follows "CLUSTER/FOLDER/" in an object's name; NULL when it is elsewhere. */
@@ -324,5 +344,60 @@ bool layout_known_backup_of(const char *cluster, const char *object, char id[BAC
         return false;
     memcpy(id, what, BACKUP_ID_LENGTH);
     id[BACKUP_ID_LENGTH] = '\0';
+    return true;
+}
+
+/* "damage.": a word and a dot. What follows the dot; NULL when it is no such thing. */
+static const char *take_word(const char *text, char word[MARK_WORD_SIZE])
+{
+    size_t length = strspn(text, "abcdefghijklmnopqrstuvwxyz_");
+
+    if (length == 0 || length >= MARK_WORD_SIZE || text[length] != '.')
+        return NULL;
+    memcpy(word, text, length);
+    word[length] = '\0';
+    return text + length + 1;
+}
+
+/* "00000001-0123abcd" */
+static bool parse_mark_number(const char *text, unsigned *number)
+{
+    unsigned value = 0;
+
+    if (strspn(text, "0123456789") != MARK_NUMBER_LENGTH || text[MARK_NUMBER_LENGTH] != '-' ||
+        strspn(text + MARK_NUMBER_LENGTH + 1, "0123456789abcdef") != MARK_NUMBER_LENGTH ||
+        text[2 * MARK_NUMBER_LENGTH + 1] != '\0')
+        return false;
+    for (int i = 0; i < MARK_NUMBER_LENGTH; i++)
+        value = value * 10 + (unsigned)(text[i] - '0');
+    *number = value;
+    return value > 0;
+}
+
+static bool is_mark_subject(const char *text, size_t length)
+{
+    for (size_t i = 0; i < length; i++) {
+        if (!is_letter_or_digit(text[i]) && text[i] != '.' && text[i] != '_' && text[i] != '-')
+            return false;
+    }
+    return length > 0 && length < MARK_SUBJECT_SIZE;
+}
+
+/* "mark/damage.backup.20261122T031500Z-k3v7qa.00000001-0123abcd"; a subject can have dots. */
+bool layout_mark_of(const char *cluster, const char *object, MarkName *name)
+{
+    const char *text = name_within(cluster, "mark", object);
+    MarkName found;
+
+    if (text == NULL || (text = take_word(text, found.kind)) == NULL ||
+        (text = take_word(text, found.what)) == NULL)
+        return false;
+    const char *dot = strrchr(text, '.');
+    if (dot == NULL || !is_mark_subject(text, (size_t)(dot - text)) ||
+        !parse_mark_number(dot + 1, &found.number))
+        return false;
+    memcpy(found.subject, text, (size_t)(dot - text));
+    found.subject[dot - text] = '\0';
+    *name = found;
     return true;
 }

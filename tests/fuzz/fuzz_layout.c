@@ -29,6 +29,19 @@ static void try_backup(const char *cluster, const char *object)
     fuzz_accepted();
 }
 
+static void try_mark(const char *cluster, const char *object)
+{
+    MarkName name;
+
+    if (!layout_mark_of(cluster, object, &name))
+        return;
+    CLEANUP(text_freep)
+    char *again = layout_mark(cluster, name.kind, name.what, name.subject, name.number, 0);
+    assert(strlen(again) == strlen(object));
+    assert(strncmp(again, object, strlen(object) - 8) == 0);
+    fuzz_accepted();
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     FuzzInput input = {data, size};
@@ -44,6 +57,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     assert(strpbrk(cluster, "/. %") == NULL && strlen(cluster) < 64);
     try_wal(cluster, object, segment_size);
     try_backup(cluster, object);
+    try_mark(cluster, object);
     return 0;
 }
 
@@ -61,8 +75,12 @@ void fuzz_seeds(void)
     CLEANUP(text_freep) char *segment = layout_wal("main", "000000010000000100000042");
     CLEANUP(text_freep) char *history = layout_wal("main", "00000002.history");
     CLEANUP(text_freep) char *backup = layout_manifest("main", "20261122T031500Z-k3v7qa");
+    CLEANUP(text_freep)
+    char *mark =
+        layout_mark("main", "damage", "wal", "000000010000000100000042.partial", 3, 0xabcd);
 
     seed("segment", segment);
     seed("history", history);
     seed("backup", backup);
+    seed("mark", mark);
 }
