@@ -1,6 +1,6 @@
 /*
  * backups.h - which backups there are, and whether each can be restored: derived from what is in
- * the archive, never a flag.
+ * the archive, never a flag, and from what verify found bad when it read all of it (repo/mark.h).
  */
 #pragma once
 
@@ -10,11 +10,13 @@
 typedef enum BackupState {
     BACKUP_RESTORABLE,
     BACKUP_WAITING, /* WAL between its start and stop is not (yet) whole in the archive */
-    BACKUP_DAMAGED, /* its manifest can't be read, or a pack is missing: `reason` says why */
+    BACKUP_DAMAGED, /* its manifest or a pack is missing or can't be read, or it or WAL that it
+                       needs was found damaged: `reason` says why */
 } BackupState;
 
 typedef struct BackupInfo {
-    ManifestHeader header; /* of a damaged one only .id is sure to be set; texts are never NULL */
+    ManifestHeader header; /* unless has_header only .id is set; texts are never NULL */
+    bool has_header;       /* its manifest can be read */
     BackupState state;
     const char *reason;    /* why not restorable; "" */
     uint64_t stored_bytes; /* of all packs that it refers to */
@@ -26,7 +28,8 @@ typedef struct BackupList {
     Arena arena;
 } BackupList;
 
-/* Load every manifest's header. Damaged ones are listed, not an error. */
+/* Load every manifest's header. Damaged ones are listed, not an error; so are those that verify
+ * missed: their manifest is gone. */
 bool backup_list_load(BackupList *list, const Cluster *cluster, const WalInventory *inventory,
                       Error *err) MUST_CHECK;
 void backup_list_done(BackupList *list); /* for CLEANUP() */

@@ -6,6 +6,7 @@
 
 #include "catalog/knowledge.h"
 #include "postgres/history.h"
+#include "repo/mark.h"
 #include "repo/wal_piece.h"
 
 /* Segments first..last of one timeline, all there. */
@@ -46,6 +47,7 @@ typedef struct WalInventory {
     size_t local_history_count;
     WalSources *sources; /* where segments that are not whole come from (wal_source.h); NULL: only
                             whole ones are looked for */
+    MarkList marks;        /* what is known of backups and WAL beside what they say themselves */
     Arena arena;
 } WalInventory;
 
@@ -54,6 +56,11 @@ bool wal_inventory_load(WalInventory *inventory, const Cluster *cluster, Error *
 void wal_inventory_done(WalInventory *inventory); /* for CLEANUP() */
 /* From now on every trailer is read: for who is about to rely on them with something at stake. */
 void wal_inventory_distrust(WalInventory *inventory);
+/* Marks of damage don't count: for who knows better, or reads it all the same. */
+void wal_inventory_forget_damage(WalInventory *inventory);
+/* Why a segment that is there must not be relied on; NULL: nothing is known against it. */
+const Mark *wal_inventory_damage(const WalInventory *inventory, uint32_t timeline, uint64_t segment,
+                                 uint32_t segment_size);
 
 bool wal_inventory_has(const WalInventory *inventory, uint32_t timeline, uint64_t segment);
 /* What the listing said of its object; NULL: it is not there. */

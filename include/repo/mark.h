@@ -72,5 +72,12 @@ const Mark *mark_find(const MarkList *list, const char *kind, MarkSubject what,
  */
 bool mark_store(const Cluster *cluster, const Mark *mark, Error *err) MUST_CHECK;
 
-/* "verify read it on 2026-11-22T13:30:00.123Z: REASON": as reasons are told. In the arena. */
+/*
+ * What was read whole now, and is good: a mark of damage about it is made void, if there is one.
+ * All of it costs a listing where there is none.
+ */
+bool mark_take_back_damage(const Cluster *cluster, MarkSubject what, const char *subject,
+                           const char *by, Error *err) MUST_CHECK;
+
+/* Of damage: "verify found it bad at 2026-11-22T13:30:00.123Z: REASON". In the arena. */
 const char *mark_text(const Mark *mark, Arena *arena);

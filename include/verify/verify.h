@@ -4,14 +4,15 @@
  *     CLEANUP(verify_report_done) VerifyReport report = {0};
  *     bool ok = verify_run(&cluster, &wish, &report, err);
  *     ... show report->findings: also when ok is false, what was found until then is true ...
- *     if (ok && verify_worst(&report) > FINDING_NOTE)
+ *     if (ok && verify_worst(&report) > FINDING_DEGRADED)
  *         return error_set(err, ERR_CORRUPT, ...);
  *
  * A finding is what is wrong with what could be read. What could not be looked at (out of reach,
  * no permission, a signal) is an Error: nothing is known then, good or bad.
  *
  * Everything is read, unless the wish says what may be believed. What was found good is remembered
- * in the repository (docs/format.md, chapter 7.4); that it can't be is no error.
+ * in the repository (docs/format.md, chapter 7.4), and what was found bad is marked there (7.5),
+ * until it is read good again; that it can't be is told in the report.
  */
 #pragma once
 
@@ -21,6 +22,7 @@
 /* In the order of how bad it is. */
 typedef enum FindingSeverity {
     FINDING_NOTE,         /* no harm; for the operator to know */
+    FINDING_DEGRADED,     /* stored as it was taken, and what was taken was bad */
     FINDING_INCONSISTENT, /* whole, but it does not fit to the others */
     FINDING_MISSING,      /* what others need is not there */
     FINDING_DAMAGE,       /* a checksum failed, or it can't be decoded */
@@ -54,7 +56,8 @@ typedef struct VerifyReport {
     uint64_t backups, packs, frames, segments, histories, records;
     /* What was not read, since an earlier verification found it good and it has not changed. */
     VerifyBelief believed;
-    char unremembered[256]; /* why what was found is not remembered; "": it is */
+    char unremembered[256]; /* why what was found good is not remembered; "": it is */
+    char unmarked[256];     /* why what was found bad, or good again, is not marked; "": it is */
     Arena arena;
 } VerifyReport;
 

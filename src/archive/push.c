@@ -9,6 +9,7 @@
 #include "fork_check.h"
 #include "left_segment.h"
 #include "repo/layout.h"
+#include "repo/mark.h"
 #include "wal_check.h"
 
 #include <errno.h>
@@ -491,6 +492,15 @@ static bool store(const Push *push, WalTrailer *trailer, Error *err)
     return publish(push, storing.writer, state, is_segment ? &storing.summary : NULL, trailer, err);
 }
 
+/* Best effort: what stays marked is taken back by verify. */
+static void take_back_damage(const Push *push)
+{
+    Error ignored = {0};
+
+    (void)!mark_take_back_damage(push->cluster, MARK_OF_WAL, push->source.name_text, "archive-push",
+                                 &ignored);
+}
+
 /* Look, and store when the name is free; until one of both has an answer. */
 static bool look_and_store(Push *push, PushResult *result, Error *err)
 {
@@ -504,6 +514,7 @@ static bool look_and_store(Push *push, PushResult *result, Error *err)
             return false;
         if (stored == STORED_SAME) {
             result->outcome = is_repair ? PUSH_REPAIRED : PUSH_ALREADY_THERE;
+            take_back_damage(push); /* it was read whole */
             return true;
         }
         if (stored == STORED_DAMAGED) {
@@ -517,6 +528,8 @@ static bool look_and_store(Push *push, PushResult *result, Error *err)
         }
         if (store(push, &result->trailer, &attempt)) {
             result->outcome = is_repair ? PUSH_REPAIRED : PUSH_STORED;
+            if (is_repair)
+                take_back_damage(push);
             return true;
         }
         if (attempt.code != ERR_EXISTS) {

@@ -26,6 +26,50 @@ static void set_damaged(BackupInfo *info, const char *reason, Arena *arena)
     info->reason = arena_text(arena, reason);
 }
 
+/* Of which nothing but its id is known. */
+static void set_unreadable(BackupInfo *info, const char *id, const char *reason, Arena *arena)
+{
+    *info = (BackupInfo){.reason = ""};
+    info->header = copy_header(&(ManifestHeader){.commit_time_max = TIME_US_NONE}, arena);
+    memcpy(info->header.id, id, sizeof info->header.id);
+    set_damaged(info, reason, arena);
+}
+
+/* WAL from its start to its stop that was found damaged: it can't become consistent. */
+static const char *find_damaged_wal(const ManifestHeader *header, const WalInventory *inventory,
+                                    const TimelinePath *path, Arena *arena)
+{
+    const uint32_t size = header->wal_segment_size;
+    const uint64_t last = wal_segment_before(header->stop, size);
+    const MarkList *marks = &inventory->marks;
+
+    for (size_t i = 0; i < marks->count; i++) {
+        const Mark *mark = &marks->items[i];
+        Error ignored = {0}; /* not a segment's name */
+        WalName name;
+
+        if (mark->is_void || mark->what != MARK_OF_WAL || strcmp(mark->kind, MARK_DAMAGE) != 0 ||
+            !wal_name_parse(mark->subject, size, &name, &ignored) || name.kind != WAL_SEGMENT ||
+            name.segment < wal_segment_of(header->start, size) || name.segment > last ||
+            path_timeline_of_segment(path, name.segment, size) != name.timeline)
+            continue;
+        return arena_format(arena, "WAL that it needs: %s: %s", mark->subject,
+                            mark_text(mark, arena));
+    }
+    return NULL;
+}
+
+/* What was found bad when all of it was read, which a look at its manifest can't show. */
+static const char *find_known_damage(const BackupInfo *info, const WalInventory *inventory,
+                                     const TimelinePath *path, Arena *arena)
+{
+    const Mark *mark = mark_find(&inventory->marks, MARK_DAMAGE, MARK_OF_BACKUP, info->header.id);
+
+    if (mark != NULL)
+        return mark_text(mark, arena);
+    return find_damaged_wal(&info->header, inventory, path, arena);
+}
+
 /*
  * WAL from start to stop must be there without a gap, along the path that the backup's own
  * history tells. What its content is worth, verification says.
@@ -42,6 +86,11 @@ static void judge(BackupInfo *info, const WalInventory *inventory, Arena *arena)
 
     if (!timeline_path_parse(header->timeline, header->history, arena, &path, &attempt)) {
         set_damaged(info, attempt.message, arena);
+        return;
+    }
+    const char *known = find_known_damage(info, inventory, &path, arena);
+    if (known != NULL) {
+        set_damaged(info, known, arena);
         return;
     }
     wal_inventory_reach(inventory, &path, header->start, segment_size, &reached, &timeline);
@@ -122,6 +171,7 @@ static bool load_backup(BackupInfo *info, bool *exists, const char *id, const Lo
     *info = (BackupInfo){.reason = ""};
     if (manifest_load(&manifest, cluster, id, &attempt)) {
         info->header = copy_header(&manifest.header, arena);
+        info->has_header = true;
         for (size_t i = 0; i < manifest.pack_count; i++)
             info->stored_bytes += manifest.packs[i].size;
         fault = find_fault(&info->header, cluster);
@@ -139,10 +189,23 @@ static bool load_backup(BackupInfo *info, bool *exists, const char *id, const Lo
         *err = attempt;
         return error_context(err, "read the manifest of backup %s", id);
     }
-    info->header = copy_header(&(ManifestHeader){.commit_time_max = TIME_US_NONE}, arena);
-    memcpy(info->header.id, id, sizeof info->header.id);
-    set_damaged(info, attempt.message, arena);
+    set_unreadable(info, id, attempt.message, arena);
     return true;
+}
+
+/* Marked, and nothing of them is listed any more. */
+static void add_lost(BackupList *list, const MarkList *marks)
+{
+    for (size_t i = 0; i < marks->count; i++) {
+        const Mark *mark = &marks->items[i];
+
+        if (mark->is_void || mark->what != MARK_OF_BACKUP || strcmp(mark->kind, MARK_DAMAGE) != 0 ||
+            !backup_id_is_valid(mark->subject, strlen(mark->subject)) ||
+            backup_list_find(list, mark->subject) != NULL)
+            continue;
+        set_unreadable(&list->items[list->count++], mark->subject, mark_text(mark, &list->arena),
+                       &list->arena);
+    }
 }
 
 static int by_place(const void *a, const void *b)
@@ -182,7 +245,8 @@ bool backup_list_load(BackupList *list, const Cluster *cluster, const WalInvento
     if (!storage_list(cluster->repo->storage, prefix, &objects, err) ||
         !storage_list(cluster->repo->storage, pack_prefix, &loader.packs, err))
         return error_context(err, "list the backups of %s", cluster->name);
-    loaded.items = arena_alloc(&loaded.arena, (objects.count + 1) * sizeof(BackupInfo));
+    loaded.items = arena_alloc(&loaded.arena,
+                               (objects.count + inventory->marks.count + 1) * sizeof(BackupInfo));
     for (size_t i = 0; i < objects.count; i++) {
         BackupInfo *info = &loaded.items[loaded.count];
         char id[BACKUP_ID_SIZE];
@@ -194,6 +258,7 @@ bool backup_list_load(BackupList *list, const Cluster *cluster, const WalInvento
             return false;
         loaded.count += exists;
     }
+    add_lost(&loaded, &inventory->marks);
     qsort(loaded.items, loaded.count, sizeof(BackupInfo), by_place);
     *list = take_list(&loaded);
     return true;

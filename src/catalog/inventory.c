@@ -74,9 +74,10 @@ bool wal_inventory_load(WalInventory *inventory, const Cluster *cluster, Error *
     CLEANUP(text_freep) char *prefix = layout_wal_prefix(cluster->name);
     CLEANUP(object_list_done) ObjectList list = {0};
     CLEANUP(wal_pieces_done) WalPieceList pieces = {0};
+    CLEANUP(mark_list_done) MarkList marks = {.count = 0};
     WalInventory loaded = {.newest_at = TIME_US_NONE};
 
-    if (!wal_pieces_load(&pieces, cluster, err))
+    if (!mark_list_load(&marks, cluster, err) || !wal_pieces_load(&pieces, cluster, err))
         return false;
     if (!storage_list(cluster->repo->storage, prefix, &list, err))
         return error_context(err, "list the archive of %s", cluster->name);
@@ -96,6 +97,8 @@ bool wal_inventory_load(WalInventory *inventory, const Cluster *cluster, Error *
     }
     loaded.pieces = pieces;
     pieces = (WalPieceList){0};
+    loaded.marks = marks;
+    marks = (MarkList){.count = 0};
     loaded.known = wal_knowledge_new(cluster);
     loaded.sources = wal_sources_new();
     *inventory = loaded;
@@ -107,6 +110,7 @@ void wal_inventory_done(WalInventory *inventory)
     wal_knowledge_freep(&inventory->known);
     wal_sources_freep(&inventory->sources);
     arena_done(&inventory->arena);
+    mark_list_done(&inventory->marks);
     wal_pieces_done(&inventory->pieces);
     *inventory = (WalInventory){0};
 }
@@ -114,6 +118,28 @@ void wal_inventory_done(WalInventory *inventory)
 void wal_inventory_distrust(WalInventory *inventory)
 {
     wal_knowledge_freep(&inventory->known);
+}
+
+void wal_inventory_forget_damage(WalInventory *inventory)
+{
+    for (size_t i = 0; i < inventory->marks.count; i++) {
+        Mark *mark = &inventory->marks.items[i];
+
+        if (strcmp(mark->kind, MARK_DAMAGE) == 0)
+            mark->is_void = true;
+    }
+}
+
+const Mark *wal_inventory_damage(const WalInventory *inventory, uint32_t timeline, uint64_t segment,
+                                 uint32_t segment_size)
+{
+    const WalName name = {.kind = WAL_SEGMENT, .timeline = timeline, .segment = segment};
+    char text[WAL_NAME_SIZE];
+
+    if (inventory->marks.count == 0)
+        return NULL;
+    return mark_find(&inventory->marks, MARK_DAMAGE, MARK_OF_WAL,
+                     wal_name_text(&name, segment_size, text));
 }
 
 /* The first run whose last segment is at or behind this one; the runs are sorted. */

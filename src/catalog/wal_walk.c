@@ -218,6 +218,18 @@ bool walk_read_segment(const WalWalk *walk, uint64_t segment, WalSink *sink, voi
                            stored_size, err);
 }
 
+/* A trailer can be whole where the WAL before it is not: who has read all of it knows. */
+static bool check_marks(const SegmentWalk *state, uint64_t segment, Error *err)
+{
+    const uint32_t size = state->walk->cluster->wal_segment_size;
+    CLEANUP(arena_done) Arena arena = {0};
+    const Mark *damage = wal_inventory_damage(
+        state->walk->inventory, path_timeline_of_segment(state->walk->path, segment, size), segment,
+        size);
+
+    return damage == NULL || error_set(err, ERR_CORRUPT, "%s", mark_text(damage, &arena));
+}
+
 /* *ok is false when the walk ends here, which the end says. */
 static bool load_trailer(SegmentWalk *state, uint64_t segment, WalTrailer *trailer, bool *ok,
                          Error *err)
@@ -228,7 +240,8 @@ static bool load_trailer(SegmentWalk *state, uint64_t segment, WalTrailer *trail
     Error attempt = {0};
 
     walk_segment_name(state->walk, segment, name);
-    *ok = wal_walk_trailer(state->walk, segment, trailer, &is_open, &attempt);
+    *ok = check_marks(state, segment, &attempt) &&
+          wal_walk_trailer(state->walk, segment, trailer, &is_open, &attempt);
     if (!*ok && attempt.code != ERR_CORRUPT) {
         *err = attempt;
         return error_context(err, "read what is in %s", name);

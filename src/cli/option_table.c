@@ -149,6 +149,9 @@ const Option option_table[] = {
     {"no-wal-check", FLAG, FIELD(no_wal_check), FOR_RESTORE, GROUP_RESTORE, NULL,
         "do not read the WAL that the recovery needs before it; damage in it is met in replay",
         .only_flag = true},
+    {"allow-damaged", FLAG, FIELD(allow_damaged), FOR_RESTORE, GROUP_RESTORE, NULL,
+        "also what verify found damaged: it was mended since, or what can be read of it is to be had",
+        .only_flag = true},
     {"as-copy", FLAG, FIELD(as_copy), FOR_RESTORE, GROUP_RESTORE, NULL,
         "a copy beside the original: archive_mode and subscriptions are off in it, so that it adds "
         "nothing to the archive and takes nothing from publishers"},

@@ -66,7 +66,7 @@ static void add_backup(Table *table, const BackupInfo *backup)
     char stopped[TIME_TEXT_SIZE], took[OUT_TEXT_SIZE], size[OUT_TEXT_SIZE], stored[OUT_TEXT_SIZE];
     char timeline[16], start[LSN_TEXT_SIZE], stop[LSN_TEXT_SIZE];
 
-    if (backup->state == BACKUP_DAMAGED) {
+    if (!backup->has_header) {
         table_row(table, (const char *const[]){header->id, "damaged", "", "", "", "", "", "", ""});
         return;
     }
@@ -212,7 +212,7 @@ static void backup_to_json(const BackupInfo *backup, Json *json)
     json_text(json, "backup", header->id);
     json_text(json, "state", state_name(backup->state));
     json_text(json, "reason", *backup->reason != '\0' ? backup->reason : NULL);
-    if (backup->state != BACKUP_DAMAGED) {
+    if (backup->has_header) {
         json_u64(json, "timeline", header->timeline);
         json_lsn(json, "start", header->start);
         json_lsn(json, "stop", header->stop);
@@ -303,8 +303,10 @@ static bool judge(const Holdings *holdings, Error *err)
     for (size_t i = 0; i < holdings->backups.count; i++) {
         const BackupInfo *backup = &holdings->backups.items[i];
         if (backup->state == BACKUP_DAMAGED) {
-            return error_set(err, ERR_CORRUPT, "backup %s is damaged: %s", backup->header.id,
-                             backup->reason);
+            error_set(err, ERR_CORRUPT, "backup %s is damaged: %s", backup->header.id,
+                      backup->reason);
+            return error_hint(err, "`pgcairn verify` reads it again, and says what it means; take "
+                                   "a backup now if no newer one is restorable");
         }
         if (backup->state == BACKUP_WAITING)
             waiting = backup;

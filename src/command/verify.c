@@ -11,7 +11,7 @@
 enum { ATTEMPTS = 4, RETRY_PAUSE_MS = 200 };
 
 static const FindingSeverity severities[] = {FINDING_DAMAGE, FINDING_MISSING, FINDING_INCONSISTENT,
-                                             FINDING_NOTE};
+                                             FINDING_DEGRADED, FINDING_NOTE};
 
 /* A verification, and how it went. */
 typedef struct Verification {
@@ -30,16 +30,35 @@ static size_t count_of(const VerifyReport *report, FindingSeverity severity)
     return count;
 }
 
+/* What is not as it was stored. */
 static size_t bad_count(const VerifyReport *report)
 {
-    return report->count - count_of(report, FINDING_NOTE);
+    return report->count - count_of(report, FINDING_DEGRADED) - count_of(report, FINDING_NOTE);
+}
+
+/* As the exit status says it. */
+static ErrorCode code_of(const VerifyReport *report)
+{
+    switch (verify_worst(report)) {
+    case FINDING_NOTE:
+        return ERR_NONE;
+    case FINDING_DEGRADED:
+        return ERR_DEGRADED;
+    case FINDING_INCONSISTENT:
+    case FINDING_MISSING:
+    case FINDING_DAMAGE:
+        break;
+    }
+    return ERR_CORRUPT;
 }
 
 static const char *status_of(const VerifyReport *report)
 {
     if (!report->is_complete)
         return "incomplete";
-    return verify_worst(report) > FINDING_NOTE ? "damaged" : "good";
+    if (code_of(report) == ERR_DEGRADED)
+        return "degraded";
+    return code_of(report) == ERR_NONE ? "good" : "damaged";
 }
 
 /* -------- what happened */
@@ -51,11 +70,11 @@ static void write_journal(const Verification *verification, const Error *err)
     const VerifyReport *report = &verification->report;
     const Options *options = verification->options;
     Error problem = {0};
-    bool is_bad = report->is_complete && verify_worst(report) > FINDING_NOTE;
+    ErrorCode code = report->is_complete ? code_of(report) : ERR_NONE;
 
     record_begin(&record, "journal", 1);
     record_text(&record, "operation", "verify");
-    record_u64(&record, "status", err->code != ERR_NONE ? err->code : is_bad ? ERR_CORRUPT : 0);
+    record_u64(&record, "status", err->code != ERR_NONE ? err->code : code);
     record_time(&record, "started", verification->started);
     record_time(&record, "finished", verification->finished);
     record_text(&record, "options", options->command_line != NULL ? options->command_line : "");
@@ -112,16 +131,44 @@ static const char *praise(const VerifyReport *report)
 {
     if (!report->is_complete)
         return "nothing was wrong";
+    if (count_of(report, FINDING_DEGRADED) > 0)
+        return "All of it is as it was stored";
     return report->believed.oldest_at == TIME_US_NONE
                ? "All of it is good"
                : "All that was read is good, and the rest was when it was read last";
 }
 
+static void print_count(size_t count, const char *word, const char *more)
+{
+    if (count > 0)
+        out_print("; %zu %s%s%s", count, word, count == 1 ? "" : "s", more);
+}
+
+static void print_summary(const VerifyReport *report)
+{
+    const size_t bad = bad_count(report);
+
+    out_print("\n");
+    if (!report->is_complete)
+        out_print("Not everything could be looked at; until then ");
+    if (bad > 0) {
+        out_print("%zu finding%s", bad, bad == 1 ? "" : "s");
+    } else {
+        out_print("%s", praise(report));
+    }
+    print_count(count_of(report, FINDING_DEGRADED), "backup", " with bad pages");
+    print_count(count_of(report, FINDING_NOTE), "note", "");
+    out_print(".\n");
+    if (report->unmarked[0] != '\0') {
+        out_print("This could not be remembered: %s. Until it is, list, status and restore do not "
+                  "know of it: run verify as a user who may write to the repository.\n",
+                  report->unmarked);
+    }
+}
+
 static bool print_all(const Verification *verification, Error *err)
 {
     const VerifyReport *report = &verification->report;
-    size_t notes = count_of(report, FINDING_NOTE);
-    size_t bad = bad_count(report);
     char bytes[OUT_TEXT_SIZE], raw[OUT_TEXT_SIZE], elapsed[OUT_TEXT_SIZE], rate[OUT_TEXT_SIZE];
 
     out_print("cluster \"%s\"%s%s: read %" PRIu64 " objects, %s\n", verification->cluster.name,
@@ -138,17 +185,7 @@ static bool print_all(const Verification *verification, Error *err)
     print_believed(verification);
     for (size_t i = 0; i < report->count; i++)
         print_finding(&report->findings[i]);
-    out_print("\n");
-    if (!report->is_complete)
-        out_print("Not everything could be looked at; until then ");
-    if (bad == 0) {
-        out_print("%s", praise(report));
-    } else {
-        out_print("%zu finding%s", bad, bad == 1 ? "" : "s");
-    }
-    if (notes > 0)
-        out_print("; %zu note%s", notes, notes == 1 ? "" : "s");
-    out_print(".\n");
+    print_summary(report);
     return out_flush(err);
 }
 
@@ -204,6 +241,8 @@ static bool print_json(const Verification *verification, Error *err)
     json_text(&json, "cluster", verification->cluster.name);
     json_text(&json, "backup", verification->options->backup);
     json_text(&json, "status", status_of(report));
+    json_bool(&json, "remembered", report->unmarked[0] == '\0');
+    json_text(&json, "not_remembered", report->unmarked[0] != '\0' ? report->unmarked : NULL);
     json_begin_array(&json, "findings");
     for (size_t i = 0; i < report->count; i++)
         finding_to_json(&report->findings[i], &json);
@@ -252,7 +291,15 @@ static bool run(Verification *verification, Error *err)
 static bool judge(const VerifyReport *report, Error *err)
 {
     size_t bad = bad_count(report);
+    size_t degraded = count_of(report, FINDING_DEGRADED);
 
+    if (bad == 0 && degraded > 0) {
+        error_set(err, ERR_DEGRADED,
+                  "all of it is as it was stored, but %zu backup%s taken of bad "
+                  "pages: %s",
+                  degraded, degraded == 1 ? " was" : "s were", report->findings[0].object);
+        return error_hint(err, "the report says which; look at these pages on the server");
+    }
     if (bad == 0)
         return true;
     error_set(err, ERR_CORRUPT, "%zu finding%s; the worst: %s: %s", bad, bad == 1 ? "" : "s",
@@ -281,6 +328,10 @@ bool command_verify(const Options *options, Error *err)
     if (verification.report.unremembered[0] != '\0') {
         log_warn("what was found good is not remembered",
                  log_str("error", verification.report.unremembered));
+    }
+    if (verification.report.unmarked[0] != '\0') {
+        log_warn("what was found is not remembered: list, status and restore do not know of it",
+                 log_str("error", verification.report.unmarked));
     }
     if (!(options->json ? print_json(&verification, &unsaid) : print_all(&verification, &unsaid))) {
         if (ok)

@@ -207,13 +207,20 @@ static void judge_backups(Health *health)
             health->server.timeline)
             ->next = "pgcairn backup";
     }
+    if (restorable->header.bad_pages > 0) {
+        add(health, HEALTH_WARNING, "backup",
+            "backup %s holds %" PRIu64 " pages that were bad on the server's disk",
+            restorable->header.id, restorable->header.bad_pages)
+            ->next = "pgcairn verify says which; look at them on the server";
+    }
     for (size_t i = 0; i < health->backups.count; i++) {
         const BackupInfo *backup = &health->backups.items[i];
 
         if (backup->state == BACKUP_DAMAGED) {
-            add(health, HEALTH_WARNING, "backup", "backup %s is damaged: %s", backup->header.id,
+            add(health, HEALTH_CRITICAL, "backup", "backup %s is damaged: %s", backup->header.id,
                 backup->reason)
-                ->next = "pgcairn verify tells what else is; take a new backup";
+                ->next = "pgcairn verify tells what else is; take a new backup; once it is mended, "
+                         "pgcairn verify takes this back";
         } else if (backup->state == BACKUP_WAITING) {
             add(health, HEALTH_WARNING, "backup", "backup %s can't be restored yet: %s",
                 backup->header.id, backup->reason)

@@ -123,7 +123,7 @@ const char *mark_text(const Mark *mark, Arena *arena)
 
     if (mark->at == TIME_US_NONE)
         return mark->reason;
-    return arena_format(arena, "%s read it at %s: %s", mark->by, time_text(mark->at, at),
+    return arena_format(arena, "%s found it bad at %s: %s", mark->by, time_text(mark->at, at),
                         mark->reason);
 }
 
@@ -343,4 +343,27 @@ bool mark_store(const Cluster *cluster, const Mark *mark, Error *err)
         return error_context(err, "mark %s %s", what, mark->subject);
     remove_outdated(cluster, &before, mark);
     return true;
+}
+
+bool mark_take_back_damage(const Cluster *cluster, MarkSubject what, const char *subject,
+                           const char *by, Error *err)
+{
+    CLEANUP(mark_list_done) MarkList list = {.count = 0};
+
+    if (!mark_list_load(&list, cluster, err))
+        return false;
+    if (mark_find(&list, MARK_DAMAGE, what, subject) == NULL)
+        return true;
+    return mark_store(cluster,
+                      &(Mark){.kind = MARK_DAMAGE,
+                              .what = what,
+                              .subject = subject,
+                              .is_void = true,
+                              .at = time_now(),
+                              .until = TIME_US_NONE,
+                              .by = by,
+                              .host = process_host_name(),
+                              .reason = "read whole, and good",
+                              .evidence = ""},
+                      err);
 }

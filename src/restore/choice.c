@@ -36,7 +36,7 @@ static uint32_t *all_timelines(Choice *choice, size_t *count)
     for (size_t i = 0; i < inventory->history_count; i++)
         timelines[found++] = inventory->histories[i];
     for (size_t i = 0; i < choice->backups.count; i++) {
-        if (choice->backups.items[i].state != BACKUP_DAMAGED)
+        if (choice->backups.items[i].has_header)
             timelines[found++] = choice->backups.items[i].header.timeline;
     }
     qsort(timelines, found, sizeof *timelines, descending);
@@ -69,8 +69,11 @@ static bool find_path(Search *search, const uint32_t *timelines, size_t count, E
 
 static bool load(const Cluster *cluster, const RestoreWish *wish, Choice *choice, Error *err)
 {
-    if (!wal_inventory_load(&choice->inventory, cluster, err) ||
-        !backup_list_load(&choice->backups, cluster, &choice->inventory, err))
+    if (!wal_inventory_load(&choice->inventory, cluster, err))
+        return false;
+    if (wish->allows_damaged)
+        wal_inventory_forget_damage(&choice->inventory);
+    if (!backup_list_load(&choice->backups, cluster, &choice->inventory, err))
         return false;
     if (!wish->believes_known)
         wal_inventory_distrust(&choice->inventory);

@@ -116,6 +116,16 @@ bool refuse_not_seen(Search *search, const uint32_t *timelines, size_t count, Er
     return error_hint(err, "`pgcairn list` shows what can be reached");
 }
 
+/* Of what verify found it may be that it was mended since; of what is missing it may not. */
+static const char *damage_way_out(const BackupInfo *backup)
+{
+    return backup->has_header
+               ? "`pgcairn list` shows the others; `pgcairn verify` reads it again and tells what "
+                 "is "
+                 "wrong; --allow-damaged restores what can be read of it all the same"
+               : "`pgcairn list` shows the others; `pgcairn verify` tells what is wrong";
+}
+
 bool choice_check_backup(const Choice *choice, const char *id, Error *err)
 {
     const BackupInfo *backup = backup_list_find(&choice->backups, id);
@@ -131,7 +141,8 @@ bool choice_check_backup(const Choice *choice, const char *id, Error *err)
         return error_set(err, ERR_REFUSED, "backup %s can't be restored (yet): %s", id,
                          backup->reason);
     case BACKUP_DAMAGED:
-        return error_set(err, ERR_CORRUPT, "backup %s is damaged: %s", id, backup->reason);
+        error_set(err, ERR_CORRUPT, "backup %s is damaged: %s", id, backup->reason);
+        return error_hint(err, "%s", damage_way_out(backup));
     }
     return false;
 }
@@ -162,7 +173,9 @@ bool refuse_no_candidate(const Choice *choice, const RestoreWish *wish, Error *e
     error_set(err, any_damaged(&choice->backups) ? ERR_CORRUPT : ERR_NOT_FOUND,
               "none of the %zu backups can be restored; %s: %s", choice->backups.count,
               last->header.id, last->reason);
-    return error_hint(err, "`pgcairn list` says what each of them lacks");
+    return error_hint(err,
+                      "`pgcairn list` says what each of them lacks; once it is mended, `pgcairn "
+                      "verify` takes back what it found");
 }
 
 bool refuse_older(const Search *search, uint32_t newest, uint32_t older, Error *err)

@@ -105,6 +105,7 @@ static void keep_facts(VerifyRun *run, BackupFacts *facts, const ManifestHeader 
     facts->stopped_at = header->stopped_at;
     facts->history = arena_text(&run->arena, header->history);
     facts->segment_size = header->wal_segment_size;
+    facts->bad_pages = header->bad_pages;
 }
 
 static void complain(VerifyRun *run, size_t backup, const char *object, const char *what,
@@ -185,12 +186,13 @@ static bool survey_backup(VerifyRun *run, size_t backup, Error *err)
         return false;
     if (!ok) {
         remember_backup(run, backup, NULL, false);
+        mark_backup(run, backup, NULL, false);
         return true;
     }
     keep_facts(run, facts, &manifest.header);
     check_header(run, backup, &manifest, object);
     facts->is_suspect = run->trouble_count > troubles;
-    if (!facts->is_suspect)
+    if (!facts->is_suspect && !is_marked_backup(run, backup))
         believe_backup(run, backup, &manifest);
     add_packs(run, &manifest, object, facts->is_believed ? 0 : 1);
     facts->is_suspect = run->trouble_count > troubles;
@@ -370,9 +372,10 @@ static bool verify_backup(VerifyRun *run, PackCrew *crew, size_t backup, Error *
         return true; /* it was removed or damaged a moment ago */
     if (!read_packs(run, crew, &manifest, err) || !check_manifest(run, backup, &manifest, err))
         return error_context(err, "backup %s", run->backups[backup].id);
-    remember_backup(run, backup, &manifest,
-                    run->trouble_count == troubles && !run->backups[backup].is_suspect &&
-                        !has_bad_pack(run, &manifest));
+    const bool is_good = run->trouble_count == troubles && !run->backups[backup].is_suspect &&
+                         !has_bad_pack(run, &manifest);
+    remember_backup(run, backup, &manifest, is_good);
+    mark_backup(run, backup, &manifest, is_good);
     release_packs(run, &manifest);
     return true;
 }

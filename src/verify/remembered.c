@@ -57,19 +57,6 @@ bool is_known_object(const Cluster *cluster, const char *object)
 
 /* -------- the backup as it is now */
 
-static int compare_name(const void *key, const void *object)
-{
-    return strcmp(key, ((const ObjectInfo *)object)->name);
-}
-
-static const ObjectInfo *find_object(const VerifyRun *run, const char *name)
-{
-    if (run->list.count == 0)
-        return NULL;
-    return bsearch(name, run->list.objects, run->list.count, sizeof run->list.objects[0],
-                   compare_name);
-}
-
 static void take_newer(BackupIdentity *identity, TimeUs stored_at)
 {
     if (stored_at > identity->newest_at)

@@ -10,7 +10,9 @@
 #include "base/work_queue.h"
 #include "catalog/inventory.h"
 #include "catalog/learning.h"
+#include "repo/layout.h"
 #include "repo/manifest.h"
+#include "repo/mark.h"
 #include "repo/wal_object.h"
 #include "verify/verify.h"
 
@@ -64,11 +66,22 @@ typedef struct BackupFacts {
     TimeUs stopped_at;
     const char *history;
     uint32_t segment_size;
+    uint64_t bad_pages; /* when it was taken */
     /* is_believed: */
     TimeUs verified_at;
     char (*packs)[33]; /* their ids */
     size_t pack_count;
 } BackupFacts;
+
+/* What the journal says of a backup that was taken. */
+typedef struct PastBackup {
+    char id[BACKUP_ID_SIZE];
+    const char *object; /* the journal's entry */
+    TimeUs finished;
+    const char **pages; /* "5 base/5/16384": block and path of those that were bad */
+    size_t page_count;
+    bool is_lost; /* its manifest is not there */
+} PastBackup;
 
 typedef struct TimelineFacts {
     uint32_t timeline;
@@ -121,6 +134,9 @@ typedef struct VerifyRun {
     size_t pack_count, pack_capacity;
     TimelineFacts *timelines; /* ascending */
     size_t timeline_count;
+    MarkList marks; /* as they were at the beginning */
+    PastBackup *past;
+    size_t past_count;
     SegmentFact *segments; /* by timeline, then number */
     size_t segment_count;
     Trouble *troubles;
@@ -132,6 +148,9 @@ typedef struct VerifyRun {
 
 /* Whether a failure tells something of the object (a finding), or only that it was not seen. */
 bool is_finding(const Error *err);
+
+/* In the listing of the beginning; NULL: it is not there. */
+const ObjectInfo *find_object(const VerifyRun *run, const char *name);
 
 /* ---- troubles.c: text is copied; NULL counts as "" */
 
@@ -178,6 +197,29 @@ void forget_lost_backups(VerifyRun *run);
 void note_unremembered(VerifyRun *run, const Error *problem);
 bool is_known_object(const Cluster *cluster, const char *object);
 void count_believed(VerifyRun *run, uint64_t bytes, TimeUs verified_at);
+
+/* ---- marks.c: what list, status and restore are to know of it */
+
+/* Once: why it is not marked is told in the report. */
+void note_unmarked(VerifyRun *run, const Error *problem);
+/* is_good: what was known against it is taken back. Else the worst finding about it is the reason.
+ */
+void mark_backup(VerifyRun *run, size_t backup, const Manifest *manifest, bool is_good);
+void mark_lost_backup(VerifyRun *run, const char *id, const char *reason);
+/* problem: ERR_NONE when it was read whole and is good. */
+void mark_wal(VerifyRun *run, const WalName *name, const Error *problem);
+bool is_marked_backup(const VerifyRun *run, size_t backup);
+bool is_marked_wal(const VerifyRun *run, const WalName *name);
+/* Marks of what is not there any more, and that nothing misses. After verify_past_backups(). */
+void forget_marks_of_nothing(VerifyRun *run);
+
+/* ---- past.c: backups as the journal has them */
+
+void note_past_backup(VerifyRun *run, const char *object, const Record *record);
+/* Those whose manifest is gone. */
+bool verify_past_backups(VerifyRun *run, Error *err) MUST_CHECK;
+bool is_lost_backup(const VerifyRun *run, const char *id);
+void tell_bad_pages(VerifyRun *run);
 
 /* ---- manifest_check.c */
 

@@ -5,6 +5,8 @@ const char *finding_severity_name(FindingSeverity severity)
     switch (severity) {
     case FINDING_NOTE:
         return "note";
+    case FINDING_DEGRADED:
+        return "degraded";
     case FINDING_INCONSISTENT:
         return "inconsistent";
     case FINDING_MISSING:

@@ -29,6 +29,19 @@ bool is_finding(const Error *err)
     return false;
 }
 
+static int compare_name(const void *key, const void *object)
+{
+    return strcmp(key, ((const ObjectInfo *)object)->name);
+}
+
+const ObjectInfo *find_object(const VerifyRun *run, const char *name)
+{
+    if (run->list.count == 0)
+        return NULL;
+    return bsearch(name, run->list.objects, run->list.count, sizeof run->list.objects[0],
+                   compare_name);
+}
+
 static void run_done(VerifyRun *run)
 {
     for (size_t i = 0; i < run->pack_count; i++) {
@@ -36,6 +49,8 @@ static void run_done(VerifyRun *run)
         mem_free(run->packs[i].hurt);
     }
     mem_free(run->packs);
+    mem_free(run->past);
+    mark_list_done(&run->marks);
     object_list_done(&run->list);
     troubles_done(run);
     arena_done(&run->arena);
@@ -76,10 +91,12 @@ static void announce(VerifyRun *run)
  */
 static bool read_all(VerifyRun *run, Error *err)
 {
-    if (!list_objects(run, err) || !verify_records(run, err) || !survey_backups(run, err) ||
-        !survey_timelines(run, err))
+    if (!mark_list_load(&run->marks, run->cluster, err) || !list_objects(run, err) ||
+        !verify_records(run, err) || !survey_backups(run, err) || !survey_timelines(run, err))
         return false;
     announce(run);
+    if (!verify_past_backups(run, err))
+        return false;
     return verify_backups(run, err) && verify_wal(run, err) && verify_pieces(run, err) &&
            verify_holes(run, err) && verify_leftovers(run, err);
 }
@@ -91,7 +108,10 @@ bool verify_run(const Cluster *cluster, const VerifyWish *wish, VerifyReport *re
     run.now = wish->now != 0 ? wish->now : time_now();
     *report = (VerifyReport){.believed.oldest_at = TIME_US_NONE};
     report->is_complete = read_all(&run, err);
+    if (report->is_complete)
+        forget_marks_of_nothing(&run);
     /* Also of a run that broke off: what was found until then is true. */
+    tell_bad_pages(&run);
     troubles_tell(&run);
     troubles_publish(&run);
     return report->is_complete || error_context(err, "verify");

@@ -294,6 +294,7 @@ static void believe(const WalPass *pass, WalJob *job)
     const WalStored stored = {.size = job->object->size, .at = job->object->stored_at};
 
     if (run->wish->believe_since == 0 || job->name.kind != WAL_SEGMENT ||
+        is_marked_wal(run, &job->name) ||
         !wal_knowledge_find(pass->known, job->name.timeline, job->name.segment, &stored,
                             &job->trailer, &job->verified_at))
         return;
@@ -363,6 +364,8 @@ static bool take_wal(VerifyRun *run, void *context, void *work, Error *err)
     }
     if (job->error.code != ERR_NONE)
         tell_damage(pass, job);
+    if (!job->is_believed)
+        mark_wal(run, &job->name, &job->error);
     if (job->name.kind == WAL_SEGMENT) {
         take_segment(pass, job);
         learn(pass, job);

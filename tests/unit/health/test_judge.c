@@ -193,7 +193,8 @@ static void backups_that_cannot_be_restored_are_told(void **state)
         two[1] = it->backup;
         two[1].state = i == 0 ? BACKUP_WAITING : BACKUP_DAMAGED;
         it->health.backups = (BackupList){.items = two, .count = 2};
-        expect(it, HEALTH_WARNING, i == 0 ? "can't be restored yet" : "is damaged");
+        expect(it, i == 0 ? HEALTH_WARNING : HEALTH_CRITICAL,
+               i == 0 ? "can't be restored yet" : "is damaged");
     }
 }
 
