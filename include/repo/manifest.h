@@ -125,3 +125,15 @@ bool manifest_decode(Manifest *manifest, const char *text, size_t size, Error *e
 
 /* A new id "20261122T031500Z-k3v7qa" for a backup that begins now. */
 bool backup_id_new(char id[BACKUP_ID_SIZE], Error *err) MUST_CHECK;
+
+/*
+ * What a manifest that can be read lacks, or says against itself, so that nothing can be restored
+ * from it: the one check of whoever takes, lists, verifies or restores a backup. False: nothing.
+ */
+typedef struct ManifestFault {
+    const char *what;
+    char expected[512], found[512]; /* "" where there is nothing to say */
+} ManifestFault;
+bool manifest_find_fault(const Manifest *manifest, ManifestFault *fault) MUST_CHECK;
+/* In one line. */
+const char *manifest_fault_text(const ManifestFault *fault, Arena *arena);

@@ -208,8 +208,8 @@ static void fill_header(BackupRun *run, const Copy *copy, ManifestHeader *header
 }
 
 /*
- * Somebody took the lease over while the manifest was on its way: what it refers to may be about
- * to be removed. So the backup never was.
+ * Somebody took the lease over while the manifest was on its way, so that what it refers to may be
+ * about to be removed; or nobody knows whether it is durable. So the backup never was.
  */
 static bool withdraw(const BackupRun *run, Error *err)
 {
@@ -222,6 +222,30 @@ static bool withdraw(const BackupRun *run, Error *err)
         error_hint(err, "do not rely on backup %s, and remove it: it could not be withdrawn (%s)",
                    run->report->id, removal.message);
     }
+    return false;
+}
+
+/*
+ * A manifest can be there although saving it failed: its name was given, and is not known to be
+ * durable. Whoever is told that there is no backup must not find one.
+ */
+static bool take_back_unsaved(const BackupRun *run, Error *err)
+{
+    CLEANUP(text_freep) char *name = layout_manifest(run->cluster->name, run->report->id);
+    Error unseen = {0}; /* then nothing more can be done about it */
+    uint64_t size;
+
+    if (err->code != ERR_EXISTS &&
+        storage_stat(run->cluster->repo->storage, name, &size, NULL, &unseen))
+        (void)withdraw(run, err);
+    return error_context(err, "commit backup %s", run->report->id);
+}
+
+static bool hold_lease_to_end(BackupRun *run, Error *err)
+{
+    if (FAULT_POINT("backup.after-manifest", err) && lease_check(run->lease, err))
+        return true;
+    (void)withdraw(run, err);
     return error_context(err, "hold the lease until backup %s was committed", run->report->id);
 }
 
@@ -229,6 +253,7 @@ static bool commit(BackupRun *run, Copy *copy, Error *err)
 {
     CLEANUP(arena_done) Arena arena = {0};
     TablespaceList tablespaces = {0};
+    ManifestFault fault;
 
     if (!tablespace_map_parse(run->stop.tablespace_map, run->identity.major, &arena, &tablespaces,
                               err))
@@ -243,12 +268,15 @@ static bool commit(BackupRun *run, Copy *copy, Error *err)
         .entry_count = run->scan.count,
     };
     fill_header(run, copy, &manifest.header);
+    if (manifest_find_fault(&manifest, &fault)) {
+        return error_set(err, ERR_REFUSED, "nothing could be restored from this backup: %s",
+                         manifest_fault_text(&fault, &arena));
+    }
     if (!lease_check(run->lease, err) || !FAULT_POINT("backup.before-manifest", err))
         return false;
     if (!manifest_save(&manifest, run->cluster, err))
-        return error_context(err, "commit backup %s", run->report->id);
-    return (FAULT_POINT("backup.after-manifest", err) && lease_check(run->lease, err)) ||
-           withdraw(run, err);
+        return take_back_unsaved(run, err);
+    return hold_lease_to_end(run, err);
 }
 
 static bool stop_and_commit(BackupRun *run, Copy *copy, Error *err)

@@ -108,14 +108,17 @@ static void judge(BackupInfo *info, const WalInventory *inventory, Arena *arena)
 }
 
 /* What a manifest with a good checksum can still say wrong. */
-static const char *find_fault(const ManifestHeader *header, const Cluster *cluster)
+static const char *find_fault(const Manifest *manifest, const Cluster *cluster, Arena *arena)
 {
+    const ManifestHeader *header = &manifest->header;
+    ManifestFault fault;
+
     if (header->wal_segment_size != cluster->wal_segment_size)
         return "its WAL segment size is not the cluster's";
     if (header->timeline == 0 || header->start < header->wal_segment_size ||
         header->stop <= header->start)
         return "its manifest names no place in the WAL";
-    return NULL;
+    return manifest_find_fault(manifest, &fault) ? manifest_fault_text(&fault, arena) : NULL;
 }
 
 typedef struct Loader {
@@ -174,7 +177,7 @@ static bool load_backup(BackupInfo *info, bool *exists, const char *id, const Lo
         info->has_header = true;
         for (size_t i = 0; i < manifest.pack_count; i++)
             info->stored_bytes += manifest.packs[i].size;
-        fault = find_fault(&info->header, cluster);
+        fault = find_fault(&manifest, cluster, arena);
         if (fault == NULL)
             fault = find_missing_pack(&manifest, cluster->name, &loader->packs, arena);
         if (fault == NULL) {

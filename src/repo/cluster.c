@@ -53,8 +53,12 @@ static bool decode_registration(const Record *record, Cluster *cluster, Error *e
         !record_get_time(record, "registered", &cluster->registered_at, err))
         return false;
     if (strcmp(name, cluster->name) != 0) {
-        return error_set(err, ERR_CORRUPT, "registration belongs to cluster \"%s\", not \"%s\"",
-                         name, cluster->name);
+        error_set(err, ERR_CORRUPT, "registration belongs to cluster \"%s\", not \"%s\"", name,
+                  cluster->name);
+        return error_hint(err,
+                          "was the folder \"%s\" of the repository renamed or copied? each "
+                          "object in it says whose it is: give it its name \"%s\" back",
+                          cluster->name, name);
     }
     if (cluster->system_identifier == 0 || major == 0 || major > 999 ||
         !wal_segment_size_is_valid(segment_size)) {

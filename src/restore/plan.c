@@ -46,13 +46,19 @@ static void take_choice(const RestoreWish *wish, const Choice *choice, RestorePl
     plan->wal_segments = last >= first ? last - first + 1 : 0;
 }
 
-static bool check_manifest(const Cluster *cluster, const Manifest *manifest, Error *err)
+static bool check_manifest(const Cluster *cluster, const Manifest *manifest, Arena *arena,
+                           Error *err)
 {
     const ManifestHeader *header = &manifest->header;
+    ManifestFault fault;
 
     if (header->wal_segment_size != cluster->wal_segment_size) {
         return error_set(err, ERR_CORRUPT, "backup %s has WAL segments of %u bytes, the cluster %u",
                          header->id, header->wal_segment_size, cluster->wal_segment_size);
+    }
+    if (manifest_find_fault(manifest, &fault)) {
+        return error_set(err, ERR_CORRUPT, "backup %s can't be restored: %s", header->id,
+                         manifest_fault_text(&fault, arena));
     }
     return cluster_check(cluster, header->system_identifier, header->major, header->id, err);
 }
@@ -91,7 +97,7 @@ bool restore_plan(const Cluster *cluster, const RestoreWish *wish, RestorePlan *
         return error_context(err, "data directory");
     if (!choice_make(cluster, wish, &choice, err) ||
         !manifest_load(&plan->manifest, cluster, choice.backup->header.id, err) ||
-        !check_manifest(cluster, &plan->manifest, err))
+        !check_manifest(cluster, &plan->manifest, &plan->arena, err))
         return false;
     take_choice(wish, &choice, plan);
     if (!minima_find(cluster, &choice.inventory, wish->jobs, plan, err) ||

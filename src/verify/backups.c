@@ -115,44 +115,21 @@ static void complain(VerifyRun *run, size_t backup, const char *object, const ch
                       backup);
 }
 
-/* What the header says, against the rest of the manifest and against the cluster. */
+/* What it says of itself, and of the cluster. */
 static void check_header(VerifyRun *run, size_t backup, const Manifest *manifest,
                          const char *object)
 {
     const ManifestHeader *header = &manifest->header;
-    char text[2][96];
-    char lsn[2][LSN_TEXT_SIZE];
-    uint64_t files = 0;
-    uint64_t bytes = 0;
-    BackupLabel label;
-    Error problem = {0};
+    ManifestFault fault;
+    char found[96];
 
-    for (size_t i = 0; i < manifest->entry_count; i++) {
-        const ManifestEntry *entry = &manifest->entries[i];
-
-        if (entry->kind != ENTRY_FILE && entry->kind != ENTRY_EXTRA)
-            continue;
-        files++;
-        bytes += entry->size;
-    }
-    if (files != header->file_count || bytes != header->bytes) {
-        snprintf(text[0], sizeof text[0], "%" PRIu64 " files, %" PRIu64 " bytes",
-                 header->file_count, header->bytes);
-        snprintf(text[1], sizeof text[1], "%" PRIu64 " files, %" PRIu64 " bytes", files, bytes);
-        complain(run, backup, object, "the totals in the manifest's header", text[0], text[1]);
-    }
+    if (manifest_find_fault(manifest, &fault))
+        complain(run, backup, object, fault.what, fault.expected, fault.found);
     if (!is_registered(run, header)) {
-        snprintf(text[1], sizeof text[1], "system identifier %" PRIu64 ", version %u",
+        snprintf(found, sizeof found, "system identifier %" PRIu64 ", version %u",
                  header->system_identifier, header->major);
         complain(run, backup, object, "the manifest is of another cluster", "a registered one",
-                 text[1]);
-    }
-    if (!backup_label_parse(header->label, &label, &problem)) {
-        complain(run, backup, object, "the backup_label in the manifest", "one that a server reads",
-                 problem.message);
-    } else if (label.start != header->start) {
-        complain(run, backup, object, "the start in backup_label", lsn_text(header->start, lsn[0]),
-                 lsn_text(label.start, lsn[1]));
+                 found);
     }
 }
 

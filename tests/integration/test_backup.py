@@ -299,6 +299,19 @@ class Interruptions(BackupTest):
         self.backup()
 
 
+    def test_whatever_name_is_not_known_to_be_durable_is_no_backup(self):
+        for hit in range(1, 30):
+            done = self.attempt("backup", f"--data={self.cluster.data}", "--checkpoint=fast",
+                                environment={"PGCAIRN_FAULT": f"file.after-publish:fail:{hit}"})
+            taken = len(self.listed())
+            if done.returncode == 0:
+                break
+            self.assertEqual(done.returncode, 14, done.stderr)
+            self.assertEqual(taken, 0, f"hit {hit}: {done.stderr}")
+        self.assertEqual((done.returncode, taken), (0, 1))
+        self.assertGreater(hit, 3)  # lease, packs, manifest: each was met
+
+
 class Refusals(BackupTest):
     def refused(self, message, *arguments, expect=4):
         self.tool_fails(expect, message, "backup", *(arguments or [f"--data={self.cluster.data}"]))

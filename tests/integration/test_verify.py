@@ -213,6 +213,66 @@ class Findings(Verify):
         report = json.loads(done.stdout)
         self.assertEqual((report["status"], report["findings"]), ("incomplete", []))
 
+    def restore_answer(self, *options):
+        return self.attempt("restore", f"--data={self.path}/restored", "--dry-run", *options)
+
+    def test_what_was_found_bad_is_remembered_until_it_is_good_again(self):
+        state = lambda: {item["backup"]: item["state"]
+                         for item in json.loads(self.attempt("list", "--json").stdout)["backups"]}
+        pack = self.objects("pack")[-1]
+        whole = pack.read_bytes()
+        flip(pack, pack.stat().st_size // 2)
+        self.assertEqual(set(state().values()), {"restorable"})
+        self.tool_fails(8, "pack", "verify")
+        bad = [backup for backup, word in state().items() if word == "damaged"]
+        self.assertEqual(len(bad), 1)
+        self.assertEqual(self.attempt("list").returncode, 8)
+        self.assertEqual(self.attempt("status").returncode, 2)
+        # Passed over, refused by name, and tried with the word for it.
+        passed = self.restore_answer()
+        self.assertEqual(passed.returncode, 0, passed.stderr)
+        self.assertIn(f"{bad[0]} is damaged and was passed over", passed.stdout + passed.stderr)
+        named = self.restore_answer(f"--backup={bad[0]}")
+        self.assertEqual(named.returncode, 8)
+        self.assertIn("--allow-damaged", named.stderr)
+        self.assertEqual(
+            self.restore_answer(f"--backup={bad[0]}", "--allow-damaged").returncode, 0)
+        # Mended, and read again.
+        put(pack, whole)
+        self.assertIn("damaged", state().values())
+        self.tool("verify")
+        self.assertEqual(set(state().values()), {"restorable"})
+
+    def test_who_may_not_write_is_told_that_nothing_is_remembered(self):
+        pack = self.objects("pack")[-1]
+        flip(pack, pack.stat().st_size // 2)
+        freeze(self.repo)
+        try:
+            done = self.attempt("verify")
+            answer = json.loads(self.attempt("verify", "--json").stdout)
+        finally:
+            thaw(self.repo)
+        self.assertEqual(done.returncode, 8)
+        self.assertIn("could not be remembered", done.stdout)
+        self.assertFalse(answer["remembered"])
+
+    def test_a_manifest_that_is_gone_is_missed(self):
+        shutil.rmtree(self.repo / "main" / "backup" / self.first)
+        done = self.attempt("verify")
+        self.assertEqual(done.returncode, 8)
+        self.assertIn(f"Backup {self.first} can't be restored", done.stdout)
+        self.assertIn(f"{self.first} is damaged", self.attempt("list").stdout)
+        entry = re.search(r"remove (main/journal/\S+), too", done.stdout)[1]
+        (self.repo / entry).unlink()
+        self.tool("verify")
+        self.assertNotIn(self.first, self.attempt("list").stdout)
+
+    def test_a_renamed_cluster_is_told_its_name(self):
+        (self.repo / "main").rename(self.repo / "other")
+        done = self.attempt("list", "--cluster=other")
+        self.assertEqual(done.returncode, 8)
+        self.assertIn('give it its name "main" back', done.stderr)
+
     def test_the_rate_limit_holds(self):
         stored = sum(path.stat().st_size for path in self.objects("wal"))
         report = self.tool_json("verify", f"--rate-limit={max(stored, 1 << 20)}")

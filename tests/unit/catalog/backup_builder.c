@@ -10,6 +10,18 @@
 void archive_put_backup(Archive *archive, const BackupWishes *wishes)
 {
     PackInfo pack = {.size = wishes->pack_size};
+    ManifestEntry entries[] = {{.kind = ENTRY_FILE, .path = "PG_VERSION"},
+                               {.kind = ENTRY_DIRECTORY, .path = "base"},
+                               {.kind = ENTRY_DIRECTORY, .path = "global"},
+                               {.kind = ENTRY_FILE, .path = "global/pg_control"}};
+    char start[LSN_TEXT_SIZE];
+    CLEANUP(text_freep)
+    char *label =
+        text_format("START WAL LOCATION: %s (file %08X0000000000000001)\n"
+                    "CHECKPOINT LOCATION: %s\nBACKUP METHOD: streamed\n"
+                    "BACKUP FROM: primary\nSTART TIME: 2000-01-01 00:00:00 UTC\n"
+                    "LABEL: test\nSTART TIMELINE: %u\n",
+                    lsn_text(wishes->start, start), wishes->timeline, start, wishes->timeline);
     Manifest manifest = {
         .header =
             {
@@ -26,20 +38,28 @@ void archive_put_backup(Archive *archive, const BackupWishes *wishes)
                 .stopped_at = wishes->stopped_at,
                 .commit_time_max =
                     wishes->commit_time_max != 0 ? wishes->commit_time_max : TIME_US_NONE,
-                .label = "LABEL: x\n",
+                .label = label,
                 .tablespace_map = "",
                 .host = "db1",
                 .boot_id = "b",
                 .data_directory = "/data",
                 .options = "",
+                .file_count = 2,
                 .wal_segment_size = MIB,
                 .libc_version = "2.36",
             },
+        .entries = entries,
+        .entry_count = ARRAY_SIZE(entries),
         .packs = &pack,
         .pack_count = wishes->pack != NULL,
     };
     Error err = {0};
 
+    for (size_t i = 0; i < ARRAY_SIZE(entries); i++) {
+        entries[i].is_small = true;
+        entries[i].owner = "postgres";
+        entries[i].group = "postgres";
+    }
     memcpy(manifest.header.id, wishes->id, sizeof manifest.header.id);
     if (wishes->pack != NULL)
         memcpy(pack.id, wishes->pack, sizeof pack.id);

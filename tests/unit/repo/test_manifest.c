@@ -848,6 +848,77 @@ static void backup_ids_are_new_each_time(void **state)
     assert_string_equal(found, first);
 }
 
+/* Whoever takes, lists, verifies or restores asks the same. */
+static void what_nothing_can_be_restored_from_is_told(void **state)
+{
+    static const char label[] = "START WAL LOCATION: 0/3000028 (file 000000010000000000000003)\n"
+                                "CHECKPOINT LOCATION: 0/3000028\nBACKUP METHOD: streamed\n"
+                                "BACKUP FROM: primary\nSTART TIME: x\nLABEL: x\n"
+                                "START TIMELINE: 1\n";
+    static const struct {
+        int without; /* this entry */
+        const char *label;
+        bool has_no_tablespace;
+        uint64_t bytes;
+        const char *word; /* "": nothing is wrong */
+    } cases[] = {
+        {-1, label, false, 0, ""},
+        {0, label, false, 0, "PG_VERSION"},
+        {1, label, false, 0, "base"},
+        {2, label, false, 0, "base/1"},
+        {4, label, false, 0, "global"},
+        {5, label, false, 0, "global/pg_control"},
+        {6, label, false, 0, "pg_tblspc"},
+        {7, label, false, 0, "pg_tblspc/16400"},
+        {8, label, false, 0, "pg_tblspc/16400/PG_15_202209061"},
+        {-1, label, true, 0, "pg_tblspc/16400"},
+        {-1, label, false, 5, "0 bytes"},
+        {-1, "", false, 0, "START WAL LOCATION"},
+        {-1, "START WAL LOCATION: 0/3000028 (file 000000010000000000000003)\n", false, 0,
+         "CHECKPOINT LOCATION"},
+        {-1, label, false, 0, ""},
+    };
+    static const struct {
+        const char *path;
+        EntryKind kind;
+    } all[] = {{"PG_VERSION", ENTRY_FILE},
+               {"base", ENTRY_DIRECTORY},
+               {"base/1", ENTRY_DIRECTORY},
+               {"base/1/1259", ENTRY_FILE},
+               {"global", ENTRY_DIRECTORY},
+               {"global/pg_control", ENTRY_FILE},
+               {"pg_tblspc", ENTRY_DIRECTORY},
+               {"pg_tblspc/16400", ENTRY_LINK},
+               {"pg_tblspc/16400/PG_15_202209061", ENTRY_DIRECTORY},
+               {"pg_tblspc/16400/PG_15_202209061/1", ENTRY_FILE}};
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        CLEANUP(arena_done) Arena arena = {0};
+        ManifestEntry chosen[ARRAY_SIZE(all)] = {0};
+        Tablespace tablespace = {.oid = 16400, .path = "/t"};
+        Manifest manifest = {
+            .entries = chosen,
+            .tablespaces = &tablespace,
+            .tablespace_count = cases[i].has_no_tablespace ? 0 : 1,
+            .header = {.start = 0x3000028, .bytes = cases[i].bytes, .label = cases[i].label}};
+        ManifestFault fault;
+
+        for (size_t e = 0; e < ARRAY_SIZE(all); e++) {
+            if ((int)e == cases[i].without)
+                continue;
+            chosen[manifest.entry_count++] =
+                (ManifestEntry){.kind = all[e].kind, .path = all[e].path, .target = ""};
+            manifest.header.file_count += all[e].kind == ENTRY_FILE;
+        }
+        const bool has_fault = manifest_find_fault(&manifest, &fault);
+        if (has_fault != (cases[i].word[0] != '\0'))
+            fail_msg("case %zu", i);
+        if (has_fault && strstr(manifest_fault_text(&fault, &arena), cases[i].word) == NULL)
+            fail_msg("case %zu: %s", i, manifest_fault_text(&fault, &arena));
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -864,6 +935,7 @@ int main(void)
         cmocka_unit_test(what_could_not_be_read_again_is_not_saved),
         cmocka_unit_test(many_files_are_quick_and_small),
         cmocka_unit_test(backup_ids_are_new_each_time),
+        cmocka_unit_test(what_nothing_can_be_restored_from_is_told),
         cmocka_unit_test(an_impossible_manifest_is_neither_saved_nor_believed),
         cmocka_unit_test(what_was_forged_is_not_loaded),
         cmocka_unit_test(a_newer_trailer_is_told_from_damage),

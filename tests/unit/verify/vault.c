@@ -275,7 +275,7 @@ static void sum_large(const Vault *vault, ManifestEntry *entry, uint64_t size, b
 
 /* ---- backups */
 
-enum { ENTRIES = 6 };
+enum { ENTRIES = 8 };
 
 typedef struct Draft {
     Manifest manifest;
@@ -288,8 +288,14 @@ typedef struct Draft {
 
 static void begin_draft(Draft *draft, const Vault *vault, const char *id)
 {
-    static const char *const paths[ENTRIES] = {"PG_VERSION",   "base",         "base/1",
-                                               "base/1/16384", "base/1/empty", "/etc/pg_hba.conf"};
+    static const char *const paths[ENTRIES] = {"PG_VERSION",
+                                               "base",
+                                               "base/1",
+                                               "base/1/16384",
+                                               "base/1/empty",
+                                               "global",
+                                               "global/pg_control",
+                                               "/etc/pg_hba.conf"};
 
     *draft = (Draft){0};
     for (size_t i = 0; i < ENTRIES; i++) {
@@ -300,7 +306,8 @@ static void begin_draft(Draft *draft, const Vault *vault, const char *id)
                                             .group = "postgres"};
     }
     draft->entries[1].kind = draft->entries[2].kind = ENTRY_DIRECTORY;
-    draft->entries[5].kind = ENTRY_EXTRA;
+    draft->entries[5].kind = ENTRY_DIRECTORY;
+    draft->entries[7].kind = ENTRY_EXTRA;
     draft->entries[3].ranges = draft->ranges;
     draft->ranges[0].fragments = draft->fragments;
     draft->manifest = (Manifest){.entries = draft->entries,
@@ -373,7 +380,7 @@ static void tell_lie(Draft *draft, Lie lie)
     draft->entries[0].crc32c += lie == LIE_SMALL_CRC;
     draft->ranges[0].hash += lie == LIE_RANGE_HASH;
     draft->entries[3].crc32c += lie == LIE_FILE_CRC;
-    draft->entries[5].content.checksum += lie == LIE_FRAME;
+    draft->entries[7].content.checksum += lie == LIE_FRAME;
     header->bytes += lie == LIE_TOTALS;
     header->system_identifier += lie == LIE_SYSTEM;
 }
@@ -389,7 +396,8 @@ static void back_up_a(Vault *vault, Draft *draft)
     add_small(&storing, &draft->entries[0], "15\n");
     add_fragment(&storing, "base/1/16384", pages, PAGES_A + 1, SIZE_A, 1, &draft->fragments[0]);
     add_small(&storing, &draft->entries[4], "");
-    add_small(&storing, &draft->entries[5], "local all all peer\n");
+    add_small(&storing, &draft->entries[6], "");
+    add_small(&storing, &draft->entries[7], "local all all peer\n");
     end_pack(&storing, &vault->packs[0]);
     draft->packs[0] = vault->packs[0];
     draft->manifest.pack_count = 1;
@@ -411,7 +419,8 @@ static void back_up_b(Vault *vault, const Draft *a)
     draft.fragments[0] = a->fragments[0];
     add_fragment(&storing, "base/1/16384", pages, 2, SIZE_B, 2, &draft.fragments[1]);
     add_small(&storing, &draft.entries[4], "");
-    add_small(&storing, &draft.entries[5], "local all all trust\n");
+    add_small(&storing, &draft.entries[6], "");
+    add_small(&storing, &draft.entries[7], "local all all trust\n");
     end_pack(&storing, &vault->packs[1]);
     draft.packs[0] = vault->packs[0];
     draft.packs[1] = vault->packs[1];
