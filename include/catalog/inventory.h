@@ -47,7 +47,7 @@ typedef struct WalInventory {
     size_t local_history_count;
     WalSources *sources; /* where segments that are not whole come from (wal_source.h); NULL: only
                             whole ones are looked for */
-    MarkList marks;        /* what is known of backups and WAL beside what they say themselves */
+    MarkList marks;      /* what is known of backups and WAL beside what they say themselves */
     Arena arena;
 } WalInventory;
 

@@ -49,7 +49,7 @@ typedef struct RestoreWish {
     bool discard_wal;
     bool server_is_stopped; /* somebody has made sure of it, where it can't be seen from here */
     bool no_wal_check;      /* of the stored WAL, see restore_run() */
-    bool allows_damaged; /* what verify found bad is tried; what is bad is met when it is read */
+    bool allows_damaged;    /* what verify found bad is tried; what is bad is met when it is read */
     bool as_copy;    /* the restored cluster must not archive: it is not to replace the original */
     bool will_start; /* server programs are needed, not only nice to have */
     unsigned port;   /* of the restored server; 0: as it is configured */
