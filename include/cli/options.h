@@ -77,7 +77,7 @@ typedef struct Options {
     uint64_t wal_spool_size;
     /* log */
     const char *log_from, *log_to; /* instants or positions */
-    uint64_t timeline;             /* 0: the newest */
+    const char *timeline;          /* NULL: the newest, or all with drops */
     bool drops;
     uint64_t limit; /* lines, 0: no limit */
     /* not options: */

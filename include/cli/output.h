@@ -45,6 +45,16 @@ void out_print(const char *format, ...) PRINTF_LIKE(1, 2);
  * and its exit status as if all had been read.
  */
 bool out_flush(Error *err) MUST_CHECK;
+/*
+ * "head  text  tail" and a newline. On a terminal text that does not fit beside the head begins on
+ * the next line, and is folded between words, and the tail, which somebody may want to copy, has a
+ * line of its own; elsewhere it stays one line, so that it can be searched.
+ */
+typedef struct FoldedLine {
+    const char *head, *text;
+    const char *tail; /* "" for none */
+} FoldedLine;
+void out_folded(const FoldedLine *line);
 /* Whether that has happened: what only reads may stop. */
 bool out_is_closed(void);
 

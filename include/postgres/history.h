@@ -29,6 +29,12 @@ typedef struct TimelinePath {
 bool timeline_path_parse(uint32_t timeline, const char *history, Arena *arena, TimelinePath *path,
                          Error *err) MUST_CHECK;
 
+/*
+ * A timeline as an operator writes it: decimal. ERR_USAGE, also for a leading zero: 00000011 is
+ * timeline 17 in the names of WAL files, and octal 9 to the server's own settings.
+ */
+bool timeline_parse(const char *text, uint32_t *timeline, Error *err) MUST_CHECK;
+
 uint32_t path_last_timeline(const TimelinePath *path);
 /* The step of this timeline, NULL when it is not on the path. */
 const PathStep *path_step_of(const TimelinePath *path, uint32_t timeline);

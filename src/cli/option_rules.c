@@ -1,7 +1,7 @@
 #include "option_rules.h"
 
 #include "base/time.h"
-#include "postgres/wal_name.h"
+#include "postgres/history.h"
 #include "stream/codec.h"
 
 #include <assert.h>
@@ -108,6 +108,7 @@ static bool check_target(const Options *options, Error *err)
 {
     TimeUs instant;
     Lsn lsn;
+    uint32_t timeline;
 
     if (options->target_exclusive && options->target_time == NULL && options->target_lsn == NULL &&
         options->target_xid == NULL) {
@@ -118,6 +119,11 @@ static bool check_target(const Options *options, Error *err)
         return error_context(err, "--target-time");
     if (options->target_lsn != NULL && !lsn_parse(options->target_lsn, &lsn, err))
         return error_context(err, "--target-lsn");
+    if (options->target_timeline != NULL && strcmp(options->target_timeline, "latest") != 0 &&
+        !timeline_parse(options->target_timeline, &timeline, err))
+        return error_context(err, "--target-timeline");
+    if (options->timeline != NULL && !timeline_parse(options->timeline, &timeline, err))
+        return error_context(err, "--timeline");
     if (options->target_xid != NULL && !check_xid(options->target_xid, err))
         return error_context(err, "--target-xid");
     return true;

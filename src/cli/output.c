@@ -89,6 +89,45 @@ bool out_flush(Error *err)
     return error_set_errno(err, ERR_IO, os_errno, "write the answer to standard output");
 }
 
+/* Words, each line from column `indent` on; the cursor is at column `at`. */
+static void print_words(const char *text, size_t at, size_t indent, size_t columns)
+{
+    while (*text != '\0') {
+        size_t size = strcspn(text, " ");
+
+        if (at > indent && at + 1 + size > columns) {
+            out_print("\n%*s", (int)indent, "");
+            at = indent;
+        } else if (at > indent) {
+            out_print(" ");
+            at++;
+        }
+        out_print("%.*s", (int)size, text);
+        at += size;
+        text += size + strspn(text + size, " ");
+    }
+    out_print("\n");
+}
+
+void out_folded(const FoldedLine *line)
+{
+    const size_t columns = out_terminal_width(STDOUT_FILENO);
+    const char *blank = *line->tail != '\0' ? "  " : "";
+    size_t size = strlen(line->head);
+
+    if (isatty(STDOUT_FILENO) != 1 ||
+        size + 4 + strlen(line->text) + strlen(line->tail) <= columns) {
+        out_print("%s  %s%s%s\n", line->head, line->text, blank, line->tail);
+        return;
+    }
+    while (size > 0 && line->head[size - 1] == ' ')
+        size--;
+    out_print("%.*s\n    ", (int)size, line->head);
+    print_words(line->text, 4, 4, columns);
+    if (*line->tail != '\0')
+        out_print("    %s\n", line->tail);
+}
+
 /* Three digits, as people compare them: 1.23 GiB, 12.3 GiB, 123 GiB. */
 const char *out_bytes(uint64_t bytes, char text[OUT_TEXT_SIZE])
 {

@@ -1,3 +1,4 @@
+#include "log_branches.h"
 #include "log_print.h"
 
 #include "base/log.h"
@@ -6,37 +7,41 @@
 
 #include <inttypes.h>
 
+enum { TIMELINES_SHOWN = 8 };
+
 /* What the repository says, and what was asked. */
 typedef struct LogRun {
     const Options *options;
     Repo repo;
     Cluster cluster;
     WalInventory wal;
+    LogBranches branches; /* those to look at */
+    HappeningWish asked;  /* of each of them */
+    /* of the branch in work */
     TimelinePath path;
-    uint32_t timeline; /* the one asked for */
+    uint32_t timeline; /* its tip */
     Lsn unborn;        /* where it begins, when none of its WAL is archived yet; 0: some is */
-    Arena arena;
     HappeningWish wish;
     LogPrinter printer;
+    /* of all so far */
     uint64_t shown, gaps;
     bool is_limited; /* it ended because --limit lines were shown */
+    Error problem;   /* the first name that could not be had */
 } LogRun;
+
+static void printer_done(LogPrinter *printer)
+{
+    relation_names_freep(&printer->names);
+    buffer_done(&printer->text);
+    *printer = (LogPrinter){0};
+}
 
 static void run_done(LogRun *run)
 {
-    relation_names_freep(&run->printer.names);
-    buffer_done(&run->printer.text);
+    printer_done(&run->printer);
+    log_branches_done(&run->branches);
     wal_inventory_done(&run->wal);
     repo_done(&run->repo);
-    arena_done(&run->arena);
-}
-
-/* The newest, as restore follows it. */
-static uint32_t timeline_of(const LogRun *run)
-{
-    if (run->options->timeline != 0)
-        return (uint32_t)run->options->timeline;
-    return run->wal.timeline_max > 0 ? run->wal.timeline_max : 1;
 }
 
 static bool has_wal(const WalInventory *inventory, uint32_t timeline)
@@ -68,16 +73,37 @@ static void follow_parent(LogRun *run)
     }
 }
 
-static bool load_path(LogRun *run, Error *err)
+/* "1, 2, 3": the newest of many. */
+static const char *timelines_text(const LogBranches *branches, Arena *arena)
 {
-    uint32_t timeline = timeline_of(run);
+    const size_t first =
+        branches->timeline_count > TIMELINES_SHOWN ? branches->timeline_count - TIMELINES_SHOWN : 0;
+    const char *text = first > 0 ? "..., " : "";
 
-    run->timeline = timeline;
-    if (timeline_path_load(&run->cluster, timeline, &run->arena, &run->path, err)) {
-        follow_parent(run);
-        return true;
+    for (size_t i = first; i < branches->timeline_count; i++) {
+        text = arena_format(arena, "%s%s%" PRIu32, text, i > first ? ", " : "",
+                            branches->timelines[i]);
     }
-    if (err->code == ERR_NOT_FOUND && run->options->timeline == 0) {
+    return text;
+}
+
+static bool has_timeline(const LogBranches *branches, uint32_t timeline)
+{
+    for (size_t i = 0; i < branches->timeline_count; i++) {
+        if (branches->timelines[i] == timeline)
+            return true;
+    }
+    return false;
+}
+
+static bool load_path(void *context, uint32_t timeline, Arena *arena, TimelinePath *path,
+                      Error *err)
+{
+    LogRun *run = context;
+
+    if (wal_inventory_path(&run->wal, &run->cluster, timeline, arena, path, err))
+        return true;
+    if (err->code == ERR_NOT_FOUND) {
         error_clear(err);
         error_set(err, ERR_CORRUPT,
                   "timeline %" PRIu32 " is in the repository, and its history, which says where it "
@@ -91,7 +117,31 @@ static bool load_path(LogRun *run, Error *err)
                    "in with archive-push; --timeline=N looks at an older timeline",
                    timeline);
     }
-    return error_context(err, "timeline %" PRIu32, timeline);
+    return false;
+}
+
+/* The one that was asked for, whole; or the newest; or with --drops all. */
+static bool choose_branches(LogRun *run, Error *err)
+{
+    LogBranches *branches = &run->branches;
+    const Options *options = run->options;
+    uint32_t timeline;
+
+    log_branches_timelines(&run->wal, branches);
+    if (options->timeline == NULL && options->drops)
+        return log_branches_find(load_path, run, branches, err);
+    timeline = branches->timelines[branches->timeline_count - 1];
+    if (options->timeline != NULL && !timeline_parse(options->timeline, &timeline, err))
+        return false;
+    if (!has_timeline(branches, timeline)) {
+        error_set(err, ERR_NOT_FOUND, "there is no timeline %" PRIu32, timeline);
+        return error_hint(err, "there %s %s", branches->timeline_count == 1 ? "is" : "are",
+                          timelines_text(branches, &branches->arena));
+    }
+    branches->items[0].timeline = timeline;
+    branches->count = 1;
+    return load_path(run, timeline, &branches->arena, &branches->items[0].path, err) ||
+           error_context(err, "timeline %" PRIu32, timeline);
 }
 
 static bool load(LogRun *run, Error *err)
@@ -100,7 +150,7 @@ static bool load(LogRun *run, Error *err)
 
     return storage != NULL && repo_open(&run->repo, storage, err) &&
            cluster_open(&run->repo, run->options->cluster, &run->cluster, err) &&
-           wal_inventory_load(&run->wal, &run->cluster, err) && load_path(run, err);
+           wal_inventory_load(&run->wal, &run->cluster, err) && choose_branches(run, err);
 }
 
 /* A position has a slash and no instant has one before a zone's name: "0/3000028". */
@@ -116,7 +166,7 @@ static bool parse_bound(const char *text, const char *option, Lsn *lsn, TimeUs *
 static bool parse_wish(LogRun *run, Error *err)
 {
     const Options *options = run->options;
-    HappeningWish *wish = &run->wish;
+    HappeningWish *wish = &run->asked;
 
     *wish = (HappeningWish){.from = TIME_US_NONE, .to = TIME_US_NONE, .only_drops = options->drops};
     if (!parse_bound(options->log_from, "from", &wish->walk.from, &wish->from, err) ||
@@ -143,24 +193,79 @@ static bool show(void *context, const Happening *happening, Error *err)
                               : log_print_line(&run->printer, happening, err);
 }
 
-static void begin(LogRun *run)
+static void begin(LogRun *run, const LogBranch *branch)
 {
+    run->timeline = branch->timeline;
+    run->path = branch->path;
+    run->unborn = 0;
+    run->wish = run->asked;
+    if (branch->from > run->wish.walk.from)
+        run->wish.walk.from = branch->from;
+    follow_parent(run);
     run->wish.walk.cluster = &run->cluster;
     run->wish.walk.inventory = &run->wal;
     run->wish.walk.path = &run->path;
     run->wish.walk.threads = (unsigned)run->options->jobs;
     run->wish.on_entry = show;
     run->wish.context = run;
+    printer_done(&run->printer);
     run->printer.walk = &run->wish.walk;
+    run->printer.target_timeline = run->branches.timeline_count > 1 ? branch->timeline : 0;
     run->printer.names =
         relation_names_new(&run->cluster, &run->path, &run->wal, run->options->conninfo);
+}
+
+/* Each with its own end, since what is not there of it is another thing. */
+static bool read_branch(LogRun *run, const LogBranch *branch, Error *err)
+{
+    const bool is_json = run->options->json;
+    WalScanEnd end;
+
+    begin(run, branch);
+    if (branch->from != 0 && run->wish.walk.to != 0 && run->wish.walk.to <= run->wish.walk.from)
+        return true; /* what was asked for lies before it */
+    if (run->branches.count > 1 && !log_print_branch(branch, is_json, err))
+        return false;
+    uint64_t shown_before = run->shown;
+    if (!happenings_read(&run->wish, &end, err) ||
+        !log_print_end(&run->printer, is_json,
+                       &(LogEnd){.scan = end,
+                                 .is_limited = run->is_limited,
+                                 .is_bounded = run->wish.walk.to != 0 && !end.is_empty &&
+                                               end.until >= run->wish.walk.to,
+                                 .timeline = run->timeline,
+                                 .unborn = run->unborn,
+                                 .shown = run->shown - shown_before,
+                                 .gaps = run->gaps},
+                       err))
+        return false;
+    if (run->problem.code == ERR_NONE)
+        run->problem = *relation_names_problem(run->printer.names);
+    return true;
+}
+
+/* Who looks at one branch has to know that there is more. */
+static bool tell_others(LogRun *run, Error *err)
+{
+    LogBranches all = {0};
+    Error unknown = {0}; /* then there is less to say */
+
+    if (run->options->json || run->branches.count > 1 || run->branches.timeline_count < 2)
+        return true;
+    log_branches_timelines(&run->wal, &all);
+    if (log_branches_find(load_path, run, &all, &unknown)) {
+        for (size_t i = 0; i < all.count; i++) {
+            if (all.items[i].timeline != run->timeline)
+                log_print_other(&all.items[i]);
+        }
+    }
+    log_branches_done(&all);
+    return out_flush(err);
 }
 
 /* Law 13: what could not be looked at is never exit 0. */
 static bool judge(const LogRun *run, Error *err)
 {
-    const Error *problem = relation_names_problem(run->printer.names);
-
     if (run->gaps > 0) {
         error_set(err, ERR_CORRUPT,
                   "WAL is missing or damaged at %" PRIu64
@@ -168,31 +273,21 @@ static bool judge(const LogRun *run, Error *err)
                   run->gaps, run->gaps == 1 ? "" : "s");
         return error_hint(err, "`pgcairn verify` tells what that means for restores");
     }
-    if (problem->code == ERR_NONE)
+    if (run->problem.code == ERR_NONE)
         return true;
-    error_set(err, ERR_DEGRADED, "some names are missing: %s", problem->message);
+    error_set(err, ERR_DEGRADED, "some names are missing: %s", run->problem.message);
     return error_hint(err, "what happened is all there; only names come from elsewhere");
 }
 
 bool command_log(const Options *options, Error *err)
 {
     CLEANUP(run_done) LogRun run = {.options = options};
-    WalScanEnd end;
 
     if (!parse_wish(&run, err) || !load(&run, err))
         return false;
-    begin(&run);
-    if (!happenings_read(&run.wish, &end, err) ||
-        !log_print_end(&run.printer, options->json,
-                       &(LogEnd){.scan = end,
-                                 .is_limited = run.is_limited,
-                                 .is_bounded = run.wish.walk.to != 0 && !end.is_empty &&
-                                               end.until >= run.wish.walk.to,
-                                 .timeline = run.timeline,
-                                 .unborn = run.unborn,
-                                 .shown = run.shown,
-                                 .gaps = run.gaps},
-                       err))
-        return false;
-    return judge(&run, err);
+    for (size_t i = 0; i < run.branches.count && !run.is_limited; i++) {
+        if (!read_branch(&run, &run.branches.items[i], err))
+            return false;
+    }
+    return tell_others(&run, err) && judge(&run, err);
 }

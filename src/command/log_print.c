@@ -140,6 +140,24 @@ static void put_happening(LogPrinter *printer, const Happening *happening)
     }
 }
 
+/* What can be typed as it stands, whatever other branches there are. */
+static void put_undo(const LogPrinter *printer, const LogUndo *undo, Buffer *text)
+{
+    char lsn[LSN_TEXT_SIZE];
+
+    buffer_print(text, "%s", "");
+    if (undo->lsn == 0 && undo->xid == 0)
+        return;
+    if (undo->lsn != 0) {
+        buffer_print(text, "[--target-lsn=%s --target-exclusive", lsn_text(undo->lsn, lsn));
+    } else {
+        buffer_print(text, "[--target-xid=%" PRIu32 " --target-exclusive", undo->xid);
+    }
+    if (printer->target_timeline != 0)
+        buffer_print(text, " --target-timeline=%" PRIu32, printer->target_timeline);
+    buffer_print(text, "]");
+}
+
 bool log_print_line(LogPrinter *printer, const Happening *happening, Error *err)
 {
     char time[TIME_TEXT_SIZE] = "-", lsn[LSN_TEXT_SIZE], xid[24] = "";
@@ -154,15 +172,47 @@ bool log_print_line(LogPrinter *printer, const Happening *happening, Error *err)
         time_text_postgres(happening->time, time);
     if (happening->xid != 0)
         (void)snprintf(xid, sizeof xid, "xid %" PRIu32, happening->xid);
-    out_print("%-29s  %-12s  %-14s  %.*s", time, lsn_text(happening->lsn, lsn), xid,
-              (int)printer->text.size, (const char *)printer->text.data);
-    if (has_undo && undo.lsn != 0) {
-        out_print("  [--target-lsn=%s --target-exclusive]", lsn_text(undo.lsn, lsn));
-    } else if (has_undo && undo.xid != 0) {
-        out_print("  [--target-xid=%" PRIu32 " --target-exclusive]", undo.xid);
-    }
-    out_print("\n");
+    CLEANUP(text_freep)
+    char *head = text_format("%-29s  %-12s  %-14s", time, lsn_text(happening->lsn, lsn), xid);
+    CLEANUP(buffer_done) Buffer tail = {0};
+    put_undo(printer, &undo, &tail);
+    buffer_print(&printer->text, "%s", ""); /* a zero behind the end */
+    out_folded(&(FoldedLine){
+        .head = head, .text = (const char *)printer->text.data, .tail = (const char *)tail.data});
     return true;
+}
+
+bool log_print_branch(const LogBranch *branch, bool json, Error *err)
+{
+    char lsn[LSN_TEXT_SIZE];
+
+    if (json) {
+        CLEANUP(json_done) Json line = {0};
+
+        json_begin_object(&line, NULL);
+        json_text(&line, "kind", "branch");
+        json_u64(&line, "timeline", branch->timeline);
+        json_lsn(&line, "from", branch->from);
+        json_end_object(&line);
+        return json_print(&line, err);
+    }
+    if (branch->from == 0) {
+        out_print("On the way to timeline %" PRIu32 ", the newest:\n\n", branch->timeline);
+    } else {
+        out_print("\nOn timeline %" PRIu32 " from %s on, where newer timelines left it:\n\n",
+                  branch->timeline, lsn_text(branch->from, lsn));
+    }
+    return true;
+}
+
+void log_print_other(const LogBranch *branch)
+{
+    char lsn[LSN_TEXT_SIZE];
+
+    if (branch->from == 0)
+        return;
+    out_print("Timeline %" PRIu32 " has more, from %s on: --timeline=%" PRIu32 " shows it.\n",
+              branch->timeline, lsn_text(branch->from, lsn), branch->timeline);
 }
 
 bool log_print_end(LogPrinter *printer, bool json, const LogEnd *end, Error *err)
@@ -267,7 +317,7 @@ static void gap_to_json(const LogPrinter *printer, const WalGap *gap, Json *json
     json_text(json, "reason", *gap->reason != '\0' ? gap->reason : NULL);
 }
 
-static void undo_to_json(const LogUndo *undo, Json *json)
+static void undo_to_json(const LogPrinter *printer, const LogUndo *undo, Json *json)
 {
     char text[24];
 
@@ -279,6 +329,8 @@ static void undo_to_json(const LogUndo *undo, Json *json)
         json_text(json, "target_xid", text);
     }
     json_bool(json, "target_exclusive", true);
+    if (printer->target_timeline != 0)
+        json_u64(json, "target_timeline", printer->target_timeline);
     json_end_object(json);
 }
 
@@ -314,7 +366,7 @@ bool log_print_json(LogPrinter *printer, const Happening *happening, Error *err)
     if (happening->kind == HAPPENING_GAP)
         gap_to_json(printer, happening->gap, &json);
     if (has_undo && (undo.lsn != 0 || undo.xid != 0))
-        undo_to_json(&undo, &json);
+        undo_to_json(printer, &undo, &json);
     json_end_object(&json);
     return json_print(&json, err);
 }

@@ -5,12 +5,14 @@
 
 #include "catalog/happenings.h"
 #include "cli/output.h"
+#include "log_branches.h"
 #include "relation_names.h"
 
 typedef struct LogPrinter {
     const WalWalk *walk;
     RelationNames *names;
-    Buffer text; /* of the line in work */
+    uint32_t target_timeline; /* to be said with what is suggested; 0: there is only one */
+    Buffer text;              /* of the line in work */
 } LogPrinter;
 
 typedef struct LogEnd {
@@ -25,6 +27,10 @@ typedef struct LogEnd {
 bool log_print_line(LogPrinter *printer, const Happening *happening, Error *err) MUST_CHECK;
 /* One object a line. */
 bool log_print_json(LogPrinter *printer, const Happening *happening, Error *err) MUST_CHECK;
+/* In front of each of several branches. */
+bool log_print_branch(const LogBranch *branch, bool json, Error *err) MUST_CHECK;
+/* Of a branch that was not looked at: which it is. */
+void log_print_other(const LogBranch *branch);
 bool log_print_end(LogPrinter *printer, bool json, const LogEnd *end, Error *err) MUST_CHECK;
 
 /*

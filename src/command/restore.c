@@ -99,20 +99,12 @@ static TargetAction parse_action(const char *text)
     return strcmp(text, "shutdown") == 0 ? ACTION_SHUTDOWN : ACTION_PAUSE;
 }
 
-/* Plain decimal; the server would read a leading zero as octal, people don't. */
 static bool parse_timeline(const char *text, uint32_t *timeline, Error *err)
 {
-    uint64_t number;
-
     *timeline = 0;
     if (text == NULL || strcmp(text, "latest") == 0)
         return true;
-    if (!parse_number(text, "target-timeline", UINT32_MAX, &number, err))
-        return error_hint(err, "a timeline's number, in decimal, or \"latest\"");
-    if (number == 0)
-        return error_set(err, ERR_USAGE, "--target-timeline=0: timelines begin at 1");
-    *timeline = (uint32_t)number;
-    return true;
+    return timeline_parse(text, timeline, err) || error_context(err, "--target-timeline");
 }
 
 /* OID=PATH or OLDPATH=PATH; the new path is absolute, so the last "=/" is where it begins. */

@@ -1,6 +1,8 @@
 #include "postgres/history.h"
 
+#include <errno.h>
 #include <inttypes.h>
+#include <stdlib.h>
 
 /* One line that names a parent. */
 typedef struct HistoryLine {
@@ -126,6 +128,29 @@ bool timeline_path_parse(uint32_t timeline, const char *history, Arena *arena, T
     parsed.steps[parsed.count++] = (PathStep){.timeline = timeline};
     clip(&parsed);
     *path = parsed;
+    return true;
+}
+
+bool timeline_parse(const char *text, uint32_t *timeline, Error *err)
+{
+    char *rest;
+    bool is_number = text[0] >= '0' && text[0] <= '9';
+
+    errno = 0;
+    unsigned long long value = is_number ? strtoull(text, &rest, 10) : 0;
+    if (!is_number || *rest != '\0' || errno != 0 || value > UINT32_MAX) {
+        error_set(err, ERR_USAGE, "\"%s\" is not a timeline", text);
+        return error_hint(err, "write its number in decimal: 17 for files named 00000011...");
+    }
+    if (value == 0)
+        return error_set(err, ERR_USAGE, "\"%s\" is not a timeline: they begin at 1", text);
+    if (text[0] == '0') {
+        uint32_t by_name = (uint32_t)strtoull(text, NULL, 16);
+        error_set(err, ERR_USAGE, "timeline \"%s\" is not clear: it has a leading zero", text);
+        return error_hint(err, "write it in decimal: %llu, or %u for files named %08X...", value,
+                          by_name, by_name);
+    }
+    *timeline = (uint32_t)value;
     return true;
 }
 

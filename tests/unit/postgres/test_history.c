@@ -25,6 +25,37 @@ static void assert_step(const TimelinePath *path, size_t i, uint32_t timeline, L
     assert_int_equal(path->steps[i].end, end);
 }
 
+static void a_timeline_is_written_in_decimal_and_without_leading_zeros(void **state)
+{
+    static const struct {
+        const char *text;
+        uint32_t timeline; /* 0: refused */
+        const char *hint;
+    } cases[] = {
+        {"1", 1, ""},
+        {"4294967295", UINT32_MAX, ""},
+        {"4294967296", 0, "write its number in decimal"},
+        {"0", 0, ""},
+        {"", 0, "write its number in decimal"},
+        {"0x11", 0, "write its number in decimal"},
+        {"-1", 0, "write its number in decimal"},
+        {"1 ", 0, "write its number in decimal"},
+        {"00000011", 0, "write it in decimal: 11, or 17 for files named 00000011..."},
+        {"011", 0, "write it in decimal: 11, or 17 for files named 00000011..."},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        Error err = {0};
+        uint32_t timeline = 0;
+
+        assert_int_equal(timeline_parse(cases[i].text, &timeline, &err), cases[i].timeline != 0);
+        assert_int_equal(timeline, cases[i].timeline);
+        assert_int_equal(err.code, cases[i].timeline != 0 ? ERR_NONE : ERR_USAGE);
+        assert_memory_equal(err.hint, cases[i].hint, strlen(cases[i].hint));
+    }
+}
+
 static void without_history_there_is_one_step(void **state)
 {
     static const char *const texts[] = {NULL, "", "\n", "# nothing\n", "  \t\n\n"};
@@ -168,6 +199,7 @@ static void there_is_no_timeline_0(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_timeline_is_written_in_decimal_and_without_leading_zeros),
         cmocka_unit_test(without_history_there_is_one_step),
         cmocka_unit_test(each_timeline_owns_the_wal_between_two_switches),
         cmocka_unit_test(a_later_switch_clips_the_earlier_ones),
