@@ -76,7 +76,7 @@ typedef struct Target {
     TimeUs time;
     uint32_t xid;
     Lsn lsn;
-    const char *name;
+    const char *name;  /* or NAME@2: restore_points.h */
     bool is_exclusive; /* time, xid, lsn */
 } Target;
 
@@ -85,11 +85,15 @@ typedef struct TargetPoint {
     bool
         ends_archive; /* TARGET_TIME, not found: nothing later than T was committed, and the archive
                          is complete to its end: replaying all of it is what was asked for */
+    bool is_numbered; /* TARGET_NAME: NAME@2, so that the server has to be told stop_record */
     Lsn stop_record;  /* start of the record that ends replay */
     Lsn replay_end;   /* last LSN that will be replayed: what minRecoveryPoint will say */
     uint64_t segment; /* last segment needed */
     WalEvent last_before, first_after; /* commits around it; .time TIME_US_NONE: none seen */
-    WalWalkEnd end;                    /* of contiguous WAL: how far one can get if not found */
+    uint64_t early_count; /* TARGET_TIME: commits after stop_record that are not later than the
+                             target by their time: they are not replayed */
+    WalEvent early_last;
+    WalWalkEnd end; /* of contiguous WAL: how far one can get if not found */
 } TargetPoint;
 
 /*

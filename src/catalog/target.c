@@ -1,4 +1,5 @@
 #include "base/buffer.h"
+#include "catalog/restore_points.h"
 #include "walk.h"
 
 #include <inttypes.h>
@@ -22,6 +23,8 @@ typedef struct Search {
     bool has_candidate;
     uint64_t minimal; /* first segment with a sign of wal_level=minimal */
     bool has_minimal;
+    uint64_t last_early; /* TARGET_TIME: last segment from the candidate on with a commit that is
+                            within the target by its time */
 
     /* by records */
     bool is_found;
@@ -104,6 +107,12 @@ static bool segment_may_stop(const Target *target, const WalSummary *summary)
     return false;
 }
 
+/* Within the target, by its time. */
+static bool is_early(const Target *target, TimeUs time)
+{
+    return target->kind == TARGET_TIME && time != TIME_US_NONE && !time_stops(target, time);
+}
+
 static bool look_at_trailer(void *context, uint32_t timeline, uint64_t segment,
                             const WalTrailer *trailer, Error *err)
 {
@@ -116,6 +125,8 @@ static bool look_at_trailer(void *context, uint32_t timeline, uint64_t segment,
         search->candidate = segment;
         search->has_candidate = true;
     }
+    if (search->has_candidate && is_early(search->target, trailer->summary.commit_time_min))
+        search->last_early = segment;
     if (!search->has_minimal && trailer->summary.minimal_at != 0) {
         search->minimal = segment;
         search->has_minimal = true;
@@ -289,6 +300,47 @@ static bool find_first_after(Search *search, Lsn after, uint64_t segment, Error 
     return true;
 }
 
+/* ---- times that are not in the order of the WAL ---- */
+
+typedef struct EarlyCommits {
+    const Target *target;
+    Lsn stop;
+    uint64_t count;
+    WalEvent last;
+} EarlyCommits;
+
+static bool take_early(void *context, const WalEvent *event, Error *err)
+{
+    EarlyCommits *early = context;
+
+    (void)err;
+    if (event->kind != EVENT_COMMIT || event->lsn <= early->stop ||
+        !is_early(early->target, event->time))
+        return true;
+    early->count++;
+    early->last = *event;
+    return true;
+}
+
+/* The server stops at the first record that is later, and never sees what comes after it. */
+static void count_early(const Search *search, TargetPoint *point)
+{
+    uint32_t segment_size = search->walk.cluster->wal_segment_size;
+    EarlyCommits early = {.target = search->target, .stop = search->record.lsn};
+    WalWalk walk = search->walk;
+    WalWalkEnd end;
+    Error unread = {0}; /* the target can be reached all the same */
+
+    if (search->target->kind != TARGET_TIME || search->last_early == 0)
+        return;
+    walk.from = search->record.lsn;
+    walk.to = wal_segment_start(search->last_early + 1, segment_size);
+    if (walk.to <= walk.from || !wal_walk_events(&walk, take_early, &early, &end, &unread))
+        return;
+    point->early_count = early.count;
+    point->early_last = early.last;
+}
+
 /* ---- what it means ---- */
 
 typedef struct LatestEnd {
@@ -368,6 +420,7 @@ static bool take_record_found(Search *search, TargetPoint *point, Error *err)
     point->stop_record = search->record.lsn;
     point->replay_end = replay_end;
     point->segment = wal_segment_before(search->record.end, segment_size);
+    count_early(search, point);
     return true;
 }
 
@@ -492,7 +545,13 @@ bool target_find(const WalWalk *walk, const Target *target, Lsn redo, Lsn backup
         .first_after.time = TIME_US_NONE,
     };
     TargetPoint decided = {0};
+    Target numbered = {.kind = TARGET_LSN};
 
+    if (target->kind == TARGET_NAME && !restore_points_pick(walk, target->name, &numbered.lsn, err))
+        return false;
+    if (numbered.lsn != 0)
+        search.target = &numbered;
+    decided.is_numbered = numbered.lsn != 0;
     search.walk.from = redo;
     search.walk.to = 0;
     if (!wal_walk_trailers(&search.walk, look_at_trailer, &search, &search.end, err) ||

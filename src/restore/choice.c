@@ -137,6 +137,15 @@ static void shorten_path(Choice *choice, const Cluster *cluster)
     }
 }
 
+static void keep_whole_path(Choice *choice)
+{
+    const TimelinePath *path = &choice->path;
+
+    choice->whole_path.count = path->count;
+    choice->whole_path.steps = arena_alloc(&choice->arena, path->count * sizeof *path->steps);
+    memcpy(choice->whole_path.steps, path->steps, path->count * sizeof *path->steps);
+}
+
 /*
  * A timeline of which nothing but its history is archived yet, as for a while after every recovery
  * to a point in time. What lies before the fork is all there, on the parent: a target there can be
@@ -189,6 +198,7 @@ bool choice_make(const Cluster *cluster, const RestoreWish *wish, Choice *choice
     if (choice->backup == NULL)
         (void)search_before_fork(&search, err);
     choice->path = search.path;
+    keep_whole_path(choice);
     if (choice->backup != NULL) {
         shorten_path(choice, cluster);
         return true;

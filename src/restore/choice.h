@@ -9,7 +9,8 @@
 typedef struct Choice {
     const BackupInfo *backup; /* in backups */
     TimelinePath path;
-    Target target; /* what the server will be told */
+    TimelinePath whole_path; /* the same before it was shortened to what the target needs */
+    Target target;           /* what the server will be told */
     TargetPoint point;
     bool has_time_fallback;
     WalWalkEnd end; /* TARGET_LATEST: where the archive ends */

@@ -3,6 +3,7 @@
 #include "minima.h"
 #include "preflight.h"
 #include "recovery_settings.h"
+#include "target_notes.h"
 #include "unlogged.h"
 
 #include <time.h>
@@ -108,6 +109,7 @@ bool restore_plan(const Cluster *cluster, const RestoreWish *wish, RestorePlan *
     if (!preflight(cluster, wish, plan, err))
         return false;
     warn_of_damaged(wish, &choice, plan);
+    plan_warn_of_target(cluster, wish, &choice, plan);
     return true;
 }
 

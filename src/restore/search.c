@@ -129,6 +129,9 @@ static bool judge_backup(const Search *search, const BackupInfo *backup, Verdict
         error_clear(err);
         return true;
     }
+    /* The server itself would stop at the first one of the name. */
+    if (choice->point.is_found && choice->point.is_numbered)
+        choice->target = (Target){.kind = TARGET_LSN, .lsn = choice->point.stop_record};
     *verdict = VERDICT_USABLE;
     return choice->point.is_found || judge_not_found(search, backup, verdict, err);
 }

@@ -1,6 +1,7 @@
 """What somebody meets who tries the program for the first time, and in the first minutes of an incident."""
 
 import json
+import re
 import unittest
 
 from support.processes import TOOL, attempt
@@ -15,8 +16,34 @@ class BesideARunningServer(SharedClusterTest):
         cls.backup = json.loads(world.tool("backup", "--json", "--label=before the upgrade",
                                            f"--data={world.cluster.data}"))["backup"]
         world.cluster.sql("create table kept as select 7 as x")
+        world.cluster.sql("create table steps (n int)")
+        cls.points = {}
+        for number, name in enumerate(["p", "p", "p@2", "p", "q"]):
+            world.cluster.sql(f"insert into steps values ({number})")
+            cls.points[number] = world.cluster.sql(f"select pg_create_restore_point('{name}')")
         world.cluster.fill_segment()
         world.cluster.fill_segment()
+
+    def plan(self, *words, expect=0):
+        done = self.attempt("restore", "--dry-run", "--json", f"--data={self.path}/new", *words)
+        self.assertEqual(done.returncode, expect, done.stderr)
+        return json.loads(done.stdout)
+
+    def test_one_of_several_restore_points_of_a_name_is_picked_by_its_number(self):
+        for name, number in (("p", 0), ("p@1", 0), ("p@3", 3), ("q@1", 4), ("q", 4),
+                             ("p@2", 2)):  # which is the whole name of another one
+            with self.subTest(name=name):
+                self.assertEqual(self.plan(f"--target-name={name}")["replay_end"], self.points[number])
+        note, = [note for note in self.plan("--target-name=p@3")["notes"] if "3 restore points" in note]
+        self.assertIn("this is @3", note)
+        self.assertEqual(len(re.findall(r"@\d at 0/[0-9A-F]+ of 2", note)), 3)
+        self.assertFalse([note for note in self.plan("--target-name=q")["notes"] if "restore points" in note])
+        self.assertIn("\"p@4\" is not in the archive", self.plan("--target-name=p@4", expect=6)["message"])
+        copy = self.restored()
+        self.tool("restore", f"--data={copy.data}", "--as-copy", "--start", "--target-name=p@3",
+                  f"--socket={copy.path}")
+        copy.socket, copy.port = copy.path, 5432
+        self.assertEqual(copy.sql("select string_agg(n::text, ' ' order by n) from steps"), "0 1 2 3")
 
     def test_a_dry_run_over_a_running_server_shows_the_plan_and_what_is_in_the_way(self):
         words = ["restore", f"--data={self.cluster.data}", "--dry-run", "--start"]
@@ -32,8 +59,7 @@ class BesideARunningServer(SharedClusterTest):
         self.assertEqual(self.cluster.sql("select x from kept"), "7")
 
     def test_a_plan_counts_the_wal_that_is_replayed_and_no_more(self):
-        everything = self.tool_json("restore", "--dry-run", f"--data={self.path}/new")
-        immediate = self.tool_json("restore", "--dry-run", f"--data={self.path}/new", "--target=immediate")
+        everything, immediate = self.plan(), self.plan("--target=immediate")
         self.assertLess(immediate["wal_segments"], everything["wal_segments"])
         self.assertLess(immediate["wal_stored_bytes"], everything["wal_stored_bytes"] / 2)
 

@@ -32,6 +32,8 @@ typedef struct Oracle {
     bool after;
     Lsn replay_end;
     const WorldRecord *last_before, *first_after;
+    size_t early; /* commits after the stop that are within a target time */
+    const WorldRecord *early_last;
 } Oracle;
 
 static bool stops(const Target *target, const WorldRecord *record)
@@ -68,6 +70,11 @@ static Oracle ask_oracle(const Target *target)
         bool is_stop = oracle.stop == NULL && stops(target, record);
         bool is_replayed = oracle.stop == NULL && (!is_stop || oracle.after);
 
+        if (target->kind == TARGET_TIME && oracle.stop != NULL && record->is_commit &&
+            !stops(target, record)) {
+            oracle.early++;
+            oracle.early_last = record;
+        }
         if (is_stop)
             oracle.stop = record;
         if (is_replayed)
@@ -93,7 +100,7 @@ static void assert_commit(const WalEvent *event, const WorldRecord *record)
 
 /* Both must agree; counts what the outcomes were, so that no kind of them is missing. */
 typedef struct Outcomes {
-    size_t found, refused, nowhere;
+    size_t found, refused, nowhere, early;
 } Outcomes;
 
 static void check(const Target *target, Outcomes *outcomes)
@@ -129,6 +136,10 @@ static void check(const Target *target, Outcomes *outcomes)
     assert_int_equal(point.stop_record, oracle.stop->lsn);
     assert_int_equal(point.segment, wal_segment_before(oracle.stop->end, MIB));
     assert_commit(&point.first_after, oracle.first_after);
+    assert_int_equal(point.early_count, oracle.early);
+    if (oracle.early > 0)
+        assert_commit(&point.early_last, oracle.early_last);
+    outcomes->early += oracle.early > 0;
     outcomes->found++;
 }
 
@@ -189,6 +200,7 @@ static void time_is_where_the_server_stops(void **state)
         }
     }
     assert_true(outcomes.found > 20 && outcomes.refused > 5 && outcomes.nowhere > 0);
+    assert_true(outcomes.early > 5);
 }
 
 static void xid_is_where_the_server_stops(void **state)
@@ -273,6 +285,49 @@ static void the_first_restore_point_of_a_name_counts(void **state)
         check(&(Target){.kind = TARGET_NAME, .name = names[i].name}, &outcomes);
         assert_int_equal(outcomes.found, names[i].found);
         assert_int_equal(outcomes.refused, names[i].refused);
+    }
+}
+
+/* The n-th of a name in the world, from 1; NULL: there are fewer. */
+static const WorldRecord *point_of(const char *name, size_t number)
+{
+    for (size_t i = 0; i < world.count; i++) {
+        const WorldRecord *record = &world.records[i];
+
+        if (record->name != NULL && strcmp(record->name, name) == 0 && --number == 0)
+            return record;
+    }
+    return NULL;
+}
+
+static void a_number_picks_one_of_the_restore_points_of_a_name(void **state)
+{
+    static const struct {
+        const char *text;
+        const char *name;
+        size_t number; /* 0: there is no such place */
+    } cases[] = {
+        {"again@1", "again", 1}, {"again@2", "again", 2}, {"again@3", NULL, 0},
+        {"again@0", NULL, 0},    {"again@", NULL, 0},     {"again@02", NULL, 0},
+        {"tenth@1", "tenth", 1}, {"nowhere@1", NULL, 0},  {"@1", NULL, 0},
+    };
+    WalWalk walk = world_walk(&world);
+
+    (void)state;
+    assert_non_null(point_of("again", 2));
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        Target target = {.kind = TARGET_NAME, .name = cases[i].text};
+        TargetPoint point;
+        Error err = {0};
+
+        assert_true(target_find(&walk, &target, world.redo, world.stop, &point, &err));
+        assert_int_equal(point.is_found, cases[i].number > 0);
+        assert_int_equal(point.is_numbered, cases[i].number > 0);
+        if (cases[i].number == 0)
+            continue;
+        const WorldRecord *record = point_of(cases[i].name, cases[i].number);
+        assert_int_equal(point.stop_record, record->lsn);
+        assert_int_equal(point.replay_end, record->replay_end);
     }
 }
 
@@ -503,6 +558,7 @@ int main(void)
         cmocka_unit_test(lsn_is_where_the_server_stops),
         cmocka_unit_test(the_end_of_the_backup_is_the_first_place_to_stop_after),
         cmocka_unit_test(the_first_restore_point_of_a_name_counts),
+        cmocka_unit_test(a_number_picks_one_of_the_restore_points_of_a_name),
         cmocka_unit_test(latest_is_the_end_and_immediate_the_backups),
         cmocka_unit_test(a_refused_time_names_the_earliest),
         cmocka_unit_test(behind_a_hole_nothing_is_promised),
