@@ -29,16 +29,9 @@ typedef struct LogRun {
     Error problem;   /* the first name that could not be had */
 } LogRun;
 
-static void printer_done(LogPrinter *printer)
-{
-    relation_names_freep(&printer->names);
-    buffer_done(&printer->text);
-    *printer = (LogPrinter){0};
-}
-
 static void run_done(LogRun *run)
 {
-    printer_done(&run->printer);
+    log_printer_done(&run->printer);
     log_branches_done(&run->branches);
     wal_inventory_done(&run->wal);
     repo_done(&run->repo);
@@ -208,7 +201,7 @@ static void begin(LogRun *run, const LogBranch *branch)
     run->wish.walk.threads = (unsigned)run->options->jobs;
     run->wish.on_entry = show;
     run->wish.context = run;
-    printer_done(&run->printer);
+    log_printer_done(&run->printer);
     run->printer.walk = &run->wish.walk;
     run->printer.target_timeline = run->branches.timeline_count > 1 ? branch->timeline : 0;
     run->printer.names =

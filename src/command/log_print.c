@@ -23,6 +23,34 @@ bool log_undo(const LogPrinter *printer, const Happening *happening, LogUndo *un
     return true;
 }
 
+void log_printer_done(LogPrinter *printer)
+{
+    relation_names_freep(&printer->names);
+    restore_points_done(&printer->points);
+    buffer_done(&printer->text);
+    *printer = (LogPrinter){0};
+}
+
+bool log_point_number(LogPrinter *printer, const Happening *happening, uint64_t *number,
+                      uint64_t *count, Error *err)
+{
+    *number = 0;
+    *count = 0;
+    if (!printer->has_points && !restore_points_find(printer->walk, NULL, &printer->points, err))
+        return false;
+    printer->has_points = true;
+    for (size_t i = 0; i < printer->points.count; i++) {
+        const RestorePoint *point = &printer->points.items[i];
+
+        if (strcmp(point->name, happening->name) != 0)
+            continue;
+        *count += 1;
+        if (point->lsn == happening->lsn)
+            *number = *count;
+    }
+    return true;
+}
+
 /* ---- parts of a line ---- */
 
 void log_put_database(LogPrinter *printer, Lsn lsn, uint32_t oid)
@@ -140,6 +168,13 @@ static void put_happening(LogPrinter *printer, const Happening *happening)
     }
 }
 
+static void put_timeline(const LogPrinter *printer, Buffer *text)
+{
+    if (printer->target_timeline != 0)
+        buffer_print(text, " --target-timeline=%" PRIu32, printer->target_timeline);
+    buffer_print(text, "]");
+}
+
 /* What can be typed as it stands, whatever other branches there are. */
 static void put_undo(const LogPrinter *printer, const LogUndo *undo, Buffer *text)
 {
@@ -153,9 +188,47 @@ static void put_undo(const LogPrinter *printer, const LogUndo *undo, Buffer *tex
     } else {
         buffer_print(text, "[--target-xid=%" PRIu32 " --target-exclusive", undo->xid);
     }
-    if (printer->target_timeline != 0)
-        buffer_print(text, " --target-timeline=%" PRIu32, printer->target_timeline);
-    buffer_print(text, "]");
+    put_timeline(printer, text);
+}
+
+static bool has_point(const LogPrinter *printer, const char *name)
+{
+    for (size_t i = 0; i < printer->points.count; i++) {
+        if (strcmp(printer->points.items[i].name, name) == 0)
+            return true;
+    }
+    return false;
+}
+
+/* By its place where NAME@N is the whole name of another one, or needs more than quotes. */
+static void put_point(const LogPrinter *printer, const Happening *happening, uint64_t number,
+                      Buffer *text)
+{
+    CLEANUP(text_freep) char *name = text_format("%s@%" PRIu64, happening->name, number);
+    char lsn[LSN_TEXT_SIZE];
+
+    if (has_point(printer, name) || strchr(name, '\'') != NULL) {
+        buffer_print(text, "[--target-lsn=%s", lsn_text(happening->lsn, lsn));
+    } else {
+        buffer_print(text, "[--target-name='%s'", name);
+    }
+    put_timeline(printer, text);
+}
+
+/* A drop, undone; or a restore point whose name alone does not say which is meant. */
+static bool put_suggestion(LogPrinter *printer, const Happening *happening, const LogUndo *undo,
+                           Buffer *text, Error *err)
+{
+    uint64_t number, count;
+
+    put_undo(printer, undo, text);
+    if (happening->kind != HAPPENING_RESTORE_POINT)
+        return true;
+    if (!log_point_number(printer, happening, &number, &count, err))
+        return false;
+    if (count > 1 && number > 0)
+        put_point(printer, happening, number, text);
+    return true;
 }
 
 bool log_print_line(LogPrinter *printer, const Happening *happening, Error *err)
@@ -175,7 +248,8 @@ bool log_print_line(LogPrinter *printer, const Happening *happening, Error *err)
     CLEANUP(text_freep)
     char *head = text_format("%-29s  %-12s  %-14s", time, lsn_text(happening->lsn, lsn), xid);
     CLEANUP(buffer_done) Buffer tail = {0};
-    put_undo(printer, &undo, &tail);
+    if (!put_suggestion(printer, happening, &undo, &tail, err))
+        return false;
     buffer_print(&printer->text, "%s", ""); /* a zero behind the end */
     out_folded(&(FoldedLine){
         .head = head, .text = (const char *)printer->text.data, .tail = (const char *)tail.data});
@@ -352,8 +426,15 @@ bool log_print_json(LogPrinter *printer, const Happening *happening, Error *err)
         json_u64(&json, "xid", happening->xid);
     if (happening->kind == HAPPENING_COMMIT || happening->kind == HAPPENING_REMOVAL)
         commit_to_json(printer, happening, &json);
-    if (happening->kind == HAPPENING_RESTORE_POINT)
+    if (happening->kind == HAPPENING_RESTORE_POINT) {
+        uint64_t number, count;
+
+        if (!log_point_number(printer, happening, &number, &count, err))
+            return false;
         json_text(&json, "name", happening->name);
+        json_u64(&json, "number", number);
+        json_u64(&json, "of_this_name", count);
+    }
     if (happening->kind == HAPPENING_TIMELINE) {
         json_u64(&json, "timeline", happening->timeline);
         json_u64(&json, "from_timeline", happening->prev_timeline);

@@ -4,6 +4,7 @@
 #pragma once
 
 #include "catalog/happenings.h"
+#include "catalog/restore_points.h"
 #include "cli/output.h"
 #include "log_branches.h"
 #include "relation_names.h"
@@ -12,8 +13,12 @@ typedef struct LogPrinter {
     const WalWalk *walk;
     RelationNames *names;
     uint32_t target_timeline; /* to be said with what is suggested; 0: there is only one */
-    Buffer text;              /* of the line in work */
+    RestorePointList points;  /* of the whole path, once one was met */
+    bool has_points;
+    Buffer text; /* of the line in work */
 } LogPrinter;
+
+void log_printer_done(LogPrinter *printer); /* for CLEANUP() */
 
 typedef struct LogEnd {
     WalScanEnd scan;
@@ -43,6 +48,13 @@ typedef struct LogUndo {
 } LogUndo;
 bool log_undo(const LogPrinter *printer, const Happening *happening, LogUndo *undo, bool *has_undo,
               Error *err) MUST_CHECK;
+
+/*
+ * Of a restore point whose name was given several times on this path: which of them it is, from 1,
+ * and how many there are; *count is 1 where there is only one.
+ */
+bool log_point_number(LogPrinter *printer, const Happening *happening, uint64_t *number,
+                      uint64_t *count, Error *err) MUST_CHECK;
 
 /* Its name, or its oid, appended to printer->text. */
 void log_put_database(LogPrinter *printer, Lsn lsn, uint32_t oid);

@@ -39,6 +39,11 @@ class BesideARunningServer(SharedClusterTest):
         self.assertEqual(len(re.findall(r"@\d at 0/[0-9A-F]+ of 2", note)), 3)
         self.assertFalse([note for note in self.plan("--target-name=q")["notes"] if "restore points" in note])
         self.assertIn("\"p@4\" is not in the archive", self.plan("--target-name=p@4", expect=6)["message"])
+        # log suggests what can be typed as it stands: by the place where the number is a name.
+        said = re.findall(r"restore point \"p\" +\[(.*)\]", self.tool("log"))
+        self.assertEqual([words.split("=")[0] for words in said], ["--target-name", "--target-lsn", "--target-name"])
+        self.assertEqual([self.plan(words.replace("'", ""))["replay_end"] for words in said],
+                         [self.points[number] for number in (0, 1, 3)])
         copy = self.restored()
         self.tool("restore", f"--data={copy.data}", "--as-copy", "--start", "--target-name=p@3",
                   f"--socket={copy.path}")
