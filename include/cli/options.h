@@ -67,7 +67,8 @@ typedef struct Options {
     /* verify */
     uint64_t reread_after_ms; /* 0: everything is read */
     /* status */
-    uint64_t rpo_ms; /* the objective */
+    uint64_t rpo_ms;        /* the objective */
+    uint64_t backup_age_ms; /* how old the newest backup may get; 0: no limit */
     /* receive */
     const char *slot;
     const char *application_name;
@@ -75,9 +76,16 @@ typedef struct Options {
     const char *until_lsn;
     const char *wal_spool;
     uint64_t wal_spool_size;
+    /* log, wal-quarantine */
+    const char *log_from, *log_to; /* instants, positions, names of segments */
+    /* wal-quarantine */
+    uint64_t wrong_timeline; /* 0: not said */
+    uint64_t beyond_fork; /* 0: none */
+    bool descendants;
+    bool yes;
+    const char *undo; /* an id */
     /* log */
-    const char *log_from, *log_to; /* instants or positions */
-    const char *timeline;          /* NULL: the newest, or all with drops */
+    const char *timeline; /* NULL: the newest, or all with drops */
     bool drops;
     uint64_t limit; /* lines, 0: no limit */
     /* not options: */
@@ -124,4 +132,5 @@ enum {
     FOR_STATUS = 1 << 9,
     FOR_RECEIVE = 1 << 10,
     FOR_LOG = 1 << 11,
+    FOR_QUARANTINE = 1 << 12,
 };

@@ -15,6 +15,7 @@ bool command_promote(const Options *options, Error *err) MUST_CHECK;
 bool command_log(const Options *options, Error *err) MUST_CHECK;
 bool command_list(const Options *options, Error *err) MUST_CHECK;
 bool command_verify(const Options *options, Error *err) MUST_CHECK;
+bool command_wal_quarantine(const Options *options, Error *err) MUST_CHECK;
 bool command_receive(const Options *options, Error *err) MUST_CHECK;
 bool command_status(const Options *options, Error *err) MUST_CHECK;
 

@@ -10,6 +10,8 @@
 
 #define LAYOUT_REPOSITORY "repository"
 
+enum { BACKUP_ID_SIZE = 24 };
+
 /*
  * [a-zA-Z0-9][a-zA-Z0-9_-]{0,62}, and none of the names of the repository itself.
  * ERR_USAGE with what is wrong.
@@ -34,6 +36,11 @@ char *layout_lease_prefix(const char *cluster);
 char *layout_journal_prefix(const char *cluster);
 char *layout_condemned_prefix(const char *cluster);
 /* What was found out once: of a timeline's segments from this one on, or of a backup. */
+/* What was set aside, under an id like a backup's: a record, and objects as they were called. */
+char *layout_quarantine_prefix(const char *cluster);
+char *layout_quarantine_record(const char *cluster, const char *id);
+/* Where an object of wal/ or open/ goes; object is its whole name. */
+char *layout_quarantined(const char *cluster, const char *id, const char *object);
 char *layout_known_prefix(const char *cluster);
 char *layout_known_wal_prefix(const char *cluster, uint32_t timeline, uint64_t first);
 char *layout_known_wal(const char *cluster, uint32_t timeline, uint64_t first, uint64_t number);
@@ -54,10 +61,15 @@ bool layout_wal_name_of(const char *cluster, const char *object, uint32_t segmen
 /* The segment, and the bytes of it, in the name of an object under open/; false: no piece. */
 bool layout_piece_of(const char *cluster, const char *object, uint32_t segment_size, WalName *name,
                      uint32_t *from, uint32_t *to);
+/*
+ * The id in the name of an object under quarantine/, and what follows it: "record", or the object's
+ * name before, without the cluster's; false: another name.
+ */
+bool layout_quarantine_of(const char *cluster, const char *object, char id[BACKUP_ID_SIZE],
+                          const char **what);
 /* What an object under known/ is about, by its name; false: about no WAL. */
 bool layout_known_wal_of(const char *cluster, const char *object, uint32_t *timeline,
                          uint64_t *first);
-enum { BACKUP_ID_SIZE = 24 };
 /* Whether text of so many bytes can be a backup's id: "20261122T031500Z-k3v7qa". */
 bool backup_id_is_valid(const char *text, size_t size);
 /* The id out of ".../manifest", in arena-free storage of the caller. */

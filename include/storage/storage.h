@@ -72,6 +72,12 @@ bool storage_put(Storage *storage, const char *name, WriteMode mode, const void 
                  Error *err) MUST_CHECK;
 
 /*
+ * The bytes as they are under another name, which must not exist (ERR_EXISTS): read in pieces, so
+ * an object can be of any size, and be damaged.
+ */
+bool storage_copy(Storage *storage, const char *from, const char *to, Error *err) MUST_CHECK;
+
+/*
  * Append the whole object to content. ERR_NOT_FOUND: proven not to be there.
  * ERR_UNREACHABLE, ERR_IO: could not find out. ERR_REFUSED: larger than size_max.
  */

@@ -1,7 +1,7 @@
 /*
  * wrap.h - storages around a storage: they change how it behaves, not what it holds.
  *
- * Each owns the inner storage and frees it.
+ * Each owns the inner storage and frees it, but for storage_hide_new()'s.
  */
 #pragma once
 
@@ -37,3 +37,10 @@ typedef struct StorageFault {
  */
 Storage *storage_fault_new(Storage *inner, const StorageFault *fault);
 uint64_t storage_fault_calls(const Storage *storage);
+
+/*
+ * What is there as if some objects were not: to tell what the rest is worth. For reading only;
+ * inner and context are borrowed.
+ */
+typedef bool HiddenFunction(const void *context, const char *name);
+Storage *storage_hide_new(Storage *inner, HiddenFunction *is_hidden, const void *context);

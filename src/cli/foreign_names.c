@@ -43,6 +43,7 @@ static const ForeignName commands[] = {
     {"wal-restore", "archive-get", NULL},
     {"receive-wal", "receive", NULL},
     {"wal-receive", "receive", NULL},
+    {"quarantine", "wal-quarantine", NULL},
     {"follow", "watch", NULL},
     {"history", "log", NULL},
     {"drops", NULL, "`pgcairn log --drops` tells what was dropped, and when"},

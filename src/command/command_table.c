@@ -145,7 +145,7 @@ const Command command_table[] = {
     {
         .name = "status", .bit = FOR_STATUS, .run = command_status,
         .help = "is all well: what would be lost now, and what holds it up",
-        .synopsis = "--repo=ADDRESS [--data=DIR] [--conninfo=STRING] [--rpo=TIME] [--json]",
+        .synopsis = "--repo=ADDRESS [--data=DIR] [--conninfo=STRING] [--rpo=TIME] [--backup-age=TIME] [--json]",
         .details =
             "Measures the exposure: how old is the oldest commit that is not yet durable in the "
             "repository? An idle database has none. Besides, what waits in pg_wal, whether the "
@@ -158,6 +158,26 @@ const Command command_table[] = {
             "\n"
             "Exit status, as monitoring reads it: 0 OK, 1 WARNING (half of the objective), 2 "
             "CRITICAL (all of it), 3 UNKNOWN and every error.\n",
+    },
+    {
+        .name = "wal-quarantine", .bit = FOR_QUARANTINE, .run = command_wal_quarantine,
+        .help = "take the WAL of a wrong history out of the way, or put it back",
+        .synopsis = "--repo=ADDRESS [--timeline=N] [--from=LSN|SEGMENT] [--yes] | --undo=ID [--yes]",
+        .details =
+            "When a copy of the cluster has archived into its archive, its WAL stands in the way of "
+            "the right one. This sets it aside in the repository under names that no command "
+            "reads; nothing is deleted. First it shows what that is, what was committed in it, and "
+            "what can be restored before and after; with --yes it is done. Stop the wrong server's "
+            "archiving before.\n"
+            "\n"
+            "  pgcairn wal-quarantine --repo=/backup/pg --timeline=2\n"
+            "  pgcairn wal-quarantine --repo=/backup/pg --timeline=1 "
+            "--from=000000010000000000000042 --yes\n"
+            "  pgcairn wal-quarantine --repo=/backup/pg --beyond-fork=2\n"
+            "  pgcairn wal-quarantine --repo=/backup/pg\n"
+            "\n"
+            "The last one lists what was set aside. --undo puts it back, unless one of its names "
+            "has other content by now.\n",
     },
     {
         .name = "receive", .bit = FOR_RECEIVE, .run = command_receive,

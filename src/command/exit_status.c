@@ -43,6 +43,9 @@ static bool is_get(int argc, char **argv)
     if (first != NULL && first->bit == FOR_GET)
         return true;
     for (int i = 1; i < argc; i++) {
+        if (first != NULL && first->bit == FOR_QUARANTINE &&
+            (strcmp(argv[i - 1], "--from") == 0 || strcmp(argv[i - 1], "--to") == 0))
+            continue; /* the one command with an option that takes a segment's name */
         if ((first == NULL && strcmp(argv[i], "archive-get") == 0) || is_wal_name(argv[i]))
             return true;
     }

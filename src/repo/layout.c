@@ -144,6 +144,21 @@ char *layout_condemned_prefix(const char *cluster)
     return text_format("%s/condemned/", cluster);
 }
 
+char *layout_quarantine_prefix(const char *cluster)
+{
+    return text_format("%s/quarantine/", cluster);
+}
+
+char *layout_quarantine_record(const char *cluster, const char *id)
+{
+    return text_format("%s/quarantine/%s/record", cluster, id);
+}
+
+char *layout_quarantined(const char *cluster, const char *id, const char *object)
+{
+    return text_format("%s/quarantine/%s%s", cluster, id, object + strlen(cluster));
+}
+
 char *layout_known_prefix(const char *cluster)
 {
     return text_format("%s/known/", cluster);
@@ -306,6 +321,20 @@ bool layout_backup_id_of(const char *cluster, const char *object, char id[BACKUP
         return false;
     memcpy(id, text, BACKUP_ID_LENGTH);
     id[BACKUP_ID_LENGTH] = '\0';
+    return true;
+}
+
+bool layout_quarantine_of(const char *cluster, const char *object, char id[BACKUP_ID_SIZE],
+                          const char **what)
+{
+    const char *text = name_within(cluster, "quarantine", object);
+    const char *slash = text == NULL ? NULL : strchr(text, '/');
+
+    if (slash == NULL || !backup_id_is_valid(text, (size_t)(slash - text)))
+        return false;
+    memcpy(id, text, BACKUP_ID_LENGTH);
+    id[BACKUP_ID_LENGTH] = '\0';
+    *what = slash + 1;
     return true;
 }
 

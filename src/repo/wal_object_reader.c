@@ -299,28 +299,6 @@ bool wal_object_check_stored(const Cluster *cluster, const char *name, Buffer *s
            error_context(err, "read \"%s\"", object);
 }
 
-/* The bytes as they are, in pieces: what is damaged can be of any size. */
-static bool copy_object(Storage *storage, const char *from, const char *to, Error *err)
-{
-    enum { PIECE = 1 << 20 };
-    CLEANUP(object_writer_freep) ObjectWriter *copy = NULL;
-    CLEANUP(buffer_done) Buffer piece = {0};
-    uint64_t size;
-
-    if (!storage_stat(storage, from, &size, NULL, err) ||
-        !storage_write(storage, to, WRITE_NEW, &copy, err))
-        return false;
-    buffer_reserve(&piece, PIECE);
-    for (uint64_t offset = 0; offset < size; offset += PIECE) {
-        size_t want = size - offset < PIECE ? (size_t)(size - offset) : PIECE;
-
-        if (!storage_read_range(storage, from, offset, want, piece.data, err) ||
-            !object_writer_write(copy, piece.data, want, err))
-            return false;
-    }
-    return object_writer_commit(copy, err);
-}
-
 /*
  * Whether it still is what it was found to be. Two may find the same damage, as archive-push and
  * receive do: what one has stored anew, and said to be durable, the other must not take away.
@@ -353,7 +331,7 @@ bool wal_object_set_aside(const Cluster *cluster, const char *name, char **aside
     if (!random_u64(&number, err))
         return false;
     copy = text_format("%s.damaged-%08" PRIx32, object, (uint32_t)number);
-    if (!look_at_object(cluster, name, &before, err) || !copy_object(storage, object, copy, err))
+    if (!look_at_object(cluster, name, &before, err) || !storage_copy(storage, object, copy, err))
         return error_context(err, "set \"%s\" aside", object);
     if (!check_still_damaged(cluster, name, &before, err)) {
         Error ignored = {0}; /* a copy too many is no harm */

@@ -100,6 +100,27 @@ bool storage_put(Storage *storage, const char *name, WriteMode mode, const void 
            object_writer_write(out, data, size, err) && object_writer_commit(out, err);
 }
 
+bool storage_copy(Storage *storage, const char *from, const char *to, Error *err)
+{
+    enum { PIECE = 1 << 20 };
+    CLEANUP(object_writer_freep) ObjectWriter *copy = NULL;
+    CLEANUP(buffer_done) Buffer piece = {0};
+    uint64_t size;
+
+    if (!storage_stat(storage, from, &size, NULL, err) ||
+        !storage_write(storage, to, WRITE_NEW, &copy, err))
+        return false;
+    buffer_reserve(&piece, PIECE);
+    for (uint64_t offset = 0; offset < size; offset += PIECE) {
+        size_t want = size - offset < PIECE ? (size_t)(size - offset) : PIECE;
+
+        if (!storage_read_range(storage, from, offset, want, piece.data, err) ||
+            !object_writer_write(copy, piece.data, want, err))
+            return false;
+    }
+    return object_writer_commit(copy, err);
+}
+
 /* What a failed read has appended is taken off again. */
 static bool read_part(Storage *storage, const char *name, size_t size, bool from_end,
                       Buffer *content, uint64_t *object_size, Error *err)

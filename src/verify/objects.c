@@ -232,6 +232,18 @@ static bool is_set_aside(const Cluster *cluster, const char *object)
     return ending != NULL && is_like(ending + sizeof mark - 1, "hhhhhhhh");
 }
 
+/* What wal-quarantine has set aside: its record, or an object of it. */
+static bool is_quarantined(const Cluster *cluster, const char *object, bool *is_record)
+{
+    char id[BACKUP_ID_SIZE];
+    const char *what;
+
+    if (!layout_quarantine_of(cluster->name, object, id, &what))
+        return false;
+    *is_record = strcmp(what, "record") == 0;
+    return *is_record || begins_like(what, "wal/") || begins_like(what, "open/");
+}
+
 static bool is_known(const VerifyRun *run, const char *object)
 {
     const Cluster *cluster = run->cluster;
@@ -278,8 +290,15 @@ bool verify_leftovers(VerifyRun *run, Error *err)
     for (size_t i = 0; i < run->list.count; i++) {
         const ObjectInfo *object = &run->list.objects[i];
         const char *pack = pack_id_of(run->cluster, object->name);
+        bool is_record = false;
 
-        if (pack != NULL && pack_find(run, pack) == NULL) {
+        if (is_quarantined(run->cluster, object->name, &is_record)) {
+            if (is_record) {
+                note(run, object, "WAL was set aside by wal-quarantine",
+                     "No recovery reads it, and it was not looked at here. `pgcairn "
+                     "wal-quarantine` lists what was set aside, and puts it back with --undo.");
+            }
+        } else if (pack != NULL && pack_find(run, pack) == NULL) {
             note_pack(run, object);
         } else if (is_set_aside(run->cluster, object->name)) {
             note(run, object, "set aside as damaged when the server archived it again",
