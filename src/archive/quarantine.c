@@ -56,14 +56,21 @@ static bool move_object(Storage *storage, const char *from, const char *to, bool
 {
     char before[OBJECT_IDENTITY_SIZE];
     char now[OBJECT_IDENTITY_SIZE];
+    Error attempt = {0};
 
-    if (!storage_identify(storage, from, before, err) || !storage_copy(storage, from, to, err) ||
-        !FAULT_POINT("quarantine.after-copy", err) || !storage_identify(storage, from, now, err))
+    if (!storage_identify(storage, from, before, err))
+        return false;
+    bool is_copied = storage_copy(storage, from, to, &attempt);
+    if (!FAULT_POINT("quarantine.after-copy", err) || !storage_identify(storage, from, now, err))
         return false;
     /* What archive-push stored anew in place of a damaged one was told the server to be durable. */
-    *is_moved = strcmp(before, now) == 0;
-    if (!*is_moved)
-        return storage_remove(storage, to, err);
+    *is_moved = is_copied && strcmp(before, now) == 0;
+    if (strcmp(before, now) != 0)
+        return !is_copied || storage_remove(storage, to, err);
+    if (!is_copied) {
+        *err = attempt;
+        return false;
+    }
     return FAULT_POINT("quarantine.before-remove", err) && storage_remove(storage, from, err) &&
            FAULT_POINT("quarantine.after-remove", err);
 }

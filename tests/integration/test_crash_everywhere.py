@@ -117,6 +117,18 @@ class CrashTest(SharedClusterTest):
         self.tool("verify")
         return ["verify"]
 
+    def ready_quarantine(self):
+        self.fresh_archive()
+        for segment in self.segments:
+            self.tool("archive-get", segment, self.path / segment, repo=self.world.repo)
+            self.tool("archive-push", self.path / segment)
+        return ["wal-quarantine", f"--from={self.segments[0]}", "--yes"]
+
+    def ready_undo(self):
+        self.ready_quarantine()
+        done = self.tool_json("wal-quarantine", f"--from={self.segments[0]}", "--yes")
+        return ["wal-quarantine", f"--undo={done['id']}", "--yes"]
+
     def restore_words(self):
         return ["restore", f"--data={self.target}", f"--tablespace={self.old_place}={self.place}"]
 
@@ -177,7 +189,7 @@ class Reach(CrashTest):
         reached = set()
         for ready in (self.ready_init, self.ready_first, self.ready_push, self.ready_repair, self.ready_ahead,
                       self.ready_get, self.ready_backup, self.ready_restore, self.ready_force, self.ready_aside,
-                      self.ready_verify):
+                      self.ready_verify, self.ready_quarantine, self.ready_undo):
             if ready in (self.ready_get, self.ready_backup, self.ready_restore):
                 self.repo = self.world.repo
             reached |= set(self.passed(ready()))
@@ -297,6 +309,50 @@ class Verify(CrashTest):
             self.assertEqual(len(left), 1)
 
         self.everywhere(self.ready_verify, check)
+
+
+class Quarantine(CrashTest):
+    """Of a segment its bytes are always somewhere, and what is left in the archive has no hole."""
+
+    def places(self, segment):
+        """Where its object is: in the archive, set aside (perhaps twice)."""
+        found = [path for path in self.repo.rglob(f"{segment}.wal")]
+        for path in found:
+            self.assertEqual(content_of(path), (self.path / segment).read_bytes())
+        return ["quarantine" if "quarantine" in path.parts else "wal" for path in found]
+
+    def check(self):
+        first, second = (self.places(segment) for segment in self.segments)
+        self.assertTrue(first and second)
+        self.assertTrue("wal" in first or "wal" not in second, "a hole")
+
+    def test_set_aside(self):
+        def check(words, status):
+            self.check()
+            # The next run takes the rest, if there is any.
+            done = self.attempt(*words)
+            self.assertIn(done.returncode, (0, 6), done.stderr)
+            for segment in self.segments:
+                self.assertEqual(set(self.places(segment)), {"quarantine"})
+            # All of it can be put back, however many runs it took, the last one first.
+            for part in reversed(json.loads(self.tool("wal-quarantine", "--json"))):
+                self.tool("wal-quarantine", f"--undo={part['id']}", "--yes")
+            for segment in self.segments:
+                self.assertEqual(self.places(segment), ["wal"])
+            self.assertEqual(json.loads(self.tool("wal-quarantine", "--json")), [])
+
+        self.everywhere(self.ready_quarantine, check)
+
+    def test_put_back(self):
+        def check(words, status):
+            self.check()
+            done = self.attempt(*words)
+            self.assertIn(done.returncode, (0, 6), done.stderr)
+            for segment in self.segments:
+                self.assertEqual(self.places(segment), ["wal"])
+            self.tool("verify")
+
+        self.everywhere(self.ready_undo, check)
 
 
 class Restored(CrashTest):
