@@ -50,7 +50,16 @@ bool archive_end_find(const Cluster *cluster, const WalInventory *wal, const Bac
 typedef bool WalPartFunction(void *context, const char *name, uint64_t offset, size_t size,
                              Buffer *bytes, bool *is_there, Error *err);
 
-/* Looking for the first commit in the server's WAL. */
+/* What a client was told to be done, and lives in the WAL from then on. */
+typedef enum PromiseKind {
+    PROMISE_COMMIT,            /* COMMIT PREPARED, too */
+    PROMISE_PREPARE,           /* PREPARE TRANSACTION: it can still be committed */
+    PROMISE_ROLLBACK_PREPARED, /* without it the transaction would be there again, prepared */
+} PromiseKind;
+
+const char *promise_name(PromiseKind kind); /* "commit" */
+
+/* Looking for the first promise in the server's WAL; called a commit, as most are. */
 typedef struct CommitSearch {
     const Cluster *cluster; /* with repo NULL nothing is read from the repository */
     const TimelinePath *path;
@@ -67,7 +76,8 @@ typedef struct CommitSearch {
 
 typedef struct CommitFound {
     bool is_found;
-    WalEvent commit;
+    PromiseKind kind;
+    WalEvent commit;   /* its place, time and transaction */
     uint32_t timeline; /* whose segment it is in */
     bool is_complete;  /* not found, and all that the server has written was looked at */
     Lsn seen_to;       /* end of the last record that was seen; 0: none */
@@ -123,6 +133,7 @@ typedef struct Exposure {
     TimeUs at;        /* when, by the server's clock */
     TimeUs age;       /* at - since, never below 0; 0 without since */
     bool is_from_future; /* since lies behind at: the server's clock was set back */
+    PromiseKind kind;    /* KNOWN: what it is the time of */
     Lsn lsn;             /* KNOWN: of the commit record */
     uint32_t xid;
     char segment[WAL_NAME_SIZE]; /* KNOWN: that holds it */

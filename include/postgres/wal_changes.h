@@ -42,6 +42,12 @@ typedef struct WalTransactionEnd {
 bool wal_transaction_end_of(const WalRecord *record, const PgVersion *version,
                             WalTransactionEnd *end);
 
+/*
+ * PREPARE TRANSACTION: whose and when. Its end, a commit or not, is another record. Source:
+ * access/xact.h, xl_xact_prepare.
+ */
+bool wal_prepare_of(const WalRecord *record, uint32_t *xid, TimeUs *time);
+
 /* index: below the count. */
 uint32_t wal_subtransaction(const WalTransactionEnd *end, uint32_t index);
 RelationFile wal_removed_file(const WalTransactionEnd *end, uint32_t index);

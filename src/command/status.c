@@ -51,11 +51,10 @@ static void print_exposure(Health *health)
         out_print("exposure   none: every commit is in the repository (objective %s)\n", objective);
         return;
     case EXPOSURE_KNOWN:
-        out_print("exposure   %s%s (objective %s): commit %s of transaction %" PRIu32
-                  " at %s in %s\n",
+        out_print("exposure   %s%s (objective %s): %s %s of transaction %" PRIu32 " at %s in %s\n",
                   exposure->by_archiver ? "by the server's own account " : "", age, objective,
-                  time_text(exposure->since, since), exposure->xid, lsn_text(exposure->lsn, lsn),
-                  exposure->segment);
+                  promise_name(exposure->kind), time_text(exposure->since, since), exposure->xid,
+                  lsn_text(exposure->lsn, lsn), exposure->segment);
         return;
     case EXPOSURE_AT_MOST:
         out_print(

@@ -41,6 +41,7 @@ static void exposure_to_json(const Exposure *exposure, Json *json)
             exposure->age);
     json_time(json, "since", exposure->since);
     json_time(json, "at", exposure->at);
+    json_text(json, "kind", is_commit ? promise_name(exposure->kind) : NULL);
     number(json, "xid", is_commit, exposure->xid);
     json_lsn(json, "lsn", exposure->lsn);
     json_text(json, "segment", text_or_null(exposure->segment));

@@ -2,6 +2,7 @@
 
 #include "base/file.h"
 #include "base/interrupt.h"
+#include "postgres/wal_changes.h"
 #include "repo/wal_object.h"
 
 #include <dirent.h>
@@ -35,19 +36,34 @@ static void looking_done(Looking *looking)
     buffer_done(&looking->part);
 }
 
+/* What a client got an answer for. A rollback of an ordinary transaction is no loss. */
+static bool is_promise(const WalRecord *record, const PgVersion *version, PromiseKind *kind,
+                       WalEvent *event)
+{
+    if (wal_event_of(record, version, event)) {
+        *kind = event->kind == EVENT_COMMIT ? PROMISE_COMMIT : PROMISE_ROLLBACK_PREPARED;
+        return event->kind == EVENT_COMMIT || (event->kind == EVENT_ABORT && event->is_prepared);
+    }
+    *kind = PROMISE_PREPARE;
+    *event = (WalEvent){.lsn = record->lsn, .end = record->end};
+    return wal_prepare_of(record, &event->xid, &event->time);
+}
+
 /* False with err clear: this is it. */
 static bool take_record(void *context, const WalRecord *record, Error *err)
 {
     Looking *looking = context;
+    PromiseKind kind;
     WalEvent event;
 
     (void)err;
     looking->found->seen_to = record->end;
     /* One that begins before may end behind: then it is as little in the archive. */
     if (record->end <= looking->search->durable ||
-        !wal_event_of(record, looking->version, &event) || event.kind != EVENT_COMMIT)
+        !is_promise(record, looking->version, &kind, &event))
         return true;
     looking->found->is_found = true;
+    looking->found->kind = kind;
     looking->found->commit = event;
     return false;
 }

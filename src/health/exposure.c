@@ -17,6 +17,19 @@ const char *exposure_state_name(ExposureState state)
     return "";
 }
 
+const char *promise_name(PromiseKind kind)
+{
+    switch (kind) {
+    case PROMISE_COMMIT:
+        return "commit";
+    case PROMISE_PREPARE:
+        return "PREPARE TRANSACTION";
+    case PROMISE_ROLLBACK_PREPARED:
+        return "ROLLBACK PREPARED";
+    }
+    return "";
+}
+
 void exposure_set_age(Exposure *exposure)
 {
     static const TimeUs tolerance = 1000000;

@@ -36,6 +36,7 @@ static void take_commit(const Look *look, const CommitFound *found, Exposure *ex
                     .segment = wal_segment_of(found->commit.lsn, segment_size)};
 
     exposure->state = EXPOSURE_KNOWN;
+    exposure->kind = found->kind;
     exposure->since = found->commit.time;
     exposure->lsn = found->commit.lsn;
     exposure->xid = found->commit.xid;

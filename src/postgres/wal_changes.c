@@ -80,6 +80,20 @@ bool wal_transaction_end_of(const WalRecord *record, const PgVersion *version,
     return true;
 }
 
+bool wal_prepare_of(const WalRecord *record, uint32_t *xid, TimeUs *time)
+{
+    enum { XID = 8, PREPARED_AT = 16, SIZE = 24 }; /* behind magic and length, and a database */
+    Payload payload;
+
+    if (record->rmgr != RMGR_TRANSACTION || record->bytes == NULL ||
+        (record->info & 0x70) != XACT_PREPARE || !payload_of(record, &payload) ||
+        payload.size < SIZE)
+        return false;
+    *xid = get_le32(payload.bytes + XID);
+    *time = time_from_postgres((int64_t)get_le64(payload.bytes + PREPARED_AT));
+    return true;
+}
+
 uint32_t wal_subtransaction(const WalTransactionEnd *end, uint32_t index)
 {
     return get_le32(end->subtransactions + (size_t)4 * index);

@@ -49,6 +49,7 @@ enum {
 
     /* Operations of rmgr Transaction: info & 0x70 (access/xact.h). */
     XACT_COMMIT = 0x00,
+    XACT_PREPARE = 0x10,
     XACT_ABORT = 0x20,
     XACT_COMMIT_PREPARED = 0x30,
     XACT_ABORT_PREPARED = 0x40,
