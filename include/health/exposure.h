@@ -30,6 +30,8 @@ typedef struct ArchiveEnd {
     Lsn commit_end;         /* end of the last commit record in those segments; 0: not known */
     TimeUs last_commit;     /* the newest one up to there that was found; TIME_US_NONE */
     TimeUs older_than;      /* what was committed behind it is younger than this; TIME_US_NONE */
+    Lsn minimal_at;         /* behind the base the WAL says wal_level=minimal here: what was done
+                               from then on may be in no WAL, so none of it counts; 0: nowhere */
     bool is_hole;           /* later WAL of the path is there behind a gap */
     bool is_broken;         /* the next segment is damaged or does not go on where this one ends */
     uint32_t lost_history;  /* a timeline of the path whose history is not in the archive: its WAL

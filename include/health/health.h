@@ -36,11 +36,13 @@ typedef struct HealthWish {
     const char *data;     /* NULL */
     const char *conninfo; /* NULL: found through data */
     TimeUs rpo;           /* the objective */
+    TimeUs backup_age;    /* how old the newest backup may get; 0: any age */
 } HealthWish;
 
 typedef struct Health {
     const char *name; /* of the cluster */
     TimeUs rpo;
+    TimeUs backup_age;
     TimeUs now; /* by the server's clock, if it answers */
 
     bool has_repository; /* what follows holds */
@@ -75,5 +77,6 @@ bool health_look(const HealthWish *wish, Health *health, Error *err) MUST_CHECK;
 void health_judge(Health *health);
 void health_done(Health *health); /* for CLEANUP() */
 
-/* The newest backup that can be restored, by when it ended; NULL. */
+/* The newest backup in this state, by its position, of the server's own history if there is one;
+ * NULL. */
 const BackupInfo *health_newest_backup(const Health *health, BackupState state);

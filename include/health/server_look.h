@@ -62,6 +62,8 @@ typedef struct ServerLook {
     TimeUs heard_at;    /* is_streaming: when the last message came; TIME_US_NONE: not known */
     Lsn told;           /* is_streaming: how far the primary had written by that; 0: not known */
     ArchiveSettings archive;
+    const char *archives_to; /* another repository, or cluster in it, than the one that is asked,
+                                as archive_command names it; "" unless that is proven */
     ArchiverLook archiver;
     SlotLook *slots;
     size_t slot_count;
@@ -93,3 +95,9 @@ typedef struct ReadyPile {
 bool archiver_is_failing(const ArchiverLook *archiver);
 /* The server's clock at this moment; ours when it does not answer. */
 TimeUs server_look_now(const ServerLook *server);
+
+/*
+ * The value of an option (without its dashes) in a shell command, in the arena; NULL: it is not
+ * there. A text like pgcairn's own options are given: --repo=/backup, --repo '/backup'.
+ */
+const char *command_option(const char *command, const char *option, Arena *arena);

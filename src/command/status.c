@@ -267,6 +267,7 @@ bool command_status(const Options *options, Error *err)
         .data = options->data,
         .conninfo = options->conninfo,
         .rpo = (TimeUs)options->rpo_ms * 1000,
+        .backup_age = (TimeUs)options->backup_age_ms * 1000,
     };
 
     if (!health_look(&wish, &health, err))

@@ -237,11 +237,37 @@ static void note_last(const WalWalk *walk, const WalWalkEnd *walked, ArchiveEnd 
         path_timeline_of_segment(walk->path, end->last_segment, walk->cluster->wal_segment_size);
 }
 
+/* Nothing of what comes behind this place can be restored. */
+static void end_at(ArchiveEnd *end, Lsn place, uint64_t stored)
+{
+    end->durable = place;
+    end->read_from = place;
+    end->stored = stored;
+}
+
+typedef struct MinimalLook {
+    Lsn from, at;
+} MinimalLook;
+
+/* A sign before the beginning, in the same segment, is from before the backup. */
+static bool look_for_minimal(void *context, uint32_t timeline, uint64_t segment,
+                             const WalTrailer *trailer, Error *err)
+{
+    MinimalLook *look = context;
+    Lsn at = trailer->summary.minimal_at;
+
+    (void)timeline, (void)segment, (void)err;
+    if (look->at == 0 && at >= look->from)
+        look->at = at;
+    return true;
+}
+
 static bool follow(const WalWalk *walk, const KnownPath *known, ArchiveEnd *end, Error *err)
 {
+    MinimalLook minimal = {.from = walk->from};
     WalWalkEnd walked;
 
-    if (!wal_walk_trailers(walk, NULL, NULL, &walked, err))
+    if (!wal_walk_trailers(walk, look_for_minimal, &minimal, &walked, err))
         return false;
     end->is_broken = walked.is_broken;
     memcpy(end->reason, walked.reason, sizeof walked.reason);
@@ -257,10 +283,11 @@ static bool follow(const WalWalk *walk, const KnownPath *known, ArchiveEnd *end,
     end->read_from = wal_segment_start(end->stored, walk->cluster->wal_segment_size);
     if (!look_back(walk, &walked, end, err))
         return false;
-    if (known->limit != 0 && end->durable > known->limit) {
-        end->durable = known->limit;
-        end->read_from = known->limit;
-        end->stored = wal_segment_of(known->limit, walk->cluster->wal_segment_size);
+    if (known->limit != 0 && end->durable > known->limit)
+        end_at(end, known->limit, wal_segment_of(known->limit, walk->cluster->wal_segment_size));
+    if (minimal.at != 0 && end->base != NULL && minimal.at < end->durable) {
+        end->minimal_at = minimal.at;
+        end_at(end, minimal.at, end->stored);
     }
     return true;
 }

@@ -21,6 +21,21 @@ const char *health_level_name(HealthLevel level)
     return "";
 }
 
+/*
+ * By position, since clocks are set back. Positions of two histories are no order in time: the
+ * server's own comes first, else the later timeline's.
+ */
+static bool is_newer(const Health *health, const BackupInfo *one, const BackupInfo *other)
+{
+    bool is_ours = health->has_end && backup_is_on_path(one, &health->path);
+
+    if (health->has_end && is_ours != backup_is_on_path(other, &health->path))
+        return is_ours;
+    if (one->header.timeline != other->header.timeline)
+        return one->header.timeline > other->header.timeline;
+    return one->header.stop > other->header.stop;
+}
+
 const BackupInfo *health_newest_backup(const Health *health, BackupState state)
 {
     const BackupInfo *newest = NULL;
@@ -28,8 +43,7 @@ const BackupInfo *health_newest_backup(const Health *health, BackupState state)
     for (size_t i = 0; i < health->backups.count; i++) {
         const BackupInfo *backup = &health->backups.items[i];
 
-        if (backup->state == state &&
-            (newest == NULL || backup->header.stopped_at > newest->header.stopped_at))
+        if (backup->state == state && (newest == NULL || is_newer(health, backup, newest)))
             newest = backup;
     }
     return newest;
@@ -175,6 +189,22 @@ static void judge_clock(Health *health)
 
 /* ---- what the archive holds ---- */
 
+/* All WAL since then has to be replayed, and all of it must be whole. */
+static void judge_backup_age(Health *health, const BackupInfo *newest)
+{
+    TimeUs age = health->now - newest->header.stopped_at;
+    char old[32], limit[32];
+
+    if (health->backup_age == 0 || age <= health->backup_age)
+        return;
+    add(health, HEALTH_WARNING, "backup",
+        "the newest backup that can be restored is %s old, more than %s: a restore has to replay "
+        "all WAL since then",
+        span(age, old), span(health->backup_age, limit))
+        ->next = "pgcairn backup; is its timer or cron entry still there? --backup-age says how "
+                 "old it may get";
+}
+
 static void judge_repository(Health *health)
 {
     if (health->has_repository)
@@ -201,6 +231,7 @@ static void judge_backups(Health *health)
             ->next = "make archiving work, or take a new one: pgcairn backup";
         return;
     }
+    judge_backup_age(health, restorable);
     if (health->has_end && health->end.base == NULL) {
         add(health, HEALTH_CRITICAL, "backup",
             "no backup leads to this server's timeline %" PRIu32 ": it can't be restored to now",
@@ -243,6 +274,13 @@ static void judge_windows(Health *health)
             end->is_broken ? ", " : "", end->is_broken ? end->reason : "")
             ->next = "look for it in pg_wal of the server and put it in with archive-push; else "
                      "pgcairn backup opens a new window";
+    }
+    if (health->has_end && end->minimal_at != 0) {
+        add(health, HEALTH_CRITICAL, "archive",
+            "from %s on WAL was written with wal_level=minimal, after the newest backup: nothing "
+            "that was committed since can be restored",
+            lsn_text(end->minimal_at, lsn))
+            ->next = "pgcairn backup, now: it opens a new window (with wal_level = replica)";
     }
     for (size_t i = 0; i < health->windows.count; i++) {
         const RecoveryWindow *window = &health->windows.items[i];
@@ -405,6 +443,19 @@ static bool is_ours(const ArchiveSettings *archive)
            strstr(archive->command, "archive-push") != NULL;
 }
 
+static void judge_elsewhere(Health *health)
+{
+    const ServerLook *server = &health->server;
+
+    if (*server->archives_to == '\0')
+        return;
+    add(health, HEALTH_WARNING, "settings",
+        "the server's archive_command stores elsewhere: %s, and this is \"%s\" in %s",
+        server->archives_to, health->cluster.name, storage_address(health->repo.storage))
+        ->next = "set --repo and --cluster in archive_command right, or ask status about that "
+                 "place; an archive that ends here takes a new backup when it goes on";
+}
+
 /* A command of another name that brings segments here is as good: a script around ours. */
 static bool has_proven_itself(const Health *health)
 {
@@ -457,6 +508,14 @@ static void judge_settings(Health *health)
     const ServerLook *server = &health->server;
     bool is_received = receives(server);
 
+    if (server->answers && strcmp(server->archive.wal_level, "minimal") == 0) {
+        add(health, HEALTH_CRITICAL, "settings",
+            "wal_level is minimal: what is committed now can't be restored, also when it is "
+            "archived later")
+            ->next = "set wal_level = replica and archive_mode = on, restart the server, then "
+                     "pgcairn backup";
+        return;
+    }
     /* A standby archives only when it is told to; its primary does. */
     if (!server->answers || (server->in_recovery && !server->archive.is_on))
         return;
@@ -470,6 +529,7 @@ static void judge_settings(Health *health)
         return;
     }
     judge_command(health);
+    judge_elsewhere(health);
     if (!is_received)
         judge_timeout(health);
 }

@@ -203,7 +203,10 @@ bool health_look(const HealthWish *wish, Health *health, Error *err)
     CLEANUP(look_done) Look look = {.health = health, .arena = &health->arena};
     Error attempt = {0};
 
-    *health = (Health){.name = wish->cluster, .rpo = wish->rpo, .has_repository = true};
+    *health = (Health){.name = wish->cluster,
+                       .rpo = wish->rpo,
+                       .backup_age = wish->backup_age,
+                       .has_repository = true};
     if (!server_look(wish, look.arena, &health->server, &look.session, err))
         return false;
     look.files.session = look.session;
@@ -215,7 +218,7 @@ bool health_look(const HealthWish *wish, Health *health, Error *err)
     if (!health->has_repository)
         cluster_of_server(health, wish->cluster);
     if (!ready_pile_look(&health->server, look.session, look.arena, &health->pile, err) ||
-        !measure_exposure(&look, err))
+        !measure_exposure(&look, err) || !archive_place_look(health, look.arena, err))
         return false;
     if (health->has_repository) {
         bool ok = window_list_load(&health->windows, &health->cluster, &health->wal,

@@ -58,6 +58,9 @@ bool exposure_unknown(Exposure *exposure, const char *reason); /* true */
 bool measure_by_archive(Look *look, Exposure *exposure, bool *again, Error *err) MUST_CHECK;
 bool measure_by_archiver(Look *look, Exposure *exposure, Error *err) MUST_CHECK;
 
+/* server->archives_to. ERR_INTERRUPTED; all else is a fact. */
+bool archive_place_look(Health *health, Arena *arena, Error *err) MUST_CHECK;
+
 /* What cannot be ignored by a look that takes all else for a fact. */
 static inline bool is_final(const Error *err)
 {

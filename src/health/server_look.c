@@ -385,7 +385,7 @@ bool server_look(const HealthWish *wish, Arena *arena, ServerLook *server, Sessi
     Error attempt = {0};
 
     *session = NULL;
-    *server = (ServerLook){.no_data = "", .no_answer = ""};
+    *server = (ServerLook){.no_data = "", .no_answer = "", .archives_to = ""};
     if (wish->data == NULL) {
         server->no_data = "no --data was given";
     } else if (look_at_data(wish->data, arena, server, &lock)) {

@@ -378,9 +378,96 @@ static void ages_are_by_the_servers_clock_and_never_negative(void **state)
     }
 }
 
+/* WAL of one segment that only the server has. */
+static bool read_builder(void *context, const char *text, uint64_t offset, size_t size,
+                         Buffer *bytes, bool *is_there, Error *err)
+{
+    const WalBuilder *wal = context;
+    WalName name;
+
+    bytes->size = 0;
+    assert_true(wal_name_parse(text, MIB, &name, err));
+    *is_there = name.segment == wal_segment_of(wal->start, MIB);
+    if (*is_there)
+        buffer_append(bytes, wal->bytes.data + offset, size < MIB - offset ? size : MIB - offset);
+    return true;
+}
+
+/* What a client was told counts, and nothing else: the first of it is found. */
+static void whatever_was_acknowledged_is_found(void **state)
+{
+    enum { PREPARE = 0x10, ABORT_PREPARED = 0xC0, XINFO_PREPARED = 1 << 4 };
+    static const struct {
+        const char *does;
+        PromiseKind kind;
+        uint32_t xid;
+    } cases[] = {
+        {"c", PROMISE_COMMIT, 1},   {"ac", PROMISE_COMMIT, 2},           {"p", PROMISE_PREPARE, 1},
+        {"ap", PROMISE_PREPARE, 2}, {"r", PROMISE_ROLLBACK_PREPARED, 1}, {"C", PROMISE_COMMIT, 1},
+        {"pC", PROMISE_PREPARE, 1}, {"aa", PROMISE_COMMIT, 0},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        CLEANUP(archive_done) Archive archive;
+        CLEANUP(arena_done) Arena arena = {0};
+        CLEANUP(wal_builder_done) WalBuilder wal = wal_builder_begin(15, MIB, 3 * MIB, 1);
+        TimelinePath path;
+        CommitFound found;
+        Error err = {0};
+
+        archive_init(&archive);
+        for (uint32_t k = 0; cases[i].does[k] != '\0'; k++) {
+            const uint32_t xid = k + 1;
+            uint32_t prepare[6] = {0x57F94534, 100, xid, 5, 1000, 0};
+            uint32_t rollback[4] = {1000, 0, XINFO_PREPARED, xid};
+            switch (cases[i].does[k]) {
+            case 'c':
+                wal_builder_commit(&wal, xid, 1000);
+                break;
+            case 'C':
+                wal_builder_commit_prepared(&wal, xid, 1000);
+                break;
+            case 'a':
+                wal_builder_abort(&wal, xid, 1000);
+                break;
+            case 'p':
+                wal_builder_record(&wal, RMGR_TRANSACTION, PREPARE, xid, prepare, sizeof prepare);
+                break;
+            case 'r':
+                wal_builder_record(&wal, RMGR_TRANSACTION, ABORT_PREPARED, 0, rollback,
+                                   sizeof rollback);
+                break;
+            default:
+                fail();
+            }
+        }
+        const Lsn written = wal.at;
+        wal_builder_pad(&wal);
+        assert_true(timeline_path_parse(1, NULL, &arena, &path, &err));
+        assert_true(commit_search(&(CommitSearch){.cluster = &archive.cluster,
+                                                  .path = &path,
+                                                  .durable = 3 * MIB,
+                                                  .read_from = 3 * MIB,
+                                                  .stored = 3,
+                                                  .read = read_builder,
+                                                  .context = &wal,
+                                                  .flushed = written,
+                                                  .bytes_max = UINT64_MAX},
+                                  &found, &err));
+        assert_int_equal(found.is_found, cases[i].xid != 0);
+        if (!found.is_found)
+            continue;
+        assert_int_equal(found.kind, cases[i].kind);
+        assert_int_equal(found.commit.xid, cases[i].xid);
+        assert_int_equal(found.commit.time, time_from_postgres(1000));
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(whatever_was_acknowledged_is_found),
         cmocka_unit_test(the_first_commit_behind_the_archives_end_is_found),
         cmocka_unit_test(what_is_not_written_yet_is_no_commit),
         cmocka_unit_test(a_segment_that_is_gone_is_not_the_end),

@@ -41,6 +41,7 @@ static Case *setup(void)
         .server = {.is_known = true,
                    .no_data = "",
                    .no_answer = "",
+                   .archives_to = "",
                    .answers = true,
                    .now = 100000 * second,
                    .timeline = 1,
@@ -48,6 +49,7 @@ static Case *setup(void)
                                .mode = "on",
                                .command = "pgcairn archive-push --repo=/r %p",
                                .library = "",
+                               .wal_level = "replica",
                                .timeout = 300 * second,
                                .max_wal_size = 1024ULL * MIB},
                    .archiver = {.last_archived = "000000010000000000000004",
@@ -71,7 +73,7 @@ static void done(Case *it)
 }
 
 /* Judge, and expect this level and (unless NULL) a finding of that level that says these words. */
-static void expect(Case *it, HealthLevel level, const char *words)
+static void expect_kept(Case *it, HealthLevel level, const char *words)
 {
     Health *health = &it->health;
     bool is_said = words == NULL;
@@ -89,6 +91,11 @@ static void expect(Case *it, HealthLevel level, const char *words)
                  health->finding_count > 0 ? health->findings[0].what : "nothing");
     }
     assert_int_equal(health->finding_count == 0, level == HEALTH_OK);
+}
+
+static void expect(Case *it, HealthLevel level, const char *words)
+{
+    expect_kept(it, level, words);
     done(it);
 }
 
@@ -231,6 +238,100 @@ static void gaps_in_the_archive_are_told(void **state)
     it->health.end.lost_history = 2;
     it->health.end.is_other_history = true;
     expect(it, HEALTH_CRITICAL, "history of timeline 2 that is not this server's");
+}
+
+static void wal_in_which_data_is_missing_is_told(void **state)
+{
+    Case *it = setup();
+
+    (void)state;
+    it->health.end.minimal_at = 4 * MIB + 0x28;
+    expect(it, HEALTH_CRITICAL, "from 0/400028 on WAL was written with wal_level=minimal");
+    it = setup();
+    it->health.server.archive.wal_level = "minimal";
+    it->health.server.archive.is_on = false;
+    expect(it, HEALTH_CRITICAL, "wal_level is minimal");
+}
+
+static void an_old_backup_is_told(void **state)
+{
+    static const struct {
+        TimeUs now, limit;
+        HealthLevel level;
+    } cases[] = {
+        {129601 * 1000000LL, 129600 * 1000000LL, HEALTH_OK},
+        {129602 * 1000000LL, 129600 * 1000000LL, HEALTH_WARNING},
+        {3456000 * 1000000LL, 129600 * 1000000LL, HEALTH_WARNING},
+        {3456000 * 1000000LL, 0, HEALTH_OK}, /* any age */
+        {0, 129600 * 1000000LL, HEALTH_OK},  /* from the future: clocks */
+    };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        Case *it = setup();
+        it->health.now = cases[i].now;
+        it->health.backup_age = cases[i].limit;
+        expect(it, cases[i].level, cases[i].level == HEALTH_OK ? NULL : "the newest backup");
+    }
+}
+
+/* A clock was set back between the two; and a stray timeline's is not the server's. */
+static void the_newest_backup_is_the_one_that_reaches_furthest(void **state)
+{
+    PathStep steps[2] = {{.timeline = 1, .end = 8 * MIB}, {.timeline = 3, .begin = 8 * MIB}};
+    BackupInfo all[4];
+    Case *it = setup();
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(all); i++)
+        all[i] = it->backup;
+    all[0].header =
+        (ManifestHeader){.id = "early", .timeline = 1, .stop = 2 * MIB, .stopped_at = 90 * second};
+    all[1].header =
+        (ManifestHeader){.id = "late", .timeline = 1, .stop = 3 * MIB, .stopped_at = 10 * second};
+    all[2].header =
+        (ManifestHeader){.id = "beyond", .timeline = 1, .stop = 9 * MIB, .stopped_at = 95 * second};
+    all[3].header =
+        (ManifestHeader){.id = "stray", .timeline = 2, .stop = 9 * MIB, .stopped_at = 99 * second};
+    it->health.backups = (BackupList){.items = all, .count = 4};
+    it->health.path = (TimelinePath){.steps = steps, .count = 2};
+    assert_string_equal(health_newest_backup(&it->health, BACKUP_RESTORABLE)->header.id, "late");
+    /* Of a server that is not known the latest timeline's. */
+    it->health.has_end = false;
+    assert_string_equal(health_newest_backup(&it->health, BACKUP_RESTORABLE)->header.id, "stray");
+    done(it);
+}
+
+static void a_command_that_stores_elsewhere_is_told(void **state)
+{
+    static const struct {
+        const char *command, *option, *value;
+    } cases[] = {
+        {"pgcairn archive-push --repo=/r %p", "repo", "/r"},
+        {"pgcairn archive-push --repo /r %p", "repo", "/r"},
+        {"pgcairn archive-push --repo='/r x' %p", "repo", "/r x"},
+        {"pgcairn archive-push --repo=\"/r x\" %p", "repo", "/r x"},
+        {"pgcairn archive-push --repo=/a --repo=/r %p; true", "repo", "/r"},
+        {"pgcairn archive-push --repo=/r; true", "repo", "/r"},
+        {"pgcairn archive-push --repository=/r %p", "repo", NULL},
+        {"pgcairn archive-push %p --repo=", "repo", NULL},
+        {"pgcairn archive-push %p", "repo", NULL},
+    };
+    CLEANUP(arena_done) Arena arena = {0};
+    Case *it = setup();
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        const char *value = command_option(cases[i].command, cases[i].option, &arena);
+        if (cases[i].value == NULL ? value != NULL
+                                   : value == NULL || strcmp(value, cases[i].value) != 0)
+            fail_msg("case %zu: %s", i, value != NULL ? value : "-");
+    }
+    it->health.server.archives_to = "/elsewhere";
+    it->health.repo.storage = storage_memory_new();
+    expect_kept(it, HEALTH_WARNING, "stores elsewhere: /elsewhere");
+    storage_freep(&it->health.repo.storage);
+    done(it);
 }
 
 static void archivers_that_fail_or_deceive_are_told(void **state)
@@ -382,6 +483,10 @@ int main(void)
         cmocka_unit_test(clocks_that_disagree_are_told),
         cmocka_unit_test(backups_that_cannot_be_restored_are_told),
         cmocka_unit_test(gaps_in_the_archive_are_told),
+        cmocka_unit_test(wal_in_which_data_is_missing_is_told),
+        cmocka_unit_test(an_old_backup_is_told),
+        cmocka_unit_test(the_newest_backup_is_the_one_that_reaches_furthest),
+        cmocka_unit_test(a_command_that_stores_elsewhere_is_told),
         cmocka_unit_test(archivers_that_fail_or_deceive_are_told),
         cmocka_unit_test(settings_that_do_not_fit_are_told),
         cmocka_unit_test(slots_that_hold_back_wal_are_told),

@@ -1,0 +1,61 @@
+/*
+ * archive_place.c - whether the server's archive_command stores where status looks.
+ */
+#include "look.h"
+
+/* What a shell makes of simple words: up to a blank, without quotes. */
+const char *command_option(const char *command, const char *option, Arena *arena)
+{
+    CLEANUP(text_freep) char *flag = text_format(" --%s", option);
+    const char *found = NULL;
+
+    /* The last one counts. */
+    for (const char *at = strstr(command, flag); at != NULL; at = strstr(at + 1, flag)) {
+        const char *value = at + strlen(flag);
+
+        if (*value == '=' || *value == ' ')
+            found = value + 1;
+    }
+    if (found == NULL)
+        return NULL;
+    char quote = *found == '\'' || *found == '"' ? *found : '\0';
+    found += quote != '\0';
+    size_t size = quote != '\0' ? strcspn(found, (char[]){quote, '\0'}) : strcspn(found, " \t;|&");
+    return size > 0 ? arena_text_part(arena, found, size) : NULL;
+}
+
+/* Whether another repository is there. One that can't be opened is perhaps this one. */
+static bool is_other_repository(const Health *health, const char *address, bool *is, Error *err)
+{
+    CLEANUP(repo_done) Repo repo = {.storage = NULL};
+    Error attempt = {0};
+    Storage *storage = storage_open(address, &attempt);
+
+    *is = storage != NULL && repo_open(&repo, storage, &attempt) &&
+          strcmp(repo.id, health->repo.id) != 0;
+    if (!is_final(&attempt))
+        return true;
+    *err = attempt;
+    return false;
+}
+
+bool archive_place_look(Health *health, Arena *arena, Error *err)
+{
+    ServerLook *server = &health->server;
+    bool is_other = false;
+
+    server->archives_to = "";
+    if (!server->answers || !health->has_repository || *server->archive.library != '\0' ||
+        strstr(server->archive.command, "archive-push") == NULL)
+        return true;
+    const char *repo = command_option(server->archive.command, "repo", arena);
+    const char *cluster = command_option(server->archive.command, "cluster", arena);
+    if (repo != NULL && !is_other_repository(health, repo, &is_other, err))
+        return false;
+    if (is_other) {
+        server->archives_to = repo;
+    } else if (cluster != NULL && strcmp(cluster, health->cluster.name) != 0) {
+        server->archives_to = arena_format(arena, "cluster \"%s\"", cluster);
+    }
+    return true;
+}
