@@ -321,6 +321,26 @@ static void judge_windows(Health *health)
 
 /* ---- what the server says ---- */
 
+/* As it can be typed: it only shows what it would do. */
+static const char *quarantine_command(Health *health, Lsn from)
+{
+    const uint32_t segment_size = health->cluster.wal_segment_size;
+    const uint64_t segment = wal_segment_of(from, segment_size);
+    bool is_main = strcmp(health->cluster.name, "main") == 0;
+    char name[WAL_NAME_SIZE];
+
+    wal_name_text(
+        &(WalName){.kind = WAL_SEGMENT,
+                   .timeline = health->path.count > 0
+                                   ? path_timeline_of_segment(&health->path, segment, segment_size)
+                                   : 1,
+                   .segment = segment},
+        segment_size, name);
+    return arena_format(&health->arena, "pgcairn wal-quarantine --repo=%s%s%s --from=%s",
+                        health->repo.storage != NULL ? storage_address(health->repo.storage) : "",
+                        is_main ? "" : " --cluster=", is_main ? "" : health->cluster.name, name);
+}
+
 static void judge_server(Health *health)
 {
     const ServerLook *server = &health->server;
@@ -330,10 +350,11 @@ static void judge_server(Health *health)
         add(health, HEALTH_CRITICAL, "archive",
             "from %s%s on the archive holds other WAL than this server under the same names",
             health->fork.is_older ? "before " : "", lsn_text(health->fork.lsn, lsn))
-            ->next =
-            "two servers archive here, or this data directory was set back: stop the wrong "
-            "one; if this is the right one, give it a repository of its own and take a "
-            "backup";
+            ->next = arena_format(
+            &health->arena,
+            "two servers archive here, or this data directory was set back: stop the wrong one; if "
+            "this is the right one, take the other one's WAL out of the way: %s",
+            quarantine_command(health, health->fork.lsn));
     } else if (health->is_ahead) {
         add(health, HEALTH_CRITICAL, "archive",
             "the archive holds WAL of timeline %" PRIu32 " that this server has not written",

@@ -244,6 +244,45 @@ class Exposure(StatusTest):
         self.assert_finding(answer, "archive", "WARNING", "can't be restored")
 
 
+class Minimal(StatusTest):
+    settings = {**StatusTest.settings, "max_prepared_transactions": 2}
+
+    def test_what_was_prepared_is_exposed_and_wal_level_minimal_ends_all_restores(self):
+        self.cluster.sql("begin; insert into mark values (1); prepare transaction 'one'")
+        exposure = self.status()["exposure"]
+        self.assertEqual([exposure["state"], exposure["kind"]], ["known", "PREPARE TRANSACTION"])
+        self.cluster.switch_wal()
+        self.wait_none()
+        self.cluster.sql("rollback prepared 'one'")
+        self.assertEqual(self.status()["exposure"]["kind"], "ROLLBACK PREPARED")
+        self.cluster.switch_wal()
+        self.wait_none()
+
+        self.restart(wal_level="minimal", max_wal_senders="0", archive_mode="off")
+        self.assert_finding(self.status(expect=CRITICAL), "settings", "CRITICAL", "wal_level is minimal")
+        xid, _, _ = self.commit()
+        self.restart(wal_level="replica", archive_mode="on")
+        self.cluster.switch_wal()
+        # All of it is in the archive, and no restore gets there.
+        answer = self.status(expect=CRITICAL)
+        self.assert_finding(answer, "archive", "CRITICAL", "wal_level=minimal")
+        self.assertEqual([answer["exposure"]["state"], answer["exposure"]["xid"]], ["known", xid])
+        self.tool("backup", f"--data={self.cluster.data}")
+        self.wait_none()
+        answer = self.status()
+        self.assertEqual(self.findings(answer, "archive"), [])
+
+        # A day and a half is enough for any backup, unless another age was said.
+        self.assert_finding(self.status("--backup-age=1ms", expect=WARNING), "backup", "WARNING",
+                            "the newest backup")
+        self.assertEqual(self.findings(self.status("--backup-age=0"), "backup"), [])
+
+    def restart(self, **settings):
+        self.cluster.stop()
+        self.cluster.configure(**settings)
+        self.cluster.start()
+
+
 class Reach(StatusTest):
     """With less than everything in reach."""
 
