@@ -54,6 +54,19 @@ static bool read_begin(const First *first, WalReaderState *state)
     return state->magic != 0;
 }
 
+static bool refuse(const First *first, const char *file, const char *name, Error *err)
+{
+    char place[LSN_TEXT_SIZE];
+
+    error_set(err, ERR_REFUSED,
+              "timeline %" PRIu32 " left other WAL than that of the archive of \"%s\": before the "
+              "fork at %s this server's %s has not what %s has there",
+              first->name.timeline, first->cluster->name, lsn_text(first->begin, place), file,
+              name);
+    return error_hint(err, "two servers archive as one cluster: stop the wrong one's archiving, or "
+                           "give it its own --cluster; nothing was stored");
+}
+
 /* The parent's segment, up to the fork. *is_there false: the archive does not have it. */
 static bool check_parent(const First *first, bool *is_there, Error *err)
 {
@@ -62,7 +75,7 @@ static bool check_parent(const First *first, bool *is_there, Error *err)
     const WalName parent = {.kind = WAL_SEGMENT,
                             .timeline = path_step_at(first->path, first->begin - 1)->timeline,
                             .segment = first->name.segment};
-    char name[WAL_NAME_SIZE], place[LSN_TEXT_SIZE];
+    char name[WAL_NAME_SIZE];
     WalTrailer trailer;
     Error attempt = {0};
 
@@ -73,17 +86,79 @@ static bool check_parent(const First *first, bool *is_there, Error *err)
     if (left_segment_look(first->cluster, name, first->file, first->fd, first->begin - start,
                           &trailer, is_there, &attempt))
         return true;
-    if (attempt.code != ERR_EXISTS) {
+    if (attempt.code == ERR_EXISTS)
+        return refuse(first, first->file, name, err);
+    *err = attempt;
+    return false;
+}
+
+/* The last segment that the archive has of the way to the fork, before the fork's own. */
+static bool find_last(const First *first, const WalInventory *wal, WalName *last)
+{
+    const uint32_t size = first->cluster->wal_segment_size;
+    bool found = false;
+
+    *last = (WalName){.kind = WAL_SEGMENT};
+    for (size_t i = 0; i < wal->run_count; i++) {
+        const WalRun *run = &wal->runs[i];
+        uint64_t segment = run->last < first->name.segment ? run->last : first->name.segment - 1;
+
+        if (run->first >= first->name.segment || path_step_of(first->path, run->timeline) == NULL)
+            continue;
+        while (segment > run->first &&
+               path_timeline_of_segment(first->path, segment, size) != run->timeline)
+            segment--;
+        if (path_timeline_of_segment(first->path, segment, size) != run->timeline ||
+            (found && segment <= last->segment))
+            continue;
+        last->timeline = run->timeline;
+        last->segment = segment;
+        found = true;
+    }
+    return found;
+}
+
+/* The server's own file of it, if it still has the WAL of that place, must be the archive's. */
+static bool check_file(const First *first, const char *folder, const WalName *last, Error *err)
+{
+    const uint32_t size = first->cluster->wal_segment_size;
+    char name[WAL_NAME_SIZE];
+    CLEANUP(text_freep)
+    char *file = text_format("%s/%s", folder, wal_name_text(last, size, name));
+    CLEANUP(fd_done) int fd = open(file, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    uint8_t head[WAL_SEGMENT_HEADER_SIZE];
+    WalSegmentHeader header;
+    WalTrailer trailer;
+    Error attempt = {0};
+    bool is_there;
+    size_t got;
+
+    if (fd < 0 ||
+        left_segment_look(first->cluster, name, file, fd, size, &trailer, &is_there, &attempt))
+        return true;
+    if (attempt.code == ERR_INTERRUPTED || attempt.code == ERR_UNREACHABLE) {
         *err = attempt;
         return false;
     }
-    error_set(err, ERR_REFUSED,
-              "timeline %" PRIu32 " left other WAL than that of the archive of \"%s\": before the "
-              "fork at %s this server's %s has not what %s has there",
-              first->name.timeline, first->cluster->name, lsn_text(first->begin, place),
-              first->file, name);
-    return error_hint(err, "two servers archive as one cluster: stop the wrong one's archiving, or "
-                           "give it its own --cluster; nothing was stored");
+    if (attempt.code != ERR_EXISTS)
+        return true;
+    /* Asked behind the reading: one that was recycled meanwhile has another first page by now. */
+    error_clear(&attempt);
+    if (!file_read_at(fd, head, sizeof head, 0, &got, file, &attempt) ||
+        !wal_segment_header_decode(head, got, &header, &attempt) ||
+        header.address != wal_segment_start(last->segment, size))
+        return true;
+    return refuse(first, file, name, err);
+}
+
+/* The archive has nothing of the fork or right before it: the last that it has is looked at. */
+static bool check_last(const First *first, const char *folder, Error *err)
+{
+    CLEANUP(wal_inventory_done) WalInventory wal = {0};
+    WalName last;
+
+    return wal_inventory_load(&wal, first->cluster, err) &&
+           (!find_last(first, &wal, &last) || check_file(first, folder, &last, err));
 }
 
 static bool check_before(const First *first, const char *folder, const WalReaderState *state,
@@ -91,8 +166,11 @@ static bool check_before(const First *first, const char *folder, const WalReader
 {
     WalBefore before;
 
-    return wal_before_load(first->cluster, &first->name, first->path, &before, err) &&
-           wal_follows(first->cluster, &first->name, state, &before, err) &&
+    if (!wal_before_load(first->cluster, &first->name, first->path, &before, err))
+        return false;
+    if (!before.is_known)
+        return check_last(first, folder, err);
+    return wal_follows(first->cluster, &first->name, state, &before, err) &&
            wal_before_is_of(first->cluster, &before, folder, err);
 }
 

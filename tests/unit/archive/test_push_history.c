@@ -291,6 +291,33 @@ static void a_child_goes_on_from_its_parents_segment(void **state)
     assert_true(push(&scene, text, &err));
 }
 
+/* The archive ends long before the fork: a server that left its history before that is told. */
+static void a_fork_beyond_the_archives_end_is_compared_there(void **state)
+{
+    static const char history[] = "1\t0/400100\tx\n";
+    CLEANUP(scene_done) Scene scene;
+    CLEANUP(wal_builder_done) WalBuilder other = other_wal(1000, 0);
+    char name[WAL_NAME_SIZE];
+
+    (void)state;
+    scene_init(&scene);
+    push_segment(&scene, &scene.wal, 1, 1);
+    push_segment(&scene, &scene.wal, 1, 2);
+    CLEANUP(text_freep)
+    char *text = scene_file(&scene, "00000002.history", history, strlen(history));
+    CLEANUP(text_freep) char *first = file_of(&scene, &scene.wal, 2, 4, "");
+    CLEANUP(text_freep) char *own = file_of(&scene, &other, 1, 2, "");
+    assert_non_null(first);
+    assert_non_null(own);
+    assert_foreign(&scene, text, "left other WAL");
+    /* A file that only has the name says nothing; nor does one that is not there. */
+    CLEANUP(text_freep)
+    char *recycled =
+        scene_file(&scene, scene_segment_name(1, 2, name), wal_builder_segment(&scene.wal, 1), MIB);
+    assert_non_null(recycled);
+    assert_pushed(&scene, text);
+}
+
 static void a_history_must_fit_those_that_are_there(void **state)
 {
     static const struct {
@@ -360,6 +387,7 @@ int main(void)
         cmocka_unit_test(wal_that_was_reset_is_taken),
         cmocka_unit_test(what_follows_broken_wal_is_taken),
         cmocka_unit_test(a_child_goes_on_from_its_parents_segment),
+        cmocka_unit_test(a_fork_beyond_the_archives_end_is_compared_there),
         cmocka_unit_test(a_history_must_fit_those_that_are_there),
         cmocka_unit_test(a_timeline_has_no_wal_from_before_it_began),
     };
