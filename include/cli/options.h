@@ -80,7 +80,7 @@ typedef struct Options {
     const char *log_from, *log_to; /* instants, positions, names of segments */
     /* wal-quarantine */
     uint64_t wrong_timeline; /* 0: not said */
-    uint64_t beyond_fork; /* 0: none */
+    uint64_t beyond_fork;    /* 0: none */
     bool descendants;
     bool yes;
     const char *undo; /* an id */
