@@ -105,7 +105,7 @@ static ManifestEntry *add_entry(Scan *scan, EntryKind kind, const char *path,
     *entry = (ManifestEntry){
         .kind = kind,
         .path = path,
-        .mode = (uint16_t)(info->st_mode & 07777),
+        .mode = (uint16_t)(info->st_mode & 0777), /* setuid and its kind are for programs */
         .owner = owner_text(scan, info->st_uid, false),
         .group = owner_text(scan, info->st_gid, true),
     };

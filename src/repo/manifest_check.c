@@ -36,6 +36,36 @@ static bool is_tablespace_path(const char *path)
            strspn(path + length, "0123456789") == strlen(path + length);
 }
 
+/*
+ * Files are written through a tablespace's link: only into the server's own directory there
+ * ("PG_15_202209061", GetTablespaceVersionDirectory in relpath.h), and nothing beside it.
+ */
+static bool is_in_version_directory(const char *path, unsigned major)
+{
+    char prefix[32];
+    const char *part = strchr(path + strlen("pg_tblspc/"), '/');
+
+    if (part == NULL)
+        return true;
+    int size = snprintf(prefix, sizeof prefix, "/PG_%u_", major);
+    size_t digits =
+        strncmp(part, prefix, (size_t)size) == 0 ? strspn(part + size, "0123456789") : 0;
+    return digits > 0 &&
+           (part[(size_t)size + digits] == '\0' || part[(size_t)size + digits] == '/');
+}
+
+static bool check_tablespace_path(const ManifestEntry *entry, unsigned major, Error *err)
+{
+    bool is_inside = strncmp(entry->path, "pg_tblspc/", strlen("pg_tblspc/")) == 0;
+
+    if (entry->kind == ENTRY_EXTRA || !is_inside || is_in_version_directory(entry->path, major))
+        return true;
+    return error_set(err, ERR_CORRUPT,
+                     "manifest has \"%s\", which is not the server's own place in "
+                     "a tablespace",
+                     entry->path);
+}
+
 static bool check_path(const ManifestEntry *entry, Error *err)
 {
     bool is_extra = entry->kind == ENTRY_EXTRA;
@@ -102,7 +132,10 @@ static bool check_entry(const Manifest *manifest, const ManifestEntry *entry, Er
 {
     if (!check_path(entry, err))
         return false;
-    if (entry->mode > 07777)
+    if (!check_tablespace_path(entry, manifest->header.major, err))
+        return false;
+    /* A program that runs as its owner: no file of a cluster is one. */
+    if (entry->mode > 0777)
         return error_set(err, ERR_CORRUPT, "\"%s\" has mode %o", entry->path, entry->mode);
     if (entry->kind == ENTRY_DIRECTORY || entry->kind == ENTRY_LINK)
         return true;

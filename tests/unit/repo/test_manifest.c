@@ -66,7 +66,7 @@ static ManifestEntry entries[] = {
      .range_count = 2},
     {.kind = ENTRY_FILE,
      .path = "base/2",
-     .mode = 07777,
+     .mode = 0777,
      .owner = "",
      .group = "-",
      .is_small = true},
@@ -324,7 +324,7 @@ static void lines_are_as_the_format_says(void **state)
         "r\t0\t67108864\t1\t0000000000000001\t0:80:500:4000:1:0000000000000abc,"
         "1:5000:100:100:0:ffffffffffffffff\n"
         "r\t1\t8192\t0\t0000000000000000\t1:5000:100:100:0:ffffffffffffffff\n",
-        "\nf\tbase/2\t7777\t-\t%2D\t0\t0\t0\t0\t00000000\t-\t-\n",
+        "\nf\tbase/2\t777\t-\t%2D\t0\t0\t0\t0\t00000000\t-\t-\n",
         "\nf\tname%09%20with%20%0A%2541%20%01%20\xc3\xa4%20%7F\t600\t",
         "\nl\tpg_tblspc/16400\t/srv/a%20b\n",
         "\nx\t/etc/postgresql/15/main/pg_hba.conf\t640\t",
@@ -494,9 +494,22 @@ static void forged_manifests_are_refused(void **state)
         {"\t1:300:40:3:2:", "\t1:300:40:3:2:0:", ERR_CORRUPT},
         {"\t1:300:40:3:2:", "\t-", ERR_CORRUPT},
         /* Files and ranges. */
-        {"\t7777\t-\t%2D\t0\t0\t", "\t7777\t-\t%2D\t1\t0\t", ERR_CORRUPT},
-        {"\t7777\t", "\t17777\t", ERR_CORRUPT},
-        {"\t7777\t", "\t8\t", ERR_CORRUPT},
+        {"\t777\t-\t%2D\t0\t0\t", "\t777\t-\t%2D\t1\t0\t", ERR_CORRUPT},
+        {"\t777\t", "\t17777\t", ERR_CORRUPT},
+        /* Only the server's own directory in a tablespace. */
+        {"\nl\tpg_tblspc/16400", "\nd\tpg_tblspc/1/bin\t700\ta\ta\nl\tpg_tblspc/16400",
+         ERR_CORRUPT},
+        {"\nl\tpg_tblspc/16400", "\nd\tpg_tblspc/1/PG_16_1\t700\ta\ta\nl\tpg_tblspc/16400",
+         ERR_CORRUPT},
+        {"\nl\tpg_tblspc/16400", "\nd\tpg_tblspc/1/PG_15_\t700\ta\ta\nl\tpg_tblspc/16400",
+         ERR_CORRUPT},
+        {"\nl\tpg_tblspc/16400", "\nd\tpg_tblspc/1/PG_15_1x\t700\ta\ta\nl\tpg_tblspc/16400",
+         ERR_CORRUPT},
+        {"\nl\tpg_tblspc/16400", "\nd\tpg_tblspc/1/PG_15_1/5\t700\ta\ta\nl\tpg_tblspc/16400",
+         ERR_NONE},
+        {"\t777\t", "\t4755\t", ERR_CORRUPT}, /* a program that runs as its owner */
+        {"\t777\t", "\t1777\t", ERR_CORRUPT},
+        {"\t777\t", "\t8\t", ERR_CORRUPT},
         {"\tdeadbeef\t", "\tDEADBEEF\t", ERR_CORRUPT},
         {"\tdeadbeef\t", "\tdeadbee\t", ERR_CORRUPT},
         {"\t67117056\t-\t", "\t67117057\t-\t", ERR_CORRUPT},
