@@ -199,7 +199,7 @@ static void when_the_time_is_over_only_the_file_asked_for_is_pushed(void **state
 /* Whatever a file is now that is not what was pushed. */
 static void rewrite(const char *path, int flags, const void *data, size_t size, off_t offset)
 {
-    int fd = open(path, flags);
+    int fd = open(path, flags, 0600);
 
     assert_true(fd >= 0);
     assert_int_equal(pwrite(fd, data, size, offset), size);
