@@ -18,7 +18,7 @@
  */
 #pragma once
 
-#include "catalog/inventory.h"
+#include "catalog/absence.h"
 #include "repo/wal_object.h"
 
 typedef enum WalForm {
@@ -74,6 +74,14 @@ bool wal_source_is_complete(const WalSource *source, uint32_t segment_size);
 bool wal_source_read(const Cluster *cluster, const WalInventory *inventory, const WalSource *source,
                      unsigned threads, WalSink *sink, void *context, uint64_t *stored_size,
                      Error *err) MUST_CHECK;
+
+/*
+ * absence_of_segment(), for which a timeline is there, too, when what it wrote is only in a child's
+ * segment: that it has no WAL under its own name is then no reason to look for any.
+ */
+bool wal_source_absence(const Cluster *cluster, const WalInventory *inventory,
+                        const TimelinePath *path, const WalName *name, uint64_t bound_segment,
+                        Absence *absence, Error *err) MUST_CHECK;
 
 /* ---- local files ------------------------------------------------------------------------------
  */

@@ -148,39 +148,44 @@ bool get_is_needed(const Get *get)
     return get->view.bound_segment == 0 || get->name.segment <= get->view.bound_segment;
 }
 
-static Absence absence_of(const Get *get, const WalInventory *inventory)
+static bool absence_of(const Get *get, const WalInventory *inventory, Absence *absence, Error *err)
 {
-    Absence absence = absence_of_segment(inventory, &get->view.path, &get->name,
-                                         get->cluster->wal_segment_size, get->view.bound_segment);
-
-    if (absence == ABSENCE_FORK && is_in_tail(get, inventory))
-        return ABSENCE_PROVEN;
-    if (absence == ABSENCE_PROVEN && get_is_needed(get) && is_hole_of_ancestor(get, inventory))
-        return ABSENCE_HOLE;
-    return absence;
+    if (!wal_source_absence(get->cluster, inventory, &get->view.path, &get->name,
+                            get->view.bound_segment, absence, err))
+        return false;
+    if (*absence == ABSENCE_FORK && is_in_tail(get, inventory)) {
+        *absence = ABSENCE_PROVEN;
+    } else if (*absence == ABSENCE_PROVEN && get_is_needed(get) &&
+               is_hole_of_ancestor(get, inventory)) {
+        *absence = ABSENCE_HOLE;
+    }
+    return true;
 }
 
 /*
  * The archive may list what could not be read a moment later: archive-push sets a damaged object
  * aside before it stores it anew. That is no absence.
  */
-static Absence absence_here(const Get *get, const WalInventory *inventory)
+static bool find_absence(const Get *get, const WalInventory *inventory, Absence *absence,
+                         Error *err)
 {
+    *absence = ABSENCE_HOLE;
     switch (get->name.kind) {
     case WAL_SEGMENT:
-        return wal_inventory_has(inventory, get->name.timeline, get->name.segment)
-                   ? ABSENCE_HOLE
-                   : absence_of(get, inventory);
+        return wal_inventory_has(inventory, get->name.timeline, get->name.segment) ||
+               absence_of(get, inventory, absence, err);
     case WAL_HISTORY:
-        return wal_inventory_has_history(inventory, get->name.timeline)
-                   ? ABSENCE_HISTORY
-                   : absence_of_history(inventory, get->name.timeline);
+        *absence = wal_inventory_has_history(inventory, get->name.timeline)
+                       ? ABSENCE_HISTORY
+                       : absence_of_history(inventory, get->name.timeline);
+        return true;
     case WAL_PARTIAL:
     case WAL_BACKUP_HISTORY:
         /* Recovery asks for neither; a listing that was had whole is the proof. */
-        return ABSENCE_PROVEN;
+        *absence = ABSENCE_PROVEN;
+        return true;
     }
-    return ABSENCE_HOLE;
+    return true;
 }
 
 /*
@@ -287,7 +292,8 @@ bool get_prove_absence(Get *get, Error *err)
         if (open.form != WAL_NOWHERE) {
             return refuse_set_aside(get, err) && get_answer_open(get, &inventory, &open, err);
         }
-        absence = absence_here(get, &inventory);
+        if (!find_absence(get, &inventory, &absence, err))
+            return false;
         if (absence == ABSENCE_PROVEN && !refuse_set_aside(get, err))
             return false;
         if (absence == ABSENCE_PROVEN && !refuse_loss(get, &inventory, err))

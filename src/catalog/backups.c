@@ -1,5 +1,6 @@
 #include "catalog/backups.h"
 
+#include "catalog/wal_source.h"
 #include "repo/layout.h"
 
 #include <inttypes.h>
@@ -70,41 +71,72 @@ static const char *find_known_damage(const BackupInfo *info, const WalInventory 
     return find_damaged_wal(&info->header, inventory, path, arena);
 }
 
+static void set_waiting(BackupInfo *info, const TimelinePath *path, uint64_t segment, Arena *arena)
+{
+    const uint32_t segment_size = info->header.wal_segment_size;
+    char text[WAL_NAME_SIZE];
+
+    info->state = BACKUP_WAITING;
+    wal_name_text(&(WalName){.kind = WAL_SEGMENT,
+                             .timeline = path_timeline_of_segment(path, segment, segment_size),
+                             .segment = segment},
+                  segment_size, text);
+    info->reason = arena_format(arena, "WAL segment %s is not in the archive", text);
+}
+
+/*
+ * Whether what there is of its last segment goes as far as the backup does: its server may have
+ * left the timeline there, or be writing it still.
+ */
+static bool ends_within(const ManifestHeader *header, const Cluster *cluster,
+                        const WalInventory *inventory, const TimelinePath *path, bool *ends,
+                        Error *err)
+{
+    const uint64_t last = wal_segment_before(header->stop, header->wal_segment_size);
+    WalSource source;
+
+    if (!wal_source_on_path(cluster, inventory, path, last, &source, err))
+        return false;
+    *ends = source.form != WAL_NOWHERE &&
+            wal_segment_start(last, header->wal_segment_size) + source.size >= header->stop;
+    return true;
+}
+
 /*
  * WAL from start to stop must be there without a gap, along the path that the backup's own
  * history tells. What its content is worth, verification says.
  */
-static void judge(BackupInfo *info, const WalInventory *inventory, Arena *arena)
+static bool judge(BackupInfo *info, const Cluster *cluster, const WalInventory *inventory,
+                  Arena *arena, Error *err)
 {
     const ManifestHeader *header = &info->header;
-    uint32_t segment_size = header->wal_segment_size;
+    const uint32_t segment_size = header->wal_segment_size;
+    const uint64_t last = wal_segment_before(header->stop, segment_size);
     uint64_t reached = wal_segment_of(header->start, segment_size) - 1;
-    char text[WAL_NAME_SIZE];
     Error attempt = {0};
     TimelinePath path;
     uint32_t timeline;
+    bool ends = false;
 
     if (!timeline_path_parse(header->timeline, header->history, arena, &path, &attempt)) {
         set_damaged(info, attempt.message, arena);
-        return;
+        return true;
     }
     const char *known = find_known_damage(info, inventory, &path, arena);
     if (known != NULL) {
         set_damaged(info, known, arena);
-        return;
+        return true;
     }
     wal_inventory_reach(inventory, &path, header->start, segment_size, &reached, &timeline);
-    if (reached >= wal_segment_before(header->stop, segment_size)) {
+    if (reached + 1 == last && !ends_within(header, cluster, inventory, &path, &ends, err))
+        return false;
+    if (reached >= last || ends) {
         info->state = BACKUP_RESTORABLE;
         info->reason = "";
-        return;
+        return true;
     }
-    info->state = BACKUP_WAITING;
-    wal_name_text(&(WalName){.kind = WAL_SEGMENT,
-                             .timeline = path_timeline_of_segment(&path, reached + 1, segment_size),
-                             .segment = reached + 1},
-                  segment_size, text);
-    info->reason = arena_format(arena, "WAL segment %s is not in the archive", text);
+    set_waiting(info, &path, reached + 1, arena);
+    return true;
 }
 
 /* What a manifest with a good checksum can still say wrong. */
@@ -180,11 +212,9 @@ static bool load_backup(BackupInfo *info, bool *exists, const char *id, const Lo
         fault = find_fault(&manifest, cluster, arena);
         if (fault == NULL)
             fault = find_missing_pack(&manifest, cluster->name, &loader->packs, arena);
-        if (fault == NULL) {
-            judge(info, loader->inventory, arena);
-        } else {
-            set_damaged(info, fault, arena);
-        }
+        if (fault == NULL)
+            return judge(info, cluster, loader->inventory, arena, err);
+        set_damaged(info, fault, arena);
         return true;
     }
     *exists = attempt.code != ERR_NOT_FOUND;

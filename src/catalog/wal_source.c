@@ -618,3 +618,24 @@ bool wal_source_on_path(const Cluster *cluster, const WalInventory *inventory,
         source->form = WAL_NOWHERE;
     return true;
 }
+
+bool wal_source_absence(const Cluster *cluster, const WalInventory *inventory,
+                        const TimelinePath *path, const WalName *name, uint64_t bound_segment,
+                        Absence *absence, Error *err)
+{
+    const uint32_t size = cluster->wal_segment_size;
+    const PathStep *step = path_step_of(path, name->timeline);
+    WalSource first;
+
+    *absence = absence_of_segment(inventory, path, name, size, bound_segment);
+    if (*absence != ABSENCE_FORK || step == NULL || step->end != 0 ||
+        name->segment <= wal_segment_of(step->begin, size) ||
+        wal_inventory_has_any(inventory, name->timeline))
+        return true;
+    if (!wal_source_on_path(cluster, inventory, path, wal_segment_of(step->begin, size), &first,
+                            err))
+        return false;
+    if (first.form != WAL_NOWHERE)
+        *absence = ABSENCE_PROVEN;
+    return true;
+}

@@ -1,4 +1,3 @@
-#include "catalog/absence.h"
 #include "catalog/wal_chain.h"
 #include "walk.h"
 
@@ -72,17 +71,19 @@ static bool extend(const WalWalk *walk, WalkExtent *extent, uint64_t *next, Erro
     return true;
 }
 
-static bool is_hole(const WalWalk *walk, uint64_t segment)
+static bool find_hole(const WalWalk *walk, uint64_t segment, bool *is_hole, Error *err)
 {
-    const uint32_t segment_size = walk->cluster->wal_segment_size;
     const WalName name = {
         .kind = WAL_SEGMENT,
-        .timeline = path_timeline_of_segment(walk->path, segment, segment_size),
+        .timeline = path_timeline_of_segment(walk->path, segment, walk->cluster->wal_segment_size),
         .segment = segment,
     };
+    Absence absence;
 
-    return absence_of_segment(walk->inventory, walk->path, &name, segment_size, 0) !=
-           ABSENCE_PROVEN;
+    if (!wal_source_absence(walk->cluster, walk->inventory, walk->path, &name, 0, &absence, err))
+        return false;
+    *is_hole = absence != ABSENCE_PROVEN;
+    return true;
 }
 
 bool walk_extent(const WalWalk *walk, WalkExtent *extent, Error *err)
@@ -100,8 +101,8 @@ bool walk_extent(const WalWalk *walk, WalkExtent *extent, Error *err)
         found.is_open = found.is_open && wal_segment_before(walk->to, segment_size) == found.last;
         found.last = wal_segment_before(walk->to, segment_size);
         found.is_empty = found.last < found.first;
-    } else {
-        found.is_hole = is_hole(walk, next);
+    } else if (!find_hole(walk, next, &found.is_hole, err)) {
+        return false;
     }
     *extent = found;
     return true;

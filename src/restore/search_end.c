@@ -35,33 +35,31 @@ static bool note_segment(void *context, uint32_t timeline, uint64_t segment,
     return true;
 }
 
-/* What the archive's next segment would be on this path, and why it is not there. */
+/* Why the archive does not go on where the walk ended, as it should; NULL: it is the end. */
 static const char *gap_behind(const Search *search, const WalWalkEnd *walk)
 {
-    uint32_t size = search->cluster->wal_segment_size;
+    Arena *arena = &search->choice->arena;
+    const uint32_t size = search->cluster->wal_segment_size;
     char text[WAL_NAME_SIZE], lsn[LSN_TEXT_SIZE];
-    WalName next = {.kind = WAL_SEGMENT, .segment = walk->last_segment + 1};
+    WalName name = {.kind = WAL_SEGMENT, .segment = walk->last_segment + !walk->is_open};
 
     if (walk->is_broken) {
-        return arena_format(&search->choice->arena, "WAL is damaged at %s (%s)",
-                            lsn_text(walk->last_end, lsn), walk->reason);
+        return arena_format(arena, "WAL is damaged at %s (%s)", lsn_text(walk->last_end, lsn),
+                            walk->reason);
     }
-    next.timeline = path_timeline_of_segment(&search->path, next.segment, size);
-    wal_name_text(&next, size, text);
-    switch (absence_of_segment(&search->choice->inventory, &search->path, &next, size, 0)) {
-    case ABSENCE_PROVEN:
+    if (!walk->is_hole)
         return NULL;
-    case ABSENCE_HOLE:
-        return arena_format(&search->choice->arena,
-                            "segment %s is missing although later WAL is there", text);
-    case ABSENCE_FORK:
-    case ABSENCE_HISTORY:
-        return arena_format(&search->choice->arena,
-                            "segment %s, where timeline %u goes on, is "
-                            "missing",
-                            text, next.timeline);
+    name.timeline = path_timeline_of_segment(&search->path, name.segment, size);
+    wal_name_text(&name, size, text);
+    if (walk->is_open) {
+        return arena_format(arena, "segment %s is there only up to %s although later WAL is there",
+                            text, lsn_text(walk->last_end, lsn));
     }
-    return "the archive's end is not known";
+    if (absence_of_segment(&search->choice->inventory, &search->path, &name, size, 0) ==
+        ABSENCE_HOLE)
+        return arena_format(arena, "segment %s is missing although later WAL is there", text);
+    return arena_format(arena, "segment %s, where timeline %u goes on, is missing", text,
+                        name.timeline);
 }
 
 bool search_find_end(const Search *search, Lsn from, ArchiveEnd *end, Error *err)

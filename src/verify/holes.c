@@ -1,3 +1,4 @@
+#include "catalog/wal_source.h"
 #include "repo/layout.h"
 #include "run.h"
 
@@ -91,18 +92,41 @@ static void stretch_over_wal(const Holes *holes, const TimelinePath *path, Stret
     }
 }
 
-static void stretch_over_backups(const Holes *holes, const TimelinePath *path, Stretch *stretch)
+/*
+ * The last segment that a backup needs whole. The one in which it ends may be there as far as that:
+ * its server left the timeline in it, or still writes it.
+ */
+static bool find_last_whole(const Holes *holes, const TimelinePath *path, const BackupFacts *backup,
+                            uint64_t *last, Error *err)
 {
-    uint32_t size = holes->run->cluster->wal_segment_size;
+    const Cluster *cluster = holes->run->cluster;
+    const uint32_t size = cluster->wal_segment_size;
+    WalSource source;
+
+    *last = wal_segment_before(backup->stop, size);
+    if (!wal_source_on_path(cluster, &holes->wal, path, *last, &source, err))
+        return false;
+    if (wal_source_is_open(&source) && wal_segment_start(*last, size) + source.size >= backup->stop)
+        (*last)--;
+    return true;
+}
+
+static bool stretch_over_backups(const Holes *holes, const TimelinePath *path, Stretch *stretch,
+                                 Error *err)
+{
+    const uint32_t size = holes->run->cluster->wal_segment_size;
 
     for (size_t i = 0; i < holes->run->backup_count; i++) {
         const BackupFacts *backup = &holes->run->backups[i];
+        uint64_t last;
 
-        if (is_backup_on_path(backup, path)) {
-            stretch_over(stretch, wal_segment_of(backup->start, size),
-                         wal_segment_before(backup->stop, size));
-        }
+        if (!is_backup_on_path(backup, path))
+            continue;
+        if (!find_last_whole(holes, path, backup, &last, err))
+            return false;
+        stretch_over(stretch, wal_segment_of(backup->start, size), last);
     }
+    return true;
 }
 
 static void add_place(Holes *holes, WalPlace place)
@@ -140,13 +164,14 @@ static void find_on_step(Holes *holes, uint32_t timeline, uint64_t first, uint64
     }
 }
 
-static void find_on_path(Holes *holes, const TimelinePath *path)
+static bool find_on_path(Holes *holes, const TimelinePath *path, Error *err)
 {
     Stretch stretch = {.is_empty = true};
 
     if (holes->run->wish->backup == NULL)
         stretch_over_wal(holes, path, &stretch);
-    stretch_over_backups(holes, path, &stretch);
+    if (!stretch_over_backups(holes, path, &stretch, err))
+        return false;
     for (size_t s = 0; !stretch.is_empty && s < path->count; s++) {
         uint64_t first;
         uint64_t last;
@@ -156,6 +181,7 @@ static void find_on_path(Holes *holes, const TimelinePath *path)
         find_on_step(holes, path->steps[s].timeline, first > stretch.first ? first : stretch.first,
                      last < stretch.last ? last : stretch.last);
     }
+    return true;
 }
 
 /* ---- told once, whatever number of paths they are on */
@@ -251,8 +277,10 @@ bool verify_holes(VerifyRun *run, Error *err)
 
     if (!wal_inventory_load(&holes.wal, run->cluster, err))
         return false;
-    for (size_t i = 0; i < run->timeline_count; i++)
-        find_on_path(&holes, &run->timelines[i].path);
+    for (size_t i = 0; i < run->timeline_count; i++) {
+        if (!find_on_path(&holes, &run->timelines[i].path, err))
+            return false;
+    }
     merge(&holes);
     for (size_t i = 0; i < holes.count; i++)
         tell(&holes, &holes.places[i]);

@@ -1,6 +1,8 @@
 #include "archive_builder.h"
+#include "backup_builder.h"
 
 #include "base/file.h"
+#include "catalog/backups.h"
 #include "catalog/wal_source.h"
 #include "catalog/wal_walk.h"
 
@@ -374,6 +376,41 @@ static void a_child_of_which_only_its_parents_wal_is_there_is_nowhere(void **sta
     }
 }
 
+/* A backup that ends in the segment in which its server left the timeline. */
+static void a_backup_can_end_in_a_segment_that_is_not_whole(void **state)
+{
+    static const struct {
+        Laid laid;
+        BackupState state;
+    } cases[] = {
+        {{NONE, 1}, BACKUP_WAITING},
+        {{PARTIAL, 1, 5}, BACKUP_RESTORABLE},
+        {{PARTIAL, 1, 4}, BACKUP_WAITING},
+        {{PIECES, 1, 5}, BACKUP_RESTORABLE},
+        {{PIECES, 1, 4}, BACKUP_WAITING},
+        {{WHOLE, 2, .fork = 6}, BACKUP_RESTORABLE},
+        {{WHOLE, 2, .fork = 4}, BACKUP_WAITING},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        CLEANUP(scene_done) Scene scene;
+        CLEANUP(backup_list_done) BackupList list = {0};
+        Error err = {0};
+
+        scene_init(&scene);
+        archive_put_backup(&scene.archive, &(BackupWishes){.id = "20261122T031500Z-k3v7qa",
+                                                           .timeline = 1,
+                                                           .start = 3 * MIB + 40,
+                                                           .stop = scene.place[5]});
+        lay(&scene, &cases[i].laid, NULL, 0);
+        archive_look(&scene.archive);
+        assert_true(
+            backup_list_load(&list, &scene.archive.cluster, &scene.archive.inventory, &err));
+        assert_int_equal(list.items[0].state, cases[i].state);
+    }
+}
+
 /* ---- walks go on into local files ------------------------------------------------------------ */
 
 static void put_file(Scene *scene, const WalBuilder *wal, uint32_t timeline, uint64_t segment,
@@ -495,6 +532,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(of_what_is_there_the_farthest_counts),
         cmocka_unit_test(a_child_of_which_only_its_parents_wal_is_there_is_nowhere),
+        cmocka_unit_test(a_backup_can_end_in_a_segment_that_is_not_whole),
         cmocka_unit_test(a_walk_goes_on_into_local_files),
         cmocka_unit_test(a_local_file_that_does_not_fit_is_the_end),
         cmocka_unit_test(a_timeline_that_is_only_local_is_no_hole),
