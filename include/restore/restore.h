@@ -16,6 +16,8 @@
 #include "postgres/settings.h"
 
 #define RESTORE_MARKER_FILE "pgcairn.restore"
+/* Backups leave out what begins so (backup/scan.c). A date follows. */
+#define KEPT_WAL_INSIDE RESTORE_MARKER_FILE "-pg_wal-"
 
 typedef enum TargetAction { ACTION_PAUSE, ACTION_PROMOTE, ACTION_SHUTDOWN } TargetAction;
 const char *target_action_name(TargetAction action); /* "pause" */
@@ -26,6 +28,21 @@ typedef enum OccupiedChoice {
     OCCUPIED_MOVE_ASIDE, /* the old data directory is kept under a dated name */
     OCCUPIED_FORCE,      /* its content is removed */
 } OccupiedChoice;
+
+/* How what is there makes way (law 8): a whole directory is there, or can be had, at each instant.
+ */
+typedef enum Replacement {
+    REPLACES_NOTHING,
+    KEEPS_OLD,         /* OCCUPIED_MOVE_ASIDE */
+    REMOVES_OLD_LAST,  /* renamed first, removed once the new one is durable */
+    REMOVES_OLD_FIRST, /* removed once the backup has been read whole */
+} Replacement;
+
+/* What will be needed afterwards, and so must not go with the old directory. */
+typedef struct NeededPlace {
+    const char *what; /* "the repository" */
+    const char *path; /* need not exist */
+} NeededPlace;
 
 typedef struct TablespaceMove {
     const char *name; /* oid, or the path it had */
@@ -54,6 +71,8 @@ typedef struct RestoreWish {
     bool will_start; /* server programs are needed, not only nice to have */
     unsigned port;   /* of the restored server; 0: as it is configured */
     const char *socket; /* directory of its socket; NULL: as it is configured */
+    const NeededPlace *needed;
+    size_t needed_count;
     const TablespaceMove *moves;
     size_t move_count;
     unsigned jobs;
@@ -104,11 +123,18 @@ typedef struct RestorePlan {
     bool same_cluster;      /* ... and it is this cluster */
     bool server_is_stopped; /* as wished */
     const char *stamp;      /* "20261122T101112.345Z", for the names of what is kept */
-    const char *moved_to;   /* OCCUPIED_MOVE_ASIDE */
-    const char *wal_kept;   /* where the old pg_wal goes; NULL: nowhere */
+    Replacement replacement;
+    const char *removes_first_why; /* "there is no room for both" */
+    const char
+        *moved_to; /* where the old directory goes, to stay or until the new one is durable */
+    const char *wal_kept;           /* where the old pg_wal will be at last; NULL: nowhere */
+    bool wal_is_away;               /* an earlier attempt has put it into one of wal_sources */
     const char *const *wal_sources; /* directories where an earlier attempt kept it; NULL-ended */
     const char **old_versions; /* version directories of the old data directory's tablespaces */
     size_t old_version_count;
+    uint64_t old_bytes,
+        old_wal_bytes; /* that removing the old directory gives back; of its pg_wal */
+    uint64_t *old_version_bytes;
     const char *restore_command;
     uint32_t data_mode; /* of the data directory: 0700 or 0750 */
     uid_t uid;          /* who owns what is written; (uid_t)-1: whoever we are */
@@ -165,6 +191,13 @@ typedef struct RestoreReport {
 bool restore_run(const Cluster *cluster, const RestoreWish *wish, RestorePlan *plan,
                  RestoreReport *report, Error *err) MUST_CHECK;
 void restore_plan_done(RestorePlan *plan); /* for CLEANUP() */
+
+/*
+ * After the run, and best once the new database is open: what REMOVES_OLD_LAST has kept until then
+ * is removed, but for its WAL (plan->wal_kept), and plan->moved_to is NULL. An error is of no
+ * consequence to what was restored.
+ */
+bool restore_remove_old(RestorePlan *plan, Error *err) MUST_CHECK;
 
 /*
  * After the run: "max_connections=90" for each parameter that the restored configuration has lower

@@ -165,6 +165,33 @@ static bool push(void *context, const char *path, Error *err)
     return true;
 }
 
+/*
+ * What is used after the old directory is gone, or written to meanwhile. The spools of other
+ * commands are found by what is in them.
+ */
+static void list_needed(const Options *options, Arena *arena, RestoreWish *wish)
+{
+    const char *repo =
+        strncmp(options->repo, "file://", 7) == 0 ? options->repo + 7 : options->repo;
+    const NeededPlace places[] = {
+        {"the repository", absolute(repo, arena)},
+        {"the configuration file", absolute(options->config_file, arena)},
+        {"this program", wish->tool},
+        {"the spool of archive-push", "/var/spool/pgcairn"},
+        {"the server's log (--server-log)",
+         options->server_log != NULL ? absolute(options->server_log, arena) : NULL},
+        {"what this program's output goes to", "/proc/self/fd/1"},
+        {"what this program's messages go to", "/proc/self/fd/2"},
+    };
+    NeededPlace *needed = arena_alloc(arena, ARRAY_SIZE(places) * sizeof *needed);
+
+    for (size_t i = 0; i < ARRAY_SIZE(places); i++) {
+        if (places[i].path != NULL)
+            needed[wish->needed_count++] = places[i];
+    }
+    wish->needed = needed;
+}
+
 static bool make_wish(const Options *options, Arena *arena, RestoreStory *story, RestoreWish *wish,
                       Error *err)
 {
@@ -194,6 +221,7 @@ static bool make_wish(const Options *options, Arena *arena, RestoreStory *story,
         !parse_timeline(options->target_timeline, &wish->target_timeline, err) ||
         !parse_moves(options, arena, wish, err) || !describe_tool(options, arena, wish, err))
         return false;
+    list_needed(options, arena, wish);
     story->action = parse_action(options->target_action);
     /* Only a shutdown at the target can be verified: pg_control then says what was reached. */
     wish->action = options->start ? ACTION_SHUTDOWN : story->action;
@@ -241,7 +269,7 @@ static bool make_plan(RestoreStory *story, Error *err)
     TimeUs begin = time_monotonic();
 
     if (!save_wal(story, err) || !restore_plan(story->cluster, story->wish, &story->plan, err) ||
-        !restore_check_places(story, err))
+        !restore_check_places(story, err) || !restore_check_log(story, err))
         return false;
     story->elapsed_plan = time_monotonic() - begin;
     return true;
@@ -297,6 +325,17 @@ static bool check_undecided(const RestoreStory *story, Error *err)
     return false;
 }
 
+/* Whatever comes of it, the restore is done. */
+static void remove_old(RestoreStory *story)
+{
+    Error failure = {0};
+
+    if (!restore_remove_old(&story->plan, &failure)) {
+        log_warn("the old directory could not be removed: remove it yourself",
+                 log_str("directory", story->plan.moved_to), log_str("reason", failure.message));
+    }
+}
+
 static bool run(RestoreStory *story, Error *err)
 {
     story->started_at = time_now();
@@ -308,6 +347,8 @@ static bool run(RestoreStory *story, Error *err)
         return false;
     bool ok = carry_out(story, err);
     story->finished_at = time_now();
+    if (ok)
+        remove_old(story);
     /* ERR_DEGRADED: it is done, and the report tells what is not as it was asked for. */
     if (ok || err->code == ERR_DEGRADED) {
         Error unsaid = {0};

@@ -34,6 +34,9 @@ typedef struct RestoreStory {
 /* Refuse a replay that would write into tablespaces of another cluster. ERR_REFUSED. */
 bool restore_check_places(const RestoreStory *story, Error *err) MUST_CHECK;
 
+/* Before anything is touched: the server's log can be put where it is to be. ERR_REFUSED. */
+bool restore_check_log(RestoreStory *story, Error *err) MUST_CHECK;
+
 /* Start, watch to the target, verify it there, then do what was asked for. ERR_RECOVERY. */
 bool restore_start(RestoreStory *story, Progress *progress, Error *err) MUST_CHECK;
 

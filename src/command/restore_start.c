@@ -316,6 +316,28 @@ static bool start_as_asked(RestoreStory *story, Progress *progress, Error *err)
     return refuse_end(story, recovery_state_name(wanted), err);
 }
 
+static const char *log_path_of(RestoreStory *story)
+{
+    if (story->options->server_log != NULL)
+        return story->options->server_log;
+    return arena_format(&story->plan.arena, "%s.pgcairn-server.log", story->plan.data);
+}
+
+bool restore_check_log(RestoreStory *story, Error *err)
+{
+    CLEANUP(text_freep) char *folder = text_format("%s", log_path_of(story));
+    char *slash = strrchr(folder, '/');
+
+    if (!story->options->start || slash == NULL)
+        return true;
+    slash[slash == folder ? 1 : 0] = '\0';
+    if (access(folder, F_OK) != 0 || access(folder, W_OK | X_OK) == 0)
+        return true; /* what is not there is made along with the data directory, or found out then
+                      */
+    error_set_errno(err, ERR_REFUSED, errno, "write the server's log into %s", folder);
+    return error_hint(err, "choose another place for it: --server-log=FILE");
+}
+
 /* The server opens its log as its own user, who may not be allowed to create it there. */
 static bool prepare_log(const RestoreStory *story, Error *err)
 {
@@ -351,10 +373,7 @@ bool restore_start(RestoreStory *story, Progress *progress, Error *err)
     TimeUs begin = time_monotonic();
 
     story->is_started = true;
-    story->log_path =
-        story->options->server_log != NULL
-            ? story->options->server_log
-            : arena_format(&story->plan.arena, "%s.pgcairn-server.log", story->plan.data);
+    story->log_path = log_path_of(story);
     if (!prepare_log(story, err) || !find_place(story, err) ||
         !start_and_watch_to_target(story, progress, err))
         return false;

@@ -117,16 +117,51 @@ static void print_target(const RestoreStory *story)
         print_fallback(plan);
 }
 
+static void print_removed_first(const RestorePlan *plan)
+{
+    if (plan->state == DATA_HALF_RESTORED) {
+        out_print("             what is there is removed\n");
+        return;
+    }
+    out_print("             what is there is removed first (%s),\n"
+              "             once the whole backup has been read and found good\n",
+              plan->removes_first_why);
+}
+
+static const char *replacement_name(const RestorePlan *plan)
+{
+    switch (plan->replacement) {
+    case REPLACES_NOTHING:
+        return NULL;
+    case KEEPS_OLD:
+        return "kept";
+    case REMOVES_OLD_LAST:
+        return "removed last";
+    case REMOVES_OLD_FIRST:
+        return "removed first";
+    }
+    return NULL;
+}
+
 static void print_data(const RestorePlan *plan)
 {
     char bytes[OUT_TEXT_SIZE];
 
     out_print("  into       %s (%s), %s\n", plan->data, state_text(plan),
               out_bytes(plan->bytes, bytes));
-    if (plan->moved_to != NULL) {
+    switch (plan->replacement) {
+    case REPLACES_NOTHING:
+        break;
+    case KEEPS_OLD:
         out_print("             what is there is moved to %s\n", plan->moved_to);
-    } else if (plan->occupied && plan->choice == OCCUPIED_FORCE) {
-        out_print("             what is there is removed\n");
+        break;
+    case REMOVES_OLD_LAST:
+        out_print("             what is there is moved to %s, and removed when all is done\n",
+                  plan->moved_to);
+        break;
+    case REMOVES_OLD_FIRST:
+        print_removed_first(plan);
+        break;
     }
     if (plan->wal_kept != NULL)
         out_print("             its pg_wal is kept as %s\n", plan->wal_kept);
@@ -202,6 +237,7 @@ static void places_to_json(const RestorePlan *plan, Json *json)
 {
     json_text(json, "data", plan->data);
     json_text(json, "found", state_text(plan));
+    json_text(json, "old_directory", replacement_name(plan));
     json_text(json, "moved_to", plan->moved_to);
     json_text(json, "wal_kept", plan->wal_kept);
     json_begin_array(json, "tablespaces");

@@ -92,12 +92,13 @@ bool marker_save(const RestorePlan *plan, Error *err)
     record_u64(&record, "timeline", path_last_timeline(&plan->path));
     for (size_t i = 0; plan->wal_sources != NULL && plan->wal_sources[i] != NULL; i++)
         record_text(&record, "wal_kept", plan->wal_sources[i]);
+    if (plan->wal_kept != NULL)
+        record_text(&record, "wal_kept", plan->wal_kept);
+    /* Last: it is there now, and the other one perhaps only when all is done. */
     if (plan->moved_to != NULL) {
         CLEANUP(text_freep) char *wal = text_format("%s/pg_wal", plan->moved_to);
         record_text(&record, "wal_kept", wal);
     }
-    if (plan->wal_kept != NULL)
-        record_text(&record, "wal_kept", plan->wal_kept);
     record_finish(&record);
     return remove_unborn(plan->data, err) && file_writer_open(&file, path, 0600, err) &&
            file_writer_write(&file, record.text.data, record.text.size, err) &&

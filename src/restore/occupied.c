@@ -6,6 +6,7 @@
 #include "base/file.h"
 #include "base/tree.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <stdio.h>
 #include <sys/stat.h>
@@ -34,7 +35,7 @@ static bool take_control_away(const RestorePlan *plan, Error *err)
     return rename_durably(control, aside, err);
 }
 
-/* ---- --move-aside -----------------------------------------------------------------------------
+/* ---- renamed -----------------------------------------------------------------------------
  */
 
 /* Not in a directory that an earlier restore had begun to empty. */
@@ -76,31 +77,36 @@ static bool move_aside(const RestorePlan *plan, Error *err)
            FAULT_POINT("restore.after-move-aside", err) && give_control_back(plan->moved_to, err);
 }
 
-/* ---- --force ----------------------------------------------------------------------------------
+/* ---- removed ----------------------------------------------------------------------------------
  */
 
-static bool keep_wal(const RestorePlan *plan, Error *err)
+static bool is_link(const char *path)
 {
-    CLEANUP(text_freep) char *wal = text_format("%s/pg_wal", plan->data);
     struct stat status;
-    char *real = NULL;
 
-    if (plan->wal_kept == NULL || lstat(wal, &status) != 0)
-        return true;
-    if (!S_ISLNK(status.st_mode))
-        return rename_durably(wal, plan->wal_kept, err);
-    real = realpath(wal, NULL);
-    if (real == NULL)
-        return error_set_errno(err, ERR_IO, errno, "follow link %s", wal);
-    bool ok = rename_durably(real, plan->wal_kept, err);
-    free(real); /* realpath(3) allocated it */
-    return ok;
+    return lstat(path, &status) == 0 && S_ISLNK(status.st_mode);
 }
 
-/* What belongs to the file system, and what says that a restore is at work. */
+/* What a link leads to stays where it is. */
+static bool keep_wal(const char *data, const RestorePlan *plan, Error *err)
+{
+    CLEANUP(text_freep) char *wal = text_format("%s/pg_wal", data);
+
+    if (plan->wal_kept == NULL || !file_exists(wal) || is_link(wal))
+        return true;
+    return rename_durably(wal, plan->wal_kept, err);
+}
+
+static bool is_kept_wal(const char *name)
+{
+    return strncmp(name, KEPT_WAL_INSIDE, strlen(KEPT_WAL_INSIDE)) == 0;
+}
+
+/* What belongs to the file system, what says that a restore is at work, and WAL of earlier ones. */
 static bool stays(const char *name)
 {
-    return strcmp(name, "lost+found") == 0 || strcmp(name, RESTORE_MARKER_FILE) == 0;
+    return strcmp(name, "lost+found") == 0 || strcmp(name, RESTORE_MARKER_FILE) == 0 ||
+           is_kept_wal(name);
 }
 
 static bool remove_old(const RestorePlan *plan, Error *err)
@@ -116,7 +122,7 @@ bool occupied_clear(const RestorePlan *plan, Error *err)
 {
     if (!plan->occupied)
         return true;
-    if (plan->choice == OCCUPIED_MOVE_ASIDE)
+    if (plan->replacement != REMOVES_OLD_FIRST)
         return move_aside(plan, err);
     /*
      * The marker comes first, so that a directory without pg_control always says what it is; from
@@ -124,5 +130,52 @@ bool occupied_clear(const RestorePlan *plan, Error *err)
      */
     return marker_save(plan, err) && FAULT_POINT("restore.after-marker", err) &&
            take_control_away(plan, err) && FAULT_POINT("restore.control-away", err) &&
-           keep_wal(plan, err) && FAULT_POINT("restore.wal-kept", err) && remove_old(plan, err);
+           keep_wal(plan->data, plan, err) && FAULT_POINT("restore.wal-kept", err) &&
+           remove_old(plan, err);
+}
+
+/* ---- removed last -----------------------------------------------------------------------------
+ */
+
+/* WAL that an earlier restore could only keep in the directory itself. */
+static bool bring_out_wal(const RestorePlan *plan, Error *err)
+{
+    CLEANUP(directory_done) DIR *list = opendir(plan->moved_to);
+
+    if (list == NULL)
+        return error_set_errno(err, ERR_IO, errno, "list %s", plan->moved_to);
+    for (const struct dirent *entry = readdir(list); entry != NULL; entry = readdir(list)) {
+        if (!is_kept_wal(entry->d_name))
+            continue;
+        CLEANUP(text_freep) char *from = text_format("%s/%s", plan->moved_to, entry->d_name);
+        CLEANUP(text_freep)
+        char *to = text_format("%s.pgcairn-pg_wal-%s", plan->data,
+                               entry->d_name + strlen(KEPT_WAL_INSIDE));
+        if (!rename_durably(from, to, err))
+            return false;
+    }
+    return true;
+}
+
+static bool remove_moved(const RestorePlan *plan, Error *err)
+{
+    for (size_t i = 0; i < plan->old_version_count; i++) {
+        CLEANUP(text_freep)
+        char *kept = text_format("%s.pgcairn-%s", plan->old_versions[i], plan->stamp);
+        if (!tree_remove(kept, err))
+            return false;
+    }
+    return tree_remove(plan->moved_to, err);
+}
+
+bool restore_remove_old(RestorePlan *plan, Error *err)
+{
+    if (plan->replacement != REMOVES_OLD_LAST)
+        return true;
+    if (!FAULT_POINT("restore.before-remove-old", err) || !keep_wal(plan->moved_to, plan, err) ||
+        !bring_out_wal(plan, err) || !FAULT_POINT("restore.old-wal-kept", err) ||
+        !remove_moved(plan, err))
+        return error_context(err, "remove the old directory %s", plan->moved_to);
+    plan->moved_to = NULL;
+    return true;
 }

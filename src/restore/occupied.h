@@ -6,7 +6,7 @@
 #include "restore/restore.h"
 
 /*
- * After it the data directory does not exist (moved aside) or holds the marker and nothing else;
+ * After it the data directory does not exist (it was renamed) or holds the marker and nothing else;
  * either way nothing there can be started.
  */
 bool occupied_clear(const RestorePlan *plan, Error *err) MUST_CHECK;

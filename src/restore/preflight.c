@@ -2,7 +2,8 @@
 
 #include "old_wal.h"
 #include "plan_entry.h"
-#include "space.h"
+#include "replacement.h"
+#include "survey.h"
 
 #include "base/file.h"
 #include "postgres/data_directory.h"
@@ -10,7 +11,6 @@
 
 #include <dirent.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <gnu/libc-version.h>
 #include <grp.h>
 #include <pwd.h>
@@ -65,73 +65,19 @@ static bool refuse_foreign(const RestorePlan *plan, const DataLook *look, Error 
     return error_hint(err, "choose another directory, or keep this one with --move-aside");
 }
 
-/* Old names stay beside the directory, so both must be on one file system that can be written. */
-static bool check_can_rename(const RestorePlan *plan, const DataLook *look, const char *what,
-                             Error *err)
+/* Where earlier attempts have put the old pg_wal, and whether it is what this one would keep. */
+static void plan_wal_sources(const DataLook *look, RestorePlan *plan)
 {
-    CLEANUP(text_freep) char *parent = text_format("%s/..", plan->data);
-
-    if (look->is_own_file_system) {
-        error_set(err, ERR_REFUSED, "%s is the root of a file system: %s can't be kept beside it",
-                  plan->data, what);
-        return error_hint(err, "copy pg_wal elsewhere yourself, then use --force --discard-wal");
-    }
-    if (access(parent, W_OK | X_OK) != 0)
-        return error_set_errno(err, ERR_REFUSED, errno, "keep %s beside %s", what, plan->data);
-    return true;
-}
-
-/* Somebody gave the WAL a file system of its own; what is restored does not know of it. */
-static bool warn_of_wal_link(RestorePlan *plan, Error *err)
-{
-    CLEANUP(text_freep) char *directory = text_format("%s/pg_wal", plan->data);
-    struct stat status;
-    const char *real;
-
-    if (lstat(directory, &status) != 0 || !S_ISLNK(status.st_mode) || stat(directory, &status) != 0)
-        return true;
-    if (!path_resolve(directory, &plan->arena, &real, err))
-        return false;
-    plan_warn(plan, "pg_wal was a link to %s: it will be a directory of %s", real, plan->data);
-    return true;
-}
-
-/* The old pg_wal may hold what exists nowhere else: it is kept, but for --discard-wal. */
-static bool plan_wal(const Cluster *cluster, const RestoreWish *wish, const DataLook *look,
-                     RestorePlan *plan, Error *err)
-{
-    CLEANUP(text_freep) char *directory = text_format("%s/pg_wal", plan->data);
-    CLEANUP(arena_done) Arena arena = {0};
-    OldWal wal;
-
-    if (look->marker.wal_kept_count > 0) {
-        const char **sources =
-            arena_alloc(&plan->arena, (look->marker.wal_kept_count + 1) * sizeof *sources);
-        memcpy(sources, look->marker.wal_kept, look->marker.wal_kept_count * sizeof *sources);
-        plan->wal_sources = (const char *const *)sources;
-    }
-    if (plan->choice != OCCUPIED_FORCE || wish->discard_wal)
-        return true;
-    /* An earlier attempt has put it away: what is here now came from there. */
     size_t kept = look->marker.wal_kept_count;
-    if (look->state == DATA_HALF_RESTORED && kept > 0 &&
-        file_exists(look->marker.wal_kept[kept - 1]))
-        return true;
-    if (!old_wal_load(directory, cluster, &arena, &wal, err))
-        return false;
-    if (wal.count == 0 && wal.others == 0)
-        return true;
-    plan->wal_kept = arena_format(&plan->arena, "%s.pgcairn-pg_wal-%s", plan->data, plan->stamp);
-    struct stat status;
-    if (lstat(directory, &status) == 0 && S_ISLNK(status.st_mode)) {
-        /* The WAL has a file system of its own: it stays there under another name. */
-        const char *real;
-        if (!path_resolve(directory, &plan->arena, &real, err))
-            return false;
-        plan->wal_kept = arena_format(&plan->arena, "%s.pgcairn-%s", real, plan->stamp);
-        return true;
-    }
-    return check_can_rename(plan, look, "its pg_wal", err);
+
+    if (kept == 0)
+        return;
+    const char **sources = arena_alloc(&plan->arena, (kept + 1) * sizeof *sources);
+    memcpy(sources, look->marker.wal_kept, kept * sizeof *sources);
+    plan->wal_sources = (const char *const *)sources;
+    /* What is in the directory now came from there. */
+    plan->wal_is_away =
+        look->state == DATA_HALF_RESTORED && file_exists(look->marker.wal_kept[kept - 1]);
 }
 
 /*
@@ -182,27 +128,6 @@ static bool adopt_siblings(const Cluster *cluster, const RestoreWish *wish, Rest
             S_ISDIR(status.st_mode) && !wish->discard_wal &&
             !adopt_sibling(cluster, path, plan, &count, err))
             return false;
-    }
-    return true;
-}
-
-/* A file system of its own in the directory, for pg_wal say, can neither be renamed nor removed. */
-static bool check_mounts(const RestorePlan *plan, Error *err)
-{
-    CLEANUP(directory_done) DIR *list = opendir(plan->data);
-    struct stat data, entry_status;
-
-    if (list == NULL || stat(plan->data, &data) != 0)
-        return error_set_errno(err, ERR_IO, errno, "look at %s", plan->data);
-    for (const struct dirent *entry = readdir(list); entry != NULL; entry = readdir(list)) {
-        if (strcmp(entry->d_name, "..") == 0 ||
-            fstatat(dirfd(list), entry->d_name, &entry_status, AT_SYMLINK_NOFOLLOW) != 0 ||
-            entry_status.st_dev == data.st_dev)
-            continue;
-        error_set(err, ERR_REFUSED, "%s/%s is the root of a file system: it can't be replaced",
-                  plan->data, entry->d_name);
-        return error_hint(err, "--move-aside keeps the whole directory under another name, what is "
-                               "mounted in it included");
     }
     return true;
 }
@@ -260,24 +185,15 @@ static bool plan_occupied(const Cluster *cluster, const RestoreWish *wish, Resto
     bool is_touched = plan->choice != OCCUPIED_REFUSE && look.state == DATA_CLUSTER;
     if (is_touched && !wish->server_is_stopped && !check_free(wish, &look, plan, err))
         return false;
-    switch (plan->choice) {
-    case OCCUPIED_REFUSE:
+    if (plan->choice == OCCUPIED_REFUSE) {
         if (!wish->only_looks)
             return refuse_occupied(plan, &look, err);
         return plan->undecided.code != ERR_NONE || !refuse_occupied(plan, &look, &plan->undecided);
-    case OCCUPIED_MOVE_ASIDE:
-        plan->moved_to = arena_format(&plan->arena, "%s.pgcairn-%s", plan->data, plan->stamp);
-        if (!check_can_rename(plan, &look, "the old directory", err))
-            return false;
-        break;
-    case OCCUPIED_FORCE:
-        if (look.is_identified && !look.same_cluster)
-            return refuse_foreign(plan, &look, err);
-        if (!check_mounts(plan, err))
-            return false;
-        break;
     }
-    return warn_of_wal_link(plan, err) && plan_wal(cluster, wish, &look, plan, err);
+    if (plan->choice == OCCUPIED_FORCE && look.is_identified && !look.same_cluster)
+        return refuse_foreign(plan, &look, err);
+    plan_wal_sources(&look, plan);
+    return true;
 }
 
 /* ---- tablespaces ------------------------------------------------------------------------------
@@ -503,6 +419,17 @@ static bool ends_with(const char *text, const char *end)
     return size >= end_size && strcmp(text + size - end_size, end) == 0;
 }
 
+/* In the nearest directory above that is there. errno says why not. */
+static bool can_be_made(const char *path)
+{
+    CLEANUP(text_freep) char *place = text_format("%s", path);
+    char *slash;
+
+    while ((slash = strrchr(place, '/')) != NULL && access(place, F_OK) != 0)
+        slash[slash == place ? 1 : 0] = '\0';
+    return access(place, W_OK | X_OK) == 0;
+}
+
 /*
  * Configuration outside the data directory (Debian: /etc/postgresql) is put beside it: what is in
  * place on this host may be of another server. The server is told with -c where it is.
@@ -537,6 +464,13 @@ static bool plan_extras(RestorePlan *plan, Error *err)
             return false;
         if (!is_empty)
             return error_set(err, ERR_REFUSED, "%s is not empty", plan->extra_directory);
+        if (!can_be_made(plan->extra_directory)) {
+            error_set_errno(err, ERR_REFUSED, errno, "make %s", plan->extra_directory);
+            return error_hint(err,
+                              "let this user write to the directory that holds %s, or run the "
+                              "restore as root",
+                              plan->data);
+        }
     }
     if (!has_own && plan->config_file == NULL)
         plan_warn(plan, "the backup holds no postgresql.conf: the server needs one to start");
@@ -587,8 +521,9 @@ bool preflight(const Cluster *cluster, const RestoreWish *wish, RestorePlan *pla
 {
     plan->data_mode = data_mode_of(&plan->manifest);
     if (!plan_occupied(cluster, wish, plan, err) || !find_old_versions(plan, err) ||
-        !plan_tablespaces(wish, plan, err) || !plan_owner(plan, err) ||
-        !check_writable(plan, err) || !plan_programs(wish, plan, err) || !plan_extras(plan, err))
+        !survey_old(wish, plan, err) || !plan_tablespaces(wish, plan, err) ||
+        !plan_owner(plan, err) || !check_writable(plan, err) || !plan_programs(wish, plan, err) ||
+        !plan_extras(plan, err))
         return false;
     warn_collation(plan);
     warn_followed(plan);
@@ -596,5 +531,5 @@ bool preflight(const Cluster *cluster, const RestoreWish *wish, RestorePlan *pla
         plan_warn(plan, "the backup holds %llu pages whose checksum was wrong when it was taken",
                   (unsigned long long)plan->manifest.header.bad_pages);
     }
-    return space_check(plan, err);
+    return replacement_plan(cluster, wish, plan, err);
 }

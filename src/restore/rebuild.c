@@ -57,7 +57,8 @@ static bool finish_large(const Rebuild *rebuild, RebuildLarge *large, Error *err
         return error_set(err, ERR_CORRUPT, "%s: the file's CRC is not what was backed up",
                          entry->path);
     }
-    return file_attributes_set(path, &attributes, rebuild->shared->is_synced, err);
+    return rebuild->shared->is_check ||
+           file_attributes_set(path, &attributes, rebuild->shared->is_synced, err);
 }
 
 /* Take one finished job back; *any is false when there was none. */
@@ -172,7 +173,7 @@ static bool submit_large(Rebuild *rebuild, const ManifestEntry *entry, Error *er
 {
     CLEANUP(text_freep) char *path = plan_entry_path(rebuild->shared->plan, entry);
 
-    if (!restored_file_create(path, entry->size, err))
+    if (!rebuild->shared->is_check && !restored_file_create(path, entry->size, err))
         return false;
     RebuildLarge *large = arena_alloc(rebuild->arena, sizeof *large);
     large->entry = entry;
@@ -260,20 +261,38 @@ static bool run_with(Rebuild *rebuild, RebuildWorker *workers, unsigned jobs, Er
     return ok;
 }
 
-bool rebuild_files(const Cluster *cluster, const RestorePlan *plan, unsigned jobs, bool is_synced,
-                   WalCheck *check, Progress *progress, RestoreReport *report, Error *err)
+static bool run_shared(const RebuildShared *shared, unsigned jobs, WalCheck *check,
+                       RestoreReport *report, Error *err)
 {
     CLEANUP(arena_done) Arena arena = {0};
-    RebuildShared shared = {
-        .cluster = cluster, .plan = plan, .progress = progress, .is_synced = is_synced};
-    Rebuild rebuild = {.shared = &shared, .check = check, .report = report, .arena = &arena};
-    RebuildWorker *workers = rebuild_workers_new(&shared, jobs, err);
+    Rebuild rebuild = {.shared = shared, .check = check, .report = report, .arena = &arena};
+    RebuildWorker *workers = rebuild_workers_new(shared, jobs, err);
 
     if (workers == NULL)
         return false;
-    rebuild.small = mem_alloc((plan->manifest.entry_count + 1) * sizeof(const ManifestEntry *));
+    rebuild.small =
+        mem_alloc((shared->plan->manifest.entry_count + 1) * sizeof(const ManifestEntry *));
     bool ok = run_with(&rebuild, workers, jobs, err);
     mem_free(rebuild.small);
     rebuild_workers_free(workers, jobs);
     return ok;
+}
+
+bool rebuild_files(const Cluster *cluster, const RestorePlan *plan, unsigned jobs, bool is_synced,
+                   WalCheck *check, Progress *progress, RestoreReport *report, Error *err)
+{
+    const RebuildShared shared = {
+        .cluster = cluster, .plan = plan, .progress = progress, .is_synced = is_synced};
+
+    return run_shared(&shared, jobs, check, report, err);
+}
+
+bool rebuild_check(const Cluster *cluster, const RestorePlan *plan, unsigned jobs,
+                   Progress *progress, Error *err)
+{
+    const RebuildShared shared = {
+        .cluster = cluster, .plan = plan, .progress = progress, .is_check = true};
+    RestoreReport uncounted = {0};
+
+    return run_shared(&shared, jobs, NULL, &uncounted, err);
 }

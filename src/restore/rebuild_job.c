@@ -100,6 +100,8 @@ static bool write_small(RebuildWorker *worker, const ManifestEntry *entry, const
         return error_context(err, "%s", entry->path);
     if (!check_small(entry, worker->raw, shared->cluster->repo->hash_seed, err))
         return error_context(err, "%s", entry->path);
+    if (shared->is_check)
+        return true;
     if (entry->kind == ENTRY_EXTRA && !make_folders_of_extra(shared, path, err))
         return false;
     if (!restored_file_put(path, worker->raw, entry->size, &attributes, shared->is_synced, err))
@@ -177,6 +179,24 @@ static bool copy_range(RebuildWorker *worker, RestoredFile *file, RebuildJob *jo
     return true;
 }
 
+static bool pass_over(void *context, uint8_t **data, size_t size, uint64_t offset, Error *err)
+{
+    (void)data;
+    (void)offset;
+    (void)err;
+    progress_add(context, size, 0);
+    return true;
+}
+
+static bool check_range(RebuildWorker *worker, RebuildJob *job, Error *err)
+{
+    const ManifestEntry *entry = job->large->entry;
+
+    return range_reader_read(worker->reader, &entry->ranges[job->range], pass_over,
+                             worker->shared->progress, &job->content, err) ||
+           error_context(err, "%s, range %u", entry->path, job->range);
+}
+
 static bool run_range(RebuildWorker *worker, RebuildJob *job, Error *err)
 {
     const RebuildShared *shared = worker->shared;
@@ -197,7 +217,9 @@ bool rebuild_job_run(void *context, void *pointer, Error *err)
 {
     RebuildWorker *worker = context;
     RebuildJob *job = pointer;
-    bool ok = job->large != NULL ? run_range(worker, job, err) : run_batch(worker, job, err);
+    bool ok = job->large == NULL         ? run_batch(worker, job, err)
+              : worker->shared->is_check ? check_range(worker, job, err)
+                                         : run_range(worker, job, err);
 
     if (ok)
         progress_add(worker->shared->progress, 0, job->content.bytes_read);

@@ -15,6 +15,7 @@ typedef struct RebuildShared {
     const RestorePlan *plan;
     Progress *progress;
     bool is_synced;
+    bool is_check; /* all is read and compared, nothing is written */
 } RebuildShared;
 
 typedef struct RebuildWorker {

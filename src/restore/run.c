@@ -100,24 +100,33 @@ static const ManifestEntry *find_control(const Manifest *manifest)
     return NULL;
 }
 
-static bool write_control(const Cluster *cluster, const RestorePlan *plan, Error *err)
+/* bytes: PG_CONTROL_FILE_SIZE of them. */
+static bool read_control(const Cluster *cluster, const RestorePlan *plan, uint8_t *bytes,
+                         Error *err)
 {
     const ManifestEntry *entry = find_control(&plan->manifest);
-    uint8_t bytes[PG_CONTROL_FILE_SIZE];
     PgControl control;
 
-    if (entry == NULL || entry->size != sizeof bytes) {
+    if (entry == NULL || entry->size != PG_CONTROL_FILE_SIZE) {
         return error_set(err, ERR_CORRUPT, "backup %s has no whole global/pg_control",
                          plan->manifest.header.id);
     }
     if (!rebuild_read_small(cluster, &plan->manifest, entry, bytes, err) ||
-        !pg_control_decode(bytes, sizeof bytes, &control, err))
+        !pg_control_decode(bytes, PG_CONTROL_FILE_SIZE, &control, err))
         return false;
     if (control.system_identifier != plan->manifest.header.system_identifier) {
         return error_set(err, ERR_CORRUPT, "global/pg_control of backup %s is of another cluster",
                          plan->manifest.header.id);
     }
-    return data_file_put(plan, "global/pg_control", bytes, sizeof bytes, err);
+    return true;
+}
+
+static bool write_control(const Cluster *cluster, const RestorePlan *plan, Error *err)
+{
+    uint8_t bytes[PG_CONTROL_FILE_SIZE];
+
+    return read_control(cluster, plan, bytes, err) &&
+           data_file_put(plan, "global/pg_control", bytes, sizeof bytes, err);
 }
 
 /* ---- the story --------------------------------------------------------------------------------
@@ -131,6 +140,8 @@ static bool lock_data(const char *data, int *fd, Error *err)
 {
     fd_done(fd);
     *fd = open(data, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (*fd < 0 && errno == ENOENT)
+        return error_set(err, ERR_BUSY, "%s has changed since the restore was planned", data);
     if (*fd < 0)
         return error_set_errno(err, ERR_IO, errno, "open %s", data);
     if (flock(*fd, LOCK_EX | LOCK_NB) == 0)
@@ -138,6 +149,21 @@ static bool lock_data(const char *data, int *fd, Error *err)
     if (errno == EWOULDBLOCK)
         return error_set(err, ERR_BUSY, "another restore into %s is under way", data);
     return error_set_errno(err, ERR_IO, errno, "lock %s", data);
+}
+
+/* One that we have just made: another restore may look at it for a moment, finds that it is not
+ * what it planned for, and goes. */
+static bool lock_new(const char *data, int *fd, Error *err)
+{
+    enum { TRIES = 100, PAUSE_MS = 20 };
+
+    for (int i = 0; !lock_data(data, fd, err); i++) {
+        if (err->code != ERR_BUSY || i == TRIES)
+            return false;
+        error_clear(err);
+        time_sleep_ms(PAUSE_MS);
+    }
+    return true;
 }
 
 /* Between plan and now a server, or another restore, may have come. */
@@ -167,15 +193,16 @@ static bool take_place(const Cluster *cluster, const RestorePlan *plan, int *loc
         return false;
     if (!skeleton_make_places(plan, err))
         return false;
-    /* After --force it is the same directory, locked twice by us: a second descriptor of it would
-     * wait for the first. */
-    if (plan->occupied && plan->choice == OCCUPIED_FORCE) {
+    /* Emptied it is the same directory: a second descriptor of it would wait for the first. */
+    if (plan->replacement == REMOVES_OLD_FIRST) {
         *lock = old;
         old = -1;
         return marker_save(plan, err);
     }
-    return lock_data(plan->data, lock, err) &&
-           (plan->occupied || check_unchanged(cluster, plan, err)) && marker_save(plan, err);
+    bool is_locked =
+        plan->occupied ? lock_new(plan->data, lock, err) : lock_data(plan->data, lock, err);
+    return is_locked && (plan->occupied || check_unchanged(cluster, plan, err)) &&
+           marker_save(plan, err);
 }
 
 static bool watch_file_systems(const RestorePlan *plan, Durability *durability, Error *err)
@@ -254,6 +281,30 @@ static bool begin_wal_check(const Cluster *cluster, const RestoreWish *wish,
     return *check != NULL && (!is_first || wal_check_finish(*check, err));
 }
 
+/* Law 8: where the old directory must go first, the backup is read whole before. */
+static bool check_backup(const Cluster *cluster, const RestoreWish *wish, const RestorePlan *plan,
+                         Error *err)
+{
+    if (plan->replacement != REMOVES_OLD_FIRST || plan->state != DATA_CLUSTER)
+        return true;
+    uint8_t control[PG_CONTROL_FILE_SIZE];
+    progress_phase(wish->progress, "check backup", plan->bytes);
+    return (rebuild_check(cluster, plan, wish->jobs > 0 ? wish->jobs : 1, wish->progress, err) &&
+            read_control(cluster, plan, control, err)) ||
+           error_context(err, "read the backup before anything of the old directory is removed");
+}
+
+/* It was renamed, and is as good as it was. */
+static bool explain_old(const RestorePlan *plan, Error *err)
+{
+    if (plan->replacement != REMOVES_OLD_LAST || err->code == ERR_INTERRUPTED)
+        return error_hint(err, "nothing here can be started; run the restore again");
+    return error_hint(err,
+                      "nothing here can be started; run the restore again, or bring the old "
+                      "directory back: it is whole, as %s",
+                      plan->moved_to);
+}
+
 bool restore_run(const Cluster *cluster, const RestoreWish *wish, RestorePlan *plan,
                  RestoreReport *report, Error *err)
 {
@@ -264,12 +315,13 @@ bool restore_run(const Cluster *cluster, const RestoreWish *wish, RestorePlan *p
 
     *report = (RestoreReport){0};
     if (!begin_wal_check(cluster, wish, plan, &check, err) ||
-        !FAULT_POINT("restore.before-take", err) || !take_place(cluster, plan, &lock, err) ||
-        !FAULT_POINT("restore.before-rebuild", err) || !watch_file_systems(plan, &durability, err))
+        !check_backup(cluster, wish, plan, err) || !FAULT_POINT("restore.before-take", err) ||
+        !take_place(cluster, plan, &lock, err) || !FAULT_POINT("restore.before-rebuild", err) ||
+        !watch_file_systems(plan, &durability, err))
         return false;
     if (!rebuild(cluster, wish, plan, &durability, check, report, err) ||
         !FAULT_POINT("restore.after-rebuild", err) || !configure(cluster, wish, plan, report, err))
-        return error_hint(err, "nothing here can be started; run the restore again");
+        return explain_old(plan, err);
     report->elapsed_rebuild = time_monotonic() - begin;
     if (!make_durable(wish, plan, &durability, err) || !finish(cluster, plan, err))
         return explain_state(plan, err);

@@ -1,7 +1,6 @@
 #include "space.h"
 
 #include <errno.h>
-#include <fts.h>
 #include <libgen.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
@@ -48,29 +47,6 @@ static bool need_of(Needs *needs, const char *path, Need **need, Error *err)
                     .place = place,
                     .available = (uint64_t)system.f_bavail * system.f_frsize};
     return true;
-}
-
-static void fts_done(FTS **tree)
-{
-    if (*tree != NULL)
-        (void)fts_close(*tree);
-}
-
-/* What removing a tree gives back. Links are not followed; what can't be read counts nothing. */
-static uint64_t tree_size(const char *path)
-{
-    CLEANUP(text_freep) char *root = text_format("%s", path);
-    char *const paths[] = {root, NULL};
-    CLEANUP(fts_done) FTS *tree = fts_open(paths, FTS_PHYSICAL | FTS_NOCHDIR | FTS_XDEV, NULL);
-    uint64_t size = 0;
-
-    if (tree == NULL)
-        return 0;
-    for (const FTSENT *entry = fts_read(tree); entry != NULL; entry = fts_read(tree)) {
-        if (entry->fts_info == FTS_F && entry->fts_statp->st_nlink == 1)
-            size += (uint64_t)entry->fts_statp->st_blocks * 512;
-    }
-    return size;
 }
 
 static const char *place_of(const RestorePlan *plan, const ManifestEntry *entry)
@@ -126,16 +102,11 @@ static bool count_freed(const RestorePlan *plan, Needs *needs, Error *err)
 
     if (!need_of(needs, plan->data, &need, err))
         return false;
-    need->freed += tree_size(plan->data);
-    if (plan->wal_kept != NULL) {
-        CLEANUP(text_freep) char *wal = text_format("%s/pg_wal", plan->data);
-        uint64_t kept = tree_size(wal);
-        need->freed -= kept < need->freed ? kept : need->freed;
-    }
+    need->freed += plan->old_bytes - (plan->wal_kept != NULL ? plan->old_wal_bytes : 0);
     for (size_t i = 0; i < plan->old_version_count; i++) {
         if (!need_of(needs, plan->old_versions[i], &need, err))
             return false;
-        need->freed += tree_size(plan->old_versions[i]);
+        need->freed += plan->old_version_bytes[i];
     }
     return true;
 }
@@ -149,7 +120,7 @@ bool space_check(const RestorePlan *plan, Error *err)
     needs.items = arena_alloc(&arena, most * sizeof *needs.items);
     if (!count_files(plan, &needs, err) || !count_wal(plan, &needs, err))
         return false;
-    if (plan->occupied && plan->choice == OCCUPIED_FORCE && !count_freed(plan, &needs, err))
+    if (plan->replacement == REMOVES_OLD_FIRST && !count_freed(plan, &needs, err))
         return false;
     for (size_t i = 0; i < needs.count; i++) {
         const Need *need = &needs.items[i];

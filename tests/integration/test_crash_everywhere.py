@@ -134,6 +134,8 @@ class CrashTest(SharedClusterTest):
         return ["restore", f"--data={self.target}", f"--tablespace={self.old_place}={self.place}"]
 
     def ready_restore(self):
+        if (self.path / "restored").exists():
+            os.chmod(self.path / "restored", 0o755)
         shutil.rmtree(self.path / "restored", ignore_errors=True)
         return self.restore_words()
 
@@ -145,6 +147,12 @@ class CrashTest(SharedClusterTest):
 
     def ready_aside(self):
         return [*self.ready_force()[:-1], "--move-aside"]
+
+    def ready_in_place(self):
+        """Nothing can be put beside the directory, as in a volume's root."""
+        words = self.ready_force()
+        os.chmod(self.path / "restored", 0o555)
+        return words
 
     def fresh_archive(self):
         self.repo = self.path / "other"
@@ -190,7 +198,7 @@ class Reach(CrashTest):
         reached = set()
         for ready in (self.ready_init, self.ready_first, self.ready_push, self.ready_repair, self.ready_ahead,
                       self.ready_get, self.ready_backup, self.ready_restore, self.ready_force, self.ready_aside,
-                      self.ready_verify, self.ready_quarantine, self.ready_undo):
+                      self.ready_in_place, self.ready_verify, self.ready_quarantine, self.ready_undo):
             if ready in (self.ready_get, self.ready_backup, self.ready_restore):
                 self.repo = self.world.repo
             reached |= set(self.passed(ready()))
@@ -367,7 +375,7 @@ class Restored(CrashTest):
         for root in (self.target, self.place):
             for path in root.rglob("*"):
                 name = str(path.relative_to(self.path))
-                if ".pgcairn-" in name or path.name in ("backup_manifest", "pgcairn.recovery",
+                if ".pgcairn-" in name or "pgcairn.restore-" in name or path.name in ("backup_manifest", "pgcairn.recovery",
                                                         "pgcairn.restore"):
                     continue
                 content = hashlib.sha256(path.read_bytes()).digest() if path.is_file() else b""
@@ -403,6 +411,11 @@ class RestoreNew(Restored):
 class RestoreForce(Restored):
     def test_restore_over_an_old_directory(self):
         self.everywhere_restored(self.ready_force)
+
+
+class RestoreInPlace(Restored):
+    def test_restore_over_an_old_directory_that_can_not_be_renamed(self):
+        self.everywhere_restored(self.ready_in_place)
 
 
 class RestoreAside(Restored):

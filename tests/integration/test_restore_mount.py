@@ -29,9 +29,9 @@ class MountedWal(ClusterTest):
         self.cluster.stop()
 
     def test_force_refuses_before_it_touches_anything(self):
-        self.tool_fails(4, "pg_wal is the root of a file system", "restore",
+        self.tool_fails(4, "pg_wal is the root of a mount", "restore",
                         f"--data={self.cluster.data}", "--force")
-        self.tool_fails(4, "pg_wal is the root of a file system", "restore",
+        self.tool_fails(4, "pg_wal is the root of a mount", "restore",
                         f"--data={self.cluster.data}", "--force", "--discard-wal")
         self.cluster.start()
         self.assertEqual(self.cluster.sql("select number from content order by 1"), "1\n2")

@@ -33,6 +33,11 @@ class ReplaceTest(ClusterTest):
     def kept(self, what):
         return sorted(self.cluster.path.glob(f"data.pgcairn-{what}*"))
 
+    def nothing_goes_beside(self):
+        """As in a volume's root: the directory can't be renamed, so what is in it is removed."""
+        os.chmod(self.cluster.path, 0o555)
+        self.addCleanup(os.chmod, self.cluster.path, 0o755)
+
     def commit_beyond_the_archive(self):
         """A backup and commits in the archive; more commits in segments that are not; kill -9."""
         with Oracle(self.cluster, self.path / "commits") as oracle:
@@ -210,6 +215,7 @@ class Interrupted(ReplaceTest):
         self.backup()
         self.cluster.switch_wal()
         self.cluster.stop()
+        self.nothing_goes_beside()
         self.attempt("restore", f"--data={self.cluster.data}", "--force",
                      environment={"PGCAIRN_FAULT": "restore.control-away:crash"})
         self.assertFalse((self.cluster.data / "global" / "pg_control").exists())
@@ -229,25 +235,44 @@ class Crashes(ReplaceTest):
     """kill -9 at each instant at which something becomes visible; needs a build with fault points."""
 
     # Where a data directory that could be started is left: with its pg_control, old or new.
-    COMPLETE = ("restore.after-marker", "restore.after-control")
-    POINTS = COMPLETE + ("restore.control-away", "restore.wal-kept", "restore.before-rebuild",
-                         "restore.after-rebuild", "restore.before-control")
+    COMPLETE = ("restore.after-marker", "restore.after-control", "restore.before-remove-old",
+                "restore.old-wal-kept")
+    BOTH = ("restore.before-rebuild", "restore.after-rebuild", "restore.before-control",
+            "restore.after-control")
+    RENAMED = BOTH + ("restore.before-remove-old", "restore.old-wal-kept")
+    IN_PLACE = ("restore.after-marker", "restore.control-away", "restore.wal-kept") + BOTH
 
-    def test_the_next_run_succeeds_and_no_commit_is_lost_whatever_the_instant(self):
-        self.commit_beyond_the_archive()
+    def crash_at(self, points):
         control = self.cluster.data / "global" / "pg_control"
-        for point in self.POINTS:
+        for point in points:
             with self.subTest(point):
                 done = self.attempt("restore", f"--data={self.cluster.data}", "--force",
                                     environment={"PGCAIRN_FAULT": f"{point}:crash"})
-                if done.returncode == 0:
+                if not done.stderr and done.returncode == 0 and point in self.BOTH:
                     self.skipTest("built without fault points")
+                self.assertEqual(done.returncode, -signal.SIGKILL, done.stderr)
                 self.assertEqual(control.exists(), point in self.COMPLETE, done.stderr)
                 self.restore_here(*(["--force"] if control.exists() else []))
                 verify_backup(self.cluster.data)
+        os.chmod(self.cluster.path, 0o755)
         self.restore_here("--force", "--start")
         assert_content(self.cluster, self.oracle.numbers(), self.oracle.in_doubt())
+
+    def test_the_next_run_succeeds_and_no_commit_is_lost_whatever_the_instant(self):
+        self.commit_beyond_the_archive()
+        self.crash_at(self.RENAMED)
         check_structure(self.cluster)
+        # Of the old directories only those are left that a killed restore had not come to remove.
+        self.assertLessEqual(len(self.kept("2")), len(self.RENAMED))
+
+    def test_nor_where_the_old_directory_must_go_first(self):
+        self.commit_beyond_the_archive()
+        self.nothing_goes_beside()
+        self.tool_fails(4, "--server-log", "restore", f"--data={self.cluster.data}", "--force", "--start")
+        self.crash_at(self.IN_PLACE)
+        # The WAL that had to be kept in the directory was brought out of it when that could be done.
+        self.assertEqual(list(self.cluster.data.glob("pgcairn.restore-pg_wal-*")), [])
+        self.assertTrue([path for kept in self.kept("pg_wal") for path in kept.glob("0*")])
 
 
 class Faithful(ReplaceTest):

@@ -172,4 +172,5 @@ def check_structure(cluster):
 
 def verify_backup(data):
     """PostgreSQL's own check of restored files against backup_manifest, before the first start."""
-    run(BIN / "pg_verifybackup", "--no-parse-wal", data, timeout_s=300)
+    kept = [f"--ignore={path.name}" for path in pathlib.Path(data).glob("pgcairn.restore-pg_wal-*")]
+    run(BIN / "pg_verifybackup", "--no-parse-wal", *kept, data, timeout_s=300)
