@@ -1,6 +1,7 @@
 #include "base/log.h"
 #include "cli/output.h"
 #include "command/commands.h"
+#include "place.h"
 #include "postgres/control.h"
 #include "postgres/session.h"
 #include "repo/layout.h"
@@ -96,6 +97,14 @@ static bool refuse_other_cluster(const char *name, Error *err)
                       name);
 }
 
+static bool check_place(const Options *options, Error *err)
+{
+    const char *path = place_of_address(options->repo);
+
+    return place_check_outside("the repository", path, options->data, err) &&
+           place_check_repository(path, err);
+}
+
 bool command_init(const Options *options, Error *err)
 {
     CLEANUP(repo_done) Repo repo = {0};
@@ -108,7 +117,10 @@ bool command_init(const Options *options, Error *err)
     if (!cluster_name_check(options->cluster, err) || !find_identity(options, &identity, err))
         return false;
     Storage *storage = storage_open(options->repo, err);
-    if (storage == NULL || !repo_create(&repo, storage, &repo_is_new, err))
+    if (storage == NULL)
+        return false;
+    repo.storage = storage; /* freed with it, whatever happens */
+    if (!check_place(options, err) || !repo_create(&repo, storage, &repo_is_new, err))
         return false;
     if (!cluster_register(&repo, options->cluster, identity.system_identifier, identity.major,
                           identity.wal_segment_size, &cluster, &cluster_is_new, err)) {

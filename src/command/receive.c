@@ -4,6 +4,7 @@
 #include "base/time.h"
 #include "command/commands.h"
 #include "hook.h"
+#include "place.h"
 #include "postgres/server.h"
 #include "service.h"
 
@@ -180,6 +181,13 @@ static bool open_repository(Hook *hook, const Options *options, Error *err)
                          options->wal_spool);
 }
 
+/* It holds what is nowhere else, and must not be replaced along with the data directory. */
+static bool check_spool_place(const Options *options, Error *err)
+{
+    return options->wal_spool == NULL ||
+           place_check_outside("the spool", options->wal_spool, options->data, err);
+}
+
 bool command_receive(const Options *options, Error *err)
 {
     CLEANUP(hook_done) Hook hook = {0};
@@ -196,7 +204,8 @@ bool command_receive(const Options *options, Error *err)
         .context = &telling,
     };
 
-    if (!read_wish(options, &wish, err) || !open_repository(&hook, options, err))
+    if (!read_wish(options, &wish, err) || !check_spool_place(options, err) ||
+        !open_repository(&hook, options, err))
         return false;
     wish.threads = hook.threads;
     return archive_receive(&hook.cluster, &wish, err);

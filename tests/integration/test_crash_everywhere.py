@@ -167,8 +167,9 @@ class CrashTest(SharedClusterTest):
         self.tool(*words, environment={"PGCAIRN_FAULT_LOG": self.log})
         return collections.Counter(self.log.read_text(encoding="ascii").split())
 
-    def everywhere(self, ready, check):
-        hits = self.passed(ready())
+    def everywhere(self, ready, check, known=()):
+        """At all points but the known ones, which another scenario passes."""
+        hits = {point: count for point, count in self.passed(ready()).items() if point not in known}
         self.assertTrue(hits, "no fault point was passed: is the tool built with -Dfault_points?")
         for point, count in sorted(hits.items()):
             for action in self.actions:
@@ -396,11 +397,11 @@ class Restored(CrashTest):
         self.assertTrue(is_finished or not (self.target / "pgcairn.restore").exists())
         self.assertEqual(list(self.target.rglob("*.tmp-*")), [])
 
-    def everywhere_restored(self, ready):
+    def everywhere_restored(self, ready, known=()):
         self.tool(*ready())
         self.whole = self.tree()
         self.assertIn("restored/data/global/pg_control", self.whole)
-        self.everywhere(ready, self.check)
+        self.everywhere(ready, self.check, known)
 
 
 class RestoreNew(Restored):
@@ -415,7 +416,7 @@ class RestoreForce(Restored):
 
 class RestoreInPlace(Restored):
     def test_restore_over_an_old_directory_that_can_not_be_renamed(self):
-        self.everywhere_restored(self.ready_in_place)
+        self.everywhere_restored(self.ready_in_place, known=self.passed(self.ready_force()))
 
 
 class RestoreAside(Restored):

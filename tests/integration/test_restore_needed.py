@@ -1,0 +1,149 @@
+"""What a restore replaces: never what is needed later, and never the only good copy for nothing."""
+
+import os
+import shutil
+import subprocess
+import unittest
+
+from support.archive import flip
+from support.cluster import make_directory
+from support.processes import TOOL, USER, attempt, clean_environment, identity, run
+from support.shared import SharedClusterTest
+from test_restore_refusals import fingerprint
+
+
+class Needed(SharedClusterTest):
+    """One server, stopped once what takes a running one is done."""
+
+    @classmethod
+    def set_up_shared(cls, world):
+        cluster = world.cluster
+        cluster.sql("create table t as select n, repeat(md5(n::text), 9) from generate_series(1, 5000) n")
+        world.tool("backup", f"--data={cluster.data}")
+        cls.refuse_spool(world)
+        cluster.stop()
+
+    @classmethod
+    def refuse_spool(cls, world):
+        place = make_directory(world.cluster.data / "spool")
+        world.tool_fails(4, "the spool at", "receive", f"--data={world.cluster.data}", f"--wal-spool={place}")
+        place.rmdir()
+
+    def refused(self, message, *arguments, repo=None):
+        """However it is replaced."""
+        before = fingerprint(self.cluster.data / "base")
+        for choice in ("--force", "--move-aside"):
+            self.tool_fails(4, message, "restore", f"--data={self.cluster.data}", choice, *arguments,
+                            repo=repo)
+        self.assertEqual(fingerprint(self.cluster.data / "base"), before)
+
+    def place(self):
+        place = make_directory(self.cluster.data / "backups")
+        self.addCleanup(shutil.rmtree, place)
+        return place
+
+    def test_what_is_needed_later_is_never_replaced(self):
+        place = self.place()
+        inside = place / "repo"
+        run("cp", "-a", self.repo, inside)
+        self.refused(f"the repository is {inside}", repo=inside)
+        link = self.path / "link"
+        run("ln", "-s", inside, link)
+        self.refused(f"the repository is {inside}", repo=link)
+        # Another's, of which nothing was said.
+        self.refused(f"a repository of pgcairn is {inside}")
+        if USER and attempt("unshare", "--mount", "true", user=None).returncode == 0:
+            self.refused_mounted(place, inside)
+        shutil.rmtree(inside)
+
+        # A spool, whichever receive works with it.
+        spool = make_directory(place / "spool")
+        run("sh", "-c", f"echo 'pgcairn spool 1' > {spool}/receive-spool")
+        self.refused("a spool of pgcairn receive")
+        shutil.rmtree(spool)
+        conf = place / "pgcairn.conf"
+        run("sh", "-c", f"echo 'jobs = 2' > {conf}")
+        self.refused("the configuration file is", f"--config={conf}")
+        conf.unlink()
+        run("cp", TOOL, place / "tool")
+        done = attempt(place / "tool", "restore", f"--repo={self.repo}", f"--data={self.cluster.data}", "--force")
+        self.assertEqual((done.returncode, "this program is" in done.stderr), (4, True), done.stderr)
+        (place / "tool").unlink()
+        with open(place / "messages", "w", encoding="utf-8") as out:
+            done = subprocess.run([TOOL, "restore", f"--repo={self.repo}", f"--data={self.cluster.data}", "--force"],
+                                  stdout=out, stderr=subprocess.PIPE, text=True, check=False,
+                                  env=clean_environment(), **identity())
+        self.assertEqual((done.returncode, "output goes to" in done.stderr), (4, True), done.stderr)
+
+    def refused_mounted(self, place, inside):
+        """One volume at two places; and a mount in the directory, which goes along with it."""
+        elsewhere = make_directory(self.path / "mounted")
+        outside = make_directory(self.path / "outside")
+        run("cp", "-a", self.repo, outside / "repo")
+        words = f"restore --data={self.cluster.data}"
+        for at, source, repo, choice in ((elsewhere, place, elsewhere / "repo", "--force"),
+                                         (elsewhere, place, elsewhere / "repo", "--move-aside"),
+                                         (place, outside, inside, "--move-aside")):
+            done = attempt("unshare", "--mount", "sh", "-c",
+                           f"mount --bind {source} {at} && {TOOL} {words} {choice} --repo={repo}", user=None)
+            self.assertEqual((done.returncode, f"the repository is {inside}" in done.stderr), (4, True),
+                             done.stderr)
+
+    def test_a_repository_is_made_where_nothing_else_is(self):
+        data = self.cluster.data
+        self.tool_fails(4, "would be in the data directory", "init", f"--data={data}", repo=data / "repo")
+        self.assertFalse((data / "repo").exists())
+        version = make_directory(make_directory(self.path / "space") / "PG_15_202209061")
+        self.tool_fails(4, "would be in the tablespace", "init", f"--data={data}", repo=version / "repo")
+        self.tool_fails(4, "/etc is not empty and is not a repository", "init", f"--data={data}", repo="/etc")
+        place = make_directory(self.path / "fresh")
+        make_directory(place / "lost+found")
+        self.tool("init", f"--data={data}", repo=place)
+        self.tool("init", f"--data={data}", repo=place)
+        if USER and attempt("unshare", "--mount", "true", user=None).returncode == 0:
+            inside, mounted = self.place(), make_directory(self.path / "second")
+            done = attempt("unshare", "--mount", "sh", "-c", f"mount --bind {inside} {mounted} && "
+                           f"{TOOL} init --data={data} --repo={mounted}/repo", user=None)
+            self.assertEqual((done.returncode, str(inside) in done.stderr), (4, True), done.stderr)
+
+    def test_a_damaged_backup_costs_nothing(self):
+        damaged = self.path / "damaged"
+        run("cp", "-a", self.repo, damaged)
+        packs = [path for path in (damaged / "main" / "pack").rglob("*") if path.is_file()]
+        flip(max(packs, key=lambda path: path.stat().st_size), 300000)
+        data, home = self.cluster.data, self.cluster.path
+        before = fingerprint(data)
+        # Where it can't be renamed the backup is read first, and nothing is touched.
+        os.chmod(home, 0o555)
+        self.addCleanup(os.chmod, home, 0o755)
+        plan = self.tool_json("restore", f"--data={data}", "--force", "--dry-run")
+        self.assertEqual(plan["old_directory"], "removed first")
+        done = self.tool_fails(8, "pack", "restore", f"--data={data}", "--force", repo=damaged)
+        self.assertIn("read the backup before anything of the old directory is removed", done.stderr)
+        self.assertEqual(fingerprint(data), before)
+        # Else it is whole under another name, which is told.
+        os.chmod(home, 0o755)
+        plan = self.tool_json("restore", f"--data={data}", "--force", "--dry-run")
+        self.assertEqual(plan["old_directory"], "removed last")
+        done = self.tool_fails(8, "it is whole, as", "restore", f"--data={data}", "--force", repo=damaged)
+        kept = next(home.glob("data.pgcairn-2*"))
+        self.assertIn(str(kept), done.stderr)
+        shutil.rmtree(data)
+        os.rename(kept, data)
+        self.assertEqual(fingerprint(data), before)
+
+    def test_a_link_and_lost_and_found_are_no_obstacle(self):
+        link = self.path / "the-data"
+        run("ln", "-s", self.cluster.data, link)
+        outside = make_directory(self.path / "logs")
+        run("touch", outside / "precious")
+        run("ln", "-s", outside, self.cluster.data / "log")
+        plan = self.tool_json("restore", f"--data={link}", "--force", "--dry-run")
+        self.assertTrue([note for note in plan["notes"] if f"was a link to {outside}" in note], plan)
+        self.assertEqual(plan["data"], str(self.cluster.data))
+        (self.cluster.data / "log").unlink()
+        self.assertTrue((outside / "precious").exists())
+
+
+if __name__ == "__main__":
+    unittest.main()
