@@ -34,8 +34,8 @@ static void put_folder(const Place *place, const char *name)
     assert_int_equal(mkdir(path, 0700), 0);
 }
 
-/* A server of version 15 in archive recovery, on timeline 1. */
-static void put_control(const Place *place, uint64_t system_identifier)
+/* A server of version 15, on timeline 1. */
+static void put_state(const Place *place, uint64_t system_identifier, PgState state)
 {
     const PgVersion *version = pg_version_of_major(15);
     const double float_format = 1234567.0;
@@ -44,7 +44,7 @@ static void put_control(const Place *place, uint64_t system_identifier)
     put_le64(bytes, system_identifier);
     put_le32(bytes + 8, version->control_version);
     put_le32(bytes + 12, version->catalog_version);
-    put_le32(bytes + 16, PG_IN_ARCHIVE_RECOVERY);
+    put_le32(bytes + 16, state);
     put_le64(bytes + 32, MIB + 40);
     put_le64(bytes + 40, MIB + 40);
     put_le32(bytes + 48, 1);
@@ -57,6 +57,11 @@ static void put_control(const Place *place, uint64_t system_identifier)
     put_le32(bytes + 228, MIB);
     put_le32(bytes + 288, crc32c_update(0, bytes, 288));
     mem_free(scene_file(&place->scene, "global/pg_control", bytes, sizeof bytes));
+}
+
+static void put_control(const Place *place, uint64_t system_identifier)
+{
+    put_state(place, system_identifier, PG_IN_ARCHIVE_RECOVERY);
 }
 
 static void place_init(Place *place)
@@ -76,10 +81,10 @@ static void place_done(Place *place)
     scene_done(&place->scene);
 }
 
-/* How archive-get ends. */
-static ErrorCode answer(const Place *place, const char *name)
+/* How archive-get ends, writing to this name. */
+static ErrorCode answer_to(const Place *place, const char *name, const char *to)
 {
-    CLEANUP(text_freep) char *path = text_format("%s/RECOVERYXLOG", place->scene.directory);
+    CLEANUP(text_freep) char *path = text_format("%s/%s", place->scene.directory, to);
     GetWish wish = {.name = name,
                     .path = path,
                     .data = place->scene.directory,
@@ -92,6 +97,11 @@ static ErrorCode answer(const Place *place, const char *name)
     assert_int_equal(ok, err.code == ERR_NONE);
     assert_int_equal(file_exists(path), ok);
     return err.code;
+}
+
+static ErrorCode answer(const Place *place, const char *name)
+{
+    return answer_to(place, name, "RECOVERYXLOG");
 }
 
 static const char target_setting[] = "recovery_target_time = '2026-01-01 00:00:00+00'\n";
@@ -331,9 +341,9 @@ static void without_a_data_directory_there_is_no_tail(void **state)
 }
 
 /* The segment as far as the archive has it, and zeros. */
-static void check_delivered(const Place *place, uint64_t segment, size_t until)
+static void check_delivered(const Place *place, const char *to, uint64_t segment, size_t until)
 {
-    CLEANUP(text_freep) char *path = text_format("%s/RECOVERYXLOG", place->scene.directory);
+    CLEANUP(text_freep) char *path = text_format("%s/%s", place->scene.directory, to);
     CLEANUP(buffer_done) Buffer content = {0};
     Error err = {0};
 
@@ -361,11 +371,74 @@ static void a_parents_segment_at_the_fork_with_more_behind_it_is_a_hole(void **s
     assert_int_equal(answer(&place, second), ERR_CORRUPT);
     archive_remove(&place.scene.archive, 1, 4);
     assert_int_equal(answer(&place, second), ERR_NONE);
-    check_delivered(&place, 2, 0x2000);
+    check_delivered(&place, "RECOVERYXLOG", 2, 0x2000);
 
     /* A standby waits for the rest. */
     put_file(&place, "standby.signal", "");
     assert_int_equal(answer(&place, second), ERR_ABSENT);
+}
+
+/*
+ * pg_rewind -c asks for the WAL of the server that it is to rewind, on that one's own timeline,
+ * which others left before. A server may not have it: it would be led on the wrong history.
+ */
+static void a_program_that_looks_at_a_server_that_is_down_gets_its_wal(void **state)
+{
+    static const char own[] = "pg_wal/000000010000000000000004";
+    CLEANUP(place_done) Place place;
+
+    (void)state;
+    place_init(&place);
+    archive_put_history(&place.scene.archive, 2, "1\t0/202000\tx\n");
+    archive_put_segment(&place.scene.archive, &place.scene.wal, 2, 2);
+    assert_int_equal(answer_to(&place, fourth, own), ERR_REFUSED); /* in recovery */
+    put_state(&place, BUILDER_SYSTEM, PG_IN_PRODUCTION);
+    assert_int_equal(answer_to(&place, fourth, own), ERR_REFUSED); /* crashed */
+    put_state(&place, BUILDER_SYSTEM, PG_SHUT_DOWN);
+    assert_int_equal(answer_to(&place, fourth, own), ERR_NONE);
+    check_delivered(&place, own, 4, MIB);
+    assert_int_equal(answer_to(&place, fourth, "pg_wal/RECOVERYXLOG"), ERR_REFUSED);
+    assert_int_equal(answer_to(&place, fourth, fourth), ERR_REFUSED);
+    put_state(&place, BUILDER_SYSTEM, PG_SHUT_DOWN_IN_RECOVERY);
+    assert_int_equal(answer_to(&place, fourth, own), ERR_NONE);
+
+    /* The segment of the fork, of which only the child's copy is left; a hole does not harm. */
+    archive_remove(&place.scene.archive, 1, 2);
+    assert_int_equal(answer_to(&place, second, "pg_wal/000000010000000000000002"), ERR_NONE);
+    check_delivered(&place, "pg_wal/000000010000000000000002", 2, 0x2000);
+
+    put_file(&place, "postmaster.pid", "");
+    assert_int_equal(answer_to(&place, fourth, own), ERR_REFUSED);
+    assert_int_equal(answer_to(&place, second, "pg_wal/000000010000000000000002"), ERR_CORRUPT);
+}
+
+/* A bound makes a hole behind it harmless: the server refuses to open before its target. */
+static void a_target_in_a_segment_that_is_not_whole_is_reached(void **state)
+{
+    CLEANUP(place_done) Place place;
+
+    (void)state;
+    place_init(&place);
+    archive_put_history(&place.scene.archive, 2, "1\t0/202000\tx\n");
+    archive_put_segment(&place.scene.archive, &place.scene.wal, 2, 2);
+    archive_remove(&place.scene.archive, 1, 2);
+    place.timeline = 1;
+    assert_int_equal(answer(&place, second), ERR_CORRUPT);
+    put_plan(&place, 1, second, target_setting);
+    assert_int_equal(answer(&place, second), ERR_NONE);
+    check_delivered(&place, "RECOVERYXLOG", 2, 0x2000);
+    put_plan(&place, 1, fourth, target_setting);
+    assert_int_equal(answer(&place, second), ERR_CORRUPT);
+
+    /* Nor does a damaged .partial, which might have gone on behind that, unless it is needed. */
+    static const char partial[] = "000000010000000000000002.partial";
+    archive_remove(&place.scene.archive, 1, 4);
+    assert_int_equal(answer(&place, second), ERR_NONE);
+    archive_put(&place.scene.archive, partial, wal_builder_segment(&place.scene.wal, 2), MIB, NULL);
+    archive_damage_name(&place.scene.archive, partial, 40);
+    assert_int_equal(answer(&place, second), ERR_CORRUPT);
+    put_plan(&place, 1, second, target_setting);
+    assert_int_equal(answer(&place, second), ERR_NONE);
 }
 
 static void what_was_set_aside_is_not_absent(void **state)
@@ -382,6 +455,17 @@ static void what_was_set_aside_is_not_absent(void **state)
     assert_true(
         storage_put(place.scene.archive.repo.storage, aside, WRITE_NEW, "damaged", 7, &err));
     assert_int_equal(answer(&place, last), ERR_CORRUPT);
+
+    /* A .partial of it may end long before. */
+    archive_remove(&place.scene.archive, 1, 4);
+    archive_put(&place.scene.archive, "000000010000000000000004.partial",
+                wal_builder_segment(&place.scene.wal, 4), MIB, NULL);
+    assert_int_equal(answer(&place, fourth), ERR_NONE);
+    CLEANUP(text_freep) char *name = layout_wal("main", fourth);
+    CLEANUP(text_freep) char *whole_aside = text_format("%s.damaged-0123abcd", name);
+    assert_true(
+        storage_put(place.scene.archive.repo.storage, whole_aside, WRITE_NEW, "damaged", 7, &err));
+    assert_int_equal(answer(&place, fourth), ERR_CORRUPT);
 }
 
 static void a_piece_of_the_wrong_size_is_not_delivered(void **state)
@@ -407,6 +491,8 @@ int main(void)
         cmocka_unit_test(a_tail_in_pg_wal_is_left_to_the_server),
         cmocka_unit_test(without_a_data_directory_there_is_no_tail),
         cmocka_unit_test(a_parents_segment_at_the_fork_with_more_behind_it_is_a_hole),
+        cmocka_unit_test(a_program_that_looks_at_a_server_that_is_down_gets_its_wal),
+        cmocka_unit_test(a_target_in_a_segment_that_is_not_whole_is_reached),
         cmocka_unit_test(what_was_set_aside_is_not_absent),
         cmocka_unit_test(a_piece_of_the_wrong_size_is_not_delivered),
     };
