@@ -242,23 +242,23 @@ static void remove_continued(WindowList *list, const Branch *branches, size_t br
     list->count = kept;
 }
 
-/* The lowest timeline above `after` that has WAL, whole segments or pieces; 0: there is none. */
+/* The lower one of those above `after`; next 0: none so far. */
+static uint32_t nearer(uint32_t next, uint32_t timeline, uint32_t after)
+{
+    return timeline > after && (next == 0 || timeline < next) ? timeline : next;
+}
+
+/* The lowest timeline above `after` that has WAL, in whatever form; 0: there is none. */
 static uint32_t next_timeline(const WalInventory *inventory, uint32_t after)
 {
     uint32_t next = 0;
 
-    for (size_t i = 0; i < inventory->run_count; i++) {
-        uint32_t timeline = inventory->runs[i].timeline;
-
-        if (timeline > after && (next == 0 || timeline < next))
-            next = timeline;
-    }
-    for (size_t i = 0; i < inventory->pieces.count; i++) {
-        uint32_t timeline = inventory->pieces.items[i].timeline;
-
-        if (timeline > after && (next == 0 || timeline < next))
-            next = timeline;
-    }
+    for (size_t i = 0; i < inventory->run_count; i++)
+        next = nearer(next, inventory->runs[i].timeline, after);
+    for (size_t i = 0; i < inventory->pieces.count; i++)
+        next = nearer(next, inventory->pieces.items[i].timeline, after);
+    for (size_t i = 0; i < inventory->partial_count; i++)
+        next = nearer(next, inventory->partials[i].timeline, after);
     return next;
 }
 
