@@ -9,6 +9,7 @@
 #include "cli/output.h"
 #include "command/acting_user.h"
 #include "command/commands.h"
+#include "command/secrets.h"
 
 #include <signal.h>
 #include <sys/stat.h>
@@ -121,6 +122,7 @@ static bool run(int argc, char **argv, const Command **command, Options *options
     log_setup(log_level(options->log_level), is(options->log_format, "json") ? LOG_JSON : LOG_TEXT);
     if (!ok)
         return false;
+    secrets_guard(options);
     if (options->help) {
         options_help(command_table, *command);
     } else if (!acting_user_become(*command, options, err) || !(*command)->run(options, err)) {
@@ -167,8 +169,8 @@ int main(int argc, char **argv)
             (void)signal(SIGABRT, exit_on_abort);
     }
 
-    (void)umask(
-        S_IRWXO); /* the modes that we give are meant as they are; others never get rights */
+    /* The modes that we give are meant as they are; others never get rights. */
+    (void)umask(S_IRWXO);
     bool ok = run(argc, argv, &command, &options, &err);
     if (!ok && err.code == ERR_NONE)
         error_set(&err, ERR_INTERNAL, "a failure without a reason: this is a bug");

@@ -89,6 +89,7 @@ typedef struct Options {
     bool drops;
     uint64_t limit; /* lines, 0: no limit */
     /* not options: */
+    bool conninfo_is_from_file; /* the configuration file named it */
     const char *acting_as;      /* the user that root has become; NULL: we are who we were */
     const char *acting_because; /* ... "the owner of the data directory" */
     const char *command_line;   /* all of it, for manifest and journal; no secrets are options */

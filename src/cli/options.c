@@ -272,11 +272,21 @@ static void keep_command_line(Options *options, char **argv)
     options->command_line = arena_text_part(&options->arena, (char *)line.data, line.size);
 }
 
+/* For who warns of passwords that others can read. */
+static bool note_conninfo(Filling *filling)
+{
+    const Option *option = option_find(filling->command, "conninfo", strlen("conninfo"));
+    Source source = option != NULL ? option_source(filling, option) : SOURCE_NONE;
+
+    filling->options->conninfo_is_from_file = source == SOURCE_FILE || source == SOURCE_SECTION;
+    return true;
+}
+
 static bool fill(Filling *filling, char **argv, char **command_place, Error *err)
 {
     return use_fallbacks(filling, err) && use_environment(filling, err) &&
            parse_arguments(filling, argv, command_place, err) && use_config_file(filling, err) &&
-           option_rules_check(filling, err);
+           option_rules_check(filling, err) && note_conninfo(filling);
 }
 
 bool options_parse(int argc, char **argv, const Command *commands, const Command **command,
