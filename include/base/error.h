@@ -46,7 +46,7 @@ typedef struct Error {
     int os_errno;       /* errno of the failed system call, or 0 */
     char message[512];  /* the cause, one line, lower case, no full stop; "..." where cut */
     char context[1024]; /* what was being done, outermost first: "restore: fetch base/5/1259" */
-    char hint[256];     /* what the operator can do about it, or "" */
+    char hint[1024];    /* what the operator can do about it, or "" */
 } Error;
 
 /*

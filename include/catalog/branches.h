@@ -5,12 +5,17 @@
  * A branch is a path through timelines up to its tip. Where a server was restored to a point in the
  * past, or promoted beside a primary that went on, a timeline leaves another one, and that one may
  * go on beyond that place: then it is a branch of its own.
+ *
+ *     branch_list_load()      what there is: paths, by the histories and the listing
+ *     branch_list_compare()   what each has that a path has not; reads the WAL beyond the place
+ *                             where they part, and only if there is more than one branch
+ *     branch_judge()          pure: may a restore that was not told which branch is meant go along
+ *                             this path?
  */
 #pragma once
 
-#include "postgres/history.h"
-
-#include "base/time.h"
+#include "catalog/backups.h"
+#include "catalog/wal_walk.h"
 
 /*
  * The history that a server is on, by its pg_control and its history file: of the directory that a
@@ -28,3 +33,127 @@ typedef struct ServerBranch {
     Lsn commit_end;
     TimeUs commit_time;
 } ServerBranch;
+
+/* A commit record; time TIME_US_NONE: there is none. */
+typedef struct BranchCommit {
+    TimeUs time;
+    Lsn lsn;
+    uint32_t xid;
+} BranchCommit;
+
+/* What a branch has beyond the place where it parts from another path. */
+typedef struct BranchGain {
+    Lsn from; /* where they part; LSN_NEVER: it has nothing that the path has not */
+    uint64_t commits;
+    TimeUs first, last; /* the earliest and the latest of their times; TIME_US_NONE */
+} BranchGain;
+
+typedef struct Branch {
+    uint32_t timeline; /* the last one of its path */
+    TimelinePath path;
+    uint32_t parent; /* 0: it begins with its first timeline */
+    Lsn begin;       /* where it left its parent */
+    bool has_wal;    /* of its own timeline; else nothing but a history */
+    BranchCommit last_commit;
+    const BackupInfo *backup; /* the newest on it that can be restored; NULL */
+    BranchGain gain;
+    bool holds_target; /* beyond gain.from: set by who looks for a target (branch_holds_target) */
+    bool is_passed;    /* not to be asked about: the backup that was chosen does not lead to it */
+} Branch;
+
+#define LSN_NEVER UINT64_MAX
+
+typedef struct BranchList {
+    Branch *items; /* by timeline */
+    size_t count;
+    uint32_t *timelines; /* all that there are, branches or not, ascending */
+    size_t timeline_count;
+    uint32_t unreadable; /* the newest whose history is missing or damaged; 0: there is none */
+
+    /* Of the path that they were compared with. */
+    BranchCommit last_commit;
+    const BackupInfo *backup; /* the newest on it that can be restored; NULL */
+    TimeUs begins; /* when its last timeline began; TIME_US_NONE: not known, or the first */
+    Arena arena;
+} BranchList;
+
+/*
+ * Borrows the backups. A timeline that others go on from, all of whose WAL they have, is no branch.
+ */
+bool branch_list_load(BranchList *list, const Cluster *cluster, const WalInventory *inventory,
+                      const BackupList *backups, Error *err) MUST_CHECK;
+void branch_list_done(BranchList *list); /* for CLEANUP() */
+
+/* The branch whose path ends with this timeline; NULL. */
+const Branch *branch_list_find(const BranchList *list, uint32_t timeline);
+/*
+ * The one that a restore takes that is told nothing: the highest number, as the server's own
+ * "latest" is. NULL: there is none.
+ */
+const Branch *branch_list_newest(const BranchList *list);
+/* "1, 2, 3": all timelines, in the arena. */
+const char *branch_list_timelines(const BranchList *list, Arena *arena);
+
+/*
+ * Fill gain and last_commit of every branch, and what the list says of this path. What can't be
+ * read (a damaged segment) is left out. ERR_UNREACHABLE and the like.
+ */
+bool branch_list_compare(BranchList *list, const Cluster *cluster, const WalInventory *inventory,
+                         const BackupList *backups, const TimelinePath *path, unsigned threads,
+                         Error *err) MUST_CHECK;
+
+/* Where two paths part: the first place that is not on the same timeline in both; LSN_NEVER when
+ * they never do. */
+Lsn paths_part(const TimelinePath *one, const TimelinePath *other);
+
+/*
+ * Whether the target lies on the branch beyond gain.from. TARGET_TIME: whether something that was
+ * committed there belongs to that instant. Others: whether the record is there.
+ */
+bool branch_holds_target(const Branch *branch, const Cluster *cluster,
+                         const WalInventory *inventory, const Target *target, unsigned threads,
+                         bool *holds, Error *err) MUST_CHECK;
+
+/* ---- the decision: branch_judge.c, pure --------------------------------------------------------
+ */
+
+typedef enum BranchReason {
+    BRANCH_FITS,
+    BRANCH_TARGET_ELSEWHERE, /* the target exists on another branch only, beyond the fork */
+    BRANCH_TARGET_TWICE,     /* ... on this one and on another one, beyond the fork */
+    BRANCH_NOT_SERVERS,      /* the directory that is replaced is on another branch */
+    BRANCH_OLDER_COMMITS,    /* another branch has later commits */
+    BRANCH_OLDER_BACKUP,     /* another branch has a newer base backup */
+} BranchReason;
+
+/* A restore that was not told its timeline. */
+typedef struct BranchQuestion {
+    const BranchList *list;   /* compared with path */
+    const TimelinePath *path; /* along which it would go */
+    TargetKind kind;
+    bool is_found;              /* the target, on this path; or the archive's end is taken for it */
+    Lsn until;                  /* where its replay would end; not found: not looked at */
+    Lsn last_commit;            /* the last commit that it would replay; 0: not known */
+    bool takes_newest_backup;   /* TARGET_IMMEDIATE without a backup of the operator's choice */
+    const ServerBranch *server; /* NULL: not known */
+} BranchQuestion;
+
+typedef struct BranchAnswer {
+    BranchReason reason;
+    const Branch *other; /* the first one that speaks against it; NULL: none, or BRANCH_NOT_SERVERS
+                            with a branch that the archive does not have */
+} BranchAnswer;
+
+BranchAnswer branch_judge(const BranchQuestion *question);
+
+/*
+ * Whether a recovery along the path has all that the server has committed, if it goes far enough;
+ * else *part is where the two histories part.
+ */
+bool server_branch_fits(const ServerBranch *server, const TimelinePath *path, Lsn *part);
+/* The branch in the list that the server is on, or that goes on from where it is; NULL. */
+const Branch *branch_list_of_server(const BranchList *list, const ServerBranch *server);
+/* ERR_REFUSED: names each branch that is meant, with its last commit and the option that picks it.
+ */
+bool branch_refuse(const BranchQuestion *question, const BranchAnswer *answer, const char *target,
+                   Error *err) MUST_CHECK;

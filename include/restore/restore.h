@@ -100,9 +100,17 @@ typedef struct PlannedTablespace {
     const char *version; /* PATH/PG_15_202209061: all of it that is ours */
 } PlannedTablespace;
 
+/* Another branch, with commits that what is restored has not. */
+typedef struct PlannedBranch {
+    uint32_t timeline;
+    BranchGain gain;
+} PlannedBranch;
+
 typedef struct RestorePlan {
     Manifest manifest;
     TimelinePath path;
+    PlannedBranch *branches; /* that part from the path before the target */
+    size_t branch_count;
     Target target; /* as the server will be told: see has_time_fallback */
     TargetPoint point;
     bool has_time_fallback; /* target time after the last commit: the archive's end is taken, which

@@ -277,13 +277,9 @@ static bool visit(ScanState *state, uint64_t segment, Error *err)
            (state->end.is_stopped || note_rest(state, &source, err));
 }
 
-typedef struct Extent {
-    uint64_t first, last;
-    bool is_empty;
-} Extent;
-
 /* Widen by what this run has of the segments that belong to the path. */
-static void widen(Extent *extent, const WalRun *run, const PathStep *step, uint32_t segment_size)
+static void widen(WalkExtent *extent, const WalRun *run, const PathStep *step,
+                  uint32_t segment_size)
 {
     uint64_t first = wal_segment_of(step->begin, segment_size);
     uint64_t last = run->last;
@@ -306,7 +302,7 @@ static void widen(Extent *extent, const WalRun *run, const PathStep *step, uint3
 }
 
 /* Behind the last whole segment of the path what is not whole, or is not in the archive. */
-static bool extend(const WalWalk *walk, uint32_t segment_size, Extent *extent, Error *err)
+static bool extend(const WalWalk *walk, uint32_t segment_size, WalkExtent *extent, Error *err)
 {
     WalSource source;
 
@@ -318,9 +314,10 @@ static bool extend(const WalWalk *walk, uint32_t segment_size, Extent *extent, E
     return true;
 }
 
-static bool extent_of(const WalWalk *walk, uint32_t segment_size, Extent *found, Error *err)
+bool walk_whole_extent(const WalWalk *walk, WalkExtent *found, Error *err)
 {
-    Extent extent = {.is_empty = true};
+    const uint32_t segment_size = walk->cluster->wal_segment_size;
+    WalkExtent extent = {.is_empty = true};
 
     for (size_t i = 0; i < walk->inventory->run_count; i++) {
         const WalRun *run = &walk->inventory->runs[i];
@@ -344,9 +341,9 @@ bool wal_scan(const WalScan *scan, WalScanEnd *end, Error *err)
 {
     CLEANUP(scan_state_done)
     ScanState state = {.scan = scan, .segment_size = scan->walk.cluster->wal_segment_size};
-    Extent extent;
+    WalkExtent extent;
 
-    if (!extent_of(&scan->walk, state.segment_size, &extent, err))
+    if (!walk_whole_extent(&scan->walk, &extent, err))
         return false;
     state.last = extent.last;
     state.end.is_empty = extent.is_empty;

@@ -16,6 +16,8 @@ typedef struct WalkExtent {
     uint64_t local; /* first one that is read from a local file; 0: none */
 } WalkExtent;
 bool walk_extent(const WalWalk *walk, WalkExtent *extent, Error *err) MUST_CHECK;
+/* From the first to the last that is there, holes between them or not; from and to bound it. */
+bool walk_whole_extent(const WalWalk *walk, WalkExtent *extent, Error *err) MUST_CHECK;
 
 /* Where the bytes of a segment of the path come from. */
 bool walk_source(const WalWalk *walk, uint64_t segment, WalSource *source, Error *err) MUST_CHECK;

@@ -191,10 +191,10 @@ static bool add_windows(WindowList *list, WalWalk walk, const BackupList *backup
 }
 
 /* A timeline with WAL in the archive, and its windows. */
-typedef struct Branch {
+typedef struct PathWindows {
     TimelinePath path;
     size_t first, count; /* windows in the list */
-} Branch;
+} PathWindows;
 
 /* Its history is missing or damaged: no server can be told to recover along it. */
 static bool load_path(TimelinePath *path, bool *is_usable, const Cluster *cluster,
@@ -213,7 +213,8 @@ static bool load_path(TimelinePath *path, bool *is_usable, const Cluster *cluste
  * Whether this branch has all of the window, and its timeline is left only where the window ends:
  * it was promoted or recovered from the very end, and goes on.
  */
-static bool continues(const Branch *branch, const WindowList *list, const RecoveryWindow *window)
+static bool continues(const PathWindows *branch, const WindowList *list,
+                      const RecoveryWindow *window)
 {
     const PathStep *step = path_step_of(&branch->path, window->timeline);
 
@@ -226,7 +227,7 @@ static bool continues(const Branch *branch, const WindowList *list, const Recove
     return false;
 }
 
-static void remove_continued(WindowList *list, const Branch *branches, size_t branch_count)
+static void remove_continued(WindowList *list, const PathWindows *branches, size_t branch_count)
 {
     size_t kept = 0;
     bool *gone = arena_alloc(&list->arena, list->count + 1);
@@ -278,12 +279,13 @@ static size_t count_timelines(const WalInventory *inventory)
 static bool add_branches(WindowList *list, WalWalk walk, const BackupList *backups, Arena *arena,
                          Error *err)
 {
-    Branch *branches = arena_alloc(arena, (count_timelines(walk.inventory) + 1) * sizeof(Branch));
+    PathWindows *branches =
+        arena_alloc(arena, (count_timelines(walk.inventory) + 1) * sizeof(PathWindows));
     size_t count = 0;
 
     for (uint32_t timeline = next_timeline(walk.inventory, 0); timeline != 0;
          timeline = next_timeline(walk.inventory, timeline)) {
-        Branch *branch = &branches[count];
+        PathWindows *branch = &branches[count];
         bool is_usable;
 
         if (!load_path(&branch->path, &is_usable, walk.cluster, timeline, arena, err))

@@ -81,6 +81,19 @@ static void print_path(const RestorePlan *plan)
     }
 }
 
+static void print_branches(const RestorePlan *plan)
+{
+    char lsn[LSN_TEXT_SIZE], first[TIME_TEXT_SIZE], last[TIME_TEXT_SIZE];
+
+    for (size_t i = 0; i < plan->branch_count; i++) {
+        const BranchGain *gain = &plan->branches[i].gain;
+
+        out_print("  not in it  timeline %" PRIu32 " from %s on: %" PRIu64 " commits, %s to %s\n",
+                  plan->branches[i].timeline, lsn_text(gain->from, lsn), gain->commits,
+                  time_text_postgres(gain->first, first), time_text_postgres(gain->last, last));
+    }
+}
+
 static void print_point(const RestorePlan *plan)
 {
     char text[256], lsn[LSN_TEXT_SIZE], bytes[OUT_TEXT_SIZE];
@@ -191,6 +204,7 @@ static void print_plan(const RestoreStory *story)
     out_print("  backup     %s of %s, %s to %s\n", header->id, time_text(header->stopped_at, time),
               lsn_text(header->start, start), lsn_text(header->stop, stop));
     print_path(plan);
+    print_branches(plan);
     print_point(plan);
     print_data(plan);
     if (plan->uid != (uid_t)-1)
@@ -233,6 +247,23 @@ static void point_to_json(const RestorePlan *plan, Json *json)
     event_to_json(&plan->point.first_after, "first_after", json);
 }
 
+static void branches_to_json(const RestorePlan *plan, Json *json)
+{
+    json_begin_array(json, "other_branches");
+    for (size_t i = 0; i < plan->branch_count; i++) {
+        const BranchGain *gain = &plan->branches[i].gain;
+
+        json_begin_object(json, NULL);
+        json_u64(json, "timeline", plan->branches[i].timeline);
+        json_lsn(json, "parts_at", gain->from);
+        json_u64(json, "commits", gain->commits);
+        json_time_exact(json, "first_commit", gain->first);
+        json_time_exact(json, "last_commit", gain->last);
+        json_end_object(json);
+    }
+    json_end_array(json);
+}
+
 static void places_to_json(const RestorePlan *plan, Json *json)
 {
     json_text(json, "data", plan->data);
@@ -273,6 +304,7 @@ static void plan_to_json(const RestoreStory *story, Json *json)
     json_text(json, "backup", plan->manifest.header.id);
     json_u64(json, "timeline", path_last_timeline(&plan->path));
     json_u64(json, "bytes", plan->bytes);
+    branches_to_json(plan, json);
     point_to_json(plan, json);
     places_to_json(plan, json);
 }
@@ -493,6 +525,7 @@ static void print_result(const RestoreStory *story)
     out_print("  content    %" PRIu64 " files, %s, every page verified, %s\n", report->files,
               out_bytes(report->bytes, bytes),
               out_rate(report->bytes, report->elapsed_rebuild + report->elapsed_sync, rate));
+    print_branches(&story->plan);
     if (story->saved.pushed > 0) {
         out_print("  WAL        %" PRIu64 " files of the old directory went into the archive\n",
                   story->saved.pushed);

@@ -4,48 +4,12 @@
 
 #include "catalog/wal_source.h"
 
-#include <stdlib.h>
-
 void choice_done(Choice *choice)
 {
     wal_inventory_done(&choice->inventory);
+    branch_list_done(&choice->branches);
     backup_list_done(&choice->backups);
     arena_done(&choice->arena);
-}
-
-/* ---- all timelines ----------------------------------------------------------------------------
- */
-
-static int descending(const void *a, const void *b)
-{
-    uint32_t first = *(const uint32_t *)a, second = *(const uint32_t *)b;
-
-    return first > second ? -1 : first < second ? 1 : 0;
-}
-
-/* Every timeline that anything in the repository belongs to, the newest first. */
-static uint32_t *all_timelines(Choice *choice, size_t *count)
-{
-    const WalInventory *inventory = &choice->inventory;
-    size_t most = inventory->run_count + inventory->history_count + choice->backups.count;
-    uint32_t *timelines = arena_alloc(&choice->arena, (most + 1) * sizeof *timelines);
-    size_t found = 0, kept = 0;
-
-    for (size_t i = 0; i < inventory->run_count; i++)
-        timelines[found++] = inventory->runs[i].timeline;
-    for (size_t i = 0; i < inventory->history_count; i++)
-        timelines[found++] = inventory->histories[i];
-    for (size_t i = 0; i < choice->backups.count; i++) {
-        if (choice->backups.items[i].has_header)
-            timelines[found++] = choice->backups.items[i].header.timeline;
-    }
-    qsort(timelines, found, sizeof *timelines, descending);
-    for (size_t i = 0; i < found; i++) {
-        if (kept == 0 || timelines[kept - 1] != timelines[i])
-            timelines[kept++] = timelines[i];
-    }
-    *count = kept;
-    return timelines;
 }
 
 /*
@@ -54,17 +18,35 @@ static uint32_t *all_timelines(Choice *choice, size_t *count)
  * which the newest can't be reached, was asked for. Nor is one with a history that can't be read
  * passed over: it may be the one that counts.
  */
-static bool find_path(Search *search, const uint32_t *timelines, size_t count, Error *err)
+static bool find_newest_path(Search *search, Error *err)
 {
-    for (size_t i = 0; i < count; i++) {
-        if (!search_open_path(search, timelines[i], err))
+    const BranchList *branches = &search->choice->branches;
+
+    for (size_t i = branches->timeline_count; i-- > 0;) {
+        if (!search_open_path(search, branches->timelines[i], err))
             return false;
         if (search->count > 0) {
-            return i == 0 || search->wish->backup != NULL ||
-                   refuse_older(search, timelines[0], timelines[i], err);
+            uint32_t newest = branches->timelines[branches->timeline_count - 1];
+            return branches->timelines[i] == newest || search->wish->backup != NULL ||
+                   refuse_older(search, newest, branches->timelines[i], err);
         }
     }
     return refuse_no_candidate(search->choice, search->wish, err);
+}
+
+/* The one that was asked for. */
+static bool find_pinned_path(Search *search, Error *err)
+{
+    const BranchList *branches = &search->choice->branches;
+    uint32_t timeline = search->wish->target_timeline;
+    bool is_there = false;
+
+    for (size_t i = 0; i < branches->timeline_count; i++)
+        is_there = is_there || branches->timelines[i] == timeline;
+    if (!is_there)
+        return refuse_unknown(search->choice, timeline, err);
+    return search_open_path(search, timeline, err) &&
+           (search->count > 0 || refuse_no_candidate(search->choice, search->wish, err));
 }
 
 static bool load(const Cluster *cluster, const RestoreWish *wish, Choice *choice, Error *err)
@@ -73,7 +55,8 @@ static bool load(const Cluster *cluster, const RestoreWish *wish, Choice *choice
         return false;
     if (wish->allows_damaged)
         wal_inventory_forget_damage(&choice->inventory);
-    if (!backup_list_load(&choice->backups, cluster, &choice->inventory, err))
+    if (!backup_list_load(&choice->backups, cluster, &choice->inventory, err) ||
+        !branch_list_load(&choice->branches, cluster, &choice->inventory, &choice->backups, err))
         return false;
     if (!wish->believes_known)
         wal_inventory_distrust(&choice->inventory);
@@ -83,6 +66,7 @@ static bool load(const Cluster *cluster, const RestoreWish *wish, Choice *choice
 /* ---- the path as the server is told it ----------------------------------------------------------
  */
 
+/* Whether all that is replayed lies before the fork, and so does what stops it. */
 static bool stops_before(const Choice *choice, Lsn fork)
 {
     switch (choice->target.kind) {
@@ -111,6 +95,32 @@ static bool parent_reaches(const Choice *choice, const Cluster *cluster, uint32_
            wal_segment_start(segment, cluster->wal_segment_size) + source.size >= fork;
 }
 
+/* Whether the target stops along the parent, too, with nothing replayed that is not the child's. */
+static bool stops_on_parent(const Search *search, const TimelinePath *parent, Lsn fork,
+                            TargetPoint *point)
+{
+    const Choice *choice = search->choice;
+    const ManifestHeader *header = &choice->backup->header;
+    WalWalk walk = search_walk(search, header->start, 0);
+    Error ignored = {0}; /* then it is reached along the child */
+
+    if (choice->target.kind == TARGET_LATEST || choice->point.replay_end > fork)
+        return false;
+    walk.path = parent;
+    return target_find(&walk, &choice->target, header->start, header->stop, point, &ignored) &&
+           point->is_found && point->replay_end == choice->point.replay_end;
+}
+
+static TimelinePath parent_path(const TimelinePath *path, Arena *arena)
+{
+    TimelinePath parent = {.count = path->count - 1};
+
+    parent.steps = arena_alloc(arena, parent.count * sizeof *parent.steps);
+    memcpy(parent.steps, path->steps, parent.count * sizeof *parent.steps);
+    parent.steps[parent.count - 1].end = 0;
+    return parent;
+}
+
 /*
  * A target before the last fork is reached along the parent. Along the child the server would read
  * the parent's records out of the child's first segment, and then fail to open when a transaction
@@ -120,30 +130,25 @@ static bool parent_reaches(const Choice *choice, const Cluster *cluster, uint32_
  * Where the parent's segment never became whole, it comes from elsewhere (wal_source.h), from the
  * child's at the least.
  */
-static void shorten_path(Choice *choice, const Cluster *cluster)
+static void shorten_path(const Search *search)
 {
-    TimelinePath *path = &choice->path;
+    Choice *choice = search->choice;
 
-    while (path->count > 1) {
+    while (choice->path.count > 1) {
+        const TimelinePath *path = &choice->path;
         Lsn fork = path->steps[path->count - 1].begin;
-        uint32_t parent = path->steps[path->count - 2].timeline;
+        TimelinePath parent = parent_path(path, &choice->arena);
+        uint32_t timeline = path_last_timeline(&parent);
+        TargetPoint point = choice->point;
 
-        if (!stops_before(choice, fork) || choice->backup->header.timeline > parent)
+        if (choice->backup->header.timeline > timeline ||
+            (!stops_before(choice, fork) && !stops_on_parent(search, &parent, fork, &point)))
             return;
-        if (!parent_reaches(choice, cluster, parent, fork))
+        if (!parent_reaches(choice, search->cluster, timeline, fork))
             return;
-        path->count--;
-        path->steps[path->count - 1].end = 0;
+        choice->path = parent;
+        choice->point = point;
     }
-}
-
-static void keep_whole_path(Choice *choice)
-{
-    const TimelinePath *path = &choice->path;
-
-    choice->whole_path.count = path->count;
-    choice->whole_path.steps = arena_alloc(&choice->arena, path->count * sizeof *path->steps);
-    memcpy(choice->whole_path.steps, path->steps, path->count * sizeof *path->steps);
 }
 
 /*
@@ -155,7 +160,7 @@ static void keep_whole_path(Choice *choice)
 static bool search_before_fork(Search *search, Error *err)
 {
     Choice *choice = search->choice;
-    TimelinePath path = search->path, parent = {.count = path.count - 1};
+    TimelinePath path = search->path;
     const PathStep *last = &path.steps[path.count - 1];
     Error attempt = {0}; /* the one there is says more */
     Verdict verdict;
@@ -163,13 +168,10 @@ static bool search_before_fork(Search *search, Error *err)
     if (path.count < 2 || search->wish->target.kind == TARGET_LATEST ||
         wal_inventory_has_later(&choice->inventory, last->timeline, 0))
         return false;
-    parent.steps = arena_alloc(&choice->arena, parent.count * sizeof *parent.steps);
-    memcpy(parent.steps, path.steps, parent.count * sizeof *parent.steps);
-    parent.steps[parent.count - 1].end = 0;
+    search->path = parent_path(&path, &choice->arena);
     /* The candidates stay: what leads to the fork also leads to what is before it. */
-    search->path = parent;
     if (search_along_path(search, &choice->backup, &verdict, &attempt) && choice->backup != NULL &&
-        !choice->has_time_fallback && stops_before(choice, last->begin)) {
+        !choice->has_time_fallback && choice->point.replay_end <= last->begin) {
         error_clear(err);
         return true;
     }
@@ -178,32 +180,106 @@ static bool search_before_fork(Search *search, Error *err)
     return false;
 }
 
+/* ---- which branch is meant ----------------------------------------------------------------------
+ */
+
+/* With a gap in the way only what is sure to be on the other branch is said to be there. */
+static bool mark_holders(const Search *search, bool has_gap, Error *err)
+{
+    BranchList *branches = &search->choice->branches;
+    const Target *target = &search->wish->target;
+
+    for (size_t i = 0; i < branches->count; i++) {
+        Branch *branch = &branches->items[i];
+
+        branch->is_passed = search->wish->backup != NULL &&
+                            !backup_is_on_path(search->candidates[0], &branch->path);
+        if (!branch_holds_target(branch, search->cluster, &search->choice->inventory, target,
+                                 search->wish->jobs, &branch->holds_target, err))
+            return false;
+        if (has_gap && target->kind == TARGET_TIME && target->time > branch->gain.last)
+            branch->holds_target = false;
+    }
+    return true;
+}
+
+/*
+ * A restore that was not told its timeline, when there is more than one history to go along. gap:
+ * the error that ended the search, or none.
+ */
+static bool check_branch(const Search *search, const TimelinePath *path, const Error *gap,
+                         Error *err)
+{
+    const Choice *choice = search->choice;
+    const RestoreWish *wish = search->wish;
+    bool is_found = choice->backup != NULL;
+    BranchQuestion question = {
+        .list = &choice->branches,
+        .path = path,
+        .kind = wish->target.kind,
+        .is_found = is_found,
+        .takes_newest_backup = wish->target.kind == TARGET_IMMEDIATE && wish->backup == NULL,
+        .server = wish->server,
+    };
+
+    if (wish->target_timeline != 0)
+        return true;
+    if (is_found) {
+        question.until = choice->point.replay_end;
+        question.last_commit =
+            choice->point.last_before.time != TIME_US_NONE ? choice->point.last_before.lsn : 0;
+    }
+    if (!mark_holders(search, gap->code != ERR_NONE, err))
+        return false;
+    BranchAnswer answer = branch_judge(&question);
+    return answer.reason == BRANCH_FITS ||
+           branch_refuse(&question, &answer,
+                         search_target_text(&wish->target, &search->choice->arena), err);
+}
+
+/* False, err clear: no backup on the path reaches the target; *verdict says why. */
+static bool search_path(Search *search, Verdict *verdict, Error *err)
+{
+    if (!search_along_path(search, &search->choice->backup, verdict, err))
+        return err->code == ERR_CORRUPT && search_before_fork(search, err);
+    return search->choice->backup != NULL || search_before_fork(search, err);
+}
+
+static bool refuse_not_reached(Search *search, Verdict verdict, Error *err)
+{
+    if (err->code != ERR_NONE)
+        return false;
+    return verdict == VERDICT_TOO_NEW ? refuse_too_early(search, err)
+                                      : refuse_not_seen(search, err);
+}
+
 bool choice_make(const Cluster *cluster, const RestoreWish *wish, Choice *choice, Error *err)
 {
     Search search = {.cluster = cluster, .wish = wish, .choice = choice};
-    size_t count;
-    Verdict verdict;
+    Error unreached = {0};
+    Verdict verdict = VERDICT_USABLE;
 
     *choice = (Choice){0};
-    if (!load(cluster, wish, choice, err))
+    if (!load(cluster, wish, choice, err) ||
+        !(wish->target_timeline != 0 ? find_pinned_path(&search, err)
+                                     : find_newest_path(&search, err)))
         return false;
-    const uint32_t *timelines = all_timelines(choice, &count);
-    const uint32_t only[] = {wish->target_timeline};
-    bool is_pinned = wish->target_timeline != 0;
-    if (!find_path(&search, is_pinned ? only : timelines, is_pinned ? 1 : count, err))
+    const TimelinePath path = search.path;
+    bool is_reached = search_path(&search, &verdict, &unreached);
+    if (unreached.code != ERR_NONE && unreached.code != ERR_CORRUPT) {
+        *err = unreached;
         return false;
-    if (!search_along_path(&search, &choice->backup, &verdict, err) &&
-        (err->code != ERR_CORRUPT || !search_before_fork(&search, err)))
-        return false;
-    if (choice->backup == NULL)
-        (void)search_before_fork(&search, err);
-    choice->path = search.path;
-    keep_whole_path(choice);
-    if (choice->backup != NULL) {
-        shorten_path(choice, cluster);
-        return true;
     }
-    if (verdict == VERDICT_TOO_NEW)
-        return refuse_too_early(&search, err);
-    return refuse_not_seen(&search, timelines, count, err);
+    if ((choice->branches.count > 1 || wish->server != NULL) &&
+        (!branch_list_compare(&choice->branches, cluster, &choice->inventory, &choice->backups,
+                              &path, wish->jobs, err) ||
+         !check_branch(&search, &path, &unreached, err)))
+        return false;
+    if (!is_reached) {
+        *err = unreached;
+        return refuse_not_reached(&search, verdict, err);
+    }
+    choice->path = choice->whole_path = search.path;
+    shorten_path(&search);
+    return true;
 }

@@ -16,10 +16,13 @@ typedef struct Choice {
     WalWalkEnd end; /* TARGET_LATEST: where the archive ends */
     WalInventory inventory;
     BackupList backups;
+    BranchList branches; /* compared with the path, once there is one */
     Arena arena;
 } Choice;
 
 /*
+ * Without wish->target_timeline the newest timeline is followed, unless catalog/branches.h finds
+ * that another branch may be meant: then ERR_REFUSED.
  * ERR_NOT_FOUND: no such backup or timeline, or the target is not in the archive; ERR_REFUSED: it
  * lies before what the backups can reach; ERR_CORRUPT: a hole or damage lies before it.
  */

@@ -3,24 +3,25 @@
 enum { TIMELINES_SHOWN = 8 };
 
 /* Text of the timelines other than `except` on which the target can be reached; "" if none. */
-static const char *other_timelines(Search *search, const uint32_t *timelines, size_t count,
-                                   uint32_t except)
+static const char *other_timelines(Search *search, uint32_t except)
 {
     const char *text = "";
     size_t shown = 0;
     Choice *choice = search->choice;
+    const BranchList *branches = &choice->branches;
     Target target = choice->target;
     TargetPoint point = choice->point;
 
-    for (size_t i = 0; i < count && shown < TIMELINES_SHOWN; i++) {
+    for (size_t i = branches->timeline_count; i-- > 0 && shown < TIMELINES_SHOWN;) {
+        uint32_t timeline = branches->timelines[i];
         const BackupInfo *backup;
         Verdict verdict;
         Error ignored = {0}; /* what can't be looked at is not offered */
-        if (timelines[i] == except || !search_open_path(search, timelines[i], &ignored) ||
+        if (timeline == except || !search_open_path(search, timeline, &ignored) ||
             !search_along_path(search, &backup, &verdict, &ignored) || backup == NULL ||
             choice->has_time_fallback)
             continue;
-        text = arena_format(&choice->arena, "%s%s%u", text, shown > 0 ? ", " : "", timelines[i]);
+        text = arena_format(&choice->arena, "%s%s%u", text, shown > 0 ? ", " : "", timeline);
         shown++;
     }
     choice->target = target;
@@ -28,7 +29,7 @@ static const char *other_timelines(Search *search, const uint32_t *timelines, si
     return text;
 }
 
-static const char *target_text(const Target *target, Arena *arena)
+const char *search_target_text(const Target *target, Arena *arena)
 {
     char time[TIME_TEXT_SIZE], lsn[LSN_TEXT_SIZE];
 
@@ -62,12 +63,12 @@ bool refuse_too_early(const Search *search, Error *err)
             return false;
         error_set(err, ERR_REFUSED,
                   "%s lies before the end of backup %s; the earliest possible is %s",
-                  target_text(target, &search->choice->arena), oldest->header.id,
+                  search_target_text(target, &search->choice->arena), oldest->header.id,
                   time_text_postgres(earliest + (target->is_exclusive ? 1 : 0), time));
     } else {
         error_set(err, ERR_REFUSED,
                   "%s lies before the end of backup %s; the earliest possible is %s",
-                  target_text(target, &search->choice->arena), oldest->header.id,
+                  search_target_text(target, &search->choice->arena), oldest->header.id,
                   lsn_text(oldest->header.stop, lsn));
     }
     if (search->wish->backup != NULL)
@@ -90,18 +91,18 @@ static const BackupInfo *backup_before_gap(const Search *search)
     return search->candidates[search->count - 1];
 }
 
-bool refuse_not_seen(Search *search, const uint32_t *timelines, size_t count, Error *err)
+bool refuse_not_seen(Search *search, Error *err)
 {
     uint32_t timeline = path_last_timeline(&search->path);
     const BackupInfo *before = backup_before_gap(search);
     char time[TIME_TEXT_SIZE], lsn[LSN_TEXT_SIZE];
     ArchiveEnd end;
-    const char *text = target_text(&search->wish->target, &search->choice->arena);
+    const char *text = search_target_text(&search->wish->target, &search->choice->arena);
 
     if (!search_find_end(search, before->header.start, &end, err))
         return false;
     const char *behind = end.gap != NULL ? search_behind_gap(search, &end) : "";
-    const char *others = other_timelines(search, timelines, count, timeline);
+    const char *others = other_timelines(search, timeline);
     error_set(
         err, end.gap != NULL ? ERR_CORRUPT : ERR_NOT_FOUND,
         "%s is not in the archive on timeline %u, which reaches to %s (newest commit: %s)%s%s",
@@ -145,6 +146,16 @@ bool choice_check_backup(const Choice *choice, const char *id, Error *err)
         return error_hint(err, "%s", damage_way_out(backup));
     }
     return false;
+}
+
+bool refuse_unknown(Choice *choice, uint32_t timeline, Error *err)
+{
+    error_set(err, ERR_NOT_FOUND, "there is no timeline %u; there %s %s", timeline,
+              choice->branches.timeline_count == 1 ? "is" : "are",
+              choice->branches.timeline_count == 0
+                  ? "none"
+                  : branch_list_timelines(&choice->branches, &choice->arena));
+    return error_hint(err, "`pgcairn list` shows the timelines and their backups");
 }
 
 static bool any_damaged(const BackupList *backups)

@@ -77,6 +77,21 @@ static bool put_parents(const Cluster *cluster, const RestoreWish *wish, const R
     return true;
 }
 
+/* Two timelines can fork at one place: the path then has a step of nothing, and the same segment.
+ */
+static bool is_put_already(const RestorePlan *plan, size_t fork, const WalName *segment,
+                           uint32_t size)
+{
+    for (size_t i = 1; i < fork; i++) {
+        Lsn earlier = plan->path.steps[i].begin;
+
+        if (wal_segment_of(earlier, size) == segment->segment &&
+            path_step_at(&plan->path, earlier - 1)->timeline == segment->timeline)
+            return true;
+    }
+    return false;
+}
+
 bool fork_wal_put(const Cluster *cluster, const RestoreWish *wish, const RestorePlan *plan,
                   Error *err)
 {
@@ -95,6 +110,7 @@ bool fork_wal_put(const Cluster *cluster, const RestoreWish *wish, const Restore
             continue;
         segment.timeline = path_step_at(&plan->path, fork - 1)->timeline;
         if (segment.timeline != path_timeline_of_segment(&plan->path, segment.segment, size) &&
+            !is_put_already(plan, i, &segment, size) &&
             !put_parents(cluster, wish, plan, &inventory, &segment, fork, err))
             return false;
     }

@@ -28,6 +28,22 @@ static const char *stamp_now(Arena *arena)
     return arena_format(arena, "%s.%03dZ", text, (int)(now / 1000 % 1000));
 }
 
+/* What lies beyond the target is left out by the operator's own wish. */
+static void take_branches(const Choice *choice, RestorePlan *plan)
+{
+    const BranchList *branches = &choice->branches;
+
+    plan->branches = arena_alloc(&plan->arena, (branches->count + 1) * sizeof *plan->branches);
+    for (size_t i = 0; i < branches->count; i++) {
+        const Branch *branch = &branches->items[i];
+
+        if (branch->gain.commits > 0 && branch->gain.from < choice->point.replay_end) {
+            plan->branches[plan->branch_count++] =
+                (PlannedBranch){.timeline = branch->timeline, .gain = branch->gain};
+        }
+    }
+}
+
 static void take_choice(const RestoreWish *wish, const Choice *choice, RestorePlan *plan)
 {
     const ManifestHeader *header = &plan->manifest.header;
@@ -101,6 +117,7 @@ bool restore_plan(const Cluster *cluster, const RestoreWish *wish, RestorePlan *
         !check_manifest(cluster, &plan->manifest, &plan->arena, err))
         return false;
     take_choice(wish, &choice, plan);
+    take_branches(&choice, plan);
     if (!minima_find(cluster, &choice.inventory, wish->jobs, plan, err) ||
         !unlogged_leave_out(cluster, &choice.inventory, wish->jobs, plan, err))
         return false;

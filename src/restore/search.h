@@ -68,10 +68,14 @@ bool search_earliest_time(const Search *search, const BackupInfo *backup, TimeUs
  */
 
 bool refuse_too_early(const Search *search, Error *err) MUST_CHECK;
-bool refuse_not_seen(Search *search, const uint32_t *timelines, size_t count,
-                     Error *err) MUST_CHECK;
+bool refuse_not_seen(Search *search, Error *err) MUST_CHECK;
+/* There is no such timeline. */
+bool refuse_unknown(Choice *choice, uint32_t timeline, Error *err) MUST_CHECK;
 bool refuse_no_candidate(const Choice *choice, const RestoreWish *wish, Error *err) MUST_CHECK;
 bool refuse_older(const Search *search, uint32_t newest, uint32_t older, Error *err) MUST_CHECK;
+
+/* "time 2026-11-22 14:30:00+00", "the latest commit"; in the arena. */
+const char *search_target_text(const Target *target, Arena *arena);
 
 /* The backup that was asked for by its name: is it there, can it be restored? */
 bool choice_check_backup(const Choice *choice, const char *id, Error *err) MUST_CHECK;

@@ -1,0 +1,208 @@
+#include "branch_wal.h"
+
+#include "walk.h"
+
+/* Damage says nothing of what is around it. */
+static bool passes_over(Error *attempt, Error *err)
+{
+    if (attempt->code == ERR_CORRUPT || attempt->code == ERR_NOT_FOUND)
+        return true;
+    *err = *attempt;
+    return false;
+}
+
+/* ---- commits beyond a place --------------------------------------------------------------------
+ */
+
+static void add_time(BranchGain *gain, TimeUs time)
+{
+    if (time == TIME_US_NONE)
+        return;
+    if (gain->first == TIME_US_NONE || time < gain->first)
+        gain->first = time;
+    if (gain->last == TIME_US_NONE || time > gain->last)
+        gain->last = time;
+}
+
+static bool count_event(void *context, const WalEvent *event, Error *err)
+{
+    BranchGain *gain = context;
+
+    (void)err;
+    if (event->kind == EVENT_COMMIT) {
+        gain->commits++;
+        add_time(gain, event->time);
+    }
+    return true;
+}
+
+static bool count_segment(void *context, uint32_t timeline, uint64_t segment,
+                          const WalTrailer *trailer, Error *err)
+{
+    BranchGain *gain = context;
+
+    (void)timeline, (void)segment, (void)err;
+    gain->commits += trailer->summary.commit_count;
+    add_time(gain, trailer->summary.commit_time_min);
+    add_time(gain, trailer->summary.commit_time_max);
+    return true;
+}
+
+/* Whether the record that this segment leaves incomplete may be a commit. */
+static bool tail_may_commit(const WalTrailer *trailer)
+{
+    const WalReaderState *reader = &trailer->summary.reader;
+
+    return reader->tail_record != 0 &&
+           (!reader->tail_has_kind || reader->tail_rmgr == RMGR_TRANSACTION);
+}
+
+/* The events that begin in the segment of `from`, from there on; also one that ends in the next. */
+static bool read_events(const WalWalk *walk, Lsn from, const WalTrailer *trailer,
+                        WalWalkFunction *on_event, void *context, Error *err)
+{
+    const uint32_t size = walk->cluster->wal_segment_size;
+    WalWalk inside = *walk;
+    WalWalkEnd end;
+
+    inside.from = from;
+    inside.to = wal_segment_start(wal_segment_of(from, size) + 1, size) + tail_may_commit(trailer);
+    return wal_walk_events(&inside, on_event, context, &end, err);
+}
+
+/* The records of the segment with the fork that begin beyond it. */
+static bool count_first(const WalWalk *walk, BranchGain *gain, Error *err)
+{
+    const uint64_t segment = wal_segment_of(gain->from, walk->cluster->wal_segment_size);
+    BranchGain counted = *gain;
+    WalTrailer trailer;
+    bool is_open;
+    Error attempt = {0};
+
+    if (!wal_walk_trailer(walk, segment, &trailer, &is_open, &attempt) ||
+        !read_events(walk, gain->from, &trailer, count_event, &counted, &attempt))
+        return passes_over(&attempt, err);
+    *gain = counted;
+    return true;
+}
+
+bool branch_count(const WalWalk *walk, BranchGain *gain, Error *err)
+{
+    const uint32_t size = walk->cluster->wal_segment_size;
+    const bool is_inside = gain->from % size != 0;
+    WalWalk beyond = *walk;
+    WalkExtent extent;
+
+    beyond.from = gain->from;
+    beyond.to = 0;
+    if (!walk_whole_extent(&beyond, &extent, err))
+        return false;
+    if (extent.is_empty)
+        return true;
+    if (is_inside && !count_first(walk, gain, err))
+        return false;
+    for (uint64_t segment = wal_segment_of(gain->from, size) + is_inside; segment <= extent.last;
+         segment++) {
+        WalSource source;
+        WalWalkEnd end;
+
+        if (!walk_source(walk, segment, &source, err))
+            return false;
+        if (source.form == WAL_NOWHERE)
+            continue;
+        beyond.from = wal_segment_start(segment, size);
+        if (!wal_walk_trailers(&beyond, count_segment, gain, &end, err))
+            return false;
+        /* The one that ends the stretch can't be read, or does not go on where it should. */
+        if (end.segments > 0)
+            segment = end.last_segment;
+    }
+    return true;
+}
+
+/* ---- the last commit ---------------------------------------------------------------------------
+ */
+
+static bool take_commit(void *context, const WalEvent *event, Error *err)
+{
+    (void)err;
+    if (event->kind == EVENT_COMMIT)
+        *(BranchCommit *)context =
+            (BranchCommit){.time = event->time, .lsn = event->lsn, .xid = event->xid};
+    return true;
+}
+
+static bool look_for_commit(const WalWalk *walk, uint64_t segment, BranchCommit *commit, Error *err)
+{
+    const Lsn start = wal_segment_start(segment, walk->cluster->wal_segment_size);
+    BranchCommit found = {.time = TIME_US_NONE};
+    WalTrailer trailer;
+    bool is_open;
+    Error attempt = {0};
+
+    if (!wal_walk_trailer(walk, segment, &trailer, &is_open, &attempt))
+        return passes_over(&attempt, err);
+    if (trailer.summary.commit_count == 0 && !tail_may_commit(&trailer))
+        return true;
+    if (!read_events(walk, start, &trailer, take_commit, &found, &attempt))
+        return passes_over(&attempt, err);
+    *commit = found;
+    return true;
+}
+
+bool branch_last_commit(const WalWalk *walk, BranchCommit *commit, Error *err)
+{
+    WalWalk whole = *walk;
+    WalkExtent extent;
+
+    whole.from = whole.to = 0;
+    if (!walk_whole_extent(&whole, &extent, err))
+        return false;
+    *commit = (BranchCommit){.time = TIME_US_NONE};
+    for (uint64_t segment = extent.last; !extent.is_empty && commit->time == TIME_US_NONE;
+         segment--) {
+        if (!look_for_commit(walk, segment, commit, err))
+            return false;
+        if (segment == extent.first)
+            return true;
+    }
+    return true;
+}
+
+/* ---- when it began -----------------------------------------------------------------------------
+ */
+
+typedef struct Beginning {
+    uint32_t timeline;
+    TimeUs time;
+} Beginning;
+
+static bool take_beginning(void *context, const WalEvent *event, Error *err)
+{
+    Beginning *beginning = context;
+
+    (void)err;
+    if (event->kind != EVENT_TIMELINE || event->timeline != beginning->timeline)
+        return true;
+    beginning->time = event->time;
+    return false;
+}
+
+bool branch_begins(const WalWalk *walk, TimeUs *begins, Error *err)
+{
+    const PathStep *step = &walk->path->steps[walk->path->count - 1];
+    const uint64_t segment = wal_segment_of(step->begin, walk->cluster->wal_segment_size);
+    Beginning beginning = {.timeline = step->timeline, .time = TIME_US_NONE};
+    WalTrailer trailer;
+    bool is_open;
+    Error attempt = {0};
+
+    *begins = TIME_US_NONE;
+    if (step->begin == 0)
+        return true;
+    if (!wal_walk_trailer(walk, segment, &trailer, &is_open, &attempt) ||
+        !read_events(walk, step->begin, &trailer, take_beginning, &beginning, &attempt))
+        return passes_over(&attempt, err);
+    *begins = beginning.time;
+    return true;
+}
