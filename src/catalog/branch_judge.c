@@ -59,7 +59,9 @@ static bool holds_target(const BranchQuestion *question, const Branch *branch, B
 {
     bool here = question->is_found && goes_beyond(question, branch->gain.from);
 
-    if (!branch->holds_target)
+    /* What stops it before they part does so on both. */
+    if (!branch->holds_target ||
+        (question->is_found && question->stop != 0 && question->stop < branch->gain.from))
         return false;
     if (reason == BRANCH_TARGET_ELSEWHERE)
         return !here;

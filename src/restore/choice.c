@@ -226,6 +226,7 @@ static bool check_branch(const Search *search, const TimelinePath *path, const E
         return true;
     if (is_found) {
         question.until = choice->point.replay_end;
+        question.stop = choice->point.stop_record;
         question.last_commit =
             choice->point.last_before.time != TIME_US_NONE ? choice->point.last_before.lsn : 0;
     }

@@ -266,7 +266,82 @@ class Reference:
             outcome.told_timeline = self.told_timeline(branch, target, backup, outcome)
             if outcome.why != "before the backup's end" and outcome.why != "not seen":
                 break
+        if not timeline and self.another_is_meant(branch, target, outcome, wished):
+            return Outcome(4, "another branch may be meant")
         return outcome
+
+    # -- several branches -----------------------------------------------------------------------
+
+    @staticmethod
+    def part(one, other):
+        """Where two paths part; None: they don't."""
+        begin = 0
+        steps = [[(timeline, end) for (timeline, end), (_, before) in
+                  zip(path.steps, [(0, 0), *path.steps]) if end is None or end > before]
+                 for path in (one, other)]
+        for (timeline, end), (other_timeline, other_end) in zip(*steps):
+            if timeline != other_timeline:
+                return begin
+            if end != other_end:
+                return min(place for place in (end, other_end) if place is not None)
+            begin = end
+        return None
+
+    def replayed_beyond(self, branch, target, place, outcome):
+        """Whether what is restored along the branch holds something from beyond this place."""
+        if outcome.status:
+            return False
+        limit = outcome.limit
+        if target.kind == "time":
+            return any(event.kind == "commit" and place <= event.lsn < limit
+                       for event in branch.from_lsn(outcome.backup.start))
+        if target.kind == "immediate":
+            return limit > place
+        return any(place <= start < limit for start in branch.starts)
+
+    def holds(self, branch, target, place):
+        """Whether the target is on the branch beyond the place where it parts from another."""
+        if target.kind in ("latest", "immediate"):
+            return False
+        stop, limit = self.stop_of(branch, target, place)
+        if target.kind == "time":
+            limit = self.end(branch) if stop is None else limit
+            return any(event.kind == "commit" and place <= event.lsn < limit
+                       for event in branch.events)
+        return stop is not None and any(place <= start < limit for start in branch.starts)
+
+    def another_is_meant(self, branch, target, outcome, wished):
+        """A restore that was not told its timeline is refused where it could be the wrong one."""
+        newest = self.candidates(branch, None)[:1]
+        last = [event.time for event in branch.events if event.kind == "commit"][-1:]
+        for number in self.timelines():
+            other = self.branch(number)
+            place = self.part(branch, other) if other else None
+            if place is None or (wished and not self.candidates(other, wished)):
+                continue
+            commits = [event.time for event in other.events
+                       if event.kind == "commit" and event.lsn >= place]
+            here = self.replayed_beyond(branch, target, place, outcome)
+            shared = not outcome.status and outcome.stop is not None and outcome.stop < place
+            if self.holds(other, target, place) and not shared and \
+                    not (target.kind == "time" and (here or self.is_beyond_gap(branch, target, commits))):
+                return True
+            if outcome.status:
+                continue
+            if (here or target.kind == "latest") and commits and (not last or max(commits) > last[0]):
+                return True
+            # In a campaign whatever is on an older timeline is older than the newest one's beginning,
+            # which is not known as long as none of its WAL is archived.
+            rival = [backup for backup in self.candidates(other, None)[:1] if backup.stop > place]
+            if branch.is_gap and rival and (here or (target.kind == "immediate" and not wished)) and \
+                    (not newest or rival[0].ended > newest[0].ended):
+                return True
+        return False
+
+    @staticmethod
+    def is_beyond_gap(branch, target, commits):
+        """What is not archived yet may hold what was committed until then."""
+        return branch.is_gap and (not commits or target.value > max(commits))
 
     def told_timeline(self, branch, target, backup, outcome):
         """Of the recovery: what stops before a fork is reached along the parent, if that is whole."""
@@ -276,7 +351,8 @@ class Reference:
         forks = [(parent, child, end) for (parent, end), (child, _) in
                  zip(branch.steps, branch.steps[1:])]
         for parent, child, fork in reversed(forks):
-            before = backup.stop <= fork if target.kind == "immediate" else stop < fork
+            before = backup.stop <= fork if target.kind == "immediate" else (
+                stop < fork or self.stops_on_parent(branch, parent, fork, target, backup, outcome))
             # A record that straddles two segments needs both: the reference does not see its end.
             if self.segment_name(fork // self.size, parent) not in self.names and before and \
                     stop // self.size >= fork // self.size - 1:
@@ -284,6 +360,14 @@ class Reference:
             if not before or backup.timeline > parent:
                 return child
         return branch.steps[0][0]
+
+    def stops_on_parent(self, branch, parent, fork, target, backup, outcome):
+        """Whether the same is replayed along the parent, which stops there as well."""
+        along = self.branch(parent)
+        if outcome.takes_end or any(fork <= start < outcome.limit for start in branch.starts):
+            return False
+        stop, limit = self.stop_of(along, target, backup.start)
+        return stop is not None and not any(fork <= start < limit for start in along.starts)
 
     def judge(self, branch, target, backup):
         if target.kind == "latest":

@@ -220,7 +220,7 @@ static void load(World *world, const char *drawing)
 
 typedef struct Stop {
     bool is_found;
-    Lsn until, last_commit;
+    Lsn until, stop, last_commit;
 } Stop;
 
 /* "latest", "immediate", "time c", "xid c", "lsn 12" (a column). */
@@ -265,6 +265,8 @@ static Stop replay(const World *world, const TimelinePath *path, const char *tar
         char c = at_column(world, path, column);
         bool after = false, stops = c != '\0' && stops_at(target, c, column, &after);
 
+        if (stops)
+            stop.stop = lsn_of(column);
         if (stops && !after) {
             stop.is_found = true;
             return stop;
@@ -289,6 +291,15 @@ static bool holds(const World *world, const Branch *branch, const char *target)
         return false;
     if (kind_of(target) == TARGET_TIME)
         return stop.last_commit >= branch->gain.from;
+    /* The tool looks beyond the place only. */
+    for (size_t column = 0; column < COLUMNS_MAX; column++) {
+        bool after;
+        char c = at_column(world, &branch->path, column);
+
+        if (lsn_of(column) >= branch->gain.from && kind_of(target) == TARGET_XID &&
+            stops_at(target, c, column, &after))
+            return true;
+    }
     return stop.is_found && stop.until > branch->gain.from;
 }
 
@@ -337,6 +348,7 @@ static BranchAnswer ask(World *world, const char *server_text, const char *targe
         .kind = kind_of(target),
         .is_found = stop.is_found,
         .until = stop.until,
+        .stop = stop.stop,
         .last_commit = stop.last_commit,
         .takes_newest_backup = kind_of(target) == TARGET_IMMEDIATE,
         .server = server_of(world, server_text, server) ? server : NULL,
@@ -410,10 +422,13 @@ typedef struct Case {
     "1|-a-b-\n"                                                                                    \
     "2|     1-c-e-f-\n"                                                                            \
     "3|   1-d-\n"
-/* At a bound of two segments both branches may hold a transaction of one number. */
+/* Both branches give out the same numbers to other transactions; here also one from before. */
 #define SAME_XID                                                                                   \
     "1|-a-b-c-d-\n"                                                                                \
     "2|     1-c-f-\n"
+#define SAME_BEFORE                                                                                \
+    "1|-a-b-a-\n"                                                                                  \
+    "2|     1-c-\n"
 /* Backups: production has one from after the stray began; one from before a restore. */
 #define BACKUP_AFTER                                                                               \
     "1|-a-b-c-D-\n"                                                                                \
@@ -519,6 +534,8 @@ static const Case cases[] = {
     {SAME_XID, "", "xid c", BRANCH_TARGET_TWICE, 1},
     {SAME_XID, "", "xid b", BRANCH_FITS, 0},
     {SAME_XID, "", "xid f", BRANCH_FITS, 0},
+
+    {SAME_BEFORE, "", "xid a", BRANCH_FITS, 0}, /* the first one counts, on both */
 
     {BACKUP_AFTER, "", "latest", BRANCH_OLDER_BACKUP, 1},
     {BACKUP_AFTER, "2 d", "latest", BRANCH_OLDER_BACKUP, 1},
