@@ -71,6 +71,7 @@ typedef struct BranchList {
     uint32_t unreadable; /* the newest whose history is missing or damaged; 0: there is none */
 
     /* Of the path that they were compared with. */
+    Lsn end; /* of its last whole record; 0: there is none */
     BranchCommit last_commit;
     const BackupInfo *backup; /* the newest on it that can be restored; NULL */
     TimeUs begins; /* when its last timeline began; TIME_US_NONE: not known, or the first */
@@ -152,6 +153,14 @@ BranchAnswer branch_judge(const BranchQuestion *question);
  * else *part is where the two histories part.
  */
 bool server_branch_fits(const ServerBranch *server, const TimelinePath *path, Lsn *part);
+/*
+ * What a restore would be answered that is told neither target nor timeline: compares the branches
+ * with the newest, which must be there.
+ */
+bool branch_judge_default(BranchList *list, const Cluster *cluster, const WalInventory *inventory,
+                          const BackupList *backups, const ServerBranch *server,
+                          BranchAnswer *answer, Error *err) MUST_CHECK;
+
 /* The branch in the list that the server is on, or that goes on from where it is; NULL. */
 const Branch *branch_list_of_server(const BranchList *list, const ServerBranch *server);
 /* ERR_REFUSED: names each branch that is meant, with its last commit and the option that picks it.

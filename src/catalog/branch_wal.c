@@ -120,6 +120,26 @@ bool branch_count(const WalWalk *walk, BranchGain *gain, Error *err)
     return true;
 }
 
+bool branch_end(const WalWalk *walk, Lsn *end, Error *err)
+{
+    WalWalk whole = *walk;
+    WalTrailer trailer;
+    bool is_open;
+    Error attempt = {0};
+
+    whole.from = whole.to = 0;
+    WalkExtent extent = walk_whole_extent(&whole);
+    *end = 0;
+    if (extent.is_empty)
+        return true;
+    if (!wal_walk_trailer(walk, extent.last, &trailer, &is_open, &attempt))
+        return passes_over(&attempt, err);
+    *end = trailer.summary.reader.last_end != 0
+               ? trailer.summary.reader.last_end
+               : wal_segment_start(extent.last, walk->cluster->wal_segment_size);
+    return true;
+}
+
 /* ---- the last commit ---------------------------------------------------------------------------
  */
 

@@ -273,7 +273,8 @@ bool branch_list_compare(BranchList *list, const Cluster *cluster, const WalInve
     WalWalk walk = {.cluster = cluster, .inventory = inventory, .path = path, .threads = threads};
 
     list->backup = newest_backup(backups, path);
-    if (!branch_last_commit(&walk, &list->last_commit, err) ||
+    if (!branch_end(&walk, &list->end, err) ||
+        !branch_last_commit(&walk, &list->last_commit, err) ||
         !branch_begins(&walk, &list->begins, err))
         return false;
     for (size_t i = 0; i < list->count; i++) {
@@ -286,5 +287,24 @@ bool branch_list_compare(BranchList *list, const Cluster *cluster, const WalInve
             (branch->gain.from != LSN_NEVER && !branch_count(&walk, &branch->gain, err)))
             return error_context(err, "look at timeline %" PRIu32, branch->timeline);
     }
+    return true;
+}
+
+bool branch_judge_default(BranchList *list, const Cluster *cluster, const WalInventory *inventory,
+                          const BackupList *backups, const ServerBranch *server,
+                          BranchAnswer *answer, Error *err)
+{
+    const Branch *newest = branch_list_newest(list);
+
+    if (!branch_list_compare(list, cluster, inventory, backups, &newest->path, 1, err))
+        return false;
+    *answer = branch_judge(&(BranchQuestion){
+        .list = list,
+        .path = &newest->path,
+        .kind = TARGET_LATEST,
+        .is_found = true,
+        .until = newest->has_wal ? list->end : LSN_NEVER,
+        .server = server,
+    });
     return true;
 }

@@ -1,3 +1,4 @@
+#include "catalog/branches.h"
 #include "catalog/windows.h"
 #include "cli/output.h"
 #include "command/commands.h"
@@ -11,14 +12,28 @@ typedef struct Holdings {
     WalInventory wal;
     BackupList backups;
     WindowList windows;
+    BranchList branches;
+    BranchAnswer answer; /* to a restore that is not told which branch is meant */
 } Holdings;
 
 static void holdings_done(Holdings *holdings)
 {
+    branch_list_done(&holdings->branches);
     window_list_done(&holdings->windows);
     backup_list_done(&holdings->backups);
     wal_inventory_done(&holdings->wal);
     repo_done(&holdings->repo);
+}
+
+/* With one branch there is nothing to compare, and no WAL is read for it. */
+static bool load_branches(Holdings *holdings, Error *err)
+{
+    if (!branch_list_load(&holdings->branches, &holdings->cluster, &holdings->wal,
+                          &holdings->backups, err))
+        return false;
+    return holdings->branches.count < 2 ||
+           branch_judge_default(&holdings->branches, &holdings->cluster, &holdings->wal,
+                                &holdings->backups, NULL, &holdings->answer, err);
 }
 
 static bool load(Holdings *holdings, const Options *options, Error *err)
@@ -30,7 +45,8 @@ static bool load(Holdings *holdings, const Options *options, Error *err)
            wal_inventory_load(&holdings->wal, &holdings->cluster, err) &&
            backup_list_load(&holdings->backups, &holdings->cluster, &holdings->wal, err) &&
            window_list_load(&holdings->windows, &holdings->cluster, &holdings->wal,
-                            &holdings->backups, err);
+                            &holdings->backups, err) &&
+           load_branches(holdings, err);
 }
 
 static const char *state_name(BackupState state)
@@ -171,6 +187,66 @@ static void print_windows(const Holdings *holdings)
     print_gap_note(windows);
 }
 
+/* "1 at 0/3000100" */
+static const char *beginning(const Branch *branch, char *text, size_t size)
+{
+    char lsn[LSN_TEXT_SIZE];
+
+    if (branch->parent == 0)
+        return "";
+    (void)snprintf(text, size, "%" PRIu32 " at %s", branch->parent, lsn_text(branch->begin, lsn));
+    return text;
+}
+
+static void add_branch(Table *table, const Branch *branch, bool is_newest)
+{
+    const BranchGain *gain = &branch->gain;
+    char timeline[16], left[32 + LSN_TEXT_SIZE], last[TIME_TEXT_SIZE], commits[32],
+        part[LSN_TEXT_SIZE];
+
+    (void)snprintf(timeline, sizeof timeline, "%" PRIu32, branch->timeline);
+    (void)snprintf(commits, sizeof commits, "%" PRIu64, gain->commits);
+    table_row(table, (const char *const[]){
+                         timeline, beginning(branch, left, sizeof left),
+                         branch->last_commit.time == TIME_US_NONE
+                             ? "no commit yet"
+                             : time_text_postgres(branch->last_commit.time, last),
+                         branch->backup != NULL ? branch->backup->header.id : "-",
+                         is_newest ? "-" : commits,
+                         is_newest || gain->from == LSN_NEVER ? "-" : lsn_text(gain->from, part)});
+}
+
+/* Where histories part, a restore has to know which one is meant. */
+static void print_branches(const Holdings *holdings)
+{
+    CLEANUP(table_freep) Table *table = table_new(6);
+    const BranchList *branches = &holdings->branches;
+    const Branch *newest = branch_list_newest(branches);
+    char commits[64];
+
+    if (branches->count < 2)
+        return;
+    (void)snprintf(commits, sizeof commits, "commits that %" PRIu32 " lacks", newest->timeline);
+    out_print("\nMore than one history:\n\n");
+    table_row(table, (const char *const[]){"timeline", "left", "last commit", "newest backup",
+                                           commits, "from"});
+    for (size_t i = 0; i < branches->count; i++)
+        add_branch(table, &branches->items[i], &branches->items[i] == newest);
+    table_print(table);
+    if (holdings->answer.reason == BRANCH_FITS) {
+        out_print("\nA restore follows timeline %" PRIu32 " unless --target-timeline says "
+                  "otherwise.\n",
+                  newest->timeline);
+    } else {
+        out_print("\nA restore asks for --target-timeline: timeline %" PRIu32 " has %s than "
+                  "timeline %" PRIu32 ", the newest.\n",
+                  holdings->answer.other->timeline,
+                  holdings->answer.reason == BRANCH_OLDER_COMMITS ? "later commits"
+                                                                  : "a newer base backup",
+                  newest->timeline);
+    }
+}
+
 static void print_wal(const Holdings *holdings)
 {
     const WalInventory *wal = &holdings->wal;
@@ -198,6 +274,7 @@ static bool print_all(const Holdings *holdings, Error *err)
               cluster->major, cluster->system_identifier);
     print_backups(holdings);
     print_windows(holdings);
+    print_branches(holdings);
     print_wal(holdings);
     return out_flush(err);
 }
@@ -250,6 +327,40 @@ static void window_to_json(const Holdings *holdings, const RecoveryWindow *windo
     json_end_object(json);
 }
 
+static void branch_to_json(const Branch *branch, Json *json)
+{
+    const BranchCommit *last = &branch->last_commit;
+    const BranchGain *gain = &branch->gain;
+
+    json_begin_object(json, NULL);
+    json_u64(json, "timeline", branch->timeline);
+    json_u64(json, "parent", branch->parent);
+    json_lsn(json, "begins", branch->begin);
+    json_bool(json, "has_wal", branch->has_wal);
+    json_time_exact(json, "last_commit_exact", last->time);
+    json_lsn(json, "last_commit_lsn", last->time != TIME_US_NONE ? last->lsn : 0);
+    json_u64(json, "last_commit_xid", last->time != TIME_US_NONE ? last->xid : 0);
+    json_text(json, "newest_backup", branch->backup != NULL ? branch->backup->header.id : NULL);
+    json_lsn(json, "parts_at", gain->from != LSN_NEVER ? gain->from : 0);
+    json_u64(json, "commits_beyond", gain->commits);
+    json_time_exact(json, "first_beyond_exact", gain->first);
+    json_time_exact(json, "last_beyond_exact", gain->last);
+    json_end_object(json);
+}
+
+static void branches_to_json(const Holdings *holdings, Json *json)
+{
+    const BranchList *branches = &holdings->branches;
+    const Branch *newest = branch_list_newest(branches);
+
+    json_u64(json, "newest_timeline", newest != NULL ? newest->timeline : 0);
+    json_bool(json, "restore_needs_timeline", holdings->answer.reason != BRANCH_FITS);
+    json_begin_array(json, "branches");
+    for (size_t i = 0; i < branches->count; i++)
+        branch_to_json(&branches->items[i], json);
+    json_end_array(json);
+}
+
 static void wal_to_json(const Holdings *holdings, const WalRun *run, Json *json)
 {
     char name[WAL_NAME_SIZE];
@@ -282,6 +393,7 @@ static bool print_json(const Holdings *holdings, Error *err)
     for (size_t i = 0; i < holdings->windows.count; i++)
         window_to_json(holdings, &holdings->windows.items[i], &json);
     json_end_array(&json);
+    branches_to_json(holdings, &json);
     json_begin_array(&json, "wal");
     for (size_t i = 0; i < holdings->wal.run_count; i++)
         wal_to_json(holdings, &holdings->wal.runs[i], &json);
