@@ -6,6 +6,7 @@
  */
 #pragma once
 
+#include "catalog/branches.h"
 #include "catalog/windows.h"
 #include "health/exposure.h"
 #include "health/server_look.h"
@@ -52,6 +53,9 @@ typedef struct Health {
     WalInventory wal;
     BackupList backups;
     WindowList windows;
+    BranchList branches;
+    BranchAnswer branch_answer; /* to a restore that is not told which branch is meant, over this
+                                   server's directory if it is known */
     bool has_end; /* the server's timeline is known, and how far the archive follows it */
     ArchiveEnd end;
     TimelinePath path; /* when has_end */

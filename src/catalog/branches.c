@@ -104,8 +104,8 @@ static bool load_path(Loader *loader, uint32_t timeline, TimelinePath *path, boo
 {
     Error attempt = {0};
 
-    *is_usable =
-        timeline_path_load(loader->cluster, timeline, &loader->list->arena, path, &attempt);
+    *is_usable = wal_inventory_path(loader->inventory, loader->cluster, timeline,
+                                    &loader->list->arena, path, &attempt);
     if (*is_usable)
         return true;
     if (attempt.code != ERR_NOT_FOUND && attempt.code != ERR_CORRUPT && attempt.code != ERR_IO) {

@@ -1,4 +1,4 @@
-#include "catalog/branches.h"
+#include "branch_tell.h"
 #include "catalog/windows.h"
 #include "cli/output.h"
 #include "command/commands.h"
@@ -327,40 +327,6 @@ static void window_to_json(const Holdings *holdings, const RecoveryWindow *windo
     json_end_object(json);
 }
 
-static void branch_to_json(const Branch *branch, Json *json)
-{
-    const BranchCommit *last = &branch->last_commit;
-    const BranchGain *gain = &branch->gain;
-
-    json_begin_object(json, NULL);
-    json_u64(json, "timeline", branch->timeline);
-    json_u64(json, "parent", branch->parent);
-    json_lsn(json, "begins", branch->begin);
-    json_bool(json, "has_wal", branch->has_wal);
-    json_time_exact(json, "last_commit_exact", last->time);
-    json_lsn(json, "last_commit_lsn", last->time != TIME_US_NONE ? last->lsn : 0);
-    json_u64(json, "last_commit_xid", last->time != TIME_US_NONE ? last->xid : 0);
-    json_text(json, "newest_backup", branch->backup != NULL ? branch->backup->header.id : NULL);
-    json_lsn(json, "parts_at", gain->from != LSN_NEVER ? gain->from : 0);
-    json_u64(json, "commits_beyond", gain->commits);
-    json_time_exact(json, "first_beyond_exact", gain->first);
-    json_time_exact(json, "last_beyond_exact", gain->last);
-    json_end_object(json);
-}
-
-static void branches_to_json(const Holdings *holdings, Json *json)
-{
-    const BranchList *branches = &holdings->branches;
-    const Branch *newest = branch_list_newest(branches);
-
-    json_u64(json, "newest_timeline", newest != NULL ? newest->timeline : 0);
-    json_bool(json, "restore_needs_timeline", holdings->answer.reason != BRANCH_FITS);
-    json_begin_array(json, "branches");
-    for (size_t i = 0; i < branches->count; i++)
-        branch_to_json(&branches->items[i], json);
-    json_end_array(json);
-}
-
 static void wal_to_json(const Holdings *holdings, const WalRun *run, Json *json)
 {
     char name[WAL_NAME_SIZE];
@@ -393,7 +359,7 @@ static bool print_json(const Holdings *holdings, Error *err)
     for (size_t i = 0; i < holdings->windows.count; i++)
         window_to_json(holdings, &holdings->windows.items[i], &json);
     json_end_array(&json);
-    branches_to_json(holdings, &json);
+    branches_to_json(&holdings->branches, &holdings->answer, &json);
     json_begin_array(&json, "wal");
     for (size_t i = 0; i < holdings->wal.run_count; i++)
         wal_to_json(holdings, &holdings->wal.runs[i], &json);

@@ -1,5 +1,7 @@
 #include "status.h"
 
+#include "branch_tell.h"
+
 #include "cli/output.h"
 
 /* docs/status.md names every field. */
@@ -174,6 +176,7 @@ static void backups_to_json(const Health *health, Json *json)
         seconds(json, "age_seconds", true, age > 0 ? age : 0);
         json_end_object(json);
     }
+    branches_to_json(&health->branches, &health->branch_answer, json);
     number(json, "windows", health->has_repository, health->windows.count);
     if (window == NULL) {
         json_text(json, "window", NULL);

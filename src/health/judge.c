@@ -319,6 +319,42 @@ static void judge_windows(Health *health)
     }
 }
 
+/*
+ * Where histories part, what a restore would follow must be what the server is on: else nothing of
+ * what it commits is safe without a word of the operator's.
+ */
+static void judge_branches(Health *health)
+{
+    const BranchAnswer *answer = &health->branch_answer;
+    const Branch *newest = branch_list_newest(&health->branches);
+    char lsn[LSN_TEXT_SIZE];
+    Lsn part;
+
+    if (!health->has_repository || answer->reason == BRANCH_FITS)
+        return;
+    if (answer->reason == BRANCH_NOT_SERVERS) {
+        part = paths_part(&health->path, &newest->path);
+        add(health, HEALTH_CRITICAL, "archive",
+            "a restore would not follow the server's timeline %" PRIu32 " but timeline %" PRIu32
+            ", the newest: they part at %s",
+            path_last_timeline(&health->path), newest->timeline, lsn_text(part, lsn))
+            ->next = arena_format(&health->arena,
+                                  "restore with --target-timeline=%" PRIu32
+                                  "; find out who archives the other one, and "
+                                  "stop it: pgcairn list shows both",
+                                  path_last_timeline(&health->path));
+        return;
+    }
+    add(health, HEALTH_WARNING, "archive",
+        "timeline %" PRIu32 " has %s than timeline %" PRIu32 ", the newest: they part at %s, and a "
+        "restore asks which one is meant",
+        answer->other->timeline,
+        answer->reason == BRANCH_OLDER_COMMITS ? "later commits" : "a newer base backup",
+        newest->timeline, lsn_text(answer->other->gain.from, lsn))
+        ->next = "pgcairn list shows both; restore with --target-timeline of the one that counts, "
+                 "and stop whoever archives the other one";
+}
+
 /* ---- what the server says ---- */
 
 /* As it can be typed: it only shows what it would do. */
@@ -598,6 +634,7 @@ void health_judge(Health *health)
     judge_repository(health);
     judge_backups(health);
     judge_windows(health);
+    judge_branches(health);
     judge_server(health);
     judge_archiver(health);
     judge_space(health);

@@ -222,7 +222,8 @@ bool health_look(const HealthWish *wish, Health *health, Error *err)
         return false;
     if (health->has_repository) {
         bool ok = window_list_load(&health->windows, &health->cluster, &health->wal,
-                                   &health->backups, &attempt);
+                                   &health->backups, &attempt) &&
+                  branches_look(health, &attempt);
         if (!note_repository(health, ok, &attempt, err))
             return false;
     }
@@ -232,6 +233,7 @@ bool health_look(const HealthWish *wish, Health *health, Error *err)
 
 void health_done(Health *health)
 {
+    branch_list_done(&health->branches);
     window_list_done(&health->windows);
     backup_list_done(&health->backups);
     wal_inventory_done(&health->wal);

@@ -60,6 +60,8 @@ bool measure_by_archiver(Look *look, Exposure *exposure, Error *err) MUST_CHECK;
 
 /* server->archives_to. ERR_INTERRUPTED; all else is a fact. */
 bool archive_place_look(Health *health, Arena *arena, Error *err) MUST_CHECK;
+/* health->branches, once path and listing are known. */
+bool branches_look(Health *health, Error *err) MUST_CHECK;
 
 /* What cannot be ignored by a look that takes all else for a fact. */
 static inline bool is_final(const Error *err)

@@ -231,6 +231,10 @@ bool check_manifest(VerifyRun *run, size_t backup, const Manifest *manifest, Err
 bool survey_timelines(VerifyRun *run, Error *err) MUST_CHECK;
 bool verify_wal(VerifyRun *run, Error *err) MUST_CHECK;
 bool verify_holes(VerifyRun *run, Error *err) MUST_CHECK;
+
+/* ---- branches.c: what other histories have that a restore would not follow */
+
+bool verify_branches(VerifyRun *run, Error *err) MUST_CHECK;
 /* pieces.c: of segments that were not whole. After verify_wal(). */
 bool verify_pieces(VerifyRun *run, Error *err) MUST_CHECK;
 /* NULL when nothing is known of it. */

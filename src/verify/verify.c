@@ -98,7 +98,7 @@ static bool read_all(VerifyRun *run, Error *err)
     if (!verify_past_backups(run, err))
         return false;
     return verify_backups(run, err) && verify_wal(run, err) && verify_pieces(run, err) &&
-           verify_holes(run, err) && verify_leftovers(run, err);
+           verify_holes(run, err) && verify_branches(run, err) && verify_leftovers(run, err);
 }
 
 bool verify_run(const Cluster *cluster, const VerifyWish *wish, VerifyReport *report, Error *err)

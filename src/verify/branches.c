@@ -1,0 +1,73 @@
+#include "catalog/branches.h"
+
+#include "repo/layout.h"
+#include "run.h"
+
+#include <inttypes.h>
+
+/* What the repository holds, as a restore looks at it. */
+typedef struct Histories {
+    WalInventory wal;
+    BackupList backups;
+    BranchList branches;
+} Histories;
+
+static void histories_done(Histories *histories)
+{
+    branch_list_done(&histories->branches);
+    backup_list_done(&histories->backups);
+    wal_inventory_done(&histories->wal);
+}
+
+static void tell(VerifyRun *run, const Branch *branch, const BranchAnswer *answer, uint32_t newest)
+{
+    char name[WAL_NAME_SIZE], part[LSN_TEXT_SIZE], last[TIME_TEXT_SIZE];
+    CLEANUP(text_freep)
+    char *object =
+        layout_wal(run->cluster->name,
+                   wal_name_text(&(WalName){.kind = WAL_SEGMENT,
+                                            .timeline = branch->timeline,
+                                            .segment = wal_segment_of(
+                                                branch->gain.from, run->cluster->wal_segment_size)},
+                                 run->cluster->wal_segment_size, name));
+    CLEANUP(text_freep)
+    char *what =
+        text_format("timeline %" PRIu32 " has %" PRIu64 " commits that timeline %" PRIu32
+                    ", the newest, has not: from %s on, until %s",
+                    branch->timeline, branch->gain.commits, newest,
+                    lsn_text(branch->gain.from, part), time_text_postgres(branch->gain.last, last));
+    CLEANUP(text_freep)
+    char *meaning =
+        text_format(answer->reason == BRANCH_FITS
+                        ? "A restore follows timeline %" PRIu32
+                          ", unless --target-timeline=%" PRIu32 " asks for this one."
+                        : "A restore asks which one is meant: --target-timeline=%" PRIu32
+                          " or --target-timeline=%" PRIu32 ".",
+                    newest, branch->timeline);
+
+    trouble_means(run, trouble_add(run, FINDING_NOTE, object, what, NULL, NULL), meaning);
+}
+
+bool verify_branches(VerifyRun *run, Error *err)
+{
+    CLEANUP(histories_done) Histories histories = {0};
+    BranchList *branches = &histories.branches;
+    BranchAnswer answer;
+
+    if (run->timeline_count < 2 || run->wish->backup != NULL)
+        return true;
+    if (!wal_inventory_load(&histories.wal, run->cluster, err) ||
+        !backup_list_load(&histories.backups, run->cluster, &histories.wal, err) ||
+        !branch_list_load(branches, run->cluster, &histories.wal, &histories.backups, err))
+        return false;
+    if (branches->count < 2)
+        return true;
+    if (!branch_judge_default(branches, run->cluster, &histories.wal, &histories.backups, NULL,
+                              &answer, err))
+        return false;
+    for (size_t i = 0; i < branches->count; i++) {
+        if (branches->items[i].gain.commits > 0)
+            tell(run, &branches->items[i], &answer, branch_list_newest(branches)->timeline);
+    }
+    return true;
+}
