@@ -48,6 +48,12 @@ static void print_exposure(Health *health)
             out_print("exposure   unknown; the server has marked all its commits as archived\n");
             return;
         }
+        if (health->branch_answer.reason == BRANCH_NOT_SERVERS) {
+            out_print("exposure   none along timeline %" PRIu32
+                      ", which a restore would not follow unless told to (objective %s)\n",
+                      path_last_timeline(&health->path), objective);
+            return;
+        }
         out_print("exposure   none: every commit is in the repository (objective %s)\n", objective);
         return;
     case EXPOSURE_KNOWN:
