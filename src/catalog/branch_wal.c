@@ -123,13 +123,15 @@ bool branch_count(const WalWalk *walk, BranchGain *gain, Error *err)
 bool branch_end(const WalWalk *walk, Lsn *end, Error *err)
 {
     WalWalk whole = *walk;
+    WalkExtent extent;
     WalTrailer trailer;
     bool is_open;
     Error attempt = {0};
 
     whole.from = whole.to = 0;
-    WalkExtent extent = walk_whole_extent(&whole);
     *end = 0;
+    if (!walk_whole_extent(&whole, &extent, err))
+        return false;
     if (extent.is_empty)
         return true;
     if (!wal_walk_trailer(walk, extent.last, &trailer, &is_open, &attempt))
