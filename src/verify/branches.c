@@ -54,8 +54,10 @@ bool verify_branches(VerifyRun *run, Error *err)
 
     if (run->timeline_count < 2 || run->wish->backup != NULL)
         return true;
-    if (!wal_inventory_load(&histories.wal, run->cluster, err) ||
-        !backup_list_load(&histories.backups, run->cluster, &histories.wal, err) ||
+    if (!wal_inventory_load(&histories.wal, run->cluster, err))
+        return false;
+    wal_inventory_distrust(&histories.wal);
+    if (!backup_list_load(&histories.backups, run->cluster, &histories.wal, err) ||
         !branch_list_load(branches, run->cluster, &histories.wal, &histories.backups, err))
         return false;
     if (branches->count < 2 || !branch_list_newest(branches)->has_wal)
