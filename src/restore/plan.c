@@ -28,8 +28,21 @@ static const char *stamp_now(Arena *arena)
     return arena_format(arena, "%s.%03dZ", text, (int)(now / 1000 % 1000));
 }
 
-/* What lies beyond the target is left out by the operator's own wish. */
-static void take_branches(const Choice *choice, RestorePlan *plan)
+/*
+ * Whether nothing of what is restored lies beyond the place where they part: then the operator
+ * asked for what both have. A time can stop replay among the first records beyond, which commit
+ * nothing.
+ */
+static bool is_before(const RestoreWish *wish, const Choice *choice, Lsn place)
+{
+    const WalEvent *last = &choice->point.last_before;
+
+    if (wish->target.kind == TARGET_TIME && last->time != TIME_US_NONE)
+        return last->lsn < place;
+    return choice->point.replay_end <= place;
+}
+
+static void take_branches(const RestoreWish *wish, const Choice *choice, RestorePlan *plan)
 {
     const BranchList *branches = &choice->branches;
 
@@ -37,7 +50,7 @@ static void take_branches(const Choice *choice, RestorePlan *plan)
     for (size_t i = 0; i < branches->count; i++) {
         const Branch *branch = &branches->items[i];
 
-        if (branch->gain.commits > 0 && branch->gain.from < choice->point.replay_end) {
+        if (branch->gain.commits > 0 && !is_before(wish, choice, branch->gain.from)) {
             plan->branches[plan->branch_count++] =
                 (PlannedBranch){.timeline = branch->timeline, .gain = branch->gain};
         }
@@ -117,7 +130,7 @@ bool restore_plan(const Cluster *cluster, const RestoreWish *wish, RestorePlan *
         !check_manifest(cluster, &plan->manifest, &plan->arena, err))
         return false;
     take_choice(wish, &choice, plan);
-    take_branches(&choice, plan);
+    take_branches(wish, &choice, plan);
     if (!minima_find(cluster, &choice.inventory, wish->jobs, plan, err) ||
         !unlogged_leave_out(cluster, &choice.inventory, wish->jobs, plan, err))
         return false;

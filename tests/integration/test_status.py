@@ -653,9 +653,11 @@ class SplitBrain(StatusTest):
         self.assertTrue(answer["repository"]["is_other_history"])
         self.assert_finding(answer, "archive", "CRITICAL", "history of timeline 2 that is not this server's")
         self.assertEqual([answer["exposure"]["state"], answer["exposure"]["xid"]], ["known", xid])
-        answer = self.status(f"--data={first.data}", data=False)
+        answer = self.status(f"--data={first.data}", data=False, expect=WARNING)
         self.assertEqual(answer["exposure"]["state"], "none")
         self.assertFalse(answer["repository"]["is_other_history"])
+        # What the old primary still committed and archived is not on the first one's timeline.
+        self.assert_finding(answer, "archive", "WARNING", "timeline 1 has later commits than timeline 2")
 
     def promote(self, standby):
         standby.sql("select pg_promote()")

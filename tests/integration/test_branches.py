@@ -1,0 +1,160 @@
+"""Two histories in one archive: which one a restore follows, and what is said of the other."""
+
+import re
+
+from support.cluster import ClusterTest
+from support.shared import SharedClusterTest
+
+COPY = ("--as-copy", "--start", "--target-action=promote")
+CRITICAL = 2
+
+
+def rows(server):
+    return [int(line) for line in server.sql("select n from t order by n").split()]
+
+
+def insert(server, *numbers):
+    """Each in a transaction of its own; the last one's xid."""
+    for number in numbers:
+        xid = server.sql(f"begin; insert into t values ({number}); select pg_current_xact_id(); commit")
+    return int(xid)
+
+
+def clock(server):
+    """An instant between what was committed before and what comes."""
+    return server.sql("select pg_sleep(0.02); select clock_timestamp(); select pg_sleep(0.02)").strip()
+
+
+def options_of(done):
+    """What the hint of a refusal says can be typed."""
+    return re.findall(r"--target-timeline=\d+", done.stderr)
+
+
+class TooEarlyAtFirst(SharedClusterTest):
+    """
+    Somebody restored in place to an instant that was too early, opened it, and it was used. Timeline 1
+    has 4, 5 and 6 beyond the place, timeline 2 has 101 and 102.
+    """
+
+    @classmethod
+    def set_up_shared(cls, world):
+        server = world.cluster
+        server.sql("create table t (n int)")
+        world.tool("backup", f"--data={server.data}")
+        insert(server, 1, 2, 3)
+        cls.third = clock(server)
+        insert(server, 4, 5)
+        cls.fifth = clock(server)
+        cls.xid = insert(server, 6)
+        server.sql("select pg_create_restore_point('on 1')")
+        server.switch_wal()
+        server.stop()
+        world.tool("restore", f"--data={server.data}", f"--target-time={cls.third}", "--move-aside", *COPY[1:])
+        cls.later = insert(server, 101, 102)
+        server.sql("select pg_create_restore_point('on 2')")
+        server.switch_wal()
+
+    def dry_run(self, *arguments):
+        return self.restore("--dry-run", *arguments, name=f"none{arguments}").answer
+
+    def refused(self, message, *arguments):
+        return self.tool_fails(4, message, "restore", f"--data={self.path}/none", *arguments)
+
+    def test_the_newest_is_followed_and_what_the_other_has_is_told(self):
+        plan = self.dry_run()
+        self.assertEqual(plan["timeline"], 2)
+        other, = plan["other_branches"]
+        self.assertEqual((other["timeline"], other["commits"]), (1, 3))
+        self.assertIn("not in it  timeline 1 ", self.tool("restore", f"--data={self.path}/none", "--dry-run"))
+        self.assertEqual(rows(self.restore(*COPY)), [1, 2, 3, 101, 102])
+
+    def test_an_instant_that_was_given_up_is_reached_as_the_refusal_says(self):
+        done = self.refused("lies on timeline 1, beyond", f"--target-time={self.fifth}")
+        self.assertEqual(options_of(done), ["--target-timeline=1"])
+        server = self.restore(f"--target-time={self.fifth}", *options_of(done), *COPY)
+        self.assertEqual(rows(server), [1, 2, 3, 4, 5])
+        self.assertEqual([branch["timeline"] for branch in server.answer["other_branches"]], [2])
+
+    def test_what_is_before_the_fork_needs_no_choice(self):
+        plan = self.dry_run(f"--target-time={self.third}")
+        self.assertEqual(plan["other_branches"], [])
+        self.assertEqual(plan["last_before"]["lsn"], self.dry_run(
+            f"--target-time={self.third}", "--target-timeline=1")["last_before"]["lsn"])
+
+    def test_a_name_or_transaction_is_found_where_it_is(self):
+        self.refused("lies on timeline 1, beyond", "--target-name=on 1")
+        self.assertEqual(self.dry_run("--target-name=on 2")["timeline"], 2)
+        # Both timelines give out the numbers that follow.
+        both = self.refused("is on timeline 2, and another one on timeline 1", f"--target-xid={self.later}")
+        self.assertEqual(sorted(options_of(both)), ["--target-timeline=1", "--target-timeline=2"])
+        for option, rest in zip(sorted(options_of(both)), ("first", "second")):
+            with self.subTest(rest=rest):
+                self.assertEqual(self.dry_run(f"--target-xid={self.later}", option)["last_before"]["xid"], self.later)
+
+    def test_a_timeline_that_is_not_there(self):
+        self.tool_fails(6, "there is no timeline 7; there are 1, 2\n", "restore", f"--data={self.path}/none",
+                        "--target-timeline=7")
+
+    def test_list_tells_both(self):
+        answer = self.tool_json("list")
+        self.assertEqual((answer["newest_timeline"], answer["restore_needs_timeline"]), (2, False))
+        first, second = answer["branches"]
+        self.assertEqual((first["timeline"], first["commits_beyond"], first["last_commit_xid"]), (1, 3, self.xid))
+        self.assertEqual((second["timeline"], second["parent"], second["last_commit_xid"]), (2, 1, self.later))
+        self.assertEqual(first["parts_at"], second["begins"])
+        self.assertIn("More than one history", self.tool("list"))
+
+
+class Stray(ClusterTest):
+    """A test restore was opened beside production and archives, too; production goes on."""
+
+    segment_mb = 1
+
+    def test_production_is_not_hidden(self):
+        self.cluster.sql("create table t (n int)")
+        self.tool("backup", f"--data={self.cluster.data}")
+        insert(self.cluster, 1, 2)
+        early = clock(self.cluster)
+        insert(self.cluster, 3)
+        self.cluster.switch_wal()
+        stray = self.restore(f"--target-time={early}", "--target-action=promote", name="stray")
+        insert(stray, 1000)
+        stray.switch_wal()
+        stray.stop()
+        insert(self.cluster, 4)
+        between = clock(self.cluster)
+        insert(self.cluster, 5)
+        self.cluster.switch_wal()
+
+        status = self.tool("status", f"--data={self.cluster.data}", expect=CRITICAL)
+        self.assertIn("would not follow the server's timeline 1 but timeline 2", status)
+        self.assertNotIn("every commit is in the repository", status)
+        self.assertIn("timeline 1 has what timeline 2, the newest, has not", self.tool("verify"))
+        self.assertTrue(self.tool_json("list")["restore_needs_timeline"])
+        for target in ([], [f"--target-time={between}"]):
+            done = self.tool_fails(4, "timeline 1 has later commits", "restore", f"--data={self.path}/none", *target)
+            self.assertEqual(options_of(done), ["--target-timeline=1", "--target-timeline=2"])
+        production = self.restore("--as-copy", "--target-timeline=1", name="production", port=5434)
+        self.assertEqual(rows(production), [1, 2, 3, 4, 5])
+
+
+class TwoForksAtOnePlace(ClusterTest):
+    """The second attempt was told the first one's timeline: its history names the place twice."""
+
+    segment_mb = 1
+
+    def test_a_second_attempt_is_not_in_the_way_of_restores(self):
+        self.cluster.sql("create table t (n int)")
+        self.tool("backup", f"--data={self.cluster.data}")
+        insert(self.cluster, 1)
+        place = self.cluster.sql("select pg_current_wal_insert_lsn()")
+        insert(self.cluster, 2)
+        self.cluster.switch_wal()
+        for number, timeline in ((100, 1), (200, 2)):
+            self.cluster.stop()
+            self.tool("restore", f"--data={self.cluster.data}", f"--target-lsn={place}", "--target-exclusive",
+                      f"--target-timeline={timeline}", "--move-aside", *COPY[1:])
+            insert(self.cluster, number)
+            self.cluster.switch_wal()
+        self.assertEqual(self.tool_json("restore", f"--data={self.path}/none", "--dry-run")["timeline"], 3)
+        self.assertEqual(rows(self.restore("--as-copy")), [1, 200])
