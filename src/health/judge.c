@@ -338,11 +338,12 @@ static void judge_branches(Health *health)
             "a restore would not follow the server's timeline %" PRIu32 " but timeline %" PRIu32
             ", the newest: they part at %s",
             path_last_timeline(&health->path), newest->timeline, lsn_text(part, lsn))
-            ->next = arena_format(&health->arena,
-                                  "restore with --target-timeline=%" PRIu32
-                                  "; find out who archives the other one, and "
-                                  "stop it: pgcairn list shows both",
-                                  path_last_timeline(&health->path));
+            ->next = arena_format(
+            &health->arena,
+            "restore with --target-timeline=%" PRIu32 "; if timeline %" PRIu32
+            " is what a test or a copy left, stop its server, then pgcairn wal-quarantine "
+            "--timeline=%" PRIu32 " shows what can be set aside",
+            path_last_timeline(&health->path), newest->timeline, newest->timeline);
         return;
     }
     add(health, HEALTH_WARNING, "archive",
