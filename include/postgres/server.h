@@ -51,6 +51,7 @@ void server_conninfo(const ServerLock *lock, Buffer *conninfo);
 /* How a server was started last (postmaster.opts). Strings go into arena. */
 typedef struct ServerStart {
     const char *programs;        /* directory of its programs */
+    const char *data;            /* what -D said; NULL: the environment did */
     const char *const *settings; /* what -c and --name said, as "name=value"; NULL-terminated */
 } ServerStart;
 

@@ -23,6 +23,7 @@ typedef struct RecoveryPlan {
     Lsn target_end;                  /* where replay ends at the target; 0: none, or not known */
     char archive_end[WAL_NAME_SIZE]; /* without a target: last whole segment that the archive had
                                         when this was written; "": not known */
+    const char *data;                /* the data directory that was restored; NULL: not said */
     const char *settings;            /* recovery_settings_on_disk() for which this was computed */
 } RecoveryPlan;
 

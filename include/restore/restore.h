@@ -140,6 +140,8 @@ typedef struct RestorePlan {
     const char *const *wal_sources; /* directories where an earlier attempt kept it; NULL-ended */
     const char **old_versions; /* version directories of the old data directory's tablespaces */
     size_t old_version_count;
+    const char **marked_versions; /* that an earlier restore, which did not end, had as its own */
+    size_t marked_version_count;
     uint64_t old_bytes,
         old_wal_bytes; /* that removing the old directory gives back; of its pg_wal */
     uint64_t *old_version_bytes;

@@ -293,10 +293,13 @@ bool server_start_read(const char *data, Arena *arena, ServerStart *start, bool 
         return true;
 
     size_t count = split_quoted(text, arena, words, WORDS_MAX);
+    const char *directory = NULL;
     const char **settings = arena_alloc(arena, (count + 1) * sizeof *settings);
     for (size_t i = 0; i < count; i++) {
         if (strcmp(words[i], "-c") == 0 && i + 1 < count) {
             settings[kept++] = words[++i];
+        } else if (strcmp(words[i], "-D") == 0 && i + 1 < count) {
+            directory = words[++i];
         } else if (strcmp(words[i], "-p") == 0 && i + 1 < count) {
             settings[kept++] = arena_format(arena, "port=%s", words[++i]);
         } else if (strncmp(words[i], "--", 2) == 0 && strchr(words[i], '=') != NULL) {
@@ -305,6 +308,7 @@ bool server_start_read(const char *data, Arena *arena, ServerStart *start, bool 
     }
     *start = (ServerStart){
         .programs = arena_text_part(arena, program, (size_t)(slash - program)),
+        .data = directory,
         .settings = settings,
     };
     *found = true;

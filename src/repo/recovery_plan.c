@@ -129,6 +129,8 @@ bool recovery_plan_save(const char *data, const RecoveryPlan *plan, Error *err)
         record_text(&record, "target_end", lsn_text(plan->target_end, lsn));
     if (plan->archive_end[0] != '\0')
         record_text(&record, "archive_end", plan->archive_end);
+    if (plan->data != NULL)
+        record_text(&record, "data", plan->data);
     record_text(&record, "settings", plan->settings);
     record_finish(&record);
     return file_writer_open(&out, path, 0600, err) &&
@@ -150,6 +152,7 @@ static bool take_target_end(const Record *record, RecoveryPlan *plan, Error *err
 static bool take_plan(const Record *record, Arena *arena, RecoveryPlan *plan, Error *err)
 {
     const char *archive_end = record_find(record, "archive_end");
+    const char *data = record_find(record, "data");
     const char *bound;
     const char *settings;
     uint64_t timeline;
@@ -165,7 +168,9 @@ static bool take_plan(const Record *record, Arena *arena, RecoveryPlan *plan, Er
         return error_set(err, ERR_CORRUPT, "timeline or bound is none");
     if (strlen(archive_end) >= sizeof plan->archive_end)
         return error_set(err, ERR_CORRUPT, "archive_end is none");
-    *plan = (RecoveryPlan){.timeline = (uint32_t)timeline, .settings = arena_text(arena, settings)};
+    *plan = (RecoveryPlan){.timeline = (uint32_t)timeline,
+                           .data = data != NULL ? arena_text(arena, data) : NULL,
+                           .settings = arena_text(arena, settings)};
     memcpy(plan->bound, bound, strlen(bound) + 1);
     memcpy(plan->archive_end, archive_end, strlen(archive_end) + 1);
     return take_target_end(record, plan, err);

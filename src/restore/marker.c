@@ -11,6 +11,19 @@
 
 enum { MARKER_SIZE_MAX = 64 << 10 };
 
+/* The values of a field that may be repeated; NULL-terminated. */
+static const char **take_all(const Record *record, const char *key, Arena *arena, size_t *count)
+{
+    const char **values = arena_alloc(arena, (record->count + 1) * sizeof *values);
+
+    *count = 0;
+    for (size_t i = 0; i < record->count; i++) {
+        if (strcmp(record->fields[i].key, key) == 0)
+            values[(*count)++] = arena_text(arena, record->fields[i].value);
+    }
+    return values;
+}
+
 static bool take_fields(const Record *record, Arena *arena, RestoreMarker *marker, Error *err)
 {
     const char *backup, *cluster, *boot_id;
@@ -28,12 +41,8 @@ static bool take_fields(const Record *record, Arena *arena, RestoreMarker *marke
                          process_start_time((pid_t)marker->pid) == process_start;
     marker->backup = arena_text(arena, backup);
     marker->cluster = arena_text(arena, cluster);
-    marker->wal_kept = arena_alloc(arena, (record->count + 1) * sizeof *marker->wal_kept);
-    marker->wal_kept_count = 0;
-    for (size_t i = 0; i < record->count; i++) {
-        if (strcmp(record->fields[i].key, "wal_kept") == 0)
-            marker->wal_kept[marker->wal_kept_count++] = arena_text(arena, record->fields[i].value);
-    }
+    marker->wal_kept = take_all(record, "wal_kept", arena, &marker->wal_kept_count);
+    marker->versions = take_all(record, "tablespace", arena, &marker->version_count);
     return true;
 }
 
@@ -99,6 +108,10 @@ bool marker_save(const RestorePlan *plan, Error *err)
         CLEANUP(text_freep) char *wal = text_format("%s/pg_wal", plan->moved_to);
         record_text(&record, "wal_kept", wal);
     }
+    for (size_t i = 0; i < plan->old_version_count; i++)
+        record_text(&record, "tablespace", plan->old_versions[i]);
+    for (size_t i = 0; i < plan->tablespace_count; i++)
+        record_text(&record, "tablespace", plan->tablespaces[i].version);
     record_finish(&record);
     return remove_unborn(plan->data, err) && file_writer_open(&file, path, 0600, err) &&
            file_writer_write(&file, record.text.data, record.text.size, err) &&

@@ -12,6 +12,8 @@ typedef struct RestoreMarker {
     bool is_running;       /* ... which is still at work on this host */
     const char **wal_kept; /* where earlier attempts put the old pg_wal; NULL-terminated */
     size_t wal_kept_count;
+    const char **versions; /* directories in tablespaces that it removes, or writes */
+    size_t version_count;
 } RestoreMarker;
 
 /* *found is false when there is none. ERR_CORRUPT when it is cut or changed. */

@@ -1,6 +1,7 @@
 #include "preflight.h"
 
 #include "old_wal.h"
+#include "ownership.h"
 #include "plan_entry.h"
 #include "replacement.h"
 #include "survey.h"
@@ -193,11 +194,34 @@ static bool plan_occupied(const Cluster *cluster, const RestoreWish *wish, Resto
     if (plan->choice == OCCUPIED_FORCE && look.is_identified && !look.same_cluster)
         return refuse_foreign(plan, &look, err);
     plan_wal_sources(&look, plan);
+    plan->marked_versions = look.marker.versions;
+    plan->marked_version_count = look.marker.version_count;
     return true;
 }
 
 /* ---- tablespaces ------------------------------------------------------------------------------
  */
+
+/* What stays is told; when it is in the way of a tablespace, that is refused where it shows. */
+static bool is_its_own(RestorePlan *plan, const char *location, const char *version)
+{
+    const char *whose;
+
+    switch (ownership_of(plan, location, version, &whose)) {
+    case OWNED:
+        return true;
+    case NOT_PROVEN:
+        plan_warn(plan,
+                  "tablespace location %s stays as it is: nothing proves that it belongs to %s; "
+                  "remove %s if it does",
+                  location, plan->data, version);
+        break;
+    case OF_ANOTHER:
+        plan_warn(plan, "tablespace location %s stays as it is: it belongs to %s", location, whose);
+        break;
+    }
+    return false;
+}
 
 /* The version directories that belong to the old data directory: its links lead there. */
 static bool find_old_versions(RestorePlan *plan, Error *err)
@@ -214,16 +238,8 @@ static bool find_old_versions(RestorePlan *plan, Error *err)
     plan->old_versions = arena_alloc(&plan->arena, (count + 1) * sizeof *plan->old_versions);
     for (size_t i = 0; i < count; i++) {
         const char *path = arena_format(&plan->arena, "%s/%s", targets[i], version);
-        const char *user = tablespace_user(targets[i], plan->data, &plan->arena);
-        if (!file_exists(path))
-            continue;
-        if (user != NULL) {
-            error_set(err, ERR_REFUSED, "tablespace location %s of %s is used by the server on %s",
-                      targets[i], plan->data, user);
-            return error_hint(err, "the directory seems to be a copy of that server's: restore to "
-                                   "another place");
-        }
-        plan->old_versions[plan->old_version_count++] = path;
+        if (file_exists(path) && is_its_own(plan, targets[i], path))
+            plan->old_versions[plan->old_version_count++] = path;
     }
     return true;
 }
@@ -269,7 +285,11 @@ static bool check_location(RestorePlan *plan, const PlannedTablespace *tablespac
         return true;
     error_set(err, ERR_REFUSED, "tablespace location %s is in use: %s is not empty",
               tablespace->path, tablespace->version);
-    return error_hint(err, "choose another place: --tablespace %u=PATH", tablespace->oid);
+    return error_hint(
+        err,
+        "choose another place: --tablespace %u=PATH; or, if no other cluster uses it, "
+        "mv %s %s.old",
+        tablespace->oid, tablespace->version, tablespace->version);
 }
 
 /* Neither inside the data directory nor inside one another: one would be copied or removed twice.

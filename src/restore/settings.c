@@ -283,7 +283,7 @@ static void name_segment(const RestorePlan *plan, uint64_t segment, char text[WA
 static bool save_recovery_plan(const RestorePlan *plan, Error *err)
 {
     CLEANUP(arena_done) Arena arena = {0};
-    RecoveryPlan recovery = {.timeline = path_last_timeline(&plan->path)};
+    RecoveryPlan recovery = {.timeline = path_last_timeline(&plan->path), .data = plan->data};
 
     if (!recovery_settings_on_disk(plan->data, &arena, &recovery.settings, err))
         return false;

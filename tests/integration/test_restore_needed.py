@@ -26,7 +26,8 @@ class Needed(SharedClusterTest):
     @classmethod
     def refuse_spool(cls, world):
         place = make_directory(world.cluster.data / "spool")
-        world.tool_fails(4, "the spool at", "receive", f"--data={world.cluster.data}", f"--wal-spool={place}")
+        world.tool_fails(4, "the spool at", "receive", f"--data={world.cluster.data}", f"--wal-spool={place}",
+                         "--until-lsn=0/1")
         place.rmdir()
 
     def refused(self, message, *arguments, repo=None):
@@ -143,6 +144,57 @@ class Needed(SharedClusterTest):
         self.assertEqual(plan["data"], str(self.cluster.data))
         (self.cluster.data / "log").unlink()
         self.assertTrue((outside / "precious").exists())
+
+
+class Tablespaces(SharedClusterTest):
+    """A copy has the links of its original, which need not run."""
+
+    @classmethod
+    def set_up_shared(cls, world):
+        cluster = world.cluster
+        cls.place = cluster.tablespace("far")
+        cluster.sql("create table t (x int) tablespace far; insert into t values (1)")
+        cls.oid = cluster.sql("select oid from pg_tablespace where spcname = 'far'")
+        world.tool("backup", f"--data={cluster.data}")
+        cluster.switch_wal()
+        cluster.stop()
+
+    def test_what_a_link_leads_to_is_removed_only_when_it_is_proven_to_be_its_own(self):
+        cluster = self.cluster
+        copy = make_directory(self.path / "copied") / "data"
+        run("cp", "-a", cluster.data, copy)
+        before = fingerprint(self.place)
+        moved = f"--tablespace={self.oid}={self.path / 'moved'}"
+
+        def notes(data, *arguments):
+            return " ".join(self.tool_json("restore", f"--data={data}", *arguments, "--force", "--dry-run")["notes"])
+
+        self.assertIn(f"it belongs to {cluster.data}", notes(copy, moved))
+        done = self.tool_fails(4, f"location {self.place} is in use", "restore", f"--data={copy}", "--force")
+        self.assertIn("or, if no other cluster uses it, mv ", done.stderr)
+        # The original is away: nothing says that the copy may have it.
+        os.rename(cluster.data, cluster.path / "away")
+        self.assertIn("nothing proves that it belongs to", notes(copy, moved))
+        self.tool("restore", f"--data={copy}", "--force", moved)
+        self.assertEqual(fingerprint(self.place), before)
+        os.rename(cluster.path / "away", cluster.data)
+        # What this restore has made is its own, started or not, and stays known as that when it is killed.
+        self.assertEqual(notes(copy, moved), "")
+        # Another user's.
+        if USER:
+            link = cluster.data / "pg_tblspc" / "99999"
+            theirs = self.path / "theirs"
+            shutil.copytree(self.place, theirs)
+            run("chmod", "-R", "a+rX", theirs, user=None)
+            run("chown", "-R", "games", theirs, user=None)
+            os.symlink(theirs, link)
+            self.assertIn(f"{theirs} stays as it is: it belongs to another user", notes(cluster.data))
+            link.unlink()
+        # The original's is its own, also beside a copy that somebody has made to be safe.
+        run("cp", "-a", cluster.data, cluster.path / "data.safe")
+        self.assertEqual(notes(cluster.data), "")
+        self.tool("restore", f"--data={cluster.data}", "--force", "--start")
+        self.assertEqual(cluster.sql("select x from t"), "1")
 
 
 if __name__ == "__main__":

@@ -175,11 +175,13 @@ static void the_last_start_is_read(void **state)
         const char *text;
         const char *programs; /* NULL: not found */
         const char *settings[3];
+        const char *data;
     } cases[] = {
         {"/usr/lib/postgresql/15/bin/postgres\n", "/usr/lib/postgresql/15/bin", {NULL}},
         {"/pg/bin/postgres \"-D\" \"/da ta\" \"-c\" \"config_file=/etc/x y.conf\"\n",
          "/pg/bin",
-         {"config_file=/etc/x y.conf"}},
+         {"config_file=/etc/x y.conf"},
+         "/da ta"},
         {"/pg/bin/postgres \"-p\" \"5433\" \"--hot_standby=off\" \"-c\"\n",
          "/pg/bin",
          {"port=5433", "hot_standby=off"}},
@@ -203,6 +205,8 @@ static void the_last_start_is_read(void **state)
         if (!found)
             continue;
         assert_string_equal(start.programs, cases[i].programs);
+        assert_string_equal(start.data != NULL ? start.data : "",
+                            cases[i].data != NULL ? cases[i].data : "");
         for (size_t j = 0; cases[i].settings[j] != NULL || start.settings[j] != NULL; j++) {
             assert_non_null(cases[i].settings[j]);
             assert_non_null(start.settings[j]);

@@ -89,6 +89,7 @@ static void a_saved_plan_comes_back(void **state)
                          .bound = "00000007000000010000002A",
                          .target_end = 0x12A000128,
                          .archive_end = "00000007000000010000002B",
+                         .data = "/srv/da ta",
                          .settings = "recovery_target_name=a%25b\nrecovery_target_timeline=7"};
     RecoveryPlan loaded;
     Error err = {0};
@@ -105,10 +106,13 @@ static void a_saved_plan_comes_back(void **state)
         assert_int_equal(loaded.target_end, plan.target_end);
         assert_string_equal(loaded.archive_end, plan.archive_end);
         assert_string_equal(loaded.settings, plan.settings);
+        assert_string_equal(loaded.data != NULL ? loaded.data : "",
+                            plan.data != NULL ? plan.data : "");
         plan.timeline = 8;
         plan.target_end = 0;
         plan.bound[0] = '\0';
         plan.archive_end[0] = '\0';
+        plan.data = NULL;
         plan.settings = "";
     }
     assert_true(recovery_plan_remove(data, &err));

@@ -127,9 +127,16 @@ static void a_half_restored_directory_says_whose_it_is_and_where_its_wal_went(vo
 {
     CLEANUP(arena_done) Arena arena = {0};
     static const char *const sources[] = {"/earlier/wal", NULL};
+    const char *versions[] = {"/old/PG_15"};
+    PlannedTablespace tablespaces[] = {{.version = "/new/PG_15"}};
     RestorePlan plan = {.data = arena_format(&arena, "%s/half", folder_path()),
                         .wal_sources = sources,
-                        .wal_kept = "/now/wal"};
+                        .wal_kept = "/now/wal",
+                        .moved_to = "/aside",
+                        .old_versions = versions,
+                        .old_version_count = 1,
+                        .tablespaces = tablespaces,
+                        .tablespace_count = 1};
     DataLook found;
     Error err = {0};
 
@@ -147,9 +154,13 @@ static void a_half_restored_directory_says_whose_it_is_and_where_its_wal_went(vo
     assert_int_equal(found.state, DATA_HALF_RESTORED);
     assert_true(found.same_cluster && found.is_identified);
     assert_string_equal(found.marker.backup, "20261122T031500Z-k3v9qa");
-    assert_int_equal(found.marker.wal_kept_count, 2);
+    assert_int_equal(found.marker.wal_kept_count, 3);
     assert_string_equal(found.marker.wal_kept[0], "/earlier/wal");
     assert_string_equal(found.marker.wal_kept[1], "/now/wal");
+    assert_string_equal(found.marker.wal_kept[2], "/aside/pg_wal"); /* where it is until the end */
+    assert_int_equal(found.marker.version_count, 2);
+    assert_string_equal(found.marker.versions[0], "/old/PG_15");
+    assert_string_equal(found.marker.versions[1], "/new/PG_15");
 
     assert_true(marker_remove(plan.data, &err));
     assert_true(look("half", &found, &arena, &err));
