@@ -30,6 +30,12 @@ void session_freep(Session **session); /* for CLEANUP(); a backup in progress is
 typedef bool SessionWait(void *context, Error *err);
 void session_while_waiting(Session *session, SessionWait *wait, void *context);
 
+/*
+ * From now on texts are the bytes that the server has, in whatever encoding: what it says of paths
+ * is what the file system has, and a database in LATIN1 changes none of them.
+ */
+bool session_take_bytes(Session *session, Error *err) MUST_CHECK;
+
 typedef struct ServerIdentity {
     unsigned version_number; /* 150018 */
     unsigned major;

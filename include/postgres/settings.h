@@ -11,9 +11,10 @@
 #include "base/memory.h"
 
 typedef struct Setting {
-    const char *name;  /* lower case */
-    const char *value; /* unquoted */
-    const char *file;  /* where it was found */
+    const char *name;     /* lower case */
+    const char *value;    /* unquoted */
+    const char *spelling; /* the name as it stands there: the server takes either for the same */
+    const char *file;     /* where it was found */
     unsigned line;
 } Setting;
 
@@ -31,6 +32,19 @@ typedef struct SettingList {
 bool settings_read(const char *path, SettingList *list, Error *err) MUST_CHECK;
 bool settings_parse(const char *text, const char *file, SettingList *list, Error *err) MUST_CHECK;
 void settings_done(SettingList *list); /* for CLEANUP() */
+
+/*
+ * The same over files that lie elsewhere than the configuration says, or that may be missing.
+ * locate() gets each path as the server would open it and gives the one to read, from arena or
+ * longer-lived, NULL when there is none. What is missing or ill-formed is passed over, and the
+ * first such problem is left in *problem (its code stays ERR_NONE when there was none).
+ */
+typedef struct SettingsPlaces {
+    const char *(*locate)(void *context, const char *path, bool is_directory, Arena *arena);
+    void *context;
+    Error problem;
+} SettingsPlaces;
+void settings_read_from(const char *path, SettingsPlaces *places, SettingList *list);
 
 /*
  * A file's content, before it is taken for text: zero bytes become another control character, so

@@ -152,9 +152,15 @@ typedef struct RestorePlan {
     const char *owner, *group;      /* their names at the backup */
     PlannedTablespace *tablespaces; /* as they will be */
     size_t tablespace_count;
-    const char *extra_directory; /* where configuration from outside goes; NULL: there is none */
-    const char *config_file;     /* what the server must be told with -c to start, or NULL */
+    /* restore/configuration.h */
+    const char *extra_directory; /* where configuration from outside goes; NULL: nowhere */
+    bool puts_back;              /* ... to where it was: extra_directory is "/" */
+    const char *debian_directory, *debian_version, *debian_name; /* the cluster's; NULL: none */
+    const char *config_file; /* after the run: what the server must be told with -c, or NULL */
     const char *hba_file, *ident_file;
+    bool is_joined;            /* config_file was made of several */
+    bool names_data_directory; /* the configuration does: it must be told, too */
+    const char **spellings; /* of recovery_target... in it, other than in lower case; NULL-ended */
     /* only_looks, ERR_NONE: nothing */
     Error running;   /* a server runs there, to be stopped before the restore */
     Error undecided; /* what would be refused then, too: the place is occupied, and nothing was said

@@ -69,7 +69,7 @@ static bool start(BackupRun *run, Error *err)
     TimeUs began = time_monotonic();
 
     progress_phase(wish->progress, "start", 0);
-    if (!run_check_source(run, err))
+    if (!session_take_bytes(run->session, err) || !run_check_source(run, err))
         return false;
     if (!lease_take(run->cluster,
                     &(LeaseWish){.kind = "backup", .timeline = run->identity.timeline}, &run->lease,
@@ -99,7 +99,7 @@ static bool copy_everything(BackupRun *run, Copy *copy, Error *err)
     progress_phase(run->wish->progress, "scan", 0);
     be_modest();
     if (!run_find_statistics(run, &statistics, err) ||
-        !catalogue_ask(run->session, &run->catalogue, err) ||
+        !catalogue_ask(run->session, &run->catalogue, err) || !run_find_configuration(run, err) ||
         !scan_data_directory(&run->scan, run->data, run->identity.major, statistics, err) ||
         !run_scan_extras(run, err) || !run_check_complete(run, err) ||
         !FAULT_POINT("backup.after-scan", err))

@@ -2,7 +2,9 @@
 
 #include "base/file.h"
 #include "base/log.h"
+#include "postgres/settings.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -10,72 +12,176 @@
 
 /*
  * Debian keeps postgresql.conf and its kin in /etc. They are not part of the data directory, but
- * without them the restored server does not come up as it was.
+ * without them the restored server does not come up as it was. Each is stored under the name by
+ * which the server opens it: that is what the configuration says, wherever links lead.
  */
-enum { EXTRAS_MAX = 256 };
+enum { EXTRAS_MAX = 1024, HBA_SIZE_MAX = 16 << 20, HBA_DEPTH_MAX = 10 };
 
 typedef struct Extras {
-    char *paths[EXTRAS_MAX]; /* real ones */
+    BackupRun *run;
+    const char *paths[EXTRAS_MAX];
     size_t count;
 } Extras;
 
-static void extras_done(Extras *extras)
+/* Once each. A file that is not there is none: the server goes on without, or says so. */
+static bool add_path(Extras *extras, const char *path)
 {
-    for (size_t i = 0; i < extras->count; i++)
-        free(extras->paths[i]);
+    if (path == NULL || *path != '/' || extras->count == EXTRAS_MAX || access(path, F_OK) != 0)
+        return false;
+    for (size_t i = 0; i < extras->count; i++) {
+        if (strcmp(extras->paths[i], path) == 0)
+            return false;
+    }
+    extras->paths[extras->count++] = arena_text(&extras->run->arena, path);
+    return true;
 }
 
-static bool is_inside(const char *path, const char *directory)
-{
-    size_t length = strlen(directory);
+/* -------- what the server tells */
 
-    return strncmp(path, directory, length) == 0 && path[length] == '/';
+static bool take_file(void *context, const char *const *values, Error *err)
+{
+    (void)err;
+    (void)add_path(context, values[0]);
+    return true;
 }
 
-/* Once each, and only what the scan of the data directory does not find. */
-static void add_path(Extras *extras, const BackupRun *run, const char *path)
+/* Views that tell only roles that may read all settings; others have to do without. */
+static void add_told(Extras *extras)
 {
-    if (*path != '/' || extras->count == EXTRAS_MAX)
-        return;
-    char *real = realpath(path, NULL);
-    bool is_known = real == NULL || is_inside(real, run->data);
-    for (size_t i = 0; i < extras->count && !is_known; i++)
-        is_known = strcmp(extras->paths[i], real) == 0;
-    if (is_known) {
-        free(real);
-    } else {
-        extras->paths[extras->count++] = real;
+    static const char *const queries[] = {
+        "SELECT DISTINCT sourcefile FROM pg_file_settings",
+        "SELECT DISTINCT sourcefile FROM pg_settings WHERE sourcefile IS NOT NULL",
+    };
+
+    for (size_t i = 0; i < ARRAY_SIZE(queries); i++) {
+        Error unreadable = {0};
+        if (!session_rows(extras->run->session, queries[i], 1, take_file, extras, &unreadable)) {
+            log_debug("included configuration files are not known",
+                      log_str("error", unreadable.message));
+        }
     }
 }
 
-/* Included files: the view tells only roles that may read all settings, others have to do without.
+/* -------- what the files themselves name: some of them set nothing, so no view has them */
+
+static const char *note_located(void *context, const char *path, bool is_directory, Arena *arena)
+{
+    (void)arena;
+    if (!is_directory)
+        (void)add_path(context, path);
+    return path;
+}
+
+static void add_included(Extras *extras, const char *config_file)
+{
+    CLEANUP(settings_done) SettingList settings = {0};
+    SettingsPlaces places = {.locate = note_located, .context = extras};
+
+    if (*config_file == '/')
+        settings_read_from(config_file, &places, &settings);
+}
+
+static const char *beside(const Extras *extras, const char *file, const char *name)
+{
+    const char *slash = strrchr(file, '/');
+
+    return *name == '/' || slash == NULL
+               ? name
+               : arena_format(&extras->run->arena, "%.*s/%s", (int)(slash - file), file, name);
+}
+
+static void add_hba(Extras *extras, const char *path, int depth);
+
+static int is_configuration(const struct dirent *entry)
+{
+    size_t length = strlen(entry->d_name);
+
+    return entry->d_name[0] != '.' && length >= 6 &&
+           strcmp(entry->d_name + length - 5, ".conf") == 0;
+}
+
+static void add_hba_directory(Extras *extras, const char *path, int depth)
+{
+    struct dirent **entries = NULL;
+    int count = scandir(path, &entries, is_configuration, NULL);
+
+    for (int i = 0; i < count; i++) {
+        add_hba(extras, arena_format(&extras->run->arena, "%s/%s", path, entries[i]->d_name),
+                depth);
+        free(entries[i]);
+    }
+    free(entries);
+}
+
+/*
+ * Words of pg_hba.conf and pg_ident.conf that name a file (hba.c, next_token, tokenize_auth_file):
+ * "@names" in all versions, "include", "include_if_exists" and "include_dir" at the beginning of a
+ * line from 16 on, which in older ones are no connection type. The word may be quoted.
  */
-static void add_included(Extras *extras, BackupRun *run)
+static void add_hba_line(Extras *extras, const char *file, const char *line, size_t size, int depth)
 {
-    const char *files = NULL;
-    bool found = false;
-    Error unreadable = {0};
+    static const char stops[] = " \t\r,\"";
+    const char *end = line + size;
+    const char *directive = NULL;
+    size_t count = 0;
 
-    if (!session_row(run->session,
-                     "SELECT string_agg(DISTINCT sourcefile, E'\\n') FROM pg_file_settings",
-                     &run->arena, &files, 1, &found, &unreadable)) {
-        log_debug("included configuration files are not known",
-                  log_str("error", unreadable.message));
-        return;
+    for (const char *at = line; at < end && *at != '#'; count++) {
+        bool is_quoted = *at == '"';
+        at += is_quoted;
+        size_t length = is_quoted ? strcspn(at, "\"\n") : strcspn(at, " \t\r,\n\"#");
+        const char *word = arena_text_part(&extras->run->arena, at, length);
+        if (directive != NULL && count == 1) {
+            const char *path = beside(extras, file, word);
+            if (strcmp(directive, "include_dir") == 0) {
+                add_hba_directory(extras, path, depth);
+            } else {
+                add_hba(extras, path, depth);
+            }
+        } else if (word[0] == '@' && word[1] != '\0') {
+            add_hba(extras, beside(extras, file, word + 1), depth);
+        }
+        if (count == 0 && strncmp(word, "include", 7) == 0)
+            directive = word;
+        at += length;
+        at += strspn(at, stops);
     }
-    if (!found || files == NULL)
+}
+
+static void add_hba(Extras *extras, const char *path, int depth)
+{
+    CLEANUP(buffer_done) Buffer text = {0};
+    Error unreadable = {0}; /* told when it is opened to be stored */
+
+    if (*path != '/' || depth > HBA_DEPTH_MAX || (!add_path(extras, path) && depth > 0) ||
+        !file_read_whole(path, HBA_SIZE_MAX, &text, &unreadable) || text.size == 0)
         return;
-    for (const char *line = files; *line != '\0';) {
-        size_t length = strcspn(line, "\n");
-        add_path(extras, run, arena_text_part(&run->arena, line, length));
-        line += length;
+    settings_show_zeros(&text);
+    for (const char *line = (const char *)text.data; *line != '\0';) {
+        size_t size = strcspn(line, "\n");
+        size_t blank = strspn(line, " \t\r");
+        if (blank < size)
+            add_hba_line(extras, path, line + blank, size - blank, depth + 1);
+        line += size;
         line += *line == '\n';
     }
 }
 
+/* Of pg_createcluster: what its programs look for beside postgresql.conf (pg_ctlcluster(1)). */
+static void add_debian(Extras *extras, const char *config_file)
+{
+    static const char *const names[] = {"start.conf", "pg_ctl.conf", "environment"};
+
+    if (strncmp(config_file, "/etc/postgresql/", 16) != 0)
+        return;
+    for (size_t i = 0; i < ARRAY_SIZE(names); i++)
+        (void)add_path(extras, beside(extras, config_file, names[i]));
+}
+
+/* -------- as entries */
+
 static int compare_paths(const void *left, const void *right)
 {
-    return strcmp(*(char *const *)left, *(char *const *)right);
+    return strcmp(*(const char *const *)left, *(const char *const *)right);
 }
 
 /* One that we may not read is left out with a warning: the database itself is whole without it. */
@@ -102,18 +208,38 @@ static bool add_extra(BackupRun *run, const char *path, Error *err)
     return scan_add_extra(&run->scan, path, &info, err);
 }
 
+bool run_find_configuration(BackupRun *run, Error *err)
+{
+    CLEANUP(text_freep) char *own = text_format("%s/postgresql.conf", run->data);
+    const ServerIdentity *identity = &run->identity;
+    Extras *extras = arena_alloc(&run->arena, sizeof *extras);
+
+    (void)err;
+    extras->run = run;
+    (void)add_path(extras, identity->config_file);
+    add_hba(extras, identity->hba_file, 0);
+    add_hba(extras, identity->ident_file, 0);
+    add_told(extras);
+    add_included(extras, *identity->config_file != '\0' ? identity->config_file : own);
+    add_debian(extras, identity->config_file);
+    if (extras->count > 0)
+        qsort(extras->paths, extras->count, sizeof extras->paths[0], compare_paths);
+    run->configuration = extras->paths;
+    run->configuration_count = extras->count;
+    run->scan.configuration = arena_alloc(&run->arena, (extras->count + 1) * sizeof *extras->paths);
+    for (size_t i = 0; i < extras->count; i++) {
+        const char *inside = run_path_of(run, extras->paths[i]);
+        if (inside != extras->paths[i])
+            run->scan.configuration[run->scan.configuration_count++] = inside;
+    }
+    return true;
+}
+
 bool run_scan_extras(BackupRun *run, Error *err)
 {
-    CLEANUP(extras_done) Extras extras = {.count = 0};
-
-    add_path(&extras, run, run->identity.config_file);
-    add_path(&extras, run, run->identity.hba_file);
-    add_path(&extras, run, run->identity.ident_file);
-    add_included(&extras, run);
-    if (extras.count > 0)
-        qsort(extras.paths, extras.count, sizeof extras.paths[0], compare_paths);
-    for (size_t i = 0; i < extras.count; i++) {
-        if (!add_extra(run, extras.paths[i], err))
+    for (size_t i = 0; i < run->configuration_count; i++) {
+        const char *path = run->configuration[i];
+        if (run_path_of(run, path) == path && !add_extra(run, path, err))
             return false;
     }
     return true;

@@ -22,9 +22,11 @@ typedef struct BackupRun {
     Lease *lease;
     Lsn start;
     uint32_t timeline;
-    const char *history; /* of the timeline, "" for the first */
-    Catalogue origin;    /* before the backup began: which database is where */
-    Catalogue catalogue; /* when it had begun */
+    const char *history;        /* of the timeline, "" for the first */
+    Catalogue origin;           /* before the backup began: which database is where */
+    Catalogue catalogue;        /* when it had begun */
+    const char **configuration; /* sorted */
+    size_t configuration_count;
     Scan scan;
     BackupStop stop;
     TimeUs started_at, stopped_at;
@@ -52,7 +54,11 @@ bool run_save_history(BackupRun *run, Error *err) MUST_CHECK;
 /* A path of the server's: relative to the data directory where it is in it, else as it is. */
 const char *run_path_of(const BackupRun *run, const char *path);
 
-/* extras.c: configuration files outside the data directory become entries of run->scan. */
+/*
+ * extras.c: the files that the configuration consists of, by the names that the server gives them;
+ * those outside the data directory become entries of run->scan.
+ */
+bool run_find_configuration(BackupRun *run, Error *err) MUST_CHECK;
 bool run_scan_extras(BackupRun *run, Error *err) MUST_CHECK;
 
 /* wal_wait.c: whether the WAL from start to stop is whole in the archive; waits for it, bounded. */

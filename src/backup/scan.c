@@ -283,6 +283,16 @@ static bool is_directory_of_statistics(const Walk *walk, const char *path)
 
 /* -------- links that are followed */
 
+/* The entries of one directory are those from `first` on. */
+static bool is_listed(const Scan *scan, size_t first, const char *path)
+{
+    for (size_t i = first; i < scan->count; i++) {
+        if (strcmp(scan->entries[i].path, path) == 0)
+            return true;
+    }
+    return false;
+}
+
 /* Root reads everything: what its owner could not read must not come into a backup by a link. */
 static bool may_follow(const Walk *walk, const struct stat *end)
 {
@@ -337,6 +347,63 @@ static bool leave_link(Walk *walk, const char *path)
     return true;
 }
 
+static bool is_below(const char *path, const char *directory)
+{
+    size_t length = strlen(directory);
+
+    return strncmp(path, directory, length) == 0 && path[length] == '/';
+}
+
+static bool holds_configuration(const Scan *scan, const char *directory)
+{
+    for (size_t i = 0; i < scan->configuration_count; i++) {
+        if (is_below(scan->configuration[i], directory))
+            return true;
+    }
+    return false;
+}
+
+static bool add_configured(Walk *walk, const char *path, Error *err)
+{
+    struct stat end;
+
+    if (fstatat(walk->data_fd, path, &end, 0) != 0)
+        return errno == ENOENT || error_set_errno(err, ERR_IO, errno, "look at %s", path);
+    if (!S_ISREG(end.st_mode) || end.st_size > LINKED_FILE_MAX)
+        return leave_link(walk, path);
+    struct stat info = as_if_ours(walk, &end);
+    (void)add_entry(walk->scan, ENTRY_FILE, arena_text(&walk->scan->arena, path), &info);
+    return note_followed(walk, walk->scan->entries[walk->scan->count - 1].path, &end, err);
+}
+
+/* The directories between a link and a file below it, once each. */
+static void add_folders(Walk *walk, const char *link, const char *path, const struct stat *end)
+{
+    for (const char *slash = path + strlen(link); slash != NULL; slash = strchr(slash + 1, '/')) {
+        const char *folder = arena_text_part(&walk->scan->arena, path, (size_t)(slash - path));
+        if (!is_listed(walk->scan, 0, folder))
+            (void)add_entry(walk->scan, ENTRY_DIRECTORY, folder, end);
+    }
+}
+
+/* include_dir = 'conf.d', and that leads elsewhere: of what is there only what the server reads. */
+static bool follow_to_configuration(Walk *walk, const char *link, const struct stat *end,
+                                    Error *err)
+{
+    const Scan *scan = walk->scan;
+    struct stat info = as_if_ours(walk, end);
+
+    for (size_t i = 0; i < scan->configuration_count; i++) {
+        const char *path = scan->configuration[i];
+        if (!is_below(path, link))
+            continue;
+        add_folders(walk, link, path, &info);
+        if (!add_configured(walk, path, err))
+            return false;
+    }
+    return true;
+}
+
 /* Where the server opens what has this name, it follows. */
 static bool follow_link(Walk *walk, DataPlan plan, const char *path, Error *err)
 {
@@ -355,6 +422,8 @@ static bool follow_link(Walk *walk, DataPlan plan, const char *path, Error *err)
             return refuse_link(walk, path, "to what the server's user may not read", err);
         if (place == PLACE_FILE && !S_ISREG(end.st_mode))
             return leave_link(walk, path);
+    } else if (is_there && S_ISDIR(end.st_mode) && holds_configuration(walk->scan, path)) {
+        return follow_to_configuration(walk, path, &end, err);
     } else if (!is_there || !S_ISREG(end.st_mode) || end.st_size > LINKED_FILE_MAX ||
                !may_follow(walk, &end) || faccessat(walk->data_fd, path, R_OK, AT_EACCESS) != 0) {
         return leave_link(walk, path);
@@ -516,16 +585,6 @@ static bool list_directory(Walk *walk, const char *path, DIR *directory, Error *
 }
 
 /* -------- what must be there */
-
-/* The entries of one directory are those from `first` on. */
-static bool is_listed(const Scan *scan, size_t first, const char *path)
-{
-    for (size_t i = first; i < scan->count; i++) {
-        if (strcmp(scan->entries[i].path, path) == 0)
-            return true;
-    }
-    return false;
-}
 
 static bool look_if_there(Walk *walk, int directory_fd, const char *path, const char *name,
                           Error *err)

@@ -36,6 +36,11 @@ typedef struct ScannedMap {
 } ScannedMap;
 
 typedef struct Scan {
+    /* Set before: files in the data directory that are configuration, relative to it. A link to a
+     * directory is followed for them. */
+    const char **configuration;
+    size_t configuration_count;
+
     ManifestEntry *entries; /* sorted by path, extras last; size and times as they were */
     size_t count;
     size_t capacity;

@@ -59,10 +59,10 @@ static const char *const *server_settings(RestoreStory *story)
                  log_str("parameter", raised[i]));
     }
 
-    if (plan->config_file != NULL) {
+    if (plan->config_file != NULL)
         settings[count++] = arena_format(&plan->arena, "config_file=%s", plan->config_file);
+    if (plan->config_file != NULL || plan->names_data_directory)
         settings[count++] = arena_format(&plan->arena, "data_directory=%s", plan->data);
-    }
     if (plan->hba_file != NULL)
         settings[count++] = arena_format(&plan->arena, "hba_file=%s", plan->hba_file);
     if (plan->ident_file != NULL)

@@ -1,5 +1,6 @@
 #include "restore_parts.h"
 
+#include "base/file.h"
 #include "base/log.h"
 #include "base/process.h"
 #include "cli/output.h"
@@ -264,6 +265,14 @@ static void branches_to_json(const RestorePlan *plan, Json *json)
     json_end_array(json);
 }
 
+static void notes_to_json(const RestorePlan *plan, Json *json)
+{
+    json_begin_array(json, "notes");
+    for (size_t i = 0; i < plan->warning_count; i++)
+        json_text(json, NULL, plan->warnings[i]);
+    json_end_array(json);
+}
+
 static void places_to_json(const RestorePlan *plan, Json *json)
 {
     json_text(json, "data", plan->data);
@@ -280,10 +289,7 @@ static void places_to_json(const RestorePlan *plan, Json *json)
         json_end_object(json);
     }
     json_end_array(json);
-    json_begin_array(json, "notes");
-    for (size_t i = 0; i < plan->warning_count; i++)
-        json_text(json, NULL, plan->warnings[i]);
-    json_end_array(json);
+    notes_to_json(plan, json);
     json_begin_array(json, "in_the_way");
     if (plan->running.code != ERR_NONE)
         json_text(json, NULL, plan->running.message);
@@ -377,8 +383,11 @@ static void print_kept(const RestorePlan *plan)
         out_print("  kept       the old pg_wal as %s: remove it once all is well\n",
                   plan->wal_kept);
     }
-    if (plan->extra_directory != NULL)
+    if (plan->puts_back) {
+        out_print("  put back   %s\n", plan->debian_directory);
+    } else if (plan->extra_directory != NULL) {
         out_print("  kept       configuration from outside in %s\n", plan->extra_directory);
+    }
 }
 
 /* A word of the shell; those of a list in one argument are quoted twice. */
@@ -415,10 +424,10 @@ static void put_settings(const RestoreStory *story, Buffer *options)
 {
     const RestorePlan *plan = &story->plan;
 
-    if (plan->config_file != NULL) {
+    if (plan->config_file != NULL)
         put_setting(options, "config_file", plan->config_file);
+    if (plan->config_file != NULL || plan->names_data_directory)
         put_setting(options, "data_directory", plan->data);
-    }
     if (plan->hba_file != NULL)
         put_setting(options, "hba_file", plan->hba_file);
     if (plan->ident_file != NULL)
@@ -468,6 +477,33 @@ static void print_next_by_hand(const RestoreStory *story)
                   : "");
 }
 
+/*
+ * Debian's programs start the cluster from /etc/postgresql: what this one was started with is
+ * forgotten then, and it is under their care again, and systemd's.
+ */
+static void print_hand_over(const RestorePlan *plan)
+{
+    const char *directory = plan->debian_directory;
+    CLEANUP(text_freep) char *command = NULL;
+
+    if (directory == NULL)
+        return;
+    command = text_format("pg_ctlcluster %s %s restart", plan->debian_version, plan->debian_name);
+    CLEANUP(text_freep) char *file = text_format("%s/postgresql.conf", directory);
+    if (!file_exists(file)) {
+        out_print("  hand over  as root: install -d -o %s %s %s/conf.d\n", plan->owner, directory,
+                  directory);
+        out_print("             as root: cp -a %s%s/. %s/\n", plan->extra_directory, directory,
+                  directory);
+        out_print("             as root: %s\n", command);
+        return;
+    }
+    out_print("  hand over  %s%s\n", command,
+              plan->extra_directory != NULL && !plan->puts_back
+                  ? "  takes the configuration that is there, another than at the backup"
+                  : "");
+}
+
 /* What the operator does next. */
 static void print_next(const RestoreStory *story)
 {
@@ -485,6 +521,7 @@ static void print_next(const RestoreStory *story)
         break;
     case RECOVERY_OPEN:
         out_print("  server     open: psql \"%s\"\n", story->connection);
+        print_hand_over(&story->plan);
         break;
     case RECOVERY_TARGET_REACHED:
         out_print("  server     stopped at the target\n");
@@ -573,6 +610,7 @@ static void result_to_json(const RestoreStory *story, Json *json)
         json_text(json, NULL, story->raised[i]);
     json_end_array(json);
     leftovers_to_json(&story->plan, json);
+    notes_to_json(&story->plan, json);
     json_double(json, "elapsed_s", seconds_of(story->finished_at - story->started_at));
     json_double(json, "elapsed_plan_s", seconds_of(story->elapsed_plan));
     json_double(json, "elapsed_rebuild_s", seconds_of(report->elapsed_rebuild));

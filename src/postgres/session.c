@@ -76,6 +76,14 @@ static bool one_row(Session *session, const char *query, const char *const *para
     return found || error_set(err, ERR_POSTGRES, "the server answered with no row");
 }
 
+/* SQL_ASCII is how a client says "do not convert" (mbutils.c, pg_server_to_client). */
+bool session_take_bytes(Session *session, Error *err)
+{
+    CLEANUP(answer_done) Answer answer = {0};
+
+    return query_run(session, "SET client_encoding = 'SQL_ASCII'", NULL, 0, &answer, err);
+}
+
 static const char *text_or_empty(const char *text)
 {
     return text != NULL ? text : "";

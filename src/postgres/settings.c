@@ -295,7 +295,33 @@ static void list_add(SettingList *list, const Setting *setting)
     list->items[list->count++] = *setting;
 }
 
-static bool read_file(const char *path, int depth, SettingList *list, Error *err);
+/* places: NULL, or where the files are and what is wrong with them, which then is no error. */
+typedef struct Reading {
+    SettingList *list;
+    SettingsPlaces *places;
+} Reading;
+
+static bool read_file(const Reading *reading, const char *path, int depth, Error *err);
+
+static const char *locate(const Reading *reading, const char *path, bool is_directory)
+{
+    SettingsPlaces *places = reading->places;
+
+    return places != NULL
+               ? places->locate(places->context, path, is_directory, &reading->list->arena)
+               : path;
+}
+
+/* True when it is passed over; the first problem is kept. */
+static bool pass_over(const Reading *reading, Error *err)
+{
+    if (reading->places == NULL)
+        return false;
+    if (reading->places->problem.code == ERR_NONE)
+        reading->places->problem = *err;
+    error_clear(err);
+    return true;
+}
 
 /* What is relative is so to the directory of the file that includes (AbsoluteConfigLocation). */
 static const char *resolve(const char *path, const char *file, Arena *arena)
@@ -321,90 +347,138 @@ static int by_name(const struct dirent **left, const struct dirent **right)
     return strcmp((*left)->d_name, (*right)->d_name);
 }
 
-static bool read_directory(const char *path, int depth, SettingList *list, Error *err)
+static bool read_entries(const Reading *reading, const char *path, struct dirent **entries,
+                         int count, int depth, Error *err)
+{
+    const char *there = locate(reading, path, true);
+
+    for (int i = 0; i < count; i++) {
+        CLEANUP(text_freep) char *seen = text_format("%s/%s", there, entries[i]->d_name);
+        const char *file = arena_format(&reading->list->arena, "%s/%s", path, entries[i]->d_name);
+        struct stat status;
+        if (stat(seen, &status) == 0 && !S_ISDIR(status.st_mode) &&
+            !read_file(reading, file, depth, err))
+            return false;
+    }
+    return true;
+}
+
+static bool read_directory(const Reading *reading, const char *path, int depth, Error *err)
 {
     struct dirent **entries = NULL;
-    int count = scandir(path, &entries, is_configuration, by_name);
-    bool ok = true;
+    const char *there = locate(reading, path, true);
 
-    if (count < 0)
-        return error_set_errno(err, ERR_USAGE, errno, "open configuration directory %s", path);
-    for (int i = 0; i < count; i++) {
-        const char *file = arena_format(&list->arena, "%s/%s", path, entries[i]->d_name);
-        struct stat status;
-        if (ok && stat(file, &status) == 0 && !S_ISDIR(status.st_mode))
-            ok = read_file(file, depth, list, err);
-        free(entries[i]);
+    errno = ENOENT;
+    int count = there != NULL ? scandir(there, &entries, is_configuration, by_name) : -1;
+    if (count < 0) {
+        error_set_errno(err, ERR_USAGE, errno, "open configuration directory %s", path);
+        return pass_over(reading, err);
     }
+    bool ok = read_entries(reading, path, entries, count, depth, err);
+    for (int i = 0; i < count; i++)
+        free(entries[i]);
     free(entries);
     return ok;
 }
 
+static bool read_included(const Reading *reading, const Setting *line, const char *path, int depth,
+                          Error *err)
+{
+    if (read_file(reading, path, depth + 1, err))
+        return true;
+    if (err->code == ERR_NOT_FOUND)
+        err->code = ERR_USAGE; /* the server would not start with it */
+    error_context(err, "included by %s line %u", line->file, line->line);
+    return false;
+}
+
 /* *is_include tells whether the line was an include directive; it then has been followed. */
-static bool follow(const Setting *line, int depth, SettingList *list, bool *is_include, Error *err)
+static bool follow(const Reading *reading, const Setting *line, int depth, bool *is_include,
+                   Error *err)
 {
     *is_include = strncmp(line->name, "include", 7) == 0;
     if (!*is_include)
         return true;
 
-    const char *path = resolve(line->value, line->file, &list->arena);
+    const char *path = resolve(line->value, line->file, &reading->list->arena);
     bool if_exists = strcmp(line->name, "include_if_exists") == 0;
 
     if (strcmp(line->name, "include_dir") == 0)
-        return read_directory(path, depth + 1, list, err);
-    if (if_exists && !file_exists(path))
-        return true;
-    if (if_exists || strcmp(line->name, "include") == 0) {
-        if (read_file(path, depth + 1, list, err))
+        return read_directory(reading, path, depth + 1, err);
+    if (if_exists) {
+        const char *there = locate(reading, path, false);
+        if (there == NULL || !file_exists(there))
             return true;
-        if (err->code == ERR_NOT_FOUND)
-            err->code = ERR_USAGE; /* the server would not start with it */
-        return error_context(err, "included by %s line %u", line->file, line->line);
     }
+    if (if_exists || strcmp(line->name, "include") == 0)
+        return read_included(reading, line, path, depth, err);
     *is_include = false;
     return true;
 }
 
-static bool parse(const char *text, const char *file, int depth, SettingList *list, Error *err)
+static bool take_line(const Reading *reading, const Line *line, const char *file, unsigned number,
+                      int depth, Error *err)
+{
+    bool is_include;
+    Setting setting = {
+        .name = lower_case(&line->name, &reading->list->arena),
+        .value = token_text(&line->value, &reading->list->arena),
+        .spelling = arena_text_part(&reading->list->arena, line->name.text, line->name.length),
+        .file = file,
+        .line = number,
+    };
+
+    if (!follow(reading, &setting, depth, &is_include, err))
+        return false;
+    if (!is_include)
+        list_add(reading->list, &setting);
+    return true;
+}
+
+static bool parse(const Reading *reading, const char *text, const char *file, int depth, Error *err)
 {
     unsigned number = 0;
 
     for (; *text != '\0'; text += line_length(text)) {
         Line line;
-        bool is_include;
         number++;
-        if (!line_parse(text, &line))
-            return error_set(err, ERR_USAGE, "%s line %u: syntax error", file, number);
-        if (line.is_empty)
+        if (!line_parse(text, &line)) {
+            error_set(err, ERR_USAGE, "%s line %u: syntax error", file, number);
+            if (!pass_over(reading, err))
+                return false;
             continue;
-        Setting setting = {
-            .name = lower_case(&line.name, &list->arena),
-            .value = token_text(&line.value, &list->arena),
-            .file = file,
-            .line = number,
-        };
-        if (!follow(&setting, depth, list, &is_include, err))
+        }
+        if (!line.is_empty && !take_line(reading, &line, file, number, depth, err))
             return false;
-        if (!is_include)
-            list_add(list, &setting);
     }
     return true;
 }
 
-static bool read_file(const char *path, int depth, SettingList *list, Error *err)
+static bool read_content(const Reading *reading, const char *path, int depth, Buffer *content,
+                         Error *err)
 {
-    CLEANUP(buffer_done) Buffer content = {0};
+    const char *there = locate(reading, path, false);
 
     if (depth > DEPTH_MAX) {
         return error_set(err, ERR_USAGE, "%s: files include each other more than %d levels deep",
                          path, DEPTH_MAX);
     }
-    if (!file_read_whole(path, FILE_SIZE_MAX, &content, err))
-        return false;
+    if (there == NULL)
+        return error_set(err, ERR_NOT_FOUND, "there is no %s", path);
+    return file_read_whole(there, FILE_SIZE_MAX, content, err);
+}
+
+static bool read_file(const Reading *reading, const char *path, int depth, Error *err)
+{
+    CLEANUP(buffer_done) Buffer content = {0};
+
+    if (!read_content(reading, path, depth, &content, err))
+        return pass_over(reading, err);
     if (content.size == 0)
         return true;
     settings_show_zeros(&content);
-    return parse((const char *)content.data, arena_text(&list->arena, path), depth, list, err);
+    return parse(reading, (const char *)content.data, arena_text(&reading->list->arena, path),
+                 depth, err);
 }
 
 void settings_show_zeros(Buffer *content)
@@ -415,12 +489,20 @@ void settings_show_zeros(Buffer *content)
 
 bool settings_read(const char *path, SettingList *list, Error *err)
 {
-    return read_file(path, 0, list, err);
+    return read_file(&(Reading){.list = list}, path, 0, err);
+}
+
+void settings_read_from(const char *path, SettingsPlaces *places, SettingList *list)
+{
+    Error passed_over = {0};
+
+    (void)!read_file(&(Reading){.list = list, .places = places}, path, 0, &passed_over);
 }
 
 bool settings_parse(const char *text, const char *file, SettingList *list, Error *err)
 {
-    return parse(text, arena_text(&list->arena, file != NULL ? file : ""), 0, list, err);
+    return parse(&(Reading){.list = list}, text, arena_text(&list->arena, file != NULL ? file : ""),
+                 0, err);
 }
 
 void settings_done(SettingList *list)

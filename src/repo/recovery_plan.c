@@ -71,13 +71,26 @@ static void print_settings(const SettingList *list, Buffer *out)
     mem_free(chosen);
 }
 
+/*
+ * What is in postgresql.conf and counts is in postgresql.auto.conf once more, where it wins. So
+ * when the first can't be read whole, as it includes what is on another host, it has nothing to
+ * say.
+ */
+static void read_configured(const char *data, SettingList *list)
+{
+    Error unreadable = {0};
+
+    if (!read_settings(data, "postgresql.conf", list, &unreadable))
+        list->count = 0;
+}
+
 bool recovery_settings_on_disk(const char *data, Arena *arena, const char **settings, Error *err)
 {
     CLEANUP(settings_done) SettingList list = {0};
     CLEANUP(buffer_done) Buffer text = {0};
 
-    if (!read_settings(data, "postgresql.conf", &list, err) ||
-        !read_settings(data, "postgresql.auto.conf", &list, err)) {
+    read_configured(data, &list);
+    if (!read_settings(data, "postgresql.auto.conf", &list, err)) {
         return error_context(err, "read the recovery settings of %s", data);
     }
     print_settings(&list, &text);

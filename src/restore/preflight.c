@@ -1,5 +1,6 @@
 #include "preflight.h"
 
+#include "configuration.h"
 #include "old_wal.h"
 #include "ownership.h"
 #include "plan_entry.h"
@@ -439,64 +440,6 @@ static bool ends_with(const char *text, const char *end)
     return size >= end_size && strcmp(text + size - end_size, end) == 0;
 }
 
-/* In the nearest directory above that is there. errno says why not. */
-static bool can_be_made(const char *path)
-{
-    CLEANUP(text_freep) char *place = text_format("%s", path);
-    char *slash;
-
-    while ((slash = strrchr(place, '/')) != NULL && access(place, F_OK) != 0)
-        slash[slash == place ? 1 : 0] = '\0';
-    return access(place, W_OK | X_OK) == 0;
-}
-
-/*
- * Configuration outside the data directory (Debian: /etc/postgresql) is put beside it: what is in
- * place on this host may be of another server. The server is told with -c where it is.
- */
-static bool plan_extras(RestorePlan *plan, Error *err)
-{
-    const Manifest *manifest = &plan->manifest;
-    bool has_own = find_entry(manifest, "postgresql.conf") != NULL;
-    bool is_empty;
-
-    for (size_t i = 0; i < manifest->entry_count; i++) {
-        const ManifestEntry *entry = &manifest->entries[i];
-        if (entry->kind != ENTRY_EXTRA)
-            continue;
-        if (plan->extra_directory == NULL) {
-            plan->extra_directory =
-                arena_format(&plan->arena, "%s.pgcairn-config-%s", plan->data, plan->stamp);
-        }
-        const char *path = arena_format(&plan->arena, "%s%s", plan->extra_directory, entry->path);
-        if (!has_own && ends_with(path, "/postgresql.conf")) {
-            plan->config_file = path;
-        } else if (ends_with(path, "/pg_hba.conf")) {
-            plan->hba_file = path;
-        } else if (ends_with(path, "/pg_ident.conf")) {
-            plan->ident_file = path;
-        }
-    }
-    if (plan->extra_directory != NULL) {
-        plan_warn(plan, "configuration from outside the data directory will be in %s",
-                  plan->extra_directory);
-        if (!directory_is_empty(plan->extra_directory, &is_empty, err))
-            return false;
-        if (!is_empty)
-            return error_set(err, ERR_REFUSED, "%s is not empty", plan->extra_directory);
-        if (!can_be_made(plan->extra_directory)) {
-            error_set_errno(err, ERR_REFUSED, errno, "make %s", plan->extra_directory);
-            return error_hint(err,
-                              "let this user write to the directory that holds %s, or run the "
-                              "restore as root",
-                              plan->data);
-        }
-    }
-    if (!has_own && plan->config_file == NULL)
-        plan_warn(plan, "the backup holds no postgresql.conf: the server needs one to start");
-    return true;
-}
-
 static void warn_collation(RestorePlan *plan)
 {
     const char *was = plan->manifest.header.libc_version;
@@ -543,7 +486,7 @@ bool preflight(const Cluster *cluster, const RestoreWish *wish, RestorePlan *pla
     if (!plan_occupied(cluster, wish, plan, err) || !find_old_versions(plan, err) ||
         !survey_old(wish, plan, err) || !plan_tablespaces(wish, plan, err) ||
         !plan_owner(plan, err) || !check_writable(plan, err) || !plan_programs(wish, plan, err) ||
-        !plan_extras(plan, err))
+        !configuration_plan(cluster, wish, plan, err))
         return false;
     warn_collation(plan);
     warn_followed(plan);

@@ -1,3 +1,4 @@
+#include "configuration.h"
 #include "data_state.h"
 #include "durability.h"
 #include "fork_wal.h"
@@ -229,12 +230,13 @@ static bool rebuild(const Cluster *cluster, const RestoreWish *wish, const Resto
 
 /* What makes files a cluster that knows where to go. tablespace_map is left out: it would make the
  * server set the links anew, to where they led at the backup (pg-facts 1.6). */
-static bool configure(const Cluster *cluster, const RestoreWish *wish, const RestorePlan *plan,
+static bool configure(const Cluster *cluster, const RestoreWish *wish, RestorePlan *plan,
                       RestoreReport *report, Error *err)
 {
     const char *label = plan->manifest.header.label;
 
-    return data_file_put(plan, "backup_label", label, strlen(label), err) &&
+    return configuration_settle(plan, err) &&
+           data_file_put(plan, "backup_label", label, strlen(label), err) &&
            recovery_settings_write(wish, plan, err) && write_backup_manifest(plan, err) &&
            fork_wal_put(cluster, wish, plan, err) &&
            save_wal_tail(cluster, wish, plan, &report->wal_saved, err);

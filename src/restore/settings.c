@@ -9,7 +9,7 @@
 
 #define AUTO_CONF "postgresql.auto.conf"
 
-enum { CONF_SIZE_MAX = 4 << 20, SETTINGS_MAX = 24 };
+enum { CONF_SIZE_MAX = 4 << 20, SETTINGS_MAX = 48, SPELLINGS_MAX = 16 };
 
 /* The five that share one state in the server: xlogrecovery.c, error_multiple_recovery_targets().
  */
@@ -210,10 +210,22 @@ static void add_listening(const RestoreWish *wish, Additions *additions)
         add(additions, "listen_addresses", "");
 }
 
+/*
+ * "Recovery_Target_Time" in the operator's file is the same parameter to the server, but not the
+ * same line: it would be set first and refuse ours. Emptied under its own spelling it is not.
+ */
+static void add_spellings(const RestorePlan *plan, Additions *additions)
+{
+    for (size_t i = 0; plan->spellings != NULL && plan->spellings[i] != NULL && i < SPELLINGS_MAX;
+         i++)
+        add(additions, plan->spellings[i], "");
+}
+
 static void collect(const RestoreWish *wish, const RestorePlan *plan, Additions *additions)
 {
     char timeline[16];
 
+    add_spellings(plan, additions);
     add_target(additions, &plan->target);
     /* Plain decimal: a leading zero makes the server read octal (pg-facts 7.2). */
     (void)snprintf(timeline, sizeof timeline, "%u", path_last_timeline(&plan->path));

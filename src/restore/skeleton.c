@@ -1,5 +1,6 @@
 #include "skeleton.h"
 
+#include "configuration.h"
 #include "plan_entry.h"
 #include "restored_file.h"
 
@@ -108,8 +109,7 @@ bool skeleton_make_places(const RestorePlan *plan, Error *err)
         if (!make_place(plan, plan->tablespaces[i].path, DIRECTORY_MODE, err))
             return false;
     }
-    return plan->extra_directory == NULL ||
-           make_place(plan, plan->extra_directory, DIRECTORY_MODE, err);
+    return plan->extra_directory == NULL || configuration_make_place(plan, err);
 }
 
 static bool make_link(const RestorePlan *plan, const ManifestEntry *entry, Error *err)

@@ -56,7 +56,8 @@ class Complete(Meanwhile, SharedClusterTest):
             self.assertRegex(done.stderr, f"symbolic link is followed.*{name}")
         space = self.path / "space"
         restored = self.restore("--as-copy", "--start", f"--tablespace={self.place}={space}")
-        self.assertIn(f"base/{oid} -> {self.path / 'elsewhere-0'}", restored.said)
+        self.assertIn(f"base/{oid} -> {self.path / 'elsewhere-0'}",
+                      " ".join(restored.answer["notes"]))
         self.assertEqual(restored.sql("select sum(i) from t", "shop"), "500500")
         self.assertEqual(restored.sql("select sum(i) from moved"), "500500")
         self.assertFalse((restored.data / "base" / oid).is_symlink())
