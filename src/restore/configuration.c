@@ -134,7 +134,8 @@ static const char *debian_directory(RestorePlan *plan)
     size_t length = strcspn(version, "/");
     const char *name = version + length + (version[length] == '/');
     size_t name_length = strcspn(name, "/");
-    if (length == 0 || name_length == 0 || strcmp(name + name_length, "/postgresql.conf") != 0)
+    if (length == 0 || strspn(version, "0123456789") != length || name_length == 0 ||
+        *name == '.' || strcmp(name + name_length, "/postgresql.conf") != 0)
         return NULL;
     plan->debian_version = arena_text_part(&plan->arena, version, length);
     plan->debian_name = arena_text_part(&plan->arena, name, name_length);

@@ -62,6 +62,20 @@ class Complete(Meanwhile, SharedClusterTest):
         self.assertEqual(restored.sql("select sum(i) from moved"), "500500")
         self.assertFalse((restored.data / "base" / oid).is_symlink())
 
+    def test_a_tablespace_is_where_it_is_whatever_the_encoding(self):
+        cluster = self.cluster
+        cluster.sql("create database latin encoding 'LATIN1' template template0 lc_collate 'C' lc_ctype 'C'")
+        place = make_directory(self.path / "données")
+        run(*cluster.psql("latin"), "-c", f"create tablespace accented location '{place}'",
+            environment={"PGCLIENTENCODING": "LATIN1"})  # these bytes, whatever they mean
+        self.addCleanup(cluster.sql, "drop tablespace accented")
+        taken = self.tool_json("backup", f"--data={cluster.data}", "--checkpoint=fast",
+                               f"--conninfo={cluster.conninfo('latin')}")
+        manifest = self.repo / "main" / "backup" / taken["backup"] / "manifest"
+        lines = run("zstd", "-dqc", manifest).splitlines()
+        links = [line.split("\t")[2] for line in lines if line[:2] in ("l\t", "t\t")]
+        self.assertEqual(links.count(str(place)), 2, links)
+
     def test_a_link_that_leads_nowhere_is_no_backup(self):
         link = self.cluster.data / "base" / "99999"
         link.symlink_to("/nowhere")

@@ -196,6 +196,43 @@ static void a_file_that_includes_itself_is_refused(void **state)
     assert_non_null(strstr(err.message, "10 levels"));
 }
 
+/* "/was/x" lies in "is/x" now. */
+static const char *locate_moved(void *context, const char *path, bool is_directory, Arena *arena)
+{
+    (void)context, (void)is_directory;
+    if (strncmp(path, "/was/", 5) != 0)
+        return NULL;
+    const char *there = arena_format(arena, "is/%s", path + 5);
+    return access(there, F_OK) == 0 ? there : NULL;
+}
+
+static void files_are_read_where_they_lie_now(void **state)
+{
+    static const char main_file[] =
+        "A = 1\ninclude '/was/one'\ninclude_dir 'd'\n"
+        "include_if_exists '/was/no'\ninclude_dir '/gone'\nb = = 2\nC = 3\n";
+    static const struct {
+        const char *spelling, *value;
+    } expected[] = {{"A", "1"}, {"one", "11"}, {"two", "12"}, {"C", "3"}};
+    CLEANUP(settings_done) SettingList list = {0};
+    SettingsPlaces places = {.locate = locate_moved};
+
+    (void)state;
+    assert_int_equal(mkdir("is", 0700), 0);
+    assert_int_equal(mkdir("is/d", 0700), 0);
+    save_bytes("is/main", main_file, sizeof main_file - 1);
+    save_bytes("is/one", "one = 11\n", 9);
+    save_bytes("is/d/x.conf", "two = 12\n", 9);
+    settings_read_from("/was/main", &places, &list);
+    assert_int_equal(list.count, ARRAY_SIZE(expected));
+    for (size_t i = 0; i < list.count; i++) {
+        assert_string_equal(list.items[i].spelling, expected[i].spelling);
+        assert_string_equal(list.items[i].value, expected[i].value);
+    }
+    assert_non_null(strstr(places.problem.message, "/gone")); /* the first one */
+    assert_string_equal(list.items[2].file, "/was/d/x.conf");
+}
+
 static void lines_go_by_name_and_comments_stay(void **state)
 {
     static const char text[] = "# pgcairn: begin\n"
@@ -301,6 +338,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_zero_byte_hides_nothing_behind_it, enter_folder,
                                         leave_folder),
         cmocka_unit_test_setup_teardown(what_is_missing_is_told, enter_folder, leave_folder),
+        cmocka_unit_test_setup_teardown(files_are_read_where_they_lie_now, enter_folder,
+                                        leave_folder),
         cmocka_unit_test_setup_teardown(a_file_that_includes_itself_is_refused, enter_folder,
                                         leave_folder),
         cmocka_unit_test(lines_go_by_name_and_comments_stay),
