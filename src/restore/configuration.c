@@ -343,8 +343,9 @@ static const char *joined_file(RestorePlan *plan)
             ? plan->extra_directory
             : arena_format(&plan->arena, "%s.pgcairn-config-%s", plan->data, plan->stamp);
 
-    return can_be_made(beside) ? arena_format(&plan->arena, "%s/postgresql.conf", beside)
-                               : arena_format(&plan->arena, "%s/pgcairn.postgresql.conf", plan->data);
+    return can_be_made(beside)
+               ? arena_format(&plan->arena, "%s/postgresql.conf", beside)
+               : arena_format(&plan->arena, "%s/pgcairn.postgresql.conf", plan->data);
 }
 
 static bool write_joined(RestorePlan *plan, const SettingList *settings, const Error *problem,
@@ -353,7 +354,8 @@ static bool write_joined(RestorePlan *plan, const SettingList *settings, const E
     CLEANUP(buffer_done) Buffer text = {0};
     CLEANUP(file_writer_done) FileWriter file = FILE_WRITER_CLOSED;
     const char *path = joined_file(plan);
-    CLEANUP(text_freep) char *directory = text_format("%.*s", (int)(strrchr(path, '/') - path), path);
+    CLEANUP(text_freep)
+    char *directory = text_format("%.*s", (int)(strrchr(path, '/') - path), path);
 
     join(plan, settings, &text);
     plan->is_joined = true;
