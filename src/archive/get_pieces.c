@@ -12,10 +12,15 @@
 #include <inttypes.h>
 #include <unistd.h>
 
+static bool is_standby(const Get *get)
+{
+    return get->view.data != NULL && archive_get_is_standby(get->view.data);
+}
+
 /* A server that recovers from an archive and is no standby. */
 static bool is_archive_recovery(const Get *get)
 {
-    return get->view.data != NULL && !archive_get_is_standby(get->view.data) &&
+    return get->view.data != NULL && !is_standby(get) &&
            file_exists_in(get->view.data, "recovery.signal");
 }
 
@@ -78,6 +83,11 @@ bool get_find_open(const Get *get, const WalInventory *inventory, WalSource *sou
     *source = found;
     if (get->name.kind != WAL_SEGMENT || gets_whole_only(get, inventory))
         return true;
+    if (!is_tool && is_standby(get)) { /* asks every few seconds: nothing is read for it */
+        if (!wal_inventory_has_later(inventory, get->name.timeline, get->name.segment + 1))
+            source->form = WAL_IN_PIECES;
+        return true;
+    }
     if (!(is_tool ? wal_source_find(get->cluster, inventory, get->name.timeline, get->name.segment,
                                     &found, err)
                   : find_on_path(get, inventory, &found, err)))
@@ -193,7 +203,7 @@ bool get_answer_open(const Get *get, const WalInventory *inventory, const WalSou
     const bool is_tool = get_is_for_tool(get);
     bool is_local = false;
 
-    if (!is_tool && get->view.data != NULL && archive_get_is_standby(get->view.data))
+    if (!is_tool && is_standby(get))
         return error_set(err, ERR_ABSENT, "the archive has it only in pieces so far");
     if (!is_tool && !is_archive_recovery(get))
         return refuse_open(get, err);
