@@ -2,6 +2,7 @@
 #include "log_print.h"
 
 #include "base/log.h"
+#include "catalog/wal_source.h"
 #include "cli/output.h"
 #include "command/commands.h"
 
@@ -37,13 +38,21 @@ static void run_done(LogRun *run)
     repo_done(&run->repo);
 }
 
-static bool has_wal(const WalInventory *inventory, uint32_t timeline)
+/* Whether the archive has WAL of the path's last timeline, under whatever name. */
+static bool has_wal(const LogRun *run, bool *has, Error *err)
 {
-    for (size_t i = 0; i < inventory->pieces.count; i++) {
-        if (inventory->pieces.items[i].timeline == timeline)
-            return true;
-    }
-    return wal_inventory_has_later(inventory, timeline, 0);
+    const TimelinePath *path = &run->path;
+    const uint64_t first =
+        wal_segment_of(path->steps[path->count - 1].begin, run->cluster.wal_segment_size);
+    WalSource source;
+
+    *has = wal_inventory_has_later(&run->wal, path_last_timeline(path), 0);
+    if (*has)
+        return true;
+    if (!wal_source_on_path(&run->cluster, &run->wal, path, first, &source, err))
+        return false;
+    *has = source.form != WAL_NOWHERE;
+    return true;
 }
 
 /*
@@ -51,11 +60,16 @@ static bool has_wal(const WalInventory *inventory, uint32_t timeline)
  * to a point in time: what it has so far is its parent's, up to the place where it begins, in the
  * middle of a segment that would be its own.
  */
-static void follow_parent(LogRun *run)
+static bool follow_parent(LogRun *run, Error *err)
 {
     TimelinePath *path = &run->path;
+    bool has = false;
 
-    while (path->count > 1 && !has_wal(&run->wal, path->steps[path->count - 1].timeline)) {
+    while (path->count > 1) {
+        if (!has_wal(run, &has, err))
+            return false;
+        if (has)
+            break;
         run->unborn = path->steps[--path->count].begin;
         path->steps[path->count - 1].end = 0;
     }
@@ -64,6 +78,7 @@ static void follow_parent(LogRun *run)
     } else {
         run->unborn = 0;
     }
+    return true;
 }
 
 /* "1, 2, 3": the newest of many. */
@@ -186,7 +201,7 @@ static bool show(void *context, const Happening *happening, Error *err)
                               : log_print_line(&run->printer, happening, err);
 }
 
-static void begin(LogRun *run, const LogBranch *branch)
+static bool begin(LogRun *run, const LogBranch *branch, Error *err)
 {
     run->timeline = branch->timeline;
     run->path = branch->path;
@@ -194,7 +209,8 @@ static void begin(LogRun *run, const LogBranch *branch)
     run->wish = run->asked;
     if (branch->from > run->wish.walk.from)
         run->wish.walk.from = branch->from;
-    follow_parent(run);
+    if (!follow_parent(run, err))
+        return false;
     run->wish.walk.cluster = &run->cluster;
     run->wish.walk.inventory = &run->wal;
     run->wish.walk.path = &run->path;
@@ -206,6 +222,7 @@ static void begin(LogRun *run, const LogBranch *branch)
     run->printer.target_timeline = run->branches.timeline_count > 1 ? branch->timeline : 0;
     run->printer.names =
         relation_names_new(&run->cluster, &run->path, &run->wal, run->options->conninfo);
+    return true;
 }
 
 /* Each with its own end, since what is not there of it is another thing. */
@@ -214,7 +231,8 @@ static bool read_branch(LogRun *run, const LogBranch *branch, Error *err)
     const bool is_json = run->options->json;
     WalScanEnd end;
 
-    begin(run, branch);
+    if (!begin(run, branch, err))
+        return false;
     if (branch->from != 0 && run->wish.walk.to != 0 && run->wish.walk.to <= run->wish.walk.from)
         return true; /* what was asked for lies before it */
     if (run->branches.count > 1 && !log_print_branch(branch, is_json, err))

@@ -19,6 +19,7 @@ class LeftSegment(ClusterTest):
 
     def setUp(self):
         super().setUp()
+        self.xids = {}
         self.cluster.sql("create table t (n int)")
         self.tool("backup", f"--data={self.cluster.data}", "--checkpoint=fast")
         self.insert(1)
@@ -39,6 +40,7 @@ class LeftSegment(ClusterTest):
 
     def insert(self, number):
         self.cluster.sql(f"insert into t values ({number})")
+        self.xids[number] = self.cluster.sql(f"select xmin from t where n = {number}")
 
     def now(self):
         time.sleep(0.05)
@@ -73,6 +75,11 @@ class LeftSegment(ClusterTest):
         windows = self.tool_json("list")["windows"]
         self.assertEqual([window["timeline"] for window in windows], [3])
 
+    def assert_logged(self, timeline, number):
+        """The commit of this number, the last one before timeline 3 began."""
+        xid = self.xids[number]
+        self.assertIn(f"xid {xid} ", self.tool("log", f"--timeline={timeline}"))
+
     def test_each_timeline_has_it_up_to_where_it_was_left(self):
         wait_for(lambda: len(self.partials()) == 2, "both .partial files archived")
         self.assert_restores([1, 2, 3, 4], "--target-timeline=1")
@@ -80,6 +87,7 @@ class LeftSegment(ClusterTest):
         self.assert_restores([1, 2, 3, 4, 5], "--target-timeline=2", f"--target-time={self.middle}")
         self.tool("verify")
         self.assert_one_window()
+        self.assert_logged(2, 6)
 
         # Nothing but the grandchild's segment is left of it.
         for partial in self.partials():
@@ -87,3 +95,4 @@ class LeftSegment(ClusterTest):
         self.assert_restores([1, 2, 3, 4], "--target-timeline=1")
         self.assert_restores([1, 2, 3, 4, 5, 6], "--target-timeline=2")
         self.assert_one_window()
+        self.assert_logged(2, 6)
