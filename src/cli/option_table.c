@@ -137,7 +137,8 @@ const Option option_table[] = {
         "keep what is in the data directory under another name",
         .only_flag = true},
     {"force", FLAG, FIELD(force), FOR_RESTORE, GROUP_RESTORE, NULL,
-        "remove what is in the data directory",
+        "replace what is in the data directory: removed once the new one is durable, or, where there "
+        "is no room for both, once the backup has been read whole; its WAL is kept",
         .only_flag = true},
     {"discard-wal", FLAG, FIELD(discard_wal), FOR_RESTORE, GROUP_RESTORE, NULL,
         "give up WAL of the old data directory that is nowhere else: commits may be lost",

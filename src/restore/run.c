@@ -303,8 +303,11 @@ static bool explain_old(const RestorePlan *plan, Error *err)
         return error_hint(err, "nothing here can be started; run the restore again");
     return error_hint(err,
                       "nothing here can be started; run the restore again, or bring the old "
-                      "directory back: it is whole, as %s",
-                      plan->moved_to);
+                      "directory back: it is whole, as %s%s%s",
+                      plan->moved_to,
+                      plan->old_version_count > 0 ? ", and in its tablespaces as PG_*.pgcairn-"
+                                                  : "",
+                      plan->old_version_count > 0 ? plan->stamp : "");
 }
 
 bool restore_run(const Cluster *cluster, const RestoreWish *wish, RestorePlan *plan,
