@@ -23,9 +23,10 @@ TimeUs time_from_postgres(int64_t timestamp);
 /*
  * An operator's instant. "2026-11-22 14:30:00+01", "2026-11-22T13:30:00.123456Z",
  * "2026-11-22 14:30 UTC", "2026-11-22 14:30 Europe/Vienna" (a name in the zone database; an
- * instant that the zone has twice or never is refused). Seconds and fraction may be left out.
- * ERR_USAGE, with a hint, without a zone, with an abbreviation that is not UTC, or when it is no
- * instant at all.
+ * instant that the zone has twice or never is refused). Seconds and fraction may be left out. The
+ * date may be "today" or "yesterday", of that zone. And "-90s", "-15min", "-2h", "-1d": so long
+ * ago. ERR_USAGE, with a hint, without a zone, with an abbreviation that is not UTC, or when it is
+ * no instant at all.
  */
 bool time_parse(const char *text, TimeUs *instant, Error *err) MUST_CHECK;
 
@@ -41,3 +42,5 @@ enum { TIME_TEXT_SIZE = 40 };
 /* "2026-11-22T13:30:00.123Z" (ms) and "2026-11-22 13:30:00.123456+00" (exact, as PostgreSQL). */
 const char *time_text(TimeUs instant, char text[TIME_TEXT_SIZE]);
 const char *time_text_postgres(TimeUs instant, char text[TIME_TEXT_SIZE]);
+/* For people: "2026-11-22 14:30:00.123456+01", exact, by the clock of TZ or /etc/localtime. */
+const char *time_text_local(TimeUs instant, char text[TIME_TEXT_SIZE]);

@@ -9,7 +9,13 @@
 #include <strings.h>
 #include <time.h>
 
-enum { US_PER_S = 1000000, S_PER_DAY = 86400, ZONE_NAME_MAX = 64 };
+enum {
+    US_PER_S = 1000000,
+    S_PER_DAY = 86400,
+    ZONE_NAME_MAX = 64,
+    AGO_SIZE_MAX = 12,
+    OFFSET_TEXT_SIZE = 16
+};
 
 /* From 1970-01-01 to 2000-01-01, in seconds. */
 static const int64_t POSTGRES_EPOCH = 946684800;
@@ -132,16 +138,12 @@ static bool take_fraction(const char **text, int64_t *us)
     return unit < US_PER_S && !isdigit((unsigned char)**text);
 }
 
-static bool take_local_time(const char **text, LocalTime *local)
+/* "14:30", "14:30:00.123456" */
+static bool take_clock(const char **text, LocalTime *local)
 {
     int hour, minute, second = 0;
-    int64_t days, us = 0;
+    int64_t us = 0;
 
-    if (!take_date(text, &days))
-        return false;
-    if (!take_char(text, 'T') && !take_char(text, ' '))
-        return false;
-    skip_blanks(text);
     if (!take_number(text, 2, 0, 23, &hour) || !take_char(text, ':') ||
         !take_number(text, 2, 0, 59, &minute)) {
         return false;
@@ -152,9 +154,22 @@ static bool take_local_time(const char **text, LocalTime *local)
         if (take_char(text, '.') && !take_fraction(text, &us))
             return false;
     }
-    local->seconds = days * S_PER_DAY + INT64_C(3600) * hour + INT64_C(60) * minute + second;
+    local->seconds += INT64_C(3600) * hour + INT64_C(60) * minute + second;
     local->us = us;
     return true;
+}
+
+static bool take_local_time(const char **text, LocalTime *local)
+{
+    int64_t days;
+
+    if (!take_date(text, &days))
+        return false;
+    if (!take_char(text, 'T') && !take_char(text, ' '))
+        return false;
+    skip_blanks(text);
+    local->seconds = days * S_PER_DAY;
+    return take_clock(text, local);
 }
 
 /* +01, +0100, +01:00; PostgreSQL takes hours up to 15. East of Greenwich is positive. */
@@ -234,12 +249,14 @@ static void find_candidates(int64_t local, Candidates *found)
     }
 }
 
+typedef void ZoneFunction(void *context, int64_t seconds);
+
 /*
  * The C library converts for one zone only, that of TZ. The lock guards TZ against other calls of
- * this function. Nobody else here changes the environment or asks for local times; instants of
- * operators are parsed before the first thread starts, so nobody reads it meanwhile either.
+ * this function. Nobody else here changes the environment; instants of operators are parsed before
+ * the first thread starts, so nobody reads it, or asks for local times, meanwhile either.
  */
-static void find_in_zone(const char *name, int64_t local, Candidates *found)
+static void call_in_zone(const char *name, ZoneFunction *call, void *context, int64_t seconds)
 {
     static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
     char zone[ZONE_NAME_MAX + 1];
@@ -250,7 +267,7 @@ static void find_in_zone(const char *name, int64_t local, Candidates *found)
     (void)snprintf(zone, sizeof zone, ":%s", name);
     if (setenv("TZ", zone, 1) == 0) {
         tzset();
-        find_candidates(local, found);
+        call(context, seconds);
     }
     if (kept != NULL) {
         (void)setenv("TZ", kept, 1);
@@ -260,6 +277,25 @@ static void find_in_zone(const char *name, int64_t local, Candidates *found)
     tzset();
     free(kept);
     pthread_mutex_unlock(&lock);
+}
+
+static void find_candidates_there(void *context, int64_t local)
+{
+    find_candidates(local, context);
+}
+
+/* Of a local clock against UTC, at this instant. 0 for what struct tm can't hold. */
+static int64_t local_offset(int64_t seconds)
+{
+    time_t clock = (time_t)seconds;
+    struct tm parts;
+
+    return localtime_r(&clock, &parts) != NULL ? parts.tm_gmtoff : 0;
+}
+
+static void find_offset_there(void *context, int64_t seconds)
+{
+    *(int64_t *)context = local_offset(seconds);
 }
 
 static bool resolve_zone_name(const char *name, const char *text, int64_t local, int64_t *instant,
@@ -276,7 +312,7 @@ static bool resolve_zone_name(const char *name, const char *text, int64_t local,
         error_set(err, ERR_USAGE, "time \"%s\" names an unknown time zone: \"%s\"", text, name);
         return error_hint(err, "write an offset instead, as in +01");
     }
-    find_in_zone(name, local, &found);
+    call_in_zone(name, find_candidates_there, &found, local);
     if (found.count == 1) {
         *instant = found.instants[0];
         return true;
@@ -312,27 +348,99 @@ static bool resolve_zone(const char *zone, const char *text, int64_t local, int6
     return true;
 }
 
+/* What is left behind the clock, without blanks around it. */
+static bool take_zone(const char *rest, char zone[ZONE_NAME_MAX + 1])
+{
+    size_t size;
+
+    skip_blanks(&rest);
+    size = strlen(rest);
+    while (size > 0 && rest[size - 1] == ' ')
+        size--;
+    if (size > ZONE_NAME_MAX)
+        return false;
+    memcpy(zone, rest, size);
+    zone[size] = '\0';
+    return true;
+}
+
+static bool not_a_time(const char *text, Error *err)
+{
+    error_set(err, ERR_USAGE, "\"%.100s%s\" is not a time", text, strlen(text) > 100 ? "..." : "");
+    return error_hint(err, "write it as \"2026-11-22 14:30:00+01\", \"yesterday 14:30 "
+                           "Europe/Vienna\", or -2h");
+}
+
+/* "-90min": so long ago. */
+static bool take_ago(const char *text, TimeUs *instant)
+{
+    static const struct {
+        const char *name;
+        int64_t us;
+    } units[] = {{"s", US_PER_S},
+                 {"min", INT64_C(60) * US_PER_S},
+                 {"h", INT64_C(3600) * US_PER_S},
+                 {"d", INT64_C(86400) * US_PER_S}};
+    char *rest;
+
+    if (text[0] != '-' || !isdigit((unsigned char)text[1]) || strlen(text) > AGO_SIZE_MAX)
+        return false;
+    int64_t count = strtoll(text + 1, &rest, 10);
+    for (size_t i = 0; i < ARRAY_SIZE(units); i++) {
+        if (strcmp(rest, units[i].name) == 0) {
+            *instant = time_now() - count * units[i].us;
+            return true;
+        }
+    }
+    return false;
+}
+
+/* "yesterday" and "today": a day of the zone that is named, by its clock. */
+static bool take_day(const char **text, int *days_ago)
+{
+    static const char *const words[] = {"today ", "yesterday "};
+
+    for (size_t i = 0; i < ARRAY_SIZE(words); i++) {
+        if (strncasecmp(*text, words[i], strlen(words[i])) != 0)
+            continue;
+        *text += strlen(words[i]);
+        skip_blanks(text);
+        *days_ago = (int)i;
+        return true;
+    }
+    return false;
+}
+
+/* The beginning of that day, by the clock of the zone. */
+static int64_t begin_of_day(const char *zone, int days_ago)
+{
+    const int64_t now = time_now() / US_PER_S;
+    int64_t offset = 0;
+    const char *rest = zone;
+
+    /* What is no zone, or none that is clear, is refused where the instant is made of it. */
+    if (!take_offset(&rest, &offset) && is_zone_name(zone) && zone_exists(zone))
+        call_in_zone(zone, find_offset_there, &offset, now);
+    return ((now + offset) / S_PER_DAY - days_ago) * S_PER_DAY;
+}
+
 bool time_parse(const char *text, TimeUs *instant, Error *err)
 {
     const char *rest = text;
     char zone[ZONE_NAME_MAX + 1];
-    LocalTime local;
+    LocalTime local = {0};
     int64_t seconds = 0;
+    int days_ago = 0;
 
     skip_blanks(&rest);
-    if (!take_local_time(&rest, &local)) {
-        error_set(err, ERR_USAGE, "\"%s\" is not a time", text);
-        return error_hint(err, "write it as \"2026-11-22 14:30:00+01\"");
-    }
-    skip_blanks(&rest);
-    size_t size = strlen(rest);
-    while (size > 0 && rest[size - 1] == ' ')
-        size--;
-    if (size >= sizeof zone) {
-        return error_set(err, ERR_USAGE, "\"%.100s...\" is not a time", text);
-    }
-    memcpy(zone, rest, size);
-    zone[size] = '\0';
+    if (take_ago(rest, instant))
+        return true;
+    bool is_relative = take_day(&rest, &days_ago);
+    if (!(is_relative ? take_clock(&rest, &local) : take_local_time(&rest, &local)) ||
+        !take_zone(rest, zone))
+        return not_a_time(text, err);
+    if (is_relative)
+        local.seconds += begin_of_day(zone, days_ago);
     if (!resolve_zone(zone, text, local.seconds, &seconds, err))
         return false;
     *instant = seconds * US_PER_S + local.us;
@@ -418,5 +526,34 @@ const char *time_text_postgres(TimeUs instant, char text[TIME_TEXT_SIZE])
         size_t size = strftime(text, TIME_TEXT_SIZE, "%Y-%m-%d %H:%M:%S", &utc);
         (void)snprintf(text + size, TIME_TEXT_SIZE - size, ".%06d+00", us);
     }
+    return text;
+}
+
+/* "+01", "+05:30", "-03" */
+static void offset_text(int64_t offset, char text[OFFSET_TEXT_SIZE])
+{
+    const int64_t minutes = (offset < 0 ? -offset : offset) / 60;
+    int size = snprintf(text, OFFSET_TEXT_SIZE, "%c%02d", offset < 0 ? '-' : '+',
+                        (int)(minutes / 60 % 100));
+
+    if (minutes % 60 != 0 && size > 0)
+        (void)snprintf(text + size, OFFSET_TEXT_SIZE - (size_t)size, ":%02d", (int)(minutes % 60));
+}
+
+/* Offsets of seconds, as before 1900, can't be written: UTC then, which is as true. */
+const char *time_text_local(TimeUs instant, char text[TIME_TEXT_SIZE])
+{
+    char zone[OFFSET_TEXT_SIZE];
+    struct tm parts;
+    int us;
+
+    if (instant == TIME_US_NONE || instant == TIME_US_MAX)
+        return time_text_postgres(instant, text);
+    int64_t offset = local_offset(instant / US_PER_S);
+    if (offset % 60 != 0 || !split(instant + offset * US_PER_S, &parts, &us))
+        return time_text_postgres(instant, text);
+    size_t size = strftime(text, TIME_TEXT_SIZE, "%Y-%m-%d %H:%M:%S", &parts);
+    offset_text(offset, zone);
+    (void)snprintf(text + size, TIME_TEXT_SIZE - size, ".%06d%s", us, zone);
     return text;
 }

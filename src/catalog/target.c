@@ -384,7 +384,7 @@ static bool refuse_inside_backup(const Search *search, Error *err)
         error_set(err, ERR_REFUSED,
                   "%s lies before the end of the backup; the earliest time it can be recovered to "
                   "is %s",
-                  time_text_postgres(target->time, text[0]), time_text_postgres(earliest, text[1]));
+                  time_text_local(target->time, text[0]), time_text_local(earliest, text[1]));
     } else if (target->kind == TARGET_XID) {
         error_set(err, ERR_REFUSED,
                   "transaction %" PRIu32 " ended at %s, before the end of the backup at %s",

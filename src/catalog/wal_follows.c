@@ -165,7 +165,8 @@ bool wal_before_is_of(const Cluster *cluster, const WalBefore *before, const cha
               "it is of another history than the archive: at %s the file %s beside it has the end "
               "of transaction %" PRIu32
               ", %s, and the one in the archive of \"%s\" that of %" PRIu32 ", %s",
-              lsn_text(summary->last_end_lsn, place), name, end.xid, time_text(end.time, ours),
-              cluster->name, summary->xid_last, time_text(summary->end_time_max, theirs));
+              lsn_text(summary->last_end_lsn, place), name, end.xid,
+              time_text_local(end.time, ours), cluster->name, summary->xid_last,
+              time_text_local(summary->end_time_max, theirs));
     return hint(cluster, before, name, err);
 }

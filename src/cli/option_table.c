@@ -109,7 +109,8 @@ const Option option_table[] = {
         "the end of the archive (without any target), or the earliest consistent point",
         .choices = targets},
     {"target-time", TEXT, FIELD(target_time), FOR_RESTORE, GROUP_TARGET, "TIME",
-        "everything committed up to then; with its zone: \"2026-11-22 14:30:00+01\""},
+        "everything committed up to then; with its zone: \"2026-11-22 14:30:00+01\", \"yesterday 14:30 "
+        "Europe/Vienna\"; or so long ago: -2h"},
     {"target-lsn", TEXT, FIELD(target_lsn), FOR_RESTORE, GROUP_TARGET, "LSN",
         "up to this position in the WAL, as in A/94000028"},
     {"target-xid", TEXT, FIELD(target_xid), FOR_RESTORE, GROUP_TARGET, "XID",
@@ -190,7 +191,7 @@ const Option option_table[] = {
         .fallback = "36h", .max = 3650 * DAY_MS},
 
     {"from", TEXT, FIELD(log_from), FOR_LOG, GROUP_WAL, "TIME|LSN",
-        "begin there: an instant with its zone, or a position as in A/94000028",
+        "begin there: an instant with its zone, -2h, or a position as in A/94000028",
         .only_flag = true},
     {"to", TEXT, FIELD(log_to), FOR_LOG, GROUP_WAL, "TIME|LSN",
         "end there (otherwise at the end of the archive)",

@@ -73,7 +73,7 @@ static const char *segment_name(const Holdings *holdings, uint32_t timeline, uin
 
 static const char *instant(TimeUs time, char text[TIME_TEXT_SIZE])
 {
-    return time == TIME_US_NONE ? "-" : time_text(time, text);
+    return time == TIME_US_NONE ? "-" : time_text_local(time, text);
 }
 
 static void add_backup(Table *table, const BackupInfo *backup)
@@ -176,12 +176,12 @@ static void print_windows(const Holdings *holdings)
 
         (void)snprintf(timeline, sizeof timeline, "%" PRIu32, window->timeline);
         /* To the microsecond: cut off, the one is not reached yet, the other lacks a commit. */
-        table_row(table, (const char *const[]){
-                             timeline, time_text_postgres(window->from_time, from),
-                             window->until_time == TIME_US_NONE
-                                 ? "no commit yet"
-                                 : time_text_postgres(window->until_time, until),
-                             lsn_text(window->until, lsn), window->backup, window_end(window)});
+        table_row(table, (const char *const[]){timeline, time_text_local(window->from_time, from),
+                                               window->until_time == TIME_US_NONE
+                                                   ? "no commit yet"
+                                                   : time_text_local(window->until_time, until),
+                                               lsn_text(window->until, lsn), window->backup,
+                                               window_end(window)});
     }
     table_print(table);
     print_gap_note(windows);

@@ -242,7 +242,7 @@ bool log_print_line(LogPrinter *printer, const Happening *happening, Error *err)
         return false;
     put_happening(printer, happening);
     if (happening->time != TIME_US_NONE)
-        time_text_postgres(happening->time, time);
+        time_text_local(happening->time, time);
     if (happening->xid != 0)
         (void)snprintf(xid, sizeof xid, "xid %" PRIu32, happening->xid);
     CLEANUP(text_freep)

@@ -8,8 +8,10 @@
 
 #include <inttypes.h>
 
-/* "time 2026-11-22 14:30:00.000000+00, exclusive" */
-static const char *target_text(const Target *target, char *text, size_t size)
+typedef const char *TimeWriter(TimeUs instant, char text[TIME_TEXT_SIZE]);
+
+/* "time 2026-11-22 14:30:00.000000+00, exclusive": with the operator's clock, or in UTC. */
+static const char *target_text(const Target *target, TimeWriter *write, char *text, size_t size)
 {
     char time[TIME_TEXT_SIZE], lsn[LSN_TEXT_SIZE];
     const char *exclusive = target->is_exclusive ? ", exclusive" : "";
@@ -22,7 +24,7 @@ static const char *target_text(const Target *target, char *text, size_t size)
         (void)snprintf(text, size, "immediate: the end of the backup");
         break;
     case TARGET_TIME:
-        (void)snprintf(text, size, "time %s%s", time_text_postgres(target->time, time), exclusive);
+        (void)snprintf(text, size, "time %s%s", write(target->time, time), exclusive);
         break;
     case TARGET_XID:
         (void)snprintf(text, size, "transaction %" PRIu32 "%s", target->xid, exclusive);
@@ -44,7 +46,7 @@ static const char *event_text(const WalEvent *event, char *text, size_t size)
     if (event->time == TIME_US_NONE || event->time == 0)
         return "none seen";
     (void)snprintf(text, size, "%s, transaction %" PRIu32 ", at %s%s",
-                   time_text_postgres(event->time, time), event->xid, lsn_text(event->lsn, lsn),
+                   time_text_local(event->time, time), event->xid, lsn_text(event->lsn, lsn),
                    event->drops_relations ? " (removes tables)" : "");
     return text;
 }
@@ -115,10 +117,18 @@ static void print_fallback(const RestorePlan *plan)
 
     out_print("             nothing later is archived: the end of the archive is taken\n");
     if (last->time != TIME_US_NONE && last->time != 0)
-        out_print("             its newest commit is of %s\n",
-                  time_text_postgres(last->time, time));
+        out_print("             its newest commit is of %s\n", time_text_local(last->time, time));
     if (plan->time_asked > time_now())
         out_print("             this time is still to come: is it what you mean?\n");
+}
+
+/* Where the operator's clock shows another time: what servers' logs and other hosts call it. */
+static void print_utc(TimeUs instant)
+{
+    char local[TIME_TEXT_SIZE], utc[TIME_TEXT_SIZE];
+
+    if (strcmp(time_text_local(instant, local), time_text_postgres(instant, utc)) != 0)
+        out_print("             that is %s\n", utc);
 }
 
 static void print_target(const RestoreStory *story)
@@ -126,7 +136,10 @@ static void print_target(const RestoreStory *story)
     const RestorePlan *plan = &story->plan;
     char text[256];
 
-    out_print("  target     %s\n", target_text(&story->wish->target, text, sizeof text));
+    out_print("  target     %s\n",
+              target_text(&story->wish->target, time_text_local, text, sizeof text));
+    if (story->wish->target.kind == TARGET_TIME)
+        print_utc(story->wish->target.time);
     if (plan->has_time_fallback)
         print_fallback(plan);
 }
@@ -202,8 +215,9 @@ static void print_plan(const RestoreStory *story)
 
     out_print("restore of cluster \"%s\" (PostgreSQL %u)\n", story->cluster->name, header->major);
     print_target(story);
-    out_print("  backup     %s of %s, %s to %s\n", header->id, time_text(header->stopped_at, time),
-              lsn_text(header->start, start), lsn_text(header->stop, stop));
+    out_print("  backup     %s of %s, %s to %s\n", header->id,
+              time_text_local(header->stopped_at, time), lsn_text(header->start, start),
+              lsn_text(header->stop, stop));
     print_path(plan);
     print_branches(plan);
     print_point(plan);
@@ -227,12 +241,10 @@ static void event_to_json(const WalEvent *event, const char *key, Json *json)
         json_text(json, key, NULL);
         return;
     }
-    char time[TIME_TEXT_SIZE];
-
     json_begin_object(json, key);
     json_time(json, "time", event->time);
     /* To the microsecond: it can be given back as --target-time. */
-    json_text(json, "time_exact", time_text_postgres(event->time, time));
+    json_time_exact(json, "time_exact", event->time);
     json_u64(json, "xid", event->xid);
     json_lsn(json, "lsn", event->lsn);
     json_bool(json, "removes_tables", event->drops_relations);
@@ -304,7 +316,8 @@ static void plan_to_json(const RestoreStory *story, Json *json)
     char text[256];
 
     json_text(json, "cluster", story->cluster->name);
-    json_text(json, "target", target_text(&story->wish->target, text, sizeof text));
+    json_text(json, "target",
+              target_text(&story->wish->target, time_text_postgres, text, sizeof text));
     json_text(json, "target_kind", target_kind_name(story->wish->target.kind));
     json_bool(json, "takes_archive_end", plan->has_time_fallback);
     json_text(json, "backup", plan->manifest.header.id);
@@ -368,7 +381,7 @@ static void print_reached(const RestoreStory *story)
     out_print("  reached    %s%s\n", lsn_text(story->reached, lsn),
               story->is_verified ? ", verified" : "");
     if (commit != TIME_US_NONE)
-        out_print("  commit     the last one is of %s\n", time_text_postgres(commit, time));
+        out_print("  commit     the last one is of %s\n", time_text_local(commit, time));
     if (story->new_timeline != 0) {
         out_print("  timeline   %" PRIu32 " begins here: take a base backup\n",
                   story->new_timeline);
@@ -661,7 +674,8 @@ void restore_write_journal(const RestoreStory *story, const Error *failure)
     record_text(&record, "host", process_host_name());
     record_text(&record, "options",
                 story->options->command_line != NULL ? story->options->command_line : "");
-    record_text(&record, "target", target_text(&story->wish->target, text, sizeof text));
+    record_text(&record, "target",
+                target_text(&story->wish->target, time_text_postgres, text, sizeof text));
     record_text(&record, "data", story->wish->data);
     if (story->is_restored) {
         record_text(&record, "backup", story->plan.manifest.header.id);

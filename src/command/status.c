@@ -59,13 +59,14 @@ static void print_exposure(Health *health)
     case EXPOSURE_KNOWN:
         out_print("exposure   %s%s (objective %s): %s %s of transaction %" PRIu32 " at %s in %s\n",
                   exposure->by_archiver ? "by the server's own account " : "", age, objective,
-                  promise_name(exposure->kind), time_text(exposure->since, since), exposure->xid,
+                  promise_name(exposure->kind), time_text_local(exposure->since, since), exposure->xid,
                   lsn_text(exposure->lsn, lsn), exposure->segment);
         return;
     case EXPOSURE_AT_MOST:
         out_print(
             "exposure   at most %s (objective %s): what is missing was committed after %s; %s\n",
-            age, objective, time_text(exposure->since, since), plain(health, exposure->reason));
+            age, objective, time_text_local(exposure->since, since),
+            plain(health, exposure->reason));
         return;
     case EXPOSURE_EVERYTHING:
         out_print("exposure   everything: nothing of this cluster's WAL is in the archive\n");
@@ -91,7 +92,7 @@ static void print_archive(Health *health)
         out_print("archive    without a gap to %s%s", name,
                   health->end.is_open ? " and into the next one" : "");
         if (health->end.last_commit != TIME_US_NONE)
-            out_print(", last commit %s", time_text(health->end.last_commit, commit));
+            out_print(", last commit %s", time_text_local(health->end.last_commit, commit));
     } else if (health->wal.run_count > 0) {
         const WalRun *run = &health->wal.runs[health->wal.run_count - 1];
         wal_name_text(
@@ -104,7 +105,7 @@ static void print_archive(Health *health)
     if (health->server.answers && *archiver->last_archived != '\0') {
         out_print("; the server's last is %s, %s", plain(health, archiver->last_archived),
                   archiver->last_archived_at != TIME_US_NONE
-                      ? time_text(archiver->last_archived_at, at)
+                      ? time_text_local(archiver->last_archived_at, at)
                       : "-");
     }
     out_print("\n");
@@ -154,7 +155,7 @@ static void print_archiver(Health *health)
     out_print("archiver   %" PRIu64 " archived, %" PRIu64 " failures", archiver->archived_count,
               archiver->failed_count);
     if (archiver->last_failed_at != TIME_US_NONE) {
-        out_print(", the last %s for %s", time_text(archiver->last_failed_at, at),
+        out_print(", the last %s for %s", time_text_local(archiver->last_failed_at, at),
                   plain(health, archiver->last_failed));
     }
     out_print("\n");
@@ -195,8 +196,8 @@ static void print_backups(const Health *health)
         return;
     }
     out_print("restore    every instant from %s to %s on timeline %" PRIu32,
-              time_text_postgres(window->from_time, from),
-              window->until_time != TIME_US_NONE ? time_text_postgres(window->until_time, until)
+              time_text_local(window->from_time, from),
+              window->until_time != TIME_US_NONE ? time_text_local(window->until_time, until)
                                                  : "the end of the archive",
               window->timeline);
     if (health->windows.count > 1)

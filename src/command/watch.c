@@ -215,7 +215,7 @@ static void print_end(const RecoverySight *sight)
                   sight->timeline);
     }
     if (sight->last_commit != TIME_US_NONE)
-        out_print("  last commit  %s\n", time_text(sight->last_commit, time));
+        out_print("  last commit  %s\n", time_text_local(sight->last_commit, time));
 }
 
 /* What the end means for the exit status. */

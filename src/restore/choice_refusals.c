@@ -39,7 +39,7 @@ const char *search_target_text(const Target *target, Arena *arena)
     case TARGET_IMMEDIATE:
         return "the end of a backup";
     case TARGET_TIME:
-        return arena_format(arena, "time %s", time_text_postgres(target->time, time));
+        return arena_format(arena, "time %s", time_text_local(target->time, time));
     case TARGET_XID:
         return arena_format(arena, "transaction %u", target->xid);
     case TARGET_LSN:
@@ -64,7 +64,7 @@ bool refuse_too_early(const Search *search, Error *err)
         error_set(err, ERR_REFUSED,
                   "%s lies before the end of backup %s; the earliest possible is %s",
                   search_target_text(target, &search->choice->arena), oldest->header.id,
-                  time_text_postgres(earliest + (target->is_exclusive ? 1 : 0), time));
+                  time_text_local(earliest + (target->is_exclusive ? 1 : 0), time));
     } else {
         error_set(err, ERR_REFUSED,
                   "%s lies before the end of backup %s; the earliest possible is %s",
@@ -107,7 +107,7 @@ bool refuse_not_seen(Search *search, Error *err)
         err, end.gap != NULL ? ERR_CORRUPT : ERR_NOT_FOUND,
         "%s is not in the archive on timeline %u, which reaches to %s (newest commit: %s)%s%s",
         text, timeline, lsn_text(end.walk.last_end, lsn),
-        end.commit_max == TIME_US_NONE ? "none" : time_text_postgres(end.commit_max, time),
+        end.commit_max == TIME_US_NONE ? "none" : time_text_local(end.commit_max, time),
         end.gap != NULL ? ": " : "", end.gap != NULL ? end.gap : "");
     if (*others != '\0')
         return error_hint(err, "it is on timeline %s: choose with --target-timeline", others);

@@ -85,7 +85,7 @@ static bool judge_not_found(const Search *search, const BackupInfo *backup, Verd
     if (!search_find_end(search, backup->header.start, &end, err))
         return false;
     if (end.gap != NULL)
-        return search_refuse_gap(search, &end, time_text_postgres(target->time, text), err);
+        return search_refuse_gap(search, &end, time_text_local(target->time, text), err);
     *verdict = VERDICT_USABLE;
     return take_archive_end(search, backup, &end, err);
 }

@@ -92,7 +92,7 @@ const char *search_behind_gap(const Search *search, const ArchiveEnd *end)
                             first->header.id);
     }
     return arena_format(&search->choice->arena, "from %s (%s) on, with backup %s",
-                        time_text_postgres(earliest, time), lsn, first->header.id);
+                        time_text_local(earliest, time), lsn, first->header.id);
 }
 
 /*
@@ -123,7 +123,7 @@ bool search_refuse_gap(const Search *search, const ArchiveEnd *end, const char *
 
     error_set(err, ERR_CORRUPT,
               "%s: recovery can't get to %s; the newest commit before it is of %s%s%s", end->gap,
-              target, newest == TIME_US_NONE ? "(none)" : time_text_postgres(newest, time),
+              target, newest == TIME_US_NONE ? "(none)" : time_text_local(newest, time),
               *behind != '\0' ? "; what is behind it can be reached " : "", behind);
     if (search->path.count > 1) {
         (void)snprintf(parent, sizeof parent, "; --target-timeline=%u follows the one before",

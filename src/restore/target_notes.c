@@ -27,7 +27,7 @@ static void print_points(const RestorePointList *points, Buffer *text)
     for (size_t i = 0; i < points->count && i < POINTS_SHOWN; i++) {
         buffer_print(text, "%s@%zu at %s of %s", i > 0 ? ", " : "", i + 1,
                      lsn_text(points->items[i].lsn, lsn),
-                     time_text_postgres(points->items[i].time, time));
+                     time_text_local(points->items[i].time, time));
     }
     if (points->count > POINTS_SHOWN)
         buffer_print(text, " and %zu more (`pgcairn log` has them)", points->count - POINTS_SHOWN);
@@ -81,7 +81,7 @@ static void warn_of_early(const TargetPoint *point, RestorePlan *plan)
               "once, or a clock that was set back): they are not in it, since the server stops at "
               "the first that is later; the last of them is transaction %" PRIu32
               " of %s: --target-xid=%" PRIu32 " or --target-lsn=%s reaches it",
-              point->early_count, last->xid, time_text_postgres(last->time, time), last->xid,
+              point->early_count, last->xid, time_text_local(last->time, time), last->xid,
               lsn_text(last->lsn, lsn));
 }
 
@@ -139,7 +139,7 @@ static void warn_of_late(const Cluster *cluster, const RestoreWish *wish, const 
     plan_warn(plan,
               "this backup already holds commits that are later than the target, the last of %s: "
               "a clock was set back before it%s%s%s",
-              time_text_postgres(latest, time), before != NULL ? "; --backup=" : "",
+              time_text_local(latest, time), before != NULL ? "; --backup=" : "",
               before != NULL ? before->header.id : "",
               before != NULL ? " stops before the first of them that it replays" : "");
 }

@@ -1,5 +1,7 @@
 #include "base/time.h"
 
+#include "base/memory.h"
+
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -156,6 +158,84 @@ static void odd_zones_are_understood(void **state)
     assert_refused("2011-12-30 12:00 Pacific/Apia", "does not exist");
 }
 
+static void so_long_ago_is_counted_from_now(void **state)
+{
+    static const struct {
+        const char *text;
+        int64_t seconds;
+    } cases[] = {{"-0s", 0}, {"-90s", 90}, {"-15min", 900}, {" -2h", 7200}, {"-3d", 259200}};
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        TimeUs before = time_now() - cases[i].seconds * 1000000;
+        TimeUs instant = parsed(cases[i].text);
+
+        assert_true(instant >= before && instant <= time_now() - cases[i].seconds * 1000000);
+    }
+    assert_refused("-2", "is not a time");
+    assert_refused("-2 h", "is not a time");
+    assert_refused("+2h", "is not a time");
+    assert_refused("-2m", "is not a time");
+    assert_refused("-1h30min", "is not a time");
+    assert_refused("--2h", "is not a time");
+    assert_refused("-99999999999999h", "is not a time");
+}
+
+/* What a calendar of that zone says, asked of the C library; again when midnight passes. */
+static void a_day_may_be_named_by_its_zone(void **state)
+{
+    static const struct {
+        const char *zone;
+        int64_t offset;
+    } zones[] = {{"UTC", 0}, {"+14", 50400}, {"-11:30", -41400}, {"Asia/Kathmandu", 20700}};
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(zones); i++) {
+        for (int days_ago = 0; days_ago < 2; days_ago++) {
+            CLEANUP(text_freep)
+            char *text =
+                text_format("%s 00:30 %s", days_ago == 0 ? "today" : "yesterday", zones[i].zone);
+            int64_t day = (time_now() / 1000000 + zones[i].offset) / 86400 - days_ago;
+            TimeUs instant = parsed(text);
+            int64_t later = (time_now() / 1000000 + zones[i].offset) / 86400 - days_ago;
+
+            if (day == later) {
+                assert_int_equal(instant,
+                                 (day * 86400 + 1800 - zones[i].offset) * INT64_C(1000000));
+            }
+        }
+    }
+    assert_refused("yesterday 14:00", "has no time zone");
+    assert_refused("yesterday", "is not a time");
+    assert_refused("tomorrow 14:00 UTC", "is not a time");
+    assert_refused("yesterday 14:00 CET", "is not clear");
+}
+
+static void people_see_the_clock_of_their_zone(void **state)
+{
+    static const struct {
+        const char *zone;
+        const char *text;
+    } cases[] = {{"UTC", "2026-11-22 13:30:00.123456+00"},
+                 {"Europe/Vienna", "2026-11-22 14:30:00.123456+01"},
+                 {"Asia/Kathmandu", "2026-11-22 19:15:00.123456+05:45"},
+                 {"America/New_York", "2026-11-22 08:30:00.123456-05"},
+                 {"America/St_Johns", "2026-11-22 10:00:00.123456-03:30"}};
+    const TimeUs instant = parsed("2026-11-22 13:30:00.123456+00");
+    char text[TIME_TEXT_SIZE];
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        assert_int_equal(setenv("TZ", cases[i].zone, 1), 0);
+        tzset();
+        assert_string_equal(time_text_local(instant, text), cases[i].text);
+        assert_int_equal(parsed(text), instant);
+    }
+    assert_string_equal(time_text_local(TIME_US_MAX, text), "infinity");
+    assert_int_equal(unsetenv("TZ"), 0);
+    tzset();
+}
+
 static void the_zone_of_the_process_does_not_change(void **state)
 {
     time_t winter = 1795354200;
@@ -269,6 +349,9 @@ int main(void)
         cmocka_unit_test(a_zone_must_be_there_and_clear),
         cmocka_unit_test(hours_that_a_zone_skips_or_repeats_are_refused),
         cmocka_unit_test(odd_zones_are_understood),
+        cmocka_unit_test(so_long_ago_is_counted_from_now),
+        cmocka_unit_test(a_day_may_be_named_by_its_zone),
+        cmocka_unit_test(people_see_the_clock_of_their_zone),
         cmocka_unit_test(the_zone_of_the_process_does_not_change),
         cmocka_unit_test(texts_can_be_read_back),
         cmocka_unit_test(days_are_counted_as_the_calendar_does),
