@@ -16,6 +16,7 @@ typedef struct Options {
     /* everywhere */
     const char *repo;
     const char *cluster;
+    bool cluster_is_given; /* it is not the fallback */
     const char *data;
     const char *conninfo;
     const char *pg_bin;

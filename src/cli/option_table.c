@@ -226,6 +226,10 @@ const Option option_table[] = {
         "show so many lines at most, 0 = all",
         .fallback = "0", .max = UINT32_MAX},
 
+    {"limit", COUNT, FIELD(limit), FOR_LIST, GROUP_CLUSTER, "N",
+        "show the newest N backups, 0 = all",
+        .fallback = "0", .max = UINT32_MAX},
+
     {"jobs", COUNT, FIELD(jobs),
         FOR_BACKUP | FOR_PUSH | FOR_GET | FOR_RESTORE | FOR_VERIFY | FOR_RECEIVE | FOR_LOG,
         GROUP_WORK, "N",

@@ -282,11 +282,19 @@ static bool note_conninfo(Filling *filling)
     return true;
 }
 
+static bool note_cluster(Filling *filling)
+{
+    const Option *option = option_find(filling->command, "cluster", strlen("cluster"));
+
+    filling->options->cluster_is_given = option_source(filling, option) > SOURCE_FALLBACK;
+    return true;
+}
+
 static bool fill(Filling *filling, char **argv, char **command_place, Error *err)
 {
     return use_fallbacks(filling, err) && use_environment(filling, err) &&
            parse_arguments(filling, argv, command_place, err) && use_config_file(filling, err) &&
-           option_rules_check(filling, err) && note_conninfo(filling);
+           option_rules_check(filling, err) && note_conninfo(filling) && note_cluster(filling);
 }
 
 bool options_parse(int argc, char **argv, const Command *commands, const Command **command,

@@ -4,10 +4,14 @@
 #include "command/commands.h"
 
 #include <inttypes.h>
+#include <unistd.h>
+
+enum { LABEL_SIZE = 1024, WIDE_COLUMNS = 132 }; /* MAXPGPATH, xlogbackup.c */
 
 /* What the repository says about one cluster. */
 typedef struct Holdings {
-    Repo repo;
+    Repo *repo;   /* borrowed */
+    size_t limit; /* of backups that are shown; 0: none */
     Cluster cluster;
     WalInventory wal;
     BackupList backups;
@@ -22,7 +26,6 @@ static void holdings_done(Holdings *holdings)
     window_list_done(&holdings->windows);
     backup_list_done(&holdings->backups);
     wal_inventory_done(&holdings->wal);
-    repo_done(&holdings->repo);
 }
 
 /* With one branch there is nothing to compare, and no WAL is read for it. */
@@ -36,12 +39,9 @@ static bool load_branches(Holdings *holdings, Error *err)
                                 &holdings->backups, NULL, &holdings->answer, err);
 }
 
-static bool load(Holdings *holdings, const Options *options, Error *err)
+static bool load(Holdings *holdings, const char *name, Error *err)
 {
-    Storage *storage = storage_open(options->repo, err);
-
-    return storage != NULL && repo_open(&holdings->repo, storage, err) &&
-           cluster_open(&holdings->repo, options->cluster, &holdings->cluster, err) &&
+    return cluster_open(holdings->repo, name, &holdings->cluster, err) &&
            wal_inventory_load(&holdings->wal, &holdings->cluster, err) &&
            backup_list_load(&holdings->backups, &holdings->cluster, &holdings->wal, err) &&
            window_list_load(&holdings->windows, &holdings->cluster, &holdings->wal,
@@ -69,6 +69,23 @@ static const char *segment_name(const Holdings *holdings, uint32_t timeline, uin
                          holdings->cluster.wal_segment_size, text);
 }
 
+/*
+ * The note that the backup was given: the server has put it into backup_label. False: none was, the
+ * server got ours.
+ */
+static bool label_of(const BackupInfo *backup, char label[LABEL_SIZE])
+{
+    static const char key[] = "\nLABEL: ";
+    const char *text = backup->header.label;
+    const char *begin = text != NULL ? strstr(text, key) : NULL;
+
+    if (begin == NULL)
+        return false;
+    begin += strlen(key);
+    (void)snprintf(label, LABEL_SIZE, "%.*s", (int)strcspn(begin, "\n"), begin);
+    return strcmp(label, "pgcairn backup") != 0;
+}
+
 /* -------- for people */
 
 static const char *instant(TimeUs time, char text[TIME_TEXT_SIZE])
@@ -76,50 +93,86 @@ static const char *instant(TimeUs time, char text[TIME_TEXT_SIZE])
     return time == TIME_US_NONE ? "-" : time_text_local(time, text);
 }
 
+/* To the second: "2026-11-22 14:30:00+01". What can be restored is told to the microsecond. */
+static const char *second_text(TimeUs time, char text[TIME_TEXT_SIZE])
+{
+    char *fraction;
+
+    instant(time, text);
+    fraction = strchr(text, '.');
+    if (fraction != NULL) {
+        const char *zone = fraction + strcspn(fraction, "+-");
+        memmove(fraction, zone, strlen(zone) + 1);
+    }
+    return text;
+}
+
+static bool is_wide(void)
+{
+    return out_terminal_width(STDOUT_FILENO) >= WIDE_COLUMNS;
+}
+
+/* Columns of a backup; the first five fit 80 columns, the others are for who has more. */
+enum { BACKUP_COLUMNS = 9, BACKUP_COLUMNS_NARROW = 5 };
+
 static void add_backup(Table *table, const BackupInfo *backup)
 {
     const ManifestHeader *header = &backup->header;
     char stopped[TIME_TEXT_SIZE], took[OUT_TEXT_SIZE], size[OUT_TEXT_SIZE], stored[OUT_TEXT_SIZE];
     char timeline[16], start[LSN_TEXT_SIZE], stop[LSN_TEXT_SIZE];
 
-    if (!backup->has_header) {
-        table_row(table, (const char *const[]){header->id, "damaged", "", "", "", "", "", "", ""});
+    if (backup->state == BACKUP_DAMAGED) {
+        table_row(table, (const char *const[BACKUP_COLUMNS]){header->id, "damaged"});
         return;
     }
     (void)snprintf(timeline, sizeof timeline, "%" PRIu32, header->timeline);
-    table_row(table,
-              (const char *const[]){
-                  header->id, state_name(backup->state), instant(header->stopped_at, stopped),
-                  out_duration(header->stopped_at - header->started_at, took),
-                  out_bytes(header->bytes, size), out_bytes(backup->stored_bytes, stored), timeline,
-                  lsn_text(header->start, start), lsn_text(header->stop, stop)});
+    table_row(table, (const char *const[BACKUP_COLUMNS]){
+                         header->id, backup->state == BACKUP_WAITING ? "waiting" : "restorable",
+                         second_text(header->stopped_at, stopped), out_bytes(header->bytes, size),
+                         timeline, out_bytes(backup->stored_bytes, stored),
+                         out_duration(header->stopped_at - header->started_at, took),
+                         lsn_text(header->start, start), lsn_text(header->stop, stop)});
 }
 
+static void print_backup_notes(const BackupInfo *backup)
+{
+    char label[LABEL_SIZE];
+
+    if (backup->state != BACKUP_RESTORABLE) {
+        out_print("%s is %s: %s\n", backup->header.id, state_name(backup->state), backup->reason);
+        if (backup->state == BACKUP_DAMAGED)
+            return;
+    } else if (backup->header.bad_pages > 0) {
+        out_print("%s holds %" PRIu64 " bad pages\n", backup->header.id, backup->header.bad_pages);
+    }
+    if (label_of(backup, label))
+        out_print("%s \"%s\"\n", backup->header.id, label);
+}
+
+/* The newest ones, if there is a limit; the newest last, where the cursor is then. */
 static void print_backups(const Holdings *holdings)
 {
-    CLEANUP(table_freep) Table *table = table_new(9);
+    CLEANUP(table_freep)
+    Table *table = table_new(is_wide() ? BACKUP_COLUMNS : BACKUP_COLUMNS_NARROW);
     const BackupList *backups = &holdings->backups;
+    const size_t limit = holdings->limit > 0 ? holdings->limit : backups->count;
+    const size_t first = backups->count > limit ? backups->count - limit : 0;
 
     if (backups->count == 0) {
         out_print("\nThere is no backup yet: run pgcairn backup.\n");
         return;
     }
     out_print("\n");
-    table_row(table, (const char *const[]){"backup", "state", "taken", "in", "size", "stored",
-                                           "timeline", "start", "stop"});
-    for (size_t i = 0; i < backups->count; i++)
+    table_row(table,
+              (const char *const[BACKUP_COLUMNS]){"backup", "state", "taken", "size", "timeline",
+                                                  "stored", "in", "start", "stop"});
+    for (size_t i = first; i < backups->count; i++)
         add_backup(table, &backups->items[i]);
     table_print(table);
-    for (size_t i = 0; i < backups->count; i++) {
-        const BackupInfo *backup = &backups->items[i];
-        if (backup->state != BACKUP_RESTORABLE) {
-            out_print("%s is %s: %s\n", backup->header.id, state_name(backup->state),
-                      backup->reason);
-        } else if (backup->header.bad_pages > 0) {
-            out_print("%s holds %" PRIu64 " bad pages\n", backup->header.id,
-                      backup->header.bad_pages);
-        }
-    }
+    for (size_t i = first; i < backups->count; i++)
+        print_backup_notes(&backups->items[i]);
+    if (first > 0)
+        out_print("... and %zu older ones\n", first);
 }
 
 static const char *window_fault(const RecoveryWindow *window)
@@ -152,14 +205,53 @@ static void print_gap_note(const WindowList *windows)
     }
     if (has_gap) {
         out_print("\nWhere WAL is missing or damaged, \"until\" is the last commit before: times "
-                  "earlier than it can be\nrestored, and the commit itself by --target-xid or "
-                  "--target-lsn (`pgcairn log` has them).\n");
+                  "earlier\nthan it can be restored, and the commit itself by --target-xid or "
+                  "--target-lsn\n(`pgcairn log` has them).\n");
+    }
+}
+
+static const char *window_until(const RecoveryWindow *window, char text[TIME_TEXT_SIZE])
+{
+    return window->until_time == TIME_US_NONE ? "no commit yet"
+                                              : time_text_local(window->until_time, text);
+}
+
+/* To the microsecond: cut off, the one is not reached yet, the other lacks a commit. */
+static void print_windows_wide(const WindowList *windows)
+{
+    CLEANUP(table_freep) Table *table = table_new(6);
+
+    table_row(table, (const char *const[]){"timeline", "from", "until", "last position", "backup",
+                                           "ends with"});
+    for (size_t i = 0; i < windows->count; i++) {
+        const RecoveryWindow *window = &windows->items[i];
+        char timeline[16], from[TIME_TEXT_SIZE], until[TIME_TEXT_SIZE], lsn[LSN_TEXT_SIZE];
+
+        (void)snprintf(timeline, sizeof timeline, "%" PRIu32, window->timeline);
+        table_row(table,
+                  (const char *const[]){timeline, time_text_local(window->from_time, from),
+                                        window_until(window, until), lsn_text(window->until, lsn),
+                                        window->backup, window_end(window)});
+    }
+    table_print(table);
+}
+
+/* The same in two lines each. */
+static void print_windows_narrow(const WindowList *windows)
+{
+    for (size_t i = 0; i < windows->count; i++) {
+        const RecoveryWindow *window = &windows->items[i];
+        char from[TIME_TEXT_SIZE], until[TIME_TEXT_SIZE], lsn[LSN_TEXT_SIZE];
+
+        out_print("timeline %-3" PRIu32 " from %s  backup %s\n", window->timeline,
+                  time_text_local(window->from_time, from), window->backup);
+        out_print("            until %s  %s, %s\n", window_until(window, until),
+                  lsn_text(window->until, lsn), window_end(window));
     }
 }
 
 static void print_windows(const Holdings *holdings)
 {
-    CLEANUP(table_freep) Table *table = table_new(6);
     const WindowList *windows = &holdings->windows;
 
     if (windows->count == 0) {
@@ -168,22 +260,11 @@ static void print_windows(const Holdings *holdings)
         return;
     }
     out_print("\nEvery instant in these windows can be restored:\n\n");
-    table_row(table, (const char *const[]){"timeline", "from", "until", "last position", "backup",
-                                           "ends with"});
-    for (size_t i = 0; i < windows->count; i++) {
-        const RecoveryWindow *window = &windows->items[i];
-        char timeline[16], from[TIME_TEXT_SIZE], until[TIME_TEXT_SIZE], lsn[LSN_TEXT_SIZE];
-
-        (void)snprintf(timeline, sizeof timeline, "%" PRIu32, window->timeline);
-        /* To the microsecond: cut off, the one is not reached yet, the other lacks a commit. */
-        table_row(table, (const char *const[]){timeline, time_text_local(window->from_time, from),
-                                               window->until_time == TIME_US_NONE
-                                                   ? "no commit yet"
-                                                   : time_text_local(window->until_time, until),
-                                               lsn_text(window->until, lsn), window->backup,
-                                               window_end(window)});
+    if (is_wide()) {
+        print_windows_wide(windows);
+    } else {
+        print_windows_narrow(windows);
     }
-    table_print(table);
     print_gap_note(windows);
 }
 
@@ -259,7 +340,7 @@ static void print_wal(const Holdings *holdings)
     out_print("\nWAL in the archive:\n\n");
     for (size_t i = 0; i < wal->run_count; i++) {
         const WalRun *run = &wal->runs[i];
-        out_print("  %s .. %s  %" PRIu64 " segments, %s\n",
+        out_print("  %s..%s  %" PRIu64 " segments, %s\n",
                   segment_name(holdings, run->timeline, run->first, first),
                   segment_name(holdings, run->timeline, run->last, last),
                   run->last - run->first + 1, out_bytes(run->stored_bytes, size));
@@ -272,9 +353,9 @@ static bool print_all(const Holdings *holdings, Error *err)
 
     out_print("cluster \"%s\": PostgreSQL %u, system identifier %" PRIu64 "\n", cluster->name,
               cluster->major, cluster->system_identifier);
-    print_backups(holdings);
     print_windows(holdings);
     print_branches(holdings);
+    print_backups(holdings);
     print_wal(holdings);
     return out_flush(err);
 }
@@ -284,6 +365,7 @@ static bool print_all(const Holdings *holdings, Error *err)
 static void backup_to_json(const BackupInfo *backup, Json *json)
 {
     const ManifestHeader *header = &backup->header;
+    char label[LABEL_SIZE];
 
     json_begin_object(json, NULL);
     json_text(json, "backup", header->id);
@@ -300,6 +382,7 @@ static void backup_to_json(const BackupInfo *backup, Json *json)
         json_u64(json, "bytes", header->bytes);
         json_u64(json, "bytes_stored", backup->stored_bytes);
         json_u64(json, "bad_pages", header->bad_pages);
+        json_text(json, "label", label_of(backup, label) ? label : NULL);
         json_text(json, "host", header->host);
         json_text(json, "data", header->data_directory);
     }
@@ -340,32 +423,30 @@ static void wal_to_json(const Holdings *holdings, const WalRun *run, Json *json)
     json_end_object(json);
 }
 
-static bool print_json(const Holdings *holdings, Error *err)
+static void holdings_to_json(const Holdings *holdings, Json *json)
 {
-    CLEANUP(json_done) Json json = {0};
     char identifier[24];
 
     /* As text: it has more digits than a number of JSON is sure to keep. */
     (void)snprintf(identifier, sizeof identifier, "%" PRIu64, holdings->cluster.system_identifier);
-    json_begin_object(&json, NULL);
-    json_text(&json, "cluster", holdings->cluster.name);
-    json_text(&json, "system_identifier", identifier);
-    json_u64(&json, "major", holdings->cluster.major);
-    json_begin_array(&json, "backups");
+    json_begin_object(json, NULL);
+    json_text(json, "cluster", holdings->cluster.name);
+    json_text(json, "system_identifier", identifier);
+    json_u64(json, "major", holdings->cluster.major);
+    json_begin_array(json, "backups");
     for (size_t i = 0; i < holdings->backups.count; i++)
-        backup_to_json(&holdings->backups.items[i], &json);
-    json_end_array(&json);
-    json_begin_array(&json, "windows");
+        backup_to_json(&holdings->backups.items[i], json);
+    json_end_array(json);
+    json_begin_array(json, "windows");
     for (size_t i = 0; i < holdings->windows.count; i++)
-        window_to_json(holdings, &holdings->windows.items[i], &json);
-    json_end_array(&json);
-    branches_to_json(&holdings->branches, &holdings->answer, &json);
-    json_begin_array(&json, "wal");
+        window_to_json(holdings, &holdings->windows.items[i], json);
+    json_end_array(json);
+    branches_to_json(&holdings->branches, &holdings->answer, json);
+    json_begin_array(json, "wal");
     for (size_t i = 0; i < holdings->wal.run_count; i++)
-        wal_to_json(holdings, &holdings->wal.runs[i], &json);
-    json_end_array(&json);
-    json_end_object(&json);
-    return json_print(&json, err);
+        wal_to_json(holdings, &holdings->wal.runs[i], json);
+    json_end_array(json);
+    json_end_object(json);
 }
 
 /* -------- the command */
@@ -414,12 +495,85 @@ static bool judge(const Holdings *holdings, Error *err)
     return error_hint(err, "see pg_stat_archiver and the server's log for what holds it up");
 }
 
+/* What was asked for: one cluster, or all that the repository has. */
+typedef struct Listing {
+    Repo repo;
+    ObjectList names;
+    bool is_many;
+    size_t limit;
+    Json *json;  /* NULL: for people */
+    Error found; /* what is wrong with the first cluster of which something is */
+} Listing;
+
+static void listing_done(Listing *listing)
+{
+    object_list_done(&listing->names);
+    repo_done(&listing->repo);
+}
+
+static bool list_one(Listing *listing, const char *name, Error *err)
+{
+    CLEANUP(holdings_done)
+    Holdings holdings = {.repo = &listing->repo, .limit = listing->limit};
+
+    if (!load(&holdings, name, err))
+        return false;
+    if (listing->json != NULL) {
+        holdings_to_json(&holdings, listing->json);
+    } else if (!print_all(&holdings, err)) {
+        return false;
+    }
+    if (listing->found.code == ERR_NONE && !judge(&holdings, &listing->found) && listing->is_many)
+        error_context(&listing->found, "cluster \"%s\"", name);
+    return true;
+}
+
+/* The name of a cluster is what nobody knows on the host that lost everything. */
+static bool list_all(Listing *listing, Error *err)
+{
+    if (listing->json != NULL) {
+        json_begin_object(listing->json, NULL);
+        json_begin_array(listing->json, "clusters");
+    }
+    for (size_t i = 0; i < listing->names.count; i++) {
+        if (listing->json == NULL && i > 0)
+            out_print("\n\n");
+        if (!list_one(listing, listing->names.objects[i].name, err))
+            return false;
+    }
+    if (listing->json != NULL) {
+        json_end_array(listing->json);
+        json_end_object(listing->json);
+    }
+    return true;
+}
+
+static bool list_asked(Listing *listing, const Options *options, Error *err)
+{
+    if (options->cluster_is_given)
+        return list_one(listing, options->cluster, err);
+    if (!repo_clusters(&listing->repo, &listing->names, err))
+        return false;
+    listing->is_many = listing->names.count > 1;
+    if (listing->is_many)
+        return list_all(listing, err);
+    return list_one(listing,
+                    listing->names.count == 1 ? listing->names.objects[0].name : options->cluster,
+                    err);
+}
+
 bool command_list(const Options *options, Error *err)
 {
-    CLEANUP(holdings_done) Holdings holdings = {.backups = {0}};
+    CLEANUP(json_done) Json json = {0};
+    CLEANUP(listing_done)
+    Listing listing = {.json = options->json ? &json : NULL, .limit = options->limit};
+    Storage *storage = storage_open(options->repo, err);
 
-    if (!load(&holdings, options, err) ||
-        !(options->json ? print_json(&holdings, err) : print_all(&holdings, err)))
+    if (storage == NULL || !repo_open(&listing.repo, storage, err) ||
+        !list_asked(&listing, options, err) || (options->json && !json_print(&json, err)))
         return false;
-    return judge(&holdings, err);
+    if (listing.found.code == ERR_NONE)
+        return true;
+    *err = listing.found;
+    return false;
 }

@@ -59,8 +59,8 @@ static void print_exposure(Health *health)
     case EXPOSURE_KNOWN:
         out_print("exposure   %s%s (objective %s): %s %s of transaction %" PRIu32 " at %s in %s\n",
                   exposure->by_archiver ? "by the server's own account " : "", age, objective,
-                  promise_name(exposure->kind), time_text_local(exposure->since, since), exposure->xid,
-                  lsn_text(exposure->lsn, lsn), exposure->segment);
+                  promise_name(exposure->kind), time_text_local(exposure->since, since),
+                  exposure->xid, lsn_text(exposure->lsn, lsn), exposure->segment);
         return;
     case EXPOSURE_AT_MOST:
         out_print(

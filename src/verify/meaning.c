@@ -148,18 +148,18 @@ static void tell_instants(Break *cut, Buffer *text)
 
     if (cut->before != TIME_US_NONE) {
         buffer_print(text, " The last commit that is known before it is of %s: instants after that",
-                     time_text_local(cut->before, time));
+                     time_text(cut->before, time));
     } else {
         buffer_print(text, " No commit is known before it: instants after it");
     }
     if (cut->next != NULL) {
         buffer_print(text, " and before %s, when backup %s ended,",
-                     time_text_local(cut->next->stopped_at, time), cut->next->id);
+                     time_text(cut->next->stopped_at, time), cut->next->id);
     }
     buffer_print(text, " can't be reached.");
     if (cut->next == NULL && cut->behind != TIME_US_NONE && cut->behind > cut->before) {
         buffer_print(text, " The archive holds commits up to %s behind it.",
-                     time_text_local(cut->behind, time));
+                     time_text(cut->behind, time));
     }
     if (cut->next == NULL)
         buffer_print(text, " Take a backup now.");
@@ -239,13 +239,13 @@ static void tell_lost(const VerifyRun *run, const BackupFacts *lost, Buffer *tex
     } else if (older != NULL) {
         buffer_print(text,
                      " Instants from its end, %s, on need backup %s and all WAL from there on.",
-                     time_text_local(lost->stopped_at, time), older->id);
+                     time_text(lost->stopped_at, time), older->id);
     } else {
         buffer_print(text, " No older one is there: instants from its end, %s,",
-                     time_text_local(lost->stopped_at, time));
+                     time_text(lost->stopped_at, time));
         if (newer != NULL) {
             buffer_print(text, " to the end of backup %s, %s,", newer->id,
-                         time_text_local(newer->stopped_at, time));
+                         time_text(newer->stopped_at, time));
         }
         buffer_print(text, " can't be reached.");
     }

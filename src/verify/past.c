@@ -62,7 +62,7 @@ static void tell_lost(VerifyRun *run, PastBackup *past, const char *manifest)
     char time[TIME_TEXT_SIZE];
     CLEANUP(text_freep)
     char *known = text_format("backup %s, which ended at %s by %s", past->id,
-                              time_text_local(past->finished, time), past->object);
+                              time_text(past->finished, time), past->object);
     CLEANUP(text_freep)
     char *meaning =
         text_format("Backup %s can't be restored: its files can't be told from its packs. Bring "

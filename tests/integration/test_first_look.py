@@ -4,7 +4,7 @@ import json
 import re
 import unittest
 
-from support.processes import TOOL, attempt
+from support.processes import TOOL, attempt, run
 from support.shared import SharedClusterTest
 
 
@@ -13,8 +13,7 @@ class BesideARunningServer(SharedClusterTest):
 
     @classmethod
     def set_up_shared(cls, world):
-        cls.backup = json.loads(world.tool("backup", "--json", "--label=before the upgrade",
-                                           f"--data={world.cluster.data}"))["backup"]
+        world.tool("backup", f"--data={world.cluster.data}")
         world.cluster.sql("create table kept as select 7 as x")
         world.cluster.sql("create table steps (n int)")
         cls.points = {}
@@ -105,7 +104,9 @@ class Shell(SharedClusterTest):
 
     @classmethod
     def set_up_shared(cls, world):
-        world.tool("backup", f"--data={world.cluster.data}")
+        cls.backup = world.tool_json("backup", "--label=before the upgrade", f"--data={world.cluster.data}")["backup"]
+        world.cluster.sql("create table t (n int)")
+        world.cluster.switch_wal()
 
     def test_a_pipe_that_nobody_reads_is_no_error(self):
         repo = f"--repo={self.repo}"
@@ -134,8 +135,34 @@ class Shell(SharedClusterTest):
         self.assertEqual((monitored.returncode, json.loads(monitored.stdout)["status"]), (3, 3))
 
     def test_the_clusters_of_a_repository_are_found_by_the_tool(self):
+        one = self.tool_json("list")
+        many = self.path / "many"
+        run("cp", "-a", self.repo, many)
+        self.tool("init", f"--data={self.cluster.data}", "--cluster=copy", repo=many)
+        both = self.tool_json("list", repo=many)["clusters"]
+        self.assertEqual([cluster["cluster"] for cluster in both], ["copy", "main"])
+        self.assertEqual(both[1], one)
+        self.assertEqual(self.tool_json("list", "--cluster=main", repo=many), one)
+        self.assertRegex(self.tool("list", repo=many), r'cluster "copy"(.|\n)*cluster "main"')
         done = self.tool_fails(6, "has no cluster \"lost\"", "restore", "--cluster=lost", f"--data={self.path}/new")
         self.assertIn("--cluster=main; it holds main", done.stderr)
+
+
+    def test_list_fits_a_terminal_of_80_columns_and_shows_labels(self):
+        listed = self.tool("list")
+        self.assertLessEqual(max(map(len, listed.splitlines())), 80, listed)
+        self.assertIn(f'{self.backup} "before the upgrade"', listed)
+        newest, = self.tool_json("list")["backups"]
+        self.assertEqual(newest["label"], "before the upgrade")
+
+    def test_people_read_their_own_clock_and_machines_utc(self):
+        at = "2099-11-22 14:30:00+01"
+        words = ["restore", "--dry-run", f"--data={self.path}/new", f"--target-time={at}"]
+        plan = self.tool(*words, environment={"TZ": "America/New_York"})
+        self.assertIn("time 2099-11-22 08:30:00.000000-05\n             that is 2099-11-22 13:30:00.000000+00", plan)
+        answer = json.loads(self.tool(*words, "--json", environment={"TZ": "America/New_York"}))
+        self.assertEqual(answer["target"], "time 2099-11-22 13:30:00.000000+00")
+        self.assertTrue(answer["last_before"]["time_exact"].endswith("+00"))
 
 
 if __name__ == "__main__":
