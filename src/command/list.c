@@ -121,7 +121,9 @@ static void add_backup(Table *table, const BackupInfo *backup)
     char stopped[TIME_TEXT_SIZE], took[OUT_TEXT_SIZE], size[OUT_TEXT_SIZE], stored[OUT_TEXT_SIZE];
     char timeline[16], start[LSN_TEXT_SIZE], stop[LSN_TEXT_SIZE];
 
-    if (backup->state == BACKUP_DAMAGED) {
+    const bool is_damaged = backup->state == BACKUP_DAMAGED;
+
+    if (is_damaged) {
         table_row(table, (const char *const[BACKUP_COLUMNS]){header->id, "damaged"});
         return;
     }
