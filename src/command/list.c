@@ -293,7 +293,7 @@ static void add_branch(Table *table, const Branch *branch, bool is_newest)
                          timeline, beginning(branch, left, sizeof left),
                          branch->last_commit.time == TIME_US_NONE
                              ? "no commit yet"
-                             : time_text_postgres(branch->last_commit.time, last),
+                             : time_text_local(branch->last_commit.time, last),
                          branch->backup != NULL ? branch->backup->header.id : "-",
                          is_newest ? "-" : commits,
                          is_newest || gain->from == LSN_NEVER ? "-" : lsn_text(gain->from, part)});

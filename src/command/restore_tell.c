@@ -93,7 +93,7 @@ static void print_branches(const RestorePlan *plan)
 
         out_print("  not in it  timeline %" PRIu32 " from %s on: %" PRIu64 " commits, %s to %s\n",
                   plan->branches[i].timeline, lsn_text(gain->from, lsn), gain->commits,
-                  time_text_postgres(gain->first, first), time_text_postgres(gain->last, last));
+                  time_text_local(gain->first, first), time_text_local(gain->last, last));
     }
 }
 
