@@ -51,7 +51,7 @@ typedef struct Options {
     const char *target; /* "immediate", "latest" */
     const char *target_time, *target_lsn, *target_xid, *target_name;
     bool target_exclusive;
-    const char *target_timeline;
+    const char *target_timeline, *save_timeline;
     const char *target_action; /* "pause", "promote", "shutdown" */
     const char *backup;
     const char *tablespaces[TABLESPACE_OPTIONS_MAX]; /* NAME=PATH */

@@ -1,8 +1,8 @@
 /*
  * restore.h - plan a restore, carry it out.
  *
- *     restore_save_wal()    first: what only the old data directory has goes into the archive
  *     restore_plan()        looks and decides, changes nothing
+ *     restore_save_wal()    what only the old data directory has goes into the archive
  *     restore_run()         does what the plan says
  *
  * What is half restored has no pg_control and can't be started (docs/format.md, chapter 8).
@@ -67,6 +67,8 @@ typedef struct RestoreWish {
     bool server_is_stopped; /* somebody has made sure of it, where it can't be seen from here */
     bool no_wal_check;      /* of the stored WAL, see restore_run() */
     bool allows_damaged;    /* what verify found bad is tried; what is bad is met when it is read */
+    uint32_t save_timeline; /* whose history may be put into the archive although nothing of it is
+                               there; 0: none */
     bool as_copy;    /* the restored cluster must not archive: it is not to replace the original */
     bool will_start; /* server programs are needed, not only nice to have */
     unsigned port;   /* of the restored server; 0: as it is configured */
@@ -106,6 +108,27 @@ typedef struct PlannedBranch {
     BranchGain gain;
 } PlannedBranch;
 
+typedef struct OldDirectory OldDirectory;
+
+/* Of the directory that is replaced; timeline 0: nothing is known of it, or it has no WAL. */
+typedef struct DirectoryReport {
+    uint32_t timeline;
+    Lsn reached;
+    const char *state; /* "archived", "tail", "apart", "beyond" */
+    Lsn parts_at;      /* "apart" */
+    uint64_t commits;  /* that the archive does not have */
+    TimeUs last_commit;
+    bool may_be_more;
+    bool is_given_up; /* --discard-wal */
+} DirectoryReport;
+
+/* A file of a directory's pg_wal, which the recovery needs and the archive does not have. */
+typedef struct PlannedWal {
+    const char *path; /* where it was when the restore was planned */
+    WalName name;
+    bool is_parents; /* for what was prepared before a fork */
+} PlannedWal;
+
 typedef struct RestorePlan {
     Manifest manifest;
     TimelinePath path;
@@ -120,8 +143,12 @@ typedef struct RestorePlan {
     uint64_t wal_segments, wal_stored_bytes; /* that are replayed */
     bool makes_init_forks;                   /* ... : see restore/unlogged.h */
     WalParameters minima;                    /* what a hot standby needs on the way to the target */
-    uint64_t archive_end; /* TARGET_LATEST: the last segment that is in the archive */
-    bool is_end_open;     /* ... in pieces so far */
+    uint64_t last_segment;                   /* TARGET_LATEST: the last one of all that is there */
+    uint64_t archive_end; /* ... the last whole one in the archive; 0: none of what is needed */
+    const OldDirectory *old_directory; /* inside: what was found where the cluster is to go */
+    DirectoryReport directory;         /* ... and what is told of it */
+    PlannedWal *local_wal;             /* copied into the new pg_wal */
+    size_t local_wal_count;
     const char *data;     /* absolute */
     const char *programs; /* server programs; NULL when they were not found (no --start then) */
     DataState state;
@@ -171,18 +198,19 @@ typedef struct RestorePlan {
 } RestorePlan;
 
 /*
- * Push what the old data directory at wish->data has and the archive has not: files marked .ready
- * and complete segments without a mark. Does nothing where there is no data directory of this
- * cluster. *pushed counts; *unsaved says how many could not be pushed (why: the first one's error
- * is in *reason). ERR_REFUSED when a server runs there.
+ * Push what the old data directory has and the archive has not: files marked .ready and complete
+ * segments without a mark, in the server's order, if they are proven to be of the archive's history
+ * and the directory's server archives. Stops at the first that is not taken: *unsaved counts that
+ * and those behind it, *reason says why. ERR_REFUSED when the archive has other content under a
+ * name by now.
  */
 typedef struct WalSaved {
     uint64_t pushed;
     uint64_t unsaved;
     Error reason;
 } WalSaved;
-bool restore_save_wal(const Cluster *cluster, const RestoreWish *wish, WalSaved *saved,
-                      Error *err) MUST_CHECK;
+bool restore_save_wal(const Cluster *cluster, const RestoreWish *wish, const RestorePlan *plan,
+                      WalSaved *saved, Error *err) MUST_CHECK;
 
 /*
  * Every refusal of DESIGN 8 and 9 happens here, before anything is touched: ERR_REFUSED (server

@@ -5,6 +5,7 @@
 #include "base/interrupt.h"
 #include "base/log.h"
 #include "catalog/absence.h"
+#include "postgres/wal_reader.h"
 #include "prefetch_request.h"
 #include "repo/layout.h"
 #include "wal_check.h"
@@ -16,6 +17,7 @@
 enum {
     LOOK_AGAIN_MS = 500, /* between two looks at a hole */
     NAP_MS = 50,         /* so that a signal ends the waiting soon */
+    HISTORY_TEXT_MAX = 4 << 20,
 };
 
 /* The first segment of this timeline that the archive has after the one asked for; 0: none. */
@@ -110,6 +112,67 @@ static bool is_in_pg_wal(const Get *get, uint64_t segment)
            wal_check_header(get->cluster, &name, ERR_CORRUPT, head, got, &header, &ignored);
 }
 
+/* Whether WAL goes through to its end, or to where the path leaves its timeline. */
+static bool reads_through(const Get *get, const char *path, int fd)
+{
+    const Cluster *cluster = get->cluster;
+    const PathStep *step = path_step_of(&get->view.path, get->name.timeline);
+    CLEANUP(buffer_done) Buffer content = {0};
+    CLEANUP(wal_reader_freep)
+    WalReader *reader = wal_reader_new(&(WalReaderSetup){
+        .version = pg_version_of_major(cluster->major),
+        .system_identifier = cluster->system_identifier,
+        .segment_size = cluster->wal_segment_size,
+        .start = wal_segment_start(get->name.segment, cluster->wal_segment_size),
+    });
+    Error ignored = {0}; /* then the server can't read it either */
+    size_t got;
+
+    buffer_reserve(&content, cluster->wal_segment_size);
+    if (step == NULL ||
+        !file_read_at(fd, content.data, cluster->wal_segment_size, 0, &got, path, &ignored) ||
+        got != cluster->wal_segment_size || !wal_reader_feed(reader, content.data, got, &ignored))
+        return false;
+    const WalReaderState *state = wal_reader_state(reader);
+    return state->end != WAL_END_BROKEN || (step->end != 0 && state->broken_at >= step->end);
+}
+
+/*
+ * A hole in the archive is none for a server whose pg_wal has the whole segment: restore puts there
+ * what it found in the old directory and could not archive. The server reads it when it is told
+ * that the archive has none.
+ */
+static bool is_whole_in_pg_wal(const Get *get)
+{
+    char text[WAL_NAME_SIZE];
+    CLEANUP(fd_done) int fd = -1;
+    CLEANUP(text_freep) char *path = NULL;
+
+    if (!is_in_pg_wal(get, get->name.segment))
+        return false;
+    path = text_format("%s/pg_wal/%s", get->view.data,
+                       wal_name_text(&get->name, get->cluster->wal_segment_size, text));
+    fd = open(path, O_RDONLY | O_CLOEXEC);
+    return fd >= 0 && reads_through(get, path, fd);
+}
+
+/* The server takes a history from pg_wal when the archive has none (timeline.c). */
+static bool is_history_in_pg_wal(const Get *get)
+{
+    CLEANUP(buffer_done) Buffer text = {0};
+    CLEANUP(arena_done) Arena arena = {0};
+    CLEANUP(text_freep) char *path = NULL;
+    TimelinePath steps;
+    Error ignored = {0}; /* then the server could not read it either */
+
+    if (get->wish->data == NULL)
+        return false;
+    path = text_format("%s/pg_wal/%s", get->wish->data, get->wish->name);
+    return file_read_whole(path, HISTORY_TEXT_MAX, &text, &ignored) &&
+           timeline_path_parse(get->name.timeline, (const char *)text.data, &arena, &steps,
+                               &ignored);
+}
+
 /*
  * A timeline of which the archive has nothing from here on need not be lost: it may have begun in
  * the tail that is in pg_wal. With this segment or the one before it there, "no such file" makes
@@ -153,10 +216,11 @@ static bool absence_of(const Get *get, const WalInventory *inventory, Absence *a
     if (!wal_source_absence(get->cluster, inventory, &get->view.path, &get->name,
                             get->view.bound_segment, absence, err))
         return false;
-    if (*absence == ABSENCE_FORK && is_in_tail(get, inventory)) {
+    if ((*absence == ABSENCE_FORK && is_in_tail(get, inventory)) ||
+        (*absence != ABSENCE_PROVEN && is_whole_in_pg_wal(get))) {
         *absence = ABSENCE_PROVEN;
     } else if (*absence == ABSENCE_PROVEN && get_is_needed(get) &&
-               is_hole_of_ancestor(get, inventory)) {
+               is_hole_of_ancestor(get, inventory) && !is_whole_in_pg_wal(get)) {
         *absence = ABSENCE_HOLE;
     }
     return true;
@@ -175,9 +239,13 @@ static bool find_absence(const Get *get, const WalInventory *inventory, Absence 
         return wal_inventory_has(inventory, get->name.timeline, get->name.segment) ||
                absence_of(get, inventory, absence, err);
     case WAL_HISTORY:
-        *absence = wal_inventory_has_history(inventory, get->name.timeline)
-                       ? ABSENCE_HISTORY
-                       : absence_of_history(inventory, get->name.timeline);
+        if (wal_inventory_has_history(inventory, get->name.timeline)) {
+            *absence = ABSENCE_HISTORY;
+        } else if (is_history_in_pg_wal(get)) {
+            *absence = ABSENCE_PROVEN;
+        } else {
+            *absence = absence_of_history(inventory, get->name.timeline);
+        }
         return true;
     case WAL_PARTIAL:
     case WAL_BACKUP_HISTORY:
@@ -249,6 +317,7 @@ static bool refuse_loss(const Get *get, const WalInventory *inventory, Error *er
                                "with what is left in it, remove pg_wal/" PREFETCH_FOLDER " first");
     }
     if (get->name.kind == WAL_SEGMENT && get->name.segment <= get->view.archive_end &&
+        !is_whole_in_pg_wal(get) &&
         path_timeline_of_segment(&get->view.path, get->name.segment,
                                  get->cluster->wal_segment_size) == get->name.timeline) {
         error_set(err, ERR_CORRUPT,

@@ -148,6 +148,10 @@ const Option option_table[] = {
         "no server works on the data directory, although that can't be seen from here: you have made "
         "sure on each host and in each container that has it",
         .only_flag = true},
+    {"save-timeline", TEXT, FIELD(save_timeline), FOR_RESTORE, GROUP_RESTORE, "N",
+        "put the history and WAL of timeline N, which the old directory is on and the archive does "
+        "not know, into the archive: not for a copy",
+        .only_flag = true},
     {"no-wal-check", FLAG, FIELD(no_wal_check), FOR_RESTORE, GROUP_RESTORE, NULL,
         "do not read the WAL that the recovery needs before it; damage in it is met in replay",
         .only_flag = true},

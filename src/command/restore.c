@@ -107,6 +107,16 @@ static bool parse_timeline(const char *text, uint32_t *timeline, Error *err)
     return timeline_parse(text, timeline, err) || error_context(err, "--target-timeline");
 }
 
+static bool parse_saved_timeline(const char *text, uint32_t *timeline, Error *err)
+{
+    uint64_t number = 0;
+
+    if (text != NULL && !parse_number(text, "save-timeline", UINT32_MAX, &number, err))
+        return error_hint(err, "the number of the timeline that the old directory is on");
+    *timeline = (uint32_t)number;
+    return true;
+}
+
 /* OID=PATH or OLDPATH=PATH; the new path is absolute, so the last "=/" is where it begins. */
 static bool parse_moves(const Options *options, Arena *arena, RestoreWish *wish, Error *err)
 {
@@ -219,6 +229,7 @@ static bool make_wish(const Options *options, Arena *arena, RestoreStory *story,
         wish->occupied = OCCUPIED_FORCE;
     if (!parse_target(options, &wish->target, err) ||
         !parse_timeline(options->target_timeline, &wish->target_timeline, err) ||
+        !parse_saved_timeline(options->save_timeline, &wish->save_timeline, err) ||
         !parse_moves(options, arena, wish, err) || !describe_tool(options, arena, wish, err))
         return false;
     list_needed(options, arena, wish);
@@ -247,14 +258,12 @@ static bool open_repo(const Options *options, Repo *repo, Cluster *cluster, Erro
  */
 
 /*
- * The old directory's WAL goes into the archive before the plan is made, so that the plan knows of
- * it. What could not be archived is kept with the old directory, or as a directory beside it.
+ * All is checked: now, and before anything is changed, the old directory's WAL goes into the
+ * archive. What could not be archived is kept with the old directory, or as a directory beside it.
  */
 static bool save_wal(RestoreStory *story, Error *err)
 {
-    if (story->options->dry_run)
-        return true;
-    if (!restore_save_wal(story->cluster, story->wish, &story->saved, err))
+    if (!restore_save_wal(story->cluster, story->wish, &story->plan, &story->saved, err))
         return error_context(err, "save the WAL of %s", story->wish->data);
     if (story->saved.unsaved > 0) {
         log_warn("WAL of the old data directory could not be archived: it is kept",
@@ -268,7 +277,7 @@ static bool make_plan(RestoreStory *story, Error *err)
 {
     TimeUs begin = time_monotonic();
 
-    if (!save_wal(story, err) || !restore_plan(story->cluster, story->wish, &story->plan, err) ||
+    if (!restore_plan(story->cluster, story->wish, &story->plan, err) ||
         !restore_check_places(story, err) || !restore_check_log(story, err))
         return false;
     story->elapsed_plan = time_monotonic() - begin;
@@ -343,7 +352,7 @@ static bool run(RestoreStory *story, Error *err)
         return false;
     if (story->options->dry_run)
         return restore_tell_plan(story, err) && check_undecided(story, err);
-    if (!story->options->json && !restore_tell_plan(story, err))
+    if ((!story->options->json && !restore_tell_plan(story, err)) || !save_wal(story, err))
         return false;
     bool ok = carry_out(story, err);
     story->finished_at = time_now();

@@ -170,6 +170,48 @@ static const char *replacement_name(const RestorePlan *plan)
     return NULL;
 }
 
+/* What only the directory has that is replaced, and what becomes of it. */
+static void print_directory(const RestorePlan *plan)
+{
+    const DirectoryReport *directory = &plan->directory;
+    char lsn[LSN_TEXT_SIZE], time[TIME_TEXT_SIZE];
+
+    if (directory->timeline == 0 || (directory->commits == 0 && !directory->may_be_more))
+        return;
+    out_print("  directory  on timeline %" PRIu32 ", to %s: %s%" PRIu64 " commit%s",
+              directory->timeline, lsn_text(directory->reached, lsn),
+              directory->may_be_more ? "at least " : "", directory->commits,
+              directory->commits == 1 ? "" : "s");
+    if (directory->last_commit != TIME_US_NONE)
+        out_print(" until %s", time_text_postgres(directory->last_commit, time));
+    out_print(" that the archive does not have\n");
+    if (directory->is_given_up) {
+        out_print("             given up (--discard-wal)\n");
+    } else if (plan->local_wal_count > 0) {
+        out_print("             its WAL is replayed up to the target\n");
+    }
+}
+
+static void directory_to_json(const RestorePlan *plan, Json *json)
+{
+    const DirectoryReport *directory = &plan->directory;
+
+    if (directory->timeline == 0) {
+        json_text(json, "directory", NULL);
+        return;
+    }
+    json_begin_object(json, "directory");
+    json_u64(json, "timeline", directory->timeline);
+    json_lsn(json, "reached", directory->reached);
+    json_text(json, "state", directory->state);
+    json_lsn(json, "parts_at", directory->parts_at);
+    json_u64(json, "commits_not_archived", directory->commits);
+    json_bool(json, "may_be_more", directory->may_be_more);
+    json_time(json, "last_commit", directory->last_commit);
+    json_bool(json, "given_up", directory->is_given_up);
+    json_end_object(json);
+}
+
 static void print_data(const RestorePlan *plan)
 {
     char bytes[OUT_TEXT_SIZE];
@@ -222,6 +264,7 @@ static void print_plan(const RestoreStory *story)
     print_branches(plan);
     print_point(plan);
     print_data(plan);
+    print_directory(plan);
     if (plan->uid != (uid_t)-1)
         out_print("  owner      %s:%s\n", plan->owner, plan->group);
     if (story->options->start) {
@@ -326,6 +369,7 @@ static void plan_to_json(const RestoreStory *story, Json *json)
     branches_to_json(plan, json);
     point_to_json(plan, json);
     places_to_json(plan, json);
+    directory_to_json(plan, json);
 }
 
 bool restore_tell_plan(const RestoreStory *story, Error *err)

@@ -1,5 +1,6 @@
 #include "choice.h"
 
+#include "old_directory.h"
 #include "search.h"
 
 #include "catalog/wal_source.h"
@@ -49,9 +50,12 @@ static bool find_pinned_path(Search *search, Error *err)
            (search->count > 0 || refuse_no_candidate(search->choice, search->wish, err));
 }
 
-static bool load(const Cluster *cluster, const RestoreWish *wish, Choice *choice, Error *err)
+static bool load(const Cluster *cluster, const RestoreWish *wish, const OldDirectory *directory,
+                 Choice *choice, Error *err)
 {
-    if (!wal_inventory_load(&choice->inventory, cluster, err))
+    if (!wal_inventory_load(&choice->inventory, cluster, err) ||
+        (!wish->discard_wal &&
+         !old_directory_add(directory, &choice->inventory, cluster->wal_segment_size, err)))
         return false;
     if (wish->allows_damaged)
         wal_inventory_forget_damage(&choice->inventory);
@@ -254,14 +258,15 @@ static bool refuse_not_reached(Search *search, Verdict verdict, Error *err)
                                       : refuse_not_seen(search, err);
 }
 
-bool choice_make(const Cluster *cluster, const RestoreWish *wish, Choice *choice, Error *err)
+bool choice_make(const Cluster *cluster, const RestoreWish *wish, const OldDirectory *directory,
+                 Choice *choice, Error *err)
 {
     Search search = {.cluster = cluster, .wish = wish, .choice = choice};
     Error unreached = {0};
     Verdict verdict = VERDICT_USABLE;
 
     *choice = (Choice){0};
-    if (!load(cluster, wish, choice, err) ||
+    if (!load(cluster, wish, directory, choice, err) ||
         !(wish->target_timeline != 0 ? find_pinned_path(&search, err)
                                      : find_newest_path(&search, err)))
         return false;

@@ -104,12 +104,50 @@ static bool is_enough(const SettingList *settings, size_t index, uint32_t least)
     return *text != '\0' && *end == '\0' && value >= least;
 }
 
+static uint64_t in_mib(const char *size)
+{
+    char *unit;
+    uint64_t value = strtoull(size, &unit, 0);
+
+    while (*unit == ' ')
+        unit++;
+    return *unit == 'k'   ? value >> 10
+           : *unit == 'G' ? value << 10
+           : *unit == 'T' ? value << 20
+                          : value;
+}
+
+/*
+ * The checkpoint at the end of a recovery recycles segments that nobody archived: the server takes
+ * the archive for the place that they came from (xlogarchive.c, XLogArchiveCheckDone). What restore
+ * put into pg_wal did not come from there, and shall get there. 0: nothing to keep.
+ */
+static uint64_t wal_to_keep_mib(const RestorePlan *plan, const SettingList *settings)
+{
+    const uint64_t last =
+        plan->target.kind == TARGET_LATEST ? plan->last_segment : plan->point.segment;
+    const char *mode = settings_value(settings, "archive_mode");
+    const char *kept = settings_value(settings, "wal_keep_size");
+    uint64_t first = last;
+
+    for (size_t i = 0; i < plan->local_wal_count; i++) {
+        const WalName *name = &plan->local_wal[i].name;
+        if (name->kind == WAL_SEGMENT && name->segment < first)
+            first = name->segment;
+    }
+    uint64_t mib = ((last - first + 2) * plan->manifest.header.wal_segment_size) >> 20;
+    return first == last || mode == NULL || strcmp(mode, "off") == 0 ||
+                   (kept != NULL && in_mib(kept) >= mib)
+               ? 0
+               : mib;
+}
+
 const char *const *restore_raised_parameters(RestorePlan *plan)
 {
     CLEANUP(settings_done) SettingList settings = {0};
     CLEANUP(text_freep) char *own = text_format("%s/postgresql.conf", plan->data);
     CLEANUP(text_freep) char *automatic = text_format("%s/postgresql.auto.conf", plan->data);
-    const char **raised = arena_alloc(&plan->arena, (ARRAY_SIZE(parameters) + 1) * sizeof *raised);
+    const char **raised = arena_alloc(&plan->arena, (ARRAY_SIZE(parameters) + 2) * sizeof *raised);
     Error unread = {0}, unread_too = {0}; /* the server will say what is wrong with them */
     size_t count = 0;
 
@@ -119,6 +157,11 @@ const char *const *restore_raised_parameters(RestorePlan *plan)
         uint32_t least = value_of(&plan->minima, i);
         if (!is_enough(&settings, i, least))
             raised[count++] = arena_format(&plan->arena, "%s=%u", parameters[i].name, least);
+    }
+    const uint64_t mib = wal_to_keep_mib(plan, &settings);
+    if (mib > 0) {
+        raised[count++] =
+            arena_format(&plan->arena, "wal_keep_size=%lluMB", (unsigned long long)mib);
     }
     return (const char *const *)raised;
 }

@@ -9,7 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { OLD_WAL_FILES_MAX = 1 << 20 };
+enum { OLD_WAL_FILES_MAX = 1 << 20, FILES_FIRST = 64 };
 
 static bool has_mark(const char *directory, const char *file, const char *mark)
 {
@@ -73,6 +73,39 @@ static void note_archiving(OldWal *wal, uint32_t timeline, Arena *arena)
     wal->archiving = archiving;
 }
 
+static void add_segment(OldWal *wal, const OldSegment *segment, Arena *arena)
+{
+    if (wal->count == wal->capacity) {
+        wal->capacity = wal->capacity == 0 ? FILES_FIRST : 2 * wal->capacity;
+        OldSegment *items = arena_alloc(arena, wal->capacity * sizeof *items);
+        if (wal->count > 0)
+            memcpy(items, wal->items, wal->count * sizeof *items);
+        wal->items = items;
+    }
+    wal->items[wal->count++] = *segment;
+}
+
+static void add_history(OldWal *wal, const OldSegment *file, Arena *arena)
+{
+    if (old_wal_history(wal, file->name.timeline) != NULL)
+        return;
+    OldHistory *histories = arena_alloc(arena, (wal->history_count + 1) * sizeof *histories);
+    if (wal->history_count > 0)
+        memcpy(histories, wal->histories, wal->history_count * sizeof *histories);
+    histories[wal->history_count++] =
+        (OldHistory){.path = file->path, .timeline = file->name.timeline};
+    wal->histories = histories;
+}
+
+static bool has_name(const OldWal *wal, const char *file)
+{
+    for (size_t i = 0; i < wal->count; i++) {
+        if (strcmp(wal->items[i].file, file) == 0)
+            return true;
+    }
+    return false;
+}
+
 static bool take_file(OldWal *wal, const char *directory, const char *file, const Cluster *cluster,
                       Arena *arena, Error *err)
 {
@@ -89,6 +122,8 @@ static bool take_file(OldWal *wal, const char *directory, const char *file, cons
                           .is_done = has_mark(directory, file, "done")};
     if (segment.is_ready || segment.is_done)
         note_archiving(wal, name.timeline, arena);
+    if (name.kind == WAL_HISTORY)
+        add_history(wal, &segment, arena);
     if (name.kind == WAL_SEGMENT) {
         bool is_valid = judge_segment(segment.path, &name, cluster, &is_other, err);
         if (err->code != ERR_NONE)
@@ -99,17 +134,17 @@ static bool take_file(OldWal *wal, const char *directory, const char *file, cons
     } else if (!segment.is_ready) {
         return true;
     }
-    wal->items[wal->count++] = segment;
+    add_segment(wal, &segment, arena);
     return true;
 }
 
-bool old_wal_load(const char *directory, const Cluster *cluster, Arena *arena, OldWal *wal,
-                  Error *err)
+static bool take_files(const char *directory, const Cluster *cluster, Arena *arena, OldWal *wal,
+                       Error *err)
 {
     CLEANUP(directory_done) DIR *list = opendir(directory);
-    size_t capacity = 64;
+    const size_t before = wal->count;
+    OldWal known = *wal;
 
-    *wal = (OldWal){.items = arena_alloc(arena, capacity * sizeof(OldSegment))};
     if (list == NULL && errno == ENOENT)
         return true;
     if (list == NULL)
@@ -119,21 +154,41 @@ bool old_wal_load(const char *directory, const Cluster *cluster, Arena *arena, O
         const struct dirent *entry = readdir(list);
         if (entry == NULL)
             break;
-        if (wal->count == capacity) {
-            if (capacity > OLD_WAL_FILES_MAX)
-                return error_set(err, ERR_IO, "too many files in %s", directory);
-            OldSegment *items = arena_alloc(arena, 2 * capacity * sizeof *items);
-            memcpy(items, wal->items, capacity * sizeof *items);
-            wal->items = items;
-            capacity *= 2;
-        }
-        if (!take_file(wal, directory, entry->d_name, cluster, arena, err))
+        if (wal->count - before > OLD_WAL_FILES_MAX)
+            return error_set(err, ERR_IO, "too many files in %s", directory);
+        if (!has_name(&known, entry->d_name) &&
+            !take_file(wal, directory, entry->d_name, cluster, arena, err))
             return false;
     }
     if (errno != 0)
         return error_set_errno(err, ERR_IO, errno, "list %s", directory);
-    qsort(wal->items, wal->count, sizeof *wal->items, by_name);
     return true;
+}
+
+bool old_wal_add(const char *directory, const Cluster *cluster, Arena *arena, OldWal *wal,
+                 Error *err)
+{
+    if (!take_files(directory, cluster, arena, wal, err))
+        return false;
+    if (wal->count > 0)
+        qsort(wal->items, wal->count, sizeof *wal->items, by_name);
+    return true;
+}
+
+bool old_wal_load(const char *directory, const Cluster *cluster, Arena *arena, OldWal *wal,
+                  Error *err)
+{
+    *wal = (OldWal){0};
+    return old_wal_add(directory, cluster, arena, wal, err);
+}
+
+const OldHistory *old_wal_history(const OldWal *wal, uint32_t timeline)
+{
+    for (size_t i = 0; i < wal->history_count; i++) {
+        if (wal->histories[i].timeline == timeline)
+            return &wal->histories[i];
+    }
+    return NULL;
 }
 
 const OldSegment *old_wal_find(const OldWal *wal, uint32_t timeline, uint64_t segment)

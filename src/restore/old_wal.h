@@ -16,10 +16,17 @@ typedef struct OldSegment {
     bool is_done;
 } OldSegment;
 
+typedef struct OldHistory {
+    const char *path;
+    uint32_t timeline;
+} OldHistory;
+
 typedef struct OldWal {
     OldSegment *items; /* valid segments of this cluster, by timeline and number; then other WAL
                           files that are marked ready */
-    size_t count;
+    size_t count, capacity;
+    OldHistory *histories; /* every history file, marked or not */
+    size_t history_count;
     size_t others;       /* segments of another cluster */
     uint32_t *archiving; /* timelines of which any file here is marked ready or done */
     size_t archiving_count;
@@ -28,6 +35,9 @@ typedef struct OldWal {
 /* A directory that is not there holds nothing. Strings go into arena. */
 bool old_wal_load(const char *directory, const Cluster *cluster, Arena *arena, OldWal *wal,
                   Error *err) MUST_CHECK;
+/* What another directory holds as well, of the same server: a name that is there already stays. */
+bool old_wal_add(const char *directory, const Cluster *cluster, Arena *arena, OldWal *wal,
+                 Error *err) MUST_CHECK;
 /*
  * Whether this directory's server archived (or was to archive) WAL of this timeline. One that did
  * not is a copy for tests: its timeline must not get into the archive, where another has the
@@ -36,3 +46,5 @@ bool old_wal_load(const char *directory, const Cluster *cluster, Arena *arena, O
 bool old_wal_archives(const OldWal *wal, uint32_t timeline);
 /* The segment, or NULL. */
 const OldSegment *old_wal_find(const OldWal *wal, uint32_t timeline, uint64_t segment);
+/* The history of this timeline, or NULL. */
+const OldHistory *old_wal_history(const OldWal *wal, uint32_t timeline);

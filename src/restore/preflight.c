@@ -83,58 +83,6 @@ static void plan_wal_sources(const DataLook *look, RestorePlan *plan)
 }
 
 /*
- * A restore that was killed right after it had moved the old directory away left no marker. What
- * stands beside the place under our name may hold WAL of this cluster that is nowhere else.
- */
-static bool adopt_sibling(const Cluster *cluster, const char *path, RestorePlan *plan,
-                          size_t *count, Error *err)
-{
-    CLEANUP(text_freep) char *inside = text_format("%s/pg_wal", path);
-    const char *directory = arena_text(&plan->arena, file_exists(inside) ? inside : path);
-    CLEANUP(arena_done) Arena arena = {0};
-    OldWal wal;
-
-    if (!old_wal_load(directory, cluster, &arena, &wal, err))
-        return false;
-    if (wal.count == 0)
-        return true;
-    const char **sources = arena_alloc(&plan->arena, (*count + 2) * sizeof *sources);
-    for (size_t i = 0; i < *count; i++)
-        sources[i] = plan->wal_sources[i];
-    sources[(*count)++] = directory;
-    plan->wal_sources = (const char *const *)sources;
-    plan_warn(plan,
-              "%s was kept by an earlier restore: WAL in it that follows the archive's end is "
-              "replayed by a recovery to latest",
-              directory);
-    return true;
-}
-
-static bool adopt_siblings(const Cluster *cluster, const RestoreWish *wish, RestorePlan *plan,
-                           Error *err)
-{
-    CLEANUP(text_freep) char *parent = text_format("%s", plan->data);
-    char *slash = strrchr(parent, '/');
-    CLEANUP(text_freep) char *prefix = text_format("%s.pgcairn-", slash + 1);
-    size_t count = 0;
-
-    slash[slash == parent ? 1 : 0] = '\0';
-    CLEANUP(directory_done) DIR *list = opendir(parent);
-    if (list == NULL && errno != ENOENT)
-        return error_set_errno(err, ERR_IO, errno, "list %s", parent);
-    for (const struct dirent *entry = list != NULL ? readdir(list) : NULL; entry != NULL;
-         entry = readdir(list)) {
-        CLEANUP(text_freep) char *path = text_format("%s/%s", parent, entry->d_name);
-        struct stat status;
-        if (strncmp(entry->d_name, prefix, strlen(prefix)) == 0 && stat(path, &status) == 0 &&
-            S_ISDIR(status.st_mode) && !wish->discard_wal &&
-            !adopt_sibling(cluster, path, plan, &count, err))
-            return false;
-    }
-    return true;
-}
-
-/*
  * A plan that is only shown says that a server runs there, which is stopped later; whoever changes
  * something is refused.
  */
@@ -178,7 +126,7 @@ static bool plan_occupied(const Cluster *cluster, const RestoreWish *wish, Resto
     plan->occupied = look.state == DATA_CLUSTER || look.state == DATA_HALF_RESTORED;
     plan->same_cluster = look.same_cluster;
     if (!plan->occupied)
-        return adopt_siblings(cluster, wish, plan, err);
+        return true;
     plan->choice = wish->occupied;
     /* Nothing of value is left in a restore that did not end: the same command goes on. */
     if (look.state == DATA_HALF_RESTORED && look.same_cluster && plan->choice == OCCUPIED_REFUSE)

@@ -239,7 +239,7 @@ static bool configure(const Cluster *cluster, const RestoreWish *wish, RestorePl
            data_file_put(plan, "backup_label", label, strlen(label), err) &&
            recovery_settings_write(wish, plan, err) && write_backup_manifest(plan, err) &&
            fork_wal_put(cluster, wish, plan, err) &&
-           save_wal_tail(cluster, wish, plan, &report->wal_saved, err);
+           save_wal_put(cluster, plan, &report->wal_saved, err);
 }
 
 static bool make_durable(const RestoreWish *wish, const RestorePlan *plan, Durability *durability,

@@ -1,192 +1,394 @@
 #include "save_wal.h"
 
-#include "data_state.h"
-#include "old_wal.h"
 #include "restored_file.h"
 
 #include "base/file.h"
+#include "catalog/wal_source.h"
+#include "postgres/settings.h"
 
 #include <errno.h>
 #include <sys/stat.h>
 
-/* ---- into the archive -------------------------------------------------------------------------
+enum { HISTORY_TEXT_MAX = 4 << 20 };
+
+/* ---- into the archive: which ------------------------------------------------------------------
  */
+
+/* What an operator writes to have archiving succeed, or fail, without storing anything. */
+static bool stores_nothing(const char *command)
+{
+    static const char *const words[] = {
+        "",           ":",     "true",   "/bin/true", "/usr/bin/true",
+        "/bin/false", "false", "exit 0", "exit 1",    "/usr/bin/false"};
+
+    for (size_t i = 0; i < ARRAY_SIZE(words); i++) {
+        if (strcmp(command, words[i]) == 0)
+            return true;
+    }
+    return false;
+}
+
+static const char *setting(const SettingList *lists, const char *name, const char *unset)
+{
+    for (size_t i = 0; i < 2; i++) {
+        const char *value = settings_value(&lists[i], name);
+        if (value != NULL)
+            return value;
+    }
+    return unset;
+}
+
+/*
+ * Whether the server of this directory archives at all, as far as its own files say: what a copy
+ * wrote must not get into the archive of its original, not even where it fits.
+ */
+static bool server_archives(const char *data)
+{
+    static const char *const files[] = {"postgresql.auto.conf", "postgresql.conf"};
+    SettingList lists[ARRAY_SIZE(files)] = {0};
+
+    for (size_t i = 0; i < ARRAY_SIZE(files); i++) {
+        CLEANUP(text_freep) char *path = text_format("%s/%s", data, files[i]);
+        Error ignored = {0}; /* it is elsewhere, or can't be read: then it says nothing */
+        if (!settings_read(path, &lists[i], &ignored))
+            error_clear(&ignored);
+    }
+    const char *mode = setting(lists, "archive_mode", "?");
+    bool archives = strcmp(mode, "off") != 0 && strcmp(mode, "false") != 0 &&
+                    strcmp(mode, "no") != 0 && strcmp(mode, "0") != 0 &&
+                    (*setting(lists, "archive_library", "") != '\0' ||
+                     !stores_nothing(setting(lists, "archive_command", "?")));
+    for (size_t i = 0; i < ARRAY_SIZE(files); i++)
+        settings_done(&lists[i]);
+    return archives;
+}
+
+typedef struct Saving {
+    const Cluster *cluster;
+    const RestoreWish *wish;
+    const OldBranch *own;
+    const WalInventory *inventory;
+    WalSaved *saved;
+} Saving;
+
+/* The word was said for the directory's timeline, and so for those that led to it. */
+static bool is_timeline_saved(const Saving *saving, uint32_t timeline)
+{
+    return saving->wish->save_timeline != 0 &&
+           saving->wish->save_timeline == saving->own->timeline &&
+           path_step_of(&saving->own->path, timeline) != NULL;
+}
+
+/* A history that the archive does not know gets there by a server, or when somebody says so. */
+static bool is_timeline_known(const Saving *saving, uint32_t timeline)
+{
+    return timeline == 1 || wal_inventory_has_history(saving->inventory, timeline) ||
+           is_timeline_saved(saving, timeline);
+}
 
 /*
  * A segment without a mark is complete when the next one has been begun: the server died before it
  * could mark it (on its next start it would, XLogArchiveCheckDone).
  */
-static bool needs_push(const OldWal *wal, const OldSegment *segment, const WalInventory *inventory)
+static bool is_complete(const Saving *saving, const OldSegment *file)
 {
-    if (segment->is_ready)
-        return true;
-    if (segment->name.kind != WAL_SEGMENT || segment->is_done ||
-        !old_wal_archives(wal, segment->name.timeline))
-        return false;
-    return !wal_inventory_has(inventory, segment->name.timeline, segment->name.segment) &&
-           old_wal_find(wal, segment->name.timeline, segment->name.segment + 1) != NULL;
+    const OldWal *wal = &saving->own->wal;
+
+    return file->is_ready ||
+           (!file->is_done &&
+            (old_wal_archives(wal, file->name.timeline) ||
+             is_timeline_saved(saving, file->name.timeline)) &&
+            old_wal_find(wal, file->name.timeline, file->name.segment + 1) != NULL);
 }
 
-static void push_one(const RestoreWish *wish, const OldSegment *segment, WalSaved *saved)
+/* A server that left the timeline in this segment, or took a backup there: beside proven WAL. */
+static bool is_beside_proven(const Saving *saving, const OldSegment *file)
 {
-    Error failed = {0};
+    const OldBranch *own = saving->own;
+    const PathStep *step = path_step_of(&own->path, file->name.timeline);
 
-    if (wish->push(wish->push_context, segment->path, &failed)) {
+    return file->is_ready && step != NULL && file->name.segment >= own->first &&
+           file->name.segment <= own->last &&
+           (step->end == 0 ||
+            wal_segment_start(file->name.segment, saving->cluster->wal_segment_size) < step->end);
+}
+
+static bool needs_push(const Saving *saving, const OldSegment *file)
+{
+    if (!is_timeline_known(saving, file->name.timeline))
+        return false;
+    switch (file->name.kind) {
+    case WAL_SEGMENT:
+        return old_branch_proves(saving->own, file, saving->cluster->wal_segment_size) &&
+               !wal_inventory_has(saving->inventory, file->name.timeline, file->name.segment) &&
+               is_complete(saving, file);
+    case WAL_PARTIAL:
+    case WAL_BACKUP_HISTORY:
+        return is_beside_proven(saving, file);
+    case WAL_HISTORY:
+        return false; /* see push_histories() */
+    }
+    return false;
+}
+
+/* ---- into the archive: how --------------------------------------------------------------------
+ */
+
+/* False: the server's archiver would try this one again, and none behind it. */
+static bool push_one(const Saving *saving, const char *path)
+{
+    WalSaved *saved = saving->saved;
+
+    if (saving->wish->push(saving->wish->push_context, path, &saved->reason)) {
         saved->pushed++;
-        return;
+        return true;
     }
-    if (saved->unsaved++ == 0)
-        saved->reason = failed;
+    saved->unsaved++;
+    return false;
 }
 
-static bool push_all(const Cluster *cluster, const RestoreWish *wish, const char *directory,
-                     WalSaved *saved, Error *err)
+/* First, as the archiver does: they are what makes a timeline known. */
+static bool push_histories(const Saving *saving)
 {
-    CLEANUP(arena_done) Arena arena = {0};
-    CLEANUP(wal_inventory_done) WalInventory inventory = {0};
-    OldWal wal;
+    const TimelinePath *path = &saving->own->path;
 
-    if (!old_wal_load(directory, cluster, &arena, &wal, err) ||
-        !wal_inventory_load(&inventory, cluster, err))
-        return false;
-    /* History files first, as the archiver does: they are what makes a timeline known. */
-    for (size_t i = 0; i < wal.count; i++) {
-        if (wal.items[i].name.kind == WAL_HISTORY)
-            push_one(wish, &wal.items[i], saved);
-    }
-    for (size_t i = 0; i < wal.count; i++) {
-        if (wal.items[i].name.kind != WAL_HISTORY && needs_push(&wal, &wal.items[i], &inventory))
-            push_one(wish, &wal.items[i], saved);
-    }
-    return true;
-}
-
-bool restore_save_wal(const Cluster *cluster, const RestoreWish *wish, WalSaved *saved, Error *err)
-{
-    CLEANUP(arena_done) Arena arena = {0};
-    const char *data;
-    DataLook look;
-
-    *saved = (WalSaved){0};
-    if (wish->occupied == OCCUPIED_REFUSE || wish->discard_wal || wish->push == NULL)
-        return true;
-    if (!path_resolve(wish->data, &arena, &data, err) ||
-        !data_look(data, cluster, &arena, &look, err))
-        return false;
-    if (!look.same_cluster)
-        return true;
-    const char *directory = arena_format(&arena, "%s/pg_wal", data);
-    if (!push_all(cluster, wish, directory, saved, err))
-        return false;
-    for (size_t i = 0; i < look.marker.wal_kept_count; i++) {
-        if (!push_all(cluster, wish, look.marker.wal_kept[i], saved, err))
+    for (size_t i = 0; i < path->count; i++) {
+        const uint32_t timeline = path->steps[i].timeline;
+        const OldHistory *history = old_wal_history(&saving->own->wal, timeline);
+        if (history == NULL || timeline == 1 || !is_timeline_saved(saving, timeline) ||
+            wal_inventory_has_history(saving->inventory, timeline))
+            continue;
+        if (!push_one(saving, history->path))
             return false;
     }
     return true;
 }
 
-/* ---- as the tail of this recovery -------------------------------------------------------------
+static void push_all(const Saving *saving)
+{
+    const OldWal *wal = &saving->own->wal;
+    bool go_on = push_histories(saving);
+
+    for (size_t i = 0; i < wal->count; i++) {
+        if (!needs_push(saving, &wal->items[i]))
+            continue;
+        if (go_on) {
+            go_on = push_one(saving, wal->items[i].path);
+        } else {
+            saving->saved->unsaved++;
+        }
+    }
+}
+
+bool restore_save_wal(const Cluster *cluster, const RestoreWish *wish, const RestorePlan *plan,
+                      WalSaved *saved, Error *err)
+{
+    CLEANUP(wal_inventory_done) WalInventory inventory = {0};
+    const OldDirectory *directory = plan->old_directory;
+
+    *saved = (WalSaved){0};
+    if (!directory->has_own || wish->discard_wal || wish->push == NULL ||
+        directory->own.verdict != OLD_TAIL || !server_archives(plan->data))
+        return true;
+    if (!wal_inventory_load(&inventory, cluster, err))
+        return false;
+    const Saving saving = {.cluster = cluster,
+                           .wish = wish,
+                           .own = &directory->own,
+                           .inventory = &inventory,
+                           .saved = saved};
+    push_all(&saving);
+    if (saved->unsaved == 0 || saved->reason.code != ERR_EXISTS)
+        return true;
+    /* Two servers archive at this moment: which of both is meant is not for us to say. */
+    *err = saved->reason;
+    err->code = ERR_REFUSED;
+    return false;
+}
+
+/* ---- as part of this recovery: what -----------------------------------------------------------
  */
 
-static bool copy_segment(const Cluster *cluster, const RestorePlan *plan, const OldSegment *segment,
-                         Error *err)
+static void add_local(RestorePlan *plan, const PlannedWal *file)
 {
-    CLEANUP(text_freep) char *path = text_format("%s/pg_wal/%s", plan->data, segment->file);
+    PlannedWal *all = arena_alloc(&plan->arena, (plan->local_wal_count + 1) * sizeof *all);
+
+    if (plan->local_wal_count > 0)
+        memcpy(all, plan->local_wal, plan->local_wal_count * sizeof *all);
+    all[plan->local_wal_count] = *file;
+    all[plan->local_wal_count++].path = arena_text(&plan->arena, file->path);
+    plan->local_wal = all;
+}
+
+static bool plan_segment(const Cluster *cluster, const WalInventory *inventory, uint64_t segment,
+                         RestorePlan *plan, Error *err)
+{
+    WalSource source;
+
+    if (!wal_source_on_path(cluster, inventory, &plan->path, segment, &source, err))
+        return false;
+    if (source.form == WAL_LOCAL_FILE) {
+        add_local(plan, &(PlannedWal){.path = source.path,
+                                      .name = {.kind = WAL_SEGMENT,
+                                               .timeline = source.timeline,
+                                               .segment = segment}});
+    }
+    return true;
+}
+
+static bool is_local_history(const WalInventory *inventory, uint32_t timeline)
+{
+    for (size_t i = 0; i < inventory->local_history_count; i++) {
+        if (inventory->local_histories[i].timeline == timeline)
+            return true;
+    }
+    return false;
+}
+
+/* The histories of the path that the archive does not have. */
+static void plan_histories(const WalInventory *inventory, const OldDirectory *directory,
+                           RestorePlan *plan)
+{
+    for (size_t i = 0; i < plan->path.count; i++) {
+        const uint32_t timeline = plan->path.steps[i].timeline;
+        const OldHistory *history = old_wal_history(&directory->own.wal, timeline);
+        if (history == NULL || !is_local_history(inventory, timeline))
+            continue;
+        add_local(plan, &(PlannedWal){.path = history->path,
+                                      .name = {.kind = WAL_HISTORY, .timeline = timeline}});
+    }
+}
+
+/*
+ * A server looks for transactions that were prepared before a fork in its parent's own segment
+ * (fork_wal.h), and the archive may not have that.
+ */
+static void plan_parents(const WalInventory *inventory, const OldDirectory *directory,
+                         uint64_t last, RestorePlan *plan)
+{
+    const uint32_t size = plan->manifest.header.wal_segment_size;
+
+    for (size_t i = 1; i < plan->path.count; i++) {
+        const Lsn fork = plan->path.steps[i].begin;
+        const uint32_t parent = plan->path.steps[i - 1].timeline;
+        const uint64_t segment = wal_segment_of(fork, size);
+        const OldSegment *file = old_wal_find(&directory->own.wal, parent, segment);
+        if (file == NULL || fork % size == 0 || segment > last ||
+            wal_inventory_has(inventory, parent, segment) || segment < directory->own.first ||
+            segment > directory->own.last)
+            continue;
+        add_local(plan, &(PlannedWal){.path = file->path, .name = file->name, .is_parents = true});
+    }
+}
+
+bool save_wal_plan(const Cluster *cluster, const WalInventory *inventory,
+                   const OldDirectory *directory, RestorePlan *plan, Error *err)
+{
+    const ManifestHeader *header = &plan->manifest.header;
+    const uint64_t last =
+        plan->target.kind == TARGET_LATEST ? plan->last_segment : plan->point.segment;
+
+    for (uint64_t segment = wal_segment_of(header->start, header->wal_segment_size);
+         segment <= last; segment++) {
+        const uint32_t timeline =
+            path_timeline_of_segment(&plan->path, segment, header->wal_segment_size);
+        if (!wal_inventory_has(inventory, timeline, segment) &&
+            !plan_segment(cluster, inventory, segment, plan, err))
+            return false;
+    }
+    if (directory->has_own) {
+        plan_histories(inventory, directory, plan);
+        plan_parents(inventory, directory, last, plan);
+    }
+    return true;
+}
+
+/* ---- as part of this recovery: put ------------------------------------------------------------
+ */
+
+/* Where a file of the old pg_wal is, now that the old directory is out of the way. */
+static char *path_now(const RestorePlan *plan, const PlannedWal *file)
+{
+    static const char pg_wal[] = "/pg_wal/";
+    const size_t size = strlen(plan->data), wal_size = sizeof pg_wal - 1;
+    const char *rest = file->path + size;
+
+    if (!plan->occupied || !path_is_inside(file->path, plan->data))
+        return text_format("%s", file->path);
+    if (plan->moved_to != NULL)
+        return text_format("%s%s", plan->moved_to, rest);
+    if (plan->wal_kept != NULL && strncmp(rest, pg_wal, wal_size) == 0)
+        return text_format("%s/%s", plan->wal_kept, rest + wal_size);
+    return text_format("%s", file->path);
+}
+
+/* Its timeline is left in it, or the server would go on writing there. */
+static bool is_left_in(const RestorePlan *plan, const PlannedWal *file)
+{
+    const uint32_t size = plan->manifest.header.wal_segment_size;
+
+    return file->name.kind == WAL_SEGMENT && plan->point.replay_end % size != 0 &&
+           file->name.segment == wal_segment_of(plan->point.replay_end, size);
+}
+
+/*
+ * A parent's segment is there to be read; a history, and what is complete, for the new server to
+ * archive. The segment that its own timeline begins in the server sees to itself.
+ */
+static bool put_mark(const RestorePlan *plan, const PlannedWal *file, const char *name,
+                     const FileAttributes *attributes, Error *err)
+{
+    if (!file->is_parents && is_left_in(plan, file))
+        return true;
+    CLEANUP(text_freep)
+    char *mark = text_format("%s/pg_wal/archive_status/%s.%s", plan->data, name,
+                             file->is_parents ? "done" : "ready");
+    return restored_file_put(mark, "", 0, attributes, true, err);
+}
+
+static bool put_file(const RestorePlan *plan, const PlannedWal *file, Error *err)
+{
+    const uint32_t size = plan->manifest.header.wal_segment_size;
+    char name[WAL_NAME_SIZE];
+    CLEANUP(text_freep) char *from = path_now(plan, file);
+    CLEANUP(text_freep)
+    char *path = text_format("%s/pg_wal/%s", plan->data, wal_name_text(&file->name, size, name));
     CLEANUP(buffer_done) Buffer content = {0};
     FileAttributes attributes = {.mode = (plan->data_mode & 0050) != 0 ? 0640 : 0600,
                                  .uid = plan->uid,
                                  .gid = plan->gid,
                                  .mtime = TIME_US_NONE};
 
-    return file_read_whole(segment->path, cluster->wal_segment_size, &content, err) &&
-           restored_file_put(path, content.data, content.size, &attributes, true, err);
+    return file_read_whole(from, size > HISTORY_TEXT_MAX ? size : HISTORY_TEXT_MAX, &content,
+                           err) &&
+           restored_file_put(path, content.data, content.size, &attributes, true, err) &&
+           put_mark(plan, file, name, &attributes, err);
 }
 
-typedef struct TailSources {
-    OldWal *items;
-    size_t count;
-    Arena arena;
-} TailSources;
-
-static void tail_sources_done(TailSources *sources)
+/* An archive that has it by now is asked first, and its copy comes from there. */
+static bool is_archived(const WalInventory *inventory, const PlannedWal *file)
 {
-    arena_done(&sources->arena);
+    return file->name.kind == WAL_HISTORY
+               ? wal_inventory_has_history(inventory, file->name.timeline)
+               : wal_inventory_has(inventory, file->name.timeline, file->name.segment);
 }
 
-static bool add_source(TailSources *sources, const char *directory, const Cluster *cluster,
-                       Error *err)
-{
-    return old_wal_load(directory, cluster, &sources->arena, &sources->items[sources->count++],
-                        err);
-}
-
-static bool load_sources(const Cluster *cluster, const RestorePlan *plan, TailSources *sources,
-                         Error *err)
-{
-    size_t earlier = 0;
-
-    while (plan->wal_sources != NULL && plan->wal_sources[earlier] != NULL)
-        earlier++;
-    sources->items = arena_alloc(&sources->arena, (earlier + 2) * sizeof *sources->items);
-    if (plan->wal_kept != NULL && !add_source(sources, plan->wal_kept, cluster, err))
-        return false;
-    if (plan->moved_to != NULL) {
-        const char *wal = arena_format(&sources->arena, "%s/pg_wal", plan->moved_to);
-        if (!add_source(sources, wal, cluster, err))
-            return false;
-    }
-    for (size_t i = 0; i < earlier; i++) {
-        if (!add_source(sources, plan->wal_sources[i], cluster, err))
-            return false;
-    }
-    return true;
-}
-
-static const OldSegment *find_in(const TailSources *sources, uint32_t timeline, uint64_t segment)
-{
-    const OldSegment *found = NULL;
-
-    for (size_t i = 0; found == NULL && i < sources->count; i++)
-        found = old_wal_find(&sources->items[i], timeline, segment);
-    return found;
-}
-
-/*
- * The first segment of the tail: the last one of the archive too, when that is not whole. The old
- * directory may have more of it; archive-get compares.
- */
-static bool tail_begin(const Cluster *cluster, const RestorePlan *plan, uint64_t *segment,
-                       Error *err)
+bool save_wal_put(const Cluster *cluster, const RestorePlan *plan, uint64_t *count, Error *err)
 {
     CLEANUP(wal_inventory_done) WalInventory inventory = {0};
 
+    *count = 0;
+    if (plan->local_wal_count == 0)
+        return true;
     if (!wal_inventory_load(&inventory, cluster, err))
         return false;
-    *segment = plan->archive_end;
-    if (wal_inventory_has(&inventory, path_last_timeline(&plan->path), *segment))
-        (*segment)++;
-    return true;
-}
-
-bool save_wal_tail(const Cluster *cluster, const RestoreWish *wish, const RestorePlan *plan,
-                   uint64_t *count, Error *err)
-{
-    CLEANUP(tail_sources_done) TailSources sources = {0};
-
-    uint64_t segment;
-
-    *count = 0;
-    if (plan->target.kind != TARGET_LATEST || wish->discard_wal ||
-        (plan->occupied && !plan->same_cluster))
-        return true;
-    if (!load_sources(cluster, plan, &sources, err) || !tail_begin(cluster, plan, &segment, err))
-        return error_context(err, "keep the old directory's WAL");
-    for (;; segment++) {
-        const OldSegment *found = find_in(&sources, path_last_timeline(&plan->path), segment);
-        if (found == NULL)
-            return true;
-        if (!copy_segment(cluster, plan, found, err))
+    for (size_t i = 0; i < plan->local_wal_count; i++) {
+        const PlannedWal *file = &plan->local_wal[i];
+        if (is_archived(&inventory, file))
+            continue;
+        if (!put_file(plan, file, err))
             return error_context(err, "keep the old directory's WAL");
-        (*count)++;
+        *count += file->name.kind == WAL_SEGMENT && !file->is_parents ? 1 : 0;
     }
+    return true;
 }

@@ -302,8 +302,8 @@ static bool save_recovery_plan(const RestorePlan *plan, Error *err)
     if (plan->target.kind != TARGET_LATEST) {
         name_segment(plan, plan->point.segment, recovery.bound);
         recovery.target_end = plan->point.replay_end;
-    } else if (plan->wal_segments > plan->is_end_open) {
-        name_segment(plan, plan->archive_end - plan->is_end_open, recovery.archive_end);
+    } else if (plan->archive_end != 0) {
+        name_segment(plan, plan->archive_end, recovery.archive_end);
     }
     return recovery_plan_save(plan->data, &recovery, err);
 }

@@ -92,7 +92,7 @@ static bool count_wal(const RestorePlan *plan, Needs *needs, Error *err)
 
     if (!need_of(needs, plan->data, &need, err))
         return false;
-    need->bytes += (segments + 2) * plan->manifest.header.wal_segment_size;
+    need->bytes += (segments + plan->local_wal_count + 2) * plan->manifest.header.wal_segment_size;
     return true;
 }
 

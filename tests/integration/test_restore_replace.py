@@ -122,8 +122,8 @@ class Wal(ReplaceTest):
         for _ in range(3):
             copy.sql("insert into only_here values (0); select pg_switch_wal()")
         copy.stop()
-        done = self.attempt("restore", f"--data={copy.data}", "--force", "--json")
-        self.assertEqual(done.returncode, 0, done.stderr)
+        self.tool_fails(4, "--discard-wal", "restore", f"--data={copy.data}", "--force")
+        self.tool("restore", f"--data={copy.data}", "--force", "--discard-wal", "--as-copy")
         self.assertEqual(list((self.repo / "main" / "wal").rglob("00000002*")), [])
 
     def test_wal_written_with_wal_level_minimal_is_not_replayed_over(self):

@@ -285,6 +285,19 @@ static void put_tail(const Place *place, uint32_t timeline, uint64_t segment)
     mem_free(scene_file(&place->scene, path, wal_builder_segment(&place->scene.wal, segment), MIB));
 }
 
+/* The same as a server leaves it that crashed when it had begun it. */
+static void put_cut_tail(const Place *place, uint32_t timeline, uint64_t segment)
+{
+    CLEANUP(buffer_done) Buffer content = {0};
+    char name[WAL_NAME_SIZE];
+    char path[64];
+
+    buffer_append(&content, wal_builder_segment(&place->scene.wal, segment), MIB);
+    memset(content.data + WAL_SEGMENT_HEADER_SIZE, 0, MIB - WAL_SEGMENT_HEADER_SIZE);
+    (void)snprintf(path, sizeof path, "pg_wal/%s", scene_segment_name(timeline, segment, name));
+    mem_free(scene_file(&place->scene, path, content.data, MIB));
+}
+
 /*
  * Timeline 2 leaves timeline 1 inside segment 2, and of its WAL the archive has nothing: "no such
  * file" only where pg_wal has it, whole and valid.
@@ -310,16 +323,39 @@ static void a_tail_in_pg_wal_is_left_to_the_server(void **state)
     assert_int_equal(answer(&place, next), ERR_ABSENT);
     assert_int_equal(answer(&place, behind), ERR_CORRUPT);
 
-    /* Later WAL of the timeline in the archive makes a hole of it all the same. */
+    /* Later WAL of the timeline in the archive makes a hole of what is not there itself. */
     archive_put_segment(&place.scene.archive, &place.scene.wal, 2, 4);
     assert_int_equal(answer(&place, next), ERR_CORRUPT);
-    assert_int_equal(answer(&place, child), ERR_CORRUPT);
+    assert_int_equal(answer(&place, child), ERR_ABSENT);
+    put_tail(&place, 2, 3);
+    assert_int_equal(answer(&place, next), ERR_ABSENT);
+    put_cut_tail(&place, 2, 3);
+    assert_int_equal(answer(&place, next), ERR_CORRUPT);
     archive_remove(&place.scene.archive, 2, 4);
 
-    /* And so does a timeline that the path leaves again. */
+    /* And so does a timeline that the path leaves again; what is whole up to there is enough. */
     archive_put_history(&place.scene.archive, 3, "1\t0/202000\tx\n2\t0/402000\ty\n");
     place.timeline = 3;
     assert_int_equal(answer(&place, next), ERR_CORRUPT);
+    assert_int_equal(answer(&place, child), ERR_ABSENT);
+    put_tail(&place, 2, 3);
+    assert_int_equal(answer(&place, next), ERR_ABSENT);
+}
+
+/* What only pg_wal has the server takes from there, also where the archive knows later ones. */
+static void a_history_in_pg_wal_is_left_to_the_server(void **state)
+{
+    CLEANUP(place_done) Place place;
+
+    (void)state;
+    place_init(&place);
+    archive_put_history(&place.scene.archive, 3, "1\t0/202000\tx\n");
+    assert_int_equal(answer(&place, "00000002.history"), ERR_CORRUPT);
+    put_file(&place, "pg_wal/00000002.history", "nonsense");
+    assert_int_equal(answer(&place, "00000002.history"), ERR_CORRUPT);
+    put_file(&place, "pg_wal/00000002.history", "1\t0/302000\tx\n");
+    assert_int_equal(answer(&place, "00000002.history"), ERR_ABSENT);
+    assert_int_equal(answer(&place, "00000004.history"), ERR_ABSENT);
 }
 
 static void without_a_data_directory_there_is_no_tail(void **state)
@@ -489,6 +525,7 @@ int main(void)
         cmocka_unit_test(the_timeline_comes_from_the_settings),
         cmocka_unit_test(a_history_in_pg_wal_will_do),
         cmocka_unit_test(a_tail_in_pg_wal_is_left_to_the_server),
+        cmocka_unit_test(a_history_in_pg_wal_is_left_to_the_server),
         cmocka_unit_test(without_a_data_directory_there_is_no_tail),
         cmocka_unit_test(a_parents_segment_at_the_fork_with_more_behind_it_is_a_hole),
         cmocka_unit_test(a_program_that_looks_at_a_server_that_is_down_gets_its_wal),
