@@ -6,6 +6,7 @@
 
 #include "catalog/inventory.h"
 #include "repo/manifest.h"
+#include "repo/wal_object.h"
 
 typedef enum BackupState {
     BACKUP_RESTORABLE,
@@ -34,6 +35,13 @@ bool backup_list_load(BackupList *list, const Cluster *cluster, const WalInvento
                       Error *err) MUST_CHECK;
 void backup_list_done(BackupList *list); /* for CLEANUP() */
 const BackupInfo *backup_list_find(const BackupList *list, const char *id);
+
+/*
+ * Whether the archived segment in which a backup ends is proven to be of another server's WAL: a
+ * backup of a primary ends with a record that says where it began (XLOG_BACKUP_END, at `stop`), and
+ * that WAL has another record there, or none. Pure; trailer: of that segment, whole.
+ */
+bool backup_wal_is_foreign(Lsn start, Lsn stop, const WalTrailer *trailer);
 
 /* Whether a backup can start a recovery along this path: its timeline is on it, stop before the
  * path leaves that timeline. */

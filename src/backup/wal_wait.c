@@ -2,7 +2,7 @@
 
 #include "base/interrupt.h"
 #include "base/log.h"
-#include "repo/wal_object.h"
+#include "catalog/backups.h"
 
 enum { LOOK_FIRST_MS = 50, LOOK_MAX_MS = 1000 };
 
@@ -22,9 +22,13 @@ static bool has_segment(const BackupRun *run, uint64_t segment, Error *problem)
         segment_size, name);
     if (!wal_object_trailer(run->cluster, name, &trailer, problem))
         return false;
-    return (trailer.kind == WAL_SEGMENT && trailer.raw_size == segment_size &&
-            trailer.system_identifier == run->cluster->system_identifier) ||
-           error_set(problem, ERR_CORRUPT, "archived %s is not of this cluster", name);
+    if (trailer.kind != WAL_SEGMENT || trailer.raw_size != segment_size ||
+        trailer.system_identifier != run->cluster->system_identifier)
+        return error_set(problem, ERR_CORRUPT, "archived %s is not of this cluster", name);
+    return segment != wal_segment_before(run->stop.stop, segment_size) ||
+           !backup_wal_is_foreign(run->start, run->stop.stop, &trailer) ||
+           error_set(problem, ERR_CORRUPT,
+                     "archived %s is another server's: this backup does not end in it", name);
 }
 
 /*

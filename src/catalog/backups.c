@@ -1,6 +1,7 @@
 #include "catalog/backups.h"
 
 #include "catalog/wal_source.h"
+#include "catalog/wal_walk.h"
 #include "repo/layout.h"
 
 #include <inttypes.h>
@@ -84,6 +85,22 @@ static void set_waiting(BackupInfo *info, const TimelinePath *path, uint64_t seg
     info->reason = arena_format(arena, "WAL segment %s is not in the archive", text);
 }
 
+static void set_foreign(BackupInfo *info, const TimelinePath *path, uint64_t segment, Arena *arena)
+{
+    char text[WAL_NAME_SIZE];
+
+    info->state = BACKUP_WAITING;
+    wal_name_text(&(WalName){.kind = WAL_SEGMENT,
+                             .timeline = path_timeline_of_segment(path, segment,
+                                                                  info->header.wal_segment_size),
+                             .segment = segment},
+                  info->header.wal_segment_size, text);
+    info->reason = arena_format(arena,
+                                "WAL segment %s in the archive is another server's: this backup "
+                                "does not end in it",
+                                text);
+}
+
 /*
  * Whether what there is of its last segment goes as far as the backup does: its server may have
  * left the timeline there, or be writing it still.
@@ -102,6 +119,46 @@ static bool ends_within(const ManifestHeader *header, const Cluster *cluster,
     return true;
 }
 
+bool backup_wal_is_foreign(Lsn start, Lsn stop, const WalTrailer *trailer)
+{
+    const WalReaderState *reader = &trailer->summary.reader;
+    const Lsn last = (trailer->summary.backup_end + 7) & ~(Lsn)7; /* that ends a backup */
+
+    if (reader->end == WAL_END_BROKEN || last > stop)
+        return false; /* only the last such record is known */
+    if (last == stop)
+        return trailer->summary.backup_end_start != start;
+    /* Begun in the segment before, it is in neither's summary. */
+    return reader->first_record != 0 && stop > reader->first_record;
+}
+
+/* Two servers archive as one: the names are there, and the WAL is not this backup's. */
+static bool find_foreign_wal(const BackupInfo *info, const Cluster *cluster,
+                             const WalInventory *inventory, const TimelinePath *path,
+                             uint64_t *segment, Error *err)
+{
+    const ManifestHeader *header = &info->header;
+    const WalWalk walk = {.cluster = cluster, .inventory = inventory, .path = path, .threads = 1};
+    const uint64_t last = wal_segment_before(header->stop, header->wal_segment_size);
+    uint32_t timeline = path_timeline_of_segment(path, last, header->wal_segment_size);
+    Error attempt = {0};
+    WalTrailer trailer;
+    bool is_open = false;
+
+    *segment = 0;
+    if (header->from_standby || !wal_inventory_has(inventory, timeline, last))
+        return true;
+    if (!wal_walk_trailer(&walk, last, &trailer, &is_open, &attempt)) {
+        if (attempt.code == ERR_CORRUPT || attempt.code == ERR_NOT_FOUND)
+            return true; /* what its content is worth, verification says */
+        *err = attempt;
+        return false;
+    }
+    if (!is_open && backup_wal_is_foreign(header->start, header->stop, &trailer))
+        *segment = last;
+    return true;
+}
+
 /*
  * WAL from start to stop must be there without a gap, along the path that the backup's own
  * history tells. What its content is worth, verification says.
@@ -117,6 +174,7 @@ static bool judge(BackupInfo *info, const Cluster *cluster, const WalInventory *
     TimelinePath path;
     uint32_t timeline;
     bool ends = false;
+    uint64_t foreign;
 
     if (!timeline_path_parse(header->timeline, header->history, arena, &path, &attempt)) {
         set_damaged(info, attempt.message, arena);
@@ -133,6 +191,10 @@ static bool judge(BackupInfo *info, const Cluster *cluster, const WalInventory *
     if (reached >= last || ends) {
         info->state = BACKUP_RESTORABLE;
         info->reason = "";
+        if (!find_foreign_wal(info, cluster, inventory, &path, &foreign, err))
+            return false;
+        if (foreign != 0)
+            set_foreign(info, &path, foreign, arena);
         return true;
     }
     set_waiting(info, &path, reached + 1, arena);

@@ -210,8 +210,9 @@ static void print_findings(Health *health)
     for (size_t i = 0; i < health->finding_count; i++) {
         const HealthFinding *finding = &health->findings[i];
 
-        out_print("%s%s: %s\n", i == 0 ? "\n" : "", health_level_name(finding->level),
-                  plain(health, finding->what));
+        if (i == 0)
+            out_print("\n");
+        out_print("%s: %s\n", health_level_name(finding->level), plain(health, finding->what));
         if (*finding->next != '\0')
             out_print("    do: %s\n", plain(health, finding->next));
     }

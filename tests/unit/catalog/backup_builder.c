@@ -36,6 +36,7 @@ void archive_put_backup(Archive *archive, const BackupWishes *wishes)
                 .stop = wishes->stop,
                 .started_at = wishes->stopped_at,
                 .stopped_at = wishes->stopped_at,
+                .from_standby = wishes->from_standby,
                 .commit_time_max =
                     wishes->commit_time_max != 0 ? wishes->commit_time_max : TIME_US_NONE,
                 .label = label,

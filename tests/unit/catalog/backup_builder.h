@@ -14,6 +14,7 @@ typedef struct BackupWishes {
     TimeUs commit_time_max; /* 0: none */
     const char *pack;       /* NULL: none; an id */
     uint64_t pack_size;
+    bool from_standby; /* no record in the WAL says where it ends */
 } BackupWishes;
 
 void archive_put_backup(Archive *archive, const BackupWishes *wishes);

@@ -205,9 +205,79 @@ static void a_backup_is_on_a_path_that_leaves_its_timeline_behind_its_stop(void 
     }
 }
 
+/*
+ * The segment in which a backup ends, as another server wrote it: the name is there, and the WAL is
+ * not the backup's.
+ */
+static void wal_of_another_server_completes_no_backup(void **state)
+{
+    enum { START = 3 * MIB + 0x100, STOP = 3 * MIB + 0x400 };
+    static const struct {
+        Lsn backup_end, backup_start, first_record;
+        WalEnd end;
+        bool is_foreign;
+    } cases[] = {
+        {STOP, START, 3 * MIB + 40, WAL_END_SWITCH, false},
+        {STOP - 6, START, 3 * MIB + 40, WAL_END_OPEN, false}, /* not aligned */
+        {STOP, START + 8, 3 * MIB + 40, WAL_END_OPEN, true},
+        {STOP - 8, START, 3 * MIB + 40, WAL_END_OPEN, true},
+        {0, 0, 3 * MIB + 40, WAL_END_SWITCH, true},
+        {STOP + 0x1000, START + 0x800, 3 * MIB + 40, WAL_END_OPEN, false}, /* a later one */
+        {0, 0, STOP, WAL_END_OPEN, false},           /* it may have begun in the segment before */
+        {0, 0, 0, WAL_END_OPEN, false},              /* all of it is the middle of one record */
+        {0, 0, 3 * MIB + 40, WAL_END_BROKEN, false}, /* not known */
+    };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        WalTrailer trailer = {.kind = WAL_SEGMENT};
+
+        trailer.summary.backup_end = cases[i].backup_end;
+        trailer.summary.backup_end_start = cases[i].backup_start;
+        trailer.summary.reader.first_record = cases[i].first_record;
+        trailer.summary.reader.end = cases[i].end;
+        if (backup_wal_is_foreign(START, STOP, &trailer) != cases[i].is_foreign)
+            fail_msg("case %zu", i);
+    }
+}
+
+static void a_backup_waits_where_another_server_archived(void **state)
+{
+    CLEANUP(archive_done) Archive archive;
+    CLEANUP(backup_list_done) BackupList list = {0};
+    CLEANUP(wal_builder_done) WalBuilder own = wal_builder_begin(15, MIB, 3 * MIB, 1);
+    CLEANUP(wal_builder_done) WalBuilder other = wal_builder_begin(15, MIB, 3 * MIB, 1);
+    Error err = {0};
+
+    (void)state;
+    const Lsn start = wal_builder_filler(&own, 100);
+    wal_builder_backup_end(&own, start);
+    const Lsn stop = (own.at + 7) & ~(Lsn)7;
+    wal_builder_switch(&own);
+    wal_builder_commit(&other, 1, 1);
+    wal_builder_switch(&other);
+    for (int i = 0; i < 2; i++) {
+        archive_init(&archive);
+        archive_put_backup(&archive, &(BackupWishes){.id = "20261122T000001Z-aaaaaa",
+                                                     .timeline = 1,
+                                                     .start = start,
+                                                     .stop = stop});
+        archive_put_segment(&archive, i == 0 ? &own : &other, 1, 3);
+        archive_look(&archive);
+        assert_true(backup_list_load(&list, &archive.cluster, &archive.inventory, &err));
+        assert_int_equal(list.items[0].state, i == 0 ? BACKUP_RESTORABLE : BACKUP_WAITING);
+        assert_true(i == 0 || strstr(list.items[0].reason, "another server's") != NULL);
+        backup_list_done(&list);
+        if (i == 0)
+            archive_done(&archive);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(wal_of_another_server_completes_no_backup),
+        cmocka_unit_test(a_backup_waits_where_another_server_archived),
         cmocka_unit_test(a_backup_waits_for_its_wal_from_start_to_stop),
         cmocka_unit_test(a_backup_over_a_fork_needs_both_timelines),
         cmocka_unit_test(the_list_is_ordered_by_place_and_damaged_ones_are_last),

@@ -33,6 +33,7 @@ static void put_second_backup(World *world, uint32_t timeline, Lsn start, Lsn st
                                        .start = start,
                                        .stop = stop,
                                        .stopped_at = time_from_postgres(4500),
+                                       .from_standby = true,
                                        .commit_time_max = time_from_postgres(4400)});
 }
 
