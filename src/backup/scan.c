@@ -293,12 +293,6 @@ static bool is_listed(const Scan *scan, size_t first, const char *path)
     return false;
 }
 
-/* Root reads everything: what its owner could not read must not come into a backup by a link. */
-static bool may_follow(const Walk *walk, const struct stat *end)
-{
-    return geteuid() != 0 || end->st_uid == walk->data_info.st_uid || (end->st_mode & S_IROTH) != 0;
-}
-
 /* What another user owns must be the server's own to be read by it once it is restored: its mode
  * then lets no one else in, as the server demands of a key. */
 static struct stat as_if_ours(const Walk *walk, const struct stat *end)
@@ -418,14 +412,12 @@ static bool follow_link(Walk *walk, DataPlan plan, const char *path, Error *err)
         if (!is_there || is_wrong)
             return refuse_link(walk, path, is_wrong ? "to no directory" : "that leads nowhere",
                                err);
-        if (!may_follow(walk, &end))
-            return refuse_link(walk, path, "to what the server's user may not read", err);
         if (place == PLACE_FILE && !S_ISREG(end.st_mode))
             return leave_link(walk, path);
     } else if (is_there && S_ISDIR(end.st_mode) && holds_configuration(walk->scan, path)) {
         return follow_to_configuration(walk, path, &end, err);
     } else if (!is_there || !S_ISREG(end.st_mode) || end.st_size > LINKED_FILE_MAX ||
-               !may_follow(walk, &end) || faccessat(walk->data_fd, path, R_OK, AT_EACCESS) != 0) {
+               faccessat(walk->data_fd, path, R_OK, AT_EACCESS) != 0) {
         return leave_link(walk, path);
     }
     if (!note_followed(walk, path, &end, err))

@@ -64,8 +64,7 @@ typedef struct Scan {
  * Where the server follows a symbolic link, it is followed (the server's own base backup would
  * leave it out): what is at its end becomes a plain entry under the link's name, and is told. Also
  * a small file that a link elsewhere leads to, as configuration or a certificate. ERR_REFUSED for a
- * link in place of what the server opens that leads nowhere, or, to root, to what is not for the
- * owner of the data directory.
+ * link in place of what the server opens that leads nowhere.
  */
 bool scan_data_directory(Scan *scan, const char *data, unsigned major, const char *statistics,
                          Error *err) MUST_CHECK;

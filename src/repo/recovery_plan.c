@@ -128,6 +128,14 @@ bool recovery_settings_have_target(const char *settings)
     return false;
 }
 
+/* As the server's own files: the group reads them where it reads the directory (file_perm.c). */
+static mode_t mode_beside(const char *data)
+{
+    struct stat status;
+
+    return stat(data, &status) == 0 && (status.st_mode & 0050) == 0050 ? 0640 : 0600;
+}
+
 bool recovery_plan_save(const char *data, const RecoveryPlan *plan, Error *err)
 {
     CLEANUP(text_freep) char *path = text_format("%s/%s", data, RECOVERY_PLAN_FILE);
@@ -146,7 +154,7 @@ bool recovery_plan_save(const char *data, const RecoveryPlan *plan, Error *err)
         record_text(&record, "data", plan->data);
     record_text(&record, "settings", plan->settings);
     record_finish(&record);
-    return file_writer_open(&out, path, 0600, err) &&
+    return file_writer_open(&out, path, mode_beside(data), err) &&
            file_writer_write(&out, record.text.data, record.text.size, err) &&
            file_writer_replace(&out, err);
 }

@@ -52,7 +52,8 @@ Recovery_Target_Time = '2001-01-01 00:00:00+00'
         cluster.start(config_file=etc / "server.conf")
         world.tool("backup", f"--conninfo={cluster.conninfo()}", "--checkpoint=fast")
         cluster.sql("create table t as select 1 i")
-        cls.xid = cluster.sql("begin; insert into t values (2); select pg_current_xact_id(); commit")
+        cls.xid = cluster.sql("with new as (insert into t values (2) returning i) "
+                              "select pg_current_xact_id() from new")
         cluster.sql("insert into t values (3)")
         cluster.switch_wal()
         cluster.stop()

@@ -292,6 +292,8 @@ class Faithful(ReplaceTest):
         self.tool("restore", f"--data={restored.data}", "--jobs=3")
         verify_backup(restored.data)
         self.assertEqual(stat.S_IMODE(os.stat(restored.data).st_mode), 0o750)
+        for name in ("backup_manifest", "pgcairn.recovery", "backup_label"):
+            self.assertEqual(stat.S_IMODE(os.stat(restored.data / name).st_mode), 0o640, name)
         for path in ("base", database, "global", "pg_wal", "pg_wal/archive_status", odd.name,
                      "PG_VERSION", "postgresql.conf", f"{database}/PG_VERSION"):
             was, now = os.stat(self.cluster.data / path), os.stat(restored.data / path)
