@@ -448,10 +448,17 @@ static bool add_link(Walk *walk, DataPlan plan, const char *path, const char *na
     return follow_link(walk, plan, path, err);
 }
 
-/* Ours, and about this very directory: restore writes them anew. */
+/*
+ * Ours, and about this very directory: restore writes them anew; and the old pg_wal that a restore
+ * could keep nowhere else (KEPT_WAL_INSIDE in restore.h).
+ */
 static bool is_ours(const char *path)
 {
     static const char *const names[] = {"pgcairn.restore", "pgcairn.recovery"};
+    static const char kept_wal[] = "pgcairn.restore-pg_wal-";
+
+    if (strncmp(path, kept_wal, sizeof kept_wal - 1) == 0)
+        return true;
 
     for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
         size_t length = strlen(names[i]);

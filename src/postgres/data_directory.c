@@ -185,6 +185,9 @@ DataPlan data_plan_of(const char *path, bool is_directory)
         return parts.count == 1 ? PLAN_EMPTY : PLAN_SKIP;
     if (is_left_out(name))
         return PLAN_SKIP;
+    /* Of a file system whose root this is; only root may look into it. */
+    if (parts.count == 1 && is_directory && strcmp(name, "lost+found") == 0)
+        return PLAN_SKIP;
     if (strcmp(parts.text[0], "pg_tblspc") == 0) {
         if (parts.count == 1)
             return PLAN_TABLESPACES;

@@ -1,6 +1,5 @@
 #include "survey.h"
 
-#include "data_state.h"
 #include "preflight.h"
 
 #include "base/file.h"
@@ -135,27 +134,10 @@ static bool look_at(void *context, const TreeEntry *entry, bool *descends, Error
     return true;
 }
 
-/* ---- by where it is: what is mounted in the tree is no part of it for the walk's numbers */
-
-static bool check_path(const Survey *survey, const NeededPlace *place, Error *err)
-{
-    CLEANUP(arena_done) Arena arena = {0};
-    const char *real;
-    Error nowhere = {0}; /* it is not there, so it can't be lost */
-
-    if (!path_resolve(place->path, &arena, &real, &nowhere) || !path_is_inside(real, survey->root))
-        return true;
-    return refuse_needed(survey, place->what, real, err);
-}
-
 static bool survey_tree(Survey *survey, Error *err)
 {
     const TreeVisitor visitor = {.before = look_at, .context = survey};
 
-    for (size_t i = 0; i < survey->needed_count; i++) {
-        if (!check_path(survey, survey->needed[i].place, err))
-            return false;
-    }
     if (tree_walk(survey->root, &visitor, err))
         return true;
     if (err->code == ERR_IO && (err->os_errno == EACCES || err->os_errno == EPERM))

@@ -167,6 +167,7 @@ static void what_belongs_is_taken_and_nothing_else(void **state)
         "pgcairn.restore",
         "base/pgsql_tmp4711.0",
         "pgcairn.restore.tmp-0123456789abcdef",
+        "pgcairn.restore-pg_wal-20261122T101112.345Z",
     };
 
     (void)state;
