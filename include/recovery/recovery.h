@@ -42,6 +42,7 @@ typedef struct RecoverySight {
     char reason[512]; /* RECOVERY_FAILED: the server's own words. Paused: why, if not at the target
                        */
     char advice[256]; /* ... and what to do */
+    char no_login[256]; /* it accepts connections, and not ours: why. A pause can't be seen then */
     PgControl control;
     pid_t pid;
 } RecoverySight;
@@ -58,6 +59,7 @@ typedef struct WatchSetup {
     uint64_t stall_ms;    /* no progress for so long is a stall; 0: nothing is */
     uint64_t timeout_ms;  /* for recovery_watch_to_end(); 0: none */
     Progress *progress;
+    const char *phase; /* what replay is called in it; NULL: "replay" */
 } WatchSetup;
 
 RecoveryWatch *recovery_watch_new(const WatchSetup *setup);
@@ -77,6 +79,8 @@ bool recovery_look(RecoveryWatch *watch, RecoverySight *sight, Error *err) MUST_
  * Look until a state that stays is reached: target reached, paused, open, failed, not running.
  * on_change is called at each change of state, when a stall begins or ends, and every interval_ms
  * (0: at changes only); it may be NULL. ERR_RECOVERY after timeout_ms; the server goes on.
+ * ERR_POSTGRES when the server accepts connections but not ours, and nothing moves any more: most
+ * likely it is paused, and whether it is can't be seen.
  */
 typedef void RecoveryChange(void *context, const RecoverySight *sight, bool is_stalled);
 bool recovery_watch_to_end(RecoveryWatch *watch, uint64_t interval_ms, RecoveryChange *on_change,

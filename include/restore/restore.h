@@ -70,6 +70,7 @@ typedef struct RestoreWish {
     uint32_t save_timeline; /* whose history may be put into the archive although nothing of it is
                                there; 0: none */
     bool as_copy;    /* the restored cluster must not archive: it is not to replace the original */
+    bool will_pause; /* at its target, for somebody to look around there */
     bool will_start; /* server programs are needed, not only nice to have */
     unsigned port;   /* of the restored server; 0: as it is configured */
     const char *socket; /* directory of its socket; NULL: as it is configured */
@@ -138,6 +139,9 @@ typedef struct RestorePlan {
     TargetPoint point;
     bool has_time_fallback; /* target time after the last commit: the archive's end is taken, which
                                the server is told as the LSN of its last record */
+    Lsn locks_held;         /* the first lock that is held at the target; 0: none is known */
+    uint32_t locked_xid;    /* the target is the position before this transaction's first lock, for
+                               it would still hold it at the one that was asked for; 0: as asked */
     TimeUs time_asked;      /* ... and what was asked for */
     uint64_t bytes;         /* to write */
     uint64_t wal_segments, wal_stored_bytes; /* that are replayed */

@@ -68,7 +68,7 @@ static bool start(BackupRun *run, Error *err)
     const char *label = wish->label != NULL ? wish->label : default_label;
     TimeUs began = time_monotonic();
 
-    progress_phase(wish->progress, "start", 0);
+    progress_phase(wish->progress, "start: waiting for the server's checkpoint", 0);
     if (!session_take_bytes(run->session, err) || !run_check_source(run, err))
         return false;
     if (!lease_take(run->cluster,

@@ -40,7 +40,7 @@ const Option option_table[] = {
         "how to reach the server, as libpq reads it (otherwise found through the data directory)"},
     {"user", TEXT, FIELD(user), FOR_ALL & ~(FOR_PUSH | FOR_GET), GROUP_CLUSTER, "NAME",
         "for root: who does the work where no directory tells yet (otherwise the owner of --data, or of the repository)"},
-    {"pg-bin", TEXT, FIELD(pg_bin), FOR_RESTORE | FOR_PROMOTE, GROUP_CLUSTER, "DIR",
+    {"pg-bin", TEXT, FIELD(pg_bin), FOR_RESTORE | FOR_PROMOTE | FOR_WATCH, GROUP_CLUSTER, "DIR",
         "where the server's programs are (otherwise looked for)"},
 
     {"compress", TEXT, FIELD(compress), FOR_BACKUP | FOR_PUSH | FOR_RECEIVE, GROUP_WORK, "CODEC[:LEVEL]",
@@ -172,6 +172,10 @@ const Option option_table[] = {
 
     {"start", FLAG, FIELD(start), FOR_RESTORE, GROUP_START, NULL,
         "start the server and watch until the target is reached"},
+    {"start", FLAG, FIELD(start), FOR_WATCH, GROUP_START, NULL,
+        "take up what an interrupted `restore --start` began: start the server when it is down, and "
+        "pause it at its target",
+        .only_flag = true},
     {"stall", DURATION, FIELD(stall_ms), FOR_RESTORE | FOR_WATCH, GROUP_START, "TIME",
         "without progress for so long, say what recovery waits for",
         .fallback = "60s", .min = 1000, .max = 7 * DAY_MS},

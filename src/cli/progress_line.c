@@ -121,7 +121,10 @@ static void draw_terminal(Progress *progress)
 
     if (room > sizeof text - 8)
         room = sizeof text - 8;
-    int size = snprintf(text, room, "%s  %s", progress->phase, sight.done_text);
+    /* Of a phase that only waits there is no number to tell. */
+    bool only_waits = sight.total == 0 && sight.done == 0;
+    int size = only_waits ? snprintf(text, room, "%s", progress->phase)
+                          : snprintf(text, room, "%s  %s", progress->phase, sight.done_text);
     const struct {
         const char *before, *text, *after;
     } parts[] = {

@@ -5,6 +5,7 @@
 #include "recovery/recovery.h"
 #include "repo/recovery_plan.h"
 #include "restore/restore.h"
+#include "server_start.h"
 
 #include <errno.h>
 #include <sys/stat.h>
@@ -24,29 +25,14 @@ static bool has_recovery_plan(const char *data)
     return file_exists_in(data, RECOVERY_PLAN_FILE);
 }
 
-/* As it was started last, else what is found; the settings of that start still hold. */
-static bool find_start(const Options *options, unsigned major, Arena *arena, ServerStart *start,
-                       Error *err)
-{
-    ServerStart last = {0};
-    Error ignored = {0}; /* programs that went away since: look for others */
-    bool found;
-
-    if (!server_start_read(options->data, arena, &last, &found, err))
-        return false;
-    *start = last;
-    if (options->pg_bin == NULL && found &&
-        server_find_programs(last.programs, major, arena, &start->programs, &ignored))
-        return true;
-    return server_find_programs(options->pg_bin, major, arena, &start->programs, err);
-}
-
 static void log_change(void *context, const RecoverySight *sight, bool is_stalled)
 {
     char lsn[LSN_TEXT_SIZE];
 
     (void)context;
     (void)is_stalled;
+    if (sight->no_login[0] != '\0')
+        log_warn("the server accepts connections, but not ours", log_str("why", sight->no_login));
     log_info("recovery", log_str("state", recovery_state_name(sight->state)),
              log_str("replayed", sight->replayed != 0 ? lsn_text(sight->replayed, lsn) : ""),
              log_str("segment", sight->segment));
@@ -73,35 +59,17 @@ static bool wait_until_open(const Options *options, const char *log_path, pid_t 
     return error_hint(err, "%s", sight.advice[0] != '\0' ? sight.advice : "see the server's log");
 }
 
-/* Beside the data directory, where restore has put it too. */
-static char *log_path_of(const char *data)
-{
-    size_t length = strlen(data);
-
-    while (length > 1 && data[length - 1] == '/')
-        length--;
-    return text_format("%.*s.pgcairn-server.log", (int)length, data);
-}
-
 /* It stopped at its target, with pg_control as the proof; it replays to there again and opens. */
 static bool start_and_open(const Options *options, const RecoverySight *sight, Error *err)
 {
     CLEANUP(arena_done) Arena arena = {0};
-    CLEANUP(text_freep) char *log_path = log_path_of(options->data);
-    ServerStart start;
+    const char *log_path;
     pid_t pid;
 
-    if (!find_start(options, sight->control.version->major, &arena, &start, err))
-        return false;
-    if (!restore_set_action(options->data, ACTION_PROMOTE, err))
-        return false;
-    const StartSetup setup = {
-        .data = options->data,
-        .programs = start.programs,
-        .log_path = log_path,
-        .settings = start.settings,
-    };
-    return recovery_start(&setup, &pid, err) && wait_until_open(options, log_path, pid, err);
+    return restore_set_action(options->data, ACTION_PROMOTE, err) &&
+           server_start_again(options, sight->control.version->major, false, &arena, &log_path,
+                              &pid, err) &&
+           wait_until_open(options, log_path, pid, err);
 }
 
 static bool tell(const Options *options, Error *err)

@@ -239,6 +239,7 @@ static bool make_wish(const Options *options, Arena *arena, RestoreStory *story,
     /* Without a target nothing stops the server: it opens at the end of the archive. */
     if (wish->target.kind == TARGET_LATEST)
         story->action = ACTION_PROMOTE;
+    wish->will_pause = story->action == ACTION_PAUSE;
     return true;
 }
 

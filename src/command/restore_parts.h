@@ -25,6 +25,7 @@ typedef struct RestoreStory {
     RecoverySight sight;   /* the last one */
     Lsn reached;           /* verified end of replay */
     uint32_t new_timeline; /* after promotion; 0: none */
+    const char *locked;    /* relations that nobody can read while it is paused; "" */
     char connection[512];  /* "host=... port=..." of a running server */
     const char *log_path;
     TimeUs started_at, finished_at;                    /* time_now() */

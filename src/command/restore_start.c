@@ -5,6 +5,7 @@
 #include "cli/output.h"
 #include "postgres/history.h"
 #include "postgres/server.h"
+#include "recovery/locks.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -28,6 +29,8 @@ static void tell_change(void *context, const RecoverySight *sight, bool is_stall
         sight->last_commit != TIME_US_NONE ? time_text(sight->last_commit, time) : "";
 
     (void)context;
+    if (sight->no_login[0] != '\0')
+        log_warn("the server accepts connections, but not ours", log_str("why", sight->no_login));
     if (is_stalled) {
         log_warn("recovery makes no progress", log_str("state", recovery_state_name(sight->state)),
                  log_str("segment", sight->segment),
@@ -89,7 +92,7 @@ static bool refuse_end(const RestoreStory *story, const char *wanted, Error *err
     return error_hint(err, "the server's log is %s", story->log_path);
 }
 
-static bool start_and_watch(RestoreStory *story, Progress *progress, Error *err)
+static bool start_and_watch(RestoreStory *story, const char *phase, Progress *progress, Error *err)
 {
     RestorePlan *plan = &story->plan;
     StartSetup start = {.data = plan->data,
@@ -103,7 +106,8 @@ static bool start_and_watch(RestoreStory *story, Progress *progress, Error *err)
                         .target = plan->point.replay_end,
                         .stall_ms = story->options->stall_ms,
                         .timeout_ms = story->options->timeout_ms,
-                        .progress = progress};
+                        .progress = progress,
+                        .phase = phase};
     pid_t pid;
     TimeUs last_commit = story->sight.last_commit;
 
@@ -113,7 +117,10 @@ static bool start_and_watch(RestoreStory *story, Progress *progress, Error *err)
     CLEANUP(recovery_watch_freep) RecoveryWatch *watch = recovery_watch_new(&setup);
     if (!recovery_watch_to_end(watch, WATCH_INTERVAL_MS, tell_change, NULL, &story->sight, err)) {
         error_context(err, "watch the recovery on %s", plan->data);
-        return error_hint(err, "it goes on by itself: `pgcairn watch --data=%s`", plan->data);
+        return error_hint(err,
+                          "the server goes on by itself: `pgcairn watch --start --data=%s` "
+                          "follows it, and takes up what is left to do",
+                          plan->data);
     }
     if (story->sight.last_commit == TIME_US_NONE)
         story->sight.last_commit = last_commit;
@@ -134,12 +141,12 @@ static bool is_place_unknown(const RecoverySight *sight)
 
 static bool start_and_watch_to_target(RestoreStory *story, Progress *progress, Error *err)
 {
-    if (!start_and_watch(story, progress, err))
+    if (!start_and_watch(story, "replay", progress, err))
         return false;
     if (story->plan.target.kind == TARGET_LATEST || !is_place_unknown(&story->sight))
         return true;
     log_info("the server has stopped before it wrote how far it came; it is started again");
-    return start_and_watch(story, progress, err);
+    return start_and_watch(story, "replay once more", progress, err);
 }
 
 /* ---- verify -----------------------------------------------------------------------------------
@@ -264,6 +271,20 @@ static bool finish_open(RestoreStory *story, Error *err)
     return verify_opened(story, err) && restore_clear_settings(story->plan.data, err);
 }
 
+/* What replay has locked there, if anything: best effort, the pause itself is what was asked for.
+ */
+static void find_locked(RestoreStory *story)
+{
+    CLEANUP(locked_relations_done) LockedRelations locked = {.names = ""};
+    Error unseen = {0};
+
+    if (recovery_locks(story->plan.data, story->options->conninfo, &locked, &unseen)) {
+        story->locked = arena_text(&story->plan.arena, locked.names);
+    } else {
+        log_debug("locks can't be looked at", log_str("why", unseen.message));
+    }
+}
+
 /* Again at the place that was verified: what somebody reads there must be what was asked for. */
 static bool verify_pause(RestoreStory *story, Error *err)
 {
@@ -282,15 +303,26 @@ static bool verify_pause(RestoreStory *story, Error *err)
                       story->log_path);
 }
 
+/* It runs, at a target that was verified before; only whether it pauses there can't be seen. */
+static bool tell_unseen(RestoreStory *story, Error *err)
+{
+    if (err->code != ERR_POSTGRES)
+        return false;
+    err->code = ERR_DEGRADED;
+    find_connection(story);
+    return error_context(err, "the target was reached and verified");
+}
+
 /* The target is verified: start again, now to pause there or to open. */
 static bool start_as_asked(RestoreStory *story, Progress *progress, Error *err)
 {
     TimeUs begin = time_monotonic();
     RecoveryState wanted = story->action == ACTION_PAUSE ? RECOVERY_PAUSED : RECOVERY_OPEN;
 
-    if (!restore_set_action(story->plan.data, story->action, err) ||
-        !start_and_watch(story, progress, err))
+    if (!restore_set_action(story->plan.data, story->action, err))
         return false;
+    if (!start_and_watch(story, "second start", progress, err))
+        return tell_unseen(story, err);
     story->elapsed_open = time_monotonic() - begin;
     if (story->sight.state == RECOVERY_OPEN) {
         if (!finish_open(story, err))
@@ -305,6 +337,7 @@ static bool start_as_asked(RestoreStory *story, Progress *progress, Error *err)
     }
     if (story->sight.state == wanted) {
         find_connection(story);
+        find_locked(story);
         return verify_pause(story, err);
     }
     if (wanted == RECOVERY_PAUSED && story->sight.state == RECOVERY_TARGET_REACHED) {

@@ -134,6 +134,7 @@ static void print_utc(TimeUs instant)
 static void print_target(const RestoreStory *story)
 {
     const RestorePlan *plan = &story->plan;
+    char lsn[LSN_TEXT_SIZE];
     char text[256];
 
     out_print("  target     %s\n",
@@ -142,6 +143,11 @@ static void print_target(const RestoreStory *story)
         print_utc(story->wish->target.time);
     if (plan->has_time_fallback)
         print_fallback(plan);
+    if (plan->locked_xid != 0) {
+        out_print("             replay pauses at %s, before transaction %" PRIu32
+                  " takes its locks: no commit lies between\n",
+                  lsn_text(plan->target.lsn, lsn), plan->locked_xid);
+    }
 }
 
 static void print_removed_first(const RestorePlan *plan)
@@ -363,6 +369,7 @@ static void plan_to_json(const RestoreStory *story, Json *json)
               target_text(&story->wish->target, time_text_postgres, text, sizeof text));
     json_text(json, "target_kind", target_kind_name(story->wish->target.kind));
     json_bool(json, "takes_archive_end", plan->has_time_fallback);
+    json_lsn(json, "before_locks", plan->locked_xid != 0 ? plan->target.lsn : 0);
     json_text(json, "backup", plan->manifest.header.id);
     json_u64(json, "timeline", path_last_timeline(&plan->path));
     json_u64(json, "bytes", plan->bytes);
@@ -561,6 +568,26 @@ static void print_hand_over(const RestorePlan *plan)
                   : "");
 }
 
+/* Reading them would wait for ever, without a word from the server. */
+static void print_locked(const RestoreStory *story)
+{
+    char lsn[LSN_TEXT_SIZE];
+
+    if (story->locked == NULL || *story->locked == '\0')
+        return;
+    out_print(
+        "  locked     %s: a transaction that had not ended at the target has locked them, and "
+        "who reads them waits\n",
+        story->locked);
+    out_print("             they can be read after promote");
+    if (story->plan.locks_held != 0) {
+        out_print("; or paused, without what was committed since, with --target-lsn=%s "
+                  "--target-exclusive",
+                  lsn_text(story->plan.locks_held, lsn));
+    }
+    out_print("\n");
+}
+
 /* What the operator does next. */
 static void print_next(const RestoreStory *story)
 {
@@ -574,6 +601,7 @@ static void print_next(const RestoreStory *story)
     case RECOVERY_PAUSED:
         out_print("  server     paused at the target, open for reading: psql \"%s\"\n",
                   story->connection);
+        print_locked(story);
         out_print("  next       pgcairn promote --data=%s opens it for writing\n", data);
         break;
     case RECOVERY_OPEN:
@@ -682,6 +710,8 @@ static void result_to_json(const RestoreStory *story, Json *json)
     json_time(json, "last_commit", last_commit(story));
     json_u64(json, "new_timeline", story->new_timeline);
     json_text(json, "connection", *story->connection != '\0' ? story->connection : NULL);
+    json_text(json, "locked",
+              story->locked != NULL && *story->locked != '\0' ? story->locked : NULL);
     json_text(json, "server_log", story->log_path);
 }
 

@@ -1,7 +1,12 @@
+#include "base/file.h"
 #include "base/log.h"
 #include "cli/output.h"
 #include "command/commands.h"
+#include "recovery/locks.h"
 #include "recovery/recovery.h"
+#include "repo/recovery_plan.h"
+#include "restore/restore.h"
+#include "server_start.h"
 
 #include <inttypes.h>
 #include <sys/ioctl.h>
@@ -18,13 +23,14 @@ typedef struct Screen {
     const Options *options;
     bool is_drawn; /* one line on a terminal; else log lines or JSON */
     RecoveryGoal goal;
+    const char *log_path; /* of a server that was started here */
     struct {
         TimeUs at;
         Lsn replayed;
     } samples[SAMPLES]; /* one a second: what the rate is measured by */
     size_t sample_count;
     RecoveryState state;
-    bool is_stalled;
+    bool is_stalled, is_shut_out;
     bool has_told;
     Error failure; /* of writing the answer */
 } Screen;
@@ -126,6 +132,7 @@ static void tell_json(Screen *screen, const RecoverySight *sight, bool is_stalle
         json_u64(&json, "left_s", (uint64_t)(figures.left_us / SECOND));
     json_text(&json, "control_state", pg_state_name(sight->control.state));
     json_u64(&json, "pid", (uint64_t)sight->pid);
+    json_text(&json, "no_login", sight->no_login[0] != '\0' ? sight->no_login : NULL);
     json_text(&json, "reason", sight->reason[0] != '\0' ? sight->reason : NULL);
     json_text(&json, "advice", sight->advice[0] != '\0' ? sight->advice : NULL);
     json_end_object(&json);
@@ -145,6 +152,7 @@ static void tell_log(const Screen *screen, const RecoverySight *sight, const Fig
         log_str("rate", figures->rate),
         log_str(screen->goal.is_bound ? "left_at_most" : "left", figures->left),
         log_str("left_time", figures->left_time),
+        log_str("no_login", sight->no_login),
     };
 
     log_write(is_stalled ? LOG_WARN : LOG_INFO, fields, ARRAY_SIZE(fields));
@@ -178,12 +186,14 @@ static void draw(const Screen *screen, const RecoverySight *sight, const Figures
 static void tell(void *context, const RecoverySight *sight, bool is_stalled)
 {
     Screen *screen = context;
-    bool has_changed =
-        !screen->has_told || sight->state != screen->state || is_stalled != screen->is_stalled;
+    bool is_shut_out = sight->no_login[0] != '\0';
+    bool has_changed = !screen->has_told || sight->state != screen->state ||
+                       is_stalled != screen->is_stalled || is_shut_out != screen->is_shut_out;
 
     screen->has_told = true;
     screen->state = sight->state;
     screen->is_stalled = is_stalled;
+    screen->is_shut_out = is_shut_out;
     if (screen->options->json) {
         tell_json(screen, sight, is_stalled, false);
         return;
@@ -205,7 +215,21 @@ static void end_line(const Screen *screen)
 
 /* ---- the end ---------------------------------------------------------------------------------*/
 
-static void print_end(const RecoverySight *sight)
+static void print_locked(const Options *options)
+{
+    CLEANUP(locked_relations_done) LockedRelations locked = {.names = ""};
+    Error unseen = {0}; /* only a help */
+
+    if (recovery_locks(options->data, options->conninfo, &locked, &unseen) &&
+        *locked.names != '\0') {
+        out_print(
+            "  locked       %s: a transaction that has not ended here holds them, and who reads "
+            "them waits; after promote they can be read\n",
+            locked.names);
+    }
+}
+
+static void print_end(const Options *options, const RecoverySight *sight)
 {
     char lsn[LSN_TEXT_SIZE], time[TIME_TEXT_SIZE];
 
@@ -216,6 +240,16 @@ static void print_end(const RecoverySight *sight)
     }
     if (sight->last_commit != TIME_US_NONE)
         out_print("  last commit  %s\n", time_text_local(sight->last_commit, time));
+    if (sight->state == RECOVERY_TARGET_REACHED) {
+        out_print("  server       down at its target: a restore verifies it so\n");
+        out_print("  look first   pgcairn watch --start --data=%s\n", options->data);
+        out_print("  open it      pgcairn promote --data=%s\n", options->data);
+    }
+    if (sight->state == RECOVERY_PAUSED && sight->reason[0] == '\0') {
+        print_locked(options);
+        out_print("  server       open for reading; `pgcairn promote --data=%s` opens it\n",
+                  options->data);
+    }
 }
 
 /* What the end means for the exit status. */
@@ -244,14 +278,16 @@ static bool judge(const Options *options, const RecoverySight *sight, Error *err
     return error_hint(err, "%s", sight->advice);
 }
 
-static bool watch_it(Screen *screen, RecoverySight *sight, Error *err)
+/* pid: of the server when it was started here; 0: by somebody else. */
+static bool watch_it(Screen *screen, pid_t pid, RecoverySight *sight, Error *err)
 {
     const Options *options = screen->options;
     CLEANUP(recovery_watch_freep)
     RecoveryWatch *watch = recovery_watch_new(&(WatchSetup){
         .data = options->data,
         .conninfo = options->conninfo,
-        .log_path = options->server_log,
+        .log_path = options->server_log != NULL ? options->server_log : screen->log_path,
+        .pid = pid,
         .target = screen->goal.is_bound ? 0 : screen->goal.lsn,
         .stall_ms = options->stall_ms,
     });
@@ -262,8 +298,87 @@ static bool watch_it(Screen *screen, RecoverySight *sight, Error *err)
     return ok;
 }
 
+/* ---- taking up what `restore --start` began --------------------------------------------------*/
+
+/*
+ * What is left to do with a server that is down. It is first brought to its target as restore
+ * would, which leaves it down there, and then started once more to pause there.
+ */
+typedef enum NextStart { START_NONE, START_ON, START_PAUSED } NextStart;
+
+static NextStart next_start(const RecoverySight *sight, NextStart last)
+{
+    switch (sight->state) {
+    case RECOVERY_TARGET_REACHED:
+        return last == START_PAUSED ? START_NONE : START_PAUSED; /* hot_standby may be off */
+    case RECOVERY_NOT_RUNNING:
+        return last == START_NONE ? START_ON : START_NONE;
+    case RECOVERY_FAILED:
+        /* It was stopped, or killed, by others; or it has not written how far it came. */
+        return last == START_NONE || sight->control.state == PG_SHUT_DOWN_IN_RECOVERY ? START_ON
+                                                                                      : START_NONE;
+    case RECOVERY_STARTING:
+    case RECOVERY_REACHING_CONSISTENCY:
+    case RECOVERY_REPLAYING:
+    case RECOVERY_PAUSED:
+    case RECOVERY_PROMOTING:
+    case RECOVERY_OPEN:
+        break;
+    }
+    return START_NONE;
+}
+
+static bool start_again(Screen *screen, NextStart how, const PgControl *control, Arena *arena,
+                        pid_t *pid, Error *err)
+{
+    const Options *options = screen->options;
+
+    if (how == START_PAUSED && !restore_set_action(options->data, ACTION_PAUSE, err))
+        return false;
+    log_info("the server is started", log_str("data", options->data),
+             log_str("to", how == START_PAUSED ? "pause at its target" : "go on to its target"));
+    return server_start_again(options, control->version->major, true, arena, &screen->log_path, pid,
+                              err);
+}
+
+static bool check_restored(const Options *options, Error *err)
+{
+    CLEANUP(text_freep) char *plan = text_format("%s/%s", options->data, RECOVERY_PLAN_FILE);
+
+    if (file_exists(plan))
+        return true;
+    error_set(err, ERR_REFUSED, "%s is not in a recovery that `pgcairn restore` began",
+              options->data);
+    return error_hint(err, "without --start it is only watched");
+}
+
+static bool take_up(Screen *screen, Arena *arena, RecoverySight *sight, Error *err)
+{
+    enum { STARTS_MAX = 4 };
+    const Options *options = screen->options;
+    NextStart last = START_NONE;
+    pid_t pid = 0;
+
+    if (!check_restored(options, err))
+        return false;
+    for (int i = 0; i <= STARTS_MAX; i++) {
+        if (!watch_it(screen, pid, sight, err))
+            return false;
+        NextStart next = next_start(sight, last);
+        if (next == START_NONE || i == STARTS_MAX)
+            break;
+        if (!start_again(screen, next, &sight->control, arena, &pid, err))
+            return error_context(err, "start the server on %s again", options->data);
+        last = next;
+    }
+    /* Without a target it opened by itself: settings that are left would mislead a standby of it.
+     */
+    return sight->state != RECOVERY_OPEN || restore_clear_settings(options->data, err);
+}
+
 bool command_watch(const Options *options, Error *err)
 {
+    CLEANUP(arena_done) Arena arena = {0};
     Screen screen = {
         .options = options,
         .is_drawn = !options->json && !options->no_progress && isatty(STDERR_FILENO) == 1,
@@ -274,12 +389,13 @@ bool command_watch(const Options *options, Error *err)
     if (!pg_control_read(options->data, &control, NULL, err))
         return error_context(err, "watch the recovery in %s", options->data);
     screen.goal = recovery_goal(options->data, control.wal_segment_size);
-    if (!watch_it(&screen, &sight, err))
+    if (!(options->start ? take_up(&screen, &arena, &sight, err)
+                         : watch_it(&screen, 0, &sight, err)))
         return false;
     if (options->json) {
         tell_json(&screen, &sight, false, true);
     } else {
-        print_end(&sight);
+        print_end(options, &sight);
     }
     if (screen.failure.code != ERR_NONE) {
         *err = screen.failure;

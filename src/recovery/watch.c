@@ -22,6 +22,8 @@ struct RecoveryWatch {
     int exit_status;         /* its; -1: not known */
     pid_t seen_pid;          /* alive at some look; 0: never */
     char *error_path;        /* where its descriptor 2 leads */
+    char no_login[256];      /* why the last attempt to ask it failed; "": it was asked */
+    unsigned failures;       /* attempts that failed, in a row */
     Lsn replayed;            /* the furthest seen of this server */
     TimeUs last_commit;
 };
@@ -130,6 +132,8 @@ static bool find_process(RecoveryWatch *watch, Arena *arena, Findings *found, Er
         watch->replayed = 0; /* another server: it may begin further back */
         session_freep(&watch->session);
         watch->session_retry_at = 0;
+        watch->no_login[0] = '\0';
+        watch->failures = 0;
         remember_error_path(watch, found->pid);
     }
     return true;
@@ -287,12 +291,22 @@ static bool ask_server(RecoveryWatch *watch, const Findings *found, SqlGlance *g
         watch->session = glance_session(watch->setup.conninfo, &found->lock, &found->control, &why);
     }
     if (watch->session != NULL &&
-        glance_by_sql(watch->session, found->control.version->major, glance, &why))
+        glance_by_sql(watch->session, found->control.version->major, glance, &why)) {
+        watch->no_login[0] = '\0';
+        watch->failures = 0;
         return true;
+    }
     session_freep(&watch->session);
     if (why.code == ERR_INTERRUPTED || why.code == ERR_USAGE) {
         *err = why;
     } else if (why.code != ERR_NONE) {
+        watch->failures++;
+        /* One that stops has no socket any more, for a moment: only a refusal is believed at once.
+         */
+        if (why.code == ERR_POSTGRES || watch->failures > 1) {
+            (void)snprintf(watch->no_login, sizeof watch->no_login, "%.*s",
+                           (int)sizeof watch->no_login - 1, why.message);
+        }
         log_debug("the server can't be asked", log_str("why", why.message));
     }
     return false;
@@ -384,6 +398,7 @@ static bool look_at_living(RecoveryWatch *watch, const Findings *found, Recovery
         take_answer(watch, found, &glance, sight);
     } else {
         sight->state = state_by_files(watch, found);
+        memcpy(sight->no_login, watch->no_login, sizeof sight->no_login);
     }
     return err->code == ERR_NONE;
 }
@@ -439,8 +454,20 @@ typedef struct Course {
     char segment[64];
     RecoveryState state;
     bool is_stalled;
+    bool is_shut_out;              /* ... of the server, as was told */
+    bool has_replayed, is_closing; /* the startup process was seen; and is gone */
     bool has_told;
 } Course;
+
+/* It lives, and the process that replayed is gone: what follows is the checkpoint. */
+static bool is_after_replay(Course *course, const RecoverySight *sight)
+{
+    bool is_replaying = sight->segment[0] != '\0';
+
+    course->has_replayed = course->has_replayed || is_replaying;
+    return course->has_replayed && !is_replaying && sight->pid != 0 &&
+           (sight->state == RECOVERY_REPLAYING || sight->state == RECOVERY_REACHING_CONSISTENCY);
+}
 
 /* Total 0 while start or target are not known: nothing is guessed. */
 static void show_progress(const RecoveryWatch *watch, Course *course, const RecoverySight *sight)
@@ -452,10 +479,16 @@ static void show_progress(const RecoveryWatch *watch, Course *course, const Reco
     if (course->start == 0 && sight->replayed != 0) {
         course->start = watch->setup.start != 0 ? watch->setup.start : sight->replayed;
         bool is_bounded = watch->setup.target > course->start;
-        progress_phase(progress, "replay", is_bounded ? watch->setup.target - course->start : 0);
+        progress_phase(progress, watch->setup.phase != NULL ? watch->setup.phase : "replay",
+                       is_bounded ? watch->setup.target - course->start : 0);
     }
-    if (course->start != 0 && sight->replayed > course->start)
+    if (is_after_replay(course, sight)) {
+        if (!course->is_closing)
+            progress_phase(progress, "checkpoint: the server shuts down at its target", 0);
+        course->is_closing = true;
+    } else if (course->start != 0 && sight->replayed > course->start) {
         atomic_store(&progress->bytes_done, sight->replayed - course->start);
+    }
     progress_tick(progress);
 }
 
@@ -482,15 +515,43 @@ static void tell(Course *course, const RecoverySight *sight, bool is_stalled, ui
 {
     bool is_due = interval_ms > 0 && now - course->told_at >= (TimeUs)interval_ms * 1000;
 
+    bool is_shut_out = sight->no_login[0] != '\0';
+
     if (course->has_told && sight->state == course->state && is_stalled == course->is_stalled &&
-        !is_due)
+        is_shut_out == course->is_shut_out && !is_due)
         return;
+    course->is_shut_out = is_shut_out;
     course->has_told = true;
     course->told_at = now;
     course->state = sight->state;
     course->is_stalled = is_stalled;
     if (on_change != NULL)
         on_change(context, sight, is_stalled);
+}
+
+/*
+ * It accepts connections, and not ours: a recovery that has come to its target and pauses there
+ * would look for ever like one that replays. While its segments pass by there is something to see.
+ */
+static bool is_out_of_sight(const RecoveryWatch *watch, const RecoverySight *sight,
+                            const Course *course, TimeUs now)
+{
+    const TimeUs stall = (TimeUs)watch->setup.stall_ms * 1000;
+    const TimeUs patience = stall > 0 && stall < 20 * SECOND ? stall : 20 * SECOND;
+
+    return sight->no_login[0] != '\0' && now - course->moved_at >= patience;
+}
+
+static bool refuse_blind(const RecoverySight *sight, Error *err)
+{
+    error_set(err, ERR_POSTGRES,
+              "the server accepts connections, but not ours, so nobody sees whether it is paused "
+              "at its target: %s",
+              sight->no_login);
+    return error_hint(err,
+                      "name a role that may log in, and where its password is: `pgcairn watch` "
+                      "or `pgcairn promote` with --conninfo=\"user=NAME passfile=FILE\" (or put "
+                      "it into ~/.pgpass)");
 }
 
 static bool is_too_late(const RecoveryWatch *watch, const Course *course, TimeUs now)
@@ -514,10 +575,15 @@ bool recovery_watch_to_end(RecoveryWatch *watch, uint64_t interval_ms, RecoveryC
         tell(&course, sight, is_stalled, interval_ms, on_change, context, now);
         if (stays(sight->state))
             return true;
+        if (is_out_of_sight(watch, sight, &course, now))
+            return refuse_blind(sight, err);
         if (is_too_late(watch, &course, now)) {
             error_set(err, ERR_RECOVERY, "recovery is not over after %" PRIu64 " s",
                       watch->setup.timeout_ms / 1000);
-            return error_hint(err, "the server goes on; \"watch\" follows it");
+            return error_hint(err,
+                              "the server goes on: `pgcairn watch --start --data=%s` follows it, "
+                              "and takes up what `restore --start` began",
+                              watch->setup.data);
         }
         time_sleep_ms(now - course.began_at < 10 * SECOND ? QUICK_MS : CALM_MS);
     }

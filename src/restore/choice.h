@@ -13,7 +13,9 @@ typedef struct Choice {
     Target target;           /* what the server will be told */
     TargetPoint point;
     bool has_time_fallback;
-    WalWalkEnd end; /* TARGET_LATEST: where the archive ends */
+    Lsn locks_held;      /* the first of the locks that are held there all the same; 0: not known */
+    uint32_t locked_xid; /* replay stops before this transaction's locks; 0: at the target */
+    WalWalkEnd end;      /* TARGET_LATEST: where the archive ends */
     WalInventory inventory;
     BackupList backups;
     BranchList branches; /* compared with the path, once there is one */
@@ -29,4 +31,10 @@ typedef struct Choice {
  */
 bool choice_make(const Cluster *cluster, const RestoreWish *wish, const OldDirectory *directory,
                  Choice *choice, Error *err) MUST_CHECK;
+/*
+ * A replay that is to pause stops earlier where what a transaction has locked could not be read at
+ * the target, and nothing that belongs to it lies between (catalog/lock_begin.h).
+ */
+bool choice_avoid_locks(const Cluster *cluster, const RestoreWish *wish, Choice *choice,
+                        Error *err) MUST_CHECK;
 void choice_done(Choice *choice); /* for CLEANUP() */

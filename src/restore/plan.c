@@ -83,6 +83,8 @@ static void take_choice(const RestoreWish *wish, const Choice *choice, RestorePl
         plan->target.name = arena_text(&plan->arena, choice->target.name);
     plan->point = choice->point;
     plan->has_time_fallback = choice->has_time_fallback;
+    plan->locked_xid = choice->locked_xid;
+    plan->locks_held = choice->locks_held;
     plan->time_asked = wish->target.kind == TARGET_TIME ? wish->target.time : TIME_US_NONE;
     plan->last_segment = choice->end.last_segment;
     plan->archive_end = last_archived(choice, first, header->wal_segment_size);
@@ -275,7 +277,8 @@ static bool plan_restore(const Cluster *cluster, const RestoreWish *wish,
         hint_at_discarding(directory, err);
         return false;
     }
-    if (!manifest_load(&plan->manifest, cluster, choice.backup->header.id, err) ||
+    if (!choice_avoid_locks(cluster, wish, &choice, err) ||
+        !manifest_load(&plan->manifest, cluster, choice.backup->header.id, err) ||
         !check_manifest(cluster, &plan->manifest, &plan->arena, err))
         return false;
     take_choice(wish, &choice, plan);

@@ -1,6 +1,7 @@
 """Every kind of recovery target on a real server, from both sides: what belongs there is there, what
 does not is not. The truth is the client's file of acknowledged commits."""
 
+import re
 import time
 
 from support.oracle import Oracle, assert_content, check_structure, verify_backup
@@ -42,6 +43,7 @@ class RestoreTargetTest(SharedClusterTest):
             cls.instant = time.time()
             oracle.wait_commits(20)
             cls.again = Moment(lambda: cluster.sql("select pg_create_restore_point('the point')"))
+            cls.held = cls.drop(cluster, "held", "select pg_sleep(0.3)")
             cluster.switch_wal()
             oracle.wait_commits(20)
         # The commits of several clients need not stand in the WAL in the order of their times; those
@@ -53,8 +55,17 @@ class RestoreTargetTest(SharedClusterTest):
         oracle.commits += alone.commits
         oracle.sent |= alone.sent
         cls.oracle = oracle
+        cls.gone = cls.drop(cluster, "gone")
         cluster.switch_wal()
         cluster.stop()
+
+    @staticmethod
+    def drop(cluster, table, *meanwhile):
+        """The number of the transaction that drops this new table."""
+        cluster.sql(f"create table {table} as select 1 as n")
+        said = cluster.sql("; ".join(["begin", f"drop table {table}", "select 'xid', txid_current()",
+                                      *meanwhile, "commit"]))
+        return re.search(r"xid\|(\d+)", said)[1]
 
     def assert_between(self, restored, begin, end):
         """All that was acknowledged before `begin`, nothing that was sent after `end`."""
@@ -115,6 +126,21 @@ class Transaction(RestoreTargetTest):
         restored = self.reach(f"--target-xid={commit.xid}", "--target-exclusive")
         self.assert_between(restored, commit.sent, commit.acknowledged)
         self.assertEqual(count(restored, commit.number), "0")
+
+
+    def test_before_a_drop_its_table_can_be_read(self):
+        restored = self.reach(f"--target-xid={self.gone}", "--target-exclusive")
+        self.assertIsNone(restored.answer["locked"])
+        self.assertEqual(restored.sql("set lock_timeout = '20s'; select n from gone"), "1")
+        every = {c.number for c in self.oracle.commits}
+        assert_content(restored, every, every)
+
+    def test_what_is_locked_at_the_target_is_named(self):
+        restored = self.reach(f"--target-xid={self.held}", "--target-exclusive")
+        self.assertEqual(restored.answer["locked"], "held in database postgres")
+        self.assertEqual(restored.sql("select relation::regclass from pg_locks where granted and "
+                                      "locktype = 'relation' and mode = 'AccessExclusiveLock'"),
+                         "held")
 
 
 class Position(RestoreTargetTest):

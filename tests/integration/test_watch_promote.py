@@ -92,7 +92,20 @@ class WatchAndPromote(RecoveryTest):
         server = self.recovering(recovery_target_name="here", recovery_target_action="shutdown")
         server.spawn(port=server.port, lock_timeout="1234")
         self.assertEqual(server.wait_exit(), 0)
-        self.assertIn("recovery: target reached\n", self.see(server).stdout)
+        said = self.see(server).stdout
+        self.assertIn("recovery: target reached\n", said)
+        self.assertIn(f"look first   pgcairn watch --start --data={server.data}\n", said)
+        self.assertIn(f"open it      pgcairn promote --data={server.data}\n", said)
+
+        # As an interrupted restore leaves it: one more start, to a pause.
+        self.assertIn("began", self.see(server, "--start", expect=4).stderr)
+        run("touch", server.data / "pgcairn.recovery")
+        self.assertIn("recovery: paused\n", self.see(server, "--start").stdout)
+        self.assertEqual(server.sql("select pg_is_in_recovery(), max(n) from mark"), "t|1")
+        self.assertIn("recovery: paused\n", self.see(server, "--start").stdout)  # nothing to do
+        server.stop()
+        self.assertIn("recovery: paused\n", self.see(server, "--start").stdout)
+        server.stop()
 
         answer = json.loads(self.promote(server, "--json").stdout)
         self.assertEqual([answer["state"], answer["timeline"], answer["pid"]],
@@ -102,6 +115,15 @@ class WatchAndPromote(RecoveryTest):
         self.assertEqual(server.sql("show lock_timeout"), "1234ms")
         server.stop()
         self.assertIn("no server runs", self.see(server, expect=6).stderr)
+
+    def test_a_server_that_lets_nobody_in_is_told_of_and_not_waited_for(self):
+        server = self.recovering(recovery_target_name="here", recovery_target_action="pause")
+        (server.data / "pg_hba.conf").write_text("local all all reject\n", encoding="ascii")
+        self.spawned(server)
+        said = self.see(server, "--stall=2s", expect=10).stderr
+        self.assertIn("accepts connections, but not ours", said)
+        self.assertIn("rejects connection", said)
+        self.assertIn("--conninfo", said)
 
     def test_settings_are_cleared_where_we_wrote_them_and_nowhere_else(self):
         for is_ours in (False, True):
