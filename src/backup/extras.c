@@ -114,36 +114,58 @@ static void add_hba_directory(Extras *extras, const char *path, int depth)
 }
 
 /*
- * Words of pg_hba.conf and pg_ident.conf that name a file (hba.c, next_token, tokenize_auth_file):
- * "@names" in all versions, "include", "include_if_exists" and "include_dir" at the beginning of a
- * line from 16 on, which in older ones are no connection type. The word may be quoted.
+ * One word (hba.c, next_token): it ends at a blank or a comma; quotes go, wherever they stand, and
+ * within them neither does. *is_quoted: it begins with one, and then has no special meaning.
+ */
+static const char *next_word(const char **line, const char *end, Arena *arena, bool *is_quoted)
+{
+    CLEANUP(buffer_done) Buffer word = {0};
+    const char *at = *line;
+    bool is_inside = false;
+
+    while (at < end && strchr(" \t\r,", *at) != NULL)
+        at++;
+    *is_quoted = at < end && *at == '"';
+    for (; at < end && (is_inside || strchr(" \t\r,#", *at) == NULL); at++) {
+        if (*at == '"') {
+            is_inside = !is_inside;
+        } else {
+            buffer_append(&word, at, 1);
+        }
+    }
+    bool is_end = word.size == 0 && !*is_quoted;
+    *line = at < end && *at == '#' ? end : at;
+    return is_end ? NULL
+                  : arena_text_part(arena, word.size > 0 ? (const char *)word.data : "", word.size);
+}
+
+/*
+ * Words of pg_hba.conf and pg_ident.conf that name a file (hba.c, tokenize_auth_file): "@names" in
+ * all versions; "include", "include_if_exists" and "include_dir" at the beginning of a line from 16
+ * on, which in older ones are no connection type.
  */
 static void add_hba_line(Extras *extras, const char *file, const char *line, size_t size, int depth)
 {
-    static const char stops[] = " \t\r,\"";
+    Arena *arena = &extras->run->arena;
     const char *end = line + size;
-    const char *directive = NULL;
-    size_t count = 0;
+    bool is_quoted;
+    const char *word = next_word(&line, end, arena, &is_quoted);
+    bool is_include = word != NULL && !is_quoted && strncmp(word, "include", 7) == 0;
+    bool is_directory = is_include && strcmp(word, "include_dir") == 0;
 
-    for (const char *at = line; at < end && *at != '#'; count++) {
-        bool is_quoted = *at == '"';
-        at += is_quoted;
-        size_t length = is_quoted ? strcspn(at, "\"\n") : strcspn(at, " \t\r,\n\"#");
-        const char *word = arena_text_part(&extras->run->arena, at, length);
-        if (directive != NULL && count == 1) {
-            const char *path = beside(extras, file, word);
-            if (strcmp(directive, "include_dir") == 0) {
-                add_hba_directory(extras, path, depth);
-            } else {
-                add_hba(extras, path, depth);
-            }
-        } else if (word[0] == '@' && word[1] != '\0') {
+    for (; word != NULL; word = next_word(&line, end, arena, &is_quoted)) {
+        if (!is_quoted && word[0] == '@' && word[1] != '\0')
             add_hba(extras, beside(extras, file, word + 1), depth);
-        }
-        if (count == 0 && strncmp(word, "include", 7) == 0)
-            directive = word;
-        at += length;
-        at += strspn(at, stops);
+    }
+    if (!is_include)
+        return;
+    line = end - size;
+    (void)next_word(&line, end, arena, &is_quoted);
+    word = next_word(&line, end, arena, &is_quoted);
+    if (word != NULL && is_directory) {
+        add_hba_directory(extras, beside(extras, file, word), depth);
+    } else if (word != NULL) {
+        add_hba(extras, beside(extras, file, word), depth);
     }
 }
 

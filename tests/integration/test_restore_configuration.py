@@ -30,8 +30,8 @@ class Elsewhere(SharedClusterTest):
             "linked/b.conf": "maintenance_work_mem = 6MB\n",
             "more.d/10.conf": "# only a comment\n",
             "more.d/20.conf": "temp_buffers = 7MB\n",
-            "names": "postgres\n",
-            "access.rules": "local all @names trust\nlocal all all reject\n",
+            "the names": "postgres\n",
+            "access.rules": 'local all @"the names" trust\nlocal all all reject\n',
             "identity": "# none\n",
         }
         main = (cluster.data / "postgresql.conf").read_text(encoding="utf-8") + f"""
