@@ -131,27 +131,96 @@ static void add_segment(Contents *contents, const WalSummary *summary)
         contents->last = summary->commit_time_max;
 }
 
-/* By the trailers: what is damaged, or only there in part, is not counted. */
+/*
+ * From where on a timeline's WAL is its own. The segment in which it began also has its parent's
+ * commits, and, in what its parent did beyond a fork, those before that are the child's, too.
+ */
+static bool own_begin(const Quarantine *quarantine, uint32_t timeline, Lsn *begin, Error *err)
+{
+    const uint32_t child = (uint32_t)quarantine->options->beyond_fork;
+    const bool is_parent = child != 0 && timeline == quarantine->plan.timelines[0];
+    CLEANUP(arena_done) Arena arena = {0};
+    Error attempt = {0};
+    TimelinePath path;
+
+    *begin = 0;
+    if (timeline_path_load(&quarantine->cluster, is_parent ? child : timeline, &arena, &path,
+                           &attempt)) {
+        const PathStep *step = path_step_of(&path, timeline);
+        *begin = step == NULL ? 0 : is_parent ? step->end : step->begin;
+    }
+    if (attempt.code == ERR_NONE || attempt.code == ERR_CORRUPT || attempt.code == ERR_NOT_FOUND)
+        return true;
+    *err = attempt;
+    return false;
+}
+
+static bool count_event(void *context, const WalEvent *event, Error *err)
+{
+    Contents *contents = context;
+    const WalSummary one = {
+        .commit_count = 1, .commit_time_min = event->time, .commit_time_max = event->time};
+
+    (void)err;
+    if (event->kind == EVENT_COMMIT)
+        add_segment(contents, &one);
+    return true;
+}
+
+/* Record by record from `from` on. */
+static bool count_part(Quarantine *quarantine, const WalName *name, Lsn from, Error *err)
+{
+    const uint32_t size = quarantine->cluster.wal_segment_size;
+    PathStep step = {.timeline = name->timeline};
+    const TimelinePath path = {.steps = &step, .count = 1};
+    const WalWalk walk = {.cluster = &quarantine->cluster,
+                          .inventory = &quarantine->before.wal,
+                          .path = &path,
+                          .from = from,
+                          .to = wal_segment_start(name->segment + 1, size),
+                          .threads = 1};
+    WalWalkEnd end;
+
+    return wal_walk_events(&walk, count_event, &quarantine->contents, &end, err);
+}
+
+static bool count_segment(Quarantine *quarantine, const WalName *name, Lsn own, Error *err)
+{
+    const uint32_t size = quarantine->cluster.wal_segment_size;
+    char text[WAL_NAME_SIZE];
+    WalTrailer trailer;
+
+    if (own > wal_segment_start(name->segment, size) && wal_segment_of(own, size) == name->segment)
+        return count_part(quarantine, name, own, err);
+    if (!wal_object_trailer(&quarantine->cluster, wal_name_text(name, size, text), &trailer, err))
+        return false;
+    add_segment(&quarantine->contents, &trailer.summary);
+    return true;
+}
+
+/* What is damaged, or only there in part, is not counted. */
 static bool count_contents(Quarantine *quarantine, Error *err)
 {
     const QuarantinePlan *plan = &quarantine->plan;
+    uint32_t timeline = 0;
+    Lsn own = 0;
 
     quarantine->contents = (Contents){.first = TIME_US_NONE, .last = TIME_US_NONE};
     for (size_t i = 0; i < plan->count; i++) {
         const QuarantineItem *item = &plan->items[i];
-        char name[WAL_NAME_SIZE];
         Error attempt = {0};
-        WalTrailer trailer;
 
         if (item->is_piece || item->name.kind != WAL_SEGMENT)
             continue;
-        wal_name_text(&item->name, quarantine->cluster.wal_segment_size, name);
-        if (wal_object_trailer(&quarantine->cluster, name, &trailer, &attempt)) {
-            add_segment(&quarantine->contents, &trailer.summary);
-        } else if (attempt.code != ERR_CORRUPT && attempt.code != ERR_NOT_FOUND) {
-            *err = attempt;
+        if (item->name.timeline != timeline &&
+            !own_begin(quarantine, item->name.timeline, &own, err))
             return false;
-        }
+        timeline = item->name.timeline;
+        if (count_segment(quarantine, &item->name, own, &attempt) || attempt.code == ERR_CORRUPT ||
+            attempt.code == ERR_NOT_FOUND)
+            continue;
+        *err = attempt;
+        return false;
     }
     return true;
 }
@@ -163,8 +232,8 @@ static bool look(Quarantine *quarantine, Error *err)
 
     if (!parse_wish(quarantine, &wish, err) ||
         !quarantine_plan(&quarantine->cluster, &wish, &quarantine->plan, err) ||
-        !count_contents(quarantine, err) ||
-        !load_state(&quarantine->before, quarantine, storage, err))
+        !load_state(&quarantine->before, quarantine, storage, err) ||
+        !count_contents(quarantine, err))
         return false;
     CLEANUP(storage_freep)
     Storage *view = storage_hide_new(storage, quarantine_plan_has, &quarantine->plan);

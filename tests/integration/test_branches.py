@@ -137,6 +137,15 @@ class Stray(ClusterTest):
         production = self.restore("--as-copy", "--target-timeline=1", name="production", port=5434)
         self.assertEqual(rows(production), [1, 2, 3, 4, 5])
 
+        # Either can be set aside; what both have is not counted as lost. Then nothing is to be asked.
+        self.assertEqual(self.tool_json("wal-quarantine", "--beyond-fork=2")["commits"], 3)
+        done = self.tool_json("wal-quarantine", "--timeline=2", "--yes")
+        self.assertEqual([done["commits"], done["histories"]], [1, 1])
+        self.assertIn("every commit is in the repository",
+                      self.attempt("status", f"--data={self.cluster.data}").stdout)
+        self.assertFalse(self.tool_json("list")["restore_needs_timeline"])
+        self.tool("restore", f"--data={self.path}/none", f"--target-time={between}", "--dry-run")
+
 
 class TwoForksAtOnePlace(ClusterTest):
     """The second attempt was told the first one's timeline: its history names the place twice."""
