@@ -226,12 +226,68 @@ static bool absence_of(const Get *get, const WalInventory *inventory, Absence *a
     return true;
 }
 
+/* Whether this history was taken out of the archive by wal-quarantine. */
+static bool is_quarantined(const Get *get, bool *is, Error *err)
+{
+    const Cluster *cluster = get->cluster;
+    CLEANUP(text_freep) char *prefix = layout_quarantine_prefix(cluster->name);
+    CLEANUP(text_freep) char *object = layout_wal(cluster->name, get->wish->name);
+    CLEANUP(object_list_done) ObjectList list = {0};
+
+    *is = false;
+    if (!storage_list(cluster->repo->storage, prefix, &list, err))
+        return error_context(err, "list what was set aside");
+    for (size_t i = 0; i < list.count && !*is; i++) {
+        char id[BACKUP_ID_SIZE];
+        const char *what;
+
+        *is = layout_quarantine_of(cluster->name, list.objects[i].name, id, &what) &&
+              strcmp(what, object + strlen(cluster->name) + 1) == 0;
+    }
+    return true;
+}
+
+/*
+ * A history that is not in the archive although a higher one is, and no WAL of its timeline.
+ *
+ * A server that was told its timeline as a number asks for those of lower numbers only to copy them
+ * (timeline.c, restoreTimeLineHistoryFiles): one that is not on its path changes nothing. Those of
+ * higher numbers it asks for to find one that is free (findNewestTimeLine): that of a timeline that
+ * was set aside is.
+ */
+static bool find_history_absence(Get *get, const WalInventory *inventory, Absence *absence,
+                                 Error *err)
+{
+    const uint32_t timeline = get->name.timeline;
+    bool is_free = true;
+
+    *absence = ABSENCE_HISTORY;
+    if (wal_inventory_has_history(inventory, timeline))
+        return true;
+    *absence = is_history_in_pg_wal(get) ? ABSENCE_PROVEN : absence_of_history(inventory, timeline);
+    if (*absence != ABSENCE_HISTORY || wal_inventory_has_later(inventory, timeline, 0))
+        return true;
+    if (get->view.timeline == 0 &&
+        !recovery_view_load(get->cluster, get->wish, &get->name, &get->view, err))
+        return false;
+    if (!get->view.is_pinned)
+        return true;
+    if (!recovery_view_path(get->cluster, &get->view, err))
+        return false;
+    if (path_step_of(&get->view.path, timeline) != NULL)
+        return true;
+    if (timeline > get->view.timeline && !is_quarantined(get, &is_free, err))
+        return false;
+    if (is_free)
+        *absence = ABSENCE_PROVEN;
+    return true;
+}
+
 /*
  * The archive may list what could not be read a moment later: archive-push sets a damaged object
  * aside before it stores it anew. That is no absence.
  */
-static bool find_absence(const Get *get, const WalInventory *inventory, Absence *absence,
-                         Error *err)
+static bool find_absence(Get *get, const WalInventory *inventory, Absence *absence, Error *err)
 {
     *absence = ABSENCE_HOLE;
     switch (get->name.kind) {
@@ -239,14 +295,7 @@ static bool find_absence(const Get *get, const WalInventory *inventory, Absence 
         return wal_inventory_has(inventory, get->name.timeline, get->name.segment) ||
                absence_of(get, inventory, absence, err);
     case WAL_HISTORY:
-        if (wal_inventory_has_history(inventory, get->name.timeline)) {
-            *absence = ABSENCE_HISTORY;
-        } else if (is_history_in_pg_wal(get)) {
-            *absence = ABSENCE_PROVEN;
-        } else {
-            *absence = absence_of_history(inventory, get->name.timeline);
-        }
-        return true;
+        return find_history_absence(get, inventory, absence, err);
     case WAL_PARTIAL:
     case WAL_BACKUP_HISTORY:
         /* Recovery asks for neither; a listing that was had whole is the proof. */

@@ -155,6 +155,14 @@ static bool timeline_of_settings(const Cluster *cluster, const char *data, const
     return true;
 }
 
+/* Whether the server was told this number, so that it looks for no other timeline by itself. */
+static bool is_pinned(const char *value, uint32_t timeline)
+{
+    char *end;
+
+    return value != NULL && strtoull(value, &end, 0) == timeline && end != value && *end == '\0';
+}
+
 /* What the data directory says of itself; *found is false when it has no pg_control. */
 static bool current_timeline(const Cluster *cluster, const char *data, uint32_t *timeline,
                              bool *found, Error *err)
@@ -193,12 +201,12 @@ static bool look_at_data(const Cluster *cluster, const GetWish *wish, RecoveryVi
         return false;
     if (find_plan(wish->data, settings, wish->timeline, &view->arena, &plan))
         take_plan(cluster, &plan, view);
-    if (view->timeline != 0)
-        return true;
-    return timeline_of_settings(
-        cluster, wish->data,
-        recovery_settings_value(settings, "recovery_target_timeline", &view->arena), current,
-        &view->timeline, err);
+    const char *value = recovery_settings_value(settings, "recovery_target_timeline", &view->arena);
+    if (view->timeline == 0 &&
+        !timeline_of_settings(cluster, wish->data, value, current, &view->timeline, err))
+        return false;
+    view->is_pinned = is_pinned(value, view->timeline) && !target_on_command_line(wish->data);
+    return true;
 }
 
 bool recovery_view_load(const Cluster *cluster, const GetWish *wish, const WalName *name,

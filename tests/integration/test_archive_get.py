@@ -270,6 +270,31 @@ class Histories(GetTest):
             self.assert_stops(name, "this history is missing")
         self.assert_absent("00000005.history")
 
+    def test_one_that_was_set_aside_is_in_the_way_of_no_recovery_that_was_told_its_timeline(self):
+        for number in (2, 3, 4):
+            self.push_history(number)
+        data = self.data_copy()
+        self.tool("wal-quarantine", "--timeline=3", "--yes")
+        for told, absent in (("2", True), ("4", True), ("latest", False), ("current", False)):
+            put(data / "postgresql.auto.conf", f"recovery_target_timeline = '{told}'\n".encode())
+            with self.subTest(recovery_target_timeline=told):
+                if absent:
+                    self.assert_absent("00000003.history", data=data)
+                else:
+                    self.assert_stops("00000003.history", "this history is missing", data=data)
+                self.assert_given("00000002.history", data=data)
+        # What was lost, and not set aside, is no free number.
+        object_of(self.repo, "00000002.history").unlink()
+        put(data / "postgresql.auto.conf", b"recovery_target_timeline = '1'\n")
+        self.assert_stops("00000002.history", "this history is missing", data=data)
+        put(data / "postgresql.auto.conf", b"recovery_target_timeline = '4'\n")
+        self.assert_absent("00000002.history", data=data)
+        # One that is on the path is needed.
+        self.push_history(5, "1 4")
+        object_of(self.repo, "00000004.history").unlink()
+        put(data / "postgresql.auto.conf", b"recovery_target_timeline = '5'\n")
+        self.assert_stops("00000004.history", "this history is missing", data=data)
+
     def test_wal_of_the_timeline_proves_that_it_existed(self):
         self.push_history(3, "1 2")
         child = "00000003" + self.segments[-1][8:]

@@ -148,7 +148,10 @@ class Stray(ClusterTest):
 
 
 class TwoForksAtOnePlace(ClusterTest):
-    """The second attempt was told the first one's timeline: its history names the place twice."""
+    """
+    The second attempt was started by hand along the first one's timeline, to the very place where that
+    began: its history names the place twice.
+    """
 
     segment_mb = 1
 
@@ -159,11 +162,19 @@ class TwoForksAtOnePlace(ClusterTest):
         place = self.cluster.sql("select pg_current_wal_insert_lsn()")
         insert(self.cluster, 2)
         self.cluster.switch_wal()
-        for number, timeline in ((100, 1), (200, 2)):
-            self.cluster.stop()
-            self.tool("restore", f"--data={self.cluster.data}", f"--target-lsn={place}", "--target-exclusive",
-                      f"--target-timeline={timeline}", "--move-aside", *COPY[1:])
-            insert(self.cluster, number)
-            self.cluster.switch_wal()
+        self.cluster.stop()
+        first = self.restore(f"--target-lsn={place}", "--target-exclusive", "--target-action=promote", name="first")
+        insert(first, 100)
+        first.switch_wal()
+        first.stop()
+        second = self.restored("second", port=5434)
+        self.tool("restore", f"--data={second.data}", "--target-timeline=2")
+        second.start(recovery_target_lsn=place, recovery_target_inclusive="off", recovery_target_action="promote")
+        second.wait_until("select not pg_is_in_recovery()")
+        insert(second, 200)
+        second.switch_wal()
+        history = (second.data / "pg_wal" / "00000003.history").read_text(encoding="utf-8")
+        self.assertEqual([line.split("\t")[:2] for line in history.splitlines() if line],
+                         [["1", place], ["2", place]])
         self.assertEqual(self.tool_json("restore", f"--data={self.path}/none", "--dry-run")["timeline"], 3)
-        self.assertEqual(rows(self.restore("--as-copy")), [1, 200])
+        self.assertEqual(rows(self.restore("--as-copy", name="third", port=5435)), [1, 200])
