@@ -169,7 +169,12 @@ class TwoForksAtOnePlace(ClusterTest):
         first.stop()
         second = self.restored("second", port=5434)
         self.tool("restore", f"--data={second.data}", "--target-timeline=2")
-        second.start(recovery_target_lsn=place, recovery_target_inclusive="off", recovery_target_action="promote")
+        conf = second.data / "postgresql.auto.conf"
+        lines = [line for line in conf.read_text(encoding="utf-8").splitlines()
+                 if not re.match(r"recovery_target\w* = ''", line)]
+        conf.write_text("\n".join([*lines, f"recovery_target_lsn = '{place}'", "recovery_target_inclusive = off",
+                                   "recovery_target_action = promote", ""]), encoding="utf-8")
+        second.start()
         second.wait_until("select not pg_is_in_recovery()")
         insert(second, 200)
         second.switch_wal()
