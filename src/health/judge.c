@@ -260,6 +260,40 @@ static void judge_backups(Health *health)
     }
 }
 
+/* As it can be typed: it only shows what it would do. */
+static const char *quarantine_command(Health *health, Lsn from)
+{
+    const uint32_t segment_size = health->cluster.wal_segment_size;
+    const uint64_t segment = wal_segment_of(from, segment_size);
+    bool is_main = strcmp(health->cluster.name, "main") == 0;
+    char name[WAL_NAME_SIZE];
+
+    wal_name_text(
+        &(WalName){.kind = WAL_SEGMENT,
+                   .timeline = health->path.count > 0
+                                   ? path_timeline_of_segment(&health->path, segment, segment_size)
+                                   : 1,
+                   .segment = segment},
+        segment_size, name);
+    return arena_format(&health->arena, "pgcairn wal-quarantine --repo=%s%s%s --from=%s",
+                        health->repo.storage != NULL ? storage_address(health->repo.storage) : "",
+                        is_main ? "" : " --cluster=", is_main ? "" : health->cluster.name, name);
+}
+
+static const char *what_to_do_about_gap(Health *health, const ArchiveEnd *end)
+{
+    if (end->is_broken && strstr(end->reason, "does not go on") != NULL) {
+        return arena_format(
+            &health->arena,
+            "another server's WAL may be there: %s shows what can be set aside; "
+            "pgcairn backup opens a new window",
+            quarantine_command(health, wal_segment_start(end->last_segment + 1,
+                                                         health->cluster.wal_segment_size)));
+    }
+    return "look for it in pg_wal of the server and put it in with archive-push; else pgcairn "
+           "backup opens a new window";
+}
+
 /* A window that goes on elsewhere is whole; the one that ends in a hole has lost what follows. */
 static void judge_windows(Health *health)
 {
@@ -272,8 +306,7 @@ static void judge_windows(Health *health)
         add(health, HEALTH_CRITICAL, "archive", "WAL is %s behind %s%s%s: no restore gets past it",
             end->is_hole ? "missing" : "damaged", lsn_text(end->durable, lsn),
             end->is_broken ? ", " : "", end->is_broken ? end->reason : "")
-            ->next = "look for it in pg_wal of the server and put it in with archive-push; else "
-                     "pgcairn backup opens a new window";
+            ->next = what_to_do_about_gap(health, end);
     }
     if (health->has_end && end->minimal_at != 0) {
         add(health, HEALTH_CRITICAL, "archive",
@@ -357,26 +390,6 @@ static void judge_branches(Health *health)
 }
 
 /* ---- what the server says ---- */
-
-/* As it can be typed: it only shows what it would do. */
-static const char *quarantine_command(Health *health, Lsn from)
-{
-    const uint32_t segment_size = health->cluster.wal_segment_size;
-    const uint64_t segment = wal_segment_of(from, segment_size);
-    bool is_main = strcmp(health->cluster.name, "main") == 0;
-    char name[WAL_NAME_SIZE];
-
-    wal_name_text(
-        &(WalName){.kind = WAL_SEGMENT,
-                   .timeline = health->path.count > 0
-                                   ? path_timeline_of_segment(&health->path, segment, segment_size)
-                                   : 1,
-                   .segment = segment},
-        segment_size, name);
-    return arena_format(&health->arena, "pgcairn wal-quarantine --repo=%s%s%s --from=%s",
-                        health->repo.storage != NULL ? storage_address(health->repo.storage) : "",
-                        is_main ? "" : " --cluster=", is_main ? "" : health->cluster.name, name);
-}
 
 static void judge_server(Health *health)
 {

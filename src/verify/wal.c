@@ -248,7 +248,10 @@ static void check_chain(WalPass *pass, const WalJob *job, const TimelineFacts *f
                           lsn[0]));
         snprintf(found, sizeof found, "%" PRIu32 " bytes of a record, then one behind %s",
                  state->head_size, lsn_text(state->first_prev, lsn[1]));
-        complain(pass, job, "it does not go on where the segment before it ends", expected, found);
+        complain(pass, job,
+                 "it does not go on where the segment before it ends: two servers archived as one, "
+                 "or WAL was reset (pgcairn wal-quarantine takes a wrong history out of the way)",
+                 expected, found);
         pass->chain = (WalChain){0};
     }
     wal_chain_add(&pass->chain, state, pass->run->cluster->wal_segment_size);

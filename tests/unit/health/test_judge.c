@@ -217,6 +217,15 @@ static void gaps_in_the_archive_are_told(void **state)
     it->health.end.is_broken = true;
     (void)snprintf(it->health.end.reason, sizeof it->health.end.reason, "bad bytes");
     expect(it, HEALTH_CRITICAL, "WAL is damaged behind 0/500000, bad bytes");
+    /* What begins there may be another server's. */
+    it = setup();
+    it->health.end.is_broken = true;
+    (void)snprintf(it->health.end.reason, sizeof it->health.end.reason,
+                   "the next segment does not go on where this one ends");
+    expect_kept(it, HEALTH_CRITICAL, "does not go on");
+    assert_non_null(strstr(it->health.findings[0].next, "wal-quarantine"));
+    assert_non_null(strstr(it->health.findings[0].next, "--from=000000010000000000000005"));
+    done(it);
     /* One that a later backup has left behind costs only what was between them. */
     it = setup();
     it->window.ends_in_hole = true;
