@@ -335,10 +335,12 @@ static bool start_again(Screen *screen, NextStart how, const PgControl *control,
 
     if (how == START_PAUSED && !restore_set_action(options->data, ACTION_PAUSE, err))
         return false;
+    if (!server_start_again(options, control->version->major, true, arena, &screen->log_path, pid,
+                            err))
+        return false;
     log_info("the server is started", log_str("data", options->data),
              log_str("to", how == START_PAUSED ? "pause at its target" : "go on to its target"));
-    return server_start_again(options, control->version->major, true, arena, &screen->log_path, pid,
-                              err);
+    return true;
 }
 
 static bool check_restored(const Options *options, Error *err)

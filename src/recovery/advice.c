@@ -59,6 +59,15 @@ static const struct {
     {"unrecognized configuration parameter", "correct the setting named in the server's log"},
     {"contains errors", "correct the settings named in the server's log"},
     {"configuration file", "name the configuration file: it is not in the data directory"},
+    {"could not resize shared memory segment",
+     "/dev/shm is too small: mount it larger (mount -o remount,size=1G /dev/shm; a container: "
+     "--shm-size), or set dynamic_shared_memory_type = mmap; then start the server again"},
+    {"could not open shared memory segment",
+     "/dev/shm can't be used: mount it, or set dynamic_shared_memory_type = mmap; then start the "
+     "server again"},
+    {"could not map anonymous shared memory",
+     "the settings ask for more memory, or for more huge pages, than this host has: lower "
+     "shared_buffers, or set huge_pages = try; then start the server again"},
     {"shared memory", "the settings ask for more memory than this host has: lower shared_buffers"},
     {"No space left on device", "make room, then start the server again: it goes on"},
     {"has wrong size", "the archive handed out a file of the wrong size: verify the archive"},

@@ -67,10 +67,25 @@ static void progress_is_drawn_at_most_a_few_times_a_second(void **state)
     progress_add(NULL, 1, 1);
 }
 
+/* A limit on file sizes would end the process without a word: the write is to fail instead. */
+static void a_file_that_gets_too_large_is_an_error_of_the_write(void **state)
+{
+    static const int ignored[] = {SIGPIPE, SIGXFSZ};
+    struct sigaction now;
+
+    (void)state;
+    interrupt_setup();
+    for (size_t i = 0; i < ARRAY_SIZE(ignored); i++) {
+        assert_int_equal(sigaction(ignored[i], NULL, &now), 0);
+        assert_true(now.sa_handler == SIG_IGN);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_first_signal_is_kept_and_told),
+        cmocka_unit_test(a_file_that_gets_too_large_is_an_error_of_the_write),
         cmocka_unit_test(progress_is_drawn_at_most_a_few_times_a_second),
     };
 

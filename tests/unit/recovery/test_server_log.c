@@ -186,6 +186,12 @@ static void advice_fits_what_the_server_said(void **state)
         {"FATAL:  something in Klingon", 1, PG_IN_ARCHIVE_RECOVERY, "start the server again"},
         {"the server is gone", 137, PG_IN_ARCHIVE_RECOVERY, "killed"},
         {"FATAL:  something in Klingon", -1, PG_IN_PRODUCTION, "see the server's log"},
+        {"FATAL:  could not resize shared memory segment \"/PostgreSQL.1\" to 26976 bytes: No "
+         "space "
+         "left on device",
+         1, PG_IN_ARCHIVE_RECOVERY, "/dev/shm"},
+        {"FATAL:  could not map anonymous shared memory: Cannot allocate memory", 1,
+         PG_IN_ARCHIVE_RECOVERY, "huge_pages = try"},
     };
 
     (void)state;
