@@ -365,6 +365,18 @@ static bool put_file(const RestorePlan *plan, const PlannedWal *file, Error *err
            put_mark(plan, file, name, &attributes, err);
 }
 
+/* The parent's segment up to the fork may have come out of the archive (fork_wal.h). */
+static bool is_there(const RestorePlan *plan, const PlannedWal *file)
+{
+    char name[WAL_NAME_SIZE];
+    CLEANUP(text_freep)
+    char *path =
+        text_format("%s/pg_wal/%s", plan->data,
+                    wal_name_text(&file->name, plan->manifest.header.wal_segment_size, name));
+
+    return file->is_parents && file_exists(path);
+}
+
 /* An archive that has it by now is asked first, and its copy comes from there. */
 static bool is_archived(const WalInventory *inventory, const PlannedWal *file)
 {
@@ -384,7 +396,7 @@ bool save_wal_put(const Cluster *cluster, const RestorePlan *plan, uint64_t *cou
         return false;
     for (size_t i = 0; i < plan->local_wal_count; i++) {
         const PlannedWal *file = &plan->local_wal[i];
-        if (is_archived(&inventory, file))
+        if (is_archived(&inventory, file) || is_there(plan, file))
             continue;
         if (!put_file(plan, file, err))
             return error_context(err, "keep the old directory's WAL");
