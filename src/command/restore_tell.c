@@ -91,9 +91,10 @@ static void print_branches(const RestorePlan *plan)
     for (size_t i = 0; i < plan->branch_count; i++) {
         const BranchGain *gain = &plan->branches[i].gain;
 
-        out_print("  not in it  timeline %" PRIu32 " from %s on: %" PRIu64 " commits, %s to %s\n",
+        out_print("  not in it  timeline %" PRIu32 " from %s on: %" PRIu64 " commit%s, %s to %s\n",
                   plan->branches[i].timeline, lsn_text(gain->from, lsn), gain->commits,
-                  time_text_local(gain->first, first), time_text_local(gain->last, last));
+                  gain->commits == 1 ? "" : "s", time_text_local(gain->first, first),
+                  time_text_local(gain->last, last));
     }
 }
 
