@@ -165,10 +165,14 @@ static bool check_fork(const Push *push, const WalSegmentHeader *header, Error *
 
     if (!find_path(push, &arena, &path, &attempt)) {
         if (attempt.code == ERR_NOT_FOUND) {
-            return error_set(err, ERR_REFUSED,
-                             "its content is of another timeline, and there is no history of "
-                             "timeline %" PRIu32 " beside it or in the archive",
-                             source->name.timeline);
+            error_set(err, ERR_REFUSED,
+                      "its content is of another timeline, and there is no history of "
+                      "timeline %" PRIu32 " beside it or in the archive",
+                      source->name.timeline);
+            return error_hint(err,
+                              "bring %08" PRIX32 ".history back into pg_wal, from a standby say; "
+                              "docs/runbook.md, \"A history file is lost\", makes it anew",
+                              source->name.timeline);
         }
         *err = attempt;
         return false;

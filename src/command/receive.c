@@ -2,6 +2,7 @@
 
 #include "base/log.h"
 #include "base/time.h"
+#include "cli/output.h"
 #include "command/commands.h"
 #include "hook.h"
 #include "place.h"
@@ -10,6 +11,7 @@
 
 #include <inttypes.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 /* What is said to whom, and when it was said. */
 typedef struct Telling {
@@ -18,6 +20,8 @@ typedef struct Telling {
     TimeUs watchdog_at;
     TimeUs status_at;
     bool is_waiting;
+    bool is_drawn; /* a line on the terminal, which is drawn anew */
+    Lsn durable;
 } Telling;
 
 enum { STATUS_EVERY_MS = 1000 };
@@ -67,10 +71,22 @@ static void beat(Telling *telling)
     service_notify("WATCHDOG=1");
 }
 
+/* On a terminal, where nobody else would say how far it is. */
+static void draw(const char *status)
+{
+    CLEANUP(text_freep) char *line = text_format("\r\033[K%s", status);
+    size_t size = strlen(line);
+    size_t most = out_terminal_width(STDERR_FILENO) + strlen("\r\033[K") - 1;
+
+    (void)!write(STDERR_FILENO, line, size < most ? size : most);
+    log_over_progress(true);
+}
+
 static void say_durable(Telling *telling, const ReceiveNews *news)
 {
     char place[LSN_TEXT_SIZE];
 
+    telling->durable = news->durable;
     if (!is_over(telling->status_at, STATUS_EVERY_MS))
         return;
     telling->status_at = time_monotonic();
@@ -79,6 +95,20 @@ static void say_durable(Telling *telling, const ReceiveNews *news)
         "STATUS=durable up to %s on timeline %" PRIu32 "%s", lsn_text(news->durable, place),
         news->timeline, telling->options->wal_spool != NULL ? ", in the spool at least" : "");
     service_notify(status);
+    if (telling->is_drawn)
+        draw(status + strlen("STATUS="));
+}
+
+static void say_ended(const Telling *telling)
+{
+    char place[LSN_TEXT_SIZE];
+
+    if (telling->is_drawn) {
+        (void)!write(STDERR_FILENO, "\r\033[K", strlen("\r\033[K"));
+        log_over_progress(false);
+    }
+    if (telling->durable != 0)
+        log_info("receiving ended", log_str("durable", lsn_text(telling->durable, place)));
 }
 
 static void say_waiting(Telling *telling, const ReceiveNews *news)
@@ -191,7 +221,9 @@ static bool check_spool_place(const Options *options, Error *err)
 bool command_receive(const Options *options, Error *err)
 {
     CLEANUP(hook_done) Hook hook = {0};
-    Telling telling = {.options = options, .watchdog_ms = service_watchdog_ms()};
+    Telling telling = {.options = options,
+                       .watchdog_ms = service_watchdog_ms(),
+                       .is_drawn = !options->no_progress && isatty(STDERR_FILENO) == 1};
     ReceiveWish wish = {
         .slot = options->slot,
         .application = options->application_name,
@@ -208,5 +240,7 @@ bool command_receive(const Options *options, Error *err)
         !open_repository(&hook, options, err))
         return false;
     wish.threads = hook.threads;
-    return archive_receive(&hook.cluster, &wish, err);
+    bool ok = archive_receive(&hook.cluster, &wish, err);
+    say_ended(&telling);
+    return ok;
 }

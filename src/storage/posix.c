@@ -142,6 +142,12 @@ static bool posix_create(Storage *storage, Error *err)
     if (file_make_directories(posix->root, ROOT_MODE, err))
         return root_is_there(posix, err);
     /* It cannot be synced by who may not read its parent: whoever gave it to us made it durable. */
+    if (!was_there && err->os_errno == EACCES) {
+        (void)!error_hint(err,
+                          "let root make it: install -d -o USER -g GROUP -m 0750 %s, with user "
+                          "and group of the server",
+                          posix->root);
+    }
     if (!was_there || err->os_errno != EACCES)
         return posix_explain(err);
     error_clear(err);
