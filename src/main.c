@@ -52,6 +52,7 @@ static LogLevel severity(const Error *err)
         return LOG_WARN;
     case ERR_WARNING: /* the answer on standard output has said it all */
     case ERR_CRITICAL:
+    case ERR_UNKNOWN:
         return LOG_DEBUG;
     default:
         return LOG_ERROR;

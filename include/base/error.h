@@ -36,9 +36,10 @@ typedef enum ErrorCode {
     ERR_RECOVERY = 13,    /* recovery failed, target not reached, drill or probe failed */
     ERR_IO = 14,          /* a local system call failed: disk full, permission */
     ERR_EXISTS = 15,      /* the name exists with other content */
-    ERR_WARNING = 16,     /* answers of `status`, which exits with 1 and 2 for them; nothing else */
-    ERR_CRITICAL = 17,    /* ever sets them */
-    ERR_INTERNAL = 70,    /* a bug in this program */
+    ERR_WARNING = 16,  /* verdicts of `status`, which exits with 1, 2 and 3 for them: its answer */
+    ERR_CRITICAL = 17, /* has said what they are about, and nothing else ever sets them */
+    ERR_UNKNOWN = 18,
+    ERR_INTERNAL = 70, /* a bug in this program */
 } ErrorCode;
 
 typedef struct Error {

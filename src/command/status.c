@@ -263,7 +263,7 @@ static bool verdict(const Health *health, Error *err)
     case HEALTH_UNKNOWN:
         break;
     }
-    return error_set(err, ERR_UNREACHABLE, "%s", what);
+    return error_set(err, ERR_UNKNOWN, "%s", what);
 }
 
 bool command_status(const Options *options, Error *err)

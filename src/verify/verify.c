@@ -23,6 +23,7 @@ bool is_finding(const Error *err)
     case ERR_EXISTS:
     case ERR_WARNING:
     case ERR_CRITICAL:
+    case ERR_UNKNOWN:
     case ERR_INTERNAL:
         return false;
     }
