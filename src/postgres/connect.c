@@ -66,8 +66,14 @@ static bool connection_failed(Session *session, Error *err)
         bool needs_password = session->pq->PQconnectionNeedsPassword(session->connection) != 0;
         message_flatten(message, line, sizeof line);
         error_set(err, needs_password ? ERR_POSTGRES : ERR_UNREACHABLE, "%s", line);
-        if (needs_password)
+        if (needs_password) {
             error_hint(err, "put the password into ~/.pgpass of the user that runs this");
+        } else if (getpwuid(geteuid()) == NULL) {
+            error_hint(err,
+                       "user number %u has no name on this host: name a role in --conninfo "
+                       "(\"user=...\") if the server is there",
+                       (unsigned)geteuid());
+        }
         return false;
     }
     message_flatten(sqlstate + 7, line, sizeof line);
