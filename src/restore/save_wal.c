@@ -359,6 +359,9 @@ static bool put_file(const RestorePlan *plan, const PlannedWal *file, Error *err
                                  .gid = plan->gid,
                                  .mtime = TIME_US_NONE};
 
+    /* fork_wal_put() has had it from the archive. */
+    if (file->is_parents && file_exists(path))
+        return true;
     return file_read_whole(from, size > HISTORY_TEXT_MAX ? size : HISTORY_TEXT_MAX, &content,
                            err) &&
            restored_file_put(path, content.data, content.size, &attributes, true, err) &&

@@ -179,7 +179,7 @@ class Tablespaces(SharedClusterTest):
         self.assertEqual(fingerprint(self.place), before)
         os.rename(cluster.path / "away", cluster.data)
         # What this restore has made is its own, started or not, and stays known as that when it is killed.
-        self.assertEqual(notes(copy, moved), "")
+        self.assertNotIn("tablespace location", notes(copy, moved))
         # Another user's.
         if USER:
             link = cluster.data / "pg_tblspc" / "99999"
@@ -192,7 +192,7 @@ class Tablespaces(SharedClusterTest):
             link.unlink()
         # The original's is its own, also beside a copy that somebody has made to be safe.
         run("cp", "-a", cluster.data, cluster.path / "data.safe")
-        self.assertEqual(notes(cluster.data), "")
+        self.assertNotIn("tablespace location", notes(cluster.data))
         self.tool("restore", f"--data={cluster.data}", "--force", "--start")
         self.assertEqual(cluster.sql("select x from t"), "1")
 

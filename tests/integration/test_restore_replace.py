@@ -416,6 +416,12 @@ class Timelines(ReplaceTest):
         second.switch_wal()
         second.stop()
         must, may = oracle.at(instant)
+        # Killed when the parent's segment of the fork was there already: the same again goes on.
+        killed = self.path / "killed"
+        words = ["restore", f"--data={killed}", "--target-timeline=2"]
+        self.attempt(*words, environment={"PGCAIRN_FAULT": "restore.before-control:crash"})
+        self.tool(*words)
+        verify_backup(killed)
 
         newest = self.restore("--as-copy", name="newest", port=5434)
         self.assertEqual(newest.sql("select answer from second_history"), "42")
