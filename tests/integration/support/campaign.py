@@ -2,7 +2,7 @@
 A random campaign: writers at work, and at random base backups, segment switches, checkpoints,
 restore points, crashes, and recoveries to a point in the past from which work goes on, so that the
 archive holds several timelines. In between, restores to random targets of all kinds; what they must
-give is computed by support/reference.py, without pgcairn.
+give is computed by support/reference.py, without pgcairn. support/second_histories.py has what makes two histories of one.
 
     python3 -m support.campaign [RESTORES] [SEED]      (scripts/campaign builds and calls it)
 
@@ -31,6 +31,7 @@ from support.ledger import SCHEMA, Ledger, Load, Session, lsn_of, state_of
 from support.oracle import check_structure
 from support.processes import TOOL, attempt, clean_environment, identity, run, wait_for
 from support.reference import Backup, Reference, Target, Undecided
+from support.second_histories import SecondHistories
 from support.shared import server_log
 from support.version import MAJOR
 
@@ -57,6 +58,7 @@ class World(ClusterTest):
         self.library = chance.random() < 0.4
         self.receive = chance.random() < 0.5
         self.prefetch = chance.choice((None, None, 0, 4))  # segments
+        self.events = 0.25  # chance of a second history in a round
         self.__dict__.update(wanted)
         self.library = self.library and MODULE is not None and MAJOR >= 15
         self.settings = {"max_prepared_transactions": 100, "track_commit_timestamp": "on",
@@ -96,6 +98,12 @@ class World(ClusterTest):
         self.settings |= {"pgcairn.program": program, "pgcairn.repo": self.repo}
         return ""
 
+    def push_command(self, spool):
+        """An archive_command that keeps nothing plainly, as drawn."""
+        ahead = "" if self.push_ahead is None else (
+            f"PGCAIRN_SPOOL={make_directory(spool)} PGCAIRN_PUSH_AHEAD={self.push_ahead} ")
+        return ahead + super().archive_command()
+
     def keep_plain(self, cluster):
         """What is archived of this server and not yet kept."""
         for name in archived(self.repo) if self.library else ():
@@ -110,7 +118,7 @@ class World(ClusterTest):
         return {"PGCAIRN_PREFETCH": f"{self.prefetch * self.segment_mb}MiB"}
 
 
-class Campaign:
+class Campaign(SecondHistories):
     def __init__(self, world, seed, restores, tell=lambda line: None):
         self.world, self.seed, self.wanted, self.tell = world, seed, restores, tell
         ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1)
@@ -127,6 +135,7 @@ class Campaign:
         self.restored = collections.Counter()
         self.refused = collections.Counter()
         self.names = 0
+        self.events = []  # that come first
 
     def say(self, *words):
         line = " ".join(map(str, words))
@@ -164,6 +173,7 @@ class Campaign:
             self.rewind()
             if self.random.random() < 0.6:
                 self.burst()
+        self.second_history()
         if self.random.random() < 0.5:
             self.cluster.switch_wal()
         self.settle()
@@ -301,10 +311,11 @@ class Campaign:
         wait_for(lambda: not list(status.glob("*.ready")),
                  f"everything archived\n{self.cluster.log_tail()}")
 
-    def rewind(self):
+    def rewind(self, accepts=lambda outcome: outcome.status == 0, timelines=(None, None), switches=None):
         """
         A disaster: the server is lost, and what it had not archived with it. Another one is
-        restored to a point in the past and takes its place; the timeline is abandoned there.
+        restored to a point in the past and takes its place; the timeline is abandoned there. Gives
+        the outcome; None: no such target, and the server goes on.
         """
         self.begin_step("rewind")
         if self.world.receive:
@@ -314,23 +325,20 @@ class Campaign:
         else:
             self.cluster.stop()
         self.look()
-        target, outcome, options = self.find_target(lambda outcome: outcome.status == 0, kinds=[
-            kind for kind in KINDS if kind != "latest" or self.random.random() < 0.3])
+        target, outcome, options = self.find_target(accepts, kinds=[
+            kind for kind in KINDS if kind != "latest" or self.random.random() < 0.3],
+            timelines=timelines)
+        if target is None:
+            self.cluster.start()
+            return None
         self.count["rewind"] += 1
         branch = self.reference.branch(outcome.timeline)
         server = self.run_restore(target, outcome, options, "promote", f"server-{self.steps}",
                                   port=self.cluster.port + 1)
         self.compare(server, branch, outcome)
-        old, self.cluster = self.cluster, server
-        shutil.rmtree(old.data)
-        self.timeline = server.answer["new_timeline"]
-        assert self.timeline == self.reference.newest + 1, f"the new timeline is {self.timeline}"
-        self.say("goes on with timeline", self.timeline)
-        # Whoever chooses a timeline next must see that this one is taken.
-        wait_for(lambda: f"{self.timeline:08X}.history" in archived(self.world.repo),
-                 f"history of timeline {self.timeline} archived\n{server_log(server)}")
-        if self.random.random() < 0.3:
-            self.cluster.switch_wal()
+        shutil.rmtree(self.cluster.data)
+        self.took_over(server, switches)
+        return outcome
 
     # -- targets --------------------------------------------------------------------------------
 
@@ -342,7 +350,7 @@ class Campaign:
             backup = self.random.choice((None, None, *self.reference.backups[-8:]))
             exclusive = kind.endswith(" exclusive")
             branch = self.reference.branch(self.random.choice(self.reference.timelines()))
-            target = Target(kind.split()[0], self.value_for(kind.split()[0], branch), exclusive)
+            target = self.draw(kind.split()[0], branch, exclusive)
             try:
                 outcome = self.reference.expect(target, timeline, backup and backup.id)
             except Undecided:
@@ -353,6 +361,9 @@ class Campaign:
                 return target, outcome, options
         self.count["fruitless"] += 1
         return None, None, None
+
+    def draw(self, kind, branch, exclusive):
+        return Target(kind, self.value_for(kind, branch), exclusive)
 
     def value_for(self, kind, branch):
         event = self.random.choice(branch.events)
@@ -414,15 +425,18 @@ class Campaign:
         self.restored[target.kind + (" exclusive" if target.exclusive else "")] += 1
         self.count["restores of an abandoned timeline"] += outcome.timeline != self.timeline
 
-    def run_restore(self, target, outcome, options, action, name, port):
-        """Restore and start; what the tool says of it must be what the reference says."""
+    def run_restore(self, target, outcome, options, action, name=None, port=None, server=None):
+        """
+        Restore and start, a new server or over this one's directory; what the tool says of it must be
+        what the reference says.
+        """
         words = [*self.words(target), *options]
         self.say("restore", *words, action, f"-> timeline {outcome.timeline}, backup "
                  f"{outcome.backup.id}, before {outcome.limit >> 32:X}/{outcome.limit & 0xFFFFFFFF:X}")
-        server = self.world.server(name, socket=self.world.cluster.socket, port=port)
+        server = server or self.world.server(name, socket=self.world.cluster.socket, port=port)
         done = self.world.attempt("restore", f"--data={server.data}", "--json", "--start",
                                   f"--target-action={action}", *words,
-                                  environment={"PGPORT": port, **self.world.environment()},
+                                  environment={"PGPORT": server.port, **self.world.environment()},
                                   timeout_s=300)
         assert done.returncode == 0, (f"restore returned {done.returncode}:\n{done.stdout}"
                                       f"{done.stderr}\n{server_log(server)}")

@@ -8,6 +8,7 @@ import array
 import bisect
 import calendar
 import collections
+import copy
 import dataclasses
 import os
 import re
@@ -62,7 +63,7 @@ class Branch:
         self.starts = array.array("Q")  # of every record
         self.events = []
         self.event_starts = array.array("Q")
-        self.reached = -1             # last contiguous segment that was read
+        self.whole = 0, 0             # records and events that are in whole segments
         self.is_gap = False           # nothing of its last timeline is archived yet
 
     def timeline_at(self, lsn):
@@ -86,14 +87,28 @@ class Branch:
         self.starts = parent.starts[:bisect.bisect_left(parent.starts, lsn)]
         count = bisect.bisect_left(parent.event_starts, lsn)
         self.events, self.event_starts = parent.events[:count], parent.event_starts[:count]
+        self.whole = len(self.starts), count
 
-    def add(self, line):
+    def forget_open(self):
+        """What was read from a segment that is not whole: it may be by now."""
+        records, events = self.whole
+        self.starts, self.events = self.starts[:records], self.events[:events]
+        self.event_starts = self.event_starts[:events]
+
+    def beyond(self, lsn):
+        """Only its records at and after this LSN."""
+        rest = copy.copy(self)
+        rest.starts = self.starts[bisect.bisect_left(self.starts, lsn):]
+        rest.events = self.from_lsn(lsn)
+        return rest
+
+    def add(self, line, end=None):
         found = LINE.match(line)
         if not found:
             return
         manager, xid, lsn, text = found.groups()
         lsn = lsn_of(lsn)
-        if self.starts and lsn <= self.starts[-1]:
+        if (self.starts and lsn <= self.starts[-1]) or (end is not None and lsn >= end):
             return
         self.starts.append(lsn)
         event = None
@@ -119,14 +134,40 @@ class Reference:
         self.plain, self.scratch, self.archived = plain, scratch, archived
         self.ledger, self.size = ledger, segment_size
         self.backups, self.branches, self.names = [], {}, set()
+        self.tail = None  # folder with segments that only a data directory has
+        self.fresh = set()
+        self.forks = {}
+
+    def with_tail(self, folder):
+        """The same, and besides what a data directory has that is archived nowhere."""
+        other = copy.copy(self)
+        other.tail, other.scratch = folder, folder
+        other.branches = {timeline: copy.copy(branch) for timeline, branch in self.branches.items()}
+        for branch in other.branches.values():
+            branch.inherit(branch, branch.starts[-1] + 1 if branch.starts else 0)
+            branch.whole = self.branches[branch.timeline].whole
+        other.refresh()
+        return other
 
     def refresh(self):
         """Look at the archive as it is now: nothing may be written to it until it is used."""
         self.names = set(self.archived())
+        if self.tail:
+            self.names |= {path.name for path in self.tail.iterdir() if SEGMENT.fullmatch(path.name)}
         self.newest = max(int(name[:8], 16) for name in self.names)
         # What initdb wrote is not archived.
         first = min(name for name in self.names if SEGMENT.fullmatch(name))
         self.first = int(first[8:16], 16) * (2**32 // self.size) + int(first[16:], 16)
+        self.fresh, self.forks = set(), collections.defaultdict(list)
+        for name in sorted(self.names):
+            if name.endswith(".history"):
+                timeline = int(name[:8], 16)
+                parent, fork = self.steps(timeline)[-2]
+                self.forks[parent].append((timeline, fork))
+
+    def file_of(self, name):
+        mine = self.tail / name if self.tail else None
+        return mine if mine and mine.exists() else self.plain / name
 
     def timelines(self):
         """Every timeline that the archive knows, the newest first."""
@@ -160,52 +201,87 @@ class Reference:
                 owner = timeline
         return owner
 
+    def left_open(self, timeline, number):
+        """
+        What there is of a segment that never became whole: (file, where it counts no more). A
+        .partial may go on after the fork; whoever began in it has a copy of what is before.
+        """
+        name = self.segment_name(number, timeline)
+        if name in self.names:
+            yield self.file_of(name), None
+            return
+        if f"{name}.partial" in self.names:
+            yield self.file_of(f"{name}.partial"), None
+        for child, fork in self.forks[timeline]:
+            if fork // self.size == number:
+                for file, end in self.left_open(child, number):
+                    yield file, fork if end is None else min(fork, end)
+
+    def has_wal(self, branch):
+        """Whether anything of its last timeline is archived."""
+        fork = branch.steps[-2][1]
+        return any(SEGMENT.fullmatch(name) and int(name[:8], 16) == branch.timeline
+                   for name in self.names) or any(
+            end is None or end > fork for _, end in self.left_open(branch.timeline, fork // self.size))
+
     def branch(self, timeline):
         """The path of this timeline, read as far as the archive goes; None: there is none."""
-        if timeline not in self.branches:
-            if timeline > 1 and f"{timeline:08X}.history" not in self.names:
-                return None
+        if timeline in self.fresh:
+            return self.branches[timeline]
+        if timeline > 1 and f"{timeline:08X}.history" not in self.names:
+            return None
+        known = self.branches.get(timeline)
+        branch = known or Branch(timeline, self.steps(timeline))
+        is_gap = len(branch.steps) > 1 and not self.has_wal(branch)
+        if known is None or branch.is_gap or is_gap:
             branch = Branch(timeline, self.steps(timeline))
-            if len(branch.steps) > 1:
-                parent, fork = branch.steps[-2]
-                # From the segment before the fork on it is read anew: a record may straddle.
-                branch.inherit(self.branch(parent), (fork // self.size - 1) * self.size)
-            self.branches[timeline] = branch
-        branch = self.branches[timeline]
-        if len(branch.steps) > 1 and not any(
-                SEGMENT.fullmatch(name) and int(name[:8], 16) == timeline for name in self.names):
+        if is_gap:
             # Only its history is there: all that is known lies before the fork, on its parent.
             parent, fork = branch.steps[-2]
             branch.inherit(self.branch(parent), fork)
             branch.is_gap = True
-            return branch
-        if branch.is_gap:
-            del self.branches[timeline]
-            return self.branch(timeline)
-        self.read_on(branch)
+        else:
+            if len(branch.steps) > 1 and not branch.starts:
+                # From the segment before the fork on it is read anew: a record may straddle.
+                parent, fork = branch.steps[-2]
+                branch.inherit(self.branch(parent), (fork // self.size - 1) * self.size)
+            self.read_on(branch)
+        self.branches[timeline] = branch
+        self.fresh.add(timeline)
         return branch
 
     def read_on(self, branch):
+        branch.forget_open()
         folder = self.scratch / f"path-{branch.timeline}"
         folder.mkdir(exist_ok=True)
-        number = branch.reached + 1 or self.first
+        number = (branch.starts[-1] // self.size) if branch.starts else self.first
         while True:
-            name = self.segment_name(number, self.timeline_of_segment(branch.steps, number))
+            timeline = self.timeline_of_segment(branch.steps, number)
+            name = self.segment_name(number, timeline)
             if name not in self.names:
                 break
-            os.symlink(self.plain / name, folder / self.segment_name(number, 1))
+            self.link(folder, number, self.file_of(name))
             number += 1
-        if number - 1 <= branch.reached:
-            return
-        branch.reached = number - 1
+        self.dump(branch, folder, number * self.size)
+        branch.whole = len(branch.starts), len(branch.events)
+        for file, end in self.left_open(branch.timeline, number) if timeline == branch.timeline else ():
+            self.link(folder, number, file)
+            self.dump(branch, folder, end)
+
+    def link(self, folder, number, file):
+        place = folder / self.segment_name(number, 1)
+        place.unlink(missing_ok=True)
+        os.symlink(file, place)
+
+    def dump(self, branch, folder, end):
+        """Read on behind its last record, at most to this place; WAL ends with an error."""
         start = branch.starts[-1] if branch.starts else self.first * self.size
-        # It ends with an error where the WAL ends.
         with subprocess.Popen([str(BIN / "pg_waldump"), "-t", "1", "-p", str(folder), "-s",
                                f"{start >> 32:X}/{start & 0xFFFFFFFF:X}"], cwd="/", text=True,
                               stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
                               env=clean_environment(TZ="UTC"), **identity()) as dump:
             for line in dump.stdout:
-                branch.add(line)
+                branch.add(line, end)
 
     # -- the server's rules ---------------------------------------------------------------------
 
