@@ -135,7 +135,7 @@ typedef struct BranchQuestion {
     bool is_found;              /* the target, on this path; or the archive's end is taken for it */
     Lsn until;                  /* where its replay would end; not found: not looked at */
     Lsn stop;                   /* the record that ends it; 0: none */
-    Lsn last_commit;            /* the last commit that it would replay; 0: not known */
+    Lsn last_commit;            /* the last commit that it would replay; 0: there is none */
     bool takes_newest_backup;   /* TARGET_IMMEDIATE without a backup of the operator's choice */
     const ServerBranch *server; /* NULL: not known */
 } BranchQuestion;

@@ -45,8 +45,8 @@ const Branch *branch_list_of_server(const BranchList *list, const ServerBranch *
 static bool goes_beyond(const BranchQuestion *question, Lsn place)
 {
     /* Between two commits it makes no difference where a time stops replay. */
-    if (question->kind == TARGET_TIME && question->last_commit != 0)
-        return question->last_commit >= place;
+    if (question->kind == TARGET_TIME)
+        return question->last_commit != 0 && question->last_commit >= place;
     return question->until > place;
 }
 
@@ -132,9 +132,10 @@ static bool leaves_server(const BranchQuestion *question)
 {
     Lsn part;
 
-    return question->server != NULL &&
-           !server_branch_fits(question->server, question->path, &part) &&
-           goes_beyond(question, part);
+    if (question->server == NULL || server_branch_fits(question->server, question->path, &part))
+        return false;
+    /* Without any commit: whoever replaces a server by that had better say so. */
+    return goes_beyond(question, part) || (question->last_commit == 0 && question->until > part);
 }
 
 BranchAnswer branch_judge(const BranchQuestion *question)

@@ -82,6 +82,11 @@ class Branch:
         at = bisect.bisect_left(self.starts, lsn)
         return self.starts[at] if at < len(self.starts) else None
 
+    def has_record(self, first, limit):
+        """Whether a record begins in [first, limit)."""
+        start = self.record_from(first)
+        return start is not None and start < limit
+
     def inherit(self, parent, lsn):
         """Take over the parent's records before this LSN."""
         self.starts = parent.starts[:bisect.bisect_left(parent.starts, lsn)]
@@ -135,7 +140,8 @@ class Reference:
         self.ledger, self.size = ledger, segment_size
         self.backups, self.branches, self.names = [], {}, set()
         self.tail = None  # folder with segments that only a data directory has
-        self.fresh = set()
+        self.fresh = set()      # timelines whose branch is read, and
+        self.restorable = {}    # backups looked at, since refresh()
         self.forks = {}
 
     def with_tail(self, folder):
@@ -158,7 +164,8 @@ class Reference:
         # What initdb wrote is not archived.
         first = min(name for name in self.names if SEGMENT.fullmatch(name))
         self.first = int(first[8:16], 16) * (2**32 // self.size) + int(first[16:], 16)
-        self.fresh, self.forks = set(), collections.defaultdict(list)
+        self.fresh, self.restorable = set(), {}
+        self.forks = collections.defaultdict(list)
         for name in sorted(self.names):
             if name.endswith(".history"):
                 timeline = int(name[:8], 16)
@@ -309,6 +316,11 @@ class Reference:
     # -- the choice of a backup -----------------------------------------------------------------
 
     def is_restorable(self, backup):
+        if backup.id not in self.restorable:
+            self.restorable[backup.id] = self.has_wal_of(backup)
+        return self.restorable[backup.id]
+
+    def has_wal_of(self, backup):
         steps = self.steps(backup.timeline)
         return all(self.segment_name(number, self.timeline_of_segment(steps, number)) in self.names
                    for number in range(backup.start // self.size, (backup.stop - 1) // self.size + 1))
@@ -369,11 +381,11 @@ class Reference:
             return False
         limit = outcome.limit
         if target.kind == "time":
-            return any(event.kind == "commit" and place <= event.lsn < limit
-                       for event in branch.from_lsn(outcome.backup.start))
+            return any(event.kind == "commit" and event.lsn < limit
+                       for event in branch.from_lsn(max(place, outcome.backup.start)))
         if target.kind == "immediate":
             return limit > place
-        return any(place <= start < limit for start in branch.starts)
+        return branch.has_record(place, limit)
 
     def holds(self, branch, target, place):
         """Whether the target is on the branch beyond the place where it parts from another."""
@@ -382,21 +394,20 @@ class Reference:
         stop, limit = self.stop_of(branch, target, place)
         if target.kind == "time":
             limit = self.end(branch) if stop is None else limit
-            return any(event.kind == "commit" and place <= event.lsn < limit
-                       for event in branch.events)
-        return stop is not None and any(place <= start < limit for start in branch.starts)
+            return any(event.kind == "commit" and event.lsn < limit
+                       for event in branch.from_lsn(place))
+        return stop is not None and branch.has_record(place, limit)
 
     def another_is_meant(self, branch, target, outcome, wished):
         """A restore that was not told its timeline is refused where it could be the wrong one."""
         newest = self.candidates(branch, None)[:1]
-        last = [event.time for event in branch.events if event.kind == "commit"][-1:]
+        last = next(([event.time] for event in reversed(branch.events) if event.kind == "commit"), [])
         for number in self.timelines():
             other = self.branch(number)
             place = self.part(branch, other) if other else None
             if place is None or (wished and not self.candidates(other, wished)):
                 continue
-            commits = [event.time for event in other.events
-                       if event.kind == "commit" and event.lsn >= place]
+            commits = [event.time for event in other.from_lsn(place) if event.kind == "commit"]
             here = self.replayed_beyond(branch, target, place, outcome)
             shared = not outcome.status and outcome.stop is not None and outcome.stop < place
             if self.holds(other, target, place) and not shared and \
@@ -440,10 +451,10 @@ class Reference:
     def stops_on_parent(self, branch, parent, fork, target, backup, outcome):
         """Whether the same is replayed along the parent, which stops there as well."""
         along = self.branch(parent)
-        if outcome.takes_end or any(fork <= start < outcome.limit for start in branch.starts):
+        if outcome.takes_end or branch.has_record(fork, outcome.limit):
             return False
         stop, limit = self.stop_of(along, target, backup.start)
-        return stop is not None and not any(fork <= start < limit for start in along.starts)
+        return stop is not None and not along.has_record(fork, limit)
 
     def judge(self, branch, target, backup):
         if target.kind == "latest":

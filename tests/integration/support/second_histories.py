@@ -115,7 +115,8 @@ class SecondHistories:
         server = self.run_restore(target, outcome, [how, *options], "promote", server=self.cluster)
         self.compare(server, branch, outcome)
         for aside in self.cluster.path.glob("data.pgcairn-*"):
-            shutil.rmtree(aside)
+            if aside.is_dir():
+                shutil.rmtree(aside)
 
     def check_all_acknowledged(self, branch):
         """The killed server's own WAL has whatever it acknowledged on this timeline."""

@@ -383,6 +383,10 @@ typedef struct Case {
 #define UNBORN                                                                                     \
     "1|-a-b-c-d-\n"                                                                                \
     "2|     1\n"
+/* All began where the only backup ended, and nothing was committed on the newest at that time. */
+#define FROM_BACKUP                                                                                \
+    "1|-a-b-c-\n"                                                                                  \
+    "2| 1---d-\n"
 /* A standby was promoted when its primary died: nothing is lost. */
 #define PROMOTED                                                                                   \
     "1|-a-b-\n"                                                                                    \
@@ -492,6 +496,10 @@ static const Case cases[] = {
     {UNBORN, "", "latest", BRANCH_OLDER_COMMITS, 1},
     {UNBORN, "", "time c", BRANCH_TARGET_ELSEWHERE, 1},
     {UNBORN, "", "time b", BRANCH_FITS, 0},
+
+    {FROM_BACKUP, "", "time b", BRANCH_TARGET_ELSEWHERE, 1},
+    {FROM_BACKUP, "1 c", "time b", BRANCH_TARGET_ELSEWHERE, 1},
+    {FROM_BACKUP, "", "time d", BRANCH_FITS, 0},
 
     {PROMOTED, "", "latest", BRANCH_FITS, 0},
     {PROMOTED, "1 b", "latest", BRANCH_FITS, 0}, /* the old primary's directory */
