@@ -135,7 +135,7 @@ class Campaign(SecondHistories):
         self.restored = collections.Counter()
         self.refused = collections.Counter()
         self.names = 0
-        self.events = []  # that come first
+        self.events = []  # schedule of second histories, one for each round
 
     def say(self, *words):
         line = " ".join(map(str, words))
@@ -523,7 +523,8 @@ class Campaign(SecondHistories):
             f"  restores:  {table(self.restored)}",
             f"  refusals:  {table(self.refused)}",
             f"  timelines: {self.timeline}, backups {len(self.reference.backups)}, "
-            f"segments {sum(len(name) == 24 for name in self.reference.names)}",
+            f"segments {sum(len(name) == 24 for name in self.reference.names)}, left in the middle "
+            f"{sum(name.endswith('.partial') for name in self.reference.names)}",
             f"  happened:  {table(self.count)}",
             f"  transactions: {table(self.ledger.counts())}"])
 

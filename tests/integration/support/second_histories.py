@@ -29,15 +29,17 @@ class SecondHistories:
     """Of a Campaign."""
 
     def second_history(self):
-        """Now and then one of them."""
+        """In each round: the next one of the schedule, or now and then one of them."""
         self.begin_step("second history")
-        if not self.reference.backups or self.random.random() >= self.world.events:
+        if not self.reference.backups:
             return
-        event = self.events.pop(0) if self.events else self.random.choice(EVENTS)
-        self.say("event:", event)
-        {"over itself": self.over_itself, "clone": self.clone, "second try": self.second_try,
-         "stray": self.stray, "lost archive": self.lost_archive}[event]()
-        self.count[f"event {event}"] += 1
+        event = self.events.pop(0) if self.events else None
+        if self.random.random() < self.world.events:
+            event = self.random.choice(EVENTS)
+        if event:
+            self.say("event:", event)
+            getattr(self, event.replace(" ", "_"))()
+            self.count[f"event {event}"] += 1
 
     # -- in place, over a directory that is ahead -------------------------------------------------
 
