@@ -12,6 +12,8 @@
 
 /* For CLEANUP() of an int: closes it unless it is -1, and makes it -1. Never fails. */
 void fd_done(int *fd);
+/* Gives it away: what was to be closed no longer is. */
+int fd_take(int *fd);
 /* The same for what opendir(3) gave; NULL is fine. */
 void directory_done(DIR **directory);
 

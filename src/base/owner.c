@@ -78,9 +78,10 @@ static bool follow(Way *way, const char *name, const struct stat *found, Error *
     if (size < 0)
         return error_set_errno(err, ERR_IO, errno, "read the link %s", part);
     target[size] = '\0';
-    if (++way->links > LINKS_MAX)
+    if (++way->links > LINKS_MAX) {
         return error_set(err, ERR_REFUSED, "%s leads through more than %d links", way->path,
                          LINKS_MAX);
+    }
     if (!note_owner(way, part, found->st_uid, err))
         return false;
     way->rest = arena_format(way->arena, "%s/%s", target, way->rest);
@@ -106,9 +107,10 @@ static bool enter(Way *way, const char *name, Error *err)
 {
     int next = openat(way->fd, name, O_PATH | O_NOFOLLOW | O_DIRECTORY | O_CLOEXEC);
 
-    if (next < 0)
+    if (next < 0) {
         return error_set_errno(err, errno == ENOTDIR ? ERR_REFUSED : ERR_IO, errno, "open %s",
                                join(way, name));
+    }
     way->here = join(way, name);
     fd_done(&way->fd);
     way->fd = next;

@@ -79,7 +79,7 @@ static bool read_names(Level *level, Error *err)
 
     if (list == NULL)
         return error_set_errno(err, ERR_IO, errno, "list %s", level->path);
-    fd = -1; /* the list's own now */
+    (void)fd_take(&fd); /* the list's own now */
     for (;;) {
         errno = 0;
         const struct dirent *entry = readdir(list);
@@ -265,12 +265,14 @@ static bool remove_before(void *context, const TreeEntry *entry, bool *descends,
         *descends = false;
         return true;
     }
-    if (entry->is_mount)
+    if (entry->is_mount) {
         return error_set(err, ERR_REFUSED, "%s is the root of a mount: it is not removed",
                          entry->path);
+    }
     return S_ISDIR(entry->found.st_mode) || unlink_entry(entry, 0, err);
 }
 
+/* NOLINTNEXTLINE(readability-non-const-parameter): it is a TreeVisit */
 static bool remove_after(void *context, const TreeEntry *entry, bool *descends, Error *err)
 {
     (void)context;

@@ -148,9 +148,10 @@ BranchAnswer branch_judge(const BranchQuestion *question)
     for (size_t r = 0; r < ARRAY_SIZE(order); r++) {
         if (!question->is_found && order[r] != BRANCH_TARGET_ELSEWHERE)
             break; /* there is nothing that would go along the path */
-        if (order[r] == BRANCH_NOT_SERVERS && leaves_server(question))
+        if (order[r] == BRANCH_NOT_SERVERS && leaves_server(question)) {
             return (BranchAnswer){BRANCH_NOT_SERVERS,
                                   branch_list_of_server(list, question->server)};
+        }
         for (size_t i = list->count; i-- > 0;) {
             const Branch *branch = &list->items[i];
 

@@ -148,9 +148,10 @@ bool branch_end(const WalWalk *walk, Lsn *end, Error *err)
 static bool take_commit(void *context, const WalEvent *event, Error *err)
 {
     (void)err;
-    if (event->kind == EVENT_COMMIT)
+    if (event->kind == EVENT_COMMIT) {
         *(BranchCommit *)context =
             (BranchCommit){.time = event->time, .lsn = event->lsn, .xid = event->xid};
+    }
     return true;
 }
 

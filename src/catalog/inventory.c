@@ -293,9 +293,10 @@ bool wal_inventory_path(const WalInventory *inventory, const Cluster *cluster, u
                         Arena *arena, TimelinePath *path, Error *err)
 {
     for (size_t i = 0; i < inventory->local_history_count; i++) {
-        if (inventory->local_histories[i].timeline == timeline)
+        if (inventory->local_histories[i].timeline == timeline) {
             return timeline_path_parse(timeline, inventory->local_histories[i].text, arena, path,
                                        err);
+        }
     }
     return timeline_path_load(cluster, timeline, arena, path, err);
 }

@@ -49,12 +49,15 @@ static bool has(int directory, const char *name)
 /* "PG_15_202209061": what a server has in a tablespace. */
 static bool is_version_directory(const char *path)
 {
+    static const char prefix[] = "/PG_", digits[] = "0123456789";
     const char *name = strrchr(path, '/');
-    unsigned major, catalog;
-    int end = 0;
 
-    return name != NULL && sscanf(name, "/PG_%2u_%9u%n", &major, &catalog, &end) == 2 &&
-           name[end] == '\0';
+    if (name == NULL || strncmp(name, prefix, sizeof prefix - 1) != 0)
+        return false;
+    const char *major = name + sizeof prefix - 1;
+    size_t size = strspn(major, digits);
+    size_t catalog = major[size] == '_' ? strspn(major + size + 1, digits) : 0;
+    return size > 0 && catalog > 0 && major[size + 1 + catalog] == '\0';
 }
 
 static bool check_directory(const char *what, const char *path, int fd, Error *err)
@@ -103,6 +106,7 @@ typedef struct Search {
     const Parents *parents;
 } Search;
 
+/* NOLINTNEXTLINE(readability-non-const-parameter): it is a TreeVisit */
 static bool compare(void *context, const TreeEntry *entry, bool *descends, Error *err)
 {
     const Search *search = context;

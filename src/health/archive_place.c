@@ -18,9 +18,10 @@ const char *command_option(const char *command, const char *option, Arena *arena
     }
     if (found == NULL)
         return NULL;
-    char quote = *found == '\'' || *found == '"' ? *found : '\0';
-    found += quote != '\0';
-    size_t size = quote != '\0' ? strcspn(found, (char[]){quote, '\0'}) : strcspn(found, " \t;|&");
+    const char *ends = *found == '\'' ? "'" : *found == '"' ? "\"" : NULL;
+    if (ends != NULL)
+        found++;
+    size_t size = strcspn(found, ends != NULL ? ends : " \t;|&");
     return size > 0 ? arena_text_part(arena, found, size) : NULL;
 }
 

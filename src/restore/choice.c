@@ -196,7 +196,7 @@ static bool mark_holders(const Search *search, bool has_gap, Error *err)
     for (size_t i = 0; i < branches->count; i++) {
         Branch *branch = &branches->items[i];
 
-        branch->is_passed = search->wish->backup != NULL &&
+        branch->is_passed = search->wish->backup != NULL && search->count > 0 &&
                             !backup_is_on_path(search->candidates[0], &branch->path);
         if (!branch_holds_target(branch, search->cluster, &search->choice->inventory, target,
                                  search->wish->jobs, &branch->holds_target, err))

@@ -184,9 +184,10 @@ static void look_at_extras(const Cluster *cluster, RestorePlan *plan, ExtraState
         extras->states[i - extras->first] = state;
         extras->all_same = extras->all_same && state == EXTRA_SAME;
         extras->none_other = extras->none_other && state != EXTRA_OTHER;
-        if (state == EXTRA_ABSENT && plan->debian_directory != NULL)
+        if (state == EXTRA_ABSENT && plan->debian_directory != NULL) {
             extras->can_put_back =
                 extras->can_put_back && path_is_inside(entry->path, plan->debian_directory);
+        }
     }
 }
 

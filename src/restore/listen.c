@@ -23,9 +23,9 @@ static unsigned port_of(const SettingList *settings)
 {
     const char *text = settings_value(settings, "port");
 
+    /* As the server takes it (guc.c, InitializeGUCOptionsFromEnvironment). */
     if (text == NULL)
-        text = getenv(
-            "PGPORT"); /* as the server takes it (guc.c, InitializeGUCOptionsFromEnvironment) */
+        text = getenv("PGPORT");
     unsigned long port = text != NULL ? strtoul(text, NULL, 0) : 0;
     return port > 0 && port < 65536 ? (unsigned)port : PORT_USUAL;
 }
