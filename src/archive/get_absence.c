@@ -137,23 +137,32 @@ static bool reads_through(const Get *get, const char *path, int fd)
     return state->end != WAL_END_BROKEN || (step->end != 0 && state->broken_at >= step->end);
 }
 
+/* The server was told that the archive has it: if the archive has not, it lost it. */
+static bool was_archived(const Get *get, const char *name)
+{
+    CLEANUP(text_freep)
+    char *mark = text_format("%s/pg_wal/archive_status/%s.done", get->view.data, name);
+
+    return file_exists(mark);
+}
+
 /*
- * A hole in the archive is none for a server whose pg_wal has the whole segment: restore puts there
- * what it found in the old directory and could not archive. The server reads it when it is told
- * that the archive has none.
+ * A hole in the archive is none for a server whose pg_wal has the whole segment, never archived:
+ * restore puts there what it found in the old directory and could not archive. The server reads it
+ * when it is told that the archive has none.
  */
 static bool is_whole_in_pg_wal(const Get *get)
 {
     char text[WAL_NAME_SIZE];
     CLEANUP(fd_done) int fd = -1;
     CLEANUP(text_freep) char *path = NULL;
+    Error ignored = {0}; /* then the server can't read it either */
 
-    if (!is_in_pg_wal(get, get->name.segment))
+    if (!is_in_pg_wal(get, get->name.segment) || was_archived(get, get->wish->name))
         return false;
     path = text_format("%s/pg_wal/%s", get->view.data,
                        wal_name_text(&get->name, get->cluster->wal_segment_size, text));
-    fd = open(path, O_RDONLY | O_CLOEXEC);
-    return fd >= 0 && reads_through(get, path, fd);
+    return file_open(path, &fd, &ignored) && reads_through(get, path, fd);
 }
 
 /* The server takes a history from pg_wal when the archive has none (timeline.c). */

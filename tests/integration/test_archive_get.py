@@ -394,6 +394,9 @@ class Forks(GetTest):
             self.assert_stops(third, "begins here", *options, data=data)
             self.assert_stops(first, "begins here", *options)
         with self.without(first):
+            # Whole, and never archived: no hole for the server, which reads it there.
+            self.assert_absent(first, *options, data=data)
+            put(data / "pg_wal" / "archive_status" / f"{first}.done", b"")
             self.assert_stops(first, "hole|begins here", *options, data=data)
         # Nobody can say that timeline 2 exists but pg_wal, which the server asks next.
         history = content_of(object_of(self.repo, "00000002.history"))

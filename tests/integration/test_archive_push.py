@@ -64,6 +64,7 @@ class Push(ArchiveTest):
     @classmethod
     def build(cls, world):
         cluster = world.cluster
+        cluster.switch_wal()  # a segment of its own for all the rows, wherever the server's WAL begins
         cls.segment = cluster.fill_segment()
         cluster.sql(f"select {backup_start('x')}; select {backup_stop()}")
         cls.backup_file = wait_for(lambda: next((cluster.data / "pg_wal").glob("*.backup"), None),
@@ -226,7 +227,9 @@ class Push(ArchiveTest):
         broken = bytearray(self.source.read_bytes())
         self.object.unlink()
         # In a row: the space between two records is nobody's.
-        broken[ROW.search(broken, 8192 * 5).start() + 32] ^= 0xFF
+        row = ROW.search(broken, 8192 * 5)
+        self.assertIsNotNone(row, f"no row in {self.segment}: {len(ROW.findall(broken))} in all of it")
+        broken[row.start() + 32] ^= 0xFF
 
         done = self.attempt("archive-push", self.on_desk(self.segment, bytes(broken)))
 

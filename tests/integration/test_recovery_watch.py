@@ -8,7 +8,7 @@ import subprocess
 import unittest
 
 from support.cluster import ManualRecovery, ToolTest, make_directory
-from support.processes import (BIN, attempt, clean_environment, command_line, descendants, identity,
+from support.processes import (BIN, TOOL, attempt, clean_environment, command_line, descendants, identity,
                                is_alive, run, wait_for)
 from support.version import MAJOR, REPLAY_IS_PAUSED
 
@@ -334,11 +334,11 @@ class Courses(RecoveryTest):
         driver = self.run_driver(server)
         self.assertRegex(driver.end()[-1], "^end paused")
         # Debian's default, and nobody named a role: root has none.
-        self.assertRegex(attempt(DRIVER, "watch", server.data, "-", "-", "-", 240000, 240000,
-                                 user=None).stdout, "^paused ")
-        run(DRIVER, "promote", server.data, "-", 240000, user=None)
+        watched = attempt(TOOL, "watch", f"--data={server.data}", user=None)
+        self.assertRegex(watched.stdout, "paused", watched.stderr)
+        run(TOOL, "promote", f"--data={server.data}", user=None)
         self.assertRegex(self.watch(server).stdout, "^open ")
-        run(DRIVER, "stop", server.data, 240000, user=None)
+        server.stop()
 
     def test_a_started_server_is_not_started_again(self):
         server = self.recovering(recovery_target_name="here")

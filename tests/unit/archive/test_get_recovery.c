@@ -329,6 +329,15 @@ static void a_tail_in_pg_wal_is_left_to_the_server(void **state)
     assert_int_equal(answer(&place, child), ERR_ABSENT);
     put_tail(&place, 2, 3);
     assert_int_equal(answer(&place, next), ERR_ABSENT);
+    /* One that was archived is missing there: a hole all the same. */
+    put_folder(&place, "pg_wal/archive_status");
+    put_file(&place, "pg_wal/archive_status/000000020000000000000003.done", "");
+    assert_int_equal(answer(&place, next), ERR_CORRUPT);
+    char *mark = text_format("%s/pg_wal/archive_status/000000020000000000000003.done",
+                             place.scene.directory);
+    assert_int_equal(unlink(mark), 0);
+    mem_free(mark);
+    assert_int_equal(answer(&place, next), ERR_ABSENT);
     put_cut_tail(&place, 2, 3);
     assert_int_equal(answer(&place, next), ERR_CORRUPT);
     archive_remove(&place.scene.archive, 2, 4);
