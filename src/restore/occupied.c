@@ -157,15 +157,21 @@ static bool bring_out_wal(const RestorePlan *plan, Error *err)
     return true;
 }
 
+/* What is said to be gone stays gone. */
+static bool remove_durably(const char *path, Error *err)
+{
+    return tree_remove(path, err) && file_sync_parent(path, err);
+}
+
 static bool remove_moved(const RestorePlan *plan, Error *err)
 {
     for (size_t i = 0; i < plan->old_version_count; i++) {
         CLEANUP(text_freep)
         char *kept = text_format("%s.pgcairn-%s", plan->old_versions[i], plan->stamp);
-        if (!tree_remove(kept, err))
+        if (!remove_durably(kept, err))
             return false;
     }
-    return tree_remove(plan->moved_to, err);
+    return remove_durably(plan->moved_to, err);
 }
 
 bool restore_remove_old(RestorePlan *plan, Error *err)

@@ -349,8 +349,9 @@ class Refusals(BackupTest):
         self.refused("no server runs", expect=7)
 
     def test_a_repository_in_the_data_directory(self):
-        inside = self.cluster.data / "repo"
-        self.tool("init", f"--data={self.cluster.data}", repo=inside)
+        outside, inside = self.path / "moved", self.cluster.data / "repo"
+        self.tool("init", f"--data={self.cluster.data}", repo=outside)
+        run("mv", outside, inside)
         self.tool_fails(4, "inside the data directory", "backup", f"--data={self.cluster.data}",
                         repo=inside)
 
