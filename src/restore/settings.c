@@ -1,6 +1,7 @@
 #include "recovery_settings.h"
 
 #include "base/file.h"
+#include "postgres/control.h"
 #include "repo/recovery_plan.h"
 
 #include <errno.h>
@@ -340,12 +341,53 @@ static bool change(const char *data, const char *const *remove, const Setting *a
     return rewrite(path, remove, additions, count, &owner, err);
 }
 
+/*
+ * Where replay has to stop before the next record, when the server that stands at its target starts
+ * again: 0 unless the record at the target is a checkpoint of a shutdown. Replay would begin after
+ * it, and a target "from that LSN on" be taken for reached only at the record that follows.
+ */
+static bool find_passed_target(const char *data, Lsn *stop_before, Error *err)
+{
+    CLEANUP(arena_done) Arena arena = {0};
+    PgControl control;
+    const char *settings, *text, *inclusive;
+    Error wrong = {0};
+    Lsn target;
+
+    *stop_before = 0;
+    if (!recovery_settings_on_disk(data, &arena, &settings, &wrong))
+        return true; /* nor can the server read them */
+    text = recovery_settings_value(settings, "recovery_target_lsn", &arena);
+    inclusive = recovery_settings_value(settings, "recovery_target_inclusive", &arena);
+    if (text == NULL || !lsn_parse(text, &target, &wrong) ||
+        (inclusive != NULL && strcmp(inclusive, "true") != 0))
+        return true;
+    if (!pg_control_read(data, &control, NULL, err))
+        return false;
+    if (control.state == PG_SHUT_DOWN_IN_RECOVERY && control.redo == control.checkpoint &&
+        control.checkpoint >= target)
+        *stop_before = control.min_recovery_point;
+    return true;
+}
+
 bool restore_set_action(const char *data, TargetAction action, Error *err)
 {
-    static const char *const remove[] = {"recovery_target_action", NULL};
-    Setting addition = {.name = "recovery_target_action", .value = target_action_name(action)};
+    static const char *const remove[] = {"recovery_target_action", "recovery_target_lsn",
+                                         "recovery_target_inclusive", NULL};
+    char lsn[LSN_TEXT_SIZE];
+    Lsn stop_before;
 
-    return change(data, remove, &addition, 1, err);
+    if (!find_passed_target(data, &stop_before, err))
+        return false;
+    const Setting additions[] = {
+        {.name = remove[0], .value = target_action_name(action)},
+        {.name = remove[1], .value = lsn_text(stop_before, lsn)},
+        {.name = remove[2], .value = "false"},
+    };
+    static const char *const remove_action[] = {"recovery_target_action", NULL};
+    if (stop_before == 0)
+        return change(data, remove_action, additions, 1, err);
+    return change(data, remove, additions, ARRAY_SIZE(additions), err);
 }
 
 bool recovery_settings_set_socket(const char *data, const char *directory, Error *err)

@@ -144,6 +144,23 @@ class Transaction(RestoreTargetTest):
 
 
 class Position(RestoreTargetTest):
+    @classmethod
+    def set_up_shared(cls, world):
+        super().set_up_shared(world)
+        cls.shutdown = world.cluster.control()["Latest checkpoint location"]
+        world.cluster.start().sql("create table later (n int)")
+        world.cluster.switch_wal()
+        world.cluster.stop()
+
+    def test_a_checkpoint_of_a_shutdown_is_the_last_record_also_of_the_second_start(self):
+        for action, state in (("pause", "paused"), ("promote", "open")):
+            with self.subTest(action=action):
+                restored = self.reach(f"--target-lsn={self.shutdown}", f"--target-action={action}", state=state,
+                                      name=f"to-{action}")
+                assert_content(restored, {commit.number for commit in self.oracle.commits})
+                self.assertEqual(restored.sql("select to_regclass('later') is null"), "t")
+                restored.destroy()
+
     def test_an_lsn_exclusive_is_all_before_it(self):
         restored = self.reach(f"--target-lsn={self.lsn.value}", "--target-exclusive")
         self.assert_between(restored, self.lsn.begin, self.lsn.end)
