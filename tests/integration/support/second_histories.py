@@ -9,7 +9,7 @@ import time
 
 from support.archive import archived
 from support.cluster import make_directory
-from support.ledger import Load
+from support.ledger import Load, lsn_of
 from support.processes import run, wait_for
 from support.reference import SEGMENT, Undecided
 from support.shared import server_log
@@ -188,6 +188,7 @@ class SecondHistories:
             clone.configure(archive_library="")
         clone.configure(archive_command=self.world.push_command(self.world.path / f"spool-{self.steps}"))
         self.cluster.start()
+        parted = lsn_of(self.cluster.sql("select pg_current_wal_insert_lsn()"))
         self.burst()
         self.cluster.switch_wal()
         self.settle()
@@ -195,7 +196,7 @@ class SecondHistories:
         before = listing(self.world.repo)
         self.run_clone(clone)
         assert listing(self.world.repo) == before, "a clone's WAL is in the archive"
-        self.refresh_clone(clone)
+        self.refresh_clone(clone, parted)
         assert listing(self.world.repo) == before, "refreshing a clone changed the archive"
         clone.destroy()
         shutil.rmtree(clone.path)
@@ -213,9 +214,11 @@ class SecondHistories:
         else:
             clone.stop()
 
-    def refresh_clone(self, clone):
+    def refresh_clone(self, clone, parted):
+        """To a place that the copy never was at: one before they part needs no word."""
         target, outcome, options = self.find_target(
-            lambda outcome: outcome.status == 0, ["latest", "time", "xid"], [self.timeline])
+            lambda outcome: outcome.status == 0 and outcome.limit > parted, ["latest", "time", "xid"],
+            [self.timeline])
         options += [f"--target-timeline={self.timeline}"] if not options else []
         outcome = self.reference.expect(target, outcome.timeline, *[
             word.split("=")[1] for word in options if word.startswith("--backup=")])
