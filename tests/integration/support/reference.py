@@ -64,6 +64,7 @@ class Branch:
         self.events = []
         self.event_starts = array.array("Q")
         self.whole = 0, 0             # records and events that are in whole segments
+        self.read = None              # the first segment that is not whole, and what there is of it
         self.is_gap = False           # nothing of its last timeline is archived yet
 
     def timeline_at(self, lsn):
@@ -258,30 +259,40 @@ class Reference:
         return branch
 
     def read_on(self, branch):
-        branch.forget_open()
-        folder = self.scratch / f"path-{branch.timeline}"
-        folder.mkdir(exist_ok=True)
-        number = (branch.starts[-1] // self.size) if branch.starts else self.first
+        records = branch.whole[0]
+        number = branch.starts[records - 1] // self.size if records else self.first
+        whole = []
         while True:
             timeline = self.timeline_of_segment(branch.steps, number)
             name = self.segment_name(number, timeline)
             if name not in self.names:
                 break
-            self.link(folder, number, self.file_of(name))
+            whole.append((number, self.file_of(name)))
             number += 1
-        self.dump(branch, folder, number * self.size)
+        left = list(self.left_open(branch.timeline, number)) if timeline == branch.timeline else []
+        if branch.read == (number, left):
+            return
+        branch.read = number, left
+        branch.forget_open()
+        folder = self.scratch / f"path-{branch.timeline}"
+        folder.mkdir(exist_ok=True)
+        self.dump(branch, folder, whole, number * self.size)
         branch.whole = len(branch.starts), len(branch.events)
-        for file, end in self.left_open(branch.timeline, number) if timeline == branch.timeline else ():
-            self.link(folder, number, file)
-            self.dump(branch, folder, end)
+        for file, end in left:
+            self.dump(branch, folder, [(number, file)], end)
 
     def link(self, folder, number, file):
         place = folder / self.segment_name(number, 1)
         place.unlink(missing_ok=True)
         os.symlink(file, place)
 
-    def dump(self, branch, folder, end):
+    def dump(self, branch, folder, segments, end):
         """Read on behind its last record, at most to this place; WAL ends with an error."""
+        for number, file in segments:
+            self.link(folder, number, file)
+        if segments:
+            # For a file that is not there it would wait 5 s; one of another place is an error at once.
+            self.link(folder, segments[-1][0] + 1, segments[-1][1])
         start = branch.starts[-1] if branch.starts else self.first * self.size
         with subprocess.Popen([str(BIN / "pg_waldump"), "-t", "1", "-p", str(folder), "-s",
                                f"{start >> 32:X}/{start & 0xFFFFFFFF:X}"], cwd="/", text=True,
