@@ -7,6 +7,7 @@ by the time it took. Tests wait for the process that fetches by the lock that it
 
 import os
 import pathlib
+import pwd
 import shutil
 import threading
 import unittest
@@ -359,7 +360,12 @@ class NotForOthers(PrefetchTest):
 
     @unittest.skipIf(USER is None, "another user can be had by root only")
     def test_not_for_another_user(self):
-        done = self.attempt("archive-get", self.segments[0], "pg_wal/RECOVERYXLOG", cwd=self.data, user=None)
+        """One of the same group, who may write there. Root is the owner, and fetches ahead as he does."""
+        run("chmod", "-R", "g+rwX", self.path)
+        group = pwd.getpwnam(USER).pw_gid
+        done = attempt("setpriv", f"--reuid={pwd.getpwnam('games').pw_uid}", f"--regid={group}", "--clear-groups",
+                       TOOL, "archive-get", f"--repo={self.repo}", self.segments[0], "pg_wal/RECOVERYXLOG",
+                       cwd=self.data, user=None)
         self.assertEqual(done.returncode, 0, done.stderr)
         self.assertFalse(self.spool().exists())
 
