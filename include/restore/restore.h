@@ -177,9 +177,7 @@ typedef struct RestorePlan {
         old_wal_bytes; /* that removing the old directory gives back; of its pg_wal */
     uint64_t *old_version_bytes;
     const char *restore_command;
-    uint32_t data_mode; /* of the data directory: 0700 or 0750 */
-    uid_t uid;          /* who owns what is written; (uid_t)-1: whoever we are */
-    gid_t gid;
+    uint32_t data_mode;             /* of the data directory: 0700 or 0750 */
     const char *owner, *group;      /* their names at the backup */
     PlannedTablespace *tablespaces; /* as they will be */
     size_t tablespace_count;

@@ -272,8 +272,9 @@ static void print_plan(const RestoreStory *story)
     print_point(plan);
     print_data(plan);
     print_directory(plan);
-    if (plan->uid != (uid_t)-1)
-        out_print("  owner      %s:%s\n", plan->owner, plan->group);
+    if (story->options->acting_as != NULL)
+        out_print("  as user    %s (%s)\n", story->options->acting_as,
+                  story->options->acting_because);
     if (story->options->start) {
         out_print("  then       start, verify, %s\n", target_action_name(story->action));
     } else {
@@ -513,8 +514,8 @@ static void print_start(const RestoreStory *story)
     char *program = text_format("%s/pg_ctl", plan->programs != NULL ? plan->programs : "BINDIR");
     CLEANUP(text_freep) char *log = text_format("%s.pgcairn-server.log", plan->data);
 
-    if (plan->uid != (uid_t)-1)
-        buffer_print(&line, "runuser -u %s -- ", plan->owner);
+    if (story->options->acting_as != NULL)
+        buffer_print(&line, "runuser -u %s -- ", story->options->acting_as);
     put_word(&line, program);
     buffer_print(&line, " -D ");
     put_word(&line, plan->data);

@@ -20,8 +20,6 @@ static bool put_segment(const RestorePlan *plan, const char *name, const Buffer 
     CLEANUP(text_freep)
     char *mark = text_format("%s/pg_wal/archive_status/%s.done", plan->data, name);
     FileAttributes attributes = {.mode = (plan->data_mode & 0050) != 0 ? 0640 : 0600,
-                                 .uid = plan->uid,
-                                 .gid = plan->gid,
                                  .mtime = TIME_US_NONE};
 
     return restored_file_put(mark, "", 0, &attributes, true, err) &&

@@ -90,7 +90,7 @@ static bool choose_directory(RestorePlan *plan, const char **directory, Error *e
         *directory = plan->data;
         return true;
     }
-    if (mkdtemp(path) == NULL || (plan->uid != (uid_t)-1 && chown(path, plan->uid, plan->gid) != 0))
+    if (mkdtemp(path) == NULL)
         return error_set_errno(err, ERR_IO, errno, "make a directory for the server's socket");
     *directory = arena_text(&plan->arena, path);
     return true;

@@ -10,6 +10,3 @@ bool plan_entry_is_written(const ManifestEntry *entry);
 
 /* Where an entry goes (caller frees): in the data directory, or for extras where plan says. */
 char *plan_entry_path(const RestorePlan *plan, const ManifestEntry *entry);
-
-/* Numbers of the owner recorded by name; the data directory's own where the name is not known. */
-void plan_entry_owner(const RestorePlan *plan, const ManifestEntry *entry, uid_t *uid, gid_t *gid);

@@ -14,13 +14,11 @@
 #include <dirent.h>
 #include <errno.h>
 #include <gnu/libc-version.h>
-#include <grp.h>
-#include <pwd.h>
 #include <stdarg.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { WARNINGS_MAX = 32, NAME_SPACE = 64 << 10 };
+enum { WARNINGS_MAX = 32 };
 
 void plan_warn(RestorePlan *plan, const char *format, ...)
 {
@@ -297,37 +295,9 @@ static bool plan_tablespaces(const RestoreWish *wish, RestorePlan *plan, Error *
 /* ---- owner, programs, configuration -----------------------------------------------------------
  */
 
-static bool find_user(const char *owner, RestorePlan *plan, Error *err)
-{
-    struct passwd record, *found = NULL;
-    CLEANUP(buffer_done) Buffer space = {0};
-
-    buffer_reserve(&space, NAME_SPACE);
-    int failed = getpwnam_r(owner, &record, (char *)space.data, space.capacity, &found);
-    if (failed != 0)
-        return error_set_errno(err, ERR_IO, failed, "look up user \"%s\"", owner);
-    if (found == NULL) {
-        error_set(err, ERR_REFUSED,
-                  "the cluster belongs to user \"%s\", whom this host does not have", owner);
-        return error_hint(err, "create the user, or run the restore as the user that the server "
-                               "will run as");
-    }
-    plan->uid = found->pw_uid;
-    plan->gid = found->pw_gid;
-    if (found->pw_uid == 0) {
-        error_set(err, ERR_REFUSED,
-                  "the cluster belongs to root at the backup: PostgreSQL does not "
-                  "run as root");
-        return error_hint(err, "run the restore as the user that the server will run as");
-    }
-    return true;
-}
-
 static bool plan_owner(RestorePlan *plan, Error *err)
 {
     const ManifestEntry *control = find_entry(&plan->manifest, "global/pg_control");
-    struct group record, *found = NULL;
-    CLEANUP(buffer_done) Buffer space = {0};
 
     if (control == NULL) {
         return error_set(err, ERR_CORRUPT, "backup %s has no global/pg_control",
@@ -335,26 +305,16 @@ static bool plan_owner(RestorePlan *plan, Error *err)
     }
     plan->owner = control->owner;
     plan->group = control->group;
-    plan->uid = (uid_t)-1;
-    plan->gid = (gid_t)-1;
-    if (geteuid() != 0)
-        return true;
-    if (!find_user(plan->owner, plan, err))
-        return false;
-    buffer_reserve(&space, NAME_SPACE);
-    if (getgrnam_r(plan->group, &record, (char *)space.data, space.capacity, &found) == 0 &&
-        found != NULL)
-        plan->gid = found->gr_gid;
     return true;
 }
 
-/* Without root everything becomes ours; then the directory and its parents must let us write. */
+/* Everything becomes ours; the directory and its parents must let us write. */
 static bool check_writable(const RestorePlan *plan, Error *err)
 {
     CLEANUP(text_freep) char *place = text_format("%s", plan->data);
     struct stat status;
 
-    if (geteuid() != 0 && stat(place, &status) == 0 && status.st_uid != geteuid()) {
+    if (stat(place, &status) == 0 && status.st_uid != geteuid()) {
         error_set(err, ERR_REFUSED,
                   "%s belongs to another user: PostgreSQL demands that the data "
                   "directory belongs to the user that it runs as",

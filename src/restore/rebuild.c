@@ -48,7 +48,7 @@ static bool finish_large(const Rebuild *rebuild, RebuildLarge *large, Error *err
 {
     const ManifestEntry *entry = large->entry;
     CLEANUP(text_freep) char *path = plan_entry_path(rebuild->shared->plan, entry);
-    FileAttributes attributes = rebuild_attributes(rebuild->shared->plan, entry);
+    FileAttributes attributes = rebuild_attributes(entry);
     uint32_t crc = large->crcs[0];
 
     for (uint32_t i = 1; i < entry->range_count; i++)

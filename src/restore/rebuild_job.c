@@ -12,12 +12,9 @@
 
 enum { DIRECTORY_MODE = 0700 };
 
-FileAttributes rebuild_attributes(const RestorePlan *plan, const ManifestEntry *entry)
+FileAttributes rebuild_attributes(const ManifestEntry *entry)
 {
-    FileAttributes attributes = {.mode = entry->mode, .mtime = entry->mtime};
-
-    plan_entry_owner(plan, entry, &attributes.uid, &attributes.gid);
-    return attributes;
+    return (FileAttributes){.mode = entry->mode, .mtime = entry->mtime};
 }
 
 static bool check_small(const ManifestEntry *entry, const void *raw, uint64_t seed, Error *err)
@@ -60,29 +57,13 @@ bool rebuild_read_small(const Cluster *cluster, const Manifest *manifest,
     return true;
 }
 
-/* The folders above a file from outside: the server, which is not root, must come through. */
-static bool make_folders_of_extra(const RebuildShared *shared, const char *path, Error *err)
+/* The folders above a file from outside. */
+static bool make_folders_of_extra(const char *path, Error *err)
 {
-    const RestorePlan *plan = shared->plan;
     CLEANUP(text_freep) char *folder = text_format("%s", path);
-    FileAttributes attributes = {
-        .mode = DIRECTORY_MODE, .uid = plan->uid, .gid = plan->gid, .mtime = TIME_US_NONE};
-    char *slash = folder + strlen(plan->extra_directory);
 
     *strrchr(folder, '/') = '\0';
-    if (!file_make_directories(folder, DIRECTORY_MODE, err))
-        return false;
-    while (plan->uid != (uid_t)-1 && *slash == '/') {
-        size_t length = strcspn(slash + 1, "/");
-        char end = slash[1 + length];
-
-        slash[1 + length] = '\0';
-        if (!file_attributes_set(folder, &attributes, shared->is_synced, err))
-            return false;
-        slash[1 + length] = end;
-        slash += 1 + length;
-    }
-    return true;
+    return file_make_directories(folder, DIRECTORY_MODE, err);
 }
 
 static bool write_small(RebuildWorker *worker, const ManifestEntry *entry, const uint8_t *stored,
@@ -91,7 +72,7 @@ static bool write_small(RebuildWorker *worker, const ManifestEntry *entry, const
     const RebuildShared *shared = worker->shared;
     const Manifest *manifest = &shared->plan->manifest;
     CLEANUP(text_freep) char *path = plan_entry_path(shared->plan, entry);
-    FileAttributes attributes = rebuild_attributes(shared->plan, entry);
+    FileAttributes attributes = rebuild_attributes(entry);
 
     if (entry->size > 0 &&
         !pack_decode_frame(shared->cluster, manifest->packs[entry->content.pack].id,
@@ -102,7 +83,7 @@ static bool write_small(RebuildWorker *worker, const ManifestEntry *entry, const
         return error_context(err, "%s", entry->path);
     if (shared->is_check)
         return true;
-    if (entry->kind == ENTRY_EXTRA && !make_folders_of_extra(shared, path, err))
+    if (entry->kind == ENTRY_EXTRA && !make_folders_of_extra(path, err))
         return false;
     if (!restored_file_put(path, worker->raw, entry->size, &attributes, shared->is_synced, err))
         return false;

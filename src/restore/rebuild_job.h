@@ -50,7 +50,7 @@ void rebuild_workers_free(RebuildWorker *workers, unsigned count);
 bool rebuild_job_run(void *context, void *pointer, Error *err) MUST_CHECK;
 
 /* Mode, owner and time of an entry. */
-FileAttributes rebuild_attributes(const RestorePlan *plan, const ManifestEntry *entry);
+FileAttributes rebuild_attributes(const ManifestEntry *entry);
 
 /* ERR_CORRUPT when the manifest says of a small file what can't be. */
 bool rebuild_small_is_possible(const Manifest *manifest, const ManifestEntry *entry,

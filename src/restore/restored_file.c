@@ -148,10 +148,7 @@ static bool set_attributes(int fd, const char *path, const FileAttributes *attri
 {
     struct timespec times[2] = {timespec_of(attributes->mtime), timespec_of(attributes->mtime)};
 
-    /* The owner first: chown(2) takes special mode bits away. */
-    if (attributes->uid != (uid_t)-1 && fchown(fd, attributes->uid, attributes->gid) != 0)
-        return error_set_errno(err, ERR_IO, errno, "set the owner of %s", path);
-    if (fchmod(fd, attributes->mode & 07777) != 0)
+    if (fchmod(fd, attributes->mode & 0777) != 0)
         return error_set_errno(err, ERR_IO, errno, "set the mode of %s", path);
     if (attributes->mtime != TIME_US_NONE && futimens(fd, times) != 0)
         return error_set_errno(err, ERR_IO, errno, "set the time of %s", path);

@@ -40,11 +40,9 @@ bool restored_file_cut(RestoredFile *file, uint64_t file_size, Error *err) MUST_
 bool restored_file_sync(RestoredFile *file, Error *err) MUST_CHECK;
 void restored_file_done(RestoredFile *file); /* for CLEANUP() */
 
-/* Exact mode and mtime, and the owner unless uid is (uid_t)-1; whatever the umask is. */
+/* Exact mode and mtime, whatever the umask is. */
 typedef struct FileAttributes {
     uint32_t mode;
-    uid_t uid;
-    gid_t gid;
     TimeUs mtime;
 } FileAttributes;
 /* is_synced: fsync them, and all that was written to the file. */

@@ -83,9 +83,8 @@ static bool write_backup_manifest(const RestorePlan *plan, Error *err)
     backup_manifest_finish(writer, header->timeline, header->start, header->stop);
     if (!flush(&out, &file, 0, err))
         return false;
-    if ((plan->uid != (uid_t)-1 && fchown(file.fd, plan->uid, plan->gid) != 0) ||
-        fchmod(file.fd, data_file_mode(plan)) != 0)
-        return error_set_errno(err, ERR_IO, errno, "set owner and mode of %s", path);
+    if (fchmod(file.fd, data_file_mode(plan)) != 0)
+        return error_set_errno(err, ERR_IO, errno, "set the mode of %s", path);
     return file_writer_replace(&file, err);
 }
 

@@ -355,8 +355,6 @@ static bool put_file(const RestorePlan *plan, const PlannedWal *file, Error *err
     char *path = text_format("%s/pg_wal/%s", plan->data, wal_name_text(&file->name, size, name));
     CLEANUP(buffer_done) Buffer content = {0};
     FileAttributes attributes = {.mode = (plan->data_mode & 0050) != 0 ? 0640 : 0600,
-                                 .uid = plan->uid,
-                                 .gid = plan->gid,
                                  .mtime = TIME_US_NONE};
 
     /* fork_wal_put() has had it from the archive. */

@@ -74,23 +74,14 @@ void recovery_command_build(const RestoreWish *wish, RestorePlan *plan)
 /* ---- files ------------------------------------------------------------------------------------
  */
 
-typedef struct FileOwner {
-    mode_t mode;
-    uid_t uid; /* (uid_t)-1: whoever we are */
-    gid_t gid;
-} FileOwner;
-
-static bool replace_file(const char *path, const void *text, size_t size, const FileOwner *owner,
-                         Error *err)
+static bool replace_file(const char *path, const void *text, size_t size, mode_t mode, Error *err)
 {
     CLEANUP(file_writer_done) FileWriter file = FILE_WRITER_CLOSED;
 
-    if (!file_writer_open(&file, path, owner->mode, err) ||
-        !file_writer_write(&file, text, size, err))
+    if (!file_writer_open(&file, path, mode, err) || !file_writer_write(&file, text, size, err))
         return false;
-    if (fchmod(file.fd, owner->mode) != 0 ||
-        (owner->uid != (uid_t)-1 && fchown(file.fd, owner->uid, owner->gid) != 0))
-        return error_set_errno(err, ERR_IO, errno, "set owner and mode of %s", path);
+    if (fchmod(file.fd, mode) != 0)
+        return error_set_errno(err, ERR_IO, errno, "set the mode of %s", path);
     return file_writer_replace(&file, err);
 }
 
@@ -103,9 +94,8 @@ bool data_file_put(const RestorePlan *plan, const char *name, const void *text, 
                    Error *err)
 {
     CLEANUP(text_freep) char *path = text_format("%s/%s", plan->data, name);
-    FileOwner owner = {.mode = data_file_mode(plan), .uid = plan->uid, .gid = plan->gid};
 
-    return replace_file(path, text, size, &owner, err);
+    return replace_file(path, text, size, data_file_mode(plan), err);
 }
 
 /* ---- settings ---------------------------------------------------------------------------------
@@ -240,7 +230,7 @@ static void collect(const RestoreWish *wish, const RestorePlan *plan, Additions 
 }
 
 static bool rewrite(const char *path, const char *const *remove, const Setting *additions,
-                    size_t count, const FileOwner *owner, Error *err)
+                    size_t count, mode_t mode, Error *err)
 {
     CLEANUP(buffer_done) Buffer text = {0};
     CLEANUP(buffer_done) Buffer result = {0};
@@ -253,7 +243,7 @@ static bool rewrite(const char *path, const char *const *remove, const Setting *
     }
     settings_show_zeros(&text);
     settings_rewrite((const char *)text.data, remove, additions, count, &result);
-    return replace_file(path, result.data, result.size, owner, err);
+    return replace_file(path, result.data, result.size, mode, err);
 }
 
 /* recovery_parameters, and those that are added beside them. */
@@ -313,18 +303,17 @@ bool recovery_settings_write(const RestoreWish *wish, const RestorePlan *plan, E
 {
     CLEANUP(additions_done) Additions additions = {0};
     CLEANUP(text_freep) char *path = text_format("%s/" AUTO_CONF, plan->data);
-    FileOwner owner = {.mode = data_file_mode(plan), .uid = plan->uid, .gid = plan->gid};
 
     collect(wish, plan, &additions);
     return rewrite(path, removed_parameters(wish, &additions.arena), additions.items,
-                   additions.count, &owner, err) &&
+                   additions.count, data_file_mode(plan), err) &&
            data_file_put(plan, "recovery.signal", "", 0, err) && save_recovery_plan(plan, err);
 }
 
 /* ---- after the recovery -----------------------------------------------------------------------
  */
 
-/* The file keeps owner and mode: root may rewrite what the server's user owns. */
+/* The file keeps its mode. */
 static bool change(const char *data, const char *const *remove, const Setting *additions,
                    size_t count, Error *err)
 {
@@ -335,10 +324,7 @@ static bool change(const char *data, const char *const *remove, const Setting *a
         return error_set_errno(err, errno == ENOENT ? ERR_NOT_FOUND : ERR_IO, errno, "look at %s",
                                path);
     }
-    FileOwner owner = {.mode = status.st_mode & 07777, .uid = (uid_t)-1, .gid = status.st_gid};
-    if (geteuid() == 0)
-        owner.uid = status.st_uid;
-    return rewrite(path, remove, additions, count, &owner, err);
+    return rewrite(path, remove, additions, count, status.st_mode & 0777, err);
 }
 
 /*

@@ -14,11 +14,11 @@
 
 enum { DIRECTORY_MODE = 0700, PARENT_MODE = 0755 };
 
-static bool make_directory(const char *path, uint32_t mode, uid_t uid, gid_t gid, Error *err)
+static bool make_directory(const char *path, uint32_t mode, Error *err)
 {
     if (mkdir(path, DIRECTORY_MODE) != 0 && errno != EEXIST)
         return error_set_errno(err, ERR_IO, errno, "create directory %s", path);
-    FileAttributes attributes = {.mode = mode, .uid = uid, .gid = gid, .mtime = TIME_US_NONE};
+    FileAttributes attributes = {.mode = mode, .mtime = TIME_US_NONE};
     return file_attributes_set(path, &attributes, false, err);
 }
 
@@ -37,51 +37,15 @@ static const PlannedTablespace *tablespace_of(const RestorePlan *plan, const cha
     return NULL;
 }
 
-/* How much of the path is there: up to a slash, or all of it. */
-static size_t existing_part(const char *path)
-{
-    CLEANUP(text_freep) char *part = text_format("%s", path);
-    size_t end = strlen(part);
-
-    while (end > 0 && !file_exists(part)) {
-        while (end > 0 && part[end - 1] != '/')
-            end--;
-        while (end > 0 && part[end - 1] == '/')
-            end--;
-        part[end] = '\0';
-    }
-    return end;
-}
-
-/*
- * Directories that are made above a place of ours: the server's user must get through them, also
- * when root makes them with a umask of 077.
- */
-static bool make_parents(const RestorePlan *plan, const char *path, Error *err)
-{
-    const size_t there = existing_part(path);
-
-    if (!file_make_directories(path, PARENT_MODE, err))
-        return false;
-    for (size_t end = there + 1; plan->uid != (uid_t)-1 && end <= strlen(path); end++) {
-        if (path[end] != '/' && path[end] != '\0')
-            continue;
-        CLEANUP(text_freep) char *part = text_format("%.*s", (int)end, path);
-        if (chmod(part, PARENT_MODE) != 0)
-            return error_set_errno(err, ERR_IO, errno, "set the mode of %s", part);
-    }
-    return true;
-}
-
-/* A place of our own; parents that are missing must let the server's user through. */
-static bool make_place(const RestorePlan *plan, const char *path, uint32_t mode, Error *err)
+/* A place of our own, with the parents that are missing. */
+static bool make_place(const char *path, uint32_t mode, Error *err)
 {
     CLEANUP(text_freep) char *parent = text_format("%s", path);
 
     char *slash = strrchr(parent, '/');
     if (slash != NULL && slash != parent) {
         *slash = '\0';
-        if (!make_parents(plan, parent, err))
+        if (!file_make_directories(parent, PARENT_MODE, err))
             return false;
     }
     if (mkdir(path, DIRECTORY_MODE) != 0) {
@@ -92,21 +56,19 @@ static bool make_place(const RestorePlan *plan, const char *path, uint32_t mode,
     }
     if (!FAULT_POINT("restore.after-make-place", err))
         return false;
-    FileAttributes attributes = {
-        .mode = mode, .uid = plan->uid, .gid = plan->gid, .mtime = TIME_US_NONE};
+    FileAttributes attributes = {.mode = mode, .mtime = TIME_US_NONE};
     return file_attributes_set(path, &attributes, false, err); /* synced at the end, as all is */
 }
 
 bool skeleton_make_places(const RestorePlan *plan, Error *err)
 {
-    FileAttributes attributes = {
-        .mode = plan->data_mode, .uid = plan->uid, .gid = plan->gid, .mtime = TIME_US_NONE};
+    FileAttributes attributes = {.mode = plan->data_mode, .mtime = TIME_US_NONE};
 
-    if (!make_place(plan, plan->data, plan->data_mode, err) ||
+    if (!make_place(plan->data, plan->data_mode, err) ||
         !file_attributes_set(plan->data, &attributes, false, err))
         return false;
     for (size_t i = 0; i < plan->tablespace_count; i++) {
-        if (!make_place(plan, plan->tablespaces[i].path, DIRECTORY_MODE, err))
+        if (!make_place(plan->tablespaces[i].path, DIRECTORY_MODE, err))
             return false;
     }
     return plan->extra_directory == NULL || configuration_make_place(plan, err);
@@ -121,8 +83,6 @@ static bool make_link(const RestorePlan *plan, const ManifestEntry *entry, Error
         return error_set(err, ERR_CORRUPT, "link %s is no tablespace of this backup", entry->path);
     if (symlink(tablespace->path, link) != 0)
         return error_set_errno(err, ERR_IO, errno, "create link %s", link);
-    if (plan->uid != (uid_t)-1 && lchown(link, plan->uid, plan->gid) != 0)
-        return error_set_errno(err, ERR_IO, errno, "set the owner of %s", link);
     return true;
 }
 
@@ -132,11 +92,11 @@ static bool make_wal_directories(const RestorePlan *plan, Error *err)
     const char *const *names = data_wal_directories(plan->manifest.header.major);
     CLEANUP(text_freep) char *wal = text_format("%s/pg_wal", plan->data);
 
-    if (!make_directory(wal, plan->data_mode, plan->uid, plan->gid, err))
+    if (!make_directory(wal, plan->data_mode, err))
         return false;
     for (size_t i = 0; names[i] != NULL; i++) {
         CLEANUP(text_freep) char *path = text_format("%s/%s", plan->data, names[i]);
-        if (!make_directory(path, plan->data_mode, plan->uid, plan->gid, err))
+        if (!make_directory(path, plan->data_mode, err))
             return false;
     }
     return true;
@@ -152,11 +112,8 @@ bool skeleton_make(const RestorePlan *plan, Error *err)
             return false;
         if (entry->kind != ENTRY_DIRECTORY)
             continue;
-        uid_t uid;
-        gid_t gid;
         CLEANUP(text_freep) char *path = plan_entry_path(plan, entry);
-        plan_entry_owner(plan, entry, &uid, &gid);
-        if (!make_directory(path, entry->mode, uid, gid, err))
+        if (!make_directory(path, entry->mode, err))
             return false;
     }
     return make_wal_directories(plan, err);

@@ -99,8 +99,7 @@ static void mode_and_time_are_exact_whatever_the_umask_is(void **state)
     (void)state;
     mode_t before = umask(0077);
     for (size_t i = 0; i < ARRAY_SIZE(modes); i++) {
-        FileAttributes attributes = {
-            .mode = modes[i], .uid = (uid_t)-1, .mtime = 1700000000123456 + (TimeUs)i};
+        FileAttributes attributes = {.mode = modes[i], .mtime = 1700000000123456 + (TimeUs)i};
         assert_true(restored_file_put("small", "abc", 3, &attributes, true, &err));
         assert_int_equal(stat("small", &status), 0);
         assert_int_equal(status.st_mode & 07777, modes[i]);
@@ -113,7 +112,7 @@ static void mode_and_time_are_exact_whatever_the_umask_is(void **state)
 
 static void what_is_there_is_not_overwritten_nor_followed(void **state)
 {
-    FileAttributes attributes = {.mode = 0600, .uid = (uid_t)-1, .mtime = TIME_US_NONE};
+    FileAttributes attributes = {.mode = 0600, .mtime = TIME_US_NONE};
     Error err = {0};
 
     (void)state;

@@ -25,7 +25,6 @@ static RestorePlan plan_for(const Target *target)
     return (RestorePlan){
         .data = folder_path(),
         .data_mode = 0700,
-        .uid = (uid_t)-1,
         .target = *target,
         .point = {.segment = 7, .replay_end = 0x7000128},
         .archive_end = 9,
