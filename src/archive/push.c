@@ -12,6 +12,7 @@
 #include "repo/mark.h"
 #include "wal_check.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -143,9 +144,10 @@ static bool find_path(const Push *push, Arena *arena, TimelinePath *path, Error 
         return timeline_path_parse(timeline, (const char *)text.data, arena, path, err) ||
                error_context(err, "read %s", history);
     }
-    if (attempt.code == ERR_NOT_FOUND)
+    if (attempt.code == ERR_NOT_FOUND) {
         return timeline_path_load(push->cluster, timeline, arena, path, err) ||
                error_context(err, "look for the parent of timeline %" PRIu32, timeline);
+    }
     *err = attempt;
     return false;
 }
@@ -491,6 +493,7 @@ static bool store(const Push *push, WalTrailer *trailer, Error *err)
         state = wal_reader_state(storing.reader);
         storing.summary.reader = *state;
     }
+    assert(!is_segment || state != NULL);
     if (is_segment && !judge(push, state, err))
         return false;
     return publish(push, storing.writer, state, is_segment ? &storing.summary : NULL, trailer, err);

@@ -6,6 +6,7 @@
 #include "repo/manifest.h"
 #include "repo/record.h"
 
+#include <assert.h>
 #include <inttypes.h>
 
 enum {
@@ -134,6 +135,14 @@ static void read_record(const Cluster *cluster, QuarantineSet *set, Arena *arena
     set->last = arena_text(arena, last != NULL ? last : "");
 }
 
+static QuarantineList take_list(QuarantineList *from)
+{
+    QuarantineList taken = *from;
+
+    *from = (QuarantineList){0};
+    return taken;
+}
+
 bool quarantine_list_load(QuarantineList *list, const Cluster *cluster, Error *err)
 {
     CLEANUP(text_freep) char *prefix = layout_quarantine_prefix(cluster->name);
@@ -152,6 +161,7 @@ bool quarantine_list_load(QuarantineList *list, const Cluster *cluster, Error *e
             continue;
         if (set == NULL || strcmp(set->id, id) != 0) {
             set = &loaded.items[loaded.count++];
+            assert(set != NULL);
             *set = (QuarantineSet){.at = TIME_US_NONE, .first = "", .last = ""};
             memcpy(set->id, id, sizeof id);
             read_record(cluster, set, &loaded.arena);
@@ -161,8 +171,7 @@ bool quarantine_list_load(QuarantineList *list, const Cluster *cluster, Error *e
         set->objects++;
         set->bytes += objects.objects[i].size;
     }
-    *list = loaded;
-    loaded = (QuarantineList){0};
+    *list = take_list(&loaded);
     return true;
 }
 

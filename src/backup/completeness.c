@@ -328,9 +328,10 @@ static bool look_for_init_forks(const Scan *scan, int data_fd, const char *direc
 
     if (list == NULL && fd >= 0)
         (void)close(fd);
-    if (list == NULL) /* dropped, or it is missed by the check of the catalogue */
+    if (list == NULL) { /* dropped, or it is missed by the check of the catalogue */
         return errno == ENOENT || errno == ENOTDIR ||
                error_set_errno(err, ERR_IO, errno, "open %s", directory);
+    }
     for (;;) {
         RelationFileName file;
         errno = 0;

@@ -409,9 +409,10 @@ static bool follow_link(Walk *walk, DataPlan plan, const char *path, Error *err)
         return error_set_errno(err, ERR_IO, errno, "look at %s/%s", walk->data, path);
     if (place != PLACE_OTHER) {
         bool is_wrong = is_there && place == PLACE_DIRECTORY && !S_ISDIR(end.st_mode);
-        if (!is_there || is_wrong)
+        if (!is_there || is_wrong) {
             return refuse_link(walk, path, is_wrong ? "to no directory" : "that leads nowhere",
                                err);
+        }
         if (place == PLACE_FILE && !S_ISREG(end.st_mode))
             return leave_link(walk, path);
     } else if (is_there && S_ISDIR(end.st_mode) && holds_configuration(walk->scan, path)) {
@@ -619,9 +620,10 @@ bool scan_read_map(int at, const char *path, RelationMap *map, bool *is_whole, E
         CLEANUP(fd_done) int fd = openat(at, path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
         Error damage = {0}; /* what is wrong with it the server says, too */
         size_t size;
-        if (fd < 0)
+        if (fd < 0) {
             return errno == ENOENT || errno == ENOTDIR || errno == ELOOP ||
                    error_set_errno(err, ERR_IO, errno, "open %s", path);
+        }
         if (!file_read_at(fd, bytes, sizeof bytes, 0, &size, path, err))
             return false;
         *is_whole = relation_map_parse(bytes, size, map, &damage);

@@ -105,11 +105,12 @@ static bool find_history(const BackupRun *run, const char *name, Buffer *text, E
     text->size = 0;
     if (wal_object_read(run->cluster, name, 1, append_to_buffer, text, &trailer, err))
         return true;
-    if (err->code == ERR_NOT_FOUND)
+    if (err->code == ERR_NOT_FOUND) {
         error_hint(err,
                    "%s is neither in pg_wal nor in the archive: bring it back from a standby or an "
                    "older archive; docs/runbook.md, \"A history file is lost\", makes it anew",
                    name);
+    }
     return false;
 }
 

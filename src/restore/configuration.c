@@ -280,9 +280,10 @@ bool configuration_make_place(const RestorePlan *plan, Error *err)
          slash++) {
         *slash = '\0';
         if (access(path, F_OK) != 0 &&
-            (!file_make_directories(path, DEBIAN_MODE, err) || chmod(path, DEBIAN_MODE) != 0))
+            (!file_make_directories(path, DEBIAN_MODE, err) || chmod(path, DEBIAN_MODE) != 0)) {
             return err->code != ERR_NONE ? false
                                          : error_set_errno(err, ERR_IO, errno, "chmod %s", path);
+        }
         *slash = '/';
     }
     return true;

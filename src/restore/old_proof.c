@@ -326,9 +326,10 @@ static bool count_segment(void *context, uint32_t timeline, uint64_t segment,
     ArchiveCommits *state = context;
 
     (void)timeline, (void)err;
-    if (segment > state->first)
+    if (segment > state->first) {
         add_commits(&state->commits, trailer->summary.commit_count,
                     trailer->summary.commit_time_max);
+    }
     return true;
 }
 
@@ -737,11 +738,12 @@ bool old_branch_prove(const Cluster *cluster, const WalInventory *inventory, Are
                    .branch = branch,
                    .size = cluster->wal_segment_size};
 
-    if (branch->path.count == 0)
+    if (branch->path.count == 0) {
         return beyond(&proof, arena_format(arena,
                                            "it is on timeline %u, whose history is neither in its "
                                            "pg_wal nor in the archive",
                                            branch->timeline));
+    }
     find_files(&proof);
     find_archive_end(&proof);
     if (!compare_histories(&proof, err))

@@ -272,8 +272,8 @@ class Archive(RestoreRefusalTest):
                 for at in range(80, len(content) - 64, 4096):
                     content[at] ^= 1
                 pack.write_bytes(content)
-        self.refuse(8, "pack", repo=self.damaged)
-        self.assertTrue((self.path / "target" / "pgcairn.restore").exists())
+        done = self.refuse(8, "pack", repo=self.damaged)
+        self.assertTrue((self.path / "target" / "pgcairn.restore").exists(), done.stdout + done.stderr)
         self.assertFalse((self.path / "target" / "global" / "pg_control").exists())
         self.assertTrue(saved)
         # The same command goes on once the repository is whole again.
