@@ -165,11 +165,15 @@ bool query_run(Session *session, const char *query, const char *const *parameter
                Answer *answer, Error *err)
 {
     const Libpq *pq = session->pq;
+
+    /* A question that a signal has ended leaves the connection in the middle of its answer: whoever
+     * could do without that one must not take the next one's failure for a lost server. */
+    *answer = (Answer){.pq = pq};
+    if (!interrupt_check(err))
+        return false;
     int sent = count == 0 ? pq->PQsendQuery(session->connection, query)
                           : pq->PQsendQueryParams(session->connection, query, count, NULL,
                                                   parameters, NULL, NULL, 0);
-
-    *answer = (Answer){.pq = pq};
     if (sent == 0)
         return connection_lost(session, err);
     if (!query_flush(session, err) || !collect(session, answer, err))
