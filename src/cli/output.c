@@ -44,6 +44,15 @@ static char *mark_lines(const char *format)
     return text_format("%.*s", (int)marked.size, marked.size > 0 ? (char *)marked.data : "");
 }
 
+/* The format is the caller's, checked there, but for its line ends. */
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wformat-nonliteral"
+static char *fill_in(const char *marked, va_list args)
+{
+    return text_format_list(marked, args);
+}
+#pragma GCC diagnostic pop
+
 void out_print(const char *format, ...)
 {
     CLEANUP(text_freep) char *marked = mark_lines(format);
@@ -52,7 +61,7 @@ void out_print(const char *format, ...)
     va_list args;
 
     va_start(args, format);
-    text = text_format_list(marked, args);
+    text = fill_in(marked, args);
     va_end(args);
     for (char *from = text, *end = text; end != NULL; from = end + MARK_SIZE) {
         end = strstr(from, line_mark());
