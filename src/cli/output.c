@@ -63,14 +63,14 @@ void out_print(const char *format, ...)
     va_start(args, format);
     text = fill_in(marked, args);
     va_end(args);
-    for (char *from = text, *end = text; end != NULL; from = end + MARK_SIZE) {
-        end = strstr(from, line_mark());
-        if (end != NULL)
-            *end = '\0';
+    char *from = text;
+    for (char *end = strstr(from, line_mark()); end != NULL; end = strstr(from, line_mark())) {
+        *end = '\0';
         plain_append(&line, from);
-        if (end != NULL)
-            buffer_append(&line, "\n", 1);
+        buffer_append(&line, "\n", 1);
+        from = end + MARK_SIZE;
     }
+    plain_append(&line, from);
     /* A failure is remembered by the stream; out_flush() looks. */
     (void)fwrite(line.data, 1, line.size, stdout);
 }

@@ -348,8 +348,13 @@ static bool find_passed_target(const char *data, Lsn *stop_before, Error *err)
     if (text == NULL || !lsn_parse(text, &target, &wrong) ||
         (inclusive != NULL && strcmp(inclusive, "true") != 0))
         return true;
-    if (!pg_control_read(data, &control, NULL, err))
+    if (!pg_control_read(data, &control, NULL, &wrong)) {
+        /* Without one nothing can be started: there is no replay that could begin anywhere. */
+        if (wrong.code == ERR_NOT_FOUND)
+            return true;
+        *err = wrong;
         return false;
+    }
     if (control.state == PG_SHUT_DOWN_IN_RECOVERY && control.redo == control.checkpoint &&
         control.checkpoint >= target)
         *stop_before = control.min_recovery_point;
