@@ -272,9 +272,10 @@ static void print_plan(const RestoreStory *story)
     print_point(plan);
     print_data(plan);
     print_directory(plan);
-    if (story->options->acting_as != NULL)
+    if (story->options->acting_as != NULL) {
         out_print("  as user    %s (%s)\n", story->options->acting_as,
                   story->options->acting_because);
+    }
     if (story->options->start) {
         out_print("  then       start, verify, %s\n", target_action_name(story->action));
     } else {
