@@ -1,5 +1,6 @@
 #include "fork_wal.h"
 
+#include "recovery_settings.h"
 #include "restored_file.h"
 
 #include "base/log.h"
@@ -19,8 +20,7 @@ static bool put_segment(const RestorePlan *plan, const char *name, const Buffer 
     CLEANUP(text_freep) char *path = text_format("%s/pg_wal/%s", plan->data, name);
     CLEANUP(text_freep)
     char *mark = text_format("%s/pg_wal/archive_status/%s.done", plan->data, name);
-    FileAttributes attributes = {.mode = (plan->data_mode & 0050) != 0 ? 0640 : 0600,
-                                 .mtime = TIME_US_NONE};
+    FileAttributes attributes = {.mode = data_file_mode(plan), .mtime = TIME_US_NONE};
 
     return restored_file_put(mark, "", 0, &attributes, true, err) &&
            restored_file_put(path, content->data, content->size, &attributes, true, err);

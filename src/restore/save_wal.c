@@ -1,5 +1,6 @@
 #include "save_wal.h"
 
+#include "recovery_settings.h"
 #include "restored_file.h"
 
 #include "base/file.h"
@@ -354,8 +355,7 @@ static bool put_file(const RestorePlan *plan, const PlannedWal *file, Error *err
     CLEANUP(text_freep)
     char *path = text_format("%s/pg_wal/%s", plan->data, wal_name_text(&file->name, size, name));
     CLEANUP(buffer_done) Buffer content = {0};
-    FileAttributes attributes = {.mode = (plan->data_mode & 0050) != 0 ? 0640 : 0600,
-                                 .mtime = TIME_US_NONE};
+    FileAttributes attributes = {.mode = data_file_mode(plan), .mtime = TIME_US_NONE};
 
     /* fork_wal_put() has had it from the archive. */
     if (file->is_parents && file_exists(path))
