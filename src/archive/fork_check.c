@@ -59,8 +59,8 @@ static bool refuse(const First *first, const char *file, const char *name, Error
     char place[LSN_TEXT_SIZE];
 
     error_set(err, ERR_REFUSED,
-              "timeline %" PRIu32 " left other WAL than that of the archive of \"%s\": before the "
-              "fork at %s this server's %s has not what %s has there",
+              "timeline %" PRIu32 " left other WAL than the archive of \"%s\" has: before the fork "
+              "at %s this server's %s differs from %s there",
               first->name.timeline, first->cluster->name, lsn_text(first->begin, place), file,
               name);
     return error_hint(err, "two servers archive as one cluster: stop the wrong one's archiving, or "

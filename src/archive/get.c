@@ -106,10 +106,10 @@ static bool get_segment(Get *get, Error *err)
      * it does not need. Should the bound be wrong, it still has its target and refuses to open.
      */
     if (!get_is_needed(get) && (err->code == ERR_CORRUPT || err->code == ERR_REFUSED)) {
-        log_info("a segment behind the target can't be had; the recovery does not need it",
+        log_info("a segment beyond the target is not available; the recovery does not need it",
                  log_str("segment", get->wish->name), log_str("reason", err->message));
         error_clear(err);
-        return error_set(err, ERR_ABSENT, "it is behind the target, and can't be had");
+        return error_set(err, ERR_ABSENT, "it lies beyond the target and is not available");
     }
     return false;
 }

@@ -213,7 +213,7 @@ static bool check_text(const Push *push, Error *err)
         return false;
     buffer_append(&text, "", 1); /* its end, for who reads it as text */
     if (strlen((const char *)text.data) + 1 != text.size)
-        return error_set(err, ERR_REFUSED, "it is no text");
+        return error_set(err, ERR_REFUSED, "it is not text");
     if (name->kind == WAL_HISTORY)
         return wal_check_history(name, ERR_REFUSED, (const char *)text.data, err);
     return wal_check_backup_history(push->cluster, name, ERR_REFUSED, (const char *)text.data, err);
@@ -391,7 +391,8 @@ static bool judge(const Push *push, const WalReaderState *state, Error *err)
         return true;
     if (left_segment_is(push->source.path, &push->source.name, push->cluster->wal_segment_size,
                         state->broken_at)) {
-        return error_set(err, ERR_REFUSED, "its timeline was left in it, at %s",
+        return error_set(err, ERR_REFUSED,
+                         "its timeline ends inside it, at %s, where a later one begins",
                          lsn_text(state->broken_at, place));
     }
     if (state->rest_is_zero) {
@@ -544,7 +545,8 @@ static bool look_and_store(Push *push, PushResult *result, Error *err)
             return false;
         }
     }
-    return error_set(err, ERR_UNREACHABLE, "it appears and disappears in the repository");
+    return error_set(err, ERR_UNREACHABLE,
+                     "another process keeps storing and removing it in the repository");
 }
 
 /*

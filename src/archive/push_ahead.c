@@ -111,7 +111,7 @@ static bool check_spool(const PushAhead *ahead, Error *err)
     CLEANUP(text_freep) char *data = folder_of(ahead->folder);
 
     if (spool[0] != '/')
-        return error_set(err, ERR_REFUSED, "%s is no absolute path", spool);
+        return error_set(err, ERR_REFUSED, "%s is not an absolute path", spool);
     if (is_inside(spool, data) || is_inside(spool, ahead->folder) || is_inside(parent, data)) {
         return error_set(err, ERR_REFUSED,
                          "%s is in the data directory, and would be copied along with it", spool);
@@ -121,7 +121,7 @@ static bool check_spool(const PushAhead *ahead, Error *err)
 
 static void tell_unusable(const PushAheadWish *wish, const Error *reason)
 {
-    static const char message[] = "no segments are pushed ahead: the spool directory is of no use";
+    static const char message[] = "no segments are pushed ahead: the spool directory can't be used";
 
     if (wish->is_spool_asked_for) {
         log_warn(message, log_str("spool", wish->spool), log_str("reason", reason->message));

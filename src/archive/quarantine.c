@@ -93,7 +93,7 @@ static bool set_aside(const Cluster *cluster, const char *id, const char *object
         *err = attempt;
         return error_context(err, "set \"%s\" aside", object);
     }
-    return is_moved || error_set(err, ERR_UNREACHABLE, "\"%s\" changes all the time", object);
+    return is_moved || error_set(err, ERR_UNREACHABLE, "\"%s\" keeps changing", object);
 }
 
 bool quarantine_carry_out(const Cluster *cluster, const QuarantinePlan *plan,

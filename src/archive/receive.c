@@ -456,7 +456,7 @@ static bool take_message(Receive *receive, const ReceiveBegin *begin, const Stre
 static bool refuse_early_end(Error *err)
 {
     return error_set(err, ERR_UNREACHABLE,
-                     "the timeline has ended in a segment that the server seemed to have whole");
+                     "the timeline ended inside a segment that was expected to be whole");
 }
 
 static bool stream(Receive *receive, const ReceiveBegin *begin, StreamResult *result,
@@ -539,8 +539,8 @@ static bool explain_removed(Receive *receive, const ReceiveBegin *begin, Error *
     if (err->code != ERR_NOT_FOUND)
         return false;
     if (begin->is_gap) {
-        log_warn("the archive lacks WAL that the server does not have any more: no recovery passes "
-                 "here unless archive_command fills it; take a backup",
+        log_warn("the archive lacks WAL that the server does not have any more: no recovery gets "
+                 "past this place unless archive_command fills it; take a backup",
                  log_str("lsn", lsn_text(begin->position, place)));
         receive->skip_gap = true;
         err->code = ERR_UNREACHABLE; /* try again, from where the slot begins */

@@ -112,7 +112,8 @@ static bool check_stored_history(const Cluster *cluster, const char *name, const
         return false;
     if (stored.size == text->size && memcmp(stored.data, text->data, text->size) == 0)
         return storage_sync(cluster->repo->storage, object, err);
-    error_set(err, ERR_EXISTS, "%s in the archive of \"%s\" is another one", name, cluster->name);
+    error_set(err, ERR_EXISTS, "%s in the archive of \"%s\" has other content", name,
+              cluster->name);
     return error_hint(err, "two servers were promoted to one timeline, or a copy of the cluster "
                            "was: each needs a --cluster of its own; nothing was overwritten");
 }

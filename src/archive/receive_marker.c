@@ -32,7 +32,7 @@ static bool read_marker(const Record *record, Marker *marker, Error *err)
         return false;
     if (strlen(id) >= sizeof marker->repo.id || strlen(name) >= sizeof cluster->name ||
         !wal_segment_size_is_valid(segment_size))
-        return error_set(err, ERR_CORRUPT, "it says of its cluster what can't be");
+        return error_set(err, ERR_CORRUPT, "what it says of its cluster is impossible");
     memcpy(marker->repo.id, id, strlen(id) + 1);
     memcpy(cluster->name, name, strlen(name) + 1);
     cluster->wal_segment_size = (uint32_t)segment_size;
@@ -43,7 +43,7 @@ static bool read_marker(const Record *record, Marker *marker, Error *err)
         return false;
     cluster->major = (unsigned)major;
     return (major > 0 && major <= 999) ||
-           error_set(err, ERR_CORRUPT, "it says server version %" PRIu64, major);
+           error_set(err, ERR_CORRUPT, "it names the impossible server version %" PRIu64, major);
 }
 
 bool receive_marker_is_same(const Cluster *a, const Cluster *b)
@@ -95,7 +95,7 @@ static bool mark(Storage *storage, const Cluster *target, Error *err)
     if (!storage_list(storage, "", &list, err))
         return false;
     if (list.count > 0) {
-        error_set(err, ERR_REFUSED, "it is no spool, and holds \"%s\"", list.objects[0].name);
+        error_set(err, ERR_REFUSED, "it is not a spool, and holds \"%s\"", list.objects[0].name);
         return error_hint(err, "choose a directory that is empty, or does not exist");
     }
     return store_marker(storage, target, WRITE_NEW, err);
@@ -128,14 +128,15 @@ bool archive_receive_recall(const char *directory, const char *name, Repo *repo,
 
     if (storage == NULL || !record_load(storage, MARKER, "spool", MARKER_VERSION, &record, err) ||
         !read_marker(&record, &marker, err))
-        return error_context(err, "ask the spool %s whose it is", directory);
+        return error_context(err, "find out whose spool %s is", directory);
     if (strcmp(marker.cluster.name, name) != 0) {
         error_set(err, ERR_REFUSED, "%s is the spool of cluster \"%s\", and this is \"%s\"",
                   directory, marker.cluster.name, name);
         return error_hint(err, "what it holds can go nowhere else; choose another --wal-spool");
     }
     if (marker.cluster.major == 0) {
-        return error_set(err, ERR_NOT_FOUND, "the spool %s was not used since it can say that",
+        return error_set(err, ERR_NOT_FOUND,
+                         "the spool %s was last used by an older pgcairn, which did not note that",
                          directory);
     }
     memcpy(repo->id, marker.repo.id, sizeof repo->id);

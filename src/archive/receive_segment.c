@@ -435,7 +435,9 @@ static bool is_same_piece(const OpenSegment *segment, const WalPiece *piece, Err
     if (found == FOUND_OTHER)
         return refuse_other(segment, "a piece", err);
     if (found == FOUND_NOTHING)
-        return error_set(err, ERR_UNREACHABLE, "pieces appear and disappear in the repository");
+        return error_set(
+            err, ERR_UNREACHABLE,
+            "another process keeps storing and removing pieces of it in the repository");
     return true;
 }
 

@@ -149,7 +149,8 @@ static bool timeline_of_settings(const Cluster *cluster, const char *data, const
     unsigned long long number = strtoull(value, &end, 0);
 
     if (end == value || number == 0 || number > UINT32_MAX) {
-        return error_set(err, ERR_USAGE, "recovery_target_timeline \"%s\" is no timeline", value);
+        return error_set(err, ERR_USAGE, "recovery_target_timeline \"%s\" is not a timeline",
+                         value);
     }
     *timeline = (uint32_t)number;
     return true;

@@ -23,14 +23,15 @@ static bool check_identity(const Cluster *cluster, const WalSegmentHeader *heade
                                "and --cluster of this server's archive_command");
     }
     if (version == NULL) {
-        return error_set(err, code, "its page magic %04X is of no server version that is known",
+        return error_set(err, code, "its page magic %04X is not that of a known server version",
                          (unsigned)header->magic);
     }
     if (version->major != cluster->major) {
         error_set(err, code, "it is WAL of server version %u, and \"%s\" is registered as %u",
                   version->major, cluster->name, cluster->major);
         return error_hint(
-            err, "an upgraded cluster is another one: register it under a name of its own");
+            err,
+            "an upgraded cluster is a new one to the archive: register it under a name of its own");
     }
     return true;
 }
@@ -98,7 +99,7 @@ bool wal_check_backup_history(const Cluster *cluster, const WalName *name, Error
     Lsn lsn;
 
     if (strncmp(text, first_words, sizeof first_words - 1) != 0)
-        return error_set(err, code, "it is no backup history file");
+        return error_set(err, code, "it is not a backup history file");
     snprintf(found, sizeof found, "%.*s", (int)strcspn(place, " \n"), place);
     if (!lsn_parse(found, &lsn, &ignored) || lsn != start) {
         return error_set(err, code, "it tells of a backup that began at %s, its name says %s",

@@ -31,7 +31,8 @@ static bool take_place(void *context, const char *const *values, Error *err)
     Catalogue *catalogue = collecting->catalogue;
 
     if (values[0] == NULL || values[1] == NULL || values[2] == NULL)
-        return error_set(err, ERR_POSTGRES, "the server's catalogue has a place without a number");
+        return error_set(err, ERR_POSTGRES,
+                         "the server named a database or tablespace without its oid");
     if (catalogue->count == collecting->capacity) {
         collecting->capacity = collecting->capacity == 0 ? 64 : collecting->capacity * 2;
         catalogue->items =

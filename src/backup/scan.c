@@ -410,8 +410,9 @@ static bool follow_link(Walk *walk, DataPlan plan, const char *path, Error *err)
     if (place != PLACE_OTHER) {
         bool is_wrong = is_there && place == PLACE_DIRECTORY && !S_ISDIR(end.st_mode);
         if (!is_there || is_wrong) {
-            return refuse_link(walk, path, is_wrong ? "to no directory" : "that leads nowhere",
-                               err);
+            return refuse_link(
+                walk, path, is_wrong ? "that does not lead to a directory" : "that leads nowhere",
+                err);
         }
         if (place == PLACE_FILE && !S_ISREG(end.st_mode))
             return leave_link(walk, path);
@@ -488,7 +489,7 @@ static bool add_found(Walk *walk, const char *path, const char *name, const stru
         (void)add_entry(walk->scan, ENTRY_FILE, path, info);
     } else {
         walk->scan->skipped_count++;
-        log_warn("not copied: no file, no directory", log_str("file", path));
+        log_warn("not copied: neither a file nor a directory", log_str("file", path));
     }
     return true;
 }
@@ -837,7 +838,7 @@ void scan_drop_new_tablespaces(Scan *scan, const TablespaceList *known)
 bool scan_add_extra(Scan *scan, const char *path, const struct stat *info, Error *err)
 {
     if (!S_ISREG(info->st_mode))
-        return error_set(err, ERR_IO, "%s is no file", path);
+        return error_set(err, ERR_IO, "%s is not a file", path);
     (void)add_entry(scan, ENTRY_EXTRA, arena_text(&scan->arena, path), info);
     return true;
 }

@@ -31,7 +31,8 @@ static bool check_wal_level(const ServerIdentity *identity, Error *err)
 {
     if (strcmp(identity->wal_level, "minimal") != 0)
         return true;
-    error_set(err, ERR_REFUSED, "the server writes WAL that nothing can be restored from");
+    error_set(err, ERR_REFUSED,
+              "the server writes too little WAL for a restore: wal_level is minimal");
     return error_hint(err, "set wal_level = replica and restart the server");
 }
 
@@ -147,7 +148,7 @@ static bool check_same_directory(const BackupRun *run, Error *err)
         return true;
     error_set(err, ERR_REFUSED, "the server's data directory is %s, not %s", server_data,
               run->data);
-    return error_hint(err, "check --data and --conninfo: they speak of two clusters");
+    return error_hint(err, "check --data and --conninfo: they are about two different clusters");
 }
 
 static bool check_control(BackupRun *run, Error *err)
@@ -208,7 +209,8 @@ bool run_check_started(BackupRun *run, Error *err)
                   "%s is not the server's data directory: its last checkpoint is at %s, the backup "
                   "began at %s",
                   run->data, lsn_text(run->control.redo, redo), lsn_text(run->start, start));
-        return error_hint(err, "check --data and --conninfo: they speak of two clusters");
+        return error_hint(err,
+                          "check --data and --conninfo: they are about two different clusters");
     }
     run->timeline = run->control.timeline;
     return true;

@@ -90,7 +90,9 @@ static bool save_local(const BackupRun *run, const char *name, const Buffer *loc
     error_clear(err);
     if (!compare_archived(run, name, local, &is_there, err))
         return false;
-    return is_there || error_set(err, ERR_UNREACHABLE, "%s comes and goes in the archive", name);
+    return is_there ||
+           error_set(err, ERR_UNREACHABLE,
+                     "another process keeps storing and removing %s in the archive", name);
 }
 
 static bool find_history(const BackupRun *run, const char *name, Buffer *text, Error *err)

@@ -152,7 +152,7 @@ static bool descend(Walk *walk, const TreeEntry *entry, Error *err)
     }
     if (opened.st_ino != entry->found.st_ino || opened.st_dev != entry->found.st_dev) {
         fd_done(&fd);
-        return error_set(err, ERR_IO, "%s was exchanged while it was looked at", entry->path);
+        return error_set(err, ERR_IO, "%s was replaced while it was being read", entry->path);
     }
     return enter(walk, fd, entry->path, entry, err);
 }

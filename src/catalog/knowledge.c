@@ -65,7 +65,7 @@ static void list_sources(WalKnowledge *knowledge)
 
     knowledge->is_listed = true;
     if (!storage_list(cluster->repo->storage, prefix, &knowledge->list, &problem)) {
-        log_debug("what is known of WAL can't be listed", log_str("error", problem.message));
+        log_debug("the cache of WAL trailers can't be listed", log_str("error", problem.message));
         return;
     }
     knowledge->sources = mem_alloc((knowledge->list.count + 1) * sizeof(Source));
@@ -94,7 +94,7 @@ static void load_source(const WalKnowledge *knowledge, Slot *slot, const Source 
                        &slot->entries[slot->count], &problem)) {
         slot->count++;
     } else {
-        log_debug("what is known of WAL can't be read", log_str("error", problem.message));
+        log_debug("the cache of WAL trailers can't be read", log_str("error", problem.message));
     }
 }
 
@@ -152,8 +152,7 @@ bool wal_knowledge_find(WalKnowledge *knowledge, uint32_t timeline, uint64_t seg
     if (!wal_knowledge_entry(knowledge, timeline, segment, stored, &entry))
         return false;
     if (!wal_known_trailer(&home, wal_stretch_of(timeline, segment), &entry, trailer, &problem)) {
-        log_debug("a remembered trailer is not what it should be",
-                  log_str("error", problem.message));
+        log_debug("a cached WAL trailer is damaged", log_str("error", problem.message));
         return false;
     }
     *verified_at = entry.verified_at;

@@ -192,7 +192,7 @@ static bool save_stretch(WalLearning *learning, Error *err)
     ok = save_with(learning, &list, old, arena_alloc(&arena, list.count + 1), err);
     for (size_t i = 0; i < list.count; i++)
         buffer_done(&old[i]);
-    return ok || error_context(err, "remember what was read of WAL");
+    return ok || error_context(err, "store the cache of WAL trailers");
 }
 
 static bool begin_stretch(WalLearning *learning, WalStretch stretch, Error *err)

@@ -251,7 +251,7 @@ static bool load_trailer(SegmentWalk *state, uint64_t segment, WalTrailer *trail
         (trailer->kind != WAL_SEGMENT || trailer->segment_size != cluster->wal_segment_size ||
          trailer->system_identifier != cluster->system_identifier)) {
         *ok = false;
-        error_set(&attempt, ERR_CORRUPT, "the stored object is no segment of this cluster");
+        error_set(&attempt, ERR_CORRUPT, "the stored object is not a segment of this cluster");
     }
     if (!*ok) {
         CLEANUP(text_freep) char *reason = text_format("%s: %s", name, attempt.message);

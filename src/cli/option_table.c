@@ -65,7 +65,7 @@ const Option option_table[] = {
         "timeline of the recovery; restore writes it into restore_command",
         .fallback = "0", .max = UINT32_MAX},
     {"hole-wait", DURATION, FIELD(hole_wait_ms), FOR_GET, GROUP_WAL, "TIME",
-        "how long a missing segment with later ones behind it may take to arrive",
+        "how long a missing segment with later ones after it may take to arrive",
         .fallback = "5s", .max = DAY_MS},
     {"prefetch", SIZE, FIELD(prefetch), FOR_GET, GROUP_WAL, "SIZE",
         "fetch segments ahead of a server's recovery, up to this size, into a directory in pg_wal; "

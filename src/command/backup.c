@@ -265,8 +265,7 @@ static void remember_wal(const Cluster *cluster)
     Error problem = {0};
 
     if (!wal_learning_refresh(cluster, time_now(), &problem)) {
-        log_warn("what the WAL in the archive holds is not remembered",
-                 log_str("error", problem.message));
+        log_warn("the cache of WAL trailers was not stored", log_str("error", problem.message));
     }
 }
 

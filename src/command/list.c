@@ -486,7 +486,7 @@ static bool judge(const Holdings *holdings, Error *err)
         char lsn[LSN_TEXT_SIZE];
         if (!window->ends_in_hole && !window->ends_damaged && !window->ends_minimal)
             continue;
-        error_set(err, ERR_CORRUPT, "WAL of timeline %" PRIu32 " is %s behind %s", window->timeline,
+        error_set(err, ERR_CORRUPT, "WAL of timeline %" PRIu32 " is %s after %s", window->timeline,
                   window_fault(window), lsn_text(window->until, lsn));
         return error_hint(err, "recovery cannot go past it; a new backup opens a new window");
     }

@@ -287,7 +287,7 @@ static bool judge(const LogRun *run, Error *err)
     if (run->problem.code == ERR_NONE)
         return true;
     error_set(err, ERR_DEGRADED, "some names are missing: %s", run->problem.message);
-    return error_hint(err, "what happened is all there; only names come from elsewhere");
+    return error_hint(err, "every event is shown; only some names are missing");
 }
 
 bool command_log(const Options *options, Error *err)

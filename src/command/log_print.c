@@ -160,7 +160,7 @@ static void put_happening(LogPrinter *printer, const Happening *happening)
         return;
     case HAPPENING_REMOVAL:
         put_databases(printer, happening);
-        buffer_print(&printer->text, ", in a transaction of which no commit is there");
+        buffer_print(&printer->text, ", in a transaction whose commit is not there");
         return;
     case HAPPENING_GAP:
         put_gap(printer, happening->gap);

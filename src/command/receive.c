@@ -207,7 +207,7 @@ static bool open_repository(Hook *hook, const Options *options, Error *err)
         return false;
     }
     *err = attempt;
-    return error_context(err, "open it for the first run with the spool %s, as later ones need not",
+    return error_context(err, "the repository has to answer at the first run with the spool %s",
                          options->wal_spool);
 }
 

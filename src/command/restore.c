@@ -39,7 +39,7 @@ static bool parse_number(const char *text, const char *option, uint64_t most, ui
     errno = 0;
     unsigned long long value = strtoull(text, &end, 10);
     if (*text < '0' || *text > '9' || *end != '\0' || errno != 0 || value > most)
-        return error_set(err, ERR_USAGE, "--%s=%s is no such number", option, text);
+        return error_set(err, ERR_USAGE, "--%s=%s is not a valid number", option, text);
     *number = value;
     return true;
 }
@@ -53,7 +53,7 @@ static bool parse_xid(const char *text, uint32_t *xid, Error *err)
         return false;
     *xid = (uint32_t)number;
     if (*xid < FIRST_NORMAL_XID)
-        return error_set(err, ERR_USAGE, "--target-xid=%s is no transaction", text);
+        return error_set(err, ERR_USAGE, "--target-xid=%s is not a transaction id", text);
     return true;
 }
 

@@ -567,7 +567,7 @@ static void print_hand_over(const RestorePlan *plan)
     }
     out_print("  hand over  %s%s\n", command,
               plan->extra_directory != NULL && !plan->puts_back
-                  ? "  takes the configuration that is there, another than at the backup"
+                  ? "  uses the configuration that is there now, which differs from the backup's"
                   : "");
 }
 

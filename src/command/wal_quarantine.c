@@ -549,7 +549,7 @@ bool command_wal_quarantine(const Options *options, Error *err)
         !cluster_open(&quarantine.repo, options->cluster, &quarantine.cluster, err))
         return false;
     if (options->undo != NULL && names_something)
-        return error_set(err, ERR_USAGE, "--undo goes with nothing that names WAL");
+        return error_set(err, ERR_USAGE, "--undo can't be combined with options that name WAL");
     if (options->undo != NULL)
         return undo(&quarantine, err);
     if (!names_something && !options->yes)

@@ -287,7 +287,7 @@ bool commit_search(const CommitSearch *search, CommitFound *found, Error *err)
             return judge_end(&looking, text, segment, outcome, err);
         if (looking.bytes >= search->bytes_max) {
             (void)snprintf(found->reason, sizeof found->reason,
-                           "no commit in the first %" PRIu64 " MiB behind the archive's end",
+                           "no commit in the first %" PRIu64 " MiB after the archive's end",
                            looking.bytes >> 20);
             return true;
         }

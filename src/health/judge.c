@@ -303,7 +303,7 @@ static void judge_windows(Health *health)
     if (!health->has_repository)
         return;
     if (health->has_end && (end->is_hole || end->is_broken)) {
-        add(health, HEALTH_CRITICAL, "archive", "WAL is %s behind %s%s%s: no restore gets past it",
+        add(health, HEALTH_CRITICAL, "archive", "WAL is %s after %s%s%s: no restore gets past it",
             end->is_hole ? "missing" : "damaged", lsn_text(end->durable, lsn),
             end->is_broken ? ", " : "", end->is_broken ? end->reason : "")
             ->next = what_to_do_about_gap(health, end);
@@ -322,8 +322,8 @@ static void judge_windows(Health *health)
             (health->has_end && window->until == end->durable && (end->is_hole || end->is_broken)))
             continue;
         add(health, HEALTH_WARNING, "archive",
-            "WAL of timeline %" PRIu32 " is %s behind %s: what came then, up to a later backup, "
-            "can't be restored",
+            "WAL of timeline %" PRIu32
+            " is %s after %s: what came then, up to a later backup, can't be restored",
             window->timeline, window->ends_in_hole ? "missing" : "damaged",
             lsn_text(window->until, lsn))
             ->next = "pgcairn list shows the windows that are left";
@@ -464,7 +464,7 @@ static void judge_archiver(Health *health)
         return;
     if (is_believed_only(health)) {
         add(health, HEALTH_CRITICAL, "archiver",
-            "the server takes %s for archived, and the repository does not have it",
+            "the server counts %s as archived, and the repository does not have it",
             server->archiver.last_archived)
             ->next = "archive_command says success without storing here: use 'pgcairn archive-push "
                      "--repo=... %p', then pgcairn backup";
@@ -581,8 +581,8 @@ static void judge_settings(Health *health)
 
     if (server->answers && strcmp(server->archive.wal_level, "minimal") == 0) {
         add(health, HEALTH_CRITICAL, "settings",
-            "wal_level is minimal: what is committed now can't be restored, also when it is "
-            "archived later")
+            "wal_level is minimal: what is committed now can't be restored, even if it is archived "
+            "later")
             ->next = "set wal_level = replica and archive_mode = on, restart the server, then "
                      "pgcairn backup";
         return;

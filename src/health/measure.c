@@ -282,8 +282,8 @@ static bool measure_behind_fork(Look *look, CommitSearch *search, Exposure *expo
     WalFork *fork = &health->fork;
 
     if (fork->is_older) {
-        return exposure_unknown(exposure, "this server's WAL is not what the archive holds, since "
-                                          "before what is left in pg_wal");
+        return exposure_unknown(exposure, "this server's WAL differs from the archive's, beginning "
+                                          "at a place that is no longer in pg_wal");
     }
     search->durable = fork->lsn;
     search->read_from = fork->read_from;

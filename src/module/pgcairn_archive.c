@@ -182,7 +182,7 @@ static bool child_start(void)
         snprintf(child.settings[i], sizeof child.settings[i], "%s", setting(i));
     }
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0) {
-        ereport(WARNING, (errmsg("could not make a channel to pgcairn: %m")));
+        ereport(WARNING, (errmsg("could not create a socket to pgcairn: %m")));
         return false;
     }
     failed = spawn(ends[1]);
@@ -287,8 +287,9 @@ static bool judge(const char *file)
     child.got = 0;
     child.owes = false;
     if (!is_alone) {
-        ereport(WARNING,
-                (errmsg("pgcairn could not archive \"%s\": it said more than its answer", file)));
+        ereport(
+            WARNING,
+            (errmsg("pgcairn could not archive \"%s\": it printed more than its answer", file)));
         child_end(NULL);
         return false;
     }

@@ -61,7 +61,8 @@ static bool check_wanted(const char *wanted, unsigned major, Arena *arena, const
     unsigned found = major_of(wanted);
 
     if (found == 0) {
-        error_set(err, ERR_NOT_FOUND, "%s/postgres is no PostgreSQL server that runs here", wanted);
+        error_set(err, ERR_NOT_FOUND, "%s/postgres is not a PostgreSQL server that runs here",
+                  wanted);
         return error_hint(err, "--pg-bin names the directory that holds postgres");
     }
     if (found != major) {

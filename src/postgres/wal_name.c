@@ -47,7 +47,7 @@ bool lsn_parse(const char *text, Lsn *lsn, Error *err)
         *lsn = (Lsn)high << 32 | low;
         return true;
     }
-    error_set(err, ERR_USAGE, "\"%s\" is no place in the WAL", text);
+    error_set(err, ERR_USAGE, "\"%s\" is not a position in the WAL", text);
     return error_hint(err, "write it as the server does, for example 0/16B3748");
 }
 

@@ -153,8 +153,8 @@ static bool check_order(const ManifestEntry *before, const ManifestEntry *entry,
     bool is_extra = entry->kind == ENTRY_EXTRA;
 
     if (was_extra != is_extra ? was_extra : strcmp(before->path, entry->path) >= 0) {
-        return error_set(err, ERR_CORRUPT, "manifest has \"%s\" behind \"%s\"", entry->path,
-                         before->path);
+        return error_set(err, ERR_CORRUPT, "manifest lists \"%s\" after \"%s\": out of order",
+                         entry->path, before->path);
     }
     return true;
 }

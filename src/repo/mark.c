@@ -58,7 +58,7 @@ static bool is_home(const Record *record, const Cluster *cluster, Error *err)
         !record_get_text(record, "cluster", &name, err))
         return false;
     return (strcmp(repository, cluster->repo->id) == 0 && strcmp(name, cluster->name) == 0) ||
-           error_set(err, ERR_REFUSED, "it is of cluster \"%s\" of another repository, or name",
+           error_set(err, ERR_REFUSED, "it belongs to another repository or cluster (\"%s\")",
                      name);
 }
 

@@ -167,7 +167,7 @@ static bool take_target_end(const Record *record, RecoveryPlan *plan, Error *err
 
     if (text == NULL || lsn_parse(text, &plan->target_end, &attempt))
         return true;
-    return error_set(err, ERR_CORRUPT, "target_end is no LSN");
+    return error_set(err, ERR_CORRUPT, "target_end is not a valid LSN");
 }
 
 static bool take_plan(const Record *record, Arena *arena, RecoveryPlan *plan, Error *err)
@@ -186,9 +186,9 @@ static bool take_plan(const Record *record, Arena *arena, RecoveryPlan *plan, Er
     if (archive_end == NULL) /* of a recovery to a target, or an older version's */
         archive_end = "";
     if (timeline == 0 || timeline > UINT32_MAX || strlen(bound) >= sizeof plan->bound)
-        return error_set(err, ERR_CORRUPT, "timeline or bound is none");
+        return error_set(err, ERR_CORRUPT, "timeline or bound is not valid");
     if (strlen(archive_end) >= sizeof plan->archive_end)
-        return error_set(err, ERR_CORRUPT, "archive_end is none");
+        return error_set(err, ERR_CORRUPT, "archive_end is not a valid position");
     *plan = (RecoveryPlan){.timeline = (uint32_t)timeline,
                            .data = data != NULL ? arena_text(arena, data) : NULL,
                            .settings = arena_text(arena, settings)};

@@ -153,15 +153,15 @@ static bool check_header(const WalKnownHome *home, const uint8_t *object, size_t
 
     if (size < HEAD_SIZE || get_le32(object) != SKIPPABLE_MAGIC ||
         get_le32(object + 4) != WAL_KNOWN_HEADER_SIZE || memcmp(header, magic, sizeof magic) != 0)
-        return error_set(err, ERR_CORRUPT, "it is no object of what is known of WAL");
+        return error_set(err, ERR_CORRUPT, "it is not a cache of WAL trailers");
     if (get_le16(header + 8) != VERSION) {
-        return error_set(err, ERR_VERSION, "what is known of WAL, in version %u",
+        return error_set(err, ERR_VERSION, "the cache of WAL trailers has version %u",
                          (unsigned)get_le16(header + 8));
     }
     if (get_le64(header + CHECKED_SIZE) != xxh3_of(home->seed, header, CHECKED_SIZE))
         return error_set(err, ERR_CORRUPT, "its header has a bad checksum");
     if (get_le16(header + 10) != 0 || get_le64(header + 64) != 0)
-        return error_set(err, ERR_VERSION, "what is known of WAL, with unknown flags");
+        return error_set(err, ERR_VERSION, "the cache of WAL trailers has unknown flags");
     return true;
 }
 
@@ -188,7 +188,7 @@ bool wal_known_decode(const WalKnownHome *home, WalStretch stretch, const void *
         return false;
     const uint32_t count = get_le32(header + 32);
     if (count == 0 || count > WAL_KNOWN_SEGMENTS || get_le32(header + 36) != size - HEAD_SIZE)
-        return error_set(err, ERR_CORRUPT, "its sizes can't be right");
+        return error_set(err, ERR_CORRUPT, "its sizes are impossible");
     if (get_le64(header + 40) != xxh3_of(home->seed, frame, size - HEAD_SIZE))
         return error_set(err, ERR_CORRUPT, "stored bytes have a bad checksum");
     entries->size = 0;
@@ -214,7 +214,7 @@ bool wal_known_trailer(const WalKnownHome *home, WalStretch stretch, const WalKn
         found.system_identifier != home->system_identifier ||
         found.segment_size != home->segment_size ||
         (record != 0 && wal_segment_of(record, found.segment_size) != entry->segment))
-        return error_set(err, ERR_CORRUPT, "it knows the trailer of another segment");
+        return error_set(err, ERR_CORRUPT, "it holds the trailer of another segment");
     *trailer = found;
     return true;
 }

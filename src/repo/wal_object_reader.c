@@ -317,7 +317,7 @@ static bool check_still_damaged(const Cluster *cluster, const char *name, const 
     if (reason.code == ERR_CORRUPT && !look_at_object(cluster, name, &now, err))
         return false;
     return (now.size == before->size && now.stored_at == before->stored_at) ||
-           error_set(err, ERR_UNREACHABLE, "somebody else works on it: it is another one by now");
+           error_set(err, ERR_UNREACHABLE, "another process works on it: it has been replaced");
 }
 
 bool wal_object_set_aside(const Cluster *cluster, const char *name, char **aside, Error *err)

@@ -84,15 +84,15 @@ static bool check_header(const WalPieceHome *home, const uint8_t *object, size_t
 
     if (size < HEAD_SIZE || get_le32(object) != SKIPPABLE_MAGIC ||
         get_le32(object + 4) != WAL_PIECE_HEADER_SIZE || memcmp(header, magic, sizeof magic) != 0)
-        return error_set(err, ERR_CORRUPT, "no piece of a segment");
+        return error_set(err, ERR_CORRUPT, "not a piece of a segment");
     if (get_le16(header + 8) != VERSION) {
-        return error_set(err, ERR_VERSION, "piece of a segment in version %u",
+        return error_set(err, ERR_VERSION, "piece of a segment has version %u",
                          (unsigned)get_le16(header + 8));
     }
     if (get_le64(header + CHECKED_SIZE) != xxh3_of(home->seed, header, CHECKED_SIZE))
         return error_set(err, ERR_CORRUPT, "header of the piece has a bad checksum");
     if (get_le16(header + 10) != 0 || !is_zero(header + RESERVED_AT, CHECKED_SIZE - RESERVED_AT))
-        return error_set(err, ERR_VERSION, "piece of a segment with unknown flags");
+        return error_set(err, ERR_VERSION, "piece of a segment has unknown flags");
     return true;
 }
 

@@ -112,7 +112,7 @@ bool refuse_not_seen(Search *search, Error *err)
     if (*others != '\0')
         return error_hint(err, "it is on timeline %s: choose with --target-timeline", others);
     if (*behind != '\0') {
-        return error_hint(err, "what is behind it can be reached %s; see `pgcairn list`", behind);
+        return error_hint(err, "what comes after it can be reached %s; see `pgcairn list`", behind);
     }
     return error_hint(err, "`pgcairn list` shows what can be reached");
 }

@@ -28,7 +28,7 @@ bool path_resolve(const char *path, Arena *arena, const char **resolved, Error *
     const char *rest = "";
 
     if (path[0] != '/')
-        return error_set(err, ERR_USAGE, "\"%s\" is no absolute path", path);
+        return error_set(err, ERR_USAGE, "\"%s\" is not an absolute path", path);
     if (strstr(path, "/../") != NULL ||
         (strlen(path) >= 3 && strcmp(path + strlen(path) - 3, "/..") == 0))
         return error_set(err, ERR_USAGE, "\"%s\" must not hold \"..\"", path);
@@ -44,7 +44,7 @@ bool path_resolve(const char *path, Arena *arena, const char **resolved, Error *
             return error_set_errno(err, ERR_IO, errno, "look at %s", existing);
         char *slash = strrchr(existing, '/');
         if (slash == NULL)
-            return error_set(err, ERR_IO, "look at %s: no such place", path);
+            return error_set(err, ERR_IO, "there is no directory above %s", path);
         const char *part = slash + 1;
         if (*part != '\0' && strcmp(part, ".") != 0) {
             rest =
@@ -294,7 +294,7 @@ static bool look_inside(const char *data, const Cluster *cluster, Arena *arena, 
         return true;
     }
     if (!file_exists(version) || !file_exists(global)) {
-        error_set(err, ERR_REFUSED, "%s is not empty and no PostgreSQL data directory", data);
+        error_set(err, ERR_REFUSED, "%s is neither empty nor a PostgreSQL data directory", data);
         return error_hint(err, "choose a directory that is empty or does not exist yet");
     }
     look->state = DATA_CLUSTER;
@@ -314,9 +314,9 @@ bool data_look_while_running(const char *data, const Cluster *cluster, Arena *ar
         return error_set_errno(err, ERR_IO, errno, "look at %s", data);
     }
     if (!S_ISDIR(status.st_mode))
-        return error_set(err, ERR_REFUSED, "%s is no directory", data);
+        return error_set(err, ERR_REFUSED, "%s is not a directory", data);
     if (strcmp(data, "/") == 0)
-        return error_set(err, ERR_REFUSED, "%s is no place for a data directory", data);
+        return error_set(err, ERR_REFUSED, "%s can't be a data directory", data);
     look->is_own_file_system =
         stat(parent, &parent_status) == 0 && parent_status.st_dev != status.st_dev;
     if (!presence_look(data, &look->presence, err))

@@ -61,7 +61,7 @@ static bool put_parents(const Cluster *cluster, const RestoreWish *wish, const R
     if (!wal_source_find(cluster, inventory, segment->timeline, segment->segment, &source, err))
         return error_context(err, "get %s", name);
     if (source.size < needed) {
-        log_debug("the parent's segment at a fork is not to be had", log_str("segment", name));
+        log_debug("the parent's segment at a fork is not available", log_str("segment", name));
         return true;
     }
     if (read_parents(cluster, wish, inventory, &source, &content, &attempt))
@@ -70,7 +70,7 @@ static bool put_parents(const Cluster *cluster, const RestoreWish *wish, const R
         *err = attempt;
         return error_context(err, "get %s", name);
     }
-    log_debug("the parent's segment at a fork is not to be had", log_str("segment", name),
+    log_debug("the parent's segment at a fork is not available", log_str("segment", name),
               log_str("reason", attempt.message));
     return true;
 }

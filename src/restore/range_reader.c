@@ -201,7 +201,7 @@ static bool copy_page(RangeReader *reader, uint32_t page, size_t size, uint8_t *
     if (source->raw_extent != entry->extent && !load_extent(reader, source, entry->extent, err))
         return false;
     if (at + size > source->table.extents[entry->extent].raw_size) {
-        return error_set(err, ERR_CORRUPT, "page %u lies behind its extent in pack %s", page,
+        return error_set(err, ERR_CORRUPT, "page %u lies beyond its extent in pack %s", page,
                          source->pack);
     }
     memcpy(to, source->raw + at, size);

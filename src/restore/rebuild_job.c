@@ -47,7 +47,7 @@ bool rebuild_read_small(const Cluster *cluster, const Manifest *manifest,
     if (!entry->is_small || !rebuild_small_is_possible(manifest, entry, err)) {
         return err->code != ERR_NONE
                    ? false
-                   : error_set(err, ERR_CORRUPT, "%s is no small file", entry->path);
+                   : error_set(err, ERR_CORRUPT, "%s is not a small file", entry->path);
     }
     if (entry->size > 0 && !pack_read_frame(cluster, manifest->packs[entry->content.pack].id,
                                             &entry->content, codec, &scratch, raw, err))

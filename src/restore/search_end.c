@@ -124,14 +124,13 @@ bool search_refuse_gap(const Search *search, const ArchiveEnd *end, const char *
     error_set(err, ERR_CORRUPT,
               "%s: recovery can't get to %s; the newest commit before it is of %s%s%s", end->gap,
               target, newest == TIME_US_NONE ? "(none)" : time_text_local(newest, time),
-              *behind != '\0' ? "; what is behind it can be reached " : "", behind);
+              *behind != '\0' ? "; what comes after it can be reached " : "", behind);
     if (search->path.count > 1) {
         (void)snprintf(parent, sizeof parent, "; --target-timeline=%u follows the one before",
                        search->path.steps[search->path.count - 2].timeline);
     }
-    return error_hint(
-        err,
-        "to accept that what was committed behind it is lost: --target-lsn=%s reaches "
-        "the last record before it%s",
-        lsn_text(end->last_record, lsn), parent);
+    return error_hint(err,
+                      "to accept that what was committed after it is lost: --target-lsn=%s reaches "
+                      "the last record before it%s",
+                      lsn_text(end->last_record, lsn), parent);
 }

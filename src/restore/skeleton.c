@@ -80,7 +80,8 @@ static bool make_link(const RestorePlan *plan, const ManifestEntry *entry, Error
     CLEANUP(text_freep) char *link = plan_entry_path(plan, entry);
 
     if (tablespace == NULL)
-        return error_set(err, ERR_CORRUPT, "link %s is no tablespace of this backup", entry->path);
+        return error_set(err, ERR_CORRUPT, "link %s is not a tablespace of this backup",
+                         entry->path);
     if (symlink(tablespace->path, link) != 0)
         return error_set_errno(err, ERR_IO, errno, "create link %s", link);
     return true;

@@ -55,7 +55,7 @@ void storage_freep(Storage **storage)
 static bool check_name(const char *name, Error *err)
 {
     return name_is_valid(name) ||
-           error_set(err, ERR_INTERNAL, "\"%s\" is no name of an object", name);
+           error_set(err, ERR_INTERNAL, "\"%s\" is not a valid object name", name);
 }
 
 bool storage_create(Storage *storage, Error *err)
@@ -226,7 +226,7 @@ bool storage_list(Storage *storage, const char *prefix, ObjectList *list, Error 
     CLEANUP(object_list_done) ObjectList found = {0};
 
     if (!name_prefix_is_valid(prefix))
-        return error_set(err, ERR_INTERNAL, "\"%s\" begins no name of an object", prefix);
+        return error_set(err, ERR_INTERNAL, "no object name can begin with \"%s\"", prefix);
     if (!storage->ops->list(storage, prefix, &found, err))
         return false;
     if (found.count > 0)

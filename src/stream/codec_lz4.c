@@ -130,7 +130,7 @@ static bool lz4_decompress(void **state, const void *data, size_t size, void *ra
     assert(raw != NULL);
     /* LZ4F_decompress() would go along with a skippable frame. */
     if (size <= sizeof(magic) || memcmp(data, magic, sizeof(magic)) != 0)
-        return error_set(err, ERR_CORRUPT, "this is no lz4 frame");
+        return error_set(err, ERR_CORRUPT, "this is not an lz4 frame");
     if (*state == NULL &&
         LZ4F_isError(LZ4F_createDecompressionContext((LZ4F_dctx **)state, LZ4F_VERSION)))
         return error_set(err, ERR_INTERNAL, "no memory for an lz4 decompressor");

@@ -59,7 +59,7 @@ static bool zstd_is_one_frame(const uint8_t *data, size_t size, size_t raw_size,
     static const uint8_t magic[4] = {0x28, 0xb5, 0x2f, 0xfd};
 
     if (size < sizeof(magic) || memcmp(data, magic, sizeof(magic)) != 0)
-        return error_set(err, ERR_CORRUPT, "this is no zstd frame");
+        return error_set(err, ERR_CORRUPT, "this is not a zstd frame");
     if (ZSTD_findFrameCompressedSize(data, size) != size)
         return codec_wrong_end("zstd", err);
 
@@ -97,7 +97,7 @@ bool codec_zstd_frame_size(const void *data, size_t size, size_t *stored_size, u
         ZSTD_isError(stored) ? ZSTD_CONTENTSIZE_ERROR : ZSTD_getFrameContentSize(data, stored);
 
     if (raw == ZSTD_CONTENTSIZE_ERROR)
-        return error_set(err, ERR_CORRUPT, "this is no zstd frame, or it is cut");
+        return error_set(err, ERR_CORRUPT, "this is not a whole zstd frame");
     if (raw == ZSTD_CONTENTSIZE_UNKNOWN)
         return error_set(err, ERR_CORRUPT, "zstd frame does not tell its size");
     *stored_size = stored;

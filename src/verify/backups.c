@@ -50,7 +50,7 @@ static void add_pack(VerifyRun *run, const PackInfo *info, uint32_t users)
 static void compare_packs(VerifyRun *run, const char *object, const PackInfo *one,
                           const PackInfo *other)
 {
-    CLEANUP(text_freep) char *what = text_format("pack %s is another one here", one->id);
+    CLEANUP(text_freep) char *what = text_format("pack %s is described differently here", one->id);
     CLEANUP(text_freep) char *expected = NULL;
     CLEANUP(text_freep) char *found = NULL;
     char digest[SHA256_TEXT_SIZE];

@@ -30,8 +30,8 @@ static void tell(VerifyRun *run, const Branch *branch, uint32_t newest)
     char *object = layout_wal(run->cluster->name, wal_name_text(&segment, size, name));
     CLEANUP(text_freep)
     char *what = text_format(
-        "timeline %" PRIu32 " has what timeline %" PRIu32
-        ", the newest, has not: beyond %s, where they part, %" PRIu64 " commits, until %s",
+        "timeline %" PRIu32 " has commits that timeline %" PRIu32
+        ", the newest, lacks: beyond %s, where they part, %" PRIu64 " commits, until %s",
         branch->timeline, newest, lsn_text(branch->gain.from, part), branch->gain.commits,
         branch->gain.last != TIME_US_NONE ? time_text_postgres(branch->gain.last, last) : "?");
     CLEANUP(text_freep)

@@ -158,7 +158,7 @@ static void tell_instants(Break *cut, Buffer *text)
     }
     buffer_print(text, " can't be reached.");
     if (cut->next == NULL && cut->behind != TIME_US_NONE && cut->behind > cut->before) {
-        buffer_print(text, " The archive holds commits up to %s behind it.",
+        buffer_print(text, " The archive holds commits up to %s after it.",
                      time_text(cut->behind, time));
     }
     if (cut->next == NULL)

@@ -304,7 +304,7 @@ bool verify_leftovers(VerifyRun *run, Error *err)
             note(run, object, "set aside as damaged when the server archived it again",
                  "No recovery reads it. It can be removed once nobody wants to look at it.");
         } else if (!is_known(run, object->name)) {
-            note(run, object, "an object of no known kind",
+            note(run, object, "an object of unknown kind",
                  "It is not pgcairn's: it is never read and never removed.");
         }
     }

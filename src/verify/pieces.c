@@ -21,8 +21,7 @@ static void pass_done(PiecePass *pass)
 
 static const char damage_meaning[] =
     "It is of a segment that was not whole yet. Once that is archived nobody needs the piece; if "
-    "it "
-    "never will be, the commits in it and behind it are lost, and a recovery stops there.";
+    "it never will be, the commits in it and after it are lost, and a recovery stops there.";
 
 static bool read_piece(PiecePass *pass, const ObjectInfo *object, const WalPiece *piece, Error *err)
 {
@@ -49,7 +48,7 @@ static bool find_gap(VerifyRun *run, const WalPieceList *list, const WalPiece *p
 {
     static const char meaning[] =
         "The segment is only there in pieces, and a recovery ends where they begin to be missing: "
-        "what comes behind is lost unless receive, or archive-push, brings the whole segment.";
+        "what comes after is lost unless receive, or archive-push, brings the whole segment.";
     const uint32_t reach = wal_pieces_reach(list, piece->timeline, piece->segment);
     const WalName name = {
         .kind = WAL_SEGMENT, .timeline = piece->timeline, .segment = piece->segment};

@@ -96,7 +96,7 @@ static bool parse_history(VerifyRun *run, TimelineFacts *facts, Buffer *text, Er
 
     buffer_append(text, "", 1);
     if (strlen((const char *)text->data) + 1 != text->size)
-        return error_set(err, ERR_CORRUPT, "it is no text");
+        return error_set(err, ERR_CORRUPT, "it is not text");
     if (!timeline_path_parse(facts->timeline, (const char *)text->data, &run->arena, &path, err))
         return false;
     if (path.count < 2)

@@ -209,7 +209,7 @@ static void check_copy(WalPass *pass, const WalJob *job, const TimelineFacts *fa
     if (parent == NULL || parent->first_record == 0 || parent->first_record >= last->begin ||
         (parent->first_record == state->first_record && parent->first_prev == state->first_prev))
         return;
-    complain(pass, job, "up to the fork it is no copy of its parent's segment", NULL, NULL);
+    complain(pass, job, "up to the fork it is not a copy of its parent's segment", NULL, NULL);
 }
 
 static bool is_next(const WalPass *pass, const WalName *name)
@@ -242,11 +242,12 @@ static void check_chain(WalPass *pass, const WalJob *job, const TimelineFacts *f
 
     find_chain(pass, &job->name, facts);
     if (!wal_chain_fits(&pass->chain, state)) {
-        snprintf(expected, sizeof expected, "%" PRIu64 " bytes of a record, then one behind %s",
+        snprintf(expected, sizeof expected,
+                 "%" PRIu64 " bytes of a record, then one that follows %s",
                  pass->chain.pending != 0 ? pass->chain.missing : 0,
                  lsn_text(pass->chain.pending != 0 ? pass->chain.pending : pass->chain.last_record,
                           lsn[0]));
-        snprintf(found, sizeof found, "%" PRIu32 " bytes of a record, then one behind %s",
+        snprintf(found, sizeof found, "%" PRIu32 " bytes of a record, then one that follows %s",
                  state->head_size, lsn_text(state->first_prev, lsn[1]));
         complain(pass, job,
                  "it does not go on where the segment before it ends: two servers archived as one, "

@@ -73,7 +73,7 @@ static bool check_backup_history(const WalJob *job, Buffer *text, Error *err)
     buffer_append(text, "", 1);
     const char *at = (const char *)text->data;
     if (strncmp(at, first_words, sizeof first_words - 1) != 0)
-        return error_set(err, ERR_CORRUPT, "it is no backup history file");
+        return error_set(err, ERR_CORRUPT, "it is not a backup history file");
     at += sizeof first_words - 1;
     snprintf(place, sizeof place, "%.*s", (int)strcspn(at, " \n"), at);
     return (lsn_parse(place, &lsn, &ignored) && lsn == start) ||

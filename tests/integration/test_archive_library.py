@@ -150,7 +150,7 @@ class ArchiveLibrary(LibraryTest):
     def test_more_than_an_answer_is_no_success(self):
         self.program("while read line; do printf '0\\n0\\n'; done")
         segment = self.switch()
-        self.wait_failed("said more than its answer")
+        self.wait_failed("printed more than its answer")
         self.assertFalse(self.is_done(segment))
 
     def test_a_changed_configuration_file_takes_it_to_another_repository(self):

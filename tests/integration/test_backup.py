@@ -325,7 +325,7 @@ class Refusals(BackupTest):
         self.refused("archive_mode is off")
         self.cluster.stop()
         self.cluster.configure(wal_level="minimal", max_wal_senders=0).start()
-        self.refused("WAL that nothing can be restored from")
+        self.refused("too little WAL for a restore")
 
     def test_another_cluster(self):
         other = self.server("other", port=5499).create(wal_level="replica", archive_mode="on",

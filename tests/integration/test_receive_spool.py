@@ -385,7 +385,7 @@ class Foreign(SpoolTest):
         with self.subTest("the repository itself"):
             before = sorted(self.repo.rglob("*"))
             self.spool = self.repo
-            self.refused(4, "it is no spool, and holds", "--until-lsn=0/1")
+            self.refused(4, "it is not a spool, and holds", "--until-lsn=0/1")
             self.assertEqual(sorted(self.repo.rglob("*")), before)
         with self.subTest("a directory in which others may write"):
             self.spool = make_directory(self.path / "open")

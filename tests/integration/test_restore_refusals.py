@@ -133,7 +133,7 @@ class Place(RestoreRefusalTest):
         run("cp", "/etc/passwd", home / "diary")
         before = fingerprint(home)
         for choice in ([], ["--force"], ["--move-aside"]):
-            self.refuse(4, "no PostgreSQL data directory", *choice, data=home)
+            self.refuse(4, "neither empty nor a PostgreSQL data directory", *choice, data=home)
         self.assertEqual(fingerprint(home), before)
 
     def test_another_cluster_is_not_overwritten(self):

@@ -155,7 +155,7 @@ class Exposure(StatusTest):
             f"select last_archived_wal >= '{segment}' from pg_stat_archiver")
         self.commit(2)
         answer = self.status(expect=CRITICAL)
-        self.assert_finding(answer, "archiver", "CRITICAL", f"takes {segment} for archived")
+        self.assert_finding(answer, "archiver", "CRITICAL", f"counts {segment} as archived")
         self.assert_finding(answer, "settings", "WARNING", "archive_command is not pgcairn's")
         # pg_wal may have lost that segment already; what is known then is a bound.
         self.assertIn(answer["exposure"]["state"], ("known", "at most"))
@@ -232,7 +232,7 @@ class Exposure(StatusTest):
         self.cluster.switch_wal()
         run("rm", self.repo / "main" / "wal" / missing[:16] / f"{missing}.wal")
         answer = self.status(expect=CRITICAL)
-        self.assert_finding(answer, "archive", "CRITICAL", "WAL is missing behind")
+        self.assert_finding(answer, "archive", "CRITICAL", "WAL is missing after")
         self.assertTrue(answer["repository"]["is_hole"])
         self.assertIn(answer["exposure"]["state"], ("known", "at most"))
         if answer["exposure"]["state"] == "known":

@@ -121,7 +121,7 @@ static void what_is_put_in_a_directory_s_place_is_not_entered(void **state)
 
     error_clear(&err);
     assert_false(tree_walk("tree", &visitor, &err));
-    assert_non_null(strstr(err.message, "was exchanged"));
+    assert_non_null(strstr(err.message, "was replaced"));
     assert_int_equal(seen, 2);
 }
 

@@ -212,11 +212,11 @@ static void gaps_in_the_archive_are_told(void **state)
     (void)state;
     it->health.end.is_hole = true;
     it->window.ends_in_hole = true;
-    expect(it, HEALTH_CRITICAL, "WAL is missing behind 0/500000");
+    expect(it, HEALTH_CRITICAL, "WAL is missing after 0/500000");
     it = setup();
     it->health.end.is_broken = true;
     (void)snprintf(it->health.end.reason, sizeof it->health.end.reason, "bad bytes");
-    expect(it, HEALTH_CRITICAL, "WAL is damaged behind 0/500000, bad bytes");
+    expect(it, HEALTH_CRITICAL, "WAL is damaged after 0/500000, bad bytes");
     /* What begins there may be another server's. */
     it = setup();
     it->health.end.is_broken = true;
@@ -230,7 +230,7 @@ static void gaps_in_the_archive_are_told(void **state)
     it = setup();
     it->window.ends_in_hole = true;
     it->window.until = 3 * MIB;
-    expect(it, HEALTH_WARNING, "is missing behind 0/300000");
+    expect(it, HEALTH_WARNING, "is missing after 0/300000");
     it = setup();
     it->health.windows.unreadable = 3;
     expect(it, HEALTH_WARNING, "WAL of timeline 3");
@@ -367,10 +367,10 @@ static void archivers_that_fail_or_deceive_are_told(void **state)
     expect(it, HEALTH_OK, NULL); /* nothing waits any more, whatever the statistics say yet */
     it = setup();
     it->health.server.archiver.last_archived = "000000010000000000000005";
-    expect(it, HEALTH_CRITICAL, "takes 000000010000000000000005 for archived");
+    expect(it, HEALTH_CRITICAL, "counts 000000010000000000000005 as archived");
     it = setup();
     it->health.server.archiver.last_archived = "000000010000000000000005.00000028.backup";
-    expect(it, HEALTH_CRITICAL, "takes 000000010000000000000005.00000028.backup for archived");
+    expect(it, HEALTH_CRITICAL, "counts 000000010000000000000005.00000028.backup as archived");
     /* Before the repository's time: another archive had it. */
     it = setup();
     it->run.first = 3;

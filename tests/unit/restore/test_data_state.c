@@ -95,7 +95,7 @@ static void what_is_there_is_told_apart(void **state)
     touch("home/diary");
     assert_false(look("home", &found, &arena, &err));
     assert_int_equal(err.code, ERR_REFUSED);
-    assert_non_null(strstr(err.message, "no PostgreSQL data directory"));
+    assert_non_null(strstr(err.message, "neither empty nor a PostgreSQL data directory"));
     error_clear(&err);
 
     /* One of the signs of a data directory is not enough to empty it. */

@@ -92,7 +92,7 @@ static void what_is_not_ours_is_only_noted(void **state)
             expect_words(&report.findings[0], report.findings[0].what, "set aside");
         if (strstr(names[i], "/00000000000000000000000000000000") != NULL)
             expect_words(&report.findings[0], report.findings[0].what,
-                         names[i][11] == '0' ? "unreferenced" : "no known kind");
+                         names[i][11] == '0' ? "unreferenced" : "unknown kind");
     }
 }
 
@@ -124,7 +124,7 @@ static void what_is_whole_but_does_not_fit_is_found(void **state)
         {LIE_FORK_PLACE, NULL, -1, 2, 5, "elsewhere than the history says"},
         {LIE_OTHER_WAL, NULL, -1, 1, 4, "does not go on"},
         {LIE_PAGE_TIMELINE, NULL, -1, 2, 6, "timeline of the first page"},
-        {LIE_PARENT, NULL, -1, 2, 5, "no copy of its parent's"},
+        {LIE_PARENT, NULL, -1, 2, 5, "not a copy of its parent's"},
     };
 
     (void)state;
