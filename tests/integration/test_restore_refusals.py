@@ -91,7 +91,7 @@ class Target(RestoreRefusalTest):
     def test_one_target_only(self):
         self.refuse(2, "exclude each other", "--target-xid=1000", "--target-name=x")
         self.refuse(2, "--target-exclusive", "--target-name=x", "--target-exclusive")
-        self.refuse(2, "no transaction", "--target-xid=1")
+        self.refuse(2, "not a transaction id", "--target-xid=1")
         self.refuse(2, "timeline", "--target-timeline=0x1", "--target=immediate")
 
     def test_what_is_not_in_the_archive_is_not_found(self):
