@@ -60,14 +60,17 @@ typedef enum WalEnd {
 /* What the reader has seen. Plain data. */
 typedef struct WalReaderState {
     WalEnd end;
-    Lsn broken_at;     /* WAL_END_BROKEN: where the invalid record or page is */
-    Lsn noticed_at;    /* WAL_END_BROKEN: behind the last byte that showed it */
-    bool rest_is_zero; /* all bytes after those that showed the break, or after the switch, are
-                          zero so far; a break with nothing behind it: whether they are */
-    char reason[128];  /* WAL_END_BROKEN: "invalid record length 0", in the server's words */
-    Lsn first_record;  /* 0: none yet */
-    Lsn first_prev;    /* its xl_prev */
-    Lsn last_record;   /* last whole one */
+    Lsn broken_at;      /* WAL_END_BROKEN: where the invalid record or page is */
+    Lsn noticed_at;     /* WAL_END_BROKEN: behind the last byte that showed it */
+    bool rest_is_zero;  /* all bytes after those that showed the break, or after the switch, are
+                           zero so far; a break with nothing behind it: whether they are */
+    bool rest_is_stale; /* WAL_END_BROKEN: after the page that showed the break there are pages of
+                           other places, and so far none of this one: the file was recycled, and
+                           was not written any further. Not in a trailer */
+    char reason[128];   /* WAL_END_BROKEN: "invalid record length 0", in the server's words */
+    Lsn first_record;   /* 0: none yet */
+    Lsn first_prev;     /* its xl_prev */
+    Lsn last_record;    /* last whole one */
     Lsn last_end;
     uint64_t record_count;
     /*

@@ -376,8 +376,9 @@ static void read_along(const Push *push, Storing *storing)
 
 /*
  * A complete segment is full of records, or has a switch record before its zeros. Zeros without one
- * are a piece of a segment that somebody padded (pg_receivewal's .partial, an assembled tail):
- * under the plain name it would end every recovery there.
+ * are a piece of a segment that somebody padded (pg_receivewal's .partial, an assembled tail), what
+ * the file was before it was recycled is what a dead server had not written yet: under the plain
+ * name it would end every recovery there, and keep out the whole one.
  *
  * WAL that is invalid in another way is stored all the same. The server has no better copy, does
  * not skip a segment, and would only fill its disk; whoever wants the bytes finds them here. The
@@ -395,11 +396,11 @@ static bool judge(const Push *push, const WalReaderState *state, Error *err)
                          "its timeline ends inside it, at %s, where a later one begins",
                          lsn_text(state->broken_at, place));
     }
-    if (state->rest_is_zero) {
+    if (state->rest_is_zero || state->rest_is_stale) {
         error_set(err, ERR_REFUSED,
-                  "its WAL ends at %s and only zeros follow: it is a piece of a "
-                  "segment, not a whole one",
-                  lsn_text(state->broken_at, place));
+                  "its WAL ends at %s and only %s: it is a piece of a segment, not a whole one",
+                  lsn_text(state->broken_at, place),
+                  state->rest_is_zero ? "zeros follow" : "what the file held before follows");
         return error_hint(err, "a piece can be archived as %s.partial", push->source.name_text);
     }
     log_warn("WAL is invalid in the middle of a segment; it is archived, recovery ends there",

@@ -11,6 +11,7 @@
 
 enum {
     PAGE_HEADER_SIZE = 24, /* of all pages but the first of a segment */
+    PAGE_ADDRESS_END = 16, /* magic, info, timeline and address are before it */
     RECORD_KEPT_MAX = 64 << 20,
 
     /* xlp_info */
@@ -49,6 +50,9 @@ struct WalReader {
 
     Lsn overwritten;    /* the record that the last page gave up; 0: none */
     bool rest_is_dirty; /* a byte that is not zero came after the break or switch */
+    uint8_t rest_header[PAGE_ADDRESS_END];
+    size_t rest_have; /* bytes of it so far */
+    bool rest_has_page, rest_has_stale;
 };
 
 WalReader *wal_reader_new(const WalReaderSetup *setup)
@@ -127,11 +131,14 @@ static void wal_break(WalReader *reader, bool is_zero_here, const char *format, 
     state->broken_at = reader->in_record ? reader->record_lsn : reader->at;
     state->noticed_at = reader->at;
     state->rest_is_zero = is_zero_here;
+    state->rest_is_stale = false;
     va_start(args, format);
     vsnprintf(state->reason, sizeof state->reason, format, args);
     va_end(args);
     reader->in_record = false;
     reader->rest_is_dirty = false;
+    reader->rest_have = 0;
+    reader->rest_has_page = reader->rest_has_stale = false;
 }
 
 /* What must be so whatever the WAL says: otherwise these are the wrong bytes altogether. */
@@ -461,6 +468,42 @@ static bool begin_record(WalReader *reader, const uint8_t *data, size_t size, si
 }
 
 /* Behind a switch, to the end of its segment; behind a break, for ever. */
+/*
+ * A recycled file can be of the same place on an older timeline. A child's first segment can have
+ * copies of the page in which it forks behind that one (xlog.c, XLogFileCopy).
+ */
+static void judge_rest_page(WalReader *reader, Lsn page)
+{
+    const uint8_t *header = reader->rest_header;
+    const unsigned magic = get_le16(header);
+    const Lsn address = get_le64(header + 8);
+
+    if (magic == reader->setup.version->wal_magic && address == page &&
+        get_le32(header + 4) >= reader->page_timeline) {
+        reader->rest_has_page = true;
+    } else if (magic >> 8 == 0xD1 && address != 0 && address % WAL_BLOCK_SIZE == 0) {
+        reader->rest_has_stale = true;
+    }
+    reader->state.rest_is_stale = reader->rest_has_stale && !reader->rest_has_page;
+}
+
+/* The page in which the break showed is not looked at again. */
+static void look_at_rest(WalReader *reader, const uint8_t *data, size_t size)
+{
+    for (size_t at = 0; at < size;) {
+        const size_t in_page = (reader->at + at) % WAL_BLOCK_SIZE;
+
+        if (in_page >= PAGE_ADDRESS_END || in_page != reader->rest_have) {
+            reader->rest_have = 0;
+            at += WAL_BLOCK_SIZE - in_page;
+            continue;
+        }
+        reader->rest_header[reader->rest_have++] = data[at++];
+        if (reader->rest_have == PAGE_ADDRESS_END)
+            judge_rest_page(reader, reader->at + at - PAGE_ADDRESS_END);
+    }
+}
+
 static size_t feed_rest(WalReader *reader, const uint8_t *data, size_t size)
 {
     WalReaderState *state = &reader->state;
@@ -477,6 +520,8 @@ static size_t feed_rest(WalReader *reader, const uint8_t *data, size_t size)
             return 0;
         }
     }
+    if (state->end == WAL_END_BROKEN)
+        look_at_rest(reader, data, take);
     if (!reader->rest_is_dirty) {
         reader->rest_is_dirty = !is_zero(data, take);
         state->rest_is_zero = !reader->rest_is_dirty;

@@ -41,6 +41,7 @@ typedef struct OldBranch {
     OldVerdict verdict;
     uint64_t first, last; /* segments along the path that are proven to be of the archive's history,
                              archived or not; last is 0 when there are none */
+    bool is_last_whole;   /* WAL goes to the end of the last one */
     Lsn end;              /* of the last whole record in them; 0: none */
     Lsn reached;          /* how far the server was, by its WAL or pg_control */
     Lsn commit_end;       /* of its last commit record; 0: none was seen */

@@ -501,6 +501,14 @@ static uint64_t first_missing(const Proof *proof, uint64_t from, uint64_t to)
     return from;
 }
 
+/* Whether valid WAL goes to the end of this file, without a record that is cut there. */
+static bool ends_whole(const Proof *proof, const WalReaderState *state, uint64_t segment)
+{
+    if (state->end == WAL_END_BROKEN)
+        return state->broken_at >= wal_segment_start(segment + 1, proof->size);
+    return state->tail_record == 0;
+}
+
 /* From a file that is proven (or links to the archive) to the end of valid WAL. */
 static bool read_stretch(const Proof *proof, uint64_t proven, Error *err)
 {
@@ -525,6 +533,7 @@ static bool read_stretch(const Proof *proof, uint64_t proven, Error *err)
         branch->end = state->last_end;
         if (branch->end > wal_segment_start(from, proof->size))
             branch->last = wal_segment_before(branch->end, proof->size);
+        branch->is_last_whole = ends_whole(proof, state, branch->last);
         return true;
     }
 }

@@ -88,18 +88,22 @@ static bool is_timeline_known(const Saving *saving, uint32_t timeline)
 }
 
 /*
- * A segment without a mark is complete when the next one has been begun: the server died before it
- * could mark it (on its next start it would, XLogArchiveCheckDone).
+ * A segment without a mark is complete when WAL goes to its end: the server died before it could
+ * mark it (on its next start it would, XLogArchiveCheckDone). That there is a next file proves
+ * nothing: a recycled one of another timeline can lie at just that address (xlog.c,
+ * RemoveNonParentXlogFiles).
  */
 static bool is_complete(const Saving *saving, const OldSegment *file)
 {
-    const OldWal *wal = &saving->own->wal;
+    const OldBranch *own = saving->own;
+    const uint32_t timeline = file->name.timeline;
 
-    return file->is_ready ||
-           (!file->is_done &&
-            (old_wal_archives(wal, file->name.timeline) ||
-             is_timeline_saved(saving, file->name.timeline)) &&
-            old_wal_find(wal, file->name.timeline, file->name.segment + 1) != NULL);
+    if (file->is_ready)
+        return true;
+    return !file->is_done &&
+           (old_wal_archives(&own->wal, timeline) || is_timeline_saved(saving, timeline)) &&
+           (file->name.segment < own->last ||
+            (file->name.segment == own->last && own->is_last_whole));
 }
 
 /* A server that left the timeline in this segment, or took a backup there: beside proven WAL. */

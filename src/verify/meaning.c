@@ -74,28 +74,36 @@ static void break_done(Break *cut)
     name_list_done(&cut->ended);
 }
 
-typedef enum Hit { HIT_NOT, HIT_CUT, HIT_ENDED, HIT_BEHIND } Hit;
+/* The worst comes last. */
+typedef enum Hit { HIT_NOT, HIT_BEHIND, HIT_ENDED, HIT_CUT } Hit;
 
-/* How it touches a backup: the worst over all paths. */
+static Hit hit_along(const VerifyRun *run, const TimelinePath *path, const WalPlace *place,
+                     const BackupFacts *backup)
+{
+    if (!is_read_by(run, path, place))
+        return HIT_NOT;
+    if (start_segment(backup) > place->last)
+        return HIT_BEHIND;
+    return stop_segment(backup) >= place->first ? HIT_CUT : HIT_ENDED;
+}
+
+/* How it touches a backup: the worst over all paths, but one of them is enough to restore it. */
 static Hit hit_of(const VerifyRun *run, const WalPlace *place, const BackupFacts *backup)
 {
-    Hit hit = HIT_NOT;
+    Hit worst = HIT_NOT;
+    bool is_restorable = false;
 
     for (size_t i = 0; i < run->timeline_count; i++) {
         const TimelinePath *path = &run->timelines[i].path;
 
-        if (!is_backup_on_path(backup, path) || !is_read_by(run, path, place))
+        if (!is_backup_on_path(backup, path))
             continue;
-        if (start_segment(backup) > place->last) {
-            if (hit == HIT_NOT)
-                hit = HIT_BEHIND;
-        } else if (stop_segment(backup) >= place->first) {
-            return HIT_CUT;
-        } else {
-            hit = HIT_ENDED;
-        }
+        const Hit hit = hit_along(run, path, place, backup);
+        is_restorable |= hit != HIT_CUT;
+        if (hit > worst)
+            worst = hit;
     }
-    return hit;
+    return worst == HIT_CUT && is_restorable ? HIT_ENDED : worst;
 }
 
 static void find_backups(Break *cut)
@@ -187,9 +195,12 @@ static void tell_wal(const VerifyRun *run, const WalPlace *place, Buffer *text)
     }
     if (cut.ended.count > 0) {
         buffer_print(
-            text, "%sRecovery from backup%s %s can't go past %s.", text->size > 0 ? " " : "",
+            text, "%sRecovery from backup%s %s can't go past %s", text->size > 0 ? " " : "",
             plural(&cut.ended), name_list_text(&cut.ended),
             lsn_text(wal_segment_start(place->first, run->cluster->wal_segment_size), lsn));
+        if (run->timeline_count > 1)
+            buffer_print(text, " on timeline %" PRIu32, place->timeline);
+        buffer_print(text, ".");
     }
     tell_instants(&cut, text);
 }

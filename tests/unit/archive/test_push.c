@@ -105,6 +105,23 @@ static void a_padded_piece_is_refused_wherever_it_was_cut(void **state)
     assert_int_equal(scene_objects(&scene, "main/wal/"), 0);
 }
 
+/* What follows its WAL are pages of another segment: nobody has written it any further. */
+static void a_recycled_file_that_was_not_written_to_its_end_is_refused(void **state)
+{
+    CLEANUP(scene_done) Scene scene;
+    CLEANUP(buffer_done) Buffer file = {0};
+    char name[WAL_NAME_SIZE];
+
+    (void)state;
+    scene_init(&scene);
+    buffer_append(&file, wal_builder_segment(&scene.wal, 2), 2 * WAL_BLOCK_SIZE);
+    buffer_append(&file, wal_builder_segment(&scene.wal, 1) + file.size, MIB - file.size);
+    CLEANUP(text_freep)
+    char *path = scene_file(&scene, scene_segment_name(1, 2, name), file.data, MIB);
+    assert_refused(&scene, path, ERR_REFUSED);
+    assert_int_equal(scene_objects(&scene, "main/wal/"), 0);
+}
+
 static void wal_that_breaks_in_the_middle_is_stored_and_its_end_noted(void **state)
 {
     CLEANUP(scene_done) Scene scene;
@@ -516,6 +533,7 @@ int main(void)
         cmocka_unit_test(what_may_not_be_published_never_existed),
         cmocka_unit_test(a_segment_is_stored_once_with_what_its_wal_says),
         cmocka_unit_test(a_padded_piece_is_refused_wherever_it_was_cut),
+        cmocka_unit_test(a_recycled_file_that_was_not_written_to_its_end_is_refused),
         cmocka_unit_test(wal_that_breaks_in_the_middle_is_stored_and_its_end_noted),
         cmocka_unit_test(what_is_there_already_is_made_durable),
         cmocka_unit_test(a_damaged_object_is_set_aside_and_stored_anew),

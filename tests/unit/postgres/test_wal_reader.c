@@ -452,6 +452,62 @@ static void zeros_without_a_switch_are_no_end(void **state)
     }
 }
 
+static void page_header(uint8_t *page, uint32_t timeline, Lsn address)
+{
+    memset(page, 0x5A, WAL_BLOCK_SIZE);
+    put_le16(page, 0xD110);
+    put_le32(page + 4, timeline);
+    put_le64(page + 8, address);
+}
+
+/*
+ * What follows where WAL of timeline 2 ends in its file: pages of it, or only what the file held
+ * before. A child's first segment can have copies of the page in which it forks (xlog.c,
+ * XLogFileCopy).
+ */
+static void what_a_file_held_before_is_told_from_pages_that_go_on(void **state)
+{
+    static const struct {
+        const char *what;
+        uint32_t timeline; /* 0: zeros */
+        Lsn lower, same;   /* by how much its addresses are too low, or the one of all */
+        bool one_goes_on, is_stale, is_zero;
+    } cases[] = {{"zeros", .is_zero = true},
+                 {"its own pages", 2, 0, 0, false, false, false},
+                 {"a later server's", 3, 0, 0, false, false, false},
+                 {"the same place on an older timeline", 1, 0, 0, false, true, false},
+                 {"another place", 2, MIB, 0, false, true, false},
+                 {"another place on a later timeline", 3, MIB, 0, false, true, false},
+                 {"one page, again and again", 2, 0, START + WAL_BLOCK_SIZE, false, true, false},
+                 {"another place, and a page that goes on", 2, MIB, 0, true, false, false}};
+    static const size_t pieces[] = {1, 7, 8192, MIB};
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(cases) * ARRAY_SIZE(pieces); i++) {
+        CLEANUP(wal_builder_done) WalBuilder wal = wal_builder_begin(15, MIB, START, 2);
+        CLEANUP(seen_done) Seen seen = seen_new();
+        WalReaderState end;
+        const size_t c = i / ARRAY_SIZE(pieces);
+
+        for (uint32_t xid = 700; wal.bytes.size < 3 * WAL_BLOCK_SIZE + 900; xid++)
+            wal_builder_commit(&wal, xid, xid);
+        wal_builder_pad(&wal);
+        for (Lsn page = START + 4 * WAL_BLOCK_SIZE; cases[c].timeline != 0 && page < START + MIB;
+             page += WAL_BLOCK_SIZE) {
+            const bool goes_on = cases[c].one_goes_on && page == START + MIB / 2;
+            page_header(wal.bytes.data + (page - START), cases[c].timeline,
+                        goes_on              ? page
+                        : cases[c].same != 0 ? cases[c].same
+                                             : page - cases[c].lower);
+        }
+        assert_true(read_pieces(&wal, START, wal.bytes.data, MIB, pieces[i % ARRAY_SIZE(pieces)],
+                                &seen, &end));
+        assert_int_equal(end.end, WAL_END_BROKEN);
+        if (end.rest_is_stale != cases[c].is_stale || end.rest_is_zero != cases[c].is_zero)
+            fail_msg("%s", cases[c].what);
+    }
+}
+
 static void a_record_given_up_is_passed_over(void **state)
 {
     CLEANUP(wal_builder_done) WalBuilder wal = varied(WAL_BLOCK_SIZE);
@@ -698,6 +754,7 @@ int main(void)
         cmocka_unit_test(a_switch_may_end_its_segment_exactly),
         cmocka_unit_test(bytes_behind_a_switch_are_told),
         cmocka_unit_test(zeros_without_a_switch_are_no_end),
+        cmocka_unit_test(what_a_file_held_before_is_told_from_pages_that_go_on),
         cmocka_unit_test(a_record_given_up_is_passed_over),
         cmocka_unit_test(a_segment_may_begin_by_giving_up_the_last_record_of_the_one_before),
         cmocka_unit_test(giving_up_another_record_than_was_there_is_noticed),

@@ -157,6 +157,38 @@ static void a_server_that_does_not_archive_is_not_helped_to(void **state)
     }
 }
 
+/* Whether it was begun or only recycled, the next file says nothing of this one. */
+static void a_segment_is_complete_when_wal_goes_to_its_end(void **state)
+{
+    static const struct {
+        bool is_filled, has_next;
+        size_t pushed;
+    } cases[] = {{false, false, 0}, {false, true, 0}, {true, false, 1}, {true, true, 1}};
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        CLEANUP(old_scene_done) OldScene scene;
+        void *folder = NULL;
+        Taker taker = {0};
+        WalSaved saved;
+        Error err = {0};
+
+        assert_int_equal(enter_folder(&folder), 0);
+        old_scene_init(&scene);
+        if (cases[i].is_filled)
+            wal_builder_fill_to(&scene.wal, 7 * MIB, 0);
+        wal_builder_fill_to(&scene.clone, 7 * MIB, 0);
+        old_scene_commits(&scene.clone, 980, 3);
+        old_scene_put_segments(&scene.wal, 5, 6);
+        put_mark("000000010000000000000005.done");
+        if (cases[i].has_next)
+            old_scene_put_segment(&scene.clone, 1, 7);
+        assert_true(save(&scene, 0, &taker, &saved, &err));
+        assert_int_equal(taker.count, cases[i].pushed);
+        assert_int_equal(leave_folder(&folder), 0);
+    }
+}
+
 static void a_clones_wal_is_not_pushed(void **state)
 {
     CLEANUP(old_scene_done) OldScene scene;
@@ -215,6 +247,7 @@ int main(void)
         IN_FOLDER(none_is_pushed_behind_one_that_is_refused),
         IN_FOLDER(other_content_ends_the_restore),
         cmocka_unit_test(a_server_that_does_not_archive_is_not_helped_to),
+        cmocka_unit_test(a_segment_is_complete_when_wal_goes_to_its_end),
         IN_FOLDER(a_clones_wal_is_not_pushed),
         cmocka_unit_test(a_timeline_that_the_archive_does_not_know_takes_a_word),
     };

@@ -187,7 +187,7 @@ static void a_hole_names_backups_and_instants(void **state)
         {1, 4, {"Backup " BACKUP_A " can't be restored", "2000-01-01T00:00:10.000Z"}},
         {2,
          5,
-         {"Recovery from backup " BACKUP_A " can't go past 0/500000",
+         {"Recovery from backup " BACKUP_A " can't go past 0/500000 on timeline 2",
           "instants after that and before 2000-01-01T00:00:51.000Z, when backup " BACKUP_B,
           "2000-01-01T00:00:20.000Z"}},
         {2,
