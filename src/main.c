@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "base/plain.h"
+#include "cli/hint.h"
 #include "cli/output.h"
 #include "command/acting_user.h"
 #include "command/commands.h"
@@ -132,6 +133,17 @@ static bool run(int argc, char **argv, const Command **command, Options *options
     return out_flush(err);
 }
 
+/* What does not fit stays as it was: half a command is worse than a short one. */
+static void complete_hint(const Options *options, Error *err)
+{
+    CLEANUP(arena_done) Arena arena = {0};
+    const char *hint = hint_complete(options, command_table, err->hint, &arena);
+    const size_t size = strlen(hint) + 1;
+
+    if (size <= sizeof err->hint)
+        memcpy(err->hint, hint, size);
+}
+
 /* A status above 125 would not be counted as a failed attempt by the server's archiver. */
 static void exit_on_abort(int number)
 {
@@ -176,6 +188,7 @@ int main(int argc, char **argv)
     if (!ok && err.code == ERR_NONE)
         error_set(&err, ERR_INTERNAL, "a failure without a reason: this is a bug");
     int status = command_exit_status(argc, argv, &options, ok, &err);
+    complete_hint(&options, &err);
     if (!ok && options.json && !json_was_printed())
         answer_json(command, &err, status);
     if (!ok && severity(&err) <= log_level(options.log_level)) {

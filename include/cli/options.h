@@ -91,6 +91,8 @@ typedef struct Options {
     uint64_t limit; /* lines, 0: no limit */
     /* not options: */
     bool conninfo_is_from_file; /* the configuration file named it */
+    /* On the command line or in the environment: a command that a hint names has to say it, too. */
+    bool repo_is_typed, cluster_is_typed, data_is_typed;
     const char *acting_as;      /* the user that root has become; NULL: we are who we were */
     const char *acting_because; /* ... "the owner of the data directory" */
     const char *command_line;   /* all of it, for manifest and journal; no secrets are options */

@@ -61,8 +61,8 @@ static bool source_name(const Cluster *cluster, Source *source, Error *err)
 
     if (!wal_name_parse(basename(copy), cluster->wal_segment_size, &source->name, err)) {
         err->code = ERR_REFUSED;
-        return error_hint(err, "archive-push takes the path of a file in pg_wal: "
-                               "archive_command = 'pgcairn archive-push ... %%p'");
+        return error_hint(err, "archive-push takes the path of a file in pg_wal: archive_command = "
+                               "'pgcairn archive-push %%p'");
     }
     wal_name_text(&source->name, cluster->wal_segment_size, source->name_text);
     return true;

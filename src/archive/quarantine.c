@@ -217,7 +217,7 @@ static bool load_set(Undo *undo, const char *id, Error *err)
     if (undo->list.count > 0)
         return true;
     error_set(err, ERR_NOT_FOUND, "nothing was set aside as %s", id);
-    return error_hint(err, "pgcairn wal-quarantine without --timeline lists what was");
+    return error_hint(err, "`pgcairn wal-quarantine` lists what was set aside");
 }
 
 static bool is_same(Storage *storage, const char *a, const char *b, uint64_t size, bool *same,

@@ -256,7 +256,7 @@ bool quarantine_plan(const Cluster *cluster, const QuarantineWish *wish, Quarant
     if (made.count == 0) {
         error_set(err, ERR_NOT_FOUND, "there is no such WAL in the archive of \"%s\"",
                   cluster->name);
-        return error_hint(err, "pgcairn list shows which segments of which timeline there are");
+        return error_hint(err, "`pgcairn list` shows which segments of which timeline there are");
     }
     qsort(made.items, made.count, sizeof made.items[0], quarantine_item_order);
     note_timelines(&planning);

@@ -78,15 +78,15 @@ static bool check_archiving(BackupRun *run, Error *err)
     if (!identity->archiving) {
         error_set(err, ERR_REFUSED, "the server does not archive its WAL: archive_mode is off");
         return error_hint(err, "set archive_mode = on and archive_command = 'pgcairn archive-push "
-                               "--repo=... %%p', restart the server; or run pgcairn receive");
+                               "%%p', restart the server; or run `pgcairn receive`");
     }
     if (!has_archive_library(run, &has_library, err))
         return false;
     if (*identity->archive_command != '\0' || has_library)
         return true;
     error_set(err, ERR_REFUSED, "the server does not archive its WAL: archive_command is empty");
-    return error_hint(err, "set archive_command = 'pgcairn archive-push --repo=... %%p' (and "
-                           "archive_mode = on), reload the configuration");
+    return error_hint(err, "set archive_command = 'pgcairn archive-push %%p' (and archive_mode = "
+                           "on), reload the configuration");
 }
 
 static bool check_server(BackupRun *run, Error *err)
@@ -100,7 +100,7 @@ static bool check_server(BackupRun *run, Error *err)
         error_set(err, ERR_REFUSED,
                   "the server has WAL segments of %u bytes, cluster \"%s\" is registered with %u",
                   identity->wal_segment_size, run->cluster->name, run->cluster->wal_segment_size);
-        return error_hint(err, "register it under another name with pgcairn init");
+        return error_hint(err, "register it under another name: `pgcairn init --cluster=NAME`");
     }
     if (identity->in_recovery) {
         error_set(err, ERR_REFUSED, "the server is in recovery: it is a standby");

@@ -37,17 +37,11 @@ bool wal_before_load(const Cluster *cluster, const WalName *name, const Timeline
     return look_at(cluster, before, err);
 }
 
-/* 256 bytes are all that there is. */
-static bool hint(const Cluster *cluster, const WalBefore *before, const char *before_text,
-                 Error *err)
+static bool hint(const WalBefore *before, const char *before_text, Error *err)
 {
-    bool is_main = strcmp(cluster->name, "main") == 0;
-
     return error_hint(err,
                       "two servers archive as one: stop the wrong one; if the archive has its WAL: "
-                      "pgcairn wal-quarantine --repo=%s%s%s --timeline=%" PRIu32 " --from=%s",
-                      storage_address(cluster->repo->storage),
-                      is_main ? "" : " --cluster=", is_main ? "" : cluster->name,
+                      "`pgcairn wal-quarantine --timeline=%" PRIu32 " --from=%s`",
                       before->name.timeline, before_text);
 }
 
@@ -63,7 +57,7 @@ static bool refuse_link(const Cluster *cluster, const WalReaderState *state,
               lsn_text(state->first_record, first), lsn_text(state->first_prev, link),
               wal_name_text(&before->name, cluster->wal_segment_size, name), cluster->name,
               lsn_text(last->tail_record != 0 ? last->tail_record : last->last_record, place));
-    return hint(cluster, before, name, err);
+    return hint(before, name, err);
 }
 
 static bool refuse_head(const Cluster *cluster, const WalName *name, const WalReaderState *state,
@@ -80,7 +74,7 @@ static bool refuse_head(const Cluster *cluster, const WalName *name, const WalRe
               lsn_text(wal_segment_start(name->segment, cluster->wal_segment_size), start),
               state->head_size, wal_name_text(&before->name, cluster->wal_segment_size, text),
               cluster->name, lsn_text(last->last_end, end), lacks);
-    return hint(cluster, before, text, err);
+    return hint(before, text, err);
 }
 
 bool wal_follows(const Cluster *cluster, const WalName *name, const WalReaderState *state,
@@ -168,5 +162,5 @@ bool wal_before_is_of(const Cluster *cluster, const WalBefore *before, const cha
               lsn_text(summary->last_end_lsn, place), name, end.xid,
               time_text_local(end.time, ours), cluster->name, summary->xid_last,
               time_text_local(summary->end_time_max, theirs));
-    return hint(cluster, before, name, err);
+    return hint(before, name, err);
 }

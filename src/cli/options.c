@@ -83,7 +83,7 @@ static const Command *find_command(const Command *commands, const char *name, Er
     if (nearest.found != NULL) {
         error_hint(err, "did you mean %s?", nearest.found);
     } else {
-        error_hint(err, "see pgcairn --help for the list of commands");
+        error_hint(err, "`pgcairn --help` lists the commands");
     }
     return NULL;
 }
@@ -272,21 +272,25 @@ static void keep_command_line(Options *options, char **argv)
     options->command_line = arena_text_part(&options->arena, (char *)line.data, line.size);
 }
 
-/* For who warns of passwords that others can read. */
-static bool note_conninfo(Filling *filling)
+static Source source_of(const Filling *filling, const char *name)
 {
-    const Option *option = option_find(filling->command, "conninfo", strlen("conninfo"));
-    Source source = option != NULL ? option_source(filling, option) : SOURCE_NONE;
+    const Option *option = option_find(filling->command, name, strlen(name));
 
-    filling->options->conninfo_is_from_file = source == SOURCE_FILE || source == SOURCE_SECTION;
-    return true;
+    return option != NULL ? option_source(filling, option) : SOURCE_NONE;
 }
 
-static bool note_cluster(Filling *filling)
+/* For warnings of passwords that others can read, and for hints that can be typed. */
+static bool note_sources(Filling *filling)
 {
-    const Option *option = option_find(filling->command, "cluster", strlen("cluster"));
+    Options *options = filling->options;
+    Source conninfo = source_of(filling, "conninfo");
+    Source cluster = source_of(filling, "cluster");
 
-    filling->options->cluster_is_given = option_source(filling, option) > SOURCE_FALLBACK;
+    options->conninfo_is_from_file = conninfo == SOURCE_FILE || conninfo == SOURCE_SECTION;
+    options->cluster_is_given = cluster > SOURCE_FALLBACK;
+    options->cluster_is_typed = cluster >= SOURCE_ENVIRONMENT;
+    options->repo_is_typed = source_of(filling, "repo") >= SOURCE_ENVIRONMENT;
+    options->data_is_typed = source_of(filling, "data") >= SOURCE_ENVIRONMENT;
     return true;
 }
 
@@ -294,7 +298,7 @@ static bool fill(Filling *filling, char **argv, char **command_place, Error *err
 {
     return use_fallbacks(filling, err) && use_environment(filling, err) &&
            parse_arguments(filling, argv, command_place, err) && use_config_file(filling, err) &&
-           option_rules_check(filling, err) && note_conninfo(filling) && note_cluster(filling);
+           option_rules_check(filling, err) && note_sources(filling);
 }
 
 bool options_parse(int argc, char **argv, const Command *commands, const Command **command,
@@ -316,7 +320,7 @@ bool options_parse(int argc, char **argv, const Command *commands, const Command
         if (options->help)
             return true;
         error_set(err, ERR_USAGE, "no command");
-        return error_hint(err, "see pgcairn --help for the list of commands");
+        return error_hint(err, "`pgcairn --help` lists the commands");
     }
     const Command *found = find_command(commands, *place, err);
     if (found == NULL)
@@ -327,7 +331,7 @@ bool options_parse(int argc, char **argv, const Command *commands, const Command
 
     Filling filling = {.options = options, .command = found, .all_commands = commands};
     return fill(&filling, argv, place, err) ||
-           error_hint(err, "see pgcairn %s --help", found->name);
+           error_hint(err, "see `pgcairn %s --help`", found->name);
 }
 
 void options_done(Options *options)

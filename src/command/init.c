@@ -92,7 +92,7 @@ static bool refuse_other_cluster(const char *name, Error *err)
     err->code = ERR_REFUSED;
     err->hint[0] = '\0'; /* ours knows the option */
     return error_hint(err,
-                      "register this cluster under a name of its own: --cluster NAME (\"%s\" "
+                      "register this cluster under a name of its own: --cluster=NAME (\"%s\" "
                       "belongs to another one)",
                       name);
 }

@@ -4,6 +4,8 @@
 #include "base/file.h"
 #include "base/interrupt.h"
 #include "base/log.h"
+#include "cli/hint.h"
+#include "command/commands.h"
 
 #include <errno.h>
 #include <sys/stat.h>
@@ -38,8 +40,9 @@ static bool configuration_has_changed(const Configuration *before)
              now.file.st_ctim.tv_nsec != before->file.st_ctim.tv_nsec));
 }
 
-static bool answer(const Error *failure, Error *err)
+static bool answer(const Options *options, const Error *failure, Error *err)
 {
+    CLEANUP(arena_done) Arena arena = {0};
     CLEANUP(buffer_done) Buffer text = {0};
 
     if (failure->code == ERR_NONE) {
@@ -48,8 +51,10 @@ static bool answer(const Error *failure, Error *err)
         int status = (int)failure->code;
         buffer_print(&text, "%d %s", status > 1 && status <= STATUS_MAX ? status : ERR_INTERNAL,
                      failure->message);
-        if (failure->hint[0] != '\0')
-            buffer_print(&text, " (%s)", failure->hint);
+        if (failure->hint[0] != '\0') {
+            buffer_print(&text, " (%s)",
+                         hint_complete(options, command_table, failure->hint, &arena));
+        }
     }
     for (size_t i = 0; i < text.size; i++) {
         if (text.data[i] == '\n')
@@ -70,7 +75,7 @@ static bool serve_one(const Options *options, PushFunction *push, const char *pa
             error_set(&failure, ERR_INTERNAL, "a failure without a reason: this is a bug");
         log_debug("not archived", log_str("file", path), log_str("reason", failure.message));
     }
-    if (!answer(&failure, err))
+    if (!answer(options, &failure, err))
         return false;
     return interrupt_check(err);
 }

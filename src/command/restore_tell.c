@@ -3,7 +3,10 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/process.h"
+#include "base/shell_word.h"
+#include "cli/hint.h"
 #include "cli/output.h"
+#include "command/commands.h"
 #include "repo/journal.h"
 
 #include <inttypes.h>
@@ -250,10 +253,14 @@ static void print_data(const RestorePlan *plan)
     }
 }
 
-static void print_in_the_way(const Error *obstacle)
+static void print_in_the_way(const Options *options, const Error *obstacle)
 {
-    if (obstacle->code != ERR_NONE)
-        out_print("in the way   %s\n             %s\n", obstacle->message, obstacle->hint);
+    CLEANUP(arena_done) Arena arena = {0};
+
+    if (obstacle->code != ERR_NONE) {
+        out_print("in the way   %s\n             %s\n", obstacle->message,
+                  hint_complete(options, command_table, obstacle->hint, &arena));
+    }
 }
 
 static void print_plan(const RestoreStory *story)
@@ -283,8 +290,8 @@ static void print_plan(const RestoreStory *story)
     }
     for (size_t i = 0; i < plan->warning_count; i++)
         out_print("  note       %s\n", plan->warnings[i]);
-    print_in_the_way(&plan->running);
-    print_in_the_way(&plan->undecided);
+    print_in_the_way(story->options, &plan->running);
+    print_in_the_way(story->options, &plan->undecided);
 }
 
 static void event_to_json(const WalEvent *event, const char *key, Json *json)
@@ -457,23 +464,6 @@ static void print_kept(const RestorePlan *plan)
     }
 }
 
-/* A word of the shell; those of a list in one argument are quoted twice. */
-static void put_word(Buffer *line, const char *word)
-{
-    bool is_plain =
-        *word != '\0' && word[strspn(word, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
-                                           "0123456789_-+=:,./@")] == '\0';
-
-    if (is_plain) {
-        buffer_print(line, "%s", word);
-        return;
-    }
-    buffer_print(line, "'");
-    for (const char *c = word; *c != '\0'; c++)
-        buffer_print(line, *c == '\'' ? "'\\''" : "%c", *c);
-    buffer_print(line, "'");
-}
-
 /* " -c name=value", as a word for the shell that pg_ctl starts the server with. */
 static void put_setting(Buffer *options, const char *name, const char *value)
 {
@@ -482,7 +472,7 @@ static void put_setting(Buffer *options, const char *name, const char *value)
     if (value[0] == '\0')
         return;
     buffer_print(options, "%s-c ", options->size > 0 ? " " : "");
-    put_word(options, setting);
+    shell_word_append(options, setting);
 }
 
 /* Where its configuration is now: it says itself where it was. What the WAL needs: of the primary,
@@ -501,7 +491,7 @@ static void put_settings(const RestoreStory *story, Buffer *options)
         put_setting(options, "ident_file", plan->ident_file);
     for (size_t i = 0; story->raised[i] != NULL; i++) {
         buffer_print(options, "%s-c ", options->size > 0 ? " " : "");
-        put_word(options, story->raised[i]);
+        shell_word_append(options, story->raised[i]);
     }
 }
 
@@ -517,17 +507,17 @@ static void print_start(const RestoreStory *story)
 
     if (story->options->acting_as != NULL)
         buffer_print(&line, "runuser -u %s -- ", story->options->acting_as);
-    put_word(&line, program);
+    shell_word_append(&line, program);
     buffer_print(&line, " -D ");
-    put_word(&line, plan->data);
+    shell_word_append(&line, plan->data);
     buffer_print(&line, " -l ");
-    put_word(&line, log);
+    shell_word_append(&line, log);
     put_settings(story, &options);
     if (options.size > 0) {
         CLEANUP(text_freep)
         char *all = text_format("%.*s", (int)options.size, (const char *)options.data);
         buffer_print(&line, " -o ");
-        put_word(&line, all);
+        shell_word_append(&line, all);
     }
     out_print("  next       %.*s start\n", (int)line.size, (const char *)line.data);
 }

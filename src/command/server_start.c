@@ -13,7 +13,7 @@ static bool find_start(const Options *options, unsigned major, bool was_started,
     if (!found && was_started) {
         error_set(err, ERR_REFUSED, "the server of %s was never started since it was restored",
                   options->data);
-        return error_hint(err, "run the same `pgcairn restore ... --start` again");
+        return error_hint(err, "run the same restore with --start again");
     }
     *start = last;
     if (options->pg_bin == NULL && found &&

@@ -1,5 +1,6 @@
 #include "status.h"
 
+#include "cli/hint.h"
 #include "cli/output.h"
 #include "command/commands.h"
 
@@ -248,6 +249,15 @@ static bool print_all(Health *health, Error *err)
 
 /* ---- the command ---- */
 
+static void complete_advice(const Options *options, Health *health)
+{
+    for (size_t i = 0; i < health->finding_count; i++) {
+        HealthFinding *finding = &health->findings[i];
+
+        finding->next = hint_complete(options, command_table, finding->next, &health->arena);
+    }
+}
+
 /* The exit status; see command_exit_status(). */
 static bool verdict(const Health *health, Error *err)
 {
@@ -281,6 +291,7 @@ bool command_status(const Options *options, Error *err)
     if (!health_look(&wish, &health, err))
         return false;
     health_judge(&health);
+    complete_advice(options, &health);
     return (options->json ? status_print_json(&health, err) : print_all(&health, err)) &&
            verdict(&health, err);
 }

@@ -114,8 +114,8 @@ static bool parse_wish(const Quarantine *quarantine, QuarantineWish *wish, Error
     if (wish->timeline != 0 || wish->beyond_fork != 0)
         return true;
     error_set(err, ERR_USAGE, "wal-quarantine needs --timeline: which WAL is the wrong one");
-    return error_hint(err, "pgcairn list shows the timelines, pgcairn log --timeline=N what was "
-                           "committed on them");
+    return error_hint(err, "`pgcairn list` shows the timelines, `pgcairn log --timeline=N` what "
+                           "was committed on them");
 }
 
 /* ---- what it is ---- */

@@ -157,7 +157,7 @@ static void judge_exposure(Health *health)
     case EXPOSURE_EVERYTHING:
         add(health, HEALTH_CRITICAL, "exposure", "nothing of this cluster's WAL is in the archive")
             ->next = "let the server archive: archive_mode = on, archive_command = 'pgcairn "
-                     "archive-push --repo=... %p'; then pgcairn backup";
+                     "archive-push %p'; then `pgcairn backup`";
         return;
     case EXPOSURE_UNKNOWN:
         add(health, HEALTH_UNKNOWN, "exposure", "exposure unknown: %s", exposure->reason);
@@ -201,7 +201,7 @@ static void judge_backup_age(Health *health, const BackupInfo *newest)
         "the newest backup that can be restored is %s old, more than %s: a restore has to replay "
         "all WAL since then",
         span(age, old), span(health->backup_age, limit))
-        ->next = "pgcairn backup; is its timer or cron entry still there? --backup-age says how "
+        ->next = "`pgcairn backup`; is its timer or cron entry still there? --backup-age says how "
                  "old it may get";
 }
 
@@ -222,13 +222,13 @@ static void judge_backups(Health *health)
         return;
     if (health->backups.count == 0) {
         add(health, HEALTH_CRITICAL, "backup", "there is no backup: nothing can be restored")
-            ->next = "pgcairn backup";
+            ->next = "`pgcairn backup`";
         return;
     }
     if (restorable == NULL) {
         add(health, HEALTH_CRITICAL, "backup", "no backup can be restored: %s: %s",
             health->backups.items[0].header.id, health->backups.items[0].reason)
-            ->next = "make archiving work, or take a new one: pgcairn backup";
+            ->next = "make archiving work, or take a new one: `pgcairn backup`";
         return;
     }
     judge_backup_age(health, restorable);
@@ -236,13 +236,13 @@ static void judge_backups(Health *health)
         add(health, HEALTH_CRITICAL, "backup",
             "no backup leads to this server's timeline %" PRIu32 ": it can't be restored to now",
             health->server.timeline)
-            ->next = "pgcairn backup";
+            ->next = "`pgcairn backup`";
     }
     if (restorable->header.bad_pages > 0) {
         add(health, HEALTH_WARNING, "backup",
             "backup %s holds %" PRIu64 " pages that were bad on the server's disk",
             restorable->header.id, restorable->header.bad_pages)
-            ->next = "pgcairn verify says which; look at them on the server";
+            ->next = "`pgcairn verify` says which; look at them on the server";
     }
     for (size_t i = 0; i < health->backups.count; i++) {
         const BackupInfo *backup = &health->backups.items[i];
@@ -250,8 +250,8 @@ static void judge_backups(Health *health)
         if (backup->state == BACKUP_DAMAGED) {
             add(health, HEALTH_CRITICAL, "backup", "backup %s is damaged: %s", backup->header.id,
                 backup->reason)
-                ->next = "pgcairn verify tells what else is; take a new backup; once it is mended, "
-                         "pgcairn verify takes this back";
+                ->next = "`pgcairn verify` tells what else is; take a new backup; once it is "
+                         "mended, verify takes this back";
         } else if (backup->state == BACKUP_WAITING) {
             add(health, HEALTH_WARNING, "backup", "backup %s can't be restored yet: %s",
                 backup->header.id, backup->reason)
@@ -265,7 +265,6 @@ static const char *quarantine_command(Health *health, Lsn from)
 {
     const uint32_t segment_size = health->cluster.wal_segment_size;
     const uint64_t segment = wal_segment_of(from, segment_size);
-    bool is_main = strcmp(health->cluster.name, "main") == 0;
     char name[WAL_NAME_SIZE];
 
     wal_name_text(
@@ -275,9 +274,7 @@ static const char *quarantine_command(Health *health, Lsn from)
                                    : 1,
                    .segment = segment},
         segment_size, name);
-    return arena_format(&health->arena, "pgcairn wal-quarantine --repo=%s%s%s --from=%s",
-                        health->repo.storage != NULL ? storage_address(health->repo.storage) : "",
-                        is_main ? "" : " --cluster=", is_main ? "" : health->cluster.name, name);
+    return arena_format(&health->arena, "`pgcairn wal-quarantine --from=%s`", name);
 }
 
 static const char *what_to_do_about_gap(Health *health, const ArchiveEnd *end)
@@ -285,13 +282,13 @@ static const char *what_to_do_about_gap(Health *health, const ArchiveEnd *end)
     if (end->is_broken && strstr(end->reason, "does not go on") != NULL) {
         return arena_format(
             &health->arena,
-            "another server's WAL may be there: %s shows what can be set aside; "
-            "pgcairn backup opens a new window",
+            "another server's WAL may be there: %s shows what can be set aside; `pgcairn backup` "
+            "opens a new window",
             quarantine_command(health, wal_segment_start(end->last_segment + 1,
                                                          health->cluster.wal_segment_size)));
     }
-    return "look for it in pg_wal of the server and put it in with archive-push; else pgcairn "
-           "backup opens a new window";
+    return "look for it in pg_wal of the server and put it in with archive-push; else `pgcairn "
+           "backup` opens a new window";
 }
 
 /* A window that goes on elsewhere is whole; the one that ends in a hole has lost what follows. */
@@ -313,7 +310,7 @@ static void judge_windows(Health *health)
             "from %s on WAL was written with wal_level=minimal, after the newest backup: nothing "
             "that was committed since can be restored",
             lsn_text(end->minimal_at, lsn))
-            ->next = "pgcairn backup, now: it opens a new window (with wal_level = replica)";
+            ->next = "`pgcairn backup`, now: it opens a new window (with wal_level = replica)";
     }
     for (size_t i = 0; i < health->windows.count; i++) {
         const RecoveryWindow *window = &health->windows.items[i];
@@ -326,7 +323,7 @@ static void judge_windows(Health *health)
             " is %s after %s: what came then, up to a later backup, can't be restored",
             window->timeline, window->ends_in_hole ? "missing" : "damaged",
             lsn_text(window->until, lsn))
-            ->next = "pgcairn list shows the windows that are left";
+            ->next = "`pgcairn list` shows the windows that are left";
     }
     if (health->windows.unreadable != 0) {
         add(health, HEALTH_WARNING, "archive",
@@ -371,12 +368,12 @@ static void judge_branches(Health *health)
             "a restore would not follow the server's timeline %" PRIu32 " but timeline %" PRIu32
             ", the newest: they part at %s",
             path_last_timeline(&health->path), newest->timeline, lsn_text(part, lsn))
-            ->next = arena_format(
-            &health->arena,
-            "restore with --target-timeline=%" PRIu32 "; if timeline %" PRIu32
-            " is what a test or a copy left, stop its server, then pgcairn wal-quarantine "
-            "--timeline=%" PRIu32 " shows what can be set aside",
-            path_last_timeline(&health->path), newest->timeline, newest->timeline);
+            ->next =
+            arena_format(&health->arena,
+                         "restore with --target-timeline=%" PRIu32 "; if timeline %" PRIu32
+                         " is what a test or a copy left, stop its server, then `pgcairn "
+                         "wal-quarantine --timeline=%" PRIu32 "` shows what can be set aside",
+                         path_last_timeline(&health->path), newest->timeline, newest->timeline);
         return;
     }
     add(health, HEALTH_WARNING, "archive",
@@ -385,8 +382,8 @@ static void judge_branches(Health *health)
         answer->other->timeline,
         answer->reason == BRANCH_OLDER_COMMITS ? "later commits" : "a newer base backup",
         newest->timeline, lsn_text(answer->other->gain.from, lsn))
-        ->next = "pgcairn list shows both; restore with --target-timeline of the one that counts, "
-                 "and stop whoever archives the other one";
+        ->next = "`pgcairn list` shows both; restore with --target-timeline of the one that "
+                 "counts, and stop whoever archives the other one";
 }
 
 /* ---- what the server says ---- */
@@ -467,7 +464,7 @@ static void judge_archiver(Health *health)
             "the server counts %s as archived, and the repository does not have it",
             server->archiver.last_archived)
             ->next = "archive_command says success without storing here: use 'pgcairn archive-push "
-                     "--repo=... %p', then pgcairn backup";
+                     "%p', then pgcairn backup";
     }
     if (server->archive.is_on && archiver_is_failing(&server->archiver) &&
         !nothing_waits(&health->pile)) {
@@ -539,8 +536,8 @@ static bool has_proven_itself(const Health *health)
 static void judge_command(Health *health)
 {
     const ArchiveSettings *archive = &health->server.archive;
-    static const char next[] = "set archive_command = 'pgcairn archive-push --repo=... %p' and "
-                               "reload the configuration";
+    static const char next[] =
+        "set archive_command = 'pgcairn archive-push %p' and reload the configuration";
 
     if (*archive->command == '\0' && *archive->library == '\0') {
         add(health, HEALTH_WARNING, "settings", "archive_command is empty: WAL piles up in pg_wal")
@@ -563,8 +560,8 @@ static void judge_timeout(Health *health)
     if (archive->timeout == 0) {
         add(health, HEALTH_WARNING, "settings",
             "archive_timeout is 0: a quiet server's commits wait until a segment is full")
-            ->next = "set archive_timeout to a third of the objective or less, or run pgcairn "
-                     "receive";
+            ->next =
+            "set archive_timeout to a third of the objective or less, or run `pgcairn receive`";
     } else if (archive->timeout >= health->rpo) {
         /* What waits so long is archived a moment later. */
         add(health, HEALTH_WARNING, "settings",
@@ -584,7 +581,7 @@ static void judge_settings(Health *health)
             "wal_level is minimal: what is committed now can't be restored, even if it is archived "
             "later")
             ->next = "set wal_level = replica and archive_mode = on, restart the server, then "
-                     "pgcairn backup";
+                     "`pgcairn backup`";
         return;
     }
     /* A standby archives only when it is told to; its primary does. */
@@ -594,8 +591,8 @@ static void judge_settings(Health *health)
         if (!is_received) {
             add(health, HEALTH_WARNING, "settings",
                 "the server does not archive its WAL: archive_mode is off")
-                ->next = "set archive_mode = on and archive_command = 'pgcairn archive-push "
-                         "--repo=... %p', restart the server";
+                ->next = "set archive_mode = on and archive_command = 'pgcairn archive-push %p', "
+                         "restart the server";
         }
         return;
     }
@@ -603,6 +600,21 @@ static void judge_settings(Health *health)
     judge_elsewhere(health);
     if (!is_received)
         judge_timeout(health);
+}
+
+static const char *lost_slot_advice(Health *health, const SlotLook *slot)
+{
+    const char *drop =
+        arena_format(&health->arena, "SELECT pg_drop_replication_slot('%s')", slot->name);
+
+    return slot->is_ours
+               ? arena_format(&health->arena,
+                              "drop it (%s) and start `pgcairn receive` again; take a backup, "
+                              "unless archive_command has archived what was lost",
+                              drop)
+               : arena_format(&health->arena,
+                              "whoever read from it has to be set up anew; drop the slot: %s",
+                              drop);
 }
 
 static void judge_slots(Health *health)
@@ -615,27 +627,30 @@ static void judge_slots(Health *health)
         if (strcmp(slot->wal_status, "lost") == 0) {
             add(health, HEALTH_WARNING, "slot", "slot %s has lost WAL that it still needed",
                 slot->name)
-                ->next = slot->is_ours
-                             ? "drop it and start pgcairn receive again; take a backup, unless "
-                               "archive_command has archived what was lost"
-                             : "who read from it needs a new start; drop the slot";
+                ->next = lost_slot_advice(health, slot);
         } else if (slot->is_ours && !slot->is_active) {
             add(health, HEALTH_WARNING, "slot",
                 "pgcairn receive is not connected: slot %s holds back %" PRIu64 " MiB of WAL",
                 slot->name, slot->held >> 20)
-                ->next = "start pgcairn receive, or drop the slot if it is no longer wanted";
+                ->next = arena_format(&health->arena,
+                                      "start `pgcairn receive`, or drop the slot if it is no "
+                                      "longer wanted: SELECT pg_drop_replication_slot('%s')",
+                                      slot->name);
         } else if (!slot->is_active && server->archive.max_wal_size != 0 &&
                    slot->held > server->archive.max_wal_size) {
             add(health, HEALTH_WARNING, "slot",
                 "slot %s holds back %" PRIu64 " MiB of WAL and nobody reads from it", slot->name,
                 slot->held >> 20)
-                ->next =
-                "connect its reader, or select pg_drop_replication_slot(...): pg_wal fills";
+                ->next = arena_format(
+                &health->arena,
+                "connect its reader, or SELECT pg_drop_replication_slot('%s'): pg_wal fills",
+                slot->name);
         } else if (strcmp(slot->wal_status, "unreserved") == 0) {
             add(health, HEALTH_WARNING, "slot",
                 "slot %s is about to lose WAL: it is %" PRIu64 " MiB behind", slot->name,
                 slot->held >> 20)
-                ->next = "its reader is too slow for max_slot_wal_keep_size";
+                ->next =
+                "its reader is too slow: raise max_slot_wal_keep_size, or see what holds it up";
         }
     }
 }

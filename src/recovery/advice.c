@@ -8,7 +8,7 @@ static const struct {
 } known[] = {
     {"recovery ended before configured recovery target was reached",
      "all WAL that there is was replayed and the target was not in it: choose an earlier target, "
-     "or restore with --target latest to keep everything"},
+     "or restore with --target=latest to keep everything"},
     {"requested recovery stop point is before consistent recovery point",
      "the target lies before the end of this backup: restore an older backup"},
     {"WAL ends before end of online backup",

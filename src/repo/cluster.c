@@ -210,6 +210,6 @@ bool cluster_check(const Cluster *cluster, uint64_t system_identifier, unsigned 
     }
     return error_hint(err,
                       "this is another cluster than \"%s\": check --cluster and --data, or "
-                      "register it under a name of its own with `pgcairn init --cluster NAME`",
+                      "register it under a name of its own with `pgcairn init --cluster=NAME`",
                       cluster->name);
 }

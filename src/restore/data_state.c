@@ -3,8 +3,10 @@
 #include "base/file.h"
 #include "base/interrupt.h"
 #include "base/log.h"
+#include "base/shell_word.h"
 #include "old_wal.h"
 #include "postgres/control.h"
+#include "postgres/server.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -169,19 +171,35 @@ const char *tablespace_user(const char *location, const char *data, Arena *arena
 /* ---- the data directory -----------------------------------------------------------------------
  */
 
+/* The pg_ctl of the server that was started there last, by its path: few hosts have it on PATH. */
+static char *pg_ctl_command(const char *action, const char *data)
+{
+    CLEANUP(arena_done) Arena arena = {0};
+    CLEANUP(text_freep) char *word = shell_word(data);
+    Error unknown = {0};
+    ServerStart start;
+    bool found = false;
+
+    if (!server_start_read(data, &arena, &start, &found, &unknown) || !found)
+        return text_format("pg_ctl %s -D %s", action, word);
+    CLEANUP(text_freep) char *path = text_format("%s/pg_ctl", start.programs);
+    CLEANUP(text_freep) char *program = shell_word(path);
+    return text_format("%s %s -D %s", program, action, word);
+}
+
 /* How it is stopped: pg_ctl finds it by its lock file, and by a number of its own name space. */
 static bool hint_to_stop(const char *data, const PresenceFacts *facts, Error *err)
 {
     if (!facts->has_lock) {
         return error_hint(err,
                           "its postmaster.pid is gone, so it ends by itself within two minutes; or "
-                          "stop it: kill -INT %d",
+                          "stop it: `kill -INT %d`",
                           (int)facts->process);
     }
+    CLEANUP(text_freep) char *stop = pg_ctl_command("stop", data);
     if (facts->process == facts->lock_pid && facts->process != 0)
-        return error_hint(err, "stop it first: pg_ctl stop -D %s", data);
-    return error_hint(err, "stop it where it runs, in its container for example: pg_ctl stop -D %s",
-                      data);
+        return error_hint(err, "stop it first: `%s`", stop);
+    return error_hint(err, "stop it where it runs, in its container for example: `%s`", stop);
 }
 
 static bool refuse_running(const char *data, const PresenceFacts *facts, Error *err)
@@ -218,10 +236,11 @@ static bool refuse_doubt(const char *data, const PresenceFacts *facts, Error *er
                   "ago, and %s",
                   data, (int)(facts->quiet / 1000000), where);
     }
+    CLEANUP(text_freep) char *status = pg_ctl_command("status", data);
     return error_hint(err,
-                      "make sure that none does: pg_ctl status -D %s on each host and in each "
+                      "make sure that none does: `%s` on each host and in each "
                       "container that has it; then add --server-is-stopped",
-                      data);
+                      status);
 }
 
 bool data_is_free(const char *data, const DataLook *look, Error *err)

@@ -224,7 +224,7 @@ static bool check_location(RestorePlan *plan, const PlannedTablespace *tablespac
     if (user != NULL) {
         error_set(err, ERR_REFUSED, "tablespace location %s is used by the server on %s",
                   tablespace->path, user);
-        return error_hint(err, "choose another place: --tablespace %u=PATH", tablespace->oid);
+        return error_hint(err, "choose another place: --tablespace=%u=PATH", tablespace->oid);
     }
     if (!directory_is_empty(tablespace->version, &is_empty, err))
         return false;
@@ -234,8 +234,7 @@ static bool check_location(RestorePlan *plan, const PlannedTablespace *tablespac
               tablespace->path, tablespace->version);
     return error_hint(
         err,
-        "choose another place: --tablespace %u=PATH; or, if no other cluster uses it, "
-        "mv %s %s.old",
+        "choose another place: --tablespace=%u=PATH; or, if no other cluster uses it, mv %s %s.old",
         tablespace->oid, tablespace->version, tablespace->version);
 }
 
@@ -257,7 +256,7 @@ static bool check_overlap(const RestorePlan *plan, const PlannedTablespace *tabl
         return true;
     error_set(err, ERR_REFUSED, "tablespace %u at %s and %s lie inside one another",
               tablespace->oid, tablespace->path, other);
-    return error_hint(err, "choose another place: --tablespace %u=PATH", tablespace->oid);
+    return error_hint(err, "choose another place: --tablespace=%u=PATH", tablespace->oid);
 }
 
 static bool plan_tablespaces(const RestoreWish *wish, RestorePlan *plan, Error *err)
@@ -284,7 +283,7 @@ static bool plan_tablespaces(const RestoreWish *wish, RestorePlan *plan, Error *
     for (size_t i = 0; i < wish->move_count; i++) {
         if (used[i])
             continue;
-        error_set(err, ERR_USAGE, "--tablespace %s: the backup has no such tablespace",
+        error_set(err, ERR_USAGE, "--tablespace=%s: the backup has no such tablespace",
                   wish->moves[i].name);
         return error_hint(err,
                           "name it by its oid or by the path that it had; --dry-run lists them");

@@ -251,7 +251,7 @@ static void check_chain(WalPass *pass, const WalJob *job, const TimelineFacts *f
                  state->head_size, lsn_text(state->first_prev, lsn[1]));
         complain(pass, job,
                  "it does not go on where the segment before it ends: two servers archived as one, "
-                 "or WAL was reset (pgcairn wal-quarantine takes a wrong history out of the way)",
+                 "or WAL was reset (`pgcairn wal-quarantine` takes a wrong history out of the way)",
                  expected, found);
         pass->chain = (WalChain){0};
     }

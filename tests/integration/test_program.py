@@ -48,7 +48,7 @@ class Program(ToolTest):
 
     def test_mistakes_are_usage_errors_with_a_hint(self):
         for arguments, message, hint in [
-                ([], "no command", "see pgcairn --help"),
+                ([], "no command", "`pgcairn --help` lists the commands"),
                 (["bakup"], 'unknown command "bakup"', "did you mean backup?"),
                 (["list"], "list needs --repo", "PGCAIRN_REPO"),
                 (["list", "--jsn", "--repo=r"], "list has no option --jsn", "did you mean --json?"),

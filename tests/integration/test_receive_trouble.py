@@ -276,7 +276,7 @@ class Slots(TroubleTest):
         self.assertNotEqual(done.returncode, 0, done.stdout)
         [advice] = [finding["next"] for finding in json.loads(done.stdout)["findings"]
                     if finding["what"] == f"slot {SLOT} has lost WAL that it still needed"]
-        self.assertIn("drop it and start pgcairn receive again", advice)
+        self.assertIn("drop it (SELECT pg_drop_replication_slot(", advice)
 
     def test_two_that_create_one_slot_at_once_get_one_and_the_other_is_told(self):
         fifo = self.path / "points"
