@@ -202,8 +202,9 @@ typedef struct RestorePlan {
 /*
  * Push what the old data directory has and the archive has not: files marked .ready and complete
  * segments without a mark, in the server's order, if they are proven to be of the archive's history
- * and the directory's server archives. Stops at the first that is not taken: *unsaved counts that
- * and those behind it, *reason says why. ERR_REFUSED when the archive has other content under a
+ * and the directory's server archives here; nothing for a copy (as_copy), unless a timeline is to
+ * be saved. Stops at the first that is not taken, or that was archived elsewhere: *unsaved counts
+ * those left, *reason says why. ERR_REFUSED when the archive has other content under a
  * name by now.
  */
 typedef struct WalSaved {

@@ -1,11 +1,11 @@
 #include "save_wal.h"
 
+#include "old_archiving.h"
 #include "recovery_settings.h"
 #include "restored_file.h"
 
 #include "base/file.h"
 #include "catalog/wal_source.h"
-#include "postgres/settings.h"
 
 #include <errno.h>
 #include <sys/stat.h>
@@ -14,55 +14,6 @@ enum { HISTORY_TEXT_MAX = 4 << 20 };
 
 /* ---- into the archive: which ------------------------------------------------------------------
  */
-
-/* What an operator writes to have archiving succeed, or fail, without storing anything. */
-static bool stores_nothing(const char *command)
-{
-    static const char *const words[] = {
-        "",           ":",     "true",   "/bin/true", "/usr/bin/true",
-        "/bin/false", "false", "exit 0", "exit 1",    "/usr/bin/false"};
-
-    for (size_t i = 0; i < ARRAY_SIZE(words); i++) {
-        if (strcmp(command, words[i]) == 0)
-            return true;
-    }
-    return false;
-}
-
-static const char *setting(const SettingList *lists, const char *name, const char *unset)
-{
-    for (size_t i = 0; i < 2; i++) {
-        const char *value = settings_value(&lists[i], name);
-        if (value != NULL)
-            return value;
-    }
-    return unset;
-}
-
-/*
- * Whether the server of this directory archives at all, as far as its own files say: what a copy
- * wrote must not get into the archive of its original, not even where it fits.
- */
-static bool server_archives(const char *data)
-{
-    static const char *const files[] = {"postgresql.auto.conf", "postgresql.conf"};
-    SettingList lists[ARRAY_SIZE(files)] = {0};
-
-    for (size_t i = 0; i < ARRAY_SIZE(files); i++) {
-        CLEANUP(text_freep) char *path = text_format("%s/%s", data, files[i]);
-        Error ignored = {0}; /* it is elsewhere, or can't be read: then it says nothing */
-        if (!settings_read(path, &lists[i], &ignored))
-            error_clear(&ignored);
-    }
-    const char *mode = setting(lists, "archive_mode", "?");
-    bool archives = strcmp(mode, "off") != 0 && strcmp(mode, "false") != 0 &&
-                    strcmp(mode, "no") != 0 && strcmp(mode, "0") != 0 &&
-                    (*setting(lists, "archive_library", "") != '\0' ||
-                     !stores_nothing(setting(lists, "archive_command", "?")));
-    for (size_t i = 0; i < ARRAY_SIZE(files); i++)
-        settings_done(&lists[i]);
-    return archives;
-}
 
 typedef struct Saving {
     const Cluster *cluster;
@@ -169,12 +120,30 @@ static bool push_histories(const Saving *saving)
     return true;
 }
 
+/* What it takes for archived, and the archive lacks: after it there would be a hole. */
+static bool is_archived_elsewhere(const Saving *saving, const OldSegment *file)
+{
+    const uint32_t size = saving->cluster->wal_segment_size;
+    char name[WAL_NAME_SIZE];
+
+    if (!file->is_done || !old_branch_proves(saving->own, file, size) ||
+        wal_inventory_has(saving->inventory, file->name.timeline, file->name.segment))
+        return false;
+    if (saving->saved->reason.code == ERR_NONE) {
+        error_set(&saving->saved->reason, ERR_REFUSED,
+                  "its server takes %s for archived, and this archive does not have it",
+                  wal_name_text(&file->name, size, name));
+    }
+    return true;
+}
+
 static void push_all(const Saving *saving)
 {
     const OldWal *wal = &saving->own->wal;
     bool go_on = push_histories(saving);
 
     for (size_t i = 0; i < wal->count; i++) {
+        go_on = go_on && !is_archived_elsewhere(saving, &wal->items[i]);
         if (!needs_push(saving, &wal->items[i]))
             continue;
         if (go_on) {
@@ -185,6 +154,13 @@ static void push_all(const Saving *saving)
     }
 }
 
+/* A copy adds nothing to its original's archive, unless somebody said which timeline. */
+static bool belongs_there(const Cluster *cluster, const RestoreWish *wish, const RestorePlan *plan)
+{
+    return wish->save_timeline != 0 ||
+           (!wish->as_copy && old_directory_archives(cluster, plan->data));
+}
+
 bool restore_save_wal(const Cluster *cluster, const RestoreWish *wish, const RestorePlan *plan,
                       WalSaved *saved, Error *err)
 {
@@ -193,7 +169,7 @@ bool restore_save_wal(const Cluster *cluster, const RestoreWish *wish, const Res
 
     *saved = (WalSaved){0};
     if (!directory->has_own || wish->discard_wal || wish->push == NULL ||
-        directory->own.verdict != OLD_TAIL || !server_archives(plan->data))
+        directory->own.verdict != OLD_TAIL || !belongs_there(cluster, wish, plan))
         return true;
     if (!wal_inventory_load(&inventory, cluster, err))
         return false;

@@ -21,6 +21,7 @@ typedef struct Taker {
     size_t count;
     size_t refuses; /* the how manieth, from 1; 0: none */
     ErrorCode code;
+    bool as_copy; /* how the restore is asked for */
 } Taker;
 
 static bool take(void *context, const char *path, Error *err)
@@ -59,7 +60,8 @@ static bool save(OldScene *scene, uint32_t timeline, Taker *taker, WalSaved *sav
     const char *path = folder_path();
     const OldPlaces places = {.place = path, .wal_paths = &path, .wal_count = 1};
     OldDirectory directory = {.has_own = true};
-    const RestoreWish wish = {.push = take, .push_context = taker, .save_timeline = timeline};
+    const RestoreWish wish = {
+        .push = take, .push_context = taker, .save_timeline = timeline, .as_copy = taker->as_copy};
     const RestorePlan plan = {.data = path, .old_directory = &directory};
 
     archive_look(&scene->archive);
@@ -137,6 +139,17 @@ static void a_server_that_does_not_archive_is_not_helped_to(void **state)
         {"archive_mode = on\narchive_command = 'false'\n", "archive_command = 'tool'\n", true},
         {"archive_mode = always\narchive_command = 'tool'\n", "", true},
         {"# elsewhere\n", "", true},
+        {"archive_command = 'tool archive-push --repo=memory: %p'\n", "", true},
+        {"archive_command = 'tool archive-push --repo=file://memory: --cluster=main %p'\n", "",
+         true},
+        {"archive_command = 'tool archive-push --repo \"$REPO\" %p'\n", "", true},
+        {"archive_command = 'tool archive-push --repo=/another %p'\n", "", false},
+        {"archive_command = 'tool archive-push --repo \"/another one\" %p'\n", "", false},
+        {"archive_command = 'PGCAIRN_REPO=/another tool archive-push %p'\n", "", false},
+        {"archive_command = 'tool archive-push --repo=memory: --cluster=test %p'\n", "", false},
+        {"archive_library = 'pgcairn'\npgcairn.repo = '/another'\n", "", false},
+        {"archive_library = 'pgcairn'\npgcairn.repo = 'memory:'\n", "", true},
+        {"archive_library = 'pgcairn'\npgcairn.repo = ''\npgcairn.cluster = 'test'\n", "", false},
     };
 
     (void)state;
@@ -185,6 +198,75 @@ static void a_segment_is_complete_when_wal_goes_to_its_end(void **state)
             old_scene_put_segment(&scene.clone, 1, 7);
         assert_true(save(&scene, 0, &taker, &saved, &err));
         assert_int_equal(taker.count, cases[i].pushed);
+        assert_int_equal(leave_folder(&folder), 0);
+    }
+}
+
+/* What counts is how it was started last: a copy is often opened like this. */
+static void settings_of_the_last_start_come_before_those_in_files(void **state)
+{
+    static const struct {
+        const char *start;
+        bool archives;
+    } cases[] = {
+        {"/bin/postgres \"-D\" \"/data\" \"-c\" \"archive_mode=off\"\n", false},
+        {"/bin/postgres \"-D\" \"/data\" \"-c\" \"archive_command=/bin/true\"\n", false},
+        {"/bin/postgres \"-D\" \"/data\" \"-c\" \"archive_mode=on\"\n", true},
+        {"/bin/postgres \"-D\" \"/data\"\n", true},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        CLEANUP(old_scene_done) OldScene scene;
+        void *folder = NULL;
+        Taker taker = {0};
+        WalSaved saved;
+        Error err = {0};
+
+        assert_int_equal(enter_folder(&folder), 0);
+        lay_backlog(&scene);
+        old_scene_put_file("postmaster.opts", cases[i].start, strlen(cases[i].start));
+        assert_true(save(&scene, 0, &taker, &saved, &err));
+        assert_int_equal(taker.count > 0, cases[i].archives);
+        assert_int_equal(leave_folder(&folder), 0);
+    }
+}
+
+/* A clone with an archive of its own: ours would get a hole, and a segment of a stranger. */
+static void none_is_pushed_behind_what_was_archived_elsewhere(void **state)
+{
+    CLEANUP(old_scene_done) OldScene scene;
+    Taker taker = {0};
+    WalSaved saved;
+    Error err = {0};
+
+    (void)state;
+    lay_backlog(&scene);
+    assert_int_equal(rename("archive_status/000000010000000000000006.ready",
+                            "archive_status/000000010000000000000006.done"),
+                     0);
+    assert_true(save(&scene, 0, &taker, &saved, &err));
+    assert_int_equal(taker.count, 0);
+    assert_int_equal(saved.unsaved, 2);
+    assert_non_null(strstr(saved.reason.message, "000000010000000000000006"));
+}
+
+static void a_copy_adds_nothing_unless_somebody_says_so(void **state)
+{
+    static const uint32_t words[] = {0, 1};
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(words); i++) {
+        CLEANUP(old_scene_done) OldScene scene;
+        void *folder = NULL;
+        Taker taker = {.as_copy = true};
+        WalSaved saved;
+        Error err = {0};
+
+        assert_int_equal(enter_folder(&folder), 0);
+        lay_backlog(&scene);
+        assert_true(save(&scene, words[i], &taker, &saved, &err));
+        assert_int_equal(taker.count, words[i] == 1 ? 3 : 0);
         assert_int_equal(leave_folder(&folder), 0);
     }
 }
@@ -248,6 +330,9 @@ int main(void)
         IN_FOLDER(other_content_ends_the_restore),
         cmocka_unit_test(a_server_that_does_not_archive_is_not_helped_to),
         cmocka_unit_test(a_segment_is_complete_when_wal_goes_to_its_end),
+        cmocka_unit_test(settings_of_the_last_start_come_before_those_in_files),
+        IN_FOLDER(none_is_pushed_behind_what_was_archived_elsewhere),
+        cmocka_unit_test(a_copy_adds_nothing_unless_somebody_says_so),
         IN_FOLDER(a_clones_wal_is_not_pushed),
         cmocka_unit_test(a_timeline_that_the_archive_does_not_know_takes_a_word),
     };
