@@ -167,7 +167,7 @@ typedef struct RestorePlan {
     const char
         *moved_to; /* where the old directory goes, to stay or until the new one is durable */
     const char *wal_kept;           /* where the old pg_wal will be at last; NULL: nowhere */
-    bool wal_is_away;               /* an earlier attempt has put it into one of wal_sources */
+    bool has_new_wal;               /* a restore that did not end wrote what is in pg_wal now */
     const char *const *wal_sources; /* directories where an earlier attempt kept it; NULL-ended */
     const char **old_versions; /* version directories of the old data directory's tablespaces */
     size_t old_version_count;

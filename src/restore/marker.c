@@ -41,6 +41,8 @@ static bool take_fields(const Record *record, Arena *arena, RestoreMarker *marke
                          process_start_time((pid_t)marker->pid) == process_start;
     marker->backup = arena_text(arena, backup);
     marker->cluster = arena_text(arena, cluster);
+    const char *pg_wal = record_find(record, "pg_wal");
+    marker->has_new_wal = pg_wal != NULL && strcmp(pg_wal, "new") == 0;
     marker->wal_kept = take_all(record, "wal_kept", arena, &marker->wal_kept_count);
     marker->versions = take_all(record, "tablespace", arena, &marker->version_count);
     return true;
@@ -82,7 +84,7 @@ static bool remove_unborn(const char *data, Error *err)
     return true;
 }
 
-bool marker_save(const RestorePlan *plan, Error *err)
+bool marker_save(const RestorePlan *plan, bool has_new_wal, Error *err)
 {
     CLEANUP(text_freep) char *path = text_format("%s/" RESTORE_MARKER_FILE, plan->data);
     CLEANUP(record_writer_done) RecordWriter record = {0};
@@ -99,12 +101,13 @@ bool marker_save(const RestorePlan *plan, Error *err)
     record_u64(&record, "process_start", process_start_time(getpid()));
     record_text(&record, "target", target_kind_name(plan->target.kind));
     record_u64(&record, "timeline", path_last_timeline(&plan->path));
+    record_text(&record, "pg_wal", has_new_wal ? "new" : "old");
     for (size_t i = 0; plan->wal_sources != NULL && plan->wal_sources[i] != NULL; i++)
         record_text(&record, "wal_kept", plan->wal_sources[i]);
     if (plan->wal_kept != NULL)
         record_text(&record, "wal_kept", plan->wal_kept);
     /* Last: it is there now, and the other one perhaps only when all is done. */
-    if (plan->moved_to != NULL) {
+    if (plan->moved_to != NULL && !plan->has_new_wal) {
         CLEANUP(text_freep) char *wal = text_format("%s/pg_wal", plan->moved_to);
         record_text(&record, "wal_kept", wal);
     }

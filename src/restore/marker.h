@@ -10,6 +10,7 @@ typedef struct RestoreMarker {
     uint64_t system_identifier;
     uint64_t pid;          /* of the restore, ... */
     bool is_running;       /* ... which is still at work on this host */
+    bool has_new_wal;      /* its pg_wal holds only what restores have put there */
     const char **wal_kept; /* where earlier attempts put the old pg_wal; NULL-terminated */
     size_t wal_kept_count;
     const char **versions; /* directories in tablespaces that it removes, or writes */
@@ -19,6 +20,6 @@ typedef struct RestoreMarker {
 /* *found is false when there is none. ERR_CORRUPT when it is cut or changed. */
 bool marker_load(const char *data, Arena *arena, RestoreMarker *marker, bool *found,
                  Error *err) MUST_CHECK;
-/* Durable once it returns, in place of an older one. */
-bool marker_save(const RestorePlan *plan, Error *err) MUST_CHECK;
+/* Durable once it returns, in place of an older one. has_new_wal: of what is there now. */
+bool marker_save(const RestorePlan *plan, bool has_new_wal, Error *err) MUST_CHECK;
 bool marker_remove(const char *data, Error *err) MUST_CHECK;

@@ -128,7 +128,7 @@ bool occupied_clear(const RestorePlan *plan, Error *err)
      * The marker comes first, so that a directory without pg_control always says what it is; from
      * the rename on no server starts here.
      */
-    return marker_save(plan, err) && FAULT_POINT("restore.after-marker", err) &&
+    return marker_save(plan, plan->has_new_wal, err) && FAULT_POINT("restore.after-marker", err) &&
            take_control_away(plan, err) && FAULT_POINT("restore.control-away", err) &&
            keep_wal(plan->data, plan, err) && FAULT_POINT("restore.wal-kept", err) &&
            remove_old(plan, err);

@@ -1,6 +1,7 @@
 #include "old_branch.h"
 
 #include "base/file.h"
+#include "repo/recovery_plan.h"
 
 enum { HISTORY_TEXT_MAX = 4 << 20 };
 
@@ -32,6 +33,25 @@ static uint32_t timeline_of_control(const PgControl *control)
 {
     return control->timeline > control->min_recovery_timeline ? control->timeline
                                                               : control->min_recovery_timeline;
+}
+
+/*
+ * The timeline that a recovery goes along which restore has prepared and which has not ended, so
+ * that nothing was ever committed there; 0: it is none. pg_control and pg_wal have older ones.
+ */
+static uint32_t timeline_of_recovery(const char *data)
+{
+    CLEANUP(arena_done) Arena arena = {0};
+    RecoveryPlan plan;
+    const char *settings;
+    Error ignored = {0}; /* none, or not ours: then pg_control has to tell */
+
+    if (!file_exists_in(data, "recovery.signal") ||
+        !recovery_plan_load(data, &arena, &plan, &ignored) ||
+        !recovery_settings_on_disk(data, &arena, &settings, &ignored) ||
+        strcmp(plan.settings, settings) != 0)
+        return 0;
+    return plan.timeline;
 }
 
 /* Without pg_control: the newest that it wrote. */
@@ -84,11 +104,12 @@ static bool load(const Cluster *cluster, const OldPlaces *places, Arena *arena, 
 {
     Error no_control = {0}; /* lost, damaged, or taken away: then the WAL has to tell */
 
-    *branch = (OldBranch){.place = arena_text(arena, places->place),
-                          .wal_path = arena_text(arena, places->wal_paths[0]),
-                          .commit_time = TIME_US_NONE,
-                          .own.last = TIME_US_NONE,
-                          .archived.last = TIME_US_NONE};
+    *branch = (OldBranch){
+        .place = arena_text(arena, places->place),
+        .wal_path = places->wal_count > 0 ? arena_text(arena, places->wal_paths[0]) : NULL,
+        .commit_time = TIME_US_NONE,
+        .own.last = TIME_US_NONE,
+        .archived.last = TIME_US_NONE};
     for (size_t i = 0; i < places->wal_count; i++) {
         if (!old_wal_add(places->wal_paths[i], cluster, arena, &branch->wal, err))
             return false;
@@ -96,8 +117,11 @@ static bool load(const Cluster *cluster, const OldPlaces *places, Arena *arena, 
     branch->has_control = places->data != NULL &&
                           pg_control_read(places->data, &branch->control, NULL, &no_control) &&
                           branch->control.system_identifier == cluster->system_identifier;
-    branch->timeline =
-        branch->has_control ? timeline_of_control(&branch->control) : timeline_of_wal(&branch->wal);
+    const uint32_t recovery = branch->has_control ? timeline_of_recovery(places->data) : 0;
+    branch->was_never_opened = recovery != 0;
+    branch->timeline = recovery != 0         ? recovery
+                       : branch->has_control ? timeline_of_control(&branch->control)
+                                             : timeline_of_wal(&branch->wal);
     return true;
 }
 

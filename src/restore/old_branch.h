@@ -29,10 +29,11 @@ typedef struct OldCommits {
 
 typedef struct OldBranch {
     const char *place;    /* the directory, as it is named to people */
-    const char *wal_path; /* its pg_wal */
+    const char *wal_path; /* its pg_wal; NULL: nothing is left of it */
     OldWal wal;
     bool has_control;
     PgControl control;
+    bool was_never_opened;     /* a restore whose recovery has not ended: all it has came to it */
     uint32_t timeline;         /* 0: nothing says which */
     TimelinePath path;         /* empty when its history is nowhere */
     const OldHistory *history; /* its own file; NULL: timeline 1, or it has none */

@@ -64,9 +64,8 @@ static OldPlaces places_of_own(const char *data, const DataLook *look, Arena *ar
     }
     for (size_t i = 0; i < marker->wal_kept_count; i++)
         paths[places.wal_count++] = marker->wal_kept[i];
-    /* Once it was put away, what is in its place was restored, from there. */
-    if (look->state != DATA_CLUSTER &&
-        (marker->wal_kept_count == 0 || !file_exists(marker->wal_kept[marker->wal_kept_count - 1])))
+    /* It may not be put away yet; what comes in its place was restored, and says nothing. */
+    if (look->state != DATA_CLUSTER && !marker->has_new_wal)
         paths[places.wal_count++] = pg_wal;
     return places;
 }
@@ -145,14 +144,17 @@ static bool look_for_kept(const KeptSearch *search, const char *data, Error *err
 /* ---- the look ---------------------------------------------------------------------------------
  */
 
-/* Where it parts from the archive by its content, its path says nothing to those who only know
- * paths. */
+/*
+ * Where it parts from the archive by its content, its path says nothing to those who only know
+ * paths. Nor does one that was never opened, and has only what the archive gave to it.
+ */
 static void describe_server(OldDirectory *directory)
 {
     const OldBranch *own = &directory->own;
+    const bool is_nobodys = own->was_never_opened && own->verdict == OLD_ARCHIVED;
 
-    directory->has_server =
-        directory->has_own && own->path.count > 0 && own->reached != 0 && own->verdict != OLD_APART;
+    directory->has_server = directory->has_own && own->path.count > 0 && own->reached != 0 &&
+                            own->verdict != OLD_APART && !is_nobodys;
     directory->server = (ServerBranch){.path = own->path,
                                        .reached = own->reached,
                                        .commit_end = own->commit_end,

@@ -70,14 +70,12 @@ static void plan_wal_sources(const DataLook *look, RestorePlan *plan)
 {
     size_t kept = look->marker.wal_kept_count;
 
+    plan->has_new_wal = look->state == DATA_HALF_RESTORED && look->marker.has_new_wal;
     if (kept == 0)
         return;
     const char **sources = arena_alloc(&plan->arena, (kept + 1) * sizeof *sources);
     memcpy(sources, look->marker.wal_kept, kept * sizeof *sources);
     plan->wal_sources = (const char *const *)sources;
-    /* What is in the directory now came from there. */
-    plan->wal_is_away =
-        look->state == DATA_HALF_RESTORED && file_exists(look->marker.wal_kept[kept - 1]);
 }
 
 /*

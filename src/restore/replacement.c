@@ -80,7 +80,7 @@ static bool plan_wal(const Cluster *cluster, const RestoreWish *wish, const char
 
     if (!follow_wal_link(plan, &real, err))
         return false;
-    if (plan->choice != OCCUPIED_FORCE || wish->discard_wal || plan->wal_is_away)
+    if (plan->choice != OCCUPIED_FORCE || wish->discard_wal || plan->has_new_wal)
         return true;
     if (!has_wal(cluster, plan, &has, err) || !has)
         return err->code == ERR_NONE;

@@ -197,12 +197,12 @@ static bool take_place(const Cluster *cluster, const RestorePlan *plan, int *loc
     if (plan->replacement == REMOVES_OLD_FIRST) {
         *lock = old;
         old = -1;
-        return marker_save(plan, err);
+        return marker_save(plan, true, err);
     }
     bool is_locked =
         plan->occupied ? lock_new(plan->data, lock, err) : lock_data(plan->data, lock, err);
     return is_locked && (plan->occupied || check_unchanged(cluster, plan, err)) &&
-           marker_save(plan, err);
+           marker_save(plan, true, err);
 }
 
 static bool watch_file_systems(const RestorePlan *plan, Durability *durability, Error *err)

@@ -75,6 +75,21 @@ class TooEarlyAtFirst(SharedClusterTest):
         self.assertEqual(rows(server), [1, 2, 3, 4, 5])
         self.assertEqual([branch["timeline"] for branch in server.answer["other_branches"]], [2])
 
+    def test_what_a_restore_has_put_there_says_nothing_of_a_branch(self):
+        place = f"--data={self.path}/killed"
+        for how in ([], ["--move-aside"]):  # ... what the first one has begun
+            self.attempt("restore", place, *how, environment={"PGCAIRN_FAULT": "restore.before-control:crash"})
+            self.assertTrue(list((self.path / "killed/pg_wal").glob("00000001*")))
+            answer = self.tool_json("restore", place, *how, "--dry-run")
+            self.assertEqual((answer["timeline"], answer["directory"]), (2, None))
+        self.tool("restore", place)
+        # Nobody has opened it, nor the next one: nothing was committed there.
+        self.assertEqual(self.tool_json("restore", place, "--force", "--dry-run")["timeline"], 2)
+        looked = self.restore(f"--target-time={self.third}", "--target-timeline=1", *COPY[:2])
+        looked.stop()
+        self.assertTrue((looked.data / "recovery.signal").exists())
+        self.assertEqual(self.tool_json("restore", f"--data={looked.data}", "--force", "--dry-run")["timeline"], 2)
+
     def test_what_is_before_the_fork_needs_no_choice(self):
         plan = self.dry_run(f"--target-time={self.third}")
         self.assertEqual(plan["other_branches"], [])

@@ -147,12 +147,13 @@ static void a_half_restored_directory_says_whose_it_is_and_where_its_wal_went(vo
     PathStep step = {.timeline = 1};
     plan.path = (TimelinePath){.steps = &step, .count = 1};
     assert_int_equal(mkdir("half", 0700), 0);
-    assert_true(marker_save(&plan, &err));
+    assert_true(marker_save(&plan, false, &err));
 
     assert_true(look("half", &found, &arena, &err));
 
     assert_int_equal(found.state, DATA_HALF_RESTORED);
     assert_true(found.same_cluster && found.is_identified);
+    assert_false(found.marker.has_new_wal);
     assert_string_equal(found.marker.backup, "20261122T031500Z-k3v9qa");
     assert_int_equal(found.marker.wal_kept_count, 3);
     assert_string_equal(found.marker.wal_kept[0], "/earlier/wal");
@@ -161,6 +162,14 @@ static void a_half_restored_directory_says_whose_it_is_and_where_its_wal_went(vo
     assert_int_equal(found.marker.version_count, 2);
     assert_string_equal(found.marker.versions[0], "/old/PG_15");
     assert_string_equal(found.marker.versions[1], "/new/PG_15");
+
+    /* An attempt that moves aside what another one has begun does not take that for the old WAL. */
+    plan.has_new_wal = true;
+    assert_true(marker_save(&plan, true, &err));
+    assert_true(look("half", &found, &arena, &err));
+    assert_true(found.marker.has_new_wal);
+    assert_int_equal(found.marker.wal_kept_count, 2);
+    assert_string_equal(found.marker.wal_kept[1], "/now/wal");
 
     assert_true(marker_remove(plan.data, &err));
     assert_true(look("half", &found, &arena, &err));

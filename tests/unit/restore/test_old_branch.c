@@ -236,6 +236,24 @@ static void a_timeline_of_its_own_goes_on_from_the_archives(void **state)
     assert_int_equal(branch.apart, scene.part < 0x500100 ? scene.part : 0x500100);
 }
 
+static void of_a_directory_without_wal_nothing_is_known(void **state)
+{
+    CLEANUP(old_scene_done) OldScene scene;
+    const OldPlaces places = {.place = "the directory"};
+    OldBranch branch;
+    Error err = {0};
+
+    (void)state;
+    old_scene_init(&scene);
+    archive_look(&scene.archive);
+    assert_true(old_branch_look(&scene.archive.cluster, &scene.archive.inventory, &places,
+                                &scene.arena, &branch, &err));
+    assert_int_equal(branch.timeline, 0);
+    assert_int_equal(branch.path.count, 0);
+    assert_int_equal(branch.own.count, 0);
+    assert_null(branch.wal_path);
+}
+
 static void without_its_history_nothing_is_proven(void **state)
 {
     CLEANUP(old_scene_done) OldScene scene;
@@ -295,6 +313,7 @@ int main(void)
         IN_FOLDER(a_hole_is_filled_by_what_leads_to_what_both_have),
         cmocka_unit_test(pieces_count),
         IN_FOLDER(a_timeline_of_its_own_goes_on_from_the_archives),
+        cmocka_unit_test(of_a_directory_without_wal_nothing_is_known),
         IN_FOLDER(without_its_history_nothing_is_proven),
         cmocka_unit_test(pg_control_may_know_of_more),
     };
