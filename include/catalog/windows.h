@@ -41,6 +41,9 @@ typedef struct WindowList {
 bool window_earliest_time(const WalWalk *walk, const BackupInfo *backup, TimeUs *earliest,
                           Error *err) MUST_CHECK;
 
+/* The latest time at which a transaction ended in what is walked; TIME_US_NONE: none did. */
+bool window_latest_end(const WalWalk *inside, TimeUs *latest, Error *err) MUST_CHECK;
+
 /* One window per gapless stretch and timeline that no other timeline continues past. */
 bool window_list_load(WindowList *list, const Cluster *cluster, const WalInventory *inventory,
                       const BackupList *backups, Error *err) MUST_CHECK;

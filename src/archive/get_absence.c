@@ -20,64 +20,6 @@ enum {
     HISTORY_TEXT_MAX = 4 << 20,
 };
 
-/* The first segment of this timeline that the archive has after the one asked for; 0: none. */
-static uint64_t first_later(const WalInventory *inventory, const WalName *name)
-{
-    uint64_t first = 0;
-
-    for (size_t i = 0; i < inventory->run_count; i++) {
-        const WalRun *run = &inventory->runs[i];
-
-        if (run->timeline == name->timeline && run->first > name->segment &&
-            (first == 0 || run->first < first)) {
-            first = run->first;
-        }
-    }
-    return first;
-}
-
-static bool explain_hole(const Get *get, const WalInventory *inventory, Error *err)
-{
-    WalName later = get->name;
-    char text[WAL_NAME_SIZE] = "WAL of a timeline that this recovery goes on to";
-
-    later.segment = first_later(inventory, &get->name);
-    if (later.segment != 0)
-        wal_name_text(&later, get->cluster->wal_segment_size, text);
-    error_set(err, ERR_CORRUPT, "a hole in the archive: it is missing, and %s is there", text);
-    return error_hint(err, "look for it in pg_wal of the old server or in another copy, put it in "
-                           "with archive-push, and start the server again: recovery goes on");
-}
-
-static bool explain_absence(const Get *get, const WalInventory *inventory, Absence absence,
-                            Error *err)
-{
-    switch (absence) {
-    case ABSENCE_PROVEN:
-        return error_set(err, ERR_ABSENT, "it is not in the archive, and nothing after it is");
-    case ABSENCE_HOLE:
-        return explain_hole(get, inventory, err);
-    case ABSENCE_FORK:
-        error_set(err, ERR_CORRUPT,
-                  "timeline %" PRIu32 " begins here or before, and its WAL is missing: the server "
-                  "would go on with what its parent did after the fork",
-                  get->name.timeline);
-        return error_hint(err,
-                          "put the WAL of timeline %" PRIu32 " in with archive-push, or "
-                          "restore to an older timeline (--target-timeline)",
-                          get->name.timeline);
-    case ABSENCE_HISTORY:
-        error_set(err, ERR_CORRUPT,
-                  "timeline %" PRIu32 " or a later one exists, and this history is missing",
-                  get->name.timeline);
-        return error_hint(err,
-                          "look for it in pg_wal of a server that was on timeline %" PRIu32
-                          " and put it in with archive-push",
-                          get->name.timeline);
-    }
-    return error_set(err, ERR_INTERNAL, "absence %d", (int)absence);
-}
-
 static bool wait_ms(uint64_t ms, Error *err)
 {
     for (uint64_t waited = 0; waited < ms; waited += NAP_MS) {
@@ -89,16 +31,14 @@ static bool wait_ms(uint64_t ms, Error *err)
 }
 
 /*
- * Whether pg_wal holds this segment of the name's timeline itself: restore keeps the tail there
- * that was never archived, and the server reads it when the archive has none.
+ * pg_wal's own file of this segment of the name's timeline, if it holds that: restore keeps the
+ * tail there that was never archived, and the server reads it when the archive has none.
  */
-static bool is_in_pg_wal(const Get *get, uint64_t segment)
+static bool open_in_pg_wal(const Get *get, uint64_t segment, char **path, int *fd)
 {
     const uint32_t size = get->cluster->wal_segment_size;
     WalName name = {.kind = WAL_SEGMENT, .timeline = get->name.timeline, .segment = segment};
     char text[WAL_NAME_SIZE];
-    CLEANUP(fd_done) int fd = -1;
-    CLEANUP(text_freep) char *path = NULL;
     uint8_t head[WAL_SEGMENT_HEADER_SIZE];
     WalSegmentHeader header;
     Error ignored = {0}; /* then it is of no use to the server either */
@@ -106,10 +46,18 @@ static bool is_in_pg_wal(const Get *get, uint64_t segment)
 
     if (get->view.data == NULL)
         return false;
-    path = text_format("%s/pg_wal/%s", get->view.data, wal_name_text(&name, size, text));
-    return file_open(path, &fd, &ignored) &&
-           file_read_at(fd, head, sizeof head, 0, &got, path, &ignored) &&
+    *path = text_format("%s/pg_wal/%s", get->view.data, wal_name_text(&name, size, text));
+    return file_open(*path, fd, &ignored) &&
+           file_read_at(*fd, head, sizeof head, 0, &got, *path, &ignored) &&
            wal_check_header(get->cluster, &name, ERR_CORRUPT, head, got, &header, &ignored);
+}
+
+static bool is_in_pg_wal(const Get *get, uint64_t segment)
+{
+    CLEANUP(text_freep) char *path = NULL;
+    CLEANUP(fd_done) int fd = -1;
+
+    return open_in_pg_wal(get, segment, &path, &fd);
 }
 
 /* Whether WAL goes through to its end, or to where the path leaves its timeline. */
@@ -153,16 +101,11 @@ static bool was_archived(const Get *get, const char *name)
  */
 static bool is_whole_in_pg_wal(const Get *get)
 {
-    char text[WAL_NAME_SIZE];
-    CLEANUP(fd_done) int fd = -1;
     CLEANUP(text_freep) char *path = NULL;
-    Error ignored = {0}; /* then the server can't read it either */
+    CLEANUP(fd_done) int fd = -1;
 
-    if (!is_in_pg_wal(get, get->name.segment) || was_archived(get, get->wish->name))
-        return false;
-    path = text_format("%s/pg_wal/%s", get->view.data,
-                       wal_name_text(&get->name, get->cluster->wal_segment_size, text));
-    return file_open(path, &fd, &ignored) && reads_through(get, path, fd);
+    return open_in_pg_wal(get, get->name.segment, &path, &fd) &&
+           !was_archived(get, get->wish->name) && reads_through(get, path, fd);
 }
 
 /* The server takes a history from pg_wal when the archive has none (timeline.c). */
@@ -385,6 +328,93 @@ static bool refuse_loss(const Get *get, const WalInventory *inventory, Error *er
                                "with what is left in it, restore once more");
     }
     return true;
+}
+
+/* The first segment of this timeline that the archive has after the one asked for; 0: none. */
+static uint64_t first_later(const WalInventory *inventory, const WalName *name)
+{
+    uint64_t first = 0;
+
+    for (size_t i = 0; i < inventory->run_count; i++) {
+        const WalRun *run = &inventory->runs[i];
+
+        if (run->timeline == name->timeline && run->first > name->segment &&
+            (first == 0 || run->first < first)) {
+            first = run->first;
+        }
+    }
+    return first;
+}
+
+static bool explain_hole(const Get *get, const WalInventory *inventory, Error *err)
+{
+    WalName later = get->name;
+    char text[WAL_NAME_SIZE] = "WAL of a timeline that this recovery goes on to";
+
+    later.segment = first_later(inventory, &get->name);
+    if (later.segment != 0)
+        wal_name_text(&later, get->cluster->wal_segment_size, text);
+    error_set(err, ERR_CORRUPT, "a hole in the archive: it is missing, and %s is there", text);
+    return error_hint(err, "look for it in pg_wal of the old server or in another copy, put it in "
+                           "with archive-push, and start the server again: recovery goes on");
+}
+
+static bool explain_left(const Get *get, Error *err)
+{
+    return error_set(err, ERR_ABSENT,
+                     "it is not in the archive; the server takes the one in %s/pg_wal",
+                     get->wish->data != NULL ? get->wish->data : get->view.data);
+}
+
+/* Why the server may be told that there is none; what is there nevertheless is not denied. */
+static bool explain_proven(const Get *get, const WalInventory *inventory, Error *err)
+{
+    const uint32_t timeline = get->name.timeline;
+    const bool is_history = get->name.kind == WAL_HISTORY;
+
+    if (!is_history && get->name.kind != WAL_SEGMENT)
+        return error_set(err, ERR_ABSENT, "it is not in the archive");
+    if (is_history ? is_history_in_pg_wal(get) : is_in_pg_wal(get, get->name.segment))
+        return explain_left(get, err);
+    if (is_history ? inventory->timeline_max > timeline
+                   : wal_inventory_has_later(inventory, timeline, get->name.segment)) {
+        return error_set(err, ERR_ABSENT,
+                         "it is not in the archive, and this recovery does not need it");
+    }
+    if (is_history)
+        return error_set(err, ERR_ABSENT, "it is not in the archive, and no later timeline is");
+    return error_set(err, ERR_ABSENT,
+                     "it is not in the archive, and nothing of timeline %" PRIu32 " after it is",
+                     timeline);
+}
+
+static bool explain_absence(const Get *get, const WalInventory *inventory, Absence absence,
+                            Error *err)
+{
+    switch (absence) {
+    case ABSENCE_PROVEN:
+        return explain_proven(get, inventory, err);
+    case ABSENCE_HOLE:
+        return explain_hole(get, inventory, err);
+    case ABSENCE_FORK:
+        error_set(err, ERR_CORRUPT,
+                  "timeline %" PRIu32 " begins here or before, and its WAL is missing: the server "
+                  "would go on with what its parent did after the fork",
+                  get->name.timeline);
+        return error_hint(err,
+                          "put the WAL of timeline %" PRIu32 " in with archive-push, or "
+                          "restore to an older timeline (--target-timeline)",
+                          get->name.timeline);
+    case ABSENCE_HISTORY:
+        error_set(err, ERR_CORRUPT,
+                  "timeline %" PRIu32 " or a later one exists, and this history is missing",
+                  get->name.timeline);
+        return error_hint(err,
+                          "look for it in pg_wal of a server that was on timeline %" PRIu32
+                          " and put it in with archive-push",
+                          get->name.timeline);
+    }
+    return error_set(err, ERR_INTERNAL, "absence %d", (int)absence);
 }
 
 /*

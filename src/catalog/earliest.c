@@ -71,24 +71,34 @@ static bool read_segment(Earliest *earliest, uint64_t segment, Error *err)
     return wal_walk_events(&inside, take_end, earliest, &end, err);
 }
 
-bool window_earliest_time(const WalWalk *walk, const BackupInfo *backup, TimeUs *earliest,
-                          Error *err)
+bool window_latest_end(const WalWalk *inside, TimeUs *latest, Error *err)
 {
-    WalWalk inside = *walk;
-    Earliest state = {.walk = &inside, .max = TIME_US_NONE};
+    Earliest state = {.walk = inside, .max = TIME_US_NONE};
     WalWalkEnd end;
 
-    inside.from = backup->header.start;
-    inside.to = backup->header.stop;
-    if (!wal_walk_trailers(&inside, look_at_segment, &state, &end, err))
+    if (!wal_walk_trailers(inside, look_at_segment, &state, &end, err))
         return false;
-    if (state.is_unclear && !wal_walk_events(&inside, take_end, &state, &end, err))
+    if (state.is_unclear && !wal_walk_events(inside, take_end, &state, &end, err))
         return false;
     for (size_t i = 0; i < state.mixed_count; i++) {
         if ((state.max == TIME_US_NONE || state.mixed_max[i] > state.max) &&
             !read_segment(&state, state.mixed[i], err))
             return false;
     }
-    *earliest = state.max != TIME_US_NONE ? state.max : backup->header.stopped_at;
+    *latest = state.max;
+    return true;
+}
+
+bool window_earliest_time(const WalWalk *walk, const BackupInfo *backup, TimeUs *earliest,
+                          Error *err)
+{
+    WalWalk inside = *walk;
+    TimeUs latest;
+
+    inside.from = backup->header.start;
+    inside.to = backup->header.stop;
+    if (!window_latest_end(&inside, &latest, err))
+        return error_context(err, "look into backup %s", backup->header.id);
+    *earliest = latest != TIME_US_NONE ? latest : backup->header.stopped_at;
     return true;
 }

@@ -1,5 +1,6 @@
 #include "base/buffer.h"
 #include "catalog/restore_points.h"
+#include "catalog/windows.h"
 #include "walk.h"
 
 #include <inttypes.h>
@@ -343,32 +344,15 @@ static void count_early(const Search *search, TargetPoint *point)
 
 /* ---- what it means ---- */
 
-typedef struct LatestEnd {
-    TimeUs time;
-} LatestEnd;
-
-static bool take_end(void *context, const WalEvent *event, Error *err)
-{
-    LatestEnd *latest = context;
-
-    (void)err;
-    if (is_end_of_transaction(event) &&
-        (latest->time == TIME_US_NONE || event->time > latest->time))
-        latest->time = event->time;
-    return true;
-}
-
 /* Every end of a transaction inside the backup must be replayed for it to be consistent. */
 static bool earliest_time(const Search *search, TimeUs *earliest, Error *err)
 {
-    LatestEnd latest = {.time = TIME_US_NONE};
-    WalWalk walk = search->walk;
-    WalWalkEnd end;
+    WalWalk inside = search->walk;
 
-    walk.to = search->backup_stop;
-    if (!wal_walk_events(&walk, take_end, &latest, &end, err))
+    inside.to = search->backup_stop;
+    if (!window_latest_end(&inside, earliest, err))
         return false;
-    *earliest = latest.time + (search->target->is_exclusive ? 1 : 0);
+    *earliest += search->target->is_exclusive ? 1 : 0;
     return true;
 }
 

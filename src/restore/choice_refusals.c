@@ -59,7 +59,8 @@ bool refuse_too_early(const Search *search, Error *err)
     TimeUs earliest;
 
     if (target->kind == TARGET_TIME) {
-        if (!search_earliest_time(search, oldest, &earliest, err))
+        const WalWalk walk = search_walk(search, oldest->header.start, oldest->header.stop);
+        if (!window_earliest_time(&walk, oldest, &earliest, err))
             return false;
         error_set(err, ERR_REFUSED,
                   "%s lies before the end of backup %s; the earliest possible is %s",

@@ -1,52 +1,9 @@
 #include "search.h"
 
+#include "catalog/windows.h"
+
 #include <stdlib.h>
 #include <string.h>
-
-/* ---- times inside a backup --------------------------------------------------------------------
- */
-
-typedef struct InsideBackup {
-    Lsn stop;
-    TimeUs time_max;
-    bool is_over;
-} InsideBackup;
-
-static bool note_inside(void *context, const WalEvent *event, Error *err)
-{
-    InsideBackup *inside = context;
-
-    (void)err;
-    if (event->lsn >= inside->stop) {
-        inside->is_over = true;
-        return false;
-    }
-    if ((event->kind == EVENT_COMMIT || event->kind == EVENT_ABORT) &&
-        event->time != TIME_US_NONE &&
-        (inside->time_max == TIME_US_NONE || event->time > inside->time_max))
-        inside->time_max = event->time;
-    return true;
-}
-
-/*
- * The earliest target time of a backup. Every commit and abort between start and stop is replayed
- * before it is consistent, and a target before one of them stops the server too early ("requested
- * recovery stop point is before consistent recovery point", or, where the server notices it late,
- * it silently holds commits later than asked: pg-facts 0.4). Without any inside, what lies before
- * its start can't be later than its stop.
- */
-bool search_earliest_time(const Search *search, const BackupInfo *backup, TimeUs *earliest,
-                          Error *err)
-{
-    WalWalk walk = search_walk(search, backup->header.start, 0);
-    InsideBackup inside = {.stop = backup->header.stop, .time_max = TIME_US_NONE};
-    WalWalkEnd end = {0};
-
-    if (!wal_walk_events(&walk, note_inside, &inside, &end, err) && err->code != ERR_NONE)
-        return error_context(err, "look into backup %s", backup->header.id);
-    *earliest = inside.time_max != TIME_US_NONE ? inside.time_max : backup->header.stopped_at;
-    return true;
-}
 
 /* ---- one backup -------------------------------------------------------------------------------
  */
@@ -112,7 +69,7 @@ static bool judge_backup(const Search *search, const BackupInfo *backup, Verdict
     if (target->kind == TARGET_LSN && target->lsn < backup->header.stop)
         return true;
     if (target->kind == TARGET_TIME) {
-        if (!search_earliest_time(search, backup, &earliest, err))
+        if (!window_earliest_time(&walk, backup, &earliest, err))
             return false;
         if (target->time < earliest)
             return true;

@@ -60,10 +60,6 @@ bool search_open_path(Search *search, uint32_t timeline, Error *err) MUST_CHECK;
 bool search_along_path(const Search *search, const BackupInfo **backup, Verdict *verdict,
                        Error *err) MUST_CHECK;
 
-/* The earliest target time of a backup. */
-bool search_earliest_time(const Search *search, const BackupInfo *backup, TimeUs *earliest,
-                          Error *err) MUST_CHECK;
-
 /* ---- why there is none: choice_refusals.c; all of them return false -----------------------------
  */
 

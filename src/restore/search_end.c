@@ -87,7 +87,8 @@ const char *search_behind_gap(const Search *search, const ArchiveEnd *end)
     if (first == NULL)
         return "";
     lsn_text(first->header.stop, lsn);
-    if (!search_earliest_time(search, first, &earliest, &unknown)) {
+    const WalWalk walk = search_walk(search, first->header.start, first->header.stop);
+    if (!window_earliest_time(&walk, first, &earliest, &unknown)) {
         return arena_format(&search->choice->arena, "from %s on, with backup %s", lsn,
                             first->header.id);
     }
