@@ -26,3 +26,9 @@ typedef struct Frame {
     uint32_t raw_size;
     uint64_t checksum; /* XXH3 of the stored bytes, with the repository's seed */
 } Frame;
+
+/* Stored bytes that no codec exceeds for so many raw ones: a limit before anything is allocated. */
+static inline uint64_t frame_stored_max(uint64_t raw_size)
+{
+    return raw_size + raw_size / 64 + 1024;
+}

@@ -53,12 +53,6 @@ void pack_entry_encode(const PackEntry *entry, Buffer *directory); /* appended *
 bool pack_entry_decode(const uint8_t *directory, size_t size, size_t *offset, PackEntry *entry,
                        Error *err) MUST_CHECK;
 
-/* Stored bytes that no codec exceeds for so many raw ones: a limit before anything is allocated. */
-static inline uint64_t frame_stored_max(uint64_t raw_size)
-{
-    return raw_size + raw_size / 64 + 1024;
-}
-
 /*
  * Whether a frame can be what it says, in a pack of pack_size bytes, before a byte is read for it.
  * raw_max: the most raw bytes that the caller expects.

@@ -3,7 +3,7 @@
 #include "base/bytes.h"
 #include "base/file.h"
 #include "base/interrupt.h"
-#include "pack_format.h"
+#include "repo/frame.h"
 
 #include <assert.h>
 #include <inttypes.h>

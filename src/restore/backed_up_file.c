@@ -1,7 +1,7 @@
 #include "restore/backed_up_file.h"
 
 #include "range_reader.h"
-#include "rebuild.h"
+#include "small_file.h"
 
 const ManifestEntry *backed_up_file_find(const Manifest *manifest, const char *path)
 {
@@ -42,7 +42,7 @@ bool backed_up_file_read(const Cluster *cluster, const Manifest *manifest,
         size_t before = out->size;
 
         buffer_reserve(out, before + entry->size + 1);
-        if (!rebuild_read_small(cluster, manifest, entry, out->data + before, err))
+        if (!small_file_read(cluster, manifest, entry, out->data + before, err))
             return false;
         out->size = before + entry->size;
         return true;

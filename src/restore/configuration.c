@@ -1,6 +1,7 @@
 #include "configuration.h"
 
 #include "data_state.h"
+#include "extra_place.h"
 #include "preflight.h"
 
 #include "base/file.h"
@@ -10,9 +11,6 @@
 #include <errno.h>
 #include <sys/stat.h>
 #include <unistd.h>
-
-static const char debian_root[] = "/etc/postgresql";
-enum { DEBIAN_MODE = 0755, OWN_MODE = 0700 };
 
 /* -------- names */
 
@@ -126,9 +124,9 @@ static ExtraState state_of(const Cluster *cluster, const ManifestEntry *entry)
 static const char *debian_directory(RestorePlan *plan)
 {
     const char *file = plan->manifest.header.config_file;
-    size_t root = strlen(debian_root);
+    size_t root = strlen(DEBIAN_ROOT);
 
-    if (file == NULL || strncmp(file, debian_root, root) != 0 || file[root] != '/')
+    if (file == NULL || strncmp(file, DEBIAN_ROOT, root) != 0 || file[root] != '/')
         return NULL;
     const char *version = file + root + 1;
     size_t length = strcspn(version, "/");
@@ -174,7 +172,7 @@ static void look_at_extras(const Cluster *cluster, RestorePlan *plan, ExtraState
     const Manifest *manifest = &plan->manifest;
 
     extras->all_same = extras->none_other = true;
-    extras->can_put_back = plan->debian_directory != NULL && access(debian_root, F_OK) == 0 &&
+    extras->can_put_back = plan->debian_directory != NULL && access(DEBIAN_ROOT, F_OK) == 0 &&
                            can_be_made(plan->debian_directory);
     extras->states = arena_alloc(&plan->arena, (manifest->entry_count - extras->first + 1) *
                                                    sizeof *extras->states);
@@ -268,27 +266,6 @@ bool configuration_plan(const Cluster *cluster, const RestoreWish *wish, Restore
     return true;
 }
 
-/* -------- places */
-
-bool configuration_make_place(const RestorePlan *plan, Error *err)
-{
-    if (!plan->puts_back)
-        return file_make_directories(plan->extra_directory, OWN_MODE, err);
-    /* pg_createcluster makes it, postgresql.conf includes it, and it is empty most often. */
-    CLEANUP(text_freep) char *path = text_format("%s/conf.d/", plan->debian_directory);
-    for (char *slash = path + strlen(debian_root) + 1; (slash = strchr(slash, '/')) != NULL;
-         slash++) {
-        *slash = '\0';
-        if (access(path, F_OK) != 0 &&
-            (!file_make_directories(path, DEBIAN_MODE, err) || chmod(path, DEBIAN_MODE) != 0)) {
-            return err->code != ERR_NONE ? false
-                                         : error_set_errno(err, ERR_IO, errno, "chmod %s", path);
-        }
-        *slash = '/';
-    }
-    return true;
-}
-
 /* -------- when the files are there */
 
 static bool is_of_place(const char *name)
@@ -362,7 +339,7 @@ static bool write_joined(RestorePlan *plan, const SettingList *settings, const E
     join(plan, settings, &text);
     plan->is_joined = true;
     plan->config_file = path;
-    if (!file_make_directories(directory, OWN_MODE, err) ||
+    if (!file_make_directories(directory, EXTRA_PLACE_MODE, err) ||
         !file_writer_open(&file, plan->config_file, 0600, err) ||
         !file_writer_write(&file, text.data, text.size, err) || !file_writer_replace(&file, err))
         return error_context(err, "write the configuration for the start");

@@ -13,14 +13,11 @@
  */
 #pragma once
 
-#include "restore/restore.h"
+#include "restore/restore_plan.h"
 
 /* Before anything is touched: which of the three. May take entries out of plan->manifest. */
 bool configuration_plan(const Cluster *cluster, const RestoreWish *wish, RestorePlan *plan,
                         Error *err) MUST_CHECK;
-
-/* The place of plan->extra_directory; /etc/postgresql/VERSION/NAME as Debian makes it. */
-bool configuration_make_place(const RestorePlan *plan, Error *err) MUST_CHECK;
 
 /*
  * The files are there: reads them as the server would, each from where it lies now, and decides

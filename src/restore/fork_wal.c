@@ -1,6 +1,6 @@
 #include "fork_wal.h"
 
-#include "recovery_settings.h"
+#include "restore/recovery_settings.h"
 #include "restored_file.h"
 
 #include "base/log.h"

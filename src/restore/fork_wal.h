@@ -3,7 +3,7 @@
  */
 #pragma once
 
-#include "restore/restore.h"
+#include "restore/restore_plan.h"
 
 /*
  * Where a timeline begins in the middle of a segment, a recovery reads that segment as the child's,

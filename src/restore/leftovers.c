@@ -1,4 +1,4 @@
-#include "restore/restore.h"
+#include "restore/replace.h"
 
 #include "base/file.h"
 

@@ -1,6 +1,6 @@
 #include "restore/restore.h"
 
-#include "recovery_settings.h"
+#include "restore/recovery_settings.h"
 
 #include "base/file.h"
 #include "base/process.h"

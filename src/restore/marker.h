@@ -3,7 +3,7 @@
  */
 #pragma once
 
-#include "restore/restore.h"
+#include "restore/restore_plan.h"
 
 typedef struct RestoreMarker {
     const char *backup, *cluster;

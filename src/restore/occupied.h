@@ -3,7 +3,7 @@
  */
 #pragma once
 
-#include "restore/restore.h"
+#include "restore/replace.h"
 
 /*
  * After it the data directory does not exist (it was renamed) or holds the marker and nothing else;

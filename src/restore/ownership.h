@@ -10,7 +10,7 @@
  */
 #pragma once
 
-#include "restore/restore.h"
+#include "restore/restore_plan.h"
 
 typedef enum Ownership {
     OWNED,

@@ -4,7 +4,7 @@
 #include "minima.h"
 #include "old_directory.h"
 #include "preflight.h"
-#include "recovery_settings.h"
+#include "restore/recovery_settings.h"
 #include "save_wal.h"
 #include "target_notes.h"
 #include "unlogged.h"

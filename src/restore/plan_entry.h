@@ -3,7 +3,7 @@
  */
 #pragma once
 
-#include "restore/restore.h"
+#include "restore/restore_plan.h"
 
 /* Whether a restore writes this entry as a file of the data directory (pg_control included). */
 bool plan_entry_is_written(const ManifestEntry *entry);

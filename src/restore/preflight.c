@@ -14,26 +14,8 @@
 #include <dirent.h>
 #include <errno.h>
 #include <gnu/libc-version.h>
-#include <stdarg.h>
 #include <sys/stat.h>
 #include <unistd.h>
-
-enum { WARNINGS_MAX = 32 };
-
-void plan_warn(RestorePlan *plan, const char *format, ...)
-{
-    va_list args;
-    char text[1024];
-
-    if (plan->warnings == NULL)
-        plan->warnings = arena_alloc(&plan->arena, WARNINGS_MAX * sizeof *plan->warnings);
-    if (plan->warning_count == WARNINGS_MAX)
-        return;
-    va_start(args, format);
-    (void)vsnprintf(text, sizeof text, format, args);
-    va_end(args);
-    plan->warnings[plan->warning_count++] = arena_text(&plan->arena, text);
-}
 
 static const ManifestEntry *find_entry(const Manifest *manifest, const char *path)
 {

@@ -8,6 +8,3 @@
 /* plan->manifest, data and the target are set; fills in what is about this host. */
 bool preflight(const Cluster *cluster, const RestoreWish *wish, RestorePlan *plan,
                Error *err) MUST_CHECK;
-
-/* One more line of plan->warnings. */
-void plan_warn(RestorePlan *plan, const char *format, ...) PRINTF_LIKE(2, 3);

@@ -2,6 +2,7 @@
 
 #include "plan_entry.h"
 #include "rebuild_job.h"
+#include "small_file.h"
 
 #include "base/work_queue.h"
 #include "stream/digest.h"
@@ -202,7 +203,7 @@ static bool collect(Rebuild *rebuild, Error *err)
         rebuild->report->files++;
         rebuild->report->bytes += entry->size;
         if (!(is_large(entry) ? large_is_possible(entry, err)
-                              : rebuild_small_is_possible(manifest, entry, err)))
+                              : small_file_is_possible(manifest, entry, err)))
             return false;
         if (is_large(entry)) {
             rebuild->large_bytes += entry->size;

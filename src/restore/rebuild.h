@@ -16,7 +16,3 @@ bool rebuild_files(const Cluster *cluster, const RestorePlan *plan, unsigned job
 /* The same, but nothing is written: whether it can be done. */
 bool rebuild_check(const Cluster *cluster, const RestorePlan *plan, unsigned jobs,
                    Progress *progress, Error *err) MUST_CHECK;
-
-/* The bytes of one small file, verified; global/pg_control is read so. size bytes at raw. */
-bool rebuild_read_small(const Cluster *cluster, const Manifest *manifest,
-                        const ManifestEntry *entry, void *raw, Error *err) MUST_CHECK;

@@ -8,7 +8,7 @@
 #include "restored_file.h"
 #include "write_behind.h"
 
-#include "restore/restore.h"
+#include "restore/restore_plan.h"
 
 typedef struct RebuildShared {
     const Cluster *cluster;
@@ -51,7 +51,3 @@ bool rebuild_job_run(void *context, void *pointer, Error *err) MUST_CHECK;
 
 /* Mode, owner and time of an entry. */
 FileAttributes rebuild_attributes(const ManifestEntry *entry);
-
-/* ERR_CORRUPT when the manifest says of a small file what can't be. */
-bool rebuild_small_is_possible(const Manifest *manifest, const ManifestEntry *entry,
-                               Error *err) MUST_CHECK;

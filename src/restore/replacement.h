@@ -4,7 +4,7 @@
  */
 #pragma once
 
-#include "restore/restore.h"
+#include "restore/restore_plan.h"
 
 /*
  * An old data directory can be renamed, so that another one takes its place: *why says what stands

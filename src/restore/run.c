@@ -6,9 +6,10 @@
 #include "occupied.h"
 #include "plan_entry.h"
 #include "rebuild.h"
-#include "recovery_settings.h"
+#include "restore/restore.h"
 #include "save_wal.h"
 #include "skeleton.h"
+#include "small_file.h"
 #include "wal_check.h"
 
 #include "base/fault.h"
@@ -111,7 +112,7 @@ static bool read_control(const Cluster *cluster, const RestorePlan *plan, uint8_
         return error_set(err, ERR_CORRUPT, "backup %s has no whole global/pg_control",
                          plan->manifest.header.id);
     }
-    if (!rebuild_read_small(cluster, &plan->manifest, entry, bytes, err) ||
+    if (!small_file_read(cluster, &plan->manifest, entry, bytes, err) ||
         !pg_control_decode(bytes, PG_CONTROL_FILE_SIZE, &control, err))
         return false;
     if (control.system_identifier != plan->manifest.header.system_identifier) {

@@ -1,7 +1,7 @@
 #include "save_wal.h"
 
 #include "old_archiving.h"
-#include "recovery_settings.h"
+#include "restore/recovery_settings.h"
 #include "restored_file.h"
 
 #include "base/file.h"

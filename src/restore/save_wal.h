@@ -5,7 +5,7 @@
 #pragma once
 
 #include "old_directory.h"
-#include "restore/restore.h"
+#include "restore/replace.h"
 
 /*
  * What the recovery needs and only a directory has: segments, and histories of its path. Fills

@@ -1,4 +1,4 @@
-#include "recovery_settings.h"
+#include "restore/recovery_settings.h"
 
 #include "base/file.h"
 #include "postgres/control.h"

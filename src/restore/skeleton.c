@@ -1,6 +1,6 @@
 #include "skeleton.h"
 
-#include "configuration.h"
+#include "extra_place.h"
 #include "plan_entry.h"
 #include "restored_file.h"
 
@@ -71,7 +71,7 @@ bool skeleton_make_places(const RestorePlan *plan, Error *err)
         if (!make_place(plan->tablespaces[i].path, DIRECTORY_MODE, err))
             return false;
     }
-    return plan->extra_directory == NULL || configuration_make_place(plan, err);
+    return plan->extra_directory == NULL || extra_place_make(plan, err);
 }
 
 static bool make_link(const RestorePlan *plan, const ManifestEntry *entry, Error *err)

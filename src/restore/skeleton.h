@@ -3,7 +3,7 @@
  */
 #pragma once
 
-#include "restore/restore.h"
+#include "restore/restore_plan.h"
 
 /* The data directory, the locations of tablespaces, the place of extra files. */
 bool skeleton_make_places(const RestorePlan *plan, Error *err) MUST_CHECK;

@@ -3,7 +3,7 @@
  */
 #pragma once
 
-#include "restore/restore.h"
+#include "restore/restore_plan.h"
 
 /* ERR_REFUSED naming the place, what is needed and what is free. */
 bool space_check(const RestorePlan *plan, Error *err) MUST_CHECK;

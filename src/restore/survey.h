@@ -7,7 +7,7 @@
  */
 #pragma once
 
-#include "restore/restore.h"
+#include "restore/restore_plan.h"
 
 /*
  * The old data directory and the version directories of its tablespaces, as plan->choice will have

@@ -12,7 +12,7 @@
 
 #include "catalog/inventory.h"
 #include "postgres/wal_changes.h"
-#include "restore/restore.h"
+#include "restore/restore_plan.h"
 
 /* Whether the record that a segment leaves incomplete may be one that creates an init fork. */
 bool init_forks_in_tail(const WalReaderState *reader, unsigned major);

@@ -9,7 +9,7 @@
  */
 #pragma once
 
-#include "restore/restore.h"
+#include "restore/restore_plan.h"
 
 typedef struct WalCheck WalCheck;
 

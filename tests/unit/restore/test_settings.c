@@ -1,4 +1,4 @@
-#include "recovery_settings.h"
+#include "restore/recovery_settings.h"
 
 #include "../folder.h"
 #include "base/file.h"

@@ -1,4 +1,8 @@
-#include "restore/restore.h"
+#include "restore/restore_plan.h"
+
+#include <stdarg.h>
+
+enum { WARNINGS_MAX = 32 };
 
 const char *target_action_name(TargetAction action)
 {
@@ -30,4 +34,19 @@ const char *target_kind_name(TargetKind kind)
         return "name";
     }
     return "";
+}
+
+void plan_warn(RestorePlan *plan, const char *format, ...)
+{
+    va_list args;
+    char text[1024];
+
+    if (plan->warnings == NULL)
+        plan->warnings = arena_alloc(&plan->arena, WARNINGS_MAX * sizeof *plan->warnings);
+    if (plan->warning_count == WARNINGS_MAX)
+        return;
+    va_start(args, format);
+    (void)vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    plan->warnings[plan->warning_count++] = arena_text(&plan->arena, text);
 }

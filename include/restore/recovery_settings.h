@@ -3,7 +3,7 @@
  */
 #pragma once
 
-#include "restore/restore.h"
+#include "restore/restore_plan.h"
 
 /* plan->restore_command out of the wish. */
 void recovery_command_build(const RestoreWish *wish, RestorePlan *plan);
@@ -24,3 +24,10 @@ mode_t data_file_mode(const RestorePlan *plan);
 /* A small text file of the data directory, durable, in place of an older one. */
 bool data_file_put(const RestorePlan *plan, const char *name, const void *text, size_t size,
                    Error *err) MUST_CHECK;
+
+/*
+ * Rewrite the recovery settings in data for another action, after the target was verified with
+ * action shutdown: pause or promote. restore_clear_settings() removes ours once recovery has ended.
+ */
+bool restore_set_action(const char *data, TargetAction action, Error *err) MUST_CHECK;
+bool restore_clear_settings(const char *data, Error *err) MUST_CHECK;
