@@ -8,9 +8,9 @@
 #include "base/plain.h"
 #include "cli/hint.h"
 #include "cli/output.h"
-#include "command/acting_user.h"
 #include "command/commands.h"
-#include "command/secrets.h"
+#include "setup/acting_user.h"
+#include "setup/secrets.h"
 
 #include <signal.h>
 #include <sys/stat.h>

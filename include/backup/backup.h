@@ -4,8 +4,8 @@
 #pragma once
 
 #include "base/progress.h"
-#include "postgres/session.h"
-#include "repo/manifest.h"
+#include "pack/manifest.h"
+#include "server/session.h"
 
 typedef enum BadPagePolicy { BAD_PAGES_WARN, BAD_PAGES_FAIL } BadPagePolicy;
 

@@ -4,9 +4,9 @@
  */
 #pragma once
 
-#include "catalog/inventory.h"
-#include "repo/manifest.h"
-#include "repo/wal_object.h"
+#include "pack/manifest.h"
+#include "wal/wal_object.h"
+#include "walk/inventory.h"
 
 typedef enum BackupState {
     BACKUP_RESTORABLE,

@@ -15,7 +15,7 @@
 #pragma once
 
 #include "catalog/backups.h"
-#include "catalog/wal_walk.h"
+#include "catalog/target.h"
 
 /*
  * The history that a server is on, by its pg_control and its history file: of the directory that a

@@ -7,7 +7,7 @@
  */
 #pragma once
 
-#include "catalog/inventory.h"
+#include "walk/inventory.h"
 
 /*
  * Whether the longer path leads along the shorter one's timelines as that one says: pure. The

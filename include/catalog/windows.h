@@ -7,7 +7,7 @@
 #pragma once
 
 #include "catalog/backups.h"
-#include "catalog/wal_walk.h"
+#include "walk/wal_walk.h"
 
 typedef struct RecoveryWindow {
     uint32_t timeline;     /* the path's last: what --target-timeline would say */

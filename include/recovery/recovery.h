@@ -5,7 +5,7 @@
 
 #include "base/progress.h"
 #include "postgres/control.h"
-#include "postgres/server.h"
+#include "server/server.h"
 
 typedef enum RecoveryState {
     RECOVERY_STARTING,

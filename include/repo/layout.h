@@ -29,7 +29,7 @@ char *layout_wal(const char *cluster,
 char *layout_wal_prefix(const char *cluster);
 /* All segments of one timeline and high half; the folder a name is in. */
 char *layout_wal_folder(const char *cluster, const char *wal_name);
-/* Pieces of segments that are still being written: repo/wal_piece.h. */
+/* Pieces of segments that are still being written: wal/wal_piece.h. */
 char *layout_open_prefix(const char *cluster);
 char *layout_piece(const char *cluster, const char *wal_name, uint32_t from, uint32_t to);
 char *layout_lease_prefix(const char *cluster);

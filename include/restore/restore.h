@@ -9,8 +9,8 @@
  */
 #pragma once
 
-#include "restore/recovery_settings.h"
-#include "restore/replace.h"
+#include "rebuild/recovery_settings.h"
+#include "replace/replace.h"
 
 /*
  * Every refusal of DESIGN 8 and 9 happens here, before anything is touched: ERR_REFUSED (server

@@ -170,7 +170,7 @@ static void fill_header(BackupRun *run, const Copy *copy, ManifestHeader *header
         .stopped_at = run->stopped_at,
         /*
          * Only the WAL knows, and it is on its way to the archive still: whoever restores asks the
-         * archive (catalog/wal_walk.h), which is right even if it comes much later.
+         * archive (walk/wal_walk.h), which is right even if it comes much later.
          */
         .commit_time_max = TIME_US_NONE,
         .label = run->stop.label,

@@ -10,7 +10,7 @@
 
 #include "scan.h"
 
-#include "postgres/session.h"
+#include "server/session.h"
 
 typedef enum PlaceKind {
     PLACE_DATABASE,   /* its directory in its default tablespace */

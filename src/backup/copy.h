@@ -8,7 +8,7 @@
  */
 #pragma once
 
-#include "run.h"
+#include "backup_run.h"
 #include "worker.h"
 
 typedef struct Copy {

@@ -7,7 +7,7 @@
  */
 #pragma once
 
-#include "plan.h"
+#include "copy_plan.h"
 #include "postgres/page.h"
 
 typedef struct PageJudge {

@@ -6,9 +6,9 @@
  */
 #pragma once
 
+#include "pack/manifest.h"
 #include "postgres/backup_label.h"
 #include "postgres/relation_map.h"
-#include "repo/manifest.h"
 
 #include <sys/stat.h>
 

@@ -1,4 +1,4 @@
-#include "run.h"
+#include "backup_run.h"
 
 #include "base/file.h"
 #include "base/log.h"

@@ -1,9 +1,9 @@
-#include "run.h"
+#include "backup_run.h"
 
 #include "base/file.h"
 #include "base/log.h"
 #include "postgres/history.h"
-#include "repo/wal_object.h"
+#include "wal/wal_object.h"
 
 enum { HISTORY_SIZE_MAX = 1 << 20 };
 

@@ -1,4 +1,4 @@
-#include "run.h"
+#include "backup_run.h"
 
 #include "base/interrupt.h"
 #include "base/log.h"

@@ -8,10 +8,10 @@
 #pragma once
 
 #include "base/progress.h"
-#include "plan.h"
+#include "copy_plan.h"
+#include "pack/page_table.h"
 #include "postgres/page.h"
 #include "rate.h"
-#include "repo/page_table.h"
 #include "residency.h"
 #include "scan.h"
 

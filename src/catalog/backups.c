@@ -1,8 +1,8 @@
 #include "catalog/backups.h"
 
-#include "catalog/wal_source.h"
-#include "catalog/wal_walk.h"
 #include "repo/layout.h"
+#include "walk/wal_source.h"
+#include "walk/wal_walk.h"
 
 #include <inttypes.h>
 

@@ -1,6 +1,6 @@
 #include "branch_wal.h"
 
-#include "walk.h"
+#include "walk/walk.h"
 
 /* Damage says nothing of what is around it. */
 static bool passes_over(Error *attempt, Error *err)

@@ -1,7 +1,7 @@
 #include "catalog/branches.h"
 
 #include "branch_wal.h"
-#include "walk.h"
+#include "walk/walk.h"
 
 #include <inttypes.h>
 #include <stdlib.h>

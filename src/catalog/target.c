@@ -1,7 +1,8 @@
+#include "catalog/target.h"
 #include "base/buffer.h"
-#include "catalog/restore_points.h"
 #include "catalog/windows.h"
-#include "walk.h"
+#include "walk/restore_points.h"
+#include "walk/walk.h"
 
 #include <inttypes.h>
 

@@ -1,6 +1,6 @@
 #include "catalog/windows.h"
 
-#include "walk.h"
+#include "walk/walk.h"
 
 enum { STRADDLING_MAX = 64 };
 

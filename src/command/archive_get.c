@@ -1,9 +1,9 @@
-#include "archive/get.h"
+#include "get/get.h"
 
 #include "base/file.h"
 #include "base/log.h"
 #include "command/commands.h"
-#include "hook.h"
+#include "setup/hook.h"
 
 #include <unistd.h>
 

@@ -1,13 +1,13 @@
-#include "archive/push_ahead.h"
+#include "push/push_ahead.h"
 
 #include "base/log.h"
 #include "base/process.h"
 #include "cli/output.h"
 #include "command/commands.h"
-#include "hook.h"
 #include "repo/journal.h"
 #include "repo/layout.h"
 #include "requests.h"
+#include "setup/hook.h"
 
 /* Where a distribution or the operator has made it for the server's user; else there is none. */
 static const char default_spool[] = "/var/spool/pgcairn";

@@ -1,12 +1,12 @@
 #include "backup/backup.h"
 
 #include "base/log.h"
-#include "catalog/learning.h"
 #include "cli/output.h"
 #include "command/commands.h"
-#include "postgres/server.h"
 #include "repo/journal.h"
+#include "server/server.h"
 #include "storage/wrap.h"
+#include "walk/learning.h"
 
 #include <inttypes.h>
 #include <sys/stat.h>

@@ -1,11 +1,11 @@
 #include "base/log.h"
 #include "cli/output.h"
 #include "command/commands.h"
-#include "place.h"
 #include "postgres/control.h"
-#include "postgres/session.h"
 #include "repo/layout.h"
 #include "repo/repo.h"
+#include "server/session.h"
+#include "setup/command_place.h"
 
 #include <inttypes.h>
 #include <sys/stat.h>

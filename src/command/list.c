@@ -1,4 +1,4 @@
-#include "branch_tell.h"
+#include "answer/branch_tell.h"
 #include "catalog/windows.h"
 #include "cli/output.h"
 #include "command/commands.h"

@@ -1,10 +1,10 @@
-#include "log_branches.h"
-#include "log_print.h"
+#include "answer/log_branches.h"
+#include "answer/log_print.h"
 
 #include "base/log.h"
-#include "catalog/wal_source.h"
 #include "cli/output.h"
 #include "command/commands.h"
+#include "walk/wal_source.h"
 
 #include <inttypes.h>
 

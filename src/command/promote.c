@@ -5,7 +5,7 @@
 #include "recovery/recovery.h"
 #include "repo/recovery_plan.h"
 #include "restore/restore.h"
-#include "server_start.h"
+#include "setup/server_start.h"
 
 #include <errno.h>
 #include <sys/stat.h>

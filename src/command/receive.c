@@ -1,13 +1,13 @@
-#include "archive/receive.h"
+#include "receive/receive.h"
 
 #include "base/log.h"
 #include "base/time.h"
 #include "cli/output.h"
 #include "command/commands.h"
-#include "hook.h"
-#include "place.h"
-#include "postgres/server.h"
-#include "service.h"
+#include "server/server.h"
+#include "setup/command_place.h"
+#include "setup/hook.h"
+#include "setup/service.h"
 
 #include <inttypes.h>
 #include <sys/stat.h>

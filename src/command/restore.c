@@ -1,9 +1,9 @@
 #include "restore/restore.h"
 
-#include "archive/push.h"
 #include "base/log.h"
 #include "cli/output.h"
 #include "command/commands.h"
+#include "push/push.h"
 #include "restore_parts.h"
 #include "storage/wrap.h"
 

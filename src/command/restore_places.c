@@ -2,8 +2,8 @@
 
 #include "base/file.h"
 #include "base/process.h"
-#include "catalog/wal_scan.h"
 #include "postgres/data_directory.h"
+#include "walk/wal_scan.h"
 
 #include <dirent.h>
 #include <errno.h>

@@ -4,8 +4,8 @@
 #include "base/log.h"
 #include "cli/output.h"
 #include "postgres/history.h"
-#include "postgres/server.h"
 #include "recovery/locks.h"
+#include "server/server.h"
 
 #include <dirent.h>
 #include <errno.h>

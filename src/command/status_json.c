@@ -1,6 +1,6 @@
 #include "status.h"
 
-#include "branch_tell.h"
+#include "answer/branch_tell.h"
 
 #include "cli/output.h"
 

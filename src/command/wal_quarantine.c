@@ -1,12 +1,12 @@
-#include "archive/quarantine.h"
+#include "retention/quarantine.h"
 
 #include "base/log.h"
 #include "catalog/windows.h"
 #include "cli/output.h"
 #include "command/commands.h"
 #include "repo/journal.h"
-#include "repo/wal_object.h"
 #include "storage/wrap.h"
+#include "wal/wal_object.h"
 
 #include <inttypes.h>
 

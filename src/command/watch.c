@@ -6,7 +6,7 @@
 #include "recovery/recovery.h"
 #include "repo/recovery_plan.h"
 #include "restore/restore.h"
-#include "server_start.h"
+#include "setup/server_start.h"
 
 #include <inttypes.h>
 #include <sys/ioctl.h>

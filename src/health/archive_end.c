@@ -1,6 +1,6 @@
 #include "look.h"
 
-#include "catalog/wal_walk.h"
+#include "walk/wal_walk.h"
 
 enum {
     /* How far back the newest commit is looked for, by trailers: it only bounds what can't be

@@ -3,7 +3,7 @@
 #include "base/file.h"
 #include "base/interrupt.h"
 #include "postgres/wal_changes.h"
-#include "repo/wal_object.h"
+#include "wal/wal_object.h"
 
 #include <dirent.h>
 #include <fcntl.h>

@@ -4,7 +4,7 @@
 #pragma once
 
 #include "health/health.h"
-#include "postgres/session.h"
+#include "server/session.h"
 
 /*
  * Ask whatever can be reached of the server: by SQL, and through its data directory. What can't be

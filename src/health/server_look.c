@@ -1,6 +1,6 @@
 #include "look.h"
 
-#include "postgres/server.h"
+#include "server/server.h"
 
 #include <dirent.h>
 #include <errno.h>

@@ -2,7 +2,7 @@
 
 #include "base/bytes.h"
 #include "base/interrupt.h"
-#include "catalog/wal_walk.h"
+#include "walk/wal_walk.h"
 
 #include <inttypes.h>
 

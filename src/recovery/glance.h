@@ -3,8 +3,8 @@
  */
 #pragma once
 
-#include "postgres/session.h"
 #include "recovery/recovery.h"
+#include "server/session.h"
 
 /* What a server says that accepts connections. */
 typedef struct SqlGlance {

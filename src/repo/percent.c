@@ -1,4 +1,4 @@
-#include "percent.h"
+#include "repo/percent.h"
 
 void percent_encode(Buffer *out, const char *text, unsigned char below)
 {

@@ -1,6 +1,6 @@
 #include "repo/record.h"
 
-#include "percent.h"
+#include "repo/percent.h"
 #include "stream/digest.h"
 
 #include <assert.h>

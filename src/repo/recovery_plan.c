@@ -1,8 +1,8 @@
 #include "repo/recovery_plan.h"
 
 #include "base/file.h"
-#include "percent.h"
 #include "postgres/settings.h"
+#include "repo/percent.h"
 #include "repo/record.h"
 
 #include <errno.h>

@@ -1,9 +1,9 @@
 #include "choice.h"
 
-#include "old_directory.h"
+#include "replace/old_directory.h"
 #include "search.h"
 
-#include "catalog/wal_source.h"
+#include "walk/wal_source.h"
 
 void choice_done(Choice *choice)
 {

@@ -33,7 +33,7 @@ bool choice_make(const Cluster *cluster, const RestoreWish *wish, const OldDirec
                  Choice *choice, Error *err) MUST_CHECK;
 /*
  * A replay that is to pause stops earlier where what a transaction has locked could not be read at
- * the target, and nothing that belongs to it lies between (catalog/lock_begin.h).
+ * the target, and nothing that belongs to it lies between (walk/lock_begin.h).
  */
 bool choice_avoid_locks(const Cluster *cluster, const RestoreWish *wish, Choice *choice,
                         Error *err) MUST_CHECK;

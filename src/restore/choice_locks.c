@@ -1,6 +1,6 @@
 #include "choice.h"
 
-#include "catalog/lock_begin.h"
+#include "walk/lock_begin.h"
 
 /* Replay ends before a record, wherever that is: it may as well end a little earlier. */
 static bool stops_before_a_record(const Choice *choice)

@@ -1,8 +1,8 @@
 #include "configuration.h"
 
-#include "data_state.h"
-#include "extra_place.h"
 #include "preflight.h"
+#include "rebuild/extra_place.h"
+#include "replace/data_state.h"
 
 #include "base/file.h"
 #include "base/log.h"

@@ -13,7 +13,7 @@
  */
 #pragma once
 
-#include "restore/restore_plan.h"
+#include "rebuild/restore_plan.h"
 
 /* Before anything is touched: which of the three. May take entries out of plan->manifest. */
 bool configuration_plan(const Cluster *cluster, const RestoreWish *wish, RestorePlan *plan,

@@ -1,6 +1,6 @@
 #include "restore/restore.h"
 
-#include "restore/recovery_settings.h"
+#include "rebuild/recovery_settings.h"
 
 #include "base/file.h"
 #include "base/process.h"

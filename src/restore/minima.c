@@ -1,9 +1,9 @@
 #include "minima.h"
 
-#include "unlogged.h"
+#include "rebuild/unlogged.h"
 
+#include "pack/backed_up_file.h"
 #include "postgres/control.h"
-#include "restore/backed_up_file.h"
 
 /* CheckRequiredParameterValues(), xlogrecovery.c; what they are when nobody sets them. */
 static const struct {

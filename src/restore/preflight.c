@@ -1,15 +1,15 @@
 #include "preflight.h"
 
 #include "configuration.h"
-#include "old_wal.h"
-#include "ownership.h"
-#include "plan_entry.h"
-#include "replacement.h"
-#include "survey.h"
+#include "rebuild/plan_entry.h"
+#include "replace/old_wal.h"
+#include "replace/ownership.h"
+#include "replace/replacement.h"
+#include "replace/survey.h"
 
 #include "base/file.h"
 #include "postgres/data_directory.h"
-#include "postgres/server.h"
+#include "server/server.h"
 
 #include <dirent.h>
 #include <errno.h>

@@ -3,7 +3,7 @@
  */
 #pragma once
 
-#include "data_state.h"
+#include "replace/data_state.h"
 
 /* plan->manifest, data and the target are set; fills in what is about this host. */
 bool preflight(const Cluster *cluster, const RestoreWish *wish, RestorePlan *plan,

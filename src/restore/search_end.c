@@ -1,6 +1,6 @@
 #include "search.h"
 
-#include "catalog/absence.h"
+#include "walk/absence.h"
 
 #include <stdio.h>
 

@@ -3,7 +3,7 @@
 #include "preflight.h"
 
 #include "base/buffer.h"
-#include "catalog/restore_points.h"
+#include "walk/restore_points.h"
 
 #include <inttypes.h>
 

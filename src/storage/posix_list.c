@@ -1,7 +1,7 @@
 #include "posix.h"
 
 #include "base/file.h"
-#include "names.h"
+#include "storage_names.h"
 
 #include <dirent.h>
 #include <errno.h>

@@ -1,8 +1,8 @@
 #include "storage/storage.h"
 
-#include "names.h"
 #include "posix.h"
 #include "storage/driver.h"
+#include "storage_names.h"
 
 static const char file_scheme[] = "file://";
 

@@ -1,5 +1,5 @@
 #include "base/interrupt.h"
-#include "run.h"
+#include "verify_run.h"
 
 #include <assert.h>
 

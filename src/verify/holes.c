@@ -1,6 +1,6 @@
-#include "catalog/wal_source.h"
 #include "repo/layout.h"
-#include "run.h"
+#include "verify_run.h"
+#include "walk/wal_source.h"
 
 #include <inttypes.h>
 

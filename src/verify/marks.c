@@ -1,5 +1,5 @@
 #include "base/process.h"
-#include "run.h"
+#include "verify_run.h"
 
 /*
  * What is found bad is marked in the repository at once, so that list, status and restore know it

@@ -1,4 +1,4 @@
-#include "run.h"
+#include "verify_run.h"
 
 #include <inttypes.h>
 

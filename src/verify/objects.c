@@ -1,7 +1,7 @@
 #include "repo/layout.h"
 #include "repo/record.h"
-#include "run.h"
 #include "stream/digest.h"
+#include "verify_run.h"
 
 #include <inttypes.h>
 

@@ -1,6 +1,6 @@
 #include "pack_job.h"
 
-#include "repo/page_table.h"
+#include "pack/page_table.h"
 #include "stream/digest.h"
 
 #include <inttypes.h>

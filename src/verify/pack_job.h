@@ -3,8 +3,8 @@
  */
 #pragma once
 
-#include "repo/pack_scan.h"
-#include "run.h"
+#include "pack/pack_scan.h"
+#include "verify_run.h"
 
 enum { PACK_PROBLEMS_KEPT = 50 };
 

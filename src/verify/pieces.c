@@ -1,5 +1,5 @@
 #include "repo/layout.h"
-#include "run.h"
+#include "verify_run.h"
 
 #include <inttypes.h>
 

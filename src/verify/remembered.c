@@ -1,8 +1,8 @@
 #include "base/random.h"
 #include "repo/layout.h"
 #include "repo/record.h"
-#include "run.h"
 #include "stream/digest.h"
+#include "verify_run.h"
 
 #include <inttypes.h>
 

@@ -1,6 +1,6 @@
 #include "base/interrupt.h"
 #include "repo/layout.h"
-#include "run.h"
+#include "verify_run.h"
 
 #include <inttypes.h>
 

@@ -1,4 +1,4 @@
-#include "run.h"
+#include "verify_run.h"
 
 const char *finding_severity_name(FindingSeverity severity)
 {

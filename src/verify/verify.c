@@ -1,5 +1,5 @@
 #include "repo/layout.h"
-#include "run.h"
+#include "verify_run.h"
 
 bool is_finding(const Error *err)
 {

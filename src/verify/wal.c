@@ -1,6 +1,6 @@
-#include "catalog/wal_chain.h"
 #include "repo/layout.h"
 #include "wal_job.h"
+#include "walk/wal_chain.h"
 
 #include <inttypes.h>
 

@@ -3,7 +3,7 @@
  */
 #pragma once
 
-#include "run.h"
+#include "verify_run.h"
 
 enum { WAL_TEXT_MAX = 1 << 20 };
 

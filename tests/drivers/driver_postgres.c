@@ -18,8 +18,8 @@
 #include "postgres/control.h"
 #include "postgres/data_directory.h"
 #include "postgres/page.h"
-#include "postgres/server.h"
-#include "postgres/session.h"
+#include "server/server.h"
+#include "server/session.h"
 #include "stream/digest.h"
 
 #include <fcntl.h>

@@ -5,9 +5,9 @@
 #include "base/bytes.h"
 #include "base/memory.h"
 #include "fuzz.h"
+#include "pack/pack_scan.h"
 #include "pack_format.h"
 #include "repo/layout.h"
-#include "repo/pack_scan.h"
 #include "stream/digest.h"
 
 enum { WHOLE_FRAMES_MAX = 16 };

@@ -1,7 +1,7 @@
 /* Page tables. Input: their bytes. */
 #include "base/memory.h"
 #include "fuzz.h"
-#include "repo/page_table.h"
+#include "pack/page_table.h"
 
 static void check(const PageTable *table)
 {

@@ -6,7 +6,7 @@
 #include "base/bytes.h"
 #include "base/memory.h"
 #include "fuzz.h"
-#include "repo/wal_known.h"
+#include "wal/wal_known.h"
 
 #include <assert.h>
 

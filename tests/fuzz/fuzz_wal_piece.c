@@ -6,8 +6,8 @@
 #include "base/bytes.h"
 #include "base/memory.h"
 #include "fuzz.h"
-#include "repo/wal_piece.h"
 #include "stream/digest.h"
+#include "wal/wal_piece.h"
 
 #include <assert.h>
 

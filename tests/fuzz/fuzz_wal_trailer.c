@@ -6,7 +6,7 @@
 #include "base/bytes.h"
 #include "base/memory.h"
 #include "fuzz.h"
-#include "repo/wal_object.h"
+#include "wal/wal_object.h"
 
 enum {
     WITH_MAGIC = 1,

@@ -1,7 +1,7 @@
 #include "catalog/backups.h"
 
-#include "archive_builder.h"
-#include "backup_builder.h"
+#include "../walk/archive_builder.h"
+#include "../walk/backup_builder.h"
 #include "repo/layout.h"
 
 #include <setjmp.h>

@@ -1,5 +1,6 @@
-#include "repo/wal_object.h"
-#include "world.h"
+#include "../walk/world.h"
+#include "catalog/target.h"
+#include "wal/wal_object.h"
 
 #include "base/bytes.h"
 

@@ -1,10 +1,10 @@
-#include "archive_builder.h"
-#include "backup_builder.h"
+#include "../walk/archive_builder.h"
+#include "../walk/backup_builder.h"
 
 #include "base/file.h"
 #include "catalog/backups.h"
-#include "catalog/wal_source.h"
-#include "catalog/wal_walk.h"
+#include "walk/wal_source.h"
+#include "walk/wal_walk.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,7 +1,7 @@
 #include "catalog/windows.h"
 
-#include "backup_builder.h"
-#include "world.h"
+#include "../walk/backup_builder.h"
+#include "../walk/world.h"
 
 #include "base/bytes.h"
 

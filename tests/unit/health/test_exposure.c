@@ -1,7 +1,7 @@
 #include "health/exposure.h"
 
-#include "../catalog/backup_builder.h"
-#include "../catalog/world.h"
+#include "../walk/backup_builder.h"
+#include "../walk/world.h"
 #include "repo/layout.h"
 
 #include <setjmp.h>

@@ -1,7 +1,7 @@
 #include "health/exposure.h"
 
-#include "../catalog/archive_builder.h"
-#include "repo/wal_piece.h"
+#include "../walk/archive_builder.h"
+#include "wal/wal_piece.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

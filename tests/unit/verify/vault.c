@@ -1,9 +1,9 @@
 #include "vault.h"
 
+#include "pack/page_table.h"
 #include "repo/journal.h"
-#include "repo/page_table.h"
-#include "repo/wal_object.h"
 #include "stream/digest.h"
+#include "wal/wal_object.h"
 
 #include <inttypes.h>
 #include <setjmp.h>

@@ -10,10 +10,10 @@
  */
 #pragma once
 
-#include "repo/manifest.h"
+#include "pack/manifest.h"
 #include "verify/verify.h"
 
-#include "../catalog/archive_builder.h"
+#include "../walk/archive_builder.h"
 
 #define BACKUP_A "20000101T000010Z-aaaaaa"
 #define BACKUP_B "20000101T000050Z-bbbbbb"

@@ -1,0 +1,60 @@
+/*
+ * log_print.h - a line for each thing that happened, for people or for machines.
+ */
+#pragma once
+
+#include "answer/log_branches.h"
+#include "catalog/relation_names.h"
+#include "cli/output.h"
+#include "walk/happenings.h"
+#include "walk/restore_points.h"
+
+typedef struct LogPrinter {
+    const WalWalk *walk;
+    RelationNames *names;
+    uint32_t target_timeline; /* to be said with what is suggested; 0: there is only one */
+    RestorePointList points;  /* of the whole path, once one was met */
+    bool has_points;
+    Buffer text; /* of the line in work */
+} LogPrinter;
+
+void log_printer_done(LogPrinter *printer); /* for CLEANUP() */
+
+typedef struct LogEnd {
+    WalScanEnd scan;
+    bool is_limited; /* --limit lines were shown, and there is more */
+    bool is_bounded; /* it ends where was asked, not where the archive does */
+    uint32_t timeline;
+    Lsn unborn; /* where that begins, when none of its WAL is archived yet; else 0 */
+    uint64_t shown, gaps;
+} LogEnd;
+
+bool log_print_line(LogPrinter *printer, const Happening *happening, Error *err) MUST_CHECK;
+/* One object a line. */
+bool log_print_json(LogPrinter *printer, const Happening *happening, Error *err) MUST_CHECK;
+/* In front of each of several branches. */
+bool log_print_branch(const LogBranch *branch, bool json, Error *err) MUST_CHECK;
+/* Of a branch that was not looked at: which it is. */
+void log_print_other(const LogBranch *branch);
+bool log_print_end(LogPrinter *printer, bool json, const LogEnd *end, Error *err) MUST_CHECK;
+
+/*
+ * Where to stop a restore so that this did not happen; false when there is nothing to undo. A
+ * database or tablespace goes as soon as the record that removes it is replayed, not at the commit.
+ */
+typedef struct LogUndo {
+    uint32_t xid; /* stop before this transaction's commit, or ... */
+    Lsn lsn;      /* ... before this record; both 0: it can't be said */
+} LogUndo;
+bool log_undo(const LogPrinter *printer, const Happening *happening, LogUndo *undo, bool *has_undo,
+              Error *err) MUST_CHECK;
+
+/*
+ * Of a restore point whose name was given several times on this path: which of them it is, from 1,
+ * and how many there are; *count is 1 where there is only one.
+ */
+bool log_point_number(LogPrinter *printer, const Happening *happening, uint64_t *number,
+                      uint64_t *count, Error *err) MUST_CHECK;
+
+/* Its name, or its oid, appended to printer->text. */
+void log_put_database(LogPrinter *printer, Lsn lsn, uint32_t oid);

@@ -1,0 +1,42 @@
+/*
+ * get.h - WAL files out of the repository, for a server that recovers.
+ */
+#pragma once
+
+#include "get/prefetch.h"
+#include "wal/wal_object.h"
+
+typedef struct GetWish {
+    const char *name;  /* as in %f */
+    const char *path;  /* as in %p: written under a temporary name, then renamed */
+    const char *data;  /* data directory: signal files and settings are looked at; or NULL */
+    uint32_t timeline; /* of the recovery, as pinned by restore; 0: found from data's settings */
+    unsigned threads;
+    uint64_t hole_wait_ms; /* how long a hole may take to fill */
+    Prefetch *ahead;       /* segments that lie ready; or NULL */
+} GetWish;
+
+/*
+ * The file, verified, at wish->path. ERR_ABSENT: proven absent, and none after it (law 7). Anything
+ * else means: stop, do not open. ERR_CORRUPT: damaged, or a hole, or a timeline's WAL is missing.
+ */
+bool archive_get(const Cluster *cluster, const GetWish *wish, Error *err) MUST_CHECK;
+
+/*
+ * Whether the answer is known without any archive: then it is ERR_ABSENT, in *err. Servers ask for
+ * the history of timeline 1 just before they open, and nobody ever wrote one.
+ */
+bool archive_get_is_known(const char *name, Error *err);
+
+/*
+ * Whether a server asks that is about to open, has burnt its boats, and has a copy of the history
+ * in its own pg_wal. It must not be stopped by an outage: told that there is no such file, it takes
+ * the copy.
+ */
+bool archive_get_is_promoting(const GetWish *wish);
+
+/*
+ * Whether the server at data is a standby (standby.signal): it must not be stopped by an outage, it
+ * asks again. The caller then answers 1 for every failure.
+ */
+bool archive_get_is_standby(const char *data);

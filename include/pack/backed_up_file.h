@@ -1,0 +1,13 @@
+/*
+ * backed_up_file.h - one file out of a backup, without a restore.
+ */
+#pragma once
+
+#include "pack/manifest.h"
+
+/* The entry with this path among those of the data directory; NULL when there is none. */
+const ManifestEntry *backed_up_file_find(const Manifest *manifest, const char *path);
+
+/* Its content, every byte verified; appended to out. ERR_CORRUPT, ERR_UNREACHABLE. */
+bool backed_up_file_read(const Cluster *cluster, const Manifest *manifest,
+                         const ManifestEntry *entry, Buffer *out, Error *err) MUST_CHECK;

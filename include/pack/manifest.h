@@ -1,0 +1,139 @@
+/*
+ * manifest.h - the list of everything in one backup: a backup exists when its manifest does.
+ *
+ * Text, one record a line, sorted by path, zstd-compressed: docs/format.md, chapter 5. Written
+ * once, last; immutable from then on.
+ */
+#pragma once
+
+#include "base/memory.h"
+#include "base/time.h"
+#include "pack/pack.h"
+#include "postgres/backup_label.h"
+#include "repo/layout.h"
+
+enum { RANGE_FRAGMENTS_MAX = 8 };
+
+/* What a backup stored of one range, or an earlier one did: the content is their overlay. */
+typedef struct Fragment {
+    Frame table; /* the frame of its page table */
+} Fragment;
+
+typedef struct ManifestRange {
+    uint32_t index; /* in the file */
+    bool is_settled;
+    uint8_t fragment_count;
+    uint64_t size;
+    uint64_t hash;       /* range_hash() */
+    Fragment *fragments; /* oldest first */
+} ManifestRange;
+
+typedef enum EntryKind {
+    ENTRY_FILE,
+    ENTRY_DIRECTORY,
+    ENTRY_LINK,  /* pg_tblspc/OID; target is where the tablespace was */
+    ENTRY_EXTRA, /* a file of configuration outside the data directory; path is absolute */
+} EntryKind;
+
+/*
+ * A cluster may have millions of files, and backup, restore and verify hold one of these for each:
+ * its size and its path's are what their memory depends on (architecture.md, law 10). So what a
+ * large file, a small one and a link have for themselves share their place.
+ */
+typedef struct ManifestEntry {
+    EntryKind kind : 8;
+    bool is_small;    /* content is one frame (none when size is 0) */
+    uint16_t mode;    /* permission bits */
+    uint32_t crc32c;  /* of the content */
+    const char *path; /* relative to the data directory; pg_tblspc/OID/... inside tablespaces */
+    const char *owner, *group; /* names; the numbers as text where the host knew none */
+    uint64_t size;
+    TimeUs mtime, ctime; /* by fstat before the first read */
+    uint64_t inode;
+    uint32_t range_count; /* 0 when is_small */
+    union {
+        const char *target; /* ENTRY_LINK */
+        struct {            /* is_small and size > 0 */
+            Frame content;
+            uint64_t content_hash; /* XXH3 of the raw content */
+        };
+        ManifestRange *ranges; /* range_count > 0 */
+    };
+} ManifestEntry;
+
+typedef struct ManifestHeader {
+    char id[BACKUP_ID_SIZE];
+    const char *cluster;
+    uint64_t system_identifier;
+    unsigned server_version; /* 150018 */
+    unsigned major;
+    const char *tool_version;
+    uint32_t timeline;
+    const char *history; /* text of the timeline's history file; "" for timeline 1 */
+    Lsn start, stop;
+    TimeUs started_at, stopped_at; /* by the host that took it */
+    TimeUs commit_time_max; /* of commits between start and stop, from the archive; or NONE */
+    const char *label;      /* backup_label, byte for byte */
+    const char *tablespace_map;
+    const char *host, *boot_id, *data_directory;
+    const char *options; /* as given, for people */
+    uint32_t wal_segment_size;
+    bool has_checksums;
+    bool from_standby;
+    const char *libc_version; /* for the collation warning at restore */
+    uint64_t bad_pages;       /* pages stored although their checksum is wrong */
+    /*
+     * Left out when empty. Symbolic links that were followed, "base/5 -> /mnt/x", a line each. The
+     * configuration as the server names it: relative to the data directory where it is in it. And
+     * what the server calls its data directory, when that is not the path that we read.
+     */
+    const char *followed_links;
+    const char *config_file, *hba_file, *ident_file;
+    const char *server_directory;
+    /* totals */
+    uint64_t file_count, bytes, bytes_new; /* raw; stored by this backup */
+} ManifestHeader;
+
+typedef struct Manifest {
+    ManifestHeader header;
+    Tablespace *tablespaces;
+    size_t tablespace_count;
+    PackInfo *packs; /* Frame.pack is an index here */
+    size_t pack_count;
+    ManifestEntry *entries; /* sorted by path (strcmp); extras last */
+    size_t entry_count;
+    Arena arena; /* everything above */
+} Manifest;
+
+/*
+ * Encode, compress and commit as the cluster's backup header.id: from then on it exists.
+ * ERR_EXISTS when there is one of this id.
+ */
+bool manifest_save(const Manifest *manifest, const Cluster *cluster, Error *err) MUST_CHECK;
+
+/*
+ * The whole, every line checked, the end line's count and SHA-256 too. ERR_CORRUPT, ERR_VERSION,
+ * ERR_NOT_FOUND.
+ */
+bool manifest_load(Manifest *manifest, const Cluster *cluster, const char *id,
+                   Error *err) MUST_CHECK;
+void manifest_done(Manifest *manifest); /* for CLEANUP() */
+
+/* Only text; for tests, fuzzing and manifest_save(). Appended to out. */
+void manifest_encode(const Manifest *manifest, Buffer *out);
+bool manifest_decode(Manifest *manifest, const char *text, size_t size, Error *err) MUST_CHECK;
+
+/* A new id "20261122T031500Z-k3v7qa" for a backup that begins now. */
+bool backup_id_new(char id[BACKUP_ID_SIZE], Error *err) MUST_CHECK;
+
+/*
+ * What a manifest that can be read lacks, or says against itself, so that nothing can be restored
+ * from it: the one check of whoever takes, lists, verifies or restores a backup. False: nothing.
+ */
+typedef struct ManifestFault {
+    const char *what;
+    char expected[512], found[512]; /* "" where there is nothing to say */
+} ManifestFault;
+bool manifest_find_fault(const Manifest *manifest, ManifestFault *fault) MUST_CHECK;
+/* In one line. */
+const char *manifest_fault_text(const ManifestFault *fault, Arena *arena);

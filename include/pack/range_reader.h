@@ -1,0 +1,34 @@
+/*
+ * range_reader.h - the content of one range out of the fragments that make it up, every page
+ * checked (docs/format.md, chapter 4.3).
+ *
+ * A reader belongs to one thread and is reused; its buffers are bounded: a window of stored bytes
+ * and a decompressed extent for each fragment, and one extent of output.
+ */
+#pragma once
+
+#include "pack/manifest.h"
+#include "pack/page_table.h"
+
+typedef struct RangeReader RangeReader;
+
+RangeReader *range_reader_new(const Cluster *cluster, const Manifest *manifest);
+void range_reader_freep(RangeReader **reader); /* for CLEANUP() */
+
+/*
+ * Gets a piece of up to EXTENT_SIZE bytes, in order. Its buffer is of mem_alloc_aligned() with room
+ * for EXTENT_SIZE bytes; it may be changed, and be kept if another such is left in its place.
+ */
+typedef bool RangeSink(void *context, uint8_t **data, size_t size, uint64_t offset, Error *err);
+
+typedef struct RangeContent {
+    uint32_t crc32c; /* of the whole range, computed from what was handed out */
+    uint64_t bytes_read;
+} RangeContent;
+
+/* ERR_CORRUPT when a stored byte, a page or the whole is not what it must be. */
+bool range_reader_read(RangeReader *reader, const ManifestRange *range, RangeSink *sink,
+                       void *context, RangeContent *content, Error *err) MUST_CHECK;
+
+/* What small files share with it. */
+CodecContext *range_reader_codec(RangeReader *reader);

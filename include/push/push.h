@@ -1,0 +1,47 @@
+/*
+ * push.h - WAL files into the repository.
+ *
+ * Laws 1 and 2: success only once it is durable; the same name with other content is refused.
+ */
+#pragma once
+
+#include "walk/wal_follows.h"
+
+#include <sys/stat.h>
+
+typedef struct PushWish {
+    const char *path; /* the file, as in %p */
+    Compression compression;
+    unsigned threads;
+    /* Called, if not NULL, when only disks are still to be waited for. */
+    void (*before_settle)(void *context);
+    /* Called, if not NULL, when all is ready to be published; false: it is not published. */
+    bool (*before_commit)(void *context, Error *err);
+    /* Called, if not NULL, then: whether the segment before this one was just pushed; it need not
+     * be read. */
+    bool (*known_before)(void *context, const WalName *name, WalBefore *before);
+    void *context;
+} PushWish;
+
+typedef enum PushOutcome {
+    PUSH_STORED,
+    PUSH_ALREADY_THERE, /* same content, read whole and verified, made durable */
+    PUSH_REPAIRED,      /* the stored one was damaged: set aside, stored anew */
+    PUSH_ACKNOWLEDGED,  /* an earlier call has pushed it ahead, see push/push_ahead.h */
+} PushOutcome;
+
+typedef struct PushResult {
+    PushOutcome outcome;
+    WalTrailer trailer;
+    struct stat source; /* the file, as it was read */
+    char *aside;        /* PUSH_REPAIRED: where the damaged object is now; caller frees */
+} PushResult;
+
+/*
+ * ERR_REFUSED: not a segment of this cluster, or its content is not what its name says, or it is a
+ * zero-padded piece of a segment, or it is of another history than the archive
+ * (walk/wal_follows.h), as a history can be (catalog/history_fit.h). ERR_EXISTS: the name has
+ * other content; the message says how to get out. ERR_UNREACHABLE, ERR_IO: may work later.
+ */
+bool archive_push(const Cluster *cluster, const PushWish *wish, PushResult *result,
+                  Error *err) MUST_CHECK;

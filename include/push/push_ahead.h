@@ -1,0 +1,53 @@
+/*
+ * push_ahead.h - further segments that wait to be archived, pushed along with the one asked for.
+ *
+ *     push_ahead_open(&ahead, cluster, &wish);
+ *     if (push_ahead_has_done(&ahead, &trailer)) ...          // an earlier call has pushed it
+ *     else push_ahead_run(&ahead, &result, told, context, err);
+ *
+ * The server calls archive_command for one segment after the other, and each call waits for disks
+ * and one compressor. Here the segments that have a .ready file are pushed along by several
+ * threads; when the server asks for them, a local acknowledgement answers. What fails of them is
+ * forgotten: the server will ask. Nothing is published before its predecessor, and nothing of
+ * another timeline, whose history the server archives first: so a crash leaves no hole.
+ */
+#pragma once
+
+#include "push/push.h"
+
+enum { PUSH_AHEAD_MAX = 64, PUSH_AHEAD_MS = 1000 };
+
+typedef struct PushAheadWish {
+    const char *path;        /* the file asked for */
+    const char *spool;       /* where acknowledgements are kept; outside the data directory */
+    bool is_spool_asked_for; /* by the operator, who is told when it can't be used */
+    unsigned count;          /* at most so many further segments, 0: none */
+    uint64_t time_ms;        /* and none is begun once so much time has passed */
+    Compression compression;
+    unsigned threads; /* that compress at a time */
+} PushAheadWish;
+
+typedef struct PushAhead PushAhead;
+
+/*
+ * NULL when nothing is to be pushed ahead: count is 0; the file is no segment that waits in a
+ * server's pg_wal and belongs to our user; or spool can't be used, which is logged.
+ */
+PushAhead *push_ahead_open(const Cluster *cluster, const PushAheadWish *wish);
+void push_ahead_freep(PushAhead **ahead); /* for CLEANUP() */
+
+/*
+ * Whether an earlier call has pushed the file, by its acknowledgement and by what the archive has:
+ * it is durable there. ahead may be NULL.
+ */
+bool push_ahead_has_done(const PushAhead *ahead, WalTrailer *trailer);
+
+/* Called for each segment that was pushed along, in order, by the thread that pushes. */
+typedef void PushedAhead(void *context, const char *path, const PushResult *result);
+
+/*
+ * Push the file asked for, and along with it what waits behind it. As archive_push(): whatever
+ * becomes of the others.
+ */
+bool push_ahead_run(const PushAhead *ahead, PushResult *result, PushedAhead *told, void *context,
+                    Error *err) MUST_CHECK;

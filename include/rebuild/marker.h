@@ -1,0 +1,25 @@
+/*
+ * marker.h - pgcairn.restore: a restore is under way in this directory (docs/format.md, chapter 8).
+ */
+#pragma once
+
+#include "rebuild/restore_plan.h"
+
+typedef struct RestoreMarker {
+    const char *backup, *cluster;
+    uint64_t system_identifier;
+    uint64_t pid;          /* of the restore, ... */
+    bool is_running;       /* ... which is still at work on this host */
+    bool has_new_wal;      /* its pg_wal holds only what restores have put there */
+    const char **wal_kept; /* where earlier attempts put the old pg_wal; NULL-terminated */
+    size_t wal_kept_count;
+    const char **versions; /* directories in tablespaces that it removes, or writes */
+    size_t version_count;
+} RestoreMarker;
+
+/* *found is false when there is none. ERR_CORRUPT when it is cut or changed. */
+bool marker_load(const char *data, Arena *arena, RestoreMarker *marker, bool *found,
+                 Error *err) MUST_CHECK;
+/* Durable once it returns, in place of an older one. has_new_wal: of what is there now. */
+bool marker_save(const RestorePlan *plan, bool has_new_wal, Error *err) MUST_CHECK;
+bool marker_remove(const char *data, Error *err) MUST_CHECK;

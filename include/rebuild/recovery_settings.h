@@ -1,0 +1,33 @@
+/*
+ * recovery_settings.h - what tells the restored server how to recover.
+ */
+#pragma once
+
+#include "rebuild/restore_plan.h"
+
+/* plan->restore_command out of the wish. */
+void recovery_command_build(const RestoreWish *wish, RestorePlan *plan);
+
+/*
+ * postgresql.auto.conf, recovery.signal and the recovery plan for archive-get. The restored
+ * postgresql.auto.conf must be in place.
+ */
+bool recovery_settings_write(const RestoreWish *wish, const RestorePlan *plan,
+                             Error *err) MUST_CHECK;
+
+/* Where the server's socket is to be, in postgresql.auto.conf: one directory, in place of all. */
+bool recovery_settings_set_socket(const char *data, const char *directory, Error *err) MUST_CHECK;
+
+/* Of files in the data directory: 0600, and 0640 where the group may read. */
+mode_t data_file_mode(const RestorePlan *plan);
+
+/* A small text file of the data directory, durable, in place of an older one. */
+bool data_file_put(const RestorePlan *plan, const char *name, const void *text, size_t size,
+                   Error *err) MUST_CHECK;
+
+/*
+ * Rewrite the recovery settings in data for another action, after the target was verified with
+ * action shutdown: pause or promote. restore_clear_settings() removes ours once recovery has ended.
+ */
+bool restore_set_action(const char *data, TargetAction action, Error *err) MUST_CHECK;
+bool restore_clear_settings(const char *data, Error *err) MUST_CHECK;

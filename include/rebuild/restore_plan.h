@@ -1,0 +1,206 @@
+/*
+ * restore_plan.h - what a restore was asked for, and what it is going to do.
+ *
+ * restore_plan() (restore.h) fills a RestorePlan; those that carry it out read it.
+ */
+#pragma once
+
+#include "base/progress.h"
+#include "catalog/branches.h"
+#include "catalog/target.h"
+#include "catalog/windows.h"
+#include "postgres/settings.h"
+
+#define RESTORE_MARKER_FILE "pgcairn.restore"
+/* Backups leave out what begins so (backup/scan.c). A date follows. */
+#define KEPT_WAL_INSIDE RESTORE_MARKER_FILE "-pg_wal-"
+
+typedef enum TargetAction { ACTION_PAUSE, ACTION_PROMOTE, ACTION_SHUTDOWN } TargetAction;
+const char *target_action_name(TargetAction action); /* "pause" */
+const char *target_kind_name(TargetKind kind);       /* "time" */
+
+typedef enum OccupiedChoice {
+    OCCUPIED_REFUSE,
+    OCCUPIED_MOVE_ASIDE, /* the old data directory is kept under a dated name */
+    OCCUPIED_FORCE,      /* its content is removed */
+} OccupiedChoice;
+
+/* How what is there makes way (law 8): a whole directory is there, or can be had, at each instant.
+ */
+typedef enum Replacement {
+    REPLACES_NOTHING,
+    KEEPS_OLD,         /* OCCUPIED_MOVE_ASIDE */
+    REMOVES_OLD_LAST,  /* renamed first, removed once the new one is durable */
+    REMOVES_OLD_FIRST, /* removed once the backup has been read whole */
+} Replacement;
+
+/* What will be needed afterwards, and so must not go with the old directory. */
+typedef struct NeededPlace {
+    const char *what; /* "the repository" */
+    const char *path; /* need not exist */
+} NeededPlace;
+
+typedef struct TablespaceMove {
+    const char *name; /* oid, or the path it had */
+    const char *path;
+} TablespaceMove;
+
+/* Put one WAL file of an old data directory into the archive; durable once it returns true. */
+typedef bool RestorePush(void *context, const char *path, Error *err);
+
+typedef struct RestoreWish {
+    const char *data;
+    const char *backup; /* NULL: chosen for the target */
+    Target target;
+    uint32_t target_timeline;   /* 0: the newest timeline that the backup leads to */
+    const ServerBranch *server; /* of the directory that is replaced; NULL: none, or not known */
+    TargetAction action;        /* what is written into the settings */
+    OccupiedChoice occupied;
+    bool believes_known; /* of the archive: for a plan that is only shown; else each trailer is read
+                          */
+    bool only_looks;     /* nothing is done: what is in the way on this host is told in the plan */
+    bool discard_wal;
+    bool server_is_stopped; /* somebody has made sure of it, where it can't be seen from here */
+    bool no_wal_check;      /* of the stored WAL, see restore_run() */
+    bool allows_damaged;    /* what verify found bad is tried; what is bad is met when it is read */
+    uint32_t save_timeline; /* whose history may be put into the archive although nothing of it is
+                               there; 0: none */
+    bool as_copy;    /* the restored cluster must not archive: it is not to replace the original */
+    bool will_pause; /* at its target, for somebody to look around there */
+    bool will_start; /* server programs are needed, not only nice to have */
+    unsigned port;   /* of the restored server; 0: as it is configured */
+    const char *socket; /* directory of its socket; NULL: as it is configured */
+    const NeededPlace *needed;
+    size_t needed_count;
+    const TablespaceMove *moves;
+    size_t move_count;
+    unsigned jobs;
+    const char *restore_command;     /* as it is to be; NULL: made of the next two */
+    const char *tool;                /* absolute path of this program, and how to call it: */
+    const char *const *tool_options; /* "--repo=…", "--cluster=…", …; NULL-terminated */
+    const char *pg_bin;
+    Progress *progress;
+    RestorePush *push; /* NULL: nothing can be pushed */
+    void *push_context;
+} RestoreWish;
+
+/* What was found where the cluster is to go. */
+typedef enum DataState {
+    DATA_ABSENT,
+    DATA_EMPTY,         /* at most lost+found */
+    DATA_CLUSTER,       /* a data directory */
+    DATA_HALF_RESTORED, /* by an earlier restore that did not end */
+} DataState;
+
+typedef struct PlannedTablespace {
+    uint32_t oid;
+    const char *was;     /* where it was at the backup */
+    const char *path;    /* where it will be */
+    const char *version; /* PATH/PG_15_202209061: all of it that is ours */
+} PlannedTablespace;
+
+/* Another branch, with commits that what is restored has not. */
+typedef struct PlannedBranch {
+    uint32_t timeline;
+    BranchGain gain;
+} PlannedBranch;
+
+typedef struct OldDirectory OldDirectory;
+
+/* Of the directory that is replaced; timeline 0: nothing is known of it, or it has no WAL. */
+typedef struct DirectoryReport {
+    uint32_t timeline;
+    Lsn reached;
+    const char *state; /* "archived", "tail", "apart", "beyond" */
+    Lsn parts_at;      /* "apart" */
+    uint64_t commits;  /* that the archive does not have */
+    TimeUs last_commit;
+    bool may_be_more;
+    bool is_given_up; /* --discard-wal */
+} DirectoryReport;
+
+/* A file of a directory's pg_wal, which the recovery needs and the archive does not have. */
+typedef struct PlannedWal {
+    const char *path; /* where it was when the restore was planned */
+    WalName name;
+    bool is_parents; /* for what was prepared before a fork */
+} PlannedWal;
+
+typedef struct RestorePlan {
+    Manifest manifest;
+    TimelinePath path;
+    PlannedBranch *branches; /* that part from the path before the target */
+    size_t branch_count;
+    Target target; /* as the server will be told: see has_time_fallback */
+    TargetPoint point;
+    bool has_time_fallback; /* target time after the last commit: the archive's end is taken, which
+                               the server is told as the LSN of its last record */
+    Lsn locks_held;         /* the first lock that is held at the target; 0: none is known */
+    uint32_t locked_xid;    /* the target is the position before this transaction's first lock, for
+                               it would still hold it at the one that was asked for; 0: as asked */
+    TimeUs time_asked;      /* ... and what was asked for */
+    uint64_t bytes;         /* to write */
+    uint64_t wal_segments, wal_stored_bytes; /* that are replayed */
+    bool makes_init_forks;                   /* ... : see rebuild/unlogged.h */
+    WalParameters minima;                    /* what a hot standby needs on the way to the target */
+    uint64_t last_segment;                   /* TARGET_LATEST: the last one of all that is there */
+    uint64_t archive_end; /* ... the last whole one in the archive; 0: none of what is needed */
+    const OldDirectory *old_directory; /* inside: what was found where the cluster is to go */
+    DirectoryReport directory;         /* ... and what is told of it */
+    PlannedWal *local_wal;             /* copied into the new pg_wal */
+    size_t local_wal_count;
+    const char *data;     /* absolute */
+    const char *programs; /* server programs; NULL when they were not found (no --start then) */
+    DataState state;
+    OccupiedChoice choice;  /* what happens to it: as wished, but that a half-restored one is
+                               replaced without being told to */
+    bool occupied;          /* the target holds something */
+    bool same_cluster;      /* ... and it is this cluster */
+    bool server_is_stopped; /* as wished */
+    const char *stamp;      /* "20261122T101112.345Z", for the names of what is kept */
+    Replacement replacement;
+    const char *removes_first_why; /* "there is no room for both" */
+    const char
+        *moved_to; /* where the old directory goes, to stay or until the new one is durable */
+    const char *wal_kept;           /* where the old pg_wal will be at last; NULL: nowhere */
+    bool has_new_wal;               /* a restore that did not end wrote what is in pg_wal now */
+    const char *const *wal_sources; /* directories where an earlier attempt kept it; NULL-ended */
+    const char **old_versions; /* version directories of the old data directory's tablespaces */
+    size_t old_version_count;
+    const char **marked_versions; /* that an earlier restore, which did not end, had as its own */
+    size_t marked_version_count;
+    uint64_t old_bytes,
+        old_wal_bytes; /* that removing the old directory gives back; of its pg_wal */
+    uint64_t *old_version_bytes;
+    const char *restore_command;
+    uint32_t data_mode;             /* of the data directory: 0700 or 0750 */
+    const char *owner, *group;      /* their names at the backup */
+    PlannedTablespace *tablespaces; /* as they will be */
+    size_t tablespace_count;
+    /* restore/configuration.h */
+    const char *extra_directory; /* where configuration from outside goes; NULL: nowhere */
+    bool puts_back;              /* ... to where it was: extra_directory is "/" */
+    const char *debian_directory, *debian_version, *debian_name; /* the cluster's; NULL: none */
+    const char *config_file; /* after the run: what the server must be told with -c, or NULL */
+    const char *hba_file, *ident_file;
+    bool is_joined;            /* config_file was made of several */
+    bool names_data_directory; /* the configuration does: it must be told, too */
+    const char **spellings; /* of recovery_target... in it, other than in lower case; NULL-ended */
+    /* only_looks, ERR_NONE: nothing */
+    Error running;   /* a server runs there, to be stopped before the restore */
+    Error undecided; /* what would be refused then, too: the place is occupied, and nothing was said
+                        of what is there; or a server may be there that can't be seen */
+    const char **warnings; /* collation, missing extra files, ... */
+    size_t warning_count;
+    Arena arena;
+} RestorePlan;
+
+typedef struct RestoreReport {
+    uint64_t files, bytes, bytes_read;
+    uint64_t wal_saved; /* segments of the old data directory kept as the tail of this recovery */
+    TimeUs elapsed_rebuild, elapsed_sync; /* microseconds */
+    TimeUs elapsed;                       /* all */
+} RestoreReport;
+
+/* One more line of plan->warnings. */
+void plan_warn(RestorePlan *plan, const char *format, ...) PRINTF_LIKE(2, 3);

@@ -1,0 +1,69 @@
+/*
+ * receive.h - WAL streamed from the server into the repository, as it is written.
+ *
+ * Whole segments become WAL objects, as archive-push stores them. The segment still being written
+ * is stored in pieces (wal/wal_piece.h). The server is told that WAL is durable only once it is
+ * so in the repository: its slot keeps everything else, and commits that wait for us are as safe
+ * as the repository is. Nothing local is needed for that: what was received and not stored when
+ * the process dies is streamed once more.
+ *
+ * By wish a spool on this host comes between: then durable means durable there.
+ */
+#pragma once
+
+#include "base/buffer.h"
+#include "postgres/wal_name.h"
+#include "repo/repo.h"
+#include "stream/codec.h"
+
+#include <sys/types.h>
+
+typedef enum ReceiveEvent {
+    RECEIVE_ALIVE,     /* at least once a second while all is well */
+    RECEIVE_STREAMING, /* connected, WAL comes */
+    RECEIVE_DURABLE,   /* more of it is stored and acknowledged */
+    RECEIVE_WAITING,   /* something failed; tries again in pause_ms */
+    RECEIVE_FULL,      /* so is the spool: nothing is received until the repository takes WAL */
+    RECEIVE_STOPPING,  /* a signal came: stores the rest */
+} ReceiveEvent;
+
+typedef struct ReceiveNews {
+    ReceiveEvent event;
+    uint32_t timeline;
+    Lsn durable;        /* 0: not known yet */
+    const Error *error; /* RECEIVE_WAITING */
+    uint64_t pause_ms;  /* likewise */
+    uint64_t spooled;   /* bytes in the spool, about */
+} ReceiveNews;
+
+typedef struct ReceiveWish {
+    const char *slot;
+    const char *application; /* what the server calls us */
+    bool is_synchronous;     /* store what comes at once: commits wait for it */
+    uint64_t interval_ms;    /* else so long may pass between a byte's arrival and its storing */
+    Lsn until;               /* end once it is durable up to here; 0: never */
+    Compression compression; /* of whole segments */
+    unsigned threads;
+    const char *spool;   /* directory that WAL goes through; NULL: into the repository at once */
+    uint64_t spool_size; /* that it may take */
+    /* How to reach the server, asked before each attempt: it may have moved. */
+    bool (*locate)(void *context, Buffer *conninfo, Error *err);
+    void (*tell)(void *context, const ReceiveNews *news);
+    void *context;
+} ReceiveWish;
+
+/*
+ * Runs until a signal comes or `until` is durable: both are a success when everything received was
+ * stored. What may pass (server or repository out of reach) is tried again for ever, with growing
+ * pauses. ERR_REFUSED: another cluster's server, or a slot that can't be used. ERR_BUSY: somebody
+ * else uses the slot. ERR_EXISTS: the archive has other content. ERR_POSTGRES, ERR_USAGE.
+ */
+bool archive_receive(const Cluster *cluster, const ReceiveWish *wish, Error *err) MUST_CHECK;
+
+/*
+ * The repository is away, and the spool was used with it before: its id and seed, and the cluster,
+ * as the spool has them. repo->storage is left as it is. ERR_NOT_FOUND: there is no spool, or it
+ * does not say enough. ERR_REFUSED: it is another cluster's than `name`.
+ */
+bool archive_receive_recall(const char *spool, const char *name, Repo *repo, Cluster *cluster,
+                            Error *err) MUST_CHECK;

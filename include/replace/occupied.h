@@ -1,0 +1,12 @@
+/*
+ * occupied.h - taking away what is where the cluster is to go, as the plan says.
+ */
+#pragma once
+
+#include "replace/replace.h"
+
+/*
+ * After it the data directory does not exist (it was renamed) or holds the marker and nothing else;
+ * either way nothing there can be started.
+ */
+bool occupied_clear(const RestorePlan *plan, Error *err) MUST_CHECK;

@@ -1,0 +1,33 @@
+/*
+ * old_directory.h - what is known of the directory that a restore replaces, and of the WAL that
+ * earlier attempts kept: looked at first, before anything is planned.
+ */
+#pragma once
+
+#include "catalog/branches.h"
+#include "replace/data_state.h"
+#include "replace/old_branch.h"
+
+struct OldDirectory {
+    bool has_own;
+    OldBranch own;   /* of what is replaced, with the pg_wal that earlier attempts put away */
+    OldBranch *kept; /* of what earlier restores kept beside the place; only what is proven of
+                        their WAL is of use */
+    size_t kept_count;
+    ServerBranch server; /* of `own`, when has_server */
+    bool has_server;
+};
+
+/* data: resolved. ERR_REFUSED as data_look(). Strings go into arena. */
+bool old_directory_look(const Cluster *cluster, const RestoreWish *wish, const char *data,
+                        Arena *arena, OldDirectory *directory, Error *err) MUST_CHECK;
+
+/*
+ * From now on what the directories are proven to have beyond the archive counts in this inventory:
+ * segments, and the history of the timeline that the replaced one is on.
+ */
+bool old_directory_add(const OldDirectory *directory, WalInventory *inventory,
+                       uint32_t segment_size, Error *err) MUST_CHECK;
+
+/* "3 commits until 2026-11-30 17:40:00+00", in arena. */
+const char *old_commits_text(const OldCommits *commits, Arena *arena);

@@ -1,0 +1,33 @@
+/*
+ * absence.h - law 7: what an absent WAL file means for the recovery that asks for it.
+ *
+ * Answering "no such file" (exit 1) ends recovery and opens the database, so it is said only when
+ * the archive was read and has nothing more. Pure functions of an inventory: no I/O, all tested.
+ */
+#pragma once
+
+#include "walk/inventory.h"
+
+typedef enum Absence {
+    ABSENCE_PROVEN,  /* the archive's end on this path: "no such file" is true and harmless */
+    ABSENCE_HOLE,    /* later WAL of the path is there: a hole, perhaps one being filled */
+    ABSENCE_FORK,    /* the first segment of a timeline on the path: the server would take the
+                        abandoned branch of its parent */
+    ABSENCE_HISTORY, /* WAL or a higher history shows that this timeline exists */
+} Absence;
+
+/*
+ * A segment that is not in the archive. path: of the recovery. bound: 0, or the last segment that
+ * the target needs: what lies behind it is no hole.
+ */
+Absence absence_of_segment(const WalInventory *inventory, const TimelinePath *path,
+                           const WalName *name, uint32_t segment_size, uint64_t bound_segment);
+
+/* A history file that is not in the archive. */
+Absence absence_of_history(const WalInventory *inventory, uint32_t timeline);
+
+/*
+ * Whether a segment that is there may be handed out: not when it lies wholly behind the point where
+ * the path leaves its timeline.
+ */
+bool segment_belongs_to_path(const TimelinePath *path, const WalName *name, uint32_t segment_size);

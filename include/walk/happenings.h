@@ -1,0 +1,106 @@
+/*
+ * happenings.h - what happened, read from archived WAL: commits with what they dropped, restore
+ * points, timelines.
+ *
+ * A transaction is known by its records: where it began, its database, the files that it created.
+ * What a commit removes is told apart by that, as far as the WAL allows:
+ *
+ *   DROPPED   nothing took its place: the transaction created no file that stayed; or (from 15 on)
+ *             the commit names the object of that number as dropped
+ *   REPLACED  TRUNCATE, or a command that writes a relation anew (VACUUM FULL, CLUSTER, ALTER
+ *             TABLE, REINDEX, ...): from 15 on the commit names no dropped object
+ *   UNCLEAR   one or the other: a transaction that both removed and created files, on a server
+ *             before 15 or beside real drops; or that began before what was read
+ */
+#pragma once
+
+#include "postgres/wal_changes.h"
+#include "walk/wal_scan.h"
+
+typedef enum FileFate { FILE_DROPPED, FILE_REPLACED, FILE_UNCLEAR } FileFate;
+
+typedef struct RemovedFile {
+    RelationFile file;
+    FileFate fate;
+} RemovedFile;
+
+/*
+ * A database whose files went: at once, whatever became of the transaction. If it committed, it was
+ * DROP DATABASE: ALTER DATABASE SET TABLESPACE removes the old files behind its commit, without an
+ * xid, and a CREATE DATABASE that fails removes its own (dbcommands.c, movedb, createdb).
+ */
+typedef struct RemovedDatabase {
+    uint32_t oid;
+    Lsn lsn; /* of the record that removes them */
+} RemovedDatabase;
+
+/* A tablespace, which was empty; its directory went at once, too. */
+typedef struct RemovedTablespace {
+    uint32_t oid;
+    Lsn lsn;
+} RemovedTablespace;
+
+typedef enum HappeningKind {
+    HAPPENING_COMMIT,
+    HAPPENING_RESTORE_POINT,
+    HAPPENING_TIMELINE, /* one begins */
+    HAPPENING_SHRINK,   /* a file was cut, as VACUUM does with empty pages at its end */
+    HAPPENING_REMOVAL,  /* files of a database went, and the transaction did not commit */
+    HAPPENING_GAP,      /* WAL that can't be looked at */
+} HappeningKind;
+
+/* All of it holds until the function that got it returns. */
+typedef struct Happening {
+    HappeningKind kind;
+    Lsn lsn, end; /* of the record */
+    TimeUs time;  /* TIME_US_NONE: not known */
+    uint32_t xid; /* 0: none */
+    bool is_prepared;
+    uint32_t database; /* 0: not known, or it changed shared relations only */
+
+    const RemovedFile *files; /* COMMIT: relation files removed that others could see */
+    size_t file_count;
+    bool is_cut_short;               /* the record is too large to be read whole */
+    const WalDroppedObject *objects; /* relations dropped that the transaction had not created: from
+                                        15 on; also such without files (views, temporary ones) */
+    size_t object_count;
+    const RemovedDatabase *databases; /* COMMIT, REMOVAL */
+    size_t database_count;
+    const RemovedTablespace *tablespaces;
+    size_t tablespace_count;
+    uint32_t truncated; /* relations that TRUNCATE was told; only with wal_level=logical */
+
+    const char *name;                 /* RESTORE_POINT */
+    uint32_t timeline, prev_timeline; /* TIMELINE */
+    RelationFile file;                /* SHRINK */
+    uint32_t pages;                   /* SHRINK: that are left */
+    const WalGap *gap;                /* GAP */
+} Happening;
+
+/* Whether a commit removed something that somebody may want back. */
+bool happening_is_drop(const Happening *entry);
+
+/* False stops; err set means failure. */
+typedef bool HappeningFunction(void *context, const Happening *entry, Error *err);
+
+typedef struct HappeningWish {
+    WalWalk walk;    /* from, to: positions; 0: none */
+    TimeUs from, to; /* instants, both included; TIME_US_NONE: none */
+    bool only_drops; /* drops, and gaps; segments that hold none are not decompressed */
+    HappeningFunction *on_entry;
+    void *context;
+} HappeningWish;
+
+/*
+ * In the order of the WAL. An instant selects commits and restore points by their own time, whose
+ * order need not be that of the WAL. Memory follows the transactions that are open at once.
+ */
+bool happenings_read(const HappeningWish *wish, WalScanEnd *end, Error *err) MUST_CHECK;
+
+/*
+ * Where a DROP DATABASE begins to be seen: the record that marks the database as invalid, which the
+ * server writes before the transaction has an xid, or its first record. A restore that is to have
+ * the database stops before. 0: not found within the segments that were looked at.
+ */
+bool happenings_drop_begin(const WalWalk *walk, uint32_t xid, Lsn removal, Lsn *begin,
+                           Error *err) MUST_CHECK;

@@ -1,0 +1,101 @@
+/*
+ * inventory.h - what is in a cluster's archive, from listings alone: which segments on which
+ * timelines, which histories, where holes are. Reads names, not contents.
+ */
+#pragma once
+
+#include "postgres/history.h"
+#include "repo/mark.h"
+#include "wal/wal_piece.h"
+#include "walk/knowledge.h"
+
+/* Segments first..last of one timeline, all there. */
+typedef struct WalRun {
+    uint32_t timeline;
+    uint64_t first, last;
+    uint64_t stored_bytes;
+    const WalStored *stored; /* of each of them */
+} WalRun;
+
+/* A history that the archive does not have: from a directory that somebody showed. */
+typedef struct LocalHistory {
+    uint32_t timeline;
+    const char *text;
+} LocalHistory;
+
+/* A .partial file: a segment in which a server left its timeline. */
+typedef struct WalLeft {
+    uint32_t timeline;
+    uint64_t segment;
+} WalLeft;
+
+typedef struct WalSources WalSources;
+
+typedef struct WalInventory {
+    WalRun *runs; /* by timeline, then segment */
+    size_t run_count;
+    WalLeft *partials; /* likewise */
+    size_t partial_count;
+    uint32_t *histories; /* timelines with a history file, ascending */
+    size_t history_count;
+    uint32_t timeline_max; /* highest that has a segment or a history */
+    TimeUs newest_at;      /* when the newest object was stored, by the store's clock */
+    WalPieceList pieces;   /* of segments that were still being written; some are whole by now */
+    WalKnowledge *known;   /* what is remembered of their trailers; nothing is read before it is
+                              asked for. NULL: nothing is believed */
+    LocalHistory *local_histories; /* among `histories` as well */
+    size_t local_history_count;
+    WalSources *sources; /* where segments that are not whole come from (wal_source.h); NULL: only
+                            whole ones are looked for */
+    MarkList marks;      /* what is known of backups and WAL beside what they say themselves */
+    Arena arena;
+} WalInventory;
+
+/* ERR_UNREACHABLE when the listing could not be had whole. */
+bool wal_inventory_load(WalInventory *inventory, const Cluster *cluster, Error *err) MUST_CHECK;
+void wal_inventory_done(WalInventory *inventory); /* for CLEANUP() */
+/* From now on every trailer is read: for who is about to rely on them with something at stake. */
+void wal_inventory_distrust(WalInventory *inventory);
+/* Marks of damage don't count: for who knows better, or reads it all the same. */
+void wal_inventory_forget_damage(WalInventory *inventory);
+/* Why a segment that is there must not be relied on; NULL: nothing is known against it. */
+const Mark *wal_inventory_damage(const WalInventory *inventory, uint32_t timeline, uint64_t segment,
+                                 uint32_t segment_size);
+
+bool wal_inventory_has(const WalInventory *inventory, uint32_t timeline, uint64_t segment);
+/* What the listing said of its object; NULL: it is not there. */
+const WalStored *wal_inventory_stored(const WalInventory *inventory, uint32_t timeline,
+                                      uint64_t segment);
+/* The run that holds this segment, or NULL. */
+const WalRun *wal_inventory_run(const WalInventory *inventory, uint32_t timeline, uint64_t segment);
+bool wal_inventory_has_history(const WalInventory *inventory, uint32_t timeline);
+/* Any segment of this timeline at or after `segment`, whole or in pieces? */
+bool wal_inventory_has_later(const WalInventory *inventory, uint32_t timeline, uint64_t segment);
+/* Any WAL of this timeline at all, in whatever form? */
+bool wal_inventory_has_any(const WalInventory *inventory, uint32_t timeline);
+/* Is there a .partial of this segment? */
+bool wal_inventory_has_partial(const WalInventory *inventory, uint32_t timeline, uint64_t segment);
+
+/*
+ * Read a timeline's history file and give its path. Timeline 1 needs none. ERR_NOT_FOUND when the
+ * history is not in the archive, ERR_CORRUPT when it is damaged.
+ */
+bool timeline_path_load(const Cluster *cluster, uint32_t timeline, Arena *arena, TimelinePath *path,
+                        Error *err) MUST_CHECK;
+
+/*
+ * From now on this timeline counts as one with a history: the text is copied. Nothing happens when
+ * the archive has its history, whatever that says.
+ */
+void wal_inventory_add_history(WalInventory *inventory, uint32_t timeline, const char *text);
+
+/* timeline_path_load(), and paths by histories that were added. */
+bool wal_inventory_path(const WalInventory *inventory, const Cluster *cluster, uint32_t timeline,
+                        Arena *arena, TimelinePath *path, Error *err) MUST_CHECK;
+
+/*
+ * Along a path from the segment that holds `from`: the last segment up to which all are there.
+ * *segment is the number, *timeline whose it is. False (no error) when even the first is missing.
+ */
+bool wal_inventory_reach(const WalInventory *inventory, const TimelinePath *path, Lsn from,
+                         uint32_t segment_size, uint64_t *segment, uint32_t *timeline);

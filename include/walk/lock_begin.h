@@ -1,0 +1,26 @@
+/*
+ * lock_begin.h - where a replay can stop so that what a transaction has locked can be read.
+ *
+ * A server replays AccessExclusiveLocks as well (standbydefs.h, XLOG_STANDBY_LOCK), and its startup
+ * process holds them until their transaction ends. Paused just before the commit of a DROP, it
+ * holds the lock on the very table that is to be looked at, and whoever reads that waits for ever.
+ */
+#pragma once
+
+#include "walk/wal_walk.h"
+
+typedef struct LockBegin {
+    Lsn lsn;      /* stop before the record that begins here instead; 0: nothing is gained so */
+    uint32_t xid; /* the transaction whose first lock it is */
+    Lsn held;     /* the first lock that is held at the stop, also when commits lie between; 0: none
+                     is known */
+} LockBegin;
+
+/*
+ * For a replay along walk->path that ends before the record at `stop`. Nothing that it is to have
+ * is given up: there is no commit and no PREPARE between begin->lsn and there. Not before `floor`.
+ * Looks back over a few segments at most. walk->from and ->to are not looked at. ERR_CORRUPT when
+ * they can't be read.
+ */
+bool lock_begin_find(const WalWalk *walk, Lsn floor, Lsn stop, LockBegin *begin,
+                     Error *err) MUST_CHECK;

@@ -1,0 +1,65 @@
+/*
+ * wal_scan.h - the records that matter, out of archived WAL along a path, over holes and damage.
+ *
+ * Trailers say which segments hold what is looked for; only those are decompressed and handed over
+ * record by record. A record that straddles segments is in no segment's summary: its kind, which is
+ * in the trailer of the segment where it begins, decides whether its segments are read.
+ *
+ * What is missing or damaged does not end the scan, it is reported.
+ */
+#pragma once
+
+#include "walk/wal_walk.h"
+
+/* WAL of the path that can't be looked at. */
+typedef struct WalGap {
+    uint32_t timeline;    /* of the name of the first segment */
+    uint64_t first, last; /* segments that it touches */
+    Lsn from, to;
+    bool is_missing;    /* not in the archive; else it is there and not readable, or does not go on
+                           where the segment before it ends (from = to) */
+    const char *reason; /* not missing: why */
+} WalGap;
+
+/* In both: false stops the scan; err set means failure. */
+typedef bool WalGapFunction(void *context, const WalGap *gap, Error *err);
+
+typedef struct WalScan {
+    WalWalk walk; /* from, 0: the first segment of the path that is in the archive */
+    /* Whether the segment holds something of interest, by what is whole in it. NULL: always. */
+    bool (*is_wanted)(void *context, const WalTrailer *trailer);
+    /*
+     * Whether the record that this segment leaves incomplete may be of interest: of this kind, by
+     * what else the trailer says. NULL: any may. Not asked when its kind is not known.
+     */
+    bool (*is_tail_wanted)(void *context, const WalTrailer *trailer, uint8_t rmgr, uint8_t info);
+    bool keep_all; /* bytes of all records (wal_reader.h) */
+    /*
+     * Every record before `to` of the segments that are read; also such as begin before `from`.
+     * They come while their segment is still being verified.
+     */
+    WalRecordFunction *on_record;
+    WalGapFunction *on_gap;
+    void *context;
+} WalScan;
+
+typedef struct WalScanEnd {
+    bool is_empty;     /* there is no segment to look at */
+    bool is_stopped;   /* by a callback */
+    Lsn until;         /* behind the last segment looked at; the end of what is there of it */
+    bool is_open;      /* ... when that one is still being written, and is there in pieces */
+    uint64_t segments; /* how many there were */
+    uint64_t read;     /* and how many of them were decompressed */
+    uint64_t gaps;
+} WalScanEnd;
+
+/* False: err of a callback, or the archive could not be read for another reason than damage. */
+bool wal_scan(const WalScan *scan, WalScanEnd *end, Error *err) MUST_CHECK;
+
+/*
+ * Every CREATE TABLESPACE in order: its oid, and the location that replay will use. Here a gap is
+ * ERR_CORRUPT.
+ */
+typedef bool WalTablespaceFunction(void *context, uint32_t oid, const char *path, Error *err);
+bool wal_scan_tablespaces(const WalWalk *walk, WalTablespaceFunction *on_create, void *context,
+                          Error *err) MUST_CHECK;

@@ -1,0 +1,62 @@
+/*
+ * wal_walk.h - walking archived WAL along a timeline path.
+ *
+ * Trailers say which segments matter; only those are decompressed. Records that straddle two
+ * segments, or a fork, are joined.
+ */
+#pragma once
+
+#include "wal/wal_object.h"
+#include "walk/inventory.h"
+
+/*
+ * Return false to stop (note by yourself that you did); err set means failure. Events come while
+ * their segment is still being verified: use them only once the walk has returned true.
+ */
+typedef bool WalWalkFunction(void *context, const WalEvent *event, Error *err);
+
+typedef struct WalWalk {
+    const Cluster *cluster;
+    const WalInventory *inventory;
+    const TimelinePath *path;
+    Lsn from; /* records that begin here or later; the walk begins in this segment */
+    Lsn to;   /* 0: to the end of contiguous WAL */
+    unsigned threads;
+} WalWalk;
+
+typedef struct WalWalkEnd {
+    Lsn last_end;          /* end of the last whole record; 0: none */
+    Lsn replay_end;        /* where replay of it all ends: last_end, aligned, or behind a switch the
+                              end of its segment; as minRecoveryPoint says it */
+    uint64_t last_segment; /* last one read; there is none when segments is 0 */
+    uint32_t last_timeline;
+    uint64_t segments, stored_bytes;
+    bool is_broken;   /* WAL is invalid behind last_end, within the segments that are there */
+    bool is_hole;     /* the segment behind last_segment is missing, and later WAL of the path
+                         exists or existed (absence_of_segment) */
+    bool is_open;     /* last_segment is not whole: what there is of it ends at last_end */
+    uint64_t local;   /* first segment that is a local file (wal_source.h); 0: all of the archive */
+    char reason[128]; /* is_broken */
+} WalWalkEnd;
+
+/*
+ * Trailers only: fast. on_segment may be NULL and gets every segment's trailer in order. The end of
+ * a transaction, a restore point and the like that straddles two segments is in neither's
+ * summary: it is read from the segments and added to that of the segment where it ends.
+ * A damaged object is no error but the end (is_broken). false from on_segment with err clear stops.
+ */
+typedef bool WalSegmentFunction(void *context, uint32_t timeline, uint64_t segment,
+                                const WalTrailer *trailer, Error *err);
+bool wal_walk_trailers(const WalWalk *walk, WalSegmentFunction *on_segment, void *context,
+                       WalWalkEnd *end, Error *err) MUST_CHECK;
+
+/*
+ * The trailer of one segment of the path; of one that is not whole (*is_open) what a trailer would
+ * say of what there is of it, which takes reading that. ERR_NOT_FOUND: there is nothing of it.
+ */
+bool wal_walk_trailer(const WalWalk *walk, uint64_t segment, WalTrailer *trailer, bool *is_open,
+                      Error *err) MUST_CHECK;
+
+/* Every event in order. Reads and verifies each segment. */
+bool wal_walk_events(const WalWalk *walk, WalWalkFunction *on_event, void *context, WalWalkEnd *end,
+                     Error *err) MUST_CHECK;

@@ -1,0 +1,30 @@
+/*
+ * log_relations.h - which relations a commit dropped or wrote anew, as far as it can be told: what
+ * the WAL says of files and oids, and the catalogues of a backup of names.
+ */
+#pragma once
+
+#include "answer/log_print.h"
+
+/*
+ * From 15 on a commit lists what it dropped, by oid. A relation that was written anew since the
+ * backup has another file by now, which the catalogue does not know; its oid is the same. If as
+ * many dropped relations lack a file as files lack a name, these are those.
+ */
+typedef struct LogRelations {
+    const Happening *happening;
+    Buffer matched;      /* uint64_t, sorted: dropped relations whose file has a name */
+    size_t unnamed;      /* files of which no name is known, dropped as far as one can see */
+    size_t left;         /* dropped relations with a name that are none of the matched ones */
+    bool are_the_others; /* the relations left are those with the unnamed files */
+} LogRelations;
+
+void log_relations_init(LogRelations *relations, const LogPrinter *printer,
+                        const Happening *happening);
+void log_relations_done(LogRelations *relations); /* for CLEANUP() */
+
+/* "dropped 2 relations of database shop: a, b; ...", appended to printer->text; or nothing. */
+void log_put_relations(LogPrinter *printer, const LogRelations *relations);
+/* ": a, b": the relations that the commit dropped, as far as they have names; or nothing. */
+void log_put_objects(LogPrinter *printer, const LogRelations *relations);
+void log_relations_to_json(const LogPrinter *printer, const LogRelations *relations, Json *json);

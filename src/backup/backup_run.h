@@ -1,0 +1,69 @@
+/*
+ * backup_run.h - one backup while it is being taken: what each of its steps leaves for the next
+ * ones.
+ *
+ * The steps are the functions below, in the order in which backup_take() calls them.
+ */
+#pragma once
+
+#include "backup/backup.h"
+#include "completeness.h"
+#include "postgres/control.h"
+#include "repo/lease.h"
+
+typedef struct BackupRun {
+    const Cluster *cluster;
+    Session *session;
+    const BackupWish *wish;
+    BackupReport *report;
+
+    ServerIdentity identity;
+    const char *data; /* real path */
+    PgControl control;
+    Lease *lease;
+    Lsn start;
+    uint32_t timeline;
+    const char *history;        /* of the timeline, "" for the first */
+    Catalogue origin;           /* before the backup began: which database is where */
+    Catalogue catalogue;        /* when it had begun */
+    const char **configuration; /* sorted */
+    size_t configuration_count;
+    Scan scan;
+    BackupStop stop;
+    TimeUs started_at, stopped_at;
+    Arena arena;
+} BackupRun;
+
+/* source.c: who the server is, whether this is its data directory, whether WAL is archived. */
+bool run_check_source(BackupRun *run, Error *err) MUST_CHECK;
+/* After the start: the data directory has seen this very backup's checkpoint. */
+bool run_check_started(BackupRun *run, Error *err) MUST_CHECK;
+
+/*
+ * Before 15 temporary statistics are where a setting says, and no part of a backup wherever that is
+ * in the data directory: the path relative to it, or NULL.
+ */
+bool run_find_statistics(BackupRun *run, const char **statistics, Error *err) MUST_CHECK;
+
+/* Once the backup has begun and its files were listed: whether all that must exist is in run->scan.
+ */
+bool run_check_complete(BackupRun *run, Error *err) MUST_CHECK;
+
+/* timeline.c: the history of run->timeline, stored in the archive if it is not there. */
+bool run_save_history(BackupRun *run, Error *err) MUST_CHECK;
+
+/* A path of the server's: relative to the data directory where it is in it, else as it is. */
+const char *run_path_of(const BackupRun *run, const char *path);
+
+/*
+ * extras.c: the files that the configuration consists of, by the names that the server gives them;
+ * those outside the data directory become entries of run->scan.
+ */
+bool run_find_configuration(BackupRun *run, Error *err) MUST_CHECK;
+bool run_scan_extras(BackupRun *run, Error *err) MUST_CHECK;
+
+/* wal_wait.c: whether the WAL from start to stop is whole in the archive; waits for it, bounded. */
+void run_wait_for_wal(BackupRun *run);
+
+/* The server still has this backup in progress; *insert is where it writes WAL. */
+bool run_ask_insert(BackupRun *run, Lsn *insert, Error *err) MUST_CHECK;

@@ -1,0 +1,55 @@
+/*
+ * copy_plan.h - the jobs of a backup: batches of files, and ranges of large relation files.
+ *
+ * Only a relation file is split: its ranges may be read at different times, WAL makes one state of
+ * them. Any other file is read in one go, whatever its size.
+ */
+#pragma once
+
+#include "scan.h"
+
+typedef enum JobKind { JOB_FILES, JOB_RANGE } JobKind;
+
+/*
+ * A page that the main thread must decide about, or tell of. An LSN in the future of the server
+ * gives garbage away; what "future" is can only be asked after the page was read, and the session
+ * is the main thread's.
+ */
+typedef struct PageNote {
+    uint32_t entry;
+    uint32_t block; /* in the relation fork */
+    Lsn lsn;        /* of a page whose LSN was ahead of what was known; 0: the page is bad */
+} PageNote;
+
+typedef struct CopyJob {
+    JobKind kind;
+    uint32_t first; /* JOB_FILES: in Plan.order; JOB_RANGE: the entry */
+    uint32_t count; /* JOB_FILES */
+    uint32_t range; /* JOB_RANGE */
+    const uint32_t *order;
+    /* results */
+    ManifestRange result; /* JOB_RANGE */
+    uint32_t crc32c;
+    bool is_gone;    /* the file has vanished */
+    PageNote *notes; /* freed by whoever takes the job back */
+    size_t note_count;
+} CopyJob;
+
+typedef struct Plan {
+    CopyJob *jobs; /* ranges first, by entry and number; then batches */
+    size_t job_count;
+    size_t range_job_count;
+    uint32_t *order; /* entries of the batches */
+} Plan;
+
+void plan_make(Plan *plan, const Scan *scan);
+void plan_done(Plan *plan); /* for CLEANUP() */
+
+void job_note(CopyJob *job, const PageNote *note);
+
+/*
+ * Put ranges of split files together: sizes, CRCs. A file that became shorter while it was read
+ * ends at the first range that was short: WAL brings what was written behind that end later.
+ * Strings and arrays go into scan->arena.
+ */
+void plan_finish(const Plan *plan, Scan *scan);

@@ -1,0 +1,148 @@
+#include "get_parts.h"
+
+#include "base/fault.h"
+#include "base/file.h"
+#include "base/log.h"
+#include "base/random.h"
+#include "delivery.h"
+#include "prefetch_request.h"
+#include "walk/absence.h"
+
+#include <fcntl.h>
+#include <inttypes.h>
+#include <libgen.h>
+
+static void get_done(Get *get)
+{
+    recovery_view_done(&get->view);
+}
+
+/*
+ * Named so that a killed run leaves nothing behind in pg_wal: the server removes xlogtemp.* there
+ * when it starts (xlog.c, RemoveTempXlogFiles).
+ */
+bool get_temp_path(const Get *get, char **path, Error *err)
+{
+    CLEANUP(text_freep) char *copy = text_format("%s", get->wish->path);
+    uint64_t number;
+
+    if (!random_u64(&number, err))
+        return false;
+    *path = text_format("%s/xlogtemp.%016" PRIx64, dirname(copy), number);
+    return true;
+}
+
+bool get_deliver(const Get *get, Error *err)
+{
+    CLEANUP(delivery_done)
+    Delivery delivery = {.cluster = get->cluster,
+                         .name = &get->name,
+                         .file = get->wish->name,
+                         .folder = AT_FDCWD,
+                         .fd = -1};
+    char *temp_path;
+
+    return get_temp_path(get, &temp_path, err) && delivery_open(&delivery, temp_path, err) &&
+           delivery_fetch(&delivery, get->wish->threads, err) &&
+           FAULT_POINT("get.before-rename", err) &&
+           delivery_publish(&delivery, get->wish->path, err) &&
+           FAULT_POINT("get.after-rename", err);
+}
+
+static bool deliver_or_prove(Get *get, Error *err)
+{
+    Error attempt = {0};
+
+    if (get_deliver(get, &attempt))
+        return true;
+    if (attempt.code == ERR_NOT_FOUND)
+        return get_prove_absence(get, err);
+    *err = attempt;
+    return false;
+}
+
+/*
+ * A segment that this recovery must not see: it lies wholly behind the point where the path leaves
+ * its timeline, or its timeline is not on the path. A server on the same path does not ask for it
+ * (it has the child's segment, or was stopped when that was missing), so it follows another path
+ * than we think: neither the file nor "no such file", which would open the database, is right.
+ */
+static bool refuse_other_path(const Get *get, Error *err)
+{
+    error_set(err, ERR_REFUSED,
+              "it does not belong to the recovery to timeline %" PRIu32
+              ", which leaves timeline %" PRIu32 " before it",
+              get->view.timeline, get->name.timeline);
+    return error_hint(err, "recovery_target_timeline and --recovery-timeline of restore_command "
+                           "must name the same timeline");
+}
+
+/* The path is looked at only when it matters: nothing of its last timeline is behind its end. */
+static bool check_path(Get *get, Error *err)
+{
+    if (get->name.timeline == get->view.timeline || get_is_for_tool(get))
+        return true;
+    if (!recovery_view_path(get->cluster, &get->view, err))
+        return false;
+    return segment_belongs_to_path(&get->view.path, &get->name, get->cluster->wal_segment_size) ||
+           refuse_other_path(get, err);
+}
+
+/* What lies ready was verified when it was fetched: it is as good as what is fetched now. */
+static bool take_or_deliver(Get *get, Error *err)
+{
+    return prefetch_take(get->wish->ahead, get->cluster, &get->name, get->wish->path) ||
+           deliver_or_prove(get, err);
+}
+
+static bool get_segment(Get *get, Error *err)
+{
+    if (check_path(get, err) && take_or_deliver(get, err)) {
+        prefetch_answered(get->wish->ahead, get->cluster, &get->name, &get->view);
+        return true;
+    }
+    /*
+     * The server reads ahead of its target and must not be stopped by a hole, or by damage, in what
+     * it does not need. Should the bound be wrong, it still has its target and refuses to open.
+     */
+    if (!get_is_needed(get) && (err->code == ERR_CORRUPT || err->code == ERR_REFUSED)) {
+        log_info("a segment beyond the target is not available; the recovery does not need it",
+                 log_str("segment", get->wish->name), log_str("reason", err->message));
+        error_clear(err);
+        return error_set(err, ERR_ABSENT, "it lies beyond the target and is not available");
+    }
+    return false;
+}
+
+static bool get_file(Get *get, Error *err)
+{
+    const GetWish *wish = get->wish;
+
+    if (!wal_name_parse(wish->name, get->cluster->wal_segment_size, &get->name, err))
+        return false;
+    if (get->name.kind != WAL_SEGMENT) {
+        return !archive_get_is_known(wish->name, err) && deliver_or_prove(get, err);
+    }
+    return recovery_view_load(get->cluster, wish, &get->name, &get->view, err) &&
+           get_segment(get, err);
+}
+
+bool archive_get(const Cluster *cluster, const GetWish *wish, Error *err)
+{
+    CLEANUP(get_done) Get get = {.cluster = cluster, .wish = wish};
+
+    if (get_file(&get, err))
+        return true;
+    /*
+     * An end of the server's WAL. Before a database opens there is always one: the server looks for
+     * histories until it gets this answer (timeline.c, findNewestTimeLine).
+     */
+    if (err->code == ERR_ABSENT)
+        prefetch_end(wish->ahead);
+    return error_context(err, "fetch %s", wish->name);
+}
+
+bool archive_get_is_standby(const char *data)
+{
+    return data != NULL && file_exists_in(data, "standby.signal");
+}

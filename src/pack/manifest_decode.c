@@ -1,0 +1,627 @@
+#include "manifest_format.h"
+
+#include "repo/percent.h"
+
+#include <assert.h>
+#include <inttypes.h>
+
+static const char first_word[] = "pgcairn-manifest\t";
+
+enum { FIELDS_MAX = 12 };
+
+/* A field of a line: borrowed text, still encoded. */
+typedef struct Field {
+    const char *text;
+    size_t size;
+} Field;
+
+/* Splits at tabs; more fields than FIELDS_MAX count as one more. The line has no LF. */
+static size_t split(const char *line, size_t size, Field fields[FIELDS_MAX])
+{
+    const char *end = line + size;
+    size_t count = 0;
+
+    for (;;) {
+        const char *tab = memchr(line, '\t', (size_t)(end - line));
+        const char *stop = tab != NULL ? tab : end;
+
+        if (count == FIELDS_MAX)
+            return FIELDS_MAX + 1;
+        fields[count++] = (Field){.text = line, .size = (size_t)(stop - line)};
+        if (tab == NULL)
+            return count;
+        line = tab + 1;
+    }
+}
+
+static bool parse_digits(const char *text, size_t size, uint64_t max, uint64_t *number)
+{
+    uint64_t value = 0;
+
+    if (size == 0 || size > 20)
+        return false;
+    for (size_t i = 0; i < size; i++) {
+        if (text[i] < '0' || text[i] > '9' || __builtin_mul_overflow(value, 10, &value) ||
+            __builtin_add_overflow(value, (uint64_t)(text[i] - '0'), &value))
+            return false;
+    }
+    *number = value;
+    return value <= max;
+}
+
+static bool parse_u64(Field field, uint64_t *number)
+{
+    return parse_digits(field.text, field.size, UINT64_MAX, number);
+}
+
+static bool parse_u32(Field field, uint32_t *number)
+{
+    uint64_t value;
+
+    if (!parse_digits(field.text, field.size, UINT32_MAX, &value))
+        return false;
+    *number = (uint32_t)value;
+    return true;
+}
+
+/* Exactly `size` lower-case digits. */
+static bool parse_hex(Field field, size_t size, uint64_t *number)
+{
+    uint64_t value = 0;
+
+    if (field.size != size)
+        return false;
+    for (size_t i = 0; i < size; i++) {
+        char c = field.text[i];
+
+        if (c >= '0' && c <= '9') {
+            value = value << 4 | (uint64_t)(c - '0');
+        } else if (c >= 'a' && c <= 'f') {
+            value = value << 4 | (uint64_t)(c - 'a' + 10);
+        } else {
+            return false;
+        }
+    }
+    *number = value;
+    return true;
+}
+
+static bool is_dash(Field field)
+{
+    return field.size == 1 && field.text[0] == '-';
+}
+
+static bool parse_time(Field field, TimeUs *instant)
+{
+    bool is_negative = field.size > 1 && field.text[0] == '-';
+    size_t sign = is_negative ? 1 : 0;
+    uint64_t value;
+
+    if (is_dash(field)) {
+        *instant = TIME_US_NONE;
+        return true;
+    }
+    if (!parse_digits(field.text + sign, field.size - sign, INT64_MAX, &value))
+        return false;
+    *instant = is_negative ? -(TimeUs)value : (TimeUs)value;
+    return true;
+}
+
+static bool parse_bool(Field field, bool *value)
+{
+    if (field.size != 1 || (field.text[0] != '0' && field.text[0] != '1'))
+        return false;
+    *value = field.text[0] == '1';
+    return true;
+}
+
+static bool parse_mode(Field field, uint16_t *mode)
+{
+    uint32_t value = 0;
+
+    if (field.size == 0 || field.size > 4)
+        return false;
+    for (size_t i = 0; i < field.size; i++) {
+        if (field.text[i] < '0' || field.text[i] > '7')
+            return false;
+        value = value << 3 | (uint32_t)(field.text[i] - '0');
+    }
+    *mode = (uint16_t)value; /* four digits */
+    return true;
+}
+
+static bool parse_text(ManifestParser *parser, Field field, const char **text)
+{
+    if (is_dash(field)) {
+        *text = "";
+        return true;
+    }
+    /* Decoded text is never longer. */
+    char *decoded = arena_chars(&parser->manifest->arena, field.size + 1);
+    *text = decoded;
+    return field.size > 0 && percent_decode(field.text, field.size, decoded);
+}
+
+/* Owners and groups: the same few again and again, kept once. */
+static bool parse_name(ManifestParser *parser, Field field, const char **name)
+{
+    char decoded[256];
+
+    /* Three bytes for one where it is encoded: no limit, or what was written can't be read. */
+    if (field.size >= sizeof decoded)
+        return parse_text(parser, field, name);
+    if (field.size == 0 || !percent_decode(field.text, field.size, decoded))
+        return false;
+    if (is_dash(field))
+        decoded[0] = '\0';
+    for (size_t i = 0; i < ARRAY_SIZE(parser->names); i++) {
+        if (parser->names[i] != NULL && strcmp(parser->names[i], decoded) == 0) {
+            *name = parser->names[i];
+            return true;
+        }
+    }
+    *name = arena_text(&parser->manifest->arena, decoded);
+    parser->names[parser->name_next++ % ARRAY_SIZE(parser->names)] = *name;
+    return true;
+}
+
+/* PACK:OFFSET:STORED:RAW:CODEC:X */
+static bool parse_frame(Field field, Frame *frame, bool *is_newer)
+{
+    Field parts[6];
+    size_t count = 0;
+    const char *at = field.text;
+    const char *end = field.text + field.size;
+    uint32_t codec;
+
+    for (; count < ARRAY_SIZE(parts); count++) {
+        const char *colon = memchr(at, ':', (size_t)(end - at));
+        const char *stop = colon != NULL ? colon : end;
+
+        parts[count] = (Field){.text = at, .size = (size_t)(stop - at)};
+        if ((colon == NULL) != (count == ARRAY_SIZE(parts) - 1))
+            return false;
+        at = stop + (colon != NULL);
+    }
+    if (!parse_u32(parts[0], &frame->pack) || !parse_u64(parts[1], &frame->offset) ||
+        !parse_u32(parts[2], &frame->stored_size) || !parse_u32(parts[3], &frame->raw_size) ||
+        !parse_u32(parts[4], &codec) || !parse_hex(parts[5], 16, &frame->checksum))
+        return false;
+    *is_newer = !codec_is_known(codec);
+    frame->codec = (Codec)codec;
+    return !*is_newer;
+}
+
+static bool bad_line(const ManifestParser *parser, const char *what, Error *err)
+{
+    return error_set(err, ERR_CORRUPT, "manifest line %" PRIu64 " has %s", parser->line, what);
+}
+
+static bool frame_field(const ManifestParser *parser, Field field, Frame *frame, Error *err)
+{
+    bool is_newer = false;
+
+    if (parse_frame(field, frame, &is_newer))
+        return true;
+    if (is_newer) {
+        return error_set(err, ERR_VERSION, "manifest line %" PRIu64 " has an unknown codec",
+                         parser->line);
+    }
+    return bad_line(parser, "an ill-formed frame", err);
+}
+
+static bool parse_header_value(ManifestParser *parser, const HeaderField *known, Field field)
+{
+    char *at = (char *)&parser->manifest->header + known->offset;
+    char text[LSN_TEXT_SIZE];
+    Error ignored = {0}; /* the caller says which line it is */
+
+    switch (known->kind) {
+    case HEADER_ID:
+        if (!backup_id_is_valid(field.text, field.size))
+            return false;
+        memcpy(at, field.text, field.size);
+        at[field.size] = '\0';
+        return true;
+    case HEADER_TEXT:
+        return parse_text(parser, field, (const char **)(void *)at);
+    case HEADER_U32:
+        return parse_u32(field, (uint32_t *)(void *)at);
+    case HEADER_U64:
+        return parse_u64(field, (uint64_t *)(void *)at);
+    case HEADER_LSN:
+        if (field.size >= sizeof text)
+            return false;
+        snprintf(text, sizeof text, "%.*s", (int)field.size, field.text);
+        return lsn_parse(text, (Lsn *)(void *)at, &ignored);
+    case HEADER_TIME:
+        return parse_time(field, (TimeUs *)(void *)at);
+    case HEADER_BOOL:
+        return parse_bool(field, (bool *)(void *)at);
+    }
+    return false;
+}
+
+static bool parse_header(ManifestParser *parser, const Field *fields, size_t count, Error *err)
+{
+    if (count != 3)
+        return bad_line(parser, "not a key and a value", err);
+    for (size_t i = 0; i < HEADER_FIELD_COUNT; i++) {
+        const HeaderField *known = &manifest_header_fields[i];
+
+        if (strlen(known->key) != fields[1].size ||
+            memcmp(known->key, fields[1].text, fields[1].size) != 0)
+            continue;
+        if (parser->has_header_field[i])
+            return bad_line(parser, "a header key twice", err);
+        parser->has_header_field[i] = true;
+        if (!parse_header_value(parser, known, fields[2])) {
+            return error_set(err, ERR_CORRUPT, "manifest line %" PRIu64 ": ill-formed \"%s\"",
+                             parser->line, known->key);
+        }
+        return true;
+    }
+    return true; /* a key of a newer version: the checksum has covered it */
+}
+
+static bool parse_tablespace(ManifestParser *parser, const Field *fields, size_t count, Error *err)
+{
+    Tablespace *tablespace = &parser->manifest->tablespaces[parser->manifest->tablespace_count];
+
+    if (count != 3 || !parse_u32(fields[1], &tablespace->oid) ||
+        !parse_text(parser, fields[2], &tablespace->path))
+        return bad_line(parser, "no tablespace", err);
+    parser->manifest->tablespace_count++;
+    return true;
+}
+
+static bool parse_pack(ManifestParser *parser, const Field *fields, size_t count, Error *err)
+{
+    Manifest *manifest = parser->manifest;
+    PackInfo *pack = &manifest->packs[manifest->pack_count];
+    char sha256[SHA256_TEXT_SIZE];
+    uint64_t index;
+
+    if (count != 5 || !parse_u64(fields[1], &index) || index != manifest->pack_count ||
+        fields[2].size != sizeof pack->id - 1 || !parse_u64(fields[3], &pack->size) ||
+        fields[4].size != sizeof sha256 - 1)
+        return bad_line(parser, "no pack", err);
+    snprintf(pack->id, sizeof pack->id, "%.*s", (int)fields[2].size, fields[2].text);
+    snprintf(sha256, sizeof sha256, "%.*s", (int)fields[4].size, fields[4].text);
+    if (!hex_parse(sha256, pack->sha256, sizeof pack->sha256))
+        return bad_line(parser, "no SHA-256", err);
+    manifest->pack_count++;
+    return true;
+}
+
+static ManifestEntry *next_entry(ManifestParser *parser, EntryKind kind)
+{
+    ManifestEntry *entry = &parser->manifest->entries[parser->manifest->entry_count++];
+
+    entry->kind = kind;
+    return entry;
+}
+
+static bool parse_owner(ManifestParser *parser, const Field *fields, ManifestEntry *entry)
+{
+    return parse_mode(fields[2], &entry->mode) && parse_name(parser, fields[3], &entry->owner) &&
+           parse_name(parser, fields[4], &entry->group);
+}
+
+static bool parse_directory(ManifestParser *parser, const Field *fields, size_t count, Error *err)
+{
+    ManifestEntry *entry = next_entry(parser, ENTRY_DIRECTORY);
+
+    if (count != 5 || !parse_text(parser, fields[1], &entry->path) ||
+        !parse_owner(parser, fields, entry))
+        return bad_line(parser, "no directory", err);
+    return true;
+}
+
+static bool parse_link(ManifestParser *parser, const Field *fields, size_t count, Error *err)
+{
+    ManifestEntry *entry = next_entry(parser, ENTRY_LINK);
+
+    if (count != 3 || !parse_text(parser, fields[1], &entry->path) ||
+        !parse_text(parser, fields[2], &entry->target))
+        return bad_line(parser, "no link", err);
+    return true;
+}
+
+/* What f, F and x lines begin with. */
+static bool parse_file_start(ManifestParser *parser, const Field *fields, ManifestEntry *entry)
+{
+    uint64_t crc;
+
+    if (!parse_text(parser, fields[1], &entry->path) || !parse_owner(parser, fields, entry) ||
+        !parse_u64(fields[5], &entry->size) || !parse_time(fields[6], &entry->mtime) ||
+        !parse_time(fields[7], &entry->ctime) || !parse_u64(fields[8], &entry->inode) ||
+        !parse_hex(fields[9], 8, &crc))
+        return false;
+    entry->crc32c = (uint32_t)crc;
+    return true;
+}
+
+static bool parse_small(ManifestParser *parser, const Field *fields, size_t count, Error *err)
+{
+    bool is_extra = fields[0].text[0] == 'x';
+    ManifestEntry *entry = next_entry(parser, is_extra ? ENTRY_EXTRA : ENTRY_FILE);
+
+    entry->is_small = true;
+    if (count != 12 || !parse_file_start(parser, fields, entry))
+        return bad_line(parser, "no file", err);
+    if (entry->size == 0) {
+        return (is_dash(fields[10]) && is_dash(fields[11])) ||
+               bad_line(parser, "an empty file with content", err);
+    }
+    if (!parse_hex(fields[10], 16, &entry->content_hash))
+        return bad_line(parser, "no hash", err);
+    return frame_field(parser, fields[11], &entry->content, err);
+}
+
+static bool parse_large(ManifestParser *parser, const Field *fields, size_t count, Error *err)
+{
+    ManifestEntry *entry = next_entry(parser, ENTRY_FILE);
+
+    if (count != 11 || !parse_file_start(parser, fields, entry) ||
+        !parse_u32(fields[10], &entry->range_count))
+        return bad_line(parser, "no file", err);
+    /* No more than there are lines for: nothing is allocated on a number's word. */
+    if (entry->range_count > parser->ranges_left)
+        return bad_line(parser, "more ranges than follow", err);
+    parser->ranges_left -= entry->range_count;
+    if (entry->range_count > 0) {
+        entry->ranges =
+            arena_alloc(&parser->manifest->arena, entry->range_count * sizeof *entry->ranges);
+        parser->ranges_of = entry;
+        parser->ranges_have = 0;
+    }
+    return true;
+}
+
+static bool parse_fragments(ManifestParser *parser, Field field, ManifestRange *range, Error *err)
+{
+    size_t count = 1;
+
+    for (size_t i = 0; i < field.size; i++)
+        count += field.text[i] == ',';
+    if (count > RANGE_FRAGMENTS_MAX)
+        return bad_line(parser, "too many fragments", err);
+    range->fragment_count = (uint8_t)count;
+    range->fragments = arena_alloc(&parser->manifest->arena, count * sizeof *range->fragments);
+
+    const char *at = field.text;
+    const char *end = field.text + field.size;
+    for (size_t i = 0; i < count; i++) {
+        const char *comma = memchr(at, ',', (size_t)(end - at));
+        const char *stop = comma != NULL ? comma : end;
+        Field frame = {.text = at, .size = (size_t)(stop - at)};
+
+        if (!frame_field(parser, frame, &range->fragments[i].table, err))
+            return false;
+        at = stop + (comma != NULL);
+    }
+    return true;
+}
+
+static bool parse_range(ManifestParser *parser, const Field *fields, size_t count, Error *err)
+{
+    ManifestEntry *entry = parser->ranges_of;
+
+    if (entry == NULL)
+        return bad_line(parser, "a range that belongs to no file", err);
+    ManifestRange *range = &entry->ranges[parser->ranges_have];
+    if (count != 6 || !parse_u32(fields[1], &range->index) || !parse_u64(fields[2], &range->size) ||
+        !parse_bool(fields[3], &range->is_settled) || !parse_hex(fields[4], 16, &range->hash))
+        return bad_line(parser, "no range", err);
+    if (++parser->ranges_have == entry->range_count)
+        parser->ranges_of = NULL;
+    return parse_fragments(parser, fields[5], range, err);
+}
+
+typedef bool LineFunction(ManifestParser *parser, const Field *fields, size_t count, Error *err);
+
+/* What a line is, and in which section it may be. */
+static const struct LineType {
+    char type;
+    int section;
+    LineFunction *parse;
+} line_types[] = {
+    {'h', 1, parse_header},    {'t', 2, parse_tablespace}, {'p', 3, parse_pack},
+    {'d', 4, parse_directory}, {'l', 4, parse_link},       {'f', 4, parse_small},
+    {'F', 4, parse_large},     {'r', 4, parse_range},      {'x', 5, parse_small},
+};
+
+enum { SECTION_END = 6 };
+
+static const struct LineType *line_type_of(const char *line, size_t size)
+{
+    for (size_t i = 0; i < ARRAY_SIZE(line_types); i++) {
+        if (size >= 2 && line[0] == line_types[i].type && line[1] == '\t')
+            return &line_types[i];
+    }
+    return NULL;
+}
+
+static bool is_end_line(const char *line, size_t size)
+{
+    return size >= 4 && memcmp(line, "end\t", 4) == 0;
+}
+
+static bool check_first_line(const char *line, size_t size, Error *err)
+{
+    size_t word = strlen(first_word);
+    uint64_t version;
+
+    if (size < word || memcmp(line, first_word, word) != 0 ||
+        !parse_digits(line + word, size - word, UINT64_MAX, &version) || version == 0)
+        return error_set(err, ERR_CORRUPT, "not a manifest");
+    if (version > MANIFEST_VERSION) {
+        error_set(err, ERR_VERSION, "manifest has version %" PRIu64 ", this program knows %d",
+                  version, MANIFEST_VERSION);
+        return error_hint(err, "use a newer pgcairn");
+    }
+    return true;
+}
+
+static void count_line(ManifestCount *count, const char *line, size_t size)
+{
+    char type = '\0';
+
+    if (size > 1 && line[1] == '\t')
+        type = line[0];
+    count->lines++;
+    count->tablespaces += type == 't';
+    count->packs += type == 'p';
+    count->entries += type == 'd' || type == 'l' || type == 'f' || type == 'F' || type == 'x';
+    count->ranges += type == 'r';
+}
+
+static bool check_end_line(ManifestCount *count, const char *line, size_t size, Error *err)
+{
+    Field fields[FIELDS_MAX];
+    uint8_t digest[SHA256_SIZE];
+    char text[SHA256_TEXT_SIZE];
+    uint64_t lines;
+
+    sha256_final(count->sha256, digest);
+    if (split(line, size, fields) != 3 || !parse_u64(fields[1], &lines) || lines != count->lines)
+        return error_set(err, ERR_CORRUPT, "manifest has lost lines");
+    if (fields[2].size != SHA256_TEXT_SIZE - 1 ||
+        memcmp(fields[2].text, sha256_text(digest, text), fields[2].size) != 0)
+        return error_set(err, ERR_CORRUPT, "manifest has a bad checksum");
+    count->has_ended = true;
+    return true;
+}
+
+bool manifest_count_lines(ManifestCount *count, const char *text, size_t size, Error *err)
+{
+    const char *hashed = text;
+    const char *end = text + size;
+
+    if (count->sha256 == NULL)
+        count->sha256 = sha256_new();
+    for (const char *line = text; line < end;) {
+        const char *stop = memchr(line, '\n', (size_t)(end - line));
+
+        assert(stop != NULL); /* whole lines */
+        size_t length = (size_t)(stop - line);
+        if (count->has_ended)
+            return error_set(err, ERR_CORRUPT, "manifest goes on after its end");
+        if (count->lines == 0 && !check_first_line(line, length, err))
+            return false;
+        if (count->lines > 0 && is_end_line(line, length)) {
+            sha256_update(count->sha256, hashed, (size_t)(line - hashed));
+            hashed = end;
+            if (!check_end_line(count, line, length, err))
+                return false;
+        } else {
+            count_line(count, line, length);
+        }
+        line = stop + 1;
+    }
+    sha256_update(count->sha256, hashed, (size_t)(end - hashed));
+    return true;
+}
+
+bool manifest_count_end(const ManifestCount *count, Error *err)
+{
+    return count->has_ended || error_set(err, ERR_CORRUPT, "manifest is cut");
+}
+
+void manifest_count_done(ManifestCount *count)
+{
+    sha256_freep(&count->sha256);
+}
+
+void manifest_parser_begin(ManifestParser *parser, Manifest *manifest, const ManifestCount *count)
+{
+    *parser = (ManifestParser){.manifest = manifest, .count = count, .ranges_left = count->ranges};
+    /* One more than none, so that an empty array is no NULL. */
+    manifest->tablespaces =
+        arena_alloc(&manifest->arena, (count->tablespaces + 1) * sizeof *manifest->tablespaces);
+    manifest->packs = arena_alloc(&manifest->arena, (count->packs + 1) * sizeof *manifest->packs);
+    manifest->entries =
+        arena_alloc(&manifest->arena, (count->entries + 1) * sizeof *manifest->entries);
+}
+
+static bool parse_line(ManifestParser *parser, const char *line, size_t size, Error *err)
+{
+    const struct LineType *type = line_type_of(line, size);
+    Field fields[FIELDS_MAX];
+
+    parser->line++;
+    if (parser->line == 1)
+        return true; /* the first pass has looked at it */
+    if (is_end_line(line, size)) {
+        parser->section = SECTION_END;
+        return true;
+    }
+    if (type == NULL) {
+        error_set(err, ERR_VERSION, "manifest line %" PRIu64 " is of an unknown type",
+                  parser->line);
+        return error_hint(err, "use a newer pgcairn");
+    }
+    if (type->section < parser->section)
+        return bad_line(parser, "a type that comes too late", err);
+    if (parser->ranges_of != NULL && type->parse != parse_range)
+        return bad_line(parser, "something else where a range must be", err);
+    parser->section = type->section;
+    size_t count = split(line, size, fields);
+    return type->parse(parser, fields, count, err);
+}
+
+bool manifest_parse_lines(ManifestParser *parser, const char *text, size_t size, Error *err)
+{
+    const char *end = text + size;
+
+    while (text < end) {
+        const char *stop = memchr(text, '\n', (size_t)(end - text));
+
+        assert(stop != NULL); /* whole lines */
+        /* The arrays have room for what the first pass counted: the same lines again. */
+        if (parser->line > parser->count->lines)
+            return error_set(err, ERR_CORRUPT, "manifest changed while it was read");
+        if (!parse_line(parser, text, (size_t)(stop - text), err))
+            return false;
+        text = stop + 1;
+    }
+    return true;
+}
+
+bool manifest_parser_end(const ManifestParser *parser, Error *err)
+{
+    if (parser->section != SECTION_END || parser->ranges_of != NULL)
+        return error_set(err, ERR_CORRUPT, "manifest ends too early");
+    for (size_t i = 0; i < HEADER_FIELDS_REQUIRED; i++) {
+        if (!parser->has_header_field[i]) {
+            return error_set(err, ERR_CORRUPT, "manifest header has no \"%s\"",
+                             manifest_header_fields[i].key);
+        }
+    }
+    for (size_t i = HEADER_FIELDS_REQUIRED; i < HEADER_FIELD_COUNT; i++) {
+        const char **text = (const char **)(void *)((char *)&parser->manifest->header +
+                                                    manifest_header_fields[i].offset);
+        *text = *text != NULL ? *text : "";
+    }
+    return true;
+}
+
+bool manifest_decode(Manifest *manifest, const char *text, size_t size, Error *err)
+{
+    CLEANUP(manifest_count_done) ManifestCount count = {0};
+    CLEANUP(manifest_done) Manifest decoded = {0};
+    ManifestParser parser;
+
+    if (size > 0 && text[size - 1] != '\n')
+        return error_set(err, ERR_CORRUPT, "manifest is cut");
+    if (!manifest_count_lines(&count, text, size, err) || !manifest_count_end(&count, err))
+        return false;
+    manifest_parser_begin(&parser, &decoded, &count);
+    if (!manifest_parse_lines(&parser, text, size, err) || !manifest_parser_end(&parser, err) ||
+        !manifest_check(&decoded, err))
+        return false;
+    *manifest = decoded;
+    decoded = (Manifest){0};
+    return true;
+}

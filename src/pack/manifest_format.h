@@ -1,0 +1,89 @@
+/*
+ * manifest_format.h - the text of a manifest: what manifest.c streams and the two decoders' passes.
+ *
+ * A manifest may have a million lines. It is encoded and decoded in pieces, so that the text is
+ * never in memory as a whole, and read twice: once to count the lines and to check them against
+ * the end line, once to decode them into arrays that are exactly large enough.
+ * docs/format.md, chapter 5, is the authority.
+ */
+#pragma once
+
+#include "pack/manifest.h"
+#include "stream/digest.h"
+
+#include <stddef.h>
+
+enum {
+    MANIFEST_VERSION = 1,
+    MANIFEST_CHUNK = 1 << 20,     /* bytes of text in one zstd frame, about */
+    MANIFEST_LINE_MAX = 16 << 20, /* a header line can hold a long tablespace_map */
+    MANIFEST_PATH_MAX = 4095,
+    EXTRA_FILE_SIZE = 1 << 20, /* an extra file is one frame up to this size */
+};
+
+/* The header's keys: one table for both directions. */
+typedef enum HeaderKind {
+    HEADER_ID,   /* char[BACKUP_ID_SIZE] */
+    HEADER_TEXT, /* const char * */
+    HEADER_U32,
+    HEADER_U64,
+    HEADER_LSN,
+    HEADER_TIME,
+    HEADER_BOOL,
+} HeaderKind;
+
+typedef struct HeaderField {
+    const char *key;
+    HeaderKind kind;
+    size_t offset; /* in ManifestHeader */
+} HeaderField;
+
+/* The optional ones are texts, come last, and are left out when they are empty. */
+enum { HEADER_FIELDS_REQUIRED = 27, HEADER_FIELD_COUNT = 32 };
+extern const HeaderField manifest_header_fields[HEADER_FIELD_COUNT];
+
+/* Takes a piece of text of whole lines; out->size is 0 afterwards. */
+typedef bool ManifestSink(void *context, Buffer *text, Error *err);
+
+/* Encode into text, and whenever it has MANIFEST_CHUNK bytes give it to sink (NULL: keep all). */
+bool manifest_encode_to(const Manifest *manifest, Buffer *text, ManifestSink *sink, void *context,
+                        Error *err) MUST_CHECK;
+
+/* The first pass: how many lines there are of each kind, and that the text is what was written. */
+typedef struct ManifestCount {
+    uint64_t lines, tablespaces, packs, entries, ranges;
+    Sha256 *sha256;
+    bool has_ended;
+} ManifestCount;
+
+/* text: whole lines. ERR_VERSION before anything else, ERR_CORRUPT. */
+bool manifest_count_lines(ManifestCount *count, const char *text, size_t size,
+                          Error *err) MUST_CHECK;
+bool manifest_count_end(const ManifestCount *count, Error *err) MUST_CHECK;
+void manifest_count_done(ManifestCount *count); /* for CLEANUP() */
+
+/* The second pass. */
+typedef struct ManifestParser {
+    Manifest *manifest;
+    const ManifestCount *count;
+    uint64_t line;            /* for messages */
+    int section;              /* lines come in sections, and these in order */
+    uint64_t ranges_left;     /* of all r lines, those that no file has claimed */
+    ManifestEntry *ranges_of; /* the file whose r lines are coming */
+    uint32_t ranges_have;
+    bool has_header_field[HEADER_FIELD_COUNT];
+    const char *names[4]; /* owners and groups: a few names, very often */
+    size_t name_next;
+} ManifestParser;
+
+void manifest_parser_begin(ManifestParser *parser, Manifest *manifest, const ManifestCount *count);
+bool manifest_parse_lines(ManifestParser *parser, const char *text, size_t size,
+                          Error *err) MUST_CHECK;
+bool manifest_parser_end(const ManifestParser *parser, Error *err) MUST_CHECK;
+
+/*
+ * Whether a manifest holds what the others rely on: sorted, paths that stay inside the data
+ * directory, ranges that make up their files, frames inside their packs. Asked of what was decoded
+ * and of what is to be saved. ERR_CORRUPT.
+ */
+bool manifest_check(const Manifest *manifest, Error *err) MUST_CHECK;

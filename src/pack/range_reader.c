@@ -1,0 +1,261 @@
+#include "pack/range_reader.h"
+
+#include "base/interrupt.h"
+#include "stream/digest.h"
+
+enum {
+    WINDOW_SIZE = 4 << 20,         /* stored bytes read at once */
+    OVERLAY_WINDOW_SIZE = 1 << 20, /* ... where several fragments need a window each */
+    STORED_EXTENT_MAX = EXTENT_SIZE + (64 << 10), /* what does not compress grows a little */
+    TABLE_SIZE_MAX = 1 << 20,
+    PAGE_UNOWNED = 0xff,
+    EXTENT_NONE = UINT32_MAX,
+};
+
+/* One fragment of the range being read. */
+typedef struct FragmentSource {
+    PageTable table;
+    const char *pack;
+    uint32_t pack_index;
+    Buffer stored;          /* the window */
+    uint64_t stored_offset; /* where it begins in the pack */
+    uint8_t *raw;           /* the extent that was decompressed last */
+    uint32_t raw_extent;
+} FragmentSource;
+
+struct RangeReader {
+    const Cluster *cluster;
+    const Manifest *manifest;
+    CodecContext *codec;
+    Buffer scratch;
+    FragmentSource sources[RANGE_FRAGMENTS_MAX];
+    uint32_t source_count;
+    uint8_t *out;
+    uint8_t owner[RANGE_PAGES];  /* which fragment has the newest copy of the page */
+    uint32_t entry[RANGE_PAGES]; /* ... and which entry of its table it is */
+    uint64_t hashes[RANGE_PAGES];
+    uint64_t bytes_read;
+};
+
+RangeReader *range_reader_new(const Cluster *cluster, const Manifest *manifest)
+{
+    RangeReader *reader = mem_alloc(sizeof *reader);
+
+    reader->cluster = cluster;
+    reader->manifest = manifest;
+    reader->codec = codec_context_new();
+    reader->out = mem_alloc_aligned(EXTENT_SIZE);
+    return reader;
+}
+
+static void forget_tables(RangeReader *reader)
+{
+    for (uint32_t i = 0; i < reader->source_count; i++) {
+        page_table_done(&reader->sources[i].table);
+        reader->sources[i].table = (PageTable){0};
+    }
+    reader->source_count = 0;
+}
+
+void range_reader_freep(RangeReader **reader)
+{
+    if (*reader == NULL)
+        return;
+    forget_tables(*reader);
+    for (size_t i = 0; i < RANGE_FRAGMENTS_MAX; i++) {
+        buffer_done(&(*reader)->sources[i].stored);
+        mem_free((*reader)->sources[i].raw);
+    }
+    buffer_done(&(*reader)->scratch);
+    codec_context_freep(&(*reader)->codec);
+    mem_free((*reader)->out);
+    mem_free(*reader);
+    *reader = NULL;
+}
+
+CodecContext *range_reader_codec(RangeReader *reader)
+{
+    return reader->codec;
+}
+
+static uint32_t pages_of(uint64_t size)
+{
+    return (uint32_t)((size + PAGE_BYTES - 1) / PAGE_BYTES);
+}
+
+static bool load_table(RangeReader *reader, FragmentSource *source, const Frame *frame,
+                       uint32_t range_index, Error *err)
+{
+    CLEANUP(buffer_done) Buffer raw = {0};
+
+    if (frame->pack >= reader->manifest->pack_count || frame->raw_size > TABLE_SIZE_MAX)
+        return error_set(err, ERR_CORRUPT, "reference to an impossible page table");
+    source->pack_index = frame->pack;
+    source->pack = reader->manifest->packs[frame->pack].id;
+    source->raw_extent = EXTENT_NONE;
+    source->stored.size = 0;
+    buffer_reserve(&raw, frame->raw_size);
+    if (!pack_read_frame(reader->cluster, source->pack, frame, reader->codec, &reader->scratch,
+                         raw.data, err))
+        return false;
+    reader->bytes_read += frame->stored_size;
+    if (!page_table_decode(&source->table, raw.data, frame->raw_size, err))
+        return error_context(err, "pack %s", source->pack);
+    reader->source_count++;
+    if (source->table.range != range_index || source->table.range_size > RANGE_SIZE) {
+        return error_set(err, ERR_CORRUPT, "page table in pack %s at %llu is of another range",
+                         source->pack, (unsigned long long)frame->offset);
+    }
+    return true;
+}
+
+/* Which fragment each page comes from: the overlay, clipped to the size at each step. */
+static bool lay_over(RangeReader *reader, const ManifestRange *range, Error *err)
+{
+    memset(reader->owner, PAGE_UNOWNED, sizeof reader->owner);
+    for (uint32_t f = 0; f < reader->source_count; f++) {
+        const PageTable *table = &reader->sources[f].table;
+        uint32_t count = pages_of(table->range_size);
+
+        memset(reader->owner + count, PAGE_UNOWNED, RANGE_PAGES - count);
+        for (uint32_t i = 0; i < table->page_count; i++) {
+            if (table->pages[i] >= count || table->entries[i].extent >= table->extent_count) {
+                return error_set(err, ERR_CORRUPT, "page table in pack %s names an impossible page",
+                                 reader->sources[f].pack);
+            }
+            reader->owner[table->pages[i]] = (uint8_t)f;
+            reader->entry[table->pages[i]] = i;
+        }
+    }
+    const FragmentSource *newest = &reader->sources[reader->source_count - 1];
+    if (newest->table.range_size != range->size) {
+        return error_set(err, ERR_CORRUPT, "page table in pack %s is for %llu bytes, not %llu",
+                         newest->pack, (unsigned long long)newest->table.range_size,
+                         (unsigned long long)range->size);
+    }
+    for (uint32_t page = 0; page < pages_of(range->size); page++) {
+        if (reader->owner[page] == PAGE_UNOWNED)
+            return error_set(err, ERR_CORRUPT, "no fragment holds page %u", page);
+    }
+    return true;
+}
+
+/* Read the stored bytes of an extent, and of those right behind it as far as the window goes. */
+static bool fill_window(RangeReader *reader, FragmentSource *source, uint32_t extent, Error *err)
+{
+    const PageTable *table = &source->table;
+    const Frame *first = &table->extents[extent];
+    uint64_t limit = reader->source_count == 1 ? WINDOW_SIZE : OVERLAY_WINDOW_SIZE;
+    uint64_t size = first->stored_size;
+
+    for (uint32_t i = extent + 1; i < table->extent_count && size < limit; i++) {
+        const Frame *next = &table->extents[i];
+        if (next->offset != first->offset + size || next->stored_size > limit - size)
+            break;
+        size += next->stored_size;
+    }
+    CLEANUP(text_freep) char *name = layout_pack(reader->cluster->name, source->pack);
+    source->stored.size = 0;
+    buffer_reserve(&source->stored, size);
+    if (!storage_read_range(reader->cluster->repo->storage, name, first->offset, size,
+                            source->stored.data, err))
+        return false;
+    source->stored.size = size;
+    source->stored_offset = first->offset;
+    reader->bytes_read += size;
+    return true;
+}
+
+static bool load_extent(RangeReader *reader, FragmentSource *source, uint32_t extent, Error *err)
+{
+    Frame frame = source->table.extents[extent];
+
+    frame.pack = source->pack_index;
+    if (frame.raw_size > EXTENT_SIZE || frame.stored_size > STORED_EXTENT_MAX) {
+        return error_set(err, ERR_CORRUPT, "page table in pack %s names an impossible extent",
+                         source->pack);
+    }
+    if (frame.offset < source->stored_offset ||
+        frame.offset + frame.stored_size > source->stored_offset + source->stored.size) {
+        source->raw_extent = EXTENT_NONE;
+        if (!fill_window(reader, source, extent, err))
+            return false;
+    }
+    if (source->raw == NULL)
+        source->raw = mem_alloc_aligned(EXTENT_SIZE);
+    source->raw_extent = EXTENT_NONE;
+    if (!pack_decode_frame(reader->cluster, source->pack, &frame,
+                           source->stored.data + (frame.offset - source->stored_offset),
+                           reader->codec, source->raw, err))
+        return false;
+    source->raw_extent = extent;
+    return true;
+}
+
+static bool copy_page(RangeReader *reader, uint32_t page, size_t size, uint8_t *to, Error *err)
+{
+    FragmentSource *source = &reader->sources[reader->owner[page]];
+    const PageEntry *entry = &source->table.entries[reader->entry[page]];
+    size_t at = (size_t)entry->slot * PAGE_BYTES;
+
+    if (source->raw_extent != entry->extent && !load_extent(reader, source, entry->extent, err))
+        return false;
+    if (at + size > source->table.extents[entry->extent].raw_size) {
+        return error_set(err, ERR_CORRUPT, "page %u lies beyond its extent in pack %s", page,
+                         source->pack);
+    }
+    memcpy(to, source->raw + at, size);
+    uint64_t hash = xxh3_of(reader->cluster->repo->hash_seed, to, size);
+    if (hash != entry->hash) {
+        return error_set(err, ERR_CORRUPT, "page %u from pack %s is not what was backed up", page,
+                         source->pack);
+    }
+    reader->hashes[page] = hash;
+    return true;
+}
+
+static bool hand_out(RangeReader *reader, const ManifestRange *range, RangeSink *sink,
+                     void *context, RangeContent *content, Error *err)
+{
+    uint32_t count = pages_of(range->size);
+    size_t filled = 0;
+
+    for (uint32_t page = 0; page < count; page++) {
+        uint64_t offset = (uint64_t)page * PAGE_BYTES;
+        size_t size =
+            range->size - offset < PAGE_BYTES ? (size_t)(range->size - offset) : PAGE_BYTES;
+        if (!copy_page(reader, page, size, reader->out + filled, err))
+            return false;
+        filled += size;
+        if (filled < EXTENT_SIZE && page + 1 < count)
+            continue;
+        content->crc32c = crc32c_update(content->crc32c, reader->out, filled);
+        if (!interrupt_check(err) ||
+            !sink(context, &reader->out, filled, offset + size - filled, err))
+            return false;
+        filled = 0;
+    }
+    if (range_hash(reader->cluster->repo->hash_seed, range->size, reader->hashes, count) !=
+        range->hash)
+        return error_set(err, ERR_CORRUPT, "the range as a whole is not what was backed up");
+    return true;
+}
+
+bool range_reader_read(RangeReader *reader, const ManifestRange *range, RangeSink *sink,
+                       void *context, RangeContent *content, Error *err)
+{
+    forget_tables(reader);
+    reader->bytes_read = 0;
+    *content = (RangeContent){0};
+    if (range->size == 0 || range->size > RANGE_SIZE || range->fragment_count == 0 ||
+        range->fragment_count > RANGE_FRAGMENTS_MAX)
+        return error_set(err, ERR_CORRUPT, "impossible range in the manifest");
+    for (uint32_t i = 0; i < range->fragment_count; i++) {
+        if (!load_table(reader, &reader->sources[i], &range->fragments[i].table, range->index, err))
+            return false;
+    }
+    if (!lay_over(reader, range, err) || !hand_out(reader, range, sink, context, content, err))
+        return false;
+    content->bytes_read = reader->bytes_read;
+    return true;
+}

@@ -1,0 +1,396 @@
+#include "rebuild/recovery_settings.h"
+
+#include "base/file.h"
+#include "postgres/control.h"
+#include "repo/recovery_plan.h"
+
+#include <errno.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define AUTO_CONF "postgresql.auto.conf"
+
+enum { CONF_SIZE_MAX = 4 << 20, SETTINGS_MAX = 48, SPELLINGS_MAX = 16 };
+
+/* The five that share one state in the server: xlogrecovery.c, error_multiple_recovery_targets().
+ */
+static const char *const target_parameters[] = {
+    "recovery_target",     "recovery_target_time", "recovery_target_xid",
+    "recovery_target_lsn", "recovery_target_name",
+};
+
+/*
+ * A copy must do nothing to others: not to the archive, and not to the publishers of the original's
+ * subscriptions. Its workers would use the same replication slots, and what they confirm there the
+ * original never gets (launcher.c starts none of them with this limit). Nor does it write its pid
+ * where the original's is, by which others stop that one.
+ */
+static const Setting copy_settings[] = {
+    {.name = "archive_mode", .value = "off"},
+    {.name = "max_logical_replication_workers", .value = "0"},
+    {.name = "external_pid_file", .value = ""},
+};
+
+/* ---- restore_command --------------------------------------------------------------------------
+ */
+
+/* A word of /bin/sh that is also safe from the server's %-substitution. */
+static void append_word(Buffer *command, const char *word)
+{
+    bool is_plain =
+        *word != '\0' && word[strspn(word, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+                                           "0123456789_-+=:,./@")] == '\0';
+
+    if (!is_plain)
+        buffer_append(command, "'", 1);
+    for (const char *next = word; *next != '\0'; next++) {
+        if (*next == '%') {
+            buffer_append(command, "%%", 2);
+        } else if (*next == '\'') {
+            buffer_append(command, "'\\''", 4);
+        } else {
+            buffer_append(command, next, 1);
+        }
+    }
+    buffer_append(command, is_plain ? " " : "' ", is_plain ? 1 : 2);
+}
+
+void recovery_command_build(const RestoreWish *wish, RestorePlan *plan)
+{
+    CLEANUP(buffer_done) Buffer command = {0};
+
+    if (wish->restore_command != NULL) {
+        plan->restore_command = arena_text(&plan->arena, wish->restore_command);
+        return;
+    }
+    append_word(&command, wish->tool);
+    append_word(&command, "archive-get");
+    for (size_t i = 0; wish->tool_options != NULL && wish->tool_options[i] != NULL; i++)
+        append_word(&command, wish->tool_options[i]);
+    buffer_print(&command, "--recovery-timeline=%u %%f \"%%p\"", path_last_timeline(&plan->path));
+    plan->restore_command = arena_text(&plan->arena, (const char *)command.data);
+}
+
+/* ---- files ------------------------------------------------------------------------------------
+ */
+
+static bool replace_file(const char *path, const void *text, size_t size, mode_t mode, Error *err)
+{
+    CLEANUP(file_writer_done) FileWriter file = FILE_WRITER_CLOSED;
+
+    if (!file_writer_open(&file, path, mode, err) || !file_writer_write(&file, text, size, err))
+        return false;
+    if (fchmod(file.fd, mode) != 0)
+        return error_set_errno(err, ERR_IO, errno, "set the mode of %s", path);
+    return file_writer_replace(&file, err);
+}
+
+mode_t data_file_mode(const RestorePlan *plan)
+{
+    return (plan->data_mode & 0050) != 0 ? 0640 : 0600;
+}
+
+bool data_file_put(const RestorePlan *plan, const char *name, const void *text, size_t size,
+                   Error *err)
+{
+    CLEANUP(text_freep) char *path = text_format("%s/%s", plan->data, name);
+
+    return replace_file(path, text, size, data_file_mode(plan), err);
+}
+
+/* ---- settings ---------------------------------------------------------------------------------
+ */
+
+typedef struct Additions {
+    Setting items[SETTINGS_MAX];
+    size_t count;
+    Arena arena;
+} Additions;
+
+static void additions_done(Additions *additions)
+{
+    arena_done(&additions->arena);
+}
+
+static void add(Additions *additions, const char *name, const char *value)
+{
+    additions->items[additions->count++] =
+        (Setting){.name = name, .value = arena_text(&additions->arena, value)};
+}
+
+/*
+ * A target in postgresql.conf (or a file that it includes) would make two of them with ours, which
+ * is fatal. Empty values before ours end that, without a change to the operator's file: the last
+ * line of a name counts, and one that is set last stays set (pg-facts 7.1, "ordering trap").
+ */
+static void add_neutralisers(Additions *additions, const char *ours)
+{
+    for (size_t i = 0; i < ARRAY_SIZE(target_parameters); i++) {
+        if (ours == NULL || strcmp(target_parameters[i], ours) != 0)
+            add(additions, target_parameters[i], "");
+    }
+    add(additions, "recovery_end_command", "");
+    add(additions, "archive_cleanup_command", "");
+    /* It is honoured in every archive recovery: commits of the last hours would be waited for. */
+    add(additions, "recovery_min_apply_delay", "0");
+}
+
+static void add_target(Additions *additions, const Target *target)
+{
+    char text[TIME_TEXT_SIZE], lsn[LSN_TEXT_SIZE], xid[16];
+
+    switch (target->kind) {
+    case TARGET_LATEST:
+        add_neutralisers(additions, NULL);
+        return;
+    case TARGET_IMMEDIATE:
+        add_neutralisers(additions, "recovery_target");
+        add(additions, "recovery_target", "immediate");
+        return;
+    case TARGET_TIME:
+        add_neutralisers(additions, "recovery_target_time");
+        add(additions, "recovery_target_time", time_text_postgres(target->time, text));
+        break;
+    case TARGET_XID:
+        add_neutralisers(additions, "recovery_target_xid");
+        (void)snprintf(xid, sizeof xid, "%u", target->xid);
+        add(additions, "recovery_target_xid", xid);
+        break;
+    case TARGET_LSN:
+        add_neutralisers(additions, "recovery_target_lsn");
+        add(additions, "recovery_target_lsn", lsn_text(target->lsn, lsn));
+        break;
+    case TARGET_NAME:
+        add_neutralisers(additions, "recovery_target_name");
+        add(additions, "recovery_target_name", target->name);
+        return;
+    }
+    add(additions, "recovery_target_inclusive", target->is_exclusive ? "false" : "true");
+}
+
+/* One element of a list of directories (varlena.c, SplitDirectoriesString). */
+static const char *directory_element(const char *directory, Arena *arena)
+{
+    CLEANUP(buffer_done) Buffer text = {0};
+
+    buffer_print(&text, "\"");
+    for (const char *c = directory; *c != '\0'; c++)
+        buffer_print(&text, *c == '"' ? "\"\"" : "%c", *c);
+    buffer_print(&text, "\"");
+    return arena_text_part(arena, (const char *)text.data, text.size);
+}
+
+/* Who connects to the original by its address must never be answered by a copy of it. */
+static bool is_private(const RestoreWish *wish)
+{
+    return wish->as_copy && wish->will_start && wish->port == 0;
+}
+
+static void add_listening(const RestoreWish *wish, Additions *additions)
+{
+    char port[16];
+
+    (void)snprintf(port, sizeof port, "%u", wish->port);
+    if (wish->port != 0)
+        add(additions, "port", port);
+    if (wish->socket != NULL) {
+        add(additions, "unix_socket_directories",
+            directory_element(wish->socket, &additions->arena));
+    }
+    if (is_private(wish))
+        add(additions, "listen_addresses", "");
+}
+
+/*
+ * "Recovery_Target_Time" in the operator's file is the same parameter to the server, but not the
+ * same line: it would be set first and refuse ours. Emptied under its own spelling it is not.
+ */
+static void add_spellings(const RestorePlan *plan, Additions *additions)
+{
+    for (size_t i = 0; plan->spellings != NULL && plan->spellings[i] != NULL && i < SPELLINGS_MAX;
+         i++)
+        add(additions, plan->spellings[i], "");
+}
+
+static void collect(const RestoreWish *wish, const RestorePlan *plan, Additions *additions)
+{
+    char timeline[16];
+
+    add_spellings(plan, additions);
+    add_target(additions, &plan->target);
+    /* Plain decimal: a leading zero makes the server read octal (pg-facts 7.2). */
+    (void)snprintf(timeline, sizeof timeline, "%u", path_last_timeline(&plan->path));
+    add(additions, "recovery_target_timeline", timeline);
+    if (plan->target.kind != TARGET_LATEST)
+        add(additions, "recovery_target_action", target_action_name(wish->action));
+    add(additions, "restore_command", plan->restore_command);
+    for (size_t i = 0; wish->as_copy && i < ARRAY_SIZE(copy_settings); i++)
+        add(additions, copy_settings[i].name, copy_settings[i].value);
+    add_listening(wish, additions);
+}
+
+static bool rewrite(const char *path, const char *const *remove, const Setting *additions,
+                    size_t count, mode_t mode, Error *err)
+{
+    CLEANUP(buffer_done) Buffer text = {0};
+    CLEANUP(buffer_done) Buffer result = {0};
+
+    if (!file_read_whole(path, CONF_SIZE_MAX, &text, err)) {
+        if (err->code != ERR_NOT_FOUND)
+            return false;
+        error_clear(err);
+        buffer_print(&text, "%s", "");
+    }
+    settings_show_zeros(&text);
+    settings_rewrite((const char *)text.data, remove, additions, count, &result);
+    return replace_file(path, result.data, result.size, mode, err);
+}
+
+/* recovery_parameters, and those that are added beside them. */
+static const char *const *removed_parameters(const RestoreWish *wish, Arena *arena)
+{
+    const bool as_copy = wish->as_copy;
+    size_t count = 0;
+
+    while (recovery_parameters[count] != NULL)
+        count++;
+    const char **names =
+        arena_alloc(arena, (count + ARRAY_SIZE(copy_settings) + 4) * sizeof *names);
+    memcpy(names, recovery_parameters, count * sizeof *names);
+    for (size_t i = 0; as_copy && i < ARRAY_SIZE(copy_settings); i++)
+        names[count++] = copy_settings[i].name;
+    if (wish->port != 0)
+        names[count++] = "port";
+    if (wish->socket != NULL)
+        names[count++] = "unix_socket_directories";
+    if (is_private(wish))
+        names[count++] = "listen_addresses";
+    return (const char *const *)names;
+}
+
+static void name_segment(const RestorePlan *plan, uint64_t segment, char text[WAL_NAME_SIZE])
+{
+    uint32_t size = plan->manifest.header.wal_segment_size;
+    WalName name = {.kind = WAL_SEGMENT,
+                    .timeline = path_timeline_of_segment(&plan->path, segment, size),
+                    .segment = segment};
+
+    wal_name_text(&name, size, text);
+}
+
+/*
+ * The last segment that the target needs: archive-get takes what lies behind it for no hole. And
+ * where replay ends: watch and promote tell a pause there from one on the way. Without a target
+ * what the archive has whole: an archive that ends before that when the server asks was lost.
+ */
+static bool save_recovery_plan(const RestorePlan *plan, Error *err)
+{
+    CLEANUP(arena_done) Arena arena = {0};
+    RecoveryPlan recovery = {.timeline = path_last_timeline(&plan->path), .data = plan->data};
+
+    if (!recovery_settings_on_disk(plan->data, &arena, &recovery.settings, err))
+        return false;
+    if (plan->target.kind != TARGET_LATEST) {
+        name_segment(plan, plan->point.segment, recovery.bound);
+        recovery.target_end = plan->point.replay_end;
+    } else if (plan->archive_end != 0) {
+        name_segment(plan, plan->archive_end, recovery.archive_end);
+    }
+    return recovery_plan_save(plan->data, &recovery, err);
+}
+
+bool recovery_settings_write(const RestoreWish *wish, const RestorePlan *plan, Error *err)
+{
+    CLEANUP(additions_done) Additions additions = {0};
+    CLEANUP(text_freep) char *path = text_format("%s/" AUTO_CONF, plan->data);
+
+    collect(wish, plan, &additions);
+    return rewrite(path, removed_parameters(wish, &additions.arena), additions.items,
+                   additions.count, data_file_mode(plan), err) &&
+           data_file_put(plan, "recovery.signal", "", 0, err) && save_recovery_plan(plan, err);
+}
+
+/* ---- after the recovery -----------------------------------------------------------------------
+ */
+
+/* The file keeps its mode. */
+static bool change(const char *data, const char *const *remove, const Setting *additions,
+                   size_t count, Error *err)
+{
+    CLEANUP(text_freep) char *path = text_format("%s/" AUTO_CONF, data);
+    struct stat status;
+
+    if (stat(path, &status) != 0) {
+        return error_set_errno(err, errno == ENOENT ? ERR_NOT_FOUND : ERR_IO, errno, "look at %s",
+                               path);
+    }
+    return rewrite(path, remove, additions, count, status.st_mode & 0777, err);
+}
+
+/*
+ * Where replay has to stop before the next record, when the server that stands at its target starts
+ * again: 0 unless the record at the target is a checkpoint of a shutdown. Replay would begin after
+ * it, and a target "from that LSN on" be taken for reached only at the record that follows.
+ */
+static bool find_passed_target(const char *data, Lsn *stop_before, Error *err)
+{
+    CLEANUP(arena_done) Arena arena = {0};
+    PgControl control;
+    const char *settings, *text, *inclusive;
+    Error wrong = {0};
+    Lsn target;
+
+    *stop_before = 0;
+    if (!recovery_settings_on_disk(data, &arena, &settings, &wrong))
+        return true; /* nor can the server read them */
+    text = recovery_settings_value(settings, "recovery_target_lsn", &arena);
+    inclusive = recovery_settings_value(settings, "recovery_target_inclusive", &arena);
+    if (text == NULL || !lsn_parse(text, &target, &wrong) ||
+        (inclusive != NULL && strcmp(inclusive, "true") != 0))
+        return true;
+    if (!pg_control_read(data, &control, NULL, &wrong)) {
+        /* Without one nothing can be started: there is no replay that could begin anywhere. */
+        if (wrong.code == ERR_NOT_FOUND)
+            return true;
+        *err = wrong;
+        return false;
+    }
+    if (control.state == PG_SHUT_DOWN_IN_RECOVERY && control.redo == control.checkpoint &&
+        control.checkpoint >= target)
+        *stop_before = control.min_recovery_point;
+    return true;
+}
+
+bool restore_set_action(const char *data, TargetAction action, Error *err)
+{
+    static const char *const remove[] = {"recovery_target_action", "recovery_target_lsn",
+                                         "recovery_target_inclusive", NULL};
+    char lsn[LSN_TEXT_SIZE];
+    Lsn stop_before;
+
+    if (!find_passed_target(data, &stop_before, err))
+        return false;
+    const Setting additions[] = {
+        {.name = remove[0], .value = target_action_name(action)},
+        {.name = remove[1], .value = lsn_text(stop_before, lsn)},
+        {.name = remove[2], .value = "false"},
+    };
+    static const char *const remove_action[] = {"recovery_target_action", NULL};
+    if (stop_before == 0)
+        return change(data, remove_action, additions, 1, err);
+    return change(data, remove, additions, ARRAY_SIZE(additions), err);
+}
+
+bool recovery_settings_set_socket(const char *data, const char *directory, Error *err)
+{
+    static const char *const remove[] = {"unix_socket_directories", NULL};
+    CLEANUP(arena_done) Arena arena = {0};
+    Setting addition = {.name = remove[0], .value = directory_element(directory, &arena)};
+
+    return change(data, remove, &addition, 1, err);
+}
+
+bool restore_clear_settings(const char *data, Error *err)
+{
+    return change(data, recovery_parameters, NULL, 0, err) && recovery_plan_remove(data, err);
+}

@@ -1,0 +1,135 @@
+#include "rebuild/space.h"
+
+#include <errno.h>
+#include <libgen.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+
+enum {
+    BLOCK = 4096,
+    WAL_SEGMENTS_HELD = 64, /* replayed WAL is removed at restartpoints: max_wal_size, 1 GB */
+};
+
+typedef struct Need {
+    dev_t device;
+    const char *place; /* an existing directory there */
+    uint64_t bytes, freed, available;
+} Need;
+
+typedef struct Needs {
+    Need *items;
+    size_t count;
+    Arena *arena;
+} Needs;
+
+/* The file system that a path is on, or will be: that of its nearest parent. */
+static bool need_of(Needs *needs, const char *path, Need **need, Error *err)
+{
+    char *place = arena_text(needs->arena, path);
+    struct stat status;
+    struct statvfs system;
+
+    while (stat(place, &status) != 0) {
+        if (errno != ENOENT || strcmp(place, "/") == 0)
+            return error_set_errno(err, ERR_IO, errno, "look at %s", place);
+        place = dirname(place);
+    }
+    for (size_t i = 0; i < needs->count; i++) {
+        if (needs->items[i].device == status.st_dev) {
+            *need = &needs->items[i];
+            return true;
+        }
+    }
+    if (statvfs(place, &system) != 0)
+        return error_set_errno(err, ERR_IO, errno, "ask for free space at %s", place);
+    *need = &needs->items[needs->count++];
+    **need = (Need){.device = status.st_dev,
+                    .place = place,
+                    .available = (uint64_t)system.f_bavail * system.f_frsize};
+    return true;
+}
+
+static const char *place_of(const RestorePlan *plan, const ManifestEntry *entry)
+{
+    static const char prefix[] = "pg_tblspc/";
+
+    if (entry->kind == ENTRY_EXTRA)
+        return plan->extra_directory;
+    if (strncmp(entry->path, prefix, sizeof prefix - 1) == 0) {
+        unsigned long oid = strtoul(entry->path + sizeof prefix - 1, NULL, 10);
+        for (size_t i = 0; i < plan->tablespace_count; i++) {
+            if (plan->tablespaces[i].oid == oid)
+                return plan->tablespaces[i].path;
+        }
+    }
+    return plan->data;
+}
+
+static bool count_files(const RestorePlan *plan, Needs *needs, Error *err)
+{
+    const char *last_place = NULL;
+    Need *need = NULL;
+
+    for (size_t i = 0; i < plan->manifest.entry_count; i++) {
+        const ManifestEntry *entry = &plan->manifest.entries[i];
+        const char *place = place_of(plan, entry);
+        if (place == NULL || entry->kind == ENTRY_LINK)
+            continue;
+        if (place != last_place && !need_of(needs, place, &need, err))
+            return false;
+        last_place = place;
+        need->bytes +=
+            entry->kind == ENTRY_DIRECTORY ? BLOCK : (entry->size + BLOCK - 1) / BLOCK * BLOCK;
+    }
+    return true;
+}
+
+static bool count_wal(const RestorePlan *plan, Needs *needs, Error *err)
+{
+    uint64_t segments =
+        plan->wal_segments < WAL_SEGMENTS_HELD ? plan->wal_segments : WAL_SEGMENTS_HELD;
+    Need *need;
+
+    if (!need_of(needs, plan->data, &need, err))
+        return false;
+    need->bytes += (segments + plan->local_wal_count + 2) * plan->manifest.header.wal_segment_size;
+    return true;
+}
+
+static bool count_freed(const RestorePlan *plan, Needs *needs, Error *err)
+{
+    Need *need;
+
+    if (!need_of(needs, plan->data, &need, err))
+        return false;
+    need->freed += plan->old_bytes - (plan->wal_kept != NULL ? plan->old_wal_bytes : 0);
+    for (size_t i = 0; i < plan->old_version_count; i++) {
+        if (!need_of(needs, plan->old_versions[i], &need, err))
+            return false;
+        need->freed += plan->old_version_bytes[i];
+    }
+    return true;
+}
+
+bool space_check(const RestorePlan *plan, Error *err)
+{
+    CLEANUP(arena_done) Arena arena = {0};
+    Needs needs = {.arena = &arena};
+    size_t most = plan->tablespace_count + plan->old_version_count + 4;
+
+    needs.items = arena_alloc(&arena, most * sizeof *needs.items);
+    if (!count_files(plan, &needs, err) || !count_wal(plan, &needs, err))
+        return false;
+    if (plan->replacement == REMOVES_OLD_FIRST && !count_freed(plan, &needs, err))
+        return false;
+    for (size_t i = 0; i < needs.count; i++) {
+        const Need *need = &needs.items[i];
+        if (need->bytes <= need->available + need->freed)
+            continue;
+        error_set(err, ERR_REFUSED, "the file system of %s has %llu MiB free, %llu MiB are needed",
+                  need->place, (unsigned long long)((need->available + need->freed) >> 20),
+                  (unsigned long long)(need->bytes >> 20));
+        return error_hint(err, "make room, or put tablespaces elsewhere with --tablespace");
+    }
+    return true;
+}

@@ -1,0 +1,133 @@
+#include "replace/replacement.h"
+
+#include "rebuild/space.h"
+#include "replace/data_state.h"
+#include "replace/old_wal.h"
+
+#include "base/file.h"
+#include "base/tree.h"
+
+#include <errno.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* ---- can it be renamed? -----------------------------------------------------------------------
+ */
+
+static const char *obstacle_of(RestorePlan *plan, const char *path)
+{
+    CLEANUP(text_freep) char *parent = text_format("%s", path);
+    char *slash = strrchr(parent, '/');
+
+    slash[slash == parent ? 1 : 0] = '\0';
+    if (tree_is_mount(path))
+        return arena_format(&plan->arena, "%s is the root of a mount", path);
+    if (access(parent, W_OK | X_OK) != 0)
+        return arena_format(&plan->arena, "%s can't be written: %s", parent, strerror(errno));
+    return NULL;
+}
+
+const char *replacement_obstacle(RestorePlan *plan)
+{
+    const char *obstacle = obstacle_of(plan, plan->data);
+
+    for (size_t i = 0; obstacle == NULL && i < plan->old_version_count; i++)
+        obstacle = obstacle_of(plan, plan->old_versions[i]);
+    return obstacle;
+}
+
+/* ---- its WAL ----------------------------------------------------------------------------------
+ */
+
+/* Where a link leads is not ours to rename: another cluster's, or a whole file system. */
+static bool follow_wal_link(RestorePlan *plan, const char **real, Error *err)
+{
+    CLEANUP(text_freep) char *directory = text_format("%s/pg_wal", plan->data);
+    struct stat status;
+
+    *real = NULL;
+    if (lstat(directory, &status) != 0 || !S_ISLNK(status.st_mode) || stat(directory, &status) != 0)
+        return true;
+    if (!path_resolve(directory, &plan->arena, real, err))
+        return false;
+    plan_warn(plan, "pg_wal was a link to %s, which stays as it is: it will be a directory of %s",
+              *real, plan->data);
+    return true;
+}
+
+static bool has_wal(const Cluster *cluster, const RestorePlan *plan, bool *has, Error *err)
+{
+    CLEANUP(text_freep) char *directory = text_format("%s/pg_wal", plan->data);
+    CLEANUP(arena_done) Arena arena = {0};
+    OldWal wal;
+
+    if (!old_wal_load(directory, cluster, &arena, &wal, err))
+        return false;
+    *has = wal.count > 0 || wal.others > 0;
+    return true;
+}
+
+/*
+ * It may hold what exists nowhere else: it is kept, but for --discard-wal. Beside the directory; in
+ * it where nothing can be put beside, under a name that no removal takes.
+ */
+static bool plan_wal(const Cluster *cluster, const RestoreWish *wish, const char *obstacle,
+                     RestorePlan *plan, Error *err)
+{
+    const char *real;
+    bool has;
+
+    if (!follow_wal_link(plan, &real, err))
+        return false;
+    if (plan->choice != OCCUPIED_FORCE || wish->discard_wal || plan->has_new_wal)
+        return true;
+    if (!has_wal(cluster, plan, &has, err) || !has)
+        return err->code == ERR_NONE;
+    plan->wal_kept =
+        real != NULL ? real
+        : obstacle != NULL && obstacle_of(plan, plan->data) != NULL
+            ? arena_format(&plan->arena, "%s/" KEPT_WAL_INSIDE "%s", plan->data, plan->stamp)
+            : arena_format(&plan->arena, "%s.pgcairn-pg_wal-%s", plan->data, plan->stamp);
+    return true;
+}
+
+/* ---- the decision -----------------------------------------------------------------------------
+ */
+
+static bool keep_old(RestorePlan *plan, const char *obstacle, Error *err)
+{
+    plan->replacement = KEEPS_OLD;
+    plan->moved_to = arena_format(&plan->arena, "%s.pgcairn-%s", plan->data, plan->stamp);
+    if (obstacle == NULL)
+        return space_check(plan, err);
+    error_set(err, ERR_REFUSED, "%s: the old directory can't be kept under another name", obstacle);
+    return error_hint(err, "--force replaces what is in it, once the backup has been read whole; "
+                           "its WAL is kept");
+}
+
+/* With room for both, the new one is there before the old one goes. */
+static bool remove_old(RestorePlan *plan, const char *obstacle, Error *err)
+{
+    Error no_room = {0};
+
+    plan->replacement = REMOVES_OLD_LAST;
+    if (plan->state == DATA_CLUSTER && obstacle == NULL && space_check(plan, &no_room)) {
+        plan->moved_to = arena_format(&plan->arena, "%s.pgcairn-%s", plan->data, plan->stamp);
+        return true;
+    }
+    plan->replacement = REMOVES_OLD_FIRST;
+    plan->removes_first_why = obstacle != NULL ? obstacle : "there is no room for both";
+    return space_check(plan, err);
+}
+
+bool replacement_plan(const Cluster *cluster, const RestoreWish *wish, RestorePlan *plan,
+                      Error *err)
+{
+    if (!plan->occupied || plan->choice == OCCUPIED_REFUSE)
+        return space_check(plan, err);
+    const char *obstacle = replacement_obstacle(plan);
+    if (!plan_wal(cluster, wish, obstacle, plan, err))
+        return false;
+    return plan->choice == OCCUPIED_MOVE_ASIDE ? keep_old(plan, obstacle, err)
+                                               : remove_old(plan, obstacle, err);
+}

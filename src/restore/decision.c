@@ -1,0 +1,318 @@
+#include "choice.h"
+#include "minima.h"
+#include "preflight.h"
+#include "rebuild/recovery_settings.h"
+#include "rebuild/unlogged.h"
+#include "replace/data_state.h"
+#include "replace/loss.h"
+#include "replace/old_directory.h"
+#include "replace/save_wal.h"
+#include "target_notes.h"
+
+#include <time.h>
+
+/* The plan outlives the choice: what points into its arena is copied. */
+static void copy_path(const TimelinePath *from, Arena *arena, TimelinePath *to)
+{
+    to->count = from->count;
+    to->steps = arena_alloc(arena, from->count * sizeof *to->steps);
+    memcpy(to->steps, from->steps, from->count * sizeof *to->steps);
+}
+
+/* To the millisecond: two restores of one second must not keep things under one name. */
+static const char *stamp_now(Arena *arena)
+{
+    const TimeUs now = time_now();
+    struct tm fields;
+    char text[32];
+
+    (void)time_split_utc(now / 1000000, &fields);
+    (void)strftime(text, sizeof text, "%Y%m%dT%H%M%S", &fields);
+    return arena_format(arena, "%s.%03dZ", text, (int)(now / 1000 % 1000));
+}
+
+/*
+ * Whether nothing of what is restored lies beyond the place where they part: then the operator
+ * asked for what both have. A time can stop replay among the first records beyond, which commit
+ * nothing.
+ */
+static bool is_before(const RestoreWish *wish, const Choice *choice, Lsn place)
+{
+    const WalEvent *last = &choice->point.last_before;
+
+    if (wish->target.kind == TARGET_TIME && last->time != TIME_US_NONE)
+        return last->lsn < place;
+    return choice->point.replay_end <= place;
+}
+
+static void take_branches(const RestoreWish *wish, const Choice *choice, RestorePlan *plan)
+{
+    const BranchList *branches = &choice->branches;
+
+    plan->branches = arena_alloc(&plan->arena, (branches->count + 1) * sizeof *plan->branches);
+    for (size_t i = 0; i < branches->count; i++) {
+        const Branch *branch = &branches->items[i];
+
+        if (branch->gain.commits > 0 && !is_before(wish, choice, branch->gain.from)) {
+            plan->branches[plan->branch_count++] =
+                (PlannedBranch){.timeline = branch->timeline, .gain = branch->gain};
+        }
+    }
+}
+
+/* TARGET_LATEST: of what is replayed the last segment that is whole in the archive; 0: none. */
+static uint64_t last_archived(const Choice *choice, uint64_t first, uint32_t segment_size)
+{
+    for (uint64_t segment = choice->end.last_segment; segment >= first && segment > 0; segment--) {
+        if (wal_inventory_has(&choice->inventory,
+                              path_timeline_of_segment(&choice->path, segment, segment_size),
+                              segment))
+            return segment;
+    }
+    return 0;
+}
+
+static void take_choice(const RestoreWish *wish, const Choice *choice, RestorePlan *plan)
+{
+    const ManifestHeader *header = &plan->manifest.header;
+    uint64_t first = wal_segment_of(header->start, header->wal_segment_size);
+
+    copy_path(&choice->path, &plan->arena, &plan->path);
+    plan->target = choice->target;
+    if (choice->target.name != NULL)
+        plan->target.name = arena_text(&plan->arena, choice->target.name);
+    plan->point = choice->point;
+    plan->has_time_fallback = choice->has_time_fallback;
+    plan->locked_xid = choice->locked_xid;
+    plan->locks_held = choice->locks_held;
+    plan->time_asked = wish->target.kind == TARGET_TIME ? wish->target.time : TIME_US_NONE;
+    plan->last_segment = choice->end.last_segment;
+    plan->archive_end = last_archived(choice, first, header->wal_segment_size);
+    uint64_t last = plan->target.kind == TARGET_LATEST ? plan->last_segment : plan->point.segment;
+    plan->wal_segments = last >= first ? last - first + 1 : 0;
+}
+
+static bool check_manifest(const Cluster *cluster, const Manifest *manifest, Arena *arena,
+                           Error *err)
+{
+    const ManifestHeader *header = &manifest->header;
+    ManifestFault fault;
+
+    if (header->wal_segment_size != cluster->wal_segment_size) {
+        return error_set(err, ERR_CORRUPT, "backup %s has WAL segments of %u bytes, the cluster %u",
+                         header->id, header->wal_segment_size, cluster->wal_segment_size);
+    }
+    if (manifest_find_fault(manifest, &fault)) {
+        return error_set(err, ERR_CORRUPT, "backup %s can't be restored: %s", header->id,
+                         manifest_fault_text(&fault, arena));
+    }
+    return cluster_check(cluster, header->system_identifier, header->major, header->id, err);
+}
+
+static uint64_t bytes_to_write(const Manifest *manifest)
+{
+    uint64_t bytes = 0;
+
+    for (size_t i = 0; i < manifest->entry_count; i++) {
+        const ManifestEntry *entry = &manifest->entries[i];
+        if (entry->kind == ENTRY_FILE || entry->kind == ENTRY_EXTRA)
+            bytes += entry->size;
+    }
+    return bytes;
+}
+
+/* The operator may have counted on the newest backup: say that an older one is taken, and why. */
+static void warn_of_damaged(const RestoreWish *wish, const Choice *choice, RestorePlan *plan)
+{
+    for (size_t i = 0; wish->backup == NULL && i < choice->backups.count; i++) {
+        const BackupInfo *backup = &choice->backups.items[i];
+        if (backup->state == BACKUP_DAMAGED) {
+            plan_warn(plan, "backup %s is damaged and was passed over: %s", backup->header.id,
+                      backup->reason);
+        }
+    }
+}
+
+/* ---- the directory that is replaced -------------------------------------------------------------
+ */
+
+static const char *verdict_name(OldVerdict verdict)
+{
+    switch (verdict) {
+    case OLD_ARCHIVED:
+        return "archived";
+    case OLD_TAIL:
+        return "tail";
+    case OLD_APART:
+        return "apart";
+    case OLD_BEYOND:
+        return "beyond";
+    }
+    return "";
+}
+
+static void report_directory(const OldDirectory *directory, const RestoreWish *wish,
+                             RestorePlan *plan)
+{
+    const OldBranch *own = &directory->own;
+
+    plan->directory = (DirectoryReport){.state = "", .last_commit = TIME_US_NONE};
+    if (!directory->has_own || own->timeline == 0)
+        return;
+    plan->directory = (DirectoryReport){.timeline = own->timeline,
+                                        .reached = own->reached,
+                                        .state = verdict_name(own->verdict),
+                                        .parts_at = own->apart,
+                                        .commits = own->own.count,
+                                        .last_commit = own->own.last,
+                                        .may_be_more = own->own.is_least,
+                                        .is_given_up = wish->discard_wal};
+}
+
+static bool look_at_directory(const Cluster *cluster, RestoreWish *wish, RestorePlan *plan,
+                              OldDirectory *directory, Error *err)
+{
+    if (!old_directory_look(cluster, wish, plan->data, &plan->arena, directory, err))
+        return false;
+    plan->old_directory = directory;
+    report_directory(directory, wish, plan);
+    if (directory->has_server && !wish->discard_wal)
+        wish->server = &directory->server;
+    return true;
+}
+
+static void warn_of_kept(const OldDirectory *directory, RestorePlan *plan)
+{
+    for (size_t i = 0; i < directory->kept_count; i++) {
+        const char *wal_path = directory->kept[i].wal_path;
+        bool is_used = false;
+        for (size_t n = 0; n < plan->local_wal_count; n++)
+            is_used |= path_is_inside(plan->local_wal[n].path, wal_path);
+        if (is_used) {
+            plan_warn(plan,
+                      "%s was kept by an earlier restore: WAL in it that the archive does not have "
+                      "is replayed",
+                      wal_path);
+        }
+    }
+}
+
+static LossQuestion loss_question(const OldDirectory *directory, const RestoreWish *wish,
+                                  const RestorePlan *plan)
+{
+    return (LossQuestion){.own = &directory->own,
+                          .path = &plan->path,
+                          .goes_to_end =
+                              wish->target.kind == TARGET_LATEST || plan->has_time_fallback,
+                          .until = plan->point.replay_end,
+                          .removes = wish->occupied != OCCUPIED_MOVE_ASIDE,
+                          .is_saved = wish->save_timeline == directory->own.timeline};
+}
+
+/*
+ * A restore of everything can't bring what is on another history, or where no WAL leads: that is
+ * said before anything is looked for, which might find another reason.
+ */
+static bool check_loss_of_all(const OldDirectory *directory, const RestoreWish *wish,
+                              RestorePlan *plan, Error *err)
+{
+    const LossQuestion question = loss_question(directory, wish, plan);
+
+    if (!directory->has_own || wish->discard_wal || wish->occupied == OCCUPIED_REFUSE ||
+        wish->target.kind != TARGET_LATEST)
+        return true;
+    LossKind kind = loss_of(&question);
+    return (kind != LOSS_APART && kind != LOSS_BEYOND) ||
+           loss_refuse(&question, kind, &plan->arena, err);
+}
+
+static bool check_loss(const OldDirectory *directory, const RestoreWish *wish, RestorePlan *plan,
+                       Error *err)
+{
+    const LossQuestion question = loss_question(directory, wish, plan);
+    const OldBranch *own = &directory->own;
+
+    if (!directory->has_own || plan->choice == OCCUPIED_REFUSE)
+        return true;
+    LossKind kind = loss_of(&question);
+    if (wish->discard_wal) {
+        if (kind != LOSS_NONE) {
+            plan_warn(plan, "--discard-wal gives up what only %s has: %s", own->place,
+                      old_commits_text(&own->own, &plan->arena));
+        }
+        return true;
+    }
+    if (kind == LOSS_KEPT && own->verdict != OLD_TAIL) {
+        plan_warn(plan, "%s has what neither the archive nor this restore has: %s", own->place,
+                  old_commits_text(&own->own, &plan->arena));
+    }
+    return loss_refuse(&question, kind, &plan->arena, err);
+}
+
+/* Another timeline than the directory's, which nobody else knows, takes one more word. */
+static void hint_at_discarding(const OldDirectory *directory, Error *err)
+{
+    const OldBranch *own = &directory->own;
+    const size_t size = strlen(err->hint);
+
+    if (err->code != ERR_REFUSED || !directory->has_own || own->verdict != OLD_TAIL ||
+        own->is_history_archived || strstr(err->hint, "--target-timeline=") == NULL)
+        return;
+    (void)snprintf(err->hint + size, sizeof err->hint - size,
+                   "; timeline %u is nowhere but in %s: another one takes --discard-wal as well",
+                   own->timeline, own->place);
+}
+
+/* ---- the plan -----------------------------------------------------------------------------------
+ */
+
+static bool plan_restore(const Cluster *cluster, const RestoreWish *wish,
+                         const OldDirectory *directory, RestorePlan *plan, Error *err)
+{
+    CLEANUP(choice_done) Choice choice = {0};
+
+    if (!check_loss_of_all(directory, wish, plan, err))
+        return false;
+    if (!choice_make(cluster, wish, directory, &choice, err)) {
+        hint_at_discarding(directory, err);
+        return false;
+    }
+    if (!choice_avoid_locks(cluster, wish, &choice, err) ||
+        !manifest_load(&plan->manifest, cluster, choice.backup->header.id, err) ||
+        !check_manifest(cluster, &plan->manifest, &plan->arena, err))
+        return false;
+    take_choice(wish, &choice, plan);
+    take_branches(wish, &choice, plan);
+    if (!minima_find(cluster, &choice.inventory, wish->jobs, plan, err) ||
+        !unlogged_leave_out(cluster, &choice.inventory, wish->jobs, plan, err) ||
+        !save_wal_plan(cluster, &choice.inventory, directory, plan, err))
+        return false;
+    warn_of_kept(directory, plan);
+    plan->bytes = bytes_to_write(&plan->manifest);
+    recovery_command_build(wish, plan);
+    if (!preflight(cluster, wish, plan, err) || !check_loss(directory, wish, plan, err))
+        return false;
+    warn_of_damaged(wish, &choice, plan);
+    plan_warn_of_target(cluster, wish, &choice, plan);
+    return true;
+}
+
+bool restore_plan(const Cluster *cluster, const RestoreWish *wish, RestorePlan *plan, Error *err)
+{
+    RestoreWish known = *wish;
+
+    *plan = (RestorePlan){0};
+    plan->stamp = stamp_now(&plan->arena);
+    OldDirectory *directory = arena_alloc(&plan->arena, sizeof *directory);
+    if (!path_resolve(wish->data, &plan->arena, &plan->data, err))
+        return error_context(err, "data directory");
+    return look_at_directory(cluster, &known, plan, directory, err) &&
+           plan_restore(cluster, &known, directory, plan, err);
+}
+
+void restore_plan_done(RestorePlan *plan)
+{
+    manifest_done(&plan->manifest);
+    arena_done(&plan->arena);
+    *plan = (RestorePlan){0};
+}

@@ -1,0 +1,184 @@
+#include "setup/command_place.h"
+
+#include "base/file.h"
+#include "base/memory.h"
+#include "base/tree.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { PARENTS_MAX = 128 };
+
+/* The directories above a place, itself included, as the kernel knows them. */
+typedef struct Parents {
+    struct stat items[PARENTS_MAX];
+    size_t count;
+} Parents;
+
+const char *place_of_address(const char *address)
+{
+    static const char scheme[] = "file://";
+
+    return strncmp(address, scheme, strlen(scheme)) == 0 ? address + strlen(scheme) : address;
+}
+
+static int open_nearest(const char *path)
+{
+    CLEANUP(text_freep) char *place = text_format("%s", path);
+    int fd;
+
+    while ((fd = open(place, O_PATH | O_DIRECTORY | O_CLOEXEC)) < 0) {
+        char *slash = strrchr(place, '/');
+        if (slash == NULL || strcmp(place, "/") == 0)
+            return -1;
+        slash[slash == place ? 1 : 0] = '\0';
+    }
+    return fd;
+}
+
+static bool has(int directory, const char *name)
+{
+    struct stat found;
+
+    return fstatat(directory, name, &found, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
+/* "PG_15_202209061": what a server has in a tablespace. */
+static bool is_version_directory(const char *path)
+{
+    static const char prefix[] = "/PG_", digits[] = "0123456789";
+    const char *name = strrchr(path, '/');
+
+    if (name == NULL || strncmp(name, prefix, sizeof prefix - 1) != 0)
+        return false;
+    const char *major = name + sizeof prefix - 1;
+    size_t size = strspn(major, digits);
+    size_t catalog = major[size] == '_' ? strspn(major + size + 1, digits) : 0;
+    return size > 0 && catalog > 0 && major[size + 1 + catalog] == '\0';
+}
+
+static bool check_directory(const char *what, const char *path, int fd, Error *err)
+{
+    CLEANUP(text_freep) char *link = text_format("/proc/self/fd/%d", fd);
+    char name[4096] = "";
+    const char *kind = NULL;
+
+    (void)!readlink(link, name, sizeof name - 1);
+    if (has(fd, "PG_VERSION") && has(fd, "global"))
+        kind = "data directory";
+    if (is_version_directory(name))
+        kind = "tablespace";
+    if (kind == NULL)
+        return true;
+    error_set(err, ERR_REFUSED, "%s at %s would be in the %s %s", what, path, kind, name);
+    return error_hint(err, "choose a place outside it: what is in it is lost when it is lost, and "
+                           "goes when it is restored");
+}
+
+static bool go_up(const char *what, const char *path, Parents *parents, Error *err)
+{
+    CLEANUP(fd_done) int at = open_nearest(path);
+
+    while (at >= 0 && parents->count < PARENTS_MAX) {
+        struct stat *found = &parents->items[parents->count];
+        if (fstat(at, found) != 0)
+            return error_set_errno(err, ERR_IO, errno, "look at what is above %s", path);
+        if (parents->count > 0 && found[-1].st_ino == found->st_ino &&
+            found[-1].st_dev == found->st_dev)
+            return true; /* the root is its own parent */
+        parents->count++;
+        if (!check_directory(what, path, at, err))
+            return false;
+        int up = openat(at, "..", O_PATH | O_DIRECTORY | O_CLOEXEC);
+        fd_done(&at);
+        at = up;
+    }
+    return true;
+}
+
+/* ---- a second mount of a directory in the data directory */
+
+typedef struct Search {
+    const char *what, *path;
+    const Parents *parents;
+} Search;
+
+/* NOLINTNEXTLINE(readability-non-const-parameter): it is a TreeVisit */
+static bool compare(void *context, const TreeEntry *entry, bool *descends, Error *err)
+{
+    const Search *search = context;
+
+    (void)descends;
+    for (size_t i = 0; S_ISDIR(entry->found.st_mode) && i < search->parents->count; i++) {
+        const struct stat *parent = &search->parents->items[i];
+        if (parent->st_ino != entry->found.st_ino || parent->st_dev != entry->found.st_dev)
+            continue;
+        error_set(err, ERR_REFUSED, "%s at %s would be in the data directory, where it is %s",
+                  search->what, search->path, entry->path);
+        return error_hint(err, "choose a place outside it");
+    }
+    return true;
+}
+
+static bool search_data(const char *what, const char *path, const char *data,
+                        const Parents *parents, Error *err)
+{
+    Search search = {.what = what, .path = path, .parents = parents};
+    const TreeVisitor visitor = {.before = compare, .context = &search};
+    CLEANUP(fd_done) int fd = open(data, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    CLEANUP(text_freep) char *link = text_format("/proc/self/fd/%d", fd);
+    char real[4096] = "";
+    Error unseen = {0}; /* of what may not be read nothing can be said */
+
+    if (fd < 0 || readlink(link, real, sizeof real - 1) <= 0 ||
+        tree_walk(real, &visitor, &unseen) || unseen.code != ERR_REFUSED)
+        return true;
+    *err = unseen;
+    return false;
+}
+
+bool place_check_outside(const char *what, const char *path, const char *data, Error *err)
+{
+    Parents parents = {.count = 0};
+
+    return go_up(what, path, &parents, err) &&
+           (data == NULL || search_data(what, path, data, &parents, err));
+}
+
+/* ---- a repository */
+
+static bool begins_with(const char *text, const char *begin)
+{
+    return strncmp(text, begin, strlen(begin)) == 0;
+}
+
+/*
+ * Of the file system, or of an `init` that was killed; a cluster's folder whose `repository` was
+ * lost is told by who creates it.
+ */
+static bool belongs_to_repository(const char *path, const char *name)
+{
+    CLEANUP(text_freep) char *registration = text_format("%s/%s/registration", path, name);
+
+    return strcmp(name, ".") == 0 || strcmp(name, "..") == 0 || strcmp(name, "lost+found") == 0 ||
+           begins_with(name, "probe-") || begins_with(name, "repository") ||
+           file_exists(registration);
+}
+
+bool place_check_repository(const char *path, Error *err)
+{
+    CLEANUP(directory_done) DIR *list = NULL;
+
+    if (file_exists_in(path, "repository") || (list = opendir(path)) == NULL)
+        return true; /* what else is wrong with it is told by who creates it */
+    for (const struct dirent *entry = readdir(list); entry != NULL; entry = readdir(list)) {
+        if (belongs_to_repository(path, entry->d_name))
+            continue;
+        error_set(err, ERR_REFUSED, "%s is not empty and is not a repository", path);
+        return error_hint(err, "choose a directory that is empty or does not exist yet");
+    }
+    return true;
+}

@@ -1,0 +1,100 @@
+#include "walk/happenings.h"
+
+enum {
+    SEGMENTS_MAX = 256, /* before the removal, in which its beginning is looked for */
+    ROWS_KEPT = 32,
+};
+
+typedef struct DropSearch {
+    const PgVersion *version;
+    uint32_t xid;
+    Lsn first;     /* record of the transaction */
+    Lsn mark;      /* record that marked the row that the transaction deletes */
+    bool is_whole; /* the transaction began within what was read */
+    struct {
+        WalSharedRow row;
+        Lsn lsn;
+    } rows[ROWS_KEPT]; /* updated in place, the last ones */
+    size_t row_count;
+} DropSearch;
+
+static bool is_same_row(const WalSharedRow *a, const WalSharedRow *b)
+{
+    return a->file.number == b->file.number && a->page == b->page && a->item == b->item;
+}
+
+static void take_row(DropSearch *search, const WalRecord *record, const WalSharedRow *row)
+{
+    if (!row->is_delete) {
+        search->rows[search->row_count % ROWS_KEPT].row = *row;
+        search->rows[search->row_count++ % ROWS_KEPT].lsn = record->lsn;
+        return;
+    }
+    for (size_t i = search->row_count; record->xid == search->xid && search->mark == 0 && i > 0;
+         i--) {
+        if (search->row_count - i >= ROWS_KEPT)
+            return;
+        if (is_same_row(&search->rows[(i - 1) % ROWS_KEPT].row, row))
+            search->mark = search->rows[(i - 1) % ROWS_KEPT].lsn;
+    }
+}
+
+static bool search_record(void *context, const WalRecord *record, Error *err)
+{
+    DropSearch *search = context;
+    uint32_t next;
+    uint32_t oldest;
+    WalSharedRow row;
+
+    (void)err;
+    if (wal_running_of(record, &next, &oldest) && !xid_precedes(search->xid, next))
+        search->is_whole = true;
+    if (record->xid == search->xid && search->first == 0)
+        search->first = record->lsn;
+    if (wal_shared_row_of(record, search->version, &row))
+        take_row(search, record, &row);
+    return true;
+}
+
+/* What lies before a gap can't be looked at: the answer is what was found behind it. */
+static bool search_gap(void *context, const WalGap *gap, Error *err)
+{
+    (void)context, (void)gap, (void)err;
+    return true;
+}
+
+bool happenings_drop_begin(const WalWalk *walk, uint32_t xid, Lsn removal, Lsn *begin, Error *err)
+{
+    uint32_t segment_size = walk->cluster->wal_segment_size;
+    uint64_t last = wal_segment_of(removal, segment_size);
+    bool is_found = false;
+
+    *begin = 0;
+    for (uint64_t back = 0; back <= SEGMENTS_MAX && back <= last; back++) {
+        DropSearch search = {.version = pg_version_of_major(walk->cluster->major), .xid = xid};
+        Lsn until = wal_segment_start(last - back + 3, segment_size);
+        WalScan scan = {
+            .walk = *walk,
+            .keep_all = true,
+            .on_record = search_record,
+            .on_gap = search_gap,
+            .context = &search,
+        };
+        WalScanEnd end;
+
+        /* Three segments at a time: a record that straddles two, and the mark just before. */
+        scan.walk.from = wal_segment_start(last - back, segment_size);
+        scan.walk.to = until < removal ? until : removal + 1;
+        if (!wal_scan(&scan, &end, err))
+            return false;
+        if (search.mark != 0 || search.first != 0)
+            *begin = search.mark != 0 ? search.mark : search.first;
+        if (search.mark != 0 || is_found)
+            return true;
+        if (end.gaps > 0 || end.is_empty)
+            break;
+        is_found = search.is_whole; /* one more: the mark may be in the segment before */
+    }
+    *begin = 0;
+    return true;
+}
