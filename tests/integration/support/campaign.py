@@ -311,11 +311,12 @@ class Campaign(SecondHistories):
         wait_for(lambda: not list(status.glob("*.ready")),
                  f"everything archived\n{self.cluster.log_tail()}")
 
-    def rewind(self, accepts=lambda outcome: outcome.status == 0, timelines=(None, None), switches=None):
+    def rewind(self, accepts=lambda outcome: outcome.status == 0, timelines=(None, None), switches=None,
+               fixed=None):
         """
         A disaster: the server is lost, and what it had not archived with it. Another one is
         restored to a point in the past and takes its place; the timeline is abandoned there. Gives
-        the outcome; None: no such target, and the server goes on.
+        the outcome; None: no such target, and the server goes on. fixed: to this target.
         """
         self.begin_step("rewind")
         if self.world.receive:
@@ -327,7 +328,7 @@ class Campaign(SecondHistories):
         self.look()
         target, outcome, options = self.find_target(accepts, kinds=[
             kind for kind in KINDS if kind != "latest" or self.random.random() < 0.3],
-            timelines=timelines)
+            timelines=timelines, fixed=fixed)
         if target is None:
             self.cluster.start()
             return None
@@ -342,15 +343,15 @@ class Campaign(SecondHistories):
 
     # -- targets --------------------------------------------------------------------------------
 
-    def find_target(self, accepts, kinds=KINDS, timelines=(None, None)):
-        """A random target whose outcome is as wanted: (target, outcome, options)."""
+    def find_target(self, accepts, kinds=KINDS, timelines=(None, None), fixed=None):
+        """A random target, or this one, whose outcome is as wanted: (target, outcome, options)."""
         for _ in range(200):
             kind = self.random.choice(kinds)
             timeline = self.random.choice((*timelines, *self.reference.timelines()))
             backup = self.random.choice((None, None, *self.reference.backups[-8:]))
             exclusive = kind.endswith(" exclusive")
             branch = self.reference.branch(self.random.choice(self.reference.timelines()))
-            target = self.draw(kind.split()[0], branch, exclusive)
+            target = fixed or self.draw(kind.split()[0], branch, exclusive)
             try:
                 outcome = self.reference.expect(target, timeline, backup and backup.id)
             except Undecided:
@@ -466,7 +467,18 @@ class Campaign(SecondHistories):
         expected = self.reference.state_at(branch, outcome.limit)
         found = list(expected.differences(state_of(server)))
         assert not found, "the restored database is another one: " + "; ".join(found)
+        self.compare_prepared(server, branch, outcome)
         self.count["rows compared"] += len(expected.rows)
+
+    def compare_prepared(self, server, branch, outcome):
+        """A server in recovery shows none, an open one each that was not ended, whoever began it."""
+        if server.sql("select pg_is_in_recovery()") == "t":
+            return
+        found = {(gid, int(xid)) for gid, xid in (line.split("|") for line in server.sql(
+            "select gid, transaction from pg_prepared_xacts").splitlines())}
+        expected = self.reference.prepared_at(branch, outcome.limit)
+        assert found == expected, f"prepared transactions {found}, expected {expected}"
+        self.count["prepared transactions compared"] += len(expected)
 
     def refusal(self):
         """A target that can't be reached: no before anything is touched."""

@@ -20,9 +20,10 @@ from support.processes import BIN, clean_environment, identity
 
 LINE = re.compile(r"rmgr: (\w+) .*?tx: +(\d+), lsn: ([0-9A-F]+/[0-9A-F]+), prev \S+, desc: (.*)")
 END = re.compile(r"(COMMIT|ABORT)(?:_PREPARED)? (?:(\d+): )?(\d+-\d+-\d+ \d+:\d+:\d+)\.(\d{6}) UTC")
+PREPARE = re.compile(r"PREPARE gid (.*): \d+-\d+-\d+ ")
 SEGMENT = re.compile("[0-9A-F]{24}")
 
-# kind: commit, abort, point (name), backup end (its start LSN in name)
+# kind: commit, abort, prepare (gid in name), point (name), backup end (its start LSN in name)
 Event = collections.namedtuple("Event", "lsn kind xid time name")
 Target = collections.namedtuple("Target", "kind value exclusive", defaults=(None, False))
 
@@ -119,7 +120,9 @@ class Branch:
         self.starts.append(lsn)
         event = None
         if manager == "Transaction":
-            end = END.match(text)
+            end, prepare = END.match(text), PREPARE.match(text)
+            if prepare:
+                event = Event(lsn, "prepare", int(xid), 0, prepare[1])
             if end:
                 seconds = calendar.timegm(time.strptime(end[3], "%Y-%m-%d %H:%M:%S"))
                 event = Event(lsn, end[1].lower(), int(end[2] or xid), seconds * 10**6 + int(end[4]),
@@ -522,6 +525,17 @@ class Reference:
             if found:
                 state.apply(found.effects)
         return state
+
+    @staticmethod
+    def prepared_at(branch, limit):
+        """The transactions, as (gid, xid), that are prepared and not ended there."""
+        open_ones = {}
+        for event in branch.events[:bisect.bisect_left(branch.event_starts, limit)]:
+            if event.kind == "prepare":
+                open_ones[event.xid] = event.name
+            elif event.kind in ("commit", "abort"):
+                open_ones.pop(event.xid, None)
+        return {(name, xid) for xid, name in open_ones.items()}
 
     def check_ledger(self, branch):
         """

@@ -4,6 +4,8 @@ server is restored over its own directory that is ahead of the archive, a copied
 as if it were the original, and more than one copy is opened.
 """
 
+import hashlib
+import json
 import shutil
 import time
 
@@ -11,11 +13,11 @@ from support.archive import archived
 from support.cluster import make_directory
 from support.ledger import Load, lsn_of
 from support.processes import run, wait_for
-from support.reference import SEGMENT, Undecided
+from support.reference import SEGMENT, Target, Undecided
 from support.shared import server_log
 
 BESIDE_PORT = 6100
-EVENTS = ("over itself", "clone", "second try", "stray", "lost archive")
+EVENTS = ("over itself", "clone", "second try", "same place", "stray", "lost archive")
 
 
 def listing(repo):
@@ -23,6 +25,17 @@ def listing(repo):
     return {str(path.relative_to(repo)): (path.stat().st_size, path.stat().st_mtime_ns)
             for folder in ("wal", "open") for path in (repo / "main" / folder).rglob("*")
             if path.is_file()}
+
+
+def contents(repo):
+    """What is in every archived object."""
+    return {name: hashlib.sha256((repo / name).read_bytes()).hexdigest() for name in listing(repo)}
+
+
+def plan_of(answer):
+    """What is told of a restore that belongs to it alone."""
+    told = json.loads(answer)
+    return {key: told.get(key) for key in ("code", "backup", "timeline", "stop_lsn", "last_before")}
 
 
 class SecondHistories:
@@ -250,6 +263,23 @@ class SecondHistories:
         else:
             self.say(f"timeline {old} was the wrong one, {self.timeline} forks beside it")
 
+    def same_place(self):
+        """
+        Opened three times at one place, with or without use in between: along the first timeline,
+        or along the one that was opened there before.
+        """
+        first = self.rewind(accepts=lambda outcome: outcome.status == 0 and outcome.stop is not None)
+        if first is None:
+            return
+        target = Target("lsn", first.stop, exclusive=first.limit == first.stop)
+        for number in (2, 3):
+            if self.random.random() < 0.6:
+                self.burst()
+            self.settle()
+            again = self.rewind(lambda outcome: outcome.status == 0 and outcome.limit == first.limit,
+                                [first.timeline, self.timeline], fixed=target)
+            self.say(f"opened at {target} for the {number}. time" if again else "it can't be reached again")
+
     def stray(self):
         """A restored copy is opened beside production and archives, and production goes on."""
         self.begin_step("stray")
@@ -276,6 +306,31 @@ class SecondHistories:
         self.cluster.switch_wal()
         self.settle()
         self.look()
+        if self.random.random() < 0.7:
+            self.take_out(timeline)
+
+    def take_out(self, timeline):
+        """What the stray has archived is set aside, and put back: all is as it was."""
+        asked = [("restore", f"--data={self.world.path}/none", "--dry-run", "--json", *words)
+                 for words in ([], [f"--target-timeline={self.timeline}"], [f"--target-timeline={timeline}"])]
+        asked.append(("verify", "--json"))
+
+        def answers():
+            done = [self.world.attempt(*words) for words in asked]
+            return [(one.returncode, plan_of(one.stdout)) for one in done]
+        before, objects = answers(), contents(self.world.repo)
+        done = self.world.tool_json("wal-quarantine", f"--timeline={timeline}", "--yes")
+        without, left = answers(), contents(self.world.repo)
+        gone = {name for name in objects if name not in left}
+        assert gone and all(f"{timeline:08X}" in name for name in gone), f"set aside: {gone}"
+        assert {name: objects[name] for name in left} == left, "what stays was changed"
+        assert without[2][0] == 6, f"a timeline that was set aside: {without[2]}"
+        assert without[1] == before[1], f"the timeline that stays: {without[1]}, before {before[1]}"
+        assert without[3][0] == 0, f"verify of what stays: {without[3]}"
+        self.world.tool("wal-quarantine", f"--undo={done['id']}", "--yes")
+        assert contents(self.world.repo) == objects, "what was put back is not what there was"
+        assert answers() == before, f"not as before: {answers()}, {before}"
+        self.count["set aside and put back"] += 1
 
     # -- an archive that went back ----------------------------------------------------------------
 
