@@ -41,6 +41,11 @@ const PathStep *path_step_of(const TimelinePath *path, uint32_t timeline);
 /* The step that owns the byte at lsn. Never NULL: the last one is open. */
 const PathStep *path_step_at(const TimelinePath *path, Lsn lsn);
 /*
+ * The path along which what is before the last fork was written: its last step is open. A timeline
+ * that was left where it began wrote nothing of it, and is passed over. path: more than one step.
+ */
+TimelinePath path_parent(const TimelinePath *path, Arena *arena);
+/*
  * The timeline whose segment a recovery along the path reads: the newest whose WAL begins in this
  * segment or before it. (A child's first segment holds a copy of its parent's up to the fork.)
  */

@@ -60,13 +60,14 @@ typedef enum WalEnd {
 /* What the reader has seen. Plain data. */
 typedef struct WalReaderState {
     WalEnd end;
-    Lsn broken_at;      /* WAL_END_BROKEN: where the invalid record or page is */
-    Lsn noticed_at;     /* WAL_END_BROKEN: behind the last byte that showed it */
-    bool rest_is_zero;  /* all bytes after those that showed the break, or after the switch, are
-                           zero so far; a break with nothing behind it: whether they are */
-    bool rest_is_stale; /* WAL_END_BROKEN: after the page that showed the break there are pages of
-                           other places, and so far none of this one: the file was recycled, and
-                           was not written any further. Not in a trailer */
+    Lsn broken_at;     /* WAL_END_BROKEN: where the invalid record or page is */
+    Lsn noticed_at;    /* WAL_END_BROKEN: behind the last byte that showed it */
+    bool rest_is_zero; /* all bytes after those that showed the break, or after the switch, are
+                          zero so far; a break with nothing behind it: whether they are */
+    /* WAL_END_BROKEN, of the pages after the one that showed the break. Not in a trailer. */
+    bool rest_goes_on;  /* one of them so far is of its place and timeline: WAL was written there */
+    bool rest_is_stale; /* none of them is, and one is of another place: the file was recycled, and
+                           was not written any further */
     char reason[128];   /* WAL_END_BROKEN: "invalid record length 0", in the server's words */
     Lsn first_record;   /* 0: none yet */
     Lsn first_prev;     /* its xl_prev */

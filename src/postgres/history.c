@@ -159,6 +159,19 @@ uint32_t path_last_timeline(const TimelinePath *path)
     return path->steps[path->count - 1].timeline;
 }
 
+TimelinePath path_parent(const TimelinePath *path, Arena *arena)
+{
+    TimelinePath parent = {.count = path->count - 1};
+
+    while (parent.count > 1 &&
+           path->steps[parent.count - 1].end <= path->steps[parent.count - 1].begin)
+        parent.count--;
+    parent.steps = arena_alloc(arena, parent.count * sizeof *parent.steps);
+    memcpy(parent.steps, path->steps, parent.count * sizeof *parent.steps);
+    parent.steps[parent.count - 1].end = 0;
+    return parent;
+}
+
 const PathStep *path_step_of(const TimelinePath *path, uint32_t timeline)
 {
     for (size_t i = 0; i < path->count; i++) {

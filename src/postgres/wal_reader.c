@@ -51,8 +51,8 @@ struct WalReader {
     Lsn overwritten;    /* the record that the last page gave up; 0: none */
     bool rest_is_dirty; /* a byte that is not zero came after the break or switch */
     uint8_t rest_header[PAGE_ADDRESS_END];
-    size_t rest_have; /* bytes of it so far */
-    bool rest_has_page, rest_has_stale;
+    size_t rest_have;    /* bytes of it so far */
+    bool rest_has_stale; /* a page of another place came after the break */
 };
 
 WalReader *wal_reader_new(const WalReaderSetup *setup)
@@ -131,14 +131,14 @@ static void wal_break(WalReader *reader, bool is_zero_here, const char *format, 
     state->broken_at = reader->in_record ? reader->record_lsn : reader->at;
     state->noticed_at = reader->at;
     state->rest_is_zero = is_zero_here;
-    state->rest_is_stale = false;
+    state->rest_goes_on = state->rest_is_stale = false;
     va_start(args, format);
     vsnprintf(state->reason, sizeof state->reason, format, args);
     va_end(args);
     reader->in_record = false;
     reader->rest_is_dirty = false;
     reader->rest_have = 0;
-    reader->rest_has_page = reader->rest_has_stale = false;
+    reader->rest_has_stale = false;
 }
 
 /* What must be so whatever the WAL says: otherwise these are the wrong bytes altogether. */
@@ -480,11 +480,11 @@ static void judge_rest_page(WalReader *reader, Lsn page)
 
     if (magic == reader->setup.version->wal_magic && address == page &&
         get_le32(header + 4) >= reader->page_timeline) {
-        reader->rest_has_page = true;
+        reader->state.rest_goes_on = true;
     } else if (magic >> 8 == 0xD1 && address != 0 && address % WAL_BLOCK_SIZE == 0) {
         reader->rest_has_stale = true;
     }
-    reader->state.rest_is_stale = reader->rest_has_stale && !reader->rest_has_page;
+    reader->state.rest_is_stale = reader->rest_has_stale && !reader->state.rest_goes_on;
 }
 
 /* The page in which the break showed is not looked at again. */

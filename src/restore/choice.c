@@ -115,16 +115,6 @@ static bool stops_on_parent(const Search *search, const TimelinePath *parent, Ls
            point->is_found && point->replay_end == choice->point.replay_end;
 }
 
-static TimelinePath parent_path(const TimelinePath *path, Arena *arena)
-{
-    TimelinePath parent = {.count = path->count - 1};
-
-    parent.steps = arena_alloc(arena, parent.count * sizeof *parent.steps);
-    memcpy(parent.steps, path->steps, parent.count * sizeof *parent.steps);
-    parent.steps[parent.count - 1].end = 0;
-    return parent;
-}
-
 /*
  * A target before the last fork is reached along the parent. Along the child the server would read
  * the parent's records out of the child's first segment, and then fail to open when a transaction
@@ -141,7 +131,7 @@ static void shorten_path(const Search *search)
     while (choice->path.count > 1) {
         const TimelinePath *path = &choice->path;
         Lsn fork = path->steps[path->count - 1].begin;
-        TimelinePath parent = parent_path(path, &choice->arena);
+        TimelinePath parent = path_parent(path, &choice->arena);
         uint32_t timeline = path_last_timeline(&parent);
         TargetPoint point = choice->point;
 
@@ -172,7 +162,7 @@ static bool search_before_fork(Search *search, Error *err)
     if (path.count < 2 || search->wish->target.kind == TARGET_LATEST ||
         wal_inventory_has_later(&choice->inventory, last->timeline, 0))
         return false;
-    search->path = parent_path(&path, &choice->arena);
+    search->path = path_parent(&path, &choice->arena);
     /* The candidates stay: what leads to the fork also leads to what is before it. */
     if (search_along_path(search, &choice->backup, &verdict, &attempt) && choice->backup != NULL &&
         !choice->has_time_fallback && choice->point.replay_end <= last->begin) {

@@ -127,8 +127,9 @@ bool search_refuse_gap(const Search *search, const ArchiveEnd *end, const char *
               target, newest == TIME_US_NONE ? "(none)" : time_text_local(newest, time),
               *behind != '\0' ? "; what comes after it can be reached " : "", behind);
     if (search->path.count > 1) {
+        const TimelinePath before = path_parent(&search->path, &search->choice->arena);
         (void)snprintf(parent, sizeof parent, "; --target-timeline=%u follows the one before",
-                       search->path.steps[search->path.count - 2].timeline);
+                       path_last_timeline(&before));
     }
     return error_hint(err,
                       "to accept that what was committed after it is lost: --target-lsn=%s reaches "

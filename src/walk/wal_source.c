@@ -163,6 +163,7 @@ typedef struct Finding {
     uint64_t segment;
     WalSource *candidates; /* of the archive, then local ones */
     size_t count;
+    uint32_t left_at;     /* where a child forks in it, the farthest of all; 0: none does */
     Error fault;          /* of one that can't be used */
     uint32_t fault_limit; /* how far it might have gone */
 } Finding;
@@ -258,6 +259,8 @@ static bool add_children(Finding *finding, Error *err)
 
         if (size > 0)
             add_held(finding, path_last_timeline(path), size);
+        if (size > finding->left_at)
+            finding->left_at = size;
     }
     return true;
 }
@@ -312,7 +315,19 @@ static void begin_reading(Reading *reading, const Finding *finding)
     });
 }
 
-/* Where valid WAL ends in a file, zeros follow, or what the file was before: that is its end. */
+/*
+ * Where valid WAL ends in a file, zeros follow, or what the file was before: that is its end. Not
+ * so where the server was further, as a fork says, and its pages are there.
+ */
+static bool is_its_end(const Finding *finding, const WalSource *candidate,
+                       const WalReaderState *state)
+{
+    if (candidate->form == WAL_LOCAL_FILE)
+        return true;
+    return candidate->form == WAL_AS_PARTIAL &&
+           !(state->rest_goes_on && candidate->size < finding->left_at);
+}
+
 static void end_cleanly(WalReaderState *state)
 {
     state->end = WAL_END_OPEN;
@@ -351,7 +366,7 @@ static bool examine(const Finding *finding, WalSource *candidate, Error *err)
     WalReaderState *state = &reading.summary.reader;
     const bool is_broken = state->end == WAL_END_BROKEN;
     candidate->size = (uint32_t)(is_broken ? state->broken_at % segment_size : reading.size);
-    if (is_broken && (candidate->form == WAL_AS_PARTIAL || candidate->form == WAL_LOCAL_FILE))
+    if (is_broken && is_its_end(finding, candidate, state))
         end_cleanly(state);
     candidate->trailer = keep_trailer(finding, &reading, stored_size);
     return true;

@@ -43,7 +43,7 @@ static void scene_init(Scene *scene)
         scene->last[i] = wal_builder_commit(&scene->wal, 700 + (uint32_t)i, i * 1000);
         scene->place[i] = align_up(scene->wal.at);
     }
-    wal_builder_filler(&scene->wal, 100);
+    wal_builder_filler(&scene->wal, 3 * WAL_BLOCK_SIZE);
     scene->other = wal_builder_fork(&scene->wal, scene->place[2], scene->last[2], 1);
     for (int i = 3; i <= COMMITS; i++)
         wal_builder_commit(&scene->other, 900 + (uint32_t)i, i * 1000);
@@ -341,6 +341,37 @@ static void of_what_is_there_the_farthest_counts(void **state)
     }
 }
 
+/* A server that left it behind the damage had read what is damaged now. */
+static void damage_in_a_partial_is_no_end_where_its_server_was_further(void **state)
+{
+    static const struct {
+        int fork; /* 0: nobody left it */
+        bool goes_on, is_broken;
+    } cases[] = {{6, true, true}, {6, false, false}, {4, true, false}, {0, true, false}};
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        CLEANUP(scene_done) Scene scene;
+        CLEANUP(buffer_done) Buffer bytes = {0};
+        const Laid child = {NONE, 2, .fork = cases[i].fork};
+        WalSource source;
+        Error err = {0};
+
+        scene_init(&scene);
+        content(&scene.wal, cases[i].goes_on ? scene.wal.at % MIB : WAL_BLOCK_SIZE, 0, &bytes);
+        bytes.data[offset_of(&scene, 4) + 30] ^= 1;
+        archive_put(&scene.archive, "000000010000000000000005.partial", bytes.data, MIB, NULL);
+        if (cases[i].fork != 0)
+            lay_history(&scene, &child, NULL);
+        archive_look(&scene.archive);
+        assert_true(wal_source_find(&scene.archive.cluster, &scene.archive.inventory, 1, SEGMENT,
+                                    &source, &err));
+        assert_int_equal(source.size, offset_of(&scene, 4));
+        assert_int_equal(source.trailer->summary.reader.end,
+                         cases[i].is_broken ? WAL_END_BROKEN : WAL_END_OPEN);
+    }
+}
+
 /* A timeline's first segment, with nothing of its own in it, is not what a recovery reads. */
 static void a_child_of_which_only_its_parents_wal_is_there_is_nowhere(void **state)
 {
@@ -531,6 +562,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(of_what_is_there_the_farthest_counts),
+        cmocka_unit_test(damage_in_a_partial_is_no_end_where_its_server_was_further),
         cmocka_unit_test(a_child_of_which_only_its_parents_wal_is_there_is_nowhere),
         cmocka_unit_test(a_backup_can_end_in_a_segment_that_is_not_whole),
         cmocka_unit_test(a_walk_goes_on_into_local_files),

@@ -130,6 +130,37 @@ static void the_newest_timeline_that_begins_in_a_segment_has_it(void **state)
         assert_int_equal(path_timeline_of_segment(&path, segment, 16 * MIB), expected[segment]);
 }
 
+/* What is before the last fork: whose it is, and how many steps lead there. */
+static void a_timeline_that_was_left_where_it_began_is_nobodys_parent(void **state)
+{
+    static const struct {
+        const char *history;
+        uint32_t parent;
+        size_t count;
+    } cases[] = {
+        {"1\t0/400100\tx\n", 1, 1},
+        {"1\t0/400100\tx\n2\t0/400180\tx\n", 2, 2},
+        {"1\t0/400100\tx\n2\t0/400100\tx\n", 1, 1},
+        {"1\t0/400100\tx\n2\t0/400100\tx\n3\t0/400100\tx\n", 1, 1},
+        {"1\t0/400100\tx\n2\t0/500000\tx\n3\t0/500000\tx\n", 2, 2},
+        {"1\t0/400100\tx\n2\t0/400100\tx\n3\t0/500000\tx\n", 3, 3},
+        {"1\t0/500000\tx\n2\t0/400100\tx\n", 1, 1}, /* it went back */
+        {"1\t0/500000\tx\n2\t0/400100\tx\n3\t0/400100\tx\n", 1, 1},
+    };
+    CLEANUP(arena_done) Arena arena = {0};
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        const TimelinePath path = path_of(9, cases[i].history, &arena);
+        const TimelinePath parent = path_parent(&path, &arena);
+
+        print_message("%s", cases[i].history);
+        assert_int_equal(parent.count, cases[i].count);
+        assert_int_equal(path_last_timeline(&parent), cases[i].parent);
+        assert_int_equal(parent.steps[parent.count - 1].end, 0);
+    }
+}
+
 static void what_the_server_would_refuse_is_corrupt(void **state)
 {
     static const char *const texts[] = {
@@ -204,6 +235,7 @@ int main(void)
         cmocka_unit_test(each_timeline_owns_the_wal_between_two_switches),
         cmocka_unit_test(a_later_switch_clips_the_earlier_ones),
         cmocka_unit_test(the_newest_timeline_that_begins_in_a_segment_has_it),
+        cmocka_unit_test(a_timeline_that_was_left_where_it_began_is_nobodys_parent),
         cmocka_unit_test(what_the_server_would_refuse_is_corrupt),
         cmocka_unit_test(a_history_cut_inside_a_line_is_noticed_or_has_fewer_parents),
         cmocka_unit_test(there_is_no_timeline_0),

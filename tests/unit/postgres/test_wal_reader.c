@@ -503,7 +503,8 @@ static void what_a_file_held_before_is_told_from_pages_that_go_on(void **state)
         assert_true(read_pieces(&wal, START, wal.bytes.data, MIB, pieces[i % ARRAY_SIZE(pieces)],
                                 &seen, &end));
         assert_int_equal(end.end, WAL_END_BROKEN);
-        if (end.rest_is_stale != cases[c].is_stale || end.rest_is_zero != cases[c].is_zero)
+        if (end.rest_is_stale != cases[c].is_stale || end.rest_is_zero != cases[c].is_zero ||
+            end.rest_goes_on == (end.rest_is_stale || end.rest_is_zero))
             fail_msg("%s", cases[c].what);
     }
 }
