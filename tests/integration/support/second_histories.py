@@ -21,10 +21,13 @@ EVENTS = ("over itself", "clone", "second try", "same place", "stray", "lost arc
 
 
 def listing(repo):
-    """Every archived object, whatever it is, with its size and when it was written."""
+    """
+    Every archived object, whatever it is, with its size and when it was written; not what a killed
+    push was writing, which has no name yet.
+    """
     return {str(path.relative_to(repo)): (path.stat().st_size, path.stat().st_mtime_ns)
             for folder in ("wal", "open") for path in (repo / "main" / folder).rglob("*")
-            if path.is_file()}
+            if path.is_file() and ".tmp-" not in path.name}
 
 
 def contents(repo):
