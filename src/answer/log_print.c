@@ -266,7 +266,7 @@ bool log_print_branch(const LogBranch *branch, bool json, Error *err)
         json_begin_object(&line, NULL);
         json_text(&line, "kind", "branch");
         json_u64(&line, "timeline", branch->timeline);
-        json_lsn(&line, "from", branch->from);
+        json_lsn(&line, "from_lsn", branch->from);
         json_end_object(&line);
         return json_print(&line, err);
     }
@@ -302,7 +302,7 @@ bool log_print_end(LogPrinter *printer, bool json, const LogEnd *end, Error *err
         json_begin_object(&line, NULL);
         json_text(&line, "kind", "end");
         json_u64(&line, "timeline", end->timeline);
-        json_lsn(&line, "until", is_unborn && is_whole ? end->unborn : end->scan.until);
+        json_lsn(&line, "until_lsn", is_unborn && is_whole ? end->unborn : end->scan.until);
         json_bool(&line, "end_of_archive", is_whole);
         json_u64(&line, "shown", end->shown);
         json_u64(&line, "gaps", end->gaps);
@@ -385,23 +385,19 @@ static void gap_to_json(const LogPrinter *printer, const WalGap *gap, Json *json
     char name[WAL_NAME_SIZE];
 
     json_bool(json, "missing", gap->is_missing);
-    json_text(json, "first", segment_name(printer, gap->first, name));
-    json_text(json, "last", segment_name(printer, gap->last, name));
-    json_lsn(json, "until", gap->to);
+    json_text(json, "first_segment", segment_name(printer, gap->first, name));
+    json_text(json, "last_segment", segment_name(printer, gap->last, name));
+    json_lsn(json, "until_lsn", gap->to);
     json_text(json, "reason", *gap->reason != '\0' ? gap->reason : NULL);
 }
 
 static void undo_to_json(const LogPrinter *printer, const LogUndo *undo, Json *json)
 {
-    char text[24];
-
     json_begin_object(json, "undo");
     if (undo->lsn != 0)
         json_lsn(json, "target_lsn", undo->lsn);
-    if (undo->xid != 0) {
-        (void)snprintf(text, sizeof text, "%" PRIu32, undo->xid);
-        json_text(json, "target_xid", text);
-    }
+    if (undo->xid != 0)
+        json_u64(json, "target_xid", undo->xid);
     json_bool(json, "target_exclusive", true);
     if (printer->target_timeline != 0)
         json_u64(json, "target_timeline", printer->target_timeline);

@@ -96,7 +96,7 @@ static bool report(const Options *options, const PushResult *result, TimeUs star
     json_text(&json, "file", options->wal_path);
     json_text(&json, "outcome", outcome);
     json_u64(&json, "bytes", result->trailer.raw_size);
-    json_u64(&json, "bytes_stored", result->trailer.stored_size);
+    json_u64(&json, "stored_bytes", result->trailer.stored_size);
     json_text(&json, "aside", result->aside);
     json_end_object(&json);
     return json_print(&json, err);

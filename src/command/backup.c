@@ -184,11 +184,11 @@ static void report_to_json(const Cluster *cluster, const BackupReport *report, J
     json_text(json, "backup", report->id);
     json_text(json, "cluster", cluster->name);
     json_u64(json, "timeline", report->timeline);
-    json_lsn(json, "start", report->start);
-    json_lsn(json, "stop", report->stop);
+    json_lsn(json, "start_lsn", report->start);
+    json_lsn(json, "stop_lsn", report->stop);
     json_u64(json, "files", report->file_count);
     json_u64(json, "bytes", report->bytes);
-    json_u64(json, "bytes_stored", report->bytes_stored);
+    json_u64(json, "stored_bytes", report->bytes_stored);
     json_u64(json, "left_out", report->skipped_count);
     json_double(json, "elapsed_start_s", seconds_of(report->elapsed_start));
     json_double(json, "elapsed_copy_s", seconds_of(report->elapsed_copy));

@@ -81,7 +81,7 @@ static bool tell(const Options *options, const Repo *repo, const Cluster *cluste
     snprintf(identifier, sizeof identifier, "%" PRIu64, cluster->system_identifier);
     json_text(&json, "system_identifier", identifier);
     json_u64(&json, "major", cluster->major);
-    json_u64(&json, "wal_segment_size", cluster->wal_segment_size);
+    json_u64(&json, "wal_segment_bytes", cluster->wal_segment_size);
     json_end_object(&json);
     return json_print(&json, err);
 }

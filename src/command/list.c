@@ -375,15 +375,15 @@ static void backup_to_json(const BackupInfo *backup, Json *json)
     json_text(json, "reason", *backup->reason != '\0' ? backup->reason : NULL);
     if (backup->has_header) {
         json_u64(json, "timeline", header->timeline);
-        json_lsn(json, "start", header->start);
-        json_lsn(json, "stop", header->stop);
-        json_time(json, "started", header->started_at);
-        json_time(json, "stopped", header->stopped_at);
+        json_lsn(json, "start_lsn", header->start);
+        json_lsn(json, "stop_lsn", header->stop);
+        json_time(json, "start_time", header->started_at);
+        json_time(json, "stop_time", header->stopped_at);
         json_u64(json, "server_version", header->server_version);
         json_u64(json, "files", header->file_count);
         json_u64(json, "bytes", header->bytes);
-        json_u64(json, "bytes_stored", backup->stored_bytes);
-        json_u64(json, "bad_pages", header->bad_pages);
+        json_u64(json, "stored_bytes", backup->stored_bytes);
+        json_u64(json, "bad_page_count", header->bad_pages);
         json_text(json, "label", label_of(backup, label) ? label : NULL);
         json_text(json, "host", header->host);
         json_text(json, "data", header->data_directory);
@@ -398,10 +398,10 @@ static void window_to_json(const Holdings *holdings, const RecoveryWindow *windo
     json_begin_object(json, NULL);
     json_u64(json, "timeline", window->timeline);
     json_text(json, "backup", window->backup);
-    json_lsn(json, "from", window->from);
+    json_lsn(json, "from_lsn", window->from);
     json_time(json, "from_time", window->from_time);
     json_time_exact(json, "from_time_exact", window->from_time);
-    json_lsn(json, "until", window->until);
+    json_lsn(json, "until_lsn", window->until);
     json_time(json, "until_time", window->until_time);
     json_time_exact(json, "until_time_exact", window->until_time);
     json_text(json, "last_segment",
@@ -418,10 +418,10 @@ static void wal_to_json(const Holdings *holdings, const WalRun *run, Json *json)
 
     json_begin_object(json, NULL);
     json_u64(json, "timeline", run->timeline);
-    json_text(json, "first", segment_name(holdings, run->timeline, run->first, name));
-    json_text(json, "last", segment_name(holdings, run->timeline, run->last, name));
+    json_text(json, "first_segment", segment_name(holdings, run->timeline, run->first, name));
+    json_text(json, "last_segment", segment_name(holdings, run->timeline, run->last, name));
     json_u64(json, "segments", run->last - run->first + 1);
-    json_u64(json, "bytes_stored", run->stored_bytes);
+    json_u64(json, "stored_bytes", run->stored_bytes);
     json_end_object(json);
 }
 

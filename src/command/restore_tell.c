@@ -212,12 +212,12 @@ static void directory_to_json(const RestorePlan *plan, Json *json)
     }
     json_begin_object(json, "directory");
     json_u64(json, "timeline", directory->timeline);
-    json_lsn(json, "reached", directory->reached);
+    json_lsn(json, "reached_lsn", directory->reached);
     json_text(json, "state", directory->state);
-    json_lsn(json, "parts_at", directory->parts_at);
+    json_lsn(json, "parts_lsn", directory->parts_at);
     json_u64(json, "commits_not_archived", directory->commits);
     json_bool(json, "may_be_more", directory->may_be_more);
-    json_time(json, "last_commit", directory->last_commit);
+    json_time(json, "last_commit_time", directory->last_commit);
     json_bool(json, "given_up", directory->is_given_up);
     json_end_object(json);
 }
@@ -312,7 +312,7 @@ static void event_to_json(const WalEvent *event, const char *key, Json *json)
 
 static void point_to_json(const RestorePlan *plan, Json *json)
 {
-    json_lsn(json, "replay_end", plan->point.replay_end);
+    json_lsn(json, "replay_end_lsn", plan->point.replay_end);
     json_u64(json, "wal_segments", plan->wal_segments);
     json_u64(json, "wal_stored_bytes", plan->wal_stored_bytes);
     event_to_json(&plan->point.last_before, "last_before", json);
@@ -327,10 +327,10 @@ static void branches_to_json(const RestorePlan *plan, Json *json)
 
         json_begin_object(json, NULL);
         json_u64(json, "timeline", plan->branches[i].timeline);
-        json_lsn(json, "parts_at", gain->from);
+        json_lsn(json, "parts_lsn", gain->from);
         json_u64(json, "commits", gain->commits);
-        json_time_exact(json, "first_commit", gain->first);
-        json_time_exact(json, "last_commit", gain->last);
+        json_time_exact(json, "first_commit_time_exact", gain->first);
+        json_time_exact(json, "last_commit_time_exact", gain->last);
         json_end_object(json);
     }
     json_end_array(json);
@@ -379,7 +379,7 @@ static void plan_to_json(const RestoreStory *story, Json *json)
               target_text(&story->wish->target, time_text_postgres, text, sizeof text));
     json_text(json, "target_kind", target_kind_name(story->wish->target.kind));
     json_bool(json, "takes_archive_end", plan->has_time_fallback);
-    json_lsn(json, "before_locks", plan->locked_xid != 0 ? plan->target.lsn : 0);
+    json_lsn(json, "before_locks_lsn", plan->locked_xid != 0 ? plan->target.lsn : 0);
     json_text(json, "backup", plan->manifest.header.id);
     json_u64(json, "timeline", path_last_timeline(&plan->path));
     json_u64(json, "bytes", plan->bytes);
@@ -680,7 +680,7 @@ static void result_to_json(const RestoreStory *story, Json *json)
     const RestoreReport *report = &story->report;
 
     json_u64(json, "files", report->files);
-    json_u64(json, "bytes_read", report->bytes_read);
+    json_u64(json, "read_bytes", report->bytes_read);
     json_u64(json, "wal_pushed", story->saved.pushed);
     json_u64(json, "wal_kept_as_tail", report->wal_saved);
     json_begin_array(json, "raised_parameters");
@@ -688,7 +688,6 @@ static void result_to_json(const RestoreStory *story, Json *json)
         json_text(json, NULL, story->raised[i]);
     json_end_array(json);
     leftovers_to_json(&story->plan, json);
-    notes_to_json(&story->plan, json);
     json_double(json, "elapsed_s", seconds_of(story->finished_at - story->started_at));
     json_double(json, "elapsed_plan_s", seconds_of(story->elapsed_plan));
     json_double(json, "elapsed_rebuild_s", seconds_of(report->elapsed_rebuild));
@@ -699,8 +698,8 @@ static void result_to_json(const RestoreStory *story, Json *json)
     json_double(json, "elapsed_open_s", seconds_of(story->elapsed_open));
     json_text(json, "state", recovery_state_name(story->sight.state));
     json_bool(json, "verified", story->is_verified);
-    json_lsn(json, "reached", story->reached);
-    json_time(json, "last_commit", last_commit(story));
+    json_lsn(json, "reached_lsn", story->reached);
+    json_time(json, "last_commit_time", last_commit(story));
     json_u64(json, "new_timeline", story->new_timeline);
     json_text(json, "connection", *story->connection != '\0' ? story->connection : NULL);
     json_text(json, "locked",

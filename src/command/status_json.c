@@ -37,12 +37,12 @@ static void exposure_to_json(const Exposure *exposure, Json *json)
 
     json_begin_object(json, "exposure");
     json_text(json, "state", exposure_state_name(exposure->state));
-    seconds(json, "seconds",
+    seconds(json, "age_s",
             exposure->state == EXPOSURE_NONE ||
                 (exposure->since != TIME_US_NONE && exposure->state != EXPOSURE_EVERYTHING),
             exposure->age);
-    json_time(json, "since", exposure->since);
-    json_time(json, "at", exposure->at);
+    json_time(json, "since_time", exposure->since);
+    json_time(json, "measured_time", exposure->at);
     json_text(json, "kind", is_commit ? promise_name(exposure->kind) : NULL);
     number(json, "xid", is_commit, exposure->xid);
     json_lsn(json, "lsn", exposure->lsn);
@@ -69,10 +69,10 @@ static void archive_to_json(const Health *health, Json *json)
         }
         json_text(json, "last_segment", text_or_null(name));
         json_bool(json, "has_pieces", end->is_open);
-        json_lsn(json, "until", end->durable);
-        json_lsn(json, "differs_from", health->fork.is_found ? health->fork.lsn : 0);
+        json_lsn(json, "until_lsn", end->durable);
+        json_lsn(json, "differs_from_lsn", health->fork.is_found ? health->fork.lsn : 0);
         json_bool(json, "is_other_history", end->is_other_history);
-        json_time(json, "last_commit", end->last_commit);
+        json_time(json, "last_commit_time", end->last_commit);
         json_bool(json, "is_hole", end->is_hole);
         json_bool(json, "is_damaged", end->is_broken);
     }
@@ -88,13 +88,13 @@ static void server_to_json(const ServerLook *server, Json *json)
     if (server->answers) {
         json_bool(json, "in_recovery", server->in_recovery);
         json_time(json, "time", server->now);
-        seconds(json, "clock_ahead_seconds", true, server->clock_ahead);
-        json_lsn(json, "insert", server->insert);
-        json_lsn(json, "flushed", server->flushed);
+        seconds(json, "clock_ahead_s", true, server->clock_ahead);
+        json_lsn(json, "insert_lsn", server->insert);
+        json_lsn(json, "flushed_lsn", server->flushed);
         json_text(json, "archive_mode", server->archive.mode);
         json_text(json, "archive_command", text_or_null(server->archive.command));
         json_text(json, "archive_library", text_or_null(server->archive.library));
-        seconds(json, "archive_timeout_seconds", true, server->archive.timeout);
+        seconds(json, "archive_timeout_s", true, server->archive.timeout);
     }
     json_end_object(json);
 }
@@ -127,11 +127,10 @@ static void pile_to_json(const ReadyPile *pile, Json *json)
     number(json, "others", pile->is_known, pile->others);
     number(json, "bytes", pile->is_known, pile->bytes);
     json_text(json, "oldest", text_or_null(pile->oldest));
-    seconds(json, "oldest_seconds", pile->is_known && pile->count > 0, pile->measured);
-    number(json, "growth_bytes_per_second", grows, (uint64_t)pile->growth_bytes_per_s);
+    seconds(json, "oldest_s", pile->is_known && pile->count > 0, pile->measured);
+    number(json, "growth_bytes_per_s", grows, (uint64_t)pile->growth_bytes_per_s);
     number(json, "free_bytes", pile->knows_free, pile->free_bytes);
-    seconds(json, "full_in_seconds", pile->is_known && pile->full_in != TIME_US_NONE,
-            pile->full_in);
+    seconds(json, "full_in_s", pile->is_known && pile->full_in != TIME_US_NONE, pile->full_in);
     json_text(json, "reason", text_or_null(pile->reason));
     json_end_object(json);
 }
@@ -152,7 +151,7 @@ static void slots_to_json(const ServerLook *server, Json *json)
         json_bool(json, "is_active", slot->is_active);
         json_bool(json, "is_ours", slot->is_ours);
         json_text(json, "wal_status", text_or_null(slot->wal_status));
-        json_lsn(json, "restart", slot->restart);
+        json_lsn(json, "restart_lsn", slot->restart);
         json_u64(json, "held_bytes", slot->held);
         json_end_object(json);
     }
@@ -172,8 +171,8 @@ static void backups_to_json(const Health *health, Json *json)
 
         json_begin_object(json, "newest_backup");
         json_text(json, "backup", newest->header.id);
-        json_time(json, "stopped", newest->header.stopped_at);
-        seconds(json, "age_seconds", true, age > 0 ? age : 0);
+        json_time(json, "stop_time", newest->header.stopped_at);
+        seconds(json, "age_s", true, age > 0 ? age : 0);
         json_end_object(json);
     }
     branches_to_json(&health->branches, &health->branch_answer, json);
@@ -189,7 +188,7 @@ static void backups_to_json(const Health *health, Json *json)
     json_time(json, "until_time", window->until_time);
     json_time_exact(json, "from_time_exact", window->from_time);
     json_time_exact(json, "until_time_exact", window->until_time);
-    json_lsn(json, "until", window->until);
+    json_lsn(json, "until_lsn", window->until);
     json_end_object(json);
 }
 
@@ -201,7 +200,7 @@ bool status_print_json(const Health *health, Error *err)
     json_text(&json, "cluster", health->name);
     json_text(&json, "status", health_level_name(health->level));
     json_time(&json, "time", health->now);
-    seconds(&json, "rpo_seconds", true, health->rpo);
+    seconds(&json, "rpo_s", true, health->rpo);
     exposure_to_json(&health->exposure, &json);
     archive_to_json(health, &json);
     server_to_json(&health->server, &json);

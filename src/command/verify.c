@@ -210,7 +210,7 @@ static void checked_to_json(const Verification *verification, Json *json)
     json_begin_object(json, "checked");
     json_u64(json, "objects", report->objects);
     json_u64(json, "bytes", report->bytes);
-    json_u64(json, "bytes_raw", report->bytes_raw);
+    json_u64(json, "raw_bytes", report->bytes_raw);
     json_u64(json, "backups", report->backups);
     json_u64(json, "packs", report->packs);
     json_u64(json, "frames", report->frames);
@@ -228,7 +228,7 @@ static void believed_to_json(const VerifyBelief *believed, Json *json)
     json_u64(json, "backups", believed->backups);
     json_u64(json, "packs", believed->packs);
     json_u64(json, "bytes", believed->bytes);
-    json_time(json, "oldest", believed->oldest_at);
+    json_time(json, "oldest_time", believed->oldest_at);
     json_end_object(json);
 }
 

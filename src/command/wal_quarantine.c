@@ -375,9 +375,9 @@ static void state_to_json(const char *key, const State *state, Json *json)
 
         json_begin_object(json, NULL);
         json_u64(json, "timeline", window->timeline);
-        json_time_exact(json, "from_time", window->from_time);
-        json_time_exact(json, "until_time", window->until_time);
-        json_lsn(json, "until", window->until);
+        json_time_exact(json, "from_time_exact", window->from_time);
+        json_time_exact(json, "until_time_exact", window->until_time);
+        json_lsn(json, "until_lsn", window->until);
         json_end_object(json);
     }
     json_end_array(json);
@@ -404,8 +404,10 @@ static bool print_json(const Quarantine *quarantine, Error *err)
     for (size_t i = 0; i < plan->timeline_count; i++)
         json_u64(&json, NULL, plan->timelines[i]);
     json_end_array(&json);
-    json_text(&json, "first", has_segments ? segment_name(quarantine, plan->first, name) : NULL);
-    json_text(&json, "last", has_segments ? segment_name(quarantine, plan->last, name) : NULL);
+    json_text(&json, "first_segment",
+              has_segments ? segment_name(quarantine, plan->first, name) : NULL);
+    json_text(&json, "last_segment",
+              has_segments ? segment_name(quarantine, plan->last, name) : NULL);
     json_u64(&json, "objects", plan->count);
     json_u64(&json, "bytes", plan->bytes);
     json_u64(&json, "segments", plan->segments);
@@ -413,8 +415,8 @@ static bool print_json(const Quarantine *quarantine, Error *err)
     json_u64(&json, "pieces", plan->pieces);
     json_u64(&json, "histories", plan->histories);
     json_u64(&json, "commits", quarantine->contents.commits);
-    json_time_exact(&json, "first_commit", quarantine->contents.first);
-    json_time_exact(&json, "last_commit", quarantine->contents.last);
+    json_time_exact(&json, "first_commit_time_exact", quarantine->contents.first);
+    json_time_exact(&json, "last_commit_time_exact", quarantine->contents.last);
     state_to_json("before", &quarantine->before, &json);
     state_to_json("after", &quarantine->after, &json);
     json_end_object(&json);
@@ -428,9 +430,9 @@ static void set_to_json(const QuarantineSet *set, Json *json)
     json_begin_object(json, NULL);
     json_text(json, "id", set->id);
     json_u64(json, "timeline", set->timeline);
-    json_text(json, "first", *set->first != '\0' ? set->first : NULL);
-    json_text(json, "last", *set->last != '\0' ? set->last : NULL);
-    json_time(json, "at", set->at);
+    json_text(json, "first_segment", *set->first != '\0' ? set->first : NULL);
+    json_text(json, "last_segment", *set->last != '\0' ? set->last : NULL);
+    json_time(json, "time", set->at);
     json_u64(json, "objects", set->objects);
     json_u64(json, "bytes", set->bytes);
     json_end_object(json);

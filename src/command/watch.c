@@ -116,14 +116,14 @@ static void tell_json(Screen *screen, const RecoverySight *sight, bool is_stalle
     json_text(&json, "state", recovery_state_name(sight->state));
     json_bool(&json, "end", is_end);
     json_bool(&json, "stalled", is_stalled);
-    json_lsn(&json, "replayed", sight->replayed);
+    json_lsn(&json, "replayed_lsn", sight->replayed);
     json_u64(&json, "timeline", sight->timeline);
-    json_time(&json, "last_commit", sight->last_commit);
+    json_time(&json, "last_commit_time", sight->last_commit);
     json_text(&json, "segment", sight->segment[0] != '\0' ? sight->segment : NULL);
     json_bool(&json, "waiting", sight->is_waiting);
-    json_lsn(&json, "target", screen->goal.is_bound ? 0 : screen->goal.lsn);
+    json_lsn(&json, "target_lsn", screen->goal.is_bound ? 0 : screen->goal.lsn);
     if (figures.has_left) {
-        json_u64(&json, "bytes_left", figures.left_bytes);
+        json_u64(&json, "left_bytes", figures.left_bytes);
         json_bool(&json, "at_most", screen->goal.is_bound);
     }
     if (figures.rate[0] != '\0')

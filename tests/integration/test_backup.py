@@ -80,13 +80,13 @@ class Content(BackupTest):
         for taken in (first, second):
             self.assertEqual(taken["bad_page_count"], 0)
             self.assertFalse(taken["waiting_for_wal"])
-            self.assertGreater(taken["bytes"], taken["bytes_stored"])
-        self.assertNotEqual(first["start"], second["start"])
+            self.assertGreater(taken["bytes"], taken["stored_bytes"])
+        self.assertNotEqual(first["start_lsn"], second["start_lsn"])
         found = self.listed()
         self.assertEqual([item["backup"] for item in found], [first["backup"], second["backup"]])
         self.assertEqual({item["state"] for item in found}, {"restorable"})
         for item, taken in zip(found, (first, second)):
-            for name in ("start", "stop", "bytes", "bytes_stored", "files", "timeline"):
+            for name in ("start_lsn", "stop_lsn", "bytes", "stored_bytes", "files", "timeline"):
                 self.assertEqual(item[name], taken[name])
 
     def test_takes_what_belongs_and_nothing_else(self):
@@ -216,7 +216,7 @@ class BadPages(BackupTest):
         taken = self.backup(expect=3)
         self.assertEqual(taken["bad_pages"], [{"file": file, "block": 2}])
         self.assertEqual(taken["bad_page_count"], 1)
-        self.assertEqual(self.listed()[0]["bad_pages"], 1)
+        self.assertEqual(self.listed()[0]["bad_page_count"], 1)
         self.assertIn(f"bad_page=2 {file}", self.journal()[0])
         done = self.attempt("backup", f"--data={self.cluster.data}")
         self.assertEqual(done.returncode, 3)

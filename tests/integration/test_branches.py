@@ -112,11 +112,11 @@ class TooEarlyAtFirst(SharedClusterTest):
 
     def test_list_tells_both(self):
         answer = self.tool_json("list")
-        self.assertEqual((answer["newest_timeline"], answer["restore_needs_timeline"]), (2, False))
+        self.assertEqual((answer["newest_timeline"], answer["restore_is_ambiguous"]), (2, False))
         first, second = answer["branches"]
         self.assertEqual((first["timeline"], first["commits_beyond"], first["last_commit_xid"]), (1, 3, self.xid))
         self.assertEqual((second["timeline"], second["parent"], second["last_commit_xid"]), (2, 1, self.later))
-        self.assertEqual(first["parts_at"], second["begins"])
+        self.assertEqual(first["parts_lsn"], second["begin_lsn"])
         self.assertIn("More than one history", self.tool("list"))
 
 
@@ -144,8 +144,8 @@ class Stray(ClusterTest):
         status = self.tool("status", f"--data={self.cluster.data}", expect=CRITICAL)
         self.assertIn("would not follow the server's timeline 1 but timeline 2", status)
         self.assertNotIn("every commit is in the repository", status)
-        self.assertIn("timeline 1 has what timeline 2, the newest, has not", self.tool("verify"))
-        self.assertTrue(self.tool_json("list")["restore_needs_timeline"])
+        self.assertIn("timeline 1 has commits that timeline 2, the newest, lacks", self.tool("verify"))
+        self.assertTrue(self.tool_json("list")["restore_is_ambiguous"])
         for target in ([], [f"--target-time={between}"]):
             done = self.tool_fails(4, "timeline 1 has later commits", "restore", f"--data={self.path}/none", *target)
             self.assertEqual(options_of(done), ["--target-timeline=1", "--target-timeline=2"])
@@ -158,7 +158,7 @@ class Stray(ClusterTest):
         self.assertEqual([done["commits"], done["histories"]], [1, 1])
         self.assertIn("every commit is in the repository",
                       self.attempt("status", f"--data={self.cluster.data}").stdout)
-        self.assertFalse(self.tool_json("list")["restore_needs_timeline"])
+        self.assertFalse(self.tool_json("list")["restore_is_ambiguous"])
         self.tool("restore", f"--data={self.path}/none", f"--target-time={between}", "--dry-run")
 
 

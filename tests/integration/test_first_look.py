@@ -32,7 +32,7 @@ class BesideARunningServer(SharedClusterTest):
         for name, number in (("p", 0), ("p@1", 0), ("p@3", 3), ("q@1", 4), ("q", 4),
                              ("p@2", 2)):  # which is the whole name of another one
             with self.subTest(name=name):
-                self.assertEqual(self.plan(f"--target-name={name}")["replay_end"], self.points[number])
+                self.assertEqual(self.plan(f"--target-name={name}")["replay_end_lsn"], self.points[number])
         note, = [note for note in self.plan("--target-name=p@3")["notes"] if "3 restore points" in note]
         self.assertIn("this is @3", note)
         self.assertEqual(len(re.findall(r"@\d at 0/[0-9A-F]+ of 2", note)), 3)
@@ -41,7 +41,7 @@ class BesideARunningServer(SharedClusterTest):
         # log suggests what can be typed as it stands: by the place where the number is a name.
         said = re.findall(r"restore point \"p\" +\[(.*)\]", self.tool("log"))
         self.assertEqual([words.split("=")[0] for words in said], ["--target-name", "--target-lsn", "--target-name"])
-        self.assertEqual([self.plan(words.replace("'", ""))["replay_end"] for words in said],
+        self.assertEqual([self.plan(words.replace("'", ""))["replay_end_lsn"] for words in said],
                          [self.points[number] for number in (0, 1, 3)])
         copy = self.restored()
         self.tool("restore", f"--data={copy.data}", "--as-copy", "--start", "--target-name=p@3",

@@ -104,7 +104,7 @@ class Copies(ClusterTest):
         shown = re.search("pgcairn (wal-quarantine .*)", answer)[1].split()
 
         plan = json.loads(self.tool(*shown, "--json"))
-        self.assertEqual([plan["is_done"], plan["timelines"], plan["first"]], [False, [1], failed])
+        self.assertEqual([plan["is_done"], plan["timelines"], plan["first_segment"]], [False, [1], failed])
         self.assertGreaterEqual(plan["commits"], 2)
         self.assertNotEqual(plan["before"]["windows"], plan["after"]["windows"])
         before = archived(self.repo)

@@ -270,7 +270,7 @@ class Windows(LogTest):
         xids = [line["xid"] for line in lines if line["kind"] == "commit"]
         self.assertEqual([xid for xid, _ in made if xid not in missing],
                          [xid for xid in xids if xid >= made[0][0]])
-        self.assertEqual([line["first"] for line in lines if line["kind"] == "gap"],
+        self.assertEqual([line["first_segment"] for line in lines if line["kind"] == "gap"],
                          [made[1][1], made[3][1]])
         self.assertEqual(end["gaps"], 2)
         kinds = [line["kind"] for line in lines]

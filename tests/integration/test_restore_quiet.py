@@ -21,7 +21,7 @@ class Quiet(SharedClusterTest):
         restored = self.restore("--start", "--as-copy", *arguments)
         self.assertEqual(restored.answer["state"], state)
         self.assertTrue(restored.answer["verified"])
-        self.assertEqual(restored.answer["reached"], restored.answer["replay_end"])
+        self.assertEqual(restored.answer["reached_lsn"], restored.answer["replay_end_lsn"])
         return restored
 
     def test_a_restore_point_behind_a_checkpoint_and_shutdown(self):

@@ -195,7 +195,7 @@ class Archive(RestoreRefusalTest):
         lsn = done.stderr.split("--target-lsn=")[1].split()[0]
         plan = self.tool_json("restore", f"--data={self.path}/target", self.move(), "--dry-run",
                               f"--target-lsn={lsn}", repo=self.damaged)
-        self.assertNotEqual(plan["replay_end"], None)
+        self.assertNotEqual(plan["replay_end_lsn"], None)
         # What lies before the hole is not the hole's business.
         self.tool("restore", f"--data={self.path}/target", self.move(), "--dry-run",
                   f"--target-time={utc(self.middle)}", repo=self.damaged)
@@ -214,14 +214,14 @@ class Archive(RestoreRefusalTest):
         hole = int(self.switched[8:16], 16) * 4096 + int(self.switched[16:], 16) + 1
         name = f"00000001{hole >> 12:08X}{hole & 0xFFF:08X}"
         commits = [end for end in ends if end[1] == "COMMIT"]
-        before = [end for end in commits if lsn_of(first["start"]) <= end[0] < hole * size]
+        before = [end for end in commits if lsn_of(first["start_lsn"]) <= end[0] < hole * size]
         inside = [end for end in commits if hole * size <= end[0] < (hole + 1) * size][1]
         newest = max(before, key=lambda end: end[3])
         object_of(self.damaged, name).unlink()
         listed = self.attempt("list", "--json", repo=self.damaged)
         self.assertEqual(listed.returncode, 8)
         earliest = microseconds(json.loads(listed.stdout)["windows"][1]["from_time_exact"])
-        in_second = [at for lsn, _, _, at in ends if lsn_of(second["start"]) <= lsn < lsn_of(second["stop"])]
+        in_second = [at for lsn, _, _, at in ends if lsn_of(second["start_lsn"]) <= lsn < lsn_of(second["stop_lsn"])]
         self.assertEqual(max(in_second, default=earliest), earliest)
 
         behind = f"can be reached from {instant(earliest)} ({second['stop']}) on, with backup {self.second}"

@@ -79,7 +79,7 @@ class RestoreTargetTest(SharedClusterTest):
         restored = self.restore("--start", "--as-copy", *target, name=name)
         self.assertEqual(restored.answer["state"], state)
         self.assertTrue(restored.answer["verified"])
-        self.assertEqual(restored.answer["reached"], restored.answer["replay_end"])
+        self.assertEqual(restored.answer["reached_lsn"], restored.answer["replay_end_lsn"])
         return restored
 
 
@@ -169,7 +169,7 @@ class Position(RestoreTargetTest):
         before = self.restore(f"--target-lsn={self.lsn.value}", "--target-exclusive", "--dry-run",
                               name="plan")
         restored = self.reach(f"--target-lsn={self.lsn.value}")
-        self.assertNotEqual(restored.answer["reached"], before.answer["replay_end"])
+        self.assertNotEqual(restored.answer["reached_lsn"], before.answer["replay_end_lsn"])
         self.assert_between(restored, self.lsn.begin, self.again.begin)
 
     def test_the_first_restore_point_of_a_name_counts(self):
@@ -219,7 +219,7 @@ class Action(RestoreTargetTest):
         self.assertIsNone(restored.pid())
         self.assertEqual(restored.control()["Database cluster state"], "shut down in recovery")
         self.assertEqual(restored.control()["Minimum recovery ending location"],
-                         restored.answer["reached"])
+                         restored.answer["reached_lsn"])
 
     def test_without_start_the_directory_passes_pg_verifybackup_and_recovers_by_itself(self):
         restored = self.restore(self.target())

@@ -149,7 +149,7 @@ class BadPages(ClusterTest):
         self.assertEqual(done.returncode, 3, done.stderr)
         self.assertIn(f"{self.file} block 2", done.stdout)
         backup, = self.tool_json("list")["backups"]
-        self.assertEqual(backup["bad_pages"], 1)
+        self.assertEqual(backup["bad_page_count"], 1)
         self.assertTrue(os.listdir(self.repo / "main" / "journal"))
 
         # Whoever restores it is told again: the files alone, and with the replay.

@@ -34,7 +34,7 @@ class ShortSoak(unittest.TestCase):
             # The archiver comes back within a minute, or with the next segment.
             self.soak.cluster.sql("select pg_switch_wal()")
             self.soak.wait_answer(lambda answer: answer["status"] in ("OK", "WARNING") and
-                                  answer["exposure"].get("seconds", 0) < self.soak.rpo_s, f"the end of {name}")
+                                  answer["exposure"].get("age_s", 0) < self.soak.rpo_s, f"the end of {name}")
 
 
 if __name__ == "__main__":

@@ -77,8 +77,8 @@ class Exposure(StatusTest):
         self.cluster.sql("checkpoint")
         answer = self.status()
         self.assertEqual(answer["exposure"]["state"], "none")
-        self.assertEqual(answer["exposure"]["seconds"], 0)
-        self.assertGreater(answer["server"]["insert"], answer["repository"]["until"])
+        self.assertEqual(answer["exposure"]["age_s"], 0)
+        self.assertGreater(answer["server"]["insert_lsn"], answer["repository"]["until_lsn"])
 
         xid, before, after = self.commit()
         self.commit(2)  # the oldest counts
@@ -88,8 +88,8 @@ class Exposure(StatusTest):
             exposure = answer["exposure"]
             self.assertEqual([exposure["state"], exposure["xid"], exposure["by"]],
                              ["known", xid, "repository"])
-            self.assertGreaterEqual(exposure["seconds"], asked - after)
-            self.assertLessEqual(exposure["seconds"], time.time() - before)
+            self.assertGreaterEqual(exposure["age_s"], asked - after)
+            self.assertLessEqual(exposure["age_s"], time.time() - before)
             time.sleep(1.1)
         segment = self.cluster.sql("select pg_walfile_name(pg_current_wal_lsn())")
         self.assertEqual(exposure["segment"], segment)
@@ -123,8 +123,8 @@ class Exposure(StatusTest):
         self.assert_finding(answer, "archiver", "WARNING", "archiving fails")
         self.assertTrue(answer["archiver"]["is_failing"])
         self.assertEqual(answer["waiting"]["segments"], 1)
-        self.assertIsNone(answer["waiting"]["growth_bytes_per_second"])
-        self.assertIsNone(answer["waiting"]["full_in_seconds"])
+        self.assertIsNone(answer["waiting"]["growth_bytes_per_s"])
+        self.assertIsNone(answer["waiting"]["full_in_s"])
         self.assertEqual(answer["exposure"]["state"], "known")
 
         # Two more segments: the pile grows, at a rate that was measured and not guessed.
@@ -135,9 +135,9 @@ class Exposure(StatusTest):
         waiting = self.status("--rpo=1s", expect=CRITICAL)["waiting"]
         self.assertEqual(waiting["segments"], 3)
         self.assertEqual(waiting["bytes"], 3 << 20)
-        rate = waiting["growth_bytes_per_second"]
-        self.assertAlmostEqual(rate, (2 << 20) / waiting["oldest_seconds"], delta=rate / 100 + 1)
-        self.assertAlmostEqual(waiting["full_in_seconds"] * rate, waiting["free_bytes"],
+        rate = waiting["growth_bytes_per_s"]
+        self.assertAlmostEqual(rate, (2 << 20) / waiting["oldest_s"], delta=rate / 100 + 1)
+        self.assertAlmostEqual(waiting["full_in_s"] * rate, waiting["free_bytes"],
                                delta=waiting["free_bytes"] / 100)
 
         # The server's statistics may come a moment later than the segments.
@@ -182,7 +182,7 @@ class Exposure(StatusTest):
         self.assertFalse(answer["repository"]["answers"])
         self.assertEqual([answer["exposure"]["state"], answer["exposure"]["by"]],
                          ["known", "archiver"])
-        self.assertGreaterEqual(answer["exposure"]["seconds"], 0)
+        self.assertGreaterEqual(answer["exposure"]["age_s"], 0)
 
         self.cluster.sql(f"select {SWITCH_WAL}")
         self.cluster.wait_until("select failed_count > 0 from pg_stat_archiver")
@@ -309,18 +309,18 @@ class Reach(StatusTest):
         xid, before, _ = self.commit()
         exposure = look()["exposure"]
         self.assertEqual(exposure["state"], "at most")
-        self.assertGreaterEqual(exposure["seconds"], 0)
+        self.assertGreaterEqual(exposure["age_s"], 0)
         self.assertIsNone(look()["waiting"]["segments"])
         time.sleep(1.1)
         answer = look("--rpo=1s", expect=UNKNOWN)
-        self.assertGreaterEqual(answer["exposure"]["seconds"], 1)
+        self.assertGreaterEqual(answer["exposure"]["age_s"], 1)
 
         self.cluster.sql("""
             grant execute on function pg_read_binary_file(text, bigint, bigint, boolean),
                                       pg_ls_archive_statusdir() to watcher""")
         answer = look("--rpo=1s", expect=CRITICAL)
         self.assertEqual([answer["exposure"]["state"], answer["exposure"]["xid"]], ["known", xid])
-        self.assertLessEqual(answer["exposure"]["seconds"], time.time() - before)
+        self.assertLessEqual(answer["exposure"]["age_s"], time.time() - before)
         self.assertEqual(answer["waiting"]["segments"], 0)
         self.cluster.switch_wal()
         self.cluster.sql("checkpoint")
@@ -359,15 +359,15 @@ class Reach(StatusTest):
             answer = look(shift, WARNING)
             self.assert_finding(answer, "clock", "WARNING", words)
             self.assertEqual(answer["exposure"]["state"], "known")
-            self.assertLess(answer["exposure"]["seconds"], 3600)
-            self.assertAlmostEqual(answer["server"]["clock_ahead_seconds"], -shift, delta=60)
+            self.assertLess(answer["exposure"]["age_s"], 3600)
+            self.assertAlmostEqual(answer["server"]["clock_ahead_s"], -shift, delta=60)
 
         # Without the server there is only this host's clock. (A clean stop would archive the rest.)
         self.cluster.crash()
         answer = look(-7300, WARNING)
         self.assert_finding(answer, "clock", "WARNING", "in the future of the server's clock")
-        self.assertEqual(answer["exposure"]["seconds"], 0)
-        self.assertGreaterEqual(look(7300, CRITICAL)["exposure"]["seconds"], 7000)
+        self.assertEqual(answer["exposure"]["age_s"], 0)
+        self.assertGreaterEqual(look(7300, CRITICAL)["exposure"]["age_s"], 7000)
 
 
 class Settings(StatusTest):
@@ -543,12 +543,12 @@ class Timelines(StatusTest):
                 return answer if (status, answer["exposure"]["state"]) == (UNKNOWN, "at most") else None
             answer = wait_for(bounded, "a bound of the exposure")
             self.assertIn("has heard nothing from its primary", answer["exposure"]["reason"])
-            self.assertGreaterEqual(answer["exposure"]["seconds"], 3600 - 1)
+            self.assertGreaterEqual(answer["exposure"]["age_s"], 3600 - 1)
             # It holds: the commit is younger than that.
             true = self.status()["exposure"]
             self.assertEqual(true["xid"], xid)
-            self.assertLessEqual(true["seconds"], answer["exposure"]["seconds"])
-            self.assertGreaterEqual(answer["exposure"]["seconds"],
+            self.assertLessEqual(true["age_s"], answer["exposure"]["age_s"])
+            self.assertGreaterEqual(answer["exposure"]["age_s"],
                                     time.time() - silent_since - 60)
             # Within half of the objective it is enough to know that all is well.
             status, answer = look("--rpo=1000000s")
@@ -583,7 +583,7 @@ class SplitBrain(StatusTest):
     def assert_exposed(self, answer, xid):
         self.assertEqual([answer["exposure"]["state"], answer["exposure"]["xid"]], ["known", xid])
         self.assert_finding(answer, "archive", "CRITICAL", "holds other WAL than this server")
-        self.assertLessEqual(answer["repository"]["differs_from"], answer["exposure"]["lsn"])
+        self.assertLessEqual(answer["repository"]["differs_from_lsn"], answer["exposure"]["lsn"])
 
     def ahead(self):
         """The twin writes beyond the end of the archive."""
@@ -599,13 +599,13 @@ class SplitBrain(StatusTest):
         asked = time.time()
         answer = self.of_twin()  # behind the archive's end
         self.assert_exposed(answer, xid)
-        self.assertGreaterEqual(answer["exposure"]["seconds"], asked - after)
-        self.assertLessEqual(answer["exposure"]["seconds"], time.time() - before)
+        self.assertGreaterEqual(answer["exposure"]["age_s"], asked - after)
+        self.assertLessEqual(answer["exposure"]["age_s"], time.time() - before)
         self.ahead()
         self.twin.wait_until("select failed_count > 0 from pg_stat_archiver")
         answer = self.of_twin()
-        self.assertGreater(int(answer["server"]["flushed"].split("/")[1], 16),
-                           int(answer["repository"]["until"].split("/")[1], 16))
+        self.assertGreater(int(answer["server"]["flushed_lsn"].split("/")[1], 16),
+                           int(answer["repository"]["until_lsn"].split("/")[1], 16))
         self.assert_exposed(answer, xid)
         self.assert_finding(answer, "archiver", "WARNING", "archiving fails")
         conninfo = f"--conninfo={self.twin.conninfo()}"
@@ -613,7 +613,7 @@ class SplitBrain(StatusTest):
         said = self.attempt("status", f"--data={self.twin.data}").stdout
         self.assertTrue(said.startswith("CRITICAL: "), said)
         self.assertEqual(self.status()["exposure"]["state"], "none")
-        self.assertEqual(self.status()["repository"]["differs_from"], None)
+        self.assertEqual(self.status()["repository"]["differs_from_lsn"], None)
         self.twin.crash()
         self.assert_exposed(self.of_twin(), xid)
 

@@ -90,7 +90,7 @@ class Findings(Verify):
         stored = sum(path.stat().st_size for folder in ("pack", "wal", "backup", "registration")
                      for path in self.objects(folder))
         self.assertGreaterEqual(checked["bytes"], stored)
-        self.assertGreater(checked["bytes_raw"], (len(segments) << 24) + (20000 * 640))
+        self.assertGreater(checked["raw_bytes"], (len(segments) << 24) + (20000 * 640))
 
         text = self.tool("verify", "--jobs=1")
         self.assertIn("All of it is good", text)
@@ -161,7 +161,7 @@ class Findings(Verify):
 
     def test_wal_that_a_backup_needs_and_a_pack_that_is_gone(self):
         listed = {item["backup"]: item for item in self.tool_json("list")["backups"]}
-        low = int(listed[self.second]["start"].split("/")[1], 16) >> 24
+        low = int(listed[self.second]["start_lsn"].split("/")[1], 16) >> 24
         segment = object_of(self.repo, f"0000000100000000{low:08X}")
         with changed(segment):
             segment.unlink()

@@ -37,8 +37,8 @@ class WatchAndPromote(RecoveryTest):
         records = [json.loads(line) for line in lines]
         self.assertEqual([record["state"] for record in records[-2:]], ["paused", "paused"])
         self.assertEqual([record["end"] for record in records[-2:]], [False, True])
-        self.assertEqual(records[-1]["replayed"], server.sql("select pg_last_wal_replay_lsn()"))
-        self.assertIsNotNone(records[-1]["last_commit"])
+        self.assertEqual(records[-1]["replayed_lsn"], server.sql("select pg_last_wal_replay_lsn()"))
+        self.assertIsNotNone(records[-1]["last_commit_time"])
         self.assertEqual(records[-1]["pid"], server.pid())
 
         said = self.see(server)
@@ -192,11 +192,11 @@ class WatchAndPromote(RecoveryTest):
                               **identity()) as watch:
             for line in watch.stdout:
                 records.append(json.loads(line))
-                if "bytes_left" in records[-1]:
+                if "left_bytes" in records[-1]:
                     run("touch", go)
         self.assertEqual(watch.returncode, 13)
-        self.assertIn("0/FFFFFFFF", {record["target"] for record in records})
-        self.assertTrue(any("bytes_left" in record for record in records))
+        self.assertIn("0/FFFFFFFF", {record["target_lsn"] for record in records})
+        self.assertTrue(any("left_bytes" in record for record in records))
         self.assertFalse(any(record.get("at_most") for record in records))
 
     def test_what_is_no_data_directory(self):

@@ -98,7 +98,7 @@ class Exact(WindowTest):
         ends = self.ends()
         window, = self.tool_json("list")["windows"]
         backup, = self.tool_json("list")["backups"]
-        start, stop = lsn_of(backup["start"]), lsn_of(backup["stop"])
+        start, stop = lsn_of(backup["start_lsn"]), lsn_of(backup["stop_lsn"])
         inside = [at for lsn, _, _, at in ends if start <= lsn < stop]
         commits = [at for lsn, kind, _, at in ends if kind == "COMMIT" and lsn >= start]
 
@@ -106,7 +106,7 @@ class Exact(WindowTest):
         if inside:
             self.assertEqual(microseconds(window["from_time_exact"]), max(inside))
         else:
-            self.assertEqual(window["from_time"], backup["stopped"])
+            self.assertEqual(window["from_time"], backup["stop_time"])
         listed = self.tool("list")
         self.assertIn(window["until_time_exact"], listed)
         self.assertIn(window["from_time_exact"], listed)
@@ -131,7 +131,7 @@ class Exact(WindowTest):
         ends = self.ends()
         backup, = self.tool_json("list")["backups"]
         window, = self.tool_json("list")["windows"]
-        start, stop = lsn_of(backup["start"]), lsn_of(backup["stop"])
+        start, stop = lsn_of(backup["start_lsn"]), lsn_of(backup["stop_lsn"])
         first = microseconds(window["from_time_exact"])
         times = sorted(at for lsn, kind, _, at in ends if kind == "COMMIT" and lsn >= stop and at > first)
         sample = times[:3] + times[10:-10:len(times) // 8] + times[-3:]
@@ -174,7 +174,7 @@ class Remembered(WindowTest):
         self.assertGreater(len(self.opened("list", f"--repo={self.repo}")), len(self.segments()) - 10)
         first = self.verified()
         self.assertEqual(first["believed"], {"segments": 0, "backups": 0, "packs": 0, "bytes": 0,
-                                             "oldest": None})
+                                             "oldest_time": None})
         self.assertEqual(first["checked"]["segments"], len(self.segments()))
         after = self.answers()
         self.assertEqual(before, after)
@@ -186,7 +186,7 @@ class Remembered(WindowTest):
         self.assertEqual(again["checked"]["packs"], 0)
         self.assertEqual(again["believed"]["segments"], len(self.segments()))
         self.assertEqual(again["believed"]["backups"], 1)
-        self.assertIsNotNone(again["believed"]["oldest"])
+        self.assertIsNotNone(again["believed"]["oldest_time"])
         text = self.tool("verify", "--reread-after=1d")
         self.assertRegex(text, rf"not read  {len(self.segments())} segments, 1 backups in \d+ packs")
         self.assertIn("All that was read is good, and the rest was when it was read last.", text)

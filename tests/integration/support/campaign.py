@@ -254,12 +254,12 @@ class Campaign(SecondHistories):
         answer = json.loads(self.world.tool(
             "backup", f"--data={self.cluster.data}", f"--conninfo={self.cluster.conninfo()}",
             "--checkpoint=fast", "--json"))
-        backup = Backup(answer["backup"], answer["timeline"], lsn_of(answer["start"]),
-                        lsn_of(answer["stop"]), begun, time.time())
+        backup = Backup(answer["backup"], answer["timeline"], lsn_of(answer["start_lsn"]),
+                        lsn_of(answer["stop_lsn"]), begun, time.time())
         assert backup.timeline == self.timeline, f"{backup} is not of timeline {self.timeline}"
         assert not answer["bad_page_count"], answer
         self.reference.backups.append(backup)
-        self.say("backup", backup.id, "timeline", backup.timeline, answer["start"], answer["stop"])
+        self.say("backup", backup.id, "timeline", backup.timeline, answer["start_lsn"], answer["stop_lsn"])
 
     def end_prepared(self):
         """Prepared transactions that nobody minds: end some of them."""

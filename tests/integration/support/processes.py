@@ -7,6 +7,8 @@ import signal
 import subprocess
 import time
 
+from support.json_rule import check_answer
+
 BIN = pathlib.Path(os.environ.get("PG_BIN", "/usr/lib/postgresql/15/bin"))
 TOOL = os.environ.get("TOOL", "pgcairn")
 # PostgreSQL refuses to run as root, so everything that touches its files runs as this user then.
@@ -43,13 +45,16 @@ def attempt(*command, timeout_s=TIMEOUT_S, environment=None, cwd="/", stdin=None
     """Run a program to its end, whatever it answers. Taking too long is a failure of the test."""
     words = [str(part) for part in command]
     try:
-        return subprocess.run(words, capture_output=True, text=True, errors="replace", cwd=str(cwd),
+        done = subprocess.run(words, capture_output=True, text=True, errors="replace", cwd=str(cwd),
                               check=False, timeout=timeout_s, input=stdin,
                               env=clean_environment(**(environment or {})), **identity(user))
     except subprocess.TimeoutExpired as late:
         said = "".join(part if isinstance(part, str) else part.decode(errors="replace")
                        for part in (late.stdout, late.stderr) if part)
         raise AssertionError(f"no end within {timeout_s} s: {' '.join(words)}\n{said}") from None
+    if "--json" in words:
+        check_answer(done.stdout)
+    return done
 
 
 def run(*command, expect=0, **how):

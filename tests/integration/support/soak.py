@@ -185,7 +185,7 @@ class Soak(ClusterTest):
     def lose_host(self):
         """Server and receive at once, while what was acknowledged last is in the spool alone."""
         self.wait_answer(lambda answer: answer["exposure"]["state"] == "none" or
-                         answer["exposure"]["seconds"] < self.rpo_s / 4, "room in the spool")
+                         answer["exposure"]["age_s"] < self.rpo_s / 4, "room in the spool")
         self.say("the host is lost while the repository is away")
         with self.faults.fault("away"):
             self.oracle.wait_commits(20, LIMIT_S)
@@ -299,7 +299,7 @@ class Soak(ClusterTest):
             self.say("mended")
             if self.random.random() < 0.7:
                 self.wait_answer(lambda answer: answer["exposure"]["state"] == "none" or
-                                 answer["exposure"]["seconds"] < self.rpo_s / 4, "the archive has caught up")
+                                 answer["exposure"]["age_s"] < self.rpo_s / 4, "the archive has caught up")
             self.stopping.wait(self.random.uniform(0, 0.2) * self.rpo_s)
         if self.receives and not self.failure:
             self.lose_host()
@@ -423,7 +423,7 @@ class Soak(ClusterTest):
         if exposure["state"] == "none":
             assert least <= SLACK_S, f"an exposure of {least:.3f} s is not told"
         if exposure["state"] in ("known", "at most"):
-            seconds = exposure["seconds"]
+            seconds = exposure["age_s"]
             assert seconds >= least - SLACK_S, f"told {seconds:.3f} s, and it is {least:.3f} s at least"
             if seconds >= self.rpo_s and exposure["state"] == "known":
                 assert ("exposure", "CRITICAL") in topics, "beyond the objective, and not critical"
@@ -451,9 +451,9 @@ class Soak(ClusterTest):
         known = [sample for sample in self.samples if sample.answer["exposure"]["state"] == "known"
                  and sample.answer["exposure"]["by"] == "repository"]
         still = [sample for sample in known if sample.before == sample.after]
-        off = [max(bounds[1] - sample.answer["exposure"]["seconds"], 0)
+        off = [max(bounds[1] - sample.answer["exposure"]["age_s"], 0)
                for sample in still for bounds in (self.bounds(sample),)]
-        worst = max((sample.answer["exposure"]["seconds"] for sample in known), default=0)
+        worst = max((sample.answer["exposure"]["age_s"] for sample in known), default=0)
         told = sum(sample.ended - sample.begun for sample in self.samples) / max(len(self.samples), 1)
 
         def table(counter):
