@@ -1,6 +1,7 @@
 #include "base/owner.h"
 
 #include "base/file.h"
+#include "base/shell_word.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -98,7 +99,8 @@ static bool check_passage(Way *way, Error *err)
     if ((found.st_mode & S_IWOTH) != 0 && (found.st_mode & S_ISVTX) == 0) {
         error_set(err, ERR_REFUSED, "the way to %s leads through %s, in which everybody may write",
                   way->path, way->here);
-        return error_hint(err, "take the right to write from others (chmod o-w %s)", way->here);
+        CLEANUP(text_freep) char *word = shell_word(way->here);
+        return error_hint(err, "take the right to write from others: `chmod o-w %s`", word);
     }
     return note_owner(way, way->here, found.st_uid, err);
 }

@@ -117,10 +117,8 @@ static bool start_and_watch(RestoreStory *story, const char *phase, Progress *pr
     CLEANUP(recovery_watch_freep) RecoveryWatch *watch = recovery_watch_new(&setup);
     if (!recovery_watch_to_end(watch, WATCH_INTERVAL_MS, tell_change, NULL, &story->sight, err)) {
         error_context(err, "watch the recovery on %s", plan->data);
-        return error_hint(err,
-                          "the server goes on by itself: `pgcairn watch --start --data=%s` "
-                          "follows it, and takes up what is left to do",
-                          plan->data);
+        return error_hint(err, "the server goes on by itself: `pgcairn watch --start` follows it, "
+                               "and takes up what is left to do");
     }
     if (story->sight.last_commit == TIME_US_NONE)
         story->sight.last_commit = last_commit;
@@ -344,7 +342,7 @@ static bool start_as_asked(RestoreStory *story, Progress *progress, Error *err)
         error_set(err, ERR_DEGRADED,
                   "the target was reached and verified, but the server stopped "
                   "instead of pausing: hot_standby is off");
-        return error_hint(err, "`pgcairn promote --data=%s` opens it", story->plan.data);
+        return error_hint(err, "`pgcairn promote` opens it");
     }
     return refuse_end(story, recovery_state_name(wanted), err);
 }

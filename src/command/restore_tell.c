@@ -464,6 +464,13 @@ static void print_kept(const RestorePlan *plan)
     }
 }
 
+/* The server knows its own user as a role, and root seldom. */
+static char *as_user(const Options *options)
+{
+    return options->acting_as != NULL ? text_format("runuser -u %s -- ", options->acting_as)
+                                      : text_format("%s", "");
+}
+
 /* " -c name=value", as a word for the shell that pg_ctl starts the server with. */
 static void put_setting(Buffer *options, const char *name, const char *value)
 {
@@ -505,8 +512,8 @@ static void print_start(const RestoreStory *story)
     char *program = text_format("%s/pg_ctl", plan->programs != NULL ? plan->programs : "BINDIR");
     CLEANUP(text_freep) char *log = text_format("%s.pgcairn-server.log", plan->data);
 
-    if (story->options->acting_as != NULL)
-        buffer_print(&line, "runuser -u %s -- ", story->options->acting_as);
+    CLEANUP(text_freep) char *as = as_user(story->options);
+    buffer_print(&line, "%s", as);
     shell_word_append(&line, program);
     buffer_print(&line, " -D ");
     shell_word_append(&line, plan->data);
@@ -525,10 +532,11 @@ static void print_start(const RestoreStory *story)
 static void print_next_by_hand(const RestoreStory *story)
 {
     const RestorePlan *plan = &story->plan;
+    CLEANUP(text_freep) char *data = shell_word(plan->data);
 
     print_start(story);
-    out_print("             pgcairn watch --data=%s\n", plan->data);
-    out_print("             pgcairn promote --data=%s%s\n", plan->data,
+    out_print("             pgcairn watch --data=%s\n", data);
+    out_print("             pgcairn promote --data=%s%s\n", data,
               plan->target.kind == TARGET_LATEST
                   ? ", once it is open: removes the recovery settings"
                   : "");
@@ -545,13 +553,15 @@ static void print_hand_over(const RestorePlan *plan)
 
     if (directory == NULL)
         return;
+    CLEANUP(text_freep) char *place = shell_word(directory);
+    CLEANUP(text_freep) char *kept = text_format("%s%s", plan->extra_directory, directory);
+    CLEANUP(text_freep) char *from = shell_word(kept);
     command = text_format("pg_ctlcluster %s %s restart", plan->debian_version, plan->debian_name);
     CLEANUP(text_freep) char *file = text_format("%s/postgresql.conf", directory);
     if (!file_exists(file)) {
-        out_print("  hand over  as root: install -d -o %s %s %s/conf.d\n", plan->owner, directory,
-                  directory);
-        out_print("             as root: cp -a %s%s/. %s/\n", plan->extra_directory, directory,
-                  directory);
+        out_print("  hand over  as root: install -d -o %s %s %s/conf.d\n", plan->owner, place,
+                  place);
+        out_print("             as root: cp -a %s/. %s/\n", from, place);
         out_print("             as root: %s\n", command);
         return;
     }
@@ -584,7 +594,8 @@ static void print_locked(const RestoreStory *story)
 /* What the operator does next. */
 static void print_next(const RestoreStory *story)
 {
-    const char *data = story->plan.data;
+    CLEANUP(text_freep) char *data = shell_word(story->plan.data);
+    CLEANUP(text_freep) char *as = as_user(story->options);
 
     if (!story->is_started) {
         print_next_by_hand(story);
@@ -592,13 +603,13 @@ static void print_next(const RestoreStory *story)
     }
     switch (story->sight.state) {
     case RECOVERY_PAUSED:
-        out_print("  server     paused at the target, open for reading: psql \"%s\"\n",
+        out_print("  server     paused at the target, open for reading: %spsql \"%s\"\n", as,
                   story->connection);
         print_locked(story);
         out_print("  next       pgcairn promote --data=%s opens it for writing\n", data);
         break;
     case RECOVERY_OPEN:
-        out_print("  server     open: psql \"%s\"\n", story->connection);
+        out_print("  server     open: %spsql \"%s\"\n", as, story->connection);
         print_hand_over(&story->plan);
         break;
     case RECOVERY_TARGET_REACHED:

@@ -2,6 +2,7 @@
 
 #include "base/log.h"
 #include "catalog/windows.h"
+#include "cli/hint.h"
 #include "cli/output.h"
 #include "command/commands.h"
 #include "repo/journal.h"
@@ -355,11 +356,11 @@ static bool print_all(const Quarantine *quarantine, Error *err)
     print_state("After", &quarantine->after);
     print_lost(quarantine);
     if (quarantine->is_done) {
-        bool is_main = strcmp(options->cluster, "main") == 0;
+        CLEANUP(arena_done) Arena arena = {0};
+        CLEANUP(text_freep)
+        char *undo = text_format("`pgcairn wal-quarantine --undo=%s --yes`", quarantine->id);
 
-        out_print("\nIt is put back by: pgcairn wal-quarantine --repo=%s%s%s --undo=%s --yes\n",
-                  options->repo, is_main ? "" : " --cluster=", is_main ? "" : options->cluster,
-                  quarantine->id);
+        out_print("\nIt is put back by: %s\n", hint_complete(options, command_table, undo, &arena));
     }
     return out_flush(err);
 }

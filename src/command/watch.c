@@ -1,5 +1,6 @@
 #include "base/file.h"
 #include "base/log.h"
+#include "base/shell_word.h"
 #include "cli/output.h"
 #include "command/commands.h"
 #include "recovery/locks.h"
@@ -231,6 +232,7 @@ static void print_locked(const Options *options)
 
 static void print_end(const Options *options, const RecoverySight *sight)
 {
+    CLEANUP(text_freep) char *data = shell_word(options->data);
     char lsn[LSN_TEXT_SIZE], time[TIME_TEXT_SIZE];
 
     out_print("recovery: %s\n", recovery_state_name(sight->state));
@@ -242,13 +244,12 @@ static void print_end(const Options *options, const RecoverySight *sight)
         out_print("  last commit  %s\n", time_text_local(sight->last_commit, time));
     if (sight->state == RECOVERY_TARGET_REACHED) {
         out_print("  server       down at its target: a restore verifies it so\n");
-        out_print("  look first   pgcairn watch --start --data=%s\n", options->data);
-        out_print("  open it      pgcairn promote --data=%s\n", options->data);
+        out_print("  look first   pgcairn watch --start --data=%s\n", data);
+        out_print("  open it      pgcairn promote --data=%s\n", data);
     }
     if (sight->state == RECOVERY_PAUSED && sight->reason[0] == '\0') {
         print_locked(options);
-        out_print("  server       open for reading; `pgcairn promote --data=%s` opens it\n",
-                  options->data);
+        out_print("  server       open for reading; `pgcairn promote --data=%s` opens it\n", data);
     }
 }
 

@@ -580,10 +580,8 @@ bool recovery_watch_to_end(RecoveryWatch *watch, uint64_t interval_ms, RecoveryC
         if (is_too_late(watch, &course, now)) {
             error_set(err, ERR_RECOVERY, "recovery is not over after %" PRIu64 " s",
                       watch->setup.timeout_ms / 1000);
-            return error_hint(err,
-                              "the server goes on: `pgcairn watch --start --data=%s` follows it, "
-                              "and takes up what `restore --start` began",
-                              watch->setup.data);
+            return error_hint(err, "the server goes on: `pgcairn watch --start` follows it, and "
+                                   "takes up what restore --start began");
         }
         time_sleep_ms(now - course.began_at < 10 * SECOND ? QUICK_MS : CALM_MS);
     }

@@ -1,6 +1,7 @@
 #include "replace/survey.h"
 
 #include "base/file.h"
+#include "base/shell_word.h"
 #include "base/tree.h"
 
 #include <errno.h>
@@ -37,8 +38,9 @@ static bool refuse_needed(const Survey *survey, const char *what, const char *wh
 {
     error_set(err, ERR_REFUSED, "%s is %s, in %s, which %s", what, where, survey->root,
               what_becomes(survey));
-    return error_hint(err, "put it elsewhere first (mv %s /SOME/OTHER/PLACE), and name that place",
-                      where);
+    CLEANUP(text_freep) char *word = shell_word(where);
+    return error_hint(err, "put it elsewhere first, `mv %s /SOME/OTHER/PLACE`, and name that place",
+                      word);
 }
 
 /* ---- by what it is */

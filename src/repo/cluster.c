@@ -172,9 +172,8 @@ static bool hint_clusters(Repo *repo, Error *err)
         return error_hint(err, "no cluster is registered in it: `pgcairn init` does that");
     for (size_t i = 0; i < list.count && i < CLUSTERS_SHOWN; i++)
         buffer_print(&names, "%s%s", i > 0 ? ", " : "", list.objects[i].name);
-    return error_hint(err, "--cluster=%s; it holds %s%s", list.objects[0].name,
-                      (const char *)names.data,
-                      list.count > CLUSTERS_SHOWN ? " and more: `pgcairn list`" : "");
+    return error_hint(err, "it holds %s%s: --cluster=%s", (const char *)names.data,
+                      list.count > CLUSTERS_SHOWN ? " and more" : "", list.objects[0].name);
 }
 
 bool cluster_open(Repo *repo, const char *name, Cluster *cluster, Error *err)

@@ -74,7 +74,10 @@ bool refuse_too_early(const Search *search, Error *err)
     }
     if (search->wish->backup != NULL)
         return error_hint(err, "leave out --backup, or choose an older one");
-    return false;
+    return error_hint(err,
+                      "--target=immediate --backup=%s restores to that place; `pgcairn list` "
+                      "shows what else can be reached",
+                      oldest->header.id);
 }
 
 /*

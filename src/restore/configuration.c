@@ -218,9 +218,9 @@ static bool keep_beside(RestorePlan *plan, Error *err)
         return true;
     error_set_errno(err, ERR_REFUSED, errno, "make %s", plan->extra_directory);
     return error_hint(err,
-                      "let this user write to the directory that holds %s, or run the restore as "
-                      "root",
-                      plan->data);
+                      "let user %s write to the directory that holds %s, or restore to a place "
+                      "where it may",
+                      plan->owner, plan->data);
 }
 
 static bool has_configuration(RestorePlan *plan)

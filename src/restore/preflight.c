@@ -8,6 +8,7 @@
 #include "replace/survey.h"
 
 #include "base/file.h"
+#include "base/shell_word.h"
 #include "postgres/data_directory.h"
 #include "server/server.h"
 
@@ -212,10 +213,13 @@ static bool check_location(RestorePlan *plan, const PlannedTablespace *tablespac
         return true;
     error_set(err, ERR_REFUSED, "tablespace location %s is in use: %s is not empty",
               tablespace->path, tablespace->version);
+    CLEANUP(text_freep) char *aside = text_format("%s.old", tablespace->version);
+    CLEANUP(text_freep) char *from = shell_word(tablespace->version);
+    CLEANUP(text_freep) char *to = shell_word(aside);
     return error_hint(
         err,
-        "choose another place: --tablespace=%u=PATH; or, if no other cluster uses it, mv %s %s.old",
-        tablespace->oid, tablespace->version, tablespace->version);
+        "choose another place: --tablespace=%u=PATH; or, if no other cluster uses it, `mv %s %s`",
+        tablespace->oid, from, to);
 }
 
 /* Neither inside the data directory nor inside one another: one would be copied or removed twice.

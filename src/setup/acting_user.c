@@ -2,6 +2,7 @@
 
 #include "base/log.h"
 #include "base/owner.h"
+#include "base/shell_word.h"
 
 #include <string.h>
 #include <unistd.h>
@@ -47,19 +48,21 @@ static Subject find_subject(const Command *command, Options *options)
 
 static bool refuse_root(const Subject *subject, bool is_there, Error *err)
 {
+    CLEANUP(text_freep) char *path = shell_word(subject->path);
+
     if (is_there) {
         error_set(err, ERR_REFUSED, "the %s %s belongs to root: PostgreSQL does not run as root",
                   subject->what, subject->path);
-        return error_hint(err, "give it to the user that the server runs as: chown postgres: %s",
-                          subject->path);
+        return error_hint(err, "give it to the user that the server runs as: `chown postgres: %s`",
+                          path);
     }
     error_set(err, ERR_REFUSED,
               "%s is not there yet, and what is above it belongs to root: whose is it to be?",
               subject->path);
     return error_hint(err,
-                      "install -d -o postgres -g postgres -m 0700 %s (or the user that the "
+                      "`install -d -o postgres -g postgres -m 0700 %s` (or the user that the "
                       "server runs as), then run this again",
-                      subject->path);
+                      path);
 }
 
 static bool refuse_other(const Subject *subject, const Account *owner, const char *wanted,

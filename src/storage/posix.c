@@ -2,6 +2,8 @@
 
 #include "base/fault.h"
 #include "base/file.h"
+#include "base/owner.h"
+#include "base/shell_word.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -133,6 +135,21 @@ static bool open_object(const PosixStorage *posix, const char *name, int *fd, st
     return true;
 }
 
+/* In a directory of root's, say: it is to be of whoever asks for it. install(1) takes numbers, too.
+ */
+static void hint_to_make(const char *root, Error *err)
+{
+    CLEANUP(arena_done) Arena arena = {0};
+    CLEANUP(text_freep) char *word = shell_word(root);
+    Account account = {0};
+    Error unknown = {0};
+
+    if (!account_find(geteuid(), getegid(), &arena, &account, &unknown))
+        return;
+    (void)!error_hint(err, "let root make it: `install -d -o %s -g %u -m 0750 %s`", account.name,
+                      (unsigned)account.gid, word);
+}
+
 static bool posix_create(Storage *storage, Error *err)
 {
     const PosixStorage *posix = (PosixStorage *)storage;
@@ -142,12 +159,8 @@ static bool posix_create(Storage *storage, Error *err)
     if (file_make_directories(posix->root, ROOT_MODE, err))
         return root_is_there(posix, err);
     /* It cannot be synced by who may not read its parent: whoever gave it to us made it durable. */
-    if (!was_there && err->os_errno == EACCES) {
-        (void)!error_hint(err,
-                          "let root make it: install -d -o USER -g GROUP -m 0750 %s, with user "
-                          "and group of the server",
-                          posix->root);
-    }
+    if (!was_there && err->os_errno == EACCES)
+        hint_to_make(posix->root, err);
     if (!was_there || err->os_errno != EACCES)
         return posix_explain(err);
     error_clear(err);

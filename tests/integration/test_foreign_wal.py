@@ -76,7 +76,7 @@ class Copies(ClusterTest):
         self.insert(alike, 107)
         self.refused(alike.data / "pg_wal" / "00000002.history", "history")
         # What the hint says can be typed, and changes nothing.
-        hint = re.search("pgcairn (wal-quarantine --repo=.*)", error)[1].split()
+        hint = re.search("`pgcairn (wal-quarantine --repo=[^`]*)`", error)[1].split()
         self.assertIn("nothing was changed", self.tool(*hint))
 
         self.insert(self.cluster, 4)
@@ -101,7 +101,7 @@ class Copies(ClusterTest):
                           "a refusal")
         answer = self.attempt("status", f"--data={self.cluster.data}").stdout
         self.assertIn("other WAL than this server", answer)
-        shown = re.search("pgcairn (wal-quarantine .*)", answer)[1].split()
+        shown = re.search("`pgcairn (wal-quarantine [^`]*)`", answer)[1].split()
 
         plan = json.loads(self.tool(*shown, "--json"))
         self.assertEqual([plan["is_done"], plan["timelines"], plan["first_segment"]], [False, [1], failed])
