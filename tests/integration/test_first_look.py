@@ -145,7 +145,7 @@ class Shell(SharedClusterTest):
         self.assertEqual(self.tool_json("list", "--cluster=main", repo=many), one)
         self.assertRegex(self.tool("list", repo=many), r'cluster "copy"(.|\n)*cluster "main"')
         done = self.tool_fails(6, "has no cluster \"lost\"", "restore", "--cluster=lost", f"--data={self.path}/new")
-        self.assertIn("--cluster=main; it holds main", done.stderr)
+        self.assertIn("it holds main: --cluster=main", done.stderr)
 
 
     def test_list_fits_a_terminal_of_80_columns_and_shows_labels(self):

@@ -354,7 +354,7 @@ static void an_unknown_cluster_is_not_found(void **state)
     fixture_open(&fixture, FIXTURE_SEGMENT_SIZE);
     assert_false(cluster_open(&fixture.repo, "mai", &cluster, &err));
     assert_int_equal(err.code, ERR_NOT_FOUND);
-    assert_string_equal(err.hint, "--cluster=main; it holds main");
+    assert_string_equal(err.hint, "it holds main: --cluster=main");
     err = (Error){0};
     assert_false(cluster_open(&fixture.repo, "../x", &cluster, &err));
     assert_int_equal(err.code, ERR_USAGE);
