@@ -1,8 +1,9 @@
 /*
  * control.h - global/pg_control: who a cluster is and what state it was left in.
  *
- * Layouts: catalog/pg_control.h of 13..18, pg-facts as tried on live files. The server rewrites
- * the file in place, so a reader can see a mix: pg_control_read() reads again until the CRC holds.
+ * Layouts: catalog/pg_control.h of 13..18, docs/postgres-facts.md as tried on live files. The
+ * server rewrites the file in place, so a reader can see a mix: pg_control_read() reads again until
+ * the CRC holds.
  */
 #pragma once
 

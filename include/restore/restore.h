@@ -13,7 +13,7 @@
 #include "replace/replace.h"
 
 /*
- * Every refusal of DESIGN 8 and 9 happens here, before anything is touched: ERR_REFUSED (server
+ * Every refusal happens here, before anything is touched: ERR_REFUSED (server
  * running, directory occupied, space, target before the backup's end, ...), ERR_NOT_FOUND (no such
  * backup, target not in the archive; the message names the nearest reachable instants),
  * ERR_CORRUPT (a hole or damage lies before the target).
@@ -32,7 +32,7 @@ void restore_plan_done(RestorePlan *plan); /* for CLEANUP() */
 /*
  * After the run: "max_connections=90" for each parameter that the restored configuration has lower
  * than the WAL up to the target demands of a hot standby; NULL-terminated, in the plan's arena. A
- * server without them ends, or pauses before its target (pg-facts 7.4).
+ * server without them ends, or pauses before its target (docs/postgres-facts.md 7.4).
  */
 const char *const *restore_raised_parameters(RestorePlan *plan);
 

@@ -1,7 +1,7 @@
 /*
  * pages.h - judge the pages of a relation file while the server writes to it.
  *
- * pg-facts of the server: a page whose LSN is at or after the backup's start may be torn, WAL
+ * docs/postgres-facts.md 2.2: a page whose LSN is at or after the backup's start may be torn, WAL
  * rewrites it whole. Another page whose checksum is wrong is read again: when its bytes change the
  * server is writing it at this moment, and WAL has it too; when they stay as they are, it is bad.
  */

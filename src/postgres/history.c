@@ -91,7 +91,7 @@ static bool add_parent(TimelinePath *path, const char *at, size_t number, uint32
 
 /*
  * A recovery to a point before its target timeline began makes a child that leaves the ancestors
- * earlier than they leave each other (pg-facts of such a history: 1 at 0/F000100, 3 at 0/E05ED20).
+ * earlier than they leave each other (seen in such a history: 1 at 0/F000100, 3 at 0/E05ED20).
  * The server reads the newest timeline that claims a place, so a later switch clips earlier ones;
  * what is left of timeline 3 above is an empty step, which still says where the path leaves it.
  */

@@ -1,6 +1,7 @@
 #include "rebuild/plan_entry.h"
 
-/* What a restore writes itself, or what must not come back from a backup (pg-facts 7.1). */
+/* What a restore writes itself, or what must not come back from a backup
+ * (docs/postgres-facts.md 7.1). */
 static const char *const own_files[] = {
     "backup_label",    "tablespace_map",    "recovery.signal",  "standby.signal",
     "backup_manifest", RESTORE_MARKER_FILE, "pgcairn.recovery", "postmaster.pid",

@@ -121,7 +121,8 @@ static void add(Additions *additions, const char *name, const char *value)
 /*
  * A target in postgresql.conf (or a file that it includes) would make two of them with ours, which
  * is fatal. Empty values before ours end that, without a change to the operator's file: the last
- * line of a name counts, and one that is set last stays set (pg-facts 7.1, "ordering trap").
+ * line of a name counts, and one that is set last stays set (docs/postgres-facts.md 7.1, "ordering
+ * trap").
  */
 static void add_neutralisers(Additions *additions, const char *ours)
 {
@@ -218,7 +219,7 @@ static void collect(const RestoreWish *wish, const RestorePlan *plan, Additions 
 
     add_spellings(plan, additions);
     add_target(additions, &plan->target);
-    /* Plain decimal: a leading zero makes the server read octal (pg-facts 7.2). */
+    /* Plain decimal: a leading zero makes the server read octal (docs/postgres-facts.md 7.2). */
     (void)snprintf(timeline, sizeof timeline, "%u", path_last_timeline(&plan->path));
     add(additions, "recovery_target_timeline", timeline);
     if (plan->target.kind != TARGET_LATEST)

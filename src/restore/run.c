@@ -229,7 +229,7 @@ static bool rebuild(const Cluster *cluster, const RestoreWish *wish, const Resto
 }
 
 /* What makes files a cluster that knows where to go. tablespace_map is left out: it would make the
- * server set the links anew, to where they led at the backup (pg-facts 1.6). */
+ * server set the links anew, to where they led at the backup (docs/postgres-facts.md 1.6). */
 static bool configure(const Cluster *cluster, const RestoreWish *wish, RestorePlan *plan,
                       RestoreReport *report, Error *err)
 {

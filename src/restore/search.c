@@ -10,8 +10,8 @@
 
 /*
  * Nothing was committed between the last commit and T. With a time target the server itself would
- * fail at the end of the archive (pg-facts 0.5); without any target it would also replay what is
- * archived only later. So it is told the last record that is there now.
+ * fail at the end of the archive (docs/postgres-facts.md 0.5); without any target it would also
+ * replay what is archived only later. So it is told the last record that is there now.
  */
 static bool take_archive_end(const Search *search, const BackupInfo *backup, const ArchiveEnd *end,
                              Error *err)

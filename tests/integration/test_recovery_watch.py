@@ -160,7 +160,7 @@ class Ends(RecoveryTest):
                                  restore_command=f"test %f = {self.last} && exit 1; {self.copy}")
         lines = self.run_driver(server).end()
         self.assertRegex(lines[-1], "^end ")
-        # pg-facts 0.4: the server goes on to consistency and stops later than asked, or fails.
+        # docs/postgres-facts.md 0.4: the server goes on to consistency and stops later than asked, or fails.
         self.assertRegex(lines[-2], "^(paused|open|advice)")
 
     def test_stopping_restore_command(self):
