@@ -7,6 +7,7 @@
 #include "base/error.h"
 
 #include <dirent.h>
+#include <fcntl.h>
 #include <sys/stat.h>
 #include <sys/types.h>
 
@@ -24,6 +25,7 @@ void directory_done(DIR **directory);
  */
 typedef struct FileWriter {
     int fd;
+    int directory;     /* that the names are taken from: AT_FDCWD, or the one that has the file */
     char *path;        /* final name */
     char *temp_path;   /* "<path>.tmp-<16 hex digits>" */
     uint64_t size;     /* bytes written so far */
@@ -31,10 +33,17 @@ typedef struct FileWriter {
     bool is_settled;   /* all that was written is on disk */
 } FileWriter;
 
-#define FILE_WRITER_CLOSED ((FileWriter){.fd = -1})
+#define FILE_WRITER_CLOSED ((FileWriter){.fd = -1, .directory = AT_FDCWD})
 
 /* The directory must exist. mode as for open(2). */
 bool file_writer_open(FileWriter *writer, const char *path, mode_t mode, Error *err) MUST_CHECK;
+
+/*
+ * The same in a directory that is open for reading: of `path` only the last part is looked up, all
+ * of it is for messages. The descriptor is the writer's from now on, whatever comes of it.
+ */
+bool file_writer_open_in(FileWriter *writer, int directory, const char *path, mode_t mode,
+                         Error *err) MUST_CHECK;
 
 /*
  * Appends. A large file goes to disk in a rolling window while it is written and leaves the page
@@ -99,6 +108,10 @@ bool file_read_at(int fd, void *to, size_t size, uint64_t offset, size_t *got, c
  */
 bool file_read_whole(const char *path, size_t size_max, Buffer *content, Error *err) MUST_CHECK;
 
+/* The same of what is open already. */
+bool file_read_rest(int fd, const char *path, size_t size_max, Buffer *content,
+                    Error *err) MUST_CHECK;
+
 /* The same of what the operator named and vouches for: a pipe or /dev/null will do, too. */
 bool file_read_given(const char *path, size_t size_max, Buffer *content, Error *err) MUST_CHECK;
 
@@ -108,8 +121,9 @@ bool file_exists_in(const char *directory, const char *name);
 /* What stat(2) found belongs to the user that we run as, and nobody else may write to it. */
 bool file_is_ours_alone(const struct stat *found);
 
-/* fsync(2) of a directory; of the directory that holds path. */
+/* fsync(2) of a directory; of one that is open; of the directory that holds path. */
 bool file_sync_directory(const char *directory, Error *err) MUST_CHECK;
+bool file_sync_directory_fd(int fd, const char *path, Error *err) MUST_CHECK;
 bool file_sync_parent(const char *path, Error *err) MUST_CHECK;
 
 /*

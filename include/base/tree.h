@@ -8,7 +8,7 @@
  */
 #pragma once
 
-#include "base/error.h"
+#include "base/held.h"
 
 #include <sys/stat.h>
 
@@ -53,4 +53,4 @@ bool tree_remove(const char *path, Error *err) MUST_CHECK;
 
 /* The same of all that is in a directory but the names that `keeps` wants to stay (NULL: none). */
 typedef bool TreeKeeps(const char *name);
-bool tree_empty(const char *path, TreeKeeps *keeps, Error *err) MUST_CHECK;
+bool tree_empty(const HeldDirectory *directory, TreeKeeps *keeps, Error *err) MUST_CHECK;

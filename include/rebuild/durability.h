@@ -7,7 +7,7 @@
  */
 #pragma once
 
-#include "base/error.h"
+#include "base/held.h"
 
 #include <sys/types.h>
 
@@ -21,7 +21,7 @@ typedef struct Durability {
 } Durability;
 
 /* A directory on a file system that will be written to. */
-bool durability_add(Durability *durability, const char *directory, Error *err) MUST_CHECK;
+bool durability_add(Durability *durability, const HeldDirectory *directory, Error *err) MUST_CHECK;
 /* Nothing to do when by_file is set. */
 bool durability_sync(Durability *durability, Error *err) MUST_CHECK;
 void durability_done(Durability *durability); /* for CLEANUP() */

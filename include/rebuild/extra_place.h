@@ -3,10 +3,13 @@
  */
 #pragma once
 
+#include "base/held.h"
 #include "rebuild/restore_plan.h"
 
 #define DEBIAN_ROOT "/etc/postgresql"
-enum { EXTRA_PLACE_MODE = 0700 };
 
-/* Makes plan->extra_directory; /etc/postgresql/VERSION/NAME as Debian makes it. ERR_IO. */
-bool extra_place_make(const RestorePlan *plan, Error *err) MUST_CHECK;
+/*
+ * Makes and opens plan->extra_directory; where files are put back, /etc/postgresql/VERSION/NAME,
+ * made as Debian makes it. ERR_IO.
+ */
+bool extra_place_make(const RestorePlan *plan, HeldDirectory *place, Error *err) MUST_CHECK;

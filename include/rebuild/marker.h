@@ -3,6 +3,7 @@
  */
 #pragma once
 
+#include "base/held.h"
 #include "rebuild/restore_plan.h"
 
 typedef struct RestoreMarker {
@@ -20,6 +21,10 @@ typedef struct RestoreMarker {
 /* *found is false when there is none. ERR_CORRUPT when it is cut or changed. */
 bool marker_load(const char *data, Arena *arena, RestoreMarker *marker, bool *found,
                  Error *err) MUST_CHECK;
-/* Durable once it returns, in place of an older one. has_new_wal: of what is there now. */
-bool marker_save(const RestorePlan *plan, bool has_new_wal, Error *err) MUST_CHECK;
-bool marker_remove(const char *data, Error *err) MUST_CHECK;
+/*
+ * Durable once it returns, in place of an older one. data: of the plan, held open. has_new_wal: of
+ * what is there now.
+ */
+bool marker_save(const RestorePlan *plan, const HeldDirectory *data, bool has_new_wal,
+                 Error *err) MUST_CHECK;
+bool marker_remove(const HeldDirectory *data, Error *err) MUST_CHECK;

@@ -7,6 +7,3 @@
 
 /* Whether a restore writes this entry as a file of the data directory (pg_control included). */
 bool plan_entry_is_written(const ManifestEntry *entry);
-
-/* Where an entry goes (caller frees): in the data directory, or for extras where plan says. */
-char *plan_entry_path(const RestorePlan *plan, const ManifestEntry *entry);

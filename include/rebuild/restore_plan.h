@@ -106,6 +106,7 @@ typedef struct PlannedBranch {
 } PlannedBranch;
 
 typedef struct OldDirectory OldDirectory;
+typedef struct HeldPlaces HeldPlaces;
 
 /* Of the directory that is replaced; timeline 0: nothing is known of it, or it has no WAL. */
 typedef struct DirectoryReport {
@@ -147,7 +148,8 @@ typedef struct RestorePlan {
     uint64_t archive_end; /* ... the last whole one in the archive; 0: none of what is needed */
     const OldDirectory *old_directory; /* inside: what was found where the cluster is to go */
     DirectoryReport directory;         /* ... and what is told of it */
-    PlannedWal *local_wal;             /* copied into the new pg_wal */
+    HeldPlaces *held;      /* inside: where restore_run() writes, while it is at work; else NULL */
+    PlannedWal *local_wal; /* copied into the new pg_wal */
     size_t local_wal_count;
     const char *data;     /* absolute */
     const char *programs; /* server programs; NULL when they were not found (no --start then) */

@@ -7,7 +7,7 @@
  */
 #pragma once
 
-#include "base/error.h"
+#include "base/held.h"
 #include "base/time.h"
 
 #include <sys/types.h>
@@ -24,10 +24,10 @@ typedef struct RestoredFile {
 #define RESTORED_FILE_CLOSED ((RestoredFile){.fd = -1})
 
 /* A new file of this size, all zeros so far, room for it taken if the file system can. */
-bool restored_file_create(const char *path, uint64_t size, Error *err) MUST_CHECK;
+bool restored_file_create(HeldPath at, uint64_t size, Error *err) MUST_CHECK;
 
 /* To write parts of it; several threads may have it open. */
-bool restored_file_open(RestoredFile *file, const char *path, Error *err) MUST_CHECK;
+bool restored_file_open(RestoredFile *file, HeldPath at, Error *err) MUST_CHECK;
 
 /*
  * data is page-aligned, offset a multiple of DIRECT_ALIGNMENT, and the buffer has room up to the
@@ -40,15 +40,15 @@ bool restored_file_cut(RestoredFile *file, uint64_t file_size, Error *err) MUST_
 bool restored_file_sync(RestoredFile *file, Error *err) MUST_CHECK;
 void restored_file_done(RestoredFile *file); /* for CLEANUP() */
 
-/* Exact mode and mtime, whatever the umask is. */
+/* Exact mode and mtime, whatever the umask is; set through a descriptor. */
 typedef struct FileAttributes {
     uint32_t mode;
     TimeUs mtime;
 } FileAttributes;
-/* is_synced: fsync them, and all that was written to the file. */
-bool file_attributes_set(const char *path, const FileAttributes *attributes, bool is_synced,
+/* Of a file or a directory. is_synced: fsync them, and all that was written to the file. */
+bool file_attributes_set(HeldPath at, const FileAttributes *attributes, bool is_synced,
                          Error *err) MUST_CHECK;
 
 /* A small file in one piece; is_synced: fsync it. */
-bool restored_file_put(const char *path, const void *data, size_t size,
-                       const FileAttributes *attributes, bool is_synced, Error *err) MUST_CHECK;
+bool restored_file_put(HeldPath at, const void *data, size_t size, const FileAttributes *attributes,
+                       bool is_synced, Error *err) MUST_CHECK;

@@ -1,12 +1,9 @@
 /*
- * skeleton.h - the places, directories and links of a cluster: all of it but the files.
+ * skeleton.h - the directories and links of a cluster: all of it but the files.
  */
 #pragma once
 
 #include "rebuild/restore_plan.h"
-
-/* The data directory, the locations of tablespaces, the place of extra files. */
-bool skeleton_make_places(const RestorePlan *plan, Error *err) MUST_CHECK;
 
 /* Directories with their modes, and the links to tablespaces. They come before every file. */
 bool skeleton_make(const RestorePlan *plan, Error *err) MUST_CHECK;

@@ -44,12 +44,6 @@ bool path_resolve(const char *path, Arena *arena, const char **resolved, Error *
 /* Whether `path` is `directory` or below it; both resolved. */
 bool path_is_inside(const char *path, const char *directory);
 
-/*
- * Whether a directory has no entries but lost+found and what a restore left that was killed in its
- * first step; a missing one is empty.
- */
-bool directory_is_empty(const char *path, bool *is_empty, Error *err) MUST_CHECK;
-
 /* Where the links in DATA/pg_tblspc lead, resolved; NULL-terminated. Missing directory: none. */
 bool tablespace_links(const char *data, Arena *arena, const char ***targets, size_t *count,
                       Error *err) MUST_CHECK;

@@ -3,10 +3,11 @@
  */
 #pragma once
 
+#include "base/held.h"
 #include "replace/replace.h"
 
 /*
- * After it the data directory does not exist (it was renamed) or holds the marker and nothing else;
- * either way nothing there can be started.
+ * data: the directory, which the caller has locked. After it the data directory does not exist (it
+ * was renamed) or holds the marker and nothing else; either way nothing there can be started.
  */
-bool occupied_clear(const RestorePlan *plan, Error *err) MUST_CHECK;
+bool occupied_clear(const RestorePlan *plan, const HeldDirectory *data, Error *err) MUST_CHECK;

@@ -8,10 +8,12 @@
  *
  * restore, when all settings are written:
  *
- *     recovery_settings_on_disk(data, &arena, &plan.settings, err) && recovery_plan_save(data, ...)
+ *     recovery_settings_on_disk(data->path, &arena, &plan.settings, err) &&
+ *         recovery_plan_save(data, &plan, err)
  */
 #pragma once
 
+#include "base/held.h"
 #include "base/memory.h"
 #include "postgres/wal_name.h"
 
@@ -51,10 +53,10 @@ bool recovery_settings_have_target(const char *settings);
  * DATA/pgcairn.recovery, durable, in place of an older one; owned by whom the data directory
  * belongs to, since the server's user must read it.
  */
-bool recovery_plan_save(const char *data, const RecoveryPlan *plan, Error *err) MUST_CHECK;
+bool recovery_plan_save(const HeldDirectory *data, const RecoveryPlan *plan, Error *err) MUST_CHECK;
 
 /* ERR_NOT_FOUND when there is none; ERR_CORRUPT, ERR_VERSION, ERR_IO. Strings go into arena. */
 bool recovery_plan_load(const char *data, Arena *arena, RecoveryPlan *plan, Error *err) MUST_CHECK;
 
 /* Remove it, durably; missing is fine. */
-bool recovery_plan_remove(const char *data, Error *err) MUST_CHECK;
+bool recovery_plan_remove(const HeldDirectory *data, Error *err) MUST_CHECK;

@@ -2,6 +2,7 @@
 
 #include "base/buffer.h"
 #include "base/file.h"
+#include "base/held.h"
 #include "base/interrupt.h"
 #include "base/memory.h"
 
@@ -42,33 +43,6 @@ static void walk_freep(Walk **walk)
         level_done(&(*walk)->levels[--(*walk)->depth]);
     mem_free(*walk);
     *walk = NULL;
-}
-
-/* ---- opening */
-
-/*
- * The parts of a path one after another, none of which may be a link: what was resolved is asked
- * for, not what somebody has put there since. `end` bytes of it.
- */
-static int open_parts(const char *path, size_t end, int last_flags)
-{
-    const int flags = O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
-    CLEANUP(text_freep) char *copy = text_format("%.*s", (int)end, path);
-    CLEANUP(fd_done) int at = open(copy[0] == '/' ? "/" : ".", flags);
-    char *rest = NULL;
-
-    for (const char *part = strtok_r(copy, "/", &rest); at >= 0 && part != NULL;
-         part = strtok_r(NULL, "/", &rest)) {
-        int next = openat(at, part, flags);
-        fd_done(&at);
-        at = next;
-    }
-    return at < 0 ? -1 : openat(at, ".", last_flags | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-}
-
-static int open_directory(const char *path)
-{
-    return open_parts(path, strlen(path), O_RDONLY);
 }
 
 /* All at once: some file systems lose their place when entries are removed meanwhile. */
@@ -218,7 +192,7 @@ static bool walk_open(int fd, const char *root, const TreeVisitor *visitor, Erro
 
 bool tree_walk(const char *root, const TreeVisitor *visitor, Error *err)
 {
-    int fd = open_directory(root);
+    int fd = held_open_path(root, strlen(root), O_RDONLY);
 
     if (fd < 0)
         return error_set_errno(err, ERR_IO, errno, "open directory %s", root);
@@ -233,7 +207,7 @@ static int open_parent(const char *path, const char **name)
     const char *slash = strrchr(path, '/');
 
     *name = slash != NULL ? slash + 1 : path;
-    return open_parts(path, (size_t)(*name - path), O_PATH);
+    return held_open_path(path, (size_t)(*name - path), O_PATH);
 }
 
 bool tree_is_mount(const char *path)
@@ -280,11 +254,14 @@ static bool remove_after(void *context, const TreeEntry *entry, bool *descends, 
     return unlink_entry(entry, AT_REMOVEDIR, err);
 }
 
-bool tree_empty(const char *path, TreeKeeps *keeps, Error *err)
+bool tree_empty(const HeldDirectory *directory, TreeKeeps *keeps, Error *err)
 {
     TreeVisitor visitor = {.before = remove_before, .after = remove_after, .context = &keeps};
+    int fd = openat(directory->fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
-    return tree_walk(path, &visitor, err);
+    if (fd < 0)
+        return error_set_errno(err, ERR_IO, errno, "open directory %s", directory->path);
+    return walk_open(fd, directory->path, &visitor, err);
 }
 
 static bool remove_directory(const TreeEntry *entry, Error *err)

@@ -37,13 +37,13 @@ static bool file_system_is_known(int fd)
            system.f_type == BTRFS_SUPER_MAGIC;
 }
 
-bool durability_add(Durability *durability, const char *directory, Error *err)
+bool durability_add(Durability *durability, const HeldDirectory *directory, Error *err)
 {
     struct stat status;
-    CLEANUP(fd_done) int fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    CLEANUP(fd_done) int fd = openat(directory->fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
     if (fd < 0 || fstat(fd, &status) != 0)
-        return error_set_errno(err, ERR_IO, errno, "open %s", directory);
+        return error_set_errno(err, ERR_IO, errno, "open %s", directory->path);
     for (size_t i = 0; i < durability->count; i++) {
         if (durability->devices[i] == status.st_dev)
             return true;
@@ -54,10 +54,7 @@ bool durability_add(Durability *durability, const char *directory, Error *err)
         return true;
     }
     durability->devices[durability->count] = status.st_dev;
-    int kept = fcntl(fd, F_DUPFD_CLOEXEC, 0);
-    if (kept < 0)
-        return error_set_errno(err, ERR_IO, errno, "keep %s open", directory);
-    durability->fds[durability->count++] = kept;
+    durability->fds[durability->count++] = fd_take(&fd);
     return true;
 }
 

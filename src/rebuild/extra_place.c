@@ -1,28 +1,44 @@
 #include "rebuild/extra_place.h"
 
 #include "base/file.h"
+#include "base/memory.h"
 
 #include <errno.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 enum { DEBIAN_MODE = 0755 };
 
-bool extra_place_make(const RestorePlan *plan, Error *err)
+static bool make_directory(HeldPath at, Error *err)
 {
-    if (!plan->puts_back)
-        return file_make_directories(plan->extra_directory, EXTRA_PLACE_MODE, err);
-    /* pg_createcluster makes it, postgresql.conf includes it, and it is empty most often. */
-    CLEANUP(text_freep) char *path = text_format("%s/conf.d/", plan->debian_directory);
-    for (char *slash = path + strlen(DEBIAN_ROOT) + 1; (slash = strchr(slash, '/')) != NULL;
-         slash++) {
-        *slash = '\0';
-        if (access(path, F_OK) != 0 &&
-            (!file_make_directories(path, DEBIAN_MODE, err) || chmod(path, DEBIAN_MODE) != 0)) {
-            return err->code != ERR_NONE ? false
-                                         : error_set_errno(err, ERR_IO, errno, "chmod %s", path);
-        }
-        *slash = '/';
-    }
-    return true;
+    CLEANUP(fd_done) int fd = -1;
+
+    if (held_has(at))
+        return true;
+    return held_make_directory(at, err) && held_open_any(at, &fd, err) &&
+           (fchmod(fd, DEBIAN_MODE) == 0 ||
+            error_set_errno(err, ERR_IO, errno, "set the mode of %s", at.below)) &&
+           held_sync_parent(at, err);
+}
+
+/* pg_createcluster makes conf.d, postgresql.conf includes it, and it is empty most often. */
+static bool make_debian_place(const RestorePlan *plan, HeldDirectory *place, Error *err)
+{
+    CLEANUP(held_done) HeldDirectory root = HELD_NONE;
+    CLEANUP(text_freep) char *own = text_format("%s/%s", plan->debian_version, plan->debian_name);
+    CLEANUP(text_freep) char *more = text_format("%s/conf.d", own);
+
+    return held_open_resolved(&root, DEBIAN_ROOT, err) &&
+           make_directory(held_at(&root, plan->debian_version), err) &&
+           make_directory(held_at(&root, own), err) && make_directory(held_at(&root, more), err) &&
+           held_open_below(place, held_at(&root, own), err);
+}
+
+bool extra_place_make(const RestorePlan *plan, HeldDirectory *place, Error *err)
+{
+    bool is_new;
+
+    if (plan->puts_back)
+        return make_debian_place(plan, place, err);
+    return held_make(place, plan->extra_directory, &is_new, err) &&
+           (!is_new || file_sync_parent(plan->extra_directory, err));
 }

@@ -1,5 +1,6 @@
 #include "rebuild/fork_wal.h"
 
+#include "rebuild/held_places.h"
 #include "rebuild/recovery_settings.h"
 #include "rebuild/restored_file.h"
 
@@ -17,13 +18,14 @@ static bool take_bytes(void *context, const void *data, size_t size, Error *err)
 static bool put_segment(const RestorePlan *plan, const char *name, const Buffer *content,
                         Error *err)
 {
-    CLEANUP(text_freep) char *path = text_format("%s/pg_wal/%s", plan->data, name);
-    CLEANUP(text_freep)
-    char *mark = text_format("%s/pg_wal/archive_status/%s.done", plan->data, name);
+    CLEANUP(text_freep) char *path = text_format("pg_wal/%s", name);
+    CLEANUP(text_freep) char *mark = text_format("pg_wal/archive_status/%s.done", name);
     FileAttributes attributes = {.mode = data_file_mode(plan), .mtime = TIME_US_NONE};
+    const HeldDirectory *data = &plan->held->data;
 
-    return restored_file_put(mark, "", 0, &attributes, true, err) &&
-           restored_file_put(path, content->data, content->size, &attributes, true, err);
+    return restored_file_put(held_at(data, mark), "", 0, &attributes, true, err) &&
+           restored_file_put(held_at(data, path), content->data, content->size, &attributes, true,
+                             err);
 }
 
 /*

@@ -7,6 +7,7 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <unistd.h>
 
 enum { MARKER_SIZE_MAX = 64 << 10 };
@@ -67,26 +68,26 @@ bool marker_load(const char *data, Arena *arena, RestoreMarker *marker, bool *fo
 
 /* Of restores that were killed while they wrote their marker. Who calls has locked the directory,
  * so nobody writes one now. */
-static bool remove_unborn(const char *data, Error *err)
+static bool remove_unborn(const HeldDirectory *data, Error *err)
 {
     static const char prefix[] = RESTORE_MARKER_FILE ".tmp-";
-    CLEANUP(directory_done) DIR *list = opendir(data);
+    CLEANUP(fd_done) int fd = openat(data->fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    CLEANUP(directory_done) DIR *list = fd >= 0 ? fdopendir(fd) : NULL;
 
     if (list == NULL)
-        return error_set_errno(err, ERR_IO, errno, "list %s", data);
+        return error_set_errno(err, ERR_IO, errno, "list %s", data->path);
+    (void)fd_take(&fd); /* the list's own now */
     for (const struct dirent *entry = readdir(list); entry != NULL; entry = readdir(list)) {
         if (strncmp(entry->d_name, prefix, sizeof prefix - 1) != 0)
             continue;
-        CLEANUP(text_freep) char *path = text_format("%s/%s", data, entry->d_name);
-        if (unlink(path) != 0 && errno != ENOENT)
-            return error_set_errno(err, ERR_IO, errno, "remove %s", path);
+        if (!held_remove(held_at(data, entry->d_name), err))
+            return false;
     }
     return true;
 }
 
-bool marker_save(const RestorePlan *plan, bool has_new_wal, Error *err)
+bool marker_save(const RestorePlan *plan, const HeldDirectory *data, bool has_new_wal, Error *err)
 {
-    CLEANUP(text_freep) char *path = text_format("%s/" RESTORE_MARKER_FILE, plan->data);
     CLEANUP(record_writer_done) RecordWriter record = {0};
     CLEANUP(file_writer_done) FileWriter file = FILE_WRITER_CLOSED;
 
@@ -116,18 +117,15 @@ bool marker_save(const RestorePlan *plan, bool has_new_wal, Error *err)
     for (size_t i = 0; i < plan->tablespace_count; i++)
         record_text(&record, "tablespace", plan->tablespaces[i].version);
     record_finish(&record);
-    return remove_unborn(plan->data, err) && file_writer_open(&file, path, 0600, err) &&
+    return remove_unborn(data, err) &&
+           held_writer_open(&file, held_at(data, RESTORE_MARKER_FILE), 0600, err) &&
            file_writer_write(&file, record.text.data, record.text.size, err) &&
            file_writer_replace(&file, err);
 }
 
-bool marker_remove(const char *data, Error *err)
+bool marker_remove(const HeldDirectory *data, Error *err)
 {
-    CLEANUP(text_freep) char *path = text_format("%s/" RESTORE_MARKER_FILE, data);
-
-    if (!FAULT_POINT("restore.before-unmark", err))
-        return false;
-    if (unlink(path) != 0 && errno != ENOENT)
-        return error_set_errno(err, ERR_IO, errno, "remove %s", path);
-    return FAULT_POINT("restore.after-unmark", err) && file_sync_directory(data, err);
+    return FAULT_POINT("restore.before-unmark", err) &&
+           held_remove(held_at(data, RESTORE_MARKER_FILE), err) &&
+           FAULT_POINT("restore.after-unmark", err) && held_sync(held_at(data, "."), err);
 }

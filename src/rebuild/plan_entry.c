@@ -17,15 +17,3 @@ bool plan_entry_is_written(const ManifestEntry *entry)
     }
     return true;
 }
-
-char *plan_entry_path(const RestorePlan *plan, const ManifestEntry *entry)
-{
-    const char *root = entry->kind == ENTRY_EXTRA ? plan->extra_directory : plan->data;
-    const char *path = entry->path;
-
-    while (*path == '/')
-        path++;
-    if (*path == '\0' || strcmp(path, ".") == 0)
-        return text_format("%s", root);
-    return text_format("%s/%s", root, path);
-}

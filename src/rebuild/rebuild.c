@@ -1,6 +1,7 @@
 #include "rebuild/rebuild.h"
 
 #include "pack/small_file.h"
+#include "rebuild/held_places.h"
 #include "rebuild/plan_entry.h"
 #include "rebuild_job.h"
 
@@ -48,7 +49,6 @@ typedef struct Rebuild {
 static bool finish_large(const Rebuild *rebuild, RebuildLarge *large, Error *err)
 {
     const ManifestEntry *entry = large->entry;
-    CLEANUP(text_freep) char *path = plan_entry_path(rebuild->shared->plan, entry);
     FileAttributes attributes = rebuild_attributes(entry);
     uint32_t crc = large->crcs[0];
 
@@ -59,7 +59,8 @@ static bool finish_large(const Rebuild *rebuild, RebuildLarge *large, Error *err
                          entry->path);
     }
     return rebuild->shared->is_check ||
-           file_attributes_set(path, &attributes, rebuild->shared->is_synced, err);
+           file_attributes_set(held_places_of(rebuild->shared->plan, entry), &attributes,
+                               rebuild->shared->is_synced, err);
 }
 
 /* Take one finished job back; *any is false when there was none. */
@@ -172,9 +173,8 @@ static bool large_is_possible(const ManifestEntry *entry, Error *err)
 
 static bool submit_large(Rebuild *rebuild, const ManifestEntry *entry, Error *err)
 {
-    CLEANUP(text_freep) char *path = plan_entry_path(rebuild->shared->plan, entry);
-
-    if (!rebuild->shared->is_check && !restored_file_create(path, entry->size, err))
+    if (!rebuild->shared->is_check &&
+        !restored_file_create(held_places_of(rebuild->shared->plan, entry), entry->size, err))
         return false;
     RebuildLarge *large = arena_alloc(rebuild->arena, sizeof *large);
     large->entry = entry;

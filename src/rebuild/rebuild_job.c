@@ -1,30 +1,18 @@
 #include "rebuild_job.h"
 
 #include "pack/small_file.h"
-#include "rebuild/plan_entry.h"
+#include "rebuild/held_places.h"
 #include "rebuild/rebuild.h"
 
 #include "base/fault.h"
-#include "base/file.h"
 #include "base/interrupt.h"
 #include "stream/digest.h"
 
 #include <string.h>
 
-enum { DIRECTORY_MODE = 0700 };
-
 FileAttributes rebuild_attributes(const ManifestEntry *entry)
 {
     return (FileAttributes){.mode = entry->mode, .mtime = entry->mtime};
-}
-
-/* The folders above a file from outside. */
-static bool make_folders_of_extra(const char *path, Error *err)
-{
-    CLEANUP(text_freep) char *folder = text_format("%s", path);
-
-    *strrchr(folder, '/') = '\0';
-    return file_make_directories(folder, DIRECTORY_MODE, err);
 }
 
 static bool write_small(RebuildWorker *worker, const ManifestEntry *entry, const uint8_t *stored,
@@ -32,7 +20,6 @@ static bool write_small(RebuildWorker *worker, const ManifestEntry *entry, const
 {
     const RebuildShared *shared = worker->shared;
     const Manifest *manifest = &shared->plan->manifest;
-    CLEANUP(text_freep) char *path = plan_entry_path(shared->plan, entry);
     FileAttributes attributes = rebuild_attributes(entry);
 
     if (entry->size > 0 &&
@@ -44,12 +31,13 @@ static bool write_small(RebuildWorker *worker, const ManifestEntry *entry, const
         return error_context(err, "%s", entry->path);
     if (shared->is_check)
         return true;
-    if (entry->kind == ENTRY_EXTRA && !make_folders_of_extra(path, err))
+    const HeldPath at = held_places_of(shared->plan, entry);
+    if (entry->kind == ENTRY_EXTRA && !held_make_parents(at, err))
         return false;
-    if (!restored_file_put(path, worker->raw, entry->size, &attributes, shared->is_synced, err))
+    if (!restored_file_put(at, worker->raw, entry->size, &attributes, shared->is_synced, err))
         return false;
     /* The cluster's own directories are synced at the end; these are no entries of the manifest. */
-    return !shared->is_synced || entry->kind != ENTRY_EXTRA || file_sync_parent(path, err);
+    return !shared->is_synced || entry->kind != ENTRY_EXTRA || held_sync_parent(at, err);
 }
 
 /* The batch's frames lie close together in one pack: one read brings them all. */
@@ -143,11 +131,11 @@ static bool run_range(RebuildWorker *worker, RebuildJob *job, Error *err)
 {
     const RebuildShared *shared = worker->shared;
     const ManifestEntry *entry = job->large->entry;
-    CLEANUP(text_freep) char *path = plan_entry_path(shared->plan, entry);
     CLEANUP(restored_file_done) RestoredFile file = RESTORED_FILE_CLOSED;
     bool is_last = job->range + 1 == entry->range_count;
 
-    if (!restored_file_open(&file, path, err) || !copy_range(worker, &file, job, err))
+    if (!restored_file_open(&file, held_places_of(shared->plan, entry), err) ||
+        !copy_range(worker, &file, job, err))
         return false;
     if (!FAULT_POINT("restore.after-range", err) ||
         (is_last && !restored_file_cut(&file, entry->size, err)))

@@ -1,12 +1,11 @@
 #include "rebuild/recovery_settings.h"
 
-#include "base/file.h"
 #include "postgres/control.h"
+#include "rebuild/held_places.h"
 #include "repo/recovery_plan.h"
 
 #include <errno.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #define AUTO_CONF "postgresql.auto.conf"
 
@@ -74,14 +73,14 @@ void recovery_command_build(const RestoreWish *wish, RestorePlan *plan)
 /* ---- files ------------------------------------------------------------------------------------
  */
 
-static bool replace_file(const char *path, const void *text, size_t size, mode_t mode, Error *err)
+static bool replace_file(HeldPath at, const void *text, size_t size, mode_t mode, Error *err)
 {
     CLEANUP(file_writer_done) FileWriter file = FILE_WRITER_CLOSED;
 
-    if (!file_writer_open(&file, path, mode, err) || !file_writer_write(&file, text, size, err))
+    if (!held_writer_open(&file, at, mode, err) || !file_writer_write(&file, text, size, err))
         return false;
     if (fchmod(file.fd, mode) != 0)
-        return error_set_errno(err, ERR_IO, errno, "set the mode of %s", path);
+        return error_set_errno(err, ERR_IO, errno, "set the mode of %s", file.path);
     return file_writer_replace(&file, err);
 }
 
@@ -93,9 +92,7 @@ mode_t data_file_mode(const RestorePlan *plan)
 bool data_file_put(const RestorePlan *plan, const char *name, const void *text, size_t size,
                    Error *err)
 {
-    CLEANUP(text_freep) char *path = text_format("%s/%s", plan->data, name);
-
-    return replace_file(path, text, size, data_file_mode(plan), err);
+    return replace_file(held_at(&plan->held->data, name), text, size, data_file_mode(plan), err);
 }
 
 /* ---- settings ---------------------------------------------------------------------------------
@@ -230,13 +227,13 @@ static void collect(const RestoreWish *wish, const RestorePlan *plan, Additions 
     add_listening(wish, additions);
 }
 
-static bool rewrite(const char *path, const char *const *remove, const Setting *additions,
-                    size_t count, mode_t mode, Error *err)
+static bool rewrite(HeldPath at, const char *const *remove, const Setting *additions, size_t count,
+                    mode_t mode, Error *err)
 {
     CLEANUP(buffer_done) Buffer text = {0};
     CLEANUP(buffer_done) Buffer result = {0};
 
-    if (!file_read_whole(path, CONF_SIZE_MAX, &text, err)) {
+    if (!held_read_whole(at, CONF_SIZE_MAX, &text, err)) {
         if (err->code != ERR_NOT_FOUND)
             return false;
         error_clear(err);
@@ -244,7 +241,7 @@ static bool rewrite(const char *path, const char *const *remove, const Setting *
     }
     settings_show_zeros(&text);
     settings_rewrite((const char *)text.data, remove, additions, count, &result);
-    return replace_file(path, result.data, result.size, mode, err);
+    return replace_file(at, result.data, result.size, mode, err);
 }
 
 /* recovery_parameters, and those that are added beside them. */
@@ -297,17 +294,17 @@ static bool save_recovery_plan(const RestorePlan *plan, Error *err)
     } else if (plan->archive_end != 0) {
         name_segment(plan, plan->archive_end, recovery.archive_end);
     }
-    return recovery_plan_save(plan->data, &recovery, err);
+    return recovery_plan_save(&plan->held->data, &recovery, err);
 }
 
 bool recovery_settings_write(const RestoreWish *wish, const RestorePlan *plan, Error *err)
 {
     CLEANUP(additions_done) Additions additions = {0};
-    CLEANUP(text_freep) char *path = text_format("%s/" AUTO_CONF, plan->data);
+    HeldPath at = held_at(&plan->held->data, AUTO_CONF);
 
     collect(wish, plan, &additions);
-    return rewrite(path, removed_parameters(wish, &additions.arena), additions.items,
-                   additions.count, data_file_mode(plan), err) &&
+    return rewrite(at, removed_parameters(wish, &additions.arena), additions.items, additions.count,
+                   data_file_mode(plan), err) &&
            data_file_put(plan, "recovery.signal", "", 0, err) && save_recovery_plan(plan, err);
 }
 
@@ -315,17 +312,17 @@ bool recovery_settings_write(const RestoreWish *wish, const RestorePlan *plan, E
  */
 
 /* The file keeps its mode. */
-static bool change(const char *data, const char *const *remove, const Setting *additions,
+static bool change(const HeldDirectory *data, const char *const *remove, const Setting *additions,
                    size_t count, Error *err)
 {
-    CLEANUP(text_freep) char *path = text_format("%s/" AUTO_CONF, data);
+    HeldPath at = held_at(data, AUTO_CONF);
     struct stat status;
 
-    if (stat(path, &status) != 0) {
-        return error_set_errno(err, errno == ENOENT ? ERR_NOT_FOUND : ERR_IO, errno, "look at %s",
-                               path);
+    if (!held_look(at, &status)) {
+        return error_set_errno(err, errno == ENOENT ? ERR_NOT_FOUND : ERR_IO, errno,
+                               "look at %s/" AUTO_CONF, data->path);
     }
-    return rewrite(path, remove, additions, count, status.st_mode & 0777, err);
+    return rewrite(at, remove, additions, count, status.st_mode & 0777, err);
 }
 
 /*
@@ -366,10 +363,11 @@ bool restore_set_action(const char *data, TargetAction action, Error *err)
 {
     static const char *const remove[] = {"recovery_target_action", "recovery_target_lsn",
                                          "recovery_target_inclusive", NULL};
+    CLEANUP(held_done) HeldDirectory held = HELD_NONE;
     char lsn[LSN_TEXT_SIZE];
     Lsn stop_before;
 
-    if (!find_passed_target(data, &stop_before, err))
+    if (!held_open_resolved(&held, data, err) || !find_passed_target(data, &stop_before, err))
         return false;
     const Setting additions[] = {
         {.name = remove[0], .value = target_action_name(action)},
@@ -378,20 +376,24 @@ bool restore_set_action(const char *data, TargetAction action, Error *err)
     };
     static const char *const remove_action[] = {"recovery_target_action", NULL};
     if (stop_before == 0)
-        return change(data, remove_action, additions, 1, err);
-    return change(data, remove, additions, ARRAY_SIZE(additions), err);
+        return change(&held, remove_action, additions, 1, err);
+    return change(&held, remove, additions, ARRAY_SIZE(additions), err);
 }
 
 bool recovery_settings_set_socket(const char *data, const char *directory, Error *err)
 {
     static const char *const remove[] = {"unix_socket_directories", NULL};
+    CLEANUP(held_done) HeldDirectory held = HELD_NONE;
     CLEANUP(arena_done) Arena arena = {0};
     Setting addition = {.name = remove[0], .value = directory_element(directory, &arena)};
 
-    return change(data, remove, &addition, 1, err);
+    return held_open_resolved(&held, data, err) && change(&held, remove, &addition, 1, err);
 }
 
 bool restore_clear_settings(const char *data, Error *err)
 {
-    return change(data, recovery_parameters, NULL, 0, err) && recovery_plan_remove(data, err);
+    CLEANUP(held_done) HeldDirectory held = HELD_NONE;
+
+    return held_open_resolved(&held, data, err) &&
+           change(&held, recovery_parameters, NULL, 0, err) && recovery_plan_remove(&held, err);
 }

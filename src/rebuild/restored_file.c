@@ -10,21 +10,21 @@
 
 enum { WINDOW_SIZE = 8 << 20 };
 
-bool restored_file_create(const char *path, uint64_t size, Error *err)
+bool restored_file_create(HeldPath at, uint64_t size, Error *err)
 {
-    CLEANUP(fd_done)
-    int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+    CLEANUP(fd_done) int fd = -1;
 
-    if (fd < 0)
-        return error_set_errno(err, ERR_IO, errno, "create %s", path);
+    if (!held_create(at, &fd, err))
+        return false;
     if (size > 0 && fallocate(fd, 0, 0, (off_t)size) == 0)
         return true;
     /* Not every file system can; but a full one says so now and not after an hour. */
-    if (size > 0 && (errno == ENOSPC || errno == EDQUOT || errno == EFBIG))
-        return error_set_errno(err, ERR_IO, errno, "make room for %s", path);
-    if (ftruncate(fd, (off_t)size) != 0)
-        return error_set_errno(err, ERR_IO, errno, "create %s", path);
-    return true;
+    bool is_full = size > 0 && (errno == ENOSPC || errno == EDQUOT || errno == EFBIG);
+    if (!is_full && ftruncate(fd, (off_t)size) == 0)
+        return true;
+    int os_errno = errno;
+    CLEANUP(text_freep) char *path = held_text(at);
+    return error_set_errno(err, ERR_IO, os_errno, "make room for %s", path);
 }
 
 /*
@@ -47,15 +47,14 @@ static bool may_write_directly(int fd)
 #endif
 }
 
-bool restored_file_open(RestoredFile *file, const char *path, Error *err)
+bool restored_file_open(RestoredFile *file, HeldPath at, Error *err)
 {
     int flags;
 
     *file = RESTORED_FILE_CLOSED;
-    file->fd = open(path, O_WRONLY | O_NOFOLLOW | O_CLOEXEC);
-    if (file->fd < 0)
-        return error_set_errno(err, ERR_IO, errno, "open %s", path);
-    file->path = text_format("%s", path);
+    if (!held_write(at, &file->fd, err))
+        return false;
+    file->path = held_text(at);
     flags = fcntl(file->fd, F_GETFL);
     file->is_direct = flags >= 0 && may_write_directly(file->fd) &&
                       fcntl(file->fd, F_SETFL, flags | O_DIRECT) == 0;
@@ -155,29 +154,26 @@ static bool set_attributes(int fd, const char *path, const FileAttributes *attri
     return true;
 }
 
-bool file_attributes_set(const char *path, const FileAttributes *attributes, bool is_synced,
-                         Error *err)
+bool file_attributes_set(HeldPath at, const FileAttributes *attributes, bool is_synced, Error *err)
 {
-    CLEANUP(fd_done) int fd = open(path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
+    CLEANUP(text_freep) char *path = held_text(at);
+    CLEANUP(fd_done) int fd = -1;
 
-    if (fd < 0)
-        return error_set_errno(err, ERR_IO, errno, "open %s", path);
-    if (!set_attributes(fd, path, attributes, err))
+    if (!held_open_any(at, &fd, err) || !set_attributes(fd, path, attributes, err))
         return false;
     if (is_synced && fsync(fd) != 0)
         return error_set_errno(err, ERR_IO, errno, "sync %s", path);
     return true;
 }
 
-bool restored_file_put(const char *path, const void *data, size_t size,
-                       const FileAttributes *attributes, bool is_synced, Error *err)
+bool restored_file_put(HeldPath at, const void *data, size_t size, const FileAttributes *attributes,
+                       bool is_synced, Error *err)
 {
-    CLEANUP(fd_done)
-    int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+    CLEANUP(text_freep) char *path = held_text(at);
+    CLEANUP(fd_done) int fd = -1;
 
-    if (fd < 0)
-        return error_set_errno(err, ERR_IO, errno, "create %s", path);
-    if (!file_write_all(fd, data, size, path, err) || !set_attributes(fd, path, attributes, err))
+    if (!held_create(at, &fd, err) || !file_write_all(fd, data, size, path, err) ||
+        !set_attributes(fd, path, attributes, err))
         return false;
     if (is_synced && fsync(fd) != 0)
         return error_set_errno(err, ERR_IO, errno, "sync %s", path);

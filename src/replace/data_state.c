@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "base/shell_word.h"
 #include "postgres/control.h"
+#include "rebuild/empty_directory.h"
 #include "replace/old_wal.h"
 #include "server/server.h"
 
@@ -65,37 +66,6 @@ bool path_is_inside(const char *path, const char *directory)
     if (strcmp(directory, "/") == 0)
         return true;
     return strncmp(path, directory, size) == 0 && (path[size] == '\0' || path[size] == '/');
-}
-
-/* What belongs to a file system, and the marker of a restore that was killed while it wrote it. */
-static bool is_nothing(const char *name)
-{
-    static const char unborn_marker[] = RESTORE_MARKER_FILE ".tmp-";
-
-    return strcmp(name, ".") == 0 || strcmp(name, "..") == 0 || strcmp(name, "lost+found") == 0 ||
-           strncmp(name, unborn_marker, sizeof unborn_marker - 1) == 0;
-}
-
-bool directory_is_empty(const char *path, bool *is_empty, Error *err)
-{
-    CLEANUP(directory_done) DIR *list = opendir(path);
-
-    *is_empty = true;
-    if (list == NULL && errno == ENOENT)
-        return true;
-    if (list == NULL)
-        return error_set_errno(err, ERR_IO, errno, "list %s", path);
-    for (;;) {
-        errno = 0;
-        const struct dirent *entry = readdir(list);
-        if (entry == NULL)
-            break;
-        if (!is_nothing(entry->d_name))
-            *is_empty = false;
-    }
-    if (errno != 0)
-        return error_set_errno(err, ERR_IO, errno, "list %s", path);
-    return true;
 }
 
 /* ---- tablespaces ------------------------------------------------------------------------------

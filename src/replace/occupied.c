@@ -8,46 +8,67 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#define CONTROL       "global/pg_control"
 #define CONTROL_ASIDE "global/pg_control.pgcairn-old"
 
-static bool rename_durably(const char *from, const char *to, Error *err)
+static bool rename_held(HeldPath from, HeldPath to, Error *err)
 {
-    if (!FAULT_POINT("restore.before-rename", err))
+    if (!FAULT_POINT("restore.before-rename", err) || !held_rename(from, to, err) ||
+        !FAULT_POINT("restore.after-rename", err))
         return false;
-    if (rename(from, to) != 0)
-        return error_set_errno(err, ERR_IO, errno, "rename %s to %s", from, to);
-    if (!FAULT_POINT("restore.after-rename", err))
-        return false;
-    return file_sync_parent(to, err) && file_sync_parent(from, err);
+    return held_sync_parent(to, err) && held_sync_parent(from, err);
 }
 
-static bool take_control_away(const RestorePlan *plan, Error *err)
+/* The directory that has it, and its name there. */
+static bool hold_parent(const char *path, HeldDirectory *parent, HeldPath *at, Error *err)
 {
-    CLEANUP(text_freep) char *control = text_format("%s/global/pg_control", plan->data);
-    CLEANUP(text_freep) char *aside = text_format("%s/" CONTROL_ASIDE, plan->data);
+    const char *name = strrchr(path, '/') + 1;
+    CLEANUP(text_freep) char *folder = text_format("%.*s", (int)(name - path), path);
 
-    if (!file_exists(control))
-        return true;
-    return rename_durably(control, aside, err);
+    *at = held_at(parent, name);
+    return held_open(parent, folder, err);
+}
+
+/* To a name beside it, or beside the directory that it is in. */
+static bool rename_durably(HeldPath from, const char *to, Error *err)
+{
+    CLEANUP(held_done) HeldDirectory parent = HELD_NONE;
+    HeldPath at;
+
+    return hold_parent(to, &parent, &at, err) && rename_held(from, at, err);
+}
+
+static bool rename_directory(const char *from, const char *to, Error *err)
+{
+    CLEANUP(held_done) HeldDirectory parent = HELD_NONE;
+    HeldPath at;
+
+    return hold_parent(from, &parent, &at, err) && rename_durably(at, to, err);
+}
+
+static bool take_control_away(const HeldDirectory *data, Error *err)
+{
+    HeldPath control = held_at(data, CONTROL);
+
+    return !held_has(control) || rename_held(control, held_at(data, CONTROL_ASIDE), err);
 }
 
 /* ---- renamed -----------------------------------------------------------------------------
  */
 
 /* Not in a directory that an earlier restore had begun to empty. */
-static bool give_control_back(const char *data, Error *err)
+static bool give_control_back(const HeldDirectory *data, Error *err)
 {
-    CLEANUP(text_freep) char *control = text_format("%s/global/pg_control", data);
-    CLEANUP(text_freep) char *aside = text_format("%s/" CONTROL_ASIDE, data);
-    CLEANUP(text_freep) char *marker = text_format("%s/" RESTORE_MARKER_FILE, data);
+    HeldPath control = held_at(data, CONTROL), aside = held_at(data, CONTROL_ASIDE);
 
-    if (file_exists(control) || !file_exists(aside) || file_exists(marker))
+    if (held_has(control) || !held_has(aside) || held_has(held_at(data, RESTORE_MARKER_FILE)))
         return true;
-    return rename_durably(aside, control, err);
+    return rename_held(aside, control, err);
 }
 
 static bool move_versions(const RestorePlan *plan, Error *err)
@@ -55,7 +76,7 @@ static bool move_versions(const RestorePlan *plan, Error *err)
     for (size_t i = 0; i < plan->old_version_count; i++) {
         CLEANUP(text_freep)
         char *kept = text_format("%s.pgcairn-%s", plan->old_versions[i], plan->stamp);
-        if (!rename_durably(plan->old_versions[i], kept, err))
+        if (!rename_directory(plan->old_versions[i], kept, err))
             return false;
     }
     return true;
@@ -66,33 +87,27 @@ static bool move_versions(const RestorePlan *plan, Error *err)
  * is left of them in their places would be in the way of the next run; meanwhile the directory,
  * which could be started without them, has no pg_control.
  */
-static bool move_aside(const RestorePlan *plan, Error *err)
+static bool move_aside(const RestorePlan *plan, const HeldDirectory *data, Error *err)
 {
-    if (plan->old_version_count > 0 && !take_control_away(plan, err))
+    if (plan->old_version_count > 0 && !take_control_away(data, err))
         return false;
     if (!FAULT_POINT("restore.before-move-aside", err))
         return false;
     return move_versions(plan, err) && FAULT_POINT("restore.tablespaces-aside", err) &&
-           rename_durably(plan->data, plan->moved_to, err) &&
-           FAULT_POINT("restore.after-move-aside", err) && give_control_back(plan->moved_to, err);
+           rename_directory(plan->data, plan->moved_to, err) &&
+           FAULT_POINT("restore.after-move-aside", err) && give_control_back(data, err);
 }
 
 /* ---- removed ----------------------------------------------------------------------------------
  */
 
-static bool is_link(const char *path)
+/* What a link leads to stays where it is. */
+static bool keep_wal(const HeldDirectory *data, const RestorePlan *plan, Error *err)
 {
+    HeldPath wal = held_at(data, "pg_wal");
     struct stat status;
 
-    return lstat(path, &status) == 0 && S_ISLNK(status.st_mode);
-}
-
-/* What a link leads to stays where it is. */
-static bool keep_wal(const char *data, const RestorePlan *plan, Error *err)
-{
-    CLEANUP(text_freep) char *wal = text_format("%s/pg_wal", data);
-
-    if (plan->wal_kept == NULL || !file_exists(wal) || is_link(wal))
+    if (plan->wal_kept == NULL || !held_look(wal, &status) || S_ISLNK(status.st_mode))
         return true;
     return rename_durably(wal, plan->wal_kept, err);
 }
@@ -109,49 +124,52 @@ static bool stays(const char *name)
            is_kept_wal(name);
 }
 
-static bool remove_old(const RestorePlan *plan, Error *err)
+static bool remove_old(const RestorePlan *plan, const HeldDirectory *data, Error *err)
 {
     for (size_t i = 0; i < plan->old_version_count; i++) {
         if (!tree_remove(plan->old_versions[i], err))
             return false;
     }
-    return tree_empty(plan->data, stays, err); /* synced with what comes into it */
+    return tree_empty(data, stays, err); /* synced with what comes into it */
 }
 
-bool occupied_clear(const RestorePlan *plan, Error *err)
+bool occupied_clear(const RestorePlan *plan, const HeldDirectory *data, Error *err)
 {
     if (!plan->occupied)
         return true;
     if (plan->replacement != REMOVES_OLD_FIRST)
-        return move_aside(plan, err);
+        return move_aside(plan, data, err);
     /*
      * The marker comes first, so that a directory without pg_control always says what it is; from
      * the rename on no server starts here.
      */
-    return marker_save(plan, plan->has_new_wal, err) && FAULT_POINT("restore.after-marker", err) &&
-           take_control_away(plan, err) && FAULT_POINT("restore.control-away", err) &&
-           keep_wal(plan->data, plan, err) && FAULT_POINT("restore.wal-kept", err) &&
-           remove_old(plan, err);
+    if (!marker_save(plan, data, plan->has_new_wal, err) ||
+        !FAULT_POINT("restore.after-marker", err))
+        return false;
+    return take_control_away(data, err) && FAULT_POINT("restore.control-away", err) &&
+           keep_wal(data, plan, err) && FAULT_POINT("restore.wal-kept", err) &&
+           remove_old(plan, data, err);
 }
 
 /* ---- removed last -----------------------------------------------------------------------------
  */
 
 /* WAL that an earlier restore could only keep in the directory itself. */
-static bool bring_out_wal(const RestorePlan *plan, Error *err)
+static bool bring_out_wal(const RestorePlan *plan, const HeldDirectory *old, Error *err)
 {
-    CLEANUP(directory_done) DIR *list = opendir(plan->moved_to);
+    CLEANUP(fd_done) int fd = openat(old->fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    CLEANUP(directory_done) DIR *list = fd >= 0 ? fdopendir(fd) : NULL;
 
     if (list == NULL)
-        return error_set_errno(err, ERR_IO, errno, "list %s", plan->moved_to);
+        return error_set_errno(err, ERR_IO, errno, "list %s", old->path);
+    (void)fd_take(&fd); /* the list's own now */
     for (const struct dirent *entry = readdir(list); entry != NULL; entry = readdir(list)) {
         if (!is_kept_wal(entry->d_name))
             continue;
-        CLEANUP(text_freep) char *from = text_format("%s/%s", plan->moved_to, entry->d_name);
         CLEANUP(text_freep)
         char *to = text_format("%s.pgcairn-pg_wal-%s", plan->data,
                                entry->d_name + strlen(KEPT_WAL_INSIDE));
-        if (!rename_durably(from, to, err))
+        if (!rename_durably(held_at(old, entry->d_name), to, err))
             return false;
     }
     return true;
@@ -174,13 +192,22 @@ static bool remove_moved(const RestorePlan *plan, Error *err)
     return remove_durably(plan->moved_to, err);
 }
 
+static bool keep_and_remove(const RestorePlan *plan, Error *err)
+{
+    CLEANUP(held_done) HeldDirectory old = HELD_NONE;
+
+    if (!held_open(&old, plan->moved_to, err) || !FAULT_POINT("restore.before-remove-old", err) ||
+        !keep_wal(&old, plan, err))
+        return false;
+    return bring_out_wal(plan, &old, err) && FAULT_POINT("restore.old-wal-kept", err) &&
+           remove_moved(plan, err);
+}
+
 bool restore_remove_old(RestorePlan *plan, Error *err)
 {
     if (plan->replacement != REMOVES_OLD_LAST)
         return true;
-    if (!FAULT_POINT("restore.before-remove-old", err) || !keep_wal(plan->moved_to, plan, err) ||
-        !bring_out_wal(plan, err) || !FAULT_POINT("restore.old-wal-kept", err) ||
-        !remove_moved(plan, err))
+    if (!keep_and_remove(plan, err))
         return error_context(err, "remove the old directory %s", plan->moved_to);
     plan->moved_to = NULL;
     return true;

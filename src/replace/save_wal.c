@@ -1,6 +1,7 @@
 #include "replace/save_wal.h"
 
 #include "old_archiving.h"
+#include "rebuild/held_places.h"
 #include "rebuild/recovery_settings.h"
 #include "rebuild/restored_file.h"
 
@@ -322,9 +323,9 @@ static bool put_mark(const RestorePlan *plan, const PlannedWal *file, const char
     if (!file->is_parents && is_left_in(plan, file))
         return true;
     CLEANUP(text_freep)
-    char *mark = text_format("%s/pg_wal/archive_status/%s.%s", plan->data, name,
-                             file->is_parents ? "done" : "ready");
-    return restored_file_put(mark, "", 0, attributes, true, err);
+    char *mark =
+        text_format("pg_wal/archive_status/%s.%s", name, file->is_parents ? "done" : "ready");
+    return restored_file_put(held_at(&plan->held->data, mark), "", 0, attributes, true, err);
 }
 
 static bool put_file(const RestorePlan *plan, const PlannedWal *file, Error *err)
@@ -333,16 +334,14 @@ static bool put_file(const RestorePlan *plan, const PlannedWal *file, Error *err
     char name[WAL_NAME_SIZE];
     CLEANUP(text_freep) char *from = path_now(plan, file);
     CLEANUP(text_freep)
-    char *path = text_format("%s/pg_wal/%s", plan->data, wal_name_text(&file->name, size, name));
+    char *path = text_format("pg_wal/%s", wal_name_text(&file->name, size, name));
     CLEANUP(buffer_done) Buffer content = {0};
     FileAttributes attributes = {.mode = data_file_mode(plan), .mtime = TIME_US_NONE};
 
-    /* fork_wal_put() has had it from the archive. */
-    if (file->is_parents && file_exists(path))
-        return true;
     return file_read_whole(from, size > HISTORY_TEXT_MAX ? size : HISTORY_TEXT_MAX, &content,
                            err) &&
-           restored_file_put(path, content.data, content.size, &attributes, true, err) &&
+           restored_file_put(held_at(&plan->held->data, path), content.data, content.size,
+                             &attributes, true, err) &&
            put_mark(plan, file, name, &attributes, err);
 }
 
@@ -351,11 +350,10 @@ static bool is_there(const RestorePlan *plan, const PlannedWal *file)
 {
     char name[WAL_NAME_SIZE];
     CLEANUP(text_freep)
-    char *path =
-        text_format("%s/pg_wal/%s", plan->data,
-                    wal_name_text(&file->name, plan->manifest.header.wal_segment_size, name));
+    char *path = text_format(
+        "pg_wal/%s", wal_name_text(&file->name, plan->manifest.header.wal_segment_size, name));
 
-    return file->is_parents && file_exists(path);
+    return file->is_parents && held_has(held_at(&plan->held->data, path));
 }
 
 /* An archive that has it by now is asked first, and its copy comes from there. */

@@ -5,9 +5,7 @@
 #include "repo/percent.h"
 #include "repo/record.h"
 
-#include <errno.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 /* docs/format.md, chapter 8. */
 enum { PLAN_VERSION = 1, PLAN_SIZE_MAX = 64 << 10 };
@@ -129,16 +127,15 @@ bool recovery_settings_have_target(const char *settings)
 }
 
 /* As the server's own files: the group reads them where it reads the directory (file_perm.c). */
-static mode_t mode_beside(const char *data)
+static mode_t mode_beside(const HeldDirectory *data)
 {
     struct stat status;
 
-    return stat(data, &status) == 0 && (status.st_mode & 0050) == 0050 ? 0640 : 0600;
+    return fstat(data->fd, &status) == 0 && (status.st_mode & 0050) == 0050 ? 0640 : 0600;
 }
 
-bool recovery_plan_save(const char *data, const RecoveryPlan *plan, Error *err)
+bool recovery_plan_save(const HeldDirectory *data, const RecoveryPlan *plan, Error *err)
 {
-    CLEANUP(text_freep) char *path = text_format("%s/%s", data, RECOVERY_PLAN_FILE);
     CLEANUP(record_writer_done) RecordWriter record = {0};
     CLEANUP(file_writer_done) FileWriter out = FILE_WRITER_CLOSED;
     char lsn[LSN_TEXT_SIZE];
@@ -154,7 +151,7 @@ bool recovery_plan_save(const char *data, const RecoveryPlan *plan, Error *err)
         record_text(&record, "data", plan->data);
     record_text(&record, "settings", plan->settings);
     record_finish(&record);
-    return file_writer_open(&out, path, mode_beside(data), err) &&
+    return held_writer_open(&out, held_at(data, RECOVERY_PLAN_FILE), mode_beside(data), err) &&
            file_writer_write(&out, record.text.data, record.text.size, err) &&
            file_writer_replace(&out, err);
 }
@@ -212,11 +209,8 @@ bool recovery_plan_load(const char *data, Arena *arena, RecoveryPlan *plan, Erro
     return true;
 }
 
-bool recovery_plan_remove(const char *data, Error *err)
+bool recovery_plan_remove(const HeldDirectory *data, Error *err)
 {
-    CLEANUP(text_freep) char *path = text_format("%s/%s", data, RECOVERY_PLAN_FILE);
-
-    if (unlink(path) != 0 && errno != ENOENT)
-        return error_set_errno(err, ERR_IO, errno, "remove %s", path);
-    return file_sync_parent(path, err);
+    return held_remove(held_at(data, RECOVERY_PLAN_FILE), err) &&
+           held_sync(held_at(data, "."), err);
 }

@@ -6,6 +6,7 @@
 
 #include "base/file.h"
 #include "base/log.h"
+#include "rebuild/empty_directory.h"
 #include "stream/digest.h"
 
 #include <errno.h>
@@ -315,16 +316,14 @@ static void join(const RestorePlan *plan, const SettingList *settings, Buffer *t
 }
 
 /* Beside the data directory, or in it when nothing can be made beside it. */
-static const char *joined_file(RestorePlan *plan)
+static const char *joined_directory(RestorePlan *plan)
 {
     const char *beside =
         plan->extra_directory != NULL && !plan->puts_back
             ? plan->extra_directory
             : arena_format(&plan->arena, "%s.pgcairn-config-%s", plan->data, plan->stamp);
 
-    return can_be_made(beside)
-               ? arena_format(&plan->arena, "%s/postgresql.conf", beside)
-               : arena_format(&plan->arena, "%s/pgcairn.postgresql.conf", plan->data);
+    return can_be_made(beside) ? beside : plan->data;
 }
 
 static bool write_joined(RestorePlan *plan, const SettingList *settings, const Error *problem,
@@ -332,15 +331,17 @@ static bool write_joined(RestorePlan *plan, const SettingList *settings, const E
 {
     CLEANUP(buffer_done) Buffer text = {0};
     CLEANUP(file_writer_done) FileWriter file = FILE_WRITER_CLOSED;
-    const char *path = joined_file(plan);
-    CLEANUP(text_freep)
-    char *directory = text_format("%.*s", (int)(strrchr(path, '/') - path), path);
+    CLEANUP(held_done) HeldDirectory place = HELD_NONE;
+    const char *directory = joined_directory(plan);
+    const char *name = directory == plan->data ? "pgcairn.postgresql.conf" : "postgresql.conf";
+    bool is_new;
 
     join(plan, settings, &text);
     plan->is_joined = true;
-    plan->config_file = path;
-    if (!file_make_directories(directory, EXTRA_PLACE_MODE, err) ||
-        !file_writer_open(&file, plan->config_file, 0600, err) ||
+    plan->config_file = arena_format(&plan->arena, "%s/%s", directory, name);
+    if (!held_make(&place, directory, &is_new, err) ||
+        (is_new && !file_sync_parent(directory, err)) ||
+        !held_writer_open(&file, held_at(&place, name), 0600, err) ||
         !file_writer_write(&file, text.data, text.size, err) || !file_writer_replace(&file, err))
         return error_context(err, "write the configuration for the start");
     log_warn("the configuration does not fit this host as it is: one file was made of it",

@@ -10,6 +10,7 @@
 #include "base/file.h"
 #include "base/shell_word.h"
 #include "postgres/data_directory.h"
+#include "rebuild/empty_directory.h"
 #include "server/server.h"
 
 #include <dirent.h>

@@ -2,6 +2,7 @@
 #include "pack/small_file.h"
 #include "rebuild/durability.h"
 #include "rebuild/fork_wal.h"
+#include "rebuild/held_places.h"
 #include "rebuild/marker.h"
 #include "rebuild/plan_entry.h"
 #include "rebuild/rebuild.h"
@@ -20,10 +21,8 @@
 #include "stream/digest.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <sys/file.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 enum { MANIFEST_PIECE = 1 << 20, SMALL_TEXT_MAX = 1 << 20 };
 
@@ -33,10 +32,9 @@ enum { MANIFEST_PIECE = 1 << 20, SMALL_TEXT_MAX = 1 << 20 };
 static bool list_own_file(BackupManifestWriter *writer, const RestorePlan *plan, const char *name,
                           Error *err)
 {
-    CLEANUP(text_freep) char *path = text_format("%s/%s", plan->data, name);
     CLEANUP(buffer_done) Buffer text = {0};
 
-    if (!file_read_whole(path, SMALL_TEXT_MAX, &text, err))
+    if (!held_read_whole(held_at(&plan->held->data, name), SMALL_TEXT_MAX, &text, err))
         return false;
     backup_manifest_file(writer, name, text.size, time_now(),
                          crc32c_update(0, text.data, text.size));
@@ -61,14 +59,14 @@ static bool write_backup_manifest(const RestorePlan *plan, Error *err)
 {
     const Manifest *manifest = &plan->manifest;
     const ManifestHeader *header = &manifest->header;
-    CLEANUP(text_freep) char *path = text_format("%s/backup_manifest", plan->data);
     CLEANUP(buffer_done) Buffer out = {0};
     CLEANUP(file_writer_done) FileWriter file = FILE_WRITER_CLOSED;
     CLEANUP(backup_manifest_freep)
     BackupManifestWriter *writer =
         backup_manifest_new(header->major, header->system_identifier, &out);
 
-    if (!file_writer_open(&file, path, data_file_mode(plan), err))
+    if (!held_writer_open(&file, held_at(&plan->held->data, "backup_manifest"),
+                          data_file_mode(plan), err))
         return false;
     for (size_t i = 0; i < manifest->entry_count; i++) {
         const ManifestEntry *entry = &manifest->entries[i];
@@ -85,7 +83,7 @@ static bool write_backup_manifest(const RestorePlan *plan, Error *err)
     if (!flush(&out, &file, 0, err))
         return false;
     if (fchmod(file.fd, data_file_mode(plan)) != 0)
-        return error_set_errno(err, ERR_IO, errno, "set the mode of %s", path);
+        return error_set_errno(err, ERR_IO, errno, "set the mode of %s", file.path);
     return file_writer_replace(&file, err);
 }
 
@@ -137,28 +135,36 @@ static bool write_control(const Cluster *cluster, const RestorePlan *plan, Error
  * One restore at a time and directory. The lock is on the directory itself, so it goes when we do,
  * however that comes.
  */
-static bool lock_data(const char *data, int *fd, Error *err)
+static bool lock_directory(const HeldDirectory *data, Error *err)
 {
-    fd_done(fd);
-    *fd = open(data, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (*fd < 0 && errno == ENOENT)
-        return error_set(err, ERR_BUSY, "%s has changed since the restore was planned", data);
-    if (*fd < 0)
-        return error_set_errno(err, ERR_IO, errno, "open %s", data);
-    if (flock(*fd, LOCK_EX | LOCK_NB) == 0)
-        return true;
+    if (flock(data->fd, LOCK_EX | LOCK_NB) == 0)
+        return held_is_in_place(data, err);
     if (errno == EWOULDBLOCK)
-        return error_set(err, ERR_BUSY, "another restore into %s is under way", data);
-    return error_set_errno(err, ERR_IO, errno, "lock %s", data);
+        return error_set(err, ERR_BUSY, "another restore into %s is under way", data->path);
+    return error_set_errno(err, ERR_IO, errno, "lock %s", data->path);
 }
 
-/* One that we have just made: another restore may look at it for a moment, finds that it is not
- * what it planned for, and goes. */
-static bool lock_new(const char *data, int *fd, Error *err)
+static bool lock_old(const RestorePlan *plan, HeldDirectory *old, Error *err)
+{
+    if (held_open(old, plan->data, err))
+        return lock_directory(old, err);
+    if (err->code != ERR_NOT_FOUND)
+        return false;
+    error_clear(err);
+    return error_set(err, ERR_BUSY, "%s has changed since the restore was planned", plan->data);
+}
+
+/*
+ * In the place of one that was moved aside. Another restore may look at it for a moment, finds that
+ * it is not what it planned for, and goes.
+ */
+static bool make_in_its_place(const RestorePlan *plan, HeldPlaces *held, Error *err)
 {
     enum { TRIES = 100, PAUSE_MS = 20 };
 
-    for (int i = 0; !lock_data(data, fd, err); i++) {
+    if (!held_places_make_data(held, plan, err))
+        return false;
+    for (int i = 0; !lock_directory(&held->data, err); i++) {
         if (err->code != ERR_BUSY || i == TRIES)
             return false;
         error_clear(err);
@@ -184,37 +190,49 @@ static bool check_unchanged(const Cluster *cluster, const RestorePlan *plan, Err
     return error_set(err, ERR_BUSY, "%s has changed since the restore was planned", plan->data);
 }
 
-/* From here on the place is ours: marked, locked, and empty but for that. */
-static bool take_place(const Cluster *cluster, const RestorePlan *plan, int *lock, Error *err)
+static bool take_free_place(const Cluster *cluster, const RestorePlan *plan, HeldPlaces *held,
+                            Error *err)
 {
-    CLEANUP(fd_done) int old = -1;
-
-    if (plan->occupied && (!lock_data(plan->data, &old, err) ||
-                           !check_unchanged(cluster, plan, err) || !occupied_clear(plan, err)))
-        return false;
-    if (!skeleton_make_places(plan, err))
-        return false;
-    /* Emptied it is the same directory: a second descriptor of it would wait for the first. */
-    if (plan->replacement == REMOVES_OLD_FIRST) {
-        *lock = old;
-        old = -1;
-        return marker_save(plan, true, err);
-    }
-    bool is_locked =
-        plan->occupied ? lock_new(plan->data, lock, err) : lock_data(plan->data, lock, err);
-    return is_locked && (plan->occupied || check_unchanged(cluster, plan, err)) &&
-           marker_save(plan, true, err);
+    return held_places_make_data(held, plan, err) && lock_directory(&held->data, err) &&
+           check_unchanged(cluster, plan, err);
 }
 
-static bool watch_file_systems(const RestorePlan *plan, Durability *durability, Error *err)
+static bool take_occupied_place(const Cluster *cluster, const RestorePlan *plan, HeldPlaces *held,
+                                Error *err)
 {
-    if (!durability_add(durability, plan->data, err))
+    CLEANUP(held_done) HeldDirectory old = HELD_NONE;
+
+    if (!lock_old(plan, &old, err) || !check_unchanged(cluster, plan, err) ||
+        !occupied_clear(plan, &old, err))
         return false;
-    for (size_t i = 0; i < plan->tablespace_count; i++) {
-        if (!durability_add(durability, plan->tablespaces[i].path, err))
+    if (plan->replacement != REMOVES_OLD_FIRST)
+        return make_in_its_place(plan, held, err);
+    /* Emptied it is the same directory: a second descriptor of it would wait for the first. */
+    held->data = held_take(&old);
+    return fchmod(held->data.fd, plan->data_mode) == 0 ||
+           error_set_errno(err, ERR_IO, errno, "set the mode of %s", plan->data);
+}
+
+/* From here on the place is ours: marked, locked, and empty but for that. */
+static bool take_place(const Cluster *cluster, const RestorePlan *plan, Error *err)
+{
+    HeldPlaces *held = plan->held;
+
+    if (!(plan->occupied ? take_occupied_place(cluster, plan, held, err)
+                         : take_free_place(cluster, plan, held, err)))
+        return false;
+    return held_places_make_others(held, plan, err) && marker_save(plan, &held->data, true, err);
+}
+
+static bool watch_file_systems(const HeldPlaces *held, Durability *durability, Error *err)
+{
+    if (!durability_add(durability, &held->data, err))
+        return false;
+    for (size_t i = 0; i < held->version_count; i++) {
+        if (!durability_add(durability, &held->versions[i], err))
             return false;
     }
-    return plan->extra_directory == NULL || durability_add(durability, plan->extra_directory, err);
+    return held->extra.fd < 0 || durability_add(durability, &held->extra, err);
 }
 
 static bool rebuild(const Cluster *cluster, const RestoreWish *wish, const RestorePlan *plan,
@@ -252,16 +270,15 @@ static bool make_durable(const RestoreWish *wish, const RestorePlan *plan, Durab
 
 static bool finish(const Cluster *cluster, const RestorePlan *plan, Error *err)
 {
-    return FAULT_POINT("restore.before-control", err) && write_control(cluster, plan, err) &&
-           FAULT_POINT("restore.after-control", err) && marker_remove(plan->data, err);
+    return held_places_are_in_place(plan->held, err) &&
+           FAULT_POINT("restore.before-control", err) && write_control(cluster, plan, err) &&
+           FAULT_POINT("restore.after-control", err) && marker_remove(&plan->held->data, err);
 }
 
 /* pg_control is the last file: it tells how far we came. */
 static bool explain_state(const RestorePlan *plan, Error *err)
 {
-    CLEANUP(text_freep) char *control = text_format("%s/global/pg_control", plan->data);
-
-    if (!file_exists(control))
+    if (!held_has(held_at(&plan->held->data, "global/pg_control")))
         return error_hint(err, "nothing here can be started; run the restore again");
     return error_hint(err, "all files are there, but they may not be durable; restore again with "
                            "--force");
@@ -310,19 +327,17 @@ static bool explain_old(const RestorePlan *plan, Error *err)
                       plan->old_version_count > 0 ? plan->stamp : "");
 }
 
-bool restore_run(const Cluster *cluster, const RestoreWish *wish, RestorePlan *plan,
-                 RestoreReport *report, Error *err)
+static bool run(const Cluster *cluster, const RestoreWish *wish, RestorePlan *plan,
+                RestoreReport *report, Error *err)
 {
-    CLEANUP(fd_done) int lock = -1;
     CLEANUP(durability_done) Durability durability = {0};
     CLEANUP(wal_check_freep) WalCheck *check = NULL;
     TimeUs begin = time_monotonic();
 
-    *report = (RestoreReport){0};
     if (!begin_wal_check(cluster, wish, plan, &check, err) ||
         !check_backup(cluster, wish, plan, err) || !FAULT_POINT("restore.before-take", err) ||
-        !take_place(cluster, plan, &lock, err) || !FAULT_POINT("restore.before-rebuild", err) ||
-        !watch_file_systems(plan, &durability, err))
+        !take_place(cluster, plan, err) || !FAULT_POINT("restore.before-rebuild", err) ||
+        !watch_file_systems(plan->held, &durability, err))
         return false;
     if (!rebuild(cluster, wish, plan, &durability, check, report, err) ||
         !FAULT_POINT("restore.after-rebuild", err) || !configure(cluster, wish, plan, report, err))
@@ -333,4 +348,16 @@ bool restore_run(const Cluster *cluster, const RestoreWish *wish, RestorePlan *p
     report->elapsed = time_monotonic() - begin;
     report->elapsed_sync = report->elapsed - report->elapsed_rebuild;
     return true;
+}
+
+bool restore_run(const Cluster *cluster, const RestoreWish *wish, RestorePlan *plan,
+                 RestoreReport *report, Error *err)
+{
+    CLEANUP(held_places_done) HeldPlaces held = {.data = HELD_NONE, .extra = HELD_NONE};
+
+    *report = (RestoreReport){0};
+    plan->held = &held;
+    bool is_done = run(cluster, wish, plan, report, err);
+    plan->held = NULL;
+    return is_done;
 }

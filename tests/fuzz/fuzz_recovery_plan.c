@@ -25,6 +25,7 @@ static void write_plan(const char *lines)
 static void try_plan(const char *lines)
 {
     CLEANUP(arena_done) Arena arena = {0};
+    CLEANUP(held_done) HeldDirectory held = HELD_NONE;
     RecoveryPlan plan;
     RecoveryPlan again;
     Error err = {0};
@@ -35,7 +36,8 @@ static void try_plan(const char *lines)
         return;
     }
     assert(plan.timeline > 0 && strlen(plan.bound) < sizeof plan.bound);
-    bool is_saved = recovery_plan_save(fuzz_directory(), &plan, &err) &&
+    bool is_saved = held_open(&held, fuzz_directory(), &err) &&
+                    recovery_plan_save(&held, &plan, &err) &&
                     recovery_plan_load(fuzz_directory(), &arena, &again, &err);
     assert(is_saved && again.timeline == plan.timeline && again.target_end == plan.target_end);
     assert(strcmp(again.bound, plan.bound) == 0 && strcmp(again.settings, plan.settings) == 0);

@@ -171,7 +171,7 @@ class Init(TracedTest):
             with self.subTest(link=number):
                 shutil.rmtree(self.repo, ignore_errors=True)
                 log = self.path / "calls"
-                attempt(*strace.command(log, "-e", f"inject=link:error=EEXIST:when={number}"),
+                attempt(*strace.command(log, "-e", f"inject=link,linkat:error=EEXIST:when={number}"),
                         TOOL, *self.words)
                 trace = strace.Trace(log.read_text(encoding="utf-8"), [self.path])
                 self.assertEqual([text for text in trace.violations if "without a sync" in text], [])

@@ -5,13 +5,16 @@ Root calls every command on a cluster of the server's user; that user owns the d
 repository, and is the attacker.
 """
 
+import concurrent.futures
 import os
 import pathlib
 import pwd
 import re
 import stat
+import threading
 import unittest
 
+from support.archive import put
 from support.cluster import ClusterTest, ToolTest, copy_of_running, make_directory
 from support.processes import TOOL, USER, attempt, run
 from support.shared import SharedClusterTest
@@ -149,6 +152,51 @@ class RootBecomesTheOwner(SharedClusterTest):
 
         self.assertEqual(os.listdir(trap), [])
         self.assertNotIn("root's own", run("grep", "-ra", "root's own", repo, expect=1))
+
+    def exchange(self, data, victim, ends):
+        """The user's loop: directories of the target are links to another one for a moment."""
+        count = 0
+        while not ends.is_set():
+            for name in ("base/1", "base/5", "global", "pg_wal", "base", "pg_xact", "pg_tblspc"):
+                path = data / name
+                try:
+                    path.rename(f"{path}.away")
+                except OSError:
+                    continue  # not there yet
+                try:
+                    path.symlink_to(victim)
+                    path.unlink()
+                    os.rename(f"{path}.away", path)
+                    count += 1
+                except OSError:
+                    pass  # made anew meanwhile
+        return count
+
+    def test_a_restore_is_not_led_out_of_its_tree(self):
+        victim = make_directory(self.path / "victim")
+        put(victim / "precious", b"theirs")
+        before = os.lstat(victim / "precious")
+        ways = {"openat2": [], "part by part": ["strace", "-f", "--seccomp-bpf", "-qq", "-o", "/dev/null", "-e", "trace=openat2", "-e",
+                                                "inject=openat2:error=ENOSYS", "--"]}
+        for way, words in ways.items():
+            for attacked in (False, True):
+                with self.subTest(way=way, attacked=attacked), concurrent.futures.ThreadPoolExecutor() as pool:
+                    data = self.path / f"raced-{way[0]}-{attacked}"
+                    ends = threading.Event()
+                    loop = pool.submit(self.exchange, data, victim, ends) if attacked else None
+                    try:
+                        done = attempt(*words, TOOL, "restore", f"--repo={self.repo}", f"--data={data}", "--as-copy",
+                                       "--target=immediate", user=None)
+                    finally:
+                        ends.set()
+                    if attacked:
+                        self.assertGreater(loop.result(), 0)
+                    else:
+                        self.assertEqual(done.returncode, 0, done.stderr)
+                    self.assertNotIn(done.returncode, (1, 70, -6, -11), done.stderr)
+                    self.assertEqual(os.listdir(victim), ["precious"])
+                    self.assertEqual((victim / "precious").read_bytes(), b"theirs")
+                    self.assertEqual(os.lstat(victim / "precious").st_mode, before.st_mode)
 
     def test_the_server_knows_nothing_of_roots_environment(self):
         restored = self.restored()

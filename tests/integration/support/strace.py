@@ -20,7 +20,7 @@ import os
 import re
 from dataclasses import dataclass, field
 
-CALLS = ("open,openat,creat,write,writev,pwrite64,pwritev,pwritev2,"
+CALLS = ("open,openat,openat2,creat,write,writev,pwrite64,pwritev,pwritev2,"
          "copy_file_range,sendfile,splice,truncate,ftruncate,fallocate,fchmod,fchown,utimensat,"
          "fsync,fdatasync,syncfs,link,linkat,symlink,symlinkat,rename,renameat,renameat2,"
          "mkdir,mkdirat,unlink,unlinkat,rmdir,exit_group")
@@ -50,14 +50,11 @@ class Call:
     def paths(self):
         """The call's path arguments, absolute as far as the log tells."""
         found, folder = [], ""
-        for fd_path, quoted in re.findall(r'AT_FDCWD<([^>]*)>|"((?:[^"\\]|\\.)*)"', self.text):
+        for fd_path, quoted in re.findall(r'(?:AT_FDCWD|(?<=[( ])\d+)<([^>]*)>|"((?:[^"\\]|\\.)*)"', self.text):
             if fd_path:
                 folder = fd_path
             else:
                 found.append(os.path.normpath(os.path.join(folder, quoted)))
-        at = re.match(r"\w+\((\d+)<([^>]*)>, \"", self.text)
-        if at and self.name.endswith("at") and found:
-            found[0] = os.path.normpath(os.path.join(at[2], re.search(r'"(.*?)"', self.text)[1]))
         return found
 
     def fd(self, index=0):
@@ -262,7 +259,7 @@ class Trace:
     def _end(self, line, call):
         if call.name in WRITES:
             self._written(line, call)
-        elif call.name in ("open", "openat", "creat"):
+        elif call.name in ("open", "openat", "openat2", "creat"):
             self._opened(line, call)
         elif call.name in ("fsync", "fdatasync"):
             self._synced(call)

@@ -55,7 +55,7 @@ static void a_link_on_the_way_to_the_tree_is_refused(void **state)
     assert_false(tree_remove("way/tree", &err));
     assert_int_equal(err.os_errno, ENOTDIR);
     error_clear(&err);
-    assert_false(tree_empty("way", NULL, &err));
+    assert_false(tree_walk("way", &(TreeVisitor){0}, &err));
     error_clear(&err);
     assert_true(file_exists("place/tree/sub"));
     assert_true(tree_remove("place/tree", &err));
@@ -70,17 +70,19 @@ static bool is_precious(const char *name)
 
 static void emptied_it_holds_what_is_to_stay(void **state)
 {
+    CLEANUP(held_done) HeldDirectory data = HELD_NONE;
     Error err = {0};
 
     (void)state;
     assert_true(file_make_directories("data/precious/sub", 0750, &err));
+    assert_true(held_open(&data, "data", &err));
     assert_true(file_make_directories("data/other/precious", 0750, &err));
     touch("data/file");
-    assert_true(tree_empty("data", is_precious, &err));
+    assert_true(tree_empty(&data, is_precious, &err));
     assert_true(file_exists("data/precious/sub"));
     assert_false(file_exists("data/other")); /* the name counts at the top only */
     assert_false(file_exists("data/file"));
-    assert_true(tree_empty("data", NULL, &err));
+    assert_true(tree_empty(&data, NULL, &err));
     assert_int_equal(rmdir("data"), 0);
 }
 

@@ -131,13 +131,15 @@ static const char fourth[] = "000000010000000000000004";
 static void put_plan(const Place *place, uint32_t timeline, const char *bound, const char *settings)
 {
     CLEANUP(arena_done) Arena arena = {0};
+    CLEANUP(held_done) HeldDirectory held = HELD_NONE;
     RecoveryPlan plan = {.timeline = timeline};
     Error err = {0};
 
     put_file(place, "postgresql.auto.conf", settings);
     (void)snprintf(plan.bound, sizeof plan.bound, "%s", bound);
     assert_true(recovery_settings_on_disk(place->scene.directory, &arena, &plan.settings, &err));
-    assert_true(recovery_plan_save(place->scene.directory, &plan, &err));
+    assert_true(held_open(&held, place->scene.directory, &err));
+    assert_true(recovery_plan_save(&held, &plan, &err));
 }
 
 static void what_the_target_does_not_need_is_no_hole(void **state)

@@ -1,3 +1,4 @@
+#include "rebuild/held_places.h"
 #include "rebuild/recovery_settings.h"
 
 #include "../folder.h"
@@ -20,10 +21,27 @@ static const char *const target_parameters[] = {
 
 static PathStep steps[] = {{.timeline = 1, .end = 0x3000000}, {.timeline = 12, .begin = 0x3000000}};
 
+static HeldPlaces held = {.data = HELD_NONE, .extra = HELD_NONE};
+
+/* The folder of these tests is where the cluster is restored to. */
+static int enter_place(void **state)
+{
+    Error err = {0};
+
+    return enter_folder(state) == 0 && held_open(&held.data, folder_path(), &err) ? 0 : -1;
+}
+
+static int leave_place(void **state)
+{
+    held_places_done(&held);
+    return leave_folder(state);
+}
+
 static RestorePlan plan_for(const Target *target)
 {
     return (RestorePlan){
         .data = folder_path(),
+        .held = &held,
         .data_mode = 0700,
         .target = *target,
         .point = {.segment = 7, .replay_end = 0x7000128},
@@ -277,5 +295,5 @@ int main(void)
         cmocka_unit_test(restore_command_survives_server_and_shell_whatever_the_words_hold),
     };
 
-    return cmocka_run_group_tests(tests, enter_folder, leave_folder);
+    return cmocka_run_group_tests(tests, enter_place, leave_place);
 }

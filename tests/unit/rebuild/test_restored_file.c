@@ -22,21 +22,21 @@ static uint8_t byte_at(uint64_t offset)
 }
 
 /* Pieces in an order of their own, each through a handle of its own, as the workers do. */
-static void write_file(const char *path, uint64_t size, bool is_direct)
+static void write_file(HeldPath at, uint64_t size, bool is_direct)
 {
     uint8_t *piece = mem_alloc_aligned(PIECE);
     uint64_t pieces = (size + PIECE - 1) / PIECE;
     Error err = {0};
 
-    assert_true(restored_file_create(path, size, &err));
+    assert_true(restored_file_create(at, size, &err));
     for (uint64_t i = 0; i < pieces; i++) {
         uint64_t number = i % 2 == 0 ? i / 2 : pieces - 1 - i / 2;
         uint64_t offset = number * PIECE;
         size_t part = size - offset < PIECE ? (size_t)(size - offset) : PIECE;
         CLEANUP(restored_file_done) RestoredFile file = RESTORED_FILE_CLOSED;
-        for (size_t at = 0; at < part; at++)
-            piece[at] = byte_at(offset + at);
-        assert_true(restored_file_open(&file, path, &err));
+        for (size_t j = 0; j < part; j++)
+            piece[j] = byte_at(offset + j);
+        assert_true(restored_file_open(&file, at, &err));
         if (!is_direct) {
             assert_int_equal(fcntl(file.fd, F_SETFL, fcntl(file.fd, F_GETFL) & ~O_DIRECT), 0);
             file.is_direct = false;
@@ -54,13 +54,17 @@ static void write_and_compare(const char *where)
     static const uint64_t sizes[] = {
         0,    1,    511,  512,       4095,  4096,      4097,
         8191, 8192, 8193, PIECE - 1, PIECE, PIECE + 1, 20 * (uint64_t)PIECE + 12345};
+    CLEANUP(held_done) HeldDirectory held = HELD_NONE;
+    Error unopened = {0};
 
+    assert_true(held_open(&held, where, &unopened));
     for (size_t i = 0; i < 2 * ARRAY_SIZE(sizes); i++) {
         CLEANUP(buffer_done) Buffer content = {0};
-        CLEANUP(text_freep) char *path = text_format("%s/file-%zu", where, i);
+        CLEANUP(text_freep) char *name = text_format("file-%zu", i);
+        CLEANUP(text_freep) char *path = text_format("%s/%s", where, name);
         uint64_t size = sizes[i / 2];
         Error err = {0};
-        write_file(path, size, i % 2 == 0);
+        write_file(held_at(&held, name), size, i % 2 == 0);
         assert_true(file_read_whole(path, SIZE_MAX / 2, &content, &err));
         assert_int_equal(content.size, size);
         for (uint64_t at = 0; at < size; at++) {
@@ -94,13 +98,15 @@ static void mode_and_time_are_exact_whatever_the_umask_is(void **state)
 {
     static const uint32_t modes[] = {0600, 0640, 0400, 0644};
     struct stat status;
+    CLEANUP(held_done) HeldDirectory here = HELD_NONE;
     Error err = {0};
 
     (void)state;
+    assert_true(held_open(&here, folder_path(), &err));
     mode_t before = umask(0077);
     for (size_t i = 0; i < ARRAY_SIZE(modes); i++) {
         FileAttributes attributes = {.mode = modes[i], .mtime = 1700000000123456 + (TimeUs)i};
-        assert_true(restored_file_put("small", "abc", 3, &attributes, true, &err));
+        assert_true(restored_file_put(held_at(&here, "small"), "abc", 3, &attributes, true, &err));
         assert_int_equal(stat("small", &status), 0);
         assert_int_equal(status.st_mode & 07777, modes[i]);
         assert_int_equal(status.st_mtim.tv_sec, 1700000000);
@@ -113,19 +119,21 @@ static void mode_and_time_are_exact_whatever_the_umask_is(void **state)
 static void what_is_there_is_not_overwritten_nor_followed(void **state)
 {
     FileAttributes attributes = {.mode = 0600, .mtime = TIME_US_NONE};
+    CLEANUP(held_done) HeldDirectory here = HELD_NONE;
     Error err = {0};
 
     (void)state;
-    assert_true(restored_file_put("taken", "abc", 3, &attributes, false, &err));
+    assert_true(held_open(&here, folder_path(), &err));
+    assert_true(restored_file_put(held_at(&here, "taken"), "abc", 3, &attributes, false, &err));
     assert_int_equal(symlink("elsewhere", "link"), 0);
 
-    assert_false(restored_file_put("taken", "xyz", 3, &attributes, false, &err));
+    assert_false(restored_file_put(held_at(&here, "taken"), "xyz", 3, &attributes, false, &err));
     assert_int_equal(err.code, ERR_IO);
     error_clear(&err);
-    assert_false(restored_file_put("link", "xyz", 3, &attributes, false, &err));
+    assert_false(restored_file_put(held_at(&here, "link"), "xyz", 3, &attributes, false, &err));
     assert_int_equal(err.code, ERR_IO);
     error_clear(&err);
-    assert_false(restored_file_create("taken", 10, &err));
+    assert_false(restored_file_create(held_at(&here, "taken"), 10, &err));
     assert_int_equal(err.code, ERR_IO);
 
     assert_false(file_exists("elsewhere"));

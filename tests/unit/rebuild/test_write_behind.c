@@ -1,7 +1,7 @@
 #include "write_behind.h"
 
 #include "../folder.h"
-#include "base/file.h"
+#include "base/held.h"
 #include "base/memory.h"
 #include "pack/pack.h"
 
@@ -38,16 +38,18 @@ static void every_piece_is_at_its_place_once_it_is_finished(void **state)
 {
     enum { FILES = 3, PIECES = 9, LAST = 12345 };
     CLEANUP(fixture_done) Fixture fixture = new_fixture();
+    CLEANUP(held_done) HeldDirectory here = HELD_NONE;
     Error err = {0};
 
     (void)state;
+    assert_true(held_open(&here, folder_path(), &err));
     for (int f = 0; f < FILES; f++) {
         CLEANUP(restored_file_done) RestoredFile file = RESTORED_FILE_CLOSED;
         CLEANUP(buffer_done) Buffer content = {0};
         CLEANUP(text_freep) char *path = text_format("file-%d", f);
         size_t size = (size_t)(PIECES - 1) * EXTENT_SIZE + LAST;
-        assert_true(restored_file_create(path, size, &err));
-        assert_true(restored_file_open(&file, path, &err));
+        assert_true(restored_file_create(held_at(&here, path), size, &err));
+        assert_true(restored_file_open(&file, held_at(&here, path), &err));
 
         for (size_t i = 0; i < PIECES; i++) {
             memset(fixture.data, (int)(10 * f) + (int)i + 1, EXTENT_SIZE);
@@ -71,11 +73,13 @@ static void a_piece_in_flight_is_not_in_the_buffer_that_is_filled(void **state)
 {
     CLEANUP(fixture_done) Fixture fixture = new_fixture();
     CLEANUP(restored_file_done) RestoredFile file = RESTORED_FILE_CLOSED;
+    CLEANUP(held_done) HeldDirectory here = HELD_NONE;
     Error err = {0};
 
     (void)state;
-    assert_true(restored_file_create("exchanged", EXTENT_SIZE, &err));
-    assert_true(restored_file_open(&file, "exchanged", &err));
+    assert_true(held_open(&here, folder_path(), &err));
+    assert_true(restored_file_create(held_at(&here, "exchanged"), EXTENT_SIZE, &err));
+    assert_true(restored_file_open(&file, held_at(&here, "exchanged"), &err));
     memset(fixture.data, 1, EXTENT_SIZE);
     const uint8_t *given = fixture.data;
 
@@ -85,6 +89,14 @@ static void a_piece_in_flight_is_not_in_the_buffer_that_is_filled(void **state)
     assert_true(write_behind_finish(fixture.behind, &err));
 }
 
+/* No restore would open it: it is not a regular file. */
+static void open_full_device(RestoredFile *file)
+{
+    file->fd = open("/dev/full", O_WRONLY);
+    file->path = text_format("/dev/full");
+    assert_true(file->fd >= 0);
+}
+
 static void a_piece_that_could_not_be_written_is_told_at_the_latest_when_finished(void **state)
 {
     CLEANUP(fixture_done) Fixture fixture = new_fixture();
@@ -92,7 +104,7 @@ static void a_piece_that_could_not_be_written_is_told_at_the_latest_when_finishe
     Error err = {0}, again = {0};
 
     (void)state;
-    assert_true(restored_file_open(&file, "/dev/full", &err));
+    open_full_device(&file);
 
     assert_true(write_behind_put(fixture.behind, &file, &fixture.data, 100, 0, &err));
 
@@ -111,7 +123,7 @@ static void a_writer_that_fails_does_not_go_on_for_ever(void **state)
     size_t put = 0;
 
     (void)state;
-    assert_true(restored_file_open(&file, "/dev/full", &err));
+    open_full_device(&file);
 
     while (write_behind_put(fixture.behind, &file, &fixture.data, 100, 0, &err))
         assert_true(++put < 100);

@@ -65,14 +65,16 @@ static void where_replay_must_get_to_is_known_only_as_far_as_it_is_written(void 
 
     (void)state;
     for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        CLEANUP(held_done) HeldDirectory held = HELD_NONE;
         Error err = {0};
+        assert_true(held_open(&held, data, &err));
         put_settings(cases[i].settings);
-        assert_true(recovery_plan_remove(data, &err));
+        assert_true(recovery_plan_remove(&held, &err));
         if (cases[i].planned != NULL) {
             RecoveryPlan plan = {
                 .timeline = 1, .target_end = cases[i].target_end, .settings = cases[i].planned};
             memcpy(plan.bound, cases[i].bound, strlen(cases[i].bound) + 1);
-            assert_true(recovery_plan_save(data, &plan, &err));
+            assert_true(recovery_plan_save(&held, &plan, &err));
         }
         RecoveryGoal goal = recovery_goal(data, 16 << 20);
         if (goal.lsn != cases[i].expected.lsn)

@@ -137,6 +137,7 @@ static void a_half_restored_directory_says_whose_it_is_and_where_its_wal_went(vo
                         .old_version_count = 1,
                         .tablespaces = tablespaces,
                         .tablespace_count = 1};
+    CLEANUP(held_done) HeldDirectory half = HELD_NONE;
     DataLook found;
     Error err = {0};
 
@@ -147,7 +148,8 @@ static void a_half_restored_directory_says_whose_it_is_and_where_its_wal_went(vo
     PathStep step = {.timeline = 1};
     plan.path = (TimelinePath){.steps = &step, .count = 1};
     assert_int_equal(mkdir("half", 0700), 0);
-    assert_true(marker_save(&plan, false, &err));
+    assert_true(held_open(&half, "half", &err));
+    assert_true(marker_save(&plan, &half, false, &err));
 
     assert_true(look("half", &found, &arena, &err));
 
@@ -165,13 +167,13 @@ static void a_half_restored_directory_says_whose_it_is_and_where_its_wal_went(vo
 
     /* An attempt that moves aside what another one has begun does not take that for the old WAL. */
     plan.has_new_wal = true;
-    assert_true(marker_save(&plan, true, &err));
+    assert_true(marker_save(&plan, &half, true, &err));
     assert_true(look("half", &found, &arena, &err));
     assert_true(found.marker.has_new_wal);
     assert_int_equal(found.marker.wal_kept_count, 2);
     assert_string_equal(found.marker.wal_kept[1], "/now/wal");
 
-    assert_true(marker_remove(plan.data, &err));
+    assert_true(marker_remove(&half, &err));
     assert_true(look("half", &found, &arena, &err));
     assert_int_equal(found.state, DATA_EMPTY);
 }

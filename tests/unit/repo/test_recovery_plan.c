@@ -92,14 +92,16 @@ static void a_saved_plan_comes_back(void **state)
                          .data = "/srv/da ta",
                          .settings = "recovery_target_name=a%25b\nrecovery_target_timeline=7"};
     RecoveryPlan loaded;
+    CLEANUP(held_done) HeldDirectory held = HELD_NONE;
     Error err = {0};
 
     (void)state;
+    assert_true(held_open(&held, data, &err));
     assert_false(recovery_plan_load(data, &arena, &loaded, &err));
     assert_int_equal(err.code, ERR_NOT_FOUND);
     error_clear(&err);
     for (int round = 0; round < 2; round++) {
-        assert_true(recovery_plan_save(data, &plan, &err));
+        assert_true(recovery_plan_save(&held, &plan, &err));
         assert_true(recovery_plan_load(data, &arena, &loaded, &err));
         assert_int_equal(loaded.timeline, plan.timeline);
         assert_string_equal(loaded.bound, plan.bound);
@@ -115,8 +117,8 @@ static void a_saved_plan_comes_back(void **state)
         plan.data = NULL;
         plan.settings = "";
     }
-    assert_true(recovery_plan_remove(data, &err));
-    assert_true(recovery_plan_remove(data, &err));
+    assert_true(recovery_plan_remove(&held, &err));
+    assert_true(recovery_plan_remove(&held, &err));
     assert_false(recovery_plan_load(data, &arena, &loaded, &err));
     assert_int_equal(err.code, ERR_NOT_FOUND);
 }
@@ -130,10 +132,12 @@ static void any_changed_byte_of_a_plan_is_noticed(void **state)
                                .bound = "000000010000000000000004",
                                .settings = "recovery_target_lsn=0/5000000"};
     RecoveryPlan loaded;
+    CLEANUP(held_done) HeldDirectory held = HELD_NONE;
     Error err = {0};
 
     (void)state;
-    assert_true(recovery_plan_save(data, &plan, &err));
+    assert_true(held_open(&held, data, &err));
+    assert_true(recovery_plan_save(&held, &plan, &err));
     assert_true(file_read_whole(path, 1 << 16, &text, &err));
     for (size_t i = 0; i < text.size; i++) {
         text.data[i] ^= 1;
