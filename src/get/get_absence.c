@@ -9,6 +9,7 @@
 #include "repo/layout.h"
 #include "wal/wal_check.h"
 #include "walk/absence.h"
+#include "walk/set_aside.h"
 
 #include <fcntl.h>
 #include <inttypes.h>
@@ -178,27 +179,6 @@ static bool absence_of(const Get *get, const WalInventory *inventory, Absence *a
     return true;
 }
 
-/* Whether this history was taken out of the archive by wal-quarantine. */
-static bool is_quarantined(const Get *get, bool *is, Error *err)
-{
-    const Cluster *cluster = get->cluster;
-    CLEANUP(text_freep) char *prefix = layout_quarantine_prefix(cluster->name);
-    CLEANUP(text_freep) char *object = layout_wal(cluster->name, get->wish->name);
-    CLEANUP(object_list_done) ObjectList list = {0};
-
-    *is = false;
-    if (!storage_list(cluster->repo->storage, prefix, &list, err))
-        return error_context(err, "list what was set aside");
-    for (size_t i = 0; i < list.count && !*is; i++) {
-        char id[BACKUP_ID_SIZE];
-        const char *what;
-
-        *is = layout_quarantine_of(cluster->name, list.objects[i].name, id, &what) &&
-              strcmp(what, object + strlen(cluster->name) + 1) == 0;
-    }
-    return true;
-}
-
 /*
  * A history that is not in the archive although a higher one is, and no WAL of its timeline.
  *
@@ -211,7 +191,7 @@ static bool find_history_absence(Get *get, const WalInventory *inventory, Absenc
                                  Error *err)
 {
     const uint32_t timeline = get->name.timeline;
-    bool is_free = true;
+    char id[BACKUP_ID_SIZE] = "";
 
     *absence = ABSENCE_HISTORY;
     if (wal_inventory_has_history(inventory, timeline))
@@ -228,9 +208,9 @@ static bool find_history_absence(Get *get, const WalInventory *inventory, Absenc
         return false;
     if (path_step_of(&get->view.path, timeline) != NULL)
         return true;
-    if (timeline > get->view.timeline && !is_quarantined(get, &is_free, err))
+    if (timeline > get->view.timeline && !wal_set_aside_as(get->cluster, &get->name, id, err))
         return false;
-    if (is_free)
+    if (timeline < get->view.timeline || *id != '\0')
         *absence = ABSENCE_PROVEN;
     return true;
 }

@@ -10,6 +10,7 @@
 #include "repo/layout.h"
 #include "repo/mark.h"
 #include "wal/wal_check.h"
+#include "walk/set_aside.h"
 #include "walk/wal_follows.h"
 
 #include <assert.h>
@@ -436,6 +437,8 @@ static bool check_follows(const Push *push, const WalReaderState *state, Error *
     WalBefore before;
 
     return find_before(push, &before, err) &&
+           ((before.is_known && before.name.timeline == source->name.timeline) ||
+            wal_not_set_aside(push->cluster, &source->name, err)) &&
            wal_follows(push->cluster, &source->name, state, &before, err) &&
            wal_before_is_of(push->cluster, &before, dirname(copy), err);
 }

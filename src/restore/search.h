@@ -26,8 +26,9 @@ typedef struct ArchiveEnd {
     Lsn last_record;   /* start of the last whole record */
     Lsn tail_record;   /* begun in the segment before and perhaps complete now */
     TimeUs commit_max; /* of the commits up to there; TIME_US_NONE: none */
-    const char *gap;   /* why it does not go on: a hole, a missing timeline, damage; NULL: it is
-                          complete, nothing is behind it */
+    Lsn gap_from;    /* end of the last whole record; where nothing is there: of what is missing */
+    const char *gap; /* why it does not go on: a hole, a missing timeline, damage; NULL: it is
+                        complete, nothing is behind it */
 } ArchiveEnd;
 
 bool search_find_end(const Search *search, Lsn from, ArchiveEnd *end, Error *err) MUST_CHECK;

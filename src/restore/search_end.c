@@ -36,12 +36,12 @@ static bool note_segment(void *context, uint32_t timeline, uint64_t segment,
 }
 
 /* Why the archive does not go on where the walk ended, as it should; NULL: it is the end. */
-static const char *gap_behind(const Search *search, const WalWalkEnd *walk)
+static const char *gap_behind(const Search *search, const WalWalkEnd *walk, uint64_t missing)
 {
     Arena *arena = &search->choice->arena;
     const uint32_t size = search->cluster->wal_segment_size;
     char text[WAL_NAME_SIZE], lsn[LSN_TEXT_SIZE];
-    WalName name = {.kind = WAL_SEGMENT, .segment = walk->last_segment + !walk->is_open};
+    WalName name = {.kind = WAL_SEGMENT, .segment = missing};
 
     if (walk->is_broken) {
         return arena_format(arena, "WAL is damaged at %s (%s)", lsn_text(walk->last_end, lsn),
@@ -64,12 +64,17 @@ static const char *gap_behind(const Search *search, const WalWalkEnd *walk)
 
 bool search_find_end(const Search *search, Lsn from, ArchiveEnd *end, Error *err)
 {
+    const uint32_t size = search->cluster->wal_segment_size;
     WalWalk walk = search_walk(search, from, 0);
 
     *end = (ArchiveEnd){.commit_max = TIME_US_NONE};
     if (!wal_walk_trailers(&walk, note_segment, end, &end->walk, err))
         return false;
-    end->gap = gap_behind(search, &end->walk);
+    const bool is_empty = end->walk.segments == 0 && !end->walk.is_open;
+    const uint64_t missing =
+        is_empty ? wal_segment_of(from, size) : end->walk.last_segment + !end->walk.is_open;
+    end->gap_from = is_empty ? wal_segment_start(missing + 1, size) : end->walk.last_end;
+    end->gap = gap_behind(search, &end->walk, missing);
     return true;
 }
 
@@ -81,8 +86,8 @@ const char *search_behind_gap(const Search *search, const ArchiveEnd *end)
     TimeUs earliest;
 
     /* The candidates come the newest first. */
-    for (size_t i = 0;
-         i < search->count && search->candidates[i]->header.start >= end->walk.last_end; i++)
+    for (size_t i = 0; i < search->count && search->candidates[i]->header.start >= end->gap_from;
+         i++)
         first = search->candidates[i];
     if (first == NULL)
         return "";
@@ -108,7 +113,7 @@ static TimeUs commit_before_gap(const Search *search, const ArchiveEnd *end)
         Error ignored = {0}; /* there is less to say then */
         ArchiveEnd other;
 
-        if (search->candidates[i]->header.start < end->walk.last_end &&
+        if (search->candidates[i]->header.start < end->gap_from &&
             search_find_end(search, search->candidates[i]->header.start, &other, &ignored) &&
             other.walk.last_end == end->walk.last_end)
             newest = other.commit_max;
@@ -122,17 +127,21 @@ bool search_refuse_gap(const Search *search, const ArchiveEnd *end, const char *
     const TimeUs newest = commit_before_gap(search, end);
     char lsn[LSN_TEXT_SIZE], time[TIME_TEXT_SIZE], parent[64] = "";
 
-    error_set(err, ERR_CORRUPT,
-              "%s: recovery can't get to %s; the newest commit before it is of %s%s%s", end->gap,
-              target, newest == TIME_US_NONE ? "(none)" : time_text_local(newest, time),
+    error_set(err, ERR_CORRUPT, "%s: recovery can't get to %s; %s%s%s%s", end->gap, target,
+              newest == TIME_US_NONE ? "no commit is known before it"
+                                     : "the newest commit before it is of ",
+              newest == TIME_US_NONE ? "" : time_text_local(newest, time),
               *behind != '\0' ? "; what comes after it can be reached " : "", behind);
     if (search->path.count > 1) {
         const TimelinePath before = path_parent(&search->path, &search->choice->arena);
-        (void)snprintf(parent, sizeof parent, "; --target-timeline=%u follows the one before",
+        (void)snprintf(parent, sizeof parent, "--target-timeline=%u follows the one before",
                        path_last_timeline(&before));
     }
+    /* Without a record before it there is no way that ends there. */
+    if (end->last_record == 0)
+        return *parent != '\0' ? error_hint(err, "%s", parent) : false;
     return error_hint(err,
                       "to accept that what was committed after it is lost: --target-lsn=%s reaches "
-                      "the last record before it%s",
-                      lsn_text(end->last_record, lsn), parent);
+                      "the last record before it%s%s",
+                      lsn_text(end->last_record, lsn), *parent != '\0' ? "; " : "", parent);
 }

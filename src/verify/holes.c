@@ -176,7 +176,8 @@ static bool find_on_path(Holes *holes, const TimelinePath *path, Error *err)
         uint64_t first;
         uint64_t last;
 
-        if (!step_segments(path, s, holes->run->cluster->wal_segment_size, &first, &last))
+        if (!step_segments(path, s, holes->run->cluster->wal_segment_size, &first, &last) ||
+            timeline_has_only_begun(holes->run, path->steps[s].timeline))
             continue;
         find_on_step(holes, path->steps[s].timeline, first > stretch.first ? first : stretch.first,
                      last < stretch.last ? last : stretch.last);

@@ -270,6 +270,11 @@ static bool is_built_upon(const VerifyRun *run, uint32_t timeline)
     return false;
 }
 
+bool timeline_has_only_begun(const VerifyRun *run, uint32_t timeline)
+{
+    return !has_wal(run, timeline) && !is_built_upon(run, timeline);
+}
+
 /*
  * A history without any WAL: the server would replay what its parent did after the fork. That is
  * how every timeline begins, for as long as its first segment takes to fill; holes.c sees to those
@@ -282,7 +287,7 @@ static void check_beginning(VerifyRun *run, const TimelineFacts *facts)
     bool is_last = facts == &run->timelines[run->timeline_count - 1];
     bool is_old = time_now() - facts->stored_at > first_segment_due;
 
-    if (has_wal(run, facts->timeline) || is_built_upon(run, facts->timeline))
+    if (!timeline_has_only_begun(run, facts->timeline))
         return;
     what = text_format("the first segment of timeline %" PRIu32 " is not in the archive",
                        facts->timeline);

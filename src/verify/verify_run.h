@@ -243,6 +243,8 @@ const TimelineFacts *timeline_find(const VerifyRun *run, uint32_t timeline);
 bool is_wal_wanted(const VerifyRun *run, uint32_t timeline, uint64_t segment);
 /* Whether a recovery from this backup can follow this path. */
 bool is_backup_on_path(const BackupFacts *backup, const TimelinePath *path);
+/* None of its WAL is there, and nothing goes on from it: that is told of its history. */
+bool timeline_has_only_begun(const VerifyRun *run, uint32_t timeline);
 
 /* ---- meaning.c */
 

@@ -353,6 +353,53 @@ static void history_and_backup_files_must_be_what_their_names_say(void **state)
     }
 }
 
+/* Its server knows nothing of that, and goes on. */
+static void what_goes_on_from_what_was_set_aside_is_refused(void **state)
+{
+    static const struct {
+        uint32_t timeline;
+        uint64_t pushed; /* segment; the archive of timeline 1 ends with 1, that of 2 has it all */
+        const char *aside;
+        bool is_taken;
+    } cases[] = {
+        {1, 3, "wal/0000000100000000/000000010000000000000002.wal", false},
+        {1, 3, "wal/0000000100000000/000000010000000000000004.wal", true},
+        {1, 3, "wal/0000000200000000/000000020000000000000002.wal", true},
+        {1, 2, "wal/0000000100000000/000000010000000000000002.wal", true}, /* the right one's */
+        {1, 2, "wal/0000000100000000/000000010000000000000001.wal", true}, /* and there again */
+        {2, 3, "wal/00000002.history.wal", false},
+        {1, 3, "wal/00000002.history.wal", true},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        CLEANUP(scene_done) Scene scene;
+        CLEANUP(result_done) PushResult result = {0};
+        Error err = {0};
+        char name[WAL_NAME_SIZE];
+
+        scene_init(&scene);
+        archive_put_segments(&scene.archive, &scene.wal, 1, 1, 1);
+        CLEANUP(text_freep)
+        char *aside = text_format("main/quarantine/20261122T031500Z-k3v7qa/%s", cases[i].aside);
+        assert_true(storage_put(scene.archive.repo.storage, aside, WRITE_NEW, "", 0, &err));
+        CLEANUP(text_freep)
+        char *path =
+            scene_file(&scene, scene_segment_name(cases[i].timeline, cases[i].pushed, name),
+                       wal_builder_segment(&scene.wal, cases[i].pushed), MIB);
+        if (cases[i].timeline == 2) {
+            CLEANUP(text_freep)
+            char *history = scene_file(&scene, "00000002.history", "1\t0/300100\tx\n", 14);
+            (void)history;
+        }
+        assert_int_equal(push(&scene, path, &result, &err), cases[i].is_taken);
+        if (!cases[i].is_taken) {
+            assert_int_equal(err.code, ERR_REFUSED);
+            assert_non_null(strstr(err.message, "set aside as 20261122T031500Z-k3v7qa"));
+        }
+    }
+}
+
 /* The parent's pages begin a child's first segment; its history says where. */
 static void a_parents_pages_begin_a_child_only_at_its_fork(void **state)
 {
@@ -541,6 +588,7 @@ int main(void)
         cmocka_unit_test(any_failing_operation_leaves_a_way_on),
         cmocka_unit_test(losing_a_race_against_the_same_content_is_a_success),
         cmocka_unit_test(history_and_backup_files_must_be_what_their_names_say),
+        cmocka_unit_test(what_goes_on_from_what_was_set_aside_is_refused),
         cmocka_unit_test(a_parents_pages_begin_a_child_only_at_its_fork),
         cmocka_unit_test(a_file_that_changes_while_it_is_read_is_not_archived),
         cmocka_unit_test(what_is_no_file_of_wal_is_refused),

@@ -249,19 +249,25 @@ static void a_hole_before_all_backups_is_only_noted(void **state)
     assert_non_null(about(&report, segment));
 }
 
+/* Also where a backup ends in the segment of the fork, as after a restore to that end. */
 static void a_history_alone_is_a_timeline_that_just_began(void **state)
 {
-    CLEANUP(vault_done) Vault vault;
-    CLEANUP(verify_report_done) VerifyReport report = {0};
-
     (void)state;
-    vault_init(&vault, LIE_NONE);
-    archive_put_history(&vault.archive, 3, "1\t0/500100\tno\n");
-    vault_verify(&vault, &report);
+    for (int at_backup = 0; at_backup < 2; at_backup++) {
+        CLEANUP(vault_done) Vault vault;
+        CLEANUP(verify_report_done) VerifyReport report = {0};
+        char lsn[LSN_TEXT_SIZE];
 
-    assert_int_equal(report.count, 1);
-    assert_int_equal(report.findings[0].severity, FINDING_NOTE);
-    expect_words(&report.findings[0], report.findings[0].what, "first segment of timeline 3");
+        vault_init(&vault, LIE_NONE);
+        const Lsn fork = at_backup ? vault.a_stop : vault.fork + 8;
+        CLEANUP(text_freep) char *history = text_format("1\t%s\tno\n", lsn_text(fork, lsn));
+        archive_put_history(&vault.archive, 3, history);
+        vault_verify(&vault, &report);
+
+        assert_int_equal(report.count, 1);
+        assert_int_equal(report.findings[0].severity, FINDING_NOTE);
+        expect_words(&report.findings[0], report.findings[0].what, "first segment of timeline 3");
+    }
 }
 
 static void histories_that_contradict_each_other_are_found(void **state)

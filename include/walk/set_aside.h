@@ -1,0 +1,26 @@
+/*
+ * set_aside.h - whether WAL goes on from what wal-quarantine took out of the way.
+ *
+ * A copy whose WAL was set aside may go on archiving: it knows nothing of that. What it stores next
+ * has nothing before it, so that no back link tells whose it is, and it would stand in the way of
+ * the right server's segment of that name.
+ */
+#pragma once
+
+#include "postgres/wal_name.h"
+#include "repo/layout.h"
+#include "repo/repo.h"
+
+/*
+ * *id: the newest quarantine that has this file; "": none, or what was set aside can't be listed.
+ * ERR_INTERRUPTED, ERR_UNREACHABLE.
+ */
+bool wal_set_aside_as(const Cluster *cluster, const WalName *name, char id[BACKUP_ID_SIZE],
+                      Error *err) MUST_CHECK;
+
+/*
+ * ERR_REFUSED when the segment before this one on its timeline, or the timeline's history, is not
+ * in the archive and was set aside. To be asked where the segment before is not known: it lists
+ * what was set aside. Other errors: ERR_INTERRUPTED, ERR_UNREACHABLE.
+ */
+bool wal_not_set_aside(const Cluster *cluster, const WalName *name, Error *err) MUST_CHECK;

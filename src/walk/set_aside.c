@@ -1,0 +1,84 @@
+#include "walk/set_aside.h"
+
+/* What is not told is not known, and then taken; but for an interruption and a repository that is
+ * out of reach. */
+static bool is_serious(const Error *attempt, Error *err)
+{
+    if (attempt->code != ERR_INTERRUPTED && attempt->code != ERR_UNREACHABLE)
+        return false;
+    *err = *attempt;
+    return true;
+}
+
+bool wal_set_aside_as(const Cluster *cluster, const WalName *name, char id[BACKUP_ID_SIZE],
+                      Error *err)
+{
+    char text[WAL_NAME_SIZE];
+    CLEANUP(text_freep)
+    char *object = layout_wal(cluster->name, wal_name_text(name, cluster->wal_segment_size, text));
+    CLEANUP(text_freep) char *prefix = layout_quarantine_prefix(cluster->name);
+    CLEANUP(object_list_done) ObjectList list = {0};
+    Error attempt = {0};
+
+    *id = '\0';
+    if (!storage_list(cluster->repo->storage, prefix, &list, &attempt))
+        return !is_serious(&attempt, err);
+    for (size_t i = 0; i < list.count; i++) {
+        char set[BACKUP_ID_SIZE];
+        const char *what;
+
+        if (layout_quarantine_of(cluster->name, list.objects[i].name, set, &what) &&
+            strcmp(what, object + strlen(cluster->name) + 1) == 0)
+            memcpy(id, set, BACKUP_ID_SIZE);
+    }
+    return true;
+}
+
+/* *id is "" when it is in the archive, or was never set aside. */
+static bool look(const Cluster *cluster, const WalName *name, char id[BACKUP_ID_SIZE], Error *err)
+{
+    char text[WAL_NAME_SIZE], identity[OBJECT_IDENTITY_SIZE];
+    CLEANUP(text_freep)
+    char *object = layout_wal(cluster->name, wal_name_text(name, cluster->wal_segment_size, text));
+    Error attempt = {0};
+
+    *id = '\0';
+    if (storage_identify(cluster->repo->storage, object, identity, &attempt))
+        return true;
+    return attempt.code == ERR_NOT_FOUND ? wal_set_aside_as(cluster, name, id, err)
+                                         : !is_serious(&attempt, err);
+}
+
+static bool refuse(const Cluster *cluster, const WalName *name, const char *id, Error *err)
+{
+    const bool is_main = strcmp(cluster->name, "main") == 0;
+    char text[WAL_NAME_SIZE];
+
+    error_set(
+        err, ERR_REFUSED,
+        "it goes on from %s, which wal-quarantine set aside as %s, and nothing is in its place",
+        wal_name_text(name, cluster->wal_segment_size, text), id);
+    return error_hint(err,
+                      "stop this server's archiving; if it is the right one: pgcairn "
+                      "wal-quarantine --repo=%s%s%s --undo=%s",
+                      storage_address(cluster->repo->storage),
+                      is_main ? "" : " --cluster=", is_main ? "" : cluster->name, id);
+}
+
+bool wal_not_set_aside(const Cluster *cluster, const WalName *name, Error *err)
+{
+    const WalName needed[] = {
+        {.kind = WAL_HISTORY, .timeline = name->timeline},
+        {.kind = WAL_SEGMENT, .timeline = name->timeline, .segment = name->segment - 1},
+    };
+
+    for (size_t i = name->timeline == 1; i < ARRAY_SIZE(needed) - (name->segment == 0); i++) {
+        char id[BACKUP_ID_SIZE];
+
+        if (!look(cluster, &needed[i], id, err))
+            return false;
+        if (*id != '\0')
+            return refuse(cluster, &needed[i], id, err);
+    }
+    return true;
+}
