@@ -51,7 +51,6 @@ static bool look(const Cluster *cluster, const WalName *name, char id[BACKUP_ID_
 
 static bool refuse(const Cluster *cluster, const WalName *name, const char *id, Error *err)
 {
-    const bool is_main = strcmp(cluster->name, "main") == 0;
     char text[WAL_NAME_SIZE];
 
     error_set(
@@ -59,10 +58,9 @@ static bool refuse(const Cluster *cluster, const WalName *name, const char *id, 
         "it goes on from %s, which wal-quarantine set aside as %s, and nothing is in its place",
         wal_name_text(name, cluster->wal_segment_size, text), id);
     return error_hint(err,
-                      "stop this server's archiving; if it is the right one: pgcairn "
-                      "wal-quarantine --repo=%s%s%s --undo=%s",
-                      storage_address(cluster->repo->storage),
-                      is_main ? "" : " --cluster=", is_main ? "" : cluster->name, id);
+                      "stop this server's archiving; if it is the right one: "
+                      "`pgcairn wal-quarantine --undo=%s`",
+                      id);
 }
 
 bool wal_not_set_aside(const Cluster *cluster, const WalName *name, Error *err)
