@@ -46,7 +46,16 @@ typedef struct BranchGain {
     Lsn from; /* where they part; LSN_NEVER: it has nothing that the path has not */
     uint64_t commits;
     TimeUs first, last; /* the earliest and the latest of their times; TIME_US_NONE */
+    /* Open at its end, of those that were prepared in the segment of the last commit or later: what
+     * only a PREPARE TRANSACTION says was acknowledged as well. */
+    uint64_t prepared;
+    TimeUs prepared_last; /* TIME_US_NONE */
 } BranchGain;
+
+/* "3 commits", "1 prepared transaction", "3 commits and 1 prepared transaction"; in the arena. */
+const char *branch_gain_text(const BranchGain *gain, Arena *arena);
+/* The latest of the times of what it has; TIME_US_NONE: it has nothing. */
+TimeUs branch_gain_last(const BranchGain *gain);
 
 typedef struct Branch {
     uint32_t timeline; /* the last one of its path */
@@ -147,6 +156,8 @@ typedef struct BranchAnswer {
 } BranchAnswer;
 
 BranchAnswer branch_judge(const BranchQuestion *question);
+/* What the other one has: "later commits", "later prepared transactions", "a newer base backup". */
+const char *branch_answer_text(const BranchAnswer *answer);
 
 /*
  * Whether a recovery along the path has all that the server has committed, if it goes far enough;

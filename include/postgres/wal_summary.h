@@ -59,8 +59,8 @@ bool wal_event_of(const WalRecord *record, const PgVersion *version, WalEvent *e
 bool wal_tablespace_of(const WalRecord *record, uint32_t *oid, const char **path);
 
 /*
- * What the records of a segment do to files, as bits: so that whoever looks for such a thing reads
- * only the segments that hold one.
+ * What the records of a segment do to files and transactions, as bits: so that whoever looks for
+ * such a thing reads only the segments that hold one.
  */
 enum {
     WAL_CREATES_TABLESPACE = 1 << 0,
@@ -68,7 +68,8 @@ enum {
         1 << 1, /* of relations: CREATE TABLE, but also TRUNCATE, VACUUM FULL, ... */
     WAL_REMOVES_FILES = 1 << 2, /* a commit removes relation files; DROP DATABASE, TABLESPACE */
     WAL_CREATES_INIT_FORKS = 1 << 3, /* of unlogged relations */
-    WAL_CHANGES_ALL = (1 << 4) - 1,
+    WAL_PREPARES = 1 << 4,           /* PREPARE TRANSACTION */
+    WAL_CHANGES_ALL = (1 << 5) - 1,
 };
 unsigned wal_changes_of(const WalRecord *record, const PgVersion *version);
 /*
@@ -102,7 +103,7 @@ typedef struct WalSummary {
     WalParameters parameters;
     Lsn minimal_at;        /* first sign of wal_level=minimal */
     uint32_t new_timeline; /* last END_OF_RECOVERY or checkpoint switching to it */
-    unsigned changes;      /* WAL_CREATES_..., of records that are whole in it */
+    unsigned changes;      /* WAL_CREATES_... and so on, of records that are whole in it */
 } WalSummary;
 
 void wal_summary_init(WalSummary *summary);

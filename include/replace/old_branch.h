@@ -20,11 +20,12 @@ typedef enum OldVerdict {
                      that what it has leads there: `reason` says why */
 } OldVerdict;
 
-/* Commits that one side has and the other has not. */
+/* Commits that one side has and the other has not; what is prepared was acknowledged, too. */
 typedef struct OldCommits {
     uint64_t count;
-    TimeUs last;   /* the latest of them; TIME_US_NONE: none */
-    bool is_least; /* there can be more: not all of the WAL is there */
+    uint64_t prepared; /* transactions that are open at the end; of the directory only */
+    TimeUs last;       /* the latest of all; TIME_US_NONE: none */
+    bool is_least;     /* there can be more: not all of the WAL is there */
 } OldCommits;
 
 typedef struct OldBranch {
@@ -45,7 +46,7 @@ typedef struct OldBranch {
     bool is_last_whole;   /* WAL goes to the end of the last one */
     Lsn end;              /* of the last whole record in them; 0: none */
     Lsn reached;          /* how far the server was, by its WAL or pg_control */
-    Lsn commit_end;       /* of its last commit record; 0: none was seen */
+    Lsn commit_end;       /* of its last COMMIT or PREPARE; 0: none was seen */
     TimeUs commit_time;   /* TIME_US_NONE */
     Lsn apart;            /* OLD_APART: up to here both have the same */
     const char *reason;   /* OLD_BEYOND */

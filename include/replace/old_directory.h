@@ -29,5 +29,7 @@ bool old_directory_look(const Cluster *cluster, const RestoreWish *wish, const c
 bool old_directory_add(const OldDirectory *directory, WalInventory *inventory,
                        uint32_t segment_size, Error *err) MUST_CHECK;
 
-/* "3 commits until 2026-11-30 17:40:00+00", in arena. */
+/* Whether there are any, or may be. */
+bool old_commits_any(const OldCommits *commits);
+/* "3 commits and 1 prepared transaction until 2026-11-30 17:40:00+00", in arena. */
 const char *old_commits_text(const OldCommits *commits, Arena *arena);

@@ -18,6 +18,7 @@ static void branch_to_json(const Branch *branch, Json *json)
     json_u64(json, "commits_beyond", gain->commits);
     json_time_exact(json, "first_beyond_time_exact", gain->first);
     json_time_exact(json, "last_beyond_time_exact", gain->last);
+    json_u64(json, "prepared_beyond", gain->prepared);
     json_end_object(json);
 }
 

@@ -83,13 +83,14 @@ static TimeUs last_commit_on_path(const BranchQuestion *question)
     return last;
 }
 
-static bool has_later_commits(const BranchQuestion *question, const Branch *branch)
+static bool has_later_work(const BranchQuestion *question, const Branch *branch)
 {
     TimeUs last = last_commit_on_path(question);
 
     if (question->kind != TARGET_LATEST && !goes_beyond(question, branch->gain.from))
         return false;
-    return branch->gain.commits > 0 && (last == TIME_US_NONE || branch->gain.last > last);
+    const TimeUs gained = branch_gain_last(&branch->gain);
+    return gained != TIME_US_NONE && (last == TIME_US_NONE || gained > last);
 }
 
 /*
@@ -118,7 +119,7 @@ static bool speaks_against(const BranchQuestion *question, const Branch *branch,
     case BRANCH_TARGET_TWICE:
         return holds_target(question, branch, reason);
     case BRANCH_OLDER_COMMITS:
-        return has_later_commits(question, branch);
+        return has_later_work(question, branch);
     case BRANCH_OLDER_BACKUP:
         return has_newer_backup(question, branch);
     case BRANCH_FITS:
@@ -162,6 +163,13 @@ BranchAnswer branch_judge(const BranchQuestion *question)
     return (BranchAnswer){.reason = BRANCH_FITS};
 }
 
+const char *branch_answer_text(const BranchAnswer *answer)
+{
+    if (answer->reason != BRANCH_OLDER_COMMITS)
+        return "a newer base backup";
+    return answer->other->gain.commits > 0 ? "later commits" : "later prepared transactions";
+}
+
 /* ---- how it is told ----------------------------------------------------------------------------
  */
 
@@ -198,7 +206,7 @@ static bool is_choice(const BranchQuestion *question, const BranchAnswer *answer
         return false;
     if (answer->reason == BRANCH_TARGET_ELSEWHERE || answer->reason == BRANCH_TARGET_TWICE)
         return holds_target(question, branch, answer->reason);
-    return branch->gain.commits > 0 || has_newer_backup(question, branch);
+    return branch_gain_last(&branch->gain) != TIME_US_NONE || has_newer_backup(question, branch);
 }
 
 /* Each with its last commit and the option that picks it. */
@@ -226,8 +234,10 @@ static const char *gain_text(const BranchGain *gain, Arena *arena)
 {
     char time[TIME_TEXT_SIZE];
 
-    return arena_format(arena, "%" PRIu64 " of them, until %s", gain->commits,
-                        gain->last != TIME_US_NONE ? time_text_postgres(gain->last, time) : "?");
+    const TimeUs last = branch_gain_last(gain);
+
+    return arena_format(arena, "%s, until %s", branch_gain_text(gain, arena),
+                        last != TIME_US_NONE ? time_text_postgres(last, time) : "?");
 }
 
 static bool refuse_for_server(const BranchQuestion *question, const BranchAnswer *answer,
@@ -274,9 +284,9 @@ bool branch_refuse(const BranchQuestion *question, const BranchAnswer *answer, c
     case BRANCH_OLDER_COMMITS:
         error_set(err, ERR_REFUSED,
                   "a restore to %s would go along timeline %" PRIu32 ", and timeline %" PRIu32
-                  " has later commits beyond %s, where they part: %s",
-                  target, timeline, other->timeline, lsn_text(other->gain.from, lsn),
-                  gain_text(&other->gain, &arena));
+                  " has %s beyond %s, where they part: %s",
+                  target, timeline, other->timeline, branch_answer_text(answer),
+                  lsn_text(other->gain.from, lsn), gain_text(&other->gain, &arena));
         break;
     case BRANCH_OLDER_BACKUP:
         error_set(err, ERR_REFUSED,

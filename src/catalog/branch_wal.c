@@ -1,5 +1,6 @@
 #include "branch_wal.h"
 
+#include "walk/prepared.h"
 #include "walk/walk.h"
 
 /* Damage says nothing of what is around it. */
@@ -36,25 +37,47 @@ static bool count_event(void *context, const WalEvent *event, Error *err)
     return true;
 }
 
-static bool count_segment(void *context, uint32_t timeline, uint64_t segment,
-                          const WalTrailer *trailer, Error *err)
-{
-    BranchGain *gain = context;
-
-    (void)timeline, (void)segment, (void)err;
-    gain->commits += trailer->summary.commit_count;
-    add_time(gain, trailer->summary.commit_time_min);
-    add_time(gain, trailer->summary.commit_time_max);
-    return true;
-}
-
-/* Whether the record that this segment leaves incomplete may be a commit. */
-static bool tail_may_commit(const WalTrailer *trailer)
+/* Whether the record that this segment leaves incomplete ends a transaction, or prepares one. */
+static bool tail_is_transaction(const WalTrailer *trailer)
 {
     const WalReaderState *reader = &trailer->summary.reader;
 
     return reader->tail_record != 0 &&
            (!reader->tail_has_kind || reader->tail_rmgr == RMGR_TRANSACTION);
+}
+
+typedef struct Counting {
+    BranchGain *gain;
+    uint64_t prepares; /* the first segment that may hold a PREPARE, from that of the last commit
+                          on; 0: there is none */
+} Counting;
+
+/* Whether a record that begins in the segment may be a PREPARE. */
+static bool may_prepare(const WalTrailer *trailer)
+{
+    return (trailer->summary.changes & WAL_PREPARES) != 0 || tail_is_transaction(trailer);
+}
+
+static void note_prepares(Counting *counting, uint64_t segment, const WalTrailer *trailer)
+{
+    if (trailer->summary.commit_count > 0)
+        counting->prepares = 0;
+    if (counting->prepares == 0 && may_prepare(trailer))
+        counting->prepares = segment;
+}
+
+static bool count_segment(void *context, uint32_t timeline, uint64_t segment,
+                          const WalTrailer *trailer, Error *err)
+{
+    Counting *counting = context;
+    BranchGain *gain = counting->gain;
+
+    (void)timeline, (void)err;
+    gain->commits += trailer->summary.commit_count;
+    add_time(gain, trailer->summary.commit_time_min);
+    add_time(gain, trailer->summary.commit_time_max);
+    note_prepares(counting, segment, trailer);
+    return true;
 }
 
 /* The events that begin in the segment of `from`, from there on; also one that ends in the next. */
@@ -66,13 +89,15 @@ static bool read_events(const WalWalk *walk, Lsn from, const WalTrailer *trailer
     WalWalkEnd end;
 
     inside.from = from;
-    inside.to = wal_segment_start(wal_segment_of(from, size) + 1, size) + tail_may_commit(trailer);
+    inside.to =
+        wal_segment_start(wal_segment_of(from, size) + 1, size) + tail_is_transaction(trailer);
     return wal_walk_events(&inside, on_event, context, &end, err);
 }
 
 /* The records of the segment with the fork that begin beyond it. */
-static bool count_first(const WalWalk *walk, BranchGain *gain, Error *err)
+static bool count_first(const WalWalk *walk, Counting *counting, Error *err)
 {
+    BranchGain *gain = counting->gain;
     const uint64_t segment = wal_segment_of(gain->from, walk->cluster->wal_segment_size);
     BranchGain counted = *gain;
     WalTrailer trailer;
@@ -83,6 +108,49 @@ static bool count_first(const WalWalk *walk, BranchGain *gain, Error *err)
         !read_events(walk, gain->from, &trailer, count_event, &counted, &attempt))
         return passes_over(&attempt, err);
     *gain = counted;
+    note_prepares(counting, segment, &trailer);
+    return true;
+}
+
+typedef struct PreparedReading {
+    Prepared open;
+    const PgVersion *version;
+} PreparedReading;
+
+static void prepared_reading_done(PreparedReading *reading)
+{
+    prepared_done(&reading->open);
+}
+
+static bool take_prepared(void *context, const WalRecord *record, Error *err)
+{
+    PreparedReading *reading = context;
+    TimeUs time;
+
+    (void)err;
+    (void)prepared_add(&reading->open, record, reading->version, &time);
+    return true;
+}
+
+static bool count_prepared(const WalWalk *walk, const Counting *counting, Error *err)
+{
+    CLEANUP(prepared_reading_done)
+    PreparedReading reading = {.version = pg_version_of_major(walk->cluster->major)};
+    BranchGain *gain = counting->gain;
+    const Lsn from = wal_segment_start(counting->prepares, walk->cluster->wal_segment_size);
+    WalWalk beyond = *walk;
+    WalWalkEnd end;
+    Error attempt = {0};
+
+    if (counting->prepares == 0)
+        return true;
+    beyond.from = from > gain->from ? from : gain->from;
+    beyond.to = 0;
+    if (!walk_records(&beyond, take_prepared, &reading, &end, &attempt) &&
+        !passes_over(&attempt, err))
+        return false;
+    gain->prepared = prepared_count(&reading.open);
+    gain->prepared_last = prepared_last(&reading.open);
     return true;
 }
 
@@ -90,6 +158,7 @@ bool branch_count(const WalWalk *walk, BranchGain *gain, Error *err)
 {
     const uint32_t size = walk->cluster->wal_segment_size;
     const bool is_inside = gain->from % size != 0;
+    Counting counting = {.gain = gain};
     WalWalk beyond = *walk;
     WalkExtent extent;
 
@@ -99,7 +168,7 @@ bool branch_count(const WalWalk *walk, BranchGain *gain, Error *err)
         return false;
     if (extent.is_empty)
         return true;
-    if (is_inside && !count_first(walk, gain, err))
+    if (is_inside && !count_first(walk, &counting, err))
         return false;
     for (uint64_t segment = wal_segment_of(gain->from, size) + is_inside; segment <= extent.last;
          segment++) {
@@ -111,13 +180,13 @@ bool branch_count(const WalWalk *walk, BranchGain *gain, Error *err)
         if (source.form == WAL_NOWHERE)
             continue;
         beyond.from = wal_segment_start(segment, size);
-        if (!wal_walk_trailers(&beyond, count_segment, gain, &end, err))
+        if (!wal_walk_trailers(&beyond, count_segment, &counting, &end, err))
             return false;
         /* The one that ends the stretch can't be read, or does not go on where it should. */
         if (end.segments > 0)
             segment = end.last_segment;
     }
-    return true;
+    return count_prepared(walk, &counting, err);
 }
 
 bool branch_end(const WalWalk *walk, Lsn *end, Error *err)
@@ -165,7 +234,7 @@ static bool look_for_commit(const WalWalk *walk, uint64_t segment, BranchCommit 
 
     if (!wal_walk_trailer(walk, segment, &trailer, &is_open, &attempt))
         return passes_over(&attempt, err);
-    if (trailer.summary.commit_count == 0 && !tail_may_commit(&trailer))
+    if (trailer.summary.commit_count == 0 && !tail_is_transaction(&trailer))
         return true;
     if (!read_events(walk, start, &trailer, take_commit, &found, &attempt))
         return passes_over(&attempt, err);

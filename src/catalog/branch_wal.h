@@ -8,7 +8,7 @@
 
 #include "catalog/branches.h"
 
-/* Of the path of the walk, from gain->from on: commits, first, last. */
+/* Of the path of the walk, from gain->from on: commits, first, last, prepared, prepared_last. */
 bool branch_count(const WalWalk *walk, BranchGain *gain, Error *err) MUST_CHECK;
 /* The end of the last whole record of the path's last segment; 0: there is none. */
 bool branch_end(const WalWalk *walk, Lsn *end, Error *err) MUST_CHECK;

@@ -263,6 +263,28 @@ const Branch *branch_list_newest(const BranchList *list)
     return list->count > 0 ? &list->items[list->count - 1] : NULL;
 }
 
+/* ---- what is told of a gain --------------------------------------------------------------------
+ */
+
+const char *branch_gain_text(const BranchGain *gain, Arena *arena)
+{
+    const char *commits =
+        arena_format(arena, "%" PRIu64 " commit%s", gain->commits, gain->commits == 1 ? "" : "s");
+    const char *prepared = arena_format(arena, "%" PRIu64 " prepared transaction%s", gain->prepared,
+                                        gain->prepared == 1 ? "" : "s");
+
+    if (gain->prepared == 0)
+        return commits;
+    return gain->commits == 0 ? prepared : arena_format(arena, "%s and %s", commits, prepared);
+}
+
+TimeUs branch_gain_last(const BranchGain *gain)
+{
+    if (gain->prepared_last == TIME_US_NONE || gain->last == TIME_US_NONE)
+        return gain->last == TIME_US_NONE ? gain->prepared_last : gain->last;
+    return gain->last > gain->prepared_last ? gain->last : gain->prepared_last;
+}
+
 /* ---- what each has that a path has not ---------------------------------------------------------
  */
 
@@ -281,8 +303,10 @@ bool branch_list_compare(BranchList *list, const Cluster *cluster, const WalInve
         Branch *branch = &list->items[i];
 
         walk.path = &branch->path;
-        branch->gain = (BranchGain){
-            .from = paths_part(&branch->path, path), .first = TIME_US_NONE, .last = TIME_US_NONE};
+        branch->gain = (BranchGain){.from = paths_part(&branch->path, path),
+                                    .first = TIME_US_NONE,
+                                    .last = TIME_US_NONE,
+                                    .prepared_last = TIME_US_NONE};
         if (!branch_last_commit(&walk, &branch->last_commit, err) ||
             (branch->gain.from != LSN_NEVER && !branch_count(&walk, &branch->gain, err)))
             return error_context(err, "look at timeline %" PRIu32, branch->timeline);

@@ -284,11 +284,15 @@ static const char *beginning(const Branch *branch, char *text, size_t size)
 static void add_branch(Table *table, const Branch *branch, bool is_newest)
 {
     const BranchGain *gain = &branch->gain;
-    char timeline[16], left[32 + LSN_TEXT_SIZE], last[TIME_TEXT_SIZE], commits[32],
+    char timeline[16], left[32 + LSN_TEXT_SIZE], last[TIME_TEXT_SIZE], commits[64],
         part[LSN_TEXT_SIZE];
 
     (void)snprintf(timeline, sizeof timeline, "%" PRIu32, branch->timeline);
     (void)snprintf(commits, sizeof commits, "%" PRIu64, gain->commits);
+    if (gain->prepared > 0) {
+        (void)snprintf(commits, sizeof commits, "%" PRIu64 " + %" PRIu64 " prepared", gain->commits,
+                       gain->prepared);
+    }
     table_row(table, (const char *const[]){
                          timeline, beginning(branch, left, sizeof left),
                          branch->last_commit.time == TIME_US_NONE
@@ -323,9 +327,7 @@ static void print_branches(const Holdings *holdings)
     } else {
         out_print("\nA restore asks for --target-timeline: timeline %" PRIu32 " has %s than "
                   "timeline %" PRIu32 ", the newest.\n",
-                  holdings->answer.other->timeline,
-                  holdings->answer.reason == BRANCH_OLDER_COMMITS ? "later commits"
-                                                                  : "a newer base backup",
+                  holdings->answer.other->timeline, branch_answer_text(&holdings->answer),
                   newest->timeline);
     }
 }

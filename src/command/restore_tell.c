@@ -89,15 +89,18 @@ static void print_path(const RestorePlan *plan)
 
 static void print_branches(const RestorePlan *plan)
 {
+    CLEANUP(arena_done) Arena arena = {0};
     char lsn[LSN_TEXT_SIZE], first[TIME_TEXT_SIZE], last[TIME_TEXT_SIZE];
 
     for (size_t i = 0; i < plan->branch_count; i++) {
         const BranchGain *gain = &plan->branches[i].gain;
 
-        out_print("  not in it  timeline %" PRIu32 " from %s on: %" PRIu64 " commit%s, %s to %s\n",
-                  plan->branches[i].timeline, lsn_text(gain->from, lsn), gain->commits,
-                  gain->commits == 1 ? "" : "s", time_text_local(gain->first, first),
-                  time_text_local(gain->last, last));
+        out_print("  not in it  timeline %" PRIu32 " from %s on: %s", plan->branches[i].timeline,
+                  lsn_text(gain->from, lsn), branch_gain_text(gain, &arena));
+        if (gain->first != TIME_US_NONE)
+            out_print(", %s to", time_text_local(gain->first, first));
+        out_print("%s %s\n", gain->first != TIME_US_NONE ? "" : ", until",
+                  time_text_local(branch_gain_last(gain), last));
     }
 }
 
@@ -184,17 +187,12 @@ static const char *replacement_name(const RestorePlan *plan)
 static void print_directory(const RestorePlan *plan)
 {
     const DirectoryReport *directory = &plan->directory;
-    char lsn[LSN_TEXT_SIZE], time[TIME_TEXT_SIZE];
+    char lsn[LSN_TEXT_SIZE];
 
-    if (directory->timeline == 0 || (directory->commits == 0 && !directory->may_be_more))
+    if (directory->timeline == 0 || directory->only_there == NULL)
         return;
-    out_print("  directory  on timeline %" PRIu32 ", to %s: %s%" PRIu64 " commit%s",
-              directory->timeline, lsn_text(directory->reached, lsn),
-              directory->may_be_more ? "at least " : "", directory->commits,
-              directory->commits == 1 ? "" : "s");
-    if (directory->last_commit != TIME_US_NONE)
-        out_print(" until %s", time_text_postgres(directory->last_commit, time));
-    out_print(" that the archive does not have\n");
+    out_print("  directory  on timeline %" PRIu32 ", to %s: %s that the archive does not have\n",
+              directory->timeline, lsn_text(directory->reached, lsn), directory->only_there);
     if (directory->is_given_up) {
         out_print("             given up (--discard-wal)\n");
     } else if (plan->local_wal_count > 0) {
@@ -216,6 +214,7 @@ static void directory_to_json(const RestorePlan *plan, Json *json)
     json_text(json, "state", directory->state);
     json_lsn(json, "parts_lsn", directory->parts_at);
     json_u64(json, "commits_not_archived", directory->commits);
+    json_u64(json, "prepared_not_archived", directory->prepared);
     json_bool(json, "may_be_more", directory->may_be_more);
     json_time(json, "last_commit_time", directory->last_commit);
     json_bool(json, "given_up", directory->is_given_up);
@@ -331,6 +330,7 @@ static void branches_to_json(const RestorePlan *plan, Json *json)
         json_u64(json, "commits", gain->commits);
         json_time_exact(json, "first_commit_time_exact", gain->first);
         json_time_exact(json, "last_commit_time_exact", gain->last);
+        json_u64(json, "prepared", gain->prepared);
         json_end_object(json);
     }
     json_end_array(json);

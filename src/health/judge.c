@@ -379,9 +379,8 @@ static void judge_branches(Health *health)
     add(health, HEALTH_WARNING, "archive",
         "timeline %" PRIu32 " has %s than timeline %" PRIu32 ", the newest: they part at %s, and a "
         "restore asks which one is meant",
-        answer->other->timeline,
-        answer->reason == BRANCH_OLDER_COMMITS ? "later commits" : "a newer base backup",
-        newest->timeline, lsn_text(answer->other->gain.from, lsn))
+        answer->other->timeline, branch_answer_text(answer), newest->timeline,
+        lsn_text(answer->other->gain.from, lsn))
         ->next = "`pgcairn list` shows both; restore with --target-timeline of the one that "
                  "counts, and stop whoever archives the other one";
 }

@@ -146,6 +146,8 @@ unsigned wal_changes_possible(uint8_t rmgr, uint8_t info, const PgVersion *versi
     switch (rmgr) {
     case RMGR_TRANSACTION:
         op = info & 0x70;
+        if (op == XACT_PREPARE)
+            return WAL_PREPARES;
         return op == XACT_COMMIT || op == XACT_COMMIT_PREPARED ? WAL_REMOVES_FILES : 0;
     case RMGR_STORAGE:
         return op == XLOG_SMGR_CREATE ? WAL_CREATES_FILES | WAL_CREATES_INIT_FORKS : 0;
@@ -170,7 +172,8 @@ unsigned wal_changes_of(const WalRecord *record, const PgVersion *version)
 
     if ((changes & WAL_CREATES_INIT_FORKS) != 0 && !wal_created_init_fork_of(record, &file))
         return changes & ~(unsigned)WAL_CREATES_INIT_FORKS;
-    if (changes == 0 || record->rmgr != RMGR_TRANSACTION || record->bytes == NULL)
+    if (changes == 0 || changes == WAL_PREPARES || record->rmgr != RMGR_TRANSACTION ||
+        record->bytes == NULL)
         return changes; /* too large to be looked at: it may */
     return wal_event_of(record, version, &event) && event.drops_relations ? changes : 0;
 }

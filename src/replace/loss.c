@@ -1,10 +1,5 @@
 #include "replace/loss.h"
 
-static bool has_commits(const OldCommits *commits)
-{
-    return commits->count > 0 || commits->is_least;
-}
-
 /* Whether the path leads along the directory's own timeline to its end. */
 static bool follows(const TimelinePath *path, const OldBranch *own)
 {
@@ -26,7 +21,7 @@ LossKind loss_of(const LossQuestion *question)
 {
     const OldBranch *own = question->own;
 
-    if (!has_commits(&own->own))
+    if (!old_commits_any(&own->own))
         return LOSS_NONE;
     switch (own->verdict) {
     case OLD_ARCHIVED:
@@ -61,8 +56,8 @@ static bool refuse_beyond(const OldBranch *own, Arena *arena, Error *err)
 {
     error_set(err, ERR_REFUSED, "%s is further than the archive: %s. A restore would lose %s",
               own->place, own->reason,
-              own->own.count == 0 ? "what it committed in between"
-                                  : old_commits_text(&own->own, arena));
+              own->own.count == 0 && own->own.prepared == 0 ? "what it committed in between"
+                                                            : old_commits_text(&own->own, arena));
     return error_hint(err, "start the server on it if that is possible, and take a backup; "
                            "--discard-wal restores without what only the directory has");
 }

@@ -1,24 +1,29 @@
 #include "replace/old_directory.h"
 
 #include "base/file.h"
+#include "catalog/branches.h"
 #include "walk/wal_source.h"
 
 #include <dirent.h>
 #include <errno.h>
-#include <inttypes.h>
 #include <sys/stat.h>
 
 enum { HISTORY_TEXT_MAX = 4 << 20 };
 
+bool old_commits_any(const OldCommits *commits)
+{
+    return commits->count > 0 || commits->prepared > 0 || commits->is_least;
+}
+
 const char *old_commits_text(const OldCommits *commits, Arena *arena)
 {
+    const BranchGain gain = {.commits = commits->count, .prepared = commits->prepared};
     char time[TIME_TEXT_SIZE];
 
-    if (commits->count == 0)
+    if (commits->count == 0 && commits->prepared == 0)
         return commits->is_least ? "perhaps commits that can't be counted" : "no commit";
-    return arena_format(arena, "%s%" PRIu64 " commit%s until %s",
-                        commits->is_least ? "at least " : "", commits->count,
-                        commits->count == 1 ? "" : "s", time_text_postgres(commits->last, time));
+    return arena_format(arena, "%s%s until %s", commits->is_least ? "at least " : "",
+                        branch_gain_text(&gain, arena), time_text_postgres(commits->last, time));
 }
 
 /* ---- places -----------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 
 #include "base/file.h"
 #include "base/interrupt.h"
+#include "walk/prepared.h"
 #include "walk/wal_chain.h"
 #include "walk/wal_walk.h"
 
@@ -108,13 +109,15 @@ typedef struct OldReading {
     Lsn until;       /* last_before: of records that end up to here; 0: not asked */
     Lsn last_before; /* end of the last such record */
     OldCommits commits;
-    Lsn commit_end; /* of the last commit, whether it counts or not */
+    Prepared open;  /* of what counts */
+    Lsn commit_end; /* of the last COMMIT or PREPARE, whether it counts or not */
     TimeUs commit_time;
 } OldReading;
 
 static void old_reading_done(OldReading *reading)
 {
     wal_reader_freep(&reading->reader);
+    prepared_done(&reading->open);
 }
 
 static bool counts(const OldReading *reading, const WalRecord *record)
@@ -132,25 +135,53 @@ static bool counts(const OldReading *reading, const WalRecord *record)
             wal_segment_of(record->lsn, proof->size) <= proof->archived);
 }
 
+/* What a client was told is done, and stays so. */
+static bool is_promise(OldReading *reading, const WalRecord *record, bool *is_commit, TimeUs *time)
+{
+    Prepared ignored = {0};
+    WalEvent event;
+
+    *is_commit = false;
+    if (record->rmgr != RMGR_TRANSACTION)
+        return false;
+    *is_commit = wal_event_of(record, reading->version, &event) && event.kind == EVENT_COMMIT;
+    const bool is_prepare = prepared_add(counts(reading, record) ? &reading->open : &ignored,
+                                         record, reading->version, time);
+    prepared_done(&ignored);
+    if (*is_commit)
+        *time = event.time;
+    return *is_commit || is_prepare;
+}
+
 static bool take_record(void *context, const WalRecord *record, Error *err)
 {
     OldReading *reading = context;
     OldCommits *commits = &reading->commits;
-    WalEvent event;
+    bool is_commit;
+    TimeUs time;
 
     (void)err;
     if (record->end <= reading->until)
         reading->last_before = record->end;
-    if (!wal_event_of(record, reading->version, &event) || event.kind != EVENT_COMMIT)
+    if (!is_promise(reading, record, &is_commit, &time))
         return true;
     reading->commit_end = record->end;
-    reading->commit_time = event.time;
+    reading->commit_time = time;
     if (!counts(reading, record))
         return true;
-    commits->count++;
-    if (commits->last == TIME_US_NONE || event.time > commits->last)
-        commits->last = event.time;
+    commits->count += is_commit ? 1 : 0;
+    if (commits->last == TIME_US_NONE || time > commits->last)
+        commits->last = time;
     return true;
+}
+
+/* Of all that was read. */
+static OldCommits old_reading_commits(const OldReading *reading)
+{
+    OldCommits commits = reading->commits;
+
+    commits.prepared = prepared_count(&reading->open);
+    return commits;
 }
 
 static void begin_reading(OldReading *reading, const Proof *proof, uint64_t segment)
@@ -379,7 +410,7 @@ static bool count_own(const Proof *proof, Lsn from, Error *err)
         segment++;
     if (!read_files(&reading, segment, proof->high, err))
         return false;
-    branch->own = reading.commits;
+    branch->own = old_reading_commits(&reading);
     branch->reached = wal_reader_state(reading.reader)->last_end;
     branch->own.is_least = local(proof, wal_segment_of(from, proof->size)) == NULL;
     return true;
@@ -527,7 +558,7 @@ static bool read_stretch(const Proof *proof, uint64_t proven, Error *err)
             branch->first = from = proven;
             continue;
         }
-        branch->own = reading.commits;
+        branch->own = old_reading_commits(&reading);
         branch->commit_end = reading.commit_end;
         branch->commit_time = reading.commit_time;
         branch->end = state->last_end;

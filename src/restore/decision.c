@@ -53,7 +53,8 @@ static void take_branches(const RestoreWish *wish, const Choice *choice, Restore
     for (size_t i = 0; i < branches->count; i++) {
         const Branch *branch = &branches->items[i];
 
-        if (branch->gain.commits > 0 && !is_before(wish, choice, branch->gain.from)) {
+        if (branch_gain_last(&branch->gain) != TIME_US_NONE &&
+            !is_before(wish, choice, branch->gain.from)) {
             plan->branches[plan->branch_count++] =
                 (PlannedBranch){.timeline = branch->timeline, .gain = branch->gain};
         }
@@ -159,14 +160,17 @@ static void report_directory(const OldDirectory *directory, const RestoreWish *w
     plan->directory = (DirectoryReport){.state = "", .last_commit = TIME_US_NONE};
     if (!directory->has_own || own->timeline == 0)
         return;
-    plan->directory = (DirectoryReport){.timeline = own->timeline,
-                                        .reached = own->reached,
-                                        .state = verdict_name(own->verdict),
-                                        .parts_at = own->apart,
-                                        .commits = own->own.count,
-                                        .last_commit = own->own.last,
-                                        .may_be_more = own->own.is_least,
-                                        .is_given_up = wish->discard_wal};
+    plan->directory = (DirectoryReport){
+        .timeline = own->timeline,
+        .reached = own->reached,
+        .state = verdict_name(own->verdict),
+        .parts_at = own->apart,
+        .only_there = old_commits_any(&own->own) ? old_commits_text(&own->own, &plan->arena) : NULL,
+        .commits = own->own.count,
+        .prepared = own->own.prepared,
+        .last_commit = own->own.last,
+        .may_be_more = own->own.is_least,
+        .is_given_up = wish->discard_wal};
 }
 
 static bool look_at_directory(const Cluster *cluster, RestoreWish *wish, RestorePlan *plan,

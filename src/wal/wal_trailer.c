@@ -25,7 +25,7 @@ enum {
     BIT_REST_IS_ZERO = 1,
     BIT_STARTS_WITH_OVERWRITE = 2,
     BIT_TAIL_HAS_KIND = 4,
-    CHANGES_SHIFT = 3, /* bits 3 to 6 of that byte: WalSummary.changes */
+    CHANGES_SHIFT = 3, /* bits 3 to 7 of that byte: WalSummary.changes */
 
     SKIPPABLE_MAGIC = 0x184D2A5E, /* zstd and lz4 skip frames 0x184D2A50 to 5F */
     SKIPPABLE_HEADER_SIZE = 8,
@@ -308,8 +308,7 @@ static bool has_newer_fields(const uint8_t *bytes)
         if (!is_zero(bytes + reserved[i].offset, reserved[i].size))
             return true;
     }
-    return (bytes[107] & ~(BIT_REST_IS_ZERO | BIT_STARTS_WITH_OVERWRITE | BIT_TAIL_HAS_KIND |
-                           WAL_CHANGES_ALL << CHANGES_SHIFT)) != 0;
+    return false; /* every bit of byte 107 has a meaning */
 }
 
 static bool check_envelope(const uint8_t *bytes, uint64_t seed, Error *err)

@@ -12,6 +12,7 @@
  *
  *   a-z  a commit; the letters come in the order of their times (and are their xids)
  *   A-Z  the end of a base backup, taken just after the commit of that letter
+ *   !    PREPARE TRANSACTION, of which nothing more is there; later than all commits
  *   -    WAL without a commit
  *   1-9  where this timeline left that one; nothing behind it: a history without WAL
  *
@@ -174,12 +175,18 @@ static BranchCommit last_commit(const World *world, const TimelinePath *path)
 
 static BranchGain gain_of(const World *world, const TimelinePath *path, const TimelinePath *chosen)
 {
-    BranchGain gain = {
-        .from = paths_part(path, chosen), .first = TIME_US_NONE, .last = TIME_US_NONE};
+    BranchGain gain = {.from = paths_part(path, chosen),
+                       .first = TIME_US_NONE,
+                       .last = TIME_US_NONE,
+                       .prepared_last = TIME_US_NONE};
 
     for (size_t column = 0; gain.from != LSN_NEVER && column < COLUMNS_MAX; column++) {
         char c = at_column(world, path, column);
 
+        if (c == '!' && lsn_of(column) >= gain.from) {
+            gain.prepared++;
+            gain.prepared_last = 1000;
+        }
         if (!is_commit(c) || lsn_of(column) < gain.from)
             continue;
         if (gain.commits++ == 0)
@@ -558,6 +565,11 @@ static const Case cases[] = {
     {UNKNOWN, "2 e", "time b", BRANCH_FITS, 0},
     {UNKNOWN, "2 e", "time d", BRANCH_NOT_SERVERS, 0},
     {UNKNOWN_FROM_END, "2 c", "latest", BRANCH_FITS, 0}, /* it gets as far as the archive does */
+    /* What was prepared was acknowledged, too. */
+    {"1 |abc-\n2 |  1de\n", "", "latest", BRANCH_FITS, 0},
+    {"1 |abc!\n2 |  1de\n", "", "latest", BRANCH_OLDER_COMMITS, 1},
+    {"1 |ab!\n2 |  1de\n", "", "latest", BRANCH_OLDER_COMMITS, 1},
+    {"1 |a!bc\n2 |  1de\n", "", "latest", BRANCH_FITS, 0}, /* both have it */
 };
 /* clang-format on */
 
@@ -601,6 +613,21 @@ static void a_refusal_names_each_branch_and_what_picks_it(void **state)
         strstr(err.hint, "--target-timeline=2 (last commit 1970-01-01 00:00:00.000040"));
 }
 
+static void what_was_only_prepared_is_told(void **state)
+{
+    CLEANUP(world_done) World world;
+    BranchQuestion question;
+    ServerBranch server;
+    Error err = {0};
+
+    (void)state;
+    load(&world, "1 |ab!!\n2 |  1de\n");
+    BranchAnswer answer = ask(&world, "", "latest", &question, &server);
+    assert_false(branch_refuse(&question, &answer, "the latest commit", &err));
+    assert_non_null(strstr(err.message, "timeline 1 has later prepared transactions"));
+    assert_non_null(strstr(err.message, ": 2 prepared transactions, until 1970"));
+}
+
 static void paths_part_where_the_timelines_do(void **state)
 {
     CLEANUP(world_done) World world;
@@ -621,6 +648,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_branch_that_is_meant_is_told_or_asked_for),
         cmocka_unit_test(a_refusal_names_each_branch_and_what_picks_it),
+        cmocka_unit_test(what_was_only_prepared_is_told),
         cmocka_unit_test(paths_part_where_the_timelines_do),
     };
 

@@ -435,6 +435,7 @@ static void what_is_done_to_files_is_summed_up(void **state)
                 changes_by(major, RMGR_TRANSACTION, abort, with_relations, sizeof with_relations),
                 0); /* of what it made itself */
         }
+        assert_int_equal(changes_by(major, RMGR_TRANSACTION, 0x10, bytes, 16), WAL_PREPARES);
         assert_int_equal(changes_by(major, RMGR_STORAGE, 0x10, bytes, 16), WAL_CREATES_FILES);
         assert_int_equal(changes_by(major, RMGR_STORAGE, 0x10, init_fork, sizeof init_fork),
                          WAL_CREATES_FILES | WAL_CREATES_INIT_FORKS);

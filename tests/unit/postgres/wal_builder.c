@@ -201,6 +201,16 @@ Lsn wal_builder_abort(WalBuilder *builder, uint32_t xid, int64_t time)
     return end_record(builder, 0x20, xid, time);
 }
 
+/* access/xact.h, xl_xact_prepare: magic, length, xid, database, when; the rest is not looked at. */
+Lsn wal_builder_prepare(WalBuilder *builder, uint32_t xid, int64_t time)
+{
+    uint8_t data[64] = {0};
+
+    put_le32(data + 8, xid);
+    put_le64(data + 16, (uint64_t)time);
+    return wal_builder_record(builder, RMGR_TRANSACTION, 0x10, xid, data, sizeof data);
+}
+
 Lsn wal_builder_commit_prepared(WalBuilder *builder, uint32_t xid, int64_t time)
 {
     uint8_t data[16];

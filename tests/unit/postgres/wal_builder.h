@@ -46,6 +46,7 @@ void wal_builder_fill_to(WalBuilder *builder, Lsn end, size_t left);
 /* Times are PostgreSQL's: microseconds since 2000. */
 Lsn wal_builder_commit(WalBuilder *builder, uint32_t xid, int64_t time);
 Lsn wal_builder_abort(WalBuilder *builder, uint32_t xid, int64_t time);
+Lsn wal_builder_prepare(WalBuilder *builder, uint32_t xid, int64_t time);
 Lsn wal_builder_commit_prepared(WalBuilder *builder, uint32_t xid, int64_t time);
 Lsn wal_builder_restore_point(WalBuilder *builder, const char *name, int64_t time);
 Lsn wal_builder_backup_end(WalBuilder *builder, Lsn start);

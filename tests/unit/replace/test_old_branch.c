@@ -6,6 +6,7 @@
 
 #include <setjmp.h>
 #include <stdarg.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -269,6 +270,38 @@ static void without_its_history_nothing_is_proven(void **state)
     assert_true(branch.own.is_least);
 }
 
+/* Acknowledged, and so no less than a commit: at the end of the tail, and beyond where they part.
+ */
+static void what_is_only_prepared_counts(void **state)
+{
+    CLEANUP(old_scene_done) OldScene scene;
+
+    (void)state;
+    old_scene_init(&scene);
+    wal_builder_prepare(&scene.wal, 700, 700000);
+    wal_builder_prepare(&scene.wal, 701, 701000);
+    wal_builder_commit_prepared(&scene.wal, 700, 702000);
+    old_scene_put_segments(&scene.wal, 5, 6);
+    OldBranch branch = look(&scene);
+    assert_int_equal(branch.verdict, OLD_TAIL);
+    assert_int_equal(branch.own.count, 3);
+    assert_int_equal(branch.own.prepared, 1);
+
+    /* Of a clone that did nothing else. */
+    CLEANUP(wal_builder_done)
+    WalBuilder other = wal_builder_fork(&scene.wal, scene.part, scene.last, 1);
+    wal_builder_prepare(&other, 900, 900000);
+    const Lsn end = other.at;
+    old_scene_put_segment(&other, 1, 5);
+    assert_int_equal(unlink("000000010000000000000006"), 0);
+    branch = look(&scene);
+    assert_int_equal(branch.verdict, OLD_APART);
+    assert_int_equal(branch.own.count, 0);
+    assert_int_equal(branch.own.prepared, 1);
+    assert_int_equal(branch.commit_end, 0); /* its place is where they part */
+    assert_true(branch.reached >= end);
+}
+
 static void pg_control_may_know_of_more(void **state)
 {
     static const struct {
@@ -315,6 +348,7 @@ int main(void)
         IN_FOLDER(a_timeline_of_its_own_goes_on_from_the_archives),
         cmocka_unit_test(of_a_directory_without_wal_nothing_is_known),
         IN_FOLDER(without_its_history_nothing_is_proven),
+        IN_FOLDER(what_is_only_prepared_counts),
         cmocka_unit_test(pg_control_may_know_of_more),
     };
 
