@@ -1,6 +1,7 @@
 """Two histories in one archive: which one a restore follows, and what is said of the other."""
 
 import re
+import time
 
 from support.cluster import ClusterTest
 from support.shared import SharedClusterTest
@@ -16,13 +17,15 @@ def rows(server):
 def insert(server, *numbers):
     """Each in a transaction of its own; the last one's xid."""
     for number in numbers:
-        xid = server.sql(f"begin; insert into t values ({number}); select pg_current_xact_id(); commit")
+        xid = server.sql(f"insert into t values ({number}) returning pg_current_xact_id()")
     return int(xid)
 
 
 def clock(server):
     """An instant between what was committed before and what comes."""
-    return server.sql("select pg_sleep(0.02); select clock_timestamp(); select pg_sleep(0.02)").strip()
+    instant = server.sql("select clock_timestamp() from pg_sleep(0.02)").strip()
+    time.sleep(0.02)
+    return instant
 
 
 def options_of(done):
