@@ -112,11 +112,11 @@ typedef struct HeldPlaces HeldPlaces;
 typedef struct DirectoryReport {
     uint32_t timeline;
     Lsn reached;
-    const char *state; /* "archived", "tail", "apart", "beyond" */
-    Lsn parts_at;      /* "apart" */
+    const char *state;      /* "archived", "tail", "apart", "beyond" */
+    Lsn parts_at;           /* "apart" */
     const char *only_there; /* "3 commits until ..." that the archive does not have; NULL: none */
-    uint64_t commits;  /* that the archive does not have */
-    uint64_t prepared; /* transactions, ... */
+    uint64_t commits;       /* that the archive does not have */
+    uint64_t prepared;      /* transactions, ... */
     TimeUs last_commit;
     bool may_be_more;
     bool is_given_up; /* --discard-wal */

@@ -28,12 +28,14 @@ static void tell(VerifyRun *run, const Branch *branch, uint32_t newest)
     char name[WAL_NAME_SIZE], part[LSN_TEXT_SIZE], last[TIME_TEXT_SIZE];
     CLEANUP(text_freep)
     char *object = layout_wal(run->cluster->name, wal_name_text(&segment, size, name));
+    CLEANUP(arena_done) Arena arena = {0};
+    const TimeUs until = branch_gain_last(&branch->gain);
     CLEANUP(text_freep)
-    char *what = text_format(
-        "timeline %" PRIu32 " has commits that timeline %" PRIu32
-        ", the newest, lacks: beyond %s, where they part, %" PRIu64 " commits, until %s",
-        branch->timeline, newest, lsn_text(branch->gain.from, part), branch->gain.commits,
-        branch->gain.last != TIME_US_NONE ? time_text_postgres(branch->gain.last, last) : "?");
+    char *what = text_format("timeline %" PRIu32 " has what timeline %" PRIu32
+                             ", the newest, lacks: beyond %s, where they part, %s, until %s",
+                             branch->timeline, newest, lsn_text(branch->gain.from, part),
+                             branch_gain_text(&branch->gain, &arena),
+                             until != TIME_US_NONE ? time_text_postgres(until, last) : "?");
     CLEANUP(text_freep)
     char *meaning = text_format("A restore asks which one is meant: --target-timeline=%" PRIu32
                                 " or --target-timeline=%" PRIu32 ".",
@@ -66,7 +68,8 @@ bool verify_branches(VerifyRun *run, Error *err)
                               &answer, err))
         return false;
     for (size_t i = 0; answer.reason != BRANCH_FITS && i < branches->count; i++) {
-        if (&branches->items[i] == answer.other || branches->items[i].gain.commits > 0)
+        if (&branches->items[i] == answer.other ||
+            branch_gain_last(&branches->items[i].gain) != TIME_US_NONE)
             tell(run, &branches->items[i], branch_list_newest(branches)->timeline);
     }
     return true;

@@ -147,7 +147,7 @@ class Stray(ClusterTest):
         status = self.tool("status", f"--data={self.cluster.data}", expect=CRITICAL)
         self.assertIn("would not follow the server's timeline 1 but timeline 2", status)
         self.assertNotIn("every commit is in the repository", status)
-        self.assertIn("timeline 1 has commits that timeline 2, the newest, lacks", self.tool("verify"))
+        self.assertIn("timeline 1 has what timeline 2, the newest, lacks", self.tool("verify"))
         self.assertTrue(self.tool_json("list")["restore_is_ambiguous"])
         for target in ([], [f"--target-time={between}"]):
             done = self.tool_fails(4, "timeline 1 has later commits", "restore", f"--data={self.path}/none", *target)

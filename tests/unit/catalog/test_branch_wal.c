@@ -21,13 +21,19 @@ typedef struct Case {
 } Case;
 
 static const Case cases[] = {
-    {"cc|", 0, 0, 0},     {"c|cc", 2, 0, 0},    {"c|p", 0, 1, 3},
+    {"cc|", 0, 0, 0},
+    {"c|cc", 2, 0, 0},
+    {"c|p", 0, 1, 3},
     {"cp|c", 1, 0, 0}, /* both have it */
     {"c|pd", 1, 0, 0},
-    {"c|ppd", 1, 1, 4},    {"cp|d", 1, 0, 0},    {"c|pp>d", 1, 0, 0},
-    {"c|cp>>p", 1, 2, 7}, {"c|p>p>c", 1, 0, 0}, /* before the segment of the last commit: the commit
-                                                   says it */
-    {"c|p>cp", 1, 1, 6},  {"c|c>xp>", 1, 1, 6}, /* from one segment into the next */
+    {"c|ppd", 1, 1, 4},
+    {"cp|d", 1, 0, 0},
+    {"c|pp>d", 1, 0, 0},
+    {"c|cp>>p", 1, 2, 7},
+    {"c|p>p>c", 1, 0, 0}, /* before the segment of the last commit: the commit
+                             says it */
+    {"c|p>cp", 1, 1, 6},
+    {"c|c>xp>", 1, 1, 6}, /* from one segment into the next */
 };
 
 static void put(WalBuilder *wal, char letter, uint32_t number, uint32_t *closed)
