@@ -4,7 +4,7 @@ import os
 import signal
 import subprocess
 
-from support.cluster import ClusterTest
+from support.cluster import ClusterTest, make_directory
 from support.processes import (TOOL, clean_environment, identity, run, state_and_parent, wait_for)
 from test_restore_refusals import fingerprint
 
@@ -85,6 +85,17 @@ class Restore(MeanwhileTest):
         before = fingerprint(data)
         self.assertIn("has changed since the restore was planned", self.go_on(process, 5))
         self.assertEqual(fingerprint(data), before)
+        self.exchanged_once_it_is_taken()
+
+    def exchanged_once_it_is_taken(self):
+        data, away = self.path / "exchanged", self.path / "away"
+        process = self.stopped_at("restore.before-rebuild", "restore", f"--data={data}")
+        data.rename(away)
+        make_directory(data)
+        self.assertIn("is not the directory any more", self.go_on(process, 5))
+        self.assertEqual(os.listdir(data), [])
+        self.assertTrue((away / "base").exists())
+        self.assertFalse((away / "global/pg_control").exists())
 
     def test_a_server_that_was_started_since_is_left_alone(self):
         self.backup()

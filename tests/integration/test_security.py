@@ -12,6 +12,7 @@ import pwd
 import re
 import stat
 import threading
+import time
 import unittest
 
 from support.archive import put
@@ -157,7 +158,7 @@ class RootBecomesTheOwner(SharedClusterTest):
         """The user's loop: directories of the target are links to another one for a moment."""
         count = 0
         while not ends.is_set():
-            for name in ("base/1", "base/5", "global", "pg_wal", "base", "pg_xact", "pg_tblspc"):
+            for name in ("base/1", "base/5", "global", "pg_wal"):
                 path = data / name
                 try:
                     path.rename(f"{path}.away")
@@ -165,6 +166,7 @@ class RootBecomesTheOwner(SharedClusterTest):
                     continue  # not there yet
                 try:
                     path.symlink_to(victim)
+                    time.sleep(0.003)  # files are made through it now, by who follows it
                     path.unlink()
                     os.rename(f"{path}.away", path)
                     count += 1
@@ -179,7 +181,7 @@ class RootBecomesTheOwner(SharedClusterTest):
         ways = {"openat2": [], "part by part": ["strace", "-f", "--seccomp-bpf", "-qq", "-o", "/dev/null", "-e", "trace=openat2", "-e",
                                                 "inject=openat2:error=ENOSYS", "--"]}
         for way, words in ways.items():
-            for attacked in (False, True):
+            for attacked in (True, False) if words else (True,):
                 with self.subTest(way=way, attacked=attacked), concurrent.futures.ThreadPoolExecutor() as pool:
                     data = self.path / f"raced-{way[0]}-{attacked}"
                     ends = threading.Event()
