@@ -330,6 +330,11 @@ static void a_directory_that_was_exchanged_itself_is_told(void **state)
     assert_int_equal(rename("tree", "away"), 0);
     assert_false(held_is_in_place(&held, &err));
     assert_int_equal(err.code, ERR_BUSY);
+    assert_int_equal(mkdir("tree", 0700), 0); /* as good as the other one, but not it */
+    error_clear(&err);
+    assert_false(held_is_in_place(&held, &err));
+    assert_int_equal(err.code, ERR_BUSY);
+    assert_int_equal(rmdir("tree"), 0);
     assert_int_equal(symlink("away", "tree"), 0);
     error_clear(&err);
     assert_false(held_is_in_place(&held, &err));
