@@ -2,6 +2,7 @@
  * owner.h - whose a directory is, when root asks, and becoming that user for good.
  *
  *     owner_find(path, &owner, err)      whose is it? touches nothing inside it
+ *     owner_open_file(path, ...)         a file that says what is to be done: and who says so?
  *     account_find(uid, &account, err)   name, groups, home
  *     account_become(&account, err)      once, before anything of that user's is opened
  *
@@ -14,12 +15,15 @@
 #include "base/error.h"
 #include "base/memory.h"
 
+#include <sys/stat.h>
 #include <sys/types.h>
 
 typedef struct DirectoryOwner {
     bool is_there;      /* else uid is that of the nearest directory above it that is there */
     uid_t uid;          /* with is_there of the directory itself */
     const char *parent; /* not is_there: that directory's path. In the arena */
+    const char *shared; /* a directory of the way, the one at its end among them, in which others
+                           than its owner may write, by the group's right for example; or NULL */
 } DirectoryOwner;
 
 /*
@@ -29,6 +33,16 @@ typedef struct DirectoryOwner {
  * more than 40 links. ERR_IO when a part can't be looked at.
  */
 bool owner_find(const char *path, Arena *arena, DirectoryOwner *owner, Error *err) MUST_CHECK;
+
+/*
+ * Open a file for root, who is nobody else yet, and tell whose it is (*found). The way to it is
+ * walked as above, so a file that is another user's, or that another user has led to, says so. A
+ * file of another user's must be regular; of root's own a pipe or a device will do, which is not
+ * waited for. ERR_NOT_FOUND; ERR_IO when it is not regular; ERR_REFUSED also when others than its
+ * owner can write to it.
+ */
+bool owner_open_file(const char *path, Arena *arena, int *fd, struct stat *found,
+                     Error *err) MUST_CHECK;
 
 typedef struct Account {
     uid_t uid;
@@ -46,8 +60,8 @@ bool account_find_name(const char *name, Arena *arena, Account *account, Error *
 
 /*
  * Root only. Real, effective and saved ids and the groups become the account's, no new privileges
- * can be had (PR_SET_NO_NEW_PRIVS), no capability is left, HOME, USER and LOGNAME say so, and the
- * working directory is / when the account can't enter the one we are in. There is no way back: that
+ * can be had (PR_SET_NO_NEW_PRIVS), no capability is left, what root's process held can't be looked
+ * at by the account (PR_SET_DUMPABLE), HOME, USER and LOGNAME say so. There is no way back: that
  * is tried, and a process that could go back ends at once.
  */
 bool account_become(const Account *account, Error *err) MUST_CHECK;

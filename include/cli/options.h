@@ -91,6 +91,8 @@ typedef struct Options {
     uint64_t limit; /* lines, 0: no limit */
     /* not options: */
     bool conninfo_is_from_file; /* the configuration file named it */
+    bool config_is_public;      /* everybody can read that file */
+    uid_t config_owner;         /* whose it is, when root reads it; 0: root's, or not asked */
     /* On the command line or in the environment: a command that a hint names has to say it, too. */
     bool repo_is_typed, cluster_is_typed, data_is_typed;
     const char *acting_as;      /* the user that root has become; NULL: we are who we were */

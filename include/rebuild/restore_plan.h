@@ -178,7 +178,6 @@ typedef struct RestorePlan {
     uint64_t *old_version_bytes;
     const char *restore_command;
     uint32_t data_mode;             /* of the data directory: 0700 or 0750 */
-    const char *owner, *group;      /* their names at the backup */
     PlannedTablespace *tablespaces; /* as they will be */
     size_t tablespace_count;
     /* restore/configuration.h */

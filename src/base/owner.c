@@ -24,11 +24,15 @@ typedef struct Way {
     unsigned links;
     uid_t foreign;            /* whoever but root owns a part of the way */
     const char *foreign_part; /* NULL: nobody does so far */
+    const char *shared;       /* a directory of the way in which others than its owner may write */
+    bool to_file;             /* at its end is a file, which is opened for reading, ... */
+    int file;                 /* ... here, once we are there */
 } Way;
 
 static void way_done(Way *way)
 {
     fd_done(&way->fd);
+    fd_done(&way->file);
 }
 
 static const char *join(const Way *way, const char *name)
@@ -89,6 +93,13 @@ static bool follow(Way *way, const char *name, const struct stat *found, Error *
     return target[0] != '/' || start_at(way, "/", err);
 }
 
+/* The group of number 0 is root's own. */
+static bool others_may_write(const struct stat *found)
+{
+    return (found->st_mode & S_IWOTH) != 0 ||
+           ((found->st_mode & S_IWGRP) != 0 && found->st_gid != 0);
+}
+
 /* Whoever can rename in a directory decides what it holds. */
 static bool check_passage(Way *way, Error *err)
 {
@@ -102,7 +113,19 @@ static bool check_passage(Way *way, Error *err)
         CLEANUP(text_freep) char *word = shell_word(way->here);
         return error_hint(err, "take the right to write from others: `chmod o-w %s`", word);
     }
+    if (others_may_write(&found) && (found.st_mode & S_ISVTX) == 0)
+        way->shared = way->here;
     return note_owner(way, way->here, found.st_uid, err);
+}
+
+/* A regular file, or root's own whatever it is; nobody is waited for. */
+static bool open_file(Way *way, const char *name, const struct stat *found, Error *err)
+{
+    way->here = join(way, name);
+    if (!S_ISREG(found->st_mode) && found->st_uid != 0)
+        return error_set(err, ERR_IO, "%s is not a regular file", way->here);
+    way->file = openat(way->fd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+    return way->file >= 0 || error_set_errno(err, ERR_IO, errno, "open %s", way->here);
 }
 
 static bool enter(Way *way, const char *name, Error *err)
@@ -130,6 +153,11 @@ static const char *take_part(Way *way)
     return part;
 }
 
+static bool is_last(const Way *way)
+{
+    return way->rest[strspn(way->rest, "/")] == '\0';
+}
+
 /* *is_there false: the part is missing, and we stand where it would be. */
 static bool take_step(Way *way, const char *part, bool *is_there, Error *err)
 {
@@ -142,26 +170,85 @@ static bool take_step(Way *way, const char *part, bool *is_there, Error *err)
         return errno == ENOENT ||
                error_set_errno(err, ERR_IO, errno, "look at %s", join(way, part));
     }
-    return S_ISLNK(found.st_mode) ? follow(way, part, &found, err) : enter(way, part, err);
+    if (S_ISLNK(found.st_mode))
+        return follow(way, part, &found, err);
+    if (way->to_file && is_last(way) && !S_ISDIR(found.st_mode))
+        return open_file(way, part, &found, err);
+    return enter(way, part, err);
+}
+
+/* Ends in the last directory that is there, or with the file open. */
+static bool walk(Way *way, bool *is_there, Error *err)
+{
+    *is_there = true;
+    if (!start_at(way, way->path[0] == '/' ? "/" : ".", err))
+        return false;
+    for (const char *part = take_part(way); *is_there && *part != '\0'; part = take_part(way)) {
+        if (!take_step(way, part, is_there, err))
+            return false;
+    }
+    return true;
+}
+
+static bool check_end(const Way *way, uid_t uid, Error *err)
+{
+    return way->foreign_part == NULL || way->foreign == uid ||
+           refuse_third(way, way->foreign_part, way->foreign, err);
 }
 
 bool owner_find(const char *path, Arena *arena, DirectoryOwner *owner, Error *err)
 {
-    CLEANUP(way_done) Way way = {.path = path, .arena = arena, .rest = path, .fd = -1};
+    CLEANUP(way_done) Way way = {.path = path, .arena = arena, .rest = path, .fd = -1, .file = -1};
     struct stat found;
-    bool is_there = true;
+    bool is_there;
 
-    if (!start_at(&way, path[0] == '/' ? "/" : ".", err))
+    if (!walk(&way, &is_there, err))
         return false;
-    for (const char *part = take_part(&way); is_there && *part != '\0'; part = take_part(&way)) {
-        if (!take_step(&way, part, &is_there, err))
-            return false;
-    }
     if (fstat(way.fd, &found) != 0)
         return error_set_errno(err, ERR_IO, errno, "look at %s", way.here);
-    if (way.foreign_part != NULL && way.foreign != found.st_uid)
-        return refuse_third(&way, way.foreign_part, way.foreign, err);
-    *owner = (DirectoryOwner){.is_there = is_there, .uid = found.st_uid, .parent = way.here};
+    if (others_may_write(&found))
+        way.shared = way.here;
+    *owner = (DirectoryOwner){
+        .is_there = is_there, .uid = found.st_uid, .parent = way.here, .shared = way.shared};
+    return check_end(&way, found.st_uid, err);
+}
+
+static bool check_file(const Way *way, const struct stat *found, Error *err)
+{
+    if (!S_ISREG(found->st_mode) && found->st_uid != 0)
+        return error_set(err, ERR_IO, "%s is not a regular file", way->here);
+    if (!S_ISREG(found->st_mode) || !others_may_write(found) ||
+        (found->st_uid != 0 && (found->st_mode & S_IWOTH) == 0))
+        return true;
+    CLEANUP(text_freep) char *word = shell_word(way->here);
+    error_set(err, ERR_REFUSED, "others than its owner can write to %s", way->here);
+    return error_hint(err, "take the right to write from them (chmod go-w %s)", word);
+}
+
+bool owner_open_file(const char *path, Arena *arena, int *fd, struct stat *found, Error *err)
+{
+    CLEANUP(way_done)
+    Way way = {.path = path, .arena = arena, .rest = path, .fd = -1, .file = -1, .to_file = true};
+    bool is_there;
+
+    *fd = -1;
+    if (!walk(&way, &is_there, err))
+        return false;
+    if (!is_there)
+        return error_set_errno(err, ERR_NOT_FOUND, ENOENT, "open %s", path);
+    if (way.file < 0)
+        return error_set(err, ERR_IO, "%s is not a regular file", path);
+    if (fstat(way.file, found) != 0)
+        return error_set_errno(err, ERR_IO, errno, "look at %s", path);
+    if (found->st_uid == 0 && way.shared != NULL) {
+        error_set(err, ERR_REFUSED, "the way to %s leads through %s, in which others can write",
+                  path, way.shared);
+        CLEANUP(text_freep) char *word = shell_word(way.shared);
+        return error_hint(err, "take the right to write from them (chmod go-w %s)", word);
+    }
+    if (!check_end(&way, found->st_uid, err) || !check_file(&way, found, err))
+        return false;
+    *fd = fd_take(&way.file);
     return true;
 }
 
@@ -225,14 +312,12 @@ bool account_become(const Account *account, Error *err)
     if (setgroups(account->group_count, account->groups) != 0 ||
         setresgid(account->gid, account->gid, account->gid) != 0 ||
         setresuid(account->uid, account->uid, account->uid) != 0 ||
-        prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0)
+        prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 || prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0)
         return error_set_errno(err, ERR_IO, errno, "become user %s", account->name);
     /* The kernel clears all capabilities when the last id 0 goes (capabilities(7)). */
     if (account->uid != 0 && (setuid(0) == 0 || seteuid(0) == 0))
         abort(); /* can't happen; to go on as somebody who can become root again would be worse */
     if (!set_environment(account))
         return error_set_errno(err, ERR_IO, errno, "set the environment");
-    if (access(".", R_OK | X_OK) != 0 && chdir("/") != 0)
-        return error_set_errno(err, ERR_IO, errno, "enter /");
     return true;
 }

@@ -132,13 +132,23 @@ static void child_signals(void)
     (void)sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
+/* A pipe that nobody reads would keep it waiting here, and us with it. */
+static int open_log(const char *path)
+{
+    int log = open(path, O_WRONLY | O_APPEND | O_CREAT | O_NOCTTY | O_NONBLOCK, 0600);
+
+    if (log >= 0)
+        (void)fcntl(log, F_SETFL, O_APPEND);
+    return log;
+}
+
 static void child_output(const Plan *plan)
 {
     int input = open("/dev/null", O_RDONLY);
     int output = plan->output;
 
     if (plan->setup->log_path != NULL)
-        output = open(plan->setup->log_path, O_WRONLY | O_APPEND | O_CREAT, 0600);
+        output = open_log(plan->setup->log_path);
     if (input < 0 || dup2(input, STDIN_FILENO) < 0)
         child_fail(plan, 'i');
     if (output >= 0) {

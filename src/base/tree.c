@@ -98,6 +98,7 @@ static bool look(TreeEntry *entry, bool *is_there, Error *err)
                                  .st_ino = found.stx_ino,
                                  .st_nlink = found.stx_nlink,
                                  .st_uid = found.stx_uid,
+                                 .st_gid = found.stx_gid,
                                  .st_blocks = (blkcnt_t)found.stx_blocks};
     if ((found.stx_attributes_mask & STATX_ATTR_MOUNT_ROOT) != 0) {
         entry->is_mount = (found.stx_attributes & STATX_ATTR_MOUNT_ROOT) != 0;

@@ -4,8 +4,11 @@
 #include "nearest.h"
 
 #include "base/file.h"
+#include "base/owner.h"
 
+#include <fcntl.h>
 #include <ini.h>
+#include <unistd.h>
 
 enum {
     FILE_SIZE_MAX = 1 << 20,
@@ -163,15 +166,50 @@ static bool read_entries(Reading *reading, Error *err)
     return true;
 }
 
-static bool read_text(const char *path, bool may_be_missing, Buffer *text, Error *err)
+/* What the caller has opened for us: a pipe of the shell's (`--config=<(...)`), standard input. */
+static bool is_inherited(const char *path)
+{
+    return strncmp(path, "/dev/fd/", 8) == 0 || strncmp(path, "/proc/self/fd/", 14) == 0 ||
+           strcmp(path, "/dev/stdin") == 0;
+}
+
+/* Whoever can write the file decides what root does, and as whom: acting_user.h holds him to it. */
+static bool read_as_root(const char *path, Options *options, Buffer *text, Error *err)
+{
+    CLEANUP(fd_done) int fd = -1;
+    struct stat found;
+
+    if (!owner_open_file(path, &options->arena, &fd, &found, err))
+        return false;
+    options->config_owner = found.st_uid;
+    options->config_is_public = (found.st_mode & S_IROTH) != 0;
+    (void)fcntl(fd, F_SETFL, 0); /* a pipe of root's own is read to its end */
+    return file_read_rest(fd, path, FILE_SIZE_MAX, text, err);
+}
+
+static bool read_as_ourselves(const char *path, Options *options, Buffer *text, Error *err)
+{
+    struct stat found;
+
+    options->config_is_public = stat(path, &found) == 0 && (found.st_mode & S_IROTH) != 0;
+    return file_read_given(path, FILE_SIZE_MAX, text, err);
+}
+
+static bool read_text(const char *path, bool may_be_missing, Options *options, Buffer *text,
+                      Error *err)
 {
     Error failure = {0};
 
-    if (file_read_given(path, FILE_SIZE_MAX, text, &failure))
+    if (geteuid() == 0 && !is_inherited(path) ? read_as_root(path, options, text, &failure)
+                                              : read_as_ourselves(path, options, text, &failure))
         return true;
     if (failure.code == ERR_NOT_FOUND && may_be_missing) {
         buffer_print(text, "%s", "");
         return true;
+    }
+    if (failure.code == ERR_REFUSED) {
+        *err = failure;
+        return error_context(err, "read the configuration");
     }
     /* Not ERR_IO or ERR_NOT_FOUND: what is wrong is how we are set up. */
     error_set(err, ERR_USAGE, "configuration: %s", failure.message);
@@ -183,7 +221,7 @@ bool config_file_apply(Filling *filling, const char *path, bool may_be_missing, 
     CLEANUP(buffer_done) Buffer text = {0};
     CLEANUP(arena_done) Arena arena = {0};
 
-    if (!read_text(path, may_be_missing, &text, err))
+    if (!read_text(path, may_be_missing, filling->options, &text, err))
         return false;
     if (text.size == 0)
         return true;

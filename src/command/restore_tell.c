@@ -2,6 +2,7 @@
 
 #include "base/file.h"
 #include "base/log.h"
+#include "base/owner.h"
 #include "base/process.h"
 #include "base/shell_word.h"
 #include "cli/hint.h"
@@ -10,6 +11,7 @@
 #include "repo/journal.h"
 
 #include <inttypes.h>
+#include <unistd.h>
 
 typedef const char *TimeWriter(TimeUs instant, char text[TIME_TEXT_SIZE]);
 
@@ -556,10 +558,16 @@ static void print_hand_over(const RestorePlan *plan)
     CLEANUP(text_freep) char *place = shell_word(directory);
     CLEANUP(text_freep) char *kept = text_format("%s%s", plan->extra_directory, directory);
     CLEANUP(text_freep) char *from = shell_word(kept);
-    command = text_format("pg_ctlcluster %s %s restart", plan->debian_version, plan->debian_name);
+    CLEANUP(text_freep) char *name = shell_word(plan->debian_name);
+    command = text_format("pg_ctlcluster %s %s restart", plan->debian_version, name);
     CLEANUP(text_freep) char *file = text_format("%s/postgresql.conf", directory);
     if (!file_exists(file)) {
-        out_print("  hand over  as root: install -d -o %s %s %s/conf.d\n", plan->owner, place,
+        /* Whoever wrote the manifest must not choose a word of what root is to type. */
+        CLEANUP(arena_done) Arena arena = {0};
+        Account owner = {.name = "postgres"};
+        Error unknown = {0}; /* then the usual name has to do */
+        (void)!account_find(geteuid(), getegid(), &arena, &owner, &unknown);
+        out_print("  hand over  as root: install -d -o %s %s %s/conf.d\n", owner.name, place,
                   place);
         out_print("             as root: cp -a %s/. %s/\n", from, place);
         out_print("             as root: %s\n", command);
@@ -596,6 +604,7 @@ static void print_next(const RestoreStory *story)
 {
     CLEANUP(text_freep) char *data = shell_word(story->plan.data);
     CLEANUP(text_freep) char *as = as_user(story->options);
+    CLEANUP(text_freep) char *connection = shell_word(story->connection);
 
     if (!story->is_started) {
         print_next_by_hand(story);
@@ -603,13 +612,13 @@ static void print_next(const RestoreStory *story)
     }
     switch (story->sight.state) {
     case RECOVERY_PAUSED:
-        out_print("  server     paused at the target, open for reading: %spsql \"%s\"\n", as,
-                  story->connection);
+        out_print("  server     paused at the target, open for reading: %spsql %s\n", as,
+                  connection);
         print_locked(story);
         out_print("  next       pgcairn promote --data=%s opens it for writing\n", data);
         break;
     case RECOVERY_OPEN:
-        out_print("  server     open: %spsql \"%s\"\n", as, story->connection);
+        out_print("  server     open: %spsql %s\n", as, connection);
         print_hand_over(&story->plan);
         break;
     case RECOVERY_TARGET_REACHED:

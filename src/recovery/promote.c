@@ -17,7 +17,8 @@
 static bool signal_promotion(const char *data, pid_t pid)
 {
     CLEANUP(text_freep) char *path = text_format("%s/promote", data);
-    CLEANUP(fd_done) int fd = open(path, O_WRONLY | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+    CLEANUP(fd_done)
+    int fd = open(path, O_WRONLY | O_CREAT | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK, 0600);
 
     if (fd < 0)
         return false;

@@ -205,12 +205,12 @@ static void begin_reading(OldReading *reading, const Proof *proof, uint64_t segm
 static bool read_file(OldReading *reading, const OldSegment *file, Error *err)
 {
     CLEANUP(buffer_done) Buffer part = {0};
-    CLEANUP(fd_done) int fd = open(file->path, O_RDONLY | O_CLOEXEC);
+    CLEANUP(fd_done) int fd = -1;
     uint64_t offset = 0;
     size_t got;
 
-    if (fd < 0)
-        return error_set_errno(err, ERR_IO, errno, "open %s", file->path);
+    if (!file_open(file->path, &fd, err))
+        return false;
     buffer_reserve(&part, PART_SIZE);
     do {
         if (!interrupt_check(err) ||
@@ -295,8 +295,7 @@ static bool compare_open(OldComparison *comparison, const OldSegment *file, uint
                          Error *err)
 {
     *comparison = (OldComparison){.file = file, .limit = limit};
-    comparison->fd = open(file->path, O_RDONLY | O_CLOEXEC);
-    return comparison->fd >= 0 || error_set_errno(err, ERR_IO, errno, "open %s", file->path);
+    return file_open(file->path, &comparison->fd, err);
 }
 
 /* Checksums tell that all of it is the same; where it is not the bytes are looked at. */

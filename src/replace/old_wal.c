@@ -29,11 +29,12 @@ static bool judge_segment(const char *path, const WalName *name, const Cluster *
     size_t got;
     struct stat status;
     Error ignored = {0}; /* a page that is none: not a valid segment, and that is the answer */
-    CLEANUP(fd_done) int fd = open(path, O_RDONLY | O_CLOEXEC);
+    CLEANUP(fd_done) int fd = -1;
 
     *is_other = false;
-    if (fd < 0 || fstat(fd, &status) != 0 ||
-        !file_read_at(fd, bytes, sizeof bytes, 0, &got, path, &ignored))
+    if (!file_open(path, &fd, err))
+        return false;
+    if (fstat(fd, &status) != 0 || !file_read_at(fd, bytes, sizeof bytes, 0, &got, path, &ignored))
         return error_set_errno(err, ERR_IO, errno, "read %s", path);
     if (status.st_size != (off_t)cluster->wal_segment_size ||
         !wal_segment_header_decode(bytes, got, &header, &ignored))

@@ -276,20 +276,14 @@ static bool plan_tablespaces(const RestoreWish *wish, RestorePlan *plan, Error *
     return true;
 }
 
-/* ---- owner, programs, configuration -----------------------------------------------------------
+/* ---- programs, configuration ------------------------------------------------------------------
  */
 
-static bool plan_owner(RestorePlan *plan, Error *err)
+static bool check_control(const RestorePlan *plan, Error *err)
 {
-    const ManifestEntry *control = find_entry(&plan->manifest, "global/pg_control");
-
-    if (control == NULL) {
-        return error_set(err, ERR_CORRUPT, "backup %s has no global/pg_control",
-                         plan->manifest.header.id);
-    }
-    plan->owner = control->owner;
-    plan->group = control->group;
-    return true;
+    return find_entry(&plan->manifest, "global/pg_control") != NULL ||
+           error_set(err, ERR_CORRUPT, "backup %s has no global/pg_control",
+                     plan->manifest.header.id);
 }
 
 /* Everything becomes ours; the directory and its parents must let us write. */
@@ -377,8 +371,8 @@ bool preflight(const Cluster *cluster, const RestoreWish *wish, RestorePlan *pla
     plan->data_mode = data_mode_of(&plan->manifest);
     if (!plan_occupied(cluster, wish, plan, err) || !find_old_versions(plan, err) ||
         !survey_old(wish, plan, err) || !plan_tablespaces(wish, plan, err) ||
-        !plan_owner(plan, err) || !check_writable(plan, err) || !plan_programs(wish, plan, err) ||
-        !configuration_plan(cluster, wish, plan, err))
+        !check_control(plan, err) || !check_writable(plan, err) ||
+        !plan_programs(wish, plan, err) || !configuration_plan(cluster, wish, plan, err))
         return false;
     warn_collation(plan);
     warn_followed(plan);

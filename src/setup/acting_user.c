@@ -3,8 +3,12 @@
 #include "base/log.h"
 #include "base/owner.h"
 #include "base/shell_word.h"
+#include "base/tree.h"
 
+#include <errno.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 /* What says whose work a command does. */
@@ -100,16 +104,64 @@ static const char *because(const Subject *subject, const DirectoryOwner *owner, 
     return arena_format(&options->arena, "the owner of %s", owner->parent);
 }
 
+/* ---- root stays root where all is root's ---- */
+
+static bool refuse_to_stay(const char *part, const char *why, Error *err)
+{
+    error_set(err, ERR_REFUSED, "root does not work on what others can change: %s %s", part, why);
+    return error_hint(err, "say who does the work: --user=NAME, who must be able to read it (to "
+                           "write it, where something is stored)");
+}
+
+static const char *why_foreign(const struct stat *found)
+{
+    if (found->st_uid != 0)
+        return "belongs to another user";
+    if (S_ISLNK(found->st_mode))
+        return "is a symbolic link";
+    return (found->st_mode & S_IWOTH) != 0 ||
+                   ((found->st_mode & S_IWGRP) != 0 && found->st_gid != 0)
+               ? "can be written by others"
+               : NULL;
+}
+
+/* NOLINTNEXTLINE(readability-non-const-parameter): it is a TreeVisit */
+static bool must_be_roots(void *context, const TreeEntry *entry, bool *descends, Error *err)
+{
+    const char *why = why_foreign(&entry->found);
+
+    (void)context;
+    (void)descends;
+    return why == NULL || refuse_to_stay(entry->path, why, err);
+}
+
+/* Nobody but root can change the way there, so what is resolved stays so. */
+static bool check_all_is_roots(const char *path, Error *err)
+{
+    const TreeVisitor visitor = {.before = must_be_roots};
+    char *real = realpath(path, NULL);
+
+    if (real == NULL)
+        return error_set_errno(err, ERR_IO, errno, "find %s", path);
+    bool ok = tree_walk(real, &visitor, err);
+    free(real);
+    return ok;
+}
+
 /*
- * A repository of root's own holds nothing of anybody else's, so root may read it. But whoever asks
- * a server where its files are, and reads those, must not do so as root.
+ * A repository in which everything is root's own holds nothing of anybody else's, so root may read
+ * it. But whoever asks a server where its files are, and reads those, must not do so as root.
  */
-static bool stay_root(const Command *command, const Subject *subject, bool is_there, Error *err)
+static bool stay_root(const Command *command, const Subject *subject, const DirectoryOwner *owner,
+                      Error *err)
 {
     if (subject->is_cluster)
-        return refuse_root(subject, is_there, err);
-    if ((command->bit & (FOR_BACKUP | FOR_STATUS | FOR_RECEIVE)) == 0)
-        return true;
+        return refuse_root(subject, owner->is_there, err);
+    if ((command->bit & (FOR_BACKUP | FOR_STATUS | FOR_RECEIVE)) == 0) {
+        if (owner->shared != NULL)
+            return refuse_to_stay(owner->shared, "can be written by others", err);
+        return !owner->is_there || check_all_is_roots(subject->path, err);
+    }
     error_set(err, ERR_REFUSED,
               "root does not work on a server's files: whose is the server that %s is to ask?",
               command->name);
@@ -118,17 +170,68 @@ static bool stay_root(const Command *command, const Subject *subject, bool is_th
                       "the user with --user=NAME");
 }
 
+/* Whoever can write the configuration decides what is done: not as somebody else. */
+static bool check_configuration(const Options *options, const Account *account, Error *err)
+{
+    if (options->config_owner == 0 || options->config_owner == account->uid)
+        return true;
+    CLEANUP(text_freep) char *file = shell_word(options->config_file);
+    error_set(err, ERR_REFUSED,
+              "the configuration file %s belongs to user number %u, who would decide what is done "
+              "as %s",
+              options->config_file, (unsigned)options->config_owner, account->name);
+    return error_hint(err,
+                      "let root own it: chown root: %s (and let those read it who need it: "
+                      "chgrp, chmod 640)",
+                      file);
+}
+
+/* The first of the paths given that is none without the directory that we are in, or NULL. */
+static const char *relative_path(const Options *options)
+{
+    const char *paths[] = {
+        options->data,      options->repo != NULL ? local_path(options->repo) : NULL,
+        options->wal_path,  options->spool,
+        options->wal_spool, options->pg_bin,
+        options->socket,    options->server_log};
+
+    for (size_t i = 0; i < ARRAY_SIZE(paths); i++) {
+        if (paths[i] != NULL && paths[i][0] != '/')
+            return paths[i];
+    }
+    return NULL;
+}
+
+/*
+ * Where the account may not be, as in /root, programs that we start would fail. A relative path
+ * can't be followed from there, and must not come to mean something else.
+ */
+static bool leave_roots_directory(const Options *options, const Account *account, Error *err)
+{
+    const char *path = relative_path(options);
+
+    if (access(".", R_OK | X_OK) == 0)
+        return true;
+    if (path != NULL) {
+        error_set(err, ERR_REFUSED, "user %s may not enter the directory that %s begins in",
+                  account->name, path);
+        return error_hint(err, "give the whole path, from / on");
+    }
+    return chdir("/") == 0 || error_set_errno(err, ERR_IO, errno, "enter /");
+}
+
 static bool become(const Command *command, const Subject *subject, Options *options, Error *err)
 {
     DirectoryOwner owner;
     Account account;
 
     if (!owner_find(subject->path, &options->arena, &owner, err) ||
-        !choose(subject, &owner, options, &account, err))
+        !choose(subject, &owner, options, &account, err) ||
+        !check_configuration(options, &account, err))
         return false;
     if (account.uid == 0)
-        return stay_root(command, subject, owner.is_there, err);
-    if (!account_become(&account, err))
+        return stay_root(command, subject, &owner, err);
+    if (!account_become(&account, err) || !leave_roots_directory(options, &account, err))
         return false;
     options->acting_as = account.name;
     options->acting_because = because(subject, &owner, options);

@@ -4,7 +4,6 @@
 
 #include <stdlib.h>
 #include <sys/prctl.h>
-#include <sys/stat.h>
 
 /* "password=...", also in a URI's parameters, or "postgresql://user:secret@host". */
 static bool holds_password(const char *conninfo)
@@ -18,10 +17,7 @@ static bool holds_password(const char *conninfo)
 
 static void warn_of_readers(const Options *options)
 {
-    struct stat found;
-
-    if (!options->conninfo_is_from_file || options->config_file == NULL ||
-        stat(options->config_file, &found) != 0 || (found.st_mode & S_IROTH) == 0)
+    if (!options->conninfo_is_from_file || !options->config_is_public)
         return;
     log_warn("everybody on this host can read the password in the configuration file: take the "
              "right to read from others (chmod o-r), or put the password into ~/.pgpass",

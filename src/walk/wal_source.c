@@ -90,11 +90,11 @@ static bool pass_first(void *context, const void *data, size_t size, Error *err)
 static bool read_file(const WalSource *source, Limited *limited, Error *err)
 {
     CLEANUP(buffer_done) Buffer part = {0};
-    CLEANUP(fd_done) int fd = open(source->path, O_RDONLY | O_CLOEXEC);
+    CLEANUP(fd_done) int fd = -1;
     size_t got = PART_SIZE;
 
-    if (fd < 0)
-        return error_set_errno(err, ERR_IO, errno, "open %s", source->path);
+    if (!file_open(source->path, &fd, err))
+        return false;
     buffer_reserve(&part, PART_SIZE);
     for (uint64_t offset = 0; limited->left > 0 && got > 0; offset += got) {
         if (!interrupt_check(err) ||

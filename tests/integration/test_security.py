@@ -237,6 +237,70 @@ class WhoseIsIt(ToolTest):
         # Now it is the repository that is missing, and no longer an owner.
         self.assertEqual(self.restore(place / "new").returncode, 7)
 
+    def root_place(self, name, mode):
+        place = self.path.with_name(f"{self.path.name}-{name}")
+        place.mkdir()
+        place.chmod(mode)
+        self.addCleanup(attempt, "rm", "-rf", place, user=None)
+        return place
+
+    def test_root_stays_root_only_where_all_is_roots(self):
+        """A repository that the server's user can write is his, whoever made it."""
+        group = pwd.getpwnam(USER).pw_gid
+        place = self.root_place("repo", 0o755)
+        os.chown(place, 0, group)
+
+        def listed(*options):
+            return as_root("list", f"--repo={place}", *options)
+
+        def refused(word):
+            done = listed()
+            self.assertEqual(done.returncode, 4, done.stdout + done.stderr)
+            self.assertIn(word, done.stderr)
+            self.assertIn("--user=NAME", done.stderr)
+
+        self.assertEqual(listed().returncode, 6)  # no repository: that far it came
+        place.chmod(0o2770)
+        refused(f"{place} can be written by others")
+        self.assertEqual(listed(f"--user={USER}").returncode, 6)
+        place.chmod(0o755)
+        deep = place / "main" / "wal"
+        deep.mkdir(parents=True)
+        self.assertEqual(listed().returncode, 6)
+        os.chown(deep, group, group)
+        refused(f"{deep} belongs to another user")
+        os.chown(deep, 0, 0)
+        (deep / "link").symlink_to("/etc")
+        refused(f"{deep}/link is a symbolic link")
+
+    def test_a_relative_path_does_not_come_to_mean_another_place(self):
+        """Where its user can't be, as in /root, the command goes to / for what it starts."""
+        home = self.root_place("home", 0o700)
+        run("install", "-d", "-o", USER, "-m", "0700", home / "pg", user=None)
+        done = as_root("watch", "--data=pg", cwd=home)
+        self.assertEqual(done.returncode, 4, done.stderr)
+        self.assertIn(f"user {USER} may not enter the directory that pg begins in", done.stderr)
+
+    def test_who_writes_the_configuration_decides_for_himself_only(self):
+        place = self.root_place("conf", 0o755)
+        games = pwd.getpwnam("games").pw_uid
+        config = place / "pgcairn.conf"
+        config.write_text(f"repo = {self.repo}\n", encoding="utf-8")
+        owner = os.stat(self.path).st_uid
+        for uid, mode, status in ((0, 0o600, 7), (owner, 0o600, 7), (games, 0o600, 4), (0, 0o666, 4), (owner, 0o666, 4)):
+            os.chown(config, uid, owner)
+            config.chmod(mode)
+            with self.subTest(uid=uid, mode=oct(mode)):
+                done = as_root("list", f"--config={config}")
+                self.assertEqual(done.returncode, status, done.stderr)
+                self.assertIn("hint:" if status == 4 else "repository", done.stderr)
+        config.unlink()
+        os.mkfifo(config)
+        os.chown(config, owner, owner)
+        pipe = as_root("list", f"--config={config}", timeout_s=20)
+        self.assertEqual(pipe.returncode, 2, pipe.stderr)
+        self.assertIn("not a regular file", pipe.stderr)
+
     def test_user_does_not_take_what_is_anothers(self):
         data = make_directory(self.path / "data")
         done = self.restore(data, "--user=games")

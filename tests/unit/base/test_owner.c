@@ -1,5 +1,6 @@
 #include "base/owner.h"
 
+#include "base/file.h"
 #include "base/memory.h"
 
 #include <fcntl.h>
@@ -33,6 +34,13 @@ static void make_link(const char *target, const char *path, uid_t uid)
     assert_int_equal(lchown(path, uid, uid), 0);
 }
 
+static void make_file(const char *path, mode_t mode, uid_t uid)
+{
+    assert_int_equal(close(open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600)), 0);
+    assert_int_equal(chmod(path, mode), 0);
+    assert_int_equal(chown(path, uid, uid), 0);
+}
+
 static int set_up(void **state)
 {
     (void)state;
@@ -53,7 +61,21 @@ static int set_up(void **state)
     make_link("root/alice", "link-of-mallory", MALLORY);
     make_link("../../root", "root/alice/up", ALICE);
     make_link("circle", "circle", 0);
-    assert_int_equal(close(open("file", O_WRONLY | O_CREAT | O_CLOEXEC, 0600)), 0);
+    make("group", 0775, 0);
+    assert_int_equal(chown("group", 0, ALICE), 0);
+    make("group/root", 0755, 0);
+    make_file("file", 0600, 0);
+    make_file("root/alice/file", 0664, ALICE);
+    make_file("root/alice/open", 0666, ALICE);
+    make_file("root/for-group", 0660, 0);
+    assert_int_equal(chown("root/for-group", 0, ALICE), 0);
+    make_file("group/file", 0644, 0);
+    make_file("sticky/file", 0644, 0);
+    make_link("../../file", "root/alice/to-root", ALICE);
+    make_link("root/alice/file", "to-alice", 0);
+    assert_int_equal(mkfifo("root/alice/pipe", 0600), 0);
+    assert_int_equal(chown("root/alice/pipe", ALICE, ALICE), 0);
+    assert_int_equal(mkfifo("pipe", 0600), 0);
     return 0;
 }
 
@@ -128,6 +150,76 @@ static void what_is_missing_names_the_directory_above_it(void **state)
     assert_string_equal(owner.parent, "./root/alice");
 }
 
+static void where_a_group_can_write_is_told(void **state)
+{
+    static const struct {
+        const char *path, *shared;
+    } cases[] = {
+        {"root", NULL},         {"root/alice", NULL},       {"sticky/alice", NULL},
+        {"sticky", "./sticky"}, {"sticky/new", "./sticky"}, {"group/root", "./group"},
+        {"group", "./group"},   {"group/new", "./group"},
+    };
+
+    (void)state;
+    if (geteuid() != 0)
+        skip();
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        CLEANUP(arena_done) Arena arena = {0};
+        DirectoryOwner owner = {0};
+        Error err = {0};
+        assert_true(owner_find(cases[i].path, &arena, &owner, &err));
+        if (cases[i].shared == NULL) {
+            assert_null(owner.shared);
+        } else {
+            assert_non_null(owner.shared);
+            assert_string_equal(owner.shared, cases[i].shared);
+        }
+    }
+}
+
+static void a_file_is_read_by_root_only_when_its_owner_alone_made_it(void **state)
+{
+    static const struct {
+        const char *path;
+        ErrorCode code;
+        uid_t uid;
+        const char *word;
+    } cases[] = {
+        {"file", ERR_NONE, 0, NULL},
+        {"./root/../file", ERR_NONE, 0, NULL},
+        {"sticky/file", ERR_NONE, 0, NULL},
+        {"pipe", ERR_NONE, 0, NULL}, /* root's own: what he has named he has named */
+        {"/dev/null", ERR_NONE, 0, NULL},
+        {"to-alice", ERR_NONE, ALICE, NULL},
+        {"root/alice/file", ERR_NONE, ALICE, NULL}, /* her group is her business */
+        {"root/alice/open", ERR_REFUSED, 0, "others than its owner"},
+        {"root/for-group", ERR_REFUSED, 0, "others than its owner"},
+        {"group/file", ERR_REFUSED, 0, "in which others can write"},
+        {"root/alice/to-root", ERR_REFUSED, 0, "root/alice"},
+        {"root/alice/pipe", ERR_IO, 0, "not a regular file"},
+        {"root/alice", ERR_IO, 0, "not a regular file"},
+        {"root/none", ERR_NOT_FOUND, 0, "root/none"},
+        {"none/none", ERR_NOT_FOUND, 0, "none/none"},
+        {"open/none", ERR_REFUSED, 0, "everybody may write"},
+    };
+
+    (void)state;
+    if (geteuid() != 0)
+        skip();
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        CLEANUP(arena_done) Arena arena = {0};
+        CLEANUP(fd_done) int fd = -1;
+        struct stat found = {0};
+        Error err = {0};
+        bool ok = owner_open_file(cases[i].path, &arena, &fd, &found, &err);
+        if (err.code != cases[i].code || ok != (fd >= 0) || (ok && found.st_uid != cases[i].uid) ||
+            (!ok && strstr(err.message, cases[i].word) == NULL)) {
+            fail_msg("%s: %d %s, uid %u", cases[i].path, (int)err.code, err.message,
+                     (unsigned)found.st_uid);
+        }
+    }
+}
+
 /* In a process of its own: there is no way back. */
 static int become_and_look(void)
 {
@@ -142,7 +234,8 @@ static int become_and_look(void)
     if (getresuid(&real, &effective, &saved) != 0 || real != ALICE || effective != ALICE ||
         saved != ALICE || getegid() != ALICE || getgroups(0, NULL) != 1)
         return 2;
-    if (setuid(0) == 0 || prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) != 1)
+    if (setuid(0) == 0 || prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) != 1 ||
+        prctl(PR_GET_DUMPABLE, 0, 0, 0, 0) != 0)
         return 3;
     if (strcmp(getenv("USER"), "12345") != 0 || strcmp(getenv("HOME"), "/") != 0)
         return 4;
@@ -180,6 +273,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_directory_tells_its_owner_unless_a_third_user_could_lead_there),
         cmocka_unit_test(what_is_missing_names_the_directory_above_it),
+        cmocka_unit_test(where_a_group_can_write_is_told),
+        cmocka_unit_test(a_file_is_read_by_root_only_when_its_owner_alone_made_it),
         cmocka_unit_test(nothing_of_root_is_left),
         cmocka_unit_test(a_name_without_a_user_is_told),
     };
