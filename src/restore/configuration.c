@@ -6,6 +6,7 @@
 
 #include "base/file.h"
 #include "base/log.h"
+#include "base/owner.h"
 #include "rebuild/empty_directory.h"
 #include "stream/digest.h"
 
@@ -218,10 +219,13 @@ static bool keep_beside(RestorePlan *plan, Error *err)
     if (can_be_made(plan->extra_directory))
         return true;
     error_set_errno(err, ERR_REFUSED, errno, "make %s", plan->extra_directory);
+    Account ours = {.name = "the server's"};
+    Error unknown = {0}; /* then it is said so */
+    (void)!account_find(geteuid(), getegid(), &plan->arena, &ours, &unknown);
     return error_hint(err,
                       "let user %s write to the directory that holds %s, or restore to a place "
                       "where it may",
-                      plan->owner, plan->data);
+                      ours.name, plan->data);
 }
 
 static bool has_configuration(RestorePlan *plan)
