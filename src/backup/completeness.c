@@ -30,9 +30,10 @@ static bool take_place(void *context, const char *const *values, Error *err)
     Collecting *collecting = context;
     Catalogue *catalogue = collecting->catalogue;
 
-    if (values[0] == NULL || values[1] == NULL || values[2] == NULL)
+    if (values[0] == NULL || values[1] == NULL || values[2] == NULL) {
         return error_set(err, ERR_POSTGRES,
                          "the server named a database or tablespace without its oid");
+    }
     if (catalogue->count == collecting->capacity) {
         collecting->capacity = collecting->capacity == 0 ? 64 : collecting->capacity * 2;
         catalogue->items =

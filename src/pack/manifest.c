@@ -277,9 +277,10 @@ bool backup_id_new(char id[BACKUP_ID_SIZE], Error *err)
         return false;
     /* A year of other than four digits would not fit, nor sort. */
     if (!time_split_utc(time_now() / 1000000, &parts) || parts.tm_year + 1900 > 9999 ||
-        strftime(text, sizeof text, "%Y%m%dT%H%M%SZ-aaaaaa", &parts) != BACKUP_ID_SIZE - 1)
+        strftime(text, sizeof text, "%Y%m%dT%H%M%SZ-aaaaaa", &parts) != BACKUP_ID_SIZE - 1) {
         return error_set(err, ERR_IO,
                          "this host's clock shows a time that can't be written as a date");
+    }
     for (size_t i = 0; i < 6; i++, number >>= 5)
         text[BACKUP_ID_SIZE - 2 - i] = base32[number & 31];
     memcpy(id, text, BACKUP_ID_SIZE);
