@@ -76,6 +76,12 @@ bool wal_truncated_file_of(const WalRecord *record, RelationFile *file, uint32_t
  */
 bool wal_dropped_database_of(const WalRecord *record, const PgVersion *version, uint32_t *database);
 
+/*
+ * XLOG_DBASE_CREATE until 14, XLOG_DBASE_CREATE_FILE_COPY later: the directory of `source` is
+ * copied. ALTER DATABASE SET TABLESPACE, too; then both are the same.
+ */
+bool wal_copied_database_of(const WalRecord *record, uint32_t *database, uint32_t *source);
+
 /* XLOG_TBLSPC_DROP. */
 bool wal_dropped_tablespace_of(const WalRecord *record, uint32_t *tablespace);
 

@@ -22,6 +22,7 @@ typedef struct WalWalk {
     Lsn from; /* records that begin here or later; the walk begins in this segment */
     Lsn to;   /* 0: to the end of contiguous WAL */
     unsigned threads;
+    bool keep_all; /* walk_records(): the bytes of each record are there (wal_reader.h) */
 } WalWalk;
 
 typedef struct WalWalkEnd {

@@ -307,7 +307,7 @@ bool backup_take(const Cluster *cluster, Session *session, const BackupWish *wis
     TimeUs began = time_monotonic();
     run_wait_for_wal(&run);
     report->elapsed_wait = time_monotonic() - began;
-    return true;
+    return run_check_copied(&run, err) || withdraw(&run, err);
 }
 
 void backup_report_done(BackupReport *report)

@@ -26,6 +26,7 @@ typedef struct BackupRun {
     const char *history;        /* of the timeline, "" for the first */
     Catalogue origin;           /* before the backup began: which database is where */
     Catalogue catalogue;        /* when it had begun */
+    bool has_new_database;      /* made since it began */
     const char **configuration; /* sorted */
     size_t configuration_count;
     Scan scan;
@@ -64,6 +65,12 @@ bool run_scan_extras(BackupRun *run, Error *err) MUST_CHECK;
 
 /* wal_wait.c: whether the WAL from start to stop is whole in the archive; waits for it, bounded. */
 void run_wait_for_wal(BackupRun *run);
+
+/*
+ * Whether a recovery of this backup would bring back each database that was made meanwhile, as far
+ * as the WAL is in the archive: ERR_REFUSED, see copied.h. Nothing is read when none was made.
+ */
+bool run_check_copied(const BackupRun *run, Error *err) MUST_CHECK;
 
 /* The server still has this backup in progress; *insert is where it writes WAL. */
 bool run_ask_insert(BackupRun *run, Lsn *insert, Error *err) MUST_CHECK;

@@ -284,6 +284,11 @@ bool completeness_check_moved(const Catalogue *origin, const Catalogue *now, uns
     return error_hint(err, "%s", again);
 }
 
+bool completeness_has_new(const Catalogue *origin, const Catalogue *now)
+{
+    return has_lost(now, origin);
+}
+
 /* -------- what happened while files were copied */
 
 bool completeness_check_gone(const Scan *scan, int data_fd, const bool *is_gone, Error *err)

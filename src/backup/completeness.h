@@ -58,6 +58,10 @@ bool completeness_check(const Completeness *check, Error *err) MUST_CHECK;
 bool completeness_check_moved(const Catalogue *origin, const Catalogue *now, unsigned major,
                               Error *err) MUST_CHECK;
 
+/* Whether there is a database now that there was not before: then its WAL has to be looked at
+ * (copied.h). */
+bool completeness_has_new(const Catalogue *origin, const Catalogue *now);
+
 /*
  * Relation files that could not be opened while they were copied, and are there again: they were
  * out of sight, not dropped. is_gone is one for each entry.

@@ -228,6 +228,7 @@ static bool check_complete(BackupRun *run, int data_fd, Error *err)
                           .major = run->identity.major,
                           .before = &run->catalogue,
                           .now = &now};
+    run->has_new_database = completeness_has_new(&run->origin, &now);
     return completeness_check_moved(&run->origin, &now, run->identity.major, err) &&
            completeness_check(&check, err);
 }

@@ -1,8 +1,10 @@
 #include "backup_run.h"
+#include "copied.h"
 
 #include "base/interrupt.h"
 #include "base/log.h"
 #include "catalog/backups.h"
+#include "walk/walk.h"
 
 enum { LOOK_FIRST_MS = 50, LOOK_MAX_MS = 1000 };
 
@@ -67,4 +69,47 @@ void run_wait_for_wal(BackupRun *run)
     run->report->is_waiting_for_wal = segment <= last;
     if (segment <= last && problem.code != ERR_NOT_FOUND)
         log_warn("archived WAL can't be relied on", log_str("error", problem.message));
+}
+
+static bool take_record(void *context, const WalRecord *record, Error *err)
+{
+    (void)err;
+    copied_take(context, record);
+    return true;
+}
+
+static bool look_at_copies(const BackupRun *run, CopiedDatabases *copied, Error *err)
+{
+    CLEANUP(wal_inventory_done) WalInventory inventory = {0};
+    CLEANUP(arena_done) Arena arena = {0};
+    TimelinePath path;
+    WalWalkEnd end;
+
+    if (!wal_inventory_load(&inventory, run->cluster, err) ||
+        !timeline_path_parse(run->timeline, run->history, &arena, &path, err))
+        return false;
+    const WalWalk walk = {.cluster = run->cluster,
+                          .inventory = &inventory,
+                          .path = &path,
+                          .from = run->start,
+                          .to = run->stop.stop,
+                          .threads = 1,
+                          .keep_all = true};
+    return walk_records(&walk, take_record, copied, &end, err);
+}
+
+bool run_check_copied(const BackupRun *run, Error *err)
+{
+    CLEANUP(copied_done)
+    CopiedDatabases copied = {.version = pg_version_of_major(run->identity.major)};
+    Error unread = {0};
+
+    if (!run->has_new_database)
+        return true;
+    if (!run->report->is_waiting_for_wal && look_at_copies(run, &copied, &unread))
+        return copied_check(&copied, err);
+    log_warn("a database was created while the backup ran, and the WAL that tells how can't be "
+             "read yet: if its template was dropped or changed since, take the backup again",
+             log_str("error", unread.message));
+    return true;
 }

@@ -165,6 +165,18 @@ bool wal_dropped_database_of(const WalRecord *record, const PgVersion *version, 
     return true;
 }
 
+bool wal_copied_database_of(const WalRecord *record, uint32_t *database, uint32_t *source)
+{
+    enum { SOURCE = 8, SIZE = 16 }; /* after the database and its tablespace */
+    Payload payload;
+
+    if (!payload_if(record, RMGR_DATABASE, XLOG_DBASE_COPY, SIZE, &payload))
+        return false;
+    *database = get_le32(payload.bytes);
+    *source = get_le32(payload.bytes + SOURCE);
+    return true;
+}
+
 bool wal_dropped_tablespace_of(const WalRecord *record, uint32_t *tablespace)
 {
     Payload payload;

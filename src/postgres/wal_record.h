@@ -38,6 +38,7 @@ enum {
     XLOG_SMGR_TRUNCATE = 0x20,
 
     /* Of rmgr Database (commands/dbcommands_xlog.h): 15 has two ways of creating one. */
+    XLOG_DBASE_COPY = 0x00, /* CREATE until 14, CREATE_FILE_COPY from 15 on */
     XLOG_DBASE_DROP_TO_14 = 0x10,
     XLOG_DBASE_DROP = 0x20,
 

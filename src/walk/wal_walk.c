@@ -469,6 +469,7 @@ bool walk_records(const WalWalk *walk, WalRecordFunction *on_record, void *conte
         .system_identifier = walk->cluster->system_identifier,
         .segment_size = walk->cluster->wal_segment_size,
         .start = wal_segment_start(extent.first, walk->cluster->wal_segment_size),
+        .keep_all = walk->keep_all,
         .on_record = take_record,
         .context = &state,
     });

@@ -128,6 +128,22 @@ class Complete(Meanwhile, SharedClusterTest):
         self.assertRegex(self.go_on(process, 4), "moved to another tablespace while the backup ran")
         self.assertEqual(self.tool_json("list")["backups"], self.before)
 
+    def test_a_database_copied_from_one_that_is_gone_or_changed_is_no_backup(self):
+        """Replay copies the template's directory anew, from what the backup has of it."""
+        how = "strategy file_copy" if MAJOR >= 15 else ""
+        self.cluster.sql("create database pattern")
+        for template, base, then, expect, message in (
+                ("template0", "postgres", "select 1", 0, "^"),
+                ("shop", "shop", "create table later (i int)", 4, "was changed before the backup ended"),
+                ("pattern", "postgres", "drop database pattern", 4, "was dropped before the backup|another one dropped")):
+            with self.subTest(template):
+                process = self.begin()
+                self.cluster.sql(f"create database of_{template} template {template} {how}")
+                self.cluster.sql(then, base)
+                self.assertRegex(self.go_on(process, expect), message)
+        self.assertEqual(len(self.tool_json("list")["backups"]), len(self.before) + 1)
+
+
 
 class Unlogged(SharedClusterTest):
     def session(self, query):
