@@ -1,6 +1,7 @@
 #include "pack/manifest.h"
 
 #include "../repo/fixture.h"
+#include "../stored_bytes.h"
 #include "base/bytes.h"
 #include "repo/layout.h"
 #include "stream/codec.h"
@@ -932,9 +933,44 @@ static void what_nothing_can_be_restored_from_is_told(void **state)
     }
 }
 
+/* The frames are the compressor's; what follows them is ours, and speaks of them. */
+static void what_is_stored_stays_as_it_is(void **state)
+{
+    CLEANUP(fixture_done) Fixture fixture;
+    CLEANUP(buffer_done) Buffer text = {0};
+    CLEANUP(buffer_done) Buffer object = {0};
+    const Manifest manifest = example();
+    CLEANUP(buffer_done) Buffer sums = {0};
+    Error err = {0};
+    uint64_t raw_size;
+    size_t size;
+
+    (void)state;
+    manifest_encode(&manifest, &text);
+    assert_stored_bytes(text.data, text.size,
+                        "d7dea403d5285f85d623ad6ca861c4c85d472d296c81d9ef13a5fa2cbcc0ef68");
+
+    fixture_open(&fixture, FIXTURE_SEGMENT_SIZE);
+    assert_true(manifest_save(&manifest, &fixture.cluster, &err));
+    object_get(&fixture, "main/backup/20261122T031500Z-k3v7qa/manifest", &object);
+    const uint64_t seed = fixture.repo.hash_seed;
+    for (size_t at = 0; at < object.size - 32; at += size) {
+        uint8_t sum[8];
+
+        assert_true(
+            codec_zstd_frame_size(object.data + at, object.size - at, &size, &raw_size, &err));
+        put_le64(sum, xxh3_of(seed, object.data + at, size));
+        buffer_append(&sums, sum, sizeof sum);
+    }
+    const uint8_t *trailer = object.data + object.size - 32;
+    assert_memory_equal(trailer, "\x5e\x2a\x4d\x18\x18\0\0\0PGCNMEND\1\0\0\0\0\0\0\0", 24);
+    assert_true(get_le64(trailer + 24) == xxh3_of(seed, sums.data, sums.size));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(what_is_stored_stays_as_it_is),
         cmocka_unit_test(decode_returns_what_encode_wrote),
         cmocka_unit_test(names_of_any_length_are_read_again),
         cmocka_unit_test(a_file_costs_few_bytes),

@@ -1,5 +1,6 @@
 #include "pack_format.h"
 
+#include "../stored_bytes.h"
 #include "base/bytes.h"
 #include "stream/digest.h"
 
@@ -294,9 +295,37 @@ static void frames_outside_their_pack_are_refused(void **state)
     }
 }
 
+static void what_is_stored_stays_as_it_is(void **state)
+{
+    uint8_t header[PACK_HEADER_SIZE];
+    uint8_t trailer[PACK_TRAILER_SIZE];
+    CLEANUP(buffer_done) Buffer directory = {0};
+    const PackEntry entry = {.kind = FRAME_PAGE_TABLE,
+                             .frame = {.codec = CODEC_LZ4,
+                                       .offset = UINT64_C(0x0102030405060708),
+                                       .stored_size = 9,
+                                       .raw_size = 10,
+                                       .checksum = UINT64_MAX - 1},
+                             .range = 11,
+                             .path = "base/1/\t2",
+                             .path_size = 9};
+
+    (void)state;
+    pack_header_encode(id, seed, header);
+    pack_trailer_encode(&example, seed, trailer);
+    pack_entry_encode(&entry, &directory);
+    assert_stored_bytes(header, sizeof header,
+                        "98a7284e1ebe73f55bd6a2bb6d9b4b4e88765156d1a4849d84d62cbe6b884a93");
+    assert_stored_bytes(trailer, sizeof trailer,
+                        "d4df934939939b233a38c35451b2b9f57f8bd8e68053e8d7dbe9b98c3bd736e7");
+    assert_stored_bytes(directory.data, directory.size,
+                        "7481c85fdabe52737d7b1d4340e3343a1ee917681d182d43322c36a6b5c4ea66");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(what_is_stored_stays_as_it_is),
         cmocka_unit_test(trailer_decode_returns_what_encode_wrote),
         cmocka_unit_test(any_changed_bit_of_header_and_trailer_is_noticed),
         cmocka_unit_test(unknown_flags_and_reserved_bytes_are_a_newer_version),

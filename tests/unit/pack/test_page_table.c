@@ -1,5 +1,6 @@
 #include "pack/page_table.h"
 
+#include "../stored_bytes.h"
 #include "base/bytes.h"
 #include "base/memory.h"
 #include "stream/digest.h"
@@ -260,9 +261,21 @@ static void range_hash_depends_on_size_seed_and_every_page(void **state)
     }
 }
 
+static void what_is_stored_stays_as_it_is(void **state)
+{
+    const PageTable table = example();
+    CLEANUP(buffer_done) Buffer bytes = {0};
+
+    (void)state;
+    page_table_encode(&table, &bytes);
+    assert_stored_bytes(bytes.data, bytes.size,
+                        "5c551ec837174e38def39e1e73539704c4b04bb012e9cfaa7a7d6e76cee12bf1");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(what_is_stored_stays_as_it_is),
         cmocka_unit_test(decode_returns_what_encode_wrote),
         cmocka_unit_test(the_largest_and_the_smallest_table_fit),
         cmocka_unit_test(any_cut_or_addition_is_noticed),

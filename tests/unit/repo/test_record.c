@@ -1,5 +1,6 @@
 #include "repo/record.h"
 
+#include "../stored_bytes.h"
 #include "fixture.h"
 #include "stream/digest.h"
 
@@ -251,9 +252,20 @@ static void a_stored_record_is_loaded_once_and_never_replaced(void **state)
     assert_int_equal(err.code, ERR_EXISTS);
 }
 
+static void what_is_stored_stays_as_it_is(void **state)
+{
+    CLEANUP(record_writer_done) RecordWriter writer = {0};
+
+    (void)state;
+    write_example(&writer);
+    assert_stored_bytes(writer.text.data, writer.text.size,
+                        "cb40b20a3eb9ed67e295de6b0ca1d0ebaafd85775dc24ab2fee004f94e8a9385");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(what_is_stored_stays_as_it_is),
         cmocka_unit_test(parse_returns_what_was_written),
         cmocka_unit_test(a_record_is_read_with_cat),
         cmocka_unit_test(any_changed_bit_is_noticed),

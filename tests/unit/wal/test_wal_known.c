@@ -1,6 +1,7 @@
 #include "wal/wal_known.h"
 
 #include "../repo/fixture.h"
+#include "../stored_bytes.h"
 #include "base/bytes.h"
 #include "repo/layout.h"
 
@@ -352,9 +353,29 @@ static void an_object_without_end_is_refused(void **state)
     assert_int_equal(err.code, ERR_CORRUPT);
 }
 
+static void what_is_stored_stays_as_it_is(void **state)
+{
+    CLEANUP(buffer_done) Buffer entries = {0};
+    CLEANUP(buffer_done) Buffer object = {0};
+    uint8_t trailer[WAL_TRAILER_SIZE];
+    Error err = {0};
+
+    (void)state;
+    fill_incompressible(trailer, sizeof trailer);
+    wal_known_add(&entries, &(WalKnownEntry){.segment = 4097,
+                                             .stored_size = UINT64_C(0x0102030405060708),
+                                             .stored_at = 77,
+                                             .verified_at = TIME_US_NONE,
+                                             .trailer = trailer});
+    assert_true(wal_known_encode(&home, stretch, &entries, &object, &err));
+    assert_stored_bytes(object.data, object.size,
+                        "b9453f93e31fd9514c65116d96a4f5005afe987b4fbfd0618d3d8fa0fead013f");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(what_is_stored_stays_as_it_is),
         cmocka_unit_test(decode_returns_what_encode_wrote),
         cmocka_unit_test(every_segment_is_found_and_no_other),
         cmocka_unit_test(fields_are_where_the_format_says),

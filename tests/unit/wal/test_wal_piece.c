@@ -1,6 +1,7 @@
 #include "wal/wal_piece.h"
 
 #include "../repo/fixture.h"
+#include "../stored_bytes.h"
 #include "base/bytes.h"
 
 enum { SIZE = 5000, HEAD = 8 + WAL_PIECE_HEADER_SIZE };
@@ -302,9 +303,24 @@ static void a_whole_segment_takes_the_place_of_its_pieces(void **state)
     mem_free(segment);
 }
 
+static void what_is_stored_stays_as_it_is(void **state)
+{
+    CLEANUP(codec_context_freep) CodecContext *codec = codec_context_new();
+    CLEANUP(buffer_done) Buffer object = {0};
+    uint8_t raw[SIZE];
+    Error err = {0};
+
+    (void)state;
+    fill_incompressible(raw, sizeof raw);
+    assert_true(wal_piece_encode(&home, &example, raw, codec, &object, &err));
+    assert_stored_bytes(object.data, object.size,
+                        "d4eb14199962397379e381d395aadcbf9deda06e976df1c747adbf9422693b98");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(what_is_stored_stays_as_it_is),
         cmocka_unit_test(decode_returns_what_encode_wrote),
         cmocka_unit_test(fields_are_where_the_format_says),
         cmocka_unit_test(any_changed_bit_is_noticed),

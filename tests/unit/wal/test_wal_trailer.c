@@ -1,5 +1,6 @@
 #include "wal/wal_object.h"
 
+#include "../stored_bytes.h"
 #include "base/bytes.h"
 
 #include <setjmp.h>
@@ -401,9 +402,32 @@ static void any_changed_bit_of_the_container_is_noticed(void **state)
     }
 }
 
+static void what_is_stored_stays_as_it_is(void **state)
+{
+    static const struct {
+        Codec codec;
+        const char *recorded;
+    } containers[] = {
+        {CODEC_NONE, "4e793d9afb5bef1a92f5a458b741481212389662bdf0b797a78baa47c4298662"},
+        {CODEC_ZSTD, "6bd74bb44dd72e853121cc4c978fb7afb7de7558eeb7d11e0b5752d2e2b38e2d"},
+        {CODEC_LZ4, "d345fee3b92f5c6632a483ccf1849617d5fbbc0a9a6cabf9706954322f427815"},
+        {CODEC_GZIP, "495ab46c7ea07ab39cb2376ebb67d5a702021257760764cba4cd1d9c357841a4"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(containers); i++) {
+        const WalTrailer trailer = example(containers[i].codec);
+        CLEANUP(buffer_done) Buffer wrapped = {0};
+
+        wal_trailer_wrap(&trailer, seed, &wrapped);
+        assert_stored_bytes(wrapped.data, wrapped.size, containers[i].recorded);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(what_is_stored_stays_as_it_is),
         cmocka_unit_test(decode_returns_what_encode_wrote),
         cmocka_unit_test(fields_are_where_the_format_says),
         cmocka_unit_test(any_changed_bit_is_noticed),
