@@ -4,6 +4,7 @@
 #include "base/fault.h"
 #include "base/random.h"
 #include "manifest_format.h"
+#include "repo/envelope.h"
 
 #include <assert.h>
 #include <inttypes.h>
@@ -25,37 +26,30 @@ void manifest_done(Manifest *manifest)
 }
 
 /* The trailer in its skippable frame: all stored bytes are covered, not only the text. */
-enum {
-    TRAILER_SIZE = 8 + 24,
-    TRAILER_VERSION = 1,
-    SKIPPABLE_MAGIC = 0x184D2A5E,
-};
-static const uint8_t trailer_magic[8] = {'P', 'G', 'C', 'N', 'M', 'E', 'N', 'D'};
+enum { TRAILER_BODY = 24, TRAILER_SIZE = SKIPPABLE_HEADER_SIZE + TRAILER_BODY };
+
+/* Its X speaks of the frames, not of itself. */
+static const EnvelopeShape trailer_shape = {.what = "manifest trailer",
+                                            .magic = "PGCNMEND",
+                                            .size = TRAILER_BODY,
+                                            .version = 1,
+                                            .cover = ENVELOPE_BARE,
+                                            .reserved = {{12, 4}}};
 
 static void trailer_encode(const Buffer *checksums, uint64_t seed, uint8_t bytes[TRAILER_SIZE])
 {
-    memset(bytes, 0, TRAILER_SIZE);
-    put_le32(bytes, SKIPPABLE_MAGIC);
-    put_le32(bytes + 4, TRAILER_SIZE - 8);
-    memcpy(bytes + 8, trailer_magic, 8);
-    put_le16(bytes + 16, TRAILER_VERSION);
+    skippable_begin(TRAILER_BODY, bytes);
+    envelope_begin(&trailer_shape, 0, bytes + SKIPPABLE_HEADER_SIZE);
     put_le64(bytes + 24, xxh3_of(seed, checksums->data, checksums->size));
 }
 
 /* All but the checksum, which needs the frames. */
 static bool trailer_check(const uint8_t bytes[TRAILER_SIZE], Error *err)
 {
-    if (get_le32(bytes) != SKIPPABLE_MAGIC || get_le32(bytes + 4) != TRAILER_SIZE - 8 ||
-        memcmp(bytes + 8, trailer_magic, 8) != 0)
+    if (!skippable_is_at(TRAILER_BODY, bytes) ||
+        memcmp(bytes + SKIPPABLE_HEADER_SIZE, trailer_shape.magic, 8) != 0)
         return error_set(err, ERR_CORRUPT, "manifest is cut: no trailer");
-    if (get_le16(bytes + 16) > TRAILER_VERSION || get_le16(bytes + 18) != 0 ||
-        get_le32(bytes + 20) != 0) {
-        error_set(err, ERR_VERSION, "manifest has a trailer of a newer version");
-        return error_hint(err, "use a newer pgcairn");
-    }
-    if (get_le16(bytes + 16) != TRAILER_VERSION)
-        return error_set(err, ERR_CORRUPT, "manifest has a trailer without version");
-    return true;
+    return envelope_check(&trailer_shape, 0, bytes + SKIPPABLE_HEADER_SIZE, TRAILER_BODY, err);
 }
 
 static void add_checksum(Buffer *checksums, uint64_t seed, const void *frame, size_t size)
@@ -204,7 +198,6 @@ static bool parse_lines(void *context, const char *text, size_t size, Error *err
 static bool check_stored(Buffer *stored, uint64_t seed, Error *err)
 {
     CLEANUP(buffer_done) Buffer checksums = {0};
-    uint8_t expected[TRAILER_SIZE];
 
     if (stored->size < TRAILER_SIZE)
         return error_set(err, ERR_CORRUPT, "manifest of %zu bytes is cut", stored->size);
@@ -222,10 +215,8 @@ static bool check_stored(Buffer *stored, uint64_t seed, Error *err)
         add_checksum(&checksums, seed, stored->data + offset, frame_size);
         offset += frame_size;
     }
-    trailer_encode(&checksums, seed, expected);
-    if (memcmp(trailer, expected, sizeof expected) != 0)
-        return error_set(err, ERR_CORRUPT, "stored bytes have a bad checksum");
-    return true;
+    return stored_checksum_check(xxh3_of(seed, checksums.data, checksums.size),
+                                 get_le64(trailer + 24), err);
 }
 
 static bool decode_stored(Manifest *manifest, const Buffer *stored, Error *err)

@@ -1,58 +1,32 @@
 #include "pack_format.h"
 
 #include "base/bytes.h"
+#include "repo/envelope.h"
 #include "stream/digest.h"
 
 #include <assert.h>
 #include <inttypes.h>
 
-static const char header_magic[] = "PGCNPACK";
-static const char trailer_magic[] = "PGCNPEND";
+enum { PACK_VERSION = 1, PACK_ID_SIZE = 16 };
 
-enum { MAGIC_SIZE = 8, PACK_VERSION = 1, PACK_ID_SIZE = 16, FLAG_ENCRYPTED = 1 };
-
-/* Magic, version, checksum, flags: the same at both ends of a pack. The checksum comes last. */
-static bool check_envelope(const char *what, const char *magic, const uint8_t *bytes, size_t size,
-                           uint64_t seed, Error *err)
-{
-    if (memcmp(bytes, magic, MAGIC_SIZE) != 0)
-        return error_set(err, ERR_CORRUPT, "pack has no %s", what);
-
-    /* Before the checksum, which a newer version may keep elsewhere or compute otherwise. */
-    unsigned version = get_le16(bytes + MAGIC_SIZE);
-    if (version > PACK_VERSION) {
-        return error_set(err, ERR_VERSION, "pack %s has version %u, this program knows %d", what,
-                         version, PACK_VERSION);
-    }
-    if (version != PACK_VERSION || get_le64(bytes + size - 8) != xxh3_of(seed, bytes, size - 8))
-        return error_set(err, ERR_CORRUPT, "pack %s has a bad checksum", what);
-
-    unsigned flags = get_le16(bytes + MAGIC_SIZE + 2);
-    if (flags == FLAG_ENCRYPTED)
-        return error_set(err, ERR_VERSION, "pack is encrypted, which this program can't read");
-    if (flags != 0)
-        return error_set(err, ERR_VERSION, "pack %s has flags of a newer version", what);
-    return true;
-}
-
-static bool is_zero(const uint8_t *bytes, size_t size)
-{
-    for (size_t i = 0; i < size; i++) {
-        if (bytes[i] != 0)
-            return false;
-    }
-    return true;
-}
+static const EnvelopeShape header_shape = {.what = "pack header",
+                                           .magic = "PGCNPACK",
+                                           .size = PACK_HEADER_SIZE,
+                                           .version = PACK_VERSION,
+                                           .reserved = {{12, 4}, {32, 40}}};
+static const EnvelopeShape trailer_shape = {.what = "pack trailer",
+                                            .magic = "PGCNPEND",
+                                            .size = PACK_TRAILER_SIZE,
+                                            .version = PACK_VERSION,
+                                            .reserved = {{33, 7}, {48, 8}}};
 
 void pack_header_encode(const char *pack_id, uint64_t seed, uint8_t bytes[PACK_HEADER_SIZE])
 {
-    memset(bytes, 0, PACK_HEADER_SIZE);
-    memcpy(bytes, header_magic, MAGIC_SIZE);
-    put_le16(bytes + 8, PACK_VERSION);
+    envelope_begin(&header_shape, 0, bytes);
     bool is_id = hex_parse(pack_id, bytes + 16, PACK_ID_SIZE);
     assert(is_id);
     (void)is_id;
-    put_le64(bytes + 72, xxh3_of(seed, bytes, 72));
+    envelope_seal(&header_shape, seed, bytes);
 }
 
 bool pack_header_check(const uint8_t bytes[PACK_HEADER_SIZE], const char *pack_id, uint64_t seed,
@@ -61,10 +35,8 @@ bool pack_header_check(const uint8_t bytes[PACK_HEADER_SIZE], const char *pack_i
     uint8_t id[PACK_ID_SIZE];
     char found[2 * PACK_ID_SIZE + 1];
 
-    if (!check_envelope("header", header_magic, bytes, PACK_HEADER_SIZE, seed, err))
+    if (!envelope_check(&header_shape, seed, bytes, PACK_HEADER_SIZE, err))
         return false;
-    if (!is_zero(bytes + 12, 4) || !is_zero(bytes + 32, 40))
-        return error_set(err, ERR_VERSION, "pack header has fields of a newer version");
     if (!hex_parse(pack_id, id, sizeof id) || memcmp(bytes + 16, id, sizeof id) != 0) {
         return error_set(err, ERR_CORRUPT, "object holds pack %s",
                          hex_text(bytes + 16, PACK_ID_SIZE, found));
@@ -75,16 +47,14 @@ bool pack_header_check(const uint8_t bytes[PACK_HEADER_SIZE], const char *pack_i
 void pack_trailer_encode(const PackTrailer *trailer, uint64_t seed,
                          uint8_t bytes[PACK_TRAILER_SIZE])
 {
-    memset(bytes, 0, PACK_TRAILER_SIZE);
-    memcpy(bytes, trailer_magic, MAGIC_SIZE);
-    put_le16(bytes + 8, PACK_VERSION);
+    envelope_begin(&trailer_shape, 0, bytes);
     put_le32(bytes + 12, trailer->entry_count);
     put_le64(bytes + 16, trailer->directory_offset);
     put_le32(bytes + 24, trailer->directory_stored);
     put_le32(bytes + 28, trailer->directory_raw);
     bytes[32] = (uint8_t)trailer->directory_codec;
     put_le64(bytes + 40, trailer->directory_checksum);
-    put_le64(bytes + 56, xxh3_of(seed, bytes, 56));
+    envelope_seal(&trailer_shape, seed, bytes);
 }
 
 bool pack_trailer_decode(PackTrailer *trailer, const uint8_t bytes[PACK_TRAILER_SIZE],
@@ -92,10 +62,8 @@ bool pack_trailer_decode(PackTrailer *trailer, const uint8_t bytes[PACK_TRAILER_
 {
     if (pack_size < PACK_HEADER_SIZE + PACK_TRAILER_SIZE)
         return error_set(err, ERR_CORRUPT, "pack of %" PRIu64 " bytes is cut", pack_size);
-    if (!check_envelope("trailer", trailer_magic, bytes, PACK_TRAILER_SIZE, seed, err))
+    if (!envelope_check(&trailer_shape, seed, bytes, PACK_TRAILER_SIZE, err))
         return false;
-    if (!is_zero(bytes + 33, 7) || !is_zero(bytes + 48, 8))
-        return error_set(err, ERR_VERSION, "pack trailer has fields of a newer version");
     if (!codec_is_known(bytes[32]))
         return error_set(err, ERR_VERSION, "pack directory has codec %u", bytes[32]);
 

@@ -1,5 +1,6 @@
 #include "pack_directory.h"
 
+#include "repo/envelope.h"
 #include "repo/layout.h"
 #include "stream/digest.h"
 
@@ -13,11 +14,10 @@ static bool explain_frame(const char *pack_id, const Frame *frame, Error *err)
 bool pack_decode_frame(const Cluster *cluster, const char *pack_id, const Frame *frame,
                        const void *stored, CodecContext *codec, void *raw, Error *err)
 {
-    if (xxh3_of(cluster->repo->hash_seed, stored, frame->stored_size) != frame->checksum) {
-        error_set(err, ERR_CORRUPT, "stored bytes have a bad checksum");
-        return explain_frame(pack_id, frame, err);
-    }
-    if (!codec_decompress(codec, frame->codec, stored, frame->stored_size, raw, frame->raw_size,
+    const uint64_t computed = xxh3_of(cluster->repo->hash_seed, stored, frame->stored_size);
+
+    if (!stored_checksum_check(computed, frame->checksum, err) ||
+        !codec_decompress(codec, frame->codec, stored, frame->stored_size, raw, frame->raw_size,
                           err))
         return explain_frame(pack_id, frame, err);
     return true;
@@ -78,9 +78,10 @@ static bool read_directory(const Cluster *cluster, const char *name, const PackT
     if (!storage_read_range(cluster->repo->storage, name, trailer->directory_offset,
                             trailer->directory_stored, stored.data, err))
         return false;
-    if (xxh3_of(cluster->repo->hash_seed, stored.data, trailer->directory_stored) !=
-        trailer->directory_checksum)
-        return error_set(err, ERR_CORRUPT, "pack directory has a bad checksum");
+    const uint64_t computed =
+        xxh3_of(cluster->repo->hash_seed, stored.data, trailer->directory_stored);
+    if (!stored_checksum_check(computed, trailer->directory_checksum, err))
+        return error_context(err, "pack directory");
     buffer_reserve(directory, trailer->directory_raw);
     directory->size = trailer->directory_raw;
     return codec_decompress(codec, trailer->directory_codec, stored.data, trailer->directory_stored,

@@ -3,22 +3,28 @@
 #include "base/bytes.h"
 #include "base/memory.h"
 #include "pack_format.h"
+#include "repo/envelope.h"
 #include "stream/digest.h"
 
 #include <assert.h>
 #include <inttypes.h>
 
-static const uint8_t magic[4] = {'P', 'G', 'P', 'T'};
-
 /* docs/format.md, chapter 4.3 */
 enum {
-    TABLE_VERSION = 1,
     FLAG_SETTLED = 1,
     HEADER_SIZE = 40,
     RUN_SIZE = 8,
     EXTENT_ENTRY_SIZE = 32,
     PAGE_SIZE = 8 + 4 + 4, /* hash, CRC and place of a page, in columns of their own */
 };
+
+static const EnvelopeShape header_shape = {.what = "page table",
+                                           .magic = "PGPT",
+                                           .size = HEADER_SIZE,
+                                           .version = 1,
+                                           .flags = FLAG_SETTLED,
+                                           .cover = ENVELOPE_COVERED,
+                                           .reserved = {{36, 4}}};
 
 static_assert(HEADER_SIZE + RANGE_PAGES * (RUN_SIZE + EXTENT_ENTRY_SIZE + PAGE_SIZE) ==
                   PAGE_TABLE_SIZE_MAX,
@@ -87,9 +93,7 @@ void page_table_encode(const PageTable *table, Buffer *out)
     buffer_reserve(out, out->size + size);
     uint8_t *bytes = out->data + out->size;
     memset(bytes, 0, size);
-    memcpy(bytes, magic, 4);
-    put_le16(bytes + 4, TABLE_VERSION);
-    put_le16(bytes + 6, table->is_settled ? FLAG_SETTLED : 0);
+    envelope_begin(&header_shape, table->is_settled ? FLAG_SETTLED : 0, bytes);
     put_le32(bytes + 8, PAGE_BYTES);
     put_le32(bytes + 12, table->range);
     put_le64(bytes + 16, table->range_size);
@@ -104,21 +108,14 @@ void page_table_encode(const PageTable *table, Buffer *out)
 static bool get_header(PageTable *table, const uint8_t *bytes, size_t size, uint32_t *runs,
                        Error *err)
 {
-    if (size < HEADER_SIZE || memcmp(bytes, magic, 4) != 0)
-        return error_set(err, ERR_CORRUPT, "not a page table");
-    if (get_le16(bytes + 4) > TABLE_VERSION) {
-        return error_set(err, ERR_VERSION, "page table has version %u, this program knows %d",
-                         get_le16(bytes + 4), TABLE_VERSION);
-    }
-    if (get_le16(bytes + 4) != TABLE_VERSION)
-        return error_set(err, ERR_CORRUPT, "page table has version 0");
-    if ((get_le16(bytes + 6) & ~FLAG_SETTLED) != 0 || get_le32(bytes + 36) != 0)
-        return error_set(err, ERR_VERSION, "page table has flags or fields of a newer version");
+    /* The checksum of its frame covers it, and was checked. */
+    if (!envelope_check(&header_shape, 0, bytes, size, err))
+        return false;
     if (get_le32(bytes + 8) != PAGE_BYTES) {
         return error_set(err, ERR_VERSION, "page table is for pages of %u bytes",
                          get_le32(bytes + 8));
     }
-    table->is_settled = (get_le16(bytes + 6) & FLAG_SETTLED) != 0;
+    table->is_settled = (envelope_flags(&header_shape, bytes) & FLAG_SETTLED) != 0;
     table->range = get_le32(bytes + 12);
     table->range_size = get_le64(bytes + 16);
     *runs = get_le32(bytes + 24);

@@ -3,23 +3,24 @@
 #include "base/bytes.h"
 #include "base/fault.h"
 #include "base/random.h"
+#include "repo/envelope.h"
 #include "repo/layout.h"
 
 #include <assert.h>
 #include <inttypes.h>
 
-static const char magic[8] = "PGCNKNOW";
-
 enum {
-    VERSION = 1,
-    SKIPPABLE_MAGIC = 0x184D2A5E,
-    CONTAINER_SIZE = 8, /* what makes the header a frame that stock programs skip */
-    HEAD_SIZE = CONTAINER_SIZE + WAL_KNOWN_HEADER_SIZE,
-    CHECKED_SIZE = WAL_KNOWN_HEADER_SIZE - 8,
+    HEAD_SIZE = SKIPPABLE_HEADER_SIZE + WAL_KNOWN_HEADER_SIZE,
     ENTRIES_SIZE_MAX = WAL_KNOWN_SEGMENTS * WAL_KNOWN_ENTRY_SIZE,
     /* Incompressible bytes grow by less than this. */
     OBJECT_SIZE_MAX = HEAD_SIZE + ENTRIES_SIZE_MAX + (ENTRIES_SIZE_MAX >> 6),
 };
+
+static const EnvelopeShape header_shape = {.what = "cache of WAL trailers",
+                                           .magic = "PGCNKNOW",
+                                           .size = WAL_KNOWN_HEADER_SIZE,
+                                           .version = 1,
+                                           .reserved = {{64, 8}}};
 
 /* Mostly zeros: a higher level gains little. */
 static const Compression compression = {.codec = CODEC_ZSTD, .level = 1};
@@ -109,8 +110,7 @@ static bool are_in_order(WalStretch stretch, const Buffer *entries)
 
 static void put_header(const WalKnownHome *home, WalStretch stretch, uint8_t *header)
 {
-    memcpy(header, magic, sizeof magic);
-    put_le16(header + 8, VERSION);
+    envelope_begin(&header_shape, 0, header);
     put_le32(header + 12, stretch.timeline);
     put_le64(header + 16, home->system_identifier);
     put_le64(header + 24, stretch.first);
@@ -125,7 +125,7 @@ bool wal_known_encode(const WalKnownHome *home, WalStretch stretch, const Buffer
     CLEANUP(codec_context_freep) CodecContext *codec = codec_context_new();
     const size_t begin = object->size;
     uint8_t head[HEAD_SIZE] = {0};
-    uint8_t *header = head + CONTAINER_SIZE;
+    uint8_t *header = head + SKIPPABLE_HEADER_SIZE;
 
     assert(entries->size > 0 && entries->size <= ENTRIES_SIZE_MAX &&
            are_in_order(stretch, entries));
@@ -135,34 +135,22 @@ bool wal_known_encode(const WalKnownHome *home, WalStretch stretch, const Buffer
 
     const uint8_t *frame = object->data + begin + HEAD_SIZE;
     const size_t stored = object->size - begin - HEAD_SIZE;
-    put_le32(head, SKIPPABLE_MAGIC);
-    put_le32(head + 4, WAL_KNOWN_HEADER_SIZE);
+    skippable_begin(WAL_KNOWN_HEADER_SIZE, head);
     put_header(home, stretch, header);
     put_le32(header + 32, (uint32_t)wal_known_count(entries));
     put_le32(header + 36, (uint32_t)stored);
     put_le64(header + 40, xxh3_of(home->seed, frame, stored));
-    put_le64(header + CHECKED_SIZE, xxh3_of(home->seed, header, CHECKED_SIZE));
+    envelope_seal(&header_shape, home->seed, header);
     memcpy(object->data + begin, head, sizeof head);
     return true;
 }
 
-/* The version before the checksum: a newer one may compute it otherwise. */
 static bool check_header(const WalKnownHome *home, const uint8_t *object, size_t size, Error *err)
 {
-    const uint8_t *header = object + CONTAINER_SIZE;
-
-    if (size < HEAD_SIZE || get_le32(object) != SKIPPABLE_MAGIC ||
-        get_le32(object + 4) != WAL_KNOWN_HEADER_SIZE || memcmp(header, magic, sizeof magic) != 0)
-        return error_set(err, ERR_CORRUPT, "it is not a cache of WAL trailers");
-    if (get_le16(header + 8) != VERSION) {
-        return error_set(err, ERR_VERSION, "the cache of WAL trailers has version %u",
-                         (unsigned)get_le16(header + 8));
-    }
-    if (get_le64(header + CHECKED_SIZE) != xxh3_of(home->seed, header, CHECKED_SIZE))
-        return error_set(err, ERR_CORRUPT, "its header has a bad checksum");
-    if (get_le16(header + 10) != 0 || get_le64(header + 64) != 0)
-        return error_set(err, ERR_VERSION, "the cache of WAL trailers has unknown flags");
-    return true;
+    if (size < HEAD_SIZE || !skippable_is_at(WAL_KNOWN_HEADER_SIZE, object))
+        return error_set(err, ERR_CORRUPT, "not a %s", header_shape.what);
+    return envelope_check(&header_shape, home->seed, object + SKIPPABLE_HEADER_SIZE,
+                          WAL_KNOWN_HEADER_SIZE, err);
 }
 
 /* Of this cluster, and about the segments that its name says? */
@@ -181,7 +169,7 @@ bool wal_known_decode(const WalKnownHome *home, WalStretch stretch, const void *
                       Buffer *entries, Error *err)
 {
     CLEANUP(codec_context_freep) CodecContext *codec = codec_context_new();
-    const uint8_t *header = (const uint8_t *)object + CONTAINER_SIZE;
+    const uint8_t *header = (const uint8_t *)object + SKIPPABLE_HEADER_SIZE;
     const uint8_t *frame = (const uint8_t *)object + HEAD_SIZE;
 
     if (!check_header(home, object, size, err) || !check_identity(home, stretch, header, err))
@@ -189,8 +177,9 @@ bool wal_known_decode(const WalKnownHome *home, WalStretch stretch, const void *
     const uint32_t count = get_le32(header + 32);
     if (count == 0 || count > WAL_KNOWN_SEGMENTS || get_le32(header + 36) != size - HEAD_SIZE)
         return error_set(err, ERR_CORRUPT, "its sizes are impossible");
-    if (get_le64(header + 40) != xxh3_of(home->seed, frame, size - HEAD_SIZE))
-        return error_set(err, ERR_CORRUPT, "stored bytes have a bad checksum");
+    const uint64_t computed = xxh3_of(home->seed, frame, size - HEAD_SIZE);
+    if (!stored_checksum_check(computed, get_le64(header + 40), err))
+        return false;
     entries->size = 0;
     buffer_reserve(entries, (size_t)count * WAL_KNOWN_ENTRY_SIZE);
     if (!codec_decompress(codec, CODEC_ZSTD, frame, size - HEAD_SIZE, entries->data,

@@ -4,6 +4,7 @@
 #include "base/interrupt.h"
 #include "base/random.h"
 #include "base/work_queue.h"
+#include "repo/envelope.h"
 #include "repo/layout.h"
 
 #include <assert.h>
@@ -200,10 +201,10 @@ static bool check_whole(WalObjectReader *reader, uint64_t seed, Error *err)
 {
     const WalTrailer *trailer = reader->trailer;
     uint8_t checksum[XXH128_SIZE];
+    const uint64_t computed = wal_stored_checksum(seed, reader->checksums, trailer->frame_count);
 
-    if (wal_stored_checksum(seed, reader->checksums, trailer->frame_count) !=
-        trailer->stored_checksum)
-        return error_set(err, ERR_CORRUPT, "stored bytes have a bad checksum");
+    if (!stored_checksum_check(computed, trailer->stored_checksum, err))
+        return false;
     wal_raw_checksum(seed, reader->raw_checksums, trailer->frame_count, checksum);
     return memcmp(checksum, trailer->raw_checksum, sizeof checksum) == 0 ||
            error_set(err, ERR_CORRUPT, "content has another checksum than was stored");
@@ -286,9 +287,9 @@ static bool check_stored(const Cluster *cluster, const char *object, const char 
         checksums[i] = xxh3_of(cluster->repo->hash_seed, space->data, size);
         offset += size;
     }
-    return wal_stored_checksum(cluster->repo->hash_seed, checksums, trailer.frame_count) ==
-               trailer.stored_checksum ||
-           error_set(err, ERR_CORRUPT, "stored bytes have a bad checksum");
+    const uint64_t computed =
+        wal_stored_checksum(cluster->repo->hash_seed, checksums, trailer.frame_count);
+    return stored_checksum_check(computed, trailer.stored_checksum, err);
 }
 
 bool wal_object_check_stored(const Cluster *cluster, const char *name, Buffer *space, Error *err)

@@ -2,24 +2,24 @@
 
 #include "base/bytes.h"
 #include "base/fault.h"
+#include "repo/envelope.h"
 #include "repo/layout.h"
 
 #include <assert.h>
 #include <inttypes.h>
 
-static const char magic[8] = "PGCNPIEC";
-
 enum {
-    VERSION = 1,
-    SKIPPABLE_MAGIC = 0x184D2A5E,
-    CONTAINER_SIZE = 8, /* what makes the header a frame that stock programs skip */
-    HEAD_SIZE = CONTAINER_SIZE + WAL_PIECE_HEADER_SIZE,
-    CHECKED_SIZE = WAL_PIECE_HEADER_SIZE - 8,
-    RESERVED_AT = 56,
+    HEAD_SIZE = SKIPPABLE_HEADER_SIZE + WAL_PIECE_HEADER_SIZE,
     ROUNDS_MAX = 5, /* of looking anew when pieces vanish under a reader */
     /* Incompressible WAL grows by less than this. */
     OBJECT_SIZE_MAX = HEAD_SIZE + WAL_PIECE_RAW_MAX + (WAL_PIECE_RAW_MAX >> 6),
 };
+
+static const EnvelopeShape header_shape = {.what = "header of a WAL piece",
+                                           .magic = "PGCNPIEC",
+                                           .size = WAL_PIECE_HEADER_SIZE,
+                                           .version = 1,
+                                           .reserved = {{56, 8}}};
 
 /* Short-lived and small: what is fastest, whatever the archive's codec is. */
 static const Compression compression = {.codec = CODEC_ZSTD, .level = 1};
@@ -42,7 +42,7 @@ bool wal_piece_encode(const WalPieceHome *home, const WalPiece *piece, const voi
 {
     const size_t begin = out->size;
     uint8_t head[HEAD_SIZE] = {0};
-    uint8_t *header = head + CONTAINER_SIZE;
+    uint8_t *header = head + SKIPPABLE_HEADER_SIZE;
 
     assert(piece->from < piece->to && piece->to - piece->from <= WAL_PIECE_RAW_MAX);
     buffer_append(out, head, sizeof head);
@@ -51,10 +51,8 @@ bool wal_piece_encode(const WalPieceHome *home, const WalPiece *piece, const voi
 
     const uint8_t *frame = out->data + begin + HEAD_SIZE;
     const size_t stored = out->size - begin - HEAD_SIZE;
-    put_le32(head, SKIPPABLE_MAGIC);
-    put_le32(head + 4, WAL_PIECE_HEADER_SIZE);
-    memcpy(header, magic, sizeof magic);
-    put_le16(header + 8, VERSION);
+    skippable_begin(WAL_PIECE_HEADER_SIZE, head);
+    envelope_begin(&header_shape, 0, header);
     put_le32(header + 12, piece->timeline);
     put_le64(header + 16, home->system_identifier);
     put_le64(header + 24, place_of(home, piece));
@@ -63,37 +61,17 @@ bool wal_piece_encode(const WalPieceHome *home, const WalPiece *piece, const voi
     put_le64(header + 40, xxh3_of(home->seed, frame, stored));
     put_le32(header + 48, home->segment_size);
     put_le32(header + 52, home->major);
-    put_le64(header + CHECKED_SIZE, xxh3_of(home->seed, header, CHECKED_SIZE));
+    envelope_seal(&header_shape, home->seed, header);
     memcpy(out->data + begin, head, sizeof head);
     return true;
 }
 
-static bool is_zero(const uint8_t *bytes, size_t size)
-{
-    for (size_t i = 0; i < size; i++) {
-        if (bytes[i] != 0)
-            return false;
-    }
-    return true;
-}
-
-/* The version before the checksum: a newer one may compute it otherwise. */
 static bool check_header(const WalPieceHome *home, const uint8_t *object, size_t size, Error *err)
 {
-    const uint8_t *header = object + CONTAINER_SIZE;
-
-    if (size < HEAD_SIZE || get_le32(object) != SKIPPABLE_MAGIC ||
-        get_le32(object + 4) != WAL_PIECE_HEADER_SIZE || memcmp(header, magic, sizeof magic) != 0)
+    if (size < HEAD_SIZE || !skippable_is_at(WAL_PIECE_HEADER_SIZE, object))
         return error_set(err, ERR_CORRUPT, "not a piece of a segment");
-    if (get_le16(header + 8) != VERSION) {
-        return error_set(err, ERR_VERSION, "piece of a segment has version %u",
-                         (unsigned)get_le16(header + 8));
-    }
-    if (get_le64(header + CHECKED_SIZE) != xxh3_of(home->seed, header, CHECKED_SIZE))
-        return error_set(err, ERR_CORRUPT, "header of the piece has a bad checksum");
-    if (get_le16(header + 10) != 0 || !is_zero(header + RESERVED_AT, CHECKED_SIZE - RESERVED_AT))
-        return error_set(err, ERR_VERSION, "piece of a segment has unknown flags");
-    return true;
+    return envelope_check(&header_shape, home->seed, object + SKIPPABLE_HEADER_SIZE,
+                          WAL_PIECE_HEADER_SIZE, err);
 }
 
 /* Is it what its name says, of this cluster? */
@@ -117,7 +95,7 @@ static bool check_identity(const WalPieceHome *home, const WalPiece *piece, cons
 bool wal_piece_decode(const WalPieceHome *home, const WalPiece *piece, const void *object,
                       size_t size, CodecContext *codec, Buffer *raw, Error *err)
 {
-    const uint8_t *header = (const uint8_t *)object + CONTAINER_SIZE;
+    const uint8_t *header = (const uint8_t *)object + SKIPPABLE_HEADER_SIZE;
     const uint8_t *frame = (const uint8_t *)object + HEAD_SIZE;
     const size_t raw_size = piece->to - piece->from;
 
@@ -127,8 +105,9 @@ bool wal_piece_decode(const WalPieceHome *home, const WalPiece *piece, const voi
         return error_set(err, ERR_CORRUPT, "a piece of %zu bytes", raw_size);
     if (get_le32(header + 36) != size - HEAD_SIZE)
         return error_set(err, ERR_CORRUPT, "the piece is cut");
-    if (get_le64(header + 40) != xxh3_of(home->seed, frame, size - HEAD_SIZE))
-        return error_set(err, ERR_CORRUPT, "stored bytes have a bad checksum");
+    const uint64_t computed = xxh3_of(home->seed, frame, size - HEAD_SIZE);
+    if (!stored_checksum_check(computed, get_le64(header + 40), err))
+        return false;
     buffer_reserve(raw, raw_size);
     raw->size = raw_size;
     return codec_decompress(codec, CODEC_ZSTD, frame, size - HEAD_SIZE, raw->data, raw_size, err);

@@ -3,19 +3,22 @@
 #include "base/bytes.h"
 #include "base/file.h"
 #include "base/interrupt.h"
+#include "repo/envelope.h"
 #include "repo/frame.h"
 
 #include <assert.h>
 #include <inttypes.h>
 
 /* docs/format.md, chapter 6.1. */
-static const char magic[] = "PGCNWAL1";
+static const EnvelopeShape trailer_shape = {
+    .what = "trailer of a WAL object",
+    .magic = "PGCNWAL1",
+    .size = WAL_TRAILER_SIZE,
+    .version = 1,
+    .reserved = {{14, 2}, {32, 16}, {100, 4}, {174, 2}, {314, 2}, {332, 4}, {992, 24}},
+};
 
 enum {
-    MAGIC_SIZE = 8,
-    TRAILER_VERSION = 1,
-    FLAG_ENCRYPTED = 1,
-    CHECKED_SIZE = WAL_TRAILER_SIZE - 8, /* what the checksum at the end covers */
     POINTS_OFFSET = 336,
     POINT_SIZE = 88,
     POINT_NAME_SIZE = 64,
@@ -27,8 +30,6 @@ enum {
     BIT_TAIL_HAS_KIND = 4,
     CHANGES_SHIFT = 3, /* bits 3 to 7 of that byte: WalSummary.changes */
 
-    SKIPPABLE_MAGIC = 0x184D2A5E, /* zstd and lz4 skip frames 0x184D2A50 to 5F */
-    SKIPPABLE_HEADER_SIZE = 8,
     GZIP_HEADER_SIZE = 16, /* member header, length of extra, subfield header */
     GZIP_END_SIZE = 10,    /* empty deflate block, CRC, size */
 };
@@ -267,9 +268,7 @@ static bool get_summary(WalSummary *summary, const uint8_t *bytes)
 void wal_trailer_encode(const WalTrailer *trailer, uint64_t seed, uint8_t bytes[WAL_TRAILER_SIZE])
 {
     assert(trailer->frame_count <= WAL_FRAMES_MAX);
-    memset(bytes, 0, WAL_TRAILER_SIZE);
-    memcpy(bytes, magic, MAGIC_SIZE);
-    put_le16(bytes + 8, TRAILER_VERSION);
+    envelope_begin(&trailer_shape, 0, bytes);
     bytes[12] = (uint8_t)(trailer->kind + 1);
     bytes[13] = (uint8_t)trailer->codec;
     memcpy(bytes + 16, trailer->raw_checksum, XXH128_SIZE);
@@ -285,56 +284,15 @@ void wal_trailer_encode(const WalTrailer *trailer, uint64_t seed, uint8_t bytes[
     put_summary(&trailer->summary, bytes);
     for (uint32_t i = 0; i < trailer->frame_count; i++)
         put_le32(bytes + FRAMES_OFFSET + (size_t)4 * i, trailer->frame_stored[i]);
-    put_le64(bytes + CHECKED_SIZE, xxh3_of(seed, bytes, CHECKED_SIZE));
+    envelope_seal(&trailer_shape, seed, bytes);
 }
 
-static bool is_zero(const uint8_t *bytes, size_t size)
+/* Values that this version does not have: a newer writer of the same version, no damage. */
+static bool check_known(const uint8_t *bytes, Error *err)
 {
-    for (size_t i = 0; i < size; i++) {
-        if (bytes[i] != 0)
-            return false;
-    }
-    return true;
-}
-
-/* All that a newer writer would have used: what is zero in this version. */
-static bool has_newer_fields(const uint8_t *bytes)
-{
-    static const struct {
-        size_t offset, size;
-    } reserved[] = {{10, 2}, {14, 2}, {32, 16}, {100, 4}, {174, 2}, {314, 2}, {332, 4}, {992, 24}};
-
-    for (size_t i = 0; i < ARRAY_SIZE(reserved); i++) {
-        if (!is_zero(bytes + reserved[i].offset, reserved[i].size))
-            return true;
-    }
-    return false; /* every bit of byte 107 has a meaning */
-}
-
-static bool check_envelope(const uint8_t *bytes, uint64_t seed, Error *err)
-{
-    if (memcmp(bytes, magic, MAGIC_SIZE) != 0)
-        return error_set(err, ERR_CORRUPT, "not the trailer of a WAL object");
-
-    /* Before the checksum, which a newer version may keep elsewhere or compute otherwise. */
-    unsigned version = get_le16(bytes + 8);
-    if (version > TRAILER_VERSION) {
-        error_set(err, ERR_VERSION, "WAL object has version %u, this program knows %d", version,
-                  TRAILER_VERSION);
-        return error_hint(err, "use a newer pgcairn");
-    }
-    if (version != TRAILER_VERSION ||
-        get_le64(bytes + CHECKED_SIZE) != xxh3_of(seed, bytes, CHECKED_SIZE))
-        return error_set(err, ERR_CORRUPT, "trailer of WAL object has a bad checksum");
-    if ((get_le16(bytes + 10) & FLAG_ENCRYPTED) != 0) {
-        return error_set(err, ERR_VERSION,
-                         "WAL object is encrypted, which this program can't read");
-    }
-    if (has_newer_fields(bytes))
-        return error_set(err, ERR_VERSION, "WAL object has flags or fields of a newer version");
     if (bytes[12] < WAL_SEGMENT + 1 || bytes[12] > WAL_HISTORY + 1 || !codec_is_known(bytes[13])) {
-        return error_set(err, ERR_VERSION, "WAL object of kind %u and codec %u", bytes[12],
-                         bytes[13]);
+        error_set(err, ERR_VERSION, "WAL object of kind %u and codec %u", bytes[12], bytes[13]);
+        return error_hint(err, "use a newer pgcairn");
     }
     return true;
 }
@@ -367,7 +325,8 @@ static bool check_sizes(const WalTrailer *trailer)
 bool wal_trailer_decode(WalTrailer *trailer, const uint8_t bytes[WAL_TRAILER_SIZE], uint64_t seed,
                         Error *err)
 {
-    if (!check_envelope(bytes, seed, err))
+    if (!envelope_check(&trailer_shape, seed, bytes, WAL_TRAILER_SIZE, err) ||
+        !check_known(bytes, err))
         return false;
 
     WalTrailer found = {
@@ -403,8 +362,7 @@ static size_t container_header(Codec codec, uint8_t bytes[GZIP_HEADER_SIZE])
         memcpy(bytes, gzip, sizeof gzip);
         return sizeof gzip;
     }
-    put_le32(bytes, SKIPPABLE_MAGIC);
-    put_le32(bytes + 4, WAL_TRAILER_SIZE);
+    skippable_begin(WAL_TRAILER_SIZE, bytes);
     return SKIPPABLE_HEADER_SIZE;
 }
 
@@ -428,7 +386,8 @@ static const uint8_t *trailer_at(const uint8_t *suffix, size_t size, size_t behi
 {
     size_t needed = WAL_TRAILER_SIZE + behind;
 
-    if (size < needed || memcmp(suffix + size - needed, magic, MAGIC_SIZE) != 0)
+    if (size < needed ||
+        memcmp(suffix + size - needed, trailer_shape.magic, strlen(trailer_shape.magic)) != 0)
         return NULL;
     return suffix + size - needed;
 }

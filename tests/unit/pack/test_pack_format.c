@@ -66,10 +66,10 @@ static void any_changed_bit_of_header_and_trailer_is_noticed(void **state)
     }
 }
 
-static void unknown_flags_and_reserved_bytes_are_a_newer_version(void **state)
+static void unknown_critical_flags_and_reserved_bytes_are_a_newer_version(void **state)
 {
-    static const size_t in_header[] = {10, 11, 12, 15, 32, 63, 64, 71};
-    static const size_t in_trailer[] = {10, 11, 33, 39, 48, 55};
+    static const size_t in_header[] = {10, 12, 15, 32, 63, 64, 71};
+    static const size_t in_trailer[] = {10, 33, 39, 48, 55};
     uint8_t bytes[PACK_HEADER_SIZE];
     PackTrailer found;
 
@@ -151,6 +151,25 @@ static void entries_of_a_newer_version_are_told(void **state)
         assert_false(pack_entry_decode(directory.data, directory.size, &offset, &found, &err));
         assert_int_equal(err.code, ERR_VERSION);
     }
+}
+
+static void unknown_optional_flags_are_ignored(void **state)
+{
+    uint8_t header[PACK_HEADER_SIZE];
+    uint8_t trailer[PACK_TRAILER_SIZE];
+    PackTrailer found;
+    Error err = {0};
+
+    (void)state;
+    pack_header_encode(id, seed, header);
+    pack_trailer_encode(&example, seed, trailer);
+    header[11] = trailer[11] = 0x81;
+    header[64] = trailer[48] = 7; /* what comes with them */
+    put_le64(header + 72, xxh3_of(seed, header, 72));
+    put_le64(trailer + 56, xxh3_of(seed, trailer, 56));
+    assert_true(pack_header_check(header, id, seed, &err));
+    assert_true(pack_trailer_decode(&found, trailer, example_size, seed, &err));
+    assert_int_equal(found.entry_count, example.entry_count);
 }
 
 static void a_header_of_another_pack_is_damage(void **state)
@@ -328,7 +347,8 @@ int main(void)
         cmocka_unit_test(what_is_stored_stays_as_it_is),
         cmocka_unit_test(trailer_decode_returns_what_encode_wrote),
         cmocka_unit_test(any_changed_bit_of_header_and_trailer_is_noticed),
-        cmocka_unit_test(unknown_flags_and_reserved_bytes_are_a_newer_version),
+        cmocka_unit_test(unknown_critical_flags_and_reserved_bytes_are_a_newer_version),
+        cmocka_unit_test(unknown_optional_flags_are_ignored),
         cmocka_unit_test(a_header_of_another_pack_is_damage),
         cmocka_unit_test(a_trailer_fits_only_its_own_size_of_pack),
         cmocka_unit_test(impossible_directories_are_refused),

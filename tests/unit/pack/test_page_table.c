@@ -172,6 +172,21 @@ static void changed_bits_never_lead_outside(void **state)
     }
 }
 
+static void unknown_optional_flags_are_ignored(void **state)
+{
+    const PageTable table = example();
+    CLEANUP(buffer_done) Buffer bytes = {0};
+    CLEANUP(page_table_done) PageTable found = {0};
+    Error err = {0};
+
+    (void)state;
+    page_table_encode(&table, &bytes);
+    put_le16(bytes.data + 6, 1 << 15 | 1);
+    put_le32(bytes.data + 36, UINT32_MAX); /* what comes with it */
+    assert_true(page_table_decode(&found, bytes.data, bytes.size, &err));
+    assert_same_table(&found, &table);
+}
+
 static void wrong_tables_are_refused(void **state)
 {
     static const struct {
@@ -280,6 +295,7 @@ int main(void)
         cmocka_unit_test(the_largest_and_the_smallest_table_fit),
         cmocka_unit_test(any_cut_or_addition_is_noticed),
         cmocka_unit_test(changed_bits_never_lead_outside),
+        cmocka_unit_test(unknown_optional_flags_are_ignored),
         cmocka_unit_test(wrong_tables_are_refused),
         cmocka_unit_test(range_hash_depends_on_size_seed_and_every_page),
         cmocka_unit_test(a_range_that_is_too_long_is_refused),
