@@ -3,6 +3,10 @@
  *
  * repository, registration, lease, journal and condemned objects are records: a person reads them
  * with cat, every byte is covered. docs/format.md, chapter 3.
+ *
+ * A key that is added later is one that its reader asks for with record_find() and has a default
+ * for: the records that there are don't have it. A reader passes over keys that it does not know,
+ * but for those with a "!" before them, which record_parse() refuses.
  */
 #pragma once
 
@@ -36,7 +40,8 @@ typedef struct Record {
     Arena arena;
 } Record;
 
-/* ERR_CORRUPT: damaged, or of another kind. ERR_VERSION: newer than version_max. */
+/* ERR_CORRUPT: damaged, or of another kind. ERR_VERSION: newer than version_max, or with a key that
+ * a reader must understand. */
 bool record_parse(const char *text, size_t size, const char *kind, unsigned version_max,
                   Record *record, Error *err) MUST_CHECK;
 bool record_load(Storage *storage, const char *name, const char *kind, unsigned version_max,

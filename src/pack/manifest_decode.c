@@ -7,7 +7,8 @@
 
 static const char first_word[] = "pgcairn-manifest\t";
 
-enum { FIELDS_MAX = 12 };
+/* Of a line: the twelve of an f line, and what newer versions may add after them. */
+enum { FIELDS_MAX = 24 };
 
 /* A field of a line: borrowed text, still encoded. */
 typedef struct Field {
@@ -165,7 +166,7 @@ static bool parse_name(ManifestParser *parser, Field field, const char **name)
     return true;
 }
 
-/* PACK:OFFSET:STORED:RAW:CODEC:X */
+/* PACK:OFFSET:STORED:RAW:CODEC:X; a newer version may put more after a "/". */
 static bool parse_frame(Field field, Frame *frame, bool *is_newer)
 {
     Field parts[6];
@@ -174,6 +175,9 @@ static bool parse_frame(Field field, Frame *frame, bool *is_newer)
     const char *end = field.text + field.size;
     uint32_t codec;
 
+    *is_newer = memchr(field.text, '/', field.size) != NULL;
+    if (*is_newer)
+        return false;
     for (; count < ARRAY_SIZE(parts); count++) {
         const char *colon = memchr(at, ':', (size_t)(end - at));
         const char *stop = colon != NULL ? colon : end;
@@ -197,17 +201,21 @@ static bool bad_line(const ManifestParser *parser, const char *what, Error *err)
     return error_set(err, ERR_CORRUPT, "manifest line %" PRIu64 " has %s", parser->line, what);
 }
 
+/* The text is what was written (its SHA-256 says so): it is not damaged, but newer. */
+static bool newer_line(const ManifestParser *parser, const char *what, Error *err)
+{
+    error_set(err, ERR_VERSION, "manifest line %" PRIu64 " has %s", parser->line, what);
+    return error_hint(err, "use a newer pgcairn");
+}
+
 static bool frame_field(const ManifestParser *parser, Field field, Frame *frame, Error *err)
 {
     bool is_newer = false;
 
     if (parse_frame(field, frame, &is_newer))
         return true;
-    if (is_newer) {
-        return error_set(err, ERR_VERSION, "manifest line %" PRIu64 " has an unknown codec",
-                         parser->line);
-    }
-    return bad_line(parser, "an ill-formed frame", err);
+    return is_newer ? newer_line(parser, "a frame or codec of a newer version", err)
+                    : bad_line(parser, "an ill-formed frame", err);
 }
 
 static bool parse_header_value(ManifestParser *parser, const HeaderField *known, Field field)
@@ -242,47 +250,73 @@ static bool parse_header_value(ManifestParser *parser, const HeaderField *known,
     return false;
 }
 
-static bool parse_header(ManifestParser *parser, const Field *fields, size_t count, Error *err)
+static const HeaderField *find_header_field(Field key, size_t *row)
 {
-    if (count != 3)
-        return bad_line(parser, "not a key and a value", err);
-    for (size_t i = 0; i < HEADER_FIELD_COUNT; i++) {
-        const HeaderField *known = &manifest_header_fields[i];
+    for (*row = 0; *row < manifest_header_field_count; (*row)++) {
+        const HeaderField *known = &manifest_header_fields[*row];
 
-        if (strlen(known->key) != fields[1].size ||
-            memcmp(known->key, fields[1].text, fields[1].size) != 0)
-            continue;
-        if (parser->has_header_field[i])
-            return bad_line(parser, "a header key twice", err);
-        parser->has_header_field[i] = true;
-        if (!parse_header_value(parser, known, fields[2])) {
-            return error_set(err, ERR_CORRUPT, "manifest line %" PRIu64 ": ill-formed \"%s\"",
-                             parser->line, known->key);
-        }
-        return true;
+        if (strlen(known->key) == key.size && memcmp(known->key, key.text, key.size) == 0)
+            return known;
     }
-    return true; /* a key of a newer version: the checksum has covered it */
+    return NULL;
 }
 
-static bool parse_tablespace(ManifestParser *parser, const Field *fields, size_t count, Error *err)
+/* The checksum has covered a key that we don't know. Its first character says what it is to us. */
+static bool pass_over_key(const ManifestParser *parser, Field key, Error *err)
+{
+    if (key.size == 0 || key.text[0] != '!')
+        return true;
+    error_set(err, ERR_VERSION,
+              "manifest line %" PRIu64 " has \"%.*s\", which a reader must understand",
+              parser->line, (int)(key.size - 1), key.text + 1);
+    return error_hint(err, "use a newer pgcairn");
+}
+
+/* More than two states of what this version knows as a yes or no. */
+static bool is_newer_state(const HeaderField *known, Field value)
+{
+    uint64_t number;
+
+    return known->kind == HEADER_BOOL && parse_u64(value, &number) && number > 1;
+}
+
+static bool parse_header(ManifestParser *parser, const Field *fields, Error *err)
+{
+    size_t row;
+    const HeaderField *known = find_header_field(fields[1], &row);
+
+    if (known == NULL)
+        return pass_over_key(parser, fields[1], err);
+    if ((parser->found_fields & UINT64_C(1) << row) != 0)
+        return bad_line(parser, "a header key twice", err);
+    parser->found_fields |= UINT64_C(1) << row;
+    if (parse_header_value(parser, known, fields[2]))
+        return true;
+    if (is_newer_state(known, fields[2]))
+        return newer_line(parser, "a state that this program does not know", err);
+    return error_set(err, ERR_CORRUPT, "manifest line %" PRIu64 ": ill-formed \"%s\"", parser->line,
+                     known->key);
+}
+
+static bool parse_tablespace(ManifestParser *parser, const Field *fields, Error *err)
 {
     Tablespace *tablespace = &parser->manifest->tablespaces[parser->manifest->tablespace_count];
 
-    if (count != 3 || !parse_u32(fields[1], &tablespace->oid) ||
+    if (!parse_u32(fields[1], &tablespace->oid) ||
         !parse_text(parser, fields[2], &tablespace->path))
         return bad_line(parser, "no tablespace", err);
     parser->manifest->tablespace_count++;
     return true;
 }
 
-static bool parse_pack(ManifestParser *parser, const Field *fields, size_t count, Error *err)
+static bool parse_pack(ManifestParser *parser, const Field *fields, Error *err)
 {
     Manifest *manifest = parser->manifest;
     PackInfo *pack = &manifest->packs[manifest->pack_count];
     char sha256[SHA256_TEXT_SIZE];
     uint64_t index;
 
-    if (count != 5 || !parse_u64(fields[1], &index) || index != manifest->pack_count ||
+    if (!parse_u64(fields[1], &index) || index != manifest->pack_count ||
         fields[2].size != sizeof pack->id - 1 || !parse_u64(fields[3], &pack->size) ||
         fields[4].size != sizeof sha256 - 1)
         return bad_line(parser, "no pack", err);
@@ -308,21 +342,20 @@ static bool parse_owner(ManifestParser *parser, const Field *fields, ManifestEnt
            parse_name(parser, fields[4], &entry->group);
 }
 
-static bool parse_directory(ManifestParser *parser, const Field *fields, size_t count, Error *err)
+static bool parse_directory(ManifestParser *parser, const Field *fields, Error *err)
 {
     ManifestEntry *entry = next_entry(parser, ENTRY_DIRECTORY);
 
-    if (count != 5 || !parse_text(parser, fields[1], &entry->path) ||
-        !parse_owner(parser, fields, entry))
+    if (!parse_text(parser, fields[1], &entry->path) || !parse_owner(parser, fields, entry))
         return bad_line(parser, "no directory", err);
     return true;
 }
 
-static bool parse_link(ManifestParser *parser, const Field *fields, size_t count, Error *err)
+static bool parse_link(ManifestParser *parser, const Field *fields, Error *err)
 {
     ManifestEntry *entry = next_entry(parser, ENTRY_LINK);
 
-    if (count != 3 || !parse_text(parser, fields[1], &entry->path) ||
+    if (!parse_text(parser, fields[1], &entry->path) ||
         !parse_text(parser, fields[2], &entry->target))
         return bad_line(parser, "no link", err);
     return true;
@@ -342,13 +375,13 @@ static bool parse_file_start(ManifestParser *parser, const Field *fields, Manife
     return true;
 }
 
-static bool parse_small(ManifestParser *parser, const Field *fields, size_t count, Error *err)
+static bool parse_small(ManifestParser *parser, const Field *fields, Error *err)
 {
     bool is_extra = fields[0].text[0] == 'x';
     ManifestEntry *entry = next_entry(parser, is_extra ? ENTRY_EXTRA : ENTRY_FILE);
 
     entry->is_small = true;
-    if (count != 12 || !parse_file_start(parser, fields, entry))
+    if (!parse_file_start(parser, fields, entry))
         return bad_line(parser, "no file", err);
     if (entry->size == 0) {
         return (is_dash(fields[10]) && is_dash(fields[11])) ||
@@ -359,12 +392,11 @@ static bool parse_small(ManifestParser *parser, const Field *fields, size_t coun
     return frame_field(parser, fields[11], &entry->content, err);
 }
 
-static bool parse_large(ManifestParser *parser, const Field *fields, size_t count, Error *err)
+static bool parse_large(ManifestParser *parser, const Field *fields, Error *err)
 {
     ManifestEntry *entry = next_entry(parser, ENTRY_FILE);
 
-    if (count != 11 || !parse_file_start(parser, fields, entry) ||
-        !parse_u32(fields[10], &entry->range_count))
+    if (!parse_file_start(parser, fields, entry) || !parse_u32(fields[10], &entry->range_count))
         return bad_line(parser, "no file", err);
     /* No more than there are lines for: nothing is allocated on a number's word. */
     if (entry->range_count > parser->ranges_left)
@@ -386,7 +418,7 @@ static bool parse_fragments(ManifestParser *parser, Field field, ManifestRange *
     for (size_t i = 0; i < field.size; i++)
         count += field.text[i] == ',';
     if (count > RANGE_FRAGMENTS_MAX)
-        return bad_line(parser, "too many fragments", err);
+        return newer_line(parser, "more fragments than this program can read", err);
     range->fragment_count = (uint8_t)count;
     range->fragments = arena_alloc(&parser->manifest->arena, count * sizeof *range->fragments);
 
@@ -404,14 +436,14 @@ static bool parse_fragments(ManifestParser *parser, Field field, ManifestRange *
     return true;
 }
 
-static bool parse_range(ManifestParser *parser, const Field *fields, size_t count, Error *err)
+static bool parse_range(ManifestParser *parser, const Field *fields, Error *err)
 {
     ManifestEntry *entry = parser->ranges_of;
 
     if (entry == NULL)
         return bad_line(parser, "a range that belongs to no file", err);
     ManifestRange *range = &entry->ranges[parser->ranges_have];
-    if (count != 6 || !parse_u32(fields[1], &range->index) || !parse_u64(fields[2], &range->size) ||
+    if (!parse_u32(fields[1], &range->index) || !parse_u64(fields[2], &range->size) ||
         !parse_bool(fields[3], &range->is_settled) || !parse_hex(fields[4], 16, &range->hash))
         return bad_line(parser, "no range", err);
     if (++parser->ranges_have == entry->range_count)
@@ -419,17 +451,25 @@ static bool parse_range(ManifestParser *parser, const Field *fields, size_t coun
     return parse_fragments(parser, fields[5], range, err);
 }
 
-typedef bool LineFunction(ManifestParser *parser, const Field *fields, size_t count, Error *err);
+typedef bool LineFunction(ManifestParser *parser, const Field *fields, Error *err);
 
-/* What a line is, and in which section it may be. */
+/* What a line is, in which section it may be, and how many fields it has. */
 static const struct LineType {
     char type;
     int section;
+    size_t fields;
+    const char *missing; /* "manifest line 7 has ..." when it has fewer */
     LineFunction *parse;
 } line_types[] = {
-    {'h', 1, parse_header},    {'t', 2, parse_tablespace}, {'p', 3, parse_pack},
-    {'d', 4, parse_directory}, {'l', 4, parse_link},       {'f', 4, parse_small},
-    {'F', 4, parse_large},     {'r', 4, parse_range},      {'x', 5, parse_small},
+    {'h', 1, 3, "not a key and a value", parse_header},
+    {'t', 2, 3, "no tablespace", parse_tablespace},
+    {'p', 3, 5, "no pack", parse_pack},
+    {'d', 4, 5, "no directory", parse_directory},
+    {'l', 4, 3, "no link", parse_link},
+    {'f', 4, 12, "no file", parse_small},
+    {'F', 4, 11, "no file", parse_large},
+    {'r', 4, 6, "no range", parse_range},
+    {'x', 5, 12, "no file", parse_small},
 };
 
 enum { SECTION_END = 6 };
@@ -534,10 +574,26 @@ void manifest_count_done(ManifestCount *count)
     sha256_freep(&count->sha256);
 }
 
+/* Of the optional keys: all else is 0 already, or is there in the end. */
+static void set_defaults(ManifestHeader *header)
+{
+    for (size_t i = 0; i < manifest_header_field_count; i++) {
+        const HeaderField *field = &manifest_header_fields[i];
+        void *at = (char *)header + field->offset;
+
+        if (field->is_optional && field->kind == HEADER_TEXT) {
+            *(const char **)at = "";
+        } else if (field->is_optional && field->kind == HEADER_TIME) {
+            *(TimeUs *)at = TIME_US_NONE;
+        }
+    }
+}
+
 void manifest_parser_begin(ManifestParser *parser, Manifest *manifest, const ManifestCount *count)
 {
     *parser = (ManifestParser){.manifest = manifest, .count = count, .ranges_left = count->ranges};
     /* One more than none, so that an empty array is no NULL. */
+    set_defaults(&manifest->header);
     manifest->tablespaces =
         arena_alloc(&manifest->arena, (count->tablespaces + 1) * sizeof *manifest->tablespaces);
     manifest->packs = arena_alloc(&manifest->arena, (count->packs + 1) * sizeof *manifest->packs);
@@ -545,14 +601,41 @@ void manifest_parser_begin(ManifestParser *parser, Manifest *manifest, const Man
         arena_alloc(&manifest->arena, (count->entries + 1) * sizeof *manifest->entries);
 }
 
+/* "key=value": who does not know the key can do without it. */
+static bool is_optional_field(Field field)
+{
+    size_t length = 0;
+
+    while (length < field.size &&
+           memchr("abcdefghijklmnopqrstuvwxyz0123456789_", field.text[length], 37) != NULL)
+        length++;
+    return length > 0 && length < field.size && field.text[length] == '=';
+}
+
+static bool parse_fields(ManifestParser *parser, const struct LineType *type, const char *line,
+                         size_t size, Error *err)
+{
+    Field fields[FIELDS_MAX];
+    const size_t count = split(line, size, fields);
+
+    if (count < type->fields)
+        return bad_line(parser, type->missing, err);
+    for (size_t i = type->fields; i < count; i++) {
+        if (i == FIELDS_MAX || !is_optional_field(fields[i]))
+            return newer_line(parser, "fields of a newer version", err);
+    }
+    return type->parse(parser, fields, err);
+}
+
 static bool parse_line(ManifestParser *parser, const char *line, size_t size, Error *err)
 {
     const struct LineType *type = line_type_of(line, size);
-    Field fields[FIELDS_MAX];
 
     parser->line++;
     if (parser->line == 1)
         return true; /* the first pass has looked at it */
+    if (size > 0 && line[0] == '?')
+        return true; /* of a newer version, for who knows it */
     if (is_end_line(line, size)) {
         parser->section = SECTION_END;
         return true;
@@ -567,8 +650,7 @@ static bool parse_line(ManifestParser *parser, const char *line, size_t size, Er
     if (parser->ranges_of != NULL && type->parse != parse_range)
         return bad_line(parser, "something else where a range must be", err);
     parser->section = type->section;
-    size_t count = split(line, size, fields);
-    return type->parse(parser, fields, count, err);
+    return parse_fields(parser, type, line, size, err);
 }
 
 bool manifest_parse_lines(ManifestParser *parser, const char *text, size_t size, Error *err)
@@ -593,16 +675,11 @@ bool manifest_parser_end(const ManifestParser *parser, Error *err)
 {
     if (parser->section != SECTION_END || parser->ranges_of != NULL)
         return error_set(err, ERR_CORRUPT, "manifest ends too early");
-    for (size_t i = 0; i < HEADER_FIELDS_REQUIRED; i++) {
-        if (!parser->has_header_field[i]) {
-            return error_set(err, ERR_CORRUPT, "manifest header has no \"%s\"",
-                             manifest_header_fields[i].key);
-        }
-    }
-    for (size_t i = HEADER_FIELDS_REQUIRED; i < HEADER_FIELD_COUNT; i++) {
-        const char **text = (const char **)(void *)((char *)&parser->manifest->header +
-                                                    manifest_header_fields[i].offset);
-        *text = *text != NULL ? *text : "";
+    for (size_t i = 0; i < manifest_header_field_count; i++) {
+        const HeaderField *field = &manifest_header_fields[i];
+
+        if (!field->is_optional && (parser->found_fields & UINT64_C(1) << i) == 0)
+            return error_set(err, ERR_CORRUPT, "manifest header has no \"%s\"", field->key);
     }
     return true;
 }

@@ -7,10 +7,15 @@
 
 #define FIELD(key, kind, member)                                                                   \
     {                                                                                              \
-        key, kind, offsetof(ManifestHeader, member)                                                \
+        key, kind, offsetof(ManifestHeader, member), false                                         \
+    }
+#define OPTIONAL(key, kind, member)                                                                \
+    {                                                                                              \
+        key, kind, offsetof(ManifestHeader, member), true                                          \
     }
 
-const HeaderField manifest_header_fields[HEADER_FIELD_COUNT] = {
+/* A new row is OPTIONAL: the backups that there are don't have it. */
+const HeaderField manifest_header_fields[] = {
     FIELD("backup", HEADER_ID, id),
     FIELD("cluster", HEADER_TEXT, cluster),
     FIELD("system_identifier", HEADER_U64, system_identifier),
@@ -38,12 +43,14 @@ const HeaderField manifest_header_fields[HEADER_FIELD_COUNT] = {
     FIELD("file_count", HEADER_U64, file_count),
     FIELD("bytes", HEADER_U64, bytes),
     FIELD("bytes_new", HEADER_U64, bytes_new),
-    FIELD("followed_links", HEADER_TEXT, followed_links),
-    FIELD("config_file", HEADER_TEXT, config_file),
-    FIELD("hba_file", HEADER_TEXT, hba_file),
-    FIELD("ident_file", HEADER_TEXT, ident_file),
-    FIELD("server_directory", HEADER_TEXT, server_directory),
+    OPTIONAL("followed_links", HEADER_TEXT, followed_links),
+    OPTIONAL("config_file", HEADER_TEXT, config_file),
+    OPTIONAL("hba_file", HEADER_TEXT, hba_file),
+    OPTIONAL("ident_file", HEADER_TEXT, ident_file),
+    OPTIONAL("server_directory", HEADER_TEXT, server_directory),
 };
+const size_t manifest_header_field_count = ARRAY_SIZE(manifest_header_fields);
+static_assert(ARRAY_SIZE(manifest_header_fields) <= HEADER_FIELDS_MAX, "a bit for each");
 
 typedef struct Encoder {
     Buffer *text;
@@ -178,18 +185,41 @@ static void header_value(Buffer *text, const HeaderField *field, const char *at)
     }
 }
 
+/* What a reader takes for a key that is missing. */
+static bool is_default(const HeaderField *field, const char *at)
+{
+    const char *text;
+
+    switch (field->kind) {
+    case HEADER_ID:
+        return at[0] == '\0';
+    case HEADER_TEXT:
+        text = *(const char *const *)(const void *)at;
+        return text == NULL || text[0] == '\0';
+    case HEADER_U32:
+        return *(const uint32_t *)(const void *)at == 0;
+    case HEADER_U64:
+        return *(const uint64_t *)(const void *)at == 0;
+    case HEADER_LSN:
+        return *(const Lsn *)(const void *)at == 0;
+    case HEADER_TIME:
+        return *(const TimeUs *)(const void *)at == TIME_US_NONE;
+    case HEADER_BOOL:
+        return !*(const bool *)(const void *)at;
+    }
+    return false;
+}
+
 static bool encode_header(Encoder *encoder, const Manifest *manifest, Error *err)
 {
     buffer_print(encoder->text, "pgcairn-manifest\t%d", MANIFEST_VERSION);
     if (!end_line(encoder, err))
         return false;
-    for (size_t i = 0; i < HEADER_FIELD_COUNT; i++) {
+    for (size_t i = 0; i < manifest_header_field_count; i++) {
         const HeaderField *field = &manifest_header_fields[i];
         const char *at = (const char *)&manifest->header + field->offset;
-        const char *text =
-            i < HEADER_FIELDS_REQUIRED ? NULL : *(const char *const *)(const void *)at;
 
-        if (i >= HEADER_FIELDS_REQUIRED && (text == NULL || *text == '\0'))
+        if (field->is_optional && is_default(field, at))
             continue;
         put_char(encoder->text, 'h');
         field_text(encoder->text, field->key);

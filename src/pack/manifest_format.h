@@ -32,15 +32,21 @@ typedef enum HeaderKind {
     HEADER_BOOL,
 } HeaderKind;
 
+/*
+ * Every key that came after the first version of the format is optional: older manifests don't have
+ * it. An optional key that is missing has its kind's default (an empty text, no time, else 0), and
+ * is left out where it has that value.
+ */
 typedef struct HeaderField {
     const char *key;
     HeaderKind kind;
     size_t offset; /* in ManifestHeader */
+    bool is_optional;
 } HeaderField;
 
-/* The optional ones are texts, come last, and are left out when they are empty. */
-enum { HEADER_FIELDS_REQUIRED = 27, HEADER_FIELD_COUNT = 32 };
-extern const HeaderField manifest_header_fields[HEADER_FIELD_COUNT];
+enum { HEADER_FIELDS_MAX = 64 }; /* of the table: a bit each in ManifestParser.found_fields */
+extern const HeaderField manifest_header_fields[];
+extern const size_t manifest_header_field_count;
 
 /* Takes a piece of text of whole lines; out->size is 0 afterwards. */
 typedef bool ManifestSink(void *context, Buffer *text, Error *err);
@@ -71,8 +77,8 @@ typedef struct ManifestParser {
     uint64_t ranges_left;     /* of all r lines, those that no file has claimed */
     ManifestEntry *ranges_of; /* the file whose r lines are coming */
     uint32_t ranges_have;
-    bool has_header_field[HEADER_FIELD_COUNT];
-    const char *names[4]; /* owners and groups: a few names, very often */
+    uint64_t found_fields; /* of the header: a bit for each row of the table */
+    const char *names[4];  /* owners and groups: a few names, very often */
     size_t name_next;
 } ManifestParser;
 

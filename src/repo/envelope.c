@@ -86,7 +86,7 @@ static bool has_reserved_bytes(const EnvelopeShape *shape, const uint8_t *bytes)
 static bool check_additions(const EnvelopeShape *shape, const uint8_t *bytes, Error *err)
 {
     const unsigned unknown = envelope_flags(shape, bytes) & ~(unsigned)shape->flags;
-    const bool has_options = shape->cover != ENVELOPE_BARE && unknown > FLAGS_CRITICAL;
+    const bool has_options = unknown > FLAGS_CRITICAL;
     const unsigned critical = shape->cover == ENVELOPE_BARE ? unknown : unknown & FLAGS_CRITICAL;
 
     if (critical == FLAG_ENCRYPTED) {

@@ -130,6 +130,16 @@ static bool check_checksum(const char *text, size_t size, Error *err)
     return true;
 }
 
+/* "!" before a key: who does not know it can't use the record. No version has one yet. */
+static bool check_key(const char *key, Error *err)
+{
+    if (key[0] == '!' && is_word(key + 1)) {
+        error_set(err, ERR_VERSION, "record has \"%s\", which a reader must understand", key + 1);
+        return error_hint(err, "use a newer pgcairn");
+    }
+    return is_word(key) || error_set(err, ERR_CORRUPT, "record has an ill-formed line");
+}
+
 /* The lines between the first and the last; text ends with LF. */
 static bool parse_fields(const char *text, size_t size, Record *record, Error *err)
 {
@@ -148,7 +158,9 @@ static bool parse_fields(const char *text, size_t size, Record *record, Error *e
         size_t value_size = (size_t)(line_end - equals - 1);
         char *value = arena_alloc(&record->arena, value_size + 1);
         char *key = arena_text_part(&record->arena, text, (size_t)(equals - text));
-        if (!percent_decode(equals + 1, value_size, value) || !is_word(key))
+        if (!check_key(key, err))
+            return false;
+        if (!percent_decode(equals + 1, value_size, value))
             return error_set(err, ERR_CORRUPT, "record has an ill-formed line");
         record->fields[record->count++] = (RecordField){.key = key, .value = value};
         text = line_end + 1;

@@ -464,10 +464,10 @@ static void forged_manifests_are_refused(void **state)
         {"\nh\tmajor\t15", "\nh\tmajor\t0", ERR_CORRUPT},
         {"\nh\ttimeline\t3", "\nh\ttimeline\t0", ERR_CORRUPT},
         {"\nh\ttimeline\t3", "\nh\ttimeline\t4294967296", ERR_CORRUPT},
-        {"\nh\tchecksums\t1", "\nh\tchecksums\t2", ERR_CORRUPT},
+        {"\nh\tchecksums\t1", "\nh\tchecksums\t2", ERR_VERSION},
         {"\nh\tbad_pages\t1", "\nh\tbad_pages\t-1", ERR_CORRUPT},
         {"\nh\tbad_pages\t1", "\nh\tbad_pages\t18446744073709551616", ERR_CORRUPT},
-        {"\nh\tbad_pages\t1", "\nh\tbad_pages\t1\t1", ERR_CORRUPT},
+        {"\nh\tbad_pages\t1", "\nh\tbad_pages\t1\t1", ERR_VERSION},
         {"pgcairn-manifest\t1\n", "pgcairn-manifesto\t1\n", ERR_CORRUPT},
         {"pgcairn-manifest\t1\n", "pgcairn-manifest\t2\n", ERR_VERSION},
         {"pgcairn-manifest\t1\n", "pgcairn-manifest\t0\n", ERR_CORRUPT},
@@ -536,7 +536,7 @@ static void forged_manifests_are_refused(void **state)
          "0:80:500:4000:1:0000000000000abc,0:80:500:4000:1:0000000000000abc,"
          "0:80:500:4000:1:0000000000000abc,0:80:500:4000:1:0000000000000abc,"
          "0:80:500:4000:1:0000000000000abc,0:80:500:4000:1:0000000000000abc,",
-         ERR_CORRUPT},
+         ERR_VERSION},
         /* A page table larger than any can be. */
         {"\t0:80:500:4000:1:", "\t1:80:500000:458793:1:", ERR_CORRUPT},
         /* What a newer version may add. */

@@ -113,6 +113,14 @@ static void what_is_cut_or_something_else_is_damage(void **state)
         assert_int_equal(err.code, ERR_CORRUPT);
         assert_string_equal(err.message, "not a test header");
     }
+    for (size_t i = 0; i < 8; i++) {
+        Error err = {0};
+
+        bytes[i] ^= 1; /* with a checksum that is right */
+        assert_int_equal(judged(&shape, bytes, &err), ERR_CORRUPT);
+        assert_string_equal(err.message, "not a test header");
+        bytes[i] ^= 1;
+    }
 }
 
 /* Flags 0 to 7: who does not know one can't read the object. */

@@ -262,10 +262,56 @@ static void what_is_stored_stays_as_it_is(void **state)
                         "cb40b20a3eb9ed67e295de6b0ca1d0ebaafd85775dc24ab2fee004f94e8a9385");
 }
 
+/* As a newer version would write it: its line, and a checksum that is right. */
+static ErrorCode parse_with_line(const char *line, Record *record, Error *err)
+{
+    CLEANUP(buffer_done) Buffer text = {0};
+    uint8_t digest[SHA256_SIZE];
+    char hex[SHA256_TEXT_SIZE];
+
+    buffer_print(&text, "pgcairn example 1\nfirst=1\n%s\nlast=2\n", line);
+    sha256_of(text.data, text.size, digest);
+    buffer_print(&text, "sha256=%s\n", sha256_text(digest, hex));
+    *err = (Error){0};
+    return record_parse((const char *)text.data, text.size, "example", 1, record, err) ? ERR_NONE
+                                                                                       : err->code;
+}
+
+static void a_newer_record_is_read_or_refused_but_not_misread(void **state)
+{
+    static const struct {
+        const char *line;
+        ErrorCode code;
+    } cases[] = {
+        {"newer=x", ERR_NONE},      {"new.er_2=", ERR_NONE},    {"first=again", ERR_NONE},
+        {"!newer=x", ERR_VERSION},  {"!first=1", ERR_VERSION},  {"!=x", ERR_CORRUPT},
+        {"!new er=x", ERR_CORRUPT}, {"!!newer=x", ERR_CORRUPT}, {"newer!=x", ERR_CORRUPT},
+        {"NEWER=x", ERR_CORRUPT},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        CLEANUP(record_done) Record record = {0};
+        Error err;
+
+        if (parse_with_line(cases[i].line, &record, &err) != cases[i].code)
+            fail_msg("\"%s\" gives %d: %s", cases[i].line, err.code, err.message);
+        if (cases[i].code == ERR_NONE) {
+            assert_int_equal(record.count, 3);
+            assert_string_equal(record_find(&record, "first"), "1");
+            assert_string_equal(record_find(&record, "last"), "2");
+            assert_null(record_find(&record, "third"));
+        }
+        if (cases[i].code == ERR_VERSION)
+            assert_string_equal(err.hint, "use a newer pgcairn");
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_is_stored_stays_as_it_is),
+        cmocka_unit_test(a_newer_record_is_read_or_refused_but_not_misread),
         cmocka_unit_test(parse_returns_what_was_written),
         cmocka_unit_test(a_record_is_read_with_cat),
         cmocka_unit_test(any_changed_bit_is_noticed),
