@@ -279,13 +279,15 @@ static void what_is_only_prepared_counts(void **state)
     (void)state;
     old_scene_init(&scene);
     wal_builder_prepare(&scene.wal, 700, 700000);
-    wal_builder_prepare(&scene.wal, 701, 701000);
-    wal_builder_commit_prepared(&scene.wal, 700, 702000);
+    wal_builder_commit_prepared(&scene.wal, 700, 701000);
+    wal_builder_prepare(&scene.wal, 701, 702000);
     old_scene_put_segments(&scene.wal, 5, 6);
     OldBranch branch = look(&scene);
     assert_int_equal(branch.verdict, OLD_TAIL);
     assert_int_equal(branch.own.count, 3);
     assert_int_equal(branch.own.prepared, 1);
+    assert_int_equal(branch.commit_end, scene.wal.at);
+    assert_int_equal(branch.commit_time, time_from_postgres(702000));
 
     /* Of a clone that did nothing else. */
     CLEANUP(wal_builder_done)
