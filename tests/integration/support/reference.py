@@ -20,7 +20,7 @@ from support.processes import BIN, clean_environment, identity
 
 LINE = re.compile(r"rmgr: (\w+) .*?tx: +(\d+), lsn: ([0-9A-F]+/[0-9A-F]+), prev \S+, desc: (.*)")
 END = re.compile(r"(COMMIT|ABORT)(?:_PREPARED)? (?:(\d+): )?(\d+-\d+-\d+ \d+:\d+:\d+)\.(\d{6}) UTC")
-PREPARE = re.compile(r"PREPARE gid (.*): \d+-\d+-\d+ ")
+PREPARE = re.compile(r"PREPARE gid (.*): (\d+-\d+-\d+ \d+:\d+:\d+)\.(\d{6}) UTC")
 SEGMENT = re.compile("[0-9A-F]{24}")
 
 # kind: commit, abort, prepare (gid in name), point (name), backup end (its start LSN in name)
@@ -49,6 +49,10 @@ class Outcome:
     takes_end: bool = False
     stop: int | None = None  # start of the record at which replay stops
     told_timeline: int = 0   # along which it gets there
+
+
+def microseconds(seconds, fraction):
+    return calendar.timegm(time.strptime(seconds, "%Y-%m-%d %H:%M:%S")) * 10**6 + int(fraction)
 
 
 class Undecided(Exception):
@@ -122,11 +126,9 @@ class Branch:
         if manager == "Transaction":
             end, prepare = END.match(text), PREPARE.match(text)
             if prepare:
-                event = Event(lsn, "prepare", int(xid), 0, prepare[1])
+                event = Event(lsn, "prepare", int(xid), microseconds(*prepare.group(2, 3)), prepare[1])
             if end:
-                seconds = calendar.timegm(time.strptime(end[3], "%Y-%m-%d %H:%M:%S"))
-                event = Event(lsn, end[1].lower(), int(end[2] or xid), seconds * 10**6 + int(end[4]),
-                              None)
+                event = Event(lsn, end[1].lower(), int(end[2] or xid), microseconds(*end.group(3, 4)), None)
         elif manager == "XLOG" and text.startswith("RESTORE_POINT "):
             event = Event(lsn, "point", 0, 0, text.removeprefix("RESTORE_POINT "))
         elif manager == "XLOG" and text.startswith("BACKUP_END "):
@@ -422,6 +424,7 @@ class Reference:
             if place is None or (wished and not self.candidates(other, wished)):
                 continue
             commits = [event.time for event in other.from_lsn(place) if event.kind == "commit"]
+            work = commits + self.prepared_beyond(other, place)
             here = self.replayed_beyond(branch, target, place, outcome)
             shared = not outcome.status and outcome.stop is not None and outcome.stop < place
             if self.holds(other, target, place) and not shared and \
@@ -429,7 +432,7 @@ class Reference:
                 return True
             if outcome.status:
                 continue
-            if (here or target.kind == "latest") and commits and (not last or max(commits) > last[0]):
+            if (here or target.kind == "latest") and work and (not last or max(work) > last[0]):
                 return True
             # In a campaign whatever is on an older timeline is older than the newest one's beginning,
             # which is not known as long as none of its WAL is archived.
@@ -536,6 +539,13 @@ class Reference:
             elif event.kind in ("commit", "abort"):
                 open_ones.pop(event.xid, None)
         return {(name, xid) for xid, name in open_ones.items()}
+
+    @staticmethod
+    def prepared_beyond(branch, place):
+        """When what is prepared beyond this place, and open where the branch ends, was prepared."""
+        beyond = branch.from_lsn(place)
+        ended = {event.xid for event in beyond if event.kind in ("commit", "abort")}
+        return [event.time for event in beyond if event.kind == "prepare" and event.xid not in ended]
 
     def check_ledger(self, branch):
         """

@@ -38,7 +38,7 @@ def contents(repo):
 def plan_of(answer):
     """What is told of a restore that belongs to it alone."""
     told = json.loads(answer)
-    return {key: told.get(key) for key in ("code", "backup", "timeline", "stop_lsn", "last_before")}
+    return {key: told.get(key) for key in ("code", "backup", "timeline", "target", "last_before")}
 
 
 class SecondHistories:
