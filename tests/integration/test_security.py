@@ -5,12 +5,14 @@ Root calls every command on a cluster of the server's user; that user owns the d
 repository, and is the attacker.
 """
 
+import collections
 import concurrent.futures
 import os
 import pathlib
 import pwd
 import re
 import stat
+import sys
 import threading
 import time
 import unittest
@@ -23,6 +25,22 @@ from support.shared import SharedClusterTest
 DOCS = pathlib.Path(__file__).resolve().parents[2] / "docs" / "security.md"
 # What tells whose a directory is and follows no link.
 HARMLESS = re.compile(r"O_PATH|AT_SYMLINK_NOFOLLOW|AT_EMPTY_PATH|^readlinkat|^execve\(\"[^\"]*pgcairn\"")
+
+
+# What the attacker runs: each path and a link beside it change places, on and on, until root is through.
+EXCHANGER = """
+import ctypes, os, sys
+libc, uid, stop, paths = ctypes.CDLL(None), int(sys.argv[1]), sys.argv[2], [path.encode() for path in sys.argv[3:]]
+count = 0
+os.setgroups([])
+os.setresgid(uid, uid, uid)
+os.setresuid(uid, uid, uid)
+while not os.path.exists(stop):
+    for path in paths:
+        count += libc.renameat2(-100, path, -100, path + b".link", 2) == 0
+print(count)
+"""
+ROUNDS = int(os.environ.get("PGCAIRN_RACES", "2"))
 
 
 def as_root(command, *arguments, **how):
@@ -199,6 +217,67 @@ class RootBecomesTheOwner(SharedClusterTest):
                     self.assertEqual(os.listdir(victim), ["precious"])
                     self.assertEqual((victim / "precious").read_bytes(), b"theirs")
                     self.assertEqual(os.lstat(victim / "precious").st_mode, before.st_mode)
+
+    def exchanged(self, victims):
+        """A data directory and a repository of which every part that root's way leads through is exchanged for a link."""
+        data, repo = self.path / "exchanged", self.path / "exchanged-repo"
+        copy_of_running(self.cluster.data, data)
+        (data / "postmaster.pid").unlink()
+        run("cp", "-a", self.repo, repo)
+        (data / "recovery.signal").touch()
+        wal = next((repo / "main" / "wal").iterdir())
+        paths = [data / "pg_wal", data / "global", data, wal, repo / "main" / "wal", repo / "main" / "backup",
+                 repo / "main" / "pack", repo / "main", repo]
+        for number, path in enumerate(paths):
+            run("ln", "-s", victims[number % len(victims)], f"{path}.link")
+        return data, repo, paths
+
+    @staticmethod
+    def untouched(victim):
+        """Names, owners, modes, and when each was changed last."""
+        found = [(path.name, os.lstat(path)) for path in (victim, *sorted(victim.iterdir()))]
+        return [(name, status.st_uid, status.st_gid, status.st_mode, status.st_size, status.st_ctime_ns) for name, status in found]
+
+    def calls_to_exchanged(self, data, repo, number):
+        repo = f"--repo={repo}"
+        calls = [["archive-push", repo, data / "pg_wal" / self.segment], ["archive-get", repo, self.segment, data / "pg_wal" / "RECOVERYXLOG"],
+                 ["status", repo, f"--data={data}"], ["list", repo], ["verify", repo], ["wal-quarantine", repo, "--timeline=1", "--yes"],
+                 ["init", repo, f"--data={data}"], ["watch", f"--data={data}"]]
+        if number % 10 == 0:
+            calls += [["restore", repo, f"--data={data}", "--force", "--as-copy", "--target=immediate"],
+                      ["restore", repo, f"--data={data}", "--move-aside", "--as-copy", "--target=immediate"],
+                      ["backup", repo, f"--data={self.cluster.data}", f"--conninfo={self.cluster.conninfo()}", "--wal-wait=0"]]
+        return calls
+
+    def test_whoever_exchanges_directories_leads_root_nowhere(self):
+        """PGCAIRN_RACES=1000 tries it a thousand times; the figures are in docs/security.md."""
+        victims, before = [], {}
+        for name, owner in (("root", 0), ("games", pwd.getpwnam("games").pw_uid)):
+            victim = self.path.with_name(f"{self.path.name}-{name}")
+            victim.mkdir(mode=0o755)
+            (victim / "precious").write_text("theirs\n", encoding="utf-8")
+            for path in (victim / "precious", victim):
+                os.chown(path, owner, owner)
+            self.addCleanup(attempt, "rm", "-rf", victim, user=None)
+            victims.append(victim)
+            before[victim] = self.untouched(victim)
+        data, repo, paths = self.exchanged(victims)
+        stop = self.path / "stop"
+        ended = collections.Counter()
+        with concurrent.futures.ThreadPoolExecutor() as pool:
+            loop = pool.submit(attempt, sys.executable, "-c", EXCHANGER, self.owner, stop, *paths, user=None, timeout_s=6 * 3600)
+            try:
+                for number in range(ROUNDS):
+                    for words in self.calls_to_exchanged(data, repo, number):
+                        done = as_root(*words, timeout_s=120)
+                        ended[words[0], done.returncode] += 1
+                        self.assertNotIn(done.returncode, (70, -6, -11), done.stderr)
+                        for victim in victims:
+                            self.assertEqual(self.untouched(victim), before[victim], words)
+            finally:
+                stop.touch()
+        self.assertGreater(int(loop.result().stdout), 0)
+        print(f"{ROUNDS} rounds, {loop.result().stdout.strip()} exchanges:", dict(sorted(ended.items())))
 
     def test_the_server_knows_nothing_of_roots_environment(self):
         restored = self.restored()
