@@ -12,7 +12,9 @@
 #include "setup/acting_user.h"
 #include "setup/secrets.h"
 
+#include <fcntl.h>
 #include <signal.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -157,6 +159,24 @@ static bool asks_for_version(const char *word)
 }
 
 /*
+ * Of the three that every program has one may be closed (">&-"). The next file that is opened gets
+ * its number, and what is printed would go into a pack, or into a file of the database.
+ */
+static void occupy_standard_descriptors(void)
+{
+    int fd;
+
+    do {
+        fd = open("/dev/null", O_RDWR);
+        if (fd < 0)
+            fd = open("/",
+                      O_RDONLY | O_DIRECTORY); /* no /dev: what is printed is lost all the same */
+    } while (fd >= 0 && fd <= STDERR_FILENO);
+    if (fd >= 0)
+        (void)close(fd);
+}
+
+/*
  * The server stops its restore_command with SIGTERM when it shuts down, and takes a death by it for
  * that (xlogarchive.c); any other end would look like a failure of recovery.
  */
@@ -172,6 +192,7 @@ int main(int argc, char **argv)
     const Command *command = NULL;
     Error err = {0};
 
+    occupy_standard_descriptors();
     interrupt_setup();
     if (argc == 2 && asks_for_version(argv[1])) {
         out_print("pgcairn %s\n", PGCAIRN_VERSION);

@@ -40,6 +40,14 @@ typedef struct TreeVisitor {
 bool tree_walk(const char *root, const TreeVisitor *visitor, Error *err) MUST_CHECK;
 
 /*
+ * The directory `path`, or the nearest one above it that is there, and all above that up to the
+ * root, as the kernel knows them: links and second mounts are followed. `fd` is open with O_PATH.
+ * False: it ends with that error.
+ */
+typedef bool TreeVisitAbove(void *context, int fd, const struct stat *found, Error *err);
+bool tree_walk_up(const char *path, TreeVisitAbove *each, void *context, Error *err) MUST_CHECK;
+
+/*
  * Whether `path` is the root of a mount, so that it can't be renamed. The parent's file system
  * need not be another one. False when it is not there.
  */

@@ -22,7 +22,7 @@ bool backup_label_parse(const char *text, BackupLabel *label, Error *err) MUST_C
 
 typedef struct Tablespace {
     uint32_t oid;
-    const char *path; /* absolute, unescaped */
+    const char *path; /* absolute, unescaped; in a map what the link says, which may be relative */
 } Tablespace;
 
 typedef struct TablespaceList {

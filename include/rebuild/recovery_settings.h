@@ -15,6 +15,9 @@ void recovery_command_build(const RestoreWish *wish, RestorePlan *plan);
 bool recovery_settings_write(const RestoreWish *wish, const RestorePlan *plan,
                              Error *err) MUST_CHECK;
 
+/* Whether it is one of the parameters of which at most one may be set (in lower case). */
+bool recovery_target_is(const char *name);
+
 /* Where the server's socket is to be, in postgresql.auto.conf: one directory, in place of all. */
 bool recovery_settings_set_socket(const char *data, const char *directory, Error *err) MUST_CHECK;
 

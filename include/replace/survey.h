@@ -15,3 +15,9 @@
  * old_version_bytes. ERR_REFUSED.
  */
 bool survey_old(const RestoreWish *wish, RestorePlan *plan, Error *err) MUST_CHECK;
+
+/*
+ * The new data directory and its tablespaces: whether one of them would be in what is needed later,
+ * a repository above all, by path, link or second mount. ERR_REFUSED.
+ */
+bool survey_new(const RestoreWish *wish, const RestorePlan *plan, Error *err) MUST_CHECK;

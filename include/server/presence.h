@@ -24,7 +24,7 @@
 
 typedef enum Presence {
     PRESENCE_NONE,   /* proven: none works there */
-    PRESENCE_SERVER, /* one does, or what is left of it */
+    PRESENCE_SERVER, /* one does, or what is left of it, or a program that changes its files */
     PRESENCE_DOUBT,  /* one may, where it can't be seen */
 } Presence;
 
@@ -44,6 +44,10 @@ typedef enum SocketState {
 
 typedef struct PresenceFacts {
     pid_t process;      /* of a server, with this directory as its working directory; 0: none */
+    bool is_elsewhere;  /* ... which is in another name space of processes: a container */
+    pid_t tool;         /* of one of the server's programs at work on it, as pg_rewind; 0: none */
+    char tool_name[16]; /* ... */
+    pid_t unseen;       /* a server by its name, and we may not see where it works; 0: none */
     bool sees_all;      /* a process anywhere on this host would have been seen */
     bool may_be_shared; /* another host or a virtual machine may have the same file system */
     bool is_stopped;    /* pg_control says: shut down, or shut down in recovery */

@@ -249,6 +249,24 @@ static bool hold_lease_to_end(BackupRun *run, Error *err)
     return error_context(err, "hold the lease until backup %s was committed", run->report->id);
 }
 
+/* The server says of a relative link what is in it; a restore has the link elsewhere. */
+static bool resolve_locations(const Scan *scan, TablespaceList *tablespaces, Error *err)
+{
+    for (size_t i = 0; i < tablespaces->count; i++) {
+        Tablespace *tablespace = &tablespaces->items[i];
+        CLEANUP(text_freep) char *path = text_format("pg_tblspc/%u", tablespace->oid);
+        const ManifestEntry *link = scan_find(scan, path);
+        if (tablespace->path[0] == '/')
+            continue;
+        if (link == NULL || link->kind != ENTRY_LINK) {
+            return error_set(err, ERR_REFUSED, "%s was changed while the backup ran: it led to %s",
+                             path, tablespace->path);
+        }
+        tablespace->path = link->target;
+    }
+    return true;
+}
+
 static bool commit(BackupRun *run, Copy *copy, Error *err)
 {
     CLEANUP(arena_done) Arena arena = {0};
@@ -258,6 +276,8 @@ static bool commit(BackupRun *run, Copy *copy, Error *err)
     if (!tablespace_map_parse(run->stop.tablespace_map, run->identity.major, &arena, &tablespaces,
                               err))
         return error_context(err, "read the server's tablespace_map");
+    if (!resolve_locations(&run->scan, &tablespaces, err))
+        return false;
     scan_drop_new_tablespaces(&run->scan, &tablespaces);
     Manifest manifest = {
         .tablespaces = tablespaces.items,

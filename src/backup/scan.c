@@ -149,6 +149,20 @@ static bool read_link(const Walk *walk, const char *path, char target[PATH_MAX],
     return true;
 }
 
+/* Where a tablespace's link leads to, from the root on: the server follows a relative one, too. */
+static bool read_location(const Walk *walk, const char *path, char target[PATH_MAX], bool *found,
+                          Error *err)
+{
+    CLEANUP(text_freep) char *link = text_format("%s/%s", walk->data, path);
+
+    if (!read_link(walk, path, target, found, err) || !*found || target[0] == '/')
+        return err->code == ERR_NONE;
+    if (realpath(link, target) != NULL)
+        return true;
+    return error_set_errno(err, ERR_REFUSED, errno, "tablespace link %s leads to no directory",
+                           link);
+}
+
 /*
  * A tablespace may lie inside the data directory (the manual says not to, people do): its content
  * is stored as the tablespace's, and not a second time where the walk meets it. basebackup.c tells
@@ -159,7 +173,7 @@ static bool note_if_inside(Walk *walk, const char *real_data, const char *path, 
     char target[PATH_MAX];
     bool found;
 
-    if (!read_link(walk, path, target, &found, err))
+    if (!read_location(walk, path, target, &found, err))
         return false;
     if (!found)
         return true;
@@ -222,15 +236,11 @@ static bool add_tablespace(Walk *walk, const char *path, const struct stat *info
     struct stat inner;
     bool found;
 
-    if (!read_link(walk, path, target, &found, err))
+    if (!read_location(walk, path, target, &found, err))
         return false;
     if (!found) {
         walk->scan->skipped_count++;
         return true;
-    }
-    if (target[0] != '/') {
-        return error_set(err, ERR_REFUSED, "tablespace link %s/%s points to the relative path %s",
-                         walk->data, path, target);
     }
     add_entry(walk->scan, ENTRY_LINK, path, info)->target = arena_text(&walk->scan->arena, target);
 
@@ -471,6 +481,60 @@ static bool is_ours(const char *path)
     return false;
 }
 
+/* -------- what the server itself can't read */
+
+static bool is_owner(int directory)
+{
+    struct stat info;
+
+    return fstat(directory, &info) == 0 && info.st_uid == geteuid();
+}
+
+bool scan_hint_unreadable(int directory, const char *path, Error *err)
+{
+    if (!is_owner(directory))
+        return error_hint(err, "run pgcairn as the user that the server runs as");
+    return error_hint(err,
+                      "the server can't read it either: give %s to the user that the server runs "
+                      "as (chown), or move it away",
+                      path);
+}
+
+static bool is_by_name(const Walk *walk, const char *path)
+{
+    for (const char *const *name = data_names_in(""); *name != NULL; name++) {
+        if (strcmp(path, *name) == 0)
+            return true;
+    }
+    for (size_t i = 0; i < walk->scan->configuration_count; i++) {
+        if (strcmp(walk->scan->configuration[i], path) == 0)
+            return true;
+    }
+    return false;
+}
+
+/* Somebody else's (root's notes, a snapshot's directory), where the server opens nothing. */
+static bool is_foreign(const Walk *walk, const char *path)
+{
+    return data_place_of(path) == PLACE_OTHER && !is_by_name(walk, path) &&
+           !holds_configuration(walk->scan, path) && is_owner(walk->data_fd);
+}
+
+static bool is_unreadable(const Walk *walk, const char *path, const struct stat *info)
+{
+    bool may_be = info->st_uid != walk->data_info.st_uid || (info->st_mode & S_IRUSR) == 0;
+
+    return may_be && is_foreign(walk, path) &&
+           faccessat(walk->data_fd, path, R_OK, AT_EACCESS) != 0 && errno == EACCES;
+}
+
+static bool leave_unreadable(Walk *walk, const char *path)
+{
+    walk->scan->skipped_count++;
+    log_warn("not copied: neither the server nor its backup may read it", log_str("file", path));
+    return true;
+}
+
 static bool add_found(Walk *walk, const char *path, const char *name, const struct stat *info,
                       Error *err)
 {
@@ -483,6 +547,8 @@ static bool add_found(Walk *walk, const char *path, const char *name, const stru
         plan = PLAN_EMPTY;
     if (S_ISLNK(info->st_mode))
         return add_link(walk, plan, path, name, info, err);
+    if (plan != PLAN_EMPTY && is_unreadable(walk, path, info))
+        return leave_unreadable(walk, path);
     if (is_directory) {
         add_directory(walk, plan, path, info, false);
     } else if (S_ISREG(info->st_mode)) {
@@ -733,9 +799,7 @@ bool scan_data_directory(Scan *scan, const char *data, unsigned major, const cha
     for (size_t i = 0; i < walk.queued; i++) {
         WalkStep step = walk.queue[i];
         if (!scan_directory(&walk, &step, err)) {
-            return err->code == ERR_IO
-                       ? error_hint(err, "run pgcairn as the user that the server runs as")
-                       : false;
+            return err->code == ERR_IO ? scan_hint_unreadable(walk.data_fd, step.path, err) : false;
         }
     }
     if (scan->count > 0)

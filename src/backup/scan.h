@@ -87,6 +87,12 @@ bool scan_add_extra(Scan *scan, const char *path, const struct stat *info, Error
  * were created after the backup had started.
  */
 void scan_drop_new_tablespaces(Scan *scan, const TablespaceList *known);
+/*
+ * What to do about a file of the data directory that may not be opened: be its server's user, or,
+ * who is that already, give it to that user. `directory`: the data directory, open.
+ */
+bool scan_hint_unreadable(int directory, const char *path, Error *err);
+
 void scan_done(Scan *scan); /* for CLEANUP() */
 
 /* Size, times and inode as fstat(2) told them. */

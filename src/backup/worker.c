@@ -236,7 +236,7 @@ static bool refuse_open(const CopyContext *context, const ManifestEntry *entry, 
 
     error_set_errno(err, ERR_IO, errno, "open %s%s%s", is_extra ? "" : context->data,
                     is_extra ? "" : "/", entry->path);
-    return error_hint(err, "run pgcairn as the user that the server runs as");
+    return scan_hint_unreadable(context->data_fd, entry->path, err);
 }
 
 /* A link that the scan has followed, and still to the same file. */

@@ -299,3 +299,39 @@ bool tree_remove(const char *path, Error *err)
     return S_ISDIR(entry.found.st_mode) ? remove_directory(&entry, err)
                                         : unlink_entry(&entry, 0, err);
 }
+
+/* -------- upwards */
+
+static int open_nearest(const char *path)
+{
+    CLEANUP(text_freep) char *place = text_format("%s", path);
+    int fd;
+
+    while ((fd = open(place, O_PATH | O_DIRECTORY | O_CLOEXEC)) < 0) {
+        char *slash = strrchr(place, '/');
+        if (slash == NULL || strcmp(place, "/") == 0)
+            return -1;
+        slash[slash == place ? 1 : 0] = '\0';
+    }
+    return fd;
+}
+
+bool tree_walk_up(const char *path, TreeVisitAbove *each, void *context, Error *err)
+{
+    CLEANUP(fd_done) int at = open_nearest(path);
+    struct stat found, before = {.st_nlink = 0};
+
+    while (at >= 0) {
+        if (fstat(at, &found) != 0)
+            return error_set_errno(err, ERR_IO, errno, "look at what is above %s", path);
+        if (before.st_nlink > 0 && before.st_ino == found.st_ino && before.st_dev == found.st_dev)
+            return true; /* the root is its own parent */
+        if (!each(context, at, &found, err))
+            return false;
+        before = found;
+        int up = openat(at, "..", O_PATH | O_DIRECTORY | O_CLOEXEC);
+        fd_done(&at);
+        at = up;
+    }
+    return true;
+}

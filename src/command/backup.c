@@ -167,7 +167,8 @@ static void print_report(const Cluster *cluster, const BackupReport *report)
               lsn_text(report->start, start), lsn_text(report->stop, stop),
               report->is_waiting_for_wal ? "not whole in the archive yet" : "whole in the archive");
     if (report->skipped_count > 0) {
-        out_print("  left out   %" PRIu64 " (vanished meanwhile, sockets, foreign links)\n",
+        out_print("  left out   %" PRIu64
+                  " (vanished meanwhile, sockets, what is not the server's)\n",
                   report->skipped_count);
     }
     print_bad_pages(report);

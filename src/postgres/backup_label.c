@@ -154,8 +154,8 @@ static bool entry_parse(const char *entry, Arena *arena, Tablespace *tablespace,
     if (*entry < '1' || *entry > '9')
         return error_set(err, ERR_CORRUPT, "tablespace_map: a line without an oid");
     unsigned long long oid = strtoull(entry, &end, 10);
-    if (oid > UINT32_MAX || end[0] != ' ' || end[1] != '/')
-        return error_set(err, ERR_CORRUPT, "tablespace_map: a line without oid and absolute path");
+    if (oid > UINT32_MAX || end[0] != ' ' || end[1] == '\0')
+        return error_set(err, ERR_CORRUPT, "tablespace_map: a line without oid and path");
     *tablespace = (Tablespace){.oid = (uint32_t)oid, .path = arena_text(arena, end + 1)};
     return true;
 }

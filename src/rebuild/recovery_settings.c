@@ -18,6 +18,15 @@ static const char *const target_parameters[] = {
     "recovery_target_lsn", "recovery_target_name",
 };
 
+bool recovery_target_is(const char *name)
+{
+    for (size_t i = 0; i < ARRAY_SIZE(target_parameters); i++) {
+        if (strcmp(target_parameters[i], name) == 0)
+            return true;
+    }
+    return false;
+}
+
 /*
  * A copy must do nothing to others: not to the archive, and not to the publishers of the original's
  * subscriptions. Its workers would use the same replication slots, and what they confirm there the

@@ -1,5 +1,9 @@
 #include "server_log.h"
 
+static const char no_certificate[] =
+    "a file that ssl_cert_file and its like name is not on this host, and no backup has what lies "
+    "outside the data directory: bring it there, or set ssl = off, then start the server again";
+
 /* Parts of the server's messages (access/xlogrecovery.c and others), the more special ones first.
  */
 static const struct {
@@ -45,17 +49,25 @@ static const struct {
      "the WAL at the backup's start is missing or damaged: bring it into the archive, or restore "
      "another backup; never remove backup_label"},
     {"unexpected directory entry",
-     "a tablespace is a directory where a link must be: restore again with --tablespace"},
+     "a tablespace is a directory in place of a link: start it once with -c "
+     "allow_in_place_tablespaces=on"},
     {"wrong ownership", "the data directory must belong to the user that runs the server"},
     {"invalid permissions", "the data directory must have mode 0700 or 0750"},
     {"already exists",
      "another server runs there, or left its lock file: look before you remove it"},
+    {"could not create lock file",
+     "the directory for its socket is missing here, or may not be written: create it, or restore "
+     "with --socket=DIRECTORY"},
     {"could not create any",
      "another server uses the same port or socket: restore with --port=N, or --as-copy"},
     {"could not bind", "another server uses the same port: restore with --port=N"},
     {"could not access file",
      "a library that the settings load is not installed on this host: install the extension, or "
      "take it out of shared_preload_libraries"},
+    {"could not load server certificate file", no_certificate},
+    {"could not load private key file", no_certificate},
+    {"could not access private key file", no_certificate},
+    {"could not load root certificate file", no_certificate},
     {"unrecognized configuration parameter", "correct the setting named in the server's log"},
     {"contains errors", "correct the settings named in the server's log"},
     {"configuration file", "name the configuration file: it is not in the data directory"},

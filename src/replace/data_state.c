@@ -160,6 +160,9 @@ static char *pg_ctl_command(const char *action, const char *data)
 /* How it is stopped: pg_ctl finds it by its lock file, and by a number of its own name space. */
 static bool hint_to_stop(const char *data, const PresenceFacts *facts, Error *err)
 {
+    if (facts->process == 0 && facts->tool != 0) {
+        return error_hint(err, "wait until it has ended; it would write into what is restored");
+    }
     if (!facts->has_lock) {
         return error_hint(err,
                           "its postmaster.pid is gone, so it ends by itself within two minutes; or "
@@ -169,6 +172,12 @@ static bool hint_to_stop(const char *data, const PresenceFacts *facts, Error *er
     CLEANUP(text_freep) char *stop = pg_ctl_command("stop", data);
     if (facts->process == facts->lock_pid && facts->process != 0)
         return error_hint(err, "stop it first: `%s`", stop);
+    if (facts->process != 0 && !facts->is_elsewhere) {
+        return error_hint(err,
+                          "it ends when it notices that its server is gone; if it does not: "
+                          "`kill -KILL %d`",
+                          (int)facts->process);
+    }
     return error_hint(err, "stop it where it runs, in its container for example: `%s`", stop);
 }
 
@@ -176,13 +185,21 @@ static bool refuse_running(const char *data, const PresenceFacts *facts, Error *
 {
     if (presence_judge(facts) != PRESENCE_SERVER)
         return true;
-    if (facts->process == 0) {
+    if (facts->process == 0 && facts->tool != 0) {
+        error_set(err, ERR_REFUSED, "%s (process %d) is at work on %s", facts->tool_name,
+                  (int)facts->tool, data);
+    } else if (facts->process == 0) {
         error_set(err, ERR_REFUSED, "a server runs on %s (%s)", data,
                   facts->socket == SOCKET_ANSWERS ? "it answers on its socket"
                                                   : "its shared memory is in use: see ipcs -mp");
+    } else if (facts->has_lock && facts->process != facts->lock_pid && facts->is_elsewhere) {
+        error_set(err, ERR_REFUSED,
+                  "a server runs on %s (process %d, in a container: its lock file says %d)", data,
+                  (int)facts->process, (int)facts->lock_pid);
     } else if (facts->has_lock && facts->process != facts->lock_pid) {
         error_set(err, ERR_REFUSED,
-                  "a server runs on %s (process %d, in a container perhaps: its lock file says %d)",
+                  "what is left of a server runs on %s (process %d; process %d, which its lock "
+                  "file names, is gone)",
                   data, (int)facts->process, (int)facts->lock_pid);
     } else {
         error_set(err, ERR_REFUSED, "a server runs on %s (process %d)", data, (int)facts->process);
@@ -190,11 +207,21 @@ static bool refuse_running(const char *data, const PresenceFacts *facts, Error *
     return hint_to_stop(data, facts, err);
 }
 
+static const char *why_in_doubt(const PresenceFacts *facts, Arena *arena)
+{
+    if (facts->may_be_shared)
+        return "another host may have its file system, too";
+    if (facts->unseen != 0) {
+        return arena_format(arena, "where process %d works can't be seen from here",
+                            (int)facts->unseen);
+    }
+    return "this is a container: processes outside it can't be seen";
+}
+
 static bool refuse_doubt(const char *data, const PresenceFacts *facts, Error *err)
 {
-    const char *where = facts->may_be_shared
-                            ? "another host may have its file system, too"
-                            : "this is a container: processes outside it can't be seen";
+    CLEANUP(arena_done) Arena arena = {0};
+    const char *where = why_in_doubt(facts, &arena);
 
     if (facts->has_lock) {
         error_set(err, ERR_REFUSED,
@@ -205,6 +232,12 @@ static bool refuse_doubt(const char *data, const PresenceFacts *facts, Error *er
                   "a server may run on %s: it was not shut down, its directory was changed %d s "
                   "ago, and %s",
                   data, (int)(facts->quiet / 1000000), where);
+    }
+    if (facts->unseen != 0 && !facts->may_be_shared) {
+        return error_hint(err,
+                          "see as root where that is: `ls -l /proc/%d/cwd`; if it is another place "
+                          "than %s, add --server-is-stopped",
+                          (int)facts->unseen, data);
     }
     CLEANUP(text_freep) char *status = pg_ctl_command("status", data);
     return error_hint(err,
@@ -298,6 +331,10 @@ bool data_look_while_running(const char *data, const Cluster *cluster, Arena *ar
 
     *look = (DataLook){.state = DATA_ABSENT};
     if (stat(data, &status) != 0) {
+        if (errno == ENOENT && file_exists(data)) {
+            error_set(err, ERR_REFUSED, "%s is a symbolic link that leads nowhere", data);
+            return error_hint(err, "is the file system mounted that it leads to? Else remove it");
+        }
         if (errno == ENOENT)
             return true;
         return error_set_errno(err, ERR_IO, errno, "look at %s", data);

@@ -189,3 +189,45 @@ bool survey_old(const RestoreWish *wish, RestorePlan *plan, Error *err)
     }
     return true;
 }
+
+/* ---- what is new --------------------------------------------------------------------------------
+ */
+
+/* A place that is to be written to. */
+typedef struct NewPlace {
+    const Survey *survey;
+    const char *path;
+    uint32_t tablespace; /* 0: the data directory */
+} NewPlace;
+
+static bool look_above(void *context, int fd, const struct stat *found, Error *err)
+{
+    const NewPlace *place = context;
+    const NeededPlace *needed = find_needed(place->survey, found);
+
+    (void)fd;
+    if (needed == NULL)
+        return true;
+    error_set(err, ERR_REFUSED, "%s would be in %s, %s", place->path, needed->what, needed->path);
+    return place->tablespace == 0
+               ? error_hint(err, "choose another directory")
+               : error_hint(err, "choose another place: --tablespace=%u=PATH", place->tablespace);
+}
+
+bool survey_new(const RestoreWish *wish, const RestorePlan *plan, Error *err)
+{
+    CLEANUP(arena_done) Arena arena = {0};
+    Needed *needed = arena_alloc(&arena, (wish->needed_count + 1) * sizeof *needed);
+    const Survey survey = {.needed = needed, .needed_count = identify_needed(wish, needed)};
+    NewPlace place = {.survey = &survey, .path = plan->data};
+
+    if (!tree_walk_up(place.path, look_above, &place, err))
+        return false;
+    for (size_t i = 0; i < plan->tablespace_count; i++) {
+        place.path = plan->tablespaces[i].path;
+        place.tablespace = plan->tablespaces[i].oid;
+        if (!tree_walk_up(place.path, look_above, &place, err))
+            return false;
+    }
+    return true;
+}

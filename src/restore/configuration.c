@@ -2,6 +2,7 @@
 
 #include "preflight.h"
 #include "rebuild/extra_place.h"
+#include "rebuild/recovery_settings.h"
 #include "replace/data_state.h"
 
 #include "base/file.h"
@@ -354,7 +355,10 @@ static bool write_joined(RestorePlan *plan, const SettingList *settings, const E
     return true;
 }
 
-/* Spellings that the server takes for the same name, and only then compares as text. */
+/*
+ * Spellings that the server takes for the same name, and only then compares as text. Of targets
+ * only: others, as recovery_target_action, can't be empty, and the last one that is set counts.
+ */
 static void note_spellings(RestorePlan *plan, const SettingList *settings)
 {
     size_t count = 0;
@@ -362,8 +366,7 @@ static void note_spellings(RestorePlan *plan, const SettingList *settings)
     plan->spellings = arena_alloc(&plan->arena, (settings->count + 1) * sizeof *plan->spellings);
     for (size_t i = 0; i < settings->count; i++) {
         const Setting *setting = &settings->items[i];
-        if (strncmp(setting->name, "recovery_target", 15) == 0 &&
-            strcmp(setting->name, setting->spelling) != 0)
+        if (recovery_target_is(setting->name) && strcmp(setting->name, setting->spelling) != 0)
             plan->spellings[count++] = arena_text(&plan->arena, setting->spelling);
     }
 }

@@ -142,12 +142,39 @@ static uint64_t wal_to_keep_mib(const RestorePlan *plan, const SettingList *sett
                : mib;
 }
 
+/* "pg_tblspc/16400", a directory. */
+static bool is_in_place(const ManifestEntry *entry)
+{
+    static const char folder[] = "pg_tblspc/";
+    const char *name = entry->path + sizeof folder - 1;
+
+    return entry->kind == ENTRY_DIRECTORY && strncmp(entry->path, folder, sizeof folder - 1) == 0 &&
+           *name != '\0' && name[strspn(name, "0123456789")] == '\0';
+}
+
+/*
+ * A tablespace that is a directory in the place of a link, made so (allow_in_place_tablespaces) or
+ * copied there: a server works with it, and a recovery ends at it (CheckTablespaceDirectory(), from
+ * these versions on, which also have the setting).
+ */
+static bool stops_at_tablespaces(const Manifest *manifest)
+{
+    const unsigned version = manifest->header.server_version;
+    const unsigned first = version / 10000 == 13 ? 130008 : version / 10000 == 14 ? 140005 : 150000;
+
+    for (size_t i = 0; version >= first && i < manifest->entry_count; i++) {
+        if (is_in_place(&manifest->entries[i]))
+            return true;
+    }
+    return false;
+}
+
 const char *const *restore_raised_parameters(RestorePlan *plan)
 {
     CLEANUP(settings_done) SettingList settings = {0};
     CLEANUP(text_freep) char *own = text_format("%s/postgresql.conf", plan->data);
     CLEANUP(text_freep) char *automatic = text_format("%s/postgresql.auto.conf", plan->data);
-    const char **raised = arena_alloc(&plan->arena, (ARRAY_SIZE(parameters) + 2) * sizeof *raised);
+    const char **raised = arena_alloc(&plan->arena, (ARRAY_SIZE(parameters) + 3) * sizeof *raised);
     Error unread = {0}, unread_too = {0}; /* the server will say what is wrong with them */
     size_t count = 0;
 
@@ -163,5 +190,7 @@ const char *const *restore_raised_parameters(RestorePlan *plan)
         raised[count++] =
             arena_format(&plan->arena, "wal_keep_size=%lluMB", (unsigned long long)mib);
     }
+    if (stops_at_tablespaces(&plan->manifest))
+        raised[count++] = "allow_in_place_tablespaces=on";
     return (const char *const *)raised;
 }

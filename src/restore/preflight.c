@@ -11,6 +11,7 @@
 #include "base/shell_word.h"
 #include "postgres/data_directory.h"
 #include "rebuild/empty_directory.h"
+#include "repo/recovery_plan.h"
 #include "server/server.h"
 
 #include <dirent.h>
@@ -32,10 +33,26 @@ static const ManifestEntry *find_entry(const Manifest *manifest, const char *pat
 /* ---- what is in the way -----------------------------------------------------------------------
  */
 
+/* Restored, and not opened since: opening takes the signal file away. */
+static bool is_unopened(const char *data, const DataLook *look)
+{
+    return look->same_cluster && file_exists_in(data, RECOVERY_PLAN_FILE) &&
+           file_exists_in(data, "recovery.signal");
+}
+
 static bool refuse_occupied(const RestorePlan *plan, const DataLook *look, Error *err)
 {
     error_set(err, ERR_REFUSED, "%s holds a data directory%s", plan->data,
               look->same_cluster ? " of this cluster" : "");
+    if (is_unopened(plan->data, look)) {
+        CLEANUP(text_freep) char *data = shell_word(plan->data);
+        return error_hint(
+            err,
+            "an earlier restore has brought it there: `pgcairn watch --start "
+            "--data=%s` takes that up; or --move-aside keeps it under another name, --force "
+            "replaces it",
+            data);
+    }
     return error_hint(err, "--move-aside keeps it under another name, --force replaces it (its WAL "
                            "is saved first)");
 }
@@ -301,9 +318,13 @@ static bool check_writable(const RestorePlan *plan, Error *err)
     }
     while (access(place, F_OK) != 0 && strrchr(place, '/') != place)
         *strrchr(place, '/') = '\0';
-    if (access(place, F_OK) == 0 && access(place, W_OK | X_OK) != 0)
-        return error_set_errno(err, ERR_REFUSED, errno, "write to %s", place);
-    return true;
+    if (access(place, F_OK) != 0 || access(place, W_OK | X_OK) == 0)
+        return true;
+    error_set_errno(err, ERR_REFUSED, errno, "write to %s", place);
+    return error_hint(err,
+                      "let root make the data directory: install -d -o USER -g GROUP -m 0700 %s, "
+                      "with user and group of the server",
+                      plan->data);
 }
 
 static bool plan_programs(const RestoreWish *wish, RestorePlan *plan, Error *err)
@@ -371,7 +392,7 @@ bool preflight(const Cluster *cluster, const RestoreWish *wish, RestorePlan *pla
     plan->data_mode = data_mode_of(&plan->manifest);
     if (!plan_occupied(cluster, wish, plan, err) || !find_old_versions(plan, err) ||
         !survey_old(wish, plan, err) || !plan_tablespaces(wish, plan, err) ||
-        !check_control(plan, err) || !check_writable(plan, err) ||
+        !survey_new(wish, plan, err) || !check_control(plan, err) || !check_writable(plan, err) ||
         !plan_programs(wish, plan, err) || !configuration_plan(cluster, wish, plan, err))
         return false;
     warn_collation(plan);

@@ -20,14 +20,17 @@ static TimeUs time_to_end(const PresenceFacts *facts)
 
 static bool is_seen(const PresenceFacts *facts)
 {
-    return facts->process != 0 || facts->memory == MEMORY_ATTACHED ||
+    return facts->process != 0 || facts->tool != 0 || facts->memory == MEMORY_ATTACHED ||
            facts->socket == SOCKET_ANSWERS;
 }
 
 /* What pg_control and the files beside it prove, wherever a server may be. */
 static bool is_at_rest(const PresenceFacts *facts)
 {
-    if (!facts->has_lock && (facts->is_untouched || facts->quiet > time_to_end(facts)))
+    /* One that is seen to be there, and not where, may be one that never looks (--single). */
+    bool has_ended = facts->unseen == 0 && facts->quiet > time_to_end(facts);
+
+    if (!facts->has_lock && (facts->is_untouched || has_ended))
         return true;
     return facts->is_stopped && (!facts->has_lock || facts->lock_age > says_that_it_runs);
 }
@@ -52,7 +55,8 @@ Presence presence_judge(const PresenceFacts *facts)
 
 TimeUs presence_wait(const PresenceFacts *facts)
 {
-    if (presence_judge(facts) != PRESENCE_DOUBT || facts->has_lock || facts->may_be_shared)
+    if (presence_judge(facts) != PRESENCE_DOUBT || facts->has_lock || facts->may_be_shared ||
+        facts->unseen != 0)
         return 0;
     return time_to_end(facts) - facts->quiet + SECONDS(1);
 }

@@ -14,7 +14,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { LOCK_SIZE_MAX = 64 << 10, NAME_SIZE_MAX = 64 };
+enum { LOCK_SIZE_MAX = 64 << 10, NAME_SIZE_MAX = 64, ARGUMENTS_SIZE_MAX = 4 << 20 };
 
 /* ---- processes */
 
@@ -42,30 +42,105 @@ static bool exports_files(const char *name)
     return false;
 }
 
-static bool has_as_home(const char *pid, const struct stat *data)
+/* What changes files of a data directory while no server runs there; a name is cut at 15. */
+static bool is_tool_name(const char *name)
 {
-    CLEANUP(text_freep) char *path = text_format("/proc/%s/cwd", pid);
-    struct stat home;
+    static const char *const names[] = {"pg_rewind",       "pg_resetwal", "pg_checksums",
+                                        "pg_basebackup",   "pg_upgrade",  "pg_combinebacku",
+                                        "pg_createsubscr", "initdb"};
 
-    return stat(path, &home) == 0 && home.st_dev == data->st_dev && home.st_ino == data->st_ino;
+    for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+        if (strcmp(name, names[i]) == 0)
+            return true;
+    }
+    return false;
+}
+
+static bool is_at(const char *path, const struct stat *data)
+{
+    struct stat found;
+
+    return stat(path, &found) == 0 && found.st_dev == data->st_dev && found.st_ino == data->st_ino;
+}
+
+/* One of its arguments, "--target-pgdata=/data", as that process would find it. */
+static bool is_argument(const char *pid, const char *argument, const struct stat *data)
+{
+    const char *absolute = strchr(argument, '/');
+    bool is_relative = absolute == NULL || (argument[0] != '-' && argument != absolute);
+    CLEANUP(text_freep)
+    char *path = is_relative ? text_format("/proc/%s/cwd/%s", pid, argument)
+                             : text_format("/proc/%s/root%s", pid, absolute);
+
+    return is_at(path, data);
+}
+
+static bool has_as_argument(const char *pid, const struct stat *data)
+{
+    CLEANUP(text_freep) char *path = text_format("/proc/%s/cmdline", pid);
+    CLEANUP(buffer_done) Buffer words = {0};
+    Error gone = {0};
+
+    if (!file_read_whole(path, ARGUMENTS_SIZE_MAX, &words, &gone) || words.size == 0)
+        return false;
+    for (const char *word = (const char *)words.data; word < (const char *)words.data + words.size;
+         word += strlen(word) + 1) {
+        if (*word != '\0' && is_argument(pid, word, data))
+            return true;
+    }
+    return false;
+}
+
+static bool is_in_our_namespace(const char *pid)
+{
+    CLEANUP(text_freep) char *path = text_format("/proc/%s/ns/pid", pid);
+    struct stat its, ours;
+
+    return stat(path, &its) != 0 || stat("/proc/self/ns/pid", &ours) != 0 ||
+           (its.st_ino == ours.st_ino && its.st_dev == ours.st_dev);
 }
 
 /*
  * A server and all its processes live in the data directory (ChangeToDataDir), whatever it is
- * called by now and whatever name space they are in: the host sees those of its containers.
+ * called by now and whatever name space they are in: the host sees those of its containers. Where a
+ * process lives only its own user and group are told, though (ptrace(2)), and a server's group may
+ * be another than ours.
  */
+static void look_at_server(const char *pid, const struct stat *data, PresenceFacts *facts)
+{
+    CLEANUP(text_freep) char *home = text_format("/proc/%s/cwd", pid);
+    CLEANUP(text_freep) char *process = text_format("/proc/%s", pid);
+    struct stat found;
+
+    if (is_at(home, data)) {
+        facts->process = (pid_t)strtol(pid, NULL, 10);
+        facts->is_elsewhere = !is_in_our_namespace(pid);
+    } else if (stat(home, &found) != 0 && errno == EACCES && stat(process, &found) == 0 &&
+               (found.st_uid == data->st_uid || found.st_uid == 0)) {
+        facts->unseen = (pid_t)strtol(pid, NULL, 10);
+    }
+}
+
 static void look_at_process(const char *pid, const struct stat *data, PresenceFacts *facts)
 {
     CLEANUP(text_freep) char *path = text_format("/proc/%s/comm", pid);
-    CLEANUP(buffer_done) Buffer name = {0};
+    CLEANUP(text_freep) char *home = text_format("/proc/%s/cwd", pid);
+    CLEANUP(buffer_done) Buffer text = {0};
     Error gone = {0}; /* it ended while we looked */
 
-    if (!file_read_whole(path, NAME_SIZE_MAX, &name, &gone))
+    if (!file_read_whole(path, NAME_SIZE_MAX, &text, &gone))
         return;
-    if (exports_files((const char *)name.data))
+    CLEANUP(text_freep)
+    char *name = text_format("%.*s", (int)strcspn((char *)text.data, "\n"), (char *)text.data);
+    if (exports_files(name))
         facts->may_be_shared = true;
-    if (facts->process == 0 && is_server_name((const char *)name.data) && has_as_home(pid, data))
-        facts->process = (pid_t)strtol(pid, NULL, 10);
+    if (facts->process == 0 && is_server_name(name))
+        look_at_server(pid, data, facts);
+    if (facts->tool == 0 && is_tool_name(name) &&
+        (is_at(home, data) || has_as_argument(pid, data))) {
+        facts->tool = (pid_t)strtol(pid, NULL, 10);
+        (void)snprintf(facts->tool_name, sizeof facts->tool_name, "%s", name);
+    }
 }
 
 /* The first name space of all, of which every other one is a part (PROC_PID_INIT_INO, proc_ns.h).
@@ -92,7 +167,8 @@ static void look_at_processes(const struct stat *data, PresenceFacts *facts)
             look_at_process(entry->d_name, data, facts);
     }
     /* A server runs as the directory's owner (checkDataDir()); whose processes we may look at. */
-    facts->sees_all = is_in_first_namespace() && (geteuid() == 0 || geteuid() == data->st_uid);
+    facts->sees_all = is_in_first_namespace() && facts->unseen == 0 &&
+                      (geteuid() == 0 || geteuid() == data->st_uid);
 }
 
 /* ---- file systems */

@@ -148,7 +148,7 @@ static bool runs_postgres(pid_t pid)
     char name[32] = "";
 
     if (fd < 0)
-        return errno != ENOENT && process_exists(pid); /* can't know: don't call it dead */
+        return process_exists(pid); /* no /proc, or it is hidden: don't call it dead */
     ssize_t got = read(fd, name, sizeof name - 1);
     /* A thread's name is as its program's: postgres or its old name. */
     return got > 0 && (strncmp(name, "postgres", 8) == 0 || strncmp(name, "postmaster", 10) == 0);

@@ -25,20 +25,6 @@ const char *place_of_address(const char *address)
     return strncmp(address, scheme, strlen(scheme)) == 0 ? address + strlen(scheme) : address;
 }
 
-static int open_nearest(const char *path)
-{
-    CLEANUP(text_freep) char *place = text_format("%s", path);
-    int fd;
-
-    while ((fd = open(place, O_PATH | O_DIRECTORY | O_CLOEXEC)) < 0) {
-        char *slash = strrchr(place, '/');
-        if (slash == NULL || strcmp(place, "/") == 0)
-            return -1;
-        slash[slash == place ? 1 : 0] = '\0';
-    }
-    return fd;
-}
-
 static bool has(int directory, const char *name)
 {
     struct stat found;
@@ -78,25 +64,19 @@ static bool check_directory(const char *what, const char *path, int fd, Error *e
                            "goes when it is restored");
 }
 
-static bool go_up(const char *what, const char *path, Parents *parents, Error *err)
-{
-    CLEANUP(fd_done) int at = open_nearest(path);
+/* What is above a place, itself included, is gone through. */
+typedef struct Climb {
+    const char *what, *path;
+    Parents *parents;
+} Climb;
 
-    while (at >= 0 && parents->count < PARENTS_MAX) {
-        struct stat *found = &parents->items[parents->count];
-        if (fstat(at, found) != 0)
-            return error_set_errno(err, ERR_IO, errno, "look at what is above %s", path);
-        if (parents->count > 0 && found[-1].st_ino == found->st_ino &&
-            found[-1].st_dev == found->st_dev)
-            return true; /* the root is its own parent */
-        parents->count++;
-        if (!check_directory(what, path, at, err))
-            return false;
-        int up = openat(at, "..", O_PATH | O_DIRECTORY | O_CLOEXEC);
-        fd_done(&at);
-        at = up;
-    }
-    return true;
+static bool note_parent(void *context, int fd, const struct stat *found, Error *err)
+{
+    const Climb *climb = context;
+
+    if (climb->parents->count < PARENTS_MAX)
+        climb->parents->items[climb->parents->count++] = *found;
+    return check_directory(climb->what, climb->path, fd, err);
 }
 
 /* ---- a second mount of a directory in the data directory */
@@ -143,8 +123,9 @@ static bool search_data(const char *what, const char *path, const char *data,
 bool place_check_outside(const char *what, const char *path, const char *data, Error *err)
 {
     Parents parents = {.count = 0};
+    Climb climb = {.what = what, .path = path, .parents = &parents};
 
-    return go_up(what, path, &parents, err) &&
+    return tree_walk_up(path, note_parent, &climb, err) &&
            (data == NULL || search_data(what, path, data, &parents, err));
 }
 

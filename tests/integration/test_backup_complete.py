@@ -1,9 +1,11 @@
 """What the server cannot do without is in a backup, or there is none: links, tablespaces, catalogs."""
 
+import os
+import shutil
 import subprocess
 
 from support.cluster import make_directory
-from support.processes import clean_environment, identity, run
+from support.processes import TOOL, USER, attempt, clean_environment, identity, run
 from support.shared import SharedClusterTest
 from support.version import MAJOR
 from test_meanwhile import Meanwhile
@@ -20,6 +22,9 @@ class Complete(Meanwhile, SharedClusterTest):
         world.cluster.sql("create database shop")
         world.cluster.sql("create table t as select i from generate_series(1, 1000) i", "shop")
         world.cluster.sql("create table moved tablespace far as select generate_series(1, 1000) i")
+        if MAJOR >= 15:  # a directory where a link should be, as a copy in a link's place makes it
+            run(*world.cluster.psql(), "-c", "set allow_in_place_tablespaces = on", "-c",
+                "create tablespace here location ''", "-c", "create table placed tablespace here as select 8 i")
 
     def begin(self):
         """A backup that has listed all there is, and copied nothing yet."""
@@ -38,6 +43,9 @@ class Complete(Meanwhile, SharedClusterTest):
         cluster = self.cluster
         oid = cluster.sql("select oid from pg_database where datname = 'shop'")
         relation = cluster.sql("select pg_relation_filepath('moved')")
+        link = cluster.data / "pg_tblspc" / cluster.sql("select oid from pg_tablespace where spcname = 'far'")
+        self.addCleanup(run, "ln", "-sfn", self.place, link)
+        run("ln", "-sfn", os.path.relpath(self.place, link.parent), link)
         linked = [f"base/{oid}", relation, "pg_multixact/members", "global/pg_filenode.map",
                   "postgresql.conf", "PG_VERSION"]
         cluster.stop()
@@ -50,8 +58,17 @@ class Complete(Meanwhile, SharedClusterTest):
         self.addCleanup(cluster.start)
         self.addCleanup(cluster.stop)
         cluster.start()
+        unreadable = cluster.data / "snapshots"
+        unreadable.mkdir(mode=0)
+        (cluster.data / "notes").touch(mode=0)
+        self.addCleanup((cluster.data / "notes").unlink)
+        self.addCleanup(unreadable.rmdir)
+        if USER:
+            shutil.chown(unreadable, "root")
         done = self.attempt("backup", f"--data={cluster.data}", "--checkpoint=fast", "--json")
         self.assertEqual(done.returncode, 0, done.stderr)
+        for name in ("snapshots", "notes"):
+            self.assertRegex(done.stderr, f"not copied: neither the server nor its backup may read it.*{name}")
         for name in linked:
             self.assertRegex(done.stderr, f"symbolic link is followed.*{name}")
         space = self.path / "space"
@@ -61,6 +78,8 @@ class Complete(Meanwhile, SharedClusterTest):
         self.assertEqual(restored.sql("select sum(i) from t", "shop"), "500500")
         self.assertEqual(restored.sql("select sum(i) from moved"), "500500")
         self.assertFalse((restored.data / "base" / oid).is_symlink())
+        if MAJOR >= 15:
+            self.assertEqual(restored.sql("select i from placed"), "8")
 
     def test_a_tablespace_is_where_it_is_whatever_the_encoding(self):
         cluster = self.cluster
@@ -75,6 +94,14 @@ class Complete(Meanwhile, SharedClusterTest):
         lines = run("zstd", "-dqc", manifest).splitlines()
         links = [line.split("\t")[2] for line in lines if line[:2] in ("l\t", "t\t")]
         self.assertEqual(links.count(str(place)), 2, links)
+
+    def test_what_is_printed_never_goes_into_a_file(self):
+        """Started without standard output, input and error, whose numbers the next files would get."""
+        words = ["backup", f"--repo={self.repo}", f"--data={self.cluster.data}", "--checkpoint=fast"]
+        done = attempt("sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh", TOOL, *words)
+        self.assertEqual(done.returncode, 0)
+        self.assertEqual(len(self.tool_json("list")["backups"]), len(self.before) + 1)
+        self.tool("verify")
 
     def test_a_link_that_leads_nowhere_is_no_backup(self):
         link = self.cluster.data / "base" / "99999"

@@ -44,6 +44,9 @@ include_dir 'empty.d'
 include_dir {quoted(etc / "more.d")}
 include_if_exists 'nothing.conf'
 Recovery_Target_Time = '2001-01-01 00:00:00+00'
+Recovery_Target_Action = shutdown
+RECOVERY_TARGET_INCLUSIVE = off
+Recovery_Target_Timeline = 7
 """
         for name, text in {**files, "server.conf": main}.items():
             write(etc / name, text)

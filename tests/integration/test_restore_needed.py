@@ -90,6 +90,13 @@ class Needed(SharedClusterTest):
             self.assertEqual((done.returncode, f"the repository is {inside}" in done.stderr), (4, True),
                              done.stderr)
 
+    def test_nothing_is_restored_into_what_is_needed(self):
+        link = self.path / "to the repository"
+        run("ln", "-s", self.repo, link)
+        for place in (self.repo / "main" / "data", link / "new" / "data"):
+            self.tool_fails(4, "would be in the repository", "restore", f"--data={place}")
+            self.assertFalse(place.parent.name == "new" and place.parent.exists() or place.exists())
+
     def test_a_repository_is_made_where_nothing_else_is(self):
         data = self.cluster.data
         self.tool_fails(4, "would be in the data directory", "init", f"--data={data}", repo=data / "repo")
@@ -171,7 +178,9 @@ class Tablespaces(SharedClusterTest):
 
         self.assertIn(f"it belongs to {cluster.data}", notes(copy, moved))
         done = self.tool_fails(4, f"location {self.place} is in use", "restore", f"--data={copy}", "--force")
-        self.assertIn("or, if no other cluster uses it, mv ", done.stderr)
+        self.assertIn("or, if no other cluster uses it, `mv ", done.stderr)
+        self.tool_fails(4, "would be in the repository", "restore", f"--data={self.path / 'fresh'}",
+                        f"--tablespace={self.oid}={self.repo / 'main'}")
         # The original is away: nothing says that the copy may have it.
         os.rename(cluster.data, cluster.path / "away")
         self.assertIn("nothing proves that it belongs to", notes(copy, moved))

@@ -124,11 +124,15 @@ class Place(RestoreRefusalTest):
         data = self.occupied()
         before = fingerprint(data)
         done = self.refuse(4, "holds a data directory of this cluster", data=data)
+        self.assertIn(f"pgcairn watch --start --data={data}", done.stderr)
         self.assertIn("--move-aside", done.stderr)
         self.refuse(2, "exclude each other", "--force", "--move-aside", data=data)
         self.assertEqual(fingerprint(data), before)
 
     def test_what_is_no_data_directory_is_never_emptied(self):
+        link = self.path / "link to nowhere"
+        link.symlink_to("/nowhere")
+        self.refuse(4, "is a symbolic link that leads nowhere", data=link)
         home = make_directory(self.path / "home")
         run("cp", "/etc/passwd", home / "diary")
         before = fingerprint(home)
@@ -146,7 +150,7 @@ class Place(RestoreRefusalTest):
 
     def test_a_tablespace_that_a_server_uses_must_be_moved(self):
         done = self.refuse(4, "is used by the server on", moved=False)
-        self.assertIn(f"--tablespace {self.oid}=PATH", done.stderr)
+        self.assertIn(f"--tablespace={self.oid}=PATH", done.stderr)
         self.assertEqual(self.cluster.sql("select x from far"), "1")
 
     def test_a_tablespace_must_not_meet_the_data_directory_or_be_unknown(self):

@@ -271,16 +271,21 @@ static void a_tablespace_is_its_link_and_its_own_version(void **state)
 }
 
 /* Where it leads depends on who follows it: restore could put the files anywhere. */
-static void a_tablespace_by_a_relative_link_is_refused(void **state)
+static void a_relative_link_of_a_tablespace_is_kept_as_where_it_leads(void **state)
 {
     CLEANUP(text_freep) char *location = text_format("%s/location", (const char *)*state);
     CLEANUP(scan_done) Scan result = {0};
+    CLEANUP(scan_done) Scan lost = {0};
     Error err = {0};
 
     make_location(location);
     assert_int_equal(symlink("../../location", "data/pg_tblspc/16390"), 0);
-    assert_false(scan_data_directory(&result, "data", 15, NULL, &err));
-    assert_int_not_equal(err.code, ERR_NONE);
+    scan(&result);
+    assert_string_equal(scan_find(&result, "pg_tblspc/16390")->target, location);
+    assert_kind(&result, "pg_tblspc/16390/PG_15_202209061", ENTRY_DIRECTORY);
+    assert_int_equal(symlink("../../nowhere", "data/pg_tblspc/16391"), 0);
+    assert_false(scan_data_directory(&lost, "data", 15, NULL, &err));
+    assert_int_equal(err.code, ERR_REFUSED);
 }
 
 static void a_tablespace_inside_the_data_directory_is_taken_once(void **state)
@@ -594,7 +599,7 @@ int main(void)
         TREE_TEST(of_an_unlogged_relation_only_the_init_fork_is_taken),
         TREE_TEST(of_the_directory_of_statistics_only_itself_is_kept),
         TREE_TEST(a_tablespace_is_its_link_and_its_own_version),
-        TREE_TEST(a_tablespace_by_a_relative_link_is_refused),
+        TREE_TEST(a_relative_link_of_a_tablespace_is_kept_as_where_it_leads),
         TREE_TEST(a_tablespace_inside_the_data_directory_is_taken_once),
         TREE_TEST(a_tablespace_that_the_server_does_not_list_is_left_out),
         TREE_TEST(an_in_place_tablespace_is_a_directory),

@@ -38,6 +38,12 @@ static const struct {
     {"backends are left over",
      {.memory = MEMORY_ATTACHED, .has_lock = true, .sees_all = true},
      PRESENCE_SERVER},
+    {"its files are being changed",
+     {.tool = 7, .sees_all = true, .is_stopped = true},
+     PRESENCE_SERVER},
+    {"a server's process that may not be looked at",
+     {.unseen = 7, .has_lock = true},
+     PRESENCE_DOUBT},
     {"it answers on its socket", {.socket = SOCKET_ANSWERS, .has_lock = true}, PRESENCE_SERVER},
 
     {"shut down", {.is_stopped = true, .may_be_shared = true}, PRESENCE_NONE},
@@ -60,6 +66,9 @@ static const struct {
      PRESENCE_NONE},
     {"no lock file, changed just now", {.quiet = SECONDS(10)}, PRESENCE_DOUBT},
     {"no lock file for minutes: it would have ended", {.quiet = SECONDS(200)}, PRESENCE_NONE},
+    {"no lock file for minutes, and who may not be looked at is there",
+     {.quiet = SECONDS(200), .unseen = 7},
+     PRESENCE_DOUBT},
     {"restored, never started", {.is_untouched = true}, PRESENCE_NONE},
     {"restored, and being started elsewhere",
      {.is_untouched = true, .has_lock = true},
@@ -100,6 +109,8 @@ static void time_settles_only_a_missing_lock_file(void **state)
     facts.sees_all = true;
     assert_int_equal(presence_wait(&facts), 0);
     facts = (PresenceFacts){.has_lock = true};
+    assert_int_equal(presence_wait(&facts), 0);
+    facts = (PresenceFacts){.unseen = 7};
     assert_int_equal(presence_wait(&facts), 0);
     facts = (PresenceFacts){.may_be_shared = true};
     assert_int_equal(presence_wait(&facts), 0);
@@ -191,6 +202,94 @@ static void a_server_is_seen_by_where_it_lives(void **state)
     end(shell);
 }
 
+/* A shell under that name, with the directory among its arguments. */
+static pid_t start_tool(const char *name, const char *argument)
+{
+    CLEANUP(text_freep) char *program = text_format("%s/%s", folder_path(), name);
+    int ready[2];
+    char byte;
+
+    assert_int_equal(pipe(ready), 0);
+    assert_int_equal(symlink("/bin/sh", program), 0);
+    pid_t child = fork();
+    if (child == 0) {
+        (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+        (void)dup2(ready[1], STDOUT_FILENO);
+        (void)!chdir("/");
+        (void)execl(program, name, "-c", "echo; kill -STOP $$", argument, (char *)NULL);
+        _exit(1);
+    }
+    (void)close(ready[1]);
+    assert_int_equal(read(ready[0], &byte, 1), 1);
+    (void)close(ready[0]);
+    return child;
+}
+
+static void a_program_that_changes_files_is_seen_by_what_it_was_told(void **state)
+{
+    CLEANUP(text_freep) char *here = text_format("--target-pgdata=%s/", folder_path());
+    CLEANUP(text_freep) char *relative = text_format("%s", folder_path() + 1);
+
+    (void)state;
+    pid_t elsewhere = start_tool("pg_basebackup", "--pgdata=/tmp");
+    pid_t harmless = start_tool("pg_verifybackup", here);
+    assert_int_equal(look().tool, 0);
+    pid_t rewind = start_tool("pg_rewind", here);
+    assert_int_equal(look().tool, rewind);
+    assert_string_equal(look().tool_name, "pg_rewind");
+    assert_int_equal(presence_judge(&(PresenceFacts){.tool = rewind}), PRESENCE_SERVER);
+    end(rewind);
+    pid_t reset = start_tool("pg_resetwal", relative);
+    assert_int_equal(look().tool, reset);
+    end(reset);
+    end(harmless);
+    end(elsewhere);
+}
+
+/* Its group is another one: the kernel does not say where it works. */
+static void look_from_another_group(int answer)
+{
+    if (setgid(65533) != 0 || setuid(65534) != 0)
+        _exit(1);
+    PresenceFacts facts = look();
+    (void)!write(answer, &facts, sizeof facts);
+    _exit(0);
+}
+
+static void a_server_that_may_not_be_looked_at_is_a_doubt(void **state)
+{
+    PresenceFacts facts;
+    int ready[2], answer[2];
+    char byte;
+
+    (void)state;
+    if (geteuid() != 0)
+        skip();
+    assert_int_equal(pipe(ready), 0);
+    assert_int_equal(pipe(answer), 0);
+    assert_int_equal(chown(folder_path(), 65534, 65534), 0);
+    pid_t server = fork();
+    if (server == 0) {
+        (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+        (void)prctl(PR_SET_NAME, "postgres");
+        if (setgid(65534) != 0 || setuid(65534) != 0)
+            _exit(1);
+        (void)!write(ready[1], "x", 1);
+        for (;;)
+            pause();
+    }
+    assert_int_equal(read(ready[0], &byte, 1), 1);
+    pid_t looker = fork();
+    if (looker == 0)
+        look_from_another_group(answer[1]);
+    assert_int_equal(read(answer[0], &facts, sizeof facts), sizeof facts);
+    assert_int_equal(waitpid(looker, NULL, 0), looker);
+    end(server);
+    assert_int_equal(facts.process, 0);
+    assert_int_not_equal(facts.unseen, 0); /* or another one of the kind on this host */
+    assert_false(facts.sees_all);
+}
+
 static void its_socket_tells_whether_it_is_its_own(void **state)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
@@ -260,6 +359,10 @@ int main(void)
         cmocka_unit_test(time_settles_only_a_missing_lock_file),
         cmocka_unit_test_setup_teardown(nothing_there_is_nothing_seen, enter_folder, leave_folder),
         cmocka_unit_test_setup_teardown(a_server_is_seen_by_where_it_lives, enter_folder,
+                                        leave_folder),
+        cmocka_unit_test_setup_teardown(a_program_that_changes_files_is_seen_by_what_it_was_told,
+                                        enter_folder, leave_folder),
+        cmocka_unit_test_setup_teardown(a_server_that_may_not_be_looked_at_is_a_doubt, enter_folder,
                                         leave_folder),
         cmocka_unit_test_setup_teardown(its_socket_tells_whether_it_is_its_own, enter_folder,
                                         leave_folder),
