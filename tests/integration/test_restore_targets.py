@@ -5,7 +5,7 @@ import re
 import time
 
 from support.oracle import Oracle, assert_content, check_structure, verify_backup
-from support.processes import BIN, wait_for
+from support.processes import BIN, run, wait_for
 from support.shared import SharedClusterTest
 from support.version import REPLAY_IS_PAUSED
 
@@ -63,8 +63,9 @@ class RestoreTargetTest(SharedClusterTest):
     def drop(cluster, table, *meanwhile):
         """The number of the transaction that drops this new table."""
         cluster.sql(f"create table {table} as select 1 as n")
-        said = cluster.sql("; ".join(["begin", f"drop table {table}", "select 'xid', txid_current()",
-                                      *meanwhile, "commit"]))
+        statements = ["begin", f"drop table {table}", "select 'xid', txid_current()", *meanwhile, "commit"]
+        # One by one: until 14 psql shows the last answer of a string of statements only.
+        said = run(*cluster.psql(), *(word for one in statements for word in ("-c", one)))
         return re.search(r"xid\|(\d+)", said)[1]
 
     def assert_between(self, restored, begin, end):
