@@ -121,7 +121,8 @@ static bool get_file(Get *get, Error *err)
     if (!wal_name_parse(wish->name, get->cluster->wal_segment_size, &get->name, err))
         return false;
     if (get->name.kind != WAL_SEGMENT) {
-        return !archive_get_is_known(wish->name, err) && deliver_or_prove(get, err);
+        return !archive_get_is_known(wish->name, err) && get_check_branch(get, err) &&
+               deliver_or_prove(get, err);
     }
     return recovery_view_load(get->cluster, wish, &get->name, &get->view, err) &&
            get_segment(get, err);

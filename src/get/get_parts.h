@@ -32,6 +32,12 @@ bool get_answer_open(const Get *get, const WalInventory *inventory, const WalSou
                      Error *err) MUST_CHECK;
 
 /*
+ * A recovery that somebody started by hand, without a target, follows the newest timeline: the
+ * server asks for its history. ERR_REFUSED where restore would ask which one is meant.
+ */
+bool get_check_branch(Get *get, Error *err) MUST_CHECK;
+
+/*
  * Whether it is no recovery that asks but a program that looks at the WAL of a server that is down,
  * as pg_rewind -c does: it writes to the segment's own name in pg_wal (fe_utils/archive.c; servers
  * to RECOVERYXLOG), and nobody has the data directory open. Such a program ends with an error where

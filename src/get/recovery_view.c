@@ -203,10 +203,15 @@ static bool look_at_data(const Cluster *cluster, const GetWish *wish, RecoveryVi
     if (find_plan(wish->data, settings, wish->timeline, &view->arena, &plan))
         take_plan(cluster, &plan, view);
     const char *value = recovery_settings_value(settings, "recovery_target_timeline", &view->arena);
-    if (view->timeline == 0 &&
+    const bool is_unplanned = view->timeline == 0;
+    if (is_unplanned &&
         !timeline_of_settings(cluster, wish->data, value, current, &view->timeline, err))
         return false;
-    view->is_pinned = is_pinned(value, view->timeline) && !target_on_command_line(wish->data);
+    const bool is_told = target_on_command_line(wish->data);
+    view->is_pinned = is_pinned(value, view->timeline) && !is_told;
+    view->takes_newest = is_unplanned && !is_told && !recovery_settings_have_target(settings) &&
+                         (value == NULL || strcmp(value, "latest") == 0);
+    view->current = current;
     return true;
 }
 

@@ -10,6 +10,9 @@
 typedef struct RecoveryView {
     uint32_t timeline;      /* that the recovery leads to */
     bool is_pinned;         /* the settings in the data directory say it as a number */
+    bool takes_newest;      /* nobody planned this recovery, and it goes to the end of the newest
+                               timeline that is there, whoever began that */
+    uint32_t current;       /* that the data directory is on; 0: not known */
     uint64_t bound_segment; /* last one that the target needs; 0: not known, all are needed */
     uint64_t archive_end;   /* last one that the archive had when restore looked; 0: not known */
     TimelinePath path;      /* once has_path */

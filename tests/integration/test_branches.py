@@ -128,6 +128,22 @@ class Stray(ClusterTest):
 
     segment_mb = 1
 
+    def assert_asked_when_started_by_hand(self):
+        """A server that nobody's plan leads follows the newest timeline, whoever began that."""
+        data = self.path / "by-hand"
+        self.tool("restore", f"--data={data}", "--as-copy", "--target-timeline=1")
+        (data / "pgcairn.recovery").unlink()
+        settings = data / "postgresql.auto.conf"
+        plain = "".join(line for line in settings.read_text().splitlines(True)
+                        if not line.startswith("recovery_target_timeline"))
+        file = data / "pg_wal" / "RECOVERYHISTORY"
+        for value, status in (("", 255), ("latest", 255), ("1", 0), ("2", 0), ("current", 0)):
+            with self.subTest(recovery_target_timeline=value):
+                settings.write_text(plain + (f"recovery_target_timeline = '{value}'\n" if value else ""))
+                done = self.attempt("archive-get", f"--data={data}", "00000002.history", file)
+                self.assertEqual(done.returncode, status, done.stderr)
+                self.assertEqual("recovery_target_timeline = '1' or '2'" in done.stderr, status == 255)
+
     def test_production_is_not_hidden(self):
         self.cluster.sql("create table t (n int)")
         self.tool("backup", f"--data={self.cluster.data}")
@@ -154,6 +170,7 @@ class Stray(ClusterTest):
             self.assertEqual(options_of(done), ["--target-timeline=1", "--target-timeline=2"])
         production = self.restore("--as-copy", "--target-timeline=1", name="production", port=5434)
         self.assertEqual(rows(production), [1, 2, 3, 4, 5])
+        self.assert_asked_when_started_by_hand()
 
         # Either can be set aside; what both have is not counted as lost. Then nothing is to be asked.
         self.assertEqual(self.tool_json("wal-quarantine", "--beyond-fork=2")["commits"], 3)
