@@ -173,7 +173,8 @@ static bool explain_absence(Storage *storage, Error *err)
     if (!storage_list(storage, LAYOUT_REPOSITORY, &list, err))
         return false;
     error_set(err, ERR_NOT_FOUND, "there is no repository at \"%s\"", storage_address(storage));
-    return error_hint(err, "check the address, or create a repository with `pgcairn init`");
+    return error_hint(
+        err, "check the address; pgcairn init makes a new one, in a directory that is empty");
 }
 
 bool repo_open(Repo *repo, Storage *storage, Error *err)

@@ -191,6 +191,12 @@ static void undo_done(Undo *undo)
     arena_done(&undo->arena);
 }
 
+static bool refuse_id(const char *id, Error *err)
+{
+    error_set(err, ERR_USAGE, "\"%s\" is not the id of a quarantine", id);
+    return error_hint(err, "`pgcairn wal-quarantine` lists what was set aside");
+}
+
 static bool load_set(Undo *undo, const char *id, Error *err)
 {
     const Cluster *cluster = undo->cluster;
@@ -198,7 +204,7 @@ static bool load_set(Undo *undo, const char *id, Error *err)
     char *prefix = text_format("%s/quarantine/%s/", cluster->name, id);
 
     if (!backup_id_is_valid(id, strlen(id)))
-        return error_set(err, ERR_USAGE, "\"%s\" is not the id of a quarantine", id);
+        return refuse_id(id, err);
     if (!storage_list(cluster->repo->storage, prefix, &undo->list, err))
         return false;
     undo->items = arena_alloc(&undo->arena, (undo->list.count + 1) * sizeof undo->items[0]);

@@ -4,6 +4,7 @@
 #include "base/owner.h"
 #include "base/shell_word.h"
 #include "base/tree.h"
+#include "replace/data_state.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -50,6 +51,24 @@ static Subject find_subject(const Command *command, Options *options)
     return (Subject){options->repo != NULL ? local_path(options->repo) : NULL, "repository", false};
 }
 
+/* Only what is a server's, or is to be: a wrong path must not cost the system a directory of its
+ * own. */
+static bool may_be_given(const char *path)
+{
+    CLEANUP(text_freep) char *version = text_format("%s/PG_VERSION", path);
+    bool is_empty = false;
+    Error unknown = {0};
+
+    return access(version, F_OK) == 0 ||
+           (directory_is_empty(path, &is_empty, &unknown) && is_empty);
+}
+
+static bool hint_where_data_is(Error *err)
+{
+    return error_hint(err, "name the data directory of a cluster: SHOW data_directory tells it, on "
+                           "Debian pg_lsclusters");
+}
+
 static bool refuse_root(const Subject *subject, bool is_there, Error *err)
 {
     CLEANUP(text_freep) char *path = shell_word(subject->path);
@@ -57,6 +76,8 @@ static bool refuse_root(const Subject *subject, bool is_there, Error *err)
     if (is_there) {
         error_set(err, ERR_REFUSED, "the %s %s belongs to root: PostgreSQL does not run as root",
                   subject->what, subject->path);
+        if (!may_be_given(subject->path))
+            return hint_where_data_is(err);
         return error_hint(err, "give it to the user that the server runs as: `chown postgres: %s`",
                           path);
     }
@@ -254,8 +275,22 @@ static bool check_user(Options *options, Error *err)
     return error_hint(err, "run this as %s, or as root", options->user);
 }
 
+/* Of a path with a mistake in it nobody is to be asked whose it should be. */
+static bool check_data(const Command *command, const Options *options, Error *err)
+{
+    const unsigned of_a_cluster = FOR_BACKUP | FOR_WATCH | FOR_PROMOTE | FOR_INIT;
+
+    if ((command->bit & of_a_cluster) == 0 || options->data == NULL ||
+        access(options->data, F_OK) == 0 || errno != ENOENT)
+        return true;
+    error_set(err, ERR_NOT_FOUND, "there is no directory %s", options->data);
+    return hint_where_data_is(err);
+}
+
 bool acting_user_become(const Command *command, Options *options, Error *err)
 {
+    if (!check_data(command, options, err))
+        return false;
     if (geteuid() != 0)
         return check_user(options, err);
     Subject subject = find_subject(command, options);
