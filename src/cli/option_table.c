@@ -156,7 +156,7 @@ const Option option_table[] = {
         "do not read the WAL that the recovery needs before it; damage in it is met in replay",
         .only_flag = true},
     {"allow-damaged", FLAG, FIELD(allow_damaged), FOR_RESTORE, GROUP_RESTORE, NULL,
-        "also what verify found damaged: it was mended since, or what can be read of it is to be had",
+        "use even what verify found damaged: it has been mended, or what can still be read of it is wanted",
         .only_flag = true},
     {"as-copy", FLAG, FIELD(as_copy), FOR_RESTORE, GROUP_RESTORE, NULL,
         "a copy beside the original: archive_mode and subscriptions are off in it, so that it adds "

@@ -362,9 +362,11 @@ bool restore_check_log(RestoreStory *story, Error *err)
     if (!story->options->start || slash == NULL)
         return true;
     slash[slash == folder ? 1 : 0] = '\0';
-    if (access(folder, F_OK) != 0 || access(folder, W_OK | X_OK) == 0)
-        return true; /* what is not there is made along with the data directory, or found out then
-                      */
+    bool is_there = access(folder, F_OK) == 0;
+    /* What is not there is made along with the data directory, if that is below it. */
+    bool is_made = !is_there && strncmp(story->plan.data, folder, strlen(folder)) == 0;
+    if (is_made || (is_there && access(folder, W_OK | X_OK) == 0))
+        return true;
     error_set_errno(err, ERR_REFUSED, errno, "write the server's log into %s", folder);
     return error_hint(err, "choose another place for it: --server-log=FILE");
 }
