@@ -241,13 +241,29 @@ static bool leave_roots_directory(const Options *options, const Account *account
     return chdir("/") == 0 || error_set_errno(err, ERR_IO, errno, "enter /");
 }
 
+/* Of a path with a mistake in it nobody is to be asked whose it should be. */
+static bool needs_data(const Command *command, const Options *options)
+{
+    return options->data != NULL &&
+           (command->bit & (FOR_BACKUP | FOR_WATCH | FOR_PROMOTE | FOR_INIT)) != 0;
+}
+
+static bool refuse_missing(const Options *options, Error *err)
+{
+    error_set(err, ERR_NOT_FOUND, "there is no directory %s", options->data);
+    return hint_where_data_is(err);
+}
+
 static bool become(const Command *command, const Subject *subject, Options *options, Error *err)
 {
     DirectoryOwner owner;
     Account account;
 
-    if (!owner_find(subject->path, &options->arena, &owner, err) ||
-        !choose(subject, &owner, options, &account, err) ||
+    if (!owner_find(subject->path, &options->arena, &owner, err))
+        return false;
+    if (!owner.is_there && needs_data(command, options))
+        return refuse_missing(options, err);
+    if (!choose(subject, &owner, options, &account, err) ||
         !check_configuration(options, &account, err))
         return false;
     if (account.uid == 0)
@@ -275,24 +291,13 @@ static bool check_user(Options *options, Error *err)
     return error_hint(err, "run this as %s, or as root", options->user);
 }
 
-/* Of a path with a mistake in it nobody is to be asked whose it should be. */
-static bool check_data(const Command *command, const Options *options, Error *err)
-{
-    const unsigned of_a_cluster = FOR_BACKUP | FOR_WATCH | FOR_PROMOTE | FOR_INIT;
-
-    if ((command->bit & of_a_cluster) == 0 || options->data == NULL ||
-        access(options->data, F_OK) == 0 || errno != ENOENT)
-        return true;
-    error_set(err, ERR_NOT_FOUND, "there is no directory %s", options->data);
-    return hint_where_data_is(err);
-}
-
 bool acting_user_become(const Command *command, Options *options, Error *err)
 {
-    if (!check_data(command, options, err))
-        return false;
-    if (geteuid() != 0)
+    if (geteuid() != 0) {
+        if (needs_data(command, options) && access(options->data, F_OK) != 0 && errno == ENOENT)
+            return refuse_missing(options, err);
         return check_user(options, err);
+    }
     Subject subject = find_subject(command, options);
     if (subject.path == NULL)
         return true;

@@ -309,7 +309,7 @@ class WhoseIsIt(ToolTest):
         self.assertIn("belongs to root: PostgreSQL does not run as root", there.stderr)
         absent = self.restore(place / "new")
         self.assertEqual(absent.returncode, 4, absent.stderr)
-        hint = re.search(r"install -d -o postgres -g postgres -m 0700 \S+", absent.stderr).group(0)
+        hint = re.search(r"install -d -o postgres -g postgres -m 0700 [^\s`]+", absent.stderr).group(0)
         run(*hint.split(), user=None)
         self.assertEqual((place / "new").stat().st_uid, pwd.getpwnam("postgres").pw_uid)
         place.chmod(0o755)
