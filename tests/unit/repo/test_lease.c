@@ -256,16 +256,21 @@ static void leases_of_others_count_by_what_is_known_of_them(void **state)
     }
 }
 
+/* Damaged, or of a newer version. */
 static void an_unreadable_lease_counts_by_its_age(void **state)
 {
+    static const char *const contents[] = {"damaged", "pgcairn lease 2\n"};
+
     (void)state;
-    for (int is_old = 0; is_old < 2; is_old++) {
+    for (int i = 0; i < 4; i++) {
+        const int is_old = i % 2;
+        const char *content = contents[i / 2];
         CLEANUP(place_done) Place place;
         Lease *lease = NULL;
         Error err = {0};
 
         place_open(&place);
-        object_put(&place.fixture, stranger_name, "damaged", 7);
+        object_put(&place.fixture, stranger_name, content, strlen(content));
         make_old(&place, stranger_name, is_old ? 11 * 60 : 5);
         assert_int_equal(take(&place, &lease, &err), is_old);
         assert_int_equal(err.code, is_old ? ERR_NONE : ERR_BUSY);

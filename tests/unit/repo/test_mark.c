@@ -2,6 +2,7 @@
 
 #include "fixture.h"
 #include "repo/layout.h"
+#include "stream/digest.h"
 
 static const char id[] = "20261122T031500Z-k3v7qa";
 
@@ -194,6 +195,50 @@ static void what_cannot_be_read_holds_until_the_next_word(void **state)
     assert_int_equal(object_count(&fixture, "main/mark/"), 3);
 }
 
+/* As a newer version would write it: its first line, and one more. */
+static void store_newer(const Fixture *fixture, const Mark *mark, unsigned version,
+                        const char *line)
+{
+    CLEANUP(record_writer_done) RecordWriter text = {0};
+    CLEANUP(buffer_done) Buffer newer = {0};
+    CLEANUP(text_freep)
+    char *object = layout_mark("main", mark->kind, "backup", mark->subject, 1, 0);
+    uint8_t digest[SHA256_SIZE];
+    char hex[SHA256_TEXT_SIZE];
+
+    mark_encode(mark, &fixture->cluster, &text);
+    buffer_print(&newer, "pgcairn mark %u\n%s", version, line);
+    const char *rest = memchr(text.text.data, '\n', text.text.size);
+    const size_t head = (size_t)(rest + 1 - (const char *)text.text.data);
+    buffer_append(&newer, rest + 1, text.text.size - head - (sizeof "sha256=" + 64));
+    sha256_of(newer.data, newer.size, digest);
+    buffer_print(&newer, "sha256=%s\n", sha256_text(digest, hex));
+    object_put(fixture, object, newer.data, newer.size);
+}
+
+static void a_newer_mark_is_read_or_holds(void **state)
+{
+    static const struct {
+        unsigned version;
+        const char *line;
+        bool holds; /* although it says that it is void */
+    } cases[] = {{1, "", false}, {1, "newer=x\n", false}, {1, "!newer=x\n", true}, {2, "", true}};
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        CLEANUP(fixture_done) Fixture fixture;
+        CLEANUP(mark_list_done) MarkList list = {.count = 0};
+        Mark good = mark_of(MARK_OF_BACKUP, id, "good");
+
+        good.is_void = true;
+        fixture_open(&fixture, FIXTURE_SEGMENT_SIZE);
+        store_newer(&fixture, &good, cases[i].version, cases[i].line);
+        load(&fixture, &list);
+        assert_int_equal(list.count, 1);
+        assert_int_equal(mark_find(&list, MARK_DAMAGE, MARK_OF_BACKUP, id) != NULL, cases[i].holds);
+    }
+}
+
 /* A mark that was copied from elsewhere speaks of something else. */
 static void another_repositorys_marks_say_nothing(void **state)
 {
@@ -248,6 +293,7 @@ int main(void)
         cmocka_unit_test(things_with_like_names_are_told_apart),
         cmocka_unit_test(of_two_side_by_side_damage_is_believed),
         cmocka_unit_test(what_cannot_be_read_holds_until_the_next_word),
+        cmocka_unit_test(a_newer_mark_is_read_or_holds),
         cmocka_unit_test(another_repositorys_marks_say_nothing),
         cmocka_unit_test(names_of_marks_are_read_back),
     };

@@ -4,6 +4,7 @@
 
 #include "../folder.h"
 #include "base/file.h"
+#include "stream/digest.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -149,6 +150,44 @@ static void any_changed_byte_of_a_plan_is_noticed(void **state)
     }
 }
 
+static void a_newer_plan_is_read_or_told_apart_from_damage(void **state)
+{
+    static const struct {
+        const char *text;
+        ErrorCode code;
+    } plans[] = {
+        {"pgcairn recovery 1\ntimeline=7\nbound=\nsettings=\n", ERR_NONE}, /* the oldest form */
+        {"pgcairn recovery 1\ntimeline=7\nbound=\nsettings=\nnewer=x\n", ERR_NONE},
+        {"pgcairn recovery 1\ntimeline=7\nbound=\nsettings=\n!newer=x\n", ERR_VERSION},
+        {"pgcairn recovery 2\ntimeline=7\nbound=\nsettings=\n", ERR_VERSION},
+        {"pgcairn recovery 1\ntimeline=7\nbound=\n", ERR_CORRUPT},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(plans); i++) {
+        CLEANUP(buffer_done) Buffer text = {0};
+        CLEANUP(arena_done) Arena arena = {0};
+        RecoveryPlan loaded = {.timeline = 0};
+        uint8_t digest[SHA256_SIZE];
+        char hex[SHA256_TEXT_SIZE];
+        Error err = {0};
+
+        sha256_of(plans[i].text, strlen(plans[i].text), digest);
+        buffer_print(&text, "%ssha256=%s\n", plans[i].text, sha256_text(digest, hex));
+        buffer_append(&text, "", 1);
+        put(RECOVERY_PLAN_FILE, (const char *)text.data);
+        assert_int_equal(recovery_plan_load(data, &arena, &loaded, &err),
+                         plans[i].code == ERR_NONE);
+        assert_int_equal(err.code, plans[i].code);
+        if (err.code == ERR_NONE) {
+            assert_int_equal(loaded.timeline, 7);
+            assert_int_equal(loaded.target_end, 0);
+            assert_string_equal(loaded.archive_end, "");
+            assert_null(loaded.data);
+        }
+    }
+}
+
 /* Signed, and yet no plan. */
 static void a_plan_that_makes_no_sense_is_damage(void **state)
 {
@@ -198,6 +237,7 @@ int main(void)
         cmocka_unit_test(a_value_is_found_by_its_whole_name),
         cmocka_unit_test(a_saved_plan_comes_back),
         cmocka_unit_test(any_changed_byte_of_a_plan_is_noticed),
+        cmocka_unit_test(a_newer_plan_is_read_or_told_apart_from_damage),
         cmocka_unit_test(a_plan_that_makes_no_sense_is_damage),
     };
 
