@@ -4,6 +4,7 @@
 #include "base/owner.h"
 #include "base/shell_word.h"
 #include "base/tree.h"
+#include "rebuild/empty_directory.h"
 #include "replace/data_state.h"
 
 #include <errno.h>
