@@ -15,6 +15,9 @@ enum { ROOT_MODE = 0750, SEQUENTIAL_SIZE = 1 << 20 };
 
 static const char hint_mount[] =
     "is the repository's file system mounted? a new repository is made by `pgcairn init`";
+static const char hint_link[] =
+    "a symbolic link is followed in a repository only when it is root's or this user's own: let "
+    "root own it (chown -h root), or mount (--bind) what it leads to";
 static const char hint_device[] = "the device or its connection fails: see the kernel's log";
 
 static const struct {
@@ -41,6 +44,7 @@ static const struct {
     {EDQUOT, ERR_IO, "the quota of the repository's file system is used up"},
     {EACCES, ERR_IO, "the user that runs pgcairn needs access to the whole repository"},
     {EPERM, ERR_IO, "the user that runs pgcairn needs access to the whole repository"},
+    {ELOOP, ERR_REFUSED, hint_link},
     {EROFS, ERR_IO, "the repository's file system is mounted read-only"},
 };
 
@@ -86,7 +90,8 @@ bool posix_look_again(const PosixStorage *posix, const char *name, Error *err)
     for (const char *slash = strchr(name, '/'); slash != NULL; slash = strchr(slash + 1, '/')) {
         CLEANUP(text_freep)
         char *path = text_format("%s/%.*s", posix->root, (int)(slash - name), name);
-        CLEANUP(fd_done) int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        CLEANUP(fd_done)
+        int fd = posix_open_folder(posix, name, (size_t)(slash - name), O_RDONLY);
         if (fd < 0 && posix_is_missing(errno))
             return true;
         if (fd < 0) {
@@ -114,12 +119,12 @@ static bool open_object(const PosixStorage *posix, const char *name, int *fd, st
 {
     CLEANUP(text_freep) char *path = posix_path(posix, name);
     const int flags = O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK; /* a pipe would block */
-    int opened = open(path, flags);
+    int opened = posix_open_object(posix, name, flags);
 
     if (opened < 0 && posix_is_missing(errno)) {
         if (!posix_look_again(posix, name, err))
             return false;
-        opened = open(path, flags);
+        opened = posix_open_object(posix, name, flags);
     }
     if (opened < 0 && posix_is_missing(errno))
         return error_set_errno(err, ERR_NOT_FOUND, errno, "open %s", path);
@@ -196,12 +201,10 @@ static bool sync_folders(PosixStorage *posix, const char *name, Error *err)
 
     if (last == NULL)
         return true;
-    if (!file_sync_directory(posix->root, err))
+    if (!posix_sync_folder(posix, "", 0, err))
         return posix_explain(err);
     for (const char *slash = strchr(name, '/'); slash != last; slash = strchr(slash + 1, '/')) {
-        CLEANUP(text_freep)
-        char *path = text_format("%s/%.*s", posix->root, (int)(slash - name), name);
-        if (!file_sync_directory(path, err))
+        if (!posix_sync_folder(posix, name, (size_t)(slash - name), err))
             return posix_explain(err);
     }
     remember_durable(posix, name, (size_t)(last - name));
@@ -224,15 +227,19 @@ static bool find_mode(const PosixStorage *posix, mode_t *group, Error *err)
     return true;
 }
 
-static bool make_folder(const char *path, mode_t mode, bool *is_new, Error *err)
+static bool make_folder(const PosixStorage *posix, const char *name, mode_t mode, bool *is_new,
+                        Error *err)
 {
-    if (mkdir(path, mode) == 0) {
+    const char *last;
+    CLEANUP(fd_done) int parent = posix_open_parent(posix, name, O_PATH, &last);
+
+    if (parent >= 0 && mkdirat(parent, last, mode) == 0) {
         *is_new = true;
         return true;
     }
-    if (errno == EEXIST)
+    if (parent >= 0 && errno == EEXIST)
         return true;
-    error_set_errno(err, ERR_IO, errno, "create folder %s", path);
+    error_set_errno(err, ERR_IO, errno, "create folder %s/%s", posix->root, name);
     return posix_explain(err);
 }
 
@@ -250,9 +257,8 @@ static bool make_folders(PosixStorage *posix, const char *name, mode_t group, Er
     if (end == NULL)
         return true;
     for (const char *slash = strchr(name, '/'); slash != NULL; slash = strchr(slash + 1, '/')) {
-        CLEANUP(text_freep)
-        char *path = text_format("%s/%.*s", posix->root, (int)(slash - name), name);
-        if (!make_folder(path, S_IRWXU | group, &is_new, err))
+        CLEANUP(text_freep) char *folder = text_format("%.*s", (int)(slash - name), name);
+        if (!make_folder(posix, folder, S_IRWXU | group, &is_new, err))
             return false;
     }
     if (!FAULT_POINT("posix.after-make-folders", err))
@@ -320,8 +326,14 @@ static bool posix_write(Storage *storage, const char *name, WriteMode mode, Obje
     if (!root_is_there(posix, err) || !find_mode(posix, &group, err) ||
         !make_folders(posix, name, group, err))
         return false;
+    const char *last;
+    int folder = posix_open_parent(posix, name, O_RDONLY, &last);
+    if (folder < 0) {
+        error_set_errno(err, ERR_IO, errno, "open the folder of %s", path);
+        return posix_explain(err);
+    }
     /* Written once, never again: nobody needs the right to write. */
-    if (!file_writer_open(&file, path, S_IRUSR | S_IWUSR | (group & S_IRGRP), err))
+    if (!file_writer_open_in(&file, folder, path, S_IRUSR | S_IWUSR | (group & S_IRGRP), err))
         return posix_explain(err);
 
     PosixWriter *out = mem_alloc(sizeof(*out));
@@ -414,16 +426,16 @@ static bool posix_read_range(Storage *storage, const char *name, uint64_t offset
 static bool stat_object(const PosixStorage *posix, const char *name, struct stat *found, Error *err)
 {
     CLEANUP(text_freep) char *path = posix_path(posix, name);
-    int result = stat(path, found);
+    CLEANUP(fd_done) int fd = posix_open_object(posix, name, O_PATH);
 
-    if (result != 0 && posix_is_missing(errno)) {
+    if (fd < 0 && posix_is_missing(errno)) {
         if (!posix_look_again(posix, name, err))
             return false;
-        result = stat(path, found);
+        fd = posix_open_object(posix, name, O_PATH);
     }
-    if (result != 0 && posix_is_missing(errno))
+    if (fd < 0 && posix_is_missing(errno))
         return error_set_errno(err, ERR_NOT_FOUND, errno, "look at %s", path);
-    if (result != 0) {
+    if (fd < 0 || fstat(fd, found) != 0) {
         error_set_errno(err, ERR_IO, errno, "look at %s", path);
         return posix_explain(err);
     }
@@ -465,7 +477,9 @@ static bool posix_remove(Storage *storage, const char *name, Error *err)
     if (!FAULT_POINT("posix.before-remove", err))
         return false;
     open_files_forget(&posix->files, name);
-    if (unlink(path) != 0) {
+    const char *last;
+    CLEANUP(fd_done) int folder = posix_open_parent(posix, name, O_PATH, &last);
+    if (folder < 0 || unlinkat(folder, last, 0) != 0) {
         if (errno == EISDIR) /* a folder is no object */
             return true;
         if (!posix_is_missing(errno)) {
@@ -478,7 +492,7 @@ static bool posix_remove(Storage *storage, const char *name, Error *err)
     if (!FAULT_POINT("posix.after-remove", err))
         return false;
     /* Also when it was gone already: who removed it may not have come this far. */
-    if (file_sync_parent(path, err))
+    if (posix_sync_parent(posix, name, err))
         return true;
     if (!posix_is_missing(err->os_errno))
         return posix_explain(err);
@@ -499,7 +513,7 @@ static bool posix_sync(Storage *storage, const char *name, Error *err)
         error_set_errno(err, ERR_IO, errno, "sync %s", path);
         return posix_explain(err);
     }
-    if (!file_sync_parent(path, err))
+    if (!posix_sync_parent(posix, name, err))
         return posix_explain(err);
     return sync_folders(posix, name, err);
 }

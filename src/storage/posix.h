@@ -46,5 +46,20 @@ bool posix_explain(Error *err);
  */
 bool posix_look_again(const PosixStorage *posix, const char *name, Error *err) MUST_CHECK;
 
+/*
+ * Everything below the root is reached part by part from the root's own descriptor, and a symbolic
+ * link on the way is followed only when it is root's or our own: in a repository that a group
+ * shares, a member must not lead another one to what is that one's alone. All give -1 with errno,
+ * ELOOP for such a link.
+ */
+/* The folder that the first `size` bytes of name say, 0: the root; and the one that holds name. */
+int posix_open_folder(const PosixStorage *posix, const char *name, size_t size, int flags);
+int posix_open_parent(const PosixStorage *posix, const char *name, int flags, const char **last);
+int posix_open_object(const PosixStorage *posix, const char *name, int flags);
+/* fsync(2) of one; of the one that holds name. */
+bool posix_sync_folder(const PosixStorage *posix, const char *name, size_t size,
+                       Error *err) MUST_CHECK;
+bool posix_sync_parent(const PosixStorage *posix, const char *name, Error *err) MUST_CHECK;
+
 /* StorageOps.list */
 bool posix_list(Storage *storage, const char *prefix, ObjectList *list, Error *err) MUST_CHECK;

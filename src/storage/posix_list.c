@@ -5,6 +5,8 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
+#include <string.h>
 #include <sys/stat.h>
 
 /* Deeper than any object of ours; symbolic links that lead in a circle end here. */
@@ -68,17 +70,28 @@ static bool walk_entry(const Walk *walk, DIR *directory, const struct dirent *en
     return true;
 }
 
+/* NULL with errno. */
+static DIR *open_folder(const PosixStorage *posix, const char *folder)
+{
+    CLEANUP(fd_done) int fd = posix_open_folder(posix, folder, strlen(folder), O_RDONLY);
+    DIR *directory = fd < 0 ? NULL : fdopendir(fd);
+
+    if (directory != NULL)
+        (void)fd_take(&fd); /* the list's own now */
+    return directory;
+}
+
 static bool walk_folder(const Walk *walk, const char *folder, unsigned depth, Error *err)
 {
     CLEANUP(text_freep) char *path = posix_path(walk->posix, folder);
-    CLEANUP(directory_done) DIR *directory = opendir(path);
+    CLEANUP(directory_done) DIR *directory = open_folder(walk->posix, folder);
 
     if (depth > DEPTH_MAX)
         return error_set(err, ERR_IO, "folders below %s are nested too deeply", path);
     if (directory == NULL && posix_is_missing(errno)) {
         if (!posix_look_again(walk->posix, folder, err))
             return false;
-        directory = opendir(path);
+        directory = open_folder(walk->posix, folder);
     }
     if (directory == NULL && posix_is_missing(errno))
         return true; /* proven: then nothing is in it */

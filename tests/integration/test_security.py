@@ -430,6 +430,34 @@ class SharedByAGroup(ClusterTest):
         for path in self.shared.rglob("*"):
             mode = stat.S_IMODE(path.stat().st_mode)
             self.assertEqual(mode & 0o7777, 0o2770 if path.is_dir() else 0o640, path)
+        self.one_leads_the_other_nowhere(home)
+
+    def one_leads_the_other_nowhere(self, home):
+        """A link that the server's user leaves in the repository does not lead its owner to what is his alone."""
+        theirs = home / "theirs"
+        run("install", "-d", "-o", "backup", "-m", "0700", theirs, user=None)
+        kept = self.shared / "kept"
+        for folder, words in (("wal", ["list"]), ("known", ["verify"]), ("wal", ["wal-quarantine", "--timeline=1", "--yes"]), (".", ["list"])):
+            place = self.shared / "main" / folder
+            with self.subTest(folder=folder, command=words[0]):
+                was_there = place.exists()
+                if was_there:
+                    run("mv", place, kept)
+                run("ln", "-s", theirs, place)
+                done = self.by_backup(*words)
+                self.assertEqual(done.returncode, 4, done.stdout + done.stderr)
+                self.assertIn("a symbolic link is followed in a repository only when", done.stderr)
+                self.assertEqual(os.listdir(theirs), [])
+                run("rm", place)
+                if was_there:
+                    run("mv", kept, place)
+        # Its owner may keep a part elsewhere, for himself.
+        wal = self.shared / "main" / "wal"
+        run("mv", wal, f"{wal}.elsewhere")
+        run("ln", "-s", f"{wal}.elsewhere", wal)
+        self.assertEqual(attempt(TOOL, "list", f"--repo={self.shared}").returncode, 0)
+        os.lchown(wal, 0, 0)
+        self.assertEqual(self.by_backup("list").returncode, 0)
 
 
 class Passwords(ToolTest):
