@@ -279,7 +279,7 @@ class FailingDevice(TroubleTest):
         self.assertGreaterEqual(self.each(words, "write", check, ready), 1)
         self.assertGreaterEqual(self.each(words, "pread64", check, ready), 2)
         # A rename that replaces nothing takes the place of a link that can't be made.
-        self.assertEqual(self.each(words, "link", check, ready), 0)
+        self.assertEqual(self.each(words, "linkat", check, ready), 0)
 
     def test_a_push_over_what_is_there_fails_when_it_cannot_be_made_durable(self):
         self.other_archive()
@@ -332,7 +332,7 @@ class FailingDevice(TroubleTest):
             self.assert_restore_works()
 
         # A read that fails may be tried again; what the disk did not take may not.
-        for call, least in (("fsync", 1), ("pwrite64", 1), ("write", 1), ("pread64", 0), ("rename", 1)):
+        for call, least in (("fsync", 1), ("pwrite64", 1), ("write", 1), ("pread64", 0), ("renameat", 1)):
             self.assertGreaterEqual(
                 self.each(self.restore_words(), call, check,
                           lambda: shutil.rmtree(self.target, ignore_errors=True), most=4), least, call)
