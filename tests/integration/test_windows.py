@@ -162,7 +162,7 @@ class Remembered(WindowTest):
         log = self.path / "opened"
         log.unlink(missing_ok=True)
         run("strace", "-f", "-qq", "-e", "trace=openat", "-o", log, TOOL, *words)
-        return set(re.findall(r'"[^"]*/([0-9A-F]{24})\.wal"', log.read_text(encoding="utf-8")))
+        return set(re.findall(r'"(?:[^"]*/)?([0-9A-F]{24})\.wal"', log.read_text(encoding="utf-8")))
 
     def verified(self, *arguments, expect=0):
         return self.tool_json("verify", *arguments, expect=expect)
