@@ -13,6 +13,7 @@ typedef enum BackupState {
     BACKUP_WAITING, /* WAL between its start and stop is not (yet) whole in the archive */
     BACKUP_DAMAGED, /* its manifest or a pack is missing or can't be read, or it or WAL that it
                        needs was found damaged: `reason` says why */
+    BACKUP_NEWER,   /* its manifest is one of a newer pgcairn: nothing is known of it */
 } BackupState;
 
 typedef struct BackupInfo {
@@ -23,8 +24,14 @@ typedef struct BackupInfo {
     uint64_t stored_bytes; /* of all packs that it refers to */
 } BackupInfo;
 
+/* Out: damaged, or of a newer pgcairn. No recovery begins with it; perhaps only its id is known. */
+static inline bool backup_is_out(const BackupInfo *backup)
+{
+    return backup->state == BACKUP_DAMAGED || backup->state == BACKUP_NEWER;
+}
+
 typedef struct BackupList {
-    BackupInfo *items; /* by stop LSN within a timeline path; damaged ones last */
+    BackupInfo *items; /* by stop LSN within a timeline path; those that are out last */
     size_t count;
     Arena arena;
 } BackupList;

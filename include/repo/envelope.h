@@ -64,3 +64,5 @@ bool stored_checksum_check(uint64_t computed, uint64_t recorded, Error *err) MUS
 enum { SKIPPABLE_HEADER_SIZE = 8 };
 void skippable_begin(uint32_t size, uint8_t bytes[SKIPPABLE_HEADER_SIZE]);
 bool skippable_is_at(uint32_t size, const uint8_t bytes[SKIPPABLE_HEADER_SIZE]);
+/* One of any size, at the beginning of `size` bytes. */
+bool skippable_is_first(const uint8_t *bytes, size_t size);

@@ -285,6 +285,8 @@ static bool load_backup(BackupInfo *info, bool *exists, const char *id, const Lo
         return error_context(err, "read the manifest of backup %s", id);
     }
     set_unreadable(info, id, attempt.message, arena);
+    if (attempt.code == ERR_VERSION)
+        info->state = BACKUP_NEWER;
     return true;
 }
 
@@ -307,11 +309,11 @@ static int by_place(const void *a, const void *b)
 {
     const BackupInfo *first = a;
     const BackupInfo *second = b;
-    bool first_damaged = first->state == BACKUP_DAMAGED;
-    bool second_damaged = second->state == BACKUP_DAMAGED;
+    bool first_is_out = backup_is_out(first);
+    bool second_is_out = backup_is_out(second);
 
-    if (first_damaged != second_damaged)
-        return first_damaged ? 1 : -1;
+    if (first_is_out != second_is_out)
+        return first_is_out ? 1 : -1;
     if (first->header.timeline != second->header.timeline)
         return first->header.timeline < second->header.timeline ? -1 : 1;
     if (first->header.stop != second->header.stop)
@@ -378,6 +380,6 @@ bool backup_is_on_path(const BackupInfo *backup, const TimelinePath *path)
 {
     const PathStep *step = path_step_of(path, backup->header.timeline);
 
-    return backup->state != BACKUP_DAMAGED && step != NULL &&
+    return !backup_is_out(backup) && step != NULL &&
            (step->end == 0 || backup->header.stop <= step->end);
 }

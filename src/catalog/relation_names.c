@@ -286,7 +286,7 @@ static const BackupInfo *nearest_backup(const RelationNames *names, Lsn lsn)
         const BackupInfo *backup = &names->backups.items[i];
         Lsn stop = backup->header.stop;
 
-        if (backup->state == BACKUP_DAMAGED || !backup_is_on_path(backup, names->path))
+        if (backup_is_out(backup) || !backup_is_on_path(backup, names->path))
             continue;
         if (stop <= lsn && (before == NULL || stop > before->header.stop))
             before = backup;

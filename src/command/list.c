@@ -58,6 +58,8 @@ static const char *state_name(BackupState state)
         return "waiting for WAL";
     case BACKUP_DAMAGED:
         return "damaged";
+    case BACKUP_NEWER:
+        return "of a newer version";
     }
     return "";
 }
@@ -121,10 +123,9 @@ static void add_backup(Table *table, const BackupInfo *backup)
     char stopped[TIME_TEXT_SIZE], took[OUT_TEXT_SIZE], size[OUT_TEXT_SIZE], stored[OUT_TEXT_SIZE];
     char timeline[16], start[LSN_TEXT_SIZE], stop[LSN_TEXT_SIZE];
 
-    const bool is_damaged = backup->state == BACKUP_DAMAGED;
-
-    if (is_damaged) {
-        table_row(table, (const char *const[BACKUP_COLUMNS]){header->id, "damaged"});
+    if (backup_is_out(backup)) {
+        table_row(table, (const char *const[BACKUP_COLUMNS]){
+                             header->id, backup->state == BACKUP_NEWER ? "newer" : "damaged"});
         return;
     }
     (void)snprintf(timeline, sizeof timeline, "%" PRIu32, header->timeline);
@@ -142,7 +143,7 @@ static void print_backup_notes(const BackupInfo *backup)
 
     if (backup->state != BACKUP_RESTORABLE) {
         out_print("%s is %s: %s\n", backup->header.id, state_name(backup->state), backup->reason);
-        if (backup->state == BACKUP_DAMAGED)
+        if (backup_is_out(backup))
             return;
     } else if (backup->header.bad_pages > 0) {
         out_print("%s holds %" PRIu64 " bad pages\n", backup->header.id, backup->header.bad_pages);
@@ -462,6 +463,7 @@ static void holdings_to_json(const Holdings *holdings, Json *json)
 static bool judge(const Holdings *holdings, Error *err)
 {
     const BackupInfo *waiting = NULL;
+    const BackupInfo *newer = NULL;
 
     for (size_t i = 0; i < holdings->backups.count; i++) {
         const BackupInfo *backup = &holdings->backups.items[i];
@@ -471,6 +473,8 @@ static bool judge(const Holdings *holdings, Error *err)
             return error_hint(err, "`pgcairn verify` reads it again, and says what it means; take "
                                    "a backup now if no newer one is restorable");
         }
+        if (backup->state == BACKUP_NEWER)
+            newer = backup;
         if (backup->state == BACKUP_WAITING)
             waiting = backup;
     }
@@ -491,6 +495,10 @@ static bool judge(const Holdings *holdings, Error *err)
         error_set(err, ERR_CORRUPT, "WAL of timeline %" PRIu32 " is %s after %s", window->timeline,
                   window_fault(window), lsn_text(window->until, lsn));
         return error_hint(err, "recovery cannot go past it; a new backup opens a new window");
+    }
+    if (newer != NULL) {
+        error_set(err, ERR_VERSION, "backup %s can't be read: %s", newer->header.id, newer->reason);
+        return error_hint(err, "use the pgcairn that took it, or a newer one");
     }
     if (waiting == NULL)
         return true;

@@ -252,6 +252,10 @@ static void judge_backups(Health *health)
                 backup->reason)
                 ->next = "`pgcairn verify` tells what else is; take a new backup; once it is "
                          "mended, verify takes this back";
+        } else if (backup->state == BACKUP_NEWER) {
+            add(health, HEALTH_WARNING, "backup", "backup %s can't be judged: %s",
+                backup->header.id, backup->reason)
+                ->next = "use the pgcairn that took it, or a newer one";
         } else if (backup->state == BACKUP_WAITING) {
             add(health, HEALTH_WARNING, "backup", "backup %s can't be restored yet: %s",
                 backup->header.id, backup->reason)

@@ -168,6 +168,10 @@ static bool read_lines(const Buffer *stored, Lines *lines, LinesFunction *take, 
 
         if (!codec_zstd_frame_size(frame, stored->size - offset, &frame_size, &raw_size, err))
             return false;
+        if (skippable_is_first(frame, frame_size)) {
+            offset += frame_size; /* of a newer version, for who knows it */
+            continue;
+        }
         text_size += raw_size;
         if (raw_size > FRAME_RAW_MAX || text_size > TEXT_SIZE_MAX)
             return error_set(err, ERR_CORRUPT, "manifest claims %" PRIu64 " bytes", text_size);

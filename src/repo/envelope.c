@@ -122,6 +122,11 @@ void skippable_begin(uint32_t size, uint8_t bytes[SKIPPABLE_HEADER_SIZE])
     put_le32(bytes + 4, size);
 }
 
+bool skippable_is_first(const uint8_t *bytes, size_t size)
+{
+    return size >= SKIPPABLE_HEADER_SIZE && get_le32(bytes) == SKIPPABLE_MAGIC;
+}
+
 bool skippable_is_at(uint32_t size, const uint8_t bytes[SKIPPABLE_HEADER_SIZE])
 {
     return get_le32(bytes) == SKIPPABLE_MAGIC && get_le32(bytes + 4) == size;

@@ -148,6 +148,10 @@ bool choice_check_backup(const Choice *choice, const char *id, Error *err)
     case BACKUP_DAMAGED:
         error_set(err, ERR_CORRUPT, "backup %s is damaged: %s", id, backup->reason);
         return error_hint(err, "%s", damage_way_out(backup));
+    case BACKUP_NEWER:
+        error_set(err, ERR_VERSION, "backup %s can't be read: %s", id, backup->reason);
+        return error_hint(err,
+                          "use a newer pgcairn, or one of the other backups of `pgcairn list`");
     }
     return false;
 }
@@ -165,7 +169,7 @@ bool refuse_unknown(Choice *choice, uint32_t timeline, Error *err)
 static bool any_damaged(const BackupList *backups)
 {
     for (size_t i = 0; i < backups->count; i++) {
-        if (backups->items[i].state == BACKUP_DAMAGED)
+        if (backup_is_out(&backups->items[i]))
             return true;
     }
     return false;

@@ -127,8 +127,9 @@ static void warn_of_damaged(const RestoreWish *wish, const Choice *choice, Resto
 {
     for (size_t i = 0; wish->backup == NULL && i < choice->backups.count; i++) {
         const BackupInfo *backup = &choice->backups.items[i];
-        if (backup->state == BACKUP_DAMAGED) {
-            plan_warn(plan, "backup %s is damaged and was passed over: %s", backup->header.id,
+        if (backup_is_out(backup)) {
+            plan_warn(plan, "backup %s is %s and was passed over: %s", backup->header.id,
+                      backup->state == BACKUP_NEWER ? "of a newer version" : "damaged",
                       backup->reason);
         }
     }

@@ -212,9 +212,10 @@ static void take_problems(VerifyRun *run, const PackJob *job, const char *object
     for (size_t i = 0; i < job->problem_count && i < PACK_PROBLEMS_KEPT; i++) {
         const PackProblem *problem = &job->problems[i];
 
-        trouble_at_pack(trouble_add(run, problem->severity, object, problem->what,
-                                    problem->expected, problem->found),
-                        job->pack);
+        Trouble *trouble = trouble_add(run, problem->severity, object, problem->what,
+                                       problem->expected, problem->found);
+        trouble->is_newer = problem->is_newer;
+        trouble_at_pack(trouble, job->pack);
     }
     if (job->problem_count > PACK_PROBLEMS_KEPT) {
         more =

@@ -4,6 +4,10 @@
 /*
  * What is found bad is marked in the repository at once, so that list, status and restore know it
  * until it is read good again: repo/mark.h. A run that breaks off has marked what it found.
+ *
+ * A backup that may be of a newer version is not marked: the program that took it would believe us,
+ * and whoever can't read its manifest either meets what we met. A WAL file is: list and status
+ * can't go on at what they can't read, and by the mark they know that a window ends there.
  */
 
 void note_unmarked(VerifyRun *run, const Error *problem)
@@ -69,8 +73,8 @@ static const Finding *worst_of(const VerifyRun *run, size_t backup, const Manife
     for (size_t i = 0; i < run->trouble_count; i++) {
         const Trouble *trouble = &run->troubles[i];
 
-        if ((trouble->place != PLACE_BACKUP || trouble->index != backup) &&
-            !is_of_pack(run, trouble, manifest))
+        if (trouble->is_newer || ((trouble->place != PLACE_BACKUP || trouble->index != backup) &&
+                                  !is_of_pack(run, trouble, manifest)))
             continue;
         if (worst == NULL || trouble->finding.severity > worst->severity)
             worst = &trouble->finding;

@@ -110,6 +110,15 @@ static void frame_problem(PackJob *job, const ScannedFrame *frame, FindingSeveri
     add_problem(job, severity, (const char *)what.data, expected, found);
 }
 
+/* Its stored bytes or its content. What decodes as of a newer version need not be damage. */
+static void damaged_frame(PackJob *job, const ScannedFrame *frame, const char *expected,
+                          const Error *problem)
+{
+    frame_problem(job, frame, FINDING_DAMAGE, expected, problem->message);
+    if (job->problem_count <= PACK_PROBLEMS_KEPT)
+        job->problems[job->problem_count - 1].is_newer = problem->code == ERR_VERSION;
+}
+
 /* ---- pages */
 
 static void begin_range(PackWorker *worker, const ScannedFrame *frame)
@@ -246,7 +255,7 @@ static void see_table(PackJob *job, PackWorker *worker, const ScannedFrame *fram
     if (!is_same_range(worker, frame))
         begin_range(worker, frame);
     if (!page_table_decode(&table, raw, frame->frame.raw_size, &problem)) {
-        frame_problem(job, frame, FINDING_DAMAGE, "a page table", problem.message);
+        damaged_frame(job, frame, "a page table", &problem);
         return;
     }
     PageVerdict verdict = judge_pages(worker, &table);
@@ -298,7 +307,7 @@ static bool see_frame(void *context, const ScannedFrame *frame, const uint8_t *r
         snprintf(expected, sizeof expected,
                  "%" PRIu32 " stored bytes with checksum %016" PRIx64 ", %" PRIu32 " raw",
                  frame->frame.stored_size, frame->frame.checksum, frame->frame.raw_size);
-        frame_problem(job, frame, FINDING_DAMAGE, expected, problem->message);
+        damaged_frame(job, frame, expected, problem);
     } else {
         job->bytes_raw += frame->frame.raw_size;
     }

@@ -10,6 +10,7 @@ enum { PACK_PROBLEMS_KEPT = 50 };
 
 typedef struct PackProblem {
     FindingSeverity severity;
+    bool is_newer;                       /* of a newer version, as far as can be told */
     const char *what, *expected, *found; /* in the job's arena */
 } PackProblem;
 

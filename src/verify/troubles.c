@@ -49,7 +49,14 @@ Trouble *trouble_of_error(VerifyRun *run, const char *object, const Error *err)
 {
     if (err->code == ERR_NOT_FOUND)
         return trouble_add(run, FINDING_MISSING, object, "the object is missing", NULL, NULL);
-    return trouble_add(run, FINDING_DAMAGE, object, "the object is damaged", NULL, err->message);
+    if (err->code != ERR_VERSION)
+        return trouble_add(run, FINDING_DAMAGE, object, "the object is damaged", NULL,
+                           err->message);
+    Trouble *trouble =
+        trouble_add(run, FINDING_DAMAGE, object, "the object is of a newer version, or damaged",
+                    NULL, err->message);
+    trouble->is_newer = true;
+    return trouble;
 }
 
 void trouble_means(VerifyRun *run, Trouble *trouble, const char *meaning)

@@ -116,8 +116,9 @@ typedef enum PlaceKind {
 typedef struct Trouble {
     Finding finding; /* meaning is set at the end, unless PLACE_TOLD */
     PlaceKind place;
-    size_t index; /* of the backup or pack */
-    WalPlace wal; /* PLACE_WAL; PLACE_TIMELINE: .timeline */
+    bool is_newer; /* of a newer version, as far as can be told: nothing to mark as damage */
+    size_t index;  /* of the backup or pack */
+    WalPlace wal;  /* PLACE_WAL; PLACE_TIMELINE: .timeline */
 } Trouble;
 
 typedef struct VerifyRun {

@@ -128,8 +128,7 @@ static void put_reader(const WalReaderState *reader, uint8_t *bytes)
 
 static bool get_reader(WalReaderState *reader, const uint8_t *bytes)
 {
-    if (bytes[106] > WAL_END_BROKEN ||
-        !get_text(bytes + REASON_OFFSET, sizeof reader->reason, reader->reason))
+    if (!get_text(bytes + REASON_OFFSET, sizeof reader->reason, reader->reason))
         return false;
     reader->magic = get_le16(bytes + 104);
     reader->end = (WalEnd)bytes[106];
@@ -290,8 +289,10 @@ void wal_trailer_encode(const WalTrailer *trailer, uint64_t seed, uint8_t bytes[
 /* Values that this version does not have: a newer writer of the same version, no damage. */
 static bool check_known(const uint8_t *bytes, Error *err)
 {
-    if (bytes[12] < WAL_SEGMENT + 1 || bytes[12] > WAL_HISTORY + 1 || !codec_is_known(bytes[13])) {
-        error_set(err, ERR_VERSION, "WAL object of kind %u and codec %u", bytes[12], bytes[13]);
+    if (bytes[12] < WAL_SEGMENT + 1 || bytes[12] > WAL_HISTORY + 1 || !codec_is_known(bytes[13]) ||
+        bytes[106] > WAL_END_BROKEN) {
+        error_set(err, ERR_VERSION, "WAL object of kind %u and codec %u, end %u", bytes[12],
+                  bytes[13], bytes[106]);
         return error_hint(err, "use a newer pgcairn");
     }
     return true;

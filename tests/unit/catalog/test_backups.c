@@ -202,6 +202,8 @@ static void a_backup_is_on_a_path_that_leaves_its_timeline_behind_its_stop(void 
         assert_int_equal(backup_is_on_path(&backup, &path), cases[i].is_on_path);
         backup.state = BACKUP_DAMAGED;
         assert_false(backup_is_on_path(&backup, &path));
+        backup.state = BACKUP_NEWER;
+        assert_false(backup_is_on_path(&backup, &path));
     }
 }
 

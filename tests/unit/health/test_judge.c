@@ -194,14 +194,20 @@ static void backups_that_cannot_be_restored_are_told(void **state)
     expect(it, HEALTH_CRITICAL, "leads to this server's timeline");
 
     BackupInfo two[2];
-    for (int i = 0; i < 2; i++) {
+    static const struct {
+        BackupState state;
+        HealthLevel level;
+        const char *words;
+    } others[] = {{BACKUP_WAITING, HEALTH_WARNING, "can't be restored yet"},
+                  {BACKUP_DAMAGED, HEALTH_CRITICAL, "is damaged"},
+                  {BACKUP_NEWER, HEALTH_WARNING, "can't be judged"}};
+    for (size_t i = 0; i < ARRAY_SIZE(others); i++) {
         it = setup();
         two[0] = it->backup;
         two[1] = it->backup;
-        two[1].state = i == 0 ? BACKUP_WAITING : BACKUP_DAMAGED;
+        two[1].state = others[i].state;
         it->health.backups = (BackupList){.items = two, .count = 2};
-        expect(it, i == 0 ? HEALTH_WARNING : HEALTH_CRITICAL,
-               i == 0 ? "can't be restored yet" : "is damaged");
+        expect(it, others[i].level, others[i].words);
     }
 }
 

@@ -933,6 +933,48 @@ static void what_nothing_can_be_restored_from_is_told(void **state)
     }
 }
 
+/* What a newer version may put between the frames and the trailer: the programs skip it. */
+static void a_skippable_frame_before_the_trailer_is_passed_over(void **state)
+{
+    static const uint8_t added[] = "\x5e\x2a\x4d\x18\x08\0\0\0PGCNNEWS";
+    enum { ADDED = sizeof added - 1, TRAILER = 32 };
+    CLEANUP(fixture_done) Fixture fixture;
+    CLEANUP(buffer_done) Buffer object = {0};
+    CLEANUP(buffer_done) Buffer newer = {0};
+    CLEANUP(buffer_done) Buffer sums = {0};
+    CLEANUP(manifest_done) Manifest found = {0};
+    const Manifest manifest = example();
+    const char *name = "main/backup/20261122T031500Z-k3v7qa/manifest";
+    Error err = {0};
+    uint64_t raw_size;
+    size_t size;
+
+    (void)state;
+    fixture_open(&fixture, FIXTURE_SEGMENT_SIZE);
+    assert_true(manifest_save(&manifest, &fixture.cluster, &err));
+    object_get(&fixture, name, &object);
+    buffer_append(&newer, object.data, object.size - TRAILER);
+    buffer_append(&newer, added, ADDED);
+    for (size_t at = 0; at < newer.size; at += size) {
+        uint8_t sum[8];
+
+        assert_true(
+            codec_zstd_frame_size(newer.data + at, newer.size - at, &size, &raw_size, &err));
+        put_le64(sum, xxh3_of(fixture.repo.hash_seed, newer.data + at, size));
+        buffer_append(&sums, sum, sizeof sum);
+    }
+    buffer_append(&newer, object.data + object.size - TRAILER, TRAILER);
+    put_le64(newer.data + newer.size - 8, xxh3_of(fixture.repo.hash_seed, sums.data, sums.size));
+    object_put(&fixture, name, newer.data, newer.size);
+    assert_true(manifest_load(&found, &fixture.cluster, "20261122T031500Z-k3v7qa", &err));
+    assert_same_manifest(&found, &manifest);
+    newer.data[newer.size - TRAILER - 1] ^= 1; /* but each of its bytes is covered */
+    object_put(&fixture, name, newer.data, newer.size);
+    manifest_done(&found);
+    assert_false(manifest_load(&found, &fixture.cluster, "20261122T031500Z-k3v7qa", &err));
+    assert_int_equal(err.code, ERR_CORRUPT);
+}
+
 /* The frames are the compressor's; what follows them is ours, and speaks of them. */
 static void what_is_stored_stays_as_it_is(void **state)
 {
@@ -970,6 +1012,7 @@ static void what_is_stored_stays_as_it_is(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_skippable_frame_before_the_trailer_is_passed_over),
         cmocka_unit_test(what_is_stored_stays_as_it_is),
         cmocka_unit_test(decode_returns_what_encode_wrote),
         cmocka_unit_test(names_of_any_length_are_read_again),

@@ -213,7 +213,10 @@ static void a_skippable_frame_is_known_by_magic_and_size(void **state)
     assert_memory_equal(bytes, "\x5e\x2a\x4d\x18\x48\0\0\0", 8);
     assert_true(skippable_is_at(72, bytes));
     assert_false(skippable_is_at(73, bytes));
+    assert_true(skippable_is_first(bytes, sizeof bytes));
+    assert_false(skippable_is_first(bytes, sizeof bytes - 1));
     bytes[0] ^= 1;
+    assert_false(skippable_is_first(bytes, sizeof bytes));
     assert_false(skippable_is_at(72, bytes));
 }
 

@@ -93,6 +93,31 @@ static void rot_in_a_shared_pack_is_both_backups_trouble(void **state)
     assert_int_equal(state_of(&vault, BACKUP_B), BACKUP_DAMAGED);
 }
 
+/* A newer pgcairn would believe the mark of an older one, which could not read what it marked. */
+static void a_backup_that_may_be_of_a_newer_version_is_found_but_not_marked(void **state)
+{
+    CLEANUP(vault_done) Vault vault;
+    CLEANUP(verify_report_done) VerifyReport report = {0};
+    CLEANUP(text_freep) char *manifest = layout_manifest("main", BACKUP_B);
+    CLEANUP(buffer_done) Buffer object = {0};
+    CLEANUP(object_list_done) ObjectList list = {0};
+
+    (void)state;
+    vault_init(&vault, LIE_NONE);
+    vault_get(&vault, manifest, &object);
+    object.data[object.size - 16] = 2; /* the version in the manifest's trailer */
+    vault_put(&vault, manifest, object.data, object.size);
+    vault_verify(&vault, &report);
+    assert_true(report.count >= 1);
+    assert_int_equal(report.findings[0].severity, FINDING_DAMAGE);
+    assert_string_equal(report.findings[0].what, "the object is of a newer version, or damaged");
+    assert_int_equal(state_of(&vault, BACKUP_B), BACKUP_NEWER);
+    assert_int_equal(state_of(&vault, BACKUP_A), BACKUP_RESTORABLE);
+    vault_list(&vault, &list);
+    for (size_t i = 0; i < list.count; i++)
+        assert_null(strstr(list.objects[i].name, "/mark/"));
+}
+
 /* What is believed has been good, what is marked has not: it is read whatever is believed. */
 static void what_is_marked_is_never_believed(void **state)
 {
@@ -217,6 +242,7 @@ int main(void)
     static const struct CMUnitTest tests[] = {
         cmocka_unit_test(rot_in_a_pack_is_known_until_it_is_read_good_again),
         cmocka_unit_test(rot_in_a_shared_pack_is_both_backups_trouble),
+        cmocka_unit_test(a_backup_that_may_be_of_a_newer_version_is_found_but_not_marked),
         cmocka_unit_test(what_is_marked_is_never_believed),
         cmocka_unit_test(rot_in_wal_ends_windows_and_spoils_backups),
         cmocka_unit_test(a_manifest_that_is_gone_is_missed_as_long_as_the_journal_knows_it),

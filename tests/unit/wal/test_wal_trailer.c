@@ -325,7 +325,7 @@ static void impossible_values_are_refused(void **state)
         {12, 0, ERR_VERSION},
         {12, 9, ERR_VERSION},                   /* kind */
         {13, 9, ERR_VERSION},                   /* codec */
-        {106, WAL_END_BROKEN + 1, ERR_CORRUPT}, /* how it ends */
+        {106, WAL_END_BROKEN + 1, ERR_VERSION}, /* how it ends */
         {312, 2, ERR_CORRUPT},
         {313, 2, ERR_CORRUPT},
         {864 + 127, 'x', ERR_CORRUPT}, /* a reason without end */
