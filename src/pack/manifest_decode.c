@@ -601,13 +601,17 @@ void manifest_parser_begin(ManifestParser *parser, Manifest *manifest, const Man
         arena_alloc(&manifest->arena, (count->entries + 1) * sizeof *manifest->entries);
 }
 
+static bool is_key_character(char c)
+{
+    return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_';
+}
+
 /* "key=value": who does not know the key can do without it. */
 static bool is_optional_field(Field field)
 {
     size_t length = 0;
 
-    while (length < field.size &&
-           memchr("abcdefghijklmnopqrstuvwxyz0123456789_", field.text[length], 37) != NULL)
+    while (length < field.size && is_key_character(field.text[length]))
         length++;
     return length > 0 && length < field.size && field.text[length] == '=';
 }

@@ -49,13 +49,12 @@ Trouble *trouble_of_error(VerifyRun *run, const char *object, const Error *err)
 {
     if (err->code == ERR_NOT_FOUND)
         return trouble_add(run, FINDING_MISSING, object, "the object is missing", NULL, NULL);
-    if (err->code != ERR_VERSION)
-        return trouble_add(run, FINDING_DAMAGE, object, "the object is damaged", NULL,
-                           err->message);
-    Trouble *trouble =
-        trouble_add(run, FINDING_DAMAGE, object, "the object is of a newer version, or damaged",
-                    NULL, err->message);
-    trouble->is_newer = true;
+    const bool is_newer = err->code == ERR_VERSION;
+    const char *what =
+        is_newer ? "the object is of a newer version, or damaged" : "the object is damaged";
+
+    Trouble *trouble = trouble_add(run, FINDING_DAMAGE, object, what, NULL, err->message);
+    trouble->is_newer = is_newer;
     return trouble;
 }
 

@@ -194,9 +194,10 @@ static void a_newer_manifest_is_read_or_refused_but_not_misread(void **state)
         Error err;
 
         rewrite(cases[i].from, cases[i].to, &text);
-        if (read_text(&text, &manifest, &err) != cases[i].code)
+        if (read_text(&text, &manifest, &err) != cases[i].code) {
             fail_msg("\"%s\" for \"%s\" gives %d: %s", cases[i].to, cases[i].from, err.code,
                      err.message);
+        }
         if (cases[i].message != NULL)
             assert_string_equal(err.message, cases[i].message);
         if (cases[i].code == ERR_VERSION)
