@@ -246,13 +246,23 @@ static bool check_identity(const ManifestHeader *header, const Cluster *cluster,
                      header->cluster);
 }
 
+/* None of ours is so large: it is one backup's damage, and the others are as they were. */
+static bool read_stored(const Cluster *cluster, const char *name, Buffer *stored, Error *err)
+{
+    if (storage_read(cluster->repo->storage, name, STORED_SIZE_MAX, stored, err))
+        return true;
+    if (err->code == ERR_REFUSED && err->os_errno == 0)
+        err->code = ERR_CORRUPT;
+    return false;
+}
+
 bool manifest_load(Manifest *manifest, const Cluster *cluster, const char *id, Error *err)
 {
     CLEANUP(text_freep) char *name = layout_manifest(cluster->name, id);
     CLEANUP(manifest_done) Manifest loaded = {0};
     CLEANUP(buffer_done) Buffer stored = {0};
 
-    if (!storage_read(cluster->repo->storage, name, STORED_SIZE_MAX, &stored, err) ||
+    if (!read_stored(cluster, name, &stored, err) ||
         !check_stored(&stored, cluster->repo->hash_seed, err) ||
         !decode_stored(&loaded, &stored, err) || !check_identity(&loaded.header, cluster, id, err))
         return error_context(err, "read manifest of backup %s", id);

@@ -4,6 +4,8 @@
 #include "storage/driver.h"
 #include "storage_names.h"
 
+enum { LARGE = 64 << 20 }; /* bytes: a second look at the object costs less than so much memory */
+
 static const char file_scheme[] = "file://";
 
 static Storage *unknown_address(const char *address, Error *err)
@@ -133,6 +135,21 @@ static bool read_part(Storage *storage, const char *name, size_t size, bool from
     return false;
 }
 
+static bool refuse_large(const char *name, size_t size_max, Error *err)
+{
+    return error_set(err, ERR_REFUSED, "%s has more than %zu bytes", name, size_max);
+}
+
+/* Where the limit itself is much memory, what is larger must not take it before it is refused. */
+static bool check_large(Storage *storage, const char *name, size_t size_max, Error *err)
+{
+    uint64_t size;
+
+    return size_max <= LARGE || size_max == SIZE_MAX ||
+           (storage_stat(storage, name, &size, NULL, err) &&
+            (size <= size_max || refuse_large(name, size_max, err)));
+}
+
 bool storage_read(Storage *storage, const char *name, size_t size_max, Buffer *content, Error *err)
 {
     size_t before = content->size;
@@ -140,13 +157,13 @@ bool storage_read(Storage *storage, const char *name, size_t size_max, Buffer *c
     /* One more than allowed, so that a larger object is not read to its end. SIZE_MAX + 1 is 0. */
     size_t wanted = size_max + 1;
 
-    if (!check_name(name, err) ||
+    if (!check_name(name, err) || !check_large(storage, name, size_max, err) ||
         !read_part(storage, name, wanted, false, content, &object_size, err))
         return false;
     if (object_size <= size_max)
         return true;
     content->size = before;
-    return error_set(err, ERR_REFUSED, "%s has more than %zu bytes", name, size_max);
+    return refuse_large(name, size_max, err);
 }
 
 bool storage_read_range(Storage *storage, const char *name, uint64_t offset, size_t size, void *to,

@@ -408,6 +408,18 @@ static void addresses_are_absolute(void **state)
     }
 }
 
+static void what_is_too_large_takes_no_memory(void **state)
+{
+    CLEANUP(buffer_done) Buffer content = {0};
+    Error err = {0};
+
+    put(storage_of(state), "huge", "1");
+    assert_int_equal(truncate("root/huge", (off_t)1 << 40), 0);
+    assert_refused(storage_read(storage_of(state), "huge", 1 << 30, &content, &err), ERR_REFUSED,
+                   &err);
+    assert_true(content.capacity < 1 << 20);
+}
+
 #define IN_FOLDER(test) cmocka_unit_test_setup_teardown(test, enter_folder, leave_folder)
 
 int main(void)
@@ -422,6 +434,7 @@ int main(void)
         IN_FOLDER(symbolic_links_to_folders_are_followed_others_are_errors),
         IN_FOLDER(others_have_no_access),
         IN_FOLDER(a_file_cut_short_is_noticed),
+        IN_FOLDER(what_is_too_large_takes_no_memory),
         IN_FOLDER(what_another_process_replaced_or_removed_is_noticed),
         IN_FOLDER(threads_share_a_few_open_files),
         cmocka_unit_test(errors_of_the_system_tell_what_to_do),
