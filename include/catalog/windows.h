@@ -47,4 +47,6 @@ bool window_latest_end(const WalWalk *inside, TimeUs *latest, Error *err) MUST_C
 /* One window per gapless stretch and timeline that no other timeline continues past. */
 bool window_list_load(WindowList *list, const Cluster *cluster, const WalInventory *inventory,
                       const BackupList *backups, Error *err) MUST_CHECK;
+/* The one with the latest commit, by position where that is the same; NULL: there is none. */
+const RecoveryWindow *window_furthest(const WindowList *list);
 void window_list_done(WindowList *list); /* for CLEANUP() */

@@ -84,3 +84,8 @@ void health_done(Health *health); /* for CLEANUP() */
 /* The newest backup in this state, by its position, of the server's own history if there is one;
  * NULL. */
 const BackupInfo *health_newest_backup(const Health *health, BackupState state);
+/* The window of the server's own history, the last if there are several; without one, or when the
+ * history is not known, the one that reaches furthest. NULL: nothing can be restored. */
+const RecoveryWindow *health_window(const Health *health);
+/* Whether it ends on the server's history; true when that is not known. */
+bool health_is_own_window(const Health *health, const RecoveryWindow *window);

@@ -321,6 +321,20 @@ bool window_list_load(WindowList *list, const Cluster *cluster, const WalInvento
     return true;
 }
 
+const RecoveryWindow *window_furthest(const WindowList *list)
+{
+    const RecoveryWindow *last = NULL;
+
+    for (size_t i = 0; i < list->count; i++) {
+        const RecoveryWindow *window = &list->items[i];
+
+        if (last == NULL || window->until_time > last->until_time ||
+            (window->until_time == last->until_time && window->until > last->until))
+            last = window;
+    }
+    return last;
+}
+
 void window_list_done(WindowList *list)
 {
     arena_done(&list->arena);

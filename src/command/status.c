@@ -20,18 +20,13 @@ static const char *plain(Health *health, const char *text)
     return copy;
 }
 
-const RecoveryWindow *status_window(const Health *health)
+/* ": reason", unless the first line has said it already. */
+static const char *reason_once(Health *health, const char *reason)
 {
-    const RecoveryWindow *last = NULL;
-
-    for (size_t i = 0; i < health->windows.count; i++) {
-        const RecoveryWindow *window = &health->windows.items[i];
-
-        if (last == NULL || window->until_time > last->until_time ||
-            (window->until_time == last->until_time && window->until > last->until))
-            last = window;
-    }
-    return last;
+    if (*reason == '\0' ||
+        (health->finding_count > 0 && strstr(health->findings[0].what, reason) != NULL))
+        return "";
+    return arena_format(&health->arena, ": %s", plain(health, reason));
 }
 
 /* ---- line by line ---- */
@@ -65,15 +60,15 @@ static void print_exposure(Health *health)
         return;
     case EXPOSURE_AT_MOST:
         out_print(
-            "exposure   at most %s (objective %s): what is missing was committed after %s; %s\n",
-            age, objective, time_text_local(exposure->since, since),
-            plain(health, exposure->reason));
+            "exposure   at most %s (objective %s): what is missing was committed after %s%s\n", age,
+            objective, time_text_local(exposure->since, since),
+            reason_once(health, exposure->reason));
         return;
     case EXPOSURE_EVERYTHING:
         out_print("exposure   everything: nothing of this cluster's WAL is in the archive\n");
         return;
     case EXPOSURE_UNKNOWN:
-        out_print("exposure   unknown: %s\n", plain(health, exposure->reason));
+        out_print("exposure   unknown%s\n", reason_once(health, exposure->reason));
         return;
     }
 }
@@ -147,7 +142,7 @@ static void print_archiver(Health *health)
     char at[TIME_TEXT_SIZE], timeout[OUT_TEXT_SIZE];
 
     if (!server->answers) {
-        out_print("server     does not answer: %s\n", plain(health, server->no_answer));
+        out_print("server     does not answer%s\n", reason_once(health, server->no_answer));
         return;
     }
     out_print("server     timeline %" PRIu32 "%s, archive_mode %s, archive_timeout %s\n",
@@ -177,11 +172,41 @@ static void print_slots(const Health *health)
     }
 }
 
+static const char *until_text(const RecoveryWindow *window, char text[TIME_TEXT_SIZE])
+{
+    return window->until_time != TIME_US_NONE ? time_text_local(window->until_time, text)
+                                              : "the end of the archive";
+}
+
+/* The server's own history; another one that reaches further is told as what it is. */
+static void print_windows(const Health *health)
+{
+    const RecoveryWindow *window = health_window(health);
+    const RecoveryWindow *furthest = window_furthest(&health->windows);
+    char from[TIME_TEXT_SIZE], until[TIME_TEXT_SIZE];
+
+    if (window == NULL) {
+        out_print("restore    nothing can be restored\n");
+        return;
+    }
+    out_print("restore    every instant from %s to %s on timeline %" PRIu32,
+              time_text_local(window->from_time, from), until_text(window, until),
+              window->timeline);
+    if (!health_is_own_window(health, window))
+        out_print(", which is not the server's (%" PRIu32 ")", path_last_timeline(&health->path));
+    if (health->windows.count > 1)
+        out_print("; %zu windows in all: pgcairn list", health->windows.count);
+    out_print("\n");
+    if (furthest != window) {
+        out_print("           to %s on timeline %" PRIu32 ", another branch than the server's\n",
+                  until_text(furthest, until), furthest->timeline);
+    }
+}
+
 static void print_backups(const Health *health)
 {
     const BackupInfo *newest = health_newest_backup(health, BACKUP_RESTORABLE);
-    const RecoveryWindow *window = status_window(health);
-    char age[OUT_TEXT_SIZE], from[TIME_TEXT_SIZE], until[TIME_TEXT_SIZE];
+    char age[OUT_TEXT_SIZE];
 
     if (!health->has_repository)
         return;
@@ -192,30 +217,25 @@ static void print_backups(const Health *health)
         out_print("backup     %s, restorable, %s old; %zu in all\n", newest->header.id,
                   out_duration(old > 0 ? old : 0, age), health->backups.count);
     }
-    if (window == NULL) {
-        out_print("restore    nothing can be restored\n");
-        return;
-    }
-    out_print("restore    every instant from %s to %s on timeline %" PRIu32,
-              time_text_local(window->from_time, from),
-              window->until_time != TIME_US_NONE ? time_text_local(window->until_time, until)
-                                                 : "the end of the archive",
-              window->timeline);
-    if (health->windows.count > 1)
-        out_print("; %zu windows in all: pgcairn list", health->windows.count);
-    out_print("\n");
+    print_windows(health);
 }
 
+static void print_advice(Health *health, const HealthFinding *finding)
+{
+    if (*finding->next != '\0')
+        out_print("    do: %s\n", plain(health, finding->next));
+}
+
+/* The first one is the answer's first line. */
 static void print_findings(Health *health)
 {
-    for (size_t i = 0; i < health->finding_count; i++) {
+    for (size_t i = 1; i < health->finding_count; i++) {
         const HealthFinding *finding = &health->findings[i];
 
-        if (i == 0)
+        if (i == 1)
             out_print("\n");
         out_print("%s: %s\n", health_level_name(finding->level), plain(health, finding->what));
-        if (*finding->next != '\0')
-            out_print("    do: %s\n", plain(health, finding->next));
+        print_advice(health, finding);
     }
 }
 
@@ -229,6 +249,7 @@ static bool print_all(Health *health, Error *err)
               plain(health, health->name));
     if (health->finding_count > 0) {
         out_print("%s\n", plain(health, health->findings[0].what));
+        print_advice(health, &health->findings[0]);
     } else if (exposure->state == EXPOSURE_NONE) {
         out_print("every commit is in the repository\n");
     } else {

@@ -6,5 +6,3 @@
 #include "health/health.h"
 
 bool status_print_json(const Health *health, Error *err) MUST_CHECK;
-/* The window that reaches furthest, or NULL. */
-const RecoveryWindow *status_window(const Health *health);

@@ -161,7 +161,7 @@ static void slots_to_json(const ServerLook *server, Json *json)
 static void backups_to_json(const Health *health, Json *json)
 {
     const BackupInfo *newest = health_newest_backup(health, BACKUP_RESTORABLE);
-    const RecoveryWindow *window = status_window(health);
+    const RecoveryWindow *window = health_window(health);
 
     number(json, "backups", health->has_repository, health->backups.count);
     if (newest == NULL) {
@@ -183,6 +183,7 @@ static void backups_to_json(const Health *health, Json *json)
     }
     json_begin_object(json, "window");
     json_u64(json, "timeline", window->timeline);
+    json_bool(json, "of_server", health_is_own_window(health, window));
     json_text(json, "backup", window->backup);
     json_time(json, "from_time", window->from_time);
     json_time(json, "until_time", window->until_time);

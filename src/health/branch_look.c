@@ -10,6 +10,27 @@ static Lsn server_reached(const ServerLook *server)
     return server->answers ? server->flushed : server->control.checkpoint;
 }
 
+bool health_is_own_window(const Health *health, const RecoveryWindow *window)
+{
+    if (!health->has_end)
+        return true;
+    const PathStep *step = path_step_of(&health->path, window->timeline);
+    return step != NULL && (step->end == 0 || window->until <= step->end);
+}
+
+const RecoveryWindow *health_window(const Health *health)
+{
+    const RecoveryWindow *own = NULL;
+
+    for (size_t i = 0; health->has_end && i < health->windows.count; i++) {
+        const RecoveryWindow *window = &health->windows.items[i];
+
+        if (health_is_own_window(health, window) && (own == NULL || window->until >= own->until))
+            own = window;
+    }
+    return own != NULL ? own : window_furthest(&health->windows);
+}
+
 bool branches_look(Health *health, Error *err)
 {
     BranchList *branches = &health->branches;

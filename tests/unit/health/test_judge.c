@@ -489,6 +489,45 @@ static void too_many_findings_leave_out_the_mildest(void **state)
     expect(it, HEALTH_CRITICAL, "the oldest commit");
 }
 
+/* Timeline 2 left timeline 1 at 4 MiB; 1 went on, and reaches furthest. */
+static void the_window_is_the_one_of_the_servers_history(void **state)
+{
+    PathStep parent[] = {{.timeline = 1}};
+    PathStep child[] = {{.timeline = 1, .end = 4 * MIB}, {.timeline = 2, .begin = 4 * MIB}};
+    PathStep later[] = {{.timeline = 1, .end = 9 * MIB}, {.timeline = 3, .begin = 9 * MIB}};
+    const struct {
+        bool is_known;
+        TimelinePath path;
+        size_t windows; /* that are there */
+        uint32_t window;
+        bool is_own;
+    } cases[] = {
+        {true, {child, 2}, 2, 2, true},  {true, {parent, 1}, 2, 1, true},
+        {true, {child, 2}, 1, 1, false}, /* none of its WAL is archived */
+        {true, {later, 2}, 2, 1, true},  /* nor here: all of 1 is its own */
+        {false, {NULL, 0}, 2, 1, true},
+    };
+    RecoveryWindow windows[] = {
+        {.timeline = 1, .until = 9 * MIB, .until_time = 90 * second},
+        {.timeline = 2, .until = 5 * MIB, .until_time = 50 * second},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        Case *it = setup();
+
+        it->health.has_end = cases[i].is_known;
+        it->health.path = cases[i].path;
+        it->health.windows = (WindowList){.items = windows, .count = cases[i].windows};
+        const RecoveryWindow *window = health_window(&it->health);
+        assert_int_equal(window->timeline, cases[i].window);
+        assert_int_equal(health_is_own_window(&it->health, window), cases[i].is_own);
+        it->health.windows.count = 0;
+        assert_null(health_window(&it->health));
+        done(it);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -506,6 +545,7 @@ int main(void)
         cmocka_unit_test(settings_that_do_not_fit_are_told),
         cmocka_unit_test(slots_that_hold_back_wal_are_told),
         cmocka_unit_test(too_many_findings_leave_out_the_mildest),
+        cmocka_unit_test(the_window_is_the_one_of_the_servers_history),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
