@@ -13,3 +13,9 @@
  * made as Debian makes it. ERR_IO.
  */
 bool extra_place_make(const RestorePlan *plan, HeldDirectory *place, Error *err) MUST_CHECK;
+
+/*
+ * Whether something on the way from `root` down to `path`, which is below it, is a symbolic link,
+ * be it the last part alone and lead nowhere: none is followed when files are put back.
+ */
+bool extra_place_has_link(const char *root, const char *path);

@@ -42,3 +42,20 @@ bool extra_place_make(const RestorePlan *plan, HeldDirectory *place, Error *err)
     return held_make(place, plan->extra_directory, &is_new, err) &&
            (!is_new || file_sync_parent(plan->extra_directory, err));
 }
+
+bool extra_place_has_link(const char *root, const char *path)
+{
+    CLEANUP(text_freep) char *way = text_format("%s", path);
+    struct stat found;
+
+    for (char *slash = way + strlen(root); slash != NULL && *slash == '/';) {
+        slash = strchr(slash + 1, '/');
+        if (slash != NULL)
+            *slash = '\0';
+        if (lstat(way, &found) == 0 && S_ISLNK(found.st_mode))
+            return true;
+        if (slash != NULL)
+            *slash = '/';
+    }
+    return false;
+}

@@ -78,6 +78,12 @@ static bool stores_nothing(const char *command)
     return is_one_of(command, words, ARRAY_SIZE(words));
 }
 
+/* What ends a word that has this in front: a quote, "--repo=PATH" as a whole or PATH alone. */
+static const char *end_of_word(char before)
+{
+    return before == '\'' ? "'" : before == '"' ? "\"" : " \t\n;&|<>";
+}
+
 /* What follows NAME= or NAME in a command for the shell; "": nothing, or only the shell knows. */
 static const char *word_after(const char *command, const char *name, Arena *arena)
 {
@@ -85,10 +91,13 @@ static const char *word_after(const char *command, const char *name, Arena *aren
 
     if (at == NULL || strcspn(at + strlen(name), "= ") != 0)
         return "";
+    const char *end = end_of_word(at > command ? at[-1] : ' ');
     at += strlen(name);
     at += strspn(at, "= ");
-    const char *end = *at == '\'' ? "'" : *at == '"' ? "\"" : " \t\n;&|<>";
-    at += *at == *end;
+    if (end_of_word(*at)[1] == '\0') {
+        end = end_of_word(*at);
+        at++;
+    }
     const char *word = arena_format(arena, "%.*s", (int)strcspn(at, end), at);
     return strpbrk(word, "$`\\%") != NULL ? "" : word;
 }

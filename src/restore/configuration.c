@@ -164,6 +164,11 @@ static bool is_at_home(const RestoreWish *wish, const RestorePlan *plan)
                                strcmp(plan->data, header->server_directory) == 0));
 }
 
+static bool can_put_back(const RestorePlan *plan, const char *path)
+{
+    return path_is_inside(path, plan->debian_directory) && !extra_place_has_link(DEBIAN_ROOT, path);
+}
+
 typedef struct ExtraStates {
     size_t first; /* of the manifest's entries */
     ExtraState *states;
@@ -185,10 +190,8 @@ static void look_at_extras(const Cluster *cluster, RestorePlan *plan, ExtraState
         extras->states[i - extras->first] = state;
         extras->all_same = extras->all_same && state == EXTRA_SAME;
         extras->none_other = extras->none_other && state != EXTRA_OTHER;
-        if (state == EXTRA_ABSENT && plan->debian_directory != NULL) {
-            extras->can_put_back =
-                extras->can_put_back && path_is_inside(entry->path, plan->debian_directory);
-        }
+        if (state == EXTRA_ABSENT)
+            extras->can_put_back = extras->can_put_back && can_put_back(plan, entry->path);
     }
 }
 

@@ -2,6 +2,7 @@
 
 #include "../folder.h"
 #include "base/memory.h"
+#include "rebuild/extra_place.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -107,6 +108,32 @@ static void what_is_put_back_goes_below_the_cluster_s_directory(void **state)
     assert_string_equal(at.below, "conf.d/a.conf");
 }
 
+static void a_link_on_the_way_to_what_is_put_back_is_seen(void **state)
+{
+    static const struct {
+        const char *path;
+        bool has_link;
+    } cases[] = {
+        {"root/15/main/pg_hba.conf", false},
+        {"root/15/main/no/such.conf", false},
+        {"root/15/main/postgresql.conf", true}, /* leads nowhere */
+        {"root/15/main/conf.d/a.conf", true},
+        {"root/15/linked/pg_hba.conf", true},
+        {"root/15/linked", true},
+        {"root/14/main/pg_hba.conf", false},
+    };
+
+    (void)state;
+    assert_int_equal(mkdir("root", 0700), 0);
+    assert_int_equal(mkdir("root/15", 0700), 0);
+    assert_int_equal(mkdir("root/15/main", 0700), 0);
+    assert_int_equal(symlink("nowhere", "root/15/main/postgresql.conf"), 0);
+    assert_int_equal(symlink("..", "root/15/main/conf.d"), 0);
+    assert_int_equal(symlink("main", "root/15/linked"), 0);
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++)
+        assert_int_equal(extra_place_has_link("root", cases[i].path), cases[i].has_link);
+}
+
 static void places_are_made_with_their_modes_and_stay_known(void **state)
 {
     CLEANUP(scene_done) Scene scene;
@@ -169,6 +196,8 @@ int main(void)
                                         leave_folder),
         cmocka_unit_test_setup_teardown(what_is_put_back_goes_below_the_cluster_s_directory,
                                         enter_folder, leave_folder),
+        cmocka_unit_test_setup_teardown(a_link_on_the_way_to_what_is_put_back_is_seen, enter_folder,
+                                        leave_folder),
         cmocka_unit_test_setup_teardown(places_are_made_with_their_modes_and_stay_known,
                                         enter_folder, leave_folder),
         cmocka_unit_test_setup_teardown(a_version_directory_must_be_empty_and_ours, enter_folder,
