@@ -438,7 +438,7 @@ static bool check_follows(const Push *push, const WalReaderState *state, Error *
 
     return find_before(push, &before, err) &&
            ((before.is_known && before.name.timeline == source->name.timeline) ||
-            wal_not_set_aside(push->cluster, &source->name, err)) &&
+            wal_not_set_aside(push->cluster, &source->name, &before, err)) &&
            wal_follows(push->cluster, &source->name, state, &before, err) &&
            wal_before_is_of(push->cluster, &before, dirname(copy), err);
 }

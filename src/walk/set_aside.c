@@ -63,12 +63,10 @@ static bool refuse(const Cluster *cluster, const WalName *name, const char *id, 
                       id);
 }
 
-bool wal_not_set_aside(const Cluster *cluster, const WalName *name, Error *err)
+bool wal_not_set_aside(const Cluster *cluster, const WalName *name, const WalBefore *before,
+                       Error *err)
 {
-    const WalName needed[] = {
-        {.kind = WAL_HISTORY, .timeline = name->timeline},
-        {.kind = WAL_SEGMENT, .timeline = name->timeline, .segment = name->segment - 1},
-    };
+    const WalName needed[] = {{.kind = WAL_HISTORY, .timeline = name->timeline}, before->name};
 
     for (size_t i = name->timeline == 1; i < ARRAY_SIZE(needed) - (name->segment == 0); i++) {
         char id[BACKUP_ID_SIZE];

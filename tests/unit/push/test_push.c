@@ -369,6 +369,9 @@ static void what_goes_on_from_what_was_set_aside_is_refused(void **state)
         {1, 2, "wal/0000000100000000/000000010000000000000001.wal", true}, /* and there again */
         {2, 3, "wal/00000002.history.wal", false},
         {1, 3, "wal/00000002.history.wal", true},
+        /* Another server's timeline 2 began earlier: nothing of this one's was set aside. */
+        {2, 3, "wal/0000000200000000/000000020000000000000002.wal", true},
+        {2, 3, "wal/0000000100000000/000000010000000000000002.wal", false}, /* the parent's */
     };
 
     (void)state;
