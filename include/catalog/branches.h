@@ -67,7 +67,7 @@ typedef struct Branch {
     const BackupInfo *backup; /* the newest on it that can be restored; NULL */
     BranchGain gain;
     bool holds_target; /* beyond gain.from: set by who looks for a target (branch_holds_target) */
-    bool is_passed;    /* not to be asked about: the backup that was chosen does not lead to it */
+    bool is_passed;    /* not to be asked about: what is to be recovered does not lead to it */
 } Branch;
 
 #define LSN_NEVER UINT64_MAX

@@ -31,6 +31,19 @@ static bool is_newest_of_many(const BranchList *list, uint32_t timeline)
     return list->count > 1 && branch_list_newest(list)->timeline == timeline;
 }
 
+/*
+ * Only what this data directory can still follow is a choice: the server refuses a timeline that is
+ * not a child of its history (xlogrecovery.c), or was left before where recovery must get to.
+ */
+static void pass_over_unreachable(const RecoveryView *view, BranchList *list)
+{
+    for (size_t i = 0; i < list->count; i++) {
+        const PathStep *step = path_step_of(&list->items[i].path, view->current);
+
+        list->items[i].is_passed = step == NULL || (step->end != 0 && step->end < view->reached);
+    }
+}
+
 static bool refuse(const BranchAnswer *answer, uint32_t timeline, Error *err)
 {
     const uint32_t other = answer->other->timeline;
@@ -39,9 +52,7 @@ static bool refuse(const BranchAnswer *answer, uint32_t timeline, Error *err)
     error_set(err, ERR_REFUSED,
               "this recovery would go along timeline %" PRIu32 ", the newest, and timeline %" PRIu32
               " has %s beyond %s, where they part",
-              timeline, other,
-              answer->reason == BRANCH_OLDER_BACKUP ? "a newer base backup" : "later commits",
-              lsn_text(answer->other->gain.from, lsn));
+              timeline, other, branch_answer_text(answer), lsn_text(answer->other->gain.from, lsn));
     return error_hint(err,
                       "say which one is meant: recovery_target_timeline = '%" PRIu32
                       "' or '%" PRIu32
@@ -56,9 +67,12 @@ static bool judge(const Get *get, Error *err)
     CLEANUP(archived_done) Archived archived = {0};
     Error attempt = {0};
     BranchAnswer answer = {.reason = BRANCH_FITS};
+    const bool is_asked = load(get->cluster, &archived, &attempt) &&
+                          is_newest_of_many(&archived.branches, get->name.timeline);
 
-    if (load(get->cluster, &archived, &attempt) &&
-        is_newest_of_many(&archived.branches, get->name.timeline) &&
+    if (is_asked)
+        pass_over_unreachable(&get->view, &archived.branches);
+    if (is_asked &&
         branch_judge_default(&archived.branches, get->cluster, &archived.wal, &archived.backups,
                              NULL, &answer, &attempt) &&
         answer.reason != BRANCH_FITS && answer.other != NULL)

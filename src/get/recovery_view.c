@@ -165,8 +165,8 @@ static bool is_pinned(const char *value, uint32_t timeline)
 }
 
 /* What the data directory says of itself; *found is false when it has no pg_control. */
-static bool current_timeline(const Cluster *cluster, const char *data, uint32_t *timeline,
-                             bool *found, Error *err)
+static bool load_current(const Cluster *cluster, const char *data, RecoveryView *view, bool *found,
+                         Error *err)
 {
     PgControl control;
     Error attempt = {0};
@@ -180,8 +180,11 @@ static bool current_timeline(const Cluster *cluster, const char *data, uint32_t 
     }
     if (!cluster_check(cluster, control.system_identifier, control.version->major, data, err))
         return false;
-    *timeline = control.timeline > control.min_recovery_timeline ? control.timeline
-                                                                 : control.min_recovery_timeline;
+    view->current = control.timeline > control.min_recovery_timeline
+                        ? control.timeline
+                        : control.min_recovery_timeline;
+    view->reached = control.checkpoint > control.min_recovery_point ? control.checkpoint
+                                                                    : control.min_recovery_point;
     *found = true;
     return true;
 }
@@ -191,10 +194,9 @@ static bool look_at_data(const Cluster *cluster, const GetWish *wish, RecoveryVi
 {
     const char *settings;
     RecoveryPlan plan;
-    uint32_t current;
     bool found;
 
-    if (!current_timeline(cluster, wish->data, &current, &found, err))
+    if (!load_current(cluster, wish->data, view, &found, err))
         return false;
     if (!found)
         return true;
@@ -205,13 +207,12 @@ static bool look_at_data(const Cluster *cluster, const GetWish *wish, RecoveryVi
     const char *value = recovery_settings_value(settings, "recovery_target_timeline", &view->arena);
     const bool is_unplanned = view->timeline == 0;
     if (is_unplanned &&
-        !timeline_of_settings(cluster, wish->data, value, current, &view->timeline, err))
+        !timeline_of_settings(cluster, wish->data, value, view->current, &view->timeline, err))
         return false;
     const bool is_told = target_on_command_line(wish->data);
     view->is_pinned = is_pinned(value, view->timeline) && !is_told;
     view->takes_newest = is_unplanned && !is_told && !recovery_settings_have_target(settings) &&
                          (value == NULL || strcmp(value, "latest") == 0);
-    view->current = current;
     return true;
 }
 

@@ -13,6 +13,7 @@ typedef struct RecoveryView {
     bool takes_newest;      /* nobody planned this recovery, and it goes to the end of the newest
                                timeline that is there, whoever began that */
     uint32_t current;       /* that the data directory is on; 0: not known */
+    Lsn reached;            /* where recovery must get to on it at least */
     uint64_t bound_segment; /* last one that the target needs; 0: not known, all are needed */
     uint64_t archive_end;   /* last one that the archive had when restore looked; 0: not known */
     TimelinePath path;      /* once has_path */

@@ -34,8 +34,9 @@ static void put_folder(const Place *place, const char *name)
     assert_int_equal(mkdir(path, 0700), 0);
 }
 
-/* A server of version 15, on timeline 1. */
-static void put_state(const Place *place, uint64_t system_identifier, PgState state)
+/* A server of version 15. */
+static void put_control_of(const Place *place, uint64_t system_identifier, PgState state,
+                           uint32_t timeline, Lsn checkpoint)
 {
     const PgVersion *version = pg_version_of_major(15);
     const double float_format = 1234567.0;
@@ -45,10 +46,10 @@ static void put_state(const Place *place, uint64_t system_identifier, PgState st
     put_le32(bytes + 8, version->control_version);
     put_le32(bytes + 12, version->catalog_version);
     put_le32(bytes + 16, state);
-    put_le64(bytes + 32, MIB + 40);
-    put_le64(bytes + 40, MIB + 40);
-    put_le32(bytes + 48, 1);
-    put_le32(bytes + 52, 1);
+    put_le64(bytes + 32, checkpoint);
+    put_le64(bytes + 40, checkpoint);
+    put_le32(bytes + 48, timeline);
+    put_le32(bytes + 52, timeline);
     put_le32(bytes + 204, 8);
     memcpy(bytes + 208, &float_format, sizeof float_format);
     put_le32(bytes + 216, 8192);
@@ -57,6 +58,11 @@ static void put_state(const Place *place, uint64_t system_identifier, PgState st
     put_le32(bytes + 228, MIB);
     put_le32(bytes + 288, crc32c_update(0, bytes, 288));
     mem_free(scene_file(&place->scene, "global/pg_control", bytes, sizeof bytes));
+}
+
+static void put_state(const Place *place, uint64_t system_identifier, PgState state)
+{
+    put_control_of(place, system_identifier, state, 1, MIB + 40);
 }
 
 static void put_control(const Place *place, uint64_t system_identifier)
@@ -544,6 +550,51 @@ static void a_piece_of_the_wrong_size_is_not_delivered(void **state)
     assert_int_equal(answer(&place, piece), ERR_CORRUPT);
 }
 
+/*
+ * Timeline 3, the newest, goes on where the archive's timeline 1 ends, at 0/300000; timeline 2 left
+ * that at 0/200000 and has later commits.
+ */
+static void put_two_branches(const Place *place)
+{
+    CLEANUP(wal_builder_done) WalBuilder wal = wal_builder_begin(15, MIB, 2 * MIB, 2);
+    Archive *archive = (Archive *)&place->scene.archive;
+
+    wal_builder_commit(&wal, 3000, 9000);
+    wal_builder_switch(&wal);
+    archive_remove(archive, 1, 4);
+    archive_put_history(archive, 2, "1\t0/200000\tx\n");
+    archive_put_history(archive, 3, "1\t0/300000\tx\n");
+    archive_put_history(archive, 4, "1\t0/300000\tx\n3\t0/310000\tx\n");
+    archive_put_segment(archive, &wal, 2, 2);
+}
+
+/* Only what the data directory can still follow is a choice. */
+static void the_newest_timeline_is_asked_about_while_there_is_a_choice(void **state)
+{
+    static const struct {
+        uint32_t timeline;
+        Lsn checkpoint;
+        ErrorCode answer; /* to the newest history */
+    } cases[] = {
+        {1, MIB + 40, ERR_REFUSED},
+        {1, 2 * MIB + 40, ERR_NONE}, /* past the place where timeline 2 left */
+        {3, 3 * MIB + 40, ERR_NONE}, /* on a timeline that timeline 2 does not go on from */
+    };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        CLEANUP(place_done) Place place;
+
+        place_init(&place);
+        put_two_branches(&place);
+        put_control_of(&place, BUILDER_SYSTEM, PG_IN_ARCHIVE_RECOVERY, cases[i].timeline,
+                       cases[i].checkpoint);
+        assert_int_equal(answer_to(&place, "00000004.history", "RECOVERYHISTORY"), cases[i].answer);
+        put_file(&place, "standby.signal", "");
+        assert_int_equal(answer_to(&place, "00000004.history", "RECOVERYHISTORY"), ERR_NONE);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -560,6 +611,7 @@ int main(void)
         cmocka_unit_test(a_target_in_a_segment_that_is_not_whole_is_reached),
         cmocka_unit_test(what_was_set_aside_is_not_absent),
         cmocka_unit_test(a_piece_of_the_wrong_size_is_not_delivered),
+        cmocka_unit_test(the_newest_timeline_is_asked_about_while_there_is_a_choice),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
