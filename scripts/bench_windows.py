@@ -85,7 +85,7 @@ class WindowsBench:
             if remembers:
                 self.run("cp", "-a", kept, known)
             log = self.folder / "windows" / "opens"
-            self.run("strace", "-f", "-e", "trace=openat", "-o", log, *command, check=False)
+            self.run("strace", "-f", "-e", "trace=openat,openat2", "-o", log, *command, check=False)
             text = log.read_text(encoding="utf-8", errors="replace")
-            counts.append(len(re.findall(rf'openat\([^"]*"[^"]*(?:\.wal|/known/[^"]*)"', text)))
+            counts.append(len(re.findall(rf'openat2?\([^"]*"[^"]*(?:\.wal|/known/[^"]*)"', text)))
         return f" (opens {counts[0]} objects of WAL, else {counts[1]})"

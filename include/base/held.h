@@ -97,7 +97,13 @@ bool held_has(HeldPath at);
 bool held_sync(HeldPath at, Error *err) MUST_CHECK;
 bool held_sync_parent(HeldPath at, Error *err) MUST_CHECK;
 
-/* ---- for tree.h ---- */
+/* ---- for others that walk ---- */
+
+/*
+ * What is below a directory, in one call of the kernel's and with no link on the way or at the end:
+ * -1 with errno. ENOENT is final; anything else may be for want of openat2(2), or for a link.
+ */
+int held_open_beneath(int directory, const char *below, int flags);
 
 /*
  * The first `size` bytes of a path part by part from / or from the working directory, no part of

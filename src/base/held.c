@@ -103,6 +103,11 @@ static int open_at_once(int directory, const char *below, int flags, mode_t mode
     return (int)syscall(SYS_openat2, directory, below, &how, sizeof how);
 }
 
+int held_open_beneath(int directory, const char *below, int flags)
+{
+    return open_at_once(directory, below, flags | O_CLOEXEC, 0);
+}
+
 /* -1 with errno. */
 static int open_below(HeldPath at, int flags, mode_t mode)
 {

@@ -1,6 +1,7 @@
 #include "posix.h"
 
 #include "base/file.h"
+#include "base/held.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -46,21 +47,54 @@ static int open_part(int at, const char *name, int flags)
     return fd >= 0 || (errno != ENOTDIR && errno != ELOOP) ? fd : follow(at, name, flags);
 }
 
-int posix_open_folder(const PosixStorage *posix, const char *name, size_t size, int flags)
+static int open_root(const PosixStorage *posix)
 {
-    CLEANUP(text_freep) char *copy = text_format("%.*s", (int)size, name);
-    CLEANUP(fd_done) int at = open(posix->root, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    return open(posix->root, O_PATH | O_DIRECTORY | O_CLOEXEC);
+}
+
+static int folder_by_parts(int root, char *name, int flags)
+{
+    CLEANUP(fd_done) int at = -1;
     char *rest = NULL;
 
-    for (const char *part = strtok_r(copy, "/", &rest); at >= 0 && part != NULL;
-         part = strtok_r(NULL, "/", &rest)) {
-        int next = open_part(at, part, WAY);
+    for (char *part = strtok_r(name, "/", &rest); part != NULL; part = strtok_r(NULL, "/", &rest)) {
+        int next = open_part(at >= 0 ? at : root, part, WAY);
         int os_errno = errno;
         fd_done(&at);
         errno = os_errno;
         at = next;
+        if (at < 0)
+            return -1;
     }
-    return at < 0 ? -1 : openat(at, ".", flags | O_DIRECTORY | O_CLOEXEC);
+    return openat(at >= 0 ? at : root, ".", flags | O_DIRECTORY | O_CLOEXEC);
+}
+
+/*
+ * An archive is looked at object by object, and each part of a name is a question to the server of
+ * a network's file system: where no link is on the way, one call does for all of them.
+ */
+static bool is_answered(int fd)
+{
+    return fd >= 0 || errno == ENOENT;
+}
+
+static int open_folder_below(int root, const char *name, size_t size, int flags)
+{
+    CLEANUP(text_freep) char *copy = text_format("%.*s", (int)size, name);
+    int fd = size > 0 ? held_open_beneath(root, copy, flags | O_DIRECTORY) : -1;
+
+    return size > 0 && is_answered(fd) ? fd : folder_by_parts(root, copy, flags);
+}
+
+int posix_open_folder(const PosixStorage *posix, const char *name, size_t size, int flags)
+{
+    CLEANUP(fd_done) int root = open_root(posix);
+    int fd = root < 0 ? -1 : open_folder_below(root, name, size, flags);
+    int os_errno = errno;
+
+    fd_done(&root);
+    errno = os_errno;
+    return fd;
 }
 
 int posix_open_parent(const PosixStorage *posix, const char *name, int flags, const char **last)
@@ -71,14 +105,28 @@ int posix_open_parent(const PosixStorage *posix, const char *name, int flags, co
     return posix_open_folder(posix, name, (size_t)(*last - name), flags);
 }
 
-int posix_open_object(const PosixStorage *posix, const char *name, int flags)
+static int object_by_parts(int root, const char *name, int flags)
 {
-    const char *last;
-    CLEANUP(fd_done) int folder = posix_open_parent(posix, name, O_PATH, &last);
+    const char *slash = strrchr(name, '/');
+    const char *last = slash != NULL ? slash + 1 : name;
+    CLEANUP(fd_done) int folder = open_folder_below(root, name, (size_t)(last - name), O_PATH);
     int fd = folder < 0 ? -1 : open_part(folder, last, flags);
     int os_errno = errno;
 
     fd_done(&folder);
+    errno = os_errno;
+    return fd;
+}
+
+int posix_open_object(const PosixStorage *posix, const char *name, int flags)
+{
+    CLEANUP(fd_done) int root = open_root(posix);
+    int fd = root < 0 ? -1 : held_open_beneath(root, name, flags);
+
+    if (root >= 0 && !is_answered(fd))
+        fd = object_by_parts(root, name, flags);
+    int os_errno = errno;
+    fd_done(&root);
     errno = os_errno;
     return fd;
 }

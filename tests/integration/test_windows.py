@@ -161,7 +161,7 @@ class Remembered(WindowTest):
         """Objects of WAL that the command opened."""
         log = self.path / "opened"
         log.unlink(missing_ok=True)
-        run("strace", "-f", "-qq", "-e", "trace=openat", "-o", log, TOOL, *words)
+        run("strace", "-f", "-qq", "-e", "trace=openat,openat2", "-o", log, TOOL, *words)
         return set(re.findall(r'"(?:[^"]*/)?([0-9A-F]{24})\.wal"', log.read_text(encoding="utf-8")))
 
     def verified(self, *arguments, expect=0):
