@@ -24,9 +24,9 @@ const Option option_table[] = {
         "the WAL file to store, as in %p",
         .positional = true},
 
-    {"repo", TEXT, FIELD(repo), FOR_ALL & ~(FOR_WATCH | FOR_PROMOTE), GROUP_CLUSTER, "ADDRESS",
+    {"repo", TEXT, FIELD(repo), FOR_ALL, GROUP_CLUSTER, "ADDRESS",
         "where backups and WAL rest: a directory, or file:///PATH",
-        .required = FOR_ALL & ~(FOR_WATCH | FOR_PROMOTE)},
+        .required = FOR_ALL & ~(FOR_WATCH | FOR_PROMOTE), .unused = FOR_WATCH | FOR_PROMOTE},
     {"cluster", TEXT, FIELD(cluster), FOR_ALL & ~(FOR_WATCH | FOR_PROMOTE), GROUP_CLUSTER, "NAME",
         "what the cluster is called in the repository",
         .fallback = "main"},

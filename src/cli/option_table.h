@@ -42,8 +42,9 @@ typedef struct Option {
     const char *help;
     const char *fallback; /* used when the option is absent, NULL = nothing */
     unsigned required;    /* commands that need it; TEXT and CHOICE only */
-    bool positional;      /* known by its place among the rows of the command, not by --name */
-    bool only_flag;       /* not in the environment or a file, where it would be forgotten */
+    unsigned unused; /* commands that take it, as all do, have no use for it, and don't show it */
+    bool positional; /* known by its place among the rows of the command, not by --name */
+    bool only_flag;  /* not in the environment or a file, where it would be forgotten */
     uint64_t min, max;
     const char *const *choices; /* NULL-terminated */
 } Option;

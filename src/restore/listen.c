@@ -1,3 +1,5 @@
+#include "listen.h"
+
 #include "restore/restore.h"
 
 #include "rebuild/recovery_settings.h"
@@ -19,7 +21,7 @@ enum {
 /* Where servers are compiled to put their sockets: PostgreSQL itself, Debian, RPM. */
 static const char usual_directories[] = "/tmp, /var/run/postgresql";
 
-static unsigned port_of(const SettingList *settings)
+unsigned listen_port(const SettingList *settings)
 {
     const char *text = settings_value(settings, "port");
 
@@ -60,25 +62,28 @@ static bool is_directory(const char *path)
     return stat(path, &status) == 0 && S_ISDIR(status.st_mode);
 }
 
-/* Each of a list "/a, \"/b c\""; names with a comma are not told apart, and not found then. */
+char *listen_next_directory(const char **list)
+{
+    const char *begin = *list + strspn(*list, " \",");
+    const char *end = begin + strcspn(begin, ",");
+
+    *list = end;
+    while (end > begin && strchr(" \"", end[-1]) != NULL)
+        end--;
+    return end > begin ? text_format("%.*s", (int)(end - begin), begin) : NULL;
+}
+
 static bool is_any_unusable(const char *list, unsigned port, bool must_be_there)
 {
-    while (*list != '\0') {
-        size_t size = strcspn(list, ",");
-        const char *begin = list + strspn(list, " \"");
-        const char *end = list + size;
+    for (;;) {
+        CLEANUP(text_freep) char *directory = listen_next_directory(&list);
 
-        while (end > begin && strchr(" \"", end[-1]) != NULL)
-            end--;
-        CLEANUP(text_freep) char *directory = text_format("%.*s", (int)(end - begin), begin);
-        bool is_abstract = *directory == '@';
-        if (begin < end && !is_abstract &&
+        if (directory == NULL)
+            return false;
+        if (*directory != '@' &&
             (is_taken(directory, port) || (must_be_there && !is_directory(directory))))
             return true;
-        list += size;
-        list += *list == ',' ? 1 : 0;
     }
-    return false;
 }
 
 /* A path that a socket's name does not fit behind needs another one, which is short. */
@@ -104,7 +109,8 @@ bool restore_listen_beside(RestorePlan *plan, const char **directory, Error *err
     if (!read_settings(plan, &settings))
         return true;
     const char *list = settings_value(&settings, "unix_socket_directories");
-    if (!is_any_unusable(list != NULL ? list : usual_directories, port_of(&settings), list != NULL))
+    if (!is_any_unusable(list != NULL ? list : usual_directories, listen_port(&settings),
+                         list != NULL))
         return true;
     return choose_directory(plan, directory, err) &&
            recovery_settings_set_socket(plan->data, *directory, err);

@@ -1,6 +1,7 @@
 #include "preflight.h"
 
 #include "configuration.h"
+#include "listen_check.h"
 #include "rebuild/plan_entry.h"
 #include "replace/old_wal.h"
 #include "replace/ownership.h"
@@ -393,7 +394,8 @@ bool preflight(const Cluster *cluster, const RestoreWish *wish, RestorePlan *pla
     if (!plan_occupied(cluster, wish, plan, err) || !find_old_versions(plan, err) ||
         !survey_old(wish, plan, err) || !plan_tablespaces(wish, plan, err) ||
         !survey_new(wish, plan, err) || !check_control(plan, err) || !check_writable(plan, err) ||
-        !plan_programs(wish, plan, err) || !configuration_plan(cluster, wish, plan, err))
+        !plan_programs(wish, plan, err) || !configuration_plan(cluster, wish, plan, err) ||
+        !listen_check(cluster, wish, plan, err))
         return false;
     warn_collation(plan);
     warn_followed(plan);

@@ -74,6 +74,15 @@ class BesideARunningServer(SharedClusterTest):
 
     def test_a_copy_starts_beside_its_original(self):
         copy = self.restored()
+        # What is no copy would want the original's place, and finds none: that is said at once.
+        taken, port = f"another server on {self.cluster.data} has the socket", {"PGPORT": self.cluster.port}
+        self.tool_fails(4, taken, "restore", "--start", f"--data={copy.data}", environment=port)
+        self.assertFalse(copy.data.exists())
+        planned = self.tool_fails(4, taken, "restore", "--start", "--dry-run", f"--data={copy.data}",
+                                  environment=port).stdout
+        self.assertIn("in the way   the restored server could not listen", planned)
+        free, = re.findall(r"--port=\d+", planned)
+        self.assertIn("then       start", self.tool("restore", "--start", "--dry-run", f"--data={copy.data}", free))
         said = self.tool("restore", "--as-copy", "--start", f"--data={copy.data}",
                          environment={"PGPORT": self.cluster.port})
         copy.socket, copy.port = copy.data, self.cluster.port

@@ -1,0 +1,261 @@
+/*
+ * listen_check.c - a server that could not listen once all is restored, told of before anything is
+ * touched.
+ *
+ * Source: utils/init/miscinit.c (CreateLockFile), libpq/pqcomm.c (StreamServerPort), postmaster.c:
+ * a socket that another server holds ends the server; TCP addresses do when none of them is free.
+ */
+#include "listen_check.h"
+
+#include "listen.h"
+
+#include "base/file.h"
+#include "base/process.h"
+#include "base/shell_word.h"
+#include "pack/small_file.h"
+
+#include <errno.h>
+#include <netdb.h>
+#include <signal.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+enum { PORT_MAX = 65535, PORTS_TRIED = 100 };
+
+/* How the restored server will listen. */
+typedef struct Listening {
+    SettingList settings;
+    bool is_certain; /* no included file, which may be another one by then, has a say */
+    unsigned port;
+    const char *directories, *addresses;
+} Listening;
+
+static void listening_done(Listening *listening)
+{
+    settings_done(&listening->settings);
+}
+
+/* ---- as it is configured ---- */
+
+static const ManifestEntry *find_entry(const Manifest *manifest, const char *path)
+{
+    for (size_t i = 0; i < manifest->entry_count; i++) {
+        if (strcmp(manifest->entries[i].path, path) == 0)
+            return &manifest->entries[i];
+    }
+    return NULL;
+}
+
+/* The name that the file has in the backup: below the data directory, or absolute. */
+static const char *stored_name(const ManifestHeader *header)
+{
+    const char *file = header->config_file;
+    const char *const directories[] = {header->data_directory, header->server_directory};
+
+    for (size_t i = 0; file != NULL && i < ARRAY_SIZE(directories); i++) {
+        size_t length = directories[i] != NULL ? strlen(directories[i]) : 0;
+        if (length > 0 && strncmp(file, directories[i], length) == 0 && file[length] == '/')
+            return file + length + 1;
+    }
+    return file != NULL && *file == '/' ? file : "postgresql.conf";
+}
+
+/* From the backup, since that is what comes back. */
+static void read_stored(const Cluster *cluster, const RestorePlan *plan, const char *path,
+                        Listening *listening)
+{
+    const ManifestEntry *entry = find_entry(&plan->manifest, path);
+    CLEANUP(buffer_done) Buffer text = {0};
+    CLEANUP(text_freep) char *inside = text_format("%s/%s", plan->data, path);
+    const char *file = *path == '/' ? path : inside;
+    const size_t first = listening->settings.count;
+    Error unread = {0}; /* what is damaged is refused by those who need it */
+
+    if (entry == NULL || !small_file_is_possible(&plan->manifest, entry, &unread))
+        return;
+    buffer_reserve(&text, entry->size + 1);
+    listening->is_certain = small_file_read(cluster, &plan->manifest, entry, text.data, &unread) &&
+                            listening->is_certain;
+    if (unread.code != ERR_NONE)
+        return;
+    text.size = entry->size;
+    settings_show_zeros(&text);
+    text.data[text.size] = '\0';
+    listening->is_certain =
+        settings_parse((const char *)text.data, file, &listening->settings, &unread) &&
+        listening->is_certain;
+    for (size_t i = first; i < listening->settings.count; i++) {
+        if (strcmp(listening->settings.items[i].file, file) != 0)
+            listening->is_certain = false;
+    }
+}
+
+static void find_listening(const Cluster *cluster, const RestoreWish *wish, const RestorePlan *plan,
+                           Listening *listening)
+{
+    *listening = (Listening){.is_certain = true};
+    read_stored(cluster, plan, stored_name(&plan->manifest.header), listening);
+    read_stored(cluster, plan, "postgresql.auto.conf", listening);
+    listening->port = wish->port != 0 ? wish->port : listen_port(&listening->settings);
+    listening->directories = settings_value(&listening->settings, "unix_socket_directories");
+    listening->addresses = settings_value(&listening->settings, "listen_addresses");
+    if (wish->as_copy && wish->port == 0)
+        listening->addresses = ""; /* recovery_settings.c: a private one */
+}
+
+/* ---- who is there ---- */
+
+/* `data`: of the server whose socket it is; NULL where its lock file can't be read. */
+static bool is_socket_held(const char *directory, unsigned port, const RestorePlan *plan,
+                           const char **data, Arena *arena)
+{
+    enum { LOCK_SIZE_MAX = 4096 };
+    CLEANUP(text_freep) char *path = text_format("%s/.s.PGSQL.%u.lock", directory, port);
+    CLEANUP(buffer_done) Buffer text = {0};
+    Error failure = {0};
+
+    *data = NULL;
+    if (!file_read_whole(path, LOCK_SIZE_MAX, &text, &failure))
+        return access(path, F_OK) == 0 && access(path, R_OK) != 0;
+    const char *lock = (const char *)text.data;
+    long pid = strtol(lock, NULL, 10);
+    const char *line = lock + strcspn(lock, "\n");
+    line += *line == '\n';
+    *data = arena_text_part(arena, line, strcspn(line, "\n"));
+    /* One of another user is no server in the eyes of one that starts. */
+    return pid > 0 && process_exists((pid_t)pid) && kill((pid_t)pid, 0) == 0 &&
+           strcmp(*data, plan->data) != 0;
+}
+
+/* 1: free, 0: no such address here, -1: somebody listens there. */
+static int try_address(const struct addrinfo *address)
+{
+    CLEANUP(fd_done) int fd = socket(address->ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    const int one = 1;
+
+    if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one) != 0)
+        return 0;
+    if (address->ai_family == AF_INET6 &&
+        setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &one, sizeof one) != 0)
+        return 0;
+    if (bind(fd, address->ai_addr, address->ai_addrlen) == 0)
+        return 1;
+    return errno == EADDRINUSE ? -1 : 0;
+}
+
+/* Only names that need no name server: what it says later is not known. */
+static bool look_up(const char *name, unsigned port, struct addrinfo **found)
+{
+    char service[16];
+    bool is_local = strcmp(name, "localhost") == 0;
+    const struct addrinfo wanted = {
+        .ai_family = AF_UNSPEC,
+        .ai_socktype = SOCK_STREAM,
+        .ai_flags = AI_PASSIVE | (is_local ? 0 : AI_NUMERICHOST),
+    };
+
+    (void)snprintf(service, sizeof service, "%u", port);
+    return getaddrinfo(strcmp(name, "*") == 0 ? NULL : name, service, &wanted, found) == 0;
+}
+
+/* Whether somebody listens at each address of "localhost, 10.0.0.1" that this host has. */
+static bool is_tcp_held(const char *list, unsigned port)
+{
+    size_t held = 0;
+
+    for (const char *rest = list; *rest != '\0'; rest += *rest == ',') {
+        const char *begin = rest + strspn(rest, " \"");
+        size_t size = strcspn(begin, ", \"");
+        CLEANUP(text_freep) char *name = text_format("%.*s", (int)size, begin);
+        struct addrinfo *found = NULL;
+        bool is_free = size > 0 && !look_up(name, port, &found);
+
+        for (struct addrinfo *at = found; at != NULL; at = at->ai_next) {
+            int is = try_address(at);
+            held += is < 0;
+            is_free = is_free || is > 0;
+        }
+        if (found != NULL)
+            freeaddrinfo(found);
+        if (is_free)
+            return false;
+        rest += strcspn(rest, ",");
+    }
+    return held > 0;
+}
+
+/* What is in use, as "socket …" or "port …"; NULL: nothing. */
+static const char *held_place(const RestoreWish *wish, RestorePlan *plan,
+                              const Listening *listening, unsigned port, const char **data)
+{
+    const char *list = listening->directories != NULL ? listening->directories : "";
+    const char *addresses = listening->addresses != NULL ? listening->addresses : "localhost";
+    CLEANUP(text_freep) char *directory = NULL;
+
+    *data = NULL;
+    if (wish->socket != NULL && is_socket_held(wish->socket, port, plan, data, &plan->arena))
+        return arena_format(&plan->arena, "the socket %s/.s.PGSQL.%u", wish->socket, port);
+    while (wish->socket == NULL && (directory = listen_next_directory(&list)) != NULL) {
+        if (*directory != '@' && is_socket_held(directory, port, plan, data, &plan->arena)) {
+            return arena_format(&plan->arena, "the socket %s/.s.PGSQL.%u", directory, port);
+        }
+        text_freep(&directory);
+    }
+    return is_tcp_held(addresses, port) ? arena_format(&plan->arena, "port %u", port) : NULL;
+}
+
+/* ": `pg_ctl stop …`" where the data directory is known, else "". */
+static const char *stop_command(RestorePlan *plan, const char *data)
+{
+    CLEANUP(text_freep) char *quoted = data != NULL ? shell_word(data) : NULL;
+
+    if (quoted == NULL)
+        return "";
+    return arena_format(&plan->arena, ": `%s%spg_ctl stop -D %s`",
+                        plan->programs != NULL ? plan->programs : "",
+                        plan->programs != NULL ? "/" : "", quoted);
+}
+
+static void hint_at_place(const RestoreWish *wish, RestorePlan *plan, const Listening *listening,
+                          const char *data, Error *err)
+{
+    const char *unused;
+    unsigned port = listening->port;
+
+    do {
+        port = port < PORT_MAX ? port + 1 : 1024;
+    } while (port < listening->port + PORTS_TRIED &&
+             held_place(wish, plan, listening, port, &unused) != NULL);
+    error_hint(err, "give the restored server another port: --port=%u; or stop the other one%s",
+               port, stop_command(plan, data));
+}
+
+bool listen_check(const Cluster *cluster, const RestoreWish *wish, RestorePlan *plan, Error *err)
+{
+    bool finds_its_place = wish->as_copy && wish->port == 0 && wish->socket == NULL;
+    CLEANUP(listening_done) Listening listening = {0};
+    const char *data;
+    Error refusal = {0};
+
+    /* What runs in the old directory, and listens there, is stopped first. */
+    if (!wish->will_start || finds_its_place || plan->running.code != ERR_NONE)
+        return true;
+    find_listening(cluster, wish, plan, &listening);
+    const char *held = held_place(wish, plan, &listening, listening.port, &data);
+    if (held == NULL)
+        return true;
+    error_set(&refusal, ERR_REFUSED, "the restored server could not listen: another %s%s has %s",
+              data != NULL ? "server on " : "program", data != NULL ? data : "", held);
+    hint_at_place(wish, plan, &listening, data, &refusal);
+    if (!listening.is_certain) {
+        plan_warn(plan, "%s; %s", refusal.message, refusal.hint);
+        return true;
+    }
+    if (wish->only_looks) {
+        if (plan->undecided.code == ERR_NONE)
+            plan->undecided = refusal;
+        return true;
+    }
+    *err = refusal;
+    return false;
+}
