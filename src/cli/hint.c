@@ -124,7 +124,7 @@ static void put_command(const Completing *completing, const char *words, size_t 
 
 /*
  * The server has an environment of its own, so its setting names the program by its path. In a
- * setting's value a quote is written twice.
+ * setting's value a quote is written twice, and in this one a percent sign (%p is the file).
  */
 static void put_hook(const Completing *completing)
 {
@@ -133,10 +133,14 @@ static void put_hook(const Completing *completing)
     Completing hook = *completing;
 
     hook.text = &line;
+    shell_word_append(&line, completing->program);
+    buffer_print(&line, " ");
     put_ours(&hook, words, strlen(words) - 1);
-    buffer_print(completing->text, "'%s ", completing->program);
-    for (size_t i = 0; i < line.size; i++)
-        buffer_print(completing->text, line.data[i] == '\'' ? "''" : "%c", line.data[i]);
+    buffer_print(completing->text, "'");
+    for (size_t i = 0; i < line.size; i++) {
+        const char twice[] = {(char)line.data[i], (char)line.data[i]};
+        buffer_append(completing->text, twice, *twice == '\'' || *twice == '%' ? 2 : 1);
+    }
     buffer_print(completing->text, " ");
 }
 

@@ -90,16 +90,24 @@ static void a_setting_of_the_server_names_the_program_by_its_path(void **state)
                            .repo_is_typed = true,
                            .data_is_typed = true};
     const Options quoted = {.repo = "/srv/my backup", .repo_is_typed = true};
+    const Options percent = {.repo = "/srv/100%p", .repo_is_typed = true};
     const Case cases[] = {
         {typed, "set archive_command = 'pgcairn archive-push %p' (and",
          "set archive_command = '/usr/local/bin/pgcairn archive-push --repo=/srv/backup %p' (and"},
         /* As the server reads a value: '' is one quote. */
         {quoted, "'pgcairn archive-push %p'",
          "'/usr/local/bin/pgcairn archive-push --repo=''/srv/my backup'' %p'"},
+        {percent, "'pgcairn archive-push %p'",
+         "'/usr/local/bin/pgcairn archive-push --repo=''/srv/100%%p'' %p'"},
     };
 
     (void)state;
     expect(cases, ARRAY_SIZE(cases));
+
+    CLEANUP(arena_done) Arena arena = {0};
+    assert_string_equal(hint_complete_as(&typed, commands, "'pgcairn archive-push %p'",
+                                         "/opt/our tools/pgcairn", &arena),
+                        "'''/opt/our tools/pgcairn'' archive-push --repo=/srv/backup %p'");
 }
 
 static void root_becomes_the_server_s_user_for_its_programs(void **state)
