@@ -109,7 +109,6 @@ static void what_is_below_can_be_made_read_and_changed(void **state)
 static int try_all(const HeldDirectory *held, const char *below)
 {
     HeldPath at = held_at(held, below), other = held_at(held, "sub/file");
-    CLEANUP(buffer_done) Buffer content = {0};
     FileWriter writer;
     HeldDirectory inner;
     Error err[12] = {0};
