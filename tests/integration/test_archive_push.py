@@ -422,7 +422,7 @@ class Init(ClusterTest):
     def test_another_cluster_under_the_name_is_refused(self):
         stranger = self.server("stranger").create(segment_mb=1)
 
-        self.tool_fails(4, "--cluster NAME", "init", f"--data={stranger.data}")
+        self.tool_fails(4, "--cluster=NAME", "init", f"--data={stranger.data}")
         self.tool("init", "--cluster=other", f"--data={stranger.data}")
 
         self.cluster.fill_segment()  # the first one archives as ever
