@@ -237,7 +237,7 @@ class RepositoryAwayAtStart(SpoolTest):
         self.repo.rename(self.away)
         said = "receive", f"--conninfo={self.cluster.conninfo()}", "--retries=0", "--until-lsn=0/1"
         with self.subTest("whose a new spool would be"):
-            self.tool_fails(7, "for the first run with the spool", *said,
+            self.tool_fails(7, "at the first run with the spool", *said,
                             f"--wal-spool={self.path / 'new'}")
             self.assertFalse((self.path / "new").exists())
         with self.subTest("without a spool"):
