@@ -451,6 +451,19 @@ static void print_reached(const RestoreStory *story)
     }
 }
 
+/* Whoever removes it gives up what was replayed neither now nor before. */
+static void print_only_copy(const RestorePlan *plan)
+{
+    const DirectoryReport *directory = &plan->directory;
+    bool is_kept = plan->moved_to != NULL || plan->wal_kept != NULL;
+    bool is_replayed = plan->local_wal_count > 0 && plan->target.kind == TARGET_LATEST;
+
+    if (is_kept && !is_replayed && directory->timeline != 0 && directory->only_there != NULL) {
+        out_print("             it may hold the only copy of %s that the archive did not have\n",
+                  directory->only_there);
+    }
+}
+
 static void print_kept(const RestorePlan *plan)
 {
     if (plan->moved_to != NULL)
@@ -459,6 +472,7 @@ static void print_kept(const RestorePlan *plan)
         out_print("  kept       the old pg_wal as %s: remove it once all is well\n",
                   plan->wal_kept);
     }
+    print_only_copy(plan);
     if (plan->puts_back) {
         out_print("  put back   %s\n", plan->debian_directory);
     } else if (plan->extra_directory != NULL) {
