@@ -72,8 +72,10 @@ class Tail(OldDirectoryTest):
                 self.assertNotIn("nothing later is archived", told)
         for target, kept in ((targets[0], "--move-aside"), (targets[3], "--force")):
             with self.subTest(target + kept):
-                self.here(target, kept, "--start", "--json")
+                told = self.here(target, kept, "--start").stdout
                 self.assertEqual(self.ids(), [1, 2, 3, 4])
+                if kept == "--move-aside":
+                    self.assertIn("it may hold the only copy of", told)
                 self.cluster.stop("immediate")
         # What the first one put aside still has what came after: the second one was not opened.
         self.here("--force", "--start")
