@@ -13,7 +13,10 @@ void message_flatten(const char *text, char *line, size_t size)
     size_t used = 0;
 
     for (; *text != '\0' && used + 2 < size; text++) {
-        if (*text != '\n') {
+        if (*text == '\t') { /* libpq's second lines begin so */
+            if (used > 0 && line[used - 1] != ' ')
+                line[used++] = ' ';
+        } else if (*text != '\n') {
             line[used++] = *text;
         } else if (text[1] != '\0') {
             line[used++] = ';';
