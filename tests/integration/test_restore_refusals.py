@@ -228,7 +228,7 @@ class Archive(RestoreRefusalTest):
         in_second = [at for lsn, _, _, at in ends if lsn_of(second["start_lsn"]) <= lsn < lsn_of(second["stop_lsn"])]
         self.assertEqual(max(in_second, default=earliest), earliest)
 
-        behind = f"can be reached from {instant(earliest)} ({second['stop']}) on, with backup {self.second}"
+        behind = f"can be reached from {instant(earliest)} ({second['stop_lsn']}) on, with backup {self.second}"
         for target in (f"--target-time={instant(inside[3])}", f"--target-xid={inside[2]}",
                        f"--target-lsn={inside[0] >> 32:X}/{inside[0] & 0xFFFFFFFF:X}"):
             said = self.dry_run(target, expect=8)

@@ -816,7 +816,8 @@ static void what_could_not_be_read_again_is_not_saved(void **state)
     assert_int_equal(object_count(&fixture, "main/backup/"), 0);
 }
 
-/* More than one zstd frame, and what docs/testing.md tells: at most 300 bytes of memory a file. */
+/* More than one zstd frame, and what docs/measurements.md tells: at most 300 bytes of memory a
+ * file. */
 static void many_files_are_quick_and_small(void **state)
 {
     enum { FILES = 100000 };
