@@ -16,6 +16,6 @@ typedef struct Buffer {
 /* Room for at least capacity bytes in all. Keeps content. */
 void buffer_reserve(Buffer *buffer, size_t capacity);
 void buffer_append(Buffer *buffer, const void *data, size_t size);
-/* Formatted text, without its terminating zero; the byte behind the end is always zero after it. */
+/* Formatted text, without its terminating zero; the byte after the end is always zero after it. */
 void buffer_print(Buffer *buffer, const char *format, ...) PRINTF_LIKE(2, 3);
 void buffer_done(Buffer *buffer); /* for CLEANUP() */

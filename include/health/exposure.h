@@ -17,7 +17,7 @@ typedef struct ArchiveEnd {
     bool is_empty; /* no segment of this path at all */
     Lsn durable;   /* all records that end up to here; 0 when is_empty */
     /*
-     * Where to look for the first commit behind it: in the segment of read_from, which is the last
+     * Where to look for the first commit after it: in the segment of read_from, which is the last
      * one when a record that may be a commit begins there and goes on. Segments before `stored` can
      * be read from the archive.
      */
@@ -29,10 +29,10 @@ typedef struct ArchiveEnd {
     uint32_t last_timeline;
     Lsn commit_end;         /* end of the last commit record in those segments; 0: not known */
     TimeUs last_commit;     /* the newest one up to there that was found; TIME_US_NONE */
-    TimeUs older_than;      /* what was committed behind it is younger than this; TIME_US_NONE */
-    Lsn minimal_at;         /* behind the base the WAL says wal_level=minimal here: what was done
+    TimeUs older_than;      /* what was committed after it is younger than this; TIME_US_NONE */
+    Lsn minimal_at;         /* after the base the WAL says wal_level=minimal here: what was done
                                from then on may be in no WAL, so none of it counts; 0: nowhere */
-    bool is_hole;           /* later WAL of the path is there behind a gap */
+    bool is_hole;           /* later WAL of the path is there after a gap */
     bool is_broken;         /* the next segment is damaged or does not go on where this one ends */
     uint32_t lost_history;  /* a timeline of the path whose history is not in the archive: its WAL
                                does not count, no recovery could find it; 0: none */
@@ -65,7 +65,7 @@ const char *promise_name(PromiseKind kind); /* "commit" */
 typedef struct CommitSearch {
     const Cluster *cluster; /* with repo NULL nothing is read from the repository */
     const TimelinePath *path;
-    Lsn durable;     /* commits whose record ends behind this */
+    Lsn durable;     /* commits whose record ends after this */
     Lsn read_from;   /* reading begins in this segment */
     uint64_t stored; /* segments before this one come from the repository */
     WalPartFunction *read;
@@ -112,7 +112,7 @@ typedef struct WalFork {
     bool is_compared; /* the end of what both have */
     bool is_found;
     Lsn lsn;       /* the first byte that differs */
-    Lsn read_from; /* as in ArchiveEnd, for what is behind the fork */
+    Lsn read_from; /* as in ArchiveEnd, for what is after the fork */
     uint64_t stored;
     bool is_older; /* it may have been before that: pg_wal does not go back so far */
 } WalFork;
@@ -134,7 +134,7 @@ typedef struct Exposure {
     TimeUs since;     /* TIME_US_NONE */
     TimeUs at;        /* when, by the server's clock */
     TimeUs age;       /* at - since, never below 0; 0 without since */
-    bool is_from_future; /* since lies behind at: the server's clock was set back */
+    bool is_from_future; /* since is later than at: the server's clock was set back */
     PromiseKind kind;    /* KNOWN: what it is the time of */
     Lsn lsn;             /* KNOWN: of the commit record */
     uint32_t xid;

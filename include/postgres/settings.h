@@ -48,7 +48,7 @@ void settings_read_from(const char *path, SettingsPlaces *places, SettingList *l
 
 /*
  * A file's content, before it is taken for text: zero bytes become another control character, so
- * that they hide nothing behind them. To the server they mean the same, a syntax error anywhere but
+ * that they hide nothing after them. To the server they mean the same, a syntax error anywhere but
  * in a comment or a string (seen with 15). settings_read() has done it.
  */
 void settings_show_zeros(Buffer *content);

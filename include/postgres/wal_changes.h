@@ -90,7 +90,7 @@ bool wal_truncate_of(const WalRecord *record, uint32_t *database, uint32_t *coun
 
 /*
  * XLOG_RUNNING_XACTS, or a shutdown checkpoint: every transaction with an xid from `next` on begins
- * behind this record, and those before `oldest` have ended. At a shutdown all have but for prepared
+ * after this record, and those before `oldest` have ended. At a shutdown all have but for prepared
  * ones, of which the record does not tell: `oldest` is 0.
  */
 bool wal_running_of(const WalRecord *record, uint32_t *next, uint32_t *oldest);

@@ -24,7 +24,7 @@ enum {
 
 typedef struct WalRecord {
     Lsn lsn;  /* of its first byte */
-    Lsn end;  /* just behind it, unaligned; the next one begins at the next 8 (or later) */
+    Lsn end;  /* right after it, unaligned; the next one begins at the next 8 (or later) */
     Lsn prev; /* xl_prev */
     uint32_t total_size;
     uint32_t xid; /* of the header */
@@ -61,9 +61,9 @@ typedef enum WalEnd {
 typedef struct WalReaderState {
     WalEnd end;
     Lsn broken_at;     /* WAL_END_BROKEN: where the invalid record or page is */
-    Lsn noticed_at;    /* WAL_END_BROKEN: behind the last byte that showed it */
+    Lsn noticed_at;    /* WAL_END_BROKEN: after the last byte that showed it */
     bool rest_is_zero; /* all bytes after those that showed the break, or after the switch, are
-                          zero so far; a break with nothing behind it: whether they are */
+                          zero so far; a break with nothing after it: whether they are */
     /* WAL_END_BROKEN, of the pages after the one that showed the break. Not in a trailer. */
     bool rest_goes_on;  /* one of them so far is of its place and timeline: WAL was written there */
     bool rest_is_stale; /* none of them is, and one is of another place: the file was recycled, and
@@ -76,7 +76,7 @@ typedef struct WalReaderState {
     uint64_t record_count;
     /*
      * Bytes still missing, at the start, of a record begun before (xlp_rem_len): what a tail_total
-     * - tail_have of the segment before must be. More than the segment holds: it goes on behind it.
+     * - tail_have of the segment before must be. More than the segment holds: it goes on after it.
      */
     uint32_t head_size;
     bool starts_with_overwrite; /* the first page says that the earlier record was given up */

@@ -46,7 +46,7 @@ bool push_ahead_has_done(const PushAhead *ahead, WalTrailer *trailer);
 typedef void PushedAhead(void *context, const char *path, const PushResult *result);
 
 /*
- * Push the file asked for, and along with it what waits behind it. As archive_push(): whatever
+ * Push the file asked for, and along with it what waits after it. As archive_push(): whatever
  * becomes of the others.
  */
 bool push_ahead_run(const PushAhead *ahead, PushResult *result, PushedAhead *told, void *context,

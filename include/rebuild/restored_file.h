@@ -31,7 +31,7 @@ bool restored_file_open(RestoredFile *file, HeldPath at, Error *err) MUST_CHECK;
 
 /*
  * data is page-aligned, offset a multiple of DIRECT_ALIGNMENT, and the buffer has room up to the
- * next multiple of it behind size: a direct write fills it with zeros, and
+ * next multiple of it after size: a direct write fills it with zeros, and
  * restored_file_cut() takes them off the end of the file again.
  */
 bool restored_file_write(RestoredFile *file, void *data, size_t size, uint64_t offset,

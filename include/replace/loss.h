@@ -21,7 +21,7 @@ typedef enum LossKind {
 typedef struct LossQuestion {
     const OldBranch *own;
     const TimelinePath *path; /* that is followed */
-    bool goes_to_end;         /* no target, or one that lies behind all that is archived */
+    bool goes_to_end;         /* no target, or one that lies after all that is archived */
     Lsn until;                /* end of the replay */
     bool removes;             /* the directory is removed, not moved aside */
     bool is_saved;            /* its timeline is put into the archive (--save-timeline) */

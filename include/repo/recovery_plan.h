@@ -2,7 +2,7 @@
  * recovery_plan.h - what restore tells archive-get about the recovery it has prepared: the timeline
  * and the last segment that the target needs. docs/format.md, chapter 8.
  *
- * The server reads ahead, so it asks for segments behind its target; without the bound a hole there
+ * The server reads ahead, so it asks for segments after its target; without the bound a hole there
  * would stop a recovery that does not need it. A bound that no longer fits is dangerous, hence it
  * counts only while the target settings on disk are those it was computed from.
  *

@@ -6,7 +6,7 @@
 #include "base/memory.h"
 #include "storage/storage.h"
 
-/* Plain data behind; open it with repo_open(). */
+/* Plain data; open it with repo_open(). */
 typedef struct Repo {
     Storage *storage;
     char id[33];        /* 32 hex digits */

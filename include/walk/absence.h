@@ -18,7 +18,7 @@ typedef enum Absence {
 
 /*
  * A segment that is not in the archive. path: of the recovery. bound: 0, or the last segment that
- * the target needs: what lies behind it is no hole.
+ * the target needs: what lies after it is no hole.
  */
 Absence absence_of_segment(const WalInventory *inventory, const TimelinePath *path,
                            const WalName *name, uint32_t segment_size, uint64_t bound_segment);
@@ -27,7 +27,7 @@ Absence absence_of_segment(const WalInventory *inventory, const TimelinePath *pa
 Absence absence_of_history(const WalInventory *inventory, uint32_t timeline);
 
 /*
- * Whether a segment that is there may be handed out: not when it lies wholly behind the point where
+ * Whether a segment that is there may be handed out: not when it lies wholly after the point where
  * the path leaves its timeline.
  */
 bool segment_belongs_to_path(const TimelinePath *path, const WalName *name, uint32_t segment_size);

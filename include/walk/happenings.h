@@ -26,7 +26,7 @@ typedef struct RemovedFile {
 
 /*
  * A database whose files went: at once, whatever became of the transaction. If it committed, it was
- * DROP DATABASE: ALTER DATABASE SET TABLESPACE removes the old files behind its commit, without an
+ * DROP DATABASE: ALTER DATABASE SET TABLESPACE removes the old files after its commit, without an
  * xid, and a CREATE DATABASE that fails removes its own (dbcommands.c, movedb, createdb).
  */
 typedef struct RemovedDatabase {

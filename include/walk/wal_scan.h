@@ -46,7 +46,7 @@ typedef struct WalScan {
 typedef struct WalScanEnd {
     bool is_empty;     /* there is no segment to look at */
     bool is_stopped;   /* by a callback */
-    Lsn until;         /* behind the last segment looked at; the end of what is there of it */
+    Lsn until;         /* after the last segment looked at; the end of what is there of it */
     bool is_open;      /* ... when that one is still being written, and is there in pieces */
     uint64_t segments; /* how many there were */
     uint64_t read;     /* and how many of them were decompressed */

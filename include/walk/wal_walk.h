@@ -27,13 +27,13 @@ typedef struct WalWalk {
 
 typedef struct WalWalkEnd {
     Lsn last_end;          /* end of the last whole record; 0: none */
-    Lsn replay_end;        /* where replay of it all ends: last_end, aligned, or behind a switch the
+    Lsn replay_end;        /* where replay of it all ends: last_end, aligned, or after a switch the
                               end of its segment; as minRecoveryPoint says it */
     uint64_t last_segment; /* last one read; there is none when segments is 0 */
     uint32_t last_timeline;
     uint64_t segments, stored_bytes;
-    bool is_broken;   /* WAL is invalid behind last_end, within the segments that are there */
-    bool is_hole;     /* the segment behind last_segment is missing, and later WAL of the path
+    bool is_broken;   /* WAL is invalid after last_end, within the segments that are there */
+    bool is_hole;     /* the segment after last_segment is missing, and later WAL of the path
                          exists or existed (absence_of_segment) */
     bool is_open;     /* last_segment is not whole: what there is of it ends at last_end */
     uint64_t local;   /* first segment that is a local file (wal_source.h); 0: all of the archive */

@@ -11,7 +11,7 @@
 typedef struct WalkExtent {
     uint64_t first, last;
     bool is_empty;  /* even the first is missing */
-    bool is_hole;   /* later WAL exists behind `last` */
+    bool is_hole;   /* later WAL exists after `last` */
     bool is_open;   /* WAL ends in the middle of `last` */
     uint64_t local; /* first one that is read from a local file; 0: none */
 } WalkExtent;
@@ -53,6 +53,6 @@ bool walk_event_at(const WalWalk *walk, Lsn lsn, WalEvent *event, bool *found,
 bool walk_records(const WalWalk *walk, WalRecordFunction *on_record, void *context, WalWalkEnd *end,
                   Error *err) MUST_CHECK;
 
-/* Where replay stands after a record: its end rounded up to 8, or behind a switch the end of the
+/* Where replay stands after a record: its end rounded up to 8, or after a switch the end of the
  * segment (xlogreader.c, XLogDecodeNextRecord). */
 Lsn walk_replay_end(const WalRecord *record, uint32_t segment_size);

@@ -250,7 +250,7 @@ bool log_print_line(LogPrinter *printer, const Happening *happening, Error *err)
     CLEANUP(buffer_done) Buffer tail = {0};
     if (!put_suggestion(printer, happening, &undo, &tail, err))
         return false;
-    buffer_print(&printer->text, "%s", ""); /* a zero behind the end */
+    buffer_print(&printer->text, "%s", ""); /* a zero after the end */
     out_folded(&(FoldedLine){
         .head = head, .text = (const char *)printer->text.data, .tail = (const char *)tail.data});
     return true;

@@ -49,7 +49,7 @@ void job_note(CopyJob *job, const PageNote *note);
 
 /*
  * Put ranges of split files together: sizes, CRCs. A file that became shorter while it was read
- * ends at the first range that was short: WAL brings what was written behind that end later.
+ * ends at the first range that was short: WAL brings what was written after that end later.
  * Strings and arrays go into scan->arena.
  */
 void plan_finish(const Plan *plan, Scan *scan);

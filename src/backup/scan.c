@@ -879,7 +879,7 @@ void scan_drop_new_tablespaces(Scan *scan, const TablespaceList *known)
     const char *dropped = NULL;
     size_t kept = 0;
 
-    /* By path: what is in a tablespace comes behind its link and before the next one. */
+    /* By path: what is in a tablespace comes after its link and before the next one. */
     for (size_t i = 0; i < scan->count; i++) {
         const ManifestEntry *entry = &scan->entries[i];
         size_t length = dropped != NULL ? strlen(dropped) : 0;

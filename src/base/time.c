@@ -348,7 +348,7 @@ static bool resolve_zone(const char *zone, const char *text, int64_t local, int6
     return true;
 }
 
-/* What is left behind the clock, without blanks around it. */
+/* What is left after the clock, without blanks around it. */
 static bool take_zone(const char *rest, char zone[ZONE_NAME_MAX + 1])
 {
     size_t size;

@@ -93,7 +93,7 @@ static bool segment_may_stop(const Target *target, const WalSummary *summary)
 {
     switch (target->kind) {
     case TARGET_LSN:
-        /* The record that begins behind L may end in the segment after it. */
+        /* The record that begins after L may end in the segment after it. */
         return summary->reader.last_record >= target->lsn ||
                summary->reader.tail_record >= target->lsn;
     case TARGET_TIME:

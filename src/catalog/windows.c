@@ -43,7 +43,7 @@ static bool look_at_segment(void *context, const SegmentVisit *visit, Error *err
 }
 
 /*
- * Only straddling commits behind the segment with the maximum are read, each of which costs two
+ * Only straddling commits after the segment with the maximum are read, each of which costs two
  * segments: an earlier one would have to be of a clock that was set back since, and leaving it
  * out says less than can be reached, never more.
  */

@@ -102,7 +102,7 @@ static bool parse_flag(const char *text, const char *place, bool *flag, Error *e
     return error_set(err, ERR_USAGE, "%s: \"%s\" is neither yes nor no", place, text);
 }
 
-/* NAME=PATH: the name may be a path with "=" in it, the new path is the part behind the last. */
+/* NAME=PATH: the name may be a path with "=" in it, the new path is the part after the last. */
 static bool add_tablespace(Options *options, const char *text, const char *place, Error *err)
 {
     const char *equals = strrchr(text, '=');

@@ -62,7 +62,7 @@ static bool deliver_or_prove(Get *get, Error *err)
 }
 
 /*
- * A segment that this recovery must not see: it lies wholly behind the point where the path leaves
+ * A segment that this recovery must not see: it lies wholly after the point where the path leaves
  * its timeline, or its timeline is not on the path. A server on the same path does not ask for it
  * (it has the child's segment, or was stopped when that was missing), so it follows another path
  * than we think: neither the file nor "no such file", which would open the database, is right.
@@ -77,7 +77,7 @@ static bool refuse_other_path(const Get *get, Error *err)
                            "must name the same timeline");
 }
 
-/* The path is looked at only when it matters: nothing of its last timeline is behind its end. */
+/* The path is looked at only when it matters: nothing of its last timeline is after its end. */
 static bool check_path(Get *get, Error *err)
 {
     if (get->name.timeline == get->view.timeline || get_is_for_tool(get))

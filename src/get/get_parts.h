@@ -23,7 +23,7 @@ bool get_deliver(const Get *get, Error *err) MUST_CHECK;
 
 /*
  * What there is of a segment that is not whole, and that who asks may get: WAL_NOWHERE when that is
- * nothing, or when WAL is missing behind it that this recovery needs.
+ * nothing, or when WAL is missing after it that this recovery needs.
  */
 bool get_find_open(const Get *get, const WalInventory *inventory, WalSource *source,
                    Error *err) MUST_CHECK;
@@ -41,7 +41,7 @@ bool get_check_branch(Get *get, Error *err) MUST_CHECK;
  * Whether it is no recovery that asks but a program that looks at the WAL of a server that is down,
  * as pg_rewind -c does: it writes to the segment's own name in pg_wal (fe_utils/archive.c; servers
  * to RECOVERYXLOG), and nobody has the data directory open. Such a program ends with an error where
- * WAL does, so it may be given whatever there is of its own timeline, also behind the place where
+ * WAL does, so it may be given whatever there is of its own timeline, also after the place where
  * others left that.
  */
 bool get_is_for_tool(const Get *get);

@@ -48,7 +48,7 @@ static bool find_on_path(const Get *get, const WalInventory *inventory, WalSourc
 }
 
 /*
- * Whether what is missing behind it may be missing: nothing of its timeline comes later, and the
+ * Whether what is missing after it may be missing: nothing of its timeline comes later, and the
  * path does not go on; or the target needs no later segment, and the server refuses to open before
  * it has reached that.
  */

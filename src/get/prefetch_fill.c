@@ -133,7 +133,7 @@ static bool is_running(const Fill *fill, const WalName *name)
 }
 
 /*
- * Where the requests are by now, and what lies ready behind. The rest goes: what was asked for
+ * Where the requests are by now, and what lies ready for them. The rest goes: what was asked for
  * meanwhile, what is of another path; and, as long as no temporary name is ours, what killed ones
  * left.
  */

@@ -13,7 +13,7 @@
 
 typedef struct Pace {
     uint32_t timeline;       /* of the last segment asked for; 0: none yet */
-    uint32_t depth;          /* segments that shall lie ready behind it */
+    uint32_t depth;          /* segments that shall lie ready after it */
     uint64_t segment;        /* its number */
     TimeUs answered_at;      /* when it was handed over, by the clock for durations */
     uint64_t replay_us;      /* from an answer to the next request, smoothed; 0: not known */

@@ -22,7 +22,7 @@ void prefetch_answered(Prefetch *ahead, const Cluster *cluster, const WalName *n
  */
 bool prefetch_given(Prefetch *ahead, const Cluster *cluster, WalName *given);
 
-/* The segment `count` behind where the requests are, on the path; false: it is not to be fetched.
+/* The segment `count` after where the requests are, on the path; false: it is not to be fetched.
  */
 bool prefetch_next(const RecoveryView *view, const Pace *pace, uint64_t count,
                    uint32_t segment_size, WalName *name);

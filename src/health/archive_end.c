@@ -101,7 +101,7 @@ static bool clip_run(const WalRun *run, const TimelinePath *path, uint32_t segme
         uint64_t begin = step != NULL ? wal_segment_of(step->begin, segment_size) : UINT64_MAX;
 
         if (begin <= *first)
-            return false; /* a later timeline owns it, and all behind it */
+            return false; /* a later timeline owns it, and all after it */
         *first = begin;
     }
     while (*last > *first && path_timeline_of_segment(path, *last, segment_size) != run->timeline) {
@@ -135,7 +135,7 @@ static bool find_stretch(const WalInventory *wal, const TimelinePath *path, uint
 }
 
 /*
- * Whether the archive has a segment of the path behind this one. On a timeline that has just begun
+ * Whether the archive has a segment of the path after this one. On a timeline that has just begun
  * it has none: what is missing there is not missing yet.
  */
 static bool has_later(const WalInventory *wal, const KnownPath *known, uint64_t segment,
@@ -162,7 +162,7 @@ static const char *segment_name(const WalWalk *walk, uint64_t segment, char text
     return wal_name_text(&name, segment_size, text);
 }
 
-/* A record that goes on behind the archive's end and may be a commit is not in the archive. */
+/* A record that goes on after the archive's end and may be a commit is not in the archive. */
 bool wal_tail_may_be_commit(const WalReaderState *reader)
 {
     return reader->tail_record != 0 &&
@@ -170,7 +170,7 @@ bool wal_tail_may_be_commit(const WalReaderState *reader)
 }
 
 /*
- * Commits lie in the WAL nearly in the order of their times. So what comes behind the last segment
+ * Commits lie in the WAL nearly in the order of their times. So what comes after the last segment
  * that holds one is younger than the oldest in it, unless the clock was set back meanwhile.
  */
 static void take_newest(const WalSummary *summary, ArchiveEnd *end)
@@ -216,7 +216,7 @@ static bool look_back(const WalWalk *walk, const WalWalkEnd *walked, ArchiveEnd 
     return true;
 }
 
-/* There is no commit in the last segments: what comes behind them came after the backup. */
+/* There is no commit in the last segments: what comes after them came after the backup. */
 static void fall_back_to_base(ArchiveEnd *end)
 {
     if (end->last_commit != TIME_US_NONE || end->base == NULL)
@@ -237,7 +237,7 @@ static void note_last(const WalWalk *walk, const WalWalkEnd *walked, ArchiveEnd 
         path_timeline_of_segment(walk->path, end->last_segment, walk->cluster->wal_segment_size);
 }
 
-/* Nothing of what comes behind this place can be restored. */
+/* Nothing of what comes after this place can be restored. */
 static void end_at(ArchiveEnd *end, Lsn place, uint64_t stored)
 {
     end->durable = place;
@@ -277,7 +277,7 @@ static bool follow(const WalWalk *walk, const KnownPath *known, ArchiveEnd *end,
     end->is_hole = !walked.is_broken && has_later(walk->inventory, known, walked.last_segment,
                                                   walk->cluster->wal_segment_size);
     note_last(walk, &walked, end);
-    /* Nothing but a piece of one record: what comes before is behind the beginning. */
+    /* Nothing but a piece of one record: what comes before is after the beginning. */
     end->durable = walked.last_end != 0 ? walked.last_end : walk->from;
     end->stored = walked.last_segment + 1;
     end->read_from = wal_segment_start(end->stored, walk->cluster->wal_segment_size);

@@ -58,7 +58,7 @@ static bool take_record(void *context, const WalRecord *record, Error *err)
 
     (void)err;
     looking->found->seen_to = record->end;
-    /* One that begins before may end behind: then it is as little in the archive. */
+    /* One that begins before may end after: then it is as little in the archive. */
     if (record->end <= looking->search->durable ||
         !is_promise(record, looking->version, &kind, &event))
         return true;
@@ -176,7 +176,7 @@ static bool look_into(Looking *looking, const char *name, uint64_t segment, uint
     return true;
 }
 
-/* Whether a segment of the path behind this one lies in the directory, with the WAL of its name. */
+/* Whether a segment of the path after this one lies in the directory, with the WAL of its name. */
 static bool later_exists(const Looking *looking, uint64_t segment, bool *exists, Error *err)
 {
     const CommitSearch *search = looking->search;
@@ -211,7 +211,7 @@ static bool later_exists(const Looking *looking, uint64_t segment, bool *exists,
 
 /*
  * Whether reading came as far as the server has written for sure. WAL that is invalid before that
- * is damaged, and may hide commits. A record that was not flushed to its end shows behind what was.
+ * is damaged, and may hide commits. A record that was not flushed to its end shows after what was.
  */
 static bool reached(const Looking *looking, SegmentOutcome outcome, Lsn start, Lsn written)
 {

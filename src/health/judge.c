@@ -431,7 +431,7 @@ static bool last_archived(const Health *health, WalName *name)
            (name->kind == WAL_SEGMENT || name->kind == WAL_BACKUP_HISTORY);
 }
 
-/* Archived as the server believes, and behind the end of what the repository has. */
+/* Archived as the server believes, and after the end of what the repository has. */
 static bool is_believed_only(const Health *health)
 {
     WalName name;

@@ -43,7 +43,7 @@ typedef struct Look {
     Health *health;
     Session *session; /* NULL: the server does not answer */
     WalFiles files;
-    Lsn seen_to; /* of the server's WAL, behind what is archived; 0: nothing there */
+    Lsn seen_to; /* of the server's WAL, after what is archived; 0: nothing there */
     Arena *arena;
 } Look;
 

@@ -15,7 +15,7 @@ bool exposure_unknown(Exposure *exposure, const char *reason)
     return true;
 }
 
-/* Nothing behind the archive's end can be seen: what is missing is younger than what is there. */
+/* Nothing after the archive's end can be seen: what is missing is younger than what is there. */
 static void bound_exposure(const Look *look, const char *reason, Exposure *exposure)
 {
     const ArchiveEnd *end = &look->health->end;
@@ -44,7 +44,7 @@ static void take_commit(const Look *look, const CommitFound *found, Exposure *ex
 }
 
 /*
- * No record at all behind what is in the archive. A segment's first record begins behind the header
+ * No record at all after what is in the archive. A segment's first record begins after the header
  * of its first page, and others at multiples of 8.
  */
 static bool nothing_behind(const Look *look, const CommitSearch *search)

@@ -58,7 +58,7 @@ static uint32_t limit_of(const WalForkSearch *search, uint64_t segment)
 }
 
 /*
- * Looked at once more behind the reading: the server gives a segment's name away before it writes
+ * Looked at once more after the reading: the server gives a segment's name away before it writes
  * over its bytes (RemoveXlogFile in xlog.c), and one kept for later has its new name before it is
  * written anew.
  */
@@ -142,7 +142,7 @@ static bool compare_before(const WalForkSearch *search, Lsn end, Likeness *liken
     return true;
 }
 
-/* A whole segment by its last record; what is behind a switch is zeros on every server. */
+/* A whole segment by its last record; what is after a switch is zeros on every server. */
 static bool compare_segment(const WalForkSearch *search, uint64_t segment, Likeness *likeness,
                             Error *err)
 {

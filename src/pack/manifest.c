@@ -128,7 +128,7 @@ typedef bool LinesFunction(void *context, const char *text, size_t size, Error *
 
 typedef struct Lines {
     CodecContext *codec;
-    Buffer text; /* a frame's, behind what is left of the one before */
+    Buffer text; /* a frame's, after what is left of the one before */
 } Lines;
 
 static void lines_done(Lines *lines)

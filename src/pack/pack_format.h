@@ -49,7 +49,7 @@ bool pack_trailer_decode(PackTrailer *trailer, const uint8_t bytes[PACK_TRAILER_
                          uint64_t pack_size, uint64_t seed, Error *err) MUST_CHECK;
 
 void pack_entry_encode(const PackEntry *entry, Buffer *directory); /* appended */
-/* The entry at *offset, which moves behind it. */
+/* The entry at *offset, which moves past it. */
 bool pack_entry_decode(const uint8_t *directory, size_t size, size_t *offset, PackEntry *entry,
                        Error *err) MUST_CHECK;
 

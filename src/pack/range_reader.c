@@ -140,7 +140,7 @@ static bool lay_over(RangeReader *reader, const ManifestRange *range, Error *err
     return true;
 }
 
-/* Read the stored bytes of an extent, and of those right behind it as far as the window goes. */
+/* Read the stored bytes of an extent, and of those right after it as far as the window goes. */
 static bool fill_window(RangeReader *reader, FragmentSource *source, uint32_t extent, Error *err)
 {
     const PageTable *table = &source->table;

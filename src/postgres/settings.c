@@ -172,7 +172,7 @@ static Token longest_match(const char *text)
     return best;
 }
 
-/* Advances *at behind the token; at the end of the line it stays before the LF. */
+/* Moves *at past the token; at the end of the line it stays before the LF. */
 static Token token_next(const char **at)
 {
     *at += strspn(*at, " \t\r");
@@ -573,5 +573,5 @@ void settings_rewrite(const char *text, const char *const *remove, const Setting
         settings_quote(additions[i].value, result);
         buffer_append(result, "\n", 1);
     }
-    buffer_print(result, "%s", ""); /* leaves a zero behind the end: a C string */
+    buffer_print(result, "%s", ""); /* leaves a zero after the end: a C string */
 }

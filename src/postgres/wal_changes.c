@@ -25,7 +25,7 @@ static RelationFile get_file(const uint8_t *bytes)
     };
 }
 
-/* The parts that xinfo names; those behind what does not fit are left empty. */
+/* The parts that xinfo names; those after what does not fit are left empty. */
 static void take_parts(Payload rest, uint32_t xinfo, const PgVersion *version,
                        WalTransactionEnd *end)
 {
@@ -82,7 +82,7 @@ bool wal_transaction_end_of(const WalRecord *record, const PgVersion *version,
 
 bool wal_prepare_of(const WalRecord *record, uint32_t *xid, TimeUs *time)
 {
-    enum { XID = 8, PREPARED_AT = 16, SIZE = 24 }; /* behind magic and length, and a database */
+    enum { XID = 8, PREPARED_AT = 16, SIZE = 24 }; /* after magic and length, and a database */
     Payload payload;
 
     if (record->rmgr != RMGR_TRANSACTION || record->bytes == NULL ||

@@ -22,7 +22,7 @@ static int hex_digit(char c, bool lower_too)
     return -1;
 }
 
-/* One to eight digits at *text, which moves behind them. */
+/* One to eight digits at *text, which moves past them. */
 static bool parse_half(const char **text, uint32_t *half)
 {
     uint32_t value = 0;

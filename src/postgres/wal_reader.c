@@ -116,7 +116,7 @@ static bool is_zero(const uint8_t *data, size_t size)
 
 /*
  * No valid WAL from here on, or from the record on that we are in. is_zero_here: the bytes that
- * showed it are all zero. A record that ends the segment with a bad CRC has nothing behind it and
+ * showed it are all zero. A record that ends the segment with a bad CRC has nothing after it and
  * was not padded.
  */
 static void wal_break(WalReader *reader, bool is_zero_here, const char *format, ...)
@@ -467,10 +467,10 @@ static bool begin_record(WalReader *reader, const uint8_t *data, size_t size, si
     return feed_whole_record(reader, data, err);
 }
 
-/* Behind a switch, to the end of its segment; behind a break, for ever. */
+/* After a switch, to the end of its segment; after a break, for ever. */
 /*
  * A recycled file can be of the same place on an older timeline. A child's first segment can have
- * copies of the page in which it forks behind that one (xlog.c, XLogFileCopy).
+ * copies of the page in which it forks after that one (xlog.c, XLogFileCopy).
  */
 static void judge_rest_page(WalReader *reader, Lsn page)
 {

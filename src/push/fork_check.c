@@ -142,7 +142,7 @@ static bool check_file(const First *first, const char *folder, const WalName *la
     }
     if (attempt.code != ERR_EXISTS)
         return true;
-    /* Asked behind the reading: one that was recycled meanwhile has another first page by now. */
+    /* Asked after the reading: one that was recycled meanwhile has another first page by now. */
     error_clear(&attempt);
     if (!file_read_at(fd, head, sizeof head, 0, &got, file, &attempt) ||
         !wal_segment_header_decode(head, got, &header, &attempt) ||

@@ -19,7 +19,7 @@ bool left_segment_find(const Cluster *cluster, const char *path, int fd, const W
 
 /*
  * Whether the archive has an object of this name with the same WAL up to there, read whole,
- * verified and made durable. What comes behind is nobody's, or of who went on on that timeline.
+ * verified and made durable. What comes after is nobody's, or of whoever went on on that timeline.
  * ERR_EXISTS: it has other WAL. False in *is_stored: there is none, or it is damaged.
  */
 bool left_segment_look(const Cluster *cluster, const char *name, const char *path, int fd,

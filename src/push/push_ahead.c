@@ -285,7 +285,7 @@ static bool push_one(void *worker, void *context, Error *err)
     return goes_on;
 }
 
-/* The first `count` names behind `name`, in the order in which the server will ask for them. */
+/* The first `count` names after `name`, in the order in which the server will ask for them. */
 typedef struct Waiting {
     char names[PUSH_AHEAD_MAX][WAL_NAME_SIZE];
     size_t count;
@@ -366,7 +366,7 @@ static void run_jobs(Job *jobs, size_t count, unsigned threads)
     }
 }
 
-/* The file asked for and those that wait behind it. */
+/* The file asked for and those that wait after it. */
 static bool run_along(const PushAhead *ahead, const Waiting *waiting, PushResult *result,
                       PushedAhead *told, void *context, Error *err)
 {

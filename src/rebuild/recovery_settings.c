@@ -286,7 +286,7 @@ static void name_segment(const RestorePlan *plan, uint64_t segment, char text[WA
 }
 
 /*
- * The last segment that the target needs: archive-get takes what lies behind it for no hole. And
+ * The last segment that the target needs: archive-get takes what lies after it for no hole. And
  * where replay ends: watch and promote tell a pause there from one on the way. Without a target
  * what the archive has whole: an archive that ends before that when the server asks was lost.
  */

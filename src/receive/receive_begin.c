@@ -237,7 +237,7 @@ static bool last_archived(const WalInventory *inventory, const TimelinePath *pat
 }
 
 /*
- * The first segment before `limit` that the archive does not have whole, behind all that it has:
+ * The first segment before `limit` that the archive does not have whole, after all that it has:
  * one that it has in pieces may be it. False: it has nothing before.
  */
 static bool first_missing(const WalInventory *inventory, const TimelinePath *path, uint64_t limit,

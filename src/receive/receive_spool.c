@@ -263,7 +263,7 @@ static bool is_before(uint32_t timeline, uint64_t segment, const NextSegment *ne
     return timeline < next->timeline || (timeline == next->timeline && segment < next->segment);
 }
 
-/* Behind `after`, which may be NULL. */
+/* After `after`, which may be NULL. */
 static bool find_next(const WalInventory *inventory, const NextSegment *after, NextSegment *next)
 {
     bool found = false;
@@ -519,7 +519,7 @@ static bool move_next(ReceiveSpool *spool, SpoolKeep keep, bool *has_more, Error
         if (!move_one(spool, &inventory, &next, keep, &is_left, err))
             return false;
         *has_more = find_next(&inventory, &next, &later);
-        /* What stays (pieces behind a damaged one, too) must not be in the way of the rest. */
+        /* What stays (pieces after a damaged one, too) must not be in the way of the rest. */
         if (!is_left || !*has_more)
             return true;
         next = later;

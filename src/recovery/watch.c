@@ -179,7 +179,7 @@ static void explain_failure(RecoveryWatch *watch, const Findings *found, Recover
 
 /*
  * Where replay may end although its target is a little further on: a record that ends with its page
- * is followed by the next page's header, and the next record begins behind that.
+ * is followed by the next page's header, and the next record begins after that.
  */
 static Lsn before_page_header(Lsn lsn)
 {

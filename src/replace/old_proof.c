@@ -20,7 +20,7 @@ typedef struct Proof {
     uint32_t size;      /* of a segment */
     uint64_t low, high; /* the lowest and highest file along the path; high is 0: there is none */
     uint64_t archived;  /* the highest segment of the path in the archive; 0: none */
-    Lsn archive_end;    /* behind it, and what pieces there are of the next one */
+    Lsn archive_end;    /* after it, and what pieces there are of the next one */
 } Proof;
 
 /* Where the next record begins. */
@@ -105,7 +105,7 @@ typedef struct OldReading {
     const Proof *proof;
     const PgVersion *version;
     WalReader *reader;
-    Lsn count_from;  /* 0: count what is in no archived segment, and behind the archive's end */
+    Lsn count_from;  /* 0: count what is in no archived segment, and after the archive's end */
     Lsn until;       /* last_before: of records that end up to here; 0: not asked */
     Lsn last_before; /* end of the last such record */
     OldCommits commits;
@@ -568,7 +568,7 @@ static bool read_stretch(const Proof *proof, uint64_t proven, Error *err)
     }
 }
 
-/* What the archive has in pieces of the segment behind its last whole one. */
+/* What the archive has in pieces of the segment after its last whole one. */
 static bool compare_pieces(const Proof *proof, Error *err)
 {
     const OldBranch *branch = proof->branch;
@@ -596,7 +596,7 @@ static bool compare_pieces(const Proof *proof, Error *err)
 }
 
 /*
- * pg_control may know of more than WAL leads to. A checkpoint that is the first record behind the
+ * pg_control may know of more than WAL leads to. A checkpoint that is the first record after the
  * archive's end, as after a shutdown, hides nothing.
  */
 static bool judge_control(const Proof *proof)
@@ -678,7 +678,7 @@ static bool compare_highest(const Proof *proof, uint64_t *segment, uint64_t *sam
     return true;
 }
 
-/* The highest file right behind an archived segment. */
+/* The highest file right after an archived segment. */
 static uint64_t find_link(const Proof *proof)
 {
     for (uint64_t at = proof->high; at >= proof->low && at > 1; at--) {

@@ -91,7 +91,7 @@ static bool needs_push(const Saving *saving, const OldSegment *file)
 /* ---- into the archive: how --------------------------------------------------------------------
  */
 
-/* False: the server's archiver would try this one again, and none behind it. */
+/* False: the server's archiver would try this one again, and none after it. */
 static bool push_one(const Saving *saving, const char *path)
 {
     WalSaved *saved = saving->saved;

@@ -84,7 +84,7 @@ static bool stops_before(const Choice *choice, Lsn fork)
     case TARGET_NAME:
         break;
     }
-    /* The record itself: one behind the fork that stops replay before it is not on the parent. */
+    /* The record itself: one after the fork that stops replay before it is not on the parent. */
     return choice->point.stop_record < fork;
 }
 

@@ -81,7 +81,7 @@ bool refuse_too_early(const Search *search, Error *err)
 }
 
 /*
- * Of a position it is known behind which gap it lies: that of the newest backup before it. Anything
+ * Of a position it is known after which gap it lies: that of the newest backup before it. Anything
  * else may be in the first gap of all.
  */
 static const BackupInfo *backup_before_gap(const Search *search)

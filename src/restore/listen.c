@@ -86,7 +86,7 @@ static bool is_any_unusable(const char *list, unsigned port, bool must_be_there)
     }
 }
 
-/* A path that a socket's name does not fit behind needs another one, which is short. */
+/* A path that a socket's name does not fit after needs another one, which is short. */
 static bool choose_directory(RestorePlan *plan, const char **directory, Error *err)
 {
     char path[] = "/tmp/pgcairn-XXXXXX";

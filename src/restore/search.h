@@ -28,7 +28,7 @@ typedef struct ArchiveEnd {
     TimeUs commit_max; /* of the commits up to there; TIME_US_NONE: none */
     Lsn gap_from;    /* end of the last whole record; where nothing is there: of what is missing */
     const char *gap; /* why it does not go on: a hole, a missing timeline, damage; NULL: it is
-                        complete, nothing is behind it */
+                        complete, nothing is after it */
 } ArchiveEnd;
 
 bool search_find_end(const Search *search, Lsn from, ArchiveEnd *end, Error *err) MUST_CHECK;
@@ -40,7 +40,7 @@ bool search_find_end(const Search *search, Lsn from, ArchiveEnd *end, Error *err
 bool search_refuse_gap(const Search *search, const ArchiveEnd *end, const char *target,
                        Error *err) MUST_CHECK;
 
-/* "from T on with backup B", the first that begins behind the gap; "" if none does. Of the arena.
+/* "from T on with backup B", the first that begins after the gap; "" if none does. Of the arena.
  */
 const char *search_behind_gap(const Search *search, const ArchiveEnd *end);
 
@@ -50,7 +50,7 @@ const char *search_behind_gap(const Search *search, const ArchiveEnd *end);
 typedef enum Verdict {
     VERDICT_USABLE,
     VERDICT_TOO_NEW,     /* the target lies before what this backup can reach: try an older one */
-    VERDICT_NOT_SEEN,    /* the target is not behind this backup: an older one may have it */
+    VERDICT_NOT_SEEN,    /* the target is not after this backup: an older one may have it */
     VERDICT_UNREACHABLE, /* no backup on this path helps */
 } Verdict;
 

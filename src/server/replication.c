@@ -222,7 +222,7 @@ static bool take_end(const Answer *answer, TimelineEnd *end, Error *err)
     return lsn_parse(pq->PQgetvalue(answer->result, 0, 1), &end->next_begin, err);
 }
 
-/* The results behind a stream, until there are no more. */
+/* The results after a stream, until there are no more. */
 static bool take_results(Session *session, TimelineEnd *end, bool *has_end, Error *err)
 {
     CLEANUP(answer_done) Answer answer = {0};

@@ -35,7 +35,7 @@ static unsigned major_of(const char *directory)
     ProcessSetup setup = {.argv = argv};
     if (!process_run(&setup, VERSION_TIMEOUT_MS, &status, &output, &ignored) || status != 0)
         return 0;
-    buffer_print(&output, "%s", ""); /* a zero behind the end */
+    buffer_print(&output, "%s", ""); /* a zero after the end */
     return major_in((const char *)output.data);
 }
 
@@ -316,7 +316,7 @@ bool server_start_read(const char *data, Arena *arena, ServerStart *start, bool 
     return true;
 }
 
-/* Field 4 of /proc/N/stat. The name in field 2 may hold anything, so begin behind its last ')'. */
+/* Field 4 of /proc/N/stat. The name in field 2 may hold anything, so begin after its last ')'. */
 static pid_t parent_of(const char *number)
 {
     CLEANUP(text_freep) char *path = text_format("/proc/%s/stat", number);

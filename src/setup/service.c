@@ -8,7 +8,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-/* A path, or behind "@" a name in the abstract space, where the first byte is zero. */
+/* A path, or after "@" a name in the abstract space, where the first byte is zero. */
 static bool address_of(const char *name, struct sockaddr_un *address, socklen_t *size)
 {
     const size_t length = strlen(name);

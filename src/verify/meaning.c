@@ -64,8 +64,8 @@ typedef struct Break {
     NameList cut;            /* backups that need it to become consistent */
     NameList ended;          /* backups whose recoveries end there */
     TimeUs before;           /* last commit before it, TIME_US_NONE: none */
-    TimeUs behind;           /* last commit known behind it */
-    const BackupFacts *next; /* the first backup that begins behind it */
+    TimeUs behind;           /* last commit known after it */
+    const BackupFacts *next; /* the first backup that begins after it */
 } Break;
 
 static void break_done(Break *cut)

@@ -12,7 +12,7 @@ typedef struct ForkFact {
     uint32_t timeline;
     uint64_t segment;
     bool is_known;
-    WalChain chain; /* behind it */
+    WalChain chain; /* after it */
     Lsn first_record, first_prev;
 } ForkFact;
 
@@ -24,7 +24,7 @@ typedef struct WalPass {
     WalJob *jobs;
     ForkFact *forks;
     size_t fork_count;
-    WalChain chain; /* behind the segment before */
+    WalChain chain; /* after the segment before */
     uint32_t timeline;
     uint64_t next; /* the segment that it leads to */
     WalKnowledge *known;
@@ -217,7 +217,7 @@ static bool is_next(const WalPass *pass, const WalName *name)
     return pass->timeline == name->timeline && pass->next == name->segment;
 }
 
-/* What leads here: the segment before on its timeline, or the one that the timeline forks behind.
+/* What leads here: the segment before on its timeline, or the one that the timeline forks after.
  */
 static void find_chain(WalPass *pass, const WalName *name, const TimelineFacts *facts)
 {

@@ -382,7 +382,7 @@ void wal_trailer_wrap(const WalTrailer *trailer, uint64_t seed, Buffer *out)
         buffer_append(out, gzip_end, sizeof gzip_end);
 }
 
-/* The trailer with so many bytes behind it, if it is there; NULL otherwise. */
+/* The trailer with so many bytes after it, if it is there; NULL otherwise. */
 static const uint8_t *trailer_at(const uint8_t *suffix, size_t size, size_t behind)
 {
     size_t needed = WAL_TRAILER_SIZE + behind;

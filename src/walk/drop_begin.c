@@ -56,7 +56,7 @@ static bool search_record(void *context, const WalRecord *record, Error *err)
     return true;
 }
 
-/* What lies before a gap can't be looked at: the answer is what was found behind it. */
+/* What lies before a gap can't be looked at: the answer is what was found after it. */
 static bool search_gap(void *context, const WalGap *gap, Error *err)
 {
     (void)context, (void)gap, (void)err;

@@ -26,7 +26,7 @@ typedef struct Reading {
     TimeUs last;         /* time of the last end of a transaction; NONE: none yet */
     /* by trailers */
     bool has_begun; /* a segment reached to wish->from */
-    bool is_past;   /* the last one lies behind wish->to */
+    bool is_past;   /* the last one lies after wish->to */
     Buffer gaps;    /* PendingGap: of which it is not known yet whether they matter */
     /* of the entry in work */
     Buffer created;     /* RelationFile, sorted */

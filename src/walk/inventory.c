@@ -142,7 +142,7 @@ const Mark *wal_inventory_damage(const WalInventory *inventory, uint32_t timelin
                      wal_name_text(&name, segment_size, text));
 }
 
-/* The first run whose last segment is at or behind this one; the runs are sorted. */
+/* The first run whose last segment is at or after this one; the runs are sorted. */
 static size_t find_run(const WalInventory *inventory, uint32_t timeline, uint64_t segment)
 {
     size_t low = 0;

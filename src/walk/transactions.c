@@ -72,7 +72,7 @@ Transaction *transactions_add(Transactions *open, uint32_t xid)
     return slot;
 }
 
-/* Those behind the gap that must be found across it move up. */
+/* Those after the gap that must be found across it move up. */
 static void close_gap(Transactions *open, size_t gap)
 {
     size_t mask = open->size - 1;

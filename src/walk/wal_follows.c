@@ -110,7 +110,7 @@ static bool read_at(int fd, uint64_t offset, size_t size, uint8_t *bytes)
 
 /*
  * A file that the server keeps for later has this name, too, and the WAL of another place. Asked
- * behind the reading: the server writes over its first page first (RemoveXlogFile in xlog.c).
+ * after the reading: the server writes over its first page first (RemoveXlogFile in xlog.c).
  */
 static bool is_of_place(const Cluster *cluster, int fd, Lsn start)
 {

@@ -302,7 +302,7 @@ static void widen(WalkExtent *extent, const WalRun *run, const PathStep *step,
     extent->is_empty = false;
 }
 
-/* Behind the last whole segment of the path what is not whole, or is not in the archive. */
+/* After the last whole segment of the path what is not whole, or is not in the archive. */
 static bool extend(const WalWalk *walk, uint32_t segment_size, WalkExtent *extent, Error *err)
 {
     WalSource source;

@@ -42,7 +42,7 @@ bool walk_source(const WalWalk *walk, uint64_t segment, WalSource *source, Error
     return wal_source_on_path(walk->cluster, walk->inventory, walk->path, segment, source, err);
 }
 
-/* As far as there is WAL without a gap; *next is the segment behind it. */
+/* As far as there is WAL without a gap; *next is the segment after it. */
 static bool extend(const WalWalk *walk, WalkExtent *extent, uint64_t *next, Error *err)
 {
     const uint32_t segment_size = walk->cluster->wal_segment_size;
@@ -110,7 +110,7 @@ bool walk_extent(const WalWalk *walk, WalkExtent *extent, Error *err)
 
 /* ---- segment by segment ---- */
 
-/* The place behind `size` bytes of a record that continue at the start of a segment. */
+/* The place after `size` bytes of a record that continue at the start of a segment. */
 static Lsn behind_head(Lsn start, uint32_t size)
 {
     Lsn at = start + WAL_SEGMENT_HEADER_SIZE;
