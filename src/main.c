@@ -168,9 +168,9 @@ static void occupy_standard_descriptors(void)
 
     do {
         fd = open("/dev/null", O_RDWR);
+        /* No /dev: what is printed is lost all the same. */
         if (fd < 0)
-            fd = open("/",
-                      O_RDONLY | O_DIRECTORY); /* no /dev: what is printed is lost all the same */
+            fd = open("/", O_RDONLY | O_DIRECTORY);
     } while (fd >= 0 && fd <= STDERR_FILENO);
     if (fd >= 0)
         (void)close(fd);

@@ -162,7 +162,8 @@ int held_open_path(const char *path, size_t size, int flags)
 /* What can't be opened so is what we have open: only a kernel or a filter can be in the way. */
 static void hold(HeldDirectory *held, int fd, char *path)
 {
-    *held = (HeldDirectory){.fd = fd, .path = path};
+    *held = (HeldDirectory){.fd = fd};
+    held->path = path;
     CLEANUP(fd_done) int probe = open_at_once(fd, ".", O_PATH | O_DIRECTORY | O_CLOEXEC, 0);
     held->by_parts = probe < 0;
 }

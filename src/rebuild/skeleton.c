@@ -31,9 +31,10 @@ static bool make_link(const RestorePlan *plan, const ManifestEntry *entry, Error
 {
     const PlannedTablespace *tablespace = tablespace_of(plan, entry->path);
 
-    if (tablespace == NULL)
+    if (tablespace == NULL) {
         return error_set(err, ERR_CORRUPT, "link %s is not a tablespace of this backup",
                          entry->path);
+    }
     return held_make_link(held_places_of(plan, entry), tablespace->path, err);
 }
 

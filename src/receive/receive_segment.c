@@ -434,10 +434,11 @@ static bool is_same_piece(const OpenSegment *segment, const WalPiece *piece, Err
         return false;
     if (found == FOUND_OTHER)
         return refuse_other(segment, "a piece", err);
-    if (found == FOUND_NOTHING)
+    if (found == FOUND_NOTHING) {
         return error_set(
             err, ERR_UNREACHABLE,
             "another process keeps storing and removing pieces of it in the repository");
+    }
     return true;
 }
 

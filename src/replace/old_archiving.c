@@ -79,7 +79,7 @@ static bool stores_nothing(const char *command)
 }
 
 /* What ends a word that has this in front: a quote, "--repo=PATH" as a whole or PATH alone. */
-static const char *end_of_word(char before)
+static const char *end_of_word(int before)
 {
     return before == '\'' ? "'" : before == '"' ? "\"" : " \t\n;&|<>";
 }

@@ -91,9 +91,10 @@ static bool load_trailer(ScanState *state, uint64_t segment, WalTrailer *trailer
     walk_segment_name(&state->scan->walk, segment, name);
     *ok = wal_walk_trailer(&state->scan->walk, segment, trailer, &is_open, &attempt);
     if (*ok && (trailer->kind != WAL_SEGMENT || trailer->segment_size != state->segment_size ||
-                trailer->system_identifier != cluster->system_identifier))
+                trailer->system_identifier != cluster->system_identifier)) {
         *ok =
             error_set(&attempt, ERR_CORRUPT, "the stored object is not a segment of this cluster");
+    }
     state->end.is_open = *ok && is_open;
     if (state->end.is_open && trailer->summary.reader.last_end != 0)
         state->end.until = trailer->summary.reader.last_end;
