@@ -3,19 +3,23 @@
 #include "pack/range_reader.h"
 #include "pack/small_file.h"
 
-const ManifestEntry *backed_up_file_find(const Manifest *manifest, const char *path)
+const ManifestEntry *backed_up_entry_find(const Manifest *manifest, const char *path)
 {
     size_t low = 0;
     size_t high = manifest->entry_count;
 
     while (high > 0 && manifest->entries[high - 1].kind == ENTRY_EXTRA)
         high--; /* sorted for themselves, at the end */
+    if (*path == '/') {
+        low = high;
+        high = manifest->entry_count;
+    }
     while (low < high) {
         size_t middle = low + (high - low) / 2;
         int order = strcmp(manifest->entries[middle].path, path);
 
         if (order == 0)
-            return manifest->entries[middle].kind == ENTRY_FILE ? &manifest->entries[middle] : NULL;
+            return &manifest->entries[middle];
         if (order < 0) {
             low = middle + 1;
         } else {
@@ -23,6 +27,13 @@ const ManifestEntry *backed_up_file_find(const Manifest *manifest, const char *p
         }
     }
     return NULL;
+}
+
+const ManifestEntry *backed_up_file_find(const Manifest *manifest, const char *path)
+{
+    const ManifestEntry *entry = backed_up_entry_find(manifest, path);
+
+    return entry != NULL && entry->kind == ENTRY_FILE ? entry : NULL;
 }
 
 static bool take_piece(void *context, uint8_t **data, size_t size, uint64_t offset, Error *err)

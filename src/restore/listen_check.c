@@ -12,6 +12,7 @@
 #include "base/file.h"
 #include "base/process.h"
 #include "base/shell_word.h"
+#include "pack/backed_up_file.h"
 #include "pack/small_file.h"
 
 #include <errno.h>
@@ -37,15 +38,6 @@ static void listening_done(Listening *listening)
 
 /* ---- as it is configured ---- */
 
-static const ManifestEntry *find_entry(const Manifest *manifest, const char *path)
-{
-    for (size_t i = 0; i < manifest->entry_count; i++) {
-        if (strcmp(manifest->entries[i].path, path) == 0)
-            return &manifest->entries[i];
-    }
-    return NULL;
-}
-
 /* The name that the file has in the backup: below the data directory, or absolute. */
 static const char *stored_name(const ManifestHeader *header)
 {
@@ -64,7 +56,7 @@ static const char *stored_name(const ManifestHeader *header)
 static void read_stored(const Cluster *cluster, const RestorePlan *plan, const char *path,
                         Listening *listening)
 {
-    const ManifestEntry *entry = find_entry(&plan->manifest, path);
+    const ManifestEntry *entry = backed_up_entry_find(&plan->manifest, path);
     CLEANUP(buffer_done) Buffer text = {0};
     CLEANUP(text_freep) char *inside = text_format("%s/%s", plan->data, path);
     const char *file = *path == '/' ? path : inside;

@@ -10,6 +10,7 @@
 
 #include "base/file.h"
 #include "base/shell_word.h"
+#include "pack/backed_up_file.h"
 #include "postgres/data_directory.h"
 #include "rebuild/empty_directory.h"
 #include "repo/recovery_plan.h"
@@ -20,16 +21,6 @@
 #include <gnu/libc-version.h>
 #include <sys/stat.h>
 #include <unistd.h>
-
-static const ManifestEntry *find_entry(const Manifest *manifest, const char *path)
-{
-    for (size_t i = 0; i < manifest->entry_count; i++) {
-        if (manifest->entries[i].kind != ENTRY_EXTRA &&
-            strcmp(manifest->entries[i].path, path) == 0)
-            return &manifest->entries[i];
-    }
-    return NULL;
-}
 
 /* ---- what is in the way -----------------------------------------------------------------------
  */
@@ -299,7 +290,7 @@ static bool plan_tablespaces(const RestoreWish *wish, RestorePlan *plan, Error *
 
 static bool check_control(const RestorePlan *plan, Error *err)
 {
-    return find_entry(&plan->manifest, "global/pg_control") != NULL ||
+    return backed_up_entry_find(&plan->manifest, "global/pg_control") != NULL ||
            error_set(err, ERR_CORRUPT, "backup %s has no global/pg_control",
                      plan->manifest.header.id);
 }
@@ -382,7 +373,7 @@ static void warn_followed(RestorePlan *plan)
 
 static uint32_t data_mode_of(const Manifest *manifest)
 {
-    const ManifestEntry *base = find_entry(manifest, "base");
+    const ManifestEntry *base = backed_up_entry_find(manifest, "base");
 
     /* The server gives all its directories the mode of the data directory (file_perm.c). */
     return base != NULL && (base->mode & 0050) == 0050 ? 0750 : 0700;

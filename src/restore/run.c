@@ -1,4 +1,5 @@
 #include "configuration.h"
+#include "pack/backed_up_file.h"
 #include "pack/small_file.h"
 #include "rebuild/durability.h"
 #include "rebuild/fork_wal.h"
@@ -90,20 +91,11 @@ static bool write_backup_manifest(const RestorePlan *plan, Error *err)
 /* ---- the end: pg_control ----------------------------------------------------------------------
  */
 
-static const ManifestEntry *find_control(const Manifest *manifest)
-{
-    for (size_t i = 0; i < manifest->entry_count; i++) {
-        if (strcmp(manifest->entries[i].path, "global/pg_control") == 0)
-            return &manifest->entries[i];
-    }
-    return NULL;
-}
-
 /* bytes: PG_CONTROL_FILE_SIZE of them. */
 static bool read_control(const Cluster *cluster, const RestorePlan *plan, uint8_t *bytes,
                          Error *err)
 {
-    const ManifestEntry *entry = find_control(&plan->manifest);
+    const ManifestEntry *entry = backed_up_entry_find(&plan->manifest, "global/pg_control");
     PgControl control;
 
     if (entry == NULL || entry->size != PG_CONTROL_FILE_SIZE) {
