@@ -94,8 +94,6 @@ bool branch_list_load(BranchList *list, const Cluster *cluster, const WalInvento
                       const BackupList *backups, Error *err) MUST_CHECK;
 void branch_list_done(BranchList *list); /* for CLEANUP() */
 
-/* The branch whose path ends with this timeline; NULL. */
-const Branch *branch_list_find(const BranchList *list, uint32_t timeline);
 /*
  * The one that a restore takes that is told nothing: the highest number, as the server's own
  * "latest" is. NULL: there is none.

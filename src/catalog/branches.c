@@ -249,15 +249,6 @@ void branch_list_done(BranchList *list)
     *list = (BranchList){0};
 }
 
-const Branch *branch_list_find(const BranchList *list, uint32_t timeline)
-{
-    for (size_t i = 0; i < list->count; i++) {
-        if (list->items[i].timeline == timeline)
-            return &list->items[i];
-    }
-    return NULL;
-}
-
 const Branch *branch_list_newest(const BranchList *list)
 {
     return list->count > 0 ? &list->items[list->count - 1] : NULL;
