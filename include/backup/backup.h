@@ -9,7 +9,7 @@
 
 typedef enum BadPagePolicy { BAD_PAGES_WARN, BAD_PAGES_FAIL } BadPagePolicy;
 
-typedef struct BackupWish {
+typedef struct BackupRequest {
     const char *data;  /* NULL: the server says */
     const char *label; /* NULL: "pgcairn backup" */
     Compression compression;
@@ -21,7 +21,7 @@ typedef struct BackupWish {
     uint64_t wal_wait_ms;     /* how long to wait for the WAL up to stop */
     const char *options_text; /* for the manifest */
     Progress *progress;       /* may be NULL */
-} BackupWish;
+} BackupRequest;
 
 typedef struct BadPage {
     const char *path;
@@ -48,6 +48,6 @@ typedef struct BackupReport {
  * The session is the caller's. ERR_BUSY: another backup runs. ERR_REFUSED: not this cluster, or
  * archiving is off. report->bad_page_count and is_waiting_for_wal make a success a degraded one.
  */
-bool backup_take(const Cluster *cluster, Session *session, const BackupWish *wish,
+bool backup_take(const Cluster *cluster, Session *session, const BackupRequest *request,
                  BackupReport *report, Error *err) MUST_CHECK;
 void backup_report_done(BackupReport *report); /* for CLEANUP() */

@@ -6,7 +6,7 @@
 #include "get/prefetch.h"
 #include "wal/wal_object.h"
 
-typedef struct GetWish {
+typedef struct GetRequest {
     const char *name;  /* as in %f */
     const char *path;  /* as in %p: written under a temporary name, then renamed */
     const char *data;  /* data directory: signal files and settings are looked at; or NULL */
@@ -14,13 +14,14 @@ typedef struct GetWish {
     unsigned threads;
     uint64_t hole_wait_ms; /* how long a hole may take to fill */
     Prefetch *ahead;       /* segments that lie ready; or NULL */
-} GetWish;
+} GetRequest;
 
 /*
- * The file, verified, at wish->path. ERR_ABSENT: proven absent, and none after it (law 7). Anything
- * else means: stop, do not open. ERR_CORRUPT: damaged, or a hole, or a timeline's WAL is missing.
+ * The file, verified, at request->path. ERR_ABSENT: proven absent, and none after it (law 7).
+ * Anything else means: stop, do not open. ERR_CORRUPT: damaged, or a hole, or a timeline's WAL is
+ * missing.
  */
-bool archive_get(const Cluster *cluster, const GetWish *wish, Error *err) MUST_CHECK;
+bool archive_get(const Cluster *cluster, const GetRequest *request, Error *err) MUST_CHECK;
 
 /*
  * Whether the answer is known without any archive: then it is ERR_ABSENT, in *err. Servers ask for
@@ -33,7 +34,7 @@ bool archive_get_is_known(const char *name, Error *err);
  * in its own pg_wal. It must not be stopped by an outage: told that there is no such file, it takes
  * the copy.
  */
-bool archive_get_is_promoting(const GetWish *wish);
+bool archive_get_is_promoting(const GetRequest *request);
 
 /*
  * Whether the server at data is a standby (standby.signal): it must not be stopped by an outage, it

@@ -1,8 +1,8 @@
 /*
  * prefetch.h - segments that are fetched before the server asks for them.
  *
- *     CLEANUP(prefetch_freep) Prefetch *ahead = prefetch_open(&wish);
- *     archive_get(cluster, &(GetWish){..., .ahead = ahead}, err);    // takes what lies ready
+ *     CLEANUP(prefetch_freep) Prefetch *ahead = prefetch_open(&request);
+ *     archive_get(cluster, &(GetRequest){..., .ahead = ahead}, err);    // takes what lies ready
  *     if (prefetch_fork(ahead)) {                                    // in the child:
  *         ... open the repository anew ...
  *         prefetch_run(ahead, cluster);
@@ -20,18 +20,18 @@
 
 typedef struct Prefetch Prefetch;
 
-typedef struct PrefetchWish {
+typedef struct PrefetchRequest {
     const char *path; /* as in %p */
     const char *data; /* data directory, or NULL */
     uint64_t size;    /* of the segments that may lie ready, bytes; 0: none */
     unsigned threads; /* segments fetched at once */
-} PrefetchWish;
+} PrefetchRequest;
 
 /*
  * NULL unless it is a server that recovers and asks for itself: whoever else asks (pg_rewind, an
  * operator) gets just what was asked for. With size 0 what lies ready is removed.
  */
-Prefetch *prefetch_open(const PrefetchWish *wish);
+Prefetch *prefetch_open(const PrefetchRequest *request);
 void prefetch_freep(Prefetch **ahead); /* for CLEANUP(); NULL is fine */
 
 /* The server is at an end of its WAL: nothing that lies ready will be asked for. NULL is fine. */

@@ -31,14 +31,14 @@ typedef struct HealthFinding {
 
 enum { HEALTH_FINDINGS_MAX = 64 };
 
-typedef struct HealthWish {
+typedef struct HealthRequest {
     const char *repo;
     const char *cluster;
     const char *data;     /* NULL */
     const char *conninfo; /* NULL: found through data */
     TimeUs rpo;           /* the objective */
     TimeUs backup_age;    /* how old the newest backup may get; 0: any age */
-} HealthWish;
+} HealthRequest;
 
 typedef struct Health {
     const char *name; /* of the cluster */
@@ -76,7 +76,7 @@ typedef struct Health {
  * What can't be reached is a fact, not a failure. ERR_REFUSED when the server is not this cluster;
  * ERR_INTERRUPTED.
  */
-bool health_look(const HealthWish *wish, Health *health, Error *err) MUST_CHECK;
+bool health_look(const HealthRequest *request, Health *health, Error *err) MUST_CHECK;
 /* Fills level and findings. */
 void health_judge(Health *health);
 void health_done(Health *health); /* for CLEANUP() */

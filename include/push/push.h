@@ -9,7 +9,7 @@
 
 #include <sys/stat.h>
 
-typedef struct PushWish {
+typedef struct PushRequest {
     const char *path; /* the file, as in %p */
     Compression compression;
     unsigned threads;
@@ -21,7 +21,7 @@ typedef struct PushWish {
      * be read. */
     bool (*known_before)(void *context, const WalName *name, WalBefore *before);
     void *context;
-} PushWish;
+} PushRequest;
 
 typedef enum PushOutcome {
     PUSH_STORED,
@@ -43,5 +43,5 @@ typedef struct PushResult {
  * (walk/wal_follows.h), as a history can be (catalog/history_fit.h). ERR_EXISTS: the name has
  * other content; the message says how to get out. ERR_UNREACHABLE, ERR_IO: may work later.
  */
-bool archive_push(const Cluster *cluster, const PushWish *wish, PushResult *result,
+bool archive_push(const Cluster *cluster, const PushRequest *request, PushResult *result,
                   Error *err) MUST_CHECK;

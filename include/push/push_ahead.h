@@ -1,9 +1,9 @@
 /*
  * push_ahead.h - further segments that wait to be archived, pushed along with the one asked for.
  *
- *     push_ahead_open(&ahead, cluster, &wish);
- *     if (push_ahead_has_done(&ahead, &trailer)) ...          // an earlier call has pushed it
- *     else push_ahead_run(&ahead, &result, told, context, err);
+ *     CLEANUP(push_ahead_freep) PushAhead *ahead = push_ahead_open(cluster, &request);
+ *     if (push_ahead_has_done(ahead, &trailer)) ...           // an earlier call has pushed it
+ *     else push_ahead_run(ahead, &result, told, context, err);
  *
  * The server calls archive_command for one segment after the other, and each call waits for disks
  * and one compressor. Here the segments that have a .ready file are pushed along by several
@@ -17,7 +17,7 @@
 
 enum { PUSH_AHEAD_MAX = 64, PUSH_AHEAD_MS = 1000 };
 
-typedef struct PushAheadWish {
+typedef struct PushAheadRequest {
     const char *path;        /* the file asked for */
     const char *spool;       /* where acknowledgements are kept; outside the data directory */
     bool is_spool_asked_for; /* by the operator, who is told when it can't be used */
@@ -25,7 +25,7 @@ typedef struct PushAheadWish {
     uint64_t time_ms;        /* and none is begun once so much time has passed */
     Compression compression;
     unsigned threads; /* that compress at a time */
-} PushAheadWish;
+} PushAheadRequest;
 
 typedef struct PushAhead PushAhead;
 
@@ -33,7 +33,7 @@ typedef struct PushAhead PushAhead;
  * NULL when nothing is to be pushed ahead: count is 0; the file is no segment that waits in a
  * server's pg_wal and belongs to our user; or spool can't be used, which is logged.
  */
-PushAhead *push_ahead_open(const Cluster *cluster, const PushAheadWish *wish);
+PushAhead *push_ahead_open(const Cluster *cluster, const PushAheadRequest *request);
 void push_ahead_freep(PushAhead **ahead); /* for CLEANUP() */
 
 /*

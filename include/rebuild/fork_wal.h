@@ -14,5 +14,5 @@
  * removed". So the parent's segment is put into pg_wal as well, where a server that was there all
  * the time has it, too; if the archive has it: most recoveries never look.
  */
-bool fork_wal_put(const Cluster *cluster, const RestoreWish *wish, const RestorePlan *plan,
+bool fork_wal_put(const Cluster *cluster, const RestoreRequest *request, const RestorePlan *plan,
                   Error *err) MUST_CHECK;

@@ -5,14 +5,14 @@
 
 #include "rebuild/restore_plan.h"
 
-/* plan->restore_command out of the wish. */
-void recovery_command_build(const RestoreWish *wish, RestorePlan *plan);
+/* plan->restore_command out of the request. */
+void recovery_command_build(const RestoreRequest *request, RestorePlan *plan);
 
 /*
  * postgresql.auto.conf, recovery.signal and the recovery plan for archive-get. The restored
  * postgresql.auto.conf must be in place.
  */
-bool recovery_settings_write(const RestoreWish *wish, const RestorePlan *plan,
+bool recovery_settings_write(const RestoreRequest *request, const RestorePlan *plan,
                              Error *err) MUST_CHECK;
 
 /* Whether it is one of the parameters of which at most one may be set (in lower case). */

@@ -48,7 +48,7 @@ typedef struct TablespaceMove {
 /* Put one WAL file of an old data directory into the archive; durable once it returns true. */
 typedef bool RestorePush(void *context, const char *path, Error *err);
 
-typedef struct RestoreWish {
+typedef struct RestoreRequest {
     const char *data;
     const char *backup; /* NULL: chosen for the target */
     Target target;
@@ -82,7 +82,7 @@ typedef struct RestoreWish {
     Progress *progress;
     RestorePush *push; /* NULL: nothing can be pushed */
     void *push_context;
-} RestoreWish;
+} RestoreRequest;
 
 /* What was found where the cluster is to go. */
 typedef enum DataState {
@@ -156,11 +156,11 @@ typedef struct RestorePlan {
     const char *data;     /* absolute */
     const char *programs; /* server programs; NULL when they were not found (no --start then) */
     DataState state;
-    OccupiedChoice choice;  /* what happens to it: as wished, but that a half-restored one is
+    OccupiedChoice choice;  /* what happens to it: as asked, but that a half-restored one is
                                replaced without being told to */
     bool occupied;          /* the target holds something */
     bool same_cluster;      /* ... and it is this cluster */
-    bool server_is_stopped; /* as wished */
+    bool server_is_stopped; /* as asked */
     const char *stamp;      /* "20261122T101112.345Z", for the names of what is kept */
     Replacement replacement;
     const char *removes_first_why; /* "there is no room for both" */

@@ -7,7 +7,7 @@
  * as the repository is. Nothing local is needed for that: what was received and not stored when
  * the process dies is streamed once more.
  *
- * By wish a spool on this host comes between: then durable means durable there.
+ * By request a spool on this host comes between: then durable means durable there.
  */
 #pragma once
 
@@ -36,7 +36,7 @@ typedef struct ReceiveNews {
     uint64_t spooled;   /* bytes in the spool, about */
 } ReceiveNews;
 
-typedef struct ReceiveWish {
+typedef struct ReceiveRequest {
     const char *slot;
     const char *application; /* what the server calls us */
     bool is_synchronous;     /* store what comes at once: commits wait for it */
@@ -50,7 +50,7 @@ typedef struct ReceiveWish {
     bool (*locate)(void *context, Buffer *conninfo, Error *err);
     void (*tell)(void *context, const ReceiveNews *news);
     void *context;
-} ReceiveWish;
+} ReceiveRequest;
 
 /*
  * Runs until a signal comes or `until` is durable: both are a success when everything received was
@@ -58,7 +58,7 @@ typedef struct ReceiveWish {
  * pauses. ERR_REFUSED: another cluster's server, or a slot that can't be used. ERR_BUSY: somebody
  * else uses the slot. ERR_EXISTS: the archive has other content. ERR_POSTGRES, ERR_USAGE.
  */
-bool archive_receive(const Cluster *cluster, const ReceiveWish *wish, Error *err) MUST_CHECK;
+bool archive_receive(const Cluster *cluster, const ReceiveRequest *request, Error *err) MUST_CHECK;
 
 /*
  * The repository is away, and the spool was used with it before: its id and seed, and the cluster,

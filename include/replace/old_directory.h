@@ -19,7 +19,7 @@ struct OldDirectory {
 };
 
 /* data: resolved. ERR_REFUSED as data_look(). Strings go into arena. */
-bool old_directory_look(const Cluster *cluster, const RestoreWish *wish, const char *data,
+bool old_directory_look(const Cluster *cluster, const RestoreRequest *request, const char *data,
                         Arena *arena, OldDirectory *directory, Error *err) MUST_CHECK;
 
 /*

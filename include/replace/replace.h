@@ -19,8 +19,8 @@ typedef struct WalSaved {
     uint64_t unsaved;
     Error reason;
 } WalSaved;
-bool restore_save_wal(const Cluster *cluster, const RestoreWish *wish, const RestorePlan *plan,
-                      WalSaved *saved, Error *err) MUST_CHECK;
+bool restore_save_wal(const Cluster *cluster, const RestoreRequest *request,
+                      const RestorePlan *plan, WalSaved *saved, Error *err) MUST_CHECK;
 
 /*
  * After the run, and best once the new database is open: what REMOVES_OLD_LAST has kept until then

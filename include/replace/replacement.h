@@ -16,5 +16,5 @@ const char *replacement_obstacle(RestorePlan *plan);
  * Last of all that is planned: fills plan->replacement, moved_to and wal_kept, and looks whether
  * there is room. ERR_REFUSED.
  */
-bool replacement_plan(const Cluster *cluster, const RestoreWish *wish, RestorePlan *plan,
+bool replacement_plan(const Cluster *cluster, const RestoreRequest *request, RestorePlan *plan,
                       Error *err) MUST_CHECK;

@@ -14,10 +14,10 @@
  * them: removed, or under another name. Fills plan->old_bytes, old_wal_bytes and
  * old_version_bytes. ERR_REFUSED.
  */
-bool survey_old(const RestoreWish *wish, RestorePlan *plan, Error *err) MUST_CHECK;
+bool survey_old(const RestoreRequest *request, RestorePlan *plan, Error *err) MUST_CHECK;
 
 /*
  * The new data directory and its tablespaces: whether one of them would be in what is needed later,
  * a repository above all, by path, link or second mount. ERR_REFUSED.
  */
-bool survey_new(const RestoreWish *wish, const RestorePlan *plan, Error *err) MUST_CHECK;
+bool survey_new(const RestoreRequest *request, const RestorePlan *plan, Error *err) MUST_CHECK;

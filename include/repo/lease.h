@@ -11,18 +11,18 @@
 
 typedef struct Lease Lease;
 
-typedef struct LeaseWish {
+typedef struct LeaseRequest {
     const char *kind;  /* "backup" */
     uint32_t timeline; /* whose WAL ... */
     Lsn start;         /* ... from here on must be kept; 0: not known yet */
-} LeaseWish;
+} LeaseRequest;
 
 /*
  * Take the lease. A holder that is dead (same host; other boot, or no such process) is taken over
  * at once. ERR_BUSY naming the holder, since when, and until when its lease would hold if it were
  * dead; held leases of other hosts expire by the store's clock, 10 minutes after the last renewal.
  */
-bool lease_take(const Cluster *cluster, const LeaseWish *wish, Lease **lease,
+bool lease_take(const Cluster *cluster, const LeaseRequest *request, Lease **lease,
                 Error *err) MUST_CHECK;
 
 /* Renew when due (every minute), and when timeline and start changed. Cheap to call often. */

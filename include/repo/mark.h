@@ -1,5 +1,5 @@
 /*
- * mark.h - what was found out, or is wished, about a backup or a WAL object: a small record of its
+ * mark.h - what was found out, or is wanted, about a backup or a WAL object: a small record of its
  * own, so that nobody has to change what it speaks of. docs/format.md, chapter 7.5.
  *
  *     CLEANUP(mark_list_done) MarkList marks = {.count = 0};

@@ -18,14 +18,14 @@
  * backup, target not in the archive; the message names the nearest reachable instants),
  * ERR_CORRUPT (a hole or damage lies before the target).
  */
-bool restore_plan(const Cluster *cluster, const RestoreWish *wish, RestorePlan *plan,
+bool restore_plan(const Cluster *cluster, const RestoreRequest *request, RestorePlan *plan,
                   Error *err) MUST_CHECK;
 
 /*
  * The WAL up to the target is read and its stored bytes are checked: before anything is touched
  * where a cluster is replaced, else beside the copying of the files. ERR_CORRUPT then.
  */
-bool restore_run(const Cluster *cluster, const RestoreWish *wish, RestorePlan *plan,
+bool restore_run(const Cluster *cluster, const RestoreRequest *request, RestorePlan *plan,
                  RestoreReport *report, Error *err) MUST_CHECK;
 void restore_plan_done(RestorePlan *plan); /* for CLEANUP() */
 

@@ -14,12 +14,12 @@
 #include "repo/repo.h"
 
 /* What is to be set aside: a timeline from a segment on, up to another one. */
-typedef struct QuarantineWish {
+typedef struct QuarantineRequest {
     uint32_t timeline;
     uint64_t first, last;   /* segments; 0 and UINT64_MAX: all of it */
     uint32_t beyond_fork;   /* 0, or: what the timeline did after this child of it left, first */
     bool takes_descendants; /* and the timelines that go on from there, with theirs */
-} QuarantineWish;
+} QuarantineRequest;
 
 typedef struct QuarantineItem {
     const char *object; /* its name as readers know it */
@@ -47,7 +47,7 @@ typedef struct QuarantinePlan {
  * Looks only. ERR_NOT_FOUND: there is no such thing. ERR_REFUSED: another timeline goes on from
  * what would be set aside, and is not to come along; the message names it.
  */
-bool quarantine_plan(const Cluster *cluster, const QuarantineWish *wish, QuarantinePlan *plan,
+bool quarantine_plan(const Cluster *cluster, const QuarantineRequest *request, QuarantinePlan *plan,
                      Error *err) MUST_CHECK;
 void quarantine_plan_done(QuarantinePlan *plan); /* for CLEANUP() */
 /* Whether the plan has this object. plan is a QuarantinePlan: as storage_hide_new() wants it. */

@@ -2,7 +2,7 @@
  * verify.h - read everything of a cluster back and say what is wrong with it, as data.
  *
  *     CLEANUP(verify_report_done) VerifyReport report = {0};
- *     bool ok = verify_run(&cluster, &wish, &report, err);
+ *     bool ok = verify_run(&cluster, &request, &report, err);
  *     ... show report->findings: also when ok is false, what was found until then is true ...
  *     if (ok && verify_worst(&report) > FINDING_DEGRADED)
  *         return error_set(err, ERR_CORRUPT, ...);
@@ -10,9 +10,9 @@
  * A finding is what is wrong with what could be read. What could not be looked at (out of reach,
  * no permission, a signal) is an Error: nothing is known then, good or bad.
  *
- * Everything is read, unless the wish says what may be believed. What was found good is remembered
- * in the repository (docs/format.md, chapter 7.4), and what was found bad is marked there (7.5),
- * until it is read good again; that it can't be is told in the report.
+ * Everything is read, unless the request says what may be believed. What was found good is
+ * remembered in the repository (docs/format.md, chapter 7.4), and what was found bad is marked
+ * there (7.5), until it is read good again; that it can't be is told in the report.
  */
 #pragma once
 
@@ -61,7 +61,7 @@ typedef struct VerifyReport {
     Arena arena;
 } VerifyReport;
 
-typedef struct VerifyWish {
+typedef struct VerifyRequest {
     const char *backup; /* only this one and the WAL that makes it consistent; NULL: everything */
     unsigned jobs;
     Progress *progress; /* may be NULL */
@@ -71,13 +71,13 @@ typedef struct VerifyWish {
      */
     TimeUs believe_since;
     TimeUs now; /* 0: what the clock says */
-} VerifyWish;
+} VerifyRequest;
 
 /*
  * ERR_NOT_FOUND: no such backup. ERR_UNREACHABLE, ERR_IO, ERR_INTERRUPTED: something could not be
  * looked at; report holds what was found before.
  */
-bool verify_run(const Cluster *cluster, const VerifyWish *wish, VerifyReport *report,
+bool verify_run(const Cluster *cluster, const VerifyRequest *request, VerifyReport *report,
                 Error *err) MUST_CHECK;
 FindingSeverity verify_worst(const VerifyReport *report); /* FINDING_NOTE when there is none */
 void verify_report_done(VerifyReport *report);            /* for CLEANUP() */

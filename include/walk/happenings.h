@@ -83,19 +83,19 @@ bool happening_is_drop(const Happening *entry);
 /* False stops; err set means failure. */
 typedef bool HappeningFunction(void *context, const Happening *entry, Error *err);
 
-typedef struct HappeningWish {
+typedef struct HappeningRequest {
     WalWalk walk;    /* from, to: positions; 0: none */
     TimeUs from, to; /* instants, both included; TIME_US_NONE: none */
     bool only_drops; /* drops, and gaps; segments that hold none are not decompressed */
     HappeningFunction *on_entry;
     void *context;
-} HappeningWish;
+} HappeningRequest;
 
 /*
  * In the order of the WAL. An instant selects commits and restore points by their own time, whose
  * order need not be that of the WAL. Memory follows the transactions that are open at once.
  */
-bool happenings_read(const HappeningWish *wish, WalScanEnd *end, Error *err) MUST_CHECK;
+bool happenings_read(const HappeningRequest *request, WalScanEnd *end, Error *err) MUST_CHECK;
 
 /*
  * Where a DROP DATABASE begins to be seen: the record that marks the database as invalid, which the

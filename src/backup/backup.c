@@ -55,7 +55,7 @@ static bool start_on_server(BackupRun *run, const char *label, Error *err)
 {
     session_while_waiting(run->session, keep_lease, run);
     bool ok =
-        session_backup_start(run->session, label, run->wish->fast_checkpoint, &run->start, err);
+        session_backup_start(run->session, label, run->request->fast_checkpoint, &run->start, err);
     session_while_waiting(run->session, NULL, NULL);
     return ok;
 }
@@ -64,16 +64,16 @@ static bool start_on_server(BackupRun *run, const char *label, Error *err)
  */
 static bool start(BackupRun *run, Error *err)
 {
-    const BackupWish *wish = run->wish;
-    const char *label = wish->label != NULL ? wish->label : default_label;
+    const BackupRequest *request = run->request;
+    const char *label = request->label != NULL ? request->label : default_label;
     TimeUs began = time_monotonic();
 
-    progress_phase(wish->progress, "start: waiting for the server's checkpoint", 0);
+    progress_phase(request->progress, "start: waiting for the server's checkpoint", 0);
     if (!session_take_bytes(run->session, err) || !run_check_source(run, err))
         return false;
     if (!lease_take(run->cluster,
-                    &(LeaseWish){.kind = "backup", .timeline = run->identity.timeline}, &run->lease,
-                    err) ||
+                    &(LeaseRequest){.kind = "backup", .timeline = run->identity.timeline},
+                    &run->lease, err) ||
         !FAULT_POINT("backup.after-lease", err))
         return false;
 
@@ -96,7 +96,7 @@ static bool copy_everything(BackupRun *run, Copy *copy, Error *err)
     TimeUs began = time_monotonic();
     const char *statistics;
 
-    progress_phase(run->wish->progress, "scan", 0);
+    progress_phase(run->request->progress, "scan", 0);
     be_modest();
     if (!run_find_statistics(run, &statistics, err) ||
         !catalogue_ask(run->session, &run->catalogue, err) || !run_find_configuration(run, err) ||
@@ -178,7 +178,7 @@ static void fill_header(BackupRun *run, const Copy *copy, ManifestHeader *header
         .host = process_host_name(),
         .boot_id = process_boot_id(),
         .data_directory = run->data,
-        .options = run->wish->options_text != NULL ? run->wish->options_text : "",
+        .options = run->request->options_text != NULL ? run->request->options_text : "",
         .wal_segment_size = run->identity.wal_segment_size,
         .has_checksums = run->control.checksum_version != 0,
         .from_standby = false,
@@ -303,7 +303,7 @@ static bool stop_and_commit(BackupRun *run, Copy *copy, Error *err)
 {
     TimeUs began = time_monotonic();
 
-    progress_phase(run->wish->progress, "stop", 0);
+    progress_phase(run->request->progress, "stop", 0);
     if (!stop(run, err) || !copy_finish(copy, err) || !run_check_complete(run, err) ||
         !commit(run, copy, err))
         return false;
@@ -311,11 +311,11 @@ static bool stop_and_commit(BackupRun *run, Copy *copy, Error *err)
     return true;
 }
 
-bool backup_take(const Cluster *cluster, Session *session, const BackupWish *wish,
+bool backup_take(const Cluster *cluster, Session *session, const BackupRequest *request,
                  BackupReport *report, Error *err)
 {
     CLEANUP(run_done)
-    BackupRun run = {.cluster = cluster, .session = session, .wish = wish, .report = report};
+    BackupRun run = {.cluster = cluster, .session = session, .request = request, .report = report};
     CLEANUP(copy_done) Copy copy = {.worker_count = 0};
 
     if (!start(&run, err) || !copy_everything(&run, &copy, err) ||

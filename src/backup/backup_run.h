@@ -14,7 +14,7 @@
 typedef struct BackupRun {
     const Cluster *cluster;
     Session *session;
-    const BackupWish *wish;
+    const BackupRequest *request;
     BackupReport *report;
 
     ServerIdentity identity;

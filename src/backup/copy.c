@@ -33,12 +33,12 @@ static bool open_context(Copy *copy, Error *err)
         .scan = &run->scan,
         .is_gone = mem_alloc((run->scan.count + 1) * sizeof context->is_gone[0]),
         .cluster = &copy->cluster,
-        .compression = run->wish->compression,
+        .compression = run->request->compression,
         .page_size = run->control.block_size,
         .relation_segment_blocks = run->control.relation_segment_blocks,
         .rule = {.has_checksums = run->control.checksum_version != 0, .start = run->start},
-        .rate = {.bytes_per_s = run->wish->rate_limit},
-        .progress = run->wish->progress,
+        .rate = {.bytes_per_s = run->request->rate_limit},
+        .progress = run->request->progress,
     };
     atomic_store(&context->insert_seen, run->start);
     if (context->data_fd < 0)
@@ -48,15 +48,15 @@ static bool open_context(Copy *copy, Error *err)
 
 static void open_workers(Copy *copy)
 {
-    const BackupWish *wish = copy->run->wish;
+    const BackupRequest *request = copy->run->request;
 
-    copy->worker_count = wish->jobs > 0 ? wish->jobs : 1;
+    copy->worker_count = request->jobs > 0 ? request->jobs : 1;
     copy->workers = mem_alloc(copy->worker_count * sizeof copy->workers[0]);
     copy->worker_pointers = mem_alloc(copy->worker_count * sizeof copy->worker_pointers[0]);
     for (size_t i = 0; i < copy->worker_count; i++) {
         PackWriterSetup setup = {
             .cluster = &copy->cluster,
-            .pack_size = wish->pack_size > 0 ? wish->pack_size : PACK_SIZE_DEFAULT,
+            .pack_size = request->pack_size > 0 ? request->pack_size : PACK_SIZE_DEFAULT,
             .first_index = (uint32_t)i,
             .index_step = (uint32_t)copy->worker_count,
         };
@@ -118,7 +118,7 @@ static bool report_bad_page(Copy *copy, const PageNote *note, Error *err)
             (BadPage){.path = arena_text(&report->arena, path), .block = note->block};
     }
     report->bad_page_count++;
-    if (copy->run->wish->bad_pages == BAD_PAGES_WARN)
+    if (copy->run->request->bad_pages == BAD_PAGES_WARN)
         return true;
     error_set(err, ERR_CORRUPT, "bad page: block %" PRIu32 " of %s", note->block, path);
     return error_hint(err, "--bad-pages=warn stores such pages as they are, and lists them all");
@@ -167,7 +167,7 @@ static bool look_around(Copy *copy, Error *err)
     BackupRun *run = copy->run;
     Lsn insert;
 
-    progress_tick(run->wish->progress);
+    progress_tick(run->request->progress);
     if (!interrupt_check(err) || !lease_renew(run->lease, run->timeline, run->start, err))
         return false;
     if (time_monotonic() - copy->asked_at < ASK_SERVER_EVERY_US)
@@ -210,7 +210,7 @@ bool copy_files(Copy *copy, BackupRun *run, Error *err)
         return false;
     open_workers(copy);
     plan_make(&copy->plan, &run->scan);
-    progress_phase(run->wish->progress, "copy", run->scan.bytes);
+    progress_phase(run->request->progress, "copy", run->scan.bytes);
     queue = work_queue_new(&(WorkQueueSetup){.threads = copy->worker_count,
                                              .capacity = copy->worker_count * JOBS_PER_WORKER,
                                              .order = WORK_AS_DONE,

@@ -26,8 +26,8 @@ typedef struct Copy {
 } Copy;
 
 /*
- * Everything of run->scan but pg_control. ERR_CORRUPT at the first bad page when the wish says so;
- * with the policy to warn, bad pages are counted in the report.
+ * Everything of run->scan but pg_control. ERR_CORRUPT at the first bad page when the request says
+ * so; with the policy to warn, bad pages are counted in the report.
  */
 bool copy_files(Copy *copy, BackupRun *run, Error *err) MUST_CHECK;
 

@@ -113,7 +113,7 @@ static bool check_server(BackupRun *run, Error *err)
 
 static bool choose_data(BackupRun *run, Error *err)
 {
-    const char *wanted = run->wish->data;
+    const char *wanted = run->request->data;
 
     if (wanted == NULL && *run->identity.data_directory == '\0') {
         error_set(err, ERR_USAGE, "the server does not tell this role where its data directory is");
@@ -183,7 +183,7 @@ static bool check_repository_elsewhere(const BackupRun *run, Error *err)
 
 bool run_check_source(BackupRun *run, Error *err)
 {
-    const char *label = run->wish->label;
+    const char *label = run->request->label;
 
     if (label != NULL && !check_label(label, err))
         return false;

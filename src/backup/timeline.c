@@ -33,7 +33,7 @@ static bool store(const BackupRun *run, const char *name, const Buffer *text, Er
 {
     CLEANUP(wal_object_writer_freep) WalObjectWriter *writer = NULL;
 
-    return wal_object_write(run->cluster, name, run->wish->compression, 1, text->size, &writer,
+    return wal_object_write(run->cluster, name, run->request->compression, 1, text->size, &writer,
                             err) &&
            wal_object_writer_add(writer, text->data, text->size, err) &&
            wal_object_writer_commit(writer, NULL, NULL, err);

@@ -42,7 +42,7 @@ static bool may_wait(const BackupRun *run, TimeUs since)
     Error interrupted = {0};
 
     return interrupt_check(&interrupted) &&
-           (uint64_t)(time_monotonic() - since) / 1000 < run->wish->wal_wait_ms;
+           (uint64_t)(time_monotonic() - since) / 1000 < run->request->wal_wait_ms;
 }
 
 void run_wait_for_wal(BackupRun *run)
@@ -54,7 +54,7 @@ void run_wait_for_wal(BackupRun *run)
     uint64_t pause_ms = LOOK_FIRST_MS;
     Error problem = {0};
 
-    progress_phase(run->wish->progress, "wait for WAL", 0);
+    progress_phase(run->request->progress, "wait for WAL", 0);
     while (segment <= last) {
         if (has_segment(run, segment, &problem)) {
             segment++;
@@ -64,7 +64,7 @@ void run_wait_for_wal(BackupRun *run)
             break;
         time_sleep_ms(pause_ms);
         pause_ms = pause_ms * 2 < LOOK_MAX_MS ? pause_ms * 2 : LOOK_MAX_MS;
-        progress_tick(run->wish->progress);
+        progress_tick(run->request->progress);
     }
     run->report->is_waiting_for_wal = segment <= last;
     if (segment <= last && problem.code != ERR_NOT_FOUND)

@@ -11,7 +11,7 @@ void buffer_reserve(Buffer *buffer, size_t capacity)
     if (capacity <= buffer->capacity)
         return;
 
-    /* Doubled, so that appending byte by byte stays linear; an exact large wish is honoured. */
+    /* Doubled, so that appending byte by byte stays linear; an exact large request is honoured. */
     size_t grown = buffer->capacity < SIZE_MAX / 2 ? buffer->capacity * 2 : SIZE_MAX;
     if (grown < capacity)
         grown = capacity;

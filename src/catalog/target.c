@@ -212,35 +212,35 @@ static bool find_record(Search *search, Error *err)
 
 /* ---- the commits around it ---- */
 
-typedef struct CommitWish {
+typedef struct CommitRequest {
     bool want_first;
     WalEvent event;
-} CommitWish;
+} CommitRequest;
 
 static bool take_commit(void *context, const WalEvent *event, Error *err)
 {
-    CommitWish *wish = context;
+    CommitRequest *request = context;
 
     (void)err;
     if (event->kind != EVENT_COMMIT)
         return true;
-    wish->event = *event;
-    return !wish->want_first;
+    request->event = *event;
+    return !request->want_first;
 }
 
 /* The first or last commit that begins in [from, to). */
 static bool find_commit(const Search *search, Lsn from, Lsn to, bool want_first, WalEvent *event,
                         Error *err)
 {
-    CommitWish wish = {.want_first = want_first, .event.time = TIME_US_NONE};
+    CommitRequest request = {.want_first = want_first, .event.time = TIME_US_NONE};
     WalWalk walk = search->walk;
     WalWalkEnd end;
 
     walk.from = from > search->redo ? from : search->redo;
     walk.to = to;
-    if (!wal_walk_events(&walk, take_commit, &wish, &end, err))
+    if (!wal_walk_events(&walk, take_commit, &request, &end, err))
         return false;
-    *event = wish.event;
+    *event = request.event;
     return true;
 }
 

@@ -18,14 +18,14 @@ static const char *data_directory(const Options *options)
     return file_exists("PG_VERSION") ? "." : NULL;
 }
 
-static bool get(const Options *options, GetWish *wish, Error *err)
+static bool get(const Options *options, GetRequest *request, Error *err)
 {
     CLEANUP(hook_done) Hook hook = {0};
 
     if (!hook_open(&hook, options, err))
-        return error_context(err, "fetch %s", wish->name);
-    wish->threads = hook.threads;
-    return archive_get(&hook.cluster, wish, err);
+        return error_context(err, "fetch %s", request->name);
+    request->threads = hook.threads;
+    return archive_get(&hook.cluster, request, err);
 }
 
 /* An answer that the server goes on with; the log says what it was. */
@@ -42,17 +42,17 @@ static bool spare(const Options *options, const char *why, Error *err)
  * A standby asks again in a few seconds and never opens by itself, so nothing that goes wrong may
  * stop it: every failure is "not yet". Nor may a server be stopped that is about to open.
  */
-static bool get_or_spare(const Options *options, GetWish *wish, Error *err)
+static bool get_or_spare(const Options *options, GetRequest *request, Error *err)
 {
-    if (get(options, wish, err))
+    if (get(options, request, err))
         return true;
     if (err->code == ERR_ABSENT)
         return false;
-    if (archive_get_is_standby(wish->data))
+    if (archive_get_is_standby(request->data))
         return spare(options, "not available for now; a standby asks again", err);
-    if (!archive_get_is_promoting(wish))
+    if (!archive_get_is_promoting(request))
         return false;
-    prefetch_end(wish->ahead);
+    prefetch_end(request->ahead);
     return spare(options, "not available; the server takes its copy in pg_wal and opens", err);
 }
 
@@ -78,11 +78,11 @@ bool command_archive_get(const Options *options, Error *err)
 {
     const char *data = data_directory(options);
     CLEANUP(prefetch_freep)
-    Prefetch *ahead = prefetch_open(&(PrefetchWish){.path = options->wal_path,
-                                                    .data = data,
-                                                    .size = options->prefetch,
-                                                    .threads = (unsigned)options->jobs});
-    GetWish wish = {
+    Prefetch *ahead = prefetch_open(&(PrefetchRequest){.path = options->wal_path,
+                                                       .data = data,
+                                                       .size = options->prefetch,
+                                                       .threads = (unsigned)options->jobs});
+    GetRequest request = {
         .name = options->wal_name,
         .path = options->wal_path,
         .data = data,
@@ -91,11 +91,11 @@ bool command_archive_get(const Options *options, Error *err)
         .ahead = ahead,
     };
 
-    if (archive_get_is_known(wish.name, err)) {
+    if (archive_get_is_known(request.name, err)) {
         prefetch_end(ahead);
-        return error_context(err, "fetch %s", wish.name);
+        return error_context(err, "fetch %s", request.name);
     }
-    bool ok = get_or_spare(options, &wish, err);
+    bool ok = get_or_spare(options, &request, err);
     if (ok)
         log_debug("fetched", log_str("segment", options->wal_name));
     if (ok && prefetch_fork(ahead))

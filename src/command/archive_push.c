@@ -129,7 +129,7 @@ static void tell_ahead(void *context, const char *path, const PushResult *result
 }
 
 /* The file asked for: as an earlier call has left it, or now, with others if they can be noted. */
-static bool push_asked(Cluster *cluster, const PushWish *wish, const PushAhead *ahead,
+static bool push_asked(Cluster *cluster, const PushRequest *request, const PushAhead *ahead,
                        PushResult *result, Error *err)
 {
     const TimeUs started = time_now();
@@ -142,13 +142,13 @@ static bool push_asked(Cluster *cluster, const PushWish *wish, const PushAhead *
     if (ahead != NULL) {
         ok = push_ahead_run(ahead, result, tell_ahead, cluster, err);
     } else {
-        ok = archive_push(cluster, wish, result, err);
+        ok = archive_push(cluster, request, result, err);
     }
     if (!ok) {
-        write_down(cluster, wish->path, started, err, NULL);
+        write_down(cluster, request->path, started, err, NULL);
         return false;
     }
-    tell_repair(cluster, wish->path, started, result);
+    tell_repair(cluster, request->path, started, result);
     return true;
 }
 
@@ -158,24 +158,24 @@ static bool push_file(const Options *options, Error *err)
     CLEANUP(hook_done) Hook hook = {0};
     CLEANUP(push_ahead_freep) PushAhead *ahead = NULL;
     CLEANUP(push_result_done) PushResult result = {0};
-    PushWish wish = {.path = options->wal_path};
+    PushRequest request = {.path = options->wal_path};
 
-    if (!compression_parse(options->compress, &wish.compression, err) ||
+    if (!compression_parse(options->compress, &request.compression, err) ||
         !hook_open(&hook, options, err)) {
         return false;
     }
-    wish.threads = hook.threads;
+    request.threads = hook.threads;
     ahead = push_ahead_open(&hook.cluster,
-                            &(PushAheadWish){
+                            &(PushAheadRequest){
                                 .path = options->wal_path,
                                 .spool = options->spool != NULL ? options->spool : default_spool,
                                 .is_spool_asked_for = options->spool != NULL,
                                 .count = (unsigned)options->push_ahead,
                                 .time_ms = PUSH_AHEAD_MS,
-                                .compression = wish.compression,
+                                .compression = request.compression,
                                 .threads = hook.threads,
                             });
-    if (!push_asked(&hook.cluster, &wish, ahead, &result, err))
+    if (!push_asked(&hook.cluster, &request, ahead, &result, err))
         return false;
     return report(options, &result, started, err);
 }

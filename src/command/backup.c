@@ -223,9 +223,10 @@ static bool tell(const Options *options, const Cluster *cluster, const BackupRep
 
 /* -------- the command */
 
-static bool make_wish(const Options *options, Progress *progress, BackupWish *wish, Error *err)
+static bool make_request(const Options *options, Progress *progress, BackupRequest *request,
+                         Error *err)
 {
-    *wish = (BackupWish){
+    *request = (BackupRequest){
         .data = options->data,
         .label = options->label,
         .jobs = (unsigned)options->jobs,
@@ -237,22 +238,22 @@ static bool make_wish(const Options *options, Progress *progress, BackupWish *wi
         .options_text = options->command_line,
         .progress = progress,
     };
-    return compression_parse(options->compress, &wish->compression, err);
+    return compression_parse(options->compress, &request->compression, err);
 }
 
 static bool take(const Options *options, const Cluster *cluster, BackupReport *report, Error *err)
 {
     CLEANUP(session_freep) Session *session = NULL;
     Progress progress = {.phase = "start"};
-    BackupWish wish;
+    BackupRequest request;
 
-    if (!make_wish(options, &progress, &wish, err))
+    if (!make_request(options, &progress, &request, err))
         return false;
     session = open_session(options, err);
     if (session == NULL)
         return false;
     progress_to_terminal(&progress, !options->no_progress);
-    bool ok = backup_take(cluster, session, &wish, report, err);
+    bool ok = backup_take(cluster, session, &request, report, err);
     progress_end(&progress);
     return ok;
 }

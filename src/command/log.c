@@ -16,13 +16,13 @@ typedef struct LogRun {
     Repo repo;
     Cluster cluster;
     WalInventory wal;
-    LogBranches branches; /* those to look at */
-    HappeningWish asked;  /* of each of them */
+    LogBranches branches;   /* those to look at */
+    HappeningRequest asked; /* of each of them */
     /* of the branch in work */
     TimelinePath path;
     uint32_t timeline; /* its tip */
     Lsn unborn;        /* where it begins, when none of its WAL is archived yet; 0: some is */
-    HappeningWish wish;
+    HappeningRequest request;
     LogPrinter printer;
     /* of all so far */
     uint64_t shown, gaps;
@@ -73,8 +73,8 @@ static bool follow_parent(LogRun *run, Error *err)
         run->unborn = path->steps[--path->count].begin;
         path->steps[path->count - 1].end = 0;
     }
-    if (run->unborn != 0 && (run->wish.walk.to == 0 || run->wish.walk.to > run->unborn)) {
-        run->wish.walk.to = run->unborn;
+    if (run->unborn != 0 && (run->request.walk.to == 0 || run->request.walk.to > run->unborn)) {
+        run->request.walk.to = run->unborn;
     } else {
         run->unborn = 0;
     }
@@ -171,17 +171,20 @@ static bool parse_bound(const char *text, const char *option, Lsn *lsn, TimeUs *
     return time_parse(text, time, err) || error_context(err, "--%s", option);
 }
 
-static bool parse_wish(LogRun *run, Error *err)
+static bool parse_request(LogRun *run, Error *err)
 {
     const Options *options = run->options;
-    HappeningWish *wish = &run->asked;
+    HappeningRequest *request = &run->asked;
 
-    *wish = (HappeningWish){.from = TIME_US_NONE, .to = TIME_US_NONE, .only_drops = options->drops};
-    if (!parse_bound(options->log_from, "from", &wish->walk.from, &wish->from, err) ||
-        !parse_bound(options->log_to, "to", &wish->walk.to, &wish->to, err))
+    *request =
+        (HappeningRequest){.from = TIME_US_NONE, .to = TIME_US_NONE, .only_drops = options->drops};
+    if (!parse_bound(options->log_from, "from", &request->walk.from, &request->from, err) ||
+        !parse_bound(options->log_to, "to", &request->walk.to, &request->to, err))
         return false;
-    if ((wish->walk.from != 0 && wish->walk.to != 0 && wish->walk.to < wish->walk.from) ||
-        (wish->from != TIME_US_NONE && wish->to != TIME_US_NONE && wish->to < wish->from))
+    if ((request->walk.from != 0 && request->walk.to != 0 &&
+         request->walk.to < request->walk.from) ||
+        (request->from != TIME_US_NONE && request->to != TIME_US_NONE &&
+         request->to < request->from))
         return error_set(err, ERR_USAGE, "--to is before --from");
     return true;
 }
@@ -206,19 +209,19 @@ static bool begin(LogRun *run, const LogBranch *branch, Error *err)
     run->timeline = branch->timeline;
     run->path = branch->path;
     run->unborn = 0;
-    run->wish = run->asked;
-    if (branch->from > run->wish.walk.from)
-        run->wish.walk.from = branch->from;
+    run->request = run->asked;
+    if (branch->from > run->request.walk.from)
+        run->request.walk.from = branch->from;
     if (!follow_parent(run, err))
         return false;
-    run->wish.walk.cluster = &run->cluster;
-    run->wish.walk.inventory = &run->wal;
-    run->wish.walk.path = &run->path;
-    run->wish.walk.threads = (unsigned)run->options->jobs;
-    run->wish.on_entry = show;
-    run->wish.context = run;
+    run->request.walk.cluster = &run->cluster;
+    run->request.walk.inventory = &run->wal;
+    run->request.walk.path = &run->path;
+    run->request.walk.threads = (unsigned)run->options->jobs;
+    run->request.on_entry = show;
+    run->request.context = run;
     log_printer_done(&run->printer);
-    run->printer.walk = &run->wish.walk;
+    run->printer.walk = &run->request.walk;
     run->printer.target_timeline = run->branches.timeline_count > 1 ? branch->timeline : 0;
     run->printer.names =
         relation_names_new(&run->cluster, &run->path, &run->wal, run->options->conninfo);
@@ -233,17 +236,18 @@ static bool read_branch(LogRun *run, const LogBranch *branch, Error *err)
 
     if (!begin(run, branch, err))
         return false;
-    if (branch->from != 0 && run->wish.walk.to != 0 && run->wish.walk.to <= run->wish.walk.from)
+    if (branch->from != 0 && run->request.walk.to != 0 &&
+        run->request.walk.to <= run->request.walk.from)
         return true; /* what was asked for lies before it */
     if (run->branches.count > 1 && !log_print_branch(branch, is_json, err))
         return false;
     uint64_t shown_before = run->shown;
-    if (!happenings_read(&run->wish, &end, err) ||
+    if (!happenings_read(&run->request, &end, err) ||
         !log_print_end(&run->printer, is_json,
                        &(LogEnd){.scan = end,
                                  .is_limited = run->is_limited,
-                                 .is_bounded = run->wish.walk.to != 0 && !end.is_empty &&
-                                               end.until >= run->wish.walk.to,
+                                 .is_bounded = run->request.walk.to != 0 && !end.is_empty &&
+                                               end.until >= run->request.walk.to,
                                  .timeline = run->timeline,
                                  .unborn = run->unborn,
                                  .shown = run->shown - shown_before,
@@ -294,7 +298,7 @@ bool command_log(const Options *options, Error *err)
 {
     CLEANUP(run_done) LogRun run = {.options = options};
 
-    if (!parse_wish(&run, err) || !load(&run, err))
+    if (!parse_request(&run, err) || !load(&run, err))
         return false;
     for (size_t i = 0; i < run.branches.count && !run.is_limited; i++) {
         if (!read_branch(&run, &run.branches.items[i], err))

@@ -168,15 +168,15 @@ static void tell(void *context, const ReceiveNews *news)
 
 /* ---- the command */
 
-static bool read_wish(const Options *options, ReceiveWish *wish, Error *err)
+static bool read_request(const Options *options, ReceiveRequest *request, Error *err)
 {
     if (options->data == NULL && options->conninfo == NULL) {
         error_set(err, ERR_USAGE, "which server is it?");
         return error_hint(err, "give --conninfo, or --data with its data directory");
     }
-    if (options->until_lsn != NULL && !lsn_parse(options->until_lsn, &wish->until, err))
+    if (options->until_lsn != NULL && !lsn_parse(options->until_lsn, &request->until, err))
         return error_context(err, "read --until-lsn");
-    return compression_parse(options->compress, &wish->compression, err);
+    return compression_parse(options->compress, &request->compression, err);
 }
 
 /*
@@ -224,7 +224,7 @@ bool command_receive(const Options *options, Error *err)
     Telling telling = {.options = options,
                        .watchdog_ms = service_watchdog_ms(),
                        .is_drawn = !options->no_progress && isatty(STDERR_FILENO) == 1};
-    ReceiveWish wish = {
+    ReceiveRequest request = {
         .slot = options->slot,
         .application = options->application_name,
         .is_synchronous = options->synchronous,
@@ -236,11 +236,11 @@ bool command_receive(const Options *options, Error *err)
         .context = &telling,
     };
 
-    if (!read_wish(options, &wish, err) || !check_spool_place(options, err) ||
+    if (!read_request(options, &request, err) || !check_spool_place(options, err) ||
         !open_repository(&hook, options, err))
         return false;
-    wish.threads = hook.threads;
-    bool ok = archive_receive(&hook.cluster, &wish, err);
+    request.threads = hook.threads;
+    bool ok = archive_receive(&hook.cluster, &request, err);
     say_ended(&telling);
     return ok;
 }

@@ -118,7 +118,7 @@ static bool parse_saved_timeline(const char *text, uint32_t *timeline, Error *er
 }
 
 /* OID=PATH or OLDPATH=PATH; the new path is absolute, so the last "=/" is where it begins. */
-static bool parse_moves(const Options *options, Arena *arena, RestoreWish *wish, Error *err)
+static bool parse_moves(const Options *options, Arena *arena, RestoreRequest *request, Error *err)
 {
     TablespaceMove *moves = arena_alloc(arena, (options->tablespace_count + 1) * sizeof *moves);
 
@@ -134,13 +134,13 @@ static bool parse_moves(const Options *options, Arena *arena, RestoreWish *wish,
         moves[i].name = arena_text_part(arena, text, (size_t)(at - text));
         moves[i].path = at + 1;
     }
-    wish->moves = moves;
-    wish->move_count = options->tablespace_count;
+    request->moves = moves;
+    request->move_count = options->tablespace_count;
     return true;
 }
 
 /* The server runs the hook in its data directory, with an environment of its own. */
-static bool describe_tool(const Options *options, Arena *arena, RestoreWish *wish, Error *err)
+static bool describe_tool(const Options *options, Arena *arena, RestoreRequest *request, Error *err)
 {
     char self[PATH_MAX];
     ssize_t size = readlink("/proc/self/exe", self, sizeof self - 1);
@@ -150,25 +150,25 @@ static bool describe_tool(const Options *options, Arena *arena, RestoreWish *wis
     if (size < 0)
         return error_set_errno(err, ERR_IO, errno, "find out where this program is");
     self[size] = '\0';
-    wish->tool = arena_text(arena, self);
+    request->tool = arena_text(arena, self);
     const char *repo =
         strstr(options->repo, "://") != NULL ? options->repo : absolute(options->repo, arena);
     words[count++] = arena_format(arena, "--repo=%s", repo);
     words[count++] = arena_format(arena, "--cluster=%s", options->cluster);
     if (options->config != NULL)
         words[count++] = arena_format(arena, "--config=%s", absolute(options->config, arena));
-    wish->tool_options = (const char *const *)words;
+    request->tool_options = (const char *const *)words;
     return true;
 }
 
 static bool push(void *context, const char *path, Error *err)
 {
     const RestoreStory *story = context;
-    PushWish wish = {.path = path, .threads = story->wish->jobs};
+    PushRequest request = {.path = path, .threads = story->request->jobs};
     PushResult result = {0};
 
-    if (!compression_parse("zstd", &wish.compression, err) ||
-        !archive_push(story->cluster, &wish, &result, err))
+    if (!compression_parse("zstd", &request.compression, err) ||
+        !archive_push(story->cluster, &request, &result, err))
         return false;
     text_freep(&result.aside);
     log_info("archived what only the old data directory had", log_str("file", path));
@@ -179,14 +179,14 @@ static bool push(void *context, const char *path, Error *err)
  * What is used after the old directory is gone, or written to meanwhile. The spools of other
  * commands are found by what is in them.
  */
-static void list_needed(const Options *options, Arena *arena, RestoreWish *wish)
+static void list_needed(const Options *options, Arena *arena, RestoreRequest *request)
 {
     const char *repo =
         strncmp(options->repo, "file://", 7) == 0 ? options->repo + 7 : options->repo;
     const NeededPlace places[] = {
         {"the repository", absolute(repo, arena)},
         {"the configuration file", absolute(options->config_file, arena)},
-        {"this program", wish->tool},
+        {"this program", request->tool},
         {"the spool of archive-push", "/var/spool/pgcairn"},
         {"the server's log (--server-log)",
          options->server_log != NULL ? absolute(options->server_log, arena) : NULL},
@@ -197,15 +197,15 @@ static void list_needed(const Options *options, Arena *arena, RestoreWish *wish)
 
     for (size_t i = 0; i < ARRAY_SIZE(places); i++) {
         if (places[i].path != NULL)
-            needed[wish->needed_count++] = places[i];
+            needed[request->needed_count++] = places[i];
     }
-    wish->needed = needed;
+    request->needed = needed;
 }
 
-static bool make_wish(const Options *options, Arena *arena, RestoreStory *story, RestoreWish *wish,
-                      Error *err)
+static bool make_request(const Options *options, Arena *arena, RestoreStory *story,
+                         RestoreRequest *request, Error *err)
 {
-    *wish = (RestoreWish){
+    *request = (RestoreRequest){
         .data = absolute(options->data, arena),
         .backup = options->backup,
         .believes_known = options->dry_run,
@@ -224,22 +224,22 @@ static bool make_wish(const Options *options, Arena *arena, RestoreStory *story,
         .push_context = story,
     };
     if (options->move_aside)
-        wish->occupied = OCCUPIED_MOVE_ASIDE;
+        request->occupied = OCCUPIED_MOVE_ASIDE;
     if (options->force)
-        wish->occupied = OCCUPIED_FORCE;
-    if (!parse_target(options, &wish->target, err) ||
-        !parse_timeline(options->target_timeline, &wish->target_timeline, err) ||
-        !parse_saved_timeline(options->save_timeline, &wish->save_timeline, err) ||
-        !parse_moves(options, arena, wish, err) || !describe_tool(options, arena, wish, err))
+        request->occupied = OCCUPIED_FORCE;
+    if (!parse_target(options, &request->target, err) ||
+        !parse_timeline(options->target_timeline, &request->target_timeline, err) ||
+        !parse_saved_timeline(options->save_timeline, &request->save_timeline, err) ||
+        !parse_moves(options, arena, request, err) || !describe_tool(options, arena, request, err))
         return false;
-    list_needed(options, arena, wish);
+    list_needed(options, arena, request);
     story->action = parse_action(options->target_action);
     /* Only a shutdown at the target can be verified: pg_control then says what was reached. */
-    wish->action = options->start ? ACTION_SHUTDOWN : story->action;
+    request->action = options->start ? ACTION_SHUTDOWN : story->action;
     /* Without a target nothing stops the server: it opens at the end of the archive. */
-    if (wish->target.kind == TARGET_LATEST)
+    if (request->target.kind == TARGET_LATEST)
         story->action = ACTION_PROMOTE;
-    wish->will_pause = story->action == ACTION_PAUSE;
+    request->will_pause = story->action == ACTION_PAUSE;
     return true;
 }
 
@@ -264,8 +264,8 @@ static bool open_repo(const Options *options, Repo *repo, Cluster *cluster, Erro
  */
 static bool save_wal(RestoreStory *story, Error *err)
 {
-    if (!restore_save_wal(story->cluster, story->wish, &story->plan, &story->saved, err))
-        return error_context(err, "save the WAL of %s", story->wish->data);
+    if (!restore_save_wal(story->cluster, story->request, &story->plan, &story->saved, err))
+        return error_context(err, "save the WAL of %s", story->request->data);
     if (story->saved.unsaved > 0) {
         log_warn("WAL of the old data directory could not be archived: it is kept",
                  log_u64("files", story->saved.unsaved),
@@ -278,7 +278,7 @@ static bool make_plan(RestoreStory *story, Error *err)
 {
     TimeUs begin = time_monotonic();
 
-    if (!restore_plan(story->cluster, story->wish, &story->plan, err) ||
+    if (!restore_plan(story->cluster, story->request, &story->plan, err) ||
         !restore_check_places(story, err) || !restore_check_log(story, err))
         return false;
     story->elapsed_plan = time_monotonic() - begin;
@@ -307,11 +307,11 @@ static bool tell_bad_pages(const RestoreStory *story, Error *err)
 static bool carry_out(RestoreStory *story, Error *err)
 {
     Progress progress = {.phase = "rebuild"};
-    RestoreWish wish = *story->wish;
+    RestoreRequest request = *story->request;
 
-    wish.progress = &progress;
+    request.progress = &progress;
     progress_to_terminal(&progress, !story->options->no_progress);
-    story->is_restored = restore_run(story->cluster, &wish, &story->plan, &story->report, err);
+    story->is_restored = restore_run(story->cluster, &request, &story->plan, &story->report, err);
     progress_end(&progress);
     if (!story->is_restored)
         return error_context(err, "restore into %s", story->plan.data);
@@ -375,11 +375,11 @@ bool command_restore(const Options *options, Error *err)
     CLEANUP(arena_done) Arena arena = {0};
     CLEANUP(repo_done) Repo repo = {0};
     Cluster cluster;
-    RestoreWish wish;
-    RestoreStory story = {.options = options, .cluster = &cluster, .wish = &wish};
+    RestoreRequest request;
+    RestoreStory story = {.options = options, .cluster = &cluster, .request = &request};
 
     story.sight.last_commit = TIME_US_NONE;
-    if (!make_wish(options, &arena, &story, &wish, err) ||
+    if (!make_request(options, &arena, &story, &request, err) ||
         !open_repo(options, &repo, &cluster, err))
         return false;
     bool ok = run(&story, err);

@@ -13,8 +13,8 @@
 typedef struct RestoreStory {
     const Options *options;
     const Cluster *cluster;
-    const RestoreWish *wish;
-    TargetAction action; /* that was asked for; the wish may say shutdown first */
+    const RestoreRequest *request;
+    TargetAction action; /* that was asked for; the request may say shutdown first */
     WalSaved saved;
     RestorePlan plan;
     RestoreReport report;

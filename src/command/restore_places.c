@@ -92,7 +92,7 @@ bool restore_check_places(const RestoreStory *story, Error *err)
                     .path = &plan->path,
                     .from = plan->manifest.header.start,
                     .to = plan->point.replay_end,
-                    .threads = story->wish->jobs};
+                    .threads = story->request->jobs};
 
     if (!is_host_of(&plan->manifest.header))
         return true;

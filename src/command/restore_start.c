@@ -388,7 +388,7 @@ static bool find_place(RestoreStory *story, Error *err)
 {
     const char *directory;
 
-    if (!story->wish->as_copy || story->wish->port != 0 || story->wish->socket != NULL)
+    if (!story->request->as_copy || story->request->port != 0 || story->request->socket != NULL)
         return true;
     if (!restore_listen_beside(&story->plan, &directory, err))
         return error_context(err, "look where the copy can listen");

@@ -147,9 +147,9 @@ static void print_target(const RestoreStory *story)
     char text[256];
 
     out_print("  target     %s\n",
-              target_text(&story->wish->target, time_text_local, text, sizeof text));
-    if (story->wish->target.kind == TARGET_TIME)
-        print_utc(story->wish->target.time);
+              target_text(&story->request->target, time_text_local, text, sizeof text));
+    if (story->request->target.kind == TARGET_TIME)
+        print_utc(story->request->target.time);
     if (plan->has_time_fallback)
         print_fallback(plan);
     if (plan->locked_xid != 0) {
@@ -378,8 +378,8 @@ static void plan_to_json(const RestoreStory *story, Json *json)
 
     json_text(json, "cluster", story->cluster->name);
     json_text(json, "target",
-              target_text(&story->wish->target, time_text_postgres, text, sizeof text));
-    json_text(json, "target_kind", target_kind_name(story->wish->target.kind));
+              target_text(&story->request->target, time_text_postgres, text, sizeof text));
+    json_text(json, "target_kind", target_kind_name(story->request->target.kind));
     json_bool(json, "takes_archive_end", plan->has_time_fallback);
     json_lsn(json, "before_locks_lsn", plan->locked_xid != 0 ? plan->target.lsn : 0);
     json_text(json, "backup", plan->manifest.header.id);
@@ -775,8 +775,8 @@ void restore_write_journal(const RestoreStory *story, const Error *failure)
     record_text(&record, "options",
                 story->options->command_line != NULL ? story->options->command_line : "");
     record_text(&record, "target",
-                target_text(&story->wish->target, time_text_postgres, text, sizeof text));
-    record_text(&record, "data", story->wish->data);
+                target_text(&story->request->target, time_text_postgres, text, sizeof text));
+    record_text(&record, "data", story->request->data);
     if (story->is_restored) {
         record_text(&record, "backup", story->plan.manifest.header.id);
         record_u64(&record, "bytes", story->report.bytes);

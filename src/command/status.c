@@ -300,7 +300,7 @@ static bool verdict(const Health *health, Error *err)
 bool command_status(const Options *options, Error *err)
 {
     CLEANUP(health_done) Health health = {.name = options->cluster};
-    HealthWish wish = {
+    HealthRequest request = {
         .repo = options->repo,
         .cluster = options->cluster,
         .data = options->data,
@@ -309,7 +309,7 @@ bool command_status(const Options *options, Error *err)
         .backup_age = (TimeUs)options->backup_age_ms * 1000,
     };
 
-    if (!health_look(&wish, &health, err))
+    if (!health_look(&request, &health, err))
         return false;
     health_judge(&health);
     complete_advice(options, &health);

@@ -271,16 +271,16 @@ static bool run(Verification *verification, Error *err)
 {
     const Options *options = verification->options;
     Progress progress = {.phase = "list"};
-    VerifyWish wish = {
+    VerifyRequest request = {
         .backup = options->backup, .jobs = (unsigned)options->jobs, .progress = &progress};
     TimeUs begun = time_monotonic();
 
     verification->started = time_now();
-    wish.now = verification->started;
+    request.now = verification->started;
     if (options->reread_after_ms > 0)
-        wish.believe_since = wish.now - (TimeUs)options->reread_after_ms * 1000;
+        request.believe_since = request.now - (TimeUs)options->reread_after_ms * 1000;
     progress_to_terminal(&progress, !options->no_progress);
-    bool ok = verify_run(&verification->cluster, &wish, &verification->report, err);
+    bool ok = verify_run(&verification->cluster, &request, &verification->report, err);
     progress_end(&progress);
     verification->finished = time_now();
     verification->elapsed = time_monotonic() - begun;

@@ -68,7 +68,7 @@ static bool load_state(State *state, const Quarantine *quarantine, Storage *stor
 
 /* A position, or the name of a segment, which may say the timeline. */
 static bool parse_place(const Quarantine *quarantine, const char *option, const char *text,
-                        QuarantineWish *wish, uint64_t *segment, Error *err)
+                        QuarantineRequest *request, uint64_t *segment, Error *err)
 {
     const uint32_t size = quarantine->cluster.wal_segment_size;
     Error attempt = {0};
@@ -88,31 +88,31 @@ static bool parse_place(const Quarantine *quarantine, const char *option, const 
         return error_hint(err, "as in --%s=0/5000000 or --%s=000000010000000000000005", option,
                           option);
     }
-    if (wish->timeline != 0 && name.timeline != wish->timeline) {
+    if (request->timeline != 0 && name.timeline != request->timeline) {
         return error_set(err, ERR_USAGE, "--%s=%s is of timeline %" PRIu32 ", not of %" PRIu32,
-                         option, text, name.timeline, wish->timeline);
+                         option, text, name.timeline, request->timeline);
     }
-    wish->timeline = name.timeline;
+    request->timeline = name.timeline;
     *segment = name.segment;
     return true;
 }
 
-static bool parse_wish(const Quarantine *quarantine, QuarantineWish *wish, Error *err)
+static bool parse_request(const Quarantine *quarantine, QuarantineRequest *request, Error *err)
 {
     const Options *options = quarantine->options;
 
-    *wish = (QuarantineWish){.timeline = (uint32_t)options->wrong_timeline,
-                             .last = UINT64_MAX,
-                             .beyond_fork = (uint32_t)options->beyond_fork,
-                             .takes_descendants = options->descendants};
+    *request = (QuarantineRequest){.timeline = (uint32_t)options->wrong_timeline,
+                                   .last = UINT64_MAX,
+                                   .beyond_fork = (uint32_t)options->beyond_fork,
+                                   .takes_descendants = options->descendants};
     if (options->beyond_fork != 0 && options->log_from != NULL)
         return error_set(err, ERR_USAGE, "--from and --beyond-fork both say where it begins");
-    if (!parse_place(quarantine, "from", options->log_from, wish, &wish->first, err) ||
-        !parse_place(quarantine, "to", options->log_to, wish, &wish->last, err))
+    if (!parse_place(quarantine, "from", options->log_from, request, &request->first, err) ||
+        !parse_place(quarantine, "to", options->log_to, request, &request->last, err))
         return false;
-    if (wish->first > wish->last)
+    if (request->first > request->last)
         return error_set(err, ERR_USAGE, "--to lies before --from");
-    if (wish->timeline != 0 || wish->beyond_fork != 0)
+    if (request->timeline != 0 || request->beyond_fork != 0)
         return true;
     error_set(err, ERR_USAGE, "wal-quarantine needs --timeline: which WAL is the wrong one");
     return error_hint(err, "`pgcairn list` shows the timelines, `pgcairn log --timeline=N` what "
@@ -229,10 +229,10 @@ static bool count_contents(Quarantine *quarantine, Error *err)
 static bool look(Quarantine *quarantine, Error *err)
 {
     Storage *storage = quarantine->repo.storage;
-    QuarantineWish wish;
+    QuarantineRequest request;
 
-    if (!parse_wish(quarantine, &wish, err) ||
-        !quarantine_plan(&quarantine->cluster, &wish, &quarantine->plan, err) ||
+    if (!parse_request(quarantine, &request, err) ||
+        !quarantine_plan(&quarantine->cluster, &request, &quarantine->plan, err) ||
         !load_state(&quarantine->before, quarantine, storage, err) ||
         !count_contents(quarantine, err))
         return false;

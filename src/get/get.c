@@ -23,7 +23,7 @@ static void get_done(Get *get)
  */
 bool get_temp_path(const Get *get, char **path, Error *err)
 {
-    CLEANUP(text_freep) char *copy = text_format("%s", get->wish->path);
+    CLEANUP(text_freep) char *copy = text_format("%s", get->request->path);
     uint64_t number;
 
     if (!random_u64(&number, err))
@@ -37,15 +37,15 @@ bool get_deliver(const Get *get, Error *err)
     CLEANUP(delivery_done)
     Delivery delivery = {.cluster = get->cluster,
                          .name = &get->name,
-                         .file = get->wish->name,
+                         .file = get->request->name,
                          .folder = AT_FDCWD,
                          .fd = -1};
     char *temp_path;
 
     return get_temp_path(get, &temp_path, err) && delivery_open(&delivery, temp_path, err) &&
-           delivery_fetch(&delivery, get->wish->threads, err) &&
+           delivery_fetch(&delivery, get->request->threads, err) &&
            FAULT_POINT("get.before-rename", err) &&
-           delivery_publish(&delivery, get->wish->path, err) &&
+           delivery_publish(&delivery, get->request->path, err) &&
            FAULT_POINT("get.after-rename", err);
 }
 
@@ -91,14 +91,14 @@ static bool check_path(Get *get, Error *err)
 /* What lies ready was verified when it was fetched: it is as good as what is fetched now. */
 static bool take_or_deliver(Get *get, Error *err)
 {
-    return prefetch_take(get->wish->ahead, get->cluster, &get->name, get->wish->path) ||
+    return prefetch_take(get->request->ahead, get->cluster, &get->name, get->request->path) ||
            deliver_or_prove(get, err);
 }
 
 static bool get_segment(Get *get, Error *err)
 {
     if (check_path(get, err) && take_or_deliver(get, err)) {
-        prefetch_answered(get->wish->ahead, get->cluster, &get->name, &get->view);
+        prefetch_answered(get->request->ahead, get->cluster, &get->name, &get->view);
         return true;
     }
     /*
@@ -107,7 +107,7 @@ static bool get_segment(Get *get, Error *err)
      */
     if (!get_is_needed(get) && (err->code == ERR_CORRUPT || err->code == ERR_REFUSED)) {
         log_info("a segment beyond the target is not available; the recovery does not need it",
-                 log_str("segment", get->wish->name), log_str("reason", err->message));
+                 log_str("segment", get->request->name), log_str("reason", err->message));
         error_clear(err);
         return error_set(err, ERR_ABSENT, "it lies beyond the target and is not available");
     }
@@ -116,21 +116,21 @@ static bool get_segment(Get *get, Error *err)
 
 static bool get_file(Get *get, Error *err)
 {
-    const GetWish *wish = get->wish;
+    const GetRequest *request = get->request;
 
-    if (!wal_name_parse(wish->name, get->cluster->wal_segment_size, &get->name, err))
+    if (!wal_name_parse(request->name, get->cluster->wal_segment_size, &get->name, err))
         return false;
     if (get->name.kind != WAL_SEGMENT) {
-        return !archive_get_is_known(wish->name, err) && get_check_branch(get, err) &&
+        return !archive_get_is_known(request->name, err) && get_check_branch(get, err) &&
                deliver_or_prove(get, err);
     }
-    return recovery_view_load(get->cluster, wish, &get->name, &get->view, err) &&
+    return recovery_view_load(get->cluster, request, &get->name, &get->view, err) &&
            get_segment(get, err);
 }
 
-bool archive_get(const Cluster *cluster, const GetWish *wish, Error *err)
+bool archive_get(const Cluster *cluster, const GetRequest *request, Error *err)
 {
-    CLEANUP(get_done) Get get = {.cluster = cluster, .wish = wish};
+    CLEANUP(get_done) Get get = {.cluster = cluster, .request = request};
 
     if (get_file(&get, err))
         return true;
@@ -139,8 +139,8 @@ bool archive_get(const Cluster *cluster, const GetWish *wish, Error *err)
      * histories until it gets this answer (timeline.c, findNewestTimeLine).
      */
     if (err->code == ERR_ABSENT)
-        prefetch_end(wish->ahead);
-    return error_context(err, "fetch %s", wish->name);
+        prefetch_end(request->ahead);
+    return error_context(err, "fetch %s", request->name);
 }
 
 bool archive_get_is_standby(const char *data)

@@ -106,7 +106,7 @@ static bool is_whole_in_pg_wal(const Get *get)
     CLEANUP(fd_done) int fd = -1;
 
     return open_in_pg_wal(get, get->name.segment, &path, &fd) &&
-           !was_archived(get, get->wish->name) && reads_through(get, path, fd);
+           !was_archived(get, get->request->name) && reads_through(get, path, fd);
 }
 
 /* The server takes a history from pg_wal when the archive has none (timeline.c). */
@@ -118,9 +118,9 @@ static bool is_history_in_pg_wal(const Get *get)
     TimelinePath steps;
     Error ignored = {0}; /* then the server could not read it either */
 
-    if (get->wish->data == NULL)
+    if (get->request->data == NULL)
         return false;
-    path = text_format("%s/pg_wal/%s", get->wish->data, get->wish->name);
+    path = text_format("%s/pg_wal/%s", get->request->data, get->request->name);
     return file_read_whole(path, HISTORY_TEXT_MAX, &text, &ignored) &&
            timeline_path_parse(get->name.timeline, (const char *)text.data, &arena, &steps,
                                &ignored);
@@ -200,7 +200,7 @@ static bool find_history_absence(Get *get, const WalInventory *inventory, Absenc
     if (*absence != ABSENCE_HISTORY || wal_inventory_has_later(inventory, timeline, 0))
         return true;
     if (get->view.timeline == 0 &&
-        !recovery_view_load(get->cluster, get->wish, &get->name, &get->view, err))
+        !recovery_view_load(get->cluster, get->request, &get->name, &get->view, err))
         return false;
     if (!get->view.is_pinned)
         return true;
@@ -243,7 +243,7 @@ static bool find_absence(Get *get, const WalInventory *inventory, Absence *absen
  */
 static bool refuse_set_aside(const Get *get, Error *err)
 {
-    CLEANUP(text_freep) char *object = layout_wal(get->cluster->name, get->wish->name);
+    CLEANUP(text_freep) char *object = layout_wal(get->cluster->name, get->request->name);
     CLEANUP(text_freep) char *prefix = text_format("%s.damaged-", object);
     CLEANUP(object_list_done) ObjectList list = {0};
 
@@ -286,7 +286,7 @@ static bool refuse_loss(const Get *get, const WalInventory *inventory, Error *er
 
     if (!get_is_needed(get))
         return true;
-    if (prefetch_given(get->wish->ahead, get->cluster, &lost) &&
+    if (prefetch_given(get->request->ahead, get->cluster, &lost) &&
         !has_from(get, inventory, &lost, &has, err))
         return false;
     if (!has) {
@@ -343,7 +343,7 @@ static bool explain_left(const Get *get, Error *err)
 {
     return error_set(err, ERR_ABSENT,
                      "it is not in the archive; the server takes the one in %s/pg_wal",
-                     get->wish->data != NULL ? get->wish->data : get->view.data);
+                     get->request->data != NULL ? get->request->data : get->view.data);
 }
 
 /* Why the server may be told that there is none; what is there nevertheless is not denied. */
@@ -405,7 +405,7 @@ static bool explain_absence(const Get *get, const WalInventory *inventory, Absen
  */
 bool get_prove_absence(Get *get, Error *err)
 {
-    const TimeUs deadline = time_monotonic() + (TimeUs)get->wish->hole_wait_ms * 1000;
+    const TimeUs deadline = time_monotonic() + (TimeUs)get->request->hole_wait_ms * 1000;
 
     if (get->name.kind == WAL_SEGMENT && !recovery_view_path(get->cluster, &get->view, err))
         return false;
@@ -438,7 +438,7 @@ bool get_prove_absence(Get *get, Error *err)
         if (absence == ABSENCE_PROVEN || time_monotonic() >= deadline)
             return explain_absence(get, &inventory, absence, err);
         log_debug("not in the archive although later WAL is; looking again",
-                  log_str("segment", get->wish->name));
+                  log_str("segment", get->request->name));
         if (!wait_ms(LOOK_AGAIN_MS, err))
             return false;
     }

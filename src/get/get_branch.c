@@ -85,12 +85,12 @@ static bool judge(const Get *get, Error *err)
 
 bool get_check_branch(Get *get, Error *err)
 {
-    const char *data = get->wish->data;
+    const char *data = get->request->data;
 
-    if (get->name.kind != WAL_HISTORY || data == NULL || get->wish->timeline != 0 ||
+    if (get->name.kind != WAL_HISTORY || data == NULL || get->request->timeline != 0 ||
         archive_get_is_standby(data) || !file_exists_in(data, "recovery.signal"))
         return true;
-    if (!recovery_view_load(get->cluster, get->wish, &get->name, &get->view, err))
+    if (!recovery_view_load(get->cluster, get->request, &get->name, &get->view, err))
         return false;
     return !get->view.takes_newest || get->name.timeline <= get->view.current ||
            get->name.timeline != get->view.timeline || judge(get, err);

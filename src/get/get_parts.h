@@ -10,7 +10,7 @@
 
 typedef struct Get {
     const Cluster *cluster;
-    const GetWish *wish;
+    const GetRequest *request;
     WalName name;
     RecoveryView view;
 } Get;

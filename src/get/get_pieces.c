@@ -130,7 +130,7 @@ static bool take_open(void *context, const void *data, size_t size, Error *err)
 static void open_local(OpenDelivery *pieces, const Get *get)
 {
     CLEANUP(text_freep)
-    char *path = text_format("%s/pg_wal/%s", get->view.data, get->wish->name);
+    char *path = text_format("%s/pg_wal/%s", get->view.data, get->request->name);
 
     Error ignored = {0}; /* then there is nothing of our own to compare with */
     pieces->is_local_same = file_open(path, &pieces->local_fd, &ignored);
@@ -148,7 +148,7 @@ static bool deliver_open(const Get *get, const WalInventory *inventory, const Wa
     CLEANUP(open_delivery_done)
     OpenDelivery pieces = {.delivery = {.cluster = get->cluster,
                                         .name = &get->name,
-                                        .file = get->wish->name,
+                                        .file = get->request->name,
                                         .folder = AT_FDCWD,
                                         .fd = -1},
                            .local_fd = -1};
@@ -169,10 +169,10 @@ static bool deliver_open(const Get *get, const WalInventory *inventory, const Wa
         return error_set_errno(err, ERR_IO, errno, "extend %s", delivery->temp_path);
     if (!FAULT_POINT("get.before-rename-open", err))
         return false;
-    if (!delivery_publish(delivery, get->wish->path, err))
+    if (!delivery_publish(delivery, get->request->path, err))
         return false;
     log_info("the archive has the segment only in part; this is the end of the WAL there is",
-             log_str("segment", get->wish->name), log_u64("bytes", source->size));
+             log_str("segment", get->request->name), log_u64("bytes", source->size));
     return FAULT_POINT("get.after-rename-open", err);
 }
 
@@ -221,12 +221,12 @@ bool get_answer_open(const Get *get, const WalInventory *inventory, const WalSou
 
 bool get_is_for_tool(const Get *get)
 {
-    CLEANUP(text_freep) char *path = text_format("%s", get->wish->path);
+    CLEANUP(text_freep) char *path = text_format("%s", get->request->path);
     char *name = strrchr(path, '/');
     PgControl control;
     Error ignored = {0}; /* then it is not known what is there */
 
-    if (name == NULL || strcmp(name + 1, get->wish->name) != 0)
+    if (name == NULL || strcmp(name + 1, get->request->name) != 0)
         return false;
     *name = '\0';
     char *folder = strrchr(path, '/');

@@ -16,19 +16,19 @@ bool archive_get_is_known(const char *name, Error *err)
     return true;
 }
 
-bool archive_get_is_promoting(const GetWish *wish)
+bool archive_get_is_promoting(const GetRequest *request)
 {
     static const char suffix[] = ".history";
-    const char *slash = strrchr(wish->path, '/');
-    const size_t size = strlen(wish->name);
+    const char *slash = strrchr(request->path, '/');
+    const size_t size = strlen(request->name);
     CLEANUP(text_freep) char *local = NULL;
 
-    if (wish->data == NULL ||
-        strcmp(slash == NULL ? wish->path : slash + 1, "RECOVERYHISTORY") != 0 ||
-        size < sizeof suffix || strcmp(wish->name + size - (sizeof suffix - 1), suffix) != 0 ||
-        file_exists_in(wish->data, "recovery.signal") ||
-        file_exists_in(wish->data, "standby.signal"))
+    if (request->data == NULL ||
+        strcmp(slash == NULL ? request->path : slash + 1, "RECOVERYHISTORY") != 0 ||
+        size < sizeof suffix || strcmp(request->name + size - (sizeof suffix - 1), suffix) != 0 ||
+        file_exists_in(request->data, "recovery.signal") ||
+        file_exists_in(request->data, "standby.signal"))
         return false;
-    local = text_format("pg_wal/%s", wish->name);
-    return file_exists_in(wish->data, local);
+    local = text_format("pg_wal/%s", request->name);
+    return file_exists_in(request->data, local);
 }

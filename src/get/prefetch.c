@@ -30,42 +30,42 @@ static char *folder_of(const char *path)
  * The server restores into these names of its own pg_wal (xlogarchive.c, RestoreArchivedFile), as
  * the user whose files they are. pg_rewind and operators use others, or none of this directory.
  */
-static bool is_servers_own(const PrefetchWish *wish, const char *folder, bool *recovers)
+static bool is_servers_own(const PrefetchRequest *request, const char *folder, bool *recovers)
 {
-    const char *slash = strrchr(wish->path, '/');
-    const char *name = slash == NULL ? wish->path : slash + 1;
+    const char *slash = strrchr(request->path, '/');
+    const char *name = slash == NULL ? request->path : slash + 1;
     const bool is_history = strcmp(name, "RECOVERYHISTORY") == 0;
     CLEANUP(text_freep) char *wal = NULL;
     struct stat named, own;
 
-    if (wish->data == NULL || (strcmp(name, "RECOVERYXLOG") != 0 && !is_history))
+    if (request->data == NULL || (strcmp(name, "RECOVERYXLOG") != 0 && !is_history))
         return false;
     /* Its last request is for a history, and comes when it has removed the signal files. */
-    *recovers = file_exists_in(wish->data, "recovery.signal") ||
-                file_exists_in(wish->data, "standby.signal");
+    *recovers = file_exists_in(request->data, "recovery.signal") ||
+                file_exists_in(request->data, "standby.signal");
     if (!*recovers && !is_history)
         return false;
-    wal = text_format("%s/pg_wal", wish->data);
+    wal = text_format("%s/pg_wal", request->data);
     return stat(folder, &named) == 0 && stat(wal, &own) == 0 && named.st_dev == own.st_dev &&
            named.st_ino == own.st_ino && own.st_uid == geteuid();
 }
 
-Prefetch *prefetch_open(const PrefetchWish *wish)
+Prefetch *prefetch_open(const PrefetchRequest *request)
 {
-    CLEANUP(text_freep) char *folder = folder_of(wish->path);
+    CLEANUP(text_freep) char *folder = folder_of(request->path);
     Prefetch *ahead;
     bool recovers;
 
-    if (!is_servers_own(wish, folder, &recovers))
+    if (!is_servers_own(request, folder, &recovers))
         return NULL;
     ahead = mem_alloc(sizeof *ahead);
     *ahead = (Prefetch){.path = text_format("%s/%s", folder, PREFETCH_FOLDER),
-                        .size = wish->size,
-                        .threads = wish->threads,
+                        .size = request->size,
+                        .threads = request->threads,
                         .is_over = !recovers,
                         .asked_at = time_monotonic(),
                         .spool = PREFETCH_SPOOL_CLOSED};
-    if (wish->size == 0) {
+    if (request->size == 0) {
         prefetch_spool_wipe(ahead->path);
         prefetch_freep(&ahead);
     }

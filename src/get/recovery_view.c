@@ -189,39 +189,39 @@ static bool load_current(const Cluster *cluster, const char *data, RecoveryView 
     return true;
 }
 
-static bool look_at_data(const Cluster *cluster, const GetWish *wish, RecoveryView *view,
+static bool look_at_data(const Cluster *cluster, const GetRequest *request, RecoveryView *view,
                          Error *err)
 {
     const char *settings;
     RecoveryPlan plan;
     bool found;
 
-    if (!load_current(cluster, wish->data, view, &found, err))
+    if (!load_current(cluster, request->data, view, &found, err))
         return false;
     if (!found)
         return true;
-    if (!recovery_settings_on_disk(wish->data, &view->arena, &settings, err))
+    if (!recovery_settings_on_disk(request->data, &view->arena, &settings, err))
         return false;
-    if (find_plan(wish->data, settings, wish->timeline, &view->arena, &plan))
+    if (find_plan(request->data, settings, request->timeline, &view->arena, &plan))
         take_plan(cluster, &plan, view);
     const char *value = recovery_settings_value(settings, "recovery_target_timeline", &view->arena);
     const bool is_unplanned = view->timeline == 0;
     if (is_unplanned &&
-        !timeline_of_settings(cluster, wish->data, value, view->current, &view->timeline, err))
+        !timeline_of_settings(cluster, request->data, value, view->current, &view->timeline, err))
         return false;
-    const bool is_told = target_on_command_line(wish->data);
+    const bool is_told = target_on_command_line(request->data);
     view->is_pinned = is_pinned(value, view->timeline) && !is_told;
     view->takes_newest = is_unplanned && !is_told && !recovery_settings_have_target(settings) &&
                          (value == NULL || strcmp(value, "latest") == 0);
     return true;
 }
 
-bool recovery_view_load(const Cluster *cluster, const GetWish *wish, const WalName *name,
+bool recovery_view_load(const Cluster *cluster, const GetRequest *request, const WalName *name,
                         RecoveryView *view, Error *err)
 {
-    view->timeline = wish->timeline;
-    view->data = wish->data;
-    if (wish->data != NULL && !look_at_data(cluster, wish, view, err))
+    view->timeline = request->timeline;
+    view->data = request->data;
+    if (request->data != NULL && !look_at_data(cluster, request, view, err))
         return false;
     if (view->timeline == 0)
         view->timeline = name->timeline;

@@ -18,15 +18,15 @@ typedef struct RecoveryView {
     uint64_t archive_end;   /* last one that the archive had when restore looked; 0: not known */
     TimelinePath path;      /* once has_path */
     bool has_path;
-    const char *data; /* of the wish, or NULL */
+    const char *data; /* of the request, or NULL */
     Arena arena;
 } RecoveryView;
 
 /*
- * By the wish, by restore's plan file, by the settings in the data directory, in this order;
+ * By the request, by restore's plan file, by the settings in the data directory, in this order;
  * without any of them the timeline of the name itself.
  */
-bool recovery_view_load(const Cluster *cluster, const GetWish *wish, const WalName *name,
+bool recovery_view_load(const Cluster *cluster, const GetRequest *request, const WalName *name,
                         RecoveryView *view, Error *err) MUST_CHECK;
 
 /*

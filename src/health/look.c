@@ -17,12 +17,12 @@ static void look_done(Look *look)
 
 /* ---- the repository ---- */
 
-static bool open_repository(const HealthWish *wish, Health *health, Error *err)
+static bool open_repository(const HealthRequest *request, Health *health, Error *err)
 {
-    Storage *storage = storage_open(wish->repo, err);
+    Storage *storage = storage_open(request->repo, err);
 
     return storage != NULL && repo_open(&health->repo, storage, err) &&
-           cluster_open(&health->repo, wish->cluster, &health->cluster, err);
+           cluster_open(&health->repo, request->cluster, &health->cluster, err);
 }
 
 /* Takes the place of what was listed before. */
@@ -198,25 +198,25 @@ static bool check_identity(const Health *health, Error *err)
                          err);
 }
 
-bool health_look(const HealthWish *wish, Health *health, Error *err)
+bool health_look(const HealthRequest *request, Health *health, Error *err)
 {
     CLEANUP(look_done) Look look = {.health = health, .arena = &health->arena};
     Error attempt = {0};
 
-    *health = (Health){.name = wish->cluster,
-                       .rpo = wish->rpo,
-                       .backup_age = wish->backup_age,
+    *health = (Health){.name = request->cluster,
+                       .rpo = request->rpo,
+                       .backup_age = request->backup_age,
                        .has_repository = true};
-    if (!server_look(wish, look.arena, &health->server, &look.session, err))
+    if (!server_look(request, look.arena, &health->server, &look.session, err))
         return false;
     look.files.session = look.session;
     if (health->server.data != NULL)
         look.files.directory = arena_format(look.arena, "%s/pg_wal", health->server.data);
-    if (!note_repository(health, open_repository(wish, health, &attempt), &attempt, err) ||
+    if (!note_repository(health, open_repository(request, health, &attempt), &attempt, err) ||
         !check_identity(health, err))
         return false;
     if (!health->has_repository)
-        cluster_of_server(health, wish->cluster);
+        cluster_of_server(health, request->cluster);
     if (!ready_pile_look(&health->server, look.session, look.arena, &health->pile, err) ||
         !measure_exposure(&look, err) || !archive_place_look(health, look.arena, err))
         return false;

@@ -11,7 +11,7 @@
  * is a fact, see ServerLook. *session stays open when it answers; else NULL. ERR_INTERRUPTED;
  * ERR_REFUSED when data and conninfo are of two clusters.
  */
-bool server_look(const HealthWish *wish, Arena *arena, ServerLook *server, Session **session,
+bool server_look(const HealthRequest *request, Arena *arena, ServerLook *server, Session **session,
                  Error *err) MUST_CHECK;
 /* Again what changes from moment to moment. */
 bool server_look_again(Session *session, Arena *arena, ServerLook *server, Error *err) MUST_CHECK;

@@ -295,13 +295,13 @@ static bool identify_by_sql(Session *session, Arena *arena, ServerLook *server,
     return server_look_again(session, arena, server, err);
 }
 
-static Session *open_session(const HealthWish *wish, const ServerLook *server,
+static Session *open_session(const HealthRequest *request, const ServerLook *server,
                              const ServerLock *lock, Error *err)
 {
     CLEANUP(buffer_done) Buffer own = {0};
-    const char *conninfo = wish->conninfo;
+    const char *conninfo = request->conninfo;
 
-    if (conninfo == NULL && wish->data == NULL) {
+    if (conninfo == NULL && request->data == NULL) {
         error_set(err, ERR_UNREACHABLE, "neither --data nor --conninfo says where the server is");
         return NULL;
     }
@@ -310,7 +310,7 @@ static Session *open_session(const HealthWish *wish, const ServerLook *server,
         return NULL;
     }
     if (conninfo == NULL && !server->is_running) {
-        error_set(err, ERR_UNREACHABLE, "no server runs on %s", wish->data);
+        error_set(err, ERR_UNREACHABLE, "no server runs on %s", request->data);
         return NULL;
     }
     if (conninfo == NULL) {
@@ -346,31 +346,31 @@ static bool adopt_directory(Session *session, const char *directory, Arena *aren
     return true;
 }
 
-static bool check_same(Session *session, const HealthWish *wish, const ServerLook *server,
+static bool check_same(Session *session, const HealthRequest *request, const ServerLook *server,
                        const ServerLock *lock, Error *err)
 {
     bool is_that = server->control.system_identifier == server->system_identifier;
 
     if (is_that && !server->is_running)
-        return error_set(err, ERR_REFUSED, "a server answers, but none runs on %s", wish->data);
+        return error_set(err, ERR_REFUSED, "a server answers, but none runs on %s", request->data);
     if (is_that && !is_of_directory(session, lock, &is_that, err))
         return false;
     if (is_that)
         return true;
     error_set(err, ERR_REFUSED, "the connection leads to another server than the one of %s",
-              wish->data);
+              request->data);
     return error_hint(err, "check --data and --conninfo");
 }
 
-static bool ask(const HealthWish *wish, Arena *arena, ServerLook *server, const ServerLock *lock,
-                Session **session, Error *err)
+static bool ask(const HealthRequest *request, Arena *arena, ServerLook *server,
+                const ServerLock *lock, Session **session, Error *err)
 {
-    CLEANUP(session_freep) Session *opened = open_session(wish, server, lock, err);
+    CLEANUP(session_freep) Session *opened = open_session(request, server, lock, err);
     const char *directory;
 
     if (opened == NULL || !identify_by_sql(opened, arena, server, &directory, err))
         return false;
-    if (server->data != NULL ? !check_same(opened, wish, server, lock, err)
+    if (server->data != NULL ? !check_same(opened, request, server, lock, err)
                              : !adopt_directory(opened, directory, arena, server, err))
         return false;
     server->answers = true;
@@ -378,7 +378,7 @@ static bool ask(const HealthWish *wish, Arena *arena, ServerLook *server, const 
     return true;
 }
 
-bool server_look(const HealthWish *wish, Arena *arena, ServerLook *server, Session **session,
+bool server_look(const HealthRequest *request, Arena *arena, ServerLook *server, Session **session,
                  Error *err)
 {
     ServerLock lock = {0};
@@ -386,12 +386,12 @@ bool server_look(const HealthWish *wish, Arena *arena, ServerLook *server, Sessi
 
     *session = NULL;
     *server = (ServerLook){.no_data = "", .no_answer = "", .archives_to = ""};
-    if (wish->data == NULL) {
+    if (request->data == NULL) {
         server->no_data = "no --data was given";
-    } else if (look_at_data(wish->data, arena, server, &lock)) {
+    } else if (look_at_data(request->data, arena, server, &lock)) {
         identify_by_control(server);
     }
-    if (ask(wish, arena, server, &lock, session, &attempt))
+    if (ask(request, arena, server, &lock, session, &attempt))
         return true;
     if (is_final(&attempt) || attempt.code == ERR_REFUSED || attempt.code == ERR_USAGE) {
         *err = attempt;

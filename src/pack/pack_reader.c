@@ -28,7 +28,8 @@ bool pack_read_frame(const Cluster *cluster, const char *pack_id, const Frame *f
 {
     CLEANUP(text_freep) char *name = layout_pack(cluster->name, pack_id);
 
-    /* The caller has room for raw_size; a stored size out of proportion is damage, not a wish. */
+    /* The caller has room for raw_size; a stored size out of proportion is damage, not a request.
+     */
     if (frame->stored_size > frame_stored_max(frame->raw_size)) {
         error_set(err, ERR_CORRUPT, "frame of %u bytes stored as %u", frame->raw_size,
                   frame->stored_size);

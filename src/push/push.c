@@ -39,7 +39,7 @@ typedef struct Source {
 
 typedef struct Push {
     const Cluster *cluster;
-    const PushWish *wish;
+    const PushRequest *request;
     Source source;
 } Push;
 
@@ -296,7 +296,7 @@ static bool look_at_stored(const Push *push, WalTrailer *trailer, Stored *stored
     Error attempt = {0};
 
     *stored = STORED_NOTHING;
-    if (!wal_object_read(push->cluster, source->name_text, push->wish->threads, compare_piece,
+    if (!wal_object_read(push->cluster, source->name_text, push->request->threads, compare_piece,
                          &comparison, trailer, &attempt)) {
         if (attempt.code == ERR_CORRUPT)
             return look_at_damaged(push, stored, err);
@@ -418,8 +418,8 @@ static bool find_before(const Push *push, WalBefore *before, Error *err)
     Error ignored = {0}; /* without a path nothing is known */
     TimelinePath path;
 
-    before->is_known = push->wish->known_before != NULL &&
-                       push->wish->known_before(push->wish->context, &source->name, before);
+    before->is_known = push->request->known_before != NULL &&
+                       push->request->known_before(push->request->context, &source->name, before);
     if (before->is_known)
         return true;
     if (!wal_before_load(push->cluster, &source->name, NULL, before, err))
@@ -447,12 +447,12 @@ static bool check_follows(const Push *push, const WalReaderState *state, Error *
 static bool publish(const Push *push, WalObjectWriter *writer, const WalReaderState *state,
                     const WalSummary *summary, WalTrailer *trailer, Error *err)
 {
-    const PushWish *wish = push->wish;
+    const PushRequest *request = push->request;
 
-    if (wish->before_settle != NULL)
-        wish->before_settle(wish->context);
+    if (request->before_settle != NULL)
+        request->before_settle(request->context);
     return wal_object_writer_settle(writer, summary, err) &&
-           (wish->before_commit == NULL || wish->before_commit(wish->context, err)) &&
+           (request->before_commit == NULL || request->before_commit(request->context, err)) &&
            (state == NULL || check_follows(push, state, err)) &&
            wal_object_writer_commit(writer, summary, trailer, err);
 }
@@ -485,8 +485,8 @@ static bool store(const Push *push, WalTrailer *trailer, Error *err)
 
     if (name->kind == WAL_HISTORY && !check_history(push, err))
         return false;
-    if (!wal_object_write(push->cluster, push->source.name_text, push->wish->compression,
-                          push->wish->threads, (uint64_t)push->source.before.st_size,
+    if (!wal_object_write(push->cluster, push->source.name_text, push->request->compression,
+                          push->request->threads, (uint64_t)push->source.before.st_size,
                           &storing.writer, err)) {
         return false;
     }
@@ -602,10 +602,12 @@ static bool push_checked(Push *push, PushResult *result, Error *err)
     return false;
 }
 
-bool archive_push(const Cluster *cluster, const PushWish *wish, PushResult *result, Error *err)
+bool archive_push(const Cluster *cluster, const PushRequest *request, PushResult *result,
+                  Error *err)
 {
     CLEANUP(push_done)
-    Push push = {.cluster = cluster, .wish = wish, .source = {.path = wish->path, .fd = -1}};
+    Push push = {
+        .cluster = cluster, .request = request, .source = {.path = request->path, .fd = -1}};
     Source *source = &push.source;
     bool ok;
 
@@ -616,7 +618,7 @@ bool archive_push(const Cluster *cluster, const PushWish *wish, PushResult *resu
          push_checked(&push, result, err);
     if (!ok) {
         text_freep(&result->aside);
-        return error_context(err, "archive %s", wish->path);
+        return error_context(err, "archive %s", request->path);
     }
     result->source = source->before;
     return true;

@@ -14,7 +14,7 @@
 
 struct PushAhead {
     const Cluster *cluster;
-    PushAheadWish wish;
+    PushAheadRequest request;
     char *folder; /* pg_wal */
     char *status; /* its archive_status */
     Acknowledgements notes;
@@ -83,12 +83,13 @@ static bool is_segment_name(const Cluster *cluster, const char *name)
  */
 static bool is_waiting(const PushAhead *ahead)
 {
-    const char *name = name_of(ahead->wish.path);
+    const char *name = name_of(ahead->request.path);
     CLEANUP(text_freep) char *ready = text_format("%s/%s.ready", ahead->status, name);
     struct stat found;
 
-    return strchr(ahead->wish.path, '/') != NULL && is_segment_name(ahead->cluster, name) &&
-           file_exists(ready) && stat(ahead->wish.path, &found) == 0 && found.st_uid == geteuid();
+    return strchr(ahead->request.path, '/') != NULL && is_segment_name(ahead->cluster, name) &&
+           file_exists(ready) && stat(ahead->request.path, &found) == 0 &&
+           found.st_uid == geteuid();
 }
 
 static bool is_inside(const char *path, const char *folder)
@@ -106,7 +107,7 @@ static bool is_inside(const char *path, const char *folder)
 /* A copy of the data directory must not bring the acknowledgements of the original with it. */
 static bool check_spool(const PushAhead *ahead, Error *err)
 {
-    const char *spool = ahead->wish.spool;
+    const char *spool = ahead->request.spool;
     CLEANUP(text_freep) char *parent = folder_of(spool); /* it need not be there yet */
     CLEANUP(text_freep) char *data = folder_of(ahead->folder);
 
@@ -119,31 +120,32 @@ static bool check_spool(const PushAhead *ahead, Error *err)
     return true;
 }
 
-static void tell_unusable(const PushAheadWish *wish, const Error *reason)
+static void tell_unusable(const PushAheadRequest *request, const Error *reason)
 {
     static const char message[] = "no segments are pushed ahead: the spool directory can't be used";
 
-    if (wish->is_spool_asked_for) {
-        log_warn(message, log_str("spool", wish->spool), log_str("reason", reason->message));
+    if (request->is_spool_asked_for) {
+        log_warn(message, log_str("spool", request->spool), log_str("reason", reason->message));
     } else {
-        log_debug(message, log_str("spool", wish->spool), log_str("reason", reason->message));
+        log_debug(message, log_str("spool", request->spool), log_str("reason", reason->message));
     }
 }
 
-PushAhead *push_ahead_open(const Cluster *cluster, const PushAheadWish *wish)
+PushAhead *push_ahead_open(const Cluster *cluster, const PushAheadRequest *request)
 {
     CLEANUP(push_ahead_freep) PushAhead *ahead = mem_alloc(sizeof *ahead);
     Error reason = {0};
 
     ahead->cluster = cluster;
-    ahead->wish = *wish;
-    ahead->folder = folder_of(wish->path);
+    ahead->request = *request;
+    ahead->folder = folder_of(request->path);
     ahead->status = text_format("%s/archive_status", ahead->folder);
-    if (wish->count == 0 || wish->spool == NULL || wish->spool[0] == '\0' || !is_waiting(ahead))
+    if (request->count == 0 || request->spool == NULL || request->spool[0] == '\0' ||
+        !is_waiting(ahead))
         return NULL;
     if (!check_spool(ahead, &reason) ||
-        !acknowledgements_open(&ahead->notes, cluster, wish->spool, &reason)) {
-        tell_unusable(wish, &reason);
+        !acknowledgements_open(&ahead->notes, cluster, request->spool, &reason)) {
+        tell_unusable(request, &reason);
         return NULL;
     }
     return TAKE(ahead);
@@ -162,7 +164,7 @@ void push_ahead_freep(PushAhead **ahead)
 
 bool push_ahead_has_done(const PushAhead *ahead, WalTrailer *trailer)
 {
-    return ahead != NULL && acknowledgement_holds(&ahead->notes, ahead->wish.path, trailer);
+    return ahead != NULL && acknowledgement_holds(&ahead->notes, ahead->request.path, trailer);
 }
 
 static void seat_take(Job *job)
@@ -255,16 +257,16 @@ static bool note(const Job *job, Error *err)
     if (acknowledgement_write(&job->ahead->notes, job->path, &job->result.source,
                               &job->result.trailer, err))
         return true;
-    tell_unusable(&job->ahead->wish, err);
+    tell_unusable(&job->ahead->request, err);
     return false;
 }
 
 static bool push_one(void *worker, void *context, Error *err)
 {
     Job *job = context;
-    const PushWish wish = {
+    const PushRequest request = {
         .path = job->path,
-        .compression = job->ahead->wish.compression,
+        .compression = job->ahead->request.compression,
         .threads = 1,
         .before_settle = leave_seat,
         .before_commit = wait_for_turn,
@@ -276,7 +278,7 @@ static bool push_one(void *worker, void *context, Error *err)
     seat_take(job);
     /* What was there already waits here, so that the turn goes from one to the next. */
     job->is_done = check_time(job, &job->error) &&
-                   archive_push(job->ahead->cluster, &wish, &job->result, &job->error) &&
+                   archive_push(job->ahead->cluster, &request, &job->result, &job->error) &&
                    turn_wait(job, &job->error);
     const bool goes_on = job->is_done && (job->index == 0 || note(job, &job->error));
     turn_end(job, goes_on);
@@ -313,7 +315,7 @@ static void waiting_add(Waiting *waiting, size_t limit, const char *name)
  */
 static bool is_to_be_pushed(const PushAhead *ahead, const char *name)
 {
-    return strncmp(name, name_of(ahead->wish.path), TIMELINE_DIGITS) == 0 &&
+    return strncmp(name, name_of(ahead->request.path), TIMELINE_DIGITS) == 0 &&
            is_segment_name(ahead->cluster, name) && file_exists_in(ahead->folder, name);
 }
 
@@ -324,8 +326,9 @@ static bool is_to_be_pushed(const PushAhead *ahead, const char *name)
 static void find_waiting(const PushAhead *ahead, Waiting *waiting)
 {
     static const char suffix[] = ".ready";
-    const char *asked = name_of(ahead->wish.path);
-    const size_t limit = ahead->wish.count < PUSH_AHEAD_MAX ? ahead->wish.count : PUSH_AHEAD_MAX;
+    const char *asked = name_of(ahead->request.path);
+    const size_t limit =
+        ahead->request.count < PUSH_AHEAD_MAX ? ahead->request.count : PUSH_AHEAD_MAX;
     CLEANUP(directory_done) DIR *directory = opendir(ahead->status);
     const struct dirent *entry;
 
@@ -370,16 +373,17 @@ static void run_jobs(Job *jobs, size_t count, unsigned threads)
 static bool run_along(const PushAhead *ahead, const Waiting *waiting, PushResult *result,
                       PushedAhead *told, void *context, Error *err)
 {
-    const unsigned threads = ahead->wish.threads > 0 ? ahead->wish.threads : 1;
+    const unsigned threads = ahead->request.threads > 0 ? ahead->request.threads : 1;
     const size_t count = waiting->count + 1;
     Job jobs[PUSH_AHEAD_MAX + 1];
     Order order = {.lock = PTHREAD_MUTEX_INITIALIZER,
                    .changed = PTHREAD_COND_INITIALIZER,
                    .seats = threads,
                    .failed = SIZE_MAX,
-                   .end = time_monotonic() + (TimeUs)ahead->wish.time_ms * 1000};
+                   .end = time_monotonic() + (TimeUs)ahead->request.time_ms * 1000};
 
-    jobs[0] = (Job){.ahead = ahead, .order = &order, .path = text_format("%s", ahead->wish.path)};
+    jobs[0] =
+        (Job){.ahead = ahead, .order = &order, .path = text_format("%s", ahead->request.path)};
     for (size_t i = 1; i < count; i++) {
         jobs[i] = (Job){
             .ahead = ahead,
@@ -418,8 +422,8 @@ bool push_ahead_run(const PushAhead *ahead, PushResult *result, PushedAhead *tol
     if (waiting.count > 0)
         return run_along(ahead, &waiting, result, told, context, err);
     return archive_push(ahead->cluster,
-                        &(PushWish){.path = ahead->wish.path,
-                                    .compression = ahead->wish.compression,
-                                    .threads = ahead->wish.threads},
+                        &(PushRequest){.path = ahead->request.path,
+                                       .compression = ahead->request.compression,
+                                       .threads = ahead->request.threads},
                         result, err);
 }

@@ -32,7 +32,7 @@ static bool put_segment(const RestorePlan *plan, const char *name, const Buffer 
  * A server that was promoted leaves its parent's last segment unfinished for ever: then it comes
  * from wherever as much as there was of it is, the child's own first segment at the least.
  */
-static bool read_parents(const Cluster *cluster, const RestoreWish *wish,
+static bool read_parents(const Cluster *cluster, const RestoreRequest *request,
                          const WalInventory *inventory, const WalSource *source, Buffer *content,
                          Error *err)
 {
@@ -40,8 +40,8 @@ static bool read_parents(const Cluster *cluster, const RestoreWish *wish,
     uint64_t stored_size;
 
     buffer_reserve(content, size);
-    if (!wal_source_read(cluster, inventory, source, wish->jobs, take_bytes, content, &stored_size,
-                         err))
+    if (!wal_source_read(cluster, inventory, source, request->jobs, take_bytes, content,
+                         &stored_size, err))
         return false;
     buffer_reserve(content, size - content->size);
     memset(content->data + content->size, 0, size - content->size);
@@ -50,8 +50,9 @@ static bool read_parents(const Cluster *cluster, const RestoreWish *wish,
 }
 
 /* What is damaged need not be in the way: no transaction may have been prepared there. */
-static bool put_parents(const Cluster *cluster, const RestoreWish *wish, const RestorePlan *plan,
-                        const WalInventory *inventory, const WalName *segment, Lsn fork, Error *err)
+static bool put_parents(const Cluster *cluster, const RestoreRequest *request,
+                        const RestorePlan *plan, const WalInventory *inventory,
+                        const WalName *segment, Lsn fork, Error *err)
 {
     const uint32_t needed = (uint32_t)(fork % cluster->wal_segment_size);
     CLEANUP(buffer_done) Buffer content = {0};
@@ -66,7 +67,7 @@ static bool put_parents(const Cluster *cluster, const RestoreWish *wish, const R
         log_debug("the parent's segment at a fork is not available", log_str("segment", name));
         return true;
     }
-    if (read_parents(cluster, wish, inventory, &source, &content, &attempt))
+    if (read_parents(cluster, request, inventory, &source, &content, &attempt))
         return put_segment(plan, name, &content, err);
     if (attempt.code != ERR_NOT_FOUND && attempt.code != ERR_CORRUPT) {
         *err = attempt;
@@ -92,7 +93,7 @@ static bool is_put_already(const RestorePlan *plan, size_t fork, const WalName *
     return false;
 }
 
-bool fork_wal_put(const Cluster *cluster, const RestoreWish *wish, const RestorePlan *plan,
+bool fork_wal_put(const Cluster *cluster, const RestoreRequest *request, const RestorePlan *plan,
                   Error *err)
 {
     CLEANUP(wal_inventory_done) WalInventory inventory = {0};
@@ -111,7 +112,7 @@ bool fork_wal_put(const Cluster *cluster, const RestoreWish *wish, const Restore
         segment.timeline = path_step_at(&plan->path, fork - 1)->timeline;
         if (segment.timeline != path_timeline_of_segment(&plan->path, segment.segment, size) &&
             !is_put_already(plan, i, &segment, size) &&
-            !put_parents(cluster, wish, plan, &inventory, &segment, fork, err))
+            !put_parents(cluster, request, plan, &inventory, &segment, fork, err))
             return false;
     }
     return true;

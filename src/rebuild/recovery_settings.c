@@ -63,18 +63,18 @@ static void append_word(Buffer *command, const char *word)
     buffer_append(command, is_plain ? " " : "' ", is_plain ? 1 : 2);
 }
 
-void recovery_command_build(const RestoreWish *wish, RestorePlan *plan)
+void recovery_command_build(const RestoreRequest *request, RestorePlan *plan)
 {
     CLEANUP(buffer_done) Buffer command = {0};
 
-    if (wish->restore_command != NULL) {
-        plan->restore_command = arena_text(&plan->arena, wish->restore_command);
+    if (request->restore_command != NULL) {
+        plan->restore_command = arena_text(&plan->arena, request->restore_command);
         return;
     }
-    append_word(&command, wish->tool);
+    append_word(&command, request->tool);
     append_word(&command, "archive-get");
-    for (size_t i = 0; wish->tool_options != NULL && wish->tool_options[i] != NULL; i++)
-        append_word(&command, wish->tool_options[i]);
+    for (size_t i = 0; request->tool_options != NULL && request->tool_options[i] != NULL; i++)
+        append_word(&command, request->tool_options[i]);
     buffer_print(&command, "--recovery-timeline=%u %%f \"%%p\"", path_last_timeline(&plan->path));
     plan->restore_command = arena_text(&plan->arena, (const char *)command.data);
 }
@@ -188,23 +188,23 @@ static const char *directory_element(const char *directory, Arena *arena)
 }
 
 /* Who connects to the original by its address must never be answered by a copy of it. */
-static bool is_private(const RestoreWish *wish)
+static bool is_private(const RestoreRequest *request)
 {
-    return wish->as_copy && wish->will_start && wish->port == 0;
+    return request->as_copy && request->will_start && request->port == 0;
 }
 
-static void add_listening(const RestoreWish *wish, Additions *additions)
+static void add_listening(const RestoreRequest *request, Additions *additions)
 {
     char port[16];
 
-    (void)snprintf(port, sizeof port, "%u", wish->port);
-    if (wish->port != 0)
+    (void)snprintf(port, sizeof port, "%u", request->port);
+    if (request->port != 0)
         add(additions, "port", port);
-    if (wish->socket != NULL) {
+    if (request->socket != NULL) {
         add(additions, "unix_socket_directories",
-            directory_element(wish->socket, &additions->arena));
+            directory_element(request->socket, &additions->arena));
     }
-    if (is_private(wish))
+    if (is_private(request))
         add(additions, "listen_addresses", "");
 }
 
@@ -219,7 +219,7 @@ static void add_spellings(const RestorePlan *plan, Additions *additions)
         add(additions, plan->spellings[i], "");
 }
 
-static void collect(const RestoreWish *wish, const RestorePlan *plan, Additions *additions)
+static void collect(const RestoreRequest *request, const RestorePlan *plan, Additions *additions)
 {
     char timeline[16];
 
@@ -229,11 +229,11 @@ static void collect(const RestoreWish *wish, const RestorePlan *plan, Additions 
     (void)snprintf(timeline, sizeof timeline, "%u", path_last_timeline(&plan->path));
     add(additions, "recovery_target_timeline", timeline);
     if (plan->target.kind != TARGET_LATEST)
-        add(additions, "recovery_target_action", target_action_name(wish->action));
+        add(additions, "recovery_target_action", target_action_name(request->action));
     add(additions, "restore_command", plan->restore_command);
-    for (size_t i = 0; wish->as_copy && i < ARRAY_SIZE(copy_settings); i++)
+    for (size_t i = 0; request->as_copy && i < ARRAY_SIZE(copy_settings); i++)
         add(additions, copy_settings[i].name, copy_settings[i].value);
-    add_listening(wish, additions);
+    add_listening(request, additions);
 }
 
 static bool rewrite(HeldPath at, const char *const *remove, const Setting *additions, size_t count,
@@ -254,9 +254,9 @@ static bool rewrite(HeldPath at, const char *const *remove, const Setting *addit
 }
 
 /* recovery_parameters, and those that are added beside them. */
-static const char *const *removed_parameters(const RestoreWish *wish, Arena *arena)
+static const char *const *removed_parameters(const RestoreRequest *request, Arena *arena)
 {
-    const bool as_copy = wish->as_copy;
+    const bool as_copy = request->as_copy;
     size_t count = 0;
 
     while (recovery_parameters[count] != NULL)
@@ -266,11 +266,11 @@ static const char *const *removed_parameters(const RestoreWish *wish, Arena *are
     memcpy(names, recovery_parameters, count * sizeof *names);
     for (size_t i = 0; as_copy && i < ARRAY_SIZE(copy_settings); i++)
         names[count++] = copy_settings[i].name;
-    if (wish->port != 0)
+    if (request->port != 0)
         names[count++] = "port";
-    if (wish->socket != NULL)
+    if (request->socket != NULL)
         names[count++] = "unix_socket_directories";
-    if (is_private(wish))
+    if (is_private(request))
         names[count++] = "listen_addresses";
     return (const char *const *)names;
 }
@@ -306,14 +306,14 @@ static bool save_recovery_plan(const RestorePlan *plan, Error *err)
     return recovery_plan_save(&plan->held->data, &recovery, err);
 }
 
-bool recovery_settings_write(const RestoreWish *wish, const RestorePlan *plan, Error *err)
+bool recovery_settings_write(const RestoreRequest *request, const RestorePlan *plan, Error *err)
 {
     CLEANUP(additions_done) Additions additions = {0};
     HeldPath at = held_at(&plan->held->data, AUTO_CONF);
 
-    collect(wish, plan, &additions);
-    return rewrite(at, removed_parameters(wish, &additions.arena), additions.items, additions.count,
-                   data_file_mode(plan), err) &&
+    collect(request, plan, &additions);
+    return rewrite(at, removed_parameters(request, &additions.arena), additions.items,
+                   additions.count, data_file_mode(plan), err) &&
            data_file_put(plan, "recovery.signal", "", 0, err) && save_recovery_plan(plan, err);
 }
 

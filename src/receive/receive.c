@@ -23,11 +23,11 @@ enum {
 typedef struct Receive {
     const Cluster *archive; /* in the repository */
     const Cluster *cluster; /* where WAL is stored first: the same, or the spool's */
-    const ReceiveWish *wish;
+    const ReceiveRequest *request;
     Session *session;
     bool has_streamed;   /* in this run */
     bool skip_gap;       /* the server does not have what the archive lacks before the slot */
-    bool is_synchronous; /* by wish, or since the server counts us */
+    bool is_synchronous; /* by request, or since the server counts us */
     bool is_finishing;
     TimeUs busy_since; /* 0: the slot was not in use */
 
@@ -59,14 +59,14 @@ static void disconnect(Receive *receive)
 
 static void tell(const Receive *receive, ReceiveEvent event, const Error *error, uint64_t pause_ms)
 {
-    if (receive->wish->tell == NULL)
+    if (receive->request->tell == NULL)
         return;
-    receive->wish->tell(receive->wish->context, &(ReceiveNews){.event = event,
-                                                               .timeline = receive->timeline,
-                                                               .durable = receive->durable,
-                                                               .error = error,
-                                                               .pause_ms = pause_ms,
-                                                               .spooled = receive->spooled});
+    receive->request->tell(receive->request->context, &(ReceiveNews){.event = event,
+                                                                     .timeline = receive->timeline,
+                                                                     .durable = receive->durable,
+                                                                     .error = error,
+                                                                     .pause_ms = pause_ms,
+                                                                     .spooled = receive->spooled});
 }
 
 static uint64_t ms_since(TimeUs instant)
@@ -146,7 +146,7 @@ static bool comes_at_once(const Receive *receive, Lsn server_end)
     const uint32_t size = receive->cluster->wal_segment_size;
     const Lsn end = receive->position - receive->position % size + size;
 
-    return server_end >= end && (receive->wish->until == 0 || receive->wish->until >= end);
+    return server_end >= end && (receive->request->until == 0 || receive->request->until >= end);
 }
 
 static bool begin_segment(Receive *receive, const TimelinePath *path, Lsn server_end, Error *err)
@@ -158,8 +158,8 @@ static bool begin_segment(Receive *receive, const TimelinePath *path, Lsn server
                             .timeline = receive->timeline,
                             .segment = wal_segment_of(receive->position, size),
                             .path = path,
-                            .compression = receive->wish->compression,
-                            .threads = receive->wish->threads,
+                            .compression = receive->request->compression,
+                            .threads = receive->request->threads,
                             .is_at_once = comes_at_once(receive, server_end)},
         &receive->segment, err);
 }
@@ -223,7 +223,7 @@ static bool note_away(Receive *receive, const Error *error, Error *err)
 static void note_moved(Receive *receive, bool has_more)
 {
     receive->move_at =
-        time_monotonic() + (has_more ? 0 : (TimeUs)receive->wish->interval_ms * 1000);
+        time_monotonic() + (has_more ? 0 : (TimeUs)receive->request->interval_ms * 1000);
     if (receive->is_away)
         log_info("the repository takes WAL again");
     receive->is_away = false;
@@ -387,7 +387,7 @@ static bool leave_spool(Receive *receive, Error *err)
 
 static bool has_reached(const Receive *receive, Lsn place)
 {
-    return receive->wish->until != 0 && place >= receive->wish->until;
+    return receive->request->until != 0 && place >= receive->request->until;
 }
 
 /* Whether what was received should be stored now; `is_quiet`: no more has come. */
@@ -399,12 +399,12 @@ static bool is_due(const Receive *receive, bool is_quiet)
         return true;
     if (receive->is_synchronous)
         return is_quiet || ms_since(receive->stored_at) >= SYNCHRONOUS_MS;
-    return ms_since(receive->stored_at) >= receive->wish->interval_ms;
+    return ms_since(receive->stored_at) >= receive->request->interval_ms;
 }
 
 static unsigned wait_ms(const Receive *receive)
 {
-    uint64_t interval = receive->is_synchronous ? 0 : receive->wish->interval_ms;
+    uint64_t interval = receive->is_synchronous ? 0 : receive->request->interval_ms;
     uint64_t passed;
 
     if (!has_new(receive))
@@ -507,13 +507,13 @@ static bool stream(Receive *receive, const ReceiveBegin *begin, StreamResult *re
 
 static bool connect_to_server(Receive *receive, Error *err)
 {
-    const ReceiveWish *wish = receive->wish;
+    const ReceiveRequest *request = receive->request;
     CLEANUP(buffer_done) Buffer conninfo = {0};
 
-    if (!wish->locate(wish->context, &conninfo, err))
+    if (!request->locate(request->context, &conninfo, err))
         return false;
     receive->session = replication_open(conninfo.size > 0 ? (const char *)conninfo.data : NULL,
-                                        wish->application, err);
+                                        request->application, err);
     return receive->session != NULL;
 }
 
@@ -521,10 +521,10 @@ static void say_streaming(Receive *receive, const ReceiveBegin *begin)
 {
     char place[LSN_TEXT_SIZE];
 
-    receive->is_synchronous = receive->wish->is_synchronous || begin->is_standby_by_name;
+    receive->is_synchronous = receive->request->is_synchronous || begin->is_standby_by_name;
     log_info("streaming WAL", log_u64("timeline", receive->timeline),
              log_str("lsn", lsn_text(receive->position, place)),
-             log_str("slot", receive->wish->slot),
+             log_str("slot", receive->request->slot),
              log_str("mode", receive->is_synchronous ? "synchronous" : "interval"));
     receive->has_streamed = true;
     receive->busy_since = 0;
@@ -550,7 +550,7 @@ static bool explain_removed(Receive *receive, const ReceiveBegin *begin, Error *
     return error_hint(err,
                       "the slot did not keep it: drop it (SELECT pg_drop_replication_slot('%s')), "
                       "start this again, and take a backup",
-                      receive->wish->slot);
+                      receive->request->slot);
 }
 
 /* Stream one timeline to its end, or ours. *from: where the next one begins. */
@@ -565,8 +565,8 @@ static bool stream_timeline(Receive *receive, const ReceiveBegin *begin, Lsn *fr
     receive->position = begin->position;
     receive->durable = 0;
     receive->stored_at = receive->status_at = time_monotonic();
-    if (!replication_start(receive->session, receive->wish->slot, begin->position, begin->timeline,
-                           &begun, &end, err))
+    if (!replication_start(receive->session, receive->request->slot, begin->position,
+                           begin->timeline, &begun, &end, err))
         return explain_removed(receive, begin, err);
     if (begun) {
         say_streaming(receive, begin);
@@ -598,7 +598,7 @@ static bool receive_connected(Receive *receive, Error *err)
             return false;
 
         if (!receive_prepare(receive->cluster, from == 0 ? archive : receive->cluster,
-                             receive->wish, receive->session, from, !receive->skip_gap, &begin,
+                             receive->request, receive->session, from, !receive->skip_gap, &begin,
                              err) ||
             !stream_timeline(receive, &begin, &from, &result, err))
             return false;
@@ -638,16 +638,16 @@ static bool pause_for(const Receive *receive, uint64_t pause_ms)
 
 static bool open_spool(Receive *receive, Error *err)
 {
-    const ReceiveWish *wish = receive->wish;
+    const ReceiveRequest *request = receive->request;
     const ReceiveSpoolSetup setup = {
-        .directory = wish->spool,
-        .size_max = wish->spool_size,
+        .directory = request->spool,
+        .size_max = request->spool_size,
         .target = receive->archive,
-        .compression = wish->compression,
-        .threads = wish->threads,
+        .compression = request->compression,
+        .threads = request->threads,
     };
 
-    if (wish->spool == NULL)
+    if (request->spool == NULL)
         return true;
     if (!receive_spool_open(&setup, &receive->spool, err))
         return false;
@@ -682,9 +682,9 @@ static bool receive_until_done(Receive *receive, Error *err)
     }
 }
 
-bool archive_receive(const Cluster *cluster, const ReceiveWish *wish, Error *err)
+bool archive_receive(const Cluster *cluster, const ReceiveRequest *request, Error *err)
 {
-    Receive receive = {.archive = cluster, .cluster = cluster, .wish = wish};
+    Receive receive = {.archive = cluster, .cluster = cluster, .request = request};
     bool ok = open_spool(&receive, err) && receive_until_done(&receive, err);
 
     receive_spool_freep(&receive.spool);

@@ -172,7 +172,7 @@ bool receive_keep_history(const Cluster *cluster, Compression compression, uint3
 }
 
 /* The server need not have its ancestors' histories any more: it does not use them itself. */
-static bool keep_ancestors(const Cluster *cluster, const ReceiveWish *wish, Session *session,
+static bool keep_ancestors(const Cluster *cluster, const ReceiveRequest *request, Session *session,
                            const WalInventory *inventory, const TimelinePath *path, Error *err)
 {
     for (size_t i = 0; i + 1 < path->count; i++) {
@@ -189,14 +189,14 @@ static bool keep_ancestors(const Cluster *cluster, const ReceiveWish *wish, Sess
             }
             log_warn("neither the archive nor the server has a timeline's history",
                      log_u64("timeline", timeline));
-        } else if (!receive_keep_history(cluster, wish->compression, timeline, &text, err)) {
+        } else if (!receive_keep_history(cluster, request->compression, timeline, &text, err)) {
             return false;
         }
     }
     return true;
 }
 
-static bool load_path(const Cluster *cluster, const ReceiveWish *wish, Session *session,
+static bool load_path(const Cluster *cluster, const ReceiveRequest *request, Session *session,
                       uint32_t timeline, ReceiveBegin *begin, Error *err)
 {
     CLEANUP(buffer_done) Buffer text = {0};
@@ -204,7 +204,7 @@ static bool load_path(const Cluster *cluster, const ReceiveWish *wish, Session *
     if (timeline == 1)
         return timeline_path_parse(1, NULL, &begin->arena, &begin->path, err);
     if (!replication_history(session, timeline, &text, err) ||
-        !receive_keep_history(cluster, wish->compression, timeline, &text, err))
+        !receive_keep_history(cluster, request->compression, timeline, &text, err))
         return false;
     buffer_append(&text, "", 1);
     return timeline_path_parse(timeline, (const char *)text.data, &begin->arena, &begin->path, err);
@@ -294,7 +294,7 @@ static bool look_at_standby_names(Session *session, const char *application, boo
     return true;
 }
 
-bool receive_prepare(const Cluster *cluster, const Cluster *archive, const ReceiveWish *wish,
+bool receive_prepare(const Cluster *cluster, const Cluster *archive, const ReceiveRequest *request,
                      Session *session, Lsn from, bool fill_gap, ReceiveBegin *begin, Error *err)
 {
     CLEANUP(wal_inventory_done) WalInventory inventory = {0};
@@ -302,11 +302,11 @@ bool receive_prepare(const Cluster *cluster, const Cluster *archive, const Recei
     Lsn keeps;
 
     if (!replication_identify(session, &identity, err) || !check_server(cluster, &identity, err) ||
-        !look_at_standby_names(session, wish->application, &begin->is_standby_by_name, err) ||
-        !take_slot(session, wish->slot, &keeps, err) ||
-        !load_path(cluster, wish, session, identity.timeline, begin, err) ||
+        !look_at_standby_names(session, request->application, &begin->is_standby_by_name, err) ||
+        !take_slot(session, request->slot, &keeps, err) ||
+        !load_path(cluster, request, session, identity.timeline, begin, err) ||
         !wal_inventory_load(&inventory, archive, err) ||
-        !keep_ancestors(cluster, wish, session, &inventory, &begin->path, err))
+        !keep_ancestors(cluster, request, session, &inventory, &begin->path, err))
         return false;
     if (keeps == 0)
         keeps = identity.flushed;

@@ -25,7 +25,7 @@ void receive_begin_done(ReceiveBegin *begin); /* for CLEANUP() */
  * the slot says. fill_gap: begin earlier when `archive` ends earlier, which is cluster, or where
  * all has gone that is no more in the spool that cluster is.
  */
-bool receive_prepare(const Cluster *cluster, const Cluster *archive, const ReceiveWish *wish,
+bool receive_prepare(const Cluster *cluster, const Cluster *archive, const ReceiveRequest *request,
                      Session *session, Lsn from, bool fill_gap, ReceiveBegin *begin,
                      Error *err) MUST_CHECK;
 

@@ -39,7 +39,7 @@ uint32_t open_segment_durable(const OpenSegment *segment);
 
 /*
  * It has what is not durable, and can be stored in pieces. Never so when it is stored as a whole
- * only, as by the wish of is_at_once unless there are pieces of it: these must be compared.
+ * only, as by the request of is_at_once unless there are pieces of it: these must be compared.
  */
 bool open_segment_has_new(const OpenSegment *segment);
 bool open_segment_is_at_once(const OpenSegment *segment);

@@ -166,7 +166,7 @@ static void describe_server(OldDirectory *directory)
                                        .commit_time = own->commit_time};
 }
 
-bool old_directory_look(const Cluster *cluster, const RestoreWish *wish, const char *data,
+bool old_directory_look(const Cluster *cluster, const RestoreRequest *request, const char *data,
                         Arena *arena, OldDirectory *directory, Error *err)
 {
     CLEANUP(wal_inventory_done) WalInventory inventory = {0};
@@ -175,8 +175,8 @@ bool old_directory_look(const Cluster *cluster, const RestoreWish *wish, const c
     Error running = {0}; /* for who only looks it is told elsewhere */
 
     *directory = (OldDirectory){0};
-    if (!(wish->only_looks ? data_look_while_running(data, cluster, arena, &look, &running, err)
-                           : data_look(data, cluster, arena, &look, err)))
+    if (!(request->only_looks ? data_look_while_running(data, cluster, arena, &look, &running, err)
+                              : data_look(data, cluster, arena, &look, err)))
         return false;
     directory->has_own =
         look.same_cluster && (look.state == DATA_CLUSTER || look.state == DATA_HALF_RESTORED);
@@ -193,7 +193,7 @@ bool old_directory_look(const Cluster *cluster, const RestoreWish *wish, const c
                                .own = &places,
                                .arena = arena,
                                .directory = directory};
-    return wish->discard_wal || look_for_kept(&search, data, err);
+    return request->discard_wal || look_for_kept(&search, data, err);
 }
 
 /* ---- what it adds to the archive --------------------------------------------------------------

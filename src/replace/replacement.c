@@ -71,7 +71,7 @@ static bool has_wal(const Cluster *cluster, const RestorePlan *plan, bool *has, 
  * It may hold what exists nowhere else: it is kept, but for --discard-wal. Beside the directory; in
  * it where nothing can be put beside, under a name that no removal takes.
  */
-static bool plan_wal(const Cluster *cluster, const RestoreWish *wish, const char *obstacle,
+static bool plan_wal(const Cluster *cluster, const RestoreRequest *request, const char *obstacle,
                      RestorePlan *plan, Error *err)
 {
     const char *real;
@@ -79,7 +79,7 @@ static bool plan_wal(const Cluster *cluster, const RestoreWish *wish, const char
 
     if (!follow_wal_link(plan, &real, err))
         return false;
-    if (plan->choice != OCCUPIED_FORCE || wish->discard_wal || plan->has_new_wal)
+    if (plan->choice != OCCUPIED_FORCE || request->discard_wal || plan->has_new_wal)
         return true;
     if (!has_wal(cluster, plan, &has, err) || !has)
         return err->code == ERR_NONE;
@@ -120,13 +120,13 @@ static bool remove_old(RestorePlan *plan, const char *obstacle, Error *err)
     return space_check(plan, err);
 }
 
-bool replacement_plan(const Cluster *cluster, const RestoreWish *wish, RestorePlan *plan,
+bool replacement_plan(const Cluster *cluster, const RestoreRequest *request, RestorePlan *plan,
                       Error *err)
 {
     if (!plan->occupied || plan->choice == OCCUPIED_REFUSE)
         return space_check(plan, err);
     const char *obstacle = replacement_obstacle(plan);
-    if (!plan_wal(cluster, wish, obstacle, plan, err))
+    if (!plan_wal(cluster, request, obstacle, plan, err))
         return false;
     return plan->choice == OCCUPIED_MOVE_ASIDE ? keep_old(plan, obstacle, err)
                                                : remove_old(plan, obstacle, err);

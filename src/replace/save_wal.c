@@ -18,7 +18,7 @@ enum { HISTORY_TEXT_MAX = 4 << 20 };
 
 typedef struct Saving {
     const Cluster *cluster;
-    const RestoreWish *wish;
+    const RestoreRequest *request;
     const OldBranch *own;
     const WalInventory *inventory;
     WalSaved *saved;
@@ -27,8 +27,8 @@ typedef struct Saving {
 /* The word was said for the directory's timeline, and so for those that led to it. */
 static bool is_timeline_saved(const Saving *saving, uint32_t timeline)
 {
-    return saving->wish->save_timeline != 0 &&
-           saving->wish->save_timeline == saving->own->timeline &&
+    return saving->request->save_timeline != 0 &&
+           saving->request->save_timeline == saving->own->timeline &&
            path_step_of(&saving->own->path, timeline) != NULL;
 }
 
@@ -96,7 +96,7 @@ static bool push_one(const Saving *saving, const char *path)
 {
     WalSaved *saved = saving->saved;
 
-    if (saving->wish->push(saving->wish->push_context, path, &saved->reason)) {
+    if (saving->request->push(saving->request->push_context, path, &saved->reason)) {
         saved->pushed++;
         return true;
     }
@@ -156,26 +156,27 @@ static void push_all(const Saving *saving)
 }
 
 /* A copy adds nothing to its original's archive, unless somebody said which timeline. */
-static bool belongs_there(const Cluster *cluster, const RestoreWish *wish, const RestorePlan *plan)
+static bool belongs_there(const Cluster *cluster, const RestoreRequest *request,
+                          const RestorePlan *plan)
 {
-    return wish->save_timeline != 0 ||
-           (!wish->as_copy && old_directory_archives(cluster, plan->data));
+    return request->save_timeline != 0 ||
+           (!request->as_copy && old_directory_archives(cluster, plan->data));
 }
 
-bool restore_save_wal(const Cluster *cluster, const RestoreWish *wish, const RestorePlan *plan,
-                      WalSaved *saved, Error *err)
+bool restore_save_wal(const Cluster *cluster, const RestoreRequest *request,
+                      const RestorePlan *plan, WalSaved *saved, Error *err)
 {
     CLEANUP(wal_inventory_done) WalInventory inventory = {0};
     const OldDirectory *directory = plan->old_directory;
 
     *saved = (WalSaved){0};
-    if (!directory->has_own || wish->discard_wal || wish->push == NULL ||
-        directory->own.verdict != OLD_TAIL || !belongs_there(cluster, wish, plan))
+    if (!directory->has_own || request->discard_wal || request->push == NULL ||
+        directory->own.verdict != OLD_TAIL || !belongs_there(cluster, request, plan))
         return true;
     if (!wal_inventory_load(&inventory, cluster, err))
         return false;
     const Saving saving = {.cluster = cluster,
-                           .wish = wish,
+                           .request = request,
                            .own = &directory->own,
                            .inventory = &inventory,
                            .saved = saved};

@@ -145,28 +145,28 @@ static bool survey_tree(Survey *survey, Error *err)
     return error_context(err, "look through what is to be replaced");
 }
 
-static size_t identify_needed(const RestoreWish *wish, Needed *needed)
+static size_t identify_needed(const RestoreRequest *request, Needed *needed)
 {
     size_t count = 0;
 
-    for (size_t i = 0; i < wish->needed_count; i++) {
+    for (size_t i = 0; i < request->needed_count; i++) {
         struct stat found;
-        if (stat(wish->needed[i].path, &found) != 0 ||
+        if (stat(request->needed[i].path, &found) != 0 ||
             (!S_ISREG(found.st_mode) && !S_ISDIR(found.st_mode)))
             continue;
         needed[count++] =
-            (Needed){.place = &wish->needed[i], .device = found.st_dev, .inode = found.st_ino};
+            (Needed){.place = &request->needed[i], .device = found.st_dev, .inode = found.st_ino};
     }
     return count;
 }
 
-bool survey_old(const RestoreWish *wish, RestorePlan *plan, Error *err)
+bool survey_old(const RestoreRequest *request, RestorePlan *plan, Error *err)
 {
     CLEANUP(arena_done) Arena arena = {0};
-    Needed *needed = arena_alloc(&arena, (wish->needed_count + 1) * sizeof *needed);
+    Needed *needed = arena_alloc(&arena, (request->needed_count + 1) * sizeof *needed);
     Survey survey = {.plan = plan,
                      .needed = needed,
-                     .needed_count = identify_needed(wish, needed),
+                     .needed_count = identify_needed(request, needed),
                      .root = plan->data,
                      .is_removed = plan->choice == OCCUPIED_FORCE,
                      .is_data = true};
@@ -214,11 +214,11 @@ static bool look_above(void *context, int fd, const struct stat *found, Error *e
                : error_hint(err, "choose another place: --tablespace=%u=PATH", place->tablespace);
 }
 
-bool survey_new(const RestoreWish *wish, const RestorePlan *plan, Error *err)
+bool survey_new(const RestoreRequest *request, const RestorePlan *plan, Error *err)
 {
     CLEANUP(arena_done) Arena arena = {0};
-    Needed *needed = arena_alloc(&arena, (wish->needed_count + 1) * sizeof *needed);
-    const Survey survey = {.needed = needed, .needed_count = identify_needed(wish, needed)};
+    Needed *needed = arena_alloc(&arena, (request->needed_count + 1) * sizeof *needed);
+    const Survey survey = {.needed = needed, .needed_count = identify_needed(request, needed)};
     NewPlace place = {.survey = &survey, .path = plan->data};
 
     if (!tree_walk_up(place.path, look_above, &place, err))

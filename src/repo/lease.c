@@ -300,16 +300,16 @@ static bool settle(const Lease *lease, Error *err)
     }
 }
 
-bool lease_take(const Cluster *cluster, const LeaseWish *wish, Lease **lease, Error *err)
+bool lease_take(const Cluster *cluster, const LeaseRequest *request, Lease **lease, Error *err)
 {
     CLEANUP(lease_freep) Lease *taken = mem_alloc(sizeof *taken);
     uint64_t number;
 
     taken->cluster = cluster;
-    taken->kind = text_format("%s", wish->kind);
+    taken->kind = text_format("%s", request->kind);
     taken->prefix = layout_lease_prefix(cluster->name);
-    taken->timeline = wish->timeline;
-    taken->start = wish->start;
+    taken->timeline = request->timeline;
+    taken->start = request->start;
     taken->taken_at = time_now();
     if (!random_u64(&number, err))
         return error_context(err, "take lease");

@@ -28,18 +28,18 @@ static bool find_newest_path(Search *search, Error *err)
             return false;
         if (search->count > 0) {
             uint32_t newest = branches->timelines[branches->timeline_count - 1];
-            return branches->timelines[i] == newest || search->wish->backup != NULL ||
+            return branches->timelines[i] == newest || search->request->backup != NULL ||
                    refuse_older(search, newest, branches->timelines[i], err);
         }
     }
-    return refuse_no_candidate(search->choice, search->wish, err);
+    return refuse_no_candidate(search->choice, search->request, err);
 }
 
 /* The one that was asked for. */
 static bool find_pinned_path(Search *search, Error *err)
 {
     const BranchList *branches = &search->choice->branches;
-    uint32_t timeline = search->wish->target_timeline;
+    uint32_t timeline = search->request->target_timeline;
     bool is_there = false;
 
     for (size_t i = 0; i < branches->timeline_count; i++)
@@ -47,24 +47,24 @@ static bool find_pinned_path(Search *search, Error *err)
     if (!is_there)
         return refuse_unknown(search->choice, timeline, err);
     return search_open_path(search, timeline, err) &&
-           (search->count > 0 || refuse_no_candidate(search->choice, search->wish, err));
+           (search->count > 0 || refuse_no_candidate(search->choice, search->request, err));
 }
 
-static bool load(const Cluster *cluster, const RestoreWish *wish, const OldDirectory *directory,
-                 Choice *choice, Error *err)
+static bool load(const Cluster *cluster, const RestoreRequest *request,
+                 const OldDirectory *directory, Choice *choice, Error *err)
 {
     if (!wal_inventory_load(&choice->inventory, cluster, err) ||
-        (!wish->discard_wal &&
+        (!request->discard_wal &&
          !old_directory_add(directory, &choice->inventory, cluster->wal_segment_size, err)))
         return false;
-    if (wish->allows_damaged)
+    if (request->allows_damaged)
         wal_inventory_forget_damage(&choice->inventory);
     if (!backup_list_load(&choice->backups, cluster, &choice->inventory, err) ||
         !branch_list_load(&choice->branches, cluster, &choice->inventory, &choice->backups, err))
         return false;
-    if (!wish->believes_known)
+    if (!request->believes_known)
         wal_inventory_distrust(&choice->inventory);
-    return wish->backup == NULL || choice_check_backup(choice, wish->backup, err);
+    return request->backup == NULL || choice_check_backup(choice, request->backup, err);
 }
 
 /* ---- the path as the server is told it ----------------------------------------------------------
@@ -148,7 +148,7 @@ static void shorten_path(const Search *search)
 /*
  * A timeline of which nothing but its history is archived yet, as for a while after every recovery
  * to a point in time. What lies before the fork is all there, on the parent: a target there can be
- * reached, above all the better one that the operator now wishes to have chosen. Sets
+ * reached, above all the better one that the operator now wants to have chosen. Sets
  * choice->backup, and clears err; false, err as it was, when that does not help.
  */
 static bool search_before_fork(Search *search, Error *err)
@@ -159,7 +159,7 @@ static bool search_before_fork(Search *search, Error *err)
     Error attempt = {0}; /* the one there is says more */
     Verdict verdict;
 
-    if (path.count < 2 || search->wish->target.kind == TARGET_LATEST ||
+    if (path.count < 2 || search->request->target.kind == TARGET_LATEST ||
         wal_inventory_has_later(&choice->inventory, last->timeline, 0))
         return false;
     search->path = path_parent(&path, &choice->arena);
@@ -181,15 +181,15 @@ static bool search_before_fork(Search *search, Error *err)
 static bool mark_holders(const Search *search, bool has_gap, Error *err)
 {
     BranchList *branches = &search->choice->branches;
-    const Target *target = &search->wish->target;
+    const Target *target = &search->request->target;
 
     for (size_t i = 0; i < branches->count; i++) {
         Branch *branch = &branches->items[i];
 
-        branch->is_passed = search->wish->backup != NULL && search->count > 0 &&
+        branch->is_passed = search->request->backup != NULL && search->count > 0 &&
                             !backup_is_on_path(search->candidates[0], &branch->path);
         if (!branch_holds_target(branch, search->cluster, &search->choice->inventory, target,
-                                 search->wish->jobs, &branch->holds_target, err))
+                                 search->request->jobs, &branch->holds_target, err))
             return false;
         if (has_gap && target->kind == TARGET_TIME && target->time > branch->gain.last)
             branch->holds_target = false;
@@ -205,18 +205,18 @@ static bool check_branch(const Search *search, const TimelinePath *path, const E
                          Error *err)
 {
     const Choice *choice = search->choice;
-    const RestoreWish *wish = search->wish;
+    const RestoreRequest *request = search->request;
     bool is_found = choice->backup != NULL;
     BranchQuestion question = {
         .list = &choice->branches,
         .path = path,
-        .kind = wish->target.kind,
+        .kind = request->target.kind,
         .is_found = is_found,
-        .takes_newest_backup = wish->target.kind == TARGET_IMMEDIATE && wish->backup == NULL,
-        .server = wish->server,
+        .takes_newest_backup = request->target.kind == TARGET_IMMEDIATE && request->backup == NULL,
+        .server = request->server,
     };
 
-    if (wish->target_timeline != 0)
+    if (request->target_timeline != 0)
         return true;
     if (is_found) {
         question.until = choice->point.replay_end;
@@ -229,7 +229,7 @@ static bool check_branch(const Search *search, const TimelinePath *path, const E
     BranchAnswer answer = branch_judge(&question);
     return answer.reason == BRANCH_FITS ||
            branch_refuse(&question, &answer,
-                         search_target_text(&wish->target, &search->choice->arena), err);
+                         search_target_text(&request->target, &search->choice->arena), err);
 }
 
 /* False, err clear: no backup on the path reaches the target; *verdict says why. */
@@ -248,17 +248,17 @@ static bool refuse_not_reached(Search *search, Verdict verdict, Error *err)
                                       : refuse_not_seen(search, err);
 }
 
-bool choice_make(const Cluster *cluster, const RestoreWish *wish, const OldDirectory *directory,
-                 Choice *choice, Error *err)
+bool choice_make(const Cluster *cluster, const RestoreRequest *request,
+                 const OldDirectory *directory, Choice *choice, Error *err)
 {
-    Search search = {.cluster = cluster, .wish = wish, .choice = choice};
+    Search search = {.cluster = cluster, .request = request, .choice = choice};
     Error unreached = {0};
     Verdict verdict = VERDICT_USABLE;
 
     *choice = (Choice){0};
-    if (!load(cluster, wish, directory, choice, err) ||
-        !(wish->target_timeline != 0 ? find_pinned_path(&search, err)
-                                     : find_newest_path(&search, err)))
+    if (!load(cluster, request, directory, choice, err) ||
+        !(request->target_timeline != 0 ? find_pinned_path(&search, err)
+                                        : find_newest_path(&search, err)))
         return false;
     const TimelinePath path = search.path;
     bool is_reached = search_path(&search, &verdict, &unreached);
@@ -266,9 +266,9 @@ bool choice_make(const Cluster *cluster, const RestoreWish *wish, const OldDirec
         *err = unreached;
         return false;
     }
-    if ((choice->branches.count > 1 || wish->server != NULL) &&
+    if ((choice->branches.count > 1 || request->server != NULL) &&
         (!branch_list_compare(&choice->branches, cluster, &choice->inventory, &choice->backups,
-                              &path, wish->jobs, err) ||
+                              &path, request->jobs, err) ||
          !check_branch(&search, &path, &unreached, err)))
         return false;
     if (!is_reached) {

@@ -23,18 +23,18 @@ typedef struct Choice {
 } Choice;
 
 /*
- * directory: what was found at wish->data; its WAL counts unless it is given up.
- * Without wish->target_timeline the newest timeline is followed, unless catalog/branches.h finds
+ * directory: what was found at request->data; its WAL counts unless it is given up.
+ * Without request->target_timeline the newest timeline is followed, unless catalog/branches.h finds
  * that another branch may be meant: then ERR_REFUSED.
  * ERR_NOT_FOUND: no such backup or timeline, or the target is not in the archive; ERR_REFUSED: it
  * lies before what the backups can reach; ERR_CORRUPT: a hole or damage lies before it.
  */
-bool choice_make(const Cluster *cluster, const RestoreWish *wish, const OldDirectory *directory,
-                 Choice *choice, Error *err) MUST_CHECK;
+bool choice_make(const Cluster *cluster, const RestoreRequest *request,
+                 const OldDirectory *directory, Choice *choice, Error *err) MUST_CHECK;
 /*
  * A replay that is to pause stops earlier where what a transaction has locked could not be read at
  * the target, and nothing that belongs to it lies between (walk/lock_begin.h).
  */
-bool choice_avoid_locks(const Cluster *cluster, const RestoreWish *wish, Choice *choice,
+bool choice_avoid_locks(const Cluster *cluster, const RestoreRequest *request, Choice *choice,
                         Error *err) MUST_CHECK;
 void choice_done(Choice *choice); /* for CLEANUP() */

@@ -20,18 +20,19 @@ static Lsn find_floor(const Choice *choice)
 }
 
 /* What can't be read, or can't be had, is no reason to refuse: the target itself can be reached. */
-bool choice_avoid_locks(const Cluster *cluster, const RestoreWish *wish, Choice *choice, Error *err)
+bool choice_avoid_locks(const Cluster *cluster, const RestoreRequest *request, Choice *choice,
+                        Error *err)
 {
     const ManifestHeader *header = &choice->backup->header;
     WalWalk walk = {.cluster = cluster,
                     .inventory = &choice->inventory,
                     .path = &choice->path,
-                    .threads = wish->jobs > 0 ? wish->jobs : 1};
+                    .threads = request->jobs > 0 ? request->jobs : 1};
     Error attempt = {0};
     LockBegin begin;
     TargetPoint point;
 
-    if (!wish->will_pause || !stops_before_a_record(choice))
+    if (!request->will_pause || !stops_before_a_record(choice))
         return true;
     if (!lock_begin_find(&walk, find_floor(choice), choice->point.stop_record, &begin, &attempt)) {
         if (attempt.code == ERR_CORRUPT || attempt.code == ERR_NOT_FOUND)

@@ -54,7 +54,7 @@ const char *search_target_text(const Target *target, Arena *arena)
 bool refuse_too_early(const Search *search, Error *err)
 {
     const BackupInfo *oldest = search->candidates[search->count - 1];
-    const Target *target = &search->wish->target;
+    const Target *target = &search->request->target;
     char time[TIME_TEXT_SIZE], lsn[LSN_TEXT_SIZE];
     TimeUs earliest;
 
@@ -72,7 +72,7 @@ bool refuse_too_early(const Search *search, Error *err)
                   search_target_text(target, &search->choice->arena), oldest->header.id,
                   lsn_text(oldest->header.stop, lsn));
     }
-    if (search->wish->backup != NULL)
+    if (search->request->backup != NULL)
         return error_hint(err, "leave out --backup, or choose an older one");
     return error_hint(err,
                       "--target=immediate --backup=%s restores to that place; `pgcairn list` "
@@ -86,7 +86,7 @@ bool refuse_too_early(const Search *search, Error *err)
  */
 static const BackupInfo *backup_before_gap(const Search *search)
 {
-    const Target *target = &search->wish->target;
+    const Target *target = &search->request->target;
 
     for (size_t i = 0; target->kind == TARGET_LSN && i < search->count; i++) {
         if (search->candidates[i]->header.stop <= target->lsn)
@@ -101,7 +101,7 @@ bool refuse_not_seen(Search *search, Error *err)
     const BackupInfo *before = backup_before_gap(search);
     char time[TIME_TEXT_SIZE], lsn[LSN_TEXT_SIZE];
     ArchiveEnd end;
-    const char *text = search_target_text(&search->wish->target, &search->choice->arena);
+    const char *text = search_target_text(&search->request->target, &search->choice->arena);
 
     if (!search_find_end(search, before->header.start, &end, err))
         return false;
@@ -175,12 +175,12 @@ static bool any_damaged(const BackupList *backups)
     return false;
 }
 
-bool refuse_no_candidate(const Choice *choice, const RestoreWish *wish, Error *err)
+bool refuse_no_candidate(const Choice *choice, const RestoreRequest *request, Error *err)
 {
-    if (wish->target_timeline != 0) {
+    if (request->target_timeline != 0) {
         error_set(err, ERR_NOT_FOUND, "no restorable backup%s%s leads to timeline %u",
-                  wish->backup != NULL ? " " : "", wish->backup != NULL ? wish->backup : "",
-                  wish->target_timeline);
+                  request->backup != NULL ? " " : "",
+                  request->backup != NULL ? request->backup : "", request->target_timeline);
         return error_hint(err, "`pgcairn list` shows the timelines and their backups");
     }
     if (choice->backups.count == 0) {

@@ -155,13 +155,13 @@ static bool can_be_made(const char *path)
 }
 
 /* The cluster comes back to where it was, not beside it. */
-static bool is_at_home(const RestoreWish *wish, const RestorePlan *plan)
+static bool is_at_home(const RestoreRequest *request, const RestorePlan *plan)
 {
     const ManifestHeader *header = &plan->manifest.header;
 
-    return !wish->as_copy && (strcmp(plan->data, header->data_directory) == 0 ||
-                              (header->server_directory != NULL &&
-                               strcmp(plan->data, header->server_directory) == 0));
+    return !request->as_copy && (strcmp(plan->data, header->data_directory) == 0 ||
+                                 (header->server_directory != NULL &&
+                                  strcmp(plan->data, header->server_directory) == 0));
 }
 
 static bool can_put_back(const RestorePlan *plan, const char *path)
@@ -247,11 +247,11 @@ static bool has_configuration(RestorePlan *plan)
     return false;
 }
 
-bool configuration_plan(const Cluster *cluster, const RestoreWish *wish, RestorePlan *plan,
+bool configuration_plan(const Cluster *cluster, const RestoreRequest *request, RestorePlan *plan,
                         Error *err)
 {
     ExtraStates extras = {.first = plan->manifest.entry_count};
-    bool is_at_its_place = is_at_home(wish, plan);
+    bool is_at_its_place = is_at_home(request, plan);
 
     plan->debian_directory = is_at_its_place ? debian_directory(plan) : NULL;
     if (!has_configuration(plan))

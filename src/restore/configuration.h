@@ -16,7 +16,7 @@
 #include "rebuild/restore_plan.h"
 
 /* Before anything is touched: which of the three. May take entries out of plan->manifest. */
-bool configuration_plan(const Cluster *cluster, const RestoreWish *wish, RestorePlan *plan,
+bool configuration_plan(const Cluster *cluster, const RestoreRequest *request, RestorePlan *plan,
                         Error *err) MUST_CHECK;
 
 /*

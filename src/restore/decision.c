@@ -36,16 +36,16 @@ static const char *stamp_now(Arena *arena)
  * asked for what both have. A time can stop replay among the first records beyond, which commit
  * nothing.
  */
-static bool is_before(const RestoreWish *wish, const Choice *choice, Lsn place)
+static bool is_before(const RestoreRequest *request, const Choice *choice, Lsn place)
 {
     const WalEvent *last = &choice->point.last_before;
 
-    if (wish->target.kind == TARGET_TIME && last->time != TIME_US_NONE)
+    if (request->target.kind == TARGET_TIME && last->time != TIME_US_NONE)
         return last->lsn < place;
     return choice->point.replay_end <= place;
 }
 
-static void take_branches(const RestoreWish *wish, const Choice *choice, RestorePlan *plan)
+static void take_branches(const RestoreRequest *request, const Choice *choice, RestorePlan *plan)
 {
     const BranchList *branches = &choice->branches;
 
@@ -54,7 +54,7 @@ static void take_branches(const RestoreWish *wish, const Choice *choice, Restore
         const Branch *branch = &branches->items[i];
 
         if (branch_gain_last(&branch->gain) != TIME_US_NONE &&
-            !is_before(wish, choice, branch->gain.from)) {
+            !is_before(request, choice, branch->gain.from)) {
             plan->branches[plan->branch_count++] =
                 (PlannedBranch){.timeline = branch->timeline, .gain = branch->gain};
         }
@@ -73,7 +73,7 @@ static uint64_t last_archived(const Choice *choice, uint64_t first, uint32_t seg
     return 0;
 }
 
-static void take_choice(const RestoreWish *wish, const Choice *choice, RestorePlan *plan)
+static void take_choice(const RestoreRequest *request, const Choice *choice, RestorePlan *plan)
 {
     const ManifestHeader *header = &plan->manifest.header;
     uint64_t first = wal_segment_of(header->start, header->wal_segment_size);
@@ -86,7 +86,7 @@ static void take_choice(const RestoreWish *wish, const Choice *choice, RestorePl
     plan->has_time_fallback = choice->has_time_fallback;
     plan->locked_xid = choice->locked_xid;
     plan->locks_held = choice->locks_held;
-    plan->time_asked = wish->target.kind == TARGET_TIME ? wish->target.time : TIME_US_NONE;
+    plan->time_asked = request->target.kind == TARGET_TIME ? request->target.time : TIME_US_NONE;
     plan->last_segment = choice->end.last_segment;
     plan->archive_end = last_archived(choice, first, header->wal_segment_size);
     uint64_t last = plan->target.kind == TARGET_LATEST ? plan->last_segment : plan->point.segment;
@@ -123,9 +123,9 @@ static uint64_t bytes_to_write(const Manifest *manifest)
 }
 
 /* The operator may have counted on the newest backup: say that an older one is taken, and why. */
-static void warn_of_damaged(const RestoreWish *wish, const Choice *choice, RestorePlan *plan)
+static void warn_of_damaged(const RestoreRequest *request, const Choice *choice, RestorePlan *plan)
 {
-    for (size_t i = 0; wish->backup == NULL && i < choice->backups.count; i++) {
+    for (size_t i = 0; request->backup == NULL && i < choice->backups.count; i++) {
         const BackupInfo *backup = &choice->backups.items[i];
         if (backup_is_out(backup)) {
             plan_warn(plan, "backup %s is %s and was passed over: %s", backup->header.id,
@@ -153,7 +153,7 @@ static const char *verdict_name(OldVerdict verdict)
     return "";
 }
 
-static void report_directory(const OldDirectory *directory, const RestoreWish *wish,
+static void report_directory(const OldDirectory *directory, const RestoreRequest *request,
                              RestorePlan *plan)
 {
     const OldBranch *own = &directory->own;
@@ -171,18 +171,18 @@ static void report_directory(const OldDirectory *directory, const RestoreWish *w
         .prepared = own->own.prepared,
         .last_commit = own->own.last,
         .may_be_more = own->own.is_least,
-        .is_given_up = wish->discard_wal};
+        .is_given_up = request->discard_wal};
 }
 
-static bool look_at_directory(const Cluster *cluster, RestoreWish *wish, RestorePlan *plan,
+static bool look_at_directory(const Cluster *cluster, RestoreRequest *request, RestorePlan *plan,
                               OldDirectory *directory, Error *err)
 {
-    if (!old_directory_look(cluster, wish, plan->data, &plan->arena, directory, err))
+    if (!old_directory_look(cluster, request, plan->data, &plan->arena, directory, err))
         return false;
     plan->old_directory = directory;
-    report_directory(directory, wish, plan);
-    if (directory->has_server && !wish->discard_wal)
-        wish->server = &directory->server;
+    report_directory(directory, request, plan);
+    if (directory->has_server && !request->discard_wal)
+        request->server = &directory->server;
     return true;
 }
 
@@ -202,45 +202,45 @@ static void warn_of_kept(const OldDirectory *directory, RestorePlan *plan)
     }
 }
 
-static LossQuestion loss_question(const OldDirectory *directory, const RestoreWish *wish,
+static LossQuestion loss_question(const OldDirectory *directory, const RestoreRequest *request,
                                   const RestorePlan *plan)
 {
     return (LossQuestion){.own = &directory->own,
                           .path = &plan->path,
                           .goes_to_end =
-                              wish->target.kind == TARGET_LATEST || plan->has_time_fallback,
+                              request->target.kind == TARGET_LATEST || plan->has_time_fallback,
                           .until = plan->point.replay_end,
-                          .removes = wish->occupied != OCCUPIED_MOVE_ASIDE,
-                          .is_saved = wish->save_timeline == directory->own.timeline};
+                          .removes = request->occupied != OCCUPIED_MOVE_ASIDE,
+                          .is_saved = request->save_timeline == directory->own.timeline};
 }
 
 /*
  * A restore of everything can't bring what is on another history, or where no WAL leads: that is
  * said before anything is looked for, which might find another reason.
  */
-static bool check_loss_of_all(const OldDirectory *directory, const RestoreWish *wish,
+static bool check_loss_of_all(const OldDirectory *directory, const RestoreRequest *request,
                               RestorePlan *plan, Error *err)
 {
-    const LossQuestion question = loss_question(directory, wish, plan);
+    const LossQuestion question = loss_question(directory, request, plan);
 
-    if (!directory->has_own || wish->discard_wal || wish->occupied == OCCUPIED_REFUSE ||
-        wish->target.kind != TARGET_LATEST)
+    if (!directory->has_own || request->discard_wal || request->occupied == OCCUPIED_REFUSE ||
+        request->target.kind != TARGET_LATEST)
         return true;
     LossKind kind = loss_of(&question);
     return (kind != LOSS_APART && kind != LOSS_BEYOND) ||
            loss_refuse(&question, kind, &plan->arena, err);
 }
 
-static bool check_loss(const OldDirectory *directory, const RestoreWish *wish, RestorePlan *plan,
-                       Error *err)
+static bool check_loss(const OldDirectory *directory, const RestoreRequest *request,
+                       RestorePlan *plan, Error *err)
 {
-    const LossQuestion question = loss_question(directory, wish, plan);
+    const LossQuestion question = loss_question(directory, request, plan);
     const OldBranch *own = &directory->own;
 
     if (!directory->has_own || plan->choice == OCCUPIED_REFUSE)
         return true;
     LossKind kind = loss_of(&question);
-    if (wish->discard_wal) {
+    if (request->discard_wal) {
         if (kind != LOSS_NONE) {
             plan_warn(plan, "--discard-wal gives up what only %s has: %s", own->place,
                       old_commits_text(&own->own, &plan->arena));
@@ -271,45 +271,46 @@ static void hint_at_discarding(const OldDirectory *directory, Error *err)
 /* ---- the plan -----------------------------------------------------------------------------------
  */
 
-static bool plan_restore(const Cluster *cluster, const RestoreWish *wish,
+static bool plan_restore(const Cluster *cluster, const RestoreRequest *request,
                          const OldDirectory *directory, RestorePlan *plan, Error *err)
 {
     CLEANUP(choice_done) Choice choice = {0};
 
-    if (!check_loss_of_all(directory, wish, plan, err))
+    if (!check_loss_of_all(directory, request, plan, err))
         return false;
-    if (!choice_make(cluster, wish, directory, &choice, err)) {
+    if (!choice_make(cluster, request, directory, &choice, err)) {
         hint_at_discarding(directory, err);
         return false;
     }
-    if (!choice_avoid_locks(cluster, wish, &choice, err) ||
+    if (!choice_avoid_locks(cluster, request, &choice, err) ||
         !manifest_load(&plan->manifest, cluster, choice.backup->header.id, err) ||
         !check_manifest(cluster, &plan->manifest, &plan->arena, err))
         return false;
-    take_choice(wish, &choice, plan);
-    take_branches(wish, &choice, plan);
-    if (!minima_find(cluster, &choice.inventory, wish->jobs, plan, err) ||
-        !unlogged_leave_out(cluster, &choice.inventory, wish->jobs, plan, err) ||
+    take_choice(request, &choice, plan);
+    take_branches(request, &choice, plan);
+    if (!minima_find(cluster, &choice.inventory, request->jobs, plan, err) ||
+        !unlogged_leave_out(cluster, &choice.inventory, request->jobs, plan, err) ||
         !save_wal_plan(cluster, &choice.inventory, directory, plan, err))
         return false;
     warn_of_kept(directory, plan);
     plan->bytes = bytes_to_write(&plan->manifest);
-    recovery_command_build(wish, plan);
-    if (!preflight(cluster, wish, plan, err) || !check_loss(directory, wish, plan, err))
+    recovery_command_build(request, plan);
+    if (!preflight(cluster, request, plan, err) || !check_loss(directory, request, plan, err))
         return false;
-    warn_of_damaged(wish, &choice, plan);
-    plan_warn_of_target(cluster, wish, &choice, plan);
+    warn_of_damaged(request, &choice, plan);
+    plan_warn_of_target(cluster, request, &choice, plan);
     return true;
 }
 
-bool restore_plan(const Cluster *cluster, const RestoreWish *wish, RestorePlan *plan, Error *err)
+bool restore_plan(const Cluster *cluster, const RestoreRequest *request, RestorePlan *plan,
+                  Error *err)
 {
-    RestoreWish known = *wish;
+    RestoreRequest known = *request;
 
     *plan = (RestorePlan){0};
     plan->stamp = stamp_now(&plan->arena);
     OldDirectory *directory = arena_alloc(&plan->arena, sizeof *directory);
-    if (!path_resolve(wish->data, &plan->arena, &plan->data, err))
+    if (!path_resolve(request->data, &plan->arena, &plan->data, err))
         return error_context(err, "data directory");
     return look_at_directory(cluster, &known, plan, directory, err) &&
            plan_restore(cluster, &known, directory, plan, err);

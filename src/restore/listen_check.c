@@ -82,16 +82,16 @@ static void read_stored(const Cluster *cluster, const RestorePlan *plan, const c
     }
 }
 
-static void find_listening(const Cluster *cluster, const RestoreWish *wish, const RestorePlan *plan,
-                           Listening *listening)
+static void find_listening(const Cluster *cluster, const RestoreRequest *request,
+                           const RestorePlan *plan, Listening *listening)
 {
     *listening = (Listening){.is_certain = true};
     read_stored(cluster, plan, stored_name(&plan->manifest.header), listening);
     read_stored(cluster, plan, "postgresql.auto.conf", listening);
-    listening->port = wish->port != 0 ? wish->port : listen_port(&listening->settings);
+    listening->port = request->port != 0 ? request->port : listen_port(&listening->settings);
     listening->directories = settings_value(&listening->settings, "unix_socket_directories");
     listening->addresses = settings_value(&listening->settings, "listen_addresses");
-    if (wish->as_copy && wish->port == 0)
+    if (request->as_copy && request->port == 0)
         listening->addresses = ""; /* recovery_settings.c: a private one */
 }
 
@@ -177,7 +177,7 @@ static bool is_tcp_held(const char *list, unsigned port)
 }
 
 /* What is in use, as "socket …" or "port …"; NULL: nothing. */
-static const char *held_place(const RestoreWish *wish, RestorePlan *plan,
+static const char *held_place(const RestoreRequest *request, RestorePlan *plan,
                               const Listening *listening, unsigned port, const char **data)
 {
     const char *list = listening->directories != NULL ? listening->directories : "";
@@ -185,9 +185,9 @@ static const char *held_place(const RestoreWish *wish, RestorePlan *plan,
     CLEANUP(text_freep) char *directory = NULL;
 
     *data = NULL;
-    if (wish->socket != NULL && is_socket_held(wish->socket, port, plan, data, &plan->arena))
-        return arena_format(&plan->arena, "the socket %s/.s.PGSQL.%u", wish->socket, port);
-    while (wish->socket == NULL && (directory = listen_next_directory(&list)) != NULL) {
+    if (request->socket != NULL && is_socket_held(request->socket, port, plan, data, &plan->arena))
+        return arena_format(&plan->arena, "the socket %s/.s.PGSQL.%u", request->socket, port);
+    while (request->socket == NULL && (directory = listen_next_directory(&list)) != NULL) {
         if (*directory != '@' && is_socket_held(directory, port, plan, data, &plan->arena)) {
             return arena_format(&plan->arena, "the socket %s/.s.PGSQL.%u", directory, port);
         }
@@ -208,8 +208,8 @@ static const char *stop_command(RestorePlan *plan, const char *data)
                         plan->programs != NULL ? "/" : "", quoted);
 }
 
-static void hint_at_place(const RestoreWish *wish, RestorePlan *plan, const Listening *listening,
-                          const char *data, Error *err)
+static void hint_at_place(const RestoreRequest *request, RestorePlan *plan,
+                          const Listening *listening, const char *data, Error *err)
 {
     const char *unused;
     unsigned port = listening->port;
@@ -217,33 +217,34 @@ static void hint_at_place(const RestoreWish *wish, RestorePlan *plan, const List
     do {
         port = port < PORT_MAX ? port + 1 : 1024;
     } while (port < listening->port + PORTS_TRIED &&
-             held_place(wish, plan, listening, port, &unused) != NULL);
+             held_place(request, plan, listening, port, &unused) != NULL);
     error_hint(err, "give the restored server another port: --port=%u; or stop the other one%s",
                port, stop_command(plan, data));
 }
 
-bool listen_check(const Cluster *cluster, const RestoreWish *wish, RestorePlan *plan, Error *err)
+bool listen_check(const Cluster *cluster, const RestoreRequest *request, RestorePlan *plan,
+                  Error *err)
 {
-    bool finds_its_place = wish->as_copy && wish->port == 0 && wish->socket == NULL;
+    bool finds_its_place = request->as_copy && request->port == 0 && request->socket == NULL;
     CLEANUP(listening_done) Listening listening = {0};
     const char *data;
     Error refusal = {0};
 
     /* What runs in the old directory, and listens there, is stopped first. */
-    if (!wish->will_start || finds_its_place || plan->running.code != ERR_NONE)
+    if (!request->will_start || finds_its_place || plan->running.code != ERR_NONE)
         return true;
-    find_listening(cluster, wish, plan, &listening);
-    const char *held = held_place(wish, plan, &listening, listening.port, &data);
+    find_listening(cluster, request, plan, &listening);
+    const char *held = held_place(request, plan, &listening, listening.port, &data);
     if (held == NULL)
         return true;
     error_set(&refusal, ERR_REFUSED, "the restored server could not listen: another %s%s has %s",
               data != NULL ? "server on " : "program", data != NULL ? data : "", held);
-    hint_at_place(wish, plan, &listening, data, &refusal);
+    hint_at_place(request, plan, &listening, data, &refusal);
     if (!listening.is_certain) {
         plan_warn(plan, "%s; %s", refusal.message, refusal.hint);
         return true;
     }
-    if (wish->only_looks) {
+    if (request->only_looks) {
         if (plan->undecided.code == ERR_NONE)
             plan->undecided = refusal;
         return true;

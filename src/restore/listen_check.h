@@ -10,5 +10,5 @@
  * its addresses, in the plan of a dry run as what would be refused. A warning in the plan when the
  * configuration includes files, which may say something else by then. The manifest is in the plan.
  */
-bool listen_check(const Cluster *cluster, const RestoreWish *wish, RestorePlan *plan,
+bool listen_check(const Cluster *cluster, const RestoreRequest *request, RestorePlan *plan,
                   Error *err) MUST_CHECK;

@@ -75,10 +75,10 @@ static void plan_wal_sources(const DataLook *look, RestorePlan *plan)
  * A plan that is only shown says that a server runs there, which is stopped later; whoever changes
  * something is refused.
  */
-static bool look_at_data(const Cluster *cluster, const RestoreWish *wish, RestorePlan *plan,
+static bool look_at_data(const Cluster *cluster, const RestoreRequest *request, RestorePlan *plan,
                          DataLook *look, Error *err)
 {
-    if (!wish->only_looks)
+    if (!request->only_looks)
         return data_look(plan->data, cluster, &plan->arena, look, err);
     Error running = {0};
     const PresenceFacts *facts = &look->presence;
@@ -91,11 +91,12 @@ static bool look_at_data(const Cluster *cluster, const RestoreWish *wish, Restor
 }
 
 /* A server that can't be seen may be there. */
-static bool check_free(const RestoreWish *wish, const DataLook *look, RestorePlan *plan, Error *err)
+static bool check_free(const RestoreRequest *request, const DataLook *look, RestorePlan *plan,
+                       Error *err)
 {
     Error doubt = {0};
 
-    if (!wish->only_looks)
+    if (!request->only_looks)
         return data_is_free(plan->data, look, err);
     if (plan->running.code != ERR_NONE || plan->undecided.code != ERR_NONE ||
         data_is_free(plan->data, look, &doubt))
@@ -104,28 +105,28 @@ static bool check_free(const RestoreWish *wish, const DataLook *look, RestorePla
     return doubt.code == ERR_REFUSED;
 }
 
-static bool plan_occupied(const Cluster *cluster, const RestoreWish *wish, RestorePlan *plan,
+static bool plan_occupied(const Cluster *cluster, const RestoreRequest *request, RestorePlan *plan,
                           Error *err)
 {
     DataLook look;
 
-    if (!look_at_data(cluster, wish, plan, &look, err))
+    if (!look_at_data(cluster, request, plan, &look, err))
         return false;
     plan->state = look.state;
     plan->occupied = look.state == DATA_CLUSTER || look.state == DATA_HALF_RESTORED;
     plan->same_cluster = look.same_cluster;
     if (!plan->occupied)
         return true;
-    plan->choice = wish->occupied;
+    plan->choice = request->occupied;
     /* Nothing of value is left in a restore that did not end: the same command goes on. */
     if (look.state == DATA_HALF_RESTORED && look.same_cluster && plan->choice == OCCUPIED_REFUSE)
         plan->choice = OCCUPIED_FORCE;
-    plan->server_is_stopped = wish->server_is_stopped;
+    plan->server_is_stopped = request->server_is_stopped;
     bool is_touched = plan->choice != OCCUPIED_REFUSE && look.state == DATA_CLUSTER;
-    if (is_touched && !wish->server_is_stopped && !check_free(wish, &look, plan, err))
+    if (is_touched && !request->server_is_stopped && !check_free(request, &look, plan, err))
         return false;
     if (plan->choice == OCCUPIED_REFUSE) {
-        if (!wish->only_looks)
+        if (!request->only_looks)
             return refuse_occupied(plan, &look, err);
         return plan->undecided.code != ERR_NONE || !refuse_occupied(plan, &look, &plan->undecided);
     }
@@ -182,16 +183,17 @@ static bool find_old_versions(RestorePlan *plan, Error *err)
     return true;
 }
 
-static const char *moved_path(const RestoreWish *wish, const Tablespace *tablespace, bool *used)
+static const char *moved_path(const RestoreRequest *request, const Tablespace *tablespace,
+                              bool *used)
 {
     char oid[16];
 
     (void)snprintf(oid, sizeof oid, "%u", tablespace->oid);
-    for (size_t i = 0; i < wish->move_count; i++) {
-        if (strcmp(wish->moves[i].name, oid) == 0 ||
-            strcmp(wish->moves[i].name, tablespace->path) == 0) {
+    for (size_t i = 0; i < request->move_count; i++) {
+        if (strcmp(request->moves[i].name, oid) == 0 ||
+            strcmp(request->moves[i].name, tablespace->path) == 0) {
             used[i] = true;
-            return wish->moves[i].path;
+            return request->moves[i].path;
         }
     }
     return NULL;
@@ -253,18 +255,18 @@ static bool check_overlap(const RestorePlan *plan, const PlannedTablespace *tabl
     return error_hint(err, "choose another place: --tablespace=%u=PATH", tablespace->oid);
 }
 
-static bool plan_tablespaces(const RestoreWish *wish, RestorePlan *plan, Error *err)
+static bool plan_tablespaces(const RestoreRequest *request, RestorePlan *plan, Error *err)
 {
     const Manifest *manifest = &plan->manifest;
     char version[TABLESPACE_DIRECTORY_SIZE];
-    bool *used = arena_alloc(&plan->arena, wish->move_count + 1);
+    bool *used = arena_alloc(&plan->arena, request->move_count + 1);
 
     tablespace_directory_text(manifest->header.major, version);
     plan->tablespaces =
         arena_alloc(&plan->arena, (manifest->tablespace_count + 1) * sizeof *plan->tablespaces);
     for (size_t i = 0; i < manifest->tablespace_count; i++) {
         PlannedTablespace *planned = &plan->tablespaces[i];
-        const char *moved = moved_path(wish, &manifest->tablespaces[i], used);
+        const char *moved = moved_path(request, &manifest->tablespaces[i], used);
         planned->oid = manifest->tablespaces[i].oid;
         planned->was = manifest->tablespaces[i].path;
         if (!path_resolve(moved != NULL ? moved : planned->was, &plan->arena, &planned->path, err))
@@ -274,11 +276,11 @@ static bool plan_tablespaces(const RestoreWish *wish, RestorePlan *plan, Error *
         if (!check_overlap(plan, planned, err) || !check_location(plan, planned, err))
             return false;
     }
-    for (size_t i = 0; i < wish->move_count; i++) {
+    for (size_t i = 0; i < request->move_count; i++) {
         if (used[i])
             continue;
         error_set(err, ERR_USAGE, "--tablespace=%s: the backup has no such tablespace",
-                  wish->moves[i].name);
+                  request->moves[i].name);
         return error_hint(err,
                           "name it by its oid or by the path that it had; --dry-run lists them");
     }
@@ -319,12 +321,12 @@ static bool check_writable(const RestorePlan *plan, Error *err)
                       plan->data);
 }
 
-static bool plan_programs(const RestoreWish *wish, RestorePlan *plan, Error *err)
+static bool plan_programs(const RestoreRequest *request, RestorePlan *plan, Error *err)
 {
-    if (server_find_programs(wish->pg_bin, plan->manifest.header.major, &plan->arena,
+    if (server_find_programs(request->pg_bin, plan->manifest.header.major, &plan->arena,
                              &plan->programs, err))
         return true;
-    if (wish->will_start || wish->pg_bin != NULL)
+    if (request->will_start || request->pg_bin != NULL)
         return false;
     plan_warn(plan, "%s: the restored cluster can't be started here", err->message);
     error_clear(err);
@@ -379,14 +381,15 @@ static uint32_t data_mode_of(const Manifest *manifest)
     return base != NULL && (base->mode & 0050) == 0050 ? 0750 : 0700;
 }
 
-bool preflight(const Cluster *cluster, const RestoreWish *wish, RestorePlan *plan, Error *err)
+bool preflight(const Cluster *cluster, const RestoreRequest *request, RestorePlan *plan, Error *err)
 {
     plan->data_mode = data_mode_of(&plan->manifest);
-    if (!plan_occupied(cluster, wish, plan, err) || !find_old_versions(plan, err) ||
-        !survey_old(wish, plan, err) || !plan_tablespaces(wish, plan, err) ||
-        !survey_new(wish, plan, err) || !check_control(plan, err) || !check_writable(plan, err) ||
-        !plan_programs(wish, plan, err) || !configuration_plan(cluster, wish, plan, err) ||
-        !listen_check(cluster, wish, plan, err))
+    if (!plan_occupied(cluster, request, plan, err) || !find_old_versions(plan, err) ||
+        !survey_old(request, plan, err) || !plan_tablespaces(request, plan, err) ||
+        !survey_new(request, plan, err) || !check_control(plan, err) ||
+        !check_writable(plan, err) || !plan_programs(request, plan, err) ||
+        !configuration_plan(cluster, request, plan, err) ||
+        !listen_check(cluster, request, plan, err))
         return false;
     warn_collation(plan);
     warn_followed(plan);
@@ -394,5 +397,5 @@ bool preflight(const Cluster *cluster, const RestoreWish *wish, RestorePlan *pla
         plan_warn(plan, "the backup holds %llu pages whose checksum was wrong when it was taken",
                   (unsigned long long)plan->manifest.header.bad_pages);
     }
-    return replacement_plan(cluster, wish, plan, err);
+    return replacement_plan(cluster, request, plan, err);
 }

@@ -227,35 +227,35 @@ static bool watch_file_systems(const HeldPlaces *held, Durability *durability, E
     return held->extra.fd < 0 || durability_add(durability, &held->extra, err);
 }
 
-static bool rebuild(const Cluster *cluster, const RestoreWish *wish, const RestorePlan *plan,
+static bool rebuild(const Cluster *cluster, const RestoreRequest *request, const RestorePlan *plan,
                     const Durability *durability, WalCheck *check, RestoreReport *report,
                     Error *err)
 {
-    progress_phase(wish->progress, "rebuild", plan->bytes);
+    progress_phase(request->progress, "rebuild", plan->bytes);
     return skeleton_make(plan, err) &&
-           rebuild_files(cluster, plan, wish->jobs > 0 ? wish->jobs : 1, durability->by_file, check,
-                         wish->progress, report, err) &&
+           rebuild_files(cluster, plan, request->jobs > 0 ? request->jobs : 1, durability->by_file,
+                         check, request->progress, report, err) &&
            wal_check_finish(check, err);
 }
 
 /* What makes files a cluster that knows where to go. tablespace_map is left out: it would make the
  * server set the links anew, to where they led at the backup (docs/postgres-facts.md 1.6). */
-static bool configure(const Cluster *cluster, const RestoreWish *wish, RestorePlan *plan,
+static bool configure(const Cluster *cluster, const RestoreRequest *request, RestorePlan *plan,
                       RestoreReport *report, Error *err)
 {
     const char *label = plan->manifest.header.label;
 
     return configuration_settle(plan, err) &&
            data_file_put(plan, "backup_label", label, strlen(label), err) &&
-           recovery_settings_write(wish, plan, err) && write_backup_manifest(plan, err) &&
-           fork_wal_put(cluster, wish, plan, err) &&
+           recovery_settings_write(request, plan, err) && write_backup_manifest(plan, err) &&
+           fork_wal_put(cluster, request, plan, err) &&
            save_wal_put(cluster, plan, &report->wal_saved, err);
 }
 
-static bool make_durable(const RestoreWish *wish, const RestorePlan *plan, Durability *durability,
-                         Error *err)
+static bool make_durable(const RestoreRequest *request, const RestorePlan *plan,
+                         Durability *durability, Error *err)
 {
-    progress_phase(wish->progress, "sync", 0);
+    progress_phase(request->progress, "sync", 0);
     return durability_sync(durability, err) && (!durability->by_file || skeleton_sync(plan, err)) &&
            file_sync_parent(plan->data, err);
 }
@@ -280,27 +280,28 @@ static bool explain_state(const RestorePlan *plan, Error *err)
  * Law 8: a cluster that is about to be replaced may be all there is, so the WAL that is to take its
  * place is looked at first. Where nothing is lost the time to open the database counts.
  */
-static bool begin_wal_check(const Cluster *cluster, const RestoreWish *wish,
+static bool begin_wal_check(const Cluster *cluster, const RestoreRequest *request,
                             const RestorePlan *plan, WalCheck **check, Error *err)
 {
-    if (wish->no_wal_check)
+    if (request->no_wal_check)
         return true;
     bool is_first = plan->state == DATA_CLUSTER;
     if (is_first)
-        progress_phase(wish->progress, "check WAL", 0);
-    *check = wal_check_new(cluster, plan, is_first ? wish->jobs : 1, err);
+        progress_phase(request->progress, "check WAL", 0);
+    *check = wal_check_new(cluster, plan, is_first ? request->jobs : 1, err);
     return *check != NULL && (!is_first || wal_check_finish(*check, err));
 }
 
 /* Law 8: where the old directory must go first, the backup is read whole before. */
-static bool check_backup(const Cluster *cluster, const RestoreWish *wish, const RestorePlan *plan,
-                         Error *err)
+static bool check_backup(const Cluster *cluster, const RestoreRequest *request,
+                         const RestorePlan *plan, Error *err)
 {
     if (plan->replacement != REMOVES_OLD_FIRST || plan->state != DATA_CLUSTER)
         return true;
     uint8_t control[PG_CONTROL_FILE_SIZE];
-    progress_phase(wish->progress, "check backup", plan->bytes);
-    return (rebuild_check(cluster, plan, wish->jobs > 0 ? wish->jobs : 1, wish->progress, err) &&
+    progress_phase(request->progress, "check backup", plan->bytes);
+    return (rebuild_check(cluster, plan, request->jobs > 0 ? request->jobs : 1, request->progress,
+                          err) &&
             read_control(cluster, plan, control, err)) ||
            error_context(err, "read the backup before anything of the old directory is removed");
 }
@@ -319,37 +320,38 @@ static bool explain_old(const RestorePlan *plan, Error *err)
                       plan->old_version_count > 0 ? plan->stamp : "");
 }
 
-static bool run(const Cluster *cluster, const RestoreWish *wish, RestorePlan *plan,
+static bool run(const Cluster *cluster, const RestoreRequest *request, RestorePlan *plan,
                 RestoreReport *report, Error *err)
 {
     CLEANUP(durability_done) Durability durability = {0};
     CLEANUP(wal_check_freep) WalCheck *check = NULL;
     TimeUs begin = time_monotonic();
 
-    if (!begin_wal_check(cluster, wish, plan, &check, err) ||
-        !check_backup(cluster, wish, plan, err) || !FAULT_POINT("restore.before-take", err) ||
+    if (!begin_wal_check(cluster, request, plan, &check, err) ||
+        !check_backup(cluster, request, plan, err) || !FAULT_POINT("restore.before-take", err) ||
         !take_place(cluster, plan, err) || !FAULT_POINT("restore.before-rebuild", err) ||
         !watch_file_systems(plan->held, &durability, err))
         return false;
-    if (!rebuild(cluster, wish, plan, &durability, check, report, err) ||
-        !FAULT_POINT("restore.after-rebuild", err) || !configure(cluster, wish, plan, report, err))
+    if (!rebuild(cluster, request, plan, &durability, check, report, err) ||
+        !FAULT_POINT("restore.after-rebuild", err) ||
+        !configure(cluster, request, plan, report, err))
         return explain_old(plan, err);
     report->elapsed_rebuild = time_monotonic() - begin;
-    if (!make_durable(wish, plan, &durability, err) || !finish(cluster, plan, err))
+    if (!make_durable(request, plan, &durability, err) || !finish(cluster, plan, err))
         return explain_state(plan, err);
     report->elapsed = time_monotonic() - begin;
     report->elapsed_sync = report->elapsed - report->elapsed_rebuild;
     return true;
 }
 
-bool restore_run(const Cluster *cluster, const RestoreWish *wish, RestorePlan *plan,
+bool restore_run(const Cluster *cluster, const RestoreRequest *request, RestorePlan *plan,
                  RestoreReport *report, Error *err)
 {
     CLEANUP(held_places_done) HeldPlaces held = {.data = HELD_NONE, .extra = HELD_NONE};
 
     *report = (RestoreReport){0};
     plan->held = &held;
-    bool is_done = run(cluster, wish, plan, report, err);
+    bool is_done = run(cluster, request, plan, report, err);
     plan->held = NULL;
     return is_done;
 }

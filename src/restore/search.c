@@ -32,7 +32,7 @@ static bool take_archive_end(const Search *search, const BackupInfo *backup, con
 static bool judge_not_found(const Search *search, const BackupInfo *backup, Verdict *verdict,
                             Error *err)
 {
-    const Target *target = &search->wish->target;
+    const Target *target = &search->request->target;
     char text[TIME_TEXT_SIZE];
     ArchiveEnd end;
 
@@ -60,7 +60,7 @@ static bool judge_latest(const Search *search, const BackupInfo *backup, Error *
 static bool judge_backup(const Search *search, const BackupInfo *backup, Verdict *verdict,
                          Error *err)
 {
-    const Target *target = &search->wish->target;
+    const Target *target = &search->request->target;
     Choice *choice = search->choice;
     WalWalk walk = search_walk(search, backup->header.start, 0);
     TimeUs earliest;
@@ -115,9 +115,9 @@ static void find_candidates(Search *search)
     search->count = 0;
     for (size_t i = 0; i < backups->count; i++) {
         const BackupInfo *backup = &backups->items[i];
-        bool is_wished =
-            search->wish->backup == NULL || strcmp(search->wish->backup, backup->header.id) == 0;
-        if (is_wished && backup->state == BACKUP_RESTORABLE &&
+        bool is_wanted = search->request->backup == NULL ||
+                         strcmp(search->request->backup, backup->header.id) == 0;
+        if (is_wanted && backup->state == BACKUP_RESTORABLE &&
             backup_is_on_path(backup, &search->path))
             search->candidates[search->count++] = backup;
     }
@@ -149,7 +149,7 @@ bool search_open_path(Search *search, uint32_t timeline, Error *err)
         find_candidates(search);
         return true;
     }
-    if (err->code == ERR_NOT_FOUND && timeline != search->wish->target_timeline) {
+    if (err->code == ERR_NOT_FOUND && timeline != search->request->target_timeline) {
         error_clear(err);
         error_set(err, ERR_CORRUPT,
                   "timeline %u is in the repository, and its history, which says where it left its "

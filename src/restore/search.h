@@ -8,7 +8,7 @@
 /* Along one timeline path. */
 typedef struct Search {
     const Cluster *cluster;
-    const RestoreWish *wish;
+    const RestoreRequest *request;
     Choice *choice;
     TimelinePath path;
     const BackupInfo **candidates; /* on the path, restorable, the newest first */
@@ -68,7 +68,8 @@ bool refuse_too_early(const Search *search, Error *err) MUST_CHECK;
 bool refuse_not_seen(Search *search, Error *err) MUST_CHECK;
 /* There is no such timeline. */
 bool refuse_unknown(Choice *choice, uint32_t timeline, Error *err) MUST_CHECK;
-bool refuse_no_candidate(const Choice *choice, const RestoreWish *wish, Error *err) MUST_CHECK;
+bool refuse_no_candidate(const Choice *choice, const RestoreRequest *request,
+                         Error *err) MUST_CHECK;
 bool refuse_older(const Search *search, uint32_t newest, uint32_t older, Error *err) MUST_CHECK;
 
 /* "time 2026-11-22 14:30:00+00", "the latest commit"; in the arena. */

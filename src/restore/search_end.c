@@ -11,7 +11,7 @@ WalWalk search_walk(const Search *search, Lsn from, Lsn to)
                      .path = &search->path,
                      .from = from,
                      .to = to,
-                     .threads = search->wish->jobs > 0 ? search->wish->jobs : 1};
+                     .threads = search->request->jobs > 0 ? search->request->jobs : 1};
 }
 
 static bool note_segment(void *context, uint32_t timeline, uint64_t segment,

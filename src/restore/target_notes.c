@@ -9,12 +9,13 @@
 
 enum { POINTS_SHOWN = 8 };
 
-static WalWalk whole_walk(const Cluster *cluster, const RestoreWish *wish, const Choice *choice)
+static WalWalk whole_walk(const Cluster *cluster, const RestoreRequest *request,
+                          const Choice *choice)
 {
     return (WalWalk){.cluster = cluster,
                      .inventory = &choice->inventory,
                      .path = &choice->whole_path,
-                     .threads = wish->jobs > 0 ? wish->jobs : 1};
+                     .threads = request->jobs > 0 ? request->jobs : 1};
 }
 
 /* ---- a name ---- */
@@ -43,13 +44,13 @@ static size_t number_of(const RestorePointList *points, Lsn lsn)
     return 0;
 }
 
-static void warn_of_name(const Cluster *cluster, const RestoreWish *wish, const Choice *choice,
-                         RestorePlan *plan)
+static void warn_of_name(const Cluster *cluster, const RestoreRequest *request,
+                         const Choice *choice, RestorePlan *plan)
 {
     CLEANUP(restore_points_done) RestorePointList points = {0};
     CLEANUP(buffer_done) Buffer text = {0};
-    const char *name = wish->target.name;
-    WalWalk walk = whole_walk(cluster, wish, choice);
+    const char *name = request->target.name;
+    WalWalk walk = whole_walk(cluster, request, choice);
     Error unread = {0}; /* the target was found; there is less to say */
     size_t size;
     uint64_t number;
@@ -122,11 +123,11 @@ static Lsn begin_before(const Cluster *cluster, const Choice *choice, const Back
 }
 
 /* What was committed before the backup is in it, whatever the target says. */
-static void warn_of_late(const Cluster *cluster, const RestoreWish *wish, const Choice *choice,
-                         RestorePlan *plan)
+static void warn_of_late(const Cluster *cluster, const RestoreRequest *request,
+                         const Choice *choice, RestorePlan *plan)
 {
     const BackupInfo *before = backup_before(choice);
-    WalWalk walk = whole_walk(cluster, wish, choice);
+    WalWalk walk = whole_walk(cluster, request, choice);
     char time[TIME_TEXT_SIZE];
     Error unread = {0};
     TimeUs latest;
@@ -134,7 +135,7 @@ static void warn_of_late(const Cluster *cluster, const RestoreWish *wish, const 
     walk.from = begin_before(cluster, choice, before);
     walk.to = choice->backup->header.start;
     if (walk.from >= walk.to || !commit_time_max(&walk, &latest, &unread) ||
-        latest == TIME_US_NONE || latest <= wish->target.time)
+        latest == TIME_US_NONE || latest <= request->target.time)
         return;
     plan_warn(plan,
               "this backup already holds commits that are later than the target, the last of %s: "
@@ -144,13 +145,13 @@ static void warn_of_late(const Cluster *cluster, const RestoreWish *wish, const 
               before != NULL ? " stops before the first of them that it replays" : "");
 }
 
-void plan_warn_of_target(const Cluster *cluster, const RestoreWish *wish, const Choice *choice,
-                         RestorePlan *plan)
+void plan_warn_of_target(const Cluster *cluster, const RestoreRequest *request,
+                         const Choice *choice, RestorePlan *plan)
 {
-    if (wish->target.kind == TARGET_NAME)
-        warn_of_name(cluster, wish, choice, plan);
-    if (wish->target.kind != TARGET_TIME)
+    if (request->target.kind == TARGET_NAME)
+        warn_of_name(cluster, request, choice, plan);
+    if (request->target.kind != TARGET_TIME)
         return;
     warn_of_early(&choice->point, plan);
-    warn_of_late(cluster, wish, choice, plan);
+    warn_of_late(cluster, request, choice, plan);
 }

@@ -7,5 +7,5 @@
 #include "choice.h"
 
 /* Lines of plan->warnings. What can't be found out is left out. */
-void plan_warn_of_target(const Cluster *cluster, const RestoreWish *wish, const Choice *choice,
-                         RestorePlan *plan);
+void plan_warn_of_target(const Cluster *cluster, const RestoreRequest *request,
+                         const Choice *choice, RestorePlan *plan);

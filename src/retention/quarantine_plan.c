@@ -12,7 +12,7 @@ typedef struct Extent {
 
 typedef struct Planning {
     const Cluster *cluster;
-    const QuarantineWish *wish;
+    const QuarantineRequest *request;
     ObjectList wal, open;
     Extent *extents; /* the first is what was asked for */
     size_t extent_count;
@@ -190,7 +190,7 @@ static bool find_descendants(Planning *planning, Error *err)
         }
         if (!goes_on(planning, extent, &path, &left))
             continue;
-        if (!planning->wish->takes_descendants)
+        if (!planning->request->takes_descendants)
             return refuse_dependent(extent, item.name.timeline, left, err);
         planning->extents[planning->extent_count++] = (Extent){item.name.timeline, 0, UINT64_MAX};
     }
@@ -200,7 +200,7 @@ static bool find_descendants(Planning *planning, Error *err)
 /* What the timeline did after the child left it, from the segment in which that was. */
 static bool resolve_fork(const Planning *planning, Extent *extent, Error *err)
 {
-    const uint32_t child = planning->wish->beyond_fork;
+    const uint32_t child = planning->request->beyond_fork;
     CLEANUP(arena_done) Arena arena = {0};
     TimelinePath path;
 
@@ -230,14 +230,15 @@ static void note_timelines(const Planning *planning)
         plan->timelines[plan->timeline_count++] = planning->extents[i].timeline;
 }
 
-bool quarantine_plan(const Cluster *cluster, const QuarantineWish *wish, QuarantinePlan *plan,
+bool quarantine_plan(const Cluster *cluster, const QuarantineRequest *request, QuarantinePlan *plan,
                      Error *err)
 {
     CLEANUP(text_freep) char *wal = layout_wal_prefix(cluster->name);
     CLEANUP(text_freep) char *open = layout_open_prefix(cluster->name);
     CLEANUP(quarantine_plan_done)
     QuarantinePlan made = {.first = UINT64_MAX, .newest_at = TIME_US_NONE};
-    CLEANUP(planning_done) Planning planning = {.cluster = cluster, .wish = wish, .plan = &made};
+    CLEANUP(planning_done)
+    Planning planning = {.cluster = cluster, .request = request, .plan = &made};
 
     /* Pieces first: those that are removed meanwhile are then seen as the whole segment, too. */
     if (!storage_list(cluster->repo->storage, open, &planning.open, err) ||
@@ -246,7 +247,8 @@ bool quarantine_plan(const Cluster *cluster, const QuarantineWish *wish, Quarant
     const size_t objects = planning.wal.count + planning.open.count + 1;
     planning.extents = arena_alloc(&made.arena, objects * sizeof planning.extents[0]);
     made.items = arena_alloc(&made.arena, objects * sizeof made.items[0]);
-    planning.extents[planning.extent_count++] = (Extent){wish->timeline, wish->first, wish->last};
+    planning.extents[planning.extent_count++] =
+        (Extent){request->timeline, request->first, request->last};
     if (!resolve_fork(&planning, &planning.extents[0], err) || !find_descendants(&planning, err))
         return false;
     for (size_t i = 0; i < planning.extent_count; i++) {

@@ -178,10 +178,10 @@ static bool names_no_database(const Libpq *pq, const char *conninfo, bool *names
     return true;
 }
 
-static PGconn *start_connection(const Libpq *pq, const SessionWish *wish, bool names_none)
+static PGconn *start_connection(const Libpq *pq, const SessionRequest *request, bool names_none)
 {
     enum { PAIRS_MAX = 12 };
-    const char *conninfo = wish->conninfo;
+    const char *conninfo = request->conninfo;
     const char *keywords[PAIRS_MAX] = {0};
     const char *values[PAIRS_MAX] = {0};
     size_t count = 0;
@@ -195,13 +195,13 @@ static PGconn *start_connection(const Libpq *pq, const SessionWish *wish, bool n
         {"keepalives_interval", "10", true},
         {"keepalives_count", "6", true},
         /* Keepalives don't run while an answer of ours is under way: a stream always has one. */
-        {"tcp_user_timeout", "60000", wish->for_replication},
+        {"tcp_user_timeout", "60000", request->for_replication},
         {"dbname", conninfo, conninfo != NULL},
         {"dbname", "postgres", names_none},
         {"keepalives", "1", true},
         {"client_encoding", "UTF8", true},
-        {"application_name", wish->application, true},
-        {"replication", "database", wish->for_replication},
+        {"application_name", request->application, true},
+        {"replication", "database", request->for_replication},
     };
 
     static_assert(ARRAY_SIZE(pairs) < PAIRS_MAX, "the last keyword must be NULL");
@@ -235,13 +235,13 @@ static bool prepare(Session *session, Error *err)
     return query_run(session, query, NULL, 0, &answer, err);
 }
 
-static bool open_connection(Session *session, const SessionWish *wish, Error *err)
+static bool open_connection(Session *session, const SessionRequest *request, Error *err)
 {
     bool names_none;
 
-    if (!names_no_database(session->pq, wish->conninfo, &names_none, err))
+    if (!names_no_database(session->pq, request->conninfo, &names_none, err))
         return false;
-    session->connection = start_connection(session->pq, wish, names_none);
+    session->connection = start_connection(session->pq, request, names_none);
     if (session->connection == NULL)
         return error_set(err, ERR_UNREACHABLE, "libpq is out of memory");
     /* So that messages carry the SQLSTATE, see sqlstate_in(). */
@@ -250,7 +250,7 @@ static bool open_connection(Session *session, const SessionWish *wish, Error *er
     return connect_to_end(session, err);
 }
 
-Session *session_open_wish(const SessionWish *wish, Error *err)
+Session *session_open_request(const SessionRequest *request, Error *err)
 {
     const Libpq *pq = libpq_load(err);
     CLEANUP(session_freep) Session *session = NULL;
@@ -259,7 +259,7 @@ Session *session_open_wish(const SessionWish *wish, Error *err)
         return NULL;
     session = mem_alloc(sizeof *session);
     session->pq = pq;
-    if (!open_connection(session, wish, err) || !prepare(session, err)) {
+    if (!open_connection(session, request, err) || !prepare(session, err)) {
         error_context(err, "connect to the server");
         return NULL;
     }
@@ -268,5 +268,6 @@ Session *session_open_wish(const SessionWish *wish, Error *err)
 
 Session *session_open(const char *conninfo, Error *err)
 {
-    return session_open_wish(&(SessionWish){.conninfo = conninfo, .application = "pgcairn"}, err);
+    return session_open_request(&(SessionRequest){.conninfo = conninfo, .application = "pgcairn"},
+                                err);
 }

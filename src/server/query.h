@@ -13,13 +13,13 @@ struct Session {
     void *wait_context;
 };
 
-typedef struct SessionWish {
+typedef struct SessionRequest {
     const char *conninfo;
     const char *application; /* what the server calls us */
     bool for_replication;    /* by a walsender that takes SQL, too */
-} SessionWish;
+} SessionRequest;
 
-Session *session_open_wish(const SessionWish *wish, Error *err) MUST_CHECK;
+Session *session_open_request(const SessionRequest *request, Error *err) MUST_CHECK;
 
 /* Whole results only; the first failed one is what counts. */
 typedef struct Answer {

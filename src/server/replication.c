@@ -15,9 +15,10 @@ enum {
 
 Session *replication_open(const char *conninfo, const char *application, Error *err)
 {
-    return session_open_wish(
-        &(SessionWish){.conninfo = conninfo, .application = application, .for_replication = true},
-        err);
+    return session_open_request(&(SessionRequest){.conninfo = conninfo,
+                                                  .application = application,
+                                                  .for_replication = true},
+                                err);
 }
 
 static bool unexpected(const char *what, Error *err)

@@ -183,7 +183,7 @@ bool survey_backups(VerifyRun *run, Error *err)
         BackupFacts *backup = &run->backups[run->backup_count];
 
         if (!layout_backup_id_of(run->cluster->name, run->list.objects[i].name, backup->id) ||
-            (run->wish->backup != NULL && strcmp(run->wish->backup, backup->id) != 0))
+            (run->request->backup != NULL && strcmp(run->request->backup, backup->id) != 0))
             continue;
         run->backup_count++;
         run->report->objects++;
@@ -192,9 +192,9 @@ bool survey_backups(VerifyRun *run, Error *err)
         if (!survey_backup(run, run->backup_count - 1, err))
             return false;
     }
-    if (run->wish->backup != NULL && run->backup_count == 0) {
+    if (run->request->backup != NULL && run->backup_count == 0) {
         error_set(err, ERR_NOT_FOUND, "there is no backup \"%s\" of cluster \"%s\"",
-                  run->wish->backup, run->cluster->name);
+                  run->request->backup, run->cluster->name);
         return error_hint(err, "`pgcairn list` shows which there are");
     }
     doubt_shared(run);

@@ -54,7 +54,7 @@ bool verify_branches(VerifyRun *run, Error *err)
     BranchList *branches = &histories.branches;
     BranchAnswer answer;
 
-    if (run->timeline_count < 2 || run->wish->backup != NULL)
+    if (run->timeline_count < 2 || run->request->backup != NULL)
         return true;
     if (!wal_inventory_load(&histories.wal, run->cluster, err))
         return false;

@@ -7,7 +7,7 @@ enum { TICK_MS = 200 };
 
 unsigned crew_threads(const VerifyRun *run)
 {
-    unsigned jobs = run->wish->jobs > 0 ? run->wish->jobs : 1;
+    unsigned jobs = run->request->jobs > 0 ? run->request->jobs : 1;
 
     return jobs < CREW_JOBS_MAX / 2 ? jobs : CREW_JOBS_MAX / 2;
 }
@@ -23,11 +23,11 @@ static bool take_next(VerifyRun *run, const CrewPlan *plan, WorkQueue *queue, Id
     void *job;
 
     while (!work_queue_wait(queue, TICK_MS))
-        progress_tick(run->wish->progress);
+        progress_tick(run->request->progress);
     if (!work_queue_next(queue, &job, err))
         return false;
     assert(job != NULL);
-    progress_tick(run->wish->progress);
+    progress_tick(run->request->progress);
     idle->jobs[idle->count++] = job;
     return plan->take(run, plan->context, job, err);
 }

@@ -168,7 +168,7 @@ static bool find_on_path(Holes *holes, const TimelinePath *path, Error *err)
 {
     Stretch stretch = {.is_empty = true};
 
-    if (holes->run->wish->backup == NULL)
+    if (holes->run->request->backup == NULL)
         stretch_over_wal(holes, path, &stretch);
     if (!stretch_over_backups(holes, path, &stretch, err))
         return false;

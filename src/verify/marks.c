@@ -141,7 +141,7 @@ static bool is_backup_there(const VerifyRun *run, const char *id)
 
 void forget_marks_of_nothing(VerifyRun *run)
 {
-    for (size_t i = 0; run->wish->backup == NULL && i < run->marks.count; i++) {
+    for (size_t i = 0; run->request->backup == NULL && i < run->marks.count; i++) {
         const Mark *mark = &run->marks.items[i];
 
         if (mark->is_void || strcmp(mark->kind, MARK_DAMAGE) != 0)

@@ -260,7 +260,7 @@ static void tell_lost(const VerifyRun *run, const BackupFacts *lost, Buffer *tex
         }
         buffer_print(text, " can't be reached.");
     }
-    if (run->wish->backup != NULL) {
+    if (run->request->backup != NULL) {
         buffer_print(text, " Other backups were not looked at.");
     } else if (older == NULL && newer == NULL) {
         buffer_print(text, " Take a backup now.");

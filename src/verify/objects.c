@@ -83,7 +83,7 @@ static void count_object(VerifyRun *run, uint64_t size)
     run->report->objects++;
     run->report->records++;
     run->report->bytes += size;
-    progress_add(run->wish->progress, size, size);
+    progress_add(run->request->progress, size, size);
 }
 
 /* *ok is false when it became a finding, or vanished as leases do. */
@@ -165,7 +165,7 @@ static bool verify_small_record(VerifyRun *run, const ObjectInfo *object, Error 
 
     if (!journal && !is_lease(run->cluster, object->name))
         return true;
-    if (run->wish->backup != NULL) {
+    if (run->request->backup != NULL) {
         /* Only for what it says of that backup. */
         ok = journal && record_load(run->cluster->repo->storage, object->name, "journal", 1,
                                     &record, &ignored);
@@ -285,7 +285,7 @@ static void note_pack(VerifyRun *run, const ObjectInfo *object)
 bool verify_leftovers(VerifyRun *run, Error *err)
 {
     (void)err;
-    if (run->wish->backup != NULL)
+    if (run->request->backup != NULL)
         return true;
     for (size_t i = 0; i < run->list.count; i++) {
         const ObjectInfo *object = &run->list.objects[i];

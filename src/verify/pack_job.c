@@ -50,7 +50,7 @@ void pack_job_begin(PackJob *job, const VerifyRun *run, size_t pack)
 {
     *job = (PackJob){
         .cluster = run->cluster,
-        .progress = run->wish->progress,
+        .progress = run->request->progress,
         .pack = pack,
         .info = run->packs[pack].info,
     };

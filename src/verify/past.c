@@ -80,7 +80,7 @@ static void tell_lost(VerifyRun *run, PastBackup *past, const char *manifest)
 /* One that was taken after the listing had come by where it is now has one all the same. */
 bool verify_past_backups(VerifyRun *run, Error *err)
 {
-    for (size_t i = 0; run->wish->backup == NULL && i < run->past_count; i++) {
+    for (size_t i = 0; run->request->backup == NULL && i < run->past_count; i++) {
         PastBackup *past = &run->past[i];
         CLEANUP(text_freep) char *manifest = layout_manifest(run->cluster->name, past->id);
         uint64_t size;

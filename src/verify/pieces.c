@@ -96,7 +96,7 @@ bool verify_pieces(VerifyRun *run, Error *err)
 {
     CLEANUP(pass_done) PiecePass pass = {.run = run, .codec = codec_context_new()};
 
-    if (run->wish->backup != NULL)
+    if (run->request->backup != NULL)
         return true;
     for (size_t i = 0; i < run->list.count; i++) {
         const ObjectInfo *object = &run->list.objects[i];

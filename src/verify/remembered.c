@@ -139,7 +139,7 @@ static bool is_of_backup(const VerifyRun *run, const ObjectInfo *object, const c
 
 static bool is_fresh(const VerifyRun *run, TimeUs verified_at)
 {
-    return verified_at != TIME_US_NONE && verified_at >= run->wish->believe_since &&
+    return verified_at != TIME_US_NONE && verified_at >= run->request->believe_since &&
            verified_at <= run->now;
 }
 
@@ -148,7 +148,7 @@ void believe_backup(VerifyRun *run, size_t backup, const Manifest *manifest)
     BackupFacts *facts = &run->backups[backup];
     TimeUs best = TIME_US_NONE;
 
-    if (run->wish->believe_since == 0)
+    if (run->request->believe_since == 0)
         return;
     const BackupIdentity identity = identify(run, backup, manifest);
     for (size_t i = 0; identity.is_whole && i < run->list.count; i++) {
@@ -279,7 +279,7 @@ static bool is_there(const VerifyRun *run, const char *id)
 
 void forget_lost_backups(VerifyRun *run)
 {
-    if (run->wish->backup != NULL)
+    if (run->request->backup != NULL)
         return;
     for (size_t i = 0; i < run->list.count; i++) {
         const char *object = run->list.objects[i].name;

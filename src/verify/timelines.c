@@ -29,7 +29,7 @@ bool is_wal_wanted(const VerifyRun *run, uint32_t timeline, uint64_t segment)
 {
     const BackupFacts *backup = &run->backups[0];
 
-    if (run->wish->backup == NULL)
+    if (run->request->backup == NULL)
         return true;
     if (run->backup_count == 0 || !backup->is_readable)
         return false;
@@ -147,7 +147,7 @@ static bool load_history(VerifyRun *run, TimelineFacts *facts, Error *err)
     run->report->objects++;
     run->report->histories++;
     run->report->bytes += size;
-    progress_add(run->wish->progress, size, size);
+    progress_add(run->request->progress, size, size);
     wal_name_text(&(WalName){.kind = WAL_HISTORY, .timeline = facts->timeline},
                   run->cluster->wal_segment_size, name);
     if (read_history(run, facts, name, &attempt))
@@ -192,7 +192,7 @@ static void compare_with_backup(VerifyRun *run, TimelineFacts *facts, size_t ind
 static bool load_timeline(VerifyRun *run, TimelineFacts *facts, Error *err)
 {
     /* Asked for one backup, only where its timeline comes from matters. */
-    bool is_wanted = run->wish->backup == NULL || facts->timeline == run->backups[0].timeline;
+    bool is_wanted = run->request->backup == NULL || facts->timeline == run->backups[0].timeline;
 
     if (!interrupt_check(err) || (is_wanted && !load_history(run, facts, err)))
         return false;
@@ -327,7 +327,7 @@ bool survey_timelines(VerifyRun *run, Error *err)
     for (size_t i = 0; i < run->timeline_count; i++) {
         const TimelineFacts *facts = &run->timelines[i];
 
-        if (run->wish->backup == NULL || facts->timeline == run->backups[0].timeline)
+        if (run->request->backup == NULL || facts->timeline == run->backups[0].timeline)
             check_timeline(run, facts);
     }
     return true;

@@ -61,7 +61,7 @@ static bool list_objects(VerifyRun *run, Error *err)
 {
     CLEANUP(text_freep) char *prefix = text_format("%s/", run->cluster->name);
 
-    progress_phase(run->wish->progress, "list", 0);
+    progress_phase(run->request->progress, "list", 0);
     return storage_list(run->cluster->repo->storage, prefix, &run->list, err) ||
            error_context(err, "list what cluster \"%s\" has", run->cluster->name);
 }
@@ -79,10 +79,10 @@ static void announce(VerifyRun *run)
 
         if (layout_wal_name_of(run->cluster->name, object->name, run->cluster->wal_segment_size,
                                &name) &&
-            (run->wish->backup == NULL || is_wal_wanted(run, name.timeline, name.segment)))
+            (run->request->backup == NULL || is_wal_wanted(run, name.timeline, name.segment)))
             bytes += object->size;
     }
-    progress_phase(run->wish->progress, "verify", bytes);
+    progress_phase(run->request->progress, "verify", bytes);
 }
 
 /*
@@ -102,11 +102,12 @@ static bool read_all(VerifyRun *run, Error *err)
            verify_holes(run, err) && verify_branches(run, err) && verify_leftovers(run, err);
 }
 
-bool verify_run(const Cluster *cluster, const VerifyWish *wish, VerifyReport *report, Error *err)
+bool verify_run(const Cluster *cluster, const VerifyRequest *request, VerifyReport *report,
+                Error *err)
 {
-    CLEANUP(run_done) VerifyRun run = {.cluster = cluster, .wish = wish, .report = report};
+    CLEANUP(run_done) VerifyRun run = {.cluster = cluster, .request = request, .report = report};
 
-    run.now = wish->now != 0 ? wish->now : time_now();
+    run.now = request->now != 0 ? request->now : time_now();
     *report = (VerifyReport){.believed.oldest_at = TIME_US_NONE};
     report->is_complete = read_all(&run, err);
     if (report->is_complete)

@@ -123,7 +123,7 @@ typedef struct Trouble {
 
 typedef struct VerifyRun {
     const Cluster *cluster;
-    const VerifyWish *wish;
+    const VerifyRequest *request;
     VerifyReport *report;
     ObjectList list; /* everything under the cluster's name */
     TimeUs now;      /* when the run began */

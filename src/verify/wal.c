@@ -56,7 +56,7 @@ static void choose_objects(WalPass *pass)
                                 run->cluster->wal_segment_size, name) ||
             name->kind == WAL_HISTORY) /* timelines.c has read it */
             continue;
-        if (run->wish->backup != NULL &&
+        if (run->request->backup != NULL &&
             (name->kind != WAL_SEGMENT || !is_wal_wanted(run, name->timeline, name->segment)))
             continue;
         pass->objects[pass->count++] = &run->list.objects[i];
@@ -297,13 +297,13 @@ static void believe(const WalPass *pass, WalJob *job)
     const VerifyRun *run = pass->run;
     const WalStored stored = {.size = job->object->size, .at = job->object->stored_at};
 
-    if (run->wish->believe_since == 0 || job->name.kind != WAL_SEGMENT ||
+    if (run->request->believe_since == 0 || job->name.kind != WAL_SEGMENT ||
         is_marked_wal(run, &job->name) ||
         !wal_knowledge_find(pass->known, job->name.timeline, job->name.segment, &stored,
                             &job->trailer, &job->verified_at))
         return;
     job->is_believed = job->verified_at != TIME_US_NONE &&
-                       job->verified_at >= run->wish->believe_since &&
+                       job->verified_at >= run->request->believe_since &&
                        job->verified_at <= run->now && job->trailer.summary.new_timeline == 0;
 }
 
@@ -385,7 +385,7 @@ static void prepare_wal(VerifyRun *run, void *context, size_t index, void *work)
     *job = (WalJob){.cluster = run->cluster,
                     .identities = run->identities,
                     .identity_count = run->identity_count,
-                    .progress = run->wish->progress,
+                    .progress = run->request->progress,
                     .object = pass->objects[index],
                     .name = pass->names[index]};
     believe(pass, job);
@@ -404,7 +404,7 @@ bool verify_wal(VerifyRun *run, Error *err)
     for (unsigned i = 0; i < 2 * threads; i++)
         places[i] = &pass.jobs[i];
     pass.known = wal_knowledge_new(run->cluster);
-    pass.learning = wal_learning_new(run->cluster, run->wish->backup != NULL, run->now);
+    pass.learning = wal_learning_new(run->cluster, run->request->backup != NULL, run->now);
     ok = crew_work(run,
                    &(CrewPlan){.count = pass.count,
                                .threads = threads,

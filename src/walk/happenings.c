@@ -18,15 +18,15 @@ typedef struct PendingGap {
 } PendingGap;
 
 typedef struct Reading {
-    const HappeningWish *wish;
+    const HappeningRequest *request;
     const PgVersion *version;
     Transactions open;
     bool is_known;       /* all WAL of transactions from known_from on was seen */
     uint32_t known_from; /* xid */
     TimeUs last;         /* time of the last end of a transaction; NONE: none yet */
     /* by trailers */
-    bool has_begun; /* a segment reached to wish->from */
-    bool is_past;   /* the last one lies after wish->to */
+    bool has_begun; /* a segment reached to request->from */
+    bool is_past;   /* the last one lies after request->to */
     Buffer gaps;    /* PendingGap: of which it is not known yet whether they matter */
     /* of the entry in work */
     Buffer created;     /* RelationFile, sorted */
@@ -56,31 +56,31 @@ bool happening_is_drop(const Happening *entry)
 
 /* ---- what is asked for ---- */
 
-static bool is_in_time(const HappeningWish *wish, TimeUs time)
+static bool is_in_time(const HappeningRequest *request, TimeUs time)
 {
-    if (wish->from == TIME_US_NONE && wish->to == TIME_US_NONE)
+    if (request->from == TIME_US_NONE && request->to == TIME_US_NONE)
         return true;
-    return time != TIME_US_NONE && (wish->from == TIME_US_NONE || time >= wish->from) &&
-           (wish->to == TIME_US_NONE || time <= wish->to);
+    return time != TIME_US_NONE && (request->from == TIME_US_NONE || time >= request->from) &&
+           (request->to == TIME_US_NONE || time <= request->to);
 }
 
 static bool emit(Reading *reading, const Happening *entry, Error *err)
 {
-    const HappeningWish *wish = reading->wish;
+    const HappeningRequest *request = reading->request;
 
     /* What carries no time is as late as the last thing that does. */
-    if (entry->lsn < wish->walk.from ||
-        !is_in_time(wish, entry->time != TIME_US_NONE ? entry->time : reading->last) ||
-        (wish->only_drops && !happening_is_drop(entry)))
+    if (entry->lsn < request->walk.from ||
+        !is_in_time(request, entry->time != TIME_US_NONE ? entry->time : reading->last) ||
+        (request->only_drops && !happening_is_drop(entry)))
         return true;
-    return wish->on_entry(wish->context, entry, err);
+    return request->on_entry(request->context, entry, err);
 }
 
 /* ---- gaps ---- */
 
 static bool flush_gaps(Reading *reading, Error *err)
 {
-    const HappeningWish *wish = reading->wish;
+    const HappeningRequest *request = reading->request;
     const PendingGap *gaps = (const PendingGap *)(const void *)reading->gaps.data;
     size_t count = reading->gaps.size / sizeof(PendingGap);
     bool ok = true;
@@ -89,14 +89,14 @@ static bool flush_gaps(Reading *reading, Error *err)
         WalGap gap = gaps[i].gap;
 
         gap.reason = gaps[i].reason;
-        ok = wish->on_entry(wish->context,
-                            &(Happening){.kind = HAPPENING_GAP,
-                                         .lsn = gap.from,
-                                         .end = gap.to,
-                                         .time = TIME_US_NONE,
-                                         .timeline = gap.timeline,
-                                         .gap = &gap},
-                            err);
+        ok = request->on_entry(request->context,
+                               &(Happening){.kind = HAPPENING_GAP,
+                                            .lsn = gap.from,
+                                            .end = gap.to,
+                                            .time = TIME_US_NONE,
+                                            .timeline = gap.timeline,
+                                            .gap = &gap},
+                               err);
     }
     reading->gaps.size = 0;
     return ok;
@@ -114,7 +114,7 @@ static bool take_gap(void *context, const WalGap *gap, Error *err)
     (void)err;
     transactions_done(&reading->open);
     reading->is_known = false;
-    if (reading->is_past || gap->to < reading->wish->walk.from)
+    if (reading->is_past || gap->to < reading->request->walk.from)
         return true;
     snprintf(pending.reason, sizeof pending.reason, "%.*s", (int)sizeof pending.reason - 1,
              gap->reason);
@@ -126,30 +126,30 @@ static bool take_gap(void *context, const WalGap *gap, Error *err)
 
 static void follow_time(Reading *reading, const WalSummary *summary)
 {
-    const HappeningWish *wish = reading->wish;
+    const HappeningRequest *request = reading->request;
 
     if (summary->end_time_max == TIME_US_NONE)
         return;
-    if (wish->from == TIME_US_NONE || summary->end_time_max >= wish->from) {
+    if (request->from == TIME_US_NONE || summary->end_time_max >= request->from) {
         reading->has_begun = true;
     } else {
         reading->gaps.size = 0; /* they lie before */
     }
-    reading->is_past = wish->to != TIME_US_NONE && summary->end_time_min > wish->to;
+    reading->is_past = request->to != TIME_US_NONE && summary->end_time_min > request->to;
 }
 
-static bool overlaps(const HappeningWish *wish, const WalSummary *summary, TimeUs margin)
+static bool overlaps(const HappeningRequest *request, const WalSummary *summary, TimeUs margin)
 {
     return summary->end_time_max != TIME_US_NONE &&
-           (wish->from == TIME_US_NONE || summary->end_time_max >= wish->from - margin) &&
-           (wish->to == TIME_US_NONE || summary->end_time_min <= wish->to + margin);
+           (request->from == TIME_US_NONE || summary->end_time_max >= request->from - margin) &&
+           (request->to == TIME_US_NONE || summary->end_time_min <= request->to + margin);
 }
 
 /* A restore point in the time asked for; they come without commits, too. */
-static bool has_points(const HappeningWish *wish, const WalSummary *summary)
+static bool has_points(const HappeningRequest *request, const WalSummary *summary)
 {
     for (uint32_t i = 0; i < summary->restore_point_count; i++) {
-        if (i == WAL_RESTORE_POINTS_KEPT || is_in_time(wish, summary->restore_points[i].time))
+        if (i == WAL_RESTORE_POINTS_KEPT || is_in_time(request, summary->restore_points[i].time))
             return true;
     }
     return false;
@@ -158,7 +158,7 @@ static bool has_points(const HappeningWish *wish, const WalSummary *summary)
 static bool is_wanted(void *context, const WalTrailer *trailer)
 {
     Reading *reading = context;
-    const HappeningWish *wish = reading->wish;
+    const HappeningRequest *request = reading->request;
     const WalSummary *summary = &trailer->summary;
     bool is_within;
 
@@ -166,11 +166,11 @@ static bool is_wanted(void *context, const WalTrailer *trailer)
     /* Files are created, and those of a database removed, before the commit that says the time. */
     is_within = reading->has_begun && !reading->is_past;
     if ((is_within && (summary->changes & (WAL_CREATES_FILES | WAL_REMOVES_FILES)) != 0) ||
-        ((summary->changes & WAL_REMOVES_FILES) != 0 && overlaps(wish, summary, slack)))
+        ((summary->changes & WAL_REMOVES_FILES) != 0 && overlaps(request, summary, slack)))
         return true;
-    if (wish->only_drops)
+    if (request->only_drops)
         return false;
-    if (overlaps(wish, summary, 0) || has_points(wish, summary))
+    if (overlaps(request, summary, 0) || has_points(request, summary))
         return true;
     return is_within && (summary->end_time_max == TIME_US_NONE || summary->new_timeline != 0);
 }
@@ -178,17 +178,17 @@ static bool is_wanted(void *context, const WalTrailer *trailer)
 static bool is_tail_wanted(void *context, const WalTrailer *trailer, uint8_t rmgr, uint8_t info)
 {
     const Reading *reading = context;
-    const HappeningWish *wish = reading->wish;
+    const HappeningRequest *request = reading->request;
     const WalSummary *summary = &trailer->summary;
     bool may_be_drop = (wal_changes_possible(rmgr, info, reading->version) &
                         (WAL_REMOVES_FILES | WAL_CREATES_FILES)) != 0;
     bool may_be_more = rmgr == RMGR_TRANSACTION || rmgr == RMGR_XLOG;
 
-    if (!may_be_drop && (wish->only_drops || !may_be_more))
+    if (!may_be_drop && (request->only_drops || !may_be_more))
         return false;
     if (summary->end_time_max == TIME_US_NONE)
-        return (wish->from == TIME_US_NONE || reading->has_begun) && !reading->is_past;
-    return overlaps(wish, summary, slack);
+        return (request->from == TIME_US_NONE || reading->has_begun) && !reading->is_past;
+    return overlaps(request, summary, slack);
 }
 
 /* ---- the end of a transaction ---- */
@@ -548,17 +548,17 @@ static bool take_record(void *context, const WalRecord *record, Error *err)
     return record->rmgr != RMGR_STORAGE || take_shrink(reading, record, err);
 }
 
-bool happenings_read(const HappeningWish *wish, WalScanEnd *end, Error *err)
+bool happenings_read(const HappeningRequest *request, WalScanEnd *end, Error *err)
 {
     CLEANUP(reading_done)
     Reading reading = {
-        .wish = wish,
-        .version = pg_version_of_major(wish->walk.cluster->major),
+        .request = request,
+        .version = pg_version_of_major(request->walk.cluster->major),
         .last = TIME_US_NONE,
-        .has_begun = wish->from == TIME_US_NONE,
+        .has_begun = request->from == TIME_US_NONE,
     };
     WalScan scan = {
-        .walk = wish->walk,
+        .walk = request->walk,
         .is_wanted = is_wanted,
         .is_tail_wanted = is_tail_wanted,
         .keep_all = true,
@@ -566,10 +566,10 @@ bool happenings_read(const HappeningWish *wish, WalScanEnd *end, Error *err)
         .on_gap = take_gap,
         .context = &reading,
     };
-    uint32_t segment_size = wish->walk.cluster->wal_segment_size;
+    uint32_t segment_size = request->walk.cluster->wal_segment_size;
 
     /* One segment more: transactions that begin a little earlier are known whole. */
-    scan.walk.from = wish->walk.from > segment_size ? wish->walk.from - segment_size : 0;
+    scan.walk.from = request->walk.from > segment_size ? request->walk.from - segment_size : 0;
     if (!wal_scan(&scan, end, err))
         return false;
     if (end->is_stopped)

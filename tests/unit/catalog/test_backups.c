@@ -39,7 +39,7 @@ static void a_backup_waits_for_its_wal_from_start_to_stop(void **state)
         CLEANUP(backup_list_done) BackupList list = {0};
 
         archive_init(&archive);
-        archive_put_backup(&archive, &(BackupWishes){.id = "20261122T031500Z-k3v7qa",
+        archive_put_backup(&archive, &(BackupFields){.id = "20261122T031500Z-k3v7qa",
                                                      .timeline = 1,
                                                      .start = 3 * MIB + 40,
                                                      .stop = 7 * MIB});
@@ -70,7 +70,7 @@ static void a_backup_over_a_fork_needs_both_timelines(void **state)
 
     (void)state;
     archive_init(&archive);
-    archive_put_backup(&archive, &(BackupWishes){.id = "20261122T031500Z-k3v7qa",
+    archive_put_backup(&archive, &(BackupFields){.id = "20261122T031500Z-k3v7qa",
                                                  .timeline = 2,
                                                  .history = "1\t0/500100\tx\n",
                                                  .start = 3 * MIB + 40,
@@ -88,7 +88,7 @@ static void a_backup_over_a_fork_needs_both_timelines(void **state)
 
 static void the_list_is_ordered_by_place_and_damaged_ones_are_last(void **state)
 {
-    static const BackupWishes wishes[] = {
+    static const BackupFields fields[] = {
         {.id = "20261122T000000Z-aaaaaa", .timeline = 1, .start = 8 * MIB, .stop = 9 * MIB},
         {.id = "20261122T000001Z-aaaaaa",
          .timeline = 2,
@@ -106,8 +106,8 @@ static void the_list_is_ordered_by_place_and_damaged_ones_are_last(void **state)
 
     (void)state;
     archive_init(&archive);
-    for (size_t i = 0; i < ARRAY_SIZE(wishes); i++)
-        archive_put_backup(&archive, &wishes[i]);
+    for (size_t i = 0; i < ARRAY_SIZE(fields); i++)
+        archive_put_backup(&archive, &fields[i]);
     assert_true(storage_put(archive.repo.storage, "main/backup/20261122T000003Z-aaaaaa/manifest",
                             WRITE_REPLACE, "no manifest", 11, &err));
     assert_true(
@@ -140,7 +140,7 @@ static void a_backup_whose_pack_is_gone_or_cut_is_damaged(void **state)
 
     (void)state;
     archive_init(&archive);
-    archive_put_backup(&archive, &(BackupWishes){.id = "20261122T031500Z-k3v7qa",
+    archive_put_backup(&archive, &(BackupFields){.id = "20261122T031500Z-k3v7qa",
                                                  .timeline = 1,
                                                  .start = 3 * MIB,
                                                  .stop = 4 * MIB,
@@ -169,7 +169,7 @@ static void a_backup_of_another_segment_size_is_damaged(void **state)
 
     (void)state;
     archive_init(&archive);
-    archive_put_backup(&archive, &(BackupWishes){.id = "20261122T031500Z-k3v7qa",
+    archive_put_backup(&archive, &(BackupFields){.id = "20261122T031500Z-k3v7qa",
                                                  .timeline = 1,
                                                  .start = 4 * MIB,
                                                  .stop = 6 * MIB});
@@ -260,7 +260,7 @@ static void a_backup_waits_where_another_server_archived(void **state)
     wal_builder_switch(&other);
     for (int i = 0; i < 2; i++) {
         archive_init(&archive);
-        archive_put_backup(&archive, &(BackupWishes){.id = "20261122T000001Z-aaaaaa",
+        archive_put_backup(&archive, &(BackupFields){.id = "20261122T000001Z-aaaaaa",
                                                      .timeline = 1,
                                                      .start = start,
                                                      .stop = stop});

@@ -430,7 +430,7 @@ static void a_backup_can_end_in_a_segment_that_is_not_whole(void **state)
         Error err = {0};
 
         scene_init(&scene);
-        archive_put_backup(&scene.archive, &(BackupWishes){.id = "20261122T031500Z-k3v7qa",
+        archive_put_backup(&scene.archive, &(BackupFields){.id = "20261122T031500Z-k3v7qa",
                                                            .timeline = 1,
                                                            .start = 3 * MIB + 40,
                                                            .stop = scene.place[5]});

@@ -16,7 +16,7 @@ static const char second_backup[] = "20261122T000002Z-aaaaaa";
 
 static void put_backup(World *world)
 {
-    archive_put_backup(&world->archive, &(BackupWishes){.id = first_backup,
+    archive_put_backup(&world->archive, &(BackupFields){.id = first_backup,
                                                         .timeline = 1,
                                                         .start = world->redo,
                                                         .stop = world->stop,
@@ -27,7 +27,7 @@ static void put_backup(World *world)
 static void put_second_backup(World *world, uint32_t timeline, Lsn start, Lsn stop)
 {
     archive_put_backup(&world->archive,
-                       &(BackupWishes){.id = second_backup,
+                       &(BackupFields){.id = second_backup,
                                        .timeline = timeline,
                                        .history = timeline == 2 ? "1\t0/1\tx\n" : NULL,
                                        .start = start,
@@ -284,7 +284,7 @@ static void wal_without_data_ends_a_window(void **state)
                 wal_builder_switch(&wal);
             }
             archive_put_segments(&archive, &wal, 1, 3, 5);
-            archive_put_backup(&archive, &(BackupWishes){.id = first_backup,
+            archive_put_backup(&archive, &(BackupFields){.id = first_backup,
                                                          .timeline = 1,
                                                          .start = redo,
                                                          .stop = stop,

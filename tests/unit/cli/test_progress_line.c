@@ -145,7 +145,7 @@ static void the_line_fits_every_terminal(void **state)
     }
 }
 
-static void without_a_terminal_or_a_wish_nothing_is_drawn(void **state)
+static void without_a_terminal_or_a_request_nothing_is_drawn(void **state)
 {
     (void)state;
     for (int wanted = 0; wanted < 2; wanted++) {
@@ -170,7 +170,7 @@ int main(void)
         cmocka_unit_test(a_terminal_gets_one_line_that_is_wiped_at_the_end),
         cmocka_unit_test(an_unknown_total_is_not_guessed),
         cmocka_unit_test(the_line_fits_every_terminal),
-        cmocka_unit_test(without_a_terminal_or_a_wish_nothing_is_drawn),
+        cmocka_unit_test(without_a_terminal_or_a_request_nothing_is_drawn),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -24,7 +24,7 @@ static bool get(const Scene *scene, const char *name, Error *err)
 
     (void)unlink(path);
     return archive_get(&scene->archive.cluster,
-                       &(GetWish){.name = name, .path = path, .threads = 1}, err);
+                       &(GetRequest){.name = name, .path = path, .threads = 1}, err);
 }
 
 /* What is at the path is the segment, whole; or there is nothing. */
@@ -193,17 +193,18 @@ static void a_path_is_followed(void **state)
     archive_put(&scene.archive, "000000020000000000000002", wal_builder_segment(&scene.wal, 2), MIB,
                 &summary);
     for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
-        GetWish wish = {.name = cases[i].name, .path = path, .threads = 1, .timeline = 2};
+        GetRequest request = {.name = cases[i].name, .path = path, .threads = 1, .timeline = 2};
         Error err = {0};
 
-        bool ok = archive_get(&scene.archive.cluster, &wish, &err);
+        bool ok = archive_get(&scene.archive.cluster, &request, &err);
         assert_int_equal(err.code, cases[i].code);
         assert_int_equal(ok, cases[i].code == ERR_NONE);
     }
     archive_remove(&scene.archive, 2, 2);
-    GetWish wish = {.name = "000000020000000000000002", .path = path, .threads = 1, .timeline = 2};
+    GetRequest request = {
+        .name = "000000020000000000000002", .path = path, .threads = 1, .timeline = 2};
     Error err = {0};
-    assert_false(archive_get(&scene.archive.cluster, &wish, &err));
+    assert_false(archive_get(&scene.archive.cluster, &request, &err));
     assert_int_equal(err.code, ERR_CORRUPT);
 }
 

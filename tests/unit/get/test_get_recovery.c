@@ -91,15 +91,15 @@ static void place_done(Place *place)
 static Error ask(const Place *place, const char *name, const char *to)
 {
     CLEANUP(text_freep) char *path = text_format("%s/%s", place->scene.directory, to);
-    GetWish wish = {.name = name,
-                    .path = path,
-                    .data = place->scene.directory,
-                    .timeline = place->timeline,
-                    .threads = 1};
+    GetRequest request = {.name = name,
+                          .path = path,
+                          .data = place->scene.directory,
+                          .timeline = place->timeline,
+                          .threads = 1};
     Error err = {0};
 
     (void)unlink(path);
-    bool ok = archive_get(&place->scene.archive.cluster, &wish, &err);
+    bool ok = archive_get(&place->scene.archive.cluster, &request, &err);
     assert_int_equal(ok, err.code == ERR_NONE);
     assert_int_equal(file_exists(path), ok);
     return err;
@@ -401,8 +401,9 @@ static void without_a_data_directory_there_is_no_tail(void **state)
     place_init(&place);
     archive_put_history(&place.scene.archive, 2, "1\t0/202000\tx\n");
     CLEANUP(text_freep) char *path = text_format("%s/RECOVERYXLOG", place.scene.directory);
-    GetWish wish = {.name = "000000020000000000000002", .path = path, .timeline = 2, .threads = 1};
-    assert_false(archive_get(&place.scene.archive.cluster, &wish, &err));
+    GetRequest request = {
+        .name = "000000020000000000000002", .path = path, .timeline = 2, .threads = 1};
+    assert_false(archive_get(&place.scene.archive.cluster, &request, &err));
     assert_int_equal(err.code, ERR_CORRUPT);
     assert_false(archive_get_is_standby(NULL));
     assert_false(archive_get_is_standby(place.scene.directory));

@@ -64,7 +64,7 @@ static bool read_part(void *context, const char *text, uint64_t offset, size_t s
 
 static void put_backup(World *world)
 {
-    archive_put_backup(&world->archive, &(BackupWishes){.id = backup_id,
+    archive_put_backup(&world->archive, &(BackupFields){.id = backup_id,
                                                         .timeline = 1,
                                                         .start = world->redo,
                                                         .stop = world->stop,

@@ -12,9 +12,9 @@ static const Compression zstd = {.codec = CODEC_ZSTD, .level = 1};
 
 static bool push(const Scene *scene, const char *path, PushResult *result, Error *err)
 {
-    PushWish wish = {.path = path, .compression = zstd, .threads = 1};
+    PushRequest request = {.path = path, .compression = zstd, .threads = 1};
 
-    return archive_push(&scene->archive.cluster, &wish, result, err);
+    return archive_push(&scene->archive.cluster, &request, result, err);
 }
 
 static void result_done(PushResult *result)
@@ -569,9 +569,9 @@ static void what_may_not_be_published_never_existed(void **state)
     (void)state;
     scene_init(&scene);
     CLEANUP(text_freep) char *path = scene_segment_file(&scene, 2);
-    const PushWish wish = {
+    const PushRequest request = {
         .path = path, .compression = zstd, .before_commit = refuse, .context = &scene};
-    assert_false(archive_push(&scene.archive.cluster, &wish, &result, &err));
+    assert_false(archive_push(&scene.archive.cluster, &request, &result, &err));
     assert_int_equal(err.code, ERR_UNREACHABLE);
     assert_int_equal(scene_objects(&scene, "main/wal/"), 0);
     assert_pushed(&scene, path, PUSH_STORED);

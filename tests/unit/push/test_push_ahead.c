@@ -62,12 +62,12 @@ static void place_done(Place *place)
 static PushAhead *open_ahead(Place *place, uint32_t segment, unsigned count)
 {
     return push_ahead_open(&place->scene.archive.cluster,
-                           &(PushAheadWish){.path = place->paths[segment],
-                                            .spool = place->spool,
-                                            .count = count,
-                                            .time_ms = 3600 * 1000,
-                                            .compression = zstd,
-                                            .threads = 3});
+                           &(PushAheadRequest){.path = place->paths[segment],
+                                               .spool = place->spool,
+                                               .count = count,
+                                               .time_ms = 3600 * 1000,
+                                               .compression = zstd,
+                                               .threads = 3});
 }
 
 static void count_told(void *context, const char *path, const PushResult *result)
@@ -184,12 +184,12 @@ static void when_the_time_is_over_only_the_file_asked_for_is_pushed(void **state
     place_init(&place);
     CLEANUP(push_ahead_freep)
     PushAhead *ahead =
-        push_ahead_open(&place.scene.archive.cluster, &(PushAheadWish){.path = place.paths[1],
-                                                                       .spool = place.spool,
-                                                                       .count = 3,
-                                                                       .time_ms = 0,
-                                                                       .compression = zstd,
-                                                                       .threads = 3});
+        push_ahead_open(&place.scene.archive.cluster, &(PushAheadRequest){.path = place.paths[1],
+                                                                          .spool = place.spool,
+                                                                          .count = 3,
+                                                                          .time_ms = 0,
+                                                                          .compression = zstd,
+                                                                          .threads = 3});
     assert_true(push_ahead_run(ahead, &result, count_told, &place, &err));
     assert_int_equal(result.outcome, PUSH_STORED);
     assert_int_equal(place.told, 0);
@@ -371,12 +371,12 @@ static void a_note_of_another_repository_is_none(void **state)
     /* The other one has the very same object, and somebody carried the note over. */
     PushResult result = {0};
     assert_true(archive_push(&other.archive.cluster,
-                             &(PushWish){.path = place.paths[2], .compression = zstd}, &result,
+                             &(PushRequest){.path = place.paths[2], .compression = zstd}, &result,
                              &err));
     CLEANUP(push_ahead_freep)
     PushAhead *ahead = push_ahead_open(
         &other.archive.cluster,
-        &(PushAheadWish){
+        &(PushAheadRequest){
             .path = place.paths[2], .spool = place.spool, .count = 1, .compression = zstd});
     assert_non_null(ahead);
     assert_false(push_ahead_has_done(ahead, &trailer));
@@ -461,9 +461,9 @@ static void notes_about_what_no_longer_waits_are_removed(void **state)
 static bool can_open(Place *place, const char *spool, unsigned count)
 {
     CLEANUP(push_ahead_freep)
-    PushAhead *ahead =
-        push_ahead_open(&place->scene.archive.cluster,
-                        &(PushAheadWish){.path = place->paths[1], .spool = spool, .count = count});
+    PushAhead *ahead = push_ahead_open(
+        &place->scene.archive.cluster,
+        &(PushAheadRequest){.path = place->paths[1], .spool = spool, .count = count});
 
     return ahead != NULL;
 }

@@ -9,9 +9,10 @@
 
 static bool push(const Scene *scene, const char *path, Error *err)
 {
-    PushWish wish = {.path = path, .compression = {.codec = CODEC_ZSTD, .level = 1}, .threads = 1};
+    PushRequest request = {
+        .path = path, .compression = {.codec = CODEC_ZSTD, .level = 1}, .threads = 1};
     PushResult result = {0};
-    bool ok = archive_push(&scene->archive.cluster, &wish, &result, err);
+    bool ok = archive_push(&scene->archive.cluster, &request, &result, err);
 
     text_freep(&result.aside);
     return ok;

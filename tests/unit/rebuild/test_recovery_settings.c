@@ -115,13 +115,13 @@ static void exactly_one_target_counts_and_it_is_the_last_of_the_five(void **stat
     (void)state;
     for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
         RestorePlan plan = plan_for(&cases[i].target);
-        RestoreWish wish = {.action = ACTION_SHUTDOWN};
+        RestoreRequest request = {.action = ACTION_SHUTDOWN};
         CLEANUP(settings_done) SettingList list = {0};
         const char *last = NULL;
         Error err = {0};
         put_leftovers();
 
-        assert_true(recovery_settings_write(&wish, &plan, &err));
+        assert_true(recovery_settings_write(&request, &plan, &err));
 
         read_settings(&list);
         for (size_t t = 0; t < ARRAY_SIZE(target_parameters); t++) {
@@ -168,7 +168,7 @@ static void archive_get_is_told_the_timeline_and_the_last_segment_needed(void **
     (void)state;
     for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
         RestorePlan plan = plan_for(&cases[i].target);
-        RestoreWish wish = {.action = ACTION_PAUSE};
+        RestoreRequest request = {.action = ACTION_PAUSE};
         CLEANUP(arena_done) Arena arena = {0};
         RecoveryPlan saved;
         const char *on_disk;
@@ -176,7 +176,7 @@ static void archive_get_is_told_the_timeline_and_the_last_segment_needed(void **
         put("postgresql.conf", "");
         put("postgresql.auto.conf", "");
 
-        assert_true(recovery_settings_write(&wish, &plan, &err));
+        assert_true(recovery_settings_write(&request, &plan, &err));
 
         assert_true(recovery_plan_load(folder_path(), &arena, &saved, &err));
         assert_int_equal(saved.timeline, 12);
@@ -195,7 +195,7 @@ static void archive_get_is_told_the_timeline_and_the_last_segment_needed(void **
 static void without_a_whole_segment_no_end_is_told(void **state)
 {
     RestorePlan plan = plan_for(&(Target){.kind = TARGET_LATEST});
-    RestoreWish wish = {.action = ACTION_PAUSE};
+    RestoreRequest request = {.action = ACTION_PAUSE};
     CLEANUP(arena_done) Arena arena = {0};
     RecoveryPlan saved;
     Error err = {0};
@@ -204,7 +204,7 @@ static void without_a_whole_segment_no_end_is_told(void **state)
     put("postgresql.conf", "");
     put("postgresql.auto.conf", "");
     plan.archive_end = 0;
-    assert_true(recovery_settings_write(&wish, &plan, &err));
+    assert_true(recovery_settings_write(&request, &plan, &err));
     assert_true(recovery_plan_load(folder_path(), &arena, &saved, &err));
     assert_string_equal(saved.archive_end, "");
 }
@@ -212,13 +212,13 @@ static void without_a_whole_segment_no_end_is_told(void **state)
 static void clearing_leaves_what_is_the_operators(void **state)
 {
     RestorePlan plan = plan_for(&cases[2].target);
-    RestoreWish wish = {.action = ACTION_PAUSE, .as_copy = true};
+    RestoreRequest request = {.action = ACTION_PAUSE, .as_copy = true};
     CLEANUP(settings_done) SettingList list = {0};
     Error err = {0};
 
     (void)state;
     put_leftovers();
-    assert_true(recovery_settings_write(&wish, &plan, &err));
+    assert_true(recovery_settings_write(&request, &plan, &err));
     assert_int_equal(chmod("postgresql.auto.conf", 0640), 0);
 
     assert_true(restore_set_action(folder_path(), ACTION_PROMOTE, &err));
@@ -258,14 +258,14 @@ static void restore_command_survives_server_and_shell_whatever_the_words_hold(vo
         "--repo=/a b/c", "--x=it's", "--y=100%f%p%%", "--z=$HOME`id`", "--q=\"\\n\"",
         "--empty=",      NULL};
     RestorePlan plan = {.path = {.steps = steps, .count = 2}};
-    RestoreWish wish = {.tool = "show", .tool_options = words};
+    RestoreRequest request = {.tool = "show", .tool_options = words};
     CLEANUP(buffer_done) Buffer line = {0};
     CLEANUP(buffer_done) Buffer output = {0};
     int status;
     Error err = {0};
 
     (void)state;
-    recovery_command_build(&wish, &plan);
+    recovery_command_build(&request, &plan);
     append_expanded(&line, plan.restore_command);
     buffer_append(&line, "", 1);
     CLEANUP(text_freep)

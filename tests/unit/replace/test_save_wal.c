@@ -60,14 +60,14 @@ static bool save(OldScene *scene, uint32_t timeline, Taker *taker, WalSaved *sav
     const char *path = folder_path();
     const OldPlaces places = {.place = path, .wal_paths = &path, .wal_count = 1};
     OldDirectory directory = {.has_own = true};
-    const RestoreWish wish = {
+    const RestoreRequest request = {
         .push = take, .push_context = taker, .save_timeline = timeline, .as_copy = taker->as_copy};
     const RestorePlan plan = {.data = path, .old_directory = &directory};
 
     archive_look(&scene->archive);
     assert_true(old_branch_look(&scene->archive.cluster, &scene->archive.inventory, &places,
                                 &scene->arena, &directory.own, err));
-    return restore_save_wal(&scene->archive.cluster, &wish, &plan, saved, err);
+    return restore_save_wal(&scene->archive.cluster, &request, &plan, saved, err);
 }
 
 static void assert_asked(const Taker *taker, const char *const *names, size_t count)

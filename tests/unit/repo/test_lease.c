@@ -13,7 +13,7 @@
 #include <time.h>
 #include <unistd.h>
 
-static const LeaseWish wish = {.kind = "backup", .timeline = 3, .start = 0x1600000028};
+static const LeaseRequest request = {.kind = "backup", .timeline = 3, .start = 0x1600000028};
 
 /* On disk, so that the time of an object can be set. */
 typedef struct Place {
@@ -38,7 +38,7 @@ static void place_done(Place *place)
 
 static bool take(Place *place, Lease **lease, Error *err)
 {
-    return lease_take(&place->fixture.cluster, &wish, lease, err);
+    return lease_take(&place->fixture.cluster, &request, lease, err);
 }
 
 static size_t lease_objects(const Place *place)
@@ -328,12 +328,12 @@ static void renewing_keeps_one_object_visible_at_every_instant(void **state)
     (void)state;
     place_open(&place);
     assert_true(take(&place, &lease, &err));
-    assert_true(lease_renew(lease, wish.timeline, wish.start, &err)); /* not due */
+    assert_true(lease_renew(lease, request.timeline, request.start, &err)); /* not due */
     assert_int_equal(lease_objects(&place), 1);
     for (uint32_t i = 1; i <= 5; i++) {
         assert_true(storage_list(place.fixture.repo.storage, "main/lease/", &before, &err));
         /* A change is told at once. */
-        assert_true(lease_renew(lease, wish.timeline + i, wish.start, &err));
+        assert_true(lease_renew(lease, request.timeline + i, request.start, &err));
         assert_int_equal(lease_objects(&place), 2);
         /* What was the newest a moment ago is still there. */
         assert_true(storage_stat(place.fixture.repo.storage, before.objects[before.count - 1].name,
@@ -473,7 +473,7 @@ static void a_lease_that_expired_is_lost_even_if_nobody_took_it(void **state)
     place_open(&place);
     OddStore odd = odd_store(&place, &cluster, &repo);
     repo.storage = &odd.storage;
-    assert_true(lease_take(&cluster, &wish, &lease, &err));
+    assert_true(lease_take(&cluster, &request, &lease, &err));
     odd.clock_ahead = INT64_C(11) * 60 * 1000000; /* another one may have come and gone */
     assert_false(lease_check(lease, &err));
     assert_int_equal(err.code, ERR_BUSY);
@@ -495,7 +495,7 @@ static void what_cannot_be_looked_at_is_no_answer(void **state)
     repo.storage = &odd.storage;
     odd.fails_to_read = true;
     put_stranger(&place, &(Stranger){"elsewhere", "x", "backup", 1, 1, 11 * 60});
-    assert_false(lease_take(&cluster, &wish, &lease, &err));
+    assert_false(lease_take(&cluster, &request, &lease, &err));
     assert_int_equal(err.code, ERR_UNREACHABLE);
     assert_null(lease);
     assert_int_equal(lease_objects(&place), 1); /* the other one's stays */
@@ -514,7 +514,7 @@ static void whoever_does_not_see_its_own_lease_does_not_hold(void **state)
     OddStore odd = odd_store(&place, &cluster, &repo);
     repo.storage = &odd.storage;
     odd.loses_before_listing = true;
-    assert_false(lease_take(&cluster, &wish, &lease, &err));
+    assert_false(lease_take(&cluster, &request, &lease, &err));
     assert_int_equal(err.code, ERR_BUSY);
     assert_null(lease);
 }

@@ -31,12 +31,12 @@ static void make_archive(Scene *scene)
 }
 
 /* Timeline and low digits of the names that go, in their order. */
-static char *planned(const Scene *scene, const QuarantineWish *wish, Error *err)
+static char *planned(const Scene *scene, const QuarantineRequest *request, Error *err)
 {
     CLEANUP(quarantine_plan_done) QuarantinePlan plan = {0};
     CLEANUP(buffer_done) Buffer text = {0};
 
-    if (quarantine_plan(&scene->archive.cluster, wish, &plan, err)) {
+    if (quarantine_plan(&scene->archive.cluster, request, &plan, err)) {
         for (size_t i = 0; i < plan.count; i++) {
             const char *name = strrchr(plan.items[i].object, '/') + 1;
             const bool is_history = plan.items[i].name.kind == WAL_HISTORY;
@@ -52,7 +52,7 @@ static char *planned(const Scene *scene, const QuarantineWish *wish, Error *err)
 static void what_is_named_goes_from_its_end_on(void **state)
 {
     static const struct {
-        QuarantineWish wish;
+        QuarantineRequest request;
         const char *goes;
         ErrorCode code;
         const char *reason;
@@ -92,7 +92,7 @@ static void what_is_named_goes_from_its_end_on(void **state)
     make_archive(&scene);
     for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
         Error err = {0};
-        CLEANUP(text_freep) char *goes = planned(&scene, &cases[i].wish, &err);
+        CLEANUP(text_freep) char *goes = planned(&scene, &cases[i].request, &err);
 
         if (strcmp(goes, cases[i].goes) != 0 || err.code != cases[i].code)
             fail_msg("case %zu: \"%s\" %d %s", i, goes, err.code, err.message);
@@ -101,12 +101,13 @@ static void what_is_named_goes_from_its_end_on(void **state)
     }
 }
 
-static uint64_t set_aside(const Scene *scene, const QuarantineWish *wish, char id[BACKUP_ID_SIZE])
+static uint64_t set_aside(const Scene *scene, const QuarantineRequest *request,
+                          char id[BACKUP_ID_SIZE])
 {
     CLEANUP(quarantine_plan_done) QuarantinePlan plan = {0};
     Error err = {0};
 
-    assert_true(quarantine_plan(&scene->archive.cluster, wish, &plan, &err));
+    assert_true(quarantine_plan(&scene->archive.cluster, request, &plan, &err));
     if (!quarantine_carry_out(&scene->archive.cluster, &plan, id, &err))
         fail_msg("%s", err.message);
     return plan.count;
@@ -114,7 +115,7 @@ static uint64_t set_aside(const Scene *scene, const QuarantineWish *wish, char i
 
 static void what_was_set_aside_is_put_back_as_it_was(void **state)
 {
-    const QuarantineWish wish = {.timeline = 1, .first = 3, .last = UINT64_MAX};
+    const QuarantineRequest request = {.timeline = 1, .first = 3, .last = UINT64_MAX};
     CLEANUP(scene_done) Scene scene;
     CLEANUP(quarantine_list_done) QuarantineList list = {0};
     char id[BACKUP_ID_SIZE];
@@ -126,7 +127,7 @@ static void what_was_set_aside_is_put_back_as_it_was(void **state)
     make_archive(&scene);
     const size_t wal = scene_objects(&scene, "main/wal/");
     archive_damage(&scene.archive, 1, 4, 100); /* whatever it is worth */
-    assert_int_equal(set_aside(&scene, &wish, id), 6);
+    assert_int_equal(set_aside(&scene, &request, id), 6);
     assert_int_equal(scene_objects(&scene, "main/wal/"), wal - 3);
     assert_int_equal(scene_objects(&scene, "main/open/"), 0);
 
@@ -155,7 +156,7 @@ static void what_was_set_aside_is_put_back_as_it_was(void **state)
 /* The right server has archived since. */
 static void a_name_that_is_taken_is_not_overwritten(void **state)
 {
-    const QuarantineWish wish = {.timeline = 1, .first = 3, .last = UINT64_MAX};
+    const QuarantineRequest request = {.timeline = 1, .first = 3, .last = UINT64_MAX};
     CLEANUP(scene_done) Scene scene;
     CLEANUP(wal_builder_done) WalBuilder other = wal_builder_begin(15, MIB, 3 * MIB, 1);
     char id[BACKUP_ID_SIZE];
@@ -164,7 +165,7 @@ static void a_name_that_is_taken_is_not_overwritten(void **state)
 
     (void)state;
     make_archive(&scene);
-    set_aside(&scene, &wish, id);
+    set_aside(&scene, &request, id);
     wal_builder_commit(&other, 5, 5);
     wal_builder_switch(&other);
     archive_put_segment(&scene.archive, &other, 1, 3);
@@ -203,7 +204,7 @@ static bool push_meanwhile(Storage *storage, const char *name, WriteMode mode,
 
 static void an_object_stored_anew_meanwhile_is_not_lost(void **state)
 {
-    const QuarantineWish wish = {.timeline = 1, .first = 4, .last = 4};
+    const QuarantineRequest request = {.timeline = 1, .first = 4, .last = 4};
     CLEANUP(scene_done) Scene scene;
     char id[BACKUP_ID_SIZE];
     Error err = {0};
@@ -218,7 +219,7 @@ static void an_object_stored_anew_meanwhile_is_not_lost(void **state)
     scene.archive.repo.storage->ops = &ops;
     pushed_to = &scene;
     copies = 0;
-    set_aside(&scene, &wish, id);
+    set_aside(&scene, &request, id);
     scene.archive.repo.storage->ops = inner_ops;
     assert_true(copies > 1);
     assert_true(quarantine_undo(&scene.archive.cluster, id, false, &objects, &err));

@@ -125,7 +125,7 @@ static void what_is_marked_is_never_believed(void **state)
     CLEANUP(verify_report_done) VerifyReport report = {0};
     CLEANUP(text_freep) char *own = NULL;
     CLEANUP(text_freep) char *segment = vault_segment(2, 7);
-    VerifyWish wish = {.jobs = 2, .now = time_now() + INT64_C(3600000000)};
+    VerifyRequest request = {.jobs = 2, .now = time_now() + INT64_C(3600000000)};
     Error err = {0};
 
     (void)state;
@@ -136,8 +136,8 @@ static void what_is_marked_is_never_believed(void **state)
     verify_anew(&vault);
     vault_rot(&vault, own, 200);
     vault_rot(&vault, segment, 200);
-    wish.believe_since = 1;
-    assert_true(verify_run(&vault.archive.cluster, &wish, &report, &err));
+    request.believe_since = 1;
+    assert_true(verify_run(&vault.archive.cluster, &request, &report, &err));
     assert_int_equal(state_of(&vault, BACKUP_B), BACKUP_RESTORABLE);
     CLEANUP(view_done) View view = {.backups = {0}};
     look(&vault, &view);

@@ -18,11 +18,11 @@ static TimeUs later(unsigned hours)
 
 static void verify_at(Vault *vault, TimeUs now, TimeUs believe_since, VerifyReport *report)
 {
-    VerifyWish wish = {.jobs = 2, .now = now, .believe_since = believe_since};
+    VerifyRequest request = {.jobs = 2, .now = now, .believe_since = believe_since};
     Error err = {0};
 
     verify_report_done(report);
-    assert_true(verify_run(&vault->archive.cluster, &wish, report, &err));
+    assert_true(verify_run(&vault->archive.cluster, &request, report, &err));
     assert_true(report->is_complete);
     assert_string_equal(report->unremembered, "");
 }
@@ -67,7 +67,7 @@ static void what_was_found_good_is_not_read_again(void **state)
     assert_true(report.believed.oldest_at == TIME_US_NONE);
 }
 
-static void without_the_wish_everything_is_read(void **state)
+static void without_the_request_everything_is_read(void **state)
 {
     CLEANUP(vault_done) Vault vault;
     CLEANUP(verify_report_done) VerifyReport report = {0};
@@ -313,13 +313,13 @@ static void verifying_one_backup_forgets_nothing_else(void **state)
     CLEANUP(vault_done) Vault vault;
     CLEANUP(verify_report_done) VerifyReport report = {0};
     CLEANUP(verify_report_done) VerifyReport alone = {0};
-    VerifyWish wish = {.jobs = 2, .backup = BACKUP_B, .now = later(2)};
+    VerifyRequest request = {.jobs = 2, .backup = BACKUP_B, .now = later(2)};
     Error err = {0};
 
     (void)state;
     vault_init(&vault, LIE_NONE);
     verify_at(&vault, later(1), 0, &report);
-    assert_true(verify_run(&vault.archive.cluster, &wish, &alone, &err));
+    assert_true(verify_run(&vault.archive.cluster, &request, &alone, &err));
     verify_again(&vault, 3, &report);
     assert_int_equal(report.believed.segments, BELIEVED_SEGMENTS);
     assert_int_equal(report.believed.backups, 2);
@@ -329,7 +329,7 @@ int main(void)
 {
     static const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_was_found_good_is_not_read_again),
-        cmocka_unit_test(without_the_wish_everything_is_read),
+        cmocka_unit_test(without_the_request_everything_is_read),
         cmocka_unit_test(a_reading_that_is_yet_to_come_is_not_believed),
         cmocka_unit_test(what_was_stored_just_before_is_read_again),
         cmocka_unit_test(what_changed_is_read_and_nothing_else),

@@ -44,7 +44,8 @@ static void any_number_of_threads_finds_the_same(void **state)
         CLEANUP(verify_report_done) VerifyReport report = {0};
         Error err = {0};
 
-        assert_true(verify_run(&vault.archive.cluster, &(VerifyWish){.jobs = jobs}, &report, &err));
+        assert_true(
+            verify_run(&vault.archive.cluster, &(VerifyRequest){.jobs = jobs}, &report, &err));
         assert_int_equal(report.count, 2);
         assert_int_equal(report.segments, 5);
     }
@@ -377,7 +378,7 @@ static void one_backup_can_be_verified_alone(void **state)
         CLEANUP(verify_report_done) VerifyReport report = {0};
 
         assert_true(verify_run(&vault.archive.cluster,
-                               &(VerifyWish){.backup = backups[i], .jobs = 2}, &report, &err));
+                               &(VerifyRequest){.backup = backups[i], .jobs = 2}, &report, &err));
         assert_int_equal(report.backups, 1);
         assert_int_equal(report.packs, i + 1);
         assert_int_equal(report.segments, 1);
@@ -387,8 +388,8 @@ static void one_backup_can_be_verified_alone(void **state)
     }
     CLEANUP(verify_report_done) VerifyReport report = {0};
     assert_false(verify_run(&vault.archive.cluster,
-                            &(VerifyWish){.backup = "20000101T000010Z-cccccc", .jobs = 2}, &report,
-                            &err));
+                            &(VerifyRequest){.backup = "20000101T000010Z-cccccc", .jobs = 2},
+                            &report, &err));
     assert_int_equal(err.code, ERR_NOT_FOUND);
 }
 
@@ -409,7 +410,7 @@ static void what_cant_be_reached_is_an_error_and_no_finding(void **state)
         uint64_t before = storage_fault_calls(faulty);
 
         fault.fail_at = n == 0 ? 0 : before + n;
-        bool ok = verify_run(&vault.archive.cluster, &(VerifyWish){.jobs = 2}, &report, &err);
+        bool ok = verify_run(&vault.archive.cluster, &(VerifyRequest){.jobs = 2}, &report, &err);
         print_findings(&report);
         assert_int_equal(report.count, 0);
         assert_int_equal(ok, report.is_complete);

@@ -517,7 +517,7 @@ void vault_verify(Vault *vault, VerifyReport *report)
 {
     Error err = {0};
 
-    if (!verify_run(&vault->archive.cluster, &(VerifyWish){.jobs = 2}, report, &err))
+    if (!verify_run(&vault->archive.cluster, &(VerifyRequest){.jobs = 2}, report, &err))
         fail_msg("%s: %s", err.context, err.message);
     assert_true(report->is_complete);
 }

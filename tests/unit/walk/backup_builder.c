@@ -7,9 +7,9 @@
 
 #include <cmocka.h>
 
-void archive_put_backup(Archive *archive, const BackupWishes *wishes)
+void archive_put_backup(Archive *archive, const BackupFields *fields)
 {
-    PackInfo pack = {.size = wishes->pack_size};
+    PackInfo pack = {.size = fields->pack_size};
     ManifestEntry entries[] = {{.kind = ENTRY_FILE, .path = "PG_VERSION"},
                                {.kind = ENTRY_DIRECTORY, .path = "base"},
                                {.kind = ENTRY_DIRECTORY, .path = "global"},
@@ -21,7 +21,7 @@ void archive_put_backup(Archive *archive, const BackupWishes *wishes)
                     "CHECKPOINT LOCATION: %s\nBACKUP METHOD: streamed\n"
                     "BACKUP FROM: primary\nSTART TIME: 2000-01-01 00:00:00 UTC\n"
                     "LABEL: test\nSTART TIMELINE: %u\n",
-                    lsn_text(wishes->start, start), wishes->timeline, start, wishes->timeline);
+                    lsn_text(fields->start, start), fields->timeline, start, fields->timeline);
     Manifest manifest = {
         .header =
             {
@@ -30,15 +30,15 @@ void archive_put_backup(Archive *archive, const BackupWishes *wishes)
                 .server_version = 150018,
                 .major = 15,
                 .tool_version = "0.1.0",
-                .timeline = wishes->timeline,
-                .history = wishes->history != NULL ? wishes->history : "",
-                .start = wishes->start,
-                .stop = wishes->stop,
-                .started_at = wishes->stopped_at,
-                .stopped_at = wishes->stopped_at,
-                .from_standby = wishes->from_standby,
+                .timeline = fields->timeline,
+                .history = fields->history != NULL ? fields->history : "",
+                .start = fields->start,
+                .stop = fields->stop,
+                .started_at = fields->stopped_at,
+                .stopped_at = fields->stopped_at,
+                .from_standby = fields->from_standby,
                 .commit_time_max =
-                    wishes->commit_time_max != 0 ? wishes->commit_time_max : TIME_US_NONE,
+                    fields->commit_time_max != 0 ? fields->commit_time_max : TIME_US_NONE,
                 .label = label,
                 .tablespace_map = "",
                 .host = "db1",
@@ -52,7 +52,7 @@ void archive_put_backup(Archive *archive, const BackupWishes *wishes)
         .entries = entries,
         .entry_count = ARRAY_SIZE(entries),
         .packs = &pack,
-        .pack_count = wishes->pack != NULL,
+        .pack_count = fields->pack != NULL,
     };
     Error err = {0};
 
@@ -61,9 +61,9 @@ void archive_put_backup(Archive *archive, const BackupWishes *wishes)
         entries[i].owner = "postgres";
         entries[i].group = "postgres";
     }
-    memcpy(manifest.header.id, wishes->id, sizeof manifest.header.id);
-    if (wishes->pack != NULL)
-        memcpy(pack.id, wishes->pack, sizeof pack.id);
+    memcpy(manifest.header.id, fields->id, sizeof manifest.header.id);
+    if (fields->pack != NULL)
+        memcpy(pack.id, fields->pack, sizeof pack.id);
     if (!manifest_save(&manifest, &archive->cluster, &err))
         fail_msg("%s: %s", err.context, err.message);
 }

@@ -5,7 +5,7 @@
 
 #include "archive_builder.h"
 
-typedef struct BackupWishes {
+typedef struct BackupFields {
     const char *id;
     uint32_t timeline;
     const char *history; /* NULL: none */
@@ -15,6 +15,6 @@ typedef struct BackupWishes {
     const char *pack;       /* NULL: none; an id */
     uint64_t pack_size;
     bool from_standby; /* no record in the WAL says where it ends */
-} BackupWishes;
+} BackupFields;
 
-void archive_put_backup(Archive *archive, const BackupWishes *wishes);
+void archive_put_backup(Archive *archive, const BackupFields *fields);

@@ -162,9 +162,9 @@ static bool take(void *context, const Happening *happening, Error *err)
     return seen->count != seen->stop_after;
 }
 
-static HappeningWish wish_of(Scene *scene, Seen *seen)
+static HappeningRequest request_of(Scene *scene, Seen *seen)
 {
-    return (HappeningWish){
+    return (HappeningRequest){
         .walk = {.cluster = &scene->archive.cluster,
                  .inventory = &scene->archive.inventory,
                  .path = &scene->path},
@@ -175,21 +175,21 @@ static HappeningWish wish_of(Scene *scene, Seen *seen)
     };
 }
 
-static void read_by(const HappeningWish *wish)
+static void read_by(const HappeningRequest *request)
 {
-    Seen *seen = wish->context;
+    Seen *seen = request->context;
     Error err = {0};
 
     seen->count = 0;
-    if (!happenings_read(wish, &seen->end, &err))
+    if (!happenings_read(request, &seen->end, &err))
         fail_msg("%s", err.message);
 }
 
 static void read_all(Scene *scene, Seen *seen)
 {
-    HappeningWish wish = wish_of(scene, seen);
+    HappeningRequest request = request_of(scene, seen);
 
-    read_by(&wish);
+    read_by(&request);
 }
 
 /* ---- tests ---- */
@@ -338,34 +338,34 @@ static void instants_and_drops_choose_what_is_read(void **state)
 
     (void)state;
     fill(&scene);
-    HappeningWish wish = wish_of(&scene, &seen);
-    read_by(&wish);
+    HappeningRequest request = request_of(&scene, &seen);
+    read_by(&request);
     assert_int_equal(seen.count, 8 + 8 + 2);
     assert_int_equal(seen.end.read, seen.end.segments);
 
-    wish.from = time_from_postgres(5);
-    wish.to = time_from_postgres(6);
-    read_by(&wish);
+    request.from = time_from_postgres(5);
+    request.to = time_from_postgres(6);
+    read_by(&request);
     assert_int_equal(seen.count, 2 + 2 + 1);
     assert_true(seen.end.read < seen.end.segments);
 
-    wish.only_drops = true;
-    read_by(&wish);
+    request.only_drops = true;
+    read_by(&request);
     assert_int_equal(seen.count, 1);
     assert_int_equal(seen.items[0].xid, 800);
-    wish.from = wish.to = TIME_US_NONE;
-    read_by(&wish);
+    request.from = request.to = TIME_US_NONE;
+    read_by(&request);
     assert_int_equal(seen.count, 2);
     assert_int_equal(seen.items[1].xid, 801);
     assert_int_equal(seen.end.read, 3); /* 6, 8, 9 */
 
-    wish.walk.from = 7 * MIB;
-    read_by(&wish);
+    request.walk.from = 7 * MIB;
+    read_by(&request);
     assert_int_equal(seen.count, 1);
     assert_int_equal(seen.items[0].xid, 801);
-    wish.walk.from = 0;
-    wish.walk.to = 7 * MIB;
-    read_by(&wish);
+    request.walk.from = 0;
+    request.walk.to = 7 * MIB;
+    read_by(&request);
     assert_int_equal(seen.count, 1);
     assert_int_equal(seen.items[0].xid, 800);
     scene_done(&scene);
@@ -380,34 +380,34 @@ static void a_gap_is_told_at_its_place_when_it_may_matter(void **state)
     fill(&scene);
     archive_remove(&scene.archive, 1, 5);
     archive_look(&scene.archive);
-    HappeningWish wish = wish_of(&scene, &seen);
-    read_by(&wish);
+    HappeningRequest request = request_of(&scene, &seen);
+    read_by(&request);
     assert_int_equal(seen.items[4].kind, HAPPENING_GAP);
     assert_int_equal(seen.count, 18 - 2 + 1);
 
-    wish.only_drops = true;
-    read_by(&wish);
+    request.only_drops = true;
+    read_by(&request);
     assert_int_equal(seen.count, 3);
     assert_int_equal(seen.items[0].kind, HAPPENING_GAP);
-    wish.from = time_from_postgres(7); /* segment 6, which is there, ends before */
-    read_by(&wish);
+    request.from = time_from_postgres(7); /* segment 6, which is there, ends before */
+    read_by(&request);
     assert_int_equal(seen.count, 1);
     assert_int_equal(seen.items[0].xid, 801);
-    wish.from = time_from_postgres(5); /* it may have been in the gap */
-    wish.to = time_from_postgres(5);
-    read_by(&wish);
+    request.from = time_from_postgres(5); /* it may have been in the gap */
+    request.to = time_from_postgres(5);
+    read_by(&request);
     assert_int_equal(seen.count, 1);
     assert_int_equal(seen.items[0].kind, HAPPENING_GAP);
-    wish.from = TIME_US_NONE;
-    wish.to = time_from_postgres(3); /* 4, which is there, is later */
-    read_by(&wish);
+    request.from = TIME_US_NONE;
+    request.to = time_from_postgres(3); /* 4, which is there, is later */
+    read_by(&request);
     assert_int_equal(seen.count, 0);
 
     archive_damage(&scene.archive, 1, 10, 100); /* the last one */
-    wish.to = TIME_US_NONE;
-    wish.from = time_from_postgres(10);
-    wish.only_drops = false;
-    read_by(&wish);
+    request.to = TIME_US_NONE;
+    request.from = time_from_postgres(10);
+    request.only_drops = false;
+    read_by(&request);
     assert_int_equal(seen.items[seen.count - 1].kind, HAPPENING_GAP);
     scene_done(&scene);
 }
@@ -517,13 +517,13 @@ static void a_drop_of_a_database_begins_with_its_transaction(void **state)
     }
     Lsn removal = drop_database(&scene, 700, 20001);
     scene_archive(&scene);
-    HappeningWish wish = wish_of(&scene, &seen);
+    HappeningRequest request = request_of(&scene, &seen);
 
-    assert_true(happenings_drop_begin(&wish.walk, 700, removal, &begin, &err));
+    assert_true(happenings_drop_begin(&request.walk, 700, removal, &begin, &err));
     assert_true(begin == first);
     archive_remove(&scene.archive, 1, 4); /* it can't be known any more */
     archive_look(&scene.archive);
-    assert_true(happenings_drop_begin(&wish.walk, 700, removal, &begin, &err));
+    assert_true(happenings_drop_begin(&request.walk, 700, removal, &begin, &err));
     assert_int_equal(begin, 0);
     scene_done(&scene);
 }

@@ -296,7 +296,7 @@ static void a_trailer_that_was_read_is_not_taken_for_a_segment_that_was(void **s
     assert_int_equal(known_objects(&world.archive, NULL), 2);
 }
 
-static void what_nothing_is_said_of_stays_or_goes_as_wished(void **state)
+static void what_nothing_is_said_of_stays_or_goes_as_asked(void **state)
 {
     CLEANUP(world_done) World world;
     const TimeUs first = later(1);
@@ -545,7 +545,7 @@ int main(void)
         cmocka_unit_test(only_the_very_object_is_recognised),
         cmocka_unit_test(what_was_stored_just_now_is_not_remembered),
         cmocka_unit_test(a_trailer_that_was_read_is_not_taken_for_a_segment_that_was),
-        cmocka_unit_test(what_nothing_is_said_of_stays_or_goes_as_wished),
+        cmocka_unit_test(what_nothing_is_said_of_stays_or_goes_as_asked),
         cmocka_unit_test(what_is_bad_is_forgotten),
         cmocka_unit_test(what_is_believed_stays_only_while_it_is_remembered),
         cmocka_unit_test(what_is_remembered_of_another_object_does_not_stay),

@@ -148,12 +148,12 @@ static WalScan scan_of(Scene *scene, Seen *seen)
     };
 }
 
-static WalScanEnd scan(const WalScan *wish)
+static WalScanEnd scan(const WalScan *request)
 {
     WalScanEnd end;
     Error err = {0};
 
-    if (!wal_scan(wish, &end, &err))
+    if (!wal_scan(request, &end, &err))
         fail_msg("%s", err.message);
     return end;
 }
@@ -165,8 +165,8 @@ static void what_is_looked_for_is_found_and_little_else_is_read(void **state)
 
     (void)state;
     scene_init(&scene);
-    WalScan wish = scan_of(&scene, &seen);
-    WalScanEnd end = scan(&wish);
+    WalScan request = scan_of(&scene, &seen);
+    WalScanEnd end = scan(&request);
 
     assert_int_equal(seen.count, 4);
     assert_memory_equal(seen.created, scene.made, 4 * sizeof(Lsn));
@@ -176,11 +176,11 @@ static void what_is_looked_for_is_found_and_little_else_is_read(void **state)
     assert_false(end.is_stopped);
     assert_true(end.until == wal_segment_start(scene.last + 1, MIB));
 
-    wish.is_tail_wanted = NULL; /* then also a record of another kind that straddles */
-    assert_int_equal(scan(&wish).read, 11);
-    wish.is_wanted = NULL;
+    request.is_tail_wanted = NULL; /* then also a record of another kind that straddles */
+    assert_int_equal(scan(&request).read, 11);
+    request.is_wanted = NULL;
     seen = (Seen){.count = 0};
-    assert_int_equal(scan(&wish).read, end.segments);
+    assert_int_equal(scan(&request).read, end.segments);
     assert_int_equal(seen.count, 4);
     scene_done(&scene);
 }
@@ -192,20 +192,20 @@ static void bounds_are_held(void **state)
 
     (void)state;
     scene_init(&scene);
-    WalScan wish = scan_of(&scene, &seen);
+    WalScan request = scan_of(&scene, &seen);
 
-    wish.walk.from = scene.made[1];
-    wish.walk.to = scene.made[2];
-    assert_int_equal(scan(&wish).segments, 4); /* 7 to 10 */
+    request.walk.from = scene.made[1];
+    request.walk.to = scene.made[2];
+    assert_int_equal(scan(&request).segments, 4); /* 7 to 10 */
     assert_int_equal(seen.count, 1);
     assert_true(seen.created[0] == scene.made[1]);
-    wish.walk.to = scene.made[2] + 1;
+    request.walk.to = scene.made[2] + 1;
     seen = (Seen){.count = 0};
-    scan(&wish);
+    scan(&request);
     assert_int_equal(seen.count, 1); /* it ends behind the last segment that was asked for */
-    wish.walk.from = wal_segment_start(100, MIB);
-    wish.walk.to = 0;
-    assert_true(scan(&wish).is_empty);
+    request.walk.from = wal_segment_start(100, MIB);
+    request.walk.to = 0;
+    assert_true(scan(&request).is_empty);
     scene_done(&scene);
 }
 
@@ -220,8 +220,8 @@ static void missing_and_damaged_segments_are_reported_and_passed_over(void **sta
     archive_remove(&scene.archive, 1, 7);
     archive_damage(&scene.archive, 1, 10, 50); /* a frame: of one that is read */
     archive_look(&scene.archive);
-    WalScan wish = scan_of(&scene, &seen);
-    WalScanEnd end = scan(&wish);
+    WalScan request = scan_of(&scene, &seen);
+    WalScanEnd end = scan(&request);
 
     assert_int_equal(end.gaps, 2);
     assert_int_equal(seen.gap_count, 2);
@@ -235,9 +235,9 @@ static void missing_and_damaged_segments_are_reported_and_passed_over(void **sta
     assert_int_equal(seen.count, 2); /* the first, and the one behind all that */
     assert_true(seen.created[0] == scene.made[0] && seen.created[1] == scene.made[3]);
 
-    wish.walk.to = 6 * MIB; /* what lies behind is of no interest */
+    request.walk.to = 6 * MIB; /* what lies behind is of no interest */
     seen = (Seen){.count = 0};
-    assert_int_equal(scan(&wish).gaps, 0);
+    assert_int_equal(scan(&request).gaps, 0);
     scene_done(&scene);
 }
 
@@ -256,8 +256,8 @@ static void other_wal_in_the_middle_is_reported(void **state)
     archive_remove(&scene.archive, 1, 6);
     archive_put_segment(&scene.archive, &other, 1, 6);
     archive_look(&scene.archive);
-    WalScan wish = scan_of(&scene, &seen);
-    scan(&wish);
+    WalScan request = scan_of(&scene, &seen);
+    scan(&request);
 
     assert_int_equal(seen.gap_count, 2); /* to it, and from it */
     assert_int_equal(seen.gaps[0].first, 6);
@@ -281,10 +281,10 @@ static void wal_that_ends_in_the_middle_of_a_segment_is_reported(void **state)
         wal_builder_pad(&scene.wal);
         archive_put_segment(&scene.archive, &scene.wal, 1, scene.last + 1);
         archive_look(&scene.archive);
-        WalScan wish = scan_of(&scene, &seen);
+        WalScan request = scan_of(&scene, &seen);
         if (is_read)
-            wish.is_wanted = NULL;
-        scan(&wish);
+            request.is_wanted = NULL;
+        scan(&request);
 
         assert_int_equal(seen.gap_count, 1);
         assert_int_equal(seen.gaps[0].first, scene.last + 1);
@@ -302,8 +302,8 @@ static void a_scan_ends_when_told(void **state)
 
     (void)state;
     scene_init(&scene);
-    WalScan wish = scan_of(&scene, &seen);
-    WalScanEnd end = scan(&wish);
+    WalScan request = scan_of(&scene, &seen);
+    WalScanEnd end = scan(&request);
 
     assert_true(end.is_stopped);
     assert_int_equal(end.read, 1);
@@ -372,7 +372,7 @@ static void a_path_over_a_fork_is_followed(void **state)
 
     (void)state;
     world_init(&world);
-    WalScan wish = {
+    WalScan request = {
         .walk = {.cluster = &world.archive.cluster,
                  .inventory = &world.archive.inventory,
                  .path = &world.path},
@@ -380,7 +380,7 @@ static void a_path_over_a_fork_is_followed(void **state)
         .on_gap = take_gap,
         .context = &seen,
     };
-    WalScanEnd end = scan(&wish);
+    WalScanEnd end = scan(&request);
 
     assert_int_equal(end.gaps, 0);
     assert_int_equal(seen.records, world.count);
