@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Fail when a message, a hint, a help text or a document says what a native reader stumbles over.
 
-Looked at: string literals of src and include, README.md and docs/*.md; not comments. What stands in a document between
+Looked at: string literals of src and include, README.md and docs/*.md; not comments, but that none is a banner. What stands in a document between
 backticks is left alone: it quotes a server or a program. BANNED has the words, as regular expressions, and what to say.
 """
 
@@ -32,6 +32,7 @@ BANNED = [
 ]
 COMMENT = re.compile(r"/\*.*?\*/", re.DOTALL)
 LITERALS = re.compile(r'"(?:[^"\\\n]|\\.)*"(?:\s*(?:PRI\w+\s*)?"(?:[^"\\\n]|\\.)*")*')
+BANNER = re.compile(r"/\* ?-{2,}.*")
 QUOTED = re.compile(r"`[^`]*`", re.DOTALL)
 
 
@@ -57,6 +58,9 @@ def complaints(path):
             found = re.search(pattern, line)
             if found:
                 yield f'{path}:{number}: "{found[0].strip()}": say {instead}'
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+        if path.suffix != ".md" and BANNER.search(line):
+            yield f"{path}:{number}: a title over a block: the block wants to be a function or a file"
 
 
 def main():

@@ -41,8 +41,6 @@ typedef struct HeldPath {
 HeldPath held_at(const HeldDirectory *directory, const char *below);
 char *held_text(HeldPath at); /* the whole path (caller frees) */
 
-/* ---- the directory itself ---- */
-
 /* A link anywhere in its path is refused: give a resolved one. ERR_NOT_FOUND. */
 bool held_open(HeldDirectory *held, const char *path, Error *err) MUST_CHECK;
 /* As an operator names it, which may be by links: followed this one time. */
@@ -61,8 +59,6 @@ void held_done(HeldDirectory *held);          /* for CLEANUP() */
  * there meanwhile.
  */
 bool held_is_in_place(const HeldDirectory *held, Error *err) MUST_CHECK;
-
-/* ---- below it ---- */
 
 /* A regular file for reading, whatever it would cost to open another kind. ERR_NOT_FOUND. */
 bool held_read(HeldPath at, int *fd, Error *err) MUST_CHECK;
@@ -96,8 +92,6 @@ bool held_has(HeldPath at);
 /* fsync(2) of a directory; of the one that has it. */
 bool held_sync(HeldPath at, Error *err) MUST_CHECK;
 bool held_sync_parent(HeldPath at, Error *err) MUST_CHECK;
-
-/* ---- for others that walk ---- */
 
 /*
  * What is below a directory, in one call of the kernel's and with no link on the way or at the end:

@@ -122,9 +122,6 @@ bool branch_holds_target(const Branch *branch, const Cluster *cluster,
                          const WalInventory *inventory, const Target *target, unsigned threads,
                          bool *holds, Error *err) MUST_CHECK;
 
-/* ---- the decision: branch_judge.c, pure --------------------------------------------------------
- */
-
 typedef enum BranchReason {
     BRANCH_FITS,
     BRANCH_TARGET_ELSEWHERE, /* the target exists on another branch only, beyond the fork */

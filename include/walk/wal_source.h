@@ -83,9 +83,6 @@ bool wal_source_absence(const Cluster *cluster, const WalInventory *inventory,
                         const TimelinePath *path, const WalName *name, uint64_t bound_segment,
                         Absence *absence, Error *err) MUST_CHECK;
 
-/* ---- local files ------------------------------------------------------------------------------
- */
-
 /* A file of the segment size, not in the archive. */
 typedef struct WalFile {
     uint32_t timeline;

@@ -51,8 +51,6 @@ bool log_point_number(LogPrinter *printer, const Happening *happening, uint64_t 
     return true;
 }
 
-/* ---- parts of a line ---- */
-
 void log_put_database(LogPrinter *printer, Lsn lsn, uint32_t oid)
 {
     const char *name = relation_names_database(printer->names, lsn, oid);
@@ -327,8 +325,6 @@ bool log_print_end(LogPrinter *printer, bool json, const LogEnd *end, Error *err
     }
     return out_flush(err);
 }
-
-/* ---- for machines ---- */
 
 static const char *kind_name(HappeningKind kind)
 {

@@ -5,8 +5,6 @@
 
 enum { NAMES_SHOWN = 6, PASS_UNNAMED = 3, PASSES = 4 };
 
-/* ---- which relation is meant ---- */
-
 static int compare_keys(const void *a, const void *b)
 {
     uint64_t left = *(const uint64_t *)a;
@@ -106,8 +104,6 @@ void log_relations_done(LogRelations *relations)
 {
     buffer_done(&relations->matched);
 }
-
-/* ---- for people ---- */
 
 /* Tables and what stands for itself come first, then what goes with its table: indexes, toast. */
 static int pass_of(const RelationName *name)
@@ -251,8 +247,6 @@ void log_put_objects(LogPrinter *printer, const LogRelations *relations)
     }
     put_more(printer, shown);
 }
-
-/* ---- for machines ---- */
 
 static const char *fate_name(FileFate fate)
 {

@@ -40,8 +40,6 @@ static void be_modest(void)
     (void)setpriority(PRIO_PROCESS, 0, NICE);
 }
 
-/* -------- start */
-
 /* A spread checkpoint may outlast the lease. */
 static bool keep_lease(void *context, Error *err)
 {
@@ -89,8 +87,6 @@ static bool start(BackupRun *run, Error *err)
     return true;
 }
 
-/* -------- copy */
-
 static bool copy_everything(BackupRun *run, Copy *copy, Error *err)
 {
     TimeUs began = time_monotonic();
@@ -109,8 +105,6 @@ static bool copy_everything(BackupRun *run, Copy *copy, Error *err)
     run->report->elapsed_copy = time_monotonic() - began;
     return FAULT_POINT("backup.before-stop", err);
 }
-
-/* -------- stop */
 
 /* What the server says in the label must be what we know: it is what a restore will go by. */
 static bool check_label(const BackupRun *run, Error *err)
@@ -139,8 +133,6 @@ static bool stop(BackupRun *run, Error *err)
     run->report->stop = run->stop.stop;
     return check_label(run, err);
 }
-
-/* -------- commit */
 
 /* A line each, for people. */
 static const char *followed_text(BackupRun *run)

@@ -12,8 +12,6 @@
 
 enum { TABLESPACE_DEFAULT = 1663 }; /* pg_default: below base/ */
 
-/* -------- what the server says */
-
 typedef struct Collecting {
     Catalogue *catalogue;
     size_t capacity;
@@ -87,8 +85,6 @@ static bool is_in(const Catalogue *catalogue, const CataloguePlace *place)
     return catalogue->count > 0 && bsearch(place, catalogue->items, catalogue->count,
                                            sizeof catalogue->items[0], compare_places) != NULL;
 }
-
-/* -------- against what is there */
 
 /* A tablespace is known by where its link leads. */
 static bool refuse_missing(const Completeness *check, const char *path, Error *err)
@@ -288,8 +284,6 @@ bool completeness_has_new(const Catalogue *origin, const Catalogue *now)
 {
     return has_lost(now, origin);
 }
-
-/* -------- what happened while files were copied */
 
 bool completeness_check_gone(const Scan *scan, int data_fd, const bool *is_gone, Error *err)
 {

@@ -78,8 +78,6 @@ void copy_done(Copy *copy)
     plan_done(&copy->plan);
 }
 
-/* -------- what workers noted */
-
 /* The server's insert position now: later than any LSN that was in a page before. */
 static bool ask_insert(Copy *copy, Lsn *insert, Error *err)
 {
@@ -158,8 +156,6 @@ static bool take_back(Copy *copy, CopyJob *job, Error *err)
     job->note_count = 0;
     return true;
 }
-
-/* -------- the main thread's loop */
 
 /* What must go on however long a job takes. */
 static bool look_around(Copy *copy, Error *err)
@@ -253,8 +249,6 @@ bool copy_control(Copy *copy, Error *err)
     return worker_store_small(&copy->workers[0], entry, bytes, sizeof bytes, err) ||
            error_context(err, "back up %s", entry->path);
 }
-
-/* -------- packs */
 
 /*
  * Workers number their packs 0, n, 2n, ...; 1, n+1, ... without knowing of each other, so numbers

@@ -36,8 +36,6 @@ static bool add_path(Extras *extras, const char *path)
     return true;
 }
 
-/* -------- what the server tells */
-
 static bool take_file(void *context, const char *const *values, Error *err)
 {
     (void)err;
@@ -61,8 +59,6 @@ static void add_told(Extras *extras)
         }
     }
 }
-
-/* -------- what the files themselves name: some of them set nothing, so no view has them */
 
 static const char *note_located(void *context, const char *path, bool is_directory, Arena *arena)
 {
@@ -198,8 +194,6 @@ static void add_debian(Extras *extras, const char *config_file)
     for (size_t i = 0; i < ARRAY_SIZE(names); i++)
         (void)add_path(extras, beside(extras, config_file, names[i]));
 }
-
-/* -------- as entries */
 
 static int compare_paths(const void *left, const void *right)
 {

@@ -59,8 +59,6 @@ static void free_text(char **text)
     free(*text);
 }
 
-/* -------- entries */
-
 static const char *owner_text(Scan *scan, uint32_t id, bool is_group)
 {
     for (size_t i = 0; i < scan->owner_count; i++) {
@@ -123,8 +121,6 @@ static void enqueue(Walk *walk, const char *path, bool is_link)
     }
     walk->queue[walk->queued++] = (WalkStep){.path = path, .is_link = is_link};
 }
-
-/* -------- tablespaces */
 
 static bool is_oid(const char *name)
 {
@@ -261,8 +257,6 @@ static bool add_tablespace(Walk *walk, const char *path, const struct stat *info
     return true;
 }
 
-/* -------- one entry of a directory */
-
 static void add_wal_directories(Walk *walk, const struct stat *info)
 {
     for (const char *const *name = data_wal_directories(walk->major); *name != NULL; name++)
@@ -290,8 +284,6 @@ static bool is_directory_of_statistics(const Walk *walk, const char *path)
     return walk->statistics != NULL && strcmp(path, walk->statistics) == 0 &&
            data_place_of(first) != PLACE_DIRECTORY;
 }
-
-/* -------- links that are followed */
 
 /* The entries of one directory are those from `first` on. */
 static bool is_listed(const Scan *scan, size_t first, const char *path)
@@ -481,8 +473,6 @@ static bool is_ours(const char *path)
     return false;
 }
 
-/* -------- what the server itself can't read */
-
 static bool is_owner(int directory)
 {
     struct stat info;
@@ -560,8 +550,6 @@ static bool add_found(Walk *walk, const char *path, const char *name, const stru
     return true;
 }
 
-/* -------- unlogged relations */
-
 static bool relation_of(const ManifestEntry *entry, RelationFileName *file)
 {
     const char *slash = strrchr(entry->path, '/');
@@ -611,8 +599,6 @@ static void drop_unlogged(Scan *scan, size_t first)
     mem_free(unlogged);
 }
 
-/* -------- directories */
-
 static const char *join(Walk *walk, const char *directory, const char *name)
 {
     return *directory == '\0' ? arena_text(&walk->scan->arena, name)
@@ -650,8 +636,6 @@ static bool list_directory(Walk *walk, const char *path, DIR *directory, Error *
         return error_set_errno(err, ERR_IO, errno, "list %s/%s", walk->data, path);
     return true;
 }
-
-/* -------- what must be there */
 
 static bool look_if_there(Walk *walk, int directory_fd, const char *path, const char *name,
                           Error *err)

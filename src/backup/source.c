@@ -15,8 +15,6 @@ static void free_text(char **text)
     free(*text);
 }
 
-/* -------- the server */
-
 static bool check_label(const char *label, Error *err)
 {
     /* The server copies it into backup_label as it is, so a line feed would forge a line there. */
@@ -108,8 +106,6 @@ static bool check_server(BackupRun *run, Error *err)
     }
     return check_wal_level(identity, err) && check_archiving(run, err);
 }
-
-/* -------- the data directory */
 
 static bool choose_data(BackupRun *run, Error *err)
 {

@@ -58,8 +58,6 @@ void worker_done(Worker *worker)
     arena_done(&worker->arena);
 }
 
-/* -------- writing */
-
 bool worker_store(Worker *worker, FrameKind kind, const char *path, uint32_t range, const void *raw,
                   size_t size, Frame *frame, Error *err)
 {
@@ -95,8 +93,6 @@ bool worker_store_small(Worker *worker, ManifestEntry *entry, const void *raw, s
     return worker_store(worker, FRAME_FILE, entry->path, 0, raw, size, &entry->content, err) &&
            pack_writer_close_if_full(worker->packs, err);
 }
-
-/* -------- reading */
 
 static PageJudge judge_of(const Worker *worker, const Source *source)
 {
@@ -227,8 +223,6 @@ static bool copy_range(Worker *worker, const Source *source, PageJudge *judge, u
     table.is_settled = source->is_main_fork && judge->is_settled;
     return finish_range(worker, source->path, &table, result, err);
 }
-
-/* -------- files */
 
 static bool refuse_open(const CopyContext *context, const ManifestEntry *entry, Error *err)
 {

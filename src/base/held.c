@@ -45,8 +45,6 @@ static bool fail(Error *err, const char *what, HeldPath at)
                            what, path);
 }
 
-/* ---- opening */
-
 /* Not "..": openat2(2) would allow it as long as it stays below. */
 static bool is_plain(const char *below)
 {
@@ -157,8 +155,6 @@ int held_open_path(const char *path, size_t size, int flags)
     return at < 0 ? -1 : openat(at, ".", flags | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 }
 
-/* ---- the directory itself */
-
 /* What can't be opened so is what we have open: only a kernel or a filter can be in the way. */
 static void hold(HeldDirectory *held, int fd, char *path)
 {
@@ -234,8 +230,6 @@ bool held_is_in_place(const HeldDirectory *held, Error *err)
     return error_set(err, ERR_BUSY, "%s is not the directory any more that it was a moment ago",
                      held->path);
 }
-
-/* ---- making directories */
 
 static bool sync_open(int directory, const char *path, Error *err)
 {
@@ -379,8 +373,6 @@ bool held_make_directory(HeldPath at, Error *err)
     return true;
 }
 
-/* ---- files */
-
 /* A pipe of that name would make us wait for ever, a device do who knows what. */
 static bool open_regular(HeldPath at, int flags, int *fd, Error *err)
 {
@@ -446,8 +438,6 @@ bool held_writer_open(FileWriter *writer, HeldPath at, mode_t mode, Error *err)
     }
     return file_writer_open_in(writer, parent, path, mode, err);
 }
-
-/* ---- names */
 
 bool held_make_link(HeldPath at, const char *target, Error *err)
 {

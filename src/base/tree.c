@@ -81,8 +81,6 @@ static bool enter(Walk *walk, int fd, const char *path, const TreeEntry *entry, 
     return read_names(level, err);
 }
 
-/* ---- looking */
-
 static bool look(TreeEntry *entry, bool *is_there, Error *err)
 {
     struct statx found;
@@ -200,8 +198,6 @@ bool tree_walk(const char *root, const TreeVisitor *visitor, Error *err)
     return walk_open(fd, root, visitor, err);
 }
 
-/* ---- one place */
-
 /* The directory that holds path, and where its name in it begins; -1 as open(2). */
 static int open_parent(const char *path, const char **name)
 {
@@ -222,8 +218,6 @@ bool tree_is_mount(const char *path)
     return parent >= 0 && *name != '\0' && look(&entry, &is_there, &unseen) && is_there &&
            entry.is_mount;
 }
-
-/* ---- removing */
 
 static bool unlink_entry(const TreeEntry *entry, int flags, Error *err)
 {
@@ -299,8 +293,6 @@ bool tree_remove(const char *path, Error *err)
     return S_ISDIR(entry.found.st_mode) ? remove_directory(&entry, err)
                                         : unlink_entry(&entry, 0, err);
 }
-
-/* -------- upwards */
 
 static int open_nearest(const char *path)
 {

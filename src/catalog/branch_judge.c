@@ -4,9 +4,6 @@
 
 enum { BRANCHES_SHOWN = 6, HINT_SIZE = 1000 };
 
-/* ---- the server's branch -----------------------------------------------------------------------
- */
-
 static const PathStep *last_step(const TimelinePath *path)
 {
     return &path->steps[path->count - 1];
@@ -37,9 +34,6 @@ const Branch *branch_list_of_server(const BranchList *list, const ServerBranch *
     }
     return found;
 }
-
-/* ---- the decision ------------------------------------------------------------------------------
- */
 
 /* Whether what is restored holds something from beyond this place. */
 static bool goes_beyond(const BranchQuestion *question, Lsn place)
@@ -169,9 +163,6 @@ const char *branch_answer_text(const BranchAnswer *answer)
         return "a newer base backup";
     return answer->other->gain.commits > 0 ? "later commits" : "later prepared transactions";
 }
-
-/* ---- how it is told ----------------------------------------------------------------------------
- */
 
 static const char *commit_text(const BranchCommit *commit, Arena *arena)
 {

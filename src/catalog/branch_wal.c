@@ -12,9 +12,6 @@ static bool passes_over(Error *attempt, Error *err)
     return false;
 }
 
-/* ---- commits beyond a place --------------------------------------------------------------------
- */
-
 static void add_time(BranchGain *gain, TimeUs time)
 {
     if (time == TIME_US_NONE)
@@ -211,9 +208,6 @@ bool branch_end(const WalWalk *walk, Lsn *end, Error *err)
     return true;
 }
 
-/* ---- the last commit ---------------------------------------------------------------------------
- */
-
 static bool take_commit(void *context, const WalEvent *event, Error *err)
 {
     (void)err;
@@ -260,9 +254,6 @@ bool branch_last_commit(const WalWalk *walk, BranchCommit *commit, Error *err)
     }
     return true;
 }
-
-/* ---- when it began -----------------------------------------------------------------------------
- */
 
 typedef struct Beginning {
     uint32_t timeline;

@@ -6,9 +6,6 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
-/* ---- paths -------------------------------------------------------------------------------------
- */
-
 /* A step that a later switch clipped to nothing owns no WAL (history.h). */
 static bool is_empty_step(const PathStep *step)
 {
@@ -41,9 +38,6 @@ Lsn paths_part(const TimelinePath *one, const TimelinePath *other)
         begin = a_end;
     }
 }
-
-/* ---- all timelines -----------------------------------------------------------------------------
- */
 
 static int ascending(const void *a, const void *b)
 {
@@ -88,9 +82,6 @@ const char *branch_list_timelines(const BranchList *list, Arena *arena)
         text = arena_format(arena, "%s%s%" PRIu32, text, i > 0 ? ", " : "", list->timelines[i]);
     return text;
 }
-
-/* ---- branches ----------------------------------------------------------------------------------
- */
 
 typedef struct Loader {
     BranchList *list;
@@ -254,9 +245,6 @@ const Branch *branch_list_newest(const BranchList *list)
     return list->count > 0 ? &list->items[list->count - 1] : NULL;
 }
 
-/* ---- what is told of a gain --------------------------------------------------------------------
- */
-
 const char *branch_gain_text(const BranchGain *gain, Arena *arena)
 {
     const char *commits =
@@ -275,9 +263,6 @@ TimeUs branch_gain_last(const BranchGain *gain)
         return gain->last == TIME_US_NONE ? gain->prepared_last : gain->last;
     return gain->last > gain->prepared_last ? gain->last : gain->prepared_last;
 }
-
-/* ---- what each has that a path has not ---------------------------------------------------------
- */
 
 bool branch_list_compare(BranchList *list, const Cluster *cluster, const WalInventory *inventory,
                          const BackupList *backups, const TimelinePath *path, unsigned threads,

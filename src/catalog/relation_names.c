@@ -100,8 +100,6 @@ static void note_problem(RelationNames *names, const Error *err)
         names->problem = *err;
 }
 
-/* ---- rows ---- */
-
 static void take_row(void *context, const CatalogRow *row)
 {
     buffer_append(context, row, sizeof *row);
@@ -161,8 +159,6 @@ static void sort_rows(RowList *list, int (*compare)(const void *, const void *))
     if (count > 0)
         qsort(rows, count, sizeof rows[0], compare);
 }
-
-/* ---- files of a backup ---- */
 
 /* "base/16384/2619": all segments of it. False with the problem noted when it can't be read. */
 static bool read_relation(RelationNames *names, const char *path, Buffer *pages)
@@ -274,8 +270,6 @@ static const DatabaseNames *names_of_database(RelationNames *names, uint32_t oid
     return database;
 }
 
-/* ---- which backup ---- */
-
 /* The newest that ended before, as it has what was dropped; else the first one after. */
 static const BackupInfo *nearest_backup(const RelationNames *names, Lsn lsn)
 {
@@ -321,8 +315,6 @@ static bool choose_backup(RelationNames *names, Lsn lsn)
     }
     return true;
 }
-
-/* ---- the answers ---- */
 
 static bool take_live_database(void *context, const char *const *values, Error *err)
 {

@@ -210,8 +210,6 @@ static bool find_record(Search *search, Error *err)
     return true;
 }
 
-/* ---- the commits around it ---- */
-
 typedef struct CommitRequest {
     bool want_first;
     WalEvent event;
@@ -302,8 +300,6 @@ static bool find_first_after(Search *search, Lsn after, uint64_t segment, Error 
     return true;
 }
 
-/* ---- times that are not in the order of the WAL ---- */
-
 typedef struct EarlyCommits {
     const Target *target;
     Lsn stop;
@@ -342,8 +338,6 @@ static void count_early(const Search *search, TargetPoint *point)
     point->early_count = early.count;
     point->early_last = early.last;
 }
-
-/* ---- what it means ---- */
 
 /* Every end of a transaction inside the backup must be replayed for it to be consistent. */
 static bool earliest_time(const Search *search, TimeUs *earliest, Error *err)

@@ -18,8 +18,6 @@
  */
 enum { STORAGE_ATTEMPTS = 6, STORAGE_PAUSE_MS = 250 };
 
-/* -------- the server */
-
 /* The lock file in the data directory tells where its server listens. */
 static bool conninfo_of_data(const char *data, Buffer *conninfo, Error *err)
 {
@@ -52,8 +50,6 @@ static Session *open_session(const Options *options, Error *err)
     }
     return session_open(conninfo, err);
 }
-
-/* -------- what happened */
 
 typedef struct Outcome {
     TimeUs started, finished;
@@ -120,8 +116,6 @@ static bool degraded(const BackupReport *report, Error *err)
     return error_hint(err,
                       "they are stored as they were read; an older backup may have them whole");
 }
-
-/* -------- the answer */
 
 static TimeUs elapsed_of(const BackupReport *report)
 {
@@ -220,8 +214,6 @@ static bool tell(const Options *options, const Cluster *cluster, const BackupRep
     report_to_json(cluster, report, &json);
     return json_print(&json, err);
 }
-
-/* -------- the command */
 
 static bool make_request(const Options *options, Progress *progress, BackupRequest *request,
                          Error *err)

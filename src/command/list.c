@@ -88,8 +88,6 @@ static bool label_of(const BackupInfo *backup, char label[LABEL_SIZE])
     return strcmp(label, "pgcairn backup") != 0;
 }
 
-/* -------- for people */
-
 static const char *instant(TimeUs time, char text[TIME_TEXT_SIZE])
 {
     return time == TIME_US_NONE ? "-" : time_text_local(time, text);
@@ -365,8 +363,6 @@ static bool print_all(const Holdings *holdings, Error *err)
     return out_flush(err);
 }
 
-/* -------- for machines */
-
 static void backup_to_json(const BackupInfo *backup, Json *json)
 {
     const ManifestHeader *header = &backup->header;
@@ -453,8 +449,6 @@ static void holdings_to_json(const Holdings *holdings, Json *json)
     json_end_array(json);
     json_end_object(json);
 }
-
-/* -------- the command */
 
 /*
  * Law 13: what is damaged, missing or late is never exit 0. The worst comes first; the answer

@@ -26,8 +26,6 @@ typedef struct Telling {
 
 enum { STATUS_EVERY_MS = 1000 };
 
-/* ---- where the server is */
-
 /* Its lock file says so, each time anew: it may have been restarted with another port. */
 static bool locate_by_data(const char *data, Buffer *conninfo, Error *err)
 {
@@ -55,8 +53,6 @@ static bool locate(void *context, Buffer *conninfo, Error *err)
         buffer_append(conninfo, options->conninfo, strlen(options->conninfo) + 1);
     return true;
 }
-
-/* ---- what is said */
 
 static bool is_over(TimeUs since, uint64_t ms)
 {
@@ -165,8 +161,6 @@ static void tell(void *context, const ReceiveNews *news)
         break;
     }
 }
-
-/* ---- the command */
 
 static bool read_request(const Options *options, ReceiveRequest *request, Error *err)
 {

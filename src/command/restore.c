@@ -19,9 +19,6 @@ enum {
     FIRST_NORMAL_XID = 3,
 };
 
-/* ---- what was asked ---------------------------------------------------------------------------
- */
-
 static const char *absolute(const char *path, Arena *arena)
 {
     char directory[PATH_MAX];
@@ -254,9 +251,6 @@ static bool open_repo(const Options *options, Repo *repo, Cluster *cluster, Erro
         storage = storage_limit_new(storage, options->rate_limit);
     return repo_open(repo, storage, err) && cluster_open(repo, options->cluster, cluster, err);
 }
-
-/* ---- the story --------------------------------------------------------------------------------
- */
 
 /*
  * All is checked: now, and before anything is changed, the old directory's WAL goes into the

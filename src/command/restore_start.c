@@ -19,9 +19,6 @@ enum {
     RECORD_ALIGNMENT = 8,
 };
 
-/* ---- start and watch --------------------------------------------------------------------------
- */
-
 static void tell_change(void *context, const RecoverySight *sight, bool is_stalled)
 {
     char lsn[LSN_TEXT_SIZE], time[TIME_TEXT_SIZE];
@@ -147,9 +144,6 @@ static bool start_and_watch_to_target(RestoreStory *story, Progress *progress, E
     return start_and_watch(story, "replay once more", progress, err);
 }
 
-/* ---- verify -----------------------------------------------------------------------------------
- */
-
 static Lsn aligned(Lsn end)
 {
     return (end + RECORD_ALIGNMENT - 1) / RECORD_ALIGNMENT * RECORD_ALIGNMENT;
@@ -247,9 +241,6 @@ static bool verify_opened(RestoreStory *story, Error *err)
     return error_hint(err, "do not use this database before you know why; the server's log is %s",
                       story->log_path);
 }
-
-/* ---- the two starts ---------------------------------------------------------------------------
- */
 
 static void find_connection(RestoreStory *story)
 {

@@ -71,9 +71,6 @@ static const char *state_text(const RestorePlan *plan)
     return "";
 }
 
-/* ---- the plan ---------------------------------------------------------------------------------
- */
-
 static void print_path(const RestorePlan *plan)
 {
     char lsn[LSN_TEXT_SIZE];
@@ -405,9 +402,6 @@ bool restore_tell_plan(const RestoreStory *story, Error *err)
     json_end_object(&json);
     return json_print(&json, err);
 }
-
-/* ---- the result -------------------------------------------------------------------------------
- */
 
 static void print_times(const RestoreStory *story)
 {
@@ -756,9 +750,6 @@ bool restore_tell_result(const RestoreStory *story, Error *err)
     json_end_object(&json);
     return json_print(&json, err);
 }
-
-/* ---- the journal ------------------------------------------------------------------------------
- */
 
 void restore_write_journal(const RestoreStory *story, const Error *failure)
 {

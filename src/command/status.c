@@ -29,8 +29,6 @@ static const char *reason_once(Health *health, const char *reason)
     return arena_format(&health->arena, ": %s", plain(health, reason));
 }
 
-/* ---- line by line ---- */
-
 static void print_exposure(Health *health)
 {
     const Exposure *exposure = &health->exposure;
@@ -267,8 +265,6 @@ static bool print_all(Health *health, Error *err)
     print_findings(health);
     return out_flush(err);
 }
-
-/* ---- the command ---- */
 
 static void complete_advice(const Options *options, Health *health)
 {

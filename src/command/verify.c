@@ -61,8 +61,6 @@ static const char *status_of(const VerifyReport *report)
     return code_of(report) == ERR_NONE ? "good" : "damaged";
 }
 
-/* -------- what happened */
-
 /* Losing an entry loses no data, and reading needs no write access: a warning. */
 static void write_journal(const Verification *verification, const Error *err)
 {
@@ -96,8 +94,6 @@ static void write_journal(const Verification *verification, const Error *err)
     if (!journal_store(&verification->cluster, "verify", &record, &problem))
         log_warn("journal entry not written", log_str("error", problem.message));
 }
-
-/* -------- for people */
 
 static void print_finding(const Finding *finding)
 {
@@ -189,8 +185,6 @@ static bool print_all(const Verification *verification, Error *err)
     return out_flush(err);
 }
 
-/* -------- for machines */
-
 static void finding_to_json(const Finding *finding, Json *json)
 {
     json_begin_object(json, NULL);
@@ -252,8 +246,6 @@ static bool print_json(const Verification *verification, Error *err)
     json_end_object(&json);
     return json_print(&json, err);
 }
-
-/* -------- the command */
 
 static bool open_repository(const Options *options, Repo *repo, Cluster *cluster, Error *err)
 {

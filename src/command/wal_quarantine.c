@@ -64,8 +64,6 @@ static bool load_state(State *state, const Quarantine *quarantine, Storage *stor
            window_list_load(&state->windows, &state->cluster, &state->wal, &state->backups, err);
 }
 
-/* ---- what was asked for ---- */
-
 /* A position, or the name of a segment, which may say the timeline. */
 static bool parse_place(const Quarantine *quarantine, const char *option, const char *text,
                         QuarantineRequest *request, uint64_t *segment, Error *err)
@@ -118,8 +116,6 @@ static bool parse_request(const Quarantine *quarantine, QuarantineRequest *reque
     return error_hint(err, "`pgcairn list` shows the timelines, `pgcairn log --timeline=N` what "
                            "was committed on them");
 }
-
-/* ---- what it is ---- */
 
 static void add_segment(Contents *contents, const WalSummary *summary)
 {
@@ -245,8 +241,6 @@ static bool look(Quarantine *quarantine, Error *err)
     return true;
 }
 
-/* ---- for people ---- */
-
 static const char *segment_name(const Quarantine *quarantine, uint64_t segment,
                                 char text[WAL_NAME_SIZE])
 {
@@ -365,8 +359,6 @@ static bool print_all(const Quarantine *quarantine, Error *err)
     return out_flush(err);
 }
 
-/* ---- for machines ---- */
-
 static void state_to_json(const char *key, const State *state, Json *json)
 {
     json_begin_object(json, key);
@@ -424,8 +416,6 @@ static bool print_json(const Quarantine *quarantine, Error *err)
     return json_print(&json, err);
 }
 
-/* ---- what was set aside ---- */
-
 static void set_to_json(const QuarantineSet *set, Json *json)
 {
     json_begin_object(json, NULL);
@@ -475,8 +465,6 @@ static bool print_list(const Quarantine *quarantine, Error *err)
         table_print(table);
     return out_flush(err);
 }
-
-/* ---- doing it ---- */
 
 static void write_journal(const Quarantine *quarantine, const char *id, uint64_t objects,
                           TimeUs started, const Error *failure)

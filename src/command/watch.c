@@ -36,8 +36,6 @@ typedef struct Screen {
     Error failure; /* of writing the answer */
 } Screen;
 
-/* ---- the rate --------------------------------------------------------------------------------*/
-
 static void take_sample(Screen *screen, Lsn replayed, TimeUs now)
 {
     size_t newest = (screen->sample_count + SAMPLES - 1) % SAMPLES;
@@ -104,8 +102,6 @@ static Figures figures_of(Screen *screen, const RecoverySight *sight)
     }
     return figures;
 }
-
-/* ---- telling ---------------------------------------------------------------------------------*/
 
 static void tell_json(Screen *screen, const RecoverySight *sight, bool is_stalled, bool is_end)
 {
@@ -214,8 +210,6 @@ static void end_line(const Screen *screen)
     log_over_progress(false);
 }
 
-/* ---- the end ---------------------------------------------------------------------------------*/
-
 static void print_locked(const Options *options)
 {
     CLEANUP(locked_relations_done) LockedRelations locked = {.names = ""};
@@ -298,8 +292,6 @@ static bool watch_it(Screen *screen, pid_t pid, RecoverySight *sight, Error *err
     end_line(screen);
     return ok;
 }
-
-/* ---- taking up what `restore --start` began --------------------------------------------------*/
 
 /*
  * What is left to do with a server that is down. It is first brought to its target as restore

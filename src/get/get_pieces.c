@@ -216,9 +216,6 @@ bool get_answer_open(const Get *get, const WalInventory *inventory, const WalSou
                                   "pg_wal has all of it that the archive has, and nothing follows");
 }
 
-/* ---- who asks ---------------------------------------------------------------------------------
- */
-
 bool get_is_for_tool(const Get *get)
 {
     CLEANUP(text_freep) char *path = text_format("%s", get->request->path);

@@ -215,8 +215,6 @@ void prefetch_end(const Prefetch *ahead)
         prefetch_spool_wipe(ahead->path);
 }
 
-/* ---- the new process */
-
 /*
  * Where the server is process 1, as in a container, it is told how its startup process's orphans
  * ended, and takes any other status than 0 and 1 for a crash of a session (postmaster.c,

@@ -97,8 +97,6 @@ static const char *span(TimeUs time, char text[32])
     return text;
 }
 
-/* ---- the exposure against the objective ---- */
-
 static HealthLevel level_of_age(const Health *health)
 {
     if (health->exposure.age >= health->rpo)
@@ -186,8 +184,6 @@ static void judge_clock(Health *health)
             ->next = "set both right: targets of restores are times of the server's clock";
     }
 }
-
-/* ---- what the archive holds ---- */
 
 /* All WAL since then has to be replayed, and all of it must be whole. */
 static void judge_backup_age(Health *health, const BackupInfo *newest)
@@ -388,8 +384,6 @@ static void judge_branches(Health *health)
         ->next = "`pgcairn list` shows both; restore with --target-timeline of the one that "
                  "counts, and stop whoever archives the other one";
 }
-
-/* ---- what the server says ---- */
 
 static void judge_server(Health *health)
 {

@@ -15,8 +15,6 @@ static void look_done(Look *look)
     session_freep(&look->session);
 }
 
-/* ---- the repository ---- */
-
 static bool open_repository(const HealthRequest *request, Health *health, Error *err)
 {
     Storage *storage = storage_open(request->repo, err);
@@ -67,8 +65,6 @@ static void cluster_of_server(Health *health, const char *name)
     (void)snprintf(health->cluster.name, sizeof health->cluster.name, "%s", name);
 }
 
-/* ---- the server's timeline path ---- */
-
 /* The server has the history file itself, whether or not it is in the archive. */
 static bool history_of_server(Look *look, uint32_t timeline, const char **history, Error *err)
 {
@@ -106,8 +102,6 @@ static bool find_path(Look *look, TimelinePath *path, Error *err)
     return error_set(err, ERR_NOT_FOUND, "the history of timeline %" PRIu32 " can't be read",
                      timeline);
 }
-
-/* ---- the exposure ---- */
 
 bool look_ask_again(Look *look, Error *err)
 {
@@ -185,8 +179,6 @@ static bool measure_exposure(Look *look, Error *err)
     exposure_set_age(exposure);
     return true;
 }
-
-/* ---- all of it ---- */
 
 static bool check_identity(const Health *health, Error *err)
 {

@@ -13,8 +13,6 @@ TimeUs server_look_now(const ServerLook *server)
     return server->answers ? server->now + (time_monotonic() - server->asked_at) : time_now();
 }
 
-/* ---- what SQL tells ---- */
-
 static const char *text_of(const char *value)
 {
     return value != NULL ? value : "";
@@ -212,8 +210,6 @@ bool server_look_again(Session *session, Arena *arena, ServerLook *server, Error
     take_archive(server, values);
     return ask_slots(session, arena, server, err);
 }
-
-/* ---- which server, and is it that of the data directory ---- */
 
 /* The server was started when the lock file says so, on the port that it says. */
 static bool is_of_directory(Session *session, const ServerLock *lock, bool *is, Error *err)

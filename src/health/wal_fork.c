@@ -163,8 +163,6 @@ static bool compare_segment(const WalForkSearch *search, uint64_t segment, Liken
     return compare_before(search, end < limit ? end : limit, likeness, err);
 }
 
-/* ---- where it begins ---- */
-
 typedef struct Comparing {
     const WalForkSearch *search;
     uint64_t segment;
@@ -327,8 +325,6 @@ static bool note_fork(const WalForkSearch *search, uint64_t segment, uint32_t fi
     fork->is_older = !is_alike;
     return true;
 }
-
-/* ---- is there one ---- */
 
 /*
  * The segment that the server has yet to archive, and the archive has already: by another route, or

@@ -71,9 +71,6 @@ static const char *setting(int i)
     return all[i] != NULL ? all[i] : "";
 }
 
-/* ---- the child --------------------------------------------------------------------------------
- */
-
 static void note_end(int status, const char *what)
 {
     if (WIFSIGNALED(status)) {
@@ -209,9 +206,6 @@ static bool is_as_configured(void)
     return true;
 }
 
-/* ---- a question and its answer ----------------------------------------------------------------
- */
-
 static bool send_all(const char *text, size_t size)
 {
     while (size > 0) {
@@ -321,9 +315,6 @@ static bool archive_one(const char *file, const char *path)
             return false;
     }
 }
-
-/* ---- what the server calls --------------------------------------------------------------------
- */
 
 #if PG_VERSION_NUM >= 160000
 

@@ -18,8 +18,6 @@ static bool set_mode(const HeldDirectory *held, mode_t mode, Error *err)
            error_set_errno(err, ERR_IO, errno, "set the mode of %s", held->path);
 }
 
-/* ---- the data directory */
-
 bool held_places_make_data(HeldPlaces *held, const RestorePlan *plan, Error *err)
 {
     bool is_new;
@@ -29,8 +27,6 @@ bool held_places_make_data(HeldPlaces *held, const RestorePlan *plan, Error *err
            (!is_new || FAULT_POINT("restore.after-make-place", err)) &&
            set_mode(&held->data, plan->data_mode, err);
 }
-
-/* ---- tablespaces */
 
 /* Few hosts have so many, but none of theirs may be left without one. */
 static bool make_room(size_t count, Error *err)
@@ -99,8 +95,6 @@ bool held_places_make_others(HeldPlaces *held, const RestorePlan *plan, Error *e
     return make_versions(held, plan, err) &&
            (plan->extra_directory == NULL || extra_place_make(plan, &held->extra, err));
 }
-
-/* ---- all */
 
 bool held_places_are_in_place(const HeldPlaces *held, Error *err)
 {

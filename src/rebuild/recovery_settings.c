@@ -39,9 +39,6 @@ static const Setting copy_settings[] = {
     {.name = "external_pid_file", .value = ""},
 };
 
-/* ---- restore_command --------------------------------------------------------------------------
- */
-
 /* A word of /bin/sh that is also safe from the server's %-substitution. */
 static void append_word(Buffer *command, const char *word)
 {
@@ -79,9 +76,6 @@ void recovery_command_build(const RestoreRequest *request, RestorePlan *plan)
     plan->restore_command = arena_text(&plan->arena, (const char *)command.data);
 }
 
-/* ---- files ------------------------------------------------------------------------------------
- */
-
 static bool replace_file(HeldPath at, const void *text, size_t size, mode_t mode, Error *err)
 {
     CLEANUP(file_writer_done) FileWriter file = FILE_WRITER_CLOSED;
@@ -103,9 +97,6 @@ bool data_file_put(const RestorePlan *plan, const char *name, const void *text, 
 {
     return replace_file(held_at(&plan->held->data, name), text, size, data_file_mode(plan), err);
 }
-
-/* ---- settings ---------------------------------------------------------------------------------
- */
 
 typedef struct Additions {
     Setting items[SETTINGS_MAX];
@@ -316,9 +307,6 @@ bool recovery_settings_write(const RestoreRequest *request, const RestorePlan *p
                    additions.count, data_file_mode(plan), err) &&
            data_file_put(plan, "recovery.signal", "", 0, err) && save_recovery_plan(plan, err);
 }
-
-/* ---- after the recovery -----------------------------------------------------------------------
- */
 
 /* The file keeps its mode. */
 static bool change(const HeldDirectory *data, const char *const *remove, const Setting *additions,

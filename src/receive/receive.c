@@ -74,8 +74,6 @@ static uint64_t ms_since(TimeUs instant)
     return (uint64_t)(time_monotonic() - instant) / 1000;
 }
 
-/* ---- what is durable */
-
 static bool acknowledge(Receive *receive, Error *err)
 {
     receive->status_at = time_monotonic();
@@ -134,8 +132,6 @@ static bool finish_segment(Receive *receive, Error *err)
                       wal_segment_before(receive->position, receive->cluster->wal_segment_size)));
     return acknowledge(receive, err);
 }
-
-/* ---- what comes */
 
 /*
  * The server has all of it, and sends it as fast as it can: no piece of it would be durable for
@@ -198,8 +194,6 @@ static bool take_data(Receive *receive, const TimelinePath *path, const StreamMe
     }
     return true;
 }
-
-/* ---- from the spool into the repository */
 
 /* The repository may be back later; whatever else is wrong stays so. */
 static bool note_away(Receive *receive, const Error *error, Error *err)
@@ -383,8 +377,6 @@ static bool leave_spool(Receive *receive, Error *err)
     return true;
 }
 
-/* ---- the stream */
-
 static bool has_reached(const Receive *receive, Lsn place)
 {
     return receive->request->until != 0 && place >= receive->request->until;
@@ -503,8 +495,6 @@ static bool stream(Receive *receive, const ReceiveBegin *begin, StreamResult *re
     }
 }
 
-/* ---- one connection */
-
 static bool connect_to_server(Receive *receive, Error *err)
 {
     const ReceiveRequest *request = receive->request;
@@ -605,8 +595,6 @@ static bool receive_connected(Receive *receive, Error *err)
     }
     return true;
 }
-
-/* ---- again and again */
 
 /* Whether trying again can help. */
 static bool may_pass(Receive *receive, const Error *err)

@@ -15,8 +15,6 @@ void receive_begin_done(ReceiveBegin *begin)
     *begin = (ReceiveBegin){0};
 }
 
-/* ---- whose server */
-
 static bool check_server(const Cluster *cluster, const ReplicationIdentity *identity, Error *err)
 {
     if (!cluster_check(cluster, identity->system_identifier, identity->major, "the server", err))
@@ -26,8 +24,6 @@ static bool check_server(const Cluster *cluster, const ReplicationIdentity *iden
                      "the server has segments of %" PRIu32 " bytes, and \"%s\" has %" PRIu32,
                      identity->wal_segment_size, cluster->name, cluster->wal_segment_size);
 }
-
-/* ---- the slot */
 
 static bool refuse_lost(const char *name, Error *err)
 {
@@ -91,8 +87,6 @@ static bool take_slot(Session *session, const char *name, Lsn *restart, Error *e
     *restart = slot.restart;
     return true;
 }
-
-/* ---- histories */
 
 static bool append_text(void *context, const void *data, size_t size, Error *err)
 {
@@ -209,8 +203,6 @@ static bool load_path(const Cluster *cluster, const ReceiveRequest *request, Ses
     buffer_append(&text, "", 1);
     return timeline_path_parse(timeline, (const char *)text.data, &begin->arena, &begin->path, err);
 }
-
-/* ---- where */
 
 /* The last segment of the path before `limit` that is whole in the archive; false: none is. */
 static bool last_archived(const WalInventory *inventory, const TimelinePath *path, uint64_t limit,

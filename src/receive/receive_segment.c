@@ -59,8 +59,6 @@ void open_segment_freep(OpenSegment **segment)
     *segment = NULL;
 }
 
-/* ---- the pieces that are known to be there */
-
 static void add_piece(OpenSegment *segment, const WalPiece *piece)
 {
     if (segment->piece_count == segment->piece_capacity) {
@@ -119,8 +117,6 @@ static bool find_whole(OpenSegment *segment, Error *err)
     *err = attempt;
     return false;
 }
-
-/* ---- receiving */
 
 static bool sum_up(void *context, const WalRecord *record, Error *err)
 {
@@ -289,8 +285,6 @@ bool open_segment_add(OpenSegment *segment, const void *data, size_t size, Error
     }
     return true;
 }
-
-/* ---- storing in pieces */
 
 static const uint8_t *bytes_at(const OpenSegment *segment, uint32_t offset)
 {
@@ -526,8 +520,6 @@ bool open_segment_store(OpenSegment *segment, Error *err)
     return true;
 }
 
-/* ---- the whole segment */
-
 /* Whatever was found in pieces and told durable must be in the segment that takes their place. */
 static bool compare_rest(OpenSegment *segment, Error *err)
 {
@@ -628,8 +620,6 @@ bool open_segment_commit(OpenSegment *segment, Error *err)
 {
     return commit(segment, err) || error_context(err, "store %s", segment->name_text);
 }
-
-/* ---- what earlier runs left */
 
 /* Pieces of one segment against the whole of it, as it is read. */
 typedef struct Comparison {

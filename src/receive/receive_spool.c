@@ -33,8 +33,6 @@ struct ReceiveSpool {
     CodecContext *codec;
 };
 
-/* ---- opening it */
-
 /* What is acknowledged rests here: only we may write, and one process at a time. */
 static bool lock_directory(const char *path, int *lock_fd, Error *err)
 {
@@ -159,8 +157,6 @@ bool receive_spool_check(const ReceiveSpool *spool, Error *err)
                            "start this again");
 }
 
-/* ---- what is in it */
-
 static bool add_sizes(ReceiveSpool *spool, const char *prefix, uint64_t *bytes, Error *err)
 {
     const Cluster *cluster = &spool->cluster;
@@ -196,8 +192,6 @@ bool receive_spool_is_full(const ReceiveSpool *spool, uint64_t bytes)
 {
     return bytes >= spool->setup.size_max;
 }
-
-/* ---- into the repository */
 
 static bool append_text(void *context, const void *data, size_t size, Error *err)
 {
@@ -537,8 +531,6 @@ bool receive_spool_move(ReceiveSpool *spool, SpoolKeep keep, bool *has_more, Err
         err->code = ERR_CORRUPT;
     return error_context(err, "move WAL from the spool into the repository");
 }
-
-/* ---- by a thread */
 
 /* A failure is an answer here, and stops nothing. */
 static bool run_move(void *worker, void *job, Error *err)

@@ -22,9 +22,6 @@ static void real_path_done(char **path)
     free(*path); /* realpath(3) allocated it */
 }
 
-/* ---- paths ------------------------------------------------------------------------------------
- */
-
 bool path_resolve(const char *path, Arena *arena, const char **resolved, Error *err)
 {
     CLEANUP(text_freep) char *existing = text_format("%s", path);
@@ -67,9 +64,6 @@ bool path_is_inside(const char *path, const char *directory)
         return true;
     return strncmp(path, directory, size) == 0 && (path[size] == '\0' || path[size] == '/');
 }
-
-/* ---- tablespaces ------------------------------------------------------------------------------
- */
 
 bool tablespace_links(const char *data, Arena *arena, const char ***targets, size_t *count,
                       Error *err)
@@ -137,9 +131,6 @@ const char *tablespace_user(const char *location, const char *data, Arena *arena
     }
     return NULL;
 }
-
-/* ---- the data directory -----------------------------------------------------------------------
- */
 
 /* The pg_ctl of the server that was started there last, by its path: few hosts have it on PATH. */
 static char *pg_ctl_command(const char *action, const char *data)

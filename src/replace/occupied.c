@@ -58,9 +58,6 @@ static bool take_control_away(const HeldDirectory *data, Error *err)
     return !held_has(control) || rename_held(control, held_at(data, CONTROL_ASIDE), err);
 }
 
-/* ---- renamed -----------------------------------------------------------------------------
- */
-
 /* Not in a directory that an earlier restore had begun to empty. */
 static bool give_control_back(const HeldDirectory *data, Error *err)
 {
@@ -97,9 +94,6 @@ static bool move_aside(const RestorePlan *plan, const HeldDirectory *data, Error
            rename_directory(plan->data, plan->moved_to, err) &&
            FAULT_POINT("restore.after-move-aside", err) && give_control_back(data, err);
 }
-
-/* ---- removed ----------------------------------------------------------------------------------
- */
 
 /* What a link leads to stays where it is. */
 static bool keep_wal(const HeldDirectory *data, const RestorePlan *plan, Error *err)
@@ -150,9 +144,6 @@ bool occupied_clear(const RestorePlan *plan, const HeldDirectory *data, Error *e
            keep_wal(data, plan, err) && FAULT_POINT("restore.wal-kept", err) &&
            remove_old(plan, data, err);
 }
-
-/* ---- removed last -----------------------------------------------------------------------------
- */
 
 /* WAL that an earlier restore could only keep in the directory itself. */
 static bool bring_out_wal(const RestorePlan *plan, const HeldDirectory *old, Error *err)

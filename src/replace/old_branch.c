@@ -22,9 +22,6 @@ bool old_branch_proves(const OldBranch *branch, const OldSegment *file, uint32_t
                file->name.timeline;
 }
 
-/* ---- which timeline it is on ------------------------------------------------------------------
- */
-
 /*
  * A server that was promoted and has made no checkpoint yet has its new timeline in
  * minRecoveryPointTLI only (xlog.c, CreateEndOfRecoveryRecord).

@@ -26,9 +26,6 @@ const char *old_commits_text(const OldCommits *commits, Arena *arena)
                         branch_gain_text(&gain, arena), time_text_postgres(commits->last, time));
 }
 
-/* ---- places -----------------------------------------------------------------------------------
- */
-
 static bool is_directory(const char *path)
 {
     struct stat status;
@@ -146,9 +143,6 @@ static bool look_for_kept(const KeptSearch *search, const char *data, Error *err
     return look_in(search, parent, prefix, err) && look_in(search, data, KEPT_WAL_INSIDE, err);
 }
 
-/* ---- the look ---------------------------------------------------------------------------------
- */
-
 /*
  * Where it parts from the archive by its content, its path says nothing to those who only know
  * paths. Nor does one that was never opened, and has only what the archive gave to it.
@@ -195,9 +189,6 @@ bool old_directory_look(const Cluster *cluster, const RestoreRequest *request, c
                                .directory = directory};
     return request->discard_wal || look_for_kept(&search, data, err);
 }
-
-/* ---- what it adds to the archive --------------------------------------------------------------
- */
 
 static void add_files(const OldBranch *branch, WalInventory *inventory, uint32_t segment_size)
 {

@@ -51,9 +51,6 @@ static const char *object_name(const Proof *proof, uint64_t segment, char text[W
     return wal_name_text(&name, proof->size, text);
 }
 
-/* ---- what there is ----------------------------------------------------------------------------
- */
-
 static void find_files(Proof *proof)
 {
     const OldWal *wal = &proof->branch->wal;
@@ -97,9 +94,6 @@ static void find_archive_end(Proof *proof)
     proof->archive_end = wal_segment_start(next, proof->size) +
                          wal_pieces_reach(&inventory->pieces, owner(proof, next), next);
 }
-
-/* ---- reading the directory's WAL --------------------------------------------------------------
- */
 
 typedef struct OldReading {
     const Proof *proof;
@@ -250,9 +244,6 @@ static uint32_t valid_size(const Proof *proof, const WalReaderState *state, uint
                                                    : (uint32_t)(state->last_end - start);
 }
 
-/* ---- comparing --------------------------------------------------------------------------------
- */
-
 typedef struct OldComparison {
     const OldSegment *file;
     int fd;
@@ -334,9 +325,6 @@ static bool compare_segment(const Proof *proof, uint64_t segment, uint32_t limit
     *err = attempt;
     return false;
 }
-
-/* ---- where they part --------------------------------------------------------------------------
- */
 
 typedef struct ArchiveCommits {
     uint64_t first; /* segment that is counted by its records */
@@ -461,9 +449,6 @@ static bool find_apart(const Proof *proof, uint64_t segment, uint64_t same, Erro
            take_apart(proof, &proof->branch->path, apart, err);
 }
 
-/* ---- two histories of one timeline ------------------------------------------------------------
- */
-
 /* Where two paths to timelines of one number part; 0: they do not. */
 static Lsn paths_part_at(const TimelinePath *a, const TimelinePath *b)
 {
@@ -498,9 +483,6 @@ static bool compare_histories(const Proof *proof, Error *err)
     apart = paths_part_at(&branch->path, &archived);
     return apart == 0 || take_apart(proof, &archived, apart, err);
 }
-
-/* ---- the proof --------------------------------------------------------------------------------
- */
 
 static bool beyond(const Proof *proof, const char *reason)
 {

@@ -11,9 +11,6 @@
 
 enum { HOMES_MAX = 4, LOOKED_AT_MAX = 2000 };
 
-/* ---- where a data directory says that it is -----------------------------------------------------
- */
-
 typedef struct Homes {
     const char *paths[HOMES_MAX];
     size_t count;
@@ -61,9 +58,6 @@ static bool is_at_home(const char *data, const Homes *homes)
     }
     return false;
 }
-
-/* ---- others -------------------------------------------------------------------------------------
- */
 
 static bool has_link_to(const char *data, const char *location, Arena *arena)
 {
@@ -148,9 +142,6 @@ static const char *find_claimant(RestorePlan *plan, const Homes *homes, const ch
         search_in(&search, above, 2);
     return search.found;
 }
-
-/* ---- the answer ---------------------------------------------------------------------------------
- */
 
 static bool has_other_owner(const RestorePlan *plan, const char *version)
 {

@@ -11,9 +11,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* ---- can it be renamed? -----------------------------------------------------------------------
- */
-
 static const char *obstacle_of(RestorePlan *plan, const char *path)
 {
     CLEANUP(text_freep) char *parent = text_format("%s", path);
@@ -35,9 +32,6 @@ const char *replacement_obstacle(RestorePlan *plan)
         obstacle = obstacle_of(plan, plan->old_versions[i]);
     return obstacle;
 }
-
-/* ---- its WAL ----------------------------------------------------------------------------------
- */
 
 /* Where a link leads is not ours to rename: another cluster's, or a whole file system. */
 static bool follow_wal_link(RestorePlan *plan, const char **real, Error *err)
@@ -90,9 +84,6 @@ static bool plan_wal(const Cluster *cluster, const RestoreRequest *request, cons
             : arena_format(&plan->arena, "%s.pgcairn-pg_wal-%s", plan->data, plan->stamp);
     return true;
 }
-
-/* ---- the decision -----------------------------------------------------------------------------
- */
 
 static bool keep_old(RestorePlan *plan, const char *obstacle, Error *err)
 {

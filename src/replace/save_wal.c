@@ -13,9 +13,6 @@
 
 enum { HISTORY_TEXT_MAX = 4 << 20 };
 
-/* ---- into the archive: which ------------------------------------------------------------------
- */
-
 typedef struct Saving {
     const Cluster *cluster;
     const RestoreRequest *request;
@@ -87,9 +84,6 @@ static bool needs_push(const Saving *saving, const OldSegment *file)
     }
     return false;
 }
-
-/* ---- into the archive: how --------------------------------------------------------------------
- */
 
 /* False: the server's archiver would try this one again, and none after it. */
 static bool push_one(const Saving *saving, const char *path)
@@ -189,9 +183,6 @@ bool restore_save_wal(const Cluster *cluster, const RestoreRequest *request,
     return false;
 }
 
-/* ---- as part of this recovery: what -----------------------------------------------------------
- */
-
 static void add_local(RestorePlan *plan, const PlannedWal *file)
 {
     PlannedWal *all = arena_alloc(&plan->arena, (plan->local_wal_count + 1) * sizeof *all);
@@ -285,9 +276,6 @@ bool save_wal_plan(const Cluster *cluster, const WalInventory *inventory,
     }
     return true;
 }
-
-/* ---- as part of this recovery: put ------------------------------------------------------------
- */
 
 /* Where a file of the old pg_wal is, now that the old directory is out of the way. */
 static char *path_now(const RestorePlan *plan, const PlannedWal *file)

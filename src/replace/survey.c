@@ -43,8 +43,6 @@ static bool refuse_needed(const Survey *survey, const char *what, const char *wh
                       word);
 }
 
-/* ---- by what it is */
-
 static const NeededPlace *find_needed(const Survey *survey, const struct stat *found)
 {
     for (size_t i = 0; i < survey->needed_count; i++) {
@@ -84,8 +82,6 @@ static bool check_content(const Survey *survey, const TreeEntry *entry, Error *e
         text_format("%.*s", (int)(strlen(entry->path) - strlen(entry->name) - 1), entry->path);
     return refuse_needed(survey, what, folder, err);
 }
-
-/* ---- the walk */
 
 static void tell_link(Survey *survey, const TreeEntry *entry)
 {
@@ -189,9 +185,6 @@ bool survey_old(const RestoreRequest *request, RestorePlan *plan, Error *err)
     }
     return true;
 }
-
-/* ---- what is new --------------------------------------------------------------------------------
- */
 
 /* A place that is to be written to. */
 typedef struct NewPlace {

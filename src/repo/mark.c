@@ -28,8 +28,6 @@ static bool subject_of(const char *name, MarkSubject *what)
     return false;
 }
 
-/* -------- text */
-
 void mark_encode(const Mark *mark, const Cluster *cluster, RecordWriter *text)
 {
     record_begin(text, record_kind, MARK_VERSION);
@@ -126,8 +124,6 @@ const char *mark_text(const Mark *mark, Arena *arena)
     return arena_format(arena, "%s found it bad at %s: %s", mark->by, time_text(mark->at, at),
                         mark->reason);
 }
-
-/* -------- in the repository */
 
 enum { MARK_SIZE_MAX = 64 << 10 };
 

@@ -67,9 +67,6 @@ static bool load(const Cluster *cluster, const RestoreRequest *request,
     return request->backup == NULL || choice_check_backup(choice, request->backup, err);
 }
 
-/* ---- the path as the server is told it ----------------------------------------------------------
- */
-
 /* Whether all that is replayed lies before the fork, and so does what stops it. */
 static bool stops_before(const Choice *choice, Lsn fork)
 {
@@ -173,9 +170,6 @@ static bool search_before_fork(Search *search, Error *err)
     choice->backup = NULL;
     return false;
 }
-
-/* ---- which branch is meant ----------------------------------------------------------------------
- */
 
 /* With a gap in the way only what is sure to be on the other branch is said to be there. */
 static bool mark_holders(const Search *search, bool has_gap, Error *err)

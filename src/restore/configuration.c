@@ -15,8 +15,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* -------- names */
-
 static const ManifestEntry *find_extra(const Manifest *manifest, const char *path)
 {
     for (size_t i = manifest->entry_count; i > 0; i--) {
@@ -101,8 +99,6 @@ static const char *name_of(RestorePlan *plan, const char *told, const char *usua
     }
     return arena_format(&plan->arena, "%s/%s", manifest->header.data_directory, told);
 }
-
-/* -------- before anything is touched */
 
 typedef enum ExtraState { EXTRA_SAME, EXTRA_ABSENT, EXTRA_OTHER } ExtraState;
 
@@ -274,8 +270,6 @@ bool configuration_plan(const Cluster *cluster, const RestoreRequest *request, R
     drop_same(plan, &extras);
     return true;
 }
-
-/* -------- when the files are there */
 
 static bool is_of_place(const char *name)
 {

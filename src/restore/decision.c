@@ -135,9 +135,6 @@ static void warn_of_damaged(const RestoreRequest *request, const Choice *choice,
     }
 }
 
-/* ---- the directory that is replaced -------------------------------------------------------------
- */
-
 static const char *verdict_name(OldVerdict verdict)
 {
     switch (verdict) {
@@ -267,9 +264,6 @@ static void hint_at_discarding(const OldDirectory *directory, Error *err)
                    "; timeline %u is nowhere but in %s: another one takes --discard-wal as well",
                    own->timeline, own->place);
 }
-
-/* ---- the plan -----------------------------------------------------------------------------------
- */
 
 static bool plan_restore(const Cluster *cluster, const RestoreRequest *request,
                          const OldDirectory *directory, RestorePlan *plan, Error *err)

@@ -36,8 +36,6 @@ static void listening_done(Listening *listening)
     settings_done(&listening->settings);
 }
 
-/* ---- as it is configured ---- */
-
 /* The name that the file has in the backup: below the data directory, or absolute. */
 static const char *stored_name(const ManifestHeader *header)
 {
@@ -94,8 +92,6 @@ static void find_listening(const Cluster *cluster, const RestoreRequest *request
     if (request->as_copy && request->port == 0)
         listening->addresses = ""; /* recovery_settings.c: a private one */
 }
-
-/* ---- who is there ---- */
 
 /* `data`: of the server whose socket it is; NULL where its lock file can't be read. */
 static bool is_socket_held(const char *directory, unsigned port, const RestorePlan *plan,

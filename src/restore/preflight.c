@@ -22,9 +22,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* ---- what is in the way -----------------------------------------------------------------------
- */
-
 /* Restored, and not opened since: opening takes the signal file away. */
 static bool is_unopened(const char *data, const DataLook *look)
 {
@@ -137,9 +134,6 @@ static bool plan_occupied(const Cluster *cluster, const RestoreRequest *request,
     plan->marked_version_count = look.marker.version_count;
     return true;
 }
-
-/* ---- tablespaces ------------------------------------------------------------------------------
- */
 
 /* What stays is told; when it is in the way of a tablespace, that is refused where it shows. */
 static bool is_its_own(RestorePlan *plan, const char *location, const char *version)
@@ -286,9 +280,6 @@ static bool plan_tablespaces(const RestoreRequest *request, RestorePlan *plan, E
     }
     return true;
 }
-
-/* ---- programs, configuration ------------------------------------------------------------------
- */
 
 static bool check_control(const RestorePlan *plan, Error *err)
 {

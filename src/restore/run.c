@@ -27,9 +27,6 @@
 
 enum { MANIFEST_PIECE = 1 << 20, SMALL_TEXT_MAX = 1 << 20 };
 
-/* ---- backup_manifest --------------------------------------------------------------------------
- */
-
 static bool list_own_file(BackupManifestWriter *writer, const RestorePlan *plan, const char *name,
                           Error *err)
 {
@@ -88,9 +85,6 @@ static bool write_backup_manifest(const RestorePlan *plan, Error *err)
     return file_writer_replace(&file, err);
 }
 
-/* ---- the end: pg_control ----------------------------------------------------------------------
- */
-
 /* bytes: PG_CONTROL_FILE_SIZE of them. */
 static bool read_control(const Cluster *cluster, const RestorePlan *plan, uint8_t *bytes,
                          Error *err)
@@ -119,9 +113,6 @@ static bool write_control(const Cluster *cluster, const RestorePlan *plan, Error
     return read_control(cluster, plan, bytes, err) &&
            data_file_put(plan, "global/pg_control", bytes, sizeof bytes, err);
 }
-
-/* ---- the story --------------------------------------------------------------------------------
- */
 
 /*
  * One restore at a time and directory. The lock is on the directory itself, so it goes when we do,

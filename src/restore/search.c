@@ -5,9 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- one backup -------------------------------------------------------------------------------
- */
-
 /*
  * Nothing was committed between the last commit and T. With a time target the server itself would
  * fail at the end of the archive (docs/postgres-facts.md 0.5); without any target it would also
@@ -92,9 +89,6 @@ static bool judge_backup(const Search *search, const BackupInfo *backup, Verdict
     *verdict = VERDICT_USABLE;
     return choice->point.is_found || judge_not_found(search, backup, verdict, err);
 }
-
-/* ---- one path ---------------------------------------------------------------------------------
- */
 
 static int newest_first(const void *a, const void *b)
 {

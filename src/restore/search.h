@@ -18,9 +18,6 @@ typedef struct Search {
 /* A walk of the path's WAL; to 0: as far as it goes. */
 WalWalk search_walk(const Search *search, Lsn from, Lsn to);
 
-/* ---- where the archive ends: search_end.c -----------------------------------------------------
- */
-
 typedef struct ArchiveEnd {
     WalWalkEnd walk;
     Lsn last_record;   /* start of the last whole record */
@@ -44,9 +41,6 @@ bool search_refuse_gap(const Search *search, const ArchiveEnd *end, const char *
  */
 const char *search_behind_gap(const Search *search, const ArchiveEnd *end);
 
-/* ---- which backup reaches the target: search.c -------------------------------------------------
- */
-
 typedef enum Verdict {
     VERDICT_USABLE,
     VERDICT_TOO_NEW,     /* the target lies before what this backup can reach: try an older one */
@@ -60,9 +54,6 @@ bool search_open_path(Search *search, uint32_t timeline, Error *err) MUST_CHECK;
 /* *backup is NULL when none on this path reaches the target; *verdict says why. */
 bool search_along_path(const Search *search, const BackupInfo **backup, Verdict *verdict,
                        Error *err) MUST_CHECK;
-
-/* ---- why there is none: choice_refusals.c; all of them return false -----------------------------
- */
 
 bool refuse_too_early(const Search *search, Error *err) MUST_CHECK;
 bool refuse_not_seen(Search *search, Error *err) MUST_CHECK;

@@ -18,8 +18,6 @@ static WalWalk whole_walk(const Cluster *cluster, const RestoreRequest *request,
                      .threads = request->jobs > 0 ? request->jobs : 1};
 }
 
-/* ---- a name ---- */
-
 /* "@1 at 0/3000028 of T, @2 ..." */
 static void print_points(const RestorePointList *points, Buffer *text)
 {
@@ -66,8 +64,6 @@ static void warn_of_name(const Cluster *cluster, const RestoreRequest *request,
               points.count, name, (const char *)text.data,
               number_of(&points, choice->point.stop_record), name);
 }
-
-/* ---- a time ---- */
 
 static void warn_of_early(const TargetPoint *point, RestorePlan *plan)
 {

@@ -14,8 +14,6 @@ enum {
     PIECE = 1 << 20,
 };
 
-/* ---- setting aside ---- */
-
 static void record_place(RecordWriter *record, const Cluster *cluster, const char *key,
                          uint32_t timeline, uint64_t segment)
 {
@@ -109,8 +107,6 @@ bool quarantine_carry_out(const Cluster *cluster, const QuarantinePlan *plan,
     return true;
 }
 
-/* ---- what is there ---- */
-
 void quarantine_list_done(QuarantineList *list)
 {
     arena_done(&list->arena);
@@ -174,8 +170,6 @@ bool quarantine_list_load(QuarantineList *list, const Cluster *cluster, Error *e
     *list = take_list(&loaded);
     return true;
 }
-
-/* ---- putting back ---- */
 
 typedef struct Undo {
     const Cluster *cluster;

@@ -16,8 +16,6 @@
 
 enum { LOCK_SIZE_MAX = 64 << 10, NAME_SIZE_MAX = 64, ARGUMENTS_SIZE_MAX = 4 << 20 };
 
-/* ---- processes */
-
 static bool begins_with(const char *text, const char *begin)
 {
     return strncmp(text, begin, strlen(begin)) == 0;
@@ -171,8 +169,6 @@ static void look_at_processes(const struct stat *data, PresenceFacts *facts)
                       (geteuid() == 0 || geteuid() == data->st_uid);
 }
 
-/* ---- file systems */
-
 /* statfs(2). FUSE, because nobody knows what is at its other end. */
 static bool is_on_network(const char *path)
 {
@@ -202,8 +198,6 @@ static bool is_on_network(const char *path)
     }
     return false;
 }
-
-/* ---- what the lock file leads to */
 
 /* Of the very server that wrote the lock file: another host's segment can have key and number. */
 static MemoryState look_at_memory(const ServerLock *lock)
@@ -307,8 +301,6 @@ static bool look_at_lock(const char *data, PresenceFacts *facts, Error *err)
                                  (TimeUs)file.st_ctim.tv_sec * 1000000 < limit;
     return true;
 }
-
-/* ---- the rest */
 
 /*
  * The first thing that a server does is to rename backup_label. Before 15 one that works can have

@@ -147,8 +147,6 @@ bool replication_slot_create(Session *session, const char *name, Error *err)
     return error_context(err, "create replication slot \"%s\"", name);
 }
 
-/* ---- the stream */
-
 /* Wait for the socket. A signal ends it early. */
 static bool wait_for(Session *session, short events, int wait_ms, Error *err)
 {

@@ -99,7 +99,6 @@ static bool refuse_other(const Subject *subject, const Account *owner, const cha
     return error_hint(err, "leave out --user: its owner does the work");
 }
 
-/* --user counts where there is nothing yet that says whose it is. */
 static bool choose(const Subject *subject, const DirectoryOwner *owner, Options *options,
                    Account *account, Error *err)
 {
@@ -125,8 +124,6 @@ static const char *because(const Subject *subject, const DirectoryOwner *owner, 
         return arena_format(&options->arena, "the owner of the %s", subject->what);
     return arena_format(&options->arena, "the owner of %s", owner->parent);
 }
-
-/* ---- root stays root where all is root's ---- */
 
 static bool refuse_to_stay(const char *part, const char *why, Error *err)
 {

@@ -79,8 +79,6 @@ static bool note_parent(void *context, int fd, const struct stat *found, Error *
     return check_directory(climb->what, climb->path, fd, err);
 }
 
-/* ---- a second mount of a directory in the data directory */
-
 typedef struct Search {
     const char *what, *path;
     const Parents *parents;
@@ -128,8 +126,6 @@ bool place_check_outside(const char *what, const char *path, const char *data, E
     return tree_walk_up(path, note_parent, &climb, err) &&
            (data == NULL || search_data(what, path, data, &parents, err));
 }
-
-/* ---- a repository */
 
 static bool begins_with(const char *text, const char *begin)
 {

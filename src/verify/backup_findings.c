@@ -5,8 +5,6 @@
 
 #include <inttypes.h>
 
-/* ---- which there are */
-
 static int compare_pack(const void *a, const void *b)
 {
     return strcmp(((const PackFacts *)a)->info.id, ((const PackFacts *)b)->info.id);
@@ -200,8 +198,6 @@ bool survey_backups(VerifyRun *run, Error *err)
     doubt_shared(run);
     return true;
 }
-
-/* ---- their packs */
 
 static void take_problems(VerifyRun *run, const PackJob *job, const char *object)
 {

@@ -185,8 +185,6 @@ static bool find_on_path(Holes *holes, const TimelinePath *path, Error *err)
     return true;
 }
 
-/* ---- told once, whatever number of paths they are on */
-
 static int compare(const void *a, const void *b)
 {
     const WalPlace *one = a;

@@ -31,8 +31,6 @@ static void check_done(Check *check)
     mem_free(check->crcs);
 }
 
-/* ---- findings */
-
 static void complain(Check *check, const char *what, const char *expected, const char *found)
 {
     if (check->complaints++ >= COMPLAINTS_MAX)
@@ -60,8 +58,6 @@ static void hurt(Check *check, PackFacts *pack)
     pack->hurt = mem_resize(pack->hurt, (pack->hurt_count + 1) * sizeof pack->hurt[0]);
     pack->hurt[pack->hurt_count++] = check->backup;
 }
-
-/* ---- what was found of a frame */
 
 static const FrameFact *find_fact(const PackFacts *pack, const Frame *frame)
 {
@@ -112,8 +108,6 @@ static const FrameFact *good_fact(Check *check, const ManifestEntry *entry, cons
     return fact;
 }
 
-/* ---- small files */
-
 static void check_small(Check *check, const ManifestEntry *entry)
 {
     char expected[64];
@@ -136,8 +130,6 @@ static void check_small(Check *check, const ManifestEntry *entry)
     snprintf(found, sizeof found, "hash %016" PRIx64 ", CRC-32C %08" PRIx32, hash, crc);
     complain_of_file(check, entry, expected, found);
 }
-
-/* ---- ranges */
 
 typedef struct RangeSum {
     uint64_t hash;
@@ -302,8 +294,6 @@ static bool check_large(Check *check, const ManifestEntry *entry, Error *err)
     complain_of_file(check, entry, expected, found);
     return true;
 }
-
-/* ---- the whole */
 
 static bool check_entries(Check *check, Error *err)
 {

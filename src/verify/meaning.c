@@ -44,8 +44,6 @@ static uint64_t stop_segment(const BackupFacts *backup)
     return wal_segment_before(backup->stop, backup->segment_size);
 }
 
-/* ---- WAL */
-
 /* Whether recoveries along the path read any of the place's segments. */
 static bool is_read_by(const VerifyRun *run, const TimelinePath *path, const WalPlace *place)
 {
@@ -205,8 +203,6 @@ static void tell_wal(const VerifyRun *run, const WalPlace *place, Buffer *text)
     tell_instants(&cut, text);
 }
 
-/* ---- backups */
-
 /* The best that is left of a backup's instants: an older one, and WAL from there on. */
 static const BackupFacts *older_than(const VerifyRun *run, const BackupFacts *lost)
 {
@@ -294,8 +290,6 @@ static void tell_pack(const VerifyRun *run, size_t index, Buffer *text)
                            "was stored.");
     }
 }
-
-/* ---- timelines */
 
 static void tell_timeline(const VerifyRun *run, uint32_t timeline, Buffer *text)
 {

@@ -63,8 +63,6 @@ void pack_job_done(PackJob *job)
     *job = (PackJob){0};
 }
 
-/* ---- problems */
-
 static void add_problem(PackJob *job, FindingSeverity severity, const char *what,
                         const char *expected, const char *found)
 {
@@ -118,8 +116,6 @@ static void damaged_frame(PackJob *job, const ScannedFrame *frame, const char *e
     if (job->problem_count <= PACK_PROBLEMS_KEPT)
         job->problems[job->problem_count - 1].is_newer = problem->code == ERR_VERSION;
 }
-
-/* ---- pages */
 
 static void begin_range(PackWorker *worker, const ScannedFrame *frame)
 {
@@ -273,8 +269,6 @@ static void see_table(PackJob *job, PackWorker *worker, const ScannedFrame *fram
     }
     begin_range(worker, frame);
 }
-
-/* ---- frames */
 
 static FrameFact *add_fact(PackJob *job, const ScannedFrame *frame)
 {

@@ -55,8 +55,6 @@ bool is_known_object(const Cluster *cluster, const char *object)
            layout_known_backup_of(cluster->name, object, id);
 }
 
-/* -------- the backup as it is now */
-
 static void take_newer(BackupIdentity *identity, TimeUs stored_at)
 {
     if (stored_at > identity->newest_at)
@@ -99,8 +97,6 @@ static BackupIdentity identify(const VerifyRun *run, size_t backup, const Manife
     sha256_text(digest, identity.packs);
     return identity;
 }
-
-/* -------- what is remembered of it */
 
 /* False: not of this backup as it is now, or it can't be read. */
 static bool read_remembered(const VerifyRun *run, const char *object, const char *backup,
@@ -169,8 +165,6 @@ void believe_backup(VerifyRun *run, size_t backup, const Manifest *manifest)
         memcpy(facts->packs[i], manifest->packs[i].id, sizeof facts->packs[i]);
 }
 
-/* -------- packs that backups share */
-
 static bool shares_what_is_read(const VerifyRun *run, const BackupFacts *facts)
 {
     for (size_t i = 0; i < facts->pack_count; i++) {
@@ -214,8 +208,6 @@ void doubt_shared(VerifyRun *run)
         run->report->believed.bytes += run->packs[i].users == 0 ? run->packs[i].info.size : 0;
     }
 }
-
-/* -------- remembering */
 
 static void forget(VerifyRun *run, const char *object)
 {

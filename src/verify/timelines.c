@@ -39,8 +39,6 @@ bool is_wal_wanted(const VerifyRun *run, uint32_t timeline, uint64_t segment)
            path_timeline_of_segment(&facts->path, segment, backup->segment_size) == timeline;
 }
 
-/* ---- which there are */
-
 static int compare_numbers(const void *a, const void *b)
 {
     uint32_t one = *(const uint32_t *)a;
@@ -77,8 +75,6 @@ static void collect_timelines(VerifyRun *run)
             run->timelines[run->timeline_count++].timeline = numbers[i];
     }
 }
-
-/* ---- history files */
 
 static bool take_text(void *context, const void *data, size_t size, Error *err)
 {
@@ -205,8 +201,6 @@ static bool load_timeline(VerifyRun *run, TimelineFacts *facts, Error *err)
     facts->has_path = facts->timeline == 1;
     return timeline_path_parse(facts->timeline, NULL, &run->arena, &facts->path, err);
 }
-
-/* ---- whether they fit each other */
 
 /* A step that a later switch clips to nothing says no more where it began. */
 static bool is_clipped(const PathStep *step)

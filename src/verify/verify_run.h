@@ -145,15 +145,11 @@ typedef struct VerifyRun {
     Arena arena;
 } VerifyRun;
 
-/* ---- verify.c */
-
 /* Whether a failure tells something of the object (a finding), or only that it was not seen. */
 bool is_finding(const Error *err);
 
 /* In the listing of the beginning; NULL: it is not there. */
 const ObjectInfo *find_object(const VerifyRun *run, const char *name);
-
-/* ---- troubles.c: text is copied; NULL counts as "" */
 
 Trouble *trouble_add(VerifyRun *run, FindingSeverity severity, const char *object, const char *what,
                      const char *expected, const char *found);
@@ -168,23 +164,17 @@ void trouble_at_timeline(Trouble *trouble, uint32_t timeline);
 void troubles_publish(VerifyRun *run);
 void troubles_done(VerifyRun *run);
 
-/* ---- objects.c */
-
 /* Records are read, the rest is sorted by kind: what is of no known kind becomes a note. */
 bool verify_records(VerifyRun *run, Error *err) MUST_CHECK;
 bool verify_leftovers(VerifyRun *run, Error *err) MUST_CHECK;
 /* 32 hex digits in their folder; NULL for any other object. */
 const char *pack_id_of(const Cluster *cluster, const char *object);
 
-/* ---- backup_findings.c */
-
 /* Every manifest once: who is there, and which packs they refer to. */
 bool survey_backups(VerifyRun *run, Error *err) MUST_CHECK;
 /* Every pack once, and each manifest against what was found in its packs. */
 bool verify_backups(VerifyRun *run, Error *err) MUST_CHECK;
 PackFacts *pack_find(const VerifyRun *run, const char *id);
-
-/* ---- remembered.c: backups that an earlier run found good */
 
 /* Sets is_believed when it still is what was read then, by its manifest and by the listing. */
 void believe_backup(VerifyRun *run, size_t backup, const Manifest *manifest);
@@ -199,8 +189,6 @@ void note_unremembered(VerifyRun *run, const Error *problem);
 bool is_known_object(const Cluster *cluster, const char *object);
 void count_believed(VerifyRun *run, uint64_t bytes, TimeUs verified_at);
 
-/* ---- marks.c: what list, status and restore are to know of it */
-
 /* Once: why it is not marked is told in the report. */
 void note_unmarked(VerifyRun *run, const Error *problem);
 /* is_good: what was known against it is taken back. Else the worst finding about it is the reason.
@@ -214,26 +202,18 @@ bool is_marked_wal(const VerifyRun *run, const WalName *name);
 /* Marks of what is not there any more, and that nothing misses. After verify_past_backups(). */
 void forget_marks_of_nothing(VerifyRun *run);
 
-/* ---- past.c: backups as the journal has them */
-
 void note_past_backup(VerifyRun *run, const char *object, const Record *record);
 /* Those whose manifest is gone. */
 bool verify_past_backups(VerifyRun *run, Error *err) MUST_CHECK;
 bool is_lost_backup(const VerifyRun *run, const char *id);
 void tell_bad_pages(VerifyRun *run);
 
-/* ---- manifest_check.c */
-
 /* One manifest against its packs, which have been scanned. */
 bool check_manifest(VerifyRun *run, size_t backup, const Manifest *manifest, Error *err) MUST_CHECK;
-
-/* ---- wal.c, timelines.c, holes.c */
 
 bool survey_timelines(VerifyRun *run, Error *err) MUST_CHECK;
 bool verify_wal(VerifyRun *run, Error *err) MUST_CHECK;
 bool verify_holes(VerifyRun *run, Error *err) MUST_CHECK;
-
-/* ---- branch_findings.c: what other histories have that a restore would not follow */
 
 bool verify_branches(VerifyRun *run, Error *err) MUST_CHECK;
 /* pieces.c: of segments that were not whole. After verify_wal(). */
@@ -247,11 +227,7 @@ bool is_backup_on_path(const BackupFacts *backup, const TimelinePath *path);
 /* None of its WAL is there, and nothing goes on from it: that is told of its history. */
 bool timeline_has_only_begun(const VerifyRun *run, uint32_t timeline);
 
-/* ---- meaning.c */
-
 void troubles_tell(VerifyRun *run);
-
-/* ---- crew.c: jobs in threads, results in the main thread, in order */
 
 enum { CREW_JOBS_MAX = 128 };
 

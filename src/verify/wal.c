@@ -41,8 +41,6 @@ static void pass_done(WalPass *pass)
     mem_free(pass->forks);
 }
 
-/* ---- what is to be read */
-
 static void choose_objects(WalPass *pass)
 {
     VerifyRun *run = pass->run;
@@ -110,8 +108,6 @@ static void keep_fork(WalPass *pass, const WalName *name, const WalReaderState *
         fork->first_prev = state->first_prev;
     }
 }
-
-/* ---- one segment against its neighbours and its timeline */
 
 static void complain(WalPass *pass, const WalJob *job, const char *what, const char *expected,
                      const char *found)
@@ -286,8 +282,6 @@ static void take_segment(WalPass *pass, const WalJob *job)
     check_chain(pass, job, facts);
 }
 
-/* ---- what an earlier run has read */
-
 /*
  * A segment with which a timeline begins is always read: where it does is in its records only. A
  * time that is yet to come was told by a clock that was wrong.
@@ -334,8 +328,6 @@ static void finish_learning(WalPass *pass)
     if (pass->learning != NULL && !wal_learning_finish(pass->learning, &problem))
         note_unremembered(pass->run, &problem);
 }
-
-/* ---- the pass */
 
 static void tell_damage(WalPass *pass, const WalJob *job)
 {

@@ -39,8 +39,6 @@ WalKnownHome wal_known_home(const Cluster *cluster)
                           .seed = cluster->repo->hash_seed};
 }
 
-/* -------- entries */
-
 void wal_known_add(Buffer *entries, const WalKnownEntry *entry)
 {
     uint8_t head[WAL_KNOWN_ENTRY_SIZE - WAL_TRAILER_SIZE];
@@ -105,8 +103,6 @@ static bool are_in_order(WalStretch stretch, const Buffer *entries)
     }
     return true;
 }
-
-/* -------- the object */
 
 static void put_header(const WalKnownHome *home, WalStretch stretch, uint8_t *header)
 {
@@ -207,8 +203,6 @@ bool wal_known_trailer(const WalKnownHome *home, WalStretch stretch, const WalKn
     *trailer = found;
     return true;
 }
-
-/* -------- in the repository */
 
 bool wal_known_store(const Cluster *cluster, WalStretch stretch, const Buffer *entries, Error *err)
 {

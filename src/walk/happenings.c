@@ -54,8 +54,6 @@ bool happening_is_drop(const Happening *entry)
            entry->truncated > 0 || entry->is_cut_short;
 }
 
-/* ---- what is asked for ---- */
-
 static bool is_in_time(const HappeningRequest *request, TimeUs time)
 {
     if (request->from == TIME_US_NONE && request->to == TIME_US_NONE)
@@ -75,8 +73,6 @@ static bool emit(Reading *reading, const Happening *entry, Error *err)
         return true;
     return request->on_entry(request->context, entry, err);
 }
-
-/* ---- gaps ---- */
 
 static bool flush_gaps(Reading *reading, Error *err)
 {
@@ -121,8 +117,6 @@ static bool take_gap(void *context, const WalGap *gap, Error *err)
     buffer_append(&reading->gaps, &pending, sizeof pending);
     return true;
 }
-
-/* ---- which segments ---- */
 
 static void follow_time(Reading *reading, const WalSummary *summary)
 {
@@ -190,8 +184,6 @@ static bool is_tail_wanted(void *context, const WalTrailer *trailer, uint8_t rmg
         return (request->from == TIME_US_NONE || reading->has_begun) && !reading->is_past;
     return overlaps(request, summary, slack);
 }
-
-/* ---- the end of a transaction ---- */
 
 static int compare_numbers(uint64_t a, uint64_t b)
 {
@@ -396,8 +388,6 @@ static bool take_end(Reading *reading, const WalRecord *record, const WalTransac
     reading->last = end->time;
     return (!end->is_commit && entry.database_count == 0) || emit(reading, &entry, err);
 }
-
-/* ---- records ---- */
 
 static bool take_event(Reading *reading, const WalRecord *record, Error *err)
 {

@@ -54,8 +54,6 @@ void wal_learning_freep(WalLearning **place)
     *place = NULL;
 }
 
-/* -------- one stretch */
-
 static bool is_settled(const WalLearning *learning, const WalStored *stored)
 {
     return stored->at <= learning->at - settled_after;
@@ -228,8 +226,6 @@ bool wal_learning_note(WalLearning *learning, const WalLesson *lesson, Error *er
     return true;
 }
 
-/* -------- all of them */
-
 static bool is_saved(const WalLearning *learning, WalStretch stretch)
 {
     for (size_t i = 0; i < learning->saved_count; i++) {
@@ -268,8 +264,6 @@ bool wal_learning_finish(WalLearning *learning, Error *err)
     learning->has_stretch = false;
     return learning->keeps_others || forget_others(learning, err);
 }
-
-/* -------- trailers only */
 
 static bool is_known(const WalInventory *inventory, const WalRun *run, uint64_t segment)
 {

@@ -6,8 +6,6 @@
 
 enum { NUMBER_DIGITS_MAX = 6 };
 
-/* ---- finding them ---- */
-
 typedef struct PointScan {
     const char *name; /* NULL: any */
     const PgVersion *version;
@@ -93,8 +91,6 @@ void restore_points_done(RestorePointList *list)
     *list = (RestorePointList){0};
 }
 
-/* ---- one of several ---- */
-
 bool restore_point_number(const char *text, size_t *name_size, uint64_t *number)
 {
     const char *at = strrchr(text, '@');
@@ -125,8 +121,6 @@ bool restore_points_pick(const WalWalk *walk, const char *text, Lsn *lsn, Error 
         *lsn = named.items[number - 1].lsn;
     return true;
 }
-
-/* ---- times ---- */
 
 typedef struct LargestTime {
     TimeUs time;

@@ -98,8 +98,6 @@ bool wal_follows(const Cluster *cluster, const WalName *name, const WalReaderSta
     return refuse_head(cluster, name, state, before, err);
 }
 
-/* ---- the folder's own file of the segment before ---- */
-
 static bool read_at(int fd, uint64_t offset, size_t size, uint8_t *bytes)
 {
     Error ignored = {0}; /* what can't be read says nothing */

@@ -68,9 +68,6 @@ void wal_inventory_add_local(WalInventory *inventory, const WalFile *files, size
     sources->found = NULL;
 }
 
-/* ---- reading ----------------------------------------------------------------------------------
- */
-
 /* Passes on the first bytes, and lets the rest be read: a part is not verified alone. */
 typedef struct Limited {
     WalSink *sink;
@@ -152,9 +149,6 @@ bool wal_source_read(const Cluster *cluster, const WalInventory *inventory, cons
     }
     return error_set(err, ERR_NOT_FOUND, "there is no WAL of this segment");
 }
-
-/* ---- what there is ----------------------------------------------------------------------------
- */
 
 typedef struct Finding {
     const Cluster *cluster;
@@ -264,9 +258,6 @@ static bool add_children(Finding *finding, Error *err)
     }
     return true;
 }
-
-/* ---- how far it goes --------------------------------------------------------------------------
- */
 
 /* The WAL of a candidate, read as a recovery would. */
 typedef struct Reading {
@@ -433,9 +424,6 @@ static bool examine_all(Finding *finding, Error *err)
     finding->count = kept;
     return true;
 }
-
-/* ---- which counts -----------------------------------------------------------------------------
- */
 
 static bool sum_bytes(void *context, const void *data, size_t size, Error *err)
 {

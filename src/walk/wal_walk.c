@@ -108,8 +108,6 @@ bool walk_extent(const WalWalk *walk, WalkExtent *extent, Error *err)
     return true;
 }
 
-/* ---- segment by segment ---- */
-
 /* The place after `size` bytes of a record that continue at the start of a segment. */
 static Lsn behind_head(Lsn start, uint32_t size)
 {
@@ -321,8 +319,6 @@ bool walk_segments(const WalWalk *walk, SegmentVisitFunction *on_segment, void *
     return true;
 }
 
-/* ---- trailers, with straddling records joined ---- */
-
 typedef struct TrailerWalk {
     const WalWalk *walk;
     WalSegmentFunction *on_segment;
@@ -395,8 +391,6 @@ bool wal_walk_trailers(const WalWalk *walk, WalSegmentFunction *on_segment, void
 
     return walk_segments(walk, on_segment == NULL ? NULL : join_and_pass_on, &state, end, err);
 }
-
-/* ---- record by record ---- */
 
 typedef struct RecordWalk {
     const WalWalk *walk;

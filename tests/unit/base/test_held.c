@@ -243,8 +243,6 @@ static void a_long_way_is_gone_all_the_same(void **state)
     fd_done(&fd);
 }
 
-/* ---- what others do meanwhile ---- */
-
 typedef struct Attack {
     atomic_bool ends;
     unsigned exchanges;
@@ -342,8 +340,6 @@ static void a_directory_that_was_exchanged_itself_is_told(void **state)
     fd_done(&fd);
     assert_true(file_exists("away/new"));
 }
-
-/* ---- the directory itself ---- */
 
 static void a_link_on_the_way_to_it_is_refused(void **state)
 {

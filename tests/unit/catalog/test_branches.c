@@ -222,9 +222,6 @@ static void load(World *world, const char *drawing)
     }
 }
 
-/* ---- a target, along a drawn path --------------------------------------------------------------
- */
-
 typedef struct Stop {
     bool is_found;
     Lsn until, stop, last_commit;
@@ -362,9 +359,6 @@ static BranchAnswer ask(World *world, const char *server_text, const char *targe
     };
     return branch_judge(question);
 }
-
-/* ---- the table ---------------------------------------------------------------------------------
- */
 
 typedef struct Case {
     const char *drawing;

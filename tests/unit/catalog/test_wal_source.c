@@ -442,8 +442,6 @@ static void a_backup_can_end_in_a_segment_that_is_not_whole(void **state)
     }
 }
 
-/* ---- walks go on into local files ------------------------------------------------------------ */
-
 static void put_file(Scene *scene, const WalBuilder *wal, uint32_t timeline, uint64_t segment,
                      uint32_t size)
 {

@@ -20,8 +20,6 @@
 
 #define SECONDS(n) ((TimeUs)(n)*1000000)
 
-/* ---- the judgement */
-
 static const struct {
     const char *what;
     PresenceFacts facts;
@@ -115,8 +113,6 @@ static void time_settles_only_a_missing_lock_file(void **state)
     facts = (PresenceFacts){.may_be_shared = true};
     assert_int_equal(presence_wait(&facts), 0);
 }
-
-/* ---- the facts */
 
 static void put(const char *path, const char *text)
 {

@@ -21,8 +21,6 @@ enum {
     XLOG_END_OF_RECOVERY = 0x90,
 };
 
-/* ---- WAL */
-
 static void put_le(uint8_t *to, uint64_t value, size_t size)
 {
     for (size_t i = 0; i < size; i++)
@@ -139,8 +137,6 @@ static void build_wal(Vault *vault)
         archive_put_segment(&vault->archive, &other, 1, 4);
     }
 }
-
-/* ---- files */
 
 /* Page `page` of the large file as backup `version` found it. */
 static void make_page(uint8_t *to, size_t size, uint32_t page, uint32_t version)
@@ -272,8 +268,6 @@ static void sum_large(const Vault *vault, ManifestEntry *entry, uint64_t size, b
     entry->ranges[0].size = size;
     entry->ranges[0].hash = range_hash(vault->archive.repo.hash_seed, size, hashes, count);
 }
-
-/* ---- backups */
 
 enum { ENTRIES = 8 };
 
@@ -462,8 +456,6 @@ void vault_done(Vault *vault)
     wal_builder_done(&vault->child);
     archive_done(&vault->archive);
 }
-
-/* ---- hands on it */
 
 char *vault_segment(uint32_t timeline, uint64_t segment)
 {

@@ -180,8 +180,6 @@ static void newer_flags_and_fields_are_a_newer_version(void **state)
     assert_int_equal(decode(&home, &example, object.data, object.size, &found), ERR_NONE);
 }
 
-/* ---- in a repository */
-
 static void put_piece(const Fixture *fixture, uint32_t from, uint32_t to, const uint8_t *segment)
 {
     CLEANUP(codec_context_freep) CodecContext *codec = codec_context_new();

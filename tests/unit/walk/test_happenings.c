@@ -43,8 +43,6 @@ static void scene_archive(Scene *scene)
     scene->path = archive_path(&scene->archive, 1, &scene->arena);
 }
 
-/* ---- records ---- */
-
 /* Transactions from `next` on begin behind this; those before `oldest` have ended. */
 static void running(Scene *scene, uint32_t next, uint32_t oldest)
 {
@@ -137,8 +135,6 @@ static Lsn commit(Scene *scene, uint32_t xid, int64_t time)
     return wal_builder_commit(&scene->wal, xid, time);
 }
 
-/* ---- what is seen of them ---- */
-
 typedef struct Seen {
     Happening items[SEEN_MAX];
     RemovedFile files[SEEN_MAX][FILES_MAX];
@@ -191,8 +187,6 @@ static void read_all(Scene *scene, Seen *seen)
 
     read_by(&request);
 }
-
-/* ---- tests ---- */
 
 static void what_became_of_a_file_is_told_as_far_as_the_wal_says_it(void **state)
 {

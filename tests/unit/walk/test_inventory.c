@@ -268,8 +268,6 @@ static void the_parents_wal_behind_the_fork_is_not_reached(void **state)
     assert_int_equal(timeline, 1);
 }
 
-/* ---- segments that are only in pieces */
-
 static void pieces_are_later_wal_and_show_that_their_timeline_exists(void **state)
 {
     CLEANUP(archive_done) Archive archive;
@@ -289,8 +287,6 @@ static void pieces_are_later_wal_and_show_that_their_timeline_exists(void **stat
     assert_false(wal_inventory_has_later(&archive.inventory, 3, 5));
     assert_false(wal_inventory_has(&archive.inventory, 3, 4));
 }
-
-/* ---- a segment that becomes whole while it is looked for */
 
 typedef struct Moving {
     Storage storage;

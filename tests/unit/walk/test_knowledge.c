@@ -18,8 +18,6 @@ static TimeUs later(unsigned hours)
     return time_now() + (TimeUs)hours * 3600 * 1000000;
 }
 
-/* ---- learning by hand */
-
 static WalLesson lesson_of(const Archive *archive, LessonKind kind, uint32_t timeline,
                            uint64_t segment, WalTrailer *trailer)
 {
@@ -92,8 +90,6 @@ static size_t known_objects(const Archive *archive, char **first)
         *first = text_format("%s", list.count > 0 ? list.objects[0].name : "");
     return list.count;
 }
-
-/* ---- what a walk sees */
 
 typedef struct Seen {
     Buffer trailers;
@@ -228,8 +224,6 @@ static void what_cant_be_reached_of_it_is_not_known(void **state)
     }
 }
 
-/* ---- which object an entry speaks of */
-
 static void only_the_very_object_is_recognised(void **state)
 {
     CLEANUP(world_done) World world;
@@ -278,8 +272,6 @@ static void what_was_stored_just_now_is_not_remembered(void **state)
                          cases[i].is_remembered ? stored_at + cases[i].behind : 0);
     }
 }
-
-/* ---- how what is remembered changes */
 
 static void a_trailer_that_was_read_is_not_taken_for_a_segment_that_was(void **state)
 {
@@ -463,8 +455,6 @@ static void a_run_that_fails_anywhere_leaves_nothing_wrong(void **state)
         assert_int_equal(err.code, ERR_UNREACHABLE);
     }
 }
-
-/* ---- refreshing */
 
 static void many_segments(Archive *archive, WalBuilder *wal, uint64_t count)
 {
