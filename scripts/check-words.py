@@ -32,7 +32,7 @@ BANNED = [
 ]
 COMMENT = re.compile(r"/\*.*?\*/", re.DOTALL)
 LITERALS = re.compile(r'"(?:[^"\\\n]|\\.)*"(?:\s*(?:PRI\w+\s*)?"(?:[^"\\\n]|\\.)*")*')
-BANNER = re.compile(r"/\* ?-{2,}.*")
+BANNER = re.compile(r"/\* ?-{2,} ")
 QUOTED = re.compile(r"`[^`]*`", re.DOTALL)
 
 
