@@ -24,11 +24,22 @@ typedef struct Storage Storage;
 typedef struct ObjectWriter ObjectWriter;
 
 /*
- * Open the storage at an address: "file:///srv/backup" or "/srv/backup". Whether it holds
- * anything is not looked at. ERR_USAGE for an address of no known kind.
- * Free with storage_freep().
+ * What a store is opened with: where it is, and how it is to be treated. What a store of another
+ * kind needs to let us in gets its members here, so that no caller has to change. All of it is
+ * borrowed for the call.
  */
-Storage *storage_open(const char *address, Error *err) MUST_CHECK;
+typedef struct StorageSetup {
+    const char *address;  /* "file:///srv/backup" or "/srv/backup" */
+    unsigned attempts;    /* in all, for what may work a moment later; 0 is the same as 1 */
+    uint64_t pause_ms;    /* before the second attempt, then twice as long each time, up to 5 s */
+    uint64_t bytes_per_s; /* at most, read and written, over all threads; 0: no limit */
+} StorageSetup;
+
+/*
+ * Open the storage that setup describes. Whether it holds anything is not looked at. ERR_USAGE for
+ * an address of no known kind. Free with storage_freep().
+ */
+Storage *storage_open(const StorageSetup *setup, Error *err) MUST_CHECK;
 
 /* Create the place itself (the directory, with its parents, durable). Existing is fine. */
 bool storage_create(Storage *storage, Error *err) MUST_CHECK;

@@ -270,7 +270,7 @@ bool command_backup(const Options *options, Error *err)
     Outcome outcome = {.started = time_now(), .report = &report, .error = err};
     Cluster cluster;
 
-    Storage *storage = storage_open(options->repo, err);
+    Storage *storage = storage_open(&(StorageSetup){.address = options->repo}, err);
     if (storage == NULL || !repo_open(&repo, storage, err) ||
         !cluster_open(&repo, options->cluster, &cluster, err))
         return false;

@@ -116,7 +116,7 @@ bool command_init(const Options *options, Error *err)
     /* First: a repository is not created for a cluster that is not there. */
     if (!cluster_name_check(options->cluster, err) || !find_identity(options, &identity, err))
         return false;
-    Storage *storage = storage_open(options->repo, err);
+    Storage *storage = storage_open(&(StorageSetup){.address = options->repo}, err);
     if (storage == NULL)
         return false;
     repo.storage = storage; /* freed with it, whatever happens */

@@ -573,7 +573,7 @@ bool command_list(const Options *options, Error *err)
     CLEANUP(json_done) Json json = {0};
     CLEANUP(listing_done)
     Listing listing = {.json = options->json ? &json : NULL, .limit = options->limit};
-    Storage *storage = storage_open(options->repo, err);
+    Storage *storage = storage_open(&(StorageSetup){.address = options->repo}, err);
 
     if (storage == NULL || !repo_open(&listing.repo, storage, err) ||
         !list_asked(&listing, options, err) || (options->json && !json_print(&json, err)))

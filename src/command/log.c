@@ -154,7 +154,7 @@ static bool choose_branches(LogRun *run, Error *err)
 
 static bool load(LogRun *run, Error *err)
 {
-    Storage *storage = storage_open(run->options->repo, err);
+    Storage *storage = storage_open(&(StorageSetup){.address = run->options->repo}, err);
 
     return storage != NULL && repo_open(&run->repo, storage, err) &&
            cluster_open(&run->repo, run->options->cluster, &run->cluster, err) &&

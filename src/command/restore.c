@@ -242,7 +242,7 @@ static bool make_request(const Options *options, Arena *arena, RestoreStory *sto
 
 static bool open_repo(const Options *options, Repo *repo, Cluster *cluster, Error *err)
 {
-    Storage *storage = storage_open(options->repo, err);
+    Storage *storage = storage_open(&(StorageSetup){.address = options->repo}, err);
 
     if (storage == NULL)
         return false;

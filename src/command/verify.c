@@ -249,7 +249,7 @@ static bool print_json(const Verification *verification, Error *err)
 
 static bool open_repository(const Options *options, Repo *repo, Cluster *cluster, Error *err)
 {
-    Storage *storage = storage_open(options->repo, err);
+    Storage *storage = storage_open(&(StorageSetup){.address = options->repo}, err);
 
     if (storage == NULL)
         return false;

@@ -532,7 +532,7 @@ static bool undo(const Quarantine *quarantine, Error *err)
 bool command_wal_quarantine(const Options *options, Error *err)
 {
     CLEANUP(quarantine_done) Quarantine quarantine = {.options = options};
-    Storage *storage = storage_open(options->repo, err);
+    Storage *storage = storage_open(&(StorageSetup){.address = options->repo}, err);
     const bool names_something = options->wrong_timeline != 0 || options->beyond_fork != 0 ||
                                  options->log_from != NULL || options->log_to != NULL;
 

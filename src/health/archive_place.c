@@ -30,7 +30,7 @@ static bool is_other_repository(const Health *health, const char *address, bool 
 {
     CLEANUP(repo_done) Repo repo = {.storage = NULL};
     Error attempt = {0};
-    Storage *storage = storage_open(address, &attempt);
+    Storage *storage = storage_open(&(StorageSetup){.address = address}, &attempt);
 
     *is = storage != NULL && repo_open(&repo, storage, &attempt) &&
           strcmp(repo.id, health->repo.id) != 0;

@@ -17,7 +17,7 @@ static void look_done(Look *look)
 
 static bool open_repository(const HealthRequest *request, Health *health, Error *err)
 {
-    Storage *storage = storage_open(request->repo, err);
+    Storage *storage = storage_open(&(StorageSetup){.address = request->repo}, err);
 
     return storage != NULL && repo_open(&health->repo, storage, err) &&
            cluster_open(&health->repo, request->cluster, &health->cluster, err);

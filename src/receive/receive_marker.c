@@ -122,7 +122,8 @@ bool receive_marker_claim(Storage *storage, const Cluster *target, Error *err)
 bool archive_receive_recall(const char *directory, const char *name, Repo *repo, Cluster *cluster,
                             Error *err)
 {
-    CLEANUP(storage_freep) Storage *storage = storage_open(directory, err);
+    CLEANUP(storage_freep)
+    Storage *storage = storage_open(&(StorageSetup){.address = directory}, err);
     CLEANUP(record_done) Record record = {0};
     Marker marker;
 

@@ -91,7 +91,7 @@ static bool open_spool(ReceiveSpool *spool, Error *err)
                          SEGMENTS_MIN, ((uint64_t)SEGMENTS_MIN * target->wal_segment_size) >> 20);
     }
     spool->repo = *target->repo;
-    spool->repo.storage = storage_open(directory, err);
+    spool->repo.storage = storage_open(&(StorageSetup){.address = directory}, err);
     spool->cluster = *target;
     spool->cluster.repo = &spool->repo;
     return spool->repo.storage != NULL && storage_create(spool->repo.storage, err) &&

@@ -10,7 +10,7 @@ enum {
 
 bool hook_open(Hook *hook, const Options *options, Error *err)
 {
-    Storage *storage = storage_open(options->repo, err);
+    Storage *storage = storage_open(&(StorageSetup){.address = options->repo}, err);
 
     if (storage == NULL)
         return false;

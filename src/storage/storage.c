@@ -2,6 +2,7 @@
 
 #include "posix.h"
 #include "storage/driver.h"
+#include "storage/wrap.h"
 #include "storage_names.h"
 
 enum { LARGE = 64 << 20 }; /* bytes: a second look at the object costs less than so much memory */
@@ -25,7 +26,7 @@ static Storage *unknown_address(const char *address, Error *err)
     return NULL;
 }
 
-Storage *storage_open(const char *address, Error *err)
+static Storage *open_driver(const char *address, Error *err)
 {
     const char *path = address;
 
@@ -36,6 +37,18 @@ Storage *storage_open(const char *address, Error *err)
 
     Storage *storage = storage_posix_new(path);
     storage->address = text_format("%s", address);
+    return storage;
+}
+
+/* The limit is inside: what has to be read again is a load, too. */
+Storage *storage_open(const StorageSetup *setup, Error *err)
+{
+    Storage *storage = open_driver(setup->address, err);
+
+    if (storage != NULL && setup->bytes_per_s > 0)
+        storage = storage_limit_new(storage, setup->bytes_per_s);
+    if (storage != NULL && setup->attempts > 1)
+        storage = storage_retry_new(storage, setup->attempts, setup->pause_ms);
     return storage;
 }
 

@@ -474,7 +474,7 @@ static void a_spool_that_says_less_is_made_to_say_all(void **state)
     scene_init(&scene);
     known = &scene.archive.cluster;
     path = spool_path(&scene);
-    storage = storage_open(path, &err);
+    storage = storage_open(&(StorageSetup){.address = path}, &err);
     assert_non_null(storage);
     assert_true(storage_create(storage, &err));
     record_begin(&record, "spool", 1);

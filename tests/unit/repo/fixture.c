@@ -23,7 +23,8 @@ void fixture_open_at(Fixture *fixture, const char *address)
 {
     Error err = {0};
 
-    open_storage(fixture, storage_open(address, &err), FIXTURE_SEGMENT_SIZE);
+    open_storage(fixture, storage_open(&(StorageSetup){.address = address}, &err),
+                 FIXTURE_SEGMENT_SIZE);
 }
 
 void fixture_done(Fixture *fixture)

@@ -30,11 +30,13 @@ static void a_created_repository_opens_with_the_same_identity(void **state)
 
     (void)state;
     assert_non_null(mkdtemp(address));
-    assert_true(repo_create(&first, storage_open(address, &err), &created, &err));
+    assert_true(repo_create(&first, storage_open(&(StorageSetup){.address = address}, &err),
+                            &created, &err));
     assert_true(created);
-    assert_true(repo_create(&again, storage_open(address, &err), &created, &err));
+    assert_true(repo_create(&again, storage_open(&(StorageSetup){.address = address}, &err),
+                            &created, &err));
     assert_false(created);
-    assert_true(repo_open(&opened, storage_open(address, &err), &err));
+    assert_true(repo_open(&opened, storage_open(&(StorageSetup){.address = address}, &err), &err));
 
     assert_int_equal(strlen(first.id), 32);
     assert_string_equal(again.id, first.id);
@@ -92,7 +94,8 @@ static void a_missing_place_is_out_of_reach(void **state)
     Error err = {0};
 
     (void)state;
-    assert_false(repo_open(&repo, storage_open("/tmp/no/such/place", &err), &err));
+    assert_false(repo_open(
+        &repo, storage_open(&(StorageSetup){.address = "/tmp/no/such/place"}, &err), &err));
     assert_int_equal(err.code, ERR_UNREACHABLE);
 }
 

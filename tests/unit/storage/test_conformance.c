@@ -22,7 +22,7 @@ static Storage *make_posix(void **place)
         abort();
     *place = root;
     address = text_format("file://%s/deep/root/", root); /* created with its parents */
-    return storage_open(address, &err);
+    return storage_open(&(StorageSetup){.address = address}, &err);
 }
 
 static void remove_posix(void *place)

@@ -30,7 +30,7 @@ static int enter_folder(void **state)
     if (mkdtemp(fixture->place) == NULL || chdir(fixture->place) != 0)
         return -1;
     CLEANUP(text_freep) char *address = text_format("%s/root", fixture->place);
-    fixture->storage = storage_open(address, &err);
+    fixture->storage = storage_open(&(StorageSetup){.address = address}, &err);
     return storage_create(fixture->storage, &err) ? 0 : -1;
 }
 
@@ -397,13 +397,14 @@ static void addresses_are_absolute(void **state)
     (void)state;
     for (size_t i = 0; i < ARRAY_SIZE(good); i++) {
         Error err = {0};
-        CLEANUP(storage_freep) Storage *storage = storage_open(good[i], &err);
+        CLEANUP(storage_freep)
+        Storage *storage = storage_open(&(StorageSetup){.address = good[i]}, &err);
         assert_non_null(storage);
         assert_string_equal(storage_address(storage), good[i]);
     }
     for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
         Error err = {0};
-        assert_null(storage_open(bad[i], &err));
+        assert_null(storage_open(&(StorageSetup){.address = bad[i]}, &err));
         assert_int_equal(err.code, ERR_USAGE);
     }
 }

@@ -179,7 +179,8 @@ static void what_only_a_person_can_change_is_not_tried_again(void **state)
 
     (void)state;
     assert_non_null(mkdtemp(root));
-    Storage *faulty = storage_fault_new(storage_open(root, &err), &fault);
+    Storage *faulty =
+        storage_fault_new(storage_open(&(StorageSetup){.address = root}, &err), &fault);
     CLEANUP(storage_freep) Storage *storage = storage_retry_new(faulty, 4, 60000);
     assert_refused(storage_put(storage, name, WRITE_NEW, "x", 1, &err), ERR_IO, &err);
     assert_int_equal(storage_fault_calls(faulty), 1);
@@ -382,9 +383,35 @@ static void a_signal_ends_waiting(void **state)
                    ERR_INTERRUPTED, &err);
 }
 
+/* Each member of a setup does what it says, and one that is left out does nothing. */
+static void a_setup_gets_the_wrappers_that_it_asks_for(void **state)
+{
+    static const struct {
+        StorageSetup setup;
+        const char *outermost;
+    } cases[] = {
+        {{.address = "/srv/backup"}, "posix"},
+        {{.address = "/srv/backup", .attempts = 1}, "posix"},
+        {{.address = "/srv/backup", .attempts = 2}, "retry"},
+        {{.address = "/srv/backup", .bytes_per_s = 1}, "limit"},
+        {{.address = "/srv/backup", .attempts = 2, .bytes_per_s = 1}, "retry"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        Error err = {0};
+        CLEANUP(storage_freep) Storage *storage = storage_open(&cases[i].setup, &err);
+
+        assert_non_null(storage);
+        assert_string_equal(storage->ops->kind, cases[i].outermost);
+        assert_string_equal(storage_address(storage), "/srv/backup");
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_setup_gets_the_wrappers_that_it_asks_for),
         cmocka_unit_test(what_may_work_later_is_tried_again),
         cmocka_unit_test(what_will_not_work_later_is_not),
         cmocka_unit_test(what_only_a_person_can_change_is_not_tried_again),
