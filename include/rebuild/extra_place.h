@@ -4,15 +4,15 @@
 #pragma once
 
 #include "base/held.h"
-#include "rebuild/restore_plan.h"
+#include "rebuild/placement.h"
 
 #define DEBIAN_ROOT "/etc/postgresql"
 
 /*
- * Makes and opens plan->extra_directory; where files are put back, /etc/postgresql/VERSION/NAME,
- * made as Debian makes it. ERR_IO.
+ * Makes and opens placement->extra_directory; where files are put back,
+ * /etc/postgresql/VERSION/NAME, made as Debian makes it. ERR_IO.
  */
-bool extra_place_make(const RestorePlan *plan, HeldDirectory *place, Error *err) MUST_CHECK;
+bool extra_place_make(const Placement *placement, HeldDirectory *place, Error *err) MUST_CHECK;
 
 /*
  * Whether something on the way from `root` down to `path`, which is below it, is a symbolic link,

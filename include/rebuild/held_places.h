@@ -8,28 +8,29 @@
 #pragma once
 
 #include "base/held.h"
-#include "rebuild/restore_plan.h"
+#include "pack/manifest.h"
+#include "rebuild/placement.h"
 
 struct HeldPlaces {
     HeldDirectory data;
-    HeldDirectory *versions; /* of plan->tablespaces, in their order */
+    HeldDirectory *versions; /* of placement->tablespaces, in their order */
     size_t version_count;
     HeldDirectory extra; /* where files from outside go; HELD_NONE: nowhere */
 };
 
 /* Opens the data directory, made with its parents when it is not there. */
-bool held_places_make_data(HeldPlaces *held, const RestorePlan *plan, Error *err) MUST_CHECK;
+bool held_places_make_data(HeldPlaces *held, const Placement *placement, Error *err) MUST_CHECK;
 
 /*
  * The version directories of all tablespaces and the place of extra files, made when they are not
  * there. ERR_REFUSED for a version directory that is not empty, or that belongs to another user.
  */
-bool held_places_make_others(HeldPlaces *held, const RestorePlan *plan, Error *err) MUST_CHECK;
+bool held_places_make_others(HeldPlaces *held, const Placement *placement, Error *err) MUST_CHECK;
 
 /* ERR_BUSY when one of their paths leads elsewhere now. */
 bool held_places_are_in_place(const HeldPlaces *held, Error *err) MUST_CHECK;
 
 /* Where an entry of the backup goes. */
-HeldPath held_places_of(const RestorePlan *plan, const ManifestEntry *entry);
+HeldPath held_places_of(const Placement *placement, const ManifestEntry *entry);
 
 void held_places_done(HeldPlaces *held); /* for CLEANUP() */

@@ -5,14 +5,27 @@
  */
 #pragma once
 
-#include "rebuild/stored_wal.h"
+#include "base/progress.h"
+#include "pack/manifest.h"
+#include "rebuild/placement.h"
 
-/* is_synced: fsync each file (where syncfs does not serve, see durability.h). check: what it finds
- * ends the work; may be NULL. */
-bool rebuild_files(const Cluster *cluster, const RestorePlan *plan, unsigned jobs, bool is_synced,
-                   WalCheck *check, Progress *progress, RestoreReport *report,
-                   Error *err) MUST_CHECK;
+typedef struct WalCheck WalCheck; /* stored_wal.h */
 
-/* The same, but nothing is written: whether it can be done. */
-bool rebuild_check(const Cluster *cluster, const RestorePlan *plan, unsigned jobs,
-                   Progress *progress, Error *err) MUST_CHECK;
+typedef struct RebuildRequest {
+    const Cluster *cluster;
+    const Placement *placement; /* its directories are there, and held (skeleton.h) */
+    const Manifest *manifest;
+    unsigned jobs;   /* threads; 0 is taken as 1 */
+    bool is_synced;  /* each file is fsynced (where syncfs does not serve, see durability.h) */
+    WalCheck *check; /* what it finds ends the work; NULL: none */
+    Progress *progress;
+} RebuildRequest;
+
+typedef struct RebuildReport {
+    uint64_t files, bytes, bytes_read;
+} RebuildReport;
+
+bool rebuild_files(const RebuildRequest *request, RebuildReport *report, Error *err) MUST_CHECK;
+
+/* Nothing is written: whether it can be done. Of the placement nothing need be there. */
+bool rebuild_check(const RebuildRequest *request, Error *err) MUST_CHECK;

@@ -22,10 +22,10 @@ bool recovery_target_is(const char *name);
 bool recovery_settings_set_socket(const char *data, const char *directory, Error *err) MUST_CHECK;
 
 /* Of files in the data directory: 0600, and 0640 where the group may read. */
-mode_t data_file_mode(const RestorePlan *plan);
+mode_t data_file_mode(const Placement *placement);
 
 /* A small text file of the data directory, durable, in place of an older one. */
-bool data_file_put(const RestorePlan *plan, const char *name, const void *text, size_t size,
+bool data_file_put(const Placement *placement, const char *name, const void *text, size_t size,
                    Error *err) MUST_CHECK;
 
 /*

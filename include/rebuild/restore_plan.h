@@ -1,7 +1,9 @@
 /*
  * restore_plan.h - what a restore was asked for, and what it is going to do.
  *
- * restore_plan() (restore.h) fills a RestorePlan; those that carry it out read it.
+ * restore_plan() (restore.h) fills a RestorePlan; those that carry it out read it. Its parts say
+ * what is restored (Decision), where the files go (Placement, placement.h), what was there before
+ * and how it makes way (OldPlace), and what the server's configuration becomes.
  */
 #pragma once
 
@@ -10,6 +12,7 @@
 #include "catalog/target.h"
 #include "catalog/windows.h"
 #include "postgres/settings.h"
+#include "rebuild/rebuild.h"
 
 #define RESTORE_MARKER_FILE "pgcairn.restore"
 /* Backups leave out what begins so (backup/scan.c). A date follows. */
@@ -92,13 +95,6 @@ typedef enum DataState {
     DATA_HALF_RESTORED, /* by an earlier restore that did not end */
 } DataState;
 
-typedef struct PlannedTablespace {
-    uint32_t oid;
-    const char *was;     /* where it was at the backup */
-    const char *path;    /* where it will be */
-    const char *version; /* PATH/PG_15_202209061: all of it that is ours */
-} PlannedTablespace;
-
 /* Another branch, with commits that what is restored has not. */
 typedef struct PlannedBranch {
     uint32_t timeline;
@@ -106,7 +102,6 @@ typedef struct PlannedBranch {
 } PlannedBranch;
 
 typedef struct OldDirectory OldDirectory;
-typedef struct HeldPlaces HeldPlaces;
 
 /* Of the directory that is replaced; timeline 0: nothing is known of it, or it has no WAL. */
 typedef struct DirectoryReport {
@@ -129,7 +124,8 @@ typedef struct PlannedWal {
     bool is_parents; /* for what was prepared before a fork */
 } PlannedWal;
 
-typedef struct RestorePlan {
+/* What is restored: a backup, and WAL until a target. */
+typedef struct Decision {
     Manifest manifest;
     TimelinePath path;
     PlannedBranch *branches; /* that part from the path before the target */
@@ -148,47 +144,51 @@ typedef struct RestorePlan {
     WalParameters minima;                    /* what a hot standby needs on the way to the target */
     uint64_t last_segment;                   /* TARGET_LATEST: the last one of all that is there */
     uint64_t archive_end; /* ... the last whole one in the archive; 0: none of what is needed */
-    const OldDirectory *old_directory; /* inside: what was found where the cluster is to go */
-    DirectoryReport directory;         /* ... and what is told of it */
-    HeldPlaces *held;      /* inside: where restore_run() writes, while it is at work; else NULL */
-    PlannedWal *local_wal; /* copied into the new pg_wal */
-    size_t local_wal_count;
-    const char *data;     /* absolute */
-    const char *programs; /* server programs; NULL when they were not found (no --start then) */
+} Decision;
+
+/* What was in the place before, and how it makes way. */
+typedef struct OldPlace {
+    const OldDirectory *directory; /* inside: what was found where the cluster is to go */
+    DirectoryReport report;        /* ... and what is told of it */
     DataState state;
     OccupiedChoice choice;  /* what happens to it: as asked, but that a half-restored one is
                                replaced without being told to */
-    bool occupied;          /* the target holds something */
-    bool same_cluster;      /* ... and it is this cluster */
+    bool is_occupied;       /* the target holds something */
+    bool is_same_cluster;   /* ... and it is this cluster */
     bool server_is_stopped; /* as asked */
     const char *stamp;      /* "20261122T101112.345Z", for the names of what is kept */
     Replacement replacement;
-    const char *removes_first_why; /* "there is no room for both" */
-    const char
-        *moved_to; /* where the old directory goes, to stay or until the new one is durable */
+    const char *removes_first_why;  /* "there is no room for both" */
+    const char *moved_to;           /* where it goes, to stay or until the new one is durable */
     const char *wal_kept;           /* where the old pg_wal will be at last; NULL: nowhere */
     bool has_new_wal;               /* a restore that did not end wrote what is in pg_wal now */
     const char *const *wal_sources; /* directories where an earlier attempt kept it; NULL-ended */
-    const char **old_versions; /* version directories of the old data directory's tablespaces */
-    size_t old_version_count;
+    PlannedWal *local_wal;          /* files of it that are copied into the new pg_wal */
+    size_t local_wal_count;
+    const char **versions; /* version directories of its tablespaces */
+    size_t version_count;
     const char **marked_versions; /* that an earlier restore, which did not end, had as its own */
     size_t marked_version_count;
-    uint64_t old_bytes,
-        old_wal_bytes; /* that removing the old directory gives back; of its pg_wal */
-    uint64_t *old_version_bytes;
-    const char *restore_command;
-    uint32_t data_mode;             /* of the data directory: 0700 or 0750 */
-    PlannedTablespace *tablespaces; /* as they will be */
-    size_t tablespace_count;
-    /* restore/configuration.h */
-    const char *extra_directory; /* where configuration from outside goes; NULL: nowhere */
-    bool puts_back;              /* ... to where it was: extra_directory is "/" */
-    const char *debian_directory, *debian_version, *debian_name; /* the cluster's; NULL: none */
+    uint64_t bytes, wal_bytes; /* that removing it gives back; of its pg_wal */
+    uint64_t *version_bytes;   /* of each of `versions` */
+} OldPlace;
+
+/* What restore/configuration.h makes of configuration from outside the data directory. */
+typedef struct PlannedConfiguration {
     const char *config_file; /* after the run: what the server must be told with -c, or NULL */
     const char *hba_file, *ident_file;
     bool is_joined;            /* config_file was made of several */
     bool names_data_directory; /* the configuration does: it must be told, too */
     const char **spellings; /* of recovery_target... in it, other than in lower case; NULL-ended */
+} PlannedConfiguration;
+
+typedef struct RestorePlan {
+    Decision decision;
+    Placement placement;
+    OldPlace old;
+    PlannedConfiguration configuration;
+    const char *programs; /* server programs; NULL when they were not found (no --start then) */
+    const char *restore_command;
     /* only_looks, ERR_NONE: nothing */
     Error running;   /* a server runs there, to be stopped before the restore */
     Error undecided; /* what would be refused then, too: the place is occupied, and nothing was said
@@ -199,7 +199,7 @@ typedef struct RestorePlan {
 } RestorePlan;
 
 typedef struct RestoreReport {
-    uint64_t files, bytes, bytes_read;
+    RebuildReport rebuilt;
     uint64_t wal_saved; /* segments of the old data directory kept as the tail of this recovery */
     TimeUs elapsed_rebuild, elapsed_sync; /* microseconds */
     TimeUs elapsed;                       /* all */

@@ -18,8 +18,8 @@
 bool init_forks_in_tail(const WalReaderState *reader, unsigned major);
 
 /*
- * Take the main forks of relations, and their maps, out of plan->manifest whose init forks the WAL
- * up to the target creates. Reads segments only when plan->makes_init_forks.
+ * Take the main forks of relations, and their maps, out of plan->decision.manifest whose init forks
+ * the WAL up to the target creates. Reads segments only when plan->decision.makes_init_forks.
  */
 bool unlogged_leave_out(const Cluster *cluster, const WalInventory *inventory, unsigned threads,
                         RestorePlan *plan, Error *err) MUST_CHECK;

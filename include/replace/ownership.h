@@ -19,8 +19,8 @@ typedef enum Ownership {
 } Ownership;
 
 /*
- * location: where a link of plan->data leads, resolved; version: the directory in it. *whose: the
- * other data directory, or what else is known; in the plan's arena; NULL when OWNED.
+ * location: where a link of plan->placement.data leads, resolved; version: the directory in it.
+ * *whose: the other data directory, or what else is known; in the plan's arena; NULL when OWNED.
  */
 Ownership ownership_of(RestorePlan *plan, const char *location, const char *version,
                        const char **whose);

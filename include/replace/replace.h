@@ -24,8 +24,8 @@ bool restore_save_wal(const Cluster *cluster, const RestoreRequest *request,
 
 /*
  * After the run, and best once the new database is open: what REMOVES_OLD_LAST has kept until then
- * is removed, but for its WAL (plan->wal_kept), and plan->moved_to is NULL. An error is of no
- * consequence to what was restored.
+ * is removed, but for its WAL (plan->old.wal_kept), and plan->old.moved_to is NULL. An error is of
+ * no consequence to what was restored.
  */
 bool restore_remove_old(RestorePlan *plan, Error *err) MUST_CHECK;
 

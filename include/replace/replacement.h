@@ -13,8 +13,8 @@
 const char *replacement_obstacle(RestorePlan *plan);
 
 /*
- * Last of all that is planned: fills plan->replacement, moved_to and wal_kept, and looks whether
- * there is room. ERR_REFUSED.
+ * Last of all that is planned: fills plan->old.replacement, moved_to and wal_kept, and looks
+ * whether there is room. ERR_REFUSED.
  */
 bool replacement_plan(const Cluster *cluster, const RestoreRequest *request, RestorePlan *plan,
                       Error *err) MUST_CHECK;

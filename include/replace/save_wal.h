@@ -9,7 +9,7 @@
 
 /*
  * What the recovery needs and only a directory has: segments, and histories of its path. Fills
- * plan->local_wal. inventory: with the directories' files (old_directory_add).
+ * plan->old.local_wal. inventory: with the directories' files (old_directory_add).
  */
 bool save_wal_plan(const Cluster *cluster, const WalInventory *inventory,
                    const OldDirectory *directory, RestorePlan *plan, Error *err) MUST_CHECK;

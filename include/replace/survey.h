@@ -10,9 +10,9 @@
 #include "rebuild/restore_plan.h"
 
 /*
- * The old data directory and the version directories of its tablespaces, as plan->choice will have
- * them: removed, or under another name. Fills plan->old_bytes, old_wal_bytes and
- * old_version_bytes. ERR_REFUSED.
+ * The old data directory and the version directories of its tablespaces, as plan->old.choice will
+ * have them: removed, or under another name. Fills plan->old.bytes, wal_bytes and
+ * version_bytes. ERR_REFUSED.
  */
 bool survey_old(const RestoreRequest *request, RestorePlan *plan, Error *err) MUST_CHECK;
 

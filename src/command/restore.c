@@ -285,7 +285,7 @@ static bool make_plan(RestoreStory *story, Error *err)
  */
 static bool tell_bad_pages(const RestoreStory *story, Error *err)
 {
-    const ManifestHeader *backup = &story->plan.manifest.header;
+    const ManifestHeader *backup = &story->plan.decision.manifest.header;
 
     if (backup->bad_pages == 0)
         return true;
@@ -308,7 +308,7 @@ static bool carry_out(RestoreStory *story, Error *err)
     story->is_restored = restore_run(story->cluster, &request, &story->plan, &story->report, err);
     progress_end(&progress);
     if (!story->is_restored)
-        return error_context(err, "restore into %s", story->plan.data);
+        return error_context(err, "restore into %s", story->plan.placement.data);
     story->raised = restore_raised_parameters(&story->plan);
     if (!story->options->start)
         return tell_bad_pages(story, err);
@@ -336,7 +336,8 @@ static void remove_old(RestoreStory *story)
 
     if (!restore_remove_old(&story->plan, &failure)) {
         log_warn("the old directory could not be removed: remove it yourself",
-                 log_str("directory", story->plan.moved_to), log_str("reason", failure.message));
+                 log_str("directory", story->plan.old.moved_to),
+                 log_str("reason", failure.message));
     }
 }
 

@@ -39,8 +39,8 @@ static bool is_cleared(const RestorePlan *plan, const char *version)
 {
     CLEANUP(real_path_done) char *real = realpath(version, NULL);
 
-    for (size_t i = 0; real != NULL && i < plan->old_version_count; i++) {
-        if (strcmp(plan->old_versions[i], real) == 0)
+    for (size_t i = 0; real != NULL && i < plan->old.version_count; i++) {
+        if (strcmp(plan->old.versions[i], real) == 0)
             return true;
     }
     return false;
@@ -54,7 +54,7 @@ static bool check_tablespace(void *context, uint32_t oid, const char *path, Erro
 
     if (path[0] != '/')
         return true; /* inside the data directory */
-    tablespace_directory_text(plan->manifest.header.major, directory);
+    tablespace_directory_text(plan->decision.manifest.header.major, directory);
     CLEANUP(text_freep) char *version = text_format("%s/%s", path, directory);
     if (!has_content(version, &is_used, err))
         return false;
@@ -89,12 +89,12 @@ bool restore_check_places(const RestoreStory *story, Error *err)
     CLEANUP(wal_inventory_done) WalInventory inventory = {0};
     WalWalk walk = {.cluster = story->cluster,
                     .inventory = &inventory,
-                    .path = &plan->path,
-                    .from = plan->manifest.header.start,
-                    .to = plan->point.replay_end,
+                    .path = &plan->decision.path,
+                    .from = plan->decision.manifest.header.start,
+                    .to = plan->decision.point.replay_end,
                     .threads = story->request->jobs};
 
-    if (!is_host_of(&plan->manifest.header))
+    if (!is_host_of(&plan->decision.manifest.header))
         return true;
     return (wal_inventory_load(&inventory, story->cluster, err) &&
             wal_scan_tablespaces(&walk, check_tablespace, (void *)plan, err)) ||

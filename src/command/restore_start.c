@@ -59,14 +59,16 @@ static const char *const *server_settings(RestoreStory *story)
                  log_str("parameter", raised[i]));
     }
 
-    if (plan->config_file != NULL)
-        settings[count++] = arena_format(&plan->arena, "config_file=%s", plan->config_file);
-    if (plan->config_file != NULL || plan->names_data_directory)
-        settings[count++] = arena_format(&plan->arena, "data_directory=%s", plan->data);
-    if (plan->hba_file != NULL)
-        settings[count++] = arena_format(&plan->arena, "hba_file=%s", plan->hba_file);
-    if (plan->ident_file != NULL)
-        settings[count++] = arena_format(&plan->arena, "ident_file=%s", plan->ident_file);
+    if (plan->configuration.config_file != NULL)
+        settings[count++] =
+            arena_format(&plan->arena, "config_file=%s", plan->configuration.config_file);
+    if (plan->configuration.config_file != NULL || plan->configuration.names_data_directory)
+        settings[count++] = arena_format(&plan->arena, "data_directory=%s", plan->placement.data);
+    if (plan->configuration.hba_file != NULL)
+        settings[count++] = arena_format(&plan->arena, "hba_file=%s", plan->configuration.hba_file);
+    if (plan->configuration.ident_file != NULL)
+        settings[count++] =
+            arena_format(&plan->arena, "ident_file=%s", plan->configuration.ident_file);
     return (const char *const *)settings;
 }
 
@@ -92,15 +94,15 @@ static bool refuse_end(const RestoreStory *story, const char *wanted, Error *err
 static bool start_and_watch(RestoreStory *story, const char *phase, Progress *progress, Error *err)
 {
     RestorePlan *plan = &story->plan;
-    StartSetup start = {.data = plan->data,
+    StartSetup start = {.data = plan->placement.data,
                         .programs = plan->programs,
                         .log_path = story->log_path,
                         .settings = server_settings(story)};
-    WatchSetup setup = {.data = plan->data,
+    WatchSetup setup = {.data = plan->placement.data,
                         .conninfo = story->options->conninfo,
                         .log_path = story->log_path,
-                        .start = plan->manifest.header.start,
-                        .target = plan->point.replay_end,
+                        .start = plan->decision.manifest.header.start,
+                        .target = plan->decision.point.replay_end,
                         .stall_ms = story->options->stall_ms,
                         .timeout_ms = story->options->timeout_ms,
                         .progress = progress,
@@ -109,11 +111,11 @@ static bool start_and_watch(RestoreStory *story, const char *phase, Progress *pr
     TimeUs last_commit = story->sight.last_commit;
 
     if (!recovery_start(&start, &pid, err))
-        return error_context(err, "start the server on %s", plan->data);
+        return error_context(err, "start the server on %s", plan->placement.data);
     setup.pid = pid;
     CLEANUP(recovery_watch_freep) RecoveryWatch *watch = recovery_watch_new(&setup);
     if (!recovery_watch_to_end(watch, WATCH_INTERVAL_MS, tell_change, NULL, &story->sight, err)) {
-        error_context(err, "watch the recovery on %s", plan->data);
+        error_context(err, "watch the recovery on %s", plan->placement.data);
         return error_hint(err, "the server goes on by itself: `pgcairn watch --start` follows it, "
                                "and takes up what is left to do");
     }
@@ -138,7 +140,7 @@ static bool start_and_watch_to_target(RestoreStory *story, Progress *progress, E
 {
     if (!start_and_watch(story, "replay", progress, err))
         return false;
-    if (story->plan.target.kind == TARGET_LATEST || !is_place_unknown(&story->sight))
+    if (story->plan.decision.target.kind == TARGET_LATEST || !is_place_unknown(&story->sight))
         return true;
     log_info("the server has stopped before it wrote how far it came; it is started again");
     return start_and_watch(story, "replay once more", progress, err);
@@ -159,16 +161,16 @@ static bool verify_target(RestoreStory *story, Error *err)
     PgControl control;
     char reached[LSN_TEXT_SIZE], wanted[LSN_TEXT_SIZE];
 
-    if (!pg_control_read(plan->data, &control, NULL, err))
+    if (!pg_control_read(plan->placement.data, &control, NULL, err))
         return false;
     if (control.state != PG_SHUT_DOWN_IN_RECOVERY) {
         return error_set(err, ERR_RECOVERY, "the server stopped as \"%s\", not at the target",
                          pg_state_name(control.state));
     }
     story->reached = control.min_recovery_point;
-    Lsn end = aligned(plan->point.replay_end);
-    bool is_there =
-        plan->target.kind == TARGET_IMMEDIATE ? story->reached >= end : story->reached == end;
+    Lsn end = aligned(plan->decision.point.replay_end);
+    bool is_there = plan->decision.target.kind == TARGET_IMMEDIATE ? story->reached >= end
+                                                                   : story->reached == end;
     if (!is_there) {
         error_set(err, ERR_RECOVERY, "recovery stopped at %s, the target is at %s",
                   lsn_text(story->reached, reached), lsn_text(end, wanted));
@@ -222,13 +224,13 @@ static bool verify_opened(RestoreStory *story, Error *err)
     PathStep step;
     char reached[LSN_TEXT_SIZE], wanted[LSN_TEXT_SIZE];
 
-    if (!find_new_timeline(plan->data, &story->new_timeline, err))
+    if (!find_new_timeline(plan->placement.data, &story->new_timeline, err))
         return false;
-    if (story->new_timeline <= path_last_timeline(&plan->path))
+    if (story->new_timeline <= path_last_timeline(&plan->decision.path))
         return error_set(err, ERR_RECOVERY, "the server opened without a timeline of its own");
-    if (!read_switch(plan->data, story->new_timeline, &step, err))
+    if (!read_switch(plan->placement.data, story->new_timeline, &step, err))
         return false;
-    Lsn wanted_end = story->is_verified ? story->reached : plan->point.replay_end;
+    Lsn wanted_end = story->is_verified ? story->reached : plan->decision.point.replay_end;
     bool is_there = story->is_verified ? step.end == wanted_end : step.end >= wanted_end;
     story->reached = step.end;
     if (is_there) {
@@ -248,7 +250,9 @@ static void find_connection(RestoreStory *story)
     bool found;
     Error ignored = {0}; /* only a convenience of the report */
 
-    if (!server_lock_read(story->plan.data, &story->plan.arena, &lock, &found, &ignored) || !found)
+    if (!server_lock_read(story->plan.placement.data, &story->plan.arena, &lock, &found,
+                          &ignored) ||
+        !found)
         return;
     const char *host = *lock.socket_directory != '\0' ? lock.socket_directory : lock.listen_address;
     (void)snprintf(story->connection, sizeof story->connection, "host=%s port=%u", host, lock.port);
@@ -257,7 +261,7 @@ static void find_connection(RestoreStory *story)
 static bool finish_open(RestoreStory *story, Error *err)
 {
     find_connection(story);
-    return verify_opened(story, err) && restore_clear_settings(story->plan.data, err);
+    return verify_opened(story, err) && restore_clear_settings(story->plan.placement.data, err);
 }
 
 /* What replay has locked there, if anything: best effort, the pause itself is what was asked for.
@@ -267,7 +271,7 @@ static void find_locked(RestoreStory *story)
     CLEANUP(locked_relations_done) LockedRelations locked = {.names = ""};
     Error unseen = {0};
 
-    if (recovery_locks(story->plan.data, story->options->conninfo, &locked, &unseen)) {
+    if (recovery_locks(story->plan.placement.data, story->options->conninfo, &locked, &unseen)) {
         story->locked = arena_text(&story->plan.arena, locked.names);
     } else {
         log_debug("locks can't be looked at", log_str("why", unseen.message));
@@ -308,7 +312,7 @@ static bool start_as_asked(RestoreStory *story, Progress *progress, Error *err)
     TimeUs begin = time_monotonic();
     RecoveryState wanted = story->action == ACTION_PAUSE ? RECOVERY_PAUSED : RECOVERY_OPEN;
 
-    if (!restore_set_action(story->plan.data, story->action, err))
+    if (!restore_set_action(story->plan.placement.data, story->action, err))
         return false;
     if (!start_and_watch(story, "second start", progress, err))
         return tell_unseen(story, err);
@@ -342,7 +346,7 @@ static const char *log_path_of(RestoreStory *story)
 {
     if (story->options->server_log != NULL)
         return story->options->server_log;
-    return arena_format(&story->plan.arena, "%s.pgcairn-server.log", story->plan.data);
+    return arena_format(&story->plan.arena, "%s.pgcairn-server.log", story->plan.placement.data);
 }
 
 bool restore_check_log(RestoreStory *story, Error *err)
@@ -355,7 +359,7 @@ bool restore_check_log(RestoreStory *story, Error *err)
     slash[slash == folder ? 1 : 0] = '\0';
     bool is_there = access(folder, F_OK) == 0;
     /* What is not there is made along with the data directory, if that is below it. */
-    bool is_made = !is_there && strncmp(story->plan.data, folder, strlen(folder)) == 0;
+    bool is_made = !is_there && strncmp(story->plan.placement.data, folder, strlen(folder)) == 0;
     if (is_made || (is_there && access(folder, W_OK | X_OK) == 0))
         return true;
     error_set_errno(err, ERR_REFUSED, errno, "write the server's log into %s", folder);
@@ -392,7 +396,7 @@ static bool find_place(RestoreStory *story, Error *err)
 
 bool restore_start(RestoreStory *story, Progress *progress, Error *err)
 {
-    bool has_target = story->plan.target.kind != TARGET_LATEST;
+    bool has_target = story->plan.decision.target.kind != TARGET_LATEST;
     RecoveryState wanted = has_target ? RECOVERY_TARGET_REACHED : RECOVERY_OPEN;
     TimeUs begin = time_monotonic();
 

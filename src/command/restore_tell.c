@@ -58,13 +58,13 @@ static const char *event_text(const WalEvent *event, char *text, size_t size)
 
 static const char *state_text(const RestorePlan *plan)
 {
-    switch (plan->state) {
+    switch (plan->old.state) {
     case DATA_ABSENT:
         return "does not exist yet";
     case DATA_EMPTY:
         return "empty";
     case DATA_CLUSTER:
-        return plan->same_cluster ? "this cluster's data directory" : "a data directory";
+        return plan->old.is_same_cluster ? "this cluster's data directory" : "a data directory";
     case DATA_HALF_RESTORED:
         return "a restore that did not end";
     }
@@ -76,8 +76,8 @@ static void print_path(const RestorePlan *plan)
     char lsn[LSN_TEXT_SIZE];
 
     out_print("  timeline   ");
-    for (size_t i = 0; i < plan->path.count; i++) {
-        const PathStep *step = &plan->path.steps[i];
+    for (size_t i = 0; i < plan->decision.path.count; i++) {
+        const PathStep *step = &plan->decision.path.steps[i];
         if (step->end != 0) {
             out_print("%" PRIu32 " (to %s), ", step->timeline, lsn_text(step->end, lsn));
         } else {
@@ -91,11 +91,12 @@ static void print_branches(const RestorePlan *plan)
     CLEANUP(arena_done) Arena arena = {0};
     char lsn[LSN_TEXT_SIZE], first[TIME_TEXT_SIZE], last[TIME_TEXT_SIZE];
 
-    for (size_t i = 0; i < plan->branch_count; i++) {
-        const BranchGain *gain = &plan->branches[i].gain;
+    for (size_t i = 0; i < plan->decision.branch_count; i++) {
+        const BranchGain *gain = &plan->decision.branches[i].gain;
 
-        out_print("  not in it  timeline %" PRIu32 " from %s on: %s", plan->branches[i].timeline,
-                  lsn_text(gain->from, lsn), branch_gain_text(gain, &arena));
+        out_print("  not in it  timeline %" PRIu32 " from %s on: %s",
+                  plan->decision.branches[i].timeline, lsn_text(gain->from, lsn),
+                  branch_gain_text(gain, &arena));
         if (gain->first != TIME_US_NONE)
             out_print(", %s to", time_text_local(gain->first, first));
         out_print("%s %s\n", gain->first != TIME_US_NONE ? "" : ", until",
@@ -107,24 +108,28 @@ static void print_point(const RestorePlan *plan)
 {
     char text[256], lsn[LSN_TEXT_SIZE], bytes[OUT_TEXT_SIZE];
 
-    out_print("  replay     %" PRIu64 " WAL segments, %s stored, to %s\n", plan->wal_segments,
-              out_bytes(plan->wal_stored_bytes, bytes), lsn_text(plan->point.replay_end, lsn));
-    if (plan->target.kind == TARGET_LATEST || plan->target.kind == TARGET_IMMEDIATE)
+    out_print("  replay     %" PRIu64 " WAL segments, %s stored, to %s\n",
+              plan->decision.wal_segments, out_bytes(plan->decision.wal_stored_bytes, bytes),
+              lsn_text(plan->decision.point.replay_end, lsn));
+    if (plan->decision.target.kind == TARGET_LATEST ||
+        plan->decision.target.kind == TARGET_IMMEDIATE)
         return;
-    out_print("  before it  %s\n", event_text(&plan->point.last_before, text, sizeof text));
-    out_print("  after it   %s\n", event_text(&plan->point.first_after, text, sizeof text));
+    out_print("  before it  %s\n",
+              event_text(&plan->decision.point.last_before, text, sizeof text));
+    out_print("  after it   %s\n",
+              event_text(&plan->decision.point.first_after, text, sizeof text));
 }
 
 /* A time after everything is most often a typing error. */
 static void print_fallback(const RestorePlan *plan)
 {
-    const WalEvent *last = &plan->point.last_before;
+    const WalEvent *last = &plan->decision.point.last_before;
     char time[TIME_TEXT_SIZE];
 
     out_print("             nothing later is archived: the end of the archive is taken\n");
     if (last->time != TIME_US_NONE && last->time != 0)
         out_print("             its newest commit is of %s\n", time_text_local(last->time, time));
-    if (plan->time_asked > time_now())
+    if (plan->decision.time_asked > time_now())
         out_print("             this time is still to come: is it what you mean?\n");
 }
 
@@ -147,29 +152,29 @@ static void print_target(const RestoreStory *story)
               target_text(&story->request->target, time_text_local, text, sizeof text));
     if (story->request->target.kind == TARGET_TIME)
         print_utc(story->request->target.time);
-    if (plan->has_time_fallback)
+    if (plan->decision.has_time_fallback)
         print_fallback(plan);
-    if (plan->locked_xid != 0) {
+    if (plan->decision.locked_xid != 0) {
         out_print("             replay pauses at %s, before transaction %" PRIu32
                   " takes its locks: no commit lies between\n",
-                  lsn_text(plan->target.lsn, lsn), plan->locked_xid);
+                  lsn_text(plan->decision.target.lsn, lsn), plan->decision.locked_xid);
     }
 }
 
 static void print_removed_first(const RestorePlan *plan)
 {
-    if (plan->state == DATA_HALF_RESTORED) {
+    if (plan->old.state == DATA_HALF_RESTORED) {
         out_print("             what is there is removed\n");
         return;
     }
     out_print("             what is there is removed first (%s),\n"
               "             once the whole backup has been read and found good\n",
-              plan->removes_first_why);
+              plan->old.removes_first_why);
 }
 
 static const char *replacement_name(const RestorePlan *plan)
 {
-    switch (plan->replacement) {
+    switch (plan->old.replacement) {
     case REPLACES_NOTHING:
         return NULL;
     case KEEPS_OLD:
@@ -185,7 +190,7 @@ static const char *replacement_name(const RestorePlan *plan)
 /* What only the directory has that is replaced, and what becomes of it. */
 static void print_directory(const RestorePlan *plan)
 {
-    const DirectoryReport *directory = &plan->directory;
+    const DirectoryReport *directory = &plan->old.report;
     char lsn[LSN_TEXT_SIZE];
 
     if (directory->timeline == 0 || directory->only_there == NULL)
@@ -194,14 +199,14 @@ static void print_directory(const RestorePlan *plan)
               directory->timeline, lsn_text(directory->reached, lsn), directory->only_there);
     if (directory->is_given_up) {
         out_print("             given up (--discard-wal)\n");
-    } else if (plan->local_wal_count > 0) {
+    } else if (plan->old.local_wal_count > 0) {
         out_print("             its WAL is replayed up to the target\n");
     }
 }
 
 static void directory_to_json(const RestorePlan *plan, Json *json)
 {
-    const DirectoryReport *directory = &plan->directory;
+    const DirectoryReport *directory = &plan->old.report;
 
     if (directory->timeline == 0) {
         json_text(json, "directory", NULL);
@@ -224,26 +229,26 @@ static void print_data(const RestorePlan *plan)
 {
     char bytes[OUT_TEXT_SIZE];
 
-    out_print("  into       %s (%s), %s\n", plan->data, state_text(plan),
-              out_bytes(plan->bytes, bytes));
-    switch (plan->replacement) {
+    out_print("  into       %s (%s), %s\n", plan->placement.data, state_text(plan),
+              out_bytes(plan->decision.bytes, bytes));
+    switch (plan->old.replacement) {
     case REPLACES_NOTHING:
         break;
     case KEEPS_OLD:
-        out_print("             what is there is moved to %s\n", plan->moved_to);
+        out_print("             what is there is moved to %s\n", plan->old.moved_to);
         break;
     case REMOVES_OLD_LAST:
         out_print("             what is there is moved to %s, and removed when all is done\n",
-                  plan->moved_to);
+                  plan->old.moved_to);
         break;
     case REMOVES_OLD_FIRST:
         print_removed_first(plan);
         break;
     }
-    if (plan->wal_kept != NULL)
-        out_print("             its pg_wal is kept as %s\n", plan->wal_kept);
-    for (size_t i = 0; i < plan->tablespace_count; i++) {
-        const PlannedTablespace *tablespace = &plan->tablespaces[i];
+    if (plan->old.wal_kept != NULL)
+        out_print("             its pg_wal is kept as %s\n", plan->old.wal_kept);
+    for (size_t i = 0; i < plan->placement.tablespace_count; i++) {
+        const PlannedTablespace *tablespace = &plan->placement.tablespaces[i];
         out_print("  tablespace %" PRIu32 " at %s%s%s%s\n", tablespace->oid, tablespace->path,
                   strcmp(tablespace->was, tablespace->path) != 0 ? " (was " : "",
                   strcmp(tablespace->was, tablespace->path) != 0 ? tablespace->was : "",
@@ -264,7 +269,7 @@ static void print_in_the_way(const Options *options, const Error *obstacle)
 static void print_plan(const RestoreStory *story)
 {
     const RestorePlan *plan = &story->plan;
-    const ManifestHeader *header = &plan->manifest.header;
+    const ManifestHeader *header = &plan->decision.manifest.header;
     char start[LSN_TEXT_SIZE], stop[LSN_TEXT_SIZE], time[TIME_TEXT_SIZE];
 
     out_print("restore of cluster \"%s\" (PostgreSQL %u)\n", story->cluster->name, header->major);
@@ -310,21 +315,21 @@ static void event_to_json(const WalEvent *event, const char *key, Json *json)
 
 static void point_to_json(const RestorePlan *plan, Json *json)
 {
-    json_lsn(json, "replay_end_lsn", plan->point.replay_end);
-    json_u64(json, "wal_segments", plan->wal_segments);
-    json_u64(json, "wal_stored_bytes", plan->wal_stored_bytes);
-    event_to_json(&plan->point.last_before, "last_before", json);
-    event_to_json(&plan->point.first_after, "first_after", json);
+    json_lsn(json, "replay_end_lsn", plan->decision.point.replay_end);
+    json_u64(json, "wal_segments", plan->decision.wal_segments);
+    json_u64(json, "wal_stored_bytes", plan->decision.wal_stored_bytes);
+    event_to_json(&plan->decision.point.last_before, "last_before", json);
+    event_to_json(&plan->decision.point.first_after, "first_after", json);
 }
 
 static void branches_to_json(const RestorePlan *plan, Json *json)
 {
     json_begin_array(json, "other_branches");
-    for (size_t i = 0; i < plan->branch_count; i++) {
-        const BranchGain *gain = &plan->branches[i].gain;
+    for (size_t i = 0; i < plan->decision.branch_count; i++) {
+        const BranchGain *gain = &plan->decision.branches[i].gain;
 
         json_begin_object(json, NULL);
-        json_u64(json, "timeline", plan->branches[i].timeline);
+        json_u64(json, "timeline", plan->decision.branches[i].timeline);
         json_lsn(json, "parts_lsn", gain->from);
         json_u64(json, "commits", gain->commits);
         json_time_exact(json, "first_commit_time_exact", gain->first);
@@ -345,17 +350,17 @@ static void notes_to_json(const RestorePlan *plan, Json *json)
 
 static void places_to_json(const RestorePlan *plan, Json *json)
 {
-    json_text(json, "data", plan->data);
+    json_text(json, "data", plan->placement.data);
     json_text(json, "found", state_text(plan));
     json_text(json, "old_directory", replacement_name(plan));
-    json_text(json, "moved_to", plan->moved_to);
-    json_text(json, "wal_kept", plan->wal_kept);
+    json_text(json, "moved_to", plan->old.moved_to);
+    json_text(json, "wal_kept", plan->old.wal_kept);
     json_begin_array(json, "tablespaces");
-    for (size_t i = 0; i < plan->tablespace_count; i++) {
+    for (size_t i = 0; i < plan->placement.tablespace_count; i++) {
         json_begin_object(json, NULL);
-        json_u64(json, "oid", plan->tablespaces[i].oid);
-        json_text(json, "was", plan->tablespaces[i].was);
-        json_text(json, "path", plan->tablespaces[i].path);
+        json_u64(json, "oid", plan->placement.tablespaces[i].oid);
+        json_text(json, "was", plan->placement.tablespaces[i].was);
+        json_text(json, "path", plan->placement.tablespaces[i].path);
         json_end_object(json);
     }
     json_end_array(json);
@@ -377,11 +382,12 @@ static void plan_to_json(const RestoreStory *story, Json *json)
     json_text(json, "target",
               target_text(&story->request->target, time_text_postgres, text, sizeof text));
     json_text(json, "target_kind", target_kind_name(story->request->target.kind));
-    json_bool(json, "takes_archive_end", plan->has_time_fallback);
-    json_lsn(json, "before_locks_lsn", plan->locked_xid != 0 ? plan->target.lsn : 0);
-    json_text(json, "backup", plan->manifest.header.id);
-    json_u64(json, "timeline", path_last_timeline(&plan->path));
-    json_u64(json, "bytes", plan->bytes);
+    json_bool(json, "takes_archive_end", plan->decision.has_time_fallback);
+    json_lsn(json, "before_locks_lsn",
+             plan->decision.locked_xid != 0 ? plan->decision.target.lsn : 0);
+    json_text(json, "backup", plan->decision.manifest.header.id);
+    json_u64(json, "timeline", path_last_timeline(&plan->decision.path));
+    json_u64(json, "bytes", plan->decision.bytes);
     branches_to_json(plan, json);
     point_to_json(plan, json);
     places_to_json(plan, json);
@@ -423,8 +429,8 @@ static void print_times(const RestoreStory *story)
 /* A verified target says which commit was the last; else it is what was seen last. */
 static TimeUs last_commit(const RestoreStory *story)
 {
-    const WalEvent *before = &story->plan.point.last_before;
-    bool is_known = story->is_verified && story->plan.target.kind != TARGET_LATEST &&
+    const WalEvent *before = &story->plan.decision.point.last_before;
+    bool is_known = story->is_verified && story->plan.decision.target.kind != TARGET_LATEST &&
                     before->time != TIME_US_NONE && before->time != 0;
 
     return is_known ? before->time : story->sight.last_commit;
@@ -448,9 +454,9 @@ static void print_reached(const RestoreStory *story)
 /* Whoever removes it gives up what was replayed neither now nor before. */
 static void print_only_copy(const RestorePlan *plan)
 {
-    const DirectoryReport *directory = &plan->directory;
-    bool is_kept = plan->moved_to != NULL || plan->wal_kept != NULL;
-    bool is_replayed = plan->local_wal_count > 0 && plan->target.kind == TARGET_LATEST;
+    const DirectoryReport *directory = &plan->old.report;
+    bool is_kept = plan->old.moved_to != NULL || plan->old.wal_kept != NULL;
+    bool is_replayed = plan->old.local_wal_count > 0 && plan->decision.target.kind == TARGET_LATEST;
 
     if (is_kept && !is_replayed && directory->timeline != 0 && directory->only_there != NULL) {
         out_print("             it may hold the only copy of %s that the archive did not have\n",
@@ -460,17 +466,18 @@ static void print_only_copy(const RestorePlan *plan)
 
 static void print_kept(const RestorePlan *plan)
 {
-    if (plan->moved_to != NULL)
-        out_print("  kept       the old directory as %s\n", plan->moved_to);
-    if (plan->wal_kept != NULL) {
+    if (plan->old.moved_to != NULL)
+        out_print("  kept       the old directory as %s\n", plan->old.moved_to);
+    if (plan->old.wal_kept != NULL) {
         out_print("  kept       the old pg_wal as %s: remove it once all is well\n",
-                  plan->wal_kept);
+                  plan->old.wal_kept);
     }
     print_only_copy(plan);
-    if (plan->puts_back) {
-        out_print("  put back   %s\n", plan->debian_directory);
-    } else if (plan->extra_directory != NULL) {
-        out_print("  kept       configuration from outside in %s\n", plan->extra_directory);
+    if (plan->placement.puts_back) {
+        out_print("  put back   %s\n", plan->placement.debian_directory);
+    } else if (plan->placement.extra_directory != NULL) {
+        out_print("  kept       configuration from outside in %s\n",
+                  plan->placement.extra_directory);
     }
 }
 
@@ -498,14 +505,14 @@ static void put_settings(const RestoreStory *story, Buffer *options)
 {
     const RestorePlan *plan = &story->plan;
 
-    if (plan->config_file != NULL)
-        put_setting(options, "config_file", plan->config_file);
-    if (plan->config_file != NULL || plan->names_data_directory)
-        put_setting(options, "data_directory", plan->data);
-    if (plan->hba_file != NULL)
-        put_setting(options, "hba_file", plan->hba_file);
-    if (plan->ident_file != NULL)
-        put_setting(options, "ident_file", plan->ident_file);
+    if (plan->configuration.config_file != NULL)
+        put_setting(options, "config_file", plan->configuration.config_file);
+    if (plan->configuration.config_file != NULL || plan->configuration.names_data_directory)
+        put_setting(options, "data_directory", plan->placement.data);
+    if (plan->configuration.hba_file != NULL)
+        put_setting(options, "hba_file", plan->configuration.hba_file);
+    if (plan->configuration.ident_file != NULL)
+        put_setting(options, "ident_file", plan->configuration.ident_file);
     for (size_t i = 0; story->raised[i] != NULL; i++) {
         buffer_print(options, "%s-c ", options->size > 0 ? " " : "");
         shell_word_append(options, story->raised[i]);
@@ -520,13 +527,13 @@ static void print_start(const RestoreStory *story)
     CLEANUP(buffer_done) Buffer options = {0};
     CLEANUP(text_freep)
     char *program = text_format("%s/pg_ctl", plan->programs != NULL ? plan->programs : "BINDIR");
-    CLEANUP(text_freep) char *log = text_format("%s.pgcairn-server.log", plan->data);
+    CLEANUP(text_freep) char *log = text_format("%s.pgcairn-server.log", plan->placement.data);
 
     CLEANUP(text_freep) char *as = as_user(story->options);
     buffer_print(&line, "%s", as);
     shell_word_append(&line, program);
     buffer_print(&line, " -D ");
-    shell_word_append(&line, plan->data);
+    shell_word_append(&line, plan->placement.data);
     buffer_print(&line, " -l ");
     shell_word_append(&line, log);
     put_settings(story, &options);
@@ -542,12 +549,12 @@ static void print_start(const RestoreStory *story)
 static void print_next_by_hand(const RestoreStory *story)
 {
     const RestorePlan *plan = &story->plan;
-    CLEANUP(text_freep) char *data = shell_word(plan->data);
+    CLEANUP(text_freep) char *data = shell_word(plan->placement.data);
 
     print_start(story);
     out_print("             pgcairn watch --data=%s\n", data);
     out_print("             pgcairn promote --data=%s%s\n", data,
-              plan->target.kind == TARGET_LATEST
+              plan->decision.target.kind == TARGET_LATEST
                   ? ", once it is open: removes the recovery settings"
                   : "");
 }
@@ -558,16 +565,17 @@ static void print_next_by_hand(const RestoreStory *story)
  */
 static void print_hand_over(const RestorePlan *plan)
 {
-    const char *directory = plan->debian_directory;
+    const char *directory = plan->placement.debian_directory;
     CLEANUP(text_freep) char *command = NULL;
 
     if (directory == NULL)
         return;
     CLEANUP(text_freep) char *place = shell_word(directory);
-    CLEANUP(text_freep) char *kept = text_format("%s%s", plan->extra_directory, directory);
+    CLEANUP(text_freep)
+    char *kept = text_format("%s%s", plan->placement.extra_directory, directory);
     CLEANUP(text_freep) char *from = shell_word(kept);
-    CLEANUP(text_freep) char *name = shell_word(plan->debian_name);
-    command = text_format("pg_ctlcluster %s %s restart", plan->debian_version, name);
+    CLEANUP(text_freep) char *name = shell_word(plan->placement.debian_name);
+    command = text_format("pg_ctlcluster %s %s restart", plan->placement.debian_version, name);
     CLEANUP(text_freep) char *file = text_format("%s/postgresql.conf", directory);
     if (!file_exists(file)) {
         /* Whoever wrote the manifest must not choose a word of what root is to type. */
@@ -582,7 +590,7 @@ static void print_hand_over(const RestorePlan *plan)
         return;
     }
     out_print("  hand over  %s%s\n", command,
-              plan->extra_directory != NULL && !plan->puts_back
+              plan->placement.extra_directory != NULL && !plan->placement.puts_back
                   ? "  uses the configuration that is there now, which differs from the backup's"
                   : "");
 }
@@ -599,10 +607,10 @@ static void print_locked(const RestoreStory *story)
         "who reads them waits\n",
         story->locked);
     out_print("             they can be read after promote");
-    if (story->plan.locks_held != 0) {
+    if (story->plan.decision.locks_held != 0) {
         out_print("; or paused, without what was committed since, with --target-lsn=%s "
                   "--target-exclusive",
-                  lsn_text(story->plan.locks_held, lsn));
+                  lsn_text(story->plan.decision.locks_held, lsn));
     }
     out_print("\n");
 }
@@ -610,7 +618,7 @@ static void print_locked(const RestoreStory *story)
 /* What the operator does next. */
 static void print_next(const RestoreStory *story)
 {
-    CLEANUP(text_freep) char *data = shell_word(story->plan.data);
+    CLEANUP(text_freep) char *data = shell_word(story->plan.placement.data);
     CLEANUP(text_freep) char *as = as_user(story->options);
     CLEANUP(text_freep) char *connection = shell_word(story->connection);
 
@@ -664,10 +672,12 @@ static void print_result(const RestoreStory *story)
     const RestoreReport *report = &story->report;
     char bytes[OUT_TEXT_SIZE], rate[OUT_TEXT_SIZE];
 
-    out_print("restored backup %s into %s\n", story->plan.manifest.header.id, story->plan.data);
-    out_print("  content    %" PRIu64 " files, %s, every page verified, %s\n", report->files,
-              out_bytes(report->bytes, bytes),
-              out_rate(report->bytes, report->elapsed_rebuild + report->elapsed_sync, rate));
+    out_print("restored backup %s into %s\n", story->plan.decision.manifest.header.id,
+              story->plan.placement.data);
+    out_print(
+        "  content    %" PRIu64 " files, %s, every page verified, %s\n", report->rebuilt.files,
+        out_bytes(report->rebuilt.bytes, bytes),
+        out_rate(report->rebuilt.bytes, report->elapsed_rebuild + report->elapsed_sync, rate));
     print_branches(&story->plan);
     if (story->saved.pushed > 0) {
         out_print("  WAL        %" PRIu64 " files of the old directory went into the archive\n",
@@ -707,8 +717,8 @@ static void result_to_json(const RestoreStory *story, Json *json)
 {
     const RestoreReport *report = &story->report;
 
-    json_u64(json, "files", report->files);
-    json_u64(json, "read_bytes", report->bytes_read);
+    json_u64(json, "files", report->rebuilt.files);
+    json_u64(json, "read_bytes", report->rebuilt.bytes_read);
     json_u64(json, "wal_pushed", story->saved.pushed);
     json_u64(json, "wal_kept_as_tail", report->wal_saved);
     json_begin_array(json, "raised_parameters");
@@ -769,8 +779,8 @@ void restore_write_journal(const RestoreStory *story, const Error *failure)
                 target_text(&story->request->target, time_text_postgres, text, sizeof text));
     record_text(&record, "data", story->request->data);
     if (story->is_restored) {
-        record_text(&record, "backup", story->plan.manifest.header.id);
-        record_u64(&record, "bytes", story->report.bytes);
+        record_text(&record, "backup", story->plan.decision.manifest.header.id);
+        record_u64(&record, "bytes", story->report.rebuilt.bytes);
         record_u64(&record, "elapsed_rebuild_us", (uint64_t)story->report.elapsed);
     }
     if (story->is_started) {

@@ -21,26 +21,27 @@ static bool make_directory(HeldPath at, Error *err)
 }
 
 /* pg_createcluster makes conf.d, postgresql.conf includes it, and it is empty most often. */
-static bool make_debian_place(const RestorePlan *plan, HeldDirectory *place, Error *err)
+static bool make_debian_place(const Placement *placement, HeldDirectory *place, Error *err)
 {
     CLEANUP(held_done) HeldDirectory root = HELD_NONE;
-    CLEANUP(text_freep) char *own = text_format("%s/%s", plan->debian_version, plan->debian_name);
+    CLEANUP(text_freep)
+    char *own = text_format("%s/%s", placement->debian_version, placement->debian_name);
     CLEANUP(text_freep) char *more = text_format("%s/conf.d", own);
 
     return held_open_resolved(&root, DEBIAN_ROOT, err) &&
-           make_directory(held_at(&root, plan->debian_version), err) &&
+           make_directory(held_at(&root, placement->debian_version), err) &&
            make_directory(held_at(&root, own), err) && make_directory(held_at(&root, more), err) &&
            held_open_below(place, held_at(&root, own), err);
 }
 
-bool extra_place_make(const RestorePlan *plan, HeldDirectory *place, Error *err)
+bool extra_place_make(const Placement *placement, HeldDirectory *place, Error *err)
 {
     bool is_new;
 
-    if (plan->puts_back)
-        return make_debian_place(plan, place, err);
-    return held_make(place, plan->extra_directory, &is_new, err) &&
-           (!is_new || file_sync_parent(plan->extra_directory, err));
+    if (placement->puts_back)
+        return make_debian_place(placement, place, err);
+    return held_make(place, placement->extra_directory, &is_new, err) &&
+           (!is_new || file_sync_parent(placement->extra_directory, err));
 }
 
 bool extra_place_has_link(const char *root, const char *path)

@@ -20,8 +20,8 @@ static bool put_segment(const RestorePlan *plan, const char *name, const Buffer 
 {
     CLEANUP(text_freep) char *path = text_format("pg_wal/%s", name);
     CLEANUP(text_freep) char *mark = text_format("pg_wal/archive_status/%s.done", name);
-    FileAttributes attributes = {.mode = data_file_mode(plan), .mtime = TIME_US_NONE};
-    const HeldDirectory *data = &plan->held->data;
+    FileAttributes attributes = {.mode = data_file_mode(&plan->placement), .mtime = TIME_US_NONE};
+    const HeldDirectory *data = &plan->placement.held->data;
 
     return restored_file_put(held_at(data, mark), "", 0, &attributes, true, err) &&
            restored_file_put(held_at(data, path), content->data, content->size, &attributes, true,
@@ -84,10 +84,10 @@ static bool is_put_already(const RestorePlan *plan, size_t fork, const WalName *
                            uint32_t size)
 {
     for (size_t i = 1; i < fork; i++) {
-        Lsn earlier = plan->path.steps[i].begin;
+        Lsn earlier = plan->decision.path.steps[i].begin;
 
         if (wal_segment_of(earlier, size) == segment->segment &&
-            path_step_at(&plan->path, earlier - 1)->timeline == segment->timeline)
+            path_step_at(&plan->decision.path, earlier - 1)->timeline == segment->timeline)
             return true;
     }
     return false;
@@ -99,18 +99,20 @@ bool fork_wal_put(const Cluster *cluster, const RestoreRequest *request, const R
     CLEANUP(wal_inventory_done) WalInventory inventory = {0};
     uint32_t size = cluster->wal_segment_size;
 
-    if (plan->path.count > 1 && !wal_inventory_load(&inventory, cluster, err))
+    if (plan->decision.path.count > 1 && !wal_inventory_load(&inventory, cluster, err))
         return false;
-    for (size_t i = 1; i < plan->path.count; i++) {
-        Lsn fork = plan->path.steps[i].begin;
+    for (size_t i = 1; i < plan->decision.path.count; i++) {
+        Lsn fork = plan->decision.path.steps[i].begin;
         WalName segment = {.kind = WAL_SEGMENT, .segment = wal_segment_of(fork, size)};
 
-        if (fork % size == 0 || fork <= plan->manifest.header.start)
+        if (fork % size == 0 || fork <= plan->decision.manifest.header.start)
             continue;
-        if (plan->target.kind != TARGET_LATEST && segment.segment > plan->point.segment)
+        if (plan->decision.target.kind != TARGET_LATEST &&
+            segment.segment > plan->decision.point.segment)
             continue;
-        segment.timeline = path_step_at(&plan->path, fork - 1)->timeline;
-        if (segment.timeline != path_timeline_of_segment(&plan->path, segment.segment, size) &&
+        segment.timeline = path_step_at(&plan->decision.path, fork - 1)->timeline;
+        if (segment.timeline !=
+                path_timeline_of_segment(&plan->decision.path, segment.segment, size) &&
             !is_put_already(plan, i, &segment, size) &&
             !put_parents(cluster, request, plan, &inventory, &segment, fork, err))
             return false;

@@ -18,14 +18,14 @@ static bool set_mode(const HeldDirectory *held, mode_t mode, Error *err)
            error_set_errno(err, ERR_IO, errno, "set the mode of %s", held->path);
 }
 
-bool held_places_make_data(HeldPlaces *held, const RestorePlan *plan, Error *err)
+bool held_places_make_data(HeldPlaces *held, const Placement *placement, Error *err)
 {
     bool is_new;
 
     /* Synced at the end, as all is. */
-    return held_make(&held->data, plan->data, &is_new, err) &&
+    return held_make(&held->data, placement->data, &is_new, err) &&
            (!is_new || FAULT_POINT("restore.after-make-place", err)) &&
-           set_mode(&held->data, plan->data_mode, err);
+           set_mode(&held->data, placement->data_mode, err);
 }
 
 /* Few hosts have so many, but none of theirs may be left without one. */
@@ -76,24 +76,24 @@ static bool make_version(const PlannedTablespace *tablespace, HeldDirectory *ver
            check_version(version, err);
 }
 
-static bool make_versions(HeldPlaces *held, const RestorePlan *plan, Error *err)
+static bool make_versions(HeldPlaces *held, const Placement *placement, Error *err)
 {
-    if (!make_room(plan->tablespace_count, err))
+    if (!make_room(placement->tablespace_count, err))
         return false;
-    held->versions = mem_alloc((plan->tablespace_count + 1) * sizeof *held->versions);
-    for (size_t i = 0; i < plan->tablespace_count; i++) {
+    held->versions = mem_alloc((placement->tablespace_count + 1) * sizeof *held->versions);
+    for (size_t i = 0; i < placement->tablespace_count; i++) {
         held->versions[i] = HELD_NONE;
         held->version_count++;
-        if (!make_version(&plan->tablespaces[i], &held->versions[i], err))
+        if (!make_version(&placement->tablespaces[i], &held->versions[i], err))
             return false;
     }
     return true;
 }
 
-bool held_places_make_others(HeldPlaces *held, const RestorePlan *plan, Error *err)
+bool held_places_make_others(HeldPlaces *held, const Placement *placement, Error *err)
 {
-    return make_versions(held, plan, err) &&
-           (plan->extra_directory == NULL || extra_place_make(plan, &held->extra, err));
+    return make_versions(held, placement, err) &&
+           (placement->extra_directory == NULL || extra_place_make(placement, &held->extra, err));
 }
 
 bool held_places_are_in_place(const HeldPlaces *held, Error *err)
@@ -106,15 +106,15 @@ bool held_places_are_in_place(const HeldPlaces *held, Error *err)
 }
 
 /* They are in the order of their oids (manifest_check.c). */
-static const PlannedTablespace *find_tablespace(const RestorePlan *plan, unsigned long oid)
+static const PlannedTablespace *find_tablespace(const Placement *placement, unsigned long oid)
 {
-    size_t low = 0, high = plan->tablespace_count;
+    size_t low = 0, high = placement->tablespace_count;
 
     while (low < high) {
         size_t middle = low + (high - low) / 2;
-        if (plan->tablespaces[middle].oid == oid)
-            return &plan->tablespaces[middle];
-        if (plan->tablespaces[middle].oid < oid) {
+        if (placement->tablespaces[middle].oid == oid)
+            return &placement->tablespaces[middle];
+        if (placement->tablespaces[middle].oid < oid) {
             low = middle + 1;
         } else {
             high = middle;
@@ -128,39 +128,41 @@ static const PlannedTablespace *find_tablespace(const RestorePlan *plan, unsigne
  * a link, in the data directory itself (allow_in_place_tablespaces), is not among those that were
  * planned.
  */
-static HeldPath of_cluster(const RestorePlan *plan, const char *path)
+static HeldPath of_cluster(const Placement *placement, const char *path)
 {
     static const char prefix[] = "pg_tblspc/";
     const size_t size = sizeof prefix - 1;
-    const HeldPath in_data = held_at(&plan->held->data, *path != '\0' ? path : ".");
+    const HeldPath in_data = held_at(&placement->held->data, *path != '\0' ? path : ".");
     char *rest;
 
     if (strncmp(path, prefix, size) != 0)
         return in_data;
-    const PlannedTablespace *tablespace = find_tablespace(plan, strtoul(path + size, &rest, 10));
+    const PlannedTablespace *tablespace =
+        find_tablespace(placement, strtoul(path + size, &rest, 10));
     if (tablespace == NULL || *rest != '/')
         return in_data;
     const char *name = strrchr(tablespace->version, '/') + 1;
     const char *below = rest + 1 + strlen(name);
     if (strncmp(rest + 1, name, strlen(name)) != 0 || (*below != '\0' && *below != '/'))
         return in_data; /* through its link: refused when it is opened */
-    return held_at(&plan->held->versions[tablespace - plan->tablespaces],
+    return held_at(&placement->held->versions[tablespace - placement->tablespaces],
                    *below == '/' ? below + 1 : ".");
 }
 
 /* A file from outside has the path that it had; put back, it goes below what is held of that. */
-static HeldPath of_extra(const RestorePlan *plan, const char *path)
+static HeldPath of_extra(const Placement *placement, const char *path)
 {
-    if (plan->puts_back)
-        path += strlen(plan->debian_directory);
+    if (placement->puts_back)
+        path += strlen(placement->debian_directory);
     while (*path == '/')
         path++;
-    return held_at(&plan->held->extra, path);
+    return held_at(&placement->held->extra, path);
 }
 
-HeldPath held_places_of(const RestorePlan *plan, const ManifestEntry *entry)
+HeldPath held_places_of(const Placement *placement, const ManifestEntry *entry)
 {
-    return entry->kind == ENTRY_EXTRA ? of_extra(plan, entry->path) : of_cluster(plan, entry->path);
+    return entry->kind == ENTRY_EXTRA ? of_extra(placement, entry->path)
+                                      : of_cluster(placement, entry->path);
 }
 
 void held_places_done(HeldPlaces *held)

@@ -92,30 +92,30 @@ bool marker_save(const RestorePlan *plan, const HeldDirectory *data, bool has_ne
     CLEANUP(file_writer_done) FileWriter file = FILE_WRITER_CLOSED;
 
     record_begin(&record, "restore", 1);
-    record_text(&record, "backup", plan->manifest.header.id);
-    record_text(&record, "cluster", plan->manifest.header.cluster);
-    record_u64(&record, "system_identifier", plan->manifest.header.system_identifier);
+    record_text(&record, "backup", plan->decision.manifest.header.id);
+    record_text(&record, "cluster", plan->decision.manifest.header.cluster);
+    record_u64(&record, "system_identifier", plan->decision.manifest.header.system_identifier);
     record_time(&record, "started", time_now());
     record_text(&record, "host", process_host_name());
     record_text(&record, "boot_id", process_boot_id());
     record_u64(&record, "pid", (uint64_t)getpid());
     record_u64(&record, "process_start", process_start_time(getpid()));
-    record_text(&record, "target", target_kind_name(plan->target.kind));
-    record_u64(&record, "timeline", path_last_timeline(&plan->path));
+    record_text(&record, "target", target_kind_name(plan->decision.target.kind));
+    record_u64(&record, "timeline", path_last_timeline(&plan->decision.path));
     record_text(&record, "pg_wal", has_new_wal ? "new" : "old");
-    for (size_t i = 0; plan->wal_sources != NULL && plan->wal_sources[i] != NULL; i++)
-        record_text(&record, "wal_kept", plan->wal_sources[i]);
-    if (plan->wal_kept != NULL)
-        record_text(&record, "wal_kept", plan->wal_kept);
+    for (size_t i = 0; plan->old.wal_sources != NULL && plan->old.wal_sources[i] != NULL; i++)
+        record_text(&record, "wal_kept", plan->old.wal_sources[i]);
+    if (plan->old.wal_kept != NULL)
+        record_text(&record, "wal_kept", plan->old.wal_kept);
     /* Last: it is there now, and the other one perhaps only when all is done. */
-    if (plan->moved_to != NULL && !plan->has_new_wal) {
-        CLEANUP(text_freep) char *wal = text_format("%s/pg_wal", plan->moved_to);
+    if (plan->old.moved_to != NULL && !plan->old.has_new_wal) {
+        CLEANUP(text_freep) char *wal = text_format("%s/pg_wal", plan->old.moved_to);
         record_text(&record, "wal_kept", wal);
     }
-    for (size_t i = 0; i < plan->old_version_count; i++)
-        record_text(&record, "tablespace", plan->old_versions[i]);
-    for (size_t i = 0; i < plan->tablespace_count; i++)
-        record_text(&record, "tablespace", plan->tablespaces[i].version);
+    for (size_t i = 0; i < plan->old.version_count; i++)
+        record_text(&record, "tablespace", plan->old.versions[i]);
+    for (size_t i = 0; i < plan->placement.tablespace_count; i++)
+        record_text(&record, "tablespace", plan->placement.tablespaces[i].version);
     record_finish(&record);
     return remove_unborn(data, err) &&
            held_writer_open(&file, held_at(data, RESTORE_MARKER_FILE), 0600, err) &&

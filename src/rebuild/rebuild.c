@@ -3,6 +3,7 @@
 #include "pack/small_file.h"
 #include "rebuild/held_places.h"
 #include "rebuild/plan_entry.h"
+#include "rebuild/stored_wal.h"
 #include "rebuild_job.h"
 
 #include "base/work_queue.h"
@@ -36,7 +37,7 @@ typedef struct Rebuild {
     const RebuildShared *shared;
     WorkQueue *queue;
     WalCheck *check; /* NULL: none */
-    RestoreReport *report;
+    RebuildReport *report;
     Arena *arena; /* jobs: a few bytes a file, so none is given back before the end */
 
     const ManifestEntry **small; /* by their places in the packs */
@@ -59,7 +60,7 @@ static bool finish_large(const Rebuild *rebuild, RebuildLarge *large, Error *err
                          entry->path);
     }
     return rebuild->shared->is_check ||
-           file_attributes_set(held_places_of(rebuild->shared->plan, entry), &attributes,
+           file_attributes_set(held_places_of(rebuild->shared->placement, entry), &attributes,
                                rebuild->shared->is_synced, err);
 }
 
@@ -174,7 +175,7 @@ static bool large_is_possible(const ManifestEntry *entry, Error *err)
 static bool submit_large(Rebuild *rebuild, const ManifestEntry *entry, Error *err)
 {
     if (!rebuild->shared->is_check &&
-        !restored_file_create(held_places_of(rebuild->shared->plan, entry), entry->size, err))
+        !restored_file_create(held_places_of(rebuild->shared->placement, entry), entry->size, err))
         return false;
     RebuildLarge *large = arena_alloc(rebuild->arena, sizeof *large);
     large->entry = entry;
@@ -194,7 +195,7 @@ static bool submit_large(Rebuild *rebuild, const ManifestEntry *entry, Error *er
 /* What there is to do, checked as far as the manifest tells. */
 static bool collect(Rebuild *rebuild, Error *err)
 {
-    const Manifest *manifest = &rebuild->shared->plan->manifest;
+    const Manifest *manifest = rebuild->shared->manifest;
 
     for (size_t i = 0; i < manifest->entry_count; i++) {
         const ManifestEntry *entry = &manifest->entries[i];
@@ -217,7 +218,7 @@ static bool collect(Rebuild *rebuild, Error *err)
 
 static bool submit_all(Rebuild *rebuild, Error *err)
 {
-    const Manifest *manifest = &rebuild->shared->plan->manifest;
+    const Manifest *manifest = rebuild->shared->manifest;
 
     for (size_t i = 0; i < manifest->entry_count; i++) {
         const ManifestEntry *entry = &manifest->entries[i];
@@ -262,38 +263,38 @@ static bool run_with(Rebuild *rebuild, RebuildWorker *workers, unsigned jobs, Er
     return ok;
 }
 
-static bool run_shared(const RebuildShared *shared, unsigned jobs, WalCheck *check,
-                       RestoreReport *report, Error *err)
+static bool run_shared(const RebuildRequest *request, bool is_check, RebuildReport *report,
+                       Error *err)
 {
+    const RebuildShared shared = {.cluster = request->cluster,
+                                  .placement = request->placement,
+                                  .manifest = request->manifest,
+                                  .progress = request->progress,
+                                  .is_synced = request->is_synced,
+                                  .is_check = is_check};
     CLEANUP(arena_done) Arena arena = {0};
-    Rebuild rebuild = {.shared = shared, .check = check, .report = report, .arena = &arena};
-    RebuildWorker *workers = rebuild_workers_new(shared, jobs, err);
+    Rebuild rebuild = {
+        .shared = &shared, .check = request->check, .report = report, .arena = &arena};
+    const unsigned jobs = request->jobs > 0 ? request->jobs : 1;
+    RebuildWorker *workers = rebuild_workers_new(&shared, jobs, err);
 
     if (workers == NULL)
         return false;
-    rebuild.small =
-        mem_alloc((shared->plan->manifest.entry_count + 1) * sizeof(const ManifestEntry *));
+    rebuild.small = mem_alloc((shared.manifest->entry_count + 1) * sizeof(const ManifestEntry *));
     bool ok = run_with(&rebuild, workers, jobs, err);
     mem_free(rebuild.small);
     rebuild_workers_free(workers, jobs);
     return ok;
 }
 
-bool rebuild_files(const Cluster *cluster, const RestorePlan *plan, unsigned jobs, bool is_synced,
-                   WalCheck *check, Progress *progress, RestoreReport *report, Error *err)
+bool rebuild_files(const RebuildRequest *request, RebuildReport *report, Error *err)
 {
-    const RebuildShared shared = {
-        .cluster = cluster, .plan = plan, .progress = progress, .is_synced = is_synced};
-
-    return run_shared(&shared, jobs, check, report, err);
+    return run_shared(request, false, report, err);
 }
 
-bool rebuild_check(const Cluster *cluster, const RestorePlan *plan, unsigned jobs,
-                   Progress *progress, Error *err)
+bool rebuild_check(const RebuildRequest *request, Error *err)
 {
-    const RebuildShared shared = {
-        .cluster = cluster, .plan = plan, .progress = progress, .is_check = true};
-    RestoreReport uncounted = {0};
+    RebuildReport uncounted = {0};
 
-    return run_shared(&shared, jobs, NULL, &uncounted, err);
+    return run_shared(request, true, &uncounted, err);
 }

@@ -2,7 +2,6 @@
 
 #include "pack/small_file.h"
 #include "rebuild/held_places.h"
-#include "rebuild/rebuild.h"
 
 #include "base/fault.h"
 #include "base/interrupt.h"
@@ -19,7 +18,7 @@ static bool write_small(RebuildWorker *worker, const ManifestEntry *entry, const
                         Error *err)
 {
     const RebuildShared *shared = worker->shared;
-    const Manifest *manifest = &shared->plan->manifest;
+    const Manifest *manifest = shared->manifest;
     FileAttributes attributes = rebuild_attributes(entry);
 
     if (entry->size > 0 &&
@@ -31,7 +30,7 @@ static bool write_small(RebuildWorker *worker, const ManifestEntry *entry, const
         return error_context(err, "%s", entry->path);
     if (shared->is_check)
         return true;
-    const HeldPath at = held_places_of(shared->plan, entry);
+    const HeldPath at = held_places_of(shared->placement, entry);
     if (entry->kind == ENTRY_EXTRA && !held_make_parents(at, err))
         return false;
     if (!restored_file_put(at, worker->raw, entry->size, &attributes, shared->is_synced, err))
@@ -51,8 +50,7 @@ static bool run_batch(RebuildWorker *worker, RebuildJob *job, Error *err)
     if (job->batch[0]->size > 0) {
         size_t size = (size_t)(last->offset + last->stored_size - first->offset);
         CLEANUP(text_freep)
-        char *name =
-            layout_pack(shared->cluster->name, shared->plan->manifest.packs[first->pack].id);
+        char *name = layout_pack(shared->cluster->name, shared->manifest->packs[first->pack].id);
         buffer_reserve(&worker->stored, size);
         if (!storage_read_range(shared->cluster->repo->storage, name, first->offset, size,
                                 worker->stored.data, err))
@@ -134,7 +132,7 @@ static bool run_range(RebuildWorker *worker, RebuildJob *job, Error *err)
     CLEANUP(restored_file_done) RestoredFile file = RESTORED_FILE_CLOSED;
     bool is_last = job->range + 1 == entry->range_count;
 
-    if (!restored_file_open(&file, held_places_of(shared->plan, entry), err) ||
+    if (!restored_file_open(&file, held_places_of(shared->placement, entry), err) ||
         !copy_range(worker, &file, job, err))
         return false;
     if (!FAULT_POINT("restore.after-range", err) ||
@@ -174,7 +172,7 @@ RebuildWorker *rebuild_workers_new(const RebuildShared *shared, unsigned count, 
 
     for (unsigned i = 0; ok && i < count; i++) {
         workers[i].shared = shared;
-        workers[i].reader = range_reader_new(shared->cluster, &shared->plan->manifest);
+        workers[i].reader = range_reader_new(shared->cluster, shared->manifest);
         workers[i].raw = mem_alloc_aligned(EXTENT_SIZE);
         workers[i].behind = write_behind_new(err);
         ok = workers[i].behind != NULL;

@@ -8,11 +8,13 @@
 #include "rebuild/restored_file.h"
 #include "write_behind.h"
 
-#include "rebuild/restore_plan.h"
+#include "base/progress.h"
+#include "rebuild/placement.h"
 
 typedef struct RebuildShared {
     const Cluster *cluster;
-    const RestorePlan *plan;
+    const Placement *placement;
+    const Manifest *manifest;
     Progress *progress;
     bool is_synced;
     bool is_check; /* all is read and compared, nothing is written */

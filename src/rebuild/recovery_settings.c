@@ -72,7 +72,8 @@ void recovery_command_build(const RestoreRequest *request, RestorePlan *plan)
     append_word(&command, "archive-get");
     for (size_t i = 0; request->tool_options != NULL && request->tool_options[i] != NULL; i++)
         append_word(&command, request->tool_options[i]);
-    buffer_print(&command, "--recovery-timeline=%u %%f \"%%p\"", path_last_timeline(&plan->path));
+    buffer_print(&command, "--recovery-timeline=%u %%f \"%%p\"",
+                 path_last_timeline(&plan->decision.path));
     plan->restore_command = arena_text(&plan->arena, (const char *)command.data);
 }
 
@@ -87,15 +88,16 @@ static bool replace_file(HeldPath at, const void *text, size_t size, mode_t mode
     return file_writer_replace(&file, err);
 }
 
-mode_t data_file_mode(const RestorePlan *plan)
+mode_t data_file_mode(const Placement *placement)
 {
-    return (plan->data_mode & 0050) != 0 ? 0640 : 0600;
+    return (placement->data_mode & 0050) != 0 ? 0640 : 0600;
 }
 
-bool data_file_put(const RestorePlan *plan, const char *name, const void *text, size_t size,
+bool data_file_put(const Placement *placement, const char *name, const void *text, size_t size,
                    Error *err)
 {
-    return replace_file(held_at(&plan->held->data, name), text, size, data_file_mode(plan), err);
+    return replace_file(held_at(&placement->held->data, name), text, size,
+                        data_file_mode(placement), err);
 }
 
 typedef struct Additions {
@@ -205,9 +207,10 @@ static void add_listening(const RestoreRequest *request, Additions *additions)
  */
 static void add_spellings(const RestorePlan *plan, Additions *additions)
 {
-    for (size_t i = 0; plan->spellings != NULL && plan->spellings[i] != NULL && i < SPELLINGS_MAX;
+    for (size_t i = 0; plan->configuration.spellings != NULL &&
+                       plan->configuration.spellings[i] != NULL && i < SPELLINGS_MAX;
          i++)
-        add(additions, plan->spellings[i], "");
+        add(additions, plan->configuration.spellings[i], "");
 }
 
 static void collect(const RestoreRequest *request, const RestorePlan *plan, Additions *additions)
@@ -215,11 +218,11 @@ static void collect(const RestoreRequest *request, const RestorePlan *plan, Addi
     char timeline[16];
 
     add_spellings(plan, additions);
-    add_target(additions, &plan->target);
+    add_target(additions, &plan->decision.target);
     /* Plain decimal: a leading zero makes the server read octal (docs/postgres-facts.md 7.2). */
-    (void)snprintf(timeline, sizeof timeline, "%u", path_last_timeline(&plan->path));
+    (void)snprintf(timeline, sizeof timeline, "%u", path_last_timeline(&plan->decision.path));
     add(additions, "recovery_target_timeline", timeline);
-    if (plan->target.kind != TARGET_LATEST)
+    if (plan->decision.target.kind != TARGET_LATEST)
         add(additions, "recovery_target_action", target_action_name(request->action));
     add(additions, "restore_command", plan->restore_command);
     for (size_t i = 0; request->as_copy && i < ARRAY_SIZE(copy_settings); i++)
@@ -268,9 +271,9 @@ static const char *const *removed_parameters(const RestoreRequest *request, Aren
 
 static void name_segment(const RestorePlan *plan, uint64_t segment, char text[WAL_NAME_SIZE])
 {
-    uint32_t size = plan->manifest.header.wal_segment_size;
+    uint32_t size = plan->decision.manifest.header.wal_segment_size;
     WalName name = {.kind = WAL_SEGMENT,
-                    .timeline = path_timeline_of_segment(&plan->path, segment, size),
+                    .timeline = path_timeline_of_segment(&plan->decision.path, segment, size),
                     .segment = segment};
 
     wal_name_text(&name, size, text);
@@ -284,28 +287,30 @@ static void name_segment(const RestorePlan *plan, uint64_t segment, char text[WA
 static bool save_recovery_plan(const RestorePlan *plan, Error *err)
 {
     CLEANUP(arena_done) Arena arena = {0};
-    RecoveryPlan recovery = {.timeline = path_last_timeline(&plan->path), .data = plan->data};
+    RecoveryPlan recovery = {.timeline = path_last_timeline(&plan->decision.path),
+                             .data = plan->placement.data};
 
-    if (!recovery_settings_on_disk(plan->data, &arena, &recovery.settings, err))
+    if (!recovery_settings_on_disk(plan->placement.data, &arena, &recovery.settings, err))
         return false;
-    if (plan->target.kind != TARGET_LATEST) {
-        name_segment(plan, plan->point.segment, recovery.bound);
-        recovery.target_end = plan->point.replay_end;
-    } else if (plan->archive_end != 0) {
-        name_segment(plan, plan->archive_end, recovery.archive_end);
+    if (plan->decision.target.kind != TARGET_LATEST) {
+        name_segment(plan, plan->decision.point.segment, recovery.bound);
+        recovery.target_end = plan->decision.point.replay_end;
+    } else if (plan->decision.archive_end != 0) {
+        name_segment(plan, plan->decision.archive_end, recovery.archive_end);
     }
-    return recovery_plan_save(&plan->held->data, &recovery, err);
+    return recovery_plan_save(&plan->placement.held->data, &recovery, err);
 }
 
 bool recovery_settings_write(const RestoreRequest *request, const RestorePlan *plan, Error *err)
 {
     CLEANUP(additions_done) Additions additions = {0};
-    HeldPath at = held_at(&plan->held->data, AUTO_CONF);
+    HeldPath at = held_at(&plan->placement.held->data, AUTO_CONF);
 
     collect(request, plan, &additions);
     return rewrite(at, removed_parameters(request, &additions.arena), additions.items,
-                   additions.count, data_file_mode(plan), err) &&
-           data_file_put(plan, "recovery.signal", "", 0, err) && save_recovery_plan(plan, err);
+                   additions.count, data_file_mode(&plan->placement), err) &&
+           data_file_put(&plan->placement, "recovery.signal", "", 0, err) &&
+           save_recovery_plan(plan, err);
 }
 
 /* The file keeps its mode. */

@@ -12,7 +12,7 @@ static bool make_directory(HeldPath at, uint32_t mode, Error *err)
     return held_make_directory(at, err) && file_attributes_set(at, &attributes, false, err);
 }
 
-static const PlannedTablespace *tablespace_of(const RestorePlan *plan, const char *path)
+static const PlannedTablespace *tablespace_of(const Placement *placement, const char *path)
 {
     static const char prefix[] = "pg_tblspc/";
 
@@ -20,70 +20,66 @@ static const PlannedTablespace *tablespace_of(const RestorePlan *plan, const cha
         return NULL;
     char *end;
     unsigned long oid = strtoul(path + sizeof prefix - 1, &end, 10);
-    for (size_t i = 0; i < plan->tablespace_count; i++) {
-        if (plan->tablespaces[i].oid == oid && *end == '\0')
-            return &plan->tablespaces[i];
+    for (size_t i = 0; i < placement->tablespace_count; i++) {
+        if (placement->tablespaces[i].oid == oid && *end == '\0')
+            return &placement->tablespaces[i];
     }
     return NULL;
 }
 
-static bool make_link(const RestorePlan *plan, const ManifestEntry *entry, Error *err)
+static bool make_link(const Placement *placement, const ManifestEntry *entry, Error *err)
 {
-    const PlannedTablespace *tablespace = tablespace_of(plan, entry->path);
+    const PlannedTablespace *tablespace = tablespace_of(placement, entry->path);
 
     if (tablespace == NULL) {
         return error_set(err, ERR_CORRUPT, "link %s is not a tablespace of this backup",
                          entry->path);
     }
-    return held_make_link(held_places_of(plan, entry), tablespace->path, err);
+    return held_make_link(held_places_of(placement, entry), tablespace->path, err);
 }
 
 /* pg_wal and what is below it: backups leave it out, the server wants it. */
-static bool make_wal_directories(const RestorePlan *plan, Error *err)
+static bool make_wal_directories(const Placement *placement, unsigned major, Error *err)
 {
-    const char *const *names = data_wal_directories(plan->manifest.header.major);
-    const HeldDirectory *data = &plan->held->data;
+    const char *const *names = data_wal_directories(major);
+    const HeldDirectory *data = &placement->held->data;
 
-    if (!make_directory(held_at(data, "pg_wal"), plan->data_mode, err))
+    if (!make_directory(held_at(data, "pg_wal"), placement->data_mode, err))
         return false;
     for (size_t i = 0; names[i] != NULL; i++) {
-        if (!make_directory(held_at(data, names[i]), plan->data_mode, err))
+        if (!make_directory(held_at(data, names[i]), placement->data_mode, err))
             return false;
     }
     return true;
 }
 
-bool skeleton_make(const RestorePlan *plan, Error *err)
+bool skeleton_make(const Placement *placement, const Manifest *manifest, Error *err)
 {
-    const Manifest *manifest = &plan->manifest;
-
     for (size_t i = 0; i < manifest->entry_count; i++) {
         const ManifestEntry *entry = &manifest->entries[i];
-        if (entry->kind == ENTRY_LINK && !make_link(plan, entry, err))
+        if (entry->kind == ENTRY_LINK && !make_link(placement, entry, err))
             return false;
         if (entry->kind != ENTRY_DIRECTORY)
             continue;
-        if (!make_directory(held_places_of(plan, entry), entry->mode, err))
+        if (!make_directory(held_places_of(placement, entry), entry->mode, err))
             return false;
     }
-    return make_wal_directories(plan, err);
+    return make_wal_directories(placement, manifest->header.major, err);
 }
 
 /* Every backup lists pg_wal as a directory (backup/scan.c), so it is among them. */
-bool skeleton_sync(const RestorePlan *plan, Error *err)
+bool skeleton_sync(const Placement *placement, const Manifest *manifest, Error *err)
 {
-    const Manifest *manifest = &plan->manifest;
-
     for (size_t i = 0; i < manifest->entry_count; i++) {
         const ManifestEntry *entry = &manifest->entries[i];
         if (entry->kind != ENTRY_DIRECTORY)
             continue;
-        if (!held_sync(held_places_of(plan, entry), err))
+        if (!held_sync(held_places_of(placement, entry), err))
             return false;
     }
-    for (size_t i = 0; i < plan->tablespace_count; i++) {
-        if (!file_sync_directory(plan->tablespaces[i].path, err) ||
-            !file_sync_parent(plan->tablespaces[i].path, err))
+    for (size_t i = 0; i < placement->tablespace_count; i++) {
+        if (!file_sync_directory(placement->tablespaces[i].path, err) ||
+            !file_sync_parent(placement->tablespaces[i].path, err))
             return false;
     }
     return true;

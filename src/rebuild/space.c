@@ -49,20 +49,20 @@ static bool need_of(Needs *needs, const char *path, Need **need, Error *err)
     return true;
 }
 
-static const char *place_of(const RestorePlan *plan, const ManifestEntry *entry)
+static const char *place_of(const Placement *placement, const ManifestEntry *entry)
 {
     static const char prefix[] = "pg_tblspc/";
 
     if (entry->kind == ENTRY_EXTRA)
-        return plan->extra_directory;
+        return placement->extra_directory;
     if (strncmp(entry->path, prefix, sizeof prefix - 1) == 0) {
         unsigned long oid = strtoul(entry->path + sizeof prefix - 1, NULL, 10);
-        for (size_t i = 0; i < plan->tablespace_count; i++) {
-            if (plan->tablespaces[i].oid == oid)
-                return plan->tablespaces[i].path;
+        for (size_t i = 0; i < placement->tablespace_count; i++) {
+            if (placement->tablespaces[i].oid == oid)
+                return placement->tablespaces[i].path;
         }
     }
-    return plan->data;
+    return placement->data;
 }
 
 static bool count_files(const RestorePlan *plan, Needs *needs, Error *err)
@@ -70,9 +70,9 @@ static bool count_files(const RestorePlan *plan, Needs *needs, Error *err)
     const char *last_place = NULL;
     Need *need = NULL;
 
-    for (size_t i = 0; i < plan->manifest.entry_count; i++) {
-        const ManifestEntry *entry = &plan->manifest.entries[i];
-        const char *place = place_of(plan, entry);
+    for (size_t i = 0; i < plan->decision.manifest.entry_count; i++) {
+        const ManifestEntry *entry = &plan->decision.manifest.entries[i];
+        const char *place = place_of(&plan->placement, entry);
         if (place == NULL || entry->kind == ENTRY_LINK)
             continue;
         if (place != last_place && !need_of(needs, place, &need, err))
@@ -86,13 +86,15 @@ static bool count_files(const RestorePlan *plan, Needs *needs, Error *err)
 
 static bool count_wal(const RestorePlan *plan, Needs *needs, Error *err)
 {
-    uint64_t segments =
-        plan->wal_segments < WAL_SEGMENTS_HELD ? plan->wal_segments : WAL_SEGMENTS_HELD;
+    uint64_t segments = plan->decision.wal_segments < WAL_SEGMENTS_HELD
+                            ? plan->decision.wal_segments
+                            : WAL_SEGMENTS_HELD;
     Need *need;
 
-    if (!need_of(needs, plan->data, &need, err))
+    if (!need_of(needs, plan->placement.data, &need, err))
         return false;
-    need->bytes += (segments + plan->local_wal_count + 2) * plan->manifest.header.wal_segment_size;
+    need->bytes += (segments + plan->old.local_wal_count + 2) *
+                   plan->decision.manifest.header.wal_segment_size;
     return true;
 }
 
@@ -100,13 +102,13 @@ static bool count_freed(const RestorePlan *plan, Needs *needs, Error *err)
 {
     Need *need;
 
-    if (!need_of(needs, plan->data, &need, err))
+    if (!need_of(needs, plan->placement.data, &need, err))
         return false;
-    need->freed += plan->old_bytes - (plan->wal_kept != NULL ? plan->old_wal_bytes : 0);
-    for (size_t i = 0; i < plan->old_version_count; i++) {
-        if (!need_of(needs, plan->old_versions[i], &need, err))
+    need->freed += plan->old.bytes - (plan->old.wal_kept != NULL ? plan->old.wal_bytes : 0);
+    for (size_t i = 0; i < plan->old.version_count; i++) {
+        if (!need_of(needs, plan->old.versions[i], &need, err))
             return false;
-        need->freed += plan->old_version_bytes[i];
+        need->freed += plan->old.version_bytes[i];
     }
     return true;
 }
@@ -115,12 +117,12 @@ bool space_check(const RestorePlan *plan, Error *err)
 {
     CLEANUP(arena_done) Arena arena = {0};
     Needs needs = {.arena = &arena};
-    size_t most = plan->tablespace_count + plan->old_version_count + 4;
+    size_t most = plan->placement.tablespace_count + plan->old.version_count + 4;
 
     needs.items = arena_alloc(&arena, most * sizeof *needs.items);
     if (!count_files(plan, &needs, err) || !count_wal(plan, &needs, err))
         return false;
-    if (plan->replacement == REMOVES_OLD_FIRST && !count_freed(plan, &needs, err))
+    if (plan->old.replacement == REMOVES_OLD_FIRST && !count_freed(plan, &needs, err))
         return false;
     for (size_t i = 0; i < needs.count; i++) {
         const Need *need = &needs.items[i];

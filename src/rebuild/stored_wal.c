@@ -22,7 +22,7 @@ static bool check_segment(const WalCheck *check, uint64_t number, Buffer *space,
 {
     uint32_t size = check->cluster->wal_segment_size;
     WalName name = {.kind = WAL_SEGMENT,
-                    .timeline = path_timeline_of_segment(&check->plan->path, number, size),
+                    .timeline = path_timeline_of_segment(&check->plan->decision.path, number, size),
                     .segment = number};
     char text[WAL_NAME_SIZE], lsn[LSN_TEXT_SIZE];
 
@@ -76,11 +76,13 @@ WalCheck *wal_check_new(const Cluster *cluster, const RestorePlan *plan, unsigne
                         Error *err)
 {
     CLEANUP(wal_check_freep) WalCheck *check = mem_alloc(sizeof *check);
-    uint64_t first = wal_segment_of(plan->manifest.header.start, cluster->wal_segment_size);
+    uint64_t first =
+        wal_segment_of(plan->decision.manifest.header.start, cluster->wal_segment_size);
 
     check->cluster = cluster;
     check->plan = plan;
-    check->last = plan->target.kind == TARGET_LATEST ? plan->archive_end : plan->point.segment;
+    check->last = plan->decision.target.kind == TARGET_LATEST ? plan->decision.archive_end
+                                                              : plan->decision.point.segment;
     atomic_init(&check->next, first);
     atomic_init(&check->is_cancelled, false);
     if (threads > THREADS_MAX)

@@ -101,7 +101,7 @@ static bool take_record(void *context, const WalRecord *record, Error *err)
     (void)err;
     if (record->lsn < forks->from || !wal_created_init_fork_of(record, &file))
         return true;
-    if (unlogged_drop(&forks->plan->manifest, &file) > 0) {
+    if (unlogged_drop(&forks->plan->decision.manifest, &file) > 0) {
         log_info(
             "an unlogged relation that was being built at the backup: its init fork is replayed",
             log_u64("database", file.database), log_u64("file", file.number));
@@ -120,13 +120,13 @@ bool unlogged_leave_out(const Cluster *cluster, const WalInventory *inventory, u
                         RestorePlan *plan, Error *err)
 {
     InitForks forks = {.plan = plan,
-                       .version = pg_version_of_major(plan->manifest.header.major),
-                       .from = plan->manifest.header.start};
+                       .version = pg_version_of_major(plan->decision.manifest.header.major),
+                       .from = plan->decision.manifest.header.start};
     WalScan scan = {.walk = {.cluster = cluster,
                              .inventory = inventory,
-                             .path = &plan->path,
-                             .from = plan->manifest.header.start,
-                             .to = plan->point.replay_end,
+                             .path = &plan->decision.path,
+                             .from = plan->decision.manifest.header.start,
+                             .to = plan->decision.point.replay_end,
                              .threads = threads > 0 ? threads : 1},
                     .is_wanted = is_wanted,
                     .is_tail_wanted = is_tail_wanted,
@@ -135,6 +135,6 @@ bool unlogged_leave_out(const Cluster *cluster, const WalInventory *inventory, u
                     .context = &forks};
     WalScanEnd end;
 
-    return !plan->makes_init_forks || wal_scan(&scan, &end, err) ||
+    return !plan->decision.makes_init_forks || wal_scan(&scan, &end, err) ||
            error_context(err, "look for unlogged relations in the WAL to be replayed");
 }

@@ -20,7 +20,8 @@ static int compare_paths(const void *a, const void *b)
 
 static bool is_in_use(const RestorePlan *plan, const char *path)
 {
-    return plan->extra_directory != NULL && strcmp(path, plan->extra_directory) == 0;
+    return plan->placement.extra_directory != NULL &&
+           strcmp(path, plan->placement.extra_directory) == 0;
 }
 
 /* Everything called NAME.pgcairn-... beside the directory NAME. */
@@ -64,11 +65,11 @@ const char *const *restore_leftovers(const RestorePlan *plan, Arena *arena, size
     Leftovers found = {.paths = arena_alloc(arena, LEFTOVERS_MAX * sizeof *found.paths),
                        .arena = arena};
 
-    find_beside(plan, plan->data, &found);
-    for (size_t i = 0; i < plan->old_version_count; i++)
-        find_beside(plan, plan->old_versions[i], &found);
-    for (size_t i = 0; i < plan->tablespace_count; i++)
-        find_beside(plan, plan->tablespaces[i].version, &found);
+    find_beside(plan, plan->placement.data, &found);
+    for (size_t i = 0; i < plan->old.version_count; i++)
+        find_beside(plan, plan->old.versions[i], &found);
+    for (size_t i = 0; i < plan->placement.tablespace_count; i++)
+        find_beside(plan, plan->placement.tablespaces[i].version, &found);
     qsort(found.paths, found.count, sizeof *found.paths, compare_paths);
     drop_repeated(&found);
     *count = found.count;

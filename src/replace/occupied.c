@@ -70,10 +70,10 @@ static bool give_control_back(const HeldDirectory *data, Error *err)
 
 static bool move_versions(const RestorePlan *plan, Error *err)
 {
-    for (size_t i = 0; i < plan->old_version_count; i++) {
+    for (size_t i = 0; i < plan->old.version_count; i++) {
         CLEANUP(text_freep)
-        char *kept = text_format("%s.pgcairn-%s", plan->old_versions[i], plan->stamp);
-        if (!rename_directory(plan->old_versions[i], kept, err))
+        char *kept = text_format("%s.pgcairn-%s", plan->old.versions[i], plan->old.stamp);
+        if (!rename_directory(plan->old.versions[i], kept, err))
             return false;
     }
     return true;
@@ -86,12 +86,12 @@ static bool move_versions(const RestorePlan *plan, Error *err)
  */
 static bool move_aside(const RestorePlan *plan, const HeldDirectory *data, Error *err)
 {
-    if (plan->old_version_count > 0 && !take_control_away(data, err))
+    if (plan->old.version_count > 0 && !take_control_away(data, err))
         return false;
     if (!FAULT_POINT("restore.before-move-aside", err))
         return false;
     return move_versions(plan, err) && FAULT_POINT("restore.tablespaces-aside", err) &&
-           rename_directory(plan->data, plan->moved_to, err) &&
+           rename_directory(plan->placement.data, plan->old.moved_to, err) &&
            FAULT_POINT("restore.after-move-aside", err) && give_control_back(data, err);
 }
 
@@ -101,9 +101,9 @@ static bool keep_wal(const HeldDirectory *data, const RestorePlan *plan, Error *
     HeldPath wal = held_at(data, "pg_wal");
     struct stat status;
 
-    if (plan->wal_kept == NULL || !held_look(wal, &status) || S_ISLNK(status.st_mode))
+    if (plan->old.wal_kept == NULL || !held_look(wal, &status) || S_ISLNK(status.st_mode))
         return true;
-    return rename_durably(wal, plan->wal_kept, err);
+    return rename_durably(wal, plan->old.wal_kept, err);
 }
 
 static bool is_kept_wal(const char *name)
@@ -120,8 +120,8 @@ static bool stays(const char *name)
 
 static bool remove_old(const RestorePlan *plan, const HeldDirectory *data, Error *err)
 {
-    for (size_t i = 0; i < plan->old_version_count; i++) {
-        if (!tree_remove(plan->old_versions[i], err))
+    for (size_t i = 0; i < plan->old.version_count; i++) {
+        if (!tree_remove(plan->old.versions[i], err))
             return false;
     }
     return tree_empty(data, stays, err); /* synced with what comes into it */
@@ -129,15 +129,15 @@ static bool remove_old(const RestorePlan *plan, const HeldDirectory *data, Error
 
 bool occupied_clear(const RestorePlan *plan, const HeldDirectory *data, Error *err)
 {
-    if (!plan->occupied)
+    if (!plan->old.is_occupied)
         return true;
-    if (plan->replacement != REMOVES_OLD_FIRST)
+    if (plan->old.replacement != REMOVES_OLD_FIRST)
         return move_aside(plan, data, err);
     /*
      * The marker comes first, so that a directory without pg_control always says what it is; from
      * the rename on no server starts here.
      */
-    if (!marker_save(plan, data, plan->has_new_wal, err) ||
+    if (!marker_save(plan, data, plan->old.has_new_wal, err) ||
         !FAULT_POINT("restore.after-marker", err))
         return false;
     return take_control_away(data, err) && FAULT_POINT("restore.control-away", err) &&
@@ -158,7 +158,7 @@ static bool bring_out_wal(const RestorePlan *plan, const HeldDirectory *old, Err
         if (!is_kept_wal(entry->d_name))
             continue;
         CLEANUP(text_freep)
-        char *to = text_format("%s.pgcairn-pg_wal-%s", plan->data,
+        char *to = text_format("%s.pgcairn-pg_wal-%s", plan->placement.data,
                                entry->d_name + strlen(KEPT_WAL_INSIDE));
         if (!rename_durably(held_at(old, entry->d_name), to, err))
             return false;
@@ -174,21 +174,21 @@ static bool remove_durably(const char *path, Error *err)
 
 static bool remove_moved(const RestorePlan *plan, Error *err)
 {
-    for (size_t i = 0; i < plan->old_version_count; i++) {
+    for (size_t i = 0; i < plan->old.version_count; i++) {
         CLEANUP(text_freep)
-        char *kept = text_format("%s.pgcairn-%s", plan->old_versions[i], plan->stamp);
+        char *kept = text_format("%s.pgcairn-%s", plan->old.versions[i], plan->old.stamp);
         if (!remove_durably(kept, err))
             return false;
     }
-    return remove_durably(plan->moved_to, err);
+    return remove_durably(plan->old.moved_to, err);
 }
 
 static bool keep_and_remove(const RestorePlan *plan, Error *err)
 {
     CLEANUP(held_done) HeldDirectory old = HELD_NONE;
 
-    if (!held_open(&old, plan->moved_to, err) || !FAULT_POINT("restore.before-remove-old", err) ||
-        !keep_wal(&old, plan, err))
+    if (!held_open(&old, plan->old.moved_to, err) ||
+        !FAULT_POINT("restore.before-remove-old", err) || !keep_wal(&old, plan, err))
         return false;
     return bring_out_wal(plan, &old, err) && FAULT_POINT("restore.old-wal-kept", err) &&
            remove_moved(plan, err);
@@ -196,10 +196,10 @@ static bool keep_and_remove(const RestorePlan *plan, Error *err)
 
 bool restore_remove_old(RestorePlan *plan, Error *err)
 {
-    if (plan->replacement != REMOVES_OLD_LAST)
+    if (plan->old.replacement != REMOVES_OLD_LAST)
         return true;
     if (!keep_and_remove(plan, err))
-        return error_context(err, "remove the old directory %s", plan->moved_to);
-    plan->moved_to = NULL;
+        return error_context(err, "remove the old directory %s", plan->old.moved_to);
+    plan->old.moved_to = NULL;
     return true;
 }

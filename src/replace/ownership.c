@@ -78,7 +78,7 @@ static bool has_link_to(const char *data, const char *location, Arena *arena)
 /* A copy that was never started where it is makes no claim. */
 static bool claims(const RestorePlan *plan, const char *data, const char *location, Arena *arena)
 {
-    if (is_same(data, plan->data) || !has_link_to(data, location, arena))
+    if (is_same(data, plan->placement.data) || !has_link_to(data, location, arena))
         return false;
     const Homes homes = homes_of(data, arena);
     return is_at_home(data, &homes);
@@ -124,10 +124,10 @@ static char *parent_of(const char *path)
 static const char *find_claimant(RestorePlan *plan, const Homes *homes, const char *location)
 {
     Search search = {.plan = plan, .location = location, .arena = &plan->arena};
-    const char *running = tablespace_user(location, plan->data, &plan->arena);
-    CLEANUP(text_freep) char *parent = parent_of(plan->data);
+    const char *running = tablespace_user(location, plan->placement.data, &plan->arena);
+    CLEANUP(text_freep) char *parent = parent_of(plan->placement.data);
     CLEANUP(text_freep) char *above = parent_of(parent);
-    const char *original = plan->manifest.header.data_directory;
+    const char *original = plan->decision.manifest.header.data_directory;
 
     if (running != NULL)
         return running;
@@ -147,15 +147,15 @@ static bool has_other_owner(const RestorePlan *plan, const char *version)
 {
     struct stat data, found;
 
-    return stat(plan->data, &data) == 0 && lstat(version, &found) == 0 &&
+    return stat(plan->placement.data, &data) == 0 && lstat(version, &found) == 0 &&
            data.st_uid != found.st_uid;
 }
 
 /* Of a restore that did not end its own marker says what it had taken for its own. */
 static bool is_claimed_by_marker(const RestorePlan *plan, const char *version)
 {
-    for (size_t i = 0; i < plan->marked_version_count; i++) {
-        if (strcmp(plan->marked_versions[i], version) == 0)
+    for (size_t i = 0; i < plan->old.marked_version_count; i++) {
+        if (strcmp(plan->old.marked_versions[i], version) == 0)
             return true;
     }
     return false;
@@ -164,7 +164,7 @@ static bool is_claimed_by_marker(const RestorePlan *plan, const char *version)
 Ownership ownership_of(RestorePlan *plan, const char *location, const char *version,
                        const char **whose)
 {
-    Homes homes = homes_of(plan->data, &plan->arena);
+    Homes homes = homes_of(plan->placement.data, &plan->arena);
 
     *whose = NULL;
     if (has_other_owner(plan, version)) {
@@ -174,8 +174,8 @@ Ownership ownership_of(RestorePlan *plan, const char *location, const char *vers
     *whose = find_claimant(plan, &homes, location);
     if (*whose != NULL)
         return OF_ANOTHER;
-    if (plan->state == DATA_HALF_RESTORED)
+    if (plan->old.state == DATA_HALF_RESTORED)
         return is_claimed_by_marker(plan, version) ? OWNED : NOT_PROVEN;
-    add_home(&homes, plan->manifest.header.data_directory);
-    return is_at_home(plan->data, &homes) ? OWNED : NOT_PROVEN;
+    add_home(&homes, plan->decision.manifest.header.data_directory);
+    return is_at_home(plan->placement.data, &homes) ? OWNED : NOT_PROVEN;
 }

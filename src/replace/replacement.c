@@ -26,17 +26,17 @@ static const char *obstacle_of(RestorePlan *plan, const char *path)
 
 const char *replacement_obstacle(RestorePlan *plan)
 {
-    const char *obstacle = obstacle_of(plan, plan->data);
+    const char *obstacle = obstacle_of(plan, plan->placement.data);
 
-    for (size_t i = 0; obstacle == NULL && i < plan->old_version_count; i++)
-        obstacle = obstacle_of(plan, plan->old_versions[i]);
+    for (size_t i = 0; obstacle == NULL && i < plan->old.version_count; i++)
+        obstacle = obstacle_of(plan, plan->old.versions[i]);
     return obstacle;
 }
 
 /* Where a link leads is not ours to rename: another cluster's, or a whole file system. */
 static bool follow_wal_link(RestorePlan *plan, const char **real, Error *err)
 {
-    CLEANUP(text_freep) char *directory = text_format("%s/pg_wal", plan->data);
+    CLEANUP(text_freep) char *directory = text_format("%s/pg_wal", plan->placement.data);
     struct stat status;
 
     *real = NULL;
@@ -45,13 +45,13 @@ static bool follow_wal_link(RestorePlan *plan, const char **real, Error *err)
     if (!path_resolve(directory, &plan->arena, real, err))
         return false;
     plan_warn(plan, "pg_wal was a link to %s, which stays as it is: it will be a directory of %s",
-              *real, plan->data);
+              *real, plan->placement.data);
     return true;
 }
 
 static bool has_wal(const Cluster *cluster, const RestorePlan *plan, bool *has, Error *err)
 {
-    CLEANUP(text_freep) char *directory = text_format("%s/pg_wal", plan->data);
+    CLEANUP(text_freep) char *directory = text_format("%s/pg_wal", plan->placement.data);
     CLEANUP(arena_done) Arena arena = {0};
     OldWal wal;
 
@@ -73,22 +73,24 @@ static bool plan_wal(const Cluster *cluster, const RestoreRequest *request, cons
 
     if (!follow_wal_link(plan, &real, err))
         return false;
-    if (plan->choice != OCCUPIED_FORCE || request->discard_wal || plan->has_new_wal)
+    if (plan->old.choice != OCCUPIED_FORCE || request->discard_wal || plan->old.has_new_wal)
         return true;
     if (!has_wal(cluster, plan, &has, err) || !has)
         return err->code == ERR_NONE;
-    plan->wal_kept =
-        real != NULL ? real
-        : obstacle != NULL && obstacle_of(plan, plan->data) != NULL
-            ? arena_format(&plan->arena, "%s/" KEPT_WAL_INSIDE "%s", plan->data, plan->stamp)
-            : arena_format(&plan->arena, "%s.pgcairn-pg_wal-%s", plan->data, plan->stamp);
+    plan->old.wal_kept = real != NULL ? real
+                         : obstacle != NULL && obstacle_of(plan, plan->placement.data) != NULL
+                             ? arena_format(&plan->arena, "%s/" KEPT_WAL_INSIDE "%s",
+                                            plan->placement.data, plan->old.stamp)
+                             : arena_format(&plan->arena, "%s.pgcairn-pg_wal-%s",
+                                            plan->placement.data, plan->old.stamp);
     return true;
 }
 
 static bool keep_old(RestorePlan *plan, const char *obstacle, Error *err)
 {
-    plan->replacement = KEEPS_OLD;
-    plan->moved_to = arena_format(&plan->arena, "%s.pgcairn-%s", plan->data, plan->stamp);
+    plan->old.replacement = KEEPS_OLD;
+    plan->old.moved_to =
+        arena_format(&plan->arena, "%s.pgcairn-%s", plan->placement.data, plan->old.stamp);
     if (obstacle == NULL)
         return space_check(plan, err);
     error_set(err, ERR_REFUSED, "%s: the old directory can't be kept under another name", obstacle);
@@ -101,24 +103,25 @@ static bool remove_old(RestorePlan *plan, const char *obstacle, Error *err)
 {
     Error no_room = {0};
 
-    plan->replacement = REMOVES_OLD_LAST;
-    if (plan->state == DATA_CLUSTER && obstacle == NULL && space_check(plan, &no_room)) {
-        plan->moved_to = arena_format(&plan->arena, "%s.pgcairn-%s", plan->data, plan->stamp);
+    plan->old.replacement = REMOVES_OLD_LAST;
+    if (plan->old.state == DATA_CLUSTER && obstacle == NULL && space_check(plan, &no_room)) {
+        plan->old.moved_to =
+            arena_format(&plan->arena, "%s.pgcairn-%s", plan->placement.data, plan->old.stamp);
         return true;
     }
-    plan->replacement = REMOVES_OLD_FIRST;
-    plan->removes_first_why = obstacle != NULL ? obstacle : "there is no room for both";
+    plan->old.replacement = REMOVES_OLD_FIRST;
+    plan->old.removes_first_why = obstacle != NULL ? obstacle : "there is no room for both";
     return space_check(plan, err);
 }
 
 bool replacement_plan(const Cluster *cluster, const RestoreRequest *request, RestorePlan *plan,
                       Error *err)
 {
-    if (!plan->occupied || plan->choice == OCCUPIED_REFUSE)
+    if (!plan->old.is_occupied || plan->old.choice == OCCUPIED_REFUSE)
         return space_check(plan, err);
     const char *obstacle = replacement_obstacle(plan);
     if (!plan_wal(cluster, request, obstacle, plan, err))
         return false;
-    return plan->choice == OCCUPIED_MOVE_ASIDE ? keep_old(plan, obstacle, err)
-                                               : remove_old(plan, obstacle, err);
+    return plan->old.choice == OCCUPIED_MOVE_ASIDE ? keep_old(plan, obstacle, err)
+                                                   : remove_old(plan, obstacle, err);
 }

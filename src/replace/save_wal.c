@@ -154,14 +154,14 @@ static bool belongs_there(const Cluster *cluster, const RestoreRequest *request,
                           const RestorePlan *plan)
 {
     return request->save_timeline != 0 ||
-           (!request->as_copy && old_directory_archives(cluster, plan->data));
+           (!request->as_copy && old_directory_archives(cluster, plan->placement.data));
 }
 
 bool restore_save_wal(const Cluster *cluster, const RestoreRequest *request,
                       const RestorePlan *plan, WalSaved *saved, Error *err)
 {
     CLEANUP(wal_inventory_done) WalInventory inventory = {0};
-    const OldDirectory *directory = plan->old_directory;
+    const OldDirectory *directory = plan->old.directory;
 
     *saved = (WalSaved){0};
     if (!directory->has_own || request->discard_wal || request->push == NULL ||
@@ -185,13 +185,13 @@ bool restore_save_wal(const Cluster *cluster, const RestoreRequest *request,
 
 static void add_local(RestorePlan *plan, const PlannedWal *file)
 {
-    PlannedWal *all = arena_alloc(&plan->arena, (plan->local_wal_count + 1) * sizeof *all);
+    PlannedWal *all = arena_alloc(&plan->arena, (plan->old.local_wal_count + 1) * sizeof *all);
 
-    if (plan->local_wal_count > 0)
-        memcpy(all, plan->local_wal, plan->local_wal_count * sizeof *all);
-    all[plan->local_wal_count] = *file;
-    all[plan->local_wal_count++].path = arena_text(&plan->arena, file->path);
-    plan->local_wal = all;
+    if (plan->old.local_wal_count > 0)
+        memcpy(all, plan->old.local_wal, plan->old.local_wal_count * sizeof *all);
+    all[plan->old.local_wal_count] = *file;
+    all[plan->old.local_wal_count++].path = arena_text(&plan->arena, file->path);
+    plan->old.local_wal = all;
 }
 
 static bool plan_segment(const Cluster *cluster, const WalInventory *inventory, uint64_t segment,
@@ -199,7 +199,7 @@ static bool plan_segment(const Cluster *cluster, const WalInventory *inventory, 
 {
     WalSource source;
 
-    if (!wal_source_on_path(cluster, inventory, &plan->path, segment, &source, err))
+    if (!wal_source_on_path(cluster, inventory, &plan->decision.path, segment, &source, err))
         return false;
     if (source.form == WAL_LOCAL_FILE) {
         add_local(plan, &(PlannedWal){.path = source.path,
@@ -223,8 +223,8 @@ static bool is_local_history(const WalInventory *inventory, uint32_t timeline)
 static void plan_histories(const WalInventory *inventory, const OldDirectory *directory,
                            RestorePlan *plan)
 {
-    for (size_t i = 0; i < plan->path.count; i++) {
-        const uint32_t timeline = plan->path.steps[i].timeline;
+    for (size_t i = 0; i < plan->decision.path.count; i++) {
+        const uint32_t timeline = plan->decision.path.steps[i].timeline;
         const OldHistory *history = old_wal_history(&directory->own.wal, timeline);
         if (history == NULL || !is_local_history(inventory, timeline))
             continue;
@@ -240,11 +240,11 @@ static void plan_histories(const WalInventory *inventory, const OldDirectory *di
 static void plan_parents(const WalInventory *inventory, const OldDirectory *directory,
                          uint64_t last, RestorePlan *plan)
 {
-    const uint32_t size = plan->manifest.header.wal_segment_size;
+    const uint32_t size = plan->decision.manifest.header.wal_segment_size;
 
-    for (size_t i = 1; i < plan->path.count; i++) {
-        const Lsn fork = plan->path.steps[i].begin;
-        const uint32_t parent = plan->path.steps[i - 1].timeline;
+    for (size_t i = 1; i < plan->decision.path.count; i++) {
+        const Lsn fork = plan->decision.path.steps[i].begin;
+        const uint32_t parent = plan->decision.path.steps[i - 1].timeline;
         const uint64_t segment = wal_segment_of(fork, size);
         const OldSegment *file = old_wal_find(&directory->own.wal, parent, segment);
         if (file == NULL || fork % size == 0 || segment > last ||
@@ -258,14 +258,15 @@ static void plan_parents(const WalInventory *inventory, const OldDirectory *dire
 bool save_wal_plan(const Cluster *cluster, const WalInventory *inventory,
                    const OldDirectory *directory, RestorePlan *plan, Error *err)
 {
-    const ManifestHeader *header = &plan->manifest.header;
-    const uint64_t last =
-        plan->target.kind == TARGET_LATEST ? plan->last_segment : plan->point.segment;
+    const ManifestHeader *header = &plan->decision.manifest.header;
+    const uint64_t last = plan->decision.target.kind == TARGET_LATEST
+                              ? plan->decision.last_segment
+                              : plan->decision.point.segment;
 
     for (uint64_t segment = wal_segment_of(header->start, header->wal_segment_size);
          segment <= last; segment++) {
         const uint32_t timeline =
-            path_timeline_of_segment(&plan->path, segment, header->wal_segment_size);
+            path_timeline_of_segment(&plan->decision.path, segment, header->wal_segment_size);
         if (!wal_inventory_has(inventory, timeline, segment) &&
             !plan_segment(cluster, inventory, segment, plan, err))
             return false;
@@ -281,25 +282,25 @@ bool save_wal_plan(const Cluster *cluster, const WalInventory *inventory,
 static char *path_now(const RestorePlan *plan, const PlannedWal *file)
 {
     static const char pg_wal[] = "/pg_wal/";
-    const size_t size = strlen(plan->data), wal_size = sizeof pg_wal - 1;
+    const size_t size = strlen(plan->placement.data), wal_size = sizeof pg_wal - 1;
     const char *rest = file->path + size;
 
-    if (!plan->occupied || !path_is_inside(file->path, plan->data))
+    if (!plan->old.is_occupied || !path_is_inside(file->path, plan->placement.data))
         return text_format("%s", file->path);
-    if (plan->moved_to != NULL)
-        return text_format("%s%s", plan->moved_to, rest);
-    if (plan->wal_kept != NULL && strncmp(rest, pg_wal, wal_size) == 0)
-        return text_format("%s/%s", plan->wal_kept, rest + wal_size);
+    if (plan->old.moved_to != NULL)
+        return text_format("%s%s", plan->old.moved_to, rest);
+    if (plan->old.wal_kept != NULL && strncmp(rest, pg_wal, wal_size) == 0)
+        return text_format("%s/%s", plan->old.wal_kept, rest + wal_size);
     return text_format("%s", file->path);
 }
 
 /* Its timeline is left in it, or the server would go on writing there. */
 static bool is_left_in(const RestorePlan *plan, const PlannedWal *file)
 {
-    const uint32_t size = plan->manifest.header.wal_segment_size;
+    const uint32_t size = plan->decision.manifest.header.wal_segment_size;
 
-    return file->name.kind == WAL_SEGMENT && plan->point.replay_end % size != 0 &&
-           file->name.segment == wal_segment_of(plan->point.replay_end, size);
+    return file->name.kind == WAL_SEGMENT && plan->decision.point.replay_end % size != 0 &&
+           file->name.segment == wal_segment_of(plan->decision.point.replay_end, size);
 }
 
 /*
@@ -314,22 +315,23 @@ static bool put_mark(const RestorePlan *plan, const PlannedWal *file, const char
     CLEANUP(text_freep)
     char *mark =
         text_format("pg_wal/archive_status/%s.%s", name, file->is_parents ? "done" : "ready");
-    return restored_file_put(held_at(&plan->held->data, mark), "", 0, attributes, true, err);
+    return restored_file_put(held_at(&plan->placement.held->data, mark), "", 0, attributes, true,
+                             err);
 }
 
 static bool put_file(const RestorePlan *plan, const PlannedWal *file, Error *err)
 {
-    const uint32_t size = plan->manifest.header.wal_segment_size;
+    const uint32_t size = plan->decision.manifest.header.wal_segment_size;
     char name[WAL_NAME_SIZE];
     CLEANUP(text_freep) char *from = path_now(plan, file);
     CLEANUP(text_freep)
     char *path = text_format("pg_wal/%s", wal_name_text(&file->name, size, name));
     CLEANUP(buffer_done) Buffer content = {0};
-    FileAttributes attributes = {.mode = data_file_mode(plan), .mtime = TIME_US_NONE};
+    FileAttributes attributes = {.mode = data_file_mode(&plan->placement), .mtime = TIME_US_NONE};
 
     return file_read_whole(from, size > HISTORY_TEXT_MAX ? size : HISTORY_TEXT_MAX, &content,
                            err) &&
-           restored_file_put(held_at(&plan->held->data, path), content.data, content.size,
+           restored_file_put(held_at(&plan->placement.held->data, path), content.data, content.size,
                              &attributes, true, err) &&
            put_mark(plan, file, name, &attributes, err);
 }
@@ -340,9 +342,10 @@ static bool is_there(const RestorePlan *plan, const PlannedWal *file)
     char name[WAL_NAME_SIZE];
     CLEANUP(text_freep)
     char *path = text_format(
-        "pg_wal/%s", wal_name_text(&file->name, plan->manifest.header.wal_segment_size, name));
+        "pg_wal/%s",
+        wal_name_text(&file->name, plan->decision.manifest.header.wal_segment_size, name));
 
-    return file->is_parents && held_has(held_at(&plan->held->data, path));
+    return file->is_parents && held_has(held_at(&plan->placement.held->data, path));
 }
 
 /* An archive that has it by now is asked first, and its copy comes from there. */
@@ -358,12 +361,12 @@ bool save_wal_put(const Cluster *cluster, const RestorePlan *plan, uint64_t *cou
     CLEANUP(wal_inventory_done) WalInventory inventory = {0};
 
     *count = 0;
-    if (plan->local_wal_count == 0)
+    if (plan->old.local_wal_count == 0)
         return true;
     if (!wal_inventory_load(&inventory, cluster, err))
         return false;
-    for (size_t i = 0; i < plan->local_wal_count; i++) {
-        const PlannedWal *file = &plan->local_wal[i];
+    for (size_t i = 0; i < plan->old.local_wal_count; i++) {
+        const PlannedWal *file = &plan->old.local_wal[i];
         if (is_archived(&inventory, file) || is_there(plan, file))
             continue;
         if (!put_file(plan, file, err))

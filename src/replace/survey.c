@@ -163,25 +163,25 @@ bool survey_old(const RestoreRequest *request, RestorePlan *plan, Error *err)
     Survey survey = {.plan = plan,
                      .needed = needed,
                      .needed_count = identify_needed(request, needed),
-                     .root = plan->data,
-                     .is_removed = plan->choice == OCCUPIED_FORCE,
+                     .root = plan->placement.data,
+                     .is_removed = plan->old.choice == OCCUPIED_FORCE,
                      .is_data = true};
 
-    if (!plan->occupied || plan->choice == OCCUPIED_REFUSE)
+    if (!plan->old.is_occupied || plan->old.choice == OCCUPIED_REFUSE)
         return true;
     if (!survey_tree(&survey, err))
         return false;
-    plan->old_bytes = survey.bytes;
-    plan->old_wal_bytes = survey.wal_bytes;
-    plan->old_version_bytes =
-        arena_alloc(&plan->arena, (plan->old_version_count + 1) * sizeof *plan->old_version_bytes);
+    plan->old.bytes = survey.bytes;
+    plan->old.wal_bytes = survey.wal_bytes;
+    plan->old.version_bytes =
+        arena_alloc(&plan->arena, (plan->old.version_count + 1) * sizeof *plan->old.version_bytes);
     survey.is_data = false;
-    for (size_t i = 0; i < plan->old_version_count; i++) {
-        survey.root = plan->old_versions[i];
+    for (size_t i = 0; i < plan->old.version_count; i++) {
+        survey.root = plan->old.versions[i];
         survey.bytes = 0;
         if (!survey_tree(&survey, err))
             return false;
-        plan->old_version_bytes[i] = survey.bytes;
+        plan->old.version_bytes[i] = survey.bytes;
     }
     return true;
 }
@@ -212,13 +212,13 @@ bool survey_new(const RestoreRequest *request, const RestorePlan *plan, Error *e
     CLEANUP(arena_done) Arena arena = {0};
     Needed *needed = arena_alloc(&arena, (request->needed_count + 1) * sizeof *needed);
     const Survey survey = {.needed = needed, .needed_count = identify_needed(request, needed)};
-    NewPlace place = {.survey = &survey, .path = plan->data};
+    NewPlace place = {.survey = &survey, .path = plan->placement.data};
 
     if (!tree_walk_up(place.path, look_above, &place, err))
         return false;
-    for (size_t i = 0; i < plan->tablespace_count; i++) {
-        place.path = plan->tablespaces[i].path;
-        place.tablespace = plan->tablespaces[i].oid;
+    for (size_t i = 0; i < plan->placement.tablespace_count; i++) {
+        place.path = plan->placement.tablespaces[i].path;
+        place.tablespace = plan->placement.tablespaces[i].oid;
         if (!tree_walk_up(place.path, look_above, &place, err))
             return false;
     }

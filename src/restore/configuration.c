@@ -56,15 +56,15 @@ static const char *inside_data(const ManifestHeader *header, const char *path)
 static const char *locate(void *context, const char *path, bool is_directory, Arena *arena)
 {
     const RestorePlan *plan = context;
-    const char *inside = inside_data(&plan->manifest.header, path);
-    bool is_kept = is_directory ? has_extra_below(&plan->manifest, path)
-                                : find_extra(&plan->manifest, path) != NULL;
+    const char *inside = inside_data(&plan->decision.manifest.header, path);
+    bool is_kept = is_directory ? has_extra_below(&plan->decision.manifest, path)
+                                : find_extra(&plan->decision.manifest, path) != NULL;
     const char *there = path;
 
     if (inside != NULL) {
-        there = arena_format(arena, "%s/%s", plan->data, inside);
-    } else if (is_kept && plan->extra_directory != NULL && !plan->puts_back) {
-        there = arena_format(arena, "%s%s", plan->extra_directory, path);
+        there = arena_format(arena, "%s/%s", plan->placement.data, inside);
+    } else if (is_kept && plan->placement.extra_directory != NULL && !plan->placement.puts_back) {
+        there = arena_format(arena, "%s%s", plan->placement.extra_directory, path);
     }
     return access(there, F_OK) == 0 ? there : NULL;
 }
@@ -82,7 +82,7 @@ static bool ends_with(const char *text, const char *end)
  */
 static const char *name_of(RestorePlan *plan, const char *told, const char *usual)
 {
-    const Manifest *manifest = &plan->manifest;
+    const Manifest *manifest = &plan->decision.manifest;
 
     if (told != NULL && *told == '/')
         return told;
@@ -122,7 +122,7 @@ static ExtraState state_of(const Cluster *cluster, const ManifestEntry *entry)
 /* "/etc/postgresql/15/main" of "/etc/postgresql/15/main/postgresql.conf", else NULL. */
 static const char *debian_directory(RestorePlan *plan)
 {
-    const char *file = plan->manifest.header.config_file;
+    const char *file = plan->decision.manifest.header.config_file;
     size_t root = strlen(DEBIAN_ROOT);
 
     if (file == NULL || strncmp(file, DEBIAN_ROOT, root) != 0 || file[root] != '/')
@@ -134,8 +134,8 @@ static const char *debian_directory(RestorePlan *plan)
     if (length == 0 || strspn(version, "0123456789") != length || name_length == 0 ||
         *name == '.' || strcmp(name + name_length, "/postgresql.conf") != 0)
         return NULL;
-    plan->debian_version = arena_text_part(&plan->arena, version, length);
-    plan->debian_name = arena_text_part(&plan->arena, name, name_length);
+    plan->placement.debian_version = arena_text_part(&plan->arena, version, length);
+    plan->placement.debian_name = arena_text_part(&plan->arena, name, name_length);
     return arena_text_part(&plan->arena, file, (size_t)(name + name_length - file));
 }
 
@@ -153,16 +153,17 @@ static bool can_be_made(const char *path)
 /* The cluster comes back to where it was, not beside it. */
 static bool is_at_home(const RestoreRequest *request, const RestorePlan *plan)
 {
-    const ManifestHeader *header = &plan->manifest.header;
+    const ManifestHeader *header = &plan->decision.manifest.header;
 
-    return !request->as_copy && (strcmp(plan->data, header->data_directory) == 0 ||
+    return !request->as_copy && (strcmp(plan->placement.data, header->data_directory) == 0 ||
                                  (header->server_directory != NULL &&
-                                  strcmp(plan->data, header->server_directory) == 0));
+                                  strcmp(plan->placement.data, header->server_directory) == 0));
 }
 
 static bool can_put_back(const RestorePlan *plan, const char *path)
 {
-    return path_is_inside(path, plan->debian_directory) && !extra_place_has_link(DEBIAN_ROOT, path);
+    return path_is_inside(path, plan->placement.debian_directory) &&
+           !extra_place_has_link(DEBIAN_ROOT, path);
 }
 
 typedef struct ExtraStates {
@@ -173,11 +174,12 @@ typedef struct ExtraStates {
 
 static void look_at_extras(const Cluster *cluster, RestorePlan *plan, ExtraStates *extras)
 {
-    const Manifest *manifest = &plan->manifest;
+    const Manifest *manifest = &plan->decision.manifest;
 
     extras->all_same = extras->none_other = true;
-    extras->can_put_back = plan->debian_directory != NULL && access(DEBIAN_ROOT, F_OK) == 0 &&
-                           can_be_made(plan->debian_directory);
+    extras->can_put_back = plan->placement.debian_directory != NULL &&
+                           access(DEBIAN_ROOT, F_OK) == 0 &&
+                           can_be_made(plan->placement.debian_directory);
     extras->states = arena_alloc(&plan->arena, (manifest->entry_count - extras->first + 1) *
                                                    sizeof *extras->states);
     for (size_t i = extras->first; i < manifest->entry_count; i++) {
@@ -194,7 +196,7 @@ static void look_at_extras(const Cluster *cluster, RestorePlan *plan, ExtraState
 /* What is there already is left alone. */
 static void drop_same(RestorePlan *plan, const ExtraStates *extras)
 {
-    Manifest *manifest = &plan->manifest;
+    Manifest *manifest = &plan->decision.manifest;
     size_t kept = extras->first;
 
     for (size_t i = extras->first; i < manifest->entry_count; i++) {
@@ -208,36 +210,36 @@ static bool keep_beside(RestorePlan *plan, Error *err)
 {
     bool is_empty;
 
-    plan->extra_directory =
-        arena_format(&plan->arena, "%s.pgcairn-config-%s", plan->data, plan->stamp);
+    plan->placement.extra_directory =
+        arena_format(&plan->arena, "%s.pgcairn-config-%s", plan->placement.data, plan->old.stamp);
     plan_warn(plan, "configuration from outside the data directory will be in %s",
-              plan->extra_directory);
-    if (!directory_is_empty(plan->extra_directory, &is_empty, err))
+              plan->placement.extra_directory);
+    if (!directory_is_empty(plan->placement.extra_directory, &is_empty, err))
         return false;
     if (!is_empty)
-        return error_set(err, ERR_REFUSED, "%s is not empty", plan->extra_directory);
-    if (can_be_made(plan->extra_directory))
+        return error_set(err, ERR_REFUSED, "%s is not empty", plan->placement.extra_directory);
+    if (can_be_made(plan->placement.extra_directory))
         return true;
-    error_set_errno(err, ERR_REFUSED, errno, "make %s", plan->extra_directory);
+    error_set_errno(err, ERR_REFUSED, errno, "make %s", plan->placement.extra_directory);
     Account ours = {.name = "the server's"};
     Error unknown = {0}; /* then it is said so */
     (void)!account_find(geteuid(), getegid(), &plan->arena, &ours, &unknown);
     return error_hint(err,
                       "let user %s write to the directory that holds %s, or restore to a place "
                       "where it may",
-                      ours.name, plan->data);
+                      ours.name, plan->placement.data);
 }
 
 static bool has_configuration(RestorePlan *plan)
 {
-    const char *name = name_of(plan, plan->manifest.header.config_file, "postgresql.conf");
-    const char *inside = inside_data(&plan->manifest.header, name);
+    const char *name = name_of(plan, plan->decision.manifest.header.config_file, "postgresql.conf");
+    const char *inside = inside_data(&plan->decision.manifest.header, name);
 
-    if (find_extra(&plan->manifest, name) != NULL)
+    if (find_extra(&plan->decision.manifest, name) != NULL)
         return true;
-    for (size_t i = 0; inside != NULL && i < plan->manifest.entry_count; i++) {
-        if (plan->manifest.entries[i].kind == ENTRY_FILE &&
-            strcmp(plan->manifest.entries[i].path, inside) == 0)
+    for (size_t i = 0; inside != NULL && i < plan->decision.manifest.entry_count; i++) {
+        if (plan->decision.manifest.entries[i].kind == ENTRY_FILE &&
+            strcmp(plan->decision.manifest.entries[i].path, inside) == 0)
             return true;
     }
     return false;
@@ -246,15 +248,16 @@ static bool has_configuration(RestorePlan *plan)
 bool configuration_plan(const Cluster *cluster, const RestoreRequest *request, RestorePlan *plan,
                         Error *err)
 {
-    ExtraStates extras = {.first = plan->manifest.entry_count};
+    ExtraStates extras = {.first = plan->decision.manifest.entry_count};
     bool is_at_its_place = is_at_home(request, plan);
 
-    plan->debian_directory = is_at_its_place ? debian_directory(plan) : NULL;
+    plan->placement.debian_directory = is_at_its_place ? debian_directory(plan) : NULL;
     if (!has_configuration(plan))
         plan_warn(plan, "the backup holds no postgresql.conf: the server needs one to start");
-    while (extras.first > 0 && plan->manifest.entries[extras.first - 1].kind == ENTRY_EXTRA)
+    while (extras.first > 0 &&
+           plan->decision.manifest.entries[extras.first - 1].kind == ENTRY_EXTRA)
         extras.first--;
-    if (extras.first == plan->manifest.entry_count)
+    if (extras.first == plan->decision.manifest.entry_count)
         return true;
     look_at_extras(cluster, plan, &extras);
     if (is_at_its_place && extras.all_same) {
@@ -264,9 +267,9 @@ bool configuration_plan(const Cluster *cluster, const RestoreRequest *request, R
     }
     if (!is_at_its_place || !extras.none_other || !extras.can_put_back)
         return keep_beside(plan, err);
-    plan->puts_back = true;
-    plan->extra_directory = "/";
-    plan_warn(plan, "configuration will be put back into %s", plan->debian_directory);
+    plan->placement.puts_back = true;
+    plan->placement.extra_directory = "/";
+    plan_warn(plan, "configuration will be put back into %s", plan->placement.debian_directory);
     drop_same(plan, &extras);
     return true;
 }
@@ -303,7 +306,7 @@ static void join(const RestorePlan *plan, const SettingList *settings, Buffer *t
     buffer_print(text,
                  "# The configuration of the backup in one file, for the start of %s:\n"
                  "# what its files include is elsewhere on this host, or missing.\n",
-                 plan->data);
+                 plan->placement.data);
     for (size_t i = 0; i < settings->count; i++) {
         const Setting *setting = &settings->items[i];
         if (strcmp(setting->file, file) != 0)
@@ -320,12 +323,12 @@ static void join(const RestorePlan *plan, const SettingList *settings, Buffer *t
 /* Beside the data directory, or in it when nothing can be made beside it. */
 static const char *joined_directory(RestorePlan *plan)
 {
-    const char *beside =
-        plan->extra_directory != NULL && !plan->puts_back
-            ? plan->extra_directory
-            : arena_format(&plan->arena, "%s.pgcairn-config-%s", plan->data, plan->stamp);
+    const char *beside = plan->placement.extra_directory != NULL && !plan->placement.puts_back
+                             ? plan->placement.extra_directory
+                             : arena_format(&plan->arena, "%s.pgcairn-config-%s",
+                                            plan->placement.data, plan->old.stamp);
 
-    return can_be_made(beside) ? beside : plan->data;
+    return can_be_made(beside) ? beside : plan->placement.data;
 }
 
 static bool write_joined(RestorePlan *plan, const SettingList *settings, const Error *problem,
@@ -335,19 +338,20 @@ static bool write_joined(RestorePlan *plan, const SettingList *settings, const E
     CLEANUP(file_writer_done) FileWriter file = FILE_WRITER_CLOSED;
     CLEANUP(held_done) HeldDirectory place = HELD_NONE;
     const char *directory = joined_directory(plan);
-    const char *name = directory == plan->data ? "pgcairn.postgresql.conf" : "postgresql.conf";
+    const char *name =
+        directory == plan->placement.data ? "pgcairn.postgresql.conf" : "postgresql.conf";
     bool is_new;
 
     join(plan, settings, &text);
-    plan->is_joined = true;
-    plan->config_file = arena_format(&plan->arena, "%s/%s", directory, name);
+    plan->configuration.is_joined = true;
+    plan->configuration.config_file = arena_format(&plan->arena, "%s/%s", directory, name);
     if (!held_make(&place, directory, &is_new, err) ||
         (is_new && !file_sync_parent(directory, err)) ||
         !held_writer_open(&file, held_at(&place, name), 0600, err) ||
         !file_writer_write(&file, text.data, text.size, err) || !file_writer_replace(&file, err))
         return error_context(err, "write the configuration for the start");
     log_warn("the configuration does not fit this host as it is: one file was made of it",
-             log_str("file", plan->config_file),
+             log_str("file", plan->configuration.config_file),
              log_str("reason", problem->code != ERR_NONE ? problem->message : ""));
     return true;
 }
@@ -360,11 +364,12 @@ static void note_spellings(RestorePlan *plan, const SettingList *settings)
 {
     size_t count = 0;
 
-    plan->spellings = arena_alloc(&plan->arena, (settings->count + 1) * sizeof *plan->spellings);
+    plan->configuration.spellings =
+        arena_alloc(&plan->arena, (settings->count + 1) * sizeof *plan->configuration.spellings);
     for (size_t i = 0; i < settings->count; i++) {
         const Setting *setting = &settings->items[i];
         if (recovery_target_is(setting->name) && strcmp(setting->name, setting->spelling) != 0)
-            plan->spellings[count++] = arena_text(&plan->arena, setting->spelling);
+            plan->configuration.spellings[count++] = arena_text(&plan->arena, setting->spelling);
     }
 }
 
@@ -374,8 +379,8 @@ static const char *other_place(RestorePlan *plan, const char *value, const char 
 {
     const char *name = name_of(plan, told, usual);
     const char *is = locate(plan, name, false, &plan->arena);
-    CLEANUP(text_freep) char *own = text_format("%s/%s", plan->data, usual);
-    const char *found = value != NULL && !plan->is_joined ? value : own;
+    CLEANUP(text_freep) char *own = text_format("%s/%s", plan->placement.data, usual);
+    const char *found = value != NULL && !plan->configuration.is_joined ? value : own;
 
     if (is == NULL) {
         log_warn("a file of the configuration is not here", log_str("file", name));
@@ -388,11 +393,12 @@ static bool choose_file(RestorePlan *plan, const char *base, const SettingList *
                         const Error *problem, Error *err)
 {
     CLEANUP(settings_done) SettingList plain = {0};
-    CLEANUP(text_freep) char *own = text_format("%s/postgresql.conf", plan->data);
+    CLEANUP(text_freep) char *own = text_format("%s/postgresql.conf", plan->placement.data);
     Error unfit = {0};
 
     if (settings_read(base, &plain, &unfit) && is_same_list(&plain, settings)) {
-        plan->config_file = strcmp(base, own) != 0 ? arena_text(&plan->arena, base) : NULL;
+        plan->configuration.config_file =
+            strcmp(base, own) != 0 ? arena_text(&plan->arena, base) : NULL;
         return true;
     }
     return write_joined(plan, settings, problem, err);
@@ -402,7 +408,8 @@ static void warn_of_directory(const RestorePlan *plan, const SettingList *settin
 {
     const char *named = settings_value(settings, "data_directory");
 
-    if (named != NULL && strcmp(named, plan->data) != 0 && plan->config_file == NULL) {
+    if (named != NULL && strcmp(named, plan->placement.data) != 0 &&
+        plan->configuration.config_file == NULL) {
         log_warn(
             "the configuration names another data directory: started without the settings that "
             "are told, the server would run on that one",
@@ -413,7 +420,7 @@ static void warn_of_directory(const RestorePlan *plan, const SettingList *settin
 bool configuration_settle(RestorePlan *plan, Error *err)
 {
     CLEANUP(settings_done) SettingList settings = {0};
-    const ManifestHeader *header = &plan->manifest.header;
+    const ManifestHeader *header = &plan->decision.manifest.header;
     const char *name = name_of(plan, header->config_file, "postgresql.conf");
     const char *base = locate(plan, name, false, &plan->arena);
     SettingsPlaces places = {.locate = locate, .context = plan};
@@ -424,11 +431,11 @@ bool configuration_settle(RestorePlan *plan, Error *err)
     note_spellings(plan, &settings);
     if (!choose_file(plan, base, &settings, &places.problem, err))
         return false;
-    plan->hba_file =
+    plan->configuration.hba_file =
         other_place(plan, settings_value(&settings, "hba_file"), header->hba_file, "pg_hba.conf");
-    plan->ident_file = other_place(plan, settings_value(&settings, "ident_file"),
-                                   header->ident_file, "pg_ident.conf");
-    plan->names_data_directory = settings_value(&settings, "data_directory") != NULL;
+    plan->configuration.ident_file = other_place(plan, settings_value(&settings, "ident_file"),
+                                                 header->ident_file, "pg_ident.conf");
+    plan->configuration.names_data_directory = settings_value(&settings, "data_directory") != NULL;
     warn_of_directory(plan, &settings);
     return true;
 }

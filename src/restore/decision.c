@@ -49,13 +49,14 @@ static void take_branches(const RestoreRequest *request, const Choice *choice, R
 {
     const BranchList *branches = &choice->branches;
 
-    plan->branches = arena_alloc(&plan->arena, (branches->count + 1) * sizeof *plan->branches);
+    plan->decision.branches =
+        arena_alloc(&plan->arena, (branches->count + 1) * sizeof *plan->decision.branches);
     for (size_t i = 0; i < branches->count; i++) {
         const Branch *branch = &branches->items[i];
 
         if (branch_gain_last(&branch->gain) != TIME_US_NONE &&
             !is_before(request, choice, branch->gain.from)) {
-            plan->branches[plan->branch_count++] =
+            plan->decision.branches[plan->decision.branch_count++] =
                 (PlannedBranch){.timeline = branch->timeline, .gain = branch->gain};
         }
     }
@@ -75,22 +76,24 @@ static uint64_t last_archived(const Choice *choice, uint64_t first, uint32_t seg
 
 static void take_choice(const RestoreRequest *request, const Choice *choice, RestorePlan *plan)
 {
-    const ManifestHeader *header = &plan->manifest.header;
+    const ManifestHeader *header = &plan->decision.manifest.header;
     uint64_t first = wal_segment_of(header->start, header->wal_segment_size);
 
-    copy_path(&choice->path, &plan->arena, &plan->path);
-    plan->target = choice->target;
+    copy_path(&choice->path, &plan->arena, &plan->decision.path);
+    plan->decision.target = choice->target;
     if (choice->target.name != NULL)
-        plan->target.name = arena_text(&plan->arena, choice->target.name);
-    plan->point = choice->point;
-    plan->has_time_fallback = choice->has_time_fallback;
-    plan->locked_xid = choice->locked_xid;
-    plan->locks_held = choice->locks_held;
-    plan->time_asked = request->target.kind == TARGET_TIME ? request->target.time : TIME_US_NONE;
-    plan->last_segment = choice->end.last_segment;
-    plan->archive_end = last_archived(choice, first, header->wal_segment_size);
-    uint64_t last = plan->target.kind == TARGET_LATEST ? plan->last_segment : plan->point.segment;
-    plan->wal_segments = last >= first ? last - first + 1 : 0;
+        plan->decision.target.name = arena_text(&plan->arena, choice->target.name);
+    plan->decision.point = choice->point;
+    plan->decision.has_time_fallback = choice->has_time_fallback;
+    plan->decision.locked_xid = choice->locked_xid;
+    plan->decision.locks_held = choice->locks_held;
+    plan->decision.time_asked =
+        request->target.kind == TARGET_TIME ? request->target.time : TIME_US_NONE;
+    plan->decision.last_segment = choice->end.last_segment;
+    plan->decision.archive_end = last_archived(choice, first, header->wal_segment_size);
+    uint64_t last = plan->decision.target.kind == TARGET_LATEST ? plan->decision.last_segment
+                                                                : plan->decision.point.segment;
+    plan->decision.wal_segments = last >= first ? last - first + 1 : 0;
 }
 
 static bool check_manifest(const Cluster *cluster, const Manifest *manifest, Arena *arena,
@@ -155,10 +158,10 @@ static void report_directory(const OldDirectory *directory, const RestoreRequest
 {
     const OldBranch *own = &directory->own;
 
-    plan->directory = (DirectoryReport){.state = "", .last_commit = TIME_US_NONE};
+    plan->old.report = (DirectoryReport){.state = "", .last_commit = TIME_US_NONE};
     if (!directory->has_own || own->timeline == 0)
         return;
-    plan->directory = (DirectoryReport){
+    plan->old.report = (DirectoryReport){
         .timeline = own->timeline,
         .reached = own->reached,
         .state = verdict_name(own->verdict),
@@ -174,9 +177,9 @@ static void report_directory(const OldDirectory *directory, const RestoreRequest
 static bool look_at_directory(const Cluster *cluster, RestoreRequest *request, RestorePlan *plan,
                               OldDirectory *directory, Error *err)
 {
-    if (!old_directory_look(cluster, request, plan->data, &plan->arena, directory, err))
+    if (!old_directory_look(cluster, request, plan->placement.data, &plan->arena, directory, err))
         return false;
-    plan->old_directory = directory;
+    plan->old.directory = directory;
     report_directory(directory, request, plan);
     if (directory->has_server && !request->discard_wal)
         request->server = &directory->server;
@@ -188,8 +191,8 @@ static void warn_of_kept(const OldDirectory *directory, RestorePlan *plan)
     for (size_t i = 0; i < directory->kept_count; i++) {
         const char *wal_path = directory->kept[i].wal_path;
         bool is_used = false;
-        for (size_t n = 0; n < plan->local_wal_count; n++)
-            is_used |= path_is_inside(plan->local_wal[n].path, wal_path);
+        for (size_t n = 0; n < plan->old.local_wal_count; n++)
+            is_used |= path_is_inside(plan->old.local_wal[n].path, wal_path);
         if (is_used) {
             plan_warn(plan,
                       "%s was kept by an earlier restore: WAL in it that the archive does not have "
@@ -203,10 +206,10 @@ static LossQuestion loss_question(const OldDirectory *directory, const RestoreRe
                                   const RestorePlan *plan)
 {
     return (LossQuestion){.own = &directory->own,
-                          .path = &plan->path,
-                          .goes_to_end =
-                              request->target.kind == TARGET_LATEST || plan->has_time_fallback,
-                          .until = plan->point.replay_end,
+                          .path = &plan->decision.path,
+                          .goes_to_end = request->target.kind == TARGET_LATEST ||
+                                         plan->decision.has_time_fallback,
+                          .until = plan->decision.point.replay_end,
                           .removes = request->occupied != OCCUPIED_MOVE_ASIDE,
                           .is_saved = request->save_timeline == directory->own.timeline};
 }
@@ -234,7 +237,7 @@ static bool check_loss(const OldDirectory *directory, const RestoreRequest *requ
     const LossQuestion question = loss_question(directory, request, plan);
     const OldBranch *own = &directory->own;
 
-    if (!directory->has_own || plan->choice == OCCUPIED_REFUSE)
+    if (!directory->has_own || plan->old.choice == OCCUPIED_REFUSE)
         return true;
     LossKind kind = loss_of(&question);
     if (request->discard_wal) {
@@ -277,8 +280,8 @@ static bool plan_restore(const Cluster *cluster, const RestoreRequest *request,
         return false;
     }
     if (!choice_avoid_locks(cluster, request, &choice, err) ||
-        !manifest_load(&plan->manifest, cluster, choice.backup->header.id, err) ||
-        !check_manifest(cluster, &plan->manifest, &plan->arena, err))
+        !manifest_load(&plan->decision.manifest, cluster, choice.backup->header.id, err) ||
+        !check_manifest(cluster, &plan->decision.manifest, &plan->arena, err))
         return false;
     take_choice(request, &choice, plan);
     take_branches(request, &choice, plan);
@@ -287,7 +290,7 @@ static bool plan_restore(const Cluster *cluster, const RestoreRequest *request,
         !save_wal_plan(cluster, &choice.inventory, directory, plan, err))
         return false;
     warn_of_kept(directory, plan);
-    plan->bytes = bytes_to_write(&plan->manifest);
+    plan->decision.bytes = bytes_to_write(&plan->decision.manifest);
     recovery_command_build(request, plan);
     if (!preflight(cluster, request, plan, err) || !check_loss(directory, request, plan, err))
         return false;
@@ -302,9 +305,9 @@ bool restore_plan(const Cluster *cluster, const RestoreRequest *request, Restore
     RestoreRequest known = *request;
 
     *plan = (RestorePlan){0};
-    plan->stamp = stamp_now(&plan->arena);
+    plan->old.stamp = stamp_now(&plan->arena);
     OldDirectory *directory = arena_alloc(&plan->arena, sizeof *directory);
-    if (!path_resolve(request->data, &plan->arena, &plan->data, err))
+    if (!path_resolve(request->data, &plan->arena, &plan->placement.data, err))
         return error_context(err, "data directory");
     return look_at_directory(cluster, &known, plan, directory, err) &&
            plan_restore(cluster, &known, directory, plan, err);
@@ -312,7 +315,7 @@ bool restore_plan(const Cluster *cluster, const RestoreRequest *request, Restore
 
 void restore_plan_done(RestorePlan *plan)
 {
-    manifest_done(&plan->manifest);
+    manifest_done(&plan->decision.manifest);
     arena_done(&plan->arena);
     *plan = (RestorePlan){0};
 }

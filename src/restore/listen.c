@@ -34,11 +34,14 @@ unsigned listen_port(const SettingList *settings)
 
 static bool read_settings(const RestorePlan *plan, SettingList *settings)
 {
-    CLEANUP(text_freep) char *own = text_format("%s/postgresql.conf", plan->data);
-    CLEANUP(text_freep) char *automatic = text_format("%s/postgresql.auto.conf", plan->data);
+    CLEANUP(text_freep) char *own = text_format("%s/postgresql.conf", plan->placement.data);
+    CLEANUP(text_freep)
+    char *automatic = text_format("%s/postgresql.auto.conf", plan->placement.data);
     Error unread = {0}, unread_too = {0}; /* the server will say what is wrong with them */
 
-    return settings_read(plan->config_file != NULL ? plan->config_file : own, settings, &unread) &&
+    return settings_read(plan->configuration.config_file != NULL ? plan->configuration.config_file
+                                                                 : own,
+                         settings, &unread) &&
            settings_read(automatic, settings, &unread_too);
 }
 
@@ -91,8 +94,8 @@ static bool choose_directory(RestorePlan *plan, const char **directory, Error *e
 {
     char path[] = "/tmp/pgcairn-XXXXXX";
 
-    if (strlen(plan->data) + strlen("/.s.PGSQL.65535") <= SOCKET_PATH_MAX) {
-        *directory = plan->data;
+    if (strlen(plan->placement.data) + strlen("/.s.PGSQL.65535") <= SOCKET_PATH_MAX) {
+        *directory = plan->placement.data;
         return true;
     }
     if (mkdtemp(path) == NULL)
@@ -113,5 +116,5 @@ bool restore_listen_beside(RestorePlan *plan, const char **directory, Error *err
                          list != NULL))
         return true;
     return choose_directory(plan, directory, err) &&
-           recovery_settings_set_socket(plan->data, *directory, err);
+           recovery_settings_set_socket(plan->placement.data, *directory, err);
 }

@@ -54,18 +54,19 @@ static const char *stored_name(const ManifestHeader *header)
 static void read_stored(const Cluster *cluster, const RestorePlan *plan, const char *path,
                         Listening *listening)
 {
-    const ManifestEntry *entry = backed_up_entry_find(&plan->manifest, path);
+    const ManifestEntry *entry = backed_up_entry_find(&plan->decision.manifest, path);
     CLEANUP(buffer_done) Buffer text = {0};
-    CLEANUP(text_freep) char *inside = text_format("%s/%s", plan->data, path);
+    CLEANUP(text_freep) char *inside = text_format("%s/%s", plan->placement.data, path);
     const char *file = *path == '/' ? path : inside;
     const size_t first = listening->settings.count;
     Error unread = {0}; /* what is damaged is refused by those who need it */
 
-    if (entry == NULL || !small_file_is_possible(&plan->manifest, entry, &unread))
+    if (entry == NULL || !small_file_is_possible(&plan->decision.manifest, entry, &unread))
         return;
     buffer_reserve(&text, entry->size + 1);
-    listening->is_certain = small_file_read(cluster, &plan->manifest, entry, text.data, &unread) &&
-                            listening->is_certain;
+    listening->is_certain =
+        small_file_read(cluster, &plan->decision.manifest, entry, text.data, &unread) &&
+        listening->is_certain;
     if (unread.code != ERR_NONE)
         return;
     text.size = entry->size;
@@ -84,7 +85,7 @@ static void find_listening(const Cluster *cluster, const RestoreRequest *request
                            const RestorePlan *plan, Listening *listening)
 {
     *listening = (Listening){.is_certain = true};
-    read_stored(cluster, plan, stored_name(&plan->manifest.header), listening);
+    read_stored(cluster, plan, stored_name(&plan->decision.manifest.header), listening);
     read_stored(cluster, plan, "postgresql.auto.conf", listening);
     listening->port = request->port != 0 ? request->port : listen_port(&listening->settings);
     listening->directories = settings_value(&listening->settings, "unix_socket_directories");
@@ -112,7 +113,7 @@ static bool is_socket_held(const char *directory, unsigned port, const RestorePl
     *data = arena_text_part(arena, line, strcspn(line, "\n"));
     /* One of another user is no server in the eyes of one that starts. */
     return pid > 0 && process_exists((pid_t)pid) && kill((pid_t)pid, 0) == 0 &&
-           strcmp(*data, plan->data) != 0;
+           strcmp(*data, plan->placement.data) != 0;
 }
 
 /* 1: free, 0: no such address here, -1: somebody listens there. */

@@ -44,27 +44,27 @@ static bool note_segment(void *context, uint32_t timeline, uint64_t segment,
 
     (void)timeline, (void)segment, (void)err;
     if (summary->parameters_at != 0)
-        raise_to(&plan->minima, &summary->parameters);
-    plan->makes_init_forks = plan->makes_init_forks ||
-                             (summary->changes & WAL_CREATES_INIT_FORKS) != 0 ||
-                             init_forks_in_tail(&summary->reader, plan->manifest.header.major);
+        raise_to(&plan->decision.minima, &summary->parameters);
+    plan->decision.makes_init_forks =
+        plan->decision.makes_init_forks || (summary->changes & WAL_CREATES_INIT_FORKS) != 0 ||
+        init_forks_in_tail(&summary->reader, plan->decision.manifest.header.major);
     return true;
 }
 
 static bool read_control(const Cluster *cluster, RestorePlan *plan, Error *err)
 {
-    const ManifestEntry *entry = backed_up_file_find(&plan->manifest, "global/pg_control");
+    const ManifestEntry *entry = backed_up_file_find(&plan->decision.manifest, "global/pg_control");
     CLEANUP(buffer_done) Buffer bytes = {0};
     PgControl control;
 
     if (entry == NULL) {
         return error_set(err, ERR_CORRUPT, "backup %s has no global/pg_control",
-                         plan->manifest.header.id);
+                         plan->decision.manifest.header.id);
     }
-    if (!backed_up_file_read(cluster, &plan->manifest, entry, &bytes, err) ||
+    if (!backed_up_file_read(cluster, &plan->decision.manifest, entry, &bytes, err) ||
         !pg_control_decode(bytes.data, bytes.size, &control, err))
-        return error_context(err, "backup %s", plan->manifest.header.id);
-    plan->minima = (WalParameters){
+        return error_context(err, "backup %s", plan->decision.manifest.header.id);
+    plan->decision.minima = (WalParameters){
         .max_connections = control.max_connections,
         .max_worker_processes = control.max_worker_processes,
         .max_wal_senders = control.max_wal_senders,
@@ -79,16 +79,16 @@ bool minima_find(const Cluster *cluster, const WalInventory *inventory, unsigned
 {
     WalWalk walk = {.cluster = cluster,
                     .inventory = inventory,
-                    .path = &plan->path,
-                    .from = plan->manifest.header.start,
-                    .to = plan->point.replay_end,
+                    .path = &plan->decision.path,
+                    .from = plan->decision.manifest.header.start,
+                    .to = plan->decision.point.replay_end,
                     .threads = threads > 0 ? threads : 1};
     WalWalkEnd end;
 
     if (!read_control(cluster, plan, err) ||
         !wal_walk_trailers(&walk, note_segment, plan, &end, err))
         return false;
-    plan->wal_stored_bytes = end.stored_bytes;
+    plan->decision.wal_stored_bytes = end.stored_bytes;
     return true;
 }
 
@@ -124,18 +124,19 @@ static uint64_t in_mib(const char *size)
  */
 static uint64_t wal_to_keep_mib(const RestorePlan *plan, const SettingList *settings)
 {
-    const uint64_t last =
-        plan->target.kind == TARGET_LATEST ? plan->last_segment : plan->point.segment;
+    const uint64_t last = plan->decision.target.kind == TARGET_LATEST
+                              ? plan->decision.last_segment
+                              : plan->decision.point.segment;
     const char *mode = settings_value(settings, "archive_mode");
     const char *kept = settings_value(settings, "wal_keep_size");
     uint64_t first = last;
 
-    for (size_t i = 0; i < plan->local_wal_count; i++) {
-        const WalName *name = &plan->local_wal[i].name;
+    for (size_t i = 0; i < plan->old.local_wal_count; i++) {
+        const WalName *name = &plan->old.local_wal[i].name;
         if (name->kind == WAL_SEGMENT && name->segment < first)
             first = name->segment;
     }
-    uint64_t mib = ((last - first + 2) * plan->manifest.header.wal_segment_size) >> 20;
+    uint64_t mib = ((last - first + 2) * plan->decision.manifest.header.wal_segment_size) >> 20;
     return first == last || mode == NULL || strcmp(mode, "off") == 0 ||
                    (kept != NULL && in_mib(kept) >= mib)
                ? 0
@@ -172,16 +173,19 @@ static bool stops_at_tablespaces(const Manifest *manifest)
 const char *const *restore_raised_parameters(RestorePlan *plan)
 {
     CLEANUP(settings_done) SettingList settings = {0};
-    CLEANUP(text_freep) char *own = text_format("%s/postgresql.conf", plan->data);
-    CLEANUP(text_freep) char *automatic = text_format("%s/postgresql.auto.conf", plan->data);
+    CLEANUP(text_freep) char *own = text_format("%s/postgresql.conf", plan->placement.data);
+    CLEANUP(text_freep)
+    char *automatic = text_format("%s/postgresql.auto.conf", plan->placement.data);
     const char **raised = arena_alloc(&plan->arena, (ARRAY_SIZE(parameters) + 3) * sizeof *raised);
     Error unread = {0}, unread_too = {0}; /* the server will say what is wrong with them */
     size_t count = 0;
 
-    (void)!settings_read(plan->config_file != NULL ? plan->config_file : own, &settings, &unread);
+    (void)!settings_read(plan->configuration.config_file != NULL ? plan->configuration.config_file
+                                                                 : own,
+                         &settings, &unread);
     (void)!settings_read(automatic, &settings, &unread_too);
     for (size_t i = 0; i < ARRAY_SIZE(parameters); i++) {
-        uint32_t least = value_of(&plan->minima, i);
+        uint32_t least = value_of(&plan->decision.minima, i);
         if (!is_enough(&settings, i, least))
             raised[count++] = arena_format(&plan->arena, "%s=%u", parameters[i].name, least);
     }
@@ -190,7 +194,7 @@ const char *const *restore_raised_parameters(RestorePlan *plan)
         raised[count++] =
             arena_format(&plan->arena, "wal_keep_size=%lluMB", (unsigned long long)mib);
     }
-    if (stops_at_tablespaces(&plan->manifest))
+    if (stops_at_tablespaces(&plan->decision.manifest))
         raised[count++] = "allow_in_place_tablespaces=on";
     return (const char *const *)raised;
 }

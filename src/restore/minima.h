@@ -7,8 +7,8 @@
 #include "restore/restore.h"
 
 /*
- * plan->minima: what pg_control of the backup and the WAL up to the target demand. ERR_CORRUPT when
- * pg_control can't be read, ERR_UNREACHABLE.
+ * plan->decision.minima: what pg_control of the backup and the WAL up to the target demand.
+ * ERR_CORRUPT when pg_control can't be read, ERR_UNREACHABLE.
  */
 bool minima_find(const Cluster *cluster, const WalInventory *inventory, unsigned threads,
                  RestorePlan *plan, Error *err) MUST_CHECK;

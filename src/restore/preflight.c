@@ -31,10 +31,10 @@ static bool is_unopened(const char *data, const DataLook *look)
 
 static bool refuse_occupied(const RestorePlan *plan, const DataLook *look, Error *err)
 {
-    error_set(err, ERR_REFUSED, "%s holds a data directory%s", plan->data,
+    error_set(err, ERR_REFUSED, "%s holds a data directory%s", plan->placement.data,
               look->same_cluster ? " of this cluster" : "");
-    if (is_unopened(plan->data, look)) {
-        CLEANUP(text_freep) char *data = shell_word(plan->data);
+    if (is_unopened(plan->placement.data, look)) {
+        CLEANUP(text_freep) char *data = shell_word(plan->placement.data);
         return error_hint(
             err,
             "an earlier restore has brought it there: `pgcairn watch --start "
@@ -50,8 +50,8 @@ static bool refuse_foreign(const RestorePlan *plan, const DataLook *look, Error 
 {
     error_set(err, ERR_REFUSED,
               "%s holds another cluster (system identifier %llu, not %llu): it is not overwritten",
-              plan->data, (unsigned long long)look->system_identifier,
-              (unsigned long long)plan->manifest.header.system_identifier);
+              plan->placement.data, (unsigned long long)look->system_identifier,
+              (unsigned long long)plan->decision.manifest.header.system_identifier);
     return error_hint(err, "choose another directory, or keep this one with --move-aside");
 }
 
@@ -60,12 +60,12 @@ static void plan_wal_sources(const DataLook *look, RestorePlan *plan)
 {
     size_t kept = look->marker.wal_kept_count;
 
-    plan->has_new_wal = look->state == DATA_HALF_RESTORED && look->marker.has_new_wal;
+    plan->old.has_new_wal = look->state == DATA_HALF_RESTORED && look->marker.has_new_wal;
     if (kept == 0)
         return;
     const char **sources = arena_alloc(&plan->arena, (kept + 1) * sizeof *sources);
     memcpy(sources, look->marker.wal_kept, kept * sizeof *sources);
-    plan->wal_sources = (const char *const *)sources;
+    plan->old.wal_sources = (const char *const *)sources;
 }
 
 /*
@@ -76,11 +76,11 @@ static bool look_at_data(const Cluster *cluster, const RestoreRequest *request, 
                          DataLook *look, Error *err)
 {
     if (!request->only_looks)
-        return data_look(plan->data, cluster, &plan->arena, look, err);
+        return data_look(plan->placement.data, cluster, &plan->arena, look, err);
     Error running = {0};
     const PresenceFacts *facts = &look->presence;
 
-    if (!data_look_while_running(plan->data, cluster, &plan->arena, look, &running, err))
+    if (!data_look_while_running(plan->placement.data, cluster, &plan->arena, look, &running, err))
         return false;
     bool is_plain = facts->has_lock && facts->process == facts->lock_pid;
     *(is_plain ? &plan->running : &plan->undecided) = running;
@@ -94,9 +94,9 @@ static bool check_free(const RestoreRequest *request, const DataLook *look, Rest
     Error doubt = {0};
 
     if (!request->only_looks)
-        return data_is_free(plan->data, look, err);
+        return data_is_free(plan->placement.data, look, err);
     if (plan->running.code != ERR_NONE || plan->undecided.code != ERR_NONE ||
-        data_is_free(plan->data, look, &doubt))
+        data_is_free(plan->placement.data, look, &doubt))
         return true;
     *(doubt.code == ERR_REFUSED ? &plan->undecided : err) = doubt;
     return doubt.code == ERR_REFUSED;
@@ -109,29 +109,30 @@ static bool plan_occupied(const Cluster *cluster, const RestoreRequest *request,
 
     if (!look_at_data(cluster, request, plan, &look, err))
         return false;
-    plan->state = look.state;
-    plan->occupied = look.state == DATA_CLUSTER || look.state == DATA_HALF_RESTORED;
-    plan->same_cluster = look.same_cluster;
-    if (!plan->occupied)
+    plan->old.state = look.state;
+    plan->old.is_occupied = look.state == DATA_CLUSTER || look.state == DATA_HALF_RESTORED;
+    plan->old.is_same_cluster = look.same_cluster;
+    if (!plan->old.is_occupied)
         return true;
-    plan->choice = request->occupied;
+    plan->old.choice = request->occupied;
     /* Nothing of value is left in a restore that did not end: the same command goes on. */
-    if (look.state == DATA_HALF_RESTORED && look.same_cluster && plan->choice == OCCUPIED_REFUSE)
-        plan->choice = OCCUPIED_FORCE;
-    plan->server_is_stopped = request->server_is_stopped;
-    bool is_touched = plan->choice != OCCUPIED_REFUSE && look.state == DATA_CLUSTER;
+    if (look.state == DATA_HALF_RESTORED && look.same_cluster &&
+        plan->old.choice == OCCUPIED_REFUSE)
+        plan->old.choice = OCCUPIED_FORCE;
+    plan->old.server_is_stopped = request->server_is_stopped;
+    bool is_touched = plan->old.choice != OCCUPIED_REFUSE && look.state == DATA_CLUSTER;
     if (is_touched && !request->server_is_stopped && !check_free(request, &look, plan, err))
         return false;
-    if (plan->choice == OCCUPIED_REFUSE) {
+    if (plan->old.choice == OCCUPIED_REFUSE) {
         if (!request->only_looks)
             return refuse_occupied(plan, &look, err);
         return plan->undecided.code != ERR_NONE || !refuse_occupied(plan, &look, &plan->undecided);
     }
-    if (plan->choice == OCCUPIED_FORCE && look.is_identified && !look.same_cluster)
+    if (plan->old.choice == OCCUPIED_FORCE && look.is_identified && !look.same_cluster)
         return refuse_foreign(plan, &look, err);
     plan_wal_sources(&look, plan);
-    plan->marked_versions = look.marker.versions;
-    plan->marked_version_count = look.marker.version_count;
+    plan->old.marked_versions = look.marker.versions;
+    plan->old.marked_version_count = look.marker.version_count;
     return true;
 }
 
@@ -147,7 +148,7 @@ static bool is_its_own(RestorePlan *plan, const char *location, const char *vers
         plan_warn(plan,
                   "tablespace location %s stays as it is: nothing proves that it belongs to %s; "
                   "remove %s if it does",
-                  location, plan->data, version);
+                  location, plan->placement.data, version);
         break;
     case OF_ANOTHER:
         plan_warn(plan, "tablespace location %s stays as it is: it belongs to %s", location, whose);
@@ -163,16 +164,16 @@ static bool find_old_versions(RestorePlan *plan, Error *err)
     const char **targets;
     size_t count;
 
-    if (!plan->occupied)
+    if (!plan->old.is_occupied)
         return true;
-    if (!tablespace_links(plan->data, &plan->arena, &targets, &count, err))
+    if (!tablespace_links(plan->placement.data, &plan->arena, &targets, &count, err))
         return false;
-    tablespace_directory_text(plan->manifest.header.major, version);
-    plan->old_versions = arena_alloc(&plan->arena, (count + 1) * sizeof *plan->old_versions);
+    tablespace_directory_text(plan->decision.manifest.header.major, version);
+    plan->old.versions = arena_alloc(&plan->arena, (count + 1) * sizeof *plan->old.versions);
     for (size_t i = 0; i < count; i++) {
         const char *path = arena_format(&plan->arena, "%s/%s", targets[i], version);
         if (file_exists(path) && is_its_own(plan, targets[i], path))
-            plan->old_versions[plan->old_version_count++] = path;
+            plan->old.versions[plan->old.version_count++] = path;
     }
     return true;
 }
@@ -195,8 +196,8 @@ static const char *moved_path(const RestoreRequest *request, const Tablespace *t
 
 static bool is_old_version(const RestorePlan *plan, const char *path)
 {
-    for (size_t i = 0; i < plan->old_version_count; i++) {
-        if (strcmp(plan->old_versions[i], path) == 0)
+    for (size_t i = 0; i < plan->old.version_count; i++) {
+        if (strcmp(plan->old.versions[i], path) == 0)
             return true;
     }
     return false;
@@ -206,7 +207,7 @@ static bool is_old_version(const RestorePlan *plan, const char *path)
 static bool check_location(RestorePlan *plan, const PlannedTablespace *tablespace, Error *err)
 {
     bool is_empty;
-    const char *user = tablespace_user(tablespace->path, plan->data, &plan->arena);
+    const char *user = tablespace_user(tablespace->path, plan->placement.data, &plan->arena);
 
     if (user != NULL) {
         error_set(err, ERR_REFUSED, "tablespace location %s is used by the server on %s",
@@ -234,11 +235,11 @@ static bool check_overlap(const RestorePlan *plan, const PlannedTablespace *tabl
 {
     const char *other = NULL;
 
-    if (path_is_inside(tablespace->path, plan->data) ||
-        path_is_inside(plan->data, tablespace->path))
-        other = plan->data;
-    for (size_t i = 0; &plan->tablespaces[i] < tablespace; i++) {
-        const char *path = plan->tablespaces[i].path;
+    if (path_is_inside(tablespace->path, plan->placement.data) ||
+        path_is_inside(plan->placement.data, tablespace->path))
+        other = plan->placement.data;
+    for (size_t i = 0; &plan->placement.tablespaces[i] < tablespace; i++) {
+        const char *path = plan->placement.tablespaces[i].path;
         if (path_is_inside(tablespace->path, path) || path_is_inside(path, tablespace->path))
             other = path;
     }
@@ -251,22 +252,22 @@ static bool check_overlap(const RestorePlan *plan, const PlannedTablespace *tabl
 
 static bool plan_tablespaces(const RestoreRequest *request, RestorePlan *plan, Error *err)
 {
-    const Manifest *manifest = &plan->manifest;
+    const Manifest *manifest = &plan->decision.manifest;
     char version[TABLESPACE_DIRECTORY_SIZE];
     bool *used = arena_alloc(&plan->arena, request->move_count + 1);
 
     tablespace_directory_text(manifest->header.major, version);
-    plan->tablespaces =
-        arena_alloc(&plan->arena, (manifest->tablespace_count + 1) * sizeof *plan->tablespaces);
+    plan->placement.tablespaces = arena_alloc(
+        &plan->arena, (manifest->tablespace_count + 1) * sizeof *plan->placement.tablespaces);
     for (size_t i = 0; i < manifest->tablespace_count; i++) {
-        PlannedTablespace *planned = &plan->tablespaces[i];
+        PlannedTablespace *planned = &plan->placement.tablespaces[i];
         const char *moved = moved_path(request, &manifest->tablespaces[i], used);
         planned->oid = manifest->tablespaces[i].oid;
         planned->was = manifest->tablespaces[i].path;
         if (!path_resolve(moved != NULL ? moved : planned->was, &plan->arena, &planned->path, err))
             return error_context(err, "tablespace %u", planned->oid);
         planned->version = arena_format(&plan->arena, "%s/%s", planned->path, version);
-        plan->tablespace_count++;
+        plan->placement.tablespace_count++;
         if (!check_overlap(plan, planned, err) || !check_location(plan, planned, err))
             return false;
     }
@@ -283,15 +284,15 @@ static bool plan_tablespaces(const RestoreRequest *request, RestorePlan *plan, E
 
 static bool check_control(const RestorePlan *plan, Error *err)
 {
-    return backed_up_entry_find(&plan->manifest, "global/pg_control") != NULL ||
+    return backed_up_entry_find(&plan->decision.manifest, "global/pg_control") != NULL ||
            error_set(err, ERR_CORRUPT, "backup %s has no global/pg_control",
-                     plan->manifest.header.id);
+                     plan->decision.manifest.header.id);
 }
 
 /* Everything becomes ours; the directory and its parents must let us write. */
 static bool check_writable(const RestorePlan *plan, Error *err)
 {
-    CLEANUP(text_freep) char *place = text_format("%s", plan->data);
+    CLEANUP(text_freep) char *place = text_format("%s", plan->placement.data);
     struct stat status;
 
     if (stat(place, &status) == 0 && status.st_uid != geteuid()) {
@@ -309,12 +310,12 @@ static bool check_writable(const RestorePlan *plan, Error *err)
     return error_hint(err,
                       "let root make the data directory: install -d -o USER -g GROUP -m 0700 %s, "
                       "with user and group of the server",
-                      plan->data);
+                      plan->placement.data);
 }
 
 static bool plan_programs(const RestoreRequest *request, RestorePlan *plan, Error *err)
 {
-    if (server_find_programs(request->pg_bin, plan->manifest.header.major, &plan->arena,
+    if (server_find_programs(request->pg_bin, plan->decision.manifest.header.major, &plan->arena,
                              &plan->programs, err))
         return true;
     if (request->will_start || request->pg_bin != NULL)
@@ -334,7 +335,7 @@ static bool ends_with(const char *text, const char *end)
 
 static void warn_collation(RestorePlan *plan)
 {
-    const char *was = plan->manifest.header.libc_version;
+    const char *was = plan->decision.manifest.header.libc_version;
     const char *is = gnu_get_libc_version();
 
     if (was == NULL || *was == '\0' || strcmp(was, is) == 0 || ends_with(was, is))
@@ -349,7 +350,7 @@ static void warn_collation(RestorePlan *plan)
 static void warn_followed(RestorePlan *plan)
 {
     enum { TOLD_MAX = 8 };
-    const char *line = plan->manifest.header.followed_links;
+    const char *line = plan->decision.manifest.header.followed_links;
     size_t count = 0;
 
     for (; line != NULL && *line != '\0'; count++) {
@@ -374,7 +375,7 @@ static uint32_t data_mode_of(const Manifest *manifest)
 
 bool preflight(const Cluster *cluster, const RestoreRequest *request, RestorePlan *plan, Error *err)
 {
-    plan->data_mode = data_mode_of(&plan->manifest);
+    plan->placement.data_mode = data_mode_of(&plan->decision.manifest);
     if (!plan_occupied(cluster, request, plan, err) || !find_old_versions(plan, err) ||
         !survey_old(request, plan, err) || !plan_tablespaces(request, plan, err) ||
         !survey_new(request, plan, err) || !check_control(plan, err) ||
@@ -384,9 +385,9 @@ bool preflight(const Cluster *cluster, const RestoreRequest *request, RestorePla
         return false;
     warn_collation(plan);
     warn_followed(plan);
-    if (plan->manifest.header.bad_pages > 0) {
+    if (plan->decision.manifest.header.bad_pages > 0) {
         plan_warn(plan, "the backup holds %llu pages whose checksum was wrong when it was taken",
-                  (unsigned long long)plan->manifest.header.bad_pages);
+                  (unsigned long long)plan->decision.manifest.header.bad_pages);
     }
     return replacement_plan(cluster, request, plan, err);
 }

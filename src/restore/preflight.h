@@ -5,6 +5,6 @@
 
 #include "replace/data_state.h"
 
-/* plan->manifest, data and the target are set; fills in what is about this host. */
+/* plan->decision.manifest, data and the target are set; fills in what is about this host. */
 bool preflight(const Cluster *cluster, const RestoreRequest *request, RestorePlan *plan,
                Error *err) MUST_CHECK;

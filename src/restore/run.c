@@ -32,7 +32,7 @@ static bool list_own_file(BackupManifestWriter *writer, const RestorePlan *plan,
 {
     CLEANUP(buffer_done) Buffer text = {0};
 
-    if (!held_read_whole(held_at(&plan->held->data, name), SMALL_TEXT_MAX, &text, err))
+    if (!held_read_whole(held_at(&plan->placement.held->data, name), SMALL_TEXT_MAX, &text, err))
         return false;
     backup_manifest_file(writer, name, text.size, time_now(),
                          crc32c_update(0, text.data, text.size));
@@ -55,7 +55,7 @@ static bool flush(Buffer *out, FileWriter *file, size_t at_least, Error *err)
  */
 static bool write_backup_manifest(const RestorePlan *plan, Error *err)
 {
-    const Manifest *manifest = &plan->manifest;
+    const Manifest *manifest = &plan->decision.manifest;
     const ManifestHeader *header = &manifest->header;
     CLEANUP(buffer_done) Buffer out = {0};
     CLEANUP(file_writer_done) FileWriter file = FILE_WRITER_CLOSED;
@@ -63,8 +63,8 @@ static bool write_backup_manifest(const RestorePlan *plan, Error *err)
     BackupManifestWriter *writer =
         backup_manifest_new(header->major, header->system_identifier, &out);
 
-    if (!held_writer_open(&file, held_at(&plan->held->data, "backup_manifest"),
-                          data_file_mode(plan), err))
+    if (!held_writer_open(&file, held_at(&plan->placement.held->data, "backup_manifest"),
+                          data_file_mode(&plan->placement), err))
         return false;
     for (size_t i = 0; i < manifest->entry_count; i++) {
         const ManifestEntry *entry = &manifest->entries[i];
@@ -80,7 +80,7 @@ static bool write_backup_manifest(const RestorePlan *plan, Error *err)
     backup_manifest_finish(writer, header->timeline, header->start, header->stop);
     if (!flush(&out, &file, 0, err))
         return false;
-    if (fchmod(file.fd, data_file_mode(plan)) != 0)
+    if (fchmod(file.fd, data_file_mode(&plan->placement)) != 0)
         return error_set_errno(err, ERR_IO, errno, "set the mode of %s", file.path);
     return file_writer_replace(&file, err);
 }
@@ -89,19 +89,20 @@ static bool write_backup_manifest(const RestorePlan *plan, Error *err)
 static bool read_control(const Cluster *cluster, const RestorePlan *plan, uint8_t *bytes,
                          Error *err)
 {
-    const ManifestEntry *entry = backed_up_entry_find(&plan->manifest, "global/pg_control");
+    const ManifestEntry *entry =
+        backed_up_entry_find(&plan->decision.manifest, "global/pg_control");
     PgControl control;
 
     if (entry == NULL || entry->size != PG_CONTROL_FILE_SIZE) {
         return error_set(err, ERR_CORRUPT, "backup %s has no whole global/pg_control",
-                         plan->manifest.header.id);
+                         plan->decision.manifest.header.id);
     }
-    if (!small_file_read(cluster, &plan->manifest, entry, bytes, err) ||
+    if (!small_file_read(cluster, &plan->decision.manifest, entry, bytes, err) ||
         !pg_control_decode(bytes, PG_CONTROL_FILE_SIZE, &control, err))
         return false;
-    if (control.system_identifier != plan->manifest.header.system_identifier) {
+    if (control.system_identifier != plan->decision.manifest.header.system_identifier) {
         return error_set(err, ERR_CORRUPT, "global/pg_control of backup %s is of another cluster",
-                         plan->manifest.header.id);
+                         plan->decision.manifest.header.id);
     }
     return true;
 }
@@ -111,7 +112,7 @@ static bool write_control(const Cluster *cluster, const RestorePlan *plan, Error
     uint8_t bytes[PG_CONTROL_FILE_SIZE];
 
     return read_control(cluster, plan, bytes, err) &&
-           data_file_put(plan, "global/pg_control", bytes, sizeof bytes, err);
+           data_file_put(&plan->placement, "global/pg_control", bytes, sizeof bytes, err);
 }
 
 /*
@@ -129,12 +130,13 @@ static bool lock_directory(const HeldDirectory *data, Error *err)
 
 static bool lock_old(const RestorePlan *plan, HeldDirectory *old, Error *err)
 {
-    if (held_open(old, plan->data, err))
+    if (held_open(old, plan->placement.data, err))
         return lock_directory(old, err);
     if (err->code != ERR_NOT_FOUND)
         return false;
     error_clear(err);
-    return error_set(err, ERR_BUSY, "%s has changed since the restore was planned", plan->data);
+    return error_set(err, ERR_BUSY, "%s has changed since the restore was planned",
+                     plan->placement.data);
 }
 
 /*
@@ -145,7 +147,7 @@ static bool make_in_its_place(const RestorePlan *plan, HeldPlaces *held, Error *
 {
     enum { TRIES = 100, PAUSE_MS = 20 };
 
-    if (!held_places_make_data(held, plan, err))
+    if (!held_places_make_data(held, &plan->placement, err))
         return false;
     for (int i = 0; !lock_directory(&held->data, err); i++) {
         if (err->code != ERR_BUSY || i == TRIES)
@@ -161,22 +163,23 @@ static bool check_unchanged(const Cluster *cluster, const RestorePlan *plan, Err
 {
     CLEANUP(arena_done) Arena arena = {0};
     DataLook look;
-    bool was_free = plan->state == DATA_ABSENT || plan->state == DATA_EMPTY;
+    bool was_free = plan->old.state == DATA_ABSENT || plan->old.state == DATA_EMPTY;
 
-    if (!data_look(plan->data, cluster, &arena, &look, err) ||
-        (look.state == DATA_CLUSTER && !plan->server_is_stopped &&
-         !data_is_free(plan->data, &look, err)))
+    if (!data_look(plan->placement.data, cluster, &arena, &look, err) ||
+        (look.state == DATA_CLUSTER && !plan->old.server_is_stopped &&
+         !data_is_free(plan->placement.data, &look, err)))
         return false;
     bool is_free = look.state == DATA_ABSENT || look.state == DATA_EMPTY;
-    if (was_free ? is_free : look.state == plan->state)
+    if (was_free ? is_free : look.state == plan->old.state)
         return true;
-    return error_set(err, ERR_BUSY, "%s has changed since the restore was planned", plan->data);
+    return error_set(err, ERR_BUSY, "%s has changed since the restore was planned",
+                     plan->placement.data);
 }
 
 static bool take_free_place(const Cluster *cluster, const RestorePlan *plan, HeldPlaces *held,
                             Error *err)
 {
-    return held_places_make_data(held, plan, err) && lock_directory(&held->data, err) &&
+    return held_places_make_data(held, &plan->placement, err) && lock_directory(&held->data, err) &&
            check_unchanged(cluster, plan, err);
 }
 
@@ -188,23 +191,24 @@ static bool take_occupied_place(const Cluster *cluster, const RestorePlan *plan,
     if (!lock_old(plan, &old, err) || !check_unchanged(cluster, plan, err) ||
         !occupied_clear(plan, &old, err))
         return false;
-    if (plan->replacement != REMOVES_OLD_FIRST)
+    if (plan->old.replacement != REMOVES_OLD_FIRST)
         return make_in_its_place(plan, held, err);
     /* Emptied it is the same directory: a second descriptor of it would wait for the first. */
     held->data = held_take(&old);
-    return fchmod(held->data.fd, plan->data_mode) == 0 ||
-           error_set_errno(err, ERR_IO, errno, "set the mode of %s", plan->data);
+    return fchmod(held->data.fd, plan->placement.data_mode) == 0 ||
+           error_set_errno(err, ERR_IO, errno, "set the mode of %s", plan->placement.data);
 }
 
 /* From here on the place is ours: marked, locked, and empty but for that. */
 static bool take_place(const Cluster *cluster, const RestorePlan *plan, Error *err)
 {
-    HeldPlaces *held = plan->held;
+    HeldPlaces *held = plan->placement.held;
 
-    if (!(plan->occupied ? take_occupied_place(cluster, plan, held, err)
-                         : take_free_place(cluster, plan, held, err)))
+    if (!(plan->old.is_occupied ? take_occupied_place(cluster, plan, held, err)
+                                : take_free_place(cluster, plan, held, err)))
         return false;
-    return held_places_make_others(held, plan, err) && marker_save(plan, &held->data, true, err);
+    return held_places_make_others(held, &plan->placement, err) &&
+           marker_save(plan, &held->data, true, err);
 }
 
 static bool watch_file_systems(const HeldPlaces *held, Durability *durability, Error *err)
@@ -218,15 +222,27 @@ static bool watch_file_systems(const HeldPlaces *held, Durability *durability, E
     return held->extra.fd < 0 || durability_add(durability, &held->extra, err);
 }
 
+static RebuildRequest rebuild_request(const Cluster *cluster, const RestoreRequest *request,
+                                      const RestorePlan *plan)
+{
+    return (RebuildRequest){.cluster = cluster,
+                            .placement = &plan->placement,
+                            .manifest = &plan->decision.manifest,
+                            .jobs = request->jobs,
+                            .progress = request->progress};
+}
+
 static bool rebuild(const Cluster *cluster, const RestoreRequest *request, const RestorePlan *plan,
                     const Durability *durability, WalCheck *check, RestoreReport *report,
                     Error *err)
 {
-    progress_phase(request->progress, "rebuild", plan->bytes);
-    return skeleton_make(plan, err) &&
-           rebuild_files(cluster, plan, request->jobs > 0 ? request->jobs : 1, durability->by_file,
-                         check, request->progress, report, err) &&
-           wal_check_finish(check, err);
+    RebuildRequest files = rebuild_request(cluster, request, plan);
+
+    files.is_synced = durability->by_file;
+    files.check = check;
+    progress_phase(request->progress, "rebuild", plan->decision.bytes);
+    return skeleton_make(&plan->placement, files.manifest, err) &&
+           rebuild_files(&files, &report->rebuilt, err) && wal_check_finish(check, err);
 }
 
 /* What makes files a cluster that knows where to go. tablespace_map is left out: it would make the
@@ -234,10 +250,10 @@ static bool rebuild(const Cluster *cluster, const RestoreRequest *request, const
 static bool configure(const Cluster *cluster, const RestoreRequest *request, RestorePlan *plan,
                       RestoreReport *report, Error *err)
 {
-    const char *label = plan->manifest.header.label;
+    const char *label = plan->decision.manifest.header.label;
 
     return configuration_settle(plan, err) &&
-           data_file_put(plan, "backup_label", label, strlen(label), err) &&
+           data_file_put(&plan->placement, "backup_label", label, strlen(label), err) &&
            recovery_settings_write(request, plan, err) && write_backup_manifest(plan, err) &&
            fork_wal_put(cluster, request, plan, err) &&
            save_wal_put(cluster, plan, &report->wal_saved, err);
@@ -247,21 +263,24 @@ static bool make_durable(const RestoreRequest *request, const RestorePlan *plan,
                          Durability *durability, Error *err)
 {
     progress_phase(request->progress, "sync", 0);
-    return durability_sync(durability, err) && (!durability->by_file || skeleton_sync(plan, err)) &&
-           file_sync_parent(plan->data, err);
+    return durability_sync(durability, err) &&
+           (!durability->by_file ||
+            skeleton_sync(&plan->placement, &plan->decision.manifest, err)) &&
+           file_sync_parent(plan->placement.data, err);
 }
 
 static bool finish(const Cluster *cluster, const RestorePlan *plan, Error *err)
 {
-    return held_places_are_in_place(plan->held, err) &&
+    return held_places_are_in_place(plan->placement.held, err) &&
            FAULT_POINT("restore.before-control", err) && write_control(cluster, plan, err) &&
-           FAULT_POINT("restore.after-control", err) && marker_remove(&plan->held->data, err);
+           FAULT_POINT("restore.after-control", err) &&
+           marker_remove(&plan->placement.held->data, err);
 }
 
 /* pg_control is the last file: it tells how far we came. */
 static bool explain_state(const RestorePlan *plan, Error *err)
 {
-    if (!held_has(held_at(&plan->held->data, "global/pg_control")))
+    if (!held_has(held_at(&plan->placement.held->data, "global/pg_control")))
         return error_hint(err, "nothing here can be started; run the restore again");
     return error_hint(err, "all files are there, but they may not be durable; restore again with "
                            "--force");
@@ -276,7 +295,7 @@ static bool begin_wal_check(const Cluster *cluster, const RestoreRequest *reques
 {
     if (request->no_wal_check)
         return true;
-    bool is_first = plan->state == DATA_CLUSTER;
+    bool is_first = plan->old.state == DATA_CLUSTER;
     if (is_first)
         progress_phase(request->progress, "check WAL", 0);
     *check = wal_check_new(cluster, plan, is_first ? request->jobs : 1, err);
@@ -287,28 +306,27 @@ static bool begin_wal_check(const Cluster *cluster, const RestoreRequest *reques
 static bool check_backup(const Cluster *cluster, const RestoreRequest *request,
                          const RestorePlan *plan, Error *err)
 {
-    if (plan->replacement != REMOVES_OLD_FIRST || plan->state != DATA_CLUSTER)
+    if (plan->old.replacement != REMOVES_OLD_FIRST || plan->old.state != DATA_CLUSTER)
         return true;
     uint8_t control[PG_CONTROL_FILE_SIZE];
-    progress_phase(request->progress, "check backup", plan->bytes);
-    return (rebuild_check(cluster, plan, request->jobs > 0 ? request->jobs : 1, request->progress,
-                          err) &&
-            read_control(cluster, plan, control, err)) ||
+    progress_phase(request->progress, "check backup", plan->decision.bytes);
+    const RebuildRequest files = rebuild_request(cluster, request, plan);
+    return (rebuild_check(&files, err) && read_control(cluster, plan, control, err)) ||
            error_context(err, "read the backup before anything of the old directory is removed");
 }
 
 /* It was renamed, and is as good as it was. */
 static bool explain_old(const RestorePlan *plan, Error *err)
 {
-    if (plan->replacement != REMOVES_OLD_LAST || err->code == ERR_INTERRUPTED)
+    if (plan->old.replacement != REMOVES_OLD_LAST || err->code == ERR_INTERRUPTED)
         return error_hint(err, "nothing here can be started; run the restore again");
     return error_hint(err,
                       "nothing here can be started; run the restore again, or bring the old "
                       "directory back: it is whole, as %s%s%s",
-                      plan->moved_to,
-                      plan->old_version_count > 0 ? ", and in its tablespaces as PG_*.pgcairn-"
+                      plan->old.moved_to,
+                      plan->old.version_count > 0 ? ", and in its tablespaces as PG_*.pgcairn-"
                                                   : "",
-                      plan->old_version_count > 0 ? plan->stamp : "");
+                      plan->old.version_count > 0 ? plan->old.stamp : "");
 }
 
 static bool run(const Cluster *cluster, const RestoreRequest *request, RestorePlan *plan,
@@ -321,7 +339,7 @@ static bool run(const Cluster *cluster, const RestoreRequest *request, RestorePl
     if (!begin_wal_check(cluster, request, plan, &check, err) ||
         !check_backup(cluster, request, plan, err) || !FAULT_POINT("restore.before-take", err) ||
         !take_place(cluster, plan, err) || !FAULT_POINT("restore.before-rebuild", err) ||
-        !watch_file_systems(plan->held, &durability, err))
+        !watch_file_systems(plan->placement.held, &durability, err))
         return false;
     if (!rebuild(cluster, request, plan, &durability, check, report, err) ||
         !FAULT_POINT("restore.after-rebuild", err) ||
@@ -341,8 +359,8 @@ bool restore_run(const Cluster *cluster, const RestoreRequest *request, RestoreP
     CLEANUP(held_places_done) HeldPlaces held = {.data = HELD_NONE, .extra = HELD_NONE};
 
     *report = (RestoreReport){0};
-    plan->held = &held;
+    plan->placement.held = &held;
     bool is_done = run(cluster, request, plan, report, err);
-    plan->held = NULL;
+    plan->placement.held = NULL;
     return is_done;
 }

@@ -13,7 +13,8 @@
 #include <cmocka.h>
 
 typedef struct Scene {
-    RestorePlan plan;
+    Placement placement;
+    Arena arena;
     HeldPlaces held;
     PlannedTablespace tablespaces[2];
 } Scene;
@@ -21,26 +22,26 @@ typedef struct Scene {
 static void scene_done(Scene *scene)
 {
     held_places_done(&scene->held);
-    arena_done(&scene->plan.arena);
+    arena_done(&scene->arena);
 }
 
 static const char *place(Scene *scene, const char *name)
 {
-    return arena_format(&scene->plan.arena, "%s/%s", folder_path(), name);
+    return arena_format(&scene->arena, "%s/%s", folder_path(), name);
 }
 
 /* Tablespaces 16384 and 16400, files from outside beside the data directory. */
 static void scene_begin(Scene *scene)
 {
-    RestorePlan *plan = &scene->plan;
+    Placement *placement = &scene->placement;
 
     *scene = (Scene){.held = {.data = HELD_NONE, .extra = HELD_NONE}};
-    plan->held = &scene->held;
-    plan->data = place(scene, "data");
-    plan->data_mode = 0750;
-    plan->extra_directory = place(scene, "extra");
-    plan->tablespaces = scene->tablespaces;
-    plan->tablespace_count = 2;
+    placement->held = &scene->held;
+    placement->data = place(scene, "data");
+    placement->data_mode = 0750;
+    placement->extra_directory = place(scene, "extra");
+    placement->tablespaces = scene->tablespaces;
+    placement->tablespace_count = 2;
     scene->tablespaces[0] = (PlannedTablespace){
         .oid = 16384, .path = place(scene, "a"), .version = place(scene, "a/PG_15_202209061")};
     scene->tablespaces[1] = (PlannedTablespace){
@@ -49,8 +50,8 @@ static void scene_begin(Scene *scene)
 
 static bool make_all(Scene *scene, Error *err)
 {
-    return held_places_make_data(&scene->held, &scene->plan, err) &&
-           held_places_make_others(&scene->held, &scene->plan, err);
+    return held_places_make_data(&scene->held, &scene->placement, err) &&
+           held_places_make_others(&scene->held, &scene->placement, err);
 }
 
 static void each_entry_goes_to_its_own_place(void **state)
@@ -82,7 +83,7 @@ static void each_entry_goes_to_its_own_place(void **state)
     assert_true(make_all(&scene, &err));
     for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
         ManifestEntry entry = {.kind = cases[i].kind, .path = cases[i].path};
-        CLEANUP(text_freep) char *text = held_text(held_places_of(&scene.plan, &entry));
+        CLEANUP(text_freep) char *text = held_text(held_places_of(&scene.placement, &entry));
         assert_string_equal(text, place(&scene, cases[i].expected));
     }
     ManifestEntry other = {.kind = ENTRY_FILE, .path = "pg_tblspc/16384/PG_15_1/5/1"};
@@ -91,7 +92,7 @@ static void each_entry_goes_to_its_own_place(void **state)
     assert_int_equal(symlink(scene.tablespaces[0].path, "data/pg_tblspc/16384"), 0);
     assert_int_equal(mkdir("a/PG_15_1", 0700), 0);
     assert_int_equal(mkdir("a/PG_15_1/5", 0700), 0);
-    assert_false(held_create(held_places_of(&scene.plan, &other), &fd, &err));
+    assert_false(held_create(held_places_of(&scene.placement, &other), &fd, &err));
 }
 
 static void what_is_put_back_goes_below_the_cluster_s_directory(void **state)
@@ -101,9 +102,9 @@ static void what_is_put_back_goes_below_the_cluster_s_directory(void **state)
 
     (void)state;
     scene_begin(&scene);
-    scene.plan.puts_back = true;
-    scene.plan.debian_directory = "/etc/postgresql/15/main";
-    HeldPath at = held_places_of(&scene.plan, &entry);
+    scene.placement.puts_back = true;
+    scene.placement.debian_directory = "/etc/postgresql/15/main";
+    HeldPath at = held_places_of(&scene.placement, &entry);
     assert_ptr_equal(at.directory, &scene.held.extra);
     assert_string_equal(at.below, "conf.d/a.conf");
 }

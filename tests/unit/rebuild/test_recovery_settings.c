@@ -40,15 +40,15 @@ static int leave_place(void **state)
 static RestorePlan plan_for(const Target *target)
 {
     return (RestorePlan){
-        .data = folder_path(),
-        .held = &held,
-        .data_mode = 0700,
-        .target = *target,
-        .point = {.segment = 7, .replay_end = 0x7000128},
-        .archive_end = 9,
-        .wal_segments = 3,
-        .path = {.steps = steps, .count = 2},
-        .manifest.header.wal_segment_size = 16 << 20,
+        .placement.data = folder_path(),
+        .placement.held = &held,
+        .placement.data_mode = 0700,
+        .decision.target = *target,
+        .decision.point = {.segment = 7, .replay_end = 0x7000128},
+        .decision.archive_end = 9,
+        .decision.wal_segments = 3,
+        .decision.path = {.steps = steps, .count = 2},
+        .decision.manifest.header.wal_segment_size = 16 << 20,
         .restore_command = "/opt/my 'tool'\\x archive-get %f \"%p\"",
     };
 }
@@ -203,7 +203,7 @@ static void without_a_whole_segment_no_end_is_told(void **state)
     (void)state;
     put("postgresql.conf", "");
     put("postgresql.auto.conf", "");
-    plan.archive_end = 0;
+    plan.decision.archive_end = 0;
     assert_true(recovery_settings_write(&request, &plan, &err));
     assert_true(recovery_plan_load(folder_path(), &arena, &saved, &err));
     assert_string_equal(saved.archive_end, "");
@@ -257,7 +257,7 @@ static void restore_command_survives_server_and_shell_whatever_the_words_hold(vo
     static const char *const words[] = {
         "--repo=/a b/c", "--x=it's", "--y=100%f%p%%", "--z=$HOME`id`", "--q=\"\\n\"",
         "--empty=",      NULL};
-    RestorePlan plan = {.path = {.steps = steps, .count = 2}};
+    RestorePlan plan = {.decision.path = {.steps = steps, .count = 2}};
     RestoreRequest request = {.tool = "show", .tool_options = words};
     CLEANUP(buffer_done) Buffer line = {0};
     CLEANUP(buffer_done) Buffer output = {0};

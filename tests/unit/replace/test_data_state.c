@@ -129,24 +129,24 @@ static void a_half_restored_directory_says_whose_it_is_and_where_its_wal_went(vo
     static const char *const sources[] = {"/earlier/wal", NULL};
     const char *versions[] = {"/old/PG_15"};
     PlannedTablespace tablespaces[] = {{.version = "/new/PG_15"}};
-    RestorePlan plan = {.data = arena_format(&arena, "%s/half", folder_path()),
-                        .wal_sources = sources,
-                        .wal_kept = "/now/wal",
-                        .moved_to = "/aside",
-                        .old_versions = versions,
-                        .old_version_count = 1,
-                        .tablespaces = tablespaces,
-                        .tablespace_count = 1};
+    RestorePlan plan = {.placement.data = arena_format(&arena, "%s/half", folder_path()),
+                        .old.wal_sources = sources,
+                        .old.wal_kept = "/now/wal",
+                        .old.moved_to = "/aside",
+                        .old.versions = versions,
+                        .old.version_count = 1,
+                        .placement.tablespaces = tablespaces,
+                        .placement.tablespace_count = 1};
     CLEANUP(held_done) HeldDirectory half = HELD_NONE;
     DataLook found;
     Error err = {0};
 
     (void)state;
-    memcpy(plan.manifest.header.id, "20261122T031500Z-k3v9qa", BACKUP_ID_SIZE);
-    plan.manifest.header.cluster = "main";
-    plan.manifest.header.system_identifier = 4711;
+    memcpy(plan.decision.manifest.header.id, "20261122T031500Z-k3v9qa", BACKUP_ID_SIZE);
+    plan.decision.manifest.header.cluster = "main";
+    plan.decision.manifest.header.system_identifier = 4711;
     PathStep step = {.timeline = 1};
-    plan.path = (TimelinePath){.steps = &step, .count = 1};
+    plan.decision.path = (TimelinePath){.steps = &step, .count = 1};
     assert_int_equal(mkdir("half", 0700), 0);
     assert_true(held_open(&half, "half", &err));
     assert_true(marker_save(&plan, &half, false, &err));
@@ -166,7 +166,7 @@ static void a_half_restored_directory_says_whose_it_is_and_where_its_wal_went(vo
     assert_string_equal(found.marker.versions[1], "/new/PG_15");
 
     /* An attempt that moves aside what another one has begun does not take that for the old WAL. */
-    plan.has_new_wal = true;
+    plan.old.has_new_wal = true;
     assert_true(marker_save(&plan, &half, true, &err));
     assert_true(look("half", &found, &arena, &err));
     assert_true(found.marker.has_new_wal);

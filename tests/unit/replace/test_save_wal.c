@@ -62,7 +62,7 @@ static bool save(OldScene *scene, uint32_t timeline, Taker *taker, WalSaved *sav
     OldDirectory directory = {.has_own = true};
     const RestoreRequest request = {
         .push = take, .push_context = taker, .save_timeline = timeline, .as_copy = taker->as_copy};
-    const RestorePlan plan = {.data = path, .old_directory = &directory};
+    const RestorePlan plan = {.placement.data = path, .old.directory = &directory};
 
     archive_look(&scene->archive);
     assert_true(old_branch_look(&scene->archive.cluster, &scene->archive.inventory, &places,
