@@ -126,6 +126,12 @@ bool file_sync_directory(const char *directory, Error *err) MUST_CHECK;
 bool file_sync_directory_fd(int fd, const char *path, Error *err) MUST_CHECK;
 bool file_sync_parent(const char *path, Error *err) MUST_CHECK;
 
+/* Whether a directory is there, through symbolic links; no for one that can't be looked at. */
+bool file_is_directory(const char *path);
+
+/* The directory that a path's last part is in, as dirname(3) gives it. Free with mem_free(). */
+char *file_folder(const char *path) MUST_CHECK;
+
 /*
  * mkdir -p with mode for what is missing; each new directory's parent is fsynced, so that the
  * directory survives a power failure once this returns.

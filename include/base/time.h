@@ -16,6 +16,8 @@ TimeUs time_now(void);
 /* For durations: does not jump with the clock. */
 TimeUs time_monotonic(void);
 void time_sleep_ms(uint64_t ms);
+/* A duration for people: 1.5 for 1,500,000. */
+double time_seconds(TimeUs duration);
 
 /* PostgreSQL counts microseconds from 2000-01-01 (TimestampTz, datatype/timestamp.h). */
 TimeUs time_from_postgres(int64_t timestamp);

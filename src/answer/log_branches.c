@@ -1,5 +1,7 @@
 #include "answer/log_branches.h"
 
+#include "base/order.h"
+
 #include <stdlib.h>
 
 /* How far a timeline is on a path that is read already. */
@@ -7,14 +9,6 @@ typedef struct Covered {
     uint32_t timeline;
     Lsn end; /* 0: all of it */
 } Covered;
-
-static int ascending(const void *a, const void *b)
-{
-    uint32_t left = *(const uint32_t *)a;
-    uint32_t right = *(const uint32_t *)b;
-
-    return left < right ? -1 : left > right;
-}
 
 void log_branches_timelines(const WalInventory *inventory, LogBranches *branches)
 {
@@ -34,7 +28,7 @@ void log_branches_timelines(const WalInventory *inventory, LogBranches *branches
         found[count++] = inventory->pieces.items[i].timeline;
     if (count == 0)
         found[count++] = 1;
-    qsort(found, count, sizeof *found, ascending);
+    qsort(found, count, sizeof *found, order_numbers);
     branches->timelines = found;
     for (size_t i = 0; i < count; i++) {
         if (i == 0 || found[branches->timeline_count - 1] != found[i])

@@ -2,6 +2,7 @@
 
 #include "base/file.h"
 #include "base/log.h"
+#include "base/order.h"
 #include "postgres/settings.h"
 
 #include <dirent.h>
@@ -195,11 +196,6 @@ static void add_debian(Extras *extras, const char *config_file)
         (void)add_path(extras, beside(extras, config_file, names[i]));
 }
 
-static int compare_paths(const void *left, const void *right)
-{
-    return strcmp(*(const char *const *)left, *(const char *const *)right);
-}
-
 /* One that we may not read is left out with a warning: the database itself is whole without it. */
 static bool add_extra(BackupRun *run, const char *path, Error *err)
 {
@@ -239,7 +235,7 @@ bool run_find_configuration(BackupRun *run, Error *err)
     add_included(extras, *identity->config_file != '\0' ? identity->config_file : own);
     add_debian(extras, identity->config_file);
     if (extras->count > 0)
-        qsort(extras->paths, extras->count, sizeof extras->paths[0], compare_paths);
+        qsort(extras->paths, extras->count, sizeof extras->paths[0], order_texts);
     run->configuration = extras->paths;
     run->configuration_count = extras->count;
     run->scan.configuration = arena_alloc(&run->arena, (extras->count + 1) * sizeof *extras->paths);

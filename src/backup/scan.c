@@ -2,6 +2,8 @@
 
 #include "base/file.h"
 #include "base/log.h"
+#include "base/memory.h"
+#include "base/order.h"
 #include "postgres/data_directory.h"
 
 #include <dirent.h>
@@ -52,11 +54,6 @@ static DIR *open_directory(int at, const char *path, int flags)
         errno = os_errno;
     }
     return directory;
-}
-
-static void free_text(char **text)
-{
-    free(*text);
 }
 
 static const char *owner_text(Scan *scan, uint32_t id, bool is_group)
@@ -174,7 +171,7 @@ static bool note_if_inside(Walk *walk, const char *real_data, const char *path, 
     if (!found)
         return true;
 
-    CLEANUP(free_text) char *real = realpath(target, NULL);
+    CLEANUP(text_freep) char *real = realpath(target, NULL);
     size_t length = strlen(real_data);
     if (real == NULL || strncmp(real, real_data, length) != 0 || real[length] != '/')
         return true;
@@ -189,7 +186,7 @@ static bool note_if_inside(Walk *walk, const char *real_data, const char *path, 
 
 static bool find_inside(Walk *walk, Error *err)
 {
-    CLEANUP(free_text) char *real_data = realpath(walk->data, NULL);
+    CLEANUP(text_freep) char *real_data = realpath(walk->data, NULL);
     CLEANUP(directory_done) DIR *directory = open_directory(walk->data_fd, "pg_tblspc", 0);
 
     if (real_data == NULL || directory == NULL)
@@ -558,13 +555,6 @@ static bool relation_of(const ManifestEntry *entry, RelationFileName *file)
            relation_file_parse(slash != NULL ? slash + 1 : entry->path, file);
 }
 
-static int compare_numbers(const void *left, const void *right)
-{
-    uint32_t a = *(const uint32_t *)left, b = *(const uint32_t *)right;
-
-    return (a > b) - (a < b);
-}
-
 /*
  * Of a relation that has an init fork only that fork is kept: the server removes the others when
  * recovery ends and copies the init fork (storage/file/reinit.c). The entries of one directory are
@@ -585,11 +575,11 @@ static void drop_unlogged(Scan *scan, size_t first)
     if (unlogged == NULL)
         return;
 
-    qsort(unlogged, unlogged_count, sizeof unlogged[0], compare_numbers);
+    qsort(unlogged, unlogged_count, sizeof unlogged[0], order_numbers);
     for (size_t i = first; i < scan->count; i++) {
         if (relation_of(&scan->entries[i], &file) && file.fork != FORK_INIT &&
             bsearch(&file.relfilenode, unlogged, unlogged_count, sizeof unlogged[0],
-                    compare_numbers) != NULL) {
+                    order_numbers) != NULL) {
             scan->bytes -= scan->entries[i].size;
         } else {
             scan->entries[kept++] = scan->entries[i];

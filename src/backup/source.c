@@ -2,6 +2,7 @@
 
 #include "base/file.h"
 #include "base/log.h"
+#include "base/memory.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -9,11 +10,6 @@
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
-
-static void free_text(char **text)
-{
-    free(*text);
-}
 
 static bool check_label(const char *label, Error *err)
 {
@@ -118,7 +114,7 @@ static bool choose_data(BackupRun *run, Error *err)
     if (wanted == NULL)
         wanted = run->identity.data_directory;
 
-    CLEANUP(free_text) char *real = realpath(wanted, NULL);
+    CLEANUP(text_freep) char *real = realpath(wanted, NULL);
     if (real == NULL) {
         error_set_errno(err, ERR_IO, errno, "find the data directory %s", wanted);
         return error_hint(err, "pgcairn reads the files itself: run it on the server's host, as "
@@ -170,7 +166,7 @@ static bool check_repository_elsewhere(const BackupRun *run, Error *err)
 
     if (strncmp(address, "file://", 7) == 0)
         address += 7;
-    CLEANUP(free_text) char *real = realpath(address, NULL);
+    CLEANUP(text_freep) char *real = realpath(address, NULL);
     if (real == NULL || strncmp(real, run->data, length) != 0 ||
         (real[length] != '/' && real[length] != '\0'))
         return true;

@@ -177,14 +177,9 @@ bool held_open(HeldDirectory *held, const char *path, Error *err)
     return true;
 }
 
-static void real_path_done(char **path)
-{
-    free(*path); /* realpath(3) allocated it */
-}
-
 bool held_open_resolved(HeldDirectory *held, const char *path, Error *err)
 {
-    CLEANUP(real_path_done) char *resolved = realpath(path, NULL);
+    CLEANUP(text_freep) char *resolved = realpath(path, NULL);
 
     *held = HELD_NONE;
     if (resolved == NULL) {

@@ -50,6 +50,11 @@ void time_sleep_ms(uint64_t ms)
     (void)nanosleep(&wanted, NULL);
 }
 
+double time_seconds(TimeUs duration)
+{
+    return (double)duration / 1e6;
+}
+
 TimeUs time_from_postgres(int64_t timestamp)
 {
     TimeUs instant;

@@ -1,5 +1,6 @@
 #include "catalog/branches.h"
 
+#include "base/order.h"
 #include "branch_wal.h"
 #include "walk/walk.h"
 
@@ -39,13 +40,6 @@ Lsn paths_part(const TimelinePath *one, const TimelinePath *other)
     }
 }
 
-static int ascending(const void *a, const void *b)
-{
-    uint32_t first = *(const uint32_t *)a, second = *(const uint32_t *)b;
-
-    return first < second ? -1 : first > second ? 1 : 0;
-}
-
 /* Every timeline that anything in the repository belongs to. */
 static void collect_timelines(BranchList *list, const WalInventory *inventory,
                               const BackupList *backups)
@@ -65,7 +59,7 @@ static void collect_timelines(BranchList *list, const WalInventory *inventory,
         if (backups->items[i].has_header)
             list->timelines[found++] = backups->items[i].header.timeline;
     }
-    qsort(list->timelines, found, sizeof *list->timelines, ascending);
+    qsort(list->timelines, found, sizeof *list->timelines, order_numbers);
     for (size_t i = 0; i < found; i++) {
         size_t kept = list->timeline_count;
 

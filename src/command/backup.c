@@ -1,6 +1,7 @@
 #include "backup/backup.h"
 
 #include "base/log.h"
+#include "base/time.h"
 #include "cli/output.h"
 #include "command/commands.h"
 #include "repo/journal.h"
@@ -168,11 +169,6 @@ static void print_report(const Cluster *cluster, const BackupReport *report)
     print_bad_pages(report);
 }
 
-static double seconds_of(TimeUs elapsed)
-{
-    return (double)elapsed / 1e6;
-}
-
 static void report_to_json(const Cluster *cluster, const BackupReport *report, Json *json)
 {
     json_begin_object(json, NULL);
@@ -185,10 +181,10 @@ static void report_to_json(const Cluster *cluster, const BackupReport *report, J
     json_u64(json, "bytes", report->bytes);
     json_u64(json, "stored_bytes", report->bytes_stored);
     json_u64(json, "left_out", report->skipped_count);
-    json_double(json, "elapsed_start_s", seconds_of(report->elapsed_start));
-    json_double(json, "elapsed_copy_s", seconds_of(report->elapsed_copy));
-    json_double(json, "elapsed_stop_s", seconds_of(report->elapsed_stop));
-    json_double(json, "elapsed_wal_s", seconds_of(report->elapsed_wait));
+    json_double(json, "elapsed_start_s", time_seconds(report->elapsed_start));
+    json_double(json, "elapsed_copy_s", time_seconds(report->elapsed_copy));
+    json_double(json, "elapsed_stop_s", time_seconds(report->elapsed_stop));
+    json_double(json, "elapsed_wal_s", time_seconds(report->elapsed_wait));
     json_bool(json, "waiting_for_wal", report->is_waiting_for_wal);
     json_u64(json, "bad_page_count", report->bad_page_count);
     json_begin_array(json, "bad_pages");

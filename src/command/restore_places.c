@@ -1,6 +1,7 @@
 #include "restore_parts.h"
 
 #include "base/file.h"
+#include "base/memory.h"
 #include "base/process.h"
 #include "postgres/data_directory.h"
 #include "walk/wal_scan.h"
@@ -8,11 +9,6 @@
 #include <dirent.h>
 #include <errno.h>
 #include <stdlib.h>
-
-static void real_path_done(char **path)
-{
-    free(*path); /* realpath(3) allocated it */
-}
 
 static bool has_content(const char *path, bool *has, Error *err)
 {
@@ -37,7 +33,7 @@ static bool has_content(const char *path, bool *has, Error *err)
 /* This restore moves it away or removes it before the server starts. */
 static bool is_cleared(const RestorePlan *plan, const char *version)
 {
-    CLEANUP(real_path_done) char *real = realpath(version, NULL);
+    CLEANUP(text_freep) char *real = realpath(version, NULL);
 
     for (size_t i = 0; real != NULL && i < plan->old.version_count; i++) {
         if (strcmp(plan->old.versions[i], real) == 0)

@@ -5,6 +5,7 @@
 #include "base/owner.h"
 #include "base/process.h"
 #include "base/shell_word.h"
+#include "base/time.h"
 #include "cli/hint.h"
 #include "cli/output.h"
 #include "command/commands.h"
@@ -696,11 +697,6 @@ static void print_result(const RestoreStory *story)
     print_leftovers(&story->plan);
 }
 
-static double seconds_of(TimeUs elapsed)
-{
-    return (double)elapsed / 1e6;
-}
-
 static void leftovers_to_json(const RestorePlan *plan, Json *json)
 {
     CLEANUP(arena_done) Arena arena = {0};
@@ -726,14 +722,14 @@ static void result_to_json(const RestoreStory *story, Json *json)
         json_text(json, NULL, story->raised[i]);
     json_end_array(json);
     leftovers_to_json(&story->plan, json);
-    json_double(json, "elapsed_s", seconds_of(story->finished_at - story->started_at));
-    json_double(json, "elapsed_plan_s", seconds_of(story->elapsed_plan));
-    json_double(json, "elapsed_rebuild_s", seconds_of(report->elapsed_rebuild));
-    json_double(json, "elapsed_sync_s", seconds_of(report->elapsed_sync));
+    json_double(json, "elapsed_s", time_seconds(story->finished_at - story->started_at));
+    json_double(json, "elapsed_plan_s", time_seconds(story->elapsed_plan));
+    json_double(json, "elapsed_rebuild_s", time_seconds(report->elapsed_rebuild));
+    json_double(json, "elapsed_sync_s", time_seconds(report->elapsed_sync));
     if (!story->is_started)
         return;
-    json_double(json, "elapsed_replay_s", seconds_of(story->elapsed_replay));
-    json_double(json, "elapsed_open_s", seconds_of(story->elapsed_open));
+    json_double(json, "elapsed_replay_s", time_seconds(story->elapsed_replay));
+    json_double(json, "elapsed_open_s", time_seconds(story->elapsed_open));
     json_text(json, "state", recovery_state_name(story->sight.state));
     json_bool(json, "verified", story->is_verified);
     json_lsn(json, "reached_lsn", story->reached);

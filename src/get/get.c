@@ -10,7 +10,6 @@
 
 #include <fcntl.h>
 #include <inttypes.h>
-#include <libgen.h>
 
 static void get_done(Get *get)
 {
@@ -23,12 +22,12 @@ static void get_done(Get *get)
  */
 bool get_temp_path(const Get *get, char **path, Error *err)
 {
-    CLEANUP(text_freep) char *copy = text_format("%s", get->request->path);
+    CLEANUP(text_freep) char *folder = file_folder(get->request->path);
     uint64_t number;
 
     if (!random_u64(&number, err))
         return false;
-    *path = text_format("%s/xlogtemp.%016" PRIx64, dirname(copy), number);
+    *path = text_format("%s/xlogtemp.%016" PRIx64, folder, number);
     return true;
 }
 

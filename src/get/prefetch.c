@@ -7,7 +7,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <libgen.h>
 #include <signal.h>
 #include <sys/file.h>
 #include <sys/prctl.h>
@@ -18,13 +17,6 @@ enum {
     NICENESS = 10,
     DESCRIPTORS_MAX = 65536, /* to be closed one by one, where the kernel can't close ranges */
 };
-
-static char *folder_of(const char *path)
-{
-    CLEANUP(text_freep) char *copy = text_format("%s", path); /* dirname() writes into it */
-
-    return text_format("%s", dirname(copy));
-}
 
 /*
  * The server restores into these names of its own pg_wal (xlogarchive.c, RestoreArchivedFile), as
@@ -52,7 +44,7 @@ static bool is_servers_own(const PrefetchRequest *request, const char *folder, b
 
 Prefetch *prefetch_open(const PrefetchRequest *request)
 {
-    CLEANUP(text_freep) char *folder = folder_of(request->path);
+    CLEANUP(text_freep) char *folder = file_folder(request->path);
     Prefetch *ahead;
     bool recovers;
 

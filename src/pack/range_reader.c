@@ -78,11 +78,6 @@ CodecContext *range_reader_codec(RangeReader *reader)
     return reader->codec;
 }
 
-static uint32_t pages_of(uint64_t size)
-{
-    return (uint32_t)((size + PAGE_BYTES - 1) / PAGE_BYTES);
-}
-
 static bool load_table(RangeReader *reader, FragmentSource *source, const Frame *frame,
                        uint32_t range_index, Error *err)
 {
@@ -115,7 +110,7 @@ static bool lay_over(RangeReader *reader, const ManifestRange *range, Error *err
     memset(reader->owner, PAGE_UNOWNED, sizeof reader->owner);
     for (uint32_t f = 0; f < reader->source_count; f++) {
         const PageTable *table = &reader->sources[f].table;
-        uint32_t count = pages_of(table->range_size);
+        uint32_t count = frame_page_count(table->range_size);
 
         memset(reader->owner + count, PAGE_UNOWNED, RANGE_PAGES - count);
         for (uint32_t i = 0; i < table->page_count; i++) {
@@ -133,7 +128,7 @@ static bool lay_over(RangeReader *reader, const ManifestRange *range, Error *err
                          newest->pack, (unsigned long long)newest->table.range_size,
                          (unsigned long long)range->size);
     }
-    for (uint32_t page = 0; page < pages_of(range->size); page++) {
+    for (uint32_t page = 0; page < frame_page_count(range->size); page++) {
         if (reader->owner[page] == PAGE_UNOWNED)
             return error_set(err, ERR_CORRUPT, "no fragment holds page %u", page);
     }
@@ -217,7 +212,7 @@ static bool copy_page(RangeReader *reader, uint32_t page, size_t size, uint8_t *
 static bool hand_out(RangeReader *reader, const ManifestRange *range, RangeSink *sink,
                      void *context, RangeContent *content, Error *err)
 {
-    uint32_t count = pages_of(range->size);
+    uint32_t count = frame_page_count(range->size);
     size_t filled = 0;
 
     for (uint32_t page = 0; page < count; page++) {

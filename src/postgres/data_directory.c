@@ -1,5 +1,6 @@
 #include "postgres/data_directory.h"
 
+#include "base/text.h"
 #include "postgres/version.h"
 
 #include <assert.h>
@@ -75,11 +76,6 @@ static bool is_one_of(const char *text, const char *const *list)
     return false;
 }
 
-static bool begins_with(const char *text, const char *start)
-{
-    return strncmp(text, start, strlen(start)) == 0;
-}
-
 /* excludeFiles of basebackup.c, at any depth as there; pg_filenode.map.tmp (16+) is replaced soon.
  */
 static bool is_left_out(const char *name)
@@ -97,8 +93,8 @@ static bool is_left_out(const char *name)
         NULL,
     };
 
-    return is_one_of(name, names) || begins_with(name, "pg_internal.init") ||
-           begins_with(name, "pgsql_tmp");
+    return is_one_of(name, names) || text_begins_with(name, "pg_internal.init") ||
+           text_begins_with(name, "pgsql_tmp");
 }
 
 /* excludeDirContents of basebackup.c, and pg_wal. */
@@ -153,7 +149,7 @@ static bool is_relation_place(const PathParts *parts, bool *is_database)
 
     *is_database = (parts->count == 3 && strcmp(text[0], "base") == 0 && is_number(text[1])) ||
                    (parts->count == 5 && strcmp(text[0], "pg_tblspc") == 0 && is_number(text[1]) &&
-                    begins_with(text[2], "PG_") && is_number(text[3]));
+                    text_begins_with(text[2], "PG_") && is_number(text[3]));
     return *is_database || (parts->count == 2 && strcmp(text[0], "global") == 0);
 }
 
@@ -192,7 +188,7 @@ DataPlan data_plan_of(const char *path, bool is_directory)
         if (parts.count == 1)
             return PLAN_TABLESPACES;
         /* Other things in a tablespace's location are not ours, nor this cluster's. */
-        if (parts.count >= 3 && !begins_with(parts.text[2], "PG_"))
+        if (parts.count >= 3 && !text_begins_with(parts.text[2], "PG_"))
             return PLAN_SKIP;
     }
     return is_directory ? PLAN_COPY : plan_of_file(&parts, name);
@@ -205,7 +201,7 @@ static bool is_database(const PathParts *parts)
 
     return (parts->count == 2 && strcmp(text[0], "base") == 0 && is_number(text[1])) ||
            (parts->count == 4 && strcmp(text[0], "pg_tblspc") == 0 && is_number(text[1]) &&
-            begins_with(text[2], "PG_") && is_number(text[3]));
+            text_begins_with(text[2], "PG_") && is_number(text[3]));
 }
 
 static bool is_server_directory(const PathParts *parts)
@@ -224,8 +220,9 @@ static bool is_server_directory(const PathParts *parts)
         if (is_one_of(pair, inner))
             return true;
     }
-    return is_database(parts) || (parts->count == 3 && strcmp(parts->text[0], "pg_tblspc") == 0 &&
-                                  is_number(parts->text[1]) && begins_with(parts->text[2], "PG_"));
+    return is_database(parts) ||
+           (parts->count == 3 && strcmp(parts->text[0], "pg_tblspc") == 0 &&
+            is_number(parts->text[1]) && text_begins_with(parts->text[2], "PG_"));
 }
 
 ServerPlace data_place_of(const char *path)

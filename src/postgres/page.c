@@ -85,10 +85,7 @@ Lsn page_lsn(const void *page)
 
 bool page_is_zero(const void *page, size_t size)
 {
-    const uint8_t *bytes = page;
-
-    /* Every byte equals its neighbour: memcmp() is as fast as the machine reads. */
-    return size == 0 || (bytes[0] == 0 && memcmp(bytes, bytes + 1, size - 1) == 0);
+    return bytes_are_zero(page, size);
 }
 
 /* What PageIsVerified() (storage/page/bufpage.c) demands; nothing that the server would accept. */

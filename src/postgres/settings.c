@@ -1,6 +1,7 @@
 #include "postgres/settings.h"
 
 #include "base/file.h"
+#include "base/text.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -52,11 +53,6 @@ static bool is_letter(char c)
     return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || c == '_' || (unsigned char)c >= 0x80;
 }
 
-static bool is_digit(char c)
-{
-    return c >= '0' && c <= '9';
-}
-
 static bool is_unit_letter(char c)
 {
     return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z');
@@ -64,7 +60,7 @@ static bool is_unit_letter(char c)
 
 static bool is_hex_digit(char c)
 {
-    return is_digit(c) || (c >= 'A' && c <= 'F') || (c >= 'a' && c <= 'f');
+    return text_is_digit(c) || (c >= 'A' && c <= 'F') || (c >= 'a' && c <= 'f');
 }
 
 static size_t word_length(const char *text)
@@ -72,7 +68,7 @@ static size_t word_length(const char *text)
     size_t length = 0;
 
     if (is_letter(text[0])) {
-        while (is_letter(text[length]) || is_digit(text[length]))
+        while (is_letter(text[length]) || text_is_digit(text[length]))
             length++;
     }
     return length;
@@ -84,7 +80,7 @@ static size_t unquoted_length(const char *text)
     size_t length = word_length(text);
 
     if (length > 0) {
-        while (is_letter(text[length]) || is_digit(text[length]) ||
+        while (is_letter(text[length]) || text_is_digit(text[length]) ||
                (text[length] != '\0' && strchr("-._:/", text[length]) != NULL))
             length++;
     }
@@ -114,7 +110,7 @@ static size_t integer_length(const char *text)
     size_t start = text[0] == '-' || text[0] == '+' ? 1 : 0;
     size_t at = start;
 
-    while (is_digit(text[at]))
+    while (text_is_digit(text[at]))
         at++;
     if (at == start)
         return 0;
@@ -132,16 +128,16 @@ static size_t real_length(const char *text)
 {
     size_t at = text[0] == '-' || text[0] == '+' ? 1 : 0;
 
-    while (is_digit(text[at]))
+    while (text_is_digit(text[at]))
         at++;
     if (text[at] != '.')
         return 0;
-    for (at++; is_digit(text[at]);)
+    for (at++; text_is_digit(text[at]);)
         at++;
     if (text[at] == 'E' || text[at] == 'e') {
         size_t digits = at + 1 + (text[at + 1] == '-' || text[at + 1] == '+' ? 1 : 0);
-        if (is_digit(text[digits])) {
-            for (at = digits; is_digit(text[at]);)
+        if (text_is_digit(text[digits])) {
+            for (at = digits; text_is_digit(text[at]);)
                 at++;
         }
     }

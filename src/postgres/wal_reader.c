@@ -109,11 +109,6 @@ bool wal_segment_header_decode(const uint8_t *bytes, size_t size, WalSegmentHead
     return true;
 }
 
-static bool is_zero(const uint8_t *data, size_t size)
-{
-    return size == 0 || (data[0] == 0 && memcmp(data, data + 1, size - 1) == 0);
-}
-
 /*
  * No valid WAL from here on, or from the record on that we are in. is_zero_here: the bytes that
  * showed it are all zero. A record that ends the segment with a bad CRC has nothing after it and
@@ -178,7 +173,7 @@ static bool check_segment_header(const WalReader *reader, Error *err)
 static bool page_is_valid(WalReader *reader, size_t size)
 {
     const uint8_t *header = reader->page_header;
-    bool zero = is_zero(header, size);
+    bool zero = bytes_are_zero(header, size);
     unsigned magic = get_le16(header);
     unsigned info = get_le16(header + 2);
     uint32_t timeline = get_le32(header + 4);
@@ -523,7 +518,7 @@ static size_t feed_rest(WalReader *reader, const uint8_t *data, size_t size)
     if (state->end == WAL_END_BROKEN)
         look_at_rest(reader, data, take);
     if (!reader->rest_is_dirty) {
-        reader->rest_is_dirty = !is_zero(data, take);
+        reader->rest_is_dirty = !bytes_are_zero(data, take);
         state->rest_is_zero = !reader->rest_is_dirty;
     }
     reader->at += take;

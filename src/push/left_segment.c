@@ -6,8 +6,6 @@
 #include "postgres/wal_reader.h"
 #include "repo/layout.h"
 
-#include <libgen.h>
-
 enum { PART_SIZE = 1 << 20, HISTORY_SIZE_MAX = 1 << 20 };
 
 /* What can't be read proves nothing. */
@@ -31,8 +29,7 @@ static bool says_so(const char *path, uint32_t child, uint32_t timeline, Lsn at)
 bool left_segment_is(const char *path, const WalName *name, uint32_t segment_size, Lsn at)
 {
     const Lsn begin = wal_segment_start(name->segment, segment_size);
-    CLEANUP(text_freep) char *copy = text_format("%s", path); /* dirname() writes into it */
-    const char *folder = dirname(copy);
+    CLEANUP(text_freep) char *folder = file_folder(path);
     CLEANUP(directory_done) DIR *directory = opendir(folder);
     const struct dirent *entry;
     bool is_left = false;

@@ -134,9 +134,9 @@ static bool find_path(const Push *push, Arena *arena, TimelinePath *path, Error 
 {
     const Source *source = &push->source;
     const uint32_t timeline = source->name.timeline;
-    CLEANUP(text_freep) char *copy = text_format("%s", source->path); /* dirname() writes into it */
+    CLEANUP(text_freep) char *folder = file_folder(source->path);
     CLEANUP(text_freep)
-    char *history = text_format("%s/%08" PRIX32 ".history", dirname(copy), timeline);
+    char *history = text_format("%s/%08" PRIX32 ".history", folder, timeline);
     CLEANUP(buffer_done) Buffer text = {0};
     Error attempt = {0};
 
@@ -433,14 +433,14 @@ static bool find_before(const Push *push, WalBefore *before, Error *err)
 static bool check_follows(const Push *push, const WalReaderState *state, Error *err)
 {
     const Source *source = &push->source;
-    CLEANUP(text_freep) char *copy = text_format("%s", source->path); /* dirname() writes into it */
+    CLEANUP(text_freep) char *folder = file_folder(source->path);
     WalBefore before;
 
     return find_before(push, &before, err) &&
            ((before.is_known && before.name.timeline == source->name.timeline) ||
             wal_not_set_aside(push->cluster, &source->name, &before, err)) &&
            wal_follows(push->cluster, &source->name, state, &before, err) &&
-           wal_before_is_of(push->cluster, &before, dirname(copy), err);
+           wal_before_is_of(push->cluster, &before, folder, err);
 }
 
 /* state: NULL unless of a segment, or of a part of one. */
@@ -461,7 +461,7 @@ static bool publish(const Push *push, WalObjectWriter *writer, const WalReaderSt
 static bool check_history(const Push *push, Error *err)
 {
     const Source *source = &push->source;
-    CLEANUP(text_freep) char *copy = text_format("%s", source->path); /* dirname() writes into it */
+    CLEANUP(text_freep) char *folder = file_folder(source->path);
     CLEANUP(buffer_done) Buffer text = {0};
     CLEANUP(arena_done) Arena arena = {0};
     TimelinePath path;
@@ -471,8 +471,7 @@ static bool check_history(const Push *push, Error *err)
     buffer_append(&text, "", 1);
     return timeline_path_parse(source->name.timeline, (const char *)text.data, &arena, &path,
                                err) &&
-           history_fits(push->cluster, &path, err) &&
-           fork_check(push->cluster, dirname(copy), &path, err);
+           history_fits(push->cluster, &path, err) && fork_check(push->cluster, folder, &path, err);
 }
 
 /* ERR_EXISTS when somebody else was faster. */

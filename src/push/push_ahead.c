@@ -7,7 +7,6 @@
 
 #include <dirent.h>
 #include <errno.h>
-#include <libgen.h>
 #include <limits.h>
 #include <pthread.h>
 #include <unistd.h>
@@ -53,13 +52,6 @@ typedef struct Job {
 } Job;
 
 enum { JOBS_WAITING = 3 /* for the disk or their turn, while all seats are taken */ };
-
-static char *folder_of(const char *path)
-{
-    CLEANUP(text_freep) char *copy = text_format("%s", path); /* dirname() writes into it */
-
-    return text_format("%s", dirname(copy));
-}
 
 static const char *name_of(const char *path)
 {
@@ -108,8 +100,8 @@ static bool is_inside(const char *path, const char *folder)
 static bool check_spool(const PushAhead *ahead, Error *err)
 {
     const char *spool = ahead->request.spool;
-    CLEANUP(text_freep) char *parent = folder_of(spool); /* it need not be there yet */
-    CLEANUP(text_freep) char *data = folder_of(ahead->folder);
+    CLEANUP(text_freep) char *parent = file_folder(spool); /* it need not be there yet */
+    CLEANUP(text_freep) char *data = file_folder(ahead->folder);
 
     if (spool[0] != '/')
         return error_set(err, ERR_REFUSED, "%s is not an absolute path", spool);
@@ -138,7 +130,7 @@ PushAhead *push_ahead_open(const Cluster *cluster, const PushAheadRequest *reque
 
     ahead->cluster = cluster;
     ahead->request = *request;
-    ahead->folder = folder_of(request->path);
+    ahead->folder = file_folder(request->path);
     ahead->status = text_format("%s/archive_status", ahead->folder);
     if (request->count == 0 || request->spool == NULL || request->spool[0] == '\0' ||
         !is_waiting(ahead))

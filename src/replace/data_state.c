@@ -3,6 +3,7 @@
 #include "base/file.h"
 #include "base/interrupt.h"
 #include "base/log.h"
+#include "base/memory.h"
 #include "base/shell_word.h"
 #include "postgres/control.h"
 #include "rebuild/empty_directory.h"
@@ -17,11 +18,6 @@
 
 enum { LINKS_MAX = 10000 };
 
-static void real_path_done(char **path)
-{
-    free(*path); /* realpath(3) allocated it */
-}
-
 bool path_resolve(const char *path, Arena *arena, const char **resolved, Error *err)
 {
     CLEANUP(text_freep) char *existing = text_format("%s", path);
@@ -33,7 +29,7 @@ bool path_resolve(const char *path, Arena *arena, const char **resolved, Error *
         (strlen(path) >= 3 && strcmp(path + strlen(path) - 3, "/..") == 0))
         return error_set(err, ERR_USAGE, "\"%s\" must not hold \"..\"", path);
     for (;;) {
-        CLEANUP(real_path_done) char *real = realpath(existing, NULL);
+        CLEANUP(text_freep) char *real = realpath(existing, NULL);
         if (real != NULL) {
             const char *base = strcmp(real, "/") == 0 ? "" : real;
             *resolved =
@@ -85,7 +81,7 @@ bool tablespace_links(const char *data, Arena *arena, const char ***targets, siz
         CLEANUP(text_freep) char *link = text_format("%s/%s", directory, entry->d_name);
         if (lstat(link, &status) != 0 || !S_ISLNK(status.st_mode))
             continue;
-        CLEANUP(real_path_done) char *real = realpath(link, NULL);
+        CLEANUP(text_freep) char *real = realpath(link, NULL);
         if (real != NULL)
             found[links++] = arena_text(arena, real);
     }
@@ -120,7 +116,7 @@ const char *tablespace_user(const char *location, const char *data, Arena *arena
         if (!is_server(entry->d_name))
             continue;
         CLEANUP(text_freep) char *link = text_format("/proc/%s/cwd", entry->d_name);
-        CLEANUP(real_path_done) char *cwd = realpath(link, NULL);
+        CLEANUP(text_freep) char *cwd = realpath(link, NULL);
         if (cwd == NULL || strcmp(cwd, data) == 0 ||
             !tablespace_links(cwd, arena, &targets, &count, &ignored))
             continue;

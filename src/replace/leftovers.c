@@ -1,6 +1,7 @@
 #include "replace/replace.h"
 
 #include "base/file.h"
+#include "base/order.h"
 
 #include <dirent.h>
 #include <stdlib.h>
@@ -12,11 +13,6 @@ typedef struct Leftovers {
     size_t count;
     Arena *arena;
 } Leftovers;
-
-static int compare_paths(const void *a, const void *b)
-{
-    return strcmp(*(const char *const *)a, *(const char *const *)b);
-}
 
 static bool is_in_use(const RestorePlan *plan, const char *path)
 {
@@ -70,7 +66,7 @@ const char *const *restore_leftovers(const RestorePlan *plan, Arena *arena, size
         find_beside(plan, plan->old.versions[i], &found);
     for (size_t i = 0; i < plan->placement.tablespace_count; i++)
         find_beside(plan, plan->placement.tablespaces[i].version, &found);
-    qsort(found.paths, found.count, sizeof *found.paths, compare_paths);
+    qsort(found.paths, found.count, sizeof *found.paths, order_texts);
     drop_repeated(&found);
     *count = found.count;
     return (const char *const *)found.paths;

@@ -26,13 +26,6 @@ const char *old_commits_text(const OldCommits *commits, Arena *arena)
                         branch_gain_text(&gain, arena), time_text_postgres(commits->last, time));
 }
 
-static bool is_directory(const char *path)
-{
-    struct stat status;
-
-    return stat(path, &status) == 0 && S_ISDIR(status.st_mode);
-}
-
 /* The data directory whose pg_wal this is, moved aside whole; NULL: a pg_wal alone. */
 static const char *data_of_wal(const char *wal_path, Arena *arena)
 {
@@ -93,7 +86,7 @@ static bool look_at_kept(const KeptSearch *search, const char *path, Error *err)
 {
     OldDirectory *directory = search->directory;
     const char *inside = arena_format(search->arena, "%s/pg_wal", path);
-    const char *wal_path = is_directory(inside) ? inside : arena_text(search->arena, path);
+    const char *wal_path = file_is_directory(inside) ? inside : arena_text(search->arena, path);
     const OldPlaces places = {.place = wal_path,
                               .data = data_of_wal(wal_path, search->arena),
                               .wal_paths = &wal_path,
@@ -126,7 +119,7 @@ static bool look_in(const KeptSearch *search, const char *folder, const char *pr
         if (strncmp(entry->d_name, prefix, strlen(prefix)) != 0)
             continue;
         CLEANUP(text_freep) char *path = text_format("%s/%s", folder, entry->d_name);
-        if (is_directory(path) && !look_at_kept(search, path, err))
+        if (file_is_directory(path) && !look_at_kept(search, path, err))
             return false;
     }
     return true;

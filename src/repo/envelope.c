@@ -64,19 +64,10 @@ static bool check_seal(const EnvelopeShape *shape, uint64_t seed, const uint8_t 
            error_set(err, ERR_CORRUPT, "%s has a bad checksum", shape->what);
 }
 
-static bool is_zero(const uint8_t *bytes, size_t size)
-{
-    for (size_t i = 0; i < size; i++) {
-        if (bytes[i] != 0)
-            return false;
-    }
-    return true;
-}
-
 static bool has_reserved_bytes(const EnvelopeShape *shape, const uint8_t *bytes)
 {
     for (size_t i = 0; i < ENVELOPE_SPANS_MAX; i++) {
-        if (!is_zero(bytes + shape->reserved[i].offset, shape->reserved[i].size))
+        if (!bytes_are_zero(bytes + shape->reserved[i].offset, shape->reserved[i].size))
             return true;
     }
     return false;

@@ -1,6 +1,7 @@
 #include "repo/layout.h"
 
 #include "base/memory.h"
+#include "base/text.h"
 
 #include <inttypes.h>
 
@@ -18,12 +19,6 @@ enum {
     MARK_NUMBER_LENGTH = 8, /* decimal; then "-" and as many hexadecimal digits at random */
 };
 
-/* Without locale: names are the same bytes everywhere. */
-static bool is_digit(char c)
-{
-    return c >= '0' && c <= '9';
-}
-
 /* Of the random end of a backup id. */
 static bool is_base32(char c)
 {
@@ -32,7 +27,7 @@ static bool is_base32(char c)
 
 static bool is_letter_or_digit(char c)
 {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || is_digit(c);
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || text_is_digit(c);
 }
 
 bool cluster_name_check(const char *name, Error *err)
@@ -251,9 +246,9 @@ static bool parse_digits(const char *text, size_t count, uint64_t *number)
     for (size_t i = 0; i < count; i++) {
         const char c = text[i];
 
-        if (!is_digit(c) && (c < 'A' || c > 'F'))
+        if (!text_is_digit(c) && (c < 'A' || c > 'F'))
             return false;
-        *number = *number << 4 | (uint64_t)(is_digit(c) ? c - '0' : c - 'A' + 10);
+        *number = *number << 4 | (uint64_t)(text_is_digit(c) ? c - '0' : c - 'A' + 10);
     }
     return true;
 }
@@ -302,7 +297,7 @@ bool backup_id_is_valid(const char *text, size_t size)
     if (size != BACKUP_ID_LENGTH)
         return false;
     for (size_t i = 0; i < size; i++) {
-        bool fits = pattern[i] == 'd'   ? is_digit(text[i])
+        bool fits = pattern[i] == 'd'   ? text_is_digit(text[i])
                     : pattern[i] == 'a' ? is_base32(text[i])
                                         : text[i] == pattern[i];
         if (!fits)

@@ -212,7 +212,7 @@ void repo_done(Repo *repo)
     *repo = (Repo){0};
 }
 
-static int compare_names(const void *a, const void *b)
+static int compare_object_names(const void *a, const void *b)
 {
     return strcmp(((const ObjectInfo *)a)->name, ((const ObjectInfo *)b)->name);
 }
@@ -237,7 +237,7 @@ bool repo_clusters(Repo *repo, ObjectList *list, Error *err)
     }
     /* "main-2/..." comes before "main/...", "main-2" after "main". */
     if (found.count > 1)
-        qsort(found.objects, found.count, sizeof *found.objects, compare_names);
+        qsort(found.objects, found.count, sizeof *found.objects, compare_object_names);
     *list = found;
     found = (ObjectList){0};
     return true;

@@ -1,5 +1,6 @@
 #include "configuration.h"
 
+#include "base/text.h"
 #include "preflight.h"
 #include "rebuild/extra_place.h"
 #include "rebuild/recovery_settings.h"
@@ -69,13 +70,6 @@ static const char *locate(void *context, const char *path, bool is_directory, Ar
     return access(there, F_OK) == 0 ? there : NULL;
 }
 
-static bool ends_with(const char *text, const char *end)
-{
-    size_t size = strlen(text), end_size = strlen(end);
-
-    return size >= end_size && strcmp(text + size - end_size, end) == 0;
-}
-
 /*
  * The absolute name that a file had. What the server says is in the header, if the role of the
  * backup was allowed to know; else the usual name tells.
@@ -92,7 +86,7 @@ static const char *name_of(RestorePlan *plan, const char *told, const char *usua
             const ManifestEntry *entry = &manifest->entries[i - 1];
             if (entry->kind != ENTRY_EXTRA)
                 break;
-            if (ends_with(entry->path, end))
+            if (text_ends_with(entry->path, end))
                 return entry->path;
         }
         told = usual;

@@ -58,13 +58,6 @@ static bool is_taken(const char *directory, unsigned port)
     return pid > 0 && process_exists((pid_t)pid);
 }
 
-static bool is_directory(const char *path)
-{
-    struct stat status;
-
-    return stat(path, &status) == 0 && S_ISDIR(status.st_mode);
-}
-
 char *listen_next_directory(const char **list)
 {
     const char *begin = *list + strspn(*list, " \",");
@@ -84,7 +77,7 @@ static bool is_any_unusable(const char *list, unsigned port, bool must_be_there)
         if (directory == NULL)
             return false;
         if (*directory != '@' &&
-            (is_taken(directory, port) || (must_be_there && !is_directory(directory))))
+            (is_taken(directory, port) || (must_be_there && !file_is_directory(directory))))
             return true;
     }
 }

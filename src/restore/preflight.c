@@ -1,5 +1,6 @@
 #include "preflight.h"
 
+#include "base/text.h"
 #include "configuration.h"
 #include "listen_check.h"
 #include "rebuild/plan_entry.h"
@@ -326,19 +327,12 @@ static bool plan_programs(const RestoreRequest *request, RestorePlan *plan, Erro
     return true;
 }
 
-static bool ends_with(const char *text, const char *end)
-{
-    size_t size = strlen(text), end_size = strlen(end);
-
-    return size >= end_size && strcmp(text + size - end_size, end) == 0;
-}
-
 static void warn_collation(RestorePlan *plan)
 {
     const char *was = plan->decision.manifest.header.libc_version;
     const char *is = gnu_get_libc_version();
 
-    if (was == NULL || *was == '\0' || strcmp(was, is) == 0 || ends_with(was, is))
+    if (was == NULL || *was == '\0' || strcmp(was, is) == 0 || text_ends_with(was, is))
         return;
     plan_warn(plan,
               "the backup was taken with C library %s, this host has %s: if collations differ, "

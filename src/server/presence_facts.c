@@ -1,4 +1,5 @@
 #include "base/file.h"
+#include "base/text.h"
 #include "postgres/control.h"
 #include "server/presence.h"
 #include "server/server.h"
@@ -16,16 +17,11 @@
 
 enum { LOCK_SIZE_MAX = 64 << 10, NAME_SIZE_MAX = 64, ARGUMENTS_SIZE_MAX = 4 << 20 };
 
-static bool begins_with(const char *text, const char *begin)
-{
-    return strncmp(text, begin, strlen(begin)) == 0;
-}
-
 /* Not postgres_exporter and its like. */
 static bool is_server_name(const char *name)
 {
-    return (begins_with(name, "postgres") && name[strlen("postgres")] != '_') ||
-           begins_with(name, "postmaster") || begins_with(name, "edb-postgres");
+    return (text_begins_with(name, "postgres") && name[strlen("postgres")] != '_') ||
+           text_begins_with(name, "postmaster") || text_begins_with(name, "edb-postgres");
 }
 
 /* What lets other hosts and virtual machines at this one's file systems. */
@@ -34,7 +30,7 @@ static bool exports_files(const char *name)
     static const char *const names[] = {"nfsd", "smbd", "virtiofsd", "glusterfsd"};
 
     for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
-        if (begins_with(name, names[i]))
+        if (text_begins_with(name, names[i]))
             return true;
     }
     return false;

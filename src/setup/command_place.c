@@ -2,6 +2,7 @@
 
 #include "base/file.h"
 #include "base/memory.h"
+#include "base/text.h"
 #include "base/tree.h"
 
 #include <errno.h>
@@ -127,11 +128,6 @@ bool place_check_outside(const char *what, const char *path, const char *data, E
            (data == NULL || search_data(what, path, data, &parents, err));
 }
 
-static bool begins_with(const char *text, const char *begin)
-{
-    return strncmp(text, begin, strlen(begin)) == 0;
-}
-
 /*
  * Of the file system, or of an `init` that was killed; a cluster's folder whose `repository` was
  * lost is told by who creates it.
@@ -141,7 +137,7 @@ static bool belongs_to_repository(const char *path, const char *name)
     CLEANUP(text_freep) char *registration = text_format("%s/%s/registration", path, name);
 
     return strcmp(name, ".") == 0 || strcmp(name, "..") == 0 || strcmp(name, "lost+found") == 0 ||
-           begins_with(name, "probe-") || begins_with(name, "repository") ||
+           text_begins_with(name, "probe-") || text_begins_with(name, "repository") ||
            file_exists(registration);
 }
 

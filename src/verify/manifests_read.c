@@ -137,11 +137,6 @@ typedef struct RangeSum {
     uint64_t size;
 } RangeSum;
 
-static uint32_t pages_of(uint64_t size)
-{
-    return (uint32_t)((size + PAGE_BYTES - 1) / PAGE_BYTES);
-}
-
 static bool load_table(Check *check, const Frame *frame, PageTable *table, Error *err)
 {
     CLEANUP(buffer_done) Buffer raw = {0};
@@ -161,7 +156,7 @@ typedef struct Overlay {
 /* Clipped at each step: docs/format.md, chapter 4.3. */
 static void lay_over(Check *check, Overlay *overlay, const PageTable *table)
 {
-    uint32_t count = pages_of(table->range_size);
+    uint32_t count = frame_page_count(table->range_size);
 
     memset(overlay->owned + count, 0, RANGE_PAGES - count);
     for (uint32_t i = 0; i < table->page_count; i++) {
@@ -176,7 +171,7 @@ static void lay_over(Check *check, Overlay *overlay, const PageTable *table)
 
 static bool sum_overlay(const Check *check, const Overlay *overlay, RangeSum *sum)
 {
-    uint32_t count = pages_of(overlay->size);
+    uint32_t count = frame_page_count(overlay->size);
 
     *sum = (RangeSum){.size = overlay->size};
     for (uint32_t page = 0; page < count; page++) {

@@ -131,11 +131,6 @@ static bool is_same_range(const PackWorker *worker, const ScannedFrame *frame)
            memcmp(worker->path, frame->path, frame->path_size) == 0;
 }
 
-static uint32_t pages_of(uint64_t size)
-{
-    return (uint32_t)((size + PAGE_BYTES - 1) / PAGE_BYTES);
-}
-
 static uint32_t page_size_at(uint64_t size, uint32_t page)
 {
     uint64_t left = size - (uint64_t)page * PAGE_BYTES;
@@ -148,7 +143,7 @@ static void see_extent(PackJob *job, PackWorker *worker, const ScannedFrame *fra
                        const uint8_t *raw)
 {
     uint64_t seed = job->cluster->repo->hash_seed;
-    uint32_t count = pages_of(frame->frame.raw_size);
+    uint32_t count = frame_page_count(frame->frame.raw_size);
 
     if (!is_same_range(worker, frame) || worker->extent_count == RANGE_PAGES ||
         count > RANGE_PAGES - worker->page_count)
@@ -227,7 +222,7 @@ static void sum_up_range(const PackJob *job, PackWorker *worker, const PageTable
                          FrameFact *fact)
 {
     fact->range_size = (uint32_t)table->range_size;
-    if (table->page_count != pages_of(table->range_size)) {
+    if (table->page_count != frame_page_count(table->range_size)) {
         fact->state = FRAME_PARTIAL;
         return;
     }

@@ -1,4 +1,5 @@
 #include "base/interrupt.h"
+#include "base/order.h"
 #include "repo/layout.h"
 #include "verify_run.h"
 
@@ -39,14 +40,6 @@ bool is_wal_wanted(const VerifyRun *run, uint32_t timeline, uint64_t segment)
            path_timeline_of_segment(&facts->path, segment, backup->segment_size) == timeline;
 }
 
-static int compare_numbers(const void *a, const void *b)
-{
-    uint32_t one = *(const uint32_t *)a;
-    uint32_t other = *(const uint32_t *)b;
-
-    return one < other ? -1 : one > other;
-}
-
 /* Of every WAL file, history and backup, each number once, ascending. */
 static void collect_timelines(VerifyRun *run)
 {
@@ -68,7 +61,7 @@ static void collect_timelines(VerifyRun *run)
             numbers[count++] = run->backups[i].timeline;
     }
     if (count > 1)
-        qsort(numbers, count, sizeof numbers[0], compare_numbers);
+        qsort(numbers, count, sizeof numbers[0], order_numbers);
     run->timelines = arena_alloc(&run->arena, (count + 1) * sizeof run->timelines[0]);
     for (size_t i = 0; i < count; i++) {
         if (i == 0 || numbers[i] != numbers[i - 1])
