@@ -18,7 +18,7 @@ static const struct {
 } actions[] = {{"crash", SIGKILL}, {"fail", 0}, {"stop", SIGSTOP}};
 
 /* The rest of PGCAIRN_FAULT after "name:", "crash" or "crash:3". False when it is misspelled. */
-static bool parse_action(const char *text, int *number, unsigned long *wanted_hit)
+static bool parse_fault_action(const char *text, int *number, unsigned long *wanted_hit)
 {
     size_t size = strcspn(text, ":");
     size_t i = 0;
@@ -60,7 +60,7 @@ bool fault_point(const char *name, Error *err)
     log_hit(name);
     if (wanted == NULL || strncmp(wanted, name, name_size) != 0 || wanted[name_size] != ':')
         return true;
-    if (!parse_action(wanted + name_size + 1, &number, &wanted_hit))
+    if (!parse_fault_action(wanted + name_size + 1, &number, &wanted_hit))
         return error_set(err, ERR_USAGE, "PGCAIRN_FAULT is not NAME:crash|fail|stop[:N]");
     if (atomic_fetch_add(&hits, 1) + 1 != wanted_hit)
         return true;

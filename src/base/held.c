@@ -32,7 +32,7 @@ char *held_text(HeldPath at)
                                       : text_format("%s/%s", at.directory->path, at.below);
 }
 
-static bool fail(Error *err, const char *what, HeldPath at)
+static bool held_fail(Error *err, const char *what, HeldPath at)
 {
     int os_errno = errno;
     CLEANUP(text_freep) char *path = held_text(at);
@@ -62,7 +62,7 @@ static bool is_plain(const char *below)
 }
 
 /* The kernel's answer to a link in place of a directory is ENOTDIR here, and ELOOP elsewhere. */
-static int open_part(int at, const char *part)
+static int held_open_part(int at, const char *part)
 {
     struct stat found;
     int fd = openat(at, part, WAY);
@@ -83,7 +83,7 @@ static int open_by_parts(int directory, const char *below, int flags, mode_t mod
 
     for (char *slash; (slash = strchr(part, '/')) != NULL; part = slash + 1) {
         *slash = '\0';
-        int next = open_part(at >= 0 ? at : directory, part);
+        int next = held_open_part(at >= 0 ? at : directory, part);
         if (next < 0)
             return -1;
         fd_done(&at);
@@ -125,7 +125,7 @@ static int open_below(HeldPath at, int flags, mode_t mode)
 }
 
 /* The directory that has it, and where its name begins in at.below; -1 with errno. */
-static int open_parent(HeldPath at, int flags, const char **name)
+static int held_open_parent(HeldPath at, int flags, const char **name)
 {
     const char *slash = strrchr(at.below, '/');
 
@@ -195,7 +195,7 @@ bool held_open_below(HeldDirectory *held, HeldPath at, Error *err)
 
     *held = HELD_NONE;
     if (fd < 0)
-        return fail(err, "open directory", at);
+        return held_fail(err, "open directory", at);
     hold(held, fd, held_text(at));
     return true;
 }
@@ -240,21 +240,21 @@ static bool sync_open(int directory, const char *path, Error *err)
  * leaves a directory whose name is not durable, and only the next run can make it so. They are made
  * top down, so it can only be the deepest one that is there: `above` has its name.
  */
-typedef struct Way {
+typedef struct HeldWay {
     int at, above;
     mode_t mode;
     bool has_made;
     const char *path; /* for messages */
-} Way;
+} HeldWay;
 
-static void way_done(Way *way)
+static void held_way_done(HeldWay *way)
 {
     fd_done(&way->at);
     fd_done(&way->above);
 }
 
 /* It may belong to somebody else: what we cannot open we have not made. */
-static bool sync_deepest(const Way *way, Error *err)
+static bool held_way_sync(const HeldWay *way, Error *err)
 {
     Error attempt = {0};
 
@@ -265,9 +265,9 @@ static bool sync_deepest(const Way *way, Error *err)
     return false;
 }
 
-static bool make_part(Way *way, const char *part, Error *err)
+static bool make_part(HeldWay *way, const char *part, Error *err)
 {
-    if (!sync_deepest(way, err) || !FAULT_POINT("file.before-make-directory", err))
+    if (!held_way_sync(way, err) || !FAULT_POINT("file.before-make-directory", err))
         return false;
     if (mkdirat(way->at, part, way->mode) != 0 && errno != EEXIST)
         return error_set_errno(err, ERR_IO, errno, "create directory %s of %s", part, way->path);
@@ -275,14 +275,14 @@ static bool make_part(Way *way, const char *part, Error *err)
     return FAULT_POINT("file.after-make-directory", err) && sync_open(way->at, way->path, err);
 }
 
-static bool step(Way *way, const char *part, Error *err)
+static bool held_way_step(HeldWay *way, const char *part, Error *err)
 {
-    int next = open_part(way->at, part);
+    int next = held_open_part(way->at, part);
 
     if (next < 0 && errno == ENOENT) {
         if (!make_part(way, part, err))
             return false;
-        next = open_part(way->at, part);
+        next = held_open_part(way->at, part);
     }
     if (next < 0)
         return error_set_errno(err, ERR_IO, errno, "open directory %s of %s", part, way->path);
@@ -293,19 +293,19 @@ static bool step(Way *way, const char *part, Error *err)
 }
 
 /* All parts of `names`, from way->at on. */
-static bool go_down(Way *way, char *names, Error *err)
+static bool go_down(HeldWay *way, char *names, Error *err)
 {
     char *rest = NULL;
 
     for (const char *part = strtok_r(names, "/", &rest); part != NULL;
          part = strtok_r(NULL, "/", &rest)) {
-        if (!step(way, part, err))
+        if (!held_way_step(way, part, err))
             return false;
     }
     return true;
 }
 
-static bool make_last(HeldDirectory *held, const Way *way, const char *name, bool *is_new,
+static bool make_last(HeldDirectory *held, const HeldWay *way, const char *name, bool *is_new,
                       Error *err)
 {
     *is_new = mkdirat(way->at, name, OWN_MODE) == 0;
@@ -321,11 +321,11 @@ static bool make_last(HeldDirectory *held, const Way *way, const char *name, boo
 bool held_make(HeldDirectory *held, const char *path, bool *is_new, Error *err)
 {
     CLEANUP(text_freep) char *copy = text_format("%s", path);
-    CLEANUP(way_done)
-    Way way = {.at = open(copy[0] == '/' ? "/" : ".", WAY),
-               .above = -1,
-               .mode = PARENT_MODE,
-               .path = path};
+    CLEANUP(held_way_done)
+    HeldWay way = {.at = open(copy[0] == '/' ? "/" : ".", WAY),
+                   .above = -1,
+                   .mode = PARENT_MODE,
+                   .path = path};
     char *slash = strrchr(copy, '/');
     const char *name = slash != NULL ? slash + 1 : path;
 
@@ -348,23 +348,23 @@ bool held_make_parents(HeldPath at, Error *err)
     if (slash == NULL)
         return true;
     *slash = '\0';
-    CLEANUP(way_done)
-    Way way = {.at = open_below(held_at(at.directory, "."), WAY, 0),
-               .above = -1,
-               .mode = OWN_MODE,
-               .path = path};
+    CLEANUP(held_way_done)
+    HeldWay way = {.at = open_below(held_at(at.directory, "."), WAY, 0),
+                   .above = -1,
+                   .mode = OWN_MODE,
+                   .path = path};
     if (way.at < 0)
-        return fail(err, "create directory", at);
+        return held_fail(err, "create directory", at);
     return go_down(&way, copy, err);
 }
 
 bool held_make_directory(HeldPath at, Error *err)
 {
     const char *name;
-    CLEANUP(fd_done) int parent = open_parent(at, O_PATH, &name);
+    CLEANUP(fd_done) int parent = held_open_parent(at, O_PATH, &name);
 
     if (parent < 0 || (mkdirat(parent, name, OWN_MODE) != 0 && errno != EEXIST))
-        return fail(err, "create directory", at);
+        return held_fail(err, "create directory", at);
     return true;
 }
 
@@ -376,7 +376,7 @@ static bool open_regular(HeldPath at, int flags, int *fd, Error *err)
 
     *fd = -1;
     if (opened < 0 || fstat(opened, &found) != 0)
-        return fail(err, "open", at);
+        return held_fail(err, "open", at);
     if (!S_ISREG(found.st_mode)) {
         CLEANUP(text_freep) char *path = held_text(at);
         return error_set(err, ERR_IO, "%s is not a regular file", path);
@@ -408,7 +408,7 @@ bool held_create(HeldPath at, int *fd, Error *err)
     *fd = open_below(at, O_WRONLY | O_CREAT | O_EXCL, 0600);
     if (*fd >= 0)
         return true;
-    (void)fail(err, "create", at);
+    (void)held_fail(err, "create", at);
     err->code = ERR_IO;
     return false;
 }
@@ -416,18 +416,18 @@ bool held_create(HeldPath at, int *fd, Error *err)
 bool held_open_any(HeldPath at, int *fd, Error *err)
 {
     *fd = open_below(at, O_RDONLY | O_NONBLOCK | O_NOCTTY, 0);
-    return *fd >= 0 || fail(err, "open", at);
+    return *fd >= 0 || held_fail(err, "open", at);
 }
 
 bool held_writer_open(FileWriter *writer, HeldPath at, mode_t mode, Error *err)
 {
     CLEANUP(text_freep) char *path = held_text(at);
     const char *name;
-    int parent = open_parent(at, O_RDONLY, &name);
+    int parent = held_open_parent(at, O_RDONLY, &name);
 
     *writer = FILE_WRITER_CLOSED;
     if (parent < 0) {
-        (void)fail(err, "create", at);
+        (void)held_fail(err, "create", at);
         err->code = ERR_IO;
         return false;
     }
@@ -437,16 +437,17 @@ bool held_writer_open(FileWriter *writer, HeldPath at, mode_t mode, Error *err)
 bool held_make_link(HeldPath at, const char *target, Error *err)
 {
     const char *name;
-    CLEANUP(fd_done) int parent = open_parent(at, O_PATH, &name);
+    CLEANUP(fd_done) int parent = held_open_parent(at, O_PATH, &name);
 
-    return (parent >= 0 && symlinkat(target, parent, name) == 0) || fail(err, "create link", at);
+    return (parent >= 0 && symlinkat(target, parent, name) == 0) ||
+           held_fail(err, "create link", at);
 }
 
 bool held_rename(HeldPath from, HeldPath to, Error *err)
 {
     const char *name, *new_name;
-    CLEANUP(fd_done) int source = open_parent(from, O_PATH, &name);
-    CLEANUP(fd_done) int target = source < 0 ? -1 : open_parent(to, O_PATH, &new_name);
+    CLEANUP(fd_done) int source = held_open_parent(from, O_PATH, &name);
+    CLEANUP(fd_done) int target = source < 0 ? -1 : held_open_parent(to, O_PATH, &new_name);
 
     if (source < 0 || target < 0 || renameat(source, name, target, new_name) != 0) {
         int os_errno = errno;
@@ -460,16 +461,16 @@ bool held_rename(HeldPath from, HeldPath to, Error *err)
 bool held_remove(HeldPath at, Error *err)
 {
     const char *name;
-    CLEANUP(fd_done) int parent = open_parent(at, O_PATH, &name);
+    CLEANUP(fd_done) int parent = held_open_parent(at, O_PATH, &name);
 
     return (parent >= 0 && unlinkat(parent, name, 0) == 0) || errno == ENOENT ||
-           fail(err, "remove", at);
+           held_fail(err, "remove", at);
 }
 
 bool held_look(HeldPath at, struct stat *found)
 {
     const char *name;
-    CLEANUP(fd_done) int parent = open_parent(at, O_PATH, &name);
+    CLEANUP(fd_done) int parent = held_open_parent(at, O_PATH, &name);
 
     return parent >= 0 && fstatat(parent, name, found, AT_SYMLINK_NOFOLLOW) == 0;
 }
@@ -486,14 +487,15 @@ bool held_sync(HeldPath at, Error *err)
     CLEANUP(text_freep) char *path = held_text(at);
     CLEANUP(fd_done) int fd = open_below(at, O_RDONLY | O_DIRECTORY, 0);
 
-    return fd >= 0 ? file_sync_directory_fd(fd, path, err) : fail(err, "sync directory", at);
+    return fd >= 0 ? file_sync_directory_fd(fd, path, err) : held_fail(err, "sync directory", at);
 }
 
 bool held_sync_parent(HeldPath at, Error *err)
 {
     CLEANUP(text_freep) char *path = held_text(at);
     const char *name;
-    CLEANUP(fd_done) int fd = open_parent(at, O_RDONLY, &name);
+    CLEANUP(fd_done) int fd = held_open_parent(at, O_RDONLY, &name);
 
-    return fd >= 0 ? file_sync_directory_fd(fd, path, err) : fail(err, "sync directory of", at);
+    return fd >= 0 ? file_sync_directory_fd(fd, path, err)
+                   : held_fail(err, "sync directory of", at);
 }

@@ -15,7 +15,7 @@
 enum { LINKS_MAX = 40, STRINGS_SIZE = 64 << 10, GROUPS_MAX = 65536 }; /* SYMLOOP_MAX, NGROUPS_MAX */
 
 /* A way through the file system, one part at a time. */
-typedef struct Way {
+typedef struct OwnerWay {
     const char *path; /* as it was asked for */
     Arena *arena;
     const char *rest; /* what is still to be walked */
@@ -27,21 +27,21 @@ typedef struct Way {
     const char *shared;       /* a directory of the way in which others than its owner may write */
     bool to_file;             /* at its end is a file, which is opened for reading, ... */
     int file;                 /* ... here, once we are there */
-} Way;
+} OwnerWay;
 
-static void way_done(Way *way)
+static void owner_way_done(OwnerWay *way)
 {
     fd_done(&way->fd);
     fd_done(&way->file);
 }
 
-static const char *join(const Way *way, const char *name)
+static const char *owner_way_join(const OwnerWay *way, const char *name)
 {
     return arena_format(way->arena, "%s%s%s", way->here,
                         way->here[0] != '\0' && strcmp(way->here, "/") != 0 ? "/" : "", name);
 }
 
-static bool refuse_third(const Way *way, const char *part, uid_t uid, Error *err)
+static bool refuse_third(const OwnerWay *way, const char *part, uid_t uid, Error *err)
 {
     error_set(err, ERR_REFUSED,
               "the way to %s leads through %s of user number %u, who could lead root anywhere",
@@ -51,7 +51,7 @@ static bool refuse_third(const Way *way, const char *part, uid_t uid, Error *err
 }
 
 /* Two users other than root on one way: one of them is not the one at its end. */
-static bool note_owner(Way *way, const char *part, uid_t uid, Error *err)
+static bool note_owner(OwnerWay *way, const char *part, uid_t uid, Error *err)
 {
     if (uid == 0)
         return true;
@@ -63,7 +63,7 @@ static bool note_owner(Way *way, const char *part, uid_t uid, Error *err)
     return true;
 }
 
-static bool start_at(Way *way, const char *directory, Error *err)
+static bool start_at(OwnerWay *way, const char *directory, Error *err)
 {
     fd_done(&way->fd);
     way->here = directory;
@@ -74,10 +74,10 @@ static bool start_at(Way *way, const char *directory, Error *err)
 }
 
 /* A link counts as a part of the way; where it leads is walked like the rest. */
-static bool follow(Way *way, const char *name, const struct stat *found, Error *err)
+static bool owner_way_follow(OwnerWay *way, const char *name, const struct stat *found, Error *err)
 {
     char target[PATH_MAX];
-    const char *part = join(way, name);
+    const char *part = owner_way_join(way, name);
     ssize_t size = readlinkat(way->fd, name, target, sizeof target - 1);
 
     if (size < 0)
@@ -101,7 +101,7 @@ static bool others_may_write(const struct stat *found)
 }
 
 /* Whoever can rename in a directory decides what it holds. */
-static bool check_passage(Way *way, Error *err)
+static bool check_passage(OwnerWay *way, Error *err)
 {
     struct stat found;
 
@@ -119,31 +119,31 @@ static bool check_passage(Way *way, Error *err)
 }
 
 /* A regular file, or root's own whatever it is; nobody is waited for. */
-static bool open_file(Way *way, const char *name, const struct stat *found, Error *err)
+static bool open_file(OwnerWay *way, const char *name, const struct stat *found, Error *err)
 {
-    way->here = join(way, name);
+    way->here = owner_way_join(way, name);
     if (!S_ISREG(found->st_mode) && found->st_uid != 0)
         return error_set(err, ERR_IO, "%s is not a regular file", way->here);
     way->file = openat(way->fd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
     return way->file >= 0 || error_set_errno(err, ERR_IO, errno, "open %s", way->here);
 }
 
-static bool enter(Way *way, const char *name, Error *err)
+static bool owner_way_enter(OwnerWay *way, const char *name, Error *err)
 {
     int next = openat(way->fd, name, O_PATH | O_NOFOLLOW | O_DIRECTORY | O_CLOEXEC);
 
     if (next < 0) {
         return error_set_errno(err, errno == ENOTDIR ? ERR_REFUSED : ERR_IO, errno, "open %s",
-                               join(way, name));
+                               owner_way_join(way, name));
     }
-    way->here = join(way, name);
+    way->here = owner_way_join(way, name);
     fd_done(&way->fd);
     way->fd = next;
     return true;
 }
 
 /* The next part of the rest, "" at its end. */
-static const char *take_part(Way *way)
+static const char *take_part(OwnerWay *way)
 {
     way->rest += strspn(way->rest, "/");
     size_t size = strcspn(way->rest, "/");
@@ -153,13 +153,13 @@ static const char *take_part(Way *way)
     return part;
 }
 
-static bool is_last(const Way *way)
+static bool is_last(const OwnerWay *way)
 {
     return way->rest[strspn(way->rest, "/")] == '\0';
 }
 
 /* *is_there false: the part is missing, and we stand where it would be. */
-static bool take_step(Way *way, const char *part, bool *is_there, Error *err)
+static bool take_step(OwnerWay *way, const char *part, bool *is_there, Error *err)
 {
     struct stat found;
 
@@ -168,17 +168,17 @@ static bool take_step(Way *way, const char *part, bool *is_there, Error *err)
     if (fstatat(way->fd, part, &found, AT_SYMLINK_NOFOLLOW) != 0) {
         *is_there = false;
         return errno == ENOENT ||
-               error_set_errno(err, ERR_IO, errno, "look at %s", join(way, part));
+               error_set_errno(err, ERR_IO, errno, "look at %s", owner_way_join(way, part));
     }
     if (S_ISLNK(found.st_mode))
-        return follow(way, part, &found, err);
+        return owner_way_follow(way, part, &found, err);
     if (way->to_file && is_last(way) && !S_ISDIR(found.st_mode))
         return open_file(way, part, &found, err);
-    return enter(way, part, err);
+    return owner_way_enter(way, part, err);
 }
 
 /* Ends in the last directory that is there, or with the file open. */
-static bool walk(Way *way, bool *is_there, Error *err)
+static bool walk(OwnerWay *way, bool *is_there, Error *err)
 {
     *is_there = true;
     if (!start_at(way, way->path[0] == '/' ? "/" : ".", err))
@@ -190,7 +190,7 @@ static bool walk(Way *way, bool *is_there, Error *err)
     return true;
 }
 
-static bool check_end(const Way *way, uid_t uid, Error *err)
+static bool owner_way_check_end(const OwnerWay *way, uid_t uid, Error *err)
 {
     return way->foreign_part == NULL || way->foreign == uid ||
            refuse_third(way, way->foreign_part, way->foreign, err);
@@ -198,7 +198,8 @@ static bool check_end(const Way *way, uid_t uid, Error *err)
 
 bool owner_find(const char *path, Arena *arena, DirectoryOwner *owner, Error *err)
 {
-    CLEANUP(way_done) Way way = {.path = path, .arena = arena, .rest = path, .fd = -1, .file = -1};
+    CLEANUP(owner_way_done)
+    OwnerWay way = {.path = path, .arena = arena, .rest = path, .fd = -1, .file = -1};
     struct stat found;
     bool is_there;
 
@@ -210,10 +211,10 @@ bool owner_find(const char *path, Arena *arena, DirectoryOwner *owner, Error *er
         way.shared = way.here;
     *owner = (DirectoryOwner){
         .is_there = is_there, .uid = found.st_uid, .parent = way.here, .shared = way.shared};
-    return check_end(&way, found.st_uid, err);
+    return owner_way_check_end(&way, found.st_uid, err);
 }
 
-static bool check_file(const Way *way, const struct stat *found, Error *err)
+static bool owner_way_check_file(const OwnerWay *way, const struct stat *found, Error *err)
 {
     if (!S_ISREG(found->st_mode) && found->st_uid != 0)
         return error_set(err, ERR_IO, "%s is not a regular file", way->here);
@@ -227,8 +228,9 @@ static bool check_file(const Way *way, const struct stat *found, Error *err)
 
 bool owner_open_file(const char *path, Arena *arena, int *fd, struct stat *found, Error *err)
 {
-    CLEANUP(way_done)
-    Way way = {.path = path, .arena = arena, .rest = path, .fd = -1, .file = -1, .to_file = true};
+    CLEANUP(owner_way_done)
+    OwnerWay way = {
+        .path = path, .arena = arena, .rest = path, .fd = -1, .file = -1, .to_file = true};
     bool is_there;
 
     *fd = -1;
@@ -246,7 +248,7 @@ bool owner_open_file(const char *path, Arena *arena, int *fd, struct stat *found
         CLEANUP(text_freep) char *word = shell_word(way.shared);
         return error_hint(err, "take the right to write from them (chmod go-w %s)", word);
     }
-    if (!check_end(&way, found->st_uid, err) || !check_file(&way, found, err))
+    if (!owner_way_check_end(&way, found->st_uid, err) || !owner_way_check_file(&way, found, err))
         return false;
     *fd = fd_take(&way.file);
     return true;

@@ -2,7 +2,7 @@
 
 #include "base/utf8.h"
 
-static uint32_t code_of(const char *text, size_t size)
+static uint32_t character_code(const char *text, size_t size)
 {
     static const unsigned char first_bits[] = {0, 0x7f, 0x1f, 0x0f, 0x07};
     uint32_t code = (unsigned char)text[0] & first_bits[size];
@@ -12,7 +12,7 @@ static uint32_t code_of(const char *text, size_t size)
     return code;
 }
 
-static bool is_control(uint32_t code)
+static bool is_control_character(uint32_t code)
 {
     return code < 0x20 || (code >= 0x7f && code <= 0x9f);
 }
@@ -28,13 +28,13 @@ bool plain_is_fit(const char *text, size_t size)
 {
     if (size == 0)
         return false;
-    uint32_t code = code_of(text, size);
-    return !is_control(code) && !turns_direction(code);
+    uint32_t code = character_code(text, size);
+    return !is_control_character(code) && !turns_direction(code);
 }
 
 void plain_append_character(Buffer *to, const char *text, size_t size)
 {
-    buffer_print(to, "\\u%04x", (unsigned)code_of(text, size));
+    buffer_print(to, "\\u%04x", (unsigned)character_code(text, size));
 }
 
 static void append_escape(Buffer *to, const char *text, size_t size)

@@ -16,14 +16,14 @@
 enum { OUTPUT_MAX = 1 << 20, LOOK_EVERY_MS = 20 };
 
 /* All a child needs, prepared before fork(): between fork and exec nothing may allocate. */
-typedef struct Plan {
+typedef struct ChildPlan {
     const ProcessSetup *setup;
     const char *program;
     const char **env;
     int output; /* descriptor for stdout and stderr, or -1 */
     int report; /* where the child says why it could not start */
     Arena arena;
-} Plan;
+} ChildPlan;
 
 /* What the child sends when it fails before exec. */
 typedef struct Failure {
@@ -31,12 +31,12 @@ typedef struct Failure {
     char step; /* see step_name() */
 } Failure;
 
-static void plan_done(Plan *plan)
+static void child_plan_done(ChildPlan *plan)
 {
     arena_done(&plan->arena);
 }
 
-static bool has_name(const char *setting, const char *name_and_more)
+static bool setting_has_name(const char *setting, const char *name_and_more)
 {
     size_t size = strcspn(name_and_more, "=");
 
@@ -44,10 +44,10 @@ static bool has_name(const char *setting, const char *name_and_more)
 }
 
 /* Put a "NAME=value" in place of one of the same name, or at the end. */
-static void env_put(Plan *plan, size_t *count, const char *setting)
+static void env_put(ChildPlan *plan, size_t *count, const char *setting)
 {
     for (size_t i = 0; i < *count; i++) {
-        if (has_name(plan->env[i], setting)) {
+        if (setting_has_name(plan->env[i], setting)) {
             plan->env[i] = setting;
             return;
         }
@@ -66,13 +66,13 @@ static bool is_passed_on(const char *setting)
                                         "LANG", "LANGUAGE", "TZ",   "PGPORT"};
 
     for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
-        if (has_name(setting, names[i]))
+        if (setting_has_name(setting, names[i]))
             return true;
     }
     return strncmp(setting, "LC_", 3) == 0;
 }
 
-static void plan_env(Plan *plan)
+static void plan_env(ChildPlan *plan)
 {
     size_t count = 0, inherited = 0, added = 0;
 
@@ -89,7 +89,7 @@ static void plan_env(Plan *plan)
         env_put(plan, &count, plan->setup->env[i]);
 }
 
-static bool plan_program(Plan *plan, Error *err)
+static bool plan_program(ChildPlan *plan, Error *err)
 {
     const char *name = plan->setup->argv[0];
     const char *path = getenv("PATH");
@@ -110,9 +110,9 @@ static bool plan_program(Plan *plan, Error *err)
     }
 }
 
-static void child_fail(const Plan *plan, char step) __attribute__((noreturn));
+static void child_fail(const ChildPlan *plan, char step) __attribute__((noreturn));
 
-static void child_fail(const Plan *plan, char step)
+static void child_fail(const ChildPlan *plan, char step)
 {
     Failure failure = {.os_errno = errno, .step = step};
 
@@ -142,7 +142,7 @@ static int open_log(const char *path)
     return log;
 }
 
-static void child_output(const Plan *plan)
+static void child_output(const ChildPlan *plan)
 {
     int input = open("/dev/null", O_RDONLY);
     int output = plan->output;
@@ -159,9 +159,9 @@ static void child_output(const Plan *plan)
     }
 }
 
-static void child_run(const Plan *plan) __attribute__((noreturn));
+static void child_run(const ChildPlan *plan) __attribute__((noreturn));
 
-static void child_run(const Plan *plan)
+static void child_run(const ChildPlan *plan)
 {
     const ProcessSetup *setup = plan->setup;
 
@@ -192,14 +192,14 @@ static const char *step_name(char step)
     }
 }
 
-static void wait_for(pid_t pid)
+static void wait_for_process(pid_t pid)
 {
     while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
         continue;
 }
 
 /* The report pipe closes when exec succeeds. */
-static bool await_exec(const Plan *plan, int reports, pid_t pid, Error *err)
+static bool await_exec(const ChildPlan *plan, int reports, pid_t pid, Error *err)
 {
     Failure failure;
     ssize_t size;
@@ -209,16 +209,16 @@ static bool await_exec(const Plan *plan, int reports, pid_t pid, Error *err)
     } while (size < 0 && errno == EINTR);
     if (size == 0)
         return true;
-    wait_for(pid);
+    wait_for_process(pid);
     if (size != sizeof failure)
         return error_set(err, ERR_IO, "start %s: no word from the child", plan->program);
     return error_set_errno(err, ERR_IO, failure.os_errno, "start %s: %s", plan->program,
                            step_name(failure.step));
 }
 
-static bool start(const ProcessSetup *setup, int output, pid_t *pid, Error *err)
+static bool start_process(const ProcessSetup *setup, int output, pid_t *pid, Error *err)
 {
-    CLEANUP(plan_done) Plan plan = {.setup = setup, .output = output};
+    CLEANUP(child_plan_done) ChildPlan plan = {.setup = setup, .output = output};
     int ends[2];
 
     if (!plan_program(&plan, err))
@@ -244,7 +244,7 @@ static bool start(const ProcessSetup *setup, int output, pid_t *pid, Error *err)
 
 bool process_start(const ProcessSetup *setup, pid_t *pid, Error *err)
 {
-    return start(setup, -1, pid, err);
+    return start_process(setup, -1, pid, err);
 }
 
 static int exit_status(int status)
@@ -291,7 +291,7 @@ static void kill_all(pid_t pid)
 {
     (void)kill(-pid, SIGKILL);
     (void)kill(pid, SIGKILL);
-    wait_for(pid);
+    wait_for_process(pid);
 }
 
 bool process_run(const ProcessSetup *setup, uint64_t timeout_ms, int *status, Buffer *output,
@@ -309,7 +309,7 @@ bool process_run(const ProcessSetup *setup, uint64_t timeout_ms, int *status, Bu
     CLEANUP(fd_done) int to = ends[1];
     if (fcntl(from, F_SETFL, O_NONBLOCK) != 0)
         return error_set_errno(err, ERR_IO, errno, "set up a pipe");
-    if (!start(setup, to, &pid, err))
+    if (!start_process(setup, to, &pid, err))
         return false;
     fd_done(&to);
 

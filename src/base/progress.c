@@ -2,7 +2,7 @@
 
 enum { DRAW_INTERVAL_US = 250000 };
 
-static void draw(Progress *progress, TimeUs now)
+static void progress_draw(Progress *progress, TimeUs now)
 {
     progress->drawn_at = now;
     if (progress->draw != NULL)
@@ -18,7 +18,7 @@ void progress_phase(Progress *progress, const char *phase, uint64_t bytes_total)
     atomic_store(&progress->bytes_stored, 0);
     atomic_store(&progress->bytes_total, bytes_total);
     progress->phase_started = time_monotonic();
-    draw(progress, progress->phase_started);
+    progress_draw(progress, progress->phase_started);
 }
 
 void progress_tick(Progress *progress)
@@ -28,5 +28,5 @@ void progress_tick(Progress *progress)
 
     TimeUs now = time_monotonic();
     if (now - progress->drawn_at >= DRAW_INTERVAL_US)
-        draw(progress, now);
+        progress_draw(progress, now);
 }

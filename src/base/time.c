@@ -110,7 +110,7 @@ static bool take_char(const char **text, char c)
     return true;
 }
 
-static void skip_blanks(const char **text)
+static void time_skip_blanks(const char **text)
 {
     while (**text == ' ')
         *text += 1;
@@ -172,7 +172,7 @@ static bool take_local_time(const char **text, LocalTime *local)
         return false;
     if (!take_char(text, 'T') && !take_char(text, ' '))
         return false;
-    skip_blanks(text);
+    time_skip_blanks(text);
     local->seconds = days * S_PER_DAY;
     return take_clock(text, local);
 }
@@ -231,7 +231,7 @@ typedef struct Candidates {
 } Candidates;
 
 /* Every instant at which a clock in the zone of TZ shows the local time. */
-static void find_candidates(int64_t local, Candidates *found)
+static void time_find_candidates(int64_t local, Candidates *found)
 {
     int64_t tried[4];
     size_t tried_count = 0;
@@ -286,7 +286,7 @@ static void call_in_zone(const char *name, ZoneFunction *call, void *context, in
 
 static void find_candidates_there(void *context, int64_t local)
 {
-    find_candidates(local, context);
+    time_find_candidates(local, context);
 }
 
 /* Of a local clock against UTC, at this instant. 0 for what struct tm can't hold. */
@@ -358,7 +358,7 @@ static bool take_zone(const char *rest, char zone[ZONE_NAME_MAX + 1])
 {
     size_t size;
 
-    skip_blanks(&rest);
+    time_skip_blanks(&rest);
     size = strlen(rest);
     while (size > 0 && rest[size - 1] == ' ')
         size--;
@@ -409,7 +409,7 @@ static bool take_day(const char **text, int *days_ago)
         if (strncasecmp(*text, words[i], strlen(words[i])) != 0)
             continue;
         *text += strlen(words[i]);
-        skip_blanks(text);
+        time_skip_blanks(text);
         *days_ago = (int)i;
         return true;
     }
@@ -437,7 +437,7 @@ bool time_parse(const char *text, TimeUs *instant, Error *err)
     int64_t seconds = 0;
     int days_ago = 0;
 
-    skip_blanks(&rest);
+    time_skip_blanks(&rest);
     if (take_ago(rest, instant))
         return true;
     bool is_relative = take_day(&rest, &days_ago);
@@ -489,7 +489,7 @@ bool time_split_utc(int64_t seconds, struct tm *utc)
     return true;
 }
 
-static bool split(TimeUs instant, struct tm *utc, int *us)
+static bool time_split(TimeUs instant, struct tm *utc, int *us)
 {
     int64_t seconds = instant / US_PER_S, rest = instant % US_PER_S;
 
@@ -504,7 +504,7 @@ static bool split(TimeUs instant, struct tm *utc, int *us)
 /* False, with a word instead, when it is no instant. */
 static bool split_or_name(TimeUs instant, struct tm *utc, int *us, char text[TIME_TEXT_SIZE])
 {
-    if (instant != TIME_US_NONE && instant != TIME_US_MAX && split(instant, utc, us))
+    if (instant != TIME_US_NONE && instant != TIME_US_MAX && time_split(instant, utc, us))
         return true;
     (void)snprintf(text, TIME_TEXT_SIZE, "%s", instant == TIME_US_MAX ? "infinity" : "unknown");
     return false;
@@ -555,7 +555,7 @@ const char *time_text_local(TimeUs instant, char text[TIME_TEXT_SIZE])
     if (instant == TIME_US_NONE || instant == TIME_US_MAX)
         return time_text_postgres(instant, text);
     int64_t offset = local_offset(instant / US_PER_S);
-    if (offset % 60 != 0 || !split(instant + offset * US_PER_S, &parts, &us))
+    if (offset % 60 != 0 || !time_split(instant + offset * US_PER_S, &parts, &us))
         return time_text_postgres(instant, text);
     size_t size = strftime(text, TIME_TEXT_SIZE, "%Y-%m-%d %H:%M:%S", &parts);
     offset_text(offset, zone);

@@ -23,12 +23,12 @@ typedef struct Level {
     char *path;
 } Level;
 
-typedef struct Walk {
+typedef struct TreeWalk {
     const TreeVisitor *visitor;
     size_t root_size;
     size_t depth;
     Level levels[DEPTH_MAX];
-} Walk;
+} TreeWalk;
 
 static void level_done(Level *level)
 {
@@ -37,7 +37,7 @@ static void level_done(Level *level)
     text_freep(&level->path);
 }
 
-static void walk_freep(Walk **walk)
+static void walk_freep(TreeWalk **walk)
 {
     while ((*walk)->depth > 0)
         level_done(&(*walk)->levels[--(*walk)->depth]);
@@ -67,7 +67,7 @@ static bool read_names(Level *level, Error *err)
 }
 
 /* Takes fd over, whatever comes of it. */
-static bool enter(Walk *walk, int fd, const char *path, const TreeEntry *entry, Error *err)
+static bool tree_enter(TreeWalk *walk, int fd, const char *path, const TreeEntry *entry, Error *err)
 {
     if (walk->depth == DEPTH_MAX) {
         fd_done(&fd);
@@ -81,7 +81,7 @@ static bool enter(Walk *walk, int fd, const char *path, const TreeEntry *entry, 
     return read_names(level, err);
 }
 
-static bool look(TreeEntry *entry, bool *is_there, Error *err)
+static bool tree_look_at(TreeEntry *entry, bool *is_there, Error *err)
 {
     struct statx found;
 
@@ -110,7 +110,7 @@ static bool look(TreeEntry *entry, bool *is_there, Error *err)
 }
 
 /* Through the very directory that was looked at, or not at all. */
-static bool descend(Walk *walk, const TreeEntry *entry, Error *err)
+static bool descend(TreeWalk *walk, const TreeEntry *entry, Error *err)
 {
     int fd = openat(entry->directory, entry->name,
                     O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
@@ -127,17 +127,17 @@ static bool descend(Walk *walk, const TreeEntry *entry, Error *err)
         fd_done(&fd);
         return error_set(err, ERR_IO, "%s was replaced while it was being read", entry->path);
     }
-    return enter(walk, fd, entry->path, entry, err);
+    return tree_enter(walk, fd, entry->path, entry, err);
 }
 
-static bool visit(Walk *walk, const Level *level, const char *name, Error *err)
+static bool tree_visit(TreeWalk *walk, const Level *level, const char *name, Error *err)
 {
     CLEANUP(text_freep) char *path = text_format("%s/%s", level->path, name);
     TreeEntry entry = {
         .directory = level->fd, .name = name, .path = path, .below = path + walk->root_size + 1};
     bool is_there;
 
-    if (!interrupt_check(err) || !look(&entry, &is_there, err))
+    if (!interrupt_check(err) || !tree_look_at(&entry, &is_there, err))
         return false;
     if (!is_there)
         return true;
@@ -147,7 +147,7 @@ static bool visit(Walk *walk, const Level *level, const char *name, Error *err)
 }
 
 /* The directory on top has been gone through. */
-static bool leave(Walk *walk, Error *err)
+static bool leave(TreeWalk *walk, Error *err)
 {
     CLEANUP(level_done) Level level = walk->levels[--walk->depth];
     bool ignored = false;
@@ -162,7 +162,7 @@ static bool leave(Walk *walk, Error *err)
     return walk->visitor->after(walk->visitor->context, &level.entry, &ignored, err);
 }
 
-static bool step(Walk *walk, Error *err)
+static bool tree_step(TreeWalk *walk, Error *err)
 {
     Level *level = &walk->levels[walk->depth - 1];
 
@@ -170,20 +170,20 @@ static bool step(Walk *walk, Error *err)
         return leave(walk, err);
     const char *name = (const char *)level->names.data + level->next;
     level->next += strlen(name) + 1;
-    return visit(walk, level, name, err);
+    return tree_visit(walk, level, name, err);
 }
 
 /* The content of what is open. Takes fd over. */
 static bool walk_open(int fd, const char *root, const TreeVisitor *visitor, Error *err)
 {
-    CLEANUP(walk_freep) Walk *walk = mem_alloc(sizeof *walk);
+    CLEANUP(walk_freep) TreeWalk *walk = mem_alloc(sizeof *walk);
 
     walk->visitor = visitor;
     walk->root_size = strlen(root);
-    if (!enter(walk, fd, root, NULL, err))
+    if (!tree_enter(walk, fd, root, NULL, err))
         return false;
     while (walk->depth > 0) {
-        if (!step(walk, err))
+        if (!tree_step(walk, err))
             return false;
     }
     return true;
@@ -199,7 +199,7 @@ bool tree_walk(const char *root, const TreeVisitor *visitor, Error *err)
 }
 
 /* The directory that holds path, and where its name in it begins; -1 as open(2). */
-static int open_parent(const char *path, const char **name)
+static int tree_open_parent(const char *path, const char **name)
 {
     const char *slash = strrchr(path, '/');
 
@@ -210,12 +210,12 @@ static int open_parent(const char *path, const char **name)
 bool tree_is_mount(const char *path)
 {
     const char *name;
-    CLEANUP(fd_done) int parent = open_parent(path, &name);
+    CLEANUP(fd_done) int parent = tree_open_parent(path, &name);
     TreeEntry entry = {.directory = parent, .name = name, .path = path};
     Error unseen = {0}; /* then nothing can be said of it */
     bool is_there = false;
 
-    return parent >= 0 && *name != '\0' && look(&entry, &is_there, &unseen) && is_there &&
+    return parent >= 0 && *name != '\0' && tree_look_at(&entry, &is_there, &unseen) && is_there &&
            entry.is_mount;
 }
 
@@ -276,7 +276,7 @@ static bool remove_directory(const TreeEntry *entry, Error *err)
 bool tree_remove(const char *path, Error *err)
 {
     TreeEntry entry = {.path = path};
-    CLEANUP(fd_done) int parent = open_parent(path, &entry.name);
+    CLEANUP(fd_done) int parent = tree_open_parent(path, &entry.name);
     bool is_there;
 
     if (parent < 0 && errno == ENOENT)
@@ -284,7 +284,7 @@ bool tree_remove(const char *path, Error *err)
     if (parent < 0)
         return error_set_errno(err, ERR_IO, errno, "open the directory of %s", path);
     entry.directory = parent;
-    if (!look(&entry, &is_there, err))
+    if (!tree_look_at(&entry, &is_there, err))
         return false;
     if (!is_there)
         return true;

@@ -163,8 +163,8 @@ static bool find_foreign_wal(const BackupInfo *info, const Cluster *cluster,
  * WAL from start to stop must be there without a gap, along the path that the backup's own
  * history tells. What its content is worth, verification says.
  */
-static bool judge(BackupInfo *info, const Cluster *cluster, const WalInventory *inventory,
-                  Arena *arena, Error *err)
+static bool backup_judge(BackupInfo *info, const Cluster *cluster, const WalInventory *inventory,
+                         Arena *arena, Error *err)
 {
     const ManifestHeader *header = &info->header;
     const uint32_t segment_size = header->wal_segment_size;
@@ -215,18 +215,18 @@ static const char *find_fault(const Manifest *manifest, const Cluster *cluster, 
     return manifest_find_fault(manifest, &fault) ? manifest_fault_text(&fault, arena) : NULL;
 }
 
-typedef struct Loader {
+typedef struct BackupLoader {
     const Cluster *cluster;
     const WalInventory *inventory;
     ObjectList packs; /* listed after the backups: what a new one needs is there before it */
-} Loader;
+} BackupLoader;
 
-static void loader_done(Loader *loader)
+static void loader_done(BackupLoader *loader)
 {
     object_list_done(&loader->packs);
 }
 
-static int by_name(const void *name, const void *object)
+static int object_by_name(const void *name, const void *object)
 {
     return strcmp(name, ((const ObjectInfo *)object)->name);
 }
@@ -238,9 +238,10 @@ static const char *find_missing_pack(const Manifest *manifest, const char *clust
     for (size_t i = 0; i < manifest->pack_count; i++) {
         const PackInfo *pack = &manifest->packs[i];
         CLEANUP(text_freep) char *name = layout_pack(cluster, pack->id);
-        const ObjectInfo *found = packs->count == 0 ? NULL
-                                                    : bsearch(name, packs->objects, packs->count,
-                                                              sizeof *packs->objects, by_name);
+        const ObjectInfo *found = packs->count == 0
+                                      ? NULL
+                                      : bsearch(name, packs->objects, packs->count,
+                                                sizeof *packs->objects, object_by_name);
 
         if (found == NULL)
             return arena_format(arena, "pack %s is missing", pack->id);
@@ -256,7 +257,7 @@ static const char *find_missing_pack(const Manifest *manifest, const char *clust
  * *exists is false when it was removed since the listing. An error that says nothing about the
  * manifest itself (the store does not answer) is one here too.
  */
-static bool load_backup(BackupInfo *info, bool *exists, const char *id, const Loader *loader,
+static bool load_backup(BackupInfo *info, bool *exists, const char *id, const BackupLoader *loader,
                         Arena *arena, Error *err)
 {
     const Cluster *cluster = loader->cluster;
@@ -275,7 +276,7 @@ static bool load_backup(BackupInfo *info, bool *exists, const char *id, const Lo
         if (fault == NULL)
             fault = find_missing_pack(&manifest, cluster->name, &loader->packs, arena);
         if (fault == NULL)
-            return judge(info, cluster, loader->inventory, arena, err);
+            return backup_judge(info, cluster, loader->inventory, arena, err);
         set_damaged(info, fault, arena);
         return true;
     }
@@ -305,7 +306,7 @@ static void add_lost(BackupList *list, const MarkList *marks)
     }
 }
 
-static int by_place(const void *a, const void *b)
+static int backups_by_place(const void *a, const void *b)
 {
     const BackupInfo *first = a;
     const BackupInfo *second = b;
@@ -322,7 +323,7 @@ static int by_place(const void *a, const void *b)
 }
 
 /* Give away what a list owns, and leave it empty. */
-static BackupList take_list(BackupList *list)
+static BackupList backups_take_list(BackupList *list)
 {
     BackupList taken = *list;
 
@@ -336,7 +337,7 @@ bool backup_list_load(BackupList *list, const Cluster *cluster, const WalInvento
     CLEANUP(text_freep) char *prefix = layout_backup_prefix(cluster->name);
     CLEANUP(text_freep) char *pack_prefix = layout_pack_prefix(cluster->name);
     CLEANUP(object_list_done) ObjectList objects = {0};
-    CLEANUP(loader_done) Loader loader = {.cluster = cluster, .inventory = inventory};
+    CLEANUP(loader_done) BackupLoader loader = {.cluster = cluster, .inventory = inventory};
     CLEANUP(backup_list_done) BackupList loaded = {0};
 
     if (!storage_list(cluster->repo->storage, prefix, &objects, err) ||
@@ -356,8 +357,8 @@ bool backup_list_load(BackupList *list, const Cluster *cluster, const WalInvento
         loaded.count += exists;
     }
     add_lost(&loaded, &inventory->marks);
-    qsort(loaded.items, loaded.count, sizeof(BackupInfo), by_place);
-    *list = take_list(&loaded);
+    qsort(loaded.items, loaded.count, sizeof(BackupInfo), backups_by_place);
+    *list = backups_take_list(&loaded);
     return true;
 }
 

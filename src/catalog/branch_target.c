@@ -4,7 +4,7 @@
  * Where the search begins, such that a record lies before the fork: what stops there is told from
  * what stops beyond it.
  */
-static Lsn search_from(const Branch *branch, const WalInventory *inventory, uint32_t size)
+static Lsn branch_search_from(const Branch *branch, const WalInventory *inventory, uint32_t size)
 {
     const uint64_t segment = wal_segment_of(branch->gain.from, size);
     const uint32_t timeline = path_timeline_of_segment(&branch->path, segment - 1, size);
@@ -33,7 +33,7 @@ bool branch_holds_target(const Branch *branch, const Cluster *cluster,
     if (branch->gain.from == LSN_NEVER || target->kind == TARGET_LATEST ||
         target->kind == TARGET_IMMEDIATE)
         return true;
-    if (target_find(&walk, target, search_from(branch, inventory, cluster->wal_segment_size),
+    if (target_find(&walk, target, branch_search_from(branch, inventory, cluster->wal_segment_size),
                     branch->gain.from, &point, &attempt)) {
         *holds = target->kind == TARGET_TIME
                      ? is_committed_beyond(branch, &point)

@@ -4,7 +4,7 @@
 #include "walk/walk.h"
 
 /* Damage says nothing of what is around it. */
-static bool passes_over(Error *attempt, Error *err)
+static bool branch_passes_over(Error *attempt, Error *err)
 {
     if (attempt->code == ERR_CORRUPT || attempt->code == ERR_NOT_FOUND)
         return true;
@@ -22,7 +22,7 @@ static void add_time(BranchGain *gain, TimeUs time)
         gain->last = time;
 }
 
-static bool count_event(void *context, const WalEvent *event, Error *err)
+static bool branch_count_event(void *context, const WalEvent *event, Error *err)
 {
     BranchGain *gain = context;
 
@@ -63,8 +63,8 @@ static void note_prepares(Counting *counting, uint64_t segment, const WalTrailer
         counting->prepares = segment;
 }
 
-static bool count_segment(void *context, uint32_t timeline, uint64_t segment,
-                          const WalTrailer *trailer, Error *err)
+static bool branch_count_segment(void *context, uint32_t timeline, uint64_t segment,
+                                 const WalTrailer *trailer, Error *err)
 {
     Counting *counting = context;
     BranchGain *gain = counting->gain;
@@ -102,8 +102,8 @@ static bool count_first(const WalWalk *walk, Counting *counting, Error *err)
     Error attempt = {0};
 
     if (!wal_walk_trailer(walk, segment, &trailer, &is_open, &attempt) ||
-        !read_events(walk, gain->from, &trailer, count_event, &counted, &attempt))
-        return passes_over(&attempt, err);
+        !read_events(walk, gain->from, &trailer, branch_count_event, &counted, &attempt))
+        return branch_passes_over(&attempt, err);
     *gain = counted;
     note_prepares(counting, segment, &trailer);
     return true;
@@ -144,7 +144,7 @@ static bool count_prepared(const WalWalk *walk, const Counting *counting, Error 
     beyond.from = from > gain->from ? from : gain->from;
     beyond.to = 0;
     if (!walk_records(&beyond, take_prepared, &reading, &end, &attempt) &&
-        !passes_over(&attempt, err))
+        !branch_passes_over(&attempt, err))
         return false;
     gain->prepared = prepared_count(&reading.open);
     gain->prepared_last = prepared_last(&reading.open);
@@ -177,7 +177,7 @@ bool branch_count(const WalWalk *walk, BranchGain *gain, Error *err)
         if (source.form == WAL_NOWHERE)
             continue;
         beyond.from = wal_segment_start(segment, size);
-        if (!wal_walk_trailers(&beyond, count_segment, &counting, &end, err))
+        if (!wal_walk_trailers(&beyond, branch_count_segment, &counting, &end, err))
             return false;
         /* The one that ends the stretch can't be read, or does not go on where it should. */
         if (end.segments > 0)
@@ -201,14 +201,14 @@ bool branch_end(const WalWalk *walk, Lsn *end, Error *err)
     if (extent.is_empty)
         return true;
     if (!wal_walk_trailer(walk, extent.last, &trailer, &is_open, &attempt))
-        return passes_over(&attempt, err);
+        return branch_passes_over(&attempt, err);
     *end = trailer.summary.reader.last_end != 0
                ? trailer.summary.reader.last_end
                : wal_segment_start(extent.last, walk->cluster->wal_segment_size);
     return true;
 }
 
-static bool take_commit(void *context, const WalEvent *event, Error *err)
+static bool branch_take_commit(void *context, const WalEvent *event, Error *err)
 {
     (void)err;
     if (event->kind == EVENT_COMMIT) {
@@ -227,11 +227,11 @@ static bool look_for_commit(const WalWalk *walk, uint64_t segment, BranchCommit 
     Error attempt = {0};
 
     if (!wal_walk_trailer(walk, segment, &trailer, &is_open, &attempt))
-        return passes_over(&attempt, err);
+        return branch_passes_over(&attempt, err);
     if (trailer.summary.commit_count == 0 && !tail_is_transaction(&trailer))
         return true;
-    if (!read_events(walk, start, &trailer, take_commit, &found, &attempt))
-        return passes_over(&attempt, err);
+    if (!read_events(walk, start, &trailer, branch_take_commit, &found, &attempt))
+        return branch_passes_over(&attempt, err);
     *commit = found;
     return true;
 }
@@ -285,7 +285,7 @@ bool branch_begins(const WalWalk *walk, TimeUs *begins, Error *err)
         return true;
     if (!wal_walk_trailer(walk, segment, &trailer, &is_open, &attempt) ||
         !read_events(walk, step->begin, &trailer, take_beginning, &beginning, &attempt))
-        return passes_over(&attempt, err);
+        return branch_passes_over(&attempt, err);
     *begins = beginning.time;
     return true;
 }

@@ -41,8 +41,8 @@ Lsn paths_part(const TimelinePath *one, const TimelinePath *other)
 }
 
 /* Every timeline that anything in the repository belongs to. */
-static void collect_timelines(BranchList *list, const WalInventory *inventory,
-                              const BackupList *backups)
+static void branches_collect_timelines(BranchList *list, const WalInventory *inventory,
+                                       const BackupList *backups)
 {
     size_t most =
         inventory->run_count + inventory->pieces.count + inventory->history_count + backups->count;
@@ -77,15 +77,15 @@ const char *branch_list_timelines(const BranchList *list, Arena *arena)
     return text;
 }
 
-typedef struct Loader {
+typedef struct BranchLoader {
     BranchList *list;
     const Cluster *cluster;
     const WalInventory *inventory;
-} Loader;
+} BranchLoader;
 
 /* Its history is missing, damaged or can't be opened: no server can be told to recover along it. */
-static bool load_path(Loader *loader, uint32_t timeline, TimelinePath *path, bool *is_usable,
-                      Error *err)
+static bool branch_load_path(BranchLoader *loader, uint32_t timeline, TimelinePath *path,
+                             bool *is_usable, Error *err)
 {
     Error attempt = {0};
 
@@ -101,13 +101,13 @@ static bool load_path(Loader *loader, uint32_t timeline, TimelinePath *path, boo
     return true;
 }
 
-static bool add_timeline(Loader *loader, uint32_t timeline, Error *err)
+static bool add_timeline(BranchLoader *loader, uint32_t timeline, Error *err)
 {
     Branch *branch = &loader->list->items[loader->list->count];
     TimelinePath path;
     bool is_usable;
 
-    if (!load_path(loader, timeline, &path, &is_usable, err))
+    if (!branch_load_path(loader, timeline, &path, &is_usable, err))
         return false;
     if (!is_usable)
         return true;
@@ -142,7 +142,8 @@ static Lsn last_left(const BranchList *list, uint32_t timeline)
 }
 
 /* Whether there is WAL of the timeline beyond this place, where others leave it. */
-static bool goes_on(const Loader *loader, const Branch *branch, Lsn place, bool *does, Error *err)
+static bool branch_goes_on(const BranchLoader *loader, const Branch *branch, Lsn place, bool *does,
+                           Error *err)
 {
     const uint32_t size = loader->cluster->wal_segment_size;
     const uint64_t segment = wal_segment_of(place, size);
@@ -169,7 +170,7 @@ static bool goes_on(const Loader *loader, const Branch *branch, Lsn place, bool 
 }
 
 /* Keep those that end a path of their own. */
-static bool keep_branches(Loader *loader, Error *err)
+static bool keep_branches(BranchLoader *loader, Error *err)
 {
     BranchList *list = loader->list;
     bool *gone = arena_alloc(&list->arena, list->count + 1);
@@ -179,7 +180,7 @@ static bool keep_branches(Loader *loader, Error *err)
         Lsn left = last_left(list, list->items[i].timeline);
         bool does = true;
 
-        if (left != 0 && !goes_on(loader, &list->items[i], left, &does, err))
+        if (left != 0 && !branch_goes_on(loader, &list->items[i], left, &does, err))
             return false;
         gone[i] = !does;
     }
@@ -211,9 +212,9 @@ bool branch_list_load(BranchList *list, const Cluster *cluster, const WalInvento
 {
     CLEANUP(branch_list_done)
     BranchList loaded = {.last_commit.time = TIME_US_NONE, .begins = TIME_US_NONE};
-    Loader loader = {.list = &loaded, .cluster = cluster, .inventory = inventory};
+    BranchLoader loader = {.list = &loaded, .cluster = cluster, .inventory = inventory};
 
-    collect_timelines(&loaded, inventory, backups);
+    branches_collect_timelines(&loaded, inventory, backups);
     loaded.items = arena_alloc(&loaded.arena, (loaded.timeline_count + 1) * sizeof(Branch));
     for (size_t i = 0; i < loaded.timeline_count; i++) {
         if (!add_timeline(&loader, loaded.timelines[i], err))

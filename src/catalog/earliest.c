@@ -22,8 +22,8 @@ static void take_later(TimeUs *max, TimeUs time)
         *max = time;
 }
 
-static bool look_at_segment(void *context, uint32_t timeline, uint64_t segment,
-                            const WalTrailer *trailer, Error *err)
+static bool earliest_look_at_segment(void *context, uint32_t timeline, uint64_t segment,
+                                     const WalTrailer *trailer, Error *err)
 {
     Earliest *earliest = context;
     const WalSummary *summary = &trailer->summary;
@@ -45,7 +45,7 @@ static bool look_at_segment(void *context, uint32_t timeline, uint64_t segment,
     return true;
 }
 
-static bool take_end(void *context, const WalEvent *event, Error *err)
+static bool earliest_take_end(void *context, const WalEvent *event, Error *err)
 {
     Earliest *earliest = context;
 
@@ -56,7 +56,7 @@ static bool take_end(void *context, const WalEvent *event, Error *err)
 }
 
 /* What begins in the segment before, too: it may end in this one. */
-static bool read_segment(Earliest *earliest, uint64_t segment, Error *err)
+static bool earliest_read_segment(Earliest *earliest, uint64_t segment, Error *err)
 {
     const uint32_t size = earliest->walk->cluster->wal_segment_size;
     const Lsn from = wal_segment_start(segment - 1, size);
@@ -68,7 +68,7 @@ static bool read_segment(Earliest *earliest, uint64_t segment, Error *err)
         inside.from = from;
     if (to < inside.to)
         inside.to = to;
-    return wal_walk_events(&inside, take_end, earliest, &end, err);
+    return wal_walk_events(&inside, earliest_take_end, earliest, &end, err);
 }
 
 bool window_latest_end(const WalWalk *inside, TimeUs *latest, Error *err)
@@ -76,13 +76,13 @@ bool window_latest_end(const WalWalk *inside, TimeUs *latest, Error *err)
     Earliest state = {.walk = inside, .max = TIME_US_NONE};
     WalWalkEnd end;
 
-    if (!wal_walk_trailers(inside, look_at_segment, &state, &end, err))
+    if (!wal_walk_trailers(inside, earliest_look_at_segment, &state, &end, err))
         return false;
-    if (state.is_unclear && !wal_walk_events(inside, take_end, &state, &end, err))
+    if (state.is_unclear && !wal_walk_events(inside, earliest_take_end, &state, &end, err))
         return false;
     for (size_t i = 0; i < state.mixed_count; i++) {
         if ((state.max == TIME_US_NONE || state.mixed_max[i] > state.max) &&
-            !read_segment(&state, state.mixed[i], err))
+            !earliest_read_segment(&state, state.mixed[i], err))
             return false;
     }
     *latest = state.max;

@@ -21,14 +21,14 @@ bool path_leads_along(const TimelinePath *longer, const TimelinePath *shorter)
     return true;
 }
 
-static const char *name_of(const Cluster *cluster, uint32_t timeline, char text[WAL_NAME_SIZE])
+static const char *history_name(const Cluster *cluster, uint32_t timeline, char text[WAL_NAME_SIZE])
 {
     return wal_name_text(&(WalName){.kind = WAL_HISTORY, .timeline = timeline},
                          cluster->wal_segment_size, text);
 }
 
-static bool refuse(const Cluster *cluster, const TimelinePath *ours, const TimelinePath *theirs,
-                   Error *err)
+static bool history_refuse(const Cluster *cluster, const TimelinePath *ours,
+                           const TimelinePath *theirs, Error *err)
 {
     const uint32_t timeline =
         ours->count < theirs->count ? path_last_timeline(ours) : path_last_timeline(theirs);
@@ -39,7 +39,7 @@ static bool refuse(const Cluster *cluster, const TimelinePath *ours, const Timel
     error_set(err, ERR_REFUSED,
               "it contradicts %s in the archive of \"%s\": by this one timeline %" PRIu32
               " begins at %s, by that one at %s, or they come from different timelines",
-              name_of(cluster, path_last_timeline(theirs), name), cluster->name, timeline,
+              history_name(cluster, path_last_timeline(theirs), name), cluster->name, timeline,
               lsn_text(our_step->begin, begin), lsn_text(their_step->begin, other));
     return error_hint(err, "two servers were promoted apart and gave their timelines the same "
                            "numbers: stop the wrong one's archiving, or give it its own "
@@ -66,7 +66,7 @@ static bool check_against(const Cluster *cluster, const TimelinePath *path, uint
     if (timeline > ours && path_step_of(&other, ours) == NULL)
         return true;
     return (timeline < ours ? path_leads_along(path, &other) : path_leads_along(&other, path)) ||
-           refuse(cluster, path, &other, err);
+           history_refuse(cluster, path, &other, err);
 }
 
 /* A timeline has no WAL of its own from before it began. */

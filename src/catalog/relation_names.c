@@ -100,21 +100,21 @@ static void note_problem(RelationNames *names, const Error *err)
         names->problem = *err;
 }
 
-static void take_row(void *context, const CatalogRow *row)
+static void names_take_row(void *context, const CatalogRow *row)
 {
     buffer_append(context, row, sizeof *row);
 }
 
-static int compare_numbers(uint32_t a, uint32_t b)
+static int oid_order(uint32_t a, uint32_t b)
 {
     return a < b ? -1 : a > b;
 }
 
-static int by_oid(const void *a, const void *b)
+static int rows_by_oid(const void *a, const void *b)
 {
     const CatalogRow *left = a;
     const CatalogRow *right = b;
-    int order = compare_numbers(left->oid, right->oid);
+    int order = oid_order(left->oid, right->oid);
 
     return order != 0 ? order : left->is_current - right->is_current;
 }
@@ -123,7 +123,7 @@ static int by_file(const void *a, const void *b)
 {
     const CatalogRow *left = a;
     const CatalogRow *right = b;
-    int order = compare_numbers(left->file, right->file);
+    int order = oid_order(left->file, right->file);
 
     return order != 0 ? order : left->is_current - right->is_current;
 }
@@ -188,7 +188,7 @@ static void read_rows(RelationNames *names, const char *directory, uint32_t file
     CLEANUP(text_freep) char *path = text_format("%s/%" PRIu32, directory, file);
 
     if (file != 0 && read_relation(names, path, &pages))
-        catalog_rows(catalog, names->version, pages.data, pages.size, take_row, &list->rows);
+        catalog_rows(catalog, names->version, pages.data, pages.size, names_take_row, &list->rows);
 }
 
 /* In which file a mapped catalogue of this directory is. */
@@ -243,11 +243,11 @@ static void load_database(RelationNames *names, DatabaseNames *database)
         return;
     uint32_t file = mapped_file(names, directory, PG_CLASS_OID, &map);
     read_rows(names, directory, file, PG_CLASS_OID, &database->relations);
-    sort_rows(&database->relations, by_oid);
+    sort_rows(&database->relations, rows_by_oid);
     schemas = find_row(&database->relations, PG_NAMESPACE_OID, false);
     if (schemas != NULL)
         read_rows(names, directory, schemas->file, PG_NAMESPACE_OID, &database->schemas);
-    sort_rows(&database->schemas, by_oid);
+    sort_rows(&database->schemas, rows_by_oid);
     add_mapped(&database->relations, &map);
     buffer_append(&database->oids.rows, database->relations.rows.data,
                   database->relations.rows.size);
@@ -326,7 +326,7 @@ static bool take_live_database(void *context, const char *const *values, Error *
     return true;
 }
 
-static void ask_server(RelationNames *names)
+static void names_ask_server(RelationNames *names)
 {
     CLEANUP(session_freep) Session *session = NULL;
     Error err = {0};
@@ -338,7 +338,7 @@ static void ask_server(RelationNames *names)
     if (session == NULL || !session_rows(session, "select oid, datname from pg_database", 2,
                                          take_live_database, &names->live.rows, &err))
         note_problem(names, &err);
-    sort_rows(&names->live, by_oid);
+    sort_rows(&names->live, rows_by_oid);
 }
 
 const char *relation_names_database(RelationNames *names, Lsn lsn, uint32_t oid)
@@ -352,12 +352,12 @@ const char *relation_names_database(RelationNames *names, Lsn lsn, uint32_t oid)
             names->has_databases = true;
             read_rows(names, "global", mapped_file(names, "global", PG_DATABASE_OID, &map),
                       PG_DATABASE_OID, &names->databases);
-            sort_rows(&names->databases, by_oid);
+            sort_rows(&names->databases, rows_by_oid);
         }
         row = find_row(&names->databases, oid, false);
     }
     if (row == NULL) {
-        ask_server(names);
+        names_ask_server(names);
         row = find_row(&names->live, oid, false);
     }
     return row != NULL ? row->name : NULL;

@@ -12,7 +12,7 @@ typedef struct CommitNote {
 } CommitNote;
 
 /* The search for the record at which the server stops. */
-typedef struct Search {
+typedef struct TargetSearch {
     WalWalk walk; /* from redo */
     const Target *target;
     const PgVersion *version;
@@ -35,9 +35,9 @@ typedef struct Search {
     WalRecord record;
     Lsn previous_end; /* where replay stands before it */
     WalEvent last_before, first_after;
-} Search;
+} TargetSearch;
 
-static void search_done(Search *search)
+static void search_done(TargetSearch *search)
 {
     buffer_done(&search->notes);
 }
@@ -115,10 +115,10 @@ static bool is_early(const Target *target, TimeUs time)
     return target->kind == TARGET_TIME && time != TIME_US_NONE && !time_stops(target, time);
 }
 
-static bool look_at_trailer(void *context, uint32_t timeline, uint64_t segment,
-                            const WalTrailer *trailer, Error *err)
+static bool target_look_at_trailer(void *context, uint32_t timeline, uint64_t segment,
+                                   const WalTrailer *trailer, Error *err)
 {
-    Search *search = context;
+    TargetSearch *search = context;
 
     (void)timeline, (void)err;
     if (trailer->summary.commit_count > 0)
@@ -136,9 +136,9 @@ static bool look_at_trailer(void *context, uint32_t timeline, uint64_t segment,
     return true;
 }
 
-static bool look_at_record(void *context, const WalRecord *record, Error *err)
+static bool target_look_at_record(void *context, const WalRecord *record, Error *err)
 {
-    Search *search = context;
+    TargetSearch *search = context;
     uint32_t segment_size = search->walk.cluster->wal_segment_size;
     WalEvent found;
     const WalEvent *event = wal_event_of(record, search->version, &found) ? &found : NULL;
@@ -174,7 +174,7 @@ static bool look_at_record(void *context, const WalRecord *record, Error *err)
     return true;
 }
 
-static bool scan(Search *search, Lsn from, Error *err)
+static bool scan(TargetSearch *search, Lsn from, Error *err)
 {
     WalWalk walk = search->walk;
     WalWalkEnd end;
@@ -188,7 +188,7 @@ static bool scan(Search *search, Lsn from, Error *err)
     search->has_previous = false;
     search->last_before = (WalEvent){.time = TIME_US_NONE};
     search->first_after = (WalEvent){.time = TIME_US_NONE};
-    return walk_records(&walk, look_at_record, search, &end, err);
+    return walk_records(&walk, target_look_at_record, search, &end, err);
 }
 
 /*
@@ -196,7 +196,7 @@ static bool scan(Search *search, Lsn from, Error *err)
  * straddles into the candidate, are there. If not (a record can be larger than a segment), all of
  * it is read.
  */
-static bool find_record(Search *search, Error *err)
+static bool find_record(TargetSearch *search, Error *err)
 {
     uint32_t segment_size = search->walk.cluster->wal_segment_size;
     Lsn from = wal_segment_start(search->candidate - 1, segment_size);
@@ -215,7 +215,7 @@ typedef struct CommitRequest {
     WalEvent event;
 } CommitRequest;
 
-static bool take_commit(void *context, const WalEvent *event, Error *err)
+static bool target_take_commit(void *context, const WalEvent *event, Error *err)
 {
     CommitRequest *request = context;
 
@@ -227,8 +227,8 @@ static bool take_commit(void *context, const WalEvent *event, Error *err)
 }
 
 /* The first or last commit that begins in [from, to). */
-static bool find_commit(const Search *search, Lsn from, Lsn to, bool want_first, WalEvent *event,
-                        Error *err)
+static bool find_commit(const TargetSearch *search, Lsn from, Lsn to, bool want_first,
+                        WalEvent *event, Error *err)
 {
     CommitRequest request = {.want_first = want_first, .event.time = TIME_US_NONE};
     WalWalk walk = search->walk;
@@ -236,14 +236,15 @@ static bool find_commit(const Search *search, Lsn from, Lsn to, bool want_first,
 
     walk.from = from > search->redo ? from : search->redo;
     walk.to = to;
-    if (!wal_walk_events(&walk, take_commit, &request, &end, err))
+    if (!wal_walk_events(&walk, target_take_commit, &request, &end, err))
         return false;
     *event = request.event;
     return true;
 }
 
 /* The last segment with commits up to this one, or with want_first the first from it on. */
-static bool noted_segment(const Search *search, uint64_t segment, bool want_first, uint64_t *noted)
+static bool noted_segment(const TargetSearch *search, uint64_t segment, bool want_first,
+                          uint64_t *noted)
 {
     size_t count = search->notes.size / sizeof(CommitNote);
     bool any = false;
@@ -265,7 +266,7 @@ static bool noted_segment(const Search *search, uint64_t segment, bool want_firs
 }
 
 /* A noted commit may have begun in the segment before the noted one. */
-static bool find_last_before(Search *search, Lsn before, Error *err)
+static bool find_last_before(TargetSearch *search, Lsn before, Error *err)
 {
     uint32_t segment_size = search->walk.cluster->wal_segment_size;
     uint64_t segment = wal_segment_of(before, segment_size);
@@ -282,7 +283,7 @@ static bool find_last_before(Search *search, Lsn before, Error *err)
 }
 
 /* In the segments from `segment` on; what a scan has seen need not be looked at again. */
-static bool find_first_after(Search *search, Lsn after, uint64_t segment, Error *err)
+static bool find_first_after(TargetSearch *search, Lsn after, uint64_t segment, Error *err)
 {
     uint32_t segment_size = search->walk.cluster->wal_segment_size;
     uint64_t noted;
@@ -321,7 +322,7 @@ static bool take_early(void *context, const WalEvent *event, Error *err)
 }
 
 /* The server stops at the first record that is later, and never sees what comes after it. */
-static void count_early(const Search *search, TargetPoint *point)
+static void count_early(const TargetSearch *search, TargetPoint *point)
 {
     uint32_t segment_size = search->walk.cluster->wal_segment_size;
     EarlyCommits early = {.target = search->target, .stop = search->record.lsn};
@@ -340,7 +341,7 @@ static void count_early(const Search *search, TargetPoint *point)
 }
 
 /* Every end of a transaction inside the backup must be replayed for it to be consistent. */
-static bool earliest_time(const Search *search, TimeUs *earliest, Error *err)
+static bool earliest_time(const TargetSearch *search, TimeUs *earliest, Error *err)
 {
     WalWalk inside = search->walk;
 
@@ -351,7 +352,7 @@ static bool earliest_time(const Search *search, TimeUs *earliest, Error *err)
     return true;
 }
 
-static bool refuse_inside_backup(const Search *search, Error *err)
+static bool refuse_inside_backup(const TargetSearch *search, Error *err)
 {
     const Target *target = search->target;
     char text[3][TIME_TEXT_SIZE];
@@ -383,7 +384,7 @@ static bool refuse_inside_backup(const Search *search, Error *err)
 
 /* The server becomes consistent once it has replayed up to backup_stop; stopping earlier it fails.
  */
-static bool take_record_found(Search *search, TargetPoint *point, Error *err)
+static bool take_record_found(TargetSearch *search, TargetPoint *point, Error *err)
 {
     uint32_t segment_size = search->walk.cluster->wal_segment_size;
     bool after = stops_after(search->target);
@@ -404,14 +405,14 @@ static bool take_record_found(Search *search, TargetPoint *point, Error *err)
 }
 
 /* Replay of all there is. */
-static bool take_end_of_archive(Search *search, TargetPoint *point, Error *err)
+static bool take_end_of_archive(TargetSearch *search, TargetPoint *point, Error *err)
 {
     point->replay_end = search->end.replay_end;
     point->segment = search->end.last_segment;
     return find_last_before(search, search->end.replay_end, err);
 }
 
-static bool take_end_of_backup(Search *search, TargetPoint *point, Error *err)
+static bool take_end_of_backup(TargetSearch *search, TargetPoint *point, Error *err)
 {
     uint32_t segment_size = search->walk.cluster->wal_segment_size;
 
@@ -422,7 +423,7 @@ static bool take_end_of_backup(Search *search, TargetPoint *point, Error *err)
            find_first_after(search, search->backup_stop, point->segment, err);
 }
 
-static bool check_end(const Search *search, Error *err)
+static bool target_check_end(const TargetSearch *search, Error *err)
 {
     char text[2][LSN_TEXT_SIZE];
 
@@ -435,7 +436,7 @@ static bool check_end(const Search *search, Error *err)
 }
 
 /* Its trailer says that something later than the target was committed there. */
-static bool refuse_wrong_trailer(const Search *search, Error *err)
+static bool refuse_wrong_trailer(const TargetSearch *search, Error *err)
 {
     char name[WAL_NAME_SIZE];
 
@@ -443,7 +444,7 @@ static bool refuse_wrong_trailer(const Search *search, Error *err)
                      walk_segment_name(&search->walk, search->candidate, name));
 }
 
-static bool decide(Search *search, TargetPoint *point, Error *err)
+static bool decide(TargetSearch *search, TargetPoint *point, Error *err)
 {
     switch (search->target->kind) {
     case TARGET_LATEST:
@@ -472,7 +473,7 @@ typedef struct Minimal {
     Lsn lsn; /* 0: none */
 } Minimal;
 
-static bool look_for_minimal(void *context, const WalEvent *event, Error *err)
+static bool target_look_for_minimal(void *context, const WalEvent *event, Error *err)
 {
     Minimal *minimal = context;
 
@@ -487,7 +488,7 @@ static bool look_for_minimal(void *context, const WalEvent *event, Error *err)
  * go on there; 13 says "data may be missing" in its log and, with hot_standby off, opens the
  * database without it (CheckRequiredParameterValues).
  */
-static bool check_wal_level(const Search *search, const TargetPoint *point, Error *err)
+static bool target_check_wal_level(const TargetSearch *search, const TargetPoint *point, Error *err)
 {
     Lsn from = wal_segment_start(search->minimal - 1, search->walk.cluster->wal_segment_size);
     WalWalk walk = search->walk;
@@ -499,7 +500,7 @@ static bool check_wal_level(const Search *search, const TargetPoint *point, Erro
         return true;
     walk.from = from > search->redo ? from : search->redo;
     walk.to = point->replay_end;
-    if (!wal_walk_events(&walk, look_for_minimal, &minimal, &end, err))
+    if (!wal_walk_events(&walk, target_look_for_minimal, &minimal, &end, err))
         return false;
     if (minimal.lsn == 0)
         return true;
@@ -514,7 +515,7 @@ bool target_find(const WalWalk *walk, const Target *target, Lsn redo, Lsn backup
                  TargetPoint *point, Error *err)
 {
     CLEANUP(search_done)
-    Search search = {
+    TargetSearch search = {
         .walk = *walk,
         .target = target,
         .version = pg_version_of_major(walk->cluster->major),
@@ -533,9 +534,9 @@ bool target_find(const WalWalk *walk, const Target *target, Lsn redo, Lsn backup
     decided.is_numbered = numbered.lsn != 0;
     search.walk.from = redo;
     search.walk.to = 0;
-    if (!wal_walk_trailers(&search.walk, look_at_trailer, &search, &search.end, err) ||
-        !check_end(&search, err) || !decide(&search, &decided, err) ||
-        !check_wal_level(&search, &decided, err))
+    if (!wal_walk_trailers(&search.walk, target_look_at_trailer, &search, &search.end, err) ||
+        !target_check_end(&search, err) || !decide(&search, &decided, err) ||
+        !target_check_wal_level(&search, &decided, err))
         return false;
     decided.last_before = search.last_before;
     decided.first_after = search.first_after;

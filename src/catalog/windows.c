@@ -15,7 +15,7 @@ typedef struct TimeSearch {
     bool is_first_cleared; /* the sign in the first segment is older than the walk */
 } TimeSearch;
 
-static bool look_at_segment(void *context, const SegmentVisit *visit, Error *err)
+static bool window_look_at_segment(void *context, const SegmentVisit *visit, Error *err)
 {
     TimeSearch *search = context;
     TimeUs max = visit->trailer->summary.commit_time_max;
@@ -68,7 +68,7 @@ typedef struct MinimalSearch {
     TimeUs max;
 } MinimalSearch;
 
-static bool look_at_event(void *context, const WalEvent *event, Error *err)
+static bool window_look_at_event(void *context, const WalEvent *event, Error *err)
 {
     MinimalSearch *search = context;
 
@@ -92,7 +92,7 @@ static bool find_minimal(const WalWalk *walk, const TimeSearch *found, MinimalSe
     inside.from = start > walk->from ? start : walk->from;
     inside.to = wal_segment_start(found->minimal + 1, segment_size);
     *minimal = (MinimalSearch){.max = TIME_US_NONE};
-    if (!wal_walk_events(&inside, look_at_event, minimal, &end, err))
+    if (!wal_walk_events(&inside, window_look_at_event, minimal, &end, err))
         return false;
     if (minimal->lsn == 0 && found->minimal_at >= walk->from)
         minimal->lsn = found->minimal_at; /* damage is in the way */
@@ -108,7 +108,7 @@ static bool search_stretch(const WalWalk *walk, TimeSearch *search, MinimalSearc
 {
     *minimal = (MinimalSearch){.max = TIME_US_NONE};
     *search = (TimeSearch){.max = TIME_US_NONE};
-    if (!walk_segments(walk, look_at_segment, search, end, err))
+    if (!walk_segments(walk, window_look_at_segment, search, end, err))
         return false;
     if (search->minimal_at == 0)
         return true;
@@ -116,7 +116,7 @@ static bool search_stretch(const WalWalk *walk, TimeSearch *search, MinimalSearc
         return false;
     if (minimal->lsn == 0) {
         *search = (TimeSearch){.max = TIME_US_NONE, .is_first_cleared = true};
-        if (!walk_segments(walk, look_at_segment, search, end, err))
+        if (!walk_segments(walk, window_look_at_segment, search, end, err))
             return false;
         if (search->minimal_at == 0)
             return true;
@@ -197,8 +197,8 @@ typedef struct PathWindows {
 } PathWindows;
 
 /* Its history is missing or damaged: no server can be told to recover along it. */
-static bool load_path(TimelinePath *path, bool *is_usable, const Cluster *cluster,
-                      uint32_t timeline, Arena *arena, Error *err)
+static bool window_load_path(TimelinePath *path, bool *is_usable, const Cluster *cluster,
+                             uint32_t timeline, Arena *arena, Error *err)
 {
     Error attempt = {0};
 
@@ -288,7 +288,7 @@ static bool add_branches(WindowList *list, WalWalk walk, const BackupList *backu
         PathWindows *branch = &branches[count];
         bool is_usable;
 
-        if (!load_path(&branch->path, &is_usable, walk.cluster, timeline, arena, err))
+        if (!window_load_path(&branch->path, &is_usable, walk.cluster, timeline, arena, err))
             return false;
         if (!is_usable) {
             list->unreadable = timeline;

@@ -1,25 +1,25 @@
 #include "postgres/backup_label.h"
 
 /* One line of a text that is read in order. The text stays the caller's. */
-typedef struct Line {
+typedef struct LabelLine {
     const char *text;
     size_t length; /* without the LF */
-} Line;
+} LabelLine;
 
 /* The next line and on; false at the end, and where the LF is missing. */
-static bool line_next(const char **rest, Line *line)
+static bool line_next(const char **rest, LabelLine *line)
 {
     const char *end = strchr(*rest, '\n');
 
     if (end == NULL)
         return false;
-    *line = (Line){.text = *rest, .length = (size_t)(end - *rest)};
+    *line = (LabelLine){.text = *rest, .length = (size_t)(end - *rest)};
     *rest = end + 1;
     return true;
 }
 
 /* What follows the key, copied into value; false when this is another line or it does not fit. */
-static bool line_value(const Line *line, const char *key, char *value, size_t size)
+static bool line_value(const LabelLine *line, const char *key, char *value, size_t size)
 {
     size_t key_length = strlen(key);
 
@@ -31,7 +31,7 @@ static bool line_value(const Line *line, const char *key, char *value, size_t si
     return true;
 }
 
-static bool line_has_key(const Line *line, const char *key)
+static bool line_has_key(const LabelLine *line, const char *key)
 {
     return line->length >= strlen(key) && memcmp(line->text, key, strlen(key)) == 0;
 }
@@ -59,7 +59,7 @@ static bool start_parse(char *value, BackupLabel *label)
     return label->timeline != 0 && lsn_parse(value, &label->start, &ignored) && label->start != 0;
 }
 
-static bool timeline_parse(const char *value, uint32_t expected)
+static bool is_timeline_number(const char *value, uint32_t expected)
 {
     char *end;
 
@@ -73,7 +73,7 @@ static bool timeline_parse(const char *value, uint32_t expected)
 static bool middle_parse(const char **rest, BackupLabel *label, Error *err)
 {
     char value[64];
-    Line line;
+    LabelLine line;
 
     /* Other methods (exclusive, pg_rewind) end elsewhere than at the end-of-backup record. */
     if (!line_next(rest, &line) || !line_value(&line, "BACKUP METHOD: ", value, sizeof value) ||
@@ -89,7 +89,7 @@ static bool middle_parse(const char **rest, BackupLabel *label, Error *err)
     if (!line_next(rest, &line) || !line_has_key(&line, "LABEL: "))
         return label_is_damaged(err, "LABEL");
     if (!line_next(rest, &line) || !line_value(&line, "START TIMELINE: ", value, sizeof value) ||
-        !timeline_parse(value, label->timeline))
+        !is_timeline_number(value, label->timeline))
         return label_is_damaged(err, "START TIMELINE");
     return true;
 }
@@ -100,7 +100,7 @@ bool backup_label_parse(const char *text, BackupLabel *label, Error *err)
     BackupLabel found = {0};
     const char *rest = text;
     char value[96];
-    Line line;
+    LabelLine line;
 
     if (!line_next(&rest, &line) ||
         !line_value(&line, "START WAL LOCATION: ", value, sizeof value) ||
@@ -160,7 +160,7 @@ static bool entry_parse(const char *entry, Arena *arena, Tablespace *tablespace,
     return true;
 }
 
-static int by_oid(const void *left, const void *right)
+static int tablespaces_by_oid(const void *left, const void *right)
 {
     uint32_t a = ((const Tablespace *)left)->oid;
     uint32_t b = ((const Tablespace *)right)->oid;
@@ -195,7 +195,7 @@ bool tablespace_map_parse(const char *text, unsigned major, Arena *arena, Tables
         found.count++;
     }
     if (found.count > 1)
-        qsort(found.items, found.count, sizeof *found.items, by_oid);
+        qsort(found.items, found.count, sizeof *found.items, tablespaces_by_oid);
     for (size_t i = 1; i < found.count; i++) {
         if (found.items[i].oid == found.items[i - 1].oid)
             return error_set(err, ERR_CORRUPT, "tablespace_map: oid %u twice", found.items[i].oid);

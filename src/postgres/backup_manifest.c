@@ -58,7 +58,7 @@ static bool is_utf8(const char *text)
     return true;
 }
 
-static void print_path(Buffer *out, const char *path)
+static void manifest_put_path(Buffer *out, const char *path)
 {
     if (!is_utf8(path)) {
         buffer_print(out, "\"Encoded-Path\": \"");
@@ -95,7 +95,7 @@ void backup_manifest_file(BackupManifestWriter *writer, const char *path, uint64
     put_le32(bytes, crc32c); /* the server prints the value's bytes as they lie in memory */
 
     buffer_print(out, "%s\n{ ", writer->has_files ? "," : "");
-    print_path(out, path);
+    manifest_put_path(out, path);
     buffer_print(out,
                  ", \"Size\": %" PRIu64 ", \"Last-Modified\": \"%s\", "
                  "\"Checksum-Algorithm\": \"CRC32C\", \"Checksum\": \"%s\" }",

@@ -67,7 +67,7 @@ bool relation_file_parse(const char *name, RelationFileName *file)
     return true;
 }
 
-static bool is_one_of(const char *text, const char *const *list)
+static bool name_is_one_of(const char *text, const char *const *list)
 {
     for (; *list != NULL; list++) {
         if (strcmp(text, *list) == 0)
@@ -93,7 +93,7 @@ static bool is_left_out(const char *name)
         NULL,
     };
 
-    return is_one_of(name, names) || text_begins_with(name, "pg_internal.init") ||
+    return name_is_one_of(name, names) || text_begins_with(name, "pg_internal.init") ||
            text_begins_with(name, "pgsql_tmp");
 }
 
@@ -105,7 +105,7 @@ static bool is_kept_empty(const char *name)
         "pg_stat_tmp", "pg_subtrans", "pg_wal",      NULL,
     };
 
-    return is_one_of(name, names);
+    return name_is_one_of(name, names);
 }
 
 enum { PARTS_KEPT = 5, PART_SIZE = 64 };
@@ -117,7 +117,7 @@ typedef struct PathParts {
     size_t count; /* all of them, also those not kept */
 } PathParts;
 
-static PathParts parts_of(const char *path)
+static PathParts path_parts(const char *path)
 {
     PathParts parts = {.count = 0};
 
@@ -134,7 +134,7 @@ static PathParts parts_of(const char *path)
     return parts;
 }
 
-static bool is_number(const char *text)
+static bool is_whole_number(const char *text)
 {
     uint32_t number;
     const char *end = number_parse(text, &number);
@@ -147,9 +147,10 @@ static bool is_relation_place(const PathParts *parts, bool *is_database)
 {
     const char(*text)[PART_SIZE] = parts->text;
 
-    *is_database = (parts->count == 3 && strcmp(text[0], "base") == 0 && is_number(text[1])) ||
-                   (parts->count == 5 && strcmp(text[0], "pg_tblspc") == 0 && is_number(text[1]) &&
-                    text_begins_with(text[2], "PG_") && is_number(text[3]));
+    *is_database =
+        (parts->count == 3 && strcmp(text[0], "base") == 0 && is_whole_number(text[1])) ||
+        (parts->count == 5 && strcmp(text[0], "pg_tblspc") == 0 && is_whole_number(text[1]) &&
+         text_begins_with(text[2], "PG_") && is_whole_number(text[3]));
     return *is_database || (parts->count == 2 && strcmp(text[0], "global") == 0);
 }
 
@@ -170,7 +171,7 @@ static DataPlan plan_of_file(const PathParts *parts, const char *name)
 
 DataPlan data_plan_of(const char *path, bool is_directory)
 {
-    PathParts parts = parts_of(path);
+    PathParts parts = path_parts(path);
     const char *slash = strrchr(path, '/');
     const char *name = slash != NULL ? slash + 1 : path;
 
@@ -199,9 +200,9 @@ static bool is_database(const PathParts *parts)
 {
     const char(*text)[PART_SIZE] = parts->text;
 
-    return (parts->count == 2 && strcmp(text[0], "base") == 0 && is_number(text[1])) ||
-           (parts->count == 4 && strcmp(text[0], "pg_tblspc") == 0 && is_number(text[1]) &&
-            text_begins_with(text[2], "PG_") && is_number(text[3]));
+    return (parts->count == 2 && strcmp(text[0], "base") == 0 && is_whole_number(text[1])) ||
+           (parts->count == 4 && strcmp(text[0], "pg_tblspc") == 0 && is_whole_number(text[1]) &&
+            text_begins_with(text[2], "PG_") && is_whole_number(text[3]));
 }
 
 static bool is_server_directory(const PathParts *parts)
@@ -214,20 +215,20 @@ static bool is_server_directory(const PathParts *parts)
     char pair[2 * PART_SIZE];
 
     if (parts->count == 1)
-        return is_one_of(parts->text[0], top);
+        return name_is_one_of(parts->text[0], top);
     if (parts->count == 2) {
         (void)snprintf(pair, sizeof pair, "%s/%s", parts->text[0], parts->text[1]);
-        if (is_one_of(pair, inner))
+        if (name_is_one_of(pair, inner))
             return true;
     }
     return is_database(parts) ||
            (parts->count == 3 && strcmp(parts->text[0], "pg_tblspc") == 0 &&
-            is_number(parts->text[1]) && text_begins_with(parts->text[2], "PG_"));
+            is_whole_number(parts->text[1]) && text_begins_with(parts->text[2], "PG_"));
 }
 
 ServerPlace data_place_of(const char *path)
 {
-    PathParts parts = parts_of(path);
+    PathParts parts = path_parts(path);
 
     if (parts.count == 0)
         return PLACE_OTHER;
@@ -244,7 +245,7 @@ ServerPlace data_place_of(const char *path)
 
 bool data_holds_relations(const char *path)
 {
-    PathParts parts = parts_of(path);
+    PathParts parts = path_parts(path);
 
     return strcmp(path, "global") == 0 || is_database(&parts);
 }
@@ -257,7 +258,7 @@ const char *const *data_names_in(const char *path)
     static const char *const database[] = {"PG_VERSION", "pg_filenode.map", NULL};
     static const char *const logical[] = {"replorigin_checkpoint", NULL};
     static const char *const none[] = {NULL};
-    PathParts parts = parts_of(path);
+    PathParts parts = path_parts(path);
 
     if (parts.count == 0)
         return top;

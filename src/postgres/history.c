@@ -15,7 +15,7 @@ static bool is_blank(char c)
     return c == ' ' || c == '\t' || c == '\r' || c == '\v' || c == '\f';
 }
 
-static const char *skip_blanks(const char *at)
+static const char *history_skip_blanks(const char *at)
 {
     while (is_blank(*at))
         at++;
@@ -23,7 +23,7 @@ static const char *skip_blanks(const char *at)
 }
 
 /* The number in front, without sign or prefix, as the server writes it. */
-static bool parse_number(const char **at, unsigned base, uint32_t *number)
+static bool history_parse_number(const char **at, unsigned base, uint32_t *number)
 {
     static const char digits[] = "0123456789abcdef0123456789ABCDEF";
     uint64_t value = 0;
@@ -43,22 +43,23 @@ static bool parse_number(const char **at, unsigned base, uint32_t *number)
     return *at > from;
 }
 
-static bool parse_line(const char *at, HistoryLine *line)
+static bool history_parse_line(const char *at, HistoryLine *line)
 {
     uint32_t high;
     uint32_t low;
 
-    if (!parse_number(&at, 10, &line->timeline))
+    if (!history_parse_number(&at, 10, &line->timeline))
         return false;
-    at = skip_blanks(at);
-    if (!parse_number(&at, 16, &high) || *at++ != '/' || !parse_number(&at, 16, &low))
+    at = history_skip_blanks(at);
+    if (!history_parse_number(&at, 16, &high) || *at++ != '/' ||
+        !history_parse_number(&at, 16, &low))
         return false;
     line->end = (Lsn)high << 32 | low;
     /* The server would take 0/0 for "open": a parent without an end is no parent. */
     return line->timeline > 0 && line->end > 0 && (*at == '\0' || *at == '\n' || is_blank(*at));
 }
 
-static size_t count_lines(const char *text)
+static size_t history_count_lines(const char *text)
 {
     size_t count = 1;
 
@@ -73,7 +74,7 @@ static bool add_parent(TimelinePath *path, const char *at, size_t number, uint32
     HistoryLine line;
     uint32_t last = path->count > 0 ? path->steps[path->count - 1].timeline : 0;
 
-    if (!parse_line(at, &line)) {
+    if (!history_parse_line(at, &line)) {
         return error_set(err, ERR_CORRUPT,
                          "line %zu of the history of timeline %" PRIu32
                          " is not a timeline and a place in the WAL",
@@ -112,12 +113,13 @@ bool timeline_path_parse(uint32_t timeline, const char *history, Arena *arena, T
                          Error *err)
 {
     const char *line = history != NULL ? history : "";
-    TimelinePath parsed = {.steps = arena_alloc(arena, (count_lines(line) + 1) * sizeof(PathStep))};
+    TimelinePath parsed = {
+        .steps = arena_alloc(arena, (history_count_lines(line) + 1) * sizeof(PathStep))};
 
     if (timeline == 0)
         return error_set(err, ERR_USAGE, "there is no timeline 0");
     for (size_t number = 1; line != NULL; number++) {
-        const char *at = skip_blanks(line);
+        const char *at = history_skip_blanks(line);
 
         if (*at != '\0' && *at != '\n' && *at != '#' &&
             !add_parent(&parsed, at, number, timeline, err))

@@ -183,16 +183,16 @@ static Token token_next(const char **at)
 }
 
 /* One line: a name and a value, nothing, or an error. */
-typedef struct Line {
+typedef struct SettingLine {
     bool is_empty;
     Token name;
     Token value;
-} Line;
+} SettingLine;
 
 /* False: the server would refuse it. */
-static bool line_parse(const char *text, Line *line)
+static bool line_parse(const char *text, SettingLine *line)
 {
-    *line = (Line){.name = token_next(&text)};
+    *line = (SettingLine){.name = token_next(&text)};
     line->is_empty = line->name.kind == TOKEN_END;
     if (line->is_empty)
         return true;
@@ -292,14 +292,16 @@ static void list_add(SettingList *list, const Setting *setting)
 }
 
 /* places: NULL, or where the files are and what is wrong with them, which then is no error. */
-typedef struct Reading {
+typedef struct SettingsReading {
     SettingList *list;
     SettingsPlaces *places;
-} Reading;
+} SettingsReading;
 
-static bool read_file(const Reading *reading, const char *path, int depth, Error *err);
+static bool settings_read_file(const SettingsReading *reading, const char *path, int depth,
+                               Error *err);
 
-static const char *locate(const Reading *reading, const char *path, bool is_directory)
+static const char *settings_locate(const SettingsReading *reading, const char *path,
+                                   bool is_directory)
 {
     SettingsPlaces *places = reading->places;
 
@@ -309,7 +311,7 @@ static const char *locate(const Reading *reading, const char *path, bool is_dire
 }
 
 /* True when it is passed over; the first problem is kept. */
-static bool pass_over(const Reading *reading, Error *err)
+static bool settings_pass_over(const SettingsReading *reading, Error *err)
 {
     if (reading->places == NULL)
         return false;
@@ -329,7 +331,7 @@ static const char *resolve(const char *path, const char *file, Arena *arena)
     return arena_format(arena, "%.*s/%s", (int)(slash - file), file, path);
 }
 
-static int is_configuration(const struct dirent *entry)
+static int is_included_file(const struct dirent *entry)
 {
     size_t length = strlen(entry->d_name);
 
@@ -338,49 +340,50 @@ static int is_configuration(const struct dirent *entry)
 }
 
 /* strcmp() and not alphasort(): the server sorts in C locale (pg_qsort with pg_qsort_strcmp). */
-static int by_name(const struct dirent **left, const struct dirent **right)
+static int entries_by_name(const struct dirent **left, const struct dirent **right)
 {
     return strcmp((*left)->d_name, (*right)->d_name);
 }
 
-static bool read_entries(const Reading *reading, const char *path, struct dirent **entries,
-                         int count, int depth, Error *err)
+static bool settings_read_entries(const SettingsReading *reading, const char *path,
+                                  struct dirent **entries, int count, int depth, Error *err)
 {
-    const char *there = locate(reading, path, true);
+    const char *there = settings_locate(reading, path, true);
 
     for (int i = 0; i < count; i++) {
         CLEANUP(text_freep) char *seen = text_format("%s/%s", there, entries[i]->d_name);
         const char *file = arena_format(&reading->list->arena, "%s/%s", path, entries[i]->d_name);
         struct stat status;
         if (stat(seen, &status) == 0 && !S_ISDIR(status.st_mode) &&
-            !read_file(reading, file, depth, err))
+            !settings_read_file(reading, file, depth, err))
             return false;
     }
     return true;
 }
 
-static bool read_directory(const Reading *reading, const char *path, int depth, Error *err)
+static bool settings_read_directory(const SettingsReading *reading, const char *path, int depth,
+                                    Error *err)
 {
     struct dirent **entries = NULL;
-    const char *there = locate(reading, path, true);
+    const char *there = settings_locate(reading, path, true);
 
     errno = ENOENT;
-    int count = there != NULL ? scandir(there, &entries, is_configuration, by_name) : -1;
+    int count = there != NULL ? scandir(there, &entries, is_included_file, entries_by_name) : -1;
     if (count < 0) {
         error_set_errno(err, ERR_USAGE, errno, "open configuration directory %s", path);
-        return pass_over(reading, err);
+        return settings_pass_over(reading, err);
     }
-    bool ok = read_entries(reading, path, entries, count, depth, err);
+    bool ok = settings_read_entries(reading, path, entries, count, depth, err);
     for (int i = 0; i < count; i++)
         free(entries[i]);
     free(entries);
     return ok;
 }
 
-static bool read_included(const Reading *reading, const Setting *line, const char *path, int depth,
-                          Error *err)
+static bool read_included(const SettingsReading *reading, const Setting *line, const char *path,
+                          int depth, Error *err)
 {
-    if (read_file(reading, path, depth + 1, err))
+    if (settings_read_file(reading, path, depth + 1, err))
         return true;
     if (err->code == ERR_NOT_FOUND)
         err->code = ERR_USAGE; /* the server would not start with it */
@@ -389,8 +392,8 @@ static bool read_included(const Reading *reading, const Setting *line, const cha
 }
 
 /* *is_include tells whether the line was an include directive; it then has been followed. */
-static bool follow(const Reading *reading, const Setting *line, int depth, bool *is_include,
-                   Error *err)
+static bool follow_include(const SettingsReading *reading, const Setting *line, int depth,
+                           bool *is_include, Error *err)
 {
     *is_include = strncmp(line->name, "include", 7) == 0;
     if (!*is_include)
@@ -400,9 +403,9 @@ static bool follow(const Reading *reading, const Setting *line, int depth, bool 
     bool if_exists = strcmp(line->name, "include_if_exists") == 0;
 
     if (strcmp(line->name, "include_dir") == 0)
-        return read_directory(reading, path, depth + 1, err);
+        return settings_read_directory(reading, path, depth + 1, err);
     if (if_exists) {
-        const char *there = locate(reading, path, false);
+        const char *there = settings_locate(reading, path, false);
         if (there == NULL || !file_exists(there))
             return true;
     }
@@ -412,8 +415,8 @@ static bool follow(const Reading *reading, const Setting *line, int depth, bool 
     return true;
 }
 
-static bool take_line(const Reading *reading, const Line *line, const char *file, unsigned number,
-                      int depth, Error *err)
+static bool take_line(const SettingsReading *reading, const SettingLine *line, const char *file,
+                      unsigned number, int depth, Error *err)
 {
     bool is_include;
     Setting setting = {
@@ -424,23 +427,24 @@ static bool take_line(const Reading *reading, const Line *line, const char *file
         .line = number,
     };
 
-    if (!follow(reading, &setting, depth, &is_include, err))
+    if (!follow_include(reading, &setting, depth, &is_include, err))
         return false;
     if (!is_include)
         list_add(reading->list, &setting);
     return true;
 }
 
-static bool parse(const Reading *reading, const char *text, const char *file, int depth, Error *err)
+static bool parse(const SettingsReading *reading, const char *text, const char *file, int depth,
+                  Error *err)
 {
     unsigned number = 0;
 
     for (; *text != '\0'; text += line_length(text)) {
-        Line line;
+        SettingLine line;
         number++;
         if (!line_parse(text, &line)) {
             error_set(err, ERR_USAGE, "%s line %u: syntax error", file, number);
-            if (!pass_over(reading, err))
+            if (!settings_pass_over(reading, err))
                 return false;
             continue;
         }
@@ -450,10 +454,10 @@ static bool parse(const Reading *reading, const char *text, const char *file, in
     return true;
 }
 
-static bool read_content(const Reading *reading, const char *path, int depth, Buffer *content,
-                         Error *err)
+static bool read_content(const SettingsReading *reading, const char *path, int depth,
+                         Buffer *content, Error *err)
 {
-    const char *there = locate(reading, path, false);
+    const char *there = settings_locate(reading, path, false);
 
     if (depth > DEPTH_MAX) {
         return error_set(err, ERR_USAGE, "%s: files include each other more than %d levels deep",
@@ -464,12 +468,13 @@ static bool read_content(const Reading *reading, const char *path, int depth, Bu
     return file_read_whole(there, FILE_SIZE_MAX, content, err);
 }
 
-static bool read_file(const Reading *reading, const char *path, int depth, Error *err)
+static bool settings_read_file(const SettingsReading *reading, const char *path, int depth,
+                               Error *err)
 {
     CLEANUP(buffer_done) Buffer content = {0};
 
     if (!read_content(reading, path, depth, &content, err))
-        return pass_over(reading, err);
+        return settings_pass_over(reading, err);
     if (content.size == 0)
         return true;
     settings_show_zeros(&content);
@@ -485,20 +490,21 @@ void settings_show_zeros(Buffer *content)
 
 bool settings_read(const char *path, SettingList *list, Error *err)
 {
-    return read_file(&(Reading){.list = list}, path, 0, err);
+    return settings_read_file(&(SettingsReading){.list = list}, path, 0, err);
 }
 
 void settings_read_from(const char *path, SettingsPlaces *places, SettingList *list)
 {
     Error passed_over = {0};
 
-    (void)!read_file(&(Reading){.list = list, .places = places}, path, 0, &passed_over);
+    (void)!settings_read_file(&(SettingsReading){.list = list, .places = places}, path, 0,
+                              &passed_over);
 }
 
 bool settings_parse(const char *text, const char *file, SettingList *list, Error *err)
 {
-    return parse(&(Reading){.list = list}, text, arena_text(&list->arena, file != NULL ? file : ""),
-                 0, err);
+    return parse(&(SettingsReading){.list = list}, text,
+                 arena_text(&list->arena, file != NULL ? file : ""), 0, err);
 }
 
 void settings_done(SettingList *list)
@@ -517,7 +523,7 @@ const char *settings_value(const SettingList *list, const char *name)
     return NULL;
 }
 
-static bool is_named(const Token *token, const char *name)
+static bool token_is_named(const Token *token, const char *name)
 {
     size_t length = strlen(name);
 
@@ -534,7 +540,7 @@ static bool sets_one_of(const char *text, const char *const *names)
     if (name.kind != TOKEN_ID && name.kind != TOKEN_QUALIFIED_ID)
         return false;
     for (; *names != NULL; names++) {
-        if (is_named(&name, *names))
+        if (token_is_named(&name, *names))
             return true;
     }
     return false;

@@ -16,7 +16,7 @@ enum {
     IMAGE_COMPRESSED = 0x1C, /* 15: one bit for each codec */
 };
 
-static RelationFile get_file(const uint8_t *bytes)
+static RelationFile get_relation_file(const uint8_t *bytes)
 {
     return (RelationFile){
         .tablespace = get_le32(bytes),
@@ -101,7 +101,7 @@ uint32_t wal_subtransaction(const WalTransactionEnd *end, uint32_t index)
 
 RelationFile wal_removed_file(const WalTransactionEnd *end, uint32_t index)
 {
-    return get_file(end->files + (size_t)FILE_SIZE * index);
+    return get_relation_file(end->files + (size_t)FILE_SIZE * index);
 }
 
 WalDroppedObject wal_dropped_object(const WalTransactionEnd *end, uint32_t index)
@@ -129,7 +129,7 @@ bool wal_created_file_of(const WalRecord *record, RelationFile *file)
 
     if (!payload_if(record, RMGR_STORAGE, XLOG_SMGR_CREATE, FILE_SIZE + 4, &payload))
         return false;
-    *file = get_file(payload.bytes);
+    *file = get_relation_file(payload.bytes);
     return true;
 }
 
@@ -150,7 +150,7 @@ bool wal_truncated_file_of(const WalRecord *record, RelationFile *file, uint32_t
     if (!payload_if(record, RMGR_STORAGE, XLOG_SMGR_TRUNCATE, 4 + FILE_SIZE + 4, &payload))
         return false;
     *pages = get_le32(payload.bytes);
-    *file = get_file(payload.bytes + 4);
+    *file = get_relation_file(payload.bytes + 4);
     return true;
 }
 
@@ -244,7 +244,7 @@ static bool take_block(const WalRecord *record, const PgVersion *version, size_t
         return false;
     if (!parts->has_block && relation_size > 0) {
         parts->has_block = true;
-        parts->file = get_file(at + size);
+        parts->file = get_relation_file(at + size);
         parts->page = get_le32(at + size + relation_size);
     }
     *offset += size + relation_size + 4;
@@ -252,7 +252,7 @@ static bool take_block(const WalRecord *record, const PgVersion *version, size_t
 }
 
 /* Headers until what is left is the data that they announced (xlogreader.c, DecodeXLogRecord). */
-static bool parts_of(const WalRecord *record, const PgVersion *version, RecordParts *parts)
+static bool record_parts(const WalRecord *record, const PgVersion *version, RecordParts *parts)
 {
     size_t offset = RECORD_HEADER_SIZE;
 
@@ -286,7 +286,7 @@ bool wal_database_of(const WalRecord *record, const PgVersion *version, uint32_t
 {
     RecordParts parts;
 
-    if (!parts_of(record, version, &parts) || !parts.has_block)
+    if (!record_parts(record, version, &parts) || !parts.has_block)
         return false;
     *database = parts.file.database;
     return true;
@@ -300,7 +300,7 @@ bool wal_shared_row_of(const WalRecord *record, const PgVersion *version, WalSha
     RecordParts parts;
 
     if (record->rmgr != RMGR_HEAP || (!is_delete && op != XLOG_HEAP_INPLACE) ||
-        !parts_of(record, version, &parts) || !parts.has_block || parts.main_size < needed ||
+        !record_parts(record, version, &parts) || !parts.has_block || parts.main_size < needed ||
         parts.file.tablespace != GLOBAL_TABLESPACE || parts.file.database != 0)
         return false;
 

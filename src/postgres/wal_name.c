@@ -95,7 +95,7 @@ static bool parse_suffix(const char *suffix, uint32_t segment_size, WalName *nam
            strcmp(suffix + 1 + HALF_LENGTH, ".backup") == 0 && name->offset < segment_size;
 }
 
-static bool parse_name(const char *text, uint32_t segment_size, WalName *name)
+static bool parse_wal_name(const char *text, uint32_t segment_size, WalName *name)
 {
     uint32_t high;
     uint32_t low;
@@ -119,7 +119,7 @@ bool wal_name_parse(const char *text, uint32_t segment_size, WalName *name, Erro
 {
     WalName parsed = {0};
 
-    if (!parse_name(text, segment_size, &parsed)) {
+    if (!parse_wal_name(text, segment_size, &parsed)) {
         return error_set(err, ERR_USAGE,
                          "\"%s\" is not the name of a WAL file of a cluster with segments of "
                          "%" PRIu32 " MiB",

@@ -357,7 +357,7 @@ static bool finish_record(WalReader *reader, const uint8_t *header, const uint8_
            reader->setup.on_record(reader->setup.context, &record, err);
 }
 
-static bool is_wanted(const WalReader *reader, const uint8_t *header)
+static bool record_is_wanted(const WalReader *reader, const uint8_t *header)
 {
     static const uint32_t by_kind = UINT32_C(1) << RMGR_XLOG | UINT32_C(1) << RMGR_TRANSACTION |
                                     UINT32_C(1) << RMGR_STORAGE | UINT32_C(1) << RMGR_DATABASE |
@@ -384,7 +384,7 @@ static bool feed_whole_record(WalReader *reader, const uint8_t *data, Error *err
     reader->have = reader->total;
     reader->at += reader->total;
     reader->crc = crc32c_update(0, data + RECORD_HEADER_SIZE, reader->total - RECORD_HEADER_SIZE);
-    return finish_record(reader, data, is_wanted(reader, data) ? data : NULL, err);
+    return finish_record(reader, data, record_is_wanted(reader, data) ? data : NULL, err);
 }
 
 /* A part of the header: first the length, then the rest. */
@@ -401,7 +401,7 @@ static size_t feed_record_header(WalReader *reader, const uint8_t *data, size_t 
         take_total(reader, reader->header);
     } else if (reader->have == RECORD_HEADER_SIZE &&
                record_header_is_valid(reader, reader->header)) {
-        reader->is_kept = is_wanted(reader, reader->header);
+        reader->is_kept = record_is_wanted(reader, reader->header);
         reader->kept.size = 0;
         if (reader->is_kept)
             buffer_append(&reader->kept, reader->header, RECORD_HEADER_SIZE);

@@ -188,7 +188,7 @@ void wal_summary_init(WalSummary *summary)
     };
 }
 
-static void widen(TimeUs *min, TimeUs *max, TimeUs time)
+static void times_widen(TimeUs *min, TimeUs *max, TimeUs time)
 {
     if (*min == TIME_US_NONE || time < *min)
         *min = time;
@@ -206,11 +206,11 @@ static void add_end(WalSummary *summary, const WalEvent *event)
     summary->xid_last = event->xid;
     if (event->drops_relations)
         summary->changes |= WAL_REMOVES_FILES;
-    widen(&summary->end_time_min, &summary->end_time_max, event->time);
+    times_widen(&summary->end_time_min, &summary->end_time_max, event->time);
     if (event->kind == EVENT_COMMIT) {
         summary->commit_count++;
         summary->last_commit_end = event->end;
-        widen(&summary->commit_time_min, &summary->commit_time_max, event->time);
+        times_widen(&summary->commit_time_min, &summary->commit_time_max, event->time);
     } else {
         summary->abort_count++;
     }

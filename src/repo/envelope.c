@@ -42,7 +42,7 @@ uint16_t envelope_flags(const EnvelopeShape *shape, const uint8_t *bytes)
 }
 
 /* Before the checksum, which a newer version may keep elsewhere or compute otherwise. */
-static bool check_version(const EnvelopeShape *shape, const uint8_t *bytes, Error *err)
+static bool envelope_check_version(const EnvelopeShape *shape, const uint8_t *bytes, Error *err)
 {
     const unsigned version = get_le16(bytes + magic_size(shape));
 
@@ -98,7 +98,7 @@ bool envelope_check(const EnvelopeShape *shape, uint64_t seed, const uint8_t *by
 {
     if (size < shape->size || memcmp(bytes, shape->magic, magic_size(shape)) != 0)
         return error_set(err, ERR_CORRUPT, "not a %s", shape->what);
-    return check_version(shape, bytes, err) && check_seal(shape, seed, bytes, err) &&
+    return envelope_check_version(shape, bytes, err) && check_seal(shape, seed, bytes, err) &&
            check_additions(shape, bytes, err);
 }
 

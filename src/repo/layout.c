@@ -240,7 +240,7 @@ bool layout_wal_name_of(const char *cluster, const char *object, uint32_t segmen
 }
 
 /* Hexadecimal digits, in capitals as in the names of segments. */
-static bool parse_digits(const char *text, size_t count, uint64_t *number)
+static bool parse_hex_digits(const char *text, size_t count, uint64_t *number)
 {
     *number = 0;
     for (size_t i = 0; i < count; i++) {
@@ -257,7 +257,7 @@ static bool parse_offset(const char *text, uint32_t *offset)
 {
     uint64_t number;
 
-    if (!parse_digits(text, OFFSET_LENGTH, &number))
+    if (!parse_hex_digits(text, OFFSET_LENGTH, &number))
         return false;
     *offset = (uint32_t)number;
     return true;
@@ -351,9 +351,9 @@ bool layout_known_wal_of(const char *cluster, const char *object, uint32_t *time
     uint64_t number;
     uint64_t segment;
 
-    if (what == NULL || !parse_digits(what, TIMELINE_LENGTH, &number) || number == 0 ||
+    if (what == NULL || !parse_hex_digits(what, TIMELINE_LENGTH, &number) || number == 0 ||
         what[TIMELINE_LENGTH] != '-' ||
-        !parse_digits(what + TIMELINE_LENGTH + 1, NUMBER_LENGTH, &segment))
+        !parse_hex_digits(what + TIMELINE_LENGTH + 1, NUMBER_LENGTH, &segment))
         return false;
     *timeline = (uint32_t)number;
     *first = segment;

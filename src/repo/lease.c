@@ -45,7 +45,7 @@ struct Lease {
     Lsn start;
 };
 
-static char *object_name(const Lease *lease, unsigned seq)
+static char *lease_object_name(const Lease *lease, unsigned seq)
 {
     return text_format("%s%s.%08u", lease->prefix, lease->holder, seq);
 }
@@ -53,7 +53,7 @@ static char *object_name(const Lease *lease, unsigned seq)
 /* Best effort: what stays behind is void after ten minutes, or at once when this process ends. */
 static void remove_object(const Lease *lease, unsigned seq)
 {
-    CLEANUP(text_freep) char *name = object_name(lease, seq);
+    CLEANUP(text_freep) char *name = lease_object_name(lease, seq);
     Error ignored = {0};
 
     if (!storage_remove(lease->cluster->repo->storage, name, &ignored))
@@ -75,7 +75,7 @@ void lease_freep(Lease **lease)
 static bool store_lease(Lease *lease, unsigned seq, Error *err)
 {
     CLEANUP(record_writer_done) RecordWriter record = {0};
-    CLEANUP(text_freep) char *name = object_name(lease, seq);
+    CLEANUP(text_freep) char *name = lease_object_name(lease, seq);
     char start[LSN_TEXT_SIZE];
 
     record_begin(&record, "lease", LEASE_VERSION);
@@ -154,7 +154,7 @@ static bool are_known_and_differ(const char *a, const char *b)
  * Only of a process on this host can be known that it is gone, and only from what is known: host
  * or boot id can be empty, and /proc may hide processes of other users (hidepid).
  */
-static bool is_dead(const Rival *rival, const char *boot_id, uint64_t process_start)
+static bool rival_is_dead(const Rival *rival, const char *boot_id, uint64_t process_start)
 {
     pid_t pid = (pid_t)rival->pid;
 
@@ -188,7 +188,7 @@ static bool look_at_rival(const Lease *lease, Rival *rival, RivalState *state, E
     rival->is_readable = decode_rival(&record, rival, &boot_id, &purpose, &process_start);
     if (rival->is_readable && strcmp(purpose, lease->kind) != 0) {
         *state = RIVAL_UNRELATED;
-    } else if (rival->is_readable && is_dead(rival, boot_id, process_start)) {
+    } else if (rival->is_readable && rival_is_dead(rival, boot_id, process_start)) {
         *state = RIVAL_VOID;
     }
     return true;
@@ -208,24 +208,24 @@ static void remove_rival(const Lease *lease, const ObjectList *list, const Rival
     }
 }
 
-typedef enum Outcome {
+typedef enum LeaseOutcome {
     OUTCOME_ALONE, /* nobody else: it is ours */
     OUTCOME_AGAIN, /* the listing was overtaken by a change, or the other one should withdraw */
     OUTCOME_TAKEN, /* by *rival */
-} Outcome;
+} LeaseOutcome;
 
-static bool is_before(const Rival *rival, const Lease *lease, const char *own_name)
+static bool rival_is_before(const Rival *rival, const Lease *lease, const char *own_name)
 {
     return rival->stored_at != lease->stored_at ? rival->stored_at < lease->stored_at
                                                 : strcmp(rival->name, own_name) < 0;
 }
 
 /* One listing, after our lease is stored. rival->name is valid as long as list. */
-static bool look_around(const Lease *lease, ObjectList *list, Rival *rival, Outcome *outcome,
-                        Error *err)
+static bool lease_look_around(const Lease *lease, ObjectList *list, Rival *rival,
+                              LeaseOutcome *outcome, Error *err)
 {
     Storage *storage = lease->cluster->repo->storage;
-    CLEANUP(text_freep) char *own_name = object_name(lease, lease->seq);
+    CLEANUP(text_freep) char *own_name = lease_object_name(lease, lease->seq);
     bool is_there = false;
 
     *outcome = OUTCOME_ALONE;
@@ -252,7 +252,7 @@ static bool look_around(const Lease *lease, ObjectList *list, Rival *rival, Outc
         *rival = other;
         *outcome = OUTCOME_AGAIN;
         /* Renewed or given back just now: only another listing tells which. */
-        if (state == RIVAL_LIVE && is_before(&other, lease, own_name)) {
+        if (state == RIVAL_LIVE && rival_is_before(&other, lease, own_name)) {
             *outcome = OUTCOME_TAKEN;
             return true;
         }
@@ -262,7 +262,7 @@ static bool look_around(const Lease *lease, ObjectList *list, Rival *rival, Outc
     return true;
 }
 
-static bool refuse(const Rival *rival, Error *err)
+static bool lease_refuse(const Rival *rival, Error *err)
 {
     char taken[TIME_TEXT_SIZE];
     char until[TIME_TEXT_SIZE];
@@ -288,14 +288,14 @@ static bool settle(const Lease *lease, Error *err)
     for (int step = 0;; step++) {
         CLEANUP(object_list_done) ObjectList list = {0};
         Rival rival = {.name = "", .stored_at = lease->stored_at};
-        Outcome outcome;
+        LeaseOutcome outcome;
 
-        if (!look_around(lease, &list, &rival, &outcome, err))
+        if (!lease_look_around(lease, &list, &rival, &outcome, err))
             return false;
         if (outcome == OUTCOME_ALONE)
             return true;
         if (outcome == OUTCOME_TAKEN || step == WAIT_STEPS)
-            return refuse(&rival, err);
+            return lease_refuse(&rival, err);
         time_sleep_ms(WAIT_STEP_MS);
     }
 }
@@ -327,7 +327,7 @@ bool lease_take(const Cluster *cluster, const LeaseRequest *request, Lease **lea
  */
 static bool renew(Lease *lease, Error *err)
 {
-    CLEANUP(text_freep) char *name = object_name(lease, lease->seq);
+    CLEANUP(text_freep) char *name = lease_object_name(lease, lease->seq);
     TimeUs before = lease->stored_at;
 
     if (!storage_stat(lease->cluster->repo->storage, name, NULL, NULL, err)) {

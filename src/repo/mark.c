@@ -127,7 +127,7 @@ const char *mark_text(const Mark *mark, Arena *arena)
 
 enum { MARK_SIZE_MAX = 64 << 10 };
 
-static bool is_same(const Mark *mark, const MarkName *name)
+static bool mark_is_same(const Mark *mark, const MarkName *name)
 {
     return strcmp(mark->kind, name->kind) == 0 &&
            strcmp(subject_names[mark->what], name->what) == 0 &&
@@ -160,7 +160,7 @@ static MarkRead read_mark(Mark *mark, const Cluster *cluster, const char *object
 
     if (storage_read(cluster->repo->storage, object, MARK_SIZE_MAX, &text, &attempt) &&
         mark_decode(mark, cluster, (const char *)text.data, text.size, arena, &attempt)) {
-        if (is_same(mark, name))
+        if (mark_is_same(mark, name))
             return MARK_TAKEN;
         error_set(&attempt, ERR_CORRUPT, "it is about something else");
     }
@@ -197,7 +197,7 @@ static bool is_outdated(const Cluster *cluster, const ObjectList *objects, const
 }
 
 /* Of two that were written side by side, under one number, what holds counts. */
-static void take(MarkList *list, const Mark *mark)
+static void mark_take(MarkList *list, const Mark *mark)
 {
     for (size_t i = 0; i < list->count; i++) {
         Mark *taken = &list->items[i];
@@ -213,7 +213,7 @@ static void take(MarkList *list, const Mark *mark)
 }
 
 /* *is_settled is false when one was replaced since the listing. */
-static bool load_once(MarkList *list, const Cluster *cluster, bool *is_settled, Error *err)
+static bool marks_load_once(MarkList *list, const Cluster *cluster, bool *is_settled, Error *err)
 {
     CLEANUP(text_freep) char *prefix = layout_mark_prefix(cluster->name);
     CLEANUP(object_list_done) ObjectList objects = {0};
@@ -233,7 +233,7 @@ static bool load_once(MarkList *list, const Cluster *cluster, bool *is_settled, 
             continue;
         switch (read_mark(&mark, cluster, object, &name, &list->arena, err)) {
         case MARK_TAKEN:
-            take(list, &mark);
+            mark_take(list, &mark);
             break;
         case MARK_GONE:
             *is_settled = false;
@@ -253,7 +253,7 @@ bool mark_list_load(MarkList *list, const Cluster *cluster, Error *err)
         CLEANUP(mark_list_done) MarkList loaded = {.count = 0};
         bool is_settled;
 
-        if (!load_once(&loaded, cluster, &is_settled, err))
+        if (!marks_load_once(&loaded, cluster, &is_settled, err))
             return false;
         if (!is_settled)
             continue;
@@ -286,7 +286,7 @@ const Mark *mark_find(const MarkList *list, const char *kind, MarkSubject what, 
 /* A listing by prefix also has what is about "...42.partial" when "...42" is meant. */
 static bool is_name_of(const Cluster *cluster, const char *object, const Mark *mark, MarkName *name)
 {
-    return layout_mark_of(cluster->name, object, name) && is_same(mark, name);
+    return layout_mark_of(cluster->name, object, name) && mark_is_same(mark, name);
 }
 
 /* The highest number about this subject; 0: there is none. */

@@ -87,8 +87,8 @@ void record_writer_done(RecordWriter *writer)
 }
 
 /* "pgcairn KIND VERSION": of which kind it is and how new, before anything else is believed. */
-static bool check_first_line(const char *line, size_t length, const char *kind,
-                             unsigned version_max, unsigned *version, Error *err)
+static bool record_check_first_line(const char *line, size_t length, const char *kind,
+                                    unsigned version_max, unsigned *version, Error *err)
 {
     size_t word = strlen(first_word);
     size_t kind_length = strlen(kind);
@@ -141,7 +141,7 @@ static bool check_key(const char *key, Error *err)
 }
 
 /* The lines between the first and the last; text ends with LF. */
-static bool parse_fields(const char *text, size_t size, Record *record, Error *err)
+static bool record_parse_fields(const char *text, size_t size, Record *record, Error *err)
 {
     size_t count = 0;
 
@@ -176,7 +176,8 @@ bool record_parse(const char *text, size_t size, const char *kind, unsigned vers
 
     if (line_end == NULL)
         return error_set(err, ERR_CORRUPT, "not a record of pgcairn");
-    if (!check_first_line(text, (size_t)(line_end - text), kind, version_max, &parsed.version, err))
+    if (!record_check_first_line(text, (size_t)(line_end - text), kind, version_max,
+                                 &parsed.version, err))
         return false;
 
     size_t first_size = (size_t)(line_end - text) + 1;
@@ -184,7 +185,8 @@ bool record_parse(const char *text, size_t size, const char *kind, unsigned vers
         text[size - CHECKSUM_LINE_LENGTH - 1] != '\n')
         return error_set(err, ERR_CORRUPT, "%s record is cut", kind);
     if (!check_checksum(text, size, err) ||
-        !parse_fields(text + first_size, size - first_size - CHECKSUM_LINE_LENGTH, &parsed, err))
+        !record_parse_fields(text + first_size, size - first_size - CHECKSUM_LINE_LENGTH, &parsed,
+                             err))
         return false;
     parsed.kind = arena_text(&parsed.arena, kind);
     *record = parsed;

@@ -16,7 +16,7 @@ static const char *const target_names[] = {
     "recovery_target_time", "recovery_target_xid", NULL,
 };
 
-static bool read_settings(const char *data, const char *name, SettingList *list, Error *err)
+static bool plan_read_settings(const char *data, const char *name, SettingList *list, Error *err)
 {
     CLEANUP(text_freep) char *path = text_format("%s/%s", data, name);
     Error attempt = {0};
@@ -27,7 +27,7 @@ static bool read_settings(const char *data, const char *name, SettingList *list,
     return false;
 }
 
-static bool counts(const Setting *setting)
+static bool setting_counts(const Setting *setting)
 {
     return strncmp(setting->name, prefix, strlen(prefix)) == 0 &&
            strcmp(setting->name, "recovery_target_action") != 0;
@@ -43,7 +43,7 @@ static bool is_overridden(const SettingList *list, size_t index)
     return false;
 }
 
-static int compare_names(const void *left, const void *right)
+static int compare_setting_names(const void *left, const void *right)
 {
     const Setting *a = left;
     const Setting *b = right;
@@ -58,10 +58,11 @@ static void print_settings(const SettingList *list, Buffer *out)
     size_t count = 0;
 
     for (size_t i = 0; i < list->count; i++) {
-        if (counts(&list->items[i]) && !is_overridden(list, i) && list->items[i].value[0] != '\0')
+        if (setting_counts(&list->items[i]) && !is_overridden(list, i) &&
+            list->items[i].value[0] != '\0')
             chosen[count++] = list->items[i];
     }
-    qsort(chosen, count, sizeof *chosen, compare_names);
+    qsort(chosen, count, sizeof *chosen, compare_setting_names);
     for (size_t i = 0; i < count; i++) {
         buffer_print(out, "%s%s=", i > 0 ? "\n" : "", chosen[i].name);
         percent_encode(out, chosen[i].value, 0x20);
@@ -78,7 +79,7 @@ static void read_configured(const char *data, SettingList *list)
 {
     Error unreadable = {0};
 
-    if (!read_settings(data, "postgresql.conf", list, &unreadable))
+    if (!plan_read_settings(data, "postgresql.conf", list, &unreadable))
         list->count = 0;
 }
 
@@ -88,7 +89,7 @@ bool recovery_settings_on_disk(const char *data, Arena *arena, const char **sett
     CLEANUP(buffer_done) Buffer text = {0};
 
     read_configured(data, &list);
-    if (!read_settings(data, "postgresql.auto.conf", &list, err)) {
+    if (!plan_read_settings(data, "postgresql.auto.conf", &list, err)) {
         return error_context(err, "read the recovery settings of %s", data);
     }
     print_settings(&list, &text);
@@ -167,7 +168,7 @@ static bool take_target_end(const Record *record, RecoveryPlan *plan, Error *err
     return error_set(err, ERR_CORRUPT, "target_end is not a valid LSN");
 }
 
-static bool take_plan(const Record *record, Arena *arena, RecoveryPlan *plan, Error *err)
+static bool plan_take_record(const Record *record, Arena *arena, RecoveryPlan *plan, Error *err)
 {
     const char *archive_end = record_find(record, "archive_end");
     const char *data = record_find(record, "data");
@@ -203,7 +204,7 @@ bool recovery_plan_load(const char *data, Arena *arena, RecoveryPlan *plan, Erro
     if (!file_read_whole(path, PLAN_SIZE_MAX, &text, err))
         return false;
     if (!record_parse((const char *)text.data, text.size, "recovery", PLAN_VERSION, &record, err) ||
-        !take_plan(&record, arena, plan, err)) {
+        !plan_take_record(&record, arena, plan, err)) {
         return error_context(err, "read %s", path);
     }
     return true;

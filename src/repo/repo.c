@@ -165,7 +165,7 @@ bool repo_create(Repo *repo, Storage *storage, bool *created, Error *err)
 }
 
 /* Nothing at this name: an empty place, or none at all (an unmounted file system, say)? */
-static bool explain_absence(Storage *storage, Error *err)
+static bool repo_explain_absence(Storage *storage, Error *err)
 {
     CLEANUP(object_list_done) ObjectList list = {0};
 
@@ -183,7 +183,7 @@ bool repo_open(Repo *repo, Storage *storage, Error *err)
     if (load_repository(storage, repo, err))
         return true;
     if (err->code == ERR_NOT_FOUND)
-        explain_absence(storage, err);
+        repo_explain_absence(storage, err);
     return error_context(err, "open repository");
 }
 

@@ -19,7 +19,7 @@ static const struct {
 #undef LIBPQ_PLACE
 };
 
-static void load_once(void)
+static void libpq_load_once(void)
 {
     /* Never closed: libpq and OpenSSL leave handlers behind that must stay mapped. */
     void *library = dlopen("libpq.so.5", RTLD_NOW | RTLD_LOCAL);
@@ -42,7 +42,7 @@ static void load_once(void)
 
 const Libpq *libpq_load(Error *err)
 {
-    (void)pthread_once(&once, load_once);
+    (void)pthread_once(&once, libpq_load_once);
     if (failure.code != ERR_NONE) {
         *err = failure;
         return NULL;

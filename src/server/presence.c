@@ -36,7 +36,7 @@ static bool is_at_rest(const PresenceFacts *facts)
 }
 
 /* The lock file's own server is dead: what only it had is still there. */
-static bool is_dead(const PresenceFacts *facts)
+static bool presence_is_dead(const PresenceFacts *facts)
 {
     return facts->has_lock && (facts->memory == MEMORY_LEFT || facts->socket == SOCKET_REFUSES);
 }
@@ -45,7 +45,7 @@ Presence presence_judge(const PresenceFacts *facts)
 {
     if (is_seen(facts))
         return PRESENCE_SERVER;
-    if (is_at_rest(facts) || is_dead(facts))
+    if (is_at_rest(facts) || presence_is_dead(facts))
         return PRESENCE_NONE;
     if (!facts->may_be_shared &&
         (facts->sees_all || (facts->has_lock && facts->is_lock_before_boot)))

@@ -105,7 +105,7 @@ static bool wait_for_result(Session *session, Error *err)
     return true;
 }
 
-static bool collect(Session *session, Answer *answer, Error *err)
+static bool query_collect(Session *session, Answer *answer, Error *err)
 {
     for (;;) {
         if (!wait_for_result(session, err))
@@ -179,7 +179,7 @@ bool query_run(Session *session, const char *query, const char *const *parameter
                                                   parameters, NULL, NULL, 0);
     if (sent == 0)
         return connection_lost(session, err);
-    if (!query_flush(session, err) || !collect(session, answer, err))
+    if (!query_flush(session, err) || !query_collect(session, answer, err))
         return false;
     if (answer->result == NULL)
         return connection_lost(session, err);

@@ -27,7 +27,7 @@ static bool unexpected(const char *what, Error *err)
 }
 
 /* Digits only; strtoull() would take more. */
-static bool parse_number(const char *text, uint64_t max, uint64_t *number)
+static bool replication_parse_number(const char *text, uint64_t max, uint64_t *number)
 {
     char *end;
 
@@ -47,8 +47,8 @@ static bool identify_system(Session *session, ReplicationIdentity *identity, Err
 
     if (!session_row(session, "IDENTIFY_SYSTEM", &arena, values, ARRAY_SIZE(values), &found, err))
         return false;
-    if (!found || !parse_number(values[0], UINT64_MAX, &identity->system_identifier) ||
-        !parse_number(values[1], UINT32_MAX, &timeline) || values[2] == NULL)
+    if (!found || !replication_parse_number(values[0], UINT64_MAX, &identity->system_identifier) ||
+        !replication_parse_number(values[1], UINT32_MAX, &timeline) || values[2] == NULL)
         return unexpected("IDENTIFY_SYSTEM", err);
     identity->timeline = (uint32_t)timeline;
     return lsn_parse(values[2], &identity->flushed, err);
@@ -67,7 +67,8 @@ bool replication_identify(Session *session, ReplicationIdentity *identity, Error
         !session_row(session, "SELECT setting FROM pg_settings WHERE name = 'wal_segment_size'",
                      &arena, &size_text, 1, &found, err))
         return error_context(err, "ask the server who it is");
-    if (!found || !parse_number(size_text, UINT32_MAX, &size) || !wal_segment_size_is_valid(size))
+    if (!found || !replication_parse_number(size_text, UINT32_MAX, &size) ||
+        !wal_segment_size_is_valid(size))
         return unexpected("the question for its wal_segment_size", err);
     identity->wal_segment_size = (uint32_t)size;
     return true;
@@ -123,7 +124,8 @@ bool replication_slot_look(Session *session, const char *name, ReplicationSlot *
         return error_context(err, "look at replication slot \"%s\"", name);
     if (!slot->exists)
         return true;
-    if (values[0] == NULL || values[1] == NULL || !parse_number(values[2], INT32_MAX, &pid))
+    if (values[0] == NULL || values[1] == NULL ||
+        !replication_parse_number(values[2], INT32_MAX, &pid))
         return unexpected("the question for its slot", err);
     slot->is_physical = strcmp(values[0], "physical") == 0;
     slot->is_temporary = strcmp(values[1], "t") == 0;
@@ -148,7 +150,7 @@ bool replication_slot_create(Session *session, const char *name, Error *err)
 }
 
 /* Wait for the socket. A signal ends it early. */
-static bool wait_for(Session *session, short events, int wait_ms, Error *err)
+static bool session_wait_for(Session *session, short events, int wait_ms, Error *err)
 {
     struct pollfd wait = {.fd = session->pq->PQsocket(session->connection), .events = events};
 
@@ -165,7 +167,7 @@ static bool send_out(Session *session, Error *err)
     while ((left = session->pq->PQflush(session->connection)) == 1) {
         if (time_monotonic() > deadline)
             return error_set(err, ERR_UNREACHABLE, "the server takes no answer");
-        if (!wait_for(session, POLLIN | POLLOUT, 200, err))
+        if (!session_wait_for(session, POLLIN | POLLOUT, 200, err))
             return false;
         if (session->pq->PQconsumeInput(session->connection) == 0)
             return connection_lost(session, err);
@@ -181,7 +183,7 @@ static bool next_result(Session *session, TimeUs deadline, Answer *answer, Error
     while (session->pq->PQisBusy(session->connection) != 0) {
         if (time_monotonic() > deadline)
             return error_set(err, ERR_UNREACHABLE, "the server does not answer");
-        if (!wait_for(session, POLLIN, 200, err))
+        if (!session_wait_for(session, POLLIN, 200, err))
             return false;
         if (session->pq->PQconsumeInput(session->connection) == 0)
             return connection_lost(session, err);
@@ -209,13 +211,14 @@ static bool stream_refused(const Answer *answer, Error *err)
 }
 
 /* The row that a server sends at the end of a timeline: bigint, text. */
-static bool take_end(const Answer *answer, TimelineEnd *end, Error *err)
+static bool take_timeline_end(const Answer *answer, TimelineEnd *end, Error *err)
 {
     const Libpq *pq = answer->pq;
     uint64_t timeline;
 
     if (pq->PQntuples(answer->result) != 1 || pq->PQnfields(answer->result) != 2 ||
-        !parse_number(pq->PQgetvalue(answer->result, 0, 0), UINT32_MAX, &timeline) || timeline == 0)
+        !replication_parse_number(pq->PQgetvalue(answer->result, 0, 0), UINT32_MAX, &timeline) ||
+        timeline == 0)
         return unexpected("START_REPLICATION", err);
     end->next = (uint32_t)timeline;
     return lsn_parse(pq->PQgetvalue(answer->result, 0, 1), &end->next_begin, err);
@@ -234,7 +237,7 @@ static bool take_results(Session *session, TimelineEnd *end, bool *has_end, Erro
         ExecStatusType status = session->pq->PQresultStatus(answer.result);
         if (status == PGRES_TUPLES_OK) {
             *has_end = true;
-            if (!take_end(&answer, end, err))
+            if (!take_timeline_end(&answer, end, err))
                 return false;
         } else if (status != PGRES_COMMAND_OK) {
             return stream_refused(&answer, err);
@@ -263,7 +266,7 @@ bool replication_start(Session *session, const char *slot, Lsn position, uint32_
         return true;
     case PGRES_TUPLES_OK: /* the timeline ends right here */
         *begun = false;
-        return take_end(&answer, end, err) && take_results(session, end, &has_end, err);
+        return take_timeline_end(&answer, end, err) && take_results(session, end, &has_end, err);
     default:
         stream_refused(&answer, err);
         return error_context(err, "begin to stream at %s", place);
@@ -344,7 +347,7 @@ bool replication_next(Session *session, unsigned wait_ms, StreamMessage *message
 
     *message = (StreamMessage){0};
     if (size == 0) {
-        if (!wait_for(session, POLLIN, (int)wait_ms, err))
+        if (!session_wait_for(session, POLLIN, (int)wait_ms, err))
             return false;
         if (pq->PQconsumeInput(session->connection) == 0)
             return connection_lost(session, err);
@@ -412,7 +415,7 @@ bool replication_stop(Session *session, Error *err)
             continue;
         if (time_monotonic() > deadline)
             return error_set(err, ERR_UNREACHABLE, "the server does not end the stream");
-        if (!wait_for(session, POLLIN, 200, err))
+        if (!session_wait_for(session, POLLIN, 200, err))
             return false;
         if (pq->PQconsumeInput(session->connection) == 0)
             return connection_lost(session, err);

@@ -39,7 +39,7 @@ static unsigned major_of(const char *directory)
     return major_in((const char *)output.data);
 }
 
-static const char *find_on_path(unsigned major, Arena *arena)
+static const char *find_programs_on_path(unsigned major, Arena *arena)
 {
     const char *path = getenv("PATH");
 
@@ -85,7 +85,7 @@ bool server_find_programs(const char *wanted, unsigned major, Arena *arena, cons
         arena_format(arena, "/usr/pgsql-%u/bin", major),          /* RPMs of the project */
         "/usr/local/pgsql/bin",                                   /* make install */
     };
-    const char *found = find_on_path(major, arena);
+    const char *found = find_programs_on_path(major, arena);
     for (size_t i = 0; found == NULL && i < ARRAY_SIZE(places); i++) {
         if (major_of(places[i]) == major)
             found = places[i];
@@ -123,7 +123,7 @@ static void split_lines(const char *text, Arena *arena, const char *lines[LINE_C
     }
 }
 
-static ServerStatus status_of(const char *line)
+static ServerStatus server_status_of(const char *line)
 {
     static const struct {
         const char *text;
@@ -219,7 +219,7 @@ bool server_lock_read(const char *data, Arena *arena, ServerLock *lock, bool *fo
         .listen_address = lines[LINE_LISTEN],
         .memory_key = memory_key,
         .memory_id = strtoull(rest, NULL, 10),
-        .status = status_of(lines[LINE_STATUS]),
+        .status = server_status_of(lines[LINE_STATUS]),
     };
     lock->is_alive = lock->pid > 0 && process_exists(lock->pid) && runs_postgres(lock->pid) &&
                      lives_in(lock->pid, data);
@@ -317,7 +317,7 @@ bool server_start_read(const char *data, Arena *arena, ServerStart *start, bool 
 }
 
 /* Field 4 of /proc/N/stat. The name in field 2 may hold anything, so begin after its last ')'. */
-static pid_t parent_of(const char *number)
+static pid_t parent_process_of(const char *number)
 {
     CLEANUP(text_freep) char *path = text_format("/proc/%s/stat", number);
     CLEANUP(fd_done) int fd = open(path, O_RDONLY | O_CLOEXEC);
@@ -362,7 +362,8 @@ bool server_startup_title(pid_t pid, Arena *arena, const char **title)
         const struct dirent *entry = readdir(processes);
         if (entry == NULL)
             break;
-        if (entry->d_name[0] >= '1' && entry->d_name[0] <= '9' && parent_of(entry->d_name) == pid)
+        if (entry->d_name[0] >= '1' && entry->d_name[0] <= '9' &&
+            parent_process_of(entry->d_name) == pid)
             found = startup_words(entry->d_name, arena);
     }
     if (processes != NULL)

@@ -4,8 +4,8 @@
 
 enum { LABEL_SIZE_MAX = 1024 }; /* as the server (MAXPGPATH): "backup label too long" */
 
-static bool take_row(const Answer *answer, Arena *arena, const char **values, size_t count,
-                     bool *found, Error *err)
+static bool answer_take_row(const Answer *answer, Arena *arena, const char **values, size_t count,
+                            bool *found, Error *err)
 {
     const Libpq *pq = answer->pq;
 
@@ -35,7 +35,7 @@ bool session_row(Session *session, const char *query, Arena *arena, const char *
     CLEANUP(answer_done) Answer answer = {0};
 
     return query_run(session, query, NULL, 0, &answer, err) &&
-           take_row(&answer, arena, values, count, found, err);
+           answer_take_row(&answer, arena, values, count, found, err);
 }
 
 bool session_rows(Session *session, const char *query, size_t count, SessionRowFunction *on_row,
@@ -71,7 +71,7 @@ static bool one_row(Session *session, const char *query, const char *const *para
     bool found = false;
 
     if (!query_run(session, query, parameters, parameter_count, &answer, err) ||
-        !take_row(&answer, arena, values, count, &found, err))
+        !answer_take_row(&answer, arena, values, count, &found, err))
         return false;
     return found || error_set(err, ERR_POSTGRES, "the server answered with no row");
 }
@@ -89,7 +89,7 @@ static const char *text_or_empty(const char *text)
     return text != NULL ? text : "";
 }
 
-static bool is_true(const char *text)
+static bool text_is_true(const char *text)
 {
     return text != NULL && strcmp(text, "t") == 0;
 }
@@ -120,9 +120,9 @@ bool session_identify(Session *session, Arena *arena, ServerIdentity *identity, 
         .system_identifier = (uint64_t)strtoll(text_or_empty(values[0]), NULL, 10),
         .timeline = (uint32_t)strtoul(text_or_empty(values[1]), NULL, 10),
         .wal_segment_size = (uint32_t)strtoul(text_or_empty(values[2]), NULL, 10),
-        .has_checksums = is_true(values[3]),
-        .in_recovery = is_true(values[4]),
-        .archiving = is_true(values[5]),
+        .has_checksums = text_is_true(values[3]),
+        .in_recovery = text_is_true(values[4]),
+        .archiving = text_is_true(values[5]),
         .archive_command = text_or_empty(values[6]),
         .wal_level = text_or_empty(values[7]),
         .data_directory = text_or_empty(values[8]),
@@ -133,7 +133,7 @@ bool session_identify(Session *session, Arena *arena, ServerIdentity *identity, 
     return true;
 }
 
-static bool lsn_of(const char *text, Lsn *lsn, Error *err)
+static bool text_lsn(const char *text, Lsn *lsn, Error *err)
 {
     if (text == NULL)
         return error_set(err, ERR_POSTGRES, "the server answered with no LSN");
@@ -141,7 +141,7 @@ static bool lsn_of(const char *text, Lsn *lsn, Error *err)
 }
 
 /* The label becomes a line of backup_label: a line feed in it would forge further lines. */
-static bool check_label(const char *label, Error *err)
+static bool session_check_label(const char *label, Error *err)
 {
     if (strlen(label) > LABEL_SIZE_MAX)
         return error_set(err, ERR_USAGE, "label has more than %d bytes", LABEL_SIZE_MAX);
@@ -167,10 +167,10 @@ bool session_backup_start(Session *session, const char *label, bool fast, Lsn *s
                             : "SELECT pg_backup_start($1::text, $2::boolean)";
     const char *value;
 
-    if (!check_label(label, err))
+    if (!session_check_label(label, err))
         return false;
     if (!one_row(session, query, parameters, ARRAY_SIZE(parameters), &arena, &value, 1, err) ||
-        !lsn_of(value, start, err))
+        !text_lsn(value, start, err))
         return error_context(err, "start the backup on the server");
     return true;
 }
@@ -188,7 +188,7 @@ bool session_backup_stop(Session *session, Arena *arena, BackupStop *stop, Error
     Lsn lsn;
 
     if (!one_row(session, query, NULL, 0, arena, values, ARRAY_SIZE(values), err) ||
-        !lsn_of(values[0], &lsn, err))
+        !text_lsn(values[0], &lsn, err))
         return error_context(err, "stop the backup on the server");
     if (values[1] == NULL || *values[1] == '\0')
         return error_set(err, ERR_POSTGRES, "the server gave no backup_label");
@@ -206,7 +206,7 @@ bool session_insert_lsn(Session *session, Lsn *lsn, Error *err)
                  "SELECT CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn()"
                  " ELSE pg_current_wal_insert_lsn() END",
                  NULL, 0, &arena, &value, 1, err) ||
-        !lsn_of(value, lsn, err))
+        !text_lsn(value, lsn, err))
         return error_context(err, "ask the server where it writes WAL");
     return true;
 }

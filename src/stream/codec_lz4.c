@@ -42,8 +42,8 @@ static LZ4F_blockSizeID_t lz4_block(size_t size)
 }
 
 /* Turns the frame without a checksum of its content, which ends the buffer, into one with it. */
-static void add_checksum(uint8_t *frame, size_t header_size, const void *data, size_t size,
-                         uint8_t *end)
+static void lz4_add_checksum(uint8_t *frame, size_t header_size, const void *data, size_t size,
+                             uint8_t *end)
 {
     frame[FLAGS_OFFSET] |= FLAG_CONTENT_CHECKSUM;
     uint32_t header = XXH32(frame + FLAGS_OFFSET, header_size - FLAGS_OFFSET - 1, 0);
@@ -87,7 +87,7 @@ static bool lz4_compress(void **state, int level, const void *data, size_t size,
     if (LZ4F_isError(result))
         return lz4_failed("compress with lz4", result, ERR_INTERNAL, err);
     end += result;
-    add_checksum(frame, header, data, size, end);
+    lz4_add_checksum(frame, header, data, size, end);
     out->size = (size_t)(end - out->data) + CHECKSUM_SIZE;
     return true;
 }

@@ -20,7 +20,7 @@ __attribute__((constructor(102))) static void prepare_shifts(void)
     crc32c_shift_prepare(&short_shift, SHORT_BLOCK);
 }
 
-static inline uint64_t load(const uint8_t *data)
+static inline uint64_t load_word(const uint8_t *data)
 {
     uint64_t value;
 
@@ -35,16 +35,16 @@ static inline uint64_t three_blocks(uint64_t state, const uint8_t *data, size_t 
     uint64_t third = 0;
 
     for (const uint8_t *end = data + block; data < end; data += 8) {
-        state = _mm_crc32_u64(state, load(data));
-        second = _mm_crc32_u64(second, load(data + block));
-        third = _mm_crc32_u64(third, load(data + 2 * block));
+        state = _mm_crc32_u64(state, load_word(data));
+        second = _mm_crc32_u64(second, load_word(data + block));
+        third = _mm_crc32_u64(third, load_word(data + 2 * block));
     }
     state = crc32c_shift(shift, (uint32_t)state) ^ second;
     return crc32c_shift(shift, (uint32_t)state) ^ third;
 }
 
 /* Up to 7 bytes, in 3 steps at most: WAL records are short, and end anywhere. */
-static inline uint32_t finish(uint32_t state, const uint8_t *data, size_t size)
+static inline uint32_t crc32c_rest(uint32_t state, const uint8_t *data, size_t size)
 {
     if ((size & 4) != 0) {
         state = _mm_crc32_u32(state, get_le32(data));
@@ -70,6 +70,6 @@ uint32_t crc32c_machine(uint32_t state, const uint8_t *data, size_t size)
         data += (size_t)3 * SHORT_BLOCK;
     }
     for (; size >= 8; size -= 8, data += 8)
-        wide = _mm_crc32_u64(wide, load(data));
-    return finish((uint32_t)wide, data, size);
+        wide = _mm_crc32_u64(wide, load_word(data));
+    return crc32c_rest((uint32_t)wide, data, size);
 }

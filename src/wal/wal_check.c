@@ -9,8 +9,8 @@ static bool as(ErrorCode code, Error *err)
     return false;
 }
 
-static bool check_identity(const Cluster *cluster, const WalSegmentHeader *header, ErrorCode code,
-                           Error *err)
+static bool segment_check_identity(const Cluster *cluster, const WalSegmentHeader *header,
+                                   ErrorCode code, Error *err)
 {
     const PgVersion *version = pg_version_of_wal_magic(header->magic);
 
@@ -45,7 +45,7 @@ bool wal_check_header(const Cluster *cluster, const WalName *name, ErrorCode cod
 
     if (!wal_segment_header_decode(bytes, size, header, err))
         return as(code, err);
-    if (!check_identity(cluster, header, code, err))
+    if (!segment_check_identity(cluster, header, code, err))
         return false;
     if (header->segment_size != cluster->wal_segment_size || header->block_size != WAL_BLOCK_SIZE) {
         return error_set(err, code,

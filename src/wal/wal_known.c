@@ -141,7 +141,8 @@ bool wal_known_encode(const WalKnownHome *home, WalStretch stretch, const Buffer
     return true;
 }
 
-static bool check_header(const WalKnownHome *home, const uint8_t *object, size_t size, Error *err)
+static bool known_check_header(const WalKnownHome *home, const uint8_t *object, size_t size,
+                               Error *err)
 {
     if (size < HEAD_SIZE || !skippable_is_at(WAL_KNOWN_HEADER_SIZE, object))
         return error_set(err, ERR_CORRUPT, "not a %s", header_shape.what);
@@ -150,8 +151,8 @@ static bool check_header(const WalKnownHome *home, const uint8_t *object, size_t
 }
 
 /* Of this cluster, and about the segments that its name says? */
-static bool check_identity(const WalKnownHome *home, WalStretch stretch, const uint8_t *header,
-                           Error *err)
+static bool known_check_identity(const WalKnownHome *home, WalStretch stretch,
+                                 const uint8_t *header, Error *err)
 {
     uint8_t expected[WAL_KNOWN_HEADER_SIZE] = {0};
 
@@ -168,7 +169,8 @@ bool wal_known_decode(const WalKnownHome *home, WalStretch stretch, const void *
     const uint8_t *header = (const uint8_t *)object + SKIPPABLE_HEADER_SIZE;
     const uint8_t *frame = (const uint8_t *)object + HEAD_SIZE;
 
-    if (!check_header(home, object, size, err) || !check_identity(home, stretch, header, err))
+    if (!known_check_header(home, object, size, err) ||
+        !known_check_identity(home, stretch, header, err))
         return false;
     const uint32_t count = get_le32(header + 32);
     if (count == 0 || count > WAL_KNOWN_SEGMENTS || get_le32(header + 36) != size - HEAD_SIZE)

@@ -14,7 +14,7 @@
  * An object under the name of another one would be handed to the server as something that it is
  * not, every checksum intact.
  */
-static bool check_identity(const WalTrailer *trailer, const char *name, Error *err)
+static bool trailer_check_identity(const WalTrailer *trailer, const char *name, Error *err)
 {
     const WalReaderState *reader = &trailer->summary.reader;
     Error ignored = {0}; /* a name that this object can't have is the answer here */
@@ -38,7 +38,7 @@ static bool read_trailer(const Cluster *cluster, const char *object, const char 
     if (!storage_read_suffix(cluster->repo->storage, object, WAL_TRAILER_SUFFIX, &suffix, &size,
                              err) ||
         !wal_trailer_find(&found, suffix.data, suffix.size, size, cluster->repo->hash_seed, err) ||
-        !check_identity(&found, name, err))
+        !trailer_check_identity(&found, name, err))
         return false;
     *trailer = found;
     return true;
@@ -54,7 +54,7 @@ bool wal_object_trailer(const Cluster *cluster, const char *name, WalTrailer *tr
 }
 
 /* One frame on its way: fetched, checked and decompressed by any thread. */
-typedef struct FrameJob {
+typedef struct ReadFrameJob {
     Storage *storage;
     const char *object;
     uint64_t seed;
@@ -66,7 +66,7 @@ typedef struct FrameJob {
     uint8_t raw_checksum[XXH128_SIZE]; /* of the raw ones */
     uint8_t *raw;
     Buffer stored;
-} FrameJob;
+} ReadFrameJob;
 
 typedef struct WalObjectReader {
     const WalTrailer *trailer;
@@ -79,8 +79,8 @@ typedef struct WalObjectReader {
     uint64_t offset; /* of the next frame to be submitted */
 
     CodecContext *codecs[WAL_THREADS_MAX]; /* the first one is the caller's thread's */
-    FrameJob jobs[WAL_JOBS_MAX];
-    FrameJob *idle[WAL_JOBS_MAX];
+    ReadFrameJob jobs[WAL_JOBS_MAX];
+    ReadFrameJob *idle[WAL_JOBS_MAX];
     size_t job_count;
     size_t idle_count;
     WorkQueue *queue; /* NULL: all in the caller's thread */
@@ -99,7 +99,7 @@ static void reader_done(WalObjectReader *reader)
 
 static bool fetch_frame(void *worker, void *context, Error *err)
 {
-    FrameJob *job = context;
+    ReadFrameJob *job = context;
     CodecContext *codec = worker;
 
     buffer_reserve(&job->stored, job->stored_size);
@@ -122,7 +122,7 @@ static bool start_reader(WalObjectReader *reader, const Cluster *cluster, const 
     threads = wal_thread_count(threads, trailer->frame_count);
     reader->job_count = wal_job_count(threads);
     for (size_t i = 0; i < reader->job_count; i++) {
-        reader->jobs[i] = (FrameJob){
+        reader->jobs[i] = (ReadFrameJob){
             .storage = cluster->repo->storage,
             .object = object,
             .seed = cluster->repo->hash_seed,
@@ -147,7 +147,7 @@ static bool start_reader(WalObjectReader *reader, const Cluster *cluster, const 
 }
 
 /* A frame's raw bytes, in order. They are not proven yet: that is known after the last one. */
-static bool deliver_frame(WalObjectReader *reader, FrameJob *job, Error *err)
+static bool deliver_frame(WalObjectReader *reader, ReadFrameJob *job, Error *err)
 {
     memcpy(reader->raw_checksums[reader->frames_done], job->raw_checksum, XXH128_SIZE);
     reader->checksums[reader->frames_done++] = job->checksum;
@@ -155,10 +155,10 @@ static bool deliver_frame(WalObjectReader *reader, FrameJob *job, Error *err)
     return reader->sink == NULL || reader->sink(reader->context, job->raw, job->raw_size, err);
 }
 
-static bool submit_frame(WalObjectReader *reader, Error *err)
+static bool reader_submit_frame(WalObjectReader *reader, Error *err)
 {
     const WalTrailer *trailer = reader->trailer;
-    FrameJob *job = reader->idle[--reader->idle_count];
+    ReadFrameJob *job = reader->idle[--reader->idle_count];
     uint32_t index = reader->frames_submitted++;
 
     job->offset = reader->offset;
@@ -180,7 +180,7 @@ static bool read_frames(WalObjectReader *reader, Error *err)
         if (!interrupt_check(err))
             return false;
         if (reader->idle_count > 0 && reader->frames_submitted < trailer->frame_count) {
-            if (!submit_frame(reader, err))
+            if (!reader_submit_frame(reader, err))
                 return false;
             continue;
         }
@@ -262,15 +262,16 @@ typedef struct ObjectLook {
     TimeUs stored_at;
 } ObjectLook;
 
-static bool look_at_object(const Cluster *cluster, const char *name, ObjectLook *look, Error *err)
+static bool wal_object_look_at(const Cluster *cluster, const char *name, ObjectLook *look,
+                               Error *err)
 {
     CLEANUP(text_freep) char *object = layout_wal(cluster->name, name);
 
     return storage_stat(cluster->repo->storage, object, &look->size, &look->stored_at, err);
 }
 
-static bool check_stored(const Cluster *cluster, const char *object, const char *name,
-                         Buffer *space, Error *err)
+static bool object_check_stored(const Cluster *cluster, const char *object, const char *name,
+                                Buffer *space, Error *err)
 {
     uint64_t checksums[WAL_FRAMES_MAX], offset = 0;
     WalTrailer trailer;
@@ -296,7 +297,7 @@ bool wal_object_check_stored(const Cluster *cluster, const char *name, Buffer *s
 {
     CLEANUP(text_freep) char *object = layout_wal(cluster->name, name);
 
-    return check_stored(cluster, object, name, space, err) ||
+    return object_check_stored(cluster, object, name, space, err) ||
            error_context(err, "read \"%s\"", object);
 }
 
@@ -315,7 +316,7 @@ static bool check_still_damaged(const Cluster *cluster, const char *name, const 
         *err = reason;
         return false;
     }
-    if (reason.code == ERR_CORRUPT && !look_at_object(cluster, name, &now, err))
+    if (reason.code == ERR_CORRUPT && !wal_object_look_at(cluster, name, &now, err))
         return false;
     return (now.size == before->size && now.stored_at == before->stored_at) ||
            error_set(err, ERR_UNREACHABLE, "another process works on it: it has been replaced");
@@ -332,7 +333,8 @@ bool wal_object_set_aside(const Cluster *cluster, const char *name, char **aside
     if (!random_u64(&number, err))
         return false;
     copy = text_format("%s.damaged-%08" PRIx32, object, (uint32_t)number);
-    if (!look_at_object(cluster, name, &before, err) || !storage_copy(storage, object, copy, err))
+    if (!wal_object_look_at(cluster, name, &before, err) ||
+        !storage_copy(storage, object, copy, err))
         return error_context(err, "set \"%s\" aside", object);
     if (!check_still_damaged(cluster, name, &before, err)) {
         Error ignored = {0}; /* a copy too many is no harm */

@@ -9,7 +9,7 @@
 #include <inttypes.h>
 
 /* One frame on its way: filled by the caller's thread, compressed by any. */
-typedef struct FrameJob {
+typedef struct WriteFrameJob {
     Compression compression;
     uint64_t seed;
     uint8_t *raw;
@@ -17,7 +17,7 @@ typedef struct FrameJob {
     Buffer stored;
     uint64_t checksum;                 /* of the stored bytes */
     uint8_t raw_checksum[XXH128_SIZE]; /* of the raw ones */
-} FrameJob;
+} WriteFrameJob;
 
 struct WalObjectWriter {
     const Cluster *cluster;
@@ -30,19 +30,19 @@ struct WalObjectWriter {
     uint32_t frames_written;
 
     CodecContext *codecs[WAL_THREADS_MAX]; /* the first one is the caller's thread's */
-    FrameJob jobs[WAL_JOBS_MAX];
-    FrameJob *idle[WAL_JOBS_MAX];
+    WriteFrameJob jobs[WAL_JOBS_MAX];
+    WriteFrameJob *idle[WAL_JOBS_MAX];
     size_t job_count;
     size_t idle_count;
-    FrameJob *filling; /* NULL: none begun */
-    WorkQueue *queue;  /* NULL: all in the caller's thread */
-    bool is_settled;   /* nothing is to come but the name */
-    bool is_broken;    /* a call failed: what was stored is not what we counted */
+    WriteFrameJob *filling; /* NULL: none begun */
+    WorkQueue *queue;       /* NULL: all in the caller's thread */
+    bool is_settled;        /* nothing is to come but the name */
+    bool is_broken;         /* a call failed: what was stored is not what we counted */
 };
 
 static bool compress_frame(void *worker, void *context, Error *err)
 {
-    FrameJob *job = context;
+    WriteFrameJob *job = context;
     CodecContext *codec = worker;
 
     xxh128_of(job->seed, job->raw, job->raw_size, job->raw_checksum);
@@ -66,7 +66,7 @@ static bool start_workers(WalObjectWriter *writer, Compression compression, unsi
     threads = wal_thread_count(threads, trailer->frame_count);
     writer->job_count = wal_job_count(threads);
     for (size_t i = 0; i < writer->job_count; i++) {
-        writer->jobs[i] = (FrameJob){
+        writer->jobs[i] = (WriteFrameJob){
             .compression = compression,
             .seed = writer->cluster->repo->hash_seed,
             .raw = mem_alloc_large(wal_frame_raw_size(trailer->raw_size, trailer->frame_size, 0)),
@@ -144,7 +144,7 @@ void wal_object_writer_freep(WalObjectWriter **writer)
 }
 
 /* A compressed frame goes to the object; the job can be filled again. */
-static bool write_frame(WalObjectWriter *writer, FrameJob *job, Error *err)
+static bool write_frame(WalObjectWriter *writer, WriteFrameJob *job, Error *err)
 {
     uint32_t index = writer->frames_written;
 
@@ -180,9 +180,9 @@ static bool take_frame(WalObjectWriter *writer, bool *more, Error *err)
     return job == NULL || write_frame(writer, job, err);
 }
 
-static bool submit_frame(WalObjectWriter *writer, Error *err)
+static bool writer_submit_frame(WalObjectWriter *writer, Error *err)
 {
-    FrameJob *job = TAKE(writer->filling);
+    WriteFrameJob *job = TAKE(writer->filling);
 
     if (!interrupt_check(err))
         return false;
@@ -205,7 +205,7 @@ static bool begin_frame(WalObjectWriter *writer, Error *err)
     return true;
 }
 
-static bool find_room(WalObjectWriter *writer, uint8_t **room, size_t *size, Error *err)
+static bool writer_find_room(WalObjectWriter *writer, uint8_t **room, size_t *size, Error *err)
 {
     const uint64_t left = writer->trailer.raw_size - writer->raw_added;
 
@@ -226,10 +226,11 @@ static bool take_filled(WalObjectWriter *writer, size_t size, Error *err)
 {
     writer->raw_added += size;
     writer->filling->raw_size += size;
-    return writer->filling->raw_size < writer->trailer.frame_size || submit_frame(writer, err);
+    return writer->filling->raw_size < writer->trailer.frame_size ||
+           writer_submit_frame(writer, err);
 }
 
-static bool broken(WalObjectWriter *writer, Error *err)
+static bool writer_broken(WalObjectWriter *writer, Error *err)
 {
     writer->is_broken = true;
     return error_context(err, "store \"%s\"", writer->object_name);
@@ -238,13 +239,13 @@ static bool broken(WalObjectWriter *writer, Error *err)
 bool wal_object_writer_room(WalObjectWriter *writer, uint8_t **room, size_t *size, Error *err)
 {
     assert(!writer->is_broken);
-    return find_room(writer, room, size, err) || broken(writer, err);
+    return writer_find_room(writer, room, size, err) || writer_broken(writer, err);
 }
 
 bool wal_object_writer_filled(WalObjectWriter *writer, size_t size, Error *err)
 {
     assert(!writer->is_broken);
-    return size == 0 || take_filled(writer, size, err) || broken(writer, err);
+    return size == 0 || take_filled(writer, size, err) || writer_broken(writer, err);
 }
 
 static bool add_bytes(WalObjectWriter *writer, const uint8_t *data, size_t size, Error *err)
@@ -253,7 +254,7 @@ static bool add_bytes(WalObjectWriter *writer, const uint8_t *data, size_t size,
         uint8_t *room;
         size_t piece;
 
-        if (!find_room(writer, &room, &piece, err))
+        if (!writer_find_room(writer, &room, &piece, err))
             return false;
         if (piece == 0) {
             return error_set(err, ERR_IO,
@@ -274,7 +275,7 @@ static bool add_bytes(WalObjectWriter *writer, const uint8_t *data, size_t size,
 bool wal_object_writer_add(WalObjectWriter *writer, const void *data, size_t size, Error *err)
 {
     assert(!writer->is_broken);
-    return add_bytes(writer, data, size, err) || broken(writer, err);
+    return add_bytes(writer, data, size, err) || writer_broken(writer, err);
 }
 
 /* The last frame, and all that are still being compressed. */
@@ -287,7 +288,7 @@ static bool finish_frames(WalObjectWriter *writer, Error *err)
                          "file ended after %" PRIu64 " of %" PRIu64 " bytes while it was read",
                          writer->raw_added, writer->trailer.raw_size);
     }
-    if (writer->filling != NULL && !submit_frame(writer, err))
+    if (writer->filling != NULL && !writer_submit_frame(writer, err))
         return false;
     while (more) {
         if (!take_frame(writer, &more, err))
@@ -324,7 +325,7 @@ static bool settle_object(WalObjectWriter *writer, const WalSummary *summary, Er
 bool wal_object_writer_settle(WalObjectWriter *writer, const WalSummary *summary, Error *err)
 {
     assert(!writer->is_broken);
-    return settle_object(writer, summary, err) || broken(writer, err);
+    return settle_object(writer, summary, err) || writer_broken(writer, err);
 }
 
 bool wal_object_writer_commit(WalObjectWriter *writer, const WalSummary *summary,
@@ -332,12 +333,12 @@ bool wal_object_writer_commit(WalObjectWriter *writer, const WalSummary *summary
 {
     assert(!writer->is_broken);
     if (!settle_object(writer, summary, err))
-        return broken(writer, err);
+        return writer_broken(writer, err);
     /* Before the commit: whoever finds the name taken compares with it. */
     if (trailer != NULL)
         *trailer = writer->trailer;
     return (FAULT_POINT("wal-object.before-commit", err) &&
             object_writer_commit(writer->object, err) &&
             FAULT_POINT("wal-object.after-commit", err)) ||
-           broken(writer, err);
+           writer_broken(writer, err);
 }

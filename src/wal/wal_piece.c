@@ -32,7 +32,7 @@ WalPieceHome wal_piece_home(const Cluster *cluster)
                           .seed = cluster->repo->hash_seed};
 }
 
-static Lsn place_of(const WalPieceHome *home, const WalPiece *piece)
+static Lsn piece_place(const WalPieceHome *home, const WalPiece *piece)
 {
     return wal_segment_start(piece->segment, home->segment_size) + piece->from;
 }
@@ -55,7 +55,7 @@ bool wal_piece_encode(const WalPieceHome *home, const WalPiece *piece, const voi
     envelope_begin(&header_shape, 0, header);
     put_le32(header + 12, piece->timeline);
     put_le64(header + 16, home->system_identifier);
-    put_le64(header + 24, place_of(home, piece));
+    put_le64(header + 24, piece_place(home, piece));
     put_le32(header + 32, piece->to - piece->from);
     put_le32(header + 36, (uint32_t)stored);
     put_le64(header + 40, xxh3_of(home->seed, frame, stored));
@@ -66,7 +66,8 @@ bool wal_piece_encode(const WalPieceHome *home, const WalPiece *piece, const voi
     return true;
 }
 
-static bool check_header(const WalPieceHome *home, const uint8_t *object, size_t size, Error *err)
+static bool piece_check_header(const WalPieceHome *home, const uint8_t *object, size_t size,
+                               Error *err)
 {
     if (size < HEAD_SIZE || !skippable_is_at(WAL_PIECE_HEADER_SIZE, object))
         return error_set(err, ERR_CORRUPT, "not a piece of a segment");
@@ -75,8 +76,8 @@ static bool check_header(const WalPieceHome *home, const uint8_t *object, size_t
 }
 
 /* Is it what its name says, of this cluster? */
-static bool check_identity(const WalPieceHome *home, const WalPiece *piece, const uint8_t *header,
-                           Error *err)
+static bool piece_check_identity(const WalPieceHome *home, const WalPiece *piece,
+                                 const uint8_t *header, Error *err)
 {
     if (get_le64(header + 16) != home->system_identifier || get_le32(header + 52) != home->major ||
         get_le32(header + 48) != home->segment_size) {
@@ -86,7 +87,7 @@ static bool check_identity(const WalPieceHome *home, const WalPiece *piece, cons
                          get_le64(header + 16), get_le32(header + 52));
     }
     if (get_le32(header + 12) != piece->timeline ||
-        get_le64(header + 24) != place_of(home, piece) ||
+        get_le64(header + 24) != piece_place(home, piece) ||
         get_le32(header + 32) != piece->to - piece->from)
         return error_set(err, ERR_CORRUPT, "object holds another piece");
     return true;
@@ -99,7 +100,8 @@ bool wal_piece_decode(const WalPieceHome *home, const WalPiece *piece, const voi
     const uint8_t *frame = (const uint8_t *)object + HEAD_SIZE;
     const size_t raw_size = piece->to - piece->from;
 
-    if (!check_header(home, object, size, err) || !check_identity(home, piece, header, err))
+    if (!piece_check_header(home, object, size, err) ||
+        !piece_check_identity(home, piece, header, err))
         return false;
     if (raw_size > WAL_PIECE_RAW_MAX)
         return error_set(err, ERR_CORRUPT, "a piece of %zu bytes", raw_size);
@@ -113,7 +115,7 @@ bool wal_piece_decode(const WalPieceHome *home, const WalPiece *piece, const voi
     return codec_decompress(codec, CODEC_ZSTD, frame, size - HEAD_SIZE, raw->data, raw_size, err);
 }
 
-static char *object_name(const Cluster *cluster, const WalPiece *piece)
+static char *piece_object_name(const Cluster *cluster, const WalPiece *piece)
 {
     const WalName name = {
         .kind = WAL_SEGMENT, .timeline = piece->timeline, .segment = piece->segment};
@@ -126,7 +128,7 @@ static char *object_name(const Cluster *cluster, const WalPiece *piece)
 bool wal_piece_store(const Cluster *cluster, const WalPiece *piece, const void *raw,
                      CodecContext *codec, Error *err)
 {
-    CLEANUP(text_freep) char *object = object_name(cluster, piece);
+    CLEANUP(text_freep) char *object = piece_object_name(cluster, piece);
     CLEANUP(buffer_done) Buffer bytes = {0};
     const WalPieceHome home = wal_piece_home(cluster);
 
@@ -140,7 +142,7 @@ bool wal_piece_store(const Cluster *cluster, const WalPiece *piece, const void *
 bool wal_piece_read(const Cluster *cluster, const WalPiece *piece, CodecContext *codec, Buffer *raw,
                     Error *err)
 {
-    CLEANUP(text_freep) char *object = object_name(cluster, piece);
+    CLEANUP(text_freep) char *object = piece_object_name(cluster, piece);
     CLEANUP(buffer_done) Buffer bytes = {0};
     const WalPieceHome home = wal_piece_home(cluster);
     bool ok = storage_read(cluster->repo->storage, object, OBJECT_SIZE_MAX, &bytes, err);
@@ -154,7 +156,7 @@ bool wal_piece_read(const Cluster *cluster, const WalPiece *piece, CodecContext 
 
 bool wal_piece_remove(const Cluster *cluster, const WalPiece *piece, Error *err)
 {
-    CLEANUP(text_freep) char *object = object_name(cluster, piece);
+    CLEANUP(text_freep) char *object = piece_object_name(cluster, piece);
 
     return (FAULT_POINT("piece.before-remove", err) &&
             storage_remove(cluster->repo->storage, object, err) &&
@@ -230,7 +232,7 @@ typedef struct PieceReading {
     uint64_t seen;   /* of the whole segment, while that is read */
 } PieceReading;
 
-static void reading_done(PieceReading *reading)
+static void piece_reading_done(PieceReading *reading)
 {
     codec_context_freep(&reading->codec);
     buffer_done(&reading->raw);
@@ -268,7 +270,7 @@ static bool pass_rest(void *context, const void *data, size_t size, Error *err)
     return reading->sink(reading->context, (const uint8_t *)data + known, size - known, err);
 }
 
-static bool read_whole(PieceReading *reading, Error *err)
+static bool piece_read_whole(PieceReading *reading, Error *err)
 {
     const WalName name = {
         .kind = WAL_SEGMENT, .timeline = reading->timeline, .segment = reading->segment};
@@ -287,14 +289,14 @@ static bool read_anew(PieceReading *reading, Error *err)
         return false;
     if (wal_pieces_at(&list, reading->timeline, reading->segment, (uint32_t)reading->offset) ==
         NULL)
-        return read_whole(reading, err);
+        return piece_read_whole(reading, err);
     return read_listed(reading, &list, err);
 }
 
 bool wal_pieces_read(const Cluster *cluster, const WalPieceList *list, uint32_t timeline,
                      uint64_t segment, WalSink *sink, void *context, uint32_t *size, Error *err)
 {
-    CLEANUP(reading_done)
+    CLEANUP(piece_reading_done)
     PieceReading reading = {.cluster = cluster,
                             .timeline = timeline,
                             .segment = segment,

@@ -91,7 +91,7 @@ bool wal_trailers_agree(const WalTrailer *a, const WalTrailer *b)
            memcmp(a->raw_checksum, b->raw_checksum, XXH128_SIZE) == 0;
 }
 
-static void put_text(uint8_t *to, size_t room, const char *text)
+static void trailer_put_text(uint8_t *to, size_t room, const char *text)
 {
     memcpy(to, text, strnlen(text, room - 1)); /* the rest is zero already */
 }
@@ -123,7 +123,7 @@ static void put_reader(const WalReaderState *reader, uint8_t *bytes)
     bytes[172] = reader->tail_rmgr;
     bytes[173] = reader->tail_info;
     put_le64(bytes + 176, reader->record_count);
-    put_text(bytes + REASON_OFFSET, REASON_SIZE, reader->reason);
+    trailer_put_text(bytes + REASON_OFFSET, REASON_SIZE, reader->reason);
 }
 
 static bool get_reader(WalReaderState *reader, const uint8_t *bytes)
@@ -194,7 +194,7 @@ static void put_points(const WalSummary *summary, uint8_t *bytes)
         put_le64(to, point->lsn);
         put_le64(to + 8, point->end);
         put_le64(to + 16, (uint64_t)point->time);
-        put_text(to + 24, POINT_NAME_SIZE, point->name);
+        trailer_put_text(to + 24, POINT_NAME_SIZE, point->name);
     }
 }
 

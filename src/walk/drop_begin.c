@@ -23,7 +23,7 @@ static bool is_same_row(const WalSharedRow *a, const WalSharedRow *b)
     return a->file.number == b->file.number && a->page == b->page && a->item == b->item;
 }
 
-static void take_row(DropSearch *search, const WalRecord *record, const WalSharedRow *row)
+static void drop_take_row(DropSearch *search, const WalRecord *record, const WalSharedRow *row)
 {
     if (!row->is_delete) {
         search->rows[search->row_count % ROWS_KEPT].row = *row;
@@ -52,7 +52,7 @@ static bool search_record(void *context, const WalRecord *record, Error *err)
     if (record->xid == search->xid && search->first == 0)
         search->first = record->lsn;
     if (wal_shared_row_of(record, search->version, &row))
-        take_row(search, record, &row);
+        drop_take_row(search, record, &row);
     return true;
 }
 

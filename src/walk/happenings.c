@@ -17,7 +17,7 @@ typedef struct PendingGap {
     char reason[128];
 } PendingGap;
 
-typedef struct Reading {
+typedef struct HappeningsReading {
     const HappeningRequest *request;
     const PgVersion *version;
     Transactions open;
@@ -34,9 +34,9 @@ typedef struct Reading {
     Buffer objects;     /* WalDroppedObject */
     Buffer databases;   /* RemovedDatabase */
     Buffer tablespaces; /* RemovedTablespace */
-} Reading;
+} HappeningsReading;
 
-static void reading_done(Reading *reading)
+static void happenings_reading_done(HappeningsReading *reading)
 {
     transactions_done(&reading->open);
     buffer_done(&reading->gaps);
@@ -62,7 +62,7 @@ static bool is_in_time(const HappeningRequest *request, TimeUs time)
            (request->to == TIME_US_NONE || time <= request->to);
 }
 
-static bool emit(Reading *reading, const Happening *entry, Error *err)
+static bool emit(HappeningsReading *reading, const Happening *entry, Error *err)
 {
     const HappeningRequest *request = reading->request;
 
@@ -74,7 +74,7 @@ static bool emit(Reading *reading, const Happening *entry, Error *err)
     return request->on_entry(request->context, entry, err);
 }
 
-static bool flush_gaps(Reading *reading, Error *err)
+static bool flush_gaps(HappeningsReading *reading, Error *err)
 {
     const HappeningRequest *request = reading->request;
     const PendingGap *gaps = (const PendingGap *)(const void *)reading->gaps.data;
@@ -104,7 +104,7 @@ static bool flush_gaps(Reading *reading, Error *err)
  */
 static bool take_gap(void *context, const WalGap *gap, Error *err)
 {
-    Reading *reading = context;
+    HappeningsReading *reading = context;
     PendingGap pending = {.gap = *gap};
 
     (void)err;
@@ -118,7 +118,7 @@ static bool take_gap(void *context, const WalGap *gap, Error *err)
     return true;
 }
 
-static void follow_time(Reading *reading, const WalSummary *summary)
+static void follow_time(HappeningsReading *reading, const WalSummary *summary)
 {
     const HappeningRequest *request = reading->request;
 
@@ -149,9 +149,9 @@ static bool has_points(const HappeningRequest *request, const WalSummary *summar
     return false;
 }
 
-static bool is_wanted(void *context, const WalTrailer *trailer)
+static bool happenings_want_segment(void *context, const WalTrailer *trailer)
 {
-    Reading *reading = context;
+    HappeningsReading *reading = context;
     const HappeningRequest *request = reading->request;
     const WalSummary *summary = &trailer->summary;
     bool is_within;
@@ -169,9 +169,10 @@ static bool is_wanted(void *context, const WalTrailer *trailer)
     return is_within && (summary->end_time_max == TIME_US_NONE || summary->new_timeline != 0);
 }
 
-static bool is_tail_wanted(void *context, const WalTrailer *trailer, uint8_t rmgr, uint8_t info)
+static bool happenings_want_tail(void *context, const WalTrailer *trailer, uint8_t rmgr,
+                                 uint8_t info)
 {
-    const Reading *reading = context;
+    const HappeningsReading *reading = context;
     const HappeningRequest *request = reading->request;
     const WalSummary *summary = &trailer->summary;
     bool may_be_drop = (wal_changes_possible(rmgr, info, reading->version) &
@@ -185,7 +186,7 @@ static bool is_tail_wanted(void *context, const WalTrailer *trailer, uint8_t rmg
     return overlaps(request, summary, slack);
 }
 
-static int compare_numbers(uint64_t a, uint64_t b)
+static int number_order(uint64_t a, uint64_t b)
 {
     return a < b ? -1 : a > b;
 }
@@ -197,10 +198,10 @@ static int compare_files(const void *a, const void *b)
     const RelationFile *right = b;
 
     if (left->database != right->database)
-        return compare_numbers(left->database, right->database);
+        return number_order(left->database, right->database);
     if (left->number != right->number)
-        return compare_numbers(left->number, right->number);
-    return compare_numbers(left->tablespace, right->tablespace);
+        return number_order(left->number, right->number);
+    return number_order(left->tablespace, right->tablespace);
 }
 
 static int compare_objects(const void *a, const void *b)
@@ -209,8 +210,8 @@ static int compare_objects(const void *a, const void *b)
     const WalDroppedObject *right = b;
 
     if (left->database != right->database)
-        return compare_numbers(left->database, right->database);
-    return compare_numbers(left->oid, right->oid);
+        return number_order(left->database, right->database);
+    return number_order(left->oid, right->oid);
 }
 
 static void sort_items(Buffer *items, size_t item_size, int (*compare)(const void *, const void *))
@@ -219,14 +220,14 @@ static void sort_items(Buffer *items, size_t item_size, int (*compare)(const voi
         qsort(items->data, items->size / item_size, item_size, compare);
 }
 
-static bool is_created(const Reading *reading, const RelationFile *file)
+static bool is_created(const HappeningsReading *reading, const RelationFile *file)
 {
     return reading->created.size > 0 &&
            bsearch(file, reading->created.data, reading->created.size / sizeof *file, sizeof *file,
                    compare_files) != NULL;
 }
 
-static void add_part(Reading *reading, Happening *entry, uint32_t xid)
+static void add_part(HappeningsReading *reading, Happening *entry, uint32_t xid)
 {
     const Transaction *part = transactions_find(&reading->open, xid);
     const Removal *removals;
@@ -252,7 +253,7 @@ static void add_part(Reading *reading, Happening *entry, uint32_t xid)
     transactions_remove(&reading->open, xid);
 }
 
-static void clear_parts(Reading *reading)
+static void clear_parts(HappeningsReading *reading)
 {
     reading->created.size = 0;
     reading->files.size = 0;
@@ -267,19 +268,19 @@ static int compare_object_to_file(const void *object, const void *file)
     const RelationFile *right = file;
 
     if (left->database != right->database)
-        return compare_numbers(left->database, right->database);
-    return compare_numbers(left->oid, right->number);
+        return number_order(left->database, right->database);
+    return number_order(left->oid, right->number);
 }
 
 /* A relation that the transaction made itself has files of its own oid (catalog/heap.c). */
-static bool is_own_object(const Reading *reading, const WalDroppedObject *object)
+static bool is_own_object(const HappeningsReading *reading, const WalDroppedObject *object)
 {
     return reading->created.size > 0 &&
            bsearch(object, reading->created.data, reading->created.size / sizeof(RelationFile),
                    sizeof(RelationFile), compare_object_to_file) != NULL;
 }
 
-static void take_objects(Reading *reading, const WalTransactionEnd *end)
+static void take_objects(HappeningsReading *reading, const WalTransactionEnd *end)
 {
     for (uint32_t i = 0; i < end->object_count; i++) {
         WalDroppedObject object = wal_dropped_object(end, i);
@@ -290,7 +291,7 @@ static void take_objects(Reading *reading, const WalTransactionEnd *end)
     sort_items(&reading->objects, sizeof(WalDroppedObject), compare_objects);
 }
 
-static bool is_named(const Reading *reading, const RelationFile *file)
+static bool file_is_named(const HappeningsReading *reading, const RelationFile *file)
 {
     WalDroppedObject object = {.database = file->database, .oid = file->number};
 
@@ -300,7 +301,7 @@ static bool is_named(const Reading *reading, const RelationFile *file)
 }
 
 /* How many of the files it created were not removed again by its own commit. */
-static size_t files_kept(const Reading *reading, const WalTransactionEnd *end)
+static size_t files_kept(const HappeningsReading *reading, const WalTransactionEnd *end)
 {
     const RelationFile *created = (const RelationFile *)(const void *)reading->created.data;
     size_t count = reading->created.size / sizeof *created;
@@ -317,12 +318,12 @@ static size_t files_kept(const Reading *reading, const WalTransactionEnd *end)
     return kept > removed ? kept - removed : 0;
 }
 
-static FileFate fate_of(const Reading *reading, const WalTransactionEnd *end,
-                        const RelationFile *file, bool is_complete, size_t kept)
+static FileFate file_fate(const HappeningsReading *reading, const WalTransactionEnd *end,
+                          const RelationFile *file, bool is_complete, size_t kept)
 {
     bool has_objects = reading->version->major >= 15;
 
-    if (has_objects && is_named(reading, file))
+    if (has_objects && file_is_named(reading, file))
         return FILE_DROPPED;
     if (is_complete && kept == 0)
         return FILE_DROPPED;
@@ -331,7 +332,7 @@ static FileFate fate_of(const Reading *reading, const WalTransactionEnd *end,
     return has_objects && is_complete && reading->objects.size == 0 ? FILE_REPLACED : FILE_UNCLEAR;
 }
 
-static void take_files(Reading *reading, const WalTransactionEnd *end)
+static void happenings_take_files(HappeningsReading *reading, const WalTransactionEnd *end)
 {
     bool is_complete = reading->is_known && !xid_precedes(end->xid, reading->known_from);
     size_t kept = files_kept(reading, end);
@@ -341,12 +342,12 @@ static void take_files(Reading *reading, const WalTransactionEnd *end)
 
         if (is_created(reading, &removed.file))
             continue;
-        removed.fate = fate_of(reading, end, &removed.file, is_complete, kept);
+        removed.fate = file_fate(reading, end, &removed.file, is_complete, kept);
         buffer_append(&reading->files, &removed, sizeof removed);
     }
 }
 
-static void point_to_parts(const Reading *reading, Happening *entry)
+static void point_to_parts(const HappeningsReading *reading, Happening *entry)
 {
     entry->files = (const RemovedFile *)(const void *)reading->files.data;
     entry->file_count = reading->files.size / sizeof *entry->files;
@@ -358,8 +359,8 @@ static void point_to_parts(const Reading *reading, Happening *entry)
     entry->tablespace_count = reading->tablespaces.size / sizeof *entry->tablespaces;
 }
 
-static bool take_end(Reading *reading, const WalRecord *record, const WalTransactionEnd *end,
-                     Error *err)
+static bool happenings_take_end(HappeningsReading *reading, const WalRecord *record,
+                                const WalTransactionEnd *end, Error *err)
 {
     Happening entry = {.kind = end->is_commit ? HAPPENING_COMMIT : HAPPENING_REMOVAL,
                        .lsn = record->lsn,
@@ -376,7 +377,7 @@ static bool take_end(Reading *reading, const WalRecord *record, const WalTransac
     if (end->is_commit) {
         sort_items(&reading->created, sizeof(RelationFile), compare_files);
         take_objects(reading, end);
-        take_files(reading, end);
+        happenings_take_files(reading, end);
     } else {
         entry.truncated = 0;
         reading->tablespaces.size =
@@ -389,7 +390,7 @@ static bool take_end(Reading *reading, const WalRecord *record, const WalTransac
     return (!end->is_commit && entry.database_count == 0) || emit(reading, &entry, err);
 }
 
-static bool take_event(Reading *reading, const WalRecord *record, Error *err)
+static bool take_event(HappeningsReading *reading, const WalRecord *record, Error *err)
 {
     WalEvent event;
 
@@ -408,12 +409,12 @@ static bool take_event(Reading *reading, const WalRecord *record, Error *err)
                 err);
 }
 
-static bool take_transaction(Reading *reading, const WalRecord *record, Error *err)
+static bool take_transaction(HappeningsReading *reading, const WalRecord *record, Error *err)
 {
     WalTransactionEnd end;
 
     if (wal_transaction_end_of(record, reading->version, &end))
-        return take_end(reading, record, &end, err);
+        return happenings_take_end(reading, record, &end, err);
     if (record->bytes != NULL || wal_changes_of(record, reading->version) == 0)
         return true;
     clear_parts(reading);
@@ -431,7 +432,7 @@ static bool take_transaction(Reading *reading, const WalRecord *record, Error *e
  * Transactions that removed a database and of which no end was seen: the server crashed. oldest:
  * only those that precede it; NULL: all.
  */
-static bool tell_unfinished(Reading *reading, const uint32_t *oldest, Error *err)
+static bool tell_unfinished(HappeningsReading *reading, const uint32_t *oldest, Error *err)
 {
     for (size_t i = 0; i < reading->open.size; i++) {
         const Transaction *transaction = &reading->open.slots[i];
@@ -457,7 +458,7 @@ static bool tell_unfinished(Reading *reading, const uint32_t *oldest, Error *err
 }
 
 /* They were told. */
-static void forget_removals(Reading *reading)
+static void forget_removals(HappeningsReading *reading)
 {
     for (size_t i = 0; i < reading->open.size; i++)
         reading->open.slots[i].databases.size = 0;
@@ -468,7 +469,7 @@ static void forget_removals(Reading *reading)
  * that; what it did is kept until the server says which ones there are. (One that drops a database
  * can't be prepared.)
  */
-static bool take_running(Reading *reading, uint32_t next, uint32_t oldest, Error *err)
+static bool take_running(HappeningsReading *reading, uint32_t next, uint32_t oldest, Error *err)
 {
     if (!reading->is_known) {
         reading->is_known = true;
@@ -484,7 +485,7 @@ static bool take_running(Reading *reading, uint32_t next, uint32_t oldest, Error
     return true;
 }
 
-static bool take_shrink(Reading *reading, const WalRecord *record, Error *err)
+static bool take_shrink(HappeningsReading *reading, const WalRecord *record, Error *err)
 {
     Happening entry = {.kind = HAPPENING_SHRINK,
                        .lsn = record->lsn,
@@ -499,7 +500,8 @@ static bool take_shrink(Reading *reading, const WalRecord *record, Error *err)
 }
 
 /* What the transaction of this record did, as far as it must be known at its end. */
-static void note_change(Reading *reading, const WalRecord *record, Transaction *transaction)
+static void note_change(HappeningsReading *reading, const WalRecord *record,
+                        Transaction *transaction)
 {
     Removal removal = {.lsn = record->lsn};
     RelationFile file;
@@ -519,9 +521,9 @@ static void note_change(Reading *reading, const WalRecord *record, Transaction *
     }
 }
 
-static bool take_record(void *context, const WalRecord *record, Error *err)
+static bool happenings_take_record(void *context, const WalRecord *record, Error *err)
 {
-    Reading *reading = context;
+    HappeningsReading *reading = context;
     uint32_t next;
     uint32_t oldest;
 
@@ -540,8 +542,8 @@ static bool take_record(void *context, const WalRecord *record, Error *err)
 
 bool happenings_read(const HappeningRequest *request, WalScanEnd *end, Error *err)
 {
-    CLEANUP(reading_done)
-    Reading reading = {
+    CLEANUP(happenings_reading_done)
+    HappeningsReading reading = {
         .request = request,
         .version = pg_version_of_major(request->walk.cluster->major),
         .last = TIME_US_NONE,
@@ -549,10 +551,10 @@ bool happenings_read(const HappeningRequest *request, WalScanEnd *end, Error *er
     };
     WalScan scan = {
         .walk = request->walk,
-        .is_wanted = is_wanted,
-        .is_tail_wanted = is_tail_wanted,
+        .is_wanted = happenings_want_segment,
+        .is_tail_wanted = happenings_want_tail,
         .keep_all = true,
-        .on_record = take_record,
+        .on_record = happenings_take_record,
         .on_gap = take_gap,
         .context = &reading,
     };

@@ -10,14 +10,15 @@
 enum { HISTORY_SIZE_MAX = 4 << 20 };
 
 /* What a listing becomes. Arrays are as long as the listing at most. */
-typedef struct Loader {
+typedef struct InventoryLoader {
     WalInventory *inventory;
     const Cluster *cluster;
     WalStored *stored; /* of the segments, in the order of the listing */
     size_t stored_count;
-} Loader;
+} InventoryLoader;
 
-static void add_segment(Loader *loader, const WalName *name, const ObjectInfo *object)
+static void inventory_add_segment(InventoryLoader *loader, const WalName *name,
+                                  const ObjectInfo *object)
 {
     WalInventory *inventory = loader->inventory;
     WalStored *stored = &loader->stored[loader->stored_count++];
@@ -46,7 +47,7 @@ static void add_segment(Loader *loader, const WalName *name, const ObjectInfo *o
  * fixed width), history files by timeline. A .partial or .backup file is no segment, but shows
  * that its timeline exists.
  */
-static void add_object(Loader *loader, const ObjectInfo *object)
+static void add_object(InventoryLoader *loader, const ObjectInfo *object)
 {
     WalInventory *inventory = loader->inventory;
     WalName name;
@@ -59,7 +60,7 @@ static void add_object(Loader *loader, const ObjectInfo *object)
     if (object->stored_at > inventory->newest_at)
         inventory->newest_at = object->stored_at;
     if (name.kind == WAL_SEGMENT)
-        add_segment(loader, &name, object);
+        inventory_add_segment(loader, &name, object);
     if (name.kind == WAL_PARTIAL) {
         inventory->partials[inventory->partial_count++] =
             (WalLeft){.timeline = name.timeline, .segment = name.segment};
@@ -84,7 +85,7 @@ bool wal_inventory_load(WalInventory *inventory, const Cluster *cluster, Error *
     loaded.runs = arena_alloc(&loaded.arena, (list.count + 1) * sizeof(WalRun));
     loaded.partials = arena_alloc(&loaded.arena, (list.count + 1) * sizeof(WalLeft));
     loaded.histories = arena_alloc(&loaded.arena, (list.count + 1) * sizeof(uint32_t));
-    Loader loader = {
+    InventoryLoader loader = {
         .inventory = &loaded,
         .cluster = cluster,
         .stored = arena_alloc(&loaded.arena, (list.count + 1) * sizeof(WalStored)),
@@ -228,7 +229,7 @@ bool wal_inventory_has_history(const WalInventory *inventory, uint32_t timeline)
     return false;
 }
 
-static bool take_text(void *context, const void *data, size_t size, Error *err)
+static bool inventory_take_text(void *context, const void *data, size_t size, Error *err)
 {
     Buffer *text = context;
 
@@ -249,7 +250,7 @@ bool timeline_path_load(const Cluster *cluster, uint32_t timeline, Arena *arena,
         return timeline_path_parse(timeline, NULL, arena, path, err);
     wal_name_text(&(WalName){.kind = WAL_HISTORY, .timeline = timeline}, cluster->wal_segment_size,
                   name);
-    if (!wal_object_read(cluster, name, 1, take_text, &text, &trailer, err))
+    if (!wal_object_read(cluster, name, 1, inventory_take_text, &text, &trailer, err))
         return error_context(err, "read %s", name);
     if (trailer.kind != WAL_HISTORY || trailer.timeline != timeline ||
         (text.size > 0 && memchr(text.data, '\0', text.size) != NULL)) {

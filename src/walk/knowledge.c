@@ -10,25 +10,25 @@ enum {
 };
 
 /* One object that says something of a stretch. */
-typedef struct Source {
+typedef struct KnowledgeSource {
     WalStretch stretch;
     const char *object;
-} Source;
+} KnowledgeSource;
 
-typedef struct Slot {
+typedef struct KnowledgeSlot {
     bool is_used;
     WalStretch stretch;
     Buffer entries[OBJECTS_MAX];
     size_t count;
-} Slot;
+} KnowledgeSlot;
 
 struct WalKnowledge {
     const Cluster *cluster;
     bool is_listed;
     ObjectList list;
-    Source *sources; /* by name: by timeline, then segment */
+    KnowledgeSource *sources; /* by name: by timeline, then segment */
     size_t source_count;
-    Slot slots[SLOTS];
+    KnowledgeSlot slots[SLOTS];
     size_t last; /* slot that was used last */
 };
 
@@ -68,9 +68,9 @@ static void list_sources(WalKnowledge *knowledge)
         log_debug("the cache of WAL trailers can't be listed", log_str("error", problem.message));
         return;
     }
-    knowledge->sources = mem_alloc((knowledge->list.count + 1) * sizeof(Source));
+    knowledge->sources = mem_alloc((knowledge->list.count + 1) * sizeof(KnowledgeSource));
     for (size_t i = 0; i < knowledge->list.count; i++) {
-        Source *source = &knowledge->sources[knowledge->source_count];
+        KnowledgeSource *source = &knowledge->sources[knowledge->source_count];
 
         source->object = knowledge->list.objects[i].name;
         if (layout_known_wal_of(cluster->name, source->object, &source->stretch.timeline,
@@ -79,12 +79,13 @@ static void list_sources(WalKnowledge *knowledge)
     }
 }
 
-static bool is_same(WalStretch one, WalStretch other)
+static bool stretch_is_same(WalStretch one, WalStretch other)
 {
     return one.timeline == other.timeline && one.first == other.first;
 }
 
-static void load_source(const WalKnowledge *knowledge, Slot *slot, const Source *source)
+static void load_source(const WalKnowledge *knowledge, KnowledgeSlot *slot,
+                        const KnowledgeSource *source)
 {
     Error problem = {0};
 
@@ -98,21 +99,21 @@ static void load_source(const WalKnowledge *knowledge, Slot *slot, const Source 
     }
 }
 
-static const Slot *load_stretch(WalKnowledge *knowledge, WalStretch stretch)
+static const KnowledgeSlot *load_stretch(WalKnowledge *knowledge, WalStretch stretch)
 {
     for (size_t i = 0; i < SLOTS; i++) {
-        if (knowledge->slots[i].is_used && is_same(knowledge->slots[i].stretch, stretch)) {
+        if (knowledge->slots[i].is_used && stretch_is_same(knowledge->slots[i].stretch, stretch)) {
             knowledge->last = i;
             return &knowledge->slots[i];
         }
     }
     knowledge->last = (knowledge->last + 1) % SLOTS;
-    Slot *slot = &knowledge->slots[knowledge->last];
+    KnowledgeSlot *slot = &knowledge->slots[knowledge->last];
     slot->is_used = true;
     slot->stretch = stretch;
     slot->count = 0;
     for (size_t i = 0; i < knowledge->source_count; i++) {
-        if (is_same(knowledge->sources[i].stretch, stretch))
+        if (stretch_is_same(knowledge->sources[i].stretch, stretch))
             load_source(knowledge, slot, &knowledge->sources[i]);
     }
     return slot;
@@ -128,7 +129,7 @@ bool wal_knowledge_entry(WalKnowledge *knowledge, uint32_t timeline, uint64_t se
         list_sources(knowledge);
     if (knowledge->source_count == 0)
         return false;
-    const Slot *slot = load_stretch(knowledge, wal_stretch_of(timeline, segment));
+    const KnowledgeSlot *slot = load_stretch(knowledge, wal_stretch_of(timeline, segment));
     for (size_t i = 0; i < slot->count; i++) {
         WalKnownEntry found;
 

@@ -60,7 +60,7 @@ static bool is_settled(const WalLearning *learning, const WalStored *stored)
 }
 
 /* Whether what is remembered of this segment goes over into the next object. */
-static bool stays(const WalLearning *learning, const WalKnownEntry *old)
+static bool known_entry_stays(const WalLearning *learning, const WalKnownEntry *old)
 {
     const Note *note = &learning->notes[old->segment - learning->stretch.first];
 
@@ -86,7 +86,7 @@ static bool find_old(const WalLearning *learning, const Buffer *old, size_t coun
     for (size_t i = 0; i < count; i++) {
         WalKnownEntry found;
 
-        if (!wal_known_find(&old[i], segment, &found) || !stays(learning, &found))
+        if (!wal_known_find(&old[i], segment, &found) || !known_entry_stays(learning, &found))
             continue;
         if (!any || found.verified_at > entry->verified_at)
             *entry = found;
@@ -120,7 +120,7 @@ static void compose(WalLearning *learning, const Buffer *old, size_t count)
     }
 }
 
-static bool is_same(const Buffer *one, const Buffer *other)
+static bool buffer_is_same(const Buffer *one, const Buffer *other)
 {
     return one->size == other->size && memcmp(one->data, other->data, one->size) == 0;
 }
@@ -166,7 +166,7 @@ static bool save_with(WalLearning *learning, const ObjectList *list, Buffer *old
     if (!load_old(learning, list, old, newer, &count, err))
         return false;
     compose(learning, old, count);
-    if (list->count == 1 && count == 1 && is_same(&old[0], &learning->entries))
+    if (list->count == 1 && count == 1 && buffer_is_same(&old[0], &learning->entries))
         return true;
     return replace(learning, list, newer, err);
 }
@@ -265,7 +265,7 @@ bool wal_learning_finish(WalLearning *learning, Error *err)
     return learning->keeps_others || forget_others(learning, err);
 }
 
-static bool is_known(const WalInventory *inventory, const WalRun *run, uint64_t segment)
+static bool segment_is_known(const WalInventory *inventory, const WalRun *run, uint64_t segment)
 {
     const WalStored *stored = &run->stored[segment - run->first];
     WalKnownEntry entry;
@@ -281,7 +281,7 @@ static size_t count_unknown(const WalInventory *inventory)
         const WalRun *run = &inventory->runs[i];
 
         for (uint64_t segment = run->first; segment <= run->last; segment++)
-            count += !is_known(inventory, run, segment);
+            count += !segment_is_known(inventory, run, segment);
     }
     return count;
 }
@@ -325,7 +325,8 @@ bool wal_learning_refresh(const Cluster *cluster, TimeUs now, Error *err)
         const WalRun *run = &inventory.runs[i];
 
         for (uint64_t segment = run->first; segment <= run->last; segment++) {
-            if (!is_known(&inventory, run, segment) && !learn_segment(learning, run, segment, err))
+            if (!segment_is_known(&inventory, run, segment) &&
+                !learn_segment(learning, run, segment, err))
                 return false;
         }
     }

@@ -19,14 +19,14 @@ typedef struct Holder {
     bool is_before_limit; /* something that replay must not stop before came since */
 } Holder;
 
-typedef struct Search {
+typedef struct LockSearch {
     const PgVersion *version;
     Holder holders[HOLDERS_MAX];
     size_t count;
     bool has_limit; /* something lies in what was read that replay must not stop before */
-} Search;
+} LockSearch;
 
-static void add_holder(Search *search, const WalRecord *record)
+static void add_holder(LockSearch *search, const WalRecord *record)
 {
     for (size_t i = 0; i < search->count; i++) {
         if (search->holders[i].xid == record->xid)
@@ -36,7 +36,7 @@ static void add_holder(Search *search, const WalRecord *record)
         search->holders[search->count++] = (Holder){.lsn = record->lsn, .xid = record->xid};
 }
 
-static void remove_holder(Search *search, uint32_t xid)
+static void remove_holder(LockSearch *search, uint32_t xid)
 {
     for (size_t i = 0; i < search->count; i++) {
         if (search->holders[i].xid != xid)
@@ -48,7 +48,7 @@ static void remove_holder(Search *search, uint32_t xid)
     }
 }
 
-static void set_limit(Search *search)
+static void set_limit(LockSearch *search)
 {
     search->has_limit = true;
     for (size_t i = 0; i < search->count; i++)
@@ -62,9 +62,9 @@ static bool is_lock(const WalRecord *record)
            record->xid != 0;
 }
 
-static bool look_at_record(void *context, const WalRecord *record, Error *err)
+static bool lock_look_at_record(void *context, const WalRecord *record, Error *err)
 {
-    Search *search = context;
+    LockSearch *search = context;
     bool is_prepare =
         record->rmgr == RMGR_TRANSACTION && (record->info & OPERATION_MASK) == XACT_PREPARE;
     WalEvent event;
@@ -83,19 +83,20 @@ static bool look_at_record(void *context, const WalRecord *record, Error *err)
     return true;
 }
 
-static bool search_from(const WalWalk *walk, Lsn from, Lsn stop, Search *search, Error *err)
+static bool lock_search_from(const WalWalk *walk, Lsn from, Lsn stop, LockSearch *search,
+                             Error *err)
 {
     WalWalk part = *walk;
     WalWalkEnd end;
 
     part.from = from;
     part.to = stop;
-    *search = (Search){.version = pg_version_of_major(walk->cluster->major)};
-    return walk_records(&part, look_at_record, search, &end, err);
+    *search = (LockSearch){.version = pg_version_of_major(walk->cluster->major)};
+    return walk_records(&part, lock_look_at_record, search, &end, err);
 }
 
 /* They come in the order of their first locks. */
-static void take_first(const Search *search, LockBegin *begin)
+static void take_first(const LockSearch *search, LockBegin *begin)
 {
     for (size_t i = search->count; i > 0; i--) {
         const Holder *holder = &search->holders[i - 1];
@@ -111,14 +112,14 @@ static void take_first(const Search *search, LockBegin *begin)
 bool lock_begin_find(const WalWalk *walk, Lsn floor, Lsn stop, LockBegin *begin, Error *err)
 {
     const uint32_t size = walk->cluster->wal_segment_size;
-    Search search = {.count = 0};
+    LockSearch search = {.count = 0};
     Lsn from = wal_segment_start(wal_segment_of(stop, size), size);
 
     *begin = (LockBegin){.lsn = 0};
     if (stop <= floor)
         return true;
     for (int i = 0; i < SEGMENTS_MAX; i++, from -= size) {
-        if (!search_from(walk, from > floor ? from : floor, stop, &search, err))
+        if (!lock_search_from(walk, from > floor ? from : floor, stop, &search, err))
             return false;
         if (search.has_limit || from <= floor)
             break;

@@ -38,7 +38,7 @@ static bool may_be_cut(void *context, const WalTrailer *trailer, uint8_t rmgr, u
     return rmgr == RMGR_XLOG;
 }
 
-static bool take_record(void *context, const WalRecord *record, Error *err)
+static bool points_take_record(void *context, const WalRecord *record, Error *err)
 {
     PointScan *scan = context;
     WalEvent event;
@@ -54,7 +54,7 @@ static bool take_record(void *context, const WalRecord *record, Error *err)
     return true;
 }
 
-static bool pass_gap(void *context, const WalGap *gap, Error *err)
+static bool points_pass_gap(void *context, const WalGap *gap, Error *err)
 {
     (void)context, (void)gap, (void)err;
     return true;
@@ -67,8 +67,8 @@ bool restore_points_find(const WalWalk *walk, const char *name, RestorePointList
     WalScan scan = {.walk = *walk,
                     .is_wanted = may_hold,
                     .is_tail_wanted = may_be_cut,
-                    .on_record = take_record,
-                    .on_gap = pass_gap,
+                    .on_record = points_take_record,
+                    .on_gap = points_pass_gap,
                     .context = &points};
     WalScanEnd end;
 
@@ -133,8 +133,8 @@ static void take_time(LargestTime *largest, TimeUs time)
         largest->time = time;
 }
 
-static bool look_at_trailer(void *context, uint32_t timeline, uint64_t segment,
-                            const WalTrailer *trailer, Error *err)
+static bool points_look_at_trailer(void *context, uint32_t timeline, uint64_t segment,
+                                   const WalTrailer *trailer, Error *err)
 {
     LargestTime *largest = context;
 
@@ -144,7 +144,7 @@ static bool look_at_trailer(void *context, uint32_t timeline, uint64_t segment,
     return true;
 }
 
-static bool look_at_event(void *context, const WalEvent *event, Error *err)
+static bool points_look_at_event(void *context, const WalEvent *event, Error *err)
 {
     LargestTime *largest = context;
 
@@ -163,10 +163,10 @@ bool commit_time_max(const WalWalk *walk, TimeUs *time, Error *err)
 
     if (walk->from < wal_segment_start(largest.last_segment, size)) {
         last.from = wal_segment_start(largest.last_segment, size);
-        if (!wal_walk_trailers(walk, look_at_trailer, &largest, &end, err))
+        if (!wal_walk_trailers(walk, points_look_at_trailer, &largest, &end, err))
             return false;
     }
-    if (last.from < last.to && !wal_walk_events(&last, look_at_event, &largest, &end, err))
+    if (last.from < last.to && !wal_walk_events(&last, points_look_at_event, &largest, &end, err))
         return false;
     *time = largest.time;
     return true;

@@ -35,7 +35,8 @@ bool wal_set_aside_as(const Cluster *cluster, const WalName *name, char id[BACKU
 }
 
 /* *id is "" when it is in the archive, or was never set aside. */
-static bool look(const Cluster *cluster, const WalName *name, char id[BACKUP_ID_SIZE], Error *err)
+static bool set_aside_look(const Cluster *cluster, const WalName *name, char id[BACKUP_ID_SIZE],
+                           Error *err)
 {
     char text[WAL_NAME_SIZE], identity[OBJECT_IDENTITY_SIZE];
     CLEANUP(text_freep)
@@ -49,7 +50,8 @@ static bool look(const Cluster *cluster, const WalName *name, char id[BACKUP_ID_
                                          : !is_serious(&attempt, err);
 }
 
-static bool refuse(const Cluster *cluster, const WalName *name, const char *id, Error *err)
+static bool set_aside_refuse(const Cluster *cluster, const WalName *name, const char *id,
+                             Error *err)
 {
     char text[WAL_NAME_SIZE];
 
@@ -71,10 +73,10 @@ bool wal_not_set_aside(const Cluster *cluster, const WalName *name, const WalBef
     for (size_t i = name->timeline == 1; i < ARRAY_SIZE(needed) - (name->segment == 0); i++) {
         char id[BACKUP_ID_SIZE];
 
-        if (!look(cluster, &needed[i], id, err))
+        if (!set_aside_look(cluster, &needed[i], id, err))
             return false;
         if (*id != '\0')
-            return refuse(cluster, &needed[i], id, err);
+            return set_aside_refuse(cluster, &needed[i], id, err);
     }
     return true;
 }

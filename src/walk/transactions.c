@@ -21,7 +21,7 @@ void transactions_done(Transactions *open)
 }
 
 /* xids come one after another: spread them. */
-static size_t home_of(const Transactions *open, uint32_t xid)
+static size_t transaction_home(const Transactions *open, uint32_t xid)
 {
     return (size_t)(xid * UINT32_C(2654435769) >> 7) & (open->size - 1);
 }
@@ -29,7 +29,7 @@ static size_t home_of(const Transactions *open, uint32_t xid)
 /* Its slot, or the free one where it belongs. */
 static Transaction *slot_of(const Transactions *open, uint32_t xid)
 {
-    size_t i = home_of(open, xid);
+    size_t i = transaction_home(open, xid);
 
     while (open->slots[i].xid != 0 && open->slots[i].xid != xid)
         i = (i + 1) & (open->size - 1);
@@ -78,7 +78,7 @@ static void close_gap(Transactions *open, size_t gap)
     size_t mask = open->size - 1;
 
     for (size_t i = (gap + 1) & mask; open->slots[i].xid != 0; i = (i + 1) & mask) {
-        size_t home = home_of(open, open->slots[i].xid);
+        size_t home = transaction_home(open, open->slots[i].xid);
 
         if (((i - home) & mask) >= ((i - gap) & mask)) {
             open->slots[gap] = open->slots[i];

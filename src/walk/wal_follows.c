@@ -9,7 +9,7 @@
 #include <inttypes.h>
 #include <unistd.h>
 
-static bool look_at(const Cluster *cluster, WalBefore *before, Error *err)
+static bool before_look_at(const Cluster *cluster, WalBefore *before, Error *err)
 {
     char text[WAL_NAME_SIZE];
     Error attempt = {0};
@@ -34,7 +34,7 @@ bool wal_before_load(const Cluster *cluster, const WalName *name, const Timeline
     before->name.segment = segment;
     if (path != NULL)
         before->name.timeline = path_timeline_of_segment(path, segment, cluster->wal_segment_size);
-    return look_at(cluster, before, err);
+    return before_look_at(cluster, before, err);
 }
 
 static bool hint(const WalBefore *before, const char *before_text, Error *err)
@@ -45,8 +45,8 @@ static bool hint(const WalBefore *before, const char *before_text, Error *err)
                       before->name.timeline, before_text);
 }
 
-static bool refuse_link(const Cluster *cluster, const WalReaderState *state,
-                        const WalBefore *before, Error *err)
+static bool follows_refuse_link(const Cluster *cluster, const WalReaderState *state,
+                                const WalBefore *before, Error *err)
 {
     const WalReaderState *last = &before->trailer.summary.reader;
     char name[WAL_NAME_SIZE], first[LSN_TEXT_SIZE], link[LSN_TEXT_SIZE], place[LSN_TEXT_SIZE];
@@ -94,7 +94,7 @@ bool wal_follows(const Cluster *cluster, const WalName *name, const WalReaderSta
     linked.head_size = 0;
     linked.starts_with_overwrite = chain.pending != 0;
     if (has_first && !wal_chain_fits(&chain, &linked))
-        return refuse_link(cluster, state, before, err);
+        return follows_refuse_link(cluster, state, before, err);
     return refuse_head(cluster, name, state, before, err);
 }
 
@@ -110,7 +110,7 @@ static bool read_at(int fd, uint64_t offset, size_t size, uint8_t *bytes)
  * A file that the server keeps for later has this name, too, and the WAL of another place. Asked
  * after the reading: the server writes over its first page first (RemoveXlogFile in xlog.c).
  */
-static bool is_of_place(const Cluster *cluster, int fd, Lsn start)
+static bool segment_is_of_place(const Cluster *cluster, int fd, Lsn start)
 {
     uint8_t head[WAL_SEGMENT_HEADER_SIZE];
     WalSegmentHeader header;
@@ -122,8 +122,8 @@ static bool is_of_place(const Cluster *cluster, int fd, Lsn start)
 }
 
 /* A transaction's end at this place, if it lies whole on its page. */
-static bool end_at(const Cluster *cluster, int fd, Lsn start, Lsn lsn, uint8_t *page,
-                   WalTransactionEnd *end)
+static bool transaction_end_at(const Cluster *cluster, int fd, Lsn start, Lsn lsn, uint8_t *page,
+                               WalTransactionEnd *end)
 {
     const uint64_t offset = lsn - start;
     const uint32_t in_page = (uint32_t)(offset % WAL_BLOCK_SIZE);
@@ -148,8 +148,8 @@ bool wal_before_is_of(const Cluster *cluster, const WalBefore *before, const cha
     wal_name_text(&before->name, cluster->wal_segment_size, name);
     CLEANUP(text_freep) char *path = text_format("%s/%s", folder, name);
     CLEANUP(fd_done) int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-    if (fd < 0 || !end_at(cluster, fd, start, summary->last_end_lsn, page, &end) ||
-        !is_of_place(cluster, fd, start) ||
+    if (fd < 0 || !transaction_end_at(cluster, fd, start, summary->last_end_lsn, page, &end) ||
+        !segment_is_of_place(cluster, fd, start) ||
         (end.xid == summary->xid_last && end.time >= summary->end_time_min &&
          end.time <= summary->end_time_max))
         return true;

@@ -22,20 +22,20 @@ static void scan_state_done(ScanState *state)
     wal_reader_freep(&state->reader);
 }
 
-static uint32_t timeline_of(const ScanState *state, uint64_t segment)
+static uint32_t scan_timeline_of(const ScanState *state, uint64_t segment)
 {
     return path_timeline_of_segment(state->scan->walk.path, segment, state->segment_size);
 }
 
 /* Nothing is known any more of what lies before the next segment. */
-static void forget(ScanState *state)
+static void scan_forget(ScanState *state)
 {
     wal_reader_freep(&state->reader);
     state->chain = (WalChain){0};
     state->is_carried = false;
 }
 
-static bool report(ScanState *state, const WalGap *gap, Error *err)
+static bool scan_report_gap(ScanState *state, const WalGap *gap, Error *err)
 {
     const WalWalk *walk = &state->scan->walk;
 
@@ -51,14 +51,14 @@ static bool report(ScanState *state, const WalGap *gap, Error *err)
 static bool report_damage(ScanState *state, uint64_t segment, Lsn from, Lsn to, const char *reason,
                           Error *err)
 {
-    return report(state,
-                  &(WalGap){.timeline = timeline_of(state, segment),
-                            .first = segment,
-                            .last = segment,
-                            .from = from,
-                            .to = to,
-                            .reason = reason},
-                  err);
+    return scan_report_gap(state,
+                           &(WalGap){.timeline = scan_timeline_of(state, segment),
+                                     .first = segment,
+                                     .last = segment,
+                                     .from = from,
+                                     .to = to,
+                                     .reason = reason},
+                           err);
 }
 
 /* The segments that were missing end before this one. */
@@ -67,20 +67,20 @@ static bool report_missing(ScanState *state, uint64_t segment, Error *err)
     if (!state->is_missing)
         return true;
     state->is_missing = false;
-    return report(state,
-                  &(WalGap){.timeline = timeline_of(state, state->missing),
-                            .first = state->missing,
-                            .last = segment - 1,
-                            .from = wal_segment_start(state->missing, state->segment_size),
-                            .to = wal_segment_start(segment, state->segment_size),
-                            .is_missing = true,
-                            .reason = ""},
-                  err);
+    return scan_report_gap(state,
+                           &(WalGap){.timeline = scan_timeline_of(state, state->missing),
+                                     .first = state->missing,
+                                     .last = segment - 1,
+                                     .from = wal_segment_start(state->missing, state->segment_size),
+                                     .to = wal_segment_start(segment, state->segment_size),
+                                     .is_missing = true,
+                                     .reason = ""},
+                           err);
 }
 
 /* *ok is false when it can't be used, which was reported. */
-static bool load_trailer(ScanState *state, uint64_t segment, WalTrailer *trailer, bool *ok,
-                         Error *err)
+static bool scan_load_trailer(ScanState *state, uint64_t segment, WalTrailer *trailer, bool *ok,
+                              Error *err)
 {
     const Cluster *cluster = state->scan->walk.cluster;
     Lsn start = wal_segment_start(segment, state->segment_size);
@@ -104,11 +104,11 @@ static bool load_trailer(ScanState *state, uint64_t segment, WalTrailer *trailer
         *err = attempt;
         return error_context(err, "read what is in %s", name);
     }
-    forget(state);
+    scan_forget(state);
     return report_damage(state, segment, start, start + state->segment_size, attempt.message, err);
 }
 
-static bool take_record(void *context, const WalRecord *record, Error *err)
+static bool scan_take_record(void *context, const WalRecord *record, Error *err)
 {
     ScanState *state = context;
     const WalScan *scan = state->scan;
@@ -121,7 +121,7 @@ static bool take_record(void *context, const WalRecord *record, Error *err)
     return !state->has_failed_above;
 }
 
-static bool take_bytes(void *context, const void *data, size_t size, Error *err)
+static bool scan_take_bytes(void *context, const void *data, size_t size, Error *err)
 {
     ScanState *state = context;
 
@@ -140,7 +140,7 @@ static void begin_reader(ScanState *state, uint64_t segment)
         .segment_size = state->segment_size,
         .start = wal_segment_start(segment, state->segment_size),
         .keep_all = state->scan->keep_all,
-        .on_record = take_record,
+        .on_record = scan_take_record,
         .context = state,
     });
 }
@@ -149,7 +149,7 @@ static void begin_reader(ScanState *state, uint64_t segment)
  * The records of one segment. Should it turn out to be damaged, those that came before were covered
  * by the checksums of their frames and by their own, and the damage is reported.
  */
-static bool read_segment(ScanState *state, uint64_t segment, Error *err)
+static bool scan_read_segment(ScanState *state, uint64_t segment, Error *err)
 {
     const WalWalk *walk = &state->scan->walk;
     Lsn start = wal_segment_start(segment, state->segment_size);
@@ -161,8 +161,8 @@ static bool read_segment(ScanState *state, uint64_t segment, Error *err)
     begin_reader(state, segment);
     state->end.read++;
     walk_segment_name(walk, segment, name);
-    if (!walk_read_segment(walk, segment, take_bytes, state, &stored_size, &attempt)) {
-        forget(state);
+    if (!walk_read_segment(walk, segment, scan_take_bytes, state, &stored_size, &attempt)) {
+        scan_forget(state);
         if (attempt.code == ERR_CORRUPT && !state->has_failed_above)
             return report_damage(state, segment, start, end, attempt.message, err);
         *err = attempt;
@@ -176,7 +176,7 @@ static bool read_segment(ScanState *state, uint64_t segment, Error *err)
         return true;
     Lsn broken_at = reader->broken_at;
     CLEANUP(text_freep) char *reason = text_format("%s", reader->reason);
-    forget(state);
+    scan_forget(state);
     return report_damage(state, segment, broken_at, end, reason, err);
 }
 
@@ -194,20 +194,20 @@ static bool tail_may_matter(const WalScan *scan, const WalTrailer *trailer)
 static bool report_broken(ScanState *state, uint64_t segment, const WalReaderState *reader,
                           Error *err)
 {
-    forget(state);
+    scan_forget(state);
     return report_damage(state, segment, reader->broken_at,
                          wal_segment_start(segment + 1, state->segment_size), reader->reason, err);
 }
 
-static bool look_at_segment(ScanState *state, uint64_t segment, const WalTrailer *trailer,
-                            Error *err)
+static bool scan_look_at_segment(ScanState *state, uint64_t segment, const WalTrailer *trailer,
+                                 Error *err)
 {
     const WalScan *scan = state->scan;
     const WalReaderState *reader = &trailer->summary.reader;
     Lsn start = wal_segment_start(segment, state->segment_size);
 
     if (!wal_chain_fits(&state->chain, reader)) {
-        forget(state);
+        scan_forget(state);
         if (state->is_local) { /* of another history */
             state->end.is_stopped = true;
             return true;
@@ -225,7 +225,7 @@ static bool look_at_segment(ScanState *state, uint64_t segment, const WalTrailer
         wal_chain_add(&state->chain, reader, state->segment_size);
         return reader->end != WAL_END_BROKEN || report_broken(state, segment, reader, err);
     }
-    if (!read_segment(state, segment, err))
+    if (!scan_read_segment(state, segment, err))
         return false;
     if (state->reader == NULL)
         return true; /* damaged: nothing is known of what leads to the next one */
@@ -243,19 +243,19 @@ static bool note_rest(ScanState *state, const WalSource *source, Error *err)
     if (source->fault != NULL || wal_source_is_complete(source, state->segment_size) ||
         source->segment >= state->last)
         return true;
-    forget(state);
-    return report(state,
-                  &(WalGap){.timeline = source->timeline,
-                            .first = source->segment,
-                            .last = source->segment,
-                            .from = start + source->size,
-                            .to = start + state->segment_size,
-                            .is_missing = true,
-                            .reason = ""},
-                  err);
+    scan_forget(state);
+    return scan_report_gap(state,
+                           &(WalGap){.timeline = source->timeline,
+                                     .first = source->segment,
+                                     .last = source->segment,
+                                     .from = start + source->size,
+                                     .to = start + state->segment_size,
+                                     .is_missing = true,
+                                     .reason = ""},
+                           err);
 }
 
-static bool visit(ScanState *state, uint64_t segment, Error *err)
+static bool scan_visit(ScanState *state, uint64_t segment, Error *err)
 {
     WalSource source;
     WalTrailer trailer;
@@ -267,21 +267,22 @@ static bool visit(ScanState *state, uint64_t segment, Error *err)
         if (!state->is_missing)
             state->missing = segment;
         state->is_missing = true;
-        forget(state);
+        scan_forget(state);
         return true;
     }
     state->end.segments++;
     state->end.until = wal_segment_start(segment + 1, state->segment_size);
     state->is_local = source.form == WAL_LOCAL_FILE;
     return report_missing(state, segment, err) &&
-           (state->end.is_stopped || (load_trailer(state, segment, &trailer, &ok, err) &&
-                                      (!ok || look_at_segment(state, segment, &trailer, err)))) &&
+           (state->end.is_stopped ||
+            (scan_load_trailer(state, segment, &trailer, &ok, err) &&
+             (!ok || scan_look_at_segment(state, segment, &trailer, err)))) &&
            (state->end.is_stopped || note_rest(state, &source, err));
 }
 
 /* Widen by what this run has of the segments that belong to the path. */
-static void widen(WalkExtent *extent, const WalRun *run, const PathStep *step,
-                  uint32_t segment_size)
+static void extent_widen(WalkExtent *extent, const WalRun *run, const PathStep *step,
+                         uint32_t segment_size)
 {
     uint64_t first = wal_segment_of(step->begin, segment_size);
     uint64_t last = run->last;
@@ -304,7 +305,7 @@ static void widen(WalkExtent *extent, const WalRun *run, const PathStep *step,
 }
 
 /* After the last whole segment of the path what is not whole, or is not in the archive. */
-static bool extend(const WalWalk *walk, uint32_t segment_size, WalkExtent *extent, Error *err)
+static bool scan_extend(const WalWalk *walk, uint32_t segment_size, WalkExtent *extent, Error *err)
 {
     WalSource source;
 
@@ -326,9 +327,9 @@ bool walk_whole_extent(const WalWalk *walk, WalkExtent *found, Error *err)
         const PathStep *step = path_step_of(walk->path, run->timeline);
 
         if (step != NULL)
-            widen(&extent, run, step, segment_size);
+            extent_widen(&extent, run, step, segment_size);
     }
-    if (!extent.is_empty && !extend(walk, segment_size, &extent, err))
+    if (!extent.is_empty && !scan_extend(walk, segment_size, &extent, err))
         return false;
     if (walk->from != 0 && wal_segment_of(walk->from, segment_size) > extent.first)
         extent.first = wal_segment_of(walk->from, segment_size);
@@ -351,7 +352,7 @@ bool wal_scan(const WalScan *scan, WalScanEnd *end, Error *err)
     state.end.is_empty = extent.is_empty;
     for (uint64_t segment = extent.first;
          !extent.is_empty && segment <= extent.last && !state.end.is_stopped; segment++) {
-        if (!visit(&state, segment, err))
+        if (!scan_visit(&state, segment, err))
             return false;
     }
     if (!extent.is_empty && !state.end.is_stopped && !report_missing(&state, extent.last + 1, err))

@@ -84,7 +84,7 @@ static bool pass_first(void *context, const void *data, size_t size, Error *err)
     return take == 0 || limited->sink(limited->context, data, take, err);
 }
 
-static bool read_file(const WalSource *source, Limited *limited, Error *err)
+static bool source_read_file(const WalSource *source, Limited *limited, Error *err)
 {
     CLEANUP(buffer_done) Buffer part = {0};
     CLEANUP(fd_done) int fd = -1;
@@ -102,7 +102,7 @@ static bool read_file(const WalSource *source, Limited *limited, Error *err)
     return true;
 }
 
-static WalName name_of(const WalSource *source)
+static WalName source_wal_name(const WalSource *source)
 {
     return (WalName){.kind = source->form == WAL_AS_PARTIAL ? WAL_PARTIAL : WAL_SEGMENT,
                      .timeline = source->holder,
@@ -112,7 +112,7 @@ static WalName name_of(const WalSource *source)
 static bool read_object(const Cluster *cluster, const WalSource *source, unsigned threads,
                         Limited *limited, uint64_t *stored_size, Error *err)
 {
-    const WalName name = name_of(source);
+    const WalName name = source_wal_name(source);
     char text[WAL_NAME_SIZE];
     WalTrailer trailer;
 
@@ -143,14 +143,14 @@ bool wal_source_read(const Cluster *cluster, const WalInventory *inventory, cons
         *stored_size = reach;
         return ok;
     case WAL_LOCAL_FILE:
-        return read_file(source, &limited, err);
+        return source_read_file(source, &limited, err);
     case WAL_NOWHERE:
         break;
     }
     return error_set(err, ERR_NOT_FOUND, "there is no WAL of this segment");
 }
 
-typedef struct Finding {
+typedef struct SourceFinding {
     const Cluster *cluster;
     const WalInventory *inventory;
     uint32_t timeline;
@@ -160,9 +160,9 @@ typedef struct Finding {
     uint32_t left_at;     /* where a child forks in it, the farthest of all; 0: none does */
     Error fault;          /* of one that can't be used */
     uint32_t fault_limit; /* how far it might have gone */
-} Finding;
+} SourceFinding;
 
-static void add(Finding *finding, WalForm form, uint32_t holder, uint32_t size)
+static void finding_add(SourceFinding *finding, WalForm form, uint32_t holder, uint32_t size)
 {
     finding->candidates[finding->count++] = (WalSource){.form = form,
                                                         .timeline = finding->timeline,
@@ -172,22 +172,22 @@ static void add(Finding *finding, WalForm form, uint32_t holder, uint32_t size)
 }
 
 /* What lies under a timeline's own name; size: what counts of it at most. */
-static void add_held(Finding *finding, uint32_t holder, uint32_t size)
+static void add_held(SourceFinding *finding, uint32_t holder, uint32_t size)
 {
     const WalInventory *inventory = finding->inventory;
     const uint32_t reach = wal_pieces_reach(&inventory->pieces, holder, finding->segment);
 
     if (wal_inventory_has(inventory, holder, finding->segment)) {
-        add(finding, WAL_WHOLE, holder, size);
+        finding_add(finding, WAL_WHOLE, holder, size);
         return;
     }
     if (reach > 0)
-        add(finding, WAL_IN_PIECES, holder, reach < size ? reach : size);
+        finding_add(finding, WAL_IN_PIECES, holder, reach < size ? reach : size);
     if (wal_inventory_has_partial(inventory, holder, finding->segment))
-        add(finding, WAL_AS_PARTIAL, holder, size);
+        finding_add(finding, WAL_AS_PARTIAL, holder, size);
 }
 
-static void add_files(Finding *finding)
+static void finding_add_files(SourceFinding *finding)
 {
     const WalSources *sources = finding->inventory->sources;
 
@@ -196,7 +196,7 @@ static void add_files(Finding *finding)
 
         if (file->timeline != finding->timeline || file->segment != finding->segment)
             continue;
-        add(finding, WAL_LOCAL_FILE, file->timeline, finding->cluster->wal_segment_size);
+        finding_add(finding, WAL_LOCAL_FILE, file->timeline, finding->cluster->wal_segment_size);
         finding->candidates[finding->count - 1].path = file->path;
     }
 }
@@ -227,7 +227,7 @@ static bool load_paths(const Cluster *cluster, const WalInventory *inventory, Er
 }
 
 /* Where in the segment the path leaves the timeline: an offset; 0: it does not. */
-static uint32_t leaves_at(const Finding *finding, const TimelinePath *path)
+static uint32_t leaves_at(const SourceFinding *finding, const TimelinePath *path)
 {
     const uint32_t size = finding->cluster->wal_segment_size;
     const PathStep *step = path_step_of(path, finding->timeline);
@@ -238,7 +238,7 @@ static uint32_t leaves_at(const Finding *finding, const TimelinePath *path)
     return (uint32_t)(step->end % size);
 }
 
-static bool add_children(Finding *finding, Error *err)
+static bool add_children(SourceFinding *finding, Error *err)
 {
     const WalInventory *inventory = finding->inventory;
 
@@ -260,21 +260,21 @@ static bool add_children(Finding *finding, Error *err)
 }
 
 /* The WAL of a candidate, read as a recovery would. */
-typedef struct Reading {
+typedef struct SourceReading {
     const PgVersion *version;
     WalReader *reader;
     WalSummary summary;
     uint64_t size; /* bytes that came */
-} Reading;
+} SourceReading;
 
-static void reading_done(Reading *reading)
+static void source_reading_done(SourceReading *reading)
 {
     wal_reader_freep(&reading->reader);
 }
 
-static bool sum_up(void *context, const WalRecord *record, Error *err)
+static bool source_sum_up(void *context, const WalRecord *record, Error *err)
 {
-    Reading *reading = context;
+    SourceReading *reading = context;
     WalEvent event;
 
     (void)err;
@@ -284,13 +284,13 @@ static bool sum_up(void *context, const WalRecord *record, Error *err)
 
 static bool feed_reader(void *context, const void *data, size_t size, Error *err)
 {
-    Reading *reading = context;
+    SourceReading *reading = context;
 
     reading->size += size;
     return wal_reader_feed(reading->reader, data, size, err);
 }
 
-static void begin_reading(Reading *reading, const Finding *finding)
+static void source_begin_reading(SourceReading *reading, const SourceFinding *finding)
 {
     const Cluster *cluster = finding->cluster;
 
@@ -301,7 +301,7 @@ static void begin_reading(Reading *reading, const Finding *finding)
         .system_identifier = cluster->system_identifier,
         .segment_size = cluster->wal_segment_size,
         .start = wal_segment_start(finding->segment, cluster->wal_segment_size),
-        .on_record = sum_up,
+        .on_record = source_sum_up,
         .context = reading,
     });
 }
@@ -310,7 +310,7 @@ static void begin_reading(Reading *reading, const Finding *finding)
  * Where valid WAL ends in a file, zeros follow, or what the file was before: that is its end. Not
  * so where the server was further, as a fork says, and its pages are there.
  */
-static bool is_its_end(const Finding *finding, const WalSource *candidate,
+static bool is_its_end(const SourceFinding *finding, const WalSource *candidate,
                        const WalReaderState *state)
 {
     if (candidate->form == WAL_LOCAL_FILE)
@@ -326,7 +326,7 @@ static void end_cleanly(WalReaderState *state)
     state->broken_at = 0;
 }
 
-static const WalTrailer *keep_trailer(const Finding *finding, const Reading *reading,
+static const WalTrailer *keep_trailer(const SourceFinding *finding, const SourceReading *reading,
                                       uint64_t stored_size)
 {
     const Cluster *cluster = finding->cluster;
@@ -343,13 +343,13 @@ static const WalTrailer *keep_trailer(const Finding *finding, const Reading *rea
     return trailer;
 }
 
-static bool examine(const Finding *finding, WalSource *candidate, Error *err)
+static bool examine(const SourceFinding *finding, WalSource *candidate, Error *err)
 {
     const uint32_t segment_size = finding->cluster->wal_segment_size;
-    CLEANUP(reading_done) Reading reading = {0};
+    CLEANUP(source_reading_done) SourceReading reading = {0};
     uint64_t stored_size;
 
-    begin_reading(&reading, finding);
+    source_begin_reading(&reading, finding);
     if (!wal_source_read(finding->cluster, finding->inventory, candidate, 1, feed_reader, &reading,
                          &stored_size, err))
         return false;
@@ -364,16 +364,16 @@ static bool examine(const Finding *finding, WalSource *candidate, Error *err)
 }
 
 /* A file with a header that is not this segment's was recycled, and is not one. */
-static bool passes_over(const WalSource *candidate, const Error *attempt)
+static bool source_passes_over(const WalSource *candidate, const Error *attempt)
 {
     if (candidate->form == WAL_LOCAL_FILE)
         return attempt->code == ERR_CORRUPT || attempt->code == ERR_REFUSED;
     return attempt->code == ERR_NOT_FOUND && candidate->form != WAL_IN_PIECES;
 }
 
-static const char *describe(const Cluster *cluster, const WalSource *source, char text[64])
+static const char *source_describe(const Cluster *cluster, const WalSource *source, char text[64])
 {
-    const WalName name = name_of(source);
+    const WalName name = source_wal_name(source);
     char file[WAL_NAME_SIZE];
 
     (void)snprintf(text, 64, "%s%s", wal_name_text(&name, cluster->wal_segment_size, file),
@@ -381,7 +381,7 @@ static const char *describe(const Cluster *cluster, const WalSource *source, cha
     return text;
 }
 
-static void note_fault(Finding *finding, const Error *fault, uint32_t limit)
+static void note_fault(SourceFinding *finding, const Error *fault, uint32_t limit)
 {
     if (limit <= finding->fault_limit)
         return;
@@ -398,7 +398,7 @@ static bool is_void(const WalSource *candidate)
 }
 
 /* Those that can't be used go; *err only when it could not be found out. */
-static bool examine_all(Finding *finding, Error *err)
+static bool examine_all(SourceFinding *finding, Error *err)
 {
     size_t kept = 0;
     char text[64];
@@ -410,15 +410,16 @@ static bool examine_all(Finding *finding, Error *err)
         if (examine(finding, &candidate, &attempt)) {
             if (!is_void(&candidate))
                 finding->candidates[kept++] = candidate;
-        } else if (passes_over(&candidate, &attempt)) {
+        } else if (source_passes_over(&candidate, &attempt)) {
             continue;
         } else if (attempt.code == ERR_CORRUPT || attempt.code == ERR_REFUSED) {
             attempt.code = ERR_CORRUPT;
-            error_context(&attempt, "%s", describe(finding->cluster, &candidate, text));
+            error_context(&attempt, "%s", source_describe(finding->cluster, &candidate, text));
             note_fault(finding, &attempt, finding->candidates[i].size);
         } else {
             *err = attempt;
-            return error_context(err, "read %s", describe(finding->cluster, &candidate, text));
+            return error_context(err, "read %s",
+                                 source_describe(finding->cluster, &candidate, text));
         }
     }
     finding->count = kept;
@@ -434,7 +435,7 @@ static bool sum_bytes(void *context, const void *data, size_t size, Error *err)
     return true;
 }
 
-static bool digest_of(const Finding *finding, WalSource source, uint32_t size,
+static bool digest_of(const SourceFinding *finding, WalSource source, uint32_t size,
                       uint8_t digest[SHA256_SIZE], Error *err)
 {
     CLEANUP(sha256_freep) Sha256 *sha = sha256_new();
@@ -460,7 +461,7 @@ static uint32_t common_size(const WalSource *a, const WalSource *b)
 }
 
 /* Whether both have the same WAL, as far as the shorter one has whole records. */
-static bool agree(const Finding *finding, const WalSource *a, const WalSource *b, bool *same,
+static bool agree(const SourceFinding *finding, const WalSource *a, const WalSource *b, bool *same,
                   Error *err)
 {
     const uint32_t size = common_size(a, b);
@@ -484,7 +485,8 @@ static bool reaches_farther(const WalSource *a, const WalSource *b)
 }
 
 /* What there is of it ends at what is wrong; size 0: nothing of it is to be believed. */
-static void set_fault(const Finding *finding, WalSource *best, uint32_t size, const char *message)
+static void set_fault(const SourceFinding *finding, WalSource *best, uint32_t size,
+                      const char *message)
 {
     Arena *arena = &finding->inventory->sources->arena;
 
@@ -504,7 +506,8 @@ static void set_fault(const Finding *finding, WalSource *best, uint32_t size, co
 }
 
 /* *best is the one so far, or WAL_NOWHERE. */
-static bool weigh(const Finding *finding, const WalSource *candidate, WalSource *best, Error *err)
+static bool weigh(const SourceFinding *finding, const WalSource *candidate, WalSource *best,
+                  Error *err)
 {
     char text[2][64];
     bool same;
@@ -521,13 +524,13 @@ static bool weigh(const Finding *finding, const WalSource *candidate, WalSource 
         return true;
     Error differ = {0};
     error_set(&differ, ERR_CORRUPT, "%s and %s hold different WAL of the same place",
-              describe(finding->cluster, best, text[0]),
-              describe(finding->cluster, candidate, text[1]));
+              source_describe(finding->cluster, best, text[0]),
+              source_describe(finding->cluster, candidate, text[1]));
     set_fault(finding, best, 0, differ.message);
     return true;
 }
 
-static bool choose(const Finding *finding, WalSource *best, Error *err)
+static bool finding_choose(const SourceFinding *finding, WalSource *best, Error *err)
 {
     for (size_t i = 0; i < finding->count; i++) {
         if (best->fault == NULL && !weigh(finding, &finding->candidates[i], best, err))
@@ -547,10 +550,10 @@ static bool choose(const Finding *finding, WalSource *best, Error *err)
 static bool find_open(const Cluster *cluster, const WalInventory *inventory, WalSource *source,
                       Error *err)
 {
-    Finding finding = {.cluster = cluster,
-                       .inventory = inventory,
-                       .timeline = source->timeline,
-                       .segment = source->segment};
+    SourceFinding finding = {.cluster = cluster,
+                             .inventory = inventory,
+                             .timeline = source->timeline,
+                             .segment = source->segment};
     WalSource best = {.form = WAL_NOWHERE, .holder = source->timeline};
 
     /* Under each timeline's name there are pieces and a .partial at most. */
@@ -560,8 +563,8 @@ static bool find_open(const Cluster *cluster, const WalInventory *inventory, Wal
     add_held(&finding, source->timeline, cluster->wal_segment_size);
     if (!add_children(&finding, err))
         return false;
-    add_files(&finding);
-    if (!examine_all(&finding, err) || !choose(&finding, &best, err))
+    finding_add_files(&finding);
+    if (!examine_all(&finding, err) || !finding_choose(&finding, &best, err))
         return false;
     best.timeline = source->timeline;
     best.segment = source->segment;

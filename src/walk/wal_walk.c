@@ -43,7 +43,7 @@ bool walk_source(const WalWalk *walk, uint64_t segment, WalSource *source, Error
 }
 
 /* As far as there is WAL without a gap; *next is the segment after it. */
-static bool extend(const WalWalk *walk, WalkExtent *extent, uint64_t *next, Error *err)
+static bool walk_extend(const WalWalk *walk, WalkExtent *extent, uint64_t *next, Error *err)
 {
     const uint32_t segment_size = walk->cluster->wal_segment_size;
     const uint64_t limit = walk->to == 0 ? UINT64_MAX : wal_segment_before(walk->to, segment_size);
@@ -92,7 +92,7 @@ bool walk_extent(const WalWalk *walk, WalkExtent *extent, Error *err)
     WalkExtent found = {.first = wal_segment_of(walk->from, segment_size), .is_empty = true};
     uint64_t next;
 
-    if (!extend(walk, &found, &next, err))
+    if (!walk_extend(walk, &found, &next, err))
         return false;
     if (found.is_empty)
         found.last = found.first;
@@ -230,8 +230,8 @@ static bool check_marks(const SegmentWalk *state, uint64_t segment, Error *err)
 }
 
 /* *ok is false when the walk ends here, which the end says. */
-static bool load_trailer(SegmentWalk *state, uint64_t segment, WalTrailer *trailer, bool *ok,
-                         Error *err)
+static bool segments_load_trailer(SegmentWalk *state, uint64_t segment, WalTrailer *trailer,
+                                  bool *ok, Error *err)
 {
     const Cluster *cluster = state->walk->cluster;
     char name[WAL_NAME_SIZE];
@@ -265,7 +265,7 @@ static bool visit_segment(SegmentWalk *state, uint64_t segment, SegmentVisitFunc
     uint32_t timeline = path_timeline_of_segment(state->walk->path, segment, segment_size);
     WalTrailer trailer;
 
-    if (!load_trailer(state, segment, &trailer, go_on, err))
+    if (!segments_load_trailer(state, segment, &trailer, go_on, err))
         return false;
     if (*go_on && !wal_chain_fits(&state->chain, &trailer.summary.reader)) {
         /* A local file that is of another history says nothing about this one. */
@@ -406,7 +406,7 @@ static void record_walk_done(RecordWalk *state)
     wal_reader_freep(&state->reader);
 }
 
-static bool take_record(void *context, const WalRecord *record, Error *err)
+static bool records_take_record(void *context, const WalRecord *record, Error *err)
 {
     RecordWalk *state = context;
 
@@ -423,7 +423,7 @@ static bool take_record(void *context, const WalRecord *record, Error *err)
 }
 
 /* Once stopped, the rest of the segment still comes, so that it is verified to its end. */
-static bool take_bytes(void *context, const void *data, size_t size, Error *err)
+static bool records_take_bytes(void *context, const void *data, size_t size, Error *err)
 {
     RecordWalk *state = context;
 
@@ -432,14 +432,14 @@ static bool take_bytes(void *context, const void *data, size_t size, Error *err)
     return state->is_stopped && err->code == ERR_NONE;
 }
 
-static bool read_segment(RecordWalk *state, uint64_t segment, Error *err)
+static bool records_read_segment(RecordWalk *state, uint64_t segment, Error *err)
 {
     const WalWalk *walk = state->walk;
     uint32_t segment_size = walk->cluster->wal_segment_size;
     char name[WAL_NAME_SIZE];
     uint64_t stored_size;
 
-    if (!walk_read_segment(walk, segment, take_bytes, state, &stored_size, err))
+    if (!walk_read_segment(walk, segment, records_take_bytes, state, &stored_size, err))
         return error_context(err, "read %s", walk_segment_name(walk, segment, name));
     state->end.segments++;
     state->end.stored_bytes += stored_size;
@@ -464,12 +464,12 @@ bool walk_records(const WalWalk *walk, WalRecordFunction *on_record, void *conte
         .segment_size = walk->cluster->wal_segment_size,
         .start = wal_segment_start(extent.first, walk->cluster->wal_segment_size),
         .keep_all = walk->keep_all,
-        .on_record = take_record,
+        .on_record = records_take_record,
         .context = &state,
     });
     reader = wal_reader_state(state.reader);
     for (uint64_t segment = extent.first; !extent.is_empty && segment <= extent.last; segment++) {
-        if (!read_segment(&state, segment, err))
+        if (!records_read_segment(&state, segment, err))
             return false;
         if (state.is_stopped || reader->end == WAL_END_BROKEN)
             break;
