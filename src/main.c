@@ -139,7 +139,7 @@ static bool run(int argc, char **argv, const Command **command, Options *options
 static void complete_hint(const Options *options, Error *err)
 {
     CLEANUP(arena_done) Arena arena = {0};
-    const char *hint = hint_complete(options, command_table, err->hint, &arena);
+    const char *hint = hint_complete(options, err->hint, &arena);
     const size_t size = strlen(hint) + 1;
 
     if (size <= sizeof err->hint)

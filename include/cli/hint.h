@@ -21,9 +21,8 @@
 #include "base/buffer.h"
 
 /* The hint with its commands completed, in `arena`; the hint itself when there is nothing to do. */
-const char *hint_complete(const Options *options, const Command *commands, const char *hint,
-                          Arena *arena);
+const char *hint_complete(const Options *options, const char *hint, Arena *arena);
 
 /* The same with the path of this program given: of tests. */
-const char *hint_complete_as(const Options *options, const Command *commands, const char *hint,
-                             const char *program, Arena *arena);
+const char *hint_complete_as(const Options *options, const char *hint, const char *program,
+                             Arena *arena);

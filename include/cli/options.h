@@ -30,6 +30,7 @@ typedef struct Options {
     const char *log_format;
     bool no_progress;
     bool help;
+    const struct Command *commands; /* all that there are: what hints are completed by */
     /* backup, archive-push */
     const char *compress;
     const char *label;

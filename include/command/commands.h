@@ -1,5 +1,6 @@
 /*
- * commands.h - every command there is; src/command has one file for each.
+ * commands.h - the table of all commands, and those of src/command; those that bring a database
+ * back are in incident/incident_commands.h.
  */
 #pragma once
 
@@ -9,9 +10,6 @@ bool command_init(const Options *options, Error *err) MUST_CHECK;
 bool command_backup(const Options *options, Error *err) MUST_CHECK;
 bool command_archive_push(const Options *options, Error *err) MUST_CHECK;
 bool command_archive_get(const Options *options, Error *err) MUST_CHECK;
-bool command_restore(const Options *options, Error *err) MUST_CHECK;
-bool command_watch(const Options *options, Error *err) MUST_CHECK;
-bool command_promote(const Options *options, Error *err) MUST_CHECK;
 bool command_log(const Options *options, Error *err) MUST_CHECK;
 bool command_list(const Options *options, Error *err) MUST_CHECK;
 bool command_verify(const Options *options, Error *err) MUST_CHECK;

@@ -9,7 +9,6 @@
 
 typedef struct Completing {
     const Options *options;
-    const Command *commands;
     const char *program;
     Buffer *text;
 } Completing;
@@ -23,7 +22,7 @@ static const Command *command_of(const Completing *completing, const char *words
 
     while (length < size && words[length] != ' ')
         length++;
-    for (const Command *command = completing->commands; command->name != NULL; command++) {
+    for (const Command *command = completing->options->commands; command->name != NULL; command++) {
         if (strlen(command->name) == length && strncmp(command->name, words, length) == 0)
             return command;
     }
@@ -163,23 +162,22 @@ static const char *put_next(const Completing *completing, const char *hint)
     return hint + 1;
 }
 
-const char *hint_complete_as(const Options *options, const Command *commands, const char *hint,
-                             const char *program, Arena *arena)
+const char *hint_complete_as(const Options *options, const char *hint, const char *program,
+                             Arena *arena)
 {
     CLEANUP(buffer_done) Buffer text = {0};
-    const Completing completing = {options, commands, program, &text};
+    const Completing completing = {options, program, &text};
 
     while (*hint != '\0')
         hint = put_next(&completing, hint);
     return arena_text_part(arena, (char *)text.data, text.size);
 }
 
-const char *hint_complete(const Options *options, const Command *commands, const char *hint,
-                          Arena *arena)
+const char *hint_complete(const Options *options, const char *hint, Arena *arena)
 {
     char program[PATH_MAX];
     ssize_t size = readlink("/proc/self/exe", program, sizeof program - 1);
 
     program[size > 0 ? size : 0] = '\0';
-    return hint_complete_as(options, commands, hint, size > 0 ? program : "pgcairn", arena);
+    return hint_complete_as(options, hint, size > 0 ? program : "pgcairn", arena);
 }

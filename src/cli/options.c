@@ -306,6 +306,7 @@ bool options_parse(int argc, char **argv, const Command *commands, const Command
 {
     char **place = argc > 0 ? find_command_place(argv) : NULL;
 
+    options->commands = commands;
     if (argc > 0)
         keep_command_line(options, argv);
     options->help = argc > 0 && wants_help(argv);

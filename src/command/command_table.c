@@ -1,5 +1,7 @@
 #include "command/commands.h"
 
+#include "incident/incident_commands.h"
+
 /* clang-format off */
 const Command command_table[] = {
     {

@@ -52,8 +52,7 @@ static bool answer(const Options *options, const Error *failure, Error *err)
         buffer_print(&text, "%d %s", status > 1 && status <= STATUS_MAX ? status : ERR_INTERNAL,
                      failure->message);
         if (failure->hint[0] != '\0') {
-            buffer_print(&text, " (%s)",
-                         hint_complete(options, command_table, failure->hint, &arena));
+            buffer_print(&text, " (%s)", hint_complete(options, failure->hint, &arena));
         }
     }
     for (size_t i = 0; i < text.size; i++) {

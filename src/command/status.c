@@ -271,7 +271,7 @@ static void complete_advice(const Options *options, Health *health)
     for (size_t i = 0; i < health->finding_count; i++) {
         HealthFinding *finding = &health->findings[i];
 
-        finding->next = hint_complete(options, command_table, finding->next, &health->arena);
+        finding->next = hint_complete(options, finding->next, &health->arena);
     }
 }
 

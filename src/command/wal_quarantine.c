@@ -354,7 +354,7 @@ static bool print_all(const Quarantine *quarantine, Error *err)
         CLEANUP(text_freep)
         char *undo = text_format("`pgcairn wal-quarantine --undo=%s --yes`", quarantine->id);
 
-        out_print("\nIt is put back by: %s\n", hint_complete(options, command_table, undo, &arena));
+        out_print("\nIt is put back by: %s\n", hint_complete(options, undo, &arena));
     }
     return out_flush(err);
 }

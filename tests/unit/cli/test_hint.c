@@ -29,9 +29,11 @@ static void expect(const Case *cases, size_t count)
     for (size_t i = 0; i < count; i++) {
         CLEANUP(arena_done) Arena arena = {0};
 
-        assert_string_equal(hint_complete_as(&cases[i].options, commands, cases[i].hint,
-                                             "/usr/local/bin/pgcairn", &arena),
-                            cases[i].shown);
+        Options options = cases[i].options;
+        options.commands = commands;
+        assert_string_equal(
+            hint_complete_as(&options, cases[i].hint, "/usr/local/bin/pgcairn", &arena),
+            cases[i].shown);
     }
 }
 
@@ -105,7 +107,9 @@ static void a_setting_of_the_server_names_the_program_by_its_path(void **state)
     expect(cases, ARRAY_SIZE(cases));
 
     CLEANUP(arena_done) Arena arena = {0};
-    assert_string_equal(hint_complete_as(&typed, commands, "'pgcairn archive-push %p'",
+    Options installed_elsewhere = typed;
+    installed_elsewhere.commands = commands;
+    assert_string_equal(hint_complete_as(&installed_elsewhere, "'pgcairn archive-push %p'",
                                          "/opt/our tools/pgcairn", &arena),
                         "'''/opt/our tools/pgcairn'' archive-push --repo=/srv/backup %p'");
 }

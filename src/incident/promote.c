@@ -1,7 +1,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "cli/output.h"
-#include "command/commands.h"
+#include "incident/incident_commands.h"
 #include "recovery/recovery.h"
 #include "repo/recovery_plan.h"
 #include "restore/restore.h"

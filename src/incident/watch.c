@@ -2,7 +2,7 @@
 #include "base/log.h"
 #include "base/shell_word.h"
 #include "cli/output.h"
-#include "command/commands.h"
+#include "incident/incident_commands.h"
 #include "recovery/locks.h"
 #include "recovery/recovery.h"
 #include "repo/recovery_plan.h"

@@ -2,7 +2,7 @@
 
 #include "base/log.h"
 #include "cli/output.h"
-#include "command/commands.h"
+#include "incident/incident_commands.h"
 #include "push/push.h"
 #include "restore_parts.h"
 #include "storage/wrap.h"

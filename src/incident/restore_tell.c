@@ -8,7 +8,7 @@
 #include "base/time.h"
 #include "cli/hint.h"
 #include "cli/output.h"
-#include "command/commands.h"
+#include "incident/incident_commands.h"
 #include "repo/journal.h"
 
 #include <inttypes.h>
@@ -263,7 +263,7 @@ static void print_in_the_way(const Options *options, const Error *obstacle)
 
     if (obstacle->code != ERR_NONE) {
         out_print("in the way   %s\n             %s\n", obstacle->message,
-                  hint_complete(options, command_table, obstacle->hint, &arena));
+                  hint_complete(options, obstacle->hint, &arena));
     }
 }
 
