@@ -1,10 +1,11 @@
 /*
  * storage.h - where objects rest: named, immutable sequences of bytes.
  *
- * Five operations, nothing that a plain object store can't do: write (streamed, visible only on
- * commit), read (whole or range), list (prefix), exists, remove. There is no rename, append, link
- * or lock. Names are relative, "/"-separated, of [A-Za-z0-9._-] and never begin with a dot; a
- * storage refuses others (ERR_INTERNAL).
+ * Nothing that a plain object store can't do: write (streamed, visible only on commit), read
+ * (whole, a range, the end), list (all below a prefix, the first ones after a name, folders), stat,
+ * identify, remove, sync, and create for the place itself. There is no rename, append, link or
+ * lock. Names are relative, "/"-separated, of [A-Za-z0-9._-], and no part of one begins with a dot;
+ * others are refused (ERR_INTERNAL).
  *
  *     CLEANUP(object_writer_freep) ObjectWriter *out = NULL;
  *     if (!storage_write(storage, "main/wal/00000002.history", WRITE_NEW, &out, err) ||
@@ -43,11 +44,6 @@ Storage *storage_open(const StorageSetup *setup, Error *err) MUST_CHECK;
 
 /* Create the place itself (the directory, with its parents, durable). Existing is fine. */
 bool storage_create(Storage *storage, Error *err) MUST_CHECK;
-
-/* A storage in memory, for tests. */
-Storage *storage_memory_new(void);
-/* Change a byte of an object in it as a disk does that forgets: no listing shows it. */
-void storage_memory_rot(Storage *storage, const char *name, size_t offset);
 
 /* The address it was opened with, for messages. */
 const char *storage_address(const Storage *storage);
@@ -126,6 +122,29 @@ typedef struct ObjectList {
  * empty archive.
  */
 bool storage_list(Storage *storage, const char *prefix, ObjectList *list, Error *err) MUST_CHECK;
+
+/* Which names are wanted. What is left out asks for no less than all. */
+typedef struct ListRequest {
+    const char *prefix; /* they begin with it */
+    const char *after; /* they sort after it (strcmp); need not be there; NULL: from the first on */
+    size_t limit;      /* so many at most, the first ones; 0: however many there are */
+    bool folders_only; /* set by storage_list_folders() */
+} ListRequest;
+
+/*
+ * As storage_list(), but only a part. Fewer than `limit` are all there are after `after`. Costs
+ * what is given: a store is not asked for the rest.
+ */
+bool storage_list_part(Storage *storage, const ListRequest *request, ObjectList *list,
+                       Error *err) MUST_CHECK;
+
+/*
+ * What there is below a prefix, one level of it: names up to the first "/" after the prefix, that
+ * included ("main/"), each once. Only folders in which there is an object, however deep; objects
+ * of this level itself are left out. Sizes and times mean nothing.
+ */
+bool storage_list_folders(Storage *storage, const char *prefix, ObjectList *list,
+                          Error *err) MUST_CHECK;
 void object_list_done(ObjectList *list); /* for CLEANUP() */
 
 /* *size and *stored_at may be NULL. ERR_NOT_FOUND when it is proven not to be there. */

@@ -44,13 +44,13 @@ static bool hide_remove(Storage *storage, const char *name, Error *err)
     return refuse(err);
 }
 
-static bool hide_read(Storage *storage, const char *name, uint64_t offset, size_t size,
-                      bool from_end, Buffer *content, uint64_t *object_size, Error *err)
+static bool hide_read(Storage *storage, const char *name, const Range *range, Buffer *content,
+                      uint64_t *object_size, Error *err)
 {
     Storage *inner = of(storage)->inner;
 
     return find(storage, name, err) &&
-           inner->ops->read(inner, name, offset, size, from_end, content, object_size, err);
+           inner->ops->read(inner, name, range, content, object_size, err);
 }
 
 static bool hide_read_range(Storage *storage, const char *name, uint64_t offset, size_t size,
@@ -60,11 +60,11 @@ static bool hide_read_range(Storage *storage, const char *name, uint64_t offset,
            storage_read_range(of(storage)->inner, name, offset, size, to, err);
 }
 
-static bool hide_list(Storage *storage, const char *prefix, ObjectList *list, Error *err)
+static bool hide_list(Storage *storage, const ListRequest *request, ObjectList *list, Error *err)
 {
     CLEANUP(object_list_done) ObjectList all = {0};
 
-    if (!storage_list(of(storage)->inner, prefix, &all, err))
+    if (!storage_list(of(storage)->inner, request->prefix, &all, err))
         return false;
     for (size_t i = 0; i < all.count; i++) {
         const ObjectInfo *object = &all.objects[i];
@@ -116,7 +116,10 @@ Storage *storage_hide_new(Storage *inner, HiddenFunction *is_hidden, const void 
     HideStorage *own = mem_alloc(sizeof(*own));
 
     *own = (HideStorage){
-        .storage = {.ops = &hide_ops, .address = text_format("%s", storage_address(inner))},
+        /* What is hidden must not count for a limit, nor make a folder: all is listed. */
+        .storage = {.ops = &hide_ops,
+                    .address = text_format("%s", storage_address(inner)),
+                    .can = inner->can & ~(unsigned)(CAN_LIST_AFTER | CAN_LIST_FOLDERS)},
         .inner = inner,
         .is_hidden = is_hidden,
         .context = context,

@@ -116,14 +116,13 @@ static bool limit_write(Storage *storage, const char *name, WriteMode mode, Obje
 }
 
 /* How much it is shows only afterwards, so the next one waits. */
-static bool limit_read(Storage *storage, const char *name, uint64_t offset, size_t size,
-                       bool from_end, Buffer *content, uint64_t *object_size, Error *err)
+static bool limit_read(Storage *storage, const char *name, const Range *range, Buffer *content,
+                       uint64_t *object_size, Error *err)
 {
     LimitStorage *limit = (LimitStorage *)storage;
     size_t before = content->size;
 
-    return limit->inner->ops->read(limit->inner, name, offset, size, from_end, content, object_size,
-                                   err) &&
+    return limit->inner->ops->read(limit->inner, name, range, content, object_size, err) &&
            wait_for_line(limit, content->size - before, err);
 }
 
@@ -136,11 +135,11 @@ static bool limit_read_range(Storage *storage, const char *name, uint64_t offset
            limit->inner->ops->read_range(limit->inner, name, offset, size, to, err);
 }
 
-static bool limit_list(Storage *storage, const char *prefix, ObjectList *list, Error *err)
+static bool limit_list(Storage *storage, const ListRequest *request, ObjectList *list, Error *err)
 {
     LimitStorage *limit = (LimitStorage *)storage;
 
-    return limit->inner->ops->list(limit->inner, prefix, list, err);
+    return limit->inner->ops->list(limit->inner, request, list, err);
 }
 
 static bool limit_stat(Storage *storage, const char *name, uint64_t *size, TimeUs *stored_at,
@@ -200,11 +199,12 @@ Storage *storage_limit_new(Storage *inner, uint64_t bytes_per_s)
 {
     LimitStorage *limit = mem_alloc(sizeof(*limit));
 
-    *limit = (LimitStorage){
-        .storage = {.ops = &limit_ops, .address = text_format("%s", storage_address(inner))},
-        .inner = inner,
-        .bytes_per_s = bytes_per_s > 0 ? bytes_per_s : 1,
-        .line_free_at = time_monotonic()};
+    *limit = (LimitStorage){.storage = {.ops = &limit_ops,
+                                        .address = text_format("%s", storage_address(inner)),
+                                        .can = inner->can},
+                            .inner = inner,
+                            .bytes_per_s = bytes_per_s > 0 ? bytes_per_s : 1,
+                            .line_free_at = time_monotonic()};
     pthread_mutex_init(&limit->mutex, NULL);
     return &limit->storage;
 }

@@ -360,8 +360,8 @@ static bool read_exactly(int fd, const char *path, uint64_t offset, size_t size,
     return true;
 }
 
-static bool posix_read(Storage *storage, const char *name, uint64_t offset, size_t size,
-                       bool from_end, Buffer *content, uint64_t *object_size, Error *err)
+static bool posix_read(Storage *storage, const char *name, const Range *range, Buffer *content,
+                       uint64_t *object_size, Error *err)
 {
     PosixStorage *posix = (PosixStorage *)storage;
     CLEANUP(text_freep) char *path = posix_path(posix, name);
@@ -371,9 +371,8 @@ static bool posix_read(Storage *storage, const char *name, uint64_t offset, size
     if (!open_object(posix, name, &fd, &found, err))
         return false;
     uint64_t whole = (uint64_t)found.st_size;
-    uint64_t wanted = size == 0 ? whole : size;
-    if (from_end)
-        offset = whole - (wanted < whole ? wanted : whole);
+    uint64_t wanted = range->size < whole ? range->size : whole;
+    uint64_t offset = range->from_end ? whole - wanted : range->offset;
     uint64_t left = offset < whole ? whole - offset : 0;
     size_t part = (size_t)(wanted < left ? wanted : left);
 
@@ -552,6 +551,7 @@ Storage *storage_posix_new(const char *path)
     while (size > 1 && path[size - 1] == '/')
         size--;
     posix->storage.ops = &posix_ops;
+    posix->storage.can = CAN_CREATE_NEW | CAN_READ_SUFFIX | CAN_LIST_AFTER | CAN_LIST_FOLDERS;
     posix->root = text_format("%.*s", (int)size, path);
     pthread_mutex_init(&posix->mutex, NULL);
     open_files_init(&posix->files);

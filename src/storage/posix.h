@@ -62,4 +62,5 @@ bool posix_sync_folder(const PosixStorage *posix, const char *name, size_t size,
 bool posix_sync_parent(const PosixStorage *posix, const char *name, Error *err) MUST_CHECK;
 
 /* StorageOps.list */
-bool posix_list(Storage *storage, const char *prefix, ObjectList *list, Error *err) MUST_CHECK;
+bool posix_list(Storage *storage, const ListRequest *request, ObjectList *list,
+                Error *err) MUST_CHECK;

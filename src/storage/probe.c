@@ -56,12 +56,28 @@ static bool try_list(Storage *storage, const char *name, bool is_expected, Error
     return true;
 }
 
+/* Whether nothing is left out, and nothing given twice, by who asks for names from one on. */
+static bool try_part(Storage *storage, const char *name, Error *err)
+{
+    CLEANUP(object_list_done) ObjectList list = {0};
+    CLEANUP(text_freep) char *before = text_format("%.*s", (int)strlen(name) - 1, name);
+    const ListRequest from = {.prefix = name, .after = before, .limit = 2};
+    const ListRequest past = {.prefix = name, .after = name, .limit = 2};
+
+    if (!storage_list_part(storage, &from, &list, err))
+        return false;
+    if (list.count != 1)
+        return broken(storage, "does not list what sorts after a name", err);
+    return storage_list_part(storage, &past, &list, err) &&
+           (list.count == 0 || broken(storage, "lists a name when asked for those after it", err));
+}
+
 static bool try_all(Storage *storage, const char *name, Error *err)
 {
     return storage_put(storage, name, WRITE_NEW, first, strlen(first), err) &&
            try_second(storage, name, err) && try_list(storage, name, true, err) &&
-           try_read(storage, name, err) && storage_remove(storage, name, err) &&
-           try_list(storage, name, false, err);
+           try_part(storage, name, err) && try_read(storage, name, err) &&
+           storage_remove(storage, name, err) && try_list(storage, name, false, err);
 }
 
 bool storage_probe(Storage *storage, Error *err)

@@ -94,15 +94,14 @@ static bool retry_write(Storage *storage, const char *name, WriteMode mode, Obje
     return true;
 }
 
-static bool retry_read(Storage *storage, const char *name, uint64_t offset, size_t size,
-                       bool from_end, Buffer *content, uint64_t *object_size, Error *err)
+static bool retry_read(Storage *storage, const char *name, const Range *range, Buffer *content,
+                       uint64_t *object_size, Error *err)
 {
     RetryStorage *retry = (RetryStorage *)storage;
     Storage *inner = retry->inner;
     size_t before = content->size;
 
-    for (unsigned attempt = 1;
-         !inner->ops->read(inner, name, offset, size, from_end, content, object_size, err);
+    for (unsigned attempt = 1; !inner->ops->read(inner, name, range, content, object_size, err);
          attempt++) {
         content->size = before;
         if (!may_repeat(retry, attempt, "read", err))
@@ -125,12 +124,12 @@ static bool retry_read_range(Storage *storage, const char *name, uint64_t offset
     return true;
 }
 
-static bool retry_list(Storage *storage, const char *prefix, ObjectList *list, Error *err)
+static bool retry_list(Storage *storage, const ListRequest *request, ObjectList *list, Error *err)
 {
     RetryStorage *retry = (RetryStorage *)storage;
     Storage *inner = retry->inner;
 
-    for (unsigned attempt = 1; !inner->ops->list(inner, prefix, list, err); attempt++) {
+    for (unsigned attempt = 1; !inner->ops->list(inner, request, list, err); attempt++) {
         object_list_done(list);
         if (!may_repeat(retry, attempt, "list", err))
             return false;
@@ -212,10 +211,11 @@ Storage *storage_retry_new(Storage *inner, unsigned attempts, uint64_t pause_ms)
 {
     RetryStorage *retry = mem_alloc(sizeof(*retry));
 
-    *retry = (RetryStorage){
-        .storage = {.ops = &retry_ops, .address = text_format("%s", storage_address(inner))},
-        .inner = inner,
-        .attempts = attempts,
-        .pause_ms = pause_ms};
+    *retry = (RetryStorage){.storage = {.ops = &retry_ops,
+                                        .address = text_format("%s", storage_address(inner)),
+                                        .can = inner->can},
+                            .inner = inner,
+                            .attempts = attempts,
+                            .pause_ms = pause_ms};
     return &retry->storage;
 }

@@ -78,10 +78,22 @@ bool storage_create(Storage *storage, Error *err)
     return storage->ops->create(storage, err);
 }
 
+/* Two servers, or two pushes, would overwrite each other's (law 2). */
+static bool check_mode(const Storage *storage, WriteMode mode, Error *err)
+{
+    if (mode != WRITE_NEW || (storage->can & CAN_CREATE_NEW) != 0)
+        return true;
+    error_set(err, ERR_REFUSED, "the storage at %s can't refuse a second object of the same name",
+              storage_address(storage));
+    return error_hint(err, "choose a store that can: nothing else keeps one server from "
+                           "overwriting what another one stored");
+}
+
 bool storage_write(Storage *storage, const char *name, WriteMode mode, ObjectWriter **writer,
                    Error *err)
 {
-    return check_name(name, err) && storage->ops->write(storage, name, mode, writer, err);
+    return check_name(name, err) && check_mode(storage, mode, err) &&
+           storage->ops->write(storage, name, mode, writer, err);
 }
 
 bool object_writer_write(ObjectWriter *writer, const void *data, size_t size, Error *err)
@@ -137,12 +149,12 @@ bool storage_copy(Storage *storage, const char *from, const char *to, Error *err
 }
 
 /* What a failed read has appended is taken off again. */
-static bool read_part(Storage *storage, const char *name, size_t size, bool from_end,
-                      Buffer *content, uint64_t *object_size, Error *err)
+static bool read_part(Storage *storage, const char *name, const Range *range, Buffer *content,
+                      uint64_t *object_size, Error *err)
 {
     size_t before = content->size;
 
-    if (storage->ops->read(storage, name, 0, size, from_end, content, object_size, err))
+    if (storage->ops->read(storage, name, range, content, object_size, err))
         return true;
     content->size = before;
     return false;
@@ -167,11 +179,11 @@ bool storage_read(Storage *storage, const char *name, size_t size_max, Buffer *c
 {
     size_t before = content->size;
     uint64_t object_size;
-    /* One more than allowed, so that a larger object is not read to its end. SIZE_MAX + 1 is 0. */
-    size_t wanted = size_max + 1;
+    /* One more than allowed, so that a larger object is not read to its end. */
+    const Range wanted = {.size = size_max < SIZE_MAX ? (uint64_t)size_max + 1 : UINT64_MAX};
 
     if (!check_name(name, err) || !check_large(storage, name, size_max, err) ||
-        !read_part(storage, name, wanted, false, content, &object_size, err))
+        !read_part(storage, name, &wanted, content, &object_size, err))
         return false;
     if (object_size <= size_max)
         return true;
@@ -185,14 +197,34 @@ bool storage_read_range(Storage *storage, const char *name, uint64_t offset, siz
     return check_name(name, err) && storage->ops->read_range(storage, name, offset, size, to, err);
 }
 
+/* For a store that has to be told where a range begins. */
+static bool read_end(Storage *storage, const char *name, size_t size, Buffer *content,
+                     uint64_t *object_size, Error *err)
+{
+    const size_t before = content->size;
+    uint64_t whole;
+
+    if (!storage_stat(storage, name, &whole, NULL, err))
+        return false;
+    const uint64_t part = size < whole ? size : whole;
+    if (!read_part(storage, name, &(Range){.offset = whole - part, .size = part}, content,
+                   object_size, err))
+        return false;
+    if (*object_size == whole)
+        return true;
+    content->size = before;
+    return error_set(err, ERR_UNREACHABLE, "%s was replaced while it was read", name);
+}
+
 bool storage_read_suffix(Storage *storage, const char *name, size_t size, Buffer *content,
                          uint64_t *object_size, Error *err)
 {
     uint64_t found;
+    const Range range = {.from_end = true, .size = size};
 
-    if (size == 0) /* to the driver that would mean all */
-        return storage_stat(storage, name, object_size, NULL, err);
-    if (!check_name(name, err) || !read_part(storage, name, size, true, content, &found, err))
+    if (!check_name(name, err) || !((storage->can & CAN_READ_SUFFIX) != 0
+                                        ? read_part(storage, name, &range, content, &found, err)
+                                        : read_end(storage, name, size, content, &found, err)))
         return false;
     if (object_size != NULL)
         *object_size = found;
@@ -246,23 +278,122 @@ void object_list_done(ObjectList *list)
     *list = (ObjectList){0};
 }
 
-static int compare_names(const void *a, const void *b)
+static bool begins_with(const char *text, const char *beginning)
 {
-    return strcmp(((const ObjectInfo *)a)->name, ((const ObjectInfo *)b)->name);
+    return strncmp(text, beginning, strlen(beginning)) == 0;
 }
 
-bool storage_list(Storage *storage, const char *prefix, ObjectList *list, Error *err)
+static bool is_after(const ListRequest *request, const char *name)
+{
+    return request->after == NULL || strcmp(name, request->after) > 0;
+}
+
+/*
+ * What is not in a listing is taken for absent (law 7), so a store that lists otherwise than it was
+ * asked must not be believed: one that skips, or goes back to the beginning, shows here.
+ */
+static bool check_listing(const Storage *storage, const ListRequest *request,
+                          const ObjectList *list, Error *err)
+{
+    bool is_good = request->limit == 0 || list->count <= request->limit;
+
+    for (size_t i = 0; i < list->count && is_good; i++) {
+        const char *name = list->objects[i].name;
+
+        is_good = begins_with(name, request->prefix) && is_after(request, name) &&
+                  (i == 0 || strcmp(list->objects[i - 1].name, name) < 0);
+    }
+    return is_good || error_set(err, ERR_REFUSED,
+                                "the storage at %s lists other names than it was asked for, or "
+                                "not in their order",
+                                storage_address(storage));
+}
+
+static bool ask_for_list(Storage *storage, const ListRequest *request, ObjectList *list, Error *err)
+{
+    return storage->ops->list(storage, request, list, err) &&
+           check_listing(storage, request, list, err);
+}
+
+/* For a store that lists all or nothing. */
+static bool pick_part(Storage *storage, const ListRequest *request, ObjectList *list, Error *err)
+{
+    CLEANUP(object_list_done) ObjectList all = {0};
+
+    if (!ask_for_list(storage, &(ListRequest){.prefix = request->prefix}, &all, err))
+        return false;
+    for (size_t i = 0; i < all.count; i++) {
+        const ObjectInfo *object = &all.objects[i];
+
+        if (is_after(request, object->name) &&
+            (request->limit == 0 || list->count < request->limit))
+            object_list_add(list, object->name, object->size, object->stored_at);
+    }
+    return true;
+}
+
+/* For a store that knows no folders. The names of one follow each other. */
+static bool pick_folders(Storage *storage, const char *prefix, ObjectList *list, Error *err)
+{
+    CLEANUP(object_list_done) ObjectList all = {0};
+
+    if (!ask_for_list(storage, &(ListRequest){.prefix = prefix}, &all, err))
+        return false;
+    for (size_t i = 0; i < all.count; i++) {
+        const char *name = all.objects[i].name;
+        const char *slash = strchr(name + strlen(prefix), '/');
+
+        if (slash == NULL ||
+            (list->count > 0 && begins_with(name, list->objects[list->count - 1].name)))
+            continue;
+        CLEANUP(text_freep) char *folder = text_format("%.*s/", (int)(slash - name), name);
+        object_list_add(list, folder, 0, TIME_US_NONE);
+    }
+    return true;
+}
+
+static bool list_as_able(Storage *storage, const ListRequest *request, ObjectList *list, Error *err)
+{
+    const bool is_part = request->after != NULL || request->limit > 0;
+
+    if (request->folders_only && (storage->can & CAN_LIST_FOLDERS) == 0)
+        return pick_folders(storage, request->prefix, list, err);
+    if (is_part && (storage->can & CAN_LIST_AFTER) == 0)
+        return pick_part(storage, request, list, err);
+    return ask_for_list(storage, request, list, err);
+}
+
+static bool list_checked(Storage *storage, const ListRequest *request, ObjectList *list, Error *err)
 {
     CLEANUP(object_list_done) ObjectList found = {0};
 
-    if (!name_prefix_is_valid(prefix))
-        return error_set(err, ERR_INTERNAL, "no object name can begin with \"%s\"", prefix);
-    if (!storage->ops->list(storage, prefix, &found, err))
+    if (!name_prefix_is_valid(request->prefix) ||
+        (request->after != NULL && !name_prefix_is_valid(request->after))) {
+        return error_set(err, ERR_INTERNAL, "no object name can begin with \"%s\"",
+                         request->after != NULL ? request->after : request->prefix);
+    }
+    if (!list_as_able(storage, request, &found, err))
         return false;
-    if (found.count > 0)
-        qsort(found.objects, found.count, sizeof(*found.objects), compare_names);
     object_list_done(list);
     *list = found;
     found = (ObjectList){0};
     return true;
+}
+
+bool storage_list(Storage *storage, const char *prefix, ObjectList *list, Error *err)
+{
+    return list_checked(storage, &(ListRequest){.prefix = prefix}, list, err);
+}
+
+bool storage_list_part(Storage *storage, const ListRequest *request, ObjectList *list, Error *err)
+{
+    const ListRequest part = {
+        .prefix = request->prefix, .after = request->after, .limit = request->limit};
+
+    return list_checked(storage, &part, list, err);
+}
+
+bool storage_list_folders(Storage *storage, const char *prefix, ObjectList *list, Error *err)
+{
+    return list_checked(storage, &(ListRequest){.prefix = prefix, .folders_only = true}, list, err);
 }

@@ -8,6 +8,7 @@
 #include "fuzz.h"
 #include "manifest_example.h"
 #include "manifest_format.h"
+#include "stores.h"
 
 enum { WITH_END = 1, WITH_TRAILER = 2, TRAILER_SIZE = 32 };
 

@@ -8,6 +8,7 @@
 #include "pack/pack_scan.h"
 #include "pack_format.h"
 #include "repo/layout.h"
+#include "stores.h"
 #include "stream/digest.h"
 
 enum { WHOLE_FRAMES_MAX = 16 };

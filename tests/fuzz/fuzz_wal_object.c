@@ -6,6 +6,7 @@
 #include "base/memory.h"
 #include "fuzz.h"
 #include "repo/layout.h"
+#include "stores.h"
 #include "stream/digest.h"
 #include "wal_frame.h"
 

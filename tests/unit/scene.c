@@ -2,6 +2,7 @@
 
 #include "base/file.h"
 #include "base/tree.h"
+#include "stores.h"
 #include "wal/wal_object.h"
 
 #include <unistd.h>

@@ -5,6 +5,7 @@
 
 #include "storage/wrap.h"
 
+#include "stores.h"
 #include "walk/archive_builder.h"
 
 #include <setjmp.h>

@@ -4,6 +4,7 @@
 #include "base/file.h"
 #include "base/interrupt.h"
 #include "base/tree.h"
+#include "stores.h"
 #include "stream/digest.h"
 
 #include <fcntl.h>

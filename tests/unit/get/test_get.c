@@ -2,6 +2,7 @@
 
 #include "../scene.h"
 #include "base/file.h"
+#include "stores.h"
 
 #include <unistd.h>
 

@@ -6,6 +6,7 @@
 #include "postgres/control.h"
 #include "repo/layout.h"
 #include "repo/recovery_plan.h"
+#include "stores.h"
 #include "stream/digest.h"
 
 #include <sys/stat.h>

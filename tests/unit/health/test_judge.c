@@ -1,4 +1,5 @@
 #include "health/health.h"
+#include "stores.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -4,6 +4,7 @@
 #include "pack_directory.h"
 #include "repo/layout.h"
 #include "storage/wrap.h"
+#include "stores.h"
 #include "stream/digest.h"
 
 enum { RAW_SIZE = 4000 };

@@ -1,6 +1,7 @@
 #include "pack/range_reader.h"
 
 #include "pack/page_table.h"
+#include "stores.h"
 #include "stream/digest.h"
 
 #include <setjmp.h>

@@ -3,6 +3,7 @@
 #include "../scene.h"
 #include "repo/layout.h"
 #include "storage/driver.h"
+#include "stores.h"
 
 #include <fcntl.h>
 #include <sys/stat.h>

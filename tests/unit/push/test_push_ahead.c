@@ -4,6 +4,7 @@
 #include "base/file.h"
 #include "base/tree.h"
 #include "repo/layout.h"
+#include "stores.h"
 
 #include <fcntl.h>
 #include <sys/stat.h>

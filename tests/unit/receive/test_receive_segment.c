@@ -2,6 +2,7 @@
 
 #include "../scene.h"
 #include "repo/layout.h"
+#include "stores.h"
 
 static const Compression zstd = {.codec = CODEC_ZSTD, .level = 1};
 

@@ -4,6 +4,7 @@
 #include "base/file.h"
 #include "receive/receive.h"
 #include "repo/record.h"
+#include "stores.h"
 
 #include <unistd.h>
 

@@ -1,4 +1,5 @@
 #include "fixture.h"
+#include "stores.h"
 
 static void open_storage(Fixture *fixture, Storage *storage, uint32_t segment_size)
 {

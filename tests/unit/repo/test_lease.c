@@ -401,18 +401,17 @@ static bool odd_write(Storage *storage, const char *name, WriteMode mode, Object
     return storage_write(((OddStore *)storage)->inner, name, mode, writer, err);
 }
 
-static bool odd_read(Storage *storage, const char *name, uint64_t offset, size_t size,
-                     bool from_end, Buffer *content, uint64_t *object_size, Error *err)
+static bool odd_read(Storage *storage, const char *name, const Range *range, Buffer *content,
+                     uint64_t *object_size, Error *err)
 {
     const OddStore *odd = (OddStore *)storage;
 
     if (odd->fails_to_read)
         return error_set(err, ERR_UNREACHABLE, "no answer");
-    return odd->inner->ops->read(odd->inner, name, offset, size, from_end, content, object_size,
-                                 err);
+    return odd->inner->ops->read(odd->inner, name, range, content, object_size, err);
 }
 
-static bool odd_list(Storage *storage, const char *prefix, ObjectList *list, Error *err)
+static bool odd_list(Storage *storage, const ListRequest *wanted, ObjectList *list, Error *err)
 {
     const OddStore *odd = (OddStore *)storage;
     CLEANUP(object_list_done) ObjectList lost = {0};
@@ -422,7 +421,7 @@ static bool odd_list(Storage *storage, const char *prefix, ObjectList *list, Err
         for (size_t i = 0; i < lost.count; i++)
             assert_true(storage_remove(odd->inner, lost.objects[i].name, err));
     }
-    return storage_list(odd->inner, prefix, list, err);
+    return storage_list_part(odd->inner, wanted, list, err);
 }
 
 static bool odd_stat(Storage *storage, const char *name, uint64_t *size, TimeUs *stored_at,
@@ -457,7 +456,9 @@ static OddStore odd_store(const Place *place, Cluster *cluster, Repo *repo)
     *repo = place->fixture.repo;
     *cluster = place->fixture.cluster;
     cluster->repo = repo;
-    return (OddStore){.storage = {.ops = &odd_ops, .address = (char *)place->address},
+    return (OddStore){.storage = {.ops = &odd_ops,
+                                  .address = (char *)place->address,
+                                  .can = place->fixture.repo.storage->can},
                       .inner = place->fixture.repo.storage};
 }
 

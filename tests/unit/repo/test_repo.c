@@ -4,6 +4,7 @@
 #include "repo/layout.h"
 #include "repo/record.h"
 #include "storage/wrap.h"
+#include "stores.h"
 
 /* A repository record as a newer or stranger program would write it. */
 static void put_repository(Storage *storage, const char *format, const char *encryption)

@@ -70,19 +70,26 @@ static void assert_content(Storage *storage, const char *name, const char *text)
     assert_memory_equal(content.data, text, content.size);
 }
 
+static void assert_names(const ObjectList *list, const char *what, const char *const *names)
+{
+    size_t count = 0;
+
+    for (; names[count] != NULL; count++) {
+        if (count >= list->count)
+            fail_msg("%s: %s is missing", what, names[count]);
+        assert_string_equal(list->objects[count].name, names[count]);
+    }
+    if (list->count != count)
+        fail_msg("%s: %s is too much", what, list->objects[count].name);
+}
+
 static void assert_list(Storage *storage, const char *prefix, const char *const *names)
 {
     CLEANUP(object_list_done) ObjectList list = {0};
     Error err = {0};
-    size_t count = 0;
 
     assert_done(storage_list(storage, prefix, &list, &err), &err);
-    for (; names[count] != NULL; count++) {
-        if (count >= list.count)
-            fail_msg("%s is missing below \"%s\"", names[count], prefix);
-        assert_string_equal(list.objects[count].name, names[count]);
-    }
-    assert_int_equal(list.count, count);
+    assert_names(&list, prefix, names);
 }
 
 #define NAMES(...) ((const char *const[]){__VA_ARGS__, NULL})
@@ -294,6 +301,134 @@ static void a_list_has_what_begins_with_the_prefix_in_order(void **state)
     assert_list(*state, "main/walx", NO_NAMES);
 }
 
+/* "-" and "." sort before "/", letters and digits after it. */
+static const char *const sorted_names[] = {
+    "a-b", "a.b", "a/a/a/deep", "a/b", "a/b-c", "a/b.c", "a/c/x", "a0", "aa", "b/x/y/z", "c",
+};
+
+static void put_sorted_names(Storage *storage)
+{
+    for (size_t i = 0; i < ARRAY_SIZE(sorted_names); i++)
+        put(storage, sorted_names[ARRAY_SIZE(sorted_names) - 1 - i], "x");
+}
+
+/* What storage_list_part() is to give, from the whole listing. */
+static size_t expect_part(const ListRequest *request, const char *const *expected[],
+                          const char *names[])
+{
+    size_t count = 0;
+
+    for (size_t i = 0; i < ARRAY_SIZE(sorted_names); i++) {
+        const char *name = sorted_names[i];
+
+        if (strncmp(name, request->prefix, strlen(request->prefix)) == 0 &&
+            (request->after == NULL || strcmp(name, request->after) > 0) &&
+            (request->limit == 0 || count < request->limit))
+            names[count++] = name;
+    }
+    names[count] = NULL;
+    *expected = names;
+    return count;
+}
+
+/* Every beginning with every place to begin at and every limit. */
+static void a_part_of_a_list_begins_after_a_name_and_ends_at_its_limit(void **state)
+{
+    static const char *const prefixes[] = {"", "a", "a/", "a/b", "a/a/", "b/", "b/x/y/z", "c", "d"};
+    static const char *const between[] = {
+        NULL,   "",     "A",   "a", "a-", "a-b0", "a/",     "a/a", "a/a/", "a/a/z", "a/b/", "a/b/x",
+        "a/bb", "a/zz", "a00", "b", "b/", "b/x",  "b/x/y/", "b0",  "bb/x", "c/",    "zz"};
+    const size_t places = ARRAY_SIZE(between) + ARRAY_SIZE(sorted_names);
+    const char *names[ARRAY_SIZE(sorted_names) + 1];
+    const char *const *expected;
+    size_t shown = 0;
+
+    put_sorted_names(*state);
+    for (size_t i = 0; i < ARRAY_SIZE(prefixes); i++) {
+        for (size_t j = 0; j < places; j++) {
+            const char *after =
+                j < ARRAY_SIZE(between) ? between[j] : sorted_names[j - ARRAY_SIZE(between)];
+
+            for (size_t limit = 0; limit <= ARRAY_SIZE(sorted_names) + 1; limit++) {
+                const ListRequest request = {.prefix = prefixes[i], .after = after, .limit = limit};
+                CLEANUP(object_list_done) ObjectList list = {0};
+                CLEANUP(text_freep)
+                char *what = text_format("\"%s\" after %s, at most %zu", prefixes[i],
+                                         after != NULL ? after : "nothing", limit);
+                Error err = {0};
+
+                shown += expect_part(&request, &expected, names);
+                assert_done(storage_list_part(*state, &request, &list, &err), &err);
+                assert_names(&list, what, expected);
+            }
+        }
+    }
+    assert_true(shown > 1000);
+}
+
+/* A batch at a time, each from the last name of the one before, is the whole list. */
+static void parts_make_the_whole(void **state)
+{
+    put_sorted_names(*state);
+    for (size_t limit = 1; limit <= 4; limit++) {
+        char last[64] = "";
+        size_t count = 0;
+
+        for (;;) {
+            const ListRequest request = {.prefix = "", .after = last, .limit = limit};
+            CLEANUP(object_list_done) ObjectList list = {0};
+            Error err = {0};
+
+            assert_done(storage_list_part(*state, &request, &list, &err), &err);
+            for (size_t i = 0; i < list.count; i++) {
+                assert_string_equal(list.objects[i].name, sorted_names[count++]);
+                assert_int_equal(list.objects[i].size, 1);
+            }
+            if (list.count < limit)
+                break;
+            snprintf(last, sizeof last, "%s", list.objects[limit - 1].name);
+        }
+        assert_int_equal(count, ARRAY_SIZE(sorted_names));
+    }
+}
+
+static void folders_are_what_has_an_object_below_it(void **state)
+{
+    static const struct {
+        const char *prefix;
+        const char *folders[3];
+    } cases[] = {
+        {"", {"a/", "b/"}}, {"a", {"a/"}},    {"a/", {"a/a/", "a/c/"}}, {"a/c", {"a/c/"}},
+        {"a/b", {NULL}},    {"b/", {"b/x/"}}, {"b/x/y", {"b/x/y/"}},    {"b/x/y/", {NULL}},
+        {"c", {NULL}},      {"c/", {NULL}},   {"nothing/", {NULL}},
+    };
+    Error err = {0};
+
+    put_sorted_names(*state);
+    put(*state, "d/e/f", "x"); /* leaves empty folders, where a store has such */
+    assert_done(storage_remove(*state, "d/e/f", &err), &err);
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        CLEANUP(object_list_done) ObjectList list = {0};
+
+        assert_done(storage_list_folders(*state, cases[i].prefix, &list, &err), &err);
+        assert_names(&list, cases[i].prefix, cases[i].folders);
+    }
+}
+
+/* Folders that come before and after their like: "m-n/" sorts before "m/". */
+static void folders_come_in_order_too(void **state)
+{
+    CLEANUP(object_list_done) ObjectList list = {0};
+    Error err = {0};
+
+    put(*state, "m/1", "x");
+    put(*state, "m-n/1", "x");
+    put(*state, "m0/1", "x");
+    put(*state, "m.n/1", "x");
+    assert_done(storage_list_folders(*state, "", &list, &err), &err);
+    assert_names(&list, "folders", NAMES("m-n/", "m.n/", "m/", "m0/"));
+}
+
 static void a_list_tells_size_and_time(void **state)
 {
     CLEANUP(object_list_done) ObjectList list = {0};
@@ -436,6 +571,12 @@ static void other_names_are_bugs(void **state)
     assert_refused(storage_list(*state, "a//", &list, &err), ERR_INTERNAL, &err);
     assert_refused(storage_list(*state, ".", &list, &err), ERR_INTERNAL, &err);
     assert_refused(storage_list(*state, "a/../", &list, &err), ERR_INTERNAL, &err);
+    assert_refused(storage_list_folders(*state, "a//", &list, &err), ERR_INTERNAL, &err);
+    assert_refused(storage_list_part(*state, &(ListRequest){.prefix = "a//"}, &list, &err),
+                   ERR_INTERNAL, &err);
+    assert_refused(
+        storage_list_part(*state, &(ListRequest){.prefix = "", .after = "a b"}, &list, &err),
+        ERR_INTERNAL, &err);
     assert_null(out);
 }
 
@@ -542,6 +683,10 @@ int run_conformance(const StorageMaker *maker)
         CONFORMANCE_TEST(every_suffix_gives_its_bytes),
         CONFORMANCE_TEST(a_larger_object_than_expected_is_refused),
         CONFORMANCE_TEST(a_list_has_what_begins_with_the_prefix_in_order),
+        CONFORMANCE_TEST(a_part_of_a_list_begins_after_a_name_and_ends_at_its_limit),
+        CONFORMANCE_TEST(parts_make_the_whole),
+        CONFORMANCE_TEST(folders_are_what_has_an_object_below_it),
+        CONFORMANCE_TEST(folders_come_in_order_too),
         CONFORMANCE_TEST(a_list_tells_size_and_time),
         CONFORMANCE_TEST(long_lists_are_complete_and_sorted),
         CONFORMANCE_TEST(what_is_removed_is_gone),

@@ -2,7 +2,9 @@
 
 #include "base/file.h"
 #include "base/tree.h"
+#include "storage/driver.h"
 #include "storage/wrap.h"
+#include "stores.h"
 
 static const StorageFault no_fault = {0};
 
@@ -52,6 +54,24 @@ static Storage *make_fault(void **place)
     return storage_fault_new(storage_memory_new(), &no_fault);
 }
 
+/* A store that can do the least: storage.h makes up for what it can't. */
+static Storage *make_plain(void **place)
+{
+    Storage *memory = storage_memory_new();
+
+    *place = NULL;
+    storage_memory_limit(memory, CAN_CREATE_NEW);
+    return memory;
+}
+
+static Storage *make_count(void **place)
+{
+    static StorageCount count;
+
+    *place = NULL;
+    return storage_count_new(storage_memory_new(), &count);
+}
+
 /* As the tool uses them, one in the other. */
 static Storage *make_all(void **place)
 {
@@ -67,6 +87,7 @@ int main(void)
         {"memory", make_memory, NULL}, {"posix", make_posix, remove_posix},
         {"retry", make_retry, NULL},   {"limit", make_limit, NULL},
         {"fault", make_fault, NULL},   {"all", make_all, remove_posix},
+        {"plain", make_plain, NULL},   {"count", make_count, NULL},
     };
     int failed = 0;
 

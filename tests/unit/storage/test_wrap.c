@@ -5,6 +5,7 @@
 #include "base/tree.h"
 #include "base/work_queue.h"
 #include "storage/driver.h"
+#include "stores.h"
 
 #include <setjmp.h>
 #include <signal.h>
@@ -307,11 +308,12 @@ static bool careless_write(Storage *storage, const char *name, WriteMode mode,
     return storage_write(((Careless *)storage)->inner, name, WRITE_REPLACE, writer, err);
 }
 
-static bool careless_list(Storage *storage, const char *prefix, ObjectList *list, Error *err)
+static bool careless_list(Storage *storage, const ListRequest *request, ObjectList *list,
+                          Error *err)
 {
     Storage *inner = ((Careless *)storage)->inner;
 
-    return inner->ops->list(inner, prefix, list, err);
+    return inner->ops->list(inner, request, list, err);
 }
 
 static bool careless_remove(Storage *storage, const char *name, Error *err)
@@ -331,7 +333,8 @@ static void the_probe_refuses_a_store_that_replaces(void **state)
                                 .list = careless_list,
                                 .remove = careless_remove};
     char address[] = "careless:";
-    Careless careless = {.storage = {.ops = &careless_ops, .address = address}, .inner = memory};
+    Careless careless = {.storage = {.ops = &careless_ops, .address = address, .can = memory->can},
+                         .inner = memory};
 
     assert_false(storage_probe(&careless.storage, &err));
     assert_non_null(strstr(err.message, "take the name"));
@@ -408,10 +411,99 @@ static void a_setup_gets_the_wrappers_that_it_asks_for(void **state)
     }
 }
 
+/* A driver that lists otherwise than it was asked: what it does, storage.h notices. */
+typedef struct Sloppy {
+    Storage storage;
+    const char *const *names;
+} Sloppy;
+
+static bool sloppy_list(Storage *storage, const ListRequest *request, ObjectList *list, Error *err)
+{
+    (void)request, (void)err;
+    for (size_t i = 0; ((Sloppy *)storage)->names[i] != NULL; i++)
+        object_list_add(list, ((Sloppy *)storage)->names[i], 1, 0);
+    return true;
+}
+
+static void a_listing_that_was_not_asked_for_is_not_believed(void **state)
+{
+    static const StorageOps ops = {.kind = "sloppy", .list = sloppy_list};
+    static const struct {
+        ListRequest request;
+        const char *names[4];
+        bool is_good;
+    } cases[] = {
+        {{.prefix = "m/"}, {"m/a", "m/b"}, true},
+        {{.prefix = "m/"}, {"m/b", "m/a"}, false},
+        {{.prefix = "m/"}, {"m/a", "m/a"}, false},
+        {{.prefix = "m/"}, {"m/a", "n/a"}, false},
+        {{.prefix = "m/", .after = "m/a"}, {"m/b", "m/c"}, true},
+        {{.prefix = "m/", .after = "m/a"}, {"m/a", "m/b"}, false},
+        {{.prefix = "m/", .limit = 2}, {"m/a", "m/b"}, true},
+        {{.prefix = "m/", .limit = 1}, {"m/a", "m/b"}, false},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        CLEANUP(object_list_done) ObjectList list = {0};
+        Sloppy sloppy = {.storage = {.ops = &ops, .address = (char[]){"x:"}, .can = CAN_LIST_AFTER},
+                         .names = cases[i].names};
+        Error err = {0};
+
+        assert_int_equal(storage_list_part(&sloppy.storage, &cases[i].request, &list, &err),
+                         cases[i].is_good);
+        assert_int_equal(err.code, cases[i].is_good ? ERR_NONE : ERR_REFUSED);
+        assert_int_equal(list.count, cases[i].is_good ? 2 : 0);
+    }
+}
+
+/* Without it two servers could take the same name. */
+static void a_store_that_can_not_refuse_a_second_is_refused(void **state)
+{
+    CLEANUP(storage_freep) Storage *memory = storage_memory_new();
+    Error err = {0};
+
+    (void)state;
+    storage_memory_limit(memory, CAN_READ_SUFFIX | CAN_LIST_AFTER);
+    assert_done(storage_put(memory, "a", WRITE_REPLACE, "x", 1, &err), &err);
+    assert_refused(storage_put(memory, "b", WRITE_NEW, "x", 1, &err), ERR_REFUSED, &err);
+}
+
+/* Of a limit no more is asked than it says, and a hidden object does not count for it. */
+static bool is_a_or_b(const void *context, const char *name)
+{
+    (void)context;
+    return strcmp(name, "a") == 0 || strcmp(name, "f/b") == 0;
+}
+
+static void what_is_hidden_counts_for_no_limit_and_makes_no_folder(void **state)
+{
+    static const char *const names[] = {"a", "c", "d", "f/b", "g/b"};
+    CLEANUP(storage_freep) Storage *memory = storage_memory_new();
+    CLEANUP(storage_freep) Storage *view = storage_hide_new(memory, is_a_or_b, NULL);
+    CLEANUP(object_list_done) ObjectList list = {0};
+    Error err = {0};
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(names); i++)
+        assert_done(storage_put(memory, names[i], WRITE_NEW, "x", 1, &err), &err);
+    assert_done(storage_list_part(view, &(ListRequest){.prefix = "", .limit = 2}, &list, &err),
+                &err);
+    assert_int_equal(list.count, 2);
+    assert_string_equal(list.objects[0].name, "c");
+    assert_string_equal(list.objects[1].name, "d");
+    assert_done(storage_list_folders(view, "", &list, &err), &err);
+    assert_int_equal(list.count, 1);
+    assert_string_equal(list.objects[0].name, "g/");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_setup_gets_the_wrappers_that_it_asks_for),
+        cmocka_unit_test(a_listing_that_was_not_asked_for_is_not_believed),
+        cmocka_unit_test(a_store_that_can_not_refuse_a_second_is_refused),
+        cmocka_unit_test(what_is_hidden_counts_for_no_limit_and_makes_no_folder),
         cmocka_unit_test(what_may_work_later_is_tried_again),
         cmocka_unit_test(what_will_not_work_later_is_not),
         cmocka_unit_test(what_only_a_person_can_change_is_not_tried_again),

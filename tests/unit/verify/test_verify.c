@@ -3,6 +3,7 @@
 #include "repo/layout.h"
 #include "repo/record.h"
 #include "storage/wrap.h"
+#include "stores.h"
 #include "told.h"
 #include "vault.h"
 

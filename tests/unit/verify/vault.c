@@ -2,6 +2,7 @@
 
 #include "pack/page_table.h"
 #include "repo/journal.h"
+#include "stores.h"
 #include "stream/digest.h"
 #include "wal/wal_object.h"
 

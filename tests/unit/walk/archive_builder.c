@@ -1,6 +1,7 @@
 #include "archive_builder.h"
 
 #include "repo/layout.h"
+#include "stores.h"
 #include "wal/wal_object.h"
 
 #include <setjmp.h>

@@ -296,10 +296,11 @@ typedef struct Moving {
 } Moving;
 
 /* After the first listing the whole segment is there, and its piece is not. */
-static bool list_and_move(Storage *storage, const char *prefix, ObjectList *list, Error *err)
+static bool list_and_move(Storage *storage, const ListRequest *request, ObjectList *list,
+                          Error *err)
 {
     Moving *moving = (Moving *)storage;
-    bool ok = storage_list(moving->inner, prefix, list, err);
+    bool ok = storage_list_part(moving->inner, request, list, err);
 
     if (moving->lists++ > 0)
         return ok;

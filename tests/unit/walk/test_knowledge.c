@@ -3,6 +3,7 @@
 #include "base/bytes.h"
 #include "repo/layout.h"
 #include "storage/wrap.h"
+#include "stores.h"
 #include "walk/learning.h"
 #include "world.h"
 

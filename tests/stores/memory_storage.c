@@ -1,3 +1,5 @@
+#include "stores.h"
+
 #include "storage/driver.h"
 
 #include <assert.h>
@@ -144,18 +146,18 @@ static bool memory_write(Storage *storage, const char *name, WriteMode mode, Obj
     return true;
 }
 
-static bool memory_read(Storage *storage, const char *name, uint64_t offset, size_t size,
-                        bool from_end, Buffer *content, uint64_t *object_size, Error *err)
+static bool memory_read(Storage *storage, const char *name, const Range *range, Buffer *content,
+                        uint64_t *object_size, Error *err)
 {
     MemoryStorage *memory = (MemoryStorage *)storage;
 
     pthread_mutex_lock(&memory->mutex);
     const MemoryObject *object = find_object(memory, name, err);
     if (object != NULL) {
-        size_t wanted = size == 0 || size > object->size ? object->size : size;
-        if (from_end)
-            offset = object->size - wanted;
-        size_t left = offset < object->size ? object->size - (size_t)offset : 0;
+        const size_t whole = object->size;
+        size_t wanted = range->size < whole ? (size_t)range->size : whole;
+        uint64_t offset = range->from_end ? whole - wanted : range->offset;
+        size_t left = offset < whole ? whole - (size_t)offset : 0;
         if (left > 0)
             buffer_append(content, object->data + offset, wanted < left ? wanted : left);
         if (object_size != NULL)
@@ -187,15 +189,25 @@ static bool memory_read_range(Storage *storage, const char *name, uint64_t offse
     return is_done;
 }
 
-static bool memory_list(Storage *storage, const char *prefix, ObjectList *list, Error *err)
+static size_t first_wanted(const MemoryStorage *memory, const ListRequest *request)
+{
+    const bool is_within = request->after != NULL && strcmp(request->after, request->prefix) >= 0;
+    size_t place = place_of(memory, is_within ? request->after : request->prefix);
+
+    return place + (is_within && place < memory->count &&
+                    strcmp(memory->objects[place].name, request->after) == 0);
+}
+
+static bool memory_list(Storage *storage, const ListRequest *request, ObjectList *list, Error *err)
 {
     MemoryStorage *memory = (MemoryStorage *)storage;
 
     (void)err;
     pthread_mutex_lock(&memory->mutex);
-    for (size_t i = place_of(memory, prefix); i < memory->count; i++) {
+    for (size_t i = first_wanted(memory, request); i < memory->count; i++) {
         const MemoryObject *object = &memory->objects[i];
-        if (strncmp(object->name, prefix, strlen(prefix)) != 0)
+        if (strncmp(object->name, request->prefix, strlen(request->prefix)) != 0 ||
+            (request->limit > 0 && list->count == request->limit))
             break;
         object_list_add(list, object->name, object->size, object->stored_at);
     }
@@ -292,7 +304,9 @@ Storage *storage_memory_new(void)
 {
     MemoryStorage *memory = mem_alloc(sizeof(*memory));
 
-    memory->storage = (Storage){.ops = &memory_ops, .address = text_format("memory:")};
+    memory->storage = (Storage){.ops = &memory_ops,
+                                .address = text_format("memory:"),
+                                .can = CAN_CREATE_NEW | CAN_READ_SUFFIX | CAN_LIST_AFTER};
     pthread_mutex_init(&memory->mutex, NULL);
     return &memory->storage;
 }
@@ -307,4 +321,9 @@ void storage_memory_rot(Storage *storage, const char *name, size_t offset)
     assert(object != NULL && offset < object->size);
     object->data[offset] ^= 1;
     pthread_mutex_unlock(&memory->mutex);
+}
+
+void storage_memory_limit(Storage *storage, unsigned can)
+{
+    storage->can = can;
 }

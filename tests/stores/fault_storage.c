@@ -1,4 +1,4 @@
-#include "storage/wrap.h"
+#include "stores.h"
 
 #include "storage/driver.h"
 
@@ -121,8 +121,8 @@ static bool fault_write(Storage *storage, const char *name, WriteMode mode, Obje
     return true;
 }
 
-static bool fault_read(Storage *storage, const char *name, uint64_t offset, size_t size,
-                       bool from_end, Buffer *content, uint64_t *object_size, Error *err)
+static bool fault_read(Storage *storage, const char *name, const Range *range, Buffer *content,
+                       uint64_t *object_size, Error *err)
 {
     FaultStorage *own = (FaultStorage *)storage;
     size_t before = content->size;
@@ -130,7 +130,7 @@ static bool fault_read(Storage *storage, const char *name, uint64_t offset, size
     if (next_call(own) != FATE_GO)
         return fail(own, "read", err);
     bool is_cut = next_read_is_cut(own);
-    if (!own->inner->ops->read(own->inner, name, offset, size, from_end, content, object_size, err))
+    if (!own->inner->ops->read(own->inner, name, range, content, object_size, err))
         return false;
     if (!is_cut)
         return true;
@@ -151,13 +151,13 @@ static bool fault_read_range(Storage *storage, const char *name, uint64_t offset
            error_set(err, ERR_CORRUPT, "injected cut: %s", name);
 }
 
-static bool fault_list(Storage *storage, const char *prefix, ObjectList *list, Error *err)
+static bool fault_list(Storage *storage, const ListRequest *request, ObjectList *list, Error *err)
 {
     FaultStorage *own = (FaultStorage *)storage;
 
     if (next_call(own) != FATE_GO)
         return fail(own, "list", err);
-    return own->inner->ops->list(own->inner, prefix, list, err);
+    return own->inner->ops->list(own->inner, request, list, err);
 }
 
 static bool fault_stat(Storage *storage, const char *name, uint64_t *size, TimeUs *stored_at,
@@ -226,8 +226,8 @@ Storage *storage_fault_new(Storage *inner, const StorageFault *fault)
 {
     FaultStorage *own = mem_alloc(sizeof(*own));
 
-    own->storage =
-        (Storage){.ops = &fault_ops, .address = text_format("%s", storage_address(inner))};
+    own->storage = (Storage){
+        .ops = &fault_ops, .address = text_format("%s", storage_address(inner)), .can = inner->can};
     own->inner = inner;
     own->fault = fault;
     return &own->storage;
