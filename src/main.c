@@ -119,7 +119,7 @@ static bool is(const char *text, const char *word)
     return text != NULL && strcmp(text, word) == 0;
 }
 
-static bool run(int argc, char **argv, const Command **command, Options *options, Error *err)
+static bool main_run(int argc, char **argv, const Command **command, Options *options, Error *err)
 {
     bool ok = options_parse(argc, argv, command_table, command, options, err);
 
@@ -205,7 +205,7 @@ int main(int argc, char **argv)
 
     /* The modes that we give are meant as they are; others never get rights. */
     (void)umask(S_IRWXO);
-    bool ok = run(argc, argv, &command, &options, &err);
+    bool ok = main_run(argc, argv, &command, &options, &err);
     if (!ok && err.code == ERR_NONE)
         error_set(&err, ERR_INTERNAL, "a failure without a reason: this is a bug");
     int status = command_exit_status(argc, argv, &options, ok, &err);

@@ -108,8 +108,8 @@ static void put_commit(LogPrinter *printer, const Happening *happening)
     }
 }
 
-static const char *segment_name(const LogPrinter *printer, uint64_t segment,
-                                char text[WAL_NAME_SIZE])
+static const char *log_segment_name(const LogPrinter *printer, uint64_t segment,
+                                    char text[WAL_NAME_SIZE])
 {
     uint32_t size = printer->walk->cluster->wal_segment_size;
 
@@ -124,8 +124,8 @@ static void put_gap(LogPrinter *printer, const WalGap *gap)
 {
     char first[WAL_NAME_SIZE], last[WAL_NAME_SIZE], lsn[LSN_TEXT_SIZE];
 
-    segment_name(printer, gap->first, first);
-    segment_name(printer, gap->last, last);
+    log_segment_name(printer, gap->first, first);
+    log_segment_name(printer, gap->last, last);
     if (gap->is_missing && gap->first != gap->last) {
         buffer_print(&printer->text, "WAL IS MISSING: %" PRIu64 " segments, %s to %s",
                      gap->last - gap->first + 1, first, last);
@@ -319,14 +319,14 @@ bool log_print_end(LogPrinter *printer, bool json, const LogEnd *end, Error *err
                   end->timeline, lsn_text(end->unborn, lsn));
     } else if (is_whole) {
         out_print("\nThe archive of timeline %" PRIu32 " ends with %s, %s %s%s.\n", end->timeline,
-                  segment_name(printer, wal_segment_before(end->scan.until, size), name),
+                  log_segment_name(printer, wal_segment_before(end->scan.until, size), name),
                   end->scan.is_open ? "which is still being written, at" : "before",
                   lsn_text(end->scan.until, lsn), end->shown == 0 ? "; nothing was found" : "");
     }
     return out_flush(err);
 }
 
-static const char *kind_name(HappeningKind kind)
+static const char *happening_kind_name(HappeningKind kind)
 {
     switch (kind) {
     case HAPPENING_COMMIT:
@@ -381,8 +381,8 @@ static void gap_to_json(const LogPrinter *printer, const WalGap *gap, Json *json
     char name[WAL_NAME_SIZE];
 
     json_bool(json, "missing", gap->is_missing);
-    json_text(json, "first_segment", segment_name(printer, gap->first, name));
-    json_text(json, "last_segment", segment_name(printer, gap->last, name));
+    json_text(json, "first_segment", log_segment_name(printer, gap->first, name));
+    json_text(json, "last_segment", log_segment_name(printer, gap->last, name));
     json_lsn(json, "until_lsn", gap->to);
     json_text(json, "reason", *gap->reason != '\0' ? gap->reason : NULL);
 }
@@ -409,7 +409,7 @@ bool log_print_json(LogPrinter *printer, const Happening *happening, Error *err)
     if (!log_undo(printer, happening, &undo, &has_undo, err))
         return false;
     json_begin_object(&json, NULL);
-    json_text(&json, "kind", kind_name(happening->kind));
+    json_text(&json, "kind", happening_kind_name(happening->kind));
     json_time(&json, "time", happening->time);
     /* To the microsecond: it can be given back as --target-time. */
     json_time_exact(&json, "time_exact", happening->time);

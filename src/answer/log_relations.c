@@ -48,8 +48,8 @@ static bool is_dropped_object(const Happening *happening, uint32_t database, uin
     return false;
 }
 
-static FileFate fate_of(const LogPrinter *printer, const LogRelations *relations,
-                        const RemovedFile *file, const RelationName *name)
+static FileFate log_file_fate(const LogPrinter *printer, const LogRelations *relations,
+                              const RemovedFile *file, const RelationName *name)
 {
     if (name == NULL && file->fate == FILE_UNCLEAR && relations->are_the_others)
         return FILE_DROPPED;
@@ -144,7 +144,7 @@ static void put_files(LogPrinter *printer, const LogRelations *relations, FileFa
         RelationName name;
         bool has_name = relation_names_find(printer->names, happening->lsn, &file->file, &name);
 
-        if (fate_of(printer, relations, file, has_name ? &name : NULL) != fate)
+        if (log_file_fate(printer, relations, file, has_name ? &name : NULL) != fate)
             continue;
         *all += pass == 0;
         if (pass != (has_name ? pass_of(&name) : PASS_UNNAMED) ||
@@ -261,7 +261,7 @@ static const char *fate_name(FileFate fate)
     return "";
 }
 
-static const char *kind_name(char relkind)
+static const char *relation_kind_name(char relkind)
 {
     switch (relkind) {
     case 'r':
@@ -293,7 +293,7 @@ static void name_to_json(const RelationName *name, Json *json)
     json_text(json, "schema", name != NULL ? name->schema : NULL);
     json_text(json, "relation", name != NULL ? name->name : NULL);
     if (name != NULL)
-        json_text(json, "type", kind_name(name->kind));
+        json_text(json, "type", relation_kind_name(name->kind));
 }
 
 static void file_to_json(const LogPrinter *printer, const LogRelations *relations,
@@ -308,7 +308,7 @@ static void file_to_json(const LogPrinter *printer, const LogRelations *relation
     json_u64(json, "tablespace_oid", file->file.tablespace);
     json_u64(json, "database_oid", file->file.database);
     json_u64(json, "file", file->file.number);
-    json_text(json, "fate", fate_name(fate_of(printer, relations, file, name)));
+    json_text(json, "fate", fate_name(log_file_fate(printer, relations, file, name)));
     name_to_json(name, json);
     if (name != NULL)
         json_u64(json, "oid", name->oid);

@@ -20,7 +20,7 @@ enum { NICE = 10 };
 
 static const char default_label[] = "pgcairn backup";
 
-static void run_done(BackupRun *run)
+static void backup_run_done(BackupRun *run)
 {
     lease_freep(&run->lease);
     scan_done(&run->scan);
@@ -60,7 +60,7 @@ static bool start_on_server(BackupRun *run, const char *label, Error *err)
 
 /* The lease comes before the start, so that of two runs only one makes the server do a checkpoint.
  */
-static bool start(BackupRun *run, Error *err)
+static bool backup_begin(BackupRun *run, Error *err)
 {
     const BackupRequest *request = run->request;
     const char *label = request->label != NULL ? request->label : default_label;
@@ -107,9 +107,9 @@ static bool copy_everything(BackupRun *run, Copy *copy, Error *err)
 }
 
 /* What the server says in the label must be what we know: it is what a restore will go by. */
-static bool check_label(const BackupRun *run, Error *err)
+static bool backup_check_label(const BackupRun *run, Error *err)
 {
-    char label_start[LSN_TEXT_SIZE], start[LSN_TEXT_SIZE];
+    char label_start[LSN_TEXT_SIZE], backup_begin[LSN_TEXT_SIZE];
     BackupLabel label;
 
     if (!backup_label_parse(run->stop.label, &label, err))
@@ -120,7 +120,7 @@ static bool check_label(const BackupRun *run, Error *err)
                          "the server's backup_label says timeline %" PRIu32
                          " from %s, the backup began on %" PRIu32 " at %s",
                          label.timeline, lsn_text(label.start, label_start), run->timeline,
-                         lsn_text(run->start, start));
+                         lsn_text(run->start, backup_begin));
     }
     return true;
 }
@@ -131,7 +131,7 @@ static bool stop(BackupRun *run, Error *err)
         return error_context(err, "stop the backup");
     run->stopped_at = time_now();
     run->report->stop = run->stop.stop;
-    return check_label(run, err);
+    return backup_check_label(run, err);
 }
 
 /* A line each, for people. */
@@ -259,7 +259,7 @@ static bool resolve_locations(const Scan *scan, TablespaceList *tablespaces, Err
     return true;
 }
 
-static bool commit(BackupRun *run, Copy *copy, Error *err)
+static bool backup_commit(BackupRun *run, Copy *copy, Error *err)
 {
     CLEANUP(arena_done) Arena arena = {0};
     TablespaceList tablespaces = {0};
@@ -297,7 +297,7 @@ static bool stop_and_commit(BackupRun *run, Copy *copy, Error *err)
 
     progress_phase(run->request->progress, "stop", 0);
     if (!stop(run, err) || !copy_finish(copy, err) || !run_check_complete(run, err) ||
-        !commit(run, copy, err))
+        !backup_commit(run, copy, err))
         return false;
     run->report->elapsed_stop = time_monotonic() - began;
     return true;
@@ -306,11 +306,11 @@ static bool stop_and_commit(BackupRun *run, Copy *copy, Error *err)
 bool backup_take(const Cluster *cluster, Session *session, const BackupRequest *request,
                  BackupReport *report, Error *err)
 {
-    CLEANUP(run_done)
+    CLEANUP(backup_run_done)
     BackupRun run = {.cluster = cluster, .session = session, .request = request, .report = report};
     CLEANUP(copy_done) Copy copy = {.worker_count = 0};
 
-    if (!start(&run, err) || !copy_everything(&run, &copy, err) ||
+    if (!backup_begin(&run, err) || !copy_everything(&run, &copy, err) ||
         !stop_and_commit(&run, &copy, err))
         return false;
 

@@ -23,7 +23,7 @@ void catalogue_done(Catalogue *catalogue)
     *catalogue = (Catalogue){0};
 }
 
-static bool take_place(void *context, const char *const *values, Error *err)
+static bool catalogue_take_place(void *context, const char *const *values, Error *err)
 {
     Collecting *collecting = context;
     Catalogue *catalogue = collecting->catalogue;
@@ -38,7 +38,7 @@ static bool take_place(void *context, const char *const *values, Error *err)
             mem_resize(catalogue->items, collecting->capacity * sizeof catalogue->items[0]);
     }
     catalogue->items[catalogue->count++] = (CataloguePlace){
-        .kind = (PlaceKind)strtoul(values[0], NULL, 10),
+        .kind = (CataloguePlaceKind)strtoul(values[0], NULL, 10),
         .tablespace = (uint32_t)strtoul(values[1], NULL, 10),
         .database = (uint32_t)strtoul(values[2], NULL, 10),
     };
@@ -73,21 +73,21 @@ bool catalogue_ask(Session *session, Catalogue *catalogue, Error *err)
         " UNION ALL SELECT 3, d.dattablespace, d.oid FROM pg_database d";
     Collecting collecting = {.catalogue = catalogue};
 
-    if (!session_rows(session, query, 3, take_place, &collecting, err))
+    if (!session_rows(session, query, 3, catalogue_take_place, &collecting, err))
         return error_context(err, "ask the server what must exist");
     if (catalogue->count > 0)
         qsort(catalogue->items, catalogue->count, sizeof catalogue->items[0], compare_places);
     return true;
 }
 
-static bool is_in(const Catalogue *catalogue, const CataloguePlace *place)
+static bool catalogue_has(const Catalogue *catalogue, const CataloguePlace *place)
 {
     return catalogue->count > 0 && bsearch(place, catalogue->items, catalogue->count,
                                            sizeof catalogue->items[0], compare_places) != NULL;
 }
 
 /* A tablespace is known by where its link leads. */
-static bool refuse_missing(const Completeness *check, const char *path, Error *err)
+static bool completeness_refuse(const Completeness *check, const char *path, Error *err)
 {
     CLEANUP(text_freep) char *link = text_format("%s", path);
     const ManifestEntry *entry = NULL;
@@ -111,7 +111,7 @@ static bool need(const Completeness *check, const char *path, EntryKind kind, Er
 {
     const ManifestEntry *entry = scan_find(check->scan, path);
 
-    return (entry != NULL && entry->kind == kind) || refuse_missing(check, path, err);
+    return (entry != NULL && entry->kind == kind) || completeness_refuse(check, path, err);
 }
 
 static bool need_in(const Completeness *check, const char *directory, const char *name, Error *err)
@@ -165,7 +165,7 @@ static bool check_database(const Completeness *check, const char *directory, Err
 }
 
 /* A tablespace's files are in sight for as long as this very directory is. */
-static bool check_tablespace(const Completeness *check, uint32_t oid, Error *err)
+static bool completeness_check_tablespace(const Completeness *check, uint32_t oid, Error *err)
 {
     char version[TABLESPACE_DIRECTORY_SIZE];
     CLEANUP(text_freep) char *link = text_format("pg_tblspc/%u", oid);
@@ -175,14 +175,15 @@ static bool check_tablespace(const Completeness *check, uint32_t oid, Error *err
     struct stat info;
 
     if (scan_find(check->scan, link) == NULL)
-        return refuse_missing(check, link, err);
+        return completeness_refuse(check, link, err);
     if (entry == NULL || entry->kind != ENTRY_DIRECTORY ||
         fstatat(check->data_fd, directory, &info, 0) != 0 || info.st_ino != entry->inode)
-        return refuse_missing(check, directory, err);
+        return completeness_refuse(check, directory, err);
     return true;
 }
 
-static bool check_place(const Completeness *check, const CataloguePlace *place, Error *err)
+static bool completeness_check_place(const Completeness *check, const CataloguePlace *place,
+                                     Error *err)
 {
     char version[TABLESPACE_DIRECTORY_SIZE];
     CLEANUP(text_freep)
@@ -194,7 +195,7 @@ static bool check_place(const Completeness *check, const CataloguePlace *place, 
 
     switch (place->kind) {
     case PLACE_TABLESPACE:
-        return check_tablespace(check, place->tablespace, err);
+        return completeness_check_tablespace(check, place->tablespace, err);
     case PLACE_DATABASE:
         return check_database(check, directory, err);
     case PLACE_PART:
@@ -218,7 +219,7 @@ static bool check_shared(const Completeness *check, Error *err)
     }
     for (size_t i = 0; i < ARRAY_SIZE(filled); i++) {
         if (!scan_has_below(check->scan, filled[i]))
-            return refuse_missing(check, filled[i], err);
+            return completeness_refuse(check, filled[i], err);
     }
     return check_mapped(check, "global", err);
 }
@@ -229,14 +230,14 @@ bool completeness_check(const Completeness *check, Error *err)
         return false;
     for (size_t i = 0; i < check->before->count; i++) {
         const CataloguePlace *place = &check->before->items[i];
-        if (is_in(check->now, place) && !check_place(check, place, err))
+        if (catalogue_has(check->now, place) && !completeness_check_place(check, place, err))
             return false;
     }
     return true;
 }
 
 /* The tablespace of a database, 0 when it is not there. */
-static uint32_t home_of(const Catalogue *catalogue, uint32_t database)
+static uint32_t catalogue_home_of(const Catalogue *catalogue, uint32_t database)
 {
     for (size_t i = 0; i < catalogue->count; i++) {
         const CataloguePlace *place = &catalogue->items[i];
@@ -250,7 +251,8 @@ static uint32_t home_of(const Catalogue *catalogue, uint32_t database)
 static bool has_lost(const Catalogue *first, const Catalogue *second)
 {
     for (size_t i = 0; i < first->count; i++) {
-        if (first->items[i].kind == PLACE_HOME && home_of(second, first->items[i].database) == 0)
+        if (first->items[i].kind == PLACE_HOME &&
+            catalogue_home_of(second, first->items[i].database) == 0)
             return true;
     }
     return false;
@@ -264,7 +266,7 @@ bool completeness_check_moved(const Catalogue *origin, const Catalogue *now, uns
 
     for (size_t i = 0; i < origin->count; i++) {
         const CataloguePlace *place = &origin->items[i];
-        uint32_t home = home_of(now, place->database);
+        uint32_t home = catalogue_home_of(now, place->database);
         if (place->kind != PLACE_HOME || home == 0 || home == place->tablespace)
             continue;
         error_set(err, ERR_REFUSED,

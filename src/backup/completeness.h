@@ -12,15 +12,15 @@
 
 #include "server/session.h"
 
-typedef enum PlaceKind {
+typedef enum CataloguePlaceKind {
     PLACE_DATABASE,   /* its directory in its default tablespace */
     PLACE_TABLESPACE, /* its link, or directory, and its version's directory */
     PLACE_PART,       /* the directory of a database in another tablespace */
     PLACE_HOME,       /* the default tablespace of a database, whatever its state */
-} PlaceKind;
+} CataloguePlaceKind;
 
 typedef struct CataloguePlace {
-    PlaceKind kind;
+    CataloguePlaceKind kind;
     uint32_t tablespace, database;
 } CataloguePlace;
 

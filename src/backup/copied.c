@@ -12,7 +12,7 @@ void copied_done(CopiedDatabases *copied)
     buffer_done(&copied->copies);
 }
 
-static size_t count_of(const CopiedDatabases *copied)
+static size_t copied_count(const CopiedDatabases *copied)
 {
     return copied->copies.size / sizeof(DatabaseCopy);
 }
@@ -35,7 +35,7 @@ static void take_drop(CopiedDatabases *copied, uint32_t database)
 {
     size_t kept = 0;
 
-    for (size_t i = 0; i < count_of(copied); i++) {
+    for (size_t i = 0; i < copied_count(copied); i++) {
         DatabaseCopy copy = copy_at(copied, i);
         copy.is_source_gone |= copy.source == database;
         if (copy.database != database)
@@ -46,7 +46,7 @@ static void take_drop(CopiedDatabases *copied, uint32_t database)
 
 static void take_change(CopiedDatabases *copied, uint32_t database)
 {
-    for (size_t i = 0; i < count_of(copied); i++) {
+    for (size_t i = 0; i < copied_count(copied); i++) {
         DatabaseCopy copy = copy_at(copied, i);
         copy.is_source_changed |= copy.source == database;
         put_at(copied, i, &copy);
@@ -73,7 +73,7 @@ void copied_take(CopiedDatabases *copied, const WalRecord *record)
 
 bool copied_check(const CopiedDatabases *copied, Error *err)
 {
-    for (size_t i = 0; i < count_of(copied); i++) {
+    for (size_t i = 0; i < copied_count(copied); i++) {
         const DatabaseCopy copy = copy_at(copied, i);
         if (!copy.is_source_gone && !copy.is_source_changed)
             continue;

@@ -75,7 +75,7 @@ void copy_done(Copy *copy)
     mem_free(copy->worker_pointers);
     mem_free(copy->context.is_gone);
     mem_free(copy->packs);
-    plan_done(&copy->plan);
+    copy_plan_done(&copy->plan);
 }
 
 /* The server's insert position now: later than any LSN that was in a page before. */
@@ -131,7 +131,7 @@ static int compare_notes(const void *left, const void *right)
     return (a->block > b->block) - (a->block < b->block);
 }
 
-static bool take_back(Copy *copy, CopyJob *job, Error *err)
+static bool copy_take_back(Copy *copy, CopyJob *job, Error *err)
 {
     Lsn insert = atomic_load(&copy->context.insert_seen);
     bool is_asked = false;
@@ -158,7 +158,7 @@ static bool take_back(Copy *copy, CopyJob *job, Error *err)
 }
 
 /* What must go on however long a job takes. */
-static bool look_around(Copy *copy, Error *err)
+static bool copy_look_around(Copy *copy, Error *err)
 {
     BackupRun *run = copy->run;
     Lsn insert;
@@ -171,9 +171,9 @@ static bool look_around(Copy *copy, Error *err)
     return ask_insert(copy, &insert, err);
 }
 
-static bool run_jobs(Copy *copy, WorkQueue *queue, Error *err)
+static bool copy_run_jobs(Copy *copy, WorkQueue *queue, Error *err)
 {
-    Plan *plan = &copy->plan;
+    CopyPlan *plan = &copy->plan;
     size_t next = 0;
 
     for (;;) {
@@ -183,7 +183,7 @@ static bool run_jobs(Copy *copy, WorkQueue *queue, Error *err)
             if (!work_queue_submit(queue, &plan->jobs[next++], err))
                 return false;
         }
-        if (!look_around(copy, err))
+        if (!copy_look_around(copy, err))
             return false;
         if (!work_queue_wait(queue, LOOK_EVERY_MS))
             continue;
@@ -191,7 +191,7 @@ static bool run_jobs(Copy *copy, WorkQueue *queue, Error *err)
             return false;
         if (job == NULL)
             return true;
-        if (!take_back(copy, job, err))
+        if (!copy_take_back(copy, job, err))
             return false;
     }
 }
@@ -213,7 +213,7 @@ bool copy_files(Copy *copy, BackupRun *run, Error *err)
                                              .run = worker_run,
                                              .workers = copy->worker_pointers},
                            err);
-    if (queue == NULL || !run_jobs(copy, queue, err))
+    if (queue == NULL || !copy_run_jobs(copy, queue, err))
         return false;
     plan_finish(&copy->plan, &run->scan);
     return completeness_check_gone(&run->scan, copy->context.data_fd, copy->context.is_gone, err) &&

@@ -18,7 +18,7 @@ typedef struct Copy {
     Worker *workers;
     void **worker_pointers;
     size_t worker_count;
-    Plan plan;
+    CopyPlan plan;
     PackInfo *packs; /* of all workers, after copy_finish() */
     size_t pack_count;
     uint64_t bytes_stored;

@@ -18,7 +18,7 @@ static bool is_split(const ManifestEntry *entry)
            data_plan_of(entry->path, false) == PLAN_RELATION;
 }
 
-static CopyJob *add_job(Plan *plan, size_t *capacity)
+static CopyJob *add_job(CopyPlan *plan, size_t *capacity)
 {
     if (plan->job_count == *capacity) {
         *capacity = *capacity == 0 ? 256 : *capacity * 2;
@@ -29,7 +29,7 @@ static CopyJob *add_job(Plan *plan, size_t *capacity)
 }
 
 /* Large pieces first, so that the last jobs are short and the workers end together. */
-static void add_ranges(Plan *plan, const Scan *scan, size_t *capacity)
+static void add_ranges(CopyPlan *plan, const Scan *scan, size_t *capacity)
 {
     for (size_t i = 0; i < scan->count; i++) {
         if (!is_split(&scan->entries[i]))
@@ -45,7 +45,7 @@ static void add_ranges(Plan *plan, const Scan *scan, size_t *capacity)
     plan->range_job_count = plan->job_count;
 }
 
-static void add_batches(Plan *plan, const Scan *scan, size_t *capacity)
+static void add_batches(CopyPlan *plan, const Scan *scan, size_t *capacity)
 {
     CopyJob *batch = NULL;
     uint64_t bytes = 0;
@@ -68,22 +68,22 @@ static void add_batches(Plan *plan, const Scan *scan, size_t *capacity)
     }
 }
 
-void plan_make(Plan *plan, const Scan *scan)
+void plan_make(CopyPlan *plan, const Scan *scan)
 {
     size_t capacity = 0;
 
-    *plan = (Plan){.order = mem_alloc((scan->count + 1) * sizeof plan->order[0])};
+    *plan = (CopyPlan){.order = mem_alloc((scan->count + 1) * sizeof plan->order[0])};
     add_ranges(plan, scan, &capacity);
     add_batches(plan, scan, &capacity);
 }
 
-void plan_done(Plan *plan)
+void copy_plan_done(CopyPlan *plan)
 {
     for (size_t i = 0; i < plan->job_count; i++)
         mem_free(plan->jobs[i].notes);
     mem_free(plan->jobs);
     mem_free(plan->order);
-    *plan = (Plan){0};
+    *plan = (CopyPlan){0};
 }
 
 void job_note(CopyJob *job, const PageNote *note)
@@ -119,7 +119,7 @@ static void finish_entry(const CopyJob *jobs, size_t count, ManifestEntry *entry
         entry->ranges = ranges;
 }
 
-void plan_finish(const Plan *plan, Scan *scan)
+void plan_finish(const CopyPlan *plan, Scan *scan)
 {
     for (size_t i = 0; i < plan->range_job_count;) {
         size_t end = i;

@@ -23,7 +23,7 @@ typedef struct PageNote {
 
 typedef struct CopyJob {
     JobKind kind;
-    uint32_t first; /* JOB_FILES: in Plan.order; JOB_RANGE: the entry */
+    uint32_t first; /* JOB_FILES: in CopyPlan.order; JOB_RANGE: the entry */
     uint32_t count; /* JOB_FILES */
     uint32_t range; /* JOB_RANGE */
     const uint32_t *order;
@@ -35,15 +35,15 @@ typedef struct CopyJob {
     size_t note_count;
 } CopyJob;
 
-typedef struct Plan {
+typedef struct CopyPlan {
     CopyJob *jobs; /* ranges first, by entry and number; then batches */
     size_t job_count;
     size_t range_job_count;
     uint32_t *order; /* entries of the batches */
-} Plan;
+} CopyPlan;
 
-void plan_make(Plan *plan, const Scan *scan);
-void plan_done(Plan *plan); /* for CLEANUP() */
+void plan_make(CopyPlan *plan, const Scan *scan);
+void copy_plan_done(CopyPlan *plan); /* for CLEANUP() */
 
 void job_note(CopyJob *job, const PageNote *note);
 
@@ -52,4 +52,4 @@ void job_note(CopyJob *job, const PageNote *note);
  * ends at the first range that was short: WAL brings what was written after that end later.
  * Strings and arrays go into scan->arena.
  */
-void plan_finish(const Plan *plan, Scan *scan);
+void plan_finish(const CopyPlan *plan, Scan *scan);

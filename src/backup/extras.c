@@ -37,7 +37,7 @@ static bool add_path(Extras *extras, const char *path)
     return true;
 }
 
-static bool take_file(void *context, const char *const *values, Error *err)
+static bool extras_take_file(void *context, const char *const *values, Error *err)
 {
     (void)err;
     (void)add_path(context, values[0]);
@@ -54,7 +54,8 @@ static void add_told(Extras *extras)
 
     for (size_t i = 0; i < ARRAY_SIZE(queries); i++) {
         Error unreadable = {0};
-        if (!session_rows(extras->run->session, queries[i], 1, take_file, extras, &unreadable)) {
+        if (!session_rows(extras->run->session, queries[i], 1, extras_take_file, extras,
+                          &unreadable)) {
             log_debug("included configuration files are not known",
                       log_str("error", unreadable.message));
         }
@@ -89,7 +90,7 @@ static const char *beside(const Extras *extras, const char *file, const char *na
 
 static void add_hba(Extras *extras, const char *path, int depth);
 
-static int is_configuration(const struct dirent *entry)
+static int extras_is_configuration(const struct dirent *entry)
 {
     size_t length = strlen(entry->d_name);
 
@@ -100,7 +101,7 @@ static int is_configuration(const struct dirent *entry)
 static void add_hba_directory(Extras *extras, const char *path, int depth)
 {
     struct dirent **entries = NULL;
-    int count = scandir(path, &entries, is_configuration, NULL);
+    int count = scandir(path, &entries, extras_is_configuration, NULL);
 
     for (int i = 0; i < count; i++) {
         add_hba(extras, arena_format(&extras->run->arena, "%s/%s", path, entries[i]->d_name),

@@ -24,7 +24,7 @@ typedef struct WalkStep {
 } WalkStep;
 
 /* The walk itself: directories still to be read are a queue, so depth costs no stack. */
-typedef struct Walk {
+typedef struct ScanWalk {
     Scan *scan;
     const char *data;
     unsigned major;
@@ -34,9 +34,9 @@ typedef struct Walk {
     WalkStep *queue;
     size_t queued;
     size_t queue_capacity;
-} Walk;
+} ScanWalk;
 
-static void walk_done(Walk *walk)
+static void walk_done(ScanWalk *walk)
 {
     fd_done(&walk->data_fd);
     mem_free(walk->queue);
@@ -75,7 +75,7 @@ static const char *owner_text(Scan *scan, uint32_t id, bool is_group)
     return kept;
 }
 
-static TimeUs time_of(struct timespec time)
+static TimeUs scan_time_of(struct timespec time)
 {
     return (TimeUs)time.tv_sec * 1000000 + time.tv_nsec / 1000;
 }
@@ -83,8 +83,8 @@ static TimeUs time_of(struct timespec time)
 void entry_set_stat(ManifestEntry *entry, const struct stat *info)
 {
     entry->size = (uint64_t)info->st_size;
-    entry->mtime = time_of(info->st_mtim);
-    entry->ctime = time_of(info->st_ctim);
+    entry->mtime = scan_time_of(info->st_mtim);
+    entry->ctime = scan_time_of(info->st_ctim);
     entry->inode = info->st_ino;
 }
 
@@ -110,7 +110,7 @@ static ManifestEntry *add_entry(Scan *scan, EntryKind kind, const char *path,
     return entry;
 }
 
-static void enqueue(Walk *walk, const char *path, bool is_link)
+static void enqueue(ScanWalk *walk, const char *path, bool is_link)
 {
     if (walk->queued == walk->queue_capacity) {
         walk->queue_capacity = walk->queue_capacity == 0 ? 64 : walk->queue_capacity * 2;
@@ -126,7 +126,7 @@ static bool is_oid(const char *name)
     return digits > 0 && digits <= 10 && name[digits] == '\0' && name[0] != '0';
 }
 
-static bool read_link(const Walk *walk, const char *path, char target[PATH_MAX], bool *found,
+static bool read_link(const ScanWalk *walk, const char *path, char target[PATH_MAX], bool *found,
                       Error *err)
 {
     ssize_t size = readlinkat(walk->data_fd, path, target, PATH_MAX);
@@ -143,8 +143,8 @@ static bool read_link(const Walk *walk, const char *path, char target[PATH_MAX],
 }
 
 /* Where a tablespace's link leads to, from the root on: the server follows a relative one, too. */
-static bool read_location(const Walk *walk, const char *path, char target[PATH_MAX], bool *found,
-                          Error *err)
+static bool read_location(const ScanWalk *walk, const char *path, char target[PATH_MAX],
+                          bool *found, Error *err)
 {
     CLEANUP(text_freep) char *link = text_format("%s/%s", walk->data, path);
 
@@ -161,7 +161,7 @@ static bool read_location(const Walk *walk, const char *path, char target[PATH_M
  * is stored as the tablespace's, and not a second time where the walk meets it. basebackup.c tells
  * by comparing paths; resolved paths also notice a link in between.
  */
-static bool note_if_inside(Walk *walk, const char *real_data, const char *path, Error *err)
+static bool note_if_inside(ScanWalk *walk, const char *real_data, const char *path, Error *err)
 {
     char target[PATH_MAX];
     bool found;
@@ -184,7 +184,7 @@ static bool note_if_inside(Walk *walk, const char *real_data, const char *path, 
     return true;
 }
 
-static bool find_inside(Walk *walk, Error *err)
+static bool find_inside(ScanWalk *walk, Error *err)
 {
     CLEANUP(text_freep) char *real_data = realpath(walk->data, NULL);
     CLEANUP(directory_done) DIR *directory = open_directory(walk->data_fd, "pg_tblspc", 0);
@@ -216,14 +216,15 @@ static bool is_inside_location(const Scan *scan, const char *path)
     return false;
 }
 
-static bool add_link(Walk *walk, DataPlan plan, const char *path, const char *name,
+static bool add_link(ScanWalk *walk, DataPlan plan, const char *path, const char *name,
                      const struct stat *info, Error *err);
 
 /*
  * The link, and below its path the one directory of the location that belongs to this server
  * version: other majors' directories may be beside it.
  */
-static bool add_tablespace(Walk *walk, const char *path, const struct stat *info, Error *err)
+static bool scan_add_tablespace(ScanWalk *walk, const char *path, const struct stat *info,
+                                Error *err)
 {
     char target[PATH_MAX], version[TABLESPACE_DIRECTORY_SIZE];
     struct stat inner;
@@ -254,13 +255,13 @@ static bool add_tablespace(Walk *walk, const char *path, const struct stat *info
     return true;
 }
 
-static void add_wal_directories(Walk *walk, const struct stat *info)
+static void add_wal_directories(ScanWalk *walk, const struct stat *info)
 {
     for (const char *const *name = data_wal_directories(walk->major); *name != NULL; name++)
         (void)add_entry(walk->scan, ENTRY_DIRECTORY, *name, info);
 }
 
-static void add_directory(Walk *walk, DataPlan plan, const char *path, const struct stat *info,
+static void add_directory(ScanWalk *walk, DataPlan plan, const char *path, const struct stat *info,
                           bool is_link)
 {
     (void)add_entry(walk->scan, ENTRY_DIRECTORY, path, info);
@@ -274,7 +275,7 @@ static void add_directory(Walk *walk, DataPlan plan, const char *path, const str
 }
 
 /* A setting that names base/ is a mistake, and no reason to leave the data out of the backup. */
-static bool is_directory_of_statistics(const Walk *walk, const char *path)
+static bool is_directory_of_statistics(const ScanWalk *walk, const char *path)
 {
     CLEANUP(text_freep) char *first = text_format("%.*s", (int)strcspn(path, "/"), path);
 
@@ -294,7 +295,7 @@ static bool is_listed(const Scan *scan, size_t first, const char *path)
 
 /* What another user owns must be the server's own to be read by it once it is restored: its mode
  * then lets no one else in, as the server demands of a key. */
-static struct stat as_if_ours(const Walk *walk, const struct stat *end)
+static struct stat as_if_ours(const ScanWalk *walk, const struct stat *end)
 {
     struct stat info = *end;
 
@@ -306,7 +307,7 @@ static struct stat as_if_ours(const Walk *walk, const struct stat *end)
     return info;
 }
 
-static bool note_followed(Walk *walk, const char *path, const struct stat *end, Error *err)
+static bool note_followed(ScanWalk *walk, const char *path, const struct stat *end, Error *err)
 {
     Scan *scan = walk->scan;
     char target[PATH_MAX];
@@ -326,14 +327,14 @@ static bool note_followed(Walk *walk, const char *path, const struct stat *end, 
     return true;
 }
 
-static bool refuse_link(const Walk *walk, const char *path, const char *why, Error *err)
+static bool scan_refuse_link(const ScanWalk *walk, const char *path, const char *why, Error *err)
 {
     error_set(err, ERR_REFUSED, "%s/%s is a symbolic link %s", walk->data, path, why);
     return error_hint(err, "the server opens what it leads to: is its file system mounted, and "
                            "can the user that runs pgcairn see it?");
 }
 
-static bool leave_link(Walk *walk, const char *path)
+static bool leave_link(ScanWalk *walk, const char *path)
 {
     walk->scan->skipped_count++;
     log_warn("not copied: a symbolic link of somebody else's", log_str("file", path));
@@ -356,7 +357,7 @@ static bool holds_configuration(const Scan *scan, const char *directory)
     return false;
 }
 
-static bool add_configured(Walk *walk, const char *path, Error *err)
+static bool add_configured(ScanWalk *walk, const char *path, Error *err)
 {
     struct stat end;
 
@@ -370,7 +371,7 @@ static bool add_configured(Walk *walk, const char *path, Error *err)
 }
 
 /* The directories between a link and a file below it, once each. */
-static void add_folders(Walk *walk, const char *link, const char *path, const struct stat *end)
+static void add_folders(ScanWalk *walk, const char *link, const char *path, const struct stat *end)
 {
     for (const char *slash = path + strlen(link); slash != NULL; slash = strchr(slash + 1, '/')) {
         const char *folder = arena_text_part(&walk->scan->arena, path, (size_t)(slash - path));
@@ -380,7 +381,7 @@ static void add_folders(Walk *walk, const char *link, const char *path, const st
 }
 
 /* include_dir = 'conf.d', and that leads elsewhere: of what is there only what the server reads. */
-static bool follow_to_configuration(Walk *walk, const char *link, const struct stat *end,
+static bool follow_to_configuration(ScanWalk *walk, const char *link, const struct stat *end,
                                     Error *err)
 {
     const Scan *scan = walk->scan;
@@ -398,7 +399,7 @@ static bool follow_to_configuration(Walk *walk, const char *link, const struct s
 }
 
 /* Where the server opens what has this name, it follows. */
-static bool follow_link(Walk *walk, DataPlan plan, const char *path, Error *err)
+static bool follow_link(ScanWalk *walk, DataPlan plan, const char *path, Error *err)
 {
     ServerPlace place = data_place_of(path);
     struct stat end;
@@ -409,7 +410,7 @@ static bool follow_link(Walk *walk, DataPlan plan, const char *path, Error *err)
     if (place != PLACE_OTHER) {
         bool is_wrong = is_there && place == PLACE_DIRECTORY && !S_ISDIR(end.st_mode);
         if (!is_there || is_wrong) {
-            return refuse_link(
+            return scan_refuse_link(
                 walk, path, is_wrong ? "that does not lead to a directory" : "that leads nowhere",
                 err);
         }
@@ -432,7 +433,7 @@ static bool follow_link(Walk *walk, DataPlan plan, const char *path, Error *err)
     return true;
 }
 
-static bool add_link(Walk *walk, DataPlan plan, const char *path, const char *name,
+static bool add_link(ScanWalk *walk, DataPlan plan, const char *path, const char *name,
                      const struct stat *info, Error *err)
 {
     /* A pg_wal on another disk comes back as the plain directory it stands for. */
@@ -445,7 +446,7 @@ static bool add_link(Walk *walk, DataPlan plan, const char *path, const char *na
         return true;
     }
     if (strncmp(path, "pg_tblspc/", 10) == 0 && strchr(path + 10, '/') == NULL && is_oid(name))
-        return add_tablespace(walk, path, info, err);
+        return scan_add_tablespace(walk, path, info, err);
     return follow_link(walk, plan, path, err);
 }
 
@@ -453,7 +454,7 @@ static bool add_link(Walk *walk, DataPlan plan, const char *path, const char *na
  * Ours, and about this very directory: restore writes them anew; and the old pg_wal that a restore
  * could keep nowhere else (KEPT_WAL_INSIDE in restore.h).
  */
-static bool is_ours(const char *path)
+static bool scan_is_ours(const char *path)
 {
     static const char *const names[] = {"pgcairn.restore", "pgcairn.recovery"};
     static const char kept_wal[] = "pgcairn.restore-pg_wal-";
@@ -487,7 +488,7 @@ bool scan_hint_unreadable(int directory, const char *path, Error *err)
                       path);
 }
 
-static bool is_by_name(const Walk *walk, const char *path)
+static bool is_by_name(const ScanWalk *walk, const char *path)
 {
     for (const char *const *name = data_names_in(""); *name != NULL; name++) {
         if (strcmp(path, *name) == 0)
@@ -501,13 +502,13 @@ static bool is_by_name(const Walk *walk, const char *path)
 }
 
 /* Somebody else's (root's notes, a snapshot's directory), where the server opens nothing. */
-static bool is_foreign(const Walk *walk, const char *path)
+static bool is_foreign(const ScanWalk *walk, const char *path)
 {
     return data_place_of(path) == PLACE_OTHER && !is_by_name(walk, path) &&
            !holds_configuration(walk->scan, path) && is_owner(walk->data_fd);
 }
 
-static bool is_unreadable(const Walk *walk, const char *path, const struct stat *info)
+static bool is_unreadable(const ScanWalk *walk, const char *path, const struct stat *info)
 {
     bool may_be = info->st_uid != walk->data_info.st_uid || (info->st_mode & S_IRUSR) == 0;
 
@@ -515,20 +516,20 @@ static bool is_unreadable(const Walk *walk, const char *path, const struct stat 
            faccessat(walk->data_fd, path, R_OK, AT_EACCESS) != 0 && errno == EACCES;
 }
 
-static bool leave_unreadable(Walk *walk, const char *path)
+static bool leave_unreadable(ScanWalk *walk, const char *path)
 {
     walk->scan->skipped_count++;
     log_warn("not copied: neither the server nor its backup may read it", log_str("file", path));
     return true;
 }
 
-static bool add_found(Walk *walk, const char *path, const char *name, const struct stat *info,
+static bool add_found(ScanWalk *walk, const char *path, const char *name, const struct stat *info,
                       Error *err)
 {
     bool is_directory = S_ISDIR(info->st_mode);
     DataPlan plan = data_plan_of(path, is_directory);
 
-    if (plan == PLAN_SKIP || is_ours(path))
+    if (plan == PLAN_SKIP || scan_is_ours(path))
         return true;
     if (is_directory_of_statistics(walk, path))
         plan = PLAN_EMPTY;
@@ -589,13 +590,14 @@ static void drop_unlogged(Scan *scan, size_t first)
     mem_free(unlogged);
 }
 
-static const char *join(Walk *walk, const char *directory, const char *name)
+static const char *scan_join(ScanWalk *walk, const char *directory, const char *name)
 {
     return *directory == '\0' ? arena_text(&walk->scan->arena, name)
                               : arena_format(&walk->scan->arena, "%s/%s", directory, name);
 }
 
-static bool look_at(Walk *walk, int directory_fd, const char *path, const char *name, Error *err)
+static bool scan_look_at(ScanWalk *walk, int directory_fd, const char *path, const char *name,
+                         Error *err)
 {
     struct stat info;
 
@@ -608,7 +610,7 @@ static bool look_at(Walk *walk, int directory_fd, const char *path, const char *
     return add_found(walk, path, name, &info, err);
 }
 
-static bool list_directory(Walk *walk, const char *path, DIR *directory, Error *err)
+static bool list_directory(ScanWalk *walk, const char *path, DIR *directory, Error *err)
 {
     for (;;) {
         errno = 0;
@@ -618,8 +620,8 @@ static bool list_directory(Walk *walk, const char *path, DIR *directory, Error *
         const char *name = found->d_name;
         if (strcmp(name, ".") == 0 || strcmp(name, "..") == 0)
             continue;
-        const char *full = join(walk, path, name);
-        if (!look_at(walk, dirfd(directory), full, name, err))
+        const char *full = scan_join(walk, path, name);
+        if (!scan_look_at(walk, dirfd(directory), full, name, err))
             return false;
     }
     if (errno != 0)
@@ -627,7 +629,7 @@ static bool list_directory(Walk *walk, const char *path, DIR *directory, Error *
     return true;
 }
 
-static bool look_if_there(Walk *walk, int directory_fd, const char *path, const char *name,
+static bool look_if_there(ScanWalk *walk, int directory_fd, const char *path, const char *name,
                           Error *err)
 {
     struct stat info;
@@ -638,11 +640,11 @@ static bool look_if_there(Walk *walk, int directory_fd, const char *path, const 
            error_set_errno(err, ERR_IO, errno, "look at %s/%s", walk->data, path);
 }
 
-static bool look_by_name(Walk *walk, const char *directory, int directory_fd, size_t first,
+static bool look_by_name(ScanWalk *walk, const char *directory, int directory_fd, size_t first,
                          Error *err)
 {
     for (const char *const *name = data_names_in(directory); *name != NULL; name++) {
-        const char *path = join(walk, directory, *name);
+        const char *path = scan_join(walk, directory, *name);
         if (!is_listed(walk->scan, first, path) &&
             !look_if_there(walk, directory_fd, path, *name, err))
             return false;
@@ -674,7 +676,7 @@ bool scan_read_map(int at, const char *path, RelationMap *map, bool *is_whole, E
     return true;
 }
 
-static bool note_map(Walk *walk, const char *directory, int directory_fd, Error *err)
+static bool note_map(ScanWalk *walk, const char *directory, int directory_fd, Error *err)
 {
     Scan *scan = walk->scan;
     ScannedMap scanned = {.directory = directory};
@@ -702,7 +704,7 @@ static void strike_listed(const Scan *scan, size_t first, RelationMap *left)
     }
 }
 
-static bool look_for_mapped(Walk *walk, const char *directory, int directory_fd, size_t first,
+static bool look_for_mapped(ScanWalk *walk, const char *directory, int directory_fd, size_t first,
                             Error *err)
 {
     RelationMap left = walk->scan->maps[walk->scan->map_count - 1].map;
@@ -712,13 +714,13 @@ static bool look_for_mapped(Walk *walk, const char *directory, int directory_fd,
         char name[16];
         (void)snprintf(name, sizeof name, "%u", left.files[i]);
         if (left.files[i] != 0 &&
-            !look_if_there(walk, directory_fd, join(walk, directory, name), name, err))
+            !look_if_there(walk, directory_fd, scan_join(walk, directory, name), name, err))
             return false;
     }
     return true;
 }
 
-static bool scan_open_directory(Walk *walk, const char *path, DIR *directory, Error *err)
+static bool scan_open_directory(ScanWalk *walk, const char *path, DIR *directory, Error *err)
 {
     size_t first = walk->scan->count;
     bool has_map = data_holds_relations(path);
@@ -732,7 +734,7 @@ static bool scan_open_directory(Walk *walk, const char *path, DIR *directory, Er
     return true;
 }
 
-static bool scan_directory(Walk *walk, const WalkStep *step, Error *err)
+static bool scan_directory(ScanWalk *walk, const WalkStep *step, Error *err)
 {
     const char *name = *step->path == '\0' ? "." : step->path;
     CLEANUP(directory_done)
@@ -757,11 +759,11 @@ bool scan_data_directory(Scan *scan, const char *data, unsigned major, const cha
                          Error *err)
 {
     CLEANUP(walk_done)
-    Walk walk = {.scan = scan,
-                 .data = data,
-                 .major = major,
-                 .statistics = statistics,
-                 .data_fd = open(data, O_RDONLY | O_DIRECTORY | O_CLOEXEC)};
+    ScanWalk walk = {.scan = scan,
+                     .data = data,
+                     .major = major,
+                     .statistics = statistics,
+                     .data_fd = open(data, O_RDONLY | O_DIRECTORY | O_CLOEXEC)};
 
     if (walk.data_fd < 0)
         return error_set_errno(err, ERR_IO, errno, "open %s", data);
@@ -792,7 +794,7 @@ static size_t own_count(const Scan *scan)
 }
 
 /* The first entry that does not come before the path. */
-static size_t lower_bound(const Scan *scan, const char *path)
+static size_t scan_lower_bound(const Scan *scan, const char *path)
 {
     size_t low = 0, high = own_count(scan);
 
@@ -809,7 +811,7 @@ static size_t lower_bound(const Scan *scan, const char *path)
 
 ManifestEntry *scan_find(const Scan *scan, const char *path)
 {
-    size_t index = lower_bound(scan, path);
+    size_t index = scan_lower_bound(scan, path);
 
     return index < own_count(scan) && strcmp(scan->entries[index].path, path) == 0
                ? &scan->entries[index]
@@ -819,7 +821,7 @@ ManifestEntry *scan_find(const Scan *scan, const char *path)
 bool scan_has_below(const Scan *scan, const char *directory)
 {
     CLEANUP(text_freep) char *prefix = text_format("%s/", directory);
-    size_t index = lower_bound(scan, prefix);
+    size_t index = scan_lower_bound(scan, prefix);
 
     return index < own_count(scan) &&
            strncmp(scan->entries[index].path, prefix, strlen(prefix)) == 0;

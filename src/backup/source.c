@@ -11,7 +11,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-static bool check_label(const char *label, Error *err)
+static bool source_check_label(const char *label, Error *err)
 {
     /* The server copies it into backup_label as it is, so a line feed would forge a line there. */
     for (const char *at = label; *at != '\0'; at++) {
@@ -21,7 +21,7 @@ static bool check_label(const char *label, Error *err)
     return true;
 }
 
-static bool check_wal_level(const ServerIdentity *identity, Error *err)
+static bool source_check_wal_level(const ServerIdentity *identity, Error *err)
 {
     if (strcmp(identity->wal_level, "minimal") != 0)
         return true;
@@ -83,7 +83,7 @@ static bool check_archiving(BackupRun *run, Error *err)
                            "on), reload the configuration");
 }
 
-static bool check_server(BackupRun *run, Error *err)
+static bool source_check_server(BackupRun *run, Error *err)
 {
     const ServerIdentity *identity = &run->identity;
 
@@ -100,7 +100,7 @@ static bool check_server(BackupRun *run, Error *err)
         error_set(err, ERR_REFUSED, "the server is in recovery: it is a standby");
         return error_hint(err, "take the backup from the primary");
     }
-    return check_wal_level(identity, err) && check_archiving(run, err);
+    return source_check_wal_level(identity, err) && check_archiving(run, err);
 }
 
 static bool choose_data(BackupRun *run, Error *err)
@@ -143,7 +143,7 @@ static bool check_same_directory(const BackupRun *run, Error *err)
     return error_hint(err, "check --data and --conninfo: they are about two different clusters");
 }
 
-static bool check_control(BackupRun *run, Error *err)
+static bool source_check_control(BackupRun *run, Error *err)
 {
     CLEANUP(text_freep) char *what = text_format("data directory %s", run->data);
 
@@ -177,12 +177,13 @@ bool run_check_source(BackupRun *run, Error *err)
 {
     const char *label = run->request->label;
 
-    if (label != NULL && !check_label(label, err))
+    if (label != NULL && !source_check_label(label, err))
         return false;
     if (!session_identify(run->session, &run->arena, &run->identity, err))
         return error_context(err, "ask the server who it is");
-    return check_server(run, err) && choose_data(run, err) && check_same_directory(run, err) &&
-           check_control(run, err) && check_repository_elsewhere(run, err);
+    return source_check_server(run, err) && choose_data(run, err) &&
+           check_same_directory(run, err) && source_check_control(run, err) &&
+           check_repository_elsewhere(run, err);
 }
 
 /*

@@ -29,7 +29,7 @@ static bool read_local(const BackupRun *run, const char *name, Buffer *text, boo
     return err->code == ERR_NONE;
 }
 
-static bool store(const BackupRun *run, const char *name, const Buffer *text, Error *err)
+static bool timeline_store(const BackupRun *run, const char *name, const Buffer *text, Error *err)
 {
     CLEANUP(wal_object_writer_freep) WalObjectWriter *writer = NULL;
 
@@ -48,8 +48,8 @@ static bool same_text(const Buffer *one, const Buffer *other)
  * The archive has one already: what it says must be what this server says, or the WAL there is that
  * of another branch with the same number. A damaged one is replaced, as archive-push would.
  */
-static bool compare_archived(const BackupRun *run, const char *name, const Buffer *local,
-                             bool *is_there, Error *err)
+static bool timeline_compare_archived(const BackupRun *run, const char *name, const Buffer *local,
+                                      bool *is_there, Error *err)
 {
     CLEANUP(buffer_done) Buffer archived = {0};
     CLEANUP(text_freep) char *aside = NULL;
@@ -80,15 +80,15 @@ static bool save_local(const BackupRun *run, const char *name, const Buffer *loc
 {
     bool is_there;
 
-    if (!compare_archived(run, name, local, &is_there, err))
+    if (!timeline_compare_archived(run, name, local, &is_there, err))
         return false;
-    if (is_there || store(run, name, local, err))
+    if (is_there || timeline_store(run, name, local, err))
         return true;
     if (err->code != ERR_EXISTS)
         return false;
     /* The server's archiver was faster. */
     error_clear(err);
-    if (!compare_archived(run, name, local, &is_there, err))
+    if (!timeline_compare_archived(run, name, local, &is_there, err))
         return false;
     return is_there ||
            error_set(err, ERR_UNREACHABLE,

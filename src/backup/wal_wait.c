@@ -71,7 +71,7 @@ void run_wait_for_wal(BackupRun *run)
         log_warn("archived WAL can't be relied on", log_str("error", problem.message));
 }
 
-static bool take_record(void *context, const WalRecord *record, Error *err)
+static bool wait_take_record(void *context, const WalRecord *record, Error *err)
 {
     (void)err;
     copied_take(context, record);
@@ -95,7 +95,7 @@ static bool look_at_copies(const BackupRun *run, CopiedDatabases *copied, Error 
                           .to = run->stop.stop,
                           .threads = 1,
                           .keep_all = true};
-    return walk_records(&walk, take_record, copied, &end, err);
+    return walk_records(&walk, wait_take_record, copied, &end, err);
 }
 
 bool run_check_copied(const BackupRun *run, Error *err)

@@ -11,7 +11,7 @@
 #include <unistd.h>
 
 /* One file that is open, and what its pages are. */
-typedef struct Source {
+typedef struct WorkerSource {
     int fd;
     uint32_t entry;
     const char *path;
@@ -19,7 +19,7 @@ typedef struct Source {
     bool is_main_fork;
     uint32_t first_block; /* of the file, in its relation fork */
     CopyJob *job;
-} Source;
+} WorkerSource;
 
 void worker_init(Worker *worker, CopyContext *context, const PackWriterSetup *packs)
 {
@@ -94,7 +94,7 @@ bool worker_store_small(Worker *worker, ManifestEntry *entry, const void *raw, s
            pack_writer_close_if_full(worker->packs, err);
 }
 
-static PageJudge judge_of(const Worker *worker, const Source *source)
+static PageJudge judge_of(const Worker *worker, const WorkerSource *source)
 {
     return (PageJudge){
         .fd = source->fd,
@@ -114,8 +114,8 @@ static PageJudge judge_of(const Worker *worker, const Source *source)
  * Up to `want` bytes at offset into worker->raw, judged. The next extent is asked for before this
  * one is worked on, so that the disk is busy while we compress.
  */
-static bool read_extent(Worker *worker, const Source *source, PageJudge *judge, uint64_t offset,
-                        size_t want, size_t *got, Error *err)
+static bool read_extent(Worker *worker, const WorkerSource *source, PageJudge *judge,
+                        uint64_t offset, size_t want, size_t *got, Error *err)
 {
     CopyContext *context = worker->context;
     uint64_t next = offset + want;
@@ -188,8 +188,9 @@ static bool finish_range(Worker *worker, const char *path, PageTable *table, Man
  * already, read and judged. result->size is less than want where the file ended before; 0 leaves
  * nothing behind.
  */
-static bool copy_range(Worker *worker, const Source *source, PageJudge *judge, uint32_t range,
-                       size_t want, size_t have, ManifestRange *result, uint32_t *crc, Error *err)
+static bool worker_copy_range(Worker *worker, const WorkerSource *source, PageJudge *judge,
+                              uint32_t range, size_t want, size_t have, ManifestRange *result,
+                              uint32_t *crc, Error *err)
 {
     PageTable table = {.range = range};
     uint64_t begin = (uint64_t)range * RANGE_SIZE;
@@ -224,7 +225,7 @@ static bool copy_range(Worker *worker, const Source *source, PageJudge *judge, u
     return finish_range(worker, source->path, &table, result, err);
 }
 
-static bool refuse_open(const CopyContext *context, const ManifestEntry *entry, Error *err)
+static bool worker_refuse_open(const CopyContext *context, const ManifestEntry *entry, Error *err)
 {
     bool is_extra = entry->kind == ENTRY_EXTRA;
 
@@ -244,7 +245,7 @@ static bool open_followed(const CopyContext *context, const ManifestEntry *entry
     if (link != NULL) {
         *fd = openat(context->data_fd, entry->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
         if (*fd < 0)
-            return refuse_open(context, entry, err);
+            return worker_refuse_open(context, entry, err);
         if (fstat(*fd, info) != 0)
             return error_set_errno(err, ERR_IO, errno, "look at %s/%s", context->data, entry->path);
         if (info->st_ino == link->inode && info->st_dev == link->device)
@@ -272,7 +273,7 @@ static bool open_entry(const CopyContext *context, const ManifestEntry *entry, i
     if (*fd < 0) {
         if (errno == ENOENT || errno == ELOOP || errno == ENOTDIR || errno == ENXIO)
             return true;
-        return refuse_open(context, entry, err);
+        return worker_refuse_open(context, entry, err);
     }
     if (fstat(*fd, info) != 0)
         return error_set_errno(err, ERR_IO, errno, "look at %s/%s", context->data, entry->path);
@@ -281,12 +282,12 @@ static bool open_entry(const CopyContext *context, const ManifestEntry *entry, i
     return true;
 }
 
-static Source source_of(const CopyContext *context, uint32_t index, CopyJob *job)
+static WorkerSource worker_source_of(const CopyContext *context, uint32_t index, CopyJob *job)
 {
     const ManifestEntry *entry = &context->entries[index];
     const char *slash = strrchr(entry->path, '/');
     RelationFileName file;
-    Source source = {.fd = -1, .entry = index, .path = entry->path, .job = job};
+    WorkerSource source = {.fd = -1, .entry = index, .path = entry->path, .job = job};
 
     source.is_relation = entry->kind == ENTRY_FILE &&
                          data_plan_of(entry->path, false) == PLAN_RELATION &&
@@ -299,8 +300,8 @@ static Source source_of(const CopyContext *context, uint32_t index, CopyJob *job
 }
 
 /* A file that is not small: every range of it, one after another. */
-static bool copy_large(Worker *worker, const Source *source, PageJudge *judge, ManifestEntry *entry,
-                       size_t have, Error *err)
+static bool copy_large(Worker *worker, const WorkerSource *source, PageJudge *judge,
+                       ManifestEntry *entry, size_t have, Error *err)
 {
     uint32_t count = (uint32_t)((entry->size + RANGE_SIZE - 1) / RANGE_SIZE);
     uint64_t size = 0;
@@ -319,8 +320,8 @@ static bool copy_large(Worker *worker, const Source *source, PageJudge *judge, M
             residency_look(&worker->residency, source->fd, (uint64_t)range * RANGE_SIZE, want);
             judge->is_settled = true;
         }
-        if (!copy_range(worker, source, judge, range, want, range == 0 ? have : 0, result, &crc,
-                        err))
+        if (!worker_copy_range(worker, source, judge, range, want, range == 0 ? have : 0, result,
+                               &crc, err))
             return false;
         if (result->size == 0)
             break;
@@ -349,7 +350,7 @@ static bool copy_file(Worker *worker, CopyJob *job, uint32_t index, Error *err)
         return true;
     }
 
-    Source source = source_of(context, index, job);
+    WorkerSource source = worker_source_of(context, index, job);
     PageJudge judge = judge_of(worker, &source);
     size_t got = 0;
     source.fd = judge.fd = fd;
@@ -374,7 +375,7 @@ static bool copy_file(Worker *worker, CopyJob *job, uint32_t index, Error *err)
 }
 
 /* One range of a split file, up to the size that the file had at the scan. */
-static bool run_range(Worker *worker, CopyJob *job, Error *err)
+static bool worker_run_range(Worker *worker, CopyJob *job, Error *err)
 {
     CopyContext *context = worker->context;
     const ManifestEntry *entry = &context->entries[job->first];
@@ -389,12 +390,12 @@ static bool run_range(Worker *worker, CopyJob *job, Error *err)
     if (fd < 0)
         return true;
 
-    Source source = source_of(context, job->first, job);
+    WorkerSource source = worker_source_of(context, job->first, job);
     source.fd = fd;
     PageJudge judge = judge_of(worker, &source);
     residency_look(&worker->residency, fd, begin, want);
-    return copy_range(worker, &source, &judge, job->range, want, 0, &job->result, &job->crc32c,
-                      err);
+    return worker_copy_range(worker, &source, &judge, job->range, want, 0, &job->result,
+                             &job->crc32c, err);
 }
 
 bool worker_run(void *worker, void *job, Error *err)
@@ -403,7 +404,7 @@ bool worker_run(void *worker, void *job, Error *err)
     Worker *self = worker;
 
     if (work->kind == JOB_RANGE) {
-        return run_range(self, work, err) ||
+        return worker_run_range(self, work, err) ||
                error_context(err, "back up %s", self->context->entries[work->first].path);
     }
     for (uint32_t i = 0; i < work->count; i++) {

@@ -23,7 +23,7 @@ typedef struct Entry {
     int line;
 } Entry;
 
-typedef struct Reading {
+typedef struct ConfigReading {
     const char *path;
     const char *next; /* in the file's text */
     int line;         /* handed out last */
@@ -31,7 +31,7 @@ typedef struct Reading {
     size_t count;
     Arena *arena;
     Error *err;
-} Reading;
+} ConfigReading;
 
 /*
  * inih ends a value at " ;", and takes "#" for a comment only at the beginning of a line: the same
@@ -52,7 +52,7 @@ static size_t size_without_comment(const char *line, size_t size)
  */
 static char *read_line(char *to, int room, void *stream)
 {
-    Reading *reading = stream;
+    ConfigReading *reading = stream;
 
     if (*reading->next == '\0' || reading->err->code != ERR_NONE)
         return NULL;
@@ -81,7 +81,7 @@ static char *read_line(char *to, int room, void *stream)
 /* inih wants 1 for "fine". Nothing is parsed yet: which section counts is not known before. */
 static int take_entry(void *user, const char *section, const char *key, const char *value)
 {
-    Reading *reading = user;
+    ConfigReading *reading = user;
 
     if (reading->count == ENTRIES_MAX) {
         if (reading->err->code == ERR_NONE) {
@@ -99,7 +99,7 @@ static int take_entry(void *user, const char *section, const char *key, const ch
     return 1;
 }
 
-static bool unknown_key(const Reading *reading, const Entry *entry, Error *err)
+static bool unknown_key(const ConfigReading *reading, const Entry *entry, Error *err)
 {
     Nearest nearest = {.wanted = entry->key, .size = strlen(entry->key)};
 
@@ -113,7 +113,7 @@ static bool unknown_key(const Reading *reading, const Entry *entry, Error *err)
     return false;
 }
 
-static bool check_entry(const Reading *reading, const Entry *entry, Error *err)
+static bool config_check_entry(const ConfigReading *reading, const Entry *entry, Error *err)
 {
     bool is_cluster = strcmp(entry->key, "cluster") == 0;
 
@@ -131,8 +131,8 @@ static bool check_entry(const Reading *reading, const Entry *entry, Error *err)
     return true;
 }
 
-static bool apply(Filling *filling, const Reading *reading, const char *section, Source source,
-                  Error *err)
+static bool apply(Filling *filling, const ConfigReading *reading, const char *section,
+                  OptionSource source, Error *err)
 {
     for (size_t i = 0; i < reading->count; i++) {
         const Entry *entry = &reading->entries[i];
@@ -148,7 +148,7 @@ static bool apply(Filling *filling, const Reading *reading, const char *section,
     return true;
 }
 
-static bool read_entries(Reading *reading, Error *err)
+static bool config_read_entries(ConfigReading *reading, Error *err)
 {
     int line = ini_parse_stream(read_line, reading, take_entry, reading);
 
@@ -160,7 +160,7 @@ static bool read_entries(Reading *reading, Error *err)
                           "a line is \"key = value\", \"[cluster]\", or a comment after # or ;");
     }
     for (size_t i = 0; i < reading->count; i++) {
-        if (!check_entry(reading, &reading->entries[i], err))
+        if (!config_check_entry(reading, &reading->entries[i], err))
             return false;
     }
     return true;
@@ -228,8 +228,9 @@ bool config_file_apply(Filling *filling, const char *path, bool may_be_missing, 
     if (strlen((const char *)text.data) != text.size)
         return error_set(err, ERR_USAGE, "%s is not a text file", path);
 
-    Reading reading = {.path = path, .next = (const char *)text.data, .arena = &arena, .err = err};
+    ConfigReading reading = {
+        .path = path, .next = (const char *)text.data, .arena = &arena, .err = err};
     reading.entries = arena_alloc(&arena, ENTRIES_MAX * sizeof reading.entries[0]);
-    return read_entries(&reading, err) && apply(filling, &reading, "", SOURCE_FILE, err) &&
+    return config_read_entries(&reading, err) && apply(filling, &reading, "", SOURCE_FILE, err) &&
            apply(filling, &reading, filling->options->cluster, SOURCE_SECTION, err);
 }

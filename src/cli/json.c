@@ -9,25 +9,25 @@
 #include <inttypes.h>
 #include <math.h>
 
-static void put(Json *json, const char *text)
+static void json_put(Json *json, const char *text)
 {
     buffer_append(&json->text, text, strlen(text));
 }
 
 static void put_string(Json *json, const char *text)
 {
-    put(json, "\"");
+    json_put(json, "\"");
     while (*text != '\0') {
         size_t size = utf8_size(text);
 
         if (size == 0) {
-            put(json, "\\ufffd");
+            json_put(json, "\\ufffd");
         } else if (*text == '"' || *text == '\\') {
             buffer_print(&json->text, "\\%c", *text);
         } else if (*text == '\n') {
-            put(json, "\\n");
+            json_put(json, "\\n");
         } else if (*text == '\t') {
-            put(json, "\\t");
+            json_put(json, "\\t");
         } else if (size == 1 && !plain_is_fit(text, size)) {
             buffer_print(&json->text, "\\u%04x", (unsigned)*text);
         } else if (!plain_is_fit(text, size)) {
@@ -37,25 +37,25 @@ static void put_string(Json *json, const char *text)
         }
         text += size > 0 ? size : 1;
     }
-    put(json, "\"");
+    json_put(json, "\"");
 }
 
 /* The comma before, and the key. */
 static void begin_value(Json *json, const char *key)
 {
     if (json->needs_comma)
-        put(json, ",");
+        json_put(json, ",");
     json->needs_comma = true;
     if (key != NULL) {
         put_string(json, key);
-        put(json, ":");
+        json_put(json, ":");
     }
 }
 
-static void begin(Json *json, const char *key, const char *bracket)
+static void json_begin(Json *json, const char *key, const char *bracket)
 {
     begin_value(json, key);
-    put(json, bracket);
+    json_put(json, bracket);
     json->depth++;
     json->needs_comma = false;
 }
@@ -63,19 +63,19 @@ static void begin(Json *json, const char *key, const char *bracket)
 static void end(Json *json, const char *bracket)
 {
     assert(json->depth > 0);
-    put(json, bracket);
+    json_put(json, bracket);
     json->depth--;
     json->needs_comma = true;
 }
 
 void json_begin_object(Json *json, const char *key)
 {
-    begin(json, key, "{");
+    json_begin(json, key, "{");
 }
 
 void json_begin_array(Json *json, const char *key)
 {
-    begin(json, key, "[");
+    json_begin(json, key, "[");
 }
 
 void json_end_object(Json *json)
@@ -94,7 +94,7 @@ void json_text(Json *json, const char *key, const char *value)
     if (value != NULL) {
         put_string(json, value);
     } else {
-        put(json, "null");
+        json_put(json, "null");
     }
 }
 
@@ -107,7 +107,7 @@ void json_u64(Json *json, const char *key, uint64_t value)
 void json_bool(Json *json, const char *key, bool value)
 {
     begin_value(json, key);
-    put(json, value ? "true" : "false");
+    json_put(json, value ? "true" : "false");
 }
 
 void json_double(Json *json, const char *key, double value)
@@ -116,7 +116,7 @@ void json_double(Json *json, const char *key, double value)
     if (isfinite(value)) {
         buffer_print(&json->text, "%.15g", value);
     } else {
-        put(json, "null"); /* JSON has no infinity */
+        json_put(json, "null"); /* JSON has no infinity */
     }
 }
 
@@ -147,7 +147,7 @@ static bool was_printed;
 bool json_print(Json *json, Error *err)
 {
     assert(json->depth == 0);
-    put(json, "\n");
+    json_put(json, "\n");
     /* A short count is remembered by the stream; out_flush() looks. */
     (void)!fwrite(json->text.data, 1, json->text.size, stdout);
     was_printed = true;

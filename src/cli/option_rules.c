@@ -47,7 +47,7 @@ static bool check_push(const Filling *filling, Error *err)
 }
 
 /* The cluster's identity comes from pg_control or from the server. */
-static bool check_server(const Filling *filling, Error *err)
+static bool rules_check_server(const Filling *filling, Error *err)
 {
     const unsigned needs_either = FOR_INIT | FOR_BACKUP;
     const Options *options = filling->options;
@@ -104,7 +104,7 @@ static bool check_xid(const char *text, Error *err)
 }
 
 /* Said here and not after half an hour of work; and times while there is one thread (time.c). */
-static bool check_target(const Options *options, Error *err)
+static bool rules_check_target(const Options *options, Error *err)
 {
     TimeUs instant;
     Lsn lsn;
@@ -149,7 +149,8 @@ static bool check_compression(const Options *options, Error *err)
 
 bool option_rules_check(Filling *filling, Error *err)
 {
-    return check_required(filling, err) && check_push(filling, err) && check_server(filling, err) &&
-           settle_target(filling, err) && check_target(filling->options, err) &&
-           check_restore(filling->options, err) && check_compression(filling->options, err);
+    return check_required(filling, err) && check_push(filling, err) &&
+           rules_check_server(filling, err) && settle_target(filling, err) &&
+           rules_check_target(filling->options, err) && check_restore(filling->options, err) &&
+           check_compression(filling->options, err);
 }

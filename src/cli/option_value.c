@@ -49,8 +49,8 @@ static bool out_of_range(const Option *option, const Unit *units, const char *te
                      text);
 }
 
-static bool parse_number(const Option *option, const Unit *units, const char *kind,
-                         const char *text, const char *place, uint64_t *number, Error *err)
+static bool option_parse_number(const Option *option, const Unit *units, const char *kind,
+                                const char *text, const char *place, uint64_t *number, Error *err)
 {
     const Unit *unit = units;
     char *rest = NULL;
@@ -103,7 +103,8 @@ static bool parse_flag(const char *text, const char *place, bool *flag, Error *e
 }
 
 /* NAME=PATH: the name may be a path with "=" in it, the new path is the part after the last. */
-static bool add_tablespace(Options *options, const char *text, const char *place, Error *err)
+static bool options_add_tablespace(Options *options, const char *text, const char *place,
+                                   Error *err)
 {
     const char *equals = strrchr(text, '=');
 
@@ -137,15 +138,15 @@ static bool parse_value(Options *options, const Option *option, const char *text
         *(const char **)field = arena_text(&options->arena, text);
         return true;
     case COUNT:
-        return parse_number(option, no_units, "a number", text, place, field, err);
+        return option_parse_number(option, no_units, "a number", text, place, field, err);
     case SIZE:
-        return parse_number(option, size_units, "a size such as 512KiB, 20MiB or 1GiB", text, place,
-                            field, err);
+        return option_parse_number(option, size_units, "a size such as 512KiB, 20MiB or 1GiB", text,
+                                   place, field, err);
     case DURATION:
-        return parse_number(option, duration_units, "a duration such as 30s, 5min or 2h", text,
-                            place, field, err);
+        return option_parse_number(option, duration_units, "a duration such as 30s, 5min or 2h",
+                                   text, place, field, err);
     case LIST:
-        return add_tablespace(options, text, place, err);
+        return options_add_tablespace(options, text, place, err);
     }
     return error_set(err, ERR_INTERNAL, "option kind %d", (int)option->kind);
 }
@@ -155,7 +156,7 @@ bool option_belongs(const Option *option, const Command *command)
     return (option->commands & command->bit) != 0;
 }
 
-static bool has_name(const Option *option, const char *name, size_t size)
+static bool option_has_name(const Option *option, const char *name, size_t size)
 {
     return !option->positional && strlen(option->name) == size &&
            strncmp(option->name, name, size) == 0;
@@ -164,7 +165,7 @@ static bool has_name(const Option *option, const char *name, size_t size)
 const Option *option_find(const Command *command, const char *name, size_t size)
 {
     for (const Option *option = option_table; option->name != NULL; option++) {
-        if (option_belongs(option, command) && has_name(option, name, size))
+        if (option_belongs(option, command) && option_has_name(option, name, size))
             return option;
     }
     return NULL;
@@ -173,21 +174,21 @@ const Option *option_find(const Command *command, const char *name, size_t size)
 bool option_is_known(const char *name, size_t size)
 {
     for (const Option *option = option_table; option->name != NULL; option++) {
-        if (has_name(option, name, size))
+        if (option_has_name(option, name, size))
             return true;
     }
     return false;
 }
 
-Source option_source(const Filling *filling, const Option *option)
+OptionSource option_source(const Filling *filling, const Option *option)
 {
     return filling->sources[option - option_table];
 }
 
-bool option_assign(Filling *filling, const Option *option, const char *text, Source source,
+bool option_assign(Filling *filling, const Option *option, const char *text, OptionSource source,
                    const char *place, Error *err)
 {
-    Source *before = &filling->sources[option - option_table];
+    OptionSource *before = &filling->sources[option - option_table];
 
     if (source < *before)
         return true;

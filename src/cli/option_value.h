@@ -6,21 +6,21 @@
 #include "option_table.h"
 
 /* Who said it. A later one wins over an earlier one. */
-typedef enum Source {
+typedef enum OptionSource {
     SOURCE_NONE,
     SOURCE_FALLBACK,
     SOURCE_FILE,
     SOURCE_SECTION, /* of the file: what holds for one cluster */
     SOURCE_ENVIRONMENT,
     SOURCE_FLAG,
-} Source;
+} OptionSource;
 
 /* Options being filled, and who filled what: one entry for each row of the table. */
 typedef struct Filling {
     Options *options;
     const Command *command;
     const Command *all_commands; /* ends with a NULL name */
-    Source sources[OPTION_ROWS_MAX];
+    OptionSource sources[OPTION_ROWS_MAX];
 } Filling;
 
 bool option_belongs(const Option *option, const Command *command);
@@ -31,11 +31,11 @@ const Option *option_find(const Command *command, const char *name, size_t size)
 /* Whether any command has it. */
 bool option_is_known(const char *name, size_t size);
 
-Source option_source(const Filling *filling, const Option *option);
+OptionSource option_source(const Filling *filling, const Option *option);
 
 /*
  * Unless a later source has spoken. text is NULL for a flag that stands alone. place is how the
  * message names it: "--jobs", "PGCAIRN_JOBS", "/etc/pgcairn.conf:3: jobs". ERR_USAGE.
  */
-bool option_assign(Filling *filling, const Option *option, const char *text, Source source,
+bool option_assign(Filling *filling, const Option *option, const char *text, OptionSource source,
                    const char *place, Error *err) MUST_CHECK;

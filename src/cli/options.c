@@ -272,7 +272,7 @@ static void keep_command_line(Options *options, char **argv)
     options->command_line = arena_text_part(&options->arena, (char *)line.data, line.size);
 }
 
-static Source source_of(const Filling *filling, const char *name)
+static OptionSource option_source_of(const Filling *filling, const char *name)
 {
     const Option *option = option_find(filling->command, name, strlen(name));
 
@@ -283,14 +283,14 @@ static Source source_of(const Filling *filling, const char *name)
 static bool note_sources(Filling *filling)
 {
     Options *options = filling->options;
-    Source conninfo = source_of(filling, "conninfo");
-    Source cluster = source_of(filling, "cluster");
+    OptionSource conninfo = option_source_of(filling, "conninfo");
+    OptionSource cluster = option_source_of(filling, "cluster");
 
     options->conninfo_is_from_file = conninfo == SOURCE_FILE || conninfo == SOURCE_SECTION;
     options->cluster_is_given = cluster > SOURCE_FALLBACK;
     options->cluster_is_typed = cluster >= SOURCE_ENVIRONMENT;
-    options->repo_is_typed = source_of(filling, "repo") >= SOURCE_ENVIRONMENT;
-    options->data_is_typed = source_of(filling, "data") >= SOURCE_ENVIRONMENT;
+    options->repo_is_typed = option_source_of(filling, "repo") >= SOURCE_ENVIRONMENT;
+    options->data_is_typed = option_source_of(filling, "data") >= SOURCE_ENVIRONMENT;
     return true;
 }
 

@@ -32,7 +32,7 @@ static void begin_phase(const Progress *progress)
     line.logged_at = time_monotonic();
 }
 
-static void take_sample(uint64_t done, TimeUs now)
+static void progress_take_sample(uint64_t done, TimeUs now)
 {
     size_t newest = (line.count + SAMPLES - 1) % SAMPLES;
 
@@ -44,7 +44,7 @@ static void take_sample(uint64_t done, TimeUs now)
 }
 
 /* Bytes and time since the oldest look that is kept. False while there is nothing to measure. */
-static bool measure(uint64_t done, TimeUs now, uint64_t *bytes, TimeUs *elapsed)
+static bool progress_measure(uint64_t done, TimeUs now, uint64_t *bytes, TimeUs *elapsed)
 {
     size_t oldest = line.count > SAMPLES ? line.count % SAMPLES : 0;
 
@@ -75,7 +75,7 @@ typedef struct Sight {
     int percent;                                   /* -1: not known */
 } Sight;
 
-static Sight look(Progress *progress)
+static Sight progress_look(Progress *progress)
 {
     TimeUs now = time_monotonic(), elapsed;
     uint64_t bytes;
@@ -91,8 +91,8 @@ static Sight look(Progress *progress)
         (void)out_bytes(sight.total, sight.total_text);
         sight.percent = share < 1 ? (int)(share * 100) : 100;
     }
-    take_sample(sight.done, now);
-    if (measure(sight.done, now, &bytes, &elapsed)) {
+    progress_take_sample(sight.done, now);
+    if (progress_measure(sight.done, now, &bytes, &elapsed)) {
         (void)out_rate(bytes, elapsed, sight.rate);
         if (sight.total > sight.done)
             format_left(bytes, elapsed, sight.total - sight.done, sight.left);
@@ -117,7 +117,7 @@ static void draw_terminal(Progress *progress)
 {
     char text[LINE_SIZE];
     size_t room = out_terminal_width(STDERR_FILENO);
-    Sight sight = look(progress);
+    Sight sight = progress_look(progress);
 
     if (room > sizeof text - 8)
         room = sizeof text - 8;
@@ -155,7 +155,7 @@ static void draw_log(Progress *progress)
 
     if (line.phase != progress->phase)
         begin_phase(progress);
-    Sight sight = look(progress);
+    Sight sight = progress_look(progress);
     if (now - line.logged_at < LOG_INTERVAL)
         return;
     line.logged_at = now;

@@ -63,7 +63,7 @@ static size_t cell_width(const char *text)
     return width;
 }
 
-static bool is_number(const char *cell)
+static bool cell_is_number(const char *cell)
 {
     return isdigit((unsigned char)*cell) != 0;
 }
@@ -73,7 +73,7 @@ static bool is_right(const Table *table, size_t row, size_t column)
 {
     size_t looked_at = row == 0 && table->rows > 1 ? 1 : row;
 
-    return is_number(cell_at(table, looked_at, column));
+    return cell_is_number(cell_at(table, looked_at, column));
 }
 
 static size_t column_width(const Table *table, size_t column)

@@ -82,7 +82,8 @@ static void write_down(const Cluster *cluster, const char *path, TimeUs started,
         log_debug("the journal could not be written", log_str("reason", err.message));
 }
 
-static bool report(const Options *options, const PushResult *result, TimeUs started, Error *err)
+static bool push_report(const Options *options, const PushResult *result, TimeUs started,
+                        Error *err)
 {
     CLEANUP(json_done) Json json = {0};
     const char *outcome = outcome_name(result->outcome);
@@ -177,7 +178,7 @@ static bool push_file(const Options *options, Error *err)
                             });
     if (!push_asked(&hook.cluster, &request, ahead, &result, err))
         return false;
-    return report(options, &result, started, err);
+    return push_report(options, &result, started, err);
 }
 
 bool command_archive_push(const Options *options, Error *err)

@@ -38,7 +38,7 @@ static bool conninfo_of_data(const char *data, Buffer *conninfo, Error *err)
     return true;
 }
 
-static Session *open_session(const Options *options, Error *err)
+static Session *backup_open_session(const Options *options, Error *err)
 {
     CLEANUP(buffer_done) Buffer derived = {0};
     const char *conninfo = options->conninfo;
@@ -52,14 +52,15 @@ static Session *open_session(const Options *options, Error *err)
     return session_open(conninfo, err);
 }
 
-typedef struct Outcome {
+typedef struct BackupOutcome {
     TimeUs started, finished;
     const BackupReport *report;
     const Error *error; /* code ERR_NONE: fine */
-} Outcome;
+} BackupOutcome;
 
 /* Losing an entry loses no data: a warning. */
-static void write_journal(const Cluster *cluster, const Options *options, const Outcome *outcome)
+static void backup_write_journal(const Cluster *cluster, const Options *options,
+                                 const BackupOutcome *outcome)
 {
     CLEANUP(record_writer_done) RecordWriter record = {0};
     const BackupReport *report = outcome->report;
@@ -124,7 +125,7 @@ static TimeUs elapsed_of(const BackupReport *report)
            report->elapsed_wait;
 }
 
-static void print_times(const BackupReport *report)
+static void backup_print_times(const BackupReport *report)
 {
     char all[OUT_TEXT_SIZE], start[OUT_TEXT_SIZE], copy[OUT_TEXT_SIZE], stop[OUT_TEXT_SIZE],
         wait[OUT_TEXT_SIZE];
@@ -156,7 +157,7 @@ static void print_report(const Cluster *cluster, const BackupReport *report)
     out_print("  content    %" PRIu64 " files, %s, stored in %s (%.1f : 1)\n", report->file_count,
               out_bytes(report->bytes, bytes), out_bytes(report->bytes_stored, stored),
               (double)report->bytes / (double)divisor);
-    print_times(report);
+    backup_print_times(report);
     out_print("  rate       %s\n", out_rate(report->bytes, report->elapsed_copy, rate));
     out_print("  WAL        timeline %" PRIu32 ", %s to %s, %s\n", report->timeline,
               lsn_text(report->start, start), lsn_text(report->stop, stop),
@@ -198,8 +199,8 @@ static void report_to_json(const Cluster *cluster, const BackupReport *report, J
     json_end_object(json);
 }
 
-static bool tell(const Options *options, const Cluster *cluster, const BackupReport *report,
-                 Error *err)
+static bool backup_tell(const Options *options, const Cluster *cluster, const BackupReport *report,
+                        Error *err)
 {
     CLEANUP(json_done) Json json = {0};
 
@@ -211,8 +212,8 @@ static bool tell(const Options *options, const Cluster *cluster, const BackupRep
     return json_print(&json, err);
 }
 
-static bool make_request(const Options *options, Progress *progress, BackupRequest *request,
-                         Error *err)
+static bool backup_make_request(const Options *options, Progress *progress, BackupRequest *request,
+                                Error *err)
 {
     *request = (BackupRequest){
         .data = options->data,
@@ -229,15 +230,16 @@ static bool make_request(const Options *options, Progress *progress, BackupReque
     return compression_parse(options->compress, &request->compression, err);
 }
 
-static bool take(const Options *options, const Cluster *cluster, BackupReport *report, Error *err)
+static bool backup_take_one(const Options *options, const Cluster *cluster, BackupReport *report,
+                            Error *err)
 {
     CLEANUP(session_freep) Session *session = NULL;
     Progress progress = {.phase = "start"};
     BackupRequest request;
 
-    if (!make_request(options, &progress, &request, err))
+    if (!backup_make_request(options, &progress, &request, err))
         return false;
-    session = open_session(options, err);
+    session = backup_open_session(options, err);
     if (session == NULL)
         return false;
     progress_to_terminal(&progress, !options->no_progress);
@@ -263,7 +265,7 @@ bool command_backup(const Options *options, Error *err)
 {
     CLEANUP(repo_done) Repo repo = {0};
     CLEANUP(backup_report_done) BackupReport report = {0};
-    Outcome outcome = {.started = time_now(), .report = &report, .error = err};
+    BackupOutcome outcome = {.started = time_now(), .report = &report, .error = err};
     Cluster cluster;
 
     Storage *storage = storage_open(&(StorageSetup){.address = options->repo}, err);
@@ -272,15 +274,15 @@ bool command_backup(const Options *options, Error *err)
         return false;
     repo.storage = storage_retry_new(repo.storage, STORAGE_ATTEMPTS, STORAGE_PAUSE_MS);
 
-    bool is_taken = take(options, &cluster, &report, err);
+    bool is_taken = backup_take_one(options, &cluster, &report, err);
     bool ok = is_taken && degraded(&report, err);
     outcome.finished = time_now();
-    write_journal(&cluster, options, &outcome);
+    backup_write_journal(&cluster, options, &outcome);
     if (is_taken)
         remember_wal(&cluster);
     if (is_taken) {
         Error unsaid = {0};
-        if (!tell(options, &cluster, &report, &unsaid)) {
+        if (!backup_tell(options, &cluster, &report, &unsaid)) {
             if (ok)
                 *err = unsaid;
             return false;

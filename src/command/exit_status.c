@@ -10,7 +10,7 @@ enum {
     PUSH_MAX = 125,
 };
 
-static const Command *find(const char *name)
+static const Command *command_find(const char *name)
 {
     for (const Command *command = command_table; command->name != NULL; command++) {
         if (strcmp(command->name, name) == 0)
@@ -36,7 +36,7 @@ static bool is_wal_name(const char *text)
  */
 static bool is_get(int argc, char **argv)
 {
-    const Command *first = argc > 1 ? find(argv[1]) : NULL;
+    const Command *first = argc > 1 ? command_find(argv[1]) : NULL;
 
     if (first != NULL && first->bit == FOR_PUSH)
         return false;
@@ -69,7 +69,7 @@ static int get_status(int argc, const Options *options, bool ok, const Error *er
 /* Whoever watches calls this one, whatever else is wrong on the line. */
 static bool is_status(int argc, char **argv)
 {
-    const Command *first = argc > 1 ? find(argv[1]) : NULL;
+    const Command *first = argc > 1 ? command_find(argv[1]) : NULL;
 
     if (first != NULL)
         return first->bit == FOR_STATUS;

@@ -11,19 +11,19 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-typedef struct Identity {
+typedef struct InitIdentity {
     uint64_t system_identifier;
     unsigned major;
     uint32_t wal_segment_size;
-} Identity;
+} InitIdentity;
 
-static bool identity_of_data(const char *data, Identity *identity, Error *err)
+static bool identity_of_data(const char *data, InitIdentity *identity, Error *err)
 {
     PgControl control;
 
     if (!pg_control_read(data, &control, NULL, err))
         return error_context(err, "find out which cluster %s is", data);
-    *identity = (Identity){
+    *identity = (InitIdentity){
         .system_identifier = control.system_identifier,
         .major = control.version->major,
         .wal_segment_size = control.wal_segment_size,
@@ -31,7 +31,7 @@ static bool identity_of_data(const char *data, Identity *identity, Error *err)
     return true;
 }
 
-static bool identity_of_server(const char *conninfo, Identity *identity, Error *err)
+static bool identity_of_server(const char *conninfo, InitIdentity *identity, Error *err)
 {
     CLEANUP(arena_done) Arena arena = {0};
     CLEANUP(session_freep) Session *session = session_open(conninfo, err);
@@ -39,7 +39,7 @@ static bool identity_of_server(const char *conninfo, Identity *identity, Error *
 
     if (session == NULL || !session_identify(session, &arena, &server, err))
         return error_context(err, "ask the server which cluster it is");
-    *identity = (Identity){
+    *identity = (InitIdentity){
         .system_identifier = server.system_identifier,
         .major = server.major,
         .wal_segment_size = server.wal_segment_size,
@@ -47,7 +47,7 @@ static bool identity_of_server(const char *conninfo, Identity *identity, Error *
     return true;
 }
 
-static bool find_identity(const Options *options, Identity *identity, Error *err)
+static bool find_identity(const Options *options, InitIdentity *identity, Error *err)
 {
     if (options->data != NULL)
         return identity_of_data(options->data, identity, err);
@@ -58,8 +58,8 @@ static bool find_identity(const Options *options, Identity *identity, Error *err
                            "its server");
 }
 
-static bool tell(const Options *options, const Repo *repo, const Cluster *cluster, bool repo_is_new,
-                 bool cluster_is_new, Error *err)
+static bool init_tell(const Options *options, const Repo *repo, const Cluster *cluster,
+                      bool repo_is_new, bool cluster_is_new, Error *err)
 {
     CLEANUP(json_done) Json json = {0};
 
@@ -97,7 +97,7 @@ static bool refuse_other_cluster(const char *name, Error *err)
                       name);
 }
 
-static bool check_place(const Options *options, Error *err)
+static bool init_check_place(const Options *options, Error *err)
 {
     const char *path = place_of_address(options->repo);
 
@@ -108,7 +108,7 @@ static bool check_place(const Options *options, Error *err)
 bool command_init(const Options *options, Error *err)
 {
     CLEANUP(repo_done) Repo repo = {0};
-    Identity identity;
+    InitIdentity identity;
     Cluster cluster;
     bool repo_is_new;
     bool cluster_is_new;
@@ -120,11 +120,11 @@ bool command_init(const Options *options, Error *err)
     if (storage == NULL)
         return false;
     repo.storage = storage; /* freed with it, whatever happens */
-    if (!check_place(options, err) || !repo_create(&repo, storage, &repo_is_new, err))
+    if (!init_check_place(options, err) || !repo_create(&repo, storage, &repo_is_new, err))
         return false;
     if (!cluster_register(&repo, options->cluster, identity.system_identifier, identity.major,
                           identity.wal_segment_size, &cluster, &cluster_is_new, err)) {
         return err->code == ERR_EXISTS ? refuse_other_cluster(options->cluster, err) : false;
     }
-    return tell(options, &repo, &cluster, repo_is_new, cluster_is_new, err);
+    return init_tell(options, &repo, &cluster, repo_is_new, cluster_is_new, err);
 }

@@ -39,7 +39,7 @@ static bool load_branches(Holdings *holdings, Error *err)
                                 &holdings->backups, NULL, &holdings->answer, err);
 }
 
-static bool load(Holdings *holdings, const char *name, Error *err)
+static bool holdings_load(Holdings *holdings, const char *name, Error *err)
 {
     return cluster_open(holdings->repo, name, &holdings->cluster, err) &&
            wal_inventory_load(&holdings->wal, &holdings->cluster, err) &&
@@ -64,8 +64,8 @@ static const char *state_name(BackupState state)
     return "";
 }
 
-static const char *segment_name(const Holdings *holdings, uint32_t timeline, uint64_t segment,
-                                char text[WAL_NAME_SIZE])
+static const char *holdings_segment_name(const Holdings *holdings, uint32_t timeline,
+                                         uint64_t segment, char text[WAL_NAME_SIZE])
 {
     return wal_name_text(&(WalName){.kind = WAL_SEGMENT, .timeline = timeline, .segment = segment},
                          holdings->cluster.wal_segment_size, text);
@@ -151,7 +151,7 @@ static void print_backup_notes(const BackupInfo *backup)
 }
 
 /* The newest ones, if there is a limit; the newest last, where the cursor is then. */
-static void print_backups(const Holdings *holdings)
+static void list_print_backups(const Holdings *holdings)
 {
     CLEANUP(table_freep)
     Table *table = table_new(is_wide() ? BACKUP_COLUMNS : BACKUP_COLUMNS_NARROW);
@@ -251,7 +251,7 @@ static void print_windows_narrow(const WindowList *windows)
     }
 }
 
-static void print_windows(const Holdings *holdings)
+static void list_print_windows(const Holdings *holdings)
 {
     const WindowList *windows = &holdings->windows;
 
@@ -303,7 +303,7 @@ static void add_branch(Table *table, const Branch *branch, bool is_newest)
 }
 
 /* Where histories part, a restore has to know which one is meant. */
-static void print_branches(const Holdings *holdings)
+static void list_print_branches(const Holdings *holdings)
 {
     CLEANUP(table_freep) Table *table = table_new(6);
     const BranchList *branches = &holdings->branches;
@@ -344,21 +344,21 @@ static void print_wal(const Holdings *holdings)
     for (size_t i = 0; i < wal->run_count; i++) {
         const WalRun *run = &wal->runs[i];
         out_print("  %s..%s  %" PRIu64 " segments, %s\n",
-                  segment_name(holdings, run->timeline, run->first, first),
-                  segment_name(holdings, run->timeline, run->last, last),
+                  holdings_segment_name(holdings, run->timeline, run->first, first),
+                  holdings_segment_name(holdings, run->timeline, run->last, last),
                   run->last - run->first + 1, out_bytes(run->stored_bytes, size));
     }
 }
 
-static bool print_all(const Holdings *holdings, Error *err)
+static bool list_print_all(const Holdings *holdings, Error *err)
 {
     const Cluster *cluster = &holdings->cluster;
 
     out_print("cluster \"%s\": PostgreSQL %u, system identifier %" PRIu64 "\n", cluster->name,
               cluster->major, cluster->system_identifier);
-    print_windows(holdings);
-    print_branches(holdings);
-    print_backups(holdings);
+    list_print_windows(holdings);
+    list_print_branches(holdings);
+    list_print_backups(holdings);
     print_wal(holdings);
     return out_flush(err);
 }
@@ -404,7 +404,7 @@ static void window_to_json(const Holdings *holdings, const RecoveryWindow *windo
     json_time(json, "until_time", window->until_time);
     json_time_exact(json, "until_time_exact", window->until_time);
     json_text(json, "last_segment",
-              segment_name(holdings, window->timeline, window->last_segment, name));
+              holdings_segment_name(holdings, window->timeline, window->last_segment, name));
     json_bool(json, "ends_in_hole", window->ends_in_hole);
     json_bool(json, "ends_damaged", window->ends_damaged);
     json_bool(json, "ends_minimal", window->ends_minimal);
@@ -417,8 +417,10 @@ static void wal_to_json(const Holdings *holdings, const WalRun *run, Json *json)
 
     json_begin_object(json, NULL);
     json_u64(json, "timeline", run->timeline);
-    json_text(json, "first_segment", segment_name(holdings, run->timeline, run->first, name));
-    json_text(json, "last_segment", segment_name(holdings, run->timeline, run->last, name));
+    json_text(json, "first_segment",
+              holdings_segment_name(holdings, run->timeline, run->first, name));
+    json_text(json, "last_segment",
+              holdings_segment_name(holdings, run->timeline, run->last, name));
     json_u64(json, "segments", run->last - run->first + 1);
     json_u64(json, "stored_bytes", run->stored_bytes);
     json_end_object(json);
@@ -454,7 +456,7 @@ static void holdings_to_json(const Holdings *holdings, Json *json)
  * Law 13: what is damaged, missing or late is never exit 0. The worst comes first; the answer
  * names the others.
  */
-static bool judge(const Holdings *holdings, Error *err)
+static bool holdings_judge(const Holdings *holdings, Error *err)
 {
     const BackupInfo *waiting = NULL;
     const BackupInfo *newer = NULL;
@@ -522,14 +524,15 @@ static bool list_one(Listing *listing, const char *name, Error *err)
     CLEANUP(holdings_done)
     Holdings holdings = {.repo = &listing->repo, .limit = listing->limit};
 
-    if (!load(&holdings, name, err))
+    if (!holdings_load(&holdings, name, err))
         return false;
     if (listing->json != NULL) {
         holdings_to_json(&holdings, listing->json);
-    } else if (!print_all(&holdings, err)) {
+    } else if (!list_print_all(&holdings, err)) {
         return false;
     }
-    if (listing->found.code == ERR_NONE && !judge(&holdings, &listing->found) && listing->is_many)
+    if (listing->found.code == ERR_NONE && !holdings_judge(&holdings, &listing->found) &&
+        listing->is_many)
         error_context(&listing->found, "cluster \"%s\"", name);
     return true;
 }

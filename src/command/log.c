@@ -30,7 +30,7 @@ typedef struct LogRun {
     Error problem;   /* the first name that could not be had */
 } LogRun;
 
-static void run_done(LogRun *run)
+static void log_run_done(LogRun *run)
 {
     log_printer_done(&run->printer);
     log_branches_done(&run->branches);
@@ -39,7 +39,7 @@ static void run_done(LogRun *run)
 }
 
 /* Whether the archive has WAL of the path's last timeline, under whatever name. */
-static bool has_wal(const LogRun *run, bool *has, Error *err)
+static bool log_has_wal(const LogRun *run, bool *has, Error *err)
 {
     const TimelinePath *path = &run->path;
     const uint64_t first =
@@ -66,7 +66,7 @@ static bool follow_parent(LogRun *run, Error *err)
     bool has = false;
 
     while (path->count > 1) {
-        if (!has_wal(run, &has, err))
+        if (!log_has_wal(run, &has, err))
             return false;
         if (has)
             break;
@@ -104,8 +104,8 @@ static bool has_timeline(const LogBranches *branches, uint32_t timeline)
     return false;
 }
 
-static bool load_path(void *context, uint32_t timeline, Arena *arena, TimelinePath *path,
-                      Error *err)
+static bool log_load_path(void *context, uint32_t timeline, Arena *arena, TimelinePath *path,
+                          Error *err)
 {
     LogRun *run = context;
 
@@ -137,7 +137,7 @@ static bool choose_branches(LogRun *run, Error *err)
 
     log_branches_timelines(&run->wal, branches);
     if (options->timeline == NULL && options->drops)
-        return log_branches_find(load_path, run, branches, err);
+        return log_branches_find(log_load_path, run, branches, err);
     timeline = branches->timelines[branches->timeline_count - 1];
     if (options->timeline != NULL && !timeline_parse(options->timeline, &timeline, err))
         return false;
@@ -148,11 +148,11 @@ static bool choose_branches(LogRun *run, Error *err)
     }
     branches->items[0].timeline = timeline;
     branches->count = 1;
-    return load_path(run, timeline, &branches->arena, &branches->items[0].path, err) ||
+    return log_load_path(run, timeline, &branches->arena, &branches->items[0].path, err) ||
            error_context(err, "timeline %" PRIu32, timeline);
 }
 
-static bool load(LogRun *run, Error *err)
+static bool log_load(LogRun *run, Error *err)
 {
     Storage *storage = storage_open(&(StorageSetup){.address = run->options->repo}, err);
 
@@ -171,7 +171,7 @@ static bool parse_bound(const char *text, const char *option, Lsn *lsn, TimeUs *
     return time_parse(text, time, err) || error_context(err, "--%s", option);
 }
 
-static bool parse_request(LogRun *run, Error *err)
+static bool log_parse_request(LogRun *run, Error *err)
 {
     const Options *options = run->options;
     HappeningRequest *request = &run->asked;
@@ -204,7 +204,7 @@ static bool show(void *context, const Happening *happening, Error *err)
                               : log_print_line(&run->printer, happening, err);
 }
 
-static bool begin(LogRun *run, const LogBranch *branch, Error *err)
+static bool log_begin(LogRun *run, const LogBranch *branch, Error *err)
 {
     run->timeline = branch->timeline;
     run->path = branch->path;
@@ -234,7 +234,7 @@ static bool read_branch(LogRun *run, const LogBranch *branch, Error *err)
     const bool is_json = run->options->json;
     WalScanEnd end;
 
-    if (!begin(run, branch, err))
+    if (!log_begin(run, branch, err))
         return false;
     if (branch->from != 0 && run->request.walk.to != 0 &&
         run->request.walk.to <= run->request.walk.from)
@@ -268,7 +268,7 @@ static bool tell_others(LogRun *run, Error *err)
     if (run->options->json || run->branches.count > 1 || run->branches.timeline_count < 2)
         return true;
     log_branches_timelines(&run->wal, &all);
-    if (log_branches_find(load_path, run, &all, &unknown)) {
+    if (log_branches_find(log_load_path, run, &all, &unknown)) {
         for (size_t i = 0; i < all.count; i++) {
             if (all.items[i].timeline != run->timeline)
                 log_print_other(&all.items[i]);
@@ -279,7 +279,7 @@ static bool tell_others(LogRun *run, Error *err)
 }
 
 /* Law 13: what could not be looked at is never exit 0. */
-static bool judge(const LogRun *run, Error *err)
+static bool log_judge(const LogRun *run, Error *err)
 {
     if (run->gaps > 0) {
         error_set(err, ERR_CORRUPT,
@@ -296,13 +296,13 @@ static bool judge(const LogRun *run, Error *err)
 
 bool command_log(const Options *options, Error *err)
 {
-    CLEANUP(run_done) LogRun run = {.options = options};
+    CLEANUP(log_run_done) LogRun run = {.options = options};
 
-    if (!parse_request(&run, err) || !load(&run, err))
+    if (!log_parse_request(&run, err) || !log_load(&run, err))
         return false;
     for (size_t i = 0; i < run.branches.count && !run.is_limited; i++) {
         if (!read_branch(&run, &run.branches.items[i], err))
             return false;
     }
-    return tell_others(&run, err) && judge(&run, err);
+    return tell_others(&run, err) && log_judge(&run, err);
 }

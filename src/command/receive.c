@@ -42,7 +42,7 @@ static bool locate_by_data(const char *data, Buffer *conninfo, Error *err)
     return true;
 }
 
-static bool locate(void *context, Buffer *conninfo, Error *err)
+static bool receive_locate(void *context, Buffer *conninfo, Error *err)
 {
     const Telling *telling = context;
     const Options *options = telling->options;
@@ -68,7 +68,7 @@ static void beat(Telling *telling)
 }
 
 /* On a terminal, where nobody else would say how far it is. */
-static void draw(const char *status)
+static void receive_draw(const char *status)
 {
     CLEANUP(text_freep) char *line = text_format("\r\033[K%s", status);
     size_t size = strlen(line);
@@ -92,7 +92,7 @@ static void say_durable(Telling *telling, const ReceiveNews *news)
         news->timeline, telling->options->wal_spool != NULL ? ", in the spool at least" : "");
     service_notify(status);
     if (telling->is_drawn)
-        draw(status + strlen("STATUS="));
+        receive_draw(status + strlen("STATUS="));
 }
 
 static void say_ended(const Telling *telling)
@@ -135,7 +135,7 @@ static void say_full(Telling *telling, const ReceiveNews *news)
     service_notify(status);
 }
 
-static void tell(void *context, const ReceiveNews *news)
+static void receive_news(void *context, const ReceiveNews *news)
 {
     Telling *telling = context;
 
@@ -177,7 +177,7 @@ static bool read_request(const Options *options, ReceiveRequest *request, Error 
  * The repository that is there, or, while it does not answer, what a spool knows of it that was
  * used before: that is when WAL must be taken to safety.
  */
-static bool open_repository(Hook *hook, const Options *options, Error *err)
+static bool receive_open_repository(Hook *hook, const Options *options, Error *err)
 {
     Error attempt = {0};
     Error unknown = {0};
@@ -225,13 +225,13 @@ bool command_receive(const Options *options, Error *err)
         .interval_ms = options->interval_ms,
         .spool = options->wal_spool,
         .spool_size = options->wal_spool_size,
-        .locate = locate,
-        .tell = tell,
+        .locate = receive_locate,
+        .tell = receive_news,
         .context = &telling,
     };
 
     if (!read_request(options, &request, err) || !check_spool_place(options, err) ||
-        !open_repository(&hook, options, err))
+        !receive_open_repository(&hook, options, err))
         return false;
     request.threads = hook.threads;
     bool ok = archive_receive(&hook.cluster, &request, err);

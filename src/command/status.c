@@ -177,7 +177,7 @@ static const char *until_text(const RecoveryWindow *window, char text[TIME_TEXT_
 }
 
 /* The server's own history; another one that reaches further is told as what it is. */
-static void print_windows(const Health *health)
+static void status_print_windows(const Health *health)
 {
     const RecoveryWindow *window = health_window(health);
     const RecoveryWindow *furthest = window_furthest(&health->windows);
@@ -201,7 +201,7 @@ static void print_windows(const Health *health)
     }
 }
 
-static void print_backups(const Health *health)
+static void status_print_backups(const Health *health)
 {
     const BackupInfo *newest = health_newest_backup(health, BACKUP_RESTORABLE);
     char age[OUT_TEXT_SIZE];
@@ -215,7 +215,7 @@ static void print_backups(const Health *health)
         out_print("backup     %s, restorable, %s old; %zu in all\n", newest->header.id,
                   out_duration(old > 0 ? old : 0, age), health->backups.count);
     }
-    print_windows(health);
+    status_print_windows(health);
 }
 
 static void print_advice(Health *health, const HealthFinding *finding)
@@ -237,7 +237,7 @@ static void print_findings(Health *health)
     }
 }
 
-static bool print_all(Health *health, Error *err)
+static bool status_print_all(Health *health, Error *err)
 {
     const Exposure *exposure = &health->exposure;
     char age[OUT_TEXT_SIZE];
@@ -261,7 +261,7 @@ static bool print_all(Health *health, Error *err)
     print_waiting(health);
     print_archiver(health);
     print_slots(health);
-    print_backups(health);
+    status_print_backups(health);
     print_findings(health);
     return out_flush(err);
 }
@@ -309,6 +309,6 @@ bool command_status(const Options *options, Error *err)
         return false;
     health_judge(&health);
     complete_advice(options, &health);
-    return (options->json ? status_print_json(&health, err) : print_all(&health, err)) &&
+    return (options->json ? status_print_json(&health, err) : status_print_all(&health, err)) &&
            verdict(&health, err);
 }

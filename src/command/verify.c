@@ -21,7 +21,7 @@ typedef struct Verification {
     TimeUs started, finished, elapsed;
 } Verification;
 
-static size_t count_of(const VerifyReport *report, FindingSeverity severity)
+static size_t findings_count(const VerifyReport *report, FindingSeverity severity)
 {
     size_t count = 0;
 
@@ -33,11 +33,12 @@ static size_t count_of(const VerifyReport *report, FindingSeverity severity)
 /* What is not as it was stored. */
 static size_t bad_count(const VerifyReport *report)
 {
-    return report->count - count_of(report, FINDING_DEGRADED) - count_of(report, FINDING_NOTE);
+    return report->count - findings_count(report, FINDING_DEGRADED) -
+           findings_count(report, FINDING_NOTE);
 }
 
 /* As the exit status says it. */
-static ErrorCode code_of(const VerifyReport *report)
+static ErrorCode verify_exit_status(const VerifyReport *report)
 {
     switch (verify_worst(report)) {
     case FINDING_NOTE:
@@ -52,23 +53,23 @@ static ErrorCode code_of(const VerifyReport *report)
     return ERR_CORRUPT;
 }
 
-static const char *status_of(const VerifyReport *report)
+static const char *verify_status_name(const VerifyReport *report)
 {
     if (!report->is_complete)
         return "incomplete";
-    if (code_of(report) == ERR_DEGRADED)
+    if (verify_exit_status(report) == ERR_DEGRADED)
         return "degraded";
-    return code_of(report) == ERR_NONE ? "good" : "damaged";
+    return verify_exit_status(report) == ERR_NONE ? "good" : "damaged";
 }
 
 /* Losing an entry loses no data, and reading needs no write access: a warning. */
-static void write_journal(const Verification *verification, const Error *err)
+static void verify_write_journal(const Verification *verification, const Error *err)
 {
     CLEANUP(record_writer_done) RecordWriter record = {0};
     const VerifyReport *report = &verification->report;
     const Options *options = verification->options;
     Error problem = {0};
-    ErrorCode code = report->is_complete ? code_of(report) : ERR_NONE;
+    ErrorCode code = report->is_complete ? verify_exit_status(report) : ERR_NONE;
 
     record_begin(&record, "journal", 1);
     record_text(&record, "operation", "verify");
@@ -82,7 +83,8 @@ static void write_journal(const Verification *verification, const Error *err)
     record_u64(&record, "bytes", report->bytes);
     record_u64(&record, "bytes_raw", report->bytes_raw);
     for (size_t i = 0; i < ARRAY_SIZE(severities); i++)
-        record_u64(&record, finding_severity_name(severities[i]), count_of(report, severities[i]));
+        record_u64(&record, finding_severity_name(severities[i]),
+                   findings_count(report, severities[i]));
     if (report->believed.oldest_at != TIME_US_NONE) {
         record_u64(&record, "believed_bytes", report->believed.bytes);
         record_time(&record, "believed_oldest", report->believed.oldest_at);
@@ -127,14 +129,14 @@ static const char *praise(const VerifyReport *report)
 {
     if (!report->is_complete)
         return "nothing was wrong";
-    if (count_of(report, FINDING_DEGRADED) > 0)
+    if (findings_count(report, FINDING_DEGRADED) > 0)
         return "All of it is as it was stored";
     return report->believed.oldest_at == TIME_US_NONE
                ? "All of it is good"
                : "All that was read is good, and the rest was when it was read last";
 }
 
-static void print_count(size_t count, const char *word, const char *more)
+static void verify_print_count(size_t count, const char *word, const char *more)
 {
     if (count > 0)
         out_print("; %zu %s%s%s", count, word, count == 1 ? "" : "s", more);
@@ -152,8 +154,8 @@ static void print_summary(const VerifyReport *report)
     } else {
         out_print("%s", praise(report));
     }
-    print_count(count_of(report, FINDING_DEGRADED), "backup", " with bad pages");
-    print_count(count_of(report, FINDING_NOTE), "note", "");
+    verify_print_count(findings_count(report, FINDING_DEGRADED), "backup", " with bad pages");
+    verify_print_count(findings_count(report, FINDING_NOTE), "note", "");
     out_print(".\n");
     if (report->unmarked[0] != '\0') {
         out_print("This could not be remembered: %s. Until it is, list, status and restore do not "
@@ -162,7 +164,7 @@ static void print_summary(const VerifyReport *report)
     }
 }
 
-static bool print_all(const Verification *verification, Error *err)
+static bool verify_print_all(const Verification *verification, Error *err)
 {
     const VerifyReport *report = &verification->report;
     char bytes[OUT_TEXT_SIZE], raw[OUT_TEXT_SIZE], elapsed[OUT_TEXT_SIZE], rate[OUT_TEXT_SIZE];
@@ -226,7 +228,7 @@ static void believed_to_json(const VerifyBelief *believed, Json *json)
     json_end_object(json);
 }
 
-static bool print_json(const Verification *verification, Error *err)
+static bool verify_print_json(const Verification *verification, Error *err)
 {
     CLEANUP(json_done) Json json = {0};
     const VerifyReport *report = &verification->report;
@@ -234,7 +236,7 @@ static bool print_json(const Verification *verification, Error *err)
     json_begin_object(&json, NULL);
     json_text(&json, "cluster", verification->cluster.name);
     json_text(&json, "backup", verification->options->backup);
-    json_text(&json, "status", status_of(report));
+    json_text(&json, "status", verify_status_name(report));
     json_bool(&json, "remembered", report->unmarked[0] == '\0');
     json_text(&json, "not_remembered", report->unmarked[0] != '\0' ? report->unmarked : NULL);
     json_begin_array(&json, "findings");
@@ -247,7 +249,7 @@ static bool print_json(const Verification *verification, Error *err)
     return json_print(&json, err);
 }
 
-static bool open_repository(const Options *options, Repo *repo, Cluster *cluster, Error *err)
+static bool verify_open_repository(const Options *options, Repo *repo, Cluster *cluster, Error *err)
 {
     Storage *storage = storage_open(&(StorageSetup){.address = options->repo}, err);
 
@@ -259,7 +261,7 @@ static bool open_repository(const Options *options, Repo *repo, Cluster *cluster
     return repo_open(repo, storage, err) && cluster_open(repo, options->cluster, cluster, err);
 }
 
-static bool run(Verification *verification, Error *err)
+static bool verify_do(Verification *verification, Error *err)
 {
     const Options *options = verification->options;
     Progress progress = {.phase = "list"};
@@ -280,10 +282,10 @@ static bool run(Verification *verification, Error *err)
 }
 
 /* Law 13: what is damaged, missing or inconsistent is never exit 0. */
-static bool judge(const VerifyReport *report, Error *err)
+static bool verify_judge(const VerifyReport *report, Error *err)
 {
     size_t bad = bad_count(report);
-    size_t degraded = count_of(report, FINDING_DEGRADED);
+    size_t degraded = findings_count(report, FINDING_DEGRADED);
 
     if (bad == 0 && degraded > 0) {
         error_set(err, ERR_DEGRADED,
@@ -310,13 +312,13 @@ bool command_verify(const Options *options, Error *err)
     CLEANUP(verification_done) Verification verification = {.options = options};
     Error unsaid = {0};
 
-    if (!open_repository(options, &repo, &verification.cluster, err))
+    if (!verify_open_repository(options, &repo, &verification.cluster, err))
         return false;
-    bool ok = run(&verification, err);
+    bool ok = verify_do(&verification, err);
     /* A backup that is not there is an answer to a question nobody has an interest in later. */
     if (!ok && err->code == ERR_NOT_FOUND)
         return false;
-    write_journal(&verification, err);
+    verify_write_journal(&verification, err);
     if (verification.report.unremembered[0] != '\0') {
         log_warn("what was found good is not remembered",
                  log_str("error", verification.report.unremembered));
@@ -325,10 +327,11 @@ bool command_verify(const Options *options, Error *err)
         log_warn("what was found is not remembered: list, status and restore do not know of it",
                  log_str("error", verification.report.unmarked));
     }
-    if (!(options->json ? print_json(&verification, &unsaid) : print_all(&verification, &unsaid))) {
+    if (!(options->json ? verify_print_json(&verification, &unsaid)
+                        : verify_print_all(&verification, &unsaid))) {
         if (ok)
             *err = unsaid;
         return false;
     }
-    return ok && judge(&verification.report, err);
+    return ok && verify_judge(&verification.report, err);
 }

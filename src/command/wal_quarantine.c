@@ -95,7 +95,8 @@ static bool parse_place(const Quarantine *quarantine, const char *option, const 
     return true;
 }
 
-static bool parse_request(const Quarantine *quarantine, QuarantineRequest *request, Error *err)
+static bool quarantine_parse_request(const Quarantine *quarantine, QuarantineRequest *request,
+                                     Error *err)
 {
     const Options *options = quarantine->options;
 
@@ -117,7 +118,7 @@ static bool parse_request(const Quarantine *quarantine, QuarantineRequest *reque
                            "was committed on them");
 }
 
-static void add_segment(Contents *contents, const WalSummary *summary)
+static void contents_add_segment(Contents *contents, const WalSummary *summary)
 {
     contents->commits += summary->commit_count;
     if (summary->commit_count == 0)
@@ -152,7 +153,7 @@ static bool own_begin(const Quarantine *quarantine, uint32_t timeline, Lsn *begi
     return false;
 }
 
-static bool count_event(void *context, const WalEvent *event, Error *err)
+static bool contents_count_event(void *context, const WalEvent *event, Error *err)
 {
     Contents *contents = context;
     const WalSummary one = {
@@ -160,7 +161,7 @@ static bool count_event(void *context, const WalEvent *event, Error *err)
 
     (void)err;
     if (event->kind == EVENT_COMMIT)
-        add_segment(contents, &one);
+        contents_add_segment(contents, &one);
     return true;
 }
 
@@ -178,10 +179,10 @@ static bool count_part(Quarantine *quarantine, const WalName *name, Lsn from, Er
                           .threads = 1};
     WalWalkEnd end;
 
-    return wal_walk_events(&walk, count_event, &quarantine->contents, &end, err);
+    return wal_walk_events(&walk, contents_count_event, &quarantine->contents, &end, err);
 }
 
-static bool count_segment(Quarantine *quarantine, const WalName *name, Lsn own, Error *err)
+static bool contents_count_segment(Quarantine *quarantine, const WalName *name, Lsn own, Error *err)
 {
     const uint32_t size = quarantine->cluster.wal_segment_size;
     char text[WAL_NAME_SIZE];
@@ -191,7 +192,7 @@ static bool count_segment(Quarantine *quarantine, const WalName *name, Lsn own, 
         return count_part(quarantine, name, own, err);
     if (!wal_object_trailer(&quarantine->cluster, wal_name_text(name, size, text), &trailer, err))
         return false;
-    add_segment(&quarantine->contents, &trailer.summary);
+    contents_add_segment(&quarantine->contents, &trailer.summary);
     return true;
 }
 
@@ -213,8 +214,8 @@ static bool count_contents(Quarantine *quarantine, Error *err)
             !own_begin(quarantine, item->name.timeline, &own, err))
             return false;
         timeline = item->name.timeline;
-        if (count_segment(quarantine, &item->name, own, &attempt) || attempt.code == ERR_CORRUPT ||
-            attempt.code == ERR_NOT_FOUND)
+        if (contents_count_segment(quarantine, &item->name, own, &attempt) ||
+            attempt.code == ERR_CORRUPT || attempt.code == ERR_NOT_FOUND)
             continue;
         *err = attempt;
         return false;
@@ -222,12 +223,12 @@ static bool count_contents(Quarantine *quarantine, Error *err)
     return true;
 }
 
-static bool look(Quarantine *quarantine, Error *err)
+static bool quarantine_look(Quarantine *quarantine, Error *err)
 {
     Storage *storage = quarantine->repo.storage;
     QuarantineRequest request;
 
-    if (!parse_request(quarantine, &request, err) ||
+    if (!quarantine_parse_request(quarantine, &request, err) ||
         !quarantine_plan(&quarantine->cluster, &request, &quarantine->plan, err) ||
         !load_state(&quarantine->before, quarantine, storage, err) ||
         !count_contents(quarantine, err))
@@ -241,8 +242,8 @@ static bool look(Quarantine *quarantine, Error *err)
     return true;
 }
 
-static const char *segment_name(const Quarantine *quarantine, uint64_t segment,
-                                char text[WAL_NAME_SIZE])
+static const char *quarantine_segment_name(const Quarantine *quarantine, uint64_t segment,
+                                           char text[WAL_NAME_SIZE])
 {
     return wal_name_text(&(WalName){.kind = WAL_SEGMENT,
                                     .timeline = quarantine->plan.timelines[0],
@@ -250,7 +251,8 @@ static const char *segment_name(const Quarantine *quarantine, uint64_t segment,
                          quarantine->cluster.wal_segment_size, text);
 }
 
-static void print_count(uint64_t count, const char *one, const char *many, const char **comma)
+static void quarantine_print_count(uint64_t count, const char *one, const char *many,
+                                   const char **comma)
 {
     if (count == 0)
         return;
@@ -258,7 +260,7 @@ static void print_count(uint64_t count, const char *one, const char *many, const
     *comma = ", ";
 }
 
-static void print_plan(const Quarantine *quarantine)
+static void quarantine_print_plan(const Quarantine *quarantine)
 {
     const QuarantinePlan *plan = &quarantine->plan;
     const Contents *contents = &quarantine->contents;
@@ -268,17 +270,17 @@ static void print_plan(const Quarantine *quarantine)
 
     out_print("timeline  %" PRIu32, plan->timelines[0]);
     if (plan->first <= plan->last) {
-        out_print(", %s .. %s", segment_name(quarantine, plan->first, first),
-                  segment_name(quarantine, plan->last, last));
+        out_print(", %s .. %s", quarantine_segment_name(quarantine, plan->first, first),
+                  quarantine_segment_name(quarantine, plan->last, last));
     }
     for (size_t i = 1; i < plan->timeline_count; i++)
         out_print("; and timeline %" PRIu32 ", which comes from it", plan->timelines[i]);
     out_print("\nobjects   ");
-    print_count(plan->segments, "segment", "segments", &comma);
-    print_count(plan->partials, "partial segment", "partial segments", &comma);
-    print_count(plan->pieces, "piece", "pieces", &comma);
-    print_count(plan->others, "backup history", "backup histories", &comma);
-    print_count(plan->histories, "timeline history", "timeline histories", &comma);
+    quarantine_print_count(plan->segments, "segment", "segments", &comma);
+    quarantine_print_count(plan->partials, "partial segment", "partial segments", &comma);
+    quarantine_print_count(plan->pieces, "piece", "pieces", &comma);
+    quarantine_print_count(plan->others, "backup history", "backup histories", &comma);
+    quarantine_print_count(plan->histories, "timeline history", "timeline histories", &comma);
     out_print("; %s\n", out_bytes(plan->bytes, bytes));
     if (contents->commits > 0) {
         out_print("commits   %" PRIu64 ", from %s to %s\n", contents->commits,
@@ -336,7 +338,7 @@ static void print_lost(const Quarantine *quarantine)
     }
 }
 
-static bool print_all(const Quarantine *quarantine, Error *err)
+static bool quarantine_print_all(const Quarantine *quarantine, Error *err)
 {
     const Options *options = quarantine->options;
 
@@ -345,7 +347,7 @@ static bool print_all(const Quarantine *quarantine, Error *err)
     } else {
         out_print("This would be set aside; nothing was changed. With --yes it is done.\n\n");
     }
-    print_plan(quarantine);
+    quarantine_print_plan(quarantine);
     print_state("Before", &quarantine->before);
     print_state("After", &quarantine->after);
     print_lost(quarantine);
@@ -383,7 +385,7 @@ static void state_to_json(const char *key, const State *state, Json *json)
     json_end_object(json);
 }
 
-static bool print_json(const Quarantine *quarantine, Error *err)
+static bool quarantine_print_json(const Quarantine *quarantine, Error *err)
 {
     const QuarantinePlan *plan = &quarantine->plan;
     const bool has_segments = plan->first <= plan->last;
@@ -398,9 +400,9 @@ static bool print_json(const Quarantine *quarantine, Error *err)
         json_u64(&json, NULL, plan->timelines[i]);
     json_end_array(&json);
     json_text(&json, "first_segment",
-              has_segments ? segment_name(quarantine, plan->first, name) : NULL);
+              has_segments ? quarantine_segment_name(quarantine, plan->first, name) : NULL);
     json_text(&json, "last_segment",
-              has_segments ? segment_name(quarantine, plan->last, name) : NULL);
+              has_segments ? quarantine_segment_name(quarantine, plan->last, name) : NULL);
     json_u64(&json, "objects", plan->count);
     json_u64(&json, "bytes", plan->bytes);
     json_u64(&json, "segments", plan->segments);
@@ -466,8 +468,8 @@ static bool print_list(const Quarantine *quarantine, Error *err)
     return out_flush(err);
 }
 
-static void write_journal(const Quarantine *quarantine, const char *id, uint64_t objects,
-                          TimeUs started, const Error *failure)
+static void quarantine_write_journal(const Quarantine *quarantine, const char *id, uint64_t objects,
+                                     TimeUs started, const Error *failure)
 {
     CLEANUP(record_writer_done) RecordWriter record = {0};
     const Options *options = quarantine->options;
@@ -487,13 +489,13 @@ static void write_journal(const Quarantine *quarantine, const char *id, uint64_t
         log_warn("journal entry not written", log_str("error", problem.message));
 }
 
-static bool carry_out(Quarantine *quarantine, Error *err)
+static bool quarantine_do(Quarantine *quarantine, Error *err)
 {
     const TimeUs started = time_now();
 
     quarantine->is_done =
         quarantine_carry_out(&quarantine->cluster, &quarantine->plan, quarantine->id, err);
-    write_journal(quarantine, quarantine->id, quarantine->plan.count, started, err);
+    quarantine_write_journal(quarantine, quarantine->id, quarantine->plan.count, started, err);
     if (!quarantine->is_done)
         return false;
     state_done(&quarantine->after);
@@ -510,7 +512,7 @@ static bool undo(const Quarantine *quarantine, Error *err)
     bool ok = quarantine_undo(&quarantine->cluster, options->undo, !options->yes, &objects, err);
 
     if (options->yes)
-        write_journal(quarantine, options->undo, objects, started, err);
+        quarantine_write_journal(quarantine, options->undo, objects, started, err);
     if (!ok)
         return false;
     if (options->json) {
@@ -545,7 +547,8 @@ bool command_wal_quarantine(const Options *options, Error *err)
         return undo(&quarantine, err);
     if (!names_something && !options->yes)
         return print_list(&quarantine, err);
-    if (!look(&quarantine, err) || (options->yes && !carry_out(&quarantine, err)))
+    if (!quarantine_look(&quarantine, err) || (options->yes && !quarantine_do(&quarantine, err)))
         return false;
-    return options->json ? print_json(&quarantine, err) : print_all(&quarantine, err);
+    return options->json ? quarantine_print_json(&quarantine, err)
+                         : quarantine_print_all(&quarantine, err);
 }

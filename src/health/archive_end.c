@@ -152,7 +152,8 @@ static bool has_later(const WalInventory *wal, const KnownPath *known, uint64_t 
     return false;
 }
 
-static const char *segment_name(const WalWalk *walk, uint64_t segment, char text[WAL_NAME_SIZE])
+static const char *archive_end_segment_name(const WalWalk *walk, uint64_t segment,
+                                            char text[WAL_NAME_SIZE])
 {
     uint32_t segment_size = walk->cluster->wal_segment_size;
     WalName name = {.kind = WAL_SEGMENT,
@@ -201,7 +202,8 @@ static bool look_back(const WalWalk *walk, const WalWalkEnd *walked, ArchiveEnd 
         bool is_open;
 
         if (!wal_walk_trailer(walk, segment, &trailer, &is_open, err))
-            return error_context(err, "read what is in %s", segment_name(walk, segment, name));
+            return error_context(err, "read what is in %s",
+                                 archive_end_segment_name(walk, segment, name));
         if (segment == holder && wal_tail_may_be_commit(&trailer.summary.reader))
             end->read_from = trailer.summary.reader.tail_record;
         /* The server may have more of it. */
@@ -238,7 +240,7 @@ static void note_last(const WalWalk *walk, const WalWalkEnd *walked, ArchiveEnd 
 }
 
 /* Nothing of what comes after this place can be restored. */
-static void end_at(ArchiveEnd *end, Lsn place, uint64_t stored)
+static void archive_end_at(ArchiveEnd *end, Lsn place, uint64_t stored)
 {
     end->durable = place;
     end->read_from = place;
@@ -250,8 +252,8 @@ typedef struct MinimalLook {
 } MinimalLook;
 
 /* A sign before the beginning, in the same segment, is from before the backup. */
-static bool look_for_minimal(void *context, uint32_t timeline, uint64_t segment,
-                             const WalTrailer *trailer, Error *err)
+static bool archive_end_look_for_minimal(void *context, uint32_t timeline, uint64_t segment,
+                                         const WalTrailer *trailer, Error *err)
 {
     MinimalLook *look = context;
     Lsn at = trailer->summary.minimal_at;
@@ -262,12 +264,13 @@ static bool look_for_minimal(void *context, uint32_t timeline, uint64_t segment,
     return true;
 }
 
-static bool follow(const WalWalk *walk, const KnownPath *known, ArchiveEnd *end, Error *err)
+static bool archive_end_follow(const WalWalk *walk, const KnownPath *known, ArchiveEnd *end,
+                               Error *err)
 {
     MinimalLook minimal = {.from = walk->from};
     WalWalkEnd walked;
 
-    if (!wal_walk_trailers(walk, look_for_minimal, &minimal, &walked, err))
+    if (!wal_walk_trailers(walk, archive_end_look_for_minimal, &minimal, &walked, err))
         return false;
     end->is_broken = walked.is_broken;
     memcpy(end->reason, walked.reason, sizeof walked.reason);
@@ -284,10 +287,11 @@ static bool follow(const WalWalk *walk, const KnownPath *known, ArchiveEnd *end,
     if (!look_back(walk, &walked, end, err))
         return false;
     if (known->limit != 0 && end->durable > known->limit)
-        end_at(end, known->limit, wal_segment_of(known->limit, walk->cluster->wal_segment_size));
+        archive_end_at(end, known->limit,
+                       wal_segment_of(known->limit, walk->cluster->wal_segment_size));
     if (minimal.at != 0 && end->base != NULL && minimal.at < end->durable) {
         end->minimal_at = minimal.at;
-        end_at(end, minimal.at, end->stored);
+        archive_end_at(end, minimal.at, end->stored);
     }
     return true;
 }
@@ -318,7 +322,7 @@ bool archive_end_find(const Cluster *cluster, const WalInventory *wal, const Bac
         *end = found;
         return true;
     }
-    if (!follow(&walk, &known, &found, err))
+    if (!archive_end_follow(&walk, &known, &found, err))
         return error_context(err, "follow the archive to its end");
     fall_back_to_base(&found);
     *end = found;

@@ -37,8 +37,8 @@ static void looking_done(Looking *looking)
 }
 
 /* What a client got an answer for. A rollback of an ordinary transaction is no loss. */
-static bool is_promise(const WalRecord *record, const PgVersion *version, PromiseKind *kind,
-                       WalEvent *event)
+static bool commit_is_promise(const WalRecord *record, const PgVersion *version, PromiseKind *kind,
+                              WalEvent *event)
 {
     if (wal_event_of(record, version, event)) {
         *kind = event->kind == EVENT_COMMIT ? PROMISE_COMMIT : PROMISE_ROLLBACK_PREPARED;
@@ -50,7 +50,7 @@ static bool is_promise(const WalRecord *record, const PgVersion *version, Promis
 }
 
 /* False with err clear: this is it. */
-static bool take_record(void *context, const WalRecord *record, Error *err)
+static bool commit_take_record(void *context, const WalRecord *record, Error *err)
 {
     Looking *looking = context;
     PromiseKind kind;
@@ -60,7 +60,7 @@ static bool take_record(void *context, const WalRecord *record, Error *err)
     looking->found->seen_to = record->end;
     /* One that begins before may end after: then it is as little in the archive. */
     if (record->end <= looking->search->durable ||
-        !is_promise(record, looking->version, &kind, &event))
+        !commit_is_promise(record, looking->version, &kind, &event))
         return true;
     looking->found->is_found = true;
     looking->found->kind = kind;
@@ -68,7 +68,7 @@ static bool take_record(void *context, const WalRecord *record, Error *err)
     return false;
 }
 
-static bool take_bytes(void *context, const void *data, size_t size, Error *err)
+static bool commit_take_bytes(void *context, const void *data, size_t size, Error *err)
 {
     Looking *looking = context;
 
@@ -137,7 +137,7 @@ static bool read_parts(Looking *looking, const char *name, uint64_t segment, uin
             *outcome = SEGMENT_ABSENT;
             return true;
         }
-        if (!take_bytes(looking, looking->part.data, looking->part.size, err))
+        if (!commit_take_bytes(looking, looking->part.data, looking->part.size, err))
             return false;
         looking->bytes += looking->part.size;
         offset += (uint32_t)looking->part.size;
@@ -157,7 +157,8 @@ static bool look_into(Looking *looking, const char *name, uint64_t segment, uint
     if (segment < looking->search->stored && looking->search->cluster->repo != NULL) {
         WalTrailer trailer;
 
-        if (!wal_object_read(looking->search->cluster, name, 1, take_bytes, looking, &trailer, err))
+        if (!wal_object_read(looking->search->cluster, name, 1, commit_take_bytes, looking,
+                             &trailer, err))
             return error_context(err, "read %s", name);
         *outcome = looking->found->is_found ? SEGMENT_FOUND
                    : is_broken(looking)     ? SEGMENT_ENDS
@@ -268,7 +269,7 @@ bool commit_search(const CommitSearch *search, CommitFound *found, Error *err)
         .system_identifier = search->cluster->system_identifier,
         .segment_size = segment_size,
         .start = wal_segment_start(segment, segment_size),
-        .on_record = take_record,
+        .on_record = commit_take_record,
         .context = &looking,
     });
     for (;; segment++) {

@@ -415,7 +415,7 @@ static void judge_server(Health *health)
  * The segment that the server archived last, as it believes. A backup's history file is archived
  * right after the segment that it is named after.
  */
-static bool last_archived(const Health *health, WalName *name)
+static bool health_last_archived(const Health *health, WalName *name)
 {
     Error ignored = {0}; /* none was archived */
 
@@ -430,7 +430,7 @@ static bool is_believed_only(const Health *health)
 {
     WalName name;
 
-    return last_archived(health, &name) && health->has_end && !health->server.in_recovery &&
+    return health_last_archived(health, &name) && health->has_end && !health->server.in_recovery &&
            !wal_inventory_has(&health->wal, name.timeline, name.segment) &&
            wal_segment_start(name.segment + 1, health->cluster.wal_segment_size) >
                health->end.durable;
@@ -500,7 +500,7 @@ static bool receives(const ServerLook *server)
     return false;
 }
 
-static bool is_ours(const ArchiveSettings *archive)
+static bool archive_is_ours(const ArchiveSettings *archive)
 {
     if (*archive->library != '\0')
         return strstr(archive->library, "pgcairn") != NULL;
@@ -526,7 +526,7 @@ static bool has_proven_itself(const Health *health)
 {
     WalName name;
 
-    return last_archived(health, &name) &&
+    return health_last_archived(health, &name) &&
            wal_inventory_has(&health->wal, name.timeline, name.segment);
 }
 
@@ -539,7 +539,7 @@ static void judge_command(Health *health)
     if (*archive->command == '\0' && *archive->library == '\0') {
         add(health, HEALTH_WARNING, "settings", "archive_command is empty: WAL piles up in pg_wal")
             ->next = next;
-    } else if (!is_ours(archive) && !has_proven_itself(health)) {
+    } else if (!archive_is_ours(archive) && !has_proven_itself(health)) {
         add(health, HEALTH_WARNING, "settings",
             "%s is not pgcairn's, and nothing that it archived is known to be here: %s",
             *archive->library != '\0' ? "archive_library" : "archive_command",

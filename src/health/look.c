@@ -15,7 +15,7 @@ static void look_done(Look *look)
     session_freep(&look->session);
 }
 
-static bool open_repository(const HealthRequest *request, Health *health, Error *err)
+static bool health_open_repository(const HealthRequest *request, Health *health, Error *err)
 {
     Storage *storage = storage_open(&(StorageSetup){.address = request->repo}, err);
 
@@ -82,7 +82,7 @@ static bool history_of_server(Look *look, uint32_t timeline, const char **histor
     return true;
 }
 
-static bool find_path(Look *look, TimelinePath *path, Error *err)
+static bool look_find_path(Look *look, TimelinePath *path, Error *err)
 {
     const Health *health = look->health;
     uint32_t timeline = health->server.timeline;
@@ -127,7 +127,7 @@ static bool find_end(Look *look, Exposure *exposure, Error *err)
     Health *health = look->health;
     Error attempt = {0};
 
-    health->has_end = find_path(look, &health->path, &attempt) &&
+    health->has_end = look_find_path(look, &health->path, &attempt) &&
                       (!health->has_repository ||
                        archive_end_find(&health->cluster, &health->wal, &health->backups,
                                         &health->path, &health->end, &attempt));
@@ -180,7 +180,7 @@ static bool measure_exposure(Look *look, Error *err)
     return true;
 }
 
-static bool check_identity(const Health *health, Error *err)
+static bool health_check_identity(const Health *health, Error *err)
 {
     const ServerLook *server = &health->server;
 
@@ -204,8 +204,9 @@ bool health_look(const HealthRequest *request, Health *health, Error *err)
     look.files.session = look.session;
     if (health->server.data != NULL)
         look.files.directory = arena_format(look.arena, "%s/pg_wal", health->server.data);
-    if (!note_repository(health, open_repository(request, health, &attempt), &attempt, err) ||
-        !check_identity(health, err))
+    if (!note_repository(health, health_open_repository(request, health, &attempt), &attempt,
+                         err) ||
+        !health_check_identity(health, err))
         return false;
     if (!health->has_repository)
         cluster_of_server(health, request->cluster);

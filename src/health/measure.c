@@ -28,7 +28,7 @@ static void bound_exposure(const Look *look, const char *reason, Exposure *expos
     exposure->since = end->older_than;
 }
 
-static void take_commit(const Look *look, const CommitFound *found, Exposure *exposure)
+static void exposure_take_commit(const Look *look, const CommitFound *found, Exposure *exposure)
 {
     uint32_t segment_size = look->health->cluster.wal_segment_size;
     WalName name = {.kind = WAL_SEGMENT,
@@ -124,7 +124,7 @@ static bool search_behind(Look *look, const CommitSearch *search, Exposure *expo
         return false;
     }
     if (ok && found.is_found) {
-        take_commit(look, &found, exposure);
+        exposure_take_commit(look, &found, exposure);
     } else if (ok && found.is_complete) {
         return none_on_standby(look, &found, exposure, again);
     } else {
@@ -191,7 +191,7 @@ static bool expose_everything(Look *look, Exposure *exposure, Error *err)
         wal_segment_start(oldest_in_wal(look, wal_segment_before(end, segment_size)), segment_size);
     search.read_from = search.durable;
     if (commit_search(&search, &found, &ignored) && found.is_found) {
-        take_commit(look, &found, exposure);
+        exposure_take_commit(look, &found, exposure);
         exposure->state = EXPOSURE_EVERYTHING;
     } else if (is_final(&ignored)) {
         *err = ignored;
@@ -242,7 +242,7 @@ static bool may_read(const Look *look, bool *may, Error *err)
  * That the archive goes as far as the server does not mean that it is the server's. Where the path
  * itself is not the archive's the exposure begins at its fork anyway.
  */
-static bool find_fork(Look *look, Error *err)
+static bool look_find_fork(Look *look, Error *err)
 {
     Health *health = look->health;
     const ServerLook *server = &health->server;
@@ -306,7 +306,7 @@ bool measure_by_archive(Look *look, Exposure *exposure, bool *again, Error *err)
         return expose_everything(look, exposure, err);
     if (!check_ahead(look, &look->health->is_ahead, err))
         return false;
-    if (!find_fork(look, err))
+    if (!look_find_fork(look, err))
         return false;
     if (look->health->fork.is_found)
         return measure_behind_fork(look, &search, exposure, again, err);

@@ -10,7 +10,7 @@
 static const char suffix[] = ".ready";
 
 /* Names of segments order as their positions do within a timeline, and timelines come in order. */
-static bool is_before(const WalName *a, const WalName *b)
+static bool ready_is_before(const WalName *a, const WalName *b)
 {
     return a->timeline != b->timeline ? a->timeline < b->timeline : a->segment < b->segment;
 }
@@ -31,7 +31,7 @@ void ready_pile_add(ReadyPile *pile, const char *name, TimeUs marked_at, uint32_
         pile->others++;
         return;
     }
-    if (pile->count == 0 || is_before(&parsed, &pile->oldest_name)) {
+    if (pile->count == 0 || ready_is_before(&parsed, &pile->oldest_name)) {
         memcpy(pile->oldest, text, sizeof text);
         pile->oldest_name = parsed;
     }

@@ -18,23 +18,23 @@ static const char *text_of(const char *value)
     return value != NULL ? value : "";
 }
 
-static uint64_t number_of(const char *value)
+static uint64_t value_number(const char *value)
 {
     return value != NULL ? strtoull(value, NULL, 10) : 0;
 }
 
 /* Microseconds since 1970. */
-static TimeUs time_of(const char *value)
+static TimeUs value_time(const char *value)
 {
     return value != NULL ? (TimeUs)strtoll(value, NULL, 10) : TIME_US_NONE;
 }
 
-static bool is_true(const char *value)
+static bool value_is_true(const char *value)
 {
     return value != NULL && strcmp(value, "t") == 0;
 }
 
-static bool lsn_of(const char *value, Lsn *lsn, Error *err)
+static bool value_lsn(const char *value, Lsn *lsn, Error *err)
 {
     *lsn = 0;
     return value == NULL || lsn_parse(value, lsn, err);
@@ -107,16 +107,16 @@ static void take_archive(ServerLook *server, const char *const *values)
         .command = text_of(values[ARCHIVE_COMMAND]),
         .library = text_of(values[ARCHIVE_LIBRARY]),
         .wal_level = text_of(values[WAL_LEVEL]),
-        .timeout = (TimeUs)number_of(values[ARCHIVE_TIMEOUT]) * 1000000,
-        .max_wal_size = number_of(values[MAX_WAL_SIZE]),
+        .timeout = (TimeUs)value_number(values[ARCHIVE_TIMEOUT]) * 1000000,
+        .max_wal_size = value_number(values[MAX_WAL_SIZE]),
     };
     server->archiver = (ArchiverLook){
-        .archived_count = number_of(values[ARCHIVED_COUNT]),
-        .failed_count = number_of(values[FAILED_COUNT]),
+        .archived_count = value_number(values[ARCHIVED_COUNT]),
+        .failed_count = value_number(values[FAILED_COUNT]),
         .last_archived = text_of(values[LAST_ARCHIVED]),
         .last_failed = text_of(values[LAST_FAILED]),
-        .last_archived_at = time_of(values[LAST_ARCHIVED_AT]),
-        .last_failed_at = time_of(values[LAST_FAILED_AT]),
+        .last_archived_at = value_time(values[LAST_ARCHIVED_AT]),
+        .last_failed_at = value_time(values[LAST_FAILED_AT]),
     };
 }
 
@@ -142,21 +142,21 @@ static const char slots_query[] =
     " (SELECT application_name LIKE 'pgcairn%' FROM pg_stat_replication WHERE pid = active_pid),"
     " wal_status, restart_lsn FROM pg_replication_slots ORDER BY 1";
 
-static bool take_slot(void *context, const char *const *values, Error *err)
+static bool server_take_slot(void *context, const char *const *values, Error *err)
 {
     SlotTaking *taking = context;
     ServerLook *server = taking->server;
     SlotLook slot = {
         .name = arena_text(taking->arena, text_of(values[SLOT_NAME])),
-        .is_physical = is_true(values[SLOT_IS_PHYSICAL]),
-        .is_active = is_true(values[SLOT_IS_ACTIVE]),
+        .is_physical = value_is_true(values[SLOT_IS_PHYSICAL]),
+        .is_active = value_is_true(values[SLOT_IS_ACTIVE]),
         .wal_status = arena_text(taking->arena, text_of(values[SLOT_WAL_STATUS])),
     };
 
-    if (!lsn_of(values[SLOT_RESTART], &slot.restart, err))
+    if (!value_lsn(values[SLOT_RESTART], &slot.restart, err))
         return false;
-    slot.is_ours = slot.is_physical &&
-                   (strncmp(slot.name, "pgcairn", 7) == 0 || is_true(values[SLOT_IS_READ_BY_US]));
+    slot.is_ours = slot.is_physical && (strncmp(slot.name, "pgcairn", 7) == 0 ||
+                                        value_is_true(values[SLOT_IS_READ_BY_US]));
     if (slot.restart != 0 && slot.restart < server->insert)
         slot.held = server->insert - slot.restart;
     if (server->slot_count == taking->capacity) {
@@ -179,7 +179,7 @@ static bool ask_slots(Session *session, Arena *arena, ServerLook *server, Error 
 
     server->slot_count = 0;
     server->knows_slots =
-        session_rows(session, slots_query, SLOT_COLUMNS, take_slot, &taking, &attempt);
+        session_rows(session, slots_query, SLOT_COLUMNS, server_take_slot, &taking, &attempt);
     if (!server->knows_slots && is_final(&attempt)) {
         *err = attempt;
         return false;
@@ -196,16 +196,16 @@ bool server_look_again(Session *session, Arena *arena, ServerLook *server, Error
         return error_context(err, "ask the server for its state");
     if (!found || values[NOW] == NULL || values[TIMELINE] == NULL)
         return error_set(err, ERR_POSTGRES, "the server does not tell its state");
-    server->now = time_of(values[NOW]);
+    server->now = value_time(values[NOW]);
     server->asked_at = time_monotonic();
     server->clock_ahead = server->now - time_now();
-    server->timeline = (uint32_t)number_of(values[TIMELINE]);
-    server->is_streaming = is_true(values[IS_STREAMING]);
-    server->is_hidden = is_true(values[IS_HIDDEN]);
-    server->heard_at = time_of(values[HEARD_AT]);
-    if (!lsn_of(values[INSERT_LSN], &server->insert, err) ||
-        !lsn_of(values[TOLD_LSN], &server->told, err) ||
-        !lsn_of(values[FLUSH_LSN], &server->flushed, err))
+    server->timeline = (uint32_t)value_number(values[TIMELINE]);
+    server->is_streaming = value_is_true(values[IS_STREAMING]);
+    server->is_hidden = value_is_true(values[IS_HIDDEN]);
+    server->heard_at = value_time(values[HEARD_AT]);
+    if (!value_lsn(values[INSERT_LSN], &server->insert, err) ||
+        !value_lsn(values[TOLD_LSN], &server->told, err) ||
+        !value_lsn(values[FLUSH_LSN], &server->flushed, err))
         return false;
     take_archive(server, values);
     return ask_slots(session, arena, server, err);
@@ -227,7 +227,7 @@ static bool is_of_directory(Session *session, const ServerLock *lock, bool *is, 
     int64_t apart =
         found && values[0] != NULL ? strtoll(values[0], NULL, 10) - lock->started_at / 1000000 : 99;
     *is = apart <= seconds_apart_max && apart >= -seconds_apart_max &&
-          number_of(values[1]) == lock->port;
+          value_number(values[1]) == lock->port;
     return true;
 }
 
@@ -242,7 +242,8 @@ static bool can_list(const char *data, Arena *arena, const char **why)
 }
 
 /* What the directory says by itself. False: it can't be used, server->no_data says why. */
-static bool look_at_data(const char *data, Arena *arena, ServerLook *server, ServerLock *lock)
+static bool server_look_at_data(const char *data, Arena *arena, ServerLook *server,
+                                ServerLock *lock)
 {
     Error attempt = {0};
     bool has_lock = false;
@@ -291,8 +292,8 @@ static bool identify_by_sql(Session *session, Arena *arena, ServerLook *server,
     return server_look_again(session, arena, server, err);
 }
 
-static Session *open_session(const HealthRequest *request, const ServerLook *server,
-                             const ServerLock *lock, Error *err)
+static Session *server_open_session(const HealthRequest *request, const ServerLook *server,
+                                    const ServerLock *lock, Error *err)
 {
     CLEANUP(buffer_done) Buffer own = {0};
     const char *conninfo = request->conninfo;
@@ -325,7 +326,7 @@ static bool adopt_directory(Session *session, const char *directory, Arena *aren
     ServerLock lock;
     bool is_that = false;
 
-    if (directory == NULL || !look_at_data(directory, arena, &look, &lock)) {
+    if (directory == NULL || !server_look_at_data(directory, arena, &look, &lock)) {
         server->no_data = directory == NULL
                               ? "the server does not tell this role where its data directory is"
                               : look.no_data;
@@ -361,7 +362,7 @@ static bool check_same(Session *session, const HealthRequest *request, const Ser
 static bool ask(const HealthRequest *request, Arena *arena, ServerLook *server,
                 const ServerLock *lock, Session **session, Error *err)
 {
-    CLEANUP(session_freep) Session *opened = open_session(request, server, lock, err);
+    CLEANUP(session_freep) Session *opened = server_open_session(request, server, lock, err);
     const char *directory;
 
     if (opened == NULL || !identify_by_sql(opened, arena, server, &directory, err))
@@ -384,7 +385,7 @@ bool server_look(const HealthRequest *request, Arena *arena, ServerLook *server,
     *server = (ServerLook){.no_data = "", .no_answer = "", .archives_to = ""};
     if (request->data == NULL) {
         server->no_data = "no --data was given";
-    } else if (look_at_data(request->data, arena, server, &lock)) {
+    } else if (server_look_at_data(request->data, arena, server, &lock)) {
         identify_by_control(server);
     }
     if (ask(request, arena, server, &lock, session, &attempt))

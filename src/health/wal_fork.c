@@ -20,7 +20,8 @@ typedef enum Likeness {
     LIKE_OTHER,
 } Likeness;
 
-static const char *name_of(const WalForkSearch *search, uint64_t segment, char text[WAL_NAME_SIZE])
+static const char *fork_segment_name(const WalForkSearch *search, uint64_t segment,
+                                     char text[WAL_NAME_SIZE])
 {
     uint32_t size = search->cluster->wal_segment_size;
     WalName name = {.kind = WAL_SEGMENT,
@@ -36,14 +37,14 @@ static WalWalk walk_of(const WalForkSearch *search)
         .cluster = search->cluster, .inventory = search->wal, .path = search->path, .threads = 1};
 }
 
-static uint32_t timeline_of(const WalForkSearch *search, uint64_t segment)
+static uint32_t fork_timeline_of(const WalForkSearch *search, uint64_t segment)
 {
     return path_timeline_of_segment(search->path, segment, search->cluster->wal_segment_size);
 }
 
 static bool is_whole(const WalForkSearch *search, uint64_t segment)
 {
-    return wal_inventory_has(search->wal, timeline_of(search, segment), segment);
+    return wal_inventory_has(search->wal, fork_timeline_of(search, segment), segment);
 }
 
 /* How much of the segment can be compared: an offset. */
@@ -67,12 +68,12 @@ static bool is_own(const WalForkSearch *search, uint64_t segment, bool *is, Erro
     CLEANUP(buffer_done) Buffer head = {0};
     char text[WAL_NAME_SIZE];
 
-    if (!search->read(search->context, name_of(search, segment, text), 0, WAL_SEGMENT_HEADER_SIZE,
-                      &head, is, err))
+    if (!search->read(search->context, fork_segment_name(search, segment, text), 0,
+                      WAL_SEGMENT_HEADER_SIZE, &head, is, err))
         return false;
     *is = *is && wal_file_begins_at(search->cluster, &head,
                                     wal_segment_start(segment, search->cluster->wal_segment_size),
-                                    timeline_of(search, segment));
+                                    fork_timeline_of(search, segment));
     return true;
 }
 
@@ -81,8 +82,8 @@ static bool own_part(const WalForkSearch *search, uint64_t segment, uint32_t fro
 {
     char text[WAL_NAME_SIZE];
 
-    if (!search->read(search->context, name_of(search, segment, text), from, size, bytes, is_there,
-                      err))
+    if (!search->read(search->context, fork_segment_name(search, segment, text), from, size, bytes,
+                      is_there, err))
         return false;
     *is_there = *is_there && bytes->size == size;
     return !*is_there || is_own(search, segment, is_there, err);
@@ -93,13 +94,13 @@ static bool archived_part(const WalForkSearch *search, uint64_t segment, uint32_
                           uint64_t *begin, bool *is_there, Error *err)
 {
     const WalPiece *piece =
-        wal_pieces_at(&search->wal->pieces, timeline_of(search, segment), segment, to - 1);
+        wal_pieces_at(&search->wal->pieces, fork_timeline_of(search, segment), segment, to - 1);
     char text[WAL_NAME_SIZE];
 
     *is_there = true;
     if (is_whole(search, segment)) {
-        return wal_object_read_frame(search->cluster, name_of(search, segment, text), to - 1, begin,
-                                     bytes, err);
+        return wal_object_read_frame(search->cluster, fork_segment_name(search, segment, text),
+                                     to - 1, begin, bytes, err);
     }
     *is_there = piece != NULL;
     if (piece == NULL)
@@ -143,8 +144,8 @@ static bool compare_before(const WalForkSearch *search, Lsn end, Likeness *liken
 }
 
 /* A whole segment by its last record; what is after a switch is zeros on every server. */
-static bool compare_segment(const WalForkSearch *search, uint64_t segment, Likeness *likeness,
-                            Error *err)
+static bool fork_compare_segment(const WalForkSearch *search, uint64_t segment, Likeness *likeness,
+                                 Error *err)
 {
     const WalWalk walk = walk_of(search);
     uint32_t segment_size = search->cluster->wal_segment_size;
@@ -163,21 +164,21 @@ static bool compare_segment(const WalForkSearch *search, uint64_t segment, Liken
     return compare_before(search, end < limit ? end : limit, likeness, err);
 }
 
-typedef struct Comparing {
+typedef struct ForkComparison {
     const WalForkSearch *search;
     uint64_t segment;
     uint32_t offset, limit;
     Buffer own;
     bool is_gone, is_other;
     uint32_t first; /* is_other: the first byte that differs */
-} Comparing;
+} ForkComparison;
 
-static void comparing_done(Comparing *comparing)
+static void comparing_done(ForkComparison *comparing)
 {
     buffer_done(&comparing->own);
 }
 
-static void note_difference(Comparing *comparing, const uint8_t *archived, uint32_t size)
+static void note_difference(ForkComparison *comparing, const uint8_t *archived, uint32_t size)
 {
     for (uint32_t i = 0; i < size && !comparing->is_other; i++) {
         comparing->is_other = archived[i] != comparing->own.data[i];
@@ -187,9 +188,9 @@ static void note_difference(Comparing *comparing, const uint8_t *archived, uint3
 
 /* The archive's bytes, in order; they are read to their end in any case, so that they are proven.
  */
-static bool compare_part(void *context, const void *data, size_t size, Error *err)
+static bool fork_compare_part(void *context, const void *data, size_t size, Error *err)
 {
-    Comparing *comparing = context;
+    ForkComparison *comparing = context;
     const WalForkSearch *search = comparing->search;
     char text[WAL_NAME_SIZE];
 
@@ -203,7 +204,7 @@ static bool compare_part(void *context, const void *data, size_t size, Error *er
             return false;
         if (wanted > 0 && !comparing->is_gone && !comparing->is_other) {
             bool is_there;
-            if (!search->read(search->context, name_of(search, comparing->segment, text),
+            if (!search->read(search->context, fork_segment_name(search, comparing->segment, text),
                               comparing->offset, wanted, &comparing->own, &is_there, err))
                 return false;
             comparing->is_gone = !is_there || comparing->own.size != wanted;
@@ -217,11 +218,11 @@ static bool compare_part(void *context, const void *data, size_t size, Error *er
 }
 
 /* Byte by byte. *is_other false: it is the same after all, or gone meanwhile. */
-static bool compare_whole(const WalForkSearch *search, uint64_t segment, bool *is_other,
-                          uint32_t *first, Error *err)
+static bool fork_compare_whole(const WalForkSearch *search, uint64_t segment, bool *is_other,
+                               uint32_t *first, Error *err)
 {
     CLEANUP(comparing_done)
-    Comparing comparing = {
+    ForkComparison comparing = {
         .search = search, .segment = segment, .limit = limit_of(search, segment)};
     char text[WAL_NAME_SIZE];
     WalTrailer trailer;
@@ -229,10 +230,11 @@ static bool compare_whole(const WalForkSearch *search, uint64_t segment, bool *i
     bool is_there;
 
     if (is_whole(search, segment)
-            ? !wal_object_read(search->cluster, name_of(search, segment, text), 1, compare_part,
-                               &comparing, &trailer, err)
-            : !wal_pieces_read(search->cluster, &search->wal->pieces, timeline_of(search, segment),
-                               segment, compare_part, &comparing, &reach, err))
+            ? !wal_object_read(search->cluster, fork_segment_name(search, segment, text), 1,
+                               fork_compare_part, &comparing, &trailer, err)
+            : !wal_pieces_read(search->cluster, &search->wal->pieces,
+                               fork_timeline_of(search, segment), segment, fork_compare_part,
+                               &comparing, &reach, err))
         return false;
     *is_other = false;
     if (comparing.is_gone || !comparing.is_other)
@@ -256,7 +258,7 @@ static bool find_first(const WalForkSearch *search, uint64_t *segment, Likeness 
 
     for (uint64_t step = 1; other > 0; step *= 2) {
         low = other > step ? other - step : 0;
-        if (!compare_segment(search, low, &likeness, err))
+        if (!fork_compare_segment(search, low, &likeness, err))
             return false;
         if (likeness != LIKE_OTHER)
             break;
@@ -265,7 +267,7 @@ static bool find_first(const WalForkSearch *search, uint64_t *segment, Likeness 
     *before = likeness;
     while (other - low > 1) {
         uint64_t middle = low + (other - low) / 2;
-        if (!compare_segment(search, middle, &likeness, err))
+        if (!fork_compare_segment(search, middle, &likeness, err))
             return false;
         if (likeness == LIKE_OTHER) {
             other = middle;
@@ -337,12 +339,12 @@ static bool compare_waiting(const WalForkSearch *search, Likeness *likeness, Err
     uint32_t first;
 
     *likeness = LIKE_UNSEEN;
-    if (waiting == NULL || timeline_of(search, waiting->segment) != waiting->timeline ||
+    if (waiting == NULL || fork_timeline_of(search, waiting->segment) != waiting->timeline ||
         !is_whole(search, waiting->segment))
         return true;
     if (!search->waiting_fails)
-        return compare_segment(search, waiting->segment, likeness, err);
-    if (!compare_whole(search, waiting->segment, &is_other, &first, err))
+        return fork_compare_segment(search, waiting->segment, likeness, err);
+    if (!fork_compare_whole(search, waiting->segment, &is_other, &first, err))
         return false;
     *likeness = is_other ? LIKE_OTHER : LIKE_UNSEEN;
     return true;
@@ -359,7 +361,7 @@ static bool compare_last(const WalForkSearch *search, uint64_t *segment, Likenes
         if (!is_own(search, *segment + 1, &is, err))
             return false;
         if (!is || !is_whole(search, *segment + 1))
-            return compare_segment(search, *segment, likeness, err);
+            return fork_compare_segment(search, *segment, likeness, err);
     }
 }
 
@@ -373,14 +375,14 @@ static bool compare_end(const WalForkSearch *search, uint64_t *segment, Likeness
     Lsn at = is_behind ? search->written : durable;
 
     *segment = wal_segment_before(at, segment_size);
-    if (is_behind ? !compare_segment(search, *segment, likeness, err)
+    if (is_behind ? !fork_compare_segment(search, *segment, likeness, err)
                   : !compare_before(search, at, likeness, err))
         return false;
     if (*likeness == LIKE_OTHER || *segment == 0 ||
         at - wal_segment_start(*segment, segment_size) > FEW_BYTES)
         return true;
     Likeness last = *likeness;
-    if (!compare_segment(search, *segment - 1, likeness, err))
+    if (!fork_compare_segment(search, *segment - 1, likeness, err))
         return false;
     if (*likeness == LIKE_OTHER) {
         --*segment;
@@ -434,7 +436,7 @@ bool wal_fork_find(const WalForkSearch *search, WalFork *fork, Error *err)
     if (!is)
         return true;
     if (!find_first(search, &segment, &before, err) ||
-        !compare_whole(search, segment, &is, &first, err))
+        !fork_compare_whole(search, segment, &is, &first, err))
         return false;
     return !is || note_fork(search, segment, first, before, fork, err);
 }

@@ -11,7 +11,7 @@
 #include <sys/stat.h>
 
 /* One look, without staying. */
-static bool look(const Options *options, RecoverySight *sight, Error *err)
+static bool promote_look(const Options *options, RecoverySight *sight, Error *err)
 {
     CLEANUP(recovery_watch_freep)
     RecoveryWatch *watch =
@@ -38,7 +38,8 @@ static void log_change(void *context, const RecoverySight *sight, bool is_stalle
              log_str("segment", sight->segment));
 }
 
-static bool wait_until_open(const Options *options, const char *log_path, pid_t pid, Error *err)
+static bool promote_wait_until_open(const Options *options, const char *log_path, pid_t pid,
+                                    Error *err)
 {
     CLEANUP(recovery_watch_freep)
     RecoveryWatch *watch = recovery_watch_new(&(WatchSetup){
@@ -69,16 +70,16 @@ static bool start_and_open(const Options *options, const RecoverySight *sight, E
     return restore_set_action(options->data, ACTION_PROMOTE, err) &&
            server_start_again(options, sight->control.version->major, false, &arena, &log_path,
                               &pid, err) &&
-           wait_until_open(options, log_path, pid, err);
+           promote_wait_until_open(options, log_path, pid, err);
 }
 
-static bool tell(const Options *options, Error *err)
+static bool promote_tell(const Options *options, Error *err)
 {
     CLEANUP(json_done) Json json = {0};
     RecoverySight sight;
     char lsn[LSN_TEXT_SIZE];
 
-    if (!look(options, &sight, err))
+    if (!promote_look(options, &sight, err))
         return false;
     if (!options->json) {
         out_print("server on %s is open on timeline %u\n", options->data, sight.timeline);
@@ -114,11 +115,11 @@ bool command_promote(const Options *options, Error *err)
     RecoverySight sight;
     bool is_ours = has_recovery_plan(options->data); /* restored by us: settings to clear later */
 
-    if (!look(options, &sight, err))
+    if (!promote_look(options, &sight, err))
         return false;
     if (!open_server(options, &sight, is_ours, err))
         return error_context(err, "promote %s", options->data);
     if (is_ours && !restore_clear_settings(options->data, err))
         return error_context(err, "remove the recovery settings from %s", options->data);
-    return tell(options, err);
+    return promote_tell(options, err);
 }

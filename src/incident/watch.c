@@ -36,7 +36,7 @@ typedef struct Screen {
     Error failure; /* of writing the answer */
 } Screen;
 
-static void take_sample(Screen *screen, Lsn replayed, TimeUs now)
+static void screen_take_sample(Screen *screen, Lsn replayed, TimeUs now)
 {
     size_t newest = (screen->sample_count + SAMPLES - 1) % SAMPLES;
 
@@ -48,8 +48,8 @@ static void take_sample(Screen *screen, Lsn replayed, TimeUs now)
 }
 
 /* Bytes replayed since the oldest look that is kept; false while there is nothing to measure. */
-static bool measure(const Screen *screen, Lsn replayed, TimeUs now, uint64_t *bytes,
-                    TimeUs *elapsed)
+static bool screen_measure(const Screen *screen, Lsn replayed, TimeUs now, uint64_t *bytes,
+                           TimeUs *elapsed)
 {
     size_t oldest = screen->sample_count > SAMPLES ? screen->sample_count % SAMPLES : 0;
 
@@ -80,7 +80,7 @@ static Figures figures_of(Screen *screen, const RecoverySight *sight)
     TimeUs now = time_monotonic(), elapsed;
     uint64_t bytes;
 
-    take_sample(screen, sight->replayed, now);
+    screen_take_sample(screen, sight->replayed, now);
     if (sight->replayed != 0)
         (void)lsn_text(sight->replayed, figures.lsn);
     if (sight->last_commit != TIME_US_NONE)
@@ -90,7 +90,7 @@ static Figures figures_of(Screen *screen, const RecoverySight *sight)
         figures.left_bytes = screen->goal.lsn - sight->replayed;
         (void)out_bytes(figures.left_bytes, figures.left);
     }
-    if (!measure(screen, sight->replayed, now, &bytes, &elapsed))
+    if (!screen_measure(screen, sight->replayed, now, &bytes, &elapsed))
         return figures;
     (void)out_rate(bytes, elapsed, figures.rate);
     double rate = (double)bytes * (double)SECOND / (double)elapsed;
@@ -156,8 +156,8 @@ static void tell_log(const Screen *screen, const RecoverySight *sight, const Fig
 }
 
 /* "replaying  A/94000028  310 MiB/s  1.2 GiB left, 4 s  last commit 2026-11-22T14:29:58.123Z" */
-static void draw(const Screen *screen, const RecoverySight *sight, const Figures *figures,
-                 bool is_stalled)
+static void watch_draw(const Screen *screen, const RecoverySight *sight, const Figures *figures,
+                       bool is_stalled)
 {
     CLEANUP(buffer_done) Buffer line = {0};
 
@@ -180,7 +180,7 @@ static void draw(const Screen *screen, const RecoverySight *sight, const Figures
     log_over_progress(true);
 }
 
-static void tell(void *context, const RecoverySight *sight, bool is_stalled)
+static void watch_news(void *context, const RecoverySight *sight, bool is_stalled)
 {
     Screen *screen = context;
     bool is_shut_out = sight->no_login[0] != '\0';
@@ -199,10 +199,10 @@ static void tell(void *context, const RecoverySight *sight, bool is_stalled)
     if (has_changed || !screen->is_drawn)
         tell_log(screen, sight, &figures, is_stalled);
     if (screen->is_drawn)
-        draw(screen, sight, &figures, is_stalled);
+        watch_draw(screen, sight, &figures, is_stalled);
 }
 
-static void end_line(const Screen *screen)
+static void screen_end_line(const Screen *screen)
 {
     if (!screen->is_drawn)
         return;
@@ -210,7 +210,7 @@ static void end_line(const Screen *screen)
     log_over_progress(false);
 }
 
-static void print_locked(const Options *options)
+static void watch_print_locked(const Options *options)
 {
     CLEANUP(locked_relations_done) LockedRelations locked = {.names = ""};
     Error unseen = {0}; /* only a help */
@@ -242,13 +242,13 @@ static void print_end(const Options *options, const RecoverySight *sight)
         out_print("  open it      pgcairn promote --data=%s\n", data);
     }
     if (sight->state == RECOVERY_PAUSED && sight->reason[0] == '\0') {
-        print_locked(options);
+        watch_print_locked(options);
         out_print("  server       open for reading; `pgcairn promote --data=%s` opens it\n", data);
     }
 }
 
 /* What the end means for the exit status. */
-static bool judge(const Options *options, const RecoverySight *sight, Error *err)
+static bool watch_judge(const Options *options, const RecoverySight *sight, Error *err)
 {
     switch (sight->state) {
     case RECOVERY_TARGET_REACHED:
@@ -288,8 +288,8 @@ static bool watch_it(Screen *screen, pid_t pid, RecoverySight *sight, Error *err
     });
     uint64_t interval_ms = screen->is_drawn ? SCREEN_INTERVAL_MS : options->interval_ms;
 
-    bool ok = recovery_watch_to_end(watch, interval_ms, tell, screen, sight, err);
-    end_line(screen);
+    bool ok = recovery_watch_to_end(watch, interval_ms, watch_news, screen, sight, err);
+    screen_end_line(screen);
     return ok;
 }
 
@@ -347,7 +347,7 @@ static bool check_restored(const Options *options, Error *err)
     return error_hint(err, "without --start it is only watched");
 }
 
-static bool take_up(Screen *screen, Arena *arena, RecoverySight *sight, Error *err)
+static bool screen_take_up(Screen *screen, Arena *arena, RecoverySight *sight, Error *err)
 {
     enum { STARTS_MAX = 4 };
     const Options *options = screen->options;
@@ -384,7 +384,7 @@ bool command_watch(const Options *options, Error *err)
     if (!pg_control_read(options->data, &control, NULL, err))
         return error_context(err, "watch the recovery in %s", options->data);
     screen.goal = recovery_goal(options->data, control.wal_segment_size);
-    if (!(options->start ? take_up(&screen, &arena, &sight, err)
+    if (!(options->start ? screen_take_up(&screen, &arena, &sight, err)
                          : watch_it(&screen, 0, &sight, err)))
         return false;
     if (options->json) {
@@ -396,5 +396,5 @@ bool command_watch(const Options *options, Error *err)
         *err = screen.failure;
         return false;
     }
-    return judge(options, &sight, err);
+    return watch_judge(options, &sight, err);
 }

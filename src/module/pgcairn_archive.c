@@ -64,7 +64,7 @@ typedef struct Child {
 /* One archiver, one child. */
 static Child child = {.channel = -1};
 
-static const char *setting(int i)
+static const char *archive_setting(int i)
 {
     const char *const all[SETTINGS] = {program, repository, cluster, config};
 
@@ -78,7 +78,7 @@ static void note_end(int status, const char *what)
     } else {
         ereport(WARNING, (errmsg("pgcairn %s: it ended with status %d", what, WEXITSTATUS(status)),
                           WEXITSTATUS(status) == 127
-                              ? errhint("Is \"%s\" there? Set pgcairn.program.", setting(0))
+                              ? errhint("Is \"%s\" there? Set pgcairn.program.", archive_setting(0))
                               : 0));
     }
 }
@@ -172,11 +172,11 @@ static bool child_start(void)
     int failed;
 
     for (int i = 0; i < SETTINGS; i++) {
-        if (strlen(setting(i)) >= sizeof child.settings[i]) {
+        if (strlen(archive_setting(i)) >= sizeof child.settings[i]) {
             ereport(WARNING, (errmsg("a setting of pgcairn is too long")));
             return false;
         }
-        snprintf(child.settings[i], sizeof child.settings[i], "%s", setting(i));
+        snprintf(child.settings[i], sizeof child.settings[i], "%s", archive_setting(i));
     }
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0) {
         ereport(WARNING, (errmsg("could not create a socket to pgcairn: %m")));
@@ -188,7 +188,7 @@ static bool child_start(void)
         (void)close(ends[0]);
         child.pid = 0;
         errno = failed;
-        ereport(WARNING, (errmsg("could not start \"%s\": %m", setting(0)),
+        ereport(WARNING, (errmsg("could not start \"%s\": %m", archive_setting(0)),
                           errhint("Set pgcairn.program to where it is.")));
         return false;
     }
@@ -200,7 +200,7 @@ static bool child_start(void)
 static bool is_as_configured(void)
 {
     for (int i = 0; i < SETTINGS; i++) {
-        if (strcmp(child.settings[i], setting(i)) != 0)
+        if (strcmp(child.settings[i], archive_setting(i)) != 0)
             return false;
     }
     return true;
@@ -270,7 +270,7 @@ static bool is_in_step(void)
 }
 
 /* "STATUS[ TEXT]\n". What is not that, and nothing else, is no success. */
-static bool judge(const char *file)
+static bool archive_judge(const char *file)
 {
     size_t size = strcspn(child.answer, "\n");
     bool is_alone = size + 1 == child.got;
@@ -309,7 +309,7 @@ static bool archive_one(const char *file, const char *path)
         child.got = 0;
         child.owes = true;
         if (send_all(question, (size_t)size) && receive_line())
-            return judge(file);
+            return archive_judge(file);
         child_end(is_fresh ? "gave no answer" : NULL);
         if (is_fresh)
             return false;
@@ -320,7 +320,7 @@ static bool archive_one(const char *file, const char *path)
 
 static bool check_configured(ArchiveModuleState *state)
 {
-    return setting(0)[0] != '\0';
+    return archive_setting(0)[0] != '\0';
 }
 
 static bool archive_file(ArchiveModuleState *state, const char *file, const char *path)
@@ -348,7 +348,7 @@ const ArchiveModuleCallbacks *_PG_archive_module_init(void)
 
 static bool check_configured(void)
 {
-    return setting(0)[0] != '\0';
+    return archive_setting(0)[0] != '\0';
 }
 
 static void shut_down(void)

@@ -59,8 +59,8 @@ void acknowledgements_done(Acknowledgements *notes)
  * directory whose whole machine was set back to a snapshot can have them again, and its content is
  * another one from the first page on.
  */
-static bool take_sample(const Cluster *cluster, int fd, const char *path, uint64_t size,
-                        uint64_t *sample, Error *err)
+static bool note_take_sample(const Cluster *cluster, int fd, const char *path, uint64_t size,
+                             uint64_t *sample, Error *err)
 {
     CLEANUP(buffer_done) Buffer pages = {0};
 
@@ -88,8 +88,9 @@ static uint64_t nanoseconds(const struct timespec *time)
  * is the very one that was made durable: one that was put back from a copy has the same bytes, and
  * perhaps only in memory.
  */
-static bool describe(const Cluster *cluster, const char *path, int fd, const struct stat *source,
-                     const WalTrailer *trailer, RecordWriter *note, Error *err)
+static bool note_describe(const Cluster *cluster, const char *path, int fd,
+                          const struct stat *source, const WalTrailer *trailer, RecordWriter *note,
+                          Error *err)
 {
     CLEANUP(text_freep) char *object = layout_wal(cluster->name, strrchr(path, '/') + 1);
     char identity[OBJECT_IDENTITY_SIZE];
@@ -97,7 +98,7 @@ static bool describe(const Cluster *cluster, const char *path, int fd, const str
     uint64_t sample;
 
     if (!storage_identify(cluster->repo->storage, object, identity, err) ||
-        !take_sample(cluster, fd, path, (uint64_t)source->st_size, &sample, err))
+        !note_take_sample(cluster, fd, path, (uint64_t)source->st_size, &sample, err))
         return false;
     record_begin(note, "acknowledgement", 1);
     record_text(note, "repository", cluster->repo->id);
@@ -130,7 +131,7 @@ static bool is_same_file(const struct stat *a, const struct stat *b)
 }
 
 /* Whole or not at all, but not synced: see the header. */
-static bool publish(const char *path, const Buffer *text, Error *err)
+static bool note_publish(const char *path, const Buffer *text, Error *err)
 {
     CLEANUP(fd_done) int fd = -1;
     uint64_t number;
@@ -166,8 +167,8 @@ bool acknowledgement_write(const Acknowledgements *notes, const char *path,
         return error_set_errno(err, ERR_IO, errno, "look at %s", path);
     if (!is_same_file(source, &now))
         return error_set(err, ERR_IO, "%s was changed after it was pushed", path);
-    return describe(notes->cluster, path, fd, source, trailer, &note, err) &&
-           publish(target, &note.text, err);
+    return note_describe(notes->cluster, path, fd, source, trailer, &note, err) &&
+           note_publish(target, &note.text, err);
 }
 
 /* What the note would have to say now. */
@@ -180,7 +181,7 @@ static bool describe_now(const Cluster *cluster, const char *path, const char *n
     if (fd < 0 || fstat(fd, &source) != 0)
         return error_set_errno(err, ERR_IO, errno, "look at %s", path);
     return wal_object_trailer(cluster, name, trailer, err) &&
-           describe(cluster, path, fd, &source, trailer, note, err);
+           note_describe(cluster, path, fd, &source, trailer, note, err);
 }
 
 bool acknowledgement_holds(const Acknowledgements *notes, const char *path, WalTrailer *trailer)

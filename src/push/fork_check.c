@@ -54,7 +54,7 @@ static bool read_begin(const First *first, WalReaderState *state)
     return state->magic != 0;
 }
 
-static bool refuse(const First *first, const char *file, const char *name, Error *err)
+static bool fork_refuse(const First *first, const char *file, const char *name, Error *err)
 {
     char place[LSN_TEXT_SIZE];
 
@@ -87,7 +87,7 @@ static bool check_parent(const First *first, bool *is_there, Error *err)
                           &trailer, is_there, &attempt))
         return true;
     if (attempt.code == ERR_EXISTS)
-        return refuse(first, first->file, name, err);
+        return fork_refuse(first, first->file, name, err);
     *err = attempt;
     return false;
 }
@@ -119,7 +119,7 @@ static bool find_last(const First *first, const WalInventory *wal, WalName *last
 }
 
 /* The server's own file of it, if it still has the WAL of that place, must be the archive's. */
-static bool check_file(const First *first, const char *folder, const WalName *last, Error *err)
+static bool fork_check_file(const First *first, const char *folder, const WalName *last, Error *err)
 {
     const uint32_t size = first->cluster->wal_segment_size;
     char name[WAL_NAME_SIZE];
@@ -148,7 +148,7 @@ static bool check_file(const First *first, const char *folder, const WalName *la
         !wal_segment_header_decode(head, got, &header, &attempt) ||
         header.address != wal_segment_start(last->segment, size))
         return true;
-    return refuse(first, file, name, err);
+    return fork_refuse(first, file, name, err);
 }
 
 /* The archive has nothing of the fork or right before it: the last that it has is looked at. */
@@ -158,7 +158,7 @@ static bool check_last(const First *first, const char *folder, Error *err)
     WalName last;
 
     return wal_inventory_load(&wal, first->cluster, err) &&
-           (!find_last(first, &wal, &last) || check_file(first, folder, &last, err));
+           (!find_last(first, &wal, &last) || fork_check_file(first, folder, &last, err));
 }
 
 static bool check_before(const First *first, const char *folder, const WalReaderState *state,

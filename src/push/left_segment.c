@@ -81,17 +81,17 @@ bool left_segment_find(const Cluster *cluster, const char *path, int fd, const W
 }
 
 /* The object as it is read, against the file. */
-typedef struct Comparing {
+typedef struct LeftComparison {
     const char *path;
     int fd;
     uint64_t offset, size; /* of what must be the same */
     bool is_other;
     Buffer part;
-} Comparing;
+} LeftComparison;
 
-static bool compare(void *context, const void *data, size_t size, Error *err)
+static bool left_segment_compare(void *context, const void *data, size_t size, Error *err)
 {
-    Comparing *comparing = context;
+    LeftComparison *comparing = context;
     uint64_t left = comparing->size - comparing->offset;
     size_t want = size < left ? size : (size_t)left;
     size_t got;
@@ -111,9 +111,10 @@ bool left_segment_look(const Cluster *cluster, const char *name, const char *pat
                        uint64_t size, WalTrailer *trailer, bool *is_stored, Error *err)
 {
     CLEANUP(text_freep) char *object = layout_wal(cluster->name, name);
-    Comparing comparing = {.path = path, .fd = fd, .size = size};
+    LeftComparison comparing = {.path = path, .fd = fd, .size = size};
     Error attempt = {0};
-    bool ok = wal_object_read(cluster, name, 1, compare, &comparing, trailer, &attempt);
+    bool ok =
+        wal_object_read(cluster, name, 1, left_segment_compare, &comparing, trailer, &attempt);
 
     buffer_done(&comparing.part);
     *is_stored = ok;

@@ -29,18 +29,18 @@ enum {
 };
 
 /* The file that the server wants archived. */
-typedef struct Source {
+typedef struct PushSource {
     const char *path;
     char name_text[WAL_NAME_SIZE];
     WalName name;
     int fd;
     struct stat before; /* as it was when it was opened */
-} Source;
+} PushSource;
 
 typedef struct Push {
     const Cluster *cluster;
     const PushRequest *request;
-    Source source;
+    PushSource source;
 } Push;
 
 static void push_done(Push *push)
@@ -55,7 +55,7 @@ typedef enum Stored {
     STORED_DAMAGED,
 } Stored;
 
-static bool source_name(const Cluster *cluster, Source *source, Error *err)
+static bool source_name(const Cluster *cluster, PushSource *source, Error *err)
 {
     CLEANUP(text_freep)
     char *copy = text_format("%s", source->path); /* basename() writes into it */
@@ -69,7 +69,7 @@ static bool source_name(const Cluster *cluster, Source *source, Error *err)
     return true;
 }
 
-static bool source_check_size(const Cluster *cluster, const Source *source, Error *err)
+static bool source_check_size(const Cluster *cluster, const PushSource *source, Error *err)
 {
     const uint64_t size = (uint64_t)source->before.st_size;
 
@@ -85,7 +85,7 @@ static bool source_check_size(const Cluster *cluster, const Source *source, Erro
     return true;
 }
 
-static bool source_open(const Cluster *cluster, Source *source, Error *err)
+static bool source_open(const Cluster *cluster, PushSource *source, Error *err)
 {
     if (!source_name(cluster, source, err))
         return false;
@@ -101,7 +101,7 @@ static bool source_open(const Cluster *cluster, Source *source, Error *err)
  * The server is done with a file that it wants archived, so one that changes is not what it seems:
  * a copy in progress, or a segment that is being recycled.
  */
-static bool source_check_unchanged(const Source *source, uint64_t size_read, Error *err)
+static bool source_check_unchanged(const PushSource *source, uint64_t size_read, Error *err)
 {
     const struct stat *before = &source->before;
     struct stat now;
@@ -117,7 +117,7 @@ static bool source_check_unchanged(const Source *source, uint64_t size_read, Err
 }
 
 /* Every byte of a small file. */
-static bool source_read(const Source *source, Buffer *text, Error *err)
+static bool source_read(const PushSource *source, Buffer *text, Error *err)
 {
     const size_t size = (size_t)source->before.st_size + 1; /* does it end there? */
     size_t got;
@@ -130,9 +130,9 @@ static bool source_read(const Source *source, Buffer *text, Error *err)
 }
 
 /* Of the timeline in its name, by the history beside it or in the archive. ERR_NOT_FOUND. */
-static bool find_path(const Push *push, Arena *arena, TimelinePath *path, Error *err)
+static bool push_find_path(const Push *push, Arena *arena, TimelinePath *path, Error *err)
 {
-    const Source *source = &push->source;
+    const PushSource *source = &push->source;
     const uint32_t timeline = source->name.timeline;
     CLEANUP(text_freep) char *folder = file_folder(source->path);
     CLEANUP(text_freep)
@@ -160,13 +160,13 @@ static bool find_path(const Push *push, Arena *arena, TimelinePath *path, Error 
  */
 static bool check_fork(const Push *push, const WalSegmentHeader *header, Error *err)
 {
-    const Source *source = &push->source;
+    const PushSource *source = &push->source;
     const uint32_t size = push->cluster->wal_segment_size;
     CLEANUP(arena_done) Arena arena = {0};
     Error attempt = {0};
     TimelinePath path;
 
-    if (!find_path(push, &arena, &path, &attempt)) {
+    if (!push_find_path(push, &arena, &path, &attempt)) {
         if (attempt.code == ERR_NOT_FOUND) {
             error_set(err, ERR_REFUSED,
                       "its content is of another timeline, and there is no history of "
@@ -191,9 +191,9 @@ static bool check_fork(const Push *push, const WalSegmentHeader *header, Error *
     return true;
 }
 
-static bool check_segment(const Push *push, Error *err)
+static bool push_check_segment(const Push *push, Error *err)
 {
-    const Source *source = &push->source;
+    const PushSource *source = &push->source;
     uint8_t head[WAL_SEGMENT_HEADER_SIZE];
     WalSegmentHeader header;
     size_t got;
@@ -230,22 +230,22 @@ static bool refuse_other_content(const Push *push, bool is_damaged, Error *err)
 }
 
 /* The source beside what is read of the stored object. */
-typedef struct Comparison {
-    const Source *source;
+typedef struct PushComparison {
+    const PushSource *source;
     Buffer piece;
     uint64_t offset;
     bool is_other;
-} Comparison;
+} PushComparison;
 
-static void comparison_done(Comparison *comparison)
+static void push_comparison_done(PushComparison *comparison)
 {
     buffer_done(&comparison->piece);
 }
 
-static bool compare_piece(void *context, const void *data, size_t size, Error *err)
+static bool push_compare_piece(void *context, const void *data, size_t size, Error *err)
 {
-    Comparison *comparison = context;
-    const Source *source = comparison->source;
+    PushComparison *comparison = context;
+    const PushSource *source = comparison->source;
     size_t got;
 
     comparison->piece.size = 0;
@@ -264,7 +264,7 @@ static bool compare_piece(void *context, const void *data, size_t size, Error *e
  */
 static bool look_at_damaged(const Push *push, Stored *stored, Error *err)
 {
-    const Source *source = &push->source;
+    const PushSource *source = &push->source;
     uint8_t ours[XXH128_SIZE];
     Error attempt = {0};
     WalTrailer trailer;
@@ -290,14 +290,14 @@ static bool look_at_damaged(const Push *push, Stored *stored, Error *err)
  */
 static bool look_at_stored(const Push *push, WalTrailer *trailer, Stored *stored, Error *err)
 {
-    const Source *source = &push->source;
+    const PushSource *source = &push->source;
     CLEANUP(text_freep) char *object = layout_wal(push->cluster->name, source->name_text);
-    CLEANUP(comparison_done) Comparison comparison = {.source = source};
+    CLEANUP(push_comparison_done) PushComparison comparison = {.source = source};
     Error attempt = {0};
 
     *stored = STORED_NOTHING;
-    if (!wal_object_read(push->cluster, source->name_text, push->request->threads, compare_piece,
-                         &comparison, trailer, &attempt)) {
+    if (!wal_object_read(push->cluster, source->name_text, push->request->threads,
+                         push_compare_piece, &comparison, trailer, &attempt)) {
         if (attempt.code == ERR_CORRUPT)
             return look_at_damaged(push, stored, err);
         *err = attempt;
@@ -324,7 +324,7 @@ static void storing_done(Storing *storing)
     wal_object_writer_freep(&storing->writer);
 }
 
-static bool sum_up(void *context, const WalRecord *record, Error *err)
+static bool push_sum_up(void *context, const WalRecord *record, Error *err)
 {
     Storing *storing = context;
     WalEvent event;
@@ -338,7 +338,7 @@ static bool sum_up(void *context, const WalRecord *record, Error *err)
  * The file, read once and straight to where it is compressed; in pieces that are still in the
  * processor's cache when the WAL reader looks at them.
  */
-static bool store_content(const Source *source, Storing *storing, Error *err)
+static bool store_content(const PushSource *source, Storing *storing, Error *err)
 {
     uint64_t offset = 0;
     uint8_t *room;
@@ -359,7 +359,7 @@ static bool store_content(const Source *source, Storing *storing, Error *err)
     return source_check_unchanged(source, offset, err);
 }
 
-static void read_along(const Push *push, Storing *storing)
+static void push_read_along(const Push *push, Storing *storing)
 {
     const Cluster *cluster = push->cluster;
 
@@ -370,7 +370,7 @@ static void read_along(const Push *push, Storing *storing)
         .system_identifier = cluster->system_identifier,
         .segment_size = cluster->wal_segment_size,
         .start = wal_segment_start(push->source.name.segment, cluster->wal_segment_size),
-        .on_record = sum_up,
+        .on_record = push_sum_up,
         .context = storing,
     });
 }
@@ -385,7 +385,7 @@ static void read_along(const Push *push, Storing *storing)
  * not skip a segment, and would only fill its disk; whoever wants the bytes finds them here. The
  * trailer says where it ends, and the recovery windows end there.
  */
-static bool judge(const Push *push, const WalReaderState *state, Error *err)
+static bool push_judge(const Push *push, const WalReaderState *state, Error *err)
 {
     char place[LSN_TEXT_SIZE];
 
@@ -413,7 +413,7 @@ static bool judge(const Push *push, const WalReaderState *state, Error *err)
 /* What it should go on from: as it was pushed just before, else as the archive has it. */
 static bool find_before(const Push *push, WalBefore *before, Error *err)
 {
-    const Source *source = &push->source;
+    const PushSource *source = &push->source;
     CLEANUP(arena_done) Arena arena = {0};
     Error ignored = {0}; /* without a path nothing is known */
     TimelinePath path;
@@ -426,13 +426,13 @@ static bool find_before(const Push *push, WalBefore *before, Error *err)
         return false;
     /* The first segment of a timeline goes on from its parent's. */
     return before->is_known || source->name.timeline == 1 ||
-           !find_path(push, &arena, &path, &ignored) ||
+           !push_find_path(push, &arena, &path, &ignored) ||
            wal_before_load(push->cluster, &source->name, &path, before, err);
 }
 
-static bool check_follows(const Push *push, const WalReaderState *state, Error *err)
+static bool push_check_follows(const Push *push, const WalReaderState *state, Error *err)
 {
-    const Source *source = &push->source;
+    const PushSource *source = &push->source;
     CLEANUP(text_freep) char *folder = file_folder(source->path);
     WalBefore before;
 
@@ -444,8 +444,8 @@ static bool check_follows(const Push *push, const WalReaderState *state, Error *
 }
 
 /* state: NULL unless of a segment, or of a part of one. */
-static bool publish(const Push *push, WalObjectWriter *writer, const WalReaderState *state,
-                    const WalSummary *summary, WalTrailer *trailer, Error *err)
+static bool push_publish(const Push *push, WalObjectWriter *writer, const WalReaderState *state,
+                         const WalSummary *summary, WalTrailer *trailer, Error *err)
 {
     const PushRequest *request = push->request;
 
@@ -453,14 +453,14 @@ static bool publish(const Push *push, WalObjectWriter *writer, const WalReaderSt
         request->before_settle(request->context);
     return wal_object_writer_settle(writer, summary, err) &&
            (request->before_commit == NULL || request->before_commit(request->context, err)) &&
-           (state == NULL || check_follows(push, state, err)) &&
+           (state == NULL || push_check_follows(push, state, err)) &&
            wal_object_writer_commit(writer, summary, trailer, err);
 }
 
 /* What its server would make recovery follow must have left the archive's WAL. */
 static bool check_history(const Push *push, Error *err)
 {
-    const Source *source = &push->source;
+    const PushSource *source = &push->source;
     CLEANUP(text_freep) char *folder = file_folder(source->path);
     CLEANUP(buffer_done) Buffer text = {0};
     CLEANUP(arena_done) Arena arena = {0};
@@ -475,7 +475,7 @@ static bool check_history(const Push *push, Error *err)
 }
 
 /* ERR_EXISTS when somebody else was faster. */
-static bool store(const Push *push, WalTrailer *trailer, Error *err)
+static bool push_store(const Push *push, WalTrailer *trailer, Error *err)
 {
     const WalName *name = &push->source.name;
     const bool is_segment = name->kind == WAL_SEGMENT;
@@ -490,7 +490,7 @@ static bool store(const Push *push, WalTrailer *trailer, Error *err)
         return false;
     }
     if (wal_name_is_of_segment(name))
-        read_along(push, &storing);
+        push_read_along(push, &storing);
     if (!store_content(&push->source, &storing, err))
         return false;
     if (storing.reader != NULL) {
@@ -498,9 +498,10 @@ static bool store(const Push *push, WalTrailer *trailer, Error *err)
         storing.summary.reader = *state;
     }
     assert(!is_segment || state != NULL);
-    if (is_segment && !judge(push, state, err))
+    if (is_segment && !push_judge(push, state, err))
         return false;
-    return publish(push, storing.writer, state, is_segment ? &storing.summary : NULL, trailer, err);
+    return push_publish(push, storing.writer, state, is_segment ? &storing.summary : NULL, trailer,
+                        err);
 }
 
 /* Best effort: what stays marked is taken back by verify. */
@@ -537,7 +538,7 @@ static bool look_and_store(Push *push, PushResult *result, Error *err)
             }
             is_repair = true;
         }
-        if (store(push, &result->trailer, &attempt)) {
+        if (push_store(push, &result->trailer, &attempt)) {
             result->outcome = is_repair ? PUSH_REPAIRED : PUSH_STORED;
             if (is_repair)
                 take_back_damage(push);
@@ -560,7 +561,7 @@ static bool look_and_store(Push *push, PushResult *result, Error *err)
  */
 static bool push_left(Push *push, PushResult *result, const Error *why_not, Error *err)
 {
-    Source *source = &push->source;
+    PushSource *source = &push->source;
     const uint32_t segment_size = push->cluster->wal_segment_size;
     const Lsn begin = wal_segment_start(source->name.segment, segment_size);
     const WalFileKind kinds[] = {WAL_SEGMENT, WAL_PARTIAL};
@@ -607,12 +608,12 @@ bool archive_push(const Cluster *cluster, const PushRequest *request, PushResult
     CLEANUP(push_done)
     Push push = {
         .cluster = cluster, .request = request, .source = {.path = request->path, .fd = -1}};
-    Source *source = &push.source;
+    PushSource *source = &push.source;
     bool ok;
 
     *result = (PushResult){0};
     ok = source_open(cluster, source, err) &&
-         (wal_name_is_of_segment(&source->name) ? check_segment(&push, err)
+         (wal_name_is_of_segment(&source->name) ? push_check_segment(&push, err)
                                                 : check_text(&push, err)) &&
          push_checked(&push, result, err);
     if (!ok) {

@@ -53,7 +53,7 @@ typedef struct Job {
 
 enum { JOBS_WAITING = 3 /* for the disk or their turn, while all seats are taken */ };
 
-static const char *name_of(const char *path)
+static const char *ready_file_name(const char *path)
 {
     const char *slash = strrchr(path, '/');
 
@@ -75,7 +75,7 @@ static bool is_segment_name(const Cluster *cluster, const char *name)
  */
 static bool is_waiting(const PushAhead *ahead)
 {
-    const char *name = name_of(ahead->request.path);
+    const char *name = ready_file_name(ahead->request.path);
     CLEANUP(text_freep) char *ready = text_format("%s/%s.ready", ahead->status, name);
     struct stat found;
 
@@ -228,8 +228,8 @@ static bool pushed_before(void *context, const WalName *name, WalBefore *before)
     Error ignored = {0}; /* a name that we made */
 
     if (last == NULL || last->result.trailer.summary.reader.end == WAL_END_BROKEN ||
-        !wal_name_parse(name_of(last->path), last->ahead->cluster->wal_segment_size, &before->name,
-                        &ignored) ||
+        !wal_name_parse(ready_file_name(last->path), last->ahead->cluster->wal_segment_size,
+                        &before->name, &ignored) ||
         before->name.segment + 1 != name->segment || before->name.timeline != name->timeline)
         return false;
     before->trailer = last->result.trailer;
@@ -244,7 +244,7 @@ static bool check_time(const Job *job, Error *err)
 }
 
 /* Where no note can be left (a full disk), each call would only read the same objects again. */
-static bool note(const Job *job, Error *err)
+static bool note_job(const Job *job, Error *err)
 {
     if (acknowledgement_write(&job->ahead->notes, job->path, &job->result.source,
                               &job->result.trailer, err))
@@ -253,7 +253,7 @@ static bool note(const Job *job, Error *err)
     return false;
 }
 
-static bool push_one(void *worker, void *context, Error *err)
+static bool push_job(void *worker, void *context, Error *err)
 {
     Job *job = context;
     const PushRequest request = {
@@ -272,7 +272,7 @@ static bool push_one(void *worker, void *context, Error *err)
     job->is_done = check_time(job, &job->error) &&
                    archive_push(job->ahead->cluster, &request, &job->result, &job->error) &&
                    turn_wait(job, &job->error);
-    const bool goes_on = job->is_done && (job->index == 0 || note(job, &job->error));
+    const bool goes_on = job->is_done && (job->index == 0 || note_job(job, &job->error));
     turn_end(job, goes_on);
     if (!goes_on)
         *err = job->error;
@@ -307,7 +307,7 @@ static void waiting_add(Waiting *waiting, size_t limit, const char *name)
  */
 static bool is_to_be_pushed(const PushAhead *ahead, const char *name)
 {
-    return strncmp(name, name_of(ahead->request.path), TIMELINE_DIGITS) == 0 &&
+    return strncmp(name, ready_file_name(ahead->request.path), TIMELINE_DIGITS) == 0 &&
            is_segment_name(ahead->cluster, name) && file_exists_in(ahead->folder, name);
 }
 
@@ -318,7 +318,7 @@ static bool is_to_be_pushed(const PushAhead *ahead, const char *name)
 static void find_waiting(const PushAhead *ahead, Waiting *waiting)
 {
     static const char suffix[] = ".ready";
-    const char *asked = name_of(ahead->request.path);
+    const char *asked = ready_file_name(ahead->request.path);
     const size_t limit =
         ahead->request.count < PUSH_AHEAD_MAX ? ahead->request.count : PUSH_AHEAD_MAX;
     CLEANUP(directory_done) DIR *directory = opendir(ahead->status);
@@ -338,7 +338,7 @@ static void find_waiting(const PushAhead *ahead, Waiting *waiting)
 }
 
 /* Until all have run, or one has failed and those before it have ended. */
-static void run_jobs(Job *jobs, size_t count, unsigned threads)
+static void run_push_jobs(Job *jobs, size_t count, unsigned threads)
 {
     const size_t at_work = threads + JOBS_WAITING;
     Error reason = {0};
@@ -348,7 +348,7 @@ static void run_jobs(Job *jobs, size_t count, unsigned threads)
         work_queue_new(&(WorkQueueSetup){.threads = at_work < count ? at_work : count,
                                          .capacity = count,
                                          .order = WORK_IN_ORDER,
-                                         .run = push_one},
+                                         .run = push_job},
                        &reason);
     bool ok = queue != NULL;
     for (size_t i = 0; ok && i < count; i++)
@@ -385,7 +385,7 @@ static bool run_along(const PushAhead *ahead, const Waiting *waiting, PushResult
             .path = text_format("%s/%s", ahead->folder, waiting->names[i - 1]),
         };
     }
-    run_jobs(jobs, count, threads);
+    run_push_jobs(jobs, count, threads);
     const bool ok = jobs[0].is_done;
     if (ok) {
         *result = jobs[0].result;

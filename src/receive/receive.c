@@ -57,7 +57,8 @@ static void disconnect(Receive *receive)
     receive->durable = 0;
 }
 
-static void tell(const Receive *receive, ReceiveEvent event, const Error *error, uint64_t pause_ms)
+static void receive_tell(const Receive *receive, ReceiveEvent event, const Error *error,
+                         uint64_t pause_ms)
 {
     if (receive->request->tell == NULL)
         return;
@@ -93,11 +94,11 @@ static void note_durable(Receive *receive)
 
     receive->stored_at = time_monotonic();
     receive->durable = receive->position - is_full;
-    tell(receive, RECEIVE_DURABLE, NULL, 0);
+    receive_tell(receive, RECEIVE_DURABLE, NULL, 0);
 }
 
 /* What was stored counts only if the place is still the one that we know. */
-static bool check_place(const Receive *receive, Error *err)
+static bool receive_check_place(const Receive *receive, Error *err)
 {
     return receive->spool != NULL ? receive_spool_check(receive->spool, err)
                                   : repo_check(receive->archive->repo, err);
@@ -115,7 +116,7 @@ static bool store_open(Receive *receive, Error *err)
         receive->stored_at = time_monotonic();
         return true;
     }
-    if (!open_segment_store(receive->segment, err) || !check_place(receive, err))
+    if (!open_segment_store(receive->segment, err) || !receive_check_place(receive, err))
         return false;
     note_durable(receive);
     return true;
@@ -123,7 +124,7 @@ static bool store_open(Receive *receive, Error *err)
 
 static bool finish_segment(Receive *receive, Error *err)
 {
-    if (!open_segment_commit(receive->segment, err) || !check_place(receive, err))
+    if (!open_segment_commit(receive->segment, err) || !receive_check_place(receive, err))
         return false;
     open_segment_freep(&receive->segment);
     note_durable(receive);
@@ -232,7 +233,7 @@ static bool note_move(Receive *receive, const SpoolMove *move, Error *err)
     return true;
 }
 
-static bool measure(Receive *receive, Error *err)
+static bool receive_measure(Receive *receive, Error *err)
 {
     bool is_full;
 
@@ -273,13 +274,14 @@ static bool tend_spool(Receive *receive, Error *err)
         return false;
     /* At each new segment, too: a fast server fills many within WAIT_MS. */
     is_changed = is_changed || keep.segment != receive->measured_segment;
-    return (!is_changed && ms_since(receive->measured_at) < WAIT_MS) || measure(receive, err);
+    return (!is_changed && ms_since(receive->measured_at) < WAIT_MS) ||
+           receive_measure(receive, err);
 }
 
 /* The server waits, and must not take us for dead. */
 static bool wait_for_room(Receive *receive, Error *err)
 {
-    tell(receive, RECEIVE_FULL, NULL, 0);
+    receive_tell(receive, RECEIVE_FULL, NULL, 0);
     time_sleep_ms(NAP_MS);
     return ms_since(receive->status_at) < STATUS_MS || acknowledge(receive, err);
 }
@@ -292,7 +294,7 @@ static bool settle_spool(Receive *receive, Error *err)
     while (receive_spool_is_moving(receive->spool)) {
         if (receive_spool_poll(receive->spool, WAIT_MS, &move))
             return note_move(receive, &move, err);
-        tell(receive, RECEIVE_ALIVE, NULL, 0);
+        receive_tell(receive, RECEIVE_ALIVE, NULL, 0);
     }
     return true;
 }
@@ -305,12 +307,12 @@ static bool empty_spool(Receive *receive, Error *err)
     while (has_more) {
         Error attempt = {0};
 
-        tell(receive, RECEIVE_ALIVE, NULL, 0);
+        receive_tell(receive, RECEIVE_ALIVE, NULL, 0);
         if (!receive_spool_move(receive->spool, (SpoolKeep){0}, &has_more, &attempt))
-            return note_away(receive, &attempt, err) && measure(receive, err);
+            return note_away(receive, &attempt, err) && receive_measure(receive, err);
         note_moved(receive, has_more);
     }
-    return measure(receive, err);
+    return receive_measure(receive, err);
 }
 
 /* What an earlier run left in the spool, and the pieces of what was being received. */
@@ -338,7 +340,8 @@ static bool take_up_spool(Receive *receive, const Cluster **archive, Error *err)
     *archive = receive->cluster;
     if (!settle_spool(receive, err) || !receive_spool_check(receive->spool, err) ||
         !open_segments_clean(receive->cluster, err) ||
-        !(receive->is_archive_known ? measure(receive, err) : empty_spool_first(receive, err)))
+        !(receive->is_archive_known ? receive_measure(receive, err)
+                                    : empty_spool_first(receive, err)))
         return false;
     if (receive->spooled > 0 || receive->is_away)
         return true;
@@ -349,7 +352,7 @@ static bool take_up_spool(Receive *receive, const Cluster **archive, Error *err)
 }
 
 /* *archive: where to look for what comes next. */
-static bool take_up(Receive *receive, const Cluster **archive, Error *err)
+static bool receive_take_up(Receive *receive, const Cluster **archive, Error *err)
 {
     *archive = receive->archive;
     if (receive->spool != NULL)
@@ -383,7 +386,7 @@ static bool has_reached(const Receive *receive, Lsn place)
 }
 
 /* Whether what was received should be stored now; `is_quiet`: no more has come. */
-static bool is_due(const Receive *receive, bool is_quiet)
+static bool receive_is_due(const Receive *receive, bool is_quiet)
 {
     if (!has_new(receive))
         return false;
@@ -394,7 +397,7 @@ static bool is_due(const Receive *receive, bool is_quiet)
     return ms_since(receive->stored_at) >= receive->request->interval_ms;
 }
 
-static unsigned wait_ms(const Receive *receive)
+static unsigned receive_pause_ms(const Receive *receive)
 {
     uint64_t interval = receive->is_synchronous ? 0 : receive->request->interval_ms;
     uint64_t passed;
@@ -410,10 +413,10 @@ static unsigned wait_ms(const Receive *receive)
 }
 
 /* A signal, or all that was asked for: store the rest, tell the server, take leave. */
-static bool finish(Receive *receive, Error *err)
+static bool receive_finish(Receive *receive, Error *err)
 {
     receive->is_finishing = true;
-    tell(receive, RECEIVE_STOPPING, NULL, 0);
+    receive_tell(receive, RECEIVE_STOPPING, NULL, 0);
     return store_open(receive, err) && acknowledge(receive, err) &&
            replication_stop(receive->session, err) && leave_spool(receive, err);
 }
@@ -437,7 +440,7 @@ static bool take_message(Receive *receive, const ReceiveBegin *begin, const Stre
 
     if (message->kind == STREAM_DATA && !take_data(receive, &begin->path, message, err))
         return false;
-    if (is_due(receive, is_quiet))
+    if (receive_is_due(receive, is_quiet))
         return store_open(receive, err) && acknowledge(receive, err);
     if (message->reply_requested || ms_since(receive->status_at) >= STATUS_MS)
         return acknowledge(receive, err);
@@ -461,7 +464,7 @@ static bool stream(Receive *receive, const ReceiveBegin *begin, StreamResult *re
 
         if (interrupt_signal() != 0 || has_reached(receive, receive->durable)) {
             *result = STREAM_DONE;
-            return finish(receive, err);
+            return receive_finish(receive, err);
         }
         if (!tend_spool(receive, err))
             return false;
@@ -475,7 +478,7 @@ static bool stream(Receive *receive, const ReceiveBegin *begin, StreamResult *re
                 return false;
             continue;
         }
-        if (!replication_next(receive->session, wait_ms(receive), &message, err))
+        if (!replication_next(receive->session, receive_pause_ms(receive), &message, err))
             return false;
         if (message.kind == STREAM_END) {
             *result = STREAM_NEXT;
@@ -491,7 +494,7 @@ static bool stream(Receive *receive, const ReceiveBegin *begin, StreamResult *re
             *err = attempt;
             return false;
         }
-        tell(receive, RECEIVE_ALIVE, NULL, 0);
+        receive_tell(receive, RECEIVE_ALIVE, NULL, 0);
     }
 }
 
@@ -518,7 +521,7 @@ static void say_streaming(Receive *receive, const ReceiveBegin *begin)
              log_str("mode", receive->is_synchronous ? "synchronous" : "interval"));
     receive->has_streamed = true;
     receive->busy_since = 0;
-    tell(receive, RECEIVE_STREAMING, NULL, 0);
+    receive_tell(receive, RECEIVE_STREAMING, NULL, 0);
 }
 
 /* The server has removed WAL where we wanted to begin. */
@@ -579,12 +582,12 @@ static bool receive_connected(Receive *receive, Error *err)
     const Cluster *archive;
     Lsn from = 0;
 
-    if (!take_up(receive, &archive, err) || !connect_to_server(receive, err))
+    if (!receive_take_up(receive, &archive, err) || !connect_to_server(receive, err))
         return false;
     while (result != STREAM_DONE) {
         CLEANUP(receive_begin_done) ReceiveBegin begin = {0};
 
-        if (result == STREAM_AGAIN && !take_up(receive, &archive, err))
+        if (result == STREAM_AGAIN && !receive_take_up(receive, &archive, err))
             return false;
 
         if (!receive_prepare(receive->cluster, from == 0 ? archive : receive->cluster,
@@ -619,12 +622,12 @@ static bool pause_for(const Receive *receive, uint64_t pause_ms)
             return false;
         time_sleep_ms(NAP_MS);
         if (waited % WAIT_MS == 0)
-            tell(receive, RECEIVE_ALIVE, NULL, 0);
+            receive_tell(receive, RECEIVE_ALIVE, NULL, 0);
     }
     return interrupt_signal() == 0;
 }
 
-static bool open_spool(Receive *receive, Error *err)
+static bool receive_open_spool(Receive *receive, Error *err)
 {
     const ReceiveRequest *request = receive->request;
     const ReceiveSpoolSetup setup = {
@@ -640,7 +643,7 @@ static bool open_spool(Receive *receive, Error *err)
     if (!receive_spool_open(&setup, &receive->spool, err))
         return false;
     receive->cluster = receive_spool_cluster(receive->spool);
-    return measure(receive, err);
+    return receive_measure(receive, err);
 }
 
 static bool receive_until_done(Receive *receive, Error *err)
@@ -663,7 +666,7 @@ static bool receive_until_done(Receive *receive, Error *err)
         /* One that worked for a while was a good one: the next failure is a new story. */
         if (ms_since(begun) > UINT64_C(2) * PAUSE_MAX_MS)
             pause_ms = PAUSE_MIN_MS;
-        tell(receive, RECEIVE_WAITING, &attempt, pause_ms);
+        receive_tell(receive, RECEIVE_WAITING, &attempt, pause_ms);
         if (!pause_for(receive, pause_ms))
             return true;
         pause_ms = 2 * pause_ms < PAUSE_MAX_MS ? 2 * pause_ms : PAUSE_MAX_MS;
@@ -673,7 +676,7 @@ static bool receive_until_done(Receive *receive, Error *err)
 bool archive_receive(const Cluster *cluster, const ReceiveRequest *request, Error *err)
 {
     Receive receive = {.archive = cluster, .cluster = cluster, .request = request};
-    bool ok = open_spool(&receive, err) && receive_until_done(&receive, err);
+    bool ok = receive_open_spool(&receive, err) && receive_until_done(&receive, err);
 
     receive_spool_freep(&receive.spool);
     return ok || error_context(err, "receive WAL of \"%s\"", cluster->name);

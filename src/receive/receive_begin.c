@@ -15,7 +15,8 @@ void receive_begin_done(ReceiveBegin *begin)
     *begin = (ReceiveBegin){0};
 }
 
-static bool check_server(const Cluster *cluster, const ReplicationIdentity *identity, Error *err)
+static bool begin_check_server(const Cluster *cluster, const ReplicationIdentity *identity,
+                               Error *err)
 {
     if (!cluster_check(cluster, identity->system_identifier, identity->major, "the server", err))
         return false;
@@ -70,7 +71,7 @@ static bool create_slot(Session *session, const char *name, Error *err)
 }
 
 /* *restart: what the slot keeps WAL from; 0: nothing yet. */
-static bool take_slot(Session *session, const char *name, Lsn *restart, Error *err)
+static bool begin_take_slot(Session *session, const char *name, Lsn *restart, Error *err)
 {
     ReplicationSlot slot;
 
@@ -88,7 +89,7 @@ static bool take_slot(Session *session, const char *name, Lsn *restart, Error *e
     return true;
 }
 
-static bool append_text(void *context, const void *data, size_t size, Error *err)
+static bool append_history(void *context, const void *data, size_t size, Error *err)
 {
     (void)err;
     buffer_append(context, data, size);
@@ -102,7 +103,7 @@ static bool check_stored_history(const Cluster *cluster, const char *name, const
     CLEANUP(text_freep) char *object = layout_wal(cluster->name, name);
     CLEANUP(buffer_done) Buffer stored = {0};
 
-    if (!wal_object_read(cluster, name, 1, append_text, &stored, NULL, err))
+    if (!wal_object_read(cluster, name, 1, append_history, &stored, NULL, err))
         return false;
     if (stored.size == text->size && memcmp(stored.data, text->data, text->size) == 0)
         return storage_sync(cluster->repo->storage, object, err);
@@ -190,8 +191,8 @@ static bool keep_ancestors(const Cluster *cluster, const ReceiveRequest *request
     return true;
 }
 
-static bool load_path(const Cluster *cluster, const ReceiveRequest *request, Session *session,
-                      uint32_t timeline, ReceiveBegin *begin, Error *err)
+static bool begin_load_path(const Cluster *cluster, const ReceiveRequest *request, Session *session,
+                            uint32_t timeline, ReceiveBegin *begin, Error *err)
 {
     CLEANUP(buffer_done) Buffer text = {0};
 
@@ -205,8 +206,8 @@ static bool load_path(const Cluster *cluster, const ReceiveRequest *request, Ses
 }
 
 /* The last segment of the path before `limit` that is whole in the archive; false: none is. */
-static bool last_archived(const WalInventory *inventory, const TimelinePath *path, uint64_t limit,
-                          uint32_t size, uint64_t *last)
+static bool begin_last_archived(const WalInventory *inventory, const TimelinePath *path,
+                                uint64_t limit, uint32_t size, uint64_t *last)
 {
     bool found = false;
 
@@ -232,11 +233,11 @@ static bool last_archived(const WalInventory *inventory, const TimelinePath *pat
  * The first segment before `limit` that the archive does not have whole, after all that it has:
  * one that it has in pieces may be it. False: it has nothing before.
  */
-static bool first_missing(const WalInventory *inventory, const TimelinePath *path, uint64_t limit,
-                          uint32_t size, uint64_t *missing)
+static bool begin_first_missing(const WalInventory *inventory, const TimelinePath *path,
+                                uint64_t limit, uint32_t size, uint64_t *missing)
 {
     uint64_t last = 0;
-    bool found = last_archived(inventory, path, limit, size, &last);
+    bool found = begin_last_archived(inventory, path, limit, size, &last);
 
     *missing = found ? last + 1 : 0;
     for (size_t i = 0; i < inventory->pieces.count; i++) {
@@ -258,7 +259,7 @@ static void choose_place(const Cluster *cluster, const WalInventory *inventory, 
     uint64_t segment = wal_segment_of(keeps, size);
     uint64_t missing;
 
-    if (fill_gap && first_missing(inventory, &begin->path, segment, size, &missing)) {
+    if (fill_gap && begin_first_missing(inventory, &begin->path, segment, size, &missing)) {
         segment = missing;
         begin->is_gap = true;
     }
@@ -293,10 +294,11 @@ bool receive_prepare(const Cluster *cluster, const Cluster *archive, const Recei
     ReplicationIdentity identity;
     Lsn keeps;
 
-    if (!replication_identify(session, &identity, err) || !check_server(cluster, &identity, err) ||
+    if (!replication_identify(session, &identity, err) ||
+        !begin_check_server(cluster, &identity, err) ||
         !look_at_standby_names(session, request->application, &begin->is_standby_by_name, err) ||
-        !take_slot(session, request->slot, &keeps, err) ||
-        !load_path(cluster, request, session, identity.timeline, begin, err) ||
+        !begin_take_slot(session, request->slot, &keeps, err) ||
+        !begin_load_path(cluster, request, session, identity.timeline, begin, err) ||
         !wal_inventory_load(&inventory, archive, err) ||
         !keep_ancestors(cluster, request, session, &inventory, &begin->path, err))
         return false;

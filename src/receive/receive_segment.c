@@ -75,7 +75,8 @@ static void forget_piece(OpenSegment *segment, size_t index)
 }
 
 /* Remove those that lie within [from, to), but for the one that is exactly that. */
-static bool remove_pieces(OpenSegment *segment, uint32_t from, uint32_t to, bool all, Error *err)
+static bool segment_remove_pieces(OpenSegment *segment, uint32_t from, uint32_t to, bool all,
+                                  Error *err)
 {
     for (size_t i = segment->piece_count; i-- > 0;) {
         const WalPiece *piece = &segment->pieces[i];
@@ -118,7 +119,7 @@ static bool find_whole(OpenSegment *segment, Error *err)
     return false;
 }
 
-static bool sum_up(void *context, const WalRecord *record, Error *err)
+static bool segment_sum_up(void *context, const WalRecord *record, Error *err)
 {
     OpenSegment *segment = context;
     WalEvent event;
@@ -128,7 +129,7 @@ static bool sum_up(void *context, const WalRecord *record, Error *err)
     return true;
 }
 
-static void read_along(OpenSegment *segment)
+static void segment_read_along(OpenSegment *segment)
 {
     const Cluster *cluster = segment->cluster;
 
@@ -139,12 +140,12 @@ static void read_along(OpenSegment *segment)
         .system_identifier = cluster->system_identifier,
         .segment_size = cluster->wal_segment_size,
         .start = wal_segment_start(segment->name.segment, cluster->wal_segment_size),
-        .on_record = sum_up,
+        .on_record = segment_sum_up,
         .context = segment,
     });
 }
 
-static void copy_path(OpenSegment *segment, const TimelinePath *path)
+static void segment_take_path(OpenSegment *segment, const TimelinePath *path)
 {
     segment->before_timeline = segment->name.segment == 0
                                    ? segment->name.timeline
@@ -169,9 +170,9 @@ bool open_segment_begin(const OpenSegmentSetup *setup, OpenSegment **segment, Er
     begun->name =
         (WalName){.kind = WAL_SEGMENT, .timeline = setup->timeline, .segment = setup->segment};
     wal_name_text(&begun->name, size, begun->name_text);
-    copy_path(begun, setup->path);
+    segment_take_path(begun, setup->path);
     begun->codec = codec_context_new();
-    read_along(begun);
+    segment_read_along(begun);
     if (!find_pieces(begun, err) || !find_whole(begun, err) ||
         !wal_object_write(setup->cluster, begun->name_text, setup->compression, setup->threads,
                           size, &begun->writer, err))
@@ -208,7 +209,8 @@ uint32_t open_segment_durable(const OpenSegment *segment)
  * The first segment of a timeline begins with its parent's records (xlog.c, XLogInitNewTimeline),
  * and says so in its header; any other says its own timeline.
  */
-static bool check_timeline(const OpenSegment *segment, const WalSegmentHeader *header, Error *err)
+static bool segment_check_timeline(const OpenSegment *segment, const WalSegmentHeader *header,
+                                   Error *err)
 {
     const uint32_t size = segment->cluster->wal_segment_size;
 
@@ -231,7 +233,7 @@ static bool check_head(const OpenSegment *segment, Error *err)
 
     return wal_check_header(segment->cluster, &segment->name, ERR_REFUSED, segment->window.data,
                             segment->window.size, &header, err) &&
-           check_timeline(segment, &header, err);
+           segment_check_timeline(segment, &header, err);
 }
 
 /* Make room: what is durable may leave, block by block, since a block is stored anew as a whole. */
@@ -248,7 +250,7 @@ static bool slide(OpenSegment *segment, Error *err)
     return true;
 }
 
-static bool take(OpenSegment *segment, const uint8_t *data, size_t size, Error *err)
+static bool segment_take(OpenSegment *segment, const uint8_t *data, size_t size, Error *err)
 {
     const bool had_head = segment->received >= WAL_SEGMENT_HEADER_SIZE;
 
@@ -278,7 +280,7 @@ bool open_segment_add(OpenSegment *segment, const void *data, size_t size, Error
 
         if (room == 0 && !slide(segment, err))
             return error_context(err, "receive %s", segment->name_text);
-        if (room > 0 && !take(segment, bytes, part, err))
+        if (room > 0 && !segment_take(segment, bytes, part, err))
             return error_context(err, "receive %s", segment->name_text);
         bytes += part;
         size -= part;
@@ -292,7 +294,7 @@ static const uint8_t *bytes_at(const OpenSegment *segment, uint32_t offset)
     return segment->window.data + (offset - segment->window_start);
 }
 
-static bool refuse_other(const OpenSegment *segment, const char *what, Error *err)
+static bool segment_refuse_other(const OpenSegment *segment, const char *what, Error *err)
 {
     error_set(err, ERR_EXISTS, "%s of %s in the archive of \"%s\" has other content", what,
               segment->name_text, segment->cluster->name);
@@ -305,7 +307,7 @@ static bool refuse_other(const OpenSegment *segment, const char *what, Error *er
  * Before anything of it is stored, and once more when its first record is there: two servers that
  * parted before this segment must not take turns in the archive.
  */
-static bool check_follows(OpenSegment *segment, Error *err)
+static bool segment_check_follows(OpenSegment *segment, Error *err)
 {
     const WalReaderState *state = wal_reader_state(segment->reader);
     const WalName name = {.kind = WAL_SEGMENT,
@@ -370,7 +372,7 @@ static size_t piece_at(const OpenSegment *segment, uint32_t offset)
 }
 
 /* Compare what an earlier run stored with what we received, from `durable` on. */
-static bool compare_piece(OpenSegment *segment, size_t index, Error *err)
+static bool segment_compare_piece(OpenSegment *segment, size_t index, Error *err)
 {
     const WalPiece piece = segment->pieces[index];
     const uint32_t end = piece.to < segment->received ? piece.to : segment->received;
@@ -383,7 +385,7 @@ static bool compare_piece(OpenSegment *segment, size_t index, Error *err)
         segment->durable = end;
         return true;
     case FOUND_OTHER:
-        return refuse_other(segment, "a piece", err);
+        return segment_refuse_other(segment, "a piece", err);
     case FOUND_NOTHING:
         forget_piece(segment, index);
         return true;
@@ -427,7 +429,7 @@ static bool is_same_piece(const OpenSegment *segment, const WalPiece *piece, Err
     if (!look_at_piece(segment, piece, piece->from, piece->to, &found, err))
         return false;
     if (found == FOUND_OTHER)
-        return refuse_other(segment, "a piece", err);
+        return segment_refuse_other(segment, "a piece", err);
     if (found == FOUND_NOTHING) {
         return error_set(
             err, ERR_UNREACHABLE,
@@ -441,7 +443,7 @@ static bool store_piece(OpenSegment *segment, Error *err)
     const WalPiece piece = next_piece(segment);
     Error attempt = {0};
 
-    if (!check_follows(segment, err))
+    if (!segment_check_follows(segment, err))
         return false;
     if (!wal_piece_store(segment->cluster, &piece, bytes_at(segment, piece.from), segment->codec,
                          &attempt)) {
@@ -454,7 +456,7 @@ static bool store_piece(OpenSegment *segment, Error *err)
     }
     add_piece(segment, &piece);
     segment->durable = piece.to;
-    return remove_pieces(segment, piece.from, piece.to, false, err);
+    return segment_remove_pieces(segment, piece.from, piece.to, false, err);
 }
 
 /* The whole segment, as it is read, against what was received and not compared before. */
@@ -484,7 +486,7 @@ static bool compare_with_received(void *context, const void *data, size_t size, 
  * The archive has the whole segment, from archive_command or another receiver. Pieces would be of
  * no use to anybody, and what was acknowledged in them lost, if it were another server's.
  */
-static bool compare_archived(OpenSegment *segment, Error *err)
+static bool segment_compare_archived(OpenSegment *segment, Error *err)
 {
     WholeComparison comparison = {.segment = segment};
     Error attempt = {0};
@@ -499,7 +501,7 @@ static bool compare_archived(OpenSegment *segment, Error *err)
         return true;
     }
     if (comparison.is_other)
-        return refuse_other(segment, "the whole", err);
+        return segment_refuse_other(segment, "the whole", err);
     CLEANUP(text_freep) char *object = layout_wal(segment->cluster->name, segment->name_text);
     if (!storage_sync(segment->cluster->repo->storage, object, err))
         return false;
@@ -509,12 +511,14 @@ static bool compare_archived(OpenSegment *segment, Error *err)
 
 bool open_segment_store(OpenSegment *segment, Error *err)
 {
-    if (open_segment_has_new(segment) && segment->is_archived && !compare_archived(segment, err))
+    if (open_segment_has_new(segment) && segment->is_archived &&
+        !segment_compare_archived(segment, err))
         return error_context(err, "store what was received of %s", segment->name_text);
     while (open_segment_has_new(segment)) {
         const size_t index = piece_at(segment, segment->durable);
 
-        if (index != SIZE_MAX ? !compare_piece(segment, index, err) : !store_piece(segment, err))
+        if (index != SIZE_MAX ? !segment_compare_piece(segment, index, err)
+                              : !store_piece(segment, err))
             return error_context(err, "store what was received of %s", segment->name_text);
     }
     return true;
@@ -533,7 +537,7 @@ static bool compare_rest(OpenSegment *segment, Error *err)
         if (!look_at_piece(segment, &piece, begin, piece.to, &found, err))
             return false;
         if (found == FOUND_OTHER)
-            return refuse_other(segment, "a piece", err);
+            return segment_refuse_other(segment, "a piece", err);
         if (found == FOUND_NOTHING)
             forget_piece(segment, i);
     }
@@ -541,7 +545,7 @@ static bool compare_rest(OpenSegment *segment, Error *err)
 }
 
 /* As archive-push judges: docs/format.md, end of chapter 6.1. */
-static bool judge(const OpenSegment *segment, Error *err)
+static bool segment_judge(const OpenSegment *segment, Error *err)
 {
     const WalReaderState *state = wal_reader_state(segment->reader);
     char place[LSN_TEXT_SIZE];
@@ -574,7 +578,7 @@ static bool take_stored(const OpenSegment *segment, const WalTrailer *ours, Erro
 
     if (wal_object_read(segment->cluster, segment->name_text, 1, NULL, NULL, &stored, &attempt)) {
         if (!wal_trailers_agree(&stored, ours))
-            return refuse_other(segment, "the whole", err);
+            return segment_refuse_other(segment, "the whole", err);
         return storage_sync(segment->cluster->repo->storage, object, err);
     }
     if (attempt.code != ERR_CORRUPT) {
@@ -583,7 +587,7 @@ static bool take_stored(const OpenSegment *segment, const WalTrailer *ours, Erro
     }
     if (wal_object_trailer(segment->cluster, segment->name_text, &stored, &(Error){0}) &&
         !wal_trailers_agree(&stored, ours))
-        return refuse_other(segment, "the whole (damaged)", err);
+        return segment_refuse_other(segment, "the whole (damaged)", err);
     if (!wal_object_set_aside(segment->cluster, segment->name_text, &aside, err))
         return error_context(err, "set the damaged object aside");
     log_warn("the archived copy was damaged: set aside, stored anew",
@@ -591,7 +595,7 @@ static bool take_stored(const OpenSegment *segment, const WalTrailer *ours, Erro
     return error_set(err, ERR_UNREACHABLE, "the archived copy was damaged and is received again");
 }
 
-static bool commit(OpenSegment *segment, Error *err)
+static bool segment_commit(OpenSegment *segment, Error *err)
 {
     Error attempt = {0};
     WalTrailer trailer;
@@ -599,8 +603,8 @@ static bool commit(OpenSegment *segment, Error *err)
     assert(segment->received == segment->cluster->wal_segment_size);
     if (segment->writer == NULL)
         return error_set(err, ERR_INTERRUPTED, "interrupted by a signal");
-    if (!compare_rest(segment, err) || !judge(segment, err) || !check_follows(segment, err) ||
-        !FAULT_POINT("receive.before-segment", err))
+    if (!compare_rest(segment, err) || !segment_judge(segment, err) ||
+        !segment_check_follows(segment, err) || !FAULT_POINT("receive.before-segment", err))
         return false;
     segment->summary.reader = *wal_reader_state(segment->reader);
     if (!wal_object_writer_commit(segment->writer, &segment->summary, &trailer, &attempt)) {
@@ -613,16 +617,16 @@ static bool commit(OpenSegment *segment, Error *err)
     }
     segment->durable = segment->received;
     return FAULT_POINT("receive.after-segment", err) &&
-           remove_pieces(segment, 0, segment->cluster->wal_segment_size, true, err);
+           segment_remove_pieces(segment, 0, segment->cluster->wal_segment_size, true, err);
 }
 
 bool open_segment_commit(OpenSegment *segment, Error *err)
 {
-    return commit(segment, err) || error_context(err, "store %s", segment->name_text);
+    return segment_commit(segment, err) || error_context(err, "store %s", segment->name_text);
 }
 
 /* Pieces of one segment against the whole of it, as it is read. */
-typedef struct Comparison {
+typedef struct SegmentComparison {
     const Cluster *cluster;
     const WalPiece *pieces;
     size_t count;
@@ -630,9 +634,9 @@ typedef struct Comparison {
     Buffer *contents; /* of each piece, while it is being passed */
     uint64_t offset;
     bool is_other;
-} Comparison;
+} SegmentComparison;
 
-static void comparison_done(Comparison *comparison)
+static void segment_comparison_done(SegmentComparison *comparison)
 {
     for (size_t i = 0; i < comparison->count; i++)
         buffer_done(&comparison->contents[i]);
@@ -641,7 +645,7 @@ static void comparison_done(Comparison *comparison)
 }
 
 /* A piece that can't be read, or was removed, says nothing against the whole. */
-static bool load_piece(Comparison *comparison, size_t index, bool *is_there, Error *err)
+static bool load_piece(SegmentComparison *comparison, size_t index, bool *is_there, Error *err)
 {
     Buffer *content = &comparison->contents[index];
     Error attempt = {0};
@@ -654,9 +658,9 @@ static bool load_piece(Comparison *comparison, size_t index, bool *is_there, Err
     return false;
 }
 
-static bool compare_part(void *context, const void *data, size_t size, Error *err)
+static bool segment_compare_part(void *context, const void *data, size_t size, Error *err)
 {
-    Comparison *comparison = context;
+    SegmentComparison *comparison = context;
     const uint64_t begin = comparison->offset;
     const uint64_t end = begin + size;
 
@@ -689,16 +693,16 @@ static bool clean_segment(const Cluster *cluster, const WalPiece *pieces, size_t
         .kind = WAL_SEGMENT, .timeline = pieces->timeline, .segment = pieces->segment};
     char text[WAL_NAME_SIZE];
     Error attempt = {0};
-    CLEANUP(comparison_done)
-    Comparison comparison = {.cluster = cluster,
-                             .pieces = pieces,
-                             .count = count,
-                             .codec = codec_context_new(),
-                             .contents = mem_alloc(count * sizeof(Buffer))};
+    CLEANUP(segment_comparison_done)
+    SegmentComparison comparison = {.cluster = cluster,
+                                    .pieces = pieces,
+                                    .count = count,
+                                    .codec = codec_context_new(),
+                                    .contents = mem_alloc(count * sizeof(Buffer))};
 
     wal_name_text(&name, cluster->wal_segment_size, text);
     CLEANUP(text_freep) char *object = layout_wal(cluster->name, text);
-    if (!wal_object_read(cluster, text, 1, compare_part, &comparison, NULL, &attempt)) {
+    if (!wal_object_read(cluster, text, 1, segment_compare_part, &comparison, NULL, &attempt)) {
         if (attempt.code == ERR_NOT_FOUND || attempt.code == ERR_CORRUPT)
             return true; /* the pieces are all there is */
         *err = attempt;

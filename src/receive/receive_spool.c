@@ -34,7 +34,7 @@ struct ReceiveSpool {
 };
 
 /* What is acknowledged rests here: only we may write, and one process at a time. */
-static bool lock_directory(const char *path, int *lock_fd, Error *err)
+static bool spool_lock(const char *path, int *lock_fd, Error *err)
 {
     const int fd = *lock_fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     struct stat found;
@@ -60,7 +60,7 @@ static bool lock_directory(const char *path, int *lock_fd, Error *err)
  * Files that a killed run was writing: nobody will finish them, and they would take space for ever.
  * What can't be removed harms nobody else.
  */
-static void remove_unborn(const char *path)
+static void spool_remove_unborn(const char *path)
 {
     CLEANUP(directory_done) DIR *directory = opendir(path);
     const struct dirent *entry;
@@ -73,12 +73,12 @@ static void remove_unborn(const char *path)
         if (strstr(entry->d_name, ".tmp-") != NULL) {
             (void)unlinkat(dirfd(directory), entry->d_name, 0);
         } else {
-            remove_unborn(inside); /* a file is no directory to be opened */
+            spool_remove_unborn(inside); /* a file is no directory to be opened */
         }
     }
 }
 
-static bool open_spool(ReceiveSpool *spool, Error *err)
+static bool spool_open_storage(ReceiveSpool *spool, Error *err)
 {
     const Cluster *target = spool->setup.target;
     const char *directory = spool->setup.directory;
@@ -95,7 +95,7 @@ static bool open_spool(ReceiveSpool *spool, Error *err)
     spool->cluster = *target;
     spool->cluster.repo = &spool->repo;
     return spool->repo.storage != NULL && storage_create(spool->repo.storage, err) &&
-           lock_directory(directory, &spool->lock_fd, err) &&
+           spool_lock(directory, &spool->lock_fd, err) &&
            receive_marker_claim(spool->repo.storage, target, err);
 }
 
@@ -109,9 +109,9 @@ bool receive_spool_open(const ReceiveSpoolSetup *setup, ReceiveSpool **spool, Er
     opened->setup = *setup;
     opened->lock_fd = -1;
     opened->codec = codec_context_new();
-    if (!open_spool(opened, err))
+    if (!spool_open_storage(opened, err))
         return error_context(err, "open the spool %s", setup->directory);
-    remove_unborn(setup->directory);
+    spool_remove_unborn(setup->directory);
     opened->queue = work_queue_new(
         &(WorkQueueSetup){.threads = 1, .capacity = 1, .run = run_move, .workers = &worker}, err);
     if (opened->queue == NULL)
@@ -193,7 +193,7 @@ bool receive_spool_is_full(const ReceiveSpool *spool, uint64_t bytes)
     return bytes >= spool->setup.size_max;
 }
 
-static bool append_text(void *context, const void *data, size_t size, Error *err)
+static bool spool_append_text(void *context, const void *data, size_t size, Error *err)
 {
     (void)err;
     buffer_append(context, data, size);
@@ -204,7 +204,7 @@ static bool append_text(void *context, const void *data, size_t size, Error *err
  * What is said of the repository may come from the spool alone, and an unmounted file system takes
  * everything.
  */
-static bool check_target(ReceiveSpool *spool, Error *err)
+static bool spool_check_target(ReceiveSpool *spool, Error *err)
 {
     const Cluster *target = spool->setup.target;
     Cluster found;
@@ -237,7 +237,7 @@ static bool move_histories(ReceiveSpool *spool, const WalInventory *inventory, E
         char name_text[WAL_NAME_SIZE];
 
         wal_name_text(&name, spool->cluster.wal_segment_size, name_text);
-        if (!wal_object_read(&spool->cluster, name_text, 1, append_text, &text, NULL, err) ||
+        if (!wal_object_read(&spool->cluster, name_text, 1, spool_append_text, &text, NULL, err) ||
             !receive_keep_history(spool->setup.target, spool->setup.compression, name.timeline,
                                   &text, err))
             return false;
@@ -252,13 +252,14 @@ typedef struct NextSegment {
     bool is_whole;
 } NextSegment;
 
-static bool is_before(uint32_t timeline, uint64_t segment, const NextSegment *next)
+static bool spool_is_before(uint32_t timeline, uint64_t segment, const NextSegment *next)
 {
     return timeline < next->timeline || (timeline == next->timeline && segment < next->segment);
 }
 
 /* After `after`, which may be NULL. */
-static bool find_next(const WalInventory *inventory, const NextSegment *after, NextSegment *next)
+static bool spool_find_next(const WalInventory *inventory, const NextSegment *after,
+                            NextSegment *next)
 {
     bool found = false;
 
@@ -269,7 +270,7 @@ static bool find_next(const WalInventory *inventory, const NextSegment *after, N
         if (after != NULL && run->timeline == after->timeline && segment <= after->segment)
             segment = after->segment + 1;
         if (segment > run->last || (after != NULL && run->timeline < after->timeline) ||
-            (found && !is_before(run->timeline, segment, next)))
+            (found && !spool_is_before(run->timeline, segment, next)))
             continue;
         *next = (NextSegment){run->timeline, segment, true};
         found = true;
@@ -280,7 +281,7 @@ static bool find_next(const WalInventory *inventory, const NextSegment *after, N
         if ((after != NULL &&
              !(after->timeline < piece->timeline ||
                (after->timeline == piece->timeline && after->segment < piece->segment))) ||
-            (found && !is_before(piece->timeline, piece->segment, next)))
+            (found && !spool_is_before(piece->timeline, piece->segment, next)))
             continue;
         *next = (NextSegment){piece->timeline, piece->segment, false};
         found = true;
@@ -289,8 +290,8 @@ static bool find_next(const WalInventory *inventory, const NextSegment *after, N
 }
 
 /* Its history is here, or, of a timeline that was begun long ago, in the repository. */
-static bool load_path(ReceiveSpool *spool, uint32_t timeline, Arena *arena, TimelinePath *path,
-                      Error *err)
+static bool spool_load_path(ReceiveSpool *spool, uint32_t timeline, Arena *arena,
+                            TimelinePath *path, Error *err)
 {
     Error attempt = {0};
 
@@ -312,7 +313,7 @@ static bool open_target(ReceiveSpool *spool, const NextSegment *next, Error *err
         spool->number == next->segment)
         return true;
     open_segment_freep(&spool->segment);
-    if (!load_path(spool, next->timeline, &arena, &path, err) ||
+    if (!spool_load_path(spool, next->timeline, &arena, &path, err) ||
         !open_segment_begin(&(OpenSegmentSetup){.cluster = spool->setup.target,
                                                 .timeline = next->timeline,
                                                 .segment = next->segment,
@@ -367,8 +368,8 @@ static bool take_rest(void *context, const void *data, size_t size, Error *err)
  * The last one first: what a killed run leaves is then the beginning of the segment still, and can
  * be moved.
  */
-static bool remove_pieces(ReceiveSpool *spool, const WalInventory *inventory,
-                          const NextSegment *next, uint32_t end, Error *err)
+static bool spool_remove_pieces(ReceiveSpool *spool, const WalInventory *inventory,
+                                const NextSegment *next, uint32_t end, Error *err)
 {
     for (size_t i = inventory->pieces.count; i-- > 0;) {
         const WalPiece *piece = &inventory->pieces.items[i];
@@ -405,7 +406,7 @@ static bool move_whole(ReceiveSpool *spool, const WalInventory *inventory, const
         return false;
     open_segment_freep(&spool->segment);
     return FAULT_POINT("spool.before-remove", err) && repo_check(spool->setup.target->repo, err) &&
-           remove_pieces(spool, inventory, next, UINT32_MAX, err) &&
+           spool_remove_pieces(spool, inventory, next, UINT32_MAX, err) &&
            storage_remove(spool->repo.storage, object, err) &&
            FAULT_POINT("spool.after-remove", err);
 }
@@ -477,7 +478,7 @@ static bool move_pieces(ReceiveSpool *spool, const WalInventory *inventory, cons
     *is_left = reaches_behind(inventory, next, end);
     open_segment_freep(&spool->segment);
     return FAULT_POINT("spool.before-clear", err) && repo_check(spool->setup.target->repo, err) &&
-           remove_pieces(spool, inventory, next, end, err);
+           spool_remove_pieces(spool, inventory, next, end, err);
 }
 
 /* By the time of a move another segment may have begun: later ones are kept as well. */
@@ -502,17 +503,17 @@ static bool move_next(ReceiveSpool *spool, SpoolKeep keep, bool *has_more, Error
     NextSegment later;
 
     *has_more = false;
-    if (!check_target(spool, err) || !wal_inventory_load(&inventory, &spool->cluster, err) ||
+    if (!spool_check_target(spool, err) || !wal_inventory_load(&inventory, &spool->cluster, err) ||
         !move_histories(spool, &inventory, err))
         return false;
-    if (!find_next(&inventory, NULL, &next))
+    if (!spool_find_next(&inventory, NULL, &next))
         return true;
     for (;;) {
         bool is_left = false;
 
         if (!move_one(spool, &inventory, &next, keep, &is_left, err))
             return false;
-        *has_more = find_next(&inventory, &next, &later);
+        *has_more = spool_find_next(&inventory, &next, &later);
         /* What stays (pieces after a damaged one, too) must not be in the way of the rest. */
         if (!is_left || !*has_more)
             return true;

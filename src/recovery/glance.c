@@ -51,7 +51,7 @@ Session *glance_session(const char *conninfo, const ServerLock *lock, const PgCo
 }
 
 /* "00000003000000000000002A": the timeline it begins with. */
-static uint32_t timeline_of(const char *name)
+static uint32_t file_timeline(const char *name)
 {
     char text[9] = "";
 
@@ -82,7 +82,7 @@ bool glance_by_sql(Session *session, unsigned major, SqlGlance *glance, Error *e
         .in_recovery = strcmp(values[0], "t") == 0,
         .is_paused = values[3] != NULL && strcmp(values[3], "t") == 0,
         .last_commit = values[2] != NULL ? strtoll(values[2], NULL, 10) : TIME_US_NONE,
-        .timeline = values[4] != NULL ? timeline_of(values[4]) : 0,
+        .timeline = values[4] != NULL ? file_timeline(values[4]) : 0,
     };
     return values[1] == NULL || lsn_parse(values[1], &glance->replayed, err);
 }

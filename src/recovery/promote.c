@@ -83,7 +83,7 @@ static bool check_may_promote(const char *data, const RecoverySight *sight, Erro
                       "not see it, name a role that may connect in --conninfo");
 }
 
-static bool wait_until_open(RecoveryWatch *watch, uint64_t timeout_ms, Error *err)
+static bool promotion_wait_until_open(RecoveryWatch *watch, uint64_t timeout_ms, Error *err)
 {
     TimeUs deadline = time_monotonic() + (TimeUs)timeout_ms * 1000;
     RecoverySight sight;
@@ -117,5 +117,6 @@ bool recovery_promote(const char *data, const char *conninfo, uint64_t timeout_m
     if (sight.state != RECOVERY_PROMOTING && !signal_promotion(data, sight.pid) &&
         !ask_for_promotion(data, conninfo, &sight, err))
         return error_context(err, "promote the server");
-    return wait_until_open(watch, timeout_ms, err) || error_context(err, "promote the server");
+    return promotion_wait_until_open(watch, timeout_ms, err) ||
+           error_context(err, "promote the server");
 }

@@ -9,12 +9,12 @@
 enum { TAIL_SIZE = 256 << 10 };
 
 /* A line of the log; the text is not ours. */
-typedef struct Line {
+typedef struct ServerLogLine {
     const char *text;
     size_t length;
-} Line;
+} ServerLogLine;
 
-static bool line_before(const char *text, const char **end, Line *line)
+static bool line_before(const char *text, const char **end, ServerLogLine *line)
 {
     if (*end == text)
         return false;
@@ -24,17 +24,17 @@ static bool line_before(const char *text, const char **end, Line *line)
     const char *start = stop;
     while (start > text && start[-1] != '\n')
         start--;
-    *line = (Line){.text = start, .length = (size_t)(stop - start)};
+    *line = (ServerLogLine){.text = start, .length = (size_t)(stop - start)};
     *end = start;
     return true;
 }
 
-static const char *find_in(const Line *line, const char *part)
+static const char *find_in(const ServerLogLine *line, const char *part)
 {
     return memmem(line->text, line->length, part, strlen(part));
 }
 
-static bool has_one_of(const Line *line, const char *const *parts)
+static bool has_one_of(const ServerLogLine *line, const char *const *parts)
 {
     for (; *parts != NULL; parts++) {
         if (find_in(line, *parts) != NULL)
@@ -58,7 +58,7 @@ static const char *last_start(const char *text)
 
 /* The severities in the server's languages (src/backend/po), as stderr, csvlog and jsonlog say it.
  */
-static const char *severity_in(const Line *line)
+static const char *severity_in(const ServerLogLine *line)
 {
     static const char *const words[] = {
         "FATAL:",      "PANIC:",    "FATALE:",
@@ -80,7 +80,7 @@ static const char *severity_in(const Line *line)
 }
 
 /* What any client, or a walreceiver that tries again, may cause: it never ends a recovery. */
-static bool is_of_a_client(const Line *line)
+static bool is_of_a_client(const ServerLogLine *line)
 {
     static const char *const parts[] = {
         "the database system is",
@@ -108,7 +108,7 @@ static bool is_of_a_client(const Line *line)
 static bool last_ended_process(const char *text, char mark[32])
 {
     const char *end = text + strlen(text);
-    Line line;
+    ServerLogLine line;
 
     while (line_before(text, &end, &line)) {
         const char *found = find_in(&line, "(PID ");
@@ -122,7 +122,7 @@ static bool last_ended_process(const char *text, char mark[32])
 }
 
 /* The last fatal line, with the mark if one is given. */
-static bool find_fatal(const char *text, const char *mark, Line *line)
+static bool find_fatal(const char *text, const char *mark, ServerLogLine *line)
 {
     const char *end = text + strlen(text);
 
@@ -135,7 +135,7 @@ static bool find_fatal(const char *text, const char *mark, Line *line)
     return false;
 }
 
-static void append(char *reason, size_t size, const char *text, size_t length)
+static void reason_append(char *reason, size_t size, const char *text, size_t length)
 {
     size_t used = strlen(reason);
 
@@ -143,19 +143,19 @@ static void append(char *reason, size_t size, const char *text, size_t length)
 }
 
 /* A DETAIL belongs to the message before it; so does a line that begins with a tab. */
-static void append_details(const Line *line, char *reason, size_t size)
+static void append_details(const ServerLogLine *line, char *reason, size_t size)
 {
     const char *at = line->text + line->length;
 
     for (int i = 0; i < 4 && *at == '\n'; i++) {
-        Line next = {.text = at + 1, .length = strcspn(at + 1, "\n")};
+        ServerLogLine next = {.text = at + 1, .length = strcspn(at + 1, "\n")};
         const char *detail = find_in(&next, "DETAIL:");
         if (detail == NULL && next.text[0] == '\t')
             detail = next.text + 1;
         if (detail == NULL)
             return;
-        append(reason, size, "; ", 2);
-        append(reason, size, detail, (size_t)(next.text + next.length - detail));
+        reason_append(reason, size, "; ", 2);
+        reason_append(reason, size, detail, (size_t)(next.text + next.length - detail));
         at = next.text + next.length;
     }
 }
@@ -163,7 +163,7 @@ static void append_details(const Line *line, char *reason, size_t size)
 void server_log_reason_of(const char *text, char *reason, size_t size)
 {
     char mark[32];
-    Line line;
+    ServerLogLine line;
 
     reason[0] = '\0';
     text = last_start(text);
@@ -173,7 +173,7 @@ void server_log_reason_of(const char *text, char *reason, size_t size)
     const char *start = severity_in(&line);
     /* csvlog and jsonlog have their severity somewhere in the middle: the whole line then. */
     start = *start == ',' || *start == '"' ? line.text : start;
-    append(reason, size, start, (size_t)(line.text + line.length - start));
+    reason_append(reason, size, start, (size_t)(line.text + line.length - start));
     append_details(&line, reason, size);
 }
 
@@ -256,12 +256,12 @@ static void pause_reason_of(const char *text, char *reason, size_t size)
     static const char *const parts[] = {"insufficient parameter settings", NULL};
     const char *end = text + strlen(text);
     const char *start = last_start(text);
-    Line line;
+    ServerLogLine line;
 
     reason[0] = '\0';
     while (line_before(start, &end, &line)) {
         if (has_one_of(&line, parts)) {
-            append(reason, size, line.text, line.length);
+            reason_append(reason, size, line.text, line.length);
             append_details(&line, reason, size);
             return;
         }
@@ -281,12 +281,12 @@ static void pause_by_hand_of(const char *text, char *reason, size_t size)
     static const char *const by_hand[] = {"recovery has paused", NULL};
     const char *end = text + strlen(text);
     const char *start = last_start(text);
-    Line line;
+    ServerLogLine line;
 
     reason[0] = '\0';
     while (line_before(start, &end, &line) && !has_one_of(&line, at_target)) {
         if (has_one_of(&line, by_hand)) {
-            append(reason, size, line.text, line.length);
+            reason_append(reason, size, line.text, line.length);
             return;
         }
     }

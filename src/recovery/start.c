@@ -11,7 +11,7 @@
 #include <unistd.h>
 
 /* ERR_REFUSED while a server runs there; what a dead one left behind the server itself removes. */
-static bool check_free(const char *data, Error *err)
+static bool start_check_free(const char *data, Error *err)
 {
     CLEANUP(arena_done) Arena arena = {0};
     ServerLock lock;
@@ -44,7 +44,7 @@ static const char *const *arguments_of(const StartSetup *setup, Arena *arena)
 }
 
 /* The server opens it as its own user, who may not be allowed to create it there. */
-static bool prepare_log(const StartSetup *setup, Error *err)
+static bool start_prepare_log(const StartSetup *setup, Error *err)
 {
     if (setup->log_path == NULL)
         return true;
@@ -61,7 +61,7 @@ bool recovery_start(const StartSetup *setup, pid_t *pid, Error *err)
 {
     CLEANUP(arena_done) Arena arena = {0};
 
-    if (!check_free(setup->data, err) || !prepare_log(setup, err))
+    if (!start_check_free(setup->data, err) || !start_prepare_log(setup, err))
         return false;
     const ProcessSetup process = {
         .argv = arguments_of(setup, &arena),

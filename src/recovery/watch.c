@@ -139,7 +139,7 @@ static bool find_process(RecoveryWatch *watch, Arena *arena, Findings *found, Er
     return true;
 }
 
-static bool find(RecoveryWatch *watch, Arena *arena, Findings *found, Error *err)
+static bool watch_find(RecoveryWatch *watch, Arena *arena, Findings *found, Error *err)
 {
     if (!find_process(watch, arena, found, err) ||
         !pg_control_read(watch->setup.data, &found->control, NULL, err))
@@ -278,7 +278,8 @@ static RecoveryState state_by_files(const RecoveryWatch *watch, const Findings *
 }
 
 /* True when the server was asked. */
-static bool ask_server(RecoveryWatch *watch, const Findings *found, SqlGlance *glance, Error *err)
+static bool watch_ask_server(RecoveryWatch *watch, const Findings *found, SqlGlance *glance,
+                             Error *err)
 {
     Error why = {0};
     TimeUs now = time_monotonic();
@@ -394,7 +395,7 @@ static bool look_at_living(RecoveryWatch *watch, const Findings *found, Recovery
         sight->is_waiting = title->is_waiting;
         sight->timeline = title->name.timeline;
     }
-    if (ask_server(watch, found, &glance, err)) {
+    if (watch_ask_server(watch, found, &glance, err)) {
         take_answer(watch, found, &glance, sight);
     } else {
         sight->state = state_by_files(watch, found);
@@ -408,7 +409,7 @@ bool recovery_look(RecoveryWatch *watch, RecoverySight *sight, Error *err)
     CLEANUP(arena_done) Arena arena = {0};
     Findings found = {0};
 
-    if (!find(watch, &arena, &found, err))
+    if (!watch_find(watch, &arena, &found, err))
         return error_context(err, "look at the recovery in %s", watch->setup.data);
 
     RecoverySight seen = {.control = found.control, .pid = found.pid};
@@ -426,7 +427,7 @@ bool recovery_look(RecoveryWatch *watch, RecoverySight *sight, Error *err)
     return true;
 }
 
-static bool stays(RecoveryState state)
+static bool state_stays(RecoveryState state)
 {
     switch (state) {
     case RECOVERY_TARGET_REACHED:
@@ -510,8 +511,8 @@ static bool find_stall(const RecoveryWatch *watch, Course *course, const Recover
            now - course->moved_at >= (TimeUs)watch->setup.stall_ms * 1000;
 }
 
-static void tell(Course *course, const RecoverySight *sight, bool is_stalled, uint64_t interval_ms,
-                 RecoveryChange *on_change, void *context, TimeUs now)
+static void watch_tell(Course *course, const RecoverySight *sight, bool is_stalled,
+                       uint64_t interval_ms, RecoveryChange *on_change, void *context, TimeUs now)
 {
     bool is_due = interval_ms > 0 && now - course->told_at >= (TimeUs)interval_ms * 1000;
 
@@ -572,8 +573,8 @@ bool recovery_watch_to_end(RecoveryWatch *watch, uint64_t interval_ms, RecoveryC
         TimeUs now = time_monotonic();
         bool is_stalled = find_stall(watch, &course, sight, now);
         show_progress(watch, &course, sight);
-        tell(&course, sight, is_stalled, interval_ms, on_change, context, now);
-        if (stays(sight->state))
+        watch_tell(&course, sight, is_stalled, interval_ms, on_change, context, now);
+        if (state_stays(sight->state))
             return true;
         if (is_out_of_sight(watch, sight, &course, now))
             return refuse_blind(sight, err);

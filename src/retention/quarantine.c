@@ -131,7 +131,7 @@ static void read_record(const Cluster *cluster, QuarantineSet *set, Arena *arena
     set->last = arena_text(arena, last != NULL ? last : "");
 }
 
-static QuarantineList take_list(QuarantineList *from)
+static QuarantineList quarantine_take_list(QuarantineList *from)
 {
     QuarantineList taken = *from;
 
@@ -167,7 +167,7 @@ bool quarantine_list_load(QuarantineList *list, const Cluster *cluster, Error *e
         set->objects++;
         set->bytes += objects.objects[i].size;
     }
-    *list = take_list(&loaded);
+    *list = quarantine_take_list(&loaded);
     return true;
 }
 
@@ -220,8 +220,8 @@ static bool load_set(Undo *undo, const char *id, Error *err)
     return error_hint(err, "`pgcairn wal-quarantine` lists what was set aside");
 }
 
-static bool is_same(Storage *storage, const char *a, const char *b, uint64_t size, bool *same,
-                    Error *err)
+static bool object_is_same(Storage *storage, const char *a, const char *b, uint64_t size,
+                           bool *same, Error *err)
 {
     CLEANUP(buffer_done) Buffer one = {0};
     CLEANUP(buffer_done) Buffer other = {0};
@@ -261,7 +261,7 @@ static bool look_at_name(const Undo *undo, const char *id, const QuarantineItem 
     Error attempt = {0};
     bool same = false;
 
-    *is_there = is_same(storage, place, item->object, item->size, &same, &attempt);
+    *is_there = object_is_same(storage, place, item->object, item->size, &same, &attempt);
     if (*is_there)
         return same || refuse_taken(undo->cluster, item, err);
     if (attempt.code == ERR_NOT_FOUND)

@@ -62,7 +62,7 @@ int quarantine_item_order(const void *a, const void *b)
     return -strcmp(one->object, other->object);
 }
 
-static bool is_in(const Extent *extent, const QuarantineItem *item)
+static bool extent_has(const Extent *extent, const QuarantineItem *item)
 {
     return item->name.timeline == extent->timeline && item->name.kind != WAL_HISTORY &&
            item->name.segment >= extent->first && item->name.segment <= extent->last;
@@ -78,7 +78,7 @@ static bool keeps_wal(const Planning *planning, const Extent *extent)
         for (size_t i = 0; i < lists[l]->count; i++) {
             if (quarantine_item_of(planning->cluster, lists[l]->objects[i].name, &item) &&
                 item.name.timeline == extent->timeline && item.name.kind != WAL_HISTORY &&
-                !is_in(extent, &item))
+                !extent_has(extent, &item))
                 return true;
         }
     }
@@ -97,7 +97,7 @@ static void count(QuarantinePlan *plan, const QuarantineItem *item)
         plan->newest_at = item->stored_at;
 }
 
-static void take(Planning *planning, const Extent *extent, const ObjectList *list)
+static void extent_take(Planning *planning, const Extent *extent, const ObjectList *list)
 {
     QuarantinePlan *plan = planning->plan;
     const bool takes_history = !keeps_wal(planning, extent);
@@ -108,8 +108,8 @@ static void take(Planning *planning, const Extent *extent, const ObjectList *lis
 
         if (!quarantine_item_of(planning->cluster, object->name, &item))
             continue;
-        if (!is_in(extent, &item) && !(takes_history && item.name.kind == WAL_HISTORY &&
-                                       item.name.timeline == extent->timeline))
+        if (!extent_has(extent, &item) && !(takes_history && item.name.kind == WAL_HISTORY &&
+                                            item.name.timeline == extent->timeline))
             continue;
         item.object = arena_text(&plan->arena, object->name);
         item.size = object->size;
@@ -141,8 +141,8 @@ static bool has_first(const Planning *planning, uint32_t timeline, uint64_t segm
 }
 
 /* Whether the path goes on from WAL that is to be set aside, at *left. */
-static bool goes_on(const Planning *planning, const Extent *extent, const TimelinePath *path,
-                    Lsn *left)
+static bool extent_goes_on(const Planning *planning, const Extent *extent, const TimelinePath *path,
+                           Lsn *left)
 {
     const PathStep *step = path_step_of(path, extent->timeline);
 
@@ -188,7 +188,7 @@ static bool find_descendants(Planning *planning, Error *err)
             *err = attempt;
             return false;
         }
-        if (!goes_on(planning, extent, &path, &left))
+        if (!extent_goes_on(planning, extent, &path, &left))
             continue;
         if (!planning->request->takes_descendants)
             return refuse_dependent(extent, item.name.timeline, left, err);
@@ -252,8 +252,8 @@ bool quarantine_plan(const Cluster *cluster, const QuarantineRequest *request, Q
     if (!resolve_fork(&planning, &planning.extents[0], err) || !find_descendants(&planning, err))
         return false;
     for (size_t i = 0; i < planning.extent_count; i++) {
-        take(&planning, &planning.extents[i], &planning.wal);
-        take(&planning, &planning.extents[i], &planning.open);
+        extent_take(&planning, &planning.extents[i], &planning.wal);
+        extent_take(&planning, &planning.extents[i], &planning.open);
     }
     if (made.count == 0) {
         error_set(err, ERR_NOT_FOUND, "there is no such WAL in the archive of \"%s\"",

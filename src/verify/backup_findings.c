@@ -35,7 +35,7 @@ PackFacts *pack_find(const VerifyRun *run, const char *id)
     return find_among(run->packs, run->pack_count, id);
 }
 
-static void add_pack(VerifyRun *run, const PackInfo *info, uint32_t users)
+static void findings_add_pack(VerifyRun *run, const PackInfo *info, uint32_t users)
 {
     if (run->pack_count == run->pack_capacity) {
         run->pack_capacity = run->pack_capacity == 0 ? 64 : 2 * run->pack_capacity;
@@ -71,7 +71,7 @@ static void add_packs(VerifyRun *run, const Manifest *manifest, const char *obje
         PackFacts *pack = find_among(run->packs, sorted, manifest->packs[i].id);
 
         if (pack == NULL) {
-            add_pack(run, &manifest->packs[i], users);
+            findings_add_pack(run, &manifest->packs[i], users);
             continue;
         }
         pack->users += users;
@@ -106,28 +106,28 @@ static void keep_facts(VerifyRun *run, BackupFacts *facts, const ManifestHeader 
     facts->bad_pages = header->bad_pages;
 }
 
-static void complain(VerifyRun *run, size_t backup, const char *object, const char *what,
-                     const char *expected, const char *found)
+static void findings_complain(VerifyRun *run, size_t backup, const char *object, const char *what,
+                              const char *expected, const char *found)
 {
     trouble_at_backup(trouble_add(run, FINDING_INCONSISTENT, object, what, expected, found),
                       backup);
 }
 
 /* What it says of itself, and of the cluster. */
-static void check_header(VerifyRun *run, size_t backup, const Manifest *manifest,
-                         const char *object)
+static void findings_check_header(VerifyRun *run, size_t backup, const Manifest *manifest,
+                                  const char *object)
 {
     const ManifestHeader *header = &manifest->header;
     ManifestFault fault;
     char found[96];
 
     if (manifest_find_fault(manifest, &fault))
-        complain(run, backup, object, fault.what, fault.expected, fault.found);
+        findings_complain(run, backup, object, fault.what, fault.expected, fault.found);
     if (!is_registered(run, header)) {
         snprintf(found, sizeof found, "system identifier %" PRIu64 ", version %u",
                  header->system_identifier, header->major);
-        complain(run, backup, object, "the manifest is of another cluster", "a registered one",
-                 found);
+        findings_complain(run, backup, object, "the manifest is of another cluster",
+                          "a registered one", found);
     }
 }
 
@@ -165,7 +165,7 @@ static bool survey_backup(VerifyRun *run, size_t backup, Error *err)
         return true;
     }
     keep_facts(run, facts, &manifest.header);
-    check_header(run, backup, &manifest, object);
+    findings_check_header(run, backup, &manifest, object);
     facts->is_suspect = run->trouble_count > troubles;
     if (!facts->is_suspect && !is_marked_backup(run, backup))
         believe_backup(run, backup, &manifest);
@@ -344,7 +344,8 @@ static bool verify_backup(VerifyRun *run, PackCrew *crew, size_t backup, Error *
         return false;
     if (!ok)
         return true; /* it was removed or damaged a moment ago */
-    if (!read_packs(run, crew, &manifest, err) || !check_manifest(run, backup, &manifest, err))
+    if (!read_packs(run, crew, &manifest, err) ||
+        !verify_check_manifest(run, backup, &manifest, err))
         return error_context(err, "backup %s", run->backups[backup].id);
     const bool is_good = run->trouble_count == troubles && !run->backups[backup].is_suspect &&
                          !has_bad_pack(run, &manifest);

@@ -19,7 +19,7 @@ static void histories_done(Histories *histories)
     wal_inventory_done(&histories->wal);
 }
 
-static void tell(VerifyRun *run, const Branch *branch, uint32_t newest)
+static void branch_tell(VerifyRun *run, const Branch *branch, uint32_t newest)
 {
     const uint32_t size = run->cluster->wal_segment_size;
     const WalName segment = {.kind = WAL_SEGMENT,
@@ -70,7 +70,7 @@ bool verify_branches(VerifyRun *run, Error *err)
     for (size_t i = 0; answer.reason != BRANCH_FITS && i < branches->count; i++) {
         if (&branches->items[i] == answer.other ||
             branch_gain_last(&branches->items[i].gain) != TIME_US_NONE)
-            tell(run, &branches->items[i], branch_list_newest(branches)->timeline);
+            branch_tell(run, &branches->items[i], branch_list_newest(branches)->timeline);
     }
     return true;
 }

@@ -164,7 +164,7 @@ static void find_on_step(Holes *holes, uint32_t timeline, uint64_t first, uint64
     }
 }
 
-static bool find_on_path(Holes *holes, const TimelinePath *path, Error *err)
+static bool holes_find_on_path(Holes *holes, const TimelinePath *path, Error *err)
 {
     Stretch stretch = {.is_empty = true};
 
@@ -185,7 +185,7 @@ static bool find_on_path(Holes *holes, const TimelinePath *path, Error *err)
     return true;
 }
 
-static int compare(const void *a, const void *b)
+static int holes_order(const void *a, const void *b)
 {
     const WalPlace *one = a;
     const WalPlace *other = b;
@@ -202,7 +202,7 @@ static void merge(Holes *holes)
     size_t kept = 0;
 
     if (holes->count > 1)
-        qsort(holes->places, holes->count, sizeof holes->places[0], compare);
+        qsort(holes->places, holes->count, sizeof holes->places[0], holes_order);
     for (size_t i = 0; i < holes->count; i++) {
         WalPlace *last = kept > 0 ? &holes->places[kept - 1] : NULL;
         const WalPlace *place = &holes->places[i];
@@ -216,8 +216,8 @@ static void merge(Holes *holes)
     holes->count = kept;
 }
 
-static const char *segment_name(const VerifyRun *run, uint32_t timeline, uint64_t segment,
-                                char name[WAL_NAME_SIZE])
+static const char *holes_segment_name(const VerifyRun *run, uint32_t timeline, uint64_t segment,
+                                      char name[WAL_NAME_SIZE])
 {
     return wal_name_text(&(WalName){.kind = WAL_SEGMENT, .timeline = timeline, .segment = segment},
                          run->cluster->wal_segment_size, name);
@@ -226,7 +226,7 @@ static const char *segment_name(const VerifyRun *run, uint32_t timeline, uint64_
 static char *object_of(const VerifyRun *run, uint32_t timeline, uint64_t segment,
                        char name[WAL_NAME_SIZE])
 {
-    return layout_wal(run->cluster->name, segment_name(run, timeline, segment, name));
+    return layout_wal(run->cluster->name, holes_segment_name(run, timeline, segment, name));
 }
 
 /* Does any backup begin before it, or can one be that nobody can read? Else nothing is lost. */
@@ -248,14 +248,14 @@ static bool matters(const VerifyRun *run, const WalPlace *place)
     return false;
 }
 
-static void tell(const Holes *holes, const WalPlace *place)
+static void holes_tell(const Holes *holes, const WalPlace *place)
 {
     VerifyRun *run = holes->run;
     uint64_t count = place->last - place->first + 1;
     char first[WAL_NAME_SIZE];
     char last[WAL_NAME_SIZE];
     CLEANUP(text_freep) char *object = object_of(run, place->timeline, place->first, first);
-    segment_name(run, place->timeline, place->last, last);
+    holes_segment_name(run, place->timeline, place->last, last);
     CLEANUP(text_freep)
     char *what = count == 1 ? text_format("WAL segment %s is missing", first)
                             : text_format("%" PRIu64 " WAL segments are missing: %s to %s", count,
@@ -277,11 +277,11 @@ bool verify_holes(VerifyRun *run, Error *err)
     if (!wal_inventory_load(&holes.wal, run->cluster, err))
         return false;
     for (size_t i = 0; i < run->timeline_count; i++) {
-        if (!find_on_path(&holes, &run->timelines[i].path, err))
+        if (!holes_find_on_path(&holes, &run->timelines[i].path, err))
             return false;
     }
     merge(&holes);
     for (size_t i = 0; i < holes.count; i++)
-        tell(&holes, &holes.places[i]);
+        holes_tell(&holes, &holes.places[i]);
     return true;
 }

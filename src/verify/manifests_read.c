@@ -31,7 +31,8 @@ static void check_done(Check *check)
     mem_free(check->crcs);
 }
 
-static void complain(Check *check, const char *what, const char *expected, const char *found)
+static void manifest_complain(Check *check, const char *what, const char *expected,
+                              const char *found)
 {
     if (check->complaints++ >= COMPLAINTS_MAX)
         return;
@@ -46,7 +47,7 @@ static void complain_of_file(Check *check, const ManifestEntry *entry, const cha
 {
     CLEANUP(text_freep) char *what = text_format("content of %s", entry->path);
 
-    complain(check, what, expected, found);
+    manifest_complain(check, what, expected, found);
 }
 
 /* The pack has its own finding; this says whose trouble that is. */
@@ -108,7 +109,7 @@ static const FrameFact *good_fact(Check *check, const ManifestEntry *entry, cons
     return fact;
 }
 
-static void check_small(Check *check, const ManifestEntry *entry)
+static void manifest_check_small(Check *check, const ManifestEntry *entry)
 {
     char expected[64];
     char found[64];
@@ -137,7 +138,7 @@ typedef struct RangeSum {
     uint64_t size;
 } RangeSum;
 
-static bool load_table(Check *check, const Frame *frame, PageTable *table, Error *err)
+static bool manifest_load_table(Check *check, const Frame *frame, PageTable *table, Error *err)
 {
     CLEANUP(buffer_done) Buffer raw = {0};
 
@@ -154,7 +155,7 @@ typedef struct Overlay {
 } Overlay;
 
 /* Clipped at each step: docs/format.md, chapter 4.3. */
-static void lay_over(Check *check, Overlay *overlay, const PageTable *table)
+static void overlay_lay(Check *check, Overlay *overlay, const PageTable *table)
 {
     uint32_t count = frame_page_count(table->range_size);
 
@@ -214,7 +215,7 @@ static bool sum_fragments(Check *check, const ManifestEntry *entry, const Manife
         *known = *known && fact != NULL;
         if (!*known)
             continue;
-        if (!load_table(check, frame, &table, &attempt)) {
+        if (!manifest_load_table(check, frame, &table, &attempt)) {
             if (!is_finding(&attempt)) {
                 *err = attempt;
                 return false;
@@ -223,7 +224,7 @@ static bool sum_fragments(Check *check, const ManifestEntry *entry, const Manife
             *known = false;
             continue;
         }
-        lay_over(check, &overlay, &table);
+        overlay_lay(check, &overlay, &table);
     }
     if (*known && !sum_overlay(check, &overlay, sum)) {
         complain_of_gap(check, entry, range);
@@ -245,8 +246,8 @@ static void sum_single(Check *check, const ManifestEntry *entry, const ManifestR
     }
 }
 
-static bool check_range(Check *check, const ManifestEntry *entry, const ManifestRange *range,
-                        RangeSum *sum, bool *known, Error *err)
+static bool manifest_check_range(Check *check, const ManifestEntry *entry,
+                                 const ManifestRange *range, RangeSum *sum, bool *known, Error *err)
 {
     char expected[96];
     char found[96];
@@ -266,7 +267,7 @@ static bool check_range(Check *check, const ManifestEntry *entry, const Manifest
     return true;
 }
 
-static bool check_large(Check *check, const ManifestEntry *entry, Error *err)
+static bool manifest_check_large(Check *check, const ManifestEntry *entry, Error *err)
 {
     char expected[32];
     char found[32];
@@ -277,7 +278,7 @@ static bool check_large(Check *check, const ManifestEntry *entry, Error *err)
         RangeSum sum = {0};
         bool known;
 
-        if (!check_range(check, entry, &entry->ranges[i], &sum, &known, err))
+        if (!manifest_check_range(check, entry, &entry->ranges[i], &sum, &known, err))
             return false;
         all_known = all_known && known;
         crc = crc32c_combine(crc, sum.crc32c, sum.size);
@@ -298,15 +299,15 @@ static bool check_entries(Check *check, Error *err)
         if (entry->kind != ENTRY_FILE && entry->kind != ENTRY_EXTRA)
             continue;
         if (entry->is_small) {
-            check_small(check, entry);
-        } else if (!interrupt_check(err) || !check_large(check, entry, err)) {
+            manifest_check_small(check, entry);
+        } else if (!interrupt_check(err) || !manifest_check_large(check, entry, err)) {
             return false;
         }
     }
     return true;
 }
 
-bool check_manifest(VerifyRun *run, size_t backup, const Manifest *manifest, Error *err)
+bool verify_check_manifest(VerifyRun *run, size_t backup, const Manifest *manifest, Error *err)
 {
     CLEANUP(text_freep) char *object = layout_manifest(run->cluster->name, manifest->header.id);
     CLEANUP(check_done)

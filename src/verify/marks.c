@@ -21,8 +21,8 @@ void note_unmarked(VerifyRun *run, const Error *problem)
 }
 
 /* After the first failure nothing is tried again: most often nothing may be written here. */
-static void store(VerifyRun *run, MarkSubject what, const char *subject, bool is_void,
-                  const char *reason)
+static void marks_store(VerifyRun *run, MarkSubject what, const char *subject, bool is_void,
+                        const char *reason)
 {
     const Mark mark = {.kind = MARK_DAMAGE,
                        .what = what,
@@ -40,18 +40,19 @@ static void store(VerifyRun *run, MarkSubject what, const char *subject, bool is
         note_unmarked(run, &problem);
 }
 
-static void set(VerifyRun *run, MarkSubject what, const char *subject, const char *reason)
+static void marks_set(VerifyRun *run, MarkSubject what, const char *subject, const char *reason)
 {
     const Mark *known = mark_find(&run->marks, MARK_DAMAGE, what, subject);
 
     if (known == NULL || strcmp(known->reason, reason) != 0)
-        store(run, what, subject, false, reason);
+        marks_store(run, what, subject, false, reason);
 }
 
-static void take_back(VerifyRun *run, MarkSubject what, const char *subject, const char *reason)
+static void marks_take_back(VerifyRun *run, MarkSubject what, const char *subject,
+                            const char *reason)
 {
     if (mark_find(&run->marks, MARK_DAMAGE, what, subject) != NULL)
-        store(run, what, subject, true, reason);
+        marks_store(run, what, subject, true, reason);
 }
 
 static bool is_of_pack(const VerifyRun *run, const Trouble *trouble, const Manifest *manifest)
@@ -88,16 +89,16 @@ void mark_backup(VerifyRun *run, size_t backup, const Manifest *manifest, bool i
     const Finding *worst = is_good ? NULL : worst_of(run, backup, manifest);
 
     if (is_good) {
-        take_back(run, MARK_OF_BACKUP, id, "read whole, and good");
+        marks_take_back(run, MARK_OF_BACKUP, id, "read whole, and good");
     } else if (worst != NULL) {
         CLEANUP(text_freep) char *reason = text_format("%s: %s", worst->object, worst->what);
-        set(run, MARK_OF_BACKUP, id, reason);
+        marks_set(run, MARK_OF_BACKUP, id, reason);
     }
 }
 
 void mark_lost_backup(VerifyRun *run, const char *id, const char *reason)
 {
-    set(run, MARK_OF_BACKUP, id, reason);
+    marks_set(run, MARK_OF_BACKUP, id, reason);
 }
 
 void mark_wal(VerifyRun *run, const WalName *name, const Error *problem)
@@ -106,9 +107,9 @@ void mark_wal(VerifyRun *run, const WalName *name, const Error *problem)
 
     wal_name_text(name, run->cluster->wal_segment_size, text);
     if (problem->code == ERR_NONE) {
-        take_back(run, MARK_OF_WAL, text, "read whole, and good");
+        marks_take_back(run, MARK_OF_WAL, text, "read whole, and good");
     } else {
-        set(run, MARK_OF_WAL, text, problem->message);
+        marks_set(run, MARK_OF_WAL, text, problem->message);
     }
 }
 
@@ -129,14 +130,14 @@ static bool is_wal_there(const VerifyRun *run, const char *name)
 {
     CLEANUP(text_freep) char *object = layout_wal(run->cluster->name, name);
 
-    return find_object(run, object) != NULL;
+    return verify_find_object(run, object) != NULL;
 }
 
 static bool is_backup_there(const VerifyRun *run, const char *id)
 {
     CLEANUP(text_freep) char *object = layout_manifest(run->cluster->name, id);
 
-    return find_object(run, object) != NULL || is_lost_backup(run, id);
+    return verify_find_object(run, object) != NULL || is_lost_backup(run, id);
 }
 
 void forget_marks_of_nothing(VerifyRun *run)
@@ -148,6 +149,6 @@ void forget_marks_of_nothing(VerifyRun *run)
             continue;
         if ((mark->what == MARK_OF_WAL && !is_wal_there(run, mark->subject)) ||
             (mark->what == MARK_OF_BACKUP && !is_backup_there(run, mark->subject)))
-            take_back(run, mark->what, mark->subject, "nothing of it is there any more");
+            marks_take_back(run, mark->what, mark->subject, "nothing of it is there any more");
     }
 }

@@ -233,7 +233,7 @@ static const BackupFacts *newer_than(const VerifyRun *run, const BackupFacts *lo
     return best;
 }
 
-static void tell_lost(const VerifyRun *run, const BackupFacts *lost, Buffer *text)
+static void meaning_tell_lost(const VerifyRun *run, const BackupFacts *lost, Buffer *text)
 {
     const BackupFacts *older = lost->is_readable ? older_than(run, lost) : NULL;
     const BackupFacts *newer = lost->is_readable ? newer_than(run, lost) : NULL;
@@ -268,7 +268,7 @@ static void tell_backup(const VerifyRun *run, size_t index, Buffer *text)
     const BackupFacts *backup = &run->backups[index];
 
     if (backup->is_hurt || !backup->is_readable) {
-        tell_lost(run, backup, text);
+        meaning_tell_lost(run, backup, text);
     } else {
         buffer_print(text,
                      "The files of backup %s are whole, but what its manifest says contradicts "
@@ -282,7 +282,7 @@ static void tell_pack(const VerifyRun *run, size_t index, Buffer *text)
     const PackFacts *pack = &run->packs[index];
 
     for (size_t i = 0; i < pack->hurt_count && i < NAMES_MAX; i++)
-        tell_lost(run, &run->backups[pack->hurt[i]], text);
+        meaning_tell_lost(run, &run->backups[pack->hurt[i]], text);
     if (pack->hurt_count > NAMES_MAX)
         buffer_print(text, " So it is with %zu more backups.", pack->hurt_count - NAMES_MAX);
     if (pack->hurt_count == 0) {

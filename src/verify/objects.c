@@ -244,7 +244,7 @@ static bool is_quarantined(const Cluster *cluster, const char *object, bool *is_
     return *is_record || begins_like(what, "wal/") || begins_like(what, "open/");
 }
 
-static bool is_known(const VerifyRun *run, const char *object)
+static bool object_is_known(const VerifyRun *run, const char *object)
 {
     const Cluster *cluster = run->cluster;
     char id[BACKUP_ID_SIZE];
@@ -261,7 +261,8 @@ static bool is_known(const VerifyRun *run, const char *object)
            layout_piece_of(cluster->name, object, cluster->wal_segment_size, &name, &from, &to);
 }
 
-static void note(VerifyRun *run, const ObjectInfo *object, const char *what, const char *meaning)
+static void objects_note(VerifyRun *run, const ObjectInfo *object, const char *what,
+                         const char *meaning)
 {
     char size[32];
 
@@ -275,11 +276,12 @@ static void note_pack(VerifyRun *run, const ObjectInfo *object)
 
     for (size_t i = 0; i < run->backup_count; i++)
         all_readable = all_readable && run->backups[i].is_readable;
-    note(run, object, "unreferenced: no readable manifest refers to this pack",
-         all_readable ? "No backup needs it: a backup is running, or one was interrupted. Its "
-                        "content was not checked."
-                      : "A backup whose manifest is damaged may consist of it. Its content was not "
-                        "checked.");
+    objects_note(run, object, "unreferenced: no readable manifest refers to this pack",
+                 all_readable
+                     ? "No backup needs it: a backup is running, or one was interrupted. Its "
+                       "content was not checked."
+                     : "A backup whose manifest is damaged may consist of it. Its content was not "
+                       "checked.");
 }
 
 bool verify_leftovers(VerifyRun *run, Error *err)
@@ -294,18 +296,20 @@ bool verify_leftovers(VerifyRun *run, Error *err)
 
         if (is_quarantined(run->cluster, object->name, &is_record)) {
             if (is_record) {
-                note(run, object, "WAL was set aside by wal-quarantine",
-                     "No recovery reads it, and it was not looked at here. `pgcairn "
-                     "wal-quarantine` lists what was set aside, and puts it back with --undo.");
+                objects_note(
+                    run, object, "WAL was set aside by wal-quarantine",
+                    "No recovery reads it, and it was not looked at here. `pgcairn "
+                    "wal-quarantine` lists what was set aside, and puts it back with --undo.");
             }
         } else if (pack != NULL && pack_find(run, pack) == NULL) {
             note_pack(run, object);
         } else if (is_set_aside(run->cluster, object->name)) {
-            note(run, object, "set aside as damaged when the server archived it again",
-                 "No recovery reads it. It can be removed once nobody wants to look at it.");
-        } else if (!is_known(run, object->name)) {
-            note(run, object, "an object of unknown kind",
-                 "It is not pgcairn's: it is never read and never removed.");
+            objects_note(
+                run, object, "set aside as damaged when the server archived it again",
+                "No recovery reads it. It can be removed once nobody wants to look at it.");
+        } else if (!object_is_known(run, object->name)) {
+            objects_note(run, object, "an object of unknown kind",
+                         "It is not pgcairn's: it is never read and never removed.");
         }
     }
     return true;

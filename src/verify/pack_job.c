@@ -77,7 +77,7 @@ static void add_problem(PackJob *job, FindingSeverity severity, const char *what
     job->problem_count++;
 }
 
-static const char *kind_name(FrameKind kind)
+static const char *frame_kind_name(FrameKind kind)
 {
     switch (kind) {
     case FRAME_EXTENT:
@@ -91,9 +91,10 @@ static const char *kind_name(FrameKind kind)
 }
 
 /* "extent of base/5/1259 (range 0) at offset 80" */
-static void describe(const ScannedFrame *frame, Buffer *text)
+static void frame_describe(const ScannedFrame *frame, Buffer *text)
 {
-    buffer_print(text, "%s of %.*s", kind_name(frame->kind), (int)frame->path_size, frame->path);
+    buffer_print(text, "%s of %.*s", frame_kind_name(frame->kind), (int)frame->path_size,
+                 frame->path);
     if (frame->kind != FRAME_FILE)
         buffer_print(text, " (range %" PRIu32 ")", frame->range);
     buffer_print(text, " at offset %" PRIu64, frame->frame.offset);
@@ -104,7 +105,7 @@ static void frame_problem(PackJob *job, const ScannedFrame *frame, FindingSeveri
 {
     CLEANUP(buffer_done) Buffer what = {0};
 
-    describe(frame, &what);
+    frame_describe(frame, &what);
     add_problem(job, severity, (const char *)what.data, expected, found);
 }
 
@@ -189,15 +190,15 @@ static bool is_page_right(const PackWorker *worker, const PageTable *table, uint
            worker->hashes[at] == entry->hash && worker->crcs[at] == entry->crc32c;
 }
 
-typedef struct PageVerdict {
+typedef struct PagesVerdict {
     uint32_t wrong, first_wrong;
     bool lost_extent, bad_extent;
-} PageVerdict;
+} PagesVerdict;
 
-static PageVerdict judge_pages(const PackWorker *worker, const PageTable *table)
+static PagesVerdict judge_pages(const PackWorker *worker, const PageTable *table)
 {
     CLEANUP(buffer_done) Buffer places = {0};
-    PageVerdict verdict = {0};
+    PagesVerdict verdict = {0};
 
     buffer_reserve(&places, (table->extent_count + 1) * sizeof(SeenExtent *));
     const SeenExtent **extents = (const SeenExtent **)(void *)places.data;
@@ -249,7 +250,7 @@ static void see_table(PackJob *job, PackWorker *worker, const ScannedFrame *fram
         damaged_frame(job, frame, "a page table", &problem);
         return;
     }
-    PageVerdict verdict = judge_pages(worker, &table);
+    PagesVerdict verdict = judge_pages(worker, &table);
     if (table.range != frame->range || verdict.lost_extent) {
         frame_problem(job, frame, FINDING_INCONSISTENT,
                       "extents that stand in front of it, of the same range",
@@ -277,15 +278,15 @@ static FrameFact *add_fact(PackJob *job, const ScannedFrame *frame)
     return fact;
 }
 
-typedef struct Scan {
+typedef struct PackJobScan {
     PackJob *job;
     PackWorker *worker;
-} Scan;
+} PackJobScan;
 
 static bool see_frame(void *context, const ScannedFrame *frame, const uint8_t *raw,
                       const Error *problem, Error *err)
 {
-    Scan *scan = context;
+    PackJobScan *scan = context;
     PackJob *job = scan->job;
     char expected[96];
 
@@ -319,7 +320,7 @@ static bool see_frame(void *context, const ScannedFrame *frame, const uint8_t *r
 bool pack_job_run(void *worker, void *work, Error *err)
 {
     PackJob *job = work;
-    Scan scan = {.job = job, .worker = worker};
+    PackJobScan scan = {.job = job, .worker = worker};
 
     scan.worker->extent_count = 0;
     scan.worker->page_count = 0;

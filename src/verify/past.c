@@ -57,7 +57,7 @@ bool is_lost_backup(const VerifyRun *run, const char *id)
     return past != NULL && past->is_lost;
 }
 
-static void tell_lost(VerifyRun *run, PastBackup *past, const char *manifest)
+static void past_tell_lost(VerifyRun *run, PastBackup *past, const char *manifest)
 {
     char time[TIME_TEXT_SIZE];
     CLEANUP(text_freep)
@@ -86,14 +86,14 @@ bool verify_past_backups(VerifyRun *run, Error *err)
         uint64_t size;
         Error attempt = {0};
 
-        if (find_object(run, manifest) != NULL ||
+        if (verify_find_object(run, manifest) != NULL ||
             storage_stat(run->cluster->repo->storage, manifest, &size, NULL, &attempt))
             continue;
         if (attempt.code != ERR_NOT_FOUND) {
             *err = attempt;
             return false;
         }
-        tell_lost(run, past, manifest);
+        past_tell_lost(run, past, manifest);
     }
     return true;
 }
@@ -117,7 +117,7 @@ static void list_pages(const PastBackup *past, uint64_t count, Buffer *text)
         buffer_print(text, " and %" PRIu64 " more", count - shown);
 }
 
-void tell_bad_pages(VerifyRun *run)
+void past_tell_bad_pages(VerifyRun *run)
 {
     for (size_t i = 0; i < run->backup_count; i++) {
         const BackupFacts *backup = &run->backups[i];

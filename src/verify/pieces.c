@@ -13,7 +13,7 @@ typedef struct PiecePass {
     Buffer raw;
 } PiecePass;
 
-static void pass_done(PiecePass *pass)
+static void pieces_pass_done(PiecePass *pass)
 {
     codec_context_freep(&pass->codec);
     buffer_done(&pass->raw);
@@ -94,7 +94,7 @@ static bool find_gaps(VerifyRun *run, Error *err)
 
 bool verify_pieces(VerifyRun *run, Error *err)
 {
-    CLEANUP(pass_done) PiecePass pass = {.run = run, .codec = codec_context_new()};
+    CLEANUP(pieces_pass_done) PiecePass pass = {.run = run, .codec = codec_context_new()};
 
     if (run->request->backup != NULL)
         return true;

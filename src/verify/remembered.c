@@ -61,12 +61,12 @@ static void take_newer(BackupIdentity *identity, TimeUs stored_at)
         identity->newest_at = stored_at;
 }
 
-static void add_pack(const VerifyRun *run, const PackInfo *info, Sha256 *sha,
-                     BackupIdentity *identity)
+static void remembered_add_pack(const VerifyRun *run, const PackInfo *info, Sha256 *sha,
+                                BackupIdentity *identity)
 {
     CLEANUP(text_freep) char *name = layout_pack(run->cluster->name, info->id);
     CLEANUP(text_freep) char *line = NULL;
-    const ObjectInfo *object = find_object(run, name);
+    const ObjectInfo *object = verify_find_object(run, name);
 
     if (object == NULL) {
         identity->is_whole = false;
@@ -77,12 +77,12 @@ static void add_pack(const VerifyRun *run, const PackInfo *info, Sha256 *sha,
     take_newer(identity, object->stored_at);
 }
 
-static BackupIdentity identify(const VerifyRun *run, size_t backup, const Manifest *manifest)
+static BackupIdentity backup_identify(const VerifyRun *run, size_t backup, const Manifest *manifest)
 {
     CLEANUP(text_freep)
     char *name = layout_manifest(run->cluster->name, run->backups[backup].id);
     CLEANUP(sha256_freep) Sha256 *sha = sha256_new();
-    const ObjectInfo *object = find_object(run, name);
+    const ObjectInfo *object = verify_find_object(run, name);
     BackupIdentity identity = {.is_whole = object != NULL};
     uint8_t digest[SHA256_SIZE];
 
@@ -92,7 +92,7 @@ static BackupIdentity identify(const VerifyRun *run, size_t backup, const Manife
     identity.manifest_at = object->stored_at;
     identity.newest_at = object->stored_at;
     for (size_t i = 0; i < manifest->pack_count; i++)
-        add_pack(run, &manifest->packs[i], sha, &identity);
+        remembered_add_pack(run, &manifest->packs[i], sha, &identity);
     sha256_final(sha, digest);
     sha256_text(digest, identity.packs);
     return identity;
@@ -146,7 +146,7 @@ void believe_backup(VerifyRun *run, size_t backup, const Manifest *manifest)
 
     if (run->request->believe_since == 0)
         return;
-    const BackupIdentity identity = identify(run, backup, manifest);
+    const BackupIdentity identity = backup_identify(run, backup, manifest);
     for (size_t i = 0; identity.is_whole && i < run->list.count; i++) {
         TimeUs verified_at;
 
@@ -209,7 +209,7 @@ void doubt_shared(VerifyRun *run)
     }
 }
 
-static void forget(VerifyRun *run, const char *object)
+static void remembered_forget(VerifyRun *run, const char *object)
 {
     Error problem = {0};
 
@@ -217,7 +217,8 @@ static void forget(VerifyRun *run, const char *object)
         note_unremembered(run, &problem);
 }
 
-static bool store(const VerifyRun *run, size_t backup, const BackupIdentity *identity, Error *err)
+static bool remembered_store(const VerifyRun *run, size_t backup, const BackupIdentity *identity,
+                             Error *err)
 {
     CLEANUP(record_writer_done) RecordWriter record = {0};
     CLEANUP(text_freep) char *object = NULL;
@@ -245,22 +246,22 @@ void remember_backup(VerifyRun *run, size_t backup, const Manifest *manifest, bo
     Error problem = {0};
 
     if (is_good) {
-        const BackupIdentity identity = identify(run, backup, manifest);
+        const BackupIdentity identity = backup_identify(run, backup, manifest);
 
         if (!identity.is_whole || identity.newest_at > run->now - settled_after)
             return;
-        if (!store(run, backup, &identity, &problem)) {
+        if (!remembered_store(run, backup, &identity, &problem)) {
             note_unremembered(run, &problem);
             return;
         }
     }
     for (size_t i = 0; i < run->list.count; i++) {
         if (is_of_backup(run, &run->list.objects[i], id))
-            forget(run, run->list.objects[i].name);
+            remembered_forget(run, run->list.objects[i].name);
     }
 }
 
-static bool is_there(const VerifyRun *run, const char *id)
+static bool backup_is_there(const VerifyRun *run, const char *id)
 {
     for (size_t i = 0; i < run->backup_count; i++) {
         if (strcmp(run->backups[i].id, id) == 0)
@@ -277,7 +278,7 @@ void forget_lost_backups(VerifyRun *run)
         const char *object = run->list.objects[i].name;
         char id[BACKUP_ID_SIZE];
 
-        if (layout_known_backup_of(run->cluster->name, object, id) && !is_there(run, id))
-            forget(run, object);
+        if (layout_known_backup_of(run->cluster->name, object, id) && !backup_is_there(run, id))
+            remembered_forget(run, object);
     }
 }

@@ -41,7 +41,7 @@ bool is_wal_wanted(const VerifyRun *run, uint32_t timeline, uint64_t segment)
 }
 
 /* Of every WAL file, history and backup, each number once, ascending. */
-static void collect_timelines(VerifyRun *run)
+static void timelines_collect(VerifyRun *run)
 {
     uint32_t *numbers =
         arena_alloc(&run->arena, (run->list.count + run->backup_count + 1) * sizeof numbers[0]);
@@ -69,7 +69,7 @@ static void collect_timelines(VerifyRun *run)
     }
 }
 
-static bool take_text(void *context, const void *data, size_t size, Error *err)
+static bool timeline_take_text(void *context, const void *data, size_t size, Error *err)
 {
     Buffer *text = context;
 
@@ -97,12 +97,13 @@ static bool parse_history(VerifyRun *run, TimelineFacts *facts, Buffer *text, Er
 }
 
 /* false with err of a finding: the caller tells it. */
-static bool read_history(VerifyRun *run, TimelineFacts *facts, const char *name, Error *err)
+static bool timeline_read_history(VerifyRun *run, TimelineFacts *facts, const char *name,
+                                  Error *err)
 {
     CLEANUP(buffer_done) Buffer text = {0};
     WalTrailer trailer;
 
-    if (!wal_object_read(run->cluster, name, 1, take_text, &text, &trailer, err))
+    if (!wal_object_read(run->cluster, name, 1, timeline_take_text, &text, &trailer, err))
         return false;
     run->report->bytes_raw += trailer.raw_size;
     if (trailer.kind != WAL_HISTORY || trailer.timeline != facts->timeline)
@@ -139,7 +140,7 @@ static bool load_history(VerifyRun *run, TimelineFacts *facts, Error *err)
     progress_add(run->request->progress, size, size);
     wal_name_text(&(WalName){.kind = WAL_HISTORY, .timeline = facts->timeline},
                   run->cluster->wal_segment_size, name);
-    if (read_history(run, facts, name, &attempt))
+    if (timeline_read_history(run, facts, name, &attempt))
         return true;
     if (!is_finding(&attempt)) {
         *err = attempt;
@@ -227,7 +228,7 @@ static void compare_with_ancestors(VerifyRun *run, const TimelineFacts *facts)
     }
 }
 
-static bool has_wal(const VerifyRun *run, uint32_t timeline)
+static bool timeline_has_wal(const VerifyRun *run, uint32_t timeline)
 {
     for (size_t i = 0; i < run->list.count; i++) {
         WalName name;
@@ -259,7 +260,7 @@ static bool is_built_upon(const VerifyRun *run, uint32_t timeline)
 
 bool timeline_has_only_begun(const VerifyRun *run, uint32_t timeline)
 {
-    return !has_wal(run, timeline) && !is_built_upon(run, timeline);
+    return !timeline_has_wal(run, timeline) && !is_built_upon(run, timeline);
 }
 
 /*
@@ -288,7 +289,7 @@ static void check_beginning(VerifyRun *run, const TimelineFacts *facts)
                             "like this.");
 }
 
-static void check_timeline(VerifyRun *run, const TimelineFacts *facts)
+static void timeline_check(VerifyRun *run, const TimelineFacts *facts)
 {
     CLEANUP(text_freep) char *object = history_object(run, facts->timeline);
 
@@ -306,7 +307,7 @@ static void check_timeline(VerifyRun *run, const TimelineFacts *facts)
 
 bool survey_timelines(VerifyRun *run, Error *err)
 {
-    collect_timelines(run);
+    timelines_collect(run);
     for (size_t i = 0; i < run->timeline_count; i++) {
         if (!load_timeline(run, &run->timelines[i], err))
             return false;
@@ -315,7 +316,7 @@ bool survey_timelines(VerifyRun *run, Error *err)
         const TimelineFacts *facts = &run->timelines[i];
 
         if (run->request->backup == NULL || facts->timeline == run->backups[0].timeline)
-            check_timeline(run, facts);
+            timeline_check(run, facts);
     }
     return true;
 }

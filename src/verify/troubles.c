@@ -88,7 +88,7 @@ void trouble_at_timeline(Trouble *trouble, uint32_t timeline)
     trouble->wal = (WalPlace){.timeline = timeline};
 }
 
-static int compare(const void *a, const void *b)
+static int findings_order(const void *a, const void *b)
 {
     const Finding *one = a;
     const Finding *other = b;
@@ -109,7 +109,7 @@ void troubles_publish(VerifyRun *run)
     for (size_t i = 0; i < run->trouble_count; i++)
         report->findings[i] = run->troubles[i].finding;
     if (report->count > 1)
-        qsort(report->findings, report->count, sizeof report->findings[0], compare);
+        qsort(report->findings, report->count, sizeof report->findings[0], findings_order);
 }
 
 void troubles_done(VerifyRun *run)

@@ -35,7 +35,7 @@ static int compare_name(const void *key, const void *object)
     return strcmp(key, ((const ObjectInfo *)object)->name);
 }
 
-const ObjectInfo *find_object(const VerifyRun *run, const char *name)
+const ObjectInfo *verify_find_object(const VerifyRun *run, const char *name)
 {
     if (run->list.count == 0)
         return NULL;
@@ -43,7 +43,7 @@ const ObjectInfo *find_object(const VerifyRun *run, const char *name)
                    compare_name);
 }
 
-static void run_done(VerifyRun *run)
+static void verify_run_done(VerifyRun *run)
 {
     for (size_t i = 0; i < run->pack_count; i++) {
         mem_free(run->packs[i].frames);
@@ -105,7 +105,8 @@ static bool read_all(VerifyRun *run, Error *err)
 bool verify_run(const Cluster *cluster, const VerifyRequest *request, VerifyReport *report,
                 Error *err)
 {
-    CLEANUP(run_done) VerifyRun run = {.cluster = cluster, .request = request, .report = report};
+    CLEANUP(verify_run_done)
+    VerifyRun run = {.cluster = cluster, .request = request, .report = report};
 
     run.now = request->now != 0 ? request->now : time_now();
     *report = (VerifyReport){.believed.oldest_at = TIME_US_NONE};
@@ -113,7 +114,7 @@ bool verify_run(const Cluster *cluster, const VerifyRequest *request, VerifyRepo
     if (report->is_complete)
         forget_marks_of_nothing(&run);
     /* Also of a run that broke off: what was found until then is true. */
-    tell_bad_pages(&run);
+    past_tell_bad_pages(&run);
     troubles_tell(&run);
     troubles_publish(&run);
     return report->is_complete || error_context(err, "verify");

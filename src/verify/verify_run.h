@@ -149,7 +149,7 @@ typedef struct VerifyRun {
 bool is_finding(const Error *err);
 
 /* In the listing of the beginning; NULL: it is not there. */
-const ObjectInfo *find_object(const VerifyRun *run, const char *name);
+const ObjectInfo *verify_find_object(const VerifyRun *run, const char *name);
 
 Trouble *trouble_add(VerifyRun *run, FindingSeverity severity, const char *object, const char *what,
                      const char *expected, const char *found);
@@ -206,10 +206,11 @@ void note_past_backup(VerifyRun *run, const char *object, const Record *record);
 /* Those whose manifest is gone. */
 bool verify_past_backups(VerifyRun *run, Error *err) MUST_CHECK;
 bool is_lost_backup(const VerifyRun *run, const char *id);
-void tell_bad_pages(VerifyRun *run);
+void past_tell_bad_pages(VerifyRun *run);
 
 /* One manifest against its packs, which have been scanned. */
-bool check_manifest(VerifyRun *run, size_t backup, const Manifest *manifest, Error *err) MUST_CHECK;
+bool verify_check_manifest(VerifyRun *run, size_t backup, const Manifest *manifest,
+                           Error *err) MUST_CHECK;
 
 bool survey_timelines(VerifyRun *run, Error *err) MUST_CHECK;
 bool verify_wal(VerifyRun *run, Error *err) MUST_CHECK;

@@ -31,7 +31,7 @@ typedef struct WalPass {
     WalLearning *learning; /* NULL: it failed */
 } WalPass;
 
-static void pass_done(WalPass *pass)
+static void wal_pass_done(WalPass *pass)
 {
     wal_learning_freep(&pass->learning);
     wal_knowledge_freep(&pass->known);
@@ -84,7 +84,7 @@ static void choose_forks(WalPass *pass)
     }
 }
 
-static const ForkFact *find_fork(const WalPass *pass, uint32_t timeline, uint64_t segment)
+static const ForkFact *wal_find_fork(const WalPass *pass, uint32_t timeline, uint64_t segment)
 {
     for (size_t i = 0; i < pass->fork_count; i++) {
         const ForkFact *fork = &pass->forks[i];
@@ -109,8 +109,8 @@ static void keep_fork(WalPass *pass, const WalName *name, const WalReaderState *
     }
 }
 
-static void complain(WalPass *pass, const WalJob *job, const char *what, const char *expected,
-                     const char *found)
+static void wal_complain(WalPass *pass, const WalJob *job, const char *what, const char *expected,
+                         const char *found)
 {
     trouble_at_wal(
         trouble_add(pass->run, FINDING_INCONSISTENT, job->object->name, what, expected, found),
@@ -160,8 +160,8 @@ static void check_page_timeline(WalPass *pass, const WalJob *job, const Timeline
         return;
     snprintf(text[0], sizeof text[0], "timeline %" PRIu32, expected);
     snprintf(text[1], sizeof text[1], "timeline %" PRIu32, found);
-    complain(pass, job, "the timeline of the first page is not what the history says", text[0],
-             text[1]);
+    wal_complain(pass, job, "the timeline of the first page is not what the history says", text[0],
+                 text[1]);
 }
 
 /*
@@ -186,8 +186,8 @@ static void check_switch(WalPass *pass, const WalJob *job, const TimelineFacts *
              path->steps[path->count - 2].timeline, lsn_text(last->begin, lsn[0]));
     snprintf(found, sizeof found, "from timeline %" PRIu32 " at %s", job->switch_from,
              lsn_text(job->switch_lsn, lsn[1]));
-    complain(pass, job, "the WAL goes over to its timeline elsewhere than the history says",
-             expected, found);
+    wal_complain(pass, job, "the WAL goes over to its timeline elsewhere than the history says",
+                 expected, found);
 }
 
 /* The first segment of a timeline begins with a copy of its parent's. */
@@ -201,11 +201,11 @@ static void check_copy(WalPass *pass, const WalJob *job, const TimelineFacts *fa
     if (path->count < 2 ||
         wal_segment_of(last->begin, pass->run->cluster->wal_segment_size) != job->name.segment)
         return;
-    parent = find_fork(pass, path->steps[path->count - 2].timeline, job->name.segment);
+    parent = wal_find_fork(pass, path->steps[path->count - 2].timeline, job->name.segment);
     if (parent == NULL || parent->first_record == 0 || parent->first_record >= last->begin ||
         (parent->first_record == state->first_record && parent->first_prev == state->first_prev))
         return;
-    complain(pass, job, "up to the fork it is not a copy of its parent's segment", NULL, NULL);
+    wal_complain(pass, job, "up to the fork it is not a copy of its parent's segment", NULL, NULL);
 }
 
 static bool is_next(const WalPass *pass, const WalName *name)
@@ -223,8 +223,9 @@ static void find_chain(WalPass *pass, const WalName *name, const TimelineFacts *
     if (is_next(pass, name))
         return;
     if (name->segment > 0 && facts->has_path) {
-        before = find_fork(pass, path_timeline_of_segment(&facts->path, name->segment - 1, size),
-                           name->segment - 1);
+        before =
+            wal_find_fork(pass, path_timeline_of_segment(&facts->path, name->segment - 1, size),
+                          name->segment - 1);
     }
     pass->chain = before != NULL ? before->chain : (WalChain){0};
 }
@@ -245,10 +246,11 @@ static void check_chain(WalPass *pass, const WalJob *job, const TimelineFacts *f
                           lsn[0]));
         snprintf(found, sizeof found, "%" PRIu32 " bytes of a record, then one that follows %s",
                  state->head_size, lsn_text(state->first_prev, lsn[1]));
-        complain(pass, job,
-                 "it does not go on where the segment before it ends: two servers archived as one, "
-                 "or WAL was reset (`pgcairn wal-quarantine` takes a wrong history out of the way)",
-                 expected, found);
+        wal_complain(
+            pass, job,
+            "it does not go on where the segment before it ends: two servers archived as one, "
+            "or WAL was reset (`pgcairn wal-quarantine` takes a wrong history out of the way)",
+            expected, found);
         pass->chain = (WalChain){0};
     }
     wal_chain_add(&pass->chain, state, pass->run->cluster->wal_segment_size);
@@ -385,7 +387,7 @@ static void prepare_wal(VerifyRun *run, void *context, size_t index, void *work)
 
 bool verify_wal(VerifyRun *run, Error *err)
 {
-    CLEANUP(pass_done) WalPass pass = {.run = run};
+    CLEANUP(wal_pass_done) WalPass pass = {.run = run};
     unsigned threads = crew_threads(run);
     void *places[CREW_JOBS_MAX];
     bool ok;

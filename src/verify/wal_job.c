@@ -5,22 +5,22 @@
 #include <inttypes.h>
 
 /* Follows the bytes of a segment as they are decompressed. */
-typedef struct Reading {
+typedef struct JobReading {
     WalJob *job;
     const PgVersion *version;
     WalReader *reader; /* NULL: text */
     Buffer text;
-} Reading;
+} JobReading;
 
-static void reading_done(Reading *reading)
+static void job_reading_done(JobReading *reading)
 {
     wal_reader_freep(&reading->reader);
     buffer_done(&reading->text);
 }
 
-static bool take_record(void *context, const WalRecord *record, Error *err)
+static bool job_take_record(void *context, const WalRecord *record, Error *err)
 {
-    Reading *reading = context;
+    JobReading *reading = context;
     WalJob *job = reading->job;
     WalEvent event;
 
@@ -35,9 +35,9 @@ static bool take_record(void *context, const WalRecord *record, Error *err)
     return true;
 }
 
-static bool take_bytes(void *context, const void *data, size_t size, Error *err)
+static bool job_take_bytes(void *context, const void *data, size_t size, Error *err)
 {
-    Reading *reading = context;
+    JobReading *reading = context;
 
     if (reading->reader != NULL)
         return wal_reader_feed(reading->reader, data, size, err);
@@ -97,7 +97,7 @@ static void compare_summary(WalJob *job)
     }
 }
 
-static bool read_whole(WalJob *job, const char *name, Reading *reading, Error *err)
+static bool job_read_whole(WalJob *job, const char *name, JobReading *reading, Error *err)
 {
     const Identity *identity = identity_of(job, &job->trailer);
     bool has_wal = job->name.kind == WAL_SEGMENT || job->name.kind == WAL_PARTIAL;
@@ -115,11 +115,11 @@ static bool read_whole(WalJob *job, const char *name, Reading *reading, Error *e
             .system_identifier = identity->system_identifier,
             .segment_size = identity->wal_segment_size,
             .start = wal_segment_start(job->name.segment, identity->wal_segment_size),
-            .on_record = take_record,
+            .on_record = job_take_record,
             .context = reading,
         });
     }
-    if (!wal_object_read(job->cluster, name, 1, take_bytes, reading, &job->trailer, err))
+    if (!wal_object_read(job->cluster, name, 1, job_take_bytes, reading, &job->trailer, err))
         return false;
     if (job->name.kind == WAL_SEGMENT) {
         if (job->trailer.raw_size != identity->wal_segment_size) {
@@ -135,7 +135,7 @@ static bool read_whole(WalJob *job, const char *name, Reading *reading, Error *e
 bool wal_job_run(void *worker, void *work, Error *err)
 {
     WalJob *job = work;
-    CLEANUP(reading_done) Reading reading = {.job = job};
+    CLEANUP(job_reading_done) JobReading reading = {.job = job};
     char name[WAL_NAME_SIZE];
 
     (void)worker;
@@ -151,7 +151,7 @@ bool wal_job_run(void *worker, void *work, Error *err)
     wal_summary_init(&job->summary);
     /* The trailer first: it says which of the cluster's registrations the WAL belongs to. */
     if ((!wal_object_trailer(job->cluster, name, &job->trailer, &job->error) ||
-         !read_whole(job, name, &reading, &job->error)) &&
+         !job_read_whole(job, name, &reading, &job->error)) &&
         !is_finding(&job->error)) {
         *err = job->error;
         return false;

@@ -21,7 +21,7 @@ static void add(Scan *scan, EntryKind kind, const char *path, uint64_t size)
 static void every_file_is_planned_once_and_pg_control_never(void **state)
 {
     CLEANUP(scan_done) Scan scan = {0};
-    CLEANUP(plan_done) Plan plan = {0};
+    CLEANUP(copy_plan_done) CopyPlan plan = {0};
     unsigned planned[FILES + 8] = {0};
 
     (void)state;
@@ -71,7 +71,7 @@ static void every_file_is_planned_once_and_pg_control_never(void **state)
 static void nothing_is_planned_for_nothing(void **state)
 {
     CLEANUP(scan_done) Scan scan = {0};
-    CLEANUP(plan_done) Plan plan = {0};
+    CLEANUP(copy_plan_done) CopyPlan plan = {0};
 
     (void)state;
     plan_make(&plan, &scan);
@@ -99,7 +99,7 @@ static void a_shrunk_file_ends_at_its_first_short_range(void **state)
     (void)state;
     for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
         CLEANUP(scan_done) Scan scan = {0};
-        CLEANUP(plan_done) Plan plan = {0};
+        CLEANUP(copy_plan_done) CopyPlan plan = {0};
 
         add(&scan, ENTRY_FILE, "base/5/16384", 2ULL * RANGE_SIZE + 8192);
         plan_make(&plan, &scan);
