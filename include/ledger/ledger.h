@@ -1,0 +1,53 @@
+/*
+ * ledger.h - what was done before: the entries of the journal, read back.
+ *
+ *     CLEANUP(ledger_done) Ledger ledger = {0};
+ *     if (!ledger_load(&ledger, &cluster, &request, err))
+ *         return false;
+ *     for (size_t i = 0; i < ledger.count; i++)          // the newest first
+ *
+ * Losing an entry loses no data, and the ledger is never an authority on what can be restored: it
+ * tells when something was done, how it ended, and what it took.
+ */
+#pragma once
+
+#include "repo/record.h"
+#include "repo/repo.h"
+
+enum { LEDGER_OPERATION_SIZE = 32 };
+
+typedef struct LedgerEntry {
+    const char *object;
+    char operation[LEDGER_OPERATION_SIZE];
+    unsigned status; /* exit status */
+    TimeUs started, finished;
+    const char *host; /* "" when the entry does not say */
+    Record record;    /* all of it */
+} LedgerEntry;
+
+typedef struct LedgerRequest {
+    const char *const *operations; /* NULL-terminated; NULL: every one */
+    size_t each;  /* the newest so many of each operation; 0: no limit but the next one's */
+    TimeUs since; /* that ended at this time or later; TIME_US_NONE: any */
+} LedgerRequest;
+
+typedef struct Ledger {
+    LedgerEntry *items; /* the newest first, by when they ended */
+    size_t count;
+    size_t unreadable; /* entries that are damaged, or newer than this program */
+    Arena arena;
+} Ledger;
+
+enum { LEDGER_ENTRIES_MAX = 1000 };
+
+/* At most LEDGER_ENTRIES_MAX. What can't be read is counted, and passed over. ERR_UNREACHABLE,
+ * ERR_IO. */
+bool ledger_load(Ledger *ledger, const Cluster *cluster, const LedgerRequest *request,
+                 Error *err) MUST_CHECK;
+void ledger_done(Ledger *ledger); /* for CLEANUP() */
+
+/*
+ * What a journal object's name says, "CLUSTER/journal/20261122T031512.123Z-backup-9f2c81d4": when
+ * it was written and the operation. False: it is not one.
+ */
+bool ledger_name_parse(const char *object, TimeUs *at, char operation[LEDGER_OPERATION_SIZE]);

@@ -1,0 +1,52 @@
+/*
+ * measure.h - what one restore (or drill) took: its load, its phases, and the kind of host that it
+ * ran on. Written into its journal entry, read back for the forecast (ledger/forecast.h).
+ *
+ * docs/format.md, chapter 7.2.
+ */
+#pragma once
+
+#include "repo/record.h"
+
+/* In the order in which they happen. */
+typedef enum RestorePhase {
+    PHASE_PLAN,
+    PHASE_CHECK,        /* what is read before anything is touched: WAL, or the whole backup */
+    PHASE_FILES,        /* the backup's files are fetched, verified and written */
+    PHASE_SYNC,         /* ... and made durable */
+    PHASE_START,        /* of the server, until replay begins */
+    PHASE_REPLAY,       /* of WAL */
+    PHASE_CHECKPOINT,   /* from the end of replay until the server is open, or has shut down */
+    PHASE_SECOND_START, /* after a verified target, to pause there or to open */
+    PHASE_PROBES,       /* of a drill */
+    PHASE_COUNT,
+} RestorePhase;
+
+/* "second_start", as records and JSON have it; and for people: "second start". */
+const char *restore_phase_key(RestorePhase phase);
+const char *restore_phase_name(RestorePhase phase);
+
+enum { HOST_CLASS_SIZE = 64, CODEC_WORD_SIZE = 8 };
+
+/*
+ * "2 cores, 8 GiB, file": what this process may use, memory rounded to a power of two, and the kind
+ * of the store at this address. Stays the same from run to run, and is the same on like hosts.
+ */
+const char *host_class(const char *address, char text[HOST_CLASS_SIZE]);
+
+typedef struct RestoreMeasure {
+    char host_class[HOST_CLASS_SIZE];
+    char codec[CODEC_WORD_SIZE]; /* of the backup: "zstd"; "" when nothing of it is compressed */
+    unsigned jobs;
+    bool is_delta;              /* what was right already was left as it is */
+    uint64_t files, bytes;      /* of the backup, raw */
+    uint64_t wal_bytes;         /* from where replay began to where it ended, raw; 0: not started */
+    TimeUs phases[PHASE_COUNT]; /* microseconds; TIME_US_NONE: there was none, or it did not end */
+} RestoreMeasure;
+
+/* All phases none. */
+void restore_measure_init(RestoreMeasure *measure, const char *address, unsigned jobs);
+
+/* Keys of an entry, and back. False: the entry has none (of an earlier version). */
+void restore_measure_put(const RestoreMeasure *measure, RecordWriter *record);
+bool restore_measure_get(const Record *record, RestoreMeasure *measure);

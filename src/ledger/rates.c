@@ -1,0 +1,276 @@
+#include "ledger/forecast.h"
+
+#include <math.h>
+
+/* Each restore counts so much less than the next newer one. */
+static const double FADING = 0.7;
+
+RestoreKind restore_kind_of(const RestoreMeasure *measure)
+{
+    RestoreKind kind = {.jobs = measure->jobs, .is_delta = measure->is_delta};
+
+    memcpy(kind.host_class, measure->host_class, sizeof kind.host_class);
+    memcpy(kind.codec, measure->codec, sizeof kind.codec);
+    return kind;
+}
+
+bool restore_kind_is_same(const RestoreKind *one, const RestoreKind *other)
+{
+    return strcmp(one->host_class, other->host_class) == 0 &&
+           strcmp(one->codec, other->codec) == 0 && one->jobs == other->jobs &&
+           one->is_delta == other->is_delta;
+}
+
+/* Measures of one kind, the newest first, with their weights. */
+typedef struct Samples {
+    const RestoreMeasure *items[RATES_SAMPLES_MAX];
+    double weights[RATES_SAMPLES_MAX];
+    size_t count;
+} Samples;
+
+static void choose(const RestoreMeasure *measures, size_t count, const RestoreKind *kind,
+                   Samples *samples)
+{
+    double weight = 1;
+
+    for (size_t i = 0; i < count && samples->count < RATES_SAMPLES_MAX; i++) {
+        const RestoreKind is = restore_kind_of(&measures[i]);
+
+        if (!restore_kind_is_same(&is, kind))
+            continue;
+        samples->items[samples->count] = &measures[i];
+        samples->weights[samples->count++] = weight;
+        weight *= FADING;
+    }
+}
+
+static bool has(const RestoreMeasure *measure, RestorePhase phase)
+{
+    return measure->phases[phase] != TIME_US_NONE;
+}
+
+/* A phase that takes the same time whatever there is to do. Below 0: never measured. */
+typedef bool SampleFilter(const RestoreMeasure *measure);
+
+static double fixed_of(const Samples *samples, RestorePhase phase, SampleFilter *filter)
+{
+    double sum = 0;
+    double weights = 0;
+
+    for (size_t i = 0; i < samples->count; i++) {
+        const RestoreMeasure *it = samples->items[i];
+
+        if (!has(it, phase) || (filter != NULL && !filter(it)))
+            continue;
+        sum += samples->weights[i] * (double)it->phases[phase];
+        weights += samples->weights[i];
+    }
+    return weights > 0 ? sum / weights : -1;
+}
+
+/* It came to a target that was verified, where the server shut down. */
+static bool is_targeted(const RestoreMeasure *measure)
+{
+    return has(measure, PHASE_SECOND_START);
+}
+
+static bool is_to_the_end(const RestoreMeasure *measure)
+{
+    return !is_targeted(measure);
+}
+
+/*
+ * Time for one unit of work, all of the time over all of the work: what did much says more than
+ * what did little, whose time is mostly something else.
+ */
+typedef uint64_t SampleWork(const RestoreMeasure *measure);
+
+static uint64_t bytes_of(const RestoreMeasure *measure)
+{
+    return measure->bytes;
+}
+
+static uint64_t wal_bytes_of(const RestoreMeasure *measure)
+{
+    return measure->wal_bytes;
+}
+
+static uint64_t files_of(const RestoreMeasure *measure)
+{
+    return measure->files;
+}
+
+static double rate_of(const Samples *samples, RestorePhase phase, SampleWork *work)
+{
+    double time = 0;
+    double units = 0;
+
+    for (size_t i = 0; i < samples->count; i++) {
+        const RestoreMeasure *it = samples->items[i];
+
+        if (!has(it, phase))
+            continue;
+        time += samples->weights[i] * (double)it->phases[phase];
+        units += samples->weights[i] * (double)work(it);
+    }
+    return units > 0 ? time / units : 0;
+}
+
+/* Sums of a weighted fit of time = a * bytes + b * files, relative to each restore's time. */
+typedef struct Fit {
+    double bytes2, files2, both, bytes_time, files_time;
+    size_t count;
+} Fit;
+
+static Fit fit_files(const Samples *samples)
+{
+    Fit fit = {0};
+
+    for (size_t i = 0; i < samples->count; i++) {
+        const RestoreMeasure *it = samples->items[i];
+        double time = has(it, PHASE_FILES) ? (double)it->phases[PHASE_FILES] : 0;
+
+        if (time <= 0)
+            continue;
+        double weight = samples->weights[i] / (time * time);
+        double bytes = (double)it->bytes;
+        double files = (double)it->files;
+        fit.bytes2 += weight * bytes * bytes;
+        fit.files2 += weight * files * files;
+        fit.both += weight * bytes * files;
+        fit.bytes_time += weight * bytes * time;
+        fit.files_time += weight * files * time;
+        fit.count++;
+    }
+    return fit;
+}
+
+/*
+ * What a byte and what a file costs can be told apart only where restores differ in bytes per file;
+ * of one cluster they are much alike, and then all of it is a byte's.
+ */
+static void measure_files(const Samples *samples, RestoreRates *rates)
+{
+    enum { FEWEST = 3 };
+    static const double apart = 0.05;
+    Fit fit = fit_files(samples);
+    double determinant = fit.bytes2 * fit.files2 - fit.both * fit.both;
+
+    rates->us_per_file = 0;
+    rates->us_per_byte = rate_of(samples, PHASE_FILES, bytes_of);
+    if (rates->us_per_byte == 0)
+        rates->us_per_file = rate_of(samples, PHASE_FILES, files_of);
+    if (fit.count < FEWEST || determinant < apart * fit.bytes2 * fit.files2)
+        return;
+    double per_byte = (fit.bytes_time * fit.files2 - fit.files_time * fit.both) / determinant;
+    double per_file = (fit.files_time * fit.bytes2 - fit.bytes_time * fit.both) / determinant;
+    if (per_byte < 0 || per_file < 0)
+        return; /* chance, not cost */
+    rates->us_per_byte = per_byte;
+    rates->us_per_file = per_file;
+}
+
+static void measure_fixed(const Samples *samples, RestoreRates *rates)
+{
+    static const RestorePhase fixed[] = {PHASE_PLAN, PHASE_START, PHASE_CHECKPOINT,
+                                         PHASE_SECOND_START, PHASE_PROBES};
+
+    for (size_t i = 0; i < ARRAY_SIZE(fixed); i++)
+        rates->fixed_us[fixed[i]] = fixed_of(samples, fixed[i], NULL);
+    /* Open for writing, a server makes another checkpoint than one that shuts down at a target. */
+    rates->checkpoint_us[false] = fixed_of(samples, PHASE_CHECKPOINT, is_to_the_end);
+    rates->checkpoint_us[true] = fixed_of(samples, PHASE_CHECKPOINT, is_targeted);
+}
+
+static void measure_extent(const Samples *samples, RestoreRates *rates)
+{
+    for (size_t i = 0; i < samples->count; i++) {
+        const RestoreMeasure *it = samples->items[i];
+
+        for (int phase = 0; phase < PHASE_COUNT; phase++)
+            rates->is_known[phase] = rates->is_known[phase] || has(it, (RestorePhase)phase);
+        if (it->bytes > rates->bytes_most)
+            rates->bytes_most = it->bytes;
+        if (it->wal_bytes > rates->wal_bytes_most)
+            rates->wal_bytes_most = it->wal_bytes;
+    }
+}
+
+/* What these rates would have said of it, over the phases that it had, and what it took. */
+static double ratio_of(const RestoreRates *rates, const RestoreMeasure *it)
+{
+    const RestoreLoad load = {.bytes = it->bytes,
+                              .files = it->files,
+                              .wal_bytes = it->wal_bytes,
+                              .has_target = is_targeted(it),
+                              .has_check = has(it, PHASE_CHECK)};
+    Forecast said;
+    double real = 0;
+    double forecast = 0;
+
+    forecast_make(rates, &load, &said);
+    for (int phase = 0; phase < PHASE_COUNT; phase++) {
+        if (!has(it, (RestorePhase)phase) || said.phases[phase] == TIME_US_NONE)
+            continue;
+        real += (double)it->phases[phase];
+        forecast += (double)said.phases[phase];
+    }
+    return forecast > 0 ? real / forecast : 1;
+}
+
+static double spread_of(const RestoreRates *rates, const Samples *samples)
+{
+    double sum = 0;
+
+    if (samples->count < 2)
+        return -1;
+    for (size_t i = 0; i < samples->count; i++) {
+        double off = ratio_of(rates, samples->items[i]) - 1;
+
+        sum += off * off;
+    }
+    return sqrt(sum / (double)(samples->count - 1));
+}
+
+bool rates_measure(const RestoreMeasure *measures, size_t count, const RestoreKind *kind,
+                   RestoreRates *rates)
+{
+    Samples samples = {.count = 0};
+
+    choose(measures, count, kind, &samples);
+    if (samples.count == 0)
+        return false;
+    *rates = (RestoreRates){.kind = *kind, .count = samples.count, .newest = TIME_US_NONE};
+    measure_extent(&samples, rates);
+    measure_fixed(&samples, rates);
+    measure_files(&samples, rates);
+    rates->sync_us_per_byte = rate_of(&samples, PHASE_SYNC, bytes_of);
+    rates->check_us_per_wal_byte = rate_of(&samples, PHASE_CHECK, wal_bytes_of);
+    rates->replay_us_per_wal_byte = rate_of(&samples, PHASE_REPLAY, wal_bytes_of);
+    rates->spread = spread_of(rates, &samples);
+    return true;
+}
+
+static bool is_there(const RestoreRates *rates, size_t count, const RestoreKind *kind)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (restore_kind_is_same(&rates[i].kind, kind))
+            return true;
+    }
+    return false;
+}
+
+size_t rates_of_all_kinds(const RestoreMeasure *measures, size_t count,
+                          RestoreRates rates[FORECAST_KINDS_MAX])
+{
+    size_t kinds = 0;
+
+    for (size_t i = 0; i < count && kinds < FORECAST_KINDS_MAX; i++) {
+        const RestoreKind kind = restore_kind_of(&measures[i]);
+
+        if (!is_there(rates, kinds, &kind) &&
+            rates_measure(&measures[i], count - i, &kind, &rates[kinds]))
+            kinds++;
+    }
+    return kinds;
+}
