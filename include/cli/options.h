@@ -68,6 +68,8 @@ typedef struct Options {
     const char *server_log;
     /* verify */
     uint64_t reread_after_ms; /* 0: everything is read */
+    /* status, restore */
+    uint64_t rto_ms; /* the objective: how long a restore may take */
     /* status */
     uint64_t rpo_ms;        /* the objective */
     uint64_t backup_age_ms; /* how old the newest backup may get; 0: no limit */

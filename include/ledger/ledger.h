@@ -11,7 +11,7 @@
  */
 #pragma once
 
-#include "repo/record.h"
+#include "ledger/measure.h"
 #include "repo/repo.h"
 
 enum { LEDGER_OPERATION_SIZE = 32 };
@@ -45,6 +45,13 @@ enum { LEDGER_ENTRIES_MAX = 1000 };
 bool ledger_load(Ledger *ledger, const Cluster *cluster, const LedgerRequest *request,
                  Error *err) MUST_CHECK;
 void ledger_done(Ledger *ledger); /* for CLEANUP() */
+
+/*
+ * What the restores and drills of the last entries took that ended well, the newest first; in the
+ * arena. A few dozen small objects are read.
+ */
+bool ledger_measures(const Cluster *cluster, Arena *arena, RestoreMeasure **measures, size_t *count,
+                     Error *err) MUST_CHECK;
 
 /*
  * What a journal object's name says, "CLUSTER/journal/20261122T031512.123Z-backup-9f2c81d4": when

@@ -45,6 +45,8 @@ typedef struct RecoverySight {
     char no_login[256]; /* it accepts connections, and not ours: why. A pause can't be seen then */
     PgControl control;
     pid_t pid;
+    /* Of recovery_watch_to_end(), time_monotonic(), as exact as it looks often; 0: not seen. */
+    TimeUs replay_from, replay_until;
 } RecoverySight;
 
 typedef struct RecoveryWatch RecoveryWatch;

@@ -1,9 +1,11 @@
 #include "backup/backup.h"
 
 #include "base/log.h"
+#include "base/process.h"
 #include "base/time.h"
 #include "cli/output.h"
 #include "command/commands.h"
+#include "ledger/measure.h"
 #include "repo/journal.h"
 #include "server/server.h"
 #include "storage/wrap.h"
@@ -58,6 +60,17 @@ typedef struct BackupOutcome {
     const Error *error; /* code ERR_NONE: fine */
 } BackupOutcome;
 
+/* What its rates can be compared with. */
+static void put_host(const Cluster *cluster, const Options *options, RecordWriter *record)
+{
+    char class[HOST_CLASS_SIZE];
+
+    record_text(record, "host", process_host_name());
+    record_text(record, "host_class", host_class(storage_address(cluster->repo->storage), class));
+    record_u64(record, "jobs", options->jobs);
+    record_text(record, "compress", options->compress);
+}
+
 /* Losing an entry loses no data: a warning. */
 static void backup_write_journal(const Cluster *cluster, const Options *options,
                                  const BackupOutcome *outcome)
@@ -72,6 +85,7 @@ static void backup_write_journal(const Cluster *cluster, const Options *options,
     record_u64(&record, "status", outcome->error->code);
     record_time(&record, "started", outcome->started);
     record_time(&record, "finished", outcome->finished);
+    put_host(cluster, options, &record);
     record_text(&record, "options", options->command_line != NULL ? options->command_line : "");
     if (*report->id != '\0')
         record_text(&record, "backup", report->id);
@@ -82,7 +96,10 @@ static void backup_write_journal(const Cluster *cluster, const Options *options,
         record_u64(&record, "files", report->file_count);
         record_u64(&record, "bytes", report->bytes);
         record_u64(&record, "bytes_stored", report->bytes_stored);
+        record_u64(&record, "elapsed_start_us", (uint64_t)report->elapsed_start);
         record_u64(&record, "elapsed_copy_us", (uint64_t)report->elapsed_copy);
+        record_u64(&record, "elapsed_stop_us", (uint64_t)report->elapsed_stop);
+        record_u64(&record, "elapsed_wal_us", (uint64_t)report->elapsed_wait);
     }
     record_u64(&record, "bad_pages", report->bad_page_count);
     for (size_t i = 0; i < report->bad_page_count && i < BAD_PAGES_KEPT; i++) {

@@ -1,4 +1,4 @@
-#include "status.h"
+#include "answer/status_json.h"
 
 #include "cli/hint.h"
 #include "cli/output.h"

@@ -1,8 +1,10 @@
 #include "verify/verify.h"
 
 #include "base/log.h"
+#include "base/process.h"
 #include "cli/output.h"
 #include "command/commands.h"
+#include "ledger/measure.h"
 #include "repo/journal.h"
 #include "storage/wrap.h"
 
@@ -70,12 +72,18 @@ static void verify_write_journal(const Verification *verification, const Error *
     const Options *options = verification->options;
     Error problem = {0};
     ErrorCode code = report->is_complete ? verify_exit_status(report) : ERR_NONE;
+    char class[HOST_CLASS_SIZE];
 
     record_begin(&record, "journal", 1);
     record_text(&record, "operation", "verify");
     record_u64(&record, "status", err->code != ERR_NONE ? err->code : code);
     record_time(&record, "started", verification->started);
     record_time(&record, "finished", verification->finished);
+    record_text(&record, "host", process_host_name());
+    record_text(&record, "host_class",
+                host_class(storage_address(verification->cluster.repo->storage), class));
+    record_u64(&record, "jobs", options->jobs);
+    record_u64(&record, "elapsed_us", (uint64_t)verification->elapsed);
     record_text(&record, "options", options->command_line != NULL ? options->command_line : "");
     if (options->backup != NULL)
         record_text(&record, "backup", options->backup);

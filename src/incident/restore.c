@@ -276,6 +276,7 @@ static bool make_plan(RestoreStory *story, Error *err)
         !restore_check_places(story, err) || !restore_check_log(story, err))
         return false;
     story->elapsed_plan = time_monotonic() - begin;
+    restore_estimate(story);
     return true;
 }
 

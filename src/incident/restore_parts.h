@@ -5,6 +5,7 @@
 #pragma once
 
 #include "cli/options.h"
+#include "ledger/forecast.h"
 #include "recovery/recovery.h"
 #include "restore/restore.h"
 
@@ -30,6 +31,11 @@ typedef struct RestoreStory {
     const char *log_path;
     TimeUs started_at, finished_at;                    /* time_now() */
     TimeUs elapsed_plan, elapsed_replay, elapsed_open; /* microseconds */
+    RestoreKind kind;                                  /* what it is measured as */
+    bool has_estimate;                                 /* restores of this kind were measured */
+    Forecast estimate;
+    TimeUs elapsed_start,
+        elapsed_checkpoint; /* of elapsed_replay: before and after replay itself */
 } RestoreStory;
 
 /* Refuse a replay that would write into tablespaces of another cluster. ERR_REFUSED. */
@@ -47,3 +53,14 @@ bool restore_tell_plan(const RestoreStory *story, Error *err) MUST_CHECK;
 bool restore_tell_result(const RestoreStory *story, Error *err) MUST_CHECK;
 /* Best effort: losing an entry loses no data. */
 void restore_write_journal(const RestoreStory *story, const Error *failure);
+
+/* How long it will take, from what others took: best effort, nothing depends on it. */
+void restore_estimate(RestoreStory *story);
+/* What it took so far, by phases. */
+void restore_measured(const RestoreStory *story, const Error *failure, RestoreMeasure *measure);
+
+typedef const char *TimeWriter(TimeUs instant, char text[TIME_TEXT_SIZE]);
+/* "time 2026-11-22 14:30:00.000000+00, exclusive": with the operator's clock, or in UTC. */
+const char *restore_target_text(const Target *target, TimeWriter *write, char *text, size_t size);
+/* A verified target says which commit was the last; else it is what was seen last. TIME_US_NONE. */
+TimeUs restore_last_commit(const RestoreStory *story);

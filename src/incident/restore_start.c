@@ -136,10 +136,25 @@ static bool is_place_unknown(const RecoverySight *sight)
     return sight->state == RECOVERY_FAILED && sight->control.state == PG_SHUT_DOWN_IN_RECOVERY;
 }
 
+/* Of the time since `begin`: until replay began, and since it ended. Too short to be seen, it was
+ * all start. */
+static void note_replay(RestoreStory *story, TimeUs begin)
+{
+    const RecoverySight *sight = &story->sight;
+    TimeUs now = time_monotonic();
+    bool is_seen = sight->replay_from != 0 && sight->replay_until != 0;
+
+    story->elapsed_start = (is_seen ? sight->replay_from : now) - begin;
+    story->elapsed_checkpoint = is_seen ? now - sight->replay_until : 0;
+}
+
 static bool start_and_watch_to_target(RestoreStory *story, Progress *progress, Error *err)
 {
+    TimeUs begin = time_monotonic();
+
     if (!start_and_watch(story, "replay", progress, err))
         return false;
+    note_replay(story, begin);
     if (story->plan.decision.target.kind == TARGET_LATEST || !is_place_unknown(&story->sight))
         return true;
     log_info("the server has stopped before it wrote how far it came; it is started again");

@@ -1,23 +1,20 @@
 #include "restore_parts.h"
 
+#include "answer/forecast_tell.h"
 #include "base/file.h"
 #include "base/log.h"
 #include "base/owner.h"
-#include "base/process.h"
 #include "base/shell_word.h"
 #include "base/time.h"
 #include "cli/hint.h"
 #include "cli/output.h"
 #include "incident/incident_commands.h"
-#include "repo/journal.h"
 
 #include <inttypes.h>
 #include <unistd.h>
 
-typedef const char *TimeWriter(TimeUs instant, char text[TIME_TEXT_SIZE]);
-
 /* "time 2026-11-22 14:30:00.000000+00, exclusive": with the operator's clock, or in UTC. */
-static const char *target_text(const Target *target, TimeWriter *write, char *text, size_t size)
+const char *restore_target_text(const Target *target, TimeWriter *write, char *text, size_t size)
 {
     char time[TIME_TEXT_SIZE], lsn[LSN_TEXT_SIZE];
     const char *exclusive = target->is_exclusive ? ", exclusive" : "";
@@ -150,7 +147,7 @@ static void print_target(const RestoreStory *story)
     char text[256];
 
     out_print("  target     %s\n",
-              target_text(&story->request->target, time_text_local, text, sizeof text));
+              restore_target_text(&story->request->target, time_text_local, text, sizeof text));
     if (story->request->target.kind == TARGET_TIME)
         print_utc(story->request->target.time);
     if (plan->decision.has_time_fallback)
@@ -267,6 +264,30 @@ static void print_in_the_way(const Options *options, const Error *obstacle)
     }
 }
 
+static ForecastAnswer estimate_of(const RestoreStory *story)
+{
+    return (ForecastAnswer){.kind = &story->kind,
+                            .forecast = story->has_estimate ? &story->estimate : NULL,
+                            .objective = (TimeUs)story->options->rto_ms * 1000};
+}
+
+static void print_estimate(const RestoreStory *story)
+{
+    const ForecastAnswer answer = estimate_of(story);
+    CLEANUP(buffer_done) Buffer time = {0};
+    CLEANUP(buffer_done) Buffer phases = {0};
+    CLEANUP(buffer_done) Buffer basis = {0};
+
+    forecast_in_words(&answer, &time);
+    out_print("  estimate   %s\n", (const char *)time.data);
+    if (answer.forecast == NULL)
+        return;
+    forecast_phases_in_words(answer.forecast, &phases);
+    forecast_basis_in_words(&answer, &basis);
+    out_print("             %s\n             %s\n", (const char *)phases.data,
+              (const char *)basis.data);
+}
+
 static void print_plan(const RestoreStory *story)
 {
     const RestorePlan *plan = &story->plan;
@@ -292,6 +313,7 @@ static void print_plan(const RestoreStory *story)
     } else {
         out_print("  then       nothing is started\n");
     }
+    print_estimate(story);
     for (size_t i = 0; i < plan->warning_count; i++)
         out_print("  note       %s\n", plan->warnings[i]);
     print_in_the_way(story->options, &plan->running);
@@ -377,11 +399,12 @@ static void places_to_json(const RestorePlan *plan, Json *json)
 static void plan_to_json(const RestoreStory *story, Json *json)
 {
     const RestorePlan *plan = &story->plan;
+    const ForecastAnswer estimate = estimate_of(story);
     char text[256];
 
     json_text(json, "cluster", story->cluster->name);
     json_text(json, "target",
-              target_text(&story->request->target, time_text_postgres, text, sizeof text));
+              restore_target_text(&story->request->target, time_text_postgres, text, sizeof text));
     json_text(json, "target_kind", target_kind_name(story->request->target.kind));
     json_bool(json, "takes_archive_end", plan->decision.has_time_fallback);
     json_lsn(json, "before_locks_lsn",
@@ -393,6 +416,7 @@ static void plan_to_json(const RestoreStory *story, Json *json)
     point_to_json(plan, json);
     places_to_json(plan, json);
     directory_to_json(plan, json);
+    forecast_to_json(&estimate, "estimate", json);
 }
 
 bool restore_tell_plan(const RestoreStory *story, Error *err)
@@ -427,20 +451,10 @@ static void print_times(const RestoreStory *story)
     out_print("\n");
 }
 
-/* A verified target says which commit was the last; else it is what was seen last. */
-static TimeUs last_commit(const RestoreStory *story)
-{
-    const WalEvent *before = &story->plan.decision.point.last_before;
-    bool is_known = story->is_verified && story->plan.decision.target.kind != TARGET_LATEST &&
-                    before->time != TIME_US_NONE && before->time != 0;
-
-    return is_known ? before->time : story->sight.last_commit;
-}
-
 static void print_reached(const RestoreStory *story)
 {
     char lsn[LSN_TEXT_SIZE], time[TIME_TEXT_SIZE];
-    TimeUs commit = last_commit(story);
+    TimeUs commit = restore_last_commit(story);
 
     out_print("  reached    %s%s\n", lsn_text(story->reached, lsn),
               story->is_verified ? ", verified" : "");
@@ -733,7 +747,7 @@ static void result_to_json(const RestoreStory *story, Json *json)
     json_text(json, "state", recovery_state_name(story->sight.state));
     json_bool(json, "verified", story->is_verified);
     json_lsn(json, "reached_lsn", story->reached);
-    json_time(json, "last_commit_time", last_commit(story));
+    json_time(json, "last_commit_time", restore_last_commit(story));
     json_u64(json, "new_timeline", story->new_timeline);
     json_text(json, "connection", *story->connection != '\0' ? story->connection : NULL);
     json_text(json, "locked",
@@ -755,39 +769,4 @@ bool restore_tell_result(const RestoreStory *story, Error *err)
     result_to_json(story, &json);
     json_end_object(&json);
     return json_print(&json, err);
-}
-
-void restore_write_journal(const RestoreStory *story, const Error *failure)
-{
-    CLEANUP(record_writer_done) RecordWriter record = {0};
-    Error problem = {0};
-    char text[256], lsn[LSN_TEXT_SIZE];
-
-    record_begin(&record, "journal", 1);
-    record_text(&record, "operation", "restore");
-    record_u64(&record, "status", (uint64_t)failure->code);
-    record_time(&record, "started", story->started_at);
-    record_time(&record, "finished", time_now());
-    record_text(&record, "host", process_host_name());
-    record_text(&record, "options",
-                story->options->command_line != NULL ? story->options->command_line : "");
-    record_text(&record, "target",
-                target_text(&story->request->target, time_text_postgres, text, sizeof text));
-    record_text(&record, "data", story->request->data);
-    if (story->is_restored) {
-        record_text(&record, "backup", story->plan.decision.manifest.header.id);
-        record_u64(&record, "bytes", story->report.rebuilt.bytes);
-        record_u64(&record, "elapsed_rebuild_us", (uint64_t)story->report.elapsed);
-    }
-    if (story->is_started) {
-        record_text(&record, "state", recovery_state_name(story->sight.state));
-        record_text(&record, "verified", story->is_verified ? "yes" : "no");
-        record_text(&record, "reached", lsn_text(story->reached, lsn));
-        record_u64(&record, "elapsed_replay_us", (uint64_t)story->elapsed_replay);
-    }
-    if (failure->code != ERR_NONE)
-        record_text(&record, "error", failure->message);
-    /* Read-only access to the repository is enough for a restore: no warning then. */
-    if (!journal_store(story->cluster, "restore", &record, &problem))
-        log_debug("journal entry not written", log_str("error", problem.message));
 }

@@ -154,6 +154,29 @@ bool ledger_load(Ledger *ledger, const Cluster *cluster, const LedgerRequest *re
     return true;
 }
 
+bool ledger_measures(const Cluster *cluster, Arena *arena, RestoreMeasure **measures, size_t *count,
+                     Error *err)
+{
+    enum { EACH = 24 };
+    static const char *const operations[] = {"restore", "drill", NULL};
+    CLEANUP(ledger_done) Ledger ledger = {0};
+
+    if (!ledger_load(
+            &ledger, cluster,
+            &(LedgerRequest){.operations = operations, .each = EACH, .since = TIME_US_NONE}, err))
+        return false;
+    *count = 0;
+    *measures = arena_alloc(arena, (ledger.count + 1) * sizeof **measures);
+    for (size_t i = 0; i < ledger.count; i++) {
+        const LedgerEntry *entry = &ledger.items[i];
+        bool is_well = entry->status == ERR_NONE || entry->status == ERR_DEGRADED;
+
+        if (is_well && restore_measure_get(&entry->record, &(*measures)[*count]))
+            (*count)++;
+    }
+    return true;
+}
+
 void ledger_done(Ledger *ledger)
 {
     for (size_t i = 0; i < ledger->count; i++)

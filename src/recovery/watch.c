@@ -458,6 +458,7 @@ typedef struct Course {
     bool is_shut_out;              /* ... of the server, as was told */
     bool has_replayed, is_closing; /* the startup process was seen; and is gone */
     bool has_told;
+    TimeUs replay_from, replay_until; /* as in RecoverySight */
 } Course;
 
 /* It lives, and the process that replayed is gone: what follows is the checkpoint. */
@@ -468,6 +469,23 @@ static bool is_after_replay(Course *course, const RecoverySight *sight)
     course->has_replayed = course->has_replayed || is_replaying;
     return course->has_replayed && !is_replaying && sight->pid != 0 &&
            (sight->state == RECOVERY_REPLAYING || sight->state == RECOVERY_REACHING_CONSISTENCY);
+}
+
+/* Replay begins with the first record that is seen replayed, and ends when its process is gone, the
+ * server goes on to open, or there is nothing more to wait for. */
+static void note_times(Course *course, RecoverySight *sight, TimeUs now)
+{
+    bool is_replay =
+        sight->state == RECOVERY_REPLAYING || sight->state == RECOVERY_REACHING_CONSISTENCY;
+    bool is_over =
+        stays(sight->state) || sight->state == RECOVERY_PROMOTING || is_after_replay(course, sight);
+
+    if (course->replay_from == 0 && is_replay && sight->replayed != 0)
+        course->replay_from = now;
+    if (course->replay_until == 0 && course->replay_from != 0 && is_over)
+        course->replay_until = now;
+    sight->replay_from = course->replay_from;
+    sight->replay_until = course->replay_until;
 }
 
 /* Total 0 while start or target are not known: nothing is guessed. */
@@ -572,6 +590,7 @@ bool recovery_watch_to_end(RecoveryWatch *watch, uint64_t interval_ms, RecoveryC
             return false;
         TimeUs now = time_monotonic();
         bool is_stalled = find_stall(watch, &course, sight, now);
+        note_times(&course, sight, now);
         show_progress(watch, &course, sight);
         watch_tell(&course, sight, is_stalled, interval_ms, on_change, context, now);
         if (state_stays(sight->state))

@@ -337,8 +337,11 @@ static bool run(const Cluster *cluster, const RestoreRequest *request, RestorePl
     TimeUs begin = time_monotonic();
 
     if (!begin_wal_check(cluster, request, plan, &check, err) ||
-        !check_backup(cluster, request, plan, err) || !FAULT_POINT("restore.before-take", err) ||
-        !take_place(cluster, plan, err) || !FAULT_POINT("restore.before-rebuild", err) ||
+        !check_backup(cluster, request, plan, err))
+        return false;
+    report->elapsed_check = time_monotonic() - begin;
+    if (!FAULT_POINT("restore.before-take", err) || !take_place(cluster, plan, err) ||
+        !FAULT_POINT("restore.before-rebuild", err) ||
         !watch_file_systems(plan->placement.held, &durability, err))
         return false;
     if (!rebuild(cluster, request, plan, &durability, check, report, err) ||

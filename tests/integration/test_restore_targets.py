@@ -92,18 +92,28 @@ class Time(RestoreTargetTest):
         check_paused(self, restored)
 
     def test_exclusive_leaves_out_the_commit_of_that_very_microsecond(self):
-        plan = self.restore(f"--target-time={utc(self.alone.acknowledged)}", "--dry-run",
+        kind = "--jobs=3"  # no other test measures that
+        plan = self.restore(f"--target-time={utc(self.alone.acknowledged)}", "--dry-run", kind,
                             name="plan").answer
+        self.assertIsNone(plan["estimate"])
         last = plan["last_before"]
         self.assertEqual(last["xid"], self.alone.xid)
         number = self.alone.number
         target = f"--target-time={last['time_exact']}"
 
-        with_it = self.reach(target)
+        with_it = self.reach(target, kind)
         self.assertEqual(with_it.answer["last_before"]["xid"], last["xid"])
         self.assertEqual(count(with_it, number), "1")
         with_it.stop()
-        without_it = self.reach(target, "--target-exclusive", name="without")
+        without_it = self.reach(target, "--target-exclusive", kind, name="without")
+        # The first one was measured, phase by phase: that is what the second is expected to take.
+        estimate = without_it.answer["estimate"]
+        self.assertEqual([estimate["restores"], estimate["p90_s"], estimate["is_beyond_measured"]],
+                         [1, None, False])
+        self.assertEqual(list(estimate["phases"]), ["plan_s", "files_s", "sync_s", "start_s", "replay_s",
+                                                    "checkpoint_s", "second_start_s"])
+        self.assertAlmostEqual(estimate["p50_s"], with_it.answer["elapsed_s"],
+                               delta=0.2 * with_it.answer["elapsed_s"] + 0.1)
         self.assertEqual(without_it.answer["first_after"]["xid"], last["xid"])
         self.assertEqual(count(without_it, number), "0")
         others = {int(n) for n in without_it.sql("select number from oracle").split()}

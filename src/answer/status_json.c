@@ -1,4 +1,4 @@
-#include "status.h"
+#include "answer/status_json.h"
 
 #include "answer/branch_tell.h"
 

@@ -1,5 +1,5 @@
 /*
- * status.h - the two ways to print what health_look() found.
+ * status_json.h - what health_look() found, as JSON. docs/status.md names every field.
  */
 #pragma once
 
