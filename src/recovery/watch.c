@@ -477,8 +477,8 @@ static void note_times(Course *course, RecoverySight *sight, TimeUs now)
 {
     bool is_replay =
         sight->state == RECOVERY_REPLAYING || sight->state == RECOVERY_REACHING_CONSISTENCY;
-    bool is_over =
-        stays(sight->state) || sight->state == RECOVERY_PROMOTING || is_after_replay(course, sight);
+    bool is_over = state_stays(sight->state) || sight->state == RECOVERY_PROMOTING ||
+                   is_after_replay(course, sight);
 
     if (course->replay_from == 0 && is_replay && sight->replayed != 0)
         course->replay_from = now;
