@@ -32,12 +32,15 @@ typedef struct HealthFinding {
 enum { HEALTH_FINDINGS_MAX = 64 };
 
 typedef struct HealthRequest {
-    const char *repo;
-    const char *cluster;
-    const char *data;     /* NULL */
-    const char *conninfo; /* NULL: found through data */
-    TimeUs rpo;           /* the objective */
-    TimeUs backup_age;    /* how old the newest backup may get; 0: any age */
+    const char *name;        /* of the cluster */
+    const Cluster *cluster;  /* opened; NULL: it could not be, for this reason: */
+    const Error *no_cluster; /* ... a fact as well */
+    StorageSetup store;      /* how its repository is opened: so is the one that the server archives
+                                to, if that is another one */
+    const char *data;        /* NULL */
+    const char *conninfo;    /* NULL: found through data */
+    TimeUs rpo;              /* the objective */
+    TimeUs backup_age;       /* how old the newest backup may get; 0: any age */
 } HealthRequest;
 
 typedef struct Health {
@@ -48,8 +51,7 @@ typedef struct Health {
 
     bool has_repository; /* what follows holds */
     Error no_repository; /* why not */
-    Repo repo;
-    Cluster cluster;
+    Cluster cluster;     /* of the request, whose repository must live as long */
     WalInventory wal;
     BackupList backups;
     WindowList windows;

@@ -19,6 +19,9 @@ Storage *storage_retry_new(Storage *inner, unsigned attempts, uint64_t pause_ms)
 /* At most bytes_per_s read and written in all, over all threads. */
 Storage *storage_limit_new(Storage *inner, uint64_t bytes_per_s);
 
+/* Both, as setup asks for them, in the order that storage_open() has them in. */
+Storage *storage_wrap(Storage *inner, const StorageSetup *setup);
+
 /*
  * What is there as if some objects were not: to tell what the rest is worth. For reading only;
  * inner and context are borrowed.

@@ -3,7 +3,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "command/commands.h"
-#include "setup/hook.h"
+#include "setup/repository.h"
 
 #include <unistd.h>
 
@@ -20,12 +20,13 @@ static const char *data_directory(const Options *options)
 
 static bool get(const Options *options, GetRequest *request, Error *err)
 {
-    CLEANUP(hook_done) Hook hook = {0};
+    CLEANUP(repo_done) Repo repo = {0};
+    Cluster cluster;
 
-    if (!hook_open(&hook, options, err))
+    if (!repository_open(options, REPOSITORY_FOR_SERVER, &repo, &cluster, err))
         return error_context(err, "fetch %s", request->name);
-    request->threads = hook.threads;
-    return archive_get(&hook.cluster, request, err);
+    request->threads = repository_segment_threads(options);
+    return archive_get(&cluster, request, err);
 }
 
 /* An answer that the server goes on with; the log says what it was. */
@@ -64,13 +65,12 @@ static void fetch_ahead(const Options *options, Prefetch *ahead) __attribute__((
 
 static void fetch_ahead(const Options *options, Prefetch *ahead)
 {
-    Options once = *options;
-    Hook hook = {0};
+    Repo repo = {0};
+    Cluster cluster;
     Error ignored = {0};
 
-    once.retries = 0;
-    if (hook_open(&hook, &once, &ignored))
-        prefetch_run(ahead, &hook.cluster);
+    if (repository_open(options, REPOSITORY_ONCE, &repo, &cluster, &ignored))
+        prefetch_run(ahead, &cluster);
     _exit(0);
 }
 

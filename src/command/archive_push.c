@@ -7,7 +7,7 @@
 #include "repo/journal.h"
 #include "repo/layout.h"
 #include "requests.h"
-#include "setup/hook.h"
+#include "setup/repository.h"
 
 /* Where a distribution or the operator has made it for the server's user; else there is none. */
 static const char default_spool[] = "/var/spool/pgcairn";
@@ -156,17 +156,18 @@ static bool push_asked(Cluster *cluster, const PushRequest *request, const PushA
 static bool push_file(const Options *options, Error *err)
 {
     const TimeUs started = time_now();
-    CLEANUP(hook_done) Hook hook = {0};
+    CLEANUP(repo_done) Repo repo = {0};
+    Cluster cluster;
     CLEANUP(push_ahead_freep) PushAhead *ahead = NULL;
     CLEANUP(push_result_done) PushResult result = {0};
     PushRequest request = {.path = options->wal_path};
 
     if (!compression_parse(options->compress, &request.compression, err) ||
-        !hook_open(&hook, options, err)) {
+        !repository_open(options, REPOSITORY_FOR_SERVER, &repo, &cluster, err)) {
         return false;
     }
-    request.threads = hook.threads;
-    ahead = push_ahead_open(&hook.cluster,
+    request.threads = repository_segment_threads(options);
+    ahead = push_ahead_open(&cluster,
                             &(PushAheadRequest){
                                 .path = options->wal_path,
                                 .spool = options->spool != NULL ? options->spool : default_spool,
@@ -174,9 +175,9 @@ static bool push_file(const Options *options, Error *err)
                                 .count = (unsigned)options->push_ahead,
                                 .time_ms = PUSH_AHEAD_MS,
                                 .compression = request.compression,
-                                .threads = hook.threads,
+                                .threads = request.threads,
                             });
-    if (!push_asked(&hook.cluster, &request, ahead, &result, err))
+    if (!push_asked(&cluster, &request, ahead, &result, err))
         return false;
     return push_report(options, &result, started, err);
 }

@@ -8,7 +8,7 @@
 #include "ledger/measure.h"
 #include "repo/journal.h"
 #include "server/server.h"
-#include "storage/wrap.h"
+#include "setup/repository.h"
 #include "walk/learning.h"
 
 #include <inttypes.h>
@@ -19,8 +19,6 @@
  * A backup can take hours: once it has begun it does not give up for a short outage of the
  * repository. What is wrong before is told at once.
  */
-enum { STORAGE_ATTEMPTS = 6, STORAGE_PAUSE_MS = 250 };
-
 /* The lock file in the data directory tells where its server listens. */
 static bool conninfo_of_data(const char *data, Buffer *conninfo, Error *err)
 {
@@ -285,11 +283,8 @@ bool command_backup(const Options *options, Error *err)
     BackupOutcome outcome = {.started = time_now(), .report = &report, .error = err};
     Cluster cluster;
 
-    Storage *storage = storage_open(&(StorageSetup){.address = options->repo}, err);
-    if (storage == NULL || !repo_open(&repo, storage, err) ||
-        !cluster_open(&repo, options->cluster, &cluster, err))
+    if (!repository_open(options, REPOSITORY_FOR_WRITING, &repo, &cluster, err))
         return false;
-    repo.storage = storage_retry_new(repo.storage, STORAGE_ATTEMPTS, STORAGE_PAUSE_MS);
 
     bool is_taken = backup_take_one(options, &cluster, &report, err);
     bool ok = is_taken && degraded(&report, err);

@@ -3,9 +3,9 @@
 #include "command/commands.h"
 #include "postgres/control.h"
 #include "repo/layout.h"
-#include "repo/repo.h"
 #include "server/session.h"
 #include "setup/command_place.h"
+#include "setup/repository.h"
 
 #include <inttypes.h>
 #include <sys/stat.h>
@@ -116,7 +116,7 @@ bool command_init(const Options *options, Error *err)
     /* First: a repository is not created for a cluster that is not there. */
     if (!cluster_name_check(options->cluster, err) || !find_identity(options, &identity, err))
         return false;
-    Storage *storage = storage_open(&(StorageSetup){.address = options->repo}, err);
+    Storage *storage = repository_place(options, REPOSITORY_FOR_ANSWER, err);
     if (storage == NULL)
         return false;
     repo.storage = storage; /* freed with it, whatever happens */

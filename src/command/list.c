@@ -2,6 +2,7 @@
 #include "catalog/windows.h"
 #include "cli/output.h"
 #include "command/commands.h"
+#include "setup/repository.h"
 
 #include <inttypes.h>
 #include <unistd.h>
@@ -576,9 +577,8 @@ bool command_list(const Options *options, Error *err)
     CLEANUP(json_done) Json json = {0};
     CLEANUP(listing_done)
     Listing listing = {.json = options->json ? &json : NULL, .limit = options->limit};
-    Storage *storage = storage_open(&(StorageSetup){.address = options->repo}, err);
 
-    if (storage == NULL || !repo_open(&listing.repo, storage, err) ||
+    if (!repository_open(options, REPOSITORY_FOR_ANSWER, &listing.repo, NULL, err) ||
         !list_asked(&listing, options, err) || (options->json && !json_print(&json, err)))
         return false;
     if (listing.found.code == ERR_NONE)

@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "cli/output.h"
 #include "command/commands.h"
+#include "setup/repository.h"
 #include "walk/wal_source.h"
 
 #include <inttypes.h>
@@ -154,10 +155,7 @@ static bool choose_branches(LogRun *run, Error *err)
 
 static bool log_load(LogRun *run, Error *err)
 {
-    Storage *storage = storage_open(&(StorageSetup){.address = run->options->repo}, err);
-
-    return storage != NULL && repo_open(&run->repo, storage, err) &&
-           cluster_open(&run->repo, run->options->cluster, &run->cluster, err) &&
+    return repository_open(run->options, REPOSITORY_FOR_ANSWER, &run->repo, &run->cluster, err) &&
            wal_inventory_load(&run->wal, &run->cluster, err) && choose_branches(run, err);
 }
 

@@ -6,7 +6,7 @@
 #include "command/commands.h"
 #include "server/server.h"
 #include "setup/command_place.h"
-#include "setup/hook.h"
+#include "setup/repository.h"
 #include "setup/service.h"
 
 #include <inttypes.h>
@@ -177,24 +177,24 @@ static bool read_request(const Options *options, ReceiveRequest *request, Error 
  * The repository that is there, or, while it does not answer, what a spool knows of it that was
  * used before: that is when WAL must be taken to safety.
  */
-static bool receive_open_repository(Hook *hook, const Options *options, Error *err)
+static bool receive_open_repository(const Options *options, Repo *repo, Cluster *cluster,
+                                    Error *err)
 {
     Error attempt = {0};
     Error unknown = {0};
     bool is_away;
 
-    if (hook_open(hook, options, &attempt))
+    if (repository_open(options, REPOSITORY_FOR_SERVER, repo, cluster, &attempt))
         return true;
     /* Nothing in the place: its file system is not mounted. A cluster that is not there is another
      * matter: then the repository has answered. */
     is_away = attempt.code == ERR_UNREACHABLE || attempt.code == ERR_IO ||
-              (attempt.code == ERR_NOT_FOUND && hook->repo.id[0] == '\0');
+              (attempt.code == ERR_NOT_FOUND && repo->id[0] == '\0');
     if (!is_away || options->wal_spool == NULL) {
         *err = attempt;
         return false;
     }
-    if (archive_receive_recall(options->wal_spool, options->cluster, &hook->repo, &hook->cluster,
-                               &unknown))
+    if (archive_receive_recall(options->wal_spool, options->cluster, repo, cluster, &unknown))
         return true;
     if (unknown.code != ERR_NOT_FOUND && unknown.code != ERR_UNREACHABLE) {
         *err = unknown;
@@ -214,7 +214,8 @@ static bool check_spool_place(const Options *options, Error *err)
 
 bool command_receive(const Options *options, Error *err)
 {
-    CLEANUP(hook_done) Hook hook = {0};
+    CLEANUP(repo_done) Repo repo = {0};
+    Cluster cluster = {0};
     Telling telling = {.options = options,
                        .watchdog_ms = service_watchdog_ms(),
                        .is_drawn = !options->no_progress && isatty(STDERR_FILENO) == 1};
@@ -231,10 +232,10 @@ bool command_receive(const Options *options, Error *err)
     };
 
     if (!read_request(options, &request, err) || !check_spool_place(options, err) ||
-        !receive_open_repository(&hook, options, err))
+        !receive_open_repository(options, &repo, &cluster, err))
         return false;
-    request.threads = hook.threads;
-    bool ok = archive_receive(&hook.cluster, &request, err);
+    request.threads = repository_segment_threads(options);
+    bool ok = archive_receive(&cluster, &request, err);
     say_ended(&telling);
     return ok;
 }

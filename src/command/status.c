@@ -3,6 +3,7 @@
 #include "cli/hint.h"
 #include "cli/output.h"
 #include "command/commands.h"
+#include "setup/repository.h"
 
 #include <inttypes.h>
 
@@ -295,10 +296,16 @@ static bool verdict(const Health *health, Error *err)
 
 bool command_status(const Options *options, Error *err)
 {
+    CLEANUP(repo_done) Repo repo = {0};
     CLEANUP(health_done) Health health = {.name = options->cluster};
+    Cluster cluster;
+    Error no_cluster = {0};
+    bool is_open = repository_open(options, REPOSITORY_ONCE, &repo, &cluster, &no_cluster);
     HealthRequest request = {
-        .repo = options->repo,
-        .cluster = options->cluster,
+        .name = options->cluster,
+        .cluster = is_open ? &cluster : NULL,
+        .no_cluster = &no_cluster,
+        .store = repository_setup(options, REPOSITORY_ONCE),
         .data = options->data,
         .conninfo = options->conninfo,
         .rpo = (TimeUs)options->rpo_ms * 1000,

@@ -6,11 +6,9 @@
 #include "command/commands.h"
 #include "ledger/measure.h"
 #include "repo/journal.h"
-#include "storage/wrap.h"
+#include "setup/repository.h"
 
 #include <inttypes.h>
-
-enum { ATTEMPTS = 4, RETRY_PAUSE_MS = 200 };
 
 static const FindingSeverity severities[] = {FINDING_DAMAGE, FINDING_MISSING, FINDING_INCONSISTENT,
                                              FINDING_DEGRADED, FINDING_NOTE};
@@ -257,18 +255,6 @@ static bool verify_print_json(const Verification *verification, Error *err)
     return json_print(&json, err);
 }
 
-static bool verify_open_repository(const Options *options, Repo *repo, Cluster *cluster, Error *err)
-{
-    Storage *storage = storage_open(&(StorageSetup){.address = options->repo}, err);
-
-    if (storage == NULL)
-        return false;
-    if (options->rate_limit > 0)
-        storage = storage_limit_new(storage, options->rate_limit);
-    storage = storage_retry_new(storage, ATTEMPTS, RETRY_PAUSE_MS);
-    return repo_open(repo, storage, err) && cluster_open(repo, options->cluster, cluster, err);
-}
-
 static bool verify_do(Verification *verification, Error *err)
 {
     const Options *options = verification->options;
@@ -320,7 +306,7 @@ bool command_verify(const Options *options, Error *err)
     CLEANUP(verification_done) Verification verification = {.options = options};
     Error unsaid = {0};
 
-    if (!verify_open_repository(options, &repo, &verification.cluster, err))
+    if (!repository_open(options, REPOSITORY_FOR_READING, &repo, &verification.cluster, err))
         return false;
     bool ok = verify_do(&verification, err);
     /* A backup that is not there is an answer to a question nobody has an interest in later. */

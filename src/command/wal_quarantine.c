@@ -6,6 +6,7 @@
 #include "cli/output.h"
 #include "command/commands.h"
 #include "repo/journal.h"
+#include "setup/repository.h"
 #include "storage/wrap.h"
 #include "wal/wal_object.h"
 
@@ -534,12 +535,11 @@ static bool undo(const Quarantine *quarantine, Error *err)
 bool command_wal_quarantine(const Options *options, Error *err)
 {
     CLEANUP(quarantine_done) Quarantine quarantine = {.options = options};
-    Storage *storage = storage_open(&(StorageSetup){.address = options->repo}, err);
+    const RepositoryUse use = options->yes ? REPOSITORY_FOR_WRITING : REPOSITORY_FOR_ANSWER;
     const bool names_something = options->wrong_timeline != 0 || options->beyond_fork != 0 ||
                                  options->log_from != NULL || options->log_to != NULL;
 
-    if (storage == NULL || !repo_open(&quarantine.repo, storage, err) ||
-        !cluster_open(&quarantine.repo, options->cluster, &quarantine.cluster, err))
+    if (!repository_open(options, use, &quarantine.repo, &quarantine.cluster, err))
         return false;
     if (options->undo != NULL && names_something)
         return error_set(err, ERR_USAGE, "--undo can't be combined with options that name WAL");

@@ -26,21 +26,22 @@ const char *command_option(const char *command, const char *option, Arena *arena
 }
 
 /* Whether another repository is there. One that can't be opened is perhaps this one. */
-static bool is_other_repository(const Health *health, const char *address, bool *is, Error *err)
+static bool is_other_repository(const Health *health, const StorageSetup *place, bool *is,
+                                Error *err)
 {
     CLEANUP(repo_done) Repo repo = {.storage = NULL};
     Error attempt = {0};
-    Storage *storage = storage_open(&(StorageSetup){.address = address}, &attempt);
+    Storage *storage = storage_open(place, &attempt);
 
     *is = storage != NULL && repo_open(&repo, storage, &attempt) &&
-          strcmp(repo.id, health->repo.id) != 0;
+          strcmp(repo.id, health->cluster.repo->id) != 0;
     if (!is_final(&attempt))
         return true;
     *err = attempt;
     return false;
 }
 
-bool archive_place_look(Health *health, Arena *arena, Error *err)
+bool archive_place_look(const StorageSetup *store, Health *health, Arena *arena, Error *err)
 {
     ServerLook *server = &health->server;
     bool is_other = false;
@@ -51,7 +52,9 @@ bool archive_place_look(Health *health, Arena *arena, Error *err)
         return true;
     const char *repo = command_option(server->archive.command, "repo", arena);
     const char *cluster = command_option(server->archive.command, "cluster", arena);
-    if (repo != NULL && !is_other_repository(health, repo, &is_other, err))
+    StorageSetup place = *store;
+    place.address = repo;
+    if (repo != NULL && !is_other_repository(health, &place, &is_other, err))
         return false;
     if (is_other) {
         server->archives_to = repo;

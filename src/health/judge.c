@@ -516,7 +516,7 @@ static void judge_elsewhere(Health *health)
         return;
     add(health, HEALTH_WARNING, "settings",
         "the server's archive_command stores elsewhere: %s, and this is \"%s\" in %s",
-        server->archives_to, health->cluster.name, storage_address(health->repo.storage))
+        server->archives_to, health->cluster.name, storage_address(health->cluster.repo->storage))
         ->next = "set --repo and --cluster in archive_command right, or ask status about that "
                  "place; an archive that ends here takes a new backup when it goes on";
 }

@@ -15,14 +15,6 @@ static void look_done(Look *look)
     session_freep(&look->session);
 }
 
-static bool health_open_repository(const HealthRequest *request, Health *health, Error *err)
-{
-    Storage *storage = storage_open(&(StorageSetup){.address = request->repo}, err);
-
-    return storage != NULL && repo_open(&health->repo, storage, err) &&
-           cluster_open(&health->repo, request->cluster, &health->cluster, err);
-}
-
 /* Takes the place of what was listed before. */
 static bool list_archive(Health *health, Error *err)
 {
@@ -55,14 +47,14 @@ static bool note_repository(Health *health, bool ok, const Error *attempt, Error
 }
 
 /* Without the repository the cluster is what the server says that it is. */
-static void cluster_of_server(Health *health, const char *name)
+static void cluster_of_server(Health *health)
 {
     const ServerLook *server = &health->server;
 
     health->cluster = (Cluster){.system_identifier = server->system_identifier,
                                 .major = server->major,
                                 .wal_segment_size = server->wal_segment_size};
-    (void)snprintf(health->cluster.name, sizeof health->cluster.name, "%s", name);
+    (void)snprintf(health->cluster.name, sizeof health->cluster.name, "%s", health->name);
 }
 
 /* The server has the history file itself, whether or not it is in the archive. */
@@ -180,6 +172,18 @@ static bool measure_exposure(Look *look, Error *err)
     return true;
 }
 
+static bool take_cluster(const HealthRequest *request, Health *health, Error *err)
+{
+    if (!note_repository(health, request->cluster != NULL, request->no_cluster, err))
+        return false;
+    if (health->has_repository) {
+        health->cluster = *request->cluster;
+    } else {
+        cluster_of_server(health);
+    }
+    return true;
+}
+
 static bool health_check_identity(const Health *health, Error *err)
 {
     const ServerLook *server = &health->server;
@@ -195,7 +199,7 @@ bool health_look(const HealthRequest *request, Health *health, Error *err)
     CLEANUP(look_done) Look look = {.health = health, .arena = &health->arena};
     Error attempt = {0};
 
-    *health = (Health){.name = request->cluster,
+    *health = (Health){.name = request->name,
                        .rpo = request->rpo,
                        .backup_age = request->backup_age,
                        .has_repository = true};
@@ -204,14 +208,11 @@ bool health_look(const HealthRequest *request, Health *health, Error *err)
     look.files.session = look.session;
     if (health->server.data != NULL)
         look.files.directory = arena_format(look.arena, "%s/pg_wal", health->server.data);
-    if (!note_repository(health, health_open_repository(request, health, &attempt), &attempt,
-                         err) ||
-        !health_check_identity(health, err))
+    if (!take_cluster(request, health, err) || !health_check_identity(health, err))
         return false;
-    if (!health->has_repository)
-        cluster_of_server(health, request->cluster);
     if (!ready_pile_look(&health->server, look.session, look.arena, &health->pile, err) ||
-        !measure_exposure(&look, err) || !archive_place_look(health, look.arena, err))
+        !measure_exposure(&look, err) ||
+        !archive_place_look(&request->store, health, look.arena, err))
         return false;
     if (health->has_repository) {
         bool ok = window_list_load(&health->windows, &health->cluster, &health->wal,
@@ -230,6 +231,5 @@ void health_done(Health *health)
     window_list_done(&health->windows);
     backup_list_done(&health->backups);
     wal_inventory_done(&health->wal);
-    repo_done(&health->repo);
     arena_done(&health->arena);
 }

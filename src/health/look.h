@@ -58,8 +58,11 @@ bool exposure_unknown(Exposure *exposure, const char *reason); /* true */
 bool measure_by_archive(Look *look, Exposure *exposure, bool *again, Error *err) MUST_CHECK;
 bool measure_by_archiver(Look *look, Exposure *exposure, Error *err) MUST_CHECK;
 
-/* server->archives_to. ERR_INTERRUPTED; all else is a fact. */
-bool archive_place_look(Health *health, Arena *arena, Error *err) MUST_CHECK;
+/* server->archives_to. store: how another repository is opened. ERR_INTERRUPTED; all else is a
+ * fact.
+ */
+bool archive_place_look(const StorageSetup *store, Health *health, Arena *arena,
+                        Error *err) MUST_CHECK;
 /* health->branches, once path and listing are known. */
 bool branches_look(Health *health, Error *err) MUST_CHECK;
 

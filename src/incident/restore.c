@@ -5,7 +5,7 @@
 #include "incident/incident_commands.h"
 #include "push/push.h"
 #include "restore_parts.h"
-#include "storage/wrap.h"
+#include "setup/repository.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -13,8 +13,6 @@
 #include <unistd.h>
 
 enum {
-    ATTEMPTS = 4,
-    RETRY_PAUSE_MS = 200,
     NAME_MAX_BYTES = 63, /* MAXFNAMELEN - 1, xlog_internal.h */
     FIRST_NORMAL_XID = 3,
 };
@@ -240,18 +238,6 @@ static bool make_request(const Options *options, Arena *arena, RestoreStory *sto
     return true;
 }
 
-static bool open_repo(const Options *options, Repo *repo, Cluster *cluster, Error *err)
-{
-    Storage *storage = storage_open(&(StorageSetup){.address = options->repo}, err);
-
-    if (storage == NULL)
-        return false;
-    storage = storage_retry_new(storage, ATTEMPTS, RETRY_PAUSE_MS);
-    if (options->rate_limit > 0)
-        storage = storage_limit_new(storage, options->rate_limit);
-    return repo_open(repo, storage, err) && cluster_open(repo, options->cluster, cluster, err);
-}
-
 /*
  * All is checked: now, and before anything is changed, the old directory's WAL goes into the
  * archive. What could not be archived is kept with the old directory, or as a directory beside it.
@@ -376,7 +362,7 @@ bool command_restore(const Options *options, Error *err)
 
     story.sight.last_commit = TIME_US_NONE;
     if (!make_request(options, &arena, &story, &request, err) ||
-        !open_repo(options, &repo, &cluster, err))
+        !repository_open(options, REPOSITORY_FOR_READING, &repo, &cluster, err))
         return false;
     bool ok = run(&story, err);
     if (!options->dry_run)

@@ -41,15 +41,22 @@ static Storage *open_driver(const char *address, Error *err)
 }
 
 /* The limit is inside: what has to be read again is a load, too. */
+Storage *storage_wrap(Storage *inner, const StorageSetup *setup)
+{
+    Storage *storage = inner;
+
+    if (setup->bytes_per_s > 0)
+        storage = storage_limit_new(storage, setup->bytes_per_s);
+    if (setup->attempts > 1)
+        storage = storage_retry_new(storage, setup->attempts, setup->pause_ms);
+    return storage;
+}
+
 Storage *storage_open(const StorageSetup *setup, Error *err)
 {
     Storage *storage = open_driver(setup->address, err);
 
-    if (storage != NULL && setup->bytes_per_s > 0)
-        storage = storage_limit_new(storage, setup->bytes_per_s);
-    if (storage != NULL && setup->attempts > 1)
-        storage = storage_retry_new(storage, setup->attempts, setup->pause_ms);
-    return storage;
+    return storage != NULL ? storage_wrap(storage, setup) : NULL;
 }
 
 const char *storage_address(const Storage *storage)

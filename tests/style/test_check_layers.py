@@ -79,6 +79,12 @@ class CheckLayers(unittest.TestCase):
                 self.accept({f"src/{door}/a.c": f"#include <{header}>\n"})
                 self.refuse({"src/command/a.c": f"#include <{header}>\n"}, f"<{header}> may be included in {door} only")
 
+    def test_the_repository_has_one_door(self):
+        call = "    Storage *storage = storage_open(&setup, err);\n"
+        self.accept({"src/setup/repository.c": call, "include/storage/storage.h": "Storage *storage_open(int);\n"})
+        self.refuse({"src/command/list.c": "\n" + call},
+                    "src/command/list.c:2: a command opens its repository through setup/repository.h")
+
     def test_ours_are_written_with_quotes(self):
         self.refuse({"src/repo/a.c": "#include <base/b.h>\n"}, 'write "base/b.h", it is ours')
 

@@ -343,10 +343,10 @@ static void a_command_that_stores_elsewhere_is_told(void **state)
                                    : value == NULL || strcmp(value, cases[i].value) != 0)
             fail_msg("case %zu: %s", i, value != NULL ? value : "-");
     }
+    CLEANUP(repo_done) Repo repo = {.storage = storage_memory_new()};
     it->health.server.archives_to = "/elsewhere";
-    it->health.repo.storage = storage_memory_new();
+    it->health.cluster.repo = &repo;
     expect_kept(it, HEALTH_WARNING, "stores elsewhere: /elsewhere");
-    storage_freep(&it->health.repo.storage);
     done(it);
 }
 
