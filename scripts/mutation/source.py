@@ -135,7 +135,8 @@ class Body:
             self.add("if", opening + 1, closing - 1, "!MUTANT(%d) && (", ")")
 
     def _statement_end(self, at):
-        while self.tokens[at].text not in (";", "{"):
+        is_body = not self.tokens[at].text.startswith(("static", "_Static"))
+        while self.tokens[at].text != ";" and not (is_body and self.tokens[at].text == "{"):
             at = self.pairs[at] + 1 if self.tokens[at].text in OPEN else at + 1
         return self.pairs[at] if self.tokens[at].text == "{" else at
 
@@ -146,11 +147,13 @@ class Body:
         start, at = first + 1, first + 1
         while at <= last:
             token = self.tokens[at]
-            if at == last or token.text in BOUNDS and token.text != "{":
+            if token.text in ("static", "static_assert", "_Static_assert"):
+                at, start = self._statement_end(at), self._statement_end(at) + 1
+            elif at == last or token.text in BOUNDS and token.text != "{":
                 self._chain(start, at - 1)
                 start = at + 1
             elif token.text in OPEN:
-                if not (at > 0 and self.tokens[at - 1].text in ("assert", "static_assert")):
+                if self.tokens[at - 1].text != "assert":
                     self._chains(at, self.pairs[at])
                 at = self.pairs[at]
                 if token.text == "{":
@@ -169,7 +172,7 @@ class Body:
         return [*parts, (start, last)]
 
     def _chain(self, first, last):
-        if first > last or self.tokens[first].text in ("static", "case", "typedef"):
+        if first > last:
             return
         either = self._split(first, last, "||")
         for begin, end in either:

@@ -2,7 +2,7 @@
 Law 1 and 3 by the system calls themselves: what a success rests on is on disk before it is told.
 
 support/strace.py judges; its own judgement is tested first. scripts/mutate takes every sync out of
-the sources, one after another (tests/guards.txt), and shows that a test here fails then.
+the sources, one after another (tests/mutants.txt), and shows that a test here fails then.
 """
 
 import json
