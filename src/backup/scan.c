@@ -88,8 +88,8 @@ void entry_set_stat(ManifestEntry *entry, const struct stat *info)
     entry->inode = info->st_ino;
 }
 
-static ManifestEntry *add_entry(Scan *scan, EntryKind kind, const char *path,
-                                const struct stat *info)
+static ManifestEntry *scan_add_entry(Scan *scan, EntryKind kind, const char *path,
+                                     const struct stat *info)
 {
     if (scan->count == scan->capacity) {
         scan->capacity = scan->capacity == 0 ? 1024 : scan->capacity + scan->capacity / 2;
@@ -236,7 +236,8 @@ static bool scan_add_tablespace(ScanWalk *walk, const char *path, const struct s
         walk->scan->skipped_count++;
         return true;
     }
-    add_entry(walk->scan, ENTRY_LINK, path, info)->target = arena_text(&walk->scan->arena, target);
+    scan_add_entry(walk->scan, ENTRY_LINK, path, info)->target =
+        arena_text(&walk->scan->arena, target);
 
     const char *content = arena_format(&walk->scan->arena, "%s/%s", path,
                                        tablespace_directory_text(walk->major, version));
@@ -249,7 +250,7 @@ static bool scan_add_tablespace(ScanWalk *walk, const char *path, const struct s
     if (S_ISLNK(inner.st_mode))
         return add_link(walk, PLAN_COPY, content, version, &inner, err);
     if (S_ISDIR(inner.st_mode)) {
-        add_entry(walk->scan, ENTRY_DIRECTORY, content, &inner);
+        scan_add_entry(walk->scan, ENTRY_DIRECTORY, content, &inner);
         enqueue(walk, content, false);
     }
     return true;
@@ -258,13 +259,13 @@ static bool scan_add_tablespace(ScanWalk *walk, const char *path, const struct s
 static void add_wal_directories(ScanWalk *walk, const struct stat *info)
 {
     for (const char *const *name = data_wal_directories(walk->major); *name != NULL; name++)
-        (void)add_entry(walk->scan, ENTRY_DIRECTORY, *name, info);
+        (void)scan_add_entry(walk->scan, ENTRY_DIRECTORY, *name, info);
 }
 
 static void add_directory(ScanWalk *walk, DataPlan plan, const char *path, const struct stat *info,
                           bool is_link)
 {
-    (void)add_entry(walk->scan, ENTRY_DIRECTORY, path, info);
+    (void)scan_add_entry(walk->scan, ENTRY_DIRECTORY, path, info);
     if (plan == PLAN_EMPTY) {
         if (strcmp(path, "pg_wal") == 0)
             add_wal_directories(walk, info);
@@ -366,7 +367,7 @@ static bool add_configured(ScanWalk *walk, const char *path, Error *err)
     if (!S_ISREG(end.st_mode) || end.st_size > LINKED_FILE_MAX)
         return leave_link(walk, path);
     struct stat info = as_if_ours(walk, &end);
-    (void)add_entry(walk->scan, ENTRY_FILE, arena_text(&walk->scan->arena, path), &info);
+    (void)scan_add_entry(walk->scan, ENTRY_FILE, arena_text(&walk->scan->arena, path), &info);
     return note_followed(walk, walk->scan->entries[walk->scan->count - 1].path, &end, err);
 }
 
@@ -376,7 +377,7 @@ static void add_folders(ScanWalk *walk, const char *link, const char *path, cons
     for (const char *slash = path + strlen(link); slash != NULL; slash = strchr(slash + 1, '/')) {
         const char *folder = arena_text_part(&walk->scan->arena, path, (size_t)(slash - path));
         if (!is_listed(walk->scan, 0, folder))
-            (void)add_entry(walk->scan, ENTRY_DIRECTORY, folder, end);
+            (void)scan_add_entry(walk->scan, ENTRY_DIRECTORY, folder, end);
     }
 }
 
@@ -428,7 +429,7 @@ static bool follow_link(ScanWalk *walk, DataPlan plan, const char *path, Error *
     if (place == PLACE_DIRECTORY) {
         add_directory(walk, plan, path, &info, true);
     } else {
-        (void)add_entry(walk->scan, ENTRY_FILE, path, &info);
+        (void)scan_add_entry(walk->scan, ENTRY_FILE, path, &info);
     }
     return true;
 }
@@ -540,7 +541,7 @@ static bool add_found(ScanWalk *walk, const char *path, const char *name, const 
     if (is_directory) {
         add_directory(walk, plan, path, info, false);
     } else if (S_ISREG(info->st_mode)) {
-        (void)add_entry(walk->scan, ENTRY_FILE, path, info);
+        (void)scan_add_entry(walk->scan, ENTRY_FILE, path, info);
     } else {
         walk->scan->skipped_count++;
         log_warn("not copied: neither a file nor a directory", log_str("file", path));
@@ -750,7 +751,7 @@ static bool scan_directory(ScanWalk *walk, const WalkStep *step, Error *err)
     return scan_open_directory(walk, step->path, directory, err);
 }
 
-static int compare_entries(const void *left, const void *right)
+static int scan_compare_entries(const void *left, const void *right)
 {
     return strcmp(((const ManifestEntry *)left)->path, ((const ManifestEntry *)right)->path);
 }
@@ -779,7 +780,7 @@ bool scan_data_directory(Scan *scan, const char *data, unsigned major, const cha
         }
     }
     if (scan->count > 0)
-        qsort(scan->entries, scan->count, sizeof scan->entries[0], compare_entries);
+        qsort(scan->entries, scan->count, sizeof scan->entries[0], scan_compare_entries);
     return true;
 }
 
@@ -879,7 +880,7 @@ bool scan_add_extra(Scan *scan, const char *path, const struct stat *info, Error
 {
     if (!S_ISREG(info->st_mode))
         return error_set(err, ERR_IO, "%s is not a file", path);
-    (void)add_entry(scan, ENTRY_EXTRA, arena_text(&scan->arena, path), info);
+    (void)scan_add_entry(scan, ENTRY_EXTRA, arena_text(&scan->arena, path), info);
     return true;
 }
 

@@ -16,18 +16,18 @@ enum {
     ENTRIES_MAX = 1000,
 };
 
-typedef struct Entry {
+typedef struct ConfigEntry {
     const char *section; /* "": above the first one */
     const char *key;
     const char *value;
     int line;
-} Entry;
+} ConfigEntry;
 
 typedef struct ConfigReading {
     const char *path;
     const char *next; /* in the file's text */
     int line;         /* handed out last */
-    Entry *entries;
+    ConfigEntry *entries;
     size_t count;
     Arena *arena;
     Error *err;
@@ -79,7 +79,7 @@ static char *read_line(char *to, int room, void *stream)
 }
 
 /* inih wants 1 for "fine". Nothing is parsed yet: which section counts is not known before. */
-static int take_entry(void *user, const char *section, const char *key, const char *value)
+static int config_take_entry(void *user, const char *section, const char *key, const char *value)
 {
     ConfigReading *reading = user;
 
@@ -90,7 +90,7 @@ static int take_entry(void *user, const char *section, const char *key, const ch
         }
         return 0;
     }
-    reading->entries[reading->count++] = (Entry){
+    reading->entries[reading->count++] = (ConfigEntry){
         .section = arena_text(reading->arena, section),
         .key = arena_text(reading->arena, key),
         .value = arena_text(reading->arena, value),
@@ -99,7 +99,7 @@ static int take_entry(void *user, const char *section, const char *key, const ch
     return 1;
 }
 
-static bool unknown_key(const ConfigReading *reading, const Entry *entry, Error *err)
+static bool unknown_key(const ConfigReading *reading, const ConfigEntry *entry, Error *err)
 {
     Nearest nearest = {.wanted = entry->key, .size = strlen(entry->key)};
 
@@ -113,7 +113,7 @@ static bool unknown_key(const ConfigReading *reading, const Entry *entry, Error 
     return false;
 }
 
-static bool config_check_entry(const ConfigReading *reading, const Entry *entry, Error *err)
+static bool config_check_entry(const ConfigReading *reading, const ConfigEntry *entry, Error *err)
 {
     bool is_cluster = strcmp(entry->key, "cluster") == 0;
 
@@ -135,7 +135,7 @@ static bool apply(Filling *filling, const ConfigReading *reading, const char *se
                   OptionSource source, Error *err)
 {
     for (size_t i = 0; i < reading->count; i++) {
-        const Entry *entry = &reading->entries[i];
+        const ConfigEntry *entry = &reading->entries[i];
         const Option *option = option_find(filling->command, entry->key, strlen(entry->key));
         char place[512];
 
@@ -150,7 +150,7 @@ static bool apply(Filling *filling, const ConfigReading *reading, const char *se
 
 static bool config_read_entries(ConfigReading *reading, Error *err)
 {
-    int line = ini_parse_stream(read_line, reading, take_entry, reading);
+    int line = ini_parse_stream(read_line, reading, config_take_entry, reading);
 
     if (err->code != ERR_NONE)
         return false;

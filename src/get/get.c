@@ -77,7 +77,7 @@ static bool refuse_other_path(const Get *get, Error *err)
 }
 
 /* The path is looked at only when it matters: nothing of its last timeline is after its end. */
-static bool check_path(Get *get, Error *err)
+static bool get_check_path(Get *get, Error *err)
 {
     if (get->name.timeline == get->view.timeline || get_is_for_tool(get))
         return true;
@@ -96,7 +96,7 @@ static bool take_or_deliver(Get *get, Error *err)
 
 static bool get_segment(Get *get, Error *err)
 {
-    if (check_path(get, err) && take_or_deliver(get, err)) {
+    if (get_check_path(get, err) && take_or_deliver(get, err)) {
         prefetch_answered(get->request->ahead, get->cluster, &get->name, &get->view);
         return true;
     }

@@ -18,7 +18,7 @@ static void archived_done(Archived *archived)
     wal_inventory_done(&archived->wal);
 }
 
-static bool load(const Cluster *cluster, Archived *archived, Error *err)
+static bool branch_load_archived(const Cluster *cluster, Archived *archived, Error *err)
 {
     return wal_inventory_load(&archived->wal, cluster, err) &&
            backup_list_load(&archived->backups, cluster, &archived->wal, err) &&
@@ -44,7 +44,7 @@ static void pass_over_unreachable(const RecoveryView *view, BranchList *list)
     }
 }
 
-static bool refuse(const BranchAnswer *answer, uint32_t timeline, Error *err)
+static bool branch_refuse_archived(const BranchAnswer *answer, uint32_t timeline, Error *err)
 {
     const uint32_t other = answer->other->timeline;
     char lsn[LSN_TEXT_SIZE];
@@ -67,7 +67,7 @@ static bool judge(const Get *get, Error *err)
     CLEANUP(archived_done) Archived archived = {0};
     Error attempt = {0};
     BranchAnswer answer = {.reason = BRANCH_FITS};
-    const bool is_asked = load(get->cluster, &archived, &attempt) &&
+    const bool is_asked = branch_load_archived(get->cluster, &archived, &attempt) &&
                           is_newest_of_many(&archived.branches, get->name.timeline);
 
     if (is_asked)
@@ -76,7 +76,7 @@ static bool judge(const Get *get, Error *err)
         branch_judge_default(&archived.branches, get->cluster, &archived.wal, &archived.backups,
                              NULL, &answer, &attempt) &&
         answer.reason != BRANCH_FITS && answer.other != NULL)
-        return refuse(&answer, get->name.timeline, err);
+        return branch_refuse_archived(&answer, get->name.timeline, err);
     if (attempt.code != ERR_UNREACHABLE && attempt.code != ERR_INTERRUPTED)
         return true;
     *err = attempt;

@@ -93,7 +93,7 @@ static void tell_position(const Prefetch *ahead, const WalName *name)
 }
 
 /* What lies ready and what earlier requests left, if there is anything. */
-static bool load(Prefetch *ahead, const Cluster *cluster)
+static bool prefetch_load(Prefetch *ahead, const Cluster *cluster)
 {
     if (ahead == NULL || ahead->is_over)
         return false;
@@ -107,7 +107,7 @@ static bool load(Prefetch *ahead, const Cluster *cluster)
 
 bool prefetch_given(Prefetch *ahead, const Cluster *cluster, WalName *given)
 {
-    if (!load(ahead, cluster) || ahead->pace.given_timeline == 0)
+    if (!prefetch_load(ahead, cluster) || ahead->pace.given_timeline == 0)
         return false;
     *given = (WalName){.kind = WAL_SEGMENT,
                        .timeline = ahead->pace.given_timeline,
@@ -119,7 +119,7 @@ bool prefetch_take(Prefetch *ahead, const Cluster *cluster, const WalName *name,
 {
     char segment[WAL_NAME_SIZE];
 
-    if (!load(ahead, cluster))
+    if (!prefetch_load(ahead, cluster))
         return false;
     wal_name_text(name, cluster->wal_segment_size, segment);
     ahead->was_ready = prefetch_spool_take(&ahead->spool, segment, path);

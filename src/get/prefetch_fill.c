@@ -86,7 +86,7 @@ static bool fetch_segment(const FetchJob *job, Error *err)
 }
 
 /* A failure is nobody's business: the server's own request meets it again, and says it. */
-static bool run_job(void *worker, void *context, Error *err)
+static bool fill_run_job(void *worker, void *context, Error *err)
 {
     FetchJob *job = context;
     const TimeUs begun = time_monotonic();
@@ -181,7 +181,7 @@ static bool has_room(const Fill *fill)
 }
 
 /* The server is gone, is at the end of its WAL, or wants us gone. */
-static bool is_wanted(const Fill *fill)
+static bool fill_is_wanted(const Fill *fill)
 {
     const Prefetch *ahead = fill->ahead;
 
@@ -228,12 +228,12 @@ static bool end_job(Fill *fill, Error *err)
     return true;
 }
 
-static void run(Fill *fill, Error *err)
+static void fill_run(Fill *fill, Error *err)
 {
     WalName name;
     bool ok = true;
 
-    while (ok && is_wanted(fill)) {
+    while (ok && fill_is_wanted(fill)) {
         look(fill);
         const bool begins = !fill->has_failed && fill->running < fill->job_count &&
                             find_next(fill, &name) && has_room(fill);
@@ -272,9 +272,9 @@ void prefetch_run(Prefetch *ahead, const Cluster *cluster)
     fill.queue = work_queue_new(&(WorkQueueSetup){.threads = fill.job_count,
                                                   .capacity = fill.job_count,
                                                   .order = WORK_AS_DONE,
-                                                  .run = run_job},
+                                                  .run = fill_run_job},
                                 &ignored);
     if (fill.queue != NULL)
-        run(&fill, &ignored);
+        fill_run(&fill, &ignored);
     work_queue_freep(&fill.queue);
 }

@@ -22,7 +22,7 @@ static uint64_t checksum_of(const PrefetchSpool *spool, const uint8_t *bytes, si
     return xxh3_of(xxh3_of(spool->seed, spool->key, strlen(spool->key)), bytes, size);
 }
 
-static bool load(const PrefetchSpool *spool, off_t at, uint8_t *bytes, size_t size)
+static bool pace_load_bytes(const PrefetchSpool *spool, off_t at, uint8_t *bytes, size_t size)
 {
     return pread(spool->state, bytes, size + CHECKSUM_SIZE, at) ==
                (ssize_t)(size + CHECKSUM_SIZE) &&
@@ -40,7 +40,7 @@ void pace_load(const PrefetchSpool *spool, Pace *pace)
     uint8_t bytes[REQUEST_SIZE + CHECKSUM_SIZE];
 
     *pace = (Pace){.timeline = 0};
-    if (!load(spool, REQUEST_AT, bytes, REQUEST_SIZE))
+    if (!pace_load_bytes(spool, REQUEST_AT, bytes, REQUEST_SIZE))
         return;
     *pace = (Pace){.timeline = get_le32(bytes),
                    .depth = get_le32(bytes + 4),
@@ -69,7 +69,7 @@ uint64_t pace_load_fetch(const PrefetchSpool *spool)
 {
     uint8_t bytes[FETCH_SIZE + CHECKSUM_SIZE];
 
-    return load(spool, FETCH_AT, bytes, FETCH_SIZE) ? get_le64(bytes) : 0;
+    return pace_load_bytes(spool, FETCH_AT, bytes, FETCH_SIZE) ? get_le64(bytes) : 0;
 }
 
 void pace_save_fetch(const PrefetchSpool *spool, uint64_t fetch_us)

@@ -94,8 +94,8 @@ static bool path_of_pg_wal(const char *data, uint32_t timeline, Arena *arena, Ti
 }
 
 /* What the archive has not, pg_wal may have (timeline.c, readTimeLineHistory). */
-static bool find_path(const Cluster *cluster, const char *data, uint32_t timeline, Arena *arena,
-                      TimelinePath *path, bool *found, Error *err)
+static bool view_find_path(const Cluster *cluster, const char *data, uint32_t timeline,
+                           Arena *arena, TimelinePath *path, bool *found, Error *err)
 {
     Error attempt = {0};
 
@@ -125,7 +125,7 @@ static bool find_latest(const Cluster *cluster, const char *data, uint32_t from,
         CLEANUP(arena_done) Arena arena = {0};
         TimelinePath path;
 
-        if (!find_path(cluster, data, timeline, &arena, &path, &found, err))
+        if (!view_find_path(cluster, data, timeline, &arena, &path, &found, err))
             return false;
         if (found && path_step_of(&path, from) != NULL)
             *latest = timeline;
@@ -189,8 +189,8 @@ static bool load_current(const Cluster *cluster, const char *data, RecoveryView 
     return true;
 }
 
-static bool look_at_data(const Cluster *cluster, const GetRequest *request, RecoveryView *view,
-                         Error *err)
+static bool view_look_at_data(const Cluster *cluster, const GetRequest *request, RecoveryView *view,
+                              Error *err)
 {
     const char *settings;
     RecoveryPlan plan;
@@ -221,7 +221,7 @@ bool recovery_view_load(const Cluster *cluster, const GetRequest *request, const
 {
     view->timeline = request->timeline;
     view->data = request->data;
-    if (request->data != NULL && !look_at_data(cluster, request, view, err))
+    if (request->data != NULL && !view_look_at_data(cluster, request, view, err))
         return false;
     if (view->timeline == 0)
         view->timeline = name->timeline;
@@ -234,7 +234,8 @@ bool recovery_view_path(const Cluster *cluster, RecoveryView *view, Error *err)
 
     if (view->has_path)
         return true;
-    if (!find_path(cluster, view->data, view->timeline, &view->arena, &view->path, &found, err))
+    if (!view_find_path(cluster, view->data, view->timeline, &view->arena, &view->path, &found,
+                        err))
         return false;
     if (!found) {
         return error_set(err, ERR_CORRUPT,

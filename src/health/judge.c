@@ -49,20 +49,24 @@ const BackupInfo *health_newest_backup(const Health *health, BackupState state)
     return newest;
 }
 
-/* The text of a finding; what to do about it is set on the result. Worst first, else in order. */
-static HealthFinding *add(Health *health, HealthLevel level, const char *topic, const char *format,
-                          ...) PRINTF_LIKE(4, 5);
+static const char *finding_text(Health *health, const char *format, ...) PRINTF_LIKE(2, 3);
 
-static HealthFinding *add(Health *health, HealthLevel level, const char *topic, const char *format,
-                          ...)
+static const char *finding_text(Health *health, const char *format, ...)
 {
-    char text[512];
-    size_t at = health->finding_count;
     va_list args;
 
     va_start(args, format);
-    vsnprintf(text, sizeof text, format, args);
+    CLEANUP(text_freep) char *text = text_format_list(format, args);
     va_end(args);
+    return arena_text(&health->arena, text);
+}
+
+/* What was found, and what to do about it ("": nothing to say). Worst first, else in order. */
+static void health_add(Health *health, HealthLevel level, const char *topic, const char *what,
+                       const char *next)
+{
+    size_t at = health->finding_count;
+
     if (level > health->level)
         health->level = level;
     while (at > 0 && health->findings[at - 1].level < level)
@@ -75,9 +79,8 @@ static HealthFinding *add(Health *health, HealthLevel level, const char *topic, 
     memmove(&health->findings[at + 1], &health->findings[at],
             (health->finding_count - at) * sizeof health->findings[0]);
     health->finding_count++;
-    health->findings[at] = (HealthFinding){
-        .level = level, .topic = topic, .what = arena_text(&health->arena, text), .next = ""};
-    return &health->findings[at];
+    health->findings[at] =
+        (HealthFinding){.level = level, .topic = topic, .what = what, .next = next};
 }
 
 /* A duration as findings say it. */
@@ -114,13 +117,15 @@ static void judge_known(Health *health)
         return; /* what it says besides is not worse than that nothing is known */
     if (level == HEALTH_OK)
         return;
-    add(health, level, "exposure",
-        "the oldest commit that is not %s is %s old: %s the objective of %s",
-        exposure->by_archiver ? "archived by the server's own account" : "in the repository",
-        span(exposure->age, age), level == HEALTH_CRITICAL ? "beyond" : "more than half of",
-        span(health->rpo, objective))
-        ->next = "what was committed since is lost if this server's disks are; see below what "
-                 "holds it up, or select pg_switch_wal() if nothing does";
+    health_add(
+        health, level, "exposure",
+        finding_text(
+            health, "the oldest commit that is not %s is %s old: %s the objective of %s",
+            exposure->by_archiver ? "archived by the server's own account" : "in the repository",
+            span(exposure->age, age), level == HEALTH_CRITICAL ? "beyond" : "more than half of",
+            span(health->rpo, objective)),
+        "what was committed since is lost if this server's disks are; see below what holds it up, "
+        "or select pg_switch_wal() if nothing does");
 }
 
 static void judge_exposure(Health *health)
@@ -131,34 +136,40 @@ static void judge_exposure(Health *health)
     switch (exposure->state) {
     case EXPOSURE_NONE:
         if (exposure->by_archiver) {
-            add(health, HEALTH_UNKNOWN, "exposure",
-                "exposure unknown: the repository can't be asked what it holds");
+            health_add(health, HEALTH_UNKNOWN, "exposure",
+                       "exposure unknown: the repository can't be asked what it holds", "");
         }
         return;
     case EXPOSURE_KNOWN:
         judge_known(health);
         if (exposure->by_archiver) {
-            add(health, HEALTH_UNKNOWN, "exposure",
-                "exposure unknown: the repository can't be asked what it holds; the oldest commit "
-                "that the server has not marked as archived is %s old",
-                span(exposure->age, age));
+            health_add(
+                health, HEALTH_UNKNOWN, "exposure",
+                finding_text(health,
+                             "exposure unknown: the repository can't be asked what it holds; the "
+                             "oldest commit that the server has not marked as archived is %s old",
+                             span(exposure->age, age)),
+                "");
         }
         return;
     case EXPOSURE_AT_MOST:
         if (level_of_age(health) == HEALTH_OK)
             return; /* whatever it is, it is within bounds */
-        add(health, HEALTH_UNKNOWN, "exposure", "exposure unknown, at most %s: %s",
-            span(exposure->age, age), exposure->reason)
-            ->next = "run this on the server's host with --data, or as a role that may call "
-                     "pg_read_binary_file()";
+        health_add(health, HEALTH_UNKNOWN, "exposure",
+                   finding_text(health, "exposure unknown, at most %s: %s",
+                                span(exposure->age, age), exposure->reason),
+                   "run this on the server's host with --data, or as a role that may call "
+                   "pg_read_binary_file()");
         return;
     case EXPOSURE_EVERYTHING:
-        add(health, HEALTH_CRITICAL, "exposure", "nothing of this cluster's WAL is in the archive")
-            ->next = "let the server archive: archive_mode = on, archive_command = 'pgcairn "
-                     "archive-push %p'; then `pgcairn backup`";
+        health_add(health, HEALTH_CRITICAL, "exposure",
+                   "nothing of this cluster's WAL is in the archive",
+                   "let the server archive: archive_mode = on, archive_command = 'pgcairn "
+                   "archive-push %p'; then `pgcairn backup`");
         return;
     case EXPOSURE_UNKNOWN:
-        add(health, HEALTH_UNKNOWN, "exposure", "exposure unknown: %s", exposure->reason);
+        health_add(health, HEALTH_UNKNOWN, "exposure",
+                   finding_text(health, "exposure unknown: %s", exposure->reason), "");
         return;
     }
 }
@@ -171,17 +182,19 @@ static void judge_clock(Health *health)
     char text[32];
 
     if (health->exposure.is_from_future) {
-        add(health, HEALTH_WARNING, "clock",
-            "a commit that is not archived is %s in the future of the server's clock: how old it "
-            "is can't be told",
-            span(health->exposure.since - health->exposure.at, text))
-            ->next = "the server's clock was set back; select pg_switch_wal() gets the commit "
-                     "archived";
+        health_add(
+            health, HEALTH_WARNING, "clock",
+            finding_text(health,
+                         "a commit that is not archived is %s in the future of the server's clock: "
+                         "how old it is can't be told",
+                         span(health->exposure.since - health->exposure.at, text)),
+            "the server's clock was set back; select pg_switch_wal() gets the commit archived");
     }
     if (server->answers && apart > tolerance) {
-        add(health, HEALTH_WARNING, "clock", "the server's clock is %s %s this host's",
-            span(apart, text), server->clock_ahead > 0 ? "ahead of" : "behind")
-            ->next = "set both right: targets of restores are times of the server's clock";
+        health_add(health, HEALTH_WARNING, "clock",
+                   finding_text(health, "the server's clock is %s %s this host's",
+                                span(apart, text), server->clock_ahead > 0 ? "ahead of" : "behind"),
+                   "set both right: targets of restores are times of the server's clock");
     }
 }
 
@@ -193,21 +206,44 @@ static void judge_backup_age(Health *health, const BackupInfo *newest)
 
     if (health->backup_age == 0 || age <= health->backup_age)
         return;
-    add(health, HEALTH_WARNING, "backup",
-        "the newest backup that can be restored is %s old, more than %s: a restore has to replay "
-        "all WAL since then",
-        span(age, old), span(health->backup_age, limit))
-        ->next = "`pgcairn backup`; is its timer or cron entry still there? --backup-age says how "
-                 "old it may get";
+    health_add(health, HEALTH_WARNING, "backup",
+               finding_text(health,
+                            "the newest backup that can be restored is %s old, more than %s: a "
+                            "restore has to replay all WAL since then",
+                            span(age, old), span(health->backup_age, limit)),
+               "`pgcairn backup`; is its timer or cron entry still there? --backup-age says how "
+               "old it may get");
 }
 
 static void judge_repository(Health *health)
 {
     if (health->has_repository)
         return;
-    add(health, HEALTH_UNKNOWN, "repository", "the repository can't be read: %s",
-        health->no_repository.message)
-        ->next = arena_text(&health->arena, health->no_repository.hint);
+    health_add(
+        health, HEALTH_UNKNOWN, "repository",
+        finding_text(health, "the repository can't be read: %s", health->no_repository.message),
+        arena_text(&health->arena, health->no_repository.hint));
+}
+
+static void judge_backup_state(Health *health, const BackupInfo *backup)
+{
+    if (backup->state == BACKUP_DAMAGED) {
+        health_add(
+            health, HEALTH_CRITICAL, "backup",
+            finding_text(health, "backup %s is damaged: %s", backup->header.id, backup->reason),
+            "`pgcairn verify` tells what else is; take a new backup; once it is mended, verify "
+            "takes this back");
+    } else if (backup->state == BACKUP_NEWER) {
+        health_add(health, HEALTH_WARNING, "backup",
+                   finding_text(health, "backup %s can't be judged: %s", backup->header.id,
+                                backup->reason),
+                   "use the pgcairn that took it, or a newer one");
+    } else if (backup->state == BACKUP_WAITING) {
+        health_add(health, HEALTH_WARNING, "backup",
+                   finding_text(health, "backup %s can't be restored yet: %s", backup->header.id,
+                                backup->reason),
+                   "the server has to archive that WAL");
+    }
 }
 
 static void judge_backups(Health *health)
@@ -217,47 +253,37 @@ static void judge_backups(Health *health)
     if (!health->has_repository)
         return;
     if (health->backups.count == 0) {
-        add(health, HEALTH_CRITICAL, "backup", "there is no backup: nothing can be restored")
-            ->next = "`pgcairn backup`";
+        health_add(health, HEALTH_CRITICAL, "backup", "there is no backup: nothing can be restored",
+                   "`pgcairn backup`");
         return;
     }
     if (restorable == NULL) {
-        add(health, HEALTH_CRITICAL, "backup", "no backup can be restored: %s: %s",
-            health->backups.items[0].header.id, health->backups.items[0].reason)
-            ->next = "make archiving work, or take a new one: `pgcairn backup`";
+        health_add(health, HEALTH_CRITICAL, "backup",
+                   finding_text(health, "no backup can be restored: %s: %s",
+                                health->backups.items[0].header.id,
+                                health->backups.items[0].reason),
+                   "make archiving work, or take a new one: `pgcairn backup`");
         return;
     }
     judge_backup_age(health, restorable);
     if (health->has_end && health->end.base == NULL) {
-        add(health, HEALTH_CRITICAL, "backup",
-            "no backup leads to this server's timeline %" PRIu32 ": it can't be restored to now",
-            health->server.timeline)
-            ->next = "`pgcairn backup`";
+        health_add(health, HEALTH_CRITICAL, "backup",
+                   finding_text(health,
+                                "no backup leads to this server's timeline %" PRIu32
+                                ": it can't be restored to now",
+                                health->server.timeline),
+                   "`pgcairn backup`");
     }
     if (restorable->header.bad_pages > 0) {
-        add(health, HEALTH_WARNING, "backup",
-            "backup %s holds %" PRIu64 " pages that were bad on the server's disk",
-            restorable->header.id, restorable->header.bad_pages)
-            ->next = "`pgcairn verify` says which; look at them on the server";
+        health_add(health, HEALTH_WARNING, "backup",
+                   finding_text(health,
+                                "backup %s holds %" PRIu64
+                                " pages that were bad on the server's disk",
+                                restorable->header.id, restorable->header.bad_pages),
+                   "`pgcairn verify` says which; look at them on the server");
     }
-    for (size_t i = 0; i < health->backups.count; i++) {
-        const BackupInfo *backup = &health->backups.items[i];
-
-        if (backup->state == BACKUP_DAMAGED) {
-            add(health, HEALTH_CRITICAL, "backup", "backup %s is damaged: %s", backup->header.id,
-                backup->reason)
-                ->next = "`pgcairn verify` tells what else is; take a new backup; once it is "
-                         "mended, verify takes this back";
-        } else if (backup->state == BACKUP_NEWER) {
-            add(health, HEALTH_WARNING, "backup", "backup %s can't be judged: %s",
-                backup->header.id, backup->reason)
-                ->next = "use the pgcairn that took it, or a newer one";
-        } else if (backup->state == BACKUP_WAITING) {
-            add(health, HEALTH_WARNING, "backup", "backup %s can't be restored yet: %s",
-                backup->header.id, backup->reason)
-                ->next = "the server has to archive that WAL";
-        }
-    }
+    for (size_t i = 0; i < health->backups.count; i++)
+        judge_backup_state(health, &health->backups.items[i]);
 }
 
 /* As it can be typed: it only shows what it would do. */
@@ -291,6 +317,38 @@ static const char *what_to_do_about_gap(Health *health, const ArchiveEnd *end)
            "backup` opens a new window";
 }
 
+static void judge_histories(Health *health)
+{
+    const ArchiveEnd *end = &health->end;
+
+    if (health->windows.unreadable != 0) {
+        health_add(health, HEALTH_WARNING, "archive",
+                   finding_text(health,
+                                "WAL of timeline %" PRIu32
+                                " is there, and its history is missing or damaged",
+                                health->windows.unreadable),
+                   "look for the history file in pg_wal of a server that was on it, put it in with "
+                   "archive-push");
+    }
+    if (health->has_end && end->is_other_history) {
+        health_add(health, HEALTH_CRITICAL, "archive",
+                   finding_text(health,
+                                "the archive has a history of timeline %" PRIu32
+                                " that is not this server's: another server began that timeline, "
+                                "and recovery follows it",
+                                end->lost_history),
+                   "stop the wrong one; if this is the right one, give it a repository of its own "
+                   "and take a backup");
+    } else if (health->has_end && end->lost_history != 0 && !end->is_empty) {
+        health_add(health, HEALTH_WARNING, "archive",
+                   finding_text(health,
+                                "the history of timeline %" PRIu32
+                                ", which the server is on, is not in the archive yet",
+                                end->lost_history),
+                   "the server archives it before all WAL of that timeline");
+    }
+}
+
 /* A window that goes on elsewhere is whole; the one that ends in a hole has lost what follows. */
 static void judge_windows(Health *health)
 {
@@ -300,17 +358,19 @@ static void judge_windows(Health *health)
     if (!health->has_repository)
         return;
     if (health->has_end && (end->is_hole || end->is_broken)) {
-        add(health, HEALTH_CRITICAL, "archive", "WAL is %s after %s%s%s: no restore gets past it",
-            end->is_hole ? "missing" : "damaged", lsn_text(end->durable, lsn),
-            end->is_broken ? ", " : "", end->is_broken ? end->reason : "")
-            ->next = what_to_do_about_gap(health, end);
+        health_add(health, HEALTH_CRITICAL, "archive",
+                   finding_text(health, "WAL is %s after %s%s%s: no restore gets past it",
+                                end->is_hole ? "missing" : "damaged", lsn_text(end->durable, lsn),
+                                end->is_broken ? ", " : "", end->is_broken ? end->reason : ""),
+                   what_to_do_about_gap(health, end));
     }
     if (health->has_end && end->minimal_at != 0) {
-        add(health, HEALTH_CRITICAL, "archive",
-            "from %s on WAL was written with wal_level=minimal, after the newest backup: nothing "
-            "that was committed since can be restored",
-            lsn_text(end->minimal_at, lsn))
-            ->next = "`pgcairn backup`, now: it opens a new window (with wal_level = replica)";
+        health_add(health, HEALTH_CRITICAL, "archive",
+                   finding_text(health,
+                                "from %s on WAL was written with wal_level=minimal, after the "
+                                "newest backup: nothing that was committed since can be restored",
+                                lsn_text(end->minimal_at, lsn)),
+                   "`pgcairn backup`, now: it opens a new window (with wal_level = replica)");
     }
     for (size_t i = 0; i < health->windows.count; i++) {
         const RecoveryWindow *window = &health->windows.items[i];
@@ -318,35 +378,16 @@ static void judge_windows(Health *health)
         if ((!window->ends_in_hole && !window->ends_damaged) ||
             (health->has_end && window->until == end->durable && (end->is_hole || end->is_broken)))
             continue;
-        add(health, HEALTH_WARNING, "archive",
-            "WAL of timeline %" PRIu32
-            " is %s after %s: what came then, up to a later backup, can't be restored",
-            window->timeline, window->ends_in_hole ? "missing" : "damaged",
-            lsn_text(window->until, lsn))
-            ->next = "`pgcairn list` shows the windows that are left";
+        health_add(
+            health, HEALTH_WARNING, "archive",
+            finding_text(health,
+                         "WAL of timeline %" PRIu32
+                         " is %s after %s: what came then, up to a later backup, can't be restored",
+                         window->timeline, window->ends_in_hole ? "missing" : "damaged",
+                         lsn_text(window->until, lsn)),
+            "`pgcairn list` shows the windows that are left");
     }
-    if (health->windows.unreadable != 0) {
-        add(health, HEALTH_WARNING, "archive",
-            "WAL of timeline %" PRIu32 " is there, and its history is missing or damaged",
-            health->windows.unreadable)
-            ->next = "look for the history file in pg_wal of a server that was on it, put it in "
-                     "with archive-push";
-    }
-    if (health->has_end && end->is_other_history) {
-        add(health, HEALTH_CRITICAL, "archive",
-            "the archive has a history of timeline %" PRIu32 " that is not this server's: another "
-            "server began that timeline, and recovery follows it",
-            end->lost_history)
-            ->next =
-            "stop the wrong one; if this is the right one, give it a repository of its own "
-            "and take a backup";
-    } else if (health->has_end && end->lost_history != 0 && !end->is_empty) {
-        add(health, HEALTH_WARNING, "archive",
-            "the history of timeline %" PRIu32 ", which the server is on, is not in the archive "
-            "yet",
-            end->lost_history)
-            ->next = "the server archives it before all WAL of that timeline";
-    }
+    judge_histories(health);
 }
 
 /*
@@ -364,25 +405,27 @@ static void judge_branches(Health *health)
         return;
     if (answer->reason == BRANCH_NOT_SERVERS) {
         part = paths_part(&health->path, &newest->path);
-        add(health, HEALTH_CRITICAL, "archive",
-            "a restore would not follow the server's timeline %" PRIu32 " but timeline %" PRIu32
-            ", the newest: they part at %s",
-            path_last_timeline(&health->path), newest->timeline, lsn_text(part, lsn))
-            ->next =
+        health_add(
+            health, HEALTH_CRITICAL, "archive",
+            finding_text(health,
+                         "a restore would not follow the server's timeline %" PRIu32
+                         " but timeline %" PRIu32 ", the newest: they part at %s",
+                         path_last_timeline(&health->path), newest->timeline, lsn_text(part, lsn)),
             arena_format(&health->arena,
                          "restore with --target-timeline=%" PRIu32 "; if timeline %" PRIu32
                          " is what a test or a copy left, stop its server, then `pgcairn "
                          "wal-quarantine --timeline=%" PRIu32 "` shows what can be set aside",
-                         path_last_timeline(&health->path), newest->timeline, newest->timeline);
+                         path_last_timeline(&health->path), newest->timeline, newest->timeline));
         return;
     }
-    add(health, HEALTH_WARNING, "archive",
-        "timeline %" PRIu32 " has %s than timeline %" PRIu32 ", the newest: they part at %s, and a "
-        "restore asks which one is meant",
-        answer->other->timeline, branch_answer_text(answer), newest->timeline,
-        lsn_text(answer->other->gain.from, lsn))
-        ->next = "`pgcairn list` shows both; restore with --target-timeline of the one that "
-                 "counts, and stop whoever archives the other one";
+    health_add(health, HEALTH_WARNING, "archive",
+               finding_text(health,
+                            "timeline %" PRIu32 " has %s than timeline %" PRIu32
+                            ", the newest: they part at %s, and a restore asks which one is meant",
+                            answer->other->timeline, branch_answer_text(answer), newest->timeline,
+                            lsn_text(answer->other->gain.from, lsn)),
+               "`pgcairn list` shows both; restore with --target-timeline of the one that counts, "
+               "and stop whoever archives the other one");
 }
 
 static void judge_server(Health *health)
@@ -391,23 +434,29 @@ static void judge_server(Health *health)
     char lsn[LSN_TEXT_SIZE];
 
     if (health->fork.is_found) {
-        add(health, HEALTH_CRITICAL, "archive",
-            "from %s%s on the archive holds other WAL than this server under the same names",
-            health->fork.is_older ? "before " : "", lsn_text(health->fork.lsn, lsn))
-            ->next = arena_format(
-            &health->arena,
-            "two servers archive here, or this data directory was set back: stop the wrong one; if "
-            "this is the right one, take the other one's WAL out of the way: %s",
-            quarantine_command(health, health->fork.lsn));
+        health_add(
+            health, HEALTH_CRITICAL, "archive",
+            finding_text(
+                health,
+                "from %s%s on the archive holds other WAL than this server under the same names",
+                health->fork.is_older ? "before " : "", lsn_text(health->fork.lsn, lsn)),
+            arena_format(
+                &health->arena,
+                "two servers archive here, or this data directory was set back: stop the wrong "
+                "one; if this is the right one, take the other one's WAL out of the way: %s",
+                quarantine_command(health, health->fork.lsn)));
     } else if (health->is_ahead) {
-        add(health, HEALTH_CRITICAL, "archive",
-            "the archive holds WAL of timeline %" PRIu32 " that this server has not written",
-            server->timeline)
-            ->next = "a second server archives here, or this data directory was set back: stop the "
-                     "wrong one's archiving";
+        health_add(health, HEALTH_CRITICAL, "archive",
+                   finding_text(health,
+                                "the archive holds WAL of timeline %" PRIu32
+                                " that this server has not written",
+                                server->timeline),
+                   "a second server archives here, or this data directory was set back: stop the "
+                   "wrong one's archiving");
     }
     if (!server->answers && health->exposure.state != EXPOSURE_UNKNOWN) {
-        add(health, HEALTH_WARNING, "server", "the server does not answer: %s", server->no_answer);
+        health_add(health, HEALTH_WARNING, "server",
+                   finding_text(health, "the server does not answer: %s", server->no_answer), "");
     }
 }
 
@@ -457,23 +506,27 @@ static void judge_archiver(Health *health)
     if (!server->answers)
         return;
     if (is_believed_only(health)) {
-        add(health, HEALTH_CRITICAL, "archiver",
-            "the server counts %s as archived, and the repository does not have it",
-            server->archiver.last_archived)
-            ->next = "archive_command says success without storing here: use 'pgcairn archive-push "
-                     "%p', then pgcairn backup";
+        health_add(
+            health, HEALTH_CRITICAL, "archiver",
+            finding_text(health,
+                         "the server counts %s as archived, and the repository does not have it",
+                         server->archiver.last_archived),
+            "archive_command says success without storing here: use 'pgcairn archive-push %p', "
+            "then pgcairn backup");
     }
     if (server->archive.is_on && archiver_is_failing(&server->archiver) &&
         !nothing_waits(&health->pile)) {
-        add(health, HEALTH_WARNING, "archiver",
-            "archiving fails: %s, last tried %s ago, %" PRIu64 " failures in all",
-            server->archiver.last_failed,
-            span(server->now > server->archiver.last_failed_at
-                     ? server->now - server->archiver.last_failed_at
-                     : 0,
-                 text),
-            server->archiver.failed_count)
-            ->next = "the server's log has what pgcairn archive-push said";
+        health_add(health, HEALTH_WARNING, "archiver",
+                   finding_text(health,
+                                "archiving fails: %s, last tried %s ago, %" PRIu64
+                                " failures in all",
+                                server->archiver.last_failed,
+                                span(server->now > server->archiver.last_failed_at
+                                         ? server->now - server->archiver.last_failed_at
+                                         : 0,
+                                     text),
+                                server->archiver.failed_count),
+                   "the server's log has what pgcairn archive-push said");
     }
 }
 
@@ -485,10 +538,11 @@ static void judge_space(Health *health)
 
     if (!pile->is_known || pile->full_in == TIME_US_NONE || pile->full_in > 24 * soon)
         return;
-    add(health, pile->full_in <= soon ? HEALTH_CRITICAL : HEALTH_WARNING, "archiver",
-        "pg_wal is full in %s if nothing is archived: the server stops then",
-        span(pile->full_in, text))
-        ->next = "make archiving work, or give pg_wal more room";
+    health_add(health, pile->full_in <= soon ? HEALTH_CRITICAL : HEALTH_WARNING, "archiver",
+               finding_text(health,
+                            "pg_wal is full in %s if nothing is archived: the server stops then",
+                            span(pile->full_in, text)),
+               "make archiving work, or give pg_wal more room");
 }
 
 static bool receives(const ServerLook *server)
@@ -514,11 +568,14 @@ static void judge_elsewhere(Health *health)
 
     if (*server->archives_to == '\0')
         return;
-    add(health, HEALTH_WARNING, "settings",
-        "the server's archive_command stores elsewhere: %s, and this is \"%s\" in %s",
-        server->archives_to, health->cluster.name, storage_address(health->cluster.repo->storage))
-        ->next = "set --repo and --cluster in archive_command right, or ask status about that "
-                 "place; an archive that ends here takes a new backup when it goes on";
+    health_add(
+        health, HEALTH_WARNING, "settings",
+        finding_text(health,
+                     "the server's archive_command stores elsewhere: %s, and this is \"%s\" in %s",
+                     server->archives_to, health->cluster.name,
+                     storage_address(health->cluster.repo->storage)),
+        "set --repo and --cluster in archive_command right, or ask status about that place; an "
+        "archive that ends here takes a new backup when it goes on");
 }
 
 /* A command of another name that brings segments here is as good: a script around ours. */
@@ -537,14 +594,16 @@ static void judge_command(Health *health)
         "set archive_command = 'pgcairn archive-push %p' and reload the configuration";
 
     if (*archive->command == '\0' && *archive->library == '\0') {
-        add(health, HEALTH_WARNING, "settings", "archive_command is empty: WAL piles up in pg_wal")
-            ->next = next;
+        health_add(health, HEALTH_WARNING, "settings",
+                   "archive_command is empty: WAL piles up in pg_wal", next);
     } else if (!archive_is_ours(archive) && !has_proven_itself(health)) {
-        add(health, HEALTH_WARNING, "settings",
-            "%s is not pgcairn's, and nothing that it archived is known to be here: %s",
-            *archive->library != '\0' ? "archive_library" : "archive_command",
-            *archive->library != '\0' ? archive->library : archive->command)
-            ->next = next;
+        health_add(health, HEALTH_WARNING, "settings",
+                   finding_text(
+                       health,
+                       "%s is not pgcairn's, and nothing that it archived is known to be here: %s",
+                       *archive->library != '\0' ? "archive_library" : "archive_command",
+                       *archive->library != '\0' ? archive->library : archive->command),
+                   next);
     }
 }
 
@@ -555,16 +614,19 @@ static void judge_timeout(Health *health)
     char timeout[32], objective[32];
 
     if (archive->timeout == 0) {
-        add(health, HEALTH_WARNING, "settings",
-            "archive_timeout is 0: a quiet server's commits wait until a segment is full")
-            ->next =
-            "set archive_timeout to a third of the objective or less, or run `pgcairn receive`";
+        health_add(
+            health, HEALTH_WARNING, "settings",
+            "archive_timeout is 0: a quiet server's commits wait until a segment is full",
+            "set archive_timeout to a third of the objective or less, or run `pgcairn receive`");
     } else if (archive->timeout >= health->rpo) {
         /* What waits so long is archived a moment later. */
-        add(health, HEALTH_WARNING, "settings",
-            "archive_timeout is %s, the objective %s: commits wait longer than is allowed",
-            span(archive->timeout, timeout), span(health->rpo, objective))
-            ->next = "set archive_timeout to a third of the objective or less";
+        health_add(
+            health, HEALTH_WARNING, "settings",
+            finding_text(
+                health,
+                "archive_timeout is %s, the objective %s: commits wait longer than is allowed",
+                span(archive->timeout, timeout), span(health->rpo, objective)),
+            "set archive_timeout to a third of the objective or less");
     }
 }
 
@@ -574,11 +636,11 @@ static void judge_settings(Health *health)
     bool is_received = receives(server);
 
     if (server->answers && strcmp(server->archive.wal_level, "minimal") == 0) {
-        add(health, HEALTH_CRITICAL, "settings",
-            "wal_level is minimal: what is committed now can't be restored, even if it is archived "
-            "later")
-            ->next = "set wal_level = replica and archive_mode = on, restart the server, then "
-                     "`pgcairn backup`";
+        health_add(health, HEALTH_CRITICAL, "settings",
+                   "wal_level is minimal: what is committed now can't be restored, even if it is "
+                   "archived later",
+                   "set wal_level = replica and archive_mode = on, restart the server, then "
+                   "`pgcairn backup`");
         return;
     }
     /* A standby archives only when it is told to; its primary does. */
@@ -586,10 +648,10 @@ static void judge_settings(Health *health)
         return;
     if (!server->archive.is_on) {
         if (!is_received) {
-            add(health, HEALTH_WARNING, "settings",
-                "the server does not archive its WAL: archive_mode is off")
-                ->next = "set archive_mode = on and archive_command = 'pgcairn archive-push %p', "
-                         "restart the server";
+            health_add(health, HEALTH_WARNING, "settings",
+                       "the server does not archive its WAL: archive_mode is off",
+                       "set archive_mode = on and archive_command = 'pgcairn archive-push %p', "
+                       "restart the server");
         }
         return;
     }
@@ -622,32 +684,37 @@ static void judge_slots(Health *health)
         const SlotLook *slot = &server->slots[i];
 
         if (strcmp(slot->wal_status, "lost") == 0) {
-            add(health, HEALTH_WARNING, "slot", "slot %s has lost WAL that it still needed",
-                slot->name)
-                ->next = lost_slot_advice(health, slot);
+            health_add(
+                health, HEALTH_WARNING, "slot",
+                finding_text(health, "slot %s has lost WAL that it still needed", slot->name),
+                lost_slot_advice(health, slot));
         } else if (slot->is_ours && !slot->is_active) {
-            add(health, HEALTH_WARNING, "slot",
-                "pgcairn receive is not connected: slot %s holds back %" PRIu64 " MiB of WAL",
-                slot->name, slot->held >> 20)
-                ->next = arena_format(&health->arena,
-                                      "start `pgcairn receive`, or drop the slot if it is no "
-                                      "longer wanted: SELECT pg_drop_replication_slot('%s')",
-                                      slot->name);
+            health_add(health, HEALTH_WARNING, "slot",
+                       finding_text(health,
+                                    "pgcairn receive is not connected: slot %s holds back %" PRIu64
+                                    " MiB of WAL",
+                                    slot->name, slot->held >> 20),
+                       arena_format(&health->arena,
+                                    "start `pgcairn receive`, or drop the slot if it is no longer "
+                                    "wanted: SELECT pg_drop_replication_slot('%s')",
+                                    slot->name));
         } else if (!slot->is_active && server->archive.max_wal_size != 0 &&
                    slot->held > server->archive.max_wal_size) {
-            add(health, HEALTH_WARNING, "slot",
-                "slot %s holds back %" PRIu64 " MiB of WAL and nobody reads from it", slot->name,
-                slot->held >> 20)
-                ->next = arena_format(
-                &health->arena,
-                "connect its reader, or SELECT pg_drop_replication_slot('%s'): pg_wal fills",
-                slot->name);
+            health_add(
+                health, HEALTH_WARNING, "slot",
+                finding_text(health,
+                             "slot %s holds back %" PRIu64 " MiB of WAL and nobody reads from it",
+                             slot->name, slot->held >> 20),
+                arena_format(
+                    &health->arena,
+                    "connect its reader, or SELECT pg_drop_replication_slot('%s'): pg_wal fills",
+                    slot->name));
         } else if (strcmp(slot->wal_status, "unreserved") == 0) {
-            add(health, HEALTH_WARNING, "slot",
-                "slot %s is about to lose WAL: it is %" PRIu64 " MiB behind", slot->name,
-                slot->held >> 20)
-                ->next =
-                "its reader is too slow: raise max_slot_wal_keep_size, or see what holds it up";
+            health_add(
+                health, HEALTH_WARNING, "slot",
+                finding_text(health, "slot %s is about to lose WAL: it is %" PRIu64 " MiB behind",
+                             slot->name, slot->held >> 20),
+                "its reader is too slow: raise max_slot_wal_keep_size, or see what holds it up");
         }
     }
 }

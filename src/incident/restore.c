@@ -52,7 +52,7 @@ static bool parse_xid(const char *text, uint32_t *xid, Error *err)
     return true;
 }
 
-static bool parse_name(const char *text, Target *target, Error *err)
+static bool parse_target_name(const char *text, Target *target, Error *err)
 {
     if (*text == '\0' || strlen(text) > NAME_MAX_BYTES) {
         return error_set(err, ERR_USAGE, "--target-name: a restore point has 1 to %d bytes",
@@ -82,7 +82,7 @@ static bool parse_target(const Options *options, Target *target, Error *err)
     }
     if (options->target_name != NULL) {
         target->kind = TARGET_NAME;
-        return parse_name(options->target_name, target, err);
+        return parse_target_name(options->target_name, target, err);
     }
     return true;
 }
@@ -317,7 +317,7 @@ static bool check_undecided(const RestoreStory *story, Error *err)
 }
 
 /* Whatever comes of it, the restore is done. */
-static void remove_old(RestoreStory *story)
+static void story_remove_old(RestoreStory *story)
 {
     Error failure = {0};
 
@@ -328,7 +328,7 @@ static void remove_old(RestoreStory *story)
     }
 }
 
-static bool run(RestoreStory *story, Error *err)
+static bool restore_story_run(RestoreStory *story, Error *err)
 {
     story->started_at = time_now();
     if (!make_plan(story, err))
@@ -340,7 +340,7 @@ static bool run(RestoreStory *story, Error *err)
     bool ok = carry_out(story, err);
     story->finished_at = time_now();
     if (ok)
-        remove_old(story);
+        story_remove_old(story);
     /* ERR_DEGRADED: it is done, and the report tells what is not as it was asked for. */
     if (ok || err->code == ERR_DEGRADED) {
         Error unsaid = {0};
@@ -364,7 +364,7 @@ bool command_restore(const Options *options, Error *err)
     if (!make_request(options, &arena, &story, &request, err) ||
         !repository_open(options, REPOSITORY_FOR_READING, &repo, &cluster, err))
         return false;
-    bool ok = run(&story, err);
+    bool ok = restore_story_run(&story, err);
     if (!options->dry_run)
         restore_write_journal(&story, err);
     restore_plan_done(&story.plan);

@@ -161,7 +161,7 @@ static bool start_and_watch_to_target(RestoreStory *story, Progress *progress, E
     return start_and_watch(story, "replay once more", progress, err);
 }
 
-static Lsn aligned(Lsn end)
+static Lsn record_aligned(Lsn end)
 {
     return (end + RECORD_ALIGNMENT - 1) / RECORD_ALIGNMENT * RECORD_ALIGNMENT;
 }
@@ -183,7 +183,7 @@ static bool verify_target(RestoreStory *story, Error *err)
                          pg_state_name(control.state));
     }
     story->reached = control.min_recovery_point;
-    Lsn end = aligned(plan->decision.point.replay_end);
+    Lsn end = record_aligned(plan->decision.point.replay_end);
     bool is_there = plan->decision.target.kind == TARGET_IMMEDIATE ? story->reached >= end
                                                                    : story->reached == end;
     if (!is_there) {
@@ -357,7 +357,7 @@ static bool start_as_asked(RestoreStory *story, Progress *progress, Error *err)
     return refuse_end(story, recovery_state_name(wanted), err);
 }
 
-static const char *log_path_of(RestoreStory *story)
+static const char *story_log_path(RestoreStory *story)
 {
     if (story->options->server_log != NULL)
         return story->options->server_log;
@@ -366,7 +366,7 @@ static const char *log_path_of(RestoreStory *story)
 
 bool restore_check_log(RestoreStory *story, Error *err)
 {
-    CLEANUP(text_freep) char *folder = text_format("%s", log_path_of(story));
+    CLEANUP(text_freep) char *folder = text_format("%s", story_log_path(story));
     char *slash = strrchr(folder, '/');
 
     if (!story->options->start || slash == NULL)
@@ -416,7 +416,7 @@ bool restore_start(RestoreStory *story, Progress *progress, Error *err)
     TimeUs begin = time_monotonic();
 
     story->is_started = true;
-    story->log_path = log_path_of(story);
+    story->log_path = story_log_path(story);
     if (!prepare_log(story, err) || !find_place(story, err) ||
         !start_and_watch_to_target(story, progress, err))
         return false;

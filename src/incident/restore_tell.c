@@ -345,7 +345,7 @@ static void point_to_json(const RestorePlan *plan, Json *json)
     event_to_json(&plan->decision.point.first_after, "first_after", json);
 }
 
-static void branches_to_json(const RestorePlan *plan, Json *json)
+static void restore_branches_to_json(const RestorePlan *plan, Json *json)
 {
     json_begin_array(json, "other_branches");
     for (size_t i = 0; i < plan->decision.branch_count; i++) {
@@ -412,7 +412,7 @@ static void plan_to_json(const RestoreStory *story, Json *json)
     json_text(json, "backup", plan->decision.manifest.header.id);
     json_u64(json, "timeline", path_last_timeline(&plan->decision.path));
     json_u64(json, "bytes", plan->decision.bytes);
-    branches_to_json(plan, json);
+    restore_branches_to_json(plan, json);
     point_to_json(plan, json);
     places_to_json(plan, json);
     directory_to_json(plan, json);

@@ -46,8 +46,8 @@ static size_t inside_count(const Manifest *manifest)
     return count;
 }
 
-static const ManifestEntry *find(const Manifest *manifest, size_t count, const char *path,
-                                 size_t size)
+static const ManifestEntry *manifest_find_among(const Manifest *manifest, size_t count,
+                                                const char *path, size_t size)
 {
     const PathPart key = {.path = path, .size = size};
 
@@ -59,7 +59,8 @@ static const ManifestEntry *find(const Manifest *manifest, size_t count, const c
 static bool lacks_needed(const Manifest *manifest, size_t count, ManifestFault *fault)
 {
     for (size_t i = 0; i < ARRAY_SIZE(needed); i++) {
-        const ManifestEntry *entry = find(manifest, count, needed[i].path, strlen(needed[i].path));
+        const ManifestEntry *entry =
+            manifest_find_among(manifest, count, needed[i].path, strlen(needed[i].path));
 
         if (entry == NULL || entry->kind != needed[i].kind)
             return set(fault, "what no data directory is without is not in it", needed[i].path, "");
@@ -80,7 +81,7 @@ static bool lacks_parents(const Manifest *manifest, size_t count, ManifestFault 
         if (size == 0 ||
             (last != NULL && strncmp(last->path, path, size) == 0 && last->path[size] == '\0'))
             continue;
-        last = find(manifest, count, path, size);
+        last = manifest_find_among(manifest, count, path, size);
         if (last == NULL || (last->kind != ENTRY_DIRECTORY && last->kind != ENTRY_LINK))
             return set(fault, "a file whose directory is not in it", path, "");
     }

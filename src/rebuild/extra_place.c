@@ -8,7 +8,7 @@
 
 enum { DEBIAN_MODE = 0755 };
 
-static bool make_directory(HeldPath at, Error *err)
+static bool extra_place_make_directory(HeldPath at, Error *err)
 {
     CLEANUP(fd_done) int fd = -1;
 
@@ -29,8 +29,9 @@ static bool make_debian_place(const Placement *placement, HeldDirectory *place, 
     CLEANUP(text_freep) char *more = text_format("%s/conf.d", own);
 
     return held_open_resolved(&root, DEBIAN_ROOT, err) &&
-           make_directory(held_at(&root, placement->debian_version), err) &&
-           make_directory(held_at(&root, own), err) && make_directory(held_at(&root, more), err) &&
+           extra_place_make_directory(held_at(&root, placement->debian_version), err) &&
+           extra_place_make_directory(held_at(&root, own), err) &&
+           extra_place_make_directory(held_at(&root, more), err) &&
            held_open_below(place, held_at(&root, own), err);
 }
 

@@ -193,7 +193,7 @@ static bool submit_large(Rebuild *rebuild, const ManifestEntry *entry, Error *er
 }
 
 /* What there is to do, checked as far as the manifest tells. */
-static bool collect(Rebuild *rebuild, Error *err)
+static bool rebuild_collect(Rebuild *rebuild, Error *err)
 {
     const Manifest *manifest = rebuild->shared->manifest;
 
@@ -236,7 +236,7 @@ static bool run_all(Rebuild *rebuild, Error *err)
 {
     bool any = true;
 
-    if (!collect(rebuild, err) || !submit_all(rebuild, err))
+    if (!rebuild_collect(rebuild, err) || !submit_all(rebuild, err))
         return false;
     while (any) {
         if (!take_back(rebuild, &any, err))

@@ -77,7 +77,7 @@ typedef struct RangeTarget {
     Progress *progress;
 } RangeTarget;
 
-static bool write_piece(void *context, uint8_t **data, size_t size, uint64_t offset, Error *err)
+static bool job_write_piece(void *context, uint8_t **data, size_t size, uint64_t offset, Error *err)
 {
     RangeTarget *target = context;
 
@@ -96,7 +96,7 @@ static bool copy_range(RebuildWorker *worker, RestoredFile *file, RebuildJob *jo
                           .offset = (uint64_t)job->range * RANGE_SIZE,
                           .progress = worker->shared->progress};
     Error late = {0};
-    bool is_read = range_reader_read(worker->reader, &entry->ranges[job->range], write_piece,
+    bool is_read = range_reader_read(worker->reader, &entry->ranges[job->range], job_write_piece,
                                      &target, &job->content, err);
     bool is_written = write_behind_finish(worker->behind, &late);
 

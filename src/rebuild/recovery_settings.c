@@ -111,7 +111,7 @@ static void additions_done(Additions *additions)
     arena_done(&additions->arena);
 }
 
-static void add(Additions *additions, const char *name, const char *value)
+static void addition_add(Additions *additions, const char *name, const char *value)
 {
     additions->items[additions->count++] =
         (Setting){.name = name, .value = arena_text(&additions->arena, value)};
@@ -127,12 +127,12 @@ static void add_neutralisers(Additions *additions, const char *ours)
 {
     for (size_t i = 0; i < ARRAY_SIZE(target_parameters); i++) {
         if (ours == NULL || strcmp(target_parameters[i], ours) != 0)
-            add(additions, target_parameters[i], "");
+            addition_add(additions, target_parameters[i], "");
     }
-    add(additions, "recovery_end_command", "");
-    add(additions, "archive_cleanup_command", "");
+    addition_add(additions, "recovery_end_command", "");
+    addition_add(additions, "archive_cleanup_command", "");
     /* It is honoured in every archive recovery: commits of the last hours would be waited for. */
-    add(additions, "recovery_min_apply_delay", "0");
+    addition_add(additions, "recovery_min_apply_delay", "0");
 }
 
 static void add_target(Additions *additions, const Target *target)
@@ -145,27 +145,27 @@ static void add_target(Additions *additions, const Target *target)
         return;
     case TARGET_IMMEDIATE:
         add_neutralisers(additions, "recovery_target");
-        add(additions, "recovery_target", "immediate");
+        addition_add(additions, "recovery_target", "immediate");
         return;
     case TARGET_TIME:
         add_neutralisers(additions, "recovery_target_time");
-        add(additions, "recovery_target_time", time_text_postgres(target->time, text));
+        addition_add(additions, "recovery_target_time", time_text_postgres(target->time, text));
         break;
     case TARGET_XID:
         add_neutralisers(additions, "recovery_target_xid");
         (void)snprintf(xid, sizeof xid, "%u", target->xid);
-        add(additions, "recovery_target_xid", xid);
+        addition_add(additions, "recovery_target_xid", xid);
         break;
     case TARGET_LSN:
         add_neutralisers(additions, "recovery_target_lsn");
-        add(additions, "recovery_target_lsn", lsn_text(target->lsn, lsn));
+        addition_add(additions, "recovery_target_lsn", lsn_text(target->lsn, lsn));
         break;
     case TARGET_NAME:
         add_neutralisers(additions, "recovery_target_name");
-        add(additions, "recovery_target_name", target->name);
+        addition_add(additions, "recovery_target_name", target->name);
         return;
     }
-    add(additions, "recovery_target_inclusive", target->is_exclusive ? "false" : "true");
+    addition_add(additions, "recovery_target_inclusive", target->is_exclusive ? "false" : "true");
 }
 
 /* One element of a list of directories (varlena.c, SplitDirectoriesString). */
@@ -192,13 +192,13 @@ static void add_listening(const RestoreRequest *request, Additions *additions)
 
     (void)snprintf(port, sizeof port, "%u", request->port);
     if (request->port != 0)
-        add(additions, "port", port);
+        addition_add(additions, "port", port);
     if (request->socket != NULL) {
-        add(additions, "unix_socket_directories",
-            directory_element(request->socket, &additions->arena));
+        addition_add(additions, "unix_socket_directories",
+                     directory_element(request->socket, &additions->arena));
     }
     if (is_private(request))
-        add(additions, "listen_addresses", "");
+        addition_add(additions, "listen_addresses", "");
 }
 
 /*
@@ -210,10 +210,11 @@ static void add_spellings(const RestorePlan *plan, Additions *additions)
     for (size_t i = 0; plan->configuration.spellings != NULL &&
                        plan->configuration.spellings[i] != NULL && i < SPELLINGS_MAX;
          i++)
-        add(additions, plan->configuration.spellings[i], "");
+        addition_add(additions, plan->configuration.spellings[i], "");
 }
 
-static void collect(const RestoreRequest *request, const RestorePlan *plan, Additions *additions)
+static void additions_collect(const RestoreRequest *request, const RestorePlan *plan,
+                              Additions *additions)
 {
     char timeline[16];
 
@@ -221,12 +222,12 @@ static void collect(const RestoreRequest *request, const RestorePlan *plan, Addi
     add_target(additions, &plan->decision.target);
     /* Plain decimal: a leading zero makes the server read octal (docs/postgres-facts.md 7.2). */
     (void)snprintf(timeline, sizeof timeline, "%u", path_last_timeline(&plan->decision.path));
-    add(additions, "recovery_target_timeline", timeline);
+    addition_add(additions, "recovery_target_timeline", timeline);
     if (plan->decision.target.kind != TARGET_LATEST)
-        add(additions, "recovery_target_action", target_action_name(request->action));
-    add(additions, "restore_command", plan->restore_command);
+        addition_add(additions, "recovery_target_action", target_action_name(request->action));
+    addition_add(additions, "restore_command", plan->restore_command);
     for (size_t i = 0; request->as_copy && i < ARRAY_SIZE(copy_settings); i++)
-        add(additions, copy_settings[i].name, copy_settings[i].value);
+        addition_add(additions, copy_settings[i].name, copy_settings[i].value);
     add_listening(request, additions);
 }
 
@@ -306,7 +307,7 @@ bool recovery_settings_write(const RestoreRequest *request, const RestorePlan *p
     CLEANUP(additions_done) Additions additions = {0};
     HeldPath at = held_at(&plan->placement.held->data, AUTO_CONF);
 
-    collect(request, plan, &additions);
+    additions_collect(request, plan, &additions);
     return rewrite(at, removed_parameters(request, &additions.arena), additions.items,
                    additions.count, data_file_mode(&plan->placement), err) &&
            data_file_put(&plan->placement, "recovery.signal", "", 0, err) &&

@@ -5,7 +5,7 @@
 
 #include "postgres/data_directory.h"
 
-static bool make_directory(HeldPath at, uint32_t mode, Error *err)
+static bool skeleton_make_directory(HeldPath at, uint32_t mode, Error *err)
 {
     FileAttributes attributes = {.mode = mode, .mtime = TIME_US_NONE};
 
@@ -44,10 +44,10 @@ static bool make_wal_directories(const Placement *placement, unsigned major, Err
     const char *const *names = data_wal_directories(major);
     const HeldDirectory *data = &placement->held->data;
 
-    if (!make_directory(held_at(data, "pg_wal"), placement->data_mode, err))
+    if (!skeleton_make_directory(held_at(data, "pg_wal"), placement->data_mode, err))
         return false;
     for (size_t i = 0; names[i] != NULL; i++) {
-        if (!make_directory(held_at(data, names[i]), placement->data_mode, err))
+        if (!skeleton_make_directory(held_at(data, names[i]), placement->data_mode, err))
             return false;
     }
     return true;
@@ -61,7 +61,7 @@ bool skeleton_make(const Placement *placement, const Manifest *manifest, Error *
             return false;
         if (entry->kind != ENTRY_DIRECTORY)
             continue;
-        if (!make_directory(held_places_of(placement, entry), entry->mode, err))
+        if (!skeleton_make_directory(held_places_of(placement, entry), entry->mode, err))
             return false;
     }
     return make_wal_directories(placement, manifest->header.major, err);

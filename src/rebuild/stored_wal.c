@@ -42,7 +42,7 @@ static bool check_segment(const WalCheck *check, uint64_t number, Buffer *space,
     return error_context(err, "WAL that this recovery needs");
 }
 
-static bool run_job(void *worker, void *job, Error *err)
+static bool stored_wal_run_job(void *worker, void *job, Error *err)
 {
     WalCheck *check = job;
     CLEANUP(buffer_done) Buffer space = {0};
@@ -60,7 +60,7 @@ static bool run_job(void *worker, void *job, Error *err)
 static bool begin(WalCheck *check, unsigned threads, Error *err)
 {
     const WorkQueueSetup setup = {
-        .threads = threads, .capacity = threads, .order = WORK_AS_DONE, .run = run_job};
+        .threads = threads, .capacity = threads, .order = WORK_AS_DONE, .run = stored_wal_run_job};
 
     if (!wal_inventory_load(&check->inventory, check->cluster, err))
         return false;

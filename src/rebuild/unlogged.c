@@ -79,7 +79,7 @@ size_t unlogged_drop(Manifest *manifest, const RelationFile *file)
     return count;
 }
 
-static bool is_wanted(void *context, const WalTrailer *trailer)
+static bool unlogged_want_segment(void *context, const WalTrailer *trailer)
 {
     (void)context;
     return (trailer->summary.changes & WAL_CREATES_INIT_FORKS) != 0;
@@ -93,7 +93,7 @@ static bool is_tail_wanted(void *context, const WalTrailer *trailer, uint8_t rmg
     return (wal_changes_possible(rmgr, info, forks->version) & WAL_CREATES_INIT_FORKS) != 0;
 }
 
-static bool take_record(void *context, const WalRecord *record, Error *err)
+static bool unlogged_take_record(void *context, const WalRecord *record, Error *err)
 {
     const InitForks *forks = context;
     RelationFile file;
@@ -128,9 +128,9 @@ bool unlogged_leave_out(const Cluster *cluster, const WalInventory *inventory, u
                              .from = plan->decision.manifest.header.start,
                              .to = plan->decision.point.replay_end,
                              .threads = threads > 0 ? threads : 1},
-                    .is_wanted = is_wanted,
+                    .is_wanted = unlogged_want_segment,
                     .is_tail_wanted = is_tail_wanted,
-                    .on_record = take_record,
+                    .on_record = unlogged_take_record,
                     .on_gap = pass_gap,
                     .context = &forks};
     WalScanEnd end;

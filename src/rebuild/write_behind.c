@@ -19,7 +19,7 @@ struct WriteBehind {
     size_t next;
 };
 
-static bool write_piece(void *worker, void *job, Error *err)
+static bool write_behind_piece(void *worker, void *job, Error *err)
 {
     const Piece *piece = job;
 
@@ -30,7 +30,7 @@ static bool write_piece(void *worker, void *job, Error *err)
 WriteBehind *write_behind_new(Error *err)
 {
     static const WorkQueueSetup setup = {
-        .threads = 1, .capacity = DEPTH, .order = WORK_IN_ORDER, .run = write_piece};
+        .threads = 1, .capacity = DEPTH, .order = WORK_IN_ORDER, .run = write_behind_piece};
     CLEANUP(write_behind_freep) WriteBehind *behind = mem_alloc(sizeof *behind);
 
     for (size_t i = 0; i < DEPTH; i++)

@@ -118,7 +118,7 @@ static bool stays(const char *name)
            is_kept_wal(name);
 }
 
-static bool remove_old(const RestorePlan *plan, const HeldDirectory *data, Error *err)
+static bool occupied_remove_old(const RestorePlan *plan, const HeldDirectory *data, Error *err)
 {
     for (size_t i = 0; i < plan->old.version_count; i++) {
         if (!tree_remove(plan->old.versions[i], err))
@@ -142,7 +142,7 @@ bool occupied_clear(const RestorePlan *plan, const HeldDirectory *data, Error *e
         return false;
     return take_control_away(data, err) && FAULT_POINT("restore.control-away", err) &&
            keep_wal(data, plan, err) && FAULT_POINT("restore.wal-kept", err) &&
-           remove_old(plan, data, err);
+           occupied_remove_old(plan, data, err);
 }
 
 /* WAL that an earlier restore could only keep in the directory itself. */

@@ -22,7 +22,7 @@ static void old_settings_done(OldSettings *settings)
 }
 
 /* What is elsewhere, or can't be read, says nothing. */
-static void read_settings(const char *data, OldSettings *settings)
+static void archiving_read_settings(const char *data, OldSettings *settings)
 {
     static const char *const names[FILES] = {"postgresql.auto.conf", "postgresql.conf"};
     Error unreadable = {0};
@@ -141,7 +141,7 @@ bool old_directory_archives(const Cluster *cluster, const char *data)
     static const char *const off[] = {"off", "false", "no", "0"};
     CLEANUP(old_settings_done) OldSettings settings = {0};
 
-    read_settings(data, &settings);
+    archiving_read_settings(data, &settings);
     if (is_one_of(setting(&settings, "archive_mode", "?"), off, ARRAY_SIZE(off)))
         return false;
     if (*setting(&settings, "archive_library", "") != '\0') {

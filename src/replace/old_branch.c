@@ -73,8 +73,8 @@ static bool read_history(const OldHistory *history, Arena *arena, TimelinePath *
 }
 
 /* By its own history, else by the archive's; without either the path stays empty. */
-static bool find_path(const Cluster *cluster, const WalInventory *inventory, Arena *arena,
-                      OldBranch *branch, Error *err)
+static bool old_branch_find_path(const Cluster *cluster, const WalInventory *inventory,
+                                 Arena *arena, OldBranch *branch, Error *err)
 {
     Error attempt = {0};
 
@@ -96,8 +96,8 @@ static bool find_path(const Cluster *cluster, const WalInventory *inventory, Are
     return false;
 }
 
-static bool load(const Cluster *cluster, const OldPlaces *places, Arena *arena, OldBranch *branch,
-                 Error *err)
+static bool old_branch_load(const Cluster *cluster, const OldPlaces *places, Arena *arena,
+                            OldBranch *branch, Error *err)
 {
     Error no_control = {0}; /* lost, damaged, or taken away: then the WAL has to tell */
 
@@ -125,11 +125,11 @@ static bool load(const Cluster *cluster, const OldPlaces *places, Arena *arena, 
 bool old_branch_look(const Cluster *cluster, const WalInventory *inventory, const OldPlaces *places,
                      Arena *arena, OldBranch *branch, Error *err)
 {
-    if (!load(cluster, places, arena, branch, err))
+    if (!old_branch_load(cluster, places, arena, branch, err))
         return false;
     if (branch->timeline == 0)
         return true;
-    return (find_path(cluster, inventory, arena, branch, err) &&
+    return (old_branch_find_path(cluster, inventory, arena, branch, err) &&
             old_branch_prove(cluster, inventory, arena, branch, err)) ||
            error_context(err, "look at %s", places->place);
 }

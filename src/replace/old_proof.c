@@ -24,7 +24,7 @@ typedef struct Proof {
 } Proof;
 
 /* Where the next record begins. */
-static Lsn aligned(Lsn end)
+static Lsn next_record_at(Lsn end)
 {
     return (end + 7) & ~(Lsn)7;
 }
@@ -39,7 +39,7 @@ static uint32_t owner(const Proof *proof, uint64_t segment)
     return path_timeline_of_segment(&proof->branch->path, segment, proof->size);
 }
 
-static bool is_archived(const Proof *proof, uint64_t segment)
+static bool proof_is_archived(const Proof *proof, uint64_t segment)
 {
     return wal_inventory_has(proof->inventory, owner(proof, segment), segment);
 }
@@ -122,7 +122,7 @@ static bool counts(const OldReading *reading, const WalRecord *record)
     if (reading->count_from != 0)
         return record->lsn >= reading->count_from;
     /* A timeline's first segment begins with what its parent's has. */
-    return !is_archived(proof, segment) &&
+    return !proof_is_archived(proof, segment) &&
            !wal_inventory_has(proof->inventory,
                               path_step_at(&proof->branch->path, record->lsn)->timeline, segment) &&
            (record->end > proof->archive_end ||
@@ -147,7 +147,7 @@ static bool is_promise(OldReading *reading, const WalRecord *record, bool *is_co
     return *is_commit || is_prepare;
 }
 
-static bool take_record(void *context, const WalRecord *record, Error *err)
+static bool proof_take_record(void *context, const WalRecord *record, Error *err)
 {
     OldReading *reading = context;
     OldCommits *commits = &reading->commits;
@@ -190,7 +190,7 @@ static void begin_reading(OldReading *reading, const Proof *proof, uint64_t segm
         .system_identifier = cluster->system_identifier,
         .segment_size = proof->size,
         .start = wal_segment_start(segment, proof->size),
-        .on_record = take_record,
+        .on_record = proof_take_record,
         .context = reading,
     });
 }
@@ -423,7 +423,7 @@ static bool last_common_record(const Proof *proof, uint64_t segment, uint64_t sa
 
     if (!read_files(&reading, segment, segment, err))
         return false;
-    *apart = reading.last_before > start ? aligned(reading.last_before) : start;
+    *apart = reading.last_before > start ? next_record_at(reading.last_before) : start;
     return true;
 }
 
@@ -436,7 +436,7 @@ static bool find_apart(const Proof *proof, uint64_t segment, uint64_t same, Erro
          below--) {
         uint64_t same_below;
         bool is_told;
-        if (!is_archived(proof, below))
+        if (!proof_is_archived(proof, below))
             break;
         if (!compare_segment(proof, below, proof->size, &same_below, &is_told, err))
             return false;
@@ -508,7 +508,7 @@ static void take_stretch(const Proof *proof, uint64_t segment)
 /* The lowest file from `from` on that the archive has not; above `to`: it has all. */
 static uint64_t first_missing(const Proof *proof, uint64_t from, uint64_t to)
 {
-    while (from <= to && is_archived(proof, from))
+    while (from <= to && proof_is_archived(proof, from))
         from++;
     return from;
 }
@@ -586,7 +586,7 @@ static bool judge_control(const Proof *proof)
     OldBranch *branch = proof->branch;
     const PgControl *control = &branch->control;
     const Lsn known = branch->end > proof->archive_end ? branch->end : proof->archive_end;
-    const Lsn next = aligned(known);
+    const Lsn next = next_record_at(known);
     char lsn[2][LSN_TEXT_SIZE];
 
     branch->reached = branch->end;
@@ -645,7 +645,7 @@ static bool compare_highest(const Proof *proof, uint64_t *segment, uint64_t *sam
         CLEANUP(old_reading_done) OldReading reading = {.proof = proof};
         bool is_told;
 
-        if (local(proof, at) == NULL || !is_archived(proof, at))
+        if (local(proof, at) == NULL || !proof_is_archived(proof, at))
             continue;
         if (!read_files(&reading, at, at, err))
             return false;
@@ -664,7 +664,8 @@ static bool compare_highest(const Proof *proof, uint64_t *segment, uint64_t *sam
 static uint64_t find_link(const Proof *proof)
 {
     for (uint64_t at = proof->high; at >= proof->low && at > 1; at--) {
-        if (local(proof, at) != NULL && !is_archived(proof, at) && is_archived(proof, at - 1))
+        if (local(proof, at) != NULL && !proof_is_archived(proof, at) &&
+            proof_is_archived(proof, at - 1))
             return at;
     }
     return 0;

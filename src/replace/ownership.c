@@ -50,7 +50,7 @@ static bool is_same(const char *a, const char *b)
            first.st_ino == second.st_ino;
 }
 
-static bool is_at_home(const char *data, const Homes *homes)
+static bool homes_have(const char *data, const Homes *homes)
 {
     for (size_t i = 0; i < homes->count; i++) {
         if (is_same(data, homes->paths[i]))
@@ -81,19 +81,19 @@ static bool claims(const RestorePlan *plan, const char *data, const char *locati
     if (is_same(data, plan->placement.data) || !has_link_to(data, location, arena))
         return false;
     const Homes homes = homes_of(data, arena);
-    return is_at_home(data, &homes);
+    return homes_have(data, &homes);
 }
 
-typedef struct Search {
+typedef struct HomeSearch {
     const RestorePlan *plan;
     const char *location;
     Arena *arena;
     size_t looked_at;
     const char *found;
-} Search;
+} HomeSearch;
 
 /* Data directories are kept beside one another, as in /var/lib/postgresql/15/main. */
-static void search_in(Search *search, const char *folder, int depth)
+static void search_in(HomeSearch *search, const char *folder, int depth)
 {
     CLEANUP(directory_done) DIR *list = opendir(folder);
 
@@ -123,7 +123,7 @@ static char *parent_of(const char *path)
 
 static const char *find_claimant(RestorePlan *plan, const Homes *homes, const char *location)
 {
-    Search search = {.plan = plan, .location = location, .arena = &plan->arena};
+    HomeSearch search = {.plan = plan, .location = location, .arena = &plan->arena};
     const char *running = tablespace_user(location, plan->placement.data, &plan->arena);
     CLEANUP(text_freep) char *parent = parent_of(plan->placement.data);
     CLEANUP(text_freep) char *above = parent_of(parent);
@@ -177,5 +177,5 @@ Ownership ownership_of(RestorePlan *plan, const char *location, const char *vers
     if (plan->old.state == DATA_HALF_RESTORED)
         return is_claimed_by_marker(plan, version) ? OWNED : NOT_PROVEN;
     add_home(&homes, plan->decision.manifest.header.data_directory);
-    return is_at_home(plan->placement.data, &homes) ? OWNED : NOT_PROVEN;
+    return homes_have(plan->placement.data, &homes) ? OWNED : NOT_PROVEN;
 }

@@ -99,7 +99,7 @@ static bool keep_old(RestorePlan *plan, const char *obstacle, Error *err)
 }
 
 /* With room for both, the new one is there before the old one goes. */
-static bool remove_old(RestorePlan *plan, const char *obstacle, Error *err)
+static bool replacement_remove_old(RestorePlan *plan, const char *obstacle, Error *err)
 {
     Error no_room = {0};
 
@@ -123,5 +123,5 @@ bool replacement_plan(const Cluster *cluster, const RestoreRequest *request, Res
     if (!plan_wal(cluster, request, obstacle, plan, err))
         return false;
     return plan->old.choice == OCCUPIED_MOVE_ASIDE ? keep_old(plan, obstacle, err)
-                                                   : remove_old(plan, obstacle, err);
+                                                   : replacement_remove_old(plan, obstacle, err);
 }

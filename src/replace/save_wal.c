@@ -349,7 +349,7 @@ static bool is_there(const RestorePlan *plan, const PlannedWal *file)
 }
 
 /* An archive that has it by now is asked first, and its copy comes from there. */
-static bool is_archived(const WalInventory *inventory, const PlannedWal *file)
+static bool saved_is_archived(const WalInventory *inventory, const PlannedWal *file)
 {
     return file->name.kind == WAL_HISTORY
                ? wal_inventory_has_history(inventory, file->name.timeline)
@@ -367,7 +367,7 @@ bool save_wal_put(const Cluster *cluster, const RestorePlan *plan, uint64_t *cou
         return false;
     for (size_t i = 0; i < plan->old.local_wal_count; i++) {
         const PlannedWal *file = &plan->old.local_wal[i];
-        if (is_archived(&inventory, file) || is_there(plan, file))
+        if (saved_is_archived(&inventory, file) || is_there(plan, file))
             continue;
         if (!put_file(plan, file, err))
             return error_context(err, "keep the old directory's WAL");

@@ -50,8 +50,8 @@ static bool find_pinned_path(Search *search, Error *err)
            (search->count > 0 || refuse_no_candidate(search->choice, search->request, err));
 }
 
-static bool load(const Cluster *cluster, const RestoreRequest *request,
-                 const OldDirectory *directory, Choice *choice, Error *err)
+static bool choice_load(const Cluster *cluster, const RestoreRequest *request,
+                        const OldDirectory *directory, Choice *choice, Error *err)
 {
     if (!wal_inventory_load(&choice->inventory, cluster, err) ||
         (!request->discard_wal &&
@@ -250,7 +250,7 @@ bool choice_make(const Cluster *cluster, const RestoreRequest *request,
     Verdict verdict = VERDICT_USABLE;
 
     *choice = (Choice){0};
-    if (!load(cluster, request, directory, choice, err) ||
+    if (!choice_load(cluster, request, directory, choice, err) ||
         !(request->target_timeline != 0 ? find_pinned_path(&search, err)
                                         : find_newest_path(&search, err)))
         return false;

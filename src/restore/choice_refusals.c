@@ -100,12 +100,12 @@ bool refuse_not_seen(Search *search, Error *err)
     uint32_t timeline = path_last_timeline(&search->path);
     const BackupInfo *before = backup_before_gap(search);
     char time[TIME_TEXT_SIZE], lsn[LSN_TEXT_SIZE];
-    ArchiveEnd end;
+    SearchEnd end;
     const char *text = search_target_text(&search->request->target, &search->choice->arena);
 
     if (!search_find_end(search, before->header.start, &end, err))
         return false;
-    const char *behind = end.gap != NULL ? search_behind_gap(search, &end) : "";
+    const char *behind = end.gap != NULL ? search_after_gap(search, &end) : "";
     const char *others = other_timelines(search, timeline);
     error_set(
         err, end.gap != NULL ? ERR_CORRUPT : ERR_NOT_FOUND,

@@ -145,7 +145,7 @@ static bool can_be_made(const char *path)
 }
 
 /* The cluster comes back to where it was, not beside it. */
-static bool is_at_home(const RestoreRequest *request, const RestorePlan *plan)
+static bool configuration_is_at_home(const RestoreRequest *request, const RestorePlan *plan)
 {
     const ManifestHeader *header = &plan->decision.manifest.header;
 
@@ -243,7 +243,7 @@ bool configuration_plan(const Cluster *cluster, const RestoreRequest *request, R
                         Error *err)
 {
     ExtraStates extras = {.first = plan->decision.manifest.entry_count};
-    bool is_at_its_place = is_at_home(request, plan);
+    bool is_at_its_place = configuration_is_at_home(request, plan);
 
     plan->placement.debian_directory = is_at_its_place ? debian_directory(plan) : NULL;
     if (!has_configuration(plan))

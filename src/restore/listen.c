@@ -32,7 +32,7 @@ unsigned listen_port(const SettingList *settings)
     return port > 0 && port < 65536 ? (unsigned)port : PORT_USUAL;
 }
 
-static bool read_settings(const RestorePlan *plan, SettingList *settings)
+static bool listen_read_settings(const RestorePlan *plan, SettingList *settings)
 {
     CLEANUP(text_freep) char *own = text_format("%s/postgresql.conf", plan->placement.data);
     CLEANUP(text_freep)
@@ -102,7 +102,7 @@ bool restore_listen_beside(RestorePlan *plan, const char **directory, Error *err
     CLEANUP(settings_done) SettingList settings = {0};
 
     *directory = NULL;
-    if (!read_settings(plan, &settings))
+    if (!listen_read_settings(plan, &settings))
         return true;
     const char *list = settings_value(&settings, "unix_socket_directories");
     if (!is_any_unusable(list != NULL ? list : usual_directories, listen_port(&settings),

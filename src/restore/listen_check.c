@@ -51,8 +51,8 @@ static const char *stored_name(const ManifestHeader *header)
 }
 
 /* From the backup, since that is what comes back. */
-static void read_stored(const Cluster *cluster, const RestorePlan *plan, const char *path,
-                        Listening *listening)
+static void listen_read_stored(const Cluster *cluster, const RestorePlan *plan, const char *path,
+                               Listening *listening)
 {
     const ManifestEntry *entry = backed_up_entry_find(&plan->decision.manifest, path);
     CLEANUP(buffer_done) Buffer text = {0};
@@ -85,8 +85,8 @@ static void find_listening(const Cluster *cluster, const RestoreRequest *request
                            const RestorePlan *plan, Listening *listening)
 {
     *listening = (Listening){.is_certain = true};
-    read_stored(cluster, plan, stored_name(&plan->decision.manifest.header), listening);
-    read_stored(cluster, plan, "postgresql.auto.conf", listening);
+    listen_read_stored(cluster, plan, stored_name(&plan->decision.manifest.header), listening);
+    listen_read_stored(cluster, plan, "postgresql.auto.conf", listening);
     listening->port = request->port != 0 ? request->port : listen_port(&listening->settings);
     listening->directories = settings_value(&listening->settings, "unix_socket_directories");
     listening->addresses = settings_value(&listening->settings, "listen_addresses");

@@ -36,8 +36,8 @@ static void raise_to(WalParameters *minima, const WalParameters *values)
 }
 
 /* Of several changes in one segment only the last is known: each takes a restart of the server. */
-static bool note_segment(void *context, uint32_t timeline, uint64_t segment,
-                         const WalTrailer *trailer, Error *err)
+static bool minima_note_segment(void *context, uint32_t timeline, uint64_t segment,
+                                const WalTrailer *trailer, Error *err)
 {
     RestorePlan *plan = context;
     const WalSummary *summary = &trailer->summary;
@@ -51,7 +51,7 @@ static bool note_segment(void *context, uint32_t timeline, uint64_t segment,
     return true;
 }
 
-static bool read_control(const Cluster *cluster, RestorePlan *plan, Error *err)
+static bool minima_read_control(const Cluster *cluster, RestorePlan *plan, Error *err)
 {
     const ManifestEntry *entry = backed_up_file_find(&plan->decision.manifest, "global/pg_control");
     CLEANUP(buffer_done) Buffer bytes = {0};
@@ -85,15 +85,15 @@ bool minima_find(const Cluster *cluster, const WalInventory *inventory, unsigned
                     .threads = threads > 0 ? threads : 1};
     WalWalkEnd end;
 
-    if (!read_control(cluster, plan, err) ||
-        !wal_walk_trailers(&walk, note_segment, plan, &end, err))
+    if (!minima_read_control(cluster, plan, err) ||
+        !wal_walk_trailers(&walk, minima_note_segment, plan, &end, err))
         return false;
     plan->decision.wal_stored_bytes = end.stored_bytes;
     return true;
 }
 
 /* Whether the restored configuration has it as high. What can't be read is not known to be. */
-static bool is_enough(const SettingList *settings, size_t index, uint32_t least)
+static bool minima_are_enough(const SettingList *settings, size_t index, uint32_t least)
 {
     const char *text = settings_value(settings, parameters[index].name);
     char *end;
@@ -186,7 +186,7 @@ const char *const *restore_raised_parameters(RestorePlan *plan)
     (void)!settings_read(automatic, &settings, &unread_too);
     for (size_t i = 0; i < ARRAY_SIZE(parameters); i++) {
         uint32_t least = value_of(&plan->decision.minima, i);
-        if (!is_enough(&settings, i, least))
+        if (!minima_are_enough(&settings, i, least))
             raised[count++] = arena_format(&plan->arena, "%s=%u", parameters[i].name, least);
     }
     const uint64_t mib = wal_to_keep_mib(plan, &settings);

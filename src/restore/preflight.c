@@ -73,8 +73,8 @@ static void plan_wal_sources(const DataLook *look, RestorePlan *plan)
  * A plan that is only shown says that a server runs there, which is stopped later; whoever changes
  * something is refused.
  */
-static bool look_at_data(const Cluster *cluster, const RestoreRequest *request, RestorePlan *plan,
-                         DataLook *look, Error *err)
+static bool preflight_look_at_data(const Cluster *cluster, const RestoreRequest *request,
+                                   RestorePlan *plan, DataLook *look, Error *err)
 {
     if (!request->only_looks)
         return data_look(plan->placement.data, cluster, &plan->arena, look, err);
@@ -108,7 +108,7 @@ static bool plan_occupied(const Cluster *cluster, const RestoreRequest *request,
 {
     DataLook look;
 
-    if (!look_at_data(cluster, request, plan, &look, err))
+    if (!preflight_look_at_data(cluster, request, plan, &look, err))
         return false;
     plan->old.state = look.state;
     plan->old.is_occupied = look.state == DATA_CLUSTER || look.state == DATA_HALF_RESTORED;

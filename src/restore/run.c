@@ -39,7 +39,7 @@ static bool list_own_file(BackupManifestWriter *writer, const RestorePlan *plan,
     return true;
 }
 
-static bool flush(Buffer *out, FileWriter *file, size_t at_least, Error *err)
+static bool restore_flush(Buffer *out, FileWriter *file, size_t at_least, Error *err)
 {
     if (out->size < at_least || out->size == 0)
         return true;
@@ -71,14 +71,14 @@ static bool write_backup_manifest(const RestorePlan *plan, Error *err)
         if (!plan_entry_is_written(entry))
             continue;
         backup_manifest_file(writer, entry->path, entry->size, entry->mtime, entry->crc32c);
-        if (!flush(&out, &file, MANIFEST_PIECE, err))
+        if (!restore_flush(&out, &file, MANIFEST_PIECE, err))
             return false;
     }
     if (!list_own_file(writer, plan, "backup_label", err) ||
         !list_own_file(writer, plan, RECOVERY_PLAN_FILE, err))
         return false;
     backup_manifest_finish(writer, header->timeline, header->start, header->stop);
-    if (!flush(&out, &file, 0, err))
+    if (!restore_flush(&out, &file, 0, err))
         return false;
     if (fchmod(file.fd, data_file_mode(&plan->placement)) != 0)
         return error_set_errno(err, ERR_IO, errno, "set the mode of %s", file.path);
@@ -86,8 +86,8 @@ static bool write_backup_manifest(const RestorePlan *plan, Error *err)
 }
 
 /* bytes: PG_CONTROL_FILE_SIZE of them. */
-static bool read_control(const Cluster *cluster, const RestorePlan *plan, uint8_t *bytes,
-                         Error *err)
+static bool restore_read_control(const Cluster *cluster, const RestorePlan *plan, uint8_t *bytes,
+                                 Error *err)
 {
     const ManifestEntry *entry =
         backed_up_entry_find(&plan->decision.manifest, "global/pg_control");
@@ -111,7 +111,7 @@ static bool write_control(const Cluster *cluster, const RestorePlan *plan, Error
 {
     uint8_t bytes[PG_CONTROL_FILE_SIZE];
 
-    return read_control(cluster, plan, bytes, err) &&
+    return restore_read_control(cluster, plan, bytes, err) &&
            data_file_put(&plan->placement, "global/pg_control", bytes, sizeof bytes, err);
 }
 
@@ -311,7 +311,7 @@ static bool check_backup(const Cluster *cluster, const RestoreRequest *request,
     uint8_t control[PG_CONTROL_FILE_SIZE];
     progress_phase(request->progress, "check backup", plan->decision.bytes);
     const RebuildRequest files = rebuild_request(cluster, request, plan);
-    return (rebuild_check(&files, err) && read_control(cluster, plan, control, err)) ||
+    return (rebuild_check(&files, err) && restore_read_control(cluster, plan, control, err)) ||
            error_context(err, "read the backup before anything of the old directory is removed");
 }
 
@@ -329,8 +329,8 @@ static bool explain_old(const RestorePlan *plan, Error *err)
                       plan->old.version_count > 0 ? plan->old.stamp : "");
 }
 
-static bool run(const Cluster *cluster, const RestoreRequest *request, RestorePlan *plan,
-                RestoreReport *report, Error *err)
+static bool restore_do(const Cluster *cluster, const RestoreRequest *request, RestorePlan *plan,
+                       RestoreReport *report, Error *err)
 {
     CLEANUP(durability_done) Durability durability = {0};
     CLEANUP(wal_check_freep) WalCheck *check = NULL;
@@ -363,7 +363,7 @@ bool restore_run(const Cluster *cluster, const RestoreRequest *request, RestoreP
 
     *report = (RestoreReport){0};
     plan->placement.held = &held;
-    bool is_done = run(cluster, request, plan, report, err);
+    bool is_done = restore_do(cluster, request, plan, report, err);
     plan->placement.held = NULL;
     return is_done;
 }

@@ -10,7 +10,7 @@
  * fail at the end of the archive (docs/postgres-facts.md 0.5); without any target it would also
  * replay what is archived only later. So it is told the last record that is there now.
  */
-static bool take_archive_end(const Search *search, const BackupInfo *backup, const ArchiveEnd *end,
+static bool take_archive_end(const Search *search, const BackupInfo *backup, const SearchEnd *end,
                              Error *err)
 {
     Choice *choice = search->choice;
@@ -31,7 +31,7 @@ static bool judge_not_found(const Search *search, const BackupInfo *backup, Verd
 {
     const Target *target = &search->request->target;
     char text[TIME_TEXT_SIZE];
-    ArchiveEnd end;
+    SearchEnd end;
 
     *verdict = target->kind == TARGET_LSN ? VERDICT_UNREACHABLE : VERDICT_NOT_SEEN;
     if (target->kind != TARGET_TIME)
@@ -46,7 +46,7 @@ static bool judge_not_found(const Search *search, const BackupInfo *backup, Verd
 
 static bool judge_latest(const Search *search, const BackupInfo *backup, Error *err)
 {
-    ArchiveEnd end;
+    SearchEnd end;
 
     if (!search_find_end(search, backup->header.start, &end, err))
         return false;

@@ -18,7 +18,7 @@ typedef struct Search {
 /* A walk of the path's WAL; to 0: as far as it goes. */
 WalWalk search_walk(const Search *search, Lsn from, Lsn to);
 
-typedef struct ArchiveEnd {
+typedef struct SearchEnd {
     WalWalkEnd walk;
     Lsn last_record;   /* start of the last whole record */
     Lsn tail_record;   /* begun in the segment before and perhaps complete now */
@@ -26,20 +26,20 @@ typedef struct ArchiveEnd {
     Lsn gap_from;    /* end of the last whole record; where nothing is there: of what is missing */
     const char *gap; /* why it does not go on: a hole, a missing timeline, damage; NULL: it is
                         complete, nothing is after it */
-} ArchiveEnd;
+} SearchEnd;
 
-bool search_find_end(const Search *search, Lsn from, ArchiveEnd *end, Error *err) MUST_CHECK;
+bool search_find_end(const Search *search, Lsn from, SearchEnd *end, Error *err) MUST_CHECK;
 
 /*
  * ERR_CORRUPT: recovery can't get across the gap at the end to `target`. It tells the nearest
  * instants that it can get to, on both sides.
  */
-bool search_refuse_gap(const Search *search, const ArchiveEnd *end, const char *target,
+bool search_refuse_gap(const Search *search, const SearchEnd *end, const char *target,
                        Error *err) MUST_CHECK;
 
 /* "from T on with backup B", the first that begins after the gap; "" if none does. Of the arena.
  */
-const char *search_behind_gap(const Search *search, const ArchiveEnd *end);
+const char *search_after_gap(const Search *search, const SearchEnd *end);
 
 typedef enum Verdict {
     VERDICT_USABLE,

@@ -14,10 +14,10 @@ WalWalk search_walk(const Search *search, Lsn from, Lsn to)
                      .threads = search->request->jobs > 0 ? search->request->jobs : 1};
 }
 
-static bool note_segment(void *context, uint32_t timeline, uint64_t segment,
-                         const WalTrailer *trailer, Error *err)
+static bool search_end_note_segment(void *context, uint32_t timeline, uint64_t segment,
+                                    const WalTrailer *trailer, Error *err)
 {
-    ArchiveEnd *end = context;
+    SearchEnd *end = context;
     const WalReaderState *reader = &trailer->summary.reader;
 
     (void)timeline, (void)segment, (void)err;
@@ -62,13 +62,13 @@ static const char *gap_behind(const Search *search, const WalWalkEnd *walk, uint
                         name.timeline);
 }
 
-bool search_find_end(const Search *search, Lsn from, ArchiveEnd *end, Error *err)
+bool search_find_end(const Search *search, Lsn from, SearchEnd *end, Error *err)
 {
     const uint32_t size = search->cluster->wal_segment_size;
     WalWalk walk = search_walk(search, from, 0);
 
-    *end = (ArchiveEnd){.commit_max = TIME_US_NONE};
-    if (!wal_walk_trailers(&walk, note_segment, end, &end->walk, err))
+    *end = (SearchEnd){.commit_max = TIME_US_NONE};
+    if (!wal_walk_trailers(&walk, search_end_note_segment, end, &end->walk, err))
         return false;
     const bool is_empty = end->walk.segments == 0 && !end->walk.is_open;
     const uint64_t missing =
@@ -78,7 +78,7 @@ bool search_find_end(const Search *search, Lsn from, ArchiveEnd *end, Error *err
     return true;
 }
 
-const char *search_behind_gap(const Search *search, const ArchiveEnd *end)
+const char *search_after_gap(const Search *search, const SearchEnd *end)
 {
     const BackupInfo *first = NULL;
     char time[TIME_TEXT_SIZE], lsn[LSN_TEXT_SIZE];
@@ -105,13 +105,13 @@ const char *search_behind_gap(const Search *search, const ArchiveEnd *end)
  * The newest commit that can be had of what lies before the gap. After the newest backup there may
  * be none: then an older backup's way to the same end is looked at.
  */
-static TimeUs commit_before_gap(const Search *search, const ArchiveEnd *end)
+static TimeUs commit_before_gap(const Search *search, const SearchEnd *end)
 {
     TimeUs newest = end->commit_max;
 
     for (size_t i = 0; newest == TIME_US_NONE && i < search->count; i++) {
         Error ignored = {0}; /* there is less to say then */
-        ArchiveEnd other;
+        SearchEnd other;
 
         if (search->candidates[i]->header.start < end->gap_from &&
             search_find_end(search, search->candidates[i]->header.start, &other, &ignored) &&
@@ -121,9 +121,9 @@ static TimeUs commit_before_gap(const Search *search, const ArchiveEnd *end)
     return newest;
 }
 
-bool search_refuse_gap(const Search *search, const ArchiveEnd *end, const char *target, Error *err)
+bool search_refuse_gap(const Search *search, const SearchEnd *end, const char *target, Error *err)
 {
-    const char *behind = search_behind_gap(search, end);
+    const char *behind = search_after_gap(search, end);
     const TimeUs newest = commit_before_gap(search, end);
     char lsn[LSN_TEXT_SIZE], time[TIME_TEXT_SIZE], parent[64] = "";
 

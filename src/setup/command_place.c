@@ -47,7 +47,7 @@ static bool is_version_directory(const char *path)
     return size > 0 && catalog > 0 && major[size + 1 + catalog] == '\0';
 }
 
-static bool check_directory(const char *what, const char *path, int fd, Error *err)
+static bool command_check_directory(const char *what, const char *path, int fd, Error *err)
 {
     CLEANUP(text_freep) char *link = text_format("/proc/self/fd/%d", fd);
     char name[4096] = "";
@@ -77,18 +77,18 @@ static bool note_parent(void *context, int fd, const struct stat *found, Error *
 
     if (climb->parents->count < PARENTS_MAX)
         climb->parents->items[climb->parents->count++] = *found;
-    return check_directory(climb->what, climb->path, fd, err);
+    return command_check_directory(climb->what, climb->path, fd, err);
 }
 
-typedef struct Search {
+typedef struct CommandSearch {
     const char *what, *path;
     const Parents *parents;
-} Search;
+} CommandSearch;
 
 /* NOLINTNEXTLINE(readability-non-const-parameter): it is a TreeVisit */
 static bool compare(void *context, const TreeEntry *entry, bool *descends, Error *err)
 {
-    const Search *search = context;
+    const CommandSearch *search = context;
 
     (void)descends;
     for (size_t i = 0; S_ISDIR(entry->found.st_mode) && i < search->parents->count; i++) {
@@ -105,7 +105,7 @@ static bool compare(void *context, const TreeEntry *entry, bool *descends, Error
 static bool search_data(const char *what, const char *path, const char *data,
                         const Parents *parents, Error *err)
 {
-    Search search = {.what = what, .path = path, .parents = parents};
+    CommandSearch search = {.what = what, .path = path, .parents = parents};
     const TreeVisitor visitor = {.before = compare, .context = &search};
     CLEANUP(fd_done) int fd = open(data, O_PATH | O_DIRECTORY | O_CLOEXEC);
     CLEANUP(text_freep) char *link = text_format("/proc/self/fd/%d", fd);

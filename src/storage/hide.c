@@ -14,7 +14,7 @@ static const HideStorage *of(const Storage *storage)
     return (const HideStorage *)storage;
 }
 
-static bool find(Storage *storage, const char *name, Error *err)
+static bool hidden_find(Storage *storage, const char *name, Error *err)
 {
     return !of(storage)->is_hidden(of(storage)->context, name) ||
            error_set(err, ERR_NOT_FOUND, "%s: taken out of this view", name);
@@ -49,14 +49,14 @@ static bool hide_read(Storage *storage, const char *name, const Range *range, Bu
 {
     Storage *inner = of(storage)->inner;
 
-    return find(storage, name, err) &&
+    return hidden_find(storage, name, err) &&
            inner->ops->read(inner, name, range, content, object_size, err);
 }
 
 static bool hide_read_range(Storage *storage, const char *name, uint64_t offset, size_t size,
                             void *to, Error *err)
 {
-    return find(storage, name, err) &&
+    return hidden_find(storage, name, err) &&
            storage_read_range(of(storage)->inner, name, offset, size, to, err);
 }
 
@@ -78,18 +78,20 @@ static bool hide_list(Storage *storage, const ListRequest *request, ObjectList *
 static bool hide_stat(Storage *storage, const char *name, uint64_t *size, TimeUs *stored_at,
                       Error *err)
 {
-    return find(storage, name, err) && storage_stat(of(storage)->inner, name, size, stored_at, err);
+    return hidden_find(storage, name, err) &&
+           storage_stat(of(storage)->inner, name, size, stored_at, err);
 }
 
 static bool hide_identify(Storage *storage, const char *name, char identity[OBJECT_IDENTITY_SIZE],
                           Error *err)
 {
-    return find(storage, name, err) && storage_identify(of(storage)->inner, name, identity, err);
+    return hidden_find(storage, name, err) &&
+           storage_identify(of(storage)->inner, name, identity, err);
 }
 
 static bool hide_sync(Storage *storage, const char *name, Error *err)
 {
-    return find(storage, name, err) && storage_sync(of(storage)->inner, name, err);
+    return hidden_find(storage, name, err) && storage_sync(of(storage)->inner, name, err);
 }
 
 static void hide_free(Storage *storage)

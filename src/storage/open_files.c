@@ -25,7 +25,7 @@ void open_files_done(OpenFiles *files)
     pthread_mutex_destroy(&files->mutex);
 }
 
-static OpenFile *find(OpenFiles *files, const char *name)
+static OpenFile *open_files_find(OpenFiles *files, const char *name)
 {
     for (size_t i = 0; i < OPEN_FILES_MAX; i++) {
         OpenFile *slot = &files->slots[i];
@@ -40,7 +40,7 @@ int open_files_take(OpenFiles *files, const char *name)
     int fd = -1;
 
     pthread_mutex_lock(&files->mutex);
-    OpenFile *slot = find(files, name);
+    OpenFile *slot = open_files_find(files, name);
     if (slot != NULL) {
         slot->users++;
         slot->used_at = ++files->clock;
@@ -69,7 +69,7 @@ void open_files_add(OpenFiles *files, const char *name, int fd)
 {
     pthread_mutex_lock(&files->mutex);
     /* Two threads may have opened it at once: one is kept, the other closed when given back. */
-    OpenFile *slot = find(files, name) == NULL ? find_room(files) : NULL;
+    OpenFile *slot = open_files_find(files, name) == NULL ? find_room(files) : NULL;
     if (slot != NULL) {
         if (slot->name != NULL)
             close_slot(slot);
@@ -99,7 +99,7 @@ void open_files_give_back(OpenFiles *files, int fd)
 void open_files_forget(OpenFiles *files, const char *name)
 {
     pthread_mutex_lock(&files->mutex);
-    OpenFile *slot = find(files, name);
+    OpenFile *slot = open_files_find(files, name);
     if (slot != NULL) {
         slot->is_stale = true;
         if (slot->users == 0)

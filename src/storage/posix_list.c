@@ -1,6 +1,7 @@
 #include "posix.h"
 
 #include "base/file.h"
+#include "base/text.h"
 #include "storage_names.h"
 
 #include <dirent.h>
@@ -42,11 +43,6 @@ static void folder_done(Folder *folder)
     arena_done(&folder->arena);
 }
 
-static bool begins_with(const char *text, const char *beginning)
-{
-    return strncmp(text, beginning, strlen(beginning)) == 0;
-}
-
 static bool walk_folder(const Walk *walk, const char *name, unsigned depth, Error *err);
 
 static bool is_enough(const Walk *walk)
@@ -59,8 +55,8 @@ static bool is_wanted(const Walk *walk, const char *key, bool is_folder)
 {
     const char *after = walk->request->after;
 
-    return begins_with(key, walk->request->prefix) &&
-           (after == NULL || strcmp(key, after) > 0 || (is_folder && begins_with(after, key)));
+    return text_begins_with(key, walk->request->prefix) &&
+           (after == NULL || strcmp(key, after) > 0 || (is_folder && text_begins_with(after, key)));
 }
 
 /*

@@ -1,5 +1,6 @@
 #include "storage/storage.h"
 
+#include "base/text.h"
 #include "posix.h"
 #include "storage/driver.h"
 #include "storage/wrap.h"
@@ -285,11 +286,6 @@ void object_list_done(ObjectList *list)
     *list = (ObjectList){0};
 }
 
-static bool begins_with(const char *text, const char *beginning)
-{
-    return strncmp(text, beginning, strlen(beginning)) == 0;
-}
-
 static bool is_after(const ListRequest *request, const char *name)
 {
     return request->after == NULL || strcmp(name, request->after) > 0;
@@ -307,7 +303,7 @@ static bool check_listing(const Storage *storage, const ListRequest *request,
     for (size_t i = 0; i < list->count && is_good; i++) {
         const char *name = list->objects[i].name;
 
-        is_good = begins_with(name, request->prefix) && is_after(request, name) &&
+        is_good = text_begins_with(name, request->prefix) && is_after(request, name) &&
                   (i == 0 || strcmp(list->objects[i - 1].name, name) < 0);
     }
     return is_good || error_set(err, ERR_REFUSED,
@@ -351,7 +347,7 @@ static bool pick_folders(Storage *storage, const char *prefix, ObjectList *list,
         const char *slash = strchr(name + strlen(prefix), '/');
 
         if (slash == NULL ||
-            (list->count > 0 && begins_with(name, list->objects[list->count - 1].name)))
+            (list->count > 0 && text_begins_with(name, list->objects[list->count - 1].name)))
             continue;
         CLEANUP(text_freep) char *folder = text_format("%.*s/", (int)(slash - name), name);
         object_list_add(list, folder, 0, TIME_US_NONE);
