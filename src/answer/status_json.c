@@ -8,7 +8,7 @@
 
 static const double MICROSECONDS = 1e6;
 
-static void seconds(Json *json, const char *key, bool is_known, TimeUs time)
+static void put_seconds(Json *json, const char *key, bool is_known, TimeUs time)
 {
     if (is_known) {
         json_double(json, key, (double)time / MICROSECONDS);
@@ -37,10 +37,10 @@ static void exposure_to_json(const Exposure *exposure, Json *json)
 
     json_begin_object(json, "exposure");
     json_text(json, "state", exposure_state_name(exposure->state));
-    seconds(json, "age_s",
-            exposure->state == EXPOSURE_NONE ||
-                (exposure->since != TIME_US_NONE && exposure->state != EXPOSURE_EVERYTHING),
-            exposure->age);
+    put_seconds(json, "age_s",
+                exposure->state == EXPOSURE_NONE ||
+                    (exposure->since != TIME_US_NONE && exposure->state != EXPOSURE_EVERYTHING),
+                exposure->age);
     json_time(json, "since_time", exposure->since);
     json_time(json, "measured_time", exposure->at);
     json_text(json, "kind", is_commit ? promise_name(exposure->kind) : NULL);
@@ -88,13 +88,13 @@ static void server_to_json(const ServerLook *server, Json *json)
     if (server->answers) {
         json_bool(json, "in_recovery", server->in_recovery);
         json_time(json, "time", server->now);
-        seconds(json, "clock_ahead_s", true, server->clock_ahead);
+        put_seconds(json, "clock_ahead_s", true, server->clock_ahead);
         json_lsn(json, "insert_lsn", server->insert);
         json_lsn(json, "flushed_lsn", server->flushed);
         json_text(json, "archive_mode", server->archive.mode);
         json_text(json, "archive_command", text_or_null(server->archive.command));
         json_text(json, "archive_library", text_or_null(server->archive.library));
-        seconds(json, "archive_timeout_s", true, server->archive.timeout);
+        put_seconds(json, "archive_timeout_s", true, server->archive.timeout);
     }
     json_end_object(json);
 }
@@ -127,10 +127,10 @@ static void pile_to_json(const ReadyPile *pile, Json *json)
     number(json, "others", pile->is_known, pile->others);
     number(json, "bytes", pile->is_known, pile->bytes);
     json_text(json, "oldest", text_or_null(pile->oldest));
-    seconds(json, "oldest_s", pile->is_known && pile->count > 0, pile->measured);
+    put_seconds(json, "oldest_s", pile->is_known && pile->count > 0, pile->measured);
     number(json, "growth_bytes_per_s", grows, (uint64_t)pile->growth_bytes_per_s);
     number(json, "free_bytes", pile->knows_free, pile->free_bytes);
-    seconds(json, "full_in_s", pile->is_known && pile->full_in != TIME_US_NONE, pile->full_in);
+    put_seconds(json, "full_in_s", pile->is_known && pile->full_in != TIME_US_NONE, pile->full_in);
     json_text(json, "reason", text_or_null(pile->reason));
     json_end_object(json);
 }
@@ -172,7 +172,7 @@ static void backups_to_json(const Health *health, Json *json)
         json_begin_object(json, "newest_backup");
         json_text(json, "backup", newest->header.id);
         json_time(json, "stop_time", newest->header.stopped_at);
-        seconds(json, "age_s", true, age > 0 ? age : 0);
+        put_seconds(json, "age_s", true, age > 0 ? age : 0);
         json_end_object(json);
     }
     branches_to_json(&health->branches, &health->branch_answer, json);
@@ -201,7 +201,7 @@ bool status_print_json(const Health *health, Error *err)
     json_text(&json, "cluster", health->name);
     json_text(&json, "status", health_level_name(health->level));
     json_time(&json, "time", health->now);
-    seconds(&json, "rpo_s", true, health->rpo);
+    put_seconds(&json, "rpo_s", true, health->rpo);
     exposure_to_json(&health->exposure, &json);
     archive_to_json(health, &json);
     server_to_json(&health->server, &json);

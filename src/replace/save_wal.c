@@ -337,7 +337,7 @@ static bool put_file(const RestorePlan *plan, const PlannedWal *file, Error *err
 }
 
 /* The parent's segment up to the fork may have come out of the archive (fork_wal.h). */
-static bool is_there(const RestorePlan *plan, const PlannedWal *file)
+static bool saved_is_there(const RestorePlan *plan, const PlannedWal *file)
 {
     char name[WAL_NAME_SIZE];
     CLEANUP(text_freep)
@@ -367,7 +367,7 @@ bool save_wal_put(const Cluster *cluster, const RestorePlan *plan, uint64_t *cou
         return false;
     for (size_t i = 0; i < plan->old.local_wal_count; i++) {
         const PlannedWal *file = &plan->old.local_wal[i];
-        if (saved_is_archived(&inventory, file) || is_there(plan, file))
+        if (saved_is_archived(&inventory, file) || saved_is_there(plan, file))
             continue;
         if (!put_file(plan, file, err))
             return error_context(err, "keep the old directory's WAL");

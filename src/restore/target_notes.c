@@ -33,7 +33,7 @@ static void print_points(const RestorePointList *points, Buffer *text)
 }
 
 /* Which of them this is, from 1; 0: none. */
-static size_t number_of(const RestorePointList *points, Lsn lsn)
+static size_t note_number(const RestorePointList *points, Lsn lsn)
 {
     for (size_t i = 0; i < points->count; i++) {
         if (points->items[i].lsn == lsn)
@@ -62,7 +62,7 @@ static void warn_of_name(const Cluster *cluster, const RestoreRequest *request,
               "%zu restore points are called \"%s\": %s; this is @%zu, --target-name='%s@N' or "
               "--target-lsn takes another",
               points.count, name, (const char *)text.data,
-              number_of(&points, choice->point.stop_record), name);
+              note_number(&points, choice->point.stop_record), name);
 }
 
 static void warn_of_early(const TargetPoint *point, RestorePlan *plan)

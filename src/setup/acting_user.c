@@ -99,8 +99,8 @@ static bool refuse_other(const Subject *subject, const Account *owner, const cha
     return error_hint(err, "leave out --user: its owner does the work");
 }
 
-static bool choose(const Subject *subject, const DirectoryOwner *owner, Options *options,
-                   Account *account, Error *err)
+static bool choose_account(const Subject *subject, const DirectoryOwner *owner, Options *options,
+                           Account *account, Error *err)
 {
     Account wanted;
 
@@ -261,7 +261,7 @@ static bool become(const Command *command, const Subject *subject, Options *opti
         return false;
     if (!owner.is_there && needs_data(command, options))
         return refuse_missing(options, err);
-    if (!choose(subject, &owner, options, &account, err) ||
+    if (!choose_account(subject, &owner, options, &account, err) ||
         !check_configuration(options, &account, err))
         return false;
     if (account.uid == 0)

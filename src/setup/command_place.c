@@ -26,7 +26,7 @@ const char *place_of_address(const char *address)
     return strncmp(address, scheme, strlen(scheme)) == 0 ? address + strlen(scheme) : address;
 }
 
-static bool has(int directory, const char *name)
+static bool path_has(int directory, const char *name)
 {
     struct stat found;
 
@@ -54,7 +54,7 @@ static bool command_check_directory(const char *what, const char *path, int fd, 
     const char *kind = NULL;
 
     (void)!readlink(link, name, sizeof name - 1);
-    if (has(fd, "PG_VERSION") && has(fd, "global"))
+    if (path_has(fd, "PG_VERSION") && path_has(fd, "global"))
         kind = "data directory";
     if (is_version_directory(name))
         kind = "tablespace";

@@ -51,7 +51,7 @@ static bool is_enough(const Walk *walk)
 }
 
 /* Whether an object of this name, or one below a folder of this name with its "/", is wanted. */
-static bool is_wanted(const Walk *walk, const char *key, bool is_folder)
+static bool entry_is_wanted(const Walk *walk, const char *key, bool is_folder)
 {
     const char *after = walk->request->after;
 
@@ -116,15 +116,15 @@ static bool take_entry(const Walk *walk, Folder *folder, const struct dirent *en
     bool is_folder, is_other;
 
     /* With its "/" as a folder, without it as an object: neither may be wanted. */
-    const bool may_lead_on = is_wanted(walk, key, true);
+    const bool may_lead_on = entry_is_wanted(walk, key, true);
     key[length] = '\0';
-    if (!may_lead_on && !is_wanted(walk, key, false))
+    if (!may_lead_on && !entry_is_wanted(walk, key, false))
         return true;
     if (!find_kind(walk, folder, entry, &is_folder, &is_other, err))
         return false;
     if (is_folder)
         key[length] = '/';
-    if (!is_other && is_wanted(walk, key, is_folder))
+    if (!is_other && entry_is_wanted(walk, key, is_folder))
         add_entry(folder, &(Entry){.key = key,
                                    .base = base,
                                    .is_folder = is_folder,
