@@ -142,4 +142,5 @@ enum {
     FOR_RECEIVE = 1 << 10,
     FOR_LOG = 1 << 11,
     FOR_QUARANTINE = 1 << 12,
+    FOR_ADVANCE = 1 << 13,
 };

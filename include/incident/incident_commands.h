@@ -8,4 +8,5 @@
 
 bool command_restore(const Options *options, Error *err) MUST_CHECK;
 bool command_watch(const Options *options, Error *err) MUST_CHECK;
+bool command_advance(const Options *options, Error *err) MUST_CHECK;
 bool command_promote(const Options *options, Error *err) MUST_CHECK;

@@ -77,6 +77,8 @@ typedef struct RestoreRequest {
     size_t needed_count;
     const TablespaceMove *moves;
     size_t move_count;
+    Lsn goes_on_from; /* a recovery that got there is to go on: its backup ended before; 0: none is
+                       */
     unsigned jobs;
     const char *restore_command;     /* as it is to be; NULL: made of the next two */
     const char *tool;                /* absolute path of this program, and how to call it: */

@@ -8,7 +8,7 @@
  *   use                      who                            attempts       gives up after
  *   REPOSITORY_FOR_SERVER    archive-push, archive-get,     --retries + 1  1.4 s (--retries=3)
  *                            receive
- *   REPOSITORY_FOR_READING   restore, verify                6              7.75 s
+ *   REPOSITORY_FOR_READING   restore, advance, verify       6              7.75 s
  *   REPOSITORY_FOR_WRITING   backup, wal-quarantine --yes   6              7.75 s
  *   REPOSITORY_FOR_ANSWER    init, list, log, and           3              0.3 s
  *                            wal-quarantine that only shows

@@ -93,6 +93,19 @@ const Command command_table[] = {
             "  pgcairn watch --data=/var/lib/postgresql/15/main\n",
     },
     {
+        .name = "advance", .bit = FOR_ADVANCE, .run = command_advance,
+        .help = "move the target of a paused recovery forward",
+        .synopsis = "--repo=ADDRESS --data=DIR --target-... [OPTION]...",
+        .details =
+            "For a recovery that `restore` began and that stands at its target, paused or shut "
+            "down, when a look at the data shows that the target was too early. The server is "
+            "stopped, replays on from where it is, and pauses at the new target, which must be "
+            "later than the old one. The way back is a new restore.\n"
+            "\n"
+            "  pgcairn advance --repo=/backup/pg --data=/var/lib/postgresql/15/main \\\n"
+            "      --target-time='2026-11-22 14:35:00 Europe/Vienna'\n",
+    },
+    {
         .name = "promote", .bit = FOR_PROMOTE, .run = command_promote,
         .help = "end a pause: open the recovered server for writing",
         .synopsis = "--data=DIR [OPTION]...",

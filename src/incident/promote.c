@@ -68,8 +68,8 @@ static bool start_and_open(const Options *options, const RecoverySight *sight, E
     pid_t pid;
 
     return restore_set_action(options->data, ACTION_PROMOTE, err) &&
-           server_start_again(options, sight->control.version->major, false, &arena, &log_path,
-                              &pid, err) &&
+           server_start_again(options, sight->control.version->major, false, NULL, &arena,
+                              &log_path, &pid, err) &&
            promote_wait_until_open(options, log_path, pid, err);
 }
 

@@ -62,8 +62,7 @@ static bool parse_target_name(const char *text, Target *target, Error *err)
     return true;
 }
 
-/* cli/option_rules.c has checked that there is only one. */
-static bool parse_target(const Options *options, Target *target, Error *err)
+bool restore_target_parse(const Options *options, Target *target, Error *err)
 {
     *target = (Target){.kind = TARGET_LATEST, .is_exclusive = options->target_exclusive};
     if (options->target != NULL)
@@ -94,7 +93,7 @@ static TargetAction parse_action(const char *text)
     return strcmp(text, "shutdown") == 0 ? ACTION_SHUTDOWN : ACTION_PAUSE;
 }
 
-static bool parse_timeline(const char *text, uint32_t *timeline, Error *err)
+bool restore_timeline_parse(const char *text, uint32_t *timeline, Error *err)
 {
     *timeline = 0;
     if (text == NULL || strcmp(text, "latest") == 0)
@@ -134,8 +133,8 @@ static bool parse_moves(const Options *options, Arena *arena, RestoreRequest *re
     return true;
 }
 
-/* The server runs the hook in its data directory, with an environment of its own. */
-static bool describe_tool(const Options *options, Arena *arena, RestoreRequest *request, Error *err)
+bool restore_tool_describe(const Options *options, Arena *arena, RestoreRequest *request,
+                           Error *err)
 {
     char self[PATH_MAX];
     ssize_t size = readlink("/proc/self/exe", self, sizeof self - 1);
@@ -222,10 +221,11 @@ static bool make_request(const Options *options, Arena *arena, RestoreStory *sto
         request->occupied = OCCUPIED_MOVE_ASIDE;
     if (options->force)
         request->occupied = OCCUPIED_FORCE;
-    if (!parse_target(options, &request->target, err) ||
-        !parse_timeline(options->target_timeline, &request->target_timeline, err) ||
+    if (!restore_target_parse(options, &request->target, err) ||
+        !restore_timeline_parse(options->target_timeline, &request->target_timeline, err) ||
         !parse_saved_timeline(options->save_timeline, &request->save_timeline, err) ||
-        !parse_moves(options, arena, request, err) || !describe_tool(options, arena, request, err))
+        !parse_moves(options, arena, request, err) ||
+        !restore_tool_describe(options, arena, request, err))
         return false;
     list_needed(options, arena, request);
     story->action = parse_action(options->target_action);

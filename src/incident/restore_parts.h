@@ -38,6 +38,17 @@ typedef struct RestoreStory {
         elapsed_checkpoint; /* of elapsed_replay: before and after replay itself */
 } RestoreStory;
 
+/* cli/option_rules.c has checked that there is only one. */
+bool restore_target_parse(const Options *options, Target *target, Error *err) MUST_CHECK;
+/* 0: none was named, or "latest". */
+bool restore_timeline_parse(const char *text, uint32_t *timeline, Error *err) MUST_CHECK;
+/*
+ * What the restore_command is made of: the server runs it in its data directory, with an
+ * environment of its own.
+ */
+bool restore_tool_describe(const Options *options, Arena *arena, RestoreRequest *request,
+                           Error *err) MUST_CHECK;
+
 /* Refuse a replay that would write into tablespaces of another cluster. ERR_REFUSED. */
 bool restore_check_places(const RestoreStory *story, Error *err) MUST_CHECK;
 

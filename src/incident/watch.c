@@ -8,6 +8,7 @@
 #include "repo/recovery_plan.h"
 #include "restore/restore.h"
 #include "setup/server_start.h"
+#include "watch_parts.h"
 
 #include <inttypes.h>
 #include <sys/ioctl.h>
@@ -24,7 +25,8 @@ typedef struct Screen {
     const Options *options;
     bool is_drawn; /* one line on a terminal; else log lines or JSON */
     RecoveryGoal goal;
-    const char *log_path; /* of a server that was started here */
+    const char *log_path;        /* of a server that was started here */
+    const char *const *settings; /* for its start, besides those of its last one; NULL: none */
     struct {
         TimeUs at;
         Lsn replayed;
@@ -328,8 +330,8 @@ static bool start_again(Screen *screen, NextStart how, const PgControl *control,
 
     if (how == START_PAUSED && !restore_set_action(options->data, ACTION_PAUSE, err))
         return false;
-    if (!server_start_again(options, control->version->major, true, arena, &screen->log_path, pid,
-                            err))
+    if (!server_start_again(options, control->version->major, true, screen->settings, arena,
+                            &screen->log_path, pid, err))
         return false;
     log_info("the server is started", log_str("data", options->data),
              log_str("to", how == START_PAUSED ? "pause at its target" : "go on to its target"));
@@ -347,15 +349,13 @@ static bool check_restored(const Options *options, Error *err)
     return error_hint(err, "without --start it is only watched");
 }
 
-static bool screen_take_up(Screen *screen, Arena *arena, RecoverySight *sight, Error *err)
+/* last: how the server `pid` was started; START_NONE: not by us, or it is down. */
+static bool screen_take_up(Screen *screen, NextStart last, pid_t pid, Arena *arena,
+                           RecoverySight *sight, Error *err)
 {
     enum { STARTS_MAX = 4 };
     const Options *options = screen->options;
-    NextStart last = START_NONE;
-    pid_t pid = 0;
 
-    if (!check_restored(options, err))
-        return false;
     for (int i = 0; i <= STARTS_MAX; i++) {
         if (!watch_it(screen, pid, sight, err))
             return false;
@@ -371,30 +371,64 @@ static bool screen_take_up(Screen *screen, Arena *arena, RecoverySight *sight, E
     return sight->state != RECOVERY_OPEN || restore_clear_settings(options->data, err);
 }
 
-bool command_watch(const Options *options, Error *err)
+static bool screen_open(Screen *screen, const Options *options, PgControl *control, Error *err)
 {
-    CLEANUP(arena_done) Arena arena = {0};
-    Screen screen = {
+    *screen = (Screen){
         .options = options,
         .is_drawn = !options->json && !options->no_progress && isatty(STDERR_FILENO) == 1,
     };
+    if (!pg_control_read(options->data, control, NULL, err))
+        return error_context(err, "watch the recovery in %s", options->data);
+    screen->goal = recovery_goal(options->data, control->wal_segment_size);
+    return true;
+}
+
+static bool tell_end(Screen *screen, const RecoverySight *sight, Error *err)
+{
+    if (screen->options->json) {
+        tell_json(screen, sight, false, true);
+    } else {
+        print_end(screen->options, sight);
+    }
+    if (screen->failure.code != ERR_NONE) {
+        *err = screen->failure;
+        return false;
+    }
+    return watch_judge(screen->options, sight, err);
+}
+
+bool command_watch(const Options *options, Error *err)
+{
+    CLEANUP(arena_done) Arena arena = {0};
     RecoverySight sight;
     PgControl control;
+    Screen screen;
 
-    if (!pg_control_read(options->data, &control, NULL, err))
-        return error_context(err, "watch the recovery in %s", options->data);
-    screen.goal = recovery_goal(options->data, control.wal_segment_size);
-    if (!(options->start ? screen_take_up(&screen, &arena, &sight, err)
-                         : watch_it(&screen, 0, &sight, err)))
+    if (!screen_open(&screen, options, &control, err))
         return false;
-    if (options->json) {
-        tell_json(&screen, &sight, false, true);
-    } else {
-        print_end(options, &sight);
-    }
-    if (screen.failure.code != ERR_NONE) {
-        *err = screen.failure;
+    if (options->start && !check_restored(options, err))
         return false;
-    }
-    return watch_judge(options, &sight, err);
+    return (options->start ? screen_take_up(&screen, START_NONE, 0, &arena, &sight, err)
+                           : watch_it(&screen, 0, &sight, err)) &&
+           tell_end(&screen, &sight, err);
+}
+
+bool watch_on_to_target(const Options *options, const char *const *settings, Lsn *reached,
+                        Error *err)
+{
+    CLEANUP(arena_done) Arena arena = {0};
+    RecoverySight sight;
+    PgControl control;
+    Screen screen;
+    pid_t pid;
+
+    if (!screen_open(&screen, options, &control, err))
+        return false;
+    screen.settings = settings;
+    if (!start_again(&screen, START_ON, &control, &arena, &pid, err))
+        return error_context(err, "start the server on %s again", options->data);
+    if (!screen_take_up(&screen, START_ON, pid, &arena, &sight, err))
+        return false;
+    *reached = sight.replayed;
+    return tell_end(&screen, &sight, err);
 }

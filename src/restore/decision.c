@@ -1,4 +1,5 @@
-#include "choice.h"
+#include "decision.h"
+
 #include "minima.h"
 #include "preflight.h"
 #include "rebuild/recovery_settings.h"
@@ -123,6 +124,16 @@ static uint64_t bytes_to_write(const Manifest *manifest)
             bytes += entry->size;
     }
     return bytes;
+}
+
+bool decision_fill(const Cluster *cluster, const RestoreRequest *request, const Choice *choice,
+                   RestorePlan *plan, Error *err)
+{
+    if (!manifest_load(&plan->decision.manifest, cluster, choice->backup->header.id, err) ||
+        !check_manifest(cluster, &plan->decision.manifest, &plan->arena, err))
+        return false;
+    take_choice(request, choice, plan);
+    return true;
 }
 
 /* The operator may have counted on the newest backup: say that an older one is taken, and why. */
@@ -280,10 +291,8 @@ static bool plan_restore(const Cluster *cluster, const RestoreRequest *request,
         return false;
     }
     if (!choice_avoid_locks(cluster, request, &choice, err) ||
-        !manifest_load(&plan->decision.manifest, cluster, choice.backup->header.id, err) ||
-        !check_manifest(cluster, &plan->decision.manifest, &plan->arena, err))
+        !decision_fill(cluster, request, &choice, plan, err))
         return false;
-    take_choice(request, &choice, plan);
     take_branches(request, &choice, plan);
     if (!minima_find(cluster, &choice.inventory, request->jobs, plan, err) ||
         !unlogged_leave_out(cluster, &choice.inventory, request->jobs, plan, err) ||

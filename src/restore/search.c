@@ -111,7 +111,9 @@ static void find_candidates(Search *search)
         const BackupInfo *backup = &backups->items[i];
         bool is_wanted = search->request->backup == NULL ||
                          strcmp(search->request->backup, backup->header.id) == 0;
-        if (is_wanted && backup->state == BACKUP_RESTORABLE &&
+        bool is_before = search->request->goes_on_from == 0 ||
+                         backup->header.stop <= search->request->goes_on_from;
+        if (is_wanted && is_before && backup->state == BACKUP_RESTORABLE &&
             backup_is_on_path(backup, &search->path))
             search->candidates[search->count++] = backup;
     }

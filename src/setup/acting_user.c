@@ -243,7 +243,7 @@ static bool leave_roots_directory(const Options *options, const Account *account
 static bool needs_data(const Command *command, const Options *options)
 {
     return options->data != NULL &&
-           (command->bit & (FOR_BACKUP | FOR_WATCH | FOR_PROMOTE | FOR_INIT)) != 0;
+           (command->bit & (FOR_BACKUP | FOR_WATCH | FOR_PROMOTE | FOR_ADVANCE | FOR_INIT)) != 0;
 }
 
 static bool refuse_missing(const Options *options, Error *err)

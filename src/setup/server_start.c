@@ -32,8 +32,32 @@ static const char *log_path_of(const char *data, Arena *arena)
     return arena_format(arena, "%.*s.pgcairn-server.log", (int)length, data);
 }
 
-bool server_start_again(const Options *options, unsigned major, bool was_started, Arena *arena,
-                        const char **log_path, pid_t *pid, Error *err)
+static size_t count_settings(const char *const *settings)
+{
+    size_t count = 0;
+
+    while (settings != NULL && settings[count] != NULL)
+        count++;
+    return count;
+}
+
+/* Of two with one name the server takes the later one. */
+static const char *const *join_settings(const char *const *last, const char *const *more,
+                                        Arena *arena)
+{
+    const size_t first_count = count_settings(last), more_count = count_settings(more);
+    const char **all = arena_alloc(arena, (first_count + more_count + 1) * sizeof *all);
+
+    for (size_t i = 0; i < first_count; i++)
+        all[i] = last[i];
+    for (size_t i = 0; i < more_count; i++)
+        all[first_count + i] = more[i];
+    return (const char *const *)all;
+}
+
+bool server_start_again(const Options *options, unsigned major, bool was_started,
+                        const char *const *more, Arena *arena, const char **log_path, pid_t *pid,
+                        Error *err)
 {
     ServerStart start;
 
@@ -43,6 +67,6 @@ bool server_start_again(const Options *options, unsigned major, bool was_started
     return recovery_start(&(StartSetup){.data = options->data,
                                         .programs = start.programs,
                                         .log_path = *log_path,
-                                        .settings = start.settings},
+                                        .settings = join_settings(start.settings, more, arena)},
                           pid, err);
 }

@@ -1,6 +1,7 @@
 """Every kind of recovery target on a real server, from both sides: what belongs there is there, what
 does not is not. The truth is the client's file of acknowledged commits."""
 
+import json
 import re
 import time
 
@@ -119,6 +120,52 @@ class Time(RestoreTargetTest):
         others = {int(n) for n in without_it.sql("select number from oracle").split()}
         self.assertEqual({c.number for c in self.oracle.commits
                           if c.acknowledged < self.alone.sent}, others)
+
+
+class Advance(RestoreTargetTest):
+    """The target of a recovery that stands at one is moved on."""
+
+    def advance(self, restored, *options, expect=0):
+        done = self.attempt("advance", f"--data={restored.data}", *options,
+                            environment={"PGPORT": restored.port})
+        self.assertEqual(done.returncode, expect, done.stdout + done.stderr + restored.log_tail())
+        return done
+
+    def test_a_recovery_goes_on_to_a_later_target_and_never_back(self):
+        first, position = "--target-name=the point", f"--target-lsn={self.lsn.value}"
+        restored = self.reach(first, "--target-action=pause")
+        before = restored.answer["reached_lsn"]
+
+        # Refused, and nothing is changed: no target, its own one, one from before, an unknown one.
+        self.assertIn("needs a target", self.advance(restored, expect=2).stderr)
+        said = self.advance(restored, first, expect=4).stderr
+        self.assertIn(f"and {before} was replayed already", said)
+        self.advance(restored, "--target-name=no such point", expect=6)
+        self.advance(restored, "--target=immediate", expect=2)
+        plan = json.loads(self.advance(restored, position, "--dry-run", "--json").stdout)
+        self.assertEqual([plan["replayed_lsn"], plan["opens"]], [before, False])
+        self.assertEqual(restored.sql("select pg_last_wal_replay_lsn()"), before)
+
+        told = self.advance(restored, position)
+        self.assertIn(f"goes on to   {plan['target_lsn']} on timeline 1", told.stdout)
+        self.assertIn("recovery: paused\n", told.stdout)
+        self.assertEqual(restored.sql("select pg_last_wal_replay_lsn()"), plan["target_lsn"])
+        self.assert_between(restored, self.lsn.begin, self.again.begin)
+
+        # Down, as after `--target-action=shutdown` or a reboot; and to a time.
+        restored.stop()
+        ends = [json.loads(line) for line in
+                self.advance(restored, f"--target-time={utc(self.instant)}", "--json").stdout.splitlines()]
+        self.assertEqual([ends[-1]["state"], ends[-1]["end"]], ["paused", True])
+        assert_content(restored, *self.oracle.at(self.instant))
+
+        # What is there after the last target opens it, and nothing more is to be moved.
+        self.assertIn("recovery: open\n", self.advance(restored, "--target=latest").stdout)
+        assert_content(restored, {commit.number for commit in self.oracle.commits})
+        self.assertFalse((restored.data / "pgcairn.recovery").exists())
+        self.assertNotIn("recovery_target", (restored.data / "postgresql.auto.conf").read_text("utf-8"))
+        self.advance(restored, position, expect=4)
+        check_structure(restored)
 
 
 class Transaction(RestoreTargetTest):

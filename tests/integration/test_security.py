@@ -80,6 +80,7 @@ class RootBecomesTheOwner(SharedClusterTest):
             "restore": (["restore", repo, f"--data={copy}", "--as-copy", "--target=immediate"], {0}),
             "watch": (["watch", data, conninfo], {0, 4, 6, 7, 13}),
             "promote": (["promote", data, conninfo, "--timeout=1s"], {0, 4, 6, 7, 13}),
+            "advance": (["advance", repo, data, conninfo, "--target-lsn=0/1"], {4, 6, 13}),
             "list": (["list", repo], {0}),
             "log": (["log", repo], {0}),
             "verify": (["verify", repo], {0}),
