@@ -1,85 +1,18 @@
-#include "base/interrupt.h"
+#include "backup_findings.h"
+
+#include "crew.h"
+#include "manifests_read.h"
+#include "marks.h"
 #include "pack_job.h"
+#include "packs.h"
+#include "remembered.h"
+#include "troubles.h"
+
+#include "base/interrupt.h"
 #include "repo/layout.h"
 #include "stream/digest.h"
 
 #include <inttypes.h>
-
-static int compare_pack(const void *a, const void *b)
-{
-    return strcmp(((const PackFacts *)a)->info.id, ((const PackFacts *)b)->info.id);
-}
-
-static PackFacts *find_among(PackFacts *packs, size_t count, const char *id)
-{
-    size_t low = 0;
-    size_t high = count;
-
-    while (low < high) {
-        size_t middle = low + (high - low) / 2;
-        int order = strcmp(packs[middle].info.id, id);
-
-        if (order == 0)
-            return &packs[middle];
-        if (order < 0) {
-            low = middle + 1;
-        } else {
-            high = middle;
-        }
-    }
-    return NULL;
-}
-
-PackFacts *pack_find(const VerifyRun *run, const char *id)
-{
-    return find_among(run->packs, run->pack_count, id);
-}
-
-static void findings_add_pack(VerifyRun *run, const PackInfo *info, uint32_t users)
-{
-    if (run->pack_count == run->pack_capacity) {
-        run->pack_capacity = run->pack_capacity == 0 ? 64 : 2 * run->pack_capacity;
-        run->packs = mem_resize(run->packs, run->pack_capacity * sizeof run->packs[0]);
-    }
-    run->packs[run->pack_count++] = (PackFacts){.info = *info, .users = users};
-}
-
-/* Manifests that share a pack must agree on what it is. */
-static void compare_packs(VerifyRun *run, const char *object, const PackInfo *one,
-                          const PackInfo *other)
-{
-    CLEANUP(text_freep) char *what = text_format("pack %s is described differently here", one->id);
-    CLEANUP(text_freep) char *expected = NULL;
-    CLEANUP(text_freep) char *found = NULL;
-    char digest[SHA256_TEXT_SIZE];
-
-    if (one->size == other->size && memcmp(one->sha256, other->sha256, sizeof one->sha256) == 0)
-        return;
-    expected =
-        text_format("%" PRIu64 " bytes, SHA-256 %s", one->size, sha256_text(one->sha256, digest));
-    found = text_format("%" PRIu64 " bytes, SHA-256 %s", other->size,
-                        sha256_text(other->sha256, digest));
-    trouble_means(run, trouble_add(run, FINDING_INCONSISTENT, object, what, expected, found),
-                  "Two backups share the pack; what one of them says of it is not true.");
-}
-
-static void add_packs(VerifyRun *run, const Manifest *manifest, const char *object, uint32_t users)
-{
-    size_t sorted = run->pack_count;
-
-    for (size_t i = 0; i < manifest->pack_count; i++) {
-        PackFacts *pack = find_among(run->packs, sorted, manifest->packs[i].id);
-
-        if (pack == NULL) {
-            findings_add_pack(run, &manifest->packs[i], users);
-            continue;
-        }
-        pack->users += users;
-        compare_packs(run, object, &pack->info, &manifest->packs[i]);
-    }
-    if (run->pack_count > sorted)
-        qsort(run->packs, run->pack_count, sizeof run->packs[0], compare_pack);
-}
 
 static bool is_registered(const VerifyRun *run, const ManifestHeader *header)
 {
@@ -169,7 +102,7 @@ static bool survey_backup(VerifyRun *run, size_t backup, Error *err)
     facts->is_suspect = run->trouble_count > troubles;
     if (!facts->is_suspect && !is_marked_backup(run, backup))
         believe_backup(run, backup, &manifest);
-    add_packs(run, &manifest, object, facts->is_believed ? 0 : 1);
+    packs_add(run, &manifest, object, facts->is_believed ? 0 : 1);
     facts->is_suspect = run->trouble_count > troubles;
     return true;
 }
@@ -309,31 +242,6 @@ static bool read_packs(VerifyRun *run, PackCrew *crew, const Manifest *manifest,
     return crew_work(run, &plan, err);
 }
 
-static void release_packs(VerifyRun *run, const Manifest *manifest)
-{
-    for (size_t i = 0; i < manifest->pack_count; i++) {
-        PackFacts *pack = pack_find(run, manifest->packs[i].id);
-
-        if (pack == NULL || --pack->users > 0)
-            continue;
-        mem_free(pack->frames);
-        pack->frames = NULL;
-        pack->frame_count = 0;
-    }
-}
-
-/* Also of packs that were read for another backup's sake. */
-static bool has_bad_pack(const VerifyRun *run, const Manifest *manifest)
-{
-    for (size_t i = 0; i < manifest->pack_count; i++) {
-        const PackFacts *pack = pack_find(run, manifest->packs[i].id);
-
-        if (pack == NULL || pack->is_bad || !pack->is_readable)
-            return true;
-    }
-    return false;
-}
-
 static bool verify_backup(VerifyRun *run, PackCrew *crew, size_t backup, Error *err)
 {
     CLEANUP(manifest_done) Manifest manifest = {0};
@@ -348,10 +256,10 @@ static bool verify_backup(VerifyRun *run, PackCrew *crew, size_t backup, Error *
         !verify_check_manifest(run, backup, &manifest, err))
         return error_context(err, "backup %s", run->backups[backup].id);
     const bool is_good = run->trouble_count == troubles && !run->backups[backup].is_suspect &&
-                         !has_bad_pack(run, &manifest);
+                         !packs_have_bad(run, &manifest);
     remember_backup(run, backup, &manifest, is_good);
     mark_backup(run, backup, &manifest, is_good);
-    release_packs(run, &manifest);
+    packs_release(run, &manifest);
     return true;
 }
 

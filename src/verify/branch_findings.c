@@ -1,7 +1,9 @@
-#include "catalog/branches.h"
+#include "branch_findings.h"
 
+#include "troubles.h"
+
+#include "catalog/branches.h"
 #include "repo/layout.h"
-#include "verify_run.h"
 
 #include <inttypes.h>
 

@@ -1,5 +1,6 @@
+#include "crew.h"
+
 #include "base/interrupt.h"
-#include "verify_run.h"
 
 #include <assert.h>
 

@@ -1,5 +1,9 @@
+#include "holes.h"
+
+#include "timelines.h"
+#include "troubles.h"
+
 #include "repo/layout.h"
-#include "verify_run.h"
 #include "walk/wal_source.h"
 
 #include <inttypes.h>

@@ -1,8 +1,12 @@
+#include "manifests_read.h"
+
+#include "packs.h"
+#include "troubles.h"
+
 #include "base/interrupt.h"
 #include "pack/page_table.h"
 #include "repo/layout.h"
 #include "stream/digest.h"
-#include "verify_run.h"
 
 #include <inttypes.h>
 

@@ -1,5 +1,9 @@
+#include "marks.h"
+
+#include "listing.h"
+#include "past.h"
+
 #include "base/process.h"
-#include "verify_run.h"
 
 /*
  * What is found bad is marked in the repository at once, so that list, status and restore know it
@@ -10,7 +14,7 @@
  * can't go on at what they can't read, and by the mark they know that a window ends there.
  */
 
-void note_unmarked(VerifyRun *run, const Error *problem)
+static void note_unmarked(VerifyRun *run, const Error *problem)
 {
     VerifyReport *report = run->report;
 
@@ -96,9 +100,12 @@ void mark_backup(VerifyRun *run, size_t backup, const Manifest *manifest, bool i
     }
 }
 
-void mark_lost_backup(VerifyRun *run, const char *id, const char *reason)
+void mark_lost_backups(VerifyRun *run)
 {
-    marks_set(run, MARK_OF_BACKUP, id, reason);
+    for (size_t i = 0; i < run->past_count; i++) {
+        if (run->past[i].is_lost)
+            marks_set(run, MARK_OF_BACKUP, run->past[i].id, "its manifest is missing");
+    }
 }
 
 void mark_wal(VerifyRun *run, const WalName *name, const Error *problem)
@@ -130,14 +137,14 @@ static bool is_wal_there(const VerifyRun *run, const char *name)
 {
     CLEANUP(text_freep) char *object = layout_wal(run->cluster->name, name);
 
-    return verify_find_object(run, object) != NULL;
+    return listing_find(run, object) != NULL;
 }
 
 static bool is_backup_there(const VerifyRun *run, const char *id)
 {
     CLEANUP(text_freep) char *object = layout_manifest(run->cluster->name, id);
 
-    return verify_find_object(run, object) != NULL || is_lost_backup(run, id);
+    return listing_find(run, object) != NULL || is_lost_backup(run, id);
 }
 
 void forget_marks_of_nothing(VerifyRun *run)

@@ -1,4 +1,7 @@
-#include "verify_run.h"
+#include "meaning.h"
+
+#include "timelines.h"
+#include "troubles.h"
 
 #include <inttypes.h>
 

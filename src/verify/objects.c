@@ -1,7 +1,13 @@
+#include "objects.h"
+
+#include "packs.h"
+#include "past.h"
+#include "remembered.h"
+#include "troubles.h"
+
 #include "repo/layout.h"
 #include "repo/record.h"
 #include "stream/digest.h"
-#include "verify_run.h"
 
 #include <inttypes.h>
 
@@ -68,7 +74,7 @@ static bool is_journal(const Cluster *cluster, const char *object)
     return name != NULL && begins_like(name, "ddddddddTdddddd.dddZ-") && strchr(name, '/') == NULL;
 }
 
-const char *pack_id_of(const Cluster *cluster, const char *object)
+static const char *pack_id_of(const Cluster *cluster, const char *object)
 {
     const char *name = name_in(cluster, "pack", object);
 

@@ -1,5 +1,7 @@
 #include "pack_job.h"
 
+#include "troubles.h"
+
 #include "pack/page_table.h"
 #include "stream/digest.h"
 

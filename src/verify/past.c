@@ -1,5 +1,9 @@
+#include "past.h"
+
+#include "listing.h"
+#include "troubles.h"
+
 #include "repo/layout.h"
-#include "verify_run.h"
 
 #include <inttypes.h>
 
@@ -74,7 +78,6 @@ static void past_tell_lost(VerifyRun *run, PastBackup *past, const char *manifes
     trouble_means(run,
                   trouble_add(run, FINDING_MISSING, manifest, "the object is missing", known, NULL),
                   meaning);
-    mark_lost_backup(run, past->id, "its manifest is missing");
 }
 
 /* One that was taken after the listing had come by where it is now has one all the same. */
@@ -86,7 +89,7 @@ bool verify_past_backups(VerifyRun *run, Error *err)
         uint64_t size;
         Error attempt = {0};
 
-        if (verify_find_object(run, manifest) != NULL ||
+        if (listing_find(run, manifest) != NULL ||
             storage_stat(run->cluster->repo->storage, manifest, &size, NULL, &attempt))
             continue;
         if (attempt.code != ERR_NOT_FOUND) {

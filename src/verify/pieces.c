@@ -1,5 +1,8 @@
+#include "pieces.h"
+
+#include "troubles.h"
+
 #include "repo/layout.h"
-#include "verify_run.h"
 
 #include <inttypes.h>
 

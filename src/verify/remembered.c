@@ -1,8 +1,12 @@
+#include "remembered.h"
+
+#include "listing.h"
+#include "packs.h"
+
 #include "base/random.h"
 #include "repo/layout.h"
 #include "repo/record.h"
 #include "stream/digest.h"
-#include "verify_run.h"
 
 #include <inttypes.h>
 
@@ -66,7 +70,7 @@ static void remembered_add_pack(const VerifyRun *run, const PackInfo *info, Sha2
 {
     CLEANUP(text_freep) char *name = layout_pack(run->cluster->name, info->id);
     CLEANUP(text_freep) char *line = NULL;
-    const ObjectInfo *object = verify_find_object(run, name);
+    const ObjectInfo *object = listing_find(run, name);
 
     if (object == NULL) {
         identity->is_whole = false;
@@ -82,7 +86,7 @@ static BackupIdentity backup_identify(const VerifyRun *run, size_t backup, const
     CLEANUP(text_freep)
     char *name = layout_manifest(run->cluster->name, run->backups[backup].id);
     CLEANUP(sha256_freep) Sha256 *sha = sha256_new();
-    const ObjectInfo *object = verify_find_object(run, name);
+    const ObjectInfo *object = listing_find(run, name);
     BackupIdentity identity = {.is_whole = object != NULL};
     uint8_t digest[SHA256_SIZE];
 

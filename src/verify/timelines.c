@@ -1,7 +1,10 @@
+#include "timelines.h"
+
+#include "troubles.h"
+
 #include "base/interrupt.h"
 #include "base/order.h"
 #include "repo/layout.h"
-#include "verify_run.h"
 
 #include <inttypes.h>
 

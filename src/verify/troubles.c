@@ -1,4 +1,33 @@
-#include "verify_run.h"
+#include "troubles.h"
+
+bool is_finding(const Error *err)
+{
+    switch (err->code) {
+    case ERR_CORRUPT:
+    case ERR_NOT_FOUND:
+    case ERR_REFUSED: /* far too large, or of another server */
+    case ERR_VERSION: /* a damaged byte can look like a newer version */
+    case ERR_USAGE:
+        return true;
+    case ERR_NONE:
+    case ERR_ABSENT:
+    case ERR_DEGRADED:
+    case ERR_BUSY:
+    case ERR_UNREACHABLE:
+    case ERR_KEY:
+    case ERR_POSTGRES:
+    case ERR_INTERRUPTED:
+    case ERR_RECOVERY:
+    case ERR_IO:
+    case ERR_EXISTS:
+    case ERR_WARNING:
+    case ERR_CRITICAL:
+    case ERR_UNKNOWN:
+    case ERR_INTERNAL:
+        return false;
+    }
+    return false;
+}
 
 const char *finding_severity_name(FindingSeverity severity)
 {

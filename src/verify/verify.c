@@ -1,55 +1,23 @@
+#include "verify/verify.h"
+
+#include "backup_findings.h"
+#include "branch_findings.h"
+#include "holes.h"
+#include "marks.h"
+#include "meaning.h"
+#include "objects.h"
+#include "packs.h"
+#include "past.h"
+#include "pieces.h"
+#include "timelines.h"
+#include "troubles.h"
+#include "wal.h"
+
 #include "repo/layout.h"
-#include "verify_run.h"
-
-bool is_finding(const Error *err)
-{
-    switch (err->code) {
-    case ERR_CORRUPT:
-    case ERR_NOT_FOUND:
-    case ERR_REFUSED: /* far too large, or of another server */
-    case ERR_VERSION: /* a damaged byte can look like a newer version */
-    case ERR_USAGE:
-        return true;
-    case ERR_NONE:
-    case ERR_ABSENT:
-    case ERR_DEGRADED:
-    case ERR_BUSY:
-    case ERR_UNREACHABLE:
-    case ERR_KEY:
-    case ERR_POSTGRES:
-    case ERR_INTERRUPTED:
-    case ERR_RECOVERY:
-    case ERR_IO:
-    case ERR_EXISTS:
-    case ERR_WARNING:
-    case ERR_CRITICAL:
-    case ERR_UNKNOWN:
-    case ERR_INTERNAL:
-        return false;
-    }
-    return false;
-}
-
-static int compare_name(const void *key, const void *object)
-{
-    return strcmp(key, ((const ObjectInfo *)object)->name);
-}
-
-const ObjectInfo *verify_find_object(const VerifyRun *run, const char *name)
-{
-    if (run->list.count == 0)
-        return NULL;
-    return bsearch(name, run->list.objects, run->list.count, sizeof run->list.objects[0],
-                   compare_name);
-}
 
 static void verify_run_done(VerifyRun *run)
 {
-    for (size_t i = 0; i < run->pack_count; i++) {
-        mem_free(run->packs[i].frames);
-        mem_free(run->packs[i].hurt);
-    }
-    mem_free(run->packs);
+    packs_done(run);
     mem_free(run->past);
     mark_list_done(&run->marks);
     object_list_done(&run->list);
@@ -96,7 +64,9 @@ static bool read_all(VerifyRun *run, Error *err)
         !verify_records(run, err) || !survey_backups(run, err) || !survey_timelines(run, err))
         return false;
     announce(run);
-    if (!verify_past_backups(run, err))
+    bool ok = verify_past_backups(run, err);
+    mark_lost_backups(run); /* also of those that were found before it broke off */
+    if (!ok)
         return false;
     return verify_backups(run, err) && verify_wal(run, err) && verify_pieces(run, err) &&
            verify_holes(run, err) && verify_branches(run, err) && verify_leftovers(run, err);

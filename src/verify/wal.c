@@ -1,5 +1,13 @@
-#include "repo/layout.h"
+#include "wal.h"
+
+#include "crew.h"
+#include "marks.h"
+#include "remembered.h"
+#include "timelines.h"
+#include "troubles.h"
 #include "wal_job.h"
+
+#include "repo/layout.h"
 #include "walk/wal_chain.h"
 
 #include <inttypes.h>

@@ -1,5 +1,7 @@
 #include "wal_job.h"
 
+#include "troubles.h"
+
 #include "repo/layout.h"
 
 #include <inttypes.h>
