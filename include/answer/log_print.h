@@ -55,6 +55,3 @@ bool log_undo(const LogPrinter *printer, const Happening *happening, LogUndo *un
  */
 bool log_point_number(LogPrinter *printer, const Happening *happening, uint64_t *number,
                       uint64_t *count, Error *err) MUST_CHECK;
-
-/* Its name, or its oid, appended to printer->text. */
-void log_put_database(LogPrinter *printer, Lsn lsn, uint32_t oid);

@@ -38,6 +38,8 @@ bool timeline_parse(const char *text, uint32_t *timeline, Error *err) MUST_CHECK
 uint32_t path_last_timeline(const TimelinePath *path);
 /* The step of this timeline, NULL when it is not on the path. */
 const PathStep *path_step_of(const TimelinePath *path, uint32_t timeline);
+/* A step that a later switch clipped to nothing: it owns no WAL, and where it began is lost. */
+bool path_step_is_empty(const PathStep *step);
 /* The step that owns the byte at lsn. Never NULL: the last one is open. */
 const PathStep *path_step_at(const TimelinePath *path, Lsn lsn);
 /*

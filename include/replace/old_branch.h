@@ -69,9 +69,6 @@ typedef struct OldPlaces {
 bool old_branch_look(const Cluster *cluster, const WalInventory *inventory, const OldPlaces *places,
                      Arena *arena, OldBranch *branch, Error *err) MUST_CHECK;
 
-/* Its file of a segment that the path reads; NULL: it has none. */
-const OldSegment *old_branch_segment(const OldBranch *branch, uint64_t segment,
-                                     uint32_t segment_size);
 /* Whether this file is among what is proven. */
 bool old_branch_proves(const OldBranch *branch, const OldSegment *file, uint32_t segment_size);
 

@@ -51,17 +51,6 @@ bool log_point_number(LogPrinter *printer, const Happening *happening, uint64_t 
     return true;
 }
 
-void log_put_database(LogPrinter *printer, Lsn lsn, uint32_t oid)
-{
-    const char *name = relation_names_database(printer->names, lsn, oid);
-
-    if (name != NULL) {
-        buffer_print(&printer->text, "%s", name);
-    } else {
-        buffer_print(&printer->text, "%" PRIu32, oid);
-    }
-}
-
 static void put_databases(LogPrinter *printer, const Happening *happening)
 {
     for (size_t i = 0; i < happening->database_count; i++) {

@@ -3,6 +3,17 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
+void log_put_database(LogPrinter *printer, Lsn lsn, uint32_t oid)
+{
+    const char *name = relation_names_database(printer->names, lsn, oid);
+
+    if (name != NULL) {
+        buffer_print(&printer->text, "%s", name);
+    } else {
+        buffer_print(&printer->text, "%" PRIu32, oid);
+    }
+}
+
 enum { NAMES_SHOWN = 6, PASS_UNNAMED = 3, PASSES = 4 };
 
 static int compare_keys(const void *a, const void *b)

@@ -28,3 +28,6 @@ void log_put_relations(LogPrinter *printer, const LogRelations *relations);
 /* ": a, b": the relations that the commit dropped, as far as they have names; or nothing. */
 void log_put_objects(LogPrinter *printer, const LogRelations *relations);
 void log_relations_to_json(const LogPrinter *printer, const LogRelations *relations, Json *json);
+
+/* A database's name, or its oid, appended to printer->text. */
+void log_put_database(LogPrinter *printer, Lsn lsn, uint32_t oid);

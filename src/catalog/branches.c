@@ -7,39 +7,6 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
-/* A step that a later switch clipped to nothing owns no WAL (history.h). */
-static bool is_empty_step(const PathStep *step)
-{
-    return step->end != 0 && step->begin >= step->end;
-}
-
-/* The first step from `at` on that owns WAL. The last one always does. */
-static const PathStep *step_from(const TimelinePath *path, size_t *at)
-{
-    while (is_empty_step(&path->steps[*at]))
-        (*at)++;
-    return &path->steps[*at];
-}
-
-Lsn paths_part(const TimelinePath *one, const TimelinePath *other)
-{
-    Lsn begin = 0;
-
-    for (size_t i = 0, j = 0;; i++, j++) {
-        const PathStep *a = step_from(one, &i), *b = step_from(other, &j);
-        Lsn a_end = a->end != 0 ? a->end : LSN_NEVER;
-        Lsn b_end = b->end != 0 ? b->end : LSN_NEVER;
-
-        if (a->timeline != b->timeline)
-            return begin;
-        if (a_end != b_end)
-            return a_end < b_end ? a_end : b_end;
-        if (a_end == LSN_NEVER)
-            return LSN_NEVER;
-        begin = a_end;
-    }
-}
-
 /* Every timeline that anything in the repository belongs to. */
 static void branches_collect_timelines(BranchList *list, const WalInventory *inventory,
                                        const BackupList *backups)
@@ -119,7 +86,7 @@ static bool add_timeline(BranchLoader *loader, uint32_t timeline, Error *err)
         .gain = {.from = LSN_NEVER, .first = TIME_US_NONE, .last = TIME_US_NONE},
     };
     for (size_t i = 0; i + 1 < path.count; i++) {
-        if (!is_empty_step(&path.steps[i]))
+        if (!path_step_is_empty(&path.steps[i]))
             branch->parent = path.steps[i].timeline;
     }
     branch->begin = path.steps[path.count - 1].begin;
@@ -135,7 +102,7 @@ static Lsn last_left(const BranchList *list, uint32_t timeline)
     for (size_t i = 0; i < list->count; i++) {
         const PathStep *step = path_step_of(&list->items[i].path, timeline);
 
-        if (step != NULL && !is_empty_step(step) && step->end > last)
+        if (step != NULL && !path_step_is_empty(step) && step->end > last)
             last = step->end;
     }
     return last;
@@ -238,25 +205,6 @@ void branch_list_done(BranchList *list)
 const Branch *branch_list_newest(const BranchList *list)
 {
     return list->count > 0 ? &list->items[list->count - 1] : NULL;
-}
-
-const char *branch_gain_text(const BranchGain *gain, Arena *arena)
-{
-    const char *commits =
-        arena_format(arena, "%" PRIu64 " commit%s", gain->commits, gain->commits == 1 ? "" : "s");
-    const char *prepared = arena_format(arena, "%" PRIu64 " prepared transaction%s", gain->prepared,
-                                        gain->prepared == 1 ? "" : "s");
-
-    if (gain->prepared == 0)
-        return commits;
-    return gain->commits == 0 ? prepared : arena_format(arena, "%s and %s", commits, prepared);
-}
-
-TimeUs branch_gain_last(const BranchGain *gain)
-{
-    if (gain->prepared_last == TIME_US_NONE || gain->last == TIME_US_NONE)
-        return gain->last == TIME_US_NONE ? gain->prepared_last : gain->last;
-    return gain->last > gain->prepared_last ? gain->last : gain->prepared_last;
 }
 
 bool branch_list_compare(BranchList *list, const Cluster *cluster, const WalInventory *inventory,

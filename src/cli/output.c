@@ -8,11 +8,19 @@
 #include <inttypes.h>
 #include <poll.h>
 #include <stdarg.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 static const TimeUs SECOND = 1000000;
 
 enum { MARK_SIZE = 16 };
+
+size_t out_terminal_width(int fd)
+{
+    struct winsize window;
+
+    return ioctl(fd, TIOCGWINSZ, &window) == 0 && window.ws_col > 1 ? window.ws_col : 80;
+}
 
 /*
  * Stands for the line ends of our own formats while the values of others are put in: nobody can

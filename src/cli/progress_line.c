@@ -2,7 +2,6 @@
 
 #include "base/log.h"
 
-#include <sys/ioctl.h>
 #include <unistd.h>
 
 enum { SAMPLES = 16, LINE_SIZE = 256 };
@@ -103,13 +102,6 @@ static Sight progress_look(Progress *progress)
 static void put_line(const char *text)
 {
     (void)!write(STDERR_FILENO, text, strlen(text));
-}
-
-size_t out_terminal_width(int fd)
-{
-    struct winsize window;
-
-    return ioctl(fd, TIOCGWINSZ, &window) == 0 && window.ws_col > 1 ? window.ws_col : 80;
 }
 
 /* "copy  1.20 GiB of 4.00 GiB  30%  310 MiB/s  9.2 s left" */

@@ -5,7 +5,6 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "delivery.h"
-#include "postgres/control.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -214,28 +213,4 @@ bool get_answer_open(const Get *get, const WalInventory *inventory, const WalSou
         return false;
     return !is_local || error_set(err, ERR_ABSENT,
                                   "pg_wal has all of it that the archive has, and nothing follows");
-}
-
-bool get_is_for_tool(const Get *get)
-{
-    CLEANUP(text_freep) char *path = text_format("%s", get->request->path);
-    char *name = strrchr(path, '/');
-    PgControl control;
-    Error ignored = {0}; /* then it is not known what is there */
-
-    if (name == NULL || strcmp(name + 1, get->request->name) != 0)
-        return false;
-    *name = '\0';
-    char *folder = strrchr(path, '/');
-    const char *data = ".";
-    if (strcmp(folder == NULL ? path : folder + 1, "pg_wal") != 0)
-        return false;
-    if (folder != NULL) {
-        *folder = '\0';
-        data = path;
-    }
-    return !file_exists_in(data, "postmaster.pid") &&
-           pg_control_read(data, &control, NULL, &ignored) &&
-           control.system_identifier == get->cluster->system_identifier &&
-           (control.state == PG_SHUT_DOWN || control.state == PG_SHUT_DOWN_IN_RECOVERY);
 }

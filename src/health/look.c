@@ -95,24 +95,6 @@ static bool look_find_path(Look *look, TimelinePath *path, Error *err)
                      timeline);
 }
 
-bool look_ask_again(Look *look, Error *err)
-{
-    ServerLook *server = &look->health->server;
-    Error attempt = {0};
-
-    if (look->session == NULL || server_look_again(look->session, look->arena, server, &attempt))
-        return true;
-    if (is_final(&attempt)) {
-        *err = attempt;
-        return false;
-    }
-    session_freep(&look->session);
-    look->files.session = NULL;
-    server->answers = false;
-    server->no_answer = arena_text(look->arena, attempt.message);
-    return true;
-}
-
 /* Path and archive's end for what the server and the listing say now. */
 static bool find_end(Look *look, Exposure *exposure, Error *err)
 {

@@ -398,3 +398,21 @@ bool server_look(const HealthRequest *request, Arena *arena, ServerLook *server,
     server->no_answer = arena_text(arena, attempt.message);
     return true;
 }
+
+bool look_ask_again(Look *look, Error *err)
+{
+    ServerLook *server = &look->health->server;
+    Error attempt = {0};
+
+    if (look->session == NULL || server_look_again(look->session, look->arena, server, &attempt))
+        return true;
+    if (is_final(&attempt)) {
+        *err = attempt;
+        return false;
+    }
+    session_freep(&look->session);
+    look->files.session = NULL;
+    server->answers = false;
+    server->no_answer = arena_text(look->arena, attempt.message);
+    return true;
+}

@@ -174,6 +174,11 @@ TimelinePath path_parent(const TimelinePath *path, Arena *arena)
     return parent;
 }
 
+bool path_step_is_empty(const PathStep *step)
+{
+    return step->end != 0 && step->begin >= step->end;
+}
+
 const PathStep *path_step_of(const TimelinePath *path, uint32_t timeline)
 {
     for (size_t i = 0; i < path->count; i++) {

@@ -5,15 +5,6 @@
 
 enum { HISTORY_TEXT_MAX = 4 << 20 };
 
-const OldSegment *old_branch_segment(const OldBranch *branch, uint64_t segment,
-                                     uint32_t segment_size)
-{
-    if (branch->path.count == 0)
-        return NULL;
-    return old_wal_find(&branch->wal,
-                        path_timeline_of_segment(&branch->path, segment, segment_size), segment);
-}
-
 bool old_branch_proves(const OldBranch *branch, const OldSegment *file, uint32_t segment_size)
 {
     return file->name.kind == WAL_SEGMENT && branch->last != 0 &&

@@ -29,14 +29,15 @@ static Lsn next_record_at(Lsn end)
     return (end + 7) & ~(Lsn)7;
 }
 
-static const OldSegment *local(const Proof *proof, uint64_t segment)
-{
-    return old_branch_segment(proof->branch, segment, proof->size);
-}
-
 static uint32_t owner(const Proof *proof, uint64_t segment)
 {
     return path_timeline_of_segment(&proof->branch->path, segment, proof->size);
+}
+
+/* The directory's file of a segment that the path reads; NULL: it has none. */
+static const OldSegment *local(const Proof *proof, uint64_t segment)
+{
+    return old_wal_find(&proof->branch->wal, owner(proof, segment), segment);
 }
 
 static bool proof_is_archived(const Proof *proof, uint64_t segment)

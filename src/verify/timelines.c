@@ -199,12 +199,6 @@ static bool load_timeline(VerifyRun *run, TimelineFacts *facts, Error *err)
     return timeline_path_parse(facts->timeline, NULL, &run->arena, &facts->path, err);
 }
 
-/* A step that a later switch clips to nothing says no more where it began. */
-static bool is_clipped(const PathStep *step)
-{
-    return step->end != 0 && step->begin >= step->end;
-}
-
 /* Each ancestor's own history must tell the same of the ancestors before it. */
 static void compare_with_ancestors(VerifyRun *run, const TimelineFacts *facts)
 {
@@ -217,7 +211,7 @@ static void compare_with_ancestors(VerifyRun *run, const TimelineFacts *facts)
         const PathStep *step = &facts->path.steps[i];
         const TimelineFacts *ancestor = timeline_find(run, step->timeline);
 
-        if (ancestor == NULL || ancestor->text == NULL || is_clipped(step))
+        if (ancestor == NULL || ancestor->text == NULL || path_step_is_empty(step))
             continue;
         const PathStep *own = path_step_of(&ancestor->path, step->timeline);
         if (own->begin == step->begin)
@@ -255,7 +249,7 @@ static bool is_built_upon(const VerifyRun *run, uint32_t timeline)
         const TimelineFacts *other = &run->timelines[i];
         const PathStep *step = path_step_of(&other->path, timeline);
 
-        if (other->timeline != timeline && step != NULL && !is_clipped(step))
+        if (other->timeline != timeline && step != NULL && !path_step_is_empty(step))
             return true;
     }
     return false;
