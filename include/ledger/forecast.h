@@ -18,17 +18,6 @@
 
 enum { RATES_SAMPLES_MAX = 10, FORECAST_KINDS_MAX = 16 };
 
-/* What makes measures comparable. */
-typedef struct RestoreKind {
-    char host_class[HOST_CLASS_SIZE];
-    char codec[CODEC_WORD_SIZE];
-    unsigned jobs;
-    bool is_delta;
-} RestoreKind;
-
-RestoreKind restore_kind_of(const RestoreMeasure *measure);
-bool restore_kind_is_same(const RestoreKind *one, const RestoreKind *other);
-
 /* What there is to do. */
 typedef struct RestoreLoad {
     uint64_t bytes, files; /* of the backup, raw */

@@ -50,3 +50,14 @@ void restore_measure_init(RestoreMeasure *measure, const char *address, unsigned
 /* Keys of an entry, and back. False: the entry has none (of an earlier version). */
 void restore_measure_put(const RestoreMeasure *measure, RecordWriter *record);
 bool restore_measure_get(const Record *record, RestoreMeasure *measure);
+
+/* What makes measures comparable. */
+typedef struct RestoreKind {
+    char host_class[HOST_CLASS_SIZE];
+    char codec[CODEC_WORD_SIZE];
+    unsigned jobs;
+    bool is_delta;
+} RestoreKind;
+
+RestoreKind restore_kind_of(const RestoreMeasure *measure);
+bool restore_kind_is_same(const RestoreKind *one, const RestoreKind *other);

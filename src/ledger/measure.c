@@ -133,3 +133,19 @@ bool restore_measure_get(const Record *record, RestoreMeasure *measure)
         measure->phases[phase] = phase_of(record, phase);
     return true;
 }
+
+RestoreKind restore_kind_of(const RestoreMeasure *measure)
+{
+    RestoreKind kind = {.jobs = measure->jobs, .is_delta = measure->is_delta};
+
+    memcpy(kind.host_class, measure->host_class, sizeof kind.host_class);
+    memcpy(kind.codec, measure->codec, sizeof kind.codec);
+    return kind;
+}
+
+bool restore_kind_is_same(const RestoreKind *one, const RestoreKind *other)
+{
+    return strcmp(one->host_class, other->host_class) == 0 &&
+           strcmp(one->codec, other->codec) == 0 && one->jobs == other->jobs &&
+           one->is_delta == other->is_delta;
+}

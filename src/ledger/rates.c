@@ -5,22 +5,6 @@
 /* Each restore counts so much less than the next newer one. */
 static const double FADING = 0.7;
 
-RestoreKind restore_kind_of(const RestoreMeasure *measure)
-{
-    RestoreKind kind = {.jobs = measure->jobs, .is_delta = measure->is_delta};
-
-    memcpy(kind.host_class, measure->host_class, sizeof kind.host_class);
-    memcpy(kind.codec, measure->codec, sizeof kind.codec);
-    return kind;
-}
-
-bool restore_kind_is_same(const RestoreKind *one, const RestoreKind *other)
-{
-    return strcmp(one->host_class, other->host_class) == 0 &&
-           strcmp(one->codec, other->codec) == 0 && one->jobs == other->jobs &&
-           one->is_delta == other->is_delta;
-}
-
 /* Measures of one kind, the newest first, with their weights. */
 typedef struct Samples {
     const RestoreMeasure *items[RATES_SAMPLES_MAX];

@@ -19,12 +19,6 @@ enum { STORED_SIZE_MAX = 1 << 30, FRAME_RAW_MAX = 64 << 20 };
 enum { CHUNK_SLACK = 64 << 10 };
 #define TEXT_SIZE_MAX (UINT64_C(8) << 30)
 
-void manifest_done(Manifest *manifest)
-{
-    arena_done(&manifest->arena);
-    *manifest = (Manifest){0};
-}
-
 /* The trailer in its skippable frame: all stored bytes are covered, not only the text. */
 enum { TRAILER_BODY = 24, TRAILER_SIZE = SKIPPABLE_HEADER_SIZE + TRAILER_BODY };
 

@@ -688,6 +688,12 @@ bool manifest_parser_end(const ManifestParser *parser, Error *err)
     return true;
 }
 
+void manifest_done(Manifest *manifest)
+{
+    arena_done(&manifest->arena);
+    *manifest = (Manifest){0};
+}
+
 bool manifest_decode(Manifest *manifest, const char *text, size_t size, Error *err)
 {
     CLEANUP(manifest_count_done) ManifestCount count = {0};

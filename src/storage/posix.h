@@ -39,6 +39,9 @@ bool posix_is_missing(int os_errno);
  */
 bool posix_explain(Error *err);
 
+/* ERR_UNREACHABLE when it is not. */
+bool posix_root_is_there(const PosixStorage *posix, Error *err) MUST_CHECK;
+
 /*
  * Open every folder from the root down to where name should be: a network file system then asks
  * its server and forgets a "no such file" that it remembered. True when the root is there and

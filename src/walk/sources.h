@@ -6,6 +6,23 @@
 
 #include "walk/wal_source.h"
 
+typedef struct FoundSource FoundSource;
+struct FoundSource {
+    FoundSource *next;
+    WalSource source;
+};
+
+struct WalSources {
+    Arena arena;
+    WalFile *files;
+    size_t file_count;
+    TimelinePath *paths; /* of the histories that can be read */
+    size_t path_count;
+    size_t history_count; /* of which they were looked for */
+    FoundSource *found;
+    size_t found_with; /* so many histories */
+};
+
 WalSources *wal_sources_new(void);
 void wal_sources_freep(WalSources **sources);
 /* Any local file of this timeline? sources may be NULL. */

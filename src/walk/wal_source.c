@@ -10,46 +10,6 @@
 
 enum { PART_SIZE = 1 << 20 };
 
-typedef struct FoundSource FoundSource;
-struct FoundSource {
-    FoundSource *next;
-    WalSource source;
-};
-
-struct WalSources {
-    Arena arena;
-    WalFile *files;
-    size_t file_count;
-    TimelinePath *paths; /* of the histories that can be read */
-    size_t path_count;
-    size_t history_count; /* of which they were looked for */
-    FoundSource *found;
-    size_t found_with; /* so many histories */
-};
-
-WalSources *wal_sources_new(void)
-{
-    return mem_alloc(sizeof(WalSources));
-}
-
-void wal_sources_freep(WalSources **sources)
-{
-    if (*sources == NULL)
-        return;
-    arena_done(&(*sources)->arena);
-    mem_free(*sources);
-    *sources = NULL;
-}
-
-bool wal_sources_know(const WalSources *sources, uint32_t timeline)
-{
-    for (size_t i = 0; sources != NULL && i < sources->file_count; i++) {
-        if (sources->files[i].timeline == timeline)
-            return true;
-    }
-    return false;
-}
-
 /* What was found without them may be less. */
 void wal_inventory_add_local(WalInventory *inventory, const WalFile *files, size_t count)
 {
