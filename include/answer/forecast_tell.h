@@ -4,7 +4,7 @@
 #pragma once
 
 #include "cli/output.h"
-#include "ledger/forecast.h"
+#include "health/outlook.h"
 
 /* A forecast, what it rests on, and the objective. */
 typedef struct ForecastAnswer {
@@ -22,3 +22,7 @@ void forecast_basis_in_words(const ForecastAnswer *answer, Buffer *text);
 
 /* An object of this name; null when there is none. */
 void forecast_to_json(const ForecastAnswer *answer, const char *key, Json *json);
+
+/* For `status`: lines that begin with "rto"; and "forecast", an object, or null. */
+void outlook_print(const RestoreOutlook *outlook, TimeUs objective);
+void outlook_to_json(const RestoreOutlook *outlook, TimeUs objective, Json *json);

@@ -73,6 +73,8 @@ typedef struct Options {
     /* status */
     uint64_t rpo_ms;        /* the objective */
     uint64_t backup_age_ms; /* how old the newest backup may get; 0: no limit */
+    /* status, duties, run-duties: how often each has to be done, 0: never */
+    uint64_t duty_backup_ms, duty_verify_ms, duty_restore_ms, duty_drill_ms;
     /* receive */
     const char *slot;
     const char *application_name;

@@ -9,7 +9,9 @@
 #include "catalog/branches.h"
 #include "catalog/windows.h"
 #include "health/exposure.h"
+#include "health/outlook.h"
 #include "health/server_look.h"
+#include "ledger/duties.h"
 
 /* By severity. Not to know is worse than a warning: it may hide what is critical. */
 typedef enum HealthLevel {
@@ -23,8 +25,8 @@ const char *health_level_name(HealthLevel level); /* "OK" */
 /* What is not as it should be. Texts in the arena of Health. */
 typedef struct HealthFinding {
     HealthLevel level;
-    const char
-        *topic; /* "exposure", "archiver", "settings", "slot", "backup", "archive", "clock" */
+    const char *topic; /* "exposure", "archiver", "settings", "slot", "backup", "archive", "clock",
+                          "duty", "rto" */
     const char *what;
     const char *next; /* what to do; "" */
 } HealthFinding;
@@ -41,12 +43,15 @@ typedef struct HealthRequest {
     const char *conninfo;    /* NULL: found through data */
     TimeUs rpo;              /* the objective */
     TimeUs backup_age;       /* how old the newest backup may get; 0: any age */
+    TimeUs rto;              /* the objective: how long a restore may take; 0: none */
+    TimeUs duties[DUTY_COUNT]; /* their periods; 0: none */
 } HealthRequest;
 
 typedef struct Health {
     const char *name; /* of the cluster */
     TimeUs rpo;
     TimeUs backup_age;
+    TimeUs rto;
     TimeUs now; /* by the server's clock, if it answers */
 
     bool has_repository; /* what follows holds */
@@ -58,6 +63,8 @@ typedef struct Health {
     BranchList branches;
     BranchAnswer branch_answer; /* to a restore that is not told which branch is meant, over this
                                    server's directory if it is known */
+    RestoreOutlook outlook;
+    DutyState duties[DUTY_COUNT];
     bool has_end; /* the server's timeline is known, and how far the archive follows it */
     ArchiveEnd end;
     TimelinePath path; /* when has_end */

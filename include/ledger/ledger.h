@@ -46,12 +46,11 @@ bool ledger_load(Ledger *ledger, const Cluster *cluster, const LedgerRequest *re
                  Error *err) MUST_CHECK;
 void ledger_done(Ledger *ledger); /* for CLEANUP() */
 
-/*
- * What the restores and drills of the last entries took that ended well, the newest first; in the
- * arena. A few dozen small objects are read.
- */
-bool ledger_measures(const Cluster *cluster, Arena *arena, RestoreMeasure **measures, size_t *count,
-                     Error *err) MUST_CHECK;
+/* What the restores and drills of these entries took that ended well, the newest first; *count. */
+RestoreMeasure *ledger_measures(const Ledger *ledger, Arena *arena, size_t *count);
+/* Of the last ones in the journal: a few dozen small objects are read. */
+bool ledger_load_measures(const Cluster *cluster, Arena *arena, RestoreMeasure **measures,
+                          size_t *count, Error *err) MUST_CHECK;
 
 /*
  * What a journal object's name says, "CLUSTER/journal/20261122T031512.123Z-backup-9f2c81d4": when

@@ -102,3 +102,76 @@ void forecast_to_json(const ForecastAnswer *answer, const char *key, Json *json)
     json_bool(json, "is_beyond_measured", forecast->is_far);
     json_end_object(json);
 }
+
+static ForecastAnswer answer_of(const RestoreOutlook *outlook, const Forecast *forecast,
+                                TimeUs objective)
+{
+    return (ForecastAnswer){
+        .kind = &outlook->rates->kind, .forecast = forecast, .objective = objective};
+}
+
+void outlook_print(const RestoreOutlook *outlook, TimeUs objective)
+{
+    CLEANUP(buffer_done) Buffer latest = {0};
+    CLEANUP(buffer_done) Buffer worst = {0};
+    CLEANUP(buffer_done) Buffer basis = {0};
+
+    if (outlook->rates == NULL) {
+        out_print("rto        not known: no restore with --start was measured yet\n");
+        return;
+    }
+    if (!outlook->has_window)
+        return;
+    const ForecastAnswer to_latest = answer_of(outlook, &outlook->latest, objective);
+    const ForecastAnswer to_worst = answer_of(outlook, &outlook->worst, objective);
+    forecast_in_words(&to_latest, &latest);
+    forecast_in_words(&to_worst, &worst);
+    forecast_basis_in_words(&to_latest, &basis);
+    out_print(
+        "rto        to the latest: %s\n           to the worst instant: %s\n           %s%s\n",
+        (const char *)latest.data, (const char *)worst.data, (const char *)basis.data,
+        outlook->is_of_this_class ? "" : ", which is another host than this");
+}
+
+static void remedy_to_json(const ForecastRemedy *remedy, Json *json)
+{
+    if (!remedy->is_needed) {
+        json_text(json, "remedy", NULL);
+        return;
+    }
+    json_begin_object(json, "remedy");
+    seconds(json, "backup_every_s", remedy->backup_every);
+    json_bool(json, "is_backup_enough", remedy->backup_every != 0);
+    if (remedy->faster == NULL) {
+        json_text(json, "faster_jobs", NULL);
+    } else {
+        json_u64(json, "faster_jobs", remedy->faster->kind.jobs);
+    }
+    json_bool(json, "is_faster_delta", remedy->faster != NULL && remedy->faster->kind.is_delta);
+    seconds(json, "faster_s", remedy->faster_time);
+    json_end_object(json);
+}
+
+void outlook_to_json(const RestoreOutlook *outlook, TimeUs objective, Json *json)
+{
+    if (!outlook->has_window) {
+        json_text(json, "forecast", NULL);
+        return;
+    }
+    const ForecastAnswer latest = answer_of(outlook, &outlook->latest, objective);
+    const ForecastAnswer worst = answer_of(outlook, &outlook->worst, objective);
+    json_begin_object(json, "forecast");
+    json_text(json, "host_class", outlook->rates->kind.host_class);
+    json_bool(json, "is_this_host_class", outlook->is_of_this_class);
+    forecast_to_json(&latest, "latest", json);
+    forecast_to_json(&worst, "worst", json);
+    json_text(json, "worst_backup", outlook->worst_backup);
+    json_u64(json, "worst_wal_bytes", outlook->worst_load.wal_bytes);
+    if (outlook->wal_bytes_per_s > 0) {
+        json_double(json, "wal_bytes_per_s", outlook->wal_bytes_per_s);
+    } else {
+        json_text(json, "wal_bytes_per_s", NULL);
+    }
+    remedy_to_json(&outlook->remedy, json);
+    json_end_object(json);
+}

@@ -1,5 +1,8 @@
 #include "answer/status_json.h"
 
+#include "answer/duties_tell.h"
+#include "answer/forecast_tell.h"
+
 #include "answer/branch_tell.h"
 
 #include "cli/output.h"
@@ -202,6 +205,7 @@ bool status_print_json(const Health *health, Error *err)
     json_text(&json, "status", health_level_name(health->level));
     json_time(&json, "time", health->now);
     put_seconds(&json, "rpo_s", true, health->rpo);
+    put_seconds(&json, "rto_s", true, health->rto);
     exposure_to_json(&health->exposure, &json);
     archive_to_json(health, &json);
     server_to_json(&health->server, &json);
@@ -209,6 +213,8 @@ bool status_print_json(const Health *health, Error *err)
     pile_to_json(&health->pile, &json);
     slots_to_json(&health->server, &json);
     backups_to_json(health, &json);
+    outlook_to_json(&health->outlook, health->rto, &json);
+    duties_to_json(health->duties, &json);
     json_begin_array(&json, "findings");
     for (size_t i = 0; i < health->finding_count; i++) {
         const HealthFinding *finding = &health->findings[i];

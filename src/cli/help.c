@@ -17,6 +17,7 @@ static const char *const headings[GROUP_COUNT] = {
     [GROUP_TARGET] = "Recovery target",
     [GROUP_RESTORE] = "What to restore, and where to",
     [GROUP_START] = "Starting and watching",
+    [GROUP_DUTIES] = "Duties",
     [GROUP_WORK] = "Work",
     [GROUP_OUTPUT] = "General",
 };

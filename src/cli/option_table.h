@@ -27,6 +27,7 @@ typedef enum OptionGroup {
     GROUP_TARGET,
     GROUP_RESTORE,
     GROUP_START,
+    GROUP_DUTIES,
     GROUP_WORK,
     GROUP_OUTPUT,
     GROUP_COUNT,
@@ -49,7 +50,7 @@ typedef struct Option {
     const char *const *choices; /* NULL-terminated */
 } Option;
 
-enum { OPTION_ROWS_MAX = 96 };
+enum { OPTION_ROWS_MAX = 112 };
 
 /* Ends with a NULL name. */
 extern const Option option_table[];

@@ -1,3 +1,5 @@
+#include "answer/duties_tell.h"
+#include "answer/forecast_tell.h"
 #include "answer/status_json.h"
 
 #include "cli/hint.h"
@@ -238,6 +240,19 @@ static void print_findings(Health *health)
     }
 }
 
+static void status_print_duties(Health *health)
+{
+    const char *label = "duties";
+
+    for (int i = 0; i < DUTY_COUNT; i++) {
+        if (health->duties[i].period == 0)
+            continue;
+        out_print("%-10s %s: %s\n", label, duty_text((Duty)i),
+                  duty_in_words(&health->duties[i], health->now, &health->arena));
+        label = "";
+    }
+}
+
 static bool status_print_all(Health *health, Error *err)
 {
     const Exposure *exposure = &health->exposure;
@@ -263,6 +278,10 @@ static bool status_print_all(Health *health, Error *err)
     print_archiver(health);
     print_slots(health);
     status_print_backups(health);
+    if (health->has_repository) {
+        outlook_print(&health->outlook, health->rto);
+        status_print_duties(health);
+    }
     print_findings(health);
     return out_flush(err);
 }
@@ -310,6 +329,11 @@ bool command_status(const Options *options, Error *err)
         .conninfo = options->conninfo,
         .rpo = (TimeUs)options->rpo_ms * 1000,
         .backup_age = (TimeUs)options->backup_age_ms * 1000,
+        .rto = (TimeUs)options->rto_ms * 1000,
+        .duties = {[DUTY_BACKUP] = (TimeUs)options->duty_backup_ms * 1000,
+                   [DUTY_VERIFY] = (TimeUs)options->duty_verify_ms * 1000,
+                   [DUTY_RESTORE] = (TimeUs)options->duty_restore_ms * 1000,
+                   [DUTY_DRILL] = (TimeUs)options->duty_drill_ms * 1000},
     };
 
     if (!health_look(&request, &health, err))

@@ -719,6 +719,86 @@ static void judge_slots(Health *health)
     }
 }
 
+static const char *duty_command(Duty duty)
+{
+    switch (duty) {
+    case DUTY_BACKUP:
+        return "`pgcairn backup`";
+    case DUTY_VERIFY:
+        return "`pgcairn verify`";
+    case DUTY_RESTORE:
+    case DUTY_DRILL:
+    case DUTY_COUNT:
+        break;
+    }
+    return "`pgcairn restore --as-copy --start` into a place of its own tries it";
+}
+
+/* How old a backup may get is judged by --backup-age, which may be less strict. */
+static void judge_duties(Health *health)
+{
+    char age[32], period[32];
+
+    for (int i = 0; health->has_repository && i < DUTY_COUNT; i++) {
+        const DutyState *duty = &health->duties[i];
+
+        if (!duty->is_overdue || i == DUTY_BACKUP)
+            continue;
+        if (duty->last == TIME_US_NONE) {
+            add(health, HEALTH_WARNING, "duty",
+                "%s is overdue: it was never done, every %s it is due", duty_text((Duty)i),
+                span(duty->period, period))
+                ->next = duty_command((Duty)i);
+        } else {
+            add(health, HEALTH_WARNING, "duty",
+                "%s is overdue: it was done %s ago, every %s it is due", duty_text((Duty)i),
+                span(health->now > duty->last ? health->now - duty->last : 0, age),
+                span(duty->period, period))
+                ->next = duty_command((Duty)i);
+        }
+    }
+}
+
+/* What would bring it below the objective, from what was measured. */
+static const char *remedy_advice(Health *health)
+{
+    const ForecastRemedy *remedy = &health->outlook.remedy;
+    char every[32], faster[32];
+    const char *often = "";
+    const char *other = "";
+
+    if (remedy->backup_every == 0) {
+        often = "no backup is recent enough: files, start and checkpoint alone take longer";
+    } else if (remedy->backup_every != TIME_US_NONE) {
+        often = arena_format(&health->arena, "a backup every %s keeps it below",
+                             span(remedy->backup_every, every));
+    } else {
+        often = "a newer backup leaves less WAL to replay: `pgcairn backup`";
+    }
+    if (remedy->faster != NULL) {
+        other = arena_format(&health->arena, "; with --jobs=%u%s it was measured to take %s",
+                             remedy->faster->kind.jobs,
+                             remedy->faster->kind.is_delta ? " and --delta" : "",
+                             span(remedy->faster_time, faster));
+    }
+    return arena_format(&health->arena, "%s%s", often, other);
+}
+
+static void judge_outlook(Health *health)
+{
+    const RestoreOutlook *outlook = &health->outlook;
+    bool is_known = health->has_repository && outlook->has_window && outlook->worst.is_known;
+    char time[32], objective[32];
+
+    if (!is_known || !outlook->remedy.is_needed)
+        return;
+    add(health, HEALTH_WARNING, "rto",
+        "a restore to the worst instant of the window takes %s%s, the objective is %s",
+        outlook->worst.has_p90 ? "up to " : "", span(forecast_time(&outlook->worst), time),
+        span(health->rto, objective))
+        ->next = remedy_advice(health);
+}
+
 void health_judge(Health *health)
 {
     assert(health->finding_count == 0);
@@ -734,4 +814,6 @@ void health_judge(Health *health)
     judge_settings(health);
     judge_slots(health);
     judge_clock(health);
+    judge_outlook(health);
+    judge_duties(health);
 }

@@ -184,6 +184,7 @@ bool health_look(const HealthRequest *request, Health *health, Error *err)
     *health = (Health){.name = request->name,
                        .rpo = request->rpo,
                        .backup_age = request->backup_age,
+                       .rto = request->rto,
                        .has_repository = true};
     if (!server_look(request, look.arena, &health->server, &look.session, err))
         return false;
@@ -196,14 +197,15 @@ bool health_look(const HealthRequest *request, Health *health, Error *err)
         !measure_exposure(&look, err) ||
         !archive_place_look(&request->store, health, look.arena, err))
         return false;
+    health->now = server_look_now(&health->server);
     if (health->has_repository) {
         bool ok = window_list_load(&health->windows, &health->cluster, &health->wal,
                                    &health->backups, &attempt) &&
-                  branches_look(health, &attempt);
+                  branches_look(health, &attempt) &&
+                  ledger_look(health, request, look.arena, &attempt);
         if (!note_repository(health, ok, &attempt, err))
             return false;
     }
-    health->now = server_look_now(&health->server);
     return true;
 }
 

@@ -59,7 +59,7 @@ void restore_estimate(RestoreStory *story)
 
     describe(story, &own);
     story->kind = restore_kind_of(&own);
-    if (!ledger_measures(story->cluster, &arena, &past, &count, &problem)) {
+    if (!ledger_load_measures(story->cluster, &arena, &past, &count, &problem)) {
         log_debug("the journal can't be read", log_str("error", problem.message));
         return;
     }

@@ -154,8 +154,29 @@ bool ledger_load(Ledger *ledger, const Cluster *cluster, const LedgerRequest *re
     return true;
 }
 
-bool ledger_measures(const Cluster *cluster, Arena *arena, RestoreMeasure **measures, size_t *count,
-                     Error *err)
+static bool is_measured(const LedgerEntry *entry)
+{
+    bool is_one =
+        strcmp(entry->operation, "restore") == 0 || strcmp(entry->operation, "drill") == 0;
+
+    return is_one && (entry->status == ERR_NONE || entry->status == ERR_DEGRADED);
+}
+
+RestoreMeasure *ledger_measures(const Ledger *ledger, Arena *arena, size_t *count)
+{
+    RestoreMeasure *measures = arena_alloc(arena, (ledger->count + 1) * sizeof *measures);
+
+    *count = 0;
+    for (size_t i = 0; i < ledger->count; i++) {
+        if (is_measured(&ledger->items[i]) &&
+            restore_measure_get(&ledger->items[i].record, &measures[*count]))
+            (*count)++;
+    }
+    return measures;
+}
+
+bool ledger_load_measures(const Cluster *cluster, Arena *arena, RestoreMeasure **measures,
+                          size_t *count, Error *err)
 {
     enum { EACH = 24 };
     static const char *const operations[] = {"restore", "drill", NULL};
@@ -165,15 +186,7 @@ bool ledger_measures(const Cluster *cluster, Arena *arena, RestoreMeasure **meas
             &ledger, cluster,
             &(LedgerRequest){.operations = operations, .each = EACH, .since = TIME_US_NONE}, err))
         return false;
-    *count = 0;
-    *measures = arena_alloc(arena, (ledger.count + 1) * sizeof **measures);
-    for (size_t i = 0; i < ledger.count; i++) {
-        const LedgerEntry *entry = &ledger.items[i];
-        bool is_well = entry->status == ERR_NONE || entry->status == ERR_DEGRADED;
-
-        if (is_well && restore_measure_get(&entry->record, &(*measures)[*count]))
-            (*count)++;
-    }
+    *measures = ledger_measures(&ledger, arena, count);
     return true;
 }
 

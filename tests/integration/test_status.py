@@ -79,6 +79,13 @@ class Exposure(StatusTest):
         self.assertEqual(answer["exposure"]["state"], "none")
         self.assertEqual(answer["exposure"]["age_s"], 0)
         self.assertGreater(answer["server"]["insert_lsn"], answer["repository"]["until_lsn"])
+        # Nothing was restored yet, so nobody knows how long it takes; of the duties one is done.
+        self.assertIsNone(answer["forecast"])
+        self.assertEqual([(duty["duty"], duty["last_time"] is None, duty["is_due"]) for duty in answer["duties"]],
+                         [("backup", False, False), ("verify", True, False), ("restore", True, False),
+                          ("drill", True, False)])
+        self.assert_finding(self.status("--duty-verify=100ms", expect=WARNING), "duty", "WARNING",
+                            "verify is overdue: it was never done")
 
         xid, before, after = self.commit()
         self.commit(2)  # the oldest counts

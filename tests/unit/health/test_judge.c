@@ -529,10 +529,79 @@ static void the_window_is_the_one_of_the_servers_history(void **state)
     }
 }
 
+static void a_duty_that_is_overdue_warns_and_one_that_is_due_does_not(void **state)
+{
+    static const TimeUs day = 86400 * 1000000LL;
+    static const struct {
+        Duty duty;
+        bool is_overdue, is_done;
+        const char *words; /* NULL: no warning */
+    } cases[] = {
+        {DUTY_VERIFY, true, true, "verify is overdue: it was done"},
+        {DUTY_VERIFY, true, false, "verify is overdue: it was never done"},
+        {DUTY_VERIFY, false, false, NULL},
+        {DUTY_RESTORE, true, true, "test restore is overdue"},
+        {DUTY_DRILL, true, true, "full drill is overdue"},
+        {DUTY_BACKUP, true, true, NULL}, /* --backup-age says how old it may get */
+    };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        Case *it = setup();
+
+        it->health.now = 100 * day;
+        it->health.duties[cases[i].duty] =
+            (DutyState){.period = day,
+                        .last = cases[i].is_done ? 90 * day : TIME_US_NONE,
+                        .is_due = true,
+                        .is_overdue = cases[i].is_overdue};
+        expect(it, cases[i].words != NULL ? HEALTH_WARNING : HEALTH_OK, cases[i].words);
+    }
+}
+
+static void a_restore_that_takes_too_long_warns_and_says_what_helps(void **state)
+{
+    static const RestoreRates four = {.kind = {.jobs = 4}};
+    static const struct {
+        ForecastRemedy remedy;
+        bool has_window;
+        const char *next; /* NULL: no warning */
+    } cases[] = {
+        {{.is_needed = true, .backup_every = 7200 * 1000000LL}, true, "a backup every 2 h keeps"},
+        {{.is_needed = true, .backup_every = 0}, true, "no backup is recent enough"},
+        {{.is_needed = true, .backup_every = TIME_US_NONE}, true, "`pgcairn backup`"},
+        {{.is_needed = true, .backup_every = 0, .faster = &four, .faster_time = 60 * 1000000LL},
+         true,
+         "with --jobs=4 it was measured to take 60 s"},
+        {{.is_needed = false}, true, NULL},
+        {{.is_needed = true}, false, NULL},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        Case *it = setup();
+
+        it->health.rto = 3600 * second;
+        it->health.outlook = (RestoreOutlook){
+            .rates = &four,
+            .has_window = cases[i].has_window,
+            .worst = {.is_known = true, .has_p90 = true, .p90 = 7200 * second},
+            .remedy = cases[i].remedy,
+        };
+        expect_kept(it, cases[i].next != NULL ? HEALTH_WARNING : HEALTH_OK,
+                    cases[i].next != NULL ? "takes up to 2 h, the objective is 60 min" : NULL);
+        if (cases[i].next != NULL)
+            assert_non_null(strstr(it->health.findings[0].next, cases[i].next));
+        done(it);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(all_is_well),
+        cmocka_unit_test(a_duty_that_is_overdue_warns_and_one_that_is_due_does_not),
+        cmocka_unit_test(a_restore_that_takes_too_long_warns_and_says_what_helps),
         cmocka_unit_test(half_of_the_objective_warns_and_all_of_it_is_critical),
         cmocka_unit_test(what_is_not_known_is_unknown),
         cmocka_unit_test(clocks_that_disagree_are_told),

@@ -1,0 +1,37 @@
+/*
+ * outlook.h - how long a restore would take now: to the latest instant, and to the one of the
+ * window that takes longest; and what would bring that below the objective.
+ *
+ * By what restores took on this class of host, or, where none was measured, by the last that was
+ * measured elsewhere, which is then said.
+ */
+#pragma once
+
+#include "catalog/backups.h"
+#include "ledger/forecast.h"
+
+typedef struct RestoreOutlook {
+    char host_class[HOST_CLASS_SIZE]; /* of this host */
+    RestoreRates all[FORECAST_KINDS_MAX];
+    size_t count;
+    const RestoreRates *rates; /* of all: what the forecast rests on; NULL: there is none */
+    bool is_of_this_class;
+    bool has_window; /* there is a backup to begin with: what follows holds */
+    Forecast latest, worst;
+    RestoreLoad worst_load;
+    const char *worst_backup; /* the one that the worst instant begins with */
+    double wal_bytes_per_s;   /* written, over the window; 0: not known */
+    ForecastRemedy remedy;
+} RestoreOutlook;
+
+/* Backups that a restore along the path may begin with, ascending by stop. */
+typedef struct OutlookWindow {
+    const ForecastBackup *backups;
+    size_t count;
+    Lsn until;                  /* end of the archive */
+    TimeUs oldest_at, until_at; /* when the oldest backup began; when the archive ended there */
+} OutlookWindow;
+
+/* Pure. measures: the newest first. objective: 0, none. */
+void outlook_make(RestoreOutlook *outlook, const RestoreMeasure *measures, size_t count,
+                  const OutlookWindow *window, TimeUs objective);

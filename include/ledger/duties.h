@@ -1,0 +1,43 @@
+/*
+ * duties.h - what has to be done again and again so that a restore can be trusted, and when it was
+ * done last, by the record alone.
+ *
+ *   backup    a base backup
+ *   verify    everything stored is read back (not of one backup only); damage that it finds is told
+ *             elsewhere, the duty is to look
+ *   restore   a test restore: any that was started and came to its verified target, or a drill
+ *   drill     a full drill
+ *
+ * A duty is due when its period is over since it was done last, or, never done, since the cluster
+ * was registered; overdue when half a period more is.
+ */
+#pragma once
+
+#include "ledger/ledger.h"
+
+typedef enum Duty { DUTY_BACKUP, DUTY_VERIFY, DUTY_RESTORE, DUTY_DRILL, DUTY_COUNT } Duty;
+const char *duty_name(Duty duty); /* "verify", as in options and JSON */
+const char *duty_text(Duty duty); /* for people: "test restore" */
+
+typedef struct DutyState {
+    TimeUs period; /* 0: it is none here; then nothing below holds */
+    TimeUs last;   /* when it was done last; TIME_US_NONE: not yet */
+    TimeUs due_at;
+    bool is_due, is_overdue;
+    TimeUs failed_at; /* of an attempt since then that did not do it; TIME_US_NONE */
+    unsigned failed_status;
+    TimeUs takes; /* how long it took last; TIME_US_NONE */
+} DutyState;
+
+typedef struct DutyRequest {
+    TimeUs periods[DUTY_COUNT]; /* 0: none */
+    TimeUs since;               /* when the cluster was registered */
+    TimeUs now;
+} DutyRequest;
+
+/* Pure: of the entries of these operations. A duty that was never done counts from `since`, but a
+ * cluster without a backup needs one now. */
+void duties_judge(const Ledger *ledger, const DutyRequest *request, DutyState states[DUTY_COUNT]);
+
+/* The entries that duties_judge() needs. */
+bool duties_load(Ledger *ledger, const Cluster *cluster, Error *err) MUST_CHECK;
