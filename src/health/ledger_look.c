@@ -61,7 +61,7 @@ bool ledger_look(Health *health, const HealthRequest *request, Arena *arena, Err
     duties_judge(&ledger, &duties, health->duties);
     const RestoreMeasure *measures = ledger_measures(&ledger, arena, &count);
     find_window(health, arena, &window);
-    host_class(storage_address(health->repo.storage), health->outlook.host_class);
+    host_class(storage_address(health->cluster.repo->storage), health->outlook.host_class);
     outlook_make(&health->outlook, measures, count, &window, request->rto);
     return true;
 }
