@@ -2,7 +2,7 @@
 
 static const double MICROSECONDS = 1e6;
 
-static const char *last_text(const DutyState *duty, TimeUs now, Arena *arena)
+static const char *duty_last_text(const DutyState *duty, TimeUs now, Arena *arena)
 {
     char age[OUT_TEXT_SIZE];
 
@@ -12,7 +12,7 @@ static const char *last_text(const DutyState *duty, TimeUs now, Arena *arena)
                         out_duration(now > duty->last ? now - duty->last : 0, age));
 }
 
-static const char *failure_text(const DutyState *duty, TimeUs now, Arena *arena)
+static const char *duty_failure_text(const DutyState *duty, TimeUs now, Arena *arena)
 {
     char age[OUT_TEXT_SIZE];
 
@@ -25,8 +25,8 @@ static const char *failure_text(const DutyState *duty, TimeUs now, Arena *arena)
 
 const char *duty_in_words(const DutyState *duty, TimeUs now, Arena *arena)
 {
-    const char *last = last_text(duty, now, arena);
-    const char *failure = failure_text(duty, now, arena);
+    const char *last = duty_last_text(duty, now, arena);
+    const char *failure = duty_failure_text(duty, now, arena);
     char rest[OUT_TEXT_SIZE];
 
     if (duty->is_due) {

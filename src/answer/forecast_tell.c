@@ -65,7 +65,7 @@ void forecast_basis_in_words(const ForecastAnswer *answer, Buffer *text)
         buffer_print(text, "; this is much more than any of them had to do");
 }
 
-static void seconds(Json *json, const char *key, TimeUs time)
+static void forecast_seconds(Json *json, const char *key, TimeUs time)
 {
     if (time == TIME_US_NONE) {
         json_text(json, key, NULL);
@@ -83,15 +83,15 @@ void forecast_to_json(const ForecastAnswer *answer, const char *key, Json *json)
         return;
     }
     json_begin_object(json, key);
-    seconds(json, "p50_s", forecast->p50);
-    seconds(json, "p90_s", forecast->p90);
+    forecast_seconds(json, "p50_s", forecast->p50);
+    forecast_seconds(json, "p90_s", forecast->p90);
     json_begin_object(json, "phases");
     for (int phase = 0; phase < PHASE_COUNT; phase++) {
         CLEANUP(text_freep)
         char *name = text_format("%s_s", restore_phase_key((RestorePhase)phase));
 
         if (forecast->phases[phase] != TIME_US_NONE || forecast->lacks[phase])
-            seconds(json, name, forecast->phases[phase]);
+            forecast_seconds(json, name, forecast->phases[phase]);
     }
     json_end_object(json);
     json_u64(json, "restores", forecast->count);
@@ -103,8 +103,8 @@ void forecast_to_json(const ForecastAnswer *answer, const char *key, Json *json)
     json_end_object(json);
 }
 
-static ForecastAnswer answer_of(const RestoreOutlook *outlook, const Forecast *forecast,
-                                TimeUs objective)
+static ForecastAnswer outlook_answer(const RestoreOutlook *outlook, const Forecast *forecast,
+                                     TimeUs objective)
 {
     return (ForecastAnswer){
         .kind = &outlook->rates->kind, .forecast = forecast, .objective = objective};
@@ -122,8 +122,8 @@ void outlook_print(const RestoreOutlook *outlook, TimeUs objective)
     }
     if (!outlook->has_window)
         return;
-    const ForecastAnswer to_latest = answer_of(outlook, &outlook->latest, objective);
-    const ForecastAnswer to_worst = answer_of(outlook, &outlook->worst, objective);
+    const ForecastAnswer to_latest = outlook_answer(outlook, &outlook->latest, objective);
+    const ForecastAnswer to_worst = outlook_answer(outlook, &outlook->worst, objective);
     forecast_in_words(&to_latest, &latest);
     forecast_in_words(&to_worst, &worst);
     forecast_basis_in_words(&to_latest, &basis);
@@ -140,7 +140,7 @@ static void remedy_to_json(const ForecastRemedy *remedy, Json *json)
         return;
     }
     json_begin_object(json, "remedy");
-    seconds(json, "backup_every_s", remedy->backup_every);
+    forecast_seconds(json, "backup_every_s", remedy->backup_every);
     json_bool(json, "is_backup_enough", remedy->backup_every != 0);
     if (remedy->faster == NULL) {
         json_text(json, "faster_jobs", NULL);
@@ -148,7 +148,7 @@ static void remedy_to_json(const ForecastRemedy *remedy, Json *json)
         json_u64(json, "faster_jobs", remedy->faster->kind.jobs);
     }
     json_bool(json, "is_faster_delta", remedy->faster != NULL && remedy->faster->kind.is_delta);
-    seconds(json, "faster_s", remedy->faster_time);
+    forecast_seconds(json, "faster_s", remedy->faster_time);
     json_end_object(json);
 }
 
@@ -158,8 +158,8 @@ void outlook_to_json(const RestoreOutlook *outlook, TimeUs objective, Json *json
         json_text(json, "forecast", NULL);
         return;
     }
-    const ForecastAnswer latest = answer_of(outlook, &outlook->latest, objective);
-    const ForecastAnswer worst = answer_of(outlook, &outlook->worst, objective);
+    const ForecastAnswer latest = outlook_answer(outlook, &outlook->latest, objective);
+    const ForecastAnswer worst = outlook_answer(outlook, &outlook->worst, objective);
     json_begin_object(json, "forecast");
     json_text(json, "host_class", outlook->rates->kind.host_class);
     json_bool(json, "is_this_host_class", outlook->is_of_this_class);

@@ -59,7 +59,7 @@ typedef struct BackupOutcome {
 } BackupOutcome;
 
 /* What its rates can be compared with. */
-static void put_host(const Cluster *cluster, const Options *options, RecordWriter *record)
+static void backup_put_host(const Cluster *cluster, const Options *options, RecordWriter *record)
 {
     char class[HOST_CLASS_SIZE];
 
@@ -83,7 +83,7 @@ static void backup_write_journal(const Cluster *cluster, const Options *options,
     record_u64(&record, "status", outcome->error->code);
     record_time(&record, "started", outcome->started);
     record_time(&record, "finished", outcome->finished);
-    put_host(cluster, options, &record);
+    backup_put_host(cluster, options, &record);
     record_text(&record, "options", options->command_line != NULL ? options->command_line : "");
     if (*report->id != '\0')
         record_text(&record, "backup", report->id);

@@ -745,15 +745,15 @@ static void judge_duties(Health *health)
         if (!duty->is_overdue || i == DUTY_BACKUP)
             continue;
         if (duty->last == TIME_US_NONE) {
-            add(health, HEALTH_WARNING, "duty",
-                "%s is overdue: it was never done, every %s it is due", duty_text((Duty)i),
-                span(duty->period, period))
+            health_add(health, HEALTH_WARNING, "duty",
+                       "%s is overdue: it was never done, every %s it is due", duty_text((Duty)i),
+                       span(duty->period, period))
                 ->next = duty_command((Duty)i);
         } else {
-            add(health, HEALTH_WARNING, "duty",
-                "%s is overdue: it was done %s ago, every %s it is due", duty_text((Duty)i),
-                span(health->now > duty->last ? health->now - duty->last : 0, age),
-                span(duty->period, period))
+            health_add(health, HEALTH_WARNING, "duty",
+                       "%s is overdue: it was done %s ago, every %s it is due", duty_text((Duty)i),
+                       span(health->now > duty->last ? health->now - duty->last : 0, age),
+                       span(duty->period, period))
                 ->next = duty_command((Duty)i);
         }
     }
@@ -792,10 +792,10 @@ static void judge_outlook(Health *health)
 
     if (!is_known || !outlook->remedy.is_needed)
         return;
-    add(health, HEALTH_WARNING, "rto",
-        "a restore to the worst instant of the window takes %s%s, the objective is %s",
-        outlook->worst.has_p90 ? "up to " : "", span(forecast_time(&outlook->worst), time),
-        span(health->rto, objective))
+    health_add(health, HEALTH_WARNING, "rto",
+               "a restore to the worst instant of the window takes %s%s, the objective is %s",
+               outlook->worst.has_p90 ? "up to " : "", span(forecast_time(&outlook->worst), time),
+               span(health->rto, objective))
         ->next = remedy_advice(health);
 }
 

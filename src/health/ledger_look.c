@@ -3,8 +3,8 @@
  */
 #include "look.h"
 
-static bool is_in_window(const Health *health, const RecoveryWindow *window,
-                         const BackupInfo *backup)
+static bool outlook_has_backup(const Health *health, const RecoveryWindow *window,
+                               const BackupInfo *backup)
 {
     bool is_on_path = health->has_end && health_is_own_window(health, window)
                           ? backup_is_on_path(backup, &health->path)
@@ -14,7 +14,7 @@ static bool is_in_window(const Health *health, const RecoveryWindow *window,
            backup->header.stop >= window->from && backup->header.stop <= window->until;
 }
 
-static int by_stop(const void *one, const void *other)
+static int outlook_by_stop(const void *one, const void *other)
 {
     const ForecastBackup *a = one, *b = other;
 
@@ -22,7 +22,7 @@ static int by_stop(const void *one, const void *other)
 }
 
 /* The backups of the window that counts, and how far it reaches. */
-static void find_window(Health *health, Arena *arena, OutlookWindow *found)
+static void outlook_find_window(Health *health, Arena *arena, OutlookWindow *found)
 {
     const RecoveryWindow *window = health_window(health);
     ForecastBackup *backups = arena_alloc(arena, (health->backups.count + 1) * sizeof *backups);
@@ -35,7 +35,7 @@ static void find_window(Health *health, Arena *arena, OutlookWindow *found)
     for (size_t i = 0; i < health->backups.count; i++) {
         const ManifestHeader *header = &health->backups.items[i].header;
 
-        if (!is_in_window(health, window, &health->backups.items[i]))
+        if (!outlook_has_backup(health, window, &health->backups.items[i]))
             continue;
         backups[found->count++] = (ForecastBackup){.id = header->id,
                                                    .bytes = header->bytes,
@@ -45,7 +45,7 @@ static void find_window(Health *health, Arena *arena, OutlookWindow *found)
         if (found->oldest_at == TIME_US_NONE || header->started_at < found->oldest_at)
             found->oldest_at = header->started_at;
     }
-    qsort(backups, found->count, sizeof *backups, by_stop);
+    qsort(backups, found->count, sizeof *backups, outlook_by_stop);
 }
 
 bool ledger_look(Health *health, const HealthRequest *request, Arena *arena, Error *err)
@@ -60,7 +60,7 @@ bool ledger_look(Health *health, const HealthRequest *request, Arena *arena, Err
     memcpy(duties.periods, request->duties, sizeof duties.periods);
     duties_judge(&ledger, &duties, health->duties);
     const RestoreMeasure *measures = ledger_measures(&ledger, arena, &count);
-    find_window(health, arena, &window);
+    outlook_find_window(health, arena, &window);
     host_class(storage_address(health->cluster.repo->storage), health->outlook.host_class);
     outlook_make(&health->outlook, measures, count, &window, request->rto);
     return true;

@@ -3,7 +3,7 @@
 static const TimeUs MINUTE = 60 * 1000000LL;
 
 /* The kind that was measured last on this class of host; else the last of all. */
-static void choose_rates(RestoreOutlook *outlook)
+static void outlook_choose_rates(RestoreOutlook *outlook)
 {
     outlook->rates = outlook->count > 0 ? &outlook->all[0] : NULL;
     for (size_t i = 0; i < outlook->count && !outlook->is_of_this_class; i++) {
@@ -14,7 +14,7 @@ static void choose_rates(RestoreOutlook *outlook)
     }
 }
 
-static double wal_rate(const OutlookWindow *window)
+static double outlook_wal_rate(const OutlookWindow *window)
 {
     TimeUs time = window->until_at - window->oldest_at;
     Lsn from = window->backups[0].start;
@@ -25,7 +25,7 @@ static double wal_rate(const OutlookWindow *window)
     return (double)(window->until - from) / ((double)time / 1e6);
 }
 
-static void forecast_latest(RestoreOutlook *outlook, const OutlookWindow *window)
+static void outlook_forecast_latest(RestoreOutlook *outlook, const OutlookWindow *window)
 {
     const ForecastBackup *newest = &window->backups[window->count - 1];
     const RestoreLoad load = {
@@ -38,7 +38,7 @@ static void forecast_latest(RestoreOutlook *outlook, const OutlookWindow *window
 
 /* An instant of the window is a target, which is started twice; where only restores to the end of
  * the archive were measured, that part is not known, and all else is. */
-static void forecast_of_worst(RestoreOutlook *outlook, const OutlookWindow *window)
+static void outlook_forecast_worst(RestoreOutlook *outlook, const OutlookWindow *window)
 {
     size_t index;
 
@@ -50,7 +50,8 @@ static void forecast_of_worst(RestoreOutlook *outlook, const OutlookWindow *wind
     forecast_make(outlook->rates, &outlook->worst_load, &outlook->worst);
 }
 
-static void find_remedy(RestoreOutlook *outlook, const OutlookWindow *window, TimeUs objective)
+static void outlook_find_remedy(RestoreOutlook *outlook, const OutlookWindow *window,
+                                TimeUs objective)
 {
     const ForecastBackup *newest = &window->backups[window->count - 1];
     const RemedySearch search = {
@@ -71,12 +72,12 @@ void outlook_make(RestoreOutlook *outlook, const RestoreMeasure *measures, size_
                   const OutlookWindow *window, TimeUs objective)
 {
     outlook->count = rates_of_all_kinds(measures, count, outlook->all);
-    choose_rates(outlook);
+    outlook_choose_rates(outlook);
     outlook->has_window = outlook->rates != NULL && window->count > 0;
     if (!outlook->has_window)
         return;
-    outlook->wal_bytes_per_s = wal_rate(window);
-    forecast_latest(outlook, window);
-    forecast_of_worst(outlook, window);
-    find_remedy(outlook, window, objective);
+    outlook->wal_bytes_per_s = outlook_wal_rate(window);
+    outlook_forecast_latest(outlook, window);
+    outlook_forecast_worst(outlook, window);
+    outlook_find_remedy(outlook, window, objective);
 }

@@ -18,7 +18,7 @@ TimeUs restore_last_commit(const RestoreStory *story)
 }
 
 /* A backup is compressed in one way, but for what does not get smaller. */
-static const char *codec_of(const Manifest *manifest)
+static const char *backup_codec(const Manifest *manifest)
 {
     for (size_t i = 0; i < manifest->entry_count; i++) {
         const ManifestEntry *entry = &manifest->entries[i];
@@ -30,12 +30,12 @@ static const char *codec_of(const Manifest *manifest)
     return codec_name(CODEC_NONE);
 }
 
-static void describe(const RestoreStory *story, RestoreMeasure *measure)
+static void restore_describe(const RestoreStory *story, RestoreMeasure *measure)
 {
     restore_measure_init(measure, storage_address(story->cluster->repo->storage),
                          (unsigned)story->options->jobs);
     (void)snprintf(measure->codec, sizeof measure->codec, "%s",
-                   codec_of(&story->plan.decision.manifest));
+                   backup_codec(&story->plan.decision.manifest));
 }
 
 void restore_estimate(RestoreStory *story)
@@ -57,7 +57,7 @@ void restore_estimate(RestoreStory *story)
     RestoreRates rates;
     Error problem = {0};
 
-    describe(story, &own);
+    restore_describe(story, &own);
     story->kind = restore_kind_of(&own);
     if (!ledger_load_measures(story->cluster, &arena, &past, &count, &problem)) {
         log_debug("the journal can't be read", log_str("error", problem.message));
@@ -69,7 +69,7 @@ void restore_estimate(RestoreStory *story)
 }
 
 /* Replay and what comes before and after it count only where they ended as they should. */
-static void measure_server(const RestoreStory *story, RestoreMeasure *measure)
+static void restore_measure_server(const RestoreStory *story, RestoreMeasure *measure)
 {
     TimeUs replay = story->elapsed_replay - story->elapsed_start - story->elapsed_checkpoint;
     Lsn start = story->plan.decision.manifest.header.start;
@@ -87,7 +87,7 @@ void restore_measured(const RestoreStory *story, const Error *failure, RestoreMe
     const RestoreReport *report = &story->report;
     const RestorePlan *plan = &story->plan;
 
-    describe(story, measure);
+    restore_describe(story, measure);
     if (story->elapsed_plan > 0)
         measure->phases[PHASE_PLAN] = story->elapsed_plan;
     if (!story->is_restored)
@@ -99,11 +99,11 @@ void restore_measured(const RestoreStory *story, const Error *failure, RestoreMe
     measure->phases[PHASE_FILES] = report->elapsed_rebuild - report->elapsed_check;
     measure->phases[PHASE_SYNC] = report->elapsed_sync;
     if (story->is_started && (failure->code == ERR_NONE || failure->code == ERR_DEGRADED))
-        measure_server(story, measure);
+        restore_measure_server(story, measure);
 }
 
 /* What is kept, and what is known to be left out: an incident's report tells it. */
-static void put_loss(const RestoreStory *story, RecordWriter *record)
+static void restore_put_loss(const RestoreStory *story, RecordWriter *record)
 {
     const RestorePlan *plan = &story->plan;
     const WalEvent *after = &plan->decision.point.first_after;
@@ -124,7 +124,8 @@ static void put_loss(const RestoreStory *story, RecordWriter *record)
         record_u64(record, "commits_only_in_old_directory", directory->commits);
 }
 
-static void put_phases(const RestoreStory *story, const Error *failure, RecordWriter *record)
+static void restore_put_phases(const RestoreStory *story, const Error *failure,
+                               RecordWriter *record)
 {
     RestoreMeasure measure;
     char lsn[LSN_TEXT_SIZE];
@@ -133,7 +134,7 @@ static void put_phases(const RestoreStory *story, const Error *failure, RecordWr
         record_text(record, "backup", story->plan.decision.manifest.header.id);
         record_u64(record, "bytes", story->report.rebuilt.bytes);
         record_u64(record, "elapsed_rebuild_us", (uint64_t)story->report.elapsed);
-        put_loss(story, record);
+        restore_put_loss(story, record);
     }
     if (story->is_started) {
         record_text(record, "state", recovery_state_name(story->sight.state));
@@ -165,7 +166,7 @@ void restore_write_journal(const RestoreStory *story, const Error *failure)
         &record, "target",
         restore_target_text(&story->request->target, time_text_postgres, text, sizeof text));
     record_text(&record, "data", story->request->data);
-    put_phases(story, failure, &record);
+    restore_put_phases(story, failure, &record);
     if (failure->code != ERR_NONE)
         record_text(&record, "error", failure->message);
     /* Read-only access to the repository is enough for a restore: no warning then. */

@@ -19,50 +19,51 @@ const char *duty_text(Duty duty)
     return duties[duty].text;
 }
 
-static bool is_of(const LedgerEntry *entry, const char *operation)
+static bool entry_is_of(const LedgerEntry *entry, const char *operation)
 {
     return strcmp(entry->operation, operation) == 0;
 }
 
-static bool says(const LedgerEntry *entry, const char *key, const char *value)
+static bool entry_says(const LedgerEntry *entry, const char *key, const char *value)
 {
     const char *is = record_find(&entry->record, key);
 
     return is != NULL && strcmp(is, value) == 0;
 }
 
-static bool is_well(const LedgerEntry *entry)
+static bool entry_is_well(const LedgerEntry *entry)
 {
     return entry->status == ERR_NONE || entry->status == ERR_DEGRADED;
 }
 
 /* Whether the entry is about this duty at all, and whether it did it. */
-static bool is_about(const LedgerEntry *entry, Duty duty)
+static bool duty_is_about(const LedgerEntry *entry, Duty duty)
 {
     switch (duty) {
     case DUTY_BACKUP:
-        return is_of(entry, "backup");
+        return entry_is_of(entry, "backup");
     case DUTY_VERIFY: /* one backup is not all */
-        return is_of(entry, "verify") && record_find(&entry->record, "backup") == NULL;
+        return entry_is_of(entry, "verify") && record_find(&entry->record, "backup") == NULL;
     case DUTY_RESTORE:
-        return is_of(entry, "drill") || is_of(entry, "restore");
+        return entry_is_of(entry, "drill") || entry_is_of(entry, "restore");
     case DUTY_DRILL:
-        return is_of(entry, "drill") && says(entry, "kind", "full");
+        return entry_is_of(entry, "drill") && entry_says(entry, "kind", "full");
     case DUTY_COUNT:
         break;
     }
     return false;
 }
 
-static bool is_done_by(const LedgerEntry *entry, Duty duty)
+static bool duty_is_done_by(const LedgerEntry *entry, Duty duty)
 {
     switch (duty) {
     case DUTY_BACKUP:
-        return is_well(entry);
+        return entry_is_well(entry);
     case DUTY_VERIFY: /* it has looked: what it found is a matter of its own */
-        return is_well(entry) || entry->status == ERR_CORRUPT;
+        return entry_is_well(entry) || entry->status == ERR_CORRUPT;
     case DUTY_RESTORE:
-        return is_well(entry) && (is_of(entry, "drill") || says(entry, "verified", "yes"));
+        return entry_is_well(entry) &&
+               (entry_is_of(entry, "drill") || entry_says(entry, "verified", "yes"));
     case DUTY_DRILL:
         return entry->status == ERR_NONE;
     case DUTY_COUNT:
@@ -72,29 +73,29 @@ static bool is_done_by(const LedgerEntry *entry, Duty duty)
 }
 
 /* A restore that was not to be started has not failed to test anything. */
-static bool is_attempt(const LedgerEntry *entry)
+static bool entry_is_attempt(const LedgerEntry *entry)
 {
-    return !is_well(entry);
+    return !entry_is_well(entry);
 }
 
-static void find_last(const Ledger *ledger, Duty duty, DutyState *state)
+static void duty_find_last(const Ledger *ledger, Duty duty, DutyState *state)
 {
     for (size_t i = 0; i < ledger->count && state->last == TIME_US_NONE; i++) {
         const LedgerEntry *entry = &ledger->items[i];
 
-        if (!is_about(entry, duty))
+        if (!duty_is_about(entry, duty))
             continue;
-        if (is_done_by(entry, duty)) {
+        if (duty_is_done_by(entry, duty)) {
             state->last = entry->finished;
             state->takes = entry->finished - entry->started;
-        } else if (is_attempt(entry) && state->failed_at == TIME_US_NONE) {
+        } else if (entry_is_attempt(entry) && state->failed_at == TIME_US_NONE) {
             state->failed_at = entry->finished;
             state->failed_status = entry->status;
         }
     }
 }
 
-static void judge(Duty duty, const DutyRequest *request, DutyState *state)
+static void duty_judge(Duty duty, const DutyRequest *request, DutyState *state)
 {
     TimeUs from = state->last != TIME_US_NONE ? state->last : request->since;
     bool is_first = state->last == TIME_US_NONE && duty == DUTY_BACKUP;
@@ -116,8 +117,8 @@ void duties_judge(const Ledger *ledger, const DutyRequest *request, DutyState st
                                 .takes = TIME_US_NONE};
         if (states[i].period == 0)
             continue;
-        find_last(ledger, (Duty)i, &states[i]);
-        judge((Duty)i, request, &states[i]);
+        duty_find_last(ledger, (Duty)i, &states[i]);
+        duty_judge((Duty)i, request, &states[i]);
     }
 }
 

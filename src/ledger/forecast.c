@@ -3,7 +3,7 @@
 /* So many times what was measured is far from it. */
 static const uint64_t FAR = 4;
 
-static bool will_be(const RestoreLoad *load, RestorePhase phase)
+static bool load_will_have(const RestoreLoad *load, RestorePhase phase)
 {
     switch (phase) {
     case PHASE_CHECK:
@@ -24,14 +24,15 @@ static bool will_be(const RestoreLoad *load, RestorePhase phase)
     return true;
 }
 
-static double checkpoint_time(const RestoreRates *rates, bool has_target)
+static double rates_checkpoint_time(const RestoreRates *rates, bool has_target)
 {
     double like = rates->checkpoint_us[has_target];
 
     return like >= 0 ? like : rates->fixed_us[PHASE_CHECKPOINT];
 }
 
-static double phase_time(const RestoreRates *rates, const RestoreLoad *load, RestorePhase phase)
+static double rates_phase_time(const RestoreRates *rates, const RestoreLoad *load,
+                               RestorePhase phase)
 {
     switch (phase) {
     case PHASE_CHECK:
@@ -43,7 +44,7 @@ static double phase_time(const RestoreRates *rates, const RestoreLoad *load, Res
     case PHASE_REPLAY:
         return rates->replay_us_per_wal_byte * (double)load->wal_bytes;
     case PHASE_CHECKPOINT:
-        return checkpoint_time(rates, load->has_target);
+        return rates_checkpoint_time(rates, load->has_target);
     case PHASE_PLAN:
     case PHASE_START:
     case PHASE_SECOND_START:
@@ -55,7 +56,7 @@ static double phase_time(const RestoreRates *rates, const RestoreLoad *load, Res
 }
 
 /* Student's t for 90 % on one side: few restores say little about how far the next may be off. */
-static double ninety(size_t count)
+static double student_ninety(size_t count)
 {
     static const double t[] = {3.078, 1.886, 1.638, 1.533, 1.476, 1.440, 1.415, 1.397, 1.383};
     size_t freedom = count - 1;
@@ -63,9 +64,9 @@ static double ninety(size_t count)
     return t[(freedom < ARRAY_SIZE(t) ? freedom : ARRAY_SIZE(t)) - 1];
 }
 
-static double beyond_p50(const RestoreRates *rates)
+static double rates_p90_factor(const RestoreRates *rates)
 {
-    return 1 + ninety(rates->count) * rates->spread;
+    return 1 + student_ninety(rates->count) * rates->spread;
 }
 
 void forecast_make(const RestoreRates *rates, const RestoreLoad *load, Forecast *forecast)
@@ -77,21 +78,21 @@ void forecast_make(const RestoreRates *rates, const RestoreLoad *load, Forecast 
         RestorePhase phase = (RestorePhase)i;
 
         forecast->phases[i] = TIME_US_NONE;
-        if (!will_be(load, phase))
+        if (!load_will_have(load, phase))
             continue;
         if (!rates->is_known[i]) {
             forecast->lacks[i] = true;
             forecast->is_known = false;
             continue;
         }
-        double time = phase_time(rates, load, phase);
+        double time = rates_phase_time(rates, load, phase);
         forecast->phases[i] = (TimeUs)time;
         sum += time;
     }
     forecast->measured = (TimeUs)sum;
     forecast->p50 = forecast->is_known ? (TimeUs)sum : TIME_US_NONE;
     forecast->has_p90 = forecast->is_known && rates->count >= 2 && rates->spread >= 0;
-    forecast->p90 = forecast->has_p90 ? (TimeUs)(sum * beyond_p50(rates)) : TIME_US_NONE;
+    forecast->p90 = forecast->has_p90 ? (TimeUs)(sum * rates_p90_factor(rates)) : TIME_US_NONE;
     forecast->is_far =
         load->bytes > FAR * rates->bytes_most ||
         (rates->is_known[PHASE_REPLAY] && load->wal_bytes > FAR * rates->wal_bytes_most);
@@ -113,8 +114,9 @@ bool forecast_worst(const RestoreRates *rates, const ForecastBackup *backups, si
                                   .files = backups[i].files,
                                   .wal_bytes = end > backups[i].start ? end - backups[i].start : 0,
                                   .has_target = true};
-        double time = phase_time(rates, &here, PHASE_FILES) + phase_time(rates, &here, PHASE_SYNC) +
-                      phase_time(rates, &here, PHASE_REPLAY);
+        double time = rates_phase_time(rates, &here, PHASE_FILES) +
+                      rates_phase_time(rates, &here, PHASE_SYNC) +
+                      rates_phase_time(rates, &here, PHASE_REPLAY);
 
         if (time <= longest)
             continue;
@@ -126,7 +128,7 @@ bool forecast_worst(const RestoreRates *rates, const ForecastBackup *backups, si
 }
 
 /* How much WAL may lie between a backup and the target. Below 0: even none is too much. */
-static double wal_allowed(const RemedySearch *search)
+static double remedy_wal_allowed(const RemedySearch *search)
 {
     RestoreLoad none = search->worst;
     Forecast forecast;
@@ -134,16 +136,16 @@ static double wal_allowed(const RemedySearch *search)
     none.wal_bytes = 0;
     forecast_make(search->rates, &none, &forecast);
     TimeUs rest = search->objective - forecast_time(&forecast);
-    double factor = forecast.has_p90 ? beyond_p50(search->rates) : 1;
+    double factor = forecast.has_p90 ? rates_p90_factor(search->rates) : 1;
     double per_byte = search->rates->replay_us_per_wal_byte * factor;
     if (rest < 0)
         return -1;
     return per_byte > 0 ? (double)rest / per_byte : 0;
 }
 
-static TimeUs backup_interval(const RemedySearch *search)
+static TimeUs remedy_backup_interval(const RemedySearch *search)
 {
-    double bytes = wal_allowed(search) - (double)search->backup_wal_bytes;
+    double bytes = remedy_wal_allowed(search) - (double)search->backup_wal_bytes;
 
     if (bytes <= 0)
         return 0;
@@ -153,7 +155,7 @@ static TimeUs backup_interval(const RemedySearch *search)
     return seconds < 1e9 ? (TimeUs)(seconds * 1e6) : TIME_US_NONE;
 }
 
-static void find_faster(const RemedySearch *search, ForecastRemedy *remedy)
+static void remedy_find_faster(const RemedySearch *search, ForecastRemedy *remedy)
 {
     for (size_t i = 0; i < search->count; i++) {
         const RestoreRates *other = &search->all[i];
@@ -180,6 +182,6 @@ void forecast_remedy(const RemedySearch *search, ForecastRemedy *remedy)
     if (!forecast.is_known || forecast_time(&forecast) <= search->objective)
         return;
     remedy->is_needed = true;
-    remedy->backup_every = backup_interval(search);
-    find_faster(search, remedy);
+    remedy->backup_every = remedy_backup_interval(search);
+    remedy_find_faster(search, remedy);
 }

@@ -5,7 +5,7 @@
 enum { OPERATIONS_MAX = 16, STAMP_LENGTH = 20, RANDOM_LENGTH = 8 };
 
 /* "20261122T031512.123Z" as an instant. */
-static bool parse_stamp(const char *text, TimeUs *at)
+static bool ledger_parse_stamp(const char *text, TimeUs *at)
 {
     char iso[TIME_TEXT_SIZE];
     Error ignored = {0}; /* not a time: not one of ours */
@@ -23,7 +23,7 @@ bool ledger_name_parse(const char *object, TimeUs *at, char operation[LEDGER_OPE
     name = name != NULL ? name + 1 : object;
     size_t length = strlen(name);
     if (length < STAMP_LENGTH + RANDOM_LENGTH + 3 || name[STAMP_LENGTH] != '-' ||
-        name[length - RANDOM_LENGTH - 1] != '-' || !parse_stamp(name, &stamp))
+        name[length - RANDOM_LENGTH - 1] != '-' || !ledger_parse_stamp(name, &stamp))
         return false;
     size_t word = length - STAMP_LENGTH - RANDOM_LENGTH - 2;
     if (word >= LEDGER_OPERATION_SIZE)
@@ -40,7 +40,7 @@ typedef struct Taken {
     size_t count;
 } Taken;
 
-static bool is_wanted(const LedgerRequest *request, const char *operation)
+static bool ledger_is_wanted(const LedgerRequest *request, const char *operation)
 {
     if (request->operations == NULL)
         return true;
@@ -51,7 +51,7 @@ static bool is_wanted(const LedgerRequest *request, const char *operation)
     return false;
 }
 
-static Taken *taken_of(Taken *taken, const char *operation)
+static Taken *ledger_taken_of(Taken *taken, const char *operation)
 {
     for (size_t i = 0; i < OPERATIONS_MAX; i++) {
         if (taken[i].operation[0] == '\0')
@@ -62,8 +62,8 @@ static Taken *taken_of(Taken *taken, const char *operation)
     return NULL; /* of more kinds than there are */
 }
 
-static void keep(Ledger *ledger, const LedgerRequest *request, const ObjectInfo *object,
-                 Record *record)
+static void ledger_keep(Ledger *ledger, const LedgerRequest *request, const ObjectInfo *object,
+                        Record *record)
 {
     LedgerEntry entry = {.object = arena_text(&ledger->arena, object->name)};
     const char *operation = record_find(record, "operation");
@@ -89,14 +89,14 @@ static void keep(Ledger *ledger, const LedgerRequest *request, const ObjectInfo 
     ledger->items[ledger->count++] = entry;
 }
 
-static bool read_entry(Ledger *ledger, const Cluster *cluster, const LedgerRequest *request,
-                       const ObjectInfo *object, Error *err)
+static bool ledger_read_entry(Ledger *ledger, const Cluster *cluster, const LedgerRequest *request,
+                              const ObjectInfo *object, Error *err)
 {
     Record record = {0};
     Error attempt = {0};
 
     if (record_load(cluster->repo->storage, object->name, "journal", 1, &record, &attempt)) {
-        keep(ledger, request, object, &record);
+        ledger_keep(ledger, request, object, &record);
         return true;
     }
     if (attempt.code == ERR_NOT_FOUND)
@@ -109,7 +109,7 @@ static bool read_entry(Ledger *ledger, const Cluster *cluster, const LedgerReque
     return true;
 }
 
-static int by_end(const void *one, const void *other)
+static int ledger_by_end(const void *one, const void *other)
 {
     const LedgerEntry *a = one, *b = other;
 
@@ -119,7 +119,7 @@ static int by_end(const void *one, const void *other)
 }
 
 /* An entry is written when its operation has ended, so its name says when that was. */
-static bool is_too_old(const LedgerRequest *request, TimeUs at)
+static bool ledger_is_too_old(const LedgerRequest *request, TimeUs at)
 {
     return request->since != TIME_US_NONE && at < request->since;
 }
@@ -139,22 +139,22 @@ bool ledger_load(Ledger *ledger, const Cluster *cluster, const LedgerRequest *re
         TimeUs at;
 
         if (!ledger_name_parse(list.objects[i].name, &at, operation) ||
-            !is_wanted(request, operation))
+            !ledger_is_wanted(request, operation))
             continue;
-        if (is_too_old(request, at))
+        if (ledger_is_too_old(request, at))
             break;
-        Taken *of_this = taken_of(taken, operation);
+        Taken *of_this = ledger_taken_of(taken, operation);
         if (of_this == NULL || (request->each != 0 && of_this->count == request->each))
             continue;
         of_this->count++;
-        if (!read_entry(ledger, cluster, request, &list.objects[i], err))
+        if (!ledger_read_entry(ledger, cluster, request, &list.objects[i], err))
             return error_context(err, "read the journal");
     }
-    qsort(ledger->items, ledger->count, sizeof ledger->items[0], by_end);
+    qsort(ledger->items, ledger->count, sizeof ledger->items[0], ledger_by_end);
     return true;
 }
 
-static bool is_measured(const LedgerEntry *entry)
+static bool ledger_is_measured(const LedgerEntry *entry)
 {
     bool is_one =
         strcmp(entry->operation, "restore") == 0 || strcmp(entry->operation, "drill") == 0;
@@ -168,7 +168,7 @@ RestoreMeasure *ledger_measures(const Ledger *ledger, Arena *arena, size_t *coun
 
     *count = 0;
     for (size_t i = 0; i < ledger->count; i++) {
-        if (is_measured(&ledger->items[i]) &&
+        if (ledger_is_measured(&ledger->items[i]) &&
             restore_measure_get(&ledger->items[i].record, &measures[*count]))
             (*count)++;
     }

@@ -92,7 +92,7 @@ void restore_measure_put(const RestoreMeasure *measure, RecordWriter *record)
     }
 }
 
-static uint64_t number_of(const Record *record, const char *key)
+static uint64_t measure_number(const Record *record, const char *key)
 {
     uint64_t number = 0;
     Error ignored = {0}; /* missing: 0 */
@@ -100,7 +100,7 @@ static uint64_t number_of(const Record *record, const char *key)
     return record_get_u64(record, key, &number, &ignored) ? number : 0;
 }
 
-static TimeUs phase_of(const Record *record, int phase)
+static TimeUs measure_phase(const Record *record, int phase)
 {
     static const uint64_t longest = UINT64_C(1) << 50; /* 35 years */
     uint64_t elapsed;
@@ -121,16 +121,16 @@ bool restore_measure_get(const Record *record, RestoreMeasure *measure)
     if (class == NULL)
         return false;
     *measure = (RestoreMeasure){
-        .jobs = (unsigned)number_of(record, "jobs"),
+        .jobs = (unsigned)measure_number(record, "jobs"),
         .is_delta = delta != NULL && strcmp(delta, "yes") == 0,
-        .files = number_of(record, "measured_files"),
-        .bytes = number_of(record, "measured_bytes"),
-        .wal_bytes = number_of(record, "measured_wal_bytes"),
+        .files = measure_number(record, "measured_files"),
+        .bytes = measure_number(record, "measured_bytes"),
+        .wal_bytes = measure_number(record, "measured_wal_bytes"),
     };
     (void)snprintf(measure->host_class, sizeof measure->host_class, "%s", class);
     (void)snprintf(measure->codec, sizeof measure->codec, "%s", codec != NULL ? codec : "");
     for (int phase = 0; phase < PHASE_COUNT; phase++)
-        measure->phases[phase] = phase_of(record, phase);
+        measure->phases[phase] = measure_phase(record, phase);
     return true;
 }
 

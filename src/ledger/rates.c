@@ -12,8 +12,8 @@ typedef struct Samples {
     size_t count;
 } Samples;
 
-static void choose(const RestoreMeasure *measures, size_t count, const RestoreKind *kind,
-                   Samples *samples)
+static void samples_choose(const RestoreMeasure *measures, size_t count, const RestoreKind *kind,
+                           Samples *samples)
 {
     double weight = 1;
 
@@ -28,7 +28,7 @@ static void choose(const RestoreMeasure *measures, size_t count, const RestoreKi
     }
 }
 
-static bool has(const RestoreMeasure *measure, RestorePhase phase)
+static bool measure_has(const RestoreMeasure *measure, RestorePhase phase)
 {
     return measure->phases[phase] != TIME_US_NONE;
 }
@@ -36,7 +36,7 @@ static bool has(const RestoreMeasure *measure, RestorePhase phase)
 /* A phase that takes the same time whatever there is to do. Below 0: never measured. */
 typedef bool SampleFilter(const RestoreMeasure *measure);
 
-static double fixed_of(const Samples *samples, RestorePhase phase, SampleFilter *filter)
+static double samples_fixed(const Samples *samples, RestorePhase phase, SampleFilter *filter)
 {
     double sum = 0;
     double weights = 0;
@@ -44,7 +44,7 @@ static double fixed_of(const Samples *samples, RestorePhase phase, SampleFilter 
     for (size_t i = 0; i < samples->count; i++) {
         const RestoreMeasure *it = samples->items[i];
 
-        if (!has(it, phase) || (filter != NULL && !filter(it)))
+        if (!measure_has(it, phase) || (filter != NULL && !filter(it)))
             continue;
         sum += samples->weights[i] * (double)it->phases[phase];
         weights += samples->weights[i];
@@ -53,14 +53,14 @@ static double fixed_of(const Samples *samples, RestorePhase phase, SampleFilter 
 }
 
 /* It came to a target that was verified, where the server shut down. */
-static bool is_targeted(const RestoreMeasure *measure)
+static bool measure_is_targeted(const RestoreMeasure *measure)
 {
-    return has(measure, PHASE_SECOND_START);
+    return measure_has(measure, PHASE_SECOND_START);
 }
 
-static bool is_to_the_end(const RestoreMeasure *measure)
+static bool measure_is_to_the_end(const RestoreMeasure *measure)
 {
-    return !is_targeted(measure);
+    return !measure_is_targeted(measure);
 }
 
 /*
@@ -69,22 +69,22 @@ static bool is_to_the_end(const RestoreMeasure *measure)
  */
 typedef uint64_t SampleWork(const RestoreMeasure *measure);
 
-static uint64_t bytes_of(const RestoreMeasure *measure)
+static uint64_t measure_bytes(const RestoreMeasure *measure)
 {
     return measure->bytes;
 }
 
-static uint64_t wal_bytes_of(const RestoreMeasure *measure)
+static uint64_t measure_wal_bytes(const RestoreMeasure *measure)
 {
     return measure->wal_bytes;
 }
 
-static uint64_t files_of(const RestoreMeasure *measure)
+static uint64_t measure_files(const RestoreMeasure *measure)
 {
     return measure->files;
 }
 
-static double rate_of(const Samples *samples, RestorePhase phase, SampleWork *work)
+static double samples_rate(const Samples *samples, RestorePhase phase, SampleWork *work)
 {
     double time = 0;
     double units = 0;
@@ -92,7 +92,7 @@ static double rate_of(const Samples *samples, RestorePhase phase, SampleWork *wo
     for (size_t i = 0; i < samples->count; i++) {
         const RestoreMeasure *it = samples->items[i];
 
-        if (!has(it, phase))
+        if (!measure_has(it, phase))
             continue;
         time += samples->weights[i] * (double)it->phases[phase];
         units += samples->weights[i] * (double)work(it);
@@ -106,13 +106,13 @@ typedef struct Fit {
     size_t count;
 } Fit;
 
-static Fit fit_files(const Samples *samples)
+static Fit samples_fit_files(const Samples *samples)
 {
     Fit fit = {0};
 
     for (size_t i = 0; i < samples->count; i++) {
         const RestoreMeasure *it = samples->items[i];
-        double time = has(it, PHASE_FILES) ? (double)it->phases[PHASE_FILES] : 0;
+        double time = measure_has(it, PHASE_FILES) ? (double)it->phases[PHASE_FILES] : 0;
 
         if (time <= 0)
             continue;
@@ -133,17 +133,17 @@ static Fit fit_files(const Samples *samples)
  * What a byte and what a file costs can be told apart only where restores differ in bytes per file;
  * of one cluster they are much alike, and then all of it is a byte's.
  */
-static void measure_files(const Samples *samples, RestoreRates *rates)
+static void rates_measure_files(const Samples *samples, RestoreRates *rates)
 {
     enum { FEWEST = 3 };
     static const double apart = 0.05;
-    Fit fit = fit_files(samples);
+    Fit fit = samples_fit_files(samples);
     double determinant = fit.bytes2 * fit.files2 - fit.both * fit.both;
 
     rates->us_per_file = 0;
-    rates->us_per_byte = rate_of(samples, PHASE_FILES, bytes_of);
+    rates->us_per_byte = samples_rate(samples, PHASE_FILES, measure_bytes);
     if (rates->us_per_byte == 0)
-        rates->us_per_file = rate_of(samples, PHASE_FILES, files_of);
+        rates->us_per_file = samples_rate(samples, PHASE_FILES, measure_files);
     if (fit.count < FEWEST || determinant < apart * fit.bytes2 * fit.files2)
         return;
     double per_byte = (fit.bytes_time * fit.files2 - fit.files_time * fit.both) / determinant;
@@ -154,25 +154,25 @@ static void measure_files(const Samples *samples, RestoreRates *rates)
     rates->us_per_file = per_file;
 }
 
-static void measure_fixed(const Samples *samples, RestoreRates *rates)
+static void rates_measure_fixed(const Samples *samples, RestoreRates *rates)
 {
     static const RestorePhase fixed[] = {PHASE_PLAN, PHASE_START, PHASE_CHECKPOINT,
                                          PHASE_SECOND_START, PHASE_PROBES};
 
     for (size_t i = 0; i < ARRAY_SIZE(fixed); i++)
-        rates->fixed_us[fixed[i]] = fixed_of(samples, fixed[i], NULL);
+        rates->fixed_us[fixed[i]] = samples_fixed(samples, fixed[i], NULL);
     /* Open for writing, a server makes another checkpoint than one that shuts down at a target. */
-    rates->checkpoint_us[false] = fixed_of(samples, PHASE_CHECKPOINT, is_to_the_end);
-    rates->checkpoint_us[true] = fixed_of(samples, PHASE_CHECKPOINT, is_targeted);
+    rates->checkpoint_us[false] = samples_fixed(samples, PHASE_CHECKPOINT, measure_is_to_the_end);
+    rates->checkpoint_us[true] = samples_fixed(samples, PHASE_CHECKPOINT, measure_is_targeted);
 }
 
-static void measure_extent(const Samples *samples, RestoreRates *rates)
+static void rates_measure_extent(const Samples *samples, RestoreRates *rates)
 {
     for (size_t i = 0; i < samples->count; i++) {
         const RestoreMeasure *it = samples->items[i];
 
         for (int phase = 0; phase < PHASE_COUNT; phase++)
-            rates->is_known[phase] = rates->is_known[phase] || has(it, (RestorePhase)phase);
+            rates->is_known[phase] = rates->is_known[phase] || measure_has(it, (RestorePhase)phase);
         if (it->bytes > rates->bytes_most)
             rates->bytes_most = it->bytes;
         if (it->wal_bytes > rates->wal_bytes_most)
@@ -181,20 +181,20 @@ static void measure_extent(const Samples *samples, RestoreRates *rates)
 }
 
 /* What these rates would have said of it, over the phases that it had, and what it took. */
-static double ratio_of(const RestoreRates *rates, const RestoreMeasure *it)
+static double rates_ratio_of(const RestoreRates *rates, const RestoreMeasure *it)
 {
     const RestoreLoad load = {.bytes = it->bytes,
                               .files = it->files,
                               .wal_bytes = it->wal_bytes,
-                              .has_target = is_targeted(it),
-                              .has_check = has(it, PHASE_CHECK)};
+                              .has_target = measure_is_targeted(it),
+                              .has_check = measure_has(it, PHASE_CHECK)};
     Forecast said;
     double real = 0;
     double forecast = 0;
 
     forecast_make(rates, &load, &said);
     for (int phase = 0; phase < PHASE_COUNT; phase++) {
-        if (!has(it, (RestorePhase)phase) || said.phases[phase] == TIME_US_NONE)
+        if (!measure_has(it, (RestorePhase)phase) || said.phases[phase] == TIME_US_NONE)
             continue;
         real += (double)it->phases[phase];
         forecast += (double)said.phases[phase];
@@ -202,14 +202,14 @@ static double ratio_of(const RestoreRates *rates, const RestoreMeasure *it)
     return forecast > 0 ? real / forecast : 1;
 }
 
-static double spread_of(const RestoreRates *rates, const Samples *samples)
+static double rates_spread(const RestoreRates *rates, const Samples *samples)
 {
     double sum = 0;
 
     if (samples->count < 2)
         return -1;
     for (size_t i = 0; i < samples->count; i++) {
-        double off = ratio_of(rates, samples->items[i]) - 1;
+        double off = rates_ratio_of(rates, samples->items[i]) - 1;
 
         sum += off * off;
     }
@@ -221,21 +221,21 @@ bool rates_measure(const RestoreMeasure *measures, size_t count, const RestoreKi
 {
     Samples samples = {.count = 0};
 
-    choose(measures, count, kind, &samples);
+    samples_choose(measures, count, kind, &samples);
     if (samples.count == 0)
         return false;
     *rates = (RestoreRates){.kind = *kind, .count = samples.count, .newest = TIME_US_NONE};
-    measure_extent(&samples, rates);
-    measure_fixed(&samples, rates);
-    measure_files(&samples, rates);
-    rates->sync_us_per_byte = rate_of(&samples, PHASE_SYNC, bytes_of);
-    rates->check_us_per_wal_byte = rate_of(&samples, PHASE_CHECK, wal_bytes_of);
-    rates->replay_us_per_wal_byte = rate_of(&samples, PHASE_REPLAY, wal_bytes_of);
-    rates->spread = spread_of(rates, &samples);
+    rates_measure_extent(&samples, rates);
+    rates_measure_fixed(&samples, rates);
+    rates_measure_files(&samples, rates);
+    rates->sync_us_per_byte = samples_rate(&samples, PHASE_SYNC, measure_bytes);
+    rates->check_us_per_wal_byte = samples_rate(&samples, PHASE_CHECK, measure_wal_bytes);
+    rates->replay_us_per_wal_byte = samples_rate(&samples, PHASE_REPLAY, measure_wal_bytes);
+    rates->spread = rates_spread(rates, &samples);
     return true;
 }
 
-static bool is_there(const RestoreRates *rates, size_t count, const RestoreKind *kind)
+static bool rates_has_kind(const RestoreRates *rates, size_t count, const RestoreKind *kind)
 {
     for (size_t i = 0; i < count; i++) {
         if (restore_kind_is_same(&rates[i].kind, kind))
@@ -252,7 +252,7 @@ size_t rates_of_all_kinds(const RestoreMeasure *measures, size_t count,
     for (size_t i = 0; i < count && kinds < FORECAST_KINDS_MAX; i++) {
         const RestoreKind kind = restore_kind_of(&measures[i]);
 
-        if (!is_there(rates, kinds, &kind) &&
+        if (!rates_has_kind(rates, kinds, &kind) &&
             rates_measure(&measures[i], count - i, &kind, &rates[kinds]))
             kinds++;
     }
