@@ -741,21 +741,18 @@ static void judge_duties(Health *health)
 
     for (int i = 0; health->has_repository && i < DUTY_COUNT; i++) {
         const DutyState *duty = &health->duties[i];
+        const char *done = "never done";
 
         if (!duty->is_overdue || i == DUTY_BACKUP)
             continue;
-        if (duty->last == TIME_US_NONE) {
-            health_add(health, HEALTH_WARNING, "duty",
-                       "%s is overdue: it was never done, every %s it is due", duty_text((Duty)i),
-                       span(duty->period, period))
-                ->next = duty_command((Duty)i);
-        } else {
-            health_add(health, HEALTH_WARNING, "duty",
-                       "%s is overdue: it was done %s ago, every %s it is due", duty_text((Duty)i),
-                       span(health->now > duty->last ? health->now - duty->last : 0, age),
-                       span(duty->period, period))
-                ->next = duty_command((Duty)i);
+        if (duty->last != TIME_US_NONE) {
+            done = finding_text(health, "done %s ago",
+                                span(health->now > duty->last ? health->now - duty->last : 0, age));
         }
+        health_add(health, HEALTH_WARNING, "duty",
+                   finding_text(health, "%s is overdue: it was %s, every %s it is due",
+                                duty_text((Duty)i), done, span(duty->period, period)),
+                   duty_command((Duty)i));
     }
 }
 
@@ -793,10 +790,13 @@ static void judge_outlook(Health *health)
     if (!is_known || !outlook->remedy.is_needed)
         return;
     health_add(health, HEALTH_WARNING, "rto",
-               "a restore to the worst instant of the window takes %s%s, the objective is %s",
-               outlook->worst.has_p90 ? "up to " : "", span(forecast_time(&outlook->worst), time),
-               span(health->rto, objective))
-        ->next = remedy_advice(health);
+               finding_text(health,
+                            "a restore to the worst instant of the window takes %s%s, the "
+                            "objective is %s",
+                            outlook->worst.has_p90 ? "up to " : "",
+                            span(forecast_time(&outlook->worst), time),
+                            span(health->rto, objective)),
+               remedy_advice(health));
 }
 
 void health_judge(Health *health)
