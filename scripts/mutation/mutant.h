@@ -1,9 +1,9 @@
 /*
  * mutant.h - the switches of scripts/mutate, in front of every file of its build.
  *
- * MUTANT(n) is true in a process whose environment has PGCAIRN_MUTANT=n. PGCAIRN_MUTANT_REACHED names a
+ * MUTANT(n) is true in a process whose environment has MUTANT=n. MUTANT_REACHED names a
  * file of MUTANTS_MAX bytes, of which byte n becomes 1 when any process passes the place of mutant n,
- * however it ends. PGCAIRN_MUTANT_TEST names the one test of a cmocka program that shall run.
+ * however it ends. MUTANT_TEST names the one test of a cmocka program that shall run.
  */
 #pragma once
 
@@ -27,8 +27,8 @@ extern void cmocka_set_test_filter(const char *pattern) __attribute__((weak));
 /* Before any other constructor: they may pass mutants, too. */
 __attribute__((constructor(101))) static void mutant_get_ready(void)
 {
-    const char *chosen = getenv("PGCAIRN_MUTANT"), *reached = getenv("PGCAIRN_MUTANT_REACHED");
-    const char *test = getenv("PGCAIRN_MUTANT_TEST");
+    const char *chosen = getenv("MUTANT"), *reached = getenv("MUTANT_REACHED");
+    const char *test = getenv("MUTANT_TEST");
     int fd = -1;
 
     if (mutant_is_ready)

@@ -39,11 +39,11 @@ class Test:
 
     def run(self, mutant=None, reached=None, limit_s=600.0):
         """True: passed. Limited in CPU time, so that a busy machine is no time-out; what hangs, in real time."""
-        environment = {**os.environ, "PGCAIRN_MUTANT_TEST": self.name or "*"}
+        environment = {**os.environ, "MUTANT_TEST": self.name or "*"}
         if mutant:
-            environment["PGCAIRN_MUTANT"] = str(mutant)
+            environment["MUTANT"] = str(mutant)
         if reached:
-            environment["PGCAIRN_MUTANT_REACHED"] = str(reached)
+            environment["MUTANT_REACHED"] = str(reached)
         process = subprocess.Popen(self.command, env=environment, stdin=subprocess.DEVNULL, cwd="/tmp",
                                    stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
         with contextlib.suppress(OSError):  # it may have ended, or be another user by now
