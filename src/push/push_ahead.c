@@ -22,6 +22,29 @@ struct PushAhead {
 enum { TIMELINE_DIGITS = 8 /* a segment's name begins with its timeline */ };
 
 /*
+ * The states of one segment that is pushed along, with the function for each transition; each has a
+ * thread, and several are in each state but PUBLISHING:
+ *
+ *     QUEUED -- seat_take() --> SEATED: read and compressed (archive_push)
+ *                                  | before_settle: leave_seat()
+ *                                  v
+ *                               SETTLING: written to the disk, still without its name
+ *                                  | before_commit: turn_wait(), until order.next is its index
+ *                                  v
+ *                               PUBLISHING: named, and noted (note_job); one at a time
+ *                                  | turn_end(goes_on): order.next is the next one
+ *                                  v
+ *                               DONE
+ *
+ * From each of them FAILED is reached: by what failed itself, which sets order.failed (turn_end),
+ * and by all with a higher index, which see that in turn_wait() and are not published.
+ *
+ * What always holds: at most `threads` are SEATED; a segment is published only when all before it
+ * are DONE; after order.failed is set, nothing of that index or a higher one is published. The one
+ * asked for is number 0: it waits for nobody, and its result is the server's answer.
+ */
+
+/*
  * Who may work, and whose turn it is to publish. Segments are compressed side by side and appear in
  * order: were one there before its predecessor and the host lost for ever in this instant, the
  * archive would end in a hole where it could just have ended.

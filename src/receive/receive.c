@@ -20,26 +20,86 @@ enum {
     BUSY_LATER_MS = 120000,  /* our own connection that broke: after wal_sender_timeout */
 };
 
+/*
+ * The states of a run, with the function for each transition. Whatever fails in one of them ends
+ * the attempt, and the next one begins anew with what is durable.
+ *
+ *     archive_receive()
+ *        | receive_open_spool()
+ *        v
+ *     TAKING UP <------------------- pause_for() ------------------- PAUSED
+ *        |   receive_take_up(): what an earlier run left                ^
+ *        |   connect_to_server()                                        | disconnect(), when
+ *        v                                                              | may_pass()
+ *     PLACED <----------+-----------+                                   |
+ *        |   receive_prepare(): what comes next                         |
+ *        |              |           |                        an error in any state; if not
+ *        | replication_start(),     | STREAM_AGAIN:          may_pass(), or after a signal:
+ *        | say_streaming()          | is_archive_back(),     the run ends with it
+ *        v              |           | receive_take_up()
+ *     STREAMING: stream()           |
+ *        |   |          |           |
+ *        |   |   STREAM_NEXT: the timeline has ended
+ *        |   +----------+-----------+
+ *        | STREAM_DONE: a signal, or --until-lsn is durable: receive_finish()
+ *        v
+ *     FINISHING: store_open(), acknowledge(), replication_stop(), leave_spool(): ends well
+ *
+ * While STREAMING, of the segment that is being received:
+ *
+ *     NONE (segment is NULL) -- begin_segment() --> OPEN -- store_open() --> OPEN, in pieces
+ *       ^                                            | its last byte has come
+ *       +---------------- finish_segment() ----------+
+ *
+ * and, with a spool, of what is in it (SpoolDrain, which only note_away() and note_moved() change):
+ *
+ *     DRAIN_GOES_ON <-- has_more -- note_moved() -- nothing left --> DRAIN_DONE
+ *           |                          ^                                  |
+ *           +------- note_away() --> DRAIN_BLOCKED <----- note_away() ----+
+ *
+ * What always holds:
+ *   (1) The server is told of nothing (acknowledge()) but `durable`, and only note_durable() raises
+ *       that: after a store or a commit, and after receive_check_place() has found the place to be
+ *       the one that we know (law 1).
+ *   (2) durable <= position; within a segment that is stored in pieces to its last byte durable is
+ *       at least one byte less, so that the slot keeps the segment until it is whole.
+ *   (3) While STREAMING segment is NULL exactly when position is the first byte of one.
+ *   (4) With a spool nothing in STREAMING waits for the repository: moves run beside it.
+ *   (5) While is_full nothing is taken from the server; it hears what is durable, as a sign
+ *       of life.
+ */
+
+/* It only goes forward, whatever becomes of attempts. */
+typedef enum RunStage {
+    RUN_BEGINS,
+    RUN_HAS_STREAMED, /* a slot that is in use may be held by our own old connection */
+    RUN_ENDS,         /* FINISHING was reached: a signal that comes now is a failure */
+} RunStage;
+
+typedef enum SpoolDrain {
+    DRAIN_GOES_ON, /* nothing is known yet, or there is more to move */
+    DRAIN_DONE,    /* the last move left nothing but what is being received */
+    DRAIN_BLOCKED, /* the repository takes nothing for now */
+} SpoolDrain;
+
 typedef struct Receive {
     const Cluster *archive; /* in the repository */
     const Cluster *cluster; /* where WAL is stored first: the same, or the spool's */
     const ReceiveRequest *request;
     Session *session;
-    bool has_streamed;   /* in this run */
+    RunStage stage;
     bool skip_gap;       /* the server does not have what the archive lacks before the slot */
     bool is_synchronous; /* by request, or since the server counts us */
-    bool is_finishing;
-    TimeUs busy_since; /* 0: the slot was not in use */
+    TimeUs busy_since;   /* 0: the slot was not in use */
 
     ReceiveSpool *spool; /* NULL: none */
     uint64_t spooled;    /* bytes in it, at measured_at */
     TimeUs measured_at;
     uint64_t measured_segment; /* that was being received then */
     TimeUs move_at;            /* when the next move is due */
-    bool is_away;              /* the repository */
-    bool is_archive_known;     /* what it has was looked at in this run, before we streamed */
-    bool is_moved;             /* the last move left nothing but what is being received */
-    bool is_full;              /* the spool */
+    SpoolDrain drain;
+    bool is_archive_known; /* the repository was looked at in this run, before we streamed */
+    bool is_full;          /* the spool */
 
     /* of this connection */
     uint32_t timeline;
@@ -206,12 +266,11 @@ static bool note_away(Receive *receive, const Error *error, Error *err)
         *err = *error;
         return false;
     }
-    if (!receive->is_away) {
+    if (receive->drain != DRAIN_BLOCKED) {
         log_warn("the repository takes no WAL for now; it is kept in the spool",
                  log_str("reason", error->message), log_str("while", error->context));
     }
-    receive->is_away = true;
-    receive->is_moved = false;
+    receive->drain = DRAIN_BLOCKED;
     return true;
 }
 
@@ -219,10 +278,9 @@ static void note_moved(Receive *receive, bool has_more)
 {
     receive->move_at =
         time_monotonic() + (has_more ? 0 : (TimeUs)receive->request->interval_ms * 1000);
-    if (receive->is_away)
+    if (receive->drain == DRAIN_BLOCKED)
         log_info("the repository takes WAL again");
-    receive->is_away = false;
-    receive->is_moved = !has_more;
+    receive->drain = has_more ? DRAIN_GOES_ON : DRAIN_DONE;
 }
 
 static bool note_move(Receive *receive, const SpoolMove *move, Error *err)
@@ -324,7 +382,7 @@ static bool empty_spool_first(Receive *receive, Error *err)
         return false;
     if (!was_empty && receive->spooled == 0)
         log_info("all that was in the spool is in the repository");
-    receive->is_archive_known = !receive->is_away;
+    receive->is_archive_known = receive->drain != DRAIN_BLOCKED;
     return true;
 }
 
@@ -343,7 +401,7 @@ static bool take_up_spool(Receive *receive, const Cluster **archive, Error *err)
         !(receive->is_archive_known ? receive_measure(receive, err)
                                     : empty_spool_first(receive, err)))
         return false;
-    if (receive->spooled > 0 || receive->is_away)
+    if (receive->spooled > 0 || receive->drain == DRAIN_BLOCKED)
         return true;
     if (!open_segments_clean(receive->archive, &attempt))
         return note_away(receive, &attempt, err);
@@ -370,7 +428,7 @@ static bool leave_spool(Receive *receive, Error *err)
             return false;
         if (receive->spooled == 0)
             return true;
-        if (interrupt_signal() != 0 || !receive->is_away)
+        if (interrupt_signal() != 0 || receive->drain != DRAIN_BLOCKED)
             break;
         time_sleep_ms(PAUSE_MIN_MS);
     }
@@ -415,7 +473,7 @@ static unsigned receive_pause_ms(const Receive *receive)
 /* A signal, or all that was asked for: store the rest, tell the server, take leave. */
 static bool receive_finish(Receive *receive, Error *err)
 {
-    receive->is_finishing = true;
+    receive->stage = RUN_ENDS;
     receive_tell(receive, RECEIVE_STOPPING, NULL, 0);
     return store_open(receive, err) && acknowledge(receive, err) &&
            replication_stop(receive->session, err) && leave_spool(receive, err);
@@ -430,7 +488,7 @@ typedef enum StreamResult {
 /* This began without the repository, which has all by now but what is being received. */
 static bool is_archive_back(const Receive *receive)
 {
-    return receive->spool != NULL && !receive->is_archive_known && receive->is_moved;
+    return receive->spool != NULL && !receive->is_archive_known && receive->drain == DRAIN_DONE;
 }
 
 static bool take_message(Receive *receive, const ReceiveBegin *begin, const StreamMessage *message,
@@ -519,7 +577,8 @@ static void say_streaming(Receive *receive, const ReceiveBegin *begin)
              log_str("lsn", lsn_text(receive->position, place)),
              log_str("slot", receive->request->slot),
              log_str("mode", receive->is_synchronous ? "synchronous" : "interval"));
-    receive->has_streamed = true;
+    if (receive->stage == RUN_BEGINS)
+        receive->stage = RUN_HAS_STREAMED;
     receive->busy_since = 0;
     receive_tell(receive, RECEIVE_STREAMING, NULL, 0);
 }
@@ -603,7 +662,7 @@ static bool receive_connected(Receive *receive, Error *err)
 static bool may_pass(Receive *receive, const Error *err)
 {
     const TimeUs patience =
-        (receive->has_streamed ? BUSY_LATER_MS : BUSY_AT_START_MS) * (TimeUs)1000;
+        (receive->stage != RUN_BEGINS ? BUSY_LATER_MS : BUSY_AT_START_MS) * (TimeUs)1000;
 
     if (err->code == ERR_UNREACHABLE || err->code == ERR_IO)
         return true;
@@ -657,7 +716,7 @@ static bool receive_until_done(Receive *receive, Error *err)
 
         disconnect(receive);
         /* Before the stream has begun a signal finds nothing to be finished. */
-        if (ok || (attempt.code == ERR_INTERRUPTED && !receive->is_finishing))
+        if (ok || (attempt.code == ERR_INTERRUPTED && receive->stage != RUN_ENDS))
             return true;
         if (interrupt_signal() != 0 || !may_pass(receive, &attempt)) {
             *err = attempt;

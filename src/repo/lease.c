@@ -19,6 +19,29 @@
  *
  * A renewal leaves the lease before it in place until the next renewal: a listing that runs while
  * names come and go might otherwise show neither.
+ *
+ * The states of our own lease, with the function for each transition:
+ *
+ *     NONE -- store_lease(1) --> STORED -- settle() --> HELD -- renew() --> HELD
+ *                                  |                     |
+ *                                  |                     | renew(): the one before is gone,
+ *                                  |                     v or had expired
+ *                                  |                   LOST (ERR_BUSY): the work ends
+ *                                  v
+ *                                REFUSED (ERR_BUSY)
+ *
+ * settle() looks at the listing again and again: OUTCOME_ALONE makes it HELD, OUTCOME_TAKEN or
+ * WAIT_STEPS times OUTCOME_AGAIN make it REFUSED. renew() is lease_renew()'s, once a minute, and
+ * lease_check()'s. lease_freep() goes back to NONE from everywhere: it removes our objects.
+ *
+ * The states of anybody else's, as look_at_rival() sees them:
+ *
+ *     LIVE -- its process is gone, or it was not renewed for ten minutes --> VOID
+ *       | its holder removes it                                               | remove_rival()
+ *       +---------------------------------> GONE <----------------------------+
+ *
+ * What always holds: lease_take() returns only in HELD; whoever publishes asks lease_check() just
+ * before, so that LOST is noticed by the loser; nobody removes what is LIVE but its holder.
  */
 
 enum {
