@@ -6,7 +6,7 @@
 
 #include <errno.h>
 
-enum { PAUSE_MAX_MS = 5000, SLICE_MS = 100 };
+enum { PAUSE_MAX_MS = 5000, TOLD_MS = 1000, SLICE_MS = 100 };
 
 typedef struct RetryStorage {
     Storage storage;
@@ -30,6 +30,19 @@ static bool is_lasting(const Error *err)
     return false;
 }
 
+/* Whoever looks on is told of a pause that is long enough to wonder about. */
+static void tell_repeat(uint64_t pause_ms, unsigned attempt, const char *operation,
+                        const Error *err)
+{
+    if (pause_ms >= TOLD_MS) {
+        log_info("the repository does not work for now, trying again",
+                 log_str("error", err->message), log_u64("pause_ms", pause_ms));
+    } else {
+        log_debug("storage failed, trying again", log_str("operation", operation),
+                  log_str("error", err->message), log_u64("attempt", attempt));
+    }
+}
+
 /*
  * Whether to try once more after the n-th attempt failed with err; then err is clear and the pause
  * is over. A signal ends the pause.
@@ -41,12 +54,11 @@ static bool may_repeat(const RetryStorage *retry, unsigned attempt, const char *
 
     if (attempt >= retry->attempts || is_lasting(err))
         return false;
-    log_debug("storage failed, trying again", log_str("operation", operation),
-              log_str("error", err->message), log_u64("attempt", attempt));
     for (unsigned i = 1; i < attempt && pause_ms < PAUSE_MAX_MS; i++)
         pause_ms *= 2;
     if (pause_ms > PAUSE_MAX_MS)
         pause_ms = PAUSE_MAX_MS;
+    tell_repeat(pause_ms, attempt, operation, err);
 
     error_clear(err);
     while (pause_ms > 0) {
