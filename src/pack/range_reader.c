@@ -19,6 +19,7 @@ typedef struct FragmentSource {
     uint32_t pack_index;
     Buffer stored;          /* the window */
     uint64_t stored_offset; /* where it begins in the pack */
+    PageSet wanted;         /* extents, by their numbers in the table, that have wanted pages */
     uint8_t *raw;           /* the extent that was decompressed last */
     uint32_t raw_extent;
 } FragmentSource;
@@ -31,9 +32,10 @@ struct RangeReader {
     FragmentSource sources[RANGE_FRAGMENTS_MAX];
     uint32_t source_count;
     uint8_t *out;
-    uint8_t owner[RANGE_PAGES];  /* which fragment has the newest copy of the page */
-    uint32_t entry[RANGE_PAGES]; /* ... and which entry of its table it is */
-    uint64_t hashes[RANGE_PAGES];
+    uint8_t owner[RANGE_PAGES];   /* which fragment has the newest copy of the page */
+    uint32_t entry[RANGE_PAGES];  /* ... and which entry of its table it is */
+    uint64_t hashes[RANGE_PAGES]; /* as that table has it */
+    uint64_t range_size;
     uint64_t bytes_read;
 };
 
@@ -135,7 +137,38 @@ static bool lay_over(RangeReader *reader, const ManifestRange *range, Error *err
     return true;
 }
 
-/* Read the stored bytes of an extent, and of those right after it as far as the window goes. */
+static const PageEntry *entry_of(const RangeReader *reader, uint32_t page)
+{
+    return &reader->sources[reader->owner[page]].table.entries[reader->entry[page]];
+}
+
+/* The hashes that each page is checked against make up the one that the manifest has. */
+static bool prove_hashes(RangeReader *reader, const ManifestRange *range, Error *err)
+{
+    const uint32_t count = frame_page_count(range->size);
+
+    for (uint32_t page = 0; page < count; page++)
+        reader->hashes[page] = entry_of(reader, page)->hash;
+    if (range_hash(reader->cluster->repo->hash_seed, range->size, reader->hashes, count) !=
+        range->hash)
+        return error_set(err, ERR_CORRUPT, "the range as a whole is not what was backed up");
+    return true;
+}
+
+/* So that a window holds what will be asked for, and no more. */
+static void mark_wanted(RangeReader *reader, const PageSet *pages)
+{
+    for (uint32_t i = 0; i < reader->source_count; i++)
+        reader->sources[i].wanted = (PageSet){0};
+    for (uint32_t page = 0; page < frame_page_count(reader->range_size); page++) {
+        if (pages == NULL || page_set_has(pages, page))
+            page_set_add(&reader->sources[reader->owner[page]].wanted,
+                         entry_of(reader, page)->extent);
+    }
+}
+
+/* Read the stored bytes of an extent, and of the wanted ones right after it as far as the window
+ * goes. */
 static bool fill_window(RangeReader *reader, FragmentSource *source, uint32_t extent, Error *err)
 {
     const PageTable *table = &source->table;
@@ -145,7 +178,8 @@ static bool fill_window(RangeReader *reader, FragmentSource *source, uint32_t ex
 
     for (uint32_t i = extent + 1; i < table->extent_count && size < limit; i++) {
         const Frame *next = &table->extents[i];
-        if (next->offset != first->offset + size || next->stored_size > limit - size)
+        if (!page_set_has(&source->wanted, i) || next->offset != first->offset + size ||
+            next->stored_size > limit - size)
             break;
         size += next->stored_size;
     }
@@ -200,48 +234,66 @@ static bool copy_page(RangeReader *reader, uint32_t page, size_t size, uint8_t *
                          source->pack);
     }
     memcpy(to, source->raw + at, size);
-    uint64_t hash = xxh3_of(reader->cluster->repo->hash_seed, to, size);
-    if (hash != entry->hash) {
+    if (xxh3_of(reader->cluster->repo->hash_seed, to, size) != reader->hashes[page]) {
         return error_set(err, ERR_CORRUPT, "page %u from pack %s is not what was backed up", page,
                          source->pack);
     }
-    reader->hashes[page] = hash;
     return true;
 }
 
-static bool hand_out(RangeReader *reader, const ManifestRange *range, RangeSink *sink,
-                     void *context, RangeContent *content, Error *err)
+static size_t page_size(const RangeReader *reader, uint32_t page)
 {
-    uint32_t count = frame_page_count(range->size);
-    size_t filled = 0;
+    const uint64_t rest = reader->range_size - (uint64_t)page * PAGE_BYTES;
 
-    for (uint32_t page = 0; page < count; page++) {
-        uint64_t offset = (uint64_t)page * PAGE_BYTES;
-        size_t size =
-            range->size - offset < PAGE_BYTES ? (size_t)(range->size - offset) : PAGE_BYTES;
-        if (!copy_page(reader, page, size, reader->out + filled, err))
+    return rest < PAGE_BYTES ? (size_t)rest : PAGE_BYTES;
+}
+
+/* Up to EXTENT_SIZE bytes of wanted pages that follow one another, from *page on, which is moved.
+ */
+static bool fill_piece(RangeReader *reader, const PageSet *pages, uint32_t *page, size_t *filled,
+                       Error *err)
+{
+    const uint32_t count = frame_page_count(reader->range_size);
+
+    *filled = 0;
+    while (*page < count && *filled < EXTENT_SIZE &&
+           (pages == NULL || page_set_has(pages, *page))) {
+        const size_t size = page_size(reader, *page);
+        if (!copy_page(reader, *page, size, reader->out + *filled, err))
             return false;
-        filled += size;
-        if (filled < EXTENT_SIZE && page + 1 < count)
+        *filled += size;
+        (*page)++;
+    }
+    return true;
+}
+
+bool range_reader_read_pages(RangeReader *reader, const PageSet *pages, RangeSink *sink,
+                             void *context, RangeContent *content, Error *err)
+{
+    const uint32_t count = frame_page_count(reader->range_size);
+    size_t filled;
+
+    *content = (RangeContent){0};
+    mark_wanted(reader, pages);
+    for (uint32_t page = 0; page < count; page += filled == 0) {
+        const uint64_t offset = (uint64_t)page * PAGE_BYTES;
+        if (!fill_piece(reader, pages, &page, &filled, err))
+            return false;
+        if (filled == 0)
             continue;
         content->crc32c = crc32c_update(content->crc32c, reader->out, filled);
-        if (!interrupt_check(err) ||
-            !sink(context, &reader->out, filled, offset + size - filled, err))
+        if (!interrupt_check(err) || !sink(context, &reader->out, filled, offset, err))
             return false;
-        filled = 0;
     }
-    if (range_hash(reader->cluster->repo->hash_seed, range->size, reader->hashes, count) !=
-        range->hash)
-        return error_set(err, ERR_CORRUPT, "the range as a whole is not what was backed up");
+    content->bytes_read = reader->bytes_read;
     return true;
 }
 
-bool range_reader_read(RangeReader *reader, const ManifestRange *range, RangeSink *sink,
-                       void *context, RangeContent *content, Error *err)
+bool range_reader_open(RangeReader *reader, const ManifestRange *range, Error *err)
 {
     forget_tables(reader);
     reader->bytes_read = 0;
-    *content = (RangeContent){0};
+    reader->range_size = 0;
     if (range->size == 0 || range->size > RANGE_SIZE || range->fragment_count == 0 ||
         range->fragment_count > RANGE_FRAGMENTS_MAX)
         return error_set(err, ERR_CORRUPT, "impossible range in the manifest");
@@ -249,8 +301,26 @@ bool range_reader_read(RangeReader *reader, const ManifestRange *range, RangeSin
         if (!load_table(reader, &reader->sources[i], &range->fragments[i].table, range->index, err))
             return false;
     }
-    if (!lay_over(reader, range, err) || !hand_out(reader, range, sink, context, content, err))
+    if (!lay_over(reader, range, err) || !prove_hashes(reader, range, err))
         return false;
-    content->bytes_read = reader->bytes_read;
+    reader->range_size = range->size;
     return true;
+}
+
+const uint64_t *range_reader_hashes(const RangeReader *reader)
+{
+    return reader->hashes;
+}
+
+uint64_t range_reader_bytes_read(const RangeReader *reader)
+{
+    return reader->bytes_read;
+}
+
+bool range_reader_read(RangeReader *reader, const ManifestRange *range, RangeSink *sink,
+                       void *context, RangeContent *content, Error *err)
+{
+    *content = (RangeContent){0};
+    return range_reader_open(reader, range, err) &&
+           range_reader_read_pages(reader, NULL, sink, context, content, err);
 }

@@ -268,6 +268,72 @@ static void pages_of_before_a_cut_do_not_come_back(void **state)
     fixture_done(&fixture);
 }
 
+/* Takes the pages that are wanted to where they belong, and no others. */
+typedef struct Picked {
+    const Fixture *fixture;
+    const PageSet *wanted;
+    uint32_t pages;
+} Picked;
+
+static bool pick(void *context, uint8_t **data, size_t size, uint64_t offset, Error *err)
+{
+    Picked *picked = context;
+
+    (void)err;
+    assert_true(size <= EXTENT_SIZE && offset % PAGE_BYTES == 0);
+    assert_memory_equal(*data, picked->fixture->content + offset, size);
+    for (uint32_t page = (uint32_t)(offset / PAGE_BYTES); (size_t)page * PAGE_BYTES < offset + size;
+         page++) {
+        assert_true(page_set_has(picked->wanted, page));
+        picked->pages++;
+    }
+    return true;
+}
+
+static void wanted_pages_alone_are_read(void **state)
+{
+    (void)state;
+    for (uint32_t seed = 1; seed <= 20; seed++) {
+        Fixture fixture;
+        PageSet wanted = {0};
+        RangeContent all, some;
+        Error err = {0};
+
+        setup_fixture(&fixture, seed * 104729);
+        store_first(&fixture, (size_t)PAGES_MAX * PAGE_BYTES - 77);
+        for (uint32_t number = 1; number < 1 + seed % VERSIONS; number++)
+            store_next(&fixture, number);
+        uint32_t count = (uint32_t)((fixture.size + PAGE_BYTES - 1) / PAGE_BYTES);
+        for (uint32_t i = 0; i < seed % 5; i++)
+            page_set_add(&wanted, i == 1 ? count - 1 : next_random(&fixture) % count);
+        CLEANUP(range_reader_freep)
+        RangeReader *reader = range_reader_new(&fixture.cluster, &fixture.manifest);
+        Picked picked = {.fixture = &fixture, .wanted = &wanted};
+
+        assert_true(range_reader_open(reader, &fixture.range, &err));
+        const uint64_t tables = range_reader_bytes_read(reader);
+        assert_true(range_reader_read_pages(reader, &wanted, pick, &picked, &some, &err));
+
+        assert_int_equal(picked.pages, page_set_count(&wanted));
+        if (page_set_count(&wanted) == 0)
+            assert_int_equal(some.bytes_read, tables);
+        for (uint32_t page = 0; page < count; page++) {
+            assert_int_equal(range_reader_hashes(reader)[page],
+                             xxh3_of(fixture.repo.hash_seed,
+                                     fixture.content + (size_t)page * PAGE_BYTES,
+                                     page_size(&fixture, page)));
+        }
+        Collected collected = {0};
+        assert_true(read_range(&fixture, &collected, &all, &err));
+        assert_true(some.bytes_read <= all.bytes_read);
+        if (seed % VERSIONS == 0 && count > 4 * EXTENT_PAGES)
+            assert_true(page_set_count(&wanted) > 2 || 2 * some.bytes_read < all.bytes_read);
+        buffer_done(&collected.bytes);
+        range_reader_freep(&reader);
+        fixture_done(&fixture);
+    }
+}
+
 static void any_changed_byte_of_a_pack_in_use_is_noticed(void **state)
 {
     Fixture fixture;
@@ -337,6 +403,7 @@ int main(void)
         cmocka_unit_test(a_range_of_one_fragment_comes_back_whatever_its_size),
         cmocka_unit_test(the_overlay_of_fragments_is_the_file_after_each_change_cut_and_growth),
         cmocka_unit_test(pages_of_before_a_cut_do_not_come_back),
+        cmocka_unit_test(wanted_pages_alone_are_read),
         cmocka_unit_test(any_changed_byte_of_a_pack_in_use_is_noticed),
         cmocka_unit_test(a_manifest_that_says_otherwise_is_noticed),
     };
