@@ -79,6 +79,7 @@ bool held_make_directory(HeldPath at, Error *err) MUST_CHECK;
 /* The directories above it, with mode 0700 where they are missing; what is made is durable. */
 bool held_make_parents(HeldPath at, Error *err) MUST_CHECK;
 bool held_make_link(HeldPath at, const char *target, Error *err) MUST_CHECK;
+bool held_is_link_to(HeldPath at, const char *target);
 
 /* rename(2). */
 bool held_rename(HeldPath from, HeldPath to, Error *err) MUST_CHECK;

@@ -39,6 +39,10 @@ typedef struct TreeVisitor {
  */
 bool tree_walk(const char *root, const TreeVisitor *visitor, Error *err) MUST_CHECK;
 
+/* The same in a directory that is held. */
+bool tree_walk_in(const HeldDirectory *directory, const TreeVisitor *visitor,
+                  Error *err) MUST_CHECK;
+
 /*
  * The directory `path`, or the nearest one above it that is there, and all above that up to the
  * root, as the kernel knows them: links and second mounts are followed. `fd` is open with O_PATH.
@@ -59,6 +63,5 @@ bool tree_is_mount(const char *path);
  */
 bool tree_remove(const char *path, Error *err) MUST_CHECK;
 
-/* The same of all that is in a directory but the names that `keeps` wants to stay (NULL: none). */
-typedef bool TreeKeeps(const char *name);
-bool tree_empty(const HeldDirectory *directory, TreeKeeps *keeps, Error *err) MUST_CHECK;
+/* The same of what a walk has come to; *descends is to be false then. */
+bool tree_remove_entry(const TreeEntry *entry, Error *err) MUST_CHECK;

@@ -57,8 +57,8 @@ typedef struct Options {
     const char *backup;
     const char *tablespaces[TABLESPACE_OPTIONS_MAX]; /* NAME=PATH */
     size_t tablespace_count;
-    bool move_aside, force, discard_wal, server_is_stopped, no_wal_check, allow_damaged, as_copy,
-        start, dry_run;
+    bool move_aside, force, delta, discard_wal, server_is_stopped, no_wal_check, allow_damaged,
+        as_copy, start, dry_run;
     uint64_t port; /* of the restored server; 0: as it is configured */
     const char *socket;
     uint64_t stall_ms;

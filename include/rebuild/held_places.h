@@ -23,9 +23,13 @@ bool held_places_make_data(HeldPlaces *held, const Placement *placement, Error *
 
 /*
  * The version directories of all tablespaces and the place of extra files, made when they are not
- * there. ERR_REFUSED for a version directory that is not empty, or that belongs to another user.
+ * there. ERR_REFUSED for a version directory that belongs to another user, or that is not empty and
+ * was not to be gone over.
  */
 bool held_places_make_others(HeldPlaces *held, const Placement *placement, Error *err) MUST_CHECK;
+
+/* What is there of them, to look at: HELD_NONE for what is not. Nothing is made. */
+bool held_places_open(HeldPlaces *held, const Placement *placement, Error *err) MUST_CHECK;
 
 /* ERR_BUSY when one of their paths leads elsewhere now. */
 bool held_places_are_in_place(const HeldPlaces *held, Error *err) MUST_CHECK;

@@ -16,6 +16,7 @@ typedef struct PlannedTablespace {
     const char *was;     /* where it was at the backup */
     const char *path;    /* where it will be */
     const char *version; /* PATH/PG_15_202209061: all of it that is ours */
+    bool is_gone_over;   /* it may hold files already, which count or make way */
 } PlannedTablespace;
 
 /* Files belong to the user that restores; each has the mode that the manifest tells. */

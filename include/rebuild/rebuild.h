@@ -7,6 +7,7 @@
 
 #include "base/progress.h"
 #include "pack/manifest.h"
+#include "rebuild/delta.h"
 #include "rebuild/placement.h"
 
 typedef struct WalCheck WalCheck; /* stored_wal.h */
@@ -15,17 +16,27 @@ typedef struct RebuildRequest {
     const Cluster *cluster;
     const Placement *placement; /* its directories are there, and held (skeleton.h) */
     const Manifest *manifest;
+    Delta *delta;    /* files that are there already count, or make way; NULL: there are none */
     unsigned jobs;   /* threads; 0 is taken as 1 */
     bool is_synced;  /* each file is fsynced (where syncfs does not serve, see durability.h) */
     WalCheck *check; /* what it finds ends the work; NULL: none */
     Progress *progress;
 } RebuildRequest;
 
+/* What was done, added to what it was. */
 typedef struct RebuildReport {
-    uint64_t files, bytes, bytes_read;
+    uint64_t files, bytes; /* that are there now */
+    uint64_t bytes_read;   /* from the repository, by both steps */
+    uint64_t bytes_written;
+    /* with a delta */
+    uint64_t files_kept;                    /* not one byte of which was written */
+    uint64_t pages_compared, pages_written; /* of files larger than one frame of a pack */
 } RebuildReport;
 
 bool rebuild_files(const RebuildRequest *request, RebuildReport *report, Error *err) MUST_CHECK;
 
-/* Nothing is written: whether it can be done. Of the placement nothing need be there. */
-bool rebuild_check(const RebuildRequest *request, Error *err) MUST_CHECK;
+/*
+ * The first step of a delta, which writes nothing: compares what is there, and reads and verifies
+ * all that rebuild_files() will need of the backup. Of the placement nothing need be there.
+ */
+bool rebuild_compare(const RebuildRequest *request, RebuildReport *report, Error *err) MUST_CHECK;

@@ -26,15 +26,17 @@ typedef enum OccupiedChoice {
     OCCUPIED_REFUSE,
     OCCUPIED_MOVE_ASIDE, /* the old data directory is kept under a dated name */
     OCCUPIED_FORCE,      /* its content is removed */
+    OCCUPIED_DELTA,      /* ... or stays where it is what the backup has */
 } OccupiedChoice;
 
 /* How what is there makes way (law 8): a whole directory is there, or can be had, at each instant.
  */
 typedef enum Replacement {
     REPLACES_NOTHING,
-    KEEPS_OLD,         /* OCCUPIED_MOVE_ASIDE */
-    REMOVES_OLD_LAST,  /* renamed first, removed once the new one is durable */
-    REMOVES_OLD_FIRST, /* removed once the backup has been read whole */
+    KEEPS_OLD,        /* OCCUPIED_MOVE_ASIDE */
+    REMOVES_OLD_LAST, /* renamed first, removed once the new one is durable */
+    OVERWRITES_OLD,   /* in place, once all that is needed of the backup has been read: from then
+                         on the old one is gone */
 } Replacement;
 
 /* What will be needed afterwards, and so must not go with the old directory. */
@@ -160,7 +162,7 @@ typedef struct OldPlace {
     bool server_is_stopped; /* as asked */
     const char *stamp;      /* "20261122T101112.345Z", for the names of what is kept */
     Replacement replacement;
-    const char *removes_first_why;  /* "there is no room for both" */
+    const char *overwrites_why;     /* "there is no room for both"; NULL: as asked */
     const char *moved_to;           /* where it goes, to stay or until the new one is durable */
     const char *wal_kept;           /* where the old pg_wal will be at last; NULL: nowhere */
     bool has_new_wal;               /* a restore that did not end wrote what is in pg_wal now */
@@ -202,6 +204,7 @@ typedef struct RestorePlan {
 
 typedef struct RestoreReport {
     RebuildReport rebuilt;
+    uint64_t strays;      /* files of the old directory, and directories with all in them, removed */
     uint64_t wal_saved;   /* segments of the old data directory kept as the tail of this recovery */
     TimeUs elapsed_check; /* until the first change; in elapsed_rebuild, too */
     TimeUs elapsed_rebuild, elapsed_sync; /* microseconds */

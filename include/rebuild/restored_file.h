@@ -26,8 +26,14 @@ typedef struct RestoredFile {
 /* A new file of this size, all zeros so far, room for it taken if the file system can. */
 bool restored_file_create(HeldPath at, uint64_t size, Error *err) MUST_CHECK;
 
-/* To write parts of it; several threads may have it open. */
-bool restored_file_open(RestoredFile *file, HeldPath at, Error *err) MUST_CHECK;
+/* One that is there gets this size: cut, or with zeros after what it has. */
+bool restored_file_resize(HeldPath at, uint64_t was, uint64_t size, Error *err) MUST_CHECK;
+
+/*
+ * To write parts of it; several threads may have it open. is_direct: where that can be; for who
+ * writes much of it.
+ */
+bool restored_file_open(RestoredFile *file, HeldPath at, bool is_direct, Error *err) MUST_CHECK;
 
 /*
  * data is page-aligned, offset a multiple of DIRECT_ALIGNMENT, and the buffer has room up to the

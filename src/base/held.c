@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -441,6 +442,16 @@ bool held_make_link(HeldPath at, const char *target, Error *err)
 
     return (parent >= 0 && symlinkat(target, parent, name) == 0) ||
            held_fail(err, "create link", at);
+}
+
+bool held_is_link_to(HeldPath at, const char *target)
+{
+    const char *name;
+    CLEANUP(fd_done) int parent = open_parent(at, O_PATH, &name);
+    char found[PATH_MAX];
+    const ssize_t size = parent < 0 ? -1 : readlinkat(parent, name, found, sizeof found);
+
+    return size >= 0 && (size_t)size == strlen(target) && memcmp(found, target, (size_t)size) == 0;
 }
 
 bool held_rename(HeldPath from, HeldPath to, Error *err)

@@ -12,7 +12,7 @@
 #include <unistd.h>
 
 /* Each level holds a descriptor. A cluster has five; what is this deep is a trap. */
-enum { DEPTH_MAX = 200 };
+enum { DEPTH_MAX = 200, OWNER_ALL = 0700 };
 
 /* A directory that is being walked. */
 typedef struct Level {
@@ -198,6 +198,15 @@ bool tree_walk(const char *root, const TreeVisitor *visitor, Error *err)
     return walk_open(fd, root, visitor, err);
 }
 
+bool tree_walk_in(const HeldDirectory *directory, const TreeVisitor *visitor, Error *err)
+{
+    int fd = openat(directory->fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+    if (fd < 0)
+        return error_set_errno(err, ERR_IO, errno, "open directory %s", directory->path);
+    return walk_open(fd, directory->path, visitor, err);
+}
+
 /* The directory that holds path, and where its name in it begins; -1 as open(2). */
 static int tree_open_parent(const char *path, const char **name)
 {
@@ -226,19 +235,26 @@ static bool unlink_entry(const TreeEntry *entry, int flags, Error *err)
     return error_set_errno(err, ERR_IO, errno, "remove %s", entry->path);
 }
 
+/* One of ours that may not be written to by its mode; what can't be changed shows when it counts.
+ */
+static void open_up(const TreeEntry *entry)
+{
+    if ((entry->found.st_mode & OWNER_ALL) != OWNER_ALL)
+        (void)!fchmodat(entry->directory, entry->name, OWNER_ALL, 0);
+}
+
 static bool remove_before(void *context, const TreeEntry *entry, bool *descends, Error *err)
 {
-    TreeKeeps *keeps = *(TreeKeeps **)context;
-
-    if (keeps != NULL && strchr(entry->below, '/') == NULL && keeps(entry->name)) {
-        *descends = false;
-        return true;
-    }
+    (void)context;
+    (void)descends;
     if (entry->is_mount) {
         return error_set(err, ERR_REFUSED, "%s is the root of a mount: it is not removed",
                          entry->path);
     }
-    return S_ISDIR(entry->found.st_mode) || unlink_entry(entry, 0, err);
+    if (!S_ISDIR(entry->found.st_mode))
+        return unlink_entry(entry, 0, err);
+    open_up(entry);
+    return true;
 }
 
 /* NOLINTNEXTLINE(readability-non-const-parameter): it is a TreeVisit */
@@ -249,20 +265,10 @@ static bool remove_after(void *context, const TreeEntry *entry, bool *descends, 
     return unlink_entry(entry, AT_REMOVEDIR, err);
 }
 
-bool tree_empty(const HeldDirectory *directory, TreeKeeps *keeps, Error *err)
-{
-    TreeVisitor visitor = {.before = remove_before, .after = remove_after, .context = &keeps};
-    int fd = openat(directory->fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-
-    if (fd < 0)
-        return error_set_errno(err, ERR_IO, errno, "open directory %s", directory->path);
-    return walk_open(fd, directory->path, &visitor, err);
-}
-
 static bool remove_directory(const TreeEntry *entry, Error *err)
 {
-    TreeKeeps *keeps = NULL;
-    TreeVisitor visitor = {.before = remove_before, .after = remove_after, .context = &keeps};
+    const TreeVisitor visitor = {.before = remove_before, .after = remove_after};
+    open_up(entry);
     int fd = openat(entry->directory, entry->name,
                     O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
 
@@ -271,6 +277,16 @@ static bool remove_directory(const TreeEntry *entry, Error *err)
     if (fd < 0)
         return error_set_errno(err, ERR_IO, errno, "open directory %s", entry->path);
     return walk_open(fd, entry->path, &visitor, err) && unlink_entry(entry, AT_REMOVEDIR, err);
+}
+
+bool tree_remove_entry(const TreeEntry *entry, Error *err)
+{
+    if (entry->is_mount) {
+        return error_set(err, ERR_REFUSED, "%s is the root of a mount: it is not removed",
+                         entry->path);
+    }
+    return S_ISDIR(entry->found.st_mode) ? remove_directory(entry, err)
+                                         : unlink_entry(entry, 0, err);
 }
 
 bool tree_remove(const char *path, Error *err)
@@ -286,12 +302,7 @@ bool tree_remove(const char *path, Error *err)
     entry.directory = parent;
     if (!tree_look_at(&entry, &is_there, err))
         return false;
-    if (!is_there)
-        return true;
-    if (entry.is_mount)
-        return error_set(err, ERR_REFUSED, "%s is the root of a mount: it is not removed", path);
-    return S_ISDIR(entry.found.st_mode) ? remove_directory(&entry, err)
-                                        : unlink_entry(&entry, 0, err);
+    return !is_there || tree_remove_entry(&entry, err);
 }
 
 static int open_nearest(const char *path)

@@ -131,9 +131,10 @@ static bool rules_check_target(const Options *options, Error *err)
 
 static bool check_restore(const Options *options, Error *err)
 {
-    if (options->move_aside && options->force) {
-        error_set(err, ERR_USAGE, "--move-aside and --force exclude each other");
-        return error_hint(err, "--move-aside keeps what is there, --force removes it");
+    if (options->move_aside + options->force + options->delta > 1) {
+        error_set(err, ERR_USAGE, "--move-aside, --force and --delta exclude one another");
+        return error_hint(err, "--move-aside keeps what is there, --force replaces it, --delta "
+                               "overwrites it where it differs from the backup");
     }
     return true;
 }

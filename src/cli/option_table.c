@@ -142,7 +142,11 @@ const Option option_table[] = {
         .only_flag = true},
     {"force", FLAG, FIELD(force), FOR_RESTORE, GROUP_RESTORE, NULL,
         "replace what is in the data directory: removed once the new one is durable, or, where there "
-        "is no room for both, once the backup has been read whole; its WAL is kept",
+        "is no room for both, overwritten as by --delta; its WAL is kept",
+        .only_flag = true},
+    {"delta", FLAG, FIELD(delta), FOR_RESTORE, GROUP_RESTORE, NULL,
+        "overwrite what is in the data directory where it differs from the backup, page by page, "
+        "once all that is needed for that has been read; or go on with a restore that did not end",
         .only_flag = true},
     {"discard-wal", FLAG, FIELD(discard_wal), FOR_RESTORE, GROUP_RESTORE, NULL,
         "give up WAL of the old data directory that is nowhere else: commits may be lost",

@@ -221,6 +221,8 @@ static bool make_request(const Options *options, Arena *arena, RestoreStory *sto
         request->occupied = OCCUPIED_MOVE_ASIDE;
     if (options->force)
         request->occupied = OCCUPIED_FORCE;
+    if (options->delta)
+        request->occupied = OCCUPIED_DELTA;
     if (!restore_target_parse(options, &request->target, err) ||
         !restore_timeline_parse(options->target_timeline, &request->target_timeline, err) ||
         !parse_saved_timeline(options->save_timeline, &request->save_timeline, err) ||

@@ -159,15 +159,22 @@ static void print_target(const RestoreStory *story)
     }
 }
 
-static void print_removed_first(const RestorePlan *plan)
+/* What it means if it fails is said before it begins. */
+static void print_overwritten(const RestorePlan *plan)
 {
     if (plan->old.state == DATA_HALF_RESTORED) {
-        out_print("             what is there is removed\n");
+        out_print("             what is there is compared, and overwritten where it differs\n");
         return;
     }
-    out_print("             what is there is removed first (%s),\n"
-              "             once the whole backup has been read and found good\n",
-              plan->old.removes_first_why);
+    out_print("             what is there is overwritten where it differs from the backup%s%s%s,\n"
+              "             once all that is needed for that has been read and found good; from "
+              "then on\n"
+              "             the old directory is gone: should it fail, it is half restored, and "
+              "the same\n"
+              "             with --delta goes on\n",
+              plan->old.overwrites_why != NULL ? " (" : "",
+              plan->old.overwrites_why != NULL ? plan->old.overwrites_why : "",
+              plan->old.overwrites_why != NULL ? ")" : "");
 }
 
 static const char *replacement_name(const RestorePlan *plan)
@@ -179,8 +186,8 @@ static const char *replacement_name(const RestorePlan *plan)
         return "kept";
     case REMOVES_OLD_LAST:
         return "removed last";
-    case REMOVES_OLD_FIRST:
-        return "removed first";
+    case OVERWRITES_OLD:
+        return "overwritten";
     }
     return NULL;
 }
@@ -239,8 +246,8 @@ static void print_data(const RestorePlan *plan)
         out_print("             what is there is moved to %s, and removed when all is done\n",
                   plan->old.moved_to);
         break;
-    case REMOVES_OLD_FIRST:
-        print_removed_first(plan);
+    case OVERWRITES_OLD:
+        print_overwritten(plan);
         break;
     }
     if (plan->old.wal_kept != NULL)
@@ -682,6 +689,35 @@ static void print_leftovers(const RestorePlan *plan)
     }
 }
 
+static void print_delta(const RestoreStory *story)
+{
+    const RebuildReport *rebuilt = &story->report.rebuilt;
+    char bytes[OUT_TEXT_SIZE];
+
+    if (story->plan.old.replacement != OVERWRITES_OLD)
+        return;
+    out_print("  in place   %" PRIu64 " of %" PRIu64 " files kept as they were; of %" PRIu64
+              " pages compared %" PRIu64 " written; %s written in all, %" PRIu64 " removed\n",
+              rebuilt->files_kept, rebuilt->files, rebuilt->pages_compared, rebuilt->pages_written,
+              out_bytes(rebuilt->bytes_written, bytes), story->report.strays);
+}
+
+static void delta_to_json(const RestoreStory *story, Json *json)
+{
+    const RebuildReport *rebuilt = &story->report.rebuilt;
+
+    if (story->plan.old.replacement != OVERWRITES_OLD) {
+        json_text(json, "delta", NULL);
+        return;
+    }
+    json_begin_object(json, "delta");
+    json_u64(json, "files_kept", rebuilt->files_kept);
+    json_u64(json, "pages_compared", rebuilt->pages_compared);
+    json_u64(json, "pages_written", rebuilt->pages_written);
+    json_u64(json, "removed", story->report.strays);
+    json_end_object(json);
+}
+
 static void print_result(const RestoreStory *story)
 {
     const RestoreReport *report = &story->report;
@@ -693,6 +729,7 @@ static void print_result(const RestoreStory *story)
         "  content    %" PRIu64 " files, %s, every page verified, %s\n", report->rebuilt.files,
         out_bytes(report->rebuilt.bytes, bytes),
         out_rate(report->rebuilt.bytes, report->elapsed_rebuild + report->elapsed_sync, rate));
+    print_delta(story);
     print_branches(&story->plan);
     if (story->saved.pushed > 0) {
         out_print("  WAL        %" PRIu64 " files of the old directory went into the archive\n",
@@ -729,6 +766,8 @@ static void result_to_json(const RestoreStory *story, Json *json)
 
     json_u64(json, "files", report->rebuilt.files);
     json_u64(json, "read_bytes", report->rebuilt.bytes_read);
+    json_u64(json, "written_bytes", report->rebuilt.bytes_written);
+    delta_to_json(story, json);
     json_u64(json, "wal_pushed", story->saved.pushed);
     json_u64(json, "wal_kept_as_tail", report->wal_saved);
     json_begin_array(json, "raised_parameters");

@@ -49,7 +49,8 @@ static bool make_room(size_t count, Error *err)
  * Between the plan and now somebody may have put another directory there. Its place may belong to
  * somebody else, as the root of a mount does; it itself is ours.
  */
-static bool check_version(const HeldDirectory *version, Error *err)
+static bool check_version(const PlannedTablespace *tablespace, const HeldDirectory *version,
+                          Error *err)
 {
     struct stat status;
     bool is_empty;
@@ -58,6 +59,8 @@ static bool check_version(const HeldDirectory *version, Error *err)
         return error_set_errno(err, ERR_IO, errno, "look at %s", version->path);
     if (status.st_uid != geteuid())
         return error_set(err, ERR_REFUSED, "%s belongs to another user", version->path);
+    if (tablespace->is_gone_over)
+        return true;
     if (!directory_is_empty_fd(version->fd, version->path, &is_empty, err))
         return false;
     return is_empty || error_set(err, ERR_REFUSED, "%s is not empty any more", version->path);
@@ -73,14 +76,19 @@ static bool make_version(const PlannedTablespace *tablespace, HeldDirectory *ver
     return held_make(&location, tablespace->path, &is_new, err) &&
            (!is_new || FAULT_POINT("restore.after-make-place", err)) &&
            held_make_directory(at, err) && held_open_below(version, at, err) &&
-           check_version(version, err);
+           check_version(tablespace, version, err);
+}
+
+static bool begin_versions(HeldPlaces *held, const Placement *placement, Error *err)
+{
+    held->versions = mem_alloc((placement->tablespace_count + 1) * sizeof *held->versions);
+    return make_room(placement->tablespace_count, err);
 }
 
 static bool make_versions(HeldPlaces *held, const Placement *placement, Error *err)
 {
-    if (!make_room(placement->tablespace_count, err))
+    if (!begin_versions(held, placement, err))
         return false;
-    held->versions = mem_alloc((placement->tablespace_count + 1) * sizeof *held->versions);
     for (size_t i = 0; i < placement->tablespace_count; i++) {
         held->versions[i] = HELD_NONE;
         held->version_count++;
@@ -94,6 +102,29 @@ bool held_places_make_others(HeldPlaces *held, const Placement *placement, Error
 {
     return make_versions(held, placement, err) &&
            (placement->extra_directory == NULL || extra_place_make(placement, &held->extra, err));
+}
+
+static bool open_if_there(HeldDirectory *held, const char *path, Error *err)
+{
+    if (held_open(held, path, err))
+        return true;
+    if (err->code != ERR_NOT_FOUND)
+        return false;
+    error_clear(err);
+    return true;
+}
+
+bool held_places_open(HeldPlaces *held, const Placement *placement, Error *err)
+{
+    if (!begin_versions(held, placement, err) || !open_if_there(&held->data, placement->data, err))
+        return false;
+    for (size_t i = 0; i < placement->tablespace_count; i++) {
+        held->versions[i] = HELD_NONE;
+        held->version_count++;
+        if (!open_if_there(&held->versions[i], placement->tablespaces[i].version, err))
+            return false;
+    }
+    return true;
 }
 
 bool held_places_are_in_place(const HeldPlaces *held, Error *err)

@@ -9,6 +9,9 @@
 #include "base/work_queue.h"
 #include "stream/digest.h"
 
+#include <sys/stat.h>
+#include <unistd.h>
+
 enum {
     BATCH_FILES = 256,      /* small files of one job, at most */
     BATCH_STORED = 4 << 20, /* stored bytes that one job reads in one go */
@@ -44,28 +47,60 @@ typedef struct Rebuild {
     size_t small_count;
     size_t small_submitted;
     uint64_t large_bytes;
-    uint64_t large_submitted; /* bytes */
+    uint64_t large_submitted;   /* bytes */
+    RebuildLarge *shared_files; /* that differ, and whose blocks are other files', too */
 } Rebuild;
 
-static bool finish_large(const Rebuild *rebuild, RebuildLarge *large, Error *err)
+static bool check_crc(const RebuildLarge *large, Error *err)
 {
     const ManifestEntry *entry = large->entry;
-    FileAttributes attributes = rebuild_attributes(entry);
     uint32_t crc = large->crcs[0];
 
     for (uint32_t i = 1; i < entry->range_count; i++)
         crc = crc32c_combine(crc, large->crcs[i], entry->ranges[i].size);
-    if (crc != entry->crc32c) {
-        return error_set(err, ERR_CORRUPT, "%s: the file's CRC is not what was backed up",
-                         entry->path);
-    }
-    return rebuild->shared->is_check ||
-           file_attributes_set(held_places_of(rebuild->shared->placement, entry), &attributes,
-                               rebuild->shared->is_synced, err);
+    return crc == entry->crc32c ||
+           error_set(err, ERR_CORRUPT, "%s: the file's CRC is not what was backed up", entry->path);
+}
+
+/* Its blocks would be written to, so all of it will be wanted. */
+static void finish_compared(Rebuild *rebuild, RebuildLarge *large)
+{
+    if (large->record != NULL)
+        large->record->verdict = large->is_changed ? DELTA_DIFFERS : DELTA_SAME;
+    if (!large->is_changed ||
+        !found_file_is_shared(held_places_of(rebuild->shared->placement, large->entry)))
+        return;
+    large->next = rebuild->shared_files;
+    rebuild->shared_files = large;
+}
+
+static bool finish_large(Rebuild *rebuild, RebuildLarge *large, Error *err)
+{
+    const bool is_check = rebuild->shared->is_check;
+
+    if (large->is_new && !check_crc(large, err))
+        return false;
+    if (is_check && !large->is_new)
+        finish_compared(rebuild, large);
+    if (!large->is_new && !large->is_changed)
+        rebuild->report->files_kept++;
+    return is_check || rebuild_settle(rebuild->shared, large->entry, err);
+}
+
+/* What the first step has found is not told twice. */
+static void add_tally(Rebuild *rebuild, const RebuildTally *tally)
+{
+    RebuildReport *report = rebuild->report;
+    const bool is_check = rebuild->shared->is_check;
+
+    report->pages_compared += tally->pages_compared;
+    report->pages_written += is_check ? 0 : tally->pages_differ;
+    report->bytes_written += is_check ? 0 : tally->bytes_written;
+    report->files_kept += tally->files_kept;
 }
 
 /* Take one finished job back; *any is false when there was none. */
-static bool take_back(const Rebuild *rebuild, bool *any, Error *err)
+static bool take_back(Rebuild *rebuild, bool *any, Error *err)
 {
     void *pointer = NULL;
 
@@ -76,14 +111,18 @@ static bool take_back(const Rebuild *rebuild, bool *any, Error *err)
     if (pointer == NULL)
         return true;
     const RebuildJob *job = pointer;
+    RebuildLarge *large = job->large;
     rebuild->report->bytes_read += job->content.bytes_read;
-    if (job->large == NULL)
+    add_tally(rebuild, &job->tally);
+    if (large == NULL)
         return true;
-    job->large->crcs[job->range] = job->content.crc32c;
-    return --job->large->missing > 0 || finish_large(rebuild, job->large, err);
+    large->is_changed |= job->tally.pages_differ > 0;
+    if (large->is_new)
+        large->crcs[job->range] = job->content.crc32c;
+    return --large->missing > 0 || finish_large(rebuild, large, err);
 }
 
-static bool submit(const Rebuild *rebuild, RebuildJob *job, Error *err)
+static bool submit(Rebuild *rebuild, RebuildJob *job, Error *err)
 {
     bool any;
 
@@ -172,24 +211,105 @@ static bool large_is_possible(const ManifestEntry *entry, Error *err)
     return true;
 }
 
-static bool submit_large(Rebuild *rebuild, const ManifestEntry *entry, Error *err)
+static RebuildLarge *new_large(const Rebuild *rebuild, const ManifestEntry *entry)
 {
-    if (!rebuild->shared->is_check &&
-        !restored_file_create(held_places_of(rebuild->shared->placement, entry), entry->size, err))
-        return false;
     RebuildLarge *large = arena_alloc(rebuild->arena, sizeof *large);
+
     large->entry = entry;
+    large->is_new = true;
     large->crcs = arena_alloc(rebuild->arena, entry->range_count * sizeof *large->crcs);
-    large->missing = entry->range_count;
-    for (uint32_t i = 0; i < entry->range_count; i++) {
-        RebuildJob *job = arena_alloc(rebuild->arena, sizeof *job);
-        job->large = large;
-        job->range = i;
-        rebuild->large_submitted += entry->ranges[i].size;
-        if (!submit(rebuild, job, err) || !keep_pace(rebuild, err))
+    return large;
+}
+
+/* Whether a file stays, and is written where it differs. */
+static bool stays(const RebuildShared *shared, const RebuildLarge *large, const FoundFile *found)
+{
+    if (!found_file_fits(found, geteuid(), getegid()))
+        return false;
+    /* Compared first, it is written to only if it must be. */
+    return shared->is_check || (large->known != NULL && large->known->verdict == DELTA_SAME) ||
+           !found_file_is_shared(held_places_of(shared->placement, large->entry));
+}
+
+static RebuildLarge *look_at_large(const Rebuild *rebuild, const ManifestEntry *entry,
+                                   FoundFile *found)
+{
+    const RebuildShared *shared = rebuild->shared;
+    RebuildLarge *large = new_large(rebuild, entry);
+
+    *found = (FoundFile){0};
+    if (shared->delta == NULL)
+        return large;
+    found_file_look(held_places_of(shared->placement, entry), found);
+    large->known = delta_find(shared->delta, entry, found);
+    large->is_new = !stays(shared, large, found);
+    if (!large->is_new && shared->is_check) {
+        large->record = delta_begin(shared->delta, entry, found);
+        delta_add_ranges(shared->delta, entry, large->record);
+    }
+    return large;
+}
+
+/* What is to be written has its size from now on, and can be written. */
+static bool make_room(const RebuildShared *shared, const RebuildLarge *large,
+                      const FoundFile *found, Error *err)
+{
+    const HeldPath at = held_places_of(shared->placement, large->entry);
+    const uint64_t size = large->entry->size;
+
+    if (large->is_new) {
+        return (shared->delta == NULL || held_remove(at, err)) &&
+               restored_file_create(at, size, err);
+    }
+    const FileAttributes writable = {.mode = S_IRUSR | S_IWUSR, .mtime = TIME_US_NONE};
+    return ((found->mode & S_IWUSR) != 0 || file_attributes_set(at, &writable, false, err)) &&
+           restored_file_resize(at, found->size, size, err);
+}
+
+/* Nothing of it need be read. */
+static bool is_settled(const RebuildLarge *large, uint32_t range)
+{
+    return large->known != NULL && !large->is_new && large->known->ranges[range].is_compared &&
+           large->known->ranges[range].differs == NULL;
+}
+
+static bool submit_range(Rebuild *rebuild, RebuildLarge *large, uint32_t range, Error *err)
+{
+    const uint64_t size = large->entry->ranges[range].size;
+
+    rebuild->large_submitted += size;
+    if (is_settled(large, range)) {
+        progress_add(rebuild->shared->progress, size, 0);
+        return true;
+    }
+    RebuildJob *job = arena_alloc(rebuild->arena, sizeof *job);
+    job->large = large;
+    job->range = range;
+    return submit(rebuild, job, err);
+}
+
+static bool submit_ranges(Rebuild *rebuild, RebuildLarge *large, Error *err)
+{
+    const uint32_t count = large->entry->range_count;
+
+    for (uint32_t i = 0; i < count; i++)
+        large->missing += is_settled(large, i) ? 0 : 1;
+    if (large->missing == 0 && !finish_large(rebuild, large, err))
+        return false;
+    for (uint32_t i = 0; i < count; i++) {
+        if (!submit_range(rebuild, large, i, err) || !keep_pace(rebuild, err))
             return false;
     }
     return true;
+}
+
+static bool submit_large(Rebuild *rebuild, const ManifestEntry *entry, Error *err)
+{
+    FoundFile found;
+    RebuildLarge *large = look_at_large(rebuild, entry, &found);
+
+    return (rebuild->shared->is_check || make_room(rebuild->shared, large, &found, err)) &&
+           submit_ranges(rebuild, large, err);
 }
 
 /* What there is to do, checked as far as the manifest tells. */
@@ -232,17 +352,31 @@ static bool submit_all(Rebuild *rebuild, Error *err)
     return true;
 }
 
-static bool run_all(Rebuild *rebuild, Error *err)
+static bool wait_all(Rebuild *rebuild, Error *err)
 {
     bool any = true;
 
-    if (!rebuild_collect(rebuild, err) || !submit_all(rebuild, err))
-        return false;
     while (any) {
         if (!take_back(rebuild, &any, err))
             return false;
     }
     return true;
+}
+
+/* They are going to be new files, with nothing taken from what is there. */
+static bool check_shared(Rebuild *rebuild, Error *err)
+{
+    for (const RebuildLarge *file = rebuild->shared_files; file != NULL; file = file->next) {
+        if (!submit_ranges(rebuild, new_large(rebuild, file->entry), err))
+            return false;
+    }
+    return wait_all(rebuild, err);
+}
+
+static bool run_all(Rebuild *rebuild, Error *err)
+{
+    return rebuild_collect(rebuild, err) && submit_all(rebuild, err) && wait_all(rebuild, err) &&
+           check_shared(rebuild, err);
 }
 
 static bool run_with(Rebuild *rebuild, RebuildWorker *workers, unsigned jobs, Error *err)
@@ -270,6 +404,7 @@ static bool run_shared(const RebuildRequest *request, bool is_check, RebuildRepo
                                   .placement = request->placement,
                                   .manifest = request->manifest,
                                   .progress = request->progress,
+                                  .delta = request->delta,
                                   .is_synced = request->is_synced,
                                   .is_check = is_check};
     CLEANUP(arena_done) Arena arena = {0};
@@ -289,12 +424,16 @@ static bool run_shared(const RebuildRequest *request, bool is_check, RebuildRepo
 
 bool rebuild_files(const RebuildRequest *request, RebuildReport *report, Error *err)
 {
+    report->files_kept = 0;
     return run_shared(request, false, report, err);
 }
 
-bool rebuild_check(const RebuildRequest *request, Error *err)
+bool rebuild_compare(const RebuildRequest *request, RebuildReport *report, Error *err)
 {
-    RebuildReport uncounted = {0};
+    RebuildReport first = {0};
+    const bool is_done = run_shared(request, true, &first, err);
 
-    return run_shared(request, true, &uncounted, err);
+    report->bytes_read += first.bytes_read;
+    report->pages_compared += first.pages_compared;
+    return is_done;
 }

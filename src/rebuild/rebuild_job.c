@@ -4,14 +4,87 @@
 #include "rebuild/held_places.h"
 
 #include "base/fault.h"
+#include "base/file.h"
 #include "base/interrupt.h"
 #include "stream/digest.h"
 
 #include <string.h>
+#include <unistd.h>
 
 FileAttributes rebuild_attributes(const ManifestEntry *entry)
 {
     return (FileAttributes){.mode = entry->mode, .mtime = entry->mtime};
+}
+
+bool rebuild_settle(const RebuildShared *shared, const ManifestEntry *entry, Error *err)
+{
+    const HeldPath at = held_places_of(shared->placement, entry);
+    const FileAttributes attributes = rebuild_attributes(entry);
+    FoundFile found;
+
+    found_file_look(at, &found);
+    /* A killed run may have written what is right and never synced it. */
+    return (!shared->is_synced && found_file_has(&found, &attributes)) ||
+           file_attributes_set(at, &attributes, shared->is_synced, err);
+}
+
+static bool has_content(const RebuildWorker *worker, const ManifestEntry *entry, HeldPath at)
+{
+    CLEANUP(fd_done) int fd = -1;
+    Error other = {0}; /* then it is written anew */
+
+    return found_file_open(at, worker->shared->delta->from_disk, &fd, &other) &&
+           found_file_read(fd, worker->raw, entry->size, 0) &&
+           small_file_check(entry, worker->raw, worker->shared->cluster->repo->hash_seed, &other);
+}
+
+static bool is_same(const RebuildWorker *worker, const ManifestEntry *entry)
+{
+    const RebuildShared *shared = worker->shared;
+    const HeldPath at = held_places_of(shared->placement, entry);
+    FoundFile found;
+
+    if (entry->kind == ENTRY_EXTRA) /* each restore has a place of its own for them */
+        return false;
+    found_file_look(at, &found);
+    if (!found_file_fits(&found, geteuid(), getegid()) || found.size != entry->size)
+        return false;
+    if (delta_find(shared->delta, entry, &found) != NULL)
+        return true;
+    if (!has_content(worker, entry, at))
+        return false;
+    if (shared->is_check)
+        delta_begin(shared->delta, entry, &found)->verdict = DELTA_SAME;
+    return true;
+}
+
+/* What is there already leaves the batch. */
+static bool drop_same(const RebuildWorker *worker, RebuildJob *job, Error *err)
+{
+    size_t left = 0;
+
+    for (size_t i = 0; i < job->batch_count; i++) {
+        const ManifestEntry *entry = job->batch[i];
+        if (!interrupt_check(err))
+            return false;
+        if (!is_same(worker, entry)) {
+            job->batch[left++] = entry;
+            continue;
+        }
+        if (!worker->shared->is_check && !rebuild_settle(worker->shared, entry, err))
+            return false;
+        job->tally.files_kept++;
+        progress_add(worker->shared->progress, entry->size, 0);
+    }
+    job->batch_count = left;
+    return true;
+}
+
+/* A file that differs is another one from now on: nothing is written to what was there. */
+static bool make_way(const RebuildShared *shared, const ManifestEntry *entry, HeldPath at,
+                     Error *err)
+{
+    return shared->delta == NULL || entry->kind == ENTRY_EXTRA || held_remove(at, err);
 }
 
 static bool write_small(RebuildWorker *worker, const ManifestEntry *entry, const uint8_t *stored,
@@ -33,14 +106,15 @@ static bool write_small(RebuildWorker *worker, const ManifestEntry *entry, const
     const HeldPath at = held_places_of(shared->placement, entry);
     if (entry->kind == ENTRY_EXTRA && !held_make_parents(at, err))
         return false;
-    if (!restored_file_put(at, worker->raw, entry->size, &attributes, shared->is_synced, err))
+    if (!make_way(shared, entry, at, err) ||
+        !restored_file_put(at, worker->raw, entry->size, &attributes, shared->is_synced, err))
         return false;
     /* The cluster's own directories are synced at the end; these are no entries of the manifest. */
     return !shared->is_synced || entry->kind != ENTRY_EXTRA || held_sync_parent(at, err);
 }
 
 /* The batch's frames lie close together in one pack: one read brings them all. */
-static bool run_batch(RebuildWorker *worker, RebuildJob *job, Error *err)
+static bool write_batch(RebuildWorker *worker, RebuildJob *job, Error *err)
 {
     const RebuildShared *shared = worker->shared;
     const Frame *first = &job->batch[0]->content;
@@ -63,6 +137,7 @@ static bool run_batch(RebuildWorker *worker, RebuildJob *job, Error *err)
             entry->size > 0 ? worker->stored.data + (entry->content.offset - first->offset) : NULL;
         if (!interrupt_check(err) || !write_small(worker, entry, stored, err))
             return false;
+        job->tally.bytes_written += entry->size;
         progress_add(shared->progress, entry->size, 0);
         if (!FAULT_POINT("restore.after-file", err))
             return false;
@@ -70,84 +145,18 @@ static bool run_batch(RebuildWorker *worker, RebuildJob *job, Error *err)
     return true;
 }
 
-typedef struct RangeTarget {
-    WriteBehind *behind;
-    RestoredFile *file;
-    uint64_t offset; /* of the range in the file */
-    Progress *progress;
-} RangeTarget;
-
-static bool job_write_piece(void *context, uint8_t **data, size_t size, uint64_t offset, Error *err)
+static bool run_batch(RebuildWorker *worker, RebuildJob *job, Error *err)
 {
-    RangeTarget *target = context;
-
-    if (!write_behind_put(target->behind, target->file, data, size, target->offset + offset, err))
+    if (worker->shared->delta != NULL && !drop_same(worker, job, err))
         return false;
-    progress_add(target->progress, size, 0);
-    return true;
-}
-
-/* Whatever comes of the reading, no write is under way any more when this returns. */
-static bool copy_range(RebuildWorker *worker, RestoredFile *file, RebuildJob *job, Error *err)
-{
-    const ManifestEntry *entry = job->large->entry;
-    RangeTarget target = {.behind = worker->behind,
-                          .file = file,
-                          .offset = (uint64_t)job->range * RANGE_SIZE,
-                          .progress = worker->shared->progress};
-    Error late = {0};
-    bool is_read = range_reader_read(worker->reader, &entry->ranges[job->range], job_write_piece,
-                                     &target, &job->content, err);
-    bool is_written = write_behind_finish(worker->behind, &late);
-
-    if (is_read && !is_written)
-        *err = late;
-    if (!is_read || !is_written)
-        return error_context(err, "%s, range %u", entry->path, job->range);
-    return true;
-}
-
-static bool pass_over(void *context, uint8_t **data, size_t size, uint64_t offset, Error *err)
-{
-    (void)data;
-    (void)offset;
-    (void)err;
-    progress_add(context, size, 0);
-    return true;
-}
-
-static bool check_range(RebuildWorker *worker, RebuildJob *job, Error *err)
-{
-    const ManifestEntry *entry = job->large->entry;
-
-    return range_reader_read(worker->reader, &entry->ranges[job->range], pass_over,
-                             worker->shared->progress, &job->content, err) ||
-           error_context(err, "%s, range %u", entry->path, job->range);
-}
-
-static bool run_range(RebuildWorker *worker, RebuildJob *job, Error *err)
-{
-    const RebuildShared *shared = worker->shared;
-    const ManifestEntry *entry = job->large->entry;
-    CLEANUP(restored_file_done) RestoredFile file = RESTORED_FILE_CLOSED;
-    bool is_last = job->range + 1 == entry->range_count;
-
-    if (!restored_file_open(&file, held_places_of(shared->placement, entry), err) ||
-        !copy_range(worker, &file, job, err))
-        return false;
-    if (!FAULT_POINT("restore.after-range", err) ||
-        (is_last && !restored_file_cut(&file, entry->size, err)))
-        return false;
-    return !shared->is_synced || restored_file_sync(&file, err);
+    return job->batch_count == 0 || write_batch(worker, job, err);
 }
 
 bool rebuild_job_run(void *context, void *pointer, Error *err)
 {
     RebuildWorker *worker = context;
     RebuildJob *job = pointer;
-    bool ok = job->large == NULL         ? run_batch(worker, job, err)
-              : worker->shared->is_check ? check_range(worker, job, err)
-                                         : run_range(worker, job, err);
+    bool ok = job->large == NULL ? run_batch(worker, job, err) : range_job_run(worker, job, err);
 
     if (ok)
         progress_add(worker->shared->progress, 0, job->content.bytes_read);

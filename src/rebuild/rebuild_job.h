@@ -4,6 +4,7 @@
  */
 #pragma once
 
+#include "delta_file.h"
 #include "pack/range_reader.h"
 #include "rebuild/restored_file.h"
 #include "write_behind.h"
@@ -16,8 +17,9 @@ typedef struct RebuildShared {
     const Placement *placement;
     const Manifest *manifest;
     Progress *progress;
+    Delta *delta; /* what is there already counts; NULL: nothing is */
     bool is_synced;
-    bool is_check; /* all is read and compared, nothing is written */
+    bool is_check; /* all that is needed is read and verified, nothing is written */
 } RebuildShared;
 
 typedef struct RebuildWorker {
@@ -31,9 +33,21 @@ typedef struct RebuildWorker {
 /* A file of several ranges while they come back in any order. */
 typedef struct RebuildLarge {
     const ManifestEntry *entry;
-    uint32_t *crcs;
+    bool is_new; /* written whole; else what is there is compared, and written where it differs */
+    uint32_t *crcs;            /* of a new one */
+    const DeltaFile *known;    /* of one that was compared before; NULL: it was not */
+    DeltaFile *record;         /* of one that is compared now, when that is to be remembered */
+    bool is_changed;           /* some of its pages differ */
+    struct RebuildLarge *next; /* in a list, see rebuild.c */
     uint32_t missing;
 } RebuildLarge;
+
+/* What there was of a backup, and what was missing. */
+typedef struct RebuildTally {
+    uint64_t files_kept; /* small ones that were there */
+    uint64_t pages_compared, pages_differ;
+    uint64_t bytes_written;
+} RebuildTally;
 
 typedef struct RebuildJob {
     const ManifestEntry **batch; /* small files, or ... */
@@ -41,6 +55,7 @@ typedef struct RebuildJob {
     RebuildLarge *large; /* ... one range of a large one */
     uint32_t range;
     RangeContent content;
+    RebuildTally tally; /* what came of it */
 } RebuildJob;
 
 /* NULL on failure. */
@@ -51,5 +66,10 @@ void rebuild_workers_free(RebuildWorker *workers, unsigned count);
 /* A WorkQueue's run: context is a RebuildWorker, pointer a RebuildJob. */
 bool rebuild_job_run(void *context, void *pointer, Error *err) MUST_CHECK;
 
+/* The same for one range: range_job.c. */
+bool range_job_run(RebuildWorker *worker, RebuildJob *job, Error *err) MUST_CHECK;
+
 /* Mode, owner and time of an entry. */
 FileAttributes rebuild_attributes(const ManifestEntry *entry);
+/* Of a file whose content is right: set where they are not; synced if that is asked for. */
+bool rebuild_settle(const RebuildShared *shared, const ManifestEntry *entry, Error *err) MUST_CHECK;

@@ -10,21 +10,32 @@
 
 enum { WINDOW_SIZE = 8 << 20 };
 
-bool restored_file_create(HeldPath at, uint64_t size, Error *err)
+/* Room from `from` on, zeros as far as nothing was there. */
+static bool take_room(int fd, HeldPath at, uint64_t from, uint64_t size, Error *err)
 {
-    CLEANUP(fd_done) int fd = -1;
-
-    if (!held_create(at, &fd, err))
-        return false;
-    if (size > 0 && fallocate(fd, 0, 0, (off_t)size) == 0)
+    if (size > from && fallocate(fd, 0, (off_t)from, (off_t)(size - from)) == 0)
         return true;
     /* Not every file system can; but a full one says so now and not after an hour. */
-    bool is_full = size > 0 && (errno == ENOSPC || errno == EDQUOT || errno == EFBIG);
+    bool is_full = size > from && (errno == ENOSPC || errno == EDQUOT || errno == EFBIG);
     if (!is_full && ftruncate(fd, (off_t)size) == 0)
         return true;
     int os_errno = errno;
     CLEANUP(text_freep) char *path = held_text(at);
     return error_set_errno(err, ERR_IO, os_errno, "make room for %s", path);
+}
+
+bool restored_file_create(HeldPath at, uint64_t size, Error *err)
+{
+    CLEANUP(fd_done) int fd = -1;
+
+    return held_create(at, &fd, err) && take_room(fd, at, 0, size, err);
+}
+
+bool restored_file_resize(HeldPath at, uint64_t was, uint64_t size, Error *err)
+{
+    CLEANUP(fd_done) int fd = -1;
+
+    return was == size || (held_write(at, &fd, err) && take_room(fd, at, was, size, err));
 }
 
 /*
@@ -47,7 +58,7 @@ static bool may_write_directly(int fd)
 #endif
 }
 
-bool restored_file_open(RestoredFile *file, HeldPath at, Error *err)
+bool restored_file_open(RestoredFile *file, HeldPath at, bool is_direct, Error *err)
 {
     int flags;
 
@@ -56,7 +67,7 @@ bool restored_file_open(RestoredFile *file, HeldPath at, Error *err)
         return false;
     file->path = held_text(at);
     flags = fcntl(file->fd, F_GETFL);
-    file->is_direct = flags >= 0 && may_write_directly(file->fd) &&
+    file->is_direct = is_direct && flags >= 0 && may_write_directly(file->fd) &&
                       fcntl(file->fd, F_SETFL, flags | O_DIRECT) == 0;
     return true;
 }

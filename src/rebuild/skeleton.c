@@ -35,7 +35,8 @@ static bool make_link(const Placement *placement, const ManifestEntry *entry, Er
         return error_set(err, ERR_CORRUPT, "link %s is not a tablespace of this backup",
                          entry->path);
     }
-    return held_make_link(held_places_of(placement, entry), tablespace->path, err);
+    const HeldPath at = held_places_of(placement, entry);
+    return held_is_link_to(at, tablespace->path) || held_make_link(at, tablespace->path, err);
 }
 
 /* pg_wal and what is below it: backups leave it out, the server wants it. */

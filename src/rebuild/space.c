@@ -122,7 +122,7 @@ bool space_check(const RestorePlan *plan, Error *err)
     needs.items = arena_alloc(&arena, most * sizeof *needs.items);
     if (!count_files(plan, &needs, err) || !count_wal(plan, &needs, err))
         return false;
-    if (plan->old.replacement == REMOVES_OLD_FIRST && !count_freed(plan, &needs, err))
+    if (plan->old.replacement == OVERWRITES_OLD && !count_freed(plan, &needs, err))
         return false;
     for (size_t i = 0; i < needs.count; i++) {
         const Need *need = &needs.items[i];

@@ -1,6 +1,7 @@
 #include "replace/occupied.h"
 
 #include "rebuild/marker.h"
+#include "replace/strays.h"
 
 #include "base/fault.h"
 #include "base/file.h"
@@ -111,27 +112,12 @@ static bool is_kept_wal(const char *name)
     return strncmp(name, KEPT_WAL_INSIDE, strlen(KEPT_WAL_INSIDE)) == 0;
 }
 
-/* What belongs to the file system, what says that a restore is at work, and WAL of earlier ones. */
-static bool stays(const char *name)
-{
-    return strcmp(name, "lost+found") == 0 || strcmp(name, RESTORE_MARKER_FILE) == 0 ||
-           is_kept_wal(name);
-}
-
-static bool occupied_remove_old(const RestorePlan *plan, const HeldDirectory *data, Error *err)
-{
-    for (size_t i = 0; i < plan->old.version_count; i++) {
-        if (!tree_remove(plan->old.versions[i], err))
-            return false;
-    }
-    return tree_empty(data, stays, err); /* synced with what comes into it */
-}
-
-bool occupied_clear(const RestorePlan *plan, const HeldDirectory *data, Error *err)
+bool occupied_clear(const RestorePlan *plan, const HeldDirectory *data, uint64_t *strays,
+                    Error *err)
 {
     if (!plan->old.is_occupied)
         return true;
-    if (plan->old.replacement != REMOVES_OLD_FIRST)
+    if (plan->old.replacement != OVERWRITES_OLD)
         return move_aside(plan, data, err);
     /*
      * The marker comes first, so that a directory without pg_control always says what it is; from
@@ -142,7 +128,7 @@ bool occupied_clear(const RestorePlan *plan, const HeldDirectory *data, Error *e
         return false;
     return take_control_away(data, err) && FAULT_POINT("restore.control-away", err) &&
            keep_wal(data, plan, err) && FAULT_POINT("restore.wal-kept", err) &&
-           occupied_remove_old(plan, data, err);
+           strays_remove(plan, data, strays, err);
 }
 
 /* WAL that an earlier restore could only keep in the directory itself. */

@@ -73,7 +73,7 @@ static bool plan_wal(const Cluster *cluster, const RestoreRequest *request, cons
 
     if (!follow_wal_link(plan, &real, err))
         return false;
-    if (plan->old.choice != OCCUPIED_FORCE || request->discard_wal || plan->old.has_new_wal)
+    if (plan->old.choice == OCCUPIED_MOVE_ASIDE || request->discard_wal || plan->old.has_new_wal)
         return true;
     if (!has_wal(cluster, plan, &has, err) || !has)
         return err->code == ERR_NONE;
@@ -94,8 +94,23 @@ static bool keep_old(RestorePlan *plan, const char *obstacle, Error *err)
     if (obstacle == NULL)
         return space_check(plan, err);
     error_set(err, ERR_REFUSED, "%s: the old directory can't be kept under another name", obstacle);
-    return error_hint(err, "--force replaces what is in it, once the backup has been read whole; "
-                           "its WAL is kept");
+    return error_hint(err,
+                      "--delta overwrites what is in it where it differs from the backup, once "
+                      "all that is needed of that has been read; its WAL is kept");
+}
+
+static bool overwrite_old(RestorePlan *plan, const char *why, Error *err)
+{
+    Placement *placement = &plan->placement;
+
+    plan->old.replacement = OVERWRITES_OLD;
+    plan->old.overwrites_why = why;
+    for (size_t i = 0; i < placement->tablespace_count; i++) {
+        PlannedTablespace *tablespace = &placement->tablespaces[i];
+        for (size_t n = 0; n < plan->old.version_count; n++)
+            tablespace->is_gone_over |= strcmp(tablespace->version, plan->old.versions[n]) == 0;
+    }
+    return space_check(plan, err);
 }
 
 /* With room for both, the new one is there before the old one goes. */
@@ -109,9 +124,7 @@ static bool replacement_remove_old(RestorePlan *plan, const char *obstacle, Erro
             arena_format(&plan->arena, "%s.pgcairn-%s", plan->placement.data, plan->old.stamp);
         return true;
     }
-    plan->old.replacement = REMOVES_OLD_FIRST;
-    plan->old.removes_first_why = obstacle != NULL ? obstacle : "there is no room for both";
-    return space_check(plan, err);
+    return overwrite_old(plan, obstacle != NULL ? obstacle : "there is no room for both", err);
 }
 
 bool replacement_plan(const Cluster *cluster, const RestoreRequest *request, RestorePlan *plan,
@@ -122,6 +135,8 @@ bool replacement_plan(const Cluster *cluster, const RestoreRequest *request, Res
     const char *obstacle = replacement_obstacle(plan);
     if (!plan_wal(cluster, request, obstacle, plan, err))
         return false;
-    return plan->old.choice == OCCUPIED_MOVE_ASIDE ? keep_old(plan, obstacle, err)
-                                                   : replacement_remove_old(plan, obstacle, err);
+    if (plan->old.choice == OCCUPIED_MOVE_ASIDE)
+        return keep_old(plan, obstacle, err);
+    return plan->old.choice == OCCUPIED_DELTA ? overwrite_old(plan, NULL, err)
+                                              : replacement_remove_old(plan, obstacle, err);
 }

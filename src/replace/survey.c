@@ -108,6 +108,19 @@ static bool check_mount(const Survey *survey, const TreeEntry *entry, Error *err
                            "mounted in it included");
 }
 
+/* Found out when half of it is gone, it would cost the directory. */
+static bool check_removable(const Survey *survey, const TreeEntry *entry, Error *err)
+{
+    if (!survey->is_removed || !S_ISDIR(entry->found.st_mode) || entry->found.st_uid == geteuid() ||
+        strcmp(entry->below, "lost+found") == 0 ||
+        faccessat(entry->directory, entry->name, W_OK | X_OK, AT_EACCESS) == 0)
+        return true;
+    error_set(err, ERR_REFUSED, "%s belongs to another user: what is in it can't be removed",
+              entry->path);
+    return error_hint(
+        err, "let root put it elsewhere, or give it to the user that owns the data directory");
+}
+
 static bool look_at(void *context, const TreeEntry *entry, bool *descends, Error *err)
 {
     Survey *survey = context;
@@ -118,7 +131,8 @@ static bool look_at(void *context, const TreeEntry *entry, bool *descends, Error
         *descends = false;
     if (needed != NULL)
         return refuse_needed(survey, needed->what, entry->path, err);
-    if (!check_mount(survey, entry, err) || !check_content(survey, entry, err))
+    if (!check_mount(survey, entry, err) || !check_removable(survey, entry, err) ||
+        !check_content(survey, entry, err))
         return false;
     tell_link(survey, entry);
     if (S_ISREG(entry->found.st_mode) && entry->found.st_nlink == 1) {
@@ -164,7 +178,7 @@ bool survey_old(const RestoreRequest *request, RestorePlan *plan, Error *err)
                      .needed = needed,
                      .needed_count = identify_needed(request, needed),
                      .root = plan->placement.data,
-                     .is_removed = plan->old.choice == OCCUPIED_FORCE,
+                     .is_removed = plan->old.choice != OCCUPIED_MOVE_ASIDE,
                      .is_data = true};
 
     if (!plan->old.is_occupied || plan->old.choice == OCCUPIED_REFUSE)

@@ -40,11 +40,11 @@ static bool refuse_occupied(const RestorePlan *plan, const DataLook *look, Error
             err,
             "an earlier restore has brought it there: `pgcairn watch --start "
             "--data=%s` takes that up; or --move-aside keeps it under another name, --force "
-            "replaces it",
+            "replaces it, --delta overwrites it where it differs",
             data);
     }
-    return error_hint(err, "--move-aside keeps it under another name, --force replaces it (its WAL "
-                           "is saved first)");
+    return error_hint(err, "--move-aside keeps it under another name, --force replaces it, --delta "
+                           "overwrites it where it differs (its WAL is saved first)");
 }
 
 static bool refuse_foreign(const RestorePlan *plan, const DataLook *look, Error *err)
@@ -129,7 +129,7 @@ static bool plan_occupied(const Cluster *cluster, const RestoreRequest *request,
             return refuse_occupied(plan, &look, err);
         return plan->undecided.code != ERR_NONE || !refuse_occupied(plan, &look, &plan->undecided);
     }
-    if (plan->old.choice == OCCUPIED_FORCE && look.is_identified && !look.same_cluster)
+    if (plan->old.choice != OCCUPIED_MOVE_ASIDE && look.is_identified && !look.same_cluster)
         return refuse_foreign(plan, &look, err);
     plan_wal_sources(&look, plan);
     plan->old.marked_versions = look.marker.versions;
@@ -158,7 +158,39 @@ static bool is_its_own(RestorePlan *plan, const char *location, const char *vers
     return false;
 }
 
-/* The version directories that belong to the old data directory: its links lead there. */
+static bool is_old_version(const RestorePlan *plan, const char *path)
+{
+    for (size_t i = 0; i < plan->old.version_count; i++) {
+        if (strcmp(plan->old.versions[i], path) == 0)
+            return true;
+    }
+    return false;
+}
+
+static void add_old_version(RestorePlan *plan, const char *location, const char *path)
+{
+    if (file_exists(path) && !is_old_version(plan, path) && is_its_own(plan, location, path))
+        plan->old.versions[plan->old.version_count++] = path;
+}
+
+/* A restore that did not end may have taken a link away, and not put the new one there. */
+static void add_marked_versions(RestorePlan *plan, const char *version)
+{
+    for (size_t i = 0; i < plan->old.marked_version_count; i++) {
+        const char *path = plan->old.marked_versions[i];
+        const char *slash = strrchr(path, '/');
+
+        if (path[0] != '/' || slash == path || strcmp(slash + 1, version) != 0)
+            continue;
+        const char *location = arena_text_part(&plan->arena, path, (size_t)(slash - path));
+        add_old_version(plan, location, arena_text(&plan->arena, path));
+    }
+}
+
+/*
+ * The version directories that belong to the old data directory: its links lead there, or the
+ * marker of a restore that did not end says so.
+ */
 static bool find_old_versions(RestorePlan *plan, Error *err)
 {
     char version[TABLESPACE_DIRECTORY_SIZE];
@@ -170,12 +202,13 @@ static bool find_old_versions(RestorePlan *plan, Error *err)
     if (!tablespace_links(plan->placement.data, &plan->arena, &targets, &count, err))
         return false;
     tablespace_directory_text(plan->decision.manifest.header.major, version);
-    plan->old.versions = arena_alloc(&plan->arena, (count + 1) * sizeof *plan->old.versions);
+    plan->old.versions = arena_alloc(&plan->arena, (count + plan->old.marked_version_count + 1) *
+                                                       sizeof *plan->old.versions);
     for (size_t i = 0; i < count; i++) {
-        const char *path = arena_format(&plan->arena, "%s/%s", targets[i], version);
-        if (file_exists(path) && is_its_own(plan, targets[i], path))
-            plan->old.versions[plan->old.version_count++] = path;
+        add_old_version(plan, targets[i], arena_format(&plan->arena, "%s/%s", targets[i], version));
     }
+    if (plan->old.state == DATA_HALF_RESTORED)
+        add_marked_versions(plan, version);
     return true;
 }
 
@@ -193,15 +226,6 @@ static const char *moved_path(const RestoreRequest *request, const Tablespace *t
         }
     }
     return NULL;
-}
-
-static bool is_old_version(const RestorePlan *plan, const char *path)
-{
-    for (size_t i = 0; i < plan->old.version_count; i++) {
-        if (strcmp(plan->old.versions[i], path) == 0)
-            return true;
-    }
-    return false;
 }
 
 /* Nobody else may be there: what a server of this major version has is in PG_<major>_<catalog>. */

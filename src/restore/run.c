@@ -184,27 +184,29 @@ static bool take_free_place(const Cluster *cluster, const RestorePlan *plan, Hel
 }
 
 static bool take_occupied_place(const Cluster *cluster, const RestorePlan *plan, HeldPlaces *held,
-                                Error *err)
+                                RestoreReport *report, Error *err)
 {
     CLEANUP(held_done) HeldDirectory old = HELD_NONE;
 
     if (!lock_old(plan, &old, err) || !check_unchanged(cluster, plan, err) ||
-        !occupied_clear(plan, &old, err))
+        !occupied_clear(plan, &old, &report->strays, err))
         return false;
-    if (plan->old.replacement != REMOVES_OLD_FIRST)
+    if (plan->old.replacement != OVERWRITES_OLD)
         return make_in_its_place(plan, held, err);
-    /* Emptied it is the same directory: a second descriptor of it would wait for the first. */
+    /* It is the same directory: a second descriptor of it would wait for the first. */
     held->data = held_take(&old);
     return fchmod(held->data.fd, plan->placement.data_mode) == 0 ||
            error_set_errno(err, ERR_IO, errno, "set the mode of %s", plan->placement.data);
 }
 
-/* From here on the place is ours: marked, locked, and empty but for that. */
-static bool take_place(const Cluster *cluster, const RestorePlan *plan, Error *err)
+/* From here on the place is ours: marked, locked, and empty but for that and for what the backup
+ * has, too. */
+static bool take_place(const Cluster *cluster, const RestorePlan *plan, RestoreReport *report,
+                       Error *err)
 {
     HeldPlaces *held = plan->placement.held;
 
-    if (!(plan->old.is_occupied ? take_occupied_place(cluster, plan, held, err)
+    if (!(plan->old.is_occupied ? take_occupied_place(cluster, plan, held, report, err)
                                 : take_free_place(cluster, plan, held, err)))
         return false;
     return held_places_make_others(held, &plan->placement, err) &&
@@ -233,11 +235,12 @@ static RebuildRequest rebuild_request(const Cluster *cluster, const RestoreReque
 }
 
 static bool rebuild(const Cluster *cluster, const RestoreRequest *request, const RestorePlan *plan,
-                    const Durability *durability, WalCheck *check, RestoreReport *report,
-                    Error *err)
+                    const Durability *durability, WalCheck *check, Delta *delta,
+                    RestoreReport *report, Error *err)
 {
     RebuildRequest files = rebuild_request(cluster, request, plan);
 
+    files.delta = delta;
     files.is_synced = durability->by_file;
     files.check = check;
     progress_phase(request->progress, "rebuild", plan->decision.bytes);
@@ -277,11 +280,31 @@ static bool finish(const Cluster *cluster, const RestorePlan *plan, Error *err)
            marker_remove(&plan->placement.held->data, err);
 }
 
+/* It was renamed, and is as good as it was; or it is gone. */
+static bool explain_old(const RestorePlan *plan, Error *err)
+{
+    if (plan->old.replacement == OVERWRITES_OLD) {
+        return error_hint(err,
+                          "what was in %s is overwritten in part, and nothing there can be "
+                          "started; restore again with --delta: it goes on where this one ended",
+                          plan->placement.data);
+    }
+    if (plan->old.replacement != REMOVES_OLD_LAST || err->code == ERR_INTERRUPTED)
+        return error_hint(err, "nothing here can be started; run the restore again");
+    return error_hint(err,
+                      "nothing here can be started; run the restore again, or bring the old "
+                      "directory back: it is whole, as %s%s%s",
+                      plan->old.moved_to,
+                      plan->old.version_count > 0 ? ", and in its tablespaces as PG_*.pgcairn-"
+                                                  : "",
+                      plan->old.version_count > 0 ? plan->old.stamp : "");
+}
+
 /* pg_control is the last file: it tells how far we came. */
 static bool explain_state(const RestorePlan *plan, Error *err)
 {
     if (!held_has(held_at(&plan->placement.held->data, "global/pg_control")))
-        return error_hint(err, "nothing here can be started; run the restore again");
+        return explain_old(plan, err);
     return error_hint(err, "all files are there, but they may not be durable; restore again with "
                            "--force");
 }
@@ -302,31 +325,45 @@ static bool begin_wal_check(const Cluster *cluster, const RestoreRequest *reques
     return *check != NULL && (!is_first || wal_check_finish(*check, err));
 }
 
-/* Law 8: where the old directory must go first, the backup is read whole before. */
-static bool check_backup(const Cluster *cluster, const RestoreRequest *request,
-                         const RestorePlan *plan, Error *err)
+static bool compare_held(const RebuildRequest *files, const Cluster *cluster, RestorePlan *plan,
+                         HeldPlaces *held, RestoreReport *report, Error *err)
 {
-    if (plan->old.replacement != REMOVES_OLD_FIRST || plan->old.state != DATA_CLUSTER)
-        return true;
     uint8_t control[PG_CONTROL_FILE_SIZE];
-    progress_phase(request->progress, "check backup", plan->decision.bytes);
-    const RebuildRequest files = rebuild_request(cluster, request, plan);
-    return (rebuild_check(&files, err) && restore_read_control(cluster, plan, control, err)) ||
-           error_context(err, "read the backup before anything of the old directory is removed");
+
+    return held_places_open(held, &plan->placement, err) &&
+           rebuild_compare(files, &report->rebuilt, err) &&
+           restore_read_control(cluster, plan, control, err);
 }
 
-/* It was renamed, and is as good as it was. */
-static bool explain_old(const RestorePlan *plan, Error *err)
+/*
+ * Law 8: where the old directory is overwritten, all that is needed of the backup is read before.
+ * Of one that is half restored nothing is left to lose.
+ */
+static bool compare(const Cluster *cluster, const RestoreRequest *request, RestorePlan *plan,
+                    Delta *delta, RestoreReport *report, Error *err)
 {
-    if (plan->old.replacement != REMOVES_OLD_LAST || err->code == ERR_INTERRUPTED)
-        return error_hint(err, "nothing here can be started; run the restore again");
-    return error_hint(err,
-                      "nothing here can be started; run the restore again, or bring the old "
-                      "directory back: it is whole, as %s%s%s",
-                      plan->old.moved_to,
-                      plan->old.version_count > 0 ? ", and in its tablespaces as PG_*.pgcairn-"
-                                                  : "",
-                      plan->old.version_count > 0 ? plan->old.stamp : "");
+    CLEANUP(held_places_done) HeldPlaces seen = {.data = HELD_NONE, .extra = HELD_NONE};
+    HeldPlaces *held = plan->placement.held;
+
+    if (plan->old.replacement != OVERWRITES_OLD || plan->old.state != DATA_CLUSTER)
+        return true;
+    RebuildRequest files = rebuild_request(cluster, request, plan);
+    files.delta = delta;
+    progress_phase(request->progress, "compare", plan->decision.bytes);
+    plan->placement.held = &seen;
+    bool is_good = compare_held(&files, cluster, plan, &seen, report, err);
+    plan->placement.held = held;
+    return is_good ||
+           error_context(err,
+                         "compare the old directory with the backup, before it is overwritten");
+}
+
+/* What a restore left that did not end may differ from what the disk has: see delta.h. */
+static Delta *new_delta(const RestorePlan *plan)
+{
+    return plan->old.replacement == OVERWRITES_OLD
+               ? delta_new(&plan->decision.manifest, plan->old.state == DATA_HALF_RESTORED)
+               : NULL;
 }
 
 static bool restore_do(const Cluster *cluster, const RestoreRequest *request, RestorePlan *plan,
@@ -334,17 +371,18 @@ static bool restore_do(const Cluster *cluster, const RestoreRequest *request, Re
 {
     CLEANUP(durability_done) Durability durability = {0};
     CLEANUP(wal_check_freep) WalCheck *check = NULL;
+    CLEANUP(delta_freep) Delta *delta = new_delta(plan);
     TimeUs begin = time_monotonic();
 
     if (!begin_wal_check(cluster, request, plan, &check, err) ||
-        !check_backup(cluster, request, plan, err))
+        !compare(cluster, request, plan, delta, report, err))
         return false;
     report->elapsed_check = time_monotonic() - begin;
-    if (!FAULT_POINT("restore.before-take", err) || !take_place(cluster, plan, err) ||
+    if (!FAULT_POINT("restore.before-take", err) || !take_place(cluster, plan, report, err) ||
         !FAULT_POINT("restore.before-rebuild", err) ||
         !watch_file_systems(plan->placement.held, &durability, err))
         return false;
-    if (!rebuild(cluster, request, plan, &durability, check, report, err) ||
+    if (!rebuild(cluster, request, plan, &durability, check, delta, report, err) ||
         !FAULT_POINT("restore.after-rebuild", err) ||
         !configure(cluster, request, plan, report, err))
         return explain_old(plan, err);

@@ -30,7 +30,7 @@ static void check_options(const Options *options, const Command *command)
                   (options->target_lsn != NULL) + (options->target_xid != NULL) +
                   (options->target_name != NULL);
     assert(targets <= 1);
-    assert(!options->move_aside || !options->force);
+    assert(options->move_aside + options->force + options->delta <= 1);
 }
 
 static void check_same(const Options *a, const Options *b)

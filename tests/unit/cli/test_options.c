@@ -269,7 +269,7 @@ static void misspelled_names_are_refused_with_the_nearest(void **state)
         {ARGV("list", "--pg-bin=x"), "list has no option --pg-bin",
          "restore, watch and promote have it"},
         {ARGV("archive-get", "--json"), "archive-get has no option --json", NULL},
-        {ARGV("restore", "--delta"), "restore has no option --delta", NULL},
+        {ARGV("restore", "--full"), "restore has no option --full", NULL},
         {ARGV("archive-push", "--PATH=a"), "archive-push has no option --PATH", NULL},
         {ARGV("backup", "-j", "3"), "unknown option -j", "options are written out"});
 }
@@ -314,7 +314,7 @@ static void options_that_contradict_are_refused(void **state)
         {ARGV("restore", "--repo=r", "--data=d", "--target-exclusive", "--target=immediate"),
          "--target-exclusive needs a target to stop before", NULL},
         {ARGV("restore", "--repo=r", "--data=d", "--move-aside", "--force"),
-         "--move-aside and --force exclude each other", NULL});
+         "--move-aside, --force and --delta exclude one another", NULL});
 }
 
 static void values_are_checked_before_any_work(void **state)

@@ -36,7 +36,7 @@ static void write_file(HeldPath at, uint64_t size, bool is_direct)
         CLEANUP(restored_file_done) RestoredFile file = RESTORED_FILE_CLOSED;
         for (size_t j = 0; j < part; j++)
             piece[j] = byte_at(offset + j);
-        assert_true(restored_file_open(&file, at, &err));
+        assert_true(restored_file_open(&file, at, true, &err));
         if (!is_direct) {
             assert_int_equal(fcntl(file.fd, F_SETFL, fcntl(file.fd, F_GETFL) & ~O_DIRECT), 0);
             file.is_direct = false;

@@ -49,7 +49,7 @@ static void every_piece_is_at_its_place_once_it_is_finished(void **state)
         CLEANUP(text_freep) char *path = text_format("file-%d", f);
         size_t size = (size_t)(PIECES - 1) * EXTENT_SIZE + LAST;
         assert_true(restored_file_create(held_at(&here, path), size, &err));
-        assert_true(restored_file_open(&file, held_at(&here, path), &err));
+        assert_true(restored_file_open(&file, held_at(&here, path), true, &err));
 
         for (size_t i = 0; i < PIECES; i++) {
             memset(fixture.data, (int)(10 * f) + (int)i + 1, EXTENT_SIZE);
@@ -79,7 +79,7 @@ static void a_piece_in_flight_is_not_in_the_buffer_that_is_filled(void **state)
     (void)state;
     assert_true(held_open(&here, folder_path(), &err));
     assert_true(restored_file_create(held_at(&here, "exchanged"), EXTENT_SIZE, &err));
-    assert_true(restored_file_open(&file, held_at(&here, "exchanged"), &err));
+    assert_true(restored_file_open(&file, held_at(&here, "exchanged"), true, &err));
     memset(fixture.data, 1, EXTENT_SIZE);
     const uint8_t *given = fixture.data;
 

@@ -1,0 +1,19 @@
+/*
+ * delta.h - what of a backup is in its place already.
+ *
+ * Only content counts, never size and time: of large files the hash of each page, against the page
+ * tables; of small ones all of it. rebuild_compare() fills a Delta and writes nothing, so that
+ * whatever will be needed of the backup is read and verified before anything is overwritten;
+ * rebuild_files() then writes what differs. A file that somebody touched in between is compared
+ * again, as is one that was never compared: rebuild_files() can do without the first step.
+ */
+#pragma once
+
+#include "pack/manifest.h"
+
+typedef struct Delta Delta;
+
+/* from_disk: what is there was left by a run that may have ended because the disk did not take
+ * what was written to it, so the page cache is not believed. */
+Delta *delta_new(const Manifest *manifest, bool from_disk);
+void delta_freep(Delta **delta); /* for CLEANUP() */

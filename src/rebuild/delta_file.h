@@ -1,0 +1,50 @@
+/*
+ * delta_file.h - what is known of each file that a restore goes over.
+ */
+#pragma once
+
+#include "found_file.h"
+
+#include "pack/page_set.h"
+#include "rebuild/delta.h"
+
+#include <stdatomic.h>
+
+/* Pages of which it is remembered one by one whether they differ: 32 MiB, a restore of 2 TiB in
+ * which every range has changed. Ranges beyond are compared again. */
+enum { DELTA_SETS_MAX = 32768 };
+
+typedef enum DeltaVerdict {
+    DELTA_UNKNOWN,
+    DELTA_SAME,
+    DELTA_DIFFERS, /* of a large file: `ranges` tell where */
+} DeltaVerdict;
+
+typedef struct DeltaRange {
+    bool is_compared;
+    PageSet *differs; /* NULL: none do */
+} DeltaRange;
+
+/* One for each entry of the manifest, however many files a cluster has: kept small. */
+typedef struct DeltaFile {
+    FoundStamp stamp;   /* when it was compared */
+    DeltaRange *ranges; /* of a large file; each is filled by the thread that compares it */
+    DeltaVerdict verdict : 8;
+} DeltaFile;
+
+struct Delta {
+    const Manifest *manifest;
+    bool from_disk;
+    DeltaFile *files;      /* of the manifest's entries, in their order */
+    atomic_uint set_count; /* of all files */
+    Arena arena;
+};
+
+/* The record of an entry, as it is now: whoever fills it is alone with it. */
+DeltaFile *delta_begin(Delta *delta, const ManifestEntry *entry, const FoundFile *found);
+/* For the ranges of a large file; by the thread that plans the work. */
+void delta_add_ranges(Delta *delta, const ManifestEntry *entry, DeltaFile *file);
+/* What was remembered, when it is still worth something; else NULL. */
+const DeltaFile *delta_find(const Delta *delta, const ManifestEntry *entry, const FoundFile *now);
+/* A range that was compared. What there is no room for is forgotten. */
+void delta_remember(Delta *delta, DeltaRange *range, const PageSet *differs);
