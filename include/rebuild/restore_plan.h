@@ -204,9 +204,9 @@ typedef struct RestorePlan {
 
 typedef struct RestoreReport {
     RebuildReport rebuilt;
-    uint64_t strays;      /* files of the old directory, and directories with all in them, removed */
-    uint64_t wal_saved;   /* segments of the old data directory kept as the tail of this recovery */
-    TimeUs elapsed_check; /* until the first change; in elapsed_rebuild, too */
+    uint64_t strays;    /* files of the old directory, and directories with all in them, removed */
+    uint64_t wal_saved; /* segments of the old data directory kept as the tail of this recovery */
+    TimeUs elapsed_check;                 /* until the first change; in elapsed_rebuild, too */
     TimeUs elapsed_rebuild, elapsed_sync; /* microseconds */
     TimeUs elapsed;                       /* all */
 } RestoreReport;

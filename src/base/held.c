@@ -447,7 +447,7 @@ bool held_make_link(HeldPath at, const char *target, Error *err)
 bool held_is_link_to(HeldPath at, const char *target)
 {
     const char *name;
-    CLEANUP(fd_done) int parent = open_parent(at, O_PATH, &name);
+    CLEANUP(fd_done) int parent = held_open_parent(at, O_PATH, &name);
     char found[PATH_MAX];
     const ssize_t size = parent < 0 ? -1 : readlinkat(parent, name, found, sizeof found);
 

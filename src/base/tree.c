@@ -237,7 +237,7 @@ static bool unlink_entry(const TreeEntry *entry, int flags, Error *err)
 
 /* One of ours that may not be written to by its mode; what can't be changed shows when it counts.
  */
-static void open_up(const TreeEntry *entry)
+static void tree_open_up(const TreeEntry *entry)
 {
     if ((entry->found.st_mode & OWNER_ALL) != OWNER_ALL)
         (void)!fchmodat(entry->directory, entry->name, OWNER_ALL, 0);
@@ -253,7 +253,7 @@ static bool remove_before(void *context, const TreeEntry *entry, bool *descends,
     }
     if (!S_ISDIR(entry->found.st_mode))
         return unlink_entry(entry, 0, err);
-    open_up(entry);
+    tree_open_up(entry);
     return true;
 }
 
@@ -268,7 +268,7 @@ static bool remove_after(void *context, const TreeEntry *entry, bool *descends, 
 static bool remove_directory(const TreeEntry *entry, Error *err)
 {
     const TreeVisitor visitor = {.before = remove_before, .after = remove_after};
-    open_up(entry);
+    tree_open_up(entry);
     int fd = openat(entry->directory, entry->name,
                     O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
 

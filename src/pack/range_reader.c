@@ -241,7 +241,7 @@ static bool copy_page(RangeReader *reader, uint32_t page, size_t size, uint8_t *
     return true;
 }
 
-static size_t page_size(const RangeReader *reader, uint32_t page)
+static size_t range_page_size(const RangeReader *reader, uint32_t page)
 {
     const uint64_t rest = reader->range_size - (uint64_t)page * PAGE_BYTES;
 
@@ -258,7 +258,7 @@ static bool fill_piece(RangeReader *reader, const PageSet *pages, uint32_t *page
     *filled = 0;
     while (*page < count && *filled < EXTENT_SIZE &&
            (pages == NULL || page_set_has(pages, *page))) {
-        const size_t size = page_size(reader, *page);
+        const size_t size = range_page_size(reader, *page);
         if (!copy_page(reader, *page, size, reader->out + *filled, err))
             return false;
         *filled += size;

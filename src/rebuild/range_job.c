@@ -26,7 +26,8 @@ static uint64_t offset_of(const RebuildJob *job)
     return (uint64_t)job->range * RANGE_SIZE;
 }
 
-static bool range_write_piece(void *context, uint8_t **data, size_t size, uint64_t offset, Error *err)
+static bool range_write_piece(void *context, uint8_t **data, size_t size, uint64_t offset,
+                              Error *err)
 {
     RangeTarget *target = context;
 
@@ -50,8 +51,8 @@ static bool write_pages(RebuildWorker *worker, RestoredFile *file, RebuildJob *j
                           .offset = offset_of(job),
                           .progress = pages == NULL ? worker->shared->progress : NULL};
     Error late = {0};
-    bool is_read =
-        range_reader_read_pages(worker->reader, pages, range_write_piece, &target, &job->content, err);
+    bool is_read = range_reader_read_pages(worker->reader, pages, range_write_piece, &target,
+                                           &job->content, err);
     bool is_written = write_behind_finish(worker->behind, &late);
 
     job->tally.bytes_written = target.written;

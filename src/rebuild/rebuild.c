@@ -222,7 +222,8 @@ static RebuildLarge *new_large(const Rebuild *rebuild, const ManifestEntry *entr
 }
 
 /* Whether a file stays, and is written where it differs. */
-static bool stays(const RebuildShared *shared, const RebuildLarge *large, const FoundFile *found)
+static bool large_stays(const RebuildShared *shared, const RebuildLarge *large,
+                        const FoundFile *found)
 {
     if (!found_file_fits(found, geteuid(), getegid()))
         return false;
@@ -242,7 +243,7 @@ static RebuildLarge *look_at_large(const Rebuild *rebuild, const ManifestEntry *
         return large;
     found_file_look(held_places_of(shared->placement, entry), found);
     large->known = delta_find(shared->delta, entry, found);
-    large->is_new = !stays(shared, large, found);
+    large->is_new = !large_stays(shared, large, found);
     if (!large->is_new && shared->is_check) {
         large->record = delta_begin(shared->delta, entry, found);
         delta_add_ranges(shared->delta, entry, large->record);
@@ -251,8 +252,8 @@ static RebuildLarge *look_at_large(const Rebuild *rebuild, const ManifestEntry *
 }
 
 /* What is to be written has its size from now on, and can be written. */
-static bool make_room(const RebuildShared *shared, const RebuildLarge *large,
-                      const FoundFile *found, Error *err)
+static bool large_make_room(const RebuildShared *shared, const RebuildLarge *large,
+                            const FoundFile *found, Error *err)
 {
     const HeldPath at = held_places_of(shared->placement, large->entry);
     const uint64_t size = large->entry->size;
@@ -267,7 +268,7 @@ static bool make_room(const RebuildShared *shared, const RebuildLarge *large,
 }
 
 /* Nothing of it need be read. */
-static bool is_settled(const RebuildLarge *large, uint32_t range)
+static bool large_is_settled(const RebuildLarge *large, uint32_t range)
 {
     return large->known != NULL && !large->is_new && large->known->ranges[range].is_compared &&
            large->known->ranges[range].differs == NULL;
@@ -278,7 +279,7 @@ static bool submit_range(Rebuild *rebuild, RebuildLarge *large, uint32_t range, 
     const uint64_t size = large->entry->ranges[range].size;
 
     rebuild->large_submitted += size;
-    if (is_settled(large, range)) {
+    if (large_is_settled(large, range)) {
         progress_add(rebuild->shared->progress, size, 0);
         return true;
     }
@@ -293,7 +294,7 @@ static bool submit_ranges(Rebuild *rebuild, RebuildLarge *large, Error *err)
     const uint32_t count = large->entry->range_count;
 
     for (uint32_t i = 0; i < count; i++)
-        large->missing += is_settled(large, i) ? 0 : 1;
+        large->missing += large_is_settled(large, i) ? 0 : 1;
     if (large->missing == 0 && !finish_large(rebuild, large, err))
         return false;
     for (uint32_t i = 0; i < count; i++) {
@@ -308,7 +309,7 @@ static bool submit_large(Rebuild *rebuild, const ManifestEntry *entry, Error *er
     FoundFile found;
     RebuildLarge *large = look_at_large(rebuild, entry, &found);
 
-    return (rebuild->shared->is_check || make_room(rebuild->shared, large, &found, err)) &&
+    return (rebuild->shared->is_check || large_make_room(rebuild->shared, large, &found, err)) &&
            submit_ranges(rebuild, large, err);
 }
 
@@ -364,7 +365,7 @@ static bool wait_all(Rebuild *rebuild, Error *err)
 }
 
 /* They are going to be new files, with nothing taken from what is there. */
-static bool check_shared(Rebuild *rebuild, Error *err)
+static bool rebuild_check_shared(Rebuild *rebuild, Error *err)
 {
     for (const RebuildLarge *file = rebuild->shared_files; file != NULL; file = file->next) {
         if (!submit_ranges(rebuild, new_large(rebuild, file->entry), err))
@@ -376,7 +377,7 @@ static bool check_shared(Rebuild *rebuild, Error *err)
 static bool run_all(Rebuild *rebuild, Error *err)
 {
     return rebuild_collect(rebuild, err) && submit_all(rebuild, err) && wait_all(rebuild, err) &&
-           check_shared(rebuild, err);
+           rebuild_check_shared(rebuild, err);
 }
 
 static bool run_with(Rebuild *rebuild, RebuildWorker *workers, unsigned jobs, Error *err)

@@ -28,7 +28,7 @@ bool rebuild_settle(const RebuildShared *shared, const ManifestEntry *entry, Err
            file_attributes_set(at, &attributes, shared->is_synced, err);
 }
 
-static bool has_content(const RebuildWorker *worker, const ManifestEntry *entry, HeldPath at)
+static bool small_has_content(const RebuildWorker *worker, const ManifestEntry *entry, HeldPath at)
 {
     CLEANUP(fd_done) int fd = -1;
     Error other = {0}; /* then it is written anew */
@@ -38,7 +38,7 @@ static bool has_content(const RebuildWorker *worker, const ManifestEntry *entry,
            small_file_check(entry, worker->raw, worker->shared->cluster->repo->hash_seed, &other);
 }
 
-static bool is_same(const RebuildWorker *worker, const ManifestEntry *entry)
+static bool small_is_same(const RebuildWorker *worker, const ManifestEntry *entry)
 {
     const RebuildShared *shared = worker->shared;
     const HeldPath at = held_places_of(shared->placement, entry);
@@ -51,7 +51,7 @@ static bool is_same(const RebuildWorker *worker, const ManifestEntry *entry)
         return false;
     if (delta_find(shared->delta, entry, &found) != NULL)
         return true;
-    if (!has_content(worker, entry, at))
+    if (!small_has_content(worker, entry, at))
         return false;
     if (shared->is_check)
         delta_begin(shared->delta, entry, &found)->verdict = DELTA_SAME;
@@ -59,7 +59,7 @@ static bool is_same(const RebuildWorker *worker, const ManifestEntry *entry)
 }
 
 /* What is there already leaves the batch. */
-static bool drop_same(const RebuildWorker *worker, RebuildJob *job, Error *err)
+static bool batch_drop_same(const RebuildWorker *worker, RebuildJob *job, Error *err)
 {
     size_t left = 0;
 
@@ -67,7 +67,7 @@ static bool drop_same(const RebuildWorker *worker, RebuildJob *job, Error *err)
         const ManifestEntry *entry = job->batch[i];
         if (!interrupt_check(err))
             return false;
-        if (!is_same(worker, entry)) {
+        if (!small_is_same(worker, entry)) {
             job->batch[left++] = entry;
             continue;
         }
@@ -147,7 +147,7 @@ static bool write_batch(RebuildWorker *worker, RebuildJob *job, Error *err)
 
 static bool run_batch(RebuildWorker *worker, RebuildJob *job, Error *err)
 {
-    if (worker->shared->delta != NULL && !drop_same(worker, job, err))
+    if (worker->shared->delta != NULL && !batch_drop_same(worker, job, err))
         return false;
     return job->batch_count == 0 || write_batch(worker, job, err);
 }

@@ -66,7 +66,7 @@ static bool belongs(const Strays *strays, const TreeEntry *entry)
 }
 
 /* Its mode is set later; until then what is in it can be replaced. */
-static bool open_up(const TreeEntry *entry, Error *err)
+static bool strays_open_up(const TreeEntry *entry, Error *err)
 {
     const mode_t mode = entry->found.st_mode & 07777;
 
@@ -75,7 +75,7 @@ static bool open_up(const TreeEntry *entry, Error *err)
            error_set_errno(err, ERR_IO, errno, "set the mode of %s", entry->path);
 }
 
-static bool look_at(void *context, const TreeEntry *entry, bool *descends, Error *err)
+static bool strays_look_at(void *context, const TreeEntry *entry, bool *descends, Error *err)
 {
     Strays *strays = context;
 
@@ -84,7 +84,7 @@ static bool look_at(void *context, const TreeEntry *entry, bool *descends, Error
         return true;
     }
     if (belongs(strays, entry))
-        return open_up(entry, err);
+        return strays_open_up(entry, err);
     *descends = false;
     (*strays->count)++;
     return tree_remove_entry(entry, err);
@@ -92,7 +92,7 @@ static bool look_at(void *context, const TreeEntry *entry, bool *descends, Error
 
 static bool remove_from(const HeldDirectory *directory, Strays strays, Error *err)
 {
-    const TreeVisitor visitor = {.before = look_at, .context = &strays};
+    const TreeVisitor visitor = {.before = strays_look_at, .context = &strays};
 
     return tree_walk_in(directory, &visitor, err);
 }

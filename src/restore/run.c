@@ -325,8 +325,9 @@ static bool begin_wal_check(const Cluster *cluster, const RestoreRequest *reques
     return *check != NULL && (!is_first || wal_check_finish(*check, err));
 }
 
-static bool compare_held(const RebuildRequest *files, const Cluster *cluster, RestorePlan *plan,
-                         HeldPlaces *held, RestoreReport *report, Error *err)
+static bool restore_compare_held(const RebuildRequest *files, const Cluster *cluster,
+                                 RestorePlan *plan, HeldPlaces *held, RestoreReport *report,
+                                 Error *err)
 {
     uint8_t control[PG_CONTROL_FILE_SIZE];
 
@@ -339,8 +340,8 @@ static bool compare_held(const RebuildRequest *files, const Cluster *cluster, Re
  * Law 8: where the old directory is overwritten, all that is needed of the backup is read before.
  * Of one that is half restored nothing is left to lose.
  */
-static bool compare(const Cluster *cluster, const RestoreRequest *request, RestorePlan *plan,
-                    Delta *delta, RestoreReport *report, Error *err)
+static bool restore_compare(const Cluster *cluster, const RestoreRequest *request,
+                            RestorePlan *plan, Delta *delta, RestoreReport *report, Error *err)
 {
     CLEANUP(held_places_done) HeldPlaces seen = {.data = HELD_NONE, .extra = HELD_NONE};
     HeldPlaces *held = plan->placement.held;
@@ -351,7 +352,7 @@ static bool compare(const Cluster *cluster, const RestoreRequest *request, Resto
     files.delta = delta;
     progress_phase(request->progress, "compare", plan->decision.bytes);
     plan->placement.held = &seen;
-    bool is_good = compare_held(&files, cluster, plan, &seen, report, err);
+    bool is_good = restore_compare_held(&files, cluster, plan, &seen, report, err);
     plan->placement.held = held;
     return is_good ||
            error_context(err,
@@ -375,7 +376,7 @@ static bool restore_do(const Cluster *cluster, const RestoreRequest *request, Re
     TimeUs begin = time_monotonic();
 
     if (!begin_wal_check(cluster, request, plan, &check, err) ||
-        !compare(cluster, request, plan, delta, report, err))
+        !restore_compare(cluster, request, plan, delta, report, err))
         return false;
     report->elapsed_check = time_monotonic() - begin;
     if (!FAULT_POINT("restore.before-take", err) || !take_place(cluster, plan, report, err) ||

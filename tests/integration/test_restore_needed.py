@@ -120,14 +120,19 @@ class Needed(SharedClusterTest):
         packs = [path for path in (damaged / "main" / "pack").rglob("*") if path.is_file()]
         flip(max(packs, key=lambda path: path.stat().st_size), 300000)
         data, home = self.cluster.data, self.cluster.path
+        # Where it can't be renamed, what is needed of the backup is read first, and nothing is touched.
+        for path in (data / "base").rglob("[0-9]*"):
+            if path.is_file() and path.stat().st_size:
+                with open(path, "r+b") as file:
+                    file.write(b"changed!")
         before = fingerprint(data)
-        # Where it can't be renamed the backup is read first, and nothing is touched.
         os.chmod(home, 0o555)
         self.addCleanup(os.chmod, home, 0o755)
         plan = self.tool_json("restore", f"--data={data}", "--force", "--dry-run")
-        self.assertEqual(plan["old_directory"], "removed first")
-        done = self.tool_fails(8, "pack", "restore", f"--data={data}", "--force", repo=damaged)
-        self.assertIn("read the backup before anything of the old directory is removed", done.stderr)
+        self.assertEqual(plan["old_directory"], "overwritten")
+        for word in ("--force", "--delta"):
+            done = self.tool_fails(8, "pack", "restore", f"--data={data}", word, repo=damaged)
+            self.assertIn("compare the old directory with the backup, before it is overwritten", done.stderr)
         self.assertEqual(fingerprint(data), before)
         # Else it is whole under another name, which is told.
         os.chmod(home, 0o755)
