@@ -5,6 +5,7 @@
 #include "base/memory.h"
 #include "base/tree.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -94,6 +95,43 @@ static void a_file_is_written_to_memory_as_it_was_too(void **state)
     assert_true(tree_remove(where, &err));
 }
 
+/* In place of the C library's: how often it was called, and what it fails with. */
+static int syncs, no_sync;
+
+int fsync(int fd)
+{
+    (void)fd;
+    syncs++;
+    errno = no_sync;
+    return no_sync == 0 ? 0 : -1;
+}
+
+static void what_is_synced_is_asked_for_and_its_failure_told(void **state)
+{
+    const FileAttributes attributes = {.mode = 0600, .mtime = TIME_US_NONE};
+    CLEANUP(restored_file_done) RestoredFile file = RESTORED_FILE_CLOSED;
+    CLEANUP(held_done) HeldDirectory here = HELD_NONE;
+    Error err = {0};
+
+    (void)state;
+    syncs = no_sync = 0;
+    assert_true(held_open(&here, folder_path(), &err));
+    assert_true(restored_file_put(held_at(&here, "later"), "a", 1, &attributes, false, &err));
+    assert_int_equal(syncs, 0);
+    assert_true(restored_file_put(held_at(&here, "now"), "a", 1, &attributes, true, &err));
+    assert_int_equal(syncs, 1);
+    assert_true(restored_file_open(&file, held_at(&here, "later"), &err));
+    assert_true(restored_file_sync(&file, &err));
+    assert_int_equal(syncs, 2);
+    no_sync = EIO;
+    assert_false(restored_file_sync(&file, &err));
+    assert_int_equal(err.os_errno, EIO);
+    error_clear(&err);
+    assert_false(restored_file_put(held_at(&here, "never"), "a", 1, &attributes, true, &err));
+    assert_int_equal(err.os_errno, EIO);
+    no_sync = 0;
+}
+
 static void mode_and_time_are_exact_whatever_the_umask_is(void **state)
 {
     static const uint32_t modes[] = {0600, 0640, 0400, 0644};
@@ -144,6 +182,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_file_of_any_size_is_written_as_it_was_directly_or_not),
         cmocka_unit_test(a_file_is_written_to_memory_as_it_was_too),
+        cmocka_unit_test(what_is_synced_is_asked_for_and_its_failure_told),
         cmocka_unit_test(mode_and_time_are_exact_whatever_the_umask_is),
         cmocka_unit_test(what_is_there_is_not_overwritten_nor_followed),
     };
