@@ -1,12 +1,10 @@
-/*
- * Law 1: what is told to be there is on disk, and so is its name. The program's own fsync(2) and
- * syncfs(2) are in place of the C library's, and write down what they were asked for.
- */
+/* Law 1: what is told to be there is on disk, and so is its name. */
 #include "base/file.h"
 #include "base/held.h"
 #include "base/memory.h"
 
 #include "../folder.h"
+#include "../syncs.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -20,47 +18,9 @@
 
 #include <cmocka.h>
 
-/* Names below the folder of the test, a blank after each; "." is the folder itself. */
-static char synced[512];
-
-/* What fsync(2) fails with, for directories and for files. */
-static int no_directories, no_files;
-
-static void note(const char *call, int fd)
-{
-    char link[32], path[256] = "";
-    const size_t above = strlen(folder_path());
-
-    (void)snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
-    assert_true(readlink(link, path, sizeof path - 1) > 0);
-    path[strcspn(path, " ")] = '\0'; /* "... (deleted)" */
-    if (strstr(path, ".tmp-") != NULL)
-        *strstr(path, ".tmp-") = '\0';
-    assert_int_equal(strncmp(path, folder_path(), above), 0);
-    (void)snprintf(synced + strlen(synced), sizeof synced - strlen(synced), "%s%s ", call,
-                   path[above] == '/' ? path + above + 1 : ".");
-}
-
-int fsync(int fd)
-{
-    struct stat found;
-
-    note("", fd);
-    assert_int_equal(fstat(fd, &found), 0);
-    errno = S_ISDIR(found.st_mode) ? no_directories : no_files;
-    return errno == 0 ? 0 : -1;
-}
-
-int syncfs(int fd)
-{
-    note("all:", fd);
-    return 0;
-}
-
 static int begin(void **state)
 {
-    synced[0] = '\0';
-    no_directories = no_files = 0;
+    syncs_begin();
     return enter_folder(state) == 0 && mkdir("sub", 0700) == 0 ? 0 : -1;
 }
 
@@ -83,9 +43,9 @@ static void a_new_file_is_synced_and_then_its_name(void **state)
 
     (void)state;
     assert_true(write_file(&writer, "sub/file", &err));
-    assert_string_equal(synced, "");
+    assert_string_equal(syncs_done, "");
     assert_true(file_writer_commit(&writer, &err));
-    assert_string_equal(synced, "sub/file sub ");
+    assert_string_equal(syncs_done, "sub/file sub ");
 }
 
 static void so_is_one_that_replaces_another(void **state)
@@ -96,7 +56,7 @@ static void so_is_one_that_replaces_another(void **state)
     (void)state;
     assert_true(write_file(&writer, "sub/file", &err));
     assert_true(file_writer_replace(&writer, &err));
-    assert_string_equal(synced, "sub/file sub ");
+    assert_string_equal(syncs_done, "sub/file sub ");
 }
 
 static void one_in_an_open_directory_too(void **state)
@@ -108,7 +68,7 @@ static void one_in_an_open_directory_too(void **state)
     (void)state;
     assert_true(file_writer_open_in(&writer, sub, "any/file", 0600, &err));
     assert_true(file_writer_commit(&writer, &err));
-    assert_string_equal(synced, "sub/file sub ");
+    assert_string_equal(syncs_done, "sub/file sub ");
 }
 
 /* Who published it may have died before the sync, and who is told that it is there relies on it. */
@@ -121,10 +81,10 @@ static void the_name_of_another_is_synced_before_it_is_told(void **state)
     (void)state;
     assert_true(write_file(&first, "sub/file", &err) && file_writer_commit(&first, &err));
     assert_true(write_file(&writer, "sub/file", &err));
-    synced[0] = '\0';
+    syncs_done[0] = '\0';
     assert_false(file_writer_commit(&writer, &err));
     assert_int_equal(err.code, ERR_EXISTS);
-    assert_string_equal(synced, "sub/file sub ");
+    assert_string_equal(syncs_done, "sub/file sub ");
 }
 
 static void what_can_not_be_synced_is_no_success(void **state)
@@ -137,14 +97,14 @@ static void what_can_not_be_synced_is_no_success(void **state)
         CLEANUP(text_freep) char *path = text_format("sub/%zu", i);
         Error err = {0};
 
-        no_files = failures[i][0];
-        no_directories = failures[i][1];
+        syncs_fail_files = failures[i][0];
+        syncs_fail_directories = failures[i][1];
         assert_true(write_file(&writer, path, &err));
         assert_false(file_writer_commit(&writer, &err));
         assert_int_equal(err.code, ERR_IO);
-        assert_int_equal(err.os_errno, no_files + no_directories);
+        assert_int_equal(err.os_errno, syncs_fail_files + syncs_fail_directories);
         /* Without its content it gets no name. */
-        assert_int_equal(access(path, F_OK) == 0, no_files == 0);
+        assert_int_equal(access(path, F_OK) == 0, syncs_fail_files == 0);
     }
 }
 
@@ -155,10 +115,10 @@ static void without_syncs_of_directories_all_of_the_file_system_is_synced(void *
 
     (void)state;
     for (size_t i = 0; i < ARRAY_SIZE(ways_to_say_so); i++) {
-        no_directories = ways_to_say_so[i];
-        synced[0] = '\0';
+        syncs_fail_directories = ways_to_say_so[i];
+        syncs_done[0] = '\0';
         assert_true(file_sync_directory("sub", &err));
-        assert_string_equal(synced, "sub all:sub ");
+        assert_string_equal(syncs_done, "sub all:sub ");
     }
 }
 
@@ -168,8 +128,8 @@ static void each_new_directory_is_synced_before_the_next(void **state)
 
     (void)state;
     assert_true(file_make_directories("a/b/c", 0700, &err));
-    assert_string_equal(synced, ". a a/b ");
-    no_directories = EIO;
+    assert_string_equal(syncs_done, ". a a/b ");
+    syncs_fail_directories = EIO;
     assert_fails(file_make_directories("d/e", 0700, &err), &err);
     assert_int_equal(access("d/e", F_OK), -1);
 }
@@ -181,15 +141,15 @@ static void the_deepest_that_is_there_is_synced_too(void **state)
 
     (void)state;
     assert_true(file_make_directories("sub/a", 0700, &err));
-    assert_string_equal(synced, ". sub ");
-    synced[0] = '\0';
+    assert_string_equal(syncs_done, ". sub ");
+    syncs_done[0] = '\0';
     assert_true(file_make_directories("sub", 0700, &err));
-    assert_string_equal(synced, ". ");
-    no_directories = EIO;
+    assert_string_equal(syncs_done, ". ");
+    syncs_fail_directories = EIO;
     assert_fails(file_make_directories("sub/b", 0700, &err), &err);
     assert_int_equal(access("sub/b", F_OK), -1);
     /* It is another user's: not we have made it. */
-    no_directories = EACCES;
+    syncs_fail_directories = EACCES;
     assert_fails(file_make_directories("sub/b", 0700, &err), &err);
     assert_int_equal(access("sub/b", F_OK), 0);
 }
@@ -203,16 +163,16 @@ static void held_directories_are_synced_likewise(void **state)
     (void)state;
     assert_true(held_make(&held, "sub/a/b", &is_new, &err));
     assert_true(is_new);
-    assert_string_equal(synced, ". sub ");
+    assert_string_equal(syncs_done, ". sub ");
 
-    synced[0] = '\0';
+    syncs_done[0] = '\0';
     assert_true(held_make_parents(held_at(&held, "x/y/file"), &err));
-    assert_string_equal(synced, "sub/a/b sub/a/b/x ");
-    synced[0] = '\0';
+    assert_string_equal(syncs_done, "sub/a/b sub/a/b/x ");
+    syncs_done[0] = '\0';
     assert_true(held_sync(held_at(&held, "x/y"), &err));
     assert_true(held_sync_parent(held_at(&held, "x/y"), &err));
-    assert_string_equal(synced, "sub/a/b/x/y sub/a/b/x ");
-    no_directories = EIO;
+    assert_string_equal(syncs_done, "sub/a/b/x/y sub/a/b/x ");
+    syncs_fail_directories = EIO;
     assert_fails(held_sync(held_at(&held, "x/y"), &err), &err);
     assert_fails(held_sync_parent(held_at(&held, "x/y"), &err), &err);
     assert_fails(held_make_parents(held_at(&held, "x/z/file"), &err), &err);
