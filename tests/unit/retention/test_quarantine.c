@@ -184,6 +184,28 @@ static void a_name_that_is_taken_is_not_overwritten(void **state)
     assert_true(quarantine_undo(&scene.archive.cluster, id, false, &objects, &err));
 }
 
+static void nor_is_one_of_the_same_size(void **state)
+{
+    static const char name[] = "main/open/000000010000000000000005.00000000-000003E8";
+    const QuarantineRequest request = {.timeline = 1, .first = 3, .last = UINT64_MAX};
+    CLEANUP(scene_done) Scene scene;
+    CLEANUP(buffer_done) Buffer content = {0};
+    char id[BACKUP_ID_SIZE];
+    Error err = {0};
+    uint64_t objects;
+
+    (void)state;
+    make_archive(&scene);
+    Storage *storage = scene.archive.repo.storage;
+    set_aside(&scene, &request, id);
+    assert_true(storage_put(storage, name, WRITE_NEW, "another one, 20 long", 20, &err));
+    assert_false(quarantine_undo(&scene.archive.cluster, id, false, &objects, &err));
+    assert_int_equal(err.code, ERR_EXISTS);
+    error_clear(&err);
+    assert_true(storage_read(storage, name, 20, &content, &err));
+    assert_memory_equal(content.data, "another one, 20 long", 20);
+}
+
 /*
  * archive-push finds a damaged object, sets it aside and stores the segment anew, while it is being
  * copied: what the server was told to be durable is not taken for what was looked at.
@@ -234,6 +256,7 @@ int main(void)
         cmocka_unit_test(what_is_named_goes_from_its_end_on),
         cmocka_unit_test(what_was_set_aside_is_put_back_as_it_was),
         cmocka_unit_test(a_name_that_is_taken_is_not_overwritten),
+        cmocka_unit_test(nor_is_one_of_the_same_size),
         cmocka_unit_test(an_object_stored_anew_meanwhile_is_not_lost),
     };
 
