@@ -120,7 +120,7 @@ static void what_is_synced_is_asked_for_and_its_failure_told(void **state)
     assert_int_equal(syncs, 0);
     assert_true(restored_file_put(held_at(&here, "now"), "a", 1, &attributes, true, &err));
     assert_int_equal(syncs, 1);
-    assert_true(restored_file_open(&file, held_at(&here, "later"), &err));
+    assert_true(restored_file_open(&file, held_at(&here, "later"), false, &err));
     assert_true(restored_file_sync(&file, &err));
     assert_int_equal(syncs, 2);
     no_sync = EIO;
