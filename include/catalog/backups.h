@@ -18,7 +18,7 @@ typedef enum BackupState {
 
 typedef struct BackupInfo {
     ManifestHeader header; /* unless has_header only .id is set; texts are never NULL */
-    bool has_header;       /* its manifest can be read */
+    bool has_header;       /* its manifest's head can be read */
     BackupState state;
     const char *reason;    /* why not restorable; "" */
     uint64_t stored_bytes; /* of all packs that it refers to */
@@ -36,11 +36,18 @@ typedef struct BackupList {
     Arena arena;
 } BackupList;
 
-/* Load every manifest's header. Damaged ones are listed, not an error; so are those that verify
- * missed: their manifest is gone. */
+/*
+ * Load the head of every manifest (pack/manifest.h says what that promises). Damaged ones are
+ * listed, not an error; so are those that verify missed: their manifest is gone.
+ */
 bool backup_list_load(BackupList *list, const Cluster *cluster, const WalInventory *inventory,
                       Error *err) MUST_CHECK;
 void backup_list_done(BackupList *list); /* for CLEANUP() */
+/*
+ * The whole manifest was read, and can't be (ERR_CORRUPT, ERR_VERSION: `cause`): from now on that
+ * backup is out, with nothing known but its id, as if its head had been so. Moves the items.
+ */
+void backup_list_put_out(BackupList *list, const char *id, const Error *cause);
 const BackupInfo *backup_list_find(const BackupList *list, const char *id);
 
 /*

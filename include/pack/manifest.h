@@ -106,6 +106,20 @@ typedef struct Manifest {
 } Manifest;
 
 /*
+ * What is said of the whole backup, without its files: read alone, so that what it costs to list
+ * backups does not depend on how many files each has. Of a type of its own, so that nobody takes a
+ * manifest without files for one.
+ */
+typedef struct ManifestHead {
+    ManifestHeader header;
+    Tablespace *tablespaces;
+    size_t tablespace_count;
+    PackInfo *packs;
+    size_t pack_count;
+    Arena arena; /* everything above */
+} ManifestHead;
+
+/*
  * Encode, compress and commit as the cluster's backup header.id: from then on it exists.
  * ERR_EXISTS when there is one of this id.
  */
@@ -118,6 +132,15 @@ bool manifest_save(const Manifest *manifest, const Cluster *cluster, Error *err)
 bool manifest_load(Manifest *manifest, const Cluster *cluster, const char *id,
                    Error *err) MUST_CHECK;
 void manifest_done(Manifest *manifest); /* for CLEANUP() */
+
+/*
+ * One read or two, whatever the backup's size. It promises that the head is what was written and
+ * that the object has the size that it was written with: the lines of the files may be damaged all
+ * the same, which manifest_load() tells. Errors as there.
+ */
+bool manifest_head_load(ManifestHead *head, const Cluster *cluster, const char *id,
+                        Error *err) MUST_CHECK;
+void manifest_head_done(ManifestHead *head); /* for CLEANUP() */
 
 /* Only text; for tests, fuzzing and manifest_save(). Appended to out. */
 void manifest_encode(const Manifest *manifest, Buffer *out);
@@ -135,5 +158,7 @@ typedef struct ManifestFault {
     char expected[512], found[512]; /* "" where there is nothing to say */
 } ManifestFault;
 bool manifest_find_fault(const Manifest *manifest, ManifestFault *fault) MUST_CHECK;
+/* Of it what a head can show. */
+bool manifest_find_head_fault(const ManifestHeader *header, ManifestFault *fault) MUST_CHECK;
 /* In one line. */
 const char *manifest_fault_text(const ManifestFault *fault, Arena *arena);

@@ -19,7 +19,6 @@
 typedef enum EnvelopeCover {
     ENVELOPE_SEALED,  /* Its last 8 bytes are X of all before them. */
     ENVELOPE_COVERED, /* The checksum of the frame that holds it. */
-    ENVELOPE_BARE,    /* Nothing: so no flag of it is optional, and each byte has one value. */
 } EnvelopeCover;
 
 enum { ENVELOPE_SPANS_MAX = 8, ENVELOPE_MAGIC_MAX = 8 };

@@ -6,7 +6,7 @@
 
 #include <inttypes.h>
 
-/* The strings go from the manifest's arena into the list's: the manifest is large, and dies. */
+/* The strings go from the head's arena into the list's: its packs may be many, and die. */
 static ManifestHeader copy_header(const ManifestHeader *header, Arena *arena)
 {
     ManifestHeader copy = *header;
@@ -31,10 +31,19 @@ static void set_damaged(BackupInfo *info, const char *reason, Arena *arena)
 /* Of which nothing but its id is known. */
 static void set_unreadable(BackupInfo *info, const char *id, const char *reason, Arena *arena)
 {
+    ManifestHeader header = {.commit_time_max = TIME_US_NONE};
+
+    memcpy(header.id, id, sizeof header.id);
     *info = (BackupInfo){.reason = ""};
-    info->header = copy_header(&(ManifestHeader){.commit_time_max = TIME_US_NONE}, arena);
-    memcpy(info->header.id, id, sizeof info->header.id);
+    info->header = copy_header(&header, arena);
     set_damaged(info, reason, arena);
+}
+
+static void set_unread(BackupInfo *info, const char *id, const Error *cause, Arena *arena)
+{
+    set_unreadable(info, id, cause->message, arena);
+    if (cause->code == ERR_VERSION)
+        info->state = BACKUP_NEWER;
 }
 
 /* WAL from its start to its stop that was found damaged: it can't become consistent. */
@@ -201,10 +210,9 @@ static bool backup_judge(BackupInfo *info, const Cluster *cluster, const WalInve
     return true;
 }
 
-/* What a manifest with a good checksum can still say wrong. */
-static const char *find_fault(const Manifest *manifest, const Cluster *cluster, Arena *arena)
+/* What a head with a good checksum can still say wrong. */
+static const char *find_fault(const ManifestHeader *header, const Cluster *cluster, Arena *arena)
 {
-    const ManifestHeader *header = &manifest->header;
     ManifestFault fault;
 
     if (header->wal_segment_size != cluster->wal_segment_size)
@@ -212,7 +220,7 @@ static const char *find_fault(const Manifest *manifest, const Cluster *cluster, 
     if (header->timeline == 0 || header->start < header->wal_segment_size ||
         header->stop <= header->start)
         return "its manifest names no place in the WAL";
-    return manifest_find_fault(manifest, &fault) ? manifest_fault_text(&fault, arena) : NULL;
+    return manifest_find_head_fault(header, &fault) ? manifest_fault_text(&fault, arena) : NULL;
 }
 
 typedef struct BackupLoader {
@@ -232,11 +240,11 @@ static int object_by_name(const void *name, const void *object)
 }
 
 /* A pack that is gone or has another size: nothing of it needs to be read to know. */
-static const char *find_missing_pack(const Manifest *manifest, const char *cluster,
+static const char *find_missing_pack(const ManifestHead *head, const char *cluster,
                                      const ObjectList *packs, Arena *arena)
 {
-    for (size_t i = 0; i < manifest->pack_count; i++) {
-        const PackInfo *pack = &manifest->packs[i];
+    for (size_t i = 0; i < head->pack_count; i++) {
+        const PackInfo *pack = &head->packs[i];
         CLEANUP(text_freep) char *name = layout_pack(cluster, pack->id);
         const ObjectInfo *found = packs->count == 0
                                       ? NULL
@@ -261,20 +269,20 @@ static bool load_backup(BackupInfo *info, bool *exists, const char *id, const Ba
                         Arena *arena, Error *err)
 {
     const Cluster *cluster = loader->cluster;
-    CLEANUP(manifest_done) Manifest manifest = {0};
+    CLEANUP(manifest_head_done) ManifestHead head = {0};
     Error attempt = {0};
     const char *fault;
 
     *exists = true;
     *info = (BackupInfo){.reason = ""};
-    if (manifest_load(&manifest, cluster, id, &attempt)) {
-        info->header = copy_header(&manifest.header, arena);
+    if (manifest_head_load(&head, cluster, id, &attempt)) {
+        info->header = copy_header(&head.header, arena);
         info->has_header = true;
-        for (size_t i = 0; i < manifest.pack_count; i++)
-            info->stored_bytes += manifest.packs[i].size;
-        fault = find_fault(&manifest, cluster, arena);
+        for (size_t i = 0; i < head.pack_count; i++)
+            info->stored_bytes += head.packs[i].size;
+        fault = find_fault(&head.header, cluster, arena);
         if (fault == NULL)
-            fault = find_missing_pack(&manifest, cluster->name, &loader->packs, arena);
+            fault = find_missing_pack(&head, cluster->name, &loader->packs, arena);
         if (fault == NULL)
             return backup_judge(info, cluster, loader->inventory, arena, err);
         set_damaged(info, fault, arena);
@@ -285,9 +293,7 @@ static bool load_backup(BackupInfo *info, bool *exists, const char *id, const Ba
         *err = attempt;
         return error_context(err, "read the manifest of backup %s", id);
     }
-    set_unreadable(info, id, attempt.message, arena);
-    if (attempt.code == ERR_VERSION)
-        info->state = BACKUP_NEWER;
+    set_unread(info, id, &attempt, arena);
     return true;
 }
 
@@ -375,6 +381,18 @@ const BackupInfo *backup_list_find(const BackupList *list, const char *id)
             return &list->items[i];
     }
     return NULL;
+}
+
+void backup_list_put_out(BackupList *list, const char *id, const Error *cause)
+{
+    for (size_t i = 0; i < list->count; i++) {
+        char known[BACKUP_ID_SIZE];
+
+        memcpy(known, list->items[i].header.id, sizeof known);
+        if (strcmp(known, id) == 0)
+            set_unread(&list->items[i], known, cause, &list->arena);
+    }
+    qsort(list->items, list->count, sizeof(BackupInfo), backups_by_place);
 }
 
 bool backup_is_on_path(const BackupInfo *backup, const TimelinePath *path)

@@ -290,30 +290,52 @@ static const BackupInfo *nearest_backup(const RelationNames *names, Lsn lsn)
     return before != NULL ? before : after;
 }
 
-static bool choose_backup(RelationNames *names, Lsn lsn)
+static void list_backups(RelationNames *names)
 {
-    const BackupInfo *backup;
     Error err = {0};
 
-    if (!names->has_backups) {
-        names->has_backups = true;
-        if (!backup_list_load(&names->backups, names->cluster, names->inventory, &err)) {
-            note_problem(names, &err);
-            names->backups = (BackupList){0};
-        }
-    }
-    backup = nearest_backup(names, lsn);
-    if (backup == names->backup)
-        return backup != NULL;
-    forget_backup(names);
-    if (backup == NULL)
-        return false;
-    names->backup = backup;
-    if (!manifest_load(&names->manifest, names->cluster, backup->header.id, &err)) {
+    if (names->has_backups)
+        return;
+    names->has_backups = true;
+    if (!backup_list_load(&names->backups, names->cluster, names->inventory, &err)) {
         note_problem(names, &err);
-        names->manifest = (Manifest){0};
+        names->backups = (BackupList){0};
     }
-    return true;
+}
+
+/* False: its files are damaged, which its head did not show; another one may have the names. */
+static bool take_backup(RelationNames *names, const BackupInfo *backup)
+{
+    char id[BACKUP_ID_SIZE];
+    Error err = {0};
+
+    names->backup = backup;
+    if (manifest_load(&names->manifest, names->cluster, backup->header.id, &err))
+        return true;
+    note_problem(names, &err);
+    names->manifest = (Manifest){0};
+    if (err.code != ERR_CORRUPT && err.code != ERR_VERSION)
+        return true;
+    names->backup = NULL;
+    memcpy(id, backup->header.id, sizeof id);
+    backup_list_put_out(&names->backups, id, &err);
+    return false;
+}
+
+static bool choose_backup(RelationNames *names, Lsn lsn)
+{
+    list_backups(names);
+    for (;;) {
+        const BackupInfo *backup = nearest_backup(names, lsn);
+
+        if (backup == names->backup)
+            return backup != NULL;
+        forget_backup(names);
+        if (backup == NULL)
+            return false;
+        if (take_backup(names, backup))
+            return true;
+    }
 }
 
 static bool take_live_database(void *context, const char *const *values, Error *err)

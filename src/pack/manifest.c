@@ -4,6 +4,7 @@
 #include "base/fault.h"
 #include "base/random.h"
 #include "manifest_format.h"
+#include "manifest_trailer.h"
 #include "repo/envelope.h"
 
 #include <assert.h>
@@ -15,43 +16,16 @@ static_assert(sizeof(ManifestEntry) <= 112,
 
 /* Of a manifest, before anything is allocated: some ten million files. */
 enum { STORED_SIZE_MAX = 1 << 30, FRAME_RAW_MAX = 64 << 20 };
+/* From its end: the whole of a small one, so that it takes one read. */
+enum { HEAD_READ = 32 << 10 };
 /* A chunk ends with a whole line: room for one, so that the buffer is not doubled for it. */
 enum { CHUNK_SLACK = 64 << 10 };
 #define TEXT_SIZE_MAX (UINT64_C(8) << 30)
 
-/* The trailer in its skippable frame: all stored bytes are covered, not only the text. */
-enum { TRAILER_BODY = 24, TRAILER_SIZE = SKIPPABLE_HEADER_SIZE + TRAILER_BODY };
-
-/* Its X speaks of the frames, not of itself. */
-static const EnvelopeShape trailer_shape = {.what = "manifest trailer",
-                                            .magic = "PGCNMEND",
-                                            .size = TRAILER_BODY,
-                                            .version = 1,
-                                            .cover = ENVELOPE_BARE,
-                                            .reserved = {{12, 4}}};
-
-static void trailer_encode(const Buffer *checksums, uint64_t seed, uint8_t bytes[TRAILER_SIZE])
+void manifest_head_done(ManifestHead *head)
 {
-    skippable_begin(TRAILER_BODY, bytes);
-    envelope_begin(&trailer_shape, 0, bytes + SKIPPABLE_HEADER_SIZE);
-    put_le64(bytes + 24, xxh3_of(seed, checksums->data, checksums->size));
-}
-
-/* All but the checksum, which needs the frames. */
-static bool trailer_check(const uint8_t bytes[TRAILER_SIZE], Error *err)
-{
-    if (!skippable_is_at(TRAILER_BODY, bytes) ||
-        memcmp(bytes + SKIPPABLE_HEADER_SIZE, trailer_shape.magic, 8) != 0)
-        return error_set(err, ERR_CORRUPT, "manifest is cut: no trailer");
-    return envelope_check(&trailer_shape, 0, bytes + SKIPPABLE_HEADER_SIZE, TRAILER_BODY, err);
-}
-
-static void add_checksum(Buffer *checksums, uint64_t seed, const void *frame, size_t size)
-{
-    uint8_t bytes[8];
-
-    put_le64(bytes, xxh3_of(seed, frame, size));
-    buffer_append(checksums, bytes, sizeof bytes);
+    arena_done(&head->arena);
+    *head = (ManifestHead){0};
 }
 
 typedef struct Saver {
@@ -59,6 +33,7 @@ typedef struct Saver {
     CodecContext *codec;
     Buffer stored;
     Buffer checksums; /* of each frame */
+    ManifestTrailer trailer;
     uint64_t seed;
 } Saver;
 
@@ -71,8 +46,20 @@ static bool save_chunk(void *context, Buffer *text, Error *err)
     if (!codec_compress(saver->codec, compression, text->data, text->size, &saver->stored, err))
         return false;
     text->size = 0;
-    add_checksum(&saver->checksums, saver->seed, saver->stored.data, saver->stored.size);
+    manifest_frame_add(&saver->checksums, saver->seed, saver->stored.data, saver->stored.size);
+    saver->trailer.frames_size += saver->stored.size;
     return object_writer_write(saver->object, saver->stored.data, saver->stored.size, err);
+}
+
+static bool note_head_end(void *context, Buffer *text, Error *err)
+{
+    Saver *saver = context;
+
+    (void)text;
+    (void)err;
+    saver->trailer.head_size = saver->trailer.frames_size;
+    saver->trailer.head_checksum = manifest_frames_checksum(&saver->checksums, saver->seed);
+    return true;
 }
 
 static void saver_done(Saver *saver)
@@ -85,9 +72,10 @@ static void saver_done(Saver *saver)
 
 static bool save_trailer(Saver *saver, Error *err)
 {
-    uint8_t bytes[TRAILER_SIZE];
+    uint8_t bytes[MANIFEST_TRAILER_SIZE];
 
-    trailer_encode(&saver->checksums, saver->seed, bytes);
+    saver->trailer.frames_checksum = manifest_frames_checksum(&saver->checksums, saver->seed);
+    manifest_trailer_encode(&saver->trailer, saver->seed, bytes);
     return object_writer_write(saver->object, bytes, sizeof bytes, err);
 }
 
@@ -97,6 +85,7 @@ bool manifest_save(const Manifest *manifest, const Cluster *cluster, Error *err)
     CLEANUP(text_freep) char *name = layout_manifest(cluster->name, id);
     CLEANUP(saver_done)
     Saver saver = {.codec = codec_context_new(), .seed = cluster->repo->hash_seed};
+    const ManifestSinks sinks = {.text = save_chunk, .head_end = note_head_end, .context = &saver};
     CLEANUP(buffer_done) Buffer text = {0};
 
     buffer_reserve(&text, MANIFEST_CHUNK + CHUNK_SLACK);
@@ -107,7 +96,7 @@ bool manifest_save(const Manifest *manifest, const Cluster *cluster, Error *err)
         return error_context(err, "save manifest of backup %s", id);
     }
     if (!storage_write(cluster->repo->storage, name, WRITE_NEW, &saver.object, err) ||
-        !manifest_encode_to(manifest, &text, save_chunk, &saver, err) || !save_trailer(&saver, err))
+        !manifest_encode_to(manifest, &text, &sinks, err) || !save_trailer(&saver, err))
         return error_context(err, "save manifest of backup %s", id);
 
     /* From the commit on the backup exists. Everything it refers to is already durable. */
@@ -119,6 +108,12 @@ bool manifest_save(const Manifest *manifest, const Cluster *cluster, Error *err)
 
 /* Gets whole lines. */
 typedef bool LinesFunction(void *context, const char *text, size_t size, Error *err);
+
+/* Stored frames: whole ones. */
+typedef struct Frames {
+    const uint8_t *stored;
+    size_t size;
+} Frames;
 
 typedef struct Lines {
     CodecContext *codec;
@@ -148,19 +143,18 @@ static bool take_lines(Buffer *text, LinesFunction *take, void *context, Error *
 }
 
 /* Decompress frame by frame: at any time one frame's text is in memory, not the manifest's. */
-static bool read_lines(const Buffer *stored, Lines *lines, LinesFunction *take, void *context,
-                       Error *err)
+static bool read_lines(Frames frames, Lines *lines, LinesFunction *take, void *context, Error *err)
 {
     uint64_t text_size = 0;
     size_t offset = 0;
 
     lines->text.size = 0;
-    while (offset < stored->size) {
-        const uint8_t *frame = stored->data + offset;
+    while (offset < frames.size) {
+        const uint8_t *frame = frames.stored + offset;
         size_t frame_size;
         uint64_t raw_size;
 
-        if (!codec_zstd_frame_size(frame, stored->size - offset, &frame_size, &raw_size, err))
+        if (!codec_zstd_frame_size(frame, frames.size - offset, &frame_size, &raw_size, err))
             return false;
         if (skippable_is_first(frame, frame_size)) {
             offset += frame_size; /* of a newer version, for who knows it */
@@ -192,41 +186,34 @@ static bool parse_lines(void *context, const char *text, size_t size, Error *err
     return manifest_parse_lines(context, text, size, err);
 }
 
-/* Takes the trailer off; from then on stored is frames only. */
-static bool check_stored(Buffer *stored, uint64_t seed, Error *err)
-{
-    CLEANUP(buffer_done) Buffer checksums = {0};
-
-    if (stored->size < TRAILER_SIZE)
-        return error_set(err, ERR_CORRUPT, "manifest of %zu bytes is cut", stored->size);
-    const uint8_t *trailer = stored->data + stored->size - TRAILER_SIZE;
-    if (!trailer_check(trailer, err))
-        return false;
-    stored->size -= TRAILER_SIZE;
-    for (size_t offset = 0; offset < stored->size;) {
-        size_t frame_size;
-        uint64_t raw_size;
-
-        if (!codec_zstd_frame_size(stored->data + offset, stored->size - offset, &frame_size,
-                                   &raw_size, err))
-            return false;
-        add_checksum(&checksums, seed, stored->data + offset, frame_size);
-        offset += frame_size;
-    }
-    return stored_checksum_check(xxh3_of(seed, checksums.data, checksums.size),
-                                 get_le64(trailer + 24), err);
-}
-
-static bool decode_stored(Manifest *manifest, const Buffer *stored, Error *err)
+static bool decode_head(Manifest *manifest, Frames head, Error *err)
 {
     CLEANUP(manifest_count_done) ManifestCount count = {0};
     CLEANUP(lines_done) Lines lines = {.codec = codec_context_new()};
     ManifestParser parser;
 
-    if (!read_lines(stored, &lines, count_lines, &count, err) || !manifest_count_end(&count, err))
+    if (!read_lines(head, &lines, count_lines, &count, err) ||
+        !manifest_count_head_end(&count, err))
         return false;
     manifest_parser_begin(&parser, manifest, &count);
-    return read_lines(stored, &lines, parse_lines, &parser, err) &&
+    return read_lines(head, &lines, parse_lines, &parser, err) &&
+           manifest_parser_head_end(&parser, err) && manifest_check_head(manifest, err);
+}
+
+/* The head ends where whoever reads it alone believes that it does: both see the same. */
+static bool decode_whole(Manifest *manifest, Frames head, Frames rest, Error *err)
+{
+    CLEANUP(manifest_count_done) ManifestCount count = {0};
+    CLEANUP(lines_done) Lines lines = {.codec = codec_context_new()};
+    ManifestParser parser;
+
+    if (!read_lines(head, &lines, count_lines, &count, err) ||
+        !manifest_count_head_end(&count, err) ||
+        !read_lines(rest, &lines, count_lines, &count, err) || !manifest_count_end(&count, err))
+        return false;
+    manifest_parser_begin(&parser, manifest, &count);
+    return read_lines(head, &lines, parse_lines, &parser, err) &&
+           read_lines(rest, &lines, parse_lines, &parser, err) &&
            manifest_parser_end(&parser, err) && manifest_check(manifest, err);
 }
 
@@ -250,6 +237,18 @@ static bool read_stored(const Cluster *cluster, const char *name, Buffer *stored
     return false;
 }
 
+static bool decode_stored(Manifest *manifest, const Buffer *stored, uint64_t seed, Error *err)
+{
+    ManifestTrailer trailer;
+
+    if (!manifest_trailer_decode(&trailer, stored, stored->size, seed, err) ||
+        !manifest_check_frames(&trailer, stored->data, seed, err))
+        return false;
+    const Frames head = {stored->data, trailer.head_size};
+    const Frames rest = {stored->data + head.size, trailer.frames_size - trailer.head_size};
+    return decode_whole(manifest, head, rest, err);
+}
+
 bool manifest_load(Manifest *manifest, const Cluster *cluster, const char *id, Error *err)
 {
     CLEANUP(text_freep) char *name = layout_manifest(cluster->name, id);
@@ -257,10 +256,54 @@ bool manifest_load(Manifest *manifest, const Cluster *cluster, const char *id, E
     CLEANUP(buffer_done) Buffer stored = {0};
 
     if (!read_stored(cluster, name, &stored, err) ||
-        !check_stored(&stored, cluster->repo->hash_seed, err) ||
-        !decode_stored(&loaded, &stored, err) || !check_identity(&loaded.header, cluster, id, err))
+        !decode_stored(&loaded, &stored, cluster->repo->hash_seed, err) ||
+        !check_identity(&loaded.header, cluster, id, err))
         return error_context(err, "read manifest of backup %s", id);
     *manifest = loaded;
+    loaded = (Manifest){0};
+    return true;
+}
+
+/*
+ * Of most manifests one read brings all that is wanted, of a small one the head as well. `stored`
+ * becomes the head.
+ */
+static bool read_head(const Cluster *cluster, const char *name, Buffer *stored,
+                      ManifestTrailer *trailer, Error *err)
+{
+    Storage *storage = cluster->repo->storage;
+    uint64_t size;
+
+    if (!storage_read_suffix(storage, name, HEAD_READ, stored, &size, err) ||
+        !manifest_trailer_decode(trailer, stored, size, cluster->repo->hash_seed, err))
+        return false;
+    if (size > STORED_SIZE_MAX)
+        return error_set(err, ERR_CORRUPT, "manifest has %" PRIu64 " bytes", size);
+    if (stored->size == size)
+        return true;
+    buffer_reserve(stored, trailer->head_size);
+    stored->size = trailer->head_size;
+    return storage_read_range(storage, name, 0, stored->size, stored->data, err);
+}
+
+bool manifest_head_load(ManifestHead *head, const Cluster *cluster, const char *id, Error *err)
+{
+    CLEANUP(text_freep) char *name = layout_manifest(cluster->name, id);
+    CLEANUP(manifest_done) Manifest loaded = {0};
+    CLEANUP(buffer_done) Buffer stored = {0};
+    ManifestTrailer trailer;
+
+    if (!read_head(cluster, name, &stored, &trailer, err) ||
+        !manifest_check_head_frames(&trailer, stored.data, cluster->repo->hash_seed, err) ||
+        !decode_head(&loaded, (Frames){stored.data, trailer.head_size}, err) ||
+        !check_identity(&loaded.header, cluster, id, err))
+        return error_context(err, "read the head of the manifest of backup %s", id);
+    *head = (ManifestHead){.header = loaded.header,
+                           .tablespaces = loaded.tablespaces,
+                           .tablespace_count = loaded.tablespace_count,
+                           .packs = loaded.packs,
+                           .pack_count = loaded.pack_count,
+                           .arena = loaded.arena};
     loaded = (Manifest){0};
     return true;
 }

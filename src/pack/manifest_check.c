@@ -199,9 +199,14 @@ static bool check_places(const Manifest *manifest, Error *err)
     return true;
 }
 
+bool manifest_check_head(const Manifest *manifest, Error *err)
+{
+    return check_header(&manifest->header, err) && check_places(manifest, err);
+}
+
 bool manifest_check(const Manifest *manifest, Error *err)
 {
-    if (!check_header(&manifest->header, err) || !check_places(manifest, err))
+    if (!manifest_check_head(manifest, err))
         return false;
     for (size_t i = 0; i < manifest->entry_count; i++) {
         const ManifestEntry *entry = &manifest->entries[i];

@@ -464,15 +464,15 @@ static const struct LineType {
     {'h', 1, 3, "not a key and a value", parse_header},
     {'t', 2, 3, "no tablespace", parse_tablespace},
     {'p', 3, 5, "no pack", parse_pack},
-    {'d', 4, 5, "no directory", parse_directory},
-    {'l', 4, 3, "no link", parse_link},
-    {'f', 4, 12, "no file", parse_small},
-    {'F', 4, 11, "no file", parse_large},
-    {'r', 4, 6, "no range", parse_range},
-    {'x', 5, 12, "no file", parse_small},
+    {'d', 5, 5, "no directory", parse_directory},
+    {'l', 5, 3, "no link", parse_link},
+    {'f', 5, 12, "no file", parse_small},
+    {'F', 5, 11, "no file", parse_large},
+    {'r', 5, 6, "no range", parse_range},
+    {'x', 6, 12, "no file", parse_small},
 };
 
-enum { SECTION_END = 6 };
+enum { SECTION_HEAD_END = 4, SECTION_END = 7 };
 
 static const struct LineType *line_type_of(const char *line, size_t size)
 {
@@ -486,6 +486,11 @@ static const struct LineType *line_type_of(const char *line, size_t size)
 static bool is_end_line(const char *line, size_t size)
 {
     return size >= 4 && memcmp(line, "end\t", 4) == 0;
+}
+
+static bool is_head_line(const char *line, size_t size)
+{
+    return size >= 5 && memcmp(line, "head\t", 5) == 0;
 }
 
 static bool check_first_line(const char *line, size_t size, Error *err)
@@ -517,6 +522,7 @@ static void count_line(ManifestCount *count, const char *line, size_t size)
     count->ranges += type == 'r';
 }
 
+/* Of the head and of the whole: how many lines were before it, and their SHA-256. */
 static bool check_end_line(ManifestCount *count, const char *line, size_t size, Error *err)
 {
     Field fields[FIELDS_MAX];
@@ -524,13 +530,27 @@ static bool check_end_line(ManifestCount *count, const char *line, size_t size, 
     char text[SHA256_TEXT_SIZE];
     uint64_t lines;
 
-    sha256_final(count->sha256, digest);
+    sha256_so_far(count->sha256, digest);
     if (split(line, size, fields) != 3 || !parse_u64(fields[1], &lines) || lines != count->lines)
         return error_set(err, ERR_CORRUPT, "manifest has lost lines");
     if (fields[2].size != SHA256_TEXT_SIZE - 1 ||
         memcmp(fields[2].text, sha256_text(digest, text), fields[2].size) != 0)
         return error_set(err, ERR_CORRUPT, "manifest has a bad checksum");
-    count->has_ended = true;
+    return true;
+}
+
+/* Either kind of end; the lines before it are hashed. */
+static bool take_end_line(ManifestCount *count, const char *line, size_t size, Error *err)
+{
+    if (!check_end_line(count, line, size, err))
+        return false;
+    if (is_end_line(line, size)) {
+        count->has_ended = true;
+        return count->head_lines > 0 || error_set(err, ERR_CORRUPT, "manifest has no head");
+    }
+    if (count->head_lines > 0)
+        return error_set(err, ERR_CORRUPT, "manifest has two heads");
+    count->head_lines = ++count->lines;
     return true;
 }
 
@@ -550,10 +570,10 @@ bool manifest_count_lines(ManifestCount *count, const char *text, size_t size, E
             return error_set(err, ERR_CORRUPT, "manifest goes on after its end");
         if (count->lines == 0 && !check_first_line(line, length, err))
             return false;
-        if (count->lines > 0 && is_end_line(line, length)) {
+        if (count->lines > 0 && (is_end_line(line, length) || is_head_line(line, length))) {
             sha256_update(count->sha256, hashed, (size_t)(line - hashed));
-            hashed = end;
-            if (!check_end_line(count, line, length, err))
+            hashed = line;
+            if (!take_end_line(count, line, length, err))
                 return false;
         } else {
             count_line(count, line, length);
@@ -562,6 +582,12 @@ bool manifest_count_lines(ManifestCount *count, const char *text, size_t size, E
     }
     sha256_update(count->sha256, hashed, (size_t)(end - hashed));
     return true;
+}
+
+bool manifest_count_head_end(const ManifestCount *count, Error *err)
+{
+    return (count->head_lines > 0 && count->lines == count->head_lines && !count->has_ended) ||
+           error_set(err, ERR_CORRUPT, "manifest's head does not end where its trailer says");
 }
 
 bool manifest_count_end(const ManifestCount *count, Error *err)
@@ -631,6 +657,14 @@ static bool parse_fields(ManifestParser *parser, const struct LineType *type, co
     return type->parse(parser, fields, err);
 }
 
+static bool end_head(ManifestParser *parser, Error *err)
+{
+    if (parser->section >= SECTION_HEAD_END)
+        return bad_line(parser, "a head that comes too late", err);
+    parser->section = SECTION_HEAD_END;
+    return true;
+}
+
 static bool parse_line(ManifestParser *parser, const char *line, size_t size, Error *err)
 {
     const struct LineType *type = line_type_of(line, size);
@@ -644,6 +678,8 @@ static bool parse_line(ManifestParser *parser, const char *line, size_t size, Er
         parser->section = SECTION_END;
         return true;
     }
+    if (is_head_line(line, size))
+        return end_head(parser, err);
     if (type == NULL) {
         error_set(err, ERR_VERSION, "manifest line %" PRIu64 " is of an unknown type",
                   parser->line);
@@ -651,6 +687,8 @@ static bool parse_line(ManifestParser *parser, const char *line, size_t size, Er
     }
     if (type->section < parser->section)
         return bad_line(parser, "a type that comes too late", err);
+    if (type->section > SECTION_HEAD_END && parser->section < SECTION_HEAD_END)
+        return bad_line(parser, "a type that comes before the head has ended", err);
     if (parser->ranges_of != NULL && type->parse != parse_range)
         return bad_line(parser, "something else where a range must be", err);
     parser->section = type->section;
@@ -675,10 +713,8 @@ bool manifest_parse_lines(ManifestParser *parser, const char *text, size_t size,
     return true;
 }
 
-bool manifest_parser_end(const ManifestParser *parser, Error *err)
+static bool check_keys(const ManifestParser *parser, Error *err)
 {
-    if (parser->section != SECTION_END || parser->ranges_of != NULL)
-        return error_set(err, ERR_CORRUPT, "manifest ends too early");
     for (size_t i = 0; i < manifest_header_field_count; i++) {
         const HeaderField *field = &manifest_header_fields[i];
 
@@ -692,6 +728,20 @@ void manifest_done(Manifest *manifest)
 {
     arena_done(&manifest->arena);
     *manifest = (Manifest){0};
+}
+
+bool manifest_parser_head_end(const ManifestParser *parser, Error *err)
+{
+    if (parser->section != SECTION_HEAD_END)
+        return error_set(err, ERR_CORRUPT, "manifest ends too early");
+    return check_keys(parser, err);
+}
+
+bool manifest_parser_end(const ManifestParser *parser, Error *err)
+{
+    if (parser->section != SECTION_END || parser->ranges_of != NULL)
+        return error_set(err, ERR_CORRUPT, "manifest ends too early");
+    return check_keys(parser, err);
 }
 
 bool manifest_decode(Manifest *manifest, const char *text, size_t size, Error *err)

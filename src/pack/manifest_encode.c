@@ -149,6 +149,23 @@ static bool flush(Encoder *encoder, Error *err)
     return encoder->sink(encoder->context, text, err);
 }
 
+/* What is there so far is read alone: it ends with a piece of its own. */
+static bool encode_head_end(Encoder *encoder, ManifestSink *ends_head, Error *err)
+{
+    uint8_t digest[SHA256_SIZE];
+    char text[SHA256_TEXT_SIZE];
+
+    sha256_update(encoder->sha256, encoder->text->data + encoder->hashed,
+                  encoder->text->size - encoder->hashed);
+    encoder->hashed = encoder->text->size;
+    sha256_so_far(encoder->sha256, digest);
+    buffer_print(encoder->text, "head\t%" PRIu64 "\t%s\n", encoder->lines,
+                 sha256_text(digest, text));
+    encoder->lines++;
+    return flush(encoder, err) &&
+           (ends_head == NULL || ends_head(encoder->context, encoder->text, err));
+}
+
 static bool end_line(Encoder *encoder, Error *err)
 {
     put_char(encoder->text, '\n');
@@ -352,7 +369,7 @@ static bool encode_end(Encoder *encoder, Error *err)
     return encoder->sink == NULL || encoder->sink(encoder->context, encoder->text, err);
 }
 
-bool manifest_encode_to(const Manifest *manifest, Buffer *text, ManifestSink *sink, void *context,
+bool manifest_encode_to(const Manifest *manifest, Buffer *text, const ManifestSinks *sinks,
                         Error *err)
 {
     CLEANUP(sha256_freep) Sha256 *sha256 = sha256_new();
@@ -360,11 +377,12 @@ bool manifest_encode_to(const Manifest *manifest, Buffer *text, ManifestSink *si
         .text = text,
         .hashed = text->size, /* appended to what the caller has there */
         .sha256 = sha256,
-        .sink = sink,
-        .context = context,
+        .sink = sinks->text,
+        .context = sinks->context,
     };
 
-    if (!encode_header(&encoder, manifest, err) || !encode_places(&encoder, manifest, err))
+    if (!encode_header(&encoder, manifest, err) || !encode_places(&encoder, manifest, err) ||
+        !encode_head_end(&encoder, sinks->head_end, err))
         return false;
     for (size_t i = 0; i < manifest->entry_count; i++) {
         if (!encode_entry(&encoder, &manifest->entries[i], err))
@@ -376,7 +394,7 @@ bool manifest_encode_to(const Manifest *manifest, Buffer *text, ManifestSink *si
 void manifest_encode(const Manifest *manifest, Buffer *out)
 {
     Error err = {0};
-    bool done = manifest_encode_to(manifest, out, NULL, NULL, &err);
+    bool done = manifest_encode_to(manifest, out, &(ManifestSinks){.text = NULL}, &err);
 
     assert(done); /* only a sink can fail */
     (void)done;

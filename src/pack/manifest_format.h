@@ -51,13 +51,19 @@ extern const size_t manifest_header_field_count;
 /* Takes a piece of text of whole lines; out->size is 0 afterwards. */
 typedef bool ManifestSink(void *context, Buffer *text, Error *err);
 
-/* Encode into text, and whenever it has MANIFEST_CHUNK bytes give it to sink (NULL: keep all). */
-bool manifest_encode_to(const Manifest *manifest, Buffer *text, ManifestSink *sink, void *context,
+typedef struct ManifestSinks {
+    ManifestSink *text;     /* whenever there are MANIFEST_CHUNK bytes; NULL: all is kept */
+    ManifestSink *head_end; /* called once, when `text` has got the whole head; or NULL */
+    void *context;
+} ManifestSinks;
+
+bool manifest_encode_to(const Manifest *manifest, Buffer *text, const ManifestSinks *sinks,
                         Error *err) MUST_CHECK;
 
 /* The first pass: how many lines there are of each kind, and that the text is what was written. */
 typedef struct ManifestCount {
     uint64_t lines, tablespaces, packs, entries, ranges;
+    uint64_t head_lines; /* of the head, its last one included; 0: it has not ended yet */
     Sha256 *sha256;
     bool has_ended;
 } ManifestCount;
@@ -65,6 +71,8 @@ typedef struct ManifestCount {
 /* text: whole lines. ERR_VERSION before anything else, ERR_CORRUPT. */
 bool manifest_count_lines(ManifestCount *count, const char *text, size_t size,
                           Error *err) MUST_CHECK;
+/* The head has been counted, and nothing after it. */
+bool manifest_count_head_end(const ManifestCount *count, Error *err) MUST_CHECK;
 bool manifest_count_end(const ManifestCount *count, Error *err) MUST_CHECK;
 void manifest_count_done(ManifestCount *count); /* for CLEANUP() */
 
@@ -85,6 +93,8 @@ typedef struct ManifestParser {
 void manifest_parser_begin(ManifestParser *parser, Manifest *manifest, const ManifestCount *count);
 bool manifest_parse_lines(ManifestParser *parser, const char *text, size_t size,
                           Error *err) MUST_CHECK;
+/* Of the head alone: what a list of backups needs is in it. */
+bool manifest_parser_head_end(const ManifestParser *parser, Error *err) MUST_CHECK;
 bool manifest_parser_end(const ManifestParser *parser, Error *err) MUST_CHECK;
 
 /*
@@ -93,3 +103,5 @@ bool manifest_parser_end(const ManifestParser *parser, Error *err) MUST_CHECK;
  * and of what is to be saved. ERR_CORRUPT.
  */
 bool manifest_check(const Manifest *manifest, Error *err) MUST_CHECK;
+/* The part of it that speaks of the head. */
+bool manifest_check_head(const Manifest *manifest, Error *err) MUST_CHECK;

@@ -152,13 +152,18 @@ static bool has_other_label(const ManifestHeader *header, ManifestFault *fault)
                lsn_text(label.start, found));
 }
 
+bool manifest_find_head_fault(const ManifestHeader *header, ManifestFault *fault)
+{
+    return has_other_label(header, fault);
+}
+
 bool manifest_find_fault(const Manifest *manifest, ManifestFault *fault)
 {
     const size_t count = inside_count(manifest);
 
-    return has_other_label(&manifest->header, fault) || has_other_totals(manifest, fault) ||
-           lacks_needed(manifest, count, fault) || lacks_parents(manifest, count, fault) ||
-           lacks_tablespaces(manifest, count, fault);
+    return manifest_find_head_fault(&manifest->header, fault) ||
+           has_other_totals(manifest, fault) || lacks_needed(manifest, count, fault) ||
+           lacks_parents(manifest, count, fault) || lacks_tablespaces(manifest, count, fault);
 }
 
 const char *manifest_fault_text(const ManifestFault *fault, Arena *arena)

@@ -78,7 +78,7 @@ static bool check_additions(const EnvelopeShape *shape, const uint8_t *bytes, Er
 {
     const unsigned unknown = envelope_flags(shape, bytes) & ~(unsigned)shape->flags;
     const bool has_options = unknown > FLAGS_CRITICAL;
-    const unsigned critical = shape->cover == ENVELOPE_BARE ? unknown : unknown & FLAGS_CRITICAL;
+    const unsigned critical = unknown & FLAGS_CRITICAL;
 
     if (critical == FLAG_ENCRYPTED) {
         return error_set(err, ERR_VERSION,

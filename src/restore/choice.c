@@ -50,8 +50,19 @@ static bool find_pinned_path(Search *search, Error *err)
            (search->count > 0 || refuse_no_candidate(search->choice, search->request, err));
 }
 
+static bool load_backups(const Cluster *cluster, const UnreadBackups *unread, Choice *choice,
+                         Error *err)
+{
+    if (!backup_list_load(&choice->backups, cluster, &choice->inventory, err))
+        return false;
+    for (size_t i = 0; i < unread->count; i++)
+        backup_list_put_out(&choice->backups, unread->items[i].id, &unread->items[i].cause);
+    return true;
+}
+
 static bool choice_load(const Cluster *cluster, const RestoreRequest *request,
-                        const OldDirectory *directory, Choice *choice, Error *err)
+                        const OldDirectory *directory, const UnreadBackups *unread, Choice *choice,
+                        Error *err)
 {
     if (!wal_inventory_load(&choice->inventory, cluster, err) ||
         (!request->discard_wal &&
@@ -59,7 +70,7 @@ static bool choice_load(const Cluster *cluster, const RestoreRequest *request,
         return false;
     if (request->allows_damaged)
         wal_inventory_forget_damage(&choice->inventory);
-    if (!backup_list_load(&choice->backups, cluster, &choice->inventory, err) ||
+    if (!load_backups(cluster, unread, choice, err) ||
         !branch_list_load(&choice->branches, cluster, &choice->inventory, &choice->backups, err))
         return false;
     if (!request->believes_known)
@@ -243,14 +254,15 @@ static bool refuse_not_reached(Search *search, Verdict verdict, Error *err)
 }
 
 bool choice_make(const Cluster *cluster, const RestoreRequest *request,
-                 const OldDirectory *directory, Choice *choice, Error *err)
+                 const OldDirectory *directory, const UnreadBackups *unread, Choice *choice,
+                 Error *err)
 {
     Search search = {.cluster = cluster, .request = request, .choice = choice};
     Error unreached = {0};
     Verdict verdict = VERDICT_USABLE;
 
     *choice = (Choice){0};
-    if (!choice_load(cluster, request, directory, choice, err) ||
+    if (!choice_load(cluster, request, directory, unread, choice, err) ||
         !(request->target_timeline != 0 ? find_pinned_path(&search, err)
                                         : find_newest_path(&search, err)))
         return false;

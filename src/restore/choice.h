@@ -23,6 +23,19 @@ typedef struct Choice {
 } Choice;
 
 /*
+ * What reading a whole manifest told and its head does not show: these are as good as not there.
+ */
+typedef struct UnreadBackup {
+    char id[BACKUP_ID_SIZE];
+    Error cause; /* ERR_CORRUPT or ERR_VERSION */
+} UnreadBackup;
+
+typedef struct UnreadBackups {
+    UnreadBackup *items;
+    size_t count;
+} UnreadBackups;
+
+/*
  * directory: what was found at request->data; its WAL counts unless it is given up.
  * Without request->target_timeline the newest timeline is followed, unless catalog/branches.h finds
  * that another branch may be meant: then ERR_REFUSED.
@@ -30,7 +43,8 @@ typedef struct Choice {
  * lies before what the backups can reach; ERR_CORRUPT: a hole or damage lies before it.
  */
 bool choice_make(const Cluster *cluster, const RestoreRequest *request,
-                 const OldDirectory *directory, Choice *choice, Error *err) MUST_CHECK;
+                 const OldDirectory *directory, const UnreadBackups *unread, Choice *choice,
+                 Error *err) MUST_CHECK;
 /*
  * A replay that is to pause stops earlier where what a transaction has locked could not be read at
  * the target, and nothing that belongs to it lies between (walk/lock_begin.h).

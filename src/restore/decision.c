@@ -97,19 +97,11 @@ static void take_choice(const RestoreRequest *request, const Choice *choice, Res
     plan->decision.wal_segments = last >= first ? last - first + 1 : 0;
 }
 
-static bool check_manifest(const Cluster *cluster, const Manifest *manifest, Arena *arena,
-                           Error *err)
+static bool check_cluster(const Cluster *cluster, const ManifestHeader *header, Error *err)
 {
-    const ManifestHeader *header = &manifest->header;
-    ManifestFault fault;
-
     if (header->wal_segment_size != cluster->wal_segment_size) {
         return error_set(err, ERR_CORRUPT, "backup %s has WAL segments of %u bytes, the cluster %u",
                          header->id, header->wal_segment_size, cluster->wal_segment_size);
-    }
-    if (manifest_find_fault(manifest, &fault)) {
-        return error_set(err, ERR_CORRUPT, "backup %s can't be restored: %s", header->id,
-                         manifest_fault_text(&fault, arena));
     }
     return cluster_check(cluster, header->system_identifier, header->major, header->id, err);
 }
@@ -126,11 +118,59 @@ static uint64_t bytes_to_write(const Manifest *manifest)
     return bytes;
 }
 
+/* All of it: the backup was chosen by its head. */
+static bool load_chosen(const Cluster *cluster, const char *id, RestorePlan *plan, Error *err)
+{
+    ManifestFault fault;
+
+    if (!manifest_load(&plan->decision.manifest, cluster, id, err))
+        return false;
+    return !manifest_find_fault(&plan->decision.manifest, &fault) ||
+           error_set(err, ERR_CORRUPT, "%s", manifest_fault_text(&fault, &plan->arena));
+}
+
+static void note_unread(UnreadBackups *unread, const char *id, const Error *cause, Arena *arena)
+{
+    UnreadBackup *items = arena_alloc(arena, (unread->count + 1) * sizeof *items);
+
+    if (unread->count > 0)
+        memcpy(items, unread->items, unread->count * sizeof *items);
+    memcpy(items[unread->count].id, id, sizeof items[unread->count].id);
+    items[unread->count].cause = *cause;
+    unread->items = items;
+    unread->count++;
+}
+
+/*
+ * Chosen by the heads; then the whole manifest is read, and where it can't be, that backup is one
+ * of the damaged ones and the choice is made anew: the same as if the head had shown it.
+ */
+bool decision_choose(const Cluster *cluster, const RestoreRequest *request,
+                     const OldDirectory *directory, RestorePlan *plan, Choice *choice, Error *err)
+{
+    UnreadBackups unread = {.count = 0};
+
+    for (;;) {
+        Error attempt = {0};
+
+        if (!choice_make(cluster, request, directory, &unread, choice, err))
+            return false;
+        if (load_chosen(cluster, choice->backup->header.id, plan, &attempt))
+            return true;
+        if (attempt.code != ERR_CORRUPT && attempt.code != ERR_VERSION) {
+            *err = attempt;
+            return false;
+        }
+        note_unread(&unread, choice->backup->header.id, &attempt, &plan->arena);
+        manifest_done(&plan->decision.manifest);
+        choice_done(choice);
+    }
+}
+
 bool decision_fill(const Cluster *cluster, const RestoreRequest *request, const Choice *choice,
                    RestorePlan *plan, Error *err)
 {
-    if (!manifest_load(&plan->decision.manifest, cluster, choice->backup->header.id, err) ||
-        !check_manifest(cluster, &plan->decision.manifest, &plan->arena, err))
+    if (!check_cluster(cluster, &plan->decision.manifest.header, err))
         return false;
     take_choice(request, choice, plan);
     return true;
@@ -286,7 +326,7 @@ static bool plan_restore(const Cluster *cluster, const RestoreRequest *request,
 
     if (!check_loss_of_all(directory, request, plan, err))
         return false;
-    if (!choice_make(cluster, request, directory, &choice, err)) {
+    if (!decision_choose(cluster, request, directory, plan, &choice, err)) {
         hint_at_discarding(directory, err);
         return false;
     }

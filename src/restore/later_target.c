@@ -80,7 +80,7 @@ static bool later_target_choose(const Cluster *cluster, const RestoreRequest *re
     known.will_pause = true;
     if (known.target_timeline == 0)
         known.target_timeline = from->timeline;
-    return choice_make(cluster, &known, &nothing, choice, err) &&
+    return decision_choose(cluster, &known, &nothing, plan, choice, err) &&
            check_way(cluster, choice, from, &plan->arena, err) &&
            choice_avoid_locks(cluster, &known, choice, err) && check_forward(choice, from, err);
 }

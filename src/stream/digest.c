@@ -32,6 +32,13 @@ void sha256_update(Sha256 *sha, const void *data, size_t size)
     SHA256_Update(&sha->context, data, size);
 }
 
+void sha256_so_far(const Sha256 *sha, uint8_t digest[SHA256_SIZE])
+{
+    SHA256_CTX context = sha->context;
+
+    SHA256_Final(digest, &context);
+}
+
 void sha256_final(Sha256 *sha, uint8_t digest[SHA256_SIZE])
 {
     SHA256_Final(digest, &sha->context);

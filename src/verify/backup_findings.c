@@ -47,14 +47,13 @@ static void findings_complain(VerifyRun *run, size_t backup, const char *object,
 }
 
 /* What it says of itself, and of the cluster. */
-static void findings_check_header(VerifyRun *run, size_t backup, const Manifest *manifest,
+static void findings_check_header(VerifyRun *run, size_t backup, const ManifestHeader *header,
                                   const char *object)
 {
-    const ManifestHeader *header = &manifest->header;
     ManifestFault fault;
     char found[96];
 
-    if (manifest_find_fault(manifest, &fault))
+    if (manifest_find_head_fault(header, &fault))
         findings_complain(run, backup, object, fault.what, fault.expected, fault.found);
     if (!is_registered(run, header)) {
         snprintf(found, sizeof found, "system identifier %" PRIu64 ", version %u",
@@ -64,45 +63,40 @@ static void findings_check_header(VerifyRun *run, size_t backup, const Manifest 
     }
 }
 
-/* *ok is false when it is a finding. */
-static bool load_manifest(VerifyRun *run, size_t backup, Manifest *manifest, bool *ok, Error *err)
+/* A head or a whole manifest that can't be read: a finding, unless it was not seen at all. */
+static bool findings_take_unread(VerifyRun *run, size_t backup, const Error *attempt, Error *err)
 {
     CLEANUP(text_freep) char *object = layout_manifest(run->cluster->name, run->backups[backup].id);
-    Error attempt = {0};
 
-    *ok = manifest_load(manifest, run->cluster, run->backups[backup].id, &attempt);
-    if (*ok)
-        return true;
-    if (!is_finding(&attempt)) {
-        *err = attempt;
+    if (!is_finding(attempt)) {
+        *err = *attempt;
         return false;
     }
     run->backups[backup].is_hurt = true;
-    trouble_at_backup(trouble_of_error(run, object, &attempt), backup);
+    trouble_at_backup(trouble_of_error(run, object, attempt), backup);
+    remember_backup(run, backup, NULL, false);
+    mark_backup(run, backup, NULL, false);
     return true;
 }
 
 static bool survey_backup(VerifyRun *run, size_t backup, Error *err)
 {
     CLEANUP(text_freep) char *object = layout_manifest(run->cluster->name, run->backups[backup].id);
-    CLEANUP(manifest_done) Manifest manifest = {0};
+    CLEANUP(manifest_head_done) ManifestHead head = {0};
     BackupFacts *facts = &run->backups[backup];
     const size_t troubles = run->trouble_count;
-    bool ok;
+    Error attempt = {0};
 
-    if (!interrupt_check(err) || !load_manifest(run, backup, &manifest, &ok, err))
+    if (!interrupt_check(err))
         return false;
-    if (!ok) {
-        remember_backup(run, backup, NULL, false);
-        mark_backup(run, backup, NULL, false);
-        return true;
-    }
-    keep_facts(run, facts, &manifest.header);
-    findings_check_header(run, backup, &manifest, object);
+    if (!manifest_head_load(&head, run->cluster, facts->id, &attempt))
+        return findings_take_unread(run, backup, &attempt, err);
+    keep_facts(run, facts, &head.header);
+    findings_check_header(run, backup, &head.header, object);
     facts->is_suspect = run->trouble_count > troubles;
     if (!facts->is_suspect && !is_marked_backup(run, backup))
-        believe_backup(run, backup, &manifest);
-    packs_add(run, &manifest, object, facts->is_believed ? 0 : 1);
+        believe_backup(run, backup, &head);
+    packs_add(run, &head, object, facts->is_believed ? 0 : 1);
     facts->is_suspect = run->trouble_count > troubles;
     return true;
 }
@@ -242,16 +236,26 @@ static bool read_packs(VerifyRun *run, PackCrew *crew, const Manifest *manifest,
     return crew_work(run, &plan, err);
 }
 
+/* What its files say against it; what its head says was told when it was surveyed. */
+static void findings_check_files(VerifyRun *run, size_t backup, const Manifest *manifest)
+{
+    CLEANUP(text_freep) char *object = layout_manifest(run->cluster->name, run->backups[backup].id);
+    ManifestFault fault;
+
+    if (!manifest_find_head_fault(&manifest->header, &fault) &&
+        manifest_find_fault(manifest, &fault))
+        findings_complain(run, backup, object, fault.what, fault.expected, fault.found);
+}
+
 static bool verify_backup(VerifyRun *run, PackCrew *crew, size_t backup, Error *err)
 {
     CLEANUP(manifest_done) Manifest manifest = {0};
     const size_t troubles = run->trouble_count;
-    bool ok;
+    Error attempt = {0};
 
-    if (!load_manifest(run, backup, &manifest, &ok, err))
-        return false;
-    if (!ok)
-        return true; /* it was removed or damaged a moment ago */
+    if (!manifest_load(&manifest, run->cluster, run->backups[backup].id, &attempt))
+        return findings_take_unread(run, backup, &attempt, err);
+    findings_check_files(run, backup, &manifest);
     if (!read_packs(run, crew, &manifest, err) ||
         !verify_check_manifest(run, backup, &manifest, err))
         return error_context(err, "backup %s", run->backups[backup].id);

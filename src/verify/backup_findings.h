@@ -5,7 +5,7 @@
 
 #include "verify_run.h"
 
-/* Every manifest once: who is there, and which packs they refer to. */
+/* The head of every manifest: who is there, and which packs they refer to. */
 bool survey_backups(VerifyRun *run, Error *err) MUST_CHECK;
 /* Every pack once, and each manifest against what was found in its packs. */
 bool verify_backups(VerifyRun *run, Error *err) MUST_CHECK;

@@ -64,19 +64,19 @@ static void compare_packs(VerifyRun *run, const char *object, const PackInfo *on
                   "Two backups share the pack; what one of them says of it is not true.");
 }
 
-void packs_add(VerifyRun *run, const Manifest *manifest, const char *object, uint32_t users)
+void packs_add(VerifyRun *run, const ManifestHead *head, const char *object, uint32_t users)
 {
     size_t sorted = run->pack_count;
 
-    for (size_t i = 0; i < manifest->pack_count; i++) {
-        PackFacts *pack = find_among(run->packs, sorted, manifest->packs[i].id);
+    for (size_t i = 0; i < head->pack_count; i++) {
+        PackFacts *pack = find_among(run->packs, sorted, head->packs[i].id);
 
         if (pack == NULL) {
-            add_pack(run, &manifest->packs[i], users);
+            add_pack(run, &head->packs[i], users);
             continue;
         }
         pack->users += users;
-        compare_packs(run, object, &pack->info, &manifest->packs[i]);
+        compare_packs(run, object, &pack->info, &head->packs[i]);
     }
     if (run->pack_count > sorted)
         qsort(run->packs, run->pack_count, sizeof run->packs[0], compare_pack);

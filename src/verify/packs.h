@@ -9,7 +9,7 @@
 PackFacts *pack_find(const VerifyRun *run, const char *id);
 
 /* Those of a manifest, with so many users more. object: the manifest's, to complain of. */
-void packs_add(VerifyRun *run, const Manifest *manifest, const char *object, uint32_t users);
+void packs_add(VerifyRun *run, const ManifestHead *head, const char *object, uint32_t users);
 /* It has one user less: what was found in it goes with the last one. */
 void packs_release(VerifyRun *run, const Manifest *manifest);
 /* Whether one of them is bad, also of those that were read for another backup's sake. */

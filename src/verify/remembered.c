@@ -81,7 +81,8 @@ static void remembered_add_pack(const VerifyRun *run, const PackInfo *info, Sha2
     take_newer(identity, object->stored_at);
 }
 
-static BackupIdentity backup_identify(const VerifyRun *run, size_t backup, const Manifest *manifest)
+static BackupIdentity backup_identify(const VerifyRun *run, size_t backup, const PackInfo *packs,
+                                      size_t pack_count)
 {
     CLEANUP(text_freep)
     char *name = layout_manifest(run->cluster->name, run->backups[backup].id);
@@ -95,8 +96,8 @@ static BackupIdentity backup_identify(const VerifyRun *run, size_t backup, const
     identity.manifest_size = object->size;
     identity.manifest_at = object->stored_at;
     identity.newest_at = object->stored_at;
-    for (size_t i = 0; i < manifest->pack_count; i++)
-        remembered_add_pack(run, &manifest->packs[i], sha, &identity);
+    for (size_t i = 0; i < pack_count; i++)
+        remembered_add_pack(run, &packs[i], sha, &identity);
     sha256_final(sha, digest);
     sha256_text(digest, identity.packs);
     return identity;
@@ -143,14 +144,14 @@ static bool is_fresh(const VerifyRun *run, TimeUs verified_at)
            verified_at <= run->now;
 }
 
-void believe_backup(VerifyRun *run, size_t backup, const Manifest *manifest)
+void believe_backup(VerifyRun *run, size_t backup, const ManifestHead *head)
 {
     BackupFacts *facts = &run->backups[backup];
     TimeUs best = TIME_US_NONE;
 
     if (run->request->believe_since == 0)
         return;
-    const BackupIdentity identity = backup_identify(run, backup, manifest);
+    const BackupIdentity identity = backup_identify(run, backup, head->packs, head->pack_count);
     for (size_t i = 0; identity.is_whole && i < run->list.count; i++) {
         TimeUs verified_at;
 
@@ -163,10 +164,10 @@ void believe_backup(VerifyRun *run, size_t backup, const Manifest *manifest)
         return;
     facts->is_believed = true;
     facts->verified_at = best;
-    facts->pack_count = manifest->pack_count;
-    facts->packs = arena_alloc(&run->arena, (manifest->pack_count + 1) * sizeof facts->packs[0]);
-    for (size_t i = 0; i < manifest->pack_count; i++)
-        memcpy(facts->packs[i], manifest->packs[i].id, sizeof facts->packs[i]);
+    facts->pack_count = head->pack_count;
+    facts->packs = arena_alloc(&run->arena, (head->pack_count + 1) * sizeof facts->packs[0]);
+    for (size_t i = 0; i < head->pack_count; i++)
+        memcpy(facts->packs[i], head->packs[i].id, sizeof facts->packs[i]);
 }
 
 static bool shares_what_is_read(const VerifyRun *run, const BackupFacts *facts)
@@ -250,7 +251,8 @@ void remember_backup(VerifyRun *run, size_t backup, const Manifest *manifest, bo
     Error problem = {0};
 
     if (is_good) {
-        const BackupIdentity identity = backup_identify(run, backup, manifest);
+        const BackupIdentity identity =
+            backup_identify(run, backup, manifest->packs, manifest->pack_count);
 
         if (!identity.is_whole || identity.newest_at > run->now - settled_after)
             return;

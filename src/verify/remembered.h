@@ -5,8 +5,8 @@
 
 #include "verify_run.h"
 
-/* Sets is_believed when it still is what was read then, by its manifest and by the listing. */
-void believe_backup(VerifyRun *run, size_t backup, const Manifest *manifest);
+/* Sets is_believed when it still is what was read then, by its head and by the listing. */
+void believe_backup(VerifyRun *run, size_t backup, const ManifestHead *head);
 /* Not of one that shares a pack with a backup that is read. Once all are surveyed. */
 void doubt_shared(VerifyRun *run);
 /* is_good: remember it; else what is remembered of it goes. */

@@ -61,7 +61,7 @@ typedef struct BackupFacts {
     bool is_readable; /* all below is known */
     bool is_hurt;     /* can't be restored, for its files' sake */
     bool is_believed; /* its packs are not read for its sake */
-    bool is_suspect;  /* something is wrong with its manifest */
+    bool is_suspect;  /* something is wrong with its manifest's head */
     uint32_t timeline;
     Lsn start, stop;
     TimeUs stopped_at;

@@ -1,7 +1,7 @@
 /*
  * Manifests. Input: a choice, then the text; the end line with the count and the checksum is put
- * behind it, except when the choice is 0. What is accepted says the same when it is encoded and
- * decoded once more.
+ * after it, and the head's is made right, except when the choice is 0. What is accepted says the
+ * same when it is encoded and decoded once more.
  */
 #include "base/memory.h"
 #include "fuzz.h"
@@ -78,7 +78,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
     buffer_append(&text, input.at, input.left);
     if (!is_raw)
-        manifest_add_end(&text);
+        manifest_seal(&text);
     char *exact = (char *)fuzz_copy(text.data, text.size);
     bool is_accepted = manifest_decode(&manifest, exact, text.size, &err);
     check_in_pieces(exact, text.size, is_accepted);

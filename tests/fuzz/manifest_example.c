@@ -4,7 +4,7 @@
 
 #include <inttypes.h>
 
-void manifest_add_end(Buffer *text)
+void manifest_add_end(Buffer *text, const char *type)
 {
     uint8_t digest[SHA256_SIZE];
     char hex[SHA256_TEXT_SIZE];
@@ -15,7 +15,38 @@ void manifest_add_end(Buffer *text)
     for (size_t i = 0; i < text->size; i++)
         lines += text->data[i] == '\n';
     sha256_of(text->data, text->size, digest);
-    buffer_print(text, "end\t%" PRIu64 "\t%s\n", lines, sha256_text(digest, hex));
+    buffer_print(text, "%s\t%" PRIu64 "\t%s\n", type, lines, sha256_text(digest, hex));
+}
+
+/* Where its first line of type "head" begins; its end, if it has none. */
+static size_t find_head_line(const Buffer *text)
+{
+    size_t at = 0;
+
+    while (at < text->size && (text->size - at < 5 || memcmp(text->data + at, "head\t", 5) != 0)) {
+        const uint8_t *end = memchr(text->data + at, '\n', text->size - at);
+
+        at = end == NULL ? text->size : (size_t)(end - text->data) + 1;
+    }
+    return at;
+}
+
+void manifest_seal(Buffer *text)
+{
+    CLEANUP(buffer_done) Buffer whole = {0};
+    const size_t head = find_head_line(text);
+
+    buffer_append(&whole, text->data, head);
+    if (head < text->size) {
+        const uint8_t *end = memchr(text->data + head, '\n', text->size - head);
+        const size_t rest = end == NULL ? text->size : (size_t)(end - text->data) + 1;
+
+        manifest_add_end(&whole, "head");
+        buffer_append(&whole, text->data + rest, text->size - rest);
+    }
+    manifest_add_end(&whole, "end");
+    text->size = 0;
+    buffer_append(text, whole.data, whole.size);
 }
 
 size_t manifest_body_size(const Buffer *text)

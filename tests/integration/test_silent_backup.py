@@ -67,14 +67,16 @@ class StoredObjects(PairTest):
 
     def test_a_byte_of_the_manifest(self):
         """The newest backup's: an older one is as good and is taken, which is said. With none left
-        there is nothing to restore."""
+        there is nothing to restore. `list` reads the head of each manifest: of the lines of files
+        it tells what verify found."""
         older, newer = (self.repo / "main" / "backup" / backup / "manifest"
                         for backup in (self.backup, self.newer))
         for at in (0, 0.1, 0.5, 0.9, 0.999999):
             with self.subTest(at=at):
                 heal = self.flip(newer, at=at)
-                self.assertRegex(self.attempt("list").stderr, f"{self.newer} is damaged")
-                self.tool("list", expect=8)
+                is_seen = at in (0, 0.999999)  # in its head, in its trailer
+                self.assertEqual(f"{self.newer} is damaged" in self.attempt("list").stderr, is_seen)
+                self.tool("list", expect=8 if is_seen else 0)
                 plan = self.restore("--dry-run", name=f"plan-{at}")
                 self.assertEqual(plan.answer["backup"], self.backup)
                 self.assertRegex(str(plan.answer["notes"]), f"{self.newer} is damaged and was passed")
@@ -171,7 +173,7 @@ class NextBackup(ClusterTest):
                 for offset in range(100, path.stat().st_size, 4096):
                     flip_byte(path, offset)
         manifest = self.repo / "main" / "backup" / first / "manifest"
-        flip_byte(manifest, manifest.stat().st_size // 2)
+        flip_byte(manifest, 100)
 
         second = self.tool_json("backup", f"--data={self.cluster.data}")["backup"]
 

@@ -127,6 +127,36 @@ static void the_list_is_ordered_by_place_and_damaged_ones_are_last(void **state)
     assert_string_equal(list.items[2].header.history, "1\t0/400100\tx\n");
 }
 
+/* Whoever read all of it knows better than the head: no other one changes. */
+static void one_that_was_read_and_is_bad_is_put_out(void **state)
+{
+    static const BackupFields fields[] = {
+        {.id = "20261122T000000Z-aaaaaa", .timeline = 1, .start = 3 * MIB, .stop = 4 * MIB},
+        {.id = "20261122T000001Z-aaaaaa", .timeline = 1, .start = 5 * MIB, .stop = 6 * MIB},
+    };
+    const Error damaged = {.code = ERR_CORRUPT, .message = "bad"};
+    const Error newer = {.code = ERR_VERSION, .message = "new"};
+    CLEANUP(archive_done) Archive archive;
+    CLEANUP(backup_list_done) BackupList list = {0};
+
+    (void)state;
+    archive_init(&archive);
+    for (size_t i = 0; i < ARRAY_SIZE(fields); i++)
+        archive_put_backup(&archive, &fields[i]);
+    put_segments(&archive, 1, 3, 6);
+    load(&list, &archive);
+    backup_list_put_out(&list, fields[0].id, &damaged);
+    assert_string_equal(list.items[0].header.id, fields[1].id);
+    assert_int_equal(list.items[0].state, BACKUP_RESTORABLE);
+    assert_string_equal(list.items[1].header.id, fields[0].id);
+    assert_int_equal(list.items[1].state, BACKUP_DAMAGED);
+    assert_string_equal(list.items[1].reason, "bad");
+    assert_false(list.items[1].has_header);
+    assert_string_equal(list.items[1].header.host, "");
+    backup_list_put_out(&list, fields[1].id, &newer);
+    assert_int_equal(backup_list_find(&list, fields[1].id)->state, BACKUP_NEWER);
+}
+
 static void a_backup_whose_pack_is_gone_or_cut_is_damaged(void **state)
 {
     CLEANUP(archive_done) Archive archive;
@@ -283,6 +313,7 @@ int main(void)
         cmocka_unit_test(a_backup_waits_for_its_wal_from_start_to_stop),
         cmocka_unit_test(a_backup_over_a_fork_needs_both_timelines),
         cmocka_unit_test(the_list_is_ordered_by_place_and_damaged_ones_are_last),
+        cmocka_unit_test(one_that_was_read_and_is_bad_is_put_out),
         cmocka_unit_test(a_backup_whose_pack_is_gone_or_cut_is_damaged),
         cmocka_unit_test(a_backup_is_on_a_path_that_leaves_its_timeline_behind_its_stop),
         cmocka_unit_test(a_backup_of_another_segment_size_is_damaged),

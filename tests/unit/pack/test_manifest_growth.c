@@ -72,7 +72,7 @@ static void rewrite(const char *from, const char *to, Buffer *changed)
     buffer_append(changed, text.data, before);
     buffer_append(changed, to, strlen(to));
     buffer_append(changed, at + strlen(from), text.size - before - strlen(from));
-    manifest_add_end(changed);
+    manifest_seal(changed);
 }
 
 static ErrorCode read_text(const Buffer *text, Manifest *manifest, Error *err)
@@ -96,11 +96,11 @@ static void an_older_manifest_has_defaults_for_what_it_lacks(void **state)
         const char *end = strchr(line, '\n') + 1;
         char key[64] = "";
 
-        if (sscanf(line, "h\t%63[^\t]", key) != 1 || is_first(key))
+        if (strncmp(line, "h\t", 2) != 0 || sscanf(line + 2, "%63[^\t]", key) != 1 || is_first(key))
             buffer_append(&older, line, (size_t)(end - line));
         line = end;
     }
-    manifest_add_end(&older);
+    manifest_seal(&older);
     if (read_text(&older, &manifest, &err) != ERR_NONE)
         fail_msg("%s", err.message);
     for (size_t i = 0; i < manifest_header_field_count; i++) {

@@ -79,6 +79,37 @@ static void rot_in_a_pack_is_known_until_it_is_read_good_again(void **state)
     assert_int_equal(state_of(&vault, BACKUP_B), BACKUP_RESTORABLE);
 }
 
+/* list reads heads: it tells of the lines of files what verify found when it read them. */
+static void rot_in_the_files_of_a_manifest_is_known_once_it_was_read(void **state)
+{
+    CLEANUP(vault_done) Vault vault;
+    CLEANUP(text_freep) char *manifest = layout_manifest("main", BACKUP_B);
+    CLEANUP(buffer_done) Buffer object = {0};
+    CLEANUP(view_done) View view = {.backups = {0}};
+    CLEANUP(verify_report_done) VerifyReport report = {0};
+
+    (void)state;
+    vault_init(&vault, LIE_NONE);
+    vault_get(&vault, manifest, &object);
+    const size_t in_a_file = object.size - 64 - 20; /* before the trailer */
+    vault_rot(&vault, manifest, in_a_file);
+    assert_int_equal(state_of(&vault, BACKUP_B), BACKUP_RESTORABLE);
+    vault_verify(&vault, &report);
+    assert_int_equal(report.count, 1);
+    assert_string_equal(report.findings[0].object, manifest);
+    assert_non_null(strstr(report.findings[0].meaning, "can't be restored"));
+    assert_int_equal(state_of(&vault, BACKUP_B), BACKUP_DAMAGED);
+    vault_rot(&vault, manifest, in_a_file);
+    verify_anew(&vault);
+    assert_int_equal(state_of(&vault, BACKUP_B), BACKUP_RESTORABLE);
+    /* Of its head every byte is told at once, and where it ends. */
+    vault_rot(&vault, manifest, 100);
+    assert_int_equal(state_of(&vault, BACKUP_B), BACKUP_DAMAGED);
+    vault_rot(&vault, manifest, 100);
+    vault_put(&vault, manifest, object.data, in_a_file);
+    assert_int_equal(state_of(&vault, BACKUP_B), BACKUP_DAMAGED);
+}
+
 static void rot_in_a_shared_pack_is_both_backups_trouble(void **state)
 {
     CLEANUP(vault_done) Vault vault;
@@ -105,7 +136,7 @@ static void a_backup_that_may_be_of_a_newer_version_is_found_but_not_marked(void
     (void)state;
     vault_init(&vault, LIE_NONE);
     vault_get(&vault, manifest, &object);
-    object.data[object.size - 16] = 2; /* the version in the manifest's trailer */
+    object.data[object.size - 48] = 2; /* the version in the manifest's trailer */
     vault_put(&vault, manifest, object.data, object.size);
     vault_verify(&vault, &report);
     assert_true(report.count >= 1);
@@ -245,6 +276,7 @@ int main(void)
         cmocka_unit_test(a_backup_that_may_be_of_a_newer_version_is_found_but_not_marked),
         cmocka_unit_test(what_is_marked_is_never_believed),
         cmocka_unit_test(rot_in_wal_ends_windows_and_spoils_backups),
+        cmocka_unit_test(rot_in_the_files_of_a_manifest_is_known_once_it_was_read),
         cmocka_unit_test(a_manifest_that_is_gone_is_missed_as_long_as_the_journal_knows_it),
     };
 
