@@ -30,6 +30,7 @@ typedef struct WalLeft {
 } WalLeft;
 
 typedef struct WalSources WalSources;
+typedef struct WalPart WalPart;
 
 typedef struct WalInventory {
     WalRun *runs; /* by timeline, then segment */
@@ -47,12 +48,29 @@ typedef struct WalInventory {
     size_t local_history_count;
     WalSources *sources; /* where segments that are not whole come from (wal_source.h); NULL: only
                             whole ones are looked for */
+    WalPart *part;       /* NULL: the whole archive was listed; see wal_inventory_load_around() */
     MarkList marks;      /* what is known of backups and WAL beside what they say themselves */
     Arena arena;
 } WalInventory;
 
 /* ERR_UNREACHABLE when the listing could not be had whole. */
 bool wal_inventory_load(WalInventory *inventory, const Cluster *cluster, Error *err) MUST_CHECK;
+
+/*
+ * Only what is around these segments (other names are passed over), on each timeline: a listing of
+ * a few hundred names however large the archive is. Whole are: which timelines are there,
+ * histories, pieces, timeline_max. Runs and .partial files are those that were listed, newest_at is
+ * of them, and there are no marks and nothing is remembered.
+ *
+ * What is there is there. That something is not there may be for want of looking, so the functions
+ * below note it when they are asked for what was not listed: an answer, of theirs or derived from
+ * theirs, holds only while wal_inventory_suffices(). When it does not, load the whole. Those that
+ * look at `runs` themselves have no such help. Of one thread.
+ */
+bool wal_inventory_load_around(WalInventory *inventory, const Cluster *cluster,
+                               const WalName *names, size_t count, Error *err) MUST_CHECK;
+bool wal_inventory_suffices(const WalInventory *inventory);
+
 void wal_inventory_done(WalInventory *inventory); /* for CLEANUP() */
 /* From now on every trailer is read: for who is about to rely on them with something at stake. */
 void wal_inventory_distrust(WalInventory *inventory);

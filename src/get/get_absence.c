@@ -272,24 +272,39 @@ static bool has_from(const Get *get, const WalInventory *inventory, const WalNam
     return true;
 }
 
+/* The last one that the archive gave to this recovery; the one asked for when that is not known. */
+static WalName last_given(const Get *get)
+{
+    WalName given = get->name;
+
+    (void)prefetch_given(get->request->ahead, get->cluster, &given);
+    return given;
+}
+
+/* Whether the archive has what it gave, or WAL after it: true also when it is not known to have. */
+static bool has_given(const Get *get, const WalInventory *inventory, bool *has, Error *err)
+{
+    WalName given;
+
+    *has = true;
+    return !prefetch_given(get->request->ahead, get->cluster, &given) ||
+           has_from(get, inventory, &given, has, err);
+}
+
 /*
  * Whether the archive has lost what it had: it was rolled back to an older copy or emptied, or its
  * folder of WAL is not mounted. Its end is not the end of the WAL then, nor are its histories all
  * there were. Two things are known of it: what it gave to this recovery, and, without a target,
  * what it had when restore planned. What the target does not need may be missing.
  */
-static bool refuse_loss(const Get *get, const WalInventory *inventory, Error *err)
+static bool refuse_loss(const Get *get, bool has_what_it_gave, Error *err)
 {
-    WalName lost = get->name;
+    const WalName lost = last_given(get);
     char text[WAL_NAME_SIZE];
-    bool has = true;
 
     if (!get_is_needed(get))
         return true;
-    if (prefetch_given(get->request->ahead, get->cluster, &lost) &&
-        !has_from(get, inventory, &lost, &has, err))
-        return false;
-    if (!has) {
+    if (!has_what_it_gave) {
         error_set(err, ERR_CORRUPT,
                   "it is not in the archive, and neither is %s, which the archive gave to this "
                   "recovery: the repository is an older copy, or has lost WAL",
@@ -397,6 +412,54 @@ static bool explain_absence(const Get *get, const WalInventory *inventory, Absen
     return error_set(err, ERR_INTERNAL, "absence %d", (int)absence);
 }
 
+/* What the archive's listing says of a file that it was asked for and did not have. */
+typedef struct AbsenceLook {
+    WalSource open; /* there is something of it */
+    Absence absence;
+    bool has_given; /* counts with ABSENCE_PROVEN */
+} AbsenceLook;
+
+/* Decides nothing yet, and gives nothing: the inventory may turn out not to know enough. */
+static bool look(Get *get, const WalInventory *inventory, AbsenceLook *found, Error *err)
+{
+    *found = (AbsenceLook){.has_given = true};
+    if (!get_find_open(get, inventory, &found->open, err))
+        return false;
+    if (found->open.form != WAL_NOWHERE)
+        return true;
+    return find_absence(get, inventory, &found->absence, err) &&
+           (found->absence != ABSENCE_PROVEN || !get_is_needed(get) ||
+            has_given(get, inventory, &found->has_given, err));
+}
+
+/* One that another look in a moment would not change. */
+static bool is_answer(const AbsenceLook *found)
+{
+    return found->open.form != WAL_NOWHERE || found->absence == ABSENCE_PROVEN;
+}
+
+static bool answer(Get *get, const WalInventory *inventory, const AbsenceLook *found, Error *err)
+{
+    if (is_answer(found) && !refuse_set_aside(get, err))
+        return false;
+    if (found->open.form != WAL_NOWHERE)
+        return get_answer_open(get, inventory, &found->open, err);
+    if (found->absence == ABSENCE_PROVEN && !refuse_loss(get, found->has_given, err))
+        return false;
+    return explain_absence(get, inventory, found->absence, err);
+}
+
+/* Around the file, and what the archive gave last; all of it when that is not enough. */
+static bool load(const Get *get, bool is_whole, WalInventory *inventory, Error *err)
+{
+    const WalName names[] = {get->name, last_given(get)};
+
+    return (is_whole ? wal_inventory_load(inventory, get->cluster, err)
+                     : wal_inventory_load_around(inventory, get->cluster, names, ARRAY_SIZE(names),
+                                                 err)) ||
+           error_context(err, "list the archive");
+}
+
 /*
  * The archive was asked and does not have it; find out what that means. "No such file" ends the
  * recovery and opens the database, so it takes a listing that was had whole. A hole may be one that
@@ -406,17 +469,17 @@ static bool explain_absence(const Get *get, const WalInventory *inventory, Absen
 bool get_prove_absence(Get *get, Error *err)
 {
     const TimeUs deadline = time_monotonic() + (TimeUs)get->request->hole_wait_ms * 1000;
+    bool is_whole = false;
 
     if (get->name.kind == WAL_SEGMENT && !recovery_view_path(get->cluster, &get->view, err))
         return false;
     for (;;) {
         CLEANUP(wal_inventory_done) WalInventory inventory = {0};
         Error attempt = {0};
-        WalSource open;
-        Absence absence;
+        AbsenceLook found;
 
-        if (!wal_inventory_load(&inventory, get->cluster, err))
-            return error_context(err, "list the archive");
+        if (!load(get, is_whole, &inventory, err))
+            return false;
         /* After the listing: what came in between is given, whatever the listing says. */
         if (get_deliver(get, &attempt))
             return true;
@@ -424,19 +487,18 @@ bool get_prove_absence(Get *get, Error *err)
             *err = attempt;
             return false;
         }
-        if (!get_find_open(get, &inventory, &open, err))
-            return false;
-        if (open.form != WAL_NOWHERE) {
-            return refuse_set_aside(get, err) && get_answer_open(get, &inventory, &open, err);
+        error_clear(&attempt);
+        const bool is_found = look(get, &inventory, &found, &attempt);
+        if (!wal_inventory_suffices(&inventory)) { /* whatever it says: it does not know */
+            is_whole = true;
+            continue;
         }
-        if (!find_absence(get, &inventory, &absence, err))
+        if (!is_found) {
+            *err = attempt;
             return false;
-        if (absence == ABSENCE_PROVEN && !refuse_set_aside(get, err))
-            return false;
-        if (absence == ABSENCE_PROVEN && !refuse_loss(get, &inventory, err))
-            return false;
-        if (absence == ABSENCE_PROVEN || time_monotonic() >= deadline)
-            return explain_absence(get, &inventory, absence, err);
+        }
+        if (is_answer(&found) || time_monotonic() >= deadline)
+            return answer(get, &inventory, &found, err);
         log_debug("not in the archive although later WAL is; looking again",
                   log_str("segment", get->request->name));
         if (!wait_ms(LOOK_AGAIN_MS, err))

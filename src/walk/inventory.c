@@ -1,5 +1,6 @@
 #include "walk/inventory.h"
 
+#include "inventory_part.h"
 #include "sources.h"
 
 #include "repo/layout.h"
@@ -69,6 +70,27 @@ static void add_object(InventoryLoader *loader, const ObjectInfo *object)
         inventory->histories[inventory->history_count++] = name.timeline;
 }
 
+void wal_inventory_add_names(WalInventory *inventory, const Cluster *cluster,
+                             const ObjectList *list)
+{
+    Arena *arena = &inventory->arena;
+    InventoryLoader loader = {
+        .inventory = inventory,
+        .cluster = cluster,
+        .stored = arena_alloc(arena, (list->count + 1) * sizeof(WalStored)),
+    };
+
+    inventory->runs = arena_alloc(arena, (list->count + 1) * sizeof(WalRun));
+    inventory->partials = arena_alloc(arena, (list->count + 1) * sizeof(WalLeft));
+    inventory->histories = arena_alloc(arena, (list->count + 1) * sizeof(uint32_t));
+    for (size_t i = 0; i < list->count; i++)
+        add_object(&loader, &list->objects[i]);
+    for (size_t i = 0; i < inventory->pieces.count; i++) {
+        if (inventory->pieces.items[i].timeline > inventory->timeline_max)
+            inventory->timeline_max = inventory->pieces.items[i].timeline;
+    }
+}
+
 /* Pieces first: those that are removed meanwhile are then seen twice, as the whole segment too. */
 bool wal_inventory_load(WalInventory *inventory, const Cluster *cluster, Error *err)
 {
@@ -82,24 +104,11 @@ bool wal_inventory_load(WalInventory *inventory, const Cluster *cluster, Error *
         return false;
     if (!storage_list(cluster->repo->storage, prefix, &list, err))
         return error_context(err, "list the archive of %s", cluster->name);
-    loaded.runs = arena_alloc(&loaded.arena, (list.count + 1) * sizeof(WalRun));
-    loaded.partials = arena_alloc(&loaded.arena, (list.count + 1) * sizeof(WalLeft));
-    loaded.histories = arena_alloc(&loaded.arena, (list.count + 1) * sizeof(uint32_t));
-    InventoryLoader loader = {
-        .inventory = &loaded,
-        .cluster = cluster,
-        .stored = arena_alloc(&loaded.arena, (list.count + 1) * sizeof(WalStored)),
-    };
-    for (size_t i = 0; i < list.count; i++)
-        add_object(&loader, &list.objects[i]);
-    for (size_t i = 0; i < pieces.count; i++) {
-        if (pieces.items[i].timeline > loaded.timeline_max)
-            loaded.timeline_max = pieces.items[i].timeline;
-    }
     loaded.pieces = pieces;
     pieces = (WalPieceList){0};
     loaded.marks = marks;
     marks = (MarkList){.count = 0};
+    wal_inventory_add_names(&loaded, cluster, &list);
     loaded.known = wal_knowledge_new(cluster);
     loaded.sources = wal_sources_new();
     *inventory = loaded;
@@ -110,6 +119,7 @@ void wal_inventory_done(WalInventory *inventory)
 {
     wal_knowledge_freep(&inventory->known);
     wal_sources_freep(&inventory->sources);
+    wal_part_freep(&inventory->part);
     arena_done(&inventory->arena);
     mark_list_done(&inventory->marks);
     wal_pieces_done(&inventory->pieces);
@@ -137,6 +147,8 @@ const Mark *wal_inventory_damage(const WalInventory *inventory, uint32_t timelin
     const WalName name = {.kind = WAL_SEGMENT, .timeline = timeline, .segment = segment};
     char text[WAL_NAME_SIZE];
 
+    if (inventory->part != NULL) /* has no marks */
+        inventory->part->is_exceeded = true;
     if (inventory->marks.count == 0)
         return NULL;
     return mark_find(&inventory->marks, MARK_DAMAGE, MARK_OF_WAL,
@@ -166,10 +178,11 @@ const WalRun *wal_inventory_run(const WalInventory *inventory, uint32_t timeline
 {
     size_t i = find_run(inventory, timeline, segment);
 
-    if (i == inventory->run_count || inventory->runs[i].timeline != timeline ||
-        inventory->runs[i].first > segment)
-        return NULL;
-    return &inventory->runs[i];
+    if (i < inventory->run_count && inventory->runs[i].timeline == timeline &&
+        inventory->runs[i].first <= segment)
+        return &inventory->runs[i];
+    wal_part_ask(inventory->part, timeline, segment);
+    return NULL;
 }
 
 const WalStored *wal_inventory_stored(const WalInventory *inventory, uint32_t timeline,
@@ -196,6 +209,7 @@ bool wal_inventory_has_later(const WalInventory *inventory, uint32_t timeline, u
             inventory->pieces.items[i].segment >= segment)
             return true;
     }
+    wal_part_ask_from(inventory->part, timeline, segment);
     return false;
 }
 
@@ -206,18 +220,19 @@ bool wal_inventory_has_partial(const WalInventory *inventory, uint32_t timeline,
             inventory->partials[i].segment == segment)
             return true;
     }
+    wal_part_ask(inventory->part, timeline, segment);
     return false;
 }
 
+/* A .partial counts, so it is looked for first: it may be all that is known of the timeline. */
 bool wal_inventory_has_any(const WalInventory *inventory, uint32_t timeline)
 {
-    if (wal_inventory_has_later(inventory, timeline, 0))
-        return true;
     for (size_t i = 0; i < inventory->partial_count; i++) {
         if (inventory->partials[i].timeline == timeline)
             return true;
     }
-    return wal_sources_know(inventory->sources, timeline);
+    return wal_sources_know(inventory->sources, timeline) ||
+           wal_inventory_has_later(inventory, timeline, 0);
 }
 
 bool wal_inventory_has_history(const WalInventory *inventory, uint32_t timeline)

@@ -2,6 +2,7 @@
 
 #include "../scene.h"
 #include "base/file.h"
+#include "repo/layout.h"
 #include "stores.h"
 
 #include <unistd.h>
@@ -209,9 +210,99 @@ static void a_path_is_followed(void **state)
     assert_int_equal(err.code, ERR_CORRUPT);
 }
 
+/* Names only: who asks for what comes after them reads none. */
+static void put_many(Scene *scene, uint64_t first, uint64_t count)
+{
+    for (uint64_t segment = first; segment < first + count; segment++) {
+        char text[WAL_NAME_SIZE];
+        CLEANUP(text_freep)
+        char *object = layout_wal("main", scene_segment_name(1, segment, text));
+        Error err = {0};
+
+        assert_true(storage_put(scene->archive.repo.storage, object, WRITE_NEW, "x", 1, &err));
+    }
+}
+
+/* However long the archive is: the end costs a few listings, and so does a hole. */
+static void the_end_of_a_long_archive_is_proven_by_a_few_hundred_names(void **state)
+{
+    enum { FIRST = 1000, COUNT = 100000, HOLE = 50000 };
+    static const struct {
+        uint64_t segment;
+        ErrorCode code;
+    } cases[] = {
+        {FIRST + COUNT, ERR_ABSENT},
+        {FIRST + COUNT + 1, ERR_ABSENT},
+        {FIRST + HOLE, ERR_CORRUPT},
+        {FIRST - 1, ERR_CORRUPT},
+    };
+    CLEANUP(scene_done) Scene scene;
+    StorageCount count = {0};
+
+    (void)state;
+    scene_init(&scene);
+    put_many(&scene, FIRST, HOLE);
+    put_many(&scene, FIRST + HOLE + 1, COUNT - HOLE - 1);
+    scene.archive.repo.storage = storage_count_new(scene.archive.repo.storage, &count);
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        char name[WAL_NAME_SIZE];
+        Error err = {0};
+
+        count = (StorageCount){0};
+        assert_false(get(&scene, scene_segment_name(1, cases[i].segment, name), &err));
+        assert_int_equal(err.code, cases[i].code);
+        assert_true(count.listed <= 200);
+        assert_true(count.listings <= 10);
+    }
+    count = (StorageCount){0};
+    Error err = {0};
+    assert_false(get(&scene, "00000002.history", &err));
+    assert_int_equal(err.code, ERR_ABSENT);
+    assert_true(count.listed <= 200);
+}
+
+/*
+ * What timeline 2 wrote is only in its child's segment, and that is not among the names around the
+ * one asked for: more files of backups come before it than a part of the listing has. It is found
+ * all the same, by listing the archive whole.
+ */
+static void what_a_part_of_the_listing_does_not_show_is_looked_for(void **state)
+{
+    CLEANUP(scene_done) Scene scene;
+    CLEANUP(text_freep) char *path = NULL;
+    StorageCount count = {0};
+    Error err = {0};
+
+    (void)state;
+    scene_init(&scene);
+    path = target(&scene);
+    archive_put_segment(&scene.archive, &scene.wal, 1, 1);
+    archive_put_history(&scene.archive, 2, "1\t0/202000\tx\n");
+    archive_put_history(&scene.archive, 3, "1\t0/202000\tx\n2\t0/208000\ty\n");
+    archive_put_segment(&scene.archive, &scene.wal, 3, 2);
+    GetRequest request = {
+        .name = "000000020000000000000003", .path = path, .threads = 1, .timeline = 2};
+    assert_false(archive_get(&scene.archive.cluster, &request, &err));
+    assert_int_equal(err.code, ERR_ABSENT);
+
+    for (unsigned i = 0; i < 100; i++) {
+        CLEANUP(text_freep)
+        char *object = text_format(
+            "main/wal/0000000300000000/000000030000000000000001.%08X.backup.wal", i * 8 + 0x28);
+        error_clear(&err);
+        assert_true(storage_put(scene.archive.repo.storage, object, WRITE_NEW, "x", 1, &err));
+    }
+    scene.archive.repo.storage = storage_count_new(scene.archive.repo.storage, &count);
+    assert_false(archive_get(&scene.archive.cluster, &request, &err));
+    assert_int_equal(err.code, ERR_ABSENT);
+    assert_true(count.listed > 100);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(what_a_part_of_the_listing_does_not_show_is_looked_for),
+        cmocka_unit_test(the_end_of_a_long_archive_is_proven_by_a_few_hundred_names),
         cmocka_unit_test(each_question_has_its_answer),
         cmocka_unit_test(no_failure_of_the_store_looks_like_absence),
         cmocka_unit_test(no_damaged_byte_is_delivered),
