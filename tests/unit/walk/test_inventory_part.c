@@ -1,4 +1,6 @@
 /* What a part of an archive's listing answers is what the whole one answers, or it says no. */
+#include "inventory_part.h"
+
 #include "archive_builder.h"
 #include "repo/layout.h"
 #include "stores.h"
@@ -86,56 +88,65 @@ static void fill(Archive *archive, unsigned *seed)
         put_object(archive, "main/open/000000070000000000000FA3.00000000-00000010");
 }
 
-/* What both answer. */
-typedef struct Answer {
-    bool has, has_later, has_any, has_partial, has_history;
-} Answer;
+enum { QUESTIONS = 5 };
 
-static Answer ask(const WalInventory *inventory, uint32_t timeline, uint64_t segment)
+static bool ask(const WalInventory *inventory, unsigned question, uint32_t timeline,
+                uint64_t segment)
 {
-    return (Answer){
-        .has = wal_inventory_has(inventory, timeline, segment),
-        .has_later = wal_inventory_has_later(inventory, timeline, segment),
-        .has_any = wal_inventory_has_any(inventory, timeline),
-        .has_partial = wal_inventory_has_partial(inventory, timeline, segment),
-        .has_history = wal_inventory_has_history(inventory, timeline),
-    };
-}
-
-static bool is_same(const Answer *one, const Answer *other)
-{
-    return one->has == other->has && one->has_later == other->has_later &&
-           one->has_any == other->has_any && one->has_partial == other->has_partial &&
-           one->has_history == other->has_history;
+    switch (question) {
+    case 0:
+        return wal_inventory_has(inventory, timeline, segment);
+    case 1:
+        return wal_inventory_has_later(inventory, timeline, segment);
+    case 2:
+        return wal_inventory_has_any(inventory, timeline);
+    case 3:
+        return wal_inventory_has_partial(inventory, timeline, segment);
+    default:
+        return wal_inventory_has_history(inventory, timeline);
+    }
 }
 
 static const uint64_t places[] = {0,           1,           FIRST - 1,   FIRST + 10,
                                   FIRST + 95,  FIRST + 96,  FIRST + 100, FIRST + 150,
                                   FIRST + 260, FIRST + 399, FIRST + 400, 1000000};
 
-/* Loaded around one segment, asked for each: one question at a time, since one tells of itself. */
+/* How many answers hold; those must be the whole archive's. */
+static unsigned compare_answers(const Archive *archive, const WalInventory *part, uint32_t timeline,
+                                uint64_t segment)
+{
+    unsigned sufficient = 0;
+
+    for (unsigned question = 0; question < QUESTIONS; question++) {
+        part->part->is_exceeded = false; /* each question by itself */
+        const bool partly = ask(part, question, timeline, segment);
+
+        if (!wal_inventory_suffices(part))
+            continue;
+        sufficient++;
+        if (partly != ask(&archive->inventory, question, timeline, segment)) {
+            fail_msg("question %u about segment %u of timeline %u", question, (unsigned)segment,
+                     timeline);
+        }
+    }
+    return sufficient;
+}
+
 static void compare(const Archive *archive, uint64_t around, unsigned *sufficient,
                     unsigned *questions)
 {
     const WalName name = {.kind = WAL_SEGMENT, .timeline = 1, .segment = around};
+    CLEANUP(wal_inventory_done) WalInventory part = {0};
+    Error err = {0};
 
+    assert_true(wal_inventory_load_around(&part, &archive->cluster, &name, 1, &err));
+    assert_int_equal(part.timeline_max, archive->inventory.timeline_max);
+    assert_int_equal(part.history_count, archive->inventory.history_count);
     for (uint32_t timeline = 1; timeline <= TIMELINES + 2; timeline++) {
-        for (size_t i = 0; i < ARRAY_SIZE(places); i++) {
-            CLEANUP(wal_inventory_done) WalInventory part = {0};
-            Error err = {0};
-
-            assert_true(wal_inventory_load_around(&part, &archive->cluster, &name, 1, &err));
-            const Answer whole = ask(&archive->inventory, timeline, places[i]);
-            const Answer partly = ask(&part, timeline, places[i]);
-            assert_int_equal(part.timeline_max, archive->inventory.timeline_max);
-            assert_int_equal(part.history_count, archive->inventory.history_count);
-            if (wal_inventory_suffices(&part) && !is_same(&whole, &partly)) {
-                fail_msg("timeline %u, segment %u, around %u", timeline, (unsigned)places[i],
-                         (unsigned)around);
-            }
-            *sufficient += wal_inventory_suffices(&part);
-            ++*questions;
-        }
+        *sufficient += compare_answers(archive, &part, timeline, 0);
+        for (uint64_t segment = FIRST - 1; segment <= FIRST + 2 * SEGMENTS; segment++)
+            *sufficient += compare_answers(archive, &part, timeline, segment);
+        *questions += QUESTIONS * (2 * SEGMENTS + 3);
     }
 }
 
@@ -188,6 +199,29 @@ static void at_the_end_a_part_knows_all_that_matters(void **state)
 }
 
 /* It has none of them, so it must not say that nothing is known against a segment. */
+/* A listing that is cut between the .partial file of a segment and the segment. */
+static void a_segment_of_which_the_rest_was_cut_off_is_not_known(void **state)
+{
+    static const WalName far = {.kind = WAL_SEGMENT, .timeline = 1, .segment = FIRST + 5000};
+    CLEANUP(archive_done) Archive archive;
+
+    (void)state;
+    archive_init(&archive);
+    for (uint64_t segment = FIRST; segment < FIRST + 100; segment++)
+        put_name(&archive, WAL_SEGMENT, 1, segment, "");
+    for (uint64_t segment = FIRST; segment < FIRST + 100; segment++) {
+        CLEANUP(wal_inventory_done) WalInventory part = {0};
+        Error err = {0};
+
+        put_name(&archive, WAL_PARTIAL, 1, segment, "");
+        assert_true(wal_inventory_load_around(&part, &archive.cluster, &far, 1, &err));
+        for (uint64_t asked = FIRST; asked < FIRST + 100; asked++) {
+            part.part->is_exceeded = false;
+            assert_true(wal_inventory_has(&part, 1, asked) || !wal_inventory_suffices(&part));
+        }
+    }
+}
+
 static void a_part_knows_no_marks(void **state)
 {
     static const WalName name = {.kind = WAL_SEGMENT, .timeline = 1, .segment = FIRST};
@@ -236,6 +270,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_part_answers_as_the_whole_or_says_that_it_can_not),
         cmocka_unit_test(at_the_end_a_part_knows_all_that_matters),
+        cmocka_unit_test(a_segment_of_which_the_rest_was_cut_off_is_not_known),
         cmocka_unit_test(a_part_knows_no_marks),
         cmocka_unit_test(a_listing_that_fails_is_no_part),
     };
