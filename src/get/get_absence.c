@@ -420,7 +420,8 @@ typedef struct AbsenceLook {
 } AbsenceLook;
 
 /* Decides nothing yet, and gives nothing: the inventory may turn out not to know enough. */
-static bool look(Get *get, const WalInventory *inventory, AbsenceLook *found, Error *err)
+static bool look_for_absence(Get *get, const WalInventory *inventory, AbsenceLook *found,
+                             Error *err)
 {
     *found = (AbsenceLook){.has_given = true};
     if (!get_find_open(get, inventory, &found->open, err))
@@ -438,7 +439,8 @@ static bool is_answer(const AbsenceLook *found)
     return found->open.form != WAL_NOWHERE || found->absence == ABSENCE_PROVEN;
 }
 
-static bool answer(Get *get, const WalInventory *inventory, const AbsenceLook *found, Error *err)
+static bool answer_absence(Get *get, const WalInventory *inventory, const AbsenceLook *found,
+                           Error *err)
 {
     if (is_answer(found) && !refuse_set_aside(get, err))
         return false;
@@ -450,7 +452,7 @@ static bool answer(Get *get, const WalInventory *inventory, const AbsenceLook *f
 }
 
 /* Around the file, and what the archive gave last; all of it when that is not enough. */
-static bool load(const Get *get, bool is_whole, WalInventory *inventory, Error *err)
+static bool load_archive(const Get *get, bool is_whole, WalInventory *inventory, Error *err)
 {
     const WalName names[] = {get->name, last_given(get)};
 
@@ -478,7 +480,7 @@ bool get_prove_absence(Get *get, Error *err)
         Error attempt = {0};
         AbsenceLook found;
 
-        if (!load(get, is_whole, &inventory, err))
+        if (!load_archive(get, is_whole, &inventory, err))
             return false;
         /* After the listing: what came in between is given, whatever the listing says. */
         if (get_deliver(get, &attempt))
@@ -488,7 +490,7 @@ bool get_prove_absence(Get *get, Error *err)
             return false;
         }
         error_clear(&attempt);
-        const bool is_found = look(get, &inventory, &found, &attempt);
+        const bool is_found = look_for_absence(get, &inventory, &found, &attempt);
         if (!wal_inventory_suffices(&inventory)) { /* whatever it says: it does not know */
             is_whole = true;
             continue;
@@ -498,7 +500,7 @@ bool get_prove_absence(Get *get, Error *err)
             return false;
         }
         if (is_answer(&found) || time_monotonic() >= deadline)
-            return answer(get, &inventory, &found, err);
+            return answer_absence(get, &inventory, &found, err);
         log_debug("not in the archive although later WAL is; looking again",
                   log_str("segment", get->request->name));
         if (!wait_ms(LOOK_AGAIN_MS, err))

@@ -92,7 +92,7 @@ static bool mark(Storage *storage, const Cluster *target, Error *err)
 {
     CLEANUP(object_list_done) ObjectList list = {0};
 
-    if (!storage_list(storage, "", &list, err))
+    if (!storage_list_part(storage, &(ListRequest){.prefix = "", .limit = 1}, &list, err))
         return false;
     if (list.count > 0) {
         error_set(err, ERR_REFUSED, "it is not a spool, and holds \"%s\"", list.objects[0].name);

@@ -112,6 +112,41 @@ static size_t registration_cluster_length(const char *object)
     return (size_t)(slash - object);
 }
 
+/* The first registration in a folder ("main/"); *has is false when it is not a cluster's. */
+static bool find_registration(Storage *storage, const char *folder, ObjectList *found, bool *has,
+                              Error *err)
+{
+    CLEANUP(text_freep) char *prefix = text_format("%sregistration/", folder);
+    CLEANUP(object_list_done) ObjectList list = {0};
+
+    *has = false;
+    if (!storage_list(storage, prefix, &list, err))
+        return false;
+    for (size_t i = 0; i < list.count && !*has; i++) {
+        const ObjectInfo *object = &list.objects[i];
+
+        *has = registration_cluster_length(object->name) > 0;
+        if (*has)
+            object_list_add(found, object->name, object->size, object->stored_at);
+    }
+    return true;
+}
+
+/* The first registration of each cluster. Costs what there are of folders, not of objects. */
+static bool find_registrations(Storage *storage, ObjectList *found, Error *err)
+{
+    CLEANUP(object_list_done) ObjectList folders = {0};
+    bool has;
+
+    if (!storage_list_folders(storage, "", &folders, err))
+        return false;
+    for (size_t i = 0; i < folders.count; i++) {
+        if (!find_registration(storage, folders.objects[i].name, found, &has, err))
+            return false;
+    }
+    return true;
+}
+
 /*
  * A place that lost its `repository` object still holds data that another hash seed would make
  * look damaged: never begin anew on top of it.
@@ -120,17 +155,14 @@ static bool check_nothing_there(Storage *storage, Error *err)
 {
     CLEANUP(object_list_done) ObjectList list = {0};
 
-    if (!storage_list(storage, "", &list, err))
+    if (!find_registrations(storage, &list, err))
         return false;
-    for (size_t i = 0; i < list.count; i++) {
-        if (registration_cluster_length(list.objects[i].name) == 0)
-            continue;
-        error_set(err, ERR_CORRUPT, "\"%s\" holds \"%s\", but no object \"%s\"",
-                  storage_address(storage), list.objects[i].name, LAYOUT_REPOSITORY);
-        return error_hint(err, "bring back the lost object \"%s\", or choose another place",
-                          LAYOUT_REPOSITORY);
-    }
-    return true;
+    if (list.count == 0)
+        return true;
+    error_set(err, ERR_CORRUPT, "\"%s\" holds \"%s\", but no object \"%s\"",
+              storage_address(storage), list.objects[0].name, LAYOUT_REPOSITORY);
+    return error_hint(err, "bring back the lost object \"%s\", or choose another place",
+                      LAYOUT_REPOSITORY);
 }
 
 bool repo_create(Repo *repo, Storage *storage, bool *created, Error *err)
@@ -170,7 +202,8 @@ static bool repo_explain_absence(Storage *storage, Error *err)
     CLEANUP(object_list_done) ObjectList list = {0};
 
     error_clear(err);
-    if (!storage_list(storage, LAYOUT_REPOSITORY, &list, err))
+    if (!storage_list_part(storage, &(ListRequest){.prefix = LAYOUT_REPOSITORY, .limit = 1}, &list,
+                           err))
         return false;
     error_set(err, ERR_NOT_FOUND, "there is no repository at \"%s\"", storage_address(storage));
     return error_hint(
@@ -219,20 +252,16 @@ static int compare_object_names(const void *a, const void *b)
 
 bool repo_clusters(Repo *repo, ObjectList *list, Error *err)
 {
-    CLEANUP(object_list_done) ObjectList all = {0};
+    CLEANUP(object_list_done) ObjectList registrations = {0};
     CLEANUP(object_list_done) ObjectList found = {0};
-    char name[CLUSTER_NAME_ROOM] = "";
 
-    if (!storage_list(repo->storage, "", &all, err))
+    if (!find_registrations(repo->storage, &registrations, err))
         return error_context(err, "list clusters");
-    for (size_t i = 0; i < all.count; i++) {
-        const ObjectInfo *object = &all.objects[i];
-        size_t length = registration_cluster_length(object->name);
+    for (size_t i = 0; i < registrations.count; i++) {
+        const ObjectInfo *object = &registrations.objects[i];
+        const size_t length = registration_cluster_length(object->name);
+        CLEANUP(text_freep) char *name = text_format("%.*s", (int)length, object->name);
 
-        /* Registrations of one cluster follow each other: the listing is sorted. */
-        if (length == 0 || (strlen(name) == length && strncmp(name, object->name, length) == 0))
-            continue;
-        snprintf(name, sizeof name, "%.*s", (int)length, object->name);
         object_list_add(&found, name, object->size, object->stored_at);
     }
     /* "main-2/..." comes before "main/...", "main-2" after "main". */

@@ -26,7 +26,7 @@ void wal_part_freep(WalPart **place)
 }
 
 /* Whether from..to, or all of a timeline that is not there, is known. */
-static bool is_known(const WalPart *part, uint32_t timeline, uint64_t from, uint64_t to)
+static bool part_knows(const WalPart *part, uint32_t timeline, uint64_t from, uint64_t to)
 {
     bool is_there = false;
 
@@ -44,13 +44,13 @@ static bool is_known(const WalPart *part, uint32_t timeline, uint64_t from, uint
 
 void wal_part_ask(WalPart *part, uint32_t timeline, uint64_t segment)
 {
-    if (part != NULL && !is_known(part, timeline, segment, segment))
+    if (part != NULL && !part_knows(part, timeline, segment, segment))
         part->is_exceeded = true;
 }
 
 void wal_part_ask_from(WalPart *part, uint32_t timeline, uint64_t segment)
 {
-    if (part != NULL && !is_known(part, timeline, segment, UINT64_MAX))
+    if (part != NULL && !part_knows(part, timeline, segment, UINT64_MAX))
         part->is_exceeded = true;
 }
 
@@ -72,13 +72,13 @@ typedef struct TimelineSurvey {
     ObjectList found; /* in no order, some twice */
 } TimelineSurvey;
 
-static bool parse(const TimelineSurvey *survey, const ObjectInfo *object, WalName *name)
+static bool survey_parse(const TimelineSurvey *survey, const ObjectInfo *object, WalName *name)
 {
     return layout_wal_name_of(survey->cluster->name, object->name,
                               survey->cluster->wal_segment_size, name);
 }
 
-static void keep(TimelineSurvey *survey, const ObjectInfo *object)
+static void survey_keep(TimelineSurvey *survey, const ObjectInfo *object)
 {
     object_list_add(&survey->found, object->name, object->size, object->stored_at);
 }
@@ -94,7 +94,7 @@ static bool last_listed(const TimelineSurvey *survey, const ObjectList *list, ui
     WalName name;
 
     for (size_t i = list->count; i > 0; i--) {
-        if (parse(survey, &list->objects[i - 1], &name) && name.timeline == timeline &&
+        if (survey_parse(survey, &list->objects[i - 1], &name) && name.timeline == timeline &&
             name.kind == WAL_SEGMENT) {
             *segment = name.segment;
             return true;
@@ -134,8 +134,8 @@ static bool list_around(TimelineSurvey *survey, uint32_t timeline, uint64_t segm
     if (!storage_list_part(cluster->repo->storage, &request, &list, err))
         return false;
     for (size_t i = 0; i < list.count; i++) {
-        if (parse(survey, &list.objects[i], &found))
-            keep(survey, &list.objects[i]);
+        if (survey_parse(survey, &list.objects[i], &found))
+            survey_keep(survey, &list.objects[i]);
     }
     note_extent(survey, &list, timeline, segment, list.count == request.limit);
     return true;
@@ -147,7 +147,7 @@ static bool list_around_all(TimelineSurvey *survey, uint32_t timeline, Error *er
         const WalName *name = &survey->names[i];
 
         if (name->kind == WAL_SEGMENT &&
-            !is_known(survey->part, timeline, name->segment, UINT64_MAX) &&
+            !part_knows(survey->part, timeline, name->segment, UINT64_MAX) &&
             !list_around(survey, timeline, name->segment, err))
             return false;
     }
@@ -161,9 +161,9 @@ static uint32_t take_first(TimelineSurvey *survey, const ObjectList *list, bool 
     WalName name;
 
     for (size_t i = 0; i < list->count; i++) {
-        if (!parse(survey, &list->objects[i], &name))
+        if (!survey_parse(survey, &list->objects[i], &name))
             continue;
-        keep(survey, &list->objects[i]);
+        survey_keep(survey, &list->objects[i]);
         if (last != 0 && last != name.timeline)
             note_extent(survey, list, last, 0, false);
         last = name.timeline;
@@ -204,17 +204,17 @@ static bool survey_timelines(TimelineSurvey *survey, Error *err)
     }
 }
 
-static int compare_names(const void *a, const void *b)
+static int compare_listed_names(const void *a, const void *b)
 {
     return strcmp(((const ObjectInfo *)a)->name, ((const ObjectInfo *)b)->name);
 }
 
-static void sort_out(ObjectList *list)
+static void survey_sort(ObjectList *list)
 {
     size_t kept = 0;
 
     if (list->count > 1)
-        qsort(list->objects, list->count, sizeof *list->objects, compare_names);
+        qsort(list->objects, list->count, sizeof *list->objects, compare_listed_names);
     for (size_t i = 0; i < list->count; i++) {
         if (kept == 0 || strcmp(list->objects[kept - 1].name, list->objects[i].name) != 0)
             list->objects[kept++] = list->objects[i];
@@ -236,7 +236,7 @@ bool wal_inventory_load_around(WalInventory *inventory, const Cluster *cluster,
     const bool is_listed = wal_pieces_load(&pieces, cluster, err) && survey_timelines(&survey, err);
 
     if (is_listed) {
-        sort_out(&survey.found);
+        survey_sort(&survey.found);
         loaded.pieces = pieces;
         pieces = (WalPieceList){0};
         wal_inventory_add_names(&loaded, cluster, &survey.found);

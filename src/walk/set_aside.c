@@ -10,6 +10,22 @@ static bool is_serious(const Error *attempt, Error *err)
     return true;
 }
 
+/* Where it would be in a set of what was set aside, folder being "main/quarantine/ID/". */
+static bool is_in_set(const Cluster *cluster, const char *folder, const char *object,
+                      char id[BACKUP_ID_SIZE], bool *is, Error *err)
+{
+    CLEANUP(text_freep)
+    char *place = text_format("%s%s", folder, object + strlen(cluster->name) + 1);
+    const char *what;
+    Error attempt = {0};
+
+    *is = false;
+    if (!layout_quarantine_of(cluster->name, place, id, &what))
+        return true;
+    *is = storage_stat(cluster->repo->storage, place, NULL, NULL, &attempt);
+    return *is || attempt.code == ERR_NOT_FOUND || !is_serious(&attempt, err);
+}
+
 bool wal_set_aside_as(const Cluster *cluster, const WalName *name, char id[BACKUP_ID_SIZE],
                       Error *err)
 {
@@ -17,18 +33,19 @@ bool wal_set_aside_as(const Cluster *cluster, const WalName *name, char id[BACKU
     CLEANUP(text_freep)
     char *object = layout_wal(cluster->name, wal_name_text(name, cluster->wal_segment_size, text));
     CLEANUP(text_freep) char *prefix = layout_quarantine_prefix(cluster->name);
-    CLEANUP(object_list_done) ObjectList list = {0};
+    CLEANUP(object_list_done) ObjectList sets = {0};
     Error attempt = {0};
 
     *id = '\0';
-    if (!storage_list(cluster->repo->storage, prefix, &list, &attempt))
+    if (!storage_list_folders(cluster->repo->storage, prefix, &sets, &attempt))
         return !is_serious(&attempt, err);
-    for (size_t i = 0; i < list.count; i++) {
+    for (size_t i = 0; i < sets.count; i++) {
         char set[BACKUP_ID_SIZE];
-        const char *what;
+        bool is;
 
-        if (layout_quarantine_of(cluster->name, list.objects[i].name, set, &what) &&
-            strcmp(what, object + strlen(cluster->name) + 1) == 0)
+        if (!is_in_set(cluster, sets.objects[i].name, object, set, &is, err))
+            return false;
+        if (is)
             memcpy(id, set, BACKUP_ID_SIZE);
     }
     return true;

@@ -1,5 +1,6 @@
 #include "repo/repo.h"
 
+#include "base/tree.h"
 #include "fixture.h"
 #include "repo/layout.h"
 #include "repo/record.h"
@@ -422,6 +423,30 @@ static void clusters_are_listed_once_each(void **state)
     assert_string_equal(list.objects[2].name, "main-2");
 }
 
+/* However much there is in a cluster. */
+static void the_names_of_clusters_cost_no_listing_of_objects(void **state)
+{
+    char address[] = "/tmp/test-clusters-XXXXXX";
+    CLEANUP(fixture_done) Fixture fixture;
+    CLEANUP(object_list_done) ObjectList list = {0};
+    StorageCount count = {0};
+    Error err = {0};
+
+    (void)state;
+    assert_non_null(mkdtemp(address));
+    fixture_open_at(&fixture, address);
+    for (unsigned i = 0; i < 20; i++) {
+        CLEANUP(text_freep) char *name = text_format("main/wal/0000000100000001/%u", i);
+        object_put(&fixture, name, "x", 1);
+    }
+    fixture.repo.storage = storage_count_new(fixture.repo.storage, &count);
+    assert_true(repo_clusters(&fixture.repo, &list, &err));
+    assert_int_equal(list.count, 1);
+    assert_string_equal(list.objects[0].name, "main");
+    assert_int_equal(count.listed, 2); /* the folder, and the registration in it */
+    assert_true(tree_remove(address, &err));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -441,6 +466,7 @@ int main(void)
         cmocka_unit_test(an_unreachable_store_is_no_absence),
         cmocka_unit_test(what_is_another_cluster_is_refused),
         cmocka_unit_test(clusters_are_listed_once_each),
+        cmocka_unit_test(the_names_of_clusters_cost_no_listing_of_objects),
         cmocka_unit_test(a_registration_that_makes_no_sense_is_damage),
         cmocka_unit_test(only_registrations_make_a_cluster),
         cmocka_unit_test(a_repository_record_that_makes_no_sense_is_damage),
