@@ -23,6 +23,9 @@ struct WalPart {
 };
 
 void wal_part_freep(WalPart **place);
+void wal_part_add(WalPart *part, const WalExtent *extent);
+/* Whether from..to, or all of a timeline that is not there, is known. */
+bool wal_part_knows(const WalPart *part, uint32_t timeline, uint64_t from, uint64_t to);
 
 /* Both note it when not. part may be NULL: then all is known. */
 void wal_part_ask(WalPart *part, uint32_t timeline, uint64_t segment);
