@@ -12,7 +12,7 @@
 #include "postgres/backup_label.h"
 #include "repo/layout.h"
 
-enum { RANGE_FRAGMENTS_MAX = 8 };
+enum { RANGE_FRAGMENTS_MAX = 64 };
 
 /* What a backup stored of one range, or an earlier one did: the content is their overlay. */
 typedef struct Fragment {

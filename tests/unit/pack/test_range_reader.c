@@ -10,7 +10,7 @@
 
 #include <cmocka.h>
 
-enum { VERSIONS = 6, PAGES_MAX = 700 };
+enum { VERSIONS = RANGE_FRAGMENTS_MAX, FEW = 6, PAGES_MAX = 700 };
 
 /* A repository in memory, and one range as it was at each of several backups. */
 typedef struct Fixture {
@@ -234,9 +234,11 @@ static void the_overlay_of_fragments_is_the_file_after_each_change_cut_and_growt
         Fixture fixture;
         setup_fixture(&fixture, seed * 7919);
         store_first(&fixture, 1 + next_random(&fixture) % ((size_t)PAGES_MAX * PAGE_BYTES));
-        for (uint32_t number = 1; number < VERSIONS; number++) {
+        const uint32_t versions = seed == 1 ? VERSIONS : FEW;
+        for (uint32_t number = 1; number < versions; number++) {
             store_next(&fixture, number);
-            assert_reads(&fixture);
+            if (number < FEW || number + 1 == versions)
+                assert_reads(&fixture);
         }
         fixture_done(&fixture);
     }
@@ -301,7 +303,7 @@ static void wanted_pages_alone_are_read(void **state)
 
         setup_fixture(&fixture, seed * 104729);
         store_first(&fixture, (size_t)PAGES_MAX * PAGE_BYTES - 77);
-        for (uint32_t number = 1; number < 1 + seed % VERSIONS; number++)
+        for (uint32_t number = 1; number < 1 + seed % FEW; number++)
             store_next(&fixture, number);
         uint32_t count = (uint32_t)((fixture.size + PAGE_BYTES - 1) / PAGE_BYTES);
         for (uint32_t i = 0; i < seed % 5; i++)
@@ -326,7 +328,7 @@ static void wanted_pages_alone_are_read(void **state)
         Collected collected = {0};
         assert_true(read_range(&fixture, &collected, &all, &err));
         assert_true(some.bytes_read <= all.bytes_read);
-        if (seed % VERSIONS == 0 && count > 4 * EXTENT_PAGES)
+        if (seed % FEW == 0 && count > 4 * EXTENT_PAGES)
             assert_true(page_set_count(&wanted) > 2 || 2 * some.bytes_read < all.bytes_read);
         buffer_done(&collected.bytes);
         range_reader_freep(&reader);
