@@ -15,3 +15,9 @@ bool interrupt_check(Error *err) MUST_CHECK;
 
 /* The signal, or 0. */
 int interrupt_signal(void);
+
+/*
+ * The signal was heard, and what it has ended is being put in order: only another one counts from
+ * now on. For who removes what must not stay.
+ */
+void interrupt_heard(void);

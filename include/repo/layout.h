@@ -41,6 +41,10 @@ char *layout_quarantine_prefix(const char *cluster);
 char *layout_quarantine_record(const char *cluster, const char *id);
 /* Where an object of wal/ or open/ goes; object is its whole name. */
 char *layout_quarantined(const char *cluster, const char *id, const char *object);
+/* What a drill has shown, under an id like a backup's: a record, and the server's log. */
+char *layout_evidence_prefix(const char *cluster);
+char *layout_evidence_record(const char *cluster, const char *id);
+char *layout_evidence_log(const char *cluster, const char *id);
 char *layout_known_prefix(const char *cluster);
 char *layout_known_wal_prefix(const char *cluster, uint32_t timeline, uint64_t first);
 char *layout_known_wal(const char *cluster, uint32_t timeline, uint64_t first, uint64_t number);
@@ -67,6 +71,9 @@ bool layout_piece_of(const char *cluster, const char *object, uint32_t segment_s
  */
 bool layout_quarantine_of(const char *cluster, const char *object, char id[BACKUP_ID_SIZE],
                           const char **what);
+/* The same of an object under evidence/; what follows is "record" or "log". */
+bool layout_evidence_of(const char *cluster, const char *object, char id[BACKUP_ID_SIZE],
+                        const char **what);
 /* What an object under known/ is about, by its name; false: about no WAL. */
 bool layout_known_wal_of(const char *cluster, const char *object, uint32_t *timeline,
                          uint64_t *first);

@@ -48,3 +48,8 @@ bool interrupt_check(Error *err)
         return true;
     return error_set(err, ERR_INTERRUPTED, "interrupted by SIG%s", sigabbrev_np(number));
 }
+
+void interrupt_heard(void)
+{
+    atomic_store(&caught, 0);
+}

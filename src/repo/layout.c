@@ -154,6 +154,21 @@ char *layout_quarantined(const char *cluster, const char *id, const char *object
     return text_format("%s/quarantine/%s%s", cluster, id, object + strlen(cluster));
 }
 
+char *layout_evidence_prefix(const char *cluster)
+{
+    return text_format("%s/evidence/", cluster);
+}
+
+char *layout_evidence_record(const char *cluster, const char *id)
+{
+    return text_format("%s/evidence/%s/record", cluster, id);
+}
+
+char *layout_evidence_log(const char *cluster, const char *id)
+{
+    return text_format("%s/evidence/%s/log", cluster, id);
+}
+
 char *layout_known_prefix(const char *cluster)
 {
     return text_format("%s/known/", cluster);
@@ -319,10 +334,11 @@ bool layout_backup_id_of(const char *cluster, const char *object, char id[BACKUP
     return true;
 }
 
-bool layout_quarantine_of(const char *cluster, const char *object, char id[BACKUP_ID_SIZE],
-                          const char **what)
+/* "CLUSTER/FOLDER/ID/WHAT" */
+static bool id_within(const char *cluster, const char *folder, const char *object,
+                      char id[BACKUP_ID_SIZE], const char **what)
 {
-    const char *text = name_within(cluster, "quarantine", object);
+    const char *text = name_within(cluster, folder, object);
     const char *slash = text == NULL ? NULL : strchr(text, '/');
 
     if (slash == NULL || !backup_id_is_valid(text, (size_t)(slash - text)))
@@ -331,6 +347,18 @@ bool layout_quarantine_of(const char *cluster, const char *object, char id[BACKU
     id[BACKUP_ID_LENGTH] = '\0';
     *what = slash + 1;
     return true;
+}
+
+bool layout_quarantine_of(const char *cluster, const char *object, char id[BACKUP_ID_SIZE],
+                          const char **what)
+{
+    return id_within(cluster, "quarantine", object, id, what);
+}
+
+bool layout_evidence_of(const char *cluster, const char *object, char id[BACKUP_ID_SIZE],
+                        const char **what)
+{
+    return id_within(cluster, "evidence", object, id, what);
 }
 
 /* "known/WHAT.0123456789abcdef": WHAT of so many characters; NULL when it is no such name. */

@@ -1,0 +1,51 @@
+/*
+ * safe_copy.h - the settings under which a restored cluster can be started without doing anything
+ * to anybody: what it must not reach, run, wait for or hide.
+ *
+ * They stand on the server's command line, which beats every file, and the restored configuration
+ * is not read at all: it names paths of another host, libraries, and programs. What a role or a
+ * database has set for itself beats the command line; so a session says the rest (safe_session()).
+ */
+#pragma once
+
+#include "base/error.h"
+#include "base/memory.h"
+#include "postgres/wal_summary.h"
+
+typedef struct SafeCopy {
+    unsigned major;
+    const char *data, *socket, *conf; /* conf: directory of our own three files */
+    const char *preload;              /* shared_preload_libraries; "" for none */
+    WalParameters minima;             /* what the WAL needs of a hot standby */
+    const char *const *raised;        /* more of that: "name=value", NULL-terminated; may be NULL */
+    uint64_t memory;                  /* bytes that we may have; 0: not known */
+} SafeCopy;
+
+/* "name=value" for -c, NULL-terminated, in the arena. Pure. */
+const char *const *safe_copy_settings(const SafeCopy *copy, Arena *arena);
+
+/* Memory that this process may have: of the machine, or of the control group if that is less. */
+uint64_t safe_copy_memory(void);
+
+/* postgresql.conf, pg_hba.conf and pg_ident.conf; the directory is private and there. */
+bool safe_copy_write_files(const char *conf, Error *err) MUST_CHECK;
+
+/*
+ * DATA/postgresql.auto.conf keeps only what tells the server how to recover: whatever ALTER SYSTEM
+ * has set on the original is left out, and told (*dropped, names with commas between, in the
+ * arena).
+ */
+bool safe_copy_strip_auto_conf(const char *data, Arena *arena, const char **dropped,
+                               Error *err) MUST_CHECK;
+
+enum { SAFE_PORT = 5432 };
+/* A connection string for a session in the copy: read-only, and nothing of the role's own settings
+ * is loaded. In the arena. */
+const char *safe_session(const char *socket, const char *role, const char *database, bool read_only,
+                         Arena *arena);
+
+/*
+ * The role of the cluster's first superuser, by the files: its name can be any. NULL when it can't
+ * be read.
+ */
+const char *safe_copy_superuser(const char *data, unsigned major, Arena *arena);

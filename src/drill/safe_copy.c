@@ -1,0 +1,311 @@
+#include "drill/safe_copy.h"
+
+#include "base/buffer.h"
+#include "base/file.h"
+#include "base/held.h"
+#include "postgres/catalog_rows.h"
+#include "postgres/settings.h"
+
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum {
+    SETTINGS_MAX = 96,
+    PG_AUTHID_OID = 1260,
+    FIRST_SUPERUSER_OID = 10, /* BOOTSTRAP_SUPERUSERID, catalog/pg_authid.dat */
+    FILE_SIZE_MAX = 16 << 20,
+    BUFFERS_PART = 8, /* of memory */
+};
+
+#define BUFFERS_MAX (UINT64_C(128) << 20)
+#define BUFFERS_MIN (UINT64_C(1) << 20)
+
+/*
+ * Each line is one way in which a copy could do harm, or a drill pass that should not. Since: the
+ * major that knows it; until: the last one (0: all).
+ */
+static const struct {
+    const char *setting;
+    unsigned since, until;
+} fixed[] = {
+    /* nobody else comes in */
+    {"listen_addresses=", 13, 0},
+    {"unix_socket_permissions=0700", 13, 0},
+    {"unix_socket_group=", 13, 0},
+    {"bonjour=off", 13, 0},
+    {"ssl=off", 13, 0},
+    /* nothing goes out: archive, primary, publishers */
+    {"archive_mode=off", 13, 0},
+    {"archive_command=", 13, 0},
+    {"archive_library=", 15, 0},
+    {"primary_conninfo=", 13, 0},
+    {"primary_slot_name=", 13, 0},
+    {"max_logical_replication_workers=0", 13, 0},
+    {"sync_replication_slots=off", 17, 0},
+    /* nobody's commits are waited for */
+    {"synchronous_standby_names=", 13, 0},
+    {"recovery_min_apply_delay=0", 13, 0},
+    /* no program and no library of the original's runs */
+    {"session_preload_libraries=", 13, 0},
+    {"local_preload_libraries=", 13, 0},
+    {"recovery_end_command=", 13, 0},
+    {"archive_cleanup_command=", 13, 0},
+    {"ssl_passphrase_command=", 13, 0},
+    {"event_triggers=off", 17, 0},
+    {"jit=off", 13, 0},
+    /* files of the original's are left alone */
+    {"external_pid_file=", 13, 0},
+    {"temp_tablespaces=", 13, 0},
+    {"logging_collector=off", 13, 0},
+    {"log_destination=stderr", 13, 0},
+    /* nothing personal gets into the log, which is kept */
+    {"log_statement=none", 13, 0},
+    {"log_min_duration_statement=-1", 13, 0},
+    {"log_min_error_statement=panic", 13, 0},
+    {"log_parameter_max_length_on_error=0", 13, 0},
+    {"log_line_prefix=%m [%p] ", 13, 0},
+    {"lc_messages=C", 13, 0},
+    /* damage is not passed over */
+    {"ignore_checksum_failure=off", 13, 0},
+    {"zero_damaged_pages=off", 13, 0},
+    {"ignore_invalid_pages=off", 13, 0},
+    {"ignore_system_indexes=off", 13, 0},
+    {"allow_system_table_mods=off", 13, 0},
+    {"restart_after_crash=off", 13, 0},
+    /* a small host, a container */
+    {"dynamic_shared_memory_type=mmap", 13, 0},
+    {"huge_pages=off", 13, 0},
+    {"io_method=sync", 18, 0},
+    {"autovacuum=off", 13, 0},
+    {"hot_standby=on", 13, 0},
+    {"cluster_name=pgcairn drill", 13, 0},
+};
+
+typedef struct Settings {
+    const char **items;
+    size_t count;
+    Arena *arena;
+} Settings;
+
+static void put(Settings *settings, const char *name, const char *value)
+{
+    settings->items[settings->count++] = arena_format(settings->arena, "%s=%s", name, value);
+}
+
+static void put_number(Settings *settings, const char *name, uint64_t number)
+{
+    settings->items[settings->count++] =
+        arena_format(settings->arena, "%s=%llu", name, (unsigned long long)number);
+}
+
+static void put_places(Settings *settings, const SafeCopy *copy)
+{
+    Arena *arena = settings->arena;
+
+    put(settings, "config_file", arena_format(arena, "%s/postgresql.conf", copy->conf));
+    put(settings, "hba_file", arena_format(arena, "%s/pg_hba.conf", copy->conf));
+    put(settings, "ident_file", arena_format(arena, "%s/pg_ident.conf", copy->conf));
+    put(settings, "data_directory", copy->data);
+    put(settings, "unix_socket_directories", arena_format(arena, "\"%s\"", copy->socket));
+    put_number(settings, "port", SAFE_PORT);
+    put(settings, "shared_preload_libraries", copy->preload);
+}
+
+/* At least what they are when nobody sets them, so that a small original gives no smaller copy. */
+static void put_minima(Settings *settings, const SafeCopy *copy)
+{
+    const struct {
+        const char *name;
+        uint32_t usual, needed;
+    } minima[] = {
+        {"max_connections", 100, copy->minima.max_connections},
+        {"max_worker_processes", 8, copy->minima.max_worker_processes},
+        {"max_wal_senders", 10, copy->minima.max_wal_senders},
+        {"max_prepared_transactions", 0, copy->minima.max_prepared_xacts},
+        {"max_locks_per_transaction", 64, copy->minima.max_locks_per_xact},
+    };
+
+    for (size_t i = 0; i < ARRAY_SIZE(minima); i++) {
+        put_number(settings, minima[i].name,
+                   minima[i].needed > minima[i].usual ? minima[i].needed : minima[i].usual);
+    }
+}
+
+static void put_memory(Settings *settings, uint64_t memory)
+{
+    uint64_t buffers = memory == 0 ? BUFFERS_MAX : memory / BUFFERS_PART;
+
+    if (buffers > BUFFERS_MAX)
+        buffers = BUFFERS_MAX;
+    if (buffers < BUFFERS_MIN)
+        buffers = BUFFERS_MIN;
+    settings->items[settings->count++] =
+        arena_format(settings->arena, "shared_buffers=%llukB", (unsigned long long)(buffers >> 10));
+}
+
+const char *const *safe_copy_settings(const SafeCopy *copy, Arena *arena)
+{
+    size_t raised = 0;
+
+    while (copy->raised != NULL && copy->raised[raised] != NULL)
+        raised++;
+    Settings settings = {.arena = arena,
+                         .items = arena_alloc(arena, (SETTINGS_MAX + raised) * sizeof(char *))};
+    for (size_t i = 0; i < ARRAY_SIZE(fixed); i++) {
+        if (copy->major >= fixed[i].since && (fixed[i].until == 0 || copy->major <= fixed[i].until))
+            settings.items[settings.count++] = fixed[i].setting;
+    }
+    put_places(&settings, copy);
+    put_minima(&settings, copy);
+    put_memory(&settings, copy->memory);
+    for (size_t i = 0; i < raised; i++)
+        settings.items[settings.count++] = copy->raised[i];
+    return (const char *const *)settings.items;
+}
+
+/* "max" or a number of bytes; 0: neither. */
+static uint64_t read_limit(const char *path)
+{
+    CLEANUP(buffer_done) Buffer text = {0};
+    Error unread = {0}; /* no such control group: no limit */
+
+    if (!file_read_whole(path, 4096, &text, &unread))
+        return 0;
+    return strtoull((const char *)text.data, NULL, 10);
+}
+
+uint64_t safe_copy_memory(void)
+{
+    static const char *const limits[] = {"/sys/fs/cgroup/memory.max",
+                                         "/sys/fs/cgroup/memory/memory.limit_in_bytes"};
+    const long pages = sysconf(_SC_PHYS_PAGES), size = sysconf(_SC_PAGESIZE);
+    uint64_t memory = pages > 0 && size > 0 ? (uint64_t)pages * (uint64_t)size : 0;
+
+    for (size_t i = 0; i < ARRAY_SIZE(limits); i++) {
+        const uint64_t limit = read_limit(limits[i]);
+        if (limit > 0 && (memory == 0 || limit < memory))
+            memory = limit;
+    }
+    return memory;
+}
+
+static bool write_file(const HeldDirectory *conf, const char *name, const char *text, Error *err)
+{
+    CLEANUP(file_writer_done) FileWriter file = FILE_WRITER_CLOSED;
+
+    return held_writer_open(&file, held_at(conf, name), 0600, err) &&
+           file_writer_write(&file, text, strlen(text), err) && file_writer_replace(&file, err);
+}
+
+bool safe_copy_write_files(const char *conf, Error *err)
+{
+    CLEANUP(held_done) HeldDirectory held = HELD_NONE;
+
+    /* The directory of the socket lets nobody in but the user that all of this runs as. */
+    return held_open(&held, conf, err) &&
+           write_file(&held, "postgresql.conf", "# of a drill: all is said with -c\n", err) &&
+           write_file(&held, "pg_hba.conf", "local all all trust\n", err) &&
+           write_file(&held, "pg_ident.conf", "", err);
+}
+
+static bool is_of_recovery(const char *name)
+{
+    for (const char *const *known = recovery_parameters; *known != NULL; known++) {
+        if (strcmp(name, *known) == 0)
+            return true;
+    }
+    return false;
+}
+
+/* recovery_parameters has what an earlier recovery may have left, too; the last line counts. */
+static void keep_settings(const SettingList *list, Arena *arena, Buffer *text, const char **dropped)
+{
+    CLEANUP(buffer_done) Buffer names = {0};
+
+    buffer_print(&names, "%s", "");
+    for (size_t i = 0; i < list->count; i++) {
+        const Setting *setting = &list->items[i];
+
+        if (is_of_recovery(setting->name)) {
+            buffer_print(text, "%s = ", setting->spelling);
+            settings_quote(setting->value, text);
+            buffer_print(text, "\n");
+        } else {
+            buffer_print(&names, "%s%s", names.size > 0 ? ", " : "", setting->name);
+        }
+    }
+    *dropped = arena_text_part(arena, (const char *)names.data, names.size);
+}
+
+bool safe_copy_strip_auto_conf(const char *data, Arena *arena, const char **dropped, Error *err)
+{
+    CLEANUP(held_done) HeldDirectory held = HELD_NONE;
+    CLEANUP(settings_done) SettingList list = {0};
+    CLEANUP(buffer_done) Buffer text = {0};
+    CLEANUP(text_freep) char *path = text_format("%s/postgresql.auto.conf", data);
+
+    if (!held_open(&held, data, err) || !settings_read(path, &list, err))
+        return false;
+    buffer_print(&text, "%s", "");
+    keep_settings(&list, arena, &text, dropped);
+    return write_file(&held, "postgresql.auto.conf", (const char *)text.data, err);
+}
+
+const char *safe_session(const char *socket, const char *role, const char *database, bool read_only,
+                         Arena *arena)
+{
+    CLEANUP(buffer_done) Buffer text = {0};
+    const struct {
+        const char *keyword, *value;
+    } words[] = {{"host", socket}, {"user", role}, {"dbname", database}};
+
+    for (size_t i = 0; i < ARRAY_SIZE(words); i++) {
+        buffer_print(&text, "%s='", words[i].keyword);
+        for (const char *c = words[i].value; *c != '\0'; c++)
+            buffer_print(&text, *c == '\'' || *c == '\\' ? "\\%c" : "%c", *c);
+        buffer_print(&text, "' ");
+    }
+    buffer_print(&text,
+                 "port=%d sslmode=disable gssencmode=disable options='"
+                 "-c session_preload_libraries= -c local_preload_libraries= "
+                 "-c default_transaction_read_only=%s -c role=none'",
+                 (int)SAFE_PORT, read_only ? "on" : "off");
+    return arena_text_part(arena, (const char *)text.data, text.size);
+}
+
+typedef struct RoleSearch {
+    Arena *arena;
+    const char *name;
+    bool is_current;
+} RoleSearch;
+
+static void look_at_role(void *context, const CatalogRow *row)
+{
+    RoleSearch *search = context;
+
+    if (row->oid != FIRST_SUPERUSER_OID || (search->is_current && !row->is_current))
+        return;
+    search->name = arena_text(search->arena, row->name);
+    search->is_current = row->is_current;
+}
+
+/* pg_authid begins with oid and rolname, as pg_database with oid and datname. */
+const char *safe_copy_superuser(const char *data, unsigned major, Arena *arena)
+{
+    RoleSearch search = {.arena = arena};
+    CLEANUP(buffer_done) Buffer map = {0};
+    CLEANUP(buffer_done) Buffer rows = {0};
+    CLEANUP(text_freep) char *map_path = text_format("%s/global/pg_filenode.map", data);
+    CLEANUP(text_freep) char *path = NULL;
+    const PgVersion *version = pg_version_of_major(major);
+    Error unread = {0}; /* then it is not known */
+
+    if (version == NULL || !file_read_whole(map_path, FILE_SIZE_MAX, &map, &unread))
+        return NULL;
+    path = text_format("%s/global/%u", data, filenode_map_find(map.data, map.size, PG_AUTHID_OID));
+    if (!file_read_whole(path, FILE_SIZE_MAX, &rows, &unread))
+        return NULL;
+    catalog_rows(PG_DATABASE_OID, version, rows.data, rows.size, look_at_role, &search);
+    return search.name;
+}
