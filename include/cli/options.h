@@ -82,6 +82,13 @@ typedef struct Options {
     const char *until_lsn;
     const char *wal_spool;
     uint64_t wal_spool_size;
+    /* drill */
+    const char *scratch;
+    const char *seed;    /* a number */
+    const char *probes;  /* a file */
+    const char *preload; /* shared_preload_libraries of the copy */
+    const char *show;    /* an id */
+    bool list, clean, read_all;
     /* log, wal-quarantine */
     const char *log_from, *log_to; /* instants, positions, names of segments */
     /* wal-quarantine */
@@ -145,4 +152,5 @@ enum {
     FOR_LOG = 1 << 11,
     FOR_QUARANTINE = 1 << 12,
     FOR_ADVANCE = 1 << 13,
+    FOR_DRILL = 1 << 14,
 };

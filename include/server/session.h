@@ -82,3 +82,6 @@ bool session_row(Session *session, const char *query, Arena *arena, const char *
 typedef bool SessionRowFunction(void *context, const char *const *values, Error *err);
 bool session_rows(Session *session, const char *query, size_t count, SessionRowFunction *on_row,
                   void *context, Error *err) MUST_CHECK;
+
+/* A statement whose answer, if it has one, is of no interest. */
+bool session_run(Session *session, const char *statement, Error *err) MUST_CHECK;

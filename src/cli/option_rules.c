@@ -139,6 +139,33 @@ static bool check_restore(const Options *options, Error *err)
     return true;
 }
 
+/* Cleaning up needs no repository, and looking at what was kept no place to work in. */
+static bool check_drill(const Filling *filling, Error *err)
+{
+    const Options *options = filling->options;
+    const bool only_looks = options->list || options->show != NULL;
+
+    if (filling->command->bit != FOR_DRILL)
+        return true;
+    if (options->list + (options->show != NULL) + options->clean > 1)
+        return error_set(err, ERR_USAGE, "--list, --show and --clean exclude each other");
+    if (options->repo == NULL && !options->clean) {
+        error_set(err, ERR_USAGE, "drill needs --repo");
+        return error_hint(err, "give --repo=ADDRESS, set PGCAIRN_REPO, or write \"repo = "
+                               "ADDRESS\" into /etc/pgcairn.conf");
+    }
+    if (options->scratch == NULL && !only_looks) {
+        error_set(err, ERR_USAGE, "drill needs --scratch");
+        return error_hint(err, "name a directory with the room that a restore needs");
+    }
+    if (options->seed != NULL &&
+        (options->target_time != NULL || options->target_lsn != NULL ||
+         options->target_xid != NULL || options->target_name != NULL ||
+         (options->target != NULL && strcmp(options->target, "random") != 0)))
+        return error_set(err, ERR_USAGE, "--seed chooses the target: give one or the other");
+    return true;
+}
+
 static bool check_compression(const Options *options, Error *err)
 {
     Compression compression;
@@ -153,5 +180,6 @@ bool option_rules_check(Filling *filling, Error *err)
     return check_required(filling, err) && check_push(filling, err) &&
            rules_check_server(filling, err) && settle_target(filling, err) &&
            rules_check_target(filling->options, err) && check_restore(filling->options, err) &&
+           check_drill(filling, err) &&
            check_compression(filling->options, err);
 }

@@ -10,6 +10,7 @@ static const char *const log_formats[] = {"text", "json", NULL};
 static const char *const checkpoints[] = {"fast", "spread", NULL};
 static const char *const bad_pages[] = {"warn", "fail", NULL};
 static const char *const targets[] = {"latest", "immediate", NULL};
+static const char *const drill_targets[] = {"latest", "immediate", "random", NULL};
 static const char *const target_actions[] = {"pause", "promote", "shutdown", NULL};
 
 /* clang-format off */
@@ -26,24 +27,24 @@ const Option option_table[] = {
 
     {"repo", TEXT, FIELD(repo), FOR_ALL, GROUP_CLUSTER, "ADDRESS",
         "where backups and WAL rest: a directory, or file:///PATH",
-        .required = FOR_ALL & ~(FOR_WATCH | FOR_PROMOTE), .unused = FOR_WATCH | FOR_PROMOTE},
+        .required = FOR_ALL & ~(FOR_WATCH | FOR_PROMOTE | FOR_DRILL), .unused = FOR_WATCH | FOR_PROMOTE},
     {"cluster", TEXT, FIELD(cluster), FOR_ALL & ~(FOR_WATCH | FOR_PROMOTE), GROUP_CLUSTER, "NAME",
         "what the cluster is called in the repository",
         .fallback = "main"},
     {"cluster", TEXT, FIELD(cluster), FOR_WATCH | FOR_PROMOTE, GROUP_CLUSTER, "NAME",
         "whose section of the configuration file counts, for --data and others",
         .fallback = "main"},
-    {"data", TEXT, FIELD(data), FOR_ALL & ~(FOR_PUSH | FOR_LIST | FOR_VERIFY | FOR_LOG | FOR_QUARANTINE),
+    {"data", TEXT, FIELD(data), FOR_ALL & ~(FOR_PUSH | FOR_LIST | FOR_VERIFY | FOR_LOG | FOR_QUARANTINE | FOR_DRILL),
         GROUP_CLUSTER, "DIR", "data directory of the cluster",
         .required = FOR_RESTORE | FOR_WATCH | FOR_PROMOTE | FOR_ADVANCE},
     {"data", TEXT, FIELD(data), FOR_PUSH, GROUP_CLUSTER, "DIR",
         "not needed: the server calls with its data directory as the current one"},
-    {"conninfo", TEXT, FIELD(conninfo), FOR_ALL & ~(FOR_PUSH | FOR_GET | FOR_LIST | FOR_VERIFY | FOR_QUARANTINE),
+    {"conninfo", TEXT, FIELD(conninfo), FOR_ALL & ~(FOR_PUSH | FOR_GET | FOR_LIST | FOR_VERIFY | FOR_QUARANTINE | FOR_DRILL),
         GROUP_CLUSTER, "STRING",
         "how to reach the server, as libpq reads it (otherwise found through the data directory)"},
     {"user", TEXT, FIELD(user), FOR_ALL & ~(FOR_PUSH | FOR_GET), GROUP_CLUSTER, "NAME",
         "for root: who does the work where no directory tells yet (otherwise the owner of --data, or of the repository)"},
-    {"pg-bin", TEXT, FIELD(pg_bin), FOR_RESTORE | FOR_PROMOTE | FOR_WATCH | FOR_ADVANCE, GROUP_CLUSTER, "DIR",
+    {"pg-bin", TEXT, FIELD(pg_bin), FOR_RESTORE | FOR_PROMOTE | FOR_WATCH | FOR_ADVANCE | FOR_DRILL, GROUP_CLUSTER, "DIR",
         "where the server's programs are (otherwise looked for)"},
 
     {"compress", TEXT, FIELD(compress), FOR_BACKUP | FOR_PUSH | FOR_RECEIVE, GROUP_WORK, "CODEC[:LEVEL]",
@@ -111,18 +112,26 @@ const Option option_table[] = {
     {"target", CHOICE, FIELD(target), FOR_RESTORE | FOR_ADVANCE, GROUP_TARGET, NULL,
         "the end of the archive (without any target), or the earliest consistent point",
         .choices = targets},
-    {"target-time", TEXT, FIELD(target_time), FOR_RESTORE | FOR_ADVANCE, GROUP_TARGET, "TIME",
+    {"target", CHOICE, FIELD(target), FOR_DRILL, GROUP_TARGET, NULL,
+        "the end of the archive (without any target), the earliest consistent point, or an instant that "
+        "--seed stands for",
+        .choices = drill_targets},
+    {"seed", TEXT, FIELD(seed), FOR_DRILL, GROUP_TARGET, "N",
+        "a random instant: the same number means the same one while the archive is the same; "
+        "commits are drawn alike, and just after forks, restore points and backups' ends more often",
+        .only_flag = true},
+    {"target-time", TEXT, FIELD(target_time), FOR_RESTORE | FOR_ADVANCE | FOR_DRILL, GROUP_TARGET, "TIME",
         "everything committed up to then; with its zone: \"2026-11-22 14:30:00+01\", \"yesterday 14:30 "
         "Europe/Vienna\"; or so long ago: -2h"},
-    {"target-lsn", TEXT, FIELD(target_lsn), FOR_RESTORE | FOR_ADVANCE, GROUP_TARGET, "LSN",
+    {"target-lsn", TEXT, FIELD(target_lsn), FOR_RESTORE | FOR_ADVANCE | FOR_DRILL, GROUP_TARGET, "LSN",
         "up to this position in the WAL, as in A/94000028"},
-    {"target-xid", TEXT, FIELD(target_xid), FOR_RESTORE | FOR_ADVANCE, GROUP_TARGET, "XID",
+    {"target-xid", TEXT, FIELD(target_xid), FOR_RESTORE | FOR_ADVANCE | FOR_DRILL, GROUP_TARGET, "XID",
         "up to the commit of this transaction"},
-    {"target-name", TEXT, FIELD(target_name), FOR_RESTORE | FOR_ADVANCE, GROUP_TARGET, "NAME",
+    {"target-name", TEXT, FIELD(target_name), FOR_RESTORE | FOR_ADVANCE | FOR_DRILL, GROUP_TARGET, "NAME",
         "up to this restore point (pg_create_restore_point)"},
-    {"target-exclusive", FLAG, FIELD(target_exclusive), FOR_RESTORE | FOR_ADVANCE, GROUP_TARGET, NULL,
+    {"target-exclusive", FLAG, FIELD(target_exclusive), FOR_RESTORE | FOR_ADVANCE | FOR_DRILL, GROUP_TARGET, NULL,
         "stop just before the target and not just after it"},
-    {"target-timeline", TEXT, FIELD(target_timeline), FOR_RESTORE | FOR_ADVANCE, GROUP_TARGET, "N",
+    {"target-timeline", TEXT, FIELD(target_timeline), FOR_RESTORE | FOR_ADVANCE | FOR_DRILL, GROUP_TARGET, "N",
         "follow the WAL to this timeline (otherwise the newest)"},
     {"target-action", CHOICE, FIELD(target_action), FOR_RESTORE, GROUP_TARGET, NULL,
         "what the server does once a target is reached and verified",
@@ -130,6 +139,28 @@ const Option option_table[] = {
 
     {"backup", TEXT, FIELD(backup), FOR_RESTORE, GROUP_RESTORE, "ID",
         "begin with this backup (otherwise the one nearest before the target)"},
+    {"backup", TEXT, FIELD(backup), FOR_DRILL, GROUP_RESTORE, "ID",
+        "begin with this backup, with the newest, or with a random one (otherwise the one nearest "
+        "before the target)"},
+    {"scratch", TEXT, FIELD(scratch), FOR_DRILL, GROUP_RESTORE, "DIR",
+        "where the drill works: in DIR/pgcairn.drill, which is gone afterwards; with the room that a "
+        "restore needs"},
+    {"probes", TEXT, FIELD(probes), FOR_DRILL, GROUP_RESTORE, "FILE",
+        "your own SQL and what it must answer: \"-- probe: NAME\", \"-- database: NAME\", \"-- "
+        "expect: VALUE\" (or at-least, at-most), then the SQL"},
+    {"read-all", FLAG, FIELD(read_all), FOR_DRILL, GROUP_RESTORE, NULL,
+        "read every row of every table once, and count them"},
+    {"preload", TEXT, FIELD(preload), FOR_DRILL, GROUP_RESTORE, "LIST",
+        "shared_preload_libraries of the copy: only what replay needs (otherwise none)"},
+    {"list", FLAG, FIELD(list), FOR_DRILL, GROUP_OUTPUT, NULL,
+        "the drills that were kept",
+        .only_flag = true},
+    {"show", TEXT, FIELD(show), FOR_DRILL, GROUP_OUTPUT, "ID",
+        "all that was kept of one, with the server's messages",
+        .only_flag = true},
+    {"clean", FLAG, FIELD(clean), FOR_DRILL, GROUP_RESTORE, NULL,
+        "end and remove what a killed drill has left in --scratch, and do no more",
+        .only_flag = true},
     {"backup", TEXT, FIELD(backup), FOR_VERIFY, GROUP_CLUSTER, "ID",
         "verify only this backup, and the WAL that makes it consistent"},
     {"reread-after", DURATION, FIELD(reread_after_ms), FOR_VERIFY, GROUP_CLUSTER, "TIME",
@@ -174,6 +205,9 @@ const Option option_table[] = {
     {"socket", TEXT, FIELD(socket), FOR_RESTORE, GROUP_RESTORE, "DIR",
         "directory of the restored server's socket (otherwise as it is configured; of a copy whose "
         "place another server has: its data directory)"},
+    {"dry-run", FLAG, FIELD(dry_run), FOR_DRILL, GROUP_RESTORE, NULL,
+        "print what would be tried: backup, target, seed",
+        .only_flag = true},
     {"dry-run", FLAG, FIELD(dry_run), FOR_RESTORE | FOR_ADVANCE, GROUP_RESTORE, NULL,
         "print the plan, change nothing"},
 
@@ -183,13 +217,13 @@ const Option option_table[] = {
         "take up what an interrupted `restore --start` began: start the server when it is down, and "
         "pause it at its target",
         .only_flag = true},
-    {"stall", DURATION, FIELD(stall_ms), FOR_RESTORE | FOR_WATCH | FOR_ADVANCE, GROUP_START, "TIME",
+    {"stall", DURATION, FIELD(stall_ms), FOR_RESTORE | FOR_WATCH | FOR_ADVANCE | FOR_DRILL, GROUP_START, "TIME",
         "without progress for so long, say what recovery waits for",
         .fallback = "60s", .min = 1000, .max = 7 * DAY_MS},
     {"interval", DURATION, FIELD(interval_ms), FOR_WATCH | FOR_ADVANCE, GROUP_START, "TIME",
         "how often to write a line when nothing changes",
         .fallback = "10s", .min = 100, .max = DAY_MS},
-    {"timeout", DURATION, FIELD(timeout_ms), FOR_RESTORE, GROUP_START, "TIME",
+    {"timeout", DURATION, FIELD(timeout_ms), FOR_RESTORE | FOR_DRILL, GROUP_START, "TIME",
         "give up watching after so long, 0 = never",
         .fallback = "0", .max = 30 * DAY_MS},
     {"timeout", DURATION, FIELD(timeout_ms), FOR_PROMOTE, GROUP_START, "TIME",
@@ -262,11 +296,11 @@ const Option option_table[] = {
 
     {"jobs", COUNT, FIELD(jobs),
         FOR_BACKUP | FOR_PUSH | FOR_GET | FOR_RESTORE | FOR_VERIFY | FOR_RECEIVE | FOR_LOG |
-            FOR_ADVANCE,
+            FOR_ADVANCE | FOR_DRILL,
         GROUP_WORK, "N",
         "threads that read, compress and write",
         .fallback = "2", .min = 1, .max = 64},
-    {"rate-limit", SIZE, FIELD(rate_limit), FOR_BACKUP | FOR_RESTORE | FOR_VERIFY, GROUP_WORK, "SIZE",
+    {"rate-limit", SIZE, FIELD(rate_limit), FOR_BACKUP | FOR_RESTORE | FOR_VERIFY | FOR_DRILL, GROUP_WORK, "SIZE",
         "bytes read per second at most, 0 = no limit",
         .fallback = "0", .max = UINT64_MAX},
 

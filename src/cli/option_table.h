@@ -50,7 +50,7 @@ typedef struct Option {
     const char *const *choices; /* NULL-terminated */
 } Option;
 
-enum { OPTION_ROWS_MAX = 112 };
+enum { OPTION_ROWS_MAX = 128 };
 
 /* Ends with a NULL name. */
 extern const Option option_table[];
@@ -59,5 +59,5 @@ extern const Option option_table[];
 enum {
     FOR_ALL = FOR_INIT | FOR_BACKUP | FOR_PUSH | FOR_GET | FOR_RESTORE | FOR_WATCH | FOR_PROMOTE |
               FOR_LIST | FOR_VERIFY | FOR_STATUS | FOR_RECEIVE | FOR_LOG | FOR_QUARANTINE |
-              FOR_ADVANCE,
+              FOR_ADVANCE | FOR_DRILL,
 };

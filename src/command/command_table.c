@@ -116,6 +116,27 @@ const Command command_table[] = {
             "  pgcairn promote --data=/var/lib/postgresql/15/main\n",
     },
     {
+        .name = "drill", .bit = FOR_DRILL, .run = command_drill,
+        .help = "prove that a restore works: do one in a scratch place, look, keep the evidence",
+        .synopsis = "--repo=ADDRESS --scratch=DIR [--target...] [OPTION]... | --list | --show=ID",
+        .details =
+            "Restores into --scratch, starts the server there, replays to the target, opens it, asks "
+            "whether all is whole, measures each phase, and leaves nothing. The copy can reach "
+            "nobody: it has no network address, archives nothing, follows nobody, runs none of the "
+            "original's programs and libraries. This host needs PostgreSQL's programs and the "
+            "repository, no more.\n"
+            "\n"
+            "  pgcairn drill --repo=/backup/pg --scratch=/var/tmp/drill\n"
+            "  pgcairn drill --repo=/backup/pg --scratch=/var/tmp/drill --target=random "
+            "--backup=random --read-all\n"
+            "  pgcairn drill --repo=/backup/pg --scratch=/var/tmp/drill --seed=4711 "
+            "--probes=shop.sql\n"
+            "\n"
+            "What it has found is kept in the repository (--list, --show). Exit status 13: recovery "
+            "or a probe failed. A drill that was killed leaves DIR/pgcairn.drill; the next one, or "
+            "--clean, ends its server and removes it.\n",
+    },
+    {
         .name = "list", .bit = FOR_LIST, .run = command_list,
         .help = "what is there: backups, and which instants can be restored",
         .synopsis = "--repo=ADDRESS [--cluster=NAME] [--json]",

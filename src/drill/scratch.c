@@ -231,6 +231,17 @@ static bool make_parts(const Scratch *scratch, Error *err)
            held_make_directory(held_at(&held, "conf"), err);
 }
 
+bool scratch_name(Scratch *scratch, const char *directory, Error *err)
+{
+    char *real = realpath(directory, NULL);
+
+    if (real == NULL && errno != ENOENT)
+        return error_set_errno(err, ERR_IO, errno, "find %s", directory);
+    name_parts(scratch, real != NULL ? real : directory);
+    free(real);
+    return true;
+}
+
 bool scratch_take(Scratch *scratch, const char *directory, Error *err)
 {
     const char *parent;

@@ -196,8 +196,8 @@ static void list_needed(const Options *options, Arena *arena, RestoreRequest *re
     request->needed = needed;
 }
 
-static bool make_request(const Options *options, Arena *arena, RestoreStory *story,
-                         RestoreRequest *request, Error *err)
+bool restore_make_request(const Options *options, Arena *arena, RestoreStory *story,
+                          RestoreRequest *request, Error *err)
 {
     *request = (RestoreRequest){
         .data = absolute(options->data, arena),
@@ -363,7 +363,7 @@ bool command_restore(const Options *options, Error *err)
     RestoreStory story = {.options = options, .cluster = &cluster, .request = &request};
 
     story.sight.last_commit = TIME_US_NONE;
-    if (!make_request(options, &arena, &story, &request, err) ||
+    if (!restore_make_request(options, &arena, &story, &request, err) ||
         !repository_open(options, REPOSITORY_FOR_READING, &repo, &cluster, err))
         return false;
     bool ok = restore_story_run(&story, err);

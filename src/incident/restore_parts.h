@@ -9,6 +9,9 @@
 #include "recovery/recovery.h"
 #include "restore/restore.h"
 
+/* A server was started: before it is watched. */
+typedef bool RestoreStarted(void *context, pid_t pid, Error *err);
+
 /* One run of the command, as far as it got. Plain data; strings belong to the options or the plan.
  */
 typedef struct RestoreStory {
@@ -20,6 +23,10 @@ typedef struct RestoreStory {
     RestorePlan plan;
     RestoreReport report;
     bool is_restored;
+    const char *const *settings; /* all that the server is started with; NULL: as its configuration
+                                    wants it. Of a drill */
+    RestoreStarted *on_start;    /* NULL: nobody wants to know */
+    void *on_start_context;
     const char *const *raised; /* "max_connections=90", ...: restore_raised_parameters() */
     bool is_started;
     bool is_verified;      /* the target was reached, and nothing else */
@@ -48,6 +55,9 @@ bool restore_timeline_parse(const char *text, uint32_t *timeline, Error *err) MU
  */
 bool restore_tool_describe(const Options *options, Arena *arena, RestoreRequest *request,
                            Error *err) MUST_CHECK;
+/* What the options ask for. */
+bool restore_make_request(const Options *options, Arena *arena, RestoreStory *story,
+                          RestoreRequest *request, Error *err) MUST_CHECK;
 
 /* Refuse a replay that would write into tablespaces of another cluster. ERR_REFUSED. */
 bool restore_check_places(const RestoreStory *story, Error *err) MUST_CHECK;

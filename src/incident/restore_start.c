@@ -50,6 +50,8 @@ static const char *const *server_settings(RestoreStory *story)
     RestorePlan *plan = &story->plan;
     size_t count = 0;
 
+    if (story->settings != NULL)
+        return story->settings;
     while (raised[count] != NULL)
         count++;
     const char **settings = arena_alloc(&plan->arena, (count + 5) * sizeof *settings);
@@ -112,6 +114,8 @@ static bool start_and_watch(RestoreStory *story, const char *phase, Progress *pr
 
     if (!recovery_start(&start, &pid, err))
         return error_context(err, "start the server on %s", plan->placement.data);
+    if (story->on_start != NULL && !story->on_start(story->on_start_context, pid, err))
+        return false;
     setup.pid = pid;
     CLEANUP(recovery_watch_freep) RecoveryWatch *watch = recovery_watch_new(&setup);
     if (!recovery_watch_to_end(watch, WATCH_INTERVAL_MS, tell_change, NULL, &story->sight, err)) {

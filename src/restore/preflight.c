@@ -213,7 +213,7 @@ static bool find_old_versions(RestorePlan *plan, Error *err)
 }
 
 static const char *moved_path(const RestoreRequest *request, const Tablespace *tablespace,
-                              bool *used)
+                              bool *used, Arena *arena)
 {
     char oid[16];
 
@@ -225,6 +225,8 @@ static const char *moved_path(const RestoreRequest *request, const Tablespace *t
             return request->moves[i].path;
         }
     }
+    if (request->tablespaces != NULL)
+        return arena_format(arena, "%s/%s", request->tablespaces, oid);
     return NULL;
 }
 
@@ -286,7 +288,7 @@ static bool plan_tablespaces(const RestoreRequest *request, RestorePlan *plan, E
         &plan->arena, (manifest->tablespace_count + 1) * sizeof *plan->placement.tablespaces);
     for (size_t i = 0; i < manifest->tablespace_count; i++) {
         PlannedTablespace *planned = &plan->placement.tablespaces[i];
-        const char *moved = moved_path(request, &manifest->tablespaces[i], used);
+        const char *moved = moved_path(request, &manifest->tablespaces[i], used, &plan->arena);
         planned->oid = manifest->tablespaces[i].oid;
         planned->was = manifest->tablespaces[i].path;
         if (!path_resolve(moved != NULL ? moved : planned->was, &plan->arena, &planned->path, err))

@@ -63,6 +63,13 @@ bool session_rows(Session *session, const char *query, size_t count, SessionRowF
     return true;
 }
 
+bool session_run(Session *session, const char *statement, Error *err)
+{
+    CLEANUP(answer_done) Answer answer = {0};
+
+    return query_run(session, statement, NULL, 0, &answer, err);
+}
+
 static bool one_row(Session *session, const char *query, const char *const *parameters,
                     int parameter_count, Arena *arena, const char **values, size_t count,
                     Error *err)

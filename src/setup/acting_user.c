@@ -45,6 +45,8 @@ static Subject find_subject(const Command *command, Options *options)
 
     if (options->data != NULL)
         return (Subject){options->data, "data directory", true};
+    if (options->scratch != NULL && !options->list && options->show == NULL)
+        return (Subject){options->scratch, "scratch directory", true};
     if (is_hook) {
         const char *file = options->wal_path != NULL ? options->wal_path : "./";
         return (Subject){folder_of(file, &options->arena), "folder of the WAL file", true};
@@ -212,7 +214,8 @@ static const char *relative_path(const Options *options)
         options->data,      options->repo != NULL ? local_path(options->repo) : NULL,
         options->wal_path,  options->spool,
         options->wal_spool, options->pg_bin,
-        options->socket,    options->server_log};
+        options->socket,    options->server_log,
+        options->scratch,   options->probes};
 
     for (size_t i = 0; i < ARRAY_SIZE(paths); i++) {
         if (paths[i] != NULL && paths[i][0] != '/')

@@ -1,0 +1,262 @@
+#include "drill_parts.h"
+
+#include "base/file.h"
+#include "base/log.h"
+#include "base/owner.h"
+#include "base/process.h"
+#include "cli/output.h"
+#include "drill/safe_copy.h"
+#include "postgres/settings.h"
+#include "walk/wal_scan.h"
+
+#include <unistd.h>
+
+/* Messages of a host that has too little of something: they say nothing of the backup. */
+static bool is_of_host(const char *message)
+{
+    static const char *const words[] = {
+        "No space left on device", "Disk quota exceeded",
+        "Cannot allocate memory",  "out of memory",
+        "Too many open files",     "Resource temporarily unavailable",
+        "could not load library",  "could not access file \"$libdir",
+        "Permission denied",       "resource manager with ID",
+    };
+
+    for (size_t i = 0; i < ARRAY_SIZE(words); i++) {
+        if (strstr(message, words[i]) != NULL)
+            return true;
+    }
+    return false;
+}
+
+bool drill_is_verdict(const Error *err)
+{
+    return err->code == ERR_NONE || err->code == ERR_RECOVERY || err->code == ERR_CORRUPT ||
+           err->code == ERR_DEGRADED;
+}
+
+/*
+ * A tablespace that was created after the backup is created by replay where the WAL says, which is
+ * outside of the scratch place: another cluster's may be there, and what is made there would stay.
+ */
+static bool refuse_tablespace(void *context, uint32_t oid, const char *path, Error *err)
+{
+    (void)context;
+    if (path[0] != '/')
+        return true; /* inside the data directory */
+    error_set(err, ERR_REFUSED,
+              "tablespace %u was created after the backup: replay would create it at %s, where a "
+              "restore needs that directory too, and a drill must not write",
+              oid, path);
+    return error_hint(err, "take a new backup, whose tablespaces can be put elsewhere: `pgcairn "
+                           "backup`; or try an instant before it");
+}
+
+static bool check_tablespaces(const Drill *drill, Error *err)
+{
+    const Decision *decision = &drill->story.plan.decision;
+    CLEANUP(wal_inventory_done) WalInventory inventory = {0};
+    const WalWalk walk = {.cluster = drill->cluster,
+                          .inventory = &inventory,
+                          .path = &decision->path,
+                          .from = decision->manifest.header.start,
+                          .to = decision->point.replay_end,
+                          .threads = (unsigned)drill->options.jobs};
+
+    return (wal_inventory_load(&inventory, drill->cluster, err) &&
+            wal_scan_tablespaces(&walk, refuse_tablespace, NULL, err)) ||
+           error_context(err, "look for tablespaces in the WAL to be replayed");
+}
+
+static bool plan(Drill *drill, Error *err)
+{
+    RestorePlan *made = &drill->story.plan;
+
+    if (!restore_plan(drill->cluster, &drill->request, made, err))
+        return false;
+    drill->is_planned = true;
+    drill->evidence.backup = made->decision.manifest.header.id;
+    drill->evidence.server_version = made->decision.manifest.header.server_version;
+    drill->evidence.wal_segments = made->decision.wal_segments;
+    drill->evidence.wal_stored_bytes = made->decision.wal_stored_bytes;
+    drill->evidence.target_timeline = path_last_timeline(&made->decision.path);
+    return check_tablespaces(drill, err);
+}
+
+/* Words of a list of libraries (varlena.c, SplitDirectoriesString), as they are read there. */
+static const char *const *split_list(const char *list, Arena *arena)
+{
+    const char **words = arena_alloc(arena, (strlen(list) / 2 + 2) * sizeof *words);
+    size_t count = 0;
+
+    while (*list != '\0') {
+        list += strspn(list, " ,\"");
+        const size_t length = strcspn(list, ",\"");
+        size_t size = length;
+        while (size > 0 && list[size - 1] == ' ')
+            size--;
+        if (size > 0)
+            words[count++] = arena_text_part(arena, list, size);
+        list += length;
+    }
+    return (const char *const *)words;
+}
+
+/* By the configuration that came back, before it is put away. */
+static const char *const *find_preloaded(Drill *drill)
+{
+    const RestorePlan *made = &drill->story.plan;
+    CLEANUP(settings_done) SettingList settings = {0};
+    CLEANUP(text_freep) char *own = text_format("%s/postgresql.conf", drill->scratch.data);
+    CLEANUP(text_freep)
+    char *automatic = text_format("%s/postgresql.auto.conf", drill->scratch.data);
+    const char *file = made->configuration.config_file;
+    Error unread = {0}, unread_too = {0}; /* then there is nothing to look for */
+
+    (void)!settings_read(file != NULL ? file : own, &settings, &unread);
+    (void)!settings_read(automatic, &settings, &unread_too);
+    const char *list = settings_value(&settings, "shared_preload_libraries");
+    return split_list(list != NULL ? list : "", &drill->arena);
+}
+
+static bool make_safe(Drill *drill, Error *err)
+{
+    const RestorePlan *made = &drill->story.plan;
+    const unsigned major = made->decision.manifest.header.major;
+    const Scratch *scratch = &drill->scratch;
+    const char *dropped;
+
+    const SafeCopy copy = {.major = major,
+                           .data = scratch->data,
+                           .socket = scratch->socket,
+                           .conf = scratch->conf,
+                           .preload = drill->asked->preload != NULL ? drill->asked->preload : "",
+                           .minima = made->decision.minima,
+                           .raised = drill->story.raised,
+                           .memory = safe_copy_memory()};
+    drill->story.settings = safe_copy_settings(&copy, &drill->arena);
+    drill->evidence.settings = drill->story.settings;
+    if (!safe_copy_write_files(scratch->conf, err) ||
+        !safe_copy_strip_auto_conf(scratch->data, &drill->arena, &dropped, err))
+        return error_context(err, "make the copy safe");
+    if (*dropped != '\0')
+        log_info("settings of ALTER SYSTEM are left out in the copy", log_str("names", dropped));
+    drill->superuser = safe_copy_superuser(scratch->data, major, &drill->arena);
+    if (drill->superuser == NULL)
+        drill->superuser = "postgres";
+    drill->options.conninfo =
+        safe_session(scratch->socket, drill->superuser, "template1", true, &drill->arena);
+    return true;
+}
+
+static bool rebuild(Drill *drill, Error *err)
+{
+    RestoreStory *story = &drill->story;
+    Progress progress = {.phase = "rebuild"};
+    RestoreRequest request = drill->request;
+
+    request.progress = &progress;
+    progress_to_terminal(&progress, !drill->options.no_progress);
+    story->is_restored = restore_run(drill->cluster, &request, &story->plan, &story->report, err);
+    progress_end(&progress);
+    drill->evidence.phases[DRILL_REBUILD] = (uint64_t)story->report.elapsed_rebuild;
+    drill->evidence.phases[DRILL_SYNC] = (uint64_t)story->report.elapsed_sync;
+    drill->evidence.files = story->report.rebuilt.files;
+    drill->evidence.bytes = story->report.rebuilt.bytes;
+    drill->evidence.read_bytes = story->report.rebuilt.bytes_read;
+    story->raised = restore_raised_parameters(&story->plan);
+    return story->is_restored || error_context(err, "restore into %s", drill->scratch.data);
+}
+
+/* For the next run, should this one be killed. */
+static bool note_server(void *context, pid_t pid, Error *err)
+{
+    const Drill *drill = context;
+
+    return scratch_note_server(&drill->scratch, pid, err);
+}
+
+static bool recover(Drill *drill, Error *err)
+{
+    RestoreStory *story = &drill->story;
+    Progress replay = {.phase = "replay"};
+
+    story->on_start = note_server;
+    story->on_start_context = drill;
+    progress_to_terminal(&replay, !drill->options.no_progress);
+    const bool ok = restore_start(story, &replay, err);
+    progress_end(&replay);
+    drill->evidence.phases[DRILL_REPLAY] = (uint64_t)story->elapsed_replay;
+    drill->evidence.phases[DRILL_OPEN] = (uint64_t)story->elapsed_open;
+    drill->evidence.reached = story->reached;
+    drill->evidence.last_commit = story->sight.last_commit;
+    drill->evidence.new_timeline = story->new_timeline;
+    if (!ok)
+        drill->is_hosts_fault = is_of_host(err->message);
+    return ok;
+}
+
+/* The drill before, that passed: what it has counted is compared. */
+static const Evidence *find_before(const Drill *drill, EvidenceList *list)
+{
+    Error unread = {0}; /* then nothing is compared */
+    const Evidence *before = NULL;
+
+    if (!evidence_list_load(list, drill->cluster, &unread))
+        return NULL;
+    for (size_t i = 0; i < list->count; i++) {
+        if (strcmp(list->items[i].verdict, "passed") == 0 &&
+            list->items[i].reached <= drill->evidence.reached)
+            before = &list->items[i];
+    }
+    return before;
+}
+
+static bool judge_probes(Drill *drill, Error *err)
+{
+    const ProbeReport *report = &drill->probes;
+    const Probe *failed = probe_first(report, PROBE_FAILED);
+    const Probe *first = failed != NULL ? failed : probe_first(report, PROBE_HOST);
+    const size_t count = probe_count(report, PROBE_FAILED) + probe_count(report, PROBE_HOST);
+
+    if (first == NULL)
+        return true;
+    drill->is_hosts_fault = failed == NULL;
+    error_set(err, ERR_RECOVERY, "%s%s%s: %s", first->name, *first->where != '\0' ? " in " : "",
+              first->where, first->text);
+    if (count > 1)
+        error_context(err, "%zu probes failed, the first", count);
+    return false;
+}
+
+static bool probe(Drill *drill, const char *const *preloaded, Error *err)
+{
+    CLEANUP(evidence_list_done) EvidenceList list = {0};
+    const ProbeRequest request = {.socket = drill->scratch.socket,
+                                  .role = drill->superuser,
+                                  .major = drill->story.plan.decision.manifest.header.major,
+                                  .read_all = drill->asked->read_all,
+                                  .file = drill->file.count > 0 ? &drill->file : NULL,
+                                  .preloaded = preloaded,
+                                  .before = find_before(drill, &list)};
+    const TimeUs begin = time_monotonic();
+
+    const bool ok = probes_run(&request, &drill->probes, err);
+    drill->evidence.phases[DRILL_PROBE] = (uint64_t)(time_monotonic() - begin);
+    if (drill->probes.server_version != 0)
+        drill->evidence.server_version = drill->probes.server_version;
+    return ok && judge_probes(drill, err);
+}
+
+bool drill_try(Drill *drill, Error *err)
+{
+    TimeUs begin = time_monotonic();
+
+    if (!plan(drill, err))
+        return false;
+    drill->evidence.phases[DRILL_PLAN] = (uint64_t)(time_monotonic() - begin);
+    if (!rebuild(drill, err))
+        return false;
+    const char *const *preloaded = find_preloaded(drill);
+    return make_safe(drill, err) && recover(drill, err) && probe(drill, preloaded, err);
+}
