@@ -75,7 +75,8 @@ static bool settle_target(Filling *filling, Error *err)
                          option->field == offsetof(Options, target_lsn) ||
                          option->field == offsetof(Options, target_xid) ||
                          option->field == offsetof(Options, target_name);
-        if (!is_target || is_missing(option, options))
+        if (!is_target || (option->commands & filling->command->bit) == 0 ||
+            is_missing(option, options))
             continue;
         const Option *loser = winner;
         if (winner == NULL || option_source(filling, option) > option_source(filling, winner)) {

@@ -455,7 +455,8 @@ static bool probe_by_sql(Look *look, const SqlProbe *probe, Error *err)
     look->database = probe->database;
     begin(look, probe->name);
     look->session = open_session(look, probe->database, true, &attempt);
-    if (look->session == NULL ||
+    /* Names are found as for everybody, not as for a session of ours. */
+    if (look->session == NULL || !session_run(look->session, "RESET search_path", &attempt) ||
         !session_row(look->session, probe->sql, &arena, &answer, 1, &found, &attempt)) {
         if (look->session != NULL)
             return take_refusal(look, "", &attempt, err);

@@ -54,8 +54,8 @@ static const struct {
     {"ssl_passphrase_command=", 13, 0},
     {"event_triggers=off", 17, 0},
     {"jit=off", 13, 0},
-    /* files of the original's are left alone */
-    {"external_pid_file=", 13, 0},
+    /* files of the original's are left alone (external_pid_file has no empty value that means none:
+       nothing sets it, as no file of the original's is read) */
     {"temp_tablespaces=", 13, 0},
     {"logging_collector=off", 13, 0},
     {"log_destination=stderr", 13, 0},

@@ -142,6 +142,8 @@ static void write_journal(const Drill *drill, const Error *failure)
     Error problem = {0};
     char lsn[LSN_TEXT_SIZE];
 
+    if (*evidence->id == '\0')
+        return; /* it was not begun */
     record_begin(&record, "journal", 1);
     record_text(&record, "operation", "drill");
     record_u64(&record, "status", (uint64_t)failure->code);

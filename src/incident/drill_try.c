@@ -1,5 +1,6 @@
 #include "drill_parts.h"
 
+#include "base/fault.h"
 #include "base/file.h"
 #include "base/log.h"
 #include "base/owner.h"
@@ -140,7 +141,7 @@ static bool make_safe(Drill *drill, Error *err)
         !safe_copy_strip_auto_conf(scratch->data, &drill->arena, &dropped, err))
         return error_context(err, "make the copy safe");
     if (*dropped != '\0')
-        log_info("settings of ALTER SYSTEM are left out in the copy", log_str("names", dropped));
+        log_debug("settings of ALTER SYSTEM are left out in the copy", log_str("names", dropped));
     drill->superuser = safe_copy_superuser(scratch->data, major, &drill->arena);
     if (drill->superuser == NULL)
         drill->superuser = "postgres";
@@ -173,7 +174,8 @@ static bool note_server(void *context, pid_t pid, Error *err)
 {
     const Drill *drill = context;
 
-    return scratch_note_server(&drill->scratch, pid, err);
+    return FAULT_POINT("drill.server-unknown", err) &&
+           scratch_note_server(&drill->scratch, pid, err) && FAULT_POINT("drill.server-noted", err);
 }
 
 static bool recover(Drill *drill, Error *err)
@@ -189,7 +191,7 @@ static bool recover(Drill *drill, Error *err)
     drill->evidence.phases[DRILL_REPLAY] = (uint64_t)story->elapsed_replay;
     drill->evidence.phases[DRILL_OPEN] = (uint64_t)story->elapsed_open;
     drill->evidence.reached = story->reached;
-    drill->evidence.last_commit = story->sight.last_commit;
+    drill->evidence.last_commit = restore_last_commit(story);
     drill->evidence.new_timeline = story->new_timeline;
     if (!ok)
         drill->is_hosts_fault = is_of_host(err->message);
@@ -258,5 +260,6 @@ bool drill_try(Drill *drill, Error *err)
     if (!rebuild(drill, err))
         return false;
     const char *const *preloaded = find_preloaded(drill);
-    return make_safe(drill, err) && recover(drill, err) && probe(drill, preloaded, err);
+    return make_safe(drill, err) && recover(drill, err) &&
+           FAULT_POINT("drill.before-probes", err) && probe(drill, preloaded, err);
 }

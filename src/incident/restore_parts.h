@@ -68,6 +68,10 @@ bool restore_check_log(RestoreStory *story, Error *err) MUST_CHECK;
 /* Start, watch to the target, verify it there, then do what was asked for. ERR_RECOVERY. */
 bool restore_start(RestoreStory *story, Progress *progress, Error *err) MUST_CHECK;
 
+/* When the last commit that was replayed was made: as planned, once the target is verified. NONE.
+ */
+TimeUs restore_last_commit(const RestoreStory *story);
+
 /* The plan on one screen, or as JSON. */
 bool restore_tell_plan(const RestoreStory *story, Error *err) MUST_CHECK;
 /* The closing report. */

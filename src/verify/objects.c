@@ -7,6 +7,7 @@
 
 #include "repo/layout.h"
 #include "repo/record.h"
+#include "stream/codec.h"
 #include "stream/digest.h"
 
 #include <inttypes.h>
@@ -16,9 +17,13 @@ static const char registration_meaning[] =
     "the cluster can't be opened, or those of before an upgrade can't be recognised.";
 static const char journal_meaning[] =
     "No backup and no WAL is touched: it only tells what happened.";
+static const char evidence_meaning[] =
+    "No backup and no WAL is touched: it only tells what a drill has shown.";
 static const char lease_meaning[] =
     "No backup and no WAL is touched. While it is unreadable nobody can tell whether its writer "
     "still works.";
+
+enum { LOG_SIZE_MAX = 1 << 20 }; /* of a drill: docs/format.md, chapter 7.6 */
 
 /* d: a digit; h: a hex digit; others stand for themselves. More may follow. */
 static bool begins_like(const char *text, const char *pattern)
@@ -72,6 +77,18 @@ static bool is_journal(const Cluster *cluster, const char *object)
     const char *name = name_in(cluster, "journal", object);
 
     return name != NULL && begins_like(name, "ddddddddTdddddd.dddZ-") && strchr(name, '/') == NULL;
+}
+
+/* "evidence/ID/record" or "log"; *is_record tells which. */
+static bool is_evidence(const Cluster *cluster, const char *object, bool *is_record)
+{
+    char id[BACKUP_ID_SIZE];
+    const char *what;
+
+    if (!layout_evidence_of(cluster->name, object, id, &what))
+        return false;
+    *is_record = strcmp(what, "record") == 0;
+    return *is_record || strcmp(what, "log") == 0;
 }
 
 static const char *pack_id_of(const Cluster *cluster, const char *object)
@@ -186,6 +203,55 @@ static bool verify_small_record(VerifyRun *run, const ObjectInfo *object, Error 
     return true;
 }
 
+static bool log_is_kept(VerifyRun *run, const char *object, const Record *record, Error *err)
+{
+    CLEANUP(codec_context_freep) CodecContext *codec = codec_context_new();
+    CLEANUP(buffer_done) Buffer stored = {0};
+    CLEANUP(buffer_done) Buffer raw = {0};
+    uint8_t digest[SHA256_SIZE];
+    char text[SHA256_TEXT_SIZE];
+    const char *expected;
+    uint64_t size;
+
+    if (!record_get_text(record, "log_sha256", &expected, err) ||
+        !record_get_u64(record, "log_bytes", &size, err))
+        return false;
+    if (size == 0)
+        return true;
+    if (size > LOG_SIZE_MAX)
+        return error_set(err, ERR_CORRUPT, "a log of %" PRIu64 " bytes", size);
+    buffer_reserve(&raw, size);
+    if (!storage_read(run->cluster->repo->storage, object, 2 * LOG_SIZE_MAX, &stored, err) ||
+        !codec_decompress(codec, CODEC_ZSTD, stored.data, stored.size, raw.data, size, err))
+        return false;
+    count_object(run, stored.size);
+    sha256_of(raw.data, size, digest);
+    return strcmp(sha256_text(digest, text), expected) == 0 ||
+           error_set(err, ERR_CORRUPT, "it is not the log that was kept");
+}
+
+/* The record, and the log whose content it vouches for. */
+static bool verify_evidence(VerifyRun *run, const ObjectInfo *object, Error *err)
+{
+    CLEANUP(record_done) Record record = {0};
+    CLEANUP(text_freep) char *log = NULL;
+    Error attempt = {0};
+    bool ok;
+
+    count_object(run, object->size);
+    if (!load_record(run, object->name, "evidence", evidence_meaning, &record, &ok, err))
+        return false;
+    log = text_format("%.*slog", (int)(strlen(object->name) - strlen("record")), object->name);
+    if (!ok || log_is_kept(run, log, &record, &attempt))
+        return true;
+    if (!is_finding(&attempt)) {
+        *err = attempt;
+        return error_context(err, "read \"%s\"", log);
+    }
+    trouble_means(run, trouble_of_error(run, log, &attempt), evidence_meaning);
+    return true;
+}
+
 /* Numbers begin at 1 and none is left out. */
 static void check_registrations(VerifyRun *run)
 {
@@ -216,9 +282,16 @@ bool verify_records(VerifyRun *run, Error *err)
     for (size_t i = 0; i < run->list.count; i++) {
         const ObjectInfo *object = &run->list.objects[i];
 
-        if (is_registration(run->cluster, object->name) ? !verify_registration(run, object, err)
-                                                        : !verify_small_record(run, object, err))
+        bool is_record = false;
+
+        if (is_evidence(run->cluster, object->name, &is_record)) {
+            if (is_record && run->request->backup == NULL && !verify_evidence(run, object, err))
+                return false;
+        } else if (is_registration(run->cluster, object->name)
+                       ? !verify_registration(run, object, err)
+                       : !verify_small_record(run, object, err)) {
             return false;
+        }
     }
     /* As it was opened: also when its registration can't be read any more. */
     run->identities[run->identity_count++] =
@@ -258,10 +331,12 @@ static bool object_is_known(const VerifyRun *run, const char *object)
     uint32_t from;
     uint32_t to;
     MarkName mark;
+    bool is_record;
 
     return is_registration(cluster, object) || is_lease(cluster, object) ||
-           is_journal(cluster, object) || pack_id_of(cluster, object) != NULL ||
-           is_known_object(cluster, object) || layout_mark_of(cluster->name, object, &mark) ||
+           is_journal(cluster, object) || is_evidence(cluster, object, &is_record) ||
+           pack_id_of(cluster, object) != NULL || is_known_object(cluster, object) ||
+           layout_mark_of(cluster->name, object, &mark) ||
            layout_backup_id_of(cluster->name, object, id) ||
            layout_wal_name_of(cluster->name, object, cluster->wal_segment_size, &name) ||
            layout_piece_of(cluster->name, object, cluster->wal_segment_size, &name, &from, &to);
