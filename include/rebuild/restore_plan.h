@@ -80,8 +80,9 @@ typedef struct RestoreRequest {
     const TablespaceMove *moves;
     size_t move_count;
     Lsn goes_on_from; /* a recovery that got there is to go on: its backup ended before; 0: none is
-                      */
-    const char *tablespaces; /* a directory for all that were not moved: DIR/OID; NULL: where they were
+                       */
+    const char
+        *tablespaces; /* a directory for all that were not moved: DIR/OID; NULL: where they were
                        */
     unsigned jobs;
     const char *restore_command;     /* as it is to be; NULL: made of the next two */

@@ -181,6 +181,5 @@ bool option_rules_check(Filling *filling, Error *err)
     return check_required(filling, err) && check_push(filling, err) &&
            rules_check_server(filling, err) && settle_target(filling, err) &&
            rules_check_target(filling->options, err) && check_restore(filling->options, err) &&
-           check_drill(filling, err) &&
-           check_compression(filling->options, err);
+           check_drill(filling, err) && check_compression(filling->options, err);
 }

@@ -64,7 +64,7 @@ static void put_count(RecordWriter *text, const Count *count)
     put_fields(text, count->is_sequence ? "sequence" : "rows", fields, ARRAY_SIZE(fields));
 }
 
-static void put_phases(RecordWriter *text, const Evidence *evidence)
+static void evidence_put_phases(RecordWriter *text, const Evidence *evidence)
 {
     for (size_t i = 0; i < DRILL_PHASES; i++) {
         CLEANUP(text_freep) char *key = text_format("elapsed_%s_us", phase_names[i]);
@@ -118,7 +118,7 @@ void evidence_encode(const Evidence *evidence, const Cluster *cluster, RecordWri
     record_begin(text, record_kind, EVIDENCE_VERSION);
     put_who(text, evidence, cluster);
     put_way(text, evidence);
-    put_phases(text, evidence);
+    evidence_put_phases(text, evidence);
     for (size_t i = 0; evidence->settings != NULL && evidence->settings[i] != NULL; i++)
         record_text(text, "setting", evidence->settings[i]);
     for (size_t i = 0; i < evidence->probe_count; i++)
@@ -195,21 +195,21 @@ static bool get_lists(Evidence *evidence, const Record *record, Arena *arena, Er
     return true;
 }
 
-static const char *text_of(const Record *record, const char *key, Arena *arena)
+static const char *evidence_text(const Record *record, const char *key, Arena *arena)
 {
     const char *value = record_find(record, key);
 
     return arena_text(arena, value != NULL ? value : "");
 }
 
-static uint64_t number_of(const Record *record, const char *key)
+static uint64_t evidence_number(const Record *record, const char *key)
 {
     const char *value = record_find(record, key);
 
     return value != NULL ? strtoull(value, NULL, 10) : 0;
 }
 
-static void get_numbers(Evidence *evidence, const Record *record)
+static void evidence_get_numbers(Evidence *evidence, const Record *record)
 {
     const struct {
         const char *key;
@@ -231,15 +231,15 @@ static void get_numbers(Evidence *evidence, const Record *record)
     };
 
     for (size_t i = 0; i < ARRAY_SIZE(numbers); i++)
-        *numbers[i].number = number_of(record, numbers[i].key);
+        *numbers[i].number = evidence_number(record, numbers[i].key);
     for (size_t i = 0; i < DRILL_PHASES; i++) {
         CLEANUP(text_freep) char *key = text_format("elapsed_%s_us", phase_names[i]);
-        evidence->phases[i] = number_of(record, key);
+        evidence->phases[i] = evidence_number(record, key);
     }
     evidence->has_seed = record_find(record, "seed") != NULL;
 }
 
-static void get_texts(Evidence *evidence, const Record *record, Arena *arena)
+static void evidence_get_texts(Evidence *evidence, const Record *record, Arena *arena)
 {
     const struct {
         const char *key;
@@ -257,9 +257,9 @@ static void get_texts(Evidence *evidence, const Record *record, Arena *arena)
     };
 
     for (size_t i = 0; i < ARRAY_SIZE(texts); i++)
-        *texts[i].text = text_of(record, texts[i].key, arena);
-    evidence->has_network = strcmp(text_of(record, "network", arena), "none") != 0;
-    evidence->read_all = strcmp(text_of(record, "read_all", arena), "yes") == 0;
+        *texts[i].text = evidence_text(record, texts[i].key, arena);
+    evidence->has_network = strcmp(evidence_text(record, "network", arena), "none") != 0;
+    evidence->read_all = strcmp(evidence_text(record, "read_all", arena), "yes") == 0;
 }
 
 bool evidence_decode(Evidence *evidence, const Record *record, Arena *arena, Error *err)
@@ -279,8 +279,8 @@ bool evidence_decode(Evidence *evidence, const Record *record, Arena *arena, Err
         return error_set(err, ERR_CORRUPT, "\"%s\" is not the id of a drill", id);
     (void)snprintf(found.id, sizeof found.id, "%s", id);
     found.verdict = arena_text(arena, verdict);
-    get_texts(&found, record, arena);
-    get_numbers(&found, record);
+    evidence_get_texts(&found, record, arena);
+    evidence_get_numbers(&found, record);
     if (!get_lists(&found, record, arena, err))
         return false;
     *evidence = found;
@@ -288,8 +288,8 @@ bool evidence_decode(Evidence *evidence, const Record *record, Arena *arena, Err
 }
 
 /* The last part of it, and how it is to be recognised. */
-static bool store_log(const Cluster *cluster, Evidence *evidence, const Buffer *log, Arena *arena,
-                      Error *err)
+static bool evidence_store_log(const Cluster *cluster, Evidence *evidence, const Buffer *log,
+                               Arena *arena, Error *err)
 {
     CLEANUP(codec_context_freep) CodecContext *codec = codec_context_new();
     CLEANUP(buffer_done) Buffer frame = {0};
@@ -316,15 +316,15 @@ bool evidence_store(const Cluster *cluster, Evidence *evidence, const Buffer *lo
     CLEANUP(record_writer_done) RecordWriter text = {0};
     CLEANUP(text_freep) char *object = layout_evidence_record(cluster->name, evidence->id);
 
-    if (!store_log(cluster, evidence, log, arena, err))
+    if (!evidence_store_log(cluster, evidence, log, arena, err))
         return error_context(err, "store the log of the drill");
     evidence_encode(evidence, cluster, &text);
     return record_store(&text, cluster->repo->storage, object, err) ||
            error_context(err, "store the evidence of the drill");
 }
 
-static bool load(const Cluster *cluster, const char *id, Evidence *evidence, Arena *arena,
-                 Error *err)
+static bool evidence_read(const Cluster *cluster, const char *id, Evidence *evidence, Arena *arena,
+                          Error *err)
 {
     CLEANUP(text_freep) char *object = layout_evidence_record(cluster->name, id);
     CLEANUP(record_done) Record record = {0};
@@ -341,7 +341,7 @@ bool evidence_load(const Cluster *cluster, const char *id, Evidence *evidence, A
 {
     if (!backup_id_is_valid(id, strlen(id)))
         error_set(err, ERR_NOT_FOUND, "\"%s\" is not the id of a drill", id);
-    if (err->code == ERR_NONE && load(cluster, id, evidence, arena, err))
+    if (err->code == ERR_NONE && evidence_read(cluster, id, evidence, arena, err))
         return true;
     error_context(err, "read the evidence of drill %s", id);
     return error_hint(err, "`pgcairn drill --list` shows all that there are");
@@ -378,12 +378,13 @@ static int by_id(const void *one, const void *other)
     return strcmp(((const Evidence *)one)->id, ((const Evidence *)other)->id);
 }
 
-static bool load_one(EvidenceList *list, const Cluster *cluster, const char *id, Error *err)
+static bool evidence_list_add(EvidenceList *list, const Cluster *cluster, const char *id,
+                              Error *err)
 {
     Evidence *evidence = &list->items[list->count];
     Error attempt = {0};
 
-    if (!load(cluster, id, evidence, &list->arena, &attempt)) {
+    if (!evidence_read(cluster, id, evidence, &list->arena, &attempt)) {
         if (attempt.code != ERR_CORRUPT && attempt.code != ERR_VERSION) {
             *err = attempt;
             return error_context(err, "read the evidence of drill %s", id);
@@ -416,7 +417,7 @@ bool evidence_list_load(EvidenceList *list, const Cluster *cluster, Error *err)
         const char *what;
 
         if (layout_evidence_of(cluster->name, objects.objects[i].name, id, &what) &&
-            strcmp(what, "record") == 0 && !load_one(list, cluster, id, err))
+            strcmp(what, "record") == 0 && !evidence_list_add(list, cluster, id, err))
             return false;
     }
     if (list->count > 0)

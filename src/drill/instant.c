@@ -1,10 +1,10 @@
 #include "drill/instant.h"
 
 /* What of a timeline is in the list already: branches share their ancestors. */
-typedef struct Seen {
+typedef struct SeenTimeline {
     uint32_t timeline;
     uint64_t segment; /* up to here */
-} Seen;
+} SeenTimeline;
 
 typedef struct Collection {
     InstantList *list;
@@ -12,11 +12,11 @@ typedef struct Collection {
     const Cluster *cluster;
     const RecoveryWindow *window; /* that is being walked */
     Lsn from;                     /* ... from here on */
-    Seen *seen;
+    SeenTimeline *seen;
     size_t seen_count;
 } Collection;
 
-static void add(Collection *collection, const Instant *instant)
+static void instant_add(Collection *collection, const Instant *instant)
 {
     InstantList *list = collection->list;
 
@@ -31,7 +31,7 @@ static void add(Collection *collection, const Instant *instant)
     list->items[list->count++] = *instant;
 }
 
-static Seen *seen_of(Collection *collection, uint32_t timeline)
+static SeenTimeline *seen_of(Collection *collection, uint32_t timeline)
 {
     for (size_t i = 0; i < collection->seen_count; i++) {
         if (collection->seen[i].timeline == timeline)
@@ -41,9 +41,9 @@ static Seen *seen_of(Collection *collection, uint32_t timeline)
 }
 
 /* Whether the segment is new; from now on it is not. */
-static bool is_new(Collection *collection, uint32_t timeline, uint64_t segment)
+static bool segment_is_new(Collection *collection, uint32_t timeline, uint64_t segment)
 {
-    Seen *seen = seen_of(collection, timeline);
+    SeenTimeline *seen = seen_of(collection, timeline);
 
     if (seen != NULL && segment <= seen->segment)
         return false;
@@ -59,31 +59,32 @@ static void add_special(Collection *collection, InstantKind kind, Lsn from)
 {
     if (from < collection->from || from >= collection->window->until)
         return;
-    add(collection,
-        &(Instant){.kind = kind,
-                   .timeline = collection->window->timeline,
-                   .segment = wal_segment_of(from, collection->cluster->wal_segment_size),
-                   .from = from});
+    instant_add(collection,
+                &(Instant){.kind = kind,
+                           .timeline = collection->window->timeline,
+                           .segment = wal_segment_of(from, collection->cluster->wal_segment_size),
+                           .from = from});
 }
 
 /* Of a segment that holds the window's beginning only a part of the commits is inside: which one
  * was drawn is counted anew when it is read. */
-static bool add_segment(void *context, uint32_t timeline, uint64_t segment,
-                        const WalTrailer *trailer, Error *err)
+static bool instant_add_segment(void *context, uint32_t timeline, uint64_t segment,
+                                const WalTrailer *trailer, Error *err)
 {
     Collection *collection = context;
     const WalSummary *summary = &trailer->summary;
     const Lsn begin = wal_segment_start(segment, collection->cluster->wal_segment_size);
 
     (void)err;
-    if (!is_new(collection, timeline, segment))
+    if (!segment_is_new(collection, timeline, segment))
         return true;
     if (summary->commit_count > 0 && summary->last_commit_end > collection->from) {
-        add(collection, &(Instant){.kind = INSTANT_COMMIT,
-                                   .timeline = collection->window->timeline,
-                                   .segment = segment,
-                                   .from = begin > collection->from ? begin : collection->from,
-                                   .commits = summary->commit_count});
+        instant_add(collection,
+                    &(Instant){.kind = INSTANT_COMMIT,
+                               .timeline = collection->window->timeline,
+                               .segment = segment,
+                               .from = begin > collection->from ? begin : collection->from,
+                               .commits = summary->commit_count});
     }
     for (size_t i = 0; i < summary->restore_point_count && i < WAL_RESTORE_POINTS_KEPT; i++)
         add_special(collection, INSTANT_RESTORE_POINT, summary->restore_points[i].lsn);
@@ -125,7 +126,7 @@ static bool add_window(Collection *collection, const WalInventory *inventory,
                           .from = collection->from,
                           .to = window->until,
                           .threads = 1};
-    if (!wal_walk_trailers(&walk, add_segment, collection, &end, err))
+    if (!wal_walk_trailers(&walk, instant_add_segment, collection, &end, err))
         return false;
     add_ends(collection, &path, backups);
     return true;
@@ -140,7 +141,7 @@ bool instant_list_load(InstantList *list, const Cluster *cluster, const WalInven
     if (!window_list_load(&windows, cluster, inventory, backups, err))
         return false;
     collection.seen = arena_alloc(
-        &list->arena, (inventory->run_count + inventory->pieces.count + 1) * sizeof(Seen));
+        &list->arena, (inventory->run_count + inventory->pieces.count + 1) * sizeof(SeenTimeline));
     for (size_t i = 0; i < windows.count; i++) {
         collection.window = &windows.items[i];
         if (!add_window(&collection, inventory, backups, backup, err))
@@ -157,16 +158,16 @@ void instant_list_done(InstantList *list)
 }
 
 /* The records of the kind that was drawn, counted. */
-typedef struct Search {
+typedef struct EventSearch {
     const Instant *instant;
     uint64_t wanted; /* which one of them, from 0 on */
     uint64_t found;
     WalEvent event, last;
-} Search;
+} EventSearch;
 
 static bool look_at_event(void *context, const WalEvent *event, Error *err)
 {
-    Search *search = context;
+    EventSearch *search = context;
     const WalEventKind kind =
         search->instant->kind == INSTANT_RESTORE_POINT ? EVENT_RESTORE_POINT : EVENT_COMMIT;
 
@@ -189,7 +190,7 @@ static Lsn read_from(const Instant *instant, uint32_t size)
 }
 
 /* Of fewer commits than the trailer counts (some come before the window) the last one is taken. */
-static bool find_event(Search *search, const WalWalk *walk, Error *err)
+static bool find_event(EventSearch *search, const WalWalk *walk, Error *err)
 {
     WalWalkEnd end;
 
@@ -200,8 +201,9 @@ static bool find_event(Search *search, const WalWalk *walk, Error *err)
     return true;
 }
 
-static const char *describe(InstantList *list, const Cluster *cluster, const TimelinePath *path,
-                            const Instant *instant, const Search *search)
+static const char *instant_describe(InstantList *list, const Cluster *cluster,
+                                    const TimelinePath *path, const Instant *instant,
+                                    const EventSearch *search)
 {
     char segment[WAL_NAME_SIZE], lsn[LSN_TEXT_SIZE];
     const uint32_t size = cluster->wal_segment_size;
@@ -227,7 +229,7 @@ bool instant_resolve(InstantList *list, const Cluster *cluster, const WalInvento
 {
     const Instant *instant = &list->items[draw->index];
     const uint32_t size = cluster->wal_segment_size;
-    Search search = {.instant = instant, .wanted = draw->commit};
+    EventSearch search = {.instant = instant, .wanted = draw->commit};
     TimelinePath path;
 
     if (!timeline_path_load(cluster, instant->timeline, &list->arena, &path, err))
@@ -244,6 +246,6 @@ bool instant_resolve(InstantList *list, const Cluster *cluster, const WalInvento
     *target = (InstantTarget){
         .target = {.kind = TARGET_LSN, .lsn = search.found > 0 ? search.event.lsn : instant->from},
         .timeline = instant->timeline,
-        .text = describe(list, cluster, &path, instant, &search)};
+        .text = instant_describe(list, cluster, &path, instant, &search)};
     return true;
 }

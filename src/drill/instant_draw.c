@@ -33,7 +33,7 @@ typedef struct Weights {
     uint64_t special; /* of each special place; a commit weighs 1 */
 } Weights;
 
-static Weights weigh(const InstantList *list)
+static Weights instants_weigh(const InstantList *list)
 {
     Weights weights = {.special = 1};
 
@@ -53,7 +53,7 @@ static Weights weigh(const InstantList *list)
 
 bool instant_draw(const InstantList *list, uint64_t seed, InstantDraw *draw)
 {
-    const Weights weights = weigh(list);
+    const Weights weights = instants_weigh(list);
     const uint64_t total = weights.commits + weights.specials * weights.special;
     uint64_t state = seed;
 

@@ -20,7 +20,7 @@ typedef struct Memory {
     int id;
 } Memory;
 
-static bool is_in(const char *pid, const struct stat *data)
+static bool works_in(const char *pid, const struct stat *data)
 {
     CLEANUP(text_freep) char *path = text_format("/proc/%s/cwd", pid);
     struct stat found;
@@ -38,7 +38,7 @@ static size_t signal_all(const struct stat *data, int signal_number)
          entry = readdir(list)) {
         const long pid = strtol(entry->d_name, NULL, 10);
 
-        if (pid <= 1 || pid == getpid() || !is_in(entry->d_name, data))
+        if (pid <= 1 || pid == getpid() || !works_in(entry->d_name, data))
             continue;
         count++;
         if (signal_number != 0)
@@ -48,7 +48,7 @@ static size_t signal_all(const struct stat *data, int signal_number)
 }
 
 /* Also reaps it when it was our child. */
-static bool runs(pid_t server)
+static bool server_runs(pid_t server)
 {
     int status;
 
@@ -59,7 +59,7 @@ static bool wait_until_gone(const struct stat *data, pid_t server, int timeout_m
 {
     const TimeUs deadline = time_monotonic() + (TimeUs)timeout_ms * 1000;
 
-    while (runs(server) || (data != NULL && signal_all(data, 0) > 0)) {
+    while (server_runs(server) || (data != NULL && signal_all(data, 0) > 0)) {
         if (time_monotonic() > deadline)
             return false;
         time_sleep_ms(LOOK_MS);
@@ -92,14 +92,14 @@ static void remove_memory(const Memory *memory)
         (void)shmctl(memory->id, IPC_RMID, NULL);
 }
 
-static bool end_all(const struct stat *data, pid_t server, Error *err)
+static bool leftover_end_all(const struct stat *data, pid_t server, Error *err)
 {
     static const struct {
         int signal_number, timeout_ms;
     } steps[] = {{SIGQUIT, QUIT_MS}, {SIGKILL, KILL_MS}};
 
     for (size_t i = 0; i < ARRAY_SIZE(steps); i++) {
-        if (runs(server))
+        if (server_runs(server))
             (void)kill(server, steps[i].signal_number);
         if (data != NULL)
             (void)signal_all(data, steps[i].signal_number);
@@ -115,7 +115,7 @@ bool leftover_end_server(const char *data, pid_t server, Error *err)
     const bool is_there = stat(data, &found) == 0;
     const Memory memory = is_there ? find_memory(data) : (Memory){.id = -1};
 
-    if (!end_all(is_there ? &found : NULL, server, err))
+    if (!leftover_end_all(is_there ? &found : NULL, server, err))
         return error_context(err, "end what works in %s", data);
     remove_memory(&memory);
     return true;

@@ -9,16 +9,16 @@
 
 enum { FILE_SIZE_MAX = 1 << 20, NAME_MAX_BYTES = 200 };
 
-typedef struct Parser {
+typedef struct ProbeParser {
     const char *file;
     unsigned line;
     ProbeFile *probes;
     SqlProbe *probe; /* that is being read; NULL: none yet */
     Buffer sql;
     Arena *arena;
-} Parser;
+} ProbeParser;
 
-static bool refuse(const Parser *parser, const char *what, Error *err)
+static bool probe_file_refuse(const ProbeParser *parser, const char *what, Error *err)
 {
     error_set(err, ERR_USAGE, "%s, line %u: %s", parser->file, parser->line, what);
     return error_hint(err, "a probe begins with \"-- probe: NAME\"; \"-- database:\", \"-- "
@@ -26,7 +26,7 @@ static bool refuse(const Parser *parser, const char *what, Error *err)
 }
 
 /* What follows "-- KEY:", without blanks around; NULL when the line says something else. */
-static const char *value_of(const char *line, const char *key, Arena *arena)
+static const char *probe_word_value(const char *line, const char *key, Arena *arena)
 {
     const size_t length = strlen(key);
 
@@ -42,20 +42,20 @@ static const char *value_of(const char *line, const char *key, Arena *arena)
     return arena_text_part(arena, line, size);
 }
 
-static bool is_blank(const Buffer *sql)
+static bool sql_is_blank(const Buffer *sql)
 {
     const char *text = (const char *)sql->data;
 
     return sql->size == 0 || text[strspn(text, " \t\r\n;")] == '\0';
 }
 
-static bool end_probe(Parser *parser, Error *err)
+static bool end_probe(ProbeParser *parser, Error *err)
 {
     if (parser->probe == NULL)
         return true;
-    if (is_blank(&parser->sql)) {
+    if (sql_is_blank(&parser->sql)) {
         parser->line = parser->probe->line;
-        return refuse(parser, "a probe without SQL", err);
+        return probe_file_refuse(parser, "a probe without SQL", err);
     }
     parser->probe->sql =
         arena_text_part(parser->arena, (const char *)parser->sql.data, parser->sql.size);
@@ -63,14 +63,14 @@ static bool end_probe(Parser *parser, Error *err)
     return true;
 }
 
-static bool begin_probe(Parser *parser, const char *name, Error *err)
+static bool begin_probe(ProbeParser *parser, const char *name, Error *err)
 {
     ProbeFile *probes = parser->probes;
 
     if (!end_probe(parser, err))
         return false;
     if (*name == '\0' || strlen(name) > NAME_MAX_BYTES)
-        return refuse(parser, "a probe needs a name", err);
+        return probe_file_refuse(parser, "a probe needs a name", err);
     parser->probe = &probes->items[probes->count++];
     *parser->probe = (SqlProbe){.name = name, .database = "postgres", .line = parser->line};
     return true;
@@ -85,10 +85,10 @@ static bool is_number(const char *text)
 }
 
 /* *taken: the line was one of ours. */
-static bool take_word(Parser *parser, const char *line, bool *taken, Error *err)
+static bool probe_word_take(ProbeParser *parser, const char *line, bool *taken, Error *err)
 {
     SqlProbe *probe = parser->probe;
-    const char *name = value_of(line, "probe", parser->arena);
+    const char *name = probe_word_value(line, "probe", parser->arena);
 
     *taken = true;
     if (name != NULL)
@@ -104,14 +104,14 @@ static bool take_word(Parser *parser, const char *line, bool *taken, Error *err)
                  {"at-least", &filled->at_least, true},
                  {"at-most", &filled->at_most, true}};
     for (size_t i = 0; i < ARRAY_SIZE(words); i++) {
-        const char *value = value_of(line, words[i].key, parser->arena);
+        const char *value = probe_word_value(line, words[i].key, parser->arena);
 
         if (value == NULL)
             continue;
         if (probe == NULL)
-            return refuse(parser, "there is no probe yet that this could be about", err);
+            return probe_file_refuse(parser, "there is no probe yet that this could be about", err);
         if (words[i].is_number && !is_number(value))
-            return refuse(parser, "a bound must be a number", err);
+            return probe_file_refuse(parser, "a bound must be a number", err);
         *words[i].field = value;
         return true;
     }
@@ -119,21 +119,21 @@ static bool take_word(Parser *parser, const char *line, bool *taken, Error *err)
     return true;
 }
 
-static bool take_line(Parser *parser, const char *line, Error *err)
+static bool probe_line_take(ProbeParser *parser, const char *line, Error *err)
 {
     const char *text = line + strspn(line, " \t\r");
     bool taken;
 
-    if (!take_word(parser, line, &taken, err) || taken)
+    if (!probe_word_take(parser, line, &taken, err) || taken)
         return err->code == ERR_NONE;
     if (parser->probe == NULL && *text != '\0' && strncmp(text, "--", 2) != 0)
-        return refuse(parser, "SQL before the first \"-- probe:\"", err);
+        return probe_file_refuse(parser, "SQL before the first \"-- probe:\"", err);
     if (parser->probe != NULL && strncmp(text, "--", 2) != 0)
         buffer_print(&parser->sql, "%s\n", line);
     return true;
 }
 
-static size_t count_lines(const char *text)
+static size_t probe_line_count(const char *text)
 {
     size_t count = 1;
 
@@ -144,20 +144,21 @@ static size_t count_lines(const char *text)
 
 bool probe_file_parse(const char *text, const char *file, ProbeFile *probes, Error *err)
 {
-    Parser parser = {.file = file, .probes = probes, .arena = &probes->arena};
+    ProbeParser parser = {.file = file, .probes = probes, .arena = &probes->arena};
     bool ok = true;
 
-    probes->items = arena_alloc(&probes->arena, (count_lines(text) + 1) * sizeof probes->items[0]);
+    probes->items =
+        arena_alloc(&probes->arena, (probe_line_count(text) + 1) * sizeof probes->items[0]);
     while (ok && *text != '\0') {
         const size_t length = strcspn(text, "\n");
 
         parser.line++;
-        ok = take_line(&parser, arena_text_part(&probes->arena, text, length), err);
+        ok = probe_line_take(&parser, arena_text_part(&probes->arena, text, length), err);
         text += length + (text[length] == '\n');
     }
     ok = ok && end_probe(&parser, err);
     if (ok && probes->count == 0)
-        ok = refuse(&parser, "there is no probe in it", err);
+        ok = probe_file_refuse(&parser, "there is no probe in it", err);
     buffer_done(&parser.sql);
     return ok;
 }

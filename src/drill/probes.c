@@ -9,7 +9,7 @@
 #include <unistd.h>
 
 /* One database while it is looked at. */
-typedef struct Look {
+typedef struct ProbeLook {
     const ProbeRequest *request;
     ProbeReport *report;
     const char *database;
@@ -17,7 +17,7 @@ typedef struct Look {
     const char *probe;
     TimeUs begin;
     size_t failed; /* of this probe here */
-} Look;
+} ProbeLook;
 
 size_t probe_count(const ProbeReport *report, ProbeResult result)
 {
@@ -44,7 +44,7 @@ void probe_report_done(ProbeReport *report)
 }
 
 /* Of very many findings the first ones are told; how many there are is in the number. */
-static void put(Look *look, ProbeResult result, const char *text)
+static void probe_put(ProbeLook *look, ProbeResult result, const char *text)
 {
     ProbeReport *report = look->report;
 
@@ -60,14 +60,15 @@ static void put(Look *look, ProbeResult result, const char *text)
                 .elapsed = time_monotonic() - look->begin};
 }
 
-static void begin(Look *look, const char *probe)
+static void probe_begin(ProbeLook *look, const char *probe)
 {
     look->probe = probe;
     look->begin = time_monotonic();
     look->failed = 0;
 }
 
-static void count(Look *look, bool is_sequence, const char *name, const char *number)
+static void probe_note_count(ProbeLook *look, bool is_sequence, const char *name,
+                             const char *number)
 {
     ProbeReport *report = look->report;
 
@@ -80,7 +81,8 @@ static void count(Look *look, bool is_sequence, const char *name, const char *nu
                 .number = strtoll(number, NULL, 10)};
 }
 
-static Session *open_session(const Look *look, const char *database, bool read_only, Error *err)
+static Session *open_session(const ProbeLook *look, const char *database, bool read_only,
+                             Error *err)
 {
     CLEANUP(arena_done) Arena arena = {0};
 
@@ -92,7 +94,7 @@ static Session *open_session(const Look *look, const char *database, bool read_o
  * What a probe's question met: the server's "no" is a finding. A lost connection means that the
  * server has died of it, or that the session was ended: a new one tells which.
  */
-static bool take_refusal(Look *look, const char *about, Error *attempt, Error *err)
+static bool probe_refused(ProbeLook *look, const char *about, Error *attempt, Error *err)
 {
     CLEANUP(text_freep)
     char *text = text_format("%s%s%s", about, *about != '\0' ? ": " : "", attempt->message);
@@ -101,7 +103,7 @@ static bool take_refusal(Look *look, const char *about, Error *attempt, Error *e
         *err = *attempt;
         return false;
     }
-    put(look, PROBE_FAILED, text);
+    probe_put(look, PROBE_FAILED, text);
     if (attempt->code != ERR_UNREACHABLE)
         return true;
     session_freep(&look->session);
@@ -139,7 +141,7 @@ static bool take_name(void *context, const char *const *values, Error *err)
 
 /* "3 tables: a, b, c" for what a query of one column finds; nothing is told when it finds nothing.
  */
-static bool tell_names(Look *look, const char *query, ProbeResult result, const char *what,
+static bool tell_names(ProbeLook *look, const char *query, ProbeResult result, const char *what,
                        Error *err)
 {
     CLEANUP(names_done) Names names = {0};
@@ -147,24 +149,24 @@ static bool tell_names(Look *look, const char *query, ProbeResult result, const 
 
     buffer_print(&names.text, "%s", "");
     if (!session_rows(look->session, query, 1, take_name, &names, &attempt))
-        return take_refusal(look, "", &attempt, err);
+        return probe_refused(look, "", &attempt, err);
     if (names.count > 0) {
         CLEANUP(text_freep)
         char *text = text_format("%s: %s%s", what, (const char *)names.text.data,
                                  names.count > NAMES_SHOWN ? ", ..." : "");
-        put(look, result, text);
+        probe_put(look, result, text);
     }
     return true;
 }
 
-static void end(Look *look, const char *praise)
+static void probe_end(ProbeLook *look, const char *praise)
 {
     if (look->failed == 0)
-        put(look, PROBE_PASSED, praise);
+        probe_put(look, PROBE_PASSED, praise);
 }
 
 /* pg_database.datcollversion is there from 15 on; a collation's own version in all. */
-static bool probe_collations(Look *look, Error *err)
+static bool probe_collations(ProbeLook *look, Error *err)
 {
     static const char of_database[] =
         "SELECT format('the database is sorted by version %s, this host has %s', datcollversion,"
@@ -179,14 +181,14 @@ static bool probe_collations(Look *look, Error *err)
         " pg_collation_actual_version(c.oid) AND c.collencoding IN (-1, (SELECT encoding FROM"
         " pg_database WHERE datname = current_database()))";
 
-    begin(look, "collation");
+    probe_begin(look, "collation");
     if ((look->request->major >= 15 &&
          !tell_names(look, of_database, PROBE_HOST, "indexes on text may be out of order here",
                      err)) ||
         !tell_names(look, of_collations, PROBE_HOST,
                     "indexes that use these collations may be out of order here", err))
         return false;
-    end(look, "versions are those of this host");
+    probe_end(look, "versions are those of this host");
     return true;
 }
 
@@ -225,19 +227,19 @@ static bool take_texts(Texts *texts, const char *const *values, size_t columns)
     return true;
 }
 
-static bool take_one(void *context, const char *const *values, Error *err)
+static bool take_column(void *context, const char *const *values, Error *err)
 {
     (void)err;
     return take_texts(context, values, 1);
 }
 
-static bool take_two(void *context, const char *const *values, Error *err)
+static bool take_columns(void *context, const char *const *values, Error *err)
 {
     (void)err;
     return take_texts(context, values, 2);
 }
 
-static bool load_library(Look *look, const char *library, Error *err)
+static bool load_library(ProbeLook *look, const char *library, Error *err)
 {
     CLEANUP(buffer_done) Buffer statement = {0};
     Error attempt = {0};
@@ -249,23 +251,23 @@ static bool load_library(Look *look, const char *library, Error *err)
     if (session_run(look->session, (const char *)statement.data, &attempt))
         return true;
     if (attempt.code != ERR_POSTGRES)
-        return take_refusal(look, library, &attempt, err);
+        return probe_refused(look, library, &attempt, err);
     CLEANUP(text_freep) char *text = text_format("%s: %s", library, attempt.message);
     /* Some can only be preloaded, which a drill does not do: that the file is there has to do. */
-    put(look, is_missing_library(attempt.message) ? PROBE_HOST : PROBE_NOTED, text);
+    probe_put(look, is_missing_library(attempt.message) ? PROBE_HOST : PROBE_NOTED, text);
     return true;
 }
 
-static bool probe_libraries(Look *look, Error *err)
+static bool probe_libraries(ProbeLook *look, Error *err)
 {
     CLEANUP(texts_done) Texts libraries = {0};
     Error attempt = {0};
 
-    begin(look, "library");
+    probe_begin(look, "library");
     if (!session_rows(look->session,
                       "SELECT DISTINCT probin FROM pg_proc WHERE probin IS NOT NULL ORDER BY 1", 1,
-                      take_one, &libraries, &attempt))
-        return take_refusal(look, "", &attempt, err);
+                      take_column, &libraries, &attempt))
+        return probe_refused(look, "", &attempt, err);
     for (size_t i = 0; i < libraries.count; i++) {
         if (!load_library(look, libraries.items[i], err))
             return false;
@@ -273,13 +275,13 @@ static bool probe_libraries(Look *look, Error *err)
             return true;
     }
     CLEANUP(text_freep) char *praise = text_format("%zu can be loaded", libraries.count);
-    end(look, praise);
+    probe_end(look, praise);
     return true;
 }
 
-static bool probe_unlogged(Look *look, Error *err)
+static bool probe_unlogged(ProbeLook *look, Error *err)
 {
-    begin(look, "unlogged");
+    probe_begin(look, "unlogged");
     return tell_names(look,
                       "SELECT format('%I.%I', n.nspname, c.relname) FROM pg_class c"
                       " JOIN pg_namespace n ON n.oid = c.relnamespace"
@@ -289,7 +291,7 @@ static bool probe_unlogged(Look *look, Error *err)
 }
 
 /* The copy is thrown away, so what it lacks can be installed; NULL: this host does not have it. */
-static bool find_amcheck(Look *look, Arena *arena, const char **schema, Error *err)
+static bool find_amcheck(ProbeLook *look, Arena *arena, const char **schema, Error *err)
 {
     static const char query[] = "SELECT quote_ident(n.nspname) FROM pg_extension e"
                                 " JOIN pg_namespace n ON n.oid = e.extnamespace"
@@ -311,7 +313,7 @@ static bool find_amcheck(Look *look, Arena *arena, const char **schema, Error *e
 }
 
 /* An index that is not in order is told in the server's words, and the next one looked at. */
-static bool check_each(Look *look, const Texts *objects, const char *before, const char *after,
+static bool check_each(ProbeLook *look, const Texts *objects, const char *before, const char *after,
                        Error *err)
 {
     for (size_t i = 0; i + 1 < objects->count; i += 2) {
@@ -320,13 +322,13 @@ static bool check_each(Look *look, const Texts *objects, const char *before, con
         Error attempt = {0};
 
         if (!session_run(look->session, query, &attempt) &&
-            !take_refusal(look, objects->items[i + 1], &attempt, err))
+            !probe_refused(look, objects->items[i + 1], &attempt, err))
             return false;
     }
     return true;
 }
 
-static bool probe_indexes(Look *look, Error *err)
+static bool probe_indexes(ProbeLook *look, Error *err)
 {
     static const char query[] =
         "SELECT c.oid, format('%I.%I', n.nspname, c.relname) FROM pg_index i"
@@ -338,25 +340,26 @@ static bool probe_indexes(Look *look, Error *err)
     const char *schema;
     Error attempt = {0};
 
-    begin(look, "amcheck");
+    probe_begin(look, "amcheck");
     if (!find_amcheck(look, &arena, &schema, &attempt))
-        return take_refusal(look, "", &attempt, err);
+        return probe_refused(look, "", &attempt, err);
     if (schema == NULL) {
-        put(look, PROBE_NOTED, "indexes were not checked: this host does not have the extension");
+        probe_put(look, PROBE_NOTED,
+                  "indexes were not checked: this host does not have the extension");
         return true;
     }
-    if (!session_rows(look->session, query, 2, take_two, &indexes, &attempt))
-        return take_refusal(look, "", &attempt, err);
+    if (!session_rows(look->session, query, 2, take_columns, &indexes, &attempt))
+        return probe_refused(look, "", &attempt, err);
     CLEANUP(text_freep) char *before = text_format("SELECT %s.bt_index_check(", schema);
     if (!check_each(look, &indexes, before, ")", err))
         return false;
     CLEANUP(text_freep) char *praise = text_format("%zu btree indexes in order", indexes.count / 2);
-    end(look, praise);
+    probe_end(look, praise);
     return true;
 }
 
 /* As text, so that what is stored out of line is read, too. */
-static bool read_table(Look *look, const char *name, uint64_t *rows, Error *err)
+static bool read_table(ProbeLook *look, const char *name, uint64_t *rows, Error *err)
 {
     CLEANUP(text_freep)
     char *query =
@@ -367,13 +370,13 @@ static bool read_table(Look *look, const char *name, uint64_t *rows, Error *err)
     bool found;
 
     if (!session_row(look->session, query, &arena, values, 2, &found, &attempt))
-        return take_refusal(look, name, &attempt, err);
-    count(look, false, name, values[0]);
+        return probe_refused(look, name, &attempt, err);
+    probe_note_count(look, false, name, values[0]);
     *rows += values[0] != NULL ? strtoull(values[0], NULL, 10) : 0;
     return true;
 }
 
-static bool probe_tables(Look *look, Error *err)
+static bool probe_tables(ProbeLook *look, Error *err)
 {
     static const char query[] = "SELECT format('%I.%I', n.nspname, c.relname) FROM pg_class c"
                                 " JOIN pg_namespace n ON n.oid = c.relnamespace"
@@ -383,9 +386,9 @@ static bool probe_tables(Look *look, Error *err)
     Error attempt = {0};
     uint64_t rows = 0;
 
-    begin(look, "tables");
-    if (!session_rows(look->session, query, 1, take_one, &tables, &attempt))
-        return take_refusal(look, "", &attempt, err);
+    probe_begin(look, "tables");
+    if (!session_rows(look->session, query, 1, take_column, &tables, &attempt))
+        return probe_refused(look, "", &attempt, err);
     for (size_t i = 0; i < tables.count; i++) {
         if (!read_table(look, tables.items[i], &rows, err))
             return false;
@@ -393,42 +396,42 @@ static bool probe_tables(Look *look, Error *err)
     CLEANUP(text_freep)
     char *praise =
         text_format("%zu tables read, %llu rows", tables.count, (unsigned long long)rows);
-    end(look, praise);
+    probe_end(look, praise);
     return true;
 }
 
 static bool take_sequence(void *context, const char *const *values, Error *err)
 {
     (void)err;
-    count(context, true, values[0], values[1]);
+    probe_note_count(context, true, values[0], values[1]);
     return true;
 }
 
 /* Only noted down: the next drill compares. */
-static bool note_sequences(Look *look, Error *err)
+static bool note_sequences(ProbeLook *look, Error *err)
 {
     Error attempt = {0};
 
-    begin(look, "sequences");
+    probe_begin(look, "sequences");
     return session_rows(look->session,
                         "SELECT format('%I.%I', schemaname, sequencename), last_value"
                         " FROM pg_sequences ORDER BY 1",
                         2, take_sequence, look, &attempt) ||
-           take_refusal(look, "", &attempt, err);
+           probe_refused(look, "", &attempt, err);
 }
 
-static bool probe_database(Look *look, Error *err)
+static bool probe_database(ProbeLook *look, Error *err)
 {
     Error attempt = {0};
 
-    begin(look, "connect");
+    probe_begin(look, "connect");
     look->session = open_session(look, look->database, true, &attempt);
     if (look->session == NULL) {
         if (attempt.code == ERR_INTERRUPTED) {
             *err = attempt;
             return false;
         }
-        put(look, PROBE_FAILED, attempt.message);
+        probe_put(look, PROBE_FAILED, attempt.message);
         return true;
     }
     CLEANUP(arena_done) Arena arena = {0};
@@ -436,15 +439,15 @@ static bool probe_database(Look *look, Error *err)
     bool found;
     if (!session_row(look->session, "SELECT count(*) FROM pg_class", &arena, &relations, 1, &found,
                      &attempt))
-        return take_refusal(look, "pg_class", &attempt, err);
+        return probe_refused(look, "pg_class", &attempt, err);
     CLEANUP(text_freep) char *praise = text_format("%s relations", relations);
-    put(look, PROBE_PASSED, praise);
+    probe_put(look, PROBE_PASSED, praise);
     return probe_collations(look, err) && probe_libraries(look, err) && probe_unlogged(look, err) &&
            probe_indexes(look, err) && note_sequences(look, err) &&
            (!look->request->read_all || probe_tables(look, err));
 }
 
-static bool probe_by_sql(Look *look, const SqlProbe *probe, Error *err)
+static bool probe_by_sql(ProbeLook *look, const SqlProbe *probe, Error *err)
 {
     CLEANUP(arena_done) Arena arena = {0};
     const char *answer = NULL;
@@ -453,28 +456,28 @@ static bool probe_by_sql(Look *look, const SqlProbe *probe, Error *err)
     bool found = false;
 
     look->database = probe->database;
-    begin(look, probe->name);
+    probe_begin(look, probe->name);
     look->session = open_session(look, probe->database, true, &attempt);
     /* Names are found as for everybody, not as for a session of ours. */
     if (look->session == NULL || !session_run(look->session, "RESET search_path", &attempt) ||
         !session_row(look->session, probe->sql, &arena, &answer, 1, &found, &attempt)) {
         if (look->session != NULL)
-            return take_refusal(look, "", &attempt, err);
-        put(look, PROBE_FAILED, attempt.message);
+            return probe_refused(look, "", &attempt, err);
+        probe_put(look, PROBE_FAILED, attempt.message);
         return attempt.code != ERR_INTERRUPTED || interrupt_check(err);
     }
     if (sql_probe_holds(probe, found, answer, &arena, &why)) {
-        put(look, PROBE_PASSED, answer != NULL ? answer : "");
+        probe_put(look, PROBE_PASSED, answer != NULL ? answer : "");
     } else {
-        put(look, PROBE_FAILED, why);
+        probe_put(look, PROBE_FAILED, why);
     }
     return true;
 }
 
 /* What the original preloads is not loaded in a copy: that it is there has to do. */
-static void probe_preloaded(Look *look, const char *directory)
+static void probe_preloaded(ProbeLook *look, const char *directory)
 {
-    begin(look, "library");
+    probe_begin(look, "library");
     for (size_t i = 0; look->request->preloaded != NULL && look->request->preloaded[i] != NULL;
          i++) {
         const char *name = look->request->preloaded[i];
@@ -490,17 +493,17 @@ static void probe_preloaded(Look *look, const char *directory)
         char *text = text_format("the original preloads %s, which is not on this host: with its "
                                  "own configuration the server would not start here",
                                  name);
-        put(look, PROBE_HOST, text);
+        probe_put(look, PROBE_HOST, text);
     }
 }
 
 /* How the number before compares: less than half of the rows, or a sequence that stands further
  * back, is told. What is right to go, only the operator knows. */
-static void compare_counts(Look *look)
+static void compare_counts(ProbeLook *look)
 {
     const Evidence *before = look->request->before;
 
-    begin(look, "since the last drill");
+    probe_begin(look, "since the last drill");
     for (size_t i = 0; before != NULL && i < before->count_count; i++) {
         const Count *was = &before->counts[i];
         const Count *is = NULL;
@@ -520,17 +523,17 @@ static void compare_counts(Look *look)
         char *text = text_format("%s %s: %lld, and %lld in drill %s",
                                  was->is_sequence ? "sequence" : "rows of", was->name,
                                  (long long)is->number, (long long)was->number, before->id);
-        put(look, PROBE_NOTED, text);
+        probe_put(look, PROBE_NOTED, text);
     }
 }
 
-static bool begin_cluster(Look *look, Texts *databases, Error *err)
+static bool begin_cluster(ProbeLook *look, Texts *databases, Error *err)
 {
     CLEANUP(arena_done) Arena arena = {0};
     const char *values[2] = {0};
     bool found;
 
-    begin(look, "answer");
+    probe_begin(look, "answer");
     look->database = "";
     look->session = open_session(look, "template1", true, err);
     if (look->session == NULL ||
@@ -541,15 +544,15 @@ static bool begin_cluster(Look *look, Texts *databases, Error *err)
         return false;
     look->report->server_version = strtoull(values[0] != NULL ? values[0] : "", NULL, 10);
     CLEANUP(text_freep) char *praise = text_format("by PostgreSQL %s", values[0]);
-    put(look, PROBE_PASSED, praise);
+    probe_put(look, PROBE_PASSED, praise);
     probe_preloaded(look, values[1] != NULL ? values[1] : "");
     return session_rows(look->session,
                         "SELECT datname FROM pg_database WHERE datallowconn AND datconnlimit <> -2"
                         " ORDER BY datname",
-                        1, take_one, databases, err);
+                        1, take_column, databases, err);
 }
 
-static bool probe_all(Look *look, Error *err)
+static bool probe_all(ProbeLook *look, Error *err)
 {
     CLEANUP(texts_done) Texts databases = {0};
 
@@ -576,7 +579,7 @@ static bool probe_all(Look *look, Error *err)
 
 bool probes_run(const ProbeRequest *request, ProbeReport *report, Error *err)
 {
-    Look look = {.request = request, .report = report, .database = ""};
+    ProbeLook look = {.request = request, .report = report, .database = ""};
 
     report->items = arena_alloc(&report->arena, PROBES_MAX * sizeof report->items[0]);
     report->counts = arena_alloc(&report->arena, COUNTS_MAX * sizeof report->counts[0]);

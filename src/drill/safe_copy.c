@@ -28,7 +28,7 @@ enum {
 static const struct {
     const char *setting;
     unsigned since, until;
-} fixed[] = {
+} fixed_settings[] = {
     /* nobody else comes in */
     {"listen_addresses=", 13, 0},
     {"unix_socket_permissions=0700", 13, 0},
@@ -82,38 +82,38 @@ static const struct {
     {"cluster_name=pgcairn drill", 13, 0},
 };
 
-typedef struct Settings {
+typedef struct SafeSettings {
     const char **items;
     size_t count;
     Arena *arena;
-} Settings;
+} SafeSettings;
 
-static void put(Settings *settings, const char *name, const char *value)
+static void safe_put(SafeSettings *settings, const char *name, const char *value)
 {
     settings->items[settings->count++] = arena_format(settings->arena, "%s=%s", name, value);
 }
 
-static void put_number(Settings *settings, const char *name, uint64_t number)
+static void safe_put_number(SafeSettings *settings, const char *name, uint64_t number)
 {
     settings->items[settings->count++] =
         arena_format(settings->arena, "%s=%llu", name, (unsigned long long)number);
 }
 
-static void put_places(Settings *settings, const SafeCopy *copy)
+static void put_places(SafeSettings *settings, const SafeCopy *copy)
 {
     Arena *arena = settings->arena;
 
-    put(settings, "config_file", arena_format(arena, "%s/postgresql.conf", copy->conf));
-    put(settings, "hba_file", arena_format(arena, "%s/pg_hba.conf", copy->conf));
-    put(settings, "ident_file", arena_format(arena, "%s/pg_ident.conf", copy->conf));
-    put(settings, "data_directory", copy->data);
-    put(settings, "unix_socket_directories", arena_format(arena, "\"%s\"", copy->socket));
-    put_number(settings, "port", SAFE_PORT);
-    put(settings, "shared_preload_libraries", copy->preload);
+    safe_put(settings, "config_file", arena_format(arena, "%s/postgresql.conf", copy->conf));
+    safe_put(settings, "hba_file", arena_format(arena, "%s/pg_hba.conf", copy->conf));
+    safe_put(settings, "ident_file", arena_format(arena, "%s/pg_ident.conf", copy->conf));
+    safe_put(settings, "data_directory", copy->data);
+    safe_put(settings, "unix_socket_directories", arena_format(arena, "\"%s\"", copy->socket));
+    safe_put_number(settings, "port", SAFE_PORT);
+    safe_put(settings, "shared_preload_libraries", copy->preload);
 }
 
 /* At least what they are when nobody sets them, so that a small original gives no smaller copy. */
-static void put_minima(Settings *settings, const SafeCopy *copy)
+static void put_minima(SafeSettings *settings, const SafeCopy *copy)
 {
     const struct {
         const char *name;
@@ -127,12 +127,12 @@ static void put_minima(Settings *settings, const SafeCopy *copy)
     };
 
     for (size_t i = 0; i < ARRAY_SIZE(minima); i++) {
-        put_number(settings, minima[i].name,
-                   minima[i].needed > minima[i].usual ? minima[i].needed : minima[i].usual);
+        safe_put_number(settings, minima[i].name,
+                        minima[i].needed > minima[i].usual ? minima[i].needed : minima[i].usual);
     }
 }
 
-static void put_memory(Settings *settings, uint64_t memory)
+static void put_memory(SafeSettings *settings, uint64_t memory)
 {
     uint64_t buffers = memory == 0 ? BUFFERS_MAX : memory / BUFFERS_PART;
 
@@ -150,11 +150,12 @@ const char *const *safe_copy_settings(const SafeCopy *copy, Arena *arena)
 
     while (copy->raised != NULL && copy->raised[raised] != NULL)
         raised++;
-    Settings settings = {.arena = arena,
-                         .items = arena_alloc(arena, (SETTINGS_MAX + raised) * sizeof(char *))};
-    for (size_t i = 0; i < ARRAY_SIZE(fixed); i++) {
-        if (copy->major >= fixed[i].since && (fixed[i].until == 0 || copy->major <= fixed[i].until))
-            settings.items[settings.count++] = fixed[i].setting;
+    SafeSettings settings = {.arena = arena,
+                             .items = arena_alloc(arena, (SETTINGS_MAX + raised) * sizeof(char *))};
+    for (size_t i = 0; i < ARRAY_SIZE(fixed_settings); i++) {
+        if (copy->major >= fixed_settings[i].since &&
+            (fixed_settings[i].until == 0 || copy->major <= fixed_settings[i].until))
+            settings.items[settings.count++] = fixed_settings[i].setting;
     }
     put_places(&settings, copy);
     put_minima(&settings, copy);
@@ -190,7 +191,8 @@ uint64_t safe_copy_memory(void)
     return memory;
 }
 
-static bool write_file(const HeldDirectory *conf, const char *name, const char *text, Error *err)
+static bool conf_write_file(const HeldDirectory *conf, const char *name, const char *text,
+                            Error *err)
 {
     CLEANUP(file_writer_done) FileWriter file = FILE_WRITER_CLOSED;
 
@@ -204,9 +206,9 @@ bool safe_copy_write_files(const char *conf, Error *err)
 
     /* The directory of the socket lets nobody in but the user that all of this runs as. */
     return held_open(&held, conf, err) &&
-           write_file(&held, "postgresql.conf", "# of a drill: all is said with -c\n", err) &&
-           write_file(&held, "pg_hba.conf", "local all all trust\n", err) &&
-           write_file(&held, "pg_ident.conf", "", err);
+           conf_write_file(&held, "postgresql.conf", "# of a drill: all is said with -c\n", err) &&
+           conf_write_file(&held, "pg_hba.conf", "local all all trust\n", err) &&
+           conf_write_file(&held, "pg_ident.conf", "", err);
 }
 
 static bool is_of_recovery(const char *name)
@@ -249,7 +251,7 @@ bool safe_copy_strip_auto_conf(const char *data, Arena *arena, const char **drop
         return false;
     buffer_print(&text, "%s", "");
     keep_settings(&list, arena, &text, dropped);
-    return write_file(&held, "postgresql.auto.conf", (const char *)text.data, err);
+    return conf_write_file(&held, "postgresql.auto.conf", (const char *)text.data, err);
 }
 
 const char *safe_session(const char *socket, const char *role, const char *database, bool read_only,

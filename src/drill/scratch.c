@@ -31,7 +31,7 @@ static bool is_record_name(const char *name)
            strncmp(name, RECORD_NAME ".tmp-", strlen(RECORD_NAME ".tmp-")) == 0;
 }
 
-static bool resolve(const char *directory, Arena *arena, const char **path, Error *err)
+static bool scratch_resolve(const char *directory, Arena *arena, const char **path, Error *err)
 {
     if (!file_make_directories(directory, 0700, err))
         return false;
@@ -52,7 +52,7 @@ static bool check_length(const Scratch *scratch, Error *err)
     return error_hint(err, "choose a shorter path for --scratch");
 }
 
-static void name_parts(Scratch *scratch, const char *directory)
+static void scratch_name_parts(Scratch *scratch, const char *directory)
 {
     Arena *arena = &scratch->arena;
 
@@ -66,14 +66,14 @@ static void name_parts(Scratch *scratch, const char *directory)
     scratch->log = arena_format(arena, "%s/server.log", scratch->place);
 }
 
-static bool refuse_busy(const Scratch *scratch, Error *err)
+static bool scratch_refuse_busy(const Scratch *scratch, Error *err)
 {
     error_set(err, ERR_BUSY, "another drill works in %s", scratch->place);
     return error_hint(err, "wait until it has ended, or give another directory: --scratch=DIR");
 }
 
 /* What we lock must be what the path leads to: one that ends meanwhile removes its directory. */
-static bool is_in_place(const Scratch *scratch, int fd)
+static bool scratch_is_in_place(const Scratch *scratch, int fd)
 {
     struct stat ours, there;
 
@@ -82,7 +82,7 @@ static bool is_in_place(const Scratch *scratch, int fd)
 }
 
 /* *fd stays -1 when there is none and none is to be made, or it went while we came. */
-static bool lock(const Scratch *scratch, int *fd, Error *err)
+static bool scratch_lock(const Scratch *scratch, int *fd, Error *err)
 {
     CLEANUP(fd_done)
     int place = open(scratch->place, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
@@ -100,9 +100,9 @@ static bool lock(const Scratch *scratch, int *fd, Error *err)
     }
     if (flock(place, LOCK_EX | LOCK_NB) != 0)
         return errno == EWOULDBLOCK
-                   ? refuse_busy(scratch, err)
+                   ? scratch_refuse_busy(scratch, err)
                    : error_set_errno(err, ERR_IO, errno, "lock %s", scratch->place);
-    if (is_in_place(scratch, place))
+    if (scratch_is_in_place(scratch, place))
         *fd = fd_take(&place);
     return true;
 }
@@ -112,19 +112,19 @@ static bool make_and_lock(Scratch *scratch, Error *err)
     for (int i = 0; i < TRIES && scratch->fd < 0; i++) {
         if (mkdir(scratch->place, 0700) != 0 && errno != EEXIST)
             return error_set_errno(err, ERR_IO, errno, "make %s", scratch->place);
-        if (!lock(scratch, &scratch->fd, err))
+        if (!scratch_lock(scratch, &scratch->fd, err))
             return false;
     }
-    return scratch->fd >= 0 || refuse_busy(scratch, err);
+    return scratch->fd >= 0 || scratch_refuse_busy(scratch, err);
 }
 
-static bool hold(const Scratch *scratch, HeldDirectory *held, Error *err)
+static bool scratch_hold(const Scratch *scratch, HeldDirectory *held, Error *err)
 {
     return held_open(held, scratch->place, err);
 }
 
 /* pid 0: no server yet. */
-static bool write_record(const Scratch *scratch, pid_t server, Error *err)
+static bool scratch_write_record(const Scratch *scratch, pid_t server, Error *err)
 {
     CLEANUP(held_done) HeldDirectory held = HELD_NONE;
     CLEANUP(file_writer_done) FileWriter file = FILE_WRITER_CLOSED;
@@ -138,7 +138,7 @@ static bool write_record(const Scratch *scratch, pid_t server, Error *err)
     record_u64(&record, "server_pid", (uint64_t)server);
     record_u64(&record, "server_start", server > 0 ? process_start_time(server) : 0);
     record_finish(&record);
-    return (hold(scratch, &held, err) &&
+    return (scratch_hold(scratch, &held, err) &&
             held_writer_open(&file, held_at(&held, RECORD_NAME), 0600, err) &&
             file_writer_write(&file, record.text.data, record.text.size, err) &&
             file_writer_replace(&file, err)) ||
@@ -147,10 +147,10 @@ static bool write_record(const Scratch *scratch, pid_t server, Error *err)
 
 bool scratch_note_server(const Scratch *scratch, pid_t pid, Error *err)
 {
-    return write_record(scratch, pid, err);
+    return scratch_write_record(scratch, pid, err);
 }
 
-static uint64_t number_of(const Record *record, const char *key)
+static uint64_t scratch_number(const Record *record, const char *key)
 {
     const char *text = record_find(record, key);
 
@@ -169,9 +169,9 @@ static pid_t recorded_server(const Scratch *scratch, const HeldDirectory *held)
         !record_parse((const char *)text.data, text.size, "drill", 1, &record, &unread))
         return 0;
     const char *boot = record_find(&record, "boot_id");
-    const pid_t pid = (pid_t)number_of(&record, "server_pid");
+    const pid_t pid = (pid_t)scratch_number(&record, "server_pid");
     if (boot == NULL || strcmp(boot, process_boot_id()) != 0 || pid <= 0 ||
-        process_start_time(pid) != number_of(&record, "server_start"))
+        process_start_time(pid) != scratch_number(&record, "server_start"))
         return 0;
     return pid;
 }
@@ -204,30 +204,31 @@ static bool check_ours(const Scratch *scratch, const HeldDirectory *held, Error 
     return true;
 }
 
-static bool has_content(const HeldDirectory *held)
+static bool scratch_has_content(const HeldDirectory *held)
 {
     return held_has(held_at(held, RECORD_NAME));
 }
 
 /* The record goes last: what it does not stand beside is somebody else's. */
-static bool empty(Scratch *scratch, bool *found, Error *err)
+static bool scratch_empty(Scratch *scratch, bool *found, Error *err)
 {
     CLEANUP(held_done) HeldDirectory held = HELD_NONE;
 
-    if (!hold(scratch, &held, err) || !check_ours(scratch, &held, err))
+    if (!scratch_hold(scratch, &held, err) || !check_ours(scratch, &held, err))
         return false;
-    *found = has_content(&held);
+    *found = scratch_has_content(&held);
     return leftover_end_server(scratch->data, recorded_server(scratch, &held), err) &&
            FAULT_POINT("drill.before-remove", err) && tree_empty(&held, is_record_name, err) &&
            FAULT_POINT("drill.half-removed", err) &&
            held_remove(held_at(&held, RECORD_NAME), err) && tree_empty(&held, NULL, err);
 }
 
-static bool make_parts(const Scratch *scratch, Error *err)
+static bool scratch_make_parts(const Scratch *scratch, Error *err)
 {
     CLEANUP(held_done) HeldDirectory held = HELD_NONE;
 
-    return hold(scratch, &held, err) && held_make_directory(held_at(&held, "socket"), err) &&
+    return scratch_hold(scratch, &held, err) &&
+           held_make_directory(held_at(&held, "socket"), err) &&
            held_make_directory(held_at(&held, "conf"), err);
 }
 
@@ -237,7 +238,7 @@ bool scratch_name(Scratch *scratch, const char *directory, Error *err)
 
     if (real == NULL && errno != ENOENT)
         return error_set_errno(err, ERR_IO, errno, "find %s", directory);
-    name_parts(scratch, real != NULL ? real : directory);
+    scratch_name_parts(scratch, real != NULL ? real : directory);
     free(real);
     return true;
 }
@@ -247,18 +248,18 @@ bool scratch_take(Scratch *scratch, const char *directory, Error *err)
     const char *parent;
     bool found = false;
 
-    if (!resolve(directory, &scratch->arena, &parent, err))
+    if (!scratch_resolve(directory, &scratch->arena, &parent, err))
         return error_context(err, "--scratch");
-    name_parts(scratch, parent);
+    scratch_name_parts(scratch, parent);
     if (!check_length(scratch, err) || !make_and_lock(scratch, err) ||
-        !empty(scratch, &found, err)) {
+        !scratch_empty(scratch, &found, err)) {
         scratch->keeps = true; /* it is not ours */
         return false;
     }
     if (found)
         log_info("removed what a killed drill had left", log_str("directory", scratch->place));
-    return write_record(scratch, 0, err) && FAULT_POINT("drill.after-record", err) &&
-           make_parts(scratch, err);
+    return scratch_write_record(scratch, 0, err) && FAULT_POINT("drill.after-record", err) &&
+           scratch_make_parts(scratch, err);
 }
 
 bool scratch_remove(Scratch *scratch, Error *err)
@@ -267,7 +268,7 @@ bool scratch_remove(Scratch *scratch, Error *err)
 
     if (scratch->fd < 0)
         return true;
-    if (!empty(scratch, &found, err))
+    if (!scratch_empty(scratch, &found, err))
         return error_context(err, "remove %s", scratch->place);
     if (rmdir(scratch->place) != 0)
         return error_set_errno(err, ERR_IO, errno, "remove %s", scratch->place);
@@ -298,9 +299,9 @@ bool scratch_clean(const char *directory, bool *found, Error *err)
         return true;
     if (real == NULL)
         return error_set_errno(err, ERR_IO, errno, "find %s", directory);
-    name_parts(&scratch, real);
+    scratch_name_parts(&scratch, real);
     free(real);
-    if (!lock(&scratch, &scratch.fd, err))
+    if (!scratch_lock(&scratch, &scratch.fd, err))
         return false;
     if (scratch.fd < 0)
         return true;

@@ -9,6 +9,7 @@
 #include "incident/incident_commands.h"
 #include "repo/journal.h"
 #include "setup/command_place.h"
+#include "setup/repository.h"
 
 #include <unistd.h>
 
@@ -74,7 +75,7 @@ static bool begin_evidence(Drill *drill, Error *err)
     return backup_id_new(drill->evidence.id, err);
 }
 
-static bool make_request(Drill *drill, Error *err)
+static bool drill_make_request(Drill *drill, Error *err)
 {
     char text[256];
 
@@ -87,7 +88,7 @@ static bool make_request(Drill *drill, Error *err)
     return true;
 }
 
-static bool prepare(Drill *drill, Error *err)
+static bool drill_prepare(Drill *drill, Error *err)
 {
     const Options *options = drill->asked;
 
@@ -96,7 +97,7 @@ static bool prepare(Drill *drill, Error *err)
     drill->story.sight.last_commit = TIME_US_NONE;
     if (options->probes != NULL && !probe_file_read(options->probes, &drill->file, err))
         return false;
-    return begin_evidence(drill, err) && drill_choose(drill, err) && make_request(drill, err);
+    return begin_evidence(drill, err) && drill_choose(drill, err) && drill_make_request(drill, err);
 }
 
 static void finish_evidence(Drill *drill, const Error *failure)
@@ -118,7 +119,7 @@ static void finish_evidence(Drill *drill, const Error *failure)
 }
 
 /* Its last part, if it is long. Best effort: there is none before the server was started. */
-static void read_log(const Drill *drill, Buffer *log)
+static void drill_read_log(const Drill *drill, Buffer *log)
 {
     CLEANUP(fd_done) int fd = open(drill->scratch.log, O_RDONLY | O_CLOEXEC);
     struct stat found;
@@ -135,7 +136,7 @@ static void read_log(const Drill *drill, Buffer *log)
     log->data[log->size] = '\0';
 }
 
-static void write_journal(const Drill *drill, const Error *failure)
+static void drill_write_journal(const Drill *drill, const Error *failure)
 {
     CLEANUP(record_writer_done) RecordWriter record = {0};
     const Evidence *evidence = &drill->evidence;
@@ -189,13 +190,13 @@ static void point_to_evidence(const Drill *drill, Error *err)
 }
 
 /* What there is to keep is kept, then everything is removed. */
-static void keep(Drill *drill, const Error *failure)
+static void drill_keep(Drill *drill, const Error *failure)
 {
     CLEANUP(buffer_done) Buffer log = {0};
     const TimeUs begin = time_monotonic();
     Error unremoved = {0};
 
-    read_log(drill, &log);
+    drill_read_log(drill, &log);
     if (!scratch_remove(&drill->scratch, &unremoved)) {
         log_warn("the drill's directory could not be removed: `pgcairn drill --clean` does it",
                  log_str("directory", drill->scratch.place), log_str("reason", unremoved.message));
@@ -209,7 +210,7 @@ static void keep(Drill *drill, const Error *failure)
 }
 
 /* A drill that leaves no evidence has shown nothing to those who come later. */
-static bool judge(const Drill *drill, bool ok, Error *err)
+static bool drill_judge(const Drill *drill, bool ok, Error *err)
 {
     if (drill->trouble.code == ERR_NONE || !ok)
         return ok;
@@ -218,16 +219,16 @@ static bool judge(const Drill *drill, bool ok, Error *err)
                      drill->trouble.message);
 }
 
-static bool run(Drill *drill, Error *err)
+static bool drill_run(Drill *drill, Error *err)
 {
-    bool ok = prepare(drill, err) && drill_try(drill, err);
+    bool ok = drill_prepare(drill, err) && drill_try(drill, err);
     const bool is_verdict = drill_is_verdict(err) && *drill->evidence.id != '\0';
 
     if (is_verdict) {
-        keep(drill, err);
+        drill_keep(drill, err);
         point_to_evidence(drill, err);
     }
-    write_journal(drill, err);
+    drill_write_journal(drill, err);
     if (is_verdict) {
         Error unsaid = {0};
         if (!drill_tell(drill, &unsaid) && ok) {
@@ -235,13 +236,13 @@ static bool run(Drill *drill, Error *err)
             return false;
         }
     }
-    return judge(drill, ok, err);
+    return drill_judge(drill, ok, err);
 }
 
 /* What would be tried: nothing is made, and no server is needed. */
-static bool run_dry(Drill *drill, Error *err)
+static bool drill_run_dry(Drill *drill, Error *err)
 {
-    if (!prepare(drill, err))
+    if (!drill_prepare(drill, err))
         return false;
     drill->request.only_looks = drill->request.believes_known = true;
     if (!restore_plan(drill->cluster, &drill->request, &drill->story.plan, err))
@@ -261,10 +262,10 @@ static bool drill_scratch(const Options *options, const Cluster *cluster, Error 
                          : !scratch_take(&drill.scratch, options->scratch, err))
         return false;
     take_options(&drill, options);
-    return options->dry_run ? run_dry(&drill, err) : run(&drill, err);
+    return options->dry_run ? drill_run_dry(&drill, err) : drill_run(&drill, err);
 }
 
-static bool clean(const Options *options, Error *err)
+static bool drill_clean(const Options *options, Error *err)
 {
     bool found;
 
@@ -280,8 +281,11 @@ bool command_drill(const Options *options, Error *err)
     Cluster cluster;
 
     if (options->clean)
-        return clean(options, err);
-    if (!restore_open_repository(options, &repo, &cluster, err))
+        return drill_clean(options, err);
+    if (!repository_open(options,
+                         options->list || options->show != NULL ? REPOSITORY_FOR_ANSWER
+                                                                : REPOSITORY_FOR_READING,
+                         &repo, &cluster, err))
         return false;
     if (options->list)
         return drill_tell_list(&cluster, options->json, err);

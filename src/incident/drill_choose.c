@@ -8,20 +8,20 @@
 /* Easy to type again. */
 enum { SEED_LIMIT = 1000000000 };
 
-typedef struct Archive {
+typedef struct DrillArchive {
     WalInventory inventory;
     BackupList backups;
     InstantList instants;
-} Archive;
+} DrillArchive;
 
-static void archive_done(Archive *archive)
+static void drill_archive_done(DrillArchive *archive)
 {
     instant_list_done(&archive->instants);
     backup_list_done(&archive->backups);
     wal_inventory_done(&archive->inventory);
 }
 
-static bool is(const char *text, const char *word)
+static bool word_is(const char *text, const char *word)
 {
     return text != NULL && strcmp(text, word) == 0;
 }
@@ -57,8 +57,8 @@ static bool refuse_no_backup(Error *err)
 }
 
 /* The newest by when it ended; a random one by the seed; or the one that was named. */
-static bool choose_backup(const Drill *drill, const Archive *archive, const BackupInfo **chosen,
-                          Error *err)
+static bool drill_choose_backup(const Drill *drill, const DrillArchive *archive,
+                                const BackupInfo **chosen, Error *err)
 {
     const BackupList *list = &archive->backups;
     const char *wanted = drill->asked->backup;
@@ -67,7 +67,7 @@ static bool choose_backup(const Drill *drill, const Archive *archive, const Back
     *chosen = NULL;
     if (wanted == NULL)
         return true;
-    if (!is(wanted, "newest") && !is(wanted, "random")) {
+    if (!word_is(wanted, "newest") && !word_is(wanted, "random")) {
         *chosen = backup_list_find(list, wanted);
         if (*chosen != NULL)
             return true;
@@ -84,7 +84,7 @@ static bool choose_backup(const Drill *drill, const Archive *archive, const Back
 
         if (!can_be_drawn(backup))
             continue;
-        if (is(wanted, "newest")
+        if (word_is(wanted, "newest")
                 ? *chosen == NULL || backup->header.stopped_at > (*chosen)->header.stopped_at
                 : left-- == 0)
             *chosen = backup;
@@ -92,7 +92,7 @@ static bool choose_backup(const Drill *drill, const Archive *archive, const Back
     return true;
 }
 
-static bool draw_instant(Drill *drill, Archive *archive, const BackupInfo *backup, Error *err)
+static bool draw_instant(Drill *drill, DrillArchive *archive, const BackupInfo *backup, Error *err)
 {
     InstantDraw draw;
     InstantTarget target;
@@ -117,18 +117,18 @@ static bool draw_instant(Drill *drill, Archive *archive, const BackupInfo *backu
 
 bool drill_choose(Drill *drill, Error *err)
 {
-    CLEANUP(archive_done) Archive archive = {.backups = {.count = 0}};
+    CLEANUP(drill_archive_done) DrillArchive archive = {.backups = {.count = 0}};
     const Options *asked = drill->asked;
-    const bool is_random = asked->seed != NULL || is(asked->target, "random");
+    const bool is_random = asked->seed != NULL || word_is(asked->target, "random");
     const BackupInfo *backup;
 
-    if (!is_random && !is(asked->backup, "newest") && !is(asked->backup, "random"))
+    if (!is_random && !word_is(asked->backup, "newest") && !word_is(asked->backup, "random"))
         return true; /* restore_plan() does it */
-    if ((is_random || is(asked->backup, "random")) && !find_seed(drill, err))
+    if ((is_random || word_is(asked->backup, "random")) && !find_seed(drill, err))
         return false;
     if (!wal_inventory_load(&archive.inventory, drill->cluster, err) ||
         !backup_list_load(&archive.backups, drill->cluster, &archive.inventory, err) ||
-        !choose_backup(drill, &archive, &backup, err))
+        !drill_choose_backup(drill, &archive, &backup, err))
         return false;
     if (backup != NULL)
         drill->options.backup = arena_text(&drill->arena, backup->header.id);

@@ -4,12 +4,12 @@
 
 #include <inttypes.h>
 
-static const char *when(TimeUs time, char text[TIME_TEXT_SIZE])
+static const char *drill_when(TimeUs time, char text[TIME_TEXT_SIZE])
 {
     return time == TIME_US_NONE ? "none" : time_text_local(time, text);
 }
 
-static uint64_t elapsed_of(const Evidence *evidence)
+static uint64_t drill_elapsed(const Evidence *evidence)
 {
     uint64_t all = 0;
 
@@ -18,7 +18,7 @@ static uint64_t elapsed_of(const Evidence *evidence)
     return all;
 }
 
-static void print_target(const Evidence *evidence)
+static void drill_print_target(const Evidence *evidence)
 {
     out_print("  backup     %s\n", *evidence->backup != '\0' ? evidence->backup : "none was found");
     out_print("  target     %s%s%s%s\n", evidence->target, *evidence->chosen != '\0' ? " (" : "",
@@ -27,21 +27,21 @@ static void print_target(const Evidence *evidence)
         out_print("  seed       %" PRIu64 "\n", evidence->seed);
 }
 
-static void print_reached(const Evidence *evidence)
+static void drill_print_reached(const Evidence *evidence)
 {
     char lsn[LSN_TEXT_SIZE], time[TIME_TEXT_SIZE];
 
     if (evidence->reached == 0)
         return;
     out_print("  reached    %s, last commit %s\n", lsn_text(evidence->reached, lsn),
-              when(evidence->last_commit, time));
+              drill_when(evidence->last_commit, time));
 }
 
-static void print_times(const Evidence *evidence)
+static void drill_print_times(const Evidence *evidence)
 {
     char text[OUT_TEXT_SIZE], rate[OUT_TEXT_SIZE];
 
-    out_print("  took       %s:", out_duration((TimeUs)elapsed_of(evidence), text));
+    out_print("  took       %s:", out_duration((TimeUs)drill_elapsed(evidence), text));
     for (size_t i = 0; i < DRILL_PHASES; i++) {
         if (evidence->phases[i] == 0)
             continue;
@@ -57,13 +57,13 @@ static void print_times(const Evidence *evidence)
     }
 }
 
-static void print_probe(const Probe *probe)
+static void drill_print_probe(const Probe *probe)
 {
     out_print("  %-10s %s%s%s: %s\n", probe_result_name(probe->result), probe->name,
               *probe->where != '\0' ? " in " : "", probe->where, probe->text);
 }
 
-static void print_probes(const Evidence *evidence, bool all)
+static void drill_print_probes(const Evidence *evidence, bool all)
 {
     size_t counts[PROBE_FAILED + 1] = {0};
 
@@ -75,16 +75,16 @@ static void print_probes(const Evidence *evidence, bool all)
     }
     for (size_t i = 0; i < evidence->probe_count; i++) {
         if (all || evidence->probes[i].result != PROBE_PASSED)
-            print_probe(&evidence->probes[i]);
+            drill_print_probe(&evidence->probes[i]);
     }
 }
 
-static void print_head(const Evidence *evidence)
+static void drill_print_head(const Evidence *evidence)
 {
     out_print("drill %s %s\n", evidence->id, evidence->verdict);
-    print_target(evidence);
-    print_reached(evidence);
-    print_times(evidence);
+    drill_print_target(evidence);
+    drill_print_reached(evidence);
+    drill_print_times(evidence);
 }
 
 static void probes_to_json(const Evidence *evidence, Json *json)
@@ -159,7 +159,7 @@ static void load_to_json(const Evidence *evidence, Json *json)
     json_u64(json, "wal_segments", evidence->wal_segments);
     json_u64(json, "wal_stored_bytes", evidence->wal_stored_bytes);
     json_u64(json, "jobs", evidence->jobs);
-    json_double(json, "elapsed_s", (double)elapsed_of(evidence) / 1e6);
+    json_double(json, "elapsed_s", (double)drill_elapsed(evidence) / 1e6);
 }
 
 static void settings_to_json(const Evidence *evidence, Json *json)
@@ -196,8 +196,8 @@ bool drill_tell(const Drill *drill, Error *err)
         json_end_object(&json);
         return json_print(&json, err);
     }
-    print_head(evidence);
-    print_probes(evidence, false);
+    drill_print_head(evidence);
+    drill_print_probes(evidence, false);
     if (drill->trouble.code == ERR_NONE)
         out_print("  evidence   pgcairn drill --show=%s\n", evidence->id);
     return out_flush(err);
@@ -221,11 +221,12 @@ bool drill_tell_plan(const Drill *drill, Error *err)
         return json_print(&json, err);
     }
     out_print("a drill in %s would try\n", drill->scratch.place);
-    print_target(evidence);
+    drill_print_target(evidence);
     out_print("  content    %s, %" PRIu64 " WAL segments\n", out_bytes(decision->bytes, bytes),
               decision->wal_segments);
     if (decision->point.last_before.time != TIME_US_NONE)
-        out_print("  last       commit at %s\n", when(decision->point.last_before.time, time));
+        out_print("  last       commit at %s\n",
+                  drill_when(decision->point.last_before.time, time));
     return out_flush(err);
 }
 
@@ -243,8 +244,8 @@ static void list_to_table(const EvidenceList *list)
                                      evidence->verdict,
                                      evidence->backup,
                                      evidence->target,
-                                     when(evidence->last_commit, time),
-                                     out_duration((TimeUs)elapsed_of(evidence), took)};
+                                     drill_when(evidence->last_commit, time),
+                                     out_duration((TimeUs)drill_elapsed(evidence), took)};
         table_row(table, cells);
     }
     table_print(table);
@@ -277,18 +278,18 @@ bool drill_tell_list(const Cluster *cluster, bool json, Error *err)
     return json_print(&text, err);
 }
 
-static void print_one(const Evidence *evidence, const Buffer *log)
+static void drill_print_one(const Evidence *evidence, const Buffer *log)
 {
     char started[TIME_TEXT_SIZE];
 
-    print_head(evidence);
-    out_print("  when       %s\n", when(evidence->started, started));
+    drill_print_head(evidence);
+    out_print("  when       %s\n", drill_when(evidence->started, started));
     out_print("  where      %s, as %s, PostgreSQL %" PRIu64 ", pgcairn %s, %s network\n",
               evidence->host, evidence->user, evidence->server_version, evidence->tool,
               evidence->has_network ? "with" : "without");
     if (*evidence->error != '\0')
         out_print("  error      %s\n", evidence->error);
-    print_probes(evidence, true);
+    drill_print_probes(evidence, true);
     if (log->size == 0)
         return;
     out_print("  messages   of the server:\n");
@@ -311,7 +312,7 @@ bool drill_tell_one(const Cluster *cluster, const char *id, bool json, Error *er
         !evidence_load_log(cluster, &evidence, &log, err))
         return false;
     if (!json) {
-        print_one(&evidence, &log);
+        drill_print_one(&evidence, &log);
         return out_flush(err);
     }
     json_begin_object(&text, NULL);

@@ -69,7 +69,7 @@ static bool check_tablespaces(const Drill *drill, Error *err)
            error_context(err, "look for tablespaces in the WAL to be replayed");
 }
 
-static bool plan(Drill *drill, Error *err)
+static bool drill_plan(Drill *drill, Error *err)
 {
     RestorePlan *made = &drill->story.plan;
 
@@ -150,7 +150,7 @@ static bool make_safe(Drill *drill, Error *err)
     return true;
 }
 
-static bool rebuild(Drill *drill, Error *err)
+static bool drill_rebuild(Drill *drill, Error *err)
 {
     RestoreStory *story = &drill->story;
     Progress progress = {.phase = "rebuild"};
@@ -178,7 +178,7 @@ static bool note_server(void *context, pid_t pid, Error *err)
            scratch_note_server(&drill->scratch, pid, err) && FAULT_POINT("drill.server-noted", err);
 }
 
-static bool recover(Drill *drill, Error *err)
+static bool drill_recover(Drill *drill, Error *err)
 {
     RestoreStory *story = &drill->story;
     Progress replay = {.phase = "replay"};
@@ -199,7 +199,7 @@ static bool recover(Drill *drill, Error *err)
 }
 
 /* The drill before, that passed: what it has counted is compared. */
-static const Evidence *find_before(const Drill *drill, EvidenceList *list)
+static const Evidence *find_last_drill(const Drill *drill, EvidenceList *list)
 {
     Error unread = {0}; /* then nothing is compared */
     const Evidence *before = NULL;
@@ -231,7 +231,7 @@ static bool judge_probes(Drill *drill, Error *err)
     return false;
 }
 
-static bool probe(Drill *drill, const char *const *preloaded, Error *err)
+static bool drill_probe(Drill *drill, const char *const *preloaded, Error *err)
 {
     CLEANUP(evidence_list_done) EvidenceList list = {0};
     const ProbeRequest request = {.socket = drill->scratch.socket,
@@ -240,7 +240,7 @@ static bool probe(Drill *drill, const char *const *preloaded, Error *err)
                                   .read_all = drill->asked->read_all,
                                   .file = drill->file.count > 0 ? &drill->file : NULL,
                                   .preloaded = preloaded,
-                                  .before = find_before(drill, &list)};
+                                  .before = find_last_drill(drill, &list)};
     const TimeUs begin = time_monotonic();
 
     const bool ok = probes_run(&request, &drill->probes, err);
@@ -254,12 +254,12 @@ bool drill_try(Drill *drill, Error *err)
 {
     TimeUs begin = time_monotonic();
 
-    if (!plan(drill, err))
+    if (!drill_plan(drill, err))
         return false;
     drill->evidence.phases[DRILL_PLAN] = (uint64_t)(time_monotonic() - begin);
-    if (!rebuild(drill, err))
+    if (!drill_rebuild(drill, err))
         return false;
     const char *const *preloaded = find_preloaded(drill);
-    return make_safe(drill, err) && recover(drill, err) &&
-           FAULT_POINT("drill.before-probes", err) && probe(drill, preloaded, err);
+    return make_safe(drill, err) && drill_recover(drill, err) &&
+           FAULT_POINT("drill.before-probes", err) && drill_probe(drill, preloaded, err);
 }

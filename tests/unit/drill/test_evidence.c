@@ -1,5 +1,7 @@
 #include "drill/evidence.h"
 
+#include "stores.h"
+
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
