@@ -117,7 +117,7 @@ const Command command_table[] = {
     },
     {
         .name = "drill", .bit = FOR_DRILL, .run = command_drill,
-        .help = "prove that a restore works: do one in a scratch place, look, keep the evidence",
+        .help = "try a restore in a scratch place, and keep the evidence",
         .synopsis = "--repo=ADDRESS --scratch=DIR [--target...] [OPTION]... | --list | --show=ID",
         .details =
             "Restores into --scratch, starts the server there, replays to the target, opens it, asks "

@@ -165,11 +165,14 @@ static void drill_write_journal(const Drill *drill, const Error *failure)
         record_u64(&record, "wal_stored_bytes", evidence->wal_stored_bytes);
         record_text(&record, "reached", lsn_text(evidence->reached, lsn));
     }
-    for (size_t i = 0; i < DRILL_PHASES; i++) {
-        CLEANUP(text_freep)
-        char *key = text_format("elapsed_%s_us", drill_phase_name((DrillPhase)i));
-        if (evidence->phases[i] > 0)
-            record_u64(&record, key, evidence->phases[i]);
+    if (drill->is_planned) {
+        const Error none = {0}; /* probes that fail take nothing from what the recovery took */
+        RestoreMeasure measure;
+
+        restore_measured(&drill->story, drill->story.is_verified ? &none : failure, &measure);
+        if (evidence->phases[DRILL_PROBE] > 0)
+            measure.phases[PHASE_PROBES] = (TimeUs)evidence->phases[DRILL_PROBE];
+        restore_measure_put(&measure, &record);
     }
     if (failure->code != ERR_NONE)
         record_text(&record, "error", failure->message);

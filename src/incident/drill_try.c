@@ -256,7 +256,8 @@ bool drill_try(Drill *drill, Error *err)
 
     if (!drill_plan(drill, err))
         return false;
-    drill->evidence.phases[DRILL_PLAN] = (uint64_t)(time_monotonic() - begin);
+    drill->story.elapsed_plan = time_monotonic() - begin;
+    drill->evidence.phases[DRILL_PLAN] = (uint64_t)drill->story.elapsed_plan;
     if (!drill_rebuild(drill, err))
         return false;
     const char *const *preloaded = find_preloaded(drill);
