@@ -209,6 +209,22 @@ static bool scratch_has_content(const HeldDirectory *held)
     return held_has(held_at(held, RECORD_NAME));
 }
 
+/* A TreeVisit. context: whether the record stays. */
+static bool scratch_remove_part(void *context, const TreeEntry *entry, bool *descends, Error *err)
+{
+    const bool *keeps_record = context;
+
+    *descends = false;
+    return (*keeps_record && is_record_name(entry->name)) || tree_remove_entry(entry, err);
+}
+
+static bool scratch_remove_content(const HeldDirectory *held, bool keeps_record, Error *err)
+{
+    const TreeVisitor visitor = {.before = scratch_remove_part, .context = &keeps_record};
+
+    return tree_walk_in(held, &visitor, err);
+}
+
 /* The record goes last: what it does not stand beside is somebody else's. */
 static bool scratch_empty(Scratch *scratch, bool *found, Error *err)
 {
@@ -218,9 +234,9 @@ static bool scratch_empty(Scratch *scratch, bool *found, Error *err)
         return false;
     *found = scratch_has_content(&held);
     return leftover_end_server(scratch->data, recorded_server(scratch, &held), err) &&
-           FAULT_POINT("drill.before-remove", err) && tree_empty(&held, is_record_name, err) &&
+           FAULT_POINT("drill.before-remove", err) && scratch_remove_content(&held, true, err) &&
            FAULT_POINT("drill.half-removed", err) &&
-           held_remove(held_at(&held, RECORD_NAME), err) && tree_empty(&held, NULL, err);
+           held_remove(held_at(&held, RECORD_NAME), err) && scratch_remove_content(&held, false, err);
 }
 
 static bool scratch_make_parts(const Scratch *scratch, Error *err)
