@@ -22,6 +22,8 @@ typedef struct BackupInfo {
     BackupState state;
     const char *reason;    /* why not restorable; "" */
     uint64_t stored_bytes; /* of all packs that it refers to */
+    const char *suspect;   /* why a drill from it failed; NULL: none did, or a later one passed */
+    TimeUs proven_at;      /* when a drill from it passed last; 0: none did */
 } BackupInfo;
 
 /* Out: damaged, or of a newer pgcairn. No recovery begins with it; perhaps only its id is known. */

@@ -328,6 +328,21 @@ static int backups_by_place(const void *a, const void *b)
     return strcmp(first->header.id, second->header.id);
 }
 
+/* What drills have shown of them. */
+static void backups_take_drills(BackupList *list, const MarkList *marks)
+{
+    for (size_t i = 0; i < list->count; i++) {
+        BackupInfo *info = &list->items[i];
+        const Mark *suspect = mark_find(marks, MARK_SUSPECT, MARK_OF_BACKUP, info->header.id);
+        const Mark *proven = mark_find(marks, MARK_PROVEN, MARK_OF_BACKUP, info->header.id);
+
+        if (suspect != NULL)
+            info->suspect = mark_text(suspect, &list->arena);
+        if (proven != NULL && proven->at != TIME_US_NONE)
+            info->proven_at = proven->at;
+    }
+}
+
 /* Give away what a list owns, and leave it empty. */
 static BackupList backups_take_list(BackupList *list)
 {
@@ -363,6 +378,7 @@ bool backup_list_load(BackupList *list, const Cluster *cluster, const WalInvento
         loaded.count += exists;
     }
     add_lost(&loaded, &inventory->marks);
+    backups_take_drills(&loaded, &inventory->marks);
     qsort(loaded.items, loaded.count, sizeof(BackupInfo), backups_by_place);
     *list = backups_take_list(&loaded);
     return true;

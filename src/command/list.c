@@ -129,7 +129,10 @@ static void add_backup(Table *table, const BackupInfo *backup)
     }
     (void)snprintf(timeline, sizeof timeline, "%" PRIu32, header->timeline);
     table_row(table, (const char *const[BACKUP_COLUMNS]){
-                         header->id, backup->state == BACKUP_WAITING ? "waiting" : "restorable",
+                         header->id, backup->state == BACKUP_WAITING ? "waiting"
+                                     : backup->suspect != NULL       ? "suspect"
+                                     : backup->proven_at != 0        ? "proven"
+                                                                     : "restorable",
                          second_text(header->stopped_at, stopped), out_bytes(header->bytes, size),
                          timeline, out_bytes(backup->stored_bytes, stored),
                          out_duration(header->stopped_at - header->started_at, took),
@@ -147,6 +150,8 @@ static void print_backup_notes(const BackupInfo *backup)
     } else if (backup->header.bad_pages > 0) {
         out_print("%s holds %" PRIu64 " bad pages\n", backup->header.id, backup->header.bad_pages);
     }
+    if (backup->suspect != NULL)
+        out_print("%s is suspect: %s\n", backup->header.id, backup->suspect);
     if (label_of(backup, label))
         out_print("%s \"%s\"\n", backup->header.id, label);
 }
@@ -373,6 +378,8 @@ static void backup_to_json(const BackupInfo *backup, Json *json)
     json_text(json, "backup", header->id);
     json_text(json, "state", state_name(backup->state));
     json_text(json, "reason", *backup->reason != '\0' ? backup->reason : NULL);
+    json_text(json, "suspect", backup->suspect);
+    json_time(json, "proven_time", backup->proven_at != 0 ? backup->proven_at : TIME_US_NONE);
     if (backup->has_header) {
         json_u64(json, "timeline", header->timeline);
         json_lsn(json, "start_lsn", header->start);

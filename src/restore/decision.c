@@ -185,7 +185,15 @@ static void warn_of_damaged(const RestoreRequest *request, const Choice *choice,
             plan_warn(plan, "backup %s is %s and was passed over: %s", backup->header.id,
                       backup->state == BACKUP_NEWER ? "of a newer version" : "damaged",
                       backup->reason);
+        } else if (backup->suspect != NULL && choice->backup->suspect == NULL &&
+                   backup->header.stop > choice->backup->header.stop) {
+            plan_warn(plan, "backup %s is suspect and was passed over: %s", backup->header.id,
+                      backup->suspect);
         }
+    }
+    if (choice->backup->suspect != NULL) {
+        plan_warn(plan, "backup %s is suspect: %s", choice->backup->header.id,
+                  choice->backup->suspect);
     }
 }
 

@@ -95,6 +95,9 @@ static int newest_first(const void *a, const void *b)
     const BackupInfo *first = *(const BackupInfo *const *)a;
     const BackupInfo *second = *(const BackupInfo *const *)b;
 
+    /* From one that a drill failed with only where there is no other. */
+    if ((first->suspect != NULL) != (second->suspect != NULL))
+        return first->suspect != NULL ? 1 : -1;
     if (first->header.stop != second->header.stop)
         return first->header.stop > second->header.stop ? -1 : 1;
     return strcmp(second->header.id, first->header.id);

@@ -112,6 +112,7 @@ class Drills(DrillTest):
         self.assertIn("redo starts", kept["server_log"])
         self.assertIn("archive_mode=off", kept["settings"])
         self.assertIn(answer["drill"], self.tool("drill", "--list"))
+        self.assertRegex(self.tool("list"), f"{answer['backup']} +proven")
         self.tool("verify")
         repo = self.path / "repo"
         run("cp", "-a", self.repo, repo)
@@ -248,6 +249,12 @@ class Planted(DrillTest):
         failed = "\n".join(self.found(kept, "failed"))
         self.assertRegex(failed, 'amcheck postgres: public.orders_pkey: item order invariant violated')
         self.assertRegex(failed, "the orders are there postgres: expected 199, found 200")
+        backup = self.tool_json("list")["backups"][0]
+        self.assertRegex(backup["suspect"], "drill found it bad at .*probes failed, the first")
+        status = self.attempt("status", f"--data={self.cluster.data}")
+        self.assertEqual(status.returncode, 2, status.stdout + status.stderr)
+        self.assertIn("is suspect: drill found it bad", status.stdout)
+        self.assertIn("is suspect", self.tool("restore", f"--data={self.path / 'data'}", "--dry-run"))
         host = "\n".join(self.found(kept, "host"))
         self.assertRegex(host, "library postgres: .*no_such_library: could not access file")
         self.assertRegex(host, "the original preloads pgcairn_no_such_job, which is not on this host")
