@@ -20,9 +20,9 @@
  * Kinds. A word each; of one that it does not know a program says and removes nothing, so that
  * later versions can add theirs: pin.
  */
-#define MARK_DAMAGE "damage" /* read back and found bad, by verify; void: read again, and good */
+#define MARK_DAMAGE  "damage"  /* read back and found bad, by verify; void: read again, and good */
 #define MARK_SUSPECT "suspect" /* a drill from it failed; void: a later one passed */
-#define MARK_PROVEN "proven"   /* a drill from it passed; void: a later one failed */
+#define MARK_PROVEN  "proven"  /* a drill from it passed; void: a later one failed */
 
 typedef enum MarkSubject {
     MARK_OF_BACKUP,  /* subject: its id */

@@ -129,10 +129,11 @@ static void add_backup(Table *table, const BackupInfo *backup)
     }
     (void)snprintf(timeline, sizeof timeline, "%" PRIu32, header->timeline);
     table_row(table, (const char *const[BACKUP_COLUMNS]){
-                         header->id, backup->state == BACKUP_WAITING ? "waiting"
-                                     : backup->suspect != NULL       ? "suspect"
-                                     : backup->proven_at != 0        ? "proven"
-                                                                     : "restorable",
+                         header->id,
+                         backup->state == BACKUP_WAITING ? "waiting"
+                         : backup->suspect != NULL       ? "suspect"
+                         : backup->proven_at != 0        ? "proven"
+                                                         : "restorable",
                          second_text(header->stopped_at, stopped), out_bytes(header->bytes, size),
                          timeline, out_bytes(backup->stored_bytes, stored),
                          out_duration(header->stopped_at - header->started_at, took),

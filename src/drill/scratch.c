@@ -236,7 +236,8 @@ static bool scratch_empty(Scratch *scratch, bool *found, Error *err)
     return leftover_end_server(scratch->data, recorded_server(scratch, &held), err) &&
            FAULT_POINT("drill.before-remove", err) && scratch_remove_content(&held, true, err) &&
            FAULT_POINT("drill.half-removed", err) &&
-           held_remove(held_at(&held, RECORD_NAME), err) && scratch_remove_content(&held, false, err);
+           held_remove(held_at(&held, RECORD_NAME), err) &&
+           scratch_remove_content(&held, false, err);
 }
 
 static bool scratch_make_parts(const Scratch *scratch, Error *err)

@@ -239,11 +239,11 @@ static void judge_backup_state(Health *health, const BackupInfo *backup)
                                 backup->reason),
                    "use the pgcairn that took it, or a newer one");
     } else if (backup->suspect != NULL) {
-        health_add(health, HEALTH_CRITICAL, "backup",
-                   finding_text(health, "backup %s is suspect: %s", backup->header.id,
-                                backup->suspect),
-                   "`pgcairn drill --list` has what was found; take a new backup, and try that; a "
-                   "drill from this one that passes takes it back");
+        health_add(
+            health, HEALTH_CRITICAL, "backup",
+            finding_text(health, "backup %s is suspect: %s", backup->header.id, backup->suspect),
+            "`pgcairn drill --list` has what was found; take a new backup, and try that; a "
+            "drill from this one that passes takes it back");
     } else if (backup->state == BACKUP_WAITING) {
         health_add(health, HEALTH_WARNING, "backup",
                    finding_text(health, "backup %s can't be restored yet: %s", backup->header.id,

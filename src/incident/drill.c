@@ -193,6 +193,43 @@ static void point_to_evidence(const Drill *drill, Error *err)
                drill->evidence.id);
 }
 
+/* The newest word of drills about a backup: one mark says it, the other no longer does. */
+static bool drill_store_mark(const Drill *drill, const char *kind, bool is_void, Error *err)
+{
+    const Evidence *evidence = &drill->evidence;
+    CLEANUP(text_freep) char *object = layout_evidence_record(drill->cluster->name, evidence->id);
+    CLEANUP(mark_list_done) MarkList marks = {.count = 0};
+
+    if (!mark_list_load(&marks, drill->cluster, err))
+        return false;
+    if (is_void && mark_find(&marks, kind, MARK_OF_BACKUP, evidence->backup) == NULL)
+        return true;
+    return mark_store(
+        drill->cluster,
+        &(Mark){.kind = kind,
+                .what = MARK_OF_BACKUP,
+                .subject = evidence->backup,
+                .is_void = is_void,
+                .at = evidence->finished,
+                .until = TIME_US_NONE,
+                .by = "drill",
+                .host = evidence->host,
+                .reason = *evidence->error != '\0' ? evidence->error : "a drill passed",
+                .evidence = object},
+        err);
+}
+
+/* Nothing is said of the backup when none was chosen, or when the host is to blame. */
+static bool drill_mark(const Drill *drill, Error *err)
+{
+    const bool has_passed = strcmp(drill->evidence.verdict, "passed") == 0;
+
+    if (!drill->is_planned || (!has_passed && drill->is_hosts_fault))
+        return true;
+    return drill_store_mark(drill, has_passed ? MARK_PROVEN : MARK_SUSPECT, false, err) &&
+           drill_store_mark(drill, has_passed ? MARK_SUSPECT : MARK_PROVEN, true, err);
+}
+
 /* What there is to keep is kept, then everything is removed. */
 static void drill_keep(Drill *drill, const Error *failure)
 {
@@ -212,42 +249,6 @@ static void drill_keep(Drill *drill, const Error *failure)
         !evidence_store(drill->cluster, &drill->evidence, &log, &drill->arena, &drill->trouble) ||
         !drill_mark(drill, &drill->trouble))
         error_context(&drill->trouble, "keep the evidence");
-}
-
-/* The newest word of drills about a backup: one mark says it, the other no longer does. */
-static bool drill_store_mark(const Drill *drill, const char *kind, bool is_void, Error *err)
-{
-    const Evidence *evidence = &drill->evidence;
-    CLEANUP(text_freep) char *object = layout_evidence_record(drill->cluster->name, evidence->id);
-    CLEANUP(mark_list_done) MarkList marks = {.count = 0};
-
-    if (!mark_list_load(&marks, drill->cluster, err))
-        return false;
-    if (is_void && mark_find(&marks, kind, MARK_OF_BACKUP, evidence->backup) == NULL)
-        return true;
-    return mark_store(drill->cluster,
-                      &(Mark){.kind = kind,
-                              .what = MARK_OF_BACKUP,
-                              .subject = evidence->backup,
-                              .is_void = is_void,
-                              .at = evidence->finished,
-                              .until = TIME_US_NONE,
-                              .by = "drill",
-                              .host = evidence->host,
-                              .reason = *evidence->error != '\0' ? evidence->error : "a drill passed",
-                              .evidence = object},
-                      err);
-}
-
-/* Nothing is said of the backup when none was chosen, or when the host is to blame. */
-static bool drill_mark(const Drill *drill, Error *err)
-{
-    const bool has_passed = strcmp(drill->evidence.verdict, "passed") == 0;
-
-    if (!drill->is_planned || (!has_passed && drill->is_hosts_fault))
-        return true;
-    return drill_store_mark(drill, has_passed ? MARK_PROVEN : MARK_SUSPECT, false, err) &&
-           drill_store_mark(drill, has_passed ? MARK_SUSPECT : MARK_PROVEN, true, err);
 }
 
 /* A drill that leaves no evidence has shown nothing to those who come later. */
