@@ -1,14 +1,13 @@
 """restore --delta: what is there counts by its content alone, and comes to what a full restore gives."""
 
-import json
 import os
 import pathlib
 import random
 import shutil
 import signal
 import stat
+import unittest
 
-from support.cluster import make_directory
 from support.processes import USER, run
 from support.shared import SharedClusterTest
 
@@ -86,7 +85,7 @@ class Delta(SharedClusterTest):
     def wanted(self, backup):
         """What a full restore gives."""
         if backup not in self.whole:
-            data, far = self.path / "whole", self.path / "whole-far"
+            data, far = self.path / f"whole-{backup}", self.path / f"whole-far-{backup}"
             self.tool("restore", *self.words(backup, data, far))
             self.whole[backup] = tree(data)
         return self.whole[backup]
@@ -172,6 +171,42 @@ class Delta(SharedClusterTest):
                 self.assert_second_names_untouched()
                 self.assertGreater(answer["delta"]["pages_written"], 0)
                 self.assertGreater(answer["delta"]["removed"], 5)
+
+    # In the order in which a run passes them.
+    POINTS = ("restore.after-marker", "restore.before-rename", "restore.after-rename", "restore.control-away",
+              "restore.wal-kept", "restore.before-rebuild", "restore.after-range", "restore.after-file",
+              "restore.after-rebuild", "restore.before-control")
+
+    def kill(self, chance, point, words):
+        """kill -9 there; says whether the run came so far. What is left is the old directory, or marked."""
+        hit = chance.choice((1, 2, 5, 20)) if point in ("restore.after-range", "restore.after-file") else 1
+        done = self.attempt("restore", *words, environment={"PGCAIRN_FAULT": f"{point}:crash:{hit}"})
+        self.assertIn(done.returncode, (-signal.SIGKILL, 0), done.stderr)
+        control = self.data / "global" / "pg_control"
+        if done.returncode and point not in ("restore.after-marker", "restore.before-rename"):
+            self.assertNotEqual(control.exists(), (self.data / "pgcairn.restore").exists(), point)
+        return done.returncode != 0
+
+    def test_a_killed_one_goes_on_and_so_does_a_killed_plain_restore(self):
+        chance = random.Random(11)
+        killed = self.kill(chance, "restore.after-range", self.words(self.first))
+        for backup in (self.second, self.first):
+            for point in (*self.POINTS, *chance.sample(self.POINTS, 3), "restore.after-rebuild"):
+                killed += self.kill(chance, point, [*self.words(backup), "--delta"])
+            answer = self.delta(backup)
+            self.assertEqual(answer["found"], "a restore that did not end")
+            self.assertGreater(answer["delta"]["files_kept"], 100)
+            self.assert_whole(backup)
+            self.damage(chance)
+        self.assertGreater(killed, 18)
+
+    @unittest.skipUnless(USER, "takes root")
+    def test_what_can_not_be_removed_is_found_before_anything_is_touched(self):
+        self.plain(self.first)
+        (self.data / "base" / "of-root").mkdir()
+        (self.data / "base" / "of-root" / "file").touch()
+        self.tool_fails(4, "belongs to another user", "restore", *self.words(self.first), "--delta")
+        self.assertTrue((self.data / "global" / "pg_control").exists())
 
     def test_where_nothing_differs_nothing_is_written(self):
         self.plain(self.second)
