@@ -9,6 +9,7 @@
 #pragma once
 
 #include "repo/frame.h"
+#include "repo/layout.h"
 #include "repo/repo.h"
 
 typedef struct PackWriter PackWriter;
@@ -17,6 +18,7 @@ typedef struct PackInfo {
     char id[33];
     uint64_t size;
     uint8_t sha256[32];
+    char backup[BACKUP_ID_SIZE]; /* that stored it; the pack writer does not know */
 } PackInfo;
 
 typedef struct PackWriterSetup {

@@ -280,6 +280,8 @@ static bool backup_commit(BackupRun *run, Copy *copy, Error *err)
         .entry_count = run->scan.count,
     };
     fill_header(run, copy, &manifest.header);
+    for (size_t i = 0; i < copy->pack_count; i++)
+        memcpy(copy->packs[i].backup, run->report->id, sizeof copy->packs[i].backup);
     if (manifest_find_fault(&manifest, &fault)) {
         return error_set(err, ERR_REFUSED, "nothing could be restored from this backup: %s",
                          manifest_fault_text(&fault, &arena));

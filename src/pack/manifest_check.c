@@ -195,6 +195,11 @@ static bool check_places(const Manifest *manifest, Error *err)
             return error_set(err, ERR_CORRUPT, "manifest has pack \"%s\" of %" PRIu64 " bytes",
                              manifest->packs[i].id, manifest->packs[i].size);
         }
+        if (!backup_id_is_valid(manifest->packs[i].backup,
+                                strnlen(manifest->packs[i].backup, BACKUP_ID_SIZE))) {
+            return error_set(err, ERR_CORRUPT, "manifest has pack \"%s\" of no backup",
+                             manifest->packs[i].id);
+        }
     }
     return true;
 }

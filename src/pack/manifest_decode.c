@@ -324,6 +324,9 @@ static bool parse_pack(ManifestParser *parser, const Field *fields, Error *err)
     snprintf(sha256, sizeof sha256, "%.*s", (int)fields[4].size, fields[4].text);
     if (!hex_parse(sha256, pack->sha256, sizeof pack->sha256))
         return bad_line(parser, "no SHA-256", err);
+    if (!backup_id_is_valid(fields[5].text, fields[5].size))
+        return bad_line(parser, "a pack of no backup", err);
+    memcpy(pack->backup, fields[5].text, fields[5].size);
     manifest->pack_count++;
     return true;
 }
@@ -463,7 +466,7 @@ static const struct LineType {
 } line_types[] = {
     {'h', 1, 3, "not a key and a value", parse_header},
     {'t', 2, 3, "no tablespace", parse_tablespace},
-    {'p', 3, 5, "no pack", parse_pack},
+    {'p', 3, 6, "no pack", parse_pack},
     {'d', 5, 5, "no directory", parse_directory},
     {'l', 5, 3, "no link", parse_link},
     {'f', 5, 12, "no file", parse_small},

@@ -264,6 +264,7 @@ static bool encode_places(Encoder *encoder, const Manifest *manifest, Error *err
         field_text(encoder->text, manifest->packs[i].id);
         field_number(encoder->text, manifest->packs[i].size);
         field_text(encoder->text, sha256_text(manifest->packs[i].sha256, sha256));
+        field_text(encoder->text, manifest->packs[i].backup);
         if (!end_line(encoder, err))
             return false;
     }

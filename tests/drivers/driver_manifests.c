@@ -83,7 +83,7 @@ static bool make(const char *address, const char *name, size_t backups, size_t f
     CLEANUP(repo_done) Repo repo = {0};
     CLEANUP(manifest_done) Manifest manifest = {0};
     CLEANUP(text_freep) char *object = layout_pack(name, pack_id);
-    PackInfo pack = {.size = PACK_SIZE};
+    PackInfo pack = {.size = PACK_SIZE, .backup = "20261122T000000Z-aaaaaa"};
     Cluster cluster;
     Storage *storage = storage_open(&(StorageSetup){.address = address}, err);
 

@@ -109,8 +109,14 @@ void manifest_example(bool has_files, Buffer *out)
     };
     Tablespace tablespaces[] = {{16400, "/srv/a b"}};
     PackInfo packs[] = {
-        {.id = "00112233445566778899aabbccddeeff", .size = 1000, .sha256 = {1, 2, 3}},
-        {.id = "ffffffffffffffffffffffffffffffff", .size = UINT64_C(1) << 40, .sha256 = {4}},
+        {.id = "00112233445566778899aabbccddeeff",
+         .size = 1000,
+         .sha256 = {1, 2, 3},
+         .backup = EXAMPLE_BACKUP},
+        {.id = "ffffffffffffffffffffffffffffffff",
+         .size = UINT64_C(1) << 40,
+         .sha256 = {4},
+         .backup = EXAMPLE_BACKUP},
     };
     Manifest manifest = {
         .header = {.id = EXAMPLE_BACKUP,

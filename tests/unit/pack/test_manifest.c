@@ -98,8 +98,14 @@ static ManifestEntry entries[] = {
 };
 static Tablespace tablespaces[] = {{16400, "/srv/a b"}, {16500, "/srv/\xc3\xa4"}};
 static PackInfo packs[] = {
-    {.id = "00112233445566778899aabbccddeeff", .size = 1000, .sha256 = {1, 2, 3}},
-    {.id = "ffffffffffffffffffffffffffffffff", .size = UINT64_C(1) << 40, .sha256 = {4}},
+    {.id = "00112233445566778899aabbccddeeff",
+     .size = 1000,
+     .sha256 = {1, 2, 3},
+     .backup = EXAMPLE_BACKUP},
+    {.id = "ffffffffffffffffffffffffffffffff",
+     .size = UINT64_C(1) << 40,
+     .sha256 = {4},
+     .backup = "20261121T031500Z-k3v7qa"},
 };
 
 static Manifest example(void)
@@ -237,6 +243,7 @@ static void assert_same_manifest(const Manifest *a, const Manifest *b)
         assert_string_equal(a->packs[i].id, b->packs[i].id);
         assert_true(a->packs[i].size == b->packs[i].size);
         assert_memory_equal(a->packs[i].sha256, b->packs[i].sha256, 32);
+        assert_string_equal(a->packs[i].backup, b->packs[i].backup);
     }
     assert_int_equal(a->entry_count, b->entry_count);
     for (size_t i = 0; i < a->entry_count; i++)
@@ -481,6 +488,9 @@ static void forged_manifests_are_refused(void **state)
         {":3:2:0000000000000009", ":3:9:0000000000000009", ERR_VERSION},
         /* Packs. */
         {"\np\t0\t", "\np\t1\t", ERR_CORRUPT},
+        {"\t20261121T031500Z-k3v7qa", "", ERR_CORRUPT},
+        {"\t20261121T031500Z-k3v7qa", "\t-", ERR_CORRUPT},
+        {"\t20261121T031500Z-k3v7qa", "\t20261121T031500Z-k3v7qaa", ERR_CORRUPT},
         {"\np\t0\t00112233445566778899aabbccddeeff", "\np\t0\t../12233445566778899aabbccddeeff",
          ERR_CORRUPT},
         {"\np\t0\t00112233445566778899aabbccddeeff\t1000",
@@ -1184,7 +1194,7 @@ static void what_is_stored_stays_as_it_is(void **state)
     (void)state;
     manifest_encode(&manifest, &text);
     assert_stored_bytes(text.data, text.size,
-                        "193cefca446c633dc9a06748879ca8d8ac6401167f46d970cd3a256cb1638340");
+                        "c7f2877e40013e79cd0d97d3dd478f465e9378e69bff6f921ddee8f0187d41ce");
 
     fixture_open(&fixture, FIXTURE_SEGMENT_SIZE);
     assert_true(manifest_save(&manifest, &fixture.cluster, &err));

@@ -160,9 +160,7 @@ static void a_newer_manifest_is_read_or_refused_but_not_misread(void **state)
         {"\nt\t16400\t", "\nnew\tx\nt\t16400\t", ERR_VERSION, NULL},
         /* Fields after those of a line: optional ones are told by their form. */
         {"\t/srv/a%20b\n", "\t/srv/a%20b\tnew_1=2\tx=\n", ERR_NONE, NULL},
-        {"0400000000000000000000000000000000000000000000000000000000000000\n",
-         "0400000000000000000000000000000000000000000000000000000000000000\tnew=2\n", ERR_NONE,
-         NULL},
+        {"00000000\t" EXAMPLE_BACKUP "\n", "00000000\t" EXAMPLE_BACKUP "\tnew=2\n", ERR_NONE, NULL},
         {"\tbase\t700\tpostgres\ta%20b\n", "\tbase\t700\tpostgres\ta%20b\tnew=2\n", ERR_NONE, NULL},
         {"\tbase\t700\tpostgres\ta%20b\n", "\tbase\t700\tpostgres\ta%20b\t2\n", ERR_VERSION, NULL},
         {"\tbase\t700\tpostgres\ta%20b\n", "\tbase\t700\tpostgres\ta%20b\t!new=2\n", ERR_VERSION,

@@ -194,6 +194,7 @@ static void end_pack(Storing *storing, PackInfo *info)
 
     assert_true(pack_writer_close(storing->writer, &err));
     *info = pack_writer_packs(storing->writer, &count)[0];
+    (void)snprintf(info->backup, sizeof info->backup, "%s", BACKUP_A);
     assert_int_equal(count, 1);
 }
 

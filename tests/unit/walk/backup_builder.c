@@ -9,7 +9,7 @@
 
 void archive_put_backup(Archive *archive, const BackupFields *fields)
 {
-    PackInfo pack = {.size = fields->pack_size};
+    PackInfo pack = {.size = fields->pack_size, .backup = "20261122T031500Z-k3v7qa"};
     ManifestEntry entries[] = {{.kind = ENTRY_FILE, .path = "PG_VERSION"},
                                {.kind = ENTRY_DIRECTORY, .path = "base"},
                                {.kind = ENTRY_DIRECTORY, .path = "global"},
