@@ -73,6 +73,12 @@ bool error_context(Error *err, const char *format, ...) PRINTF_LIKE(2, 3);
 /* Say what the operator can do. The innermost hint is kept. Always returns false. */
 bool error_hint(Error *err, const char *format, ...) PRINTF_LIKE(2, 3);
 
+/*
+ * What failed in an attempt fails the caller as well: err becomes `attempt`, as it is. Always
+ * returns false.
+ */
+bool error_pass(Error *err, const Error *attempt);
+
 /* Forget a handled error, so that err can be used again. */
 void error_clear(Error *err);
 
@@ -89,3 +95,4 @@ static inline bool error_is_false(bool result)
 #define error_set_errno(...) error_is_false(error_set_errno(__VA_ARGS__))
 #define error_context(...)   error_is_false(error_context(__VA_ARGS__))
 #define error_hint(...)      error_is_false(error_hint(__VA_ARGS__))
+#define error_pass(...)      error_is_false(error_pass(__VA_ARGS__))

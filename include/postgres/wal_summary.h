@@ -110,4 +110,7 @@ void wal_summary_init(WalSummary *summary);
 /* All that the summary keeps of this record. True when it is an event; then *event is it. */
 bool wal_summary_add_record(WalSummary *summary, const WalRecord *record, const PgVersion *version,
                             WalEvent *event);
+/* The event comes after all that the summary has. */
 void wal_summary_add(WalSummary *summary, const WalEvent *event);
+/* The event comes before all that the summary has. */
+void wal_summary_prepend(WalSummary *summary, const WalEvent *event);

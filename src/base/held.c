@@ -262,8 +262,7 @@ static bool held_way_sync(const HeldWay *way, Error *err)
     if (way->has_made || way->above < 0 || sync_open(way->above, way->path, &attempt) ||
         attempt.os_errno == EACCES || attempt.os_errno == EPERM)
         return true;
-    *err = attempt;
-    return false;
+    return error_pass(err, &attempt);
 }
 
 static bool make_part(HeldWay *way, const char *part, Error *err)

@@ -160,8 +160,7 @@ static bool find_foreign_wal(const BackupInfo *info, const Cluster *cluster,
     if (!wal_walk_trailer(&walk, last, &trailer, &is_open, &attempt)) {
         if (attempt.code == ERR_CORRUPT || attempt.code == ERR_NOT_FOUND)
             return true; /* what its content is worth, verification says */
-        *err = attempt;
-        return false;
+        return error_pass(err, &attempt);
     }
     if (!is_open && backup_wal_is_foreign(header->start, header->stop, &trailer))
         *segment = last;

@@ -8,8 +8,7 @@ static bool branch_passes_over(Error *attempt, Error *err)
 {
     if (attempt->code == ERR_CORRUPT || attempt->code == ERR_NOT_FOUND)
         return true;
-    *err = *attempt;
-    return false;
+    return error_pass(err, attempt);
 }
 
 static void add_time(BranchGain *gain, TimeUs time)

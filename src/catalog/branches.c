@@ -132,8 +132,7 @@ static bool branch_goes_on(const BranchLoader *loader, const Branch *branch, Lsn
     }
     if (attempt.code == ERR_CORRUPT || attempt.code == ERR_NOT_FOUND)
         return true; /* there is nothing, or nothing that can be restored: verify tells of damage */
-    *err = attempt;
-    return false;
+    return error_pass(err, &attempt);
 }
 
 /* Keep those that end a path of their own. */

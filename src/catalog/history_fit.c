@@ -60,8 +60,7 @@ static bool check_against(const Cluster *cluster, const TimelinePath *path, uint
     if (!timeline_path_load(cluster, timeline, &arena, &other, &attempt)) {
         if (attempt.code != ERR_UNREACHABLE && attempt.code != ERR_INTERRUPTED)
             return true;
-        *err = attempt;
-        return false;
+        return error_pass(err, &attempt);
     }
     if (timeline > ours && path_step_of(&other, ours) == NULL)
         return true;
@@ -100,8 +99,7 @@ bool history_fits(const Cluster *cluster, const TimelinePath *path, Error *err)
     if (!wal_inventory_load(&wal, cluster, &attempt)) {
         if (attempt.code != ERR_UNREACHABLE && attempt.code != ERR_INTERRUPTED)
             return true;
-        *err = attempt;
-        return false;
+        return error_pass(err, &attempt);
     }
     for (size_t i = 0; i < wal.history_count; i++) {
         if (!check_against(cluster, path, wal.histories[i], err))

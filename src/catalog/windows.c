@@ -141,16 +141,12 @@ static bool open_window(const WalWalk *walk, const BackupInfo *backup, RecoveryW
     if (!search_stretch(walk, &search, &minimal, &end, err))
         return false;
     /* Should such a record be in a damaged segment, the time without it is true all the same. */
-    if (!join_last(walk, &search, &attempt) && attempt.code != ERR_CORRUPT) {
-        *err = attempt;
-        return false;
-    }
+    if (!join_last(walk, &search, &attempt) && attempt.code != ERR_CORRUPT)
+        return error_pass(err, &attempt);
     TimeUs earliest = backup->header.stopped_at;
     attempt = (Error){0};
-    if (!window_earliest_time(walk, backup, &earliest, &attempt) && attempt.code != ERR_CORRUPT) {
-        *err = attempt;
-        return false;
-    }
+    if (!window_earliest_time(walk, backup, &earliest, &attempt) && attempt.code != ERR_CORRUPT)
+        return error_pass(err, &attempt);
     *window = (RecoveryWindow){
         .timeline = path_last_timeline(walk->path),
         .backup = backup->header.id,
@@ -205,8 +201,7 @@ static bool window_load_path(TimelinePath *path, bool *is_usable, const Cluster 
     *is_usable = timeline_path_load(cluster, timeline, arena, path, &attempt);
     if (*is_usable || attempt.code == ERR_NOT_FOUND || attempt.code == ERR_CORRUPT)
         return true;
-    *err = attempt;
-    return false;
+    return error_pass(err, &attempt);
 }
 
 /*

@@ -591,6 +591,5 @@ bool command_list(const Options *options, Error *err)
         return false;
     if (listing.found.code == ERR_NONE)
         return true;
-    *err = listing.found;
-    return false;
+    return error_pass(err, &listing.found);
 }

@@ -190,16 +190,12 @@ static bool receive_open_repository(const Options *options, Repo *repo, Cluster 
      * matter: then the repository has answered. */
     is_away = attempt.code == ERR_UNREACHABLE || attempt.code == ERR_IO ||
               (attempt.code == ERR_NOT_FOUND && repo->id[0] == '\0');
-    if (!is_away || options->wal_spool == NULL) {
-        *err = attempt;
-        return false;
-    }
+    if (!is_away || options->wal_spool == NULL)
+        return error_pass(err, &attempt);
     if (archive_receive_recall(options->wal_spool, options->cluster, repo, cluster, &unknown))
         return true;
-    if (unknown.code != ERR_NOT_FOUND && unknown.code != ERR_UNREACHABLE) {
-        *err = unknown;
-        return false;
-    }
+    if (unknown.code != ERR_NOT_FOUND && unknown.code != ERR_UNREACHABLE)
+        return error_pass(err, &unknown);
     *err = attempt;
     return error_context(err, "the repository has to answer at the first run with the spool %s",
                          options->wal_spool);

@@ -150,8 +150,7 @@ static bool own_begin(const Quarantine *quarantine, uint32_t timeline, Lsn *begi
     }
     if (attempt.code == ERR_NONE || attempt.code == ERR_CORRUPT || attempt.code == ERR_NOT_FOUND)
         return true;
-    *err = attempt;
-    return false;
+    return error_pass(err, &attempt);
 }
 
 static bool contents_count_event(void *context, const WalEvent *event, Error *err)
@@ -218,8 +217,7 @@ static bool count_contents(Quarantine *quarantine, Error *err)
         if (contents_count_segment(quarantine, &item->name, own, &attempt) ||
             attempt.code == ERR_CORRUPT || attempt.code == ERR_NOT_FOUND)
             continue;
-        *err = attempt;
-        return false;
+        return error_pass(err, &attempt);
     }
     return true;
 }

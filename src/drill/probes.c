@@ -99,10 +99,8 @@ static bool probe_refused(ProbeLook *look, const char *about, Error *attempt, Er
     CLEANUP(text_freep)
     char *text = text_format("%s%s%s", about, *about != '\0' ? ": " : "", attempt->message);
 
-    if (attempt->code == ERR_INTERRUPTED) {
-        *err = *attempt;
-        return false;
-    }
+    if (attempt->code == ERR_INTERRUPTED)
+        return error_pass(err, attempt);
     probe_put(look, PROBE_FAILED, text);
     if (attempt->code != ERR_UNREACHABLE)
         return true;
@@ -427,10 +425,8 @@ static bool probe_database(ProbeLook *look, Error *err)
     probe_begin(look, "connect");
     look->session = open_session(look, look->database, true, &attempt);
     if (look->session == NULL) {
-        if (attempt.code == ERR_INTERRUPTED) {
-            *err = attempt;
-            return false;
-        }
+        if (attempt.code == ERR_INTERRUPTED)
+            return error_pass(err, &attempt);
         probe_put(look, PROBE_FAILED, attempt.message);
         return true;
     }

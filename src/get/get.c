@@ -19,8 +19,7 @@ static bool deliver_or_prove(Get *get, Error *err)
         return true;
     if (attempt.code == ERR_NOT_FOUND)
         return get_prove_absence(get, err);
-    *err = attempt;
-    return false;
+    return error_pass(err, &attempt);
 }
 
 /*

@@ -485,20 +485,16 @@ bool get_prove_absence(Get *get, Error *err)
         /* After the listing: what came in between is given, whatever the listing says. */
         if (get_deliver(get, &attempt))
             return true;
-        if (attempt.code != ERR_NOT_FOUND) {
-            *err = attempt;
-            return false;
-        }
+        if (attempt.code != ERR_NOT_FOUND)
+            return error_pass(err, &attempt);
         error_clear(&attempt);
         const bool is_found = look_for_absence(get, &inventory, &found, &attempt);
         if (!wal_inventory_suffices(&inventory)) { /* whatever it says: it does not know */
             is_whole = true;
             continue;
         }
-        if (!is_found) {
-            *err = attempt;
-            return false;
-        }
+        if (!is_found)
+            return error_pass(err, &attempt);
         if (is_answer(&found) || time_monotonic() >= deadline)
             return answer_absence(get, &inventory, &found, err);
         log_debug("not in the archive although later WAL is; looking again",

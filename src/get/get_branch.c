@@ -79,8 +79,7 @@ static bool judge(const Get *get, Error *err)
         return branch_refuse_archived(&answer, get->name.timeline, err);
     if (attempt.code != ERR_UNREACHABLE && attempt.code != ERR_INTERRUPTED)
         return true;
-    *err = attempt;
-    return false;
+    return error_pass(err, &attempt);
 }
 
 bool get_check_branch(Get *get, Error *err)

@@ -85,8 +85,7 @@ static bool path_of_pg_wal(const char *data, uint32_t timeline, Arena *arena, Ti
     if (!file_read_whole(file, TEXT_SIZE_MAX, &text, &attempt)) {
         if (attempt.code == ERR_NOT_FOUND)
             return true;
-        *err = attempt;
-        return false;
+        return error_pass(err, &attempt);
     }
     *found = true;
     return timeline_path_parse(timeline, (const char *)text.data, arena, path, err) ||
@@ -102,10 +101,8 @@ static bool view_find_path(const Cluster *cluster, const char *data, uint32_t ti
     *found = true;
     if (timeline_path_load(cluster, timeline, arena, path, &attempt))
         return true;
-    if (attempt.code != ERR_NOT_FOUND) {
-        *err = attempt;
-        return false;
-    }
+    if (attempt.code != ERR_NOT_FOUND)
+        return error_pass(err, &attempt);
     *found = false;
     return data == NULL || path_of_pg_wal(data, timeline, arena, path, found, err);
 }

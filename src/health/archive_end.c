@@ -49,8 +49,7 @@ static bool leads_along(const Cluster *cluster, const WalInventory *wal, const T
     }
     if (attempt.code == ERR_NOT_FOUND || attempt.code == ERR_CORRUPT)
         return true; /* windows tell of it */
-    *err = attempt;
-    return false;
+    return error_pass(err, &attempt);
 }
 
 static bool find_known_path(const Cluster *cluster, const WalInventory *wal,

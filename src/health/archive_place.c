@@ -37,8 +37,7 @@ static bool is_other_repository(const Health *health, const StorageSetup *place,
           strcmp(repo.id, health->cluster.repo->id) != 0;
     if (!is_final(&attempt))
         return true;
-    *err = attempt;
-    return false;
+    return error_pass(err, &attempt);
 }
 
 bool archive_place_look(const StorageSetup *store, Health *health, Arena *arena, Error *err)

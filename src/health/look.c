@@ -37,10 +37,8 @@ static bool note_repository(Health *health, bool ok, const Error *attempt, Error
 {
     if (ok)
         return true;
-    if (is_final(attempt)) {
-        *err = *attempt;
-        return false;
-    }
+    if (is_final(attempt))
+        return error_pass(err, attempt);
     health->has_repository = false;
     health->no_repository = *attempt;
     return true;
@@ -85,10 +83,8 @@ static bool look_find_path(Look *look, TimelinePath *path, Error *err)
         return timeline_path_parse(1, NULL, look->arena, path, err);
     if (history_of_server(look, timeline, &history, &attempt) && history != NULL)
         return timeline_path_parse(timeline, history, look->arena, path, err);
-    if (is_final(&attempt)) {
-        *err = attempt;
-        return false;
-    }
+    if (is_final(&attempt))
+        return error_pass(err, &attempt);
     if (health->has_repository)
         return timeline_path_load(&health->cluster, timeline, look->arena, path, err);
     return error_set(err, ERR_NOT_FOUND, "the history of timeline %" PRIu32 " can't be read",
@@ -107,10 +103,8 @@ static bool find_end(Look *look, Exposure *exposure, Error *err)
                                         &health->path, &health->end, &attempt));
     if (health->has_end)
         return true;
-    if (is_final(&attempt)) {
-        *err = attempt;
-        return false;
-    }
+    if (is_final(&attempt))
+        return error_pass(err, &attempt);
     return exposure_unknown(exposure, attempt.message);
 }
 

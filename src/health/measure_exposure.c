@@ -119,10 +119,8 @@ static bool search_behind(Look *look, const CommitSearch *search, Exposure *expo
         return none_on_standby(look, &found, exposure, again);
     bool ok = commit_search(search, &found, &attempt);
     look->seen_to = found.seen_to;
-    if (!ok && is_final(&attempt)) {
-        *err = attempt;
-        return false;
-    }
+    if (!ok && is_final(&attempt))
+        return error_pass(err, &attempt);
     if (ok && found.is_found) {
         exposure_take_commit(look, &found, exposure);
     } else if (ok && found.is_complete) {
@@ -194,8 +192,7 @@ static bool expose_everything(Look *look, Exposure *exposure, Error *err)
         exposure_take_commit(look, &found, exposure);
         exposure->state = EXPOSURE_EVERYTHING;
     } else if (is_final(&ignored)) {
-        *err = ignored;
-        return false;
+        return error_pass(err, &ignored);
     }
     return true;
 }
@@ -270,8 +267,7 @@ static bool look_find_fork(Look *look, Error *err)
     health->fork = (WalFork){0};
     if (!is_final(&attempt))
         return true; /* what is gone by now, or can't be read: others tell */
-    *err = attempt;
-    return false;
+    return error_pass(err, &attempt);
 }
 
 /* From the fork on nothing of the server's is in the archive. */

@@ -133,8 +133,7 @@ bool ready_pile_look(const ServerLook *server, Session *session, Arena *arena, R
         pile->reason = arena_text(arena, attempt.message);
         if (!is_final(&attempt))
             return true;
-        *err = attempt;
-        return false;
+        return error_pass(err, &attempt);
     }
     if (server->data != NULL)
         look_at_space(server, pile);

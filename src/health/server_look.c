@@ -180,10 +180,8 @@ static bool ask_slots(Session *session, Arena *arena, ServerLook *server, Error 
     server->slot_count = 0;
     server->knows_slots =
         session_rows(session, slots_query, SLOT_COLUMNS, server_take_slot, &taking, &attempt);
-    if (!server->knows_slots && is_final(&attempt)) {
-        *err = attempt;
-        return false;
-    }
+    if (!server->knows_slots && is_final(&attempt))
+        return error_pass(err, &attempt);
     return true;
 }
 
@@ -390,10 +388,8 @@ bool server_look(const HealthRequest *request, Arena *arena, ServerLook *server,
     }
     if (ask(request, arena, server, &lock, session, &attempt))
         return true;
-    if (is_final(&attempt) || attempt.code == ERR_REFUSED || attempt.code == ERR_USAGE) {
-        *err = attempt;
-        return false;
-    }
+    if (is_final(&attempt) || attempt.code == ERR_REFUSED || attempt.code == ERR_USAGE)
+        return error_pass(err, &attempt);
     server->answers = false;
     server->no_answer = arena_text(arena, attempt.message);
     return true;
@@ -406,10 +402,8 @@ bool look_ask_again(Look *look, Error *err)
 
     if (look->session == NULL || server_look_again(look->session, look->arena, server, &attempt))
         return true;
-    if (is_final(&attempt)) {
-        *err = attempt;
-        return false;
-    }
+    if (is_final(&attempt))
+        return error_pass(err, &attempt);
     session_freep(&look->session);
     look->files.session = NULL;
     server->answers = false;

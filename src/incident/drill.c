@@ -273,10 +273,8 @@ static bool drill_run(Drill *drill, Error *err)
     drill_write_journal(drill, err);
     if (is_verdict) {
         Error unsaid = {0};
-        if (!drill_tell(drill, &unsaid) && ok) {
-            *err = unsaid;
-            return false;
-        }
+        if (!drill_tell(drill, &unsaid) && ok)
+            return error_pass(err, &unsaid);
     }
     return drill_judge(drill, ok, err);
 }

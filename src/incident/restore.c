@@ -314,8 +314,7 @@ static bool check_undecided(const RestoreStory *story, Error *err)
 {
     if (story->plan.undecided.code == ERR_NONE)
         return true;
-    *err = story->plan.undecided;
-    return false;
+    return error_pass(err, &story->plan.undecided);
 }
 
 /* Whatever comes of it, the restore is done. */

@@ -390,10 +390,8 @@ static bool tell_end(Screen *screen, const RecoverySight *sight, Error *err)
     } else {
         print_end(screen->options, sight);
     }
-    if (screen->failure.code != ERR_NONE) {
-        *err = screen->failure;
-        return false;
-    }
+    if (screen->failure.code != ERR_NONE)
+        return error_pass(err, &screen->failure);
     return watch_judge(screen->options, sight, err);
 }
 

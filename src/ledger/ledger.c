@@ -101,10 +101,8 @@ static bool ledger_read_entry(Ledger *ledger, const Cluster *cluster, const Ledg
     }
     if (attempt.code == ERR_NOT_FOUND)
         return true; /* removed meanwhile */
-    if (attempt.code != ERR_CORRUPT && attempt.code != ERR_VERSION && attempt.code != ERR_REFUSED) {
-        *err = attempt;
-        return false;
-    }
+    if (attempt.code != ERR_CORRUPT && attempt.code != ERR_VERSION && attempt.code != ERR_REFUSED)
+        return error_pass(err, &attempt);
     ledger->unreadable++;
     return true;
 }

@@ -196,35 +196,62 @@ static void times_widen(TimeUs *min, TimeUs *max, TimeUs time)
         *max = time;
 }
 
-static void add_end(WalSummary *summary, const WalEvent *event)
+/* Where an event stands among those that the summary has already. */
+typedef enum Place { BEFORE_ALL, AFTER_ALL } Place;
+
+/* Whether it gives the value of a field that is of the first of its kind. 0: there is none yet. */
+static bool gives_first(Place place, uint64_t known)
 {
-    if (summary->first_end_lsn == 0) {
+    return known == 0 || place == BEFORE_ALL;
+}
+
+/* The same for the last. */
+static bool gives_last(Place place, uint64_t known)
+{
+    return known == 0 || place == AFTER_ALL;
+}
+
+static void add_commit(WalSummary *summary, const WalEvent *event, Place place)
+{
+    summary->commit_count++;
+    if (gives_last(place, summary->last_commit_end))
+        summary->last_commit_end = event->end;
+    times_widen(&summary->commit_time_min, &summary->commit_time_max, event->time);
+}
+
+static void add_end(WalSummary *summary, const WalEvent *event, Place place)
+{
+    if (gives_first(place, summary->first_end_lsn)) {
         summary->first_end_lsn = event->lsn;
         summary->xid_first = event->xid;
     }
-    summary->last_end_lsn = event->lsn;
-    summary->xid_last = event->xid;
+    if (gives_last(place, summary->last_end_lsn)) {
+        summary->last_end_lsn = event->lsn;
+        summary->xid_last = event->xid;
+    }
     if (event->drops_relations)
         summary->changes |= WAL_REMOVES_FILES;
     times_widen(&summary->end_time_min, &summary->end_time_max, event->time);
     if (event->kind == EVENT_COMMIT) {
-        summary->commit_count++;
-        summary->last_commit_end = event->end;
-        times_widen(&summary->commit_time_min, &summary->commit_time_max, event->time);
+        add_commit(summary, event, place);
     } else {
         summary->abort_count++;
     }
 }
 
-static void add_restore_point(WalSummary *summary, const WalEvent *event)
+/* The first few are kept. */
+static void add_restore_point(WalSummary *summary, const WalEvent *event, Place place)
 {
-    if (summary->restore_point_count < WAL_RESTORE_POINTS_KEPT) {
-        WalRestorePoint *point = &summary->restore_points[summary->restore_point_count];
+    const uint32_t at = place == BEFORE_ALL ? 0 : summary->restore_point_count;
+    WalRestorePoint *points = summary->restore_points;
 
-        point->lsn = event->lsn;
-        point->end = event->end;
-        point->time = event->time;
-        memcpy(point->name, event->name, sizeof point->name);
+    if (place == BEFORE_ALL)
+        memmove(points + 1, points, (WAL_RESTORE_POINTS_KEPT - 1) * sizeof points[0]);
+    if (at < WAL_RESTORE_POINTS_KEPT) {
+        points[at].lsn = event->lsn;
+        points[at].end = event->end;
+        points[at].time = event->time;
+        memcpy(points[at].name, event->name, sizeof points[at].name);
     }
     summary->restore_point_count++;
 }
@@ -242,34 +269,49 @@ bool wal_summary_add_record(WalSummary *summary, const WalRecord *record, const 
     return is_event;
 }
 
-void wal_summary_add(WalSummary *summary, const WalEvent *event)
+static void add_event(WalSummary *summary, const WalEvent *event, Place place)
 {
-    if (event->parameters.wal_level == WAL_LEVEL_MINIMAL && summary->minimal_at == 0)
+    if (event->parameters.wal_level == WAL_LEVEL_MINIMAL && gives_first(place, summary->minimal_at))
         summary->minimal_at = event->lsn;
     switch (event->kind) {
     case EVENT_COMMIT:
     case EVENT_ABORT:
-        add_end(summary, event);
+        add_end(summary, event, place);
         return;
     case EVENT_RESTORE_POINT:
-        add_restore_point(summary, event);
+        add_restore_point(summary, event, place);
         return;
     case EVENT_TIMELINE:
-        summary->new_timeline = event->timeline;
+        if (gives_last(place, summary->new_timeline))
+            summary->new_timeline = event->timeline;
         return;
     case EVENT_BACKUP_END:
-        summary->backup_end = event->end;
-        summary->backup_end_start = event->backup_start;
+        if (gives_last(place, summary->backup_end)) {
+            summary->backup_end = event->end;
+            summary->backup_end_start = event->backup_start;
+        }
         return;
     case EVENT_PARAMETERS:
-        summary->parameters_at = event->lsn;
-        summary->parameters = event->parameters;
+        if (gives_last(place, summary->parameters_at)) {
+            summary->parameters_at = event->lsn;
+            summary->parameters = event->parameters;
+        }
         return;
     case EVENT_FPW_OFF:
-        if (summary->fpw_off == 0)
+        if (gives_first(place, summary->fpw_off))
             summary->fpw_off = event->lsn;
         return;
     case EVENT_CHECKPOINT:
         return;
     }
+}
+
+void wal_summary_add(WalSummary *summary, const WalEvent *event)
+{
+    add_event(summary, event, AFTER_ALL);
+}
+
+void wal_summary_prepend(WalSummary *summary, const WalEvent *event)
+{
+    add_event(summary, event, BEFORE_ALL);
 }

@@ -88,8 +88,7 @@ static bool check_parent(const First *first, bool *is_there, Error *err)
         return true;
     if (attempt.code == ERR_EXISTS)
         return fork_refuse(first, first->file, name, err);
-    *err = attempt;
-    return false;
+    return error_pass(err, &attempt);
 }
 
 /* The last segment that the archive has of the way to the fork, before the fork's own. */
@@ -136,10 +135,8 @@ static bool fork_check_file(const First *first, const char *folder, const WalNam
     if (fd < 0 ||
         left_segment_look(first->cluster, name, file, fd, size, &trailer, &is_there, &attempt))
         return true;
-    if (attempt.code == ERR_INTERRUPTED || attempt.code == ERR_UNREACHABLE) {
-        *err = attempt;
-        return false;
-    }
+    if (attempt.code == ERR_INTERRUPTED || attempt.code == ERR_UNREACHABLE)
+        return error_pass(err, &attempt);
     if (attempt.code != ERR_EXISTS)
         return true;
     /* Asked after the reading: one that was recycled meanwhile has another first page by now. */

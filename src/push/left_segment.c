@@ -120,10 +120,8 @@ bool left_segment_look(const Cluster *cluster, const char *name, const char *pat
     *is_stored = ok;
     if (!ok && (attempt.code == ERR_NOT_FOUND || attempt.code == ERR_CORRUPT))
         return true;
-    if (!ok) {
-        *err = attempt;
-        return false;
-    }
+    if (!ok)
+        return error_pass(err, &attempt);
     if (comparing.is_other || comparing.offset != size)
         return error_set(err, ERR_EXISTS, "%s is in the archive already, with other WAL", name);
     return storage_sync(cluster->repo->storage, object, err);

@@ -149,8 +149,7 @@ static bool push_find_path(const Push *push, Arena *arena, TimelinePath *path, E
         return timeline_path_load(push->cluster, timeline, arena, path, err) ||
                error_context(err, "look for the parent of timeline %" PRIu32, timeline);
     }
-    *err = attempt;
-    return false;
+    return error_pass(err, &attempt);
 }
 
 /*
@@ -177,8 +176,7 @@ static bool check_fork(const Push *push, const WalSegmentHeader *header, Error *
                               "docs/runbook.md, \"A history file is lost\", makes it anew",
                               source->name.timeline);
         }
-        *err = attempt;
-        return false;
+        return error_pass(err, &attempt);
     }
     if (path_step_of(&path, header->timeline) == NULL ||
         wal_segment_of(path_step_of(&path, source->name.timeline)->begin, size) !=
@@ -273,8 +271,7 @@ static bool look_at_damaged(const Push *push, Stored *stored, Error *err)
     if (!wal_object_trailer(push->cluster, source->name_text, &trailer, &attempt)) {
         if (attempt.code == ERR_CORRUPT)
             return true;
-        *err = attempt;
-        return false;
+        return error_pass(err, &attempt);
     }
     const uint64_t size = (uint64_t)source->before.st_size;
     if (!wal_file_checksum(push->cluster->repo, source->fd, source->path, size, ours, err) ||
@@ -544,10 +541,8 @@ static bool look_and_store(Push *push, PushResult *result, Error *err)
                 take_back_damage(push);
             return true;
         }
-        if (attempt.code != ERR_EXISTS) {
-            *err = attempt;
-            return false;
-        }
+        if (attempt.code != ERR_EXISTS)
+            return error_pass(err, &attempt);
     }
     return error_set(err, ERR_UNREACHABLE,
                      "another process keeps storing and removing it in the repository");
@@ -569,10 +564,8 @@ static bool push_left(Push *push, PushResult *result, const Error *why_not, Erro
 
     if (!left_segment_find(push->cluster, source->path, source->fd, &source->name, &left_at, err))
         return false;
-    if (left_at == 0) {
-        *err = *why_not;
-        return false;
-    }
+    if (left_at == 0)
+        return error_pass(err, why_not);
     for (size_t i = 0; i < ARRAY_SIZE(kinds); i++) {
         bool is_stored;
 
@@ -598,8 +591,7 @@ static bool push_checked(Push *push, PushResult *result, Error *err)
     if (push->source.name.kind == WAL_SEGMENT &&
         (attempt.code == ERR_REFUSED || attempt.code == ERR_EXISTS))
         return push_left(push, result, &attempt, err);
-    *err = attempt;
-    return false;
+    return error_pass(err, &attempt);
 }
 
 bool archive_push(const Cluster *cluster, const PushRequest *request, PushResult *result,

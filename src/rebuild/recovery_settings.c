@@ -353,8 +353,7 @@ static bool find_passed_target(const char *data, Lsn *stop_before, Error *err)
         /* Without one nothing can be started: there is no replay that could begin anywhere. */
         if (wrong.code == ERR_NOT_FOUND)
             return true;
-        *err = wrong;
-        return false;
+        return error_pass(err, &wrong);
     }
     if (control.state == PG_SHUT_DOWN_IN_RECOVERY && control.redo == control.checkpoint &&
         control.checkpoint >= target)

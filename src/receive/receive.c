@@ -262,10 +262,8 @@ static bool note_away(Receive *receive, const Error *error, Error *err)
     receive->move_at = time_monotonic() + (TimeUs)PAUSE_MIN_MS * 1000;
     if (error->code == ERR_INTERRUPTED)
         return true;
-    if (error->code != ERR_UNREACHABLE && error->code != ERR_IO) {
-        *err = *error;
-        return false;
-    }
+    if (error->code != ERR_UNREACHABLE && error->code != ERR_IO)
+        return error_pass(err, error);
     if (receive->drain != DRAIN_BLOCKED) {
         log_warn("the repository takes no WAL for now; it is kept in the spool",
                  log_str("reason", error->message), log_str("while", error->context));
@@ -548,10 +546,8 @@ static bool stream(Receive *receive, const ReceiveBegin *begin, StreamResult *re
         }
         ok = take_message(receive, begin, &message, &attempt);
         stream_message_done(receive->session, &message);
-        if (!ok && attempt.code != ERR_INTERRUPTED) {
-            *err = attempt;
-            return false;
-        }
+        if (!ok && attempt.code != ERR_INTERRUPTED)
+            return error_pass(err, &attempt);
         receive_tell(receive, RECEIVE_ALIVE, NULL, 0);
     }
 }
@@ -718,10 +714,8 @@ static bool receive_until_done(Receive *receive, Error *err)
         /* Before the stream has begun a signal finds nothing to be finished. */
         if (ok || (attempt.code == ERR_INTERRUPTED && receive->stage != RUN_ENDS))
             return true;
-        if (interrupt_signal() != 0 || !may_pass(receive, &attempt)) {
-            *err = attempt;
-            return false;
-        }
+        if (interrupt_signal() != 0 || !may_pass(receive, &attempt))
+            return error_pass(err, &attempt);
         /* One that worked for a while was a good one: the next failure is a new story. */
         if (ms_since(begun) > UINT64_C(2) * PAUSE_MAX_MS)
             pause_ms = PAUSE_MIN_MS;

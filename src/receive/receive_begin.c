@@ -66,8 +66,7 @@ static bool create_slot(Session *session, const char *name, Error *err)
     }
     if (attempt.code == ERR_EXISTS)
         return true;
-    *err = attempt;
-    return false;
+    return error_pass(err, &attempt);
 }
 
 /* *restart: what the slot keeps WAL from; 0: nothing yet. */
@@ -178,10 +177,8 @@ static bool keep_ancestors(const Cluster *cluster, const ReceiveRequest *request
         if (timeline == 1 || wal_inventory_has_history(inventory, timeline))
             continue;
         if (!replication_history(session, timeline, &text, &attempt)) {
-            if (attempt.code != ERR_NOT_FOUND) {
-                *err = attempt;
-                return false;
-            }
+            if (attempt.code != ERR_NOT_FOUND)
+                return error_pass(err, &attempt);
             log_warn("neither the archive nor the server has a timeline's history",
                      log_u64("timeline", timeline));
         } else if (!receive_keep_history(cluster, request->compression, timeline, &text, err)) {

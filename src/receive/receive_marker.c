@@ -110,8 +110,7 @@ bool receive_marker_claim(Storage *storage, const Cluster *target, Error *err)
     if (!record_load(storage, MARKER, "spool", MARKER_VERSION, &record, &attempt)) {
         if (attempt.code == ERR_NOT_FOUND)
             return mark(storage, target, err);
-        *err = attempt;
-        return false;
+        return error_pass(err, &attempt);
     }
     if (!read_marker(&record, &marker, err) || !check_marker(&marker, target, err))
         return false;

@@ -115,8 +115,7 @@ static bool find_whole(OpenSegment *segment, Error *err)
         wal_object_trailer(segment->cluster, segment->name_text, &trailer, &attempt);
     if (segment->is_archived || attempt.code == ERR_NOT_FOUND || attempt.code == ERR_CORRUPT)
         return true;
-    *err = attempt;
-    return false;
+    return error_pass(err, &attempt);
 }
 
 static bool segment_sum_up(void *context, const WalRecord *record, Error *err)
@@ -352,8 +351,7 @@ static bool look_at_piece(const OpenSegment *segment, const WalPiece *piece, uin
                  log_str("segment", segment->name_text), log_str("reason", attempt.message));
         return wal_piece_remove(segment->cluster, piece, err);
     }
-    *err = attempt;
-    return false;
+    return error_pass(err, &attempt);
 }
 
 /* The piece found at the beginning that holds this byte; those stored since end before it. */
@@ -447,10 +445,8 @@ static bool store_piece(OpenSegment *segment, Error *err)
         return false;
     if (!wal_piece_store(segment->cluster, &piece, bytes_at(segment, piece.from), segment->codec,
                          &attempt)) {
-        if (attempt.code != ERR_EXISTS) {
-            *err = attempt;
-            return false;
-        }
+        if (attempt.code != ERR_EXISTS)
+            return error_pass(err, &attempt);
         if (!is_same_piece(segment, &piece, err))
             return false;
     }
@@ -493,10 +489,8 @@ static bool segment_compare_archived(OpenSegment *segment, Error *err)
 
     if (!wal_object_read(segment->cluster, segment->name_text, 1, compare_with_received,
                          &comparison, NULL, &attempt)) {
-        if (attempt.code != ERR_CORRUPT && attempt.code != ERR_NOT_FOUND) {
-            *err = attempt;
-            return false;
-        }
+        if (attempt.code != ERR_CORRUPT && attempt.code != ERR_NOT_FOUND)
+            return error_pass(err, &attempt);
         segment->is_archived = false; /* damaged, or set aside by now: pieces, as ever */
         return true;
     }
@@ -581,10 +575,8 @@ static bool take_stored(const OpenSegment *segment, const WalTrailer *ours, Erro
             return segment_refuse_other(segment, "the whole", err);
         return storage_sync(segment->cluster->repo->storage, object, err);
     }
-    if (attempt.code != ERR_CORRUPT) {
-        *err = attempt;
-        return false;
-    }
+    if (attempt.code != ERR_CORRUPT)
+        return error_pass(err, &attempt);
     if (wal_object_trailer(segment->cluster, segment->name_text, &stored, &(Error){0}) &&
         !wal_trailers_agree(&stored, ours))
         return segment_refuse_other(segment, "the whole (damaged)", err);
@@ -608,10 +600,8 @@ static bool segment_commit(OpenSegment *segment, Error *err)
         return false;
     segment->summary.reader = *wal_reader_state(segment->reader);
     if (!wal_object_writer_commit(segment->writer, &segment->summary, &trailer, &attempt)) {
-        if (attempt.code != ERR_EXISTS) {
-            *err = attempt;
-            return false;
-        }
+        if (attempt.code != ERR_EXISTS)
+            return error_pass(err, &attempt);
         if (!take_stored(segment, &trailer, err))
             return false;
     }
@@ -654,8 +644,7 @@ static bool load_piece(SegmentComparison *comparison, size_t index, bool *is_the
                                                     comparison->codec, content, &attempt);
     if (*is_there || attempt.code == ERR_CORRUPT || attempt.code == ERR_NOT_FOUND)
         return true;
-    *err = attempt;
-    return false;
+    return error_pass(err, &attempt);
 }
 
 static bool segment_compare_part(void *context, const void *data, size_t size, Error *err)
@@ -705,8 +694,7 @@ static bool clean_segment(const Cluster *cluster, const WalPiece *pieces, size_t
     if (!wal_object_read(cluster, text, 1, segment_compare_part, &comparison, NULL, &attempt)) {
         if (attempt.code == ERR_NOT_FOUND || attempt.code == ERR_CORRUPT)
             return true; /* the pieces are all there is */
-        *err = attempt;
-        return false;
+        return error_pass(err, &attempt);
     }
     if (comparison.is_other) {
         log_warn("pieces of a segment have other content than the whole one; they are kept",

@@ -299,8 +299,7 @@ static bool spool_load_path(ReceiveSpool *spool, uint32_t timeline, Arena *arena
         return true;
     if (attempt.code == ERR_NOT_FOUND)
         return timeline_path_load(spool->setup.target, timeline, arena, path, err);
-    *err = attempt;
-    return false;
+    return error_pass(err, &attempt);
 }
 
 /* spool->segment is that one: as far as it was fed before, or from its first byte on. */
@@ -337,8 +336,7 @@ static bool feed(OpenSegment *segment, const uint8_t *data, size_t size, Error *
 
         if (!open_segment_add(segment, data, size, &attempt) &&
             (attempt.code != ERR_INTERRUPTED || open_segment_received(segment) == before)) {
-            *err = attempt;
-            return false;
+            return error_pass(err, &attempt);
         }
         data += open_segment_received(segment) - before;
         size -= open_segment_received(segment) - before;
@@ -430,8 +428,7 @@ static bool feed_pieces(ReceiveSpool *spool, const WalPieceList *list, Error *er
                 log_warn("a piece in the spool is damaged", log_str("reason", attempt.message));
             if (attempt.code == ERR_NOT_FOUND || attempt.code == ERR_CORRUPT)
                 return true;
-            *err = attempt;
-            return false;
+            return error_pass(err, &attempt);
         }
         if (!feed(spool->segment, raw.data + known, raw.size - known, err))
             return false;

@@ -346,6 +346,5 @@ bool data_look(const char *data, const Cluster *cluster, Arena *arena, DataLook 
         return false;
     if (running.code == ERR_NONE)
         return true;
-    *err = running;
-    return false;
+    return error_pass(err, &running);
 }

@@ -83,8 +83,7 @@ static bool old_branch_find_path(const Cluster *cluster, const WalInventory *inv
     branch->path = (TimelinePath){0};
     if (attempt.code == ERR_NOT_FOUND || attempt.code == ERR_CORRUPT)
         return true;
-    *err = attempt;
-    return false;
+    return error_pass(err, &attempt);
 }
 
 static bool old_branch_load(const Cluster *cluster, const OldPlaces *places, Arena *arena,

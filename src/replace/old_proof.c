@@ -323,8 +323,7 @@ static bool compare_segment(const Proof *proof, uint64_t segment, uint32_t limit
     *same = comparison.same;
     if (*is_told || attempt.code == ERR_CORRUPT || attempt.code == ERR_NOT_FOUND)
         return true;
-    *err = attempt;
-    return false;
+    return error_pass(err, &attempt);
 }
 
 typedef struct ArchiveCommits {
@@ -379,10 +378,8 @@ static bool count_archived(const Proof *proof, const TimelinePath *path, Lsn fro
     walk.to = wal_segment_start(state.first + 1, proof->size);
     if (attempt.code == ERR_NONE && !wal_walk_events(&walk, count_event, &state, &end, &attempt))
         state.commits.is_least = true;
-    if (attempt.code == ERR_INTERRUPTED) {
-        *err = attempt;
-        return false;
-    }
+    if (attempt.code == ERR_INTERRUPTED)
+        return error_pass(err, &attempt);
     proof->branch->archived = state.commits;
     return true;
 }
@@ -478,8 +475,7 @@ static bool compare_histories(const Proof *proof, Error *err)
     if (!timeline_path_load(proof->cluster, branch->timeline, proof->arena, &archived, &attempt)) {
         if (attempt.code == ERR_CORRUPT || attempt.code == ERR_NOT_FOUND)
             return true; /* then the content has to tell */
-        *err = attempt;
-        return false;
+        return error_pass(err, &attempt);
     }
     apart = paths_part_at(&branch->path, &archived);
     return apart == 0 || take_apart(proof, &archived, apart, err);
@@ -568,10 +564,8 @@ static bool compare_pieces(const Proof *proof, Error *err)
     bool is_told = compare_open(&comparison, local(proof, segment), limit, &attempt) &&
                    wal_pieces_read(proof->cluster, &proof->inventory->pieces, owner(proof, segment),
                                    segment, compare_part, &comparison, &reach, &attempt);
-    if (!is_told && attempt.code != ERR_CORRUPT && attempt.code != ERR_NOT_FOUND) {
-        *err = attempt;
-        return false;
-    }
+    if (!is_told && attempt.code != ERR_CORRUPT && attempt.code != ERR_NOT_FOUND)
+        return error_pass(err, &attempt);
     if (!is_told || !comparison.differs)
         return true;
     return last_common_record(proof, segment, comparison.same, &apart, err) &&
@@ -686,8 +680,7 @@ static bool check_link(const Proof *proof, uint64_t segment, bool *fits, Error *
                             &attempt)) {
         if (attempt.code == ERR_CORRUPT || attempt.code == ERR_NOT_FOUND)
             return true;
-        *err = attempt;
-        return false;
+        return error_pass(err, &attempt);
     }
     if (!read_files(&reading, segment, segment, err))
         return false;

@@ -23,8 +23,7 @@ static bool plan_read_settings(const char *data, const char *name, SettingList *
 
     if (settings_read(path, list, &attempt) || attempt.code == ERR_NOT_FOUND)
         return true;
-    *err = attempt;
-    return false;
+    return error_pass(err, &attempt);
 }
 
 static bool setting_counts(const Setting *setting)

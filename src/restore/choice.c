@@ -268,10 +268,8 @@ bool choice_make(const Cluster *cluster, const RestoreRequest *request,
         return false;
     const TimelinePath path = search.path;
     bool is_reached = search_path(&search, &verdict, &unreached);
-    if (unreached.code != ERR_NONE && unreached.code != ERR_CORRUPT) {
-        *err = unreached;
-        return false;
-    }
+    if (unreached.code != ERR_NONE && unreached.code != ERR_CORRUPT)
+        return error_pass(err, &unreached);
     if ((choice->branches.count > 1 || request->server != NULL) &&
         (!branch_list_compare(&choice->branches, cluster, &choice->inventory, &choice->backups,
                               &path, request->jobs, err) ||

@@ -157,10 +157,8 @@ bool decision_choose(const Cluster *cluster, const RestoreRequest *request,
             return false;
         if (load_chosen(cluster, choice->backup->header.id, plan, &attempt))
             return true;
-        if (attempt.code != ERR_CORRUPT && attempt.code != ERR_VERSION) {
-            *err = attempt;
-            return false;
-        }
+        if (attempt.code != ERR_CORRUPT && attempt.code != ERR_VERSION)
+            return error_pass(err, &attempt);
         note_unread(&unread, choice->backup->header.id, &attempt, &plan->arena);
         manifest_done(&plan->decision.manifest);
         choice_done(choice);

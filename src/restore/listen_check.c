@@ -246,6 +246,5 @@ bool listen_check(const Cluster *cluster, const RestoreRequest *request, Restore
             plan->undecided = refusal;
         return true;
     }
-    *err = refusal;
-    return false;
+    return error_pass(err, &refusal);
 }

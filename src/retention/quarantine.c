@@ -66,10 +66,8 @@ static bool move_object(Storage *storage, const char *from, const char *to, bool
     *is_moved = is_copied && strcmp(before, now) == 0;
     if (strcmp(before, now) != 0)
         return !is_copied || storage_remove(storage, to, err);
-    if (!is_copied) {
-        *err = attempt;
-        return false;
-    }
+    if (!is_copied)
+        return error_pass(err, &attempt);
     return FAULT_POINT("quarantine.before-remove", err) && storage_remove(storage, from, err) &&
            FAULT_POINT("quarantine.after-remove", err);
 }
@@ -266,8 +264,7 @@ static bool look_at_name(const Undo *undo, const char *id, const QuarantineItem 
         return same || refuse_taken(undo->cluster, item, err);
     if (attempt.code == ERR_NOT_FOUND)
         return true;
-    *err = attempt;
-    return false;
+    return error_pass(err, &attempt);
 }
 
 static bool put_back(const Undo *undo, const char *id, const QuarantineItem *item, Error *err)

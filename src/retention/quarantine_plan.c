@@ -185,8 +185,7 @@ static bool find_descendants(Planning *planning, Error *err)
         if (!timeline_path_load(planning->cluster, item.name.timeline, &arena, &path, &attempt)) {
             if (attempt.code == ERR_CORRUPT || attempt.code == ERR_NOT_FOUND)
                 continue; /* it says nothing */
-            *err = attempt;
-            return false;
+            return error_pass(err, &attempt);
         }
         if (!extent_goes_on(planning, extent, &path, &left))
             continue;

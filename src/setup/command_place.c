@@ -115,8 +115,7 @@ static bool search_data(const char *what, const char *path, const char *data,
     if (fd < 0 || readlink(link, real, sizeof real - 1) <= 0 ||
         tree_walk(real, &visitor, &unseen) || unseen.code != ERR_REFUSED)
         return true;
-    *err = unseen;
-    return false;
+    return error_pass(err, &unseen);
 }
 
 bool place_check_outside(const char *what, const char *path, const char *data, Error *err)

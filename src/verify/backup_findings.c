@@ -68,10 +68,8 @@ static bool findings_take_unread(VerifyRun *run, size_t backup, const Error *att
 {
     CLEANUP(text_freep) char *object = layout_manifest(run->cluster->name, run->backups[backup].id);
 
-    if (!is_finding(attempt)) {
-        *err = *attempt;
-        return false;
-    }
+    if (!is_finding(attempt))
+        return error_pass(err, attempt);
     run->backups[backup].is_hurt = true;
     trouble_at_backup(trouble_of_error(run, object, attempt), backup);
     remember_backup(run, backup, NULL, false);

@@ -220,10 +220,8 @@ static bool sum_fragments(Check *check, const ManifestEntry *entry, const Manife
         if (!*known)
             continue;
         if (!manifest_load_table(check, frame, &table, &attempt)) {
-            if (!is_finding(&attempt)) {
-                *err = attempt;
-                return false;
-            }
+            if (!is_finding(&attempt))
+                return error_pass(err, &attempt);
             complain_of_file(check, entry, "a page table as it was read before", attempt.message);
             *known = false;
             continue;

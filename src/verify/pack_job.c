@@ -329,10 +329,8 @@ bool pack_job_run(void *worker, void *work, Error *err)
     scan.worker->path[0] = '\0';
     job->is_readable = pack_scan(job->cluster, job->info.id, job->info.size, scan.worker->scan,
                                  see_frame, &scan, job->sha256, &job->error);
-    if (!job->is_readable && !is_finding(&job->error)) {
-        *err = job->error;
-        return false;
-    }
+    if (!job->is_readable && !is_finding(&job->error))
+        return error_pass(err, &job->error);
     job->is_other =
         job->is_readable && memcmp(job->sha256, job->info.sha256, sizeof job->sha256) != 0;
     return true;

@@ -92,10 +92,8 @@ bool verify_past_backups(VerifyRun *run, Error *err)
         if (listing_find(run, manifest) != NULL ||
             storage_stat(run->cluster->repo->storage, manifest, &size, NULL, &attempt))
             continue;
-        if (attempt.code != ERR_NOT_FOUND) {
-            *err = attempt;
-            return false;
-        }
+        if (attempt.code != ERR_NOT_FOUND)
+            return error_pass(err, &attempt);
         past_tell_lost(run, past, manifest);
     }
     return true;

@@ -38,8 +38,7 @@ static bool read_piece(PiecePass *pass, const ObjectInfo *object, const WalPiece
     } else if (is_finding(&attempt)) {
         trouble_means(run, trouble_of_error(run, object->name, &attempt), damage_meaning);
     } else {
-        *err = attempt;
-        return false;
+        return error_pass(err, &attempt);
     }
     run->report->objects++;
     run->report->bytes += object->size;
@@ -66,10 +65,8 @@ static bool find_gap(VerifyRun *run, const WalPieceList *list, const WalPiece *p
     CLEANUP(text_freep) char *whole = layout_wal(run->cluster->name, segment);
     if (storage_stat(run->cluster->repo->storage, whole, NULL, NULL, &attempt))
         return true;
-    if (attempt.code != ERR_NOT_FOUND) {
-        *err = attempt;
-        return false;
-    }
+    if (attempt.code != ERR_NOT_FOUND)
+        return error_pass(err, &attempt);
     CLEANUP(text_freep)
     char *object = layout_piece(run->cluster->name, segment, piece->from, piece->to);
     snprintf(expected, sizeof expected, "a piece that goes on at byte %" PRIu32, reach);

@@ -133,8 +133,7 @@ static bool load_history(VerifyRun *run, TimelineFacts *facts, Error *err)
     if (!storage_stat(run->cluster->repo->storage, object, &size, &facts->stored_at, &attempt)) {
         if (attempt.code == ERR_NOT_FOUND)
             return true;
-        *err = attempt;
-        return false;
+        return error_pass(err, &attempt);
     }
     facts->has_history = true;
     run->report->objects++;
@@ -145,10 +144,8 @@ static bool load_history(VerifyRun *run, TimelineFacts *facts, Error *err)
                   run->cluster->wal_segment_size, name);
     if (timeline_read_history(run, facts, name, &attempt))
         return true;
-    if (!is_finding(&attempt)) {
-        *err = attempt;
-        return false;
-    }
+    if (!is_finding(&attempt))
+        return error_pass(err, &attempt);
     trouble_at_timeline(trouble_of_error(run, object, &attempt), facts->timeline);
     return true;
 }

@@ -155,8 +155,7 @@ bool wal_job_run(void *worker, void *work, Error *err)
     if ((!wal_object_trailer(job->cluster, name, &job->trailer, &job->error) ||
          !job_read_whole(job, name, &reading, &job->error)) &&
         !is_finding(&job->error)) {
-        *err = job->error;
-        return false;
+        return error_pass(err, &job->error);
     }
     progress_add(job->progress, job->object->size, job->object->size);
     return true;

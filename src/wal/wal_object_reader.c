@@ -313,8 +313,7 @@ static bool check_still_damaged(const Cluster *cluster, const char *name, const 
 
     if (!wal_object_read(cluster, name, 1, NULL, NULL, NULL, &reason) &&
         reason.code != ERR_CORRUPT && reason.code != ERR_NOT_FOUND) {
-        *err = reason;
-        return false;
+        return error_pass(err, &reason);
     }
     if (reason.code == ERR_CORRUPT && !wal_object_look_at(cluster, name, &now, err))
         return false;

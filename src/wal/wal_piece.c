@@ -310,10 +310,8 @@ bool wal_pieces_read(const Cluster *cluster, const WalPieceList *list, uint32_t 
         error_clear(&attempt);
         ok = read_anew(&reading, &attempt);
     }
-    if (!ok) {
-        *err = attempt;
-        return false;
-    }
+    if (!ok)
+        return error_pass(err, &attempt);
     *size = (uint32_t)reading.offset;
     return true;
 }

@@ -151,8 +151,7 @@ static bool load_old(const WalLearning *learning, const ObjectList *list, Buffer
         } else if (problem.code == ERR_VERSION) {
             newer[i] = true;
         } else if (problem.code != ERR_CORRUPT && problem.code != ERR_NOT_FOUND) {
-            *err = problem;
-            return false;
+            return error_pass(err, &problem);
         }
     }
     return true;

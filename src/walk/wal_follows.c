@@ -19,8 +19,7 @@ static bool before_look_at(const Cluster *cluster, WalBefore *before, Error *err
                        before->trailer.summary.reader.end != WAL_END_BROKEN;
     if (attempt.code != ERR_INTERRUPTED && attempt.code != ERR_UNREACHABLE)
         return true;
-    *err = attempt;
-    return false;
+    return error_pass(err, &attempt);
 }
 
 bool wal_before_load(const Cluster *cluster, const WalName *name, const TimelinePath *path,

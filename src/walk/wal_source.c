@@ -178,8 +178,7 @@ static bool load_paths(const Cluster *cluster, const WalInventory *inventory, Er
                                &sources->paths[sources->path_count], &attempt)) {
             sources->path_count++;
         } else if (attempt.code != ERR_CORRUPT && attempt.code != ERR_NOT_FOUND) {
-            *err = attempt;
-            return false;
+            return error_pass(err, &attempt);
         }
     }
     sources->history_count = inventory->history_count;

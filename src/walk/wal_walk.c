@@ -325,50 +325,6 @@ typedef struct TrailerWalk {
     void *context;
 } TrailerWalk;
 
-/* The event comes before all others of the segment. */
-static void summary_prepend(WalSummary *summary, const WalEvent *event)
-{
-    WalSummary joined;
-
-    wal_summary_init(&joined);
-    wal_summary_add(&joined, event);
-    if (event->kind == EVENT_COMMIT || event->kind == EVENT_ABORT) {
-        WalSummary whole = *summary;
-
-        wal_summary_add(&whole, event); /* counts and times */
-        whole.first_end_lsn = event->lsn;
-        whole.xid_first = event->xid;
-        if (summary->last_end_lsn != 0) {
-            whole.last_end_lsn = summary->last_end_lsn;
-            whole.xid_last = summary->xid_last;
-        }
-        if (summary->last_commit_end != 0)
-            whole.last_commit_end = summary->last_commit_end;
-        *summary = whole;
-    }
-    if (event->kind == EVENT_RESTORE_POINT) {
-        memmove(summary->restore_points + 1, summary->restore_points,
-                (WAL_RESTORE_POINTS_KEPT - 1) * sizeof summary->restore_points[0]);
-        summary->restore_points[0] = joined.restore_points[0];
-        summary->restore_point_count++;
-    }
-    if (summary->backup_end == 0) {
-        summary->backup_end = joined.backup_end;
-        summary->backup_end_start = joined.backup_end_start;
-    }
-    if (joined.fpw_off != 0)
-        summary->fpw_off = joined.fpw_off;
-    if (summary->parameters_at == 0 && joined.parameters_at != 0) {
-        summary->parameters_at = joined.parameters_at;
-        summary->parameters = joined.parameters;
-    }
-    if (joined.minimal_at != 0)
-        summary->minimal_at = joined.minimal_at;
-    if (summary->new_timeline == 0)
-        summary->new_timeline = joined.new_timeline;
-    summary->changes |= joined.changes;
-}
-
 static bool join_and_pass_on(void *context, const SegmentVisit *visit, Error *err)
 {
     TrailerWalk *state = context;
@@ -380,7 +336,7 @@ static bool join_and_pass_on(void *context, const SegmentVisit *visit, Error *er
         !walk_event_at(state->walk, visit->straddling, &event, &found, err))
         return false;
     if (found)
-        summary_prepend(&trailer.summary, &event);
+        wal_summary_prepend(&trailer.summary, &event);
     return state->on_segment(state->context, visit->timeline, visit->segment, &trailer, err);
 }
 

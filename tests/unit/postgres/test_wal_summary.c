@@ -466,6 +466,73 @@ static void a_commit_that_is_too_large_to_be_read_may_remove_files(void **state)
     assert_int_equal(wal_changes_of(&record, pg_version_of_major(15)), WAL_REMOVES_FILES);
 }
 
+static WalEvent some_event(unsigned number)
+{
+    WalEvent event = {
+        .kind = (WalEventKind)(number * 7 % (EVENT_CHECKPOINT + 1)),
+        .lsn = 1000 + number * 100,
+        .end = 1090 + number * 100,
+        .time = 5000 + number * 37 % 11,
+        .xid = 700 + number,
+        .drops_relations = number % 5 == 0,
+        .backup_start = 10 + number,
+        .timeline = 2 + number,
+        .parameters = {.max_connections = number,
+                       .wal_level = number % 3 == 0 ? WAL_LEVEL_MINIMAL : WAL_LEVEL_UNKNOWN},
+    };
+
+    (void)snprintf(event.name, sizeof event.name, "point %u", number);
+    return event;
+}
+
+static void assert_same_summary(const WalSummary *a, const WalSummary *b)
+{
+    assert_int_equal(a->commit_count, b->commit_count);
+    assert_int_equal(a->abort_count, b->abort_count);
+    assert_int_equal(a->end_time_min, b->end_time_min);
+    assert_int_equal(a->end_time_max, b->end_time_max);
+    assert_int_equal(a->commit_time_min, b->commit_time_min);
+    assert_int_equal(a->commit_time_max, b->commit_time_max);
+    assert_int_equal(a->xid_first, b->xid_first);
+    assert_int_equal(a->xid_last, b->xid_last);
+    assert_int_equal(a->first_end_lsn, b->first_end_lsn);
+    assert_int_equal(a->last_end_lsn, b->last_end_lsn);
+    assert_int_equal(a->last_commit_end, b->last_commit_end);
+    assert_int_equal(a->restore_point_count, b->restore_point_count);
+    for (size_t i = 0; i < a->restore_point_count && i < WAL_RESTORE_POINTS_KEPT; i++) {
+        assert_int_equal(a->restore_points[i].lsn, b->restore_points[i].lsn);
+        assert_string_equal(a->restore_points[i].name, b->restore_points[i].name);
+    }
+    assert_int_equal(a->backup_end, b->backup_end);
+    assert_int_equal(a->backup_end_start, b->backup_end_start);
+    assert_int_equal(a->fpw_off, b->fpw_off);
+    assert_int_equal(a->parameters_at, b->parameters_at);
+    assert_int_equal(a->parameters.max_connections, b->parameters.max_connections);
+    assert_int_equal(a->minimal_at, b->minimal_at);
+    assert_int_equal(a->new_timeline, b->new_timeline);
+    assert_int_equal(a->changes, b->changes);
+}
+
+static void an_event_before_all_others_is_as_good_as_one_that_came_first(void **state)
+{
+    (void)state;
+    for (unsigned first = 0; first < 9; first++) {
+        for (unsigned count = 0; count < 150; count += 1 + count / 10) {
+            WalSummary in_order, backwards;
+
+            wal_summary_init(&in_order);
+            wal_summary_init(&backwards);
+            for (unsigned i = 0; i < count; i++) {
+                WalEvent event = some_event(first + i);
+                wal_summary_add(&in_order, &event);
+                event = some_event(first + count - 1 - i);
+                wal_summary_prepend(&backwards, &event);
+            }
+            assert_same_summary(&in_order, &backwards);
+        }
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -482,6 +549,7 @@ int main(void)
         cmocka_unit_test(wal_level_minimal_shows_in_checkpoints_from_17_on),
         cmocka_unit_test(what_is_done_to_files_is_summed_up),
         cmocka_unit_test(a_commit_that_is_too_large_to_be_read_may_remove_files),
+        cmocka_unit_test(an_event_before_all_others_is_as_good_as_one_that_came_first),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
