@@ -80,8 +80,7 @@ typedef struct Happening {
 /* Whether a commit removed something that somebody may want back. */
 bool happening_is_drop(const Happening *entry);
 
-/* False stops; err set means failure. */
-typedef bool HappeningFunction(void *context, const Happening *entry, Error *err);
+typedef WalkStep HappeningFunction(void *context, const Happening *entry, Error *err);
 
 typedef struct HappeningRequest {
     WalWalk walk;    /* from, to: positions; 0: none */

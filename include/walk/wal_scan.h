@@ -21,8 +21,7 @@ typedef struct WalGap {
     const char *reason; /* not missing: why */
 } WalGap;
 
-/* In both: false stops the scan; err set means failure. */
-typedef bool WalGapFunction(void *context, const WalGap *gap, Error *err);
+typedef WalkStep WalGapFunction(void *context, const WalGap *gap, Error *err);
 
 typedef struct WalScan {
     WalWalk walk; /* from, 0: the first segment of the path that is in the archive */
@@ -38,7 +37,7 @@ typedef struct WalScan {
      * Every record before `to` of the segments that are read; also such as begin before `from`.
      * They come while their segment is still being verified.
      */
-    WalRecordFunction *on_record;
+    WalkRecordFunction *on_record;
     WalGapFunction *on_gap;
     void *context;
 } WalScan;
@@ -58,7 +57,7 @@ bool wal_scan(const WalScan *scan, WalScanEnd *end, Error *err) MUST_CHECK;
 
 /*
  * Every CREATE TABLESPACE in order: its oid, and the location that replay will use. Here a gap is
- * ERR_CORRUPT.
+ * ERR_CORRUPT. False from on_create is a failure.
  */
 typedef bool WalTablespaceFunction(void *context, uint32_t oid, const char *path, Error *err);
 bool wal_scan_tablespaces(const WalWalk *walk, WalTablespaceFunction *on_create, void *context,

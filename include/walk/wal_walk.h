@@ -9,11 +9,24 @@
 #include "wal/wal_object.h"
 #include "walk/inventory.h"
 
+/* What a function that is called along a walk, or a scan, answers. */
+typedef enum WalkStep {
+    WALK_ON,
+    WALK_STOP,   /* it has seen enough: the walk ends here, and that is no failure of it */
+    WALK_FAILED, /* with err: the walk fails */
+} WalkStep;
+
+static inline WalkStep walk_step(bool ok)
+{
+    return ok ? WALK_ON : WALK_FAILED;
+}
+
 /*
- * Return false to stop (note by yourself that you did); err set means failure. Events come while
- * their segment is still being verified: use them only once the walk has returned true.
+ * Events and records come while their segment is still being verified: use them only once the walk
+ * has returned true.
  */
-typedef bool WalWalkFunction(void *context, const WalEvent *event, Error *err);
+typedef WalkStep WalWalkFunction(void *context, const WalEvent *event, Error *err);
+typedef WalkStep WalkRecordFunction(void *context, const WalRecord *record, Error *err);
 
 typedef struct WalWalk {
     const Cluster *cluster;
@@ -44,10 +57,10 @@ typedef struct WalWalkEnd {
  * Trailers only: fast. on_segment may be NULL and gets every segment's trailer in order. The end of
  * a transaction, a restore point and the like that straddles two segments is in neither's
  * summary: it is read from the segments and added to that of the segment where it ends.
- * A damaged object is no error but the end (is_broken). false from on_segment with err clear stops.
+ * A damaged object is no error but the end (is_broken).
  */
-typedef bool WalSegmentFunction(void *context, uint32_t timeline, uint64_t segment,
-                                const WalTrailer *trailer, Error *err);
+typedef WalkStep WalSegmentFunction(void *context, uint32_t timeline, uint64_t segment,
+                                    const WalTrailer *trailer, Error *err);
 bool wal_walk_trailers(const WalWalk *walk, WalSegmentFunction *on_segment, void *context,
                        WalWalkEnd *end, Error *err) MUST_CHECK;
 

@@ -37,8 +37,7 @@ typedef struct SegmentVisit {
     Lsn straddling; /* a record that ends here, began before, and may be an event; else 0 */
 } SegmentVisit;
 
-/* false with err clear: stop. */
-typedef bool SegmentVisitFunction(void *context, const SegmentVisit *visit, Error *err);
+typedef WalkStep SegmentVisitFunction(void *context, const SegmentVisit *visit, Error *err);
 bool walk_segments(const WalWalk *walk, SegmentVisitFunction *on_segment, void *context,
                    WalWalkEnd *end, Error *err) MUST_CHECK;
 
@@ -48,10 +47,10 @@ bool walk_event_at(const WalWalk *walk, Lsn lsn, WalEvent *event, bool *found,
 
 /*
  * Every record that begins in [from, to), through CRC and back link, out of verified objects.
- * A damaged object is ERR_CORRUPT. false from on_record with err clear: stop.
+ * A damaged object is ERR_CORRUPT.
  */
-bool walk_records(const WalWalk *walk, WalRecordFunction *on_record, void *context, WalWalkEnd *end,
-                  Error *err) MUST_CHECK;
+bool walk_records(const WalWalk *walk, WalkRecordFunction *on_record, void *context,
+                  WalWalkEnd *end, Error *err) MUST_CHECK;
 
 /* Where replay stands after a record: its end rounded up to 8, or after a switch the end of the
  * segment (xlogreader.c, XLogDecodeNextRecord). */

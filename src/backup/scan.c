@@ -18,10 +18,10 @@
 enum { LINKED_FILE_MAX = EXTENT_SIZE }; /* of what is no business of the server's */
 
 /* A directory to read; only of those that are links themselves the link is followed. */
-typedef struct WalkStep {
+typedef struct ScanStep {
     const char *path;
     bool is_link;
-} WalkStep;
+} ScanStep;
 
 /* The walk itself: directories still to be read are a queue, so depth costs no stack. */
 typedef struct ScanWalk {
@@ -31,7 +31,7 @@ typedef struct ScanWalk {
     const char *statistics; /* temporary ones, as pg_stat_tmp; NULL: none */
     int data_fd;
     struct stat data_info;
-    WalkStep *queue;
+    ScanStep *queue;
     size_t queued;
     size_t queue_capacity;
 } ScanWalk;
@@ -116,7 +116,7 @@ static void enqueue(ScanWalk *walk, const char *path, bool is_link)
         walk->queue_capacity = walk->queue_capacity == 0 ? 64 : walk->queue_capacity * 2;
         walk->queue = mem_resize(walk->queue, walk->queue_capacity * sizeof walk->queue[0]);
     }
-    walk->queue[walk->queued++] = (WalkStep){.path = path, .is_link = is_link};
+    walk->queue[walk->queued++] = (ScanStep){.path = path, .is_link = is_link};
 }
 
 static bool is_oid(const char *name)
@@ -735,7 +735,7 @@ static bool scan_open_directory(ScanWalk *walk, const char *path, DIR *directory
     return true;
 }
 
-static bool scan_directory(ScanWalk *walk, const WalkStep *step, Error *err)
+static bool scan_directory(ScanWalk *walk, const ScanStep *step, Error *err)
 {
     const char *name = *step->path == '\0' ? "." : step->path;
     CLEANUP(directory_done)
@@ -774,7 +774,7 @@ bool scan_data_directory(Scan *scan, const char *data, unsigned major, const cha
         return false;
     enqueue(&walk, "", false);
     for (size_t i = 0; i < walk.queued; i++) {
-        WalkStep step = walk.queue[i];
+        ScanStep step = walk.queue[i];
         if (!scan_directory(&walk, &step, err)) {
             return err->code == ERR_IO ? scan_hint_unreadable(walk.data_fd, step.path, err) : false;
         }

@@ -71,11 +71,11 @@ void run_wait_for_wal(BackupRun *run)
         log_warn("archived WAL can't be relied on", log_str("error", problem.message));
 }
 
-static bool wait_take_record(void *context, const WalRecord *record, Error *err)
+static WalkStep wait_take_record(void *context, const WalRecord *record, Error *err)
 {
     (void)err;
     copied_take(context, record);
-    return true;
+    return WALK_ON;
 }
 
 static bool look_at_copies(const BackupRun *run, CopiedDatabases *copied, Error *err)

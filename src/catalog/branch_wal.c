@@ -21,7 +21,7 @@ static void add_time(BranchGain *gain, TimeUs time)
         gain->last = time;
 }
 
-static bool branch_count_event(void *context, const WalEvent *event, Error *err)
+static WalkStep branch_count_event(void *context, const WalEvent *event, Error *err)
 {
     BranchGain *gain = context;
 
@@ -30,7 +30,7 @@ static bool branch_count_event(void *context, const WalEvent *event, Error *err)
         gain->commits++;
         add_time(gain, event->time);
     }
-    return true;
+    return WALK_ON;
 }
 
 /* Whether the record that this segment leaves incomplete ends a transaction, or prepares one. */
@@ -62,8 +62,8 @@ static void note_prepares(Counting *counting, uint64_t segment, const WalTrailer
         counting->prepares = segment;
 }
 
-static bool branch_count_segment(void *context, uint32_t timeline, uint64_t segment,
-                                 const WalTrailer *trailer, Error *err)
+static WalkStep branch_count_segment(void *context, uint32_t timeline, uint64_t segment,
+                                     const WalTrailer *trailer, Error *err)
 {
     Counting *counting = context;
     BranchGain *gain = counting->gain;
@@ -73,7 +73,7 @@ static bool branch_count_segment(void *context, uint32_t timeline, uint64_t segm
     add_time(gain, trailer->summary.commit_time_min);
     add_time(gain, trailer->summary.commit_time_max);
     note_prepares(counting, segment, trailer);
-    return true;
+    return WALK_ON;
 }
 
 /* The events that begin in the segment of `from`, from there on; also one that ends in the next. */
@@ -118,14 +118,14 @@ static void prepared_reading_done(PreparedReading *reading)
     prepared_done(&reading->open);
 }
 
-static bool take_prepared(void *context, const WalRecord *record, Error *err)
+static WalkStep take_prepared(void *context, const WalRecord *record, Error *err)
 {
     PreparedReading *reading = context;
     TimeUs time;
 
     (void)err;
     (void)prepared_add(&reading->open, record, reading->version, &time);
-    return true;
+    return WALK_ON;
 }
 
 static bool count_prepared(const WalWalk *walk, const Counting *counting, Error *err)
@@ -207,14 +207,14 @@ bool branch_end(const WalWalk *walk, Lsn *end, Error *err)
     return true;
 }
 
-static bool branch_take_commit(void *context, const WalEvent *event, Error *err)
+static WalkStep branch_take_commit(void *context, const WalEvent *event, Error *err)
 {
     (void)err;
     if (event->kind == EVENT_COMMIT) {
         *(BranchCommit *)context =
             (BranchCommit){.time = event->time, .lsn = event->lsn, .xid = event->xid};
     }
-    return true;
+    return WALK_ON;
 }
 
 static bool look_for_commit(const WalWalk *walk, uint64_t segment, BranchCommit *commit, Error *err)
@@ -259,15 +259,15 @@ typedef struct Beginning {
     TimeUs time;
 } Beginning;
 
-static bool take_beginning(void *context, const WalEvent *event, Error *err)
+static WalkStep take_beginning(void *context, const WalEvent *event, Error *err)
 {
     Beginning *beginning = context;
 
     (void)err;
     if (event->kind != EVENT_TIMELINE || event->timeline != beginning->timeline)
-        return true;
+        return WALK_ON;
     beginning->time = event->time;
-    return false;
+    return WALK_STOP;
 }
 
 bool branch_begins(const WalWalk *walk, TimeUs *begins, Error *err)

@@ -22,37 +22,37 @@ static void take_later(TimeUs *max, TimeUs time)
         *max = time;
 }
 
-static bool earliest_look_at_segment(void *context, uint32_t timeline, uint64_t segment,
-                                     const WalTrailer *trailer, Error *err)
+static WalkStep earliest_look_at_segment(void *context, uint32_t timeline, uint64_t segment,
+                                         const WalTrailer *trailer, Error *err)
 {
     Earliest *earliest = context;
     const WalSummary *summary = &trailer->summary;
 
     (void)timeline, (void)err;
     if (summary->end_time_max == TIME_US_NONE)
-        return true;
+        return WALK_ON;
     if (summary->first_end_lsn >= earliest->walk->from &&
         summary->last_end_lsn < earliest->walk->to) {
         take_later(&earliest->max, summary->end_time_max);
-        return true;
+        return WALK_ON;
     }
     if (earliest->mixed_count == ARRAY_SIZE(earliest->mixed)) {
         earliest->is_unclear = true;
-        return true;
+        return WALK_ON;
     }
     earliest->mixed[earliest->mixed_count] = segment;
     earliest->mixed_max[earliest->mixed_count++] = summary->end_time_max;
-    return true;
+    return WALK_ON;
 }
 
-static bool earliest_take_end(void *context, const WalEvent *event, Error *err)
+static WalkStep earliest_take_end(void *context, const WalEvent *event, Error *err)
 {
     Earliest *earliest = context;
 
     (void)err;
     if (event->kind == EVENT_COMMIT || event->kind == EVENT_ABORT)
         take_later(&earliest->max, event->time);
-    return true;
+    return WALK_ON;
 }
 
 /* What begins in the segment before, too: it may end in this one. */

@@ -115,8 +115,8 @@ static bool is_early(const Target *target, TimeUs time)
     return target->kind == TARGET_TIME && time != TIME_US_NONE && !time_stops(target, time);
 }
 
-static bool target_look_at_trailer(void *context, uint32_t timeline, uint64_t segment,
-                                   const WalTrailer *trailer, Error *err)
+static WalkStep target_look_at_trailer(void *context, uint32_t timeline, uint64_t segment,
+                                       const WalTrailer *trailer, Error *err)
 {
     TargetSearch *search = context;
 
@@ -133,10 +133,10 @@ static bool target_look_at_trailer(void *context, uint32_t timeline, uint64_t se
         search->minimal = segment;
         search->has_minimal = true;
     }
-    return true;
+    return WALK_ON;
 }
 
-static bool target_look_at_record(void *context, const WalRecord *record, Error *err)
+static WalkStep target_look_at_record(void *context, const WalRecord *record, Error *err)
 {
     TargetSearch *search = context;
     uint32_t segment_size = search->walk.cluster->wal_segment_size;
@@ -155,23 +155,23 @@ static bool target_look_at_record(void *context, const WalRecord *record, Error 
         } else if (is_commit) {
             search->first_after = found;
         }
-        return true;
+        return WALK_ON;
     }
     if (is_commit && search->is_found) {
         if (search->first_after.time == TIME_US_NONE)
             search->first_after = found;
-        return false;
+        return WALK_STOP;
     }
     if (search->is_found) { /* the next commit may be far away: the notes know where */
-        return search->first_after.time == TIME_US_NONE &&
-               wal_segment_of(record->lsn, segment_size) ==
-                   wal_segment_of(search->record.lsn, segment_size);
+        bool is_near = wal_segment_of(record->lsn, segment_size) ==
+                       wal_segment_of(search->record.lsn, segment_size);
+        return search->first_after.time == TIME_US_NONE && is_near ? WALK_ON : WALK_STOP;
     }
     if (is_commit)
         search->last_before = found;
     search->has_previous = true;
     search->previous_end = walk_replay_end(record, segment_size);
-    return true;
+    return WALK_ON;
 }
 
 static bool scan(TargetSearch *search, Lsn from, Error *err)
@@ -215,15 +215,15 @@ typedef struct CommitRequest {
     WalEvent event;
 } CommitRequest;
 
-static bool target_take_commit(void *context, const WalEvent *event, Error *err)
+static WalkStep target_take_commit(void *context, const WalEvent *event, Error *err)
 {
     CommitRequest *request = context;
 
     (void)err;
     if (event->kind != EVENT_COMMIT)
-        return true;
+        return WALK_ON;
     request->event = *event;
-    return !request->want_first;
+    return request->want_first ? WALK_STOP : WALK_ON;
 }
 
 /* The first or last commit that begins in [from, to). */
@@ -308,17 +308,17 @@ typedef struct EarlyCommits {
     WalEvent last;
 } EarlyCommits;
 
-static bool take_early(void *context, const WalEvent *event, Error *err)
+static WalkStep take_early(void *context, const WalEvent *event, Error *err)
 {
     EarlyCommits *early = context;
 
     (void)err;
     if (event->kind != EVENT_COMMIT || event->lsn <= early->stop ||
         !is_early(early->target, event->time))
-        return true;
+        return WALK_ON;
     early->count++;
     early->last = *event;
-    return true;
+    return WALK_ON;
 }
 
 /* The server stops at the first record that is later, and never sees what comes after it. */
@@ -473,14 +473,14 @@ typedef struct Minimal {
     Lsn lsn; /* 0: none */
 } Minimal;
 
-static bool target_look_for_minimal(void *context, const WalEvent *event, Error *err)
+static WalkStep target_look_for_minimal(void *context, const WalEvent *event, Error *err)
 {
     Minimal *minimal = context;
 
     (void)err;
     if (event->parameters.wal_level == WAL_LEVEL_MINIMAL)
         minimal->lsn = event->lsn;
-    return minimal->lsn == 0;
+    return minimal->lsn != 0 ? WALK_STOP : WALK_ON;
 }
 
 /*

@@ -15,7 +15,7 @@ typedef struct TimeSearch {
     bool is_first_cleared; /* the sign in the first segment is older than the walk */
 } TimeSearch;
 
-static bool window_look_at_segment(void *context, const SegmentVisit *visit, Error *err)
+static WalkStep window_look_at_segment(void *context, const SegmentVisit *visit, Error *err)
 {
     TimeSearch *search = context;
     TimeUs max = visit->trailer->summary.commit_time_max;
@@ -24,7 +24,7 @@ static bool window_look_at_segment(void *context, const SegmentVisit *visit, Err
     if (visit->trailer->summary.minimal_at != 0 && !search->is_first_cleared) {
         search->minimal = visit->segment;
         search->minimal_at = visit->trailer->summary.minimal_at;
-        return false;
+        return WALK_STOP;
     }
     search->is_first_cleared = false;
     if (visit->straddling != 0) {
@@ -39,7 +39,7 @@ static bool window_look_at_segment(void *context, const SegmentVisit *visit, Err
         search->max = max;
         search->count = 0;
     }
-    return true;
+    return WALK_ON;
 }
 
 /*
@@ -68,7 +68,7 @@ typedef struct MinimalSearch {
     TimeUs max;
 } MinimalSearch;
 
-static bool window_look_at_event(void *context, const WalEvent *event, Error *err)
+static WalkStep window_look_at_event(void *context, const WalEvent *event, Error *err)
 {
     MinimalSearch *search = context;
 
@@ -77,7 +77,7 @@ static bool window_look_at_event(void *context, const WalEvent *event, Error *er
         search->max = event->time;
     if (event->parameters.wal_level == WAL_LEVEL_MINIMAL)
         search->lsn = event->lsn;
-    return search->lsn == 0;
+    return search->lsn != 0 ? WALK_STOP : WALK_ON;
 }
 
 /* Only a segment with a sign is read. */

@@ -187,7 +187,7 @@ static bool log_parse_request(LogRun *run, Error *err)
     return true;
 }
 
-static bool show(void *context, const Happening *happening, Error *err)
+static WalkStep show(void *context, const Happening *happening, Error *err)
 {
     LogRun *run = context;
 
@@ -195,11 +195,11 @@ static bool show(void *context, const Happening *happening, Error *err)
         run->gaps++;
     if ((run->options->limit > 0 && run->shown == run->options->limit) || out_is_closed()) {
         run->is_limited = true;
-        return false;
+        return WALK_STOP;
     }
     run->shown++;
-    return run->options->json ? log_print_json(&run->printer, happening, err)
-                              : log_print_line(&run->printer, happening, err);
+    return walk_step(run->options->json ? log_print_json(&run->printer, happening, err)
+                                        : log_print_line(&run->printer, happening, err));
 }
 
 static bool log_begin(LogRun *run, const LogBranch *branch, Error *err)

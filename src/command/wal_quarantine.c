@@ -153,7 +153,7 @@ static bool own_begin(const Quarantine *quarantine, uint32_t timeline, Lsn *begi
     return error_pass(err, &attempt);
 }
 
-static bool contents_count_event(void *context, const WalEvent *event, Error *err)
+static WalkStep contents_count_event(void *context, const WalEvent *event, Error *err)
 {
     Contents *contents = context;
     const WalSummary one = {
@@ -162,7 +162,7 @@ static bool contents_count_event(void *context, const WalEvent *event, Error *er
     (void)err;
     if (event->kind == EVENT_COMMIT)
         contents_add_segment(contents, &one);
-    return true;
+    return WALK_ON;
 }
 
 /* Record by record from `from` on. */

@@ -251,8 +251,8 @@ typedef struct MinimalLook {
 } MinimalLook;
 
 /* A sign before the beginning, in the same segment, is from before the backup. */
-static bool archive_end_look_for_minimal(void *context, uint32_t timeline, uint64_t segment,
-                                         const WalTrailer *trailer, Error *err)
+static WalkStep archive_end_look_for_minimal(void *context, uint32_t timeline, uint64_t segment,
+                                             const WalTrailer *trailer, Error *err)
 {
     MinimalLook *look = context;
     Lsn at = trailer->summary.minimal_at;
@@ -260,7 +260,7 @@ static bool archive_end_look_for_minimal(void *context, uint32_t timeline, uint6
     (void)timeline, (void)segment, (void)err;
     if (look->at == 0 && at >= look->from)
         look->at = at;
-    return true;
+    return WALK_ON;
 }
 
 static bool archive_end_follow(const WalWalk *walk, const KnownPath *known, ArchiveEnd *end,

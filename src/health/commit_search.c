@@ -49,7 +49,6 @@ static bool commit_is_promise(const WalRecord *record, const PgVersion *version,
     return wal_prepare_of(record, &event->xid, &event->time);
 }
 
-/* False with err clear: this is it. */
 static bool commit_take_record(void *context, const WalRecord *record, Error *err)
 {
     Looking *looking = context;
@@ -57,6 +56,8 @@ static bool commit_take_record(void *context, const WalRecord *record, Error *er
     WalEvent event;
 
     (void)err;
+    if (looking->found->is_found)
+        return true;
     looking->found->seen_to = record->end;
     /* One that begins before may end after: then it is as little in the archive. */
     if (record->end <= looking->search->durable ||
@@ -65,16 +66,14 @@ static bool commit_take_record(void *context, const WalRecord *record, Error *er
     looking->found->is_found = true;
     looking->found->kind = kind;
     looking->found->commit = event;
-    return false;
+    return true;
 }
 
 static bool commit_take_bytes(void *context, const void *data, size_t size, Error *err)
 {
     Looking *looking = context;
 
-    if (looking->found->is_found || wal_reader_feed(looking->reader, data, size, err))
-        return true;
-    return looking->found->is_found && err->code == ERR_NONE;
+    return looking->found->is_found || wal_reader_feed(looking->reader, data, size, err);
 }
 
 static bool is_broken(const Looking *looking)

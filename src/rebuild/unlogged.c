@@ -93,27 +93,27 @@ static bool is_tail_wanted(void *context, const WalTrailer *trailer, uint8_t rmg
     return (wal_changes_possible(rmgr, info, forks->version) & WAL_CREATES_INIT_FORKS) != 0;
 }
 
-static bool unlogged_take_record(void *context, const WalRecord *record, Error *err)
+static WalkStep unlogged_take_record(void *context, const WalRecord *record, Error *err)
 {
     const InitForks *forks = context;
     RelationFile file;
 
     (void)err;
     if (record->lsn < forks->from || !wal_created_init_fork_of(record, &file))
-        return true;
+        return WALK_ON;
     if (unlogged_drop(&forks->plan->decision.manifest, &file) > 0) {
         log_info(
             "an unlogged relation that was being built at the backup: its init fork is replayed",
             log_u64("database", file.database), log_u64("file", file.number));
     }
-    return true;
+    return WALK_ON;
 }
 
 /* Replay ends there, too: or the choice of the backup has refused it already. */
-static bool pass_gap(void *context, const WalGap *gap, Error *err)
+static WalkStep pass_gap(void *context, const WalGap *gap, Error *err)
 {
     (void)context, (void)gap, (void)err;
-    return true;
+    return WALK_ON;
 }
 
 bool unlogged_leave_out(const Cluster *cluster, const WalInventory *inventory, unsigned threads,

@@ -338,8 +338,8 @@ static void add_commits(OldCommits *commits, uint64_t count, TimeUs last)
         commits->last = last;
 }
 
-static bool count_segment(void *context, uint32_t timeline, uint64_t segment,
-                          const WalTrailer *trailer, Error *err)
+static WalkStep count_segment(void *context, uint32_t timeline, uint64_t segment,
+                              const WalTrailer *trailer, Error *err)
 {
     ArchiveCommits *state = context;
 
@@ -348,17 +348,17 @@ static bool count_segment(void *context, uint32_t timeline, uint64_t segment,
         add_commits(&state->commits, trailer->summary.commit_count,
                     trailer->summary.commit_time_max);
     }
-    return true;
+    return WALK_ON;
 }
 
-static bool count_event(void *context, const WalEvent *event, Error *err)
+static WalkStep count_event(void *context, const WalEvent *event, Error *err)
 {
     ArchiveCommits *state = context;
 
     (void)err;
     if (event->kind == EVENT_COMMIT)
         add_commits(&state->commits, 1, event->time);
-    return true;
+    return WALK_ON;
 }
 
 /* What the archive has of its own after that place: for the message. */

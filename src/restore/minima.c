@@ -36,8 +36,8 @@ static void raise_to(WalParameters *minima, const WalParameters *values)
 }
 
 /* Of several changes in one segment only the last is known: each takes a restart of the server. */
-static bool minima_note_segment(void *context, uint32_t timeline, uint64_t segment,
-                                const WalTrailer *trailer, Error *err)
+static WalkStep minima_note_segment(void *context, uint32_t timeline, uint64_t segment,
+                                    const WalTrailer *trailer, Error *err)
 {
     RestorePlan *plan = context;
     const WalSummary *summary = &trailer->summary;
@@ -48,7 +48,7 @@ static bool minima_note_segment(void *context, uint32_t timeline, uint64_t segme
     plan->decision.makes_init_forks =
         plan->decision.makes_init_forks || (summary->changes & WAL_CREATES_INIT_FORKS) != 0 ||
         init_forks_in_tail(&summary->reader, plan->decision.manifest.header.major);
-    return true;
+    return WALK_ON;
 }
 
 static bool minima_read_control(const Cluster *cluster, RestorePlan *plan, Error *err)

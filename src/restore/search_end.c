@@ -14,8 +14,8 @@ WalWalk search_walk(const Search *search, Lsn from, Lsn to)
                      .threads = search->request->jobs > 0 ? search->request->jobs : 1};
 }
 
-static bool search_end_note_segment(void *context, uint32_t timeline, uint64_t segment,
-                                    const WalTrailer *trailer, Error *err)
+static WalkStep search_end_note_segment(void *context, uint32_t timeline, uint64_t segment,
+                                        const WalTrailer *trailer, Error *err)
 {
     SearchEnd *end = context;
     const WalReaderState *reader = &trailer->summary.reader;
@@ -32,7 +32,7 @@ static bool search_end_note_segment(void *context, uint32_t timeline, uint64_t s
     if (trailer->summary.commit_time_max != TIME_US_NONE &&
         (end->commit_max == TIME_US_NONE || trailer->summary.commit_time_max > end->commit_max))
         end->commit_max = trailer->summary.commit_time_max;
-    return true;
+    return WALK_ON;
 }
 
 /* Why the archive does not go on where the walk ended, as it should; NULL: it is the end. */

@@ -39,7 +39,7 @@ static void drop_take_row(DropSearch *search, const WalRecord *record, const Wal
     }
 }
 
-static bool search_record(void *context, const WalRecord *record, Error *err)
+static WalkStep search_record(void *context, const WalRecord *record, Error *err)
 {
     DropSearch *search = context;
     uint32_t next;
@@ -53,14 +53,14 @@ static bool search_record(void *context, const WalRecord *record, Error *err)
         search->first = record->lsn;
     if (wal_shared_row_of(record, search->version, &row))
         drop_take_row(search, record, &row);
-    return true;
+    return WALK_ON;
 }
 
 /* What lies before a gap can't be looked at: the answer is what was found after it. */
-static bool search_gap(void *context, const WalGap *gap, Error *err)
+static WalkStep search_gap(void *context, const WalGap *gap, Error *err)
 {
     (void)context, (void)gap, (void)err;
-    return true;
+    return WALK_ON;
 }
 
 bool happenings_drop_begin(const WalWalk *walk, uint32_t xid, Lsn removal, Lsn *begin, Error *err)

@@ -25,9 +25,10 @@ typedef struct HappeningsReading {
     uint32_t known_from; /* xid */
     TimeUs last;         /* time of the last end of a transaction; NONE: none yet */
     /* by trailers */
-    bool has_begun; /* a segment reached to request->from */
-    bool is_past;   /* the last one lies after request->to */
-    Buffer gaps;    /* PendingGap: of which it is not known yet whether they matter */
+    bool has_begun;  /* a segment reached to request->from */
+    bool is_past;    /* the last one lies after request->to */
+    Buffer gaps;     /* PendingGap: of which it is not known yet whether they matter */
+    bool is_stopped; /* on_entry has seen enough */
     /* of the entry in work */
     Buffer created;     /* RelationFile, sorted */
     Buffer files;       /* RemovedFile */
@@ -62,37 +63,44 @@ static bool is_in_time(const HappeningRequest *request, TimeUs time)
            (request->to == TIME_US_NONE || time <= request->to);
 }
 
+static bool hand_over(HappeningsReading *reading, const Happening *entry, Error *err)
+{
+    WalkStep step = reading->request->on_entry(reading->request->context, entry, err);
+
+    reading->is_stopped = step == WALK_STOP;
+    return step != WALK_FAILED;
+}
+
 static bool emit(HappeningsReading *reading, const Happening *entry, Error *err)
 {
     const HappeningRequest *request = reading->request;
 
     /* What carries no time is as late as the last thing that does. */
-    if (entry->lsn < request->walk.from ||
+    if (reading->is_stopped || entry->lsn < request->walk.from ||
         !is_in_time(request, entry->time != TIME_US_NONE ? entry->time : reading->last) ||
         (request->only_drops && !happening_is_drop(entry)))
         return true;
-    return request->on_entry(request->context, entry, err);
+    return hand_over(reading, entry, err);
 }
 
 static bool flush_gaps(HappeningsReading *reading, Error *err)
 {
-    const HappeningRequest *request = reading->request;
     const PendingGap *gaps = (const PendingGap *)(const void *)reading->gaps.data;
     size_t count = reading->gaps.size / sizeof(PendingGap);
     bool ok = true;
 
-    for (size_t i = 0; ok && i < count; i++) {
+    for (size_t i = 0; ok && !reading->is_stopped && i < count; i++) {
         WalGap gap = gaps[i].gap;
 
         gap.reason = gaps[i].reason;
-        ok = request->on_entry(request->context,
-                               &(Happening){.kind = HAPPENING_GAP,
-                                            .lsn = gap.from,
-                                            .end = gap.to,
-                                            .time = TIME_US_NONE,
-                                            .timeline = gap.timeline,
-                                            .gap = &gap},
-                               err);
+        ok = hand_over(reading,
+                       &(Happening){.kind = HAPPENING_GAP,
+                                    .lsn = gap.from,
+                                    .end = gap.to,
+                                    .time = TIME_US_NONE,
+                                    .timeline = gap.timeline,
+                                    .gap = &gap},
+                       err);
     }
     reading->gaps.size = 0;
     return ok;
@@ -102,7 +110,7 @@ static bool flush_gaps(HappeningsReading *reading, Error *err)
  * Whether it lies in the time asked for shows when the next segment is known. What was open before
  * it may have ended in it.
  */
-static bool take_gap(void *context, const WalGap *gap, Error *err)
+static WalkStep take_gap(void *context, const WalGap *gap, Error *err)
 {
     HappeningsReading *reading = context;
     PendingGap pending = {.gap = *gap};
@@ -111,11 +119,11 @@ static bool take_gap(void *context, const WalGap *gap, Error *err)
     transactions_done(&reading->open);
     reading->is_known = false;
     if (reading->is_past || gap->to < reading->request->walk.from)
-        return true;
+        return WALK_ON;
     snprintf(pending.reason, sizeof pending.reason, "%.*s", (int)sizeof pending.reason - 1,
              gap->reason);
     buffer_append(&reading->gaps, &pending, sizeof pending);
-    return true;
+    return WALK_ON;
 }
 
 static void follow_time(HappeningsReading *reading, const WalSummary *summary)
@@ -521,9 +529,8 @@ static void note_change(HappeningsReading *reading, const WalRecord *record,
     }
 }
 
-static bool happenings_take_record(void *context, const WalRecord *record, Error *err)
+static bool happenings_read_record(HappeningsReading *reading, const WalRecord *record, Error *err)
 {
-    HappeningsReading *reading = context;
     uint32_t next;
     uint32_t oldest;
 
@@ -538,6 +545,15 @@ static bool happenings_take_record(void *context, const WalRecord *record, Error
     if (record->rmgr == RMGR_XLOG)
         return take_event(reading, record, err);
     return record->rmgr != RMGR_STORAGE || take_shrink(reading, record, err);
+}
+
+static WalkStep happenings_take_record(void *context, const WalRecord *record, Error *err)
+{
+    HappeningsReading *reading = context;
+
+    if (!happenings_read_record(reading, record, err))
+        return WALK_FAILED;
+    return reading->is_stopped ? WALK_STOP : WALK_ON;
 }
 
 bool happenings_read(const HappeningRequest *request, WalScanEnd *end, Error *err)
@@ -566,8 +582,8 @@ bool happenings_read(const HappeningRequest *request, WalScanEnd *end, Error *er
         return false;
     if (end->is_stopped)
         return true;
-    if (flush_gaps(&reading, err) && tell_unfinished(&reading, NULL, err))
-        return true;
-    end->is_stopped = err->code == ERR_NONE;
-    return end->is_stopped;
+    if (!flush_gaps(&reading, err) || !tell_unfinished(&reading, NULL, err))
+        return false;
+    end->is_stopped = reading.is_stopped;
+    return true;
 }

@@ -62,7 +62,7 @@ static bool is_lock(const WalRecord *record)
            record->xid != 0;
 }
 
-static bool lock_look_at_record(void *context, const WalRecord *record, Error *err)
+static WalkStep lock_look_at_record(void *context, const WalRecord *record, Error *err)
 {
     LockSearch *search = context;
     bool is_prepare =
@@ -80,7 +80,7 @@ static bool lock_look_at_record(void *context, const WalRecord *record, Error *e
         if (event.kind == EVENT_COMMIT || event.kind == EVENT_RESTORE_POINT)
             set_limit(search);
     }
-    return true;
+    return WALK_ON;
 }
 
 static bool lock_search_from(const WalWalk *walk, Lsn from, Lsn stop, LockSearch *search,

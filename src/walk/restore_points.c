@@ -38,7 +38,7 @@ static bool may_be_cut(void *context, const WalTrailer *trailer, uint8_t rmgr, u
     return rmgr == RMGR_XLOG;
 }
 
-static bool points_take_record(void *context, const WalRecord *record, Error *err)
+static WalkStep points_take_record(void *context, const WalRecord *record, Error *err)
 {
     PointScan *scan = context;
     WalEvent event;
@@ -47,17 +47,17 @@ static bool points_take_record(void *context, const WalRecord *record, Error *er
     if (record->rmgr != RMGR_XLOG || !wal_event_of(record, scan->version, &event) ||
         event.kind != EVENT_RESTORE_POINT ||
         (scan->name != NULL && strcmp(event.name, scan->name) != 0))
-        return true;
+        return WALK_ON;
     RestorePoint point = {
         .lsn = event.lsn, .time = event.time, .name = arena_text(&scan->arena, event.name)};
     buffer_append(&scan->found, &point, sizeof point);
-    return true;
+    return WALK_ON;
 }
 
-static bool points_pass_gap(void *context, const WalGap *gap, Error *err)
+static WalkStep points_pass_gap(void *context, const WalGap *gap, Error *err)
 {
     (void)context, (void)gap, (void)err;
-    return true;
+    return WALK_ON;
 }
 
 bool restore_points_find(const WalWalk *walk, const char *name, RestorePointList *list, Error *err)
@@ -133,25 +133,25 @@ static void take_time(LargestTime *largest, TimeUs time)
         largest->time = time;
 }
 
-static bool points_look_at_trailer(void *context, uint32_t timeline, uint64_t segment,
-                                   const WalTrailer *trailer, Error *err)
+static WalkStep points_look_at_trailer(void *context, uint32_t timeline, uint64_t segment,
+                                       const WalTrailer *trailer, Error *err)
 {
     LargestTime *largest = context;
 
     (void)timeline, (void)err;
     if (segment < largest->last_segment)
         take_time(largest, trailer->summary.commit_time_max);
-    return true;
+    return WALK_ON;
 }
 
-static bool points_look_at_event(void *context, const WalEvent *event, Error *err)
+static WalkStep points_look_at_event(void *context, const WalEvent *event, Error *err)
 {
     LargestTime *largest = context;
 
     (void)err;
     if (event->kind == EVENT_COMMIT)
         take_time(largest, event->time);
-    return true;
+    return WALK_ON;
 }
 
 bool commit_time_max(const WalWalk *walk, TimeUs *time, Error *err)

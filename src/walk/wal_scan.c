@@ -42,10 +42,9 @@ static bool scan_report_gap(ScanState *state, const WalGap *gap, Error *err)
     if (walk->to != 0 && gap->from >= walk->to)
         return true;
     state->end.gaps++;
-    if (state->scan->on_gap(state->scan->context, gap, err))
-        return true;
-    state->end.is_stopped = true;
-    return err->code == ERR_NONE;
+    WalkStep step = state->scan->on_gap(state->scan->context, gap, err);
+    state->end.is_stopped = state->end.is_stopped || step == WALK_STOP;
+    return step != WALK_FAILED;
 }
 
 static bool report_damage(ScanState *state, uint64_t segment, Lsn from, Lsn to, const char *reason,
@@ -113,12 +112,12 @@ static bool scan_take_record(void *context, const WalRecord *record, Error *err)
     ScanState *state = context;
     const WalScan *scan = state->scan;
 
-    if (state->end.is_stopped || (scan->walk.to != 0 && record->lsn >= scan->walk.to) ||
-        scan->on_record(scan->context, record, err))
+    if (state->end.is_stopped || (scan->walk.to != 0 && record->lsn >= scan->walk.to))
         return true;
-    state->end.is_stopped = true;
-    state->has_failed_above = err->code != ERR_NONE;
-    return !state->has_failed_above;
+    WalkStep step = scan->on_record(scan->context, record, err);
+    state->end.is_stopped = step == WALK_STOP;
+    state->has_failed_above = step == WALK_FAILED;
+    return step != WALK_FAILED;
 }
 
 static bool scan_take_bytes(void *context, const void *data, size_t size, Error *err)
@@ -383,24 +382,24 @@ static bool may_create_tablespace(void *context, const WalTrailer *trailer, uint
     return (wal_changes_possible(rmgr, info, scan->version) & WAL_CREATES_TABLESPACE) != 0;
 }
 
-static bool pass_tablespace(void *context, const WalRecord *record, Error *err)
+static WalkStep pass_tablespace(void *context, const WalRecord *record, Error *err)
 {
     TablespaceScan *scan = context;
     const char *path;
     uint32_t oid;
 
-    return record->lsn < scan->walk->from || !wal_tablespace_of(record, &oid, &path) ||
-           scan->on_create(scan->context, oid, path, err);
+    return walk_step(record->lsn < scan->walk->from || !wal_tablespace_of(record, &oid, &path) ||
+                     scan->on_create(scan->context, oid, path, err));
 }
 
-static bool refuse_gap(void *context, const WalGap *gap, Error *err)
+static WalkStep refuse_gap(void *context, const WalGap *gap, Error *err)
 {
     char lsn[LSN_TEXT_SIZE];
 
     (void)context;
-    return error_set(err, ERR_CORRUPT, "WAL is %s at %s%s%s",
-                     gap->is_missing ? "missing" : "damaged", lsn_text(gap->from, lsn),
-                     gap->is_missing ? "" : ": ", gap->reason);
+    error_set(err, ERR_CORRUPT, "WAL is %s at %s%s%s", gap->is_missing ? "missing" : "damaged",
+              lsn_text(gap->from, lsn), gap->is_missing ? "" : ": ", gap->reason);
+    return WALK_FAILED;
 }
 
 bool wal_scan_tablespaces(const WalWalk *walk, WalTablespaceFunction *on_create, void *context,

@@ -293,11 +293,10 @@ static bool visit_segment(SegmentWalk *state, uint64_t segment, SegmentVisitFunc
     state->end.last_segment = segment;
     state->end.last_timeline = timeline;
     *go_on = reader->end != WAL_END_BROKEN;
-    if (on_segment != NULL && !on_segment(context, &visit, err)) {
-        state->is_stopped = true;
-        *go_on = false;
-    }
-    return err->code == ERR_NONE;
+    WalkStep step = on_segment != NULL ? on_segment(context, &visit, err) : WALK_ON;
+    state->is_stopped = step == WALK_STOP;
+    *go_on = *go_on && step == WALK_ON;
+    return step != WALK_FAILED;
 }
 
 bool walk_segments(const WalWalk *walk, SegmentVisitFunction *on_segment, void *context,
@@ -325,7 +324,7 @@ typedef struct TrailerWalk {
     void *context;
 } TrailerWalk;
 
-static bool join_and_pass_on(void *context, const SegmentVisit *visit, Error *err)
+static WalkStep join_and_pass_on(void *context, const SegmentVisit *visit, Error *err)
 {
     TrailerWalk *state = context;
     WalTrailer trailer = *visit->trailer;
@@ -334,7 +333,7 @@ static bool join_and_pass_on(void *context, const SegmentVisit *visit, Error *er
 
     if (visit->straddling != 0 &&
         !walk_event_at(state->walk, visit->straddling, &event, &found, err))
-        return false;
+        return WALK_FAILED;
     if (found)
         wal_summary_prepend(&trailer.summary, &event);
     return state->on_segment(state->context, visit->timeline, visit->segment, &trailer, err);
@@ -351,7 +350,7 @@ bool wal_walk_trailers(const WalWalk *walk, WalSegmentFunction *on_segment, void
 typedef struct RecordWalk {
     const WalWalk *walk;
     WalReader *reader;
-    WalRecordFunction *on_record;
+    WalkRecordFunction *on_record;
     void *context;
     WalWalkEnd end;
     bool is_stopped;
@@ -366,16 +365,17 @@ static bool records_take_record(void *context, const WalRecord *record, Error *e
 {
     RecordWalk *state = context;
 
-    if (state->walk->to != 0 && record->lsn >= state->walk->to) {
+    if (state->walk->to != 0 && record->lsn >= state->walk->to)
         state->is_stopped = true;
-        return false;
-    }
+    if (state->is_stopped)
+        return true;
     state->end.last_end = record->end;
     state->end.replay_end = walk_replay_end(record, state->walk->cluster->wal_segment_size);
-    if (record->lsn < state->walk->from || state->on_record(state->context, record, err))
+    if (record->lsn < state->walk->from)
         return true;
-    state->is_stopped = true;
-    return false;
+    WalkStep step = state->on_record(state->context, record, err);
+    state->is_stopped = step == WALK_STOP;
+    return step != WALK_FAILED;
 }
 
 /* Once stopped, the rest of the segment still comes, so that it is verified to its end. */
@@ -383,9 +383,7 @@ static bool records_take_bytes(void *context, const void *data, size_t size, Err
 {
     RecordWalk *state = context;
 
-    if (state->is_stopped || wal_reader_feed(state->reader, data, size, err))
-        return true;
-    return state->is_stopped && err->code == ERR_NONE;
+    return state->is_stopped || wal_reader_feed(state->reader, data, size, err);
 }
 
 static bool records_read_segment(RecordWalk *state, uint64_t segment, Error *err)
@@ -404,8 +402,8 @@ static bool records_read_segment(RecordWalk *state, uint64_t segment, Error *err
     return true;
 }
 
-bool walk_records(const WalWalk *walk, WalRecordFunction *on_record, void *context, WalWalkEnd *end,
-                  Error *err)
+bool walk_records(const WalWalk *walk, WalkRecordFunction *on_record, void *context,
+                  WalWalkEnd *end, Error *err)
 {
     CLEANUP(record_walk_done)
     RecordWalk state = {.walk = walk, .on_record = on_record, .context = context};
@@ -443,13 +441,14 @@ typedef struct EventWalk {
     void *context;
 } EventWalk;
 
-static bool pass_event(void *context, const WalRecord *record, Error *err)
+static WalkStep pass_event(void *context, const WalRecord *record, Error *err)
 {
     EventWalk *state = context;
     WalEvent event;
 
-    return !wal_event_of(record, state->version, &event) ||
-           state->on_event(state->context, &event, err);
+    return wal_event_of(record, state->version, &event)
+               ? state->on_event(state->context, &event, err)
+               : WALK_ON;
 }
 
 bool wal_walk_events(const WalWalk *walk, WalWalkFunction *on_event, void *context, WalWalkEnd *end,
@@ -471,13 +470,13 @@ typedef struct OneRecord {
     bool found;
 } OneRecord;
 
-static bool take_one(void *context, const WalRecord *record, Error *err)
+static WalkStep take_one(void *context, const WalRecord *record, Error *err)
 {
     OneRecord *one = context;
 
     (void)err;
     one->found = record->lsn == one->lsn && wal_event_of(record, one->version, one->event);
-    return false;
+    return WALK_STOP;
 }
 
 bool walk_event_at(const WalWalk *walk, Lsn lsn, WalEvent *event, bool *found, Error *err)

@@ -456,12 +456,12 @@ static void put_file(Scene *scene, const WalBuilder *wal, uint32_t timeline, uin
                             &(WalFile){.timeline = timeline, .segment = segment, .path = path}, 1);
 }
 
-static bool count_segment(void *context, uint32_t timeline, uint64_t segment,
-                          const WalTrailer *trailer, Error *err)
+static WalkStep count_segment(void *context, uint32_t timeline, uint64_t segment,
+                              const WalTrailer *trailer, Error *err)
 {
     (void)timeline, (void)segment, (void)trailer, (void)err;
     ++*(int *)context;
-    return true;
+    return WALK_ON;
 }
 
 static int walk(const Scene *scene, const TimelinePath *path, WalWalkEnd *end)

@@ -143,7 +143,7 @@ typedef struct Seen {
     WalScanEnd end;
 } Seen;
 
-static bool take(void *context, const Happening *happening, Error *err)
+static WalkStep take(void *context, const Happening *happening, Error *err)
 {
     Seen *seen = context;
 
@@ -155,7 +155,7 @@ static bool take(void *context, const Happening *happening, Error *err)
     if (happening->database_count > 0)
         seen->databases[seen->count] = happening->databases[0];
     seen->items[seen->count++] = *happening;
-    return seen->count != seen->stop_after;
+    return seen->count == seen->stop_after ? WALK_STOP : WALK_ON;
 }
 
 static HappeningRequest request_of(Scene *scene, Seen *seen)

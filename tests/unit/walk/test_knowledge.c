@@ -103,8 +103,8 @@ static void seen_done(Seen *seen)
     buffer_done(&seen->trailers);
 }
 
-static bool see(void *context, uint32_t timeline, uint64_t segment, const WalTrailer *trailer,
-                Error *err)
+static WalkStep see(void *context, uint32_t timeline, uint64_t segment, const WalTrailer *trailer,
+                    Error *err)
 {
     Seen *seen = context;
     uint8_t bytes[WAL_TRAILER_SIZE];
@@ -114,7 +114,7 @@ static bool see(void *context, uint32_t timeline, uint64_t segment, const WalTra
     buffer_append(&seen->trailers, &timeline, sizeof timeline);
     buffer_append(&seen->trailers, &segment, sizeof segment);
     buffer_append(&seen->trailers, bytes, sizeof bytes);
-    return true;
+    return WALK_ON;
 }
 
 static void walk(World *world, Seen *seen)

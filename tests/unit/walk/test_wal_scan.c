@@ -99,7 +99,7 @@ typedef struct Seen {
     size_t records, stop_after;
 } Seen;
 
-static bool take_record(void *context, const WalRecord *record, Error *err)
+static WalkStep take_record(void *context, const WalRecord *record, Error *err)
 {
     Seen *seen = context;
     const char *path;
@@ -109,16 +109,16 @@ static bool take_record(void *context, const WalRecord *record, Error *err)
     seen->records++;
     if (wal_tablespace_of(record, &oid, &path))
         seen->created[seen->count++] = record->lsn;
-    return seen->records != seen->stop_after;
+    return seen->records == seen->stop_after ? WALK_STOP : WALK_ON;
 }
 
-static bool take_gap(void *context, const WalGap *gap, Error *err)
+static WalkStep take_gap(void *context, const WalGap *gap, Error *err)
 {
     Seen *seen = context;
 
     (void)err;
     seen->gaps[seen->gap_count++] = *gap;
-    return true;
+    return WALK_ON;
 }
 
 static bool is_wanted(void *context, const WalTrailer *trailer)

@@ -34,13 +34,13 @@ typedef struct Events {
     size_t count, stop_after;
 } Events;
 
-static bool collect(void *context, const WalEvent *event, Error *err)
+static WalkStep collect(void *context, const WalEvent *event, Error *err)
 {
     Events *events = context;
 
     (void)err;
     events->items[events->count++] = *event;
-    return events->count != events->stop_after;
+    return events->count == events->stop_after ? WALK_STOP : WALK_ON;
 }
 
 static Events events;
@@ -107,6 +107,42 @@ static void a_walk_stops_when_told(void **state)
     assert_false(end.is_broken);
 }
 
+static WalkStep fail_at_third(void *context, const WalEvent *event, Error *err)
+{
+    (void)event;
+    if (++*(int *)context < 3)
+        return WALK_ON;
+    error_set(err, ERR_REFUSED, "not this one");
+    return WALK_FAILED;
+}
+
+static WalkStep fail_at_second_segment(void *context, uint32_t timeline, uint64_t segment,
+                                       const WalTrailer *trailer, Error *err)
+{
+    (void)timeline, (void)segment, (void)trailer;
+    return walk_step(++*(int *)context < 2 || error_set(err, ERR_REFUSED, "not this one"));
+}
+
+static void a_walk_fails_when_the_function_that_it_calls_does(void **state)
+{
+    WalWalk walk = world_walk(&world);
+    WalWalkEnd end;
+    Error err = {0};
+    int calls = 0;
+
+    (void)state;
+    assert_false(wal_walk_events(&walk, fail_at_third, &calls, &end, &err));
+    assert_int_equal(calls, 3);
+    assert_int_equal(err.code, ERR_REFUSED);
+    assert_string_equal(err.message, "not this one");
+
+    calls = 0;
+    error_clear(&err);
+    assert_false(wal_walk_trailers(&walk, fail_at_second_segment, &calls, &end, &err));
+    assert_int_equal(calls, 2);
+    assert_int_equal(err.code, ERR_REFUSED);
+}
+
 /* Sums over trailers, joined, must be those over all records. */
 typedef struct Sums {
     uint32_t commits, aborts, points;
@@ -115,8 +151,8 @@ typedef struct Sums {
     Lsn first_end;
 } Sums;
 
-static bool add_up(void *context, uint32_t timeline, uint64_t segment, const WalTrailer *trailer,
-                   Error *err)
+static WalkStep add_up(void *context, uint32_t timeline, uint64_t segment,
+                       const WalTrailer *trailer, Error *err)
 {
     Sums *sums = context;
     const WalSummary *summary = &trailer->summary;
@@ -134,7 +170,7 @@ static bool add_up(void *context, uint32_t timeline, uint64_t segment, const Wal
         sums->max = summary->end_time_max;
     if (sums->first_end == 0)
         sums->first_end = summary->first_end_lsn;
-    return true;
+    return WALK_ON;
 }
 
 static void trailers_sum_up_to_what_the_records_are(void **state)
@@ -360,6 +396,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(events_come_in_order_from_wherever_to_wherever),
         cmocka_unit_test(a_walk_stops_when_told),
+        cmocka_unit_test(a_walk_fails_when_the_function_that_it_calls_does),
         cmocka_unit_test(trailers_sum_up_to_what_the_records_are),
         cmocka_unit_test(both_walks_end_at_the_same_place),
         cmocka_unit_test(a_hole_ends_the_walk_and_is_told),
