@@ -2,7 +2,8 @@
 """Fail when a name stands for two things: a backtrace, a grep and a fuzzy "open file" say whose something is by its name alone.
 
 Looked at, in src and include:
-  - a static function's name is defined in one file only, and no function of another file has it either;
+  - a static function's name has two words at least: what is done, and to what or by whom;
+  - it is defined in one file only, and no function of another file has it either;
   - two structs, unions, enums or typedefs never share a name;
   - two files of different rooms never share a base name, but for a command's file (command/ and incident/ are named by the
     words that an operator types) beside the room that does its work.
@@ -49,6 +50,13 @@ def functions(files):
             yield f"{name}() is defined in {', '.join(sorted(paths))}: say in the name whose it is"
 
 
+def single_words(files):
+    for path, code in files.items():
+        for start, name, _ in DEFINITION.findall(code):
+            if re.match(r"static\b", start) and "_" not in name and name not in NOT_NAMES:
+                yield f"{path}: {name}(): say in the name whose it is"
+
+
 def types(files):
     owners = collections.defaultdict(set)
     for path, code in files.items():
@@ -74,7 +82,7 @@ def main():
     paths = [*pathlib.Path("src").rglob("*.[ch]"), *pathlib.Path("include").rglob("*.h")]
     files = {path: code_of(path) for path in sorted(paths)}
     errors = [] if files else ["no sources here: run in the folder that holds src and include"]
-    errors += sorted([*functions(files), *types(files), *base_names(files)])
+    errors += sorted([*functions(files), *single_words(files), *types(files), *base_names(files)])
     print("\n".join(errors), end="\n" if errors else "")
     return 1 if errors else 0
 

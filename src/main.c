@@ -46,7 +46,7 @@ static void put_plain(Buffer *text, const char *head, const char *value)
 }
 
 /* What a status that is not 0 says about the work: was it done, not there, or not done? */
-static LogLevel severity(const Error *err)
+static LogLevel error_severity(const Error *err)
 {
     switch ((int)err->code) {
     case ERR_ABSENT:
@@ -72,7 +72,7 @@ static void report_text(const Error *err)
     };
     CLEANUP(buffer_done) Buffer text = {0};
 
-    put_plain(&text, heads[severity(err)], err->message);
+    put_plain(&text, heads[error_severity(err)], err->message);
     put_plain(&text, "  while: ", err->context);
     put_plain(&text, "  hint:  ", err->hint);
     (void)!write(STDERR_FILENO, text.data, text.size);
@@ -81,7 +81,7 @@ static void report_text(const Error *err)
 static void report_json(const Command *command, const Error *err, int status)
 {
     const LogField fields[] = {
-        log_str("message", severity(err) == LOG_ERROR ? "failed" : "ended"),
+        log_str("message", error_severity(err) == LOG_ERROR ? "failed" : "ended"),
         log_str("command", command != NULL ? command->name : ""),
         log_str("cause", err->message),
         log_str("while", err->context),
@@ -90,7 +90,7 @@ static void report_json(const Command *command, const Error *err, int status)
         log_u64("status", (uint64_t)status),
     };
 
-    log_write(severity(err), fields, ARRAY_SIZE(fields));
+    log_write(error_severity(err), fields, ARRAY_SIZE(fields));
 }
 
 /*
@@ -114,7 +114,7 @@ static void answer_json(const Command *command, const Error *err, int status)
 }
 
 /* Both may be NULL while options are not known. */
-static bool is(const char *text, const char *word)
+static bool text_is(const char *text, const char *word)
 {
     return text != NULL && strcmp(text, word) == 0;
 }
@@ -123,7 +123,8 @@ static bool main_run(int argc, char **argv, const Command **command, Options *op
 {
     bool ok = options_parse(argc, argv, command_table, command, options, err);
 
-    log_setup(log_level(options->log_level), is(options->log_format, "json") ? LOG_JSON : LOG_TEXT);
+    log_setup(log_level(options->log_level),
+              text_is(options->log_format, "json") ? LOG_JSON : LOG_TEXT);
     if (!ok)
         return false;
     secrets_guard(options);
@@ -155,7 +156,8 @@ static void exit_on_abort(int number)
 
 static bool asks_for_version(const char *word)
 {
-    return is(word, "--version") || is(word, "-V") || is(word, "-v") || is(word, "version");
+    return text_is(word, "--version") || text_is(word, "-V") || text_is(word, "-v") ||
+           text_is(word, "version");
 }
 
 /*
@@ -199,7 +201,7 @@ int main(int argc, char **argv)
         return out_flush(&err) ? 0 : ERR_IO;
     }
     for (int i = 1; i < argc; i++) {
-        if (is(argv[i], "archive-push"))
+        if (text_is(argv[i], "archive-push"))
             (void)signal(SIGABRT, exit_on_abort);
     }
 
@@ -212,8 +214,8 @@ int main(int argc, char **argv)
     complete_hint(&options, &err);
     if (!ok && options.json && !json_was_printed())
         answer_json(command, &err, status);
-    if (!ok && severity(&err) <= log_level(options.log_level)) {
-        if (is(options.log_format, "json")) {
+    if (!ok && error_severity(&err) <= log_level(options.log_level)) {
+        if (text_is(options.log_format, "json")) {
             report_json(command, &err, status);
         } else {
             report_text(&err);

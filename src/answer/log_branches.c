@@ -69,7 +69,7 @@ static bool find_from(Covered *covered, size_t count, const TimelinePath *path, 
     return false;
 }
 
-static size_t cover(Covered *covered, size_t count, const TimelinePath *path)
+static size_t branches_cover(Covered *covered, size_t count, const TimelinePath *path)
 {
     for (size_t i = 0; i < path->count; i++) {
         const PathStep *step = &path->steps[i];
@@ -102,7 +102,7 @@ bool log_branches_find(LogPathFunction *load, void *context, LogBranches *branch
         covered = grown;
         if (!find_from(covered, count, &branch.path, &branch.from))
             continue;
-        count = cover(covered, count, &branch.path);
+        count = branches_cover(covered, count, &branch.path);
         branches->items[branches->count++] = branch;
     }
     return true;

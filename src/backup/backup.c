@@ -125,7 +125,7 @@ static bool backup_check_label(const BackupRun *run, Error *err)
     return true;
 }
 
-static bool stop(BackupRun *run, Error *err)
+static bool backup_end_on_server(BackupRun *run, Error *err)
 {
     if (!session_backup_stop(run->session, &run->arena, &run->stop, err))
         return error_context(err, "stop the backup");
@@ -203,7 +203,7 @@ static void fill_header(BackupRun *run, const Copy *copy, ManifestHeader *header
  * Somebody took the lease over while the manifest was on its way, so that what it refers to may be
  * about to be removed; or nobody knows whether it is durable. So the backup never was.
  */
-static bool withdraw(const BackupRun *run, Error *err)
+static bool backup_withdraw(const BackupRun *run, Error *err)
 {
     CLEANUP(text_freep) char *name = layout_manifest(run->cluster->name, run->report->id);
     Error removal = {0};
@@ -229,7 +229,7 @@ static bool take_back_unsaved(const BackupRun *run, Error *err)
 
     if (err->code != ERR_EXISTS &&
         storage_stat(run->cluster->repo->storage, name, &size, NULL, &unseen))
-        (void)withdraw(run, err);
+        (void)backup_withdraw(run, err);
     return error_context(err, "commit backup %s", run->report->id);
 }
 
@@ -237,7 +237,7 @@ static bool hold_lease_to_end(BackupRun *run, Error *err)
 {
     if (FAULT_POINT("backup.after-manifest", err) && lease_check(run->lease, err))
         return true;
-    (void)withdraw(run, err);
+    (void)backup_withdraw(run, err);
     return error_context(err, "hold the lease until backup %s was committed", run->report->id);
 }
 
@@ -298,8 +298,8 @@ static bool stop_and_commit(BackupRun *run, Copy *copy, Error *err)
     TimeUs began = time_monotonic();
 
     progress_phase(run->request->progress, "stop", 0);
-    if (!stop(run, err) || !copy_finish(copy, err) || !run_check_complete(run, err) ||
-        !backup_commit(run, copy, err))
+    if (!backup_end_on_server(run, err) || !copy_finish(copy, err) ||
+        !run_check_complete(run, err) || !backup_commit(run, copy, err))
         return false;
     run->report->elapsed_stop = time_monotonic() - began;
     return true;
@@ -321,7 +321,7 @@ bool backup_take(const Cluster *cluster, Session *session, const BackupRequest *
     TimeUs began = time_monotonic();
     run_wait_for_wal(&run);
     report->elapsed_wait = time_monotonic() - began;
-    return run_check_copied(&run, err) || withdraw(&run, err);
+    return run_check_copied(&run, err) || backup_withdraw(&run, err);
 }
 
 void backup_report_done(BackupReport *report)

@@ -107,7 +107,8 @@ static bool completeness_refuse(const Completeness *check, const char *path, Err
                            "PrivateTmp= of a unit)? Then take the backup again");
 }
 
-static bool need(const Completeness *check, const char *path, EntryKind kind, Error *err)
+static bool completeness_need(const Completeness *check, const char *path, EntryKind kind,
+                              Error *err)
 {
     const ManifestEntry *entry = scan_find(check->scan, path);
 
@@ -118,7 +119,7 @@ static bool need_in(const Completeness *check, const char *directory, const char
 {
     CLEANUP(text_freep) char *path = text_format("%s/%s", directory, name);
 
-    return need(check, path, ENTRY_FILE, err);
+    return completeness_need(check, path, ENTRY_FILE, err);
 }
 
 static const ScannedMap *map_of(const Scan *scan, const char *directory)
@@ -159,7 +160,7 @@ static bool check_mapped(const Completeness *check, const char *directory, Error
 
 static bool check_database(const Completeness *check, const char *directory, Error *err)
 {
-    return need(check, directory, ENTRY_DIRECTORY, err) &&
+    return completeness_need(check, directory, ENTRY_DIRECTORY, err) &&
            need_in(check, directory, "PG_VERSION", err) &&
            need_in(check, directory, "pg_filenode.map", err) && check_mapped(check, directory, err);
 }
@@ -199,7 +200,7 @@ static bool completeness_check_place(const Completeness *check, const CatalogueP
     case PLACE_DATABASE:
         return check_database(check, directory, err);
     case PLACE_PART:
-        return need(check, directory, ENTRY_DIRECTORY, err);
+        return completeness_need(check, directory, ENTRY_DIRECTORY, err);
     case PLACE_HOME:
         break;
     }
@@ -214,7 +215,7 @@ static bool check_shared(const Completeness *check, Error *err)
     static const char *const filled[] = {"pg_xact", "pg_multixact/members", "pg_multixact/offsets"};
 
     for (size_t i = 0; i < ARRAY_SIZE(files); i++) {
-        if (!need(check, files[i], ENTRY_FILE, err))
+        if (!completeness_need(check, files[i], ENTRY_FILE, err))
             return false;
     }
     for (size_t i = 0; i < ARRAY_SIZE(filled); i++) {

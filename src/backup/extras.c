@@ -79,7 +79,7 @@ static void add_included(Extras *extras, const char *config_file)
         settings_read_from(config_file, &places, &settings);
 }
 
-static const char *beside(const Extras *extras, const char *file, const char *name)
+static const char *extras_beside(const Extras *extras, const char *file, const char *name)
 {
     const char *slash = strrchr(file, '/');
 
@@ -153,7 +153,7 @@ static void add_hba_line(Extras *extras, const char *file, const char *line, siz
 
     for (; word != NULL; word = next_word(&line, end, arena, &is_quoted)) {
         if (!is_quoted && word[0] == '@' && word[1] != '\0')
-            add_hba(extras, beside(extras, file, word + 1), depth);
+            add_hba(extras, extras_beside(extras, file, word + 1), depth);
     }
     if (!is_include)
         return;
@@ -161,9 +161,9 @@ static void add_hba_line(Extras *extras, const char *file, const char *line, siz
     (void)next_word(&line, end, arena, &is_quoted);
     word = next_word(&line, end, arena, &is_quoted);
     if (word != NULL && is_directory) {
-        add_hba_directory(extras, beside(extras, file, word), depth);
+        add_hba_directory(extras, extras_beside(extras, file, word), depth);
     } else if (word != NULL) {
-        add_hba(extras, beside(extras, file, word), depth);
+        add_hba(extras, extras_beside(extras, file, word), depth);
     }
 }
 
@@ -194,7 +194,7 @@ static void add_debian(Extras *extras, const char *config_file)
     if (strncmp(config_file, "/etc/postgresql/", 16) != 0)
         return;
     for (size_t i = 0; i < ARRAY_SIZE(names); i++)
-        (void)add_path(extras, beside(extras, config_file, names[i]));
+        (void)add_path(extras, extras_beside(extras, config_file, names[i]));
 }
 
 /* One that we may not read is left out with a warning: the database itself is whole without it. */

@@ -6,7 +6,7 @@
 enum { SLEEP_MAX_MS = 100 };
 
 /* The start of a stretch of time that is long enough for size bytes and nobody else's. */
-static int64_t reserve(RateLimit *limit, size_t size)
+static int64_t rate_reserve(RateLimit *limit, size_t size)
 {
     int64_t cost = (int64_t)((double)size * 1e6 / (double)limit->bytes_per_s);
     int64_t free_at = atomic_load(&limit->free_at);
@@ -24,7 +24,7 @@ bool rate_limit_take(RateLimit *limit, size_t size, Error *err)
     if (limit->bytes_per_s == 0)
         return interrupt_check(err);
 
-    int64_t begin = reserve(limit, size);
+    int64_t begin = rate_reserve(limit, size);
     for (;;) {
         if (!interrupt_check(err))
             return false;

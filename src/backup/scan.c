@@ -110,7 +110,7 @@ static ManifestEntry *scan_add_entry(Scan *scan, EntryKind kind, const char *pat
     return entry;
 }
 
-static void enqueue(ScanWalk *walk, const char *path, bool is_link)
+static void scan_enqueue(ScanWalk *walk, const char *path, bool is_link)
 {
     if (walk->queued == walk->queue_capacity) {
         walk->queue_capacity = walk->queue_capacity == 0 ? 64 : walk->queue_capacity * 2;
@@ -251,7 +251,7 @@ static bool scan_add_tablespace(ScanWalk *walk, const char *path, const struct s
         return add_link(walk, PLAN_COPY, content, version, &inner, err);
     if (S_ISDIR(inner.st_mode)) {
         scan_add_entry(walk->scan, ENTRY_DIRECTORY, content, &inner);
-        enqueue(walk, content, false);
+        scan_enqueue(walk, content, false);
     }
     return true;
 }
@@ -272,7 +272,7 @@ static void add_directory(ScanWalk *walk, DataPlan plan, const char *path, const
         return;
     }
     if (!is_inside_location(walk->scan, path))
-        enqueue(walk, path, is_link);
+        scan_enqueue(walk, path, is_link);
 }
 
 /* A setting that names base/ is a mistake, and no reason to leave the data out of the backup. */
@@ -772,7 +772,7 @@ bool scan_data_directory(Scan *scan, const char *data, unsigned major, const cha
         return error_set_errno(err, ERR_IO, errno, "look at %s", data);
     if (!find_inside(&walk, err))
         return false;
-    enqueue(&walk, "", false);
+    scan_enqueue(&walk, "", false);
     for (size_t i = 0; i < walk.queued; i++) {
         ScanStep step = walk.queue[i];
         if (!scan_directory(&walk, &step, err)) {
@@ -837,7 +837,7 @@ const FollowedLink *scan_followed(const Scan *scan, const char *path)
     return NULL;
 }
 
-static bool knows(const TablespaceList *known, const char *oid)
+static bool tablespace_is_known(const TablespaceList *known, const char *oid)
 {
     for (size_t i = 0; i < known->count; i++) {
         if (strtoul(oid, NULL, 10) == known->items[i].oid)
@@ -863,7 +863,8 @@ void scan_drop_new_tablespaces(Scan *scan, const TablespaceList *known)
         bool is_inside = dropped != NULL && strncmp(entry->path, dropped, length) == 0 &&
                          entry->path[length] == '/';
 
-        if (entry->kind == ENTRY_LINK && !knows(known, strrchr(entry->path, '/') + 1)) {
+        if (entry->kind == ENTRY_LINK &&
+            !tablespace_is_known(known, strrchr(entry->path, '/') + 1)) {
             dropped = entry->path;
             log_info("tablespace created during the backup: it comes from WAL",
                      log_str("file", dropped));

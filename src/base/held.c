@@ -157,7 +157,7 @@ int held_open_path(const char *path, size_t size, int flags)
 }
 
 /* What can't be opened so is what we have open: only a kernel or a filter can be in the way. */
-static void hold(HeldDirectory *held, int fd, char *path)
+static void held_hold(HeldDirectory *held, int fd, char *path)
 {
     *held = (HeldDirectory){.fd = fd};
     held->path = path;
@@ -174,7 +174,7 @@ bool held_open(HeldDirectory *held, const char *path, Error *err)
         return error_set_errno(err, errno == ENOENT ? ERR_NOT_FOUND : ERR_IO, errno,
                                "open directory %s", path);
     }
-    hold(held, fd, text_format("%s", path));
+    held_hold(held, fd, text_format("%s", path));
     return true;
 }
 
@@ -197,7 +197,7 @@ bool held_open_below(HeldDirectory *held, HeldPath at, Error *err)
     *held = HELD_NONE;
     if (fd < 0)
         return held_fail(err, "open directory", at);
-    hold(held, fd, held_text(at));
+    held_hold(held, fd, held_text(at));
     return true;
 }
 
@@ -314,7 +314,7 @@ static bool make_last(HeldDirectory *held, const HeldWay *way, const char *name,
     int fd = openat(way->at, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     if (fd < 0)
         return error_set_errno(err, ERR_IO, errno, "open directory %s", way->path);
-    hold(held, fd, text_format("%s", way->path));
+    held_hold(held, fd, text_format("%s", way->path));
     return true;
 }
 

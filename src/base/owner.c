@@ -178,7 +178,7 @@ static bool take_step(OwnerWay *way, const char *part, bool *is_there, Error *er
 }
 
 /* Ends in the last directory that is there, or with the file open. */
-static bool walk(OwnerWay *way, bool *is_there, Error *err)
+static bool owner_way_walk(OwnerWay *way, bool *is_there, Error *err)
 {
     *is_there = true;
     if (!start_at(way, way->path[0] == '/' ? "/" : ".", err))
@@ -203,7 +203,7 @@ bool owner_find(const char *path, Arena *arena, DirectoryOwner *owner, Error *er
     struct stat found;
     bool is_there;
 
-    if (!walk(&way, &is_there, err))
+    if (!owner_way_walk(&way, &is_there, err))
         return false;
     if (fstat(way.fd, &found) != 0)
         return error_set_errno(err, ERR_IO, errno, "look at %s", way.here);
@@ -234,7 +234,7 @@ bool owner_open_file(const char *path, Arena *arena, int *fd, struct stat *found
     bool is_there;
 
     *fd = -1;
-    if (!walk(&way, &is_there, err))
+    if (!owner_way_walk(&way, &is_there, err))
         return false;
     if (!is_there)
         return error_set_errno(err, ERR_NOT_FOUND, ENOENT, "open %s", path);

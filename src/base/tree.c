@@ -110,7 +110,7 @@ static bool tree_look_at(TreeEntry *entry, bool *is_there, Error *err)
 }
 
 /* Through the very directory that was looked at, or not at all. */
-static bool descend(TreeWalk *walk, const TreeEntry *entry, Error *err)
+static bool tree_descend(TreeWalk *walk, const TreeEntry *entry, Error *err)
 {
     int fd = openat(entry->directory, entry->name,
                     O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
@@ -143,11 +143,11 @@ static bool tree_visit(TreeWalk *walk, const Level *level, const char *name, Err
         return true;
     bool descends = S_ISDIR(entry.found.st_mode);
     return walk->visitor->before(walk->visitor->context, &entry, &descends, err) &&
-           (!descends || !S_ISDIR(entry.found.st_mode) || descend(walk, &entry, err));
+           (!descends || !S_ISDIR(entry.found.st_mode) || tree_descend(walk, &entry, err));
 }
 
 /* The directory on top has been gone through. */
-static bool leave(TreeWalk *walk, Error *err)
+static bool tree_leave(TreeWalk *walk, Error *err)
 {
     CLEANUP(level_done) Level level = walk->levels[--walk->depth];
     bool ignored = false;
@@ -167,7 +167,7 @@ static bool tree_step(TreeWalk *walk, Error *err)
     Level *level = &walk->levels[walk->depth - 1];
 
     if (level->next == level->names.size)
-        return leave(walk, err);
+        return tree_leave(walk, err);
     const char *name = (const char *)level->names.data + level->next;
     level->next += strlen(name) + 1;
     return tree_visit(walk, level, name, err);

@@ -174,7 +174,7 @@ static WalkStep target_look_at_record(void *context, const WalRecord *record, Er
     return WALK_ON;
 }
 
-static bool scan(TargetSearch *search, Lsn from, Error *err)
+static bool target_scan(TargetSearch *search, Lsn from, Error *err)
 {
     WalWalk walk = search->walk;
     WalWalkEnd end;
@@ -203,10 +203,10 @@ static bool find_record(TargetSearch *search, Error *err)
 
     if (from < search->redo)
         from = search->redo;
-    if (!scan(search, from, err))
+    if (!target_scan(search, from, err))
         return false;
     if (from > search->redo && (!search->is_found || search->is_first))
-        return scan(search, search->redo, err);
+        return target_scan(search, search->redo, err);
     return true;
 }
 
@@ -444,7 +444,7 @@ static bool refuse_wrong_trailer(const TargetSearch *search, Error *err)
                      walk_segment_name(&search->walk, search->candidate, name));
 }
 
-static bool decide(TargetSearch *search, TargetPoint *point, Error *err)
+static bool target_decide(TargetSearch *search, TargetPoint *point, Error *err)
 {
     switch (search->target->kind) {
     case TARGET_LATEST:
@@ -535,7 +535,7 @@ bool target_find(const WalWalk *walk, const Target *target, Lsn redo, Lsn backup
     search.walk.from = redo;
     search.walk.to = 0;
     if (!wal_walk_trailers(&search.walk, target_look_at_trailer, &search, &search.end, err) ||
-        !target_check_end(&search, err) || !decide(&search, &decided, err) ||
+        !target_check_end(&search, err) || !target_decide(&search, &decided, err) ||
         !target_check_wal_level(&search, &decided, err))
         return false;
     decided.last_before = search.last_before;

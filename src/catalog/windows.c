@@ -208,8 +208,8 @@ static bool window_load_path(TimelinePath *path, bool *is_usable, const Cluster 
  * Whether this branch has all of the window, and its timeline is left only where the window ends:
  * it was promoted or recovered from the very end, and goes on.
  */
-static bool continues(const PathWindows *branch, const WindowList *list,
-                      const RecoveryWindow *window)
+static bool window_continues(const PathWindows *branch, const WindowList *list,
+                             const RecoveryWindow *window)
 {
     const PathStep *step = path_step_of(&branch->path, window->timeline);
 
@@ -229,7 +229,7 @@ static void remove_continued(WindowList *list, const PathWindows *branches, size
 
     for (size_t i = 0; i < list->count; i++) {
         for (size_t j = 0; j < branch_count; j++)
-            gone[i] = gone[i] || continues(&branches[j], list, &list->items[i]);
+            gone[i] = gone[i] || window_continues(&branches[j], list, &list->items[i]);
     }
     for (size_t i = 0; i < list->count; i++) {
         if (!gone[i])
@@ -239,7 +239,7 @@ static void remove_continued(WindowList *list, const PathWindows *branches, size
 }
 
 /* The lower one of those above `after`; next 0: none so far. */
-static uint32_t nearer(uint32_t next, uint32_t timeline, uint32_t after)
+static uint32_t window_is_nearer(uint32_t next, uint32_t timeline, uint32_t after)
 {
     return timeline > after && (next == 0 || timeline < next) ? timeline : next;
 }
@@ -250,11 +250,11 @@ static uint32_t next_timeline(const WalInventory *inventory, uint32_t after)
     uint32_t next = 0;
 
     for (size_t i = 0; i < inventory->run_count; i++)
-        next = nearer(next, inventory->runs[i].timeline, after);
+        next = window_is_nearer(next, inventory->runs[i].timeline, after);
     for (size_t i = 0; i < inventory->pieces.count; i++)
-        next = nearer(next, inventory->pieces.items[i].timeline, after);
+        next = window_is_nearer(next, inventory->pieces.items[i].timeline, after);
     for (size_t i = 0; i < inventory->partial_count; i++)
-        next = nearer(next, inventory->partials[i].timeline, after);
+        next = window_is_nearer(next, inventory->partials[i].timeline, after);
     return next;
 }
 

@@ -131,8 +131,8 @@ static bool config_check_entry(const ConfigReading *reading, const ConfigEntry *
     return true;
 }
 
-static bool apply(Filling *filling, const ConfigReading *reading, const char *section,
-                  OptionSource source, Error *err)
+static bool config_apply(Filling *filling, const ConfigReading *reading, const char *section,
+                         OptionSource source, Error *err)
 {
     for (size_t i = 0; i < reading->count; i++) {
         const ConfigEntry *entry = &reading->entries[i];
@@ -231,6 +231,7 @@ bool config_file_apply(Filling *filling, const char *path, bool may_be_missing, 
     ConfigReading reading = {
         .path = path, .next = (const char *)text.data, .arena = &arena, .err = err};
     reading.entries = arena_alloc(&arena, ENTRIES_MAX * sizeof reading.entries[0]);
-    return config_read_entries(&reading, err) && apply(filling, &reading, "", SOURCE_FILE, err) &&
-           apply(filling, &reading, filling->options->cluster, SOURCE_SECTION, err);
+    return config_read_entries(&reading, err) &&
+           config_apply(filling, &reading, "", SOURCE_FILE, err) &&
+           config_apply(filling, &reading, filling->options->cluster, SOURCE_SECTION, err);
 }

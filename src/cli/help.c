@@ -22,7 +22,7 @@ static const char *const headings[GROUP_COUNT] = {
     [GROUP_OUTPUT] = "General",
 };
 
-static int width(void)
+static int help_width(void)
 {
     size_t columns = out_terminal_width(STDOUT_FILENO);
 
@@ -34,7 +34,7 @@ static int width(void)
 /* Words of text, the first at column `at` already, the next lines from column `indent`. */
 static void print_wrapped(const char *text, int at, int indent)
 {
-    const int end = width();
+    const int end = help_width();
 
     while (*text != '\0') {
         int size = (int)strcspn(text, " ");

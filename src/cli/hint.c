@@ -29,12 +29,12 @@ static const Command *command_of(const Completing *completing, const char *words
     return NULL;
 }
 
-static bool says(const char *words, size_t size, const char *option)
+static bool words_say(const char *words, size_t size, const char *option)
 {
     return memmem(words, size, option, strlen(option)) != NULL;
 }
 
-static bool takes(const Command *command, const char *name)
+static bool command_takes(const Command *command, const char *name)
 {
     return option_find(command, name, strlen(name)) != NULL;
 }
@@ -64,7 +64,7 @@ static void put_data(const Completing *completing, const Command *command, Buffe
     const unsigned without = FOR_PUSH | FOR_GET; /* the server calls them where its data is */
     const Options *options = completing->options;
 
-    if ((command->bit & without) != 0 || !takes(command, "data"))
+    if ((command->bit & without) != 0 || !command_takes(command, "data"))
         return;
     if (options->data_is_typed) {
         put_option(text, "data", options->data);
@@ -79,15 +79,15 @@ static void put_options(const Completing *completing, const Command *command, co
 {
     const Options *options = completing->options;
 
-    if (says(words, size, "--help"))
+    if (words_say(words, size, "--help"))
         return;
-    if (options->config != NULL && !says(words, size, "--config"))
+    if (options->config != NULL && !words_say(words, size, "--config"))
         put_option(text, "config", options->config);
-    if (options->repo_is_typed && needs_repo(command) && !says(words, size, "--repo"))
+    if (options->repo_is_typed && needs_repo(command) && !words_say(words, size, "--repo"))
         put_option(text, "repo", options->repo);
-    if (options->cluster_is_typed && needs_repo(command) && !says(words, size, "--cluster"))
+    if (options->cluster_is_typed && needs_repo(command) && !words_say(words, size, "--cluster"))
         put_option(text, "cluster", options->cluster);
-    if (!says(words, size, "--data"))
+    if (!words_say(words, size, "--data"))
         put_data(completing, command, text);
 }
 

@@ -60,7 +60,7 @@ static void json_begin(Json *json, const char *key, const char *bracket)
     json->needs_comma = false;
 }
 
-static void end(Json *json, const char *bracket)
+static void json_end_bracket(Json *json, const char *bracket)
 {
     assert(json->depth > 0);
     json_put(json, bracket);
@@ -80,12 +80,12 @@ void json_begin_array(Json *json, const char *key)
 
 void json_end_object(Json *json)
 {
-    end(json, "}");
+    json_end_bracket(json, "}");
 }
 
 void json_end_array(Json *json)
 {
-    end(json, "]");
+    json_end_bracket(json, "]");
 }
 
 void json_text(Json *json, const char *key, const char *value)

@@ -2,7 +2,7 @@
 
 enum { NAME_MAX_SIZE = 40 };
 
-static size_t smaller(size_t a, size_t b)
+static size_t smaller_of(size_t a, size_t b)
 {
     return a < b ? a : b;
 }
@@ -22,9 +22,9 @@ static size_t edit_distance(const char *a, size_t a_size, const char *b, size_t 
         now[0] = i;
         for (size_t j = 1; j <= b_size; j++) {
             size_t change = before[j - 1] + (a[i - 1] != b[j - 1]);
-            now[j] = smaller(change, 1 + smaller(before[j], now[j - 1]));
+            now[j] = smaller_of(change, 1 + smaller_of(before[j], now[j - 1]));
             if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1])
-                now[j] = smaller(now[j], earlier[j - 2] + 1);
+                now[j] = smaller_of(now[j], earlier[j - 2] + 1);
         }
     }
     return rows[a_size % 3][b_size];
@@ -37,7 +37,7 @@ void nearest_try(Nearest *nearest, const char *candidate)
     if (nearest->size > NAME_MAX_SIZE || size > NAME_MAX_SIZE)
         return;
     size_t distance = edit_distance(nearest->wanted, nearest->size, candidate, size);
-    if (distance > 1 + smaller(nearest->size, size) / 4)
+    if (distance > 1 + smaller_of(nearest->size, size) / 4)
         return;
     if (nearest->found == NULL || distance < nearest->distance) {
         nearest->found = candidate;

@@ -294,7 +294,7 @@ static bool note_sources(Filling *filling)
     return true;
 }
 
-static bool fill(Filling *filling, char **argv, char **command_place, Error *err)
+static bool options_fill(Filling *filling, char **argv, char **command_place, Error *err)
 {
     return use_fallbacks(filling, err) && use_environment(filling, err) &&
            parse_arguments(filling, argv, command_place, err) && use_config_file(filling, err) &&
@@ -331,7 +331,7 @@ bool options_parse(int argc, char **argv, const Command *commands, const Command
         return true;
 
     Filling filling = {.options = options, .command = found, .all_commands = commands};
-    return fill(&filling, argv, place, err) ||
+    return options_fill(&filling, argv, place, err) ||
            error_hint(err, "see `pgcairn %s --help`", found->name);
 }
 

@@ -18,7 +18,7 @@ static const char *data_directory(const Options *options)
     return file_exists("PG_VERSION") ? "." : NULL;
 }
 
-static bool get(const Options *options, GetRequest *request, Error *err)
+static bool archive_get_file(const Options *options, GetRequest *request, Error *err)
 {
     CLEANUP(repo_done) Repo repo = {0};
     Cluster cluster;
@@ -30,7 +30,7 @@ static bool get(const Options *options, GetRequest *request, Error *err)
 }
 
 /* An answer that the server goes on with; the log says what it was. */
-static bool spare(const Options *options, const char *why, Error *err)
+static bool archive_get_spare(const Options *options, const char *why, Error *err)
 {
     log_warn(why, log_str("file", options->wal_name), log_str("reason", err->message),
              log_u64("status", (uint64_t)err->code));
@@ -45,16 +45,17 @@ static bool spare(const Options *options, const char *why, Error *err)
  */
 static bool get_or_spare(const Options *options, GetRequest *request, Error *err)
 {
-    if (get(options, request, err))
+    if (archive_get_file(options, request, err))
         return true;
     if (err->code == ERR_ABSENT)
         return false;
     if (archive_get_is_standby(request->data))
-        return spare(options, "not available for now; a standby asks again", err);
+        return archive_get_spare(options, "not available for now; a standby asks again", err);
     if (!archive_get_is_promoting(request))
         return false;
     prefetch_end(request->ahead);
-    return spare(options, "not available; the server takes its copy in pg_wal and opens", err);
+    return archive_get_spare(options,
+                             "not available; the server takes its copy in pg_wal and opens", err);
 }
 
 /*

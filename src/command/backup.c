@@ -113,7 +113,7 @@ static void backup_write_journal(const Cluster *cluster, const Options *options,
 }
 
 /* A success that somebody must look at. */
-static bool degraded(const BackupReport *report, Error *err)
+static bool backup_is_degraded(const BackupReport *report, Error *err)
 {
     char pages[64] = "";
 
@@ -287,7 +287,7 @@ bool command_backup(const Options *options, Error *err)
         return false;
 
     bool is_taken = backup_take_one(options, &cluster, &report, err);
-    bool ok = is_taken && degraded(&report, err);
+    bool ok = is_taken && backup_is_degraded(&report, err);
     outcome.finished = time_now();
     backup_write_journal(&cluster, options, &outcome);
     if (is_taken)

@@ -89,7 +89,7 @@ static bool label_of(const BackupInfo *backup, char label[LABEL_SIZE])
     return strcmp(label, "pgcairn backup") != 0;
 }
 
-static const char *instant(TimeUs time, char text[TIME_TEXT_SIZE])
+static const char *instant_text(TimeUs time, char text[TIME_TEXT_SIZE])
 {
     return time == TIME_US_NONE ? "-" : time_text_local(time, text);
 }
@@ -99,7 +99,7 @@ static const char *second_text(TimeUs time, char text[TIME_TEXT_SIZE])
 {
     char *fraction;
 
-    instant(time, text);
+    instant_text(time, text);
     fraction = strchr(text, '.');
     if (fraction != NULL) {
         const char *zone = fraction + strcspn(fraction, "+-");
@@ -277,7 +277,7 @@ static void list_print_windows(const Holdings *holdings)
 }
 
 /* "1 at 0/3000100" */
-static const char *beginning(const Branch *branch, char *text, size_t size)
+static const char *branch_beginning_text(const Branch *branch, char *text, size_t size)
 {
     char lsn[LSN_TEXT_SIZE];
 
@@ -300,7 +300,7 @@ static void add_branch(Table *table, const Branch *branch, bool is_newest)
                        gain->prepared);
     }
     table_row(table, (const char *const[]){
-                         timeline, beginning(branch, left, sizeof left),
+                         timeline, branch_beginning_text(branch, left, sizeof left),
                          branch->last_commit.time == TIME_US_NONE
                              ? "no commit yet"
                              : time_text_local(branch->last_commit.time, last),

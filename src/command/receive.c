@@ -59,7 +59,7 @@ static bool is_over(TimeUs since, uint64_t ms)
     return time_monotonic() - since >= (TimeUs)ms * 1000;
 }
 
-static void beat(Telling *telling)
+static void receive_beat(Telling *telling)
 {
     if (telling->watchdog_ms == 0 || !is_over(telling->watchdog_at, telling->watchdog_ms))
         return;
@@ -139,7 +139,7 @@ static void receive_news(void *context, const ReceiveNews *news)
 {
     Telling *telling = context;
 
-    beat(telling);
+    receive_beat(telling);
     switch (news->event) {
     case RECEIVE_ALIVE:
         break;

@@ -40,7 +40,7 @@ static bool configuration_has_changed(const Configuration *before)
              now.file.st_ctim.tv_nsec != before->file.st_ctim.tv_nsec));
 }
 
-static bool answer(const Options *options, const Error *failure, Error *err)
+static bool answer_request(const Options *options, const Error *failure, Error *err)
 {
     CLEANUP(arena_done) Arena arena = {0};
     CLEANUP(buffer_done) Buffer text = {0};
@@ -74,7 +74,7 @@ static bool serve_one(const Options *options, PushFunction *push, const char *pa
             error_set(&failure, ERR_INTERNAL, "a failure without a reason: this is a bug");
         log_debug("not archived", log_str("file", path), log_str("reason", failure.message));
     }
-    if (!answer(options, &failure, err))
+    if (!answer_request(options, &failure, err))
         return false;
     return interrupt_check(err);
 }

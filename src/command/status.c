@@ -10,7 +10,7 @@
 #include <inttypes.h>
 
 /* Names and commands of servers can hold anything; a terminal gets none of it. */
-static const char *plain(Health *health, const char *text)
+static const char *plain_copy(Health *health, const char *text)
 {
     char *copy = arena_text(&health->arena, text);
 
@@ -29,7 +29,7 @@ static const char *reason_once(Health *health, const char *reason)
     if (*reason == '\0' ||
         (health->finding_count > 0 && strstr(health->findings[0].what, reason) != NULL))
         return "";
-    return arena_format(&health->arena, ": %s", plain(health, reason));
+    return arena_format(&health->arena, ": %s", plain_copy(health, reason));
 }
 
 static void print_exposure(Health *health)
@@ -100,7 +100,7 @@ static void print_archive(Health *health)
         out_print("archive    empty");
     }
     if (health->server.answers && *archiver->last_archived != '\0') {
-        out_print("; the server's last is %s, %s", plain(health, archiver->last_archived),
+        out_print("; the server's last is %s, %s", plain_copy(health, archiver->last_archived),
                   archiver->last_archived_at != TIME_US_NONE
                       ? time_text_local(archiver->last_archived_at, at)
                       : "-");
@@ -114,7 +114,7 @@ static void print_waiting(Health *health)
     char bytes[OUT_TEXT_SIZE], age[OUT_TEXT_SIZE], rate[OUT_TEXT_SIZE], left[OUT_TEXT_SIZE];
 
     if (!pile->is_known) {
-        out_print("waiting    unknown: %s\n", plain(health, pile->reason));
+        out_print("waiting    unknown: %s\n", plain_copy(health, pile->reason));
         return;
     }
     if (pile->count == 0) {
@@ -153,7 +153,7 @@ static void print_archiver(Health *health)
               archiver->failed_count);
     if (archiver->last_failed_at != TIME_US_NONE) {
         out_print(", the last %s for %s", time_text_local(archiver->last_failed_at, at),
-                  plain(health, archiver->last_failed));
+                  plain_copy(health, archiver->last_failed));
     }
     out_print("\n");
 }
@@ -224,7 +224,7 @@ static void status_print_backups(const Health *health)
 static void print_advice(Health *health, const HealthFinding *finding)
 {
     if (*finding->next != '\0')
-        out_print("    do: %s\n", plain(health, finding->next));
+        out_print("    do: %s\n", plain_copy(health, finding->next));
 }
 
 /* The first one is the answer's first line. */
@@ -235,7 +235,7 @@ static void print_findings(Health *health)
 
         if (i == 1)
             out_print("\n");
-        out_print("%s: %s\n", health_level_name(finding->level), plain(health, finding->what));
+        out_print("%s: %s\n", health_level_name(finding->level), plain_copy(health, finding->what));
         print_advice(health, finding);
     }
 }
@@ -260,9 +260,9 @@ static bool status_print_all(Health *health, Error *err)
 
     /* Monitoring shows the first line only. */
     out_print("%s: cluster \"%s\": ", health_level_name(health->level),
-              plain(health, health->name));
+              plain_copy(health, health->name));
     if (health->finding_count > 0) {
-        out_print("%s\n", plain(health, health->findings[0].what));
+        out_print("%s\n", plain_copy(health, health->findings[0].what));
         print_advice(health, &health->findings[0]);
     } else if (exposure->state == EXPOSURE_NONE) {
         out_print("every commit is in the repository\n");
@@ -296,7 +296,7 @@ static void complete_advice(const Options *options, Health *health)
 }
 
 /* The exit status; see command_exit_status(). */
-static bool verdict(const Health *health, Error *err)
+static bool status_verdict(const Health *health, Error *err)
 {
     const char *what = health->finding_count > 0 ? health->findings[0].what : "";
 
@@ -341,5 +341,5 @@ bool command_status(const Options *options, Error *err)
     health_judge(&health);
     complete_advice(options, &health);
     return (options->json ? status_print_json(&health, err) : status_print_all(&health, err)) &&
-           verdict(&health, err);
+           status_verdict(&health, err);
 }

@@ -131,7 +131,7 @@ static void print_believed(const Verification *verification)
               out_duration(verification->started - believed->oldest_at, age));
 }
 
-static const char *praise(const VerifyReport *report)
+static const char *verify_praise(const VerifyReport *report)
 {
     if (!report->is_complete)
         return "nothing was wrong";
@@ -158,7 +158,7 @@ static void print_summary(const VerifyReport *report)
     if (bad > 0) {
         out_print("%zu finding%s", bad, bad == 1 ? "" : "s");
     } else {
-        out_print("%s", praise(report));
+        out_print("%s", verify_praise(report));
     }
     verify_print_count(findings_count(report, FINDING_DEGRADED), "backup", " with bad pages");
     verify_print_count(findings_count(report, FINDING_NOTE), "note", "");

@@ -187,7 +187,7 @@ static bool log_parse_request(LogRun *run, Error *err)
     return true;
 }
 
-static WalkStep show(void *context, const Happening *happening, Error *err)
+static WalkStep log_show(void *context, const Happening *happening, Error *err)
 {
     LogRun *run = context;
 
@@ -216,7 +216,7 @@ static bool log_begin(LogRun *run, const LogBranch *branch, Error *err)
     run->request.walk.inventory = &run->wal;
     run->request.walk.path = &run->path;
     run->request.walk.threads = (unsigned)run->options->jobs;
-    run->request.on_entry = show;
+    run->request.on_entry = log_show;
     run->request.context = run;
     log_printer_done(&run->printer);
     run->printer.walk = &run->request.walk;

@@ -502,7 +502,7 @@ static bool quarantine_do(Quarantine *quarantine, Error *err)
     return load_state(&quarantine->after, quarantine, quarantine->repo.storage, err);
 }
 
-static bool undo(const Quarantine *quarantine, Error *err)
+static bool quarantine_undo_one(const Quarantine *quarantine, Error *err)
 {
     const Options *options = quarantine->options;
     const TimeUs started = time_now();
@@ -542,7 +542,7 @@ bool command_wal_quarantine(const Options *options, Error *err)
     if (options->undo != NULL && names_something)
         return error_set(err, ERR_USAGE, "--undo can't be combined with options that name WAL");
     if (options->undo != NULL)
-        return undo(&quarantine, err);
+        return quarantine_undo_one(&quarantine, err);
     if (!names_something && !options->yes)
         return print_list(&quarantine, err);
     if (!quarantine_look(&quarantine, err) || (options->yes && !quarantine_do(&quarantine, err)))

@@ -62,7 +62,7 @@ static bool branch_refuse_archived(const BranchAnswer *answer, uint32_t timeline
 }
 
 /* An archive that can't be looked at whole (a history is missing) has its say elsewhere. */
-static bool judge(const Get *get, Error *err)
+static bool branch_judge_archived(const Get *get, Error *err)
 {
     CLEANUP(archived_done) Archived archived = {0};
     Error attempt = {0};
@@ -92,5 +92,5 @@ bool get_check_branch(Get *get, Error *err)
     if (!recovery_view_load(get->cluster, get->request, &get->name, &get->view, err))
         return false;
     return !get->view.takes_newest || get->name.timeline <= get->view.current ||
-           get->name.timeline != get->view.timeline || judge(get, err);
+           get->name.timeline != get->view.timeline || branch_judge_archived(get, err);
 }

@@ -47,8 +47,8 @@ typedef struct Fill {
 } Fill;
 
 /* The last write's time in full: any later write leaves another, since the kernel's has gaps. */
-static bool seal(const PrefetchSpool *spool, int fd, const char *segment,
-                 char name[PREFETCH_NAME_SIZE], Error *err)
+static bool fill_seal(const PrefetchSpool *spool, int fd, const char *segment,
+                      char name[PREFETCH_NAME_SIZE], Error *err)
 {
     struct timespec times[2] = {{.tv_nsec = UTIME_OMIT}};
     struct stat found;
@@ -80,7 +80,7 @@ static bool fetch_segment(const FetchJob *job, Error *err)
            /* Now: the server's fsync finds little to do, and an error of the disk shows here. */
            file_write_back_wait(delivery.fd, 0, 0, segment, err) &&
            FAULT_POINT("prefetch.before-seal", err) &&
-           seal(spool, delivery.fd, segment, name, err) &&
+           fill_seal(spool, delivery.fd, segment, name, err) &&
            FAULT_POINT("prefetch.before-publish", err) && delivery_publish(&delivery, name, err) &&
            FAULT_POINT("prefetch.after-publish", err);
 }
@@ -137,7 +137,7 @@ static bool is_running(const Fill *fill, const WalName *name)
  * meanwhile, what is of another path; and, as long as no temporary name is ours, what killed ones
  * left.
  */
-static void look(Fill *fill)
+static void fill_look(Fill *fill)
 {
     pace_load(&fill->ahead->spool, &fill->pace);
     memset(fill->is_ready, 0, sizeof fill->is_ready);
@@ -234,7 +234,7 @@ static void fill_run(Fill *fill, Error *err)
     bool ok = true;
 
     while (ok && fill_is_wanted(fill)) {
-        look(fill);
+        fill_look(fill);
         const bool begins = !fill->has_failed && fill->running < fill->job_count &&
                             find_next(fill, &name) && has_room(fill);
         if (begins) {

@@ -29,7 +29,7 @@ static bool pace_load_bytes(const PrefetchSpool *spool, off_t at, uint8_t *bytes
            get_le64(bytes + size) == checksum_of(spool, bytes, size);
 }
 
-static void save(const PrefetchSpool *spool, off_t at, uint8_t *bytes, size_t size)
+static void pace_save_bytes(const PrefetchSpool *spool, off_t at, uint8_t *bytes, size_t size)
 {
     put_le64(bytes + size, checksum_of(spool, bytes, size));
     (void)!pwrite(spool->state, bytes, size + CHECKSUM_SIZE, at);
@@ -62,7 +62,7 @@ void pace_save(const PrefetchSpool *spool, const Pace *pace)
     put_le64(bytes + 24, pace->replay_us);
     put_le32(bytes + 32, pace->given_timeline);
     put_le64(bytes + 40, pace->given_segment);
-    save(spool, REQUEST_AT, bytes, REQUEST_SIZE);
+    pace_save_bytes(spool, REQUEST_AT, bytes, REQUEST_SIZE);
 }
 
 uint64_t pace_load_fetch(const PrefetchSpool *spool)
@@ -77,7 +77,7 @@ void pace_save_fetch(const PrefetchSpool *spool, uint64_t fetch_us)
     uint8_t bytes[FETCH_SIZE + CHECKSUM_SIZE];
 
     put_le64(bytes, fetch_us);
-    save(spool, FETCH_AT, bytes, FETCH_SIZE);
+    pace_save_bytes(spool, FETCH_AT, bytes, FETCH_SIZE);
 }
 
 /* Twice what is replayed during a fetch: a new process begins when half of it is used up. */
@@ -88,7 +88,7 @@ static uint32_t depth_needed(uint64_t replay_us, uint64_t fetch_us, uint32_t dep
     return replayed < depth_max / 2 ? 2 * (uint32_t)replayed : depth_max;
 }
 
-static void measure(Pace *pace, const PaceRequest *request)
+static void pace_measure_bytes(Pace *pace, const PaceRequest *request)
 {
     const TimeUs lapse = request->asked_at - pace->answered_at;
     const uint64_t replay = lapse > 0 ? (uint64_t)lapse : 1;
@@ -98,7 +98,7 @@ static void measure(Pace *pace, const PaceRequest *request)
                           : pace->replay_us - pace->replay_us / SMOOTHING + replay / SMOOTHING;
 }
 
-static void adapt(Pace *pace, const PaceRequest *request)
+static void pace_adapt(Pace *pace, const PaceRequest *request)
 {
     const uint32_t needed = depth_needed(pace->replay_us, request->fetch_us, request->depth_max);
 
@@ -119,8 +119,8 @@ void pace_advance(Pace *pace, const PaceRequest *request)
     if (pace->depth == 0)
         pace->depth = DEPTH_FIRST;
     if (follows) {
-        measure(pace, request);
-        adapt(pace, request);
+        pace_measure_bytes(pace, request);
+        pace_adapt(pace, request);
     } else {
         pace->replay_us = 0;
     }

@@ -213,7 +213,8 @@ static bool later_exists(const Looking *looking, uint64_t segment, bool *exists,
  * Whether reading came as far as the server has written for sure. WAL that is invalid before that
  * is damaged, and may hide commits. A record that was not flushed to its end shows after what was.
  */
-static bool reached(const Looking *looking, SegmentOutcome outcome, Lsn start, Lsn written)
+static bool search_has_reached(const Looking *looking, SegmentOutcome outcome, Lsn start,
+                               Lsn written)
 {
     /* At most the header of the segment's first page is written, and nothing in it. */
     if (outcome == SEGMENT_ABSENT)
@@ -236,11 +237,12 @@ static bool judge_end(Looking *looking, const char *name, uint64_t segment, Segm
         return true;
     }
     if (search->flushed != 0) {
-        found->is_complete = reached(looking, outcome, start, search->flushed);
+        found->is_complete = search_has_reached(looking, outcome, start, search->flushed);
     } else if (search->directory != NULL) {
         if (!later_exists(looking, segment, &is_later, err))
             return false;
-        found->is_complete = !is_later && reached(looking, outcome, start, search->checkpoint);
+        found->is_complete =
+            !is_later && search_has_reached(looking, outcome, start, search->checkpoint);
     }
     if (found->is_complete)
         return true;

@@ -84,7 +84,7 @@ static void health_add(Health *health, HealthLevel level, const char *topic, con
 }
 
 /* A duration as findings say it. */
-static const char *span(TimeUs time, char text[32])
+static const char *span_text(TimeUs time, char text[32])
 {
     uint64_t seconds = (uint64_t)(time / SECOND);
 
@@ -119,11 +119,12 @@ static void judge_known(Health *health)
         return;
     health_add(
         health, level, "exposure",
-        finding_text(
-            health, "the oldest commit that is not %s is %s old: %s the objective of %s",
-            exposure->by_archiver ? "archived by the server's own account" : "in the repository",
-            span(exposure->age, age), level == HEALTH_CRITICAL ? "beyond" : "more than half of",
-            span(health->rpo, objective)),
+        finding_text(health, "the oldest commit that is not %s is %s old: %s the objective of %s",
+                     exposure->by_archiver ? "archived by the server's own account"
+                                           : "in the repository",
+                     span_text(exposure->age, age),
+                     level == HEALTH_CRITICAL ? "beyond" : "more than half of",
+                     span_text(health->rpo, objective)),
         "what was committed since is lost if this server's disks are; see below what holds it up, "
         "or select pg_switch_wal() if nothing does");
 }
@@ -148,7 +149,7 @@ static void judge_exposure(Health *health)
                 finding_text(health,
                              "exposure unknown: the repository can't be asked what it holds; the "
                              "oldest commit that the server has not marked as archived is %s old",
-                             span(exposure->age, age)),
+                             span_text(exposure->age, age)),
                 "");
         }
         return;
@@ -157,7 +158,7 @@ static void judge_exposure(Health *health)
             return; /* whatever it is, it is within bounds */
         health_add(health, HEALTH_UNKNOWN, "exposure",
                    finding_text(health, "exposure unknown, at most %s: %s",
-                                span(exposure->age, age), exposure->reason),
+                                span_text(exposure->age, age), exposure->reason),
                    "run this on the server's host with --data, or as a role that may call "
                    "pg_read_binary_file()");
         return;
@@ -187,13 +188,14 @@ static void judge_clock(Health *health)
             finding_text(health,
                          "a commit that is not archived is %s in the future of the server's clock: "
                          "how old it is can't be told",
-                         span(health->exposure.since - health->exposure.at, text)),
+                         span_text(health->exposure.since - health->exposure.at, text)),
             "the server's clock was set back; select pg_switch_wal() gets the commit archived");
     }
     if (server->answers && apart > tolerance) {
         health_add(health, HEALTH_WARNING, "clock",
                    finding_text(health, "the server's clock is %s %s this host's",
-                                span(apart, text), server->clock_ahead > 0 ? "ahead of" : "behind"),
+                                span_text(apart, text),
+                                server->clock_ahead > 0 ? "ahead of" : "behind"),
                    "set both right: targets of restores are times of the server's clock");
     }
 }
@@ -210,7 +212,7 @@ static void judge_backup_age(Health *health, const BackupInfo *newest)
                finding_text(health,
                             "the newest backup that can be restored is %s old, more than %s: a "
                             "restore has to replay all WAL since then",
-                            span(age, old), span(health->backup_age, limit)),
+                            span_text(age, old), span_text(health->backup_age, limit)),
                "`pgcairn backup`; is its timer or cron entry still there? --backup-age says how "
                "old it may get");
 }
@@ -527,10 +529,10 @@ static void judge_archiver(Health *health)
                                 "archiving fails: %s, last tried %s ago, %" PRIu64
                                 " failures in all",
                                 server->archiver.last_failed,
-                                span(server->now > server->archiver.last_failed_at
-                                         ? server->now - server->archiver.last_failed_at
-                                         : 0,
-                                     text),
+                                span_text(server->now > server->archiver.last_failed_at
+                                              ? server->now - server->archiver.last_failed_at
+                                              : 0,
+                                          text),
                                 server->archiver.failed_count),
                    "the server's log has what pgcairn archive-push said");
     }
@@ -547,11 +549,11 @@ static void judge_space(Health *health)
     health_add(health, pile->full_in <= soon ? HEALTH_CRITICAL : HEALTH_WARNING, "archiver",
                finding_text(health,
                             "pg_wal is full in %s if nothing is archived: the server stops then",
-                            span(pile->full_in, text)),
+                            span_text(pile->full_in, text)),
                "make archiving work, or give pg_wal more room");
 }
 
-static bool receives(const ServerLook *server)
+static bool server_receives(const ServerLook *server)
 {
     for (size_t i = 0; i < server->slot_count; i++) {
         if (server->slots[i].is_ours && server->slots[i].is_active)
@@ -631,7 +633,7 @@ static void judge_timeout(Health *health)
             finding_text(
                 health,
                 "archive_timeout is %s, the objective %s: commits wait longer than is allowed",
-                span(archive->timeout, timeout), span(health->rpo, objective)),
+                span_text(archive->timeout, timeout), span_text(health->rpo, objective)),
             "set archive_timeout to a third of the objective or less");
     }
 }
@@ -639,7 +641,7 @@ static void judge_timeout(Health *health)
 static void judge_settings(Health *health)
 {
     const ServerLook *server = &health->server;
-    bool is_received = receives(server);
+    bool is_received = server_receives(server);
 
     if (server->answers && strcmp(server->archive.wal_level, "minimal") == 0) {
         health_add(health, HEALTH_CRITICAL, "settings",
@@ -752,12 +754,13 @@ static void judge_duties(Health *health)
         if (!duty->is_overdue || i == DUTY_BACKUP)
             continue;
         if (duty->last != TIME_US_NONE) {
-            done = finding_text(health, "done %s ago",
-                                span(health->now > duty->last ? health->now - duty->last : 0, age));
+            done = finding_text(
+                health, "done %s ago",
+                span_text(health->now > duty->last ? health->now - duty->last : 0, age));
         }
         health_add(health, HEALTH_WARNING, "duty",
                    finding_text(health, "%s is overdue: it was %s, every %s it is due",
-                                duty_text((Duty)i), done, span(duty->period, period)),
+                                duty_text((Duty)i), done, span_text(duty->period, period)),
                    duty_command((Duty)i));
     }
 }
@@ -774,7 +777,7 @@ static const char *remedy_advice(Health *health)
         often = "no backup is recent enough: files, start and checkpoint alone take longer";
     } else if (remedy->backup_every != TIME_US_NONE) {
         often = arena_format(&health->arena, "a backup every %s keeps it below",
-                             span(remedy->backup_every, every));
+                             span_text(remedy->backup_every, every));
     } else {
         often = "a newer backup leaves less WAL to replay: `pgcairn backup`";
     }
@@ -782,7 +785,7 @@ static const char *remedy_advice(Health *health)
         other = arena_format(&health->arena, "; with --jobs=%u%s it was measured to take %s",
                              remedy->faster->kind.jobs,
                              remedy->faster->kind.is_delta ? " and --delta" : "",
-                             span(remedy->faster_time, faster));
+                             span_text(remedy->faster_time, faster));
     }
     return arena_format(&health->arena, "%s%s", often, other);
 }
@@ -800,8 +803,8 @@ static void judge_outlook(Health *health)
                             "a restore to the worst instant of the window takes %s%s, the "
                             "objective is %s",
                             outlook->worst.has_p90 ? "up to " : "",
-                            span(forecast_time(&outlook->worst), time),
-                            span(health->rto, objective)),
+                            span_text(forecast_time(&outlook->worst), time),
+                            span_text(health->rto, objective)),
                remedy_advice(health));
 }
 

@@ -357,8 +357,8 @@ static bool check_same(Session *session, const HealthRequest *request, const Ser
     return error_hint(err, "check --data and --conninfo");
 }
 
-static bool ask(const HealthRequest *request, Arena *arena, ServerLook *server,
-                const ServerLock *lock, Session **session, Error *err)
+static bool server_ask(const HealthRequest *request, Arena *arena, ServerLook *server,
+                       const ServerLock *lock, Session **session, Error *err)
 {
     CLEANUP(session_freep) Session *opened = server_open_session(request, server, lock, err);
     const char *directory;
@@ -386,7 +386,7 @@ bool server_look(const HealthRequest *request, Arena *arena, ServerLook *server,
     } else if (server_look_at_data(request->data, arena, server, &lock)) {
         identify_by_control(server);
     }
-    if (ask(request, arena, server, &lock, session, &attempt))
+    if (server_ask(request, arena, server, &lock, session, &attempt))
         return true;
     if (is_final(&attempt) || attempt.code == ERR_REFUSED || attempt.code == ERR_USAGE)
         return error_pass(err, &attempt);

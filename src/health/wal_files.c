@@ -28,7 +28,7 @@ static bool read_here(const WalFiles *files, const char *name, uint64_t offset, 
     return true;
 }
 
-static int digit(char letter)
+static int hex_digit_value(char letter)
 {
     return letter >= 'a' ? letter - 'a' + 10 : letter - '0';
 }
@@ -54,7 +54,8 @@ static bool read_there(const WalFiles *files, const char *name, uint64_t offset,
     size_t count = strlen(hex) / 2;
     buffer_reserve(bytes, count);
     for (size_t i = 0; i < count; i++)
-        bytes->data[i] = (uint8_t)(digit(hex[2 * i]) << 4 | digit(hex[2 * i + 1]));
+        bytes->data[i] =
+            (uint8_t)(hex_digit_value(hex[2 * i]) << 4 | hex_digit_value(hex[2 * i + 1]));
     bytes->size = count;
     return true;
 }

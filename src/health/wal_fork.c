@@ -393,8 +393,8 @@ static bool compare_end(const WalForkSearch *search, uint64_t *segment, Likeness
 }
 
 /* *segment: one that differs; *is there one. */
-static bool notice(const WalForkSearch *search, bool *is, uint64_t *segment, WalFork *fork,
-                   Error *err)
+static bool fork_notice(const WalForkSearch *search, bool *is, uint64_t *segment, WalFork *fork,
+                        Error *err)
 {
     const ArchiveEnd *end = search->end;
     uint32_t segment_size = search->cluster->wal_segment_size;
@@ -431,7 +431,7 @@ bool wal_fork_find(const WalForkSearch *search, WalFork *fork, Error *err)
     bool is;
 
     *fork = (WalFork){0};
-    if (!notice(search, &is, &segment, fork, err))
+    if (!fork_notice(search, &is, &segment, fork, err))
         return false;
     if (!is)
         return true;

@@ -17,7 +17,7 @@ enum {
     FIRST_NORMAL_XID = 3,
 };
 
-static const char *absolute(const char *path, Arena *arena)
+static const char *absolute_path(const char *path, Arena *arena)
 {
     char directory[PATH_MAX];
 
@@ -146,16 +146,16 @@ bool restore_tool_describe(const Options *options, Arena *arena, RestoreRequest 
     self[size] = '\0';
     request->tool = arena_text(arena, self);
     const char *repo =
-        strstr(options->repo, "://") != NULL ? options->repo : absolute(options->repo, arena);
+        strstr(options->repo, "://") != NULL ? options->repo : absolute_path(options->repo, arena);
     words[count++] = arena_format(arena, "--repo=%s", repo);
     words[count++] = arena_format(arena, "--cluster=%s", options->cluster);
     if (options->config != NULL)
-        words[count++] = arena_format(arena, "--config=%s", absolute(options->config, arena));
+        words[count++] = arena_format(arena, "--config=%s", absolute_path(options->config, arena));
     request->tool_options = (const char *const *)words;
     return true;
 }
 
-static bool push(void *context, const char *path, Error *err)
+static bool story_push_wal(void *context, const char *path, Error *err)
 {
     const RestoreStory *story = context;
     PushRequest request = {.path = path, .threads = story->request->jobs};
@@ -178,12 +178,12 @@ static void list_needed(const Options *options, Arena *arena, RestoreRequest *re
     const char *repo =
         strncmp(options->repo, "file://", 7) == 0 ? options->repo + 7 : options->repo;
     const NeededPlace places[] = {
-        {"the repository", absolute(repo, arena)},
-        {"the configuration file", absolute(options->config_file, arena)},
+        {"the repository", absolute_path(repo, arena)},
+        {"the configuration file", absolute_path(options->config_file, arena)},
         {"this program", request->tool},
         {"the spool of archive-push", "/var/spool/pgcairn"},
         {"the server's log (--server-log)",
-         options->server_log != NULL ? absolute(options->server_log, arena) : NULL},
+         options->server_log != NULL ? absolute_path(options->server_log, arena) : NULL},
         {"what this program's output goes to", "/proc/self/fd/1"},
         {"what this program's messages go to", "/proc/self/fd/2"},
     };
@@ -200,7 +200,7 @@ bool restore_make_request(const Options *options, Arena *arena, RestoreStory *st
                           RestoreRequest *request, Error *err)
 {
     *request = (RestoreRequest){
-        .data = absolute(options->data, arena),
+        .data = absolute_path(options->data, arena),
         .backup = options->backup,
         .believes_known = options->dry_run,
         .only_looks = options->dry_run,
@@ -211,10 +211,10 @@ bool restore_make_request(const Options *options, Arena *arena, RestoreStory *st
         .as_copy = options->as_copy,
         .will_start = options->start,
         .port = (unsigned)options->port,
-        .socket = options->socket != NULL ? absolute(options->socket, arena) : NULL,
+        .socket = options->socket != NULL ? absolute_path(options->socket, arena) : NULL,
         .jobs = (unsigned)options->jobs,
         .pg_bin = options->pg_bin,
-        .push = push,
+        .push = story_push_wal,
         .push_context = story,
     };
     if (options->move_aside)

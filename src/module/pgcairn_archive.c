@@ -37,7 +37,7 @@
 PG_MODULE_MAGIC;
 
 #ifndef PGCAIRN_PROGRAM
-#define PGCAIRN_PROGRAM "pgcairn"
+#define_settings PGCAIRN_PROGRAM "pgcairn"
 #endif
 
 enum {
@@ -117,7 +117,7 @@ static void child_end(const char *why)
     child.owes = false;
 }
 
-static int spawn(int channel)
+static int spawn_tool(int channel)
 {
     char arguments[SETTINGS][MAXPGPATH + 16];
     char *argv[SETTINGS + 4];
@@ -182,7 +182,7 @@ static bool child_start(void)
         ereport(WARNING, (errmsg("could not create a socket to pgcairn: %m")));
         return false;
     }
-    failed = spawn(ends[1]);
+    failed = spawn_tool(ends[1]);
     (void)close(ends[1]);
     if (failed != 0) {
         (void)close(ends[0]);
@@ -367,21 +367,22 @@ void _PG_archive_module_init(ArchiveModuleCallbacks *callbacks)
 
 #endif
 
-static void define(const char *name, const char *what, const char *more, char **value,
-                   const char *initial)
+static void define_settings(const char *name, const char *what, const char *more, char **value,
+                            const char *initial)
 {
     DefineCustomStringVariable(name, what, more, value, initial, PGC_SIGHUP, 0, NULL, NULL, NULL);
 }
 
 void _PG_init(void)
 {
-    define("pgcairn.program", "The pgcairn program that stores WAL.",
-           "A path, or a name to be found on the server's PATH.", &program, PGCAIRN_PROGRAM);
-    define("pgcairn.repo", "Address of the repository.",
-           "Empty: what pgcairn's configuration file says.", &repository, "");
-    define("pgcairn.cluster", "What the repository calls this cluster.",
-           "Empty: what pgcairn's configuration file says, or main.", &cluster, "");
-    define("pgcairn.config", "Configuration file of pgcairn.",
-           "Empty: /etc/pgcairn.conf, if it is there.", &config, "");
+    define_settings("pgcairn.program", "The pgcairn program that stores WAL.",
+                    "A path, or a name to be found on the server's PATH.", &program,
+                    PGCAIRN_PROGRAM);
+    define_settings("pgcairn.repo", "Address of the repository.",
+                    "Empty: what pgcairn's configuration file says.", &repository, "");
+    define_settings("pgcairn.cluster", "What the repository calls this cluster.",
+                    "Empty: what pgcairn's configuration file says, or main.", &cluster, "");
+    define_settings("pgcairn.config", "Configuration file of pgcairn.",
+                    "Empty: /etc/pgcairn.conf, if it is there.", &config, "");
     MarkGUCPrefixReserved("pgcairn");
 }

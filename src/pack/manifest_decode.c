@@ -17,7 +17,7 @@ typedef struct Field {
 } Field;
 
 /* Splits at tabs; more fields than FIELDS_MAX count as one more. The line has no LF. */
-static size_t split(const char *line, size_t size, Field fields[FIELDS_MAX])
+static size_t split_line(const char *line, size_t size, Field fields[FIELDS_MAX])
 {
     const char *end = line + size;
     size_t count = 0;
@@ -649,7 +649,7 @@ static bool parse_fields(ManifestParser *parser, const struct LineType *type, co
                          size_t size, Error *err)
 {
     Field fields[FIELDS_MAX];
-    const size_t count = split(line, size, fields);
+    const size_t count = split_line(line, size, fields);
 
     if (count < type->fields)
         return bad_line(parser, type->missing, err);

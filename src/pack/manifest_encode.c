@@ -137,7 +137,7 @@ static void put_frame(Buffer *text, const Frame *frame)
     put_hex(text, frame->checksum, 16);
 }
 
-static bool flush(Encoder *encoder, Error *err)
+static bool encoder_flush(Encoder *encoder, Error *err)
 {
     Buffer *text = encoder->text;
 
@@ -170,7 +170,7 @@ static bool end_line(Encoder *encoder, Error *err)
 {
     put_char(encoder->text, '\n');
     encoder->lines++;
-    return encoder->text->size - encoder->hashed < MANIFEST_CHUNK || flush(encoder, err);
+    return encoder->text->size - encoder->hashed < MANIFEST_CHUNK || encoder_flush(encoder, err);
 }
 
 static void header_value(Buffer *text, const HeaderField *field, const char *at)
@@ -363,7 +363,7 @@ static bool encode_end(Encoder *encoder, Error *err)
     char text[SHA256_TEXT_SIZE];
     uint64_t lines = encoder->lines;
 
-    if (!flush(encoder, err))
+    if (!encoder_flush(encoder, err))
         return false;
     sha256_final(encoder->sha256, digest);
     buffer_print(encoder->text, "end\t%" PRIu64 "\t%s\n", lines, sha256_text(digest, text));

@@ -14,7 +14,8 @@ static const struct {
     {"global/pg_control", ENTRY_FILE},
 };
 
-static bool set(ManifestFault *fault, const char *what, const char *expected, const char *found)
+static bool fault_set(ManifestFault *fault, const char *what, const char *expected,
+                      const char *found)
 {
     fault->what = what;
     (void)snprintf(fault->expected, sizeof fault->expected, "%s", expected);
@@ -63,7 +64,8 @@ static bool lacks_needed(const Manifest *manifest, size_t count, ManifestFault *
             manifest_find_among(manifest, count, needed[i].path, strlen(needed[i].path));
 
         if (entry == NULL || entry->kind != needed[i].kind)
-            return set(fault, "what no data directory is without is not in it", needed[i].path, "");
+            return fault_set(fault, "what no data directory is without is not in it",
+                             needed[i].path, "");
     }
     return false;
 }
@@ -83,7 +85,7 @@ static bool lacks_parents(const Manifest *manifest, size_t count, ManifestFault 
             continue;
         last = manifest_find_among(manifest, count, path, size);
         if (last == NULL || (last->kind != ENTRY_DIRECTORY && last->kind != ENTRY_LINK))
-            return set(fault, "a file whose directory is not in it", path, "");
+            return fault_set(fault, "a file whose directory is not in it", path, "");
     }
     return false;
 }
@@ -105,7 +107,7 @@ static bool lacks_tablespaces(const Manifest *manifest, size_t count, ManifestFa
 
         if (entry->kind == ENTRY_LINK &&
             !has_tablespace(manifest, strtoul(strrchr(entry->path, '/') + 1, NULL, 10)))
-            return set(fault, "a link to a tablespace that is not in it", entry->path, "");
+            return fault_set(fault, "a link to a tablespace that is not in it", entry->path, "");
     }
     return false;
 }
@@ -131,7 +133,7 @@ static bool has_other_totals(const Manifest *manifest, ManifestFault *fault)
     (void)snprintf(expected, sizeof expected, "%" PRIu64 " files, %" PRIu64 " bytes",
                    header->file_count, header->bytes);
     (void)snprintf(found, sizeof found, "%" PRIu64 " files, %" PRIu64 " bytes", files, bytes);
-    return set(fault, "the totals in the manifest's header", expected, found);
+    return fault_set(fault, "the totals in the manifest's header", expected, found);
 }
 
 /* Without one that the server takes it would start from the wrong place, or not at all. */
@@ -143,13 +145,13 @@ static bool has_other_label(const ManifestHeader *header, ManifestFault *fault)
     Error problem = {0};
 
     if (!backup_label_parse(header->label, &label, &problem)) {
-        return set(fault, "the backup_label in the manifest", "one that a server reads",
-                   problem.message);
+        return fault_set(fault, "the backup_label in the manifest", "one that a server reads",
+                         problem.message);
     }
     if (label.start == header->start)
         return false;
-    return set(fault, "the start in backup_label", lsn_text(header->start, expected),
-               lsn_text(label.start, found));
+    return fault_set(fault, "the start in backup_label", lsn_text(header->start, expected),
+                     lsn_text(label.start, found));
 }
 
 bool manifest_find_head_fault(const ManifestHeader *header, ManifestFault *fault)

@@ -48,7 +48,7 @@ void pack_writer_freep(PackWriter **writer)
     *writer = NULL;
 }
 
-static bool append(PackWriter *writer, const void *data, size_t size, Error *err)
+static bool pack_append(PackWriter *writer, const void *data, size_t size, Error *err)
 {
     if (!object_writer_write(writer->object, data, size, err)) {
         writer->is_broken = true;
@@ -81,7 +81,7 @@ static bool open_pack(PackWriter *writer, Error *err)
     if (!storage_write(repo->storage, name, WRITE_NEW, &writer->object, err))
         return false;
     pack_header_encode(writer->info.id, repo->hash_seed, header);
-    return append(writer, header, sizeof header, err);
+    return pack_append(writer, header, sizeof header, err);
 }
 
 bool pack_writer_add(PackWriter *writer, FrameKind kind, const char *path, uint32_t range,
@@ -114,7 +114,7 @@ bool pack_writer_add(PackWriter *writer, FrameKind kind, const char *path, uint3
         .path = path,
         .path_size = path_size,
     };
-    if (!append(writer, stored, stored_size, err))
+    if (!pack_append(writer, stored, stored_size, err))
         return error_context(err, "write pack %s", writer->info.id);
     pack_entry_encode(&entry, &writer->directory);
     writer->entry_count++;
@@ -143,8 +143,8 @@ static bool append_end(PackWriter *writer, Error *err)
         .directory_checksum = xxh3_of(seed, stored.data, stored.size),
     };
     pack_trailer_encode(&trailer, seed, bytes);
-    return append(writer, stored.data, stored.size, err) &&
-           append(writer, bytes, sizeof bytes, err);
+    return pack_append(writer, stored.data, stored.size, err) &&
+           pack_append(writer, bytes, sizeof bytes, err);
 }
 
 static void remember_pack(PackWriter *writer)

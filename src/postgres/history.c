@@ -96,7 +96,7 @@ static bool add_parent(TimelinePath *path, const char *at, size_t number, uint32
  * The server reads the newest timeline that claims a place, so a later switch clips earlier ones;
  * what is left of timeline 3 above is an empty step, which still says where the path leaves it.
  */
-static void clip(TimelinePath *path)
+static void clip_line(TimelinePath *path)
 {
     for (size_t i = path->count - 1; i > 0; i--) {
         PathStep *step = &path->steps[i - 1];
@@ -128,7 +128,7 @@ bool timeline_path_parse(uint32_t timeline, const char *history, Arena *arena, T
         line = line != NULL ? line + 1 : NULL;
     }
     parsed.steps[parsed.count++] = (PathStep){.timeline = timeline};
-    clip(&parsed);
+    clip_line(&parsed);
     *path = parsed;
     return true;
 }

@@ -225,7 +225,7 @@ static size_t line_length(const char *text)
 }
 
 /* After a backslash (DeescapeQuotedString): one character, *at goes to its last byte. */
-static char escaped(const char **at)
+static char escaped_character(const char **at)
 {
     int value = 0;
 
@@ -263,7 +263,7 @@ static const char *token_text(const Token *token, Arena *arena)
     for (const char *at = token->text + 1; at < end; at++) {
         if (*at == '\\') {
             at++;
-            *to++ = escaped(&at);
+            *to++ = escaped_character(&at);
         } else {
             at += *at == '\'' ? 1 : 0; /* doubled: the second one counts */
             *to++ = *at;
@@ -322,7 +322,7 @@ static bool settings_pass_over(const SettingsReading *reading, Error *err)
 }
 
 /* What is relative is so to the directory of the file that includes (AbsoluteConfigLocation). */
-static const char *resolve(const char *path, const char *file, Arena *arena)
+static const char *settings_resolve(const char *path, const char *file, Arena *arena)
 {
     const char *slash = file != NULL ? strrchr(file, '/') : NULL;
 
@@ -399,7 +399,7 @@ static bool follow_include(const SettingsReading *reading, const Setting *line, 
     if (!*is_include)
         return true;
 
-    const char *path = resolve(line->value, line->file, &reading->list->arena);
+    const char *path = settings_resolve(line->value, line->file, &reading->list->arena);
     bool if_exists = strcmp(line->name, "include_if_exists") == 0;
 
     if (strcmp(line->name, "include_dir") == 0)
@@ -434,8 +434,8 @@ static bool take_line(const SettingsReading *reading, const SettingLine *line, c
     return true;
 }
 
-static bool parse(const SettingsReading *reading, const char *text, const char *file, int depth,
-                  Error *err)
+static bool settings_parse_text(const SettingsReading *reading, const char *text, const char *file,
+                                int depth, Error *err)
 {
     unsigned number = 0;
 
@@ -478,8 +478,8 @@ static bool settings_read_file(const SettingsReading *reading, const char *path,
     if (content.size == 0)
         return true;
     settings_show_zeros(&content);
-    return parse(reading, (const char *)content.data, arena_text(&reading->list->arena, path),
-                 depth, err);
+    return settings_parse_text(reading, (const char *)content.data,
+                               arena_text(&reading->list->arena, path), depth, err);
 }
 
 void settings_show_zeros(Buffer *content)
@@ -503,8 +503,8 @@ void settings_read_from(const char *path, SettingsPlaces *places, SettingList *l
 
 bool settings_parse(const char *text, const char *file, SettingList *list, Error *err)
 {
-    return parse(&(SettingsReading){.list = list}, text,
-                 arena_text(&list->arena, file != NULL ? file : ""), 0, err);
+    return settings_parse_text(&(SettingsReading){.list = list}, text,
+                               arena_text(&list->arena, file != NULL ? file : ""), 0, err);
 }
 
 void settings_done(SettingList *list)

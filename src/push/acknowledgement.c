@@ -77,7 +77,7 @@ static bool note_take_sample(const Cluster *cluster, int fd, const char *path, u
     return true;
 }
 
-static uint64_t nanoseconds(const struct timespec *time)
+static uint64_t nanoseconds_of(const struct timespec *time)
 {
     return (uint64_t)time->tv_sec * 1000000000 + (uint64_t)time->tv_nsec;
 }
@@ -108,8 +108,8 @@ static bool note_describe(const Cluster *cluster, const char *path, int fd,
     record_u64(note, "device", source->st_dev);
     record_u64(note, "inode", source->st_ino);
     record_u64(note, "size", (uint64_t)source->st_size);
-    record_u64(note, "mtime", nanoseconds(&source->st_mtim));
-    record_u64(note, "ctime", nanoseconds(&source->st_ctim));
+    record_u64(note, "mtime", nanoseconds_of(&source->st_mtim));
+    record_u64(note, "ctime", nanoseconds_of(&source->st_ctim));
     record_u64(note, "sample", sample);
     record_text(note, "content", hex_text(trailer->raw_checksum, XXH128_SIZE, checksum));
     record_u64(note, "stored", trailer->stored_size);
@@ -126,8 +126,8 @@ static char *note_path(const Acknowledgements *notes, const char *path)
 static bool is_same_file(const struct stat *a, const struct stat *b)
 {
     return a->st_dev == b->st_dev && a->st_ino == b->st_ino && a->st_size == b->st_size &&
-           nanoseconds(&a->st_mtim) == nanoseconds(&b->st_mtim) &&
-           nanoseconds(&a->st_ctim) == nanoseconds(&b->st_ctim);
+           nanoseconds_of(&a->st_mtim) == nanoseconds_of(&b->st_mtim) &&
+           nanoseconds_of(&a->st_ctim) == nanoseconds_of(&b->st_ctim);
 }
 
 /* Whole or not at all, but not synced: see the header. */

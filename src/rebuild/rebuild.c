@@ -122,7 +122,7 @@ static bool take_back(Rebuild *rebuild, bool *any, Error *err)
     return --large->missing > 0 || finish_large(rebuild, large, err);
 }
 
-static bool submit(Rebuild *rebuild, RebuildJob *job, Error *err)
+static bool rebuild_submit(Rebuild *rebuild, RebuildJob *job, Error *err)
 {
     bool any;
 
@@ -150,8 +150,8 @@ static int by_place(const void *a, const void *b)
 }
 
 /* Whether a file can join a batch that began with `first` and reached `previous`. */
-static bool joins(const ManifestEntry *first, const ManifestEntry *previous,
-                  const ManifestEntry *entry)
+static bool job_joins(const ManifestEntry *first, const ManifestEntry *previous,
+                      const ManifestEntry *entry)
 {
     if (first->size == 0 || entry->size == 0)
         return first->size == entry->size;
@@ -169,13 +169,14 @@ static bool submit_batch(Rebuild *rebuild, Error *err)
     const ManifestEntry **entries = rebuild->small + rebuild->small_submitted;
     size_t left = rebuild->small_count - rebuild->small_submitted, size = 1;
 
-    while (size < left && size < BATCH_FILES && joins(entries[0], entries[size - 1], entries[size]))
+    while (size < left && size < BATCH_FILES &&
+           job_joins(entries[0], entries[size - 1], entries[size]))
         size++;
     RebuildJob *job = arena_alloc(rebuild->arena, sizeof *job);
     job->batch = entries;
     job->batch_count = size;
     rebuild->small_submitted += size;
-    return submit(rebuild, job, err);
+    return rebuild_submit(rebuild, job, err);
 }
 
 /*
@@ -286,7 +287,7 @@ static bool submit_range(Rebuild *rebuild, RebuildLarge *large, uint32_t range, 
     RebuildJob *job = arena_alloc(rebuild->arena, sizeof *job);
     job->large = large;
     job->range = range;
-    return submit(rebuild, job, err);
+    return rebuild_submit(rebuild, job, err);
 }
 
 static bool submit_ranges(Rebuild *rebuild, RebuildLarge *large, Error *err)

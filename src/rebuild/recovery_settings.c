@@ -231,8 +231,8 @@ static void additions_collect(const RestoreRequest *request, const RestorePlan *
     add_listening(request, additions);
 }
 
-static bool rewrite(HeldPath at, const char *const *remove, const Setting *additions, size_t count,
-                    mode_t mode, Error *err)
+static bool rewrite_settings_file(HeldPath at, const char *const *remove, const Setting *additions,
+                                  size_t count, mode_t mode, Error *err)
 {
     CLEANUP(buffer_done) Buffer text = {0};
     CLEANUP(buffer_done) Buffer result = {0};
@@ -308,15 +308,15 @@ bool recovery_settings_write(const RestoreRequest *request, const RestorePlan *p
     HeldPath at = held_at(&plan->placement.held->data, AUTO_CONF);
 
     additions_collect(request, plan, &additions);
-    return rewrite(at, removed_parameters(request, &additions.arena), additions.items,
-                   additions.count, data_file_mode(&plan->placement), err) &&
+    return rewrite_settings_file(at, removed_parameters(request, &additions.arena), additions.items,
+                                 additions.count, data_file_mode(&plan->placement), err) &&
            data_file_put(&plan->placement, "recovery.signal", "", 0, err) &&
            save_recovery_plan(plan, err);
 }
 
 /* The file keeps its mode. */
-static bool change(const HeldDirectory *data, const char *const *remove, const Setting *additions,
-                   size_t count, Error *err)
+static bool settings_change(const HeldDirectory *data, const char *const *remove,
+                            const Setting *additions, size_t count, Error *err)
 {
     HeldPath at = held_at(data, AUTO_CONF);
     struct stat status;
@@ -325,7 +325,7 @@ static bool change(const HeldDirectory *data, const char *const *remove, const S
         return error_set_errno(err, errno == ENOENT ? ERR_NOT_FOUND : ERR_IO, errno,
                                "look at %s/" AUTO_CONF, data->path);
     }
-    return rewrite(at, remove, additions, count, status.st_mode & 0777, err);
+    return rewrite_settings_file(at, remove, additions, count, status.st_mode & 0777, err);
 }
 
 /*
@@ -378,8 +378,8 @@ bool restore_set_action(const char *data, TargetAction action, Error *err)
     };
     static const char *const remove_action[] = {"recovery_target_action", NULL};
     if (stop_before == 0)
-        return change(&held, remove_action, additions, 1, err);
-    return change(&held, remove, additions, ARRAY_SIZE(additions), err);
+        return settings_change(&held, remove_action, additions, 1, err);
+    return settings_change(&held, remove, additions, ARRAY_SIZE(additions), err);
 }
 
 bool recovery_settings_set_socket(const char *data, const char *directory, Error *err)
@@ -389,7 +389,8 @@ bool recovery_settings_set_socket(const char *data, const char *directory, Error
     CLEANUP(arena_done) Arena arena = {0};
     Setting addition = {.name = remove[0], .value = directory_element(directory, &arena)};
 
-    return held_open_resolved(&held, data, err) && change(&held, remove, &addition, 1, err);
+    return held_open_resolved(&held, data, err) &&
+           settings_change(&held, remove, &addition, 1, err);
 }
 
 bool restore_clear_settings(const char *data, Error *err)
@@ -397,5 +398,6 @@ bool restore_clear_settings(const char *data, Error *err)
     CLEANUP(held_done) HeldDirectory held = HELD_NONE;
 
     return held_open_resolved(&held, data, err) &&
-           change(&held, recovery_parameters, NULL, 0, err) && recovery_plan_remove(&held, err);
+           settings_change(&held, recovery_parameters, NULL, 0, err) &&
+           recovery_plan_remove(&held, err);
 }

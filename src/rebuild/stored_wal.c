@@ -57,7 +57,7 @@ static bool stored_wal_run_job(void *worker, void *job, Error *err)
     }
 }
 
-static bool begin(WalCheck *check, unsigned threads, Error *err)
+static bool stored_wal_begin(WalCheck *check, unsigned threads, Error *err)
 {
     const WorkQueueSetup setup = {
         .threads = threads, .capacity = threads, .order = WORK_AS_DONE, .run = stored_wal_run_job};
@@ -87,7 +87,7 @@ WalCheck *wal_check_new(const Cluster *cluster, const RestorePlan *plan, unsigne
     atomic_init(&check->is_cancelled, false);
     if (threads > THREADS_MAX)
         threads = THREADS_MAX;
-    return begin(check, threads > 0 ? threads : 1, err) ? TAKE(check) : NULL;
+    return stored_wal_begin(check, threads > 0 ? threads : 1, err) ? TAKE(check) : NULL;
 }
 
 void wal_check_freep(WalCheck **check)

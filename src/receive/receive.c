@@ -110,7 +110,7 @@ typedef struct Receive {
     TimeUs status_at;     /* when the server was told last */
 } Receive;
 
-static void disconnect(Receive *receive)
+static void receive_disconnect(Receive *receive)
 {
     open_segment_freep(&receive->segment);
     session_freep(&receive->session);
@@ -135,7 +135,7 @@ static uint64_t ms_since(TimeUs instant)
     return (uint64_t)(time_monotonic() - instant) / 1000;
 }
 
-static bool acknowledge(Receive *receive, Error *err)
+static bool receive_acknowledge(Receive *receive, Error *err)
 {
     receive->status_at = time_monotonic();
     return FAULT_POINT("receive.before-acknowledge", err) &&
@@ -191,7 +191,7 @@ static bool finish_segment(Receive *receive, Error *err)
     log_debug("segment stored", log_u64("timeline", receive->timeline),
               log_u64("segment",
                       wal_segment_before(receive->position, receive->cluster->wal_segment_size)));
-    return acknowledge(receive, err);
+    return receive_acknowledge(receive, err);
 }
 
 /*
@@ -339,7 +339,7 @@ static bool wait_for_room(Receive *receive, Error *err)
 {
     receive_tell(receive, RECEIVE_FULL, NULL, 0);
     time_sleep_ms(NAP_MS);
-    return ms_since(receive->status_at) < STATUS_MS || acknowledge(receive, err);
+    return ms_since(receive->status_at) < STATUS_MS || receive_acknowledge(receive, err);
 }
 
 /* Wait for the move under way. */
@@ -473,7 +473,7 @@ static bool receive_finish(Receive *receive, Error *err)
 {
     receive->stage = RUN_ENDS;
     receive_tell(receive, RECEIVE_STOPPING, NULL, 0);
-    return store_open(receive, err) && acknowledge(receive, err) &&
+    return store_open(receive, err) && receive_acknowledge(receive, err) &&
            replication_stop(receive->session, err) && leave_spool(receive, err);
 }
 
@@ -497,9 +497,9 @@ static bool take_message(Receive *receive, const ReceiveBegin *begin, const Stre
     if (message->kind == STREAM_DATA && !take_data(receive, &begin->path, message, err))
         return false;
     if (receive_is_due(receive, is_quiet))
-        return store_open(receive, err) && acknowledge(receive, err);
+        return store_open(receive, err) && receive_acknowledge(receive, err);
     if (message->reply_requested || ms_since(receive->status_at) >= STATUS_MS)
-        return acknowledge(receive, err);
+        return receive_acknowledge(receive, err);
     return true;
 }
 
@@ -510,8 +510,8 @@ static bool refuse_early_end(Error *err)
                      "the timeline ended inside a segment that was expected to be whole");
 }
 
-static bool stream(Receive *receive, const ReceiveBegin *begin, StreamResult *result,
-                   TimelineEnd *end, Error *err)
+static bool receive_stream(Receive *receive, const ReceiveBegin *begin, StreamResult *result,
+                           TimelineEnd *end, Error *err)
 {
     for (;;) {
         StreamMessage message;
@@ -526,7 +526,7 @@ static bool stream(Receive *receive, const ReceiveBegin *begin, StreamResult *re
             return false;
         if (is_archive_back(receive)) {
             *result = STREAM_AGAIN;
-            return store_open(receive, err) && acknowledge(receive, err) &&
+            return store_open(receive, err) && receive_acknowledge(receive, err) &&
                    replication_leave(receive->session, err);
         }
         if (receive->is_full) {
@@ -618,7 +618,7 @@ static bool stream_timeline(Receive *receive, const ReceiveBegin *begin, Lsn *fr
         return explain_removed(receive, begin, err);
     if (begun) {
         say_streaming(receive, begin);
-        if (!stream(receive, begin, result, &end, err))
+        if (!receive_stream(receive, begin, result, &end, err))
             return explain_removed(receive, begin, err);
     }
     open_segment_freep(&receive->segment);
@@ -710,7 +710,7 @@ static bool receive_until_done(Receive *receive, Error *err)
         Error attempt = {0};
         bool ok = receive_connected(receive, &attempt);
 
-        disconnect(receive);
+        receive_disconnect(receive);
         /* Before the stream has begun a signal finds nothing to be finished. */
         if (ok || (attempt.code == ERR_INTERRUPTED && receive->stage != RUN_ENDS))
             return true;

@@ -88,7 +88,7 @@ static bool store_marker(Storage *storage, const Cluster *target, WriteMode mode
 }
 
 /* A directory with anything else in it is not ours: it may be the repository itself. */
-static bool mark(Storage *storage, const Cluster *target, Error *err)
+static bool spool_mark(Storage *storage, const Cluster *target, Error *err)
 {
     CLEANUP(object_list_done) ObjectList list = {0};
 
@@ -109,7 +109,7 @@ bool receive_marker_claim(Storage *storage, const Cluster *target, Error *err)
 
     if (!record_load(storage, MARKER, "spool", MARKER_VERSION, &record, &attempt)) {
         if (attempt.code == ERR_NOT_FOUND)
-            return mark(storage, target, err);
+            return spool_mark(storage, target, err);
         return error_pass(err, &attempt);
     }
     if (!read_marker(&record, &marker, err) || !check_marker(&marker, target, err))

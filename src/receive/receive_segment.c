@@ -236,7 +236,7 @@ static bool check_head(const OpenSegment *segment, Error *err)
 }
 
 /* Make room: what is durable may leave, block by block, since a block is stored anew as a whole. */
-static bool slide(OpenSegment *segment, Error *err)
+static bool segment_slide(OpenSegment *segment, Error *err)
 {
     if (!open_segment_store(segment, err))
         return false;
@@ -277,7 +277,7 @@ bool open_segment_add(OpenSegment *segment, const void *data, size_t size, Error
         const size_t room = segment->is_at_once ? size : WINDOW_SIZE - segment->window.size;
         const size_t part = size < room ? size : room;
 
-        if (room == 0 && !slide(segment, err))
+        if (room == 0 && !segment_slide(segment, err))
             return error_context(err, "receive %s", segment->name_text);
         if (room > 0 && !segment_take(segment, bytes, part, err))
             return error_context(err, "receive %s", segment->name_text);

@@ -328,7 +328,7 @@ static bool open_target(ReceiveSpool *spool, const NextSegment *next, Error *err
 }
 
 /* A signal ends the making of a whole segment; the bytes are taken, and can be stored in pieces. */
-static bool feed(OpenSegment *segment, const uint8_t *data, size_t size, Error *err)
+static bool spool_feed(OpenSegment *segment, const uint8_t *data, size_t size, Error *err)
 {
     while (size > 0) {
         const uint32_t before = open_segment_received(segment);
@@ -359,7 +359,7 @@ static bool take_rest(void *context, const void *data, size_t size, Error *err)
 
     reading->offset += size;
     return known >= size ||
-           feed(reading->segment, (const uint8_t *)data + known, size - (size_t)known, err);
+           spool_feed(reading->segment, (const uint8_t *)data + known, size - (size_t)known, err);
 }
 
 /*
@@ -430,7 +430,7 @@ static bool feed_pieces(ReceiveSpool *spool, const WalPieceList *list, Error *er
                 return true;
             return error_pass(err, &attempt);
         }
-        if (!feed(spool->segment, raw.data + known, raw.size - known, err))
+        if (!spool_feed(spool->segment, raw.data + known, raw.size - known, err))
             return false;
     }
     return true;

@@ -253,8 +253,8 @@ bool data_is_free(const char *data, const DataLook *look, Error *err)
 }
 
 /* By pg_control; when that is lost or damaged, by the WAL that lies there. */
-static bool identify(const char *data, const Cluster *cluster, DataLook *look, Arena *arena,
-                     Error *err)
+static bool data_identify(const char *data, const Cluster *cluster, DataLook *look, Arena *arena,
+                          Error *err)
 {
     PgControl control;
     Error no_control = {0};
@@ -307,7 +307,7 @@ static bool look_inside(const char *data, const Cluster *cluster, Arena *arena, 
         return error_hint(err, "choose a directory that is empty or does not exist yet");
     }
     look->state = DATA_CLUSTER;
-    return identify(data, cluster, look, arena, err);
+    return data_identify(data, cluster, look, arena, err);
 }
 
 bool data_look_while_running(const char *data, const Cluster *cluster, Arena *arena, DataLook *look,

@@ -1,7 +1,7 @@
 #include "replace/loss.h"
 
 /* Whether the path leads along the directory's own timeline to its end. */
-static bool follows(const TimelinePath *path, const OldBranch *own)
+static bool loss_follows(const TimelinePath *path, const OldBranch *own)
 {
     const PathStep *step = path_step_of(path, own->timeline);
 
@@ -12,7 +12,7 @@ static LossKind loss_of_tail(const LossQuestion *question)
 {
     const OldBranch *own = question->own;
 
-    if (follows(question->path, own))
+    if (loss_follows(question->path, own))
         return question->goes_to_end ? LOSS_NONE : LOSS_KEPT;
     return own->is_history_archived || question->is_saved ? LOSS_KEPT : LOSS_UNKNOWN_TIMELINE;
 }

@@ -50,7 +50,7 @@ static const char *value_at_start(const OldSettings *settings, const char *name)
     return value;
 }
 
-static const char *setting(const OldSettings *settings, const char *name, const char *unset)
+static const char *old_setting(const OldSettings *settings, const char *name, const char *unset)
 {
     const char *value = value_at_start(settings, name);
 
@@ -142,12 +142,12 @@ bool old_directory_archives(const Cluster *cluster, const char *data)
     CLEANUP(old_settings_done) OldSettings settings = {0};
 
     archiving_read_settings(data, &settings);
-    if (is_one_of(setting(&settings, "archive_mode", "?"), off, ARRAY_SIZE(off)))
+    if (is_one_of(old_setting(&settings, "archive_mode", "?"), off, ARRAY_SIZE(off)))
         return false;
-    if (*setting(&settings, "archive_library", "") != '\0') {
-        return !goes_elsewhere(cluster, setting(&settings, "pgcairn.repo", ""),
-                               setting(&settings, "pgcairn.cluster", ""));
+    if (*old_setting(&settings, "archive_library", "") != '\0') {
+        return !goes_elsewhere(cluster, old_setting(&settings, "pgcairn.repo", ""),
+                               old_setting(&settings, "pgcairn.cluster", ""));
     }
-    const char *command = setting(&settings, "archive_command", "?");
+    const char *command = old_setting(&settings, "archive_command", "?");
     return !stores_nothing(command) && !command_goes_elsewhere(cluster, command, &settings.arena);
 }

@@ -29,25 +29,26 @@ static Lsn next_record_at(Lsn end)
     return (end + 7) & ~(Lsn)7;
 }
 
-static uint32_t owner(const Proof *proof, uint64_t segment)
+static uint32_t proof_timeline_of(const Proof *proof, uint64_t segment)
 {
     return path_timeline_of_segment(&proof->branch->path, segment, proof->size);
 }
 
 /* The directory's file of a segment that the path reads; NULL: it has none. */
-static const OldSegment *local(const Proof *proof, uint64_t segment)
+static const OldSegment *proof_local_segment(const Proof *proof, uint64_t segment)
 {
-    return old_wal_find(&proof->branch->wal, owner(proof, segment), segment);
+    return old_wal_find(&proof->branch->wal, proof_timeline_of(proof, segment), segment);
 }
 
 static bool proof_is_archived(const Proof *proof, uint64_t segment)
 {
-    return wal_inventory_has(proof->inventory, owner(proof, segment), segment);
+    return wal_inventory_has(proof->inventory, proof_timeline_of(proof, segment), segment);
 }
 
 static const char *object_name(const Proof *proof, uint64_t segment, char text[WAL_NAME_SIZE])
 {
-    WalName name = {.kind = WAL_SEGMENT, .timeline = owner(proof, segment), .segment = segment};
+    WalName name = {
+        .kind = WAL_SEGMENT, .timeline = proof_timeline_of(proof, segment), .segment = segment};
 
     return wal_name_text(&name, proof->size, text);
 }
@@ -58,7 +59,7 @@ static void find_files(Proof *proof)
 
     for (size_t i = 0; i < wal->count; i++) {
         const WalName *name = &wal->items[i].name;
-        if (name->kind != WAL_SEGMENT || owner(proof, name->segment) != name->timeline)
+        if (name->kind != WAL_SEGMENT || proof_timeline_of(proof, name->segment) != name->timeline)
             continue;
         if (proof->high == 0 || name->segment < proof->low)
             proof->low = name->segment;
@@ -71,7 +72,7 @@ static void find_files(Proof *proof)
 static uint64_t highest_of_run(const Proof *proof, const WalRun *run)
 {
     for (uint64_t segment = run->last; segment >= run->first && segment > 0; segment--) {
-        if (owner(proof, segment) == run->timeline)
+        if (proof_timeline_of(proof, segment) == run->timeline)
             return segment;
     }
     return 0;
@@ -93,7 +94,7 @@ static void find_archive_end(Proof *proof)
         return;
     uint64_t next = proof->archived + 1;
     proof->archive_end = wal_segment_start(next, proof->size) +
-                         wal_pieces_reach(&inventory->pieces, owner(proof, next), next);
+                         wal_pieces_reach(&inventory->pieces, proof_timeline_of(proof, next), next);
 }
 
 typedef struct OldReading {
@@ -115,7 +116,7 @@ static void old_reading_done(OldReading *reading)
     prepared_done(&reading->open);
 }
 
-static bool counts(const OldReading *reading, const WalRecord *record)
+static bool proof_counts(const OldReading *reading, const WalRecord *record)
 {
     const Proof *proof = reading->proof;
     const uint64_t segment = wal_segment_before(record->end, proof->size);
@@ -140,7 +141,7 @@ static bool is_promise(OldReading *reading, const WalRecord *record, bool *is_co
     if (record->rmgr != RMGR_TRANSACTION)
         return false;
     *is_commit = wal_event_of(record, reading->version, &event) && event.kind == EVENT_COMMIT;
-    const bool is_prepare = prepared_add(counts(reading, record) ? &reading->open : &ignored,
+    const bool is_prepare = prepared_add(proof_counts(reading, record) ? &reading->open : &ignored,
                                          record, reading->version, time);
     prepared_done(&ignored);
     if (*is_commit)
@@ -162,7 +163,7 @@ static bool proof_take_record(void *context, const WalRecord *record, Error *err
         return true;
     reading->commit_end = record->end;
     reading->commit_time = time;
-    if (!counts(reading, record))
+    if (!proof_counts(reading, record))
         return true;
     commits->count += is_commit ? 1 : 0;
     if (commits->last == TIME_US_NONE || time > commits->last)
@@ -224,7 +225,7 @@ static bool read_files(OldReading *reading, uint64_t from, uint64_t to, Error *e
 {
     begin_reading(reading, reading->proof, from);
     for (uint64_t segment = from; segment <= to; segment++) {
-        const OldSegment *file = local(reading->proof, segment);
+        const OldSegment *file = proof_local_segment(reading->proof, segment);
         if (file == NULL || wal_reader_state(reading->reader)->end == WAL_END_BROKEN)
             return true;
         if (!read_file(reading, file, err))
@@ -238,7 +239,7 @@ static uint32_t valid_size(const Proof *proof, const WalReaderState *state, uint
 {
     const Lsn start = wal_segment_start(segment, proof->size);
 
-    if (state->end != WAL_END_BROKEN && local(proof, segment + 1) != NULL)
+    if (state->end != WAL_END_BROKEN && proof_local_segment(proof, segment + 1) != NULL)
         return proof->size;
     return state->last_end <= start                ? 0
            : state->last_end - start > proof->size ? proof->size
@@ -318,7 +319,7 @@ static bool compare_segment(const Proof *proof, uint64_t segment, uint32_t limit
     CLEANUP(old_comparison_done) OldComparison comparison = {.fd = -1};
     Error attempt = {0};
 
-    *is_told = compare_open(&comparison, local(proof, segment), limit, &attempt) &&
+    *is_told = compare_open(&comparison, proof_local_segment(proof, segment), limit, &attempt) &&
                compare_whole(proof, segment, &comparison, &attempt);
     *same = comparison.same;
     if (*is_told || attempt.code == ERR_CORRUPT || attempt.code == ERR_NOT_FOUND)
@@ -391,13 +392,13 @@ static bool count_own(const Proof *proof, Lsn from, Error *err)
     OldBranch *branch = proof->branch;
     uint64_t segment = wal_segment_of(from, proof->size);
 
-    while (segment < proof->high && local(proof, segment) == NULL)
+    while (segment < proof->high && proof_local_segment(proof, segment) == NULL)
         segment++;
     if (!read_files(&reading, segment, proof->high, err))
         return false;
     branch->own = old_reading_commits(&reading);
     branch->reached = wal_reader_state(reading.reader)->last_end;
-    branch->own.is_least = local(proof, wal_segment_of(from, proof->size)) == NULL;
+    branch->own.is_least = proof_local_segment(proof, wal_segment_of(from, proof->size)) == NULL;
     return true;
 }
 
@@ -430,8 +431,8 @@ static bool find_apart(const Proof *proof, uint64_t segment, uint64_t same, Erro
 {
     Lsn apart;
 
-    for (uint64_t below = segment - 1; below >= proof->low && local(proof, below) != NULL;
-         below--) {
+    for (uint64_t below = segment - 1;
+         below >= proof->low && proof_local_segment(proof, below) != NULL; below--) {
         uint64_t same_below;
         bool is_told;
         if (!proof_is_archived(proof, below))
@@ -481,7 +482,7 @@ static bool compare_histories(const Proof *proof, Error *err)
     return apart == 0 || take_apart(proof, &archived, apart, err);
 }
 
-static bool beyond(const Proof *proof, const char *reason)
+static bool proof_ends_beyond(const Proof *proof, const char *reason)
 {
     proof->branch->verdict = OLD_BEYOND;
     proof->branch->reason = reason;
@@ -496,9 +497,9 @@ static void take_stretch(const Proof *proof, uint64_t segment)
 
     branch->first = segment;
     branch->last = segment;
-    while (branch->first > 1 && local(proof, branch->first - 1) != NULL)
+    while (branch->first > 1 && proof_local_segment(proof, branch->first - 1) != NULL)
         branch->first--;
-    while (local(proof, branch->last + 1) != NULL)
+    while (proof_local_segment(proof, branch->last + 1) != NULL)
         branch->last++;
 }
 
@@ -561,9 +562,11 @@ static bool compare_pieces(const Proof *proof, Error *err)
     if (proof->archive_end == start || segment > branch->last || branch->end <= start)
         return true;
     uint64_t limit = branch->end - start < proof->size ? branch->end - start : proof->size;
-    bool is_told = compare_open(&comparison, local(proof, segment), limit, &attempt) &&
-                   wal_pieces_read(proof->cluster, &proof->inventory->pieces, owner(proof, segment),
-                                   segment, compare_part, &comparison, &reach, &attempt);
+    bool is_told =
+        compare_open(&comparison, proof_local_segment(proof, segment), limit, &attempt) &&
+        wal_pieces_read(proof->cluster, &proof->inventory->pieces,
+                        proof_timeline_of(proof, segment), segment, compare_part, &comparison,
+                        &reach, &attempt);
     if (!is_told && attempt.code != ERR_CORRUPT && attempt.code != ERR_NOT_FOUND)
         return error_pass(err, &attempt);
     if (!is_told || !comparison.differs)
@@ -595,10 +598,11 @@ static bool judge_control(const Proof *proof)
         (control->checkpoint < known || control->checkpoint == next ||
          (next % proof->size == 0 && control->checkpoint == next + WAL_SEGMENT_HEADER_SIZE)))
         return true;
-    return beyond(proof, arena_format(proof->arena,
-                                      "its pg_control says that it had come to %s, and WAL leads "
-                                      "to %s only",
-                                      lsn_text(reached, lsn[0]), lsn_text(known, lsn[1])));
+    return proof_ends_beyond(
+        proof, arena_format(proof->arena,
+                            "its pg_control says that it had come to %s, and WAL leads "
+                            "to %s only",
+                            lsn_text(reached, lsn[0]), lsn_text(known, lsn[1])));
 }
 
 /* Of an idle server the last commit lies farther back; each file is read with the next one, into
@@ -640,7 +644,7 @@ static bool compare_highest(const Proof *proof, uint64_t *segment, uint64_t *sam
         CLEANUP(old_reading_done) OldReading reading = {.proof = proof};
         bool is_told;
 
-        if (local(proof, at) == NULL || !proof_is_archived(proof, at))
+        if (proof_local_segment(proof, at) == NULL || !proof_is_archived(proof, at))
             continue;
         if (!read_files(&reading, at, at, err))
             return false;
@@ -659,7 +663,7 @@ static bool compare_highest(const Proof *proof, uint64_t *segment, uint64_t *sam
 static uint64_t find_link(const Proof *proof)
 {
     for (uint64_t at = proof->high; at >= proof->low && at > 1; at--) {
-        if (local(proof, at) != NULL && !proof_is_archived(proof, at) &&
+        if (proof_local_segment(proof, at) != NULL && !proof_is_archived(proof, at) &&
             proof_is_archived(proof, at - 1))
             return at;
     }
@@ -702,7 +706,7 @@ static bool prove_by_link(const Proof *proof, uint64_t segment, Error *err)
     }
     proof->branch->first = segment;
     proof->branch->last = segment;
-    while (local(proof, proof->branch->last + 1) != NULL)
+    while (proof_local_segment(proof, proof->branch->last + 1) != NULL)
         proof->branch->last++;
     return judge_stretch(proof, segment, err);
 }
@@ -720,15 +724,15 @@ static bool judge_gap(const Proof *proof, Error *err)
     (void)judge_control(proof);
     if (reached > proof->branch->reached)
         proof->branch->reached = reached;
-    return beyond(proof, proof->archived == 0
-                             ? "the archive has no WAL of its timelines"
-                             : arena_format(proof->arena,
-                                            "its WAL begins at %s, and the archive ends at %s",
-                                            object_name(proof, proof->low, name[0]),
-                                            object_name(proof, proof->archived, name[1])));
+    return proof_ends_beyond(
+        proof, proof->archived == 0
+                   ? "the archive has no WAL of its timelines"
+                   : arena_format(proof->arena, "its WAL begins at %s, and the archive ends at %s",
+                                  object_name(proof, proof->low, name[0]),
+                                  object_name(proof, proof->archived, name[1])));
 }
 
-static bool prove(const Proof *proof, Error *err)
+static bool prove_branch(const Proof *proof, Error *err)
 {
     uint64_t segment, same;
     uint32_t limit;
@@ -755,10 +759,11 @@ bool old_branch_prove(const Cluster *cluster, const WalInventory *inventory, Are
                    .size = cluster->wal_segment_size};
 
     if (branch->path.count == 0) {
-        return beyond(&proof, arena_format(arena,
-                                           "it is on timeline %u, whose history is neither in its "
-                                           "pg_wal nor in the archive",
-                                           branch->timeline));
+        return proof_ends_beyond(
+            &proof, arena_format(arena,
+                                 "it is on timeline %u, whose history is neither in its "
+                                 "pg_wal nor in the archive",
+                                 branch->timeline));
     }
     find_files(&proof);
     find_archive_end(&proof);
@@ -766,5 +771,5 @@ bool old_branch_prove(const Cluster *cluster, const WalInventory *inventory, Are
         return false;
     if (branch->verdict == OLD_APART)
         return true;
-    return prove(&proof, err);
+    return prove_branch(&proof, err);
 }

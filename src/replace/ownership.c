@@ -76,7 +76,8 @@ static bool has_link_to(const char *data, const char *location, Arena *arena)
 }
 
 /* A copy that was never started where it is makes no claim. */
-static bool claims(const RestorePlan *plan, const char *data, const char *location, Arena *arena)
+static bool entry_claims(const RestorePlan *plan, const char *data, const char *location,
+                         Arena *arena)
 {
     if (is_same(data, plan->placement.data) || !has_link_to(data, location, arena))
         return false;
@@ -104,7 +105,7 @@ static void search_in(HomeSearch *search, const char *folder, int depth)
         struct stat status;
         if (entry->d_name[0] == '.' || lstat(path, &status) != 0 || !S_ISDIR(status.st_mode))
             continue;
-        if (claims(search->plan, path, search->location, search->arena)) {
+        if (entry_claims(search->plan, path, search->location, search->arena)) {
             search->found = arena_text(search->arena, path);
         } else if (depth > 1 && !file_exists_in(path, "PG_VERSION")) {
             search_in(search, path, depth - 1);
@@ -132,10 +133,10 @@ static const char *find_claimant(RestorePlan *plan, const Homes *homes, const ch
     if (running != NULL)
         return running;
     for (size_t i = 0; i < homes->count; i++) {
-        if (claims(plan, homes->paths[i], location, &plan->arena))
+        if (entry_claims(plan, homes->paths[i], location, &plan->arena))
             return homes->paths[i];
     }
-    if (original != NULL && claims(plan, original, location, &plan->arena))
+    if (original != NULL && entry_claims(plan, original, location, &plan->arena))
         return original;
     search_in(&search, parent, 1);
     if (search.found == NULL && strcmp(above, "/") != 0)

@@ -306,7 +306,7 @@ static bool lease_refuse(const Rival *rival, Error *err)
 }
 
 /* Our lease is stored: look until it is clear who holds. */
-static bool settle(const Lease *lease, Error *err)
+static bool lease_settle(const Lease *lease, Error *err)
 {
     for (int step = 0;; step++) {
         CLEANUP(object_list_done) ObjectList list = {0};
@@ -338,7 +338,7 @@ bool lease_take(const Cluster *cluster, const LeaseRequest *request, Lease **lea
         return error_context(err, "take lease");
     snprintf(taken->holder, sizeof taken->holder, "%016" PRIx64, number);
     if (!FAULT_POINT("lease.before-take", err) || !store_lease(taken, 1, err) ||
-        !settle(taken, err) || !FAULT_POINT("lease.after-take", err))
+        !lease_settle(taken, err) || !FAULT_POINT("lease.after-take", err))
         return error_context(err, "take lease of cluster \"%s\"", cluster->name);
     *lease = TAKE(taken);
     return true;
@@ -348,7 +348,7 @@ bool lease_take(const Cluster *cluster, const LeaseRequest *request, Lease **lea
  * Store the next one. That the one before is still there and was not too old tells that nobody has
  * taken over; a taker judges by the same two times.
  */
-static bool renew(Lease *lease, Error *err)
+static bool lease_renew_once(Lease *lease, Error *err)
 {
     CLEANUP(text_freep) char *name = lease_object_name(lease, lease->seq);
     TimeUs before = lease->stored_at;
@@ -379,10 +379,10 @@ bool lease_renew(Lease *lease, uint32_t timeline, Lsn start, Error *err)
         return true;
     lease->timeline = timeline;
     lease->start = start;
-    return renew(lease, err) || error_context(err, "renew lease");
+    return lease_renew_once(lease, err) || error_context(err, "renew lease");
 }
 
 bool lease_check(Lease *lease, Error *err)
 {
-    return renew(lease, err) || error_context(err, "check lease");
+    return lease_renew_once(lease, err) || error_context(err, "check lease");
 }

@@ -54,7 +54,8 @@ static const char *inside_data(const ManifestHeader *header, const char *path)
 }
 
 /* Where what the configuration calls `path` lies now, or NULL. A LocateFunction. */
-static const char *locate(void *context, const char *path, bool is_directory, Arena *arena)
+static const char *configuration_locate(void *context, const char *path, bool is_directory,
+                                        Arena *arena)
 {
     const RestorePlan *plan = context;
     const char *inside = inside_data(&plan->decision.manifest.header, path);
@@ -293,7 +294,7 @@ static bool is_same_list(const SettingList *left, const SettingList *right)
 }
 
 /* One file of them all, in their order; where it is found the server is told. */
-static void join(const RestorePlan *plan, const SettingList *settings, Buffer *text)
+static void configuration_join(const RestorePlan *plan, const SettingList *settings, Buffer *text)
 {
     const char *file = "";
 
@@ -336,7 +337,7 @@ static bool write_joined(RestorePlan *plan, const SettingList *settings, const E
         directory == plan->placement.data ? "pgcairn.postgresql.conf" : "postgresql.conf";
     bool is_new;
 
-    join(plan, settings, &text);
+    configuration_join(plan, settings, &text);
     plan->configuration.is_joined = true;
     plan->configuration.config_file = arena_format(&plan->arena, "%s/%s", directory, name);
     if (!held_make(&place, directory, &is_new, err) ||
@@ -372,7 +373,7 @@ static const char *other_place(RestorePlan *plan, const char *value, const char 
                                const char *usual)
 {
     const char *name = name_of(plan, told, usual);
-    const char *is = locate(plan, name, false, &plan->arena);
+    const char *is = configuration_locate(plan, name, false, &plan->arena);
     CLEANUP(text_freep) char *own = text_format("%s/%s", plan->placement.data, usual);
     const char *found = value != NULL && !plan->configuration.is_joined ? value : own;
 
@@ -416,8 +417,8 @@ bool configuration_settle(RestorePlan *plan, Error *err)
     CLEANUP(settings_done) SettingList settings = {0};
     const ManifestHeader *header = &plan->decision.manifest.header;
     const char *name = name_of(plan, header->config_file, "postgresql.conf");
-    const char *base = locate(plan, name, false, &plan->arena);
-    SettingsPlaces places = {.locate = locate, .context = plan};
+    const char *base = configuration_locate(plan, name, false, &plan->arena);
+    SettingsPlaces places = {.locate = configuration_locate, .context = plan};
 
     if (base == NULL)
         return true; /* told before */

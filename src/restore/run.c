@@ -234,9 +234,9 @@ static RebuildRequest rebuild_request(const Cluster *cluster, const RestoreReque
                             .progress = request->progress};
 }
 
-static bool rebuild(const Cluster *cluster, const RestoreRequest *request, const RestorePlan *plan,
-                    const Durability *durability, WalCheck *check, Delta *delta,
-                    RestoreReport *report, Error *err)
+static bool restore_rebuild(const Cluster *cluster, const RestoreRequest *request,
+                            const RestorePlan *plan, const Durability *durability, WalCheck *check,
+                            Delta *delta, RestoreReport *report, Error *err)
 {
     RebuildRequest files = rebuild_request(cluster, request, plan);
 
@@ -250,8 +250,8 @@ static bool rebuild(const Cluster *cluster, const RestoreRequest *request, const
 
 /* What makes files a cluster that knows where to go. tablespace_map is left out: it would make the
  * server set the links anew, to where they led at the backup (docs/postgres-facts.md 1.6). */
-static bool configure(const Cluster *cluster, const RestoreRequest *request, RestorePlan *plan,
-                      RestoreReport *report, Error *err)
+static bool restore_configure(const Cluster *cluster, const RestoreRequest *request,
+                              RestorePlan *plan, RestoreReport *report, Error *err)
 {
     const char *label = plan->decision.manifest.header.label;
 
@@ -272,7 +272,7 @@ static bool make_durable(const RestoreRequest *request, const RestorePlan *plan,
            file_sync_parent(plan->placement.data, err);
 }
 
-static bool finish(const Cluster *cluster, const RestorePlan *plan, Error *err)
+static bool restore_finish(const Cluster *cluster, const RestorePlan *plan, Error *err)
 {
     return held_places_are_in_place(plan->placement.held, err) &&
            FAULT_POINT("restore.before-control", err) && write_control(cluster, plan, err) &&
@@ -383,12 +383,12 @@ static bool restore_do(const Cluster *cluster, const RestoreRequest *request, Re
         !FAULT_POINT("restore.before-rebuild", err) ||
         !watch_file_systems(plan->placement.held, &durability, err))
         return false;
-    if (!rebuild(cluster, request, plan, &durability, check, delta, report, err) ||
+    if (!restore_rebuild(cluster, request, plan, &durability, check, delta, report, err) ||
         !FAULT_POINT("restore.after-rebuild", err) ||
-        !configure(cluster, request, plan, report, err))
+        !restore_configure(cluster, request, plan, report, err))
         return explain_old(plan, err);
     report->elapsed_rebuild = time_monotonic() - begin;
-    if (!make_durable(request, plan, &durability, err) || !finish(cluster, plan, err))
+    if (!make_durable(request, plan, &durability, err) || !restore_finish(cluster, plan, err))
         return explain_state(plan, err);
     report->elapsed = time_monotonic() - begin;
     report->elapsed_sync = report->elapsed - report->elapsed_rebuild;

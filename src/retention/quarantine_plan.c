@@ -85,7 +85,7 @@ static bool keeps_wal(const Planning *planning, const Extent *extent)
     return false;
 }
 
-static void count(QuarantinePlan *plan, const QuarantineItem *item)
+static void extent_count_all(QuarantinePlan *plan, const QuarantineItem *item)
 {
     plan->bytes += item->size;
     plan->segments += !item->is_piece && item->name.kind == WAL_SEGMENT;
@@ -115,7 +115,7 @@ static void extent_take(Planning *planning, const Extent *extent, const ObjectLi
         item.size = object->size;
         item.stored_at = object->stored_at;
         plan->items[plan->count++] = item;
-        count(plan, &item);
+        extent_count_all(plan, &item);
         if (extent != planning->extents || item.name.kind == WAL_HISTORY)
             continue;
         plan->first = item.name.segment < plan->first ? item.name.segment : plan->first;

@@ -215,7 +215,7 @@ static PGconn *start_connection(const Libpq *pq, const SessionRequest *request, 
 }
 
 /* Nothing of the role's or database's settings may end a backup that takes hours. */
-static bool prepare(Session *session, Error *err)
+static bool connection_prepare(Session *session, Error *err)
 {
     CLEANUP(answer_done) Answer answer = {0};
     int version = session->pq->PQserverVersion(session->connection);
@@ -259,7 +259,7 @@ Session *session_open_request(const SessionRequest *request, Error *err)
         return NULL;
     session = mem_alloc(sizeof *session);
     session->pq = pq;
-    if (!open_connection(session, request, err) || !prepare(session, err)) {
+    if (!open_connection(session, request, err) || !connection_prepare(session, err)) {
         error_context(err, "connect to the server");
         return NULL;
     }

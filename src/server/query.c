@@ -60,7 +60,7 @@ static bool has_succeeded(const Libpq *pq, const PGresult *result)
 }
 
 /* Ask the server to stop what it does for us: a spread checkpoint may take minutes. */
-static void cancel(Session *session)
+static void query_cancel(Session *session)
 {
     char ignored[256];
     PGcancel *request = session->pq->PQgetCancel(session->connection);
@@ -96,7 +96,7 @@ static bool wait_for_result(Session *session, Error *err)
     while (session->pq->PQisBusy(session->connection) != 0) {
         if (!query_wait(session, POLLIN, err) ||
             (session->wait != NULL && !session->wait(session->wait_context, err))) {
-            cancel(session);
+            query_cancel(session);
             return false;
         }
         if (session->pq->PQconsumeInput(session->connection) == 0)

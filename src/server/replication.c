@@ -21,7 +21,7 @@ Session *replication_open(const char *conninfo, const char *application, Error *
                                 err);
 }
 
-static bool unexpected(const char *what, Error *err)
+static bool replication_unexpected(const char *what, Error *err)
 {
     return error_set(err, ERR_POSTGRES, "the server's answer to %s is not understood", what);
 }
@@ -49,7 +49,7 @@ static bool identify_system(Session *session, ReplicationIdentity *identity, Err
         return false;
     if (!found || !replication_parse_number(values[0], UINT64_MAX, &identity->system_identifier) ||
         !replication_parse_number(values[1], UINT32_MAX, &timeline) || values[2] == NULL)
-        return unexpected("IDENTIFY_SYSTEM", err);
+        return replication_unexpected("IDENTIFY_SYSTEM", err);
     identity->timeline = (uint32_t)timeline;
     return lsn_parse(values[2], &identity->flushed, err);
 }
@@ -69,7 +69,7 @@ bool replication_identify(Session *session, ReplicationIdentity *identity, Error
         return error_context(err, "ask the server who it is");
     if (!found || !replication_parse_number(size_text, UINT32_MAX, &size) ||
         !wal_segment_size_is_valid(size))
-        return unexpected("the question for its wal_segment_size", err);
+        return replication_unexpected("the question for its wal_segment_size", err);
     identity->wal_segment_size = (uint32_t)size;
     return true;
 }
@@ -86,12 +86,12 @@ bool replication_history(Session *session, uint32_t timeline, Buffer *text, Erro
         return error_context(err, "ask the server for the history of timeline %" PRIu32, timeline);
     }
     if (session->pq->PQntuples(answer.result) != 1 || session->pq->PQnfields(answer.result) != 2)
-        return unexpected(query, err);
+        return replication_unexpected(query, err);
 
     /* Raw bytes, whatever type the column says (bytea in 13, text later). */
     const char *content = session->pq->PQgetvalue(answer.result, 0, 1);
     if (strlen(content) > HISTORY_SIZE_MAX)
-        return unexpected(query, err);
+        return replication_unexpected(query, err);
     buffer_append(text, content, strlen(content));
     return true;
 }
@@ -126,7 +126,7 @@ bool replication_slot_look(Session *session, const char *name, ReplicationSlot *
         return true;
     if (values[0] == NULL || values[1] == NULL ||
         !replication_parse_number(values[2], INT32_MAX, &pid))
-        return unexpected("the question for its slot", err);
+        return replication_unexpected("the question for its slot", err);
     slot->is_physical = strcmp(values[0], "physical") == 0;
     slot->is_temporary = strcmp(values[1], "t") == 0;
     slot->active_pid = (long)pid;
@@ -192,7 +192,7 @@ static bool next_result(Session *session, TimeUs deadline, Answer *answer, Error
     return true;
 }
 
-static TimeUs soon(void)
+static TimeUs keepalive_due(void)
 {
     return time_monotonic() + (TimeUs)60 * 1000000;
 }
@@ -219,7 +219,7 @@ static bool take_timeline_end(const Answer *answer, TimelineEnd *end, Error *err
     if (pq->PQntuples(answer->result) != 1 || pq->PQnfields(answer->result) != 2 ||
         !replication_parse_number(pq->PQgetvalue(answer->result, 0, 0), UINT32_MAX, &timeline) ||
         timeline == 0)
-        return unexpected("START_REPLICATION", err);
+        return replication_unexpected("START_REPLICATION", err);
     end->next = (uint32_t)timeline;
     return lsn_parse(pq->PQgetvalue(answer->result, 0, 1), &end->next_begin, err);
 }
@@ -230,7 +230,7 @@ static bool take_results(Session *session, TimelineEnd *end, bool *has_end, Erro
     CLEANUP(answer_done) Answer answer = {0};
 
     for (;;) {
-        if (!next_result(session, soon(), &answer, err))
+        if (!next_result(session, keepalive_due(), &answer, err))
             return false;
         if (answer.result == NULL)
             return true;
@@ -253,7 +253,8 @@ bool replication_start(Session *session, const char *slot, Lsn position, uint32_
     CLEANUP(text_freep)
     char *query = text_format("START_REPLICATION SLOT \"%s\" PHYSICAL %s TIMELINE %" PRIu32, slot,
                               lsn_text(position, place), timeline);
-    bool ok = query_send(session, query, err) && next_result(session, soon(), &answer, err);
+    bool ok =
+        query_send(session, query, err) && next_result(session, keepalive_due(), &answer, err);
     bool has_end = false;
 
     if (!ok)
@@ -318,7 +319,7 @@ static bool end_of_stream(Session *session, StreamMessage *message, Error *err)
     CLEANUP(answer_done) Answer answer = {0};
     bool has_end = false;
 
-    if (!next_result(session, soon(), &answer, err))
+    if (!next_result(session, keepalive_due(), &answer, err))
         return false;
     if (answer.result == NULL)
         return connection_lost(session, err);

@@ -118,7 +118,8 @@ static bool choose_account(const Subject *subject, const DirectoryOwner *owner, 
     return true;
 }
 
-static const char *because(const Subject *subject, const DirectoryOwner *owner, Options *options)
+static const char *account_reason(const Subject *subject, const DirectoryOwner *owner,
+                                  Options *options)
 {
     if (options->user != NULL)
         return "--user";
@@ -255,7 +256,8 @@ static bool refuse_missing(const Options *options, Error *err)
     return hint_where_data_is(err);
 }
 
-static bool become(const Command *command, const Subject *subject, Options *options, Error *err)
+static bool become_account(const Command *command, const Subject *subject, Options *options,
+                           Error *err)
 {
     DirectoryOwner owner;
     Account account;
@@ -272,7 +274,7 @@ static bool become(const Command *command, const Subject *subject, Options *opti
     if (!account_become(&account, err) || !leave_roots_directory(options, &account, err))
         return false;
     options->acting_as = account.name;
-    options->acting_because = because(subject, &owner, options);
+    options->acting_because = account_reason(subject, &owner, options);
     log_debug("working as another user than root", log_str("user", options->acting_as),
               log_str("because", options->acting_because));
     return true;
@@ -302,6 +304,6 @@ bool acting_user_become(const Command *command, Options *options, Error *err)
     Subject subject = find_subject(command, options);
     if (subject.path == NULL)
         return true;
-    return become(command, &subject, options, err) ||
+    return become_account(command, &subject, options, err) ||
            error_context(err, "find out whose work this is");
 }

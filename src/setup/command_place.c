@@ -86,7 +86,7 @@ typedef struct CommandSearch {
 } CommandSearch;
 
 /* NOLINTNEXTLINE(readability-non-const-parameter): it is a TreeVisit */
-static bool compare(void *context, const TreeEntry *entry, bool *descends, Error *err)
+static bool command_compare(void *context, const TreeEntry *entry, bool *descends, Error *err)
 {
     const CommandSearch *search = context;
 
@@ -106,7 +106,7 @@ static bool search_data(const char *what, const char *path, const char *data,
                         const Parents *parents, Error *err)
 {
     CommandSearch search = {.what = what, .path = path, .parents = parents};
-    const TreeVisitor visitor = {.before = compare, .context = &search};
+    const TreeVisitor visitor = {.before = command_compare, .context = &search};
     CLEANUP(fd_done) int fd = open(data, O_PATH | O_DIRECTORY | O_CLOEXEC);
     CLEANUP(text_freep) char *link = text_format("/proc/self/fd/%d", fd);
     char real[4096] = "";

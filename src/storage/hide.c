@@ -9,18 +9,18 @@ typedef struct HideStorage {
     const void *context;
 } HideStorage;
 
-static const HideStorage *of(const Storage *storage)
+static const HideStorage *hide_of(const Storage *storage)
 {
     return (const HideStorage *)storage;
 }
 
 static bool hidden_find(Storage *storage, const char *name, Error *err)
 {
-    return !of(storage)->is_hidden(of(storage)->context, name) ||
+    return !hide_of(storage)->is_hidden(hide_of(storage)->context, name) ||
            error_set(err, ERR_NOT_FOUND, "%s: taken out of this view", name);
 }
 
-static bool refuse(Error *err)
+static bool hide_refuse(Error *err)
 {
     return error_set(err, ERR_INTERNAL, "this view of the repository is for reading");
 }
@@ -28,26 +28,26 @@ static bool refuse(Error *err)
 static bool hide_create(Storage *storage, Error *err)
 {
     (void)storage;
-    return refuse(err);
+    return hide_refuse(err);
 }
 
 static bool hide_write(Storage *storage, const char *name, WriteMode mode, ObjectWriter **writer,
                        Error *err)
 {
     (void)storage, (void)name, (void)mode, (void)writer;
-    return refuse(err);
+    return hide_refuse(err);
 }
 
 static bool hide_remove(Storage *storage, const char *name, Error *err)
 {
     (void)storage, (void)name;
-    return refuse(err);
+    return hide_refuse(err);
 }
 
 static bool hide_read(Storage *storage, const char *name, const Range *range, Buffer *content,
                       uint64_t *object_size, Error *err)
 {
-    Storage *inner = of(storage)->inner;
+    Storage *inner = hide_of(storage)->inner;
 
     return hidden_find(storage, name, err) &&
            inner->ops->read(inner, name, range, content, object_size, err);
@@ -57,19 +57,19 @@ static bool hide_read_range(Storage *storage, const char *name, uint64_t offset,
                             void *to, Error *err)
 {
     return hidden_find(storage, name, err) &&
-           storage_read_range(of(storage)->inner, name, offset, size, to, err);
+           storage_read_range(hide_of(storage)->inner, name, offset, size, to, err);
 }
 
 static bool hide_list(Storage *storage, const ListRequest *request, ObjectList *list, Error *err)
 {
     CLEANUP(object_list_done) ObjectList all = {0};
 
-    if (!storage_list(of(storage)->inner, request->prefix, &all, err))
+    if (!storage_list(hide_of(storage)->inner, request->prefix, &all, err))
         return false;
     for (size_t i = 0; i < all.count; i++) {
         const ObjectInfo *object = &all.objects[i];
 
-        if (!of(storage)->is_hidden(of(storage)->context, object->name))
+        if (!hide_of(storage)->is_hidden(hide_of(storage)->context, object->name))
             object_list_add(list, object->name, object->size, object->stored_at);
     }
     return true;
@@ -79,19 +79,19 @@ static bool hide_stat(Storage *storage, const char *name, uint64_t *size, TimeUs
                       Error *err)
 {
     return hidden_find(storage, name, err) &&
-           storage_stat(of(storage)->inner, name, size, stored_at, err);
+           storage_stat(hide_of(storage)->inner, name, size, stored_at, err);
 }
 
 static bool hide_identify(Storage *storage, const char *name, char identity[OBJECT_IDENTITY_SIZE],
                           Error *err)
 {
     return hidden_find(storage, name, err) &&
-           storage_identify(of(storage)->inner, name, identity, err);
+           storage_identify(hide_of(storage)->inner, name, identity, err);
 }
 
 static bool hide_sync(Storage *storage, const char *name, Error *err)
 {
-    return hidden_find(storage, name, err) && storage_sync(of(storage)->inner, name, err);
+    return hidden_find(storage, name, err) && storage_sync(hide_of(storage)->inner, name, err);
 }
 
 static void hide_free(Storage *storage)

@@ -20,7 +20,7 @@ typedef struct LimitStorage {
 } LimitStorage;
 
 /* When the line will have carried these bytes too. */
-static TimeUs book(LimitStorage *limit, size_t size)
+static TimeUs limit_book(LimitStorage *limit, size_t size)
 {
     __uint128_t duration = (__uint128_t)size * 1000000 / limit->bytes_per_s;
     TimeUs now = time_monotonic();
@@ -36,7 +36,7 @@ static TimeUs book(LimitStorage *limit, size_t size)
 
 static bool wait_for_line(LimitStorage *limit, size_t size, Error *err)
 {
-    TimeUs until = book(limit, size);
+    TimeUs until = limit_book(limit, size);
 
     for (TimeUs now = time_monotonic(); now < until; now = time_monotonic()) {
         TimeUs slice = until - now < SLICE_US ? until - now : SLICE_US;

@@ -16,7 +16,7 @@ enum { WAY = O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC };
  * very link whose owner was looked at is read, so it can't be exchanged in between; where it leads
  * is its maker's choice.
  */
-static int follow(int at, const char *name, int flags)
+static int posix_follow(int at, const char *name, int flags)
 {
     CLEANUP(fd_done) int link = openat(at, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
     char target[PATH_MAX];
@@ -44,7 +44,7 @@ static int open_part(int at, const char *name, int flags)
 {
     int fd = openat(at, name, flags | O_NOFOLLOW | O_CLOEXEC);
 
-    return fd >= 0 || (errno != ENOTDIR && errno != ELOOP) ? fd : follow(at, name, flags);
+    return fd >= 0 || (errno != ENOTDIR && errno != ELOOP) ? fd : posix_follow(at, name, flags);
 }
 
 static int open_root(const PosixStorage *posix)

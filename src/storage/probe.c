@@ -7,7 +7,7 @@
 static const char first[] = "This object may be removed. It only tries out the storage.\n";
 static const char second[] = "This should not be here: there was an object of that name.\n";
 
-static bool broken(const Storage *storage, const char *what, Error *err)
+static bool probe_broken(const Storage *storage, const char *what, Error *err)
 {
     return error_set(err, ERR_REFUSED, "the storage at %s %s", storage_address(storage), what);
 }
@@ -16,7 +16,7 @@ static bool broken(const Storage *storage, const char *what, Error *err)
 static bool try_second(Storage *storage, const char *name, Error *err)
 {
     if (storage_put(storage, name, WRITE_NEW, second, strlen(second), err))
-        return broken(storage, "lets a second object take the name of the first", err);
+        return probe_broken(storage, "lets a second object take the name of the first", err);
     if (err->code != ERR_EXISTS)
         return false;
     error_clear(err);
@@ -35,10 +35,10 @@ static bool try_read(Storage *storage, const char *name, Error *err)
         !storage_read_suffix(storage, name, 4, &suffix, &size, err))
         return false;
     if (whole.size != strlen(first) || memcmp(whole.data, first, whole.size) != 0)
-        return broken(storage, "reads back something else than was written", err);
+        return probe_broken(storage, "reads back something else than was written", err);
     if (memcmp(range, first + 5, sizeof(range)) != 0 || size != strlen(first) || suffix.size != 4 ||
         memcmp(suffix.data, first + strlen(first) - 4, 4) != 0)
-        return broken(storage, "does not give the part of an object that is asked for", err);
+        return probe_broken(storage, "does not give the part of an object that is asked for", err);
     return true;
 }
 
@@ -49,10 +49,10 @@ static bool try_list(Storage *storage, const char *name, bool is_expected, Error
     if (!storage_list(storage, name, &list, err))
         return false;
     if (list.count != (is_expected ? 1 : 0))
-        return broken(storage, "does not list what is there", err);
+        return probe_broken(storage, "does not list what is there", err);
     if (is_expected &&
         (strcmp(list.objects[0].name, name) != 0 || list.objects[0].size != strlen(first)))
-        return broken(storage, "lists an object with another name or size", err);
+        return probe_broken(storage, "lists an object with another name or size", err);
     return true;
 }
 
@@ -67,9 +67,10 @@ static bool try_part(Storage *storage, const char *name, Error *err)
     if (!storage_list_part(storage, &from, &list, err))
         return false;
     if (list.count != 1)
-        return broken(storage, "does not list what sorts after a name", err);
+        return probe_broken(storage, "does not list what sorts after a name", err);
     return storage_list_part(storage, &past, &list, err) &&
-           (list.count == 0 || broken(storage, "lists a name when asked for those after it", err));
+           (list.count == 0 ||
+            probe_broken(storage, "lists a name when asked for those after it", err));
 }
 
 static bool try_all(Storage *storage, const char *name, Error *err)

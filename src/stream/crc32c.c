@@ -15,7 +15,7 @@ static uint32_t step_tables[8][256];
 static uint32_t power_of_two[64]; /* x^(8 * 2^i) */
 static Crc32cShift page_shift;
 
-static uint32_t multiply(uint32_t a, uint32_t b)
+static uint32_t crc_multiply(uint32_t a, uint32_t b)
 {
     uint32_t product = 0;
 
@@ -27,25 +27,25 @@ static uint32_t multiply(uint32_t a, uint32_t b)
 }
 
 /* x^(8 * size) */
-static uint32_t power(uint64_t size)
+static uint32_t crc_power(uint64_t size)
 {
     uint32_t product = UINT32_C(1) << 31; /* x^0 */
 
     for (size_t i = 0; size != 0; i++, size >>= 1) {
         if ((size & 1) != 0)
-            product = multiply(power_of_two[i], product);
+            product = crc_multiply(power_of_two[i], product);
     }
     return product;
 }
 
 void crc32c_shift_prepare(Crc32cShift *shift, uint64_t size)
 {
-    uint32_t factor = power(size);
+    uint32_t factor = crc_power(size);
 
     for (size_t byte = 0; byte < 4; byte++) {
         shift->table[byte][0] = 0;
         for (uint32_t bit = 0; bit < 8; bit++)
-            shift->table[byte][1U << bit] = multiply(factor, UINT32_C(1) << (8 * byte + bit));
+            shift->table[byte][1U << bit] = crc_multiply(factor, UINT32_C(1) << (8 * byte + bit));
         for (uint32_t value = 1; value < 256; value++) {
             uint32_t lowest = value & (0U - value);
             shift->table[byte][value] = shift->table[byte][lowest] ^
@@ -75,7 +75,7 @@ __attribute__((constructor(101))) static void prepare_tables(void)
 
     power_of_two[0] = UINT32_C(1) << 23; /* x^8 */
     for (size_t i = 1; i < 64; i++)
-        power_of_two[i] = multiply(power_of_two[i - 1], power_of_two[i - 1]);
+        power_of_two[i] = crc_multiply(power_of_two[i - 1], power_of_two[i - 1]);
     crc32c_shift_prepare(&page_shift, PAGE_SIZE_COMMON);
 }
 
@@ -104,5 +104,5 @@ uint32_t crc32c_combine(uint32_t crc_a, uint32_t crc_b, uint64_t size_b)
     /* The inversions cancel: crc_a is moved past size_b zero bytes, then b's bytes are added. */
     if (size_b == PAGE_SIZE_COMMON)
         return crc32c_shift(&page_shift, crc_a) ^ crc_b;
-    return multiply(power(size_b), crc_a) ^ crc_b;
+    return crc_multiply(crc_power(size_b), crc_a) ^ crc_b;
 }

@@ -201,7 +201,7 @@ static int holes_order(const void *a, const void *b)
     return 0;
 }
 
-static void merge(Holes *holes)
+static void holes_merge(Holes *holes)
 {
     size_t kept = 0;
 
@@ -234,7 +234,7 @@ static char *object_of(const VerifyRun *run, uint32_t timeline, uint64_t segment
 }
 
 /* Does any backup begin before it, or can one be that nobody can read? Else nothing is lost. */
-static bool matters(const VerifyRun *run, const WalPlace *place)
+static bool hole_matters(const VerifyRun *run, const WalPlace *place)
 {
     for (size_t b = 0; b < run->backup_count; b++) {
         const BackupFacts *backup = &run->backups[b];
@@ -269,8 +269,9 @@ static void holes_tell(const Holes *holes, const WalPlace *place)
                    wal_segment_of(facts->path.steps[facts->path.count - 1].begin,
                                   run->cluster->wal_segment_size) == place->first;
 
-    trouble_at_wal(trouble_add(run, matters(run, place) ? FINDING_MISSING : FINDING_NOTE, object,
-                               what, NULL, is_fork ? "it is the first of its timeline" : NULL),
+    trouble_at_wal(trouble_add(run, hole_matters(run, place) ? FINDING_MISSING : FINDING_NOTE,
+                               object, what, NULL,
+                               is_fork ? "it is the first of its timeline" : NULL),
                    place->timeline, place->first, place->last);
 }
 
@@ -284,7 +285,7 @@ bool verify_holes(VerifyRun *run, Error *err)
         if (!holes_find_on_path(&holes, &run->timelines[i].path, err))
             return false;
     }
-    merge(&holes);
+    holes_merge(&holes);
     for (size_t i = 0; i < holes.count; i++)
         holes_tell(&holes, &holes.places[i]);
     return true;

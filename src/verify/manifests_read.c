@@ -55,7 +55,7 @@ static void complain_of_file(Check *check, const ManifestEntry *entry, const cha
 }
 
 /* The pack has its own finding; this says whose trouble that is. */
-static void hurt(Check *check, PackFacts *pack)
+static void manifest_hurt(Check *check, PackFacts *pack)
 {
     check->run->backups[check->backup].is_hurt = true;
     if (pack->hurt_count > 0 && pack->hurt[pack->hurt_count - 1] == check->backup)
@@ -96,7 +96,7 @@ static const FrameFact *good_fact(Check *check, const ManifestEntry *entry, cons
     char text[128];
 
     if (!pack->is_readable) {
-        hurt(check, pack);
+        manifest_hurt(check, pack);
         return NULL;
     }
     const FrameFact *fact = find_fact(pack, frame);
@@ -107,7 +107,7 @@ static const FrameFact *good_fact(Check *check, const ManifestEntry *entry, cons
         return NULL;
     }
     if (fact->state == FRAME_DAMAGED) {
-        hurt(check, pack);
+        manifest_hurt(check, pack);
         return NULL;
     }
     return fact;

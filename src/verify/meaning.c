@@ -32,7 +32,7 @@ static const char *name_list_text(NameList *list)
     return (const char *)list->text.data;
 }
 
-static const char *plural(const NameList *list)
+static const char *names_plural(const NameList *list)
 {
     return list->count == 1 ? "" : "s";
 }
@@ -190,14 +190,14 @@ static void tell_wal(const VerifyRun *run, const WalPlace *place, Buffer *text)
         size_t count = cut.cut.count;
 
         buffer_print(text, "Backup%s %s can't be restored: consistent only with this WAL.",
-                     plural(&cut.cut), name_list_text(&cut.cut));
+                     names_plural(&cut.cut), name_list_text(&cut.cut));
         buffer_print(text, count == 1 ? " It is lost unless the WAL comes back."
                                       : " They are lost unless the WAL comes back.");
     }
     if (cut.ended.count > 0) {
         buffer_print(
             text, "%sRecovery from backup%s %s can't go past %s", text->size > 0 ? " " : "",
-            plural(&cut.ended), name_list_text(&cut.ended),
+            names_plural(&cut.ended), name_list_text(&cut.ended),
             lsn_text(wal_segment_start(place->first, run->cluster->wal_segment_size), lsn));
         if (run->timeline_count > 1)
             buffer_print(text, " on timeline %" PRIu32, place->timeline);
@@ -309,7 +309,7 @@ static void tell_timeline(const VerifyRun *run, uint32_t timeline, Buffer *text)
     if (backups.count > 0) {
         size_t count = backups.count;
 
-        buffer_print(text, " Backup%s %s of this timeline", plural(&backups),
+        buffer_print(text, " Backup%s %s of this timeline", names_plural(&backups),
                      name_list_text(&backups));
         buffer_print(text, count == 1 ? " carries a copy of the history."
                                       : " carry copies of the history.");

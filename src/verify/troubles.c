@@ -46,7 +46,7 @@ const char *finding_severity_name(FindingSeverity severity)
     return "";
 }
 
-static const char *copy(VerifyRun *run, const char *text)
+static const char *findings_copy(VerifyRun *run, const char *text)
 {
     return text == NULL || *text == '\0' ? "" : arena_text(&run->report->arena, text);
 }
@@ -63,10 +63,10 @@ Trouble *trouble_add(VerifyRun *run, FindingSeverity severity, const char *objec
         .finding =
             {
                 .severity = severity,
-                .object = copy(run, object),
-                .what = copy(run, what),
-                .expected = copy(run, expected),
-                .found = copy(run, found),
+                .object = findings_copy(run, object),
+                .what = findings_copy(run, what),
+                .expected = findings_copy(run, expected),
+                .found = findings_copy(run, found),
                 .meaning = "",
             },
         .place = PLACE_TOLD,
@@ -90,7 +90,7 @@ Trouble *trouble_of_error(VerifyRun *run, const char *object, const Error *err)
 void trouble_means(VerifyRun *run, Trouble *trouble, const char *meaning)
 {
     trouble->place = PLACE_TOLD;
-    trouble->finding.meaning = copy(run, meaning);
+    trouble->finding.meaning = findings_copy(run, meaning);
 }
 
 void trouble_at_backup(Trouble *trouble, size_t backup)

@@ -35,7 +35,7 @@ static bool list_objects(VerifyRun *run, Error *err)
 }
 
 /* Now that it is known what will be read. */
-static void announce(VerifyRun *run)
+static void verify_announce(VerifyRun *run)
 {
     uint64_t bytes = 0;
 
@@ -63,7 +63,7 @@ static bool read_all(VerifyRun *run, Error *err)
     if (!mark_list_load(&run->marks, run->cluster, err) || !list_objects(run, err) ||
         !verify_records(run, err) || !survey_backups(run, err) || !survey_timelines(run, err))
         return false;
-    announce(run);
+    verify_announce(run);
     bool ok = verify_past_backups(run, err);
     mark_lost_backups(run); /* also of those that were found before it broke off */
     if (!ok)

@@ -296,7 +296,7 @@ static void take_segment(WalPass *pass, const WalJob *job)
  * A segment with which a timeline begins is always read: where it does is in its records only. A
  * time that is yet to come was told by a clock that was wrong.
  */
-static void believe(const WalPass *pass, WalJob *job)
+static void wal_believe(const WalPass *pass, WalJob *job)
 {
     const VerifyRun *run = pass->run;
     const WalStored stored = {.size = job->object->size, .at = job->object->stored_at};
@@ -311,7 +311,7 @@ static void believe(const WalPass *pass, WalJob *job)
                        job->verified_at <= run->now && job->trailer.summary.new_timeline == 0;
 }
 
-static void learn(WalPass *pass, const WalJob *job)
+static void wal_learn(WalPass *pass, const WalJob *job)
 {
     const bool is_bad = job->error.code != ERR_NONE || job->is_summary_other;
     Error problem = {0};
@@ -374,7 +374,7 @@ static bool take_wal(VerifyRun *run, void *context, void *work, Error *err)
         mark_wal(run, &job->name, &job->error);
     if (job->name.kind == WAL_SEGMENT) {
         take_segment(pass, job);
-        learn(pass, job);
+        wal_learn(pass, job);
     }
     return true;
 }
@@ -390,7 +390,7 @@ static void prepare_wal(VerifyRun *run, void *context, size_t index, void *work)
                     .progress = run->request->progress,
                     .object = pass->objects[index],
                     .name = pass->names[index]};
-    believe(pass, job);
+    wal_believe(pass, job);
 }
 
 bool verify_wal(VerifyRun *run, Error *err)

@@ -3,7 +3,7 @@
 #include <inttypes.h>
 
 /* Hand a failure on under the code that the caller wants it to have. */
-static bool as(ErrorCode code, Error *err)
+static bool error_as(ErrorCode code, Error *err)
 {
     err->code = code;
     return false;
@@ -44,7 +44,7 @@ bool wal_check_header(const Cluster *cluster, const WalName *name, ErrorCode cod
     char expected[LSN_TEXT_SIZE];
 
     if (!wal_segment_header_decode(bytes, size, header, err))
-        return as(code, err);
+        return error_as(code, err);
     if (!segment_check_identity(cluster, header, code, err))
         return false;
     if (header->segment_size != cluster->wal_segment_size || header->block_size != WAL_BLOCK_SIZE) {
@@ -73,7 +73,7 @@ bool wal_check_history(const WalName *name, ErrorCode code, const char *text, Er
     TimelinePath path;
 
     if (!timeline_path_parse(name->timeline, text, &arena, &path, err))
-        return as(code, err);
+        return error_as(code, err);
     /* Timeline 1 has no parents, and every other one has. */
     if (path.count < 2) {
         return error_set(err, code, "the history of timeline %" PRIu32 " names no parent",

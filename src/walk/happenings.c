@@ -71,7 +71,7 @@ static bool hand_over(HappeningsReading *reading, const Happening *entry, Error 
     return step != WALK_FAILED;
 }
 
-static bool emit(HappeningsReading *reading, const Happening *entry, Error *err)
+static bool happenings_emit(HappeningsReading *reading, const Happening *entry, Error *err)
 {
     const HappeningRequest *request = reading->request;
 
@@ -140,7 +140,8 @@ static void follow_time(HappeningsReading *reading, const WalSummary *summary)
     reading->is_past = request->to != TIME_US_NONE && summary->end_time_min > request->to;
 }
 
-static bool overlaps(const HappeningRequest *request, const WalSummary *summary, TimeUs margin)
+static bool segment_overlaps(const HappeningRequest *request, const WalSummary *summary,
+                             TimeUs margin)
 {
     return summary->end_time_max != TIME_US_NONE &&
            (request->from == TIME_US_NONE || summary->end_time_max >= request->from - margin) &&
@@ -168,11 +169,11 @@ static bool happenings_want_segment(void *context, const WalTrailer *trailer)
     /* Files are created, and those of a database removed, before the commit that says the time. */
     is_within = reading->has_begun && !reading->is_past;
     if ((is_within && (summary->changes & (WAL_CREATES_FILES | WAL_REMOVES_FILES)) != 0) ||
-        ((summary->changes & WAL_REMOVES_FILES) != 0 && overlaps(request, summary, slack)))
+        ((summary->changes & WAL_REMOVES_FILES) != 0 && segment_overlaps(request, summary, slack)))
         return true;
     if (request->only_drops)
         return false;
-    if (overlaps(request, summary, 0) || has_points(request, summary))
+    if (segment_overlaps(request, summary, 0) || has_points(request, summary))
         return true;
     return is_within && (summary->end_time_max == TIME_US_NONE || summary->new_timeline != 0);
 }
@@ -191,7 +192,7 @@ static bool happenings_want_tail(void *context, const WalTrailer *trailer, uint8
         return false;
     if (summary->end_time_max == TIME_US_NONE)
         return (request->from == TIME_US_NONE || reading->has_begun) && !reading->is_past;
-    return overlaps(request, summary, slack);
+    return segment_overlaps(request, summary, slack);
 }
 
 static int number_order(uint64_t a, uint64_t b)
@@ -395,7 +396,7 @@ static bool happenings_take_end(HappeningsReading *reading, const WalRecord *rec
     if (entry.database == 0 && entry.file_count > 0)
         entry.database = entry.files[0].file.database;
     reading->last = end->time;
-    return (!end->is_commit && entry.database_count == 0) || emit(reading, &entry, err);
+    return (!end->is_commit && entry.database_count == 0) || happenings_emit(reading, &entry, err);
 }
 
 static bool take_event(HappeningsReading *reading, const WalRecord *record, Error *err)
@@ -405,16 +406,17 @@ static bool take_event(HappeningsReading *reading, const WalRecord *record, Erro
     if (!wal_event_of(record, reading->version, &event) ||
         (event.kind != EVENT_RESTORE_POINT && event.kind != EVENT_TIMELINE))
         return true;
-    return emit(reading,
-                &(Happening){.kind = event.kind == EVENT_RESTORE_POINT ? HAPPENING_RESTORE_POINT
-                                                                       : HAPPENING_TIMELINE,
-                             .lsn = event.lsn,
-                             .end = event.end,
-                             .time = event.time,
-                             .name = event.name,
-                             .timeline = event.timeline,
-                             .prev_timeline = event.prev_timeline},
-                err);
+    return happenings_emit(reading,
+                           &(Happening){.kind = event.kind == EVENT_RESTORE_POINT
+                                                    ? HAPPENING_RESTORE_POINT
+                                                    : HAPPENING_TIMELINE,
+                                        .lsn = event.lsn,
+                                        .end = event.end,
+                                        .time = event.time,
+                                        .name = event.name,
+                                        .timeline = event.timeline,
+                                        .prev_timeline = event.prev_timeline},
+                           err);
 }
 
 static bool take_transaction(HappeningsReading *reading, const WalRecord *record, Error *err)
@@ -426,14 +428,14 @@ static bool take_transaction(HappeningsReading *reading, const WalRecord *record
     if (record->bytes != NULL || wal_changes_of(record, reading->version) == 0)
         return true;
     clear_parts(reading);
-    return emit(reading,
-                &(Happening){.kind = HAPPENING_COMMIT,
-                             .lsn = record->lsn,
-                             .end = record->end,
-                             .time = TIME_US_NONE,
-                             .xid = record->xid,
-                             .is_cut_short = true},
-                err);
+    return happenings_emit(reading,
+                           &(Happening){.kind = HAPPENING_COMMIT,
+                                        .lsn = record->lsn,
+                                        .end = record->end,
+                                        .time = TIME_US_NONE,
+                                        .xid = record->xid,
+                                        .is_cut_short = true},
+                           err);
 }
 
 /*
@@ -459,7 +461,7 @@ static bool tell_unfinished(HappeningsReading *reading, const uint32_t *oldest, 
         }
         entry.lsn = removals[0].lsn;
         point_to_parts(reading, &entry);
-        if (!emit(reading, &entry, err))
+        if (!happenings_emit(reading, &entry, err))
             return false;
     }
     return true;
@@ -504,7 +506,7 @@ static bool take_shrink(HappeningsReading *reading, const WalRecord *record, Err
     if (!wal_truncated_file_of(record, &entry.file, &entry.pages))
         return true;
     entry.database = entry.file.database;
-    return emit(reading, &entry, err);
+    return happenings_emit(reading, &entry, err);
 }
 
 /* What the transaction of this record did, as far as it must be known at its end. */

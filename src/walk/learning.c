@@ -95,7 +95,7 @@ static bool find_old(const WalLearning *learning, const Buffer *old, size_t coun
     return any;
 }
 
-static void compose(WalLearning *learning, const Buffer *old, size_t count)
+static void learning_compose(WalLearning *learning, const Buffer *old, size_t count)
 {
     learning->entries.size = 0;
     for (size_t i = 0; i < WAL_KNOWN_SEGMENTS; i++) {
@@ -126,7 +126,8 @@ static bool buffer_is_same(const Buffer *one, const Buffer *other)
 }
 
 /* All that the listing shows was taken over, or is not to be. A newer version's is not ours. */
-static bool replace(WalLearning *learning, const ObjectList *list, const bool *is_newer, Error *err)
+static bool learning_replace(WalLearning *learning, const ObjectList *list, const bool *is_newer,
+                             Error *err)
 {
     if (learning->entries.size > 0 &&
         !wal_known_store(learning->cluster, learning->stretch, &learning->entries, err))
@@ -164,10 +165,10 @@ static bool save_with(WalLearning *learning, const ObjectList *list, Buffer *old
 
     if (!load_old(learning, list, old, newer, &count, err))
         return false;
-    compose(learning, old, count);
+    learning_compose(learning, old, count);
     if (list->count == 1 && count == 1 && buffer_is_same(&old[0], &learning->entries))
         return true;
-    return replace(learning, list, newer, err);
+    return learning_replace(learning, list, newer, err);
 }
 
 static bool save_stretch(WalLearning *learning, Error *err)

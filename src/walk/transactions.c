@@ -36,7 +36,7 @@ static Transaction *slot_of(const Transactions *open, uint32_t xid)
     return &open->slots[i];
 }
 
-static void grow(Transactions *open)
+static void transactions_grow(Transactions *open)
 {
     Transactions larger = {.size = open->size > 0 ? 2 * open->size : SIZE_MIN,
                            .count = open->count};
@@ -62,7 +62,7 @@ Transaction *transactions_find(const Transactions *open, uint32_t xid)
 Transaction *transactions_add(Transactions *open, uint32_t xid)
 {
     if (2 * (open->count + 1) > open->size)
-        grow(open);
+        transactions_grow(open);
 
     Transaction *slot = slot_of(open, xid);
     if (slot->xid == 0) {

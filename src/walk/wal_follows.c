@@ -36,7 +36,7 @@ bool wal_before_load(const Cluster *cluster, const WalName *name, const Timeline
     return before_look_at(cluster, before, err);
 }
 
-static bool hint(const WalBefore *before, const char *before_text, Error *err)
+static bool follows_hint(const WalBefore *before, const char *before_text, Error *err)
 {
     return error_hint(err,
                       "two servers archive as one: stop the wrong one; if the archive has its WAL: "
@@ -56,7 +56,7 @@ static bool follows_refuse_link(const Cluster *cluster, const WalReaderState *st
               lsn_text(state->first_record, first), lsn_text(state->first_prev, link),
               wal_name_text(&before->name, cluster->wal_segment_size, name), cluster->name,
               lsn_text(last->tail_record != 0 ? last->tail_record : last->last_record, place));
-    return hint(before, name, err);
+    return follows_hint(before, name, err);
 }
 
 static bool refuse_head(const Cluster *cluster, const WalName *name, const WalReaderState *state,
@@ -73,7 +73,7 @@ static bool refuse_head(const Cluster *cluster, const WalName *name, const WalRe
               lsn_text(wal_segment_start(name->segment, cluster->wal_segment_size), start),
               state->head_size, wal_name_text(&before->name, cluster->wal_segment_size, text),
               cluster->name, lsn_text(last->last_end, end), lacks);
-    return hint(before, text, err);
+    return follows_hint(before, text, err);
 }
 
 bool wal_follows(const Cluster *cluster, const WalName *name, const WalReaderState *state,
@@ -159,5 +159,5 @@ bool wal_before_is_of(const Cluster *cluster, const WalBefore *before, const cha
               lsn_text(summary->last_end_lsn, place), name, end.xid,
               time_text_local(end.time, ours), cluster->name, summary->xid_last,
               time_text_local(summary->end_time_max, theirs));
-    return hint(before, name, err);
+    return follows_hint(before, name, err);
 }

@@ -302,7 +302,7 @@ static const WalTrailer *keep_trailer(const SourceFinding *finding, const Source
     return trailer;
 }
 
-static bool examine(const SourceFinding *finding, WalSource *candidate, Error *err)
+static bool source_examine(const SourceFinding *finding, WalSource *candidate, Error *err)
 {
     const uint32_t segment_size = finding->cluster->wal_segment_size;
     CLEANUP(source_reading_done) SourceReading reading = {0};
@@ -366,7 +366,7 @@ static bool examine_all(SourceFinding *finding, Error *err)
         WalSource candidate = finding->candidates[i];
         Error attempt = {0};
 
-        if (examine(finding, &candidate, &attempt)) {
+        if (source_examine(finding, &candidate, &attempt)) {
             if (!is_void(&candidate))
                 finding->candidates[kept++] = candidate;
         } else if (source_passes_over(&candidate, &attempt)) {
@@ -420,8 +420,8 @@ static uint32_t common_size(const WalSource *a, const WalSource *b)
 }
 
 /* Whether both have the same WAL, as far as the shorter one has whole records. */
-static bool agree(const SourceFinding *finding, const WalSource *a, const WalSource *b, bool *same,
-                  Error *err)
+static bool sources_agree(const SourceFinding *finding, const WalSource *a, const WalSource *b,
+                          bool *same, Error *err)
 {
     const uint32_t size = common_size(a, b);
     uint8_t first[SHA256_SIZE], second[SHA256_SIZE];
@@ -465,8 +465,8 @@ static void set_fault(const SourceFinding *finding, WalSource *best, uint32_t si
 }
 
 /* *best is the one so far, or WAL_NOWHERE. */
-static bool weigh(const SourceFinding *finding, const WalSource *candidate, WalSource *best,
-                  Error *err)
+static bool source_weigh(const SourceFinding *finding, const WalSource *candidate, WalSource *best,
+                         Error *err)
 {
     char text[2][64];
     bool same;
@@ -475,7 +475,7 @@ static bool weigh(const SourceFinding *finding, const WalSource *candidate, WalS
         *best = *candidate;
         return true;
     }
-    if (!agree(finding, candidate, best, &same, err))
+    if (!sources_agree(finding, candidate, best, &same, err))
         return false;
     if (same && reaches_farther(candidate, best))
         *best = *candidate;
@@ -492,7 +492,7 @@ static bool weigh(const SourceFinding *finding, const WalSource *candidate, WalS
 static bool finding_choose(const SourceFinding *finding, WalSource *best, Error *err)
 {
     for (size_t i = 0; i < finding->count; i++) {
-        if (best->fault == NULL && !weigh(finding, &finding->candidates[i], best, err))
+        if (best->fault == NULL && !source_weigh(finding, &finding->candidates[i], best, err))
             return false;
     }
     if (finding->fault.code == ERR_NONE || best->fault != NULL ||

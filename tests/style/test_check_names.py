@@ -32,17 +32,21 @@ class CheckNames(unittest.TestCase):
         self.assertIn(message, output)
 
     def test_a_static_function_of_two_files_is_refused(self):
-        self.refuse({"src/push/a.c": FUNCTION % ("static", "judge"), "src/get/b.c": FUNCTION % ("static", "judge")},
-                    "judge() is defined in src/get/b.c, src/push/a.c")
-        self.refuse({"src/push/a.c": FUNCTION % ("static", "judge"), "include/get/b.h": FUNCTION % ("static inline", "judge")}, "judge()")
-        self.refuse({"src/push/a.c": FUNCTION % ("static", "judge"), "src/get/b.c": (FUNCTION % ("", "judge")).lstrip()}, "judge()")
+        self.refuse({"src/push/a.c": FUNCTION % ("static", "judge_it"), "src/get/b.c": FUNCTION % ("static", "judge_it")},
+                    "judge_it() is defined in src/get/b.c, src/push/a.c")
+        self.refuse({"src/push/a.c": FUNCTION % ("static", "judge_it"), "include/get/b.h": FUNCTION % ("static inline", "judge_it")}, "judge_it()")
+        self.refuse({"src/push/a.c": FUNCTION % ("static", "judge_it"), "src/get/b.c": (FUNCTION % ("", "judge_it")).lstrip()}, "judge_it()")
+
+    def test_a_static_function_of_a_single_word_is_refused(self):
+        self.refuse({"src/push/a.c": FUNCTION % ("static", "judge")}, "src/push/a.c: judge()")
+        self.accept({"src/push/a.c": (FUNCTION % ("", "judge")).lstrip()})
 
     def test_calls_declarations_and_comments_are_none(self):
-        self.accept({"src/push/a.c": FUNCTION % ("static", "judge"),
-                     "src/get/b.c": "/*\nstatic bool judge(int fd)\n{\n*/\nbool judge(int fd);\nstatic bool x(void)\n{\n    return judge(1);\n}\n"})
+        self.accept({"src/push/a.c": FUNCTION % ("static", "judge_it"),
+                     "src/get/b.c": "/*\nstatic bool judge_it(int fd)\n{\n*/\nbool judge_it(int fd);\nstatic bool x_y(void)\n{\n    return judge_it(1);\n}\n"})
 
     def test_one_of_two_by_the_preprocessor_is_allowed(self):
-        self.accept({"src/push/a.c": "#if X\n" + FUNCTION % ("static", "judge") + "#else\n" + FUNCTION % ("static", "judge") + "#endif\n"})
+        self.accept({"src/push/a.c": "#if X\n" + FUNCTION % ("static", "judge_it") + "#else\n" + FUNCTION % ("static", "judge_it") + "#endif\n"})
 
     def test_a_type_of_two_files_is_refused(self):
         for other in ("typedef struct {\n    int x;\n} Line;\n", "enum Line { A };\n", "typedef bool (*Line)(void *context);\n"):
