@@ -43,7 +43,7 @@ static bool is_right_link(const Strays *strays, const TreeEntry *entry, const ch
     return false;
 }
 
-static bool belongs(const Strays *strays, const TreeEntry *entry)
+static bool stray_belongs(const Strays *strays, const TreeEntry *entry)
 {
     CLEANUP(text_freep) char *path = text_format("%s%s", strays->prefix, entry->below);
     const ManifestEntry *wanted = backed_up_entry_find(&strays->plan->decision.manifest, path);
@@ -83,7 +83,7 @@ static bool strays_look_at(void *context, const TreeEntry *entry, bool *descends
         *descends = false;
         return true;
     }
-    if (belongs(strays, entry))
+    if (stray_belongs(strays, entry))
         return strays_open_up(entry, err);
     *descends = false;
     (*strays->count)++;
