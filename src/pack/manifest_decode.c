@@ -534,7 +534,8 @@ static bool check_end_line(ManifestCount *count, const char *line, size_t size, 
     uint64_t lines;
 
     sha256_so_far(count->sha256, digest);
-    if (split(line, size, fields) != 3 || !parse_u64(fields[1], &lines) || lines != count->lines)
+    if (split_line(line, size, fields) != 3 || !parse_u64(fields[1], &lines) ||
+        lines != count->lines)
         return error_set(err, ERR_CORRUPT, "manifest has lost lines");
     if (fields[2].size != SHA256_TEXT_SIZE - 1 ||
         memcmp(fields[2].text, sha256_text(digest, text), fields[2].size) != 0)

@@ -162,7 +162,7 @@ static bool encode_head_end(Encoder *encoder, ManifestSink *ends_head, Error *er
     buffer_print(encoder->text, "head\t%" PRIu64 "\t%s\n", encoder->lines,
                  sha256_text(digest, text));
     encoder->lines++;
-    return flush(encoder, err) &&
+    return encoder_flush(encoder, err) &&
            (ends_head == NULL || ends_head(encoder->context, encoder->text, err));
 }
 
