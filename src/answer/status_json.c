@@ -20,7 +20,7 @@ static void put_seconds(Json *json, const char *key, bool is_known, TimeUs time)
     }
 }
 
-static void put_count(Json *json, const char *key, bool is_known, uint64_t value)
+static void put_known_number(Json *json, const char *key, bool is_known, uint64_t value)
 {
     if (is_known) {
         json_u64(json, key, value);
@@ -47,7 +47,7 @@ static void exposure_to_json(const Exposure *exposure, Json *json)
     json_time(json, "since_time", exposure->since);
     json_time(json, "measured_time", exposure->at);
     json_text(json, "kind", is_commit ? promise_name(exposure->kind) : NULL);
-    put_count(json, "xid", is_commit, exposure->xid);
+    put_known_number(json, "xid", is_commit, exposure->xid);
     json_lsn(json, "lsn", exposure->lsn);
     json_text(json, "segment", text_or_null(exposure->segment));
     json_text(json, "by", exposure->by_archiver ? "archiver" : "repository");
@@ -87,7 +87,7 @@ static void server_to_json(const ServerLook *server, Json *json)
     json_begin_object(json, "server");
     json_bool(json, "answers", server->answers);
     json_text(json, "reason", text_or_null(server->no_answer));
-    put_count(json, "timeline", server->is_known, server->timeline);
+    put_known_number(json, "timeline", server->is_known, server->timeline);
     if (server->answers) {
         json_bool(json, "in_recovery", server->in_recovery);
         json_time(json, "time", server->now);
@@ -126,13 +126,13 @@ static void pile_to_json(const ReadyPile *pile, Json *json)
     bool grows = pile->growth_bytes_per_s > 0;
 
     json_begin_object(json, "waiting");
-    put_count(json, "segments", pile->is_known, pile->count);
-    put_count(json, "others", pile->is_known, pile->others);
-    put_count(json, "bytes", pile->is_known, pile->bytes);
+    put_known_number(json, "segments", pile->is_known, pile->count);
+    put_known_number(json, "others", pile->is_known, pile->others);
+    put_known_number(json, "bytes", pile->is_known, pile->bytes);
     json_text(json, "oldest", text_or_null(pile->oldest));
     put_seconds(json, "oldest_s", pile->is_known && pile->count > 0, pile->measured);
-    put_count(json, "growth_bytes_per_s", grows, (uint64_t)pile->growth_bytes_per_s);
-    put_count(json, "free_bytes", pile->knows_free, pile->free_bytes);
+    put_known_number(json, "growth_bytes_per_s", grows, (uint64_t)pile->growth_bytes_per_s);
+    put_known_number(json, "free_bytes", pile->knows_free, pile->free_bytes);
     put_seconds(json, "full_in_s", pile->is_known && pile->full_in != TIME_US_NONE, pile->full_in);
     json_text(json, "reason", text_or_null(pile->reason));
     json_end_object(json);
@@ -166,7 +166,7 @@ static void backups_to_json(const Health *health, Json *json)
     const BackupInfo *newest = health_newest_backup(health, BACKUP_RESTORABLE);
     const RecoveryWindow *window = health_window(health);
 
-    put_count(json, "backups", health->has_repository, health->backups.count);
+    put_known_number(json, "backups", health->has_repository, health->backups.count);
     if (newest == NULL) {
         json_text(json, "newest_backup", NULL);
     } else {
@@ -179,7 +179,7 @@ static void backups_to_json(const Health *health, Json *json)
         json_end_object(json);
     }
     branches_to_json(&health->branches, &health->branch_answer, json);
-    put_count(json, "windows", health->has_repository, health->windows.count);
+    put_known_number(json, "windows", health->has_repository, health->windows.count);
     if (window == NULL) {
         json_text(json, "window", NULL);
         return;

@@ -68,8 +68,8 @@ static void add_special(Collection *collection, InstantKind kind, Lsn from)
 
 /* Of a segment that holds the window's beginning only a part of the commits is inside: which one
  * was drawn is counted anew when it is read. */
-static bool instant_add_segment(void *context, uint32_t timeline, uint64_t segment,
-                                const WalTrailer *trailer, Error *err)
+static WalkStep instant_add_segment(void *context, uint32_t timeline, uint64_t segment,
+                                    const WalTrailer *trailer, Error *err)
 {
     Collection *collection = context;
     const WalSummary *summary = &trailer->summary;
@@ -77,7 +77,7 @@ static bool instant_add_segment(void *context, uint32_t timeline, uint64_t segme
 
     (void)err;
     if (!segment_is_new(collection, timeline, segment))
-        return true;
+        return WALK_ON;
     if (summary->commit_count > 0 && summary->last_commit_end > collection->from) {
         instant_add(collection,
                     &(Instant){.kind = INSTANT_COMMIT,
@@ -88,7 +88,7 @@ static bool instant_add_segment(void *context, uint32_t timeline, uint64_t segme
     }
     for (size_t i = 0; i < summary->restore_point_count && i < WAL_RESTORE_POINTS_KEPT; i++)
         add_special(collection, INSTANT_RESTORE_POINT, summary->restore_points[i].lsn);
-    return true;
+    return WALK_ON;
 }
 
 static void add_ends(Collection *collection, const TimelinePath *path, const BackupList *backups)
@@ -165,7 +165,7 @@ typedef struct EventSearch {
     WalEvent event, last;
 } EventSearch;
 
-static bool look_at_event(void *context, const WalEvent *event, Error *err)
+static WalkStep look_at_event(void *context, const WalEvent *event, Error *err)
 {
     EventSearch *search = context;
     const WalEventKind kind =
@@ -174,11 +174,11 @@ static bool look_at_event(void *context, const WalEvent *event, Error *err)
     (void)err;
     /* One that straddles two segments is counted where it ends. */
     if (event->kind != kind || event->end <= search->instant->from)
-        return true;
+        return WALK_ON;
     search->last = *event;
     if (search->found++ == search->wanted)
         search->event = *event;
-    return search->found <= search->wanted;
+    return search->found <= search->wanted ? WALK_ON : WALK_STOP;
 }
 
 /* From where the WAL is read: a commit that ends in a segment can begin in the one before. */
