@@ -74,6 +74,7 @@ typedef struct Options {
     uint64_t rpo_ms;        /* the objective */
     uint64_t backup_age_ms; /* how old the newest backup may get; 0: no limit */
     /* status, duties, run-duties: how often each has to be done, 0: never */
+    uint64_t budget_ms; /* run-duties: 0: none */
     uint64_t duty_backup_ms, duty_verify_ms, duty_restore_ms, duty_drill_ms;
     /* receive */
     const char *slot;
@@ -101,6 +102,10 @@ typedef struct Options {
     const char *timeline; /* NULL: the newest, or all with drops */
     bool drops;
     uint64_t limit; /* lines, 0: no limit */
+    /* incident */
+    const char *incident_action, *incident_text, *incident_id;
+    const char *severity; /* "SEV1" */
+    const char *began;    /* NULL: now */
     /* not options: */
     bool conninfo_is_from_file; /* the configuration file named it */
     bool config_is_public;      /* everybody can read that file */
@@ -153,4 +158,7 @@ enum {
     FOR_QUARANTINE = 1 << 12,
     FOR_ADVANCE = 1 << 13,
     FOR_DRILL = 1 << 14,
+    FOR_DUTIES = 1 << 15,
+    FOR_RUN_DUTIES = 1 << 16,
+    FOR_INCIDENT = 1 << 17,
 };

@@ -15,6 +15,8 @@ bool command_list(const Options *options, Error *err) MUST_CHECK;
 bool command_verify(const Options *options, Error *err) MUST_CHECK;
 bool command_wal_quarantine(const Options *options, Error *err) MUST_CHECK;
 bool command_receive(const Options *options, Error *err) MUST_CHECK;
+bool command_duties(const Options *options, Error *err) MUST_CHECK;
+bool command_run_duties(const Options *options, Error *err) MUST_CHECK;
 bool command_status(const Options *options, Error *err) MUST_CHECK;
 
 /* For main(): the list, ended by a NULL name. */

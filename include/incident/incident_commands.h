@@ -11,3 +11,4 @@ bool command_watch(const Options *options, Error *err) MUST_CHECK;
 bool command_advance(const Options *options, Error *err) MUST_CHECK;
 bool command_promote(const Options *options, Error *err) MUST_CHECK;
 bool command_drill(const Options *options, Error *err) MUST_CHECK;
+bool command_incident(const Options *options, Error *err) MUST_CHECK;

@@ -39,5 +39,14 @@ typedef struct DutyRequest {
  * cluster without a backup needs one now. */
 void duties_judge(const Ledger *ledger, const DutyRequest *request, DutyState states[DUTY_COUNT]);
 
+/*
+ * Whether whoever comes by now and then should do it this time: it is due, or will be within an
+ * eighth of its period. A daily timer that finds yesterday's backup five minutes short of a day old
+ * would otherwise leave it until tomorrow.
+ */
+bool duty_should_run(const DutyState *state, TimeUs now);
+/* Whether there is time for it: budget 0 is any; by how long it took last, if that is known. */
+bool duty_fits(const DutyState *state, TimeUs elapsed, TimeUs budget);
+
 /* The entries that duties_judge() needs. */
 bool duties_load(Ledger *ledger, const Cluster *cluster, Error *err) MUST_CHECK;

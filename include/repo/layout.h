@@ -34,6 +34,7 @@ char *layout_open_prefix(const char *cluster);
 char *layout_piece(const char *cluster, const char *wal_name, uint32_t from, uint32_t to);
 char *layout_lease_prefix(const char *cluster);
 char *layout_journal_prefix(const char *cluster);
+char *layout_incident_prefix(const char *cluster);
 char *layout_condemned_prefix(const char *cluster);
 /* What was found out once: of a timeline's segments from this one on, or of a backup. */
 /* What was set aside, under an id like a backup's: a record, and objects as they were called. */
@@ -74,6 +75,8 @@ bool layout_quarantine_of(const char *cluster, const char *object, char id[BACKU
 /* The same of an object under evidence/; what follows is "record" or "log". */
 bool layout_evidence_of(const char *cluster, const char *object, char id[BACKUP_ID_SIZE],
                         const char **what);
+/* The incident's id in the name of an object under incident/. */
+bool layout_incident_of(const char *cluster, const char *object, char id[BACKUP_ID_SIZE]);
 /* What an object under known/ is about, by its name; false: about no WAL. */
 bool layout_known_wal_of(const char *cluster, const char *object, uint32_t *timeline,
                          uint64_t *first);

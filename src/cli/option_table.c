@@ -13,6 +13,9 @@ static const char *const targets[] = {"latest", "immediate", NULL};
 static const char *const drill_targets[] = {"latest", "immediate", "random", NULL};
 static const char *const target_actions[] = {"pause", "promote", "shutdown", NULL};
 
+static const char *const incident_actions[] = {"open", "show", "update", "close", "list", NULL};
+static const char *const severities[] = {"SEV1", "SEV2", "SEV3", "SEV4", NULL};
+
 /* clang-format off */
 const Option option_table[] = {
     {"NAME", TEXT, FIELD(wal_name), FOR_GET, GROUP_ARGUMENTS, NULL,
@@ -25,6 +28,22 @@ const Option option_table[] = {
         "the WAL file to store, as in %p",
         .positional = true},
 
+    {"ACTION", CHOICE, FIELD(incident_action), FOR_INCIDENT, GROUP_ARGUMENTS, NULL,
+        "what to do with the record of an incident",
+        .positional = true, .required = FOR_INCIDENT, .choices = incident_actions},
+    {"TEXT", TEXT, FIELD(incident_text), FOR_INCIDENT, GROUP_ARGUMENTS, NULL,
+        "open: what happens; update: what is new; close: its cause; show: an id",
+        .positional = true},
+    {"id", TEXT, FIELD(incident_id), FOR_INCIDENT, GROUP_CLUSTER, "ID",
+        "which incident (otherwise the one that is open)",
+        .only_flag = true},
+    {"severity", CHOICE, FIELD(severity), FOR_INCIDENT, GROUP_CLUSTER, NULL,
+        "of an incident that is opened",
+        .fallback = "SEV2", .choices = severities},
+    {"began", TEXT, FIELD(began), FOR_INCIDENT, GROUP_CLUSTER, "TIME",
+        "since when it is so, with its zone, or -20min (otherwise: since now)",
+        .only_flag = true},
+
     {"repo", TEXT, FIELD(repo), FOR_ALL, GROUP_CLUSTER, "ADDRESS",
         "where backups and WAL rest: a directory, or file:///PATH",
         .required = FOR_ALL & ~(FOR_WATCH | FOR_PROMOTE | FOR_DRILL), .unused = FOR_WATCH | FOR_PROMOTE},
@@ -34,12 +53,12 @@ const Option option_table[] = {
     {"cluster", TEXT, FIELD(cluster), FOR_WATCH | FOR_PROMOTE, GROUP_CLUSTER, "NAME",
         "whose section of the configuration file counts, for --data and others",
         .fallback = "main"},
-    {"data", TEXT, FIELD(data), FOR_ALL & ~(FOR_PUSH | FOR_LIST | FOR_VERIFY | FOR_LOG | FOR_QUARANTINE | FOR_DRILL),
+    {"data", TEXT, FIELD(data), FOR_ALL & ~(FOR_PUSH | FOR_LIST | FOR_VERIFY | FOR_LOG | FOR_QUARANTINE | FOR_DRILL | FOR_DUTIES | FOR_INCIDENT),
         GROUP_CLUSTER, "DIR", "data directory of the cluster",
         .required = FOR_RESTORE | FOR_WATCH | FOR_PROMOTE | FOR_ADVANCE},
     {"data", TEXT, FIELD(data), FOR_PUSH, GROUP_CLUSTER, "DIR",
         "not needed: the server calls with its data directory as the current one"},
-    {"conninfo", TEXT, FIELD(conninfo), FOR_ALL & ~(FOR_PUSH | FOR_GET | FOR_LIST | FOR_VERIFY | FOR_QUARANTINE | FOR_DRILL),
+    {"conninfo", TEXT, FIELD(conninfo), FOR_ALL & ~(FOR_PUSH | FOR_GET | FOR_LIST | FOR_VERIFY | FOR_QUARANTINE | FOR_DRILL | FOR_DUTIES | FOR_INCIDENT),
         GROUP_CLUSTER, "STRING",
         "how to reach the server, as libpq reads it (otherwise found through the data directory)"},
     {"user", TEXT, FIELD(user), FOR_ALL & ~(FOR_PUSH | FOR_GET), GROUP_CLUSTER, "NAME",
@@ -142,7 +161,7 @@ const Option option_table[] = {
     {"backup", TEXT, FIELD(backup), FOR_DRILL, GROUP_RESTORE, "ID",
         "begin with this backup, with the newest, or with a random one (otherwise the one nearest "
         "before the target)"},
-    {"scratch", TEXT, FIELD(scratch), FOR_DRILL, GROUP_RESTORE, "DIR",
+    {"scratch", TEXT, FIELD(scratch), FOR_DRILL | FOR_RUN_DUTIES, GROUP_RESTORE, "DIR",
         "where the drill works: in DIR/pgcairn.drill, which is gone afterwards; with the room that a "
         "restore needs"},
     {"probes", TEXT, FIELD(probes), FOR_DRILL, GROUP_RESTORE, "FILE",
@@ -235,21 +254,28 @@ const Option option_table[] = {
     {"rpo", DURATION, FIELD(rpo_ms), FOR_STATUS, GROUP_CLUSTER, "TIME",
         "the objective: how old the oldest commit that is not in the repository may get",
         .fallback = "1h", .min = 1000, .max = 30 * DAY_MS},
-    {"rto", DURATION, FIELD(rto_ms), FOR_STATUS | FOR_RESTORE, GROUP_CLUSTER, "TIME",
+    {"rto", DURATION, FIELD(rto_ms), FOR_STATUS | FOR_RESTORE | FOR_INCIDENT, GROUP_CLUSTER, "TIME",
         "the objective: how long a restore may take until the database is open",
         .fallback = "2h", .min = 1000, .max = 30 * DAY_MS},
-    {"duty-backup", DURATION, FIELD(duty_backup_ms), FOR_STATUS, GROUP_DUTIES, "TIME",
+    {"duty-backup", DURATION, FIELD(duty_backup_ms), FOR_STATUS | FOR_DUTIES | FOR_RUN_DUTIES, GROUP_DUTIES, "TIME",
         "how often a backup is to be taken, 0 = never",
         .fallback = "1d", .max = 3650 * DAY_MS},
-    {"duty-verify", DURATION, FIELD(duty_verify_ms), FOR_STATUS, GROUP_DUTIES, "TIME",
+    {"duty-verify", DURATION, FIELD(duty_verify_ms), FOR_STATUS | FOR_DUTIES | FOR_RUN_DUTIES, GROUP_DUTIES, "TIME",
         "how often everything is to be read back, 0 = never",
         .fallback = "7d", .max = 3650 * DAY_MS},
-    {"duty-restore", DURATION, FIELD(duty_restore_ms), FOR_STATUS, GROUP_DUTIES, "TIME",
+    {"duty-restore", DURATION, FIELD(duty_restore_ms), FOR_STATUS | FOR_DUTIES | FOR_RUN_DUTIES, GROUP_DUTIES, "TIME",
         "how often a test restore is to be made, 0 = never",
         .fallback = "7d", .max = 3650 * DAY_MS},
-    {"duty-drill", DURATION, FIELD(duty_drill_ms), FOR_STATUS, GROUP_DUTIES, "TIME",
+    {"duty-drill", DURATION, FIELD(duty_drill_ms), FOR_STATUS | FOR_DUTIES | FOR_RUN_DUTIES, GROUP_DUTIES, "TIME",
         "how often a full drill is to be made, 0 = never",
         .fallback = "30d", .max = 3650 * DAY_MS},
+    {"budget", DURATION, FIELD(budget_ms), FOR_RUN_DUTIES, GROUP_DUTIES, "TIME",
+        "how long all of it may take: nothing is begun that took longer last time than is left, and what "
+        "still runs then is stopped, but for a backup; 0 = any time",
+        .fallback = "0", .max = 30 * DAY_MS},
+    {"list", FLAG, FIELD(list), FOR_DUTIES, GROUP_DUTIES, NULL,
+        "show them, which is what happens without it as well",
+        .only_flag = true},
     {"backup-age", DURATION, FIELD(backup_age_ms), FOR_STATUS, GROUP_CLUSTER, "TIME",
         "how old the newest backup that can be restored may get, 0 = any age",
         .fallback = "36h", .max = 3650 * DAY_MS},

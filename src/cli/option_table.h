@@ -59,5 +59,5 @@ extern const Option option_table[];
 enum {
     FOR_ALL = FOR_INIT | FOR_BACKUP | FOR_PUSH | FOR_GET | FOR_RESTORE | FOR_WATCH | FOR_PROMOTE |
               FOR_LIST | FOR_VERIFY | FOR_STATUS | FOR_RECEIVE | FOR_LOG | FOR_QUARANTINE |
-              FOR_ADVANCE | FOR_DRILL,
+              FOR_ADVANCE | FOR_DRILL | FOR_DUTIES | FOR_RUN_DUTIES | FOR_INCIDENT,
 };

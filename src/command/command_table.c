@@ -196,6 +196,51 @@ const Command command_table[] = {
             "CRITICAL (all of it), 3 UNKNOWN and every error.\n",
     },
     {
+        .name = "duties", .bit = FOR_DUTIES, .run = command_duties,
+        .help = "what has to be done again and again, and when it was done last",
+        .synopsis = "--repo=ADDRESS [--list] [--duty-...=TIME] [--json]",
+        .details =
+            "Backup, verify, test restore and full drill, each with its period (--duty-backup and "
+            "so on, best in the configuration file). When each was done last is read from the "
+            "repository's journal alone. Due is one whose period is over, overdue when half a "
+            "period more is: then the exit status is 3, and `status` warns.\n"
+            "\n"
+            "  pgcairn duties --list --repo=/backup/pg\n",
+    },
+    {
+        .name = "run-duties", .bit = FOR_RUN_DUTIES, .run = command_run_duties,
+        .help = "do those duties that are due, in order: for one timer line",
+        .synopsis = "--repo=ADDRESS --data=DIR [--budget=TIME] [--duty-...=TIME] [--json]",
+        .details =
+            "Runs `backup`, `verify`, the full drill and the test restore as commands of their own, "
+            "each when it is due or will be within an eighth of its period. One that fails does not "
+            "keep the next from being done. What they need besides (--scratch of `drill`, --jobs) "
+            "is read from the configuration file or the environment.\n"
+            "\n"
+            "  # cron: every night, done by five o'clock\n"
+            "  0 1 * * *  pgcairn run-duties --repo=/backup/pg "
+            "--data=/var/lib/postgresql/15/main --budget=4h\n"
+            "\n"
+            "Exit status 3: something was put off, as the budget did not allow it; else that of the "
+            "first that failed.\n",
+    },
+    {
+        .name = "incident", .bit = FOR_INCIDENT, .run = command_incident,
+        .help = "the record of an incident: notes, what was done, what was lost",
+        .synopsis = "open TEXT [--severity=SEV1] | update TEXT | show [ID] | close CAUSE | list",
+        .details =
+            "Keeps what people note in the repository, adds what pgcairn did since (restores with "
+            "their phases, drills, backups), what was kept and what was left out, and prints it in "
+            "the form of a runbook: initial update, status update, resolution with cause and "
+            "durations, timeline, and what is to be done within a day, a week and a month.\n"
+            "\n"
+            "  pgcairn incident open 'orders are gone' --severity=SEV1 --began=-20min "
+            "--repo=/backup/pg\n"
+            "  pgcairn incident update 'restoring to 14:29' --repo=/backup/pg\n"
+            "  pgcairn incident show --json --repo=/backup/pg\n"
+            "  pgcairn incident close 'a script without a where clause' --repo=/backup/pg\n",
+    },
+    {
         .name = "wal-quarantine", .bit = FOR_QUARANTINE, .run = command_wal_quarantine,
         .help = "take the WAL of a wrong history out of the way, or put it back",
         .synopsis = "--repo=ADDRESS [--timeline=N] [--from=LSN|SEGMENT] [--yes] | --undo=ID [--yes]",

@@ -5,6 +5,7 @@
 #include "cli/hint.h"
 #include "cli/output.h"
 #include "command/commands.h"
+#include "setup/duty_periods.h"
 #include "setup/repository.h"
 
 #include <inttypes.h>
@@ -330,12 +331,9 @@ bool command_status(const Options *options, Error *err)
         .rpo = (TimeUs)options->rpo_ms * 1000,
         .backup_age = (TimeUs)options->backup_age_ms * 1000,
         .rto = (TimeUs)options->rto_ms * 1000,
-        .duties = {[DUTY_BACKUP] = (TimeUs)options->duty_backup_ms * 1000,
-                   [DUTY_VERIFY] = (TimeUs)options->duty_verify_ms * 1000,
-                   [DUTY_RESTORE] = (TimeUs)options->duty_restore_ms * 1000,
-                   [DUTY_DRILL] = (TimeUs)options->duty_drill_ms * 1000},
     };
 
+    duty_periods(options, request.duties);
     if (!health_look(&request, &health, err))
         return false;
     health_judge(&health);

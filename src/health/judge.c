@@ -735,11 +735,13 @@ static const char *duty_command(Duty duty)
     case DUTY_VERIFY:
         return "`pgcairn verify`";
     case DUTY_RESTORE:
+        return "`pgcairn drill --scratch=DIR`";
     case DUTY_DRILL:
+        return "`pgcairn drill --scratch=DIR --target=random --read-all`";
     case DUTY_COUNT:
         break;
     }
-    return "`pgcairn restore --as-copy --start` into a place of its own tries it";
+    return "";
 }
 
 /* How old a backup may get is judged by --backup-age, which may be less strict. */

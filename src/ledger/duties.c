@@ -122,6 +122,20 @@ void duties_judge(const Ledger *ledger, const DutyRequest *request, DutyState st
     }
 }
 
+bool duty_should_run(const DutyState *state, TimeUs now)
+{
+    enum { PART = 8 };
+
+    return state->period > 0 && now >= state->due_at - state->period / PART;
+}
+
+bool duty_fits(const DutyState *state, TimeUs elapsed, TimeUs budget)
+{
+    TimeUs takes = state->takes != TIME_US_NONE ? state->takes : 0;
+
+    return budget == 0 || (elapsed < budget && elapsed + takes <= budget);
+}
+
 bool duties_load(Ledger *ledger, const Cluster *cluster, Error *err)
 {
     enum { EACH = 16 };

@@ -134,6 +134,11 @@ char *layout_journal_prefix(const char *cluster)
     return text_format("%s/journal/", cluster);
 }
 
+char *layout_incident_prefix(const char *cluster)
+{
+    return text_format("%s/incident/", cluster);
+}
+
 char *layout_condemned_prefix(const char *cluster)
 {
     return text_format("%s/condemned/", cluster);
@@ -359,6 +364,13 @@ bool layout_evidence_of(const char *cluster, const char *object, char id[BACKUP_
                         const char **what)
 {
     return id_within(cluster, "evidence", object, id, what);
+}
+
+bool layout_incident_of(const char *cluster, const char *object, char id[BACKUP_ID_SIZE])
+{
+    const char *what;
+
+    return id_within(cluster, "incident", object, id, &what) && strchr(what, '/') == NULL;
 }
 
 /* "known/WHAT.0123456789abcdef": WHAT of so many characters; NULL when it is no such name. */

@@ -19,6 +19,8 @@ static const char journal_meaning[] =
     "No backup and no WAL is touched: it only tells what happened.";
 static const char evidence_meaning[] =
     "No backup and no WAL is touched: it only tells what a drill has shown.";
+static const char incident_meaning[] =
+    "No backup and no WAL is touched: it is a note of what happened in an incident.";
 static const char lease_meaning[] =
     "No backup and no WAL is touched. While it is unreadable nobody can tell whether its writer "
     "still works.";
@@ -89,6 +91,13 @@ static bool is_evidence(const Cluster *cluster, const char *object, bool *is_rec
         return false;
     *is_record = strcmp(what, "record") == 0;
     return *is_record || strcmp(what, "log") == 0;
+}
+
+static bool is_incident(const Cluster *cluster, const char *object)
+{
+    char id[BACKUP_ID_SIZE];
+
+    return layout_incident_of(cluster->name, object, id);
 }
 
 static const char *pack_id_of(const Cluster *cluster, const char *object)
@@ -183,10 +192,13 @@ static bool verify_small_record(VerifyRun *run, const ObjectInfo *object, Error 
 {
     CLEANUP(record_done) Record record = {0};
     bool journal = is_journal(run->cluster, object->name);
+    bool incident = is_incident(run->cluster, object->name);
+    const char *kind = journal ? "journal" : incident ? "incident" : "lease";
+    const char *meaning = journal ? journal_meaning : incident ? incident_meaning : lease_meaning;
     bool ok;
     Error ignored = {0};
 
-    if (!journal && !is_lease(run->cluster, object->name))
+    if (!journal && !incident && !is_lease(run->cluster, object->name))
         return true;
     if (run->request->backup != NULL) {
         /* Only for what it says of that backup. */
@@ -194,8 +206,7 @@ static bool verify_small_record(VerifyRun *run, const ObjectInfo *object, Error 
                                     &record, &ignored);
     } else {
         count_object(run, object->size);
-        if (!load_record(run, object->name, journal ? "journal" : "lease",
-                         journal ? journal_meaning : lease_meaning, &record, &ok, err))
+        if (!load_record(run, object->name, kind, meaning, &record, &ok, err))
             return false;
     }
     if (ok && journal)
@@ -334,9 +345,9 @@ static bool object_is_known(const VerifyRun *run, const char *object)
     bool is_record;
 
     return is_registration(cluster, object) || is_lease(cluster, object) ||
-           is_journal(cluster, object) || is_evidence(cluster, object, &is_record) ||
-           pack_id_of(cluster, object) != NULL || is_known_object(cluster, object) ||
-           layout_mark_of(cluster->name, object, &mark) ||
+           is_journal(cluster, object) || is_incident(cluster, object) ||
+           is_evidence(cluster, object, &is_record) || pack_id_of(cluster, object) != NULL ||
+           is_known_object(cluster, object) || layout_mark_of(cluster->name, object, &mark) ||
            layout_backup_id_of(cluster->name, object, id) ||
            layout_wal_name_of(cluster->name, object, cluster->wal_segment_size, &name) ||
            layout_piece_of(cluster->name, object, cluster->wal_segment_size, &name, &from, &to);

@@ -86,6 +86,27 @@ class Exposure(StatusTest):
                           ("drill", True, False)])
         self.assert_finding(self.status("--duty-verify=100ms", expect=WARNING), "duty", "WARNING",
                             "verify is overdue: it was never done")
+        # Whoever comes by does what is due, and nothing else; then that is in the record.
+        done = json.loads(self.tool("run-duties", f"--data={self.cluster.data}", "--duty-verify=100ms", "--json"))
+        self.assertEqual([(duty["outcome"], duty["status"]) for duty in done["duties"]],
+                         [("not due", None), ("done", 0), ("not due", None), ("not due", None)])
+        listed = json.loads(self.tool("duties", "--list", "--json"))["duties"]
+        self.assertIsNotNone(listed[1]["last_time"])
+        put_off = json.loads(self.attempt("run-duties", f"--data={self.cluster.data}", "--duty-verify=1ms",
+                                          "--budget=1ms", "--json").stdout)
+        self.assertEqual(put_off["duties"][1]["outcome"], "put off")
+
+        # An incident collects what was done since it began.
+        self.tool_fails(6, "no incident is open", "incident", "close", "unknown")
+        self.tool("incident", "open", "a test", "--severity=SEV1", "--began=-1h")
+        self.tool("incident", "update", "looking")
+        closed = json.loads(self.tool("incident", "close", "a test, too", "--json"))
+        self.assertEqual([closed["severity"], closed["is_closed"], closed["cause"], closed["restores"]],
+                         ["SEV1", True, "a test, too", 0])
+        self.assertEqual([one["operation"] for one in closed["operations"]], ["backup", "verify"])
+        self.assertEqual([note["event"] for note in closed["notes"]], ["open", "update", "close"])
+        self.tool("verify")  # knows its objects
+        self.assertIn("RESOLUTION\n", self.tool("incident", "show"))
 
         xid, before, after = self.commit()
         self.commit(2)  # the oldest counts

@@ -160,6 +160,50 @@ static void a_period_of_0_is_no_duty(void **state)
         assert_false(states[i].is_due || states[i].is_overdue);
 }
 
+static void a_timer_does_what_will_be_due_before_it_comes_again(void **state)
+{
+    static const struct {
+        TimeUs period, due_in;
+        bool should_run;
+    } cases[] = {
+        {86400, 0, true},         {86400, -5, true},
+        {86400, 3 * 3600, true},  {86400, 3 * 3600 + 1, false},
+        {8 * 86400, 86400, true}, {8 * 86400, 86401, false},
+        {0, -5, false},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        const DutyState it = {.period = cases[i].period * 1000000,
+                              .due_at = 50 * day + cases[i].due_in * 1000000};
+
+        assert_int_equal(duty_should_run(&it, 50 * day), cases[i].should_run);
+    }
+}
+
+static void the_budget_bounds_what_is_begun(void **state)
+{
+    static const struct {
+        TimeUs takes, elapsed, budget;
+        bool fits;
+    } cases[] = {
+        {10, 0, 0, true},
+        {10, 0, 10, true},
+        {11, 0, 10, false},
+        {5, 6, 10, false},
+        {5, 5, 10, true},
+        {TIME_US_NONE, 9, 10, true},
+        {TIME_US_NONE, 10, 10, false},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        const DutyState it = {.takes = cases[i].takes};
+
+        assert_int_equal(duty_fits(&it, cases[i].elapsed, cases[i].budget), cases[i].fits);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -168,6 +212,8 @@ int main(void)
         cmocka_unit_test(what_failed_before_it_was_done_is_past),
         cmocka_unit_test(what_was_never_done_counts_from_the_registration),
         cmocka_unit_test(a_period_of_0_is_no_duty),
+        cmocka_unit_test(a_timer_does_what_will_be_due_before_it_comes_again),
+        cmocka_unit_test(the_budget_bounds_what_is_begun),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

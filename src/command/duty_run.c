@@ -1,0 +1,264 @@
+#include "answer/duties_tell.h"
+#include "base/interrupt.h"
+#include "base/log.h"
+#include "command/commands.h"
+#include "setup/duty_periods.h"
+#include "setup/repository.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+/*
+ * Each duty is a command of this very program, run as a child: it has its own exit status, report
+ * and journal entry, and what it does is what it does by hand.
+ */
+
+enum { WORDS_MAX = 16, PAUSE_MS = 100 };
+
+typedef enum DutyOutcome {
+    DUTY_NOT_DUE,
+    DUTY_DONE,
+    DUTY_DONE_BY_DRILL, /* a full drill has a test restore in it */
+    DUTY_FAILED,
+    DUTY_STOPPED, /* the budget was over */
+    DUTY_PUT_OFF, /* there was no time for it */
+} DutyOutcome;
+
+static const char *const outcome_words[] = {
+    [DUTY_NOT_DUE] = "not due",
+    [DUTY_DONE] = "done",
+    [DUTY_DONE_BY_DRILL] = "done by the drill",
+    [DUTY_FAILED] = "failed",
+    [DUTY_STOPPED] = "stopped",
+    [DUTY_PUT_OFF] = "put off",
+};
+
+/* One run of all duties. */
+typedef struct DutyRun {
+    const Options *options;
+    DutyState duties[DUTY_COUNT];
+    DutyOutcome outcomes[DUTY_COUNT];
+    int statuses[DUTY_COUNT]; /* exit statuses of those that ran */
+    TimeUs begun;             /* time_monotonic() */
+    TimeUs budget;            /* 0: none */
+} DutyRun;
+
+/* The drill before the test restore that it makes needless. */
+static const Duty duty_order[] = {DUTY_BACKUP, DUTY_VERIFY, DUTY_DRILL, DUTY_RESTORE};
+
+static const char *const *duty_words(Duty duty)
+{
+    static const char *const words[DUTY_COUNT][6] = {
+        [DUTY_BACKUP] = {"backup"},
+        [DUTY_VERIFY] = {"verify"},
+        [DUTY_RESTORE] = {"drill"},
+        [DUTY_DRILL] = {"drill", "--target=random", "--read-all"},
+    };
+
+    return words[duty];
+}
+
+/* What was said to this command holds for its children; the environment and the configuration file
+ * they read themselves. */
+static void duty_arguments(const DutyRun *run, Duty duty, Arena *arena, const char **argv)
+{
+    const Options *options = run->options;
+    const char *const *words = duty_words(duty);
+    size_t count = 0;
+
+    argv[count++] = "pgcairn";
+    for (size_t i = 0; words[i] != NULL; i++)
+        argv[count++] = words[i];
+    argv[count++] = arena_format(arena, "--repo=%s", options->repo);
+    argv[count++] = arena_format(arena, "--cluster=%s", options->cluster);
+    if (options->config != NULL)
+        argv[count++] = arena_format(arena, "--config=%s", options->config);
+    if (duty == DUTY_BACKUP && options->data != NULL)
+        argv[count++] = arena_format(arena, "--data=%s", options->data);
+    if (duty == DUTY_BACKUP && options->conninfo != NULL && !options->conninfo_is_from_file)
+        argv[count++] = arena_format(arena, "--conninfo=%s", options->conninfo);
+    if (duty != DUTY_BACKUP && duty != DUTY_VERIFY && options->scratch != NULL)
+        argv[count++] = arena_format(arena, "--scratch=%s", options->scratch);
+    argv[count++] = "--no-progress";
+}
+
+/* With --json our answer is the only one on standard output. */
+static pid_t duty_start(const char **argv, bool is_quiet, Error *err)
+{
+    pid_t pid = fork();
+
+    if (pid < 0)
+        (void)error_set_errno(err, ERR_IO, errno, "start `pgcairn %s`", argv[1]);
+    if (pid != 0)
+        return pid;
+    if (!is_quiet || dup2(STDERR_FILENO, STDOUT_FILENO) >= 0)
+        (void)execv("/proc/self/exe", (char *const *)argv);
+    _exit(ERR_INTERNAL);
+}
+
+/* A backup that has begun is let finish: to lose it costs more than the time. */
+static bool duty_is_out_of_time(const DutyRun *run, Duty duty)
+{
+    return run->budget > 0 && duty != DUTY_BACKUP && time_monotonic() - run->begun >= run->budget;
+}
+
+/* Until it has ended. It is asked to end when the time is over, or when we are. */
+static bool duty_wait(DutyRun *run, Duty duty, pid_t pid, Error *err)
+{
+    bool is_asked = false;
+    bool is_interrupted = false;
+    int status = 0;
+
+    for (;;) {
+        pid_t ended = waitpid(pid, &status, WNOHANG);
+
+        if (ended == pid || (ended < 0 && errno != EINTR))
+            break;
+        is_interrupted = is_interrupted || !interrupt_check(err);
+        if (!is_asked && (is_interrupted || duty_is_out_of_time(run, duty))) {
+            (void)kill(pid, SIGTERM);
+            is_asked = true;
+        }
+        time_sleep_ms(PAUSE_MS);
+    }
+    run->statuses[duty] = WIFEXITED(status) ? WEXITSTATUS(status) : ERR_INTERRUPTED;
+    if (run->statuses[duty] == ERR_NONE || run->statuses[duty] == ERR_DEGRADED) {
+        run->outcomes[duty] = DUTY_DONE;
+    } else {
+        run->outcomes[duty] = is_asked && !is_interrupted ? DUTY_STOPPED : DUTY_FAILED;
+    }
+    return !is_interrupted;
+}
+
+static bool duty_do(DutyRun *run, Duty duty, Error *err)
+{
+    CLEANUP(arena_done) Arena arena = {0};
+    const char *argv[WORDS_MAX] = {NULL};
+
+    log_info("duty", log_str("duty", duty_name(duty)));
+    duty_arguments(run, duty, &arena, argv);
+    (void)fflush(stdout);
+    pid_t pid = duty_start(argv, run->options->json, err);
+    return pid > 0 && duty_wait(run, duty, pid, err);
+}
+
+static bool duty_decide(DutyRun *run, Duty duty, Error *err)
+{
+    const DutyState *state = &run->duties[duty];
+
+    if (!duty_should_run(state, time_now()))
+        return true;
+    if (duty == DUTY_RESTORE && run->outcomes[DUTY_DRILL] == DUTY_DONE) {
+        run->outcomes[duty] = DUTY_DONE_BY_DRILL;
+        return true;
+    }
+    if (!duty_fits(state, time_monotonic() - run->begun, run->budget)) {
+        run->outcomes[duty] = DUTY_PUT_OFF;
+        return true;
+    }
+    return duty_do(run, duty, err);
+}
+
+static bool duty_has_run(const DutyRun *run, int duty)
+{
+    return run->outcomes[duty] == DUTY_DONE || run->outcomes[duty] == DUTY_FAILED ||
+           run->outcomes[duty] == DUTY_STOPPED;
+}
+
+static bool duty_run_print(const DutyRun *run, Error *err)
+{
+    for (int i = 0; i < DUTY_COUNT; i++) {
+        const char *outcome = outcome_words[run->outcomes[i]];
+
+        if (run->duties[i].period == 0)
+            continue;
+        if (duty_has_run(run, i) && run->statuses[i] != 0) {
+            out_print("%-12s  %s (exit status %d)\n", duty_text((Duty)i), outcome,
+                      run->statuses[i]);
+        } else {
+            out_print("%-12s  %s\n", duty_text((Duty)i), outcome);
+        }
+    }
+    return out_flush(err);
+}
+
+static bool duty_run_print_json(const DutyRun *run, Error *err)
+{
+    CLEANUP(json_done) Json json = {0};
+
+    json_begin_object(&json, NULL);
+    json_begin_array(&json, "duties");
+    for (int i = 0; i < DUTY_COUNT; i++) {
+        if (run->duties[i].period == 0)
+            continue;
+        json_begin_object(&json, NULL);
+        json_text(&json, "duty", duty_name((Duty)i));
+        json_text(&json, "outcome", outcome_words[run->outcomes[i]]);
+        if (duty_has_run(run, i)) {
+            json_u64(&json, "status", (uint64_t)run->statuses[i]);
+        } else {
+            json_text(&json, "status", NULL);
+        }
+        json_end_object(&json);
+    }
+    json_end_array(&json);
+    json_end_object(&json);
+    return json_print(&json, err);
+}
+
+/* The first that failed; else what there was no time for. */
+static bool duty_run_judge(const DutyRun *run, Error *err)
+{
+    for (size_t i = 0; i < ARRAY_SIZE(duty_order); i++) {
+        Duty duty = duty_order[i];
+
+        if (run->outcomes[duty] == DUTY_FAILED) {
+            error_set(err, (ErrorCode)run->statuses[duty], "%s failed with exit status %d",
+                      duty_text(duty), run->statuses[duty]);
+            return error_hint(err,
+                              "what it said stands above; docs/exit-codes.md tells the number");
+        }
+    }
+    for (size_t i = 0; i < ARRAY_SIZE(duty_order); i++) {
+        Duty duty = duty_order[i];
+
+        if (run->outcomes[duty] == DUTY_PUT_OFF || run->outcomes[duty] == DUTY_STOPPED) {
+            error_set(err, ERR_DEGRADED, "%s was %s: the budget is over", duty_text(duty),
+                      outcome_words[run->outcomes[duty]]);
+            return error_hint(err, "a larger --budget, or run it by itself");
+        }
+    }
+    return true;
+}
+
+static bool duty_run_load(DutyRun *run, Error *err)
+{
+    CLEANUP(repo_done) Repo repo = {0};
+    Cluster cluster;
+
+    return repository_open(run->options, REPOSITORY_FOR_ANSWER, &repo, &cluster, err) &&
+           duties_look(run->options, &cluster, run->duties, err);
+}
+
+bool command_run_duties(const Options *options, Error *err)
+{
+    DutyRun run = {
+        .options = options, .begun = time_monotonic(), .budget = (TimeUs)options->budget_ms * 1000};
+    bool ok = true;
+
+    if (!duty_run_load(&run, err))
+        return false;
+    for (size_t i = 0; ok && i < ARRAY_SIZE(duty_order); i++)
+        ok = duty_decide(&run, duty_order[i], err);
+    Error unsaid = {0};
+    bool is_told =
+        options->json ? duty_run_print_json(&run, &unsaid) : duty_run_print(&run, &unsaid);
+    if (!is_told && ok) {
+        *err = unsaid;
+        return false;
+    }
+    return ok && duty_run_judge(&run, err);
+}
