@@ -96,7 +96,9 @@ void restore_measured(const RestoreStory *story, const Error *failure, RestoreMe
     measure->bytes = report->rebuilt.bytes;
     if (plan->old.state == DATA_CLUSTER && !story->options->no_wal_check)
         measure->phases[PHASE_CHECK] = report->elapsed_check;
-    measure->phases[PHASE_FILES] = report->elapsed_rebuild - report->elapsed_check;
+    /* What was held back by a limit says nothing of the next one, which may have another. */
+    if (story->options->rate_limit == 0)
+        measure->phases[PHASE_FILES] = report->elapsed_rebuild - report->elapsed_check;
     measure->phases[PHASE_SYNC] = report->elapsed_sync;
     if (story->is_started && (failure->code == ERR_NONE || failure->code == ERR_DEGRADED))
         restore_measure_server(story, measure);
