@@ -53,8 +53,8 @@ bool file_writer_open_in(FileWriter *writer, int directory, const char *path, mo
 bool file_writer_write(FileWriter *writer, const void *data, size_t size, Error *err) MUST_CHECK;
 
 /*
- * fsync the file, for who publishes it later and wants to have that done before. May be left out:
- * publishing does it then.
+ * fsync the file, for whoever publishes it later and wants to have that done before. May be left
+ * out: publishing does it then.
  */
 bool file_writer_settle(FileWriter *writer, Error *err) MUST_CHECK;
 
@@ -92,7 +92,7 @@ bool file_write_back_wait(int fd, uint64_t offset, uint64_t size, const char *pa
                           Error *err) MUST_CHECK;
 
 /*
- * A regular file for reading, or nothing: a pipe of that name would make us wait for ever, a device
+ * A regular file for reading, or nothing: a pipe of that name would make us wait forever, a device
  * do who knows what. *fd is -1 on failure. ERR_NOT_FOUND when there is none, ERR_IO otherwise.
  */
 bool file_open(const char *path, int *fd, Error *err) MUST_CHECK;

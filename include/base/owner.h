@@ -60,8 +60,8 @@ bool account_find_name(const char *name, Arena *arena, Account *account, Error *
 
 /*
  * Root only. Real, effective and saved ids and the groups become the account's, no new privileges
- * can be had (PR_SET_NO_NEW_PRIVS), no capability is left, what root's process held can't be looked
- * at by the account (PR_SET_DUMPABLE), HOME, USER and LOGNAME say so. There is no way back: that
- * is tried, and a process that could go back ends at once.
+ * can be obtained (PR_SET_NO_NEW_PRIVS), no capability is left, what root's process held can't be
+ * looked at by the account (PR_SET_DUMPABLE), HOME, USER and LOGNAME say so. There is no way back:
+ * that is tried, and a process that could go back ends at once.
  */
 bool account_become(const Account *account, Error *err) MUST_CHECK;

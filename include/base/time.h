@@ -28,7 +28,7 @@ TimeUs time_from_postgres(int64_t timestamp);
  * instant that the zone has twice or never is refused). Seconds and fraction may be left out. The
  * date may be "today" or "yesterday", of that zone. And "-90s", "-15min", "-2h", "-1d": so long
  * ago. ERR_USAGE, with a hint, without a zone, with an abbreviation that is not UTC, or when it is
- * no instant at all.
+ * not an instant at all.
  */
 bool time_parse(const char *text, TimeUs *instant, Error *err) MUST_CHECK;
 

@@ -53,7 +53,7 @@ bool tree_walk_up(const char *path, TreeVisitAbove *each, void *context, Error *
 
 /*
  * Whether `path` is the root of a mount, so that it can't be renamed. The parent's file system
- * need not be another one. False when it is not there.
+ * need not be a different one. False when it is not there.
  */
 bool tree_is_mount(const char *path);
 

@@ -66,7 +66,8 @@ typedef struct Branch {
     BranchCommit last_commit;
     const BackupInfo *backup; /* the newest on it that can be restored; NULL */
     BranchGain gain;
-    bool holds_target; /* beyond gain.from: set by who looks for a target (branch_holds_target) */
+    bool holds_target; /* beyond gain.from: set by whoever looks for a target (branch_holds_target)
+                        */
     bool is_passed;    /* not to be asked about: what is to be recovered does not lead to it */
 } Branch;
 
@@ -88,7 +89,8 @@ typedef struct BranchList {
 } BranchList;
 
 /*
- * Borrows the backups. A timeline that others go on from, all of whose WAL they have, is no branch.
+ * Borrows the backups. A timeline that others go on from, all of whose WAL they have, is not a
+ * branch.
  */
 bool branch_list_load(BranchList *list, const Cluster *cluster, const WalInventory *inventory,
                       const BackupList *backups, Error *err) MUST_CHECK;

@@ -38,7 +38,7 @@ typedef struct HealthRequest {
     const Cluster *cluster;  /* opened; NULL: it could not be, for this reason: */
     const Error *no_cluster; /* ... a fact as well */
     StorageSetup store;      /* how its repository is opened: so is the one that the server archives
-                                to, if that is another one */
+                                to, if that is a different one */
     const char *data;        /* NULL */
     const char *conninfo;    /* NULL: found through data */
     TimeUs rpo;              /* the objective */

@@ -33,7 +33,7 @@ typedef struct CatalogRow {
 typedef void CatalogRowFunction(void *context, const CatalogRow *row);
 
 /*
- * Every row in the pages of a catalogue's file; what is no page or no row is left out. catalog:
+ * Every row in the pages of a catalogue's file; what is not a page or no row is left out. catalog:
  * one of the three oids.
  */
 void catalog_rows(uint32_t catalog, const PgVersion *version, const uint8_t *pages, size_t size,

@@ -47,7 +47,7 @@ typedef struct PgControl {
 
 /*
  * ERR_VERSION for a control or catalog version not in version.h; ERR_CORRUPT when the CRC is wrong
- * or values are impossible (sizes that are no powers of two).
+ * or values are impossible (sizes that are not powers of two).
  */
 bool pg_control_decode(const uint8_t *bytes, size_t size, PgControl *control,
                        Error *err) MUST_CHECK;

@@ -32,7 +32,7 @@ typedef enum DataPlan {
 /*
  * What to do with one entry. path is relative to the data directory ("base/5/1259"); the files of
  * a tablespace are "pg_tblspc/16384/PG_15_202209061/5/16385". Unlogged relations are not decided
- * here: that takes the whole directory, see relation_is_unlogged_leftover().
+ * here: that takes the whole directory (backup/scan.c).
  */
 DataPlan data_plan_of(const char *path, bool is_directory);
 

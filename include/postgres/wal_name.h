@@ -7,7 +7,7 @@
 
 #include "base/error.h"
 
-/* A byte position in the WAL. 0 is no place (InvalidXLogRecPtr). */
+/* A byte position in the WAL. 0 is not a place (InvalidXLogRecPtr). */
 typedef uint64_t Lsn;
 
 enum { LSN_TEXT_SIZE = 20 };

@@ -94,10 +94,10 @@ WalReader *wal_reader_new(const WalReaderSetup *setup);
 void wal_reader_freep(WalReader **reader); /* for CLEANUP() */
 
 /*
- * Feed the next bytes. Invalid WAL is no error: the state says where it ends and feeding goes on
- * (only rest_is_zero is then looked at), until the next segment begins after a switch.
- * False only when the callback said so, or ERR_CORRUPT / ERR_REFUSED when the first page header of
- * a segment is not of this version, system, segment size or address.
+ * Feed the next bytes. Invalid WAL is not an error: the state says where it ends and feeding goes
+ * on (only rest_is_zero is then looked at), until the next segment begins after a switch. False
+ * only when the callback said so, or ERR_CORRUPT / ERR_REFUSED when the first page header of a
+ * segment is not of this version, system, segment size or address.
  */
 bool wal_reader_feed(WalReader *reader, const void *data, size_t size, Error *err) MUST_CHECK;
 const WalReaderState *wal_reader_state(const WalReader *reader);

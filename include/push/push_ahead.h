@@ -30,7 +30,7 @@ typedef struct PushAheadRequest {
 typedef struct PushAhead PushAhead;
 
 /*
- * NULL when nothing is to be pushed ahead: count is 0; the file is no segment that waits in a
+ * NULL when nothing is to be pushed ahead: count is 0; the file is not a segment that waits in a
  * server's pg_wal and belongs to our user; or spool can't be used, which is logged.
  */
 PushAhead *push_ahead_open(const Cluster *cluster, const PushAheadRequest *request);

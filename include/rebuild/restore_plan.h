@@ -29,7 +29,8 @@ typedef enum OccupiedChoice {
     OCCUPIED_DELTA,      /* ... or stays where it is what the backup has */
 } OccupiedChoice;
 
-/* How what is there makes way (law 8): a whole directory is there, or can be had, at each instant.
+/* How what is there makes way (law 8): a whole directory is there, or can be obtained, at each
+ * instant.
  */
 typedef enum Replacement {
     REPLACES_NOTHING,

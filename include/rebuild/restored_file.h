@@ -30,7 +30,7 @@ bool restored_file_create(HeldPath at, uint64_t size, Error *err) MUST_CHECK;
 bool restored_file_resize(HeldPath at, uint64_t was, uint64_t size, Error *err) MUST_CHECK;
 
 /*
- * To write parts of it; several threads may have it open. is_direct: where that can be; for who
+ * To write parts of it; several threads may have it open. is_direct: where that can be; for whoever
  * writes much of it.
  */
 bool restored_file_open(RestoredFile *file, HeldPath at, bool is_direct, Error *err) MUST_CHECK;

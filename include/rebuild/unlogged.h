@@ -6,7 +6,7 @@
  * whose init forks were there when recovery began. CREATE INDEX on an unlogged table builds the
  * main fork first and makes the init fork at the end, which may be hours later (index.c,
  * index_build). A backup in between has the one and not the other, and the WAL that creates the
- * other may come after it: so only the WAL up to the target tells that a file is of no use.
+ * other may come after it: so only the WAL up to the target tells that a file is useless.
  */
 #pragma once
 

@@ -54,7 +54,7 @@ typedef struct ReceiveRequest {
 
 /*
  * Runs until a signal comes or `until` is durable: both are a success when everything received was
- * stored. What may pass (server or repository out of reach) is tried again for ever, with growing
+ * stored. What may pass (server or repository out of reach) is tried again forever, with growing
  * pauses. ERR_REFUSED: another cluster's server, or a slot that can't be used. ERR_BUSY: somebody
  * else uses the slot. ERR_EXISTS: the archive has other content. ERR_POSTGRES, ERR_USAGE.
  */

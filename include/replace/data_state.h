@@ -18,7 +18,7 @@ typedef struct DataLook {
 } DataLook;
 
 /*
- * ERR_REFUSED when a server runs there, or when it holds something that is no data directory;
+ * ERR_REFUSED when a server runs there, or when it holds something that is not a data directory;
  * ERR_BUSY when a restore is at work there.
  */
 bool data_look(const char *data, const Cluster *cluster, Arena *arena, DataLook *look,
@@ -31,8 +31,8 @@ bool data_look(const char *data, const Cluster *cluster, Arena *arena, DataLook 
 bool data_is_free(const char *data, const DataLook *look, Error *err) MUST_CHECK;
 
 /*
- * The same for who changes nothing: a server that runs there is told in *running, zeroed before,
- * and is no failure.
+ * The same for whoever changes nothing: a server that runs there is told in *running, zeroed
+ * before, and is not a failure.
  */
 bool data_look_while_running(const char *data, const Cluster *cluster, Arena *arena, DataLook *look,
                              Error *running, Error *err) MUST_CHECK;

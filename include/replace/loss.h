@@ -12,7 +12,7 @@
 typedef enum LossKind {
     LOSS_NONE,
     LOSS_KEPT,  /* not in what is restored; in WAL that is kept, or in the directory moved aside */
-    LOSS_APART, /* the directory's history is another one than the archive's */
+    LOSS_APART, /* the directory's history is a different one than the archive's */
     LOSS_BEYOND,
     LOSS_UNKNOWN_TIMELINE, /* ... that the archive does not know, and the restore does not follow */
 } LossKind;

@@ -63,7 +63,7 @@ typedef struct OldPlaces {
 } OldPlaces;
 
 /*
- * inventory: of the archive alone. What is not there or can't be made out is no error, but the
+ * inventory: of the archive alone. What is not there or can't be made out is not an error, but the
  * answer. Strings go into arena.
  */
 bool old_branch_look(const Cluster *cluster, const WalInventory *inventory, const OldPlaces *places,

@@ -1,6 +1,6 @@
 /*
  * replacement.h - how the old directory makes way, so that at each instant a whole one is there or
- * can be had (law 8).
+ * can be obtained (law 8).
  */
 #pragma once
 

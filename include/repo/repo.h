@@ -30,7 +30,7 @@ bool repo_open(Repo *repo, Storage *storage, Error *err) MUST_CHECK;
 void repo_done(Repo *repo); /* for CLEANUP() */
 
 /*
- * Whether its place still holds this repository: asked by who stays open for long, since an
+ * Whether its place still holds this repository: asked by whoever stays open for long, since an
  * unmounted file system leaves a directory behind that takes everything. ERR_UNREACHABLE: none is
  * there. ERR_REFUSED: another one is.
  */

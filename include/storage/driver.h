@@ -19,7 +19,7 @@
  *              each part again by itself.
  *   outputs    are set on success; what a failed call leaves in a Buffer or an ObjectList is thrown
  *              away by its caller.
- *   waiting    may take long, but not for ever: give up with ERR_UNREACHABLE. Ask
+ *   waiting    may take long, but not forever: give up with ERR_UNREACHABLE. Ask
  *              interrupt_check() between waits.
  *
  * Errors. The difference between the first and the others decides whether a recovery ends (law 7):
@@ -91,7 +91,7 @@ typedef struct StorageOps {
     /*
      * Add the objects that the request wants with object_list_add(), sorted by name as strcmp()
      * has it ("a-b", "a.b", "a/b", "a0"), each once. `after`, `limit` and `folders_only` are set
-     * only for who has the ability. With folders_only: in place of the objects what their names
+     * only for whoever has the ability. With folders_only: in place of the objects what their names
      * have up to the first "/" after the prefix, that included, with size 0 and TIME_US_NONE; each
      * once, and only those in which there is an object.
      *

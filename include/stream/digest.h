@@ -12,7 +12,7 @@
 
 enum { SHA256_SIZE = 32, SHA256_TEXT_SIZE = 65 };
 
-/* Streaming SHA-256. Free with sha256_free(). */
+/* Streaming SHA-256. Free with sha256_freep(). */
 typedef struct Sha256 Sha256;
 Sha256 *sha256_new(void);
 void sha256_update(Sha256 *sha, const void *data, size_t size);

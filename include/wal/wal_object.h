@@ -74,8 +74,8 @@ bool wal_object_read(const Cluster *cluster, const char *name, unsigned threads,
 
 /*
  * Only the frame that holds the byte at `offset` of the raw file; *begin is the offset of its first
- * one. Checked by its own checksum alone, for who compares a sample. ERR_NOT_FOUND, ERR_CORRUPT,
- * ERR_UNREACHABLE.
+ * one. Checked by its own checksum alone, for whoever compares a sample. ERR_NOT_FOUND,
+ * ERR_CORRUPT, ERR_UNREACHABLE.
  */
 bool wal_object_read_frame(const Cluster *cluster, const char *name, uint64_t offset,
                            uint64_t *begin, Buffer *raw, Error *err) MUST_CHECK;
@@ -95,9 +95,9 @@ bool wal_object_write(const Cluster *cluster, const char *name, Compression comp
 bool wal_object_writer_add(WalObjectWriter *writer, const void *data, size_t size,
                            Error *err) MUST_CHECK;
 /*
- * The same without a copy, for who reads from a file: where the next bytes go and how many at most
- * (0 once raw_size are there), then how many came. What was filled in stays readable until the next
- * room is asked for.
+ * The same without a copy, for whoever reads from a file: where the next bytes go and how many at
+ * most (0 once raw_size are there), then how many came. What was filled in stays readable until the
+ * next room is asked for.
  */
 bool wal_object_writer_room(WalObjectWriter *writer, uint8_t **room, size_t *size,
                             Error *err) MUST_CHECK;

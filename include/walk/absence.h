@@ -18,7 +18,7 @@ typedef enum Absence {
 
 /*
  * A segment that is not in the archive. path: of the recovery. bound: 0, or the last segment that
- * the target needs: what lies after it is no hole.
+ * the target needs: what lies after it is not a hole.
  */
 Absence absence_of_segment(const WalInventory *inventory, const TimelinePath *path,
                            const WalName *name, uint32_t segment_size, uint64_t bound_segment);

@@ -72,9 +72,10 @@ bool wal_inventory_load_around(WalInventory *inventory, const Cluster *cluster,
 bool wal_inventory_suffices(const WalInventory *inventory);
 
 void wal_inventory_done(WalInventory *inventory); /* for CLEANUP() */
-/* From now on every trailer is read: for who is about to rely on them with something at stake. */
+/* From now on every trailer is read: for whoever is about to rely on them with something at stake.
+ */
 void wal_inventory_distrust(WalInventory *inventory);
-/* Marks of damage don't count: for who knows better, or reads it all the same. */
+/* Marks of damage don't count: for whoever knows better, or reads it all the same. */
 void wal_inventory_forget_damage(WalInventory *inventory);
 /* Why a segment that is there must not be relied on; NULL: nothing is known against it. */
 const Mark *wal_inventory_damage(const WalInventory *inventory, uint32_t timeline, uint64_t segment,

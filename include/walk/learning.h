@@ -1,5 +1,5 @@
 /*
- * learning.h - remember what was read of archived segments (knowledge.h), for who may write.
+ * learning.h - remember what was read of archived segments (knowledge.h), for whoever may write.
  *
  *     CLEANUP(wal_learning_freep) WalLearning *learning = wal_learning_new(&cluster, keeps, now);
  *     ... wal_learning_note() for segments in order of timeline and number ...

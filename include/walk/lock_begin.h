@@ -3,7 +3,7 @@
  *
  * A server replays AccessExclusiveLocks as well (standbydefs.h, XLOG_STANDBY_LOCK), and its startup
  * process holds them until their transaction ends. Paused just before the commit of a DROP, it
- * holds the lock on the very table that is to be looked at, and whoever reads that waits for ever.
+ * holds the lock on the very table that is to be looked at, and whoever reads that waits forever.
  */
 #pragma once
 

@@ -4,7 +4,7 @@
  * Two servers that went on from one place (a copy that was started, two promotions) write segments
  * of one name. The one that comes first has the name, so the archive must not take a segment whose
  * predecessor it has from the other one: nothing could be replayed past that place, and the right
- * segment would be refused for ever. What the archive has of the segment before is in its trailer,
+ * segment would be refused forever. What the archive has of the segment before is in its trailer,
  * so the question costs one small read.
  *
  * Only what is proven is refused. Nothing is known, and all is taken, when that segment is not in

@@ -93,8 +93,8 @@ typedef struct WalFile {
 /*
  * From now on what these files hold counts for everybody who walks along this inventory, whatever
  * the target: whole segments, and a last one in the middle of which WAL ends (what follows there,
- * zeros or what a recycled segment had, is no damage). What the archive has always comes first, and
- * a file with other WAL than that is not believed. A file that does not go on where the segment
+ * zeros or what a recycled segment had, is not damage). What the archive has always comes first,
+ * and a file with other WAL than that is not believed. A file that does not go on where the segment
  * before it ends is the end of the walk. Paths are copied.
  */
 void wal_inventory_add_local(WalInventory *inventory, const WalFile *files, size_t count);

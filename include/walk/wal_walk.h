@@ -12,7 +12,7 @@
 /* What a function that is called along a walk, or a scan, answers. */
 typedef enum WalkStep {
     WALK_ON,
-    WALK_STOP,   /* it has seen enough: the walk ends here, and that is no failure of it */
+    WALK_STOP,   /* it has seen enough: the walk ends here, and that is not a failure of it */
     WALK_FAILED, /* with err: the walk fails */
 } WalkStep;
 
@@ -57,7 +57,7 @@ typedef struct WalWalkEnd {
  * Trailers only: fast. on_segment may be NULL and gets every segment's trailer in order. The end of
  * a transaction, a restore point and the like that straddles two segments is in neither's
  * summary: it is read from the segments and added to that of the segment where it ends.
- * A damaged object is no error but the end (is_broken).
+ * A damaged object is not an error but the end (is_broken).
  */
 typedef WalkStep WalSegmentFunction(void *context, uint32_t timeline, uint64_t segment,
                                     const WalTrailer *trailer, Error *err);

@@ -31,7 +31,7 @@ static void backup_run_done(BackupRun *run)
 
 /*
  * The database comes first (law 11). Both settings belong to a thread on Linux and are inherited by
- * those it starts; on an idle machine they cost nothing. Not being able to is no failure.
+ * those it starts; on an idle machine they cost nothing. Not being able to is not a failure.
  */
 static void be_modest(void)
 {

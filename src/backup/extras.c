@@ -140,7 +140,7 @@ static const char *next_word(const char **line, const char *end, Arena *arena, b
 /*
  * Words of pg_hba.conf and pg_ident.conf that name a file (hba.c, tokenize_auth_file): "@names" in
  * all versions; "include", "include_if_exists" and "include_dir" at the beginning of a line from 16
- * on, which in older ones are no connection type.
+ * on, which in older ones are not a connection type.
  */
 static void add_hba_line(Extras *extras, const char *file, const char *line, size_t size, int depth)
 {

@@ -15,7 +15,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-enum { LINKED_FILE_MAX = EXTENT_SIZE }; /* of what is no business of the server's */
+enum { LINKED_FILE_MAX = EXTENT_SIZE }; /* of what is none of the server's business */
 
 /* A directory to read; only of those that are links themselves the link is followed. */
 typedef struct ScanStep {

@@ -45,7 +45,7 @@ typedef struct Scan {
     size_t count;
     size_t capacity;
     uint64_t bytes;         /* of all files */
-    uint64_t skipped_count; /* what is no part of a backup and is no business of the server's */
+    uint64_t skipped_count; /* what is not part of a backup and is none of the server's business */
     const char **inside;    /* tablespace locations inside the data directory, relative to it */
     size_t inside_count;
     FollowedLink *followed; /* in the order in which they were met */

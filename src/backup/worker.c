@@ -363,7 +363,7 @@ static bool copy_file(Worker *worker, CopyJob *job, uint32_t index, Error *err)
     if (got < ask)
         entry->size = got;
     /* Configuration from elsewhere is one frame, whatever its size; one that is much too large was
-     * no configuration when it was read. */
+     * not a configuration when it was read. */
     bool is_extra = entry->kind == ENTRY_EXTRA;
     if (is_extra && entry->size > EXTENT_SIZE) {
         context->is_gone[index] = true;

@@ -368,7 +368,7 @@ bool held_make_directory(HeldPath at, Error *err)
     return true;
 }
 
-/* A pipe of that name would make us wait for ever, a device do who knows what. */
+/* A pipe of that name would make us wait forever, a device do who knows what. */
 static bool open_regular(HeldPath at, int flags, int *fd, Error *err)
 {
     CLEANUP(fd_done) int opened = open_below(at, flags | O_NONBLOCK | O_NOCTTY, 0);

@@ -423,7 +423,7 @@ static int64_t begin_of_day(const char *zone, int days_ago)
     int64_t offset = 0;
     const char *rest = zone;
 
-    /* What is no zone, or none that is clear, is refused where the instant is made of it. */
+    /* What is not a zone, or none that is clear, is refused where the instant is made of it. */
     if (!take_offset(&rest, &offset) && is_zone_name(zone) && zone_exists(zone))
         call_in_zone(zone, find_offset_there, &offset, now);
     return ((now + offset) / S_PER_DAY - days_ago) * S_PER_DAY;
@@ -501,7 +501,7 @@ static bool time_split(TimeUs instant, struct tm *utc, int *us)
     return time_split_utc(seconds, utc);
 }
 
-/* False, with a word instead, when it is no instant. */
+/* False, with a word instead, when it is not an instant. */
 static bool split_or_name(TimeUs instant, struct tm *utc, int *us, char text[TIME_TEXT_SIZE])
 {
     if (instant != TIME_US_NONE && instant != TIME_US_MAX && time_split(instant, utc, us))

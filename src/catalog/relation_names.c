@@ -93,7 +93,7 @@ const Error *relation_names_problem(const RelationNames *names)
     return &names->problem;
 }
 
-/* Names are an addition: what can't be had is left out, and said once. */
+/* Names are an addition: what can't be obtained is left out, and said once. */
 static void note_problem(RelationNames *names, const Error *err)
 {
     if (names->problem.code == ERR_NONE)

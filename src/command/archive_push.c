@@ -52,7 +52,8 @@ static bool has_entry_of_this_hour(const Cluster *cluster, const char *operation
     return true;
 }
 
-/* Best effort: what can't be written down is no reason to fail, nor to hide why the push failed. */
+/* Best effort: what can't be written down is not a reason to fail, nor to hide why the push failed.
+ */
 static void write_down(const Cluster *cluster, const char *path, TimeUs started,
                        const Error *failure, const char *aside)
 {

@@ -113,7 +113,7 @@ static bool is_wide(void)
     return out_terminal_width(STDOUT_FILENO) >= WIDE_COLUMNS;
 }
 
-/* Columns of a backup; the first five fit 80 columns, the others are for who has more. */
+/* Columns of a backup; the first five fit 80 columns, the others are for whoever has more. */
 enum { BACKUP_COLUMNS = 9, BACKUP_COLUMNS_NARROW = 5 };
 
 static void add_backup(Table *table, const BackupInfo *backup)

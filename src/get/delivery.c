@@ -75,7 +75,7 @@ bool delivery_check_content(Delivery *delivery, Error *err)
     }
     if (head->size >= TEXT_SIZE_MAX)
         return error_set(err, ERR_CORRUPT, "the stored file is far too large");
-    buffer_append(head, "", 1); /* its end, for who reads it as text */
+    buffer_append(head, "", 1); /* its end, for whoever reads it as text */
     if (name->kind == WAL_HISTORY)
         return wal_check_history(name, ERR_CORRUPT, (const char *)head->data, err);
     return wal_check_backup_history(delivery->cluster, name, ERR_CORRUPT, (const char *)head->data,

@@ -42,7 +42,7 @@ static bool open_in_pg_wal(const Get *get, uint64_t segment, char **path, int *f
     char text[WAL_NAME_SIZE];
     uint8_t head[WAL_SEGMENT_HEADER_SIZE];
     WalSegmentHeader header;
-    Error ignored = {0}; /* then it is of no use to the server either */
+    Error ignored = {0}; /* then it is useless to the server either */
     size_t got;
 
     if (get->view.data == NULL)
@@ -217,7 +217,7 @@ static bool find_history_absence(Get *get, const WalInventory *inventory, Absenc
 
 /*
  * The archive may list what could not be read a moment later: archive-push sets a damaged object
- * aside before it stores it anew. That is no absence.
+ * aside before it stores it anew. That is not an absence.
  */
 static bool find_absence(Get *get, const WalInventory *inventory, Absence *absence, Error *err)
 {

@@ -27,7 +27,7 @@ bool get_deliver(const Get *get, Error *err) MUST_CHECK;
  */
 bool get_find_open(const Get *get, const WalInventory *inventory, WalSource *source,
                    Error *err) MUST_CHECK;
-/* What it means for who asks; ERR_ABSENT, ERR_REFUSED, ERR_CORRUPT, or it is given. */
+/* What it means for whoever asks; ERR_ABSENT, ERR_REFUSED, ERR_CORRUPT, or it is given. */
 bool get_answer_open(const Get *get, const WalInventory *inventory, const WalSource *source,
                      Error *err) MUST_CHECK;
 
@@ -38,11 +38,11 @@ bool get_answer_open(const Get *get, const WalInventory *inventory, const WalSou
 bool get_check_branch(Get *get, Error *err) MUST_CHECK;
 
 /*
- * Whether it is no recovery that asks but a program that looks at the WAL of a server that is down,
- * as pg_rewind -c does: it writes to the segment's own name in pg_wal (fe_utils/archive.c; servers
- * to RECOVERYXLOG), and nobody has the data directory open. Such a program ends with an error where
- * WAL does, so it may be given whatever there is of its own timeline, also after the place where
- * others left that.
+ * Whether it is not a recovery that asks but a program that looks at the WAL of a server that is
+ * down, as pg_rewind -c does: it writes to the segment's own name in pg_wal (fe_utils/archive.c;
+ * servers to RECOVERYXLOG), and nobody has the data directory open. Such a program ends with an
+ * error where WAL does, so it may be given whatever there is of its own timeline, also after the
+ * place where others left that.
  */
 bool get_is_for_tool(const Get *get);
 

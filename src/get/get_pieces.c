@@ -16,7 +16,7 @@ static bool is_standby(const Get *get)
     return get->view.data != NULL && archive_get_is_standby(get->view.data);
 }
 
-/* A server that recovers from an archive and is no standby. */
+/* A server that recovers from an archive and is not a standby. */
 static bool is_archive_recovery(const Get *get)
 {
     return get->view.data != NULL && !is_standby(get) &&
@@ -65,7 +65,7 @@ static bool may_end_here(const Get *get, const WalInventory *inventory, const Wa
 }
 
 /*
- * A standby waits for the whole segment; of others that are no recovery nobody knows what they
+ * A standby waits for the whole segment; of others that are not a recovery nobody knows what they
  * make of a part. That there are pieces is all they need to know.
  */
 static bool gets_whole_only(const Get *get, const WalInventory *inventory)

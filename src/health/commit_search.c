@@ -36,7 +36,7 @@ static void looking_done(Looking *looking)
     buffer_done(&looking->part);
 }
 
-/* What a client got an answer for. A rollback of an ordinary transaction is no loss. */
+/* What a client got an answer for. A rollback of an ordinary transaction is not a loss. */
 static bool commit_is_promise(const WalRecord *record, const PgVersion *version, PromiseKind *kind,
                               WalEvent *event)
 {

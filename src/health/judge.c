@@ -22,7 +22,7 @@ const char *health_level_name(HealthLevel level)
 }
 
 /*
- * By position, since clocks are set back. Positions of two histories are no order in time: the
+ * By position, since clocks are set back. Positions of two histories are not an order in time: the
  * server's own comes first, else the later timeline's.
  */
 static bool is_newer(const Health *health, const BackupInfo *one, const BackupInfo *other)

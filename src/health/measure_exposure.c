@@ -59,7 +59,7 @@ static bool nothing_behind(const Look *look, const CommitSearch *search)
 
 /*
  * Connected is not yet hearing: a connection that is cut without a word looks alive for
- * wal_receiver_timeout, or for ever without one. *again: it was told of WAL that comes any moment.
+ * wal_receiver_timeout, or forever without one. *again: it was told of WAL that comes any moment.
  */
 static bool none_on_streaming(const Look *look, Exposure *exposure, bool *again)
 {

@@ -270,7 +270,7 @@ static bool make_plan(RestoreStory *story, Error *err)
 
 /*
  * Law 13: pages that were bad when they were backed up come back bad, unless WAL rewrote them
- * since. That is no success that nobody needs to look at.
+ * since. That is not a success that nobody needs to look at.
  */
 static bool tell_bad_pages(const RestoreStory *story, Error *err)
 {

@@ -617,7 +617,7 @@ static void print_hand_over(const RestorePlan *plan)
                   : "");
 }
 
-/* Reading them would wait for ever, without a word from the server. */
+/* Reading them would wait forever, without a word from the server. */
 static void print_locked(const RestoreStory *story)
 {
     char lsn[LSN_TEXT_SIZE];

@@ -269,7 +269,7 @@ static bool is_in_step(void)
     return !child.owes && recv(child.channel, &byte, 1, MSG_PEEK | MSG_DONTWAIT) <= 0;
 }
 
-/* "STATUS[ TEXT]\n". What is not that, and nothing else, is no success. */
+/* "STATUS[ TEXT]\n". What is not that, and nothing else, is not a success. */
 static bool archive_judge(const char *file)
 {
     size_t size = strcspn(child.answer, "\n");

@@ -157,7 +157,7 @@ static bool read_lines(Frames frames, Lines *lines, LinesFunction *take, void *c
         if (!codec_zstd_frame_size(frame, frames.size - offset, &frame_size, &raw_size, err))
             return false;
         if (skippable_is_first(frame, frame_size)) {
-            offset += frame_size; /* of a newer version, for who knows it */
+            offset += frame_size; /* of a newer version, for whoever knows it */
             continue;
         }
         text_size += raw_size;

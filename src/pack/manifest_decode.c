@@ -677,7 +677,7 @@ static bool parse_line(ManifestParser *parser, const char *line, size_t size, Er
     if (parser->line == 1)
         return true; /* the first pass has looked at it */
     if (size > 0 && line[0] == '?')
-        return true; /* of a newer version, for who knows it */
+        return true; /* of a newer version, for whoever knows it */
     if (is_end_line(line, size)) {
         parser->section = SECTION_END;
         return true;

@@ -37,7 +37,7 @@ static int compare_path(const void *key, const void *entry)
     return order != 0 ? order : path[part->size] != '\0' ? -1 : 0;
 }
 
-/* Extras come last and are no part of it. */
+/* Extras come last and are not a part of it. */
 static size_t inside_count(const Manifest *manifest)
 {
     size_t count = manifest->entry_count;

@@ -185,7 +185,7 @@ bool pg_control_read(const char *data, PgControl *control, uint8_t *bytes, Error
     CLEANUP(text_freep) char *path = text_format("%s/global/pg_control", data);
     uint8_t found[PG_CONTROL_FILE_SIZE];
 
-    /* The server's write() is no atomic act for readers: a mix lasts for microseconds. */
+    /* The server's write() is not an atomic act for readers: a mix lasts for microseconds. */
     for (int i = 1; !read_once(path, found, control, err); i++) {
         if (err->code != ERR_CORRUPT || i == TRIES)
             return false;

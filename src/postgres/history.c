@@ -55,7 +55,7 @@ static bool history_parse_line(const char *at, HistoryLine *line)
         !history_parse_number(&at, 16, &low))
         return false;
     line->end = (Lsn)high << 32 | low;
-    /* The server would take 0/0 for "open": a parent without an end is no parent. */
+    /* The server would take 0/0 for "open": a parent without an end is not a parent. */
     return line->timeline > 0 && line->end > 0 && (*at == '\0' || *at == '\n' || is_blank(*at));
 }
 

@@ -291,7 +291,7 @@ static void list_add(SettingList *list, const Setting *setting)
     list->items[list->count++] = *setting;
 }
 
-/* places: NULL, or where the files are and what is wrong with them, which then is no error. */
+/* places: NULL, or where the files are and what is wrong with them, which then is not an error. */
 typedef struct SettingsReading {
     SettingList *list;
     SettingsPlaces *places;

@@ -111,7 +111,7 @@ static bool parse_wal_name(const char *text, uint32_t segment_size, WalName *nam
         low >= segments_per_half(segment_size))
         return false;
     name->segment = high * segments_per_half(segment_size) + low;
-    /* A cluster's WAL begins with segment 1: LSN 0 is no place (xlog.c, BootStrapXLOG). */
+    /* A cluster's WAL begins with segment 1: LSN 0 is not a place (xlog.c, BootStrapXLOG). */
     return name->segment > 0 && parse_suffix(text + NUMBER_LENGTH, segment_size, name);
 }
 

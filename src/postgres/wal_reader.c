@@ -462,7 +462,7 @@ static bool begin_record(WalReader *reader, const uint8_t *data, size_t size, si
     return feed_whole_record(reader, data, err);
 }
 
-/* After a switch, to the end of its segment; after a break, for ever. */
+/* After a switch, to the end of its segment; after a break, forever. */
 /*
  * A recycled file can be of the same place on an older timeline. A child's first segment can have
  * copies of the page in which it forks after that one (xlog.c, XLogFileCopy).

@@ -57,7 +57,7 @@ void acknowledgements_done(Acknowledgements *notes)
 /*
  * Pages from all over the file. Inode and times are those of one file on one system; a data
  * directory whose whole machine was set back to a snapshot can have them again, and its content is
- * another one from the first page on.
+ * a different one from the first page on.
  */
 static bool note_take_sample(const Cluster *cluster, int fd, const char *path, uint64_t size,
                              uint64_t *sample, Error *err)

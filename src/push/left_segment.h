@@ -13,7 +13,7 @@
 /* Whether a history beside the file says that the timeline of its name was left at this place. */
 bool left_segment_is(const char *path, const WalName *name, uint32_t segment_size, Lsn at);
 
-/* Where it was left, when the WAL in the file ends just there; 0: it is no such segment. */
+/* Where it was left, when the WAL in the file ends just there; 0: it is not such a segment. */
 bool left_segment_find(const Cluster *cluster, const char *path, int fd, const WalName *name,
                        Lsn *left_at, Error *err) MUST_CHECK;
 

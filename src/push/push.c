@@ -210,7 +210,7 @@ static bool check_text(const Push *push, Error *err)
 
     if (!source_read(&push->source, &text, err))
         return false;
-    buffer_append(&text, "", 1); /* its end, for who reads it as text */
+    buffer_append(&text, "", 1); /* its end, for whoever reads it as text */
     if (strlen((const char *)text.data) + 1 != text.size)
         return error_set(err, ERR_REFUSED, "it is not text");
     if (name->kind == WAL_HISTORY)
@@ -549,7 +549,7 @@ static bool look_and_store(Push *push, PushResult *result, Error *err)
 }
 
 /*
- * The segment can't be archived under its plain name, and the server asks for it for ever. When its
+ * The segment can't be archived under its plain name, and the server asks for it forever. When its
  * timeline was left in it (left_segment.h), there is nothing more to come, and all that it has is
  * in the archive once an object has the same WAL up to there: the whole segment, of a primary that
  * went on, or the server's own name for such a piece (xlog.c, CleanupAfterArchiveRecovery).

@@ -46,7 +46,7 @@ enum { TIMELINE_DIGITS = 8 /* a segment's name begins with its timeline */ };
 
 /*
  * Who may work, and whose turn it is to publish. Segments are compressed side by side and appear in
- * order: were one there before its predecessor and the host lost for ever in this instant, the
+ * order: were one there before its predecessor and the host lost forever in this instant, the
  * archive would end in a hole where it could just have ended.
  *
  * Whoever waits for the disk or for its turn lets another one compress meanwhile, so there are more

@@ -29,7 +29,7 @@ static bool put_segment(const RestorePlan *plan, const char *name, const Buffer 
 }
 
 /*
- * A server that was promoted leaves its parent's last segment unfinished for ever: then it comes
+ * A server that was promoted leaves its parent's last segment unfinished forever: then it comes
  * from wherever as much as there was of it is, the child's own first segment at the least.
  */
 static bool read_parents(const Cluster *cluster, const RestoreRequest *request,

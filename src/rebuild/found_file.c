@@ -81,7 +81,7 @@ bool found_file_open(HeldPath at, bool from_disk, int *fd, Error *err)
     if (!held_read(at, fd, err))
         return false;
     const int flags = from_disk ? fcntl(*fd, F_GETFL) : -1;
-    /* Where it can't be had so, what the cache has clean is dropped before each read. */
+    /* Where it can't be obtained so, what the cache has clean is dropped before each read. */
     if (flags >= 0)
         (void)fcntl(*fd, F_SETFL, flags | O_DIRECT);
     (void)posix_fadvise(*fd, 0, 0, from_disk ? POSIX_FADV_DONTNEED : POSIX_FADV_SEQUENTIAL);

@@ -80,7 +80,7 @@ static bool batch_drop_same(const RebuildWorker *worker, RebuildJob *job, Error 
     return true;
 }
 
-/* A file that differs is another one from now on: nothing is written to what was there. */
+/* A file that differs is a different one from now on: nothing is written to what was there. */
 static bool make_way(const RebuildShared *shared, const ManifestEntry *entry, HeldPath at,
                      Error *err)
 {
@@ -109,7 +109,8 @@ static bool write_small(RebuildWorker *worker, const ManifestEntry *entry, const
     if (!make_way(shared, entry, at, err) ||
         !restored_file_put(at, worker->raw, entry->size, &attributes, shared->is_synced, err))
         return false;
-    /* The cluster's own directories are synced at the end; these are no entries of the manifest. */
+    /* The cluster's own directories are synced at the end; these are not entries of the manifest.
+     */
     return !shared->is_synced || entry->kind != ENTRY_EXTRA || held_sync_parent(at, err);
 }
 

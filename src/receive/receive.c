@@ -386,7 +386,7 @@ static bool empty_spool_first(Receive *receive, Error *err)
 
 /*
  * What an earlier run left in the spool goes first, whether the server answers or not: it may be
- * gone for ever. *archive: where to look for what comes next. The end of it is in the spool, if
+ * gone forever. *archive: where to look for what comes next. The end of it is in the spool, if
  * there is anything, or if the repository does not answer: then it is looked at once it does.
  */
 static bool take_up_spool(Receive *receive, const Cluster **archive, Error *err)

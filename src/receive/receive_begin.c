@@ -145,7 +145,7 @@ bool receive_keep_history(const Cluster *cluster, Compression compression, uint3
 
     wal_name_text(&name, cluster->wal_segment_size, name_text);
     buffer_append(&copy, text->data, text->size);
-    buffer_append(&copy, "", 1); /* its end, for who reads it as text */
+    buffer_append(&copy, "", 1); /* its end, for whoever reads it as text */
     if (!wal_check_history(&name, ERR_REFUSED, (const char *)copy.data, err))
         return false;
     if (check_stored_history(cluster, name_text, text, &attempt))
@@ -266,7 +266,7 @@ static void choose_place(const Cluster *cluster, const WalInventory *inventory, 
 
 /*
  * syncrep.c, SyncRepGetStandbyPriority: names are compared without case, "*" is any. A name that
- * only contains ours makes no harm: then WAL is stored more often than it need be.
+ * only contains ours does no harm: then WAL is stored more often than it need be.
  */
 static bool look_at_standby_names(Session *session, const char *application, bool *is_named,
                                   Error *err)

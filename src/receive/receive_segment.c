@@ -479,8 +479,8 @@ static bool compare_with_received(void *context, const void *data, size_t size, 
 }
 
 /*
- * The archive has the whole segment, from archive_command or another receiver. Pieces would be of
- * no use to anybody, and what was acknowledged in them lost, if it were another server's.
+ * The archive has the whole segment, from archive_command or another receiver. Pieces would be
+ * useless to anybody, and what was acknowledged in them lost, if it were another server's.
  */
 static bool segment_compare_archived(OpenSegment *segment, Error *err)
 {

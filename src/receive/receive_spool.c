@@ -57,7 +57,7 @@ static bool spool_lock(const char *path, int *lock_fd, Error *err)
 }
 
 /*
- * Files that a killed run was writing: nobody will finish them, and they would take space for ever.
+ * Files that a killed run was writing: nobody will finish them, and they would take space forever.
  * What can't be removed harms nobody else.
  */
 static void spool_remove_unborn(const char *path)
@@ -73,7 +73,7 @@ static void spool_remove_unborn(const char *path)
         if (strstr(entry->d_name, ".tmp-") != NULL) {
             (void)unlinkat(dirfd(directory), entry->d_name, 0);
         } else {
-            spool_remove_unborn(inside); /* a file is no directory to be opened */
+            spool_remove_unborn(inside); /* a file is not a directory to be opened */
         }
     }
 }

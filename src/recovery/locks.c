@@ -27,7 +27,7 @@ static const char relations_query[] =
     " AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())"
     " AND n.nspname <> 'pg_toast') locked";
 
-/* The catalogue itself may be among what is locked: this must not wait for ever, too. */
+/* The catalogue itself may be among what is locked: this must not wait forever, too. */
 static const char patience_query[] =
     "SELECT set_config('lock_timeout', '2s', false), set_config('statement_timeout', '10s', false)";
 

@@ -550,7 +550,7 @@ static void watch_tell(Course *course, const RecoverySight *sight, bool is_stall
 
 /*
  * It accepts connections, and not ours: a recovery that has come to its target and pauses there
- * would look for ever like one that replays. While its segments pass by there is something to see.
+ * would look forever like one that replays. While its segments pass by there is something to see.
  */
 static bool is_out_of_sight(const RecoveryWatch *watch, const RecoverySight *sight,
                             const Course *course, TimeUs now)

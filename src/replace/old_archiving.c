@@ -119,7 +119,7 @@ static bool is_same_place(const char *one, const char *other)
             first.st_dev == second.st_dev && first.st_ino == second.st_ino);
 }
 
-/* "": not said. An address that can't be seen from here is another one. */
+/* "": not said. An address that can't be seen from here is a different one. */
 static bool goes_elsewhere(const Cluster *cluster, const char *repo, const char *name)
 {
     return (*repo != '\0' && !is_same_place(repo, storage_address(cluster->repo->storage))) ||

@@ -159,7 +159,7 @@ bool old_directory_look(const Cluster *cluster, const RestoreRequest *request, c
     CLEANUP(wal_inventory_done) WalInventory inventory = {0};
     DataLook look;
     OldPlaces places = {.place = data};
-    Error running = {0}; /* for who only looks it is told elsewhere */
+    Error running = {0}; /* for whoever only looks it is told elsewhere */
 
     *directory = (OldDirectory){0};
     if (!(request->only_looks ? data_look_while_running(data, cluster, arena, &look, &running, err)

@@ -373,7 +373,7 @@ bool layout_incident_of(const char *cluster, const char *object, char id[BACKUP_
     return id_within(cluster, "incident", object, id, &what) && strchr(what, '/') == NULL;
 }
 
-/* "known/WHAT.0123456789abcdef": WHAT of so many characters; NULL when it is no such name. */
+/* "known/WHAT.0123456789abcdef": WHAT of so many characters; NULL when it is not such a name. */
 static const char *known_what(const char *cluster, const char *object, size_t length)
 {
     const char *file = name_within(cluster, "known", object);
@@ -411,7 +411,7 @@ bool layout_known_backup_of(const char *cluster, const char *object, char id[BAC
     return true;
 }
 
-/* "damage.": a word and a dot. What follows the dot; NULL when it is no such thing. */
+/* "damage.": a word and a dot. What follows the dot; NULL when it is not such a thing. */
 static const char *take_word(const char *text, char word[MARK_WORD_SIZE])
 {
     size_t length = strspn(text, "abcdefghijklmnopqrstuvwxyz_");

@@ -19,7 +19,8 @@ static Lsn find_floor(const Choice *choice)
     return fork > choice->backup->header.stop ? fork : choice->backup->header.stop;
 }
 
-/* What can't be read, or can't be had, is no reason to refuse: the target itself can be reached. */
+/* What can't be read, or can't be obtained, is not a reason to refuse: the target itself can be
+ * reached. */
 bool choice_avoid_locks(const Cluster *cluster, const RestoreRequest *request, Choice *choice,
                         Error *err)
 {

@@ -7,7 +7,8 @@
 
 /*
  * choice_make(), and all of the manifest of the backup that was chosen, checked, in
- * plan->decision.manifest: one that can't be read counts as damaged, and the choice is another one.
+ * plan->decision.manifest: one that can't be read counts as damaged, and the choice is a different
+ * one.
  */
 bool decision_choose(const Cluster *cluster, const RestoreRequest *request,
                      const OldDirectory *directory, RestorePlan *plan, Choice *choice,

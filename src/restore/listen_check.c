@@ -26,7 +26,7 @@ enum { PORT_MAX = 65535, PORTS_TRIED = 100 };
 /* How the restored server will listen. */
 typedef struct Listening {
     SettingList settings;
-    bool is_certain; /* no included file, which may be another one by then, has a say */
+    bool is_certain; /* no included file, which may be a different one by then, has a say */
     unsigned port;
     const char *directories, *addresses;
 } Listening;
@@ -111,7 +111,7 @@ static bool is_socket_held(const char *directory, unsigned port, const RestorePl
     const char *line = lock + strcspn(lock, "\n");
     line += *line == '\n';
     *data = arena_text_part(arena, line, strcspn(line, "\n"));
-    /* One of another user is no server in the eyes of one that starts. */
+    /* One of another user is not a server in the eyes of one that starts. */
     return pid > 0 && process_exists((pid_t)pid) && kill((pid_t)pid, 0) == 0 &&
            strcmp(*data, plan->placement.data) != 0;
 }

@@ -102,8 +102,8 @@ const char *search_after_gap(const Search *search, const SearchEnd *end)
 }
 
 /*
- * The newest commit that can be had of what lies before the gap. After the newest backup there may
- * be none: then an older backup's way to the same end is looked at.
+ * The newest commit that can be obtained of what lies before the gap. After the newest backup there
+ * may be none: then an older backup's way to the same end is looked at.
  */
 static TimeUs commit_before_gap(const Search *search, const SearchEnd *end)
 {

@@ -129,7 +129,7 @@ bool place_check_outside(const char *what, const char *path, const char *data, E
 
 /*
  * Of the file system, or of an `init` that was killed; a cluster's folder whose `repository` was
- * lost is told by who creates it.
+ * lost is told by whoever creates it.
  */
 static bool belongs_to_repository(const char *path, const char *name)
 {
@@ -145,7 +145,7 @@ bool place_check_repository(const char *path, Error *err)
     CLEANUP(directory_done) DIR *list = NULL;
 
     if (file_exists_in(path, "repository") || (list = opendir(path)) == NULL)
-        return true; /* what else is wrong with it is told by who creates it */
+        return true; /* what else is wrong with it is told by whoever creates it */
     for (const struct dirent *entry = readdir(list); entry != NULL; entry = readdir(list)) {
         if (belongs_to_repository(path, entry->d_name))
             continue;

@@ -13,7 +13,7 @@
 
 enum { ROOT_MODE = 0750, SEQUENTIAL_SIZE = 1 << 20 };
 
-/* What an open file is. What is no regular file is no object. */
+/* What an open file is. What is not a regular file is not an object. */
 static bool look_at_object(int fd, const char *path, struct stat *found, Error *err)
 {
     if (fstat(fd, found) != 0) {
@@ -74,7 +74,8 @@ static bool posix_create(Storage *storage, Error *err)
 
     if (file_make_directories(posix->root, ROOT_MODE, err))
         return posix_root_is_there(posix, err);
-    /* It cannot be synced by who may not read its parent: whoever gave it to us made it durable. */
+    /* It cannot be synced by whoever may not read its parent: whoever gave it to us made it
+     * durable. */
     if (!was_there && err->os_errno == EACCES)
         hint_to_make(posix->root, err);
     if (!was_there || err->os_errno != EACCES)
@@ -390,7 +391,7 @@ static bool posix_remove(Storage *storage, const char *name, Error *err)
     const char *last;
     CLEANUP(fd_done) int folder = posix_open_parent(posix, name, O_PATH, &last);
     if (folder < 0 || unlinkat(folder, last, 0) != 0) {
-        if (errno == EISDIR) /* a folder is no object */
+        if (errno == EISDIR) /* a folder is not an object */
             return true;
         if (!posix_is_missing(errno)) {
             error_set_errno(err, ERR_IO, errno, "remove %s", path);

@@ -56,7 +56,7 @@ static bool try_list(Storage *storage, const char *name, bool is_expected, Error
     return true;
 }
 
-/* Whether nothing is left out, and nothing given twice, by who asks for names from one on. */
+/* Whether nothing is left out, and nothing given twice, by whoever asks for names from one on. */
 static bool try_part(Storage *storage, const char *name, Error *err)
 {
     CLEANUP(object_list_done) ObjectList list = {0};

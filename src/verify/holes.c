@@ -15,7 +15,7 @@
  */
 typedef struct Holes {
     VerifyRun *run;
-    WalInventory wal; /* as it is now: what came while we were reading is no hole */
+    WalInventory wal; /* as it is now: what came while we were reading is not a hole */
     WalPlace *places; /* merged, by timeline, then segment */
     size_t count, capacity;
 } Holes;

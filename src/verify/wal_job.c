@@ -68,7 +68,7 @@ static bool check_backup_history(const WalJob *job, Buffer *text, Error *err)
     static const char first_words[] = "START WAL LOCATION: ";
     const Lsn start =
         wal_segment_start(job->name.segment, job->trailer.segment_size) + job->name.offset;
-    Error ignored = {0}; /* what is no place is not the right one either */
+    Error ignored = {0}; /* what is not a place is not the right one either */
     char place[LSN_TEXT_SIZE];
     Lsn lsn;
 

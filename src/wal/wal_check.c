@@ -95,7 +95,7 @@ bool wal_check_backup_history(const Cluster *cluster, const WalName *name, Error
     const char *place = text + sizeof first_words - 1;
     char expected[LSN_TEXT_SIZE];
     char found[LSN_TEXT_SIZE];
-    Error ignored = {0}; /* what is no place is not the right one either */
+    Error ignored = {0}; /* what is not a place is not the right one either */
     Lsn lsn;
 
     if (strncmp(text, first_words, sizeof first_words - 1) != 0)

@@ -45,7 +45,7 @@ static void inventory_add_segment(InventoryLoader *loader, const WalName *name,
 
 /*
  * Names come sorted: by timeline, then segment (docs/format.md, chapter 1: hexadecimal digits of
- * fixed width), history files by timeline. A .partial or .backup file is no segment, but shows
+ * fixed width), history files by timeline. A .partial or .backup file is not a segment, but shows
  * that its timeline exists.
  */
 static void add_object(InventoryLoader *loader, const ObjectInfo *object)

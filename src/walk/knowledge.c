@@ -56,7 +56,7 @@ void wal_knowledge_freep(WalKnowledge **place)
     *place = NULL;
 }
 
-/* Not to know is no failure: everything is read then. */
+/* Not to know is not a failure: everything is read then. */
 static void list_sources(WalKnowledge *knowledge)
 {
     const Cluster *cluster = knowledge->cluster;

@@ -100,7 +100,7 @@ static void archive_push_never_exits_above_125(void **state)
                      ERR_INTERNAL);
 }
 
-/* A line that can't be read is no answer, least of all that something is critical. */
+/* A line that can't be read is not an answer, least of all that something is critical. */
 static void status_answers_as_monitoring_plugins_do(void **state)
 {
     char **const calls[] = {
@@ -120,7 +120,7 @@ static void status_answers_as_monitoring_plugins_do(void **state)
         assert_int_equal(status_of(calls[call], false, false, ERR_WARNING), 1);
         assert_int_equal(status_of(calls[call], false, false, ERR_CRITICAL), 2);
     }
-    /* The name of a cluster, say, is no command. */
+    /* The name of a cluster, say, is not a command. */
     assert_int_equal(status_of(ARGV("list", "--cluster", "status"), false, false, ERR_NOT_FOUND),
                      ERR_NOT_FOUND);
 }

@@ -196,7 +196,7 @@ static void what_is_not_written_yet_is_no_commit(void **state)
     }
 }
 
-/* What was archived before it could be read is no reason to say that there is nothing. */
+/* What was archived before it could be read is not a reason to say that there is nothing. */
 static void a_segment_that_is_gone_is_not_the_end(void **state)
 {
     CLEANUP(world_done) World world;

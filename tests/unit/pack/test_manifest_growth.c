@@ -151,7 +151,7 @@ static void a_newer_manifest_is_read_or_refused_but_not_misread(void **state)
          "manifest line 22 has a state that this program does not know"},
         {"\nh\tchecksums\t1\n", "\nh\tchecksums\tx\n", ERR_CORRUPT,
          "manifest line 22: ill-formed \"checksums\""},
-        /* Lines: those that begin with "?" are for who knows them, wherever they stand. */
+        /* Lines: those that begin with "?" are for whoever knows them, wherever they stand. */
         {"\nh\tcluster\t", "\n?new\tx\ty\nh\tcluster\t", ERR_NONE, NULL},
         {"\nt\t16400\t", "\n?\nt\t16400\t", ERR_NONE, NULL},
         {"\nr\t1\t", "\n?r\t1\nr\t1\t", ERR_NONE, NULL},

@@ -203,7 +203,7 @@ static void zero_is_told_from_nearly_zero(void **state)
     }
 }
 
-/* One value all over is no new page. */
+/* One value all over is not a new page. */
 static void a_page_of_one_value_is_not_new(void **state)
 {
     uint8_t page[8192];

@@ -51,7 +51,7 @@ static void values_are_read_as_the_server_reads_them(void **state)
         {"my.Setting = x", "my.setting", "x"},
         {"a'b'", "a", "b"},
         {"\xc3\xa4 = 1", "\xc3\xa4", "1"},
-        {"a = b.c", "a", NULL}, /* a qualified name is no value */
+        {"a = b.c", "a", NULL}, /* a qualified name is not a value */
         {"a = b.c.d", "a", "b.c.d"},
         {"a =", "a", NULL},
         {"a", "a", NULL},

@@ -116,7 +116,7 @@ static void other_names_are_refused(void **state)
         "00000001000000000000002A.01000000.backup", /* offset not in a segment of 16 MiB */
         "000000010000000000000100",                 /* no such segment of 16 MiB */
         "000000000000000000000001",                 /* timeline 0 */
-        "000000010000000000000000",                 /* segment 0: holds LSN 0, which is no place */
+        "000000010000000000000000", /* segment 0: holds LSN 0, which is not a place */
         "00000000.history",
         "0000001.history",
         "00000002.histor",

@@ -272,7 +272,7 @@ static void any_failing_operation_leaves_a_way_on(void **state)
             reached = storage_fault_calls(scene.archive.repo.storage) >= calls + n;
             scene.fault = (StorageFault){0};
 
-            /* Once it is stored, a mark that can't be taken back is no failure. */
+            /* Once it is stored, a mark that can't be taken back is not a failure. */
             assert_true(ok ? !reached || result.outcome != PUSH_STORED : reached);
             if (!ok)
                 assert_int_equal(err.code, ERR_UNREACHABLE);

@@ -251,7 +251,7 @@ static void remove_object(const Place *place)
     assert_true(storage_remove(place->scene.archive.repo.storage, object, &err));
 }
 
-/* The archive was put back as it was before, or is another one: the name has other content. */
+/* The archive was put back as it was before, or is a different one: the name has other content. */
 static void exchange_object(const Place *place)
 {
     CLEANUP(wal_object_writer_freep) WalObjectWriter *writer = NULL;

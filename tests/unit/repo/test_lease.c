@@ -228,7 +228,7 @@ static void leases_of_others_count_by_what_is_known_of_them(void **state)
         {{here, "another boot", "backup", pid, start, 5}, false},
         {{here, boot, "backup", 0x7ffffff0, 1, 5}, false}, /* no such process */
         {{"elsewhere", "x", "other", 1, 1, 5}, false},
-        {{here, "", "backup", pid, start, 5}, true}, /* what is not known is no proof */
+        {{here, "", "backup", pid, start, 5}, true}, /* what is not known is not a proof */
         {{here, boot, "backup", pid, 0, 5}, true},
         {{"", "another boot", "backup", 0x7ffffff0, 1, 5}, true},
         {{"elsewhere", "x", "backup", 1, 1, -60}, true}, /* came later, but does not withdraw */

@@ -242,7 +242,7 @@ static void a_program_that_changes_files_is_seen_by_what_it_was_told(void **stat
     end(elsewhere);
 }
 
-/* Its group is another one: the kernel does not say where it works. */
+/* Its group is a different one: the kernel does not say where it works. */
 static void look_from_another_group(int answer)
 {
     if (setgid(65533) != 0 || setuid(65534) != 0)

@@ -509,7 +509,7 @@ static bool is_identified(Storage *storage, const char *name, const char *as)
     return strcmp(identity, as) == 0;
 }
 
-/* Whatever is done to get the same object under the same name: it is another one. */
+/* Whatever is done to get the same object under the same name: it is a different one. */
 static void an_object_is_told_from_its_like(void **state)
 {
     char identity[OBJECT_IDENTITY_SIZE];

@@ -85,7 +85,6 @@ static void rot_in_the_files_of_a_manifest_is_known_once_it_was_read(void **stat
     CLEANUP(vault_done) Vault vault;
     CLEANUP(text_freep) char *manifest = layout_manifest("main", BACKUP_B);
     CLEANUP(buffer_done) Buffer object = {0};
-    CLEANUP(view_done) View view = {.backups = {0}};
     CLEANUP(verify_report_done) VerifyReport report = {0};
 
     (void)state;

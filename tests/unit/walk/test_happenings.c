@@ -502,7 +502,7 @@ static void a_drop_of_a_database_begins_with_its_transaction(void **state)
     wal_builder_switch(&scene.wal);
     running(&scene, 700, 690);
     commit(&scene, 699, 1);
-    put_row(&scene, 0, false, 3); /* without a block it is no row */
+    put_row(&scene, 0, false, 3); /* without a block it is not a row */
     create_file(&scene, 701, 600);
     Lsn first = wal_builder_record(&scene.wal, 10, 0x00, 700, "a row", 5);
     for (int i = 0; i < 5; i++) { /* the checkpoint that it waits for */
