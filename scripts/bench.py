@@ -6,6 +6,7 @@ import atexit
 import json
 import os
 import pathlib
+import random
 import shutil
 import signal
 import statistics
@@ -193,6 +194,52 @@ end $$"""
 
         self.alternate("restore (files, no replay)", {"pgcairn restore": ours, "pgbackrest restore": theirs})
         self.vacate(where)
+
+    def delta(self):
+        """What is there is restored, and so many of its pages changed, the same for both; then each goes
+        over it. Besides the time: what is written, as the kernel counts it for the process and its children."""
+        first, second = self.folder / "delta-ours", self.folder / "delta-theirs"
+        run(self.tool, "backup", f"--repo={self.repo}", f"--data={self.data}", f"--conninfo=host={self.folder} user=postgres dbname=postgres", "--jobs=2", "--no-progress")
+        self.pgbackrest("--type=full", "backup")
+        run("mkdir", "-m", "700", second)
+        run(self.tool, "restore", f"--repo={self.repo}", f"--data={first}", "--target=immediate", "--jobs=2", "--no-progress")
+        self.pgbackrest(f"--pg1-path={second}", "--type=immediate", "restore")
+        for pages in (0, 600, 60000):
+            written = {first: [], second: []}
+
+            def over(where, command, wanted=pages, counted=written):
+                self.change_pages(where, wanted)
+                run("sync")
+                report = self.folder / "output-blocks"
+                _, wall, cpu = run("/usr/bin/time", "-q", "-f", "%O", "-o", report, *command)
+                counted[where].append(int(report.read_text(encoding="ascii").split()[-1]) * 512)
+                return wall, cpu
+
+            def ours():
+                return over(first, [self.tool, "restore", f"--repo={self.repo}", f"--data={first}", "--target=immediate", "--delta", "--discard-wal",
+                                    "--jobs=2", "--no-progress"])
+
+            def theirs():
+                return over(second, ["pgbackrest", f"--config={self.rest_conf}", "--stanza=main", f"--pg1-path={second}", "--type=immediate",
+                                     "--delta", "restore"])
+
+            what = f"restore --delta over {pages} changed pages"
+            self.alternate(what, {"pgcairn restore --delta": ours, "pgbackrest restore --delta": theirs})
+            told = {name: statistics.median(counted) for name, counted in zip(("ours", "theirs"), written.values())}
+            self.results[what]["written_bytes"] = told
+            print(f"  written: {told['ours'] / 2**20:.1f} and {told['theirs'] / 2**20:.1f} MiB", flush=True)
+        self.vacate(first)
+        self.vacate(second)
+
+    def change_pages(self, where, count):
+        """So many pages of relations, drawn with a seed that stays."""
+        chance = random.Random(count)
+        files = [(path, path.stat().st_size // 8192) for path in sorted((where / "base").rglob("*")) if path.is_file()]
+        files = [(path, pages) for path, pages in files if pages > 16]
+        for path, _ in chance.choices(files, [pages for _, pages in files], k=count):
+            with open(path, "r+b") as file:
+                file.seek(chance.randrange(path.stat().st_size // 8192) * 8192 + 100)
+                file.write(os.urandom(100))
 
     def memory(self):
         """Peak resident size of one run each, as the kernel counts it; with --files also with so many more
