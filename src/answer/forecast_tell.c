@@ -24,9 +24,11 @@ void forecast_in_words(const ForecastAnswer *answer, Buffer *text)
         buffer_print(text, "%s, 9 of 10 take at most %s", out_duration(forecast->p50, likely),
                      out_duration(forecast->p90, most));
     }
-    if (answer->objective > 0 && forecast->is_known && forecast_time(forecast) > answer->objective)
+    if (answer->objective > 0 && forecast->is_known &&
+        forecast_time(forecast) > answer->objective) {
         buffer_print(text, ", above the objective of %s",
                      out_duration(answer->objective, objective));
+    }
 }
 
 void forecast_phases_in_words(const Forecast *forecast, Buffer *text)

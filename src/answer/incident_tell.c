@@ -105,9 +105,10 @@ static void incident_print_loss(const IncidentStory *story, const IncidentSummar
         out_print("  left out    what was committed from %s on\n",
                   time_text_local(summary->first_left_out, time));
     }
-    if (summary->left_elsewhere > 0)
+    if (summary->left_elsewhere > 0) {
         out_print("  elsewhere   %" PRIu64 " commits on other branches or in the old directory\n",
                   summary->left_elsewhere);
+    }
     if (incident->began > summary->last_commit) {
         out_print(
             "  RPO         at most %s: from the last commit kept to the incident's beginning\n",

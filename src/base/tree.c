@@ -243,6 +243,7 @@ static void tree_open_up(const TreeEntry *entry)
         (void)!fchmodat(entry->directory, entry->name, OWNER_ALL, 0);
 }
 
+/* NOLINTNEXTLINE(readability-non-const-parameter): it is a TreeVisit */
 static bool remove_before(void *context, const TreeEntry *entry, bool *descends, Error *err)
 {
     (void)context;

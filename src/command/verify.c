@@ -88,9 +88,10 @@ static void verify_write_journal(const Verification *verification, const Error *
     record_u64(&record, "objects", report->objects);
     record_u64(&record, "bytes", report->bytes);
     record_u64(&record, "bytes_raw", report->bytes_raw);
-    for (size_t i = 0; i < ARRAY_SIZE(severities); i++)
+    for (size_t i = 0; i < ARRAY_SIZE(severities); i++) {
         record_u64(&record, finding_severity_name(severities[i]),
                    findings_count(report, severities[i]));
+    }
     if (report->believed.oldest_at != TIME_US_NONE) {
         record_u64(&record, "believed_bytes", report->believed.bytes);
         record_time(&record, "believed_oldest", report->believed.oldest_at);

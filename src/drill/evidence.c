@@ -361,13 +361,14 @@ bool evidence_load_log(const Cluster *cluster, const Evidence *evidence, Buffer 
         return error_set(err, ERR_CORRUPT, "the log of drill %s is too large", evidence->id);
     buffer_reserve(log, log->size + evidence->log_bytes + 1);
     uint8_t *raw = log->data + log->size;
-    if (!storage_read(cluster->repo->storage, object, 2 * EVIDENCE_LOG_MAX, &frame, err) ||
+    if (!storage_read(cluster->repo->storage, object, (size_t)2 * EVIDENCE_LOG_MAX, &frame, err) ||
         !codec_decompress(codec, CODEC_ZSTD, frame.data, frame.size, raw, evidence->log_bytes, err))
         return error_context(err, "read the log of drill %s", evidence->id);
     sha256_of(raw, evidence->log_bytes, digest);
-    if (strcmp(sha256_text(digest, text), evidence->log_sha256) != 0)
+    if (strcmp(sha256_text(digest, text), evidence->log_sha256) != 0) {
         return error_set(err, ERR_CORRUPT, "the log of drill %s is not the one that was kept",
                          evidence->id);
+    }
     log->size += evidence->log_bytes;
     log->data[log->size] = '\0';
     return true;

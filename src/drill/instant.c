@@ -144,9 +144,10 @@ bool instant_list_load(InstantList *list, const Cluster *cluster, const WalInven
         &list->arena, (inventory->run_count + inventory->pieces.count + 1) * sizeof(SeenTimeline));
     for (size_t i = 0; i < windows.count; i++) {
         collection.window = &windows.items[i];
-        if (!add_window(&collection, inventory, backups, backup, err))
+        if (!add_window(&collection, inventory, backups, backup, err)) {
             return error_context(err, "look what can be drawn on timeline %u",
                                  windows.items[i].timeline);
+        }
     }
     return true;
 }

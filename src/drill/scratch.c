@@ -98,10 +98,11 @@ static bool scratch_lock(const Scratch *scratch, int *fd, Error *err)
         return error_set(err, ERR_REFUSED, "%s belongs to another user, or others can write to it",
                          scratch->place);
     }
-    if (flock(place, LOCK_EX | LOCK_NB) != 0)
+    if (flock(place, LOCK_EX | LOCK_NB) != 0) {
         return errno == EWOULDBLOCK
                    ? scratch_refuse_busy(scratch, err)
                    : error_set_errno(err, ERR_IO, errno, "lock %s", scratch->place);
+    }
     if (scratch_is_in_place(scratch, place))
         *fd = fd_take(&place);
     return true;

@@ -200,9 +200,10 @@ static bool look_back(const WalWalk *walk, const WalWalkEnd *walked, ArchiveEnd 
         WalTrailer trailer;
         bool is_open;
 
-        if (!wal_walk_trailer(walk, segment, &trailer, &is_open, err))
+        if (!wal_walk_trailer(walk, segment, &trailer, &is_open, err)) {
             return error_context(err, "read what is in %s",
                                  archive_end_segment_name(walk, segment, name));
+        }
         if (segment == holder && wal_tail_may_be_commit(&trailer.summary.reader))
             end->read_from = trailer.summary.reader.tail_record;
         /* The server may have more of it. */
@@ -285,9 +286,10 @@ static bool archive_end_follow(const WalWalk *walk, const KnownPath *known, Arch
     end->read_from = wal_segment_start(end->stored, walk->cluster->wal_segment_size);
     if (!look_back(walk, &walked, end, err))
         return false;
-    if (known->limit != 0 && end->durable > known->limit)
+    if (known->limit != 0 && end->durable > known->limit) {
         archive_end_at(end, known->limit,
                        wal_segment_of(known->limit, walk->cluster->wal_segment_size));
+    }
     if (minimal.at != 0 && end->base != NULL && minimal.at < end->durable) {
         end->minimal_at = minimal.at;
         archive_end_at(end, minimal.at, end->stored);

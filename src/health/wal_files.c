@@ -53,9 +53,10 @@ static bool read_there(const WalFiles *files, const char *name, uint64_t offset,
         return true;
     size_t count = strlen(hex) / 2;
     buffer_reserve(bytes, count);
-    for (size_t i = 0; i < count; i++)
+    for (size_t i = 0; i < count; i++) {
         bytes->data[i] =
             (uint8_t)(hex_digit_value(hex[2 * i]) << 4 | hex_digit_value(hex[2 * i + 1]));
+    }
     bytes->size = count;
     return true;
 }

@@ -30,10 +30,11 @@ static void advance_done(Advance *advance)
 /* "latest" must be said: what was only forgotten must not open a database. */
 static bool advance_check_target(const Options *options, Error *err)
 {
-    if (options->target != NULL && strcmp(options->target, "immediate") == 0)
+    if (options->target != NULL && strcmp(options->target, "immediate") == 0) {
         return error_set(err, ERR_USAGE,
                          "--target=immediate is the backup's own end: no recovery "
                          "goes forward to it");
+    }
     if (options->target != NULL || options->target_time != NULL || options->target_lsn != NULL ||
         options->target_xid != NULL || options->target_name != NULL)
         return true;

@@ -224,9 +224,10 @@ bool drill_tell_plan(const Drill *drill, Error *err)
     drill_print_target(evidence);
     out_print("  content    %s, %" PRIu64 " WAL segments\n", out_bytes(decision->bytes, bytes),
               decision->wal_segments);
-    if (decision->point.last_before.time != TIME_US_NONE)
+    if (decision->point.last_before.time != TIME_US_NONE) {
         out_print("  last       commit at %s\n",
                   drill_when(decision->point.last_before.time, time));
+    }
     return out_flush(err);
 }
 

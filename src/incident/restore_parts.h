@@ -87,5 +87,3 @@ void restore_measured(const RestoreStory *story, const Error *failure, RestoreMe
 typedef const char *TimeWriter(TimeUs instant, char text[TIME_TEXT_SIZE]);
 /* "time 2026-11-22 14:30:00.000000+00, exclusive": with the operator's clock, or in UTC. */
 const char *restore_target_text(const Target *target, TimeWriter *write, char *text, size_t size);
-/* A verified target says which commit was the last; else it is what was seen last. TIME_US_NONE. */
-TimeUs restore_last_commit(const RestoreStory *story);

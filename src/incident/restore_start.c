@@ -61,16 +61,18 @@ static const char *const *server_settings(RestoreStory *story)
                  log_str("parameter", raised[i]));
     }
 
-    if (plan->configuration.config_file != NULL)
+    if (plan->configuration.config_file != NULL) {
         settings[count++] =
             arena_format(&plan->arena, "config_file=%s", plan->configuration.config_file);
+    }
     if (plan->configuration.config_file != NULL || plan->configuration.names_data_directory)
         settings[count++] = arena_format(&plan->arena, "data_directory=%s", plan->placement.data);
     if (plan->configuration.hba_file != NULL)
         settings[count++] = arena_format(&plan->arena, "hba_file=%s", plan->configuration.hba_file);
-    if (plan->configuration.ident_file != NULL)
+    if (plan->configuration.ident_file != NULL) {
         settings[count++] =
             arena_format(&plan->arena, "ident_file=%s", plan->configuration.ident_file);
+    }
     return (const char *const *)settings;
 }
 

@@ -63,9 +63,10 @@ static bool lacks_needed(const Manifest *manifest, size_t count, ManifestFault *
         const ManifestEntry *entry =
             manifest_find_among(manifest, count, needed[i].path, strlen(needed[i].path));
 
-        if (entry == NULL || entry->kind != needed[i].kind)
+        if (entry == NULL || entry->kind != needed[i].kind) {
             return fault_set(fault, "what no data directory is without is not in it",
                              needed[i].path, "");
+        }
     }
     return false;
 }

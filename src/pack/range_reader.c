@@ -161,9 +161,10 @@ static void mark_wanted(RangeReader *reader, const PageSet *pages)
     for (uint32_t i = 0; i < reader->source_count; i++)
         reader->sources[i].wanted = (PageSet){0};
     for (uint32_t page = 0; page < frame_page_count(reader->range_size); page++) {
-        if (pages == NULL || page_set_has(pages, page))
+        if (pages == NULL || page_set_has(pages, page)) {
             page_set_add(&reader->sources[reader->owner[page]].wanted,
                          entry_of(reader, page)->extent);
+        }
     }
 }
 

@@ -36,9 +36,10 @@ static bool is_right_link(const Strays *strays, const TreeEntry *entry, const ch
 
     for (size_t i = 0; size > 0 && i < placement->tablespace_count; i++) {
         const PlannedTablespace *tablespace = &placement->tablespaces[i];
-        if (tablespace->oid == oid)
+        if (tablespace->oid == oid) {
             return strlen(tablespace->path) == (size_t)size &&
                    memcmp(tablespace->path, target, (size_t)size) == 0;
+        }
     }
     return false;
 }

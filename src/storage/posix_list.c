@@ -124,11 +124,12 @@ static bool take_entry(const Walk *walk, Folder *folder, const struct dirent *en
         return false;
     if (is_folder)
         key[length] = '/';
-    if (!is_other && entry_is_wanted(walk, key, is_folder))
+    if (!is_other && entry_is_wanted(walk, key, is_folder)) {
         add_entry(folder, &(Entry){.key = key,
                                    .base = base,
                                    .is_folder = is_folder,
                                    .is_link = entry->d_type == DT_LNK});
+    }
     return true;
 }
 

@@ -232,7 +232,8 @@ static bool log_is_kept(VerifyRun *run, const char *object, const Record *record
     if (size > LOG_SIZE_MAX)
         return error_set(err, ERR_CORRUPT, "a log of %" PRIu64 " bytes", size);
     buffer_reserve(&raw, size);
-    if (!storage_read(run->cluster->repo->storage, object, 2 * LOG_SIZE_MAX, &stored, err) ||
+    if (!storage_read(run->cluster->repo->storage, object, (size_t)2 * LOG_SIZE_MAX, &stored,
+                      err) ||
         !codec_decompress(codec, CODEC_ZSTD, stored.data, stored.size, raw.data, size, err))
         return false;
     count_object(run, stored.size);

@@ -126,7 +126,7 @@ class Place(RestoreRefusalTest):
         done = self.refuse(4, "holds a data directory of this cluster", data=data)
         self.assertIn(f"pgcairn watch --start --data={data}", done.stderr)
         self.assertIn("--move-aside", done.stderr)
-        self.refuse(2, "exclude each other", "--force", "--move-aside", data=data)
+        self.refuse(2, "exclude one another", "--force", "--move-aside", data=data)
         self.assertEqual(fingerprint(data), before)
 
     def test_what_is_no_data_directory_is_never_emptied(self):
