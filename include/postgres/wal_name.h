@@ -33,8 +33,8 @@ typedef struct WalName {
 } WalName;
 
 /*
- * ERR_USAGE when text is no WAL file's name, or one that a cluster with this segment size (bytes)
- * can't have. The timeline is at least 1.
+ * ERR_USAGE when text is not the name of a WAL file, or one that a cluster with this segment size
+ * (bytes) can't have. The timeline is at least 1.
  */
 bool wal_name_parse(const char *text, uint32_t segment_size, WalName *name, Error *err) MUST_CHECK;
 const char *wal_name_text(const WalName *name, uint32_t segment_size, char text[WAL_NAME_SIZE]);

@@ -3,7 +3,7 @@
  *
  * Fresh page cache is the most expensive place to write to, and it evicts what the host needs:
  * large files are written directly where the file system allows it, else through a rolling window
- * that is flushed and dropped behind the writer.
+ * that is flushed and dropped once the writer has passed.
  */
 #pragma once
 

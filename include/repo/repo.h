@@ -31,7 +31,7 @@ void repo_done(Repo *repo); /* for CLEANUP() */
 
 /*
  * Whether its place still holds this repository: asked by whoever stays open for long, since an
- * unmounted file system leaves a directory behind that takes everything. ERR_UNREACHABLE: none is
+ * unmounted file system leaves a directory that takes everything. ERR_UNREACHABLE: none is
  * there. ERR_REFUSED: another one is.
  */
 bool repo_check(const Repo *repo, Error *err) MUST_CHECK;

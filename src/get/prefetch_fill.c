@@ -247,7 +247,7 @@ static void fill_run(Fill *fill, Error *err)
     }
 }
 
-/* The repository may be a different one than a moment ago, behind the same address. */
+/* The repository may be a different one than a moment ago, under the same address. */
 static bool is_same_cluster(const Prefetch *ahead, const Cluster *cluster)
 {
     CLEANUP(prefetch_spool_done) PrefetchSpool again = PREFETCH_SPOOL_CLOSED;

@@ -622,7 +622,7 @@ static void set_defaults(ManifestHeader *header)
 void manifest_parser_begin(ManifestParser *parser, Manifest *manifest, const ManifestCount *count)
 {
     *parser = (ManifestParser){.manifest = manifest, .count = count, .ranges_left = count->ranges};
-    /* One more than none, so that an empty array is no NULL. */
+    /* One more than none, so that an empty array is not NULL. */
     set_defaults(&manifest->header);
     manifest->tablespaces =
         arena_alloc(&manifest->arena, (count->tablespaces + 1) * sizeof *manifest->tablespaces);

@@ -21,7 +21,7 @@ static const struct {
 
 static void libpq_load_once(void)
 {
-    /* Never closed: libpq and OpenSSL leave handlers behind that must stay mapped. */
+    /* Never closed: libpq and OpenSSL leave handlers that must stay mapped. */
     void *library = dlopen("libpq.so.5", RTLD_NOW | RTLD_LOCAL);
 
     if (library == NULL) {

@@ -336,7 +336,7 @@ bool wal_object_set_aside(const Cluster *cluster, const char *name, char **aside
         !storage_copy(storage, object, copy, err))
         return error_context(err, "set \"%s\" aside", object);
     if (!check_still_damaged(cluster, name, &before, err)) {
-        Error ignored = {0}; /* a copy too many is no harm */
+        Error ignored = {0}; /* a copy too many does no harm */
 
         (void)!storage_remove(storage, copy, &ignored);
         return error_context(err, "set \"%s\" aside", object);

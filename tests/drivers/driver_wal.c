@@ -5,7 +5,7 @@
  *     driver_wal ends MAJOR FILE...    what each segment alone says of its ends
  *     driver_wal speed MAJOR FILE...   MB/s of the reader, without the file's reading
  *
- * print: "lsn prev total xid rmgr info" a line, an event behind it; then the state of the end.
+ * print: "lsn prev total xid rmgr info" a line, an event after it; then the state of the end.
  */
 #include "base/file.h"
 #include "base/memory.h"

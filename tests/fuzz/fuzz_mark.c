@@ -1,5 +1,5 @@
 /*
- * Marks. Input: a choice, then the text of a record; the checksum line is put behind it, except
+ * Marks. Input: a choice, then the text of a record; the checksum line is put after it, except
  * when the choice is 0.
  */
 #include "fuzz.h"

@@ -1,5 +1,5 @@
 /*
- * Records: small text objects. Input: a choice, then the text; the checksum line is put behind it,
+ * Records: small text objects. Input: a choice, then the text; the checksum line is put after it,
  * except when the choice is 0.
  */
 #include "fuzz.h"

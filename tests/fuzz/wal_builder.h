@@ -51,7 +51,7 @@ void wal_builder_record(WalBuilder *builder, uint8_t rmgr, uint8_t info, uint32_
                         const void *body, uint32_t size);
 /* XLOG_SWITCH and zeros to the end of the segment. */
 void wal_builder_switch(WalBuilder *builder);
-/* A record that a crash cut at the end of its page; the page behind it gives it up. */
+/* A record that a crash cut at the end of its page; the page after it gives it up. */
 void wal_builder_overwritten(WalBuilder *builder, uint32_t size);
 Lsn wal_builder_at(const WalBuilder *builder);
 void wal_builder_done(WalBuilder *builder); /* for CLEANUP() */

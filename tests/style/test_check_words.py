@@ -37,9 +37,16 @@ class CheckWords(unittest.TestCase):
         self.assertEqual(status, 1, output)
         self.assertIn("src/a/b.c:3: ", output)
 
+    def test_comments_are_english_too(self):
+        for path, text in (("src/a/b.c", "/* what lies\n * behind it */\n"), ("tests/a/b.c", "/* a pipe is no file */\n"),
+                           ("include/a/b.h", "/* for who reads */\n")):
+            status, said = check({path: text})
+            self.assertEqual((status, path in said), (1, True), text)
+        self.assertEqual(check({"src/a/b.c": "int a;\n", "tests/a/b.c": 'f("is no file");\n'}), (0, ""))
+
     def test_english_comments_and_quotes_are_left_alone(self):
         for path, text in (("src/a/b.c", 'f("slot is 12 MiB behind");\n'), ("src/a/b.c", 'f("there is no backup");\n'),
-                           ("src/a/b.c", "/* what is behind it is no matter */\n"), ("src/a/b.c", 'f("it is no longer");\n'),
+                           ("src/a/b.c", "/* true also when it is another one */\n"), ("src/a/b.c", 'f("it is no longer");\n'),
                            ("docs/a.md", "The server says `it is no file`.\n"),
                            ("docs/a.md", "A killed run leaves such a file behind.\n")):
             self.assertEqual(check({path: text}), (0, ""), text)

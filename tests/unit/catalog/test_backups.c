@@ -33,7 +33,7 @@ static void load(BackupList *list, Archive *archive)
 static void a_backup_waits_for_its_wal_from_start_to_stop(void **state)
 {
     (void)state;
-    /* Start in segment 3, stop just behind segment 6: 3 to 6 are needed, bits of present. */
+    /* Start in segment 3, stop just after segment 6: 3 to 6 are needed, bits of present. */
     for (unsigned present = 0; present < 16; present++) {
         CLEANUP(archive_done) Archive archive;
         CLEANUP(backup_list_done) BackupList list = {0};
@@ -61,7 +61,7 @@ static void a_backup_waits_for_its_wal_from_start_to_stop(void **state)
     }
 }
 
-/* A standby's backup can begin before the promotion that its stop is behind. */
+/* A standby's backup can begin before the promotion that its stop is after. */
 static void a_backup_over_a_fork_needs_both_timelines(void **state)
 {
     CLEANUP(archive_done) Archive archive;
@@ -210,7 +210,7 @@ static void a_backup_of_another_segment_size_is_damaged(void **state)
     assert_non_null(strstr(list.items[0].reason, "segment size"));
 }
 
-static void a_backup_is_on_a_path_that_leaves_its_timeline_behind_its_stop(void **state)
+static void a_backup_is_on_a_path_that_leaves_its_timeline_after_its_stop(void **state)
 {
     static const struct {
         uint32_t timeline;
@@ -315,7 +315,7 @@ int main(void)
         cmocka_unit_test(the_list_is_ordered_by_place_and_damaged_ones_are_last),
         cmocka_unit_test(one_that_was_read_and_is_bad_is_put_out),
         cmocka_unit_test(a_backup_whose_pack_is_gone_or_cut_is_damaged),
-        cmocka_unit_test(a_backup_is_on_a_path_that_leaves_its_timeline_behind_its_stop),
+        cmocka_unit_test(a_backup_is_on_a_path_that_leaves_its_timeline_after_its_stop),
         cmocka_unit_test(a_backup_of_another_segment_size_is_damaged),
     };
 

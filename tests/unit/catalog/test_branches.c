@@ -14,7 +14,7 @@
  *   A-Z  the end of a base backup, taken just after the commit of that letter
  *   !    PREPARE TRANSACTION, of which nothing more is there; later than all commits
  *   -    WAL without a commit
- *   1-9  where this timeline left that one; nothing behind it: a history without WAL
+ *   1-9  where this timeline left that one; nothing after it: a history without WAL
  *
  * "4*" is a timeline that the archive does not know. A backup before everything is always there.
  */
@@ -25,7 +25,7 @@ typedef struct Drawing {
     bool is_unknown;
     uint32_t parent; /* 0: none */
     size_t fork;     /* column */
-    size_t end;      /* behind the last column */
+    size_t end;      /* after the last column */
     char columns[COLUMNS_MAX];
     TimelinePath path;
 } Drawing;
@@ -444,7 +444,7 @@ typedef struct Case {
 #define BACKUP_ON_BOTH                                                                             \
     "1|-a-b-c-D-\n"                                                                                \
     "2|     1-d-e-E-\n"
-/* A server whose timeline the archive does not know; whose archive is behind. */
+/* A server whose timeline the archive does not know; whose archive has less. */
 #define UNKNOWN                                                                                    \
     "1 |-a-b-c-d-\n"                                                                               \
     "2*|     1-e-\n"

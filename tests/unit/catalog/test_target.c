@@ -379,8 +379,8 @@ static void a_refused_time_names_the_earliest(void **state)
     assert_true(target_find(&walk, &target, world.redo, world.stop, &point, &err));
 }
 
-/* With a hole nobody knows what was committed behind it. */
-static void behind_a_hole_nothing_is_promised(void **state)
+/* With a hole nobody knows what was committed after it. */
+static void after_a_hole_nothing_is_promised(void **state)
 {
     World holed;
     Error err = {0};
@@ -461,15 +461,15 @@ static void a_damaged_segment_is_an_error_where_it_matters(void **state)
     assert_false(point.is_found);
     assert_false(point.ends_archive);
     assert_true(point.end.is_broken);
-    /* What lies behind it is not there for recovery, whatever it is looked for by. */
+    /* What lies after it is not there for recovery, whatever it is looked for by. */
     const WorldRecord *last = &damaged.records[damaged.count - 1];
     while (!last->is_commit)
         last--;
-    const Target behind[] = {{.kind = TARGET_XID, .xid = last->xid},
-                             {.kind = TARGET_LSN, .lsn = last->lsn},
-                             {.kind = TARGET_NAME, .name = "nowhere"}};
-    for (size_t i = 0; i < ARRAY_SIZE(behind); i++) {
-        assert_true(target_find(&walk, &behind[i], damaged.redo, damaged.stop, &point, &err));
+    const Target after[] = {{.kind = TARGET_XID, .xid = last->xid},
+                            {.kind = TARGET_LSN, .lsn = last->lsn},
+                            {.kind = TARGET_NAME, .name = "nowhere"}};
+    for (size_t i = 0; i < ARRAY_SIZE(after); i++) {
+        assert_true(target_find(&walk, &after[i], damaged.redo, damaged.stop, &point, &err));
         assert_false(point.is_found);
     }
     archive_damage(&damaged.archive, 1, 5, 100); /* its content */
@@ -487,10 +487,10 @@ static Lsn parameters(WalBuilder *wal, uint32_t wal_level)
     return wal_builder_record(wal, RMGR_XLOG, 0x60, 0, bytes, sizeof bytes);
 }
 
-static void nothing_behind_minimal_wal_is_promised(void **state)
+static void nothing_after_minimal_wal_is_promised(void **state)
 {
     static const struct {
-        bool before_redo, behind_stop;
+        bool before_redo, after_stop;
     } cases[] = {{false, false}, {true, false}, {false, true}, {true, true}};
 
     (void)state;
@@ -511,7 +511,7 @@ static void nothing_behind_minimal_wal_is_promised(void **state)
         wal_builder_backup_end(&wal, redo);
         Lsn stop = wal.at;
         Lsn early = wal_builder_commit(&wal, 700, 1000);
-        if (cases[i].behind_stop) {
+        if (cases[i].after_stop) {
             minimal = parameters(&wal, 0);
             parameters(&wal, 1);
         }
@@ -537,11 +537,11 @@ static void nothing_behind_minimal_wal_is_promised(void **state)
         for (size_t t = 0; t < ARRAY_SIZE(targets); t++) {
             Error err = {0};
             TargetPoint point;
-            /* That time stops before the late commit, so behind the record that matters. */
-            bool is_behind = minimal != 0 && t >= 2;
+            /* That time stops before the late commit, so after the record that matters. */
+            bool is_after = minimal != 0 && t >= 2;
 
-            assert_int_equal(target_find(&walk, &targets[t], redo, stop, &point, &err), !is_behind);
-            if (is_behind) {
+            assert_int_equal(target_find(&walk, &targets[t], redo, stop, &point, &err), !is_after);
+            if (is_after) {
                 assert_int_equal(err.code, ERR_CORRUPT);
                 assert_non_null(strstr(err.message, "wal_level=minimal"));
             }
@@ -562,10 +562,10 @@ int main(void)
         cmocka_unit_test(a_number_picks_one_of_the_restore_points_of_a_name),
         cmocka_unit_test(latest_is_the_end_and_immediate_the_backups),
         cmocka_unit_test(a_refused_time_names_the_earliest),
-        cmocka_unit_test(behind_a_hole_nothing_is_promised),
+        cmocka_unit_test(after_a_hole_nothing_is_promised),
         cmocka_unit_test(wal_that_ends_inside_the_backup_is_an_error),
         cmocka_unit_test(a_damaged_segment_is_an_error_where_it_matters),
-        cmocka_unit_test(nothing_behind_minimal_wal_is_promised),
+        cmocka_unit_test(nothing_after_minimal_wal_is_promised),
         cmocka_unit_test(a_trailer_that_lies_is_damage),
     };
 

@@ -15,7 +15,7 @@
 
 /*
  * Timeline 1 has segments 3 and 4 whole. In segment 5 there are nine commits; what is there of it,
- * and of whom, is laid for each case. A place 1..9 is behind that many of them.
+ * and of whom, is laid for each case. A place 1..9 is after that many of them.
  */
 enum { COMMITS = 9, SEGMENT = 5 };
 
@@ -88,7 +88,7 @@ typedef struct Laid {
     int until;
     int fork;        /* of a child of timeline 1; 0: it is none */
     uint32_t parent; /* of a grandchild: that timeline was left at `fork` */
-    bool is_other;   /* of somebody with other WAL behind place 2 */
+    bool is_other;   /* of somebody with other WAL after place 2 */
     uint8_t rest;    /* what follows in the file */
     bool is_damaged;
 } Laid;
@@ -127,7 +127,7 @@ static void lay_history(Scene *scene, const Laid *laid, const Laid *before)
     archive_put_history(&scene->archive, laid->timeline, text);
 }
 
-/* A child's own WAL behind its fork. */
+/* A child's own WAL after its fork. */
 static void child_content(const Scene *scene, const Laid *laid, Buffer *bytes)
 {
     const WalBuilder *parent = laid->is_other ? &scene->other : &scene->wal;
@@ -341,7 +341,7 @@ static void of_what_is_there_the_farthest_counts(void **state)
     }
 }
 
-/* A server that left it behind the damage had read what is damaged now. */
+/* A server that left it after the damage had read what is damaged now. */
 static void damage_in_a_partial_is_no_end_where_its_server_was_further(void **state)
 {
     static const struct {

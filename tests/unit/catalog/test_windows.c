@@ -112,7 +112,7 @@ static void each_branch_has_its_window(void **state)
     load(&windows, &world);
     assert_int_equal(windows.count, 2);
 
-    /* Timeline 1 with what it did behind the fork. */
+    /* Timeline 1 with what it did after the fork. */
     const RecoveryWindow *old = &windows.items[0];
     assert_int_equal(old->timeline, 1);
     assert_string_equal(old->backup, first_backup);
@@ -251,7 +251,7 @@ static Lsn parameters(WalBuilder *wal, uint32_t wal_level)
     return wal_builder_record(wal, RMGR_XLOG, 0x60, 0, bytes, sizeof bytes);
 }
 
-/* Signs before the backup, and at one of several places behind it, or nowhere. */
+/* Signs before the backup, and at one of several places after it, or nowhere. */
 static void wal_without_data_ends_a_window(void **state)
 {
     (void)state;
@@ -325,13 +325,13 @@ static void a_backup_opens_windows_on_its_own_branches_only(void **state)
 {
     CLEANUP(world_done) World world;
     CLEANUP(window_list_done) WindowList windows = {0};
-    uint64_t behind;
+    uint64_t after;
 
     (void)state;
     world_init(&world);
-    behind = world.fork_segment + 1; /* both timelines have it */
-    put_second_backup(&world, 2, wal_segment_start(behind, MIB) + 40,
-                      wal_segment_start(behind, MIB) + 100);
+    after = world.fork_segment + 1; /* both timelines have it */
+    put_second_backup(&world, 2, wal_segment_start(after, MIB) + 40,
+                      wal_segment_start(after, MIB) + 100);
     load(&windows, &world);
     assert_int_equal(windows.count, 1);
     assert_int_equal(windows.items[0].timeline, 2);

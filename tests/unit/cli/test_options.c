@@ -536,7 +536,7 @@ static void mistakes_in_the_file_are_shown_with_their_line(void **state)
     char long_line[256];
     const struct {
         const char *text;
-        const char *message; /* behind the file's name */
+        const char *message; /* beyond the file's name */
         const char *hint;
     } cases[] = {
         {"repo = r\njbos = 3\n", ":2: unknown key \"jbos\"", "did you mean \"jobs\"?"},

@@ -40,7 +40,7 @@ static Screen screen_open(bool is_terminal, unsigned short columns)
 
 /*
  * What was written, and the real standard error again. A terminal hands its text on by a thread of
- * the kernel, whenever that gets to it: the text is all there once our mark behind it is.
+ * the kernel, whenever that gets to it: the text is all there once our mark after it is.
  */
 static void screen_close(Screen *screen, char text[TEXT_SIZE])
 {

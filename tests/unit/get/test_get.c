@@ -7,7 +7,7 @@
 
 #include <unistd.h>
 
-/* Segments 1, 2 and 4 of timeline 1: 3 is a hole, 5 is behind the end. */
+/* Segments 1, 2 and 4 of timeline 1: 3 is a hole, 5 is beyond the end. */
 static void fill_archive(Scene *scene)
 {
     scene_init(scene);

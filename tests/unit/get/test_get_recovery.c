@@ -238,7 +238,7 @@ static void the_timeline_comes_from_the_settings(void **state)
 {
     static const struct {
         const char *setting; /* NULL: none, which means latest */
-        ErrorCode code;      /* for timeline 1 behind the fork */
+        ErrorCode code;      /* for timeline 1 after the fork */
     } cases[] = {
         {NULL, ERR_REFUSED},  {"latest", ERR_REFUSED}, {"2", ERR_REFUSED},
         {"0x2", ERR_REFUSED}, {"current", ERR_NONE},   {"1", ERR_NONE},
@@ -332,7 +332,7 @@ static void a_tail_in_pg_wal_is_left_to_the_server(void **state)
 {
     static const char child[] = "000000020000000000000002";
     static const char next[] = "000000020000000000000003";
-    static const char behind[] = "000000020000000000000004";
+    static const char after[] = "000000020000000000000004";
     CLEANUP(place_done) Place place;
 
     (void)state;
@@ -347,7 +347,7 @@ static void a_tail_in_pg_wal_is_left_to_the_server(void **state)
     put_tail(&place, 2, 2);
     check_absent(&place, child, left);
     check_absent(&place, next, ", and nothing of timeline 2 after it is");
-    assert_int_equal(answer(&place, behind), ERR_CORRUPT);
+    assert_int_equal(answer(&place, after), ERR_CORRUPT);
 
     /* Later WAL of the timeline in the archive makes a hole of what is not there itself. */
     archive_put_segment(&place.scene.archive, &place.scene.wal, 2, 4);
@@ -427,10 +427,10 @@ static void check_delivered(const Place *place, const char *to, uint64_t segment
 }
 
 /*
- * The child has the segment of the fork. That the parent goes on behind it shows a hole; otherwise
+ * The child has the segment of the fork. That the parent goes on after it shows a hole; otherwise
  * its WAL ends there, and who asks for it follows the parent only.
  */
-static void a_parents_segment_at_the_fork_with_more_behind_it_is_a_hole(void **state)
+static void a_parents_segment_at_the_fork_with_more_after_it_is_a_hole(void **state)
 {
     CLEANUP(place_done) Place place;
 
@@ -484,7 +484,7 @@ static void a_program_that_looks_at_a_server_that_is_down_gets_its_wal(void **st
     assert_int_equal(answer_to(&place, second, "pg_wal/000000010000000000000002"), ERR_CORRUPT);
 }
 
-/* A bound makes a hole behind it harmless: the server refuses to open before its target. */
+/* A bound makes a hole after it harmless: the server refuses to open before its target. */
 static void a_target_in_a_segment_that_is_not_whole_is_reached(void **state)
 {
     CLEANUP(place_done) Place place;
@@ -502,7 +502,7 @@ static void a_target_in_a_segment_that_is_not_whole_is_reached(void **state)
     put_plan(&place, 1, fourth, target_setting);
     assert_int_equal(answer(&place, second), ERR_CORRUPT);
 
-    /* Nor does a damaged .partial, which might have gone on behind that, unless it is needed. */
+    /* Nor does a damaged .partial, which might have gone on after that, unless it is needed. */
     static const char partial[] = "000000010000000000000002.partial";
     archive_remove(&place.scene.archive, 1, 4);
     assert_int_equal(answer(&place, second), ERR_NONE);
@@ -608,7 +608,7 @@ int main(void)
         cmocka_unit_test(a_tail_in_pg_wal_is_left_to_the_server),
         cmocka_unit_test(a_history_in_pg_wal_is_left_to_the_server),
         cmocka_unit_test(without_a_data_directory_there_is_no_tail),
-        cmocka_unit_test(a_parents_segment_at_the_fork_with_more_behind_it_is_a_hole),
+        cmocka_unit_test(a_parents_segment_at_the_fork_with_more_after_it_is_a_hole),
         cmocka_unit_test(a_program_that_looks_at_a_server_that_is_down_gets_its_wal),
         cmocka_unit_test(a_target_in_a_segment_that_is_not_whole_is_reached),
         cmocka_unit_test(what_was_set_aside_is_not_absent),

@@ -106,7 +106,7 @@ static CommitFound search_with(World *world, const ArchiveEnd *end, Server *serv
     return found;
 }
 
-/* The first commit that ends behind `durable` and before `written`. */
+/* The first commit that ends after `durable` and before `written`. */
 static const WorldRecord *first_commit(const World *world, Lsn durable, Lsn written)
 {
     for (size_t i = 0; i < world->count; i++) {
@@ -130,8 +130,8 @@ static void assert_found(const CommitFound *found, const WorldRecord *expected)
     assert_int_equal(found->commit.time, time_from_postgres(expected->time));
 }
 
-/* The archive ends behind this segment: nothing of the path that comes later is in it. */
-static void cut_behind(World *world, uint64_t segment)
+/* The archive ends after this segment: nothing of the path that comes later is in it. */
+static void cut_after(World *world, uint64_t segment)
 {
     uint64_t next = segment + 1;
 
@@ -141,9 +141,9 @@ static void cut_behind(World *world, uint64_t segment)
 /*
  * Wherever the archive ends, in the middle of a commit record, before a fork, inside a record that
  * is larger than segments are: the first commit that is not whole in it is found. What the parent
- * did behind the fork is in the archive all the time, and never counts.
+ * did after the fork is in the archive all the time, and never counts.
  */
-static void the_first_commit_behind_the_archives_end_is_found(void **state)
+static void the_first_commit_after_the_archives_end_is_found(void **state)
 {
     for (int with_backup = 0; with_backup < 2; with_backup++) {
         CLEANUP(world_done) World world;
@@ -165,7 +165,7 @@ static void the_first_commit_behind_the_archives_end_is_found(void **state)
             assert_int_equal(end.base != NULL, with_backup);
             CommitFound found = search_with(&world, &end, &server, world.wal.at);
             assert_found(&found, first_commit(&world, stored, world.wal.at));
-            cut_behind(&world, last - 1);
+            cut_after(&world, last - 1);
         }
     }
 }
@@ -204,7 +204,7 @@ static void a_segment_that_is_gone_is_not_the_end(void **state)
     (void)state;
     world_init(&world);
     for (uint64_t last = world.last_segment; last > 7; last--)
-        cut_behind(&world, last - 1);
+        cut_after(&world, last - 1);
     ArchiveEnd end = find_end(&world);
     Server whole = {.world = &world, .written = world.wal.at};
     Server gone = {.world = &world, .written = world.wal.at, .first = 9};
@@ -232,7 +232,7 @@ static void a_segment_that_is_gone_is_not_the_end(void **state)
     assert_true(search_with(&world, &end, &idle, 8 * MIB).is_complete);
 }
 
-/* A byte of pg_wal that is wrong hides the commits behind it; that none was seen is not none. */
+/* A byte of pg_wal that is wrong hides the commits after it; that none was seen is not none. */
 static void damage_in_the_servers_wal_is_not_its_end(void **state)
 {
     CLEANUP(world_done) World world;
@@ -241,7 +241,7 @@ static void damage_in_the_servers_wal_is_not_its_end(void **state)
     (void)state;
     world_init(&world);
     for (uint64_t last = world.last_segment; last > 7; last--)
-        cut_behind(&world, last - 1);
+        cut_after(&world, last - 1);
     ArchiveEnd end = find_end(&world);
     const WorldRecord *first = first_commit(&world, end.durable, world.wal.at);
     for (size_t i = 0; i < world.count; i++) {
@@ -257,7 +257,7 @@ static void damage_in_the_servers_wal_is_not_its_end(void **state)
                 Server server = {.world = &world, .written = written[j], .flipped = at};
                 CommitFound found = search_with(&world, &end, &server, written[j]);
 
-                /* By its length a record can seem to go on behind what is written. */
+                /* By its length a record can seem to go on after what is written. */
                 if (j > 0 && at < record->lsn + 4)
                     continue;
                 assert_true(found.is_found != (found.reason[0] != '\0'));
@@ -350,7 +350,7 @@ static void an_empty_archive_has_no_end(void **state)
     for (uint64_t segment = world.fork_segment; segment <= world.last_segment; segment++)
         archive_remove(&world.archive, 2, segment);
     ArchiveEnd end = find_end(&world);
-    assert_true(end.is_empty); /* what the parent did behind the fork is of another path */
+    assert_true(end.is_empty); /* what the parent did after the fork is of another path */
     assert_null(end.base);
 }
 
@@ -468,7 +468,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(whatever_was_acknowledged_is_found),
-        cmocka_unit_test(the_first_commit_behind_the_archives_end_is_found),
+        cmocka_unit_test(the_first_commit_after_the_archives_end_is_found),
         cmocka_unit_test(what_is_not_written_yet_is_no_commit),
         cmocka_unit_test(a_segment_that_is_gone_is_not_the_end),
         cmocka_unit_test(damage_in_the_servers_wal_is_not_its_end),

@@ -145,7 +145,7 @@ static WalFork find(Pair *pair)
     return find_with(pair, NULL, false);
 }
 
-/* The first commit behind the fork, on the server that is asked. */
+/* The first commit after the fork, on the server that is asked. */
 static uint32_t first_exposed(Pair *pair, const WalFork *fork)
 {
     const CommitSearch search = {.cluster = &pair->archive.cluster,
@@ -165,7 +165,7 @@ static uint32_t first_exposed(Pair *pair, const WalFork *fork)
     return found.is_found ? found.commit.xid : 0;
 }
 
-/* Where they part, and how: in the middle of a segment, at its begin, behind a cut record. */
+/* Where they part, and how: in the middle of a segment, at its begin, after a cut record. */
 static void past(WalBuilder *wal, unsigned kind)
 {
     wal_builder_commit(wal, 100, 1);
@@ -190,11 +190,12 @@ static void past(WalBuilder *wal, unsigned kind)
     }
 }
 
-static void wherever_two_servers_part_all_behind_it_is_exposed(void **state)
+static void wherever_two_servers_part_all_after_it_is_exposed(void **state)
 {
     (void)state;
     for (unsigned kind = 0; kind < 4; kind++) {
-        /* The server is behind the archive's end, or ahead of it, or does not tell where it is. */
+        /* The server has not come to the archive's end, or ahead of it, or does not tell where it
+         * is. */
         for (unsigned i = 0; i < 12; i++) {
             unsigned own = 1 + i % 6;
             CLEANUP(pair_done) Pair pair;
@@ -388,7 +389,7 @@ static void pieces_are_compared_too(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(wherever_two_servers_part_all_behind_it_is_exposed),
+        cmocka_unit_test(wherever_two_servers_part_all_after_it_is_exposed),
         cmocka_unit_test(one_server_has_no_fork),
         cmocka_unit_test(servers_in_step_are_told_apart),
         cmocka_unit_test(a_commit_that_only_one_of_them_finished_is_exposed),

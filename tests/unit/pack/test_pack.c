@@ -229,7 +229,7 @@ static void frames_that_lie_about_themselves_are_refused(void **state)
 
 /*
  * The pack with another directory, all checksums renewed: one entry's frame moved by `shift` bytes,
- * `extra` bytes behind the last entry, the last `dropped` entries gone.
+ * `extra` bytes after the last entry, the last `dropped` entries gone.
  */
 static void put_other_directory(Example *example, int64_t shift, size_t extra, uint32_t dropped)
 {

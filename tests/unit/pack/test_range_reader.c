@@ -244,7 +244,7 @@ static void the_overlay_of_fragments_is_the_file_after_each_change_cut_and_growt
     }
 }
 
-/* Cut to one page, grown again: what the first backup had behind the cut must not come back. */
+/* Cut to one page, grown again: what the first backup had after the cut must not come back. */
 static void pages_of_before_a_cut_do_not_come_back(void **state)
 {
     Fixture fixture;

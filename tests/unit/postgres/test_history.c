@@ -182,7 +182,7 @@ static void what_the_server_would_refuse_is_corrupt(void **state)
         "2\t0/1000\tx\n2\t0/2000\t", /* */
         "9\t0/1000\tx",              /* its own parent */
         "10\t0/1000\tx",             /* newer than itself */
-        "1\t0/1000\tx\nxx",          /* damage behind a good line */
+        "1\t0/1000\tx\nxx",          /* damage after a good line */
     };
 
     (void)state;

@@ -143,7 +143,7 @@ static void save_bytes(const char *name, const void *bytes, size_t size)
     assert_int_equal(fclose(file), 0);
 }
 
-static void a_zero_byte_hides_nothing_behind_it(void **state)
+static void a_zero_byte_hides_nothing_after_it(void **state)
 {
     static const char comment[] = "port = 5555 # \0 x\nport = 6666\n";
     static const char plain[] = "port = 5555 \0 x\nport = 6666\n";
@@ -335,7 +335,7 @@ int main(void)
         cmocka_unit_test(the_last_value_counts),
         cmocka_unit_test_setup_teardown(included_files_stand_where_they_are_included, enter_folder,
                                         leave_folder),
-        cmocka_unit_test_setup_teardown(a_zero_byte_hides_nothing_behind_it, enter_folder,
+        cmocka_unit_test_setup_teardown(a_zero_byte_hides_nothing_after_it, enter_folder,
                                         leave_folder),
         cmocka_unit_test_setup_teardown(what_is_missing_is_told, enter_folder, leave_folder),
         cmocka_unit_test_setup_teardown(files_are_read_where_they_lie_now, enter_folder,

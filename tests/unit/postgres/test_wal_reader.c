@@ -347,7 +347,7 @@ static void a_segment_may_be_the_middle_of_one_record(void **state)
 
     (void)state;
     Lsn large = wal_builder_filler(&wal, 5 * MIB / 2);
-    Lsn behind = wal_builder_commit(&wal, 1, 1);
+    Lsn after = wal_builder_commit(&wal, 1, 1);
     assert_true(read_pieces(&wal, START + MIB, wal.bytes.data + MIB, MIB, 777, &seen, &end));
     assert_int_equal(end.end, WAL_END_OPEN);
     assert_int_equal(end.record_count, 0);
@@ -356,11 +356,11 @@ static void a_segment_may_be_the_middle_of_one_record(void **state)
     assert_true(end.head_size > MIB);
     assert_true(read_pieces(&wal, START + MIB, wal.bytes.data + MIB, wal.bytes.size - MIB, 777,
                             &seen, &end));
-    assert_int_equal(end.first_record, behind);
+    assert_int_equal(end.first_record, after);
     assert_int_equal(end.first_prev, large);
 }
 
-static void behind_a_switch_the_next_segment_goes_on(void **state)
+static void after_a_switch_the_next_segment_goes_on(void **state)
 {
     CLEANUP(wal_builder_done) WalBuilder wal = varied(3 * WAL_BLOCK_SIZE);
     CLEANUP(seen_done) Seen seen = seen_new();
@@ -376,11 +376,11 @@ static void behind_a_switch_the_next_segment_goes_on(void **state)
     assert_int_equal(end.last_end, last + 24);
     assert_int_equal(end.tail_record, 0);
 
-    Lsn behind = wal_builder_commit(&wal, 1, 1);
+    Lsn after = wal_builder_commit(&wal, 1, 1);
     for (size_t piece = 1; piece < 2 * MIB; piece = piece * 10 + 1) {
         assert_true(read_pieces(&wal, START, wal.bytes.data, wal.bytes.size, piece, &seen, &end));
         assert_int_equal(end.end, WAL_END_OPEN);
-        assert_int_equal(end.last_record, behind);
+        assert_int_equal(end.last_record, after);
         assert_int_equal(seen.records[seen.count - 1].prev, last);
     }
 }
@@ -402,7 +402,7 @@ static void a_switch_may_end_its_segment_exactly(void **state)
     assert_int_equal(end.end, WAL_END_OPEN);
 }
 
-static void bytes_behind_a_switch_are_told(void **state)
+static void bytes_after_a_switch_are_told(void **state)
 {
     CLEANUP(wal_builder_done) WalBuilder wal = varied(WAL_BLOCK_SIZE);
     CLEANUP(seen_done) Seen seen = seen_new();
@@ -420,7 +420,7 @@ static void bytes_behind_a_switch_are_told(void **state)
 }
 
 /*
- * The distinction that matters: zeros behind a switch are a whole segment, zeros without one are
+ * The distinction that matters: zeros after a switch are a whole segment, zeros without one are
  * a segment that was still being written, wherever it was cut.
  */
 static void zeros_without_a_switch_are_no_end(void **state)
@@ -518,11 +518,11 @@ static void a_record_given_up_is_passed_over(void **state)
     (void)state;
     Lsn before = wal.prev;
     Lsn overwriting = wal_builder_overwrite(&wal, 30000);
-    Lsn behind = wal_builder_commit(&wal, 1, 1);
+    Lsn after = wal_builder_commit(&wal, 1, 1);
     for (size_t piece = 1; piece < MIB; piece = piece * 9 + 1) {
         assert_true(read_pieces(&wal, START, wal.bytes.data, wal.bytes.size, piece, &seen, &end));
         assert_int_equal(end.end, WAL_END_OPEN);
-        assert_int_equal(end.last_record, behind);
+        assert_int_equal(end.last_record, after);
         assert_int_equal(seen.records[seen.count - 2].lsn, overwriting);
         assert_int_equal(seen.records[seen.count - 2].prev, before);
     }
@@ -751,9 +751,9 @@ int main(void)
         cmocka_unit_test(every_cut_of_a_record_is_told),
         cmocka_unit_test(heads_fit_tails_wherever_a_segment_ends),
         cmocka_unit_test(a_segment_may_be_the_middle_of_one_record),
-        cmocka_unit_test(behind_a_switch_the_next_segment_goes_on),
+        cmocka_unit_test(after_a_switch_the_next_segment_goes_on),
         cmocka_unit_test(a_switch_may_end_its_segment_exactly),
-        cmocka_unit_test(bytes_behind_a_switch_are_told),
+        cmocka_unit_test(bytes_after_a_switch_are_told),
         cmocka_unit_test(zeros_without_a_switch_are_no_end),
         cmocka_unit_test(what_a_file_held_before_is_told_from_pages_that_go_on),
         cmocka_unit_test(a_record_given_up_is_passed_over),

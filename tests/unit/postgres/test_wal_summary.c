@@ -206,7 +206,7 @@ static size_t put_prepared_end(uint8_t *data, unsigned major, bool is_commit, ui
     return size;
 }
 
-static void the_xid_of_a_prepared_transaction_is_found_behind_all_that_may_precede_it(void **state)
+static void the_xid_of_a_prepared_transaction_is_found_after_all_that_may_precede_it(void **state)
 {
     (void)state;
     for (unsigned major = PG_MAJOR_MIN; major <= PG_MAJOR_MAX; major++) {
@@ -540,7 +540,7 @@ int main(void)
         cmocka_unit_test(ends_of_transactions_are_found),
         cmocka_unit_test(nothing_has_no_times),
         cmocka_unit_test(times_need_not_rise),
-        cmocka_unit_test(the_xid_of_a_prepared_transaction_is_found_behind_all_that_may_precede_it),
+        cmocka_unit_test(the_xid_of_a_prepared_transaction_is_found_after_all_that_may_precede_it),
         cmocka_unit_test(nonsense_in_a_record_is_survived),
         cmocka_unit_test(origin_and_toplevel_xid_may_precede_the_data),
         cmocka_unit_test(restore_points_are_found_and_the_first_are_kept),

@@ -513,7 +513,7 @@ static void what_is_no_file_of_wal_is_refused(void **state)
     char *piece = scene_file(&scene, "000000010000000000000002.partial",
                              wal_builder_segment(&scene.wal, 2), MIB / 2);
     assert_refused(&scene, piece, ERR_REFUSED);
-    /* A history that does not end, and one with more behind its end. */
+    /* A history that does not end, and one with more beyond its end. */
     buffer_append(&text, line, strlen(line));
     buffer_reserve(&text, MUCH);
     memset(text.data + text.size, '#', MUCH - text.size);

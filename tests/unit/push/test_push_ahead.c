@@ -161,7 +161,7 @@ static void the_file_asked_for_is_pushed_and_reported(void **state)
         Error err = {0};
 
         place_init(&place);
-        ahead = open_ahead(&place, SCENE_LAST + 1 - count, count); /* behind the last: nothing */
+        ahead = open_ahead(&place, SCENE_LAST + 1 - count, count); /* after the last: nothing */
         assert_true(push_ahead_run(ahead, &result, count_told, &place, &err));
         assert_int_equal(place.told, count - 1);
         assert_int_equal(result.outcome, PUSH_STORED);
@@ -389,7 +389,7 @@ static void a_note_of_another_repository_is_none(void **state)
     assert_true(is_answered(&place, 2));
 }
 
-static void nothing_is_published_behind_one_that_failed(void **state)
+static void nothing_is_published_after_one_that_failed(void **state)
 {
     CLEANUP(place_done) Place place;
 
@@ -573,7 +573,7 @@ int main(void)
         cmocka_unit_test(an_answer_is_about_this_file_and_this_archive_only),
         cmocka_unit_test(every_byte_of_a_note_counts),
         cmocka_unit_test(a_note_of_another_repository_is_none),
-        cmocka_unit_test(nothing_is_published_behind_one_that_failed),
+        cmocka_unit_test(nothing_is_published_after_one_that_failed),
         cmocka_unit_test(a_repository_out_of_reach_answers_nothing),
         cmocka_unit_test(a_repository_that_was_rolled_back_gets_no_hole),
         cmocka_unit_test(notes_about_what_no_longer_waits_are_removed),

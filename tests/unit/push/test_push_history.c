@@ -60,7 +60,7 @@ static void assert_foreign(const Scene *scene, const char *path, const char *rea
 
 /*
  * Records that straddle two segments and more, cut headers, switches, a fork in mid-segment, the
- * parent's own way behind it: in any order in which a server can archive them.
+ * parent's own way after it: in any order in which a server can archive them.
  */
 static void every_segment_of_one_history_is_taken(void **state)
 {

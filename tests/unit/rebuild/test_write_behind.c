@@ -14,22 +14,22 @@
 #include <cmocka.h>
 
 typedef struct Fixture {
-    WriteBehind *behind;
+    WriteBehind *after;
     uint8_t *data;
 } Fixture;
 
 static Fixture new_fixture(void)
 {
     Error err = {0};
-    Fixture fixture = {.behind = write_behind_new(&err), .data = mem_alloc_aligned(EXTENT_SIZE)};
+    Fixture fixture = {.after = write_behind_new(&err), .data = mem_alloc_aligned(EXTENT_SIZE)};
 
-    assert_non_null(fixture.behind);
+    assert_non_null(fixture.after);
     return fixture;
 }
 
 static void fixture_done(Fixture *fixture)
 {
-    write_behind_freep(&fixture->behind);
+    write_behind_freep(&fixture->after);
     mem_free(fixture->data);
 }
 
@@ -53,11 +53,11 @@ static void every_piece_is_at_its_place_once_it_is_finished(void **state)
 
         for (size_t i = 0; i < PIECES; i++) {
             memset(fixture.data, (int)(10 * f) + (int)i + 1, EXTENT_SIZE);
-            assert_true(write_behind_put(fixture.behind, &file, &fixture.data,
+            assert_true(write_behind_put(fixture.after, &file, &fixture.data,
                                          i + 1 < PIECES ? EXTENT_SIZE : LAST, i * EXTENT_SIZE,
                                          &err));
         }
-        assert_true(write_behind_finish(fixture.behind, &err));
+        assert_true(write_behind_finish(fixture.after, &err));
         assert_true(restored_file_cut(&file, size, &err));
 
         assert_true(file_read_whole(path, SIZE_MAX / 2, &content, &err));
@@ -83,10 +83,10 @@ static void a_piece_in_flight_is_not_in_the_buffer_that_is_filled(void **state)
     memset(fixture.data, 1, EXTENT_SIZE);
     const uint8_t *given = fixture.data;
 
-    assert_true(write_behind_put(fixture.behind, &file, &fixture.data, EXTENT_SIZE, 0, &err));
+    assert_true(write_behind_put(fixture.after, &file, &fixture.data, EXTENT_SIZE, 0, &err));
 
     assert_ptr_not_equal(fixture.data, given);
-    assert_true(write_behind_finish(fixture.behind, &err));
+    assert_true(write_behind_finish(fixture.after, &err));
 }
 
 /* No restore would open it: it is not a regular file. */
@@ -106,12 +106,12 @@ static void a_piece_that_could_not_be_written_is_told_at_the_latest_when_finishe
     (void)state;
     open_full_device(&file);
 
-    assert_true(write_behind_put(fixture.behind, &file, &fixture.data, 100, 0, &err));
+    assert_true(write_behind_put(fixture.after, &file, &fixture.data, 100, 0, &err));
 
-    assert_false(write_behind_finish(fixture.behind, &err));
+    assert_false(write_behind_finish(fixture.after, &err));
     assert_int_equal(err.code, ERR_IO);
     assert_int_equal(err.os_errno, ENOSPC);
-    assert_false(write_behind_put(fixture.behind, &file, &fixture.data, 100, 0, &again));
+    assert_false(write_behind_put(fixture.after, &file, &fixture.data, 100, 0, &again));
     assert_int_equal(again.os_errno, ENOSPC);
 }
 
@@ -125,7 +125,7 @@ static void a_writer_that_fails_does_not_go_on_for_ever(void **state)
     (void)state;
     open_full_device(&file);
 
-    while (write_behind_put(fixture.behind, &file, &fixture.data, 100, 0, &err))
+    while (write_behind_put(fixture.after, &file, &fixture.data, 100, 0, &err))
         assert_true(++put < 100);
 
     assert_int_equal(err.os_errno, ENOSPC);

@@ -259,7 +259,7 @@ static void pieces_with_other_content_are_refused_and_kept(void **state)
 }
 
 /* A piece that nobody could tell durable, since what comes before it is missing, counts too. */
-static void a_piece_behind_a_gap_is_compared_before_it_is_replaced(void **state)
+static void a_piece_after_a_gap_is_compared_before_it_is_replaced(void **state)
 {
     CLEANUP(scene_done) Scene scene;
     CLEANUP(open_segment_freep) OpenSegment *segment = NULL;
@@ -568,7 +568,7 @@ int main(void)
         cmocka_unit_test(what_is_there_in_pieces_does_not_come_at_once),
         cmocka_unit_test(the_next_run_goes_on_where_the_pieces_end),
         cmocka_unit_test(pieces_with_other_content_are_refused_and_kept),
-        cmocka_unit_test(a_piece_behind_a_gap_is_compared_before_it_is_replaced),
+        cmocka_unit_test(a_piece_after_a_gap_is_compared_before_it_is_replaced),
         cmocka_unit_test(a_damaged_piece_is_stored_anew),
         cmocka_unit_test(the_same_segment_of_another_route_is_a_success),
         cmocka_unit_test(another_segment_of_that_name_is_refused),

@@ -124,8 +124,8 @@ static void a_dead_server_is_judged_by_what_it_left(void **state)
     }
 }
 
-/* A record may end with its page, and the LSN asked for lie behind the next page's header. */
-static void a_target_behind_a_page_header_is_reached_before_it(void **state)
+/* A record may end with its page, and the LSN asked for lie after the next page's header. */
+static void a_target_after_a_page_header_is_reached_before_it(void **state)
 {
     static const struct {
         Lsn reached, target;
@@ -236,7 +236,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_dead_server_is_judged_by_what_it_left),
-        cmocka_unit_test(a_target_behind_a_page_header_is_reached_before_it),
+        cmocka_unit_test(a_target_after_a_page_header_is_reached_before_it),
         cmocka_unit_test(what_can_not_be_looked_at_is_an_error),
         cmocka_unit_test(nobody_promotes_what_does_not_run),
         cmocka_unit_test(titles_of_the_startup_process_are_understood),

@@ -312,7 +312,7 @@ static void pg_control_may_know_of_more(void **state)
         OldVerdict verdict;
     } cases[] = {
         {0, 5 * MIB + 100, 0, OLD_ARCHIVED},
-        {0, 6 * MIB + 40, 0, OLD_ARCHIVED}, /* a shutdown, behind a segment that was switched */
+        {0, 6 * MIB + 40, 0, OLD_ARCHIVED}, /* a shutdown, after a segment that was switched */
         {0, 6 * MIB + 48, 0, OLD_BEYOND},
         {0, 5 * MIB, 6 * MIB + 8, OLD_BEYOND},
         {0, 5 * MIB, 6 * MIB, OLD_ARCHIVED},

@@ -95,7 +95,7 @@ static void complete_segments_are_pushed_in_their_order(void **state)
     assert_int_equal(saved.unsaved, 0);
 }
 
-static void none_is_pushed_behind_one_that_is_refused(void **state)
+static void none_is_pushed_after_one_that_is_refused(void **state)
 {
     CLEANUP(old_scene_done) OldScene scene;
     Taker taker = {.refuses = 2, .code = ERR_UNREACHABLE};
@@ -236,7 +236,7 @@ static void settings_of_the_last_start_come_before_those_in_files(void **state)
 }
 
 /* A clone with an archive of its own: ours would get a hole, and a segment of a stranger. */
-static void none_is_pushed_behind_what_was_archived_elsewhere(void **state)
+static void none_is_pushed_after_what_was_archived_elsewhere(void **state)
 {
     CLEANUP(old_scene_done) OldScene scene;
     Taker taker = {0};
@@ -329,12 +329,12 @@ int main(void)
 #define IN_FOLDER(test) cmocka_unit_test_setup_teardown(test, enter_folder, leave_folder)
     const struct CMUnitTest tests[] = {
         IN_FOLDER(complete_segments_are_pushed_in_their_order),
-        IN_FOLDER(none_is_pushed_behind_one_that_is_refused),
+        IN_FOLDER(none_is_pushed_after_one_that_is_refused),
         IN_FOLDER(other_content_ends_the_restore),
         cmocka_unit_test(a_server_that_does_not_archive_is_not_helped_to),
         cmocka_unit_test(a_segment_is_complete_when_wal_goes_to_its_end),
         cmocka_unit_test(settings_of_the_last_start_come_before_those_in_files),
-        IN_FOLDER(none_is_pushed_behind_what_was_archived_elsewhere),
+        IN_FOLDER(none_is_pushed_after_what_was_archived_elsewhere),
         cmocka_unit_test(a_copy_adds_nothing_unless_somebody_says_so),
         IN_FOLDER(a_clones_wal_is_not_pushed),
         cmocka_unit_test(a_timeline_that_the_archive_does_not_know_takes_a_word),

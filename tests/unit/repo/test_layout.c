@@ -74,7 +74,7 @@ static void other_objects_are_no_pieces(void **state)
     static const char *const foreign[] = {
         "main/open/000000010000000100000042.00000000-00000000", /* empty */
         "main/open/000000010000000100000042.00000010-00000001",
-        "main/open/000000010000000100000042.00000000-01000001", /* behind the segment's end */
+        "main/open/000000010000000100000042.00000000-01000001", /* beyond the segment's end */
         "main/open/000000010000000100000042.0000000a-0000000f", /* lower case */
         "main/open/000000010000000100000042.00000000_00012340",
         "main/open/000000010000000100000042-00000000-00012340",

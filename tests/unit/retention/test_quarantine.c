@@ -79,7 +79,7 @@ static void what_is_named_goes_from_its_end_on(void **state)
          "3:4.wal 3:history 2:4.wal 2:3.wal 2:history",
          ERR_NONE,
          ""},
-        /* What the parent did behind a fork. */
+        /* What the parent did after a fork. */
         {{.beyond_fork = 3, .last = UINT64_MAX}, "2:4.wal", ERR_NONE, ""},
         {{.timeline = 1, .beyond_fork = 3, .last = 3}, "1:3.wal", ERR_NONE, ""},
         {{.timeline = 1, .beyond_fork = 4, .last = 3}, "", ERR_REFUSED, "timeline 2 goes on"},

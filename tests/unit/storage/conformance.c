@@ -219,7 +219,7 @@ static void every_range_gives_its_bytes(void **state)
             } else if (part > 0) {
                 assert_refused(is_done, ERR_CORRUPT, &err);
             } else {
-                error_clear(&err); /* nothing, asked for behind the end: either answer is fine */
+                error_clear(&err); /* nothing, asked for beyond the end: either answer is fine */
             }
         }
     }

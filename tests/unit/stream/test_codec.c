@@ -39,7 +39,7 @@ static void assert_round_trip(CodecContext *context, Compression compression, co
 
     buffer_reserve(&raw, size + 1);
     buffer_append(&stored, "before", 6); /* what is there stays */
-    raw.data[size] = 0xee;               /* and nothing is written behind the end */
+    raw.data[size] = 0xee;               /* and nothing is written beyond the end */
     if (!codec_compress(context, compression, data, size, &stored, &err))
         fail_with(&err);
     assert_memory_equal(stored.data, "before", 6);

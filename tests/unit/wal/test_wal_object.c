@@ -63,7 +63,7 @@ static const struct {
     {"000000010000000100000042.00000028.backup", 16 << 20, 320},
 };
 
-/* One frame alone, by any byte of it; behind the file there is none. */
+/* One frame alone, by any byte of it; beyond the file there is none. */
 static void assert_frames(const Fixture *fixture, const char *name, const uint8_t *data,
                           size_t size)
 {

@@ -62,7 +62,7 @@ static const Case cases[] = {
     {"1:1-3 1:6", 1, 1, 7, 0, ABSENCE_PROVEN},
     {"1:1-3 1:5-8", 1, 1, 4, 4, ABSENCE_HOLE},   /* needed */
     {"1:1-3 1:5-8", 1, 1, 4, 5, ABSENCE_HOLE},
-    {"1:1-3 1:5-8", 1, 1, 4, 3, ABSENCE_PROVEN}, /* behind what the target needs */
+    {"1:1-3 1:5-8", 1, 1, 4, 3, ABSENCE_PROVEN}, /* after what the target needs */
     {"1:1-3 1:5-8", 1, 1, 4, 1, ABSENCE_PROVEN},
 
     /* A timeline that is not on the path, known by its WAL alone. */
@@ -104,7 +104,7 @@ static const Case cases[] = {
     {"1:1-9 h2", 2, 2, 6, 0, ABSENCE_FORK},      /* nothing of the timeline at all */
     {"1:1-9 h2", 2, 2, 60, 0, ABSENCE_FORK},
     {"1:1-4 2:5 h2", 2, 2, 6, 0, ABSENCE_PROVEN},
-    {"1:1-9 2:5-7 h2", 2, 1, 6, 0, ABSENCE_PROVEN}, /* behind the switch: not the path's */
+    {"1:1-9 2:5-7 h2", 2, 1, 6, 0, ABSENCE_PROVEN}, /* after the switch: not the path's */
     {"1:1-5 2:5-7 h2", 2, 1, 8, 0, ABSENCE_PROVEN},
     {"1:1-4 2:5-7 h2", 2, 2, 4, 0, ABSENCE_PROVEN}, /* before 2 begins: 1 has it */
     {"1:1-3 2:5-7 h2", 2, 2, 4, 0, ABSENCE_PROVEN},

@@ -43,7 +43,7 @@ static void scene_archive(Scene *scene)
     scene->path = archive_path(&scene->archive, 1, &scene->arena);
 }
 
-/* Transactions from `next` on begin behind this; those before `oldest` have ended. */
+/* Transactions from `next` on begin after this; those before `oldest` have ended. */
 static void running(Scene *scene, uint32_t next, uint32_t oldest)
 {
     uint8_t data[24] = {0};
@@ -444,7 +444,7 @@ static void a_prepared_transaction_outlives_a_shutdown(void **state)
 }
 
 /* What a transaction did in a gap is not known, so neither is what its commit meant. */
-static void behind_a_gap_nothing_is_taken_for_known(void **state)
+static void after_a_gap_nothing_is_taken_for_known(void **state)
 {
     Scene scene;
     Seen seen = {.count = 0};
@@ -531,7 +531,7 @@ int main(void)
         cmocka_unit_test(a_prepared_transaction_outlives_a_shutdown),
         cmocka_unit_test(instants_and_drops_choose_what_is_read),
         cmocka_unit_test(a_gap_is_told_at_its_place_when_it_may_matter),
-        cmocka_unit_test(behind_a_gap_nothing_is_taken_for_known),
+        cmocka_unit_test(after_a_gap_nothing_is_taken_for_known),
         cmocka_unit_test(it_stops_when_told),
         cmocka_unit_test(a_drop_of_a_database_begins_with_its_transaction),
     };

@@ -251,7 +251,7 @@ static void reach_ends_before_the_first_missing_segment_of_the_path(void **state
     }
 }
 
-static void the_parents_wal_behind_the_fork_is_not_reached(void **state)
+static void the_parents_wal_after_the_fork_is_not_reached(void **state)
 {
     CLEANUP(arena_done) Arena arena = {0};
     WalRun runs[] = {{.timeline = 1, .first = 1, .last = 20}};
@@ -343,7 +343,7 @@ int main(void)
         cmocka_unit_test(a_history_that_was_added_counts_where_the_archive_has_none),
         cmocka_unit_test(a_history_under_a_wrong_name_is_refused),
         cmocka_unit_test(reach_ends_before_the_first_missing_segment_of_the_path),
-        cmocka_unit_test(the_parents_wal_behind_the_fork_is_not_reached),
+        cmocka_unit_test(the_parents_wal_after_the_fork_is_not_reached),
         cmocka_unit_test(a_history_without_end_is_refused),
         cmocka_unit_test(pieces_are_later_wal_and_show_that_their_timeline_exists),
         cmocka_unit_test(a_segment_that_becomes_whole_meanwhile_is_seen),

@@ -255,7 +255,7 @@ static void only_the_very_object_is_recognised(void **state)
 static void what_was_stored_just_now_is_not_remembered(void **state)
 {
     static const struct {
-        TimeUs behind;
+        TimeUs after;
         bool is_remembered;
     } cases[] = {{-3600 * INT64_C(1000000), false},
                  {0, false},
@@ -268,9 +268,9 @@ static void what_was_stored_just_now_is_not_remembered(void **state)
 
         world_init(&world);
         const TimeUs stored_at = wal_inventory_stored(&world.archive.inventory, 1, 3)->at;
-        learn_one(&world.archive, LESSON_WHOLE, false, stored_at + cases[i].behind, 1, 3);
+        learn_one(&world.archive, LESSON_WHOLE, false, stored_at + cases[i].after, 1, 3);
         assert_int_equal(verified(&world.archive, 1, 3),
-                         cases[i].is_remembered ? stored_at + cases[i].behind : 0);
+                         cases[i].is_remembered ? stored_at + cases[i].after : 0);
     }
 }
 
@@ -383,7 +383,7 @@ static void of_several_objects_the_latest_reading_counts_and_one_is_left(void **
     assert_int_equal(known_objects(&world.archive, &name), 1);
     assert_true(storage_read(world.archive.repo.storage, name, MIB, &bytes, &err));
     learn_one(&world.archive, LESSON_WHOLE, false, second, 1, 3);
-    /* As if the first had not been removed, under names before and behind the second's. */
+    /* As if the first had not been removed, under names before and after the second's. */
     for (unsigned i = 0; i < 2; i++) {
         CLEANUP(text_freep)
         char *other = layout_known_wal("main", 1, 0, i == 0 ? 0 : UINT64_MAX);

@@ -10,7 +10,7 @@
 enum { FIRST = 3, STANDBY = 8, XACT = 1, PREPARE = 0x10 };
 
 /* One letter a record: L lock, S snapshot of locks, C commit, A abort, P prepare, . something else;
- * the digit behind it is the transaction. Replay stops before the last record. */
+ * the digit after it is the transaction. Replay stops before the last record. */
 typedef struct Case {
     const char *records;
     int begin; /* index of the record to stop before; -1: none */

@@ -202,7 +202,7 @@ static void bounds_are_held(void **state)
     request.walk.to = scene.made[2] + 1;
     seen = (Seen){.count = 0};
     scan(&request);
-    assert_int_equal(seen.count, 1); /* it ends behind the last segment that was asked for */
+    assert_int_equal(seen.count, 1); /* it ends after the last segment that was asked for */
     request.walk.from = wal_segment_start(100, MIB);
     request.walk.to = 0;
     assert_true(scan(&request).is_empty);
@@ -232,10 +232,10 @@ static void missing_and_damaged_segments_are_reported_and_passed_over(void **sta
     assert_true(seen.gaps[0].from == 6 * MIB && seen.gaps[0].to == 8 * MIB);
     assert_false(seen.gaps[1].is_missing);
     assert_int_equal(seen.gaps[1].first, 10);
-    assert_int_equal(seen.count, 2); /* the first, and the one behind all that */
+    assert_int_equal(seen.count, 2); /* the first, and the one after all that */
     assert_true(seen.created[0] == scene.made[0] && seen.created[1] == scene.made[3]);
 
-    request.walk.to = 6 * MIB; /* what lies behind is of no interest */
+    request.walk.to = 6 * MIB; /* what lies after is of no interest */
     seen = (Seen){.count = 0};
     assert_int_equal(scan(&request).gaps, 0);
     scene_done(&scene);
