@@ -33,9 +33,9 @@ uint64_t storage_fault_calls(const Storage *storage);
 
 /* What a store was asked for, since it was last set to zero. */
 typedef struct StorageCount {
-    uint64_t listings;
-    uint64_t listed; /* objects and folders that they gave */
+    _Atomic uint64_t listings;
+    _Atomic uint64_t listed; /* objects and folders that they gave */
 } StorageCount;
 
-/* Counts in *count, which is borrowed. Owns inner. For one thread. */
+/* Counts in *count, which is borrowed. Owns inner. */
 Storage *storage_count_new(Storage *inner, StorageCount *count);
