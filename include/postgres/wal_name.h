@@ -14,6 +14,11 @@ enum { LSN_TEXT_SIZE = 20 };
 const char *lsn_text(Lsn lsn, char text[LSN_TEXT_SIZE]); /* "A/94000028", as the server prints */
 /* "A/94000028"; nothing may follow. ERR_USAGE. */
 bool lsn_parse(const char *text, Lsn *lsn, Error *err) MUST_CHECK;
+/* Where a record can begin that follows one which ends at lsn (MAXALIGN of its length, xlog.c). */
+static inline Lsn lsn_align_up(Lsn lsn)
+{
+    return (lsn + 7) & ~(Lsn)7;
+}
 
 typedef enum WalFileKind {
     WAL_SEGMENT,        /* 00000001000000000000002A */

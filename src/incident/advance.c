@@ -10,8 +10,6 @@
 
 #include <inttypes.h>
 
-enum { RECORD_ALIGNMENT = 8 };
-
 /* One run of the command. Strings belong to the options or the plan. */
 typedef struct Advance {
     const Options *options;
@@ -165,8 +163,7 @@ static bool advance_stop_server(const Advance *advance, Error *err)
 static bool advance_check_reached(const Advance *advance, Lsn reached, Error *err)
 {
     const Decision *decision = &advance->plan.decision;
-    const Lsn end =
-        (decision->point.replay_end + RECORD_ALIGNMENT - 1) / RECORD_ALIGNMENT * RECORD_ALIGNMENT;
+    const Lsn end = lsn_align_up(decision->point.replay_end);
     char is[LSN_TEXT_SIZE], wanted[LSN_TEXT_SIZE];
 
     if (decision->target.kind == TARGET_LATEST || reached == end)

@@ -16,7 +16,6 @@
 enum {
     WATCH_INTERVAL_MS = 10000,
     HISTORY_SIZE_MAX = 1 << 20,
-    RECORD_ALIGNMENT = 8,
 };
 
 static void tell_change(void *context, const RecoverySight *sight, bool is_stalled)
@@ -167,11 +166,6 @@ static bool start_and_watch_to_target(RestoreStory *story, Progress *progress, E
     return start_and_watch(story, "replay once more", progress, err);
 }
 
-static Lsn record_aligned(Lsn end)
-{
-    return (end + RECORD_ALIGNMENT - 1) / RECORD_ALIGNMENT * RECORD_ALIGNMENT;
-}
-
 /*
  * pg_control of a server that shut down at its target: minRecoveryPoint is the end of the last
  * record that was replayed (UpdateMinRecoveryPoint() in the shutdown restartpoint, xlog.c).
@@ -189,7 +183,7 @@ static bool verify_target(RestoreStory *story, Error *err)
                          pg_state_name(control.state));
     }
     story->reached = control.min_recovery_point;
-    Lsn end = record_aligned(plan->decision.point.replay_end);
+    Lsn end = lsn_align_up(plan->decision.point.replay_end);
     bool is_there = plan->decision.target.kind == TARGET_IMMEDIATE ? story->reached >= end
                                                                    : story->reached == end;
     if (!is_there) {

@@ -8,11 +8,6 @@ enum {
     PAGE_HEADER_SIZE = 24,
 };
 
-static Lsn align_up(Lsn lsn)
-{
-    return (lsn + 7) & ~(Lsn)7;
-}
-
 static Lsn segment_end_of(Lsn lsn, uint32_t segment_size)
 {
     return wal_segment_start(wal_segment_before(lsn, segment_size) + 1, segment_size);
@@ -22,7 +17,7 @@ Lsn walk_replay_end(const WalRecord *record, uint32_t segment_size)
 {
     if (record->rmgr == RMGR_XLOG && (record->info & 0xF0) == XLOG_SWITCH)
         return segment_end_of(record->end, segment_size);
-    return align_up(record->end);
+    return lsn_align_up(record->end);
 }
 
 const char *walk_segment_name(const WalWalk *walk, uint64_t segment, char text[WAL_NAME_SIZE])
@@ -144,12 +139,12 @@ static void end_add(WalWalkEnd *end, const WalChain *chain, const WalReaderState
 {
     if (wal_chain_completes(chain, state, segment_size) && state->end != WAL_END_BROKEN) {
         end->last_end = behind_head(wal_segment_start(segment, segment_size), state->head_size);
-        end->replay_end = align_up(end->last_end);
+        end->replay_end = lsn_align_up(end->last_end);
     }
     if (state->record_count > 0) {
         end->last_end = state->last_end;
         end->replay_end = state->end == WAL_END_SWITCH ? segment_end_of(end->last_end, segment_size)
-                                                       : align_up(end->last_end);
+                                                       : lsn_align_up(end->last_end);
     }
     if (state->end == WAL_END_BROKEN)
         end_broken(end, state->reason);
