@@ -10,8 +10,8 @@ import pathlib
 import re
 import sys
 
-COMMENT_OR_TEXT = re.compile(r"/\*.*?\*/|\"(?:\\\\.|[^\"\\\\])*\"", re.DOTALL)
-DEFINITION = re.compile(r"^(?![#\s{}])([^\n;={}]*?)\b(\w+)\(([^;{}]*?)\)[^;{}()]*\n\{", re.MULTILINE)
+from c_source import COMMENT_OR_TEXT, DEFINITION
+
 ALLOWED = {  # files that may be in a circle, and why
     "src/stream/crc32c.c": "crc32c_machine() is what the build chose for this processor, and falls back on the table",
 }

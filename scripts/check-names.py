@@ -17,8 +17,8 @@ import pathlib
 import re
 import sys
 
-COMMENT = re.compile(r"/\*.*?\*/", re.DOTALL)
-DEFINITION = re.compile(r"^(?![#\s{}])([^\n;={}]*?)\b(\w+)\(([^;{}]*?)\)[^;{}()]*\n\{", re.MULTILINE)
+from c_source import COMMENT, DEFINITION, without
+
 TYPES = [
     re.compile(r"\b(?:struct|union|enum)\s+(\w+)\s*\{"),
     re.compile(r"^\}\s*(\w+);", re.MULTILINE),
@@ -32,7 +32,7 @@ WORK = {"promote": "recovery", "watch": "recovery"}  # whose work is not in a ro
 
 def code_of(path):
     """The file without its comments."""
-    return COMMENT.sub(lambda found: re.sub(r"[^\n]", " ", found[0]), path.read_text(encoding="utf-8"))
+    return without(COMMENT, path.read_text(encoding="utf-8"))
 
 
 def functions(files):

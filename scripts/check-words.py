@@ -10,6 +10,8 @@ import pathlib
 import re
 import sys
 
+from c_source import COMMENT, without
+
 BANNED = [
     # "12 MiB behind", "left behind" and "the code behind it" are English; in the WAL, what comes later lies after or beyond.
     (r"(?<!left )(?<!ahead of or )\bbehind (the|it|its|that|them|these|those|a|an|each|this|%|\d|an LSN)\b(?! host)", "after, or beyond"),
@@ -32,16 +34,10 @@ BANNED = [
     (r"\bhas not what\b|\bhas what .{1,60} has not\b", "lacks, differs"),
 ]
 ALLOWED = re.compile(r"also (when|if)$|\bbelieves? to be$|another one$")
-COMMENT = re.compile(r"/\*.*?\*/", re.DOTALL)
 LITERALS = re.compile(r'"(?:[^"\\\n]|\\.)*"(?:\s*(?:PRI\w+\s*)?"(?:[^"\\\n]|\\.)*")*')
 COMMENT_MARK = "\0"
 BANNER = re.compile(r"/\* ?-{2,} ")
 QUOTED = re.compile(r"`[^`]*`", re.DOTALL)
-
-
-def without(pattern, text):
-    """The same text with blanks in place of what matches: lines keep their numbers."""
-    return pattern.sub(lambda found: re.sub(r"[^\n]", " ", found[0]), text)
 
 
 def texts_of(path, text):

@@ -1,34 +1,13 @@
 #!/usr/bin/env python3
 """scripts/check-layers.py says yes to what is allowed, and no to each kind of mistake."""
 
-import pathlib
-import subprocess
-import sys
-import tempfile
 import unittest
 
-SCRIPT = pathlib.Path(__file__).resolve().parents[2] / "scripts" / "check-layers.py"
+from scripted import ScriptTest
 
 
-def check(files):
-    """Status and output of the script in a project that consists of files: {path: text}."""
-    with tempfile.TemporaryDirectory() as folder:
-        for path, text in files.items():
-            target = pathlib.Path(folder, path)
-            target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_text(text, encoding="utf-8")
-        result = subprocess.run([sys.executable, str(SCRIPT)], cwd=folder, capture_output=True, text=True, check=False)
-        return result.returncode, result.stdout + result.stderr
-
-
-class CheckLayers(unittest.TestCase):
-    def accept(self, files):
-        self.assertEqual(check(files), (0, ""))
-
-    def refuse(self, files, message):
-        status, output = check(files)
-        self.assertEqual(status, 1)
-        self.assertIn(message, output)
+class CheckLayers(ScriptTest):
+    script = "check-layers.py"
 
     def test_own_and_lower_layers_are_allowed(self):
         self.accept({

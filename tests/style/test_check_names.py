@@ -1,35 +1,15 @@
 #!/usr/bin/env python3
 """scripts/check-names.py finds each kind of name that stands for two things, and leaves the others alone."""
 
-import pathlib
-import subprocess
-import sys
-import tempfile
 import unittest
 
-SCRIPT = pathlib.Path(__file__).resolve().parents[2] / "scripts" / "check-names.py"
+from scripted import ScriptTest
+
 FUNCTION = "%s bool %s(int fd,\n          int more)\n{\n    return true;\n}\n"
 
 
-def check(files):
-    """Status and output of the script in a project that consists of files: {path: text}."""
-    with tempfile.TemporaryDirectory() as folder:
-        for path, text in files.items():
-            target = pathlib.Path(folder, path)
-            target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_text(text, encoding="utf-8")
-        result = subprocess.run([sys.executable, str(SCRIPT)], cwd=folder, capture_output=True, text=True, check=False)
-        return result.returncode, result.stdout + result.stderr
-
-
-class CheckNames(unittest.TestCase):
-    def accept(self, files):
-        self.assertEqual(check(files), (0, ""))
-
-    def refuse(self, files, message):
-        status, output = check(files)
-        self.assertEqual(status, 1)
-        self.assertIn(message, output)
+class CheckNames(ScriptTest):
+    script = "check-names.py"
 
     def test_a_static_function_of_two_files_is_refused(self):
         self.refuse({"src/push/a.c": FUNCTION % ("static", "judge_it"), "src/get/b.c": FUNCTION % ("static", "judge_it")},
