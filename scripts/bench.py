@@ -15,6 +15,7 @@ import sys
 import tempfile
 import time
 
+from bench_builds import BuildsBench
 from bench_cache import CacheBench
 from bench_wal import WalBench
 from bench_windows import WindowsBench
@@ -37,7 +38,7 @@ def run(*command, check=True, cwd="/", **options):
     return output.strip(), wall, usage.ru_utime + usage.ru_stime
 
 
-class Bench(WalBench, CacheBench, WindowsBench):
+class Bench(WalBench, CacheBench, WindowsBench, BuildsBench):
     run = staticmethod(run)
     bin = BIN
     user = USER
@@ -315,6 +316,7 @@ def main():
     parser.add_argument("--files", type=lambda text: [int(number) for number in text.split(",")], default=[0])
     parser.add_argument("--wal-objects", type=int, default=10000)
     parser.add_argument("--only", default="backup,restore,push,get,answers,sustained,replay,startup,memory,cache")
+    parser.add_argument("--before", type=pathlib.Path)
     parser.add_argument("--json", type=pathlib.Path)
     wish = parser.parse_args()
 
