@@ -15,6 +15,9 @@ typedef struct ProcessSetup {
         *env;             /* "NAME=value" to add, NULL-terminated, or NULL. Of our own environment
                              only PATH, HOME, USER, LOGNAME, LANG, LC_*, TZ and PGPORT are passed on */
     const char *log_path; /* stdout and stderr are appended to it, or NULL */
+    /* Called in the child just before the program begins, or NULL: what it gives up. It may do what
+       a signal handler may; false: errno says why, and the program is not started. */
+    bool (*in_child)(void);
 } ProcessSetup;
 
 /* Start it in a session of its own, so that it outlives us and gets no signal of our terminal. */

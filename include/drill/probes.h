@@ -1,28 +1,45 @@
 /*
- * probes.h - is the recovered database whole? What is asked of it, once it is open.
+ * probes.h - is a recovered database whole? What is asked of it, once it is open.
  *
+ *   answer       the server answers
  *   connect      each database lets us in, and its catalog can be read
+ *   tablespace   each has its directory
+ *   files        each relation has its file
+ *   pages        each page's checksum and head, by the files (where `data` is told)
  *   collation    what its indexes were sorted by is what this host has
  *   library      every function's and every preloaded library is on this host
  *   unlogged     tables that are empty after any recovery
- *   amcheck      each btree index is in order (the extension must be on this host)
+ *   amcheck      each btree index is in order, and each table from 14 on (the extension must be on
+ *                this host). With read_all each row must be in the table's indexes, too
  *   tables       with read_all: every row of every table is read, and counted
  *   NAME         the operator's own SQL (probe_file.h)
+ *   since the last drill    sequences that stand further back, tables with less than half of their
+ *                rows, and those that are gone: noted, as only the operator knows what is right
  *
- * A probe that fails is data; an Error means that we could not look on.
+ * A probe that fails is data; an Error means that we could not look on. Any server can be asked,
+ * not a drill's alone: how to get in is the caller's to say, and only a copy is written to.
  */
 #pragma once
 
 #include "drill/evidence.h"
 #include "drill/probe_file.h"
 
+/* A connection string for a session of a superuser, in the arena. */
+typedef const char *ProbeConninfo(void *context, const char *database, bool is_read_only,
+                                  Arena *arena);
+
 typedef struct ProbeRequest {
-    const char *socket, *role; /* how to get in: safe_copy.h */
+    ProbeConninfo *conninfo; /* how to get in */
+    void *conninfo_context;
+    bool is_copy; /* it is thrown away: what a probe needs may be installed in it */
+    const char
+        *data; /* data directory, whose pages are read after a checkpoint; NULL: they are not */
     unsigned major;
     bool read_all;
     const ProbeFile *file;        /* the operator's; NULL: none */
     const char *const *preloaded; /* libraries that the original preloads; NULL-terminated */
-    const Evidence *before;       /* the last drill that passed; NULL: none */
+    /* The last drills that passed and counted rows, and sequences; NULL: none. */
+    const Evidence *before_rows, *before_sequences;
 } ProbeRequest;
 
 enum { PROBES_MAX = 600, COUNTS_MAX = 2000, PROBE_TEXT_MAX = 400 };
@@ -39,6 +56,10 @@ typedef struct ProbeReport {
 /* ERR_INTERRUPTED; ERR_RECOVERY when the server does not answer, or dies of a probe. */
 bool probes_run(const ProbeRequest *request, ProbeReport *report, Error *err) MUST_CHECK;
 void probe_report_done(ProbeReport *report); /* for CLEANUP() */
+
+/* How a number compares with that of a drill before. is NULL: there is none any more. Pure. */
+typedef enum CountChange { COUNT_WITHIN, COUNT_LESS, COUNT_GONE } CountChange;
+CountChange count_compare(const Count *was, const Count *is);
 
 /* How many there are with this result. */
 size_t probe_count(const ProbeReport *report, ProbeResult result);

@@ -39,13 +39,22 @@ bool safe_copy_strip_auto_conf(const char *data, Arena *arena, const char **drop
                                Error *err) MUST_CHECK;
 
 enum { SAFE_PORT = 5432 };
-/* A connection string for a session in the copy: read-only, and nothing of the role's own settings
- * is loaded. In the arena. */
-const char *safe_session(const char *socket, const char *role, const char *database, bool read_only,
-                         Arena *arena);
+
+typedef struct SafeSession {
+    const char *socket, *role, *database;
+    unsigned major;
+    bool is_read_only;
+} SafeSession;
 
 /*
- * The role of the cluster's first superuser, by the files: its name can be any. NULL when it can't
- * be read.
+ * A connection string for a session in the copy, in the arena. What a role or a database has set
+ * for itself counts for nothing where it could load a library, end a question, write, pass over
+ * damage or put the words of a statement into the log.
+ */
+const char *safe_session(const SafeSession *session, Arena *arena);
+
+/*
+ * A superuser who may log in, by the files: the cluster's first one, or another. Its name can be
+ * any. NULL: there is none, or it can't be read.
  */
 const char *safe_copy_superuser(const char *data, unsigned major, Arena *arena);

@@ -1,12 +1,13 @@
 /*
  * catalog_rows.h - names out of the files of the system catalogues, without a server: pg_class,
- * pg_namespace, pg_database, and the map that says in which file a catalogue is.
+ * pg_namespace, pg_database, pg_authid, and the map that says in which file a catalogue is.
  *
  * Rows come from the pages as they lie on disk, of whatever transaction; of which a later one was
  * made, or that were never committed, is told as far as the row itself says it. In a backup that
  * is good enough for names, and for nothing else.
  *
- * Sources: catalog/pg_class.h, storage/bufpage.h, access/htup_details.h, relmapper.c, 13 to 18.
+ * Sources: catalog/pg_class.h, catalog/pg_authid.h, storage/bufpage.h, access/htup_details.h,
+ * relmapper.c, 13 to 18.
  */
 #pragma once
 
@@ -15,6 +16,7 @@
 
 enum {
     PG_CLASS_OID = 1259,
+    PG_AUTHID_OID = 1260,
     PG_DATABASE_OID = 1262,
     PG_NAMESPACE_OID = 2615,
     CATALOG_NAME_SIZE = 64, /* NAMEDATALEN */
@@ -28,13 +30,15 @@ typedef struct CatalogRow {
     uint32_t schema;
     uint32_t file; /* relfilenode; 0: a mapped catalogue, or no file */
     char kind;     /* relkind: 'r', 'i', 't', 'S', 'm', ... */
+    /* of pg_authid only */
+    bool is_superuser, can_login;
 } CatalogRow;
 
 typedef void CatalogRowFunction(void *context, const CatalogRow *row);
 
 /*
  * Every row in the pages of a catalogue's file; what is not a page or no row is left out. catalog:
- * one of the three oids.
+ * one of the oids above.
  */
 void catalog_rows(uint32_t catalog, const PgVersion *version, const uint8_t *pages, size_t size,
                   CatalogRowFunction *on_row, void *context);

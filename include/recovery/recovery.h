@@ -93,6 +93,8 @@ typedef struct StartSetup {
     const char *programs;        /* directory of postgres */
     const char *log_path;        /* its stdout and stderr */
     const char *const *settings; /* "name=value" for -c, NULL-terminated; may be NULL */
+    const char *const *env;      /* "NAME=value", NULL-terminated; may be NULL: base/process.h */
+    bool (*in_child)(void);      /* what the server gives up, or NULL: base/process.h */
 } StartSetup;
 
 /*

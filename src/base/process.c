@@ -174,6 +174,8 @@ static void child_run(const ChildPlan *plan)
     /* Ours are all close-on-exec; a library's may not be. Without the call (before 5.11) so be it.
      */
     (void)close_range(3, ~0U, CLOSE_RANGE_CLOEXEC);
+    if (setup->in_child != NULL && !setup->in_child())
+        child_fail(plan, 'g');
     execve(plan->program, (char *const *)setup->argv, (char *const *)plan->env);
     child_fail(plan, 'x');
 }
@@ -187,6 +189,8 @@ static const char *step_name(char step)
         return "open /dev/null";
     case 'l':
         return "open its log file";
+    case 'g':
+        return "give up what it must not have";
     default:
         return "execute it";
     }

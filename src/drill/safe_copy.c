@@ -12,7 +12,6 @@
 
 enum {
     SETTINGS_MAX = 96,
-    PG_AUTHID_OID = 1260,
     FIRST_SUPERUSER_OID = 10, /* BOOTSTRAP_SUPERUSERID, catalog/pg_authid.dat */
     FILE_SIZE_MAX = 16 << 20,
     BUFFERS_PART = 8, /* of memory */
@@ -254,48 +253,97 @@ bool safe_copy_strip_auto_conf(const char *data, Arena *arena, const char **drop
     return conf_write_file(&held, "postgresql.auto.conf", (const char *)text.data, err);
 }
 
-const char *safe_session(const char *socket, const char *role, const char *database, bool read_only,
-                         Arena *arena)
+/*
+ * Settings of a role or a database come after the command line and before what a client asks for
+ * (guc.h, GucSource), so each that could do harm is asked for. What ends a question that takes long
+ * session_open() sets to 0 itself; it comes too late for a role's own 1 ms.
+ */
+static const struct {
+    const char *setting;
+    unsigned since;
+} session_settings[] = {
+    {"session_preload_libraries=", 13},
+    {"local_preload_libraries=", 13},
+    {"role=none", 13},
+    {"session_replication_role=origin", 13},
+    {"event_triggers=off", 17},
+    {"jit=off", 13},
+    {"temp_tablespaces=", 13},
+    {"default_tablespace=", 13},
+    {"default_transaction_deferrable=off", 13},
+    {"synchronous_commit=local", 13},
+    /* no question is ended */
+    {"statement_timeout=0", 13},
+    {"lock_timeout=0", 13},
+    {"idle_in_transaction_session_timeout=0", 13},
+    {"idle_session_timeout=0", 14},
+    {"transaction_timeout=0", 17},
+    /* damage is not passed over */
+    {"ignore_checksum_failure=off", 13},
+    {"zero_damaged_pages=off", 13},
+    {"ignore_system_indexes=off", 13},
+    {"allow_system_table_mods=off", 13},
+    /* nothing personal gets into the log */
+    {"log_statement=none", 13},
+    {"log_duration=off", 13},
+    {"log_min_duration_statement=-1", 13},
+    {"log_min_duration_sample=-1", 13},
+    {"log_transaction_sample_rate=0", 13},
+    {"log_min_error_statement=panic", 13},
+    {"log_parameter_max_length_on_error=0", 13},
+    {"debug_print_parse=off", 13},
+    {"debug_print_rewritten=off", 13},
+    {"debug_print_plan=off", 13},
+};
+
+static void print_word(Buffer *text, const char *keyword, const char *value)
+{
+    buffer_print(text, "%s='", keyword);
+    for (const char *c = value; *c != '\0'; c++)
+        buffer_print(text, *c == '\'' || *c == '\\' ? "\\%c" : "%c", *c);
+    buffer_print(text, "' ");
+}
+
+const char *safe_session(const SafeSession *session, Arena *arena)
 {
     CLEANUP(buffer_done) Buffer text = {0};
-    const struct {
-        const char *keyword, *value;
-    } words[] = {{"host", socket}, {"user", role}, {"dbname", database}};
 
-    for (size_t i = 0; i < ARRAY_SIZE(words); i++) {
-        buffer_print(&text, "%s='", words[i].keyword);
-        for (const char *c = words[i].value; *c != '\0'; c++)
-            buffer_print(&text, *c == '\'' || *c == '\\' ? "\\%c" : "%c", *c);
-        buffer_print(&text, "' ");
+    print_word(&text, "host", session->socket);
+    print_word(&text, "user", session->role);
+    print_word(&text, "dbname", session->database);
+    buffer_print(&text, "port=%d sslmode=disable gssencmode=disable options='", (int)SAFE_PORT);
+    for (size_t i = 0; i < ARRAY_SIZE(session_settings); i++) {
+        if (session->major >= session_settings[i].since)
+            buffer_print(&text, "-c %s ", session_settings[i].setting);
     }
-    buffer_print(&text,
-                 "port=%d sslmode=disable gssencmode=disable options='"
-                 "-c session_preload_libraries= -c local_preload_libraries= "
-                 "-c default_transaction_read_only=%s -c role=none'",
-                 (int)SAFE_PORT, read_only ? "on" : "off");
+    buffer_print(&text, "-c default_transaction_read_only=%s'",
+                 session->is_read_only ? "on" : "off");
     return arena_text_part(arena, (const char *)text.data, text.size);
 }
 
 typedef struct RoleSearch {
-    Arena *arena;
-    const char *name;
-    bool is_current;
+    CatalogRow best;
 } RoleSearch;
+
+/* The first superuser rather than another, and the row that counts now rather than an old one. */
+static int role_rank(const CatalogRow *row)
+{
+    return (row->oid == FIRST_SUPERUSER_OID ? 2 : 0) + (row->is_current ? 1 : 0);
+}
 
 static void look_at_role(void *context, const CatalogRow *row)
 {
     RoleSearch *search = context;
+    const bool is_of_use =
+        row->is_superuser && row->can_login && (row->is_current || row->oid == FIRST_SUPERUSER_OID);
 
-    if (row->oid != FIRST_SUPERUSER_OID || (search->is_current && !row->is_current))
-        return;
-    search->name = arena_text(search->arena, row->name);
-    search->is_current = row->is_current;
+    if (is_of_use && (search->best.oid == 0 || role_rank(row) > role_rank(&search->best)))
+        search->best = *row;
 }
 
-/* pg_authid begins with oid and rolname, as pg_database with oid and datname. */
 const char *safe_copy_superuser(const char *data, unsigned major, Arena *arena)
 {
-    RoleSearch search = {.arena = arena};
+    RoleSearch search = {.best = {.oid = 0}};
     CLEANUP(buffer_done) Buffer map = {0};
     CLEANUP(buffer_done) Buffer rows = {0};
     CLEANUP(text_freep) char *map_path = text_format("%s/global/pg_filenode.map", data);
@@ -308,6 +356,6 @@ const char *safe_copy_superuser(const char *data, unsigned major, Arena *arena)
     path = text_format("%s/global/%u", data, filenode_map_find(map.data, map.size, PG_AUTHID_OID));
     if (!file_read_whole(path, FILE_SIZE_MAX, &rows, &unread))
         return NULL;
-    catalog_rows(PG_DATABASE_OID, version, rows.data, rows.size, look_at_role, &search);
-    return search.name;
+    catalog_rows(PG_AUTHID_OID, version, rows.data, rows.size, look_at_role, &search);
+    return search.best.oid != 0 ? arena_text(arena, search.best.name) : NULL;
 }

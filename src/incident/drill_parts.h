@@ -6,6 +6,7 @@
 #include "drill/evidence.h"
 #include "drill/instant.h"
 #include "drill/probes.h"
+#include "drill/safe_copy.h"
 #include "drill/scratch.h"
 #include "restore_parts.h"
 
@@ -22,7 +23,7 @@ typedef struct Drill {
     Evidence evidence;
     bool is_planned;     /* a backup was chosen */
     bool is_hosts_fault; /* it failed, and the backup is not to blame */
-    const char *superuser;
+    SafeSession session; /* how to get into the copy */
     Error trouble; /* what is not as it should be although the drill took place: evidence not stored
                     */
     Arena arena;

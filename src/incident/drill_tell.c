@@ -79,12 +79,23 @@ static void drill_print_probes(const Evidence *evidence, bool all)
     }
 }
 
+/* Before it was started there was nobody to have one. */
+static void drill_print_network(const Evidence *evidence)
+{
+    if (evidence->phases[DRILL_REPLAY] == 0)
+        return;
+    out_print("  network    %s\n", evidence->has_network
+                                       ? "could not be taken away here: the copy could reach others"
+                                       : "none: the copy could reach nobody");
+}
+
 static void drill_print_head(const Evidence *evidence)
 {
     out_print("drill %s %s\n", evidence->id, evidence->verdict);
     drill_print_target(evidence);
     drill_print_reached(evidence);
     drill_print_times(evidence);
+    drill_print_network(evidence);
 }
 
 static void probes_to_json(const Evidence *evidence, Json *json)
@@ -285,9 +296,8 @@ static void drill_print_one(const Evidence *evidence, const Buffer *log)
 
     drill_print_head(evidence);
     out_print("  when       %s\n", drill_when(evidence->started, started));
-    out_print("  where      %s, as %s, PostgreSQL %" PRIu64 ", pgcairn %s, %s network\n",
-              evidence->host, evidence->user, evidence->server_version, evidence->tool,
-              evidence->has_network ? "with" : "without");
+    out_print("  where      %s, as %s, PostgreSQL %" PRIu64 ", pgcairn %s\n", evidence->host,
+              evidence->user, evidence->server_version, evidence->tool);
     if (*evidence->error != '\0')
         out_print("  error      %s\n", evidence->error);
     drill_print_probes(evidence, true);

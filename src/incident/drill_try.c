@@ -6,7 +6,7 @@
 #include "base/owner.h"
 #include "base/process.h"
 #include "cli/output.h"
-#include "drill/safe_copy.h"
+#include "drill/no_network.h"
 #include "postgres/settings.h"
 #include "walk/wal_scan.h"
 
@@ -120,6 +120,24 @@ static const char *const *find_preloaded(Drill *drill)
     return split_list(list != NULL ? list : "", &drill->arena);
 }
 
+static bool find_way_in(Drill *drill, unsigned major, Error *err)
+{
+    const Scratch *scratch = &drill->scratch;
+
+    drill->session = (SafeSession){.socket = scratch->socket,
+                                   .role = safe_copy_superuser(scratch->data, major, &drill->arena),
+                                   .database = "template1",
+                                   .major = major,
+                                   .is_read_only = true};
+    if (drill->session.role == NULL) {
+        error_set(err, ERR_REFUSED, "no superuser of the cluster may log in, so nobody can ask it");
+        return error_hint(err,
+                          "let one log in, `ALTER ROLE postgres LOGIN`; the next backup has it");
+    }
+    drill->options.conninfo = safe_session(&drill->session, &drill->arena);
+    return true;
+}
+
 static bool make_safe(Drill *drill, Error *err)
 {
     const RestorePlan *made = &drill->story.plan;
@@ -142,12 +160,7 @@ static bool make_safe(Drill *drill, Error *err)
         return error_context(err, "make the copy safe");
     if (*dropped != '\0')
         log_debug("settings of ALTER SYSTEM are left out in the copy", log_str("names", dropped));
-    drill->superuser = safe_copy_superuser(scratch->data, major, &drill->arena);
-    if (drill->superuser == NULL)
-        drill->superuser = "postgres";
-    drill->options.conninfo =
-        safe_session(scratch->socket, drill->superuser, "template1", true, &drill->arena);
-    return true;
+    return find_way_in(drill, major, err);
 }
 
 static bool drill_rebuild(Drill *drill, Error *err)
@@ -178,11 +191,31 @@ static bool note_server(void *context, pid_t pid, Error *err)
            scratch_note_server(&drill->scratch, pid, err) && FAULT_POINT("drill.server-noted", err);
 }
 
+/* Without a network where that is possible; and what asks libpq for a server without saying which
+ * one gets the copy itself. */
+static void cut_off(Drill *drill)
+{
+    const char **env = arena_alloc(&drill->arena, 3 * sizeof *env);
+
+    env[0] = arena_format(&drill->arena, "PGHOST=%s", drill->scratch.socket);
+    env[1] = arena_format(&drill->arena, "PGPORT=%d", (int)SAFE_PORT);
+    env[2] = NULL;
+    drill->story.env = env;
+    drill->evidence.has_network = !network_can_be_left();
+    if (drill->evidence.has_network) {
+        log_warn("this system can't take the network away from the copy: what its functions call "
+                 "can reach other hosts");
+    } else {
+        drill->story.in_child = network_leave;
+    }
+}
+
 static bool drill_recover(Drill *drill, Error *err)
 {
     RestoreStory *story = &drill->story;
     Progress replay = {.phase = "replay"};
 
+    cut_off(drill);
     story->on_start = note_server;
     story->on_start_context = drill;
     progress_to_terminal(&replay, !drill->options.no_progress);
@@ -198,18 +231,27 @@ static bool drill_recover(Drill *drill, Error *err)
     return ok;
 }
 
-/* The drill before, that passed: what it has counted is compared. */
-static const Evidence *find_last_drill(const Drill *drill, EvidenceList *list)
+static bool has_counts(const Evidence *evidence, bool is_sequence)
 {
-    Error unread = {0}; /* then nothing is compared */
+    for (size_t i = 0; i < evidence->count_count; i++) {
+        if (evidence->counts[i].is_sequence == is_sequence)
+            return true;
+    }
+    return false;
+}
+
+/* The last drill that passed and counted them: to an instant that is not after this one's. */
+static const Evidence *find_last_drill(const Drill *drill, const EvidenceList *list,
+                                       bool is_sequence)
+{
     const Evidence *before = NULL;
 
-    if (!evidence_list_load(list, drill->cluster, &unread))
-        return NULL;
     for (size_t i = 0; i < list->count; i++) {
-        if (strcmp(list->items[i].verdict, "passed") == 0 &&
-            list->items[i].reached <= drill->evidence.reached)
-            before = &list->items[i];
+        const Evidence *evidence = &list->items[i];
+
+        if (strcmp(evidence->verdict, "passed") == 0 && has_counts(evidence, is_sequence) &&
+            evidence->reached <= drill->evidence.reached)
+            before = evidence;
     }
     return before;
 }
@@ -231,16 +273,32 @@ static bool judge_probes(Drill *drill, Error *err)
     return false;
 }
 
+static const char *session_in_copy(void *context, const char *database, bool is_read_only,
+                                   Arena *arena)
+{
+    const Drill *drill = context;
+    SafeSession session = drill->session;
+
+    session.database = database;
+    session.is_read_only = is_read_only;
+    return safe_session(&session, arena);
+}
+
 static bool drill_probe(Drill *drill, const char *const *preloaded, Error *err)
 {
     CLEANUP(evidence_list_done) EvidenceList list = {0};
-    const ProbeRequest request = {.socket = drill->scratch.socket,
-                                  .role = drill->superuser,
+    Error unread = {0}; /* then nothing is compared */
+    (void)!evidence_list_load(&list, drill->cluster, &unread);
+    const ProbeRequest request = {.conninfo = session_in_copy,
+                                  .conninfo_context = drill,
+                                  .is_copy = true,
+                                  .data = drill->scratch.data,
                                   .major = drill->story.plan.decision.manifest.header.major,
                                   .read_all = drill->asked->read_all,
                                   .file = drill->file.count > 0 ? &drill->file : NULL,
                                   .preloaded = preloaded,
-                                  .before = find_last_drill(drill, &list)};
+                                  .before_rows = find_last_drill(drill, &list, false),
+                                  .before_sequences = find_last_drill(drill, &list, true)};
     const TimeUs begin = time_monotonic();
 
     const bool ok = probes_run(&request, &drill->probes, err);

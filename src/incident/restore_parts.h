@@ -25,6 +25,8 @@ typedef struct RestoreStory {
     bool is_restored;
     const char *const *settings; /* all that the server is started with; NULL: as its configuration
                                     wants it. Of a drill */
+    const char *const *env;      /* of the server, beside the usual: base/process.h; or NULL */
+    bool (*in_child)(void);      /* what it gives up, or NULL: base/process.h */
     RestoreStarted *on_start;    /* NULL: nobody wants to know */
     void *on_start_context;
     const char *const *raised; /* "max_connections=90", ...: restore_raised_parameters() */

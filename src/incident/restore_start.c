@@ -100,7 +100,9 @@ static bool start_and_watch(RestoreStory *story, const char *phase, Progress *pr
     StartSetup start = {.data = plan->placement.data,
                         .programs = plan->programs,
                         .log_path = story->log_path,
-                        .settings = server_settings(story)};
+                        .settings = server_settings(story),
+                        .env = story->env,
+                        .in_child = story->in_child};
     WatchSetup setup = {.data = plan->placement.data,
                         .conninfo = story->options->conninfo,
                         .log_path = story->log_path,

@@ -18,24 +18,35 @@ enum {
     XMAX_COMMITTED = 0x0400,
     XMAX_INVALID = 0x0800,
 
-    /* In the data: an oid and a name come first in all three. */
+    /* In the data: an oid and a name come first in all of them. */
     NAME_OFFSET = 4,
     CLASS_SCHEMA = 68,
     CLASS_FILE = 88,
     CLASS_KIND_TO_17 = 115,
     CLASS_KIND = 119, /* 18 has relallfrozen before it */
 
+    ROLE_SUPERUSER = 68,
+    ROLE_LOGIN = 72,
+
     MAP_MAGIC = 0x592717,
     MAP_HEADER_SIZE = 8,
     MAP_ENTRY_SIZE = 8,
 };
 
+/* How much of a row's data is looked at. */
+static size_t row_size_needed(uint32_t catalog, size_t kind_offset)
+{
+    if (catalog == PG_CLASS_OID)
+        return kind_offset + 1;
+    return catalog == PG_AUTHID_OID ? (size_t)ROLE_LOGIN + 1
+                                    : (size_t)NAME_OFFSET + CATALOG_NAME_SIZE;
+}
+
 static bool decode_row(uint32_t catalog, const PgVersion *version, const uint8_t *bytes,
                        size_t size, CatalogRow *row)
 {
     size_t kind_offset = version->major >= 18 ? CLASS_KIND : CLASS_KIND_TO_17;
-    size_t needed =
-        catalog == PG_CLASS_OID ? kind_offset + 1 : (size_t)NAME_OFFSET + CATALOG_NAME_SIZE;
+    size_t needed = row_size_needed(catalog, kind_offset);
 
     if (size < ROW_HEADER_SIZE)
         return false;
@@ -55,6 +66,10 @@ static bool decode_row(uint32_t catalog, const PgVersion *version, const uint8_t
         row->schema = get_le32(data + CLASS_SCHEMA);
         row->file = get_le32(data + CLASS_FILE);
         row->kind = (char)data[kind_offset];
+    }
+    if (catalog == PG_AUTHID_OID) {
+        row->is_superuser = data[ROLE_SUPERUSER] != 0;
+        row->can_login = data[ROLE_LOGIN] != 0;
     }
     return row->oid != 0 && row->name[0] != '\0';
 }

@@ -67,6 +67,8 @@ bool recovery_start(const StartSetup *setup, pid_t *pid, Error *err)
         .argv = arguments_of(setup, &arena),
         .directory = setup->data,
         .log_path = setup->log_path,
+        .env = setup->env,
+        .in_child = setup->in_child,
     };
     return process_start(&process, pid, err) || error_context(err, "start the server");
 }

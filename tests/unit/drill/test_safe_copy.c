@@ -123,14 +123,55 @@ static void a_session_loads_nothing_and_writes_nothing(void **state)
 {
     CLEANUP(arena_done) Arena arena = {0};
 
-    const char *conninfo = safe_session("/s/it's", "O'Neil\\", "shop", true, &arena);
+    const SafeSession session = {.socket = "/s/it's",
+                                 .role = "O'Neil\\",
+                                 .database = "shop",
+                                 .major = 15,
+                                 .is_read_only = true};
+    const char *conninfo = safe_session(&session, &arena);
 
     (void)state;
     assert_non_null(strstr(conninfo, "host='/s/it\\'s' user='O\\'Neil\\\\' dbname='shop'"));
-    assert_non_null(strstr(conninfo, "-c session_preload_libraries= "));
-    assert_non_null(strstr(conninfo, "-c local_preload_libraries= "));
     assert_non_null(strstr(conninfo, "-c default_transaction_read_only=on"));
-    assert_non_null(strstr(safe_session("/s", "a", "b", false, &arena), "read_only=off"));
+    SafeSession writer = session;
+    writer.is_read_only = false;
+    assert_non_null(strstr(safe_session(&writer, &arena), "read_only=off"));
+}
+
+/* What `ALTER ROLE ... SET` could do to it: each by its name, in the versions that know it. */
+static void a_roles_own_settings_count_for_nothing(void **state)
+{
+    static const struct {
+        const char *setting;
+        unsigned since;
+    } wanted[] = {
+        {"session_preload_libraries= ", 13},
+        {"local_preload_libraries= ", 13},
+        {"statement_timeout=0 ", 13},
+        {"lock_timeout=0 ", 13},
+        {"idle_session_timeout=0 ", 14},
+        {"transaction_timeout=0 ", 17},
+        {"zero_damaged_pages=off ", 13},
+        {"ignore_checksum_failure=off ", 13},
+        {"ignore_system_indexes=off ", 13},
+        {"log_statement=none ", 13},
+        {"log_min_error_statement=panic ", 13},
+        {"event_triggers=off ", 17},
+        {"role=none ", 13},
+    };
+
+    (void)state;
+    for (unsigned major = 13; major <= 18; major++) {
+        CLEANUP(arena_done) Arena arena = {0};
+        const SafeSession session = {
+            .socket = "/s", .role = "a", .database = "b", .major = major, .is_read_only = true};
+        const char *conninfo = safe_session(&session, &arena);
+
+        for (size_t i = 0; i < ARRAY_SIZE(wanted); i++) {
+            CLEANUP(text_freep) char *option = text_format("-c %s", wanted[i].setting);
+            assert_int_equal(strstr(conninfo, option) != NULL, major >= wanted[i].since);
+        }
+    }
 }
 
 int main(void)
@@ -140,6 +181,7 @@ int main(void)
         cmocka_unit_test(each_version_gets_what_it_knows),
         cmocka_unit_test(a_small_host_gets_a_small_server_that_can_replay),
         cmocka_unit_test(a_session_loads_nothing_and_writes_nothing),
+        cmocka_unit_test(a_roles_own_settings_count_for_nothing),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
