@@ -1,8 +1,11 @@
 """`drill`: a restore that is tried, looked at, kept as evidence, and gone."""
 
+import json
 import os
+import re
 import shutil
 import signal
+import socket
 import struct
 import subprocess
 import tempfile
@@ -11,7 +14,7 @@ import unittest
 from support.archive import archived, flip, object_of
 from support.cluster import make_directory
 from support.hook import fault_points
-from support.processes import BIN, TOOL, USER, clean_environment, identity, run, wait_for
+from support.processes import BIN, TOOL, USER, attempt, clean_environment, identity, run, wait_for
 from support.shared import SharedClusterTest
 
 # kill -9 leaves the page cache alone: where the files are changes nothing but the time it takes.
@@ -199,6 +202,119 @@ class Drills(DrillTest):
         tablespaces = run(*ask, "select pg_tablespace_location(oid) from pg_tablespace where spcname = 'fast'")
         self.assertTrue(tablespaces.startswith(str(self.scratch)), tablespaces)
 
+# What a server would do that took the original's settings for its own. Each that is a word of a
+# program leaves a file of that name.
+TRAPS = {
+    "archive_command": "touch {traps}/archive_command",
+    "archive_cleanup_command": "touch {traps}/archive_cleanup_command",
+    "recovery_end_command": "touch {traps}/recovery_end_command",
+    "ssl_passphrase_command": "touch {traps}/ssl_passphrase_command",
+    "ssl": "on", "huge_pages": "on", "shared_buffers": "4TB",  # it would not start
+    "primary_conninfo": "host=127.0.0.1 port={port}", "primary_slot_name": "slot",
+    "synchronous_standby_names": "*",
+    "external_pid_file": "{traps}/pid", "log_directory": "{traps}", "logging_collector": "on",
+    "listen_addresses": "127.0.0.1", "unix_socket_directories": "{traps}",
+    "shared_preload_libraries": "plpgsql", "session_preload_libraries": "pgcairn_no_such",
+    "temp_tablespaces": "no_such", "log_statement": "all", "zero_damaged_pages": "on",
+    "recovery_min_apply_delay": "1h", "restart_after_crash": "on",
+}
+# What a role or a database has set for itself comes after the server's own command line.
+OWN_TRAPS = {
+    "session_preload_libraries": "pgcairn_no_such", "local_preload_libraries": "pgcairn_no_such",
+    "statement_timeout": "1ms", "lock_timeout": "1ms", "default_transaction_read_only": "off",
+    "zero_damaged_pages": "on", "log_statement": "all", "log_min_error_statement": "debug5",
+    "temp_tablespaces": "no_such",
+}
+TRY_OUT = """
+create extension dblink;
+create function try_out(target text) returns text language plpgsql as $$
+declare found text;
+begin
+    select * into found from dblink(target, 'show data_directory') as t(x text);
+    return found;
+exception when others then return 'refused';
+end $$;
+create subscription follows connection 'host=127.0.0.1 port={port}' publication p
+    with (connect = false, slot_name = 'slot');
+update pg_subscription set subenabled = true;
+create function touch() returns event_trigger language plpgsql as $$ begin
+    copy (select 1) to program 'touch {traps}/event_trigger'; end $$;
+"""
+OUTSIDE = """-- probe: a secret question about other hosts
+-- database: shop
+-- expect: refused
+select try_out('host=127.0.0.1 port={port} dbname=x user=x connect_timeout=2');
+-- probe: a server of no name is the copy itself
+-- database: shop
+-- expect: t
+select try_out('dbname=postgres user=postgres') like '%/pgcairn.drill/data';
+-- probe: nothing can be written
+-- database: shop
+-- expect: f
+select pg_catalog.current_setting('transaction_read_only') = 'off'
+"""
+
+
+class Traps(DrillTest):
+    """A cluster whose every setting would do harm in a copy: nobody notices the drill."""
+
+    @classmethod
+    def set_up_shared(cls, world):
+        cluster = world.cluster
+        cls.traps = make_directory(world.path / "traps")
+        cls.listener = socket.create_server(("127.0.0.1", 0))
+        cls.addClassCleanup(cls.listener.close)
+        cls.words = {"traps": cls.traps, "port": cls.listener.getsockname()[1]}
+        cluster.stop()
+        cluster.start(max_logical_replication_workers=0)
+        cluster.sql("create database shop")
+        cluster.sql(TRY_OUT.format(**cls.words), database="shop")
+        major = int(cluster.sql("show server_version_num")) // 10000
+        if major >= 17:
+            cluster.sql("create event trigger at_login on login execute function touch();"
+                        "alter event trigger at_login enable always", database="shop")
+        lines = {name: value.format(**cls.words) for name, value in TRAPS.items()}
+        if major >= 18:
+            lines["io_method"] = "io_uring"
+        cluster.sql("alter role postgres connection limit 1;"
+                    + "".join(f"alter role postgres in database shop set {name} = '{value}';"
+                              f"alter database shop set {name} = '{value}';"
+                              for name, value in OWN_TRAPS.items()))
+        for name, value in lines.items():
+            cluster.sql(f"alter system set {name} = '{value}'")
+        (cluster.data / "more.conf").write_text(
+            "".join(f"{name} = '{value}'\n" for name, value in lines.items()), encoding="utf-8")
+        with open(cluster.data / "postgresql.conf", "a", encoding="utf-8") as conf:
+            conf.write("include_if_exists = 'more.conf'\n")
+        for path in cls.traps.iterdir():
+            path.unlink()
+        world.tool("backup", f"--data={cluster.data}")
+        cluster.switch_wal()
+
+    def test_nobody_notices_it(self):
+        self.probes.write_text(OUTSIDE.format(**self.words), encoding="utf-8")
+        log = self.path / "connects"
+        words = ["strace", "-f", "-qq", "--seccomp-bpf", "-s", "300", "-e", "trace=connect", "-o", log, TOOL]
+
+        done = attempt(*words, "drill", "--json", f"--repo={self.repo}", f"--scratch={self.scratch}",
+                       f"--probes={self.probes}", environment={"ASAN_OPTIONS": "detect_leaks=0"})
+
+        self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+        answer = json.loads(done.stdout)
+        self.assertEqual(self.found(answer, "failed") + self.found(answer, "host"), [])
+        self.assertIs(answer["has_network"], False)
+        self.assertEqual(list(self.traps.iterdir()), [])
+        self.listener.setblocking(False)
+        self.assertRaises(BlockingIOError, self.listener.accept)
+        connects = re.findall(r"connect\(\d+, (.*)", log.read_text(encoding="utf-8"))
+        self.assertGreater(len(connects), 5)
+        ours = f'{{sa_family=AF_UNIX, sun_path="{self.scratch}/pgcairn.drill/socket/.s.PGSQL.5432"}}'
+        self.assertEqual([each for each in connects if not each.startswith(ours) and "/nscd/" not in each], [])
+        kept = self.tool_json("drill", f"--show={answer['drill']}")
+        self.assertNotIn("secret question", kept["server_log"])
+        self.assertNotIn("try_out", kept["server_log"])
+        self.assert_nothing_is_left()
+
 
 def swap_items(path):
     """The second and the third entry of a btree's first leaf change places."""
@@ -207,6 +323,15 @@ def swap_items(path):
         second, third = struct.unpack("II", file.read(8))
         file.seek(8192 + 24 + 4)
         file.write(struct.pack("II", third, second))
+
+
+def from_the_future(path):
+    """The first row of a table was made by a transaction that there has not been yet."""
+    with open(path, "r+b") as file:
+        file.seek(24)
+        where = struct.unpack("I", file.read(4))[0] & 0x7fff
+        file.seek(where)
+        file.write(struct.pack("I", 1 << 30))
 
 
 class Planted(DrillTest):
@@ -222,14 +347,23 @@ class Planted(DrillTest):
                     "update pg_proc set probin = '$libdir/pgcairn_no_such_library' where proname = 'gone'")
         if cls.has_versions:
             cluster.sql("update pg_database set datcollversion = '1.0' where datname = 'template1'")
-        path = cluster.sql("select pg_relation_filepath('orders_pkey')")
+        cls.has_heaps = cluster.sql("select current_setting('server_version_num')::int >= 140000") == "t"
+        cluster.sql("create table gone as select 1 as x; create table torn as select 1 as x;"
+                    "create table future as select 1 as x")
+        path, cls.torn, future = (cluster.sql(f"select pg_relation_filepath('{name}')")
+                                  for name in ("orders_pkey", "torn", "future"))
         cluster.sql("alter system set shared_preload_libraries = 'plpgsql, pgcairn_no_such_job'")
         cluster.stop()
         swap_items(cluster.data / path)
+        from_the_future(cluster.data / future)
         for how in ("--disable", "--enable"):  # the checksums are right again: the disk did not do it
             run(BIN / "pg_checksums", how, "-N", "-D", cluster.data)
+        flip(cluster.data / cls.torn, 8190)
         cluster.start(shared_preload_libraries="")
-        world.tool("backup", f"--data={cluster.data}")
+        world.tool("backup", f"--data={cluster.data}", expect=3)  # it says itself that a page is bad
+        # What a backup would refuse, and comes with the WAL.
+        cluster.sql("update pg_class set relfilenode = 4000000 where relname = 'gone';"
+                    "insert into pg_tablespace select 4000001, 'lost', 10, null, null")
         cls.first = cluster.switch_wal()
         cluster.sql("insert into orders (what) values ('between')")
         cls.middle = cluster.switch_wal()
@@ -249,6 +383,11 @@ class Planted(DrillTest):
         failed = "\n".join(self.found(kept, "failed"))
         self.assertRegex(failed, 'amcheck postgres: public.orders_pkey: item order invariant violated')
         self.assertRegex(failed, "the orders are there postgres: expected 199, found 200")
+        self.assertRegex(failed, "tablespace None: not there, and all that was in them is missing: lost")
+        self.assertRegex(failed, r"files postgres: missing: public.gone \(base/[0-9]+/4000000\)")
+        self.assertRegex(failed, f"pages None: {self.torn}: 1 of 1 pages are damaged, the first is block 0")
+        if self.has_heaps:
+            self.assertRegex(failed, "amcheck postgres: public.future: block 0, item 1: xmin [0-9]+ equals or exceeds")
         backup = self.tool_json("list")["backups"][0]
         self.assertRegex(backup["suspect"], "drill found it bad at .*probes failed, the first")
         status = self.attempt("status", f"--data={self.cluster.data}")
