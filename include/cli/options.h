@@ -9,7 +9,7 @@
 #include "base/error.h"
 #include "base/memory.h"
 
-enum { TABLESPACE_OPTIONS_MAX = 64 };
+enum { TABLESPACE_OPTIONS_MAX = 64, DATABASE_OPTIONS_MAX = 64 };
 
 /* Filled by options_parse(), const from then on; strings live in the arena. */
 typedef struct Options {
@@ -57,6 +57,8 @@ typedef struct Options {
     const char *backup;
     const char *tablespaces[TABLESPACE_OPTIONS_MAX]; /* NAME=PATH */
     size_t tablespace_count;
+    const char *only_databases[DATABASE_OPTIONS_MAX];
+    size_t only_database_count; /* 0: all */
     bool move_aside, force, delta, discard_wal, server_is_stopped, no_wal_check, allow_damaged,
         as_copy, start, dry_run;
     uint64_t port; /* of the restored server; 0: as it is configured */

@@ -35,7 +35,7 @@ typedef struct RestoreRates {
     double checkpoint_us[2];             /* ... without and with a target; below 0: not measured */
     double us_per_byte, us_per_file;     /* FILES */
     double sync_us_per_byte;             /* SYNC */
-    double check_us_per_wal_byte;        /* CHECK */
+    double check_us_per_byte;            /* CHECK, of checked_bytes() */
     double replay_us_per_wal_byte;       /* REPLAY */
     uint64_t bytes_most, wal_bytes_most; /* the largest that was measured */
     double spread; /* standard deviation of real time / forecast; below 0: fewer than two */
@@ -44,6 +44,10 @@ typedef struct RestoreRates {
 /* Of those of `measures`, the newest first, that are of this kind. False: there is none. */
 bool rates_measure(const RestoreMeasure *measures, size_t count, const RestoreKind *kind,
                    RestoreRates *rates);
+
+/* What PHASE_CHECK reads: the WAL, and for a delta what is there as well, which is about as much as
+ * the backup. */
+uint64_t checked_bytes(uint64_t wal_bytes, uint64_t bytes, bool is_delta);
 
 typedef struct Forecast {
     bool is_known;              /* each phase that there will be was measured */

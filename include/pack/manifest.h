@@ -31,8 +31,10 @@ typedef struct ManifestRange {
 typedef enum EntryKind {
     ENTRY_FILE,
     ENTRY_DIRECTORY,
-    ENTRY_LINK,  /* pg_tblspc/OID; target is where the tablespace was */
-    ENTRY_EXTRA, /* a file of configuration outside the data directory; path is absolute */
+    ENTRY_LINK,   /* pg_tblspc/OID; target is where the tablespace was */
+    ENTRY_EXTRA,  /* a file of configuration outside the data directory; path is absolute */
+    ENTRY_HOLLOW, /* of a restore's plan, never of a manifest: a file of a database that is left
+                     out, which will be as long, and have nothing in it (restore/left_out.c) */
 } EntryKind;
 
 /*
@@ -90,6 +92,7 @@ typedef struct ManifestHeader {
     const char *followed_links;
     const char *config_file, *hba_file, *ident_file;
     const char *server_directory;
+    const char *databases; /* their names: database_names.h; "": of a version that did not ask */
     /* totals */
     uint64_t file_count, bytes, bytes_new; /* raw; stored by this backup */
 } ManifestHeader;

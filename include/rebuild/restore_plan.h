@@ -80,6 +80,8 @@ typedef struct RestoreRequest {
     size_t needed_count;
     const TablespaceMove *moves;
     size_t move_count;
+    const char *const *only_databases; /* the others are left empty */
+    size_t only_database_count;        /* 0: all are brought back */
     Lsn goes_on_from; /* a recovery that got there is to go on: its backup ended before; 0: none is
                        */
     const char
@@ -132,6 +134,15 @@ typedef struct PlannedWal {
     bool is_parents; /* for what was prepared before a fork */
 } PlannedWal;
 
+/* With only_databases. Names are in the arena of the plan. */
+typedef struct LeftOut {
+    const char **kept;  /* names of databases that are brought back, NULL-terminated; NULL: all */
+    const char **empty; /* ... and of those that are left empty */
+    uint32_t *oids;     /* of `empty`, and of databases without a name, ... */
+    size_t oid_count;
+    uint64_t files, bytes; /* that are not written */
+} LeftOut;
+
 /* What is restored: a backup, and WAL until a target. */
 typedef struct Decision {
     Manifest manifest;
@@ -147,6 +158,7 @@ typedef struct Decision {
                                it would still hold it at the one that was asked for; 0: as asked */
     TimeUs time_asked;      /* ... and what was asked for */
     uint64_t bytes;         /* to write */
+    LeftOut left_out;
     uint64_t wal_segments, wal_stored_bytes; /* that are replayed */
     bool makes_init_forks;                   /* ... : see rebuild/unlogged.h */
     WalParameters minima;                    /* what a hot standby needs on the way to the target */

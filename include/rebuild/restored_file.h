@@ -58,3 +58,7 @@ bool file_attributes_set(HeldPath at, const FileAttributes *attributes, bool is_
 /* A small file in one piece; is_synced: fsync it. */
 bool restored_file_put(HeldPath at, const void *data, size_t size, const FileAttributes *attributes,
                        bool is_synced, Error *err) MUST_CHECK;
+
+/* A new file of this size that takes no room: zeros, wherever it is read. */
+bool restored_file_put_hollow(HeldPath at, uint64_t size, const FileAttributes *attributes,
+                              bool is_synced, Error *err) MUST_CHECK;

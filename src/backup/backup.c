@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "base/process.h"
 #include "copy.h"
+#include "pack/database_names.h"
 #include "repo/layout.h"
 
 #include <errno.h>
@@ -125,8 +126,29 @@ static bool backup_check_label(const BackupRun *run, Error *err)
     return true;
 }
 
+static bool note_database(void *context, const char *const *values, Error *err)
+{
+    (void)err;
+    database_names_put(context, (uint32_t)strtoul(values[0], NULL, 10), values[1]);
+    return true;
+}
+
+/* Those that there are when it ends: a restore may be asked for some of them only. */
+static bool note_databases(BackupRun *run, Error *err)
+{
+    CLEANUP(buffer_done) Buffer text = {0};
+
+    if (!session_rows(run->session, "SELECT oid, datname FROM pg_database ORDER BY oid", 2,
+                      note_database, &text, err))
+        return error_context(err, "ask for the names of the databases");
+    run->databases = arena_text_part(&run->arena, (const char *)text.data, text.size);
+    return true;
+}
+
 static bool backup_end_on_server(BackupRun *run, Error *err)
 {
+    if (!note_databases(run, err))
+        return false;
     if (!session_backup_stop(run->session, &run->arena, &run->stop, err))
         return error_context(err, "stop the backup");
     run->stopped_at = time_now();
@@ -183,6 +205,7 @@ static void fill_header(BackupRun *run, const Copy *copy, ManifestHeader *header
         .server_directory = strcmp(run->identity.data_directory, run->data) != 0
                                 ? run->identity.data_directory
                                 : "",
+        .databases = run->databases,
     };
     memcpy(header->id, run->report->id, sizeof header->id);
     for (size_t i = 0; i < run->scan.count; i++) {

@@ -30,6 +30,7 @@ typedef struct BackupRun {
     const char **configuration; /* sorted */
     size_t configuration_count;
     Scan scan;
+    const char *databases; /* database_names.h */
     BackupStop stop;
     TimeUs started_at, stopped_at;
     Arena arena;

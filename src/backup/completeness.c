@@ -1,5 +1,7 @@
 #include "completeness.h"
 
+#include "postgres/left_empty.h"
+
 #include "base/file.h"
 #include "base/log.h"
 #include "postgres/data_directory.h"
@@ -158,10 +160,30 @@ static bool check_mapped(const Completeness *check, const char *directory, Error
     return true;
 }
 
+/* A backup that has one would look whole, and bring back a database without anything in it. */
+static bool check_is_filled(const Completeness *check, const char *directory, Error *err)
+{
+    CLEANUP(text_freep) char *path = text_format("%s/PG_VERSION", directory);
+    CLEANUP(fd_done) int fd = openat(check->data_fd, path, O_RDONLY | O_CLOEXEC);
+    char version[64];
+    const ssize_t size = fd >= 0 ? read(fd, version, sizeof version) : 0;
+
+    if (size <= 0 || !left_empty_is(version, (size_t)size))
+        return true;
+    error_set(err, ERR_REFUSED,
+              "%s/%s was left empty by `restore --only-database`: there is nothing of this "
+              "database to back up",
+              check->data, directory);
+    return error_hint(err,
+                      "drop it (SELECT datname FROM pg_database WHERE oid = %u; then DROP "
+                      "DATABASE), or restore the whole cluster, then take the backup",
+                      database_of_path(directory));
+}
+
 static bool check_database(const Completeness *check, const char *directory, Error *err)
 {
     return completeness_need(check, directory, ENTRY_DIRECTORY, err) &&
-           need_in(check, directory, "PG_VERSION", err) &&
+           need_in(check, directory, "PG_VERSION", err) && check_is_filled(check, directory, err) &&
            need_in(check, directory, "pg_filenode.map", err) && check_mapped(check, directory, err);
 }
 

@@ -14,7 +14,7 @@ static ManifestHeader copy_header(const ManifestHeader *header, Arena *arena)
         &copy.cluster,        &copy.tool_version,   &copy.history,          &copy.label,
         &copy.tablespace_map, &copy.host,           &copy.boot_id,          &copy.options,
         &copy.libc_version,   &copy.data_directory, &copy.config_file,      &copy.hba_file,
-        &copy.ident_file,     &copy.followed_links, &copy.server_directory,
+        &copy.ident_file,     &copy.followed_links, &copy.server_directory, &copy.databases,
     };
 
     for (size_t i = 0; i < ARRAY_SIZE(texts); i++)

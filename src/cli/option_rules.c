@@ -137,6 +137,14 @@ static bool check_restore(const Options *options, Error *err)
         return error_hint(err, "--move-aside keeps what is there, --force replaces it, --delta "
                                "overwrites it where it differs from the backup");
     }
+    if (options->only_database_count > 0 && (options->force || options->delta)) {
+        error_set(err, ERR_USAGE,
+                  "--only-database does not go with --%s: the other databases of "
+                  "that directory would be gone",
+                  options->force ? "force" : "delta");
+        return error_hint(err, "restore into an empty directory, or keep the old one with "
+                               "--move-aside");
+    }
     return true;
 }
 

@@ -187,6 +187,10 @@ const Option option_table[] = {
         .fallback = "0", .only_flag = true, .max = 3650 * DAY_MS},
     {"tablespace", LIST, FIELD(tablespaces), FOR_RESTORE, GROUP_RESTORE, "NAME=PATH",
         "put a tablespace elsewhere; NAME is its oid or the path it had; may be repeated"},
+    {"only-database", NAMES, FIELD(only_databases), FOR_RESTORE, GROUP_RESTORE, "NAME",
+        "bring back this database alone, with postgres, template0 and template1; the others are left "
+        "empty, to be dropped; may be repeated",
+        .only_flag = true},
     {"move-aside", FLAG, FIELD(move_aside), FOR_RESTORE, GROUP_RESTORE, NULL,
         "keep what is in the data directory under another name",
         .only_flag = true},

@@ -16,6 +16,7 @@ typedef enum OptionKind {
     SIZE,     /* uint64_t:     --rate-limit=20MiB; .min .. .max, bytes */
     DURATION, /* uint64_t:     --wal-wait=5min; .min .. .max, milliseconds */
     LIST,     /* tablespaces:  --tablespace=NAME=PATH, as often as needed */
+    NAMES,    /* databases:    --only-database=NAME, as often as needed */
 } OptionKind;
 
 /* Under which heading --help shows it, in this order. */

@@ -119,6 +119,16 @@ static bool options_add_tablespace(Options *options, const char *text, const cha
     return true;
 }
 
+static bool options_add_database(Options *options, const char *text, const char *place, Error *err)
+{
+    if (*text == '\0')
+        return error_set(err, ERR_USAGE, "%s is empty", place);
+    if (options->only_database_count == DATABASE_OPTIONS_MAX)
+        return error_set(err, ERR_USAGE, "%s: more than %d", place, DATABASE_OPTIONS_MAX);
+    options->only_databases[options->only_database_count++] = arena_text(&options->arena, text);
+    return true;
+}
+
 static bool parse_value(Options *options, const Option *option, const char *text, const char *place,
                         Error *err)
 {
@@ -147,6 +157,8 @@ static bool parse_value(Options *options, const Option *option, const char *text
                                    text, place, field, err);
     case LIST:
         return options_add_tablespace(options, text, place, err);
+    case NAMES:
+        return options_add_database(options, text, place, err);
     }
     return error_set(err, ERR_INTERNAL, "option kind %d", (int)option->kind);
 }

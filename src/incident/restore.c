@@ -214,6 +214,8 @@ bool restore_make_request(const Options *options, Arena *arena, RestoreStory *st
         .socket = options->socket != NULL ? absolute_path(options->socket, arena) : NULL,
         .jobs = (unsigned)options->jobs,
         .pg_bin = options->pg_bin,
+        .only_databases = (const char *const *)options->only_databases,
+        .only_database_count = options->only_database_count,
         .push = story_push_wal,
         .push_context = story,
     };

@@ -38,7 +38,8 @@ typedef struct RestoreStory {
     const char *locked;    /* relations that nobody can read while it is paused; "" */
     char connection[512];  /* "host=... port=..." of a running server */
     const char *log_path;
-    TimeUs started_at, finished_at;                    /* time_now() */
+    uint64_t log_from;              /* what it had before the server was started */
+    TimeUs started_at, finished_at; /* time_now() */
     TimeUs elapsed_plan, elapsed_replay, elapsed_open; /* microseconds */
     RestoreKind kind;                                  /* what it is measured as */
     bool has_estimate;                                 /* restores of this kind were measured */

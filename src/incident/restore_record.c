@@ -36,6 +36,7 @@ static void restore_describe(const RestoreStory *story, RestoreMeasure *measure)
                          (unsigned)story->options->jobs);
     (void)snprintf(measure->codec, sizeof measure->codec, "%s",
                    backup_codec(&story->plan.decision.manifest));
+    measure->is_delta = story->plan.old.replacement == OVERWRITES_OLD;
 }
 
 void restore_estimate(RestoreStory *story)
@@ -96,8 +97,9 @@ void restore_measured(const RestoreStory *story, const Error *failure, RestoreMe
     measure->bytes = report->rebuilt.bytes;
     if (plan->old.state == DATA_CLUSTER && !story->options->no_wal_check)
         measure->phases[PHASE_CHECK] = report->elapsed_check;
-    /* What was held back by a limit says nothing of the next one, which may have another. */
-    if (story->options->rate_limit == 0)
+    /* What was held back by a limit says nothing of the next one, which may have another; nor does
+     * what an earlier one had not got to. */
+    if (story->options->rate_limit == 0 && plan->old.state != DATA_HALF_RESTORED)
         measure->phases[PHASE_FILES] = report->elapsed_rebuild - report->elapsed_check;
     measure->phases[PHASE_SYNC] = report->elapsed_sync;
     if (story->is_started && (failure->code == ERR_NONE || failure->code == ERR_DEGRADED))

@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "cli/output.h"
 #include "postgres/history.h"
+#include "recovery/invalid_pages.h"
 #include "recovery/locks.h"
 #include "server/server.h"
 
@@ -11,6 +12,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 enum {
@@ -53,13 +55,16 @@ static const char *const *server_settings(RestoreStory *story)
         return story->settings;
     while (raised[count] != NULL)
         count++;
-    const char **settings = arena_alloc(&plan->arena, (count + 5) * sizeof *settings);
+    const char **settings = arena_alloc(&plan->arena, (count + 10) * sizeof *settings);
     for (size_t i = 0; i < count; i++) {
         settings[i] = raised[i];
         log_info("the WAL needs more than is configured: set for the recovery",
                  log_str("parameter", raised[i]));
     }
 
+    for (size_t i = 0; plan->decision.left_out.kept != NULL && invalid_pages_settings[i] != NULL;
+         i++)
+        settings[count++] = invalid_pages_settings[i];
     if (plan->configuration.config_file != NULL) {
         settings[count++] =
             arena_format(&plan->arena, "config_file=%s", plan->configuration.config_file);
@@ -395,6 +400,26 @@ static bool prepare_log(const RestoreStory *story, Error *err)
     return true;
 }
 
+static void note_log(RestoreStory *story)
+{
+    struct stat status;
+
+    story->log_from = stat(story->log_path, &status) == 0 ? (uint64_t)status.st_size : 0;
+}
+
+/* Where databases were left empty the server was told to go on when it finds wrong pages. */
+static bool check_pages(const RestoreStory *story, Error *err)
+{
+    const LeftOut *left_out = &story->plan.decision.left_out;
+    const InvalidPagesRequest request = {.data = story->plan.placement.data,
+                                         .log_path = story->log_path,
+                                         .log_from = story->log_from,
+                                         .oids = left_out->oids,
+                                         .oid_count = left_out->oid_count};
+
+    return left_out->kept == NULL || invalid_pages_check(&request, err);
+}
+
 /* A copy beside its original, which has the port and the socket that both are configured for. */
 static bool find_place(RestoreStory *story, Error *err)
 {
@@ -419,12 +444,16 @@ bool restore_start(RestoreStory *story, Progress *progress, Error *err)
 
     story->is_started = true;
     story->log_path = story_log_path(story);
-    if (!prepare_log(story, err) || !find_place(story, err) ||
-        !start_and_watch_to_target(story, progress, err))
+    if (!prepare_log(story, err) || !find_place(story, err))
+        return false;
+    note_log(story);
+    if (!start_and_watch_to_target(story, progress, err))
         return false;
     story->elapsed_replay = time_monotonic() - begin;
     if (story->sight.state != wanted)
         return refuse_end(story, recovery_state_name(wanted), err);
+    if (!check_pages(story, err))
+        return false;
     if (!has_target)
         return finish_open(story, err);
     if (!verify_target(story, err))

@@ -1,6 +1,7 @@
 #include "restore_parts.h"
 
 #include "answer/forecast_tell.h"
+#include "answer/left_out_tell.h"
 #include "base/file.h"
 #include "base/log.h"
 #include "base/owner.h"
@@ -281,6 +282,7 @@ static void print_plan(const RestoreStory *story)
     print_branches(plan);
     print_point(plan);
     print_data(plan);
+    left_out_print(&plan->decision.left_out);
     print_directory(plan);
     if (story->options->acting_as != NULL) {
         out_print("  as user    %s (%s)\n", story->options->acting_as,
@@ -393,6 +395,7 @@ static void plan_to_json(const RestoreStory *story, Json *json)
     restore_branches_to_json(plan, json);
     point_to_json(plan, json);
     places_to_json(plan, json);
+    left_out_to_json(&plan->decision.left_out, json);
     directory_to_json(plan, json);
     forecast_to_json(&estimate, "estimate", json);
 }
@@ -701,6 +704,7 @@ static void print_result(const RestoreStory *story)
         out_bytes(report->rebuilt.bytes, bytes),
         out_rate(report->rebuilt.bytes, report->elapsed_rebuild + report->elapsed_sync, rate));
     print_delta(story);
+    left_out_print(&story->plan.decision.left_out);
     print_branches(&story->plan);
     if (story->saved.pushed > 0) {
         out_print("  WAL        %" PRIu64 " files of the old directory went into the archive\n",
@@ -716,6 +720,7 @@ static void print_result(const RestoreStory *story)
     print_times(story);
     print_kept(&story->plan);
     print_next(story);
+    left_out_print_next(&story->plan.decision.left_out);
     print_leftovers(&story->plan);
 }
 

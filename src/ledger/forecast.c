@@ -3,6 +3,11 @@
 /* So many times what was measured is far from it. */
 static const uint64_t FAR = 4;
 
+uint64_t checked_bytes(uint64_t wal_bytes, uint64_t bytes, bool is_delta)
+{
+    return wal_bytes + (is_delta ? bytes : 0);
+}
+
 static bool load_will_have(const RestoreLoad *load, RestorePhase phase)
 {
     switch (phase) {
@@ -36,7 +41,8 @@ static double rates_phase_time(const RestoreRates *rates, const RestoreLoad *loa
 {
     switch (phase) {
     case PHASE_CHECK:
-        return rates->check_us_per_wal_byte * (double)load->wal_bytes;
+        return rates->check_us_per_byte *
+               (double)checked_bytes(load->wal_bytes, load->bytes, rates->kind.is_delta);
     case PHASE_FILES:
         return rates->us_per_byte * (double)load->bytes + rates->us_per_file * (double)load->files;
     case PHASE_SYNC:

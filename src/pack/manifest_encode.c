@@ -48,6 +48,7 @@ const HeaderField manifest_header_fields[] = {
     OPTIONAL("hba_file", HEADER_TEXT, hba_file),
     OPTIONAL("ident_file", HEADER_TEXT, ident_file),
     OPTIONAL("server_directory", HEADER_TEXT, server_directory),
+    OPTIONAL("databases", HEADER_TEXT, databases),
 };
 const size_t manifest_header_field_count = ARRAY_SIZE(manifest_header_fields);
 static_assert(ARRAY_SIZE(manifest_header_fields) <= HEADER_FIELDS_MAX, "a bit for each");
@@ -340,6 +341,7 @@ static bool encode_entry(Encoder *encoder, const ManifestEntry *entry, Error *er
     case ENTRY_LINK:
         type = 'l';
         break;
+    case ENTRY_HOLLOW: /* of no manifest */
     case ENTRY_EXTRA:
         type = 'x';
         break;

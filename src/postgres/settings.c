@@ -14,19 +14,13 @@ enum {
 
 /* Of 13 to 18; the server knows no others, and refuses to start with one that it doesn't know. */
 const char *const recovery_parameters[] = {
-    "recovery_target",
-    "recovery_target_action",
-    "recovery_target_inclusive",
-    "recovery_target_lsn",
-    "recovery_target_name",
-    "recovery_target_time",
-    "recovery_target_timeline",
-    "recovery_target_xid",
-    "restore_command",
-    "recovery_end_command",
-    "archive_cleanup_command",
-    "recovery_min_apply_delay",
-    NULL,
+    "recovery_target",           "recovery_target_action",
+    "recovery_target_inclusive", "recovery_target_lsn",
+    "recovery_target_name",      "recovery_target_time",
+    "recovery_target_timeline",  "recovery_target_xid",
+    "restore_command",           "recovery_end_command",
+    "archive_cleanup_command",   "recovery_min_apply_delay",
+    "ignore_invalid_pages",      NULL,
 };
 
 /* The tokens of guc-file.l. */

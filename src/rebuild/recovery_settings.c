@@ -213,6 +213,19 @@ static void add_spellings(const RestorePlan *plan, Additions *additions)
         addition_add(additions, plan->configuration.spellings[i], "");
 }
 
+/*
+ * Into databases that are left empty replay writes as into others, but for what finds a page of
+ * zeros where WAL has no image of it: VACUUM's records of pages that are visible to all, without
+ * checksums (heapam.c, log_heap_visible()), and hash indexes. The server takes that for missing WAL
+ * and ends, unless it is told to go on. What it says of databases that are brought back counts all
+ * the same: recovery/invalid_pages.h.
+ */
+static void add_left_out(const RestorePlan *plan, Additions *additions)
+{
+    if (plan->decision.left_out.kept != NULL)
+        addition_add(additions, "ignore_invalid_pages", "on");
+}
+
 static void additions_collect(const RestoreRequest *request, const RestorePlan *plan,
                               Additions *additions)
 {
@@ -226,6 +239,7 @@ static void additions_collect(const RestoreRequest *request, const RestorePlan *
     if (plan->decision.target.kind != TARGET_LATEST)
         addition_add(additions, "recovery_target_action", target_action_name(request->action));
     addition_add(additions, "restore_command", plan->restore_command);
+    add_left_out(plan, additions);
     for (size_t i = 0; request->as_copy && i < ARRAY_SIZE(copy_settings); i++)
         addition_add(additions, copy_settings[i].name, copy_settings[i].value);
     add_listening(request, additions);

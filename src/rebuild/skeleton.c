@@ -4,6 +4,7 @@
 #include "rebuild/restored_file.h"
 
 #include "postgres/data_directory.h"
+#include "postgres/left_empty.h"
 
 static bool skeleton_make_directory(HeldPath at, uint32_t mode, Error *err)
 {
@@ -66,6 +67,31 @@ bool skeleton_make(const Placement *placement, const Manifest *manifest, Error *
             return false;
     }
     return make_wal_directories(placement, manifest->header.major, err);
+}
+
+static bool skeleton_make_hollow_file(HeldPath at, const ManifestEntry *entry, bool is_synced,
+                                      Error *err)
+{
+    const FileAttributes attributes = {.mode = entry->mode, .mtime = entry->mtime};
+    const char *name = strrchr(entry->path, '/');
+
+    if (name != NULL && strcmp(name, "/PG_VERSION") == 0) {
+        return restored_file_put(at, LEFT_EMPTY_VERSION, sizeof LEFT_EMPTY_VERSION - 1, &attributes,
+                                 is_synced, err);
+    }
+    return restored_file_put_hollow(at, entry->size, &attributes, is_synced, err);
+}
+
+bool skeleton_make_hollow(const Placement *placement, const Manifest *manifest, bool is_synced,
+                          Error *err)
+{
+    for (size_t i = 0; i < manifest->entry_count; i++) {
+        const ManifestEntry *entry = &manifest->entries[i];
+        if (entry->kind == ENTRY_HOLLOW &&
+            !skeleton_make_hollow_file(held_places_of(placement, entry), entry, is_synced, err))
+            return false;
+    }
+    return true;
 }
 
 /* Every backup lists pg_wal as a directory (backup/scan.c), so it is among them. */

@@ -78,6 +78,8 @@ static bool count_files(const RestorePlan *plan, Needs *needs, Error *err)
         if (place != last_place && !need_of(needs, place, &need, err))
             return false;
         last_place = place;
+        if (entry->kind == ENTRY_HOLLOW)
+            continue;
         need->bytes +=
             entry->kind == ENTRY_DIRECTORY ? BLOCK : (entry->size + BLOCK - 1) / BLOCK * BLOCK;
     }

@@ -61,6 +61,7 @@ static bool stray_belongs(const Strays *strays, const TreeEntry *entry)
     case ENTRY_LINK:
         return S_ISLNK(mode) && is_right_link(strays, entry, path);
     case ENTRY_EXTRA:
+    case ENTRY_HOLLOW: /* what is there makes way for an empty one */
         return false;
     }
     return false;

@@ -1,5 +1,6 @@
 #include "decision.h"
 
+#include "left_out.h"
 #include "minima.h"
 #include "preflight.h"
 #include "rebuild/recovery_settings.h"
@@ -343,6 +344,8 @@ static bool plan_restore(const Cluster *cluster, const RestoreRequest *request,
     if (!minima_find(cluster, &choice.inventory, request->jobs, plan, err) ||
         !unlogged_leave_out(cluster, &choice.inventory, request->jobs, plan, err) ||
         !save_wal_plan(cluster, &choice.inventory, directory, plan, err))
+        return false;
+    if (!left_out_plan(request, plan, err))
         return false;
     warn_of_kept(directory, plan);
     plan->decision.bytes = bytes_to_write(&plan->decision.manifest);

@@ -68,7 +68,7 @@ static bool write_backup_manifest(const RestorePlan *plan, Error *err)
         return false;
     for (size_t i = 0; i < manifest->entry_count; i++) {
         const ManifestEntry *entry = &manifest->entries[i];
-        if (!plan_entry_is_written(entry))
+        if (!plan_entry_is_written(entry) && entry->kind != ENTRY_HOLLOW)
             continue;
         backup_manifest_file(writer, entry->path, entry->size, entry->mtime, entry->crc32c);
         if (!restore_flush(&out, &file, MANIFEST_PIECE, err))
@@ -245,6 +245,7 @@ static bool restore_rebuild(const Cluster *cluster, const RestoreRequest *reques
     files.check = check;
     progress_phase(request->progress, "rebuild", plan->decision.bytes);
     return skeleton_make(&plan->placement, files.manifest, err) &&
+           skeleton_make_hollow(&plan->placement, files.manifest, files.is_synced, err) &&
            rebuild_files(&files, &report->rebuilt, err) && wal_check_finish(check, err);
 }
 

@@ -144,6 +144,7 @@ static Manifest example(void)
                 .hba_file = "pg_hba.conf",
                 .ident_file = "",
                 .server_directory = "/srv/pg",
+                .databases = "1 template1\n16385 a%0Ab c\n",
             },
         .tablespaces = tablespaces,
         .tablespace_count = ARRAY_SIZE(tablespaces),
@@ -228,6 +229,7 @@ static void assert_same_header(const ManifestHeader *a, const ManifestHeader *b)
     assert_string_equal(a->hba_file, b->hba_file);
     assert_string_equal(a->ident_file, b->ident_file);
     assert_string_equal(a->server_directory, b->server_directory);
+    assert_string_equal(a->databases, b->databases);
 }
 
 static void assert_same_manifest(const Manifest *a, const Manifest *b)

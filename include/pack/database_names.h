@@ -1,0 +1,25 @@
+/*
+ * database_names.h - the databases that a cluster had when a backup of it ended, as its manifest
+ * keeps them (docs/format.md, chapter 5, `databases`): "16385 shop", a line each.
+ */
+#pragma once
+
+#include "base/buffer.h"
+#include "base/memory.h"
+
+typedef struct DatabaseName {
+    uint32_t oid;
+    const char *name; /* in the bytes that the server has, of whatever encoding */
+} DatabaseName;
+
+typedef struct DatabaseNames {
+    DatabaseName *items; /* in the order of the text */
+    size_t count;
+} DatabaseNames;
+
+void database_names_put(Buffer *text, uint32_t oid, const char *name);
+/* A line that can't be read is passed over: nothing depends on it but that this name is unknown. */
+void database_names_parse(const char *text, Arena *arena, DatabaseNames *names);
+
+/* NULL: none of this name. */
+const DatabaseName *database_names_find(const DatabaseNames *names, const char *name);
