@@ -1,9 +1,8 @@
 """restore --only-database: the others are left empty, replay goes over them, and nobody gets in."""
 
-import subprocess
 import unittest
 
-from support.processes import attempt
+from support.processes import BIN, attempt, run
 from support.shared import SharedClusterTest
 from support.version import MAJOR
 
@@ -45,7 +44,7 @@ class OneDatabase(SharedClusterTest):
     @classmethod
     def trouble(cls, cluster):
         for name in ("shop", "Wiki \"2\"", "gone", "elsewhere"):
-            for statement in ("checkpoint", "vacuum (freeze) t", "update t set text = 'x' where n % 3 = 0",
+            for statement in ("checkpoint", "vacuum t", "vacuum (freeze) far", "update t set text = 'x' where n % 3 = 0",
                               "delete from t where n % 5 = 0", "vacuum t", "checkpoint",
                               "update t set text = 'y' where n % 4 = 0", "vacuum full far", "reindex table t",
                               "create table later as select * from t where n < 1000", "truncate far",
@@ -59,34 +58,51 @@ class OneDatabase(SharedClusterTest):
         cluster.sql(f"create database copied template {copy}" + (" strategy file_copy" if MAJOR >= 15 else ""))
 
     def words(self, place):
-        return [f"--tablespace={self.place}={place}", f"--socket={self.cluster.socket}", "--port=5433", "--as-copy"]
+        return [f"--tablespace={self.place}={place}", f"--socket={self.cluster.socket}", "--port=5433",
+                f"--backup={self.backup}", "--only-database=shop"]
 
-    def get_in(self, server, name):
-        return attempt(*server.psql(name), "-c", "select 1")
+    def restored_shop(self):
+        plan = self.tool_json("restore", f"--data={self.path}/data", *self.words(self.path / "far"), "--dry-run")
+        found = plan["only_databases"]
+        self.assertEqual(sorted(found["brought_back"]), ["postgres", "shop", "template0", "template1"])
+        self.assertEqual(sorted(found["left_empty"]), ['Wiki "2"', "elsewhere", "gone"])
+        self.assertGreater(found["bytes_not_written"], 20 << 20)
+        return self.restore(*self.words(self.path / "far"), "--target-name=all_done", "--start",
+                            "--target-action=promote")
 
-    def test_one_is_brought_back_and_nobody_gets_into_the_others(self):
-        place = self.path / "far"
-        plan = self.tool_json("restore", f"--data={self.path}/data", *self.words(place), "--only-database=shop", "--dry-run")
-        self.assertEqual(sorted(plan["only_databases"]["brought_back"]), ["postgres", "shop", "template0", "template1"])
-        self.assertEqual(sorted(plan["only_databases"]["left_empty"]), ['Wiki "2"', "elsewhere", "gone"])
-        self.assertGreater(plan["only_databases"]["bytes_not_written"], 20 << 20)
-        server = self.restore(*self.words(place), "--only-database=shop", "--target-name=all_done", "--start",
-                              "--target-action=promote")
-        self.addCleanup(server.destroy)
-        self.assertEqual(server.sql(self.CONTENT, "shop"), self.wanted)
-        self.assertEqual(server.sql("select n from t", "made"), "1")
-        self.assertEqual(server.sql("show ignore_invalid_pages"), "on")
-        server.stop()
-        server.start()
-        self.assertEqual(server.sql("show ignore_invalid_pages"), "off")
+    def assert_nobody_gets_in(self, server):
+        """A server that let somebody in would panic (relcache.c)."""
         for name in ('Wiki "2"', "elsewhere", "copied"):
-            done = self.get_in(server, name)
+            done = attempt(*server.psql(name), "-c", "select 1")
             self.assertIn("left-empty-by-pgcairn", done.stderr)
         self.assertEqual(server.sql("select 1", "shop"), "1")
         self.assertNotIn("PANIC", server.log_tail(1000))
-        used = int(subprocess.run(["du", "-sk", server.data, place], capture_output=True, text=True, check=True)
-                   .stdout.split()[0])
-        self.assertGreater(used, 0)
+
+    def test_one_is_brought_back_and_nobody_gets_into_the_others(self):
+        server = self.restored_shop()
+        self.assertEqual(server.sql(self.CONTENT, "shop"), self.wanted)
+        self.assertEqual(server.sql("select n from t", "made"), "1")
+        server.stop()
+        server.start()
+        self.assertEqual(server.sql("show ignore_invalid_pages"), "off")
+        self.assert_nobody_gets_in(server)
+        self.tool_fails(4, "left empty", "backup", f"--data={server.data}", "--checkpoint=fast")
+        for name in ('Wiki "2"', "elsewhere", "copied"):
+            server.sql(f"drop database {self.quoted(name)}")
+        self.tool("backup", f"--data={server.data}", "--checkpoint=fast")
+
+    def test_its_files_are_what_they_are_said_to_be_and_take_no_room(self):
+        words = [f"--data={self.path}/data", f"--tablespace={self.place}={self.path}/far", f"--backup={self.backup}"]
+        self.tool_fails(6, "there were: .*shop.*Wiki", "restore", *words, "--only-database=shops")
+        self.tool_fails(2, "--only-database does not go with --delta", "restore", *words, "--only-database=shop", "--delta")
+        killed = self.attempt("restore", *words, environment={"PGCAIRN_FAULT": "restore.after-rebuild:crash"})
+        self.assertLess(killed.returncode, 0)
+        answer = self.tool_json("restore", *words, "--only-database=elsewhere")
+        self.assertEqual(answer["found"], "a restore that did not end")
+        used = sum(path.stat().st_blocks * 512 for place in ("data", "far") for path in (self.path / place).rglob("*"))
+        self.assertLess(used, answer["bytes"] + (4 << 20))
+        if MAJOR >= 13:
+            run(BIN / "pg_verifybackup", "--no-parse-wal", self.path / "data")
 
 
 if __name__ == "__main__":
