@@ -12,14 +12,14 @@ typedef struct DatabaseName {
     const char *name; /* in the bytes that the server has, of whatever encoding */
 } DatabaseName;
 
-typedef struct DatabaseNames {
+typedef struct DatabaseNameList {
     DatabaseName *items; /* in the order of the text */
     size_t count;
-} DatabaseNames;
+} DatabaseNameList;
 
 void database_names_put(Buffer *text, uint32_t oid, const char *name);
 /* A line that can't be read is passed over: nothing depends on it but that this name is unknown. */
-void database_names_parse(const char *text, Arena *arena, DatabaseNames *names);
+void database_names_parse(const char *text, Arena *arena, DatabaseNameList *names);
 
 /* NULL: none of this name. */
-const DatabaseName *database_names_find(const DatabaseNames *names, const char *name);
+const DatabaseName *database_names_find(const DatabaseNameList *names, const char *name);

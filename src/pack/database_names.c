@@ -12,7 +12,7 @@ void database_names_put(Buffer *text, uint32_t oid, const char *name)
     buffer_append(text, "\n", 1);
 }
 
-static bool line_parse(const char *line, size_t size, Arena *arena, DatabaseName *database)
+static bool names_parse_line(const char *line, size_t size, Arena *arena, DatabaseName *database)
 {
     char *end;
     const unsigned long oid = strtoul(line, &end, 10);
@@ -25,7 +25,7 @@ static bool line_parse(const char *line, size_t size, Arena *arena, DatabaseName
     return percent_decode(line + begin, size - begin, name);
 }
 
-static size_t count_lines(const char *text)
+static size_t names_count_lines(const char *text)
 {
     size_t count = 0;
 
@@ -34,19 +34,19 @@ static size_t count_lines(const char *text)
     return count;
 }
 
-void database_names_parse(const char *text, Arena *arena, DatabaseNames *names)
+void database_names_parse(const char *text, Arena *arena, DatabaseNameList *names)
 {
-    *names = (DatabaseNames){.count = 0};
+    *names = (DatabaseNameList){.count = 0};
     if (text == NULL)
         return;
-    names->items = arena_alloc(arena, (count_lines(text) + 1) * sizeof *names->items);
+    names->items = arena_alloc(arena, (names_count_lines(text) + 1) * sizeof *names->items);
     for (const char *end; (end = strchr(text, '\n')) != NULL; text = end + 1) {
-        if (line_parse(text, (size_t)(end - text), arena, &names->items[names->count]))
+        if (names_parse_line(text, (size_t)(end - text), arena, &names->items[names->count]))
             names->count++;
     }
 }
 
-const DatabaseName *database_names_find(const DatabaseNames *names, const char *name)
+const DatabaseName *database_names_find(const DatabaseNameList *names, const char *name)
 {
     for (size_t i = 0; i < names->count; i++) {
         if (strcmp(names->items[i].name, name) == 0)

@@ -52,7 +52,7 @@ static bool is_empty_copy(const char *data, const char *relation)
     char *path =
         text_format("%s/%.*s/PG_VERSION", data, (int)(strrchr(relation, '/') - relation), relation);
     CLEANUP(buffer_done) Buffer version = {0};
-    Error unread = {0}; /* then it is no such copy */
+    Error unread = {0}; /* then it is none of these */
 
     return file_read_whole(path, VERSION_FILE_MAX, &version, &unread) &&
            left_empty_is(version.data, version.size);

@@ -8,7 +8,7 @@ enum { FIRST_NORMAL_OID = 16384 }; /* transam.h, FirstNormalObjectId */
 
 typedef struct LeavingOut {
     const RestoreRequest *request;
-    DatabaseNames names;
+    DatabaseNameList names;
     LeftOut *left_out;
     Arena *arena;
 } LeavingOut;
@@ -33,7 +33,7 @@ static bool database_is_kept(const RestoreRequest *request, const DatabaseName *
     return database->oid < FIRST_NORMAL_OID || is_asked_for(request, database->name);
 }
 
-static const char *names_in_words(const DatabaseNames *names, Arena *arena)
+static const char *names_in_words(const DatabaseNameList *names, Arena *arena)
 {
     CLEANUP(buffer_done) Buffer text = {0};
 
