@@ -177,8 +177,8 @@ bool file_attributes_set(HeldPath at, const FileAttributes *attributes, bool is_
     return true;
 }
 
-static bool settle_new(int fd, const char *path, const FileAttributes *attributes, bool is_synced,
-                       Error *err)
+static bool restored_file_settle_new(int fd, const char *path, const FileAttributes *attributes,
+                                     bool is_synced, Error *err)
 {
     if (!set_attributes(fd, path, attributes, err))
         return false;
@@ -194,7 +194,7 @@ bool restored_file_put(HeldPath at, const void *data, size_t size, const FileAtt
     CLEANUP(fd_done) int fd = -1;
 
     return held_create(at, &fd, err) && file_write_all(fd, data, size, path, err) &&
-           settle_new(fd, path, attributes, is_synced, err);
+           restored_file_settle_new(fd, path, attributes, is_synced, err);
 }
 
 bool restored_file_put_hollow(HeldPath at, uint64_t size, const FileAttributes *attributes,
@@ -207,5 +207,5 @@ bool restored_file_put_hollow(HeldPath at, uint64_t size, const FileAttributes *
         return false;
     if (ftruncate(fd, (off_t)size) != 0)
         return error_set_errno(err, ERR_IO, errno, "set the size of %s", path);
-    return settle_new(fd, path, attributes, is_synced, err);
+    return restored_file_settle_new(fd, path, attributes, is_synced, err);
 }
