@@ -20,6 +20,7 @@ typedef struct IncidentStory {
 typedef struct IncidentSummary {
     size_t restores, failures;   /* that ended since it began */
     const LedgerEntry *restored; /* the last that was started and verified; NULL */
+    TimeUs opened_at;            /* by `promote` or `watch`; TIME_US_NONE */
     TimeUs last_commit;          /* the last one that it kept; TIME_US_NONE: not known */
     TimeUs first_left_out;       /* the first commit that is not in it; TIME_US_NONE: none known */
     uint64_t left_elsewhere;     /* commits on other branches and in the old directory */

@@ -68,6 +68,11 @@ typedef struct Options {
     uint64_t interval_ms;
     uint64_t timeout_ms; /* 0: none */
     const char *server_log;
+    /* restore, watch, promote: once the database is back */
+    const char *checks; /* "all", "none", names */
+    bool backup_after;
+    uint64_t archive_wait_ms;
+    const char *expected_slots, *expected_standbys; /* names with commas between; NULL */
     /* verify */
     uint64_t reread_after_ms; /* 0: everything is read */
     /* status, restore */

@@ -6,6 +6,7 @@
 #include "base/progress.h"
 #include "postgres/control.h"
 #include "server/server.h"
+#include "server/session.h"
 
 typedef enum RecoveryState {
     RECOVERY_STARTING,
@@ -112,3 +113,12 @@ bool recovery_stop(const char *data, uint64_t timeout_ms, Error *err) MUST_CHECK
  */
 bool recovery_promote(const char *data, const char *conninfo, uint64_t timeout_ms,
                       Error *err) MUST_CHECK;
+
+/*
+ * A session with the server that runs on this data directory, and with no other, in this database
+ * (NULL: in the one that conninfo names); a lock is waited for 2 s, a statement ends after 10 s.
+ * conninfo as in WatchSetup; a URI leads to the database that it names. ERR_NOT_FOUND when none
+ * runs; ERR_USAGE when conninfo leads elsewhere; else as session_open().
+ */
+Session *recovery_session(const char *data, const char *conninfo, const char *database,
+                          Error *err) MUST_CHECK;

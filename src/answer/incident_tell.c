@@ -42,6 +42,15 @@ static bool entry_has_ended_well(const LedgerEntry *entry)
     return entry->status == ERR_NONE || entry->status == ERR_DEGRADED;
 }
 
+/* A copy beside the original brings nothing back. */
+static bool entry_is_restore(const LedgerEntry *entry)
+{
+    const char *as_copy = record_find(&entry->record, "as_copy");
+
+    return strcmp(entry->operation, "restore") == 0 &&
+           (as_copy == NULL || strcmp(as_copy, "yes") != 0);
+}
+
 /* What happened after it was closed belongs to it no more. */
 static bool incident_has_entry(const IncidentStory *story, const LedgerEntry *entry)
 {
@@ -49,16 +58,32 @@ static bool incident_has_entry(const IncidentStory *story, const LedgerEntry *en
            entry->started <= story->incident->closed_at;
 }
 
+/* From then on people could work again: by the command that opened it, if it was another one. */
+static bool entry_has_opened(const LedgerEntry *entry)
+{
+    const char *state = record_find(&entry->record, "state");
+    bool is_one =
+        strcmp(entry->operation, "promote") == 0 || strcmp(entry->operation, "watch") == 0;
+
+    return is_one && entry_has_ended_well(entry) && state != NULL && strcmp(state, "open") == 0;
+}
+
 void incident_summarize(const IncidentStory *story, IncidentSummary *summary)
 {
-    *summary = (IncidentSummary){.last_commit = TIME_US_NONE,
+    *summary = (IncidentSummary){.opened_at = TIME_US_NONE,
+                                 .last_commit = TIME_US_NONE,
                                  .first_left_out = TIME_US_NONE,
                                  .ended_at = story->incident->closed_at};
     for (size_t i = 0; i < story->ledger->count; i++) {
         const LedgerEntry *entry = &story->ledger->items[i];
         const char *verified = record_find(&entry->record, "verified");
 
-        if (strcmp(entry->operation, "restore") != 0 || !incident_has_entry(story, entry))
+        if (!incident_has_entry(story, entry))
+            continue;
+        if (entry_has_opened(entry) && summary->opened_at == TIME_US_NONE &&
+            summary->restored == NULL)
+            summary->opened_at = entry->finished;
+        if (!entry_is_restore(entry))
             continue;
         summary->restores++;
         summary->failures += !entry_has_ended_well(entry);
@@ -70,7 +95,8 @@ void incident_summarize(const IncidentStory *story, IncidentSummary *summary)
         summary->first_left_out = incident_record_time(entry, "first_left_out");
         summary->left_elsewhere = incident_record_number(entry, "commits_on_other_branches") +
                                   incident_record_number(entry, "commits_only_in_old_directory");
-        summary->ended_at = entry->finished;
+        summary->ended_at =
+            summary->opened_at != TIME_US_NONE ? summary->opened_at : entry->finished;
     }
 }
 
@@ -154,25 +180,39 @@ static void incident_print_resolution(const IncidentStory *story, const Incident
     out_print("  lasted      %s from its beginning to its end\n",
               out_duration(incident->closed_at - incident->began, span));
     if (summary->restored != NULL) {
-        TimeUs took = summary->restored->finished - incident->began;
-        out_print("  RTO         %s until the restore had ended, objective %s%s\n",
-                  out_duration(took, span), out_duration(story->rto, objective),
-                  took > story->rto ? ": missed" : "");
+        TimeUs took = summary->ended_at - incident->began;
+        out_print("  RTO         %s until %s, objective %s%s\n", out_duration(took, span),
+                  summary->opened_at != TIME_US_NONE ? "the database was open"
+                                                     : "the restore had ended",
+                  out_duration(story->rto, objective), took > story->rto ? ": missed" : "");
     }
+}
+
+/* "pgcairn restore to ...", or what was looked at once it was back. */
+static const char *entry_name(const LedgerEntry *entry, Arena *arena)
+{
+    const char *target = record_find(&entry->record, "target");
+    const char *after = record_find(&entry->record, "after");
+
+    if (after != NULL)
+        return arena_format(arena, "checks after pgcairn %s", after);
+    return arena_format(
+        arena, "pgcairn %s%s%s%s", entry->operation,
+        strcmp(entry->operation, "restore") != 0 || entry_is_restore(entry) ? "" : " of a copy",
+        target != NULL ? " to " : "", target != NULL ? target : "");
 }
 
 static void incident_print_entry(const LedgerEntry *entry)
 {
+    CLEANUP(arena_done) Arena arena = {0};
     char time[TIME_TEXT_SIZE], span[OUT_TEXT_SIZE], status[32] = "";
-    const char *target = record_find(&entry->record, "target");
     const char *error = record_find(&entry->record, "error");
 
     if (entry->status != ERR_NONE)
         (void)snprintf(status, sizeof status, ", exit status %u", entry->status);
-    out_print("  %s  pgcairn %s%s%s: %s%s%s%s\n", time_text_local(entry->started, time),
-              entry->operation, target != NULL ? " to " : "", target != NULL ? target : "",
-              out_duration(entry->finished - entry->started, span), status,
-              error != NULL ? ": " : "", error != NULL ? error : "");
+    out_print("  %s  %s: %s%s%s%s\n", time_text_local(entry->started, time),
+              entry_name(entry, &arena), out_duration(entry->finished - entry->started, span),
+              status, error != NULL ? ": " : "", error != NULL ? error : "");
 }
 
 static void incident_print_note(const IncidentNote *note)
@@ -295,9 +335,8 @@ static void summary_to_json(const IncidentStory *story, const IncidentSummary *s
 
     json_u64(json, "restores", summary->restores);
     json_u64(json, "failed_restores", summary->failures);
-    json_time(json, "restored_time", is_restored ? summary->restored->finished : TIME_US_NONE);
-    incident_seconds(json, "rto_s", is_restored,
-                     is_restored ? summary->restored->finished - began : 0);
+    json_time(json, "restored_time", is_restored ? summary->ended_at : TIME_US_NONE);
+    incident_seconds(json, "rto_s", is_restored, is_restored ? summary->ended_at - began : 0);
     incident_seconds(json, "rto_objective_s", true, story->rto);
     json_time(json, "last_commit_time", summary->last_commit);
     json_time(json, "first_left_out_time", summary->first_left_out);

@@ -91,8 +91,7 @@ static void help_group(const Command *command, OptionGroup group)
     bool has_heading = false;
 
     for (const Option *option = option_table; option->name != NULL; option++) {
-        if (option->group != group || !option_belongs(option, command) ||
-            (option->unused & command->bit) != 0)
+        if (option->group != group || !option_belongs(option, command))
             continue;
         if (!has_heading)
             printf("\n%s:\n", headings[group]);

@@ -46,12 +46,12 @@ const Option option_table[] = {
 
     {"repo", TEXT, FIELD(repo), FOR_ALL, GROUP_CLUSTER, "ADDRESS",
         "where backups and WAL rest: a directory, or file:///PATH",
-        .required = FOR_ALL & ~(FOR_WATCH | FOR_PROMOTE | FOR_DRILL), .unused = FOR_WATCH | FOR_PROMOTE},
+        .required = FOR_ALL & ~(FOR_WATCH | FOR_PROMOTE | FOR_DRILL)},
     {"cluster", TEXT, FIELD(cluster), FOR_ALL & ~(FOR_WATCH | FOR_PROMOTE), GROUP_CLUSTER, "NAME",
         "what the cluster is called in the repository",
         .fallback = "main"},
     {"cluster", TEXT, FIELD(cluster), FOR_WATCH | FOR_PROMOTE, GROUP_CLUSTER, "NAME",
-        "whose section of the configuration file counts, for --data and others",
+        "what the cluster is called in the repository, and whose section of the configuration file counts",
         .fallback = "main"},
     {"data", TEXT, FIELD(data), FOR_ALL & ~(FOR_PUSH | FOR_LIST | FOR_VERIFY | FOR_LOG | FOR_QUARANTINE | FOR_DRILL | FOR_DUTIES | FOR_INCIDENT),
         GROUP_CLUSTER, "DIR", "data directory of the cluster",
@@ -164,7 +164,7 @@ const Option option_table[] = {
     {"scratch", TEXT, FIELD(scratch), FOR_DRILL | FOR_RUN_DUTIES, GROUP_RESTORE, "DIR",
         "where the drill works: in DIR/pgcairn.drill, which is gone afterwards; with the room that a "
         "restore needs"},
-    {"probes", TEXT, FIELD(probes), FOR_DRILL, GROUP_RESTORE, "FILE",
+    {"probes", TEXT, FIELD(probes), FOR_DRILL | FOR_RESTORE | FOR_WATCH | FOR_PROMOTE, GROUP_RESTORE, "FILE",
         "your own SQL and what it must answer: \"-- probe: NAME\", \"-- database: NAME\", \"-- "
         "expect: VALUE\" (or at-least, at-most), then the SQL"},
     {"read-all", FLAG, FIELD(read_all), FOR_DRILL, GROUP_RESTORE, NULL,
@@ -255,10 +255,23 @@ const Option option_table[] = {
     {"server-log", TEXT, FIELD(server_log), FOR_RESTORE | FOR_WATCH | FOR_ADVANCE, GROUP_START, "FILE",
         "where the server writes its messages"},
 
-    {"rpo", DURATION, FIELD(rpo_ms), FOR_STATUS, GROUP_CLUSTER, "TIME",
+    {"checks", TEXT, FIELD(checks), FOR_RESTORE | FOR_WATCH | FOR_PROMOTE, GROUP_START, "LIST",
+        "what is looked at once the database is back: all, none, or of answer, databases, probes, archive, "
+        "standbys, backup, status",
+        .fallback = "all"},
+    {"backup-after", FLAG, FIELD(backup_after), FOR_RESTORE | FOR_WATCH | FOR_PROMOTE, GROUP_START, NULL,
+        "take a backup once the database is open: the first of its new timeline"},
+    {"archive-wait", DURATION, FIELD(archive_wait_ms), FOR_RESTORE | FOR_WATCH | FOR_PROMOTE, GROUP_START, "TIME",
+        "how long the first WAL of the new timeline may take to get into the repository",
+        .fallback = "60s", .max = 7 * DAY_MS},
+    {"expect-slots", TEXT, FIELD(expected_slots), FOR_RESTORE | FOR_WATCH | FOR_PROMOTE, GROUP_START, "LIST",
+        "replication slots that must be there afterwards, with commas between"},
+    {"expect-standbys", TEXT, FIELD(expected_standbys), FOR_RESTORE | FOR_WATCH | FOR_PROMOTE, GROUP_START, "LIST",
+        "standbys that must be connected afterwards, by application_name"},
+    {"rpo", DURATION, FIELD(rpo_ms), FOR_STATUS | FOR_RESTORE | FOR_WATCH | FOR_PROMOTE, GROUP_CLUSTER, "TIME",
         "the objective: how old the oldest commit that is not in the repository may get",
         .fallback = "1h", .min = 1000, .max = 30 * DAY_MS},
-    {"rto", DURATION, FIELD(rto_ms), FOR_STATUS | FOR_RESTORE | FOR_INCIDENT, GROUP_CLUSTER, "TIME",
+    {"rto", DURATION, FIELD(rto_ms), FOR_STATUS | FOR_RESTORE | FOR_INCIDENT | FOR_WATCH | FOR_PROMOTE, GROUP_CLUSTER, "TIME",
         "the objective: how long a restore may take until the database is open",
         .fallback = "2h", .min = 1000, .max = 30 * DAY_MS},
     {"duty-backup", DURATION, FIELD(duty_backup_ms), FOR_STATUS | FOR_DUTIES | FOR_RUN_DUTIES, GROUP_DUTIES, "TIME",
@@ -326,7 +339,7 @@ const Option option_table[] = {
 
     {"jobs", COUNT, FIELD(jobs),
         FOR_BACKUP | FOR_PUSH | FOR_GET | FOR_RESTORE | FOR_VERIFY | FOR_RECEIVE | FOR_LOG |
-            FOR_ADVANCE | FOR_DRILL,
+            FOR_ADVANCE | FOR_DRILL | FOR_WATCH | FOR_PROMOTE,
         GROUP_WORK, "N",
         "threads that read, compress and write",
         .fallback = "2", .min = 1, .max = 64},

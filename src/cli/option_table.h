@@ -44,9 +44,8 @@ typedef struct Option {
     const char *help;
     const char *fallback; /* used when the option is absent, NULL = nothing */
     unsigned required;    /* commands that need it; TEXT and CHOICE only */
-    unsigned unused; /* commands that take it, as all do, have no use for it, and don't show it */
-    bool positional; /* known by its place among the rows of the command, not by --name */
-    bool only_flag;  /* not in the environment or a file, where it would be forgotten */
+    bool positional;      /* known by its place among the rows of the command, not by --name */
+    bool only_flag;       /* not in the environment or a file, where it would be forgotten */
     uint64_t min, max;
     const char *const *choices; /* NULL-terminated */
 } Option;

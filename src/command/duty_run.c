@@ -1,22 +1,11 @@
 #include "answer/duties_tell.h"
-#include "base/interrupt.h"
 #include "base/log.h"
 #include "command/commands.h"
 #include "setup/duty_periods.h"
+#include "setup/own_command.h"
 #include "setup/repository.h"
 
-#include <errno.h>
-#include <fcntl.h>
-#include <signal.h>
-#include <sys/wait.h>
-#include <unistd.h>
-
-/*
- * Each duty is a command of this very program, run as a child: it has its own exit status, report
- * and journal entry, and what it does is what it does by hand.
- */
-
-enum { WORDS_MAX = 16, PAUSE_MS = 100 };
+enum { WORDS_MAX = 16 };
 
 typedef enum DutyOutcome {
     DUTY_NOT_DUE,
@@ -85,52 +74,36 @@ static void duty_arguments(const DutyRun *run, Duty duty, Arena *arena, const ch
     argv[count++] = "--no-progress";
 }
 
-/* With --json our answer is the only one on standard output. */
-static pid_t duty_start(const char **argv, bool is_quiet, Error *err)
-{
-    pid_t pid = fork();
-
-    if (pid < 0)
-        (void)error_set_errno(err, ERR_IO, errno, "start `pgcairn %s`", argv[1]);
-    if (pid != 0)
-        return pid;
-    if (!is_quiet || dup2(STDERR_FILENO, STDOUT_FILENO) >= 0)
-        (void)execv("/proc/self/exe", (char *const *)argv);
-    _exit(ERR_INTERNAL);
-}
+/* A duty while its child runs. */
+typedef struct DutyChild {
+    const DutyRun *run;
+    Duty duty;
+} DutyChild;
 
 /* A backup that has begun is let finish: to lose it costs more than the time. */
-static bool duty_is_out_of_time(const DutyRun *run, Duty duty)
+static bool duty_is_out_of_time(void *context)
 {
-    return run->budget > 0 && duty != DUTY_BACKUP && time_monotonic() - run->begun >= run->budget;
+    const DutyChild *child = context;
+    const DutyRun *run = child->run;
+
+    return run->budget > 0 && child->duty != DUTY_BACKUP &&
+           time_monotonic() - run->begun >= run->budget;
 }
 
 /* Until it has ended. It is asked to end when the time is over, or when we are. */
 static bool duty_wait(DutyRun *run, Duty duty, pid_t pid, Error *err)
 {
-    bool is_asked = false;
-    bool is_interrupted = false;
-    int status = 0;
+    DutyChild child = {.run = run, .duty = duty};
+    OwnCommandEnd end;
+    const bool ok = own_command_wait(pid, duty_is_out_of_time, &child, &end, err);
 
-    for (;;) {
-        pid_t ended = waitpid(pid, &status, WNOHANG);
-
-        if (ended == pid || (ended < 0 && errno != EINTR))
-            break;
-        is_interrupted = is_interrupted || !interrupt_check(err);
-        if (!is_asked && (is_interrupted || duty_is_out_of_time(run, duty))) {
-            (void)kill(pid, SIGTERM);
-            is_asked = true;
-        }
-        time_sleep_ms(PAUSE_MS);
-    }
-    run->statuses[duty] = WIFEXITED(status) ? WEXITSTATUS(status) : ERR_INTERRUPTED;
-    if (run->statuses[duty] == ERR_NONE || run->statuses[duty] == ERR_DEGRADED) {
+    run->statuses[duty] = end.status;
+    if (end.status == ERR_NONE || end.status == ERR_DEGRADED) {
         run->outcomes[duty] = DUTY_DONE;
     } else {
-        run->outcomes[duty] = is_asked && !is_interrupted ? DUTY_STOPPED : DUTY_FAILED;
+        run->outcomes[duty] = end.is_asked && ok ? DUTY_STOPPED : DUTY_FAILED;
     }
-    return !is_interrupted;
+    return ok;
 }
 
 static bool duty_do(DutyRun *run, Duty duty, Error *err)
@@ -140,8 +113,7 @@ static bool duty_do(DutyRun *run, Duty duty, Error *err)
 
     log_info("duty", log_str("duty", duty_name(duty)));
     duty_arguments(run, duty, &arena, argv);
-    (void)fflush(stdout);
-    pid_t pid = duty_start(argv, run->options->json, err);
+    pid_t pid = own_command_start(argv, run->options->json, err);
     return pid > 0 && duty_wait(run, duty, pid, err);
 }
 

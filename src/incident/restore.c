@@ -1,5 +1,6 @@
 #include "restore/restore.h"
 
+#include "aftermath.h"
 #include "base/log.h"
 #include "cli/output.h"
 #include "incident/incident_commands.h"
@@ -266,6 +267,7 @@ static bool make_plan(RestoreStory *story, Error *err)
         !restore_check_places(story, err) || !restore_check_log(story, err))
         return false;
     story->elapsed_plan = time_monotonic() - begin;
+    story->slots_before = restore_slots_of(story->plan.placement.data, &story->plan.arena);
     restore_estimate(story);
     return true;
 }
@@ -331,45 +333,69 @@ static void story_remove_old(RestoreStory *story)
     }
 }
 
-static bool restore_story_run(RestoreStory *story, Error *err)
+/* The database is back: told at once, then what comes afterwards is looked at. */
+static bool restore_tell_and_check(RestoreStory *story, Error *err)
 {
-    story->started_at = time_now();
-    if (!make_plan(story, err))
+    const bool checks = story->is_started && story->sight.state != RECOVERY_TARGET_REACHED;
+
+    if (!story->options->json && !restore_tell_result(story, err))
         return false;
-    if (story->options->dry_run)
-        return restore_tell_plan(story, err) && check_undecided(story, err);
-    if ((!story->options->json && !restore_tell_plan(story, err)) || !save_wal(story, err))
-        return false;
-    bool ok = carry_out(story, err);
+    return !checks || restore_check_after(story, err);
+}
+
+/* ERR_DEGRADED: it is done, and the report tells what is not as it was asked for. */
+static bool restore_finish(RestoreStory *story, bool ok, Error *err)
+{
+    Error unsaid = {0};
+
     story->finished_at = time_now();
     if (ok)
         story_remove_old(story);
-    /* ERR_DEGRADED: it is done, and the report tells what is not as it was asked for. */
-    if (ok || err->code == ERR_DEGRADED) {
-        Error unsaid = {0};
-        if (!restore_tell_result(story, &unsaid) && ok) {
-            *err = unsaid;
-            ok = false;
-        }
+    restore_write_journal(story, err);
+    if (!ok && err->code != ERR_DEGRADED)
+        return false;
+    bool is_told = restore_tell_and_check(story, &unsaid);
+    if (story->options->json && unsaid.code == ERR_NONE)
+        is_told = restore_tell_result(story, &unsaid);
+    if (is_told)
+        is_told = aftermath_judge(story->aftermath, &unsaid);
+    return ok && !is_told ? error_pass(err, &unsaid) : ok;
+}
+
+static bool restore_story_run(RestoreStory *story, Error *err)
+{
+    story->started_at = time_now();
+    if (!make_plan(story, err)) {
+        if (!story->options->dry_run)
+            restore_write_journal(story, err);
+        return false;
     }
-    return ok;
+    if (story->options->dry_run)
+        return restore_tell_plan(story, err) && check_undecided(story, err);
+    if ((!story->options->json && !restore_tell_plan(story, err)) || !save_wal(story, err)) {
+        restore_write_journal(story, err);
+        return false;
+    }
+    const bool ok = carry_out(story, err);
+    return restore_finish(story, ok, err);
 }
 
 bool command_restore(const Options *options, Error *err)
 {
     CLEANUP(arena_done) Arena arena = {0};
     CLEANUP(repo_done) Repo repo = {0};
+    CLEANUP(aftermath_done) Aftermath aftermath = {.options = options};
     Cluster cluster;
     RestoreRequest request;
-    RestoreStory story = {.options = options, .cluster = &cluster, .request = &request};
+    RestoreStory story = {
+        .options = options, .cluster = &cluster, .request = &request, .aftermath = &aftermath};
 
     story.sight.last_commit = TIME_US_NONE;
-    if (!restore_make_request(options, &arena, &story, &request, err) ||
+    if (!aftermath_prepare(&aftermath, options, err) ||
+        !restore_make_request(options, &arena, &story, &request, err) ||
         !repository_open(options, REPOSITORY_FOR_READING, &repo, &cluster, err))
         return false;
     bool ok = restore_story_run(&story, err);
-    if (!options->dry_run)
-        restore_write_journal(&story, err);
     restore_plan_done(&story.plan);
     return ok;
 }

@@ -44,6 +44,8 @@ typedef struct RestoreStory {
     RestoreKind kind;                                  /* what it is measured as */
     bool has_estimate;                                 /* restores of this kind were measured */
     Forecast estimate;
+    const char *const *slots_before; /* of what is replaced; NULL-terminated */
+    struct Aftermath *aftermath;     /* what comes once it is back; NULL: of a drill */
     TimeUs elapsed_start,
         elapsed_checkpoint; /* of elapsed_replay: before and after replay itself */
 } RestoreStory;
@@ -81,6 +83,14 @@ bool restore_tell_plan(const RestoreStory *story, Error *err) MUST_CHECK;
 bool restore_tell_result(const RestoreStory *story, Error *err) MUST_CHECK;
 /* Best effort: losing an entry loses no data. */
 void restore_write_journal(const RestoreStory *story, const Error *failure);
+
+/* Replication slots of a data directory, by their names; NULL-terminated, in the arena. */
+const char *const *restore_slots_of(const char *data, Arena *arena);
+/*
+ * Once the server is there, paused or open: the checks, what is lost, how long it took; into the
+ * journal and story->aftermath. ERR_INTERRUPTED.
+ */
+bool restore_check_after(RestoreStory *story, Error *err) MUST_CHECK;
 
 /* How long it will take, from what others took: best effort, nothing depends on it. */
 void restore_estimate(RestoreStory *story);

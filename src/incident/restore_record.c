@@ -162,7 +162,7 @@ void restore_write_journal(const RestoreStory *story, const Error *failure)
     record_text(&record, "operation", "restore");
     record_u64(&record, "status", (uint64_t)failure->code);
     record_time(&record, "started", story->started_at);
-    record_time(&record, "finished", time_now());
+    record_time(&record, "finished", time_now()); /* checks and a backup come after it */
     record_text(&record, "host", process_host_name());
     record_text(&record, "options",
                 story->options->command_line != NULL ? story->options->command_line : "");
@@ -170,6 +170,7 @@ void restore_write_journal(const RestoreStory *story, const Error *failure)
         &record, "target",
         restore_target_text(&story->request->target, time_text_postgres, text, sizeof text));
     record_text(&record, "data", story->request->data);
+    record_text(&record, "as_copy", story->request->as_copy ? "yes" : "no");
     restore_put_phases(story, failure, &record);
     if (failure->code != ERR_NONE)
         record_text(&record, "error", failure->message);

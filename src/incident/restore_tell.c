@@ -1,5 +1,6 @@
 #include "restore_parts.h"
 
+#include "aftermath.h"
 #include "answer/forecast_tell.h"
 #include "answer/left_out_tell.h"
 #include "base/file.h"
@@ -782,6 +783,8 @@ bool restore_tell_result(const RestoreStory *story, Error *err)
     json_bool(&json, "dry_run", false);
     plan_to_json(story, &json);
     result_to_json(story, &json);
+    if (story->aftermath->checks.count > 0)
+        aftermath_to_json(story->aftermath, &json);
     json_end_object(&json);
     return json_print(&json, err);
 }

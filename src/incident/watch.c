@@ -1,6 +1,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/shell_word.h"
+#include "came_back.h"
 #include "cli/output.h"
 #include "incident/incident_commands.h"
 #include "recovery/locks.h"
@@ -35,7 +36,8 @@ typedef struct Screen {
     RecoveryState state;
     bool is_stalled, is_shut_out;
     bool has_told;
-    Error failure; /* of writing the answer */
+    Error failure;              /* of writing the answer */
+    const Aftermath *aftermath; /* once it has ended; NULL */
 } Screen;
 
 static void screen_take_sample(Screen *screen, Lsn replayed, TimeUs now)
@@ -134,6 +136,8 @@ static void tell_json(Screen *screen, const RecoverySight *sight, bool is_stalle
     json_text(&json, "no_login", sight->no_login[0] != '\0' ? sight->no_login : NULL);
     json_text(&json, "reason", sight->reason[0] != '\0' ? sight->reason : NULL);
     json_text(&json, "advice", sight->advice[0] != '\0' ? sight->advice : NULL);
+    if (is_end && screen->aftermath != NULL)
+        aftermath_to_json(screen->aftermath, &json);
     json_end_object(&json);
     if (screen->failure.code == ERR_NONE)
         (void)!json_print(&json, &screen->failure);
@@ -395,20 +399,65 @@ static bool tell_end(Screen *screen, const RecoverySight *sight, Error *err)
     return watch_judge(screen->options, sight, err);
 }
 
+/* A restore of ours has come to its end, and somebody can look at it. */
+static bool watch_is_back(const CameBack *came, const RecoverySight *sight)
+{
+    return came->is_ours && (sight->state == RECOVERY_OPEN ||
+                             (sight->state == RECOVERY_PAUSED && sight->reason[0] == '\0'));
+}
+
+static bool watch_check(Screen *screen, const CameBack *came, const RecoverySight *sight,
+                        Aftermath *aftermath, Error *err)
+{
+    if (!watch_is_back(came, sight))
+        return true;
+    aftermath->command = "watch";
+    aftermath->closing.last_commit = sight->last_commit;
+    came_back_describe(came, aftermath);
+    aftermath->closing.open_at = time_now();
+    screen->aftermath = aftermath;
+    return aftermath_run(aftermath, err);
+}
+
+static bool watch_follow(Screen *screen, const Options *options, Arena *arena, RecoverySight *sight,
+                         Error *err)
+{
+    return options->start ? screen_take_up(screen, START_NONE, 0, arena, sight, err)
+                          : watch_it(screen, 0, sight, err);
+}
+
+static bool watch_tell(Screen *screen, const RecoverySight *sight, const Aftermath *aftermath,
+                       Error *err)
+{
+    if (!tell_end(screen, sight, err))
+        return false;
+    if (screen->aftermath == NULL)
+        return true;
+    if (!screen->options->json)
+        aftermath_print(aftermath);
+    return out_flush(err) && aftermath_judge(aftermath, err);
+}
+
 bool command_watch(const Options *options, Error *err)
 {
     CLEANUP(arena_done) Arena arena = {0};
-    RecoverySight sight;
+    CLEANUP(came_back_done) CameBack came = {.why_not = ""};
+    CLEANUP(aftermath_done) Aftermath aftermath = {.options = options};
+    RecoverySight sight = {.last_commit = TIME_US_NONE};
     PgControl control;
     Screen screen;
 
-    if (!screen_open(&screen, options, &control, err))
+    if (!aftermath_prepare(&aftermath, options, err) ||
+        !screen_open(&screen, options, &control, err))
         return false;
     if (options->start && !check_restored(options, err))
         return false;
-    return (options->start ? screen_take_up(&screen, START_NONE, 0, &arena, &sight, err)
-                           : watch_it(&screen, 0, &sight, err)) &&
-           tell_end(&screen, &sight, err);
+    came_back_open(&came, options);
+    const bool ok = watch_follow(&screen, options, &arena, &sight, err);
+    if (options->start)
+        came_back_write_journal(&came, "watch", TIME_US_NONE, &sight, err);
+    return ok && watch_check(&screen, &came, &sight, &aftermath, err) &&
+           watch_tell(&screen, &sight, &aftermath, err);
 }
 
 bool watch_on_to_target(const Options *options, const char *const *settings, Lsn *reached,

@@ -50,6 +50,60 @@ Session *glance_session(const char *conninfo, const ServerLock *lock, const PgCo
     return TAKE(session);
 }
 
+/* The catalogue itself may be among what is locked: this must not wait forever, too. */
+static const char patience_query[] =
+    "SELECT set_config('lock_timeout', '2s', false), set_config('statement_timeout', '10s', false)";
+
+/* A string that is a URI takes no more words: then it leads to the database that it names. */
+static void put_database(const char *database, Buffer *conninfo)
+{
+    buffer_print(conninfo, " dbname='");
+    for (const char *c = database; *c != '\0'; c++)
+        buffer_print(conninfo, "%s%c", *c == '\'' || *c == '\\' ? "\\" : "", *c);
+    buffer_print(conninfo, "'");
+}
+
+Session *glance_database_session(const char *conninfo, const ServerLock *lock,
+                                 const PgControl *control, const char *database, Error *err)
+{
+    CLEANUP(buffer_done) Buffer text = {0};
+    CLEANUP(arena_done) Arena arena = {0};
+    CLEANUP(session_freep) Session *session = NULL;
+    const char *values[2];
+    bool found;
+
+    if (conninfo != NULL) {
+        buffer_print(&text, "%s", conninfo);
+    } else {
+        server_conninfo(lock, &text);
+        buffer_print(&text, "connect_timeout=5");
+    }
+    if (database != NULL && strstr((const char *)text.data, "://") == NULL)
+        put_database(database, &text);
+    session = glance_session((const char *)text.data, lock, control, err);
+    if (session == NULL ||
+        !session_row(session, patience_query, &arena, values, ARRAY_SIZE(values), &found, err))
+        return NULL;
+    return TAKE(session);
+}
+
+Session *recovery_session(const char *data, const char *conninfo, const char *database, Error *err)
+{
+    CLEANUP(arena_done) Arena arena = {0};
+    PgControl control;
+    ServerLock lock;
+    bool found;
+
+    if (!pg_control_read(data, &control, NULL, err) ||
+        !server_lock_read(data, &arena, &lock, &found, err))
+        return NULL;
+    if (!found || !lock.is_alive) {
+        error_set(err, ERR_NOT_FOUND, "no server runs on %s", data);
+        return NULL;
+    }
+    return glance_database_session(conninfo, &lock, &control, database, err);
+}
+
 /* "00000003000000000000002A": the timeline it begins with. */
 static uint32_t file_timeline(const char *name)
 {

@@ -21,6 +21,11 @@ typedef struct SqlGlance {
  */
 Session *glance_session(const char *conninfo, const ServerLock *lock, const PgControl *control,
                         Error *err) MUST_CHECK;
+/* The same in this database (NULL: in the one that conninfo says), without endless waits: a lock is
+ * waited for 2 s, a statement ends after 10 s. */
+Session *glance_database_session(const char *conninfo, const ServerLock *lock,
+                                 const PgControl *control, const char *database,
+                                 Error *err) MUST_CHECK;
 bool glance_by_sql(Session *session, unsigned major, SqlGlance *glance, Error *err) MUST_CHECK;
 
 /* What the startup process says that it does. False when its title says nothing. */

@@ -27,10 +27,6 @@ static const char relations_query[] =
     " AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())"
     " AND n.nspname <> 'pg_toast') locked";
 
-/* The catalogue itself may be among what is locked: this must not wait forever, too. */
-static const char patience_query[] =
-    "SELECT set_config('lock_timeout', '2s', false), set_config('statement_timeout', '10s', false)";
-
 typedef struct Asking {
     const char *conninfo;
     const ServerLock *lock;
@@ -38,35 +34,6 @@ typedef struct Asking {
     LockedRelations *locked;
     Buffer *text;
 } Asking;
-
-static Session *connect_to(const Asking *asking, const char *database, Error *err)
-{
-    CLEANUP(buffer_done) Buffer conninfo = {0};
-    CLEANUP(arena_done) Arena arena = {0};
-    CLEANUP(session_freep) Session *session = NULL;
-    const char *values[2];
-    bool found;
-
-    if (asking->conninfo != NULL) {
-        buffer_print(&conninfo, "%s%s", asking->conninfo,
-                     strstr(asking->conninfo, "://") == NULL ? " " : "");
-    } else {
-        server_conninfo(asking->lock, &conninfo);
-        buffer_print(&conninfo, "connect_timeout=5 ");
-    }
-    /* A string that is a URI takes no more words: what it leads to is asked. */
-    if (database != NULL && strstr((const char *)conninfo.data, "://") == NULL) {
-        buffer_print(&conninfo, "dbname='");
-        for (const char *c = database; *c != '\0'; c++)
-            buffer_print(&conninfo, "%s%c", *c == '\'' || *c == '\\' ? "\\" : "", *c);
-        buffer_print(&conninfo, "'");
-    }
-    session = glance_session((const char *)conninfo.data, asking->lock, asking->control, err);
-    if (session == NULL ||
-        !session_row(session, patience_query, &arena, values, ARRAY_SIZE(values), &found, err))
-        return NULL;
-    return TAKE(session);
-}
 
 static void add_database(const Asking *asking, const char *database)
 {
@@ -77,7 +44,8 @@ static void add_database(const Asking *asking, const char *database)
     bool found = false;
     size_t count = 0;
 
-    session = connect_to(asking, database, &unseen);
+    session =
+        glance_database_session(asking->conninfo, asking->lock, asking->control, database, &unseen);
     bool is_told = session != NULL &&
                    session_row(session, relations_query, &arena, values, ARRAY_SIZE(values), &found,
                                &unseen) &&
@@ -125,7 +93,7 @@ bool recovery_locks(const char *data, const char *conninfo, LockedRelations *loc
         return error_set(err, ERR_NOT_FOUND, "no server runs on %s", data);
     const Asking asking = {
         .conninfo = conninfo, .lock = &lock, .control = &control, .locked = locked, .text = &text};
-    session = connect_to(&asking, NULL, err);
+    session = glance_database_session(conninfo, &lock, &control, NULL, err);
     if (session == NULL || !session_row(session, databases_query, &arena, &names, 1, &found, err))
         return false;
     if (found && names != NULL)

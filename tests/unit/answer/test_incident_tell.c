@@ -51,6 +51,36 @@ static void the_last_verified_restore_until_the_end_tells_what_was_kept(void **s
     assert_int_equal(summary.ended_at, 305);
 }
 
+/* What was promoted before the restore belongs to another one; a copy brings nothing back. */
+static void a_promotion_after_the_restore_ends_it_and_copies_do_not_count(void **state)
+{
+    static RecordField verified[] = {{"verified", "yes"}};
+    static RecordField copy[] = {{"verified", "yes"}, {"as_copy", "yes"}};
+    static RecordField opened[] = {{"state", "open"}};
+    static RecordField paused[] = {{"state", "paused"}};
+    LedgerEntry entries[] = {
+        entry("restore", 800, ERR_NONE, copy, 2),   entry("promote", 700, ERR_NONE, opened, 1),
+        entry("watch", 600, ERR_NONE, paused, 1),   entry("restore", 500, ERR_NONE, verified, 1),
+        entry("promote", 400, ERR_NONE, opened, 1), entry("restore", 300, ERR_NONE, verified, 1),
+    };
+    Ledger ledger = {.items = entries, .count = ARRAY_SIZE(entries)};
+    const Incident incident = {.began = 50, .closed_at = TIME_US_NONE};
+    const IncidentStory story = {.incident = &incident, .ledger = &ledger, .now = 1000};
+    IncidentSummary summary;
+
+    (void)state;
+    incident_summarize(&story, &summary);
+    assert_int_equal(summary.restores, 2);
+    assert_ptr_equal(summary.restored, &entries[3]);
+    assert_int_equal(summary.opened_at, 705);
+    assert_int_equal(summary.ended_at, 705);
+
+    entries[1].status = ERR_RECOVERY; /* it did not open */
+    incident_summarize(&story, &summary);
+    assert_int_equal(summary.opened_at, TIME_US_NONE);
+    assert_int_equal(summary.ended_at, 505);
+}
+
 static void without_a_restore_nothing_is_known(void **state)
 {
     const Ledger ledger = {.count = 0};
@@ -69,6 +99,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_last_verified_restore_until_the_end_tells_what_was_kept),
+        cmocka_unit_test(a_promotion_after_the_restore_ends_it_and_copies_do_not_count),
         cmocka_unit_test(without_a_restore_nothing_is_known),
     };
 
