@@ -46,9 +46,18 @@ typedef struct RecoverySight {
     char no_login[256]; /* it accepts connections, and not ours: why. A pause can't be seen then */
     PgControl control;
     pid_t pid;
+    bool is_closing; /* of recovery_watch_to_end(): replay has ended, the server shuts down at its
+                        target, with a checkpoint */
     /* Of recovery_watch_to_end(), time_monotonic(), as exact as it looks often; 0: not seen. */
     TimeUs replay_from, replay_until;
 } RecoverySight;
+
+/*
+ * What takes the time now, in words: "start of the server", "second start" (is_second: to pause or
+ * open after a verified target), "replay", "checkpoint at the end of recovery", "checkpoint: the
+ * server shuts down at its target"; "" once it is over.
+ */
+const char *recovery_phase_name(const RecoverySight *sight, bool is_second);
 
 typedef struct RecoveryWatch RecoveryWatch;
 

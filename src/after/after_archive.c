@@ -152,11 +152,12 @@ bool after_archive(AfterLook *look, Error *err)
     if (!archiving_ask(look, &arena, &before, &attempt))
         return after_unknown(look, CHECK_ARCHIVE, &attempt, err);
     if (strcmp(before.mode, "off") == 0 && !before.is_received) {
-        checks_put(look->list, CHECK_ARCHIVE, CHECK_FAILED,
+        /* As it was configured before: whoever streams instead begins to once it is back. */
+        checks_put(look->list, CHECK_ARCHIVE, CHECK_TO_DO,
                    "archive_mode is off: nothing that is committed from now on gets into the "
                    "repository",
                    "set archive_mode = on and archive_command = 'pgcairn archive-push %p', and "
-                   "restart the server; or start `pgcairn receive`");
+                   "restart the server; or start `pgcairn receive` again");
         return true;
     }
     if (!archive_switch(look, name, &attempt))

@@ -83,7 +83,8 @@ bool after_databases(AfterLook *look, Error *err)
     return after_each_database(look, names, err);
 }
 
-/* As long as it needs, but never for a lock; and it can change nothing. */
+/* As long as it needs, but never for a lock; and it can change nothing. Names are found as for
+ * everybody, not as for a session of ours. */
 static bool probe_ask(const AfterLook *look, const SqlProbe *probe, Arena *arena,
                       const char **answer, bool *found, Error *err)
 {
@@ -92,6 +93,7 @@ static bool probe_ask(const AfterLook *look, const SqlProbe *probe, Arena *arena
     session = recovery_session(look->request->data, look->request->conninfo, probe->database, err);
     return session != NULL && session_run(session, "SET default_transaction_read_only = on", err) &&
            session_run(session, "SET statement_timeout = 0", err) &&
+           session_run(session, "RESET search_path", err) &&
            session_row(session, probe->sql, arena, answer, 1, found, err);
 }
 

@@ -79,7 +79,10 @@ const Command command_table[] = {
             "      --target-time='2026-11-22 14:30:00 Europe/Vienna' --start\n"
             "\n"
             "What is half restored cannot be started by mistake; run the same command again to "
-            "go on.\n",
+            "go on.\n"
+            "\n"
+            "With --start it ends with checks (--checks, --probes, --backup-after) and what the "
+            "restore has cost: commits and time. A check that failed is exit status 3.\n",
     },
     {
         .name = "watch", .bit = FOR_WATCH, .run = command_watch,
@@ -88,7 +91,7 @@ const Command command_table[] = {
         .details =
             "Attaches to any recovering server, also one that pgcairn did not start, and ends when "
             "the recovery does: target reached, paused, open, or failed with the server's own "
-            "reason (exit status 13).\n"
+            "reason (exit status 13). Where `restore` began it, the checks follow (--checks).\n"
             "\n"
             "  pgcairn watch --data=/var/lib/postgresql/15/main\n",
     },
@@ -111,7 +114,8 @@ const Command command_table[] = {
         .synopsis = "--data=DIR [OPTION]...",
         .details =
             "Promotes a recovering or paused server and waits until it accepts writes. From then "
-            "on it is on a timeline of its own, and its target cannot be moved forward any more.\n"
+            "on it is on a timeline of its own, and its target cannot be moved forward any more. "
+            "Then the checks follow (--checks): is WAL archived again, and so on.\n"
             "\n"
             "  pgcairn promote --data=/var/lib/postgresql/15/main\n",
     },

@@ -120,13 +120,13 @@ static void closing_to_json(const Closing *closing, Json *json)
     json_time(json, "last_commit_lost_time", closing->lost_last);
     seconds_to_json(json, "rpo_s", rpo);
     seconds_to_json(json, "rpo_objective_s", closing->rpo_objective);
-    json_bool(json, "rpo_missed", rpo != TIME_US_NONE && rpo > closing->rpo_objective);
+    json_bool(json, "is_rpo_missed", rpo != TIME_US_NONE && rpo > closing->rpo_objective);
     json_time(json, "began_time", closing->began);
     json_time(json, "incident_began_time", closing->incident_began);
     json_time(json, "open_time", closing->open_at);
     seconds_to_json(json, "rto_s", rto);
     seconds_to_json(json, "rto_objective_s", closing->rto_objective);
-    json_bool(json, "rto_missed", rto != TIME_US_NONE && rto > closing->rto_objective);
+    json_bool(json, "is_rto_missed", rto != TIME_US_NONE && rto > closing->rto_objective);
     json_begin_object(json, "phases");
     for (int i = 0; i < PHASE_COUNT; i++) {
         CLEANUP(text_freep) char *key = text_format("%s_s", restore_phase_key((RestorePhase)i));

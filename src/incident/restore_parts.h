@@ -31,6 +31,7 @@ typedef struct RestoreStory {
     void *on_start_context;
     const char *const *raised; /* "max_connections=90", ...: restore_raised_parameters() */
     bool is_started;
+    bool is_second_start;  /* to pause at the verified target, or to open */
     bool is_verified;      /* the target was reached, and nothing else */
     RecoverySight sight;   /* the last one */
     Lsn reached;           /* verified end of replay */

@@ -7,6 +7,7 @@
 #include "recovery/invalid_pages.h"
 #include "recovery/locks.h"
 #include "server/server.h"
+#include "stall.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -22,19 +23,23 @@ enum {
 
 static void tell_change(void *context, const RecoverySight *sight, bool is_stalled)
 {
+    CLEANUP(arena_done) Arena arena = {0};
+    const RestoreStory *story = context;
+    const char *phase = recovery_phase_name(sight, story->is_second_start);
     char lsn[LSN_TEXT_SIZE], time[TIME_TEXT_SIZE];
     const char *commit =
         sight->last_commit != TIME_US_NONE ? time_text(sight->last_commit, time) : "";
 
-    (void)context;
     if (sight->no_login[0] != '\0')
         log_warn("the server accepts connections, but not ours", log_str("why", sight->no_login));
     if (is_stalled) {
         log_warn("recovery makes no progress", log_str("state", recovery_state_name(sight->state)),
-                 log_str("segment", sight->segment),
-                 log_str("waiting", sight->is_waiting ? "for that segment" : ""));
+                 log_str("phase", phase), log_str("segment", sight->segment),
+                 log_str("waiting", sight->is_waiting ? "for that segment" : ""),
+                 log_str("archive", stall_in_words(story->cluster, sight->segment, &arena)));
     } else {
         log_info("recovery", log_str("state", recovery_state_name(sight->state)),
+                 log_str("phase", phase),
                  log_str("replayed", sight->replayed != 0 ? lsn_text(sight->replayed, lsn) : ""),
                  log_str("last_commit", commit), log_str("segment", sight->segment));
     }
@@ -126,7 +131,7 @@ static bool start_and_watch(RestoreStory *story, const char *phase, Progress *pr
         return false;
     setup.pid = pid;
     CLEANUP(recovery_watch_freep) RecoveryWatch *watch = recovery_watch_new(&setup);
-    if (!recovery_watch_to_end(watch, WATCH_INTERVAL_MS, tell_change, NULL, &story->sight, err)) {
+    if (!recovery_watch_to_end(watch, WATCH_INTERVAL_MS, tell_change, story, &story->sight, err)) {
         error_context(err, "watch the recovery on %s", plan->placement.data);
         return error_hint(err, "the server goes on by itself: `pgcairn watch --start` follows it, "
                                "and takes up what is left to do");
@@ -336,6 +341,7 @@ static bool start_as_asked(RestoreStory *story, Progress *progress, Error *err)
 
     if (!restore_set_action(story->plan.placement.data, story->action, err))
         return false;
+    story->is_second_start = true;
     if (!start_and_watch(story, "second start", progress, err))
         return tell_unseen(story, err);
     story->elapsed_open = time_monotonic() - begin;

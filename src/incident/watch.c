@@ -9,6 +9,7 @@
 #include "repo/recovery_plan.h"
 #include "restore/restore.h"
 #include "setup/server_start.h"
+#include "stall.h"
 #include "watch_parts.h"
 
 #include <inttypes.h>
@@ -33,8 +34,10 @@ typedef struct Screen {
         Lsn replayed;
     } samples[SAMPLES]; /* one a second: what the rate is measured by */
     size_t sample_count;
+    const Cluster *cluster; /* the archive that it reads; NULL: not known */
+    bool is_second;         /* it was started to pause at a target that was reached before */
     RecoveryState state;
-    bool is_stalled, is_shut_out;
+    bool is_stalled, is_shut_out, is_closing;
     bool has_told;
     Error failure;              /* of writing the answer */
     const Aftermath *aftermath; /* once it has ended; NULL */
@@ -107,9 +110,17 @@ static Figures figures_of(Screen *screen, const RecoverySight *sight)
     return figures;
 }
 
+static const char *phase_or_null(const Screen *screen, const RecoverySight *sight)
+{
+    const char *phase = recovery_phase_name(sight, screen->is_second);
+
+    return *phase != '\0' ? phase : NULL;
+}
+
 static void tell_json(Screen *screen, const RecoverySight *sight, bool is_stalled, bool is_end)
 {
     CLEANUP(json_done) Json json = {0};
+    CLEANUP(arena_done) Arena arena = {0};
     Figures figures = figures_of(screen, sight);
 
     json_begin_object(&json, NULL);
@@ -122,6 +133,9 @@ static void tell_json(Screen *screen, const RecoverySight *sight, bool is_stalle
     json_time(&json, "last_commit_time", sight->last_commit);
     json_text(&json, "segment", sight->segment[0] != '\0' ? sight->segment : NULL);
     json_bool(&json, "waiting", sight->is_waiting);
+    json_text(&json, "phase", phase_or_null(screen, sight));
+    if (is_stalled)
+        json_text(&json, "archive", stall_in_words(screen->cluster, sight->segment, &arena));
     json_lsn(&json, "target_lsn", screen->goal.is_bound ? 0 : screen->goal.lsn);
     if (figures.has_left) {
         json_u64(&json, "left_bytes", figures.left_bytes);
@@ -146,12 +160,16 @@ static void tell_json(Screen *screen, const RecoverySight *sight, bool is_stalle
 static void tell_log(const Screen *screen, const RecoverySight *sight, const Figures *figures,
                      bool is_stalled)
 {
+    CLEANUP(arena_done) Arena arena = {0};
     const LogField fields[] = {
         log_str("message", is_stalled ? "recovery makes no progress" : "recovery"),
         log_str("state", recovery_state_name(sight->state)),
+        log_str("phase", recovery_phase_name(sight, screen->is_second)),
         log_str("replayed", figures->lsn),
         log_str("last_commit", figures->commit),
         log_str(sight->is_waiting ? "waiting_for" : "segment", sight->segment),
+        log_str("archive",
+                is_stalled ? stall_in_words(screen->cluster, sight->segment, &arena) : ""),
         log_str("rate", figures->rate),
         log_str(screen->goal.is_bound ? "left_at_most" : "left", figures->left),
         log_str("left_time", figures->left_time),
@@ -167,7 +185,9 @@ static void watch_draw(const Screen *screen, const RecoverySight *sight, const F
 {
     CLEANUP(buffer_done) Buffer line = {0};
 
-    buffer_print(&line, CLEAR_LINE "%s", recovery_state_name(sight->state));
+    const char *phase = recovery_phase_name(sight, screen->is_second);
+    buffer_print(&line, CLEAR_LINE "%s",
+                 *phase != '\0' ? phase : recovery_state_name(sight->state));
     if (figures->lsn[0] != '\0')
         buffer_print(&line, "  %s", figures->lsn);
     if (sight->segment[0] != '\0' && (sight->is_waiting || is_stalled))
@@ -191,12 +211,14 @@ static void watch_news(void *context, const RecoverySight *sight, bool is_stalle
     Screen *screen = context;
     bool is_shut_out = sight->no_login[0] != '\0';
     bool has_changed = !screen->has_told || sight->state != screen->state ||
-                       is_stalled != screen->is_stalled || is_shut_out != screen->is_shut_out;
+                       is_stalled != screen->is_stalled || is_shut_out != screen->is_shut_out ||
+                       sight->is_closing != screen->is_closing;
 
     screen->has_told = true;
     screen->state = sight->state;
     screen->is_stalled = is_stalled;
     screen->is_shut_out = is_shut_out;
+    screen->is_closing = sight->is_closing;
     if (screen->options->json) {
         tell_json(screen, sight, is_stalled, false);
         return;
@@ -366,6 +388,7 @@ static bool screen_take_up(Screen *screen, NextStart last, pid_t pid, Arena *are
         NextStart next = next_start(sight, last);
         if (next == START_NONE || i == STARTS_MAX)
             break;
+        screen->is_second = next == START_PAUSED;
         if (!start_again(screen, next, &sight->control, arena, &pid, err))
             return error_context(err, "start the server on %s again", options->data);
         last = next;
@@ -453,6 +476,7 @@ bool command_watch(const Options *options, Error *err)
     if (options->start && !check_restored(options, err))
         return false;
     came_back_open(&came, options);
+    screen.cluster = came.has_cluster ? &came.cluster : NULL;
     const bool ok = watch_follow(&screen, options, &arena, &sight, err);
     if (options->start)
         came_back_write_journal(&came, "watch", TIME_US_NONE, &sight, err);

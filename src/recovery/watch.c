@@ -66,6 +66,28 @@ const char *recovery_state_name(RecoveryState state)
     return "unknown";
 }
 
+const char *recovery_phase_name(const RecoverySight *sight, bool is_second)
+{
+    if (sight->is_closing)
+        return "checkpoint: the server shuts down at its target";
+    switch (sight->state) {
+    case RECOVERY_STARTING:
+        return is_second ? "second start" : "start of the server";
+    case RECOVERY_REACHING_CONSISTENCY:
+    case RECOVERY_REPLAYING:
+        return is_second ? "second start" : "replay";
+    case RECOVERY_PROMOTING: /* the signal files are gone, and the control file waits for it */
+        return "checkpoint at the end of recovery";
+    case RECOVERY_TARGET_REACHED:
+    case RECOVERY_PAUSED:
+    case RECOVERY_OPEN:
+    case RECOVERY_FAILED:
+    case RECOVERY_NOT_RUNNING:
+        break;
+    }
+    return "";
+}
+
 static const char *copy_of(Arena *arena, const char *text)
 {
     return text != NULL ? arena_text(arena, text) : NULL;
@@ -456,7 +478,8 @@ typedef struct Course {
     RecoveryState state;
     bool is_stalled;
     bool is_shut_out;              /* ... of the server, as was told */
-    bool has_replayed, is_closing; /* the startup process was seen; and is gone */
+    bool has_replayed, is_closing; /* the startup process was seen; and is gone, as shown */
+    bool has_told_closing;
     bool has_told;
     TimeUs replay_from, replay_until; /* as in RecoverySight */
 } Course;
@@ -484,6 +507,7 @@ static void note_times(Course *course, RecoverySight *sight, TimeUs now)
         course->replay_from = now;
     if (course->replay_until == 0 && course->replay_from != 0 && is_over)
         course->replay_until = now;
+    sight->is_closing = is_after_replay(course, sight);
     sight->replay_from = course->replay_from;
     sight->replay_until = course->replay_until;
 }
@@ -501,9 +525,9 @@ static void show_progress(const RecoveryWatch *watch, Course *course, const Reco
         progress_phase(progress, watch->setup.phase != NULL ? watch->setup.phase : "replay",
                        is_bounded ? watch->setup.target - course->start : 0);
     }
-    if (is_after_replay(course, sight)) {
+    if (sight->is_closing) {
         if (!course->is_closing)
-            progress_phase(progress, "checkpoint: the server shuts down at its target", 0);
+            progress_phase(progress, recovery_phase_name(sight, false), 0);
         course->is_closing = true;
     } else if (course->start != 0 && sight->replayed > course->start) {
         atomic_store(&progress->bytes_done, sight->replayed - course->start);
@@ -537,8 +561,10 @@ static void watch_tell(Course *course, const RecoverySight *sight, bool is_stall
     bool is_shut_out = sight->no_login[0] != '\0';
 
     if (course->has_told && sight->state == course->state && is_stalled == course->is_stalled &&
-        is_shut_out == course->is_shut_out && !is_due)
+        is_shut_out == course->is_shut_out && sight->is_closing == course->has_told_closing &&
+        !is_due)
         return;
+    course->has_told_closing = sight->is_closing;
     course->is_shut_out = is_shut_out;
     course->has_told = true;
     course->told_at = now;
