@@ -29,7 +29,7 @@ typedef enum CheckKind {
     CHECK_STATUS,
     CHECK_KINDS,
 } CheckKind;
-const char *check_name(CheckKind kind); /* "databases" */
+const char *after_check_name(CheckKind kind); /* "databases" */
 
 typedef enum CheckResult {
     CHECK_PASSED,
@@ -40,19 +40,19 @@ typedef enum CheckResult {
 } CheckResult;
 const char *check_result_name(CheckResult result); /* "to do" */
 
-typedef struct Check {
+typedef struct AfterCheck {
     CheckKind kind;
     CheckResult result;
     const char *text; /* what was found; one line */
     const char *next; /* what to do; "": nothing. Commands in it: cli/hint.h */
     TimeUs elapsed;   /* microseconds */
-} Check;
+} AfterCheck;
 
 enum { CHECKS_MAX = 64, CHECK_TEXT_MAX = 400 };
 
 /* Plain data; texts in the arena. */
 typedef struct CheckList {
-    Check items[CHECKS_MAX];
+    AfterCheck items[CHECKS_MAX];
     size_t count;
     TimeUs begin; /* of the check that runs; time_monotonic() */
     Arena arena;
@@ -67,7 +67,7 @@ void checks_put(CheckList *list, CheckKind kind, CheckResult result, const char 
 /* How many came out so. */
 size_t checks_count(const CheckList *list, CheckResult result);
 /* The first that failed, else the first that could not be made; NULL: neither is there. */
-const Check *checks_worst(const CheckList *list);
+const AfterCheck *checks_worst(const CheckList *list);
 void checks_done(CheckList *list); /* for CLEANUP() */
 
 /*

@@ -2,14 +2,6 @@
 
 #include "recovery/recovery.h"
 
-bool after_unknown(AfterLook *look, CheckKind kind, const Error *attempt, Error *err)
-{
-    if (attempt->code == ERR_INTERRUPTED)
-        return error_pass(err, attempt);
-    checks_put(look->list, kind, CHECK_UNKNOWN, attempt->message, attempt->hint);
-    return true;
-}
-
 /* The timeline in the name of the file that is being written. */
 static bool after_ask(AfterLook *look, const char **version, Arena *arena, Error *err)
 {
@@ -134,7 +126,7 @@ static void after_paused(AfterLook *look)
         if (!look->request->wanted[later_parts[i].kind])
             continue;
         names = arena_format(&arena, "%s%s%s", names, *names != '\0' ? ", " : "",
-                             check_name(later_parts[i].kind));
+                             after_check_name(later_parts[i].kind));
     }
     if (*names != '\0') {
         checks_begin(look->list);

@@ -7,15 +7,15 @@
 enum { DATABASES_ASKED_MAX = 10000 };
 
 /* Names of databases, one after another. */
-typedef struct DatabaseNames {
+typedef struct AskedDatabases {
     const char *items[DATABASES_ASKED_MAX];
     size_t count;
     Arena *arena;
-} DatabaseNames;
+} AskedDatabases;
 
 static bool database_take(void *context, const char *const *values, Error *err)
 {
-    DatabaseNames *names = context;
+    AskedDatabases *names = context;
 
     (void)err;
     if (names->count < ARRAY_SIZE(names->items) && values[0] != NULL)
@@ -36,7 +36,7 @@ static bool database_answers(const AfterLook *look, const char *name, Error *err
                                           &relations, 1, &found, err);
 }
 
-static bool after_each_database(AfterLook *look, const DatabaseNames *names, Error *err)
+static bool after_each_database(AfterLook *look, const AskedDatabases *names, Error *err)
 {
     CLEANUP(arena_done) Arena arena = {0};
     size_t failed = 0;
@@ -63,7 +63,7 @@ bool after_databases(AfterLook *look, Error *err)
 {
     CLEANUP(arena_done) Arena arena = {0};
     const char *conninfo = look->request->conninfo;
-    DatabaseNames *names = arena_alloc(&arena, sizeof *names);
+    AskedDatabases *names = arena_alloc(&arena, sizeof *names);
     Error attempt = {0};
 
     checks_begin(look->list);

@@ -6,7 +6,7 @@ static const char *const check_names[CHECK_KINDS] = {
     [CHECK_STATUS] = "status",
 };
 
-const char *check_name(CheckKind kind)
+const char *after_check_name(CheckKind kind)
 {
     return check_names[kind];
 }
@@ -33,11 +33,11 @@ void checks_put(CheckList *list, CheckKind kind, CheckResult result, const char 
     if (list->count == CHECKS_MAX)
         return;
     list->items[list->count++] =
-        (Check){.kind = kind,
-                .result = result,
-                .text = arena_format(&list->arena, "%.*s", (int)CHECK_TEXT_MAX, text),
-                .next = arena_format(&list->arena, "%.*s", (int)CHECK_TEXT_MAX, next),
-                .elapsed = time_monotonic() - list->begin};
+        (AfterCheck){.kind = kind,
+                     .result = result,
+                     .text = arena_format(&list->arena, "%.*s", (int)CHECK_TEXT_MAX, text),
+                     .next = arena_format(&list->arena, "%.*s", (int)CHECK_TEXT_MAX, next),
+                     .elapsed = time_monotonic() - list->begin};
 }
 
 size_t checks_count(const CheckList *list, CheckResult result)
@@ -49,12 +49,12 @@ size_t checks_count(const CheckList *list, CheckResult result)
     return count;
 }
 
-const Check *checks_worst(const CheckList *list)
+const AfterCheck *checks_worst(const CheckList *list)
 {
-    const Check *unknown = NULL;
+    const AfterCheck *unknown = NULL;
 
     for (size_t i = 0; i < list->count; i++) {
-        const Check *check = &list->items[i];
+        const AfterCheck *check = &list->items[i];
 
         if (check->result == CHECK_FAILED)
             return check;

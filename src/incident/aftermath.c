@@ -26,7 +26,7 @@ void aftermath_done(Aftermath *aftermath)
 }
 
 /* A command of its own, as run-duties takes one; its report stands before ours. */
-static bool take_backup(void *context, Arena *arena, const char **text, Error *err)
+static bool aftermath_take_backup(void *context, Arena *arena, const char **text, Error *err)
 {
     enum { ARGUMENTS_MAX = 10 };
     const Aftermath *aftermath = context;
@@ -90,7 +90,7 @@ static bool aftermath_check(Aftermath *aftermath, Error *err)
         .standbys = options->expected_standbys,
         .slots_before = aftermath->slots_before,
         .archive_wait_ms = options->archive_wait_ms,
-        .take_backup = options->backup_after ? take_backup : NULL,
+        .take_backup = options->backup_after ? aftermath_take_backup : NULL,
         .context = aftermath,
     };
 
@@ -157,9 +157,9 @@ static void checks_put_record(const CheckList *checks, RecordWriter *record)
 {
     record_u64(record, "checks", checks->count);
     for (size_t i = 0; i < checks->count; i++) {
-        const Check *check = &checks->items[i];
+        const AfterCheck *check = &checks->items[i];
         CLEANUP(text_freep)
-        char *text = text_format("%s %s: %s", check_name(check->kind),
+        char *text = text_format("%s %s: %s", after_check_name(check->kind),
                                  check_result_name(check->result), check->text);
         record_text(record, "check", text);
     }
@@ -168,7 +168,7 @@ static void checks_put_record(const CheckList *checks, RecordWriter *record)
 static void aftermath_write_journal(const Aftermath *aftermath, TimeUs started)
 {
     CLEANUP(record_writer_done) RecordWriter record = {0};
-    const Check *worst = checks_worst(&aftermath->checks);
+    const AfterCheck *worst = checks_worst(&aftermath->checks);
     Error problem = {0};
 
     if (aftermath->cluster == NULL)
@@ -201,7 +201,7 @@ bool aftermath_run(Aftermath *aftermath, Error *err)
         return false;
     closing_complete(aftermath);
     for (size_t i = 0; i < aftermath->checks.count; i++) {
-        Check *check = &aftermath->checks.items[i];
+        AfterCheck *check = &aftermath->checks.items[i];
         check->next = hint_complete(aftermath->places, check->next, &aftermath->checks.arena);
     }
     aftermath_write_journal(aftermath, started);
@@ -210,12 +210,12 @@ bool aftermath_run(Aftermath *aftermath, Error *err)
 
 bool aftermath_judge(const Aftermath *aftermath, Error *err)
 {
-    const Check *worst = checks_worst(&aftermath->checks);
+    const AfterCheck *worst = checks_worst(&aftermath->checks);
 
     if (worst == NULL)
         return true;
     error_set(err, ERR_DEGRADED, "the database is back, but the check \"%s\" %s: %s",
-              check_name(worst->kind),
+              after_check_name(worst->kind),
               worst->result == CHECK_FAILED ? "failed" : "could not be made", worst->text);
     if (*worst->next != '\0')
         return error_hint(err, "%s", worst->next);

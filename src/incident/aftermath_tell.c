@@ -4,9 +4,9 @@
 
 static const double US_PER_SECOND = 1e6;
 
-static void check_print(const Check *check)
+static void check_print(const AfterCheck *check)
 {
-    out_print("  %-10s %-7s %s\n", check_name(check->kind), check_result_name(check->result),
+    out_print("  %-10s %-7s %s\n", after_check_name(check->kind), check_result_name(check->result),
               check->text);
     if (check->result != CHECK_PASSED && *check->next != '\0')
         out_print("  %-10s         %s\n", "", check->next);
@@ -148,7 +148,7 @@ void aftermath_to_json(const Aftermath *aftermath, Json *json)
     json_begin_array(json, "checks");
     for (size_t i = 0; i < checks->count; i++) {
         json_begin_object(json, NULL);
-        json_text(json, "check", check_name(checks->items[i].kind));
+        json_text(json, "check", after_check_name(checks->items[i].kind));
         json_text(json, "result", check_result_name(checks->items[i].result));
         json_text(json, "text", checks->items[i].text);
         json_text(json, "next", *checks->items[i].next != '\0' ? checks->items[i].next : NULL);

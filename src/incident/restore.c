@@ -344,7 +344,7 @@ static bool restore_tell_and_check(RestoreStory *story, Error *err)
 }
 
 /* ERR_DEGRADED: it is done, and the report tells what is not as it was asked for. */
-static bool restore_finish(RestoreStory *story, bool ok, Error *err)
+static bool story_finish(RestoreStory *story, bool ok, Error *err)
 {
     Error unsaid = {0};
 
@@ -377,7 +377,7 @@ static bool restore_story_run(RestoreStory *story, Error *err)
         return false;
     }
     const bool ok = carry_out(story, err);
-    return restore_finish(story, ok, err);
+    return story_finish(story, ok, err);
 }
 
 bool command_restore(const Options *options, Error *err)

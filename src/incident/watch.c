@@ -449,8 +449,8 @@ static bool watch_follow(Screen *screen, const Options *options, Arena *arena, R
                           : watch_it(screen, 0, sight, err);
 }
 
-static bool watch_tell(Screen *screen, const RecoverySight *sight, const Aftermath *aftermath,
-                       Error *err)
+static bool watch_tell_all(Screen *screen, const RecoverySight *sight, const Aftermath *aftermath,
+                           Error *err)
 {
     if (!tell_end(screen, sight, err))
         return false;
@@ -481,7 +481,7 @@ bool command_watch(const Options *options, Error *err)
     if (options->start)
         came_back_write_journal(&came, "watch", TIME_US_NONE, &sight, err);
     return ok && watch_check(&screen, &came, &sight, &aftermath, err) &&
-           watch_tell(&screen, &sight, &aftermath, err);
+           watch_tell_all(&screen, &sight, &aftermath, err);
 }
 
 bool watch_on_to_target(const Options *options, const char *const *settings, Lsn *reached,
