@@ -15,6 +15,19 @@ static CheckResult result_of_level(HealthLevel level)
     return CHECK_FAILED;
 }
 
+/* Then it can't be well, and a restore would follow the branch that the archive has. */
+static bool is_archived_nowhere(const CheckList *list)
+{
+    for (size_t i = 0; i < list->count; i++) {
+        const AfterCheck *check = &list->items[i];
+
+        if (check->kind == CHECK_ARCHIVE &&
+            (check->result == CHECK_FAILED || check->result == CHECK_TO_DO))
+            return true;
+    }
+    return false;
+}
+
 /* Each finding is a result of its own; without any, all is well. */
 bool after_status(AfterLook *look, Error *err)
 {
@@ -22,6 +35,11 @@ bool after_status(AfterLook *look, Error *err)
     CLEANUP(health_done) Health health = {.name = look->request->health->name};
     Error attempt = {0};
 
+    if (is_archived_nowhere(look->list)) {
+        checks_put(look->list, CHECK_STATUS, CHECK_TO_DO,
+                   "once WAL of this timeline gets into the archive", "`pgcairn status`");
+        return true;
+    }
     if (!health_look(look->request->health, &health, &attempt))
         return after_unknown(look, CHECK_STATUS, &attempt, err);
     health_judge(&health);

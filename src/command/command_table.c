@@ -225,8 +225,8 @@ const Command command_table[] = {
             "  0 1 * * *  pgcairn run-duties --repo=/backup/pg "
             "--data=/var/lib/postgresql/15/main --budget=4h\n"
             "\n"
-            "Exit status 3: something was put off, as the budget did not allow it; else that of the "
-            "first that failed.\n",
+            "Exit status 3: something was put off, as the budget did not allow it; 5: another run is "
+            "at work; else that of the first that failed.\n",
     },
     {
         .name = "incident", .bit = FOR_INCIDENT, .run = command_incident,

@@ -1,6 +1,7 @@
 #include "answer/duties_tell.h"
 #include "base/log.h"
 #include "command/commands.h"
+#include "repo/lease.h"
 #include "setup/duty_periods.h"
 #include "setup/own_command.h"
 #include "setup/repository.h"
@@ -28,6 +29,9 @@ static const char *const outcome_words[] = {
 /* One run of all duties. */
 typedef struct DutyRun {
     const Options *options;
+    Repo repo;
+    Cluster cluster;
+    Lease *lease; /* two runs at once would do everything twice */
     DutyState duties[DUTY_COUNT];
     DutyOutcome outcomes[DUTY_COUNT];
     int statuses[DUTY_COUNT]; /* exit statuses of those that ran */
@@ -76,7 +80,7 @@ static void duty_arguments(const DutyRun *run, Duty duty, Arena *arena, const ch
 
 /* A duty while its child runs. */
 typedef struct DutyChild {
-    const DutyRun *run;
+    DutyRun *run;
     Duty duty;
 } DutyChild;
 
@@ -85,7 +89,10 @@ static bool duty_is_out_of_time(void *context)
 {
     const DutyChild *child = context;
     const DutyRun *run = child->run;
+    Error late = {0}; /* another run may begin then, as if we had been killed */
 
+    if (!lease_renew(run->lease, 0, 0, &late))
+        log_debug("the lease is not renewed", log_str("why", late.message));
     return run->budget > 0 && child->duty != DUTY_BACKUP &&
            time_monotonic() - run->begun >= run->budget;
 }
@@ -206,17 +213,26 @@ static bool duty_run_judge(const DutyRun *run, Error *err)
     return true;
 }
 
+static void duty_run_done(DutyRun *run)
+{
+    lease_freep(&run->lease);
+    repo_done(&run->repo);
+}
+
+/* What is due is looked at once nobody else works on it: what he has done is in the journal then.
+ */
 static bool duty_run_load(DutyRun *run, Error *err)
 {
-    CLEANUP(repo_done) Repo repo = {0};
-    Cluster cluster;
-
-    return repository_open(run->options, REPOSITORY_FOR_ANSWER, &repo, &cluster, err) &&
-           duties_look(run->options, &cluster, run->duties, err);
+    if (!repository_open(run->options, REPOSITORY_FOR_ANSWER, &run->repo, &run->cluster, err))
+        return false;
+    if (!lease_take(&run->cluster, &(LeaseRequest){.kind = "run-duties"}, &run->lease, err))
+        return error_context(err, "see to it that nobody else does the duties");
+    return duties_look(run->options, &run->cluster, run->duties, err);
 }
 
 bool command_run_duties(const Options *options, Error *err)
 {
+    CLEANUP(duty_run_done)
     DutyRun run = {
         .options = options, .begun = time_monotonic(), .budget = (TimeUs)options->budget_ms * 1000};
     bool ok = true;

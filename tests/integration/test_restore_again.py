@@ -28,7 +28,7 @@ class SoonAfterARecovery(ClusterTest):
         self.cluster.switch_wal()
         self.cluster.stop()
         self.second = self.restore(f"--target-lsn={self.fork}", "--target-exclusive",
-                                   "--target-action=promote", "--checks=none", name="second", port=5434)
+                                   "--target-action=promote", name="second", port=5434)
         wait_for(lambda: (self.repo / "main/wal/00000002.history.wal").exists(), "history archived")
         self.assertEqual(list((self.repo / "main/wal").glob("00000002*/*")), [])
 

@@ -3,10 +3,11 @@
 import json
 import os
 import signal
+import subprocess
 import time
 
 from support.cluster import ClusterTest, copy_of_running
-from support.processes import run, state_and_parent, wait_for
+from support.processes import TOOL, children, clean_environment, identity, run, state_and_parent, wait_for
 from support.version import SWITCH_WAL
 from test_receive import Receiver
 
@@ -96,6 +97,16 @@ class Exposure(StatusTest):
                                           "--budget=1ms", "--json").stdout)
         self.assertEqual(put_off["duties"][1]["outcome"], "put off")
 
+        # Two at once do nothing twice: the second is told who is at work.
+        words = ["run-duties", f"--data={self.cluster.data}", "--duty-backup=10ms"]
+        first = subprocess.Popen([TOOL, *words, f"--repo={self.repo}"], stdout=subprocess.DEVNULL,
+                                 stderr=subprocess.DEVNULL, **identity(),
+                                 env=clean_environment(PGCAIRN_FAULT="backup.before-manifest:stop"))
+        child, = wait_for(lambda: [pid for pid in children(first.pid) if state_and_parent(pid)[0] == "T"], "the stop")
+        self.tool_fails(5, "another run is at work", *words)
+        os.kill(child, signal.SIGCONT)
+        self.assertEqual(first.wait(60), 0)
+
         # An incident collects what was done since it began.
         self.tool_fails(6, "no incident is open", "incident", "close", "unknown")
         self.tool("incident", "open", "a test", "--severity=SEV1", "--began=-1h")
@@ -103,7 +114,7 @@ class Exposure(StatusTest):
         closed = json.loads(self.tool("incident", "close", "a test, too", "--json"))
         self.assertEqual([closed["severity"], closed["is_closed"], closed["cause"], closed["restores"]],
                          ["SEV1", True, "a test, too", 0])
-        self.assertEqual([one["operation"] for one in closed["operations"]], ["backup", "verify"])
+        self.assertEqual([one["operation"] for one in closed["operations"]], ["backup", "verify", "backup"])
         self.assertEqual([note["event"] for note in closed["notes"]], ["open", "update", "close"])
         self.tool("verify")  # knows its objects
         self.assertIn("RESOLUTION\n", self.tool("incident", "show"))
