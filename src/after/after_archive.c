@@ -5,25 +5,37 @@
 #include "repo/layout.h"
 #include "repo/repo.h"
 
+#include <errno.h>
 #include <inttypes.h>
 
-enum { PAUSE_MS = 50, FAILURES_MAX = 3 };
+enum { PAUSE_MS = 50, FAILURES_MAX = 3, FOREIGN_WAIT_MS = 5000 };
 
 /* What the server says of its archiving. */
 typedef struct ArchivingSight {
     const char *mode;
     bool is_received; /* pgcairn receive streams from it */
+    bool is_ours;     /* ... or its archiver calls pgcairn, as far as can be seen */
+    bool is_off;      /* nothing archives */
     uint64_t failures;
     const char *last_failed; /* "" */
 } ArchivingSight;
+
+static void archiving_judge(ArchivingSight *seen, const char *command, const char *library)
+{
+    seen->is_off = !seen->is_received &&
+                   (strcmp(seen->mode, "off") == 0 || (*command == '\0' && *library == '\0'));
+    seen->is_ours = seen->is_received || strstr(command, "archive-push") != NULL ||
+                    strstr(library, "pgcairn") != NULL;
+}
 
 static bool archiving_ask(AfterLook *look, Arena *arena, ArchivingSight *seen, Error *err)
 {
     static const char query[] =
         "SELECT current_setting('archive_mode'), failed_count, last_failed_wal,"
-        " EXISTS (SELECT FROM pg_stat_replication WHERE application_name = 'pgcairn_receive')"
+        " EXISTS (SELECT FROM pg_stat_replication WHERE application_name = 'pgcairn_receive'),"
+        " current_setting('archive_command'), current_setting('archive_library', true)"
         " FROM pg_stat_archiver";
-    const char *values[4] = {0};
+    const char *values[6] = {0};
     bool found;
 
     if (!session_row(look->session, query, arena, values, ARRAY_SIZE(values), &found, err))
@@ -34,6 +46,7 @@ static bool archiving_ask(AfterLook *look, Arena *arena, ArchivingSight *seen, E
         .last_failed = values[2] != NULL ? values[2] : "",
         .is_received = values[3] != NULL && strcmp(values[3], "t") == 0,
     };
+    archiving_judge(seen, values[4] != NULL ? values[4] : "", values[5] != NULL ? values[5] : "");
     return true;
 }
 
@@ -105,16 +118,26 @@ static void archive_put_failure(AfterLook *look, const char *name, const Archivi
             ? "the server does not say that it has failed"
             : arena_format(&arena, "the server has failed %" PRIu64 " times, the last time with %s",
                            failed, now->last_failed);
-    checks_put(look->list, CHECK_ARCHIVE, CHECK_FAILED,
-               arena_format(&arena, "%s is not in the repository after %s: %s", name, waited, why),
-               "the server's log has the reason; `pgcairn status` follows it");
+    const char *text =
+        arena_format(&arena, "%s is not in the repository after %s: %s", name, waited, why);
+    if (before->is_ours) {
+        checks_put(look->list, CHECK_ARCHIVE, CHECK_FAILED, text,
+                   "the server's log has the reason; `pgcairn status` follows it");
+    } else {
+        checks_put(look->list, CHECK_ARCHIVE, CHECK_TO_DO, text,
+                   "archive_command does not call pgcairn, as far as can be seen: 'pgcairn "
+                   "archive-push %p' brings WAL into the repository");
+    }
 }
 
 /* Until it is there, the server has failed again and again, or the time is over. */
 static bool archive_wait(AfterLook *look, const char *name, const ArchivingSight *before,
                          Error *err)
 {
-    const TimeUs deadline = time_monotonic() + (TimeUs)look->request->archive_wait_ms * 1000;
+    const uint64_t asked_ms = look->request->archive_wait_ms;
+    const uint64_t wait_ms =
+        before->is_ours || asked_ms < FOREIGN_WAIT_MS ? asked_ms : FOREIGN_WAIT_MS;
+    const TimeUs deadline = time_monotonic() + (TimeUs)wait_ms * 1000;
     Error attempt = {0};
     bool has = false;
 
@@ -142,6 +165,21 @@ static bool archive_wait(AfterLook *look, const char *name, const ArchivingSight
     return true;
 }
 
+/* To read is enough for a restore; then it is known that nothing can be archived from here. */
+static bool archive_is_read_only(AfterLook *look)
+{
+    Error attempt = {0};
+
+    if (storage_probe(look->request->cluster->repo->storage, &attempt) ||
+        (attempt.os_errno != EACCES && attempt.os_errno != EPERM && attempt.os_errno != EROFS))
+        return false;
+    checks_put(look->list, CHECK_ARCHIVE, CHECK_TO_DO,
+               "this user can only read the repository: nothing that is committed from now on "
+               "gets there",
+               attempt.hint);
+    return true;
+}
+
 bool after_archive(AfterLook *look, Error *err)
 {
     CLEANUP(arena_done) Arena arena = {0};
@@ -151,15 +189,18 @@ bool after_archive(AfterLook *look, Error *err)
 
     if (!archiving_ask(look, &arena, &before, &attempt))
         return after_unknown(look, CHECK_ARCHIVE, &attempt, err);
-    if (strcmp(before.mode, "off") == 0 && !before.is_received) {
+    if (before.is_off) {
         /* As it was configured before: whoever streams instead begins to once it is back. */
-        checks_put(look->list, CHECK_ARCHIVE, CHECK_TO_DO,
-                   "archive_mode is off: nothing that is committed from now on gets into the "
-                   "repository",
-                   "set archive_mode = on and archive_command = 'pgcairn archive-push %p', and "
-                   "restart the server; or start `pgcairn receive` again");
+        checks_put(
+            look->list, CHECK_ARCHIVE, CHECK_TO_DO,
+            "the server does not archive: nothing that is committed from now on gets into the "
+            "repository",
+            "set archive_mode = on and archive_command = 'pgcairn archive-push %p', and "
+            "restart the server; or start `pgcairn receive` again");
         return true;
     }
+    if (archive_is_read_only(look))
+        return true;
     if (!archive_switch(look, name, &attempt))
         return after_unknown(look, CHECK_ARCHIVE, &attempt, err);
     return archive_wait(look, name, &before, err);

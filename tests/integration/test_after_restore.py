@@ -103,7 +103,7 @@ class AfterRestore(ClusterTest):
 
     def test_archiving_that_fails_is_told_with_what_the_server_says(self):
         cluster = self.cluster
-        cluster.reconfigure(archive_command="false", synchronous_standby_names="nobody",
+        cluster.reconfigure(archive_command="false archive-push", synchronous_standby_names="nobody",
                             synchronous_commit="local")
         self.tool("backup", f"--data={cluster.data}", "--wal-wait=0s", expect=3)
         cluster.reconfigure(archive_command=self.archive_command())
