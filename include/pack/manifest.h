@@ -16,13 +16,16 @@ enum { RANGE_FRAGMENTS_MAX = 64 };
 
 /* What a backup stored of one range, or an earlier one did: the content is their overlay. */
 typedef struct Fragment {
-    Frame table; /* the frame of its page table */
+    Frame table;        /* the frame of its page table */
+    uint32_t live;      /* pages of it that no newer fragment has, and that are in the range still */
+    uint32_t data_pack; /* where the extents are: table.pack, but for a table that stands alone */
 } Fragment;
 
 typedef struct ManifestRange {
     uint32_t index; /* in the file */
     bool is_settled;
     uint8_t fragment_count;
+    uint32_t crc32c; /* of its content: those of all ranges combine to the file's */
     uint64_t size;
     uint64_t hash;       /* range_hash() */
     Fragment *fragments; /* oldest first */
@@ -80,7 +83,7 @@ typedef struct ManifestHeader {
     const char *host, *boot_id, *data_directory;
     const char *options; /* as given, for people */
     uint32_t wal_segment_size;
-    bool has_checksums;
+    uint32_t checksums; /* data_checksum_version of pg_control: 0 off, 1 as it is known */
     bool from_standby;
     const char *libc_version; /* for the collation warning at restore */
     uint64_t bad_pages;       /* pages stored although their checksum is wrong */
@@ -93,6 +96,15 @@ typedef struct ManifestHeader {
     const char *config_file, *hba_file, *ident_file;
     const char *server_directory;
     const char *databases; /* their names: database_names.h; "": of a version that did not ask */
+    /*
+     * Left out when empty or 0, too. Where it was read: a line for each file system (backup/unread.h)
+     * and the host's own id; the backup that it shares with; how it was found what had changed
+     * ("all", "pages", "stat+pages", "wal"), and what it read for that.
+     */
+    const char *source_fs, *machine_id;
+    const char *base, *changes_by;
+    uint64_t bytes_read;
+    uint32_t block_size, catalog_version; /* of the server */
     /* totals */
     uint64_t file_count, bytes, bytes_new; /* raw; stored by this backup */
 } ManifestHeader;

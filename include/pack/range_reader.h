@@ -2,8 +2,8 @@
  * range_reader.h - the content of one range out of the fragments that make it up, every page
  * checked (docs/format.md, chapter 4.3).
  *
- * A reader belongs to one thread and is reused; its buffers are bounded: a window of stored bytes
- * and a decompressed extent for each fragment, and one extent of output.
+ * A reader belongs to one thread and is reused; its buffers are bounded, whatever the number of
+ * fragments: some 4 MiB of stored bytes, 16 MiB of extents, one extent of output, and the tables.
  */
 #pragma once
 
@@ -38,6 +38,9 @@ bool range_reader_read(RangeReader *reader, const ManifestRange *range, RangeSin
  */
 bool range_reader_open(RangeReader *reader, const ManifestRange *range, Error *err) MUST_CHECK;
 const uint64_t *range_reader_hashes(const RangeReader *reader);
+uint32_t range_reader_page_crc(const RangeReader *reader, uint32_t page); /* CRC-32C */
+/* The number of the fragment, in the range that is open, that has the page's newest copy. */
+uint32_t range_reader_owner(const RangeReader *reader, uint32_t page);
 uint64_t range_reader_bytes_read(const RangeReader *reader); /* of the packs, since then */
 /*
  * Then pages of the range that is open; NULL: all. A piece holds pages that follow one another.

@@ -194,7 +194,7 @@ static void fill_header(BackupRun *run, const Copy *copy, ManifestHeader *header
         .data_directory = run->data,
         .options = run->request->options_text != NULL ? run->request->options_text : "",
         .wal_segment_size = run->identity.wal_segment_size,
-        .has_checksums = run->control.checksum_version != 0,
+        .checksums = run->control.checksum_version,
         .from_standby = false,
         .libc_version = gnu_get_libc_version(),
         .bad_pages = run->report->bad_page_count,

@@ -1,6 +1,7 @@
 #include "manifest_format.h"
 
 #include "pack_format.h"
+#include "stream/digest.h"
 
 #include <inttypes.h>
 
@@ -102,9 +103,34 @@ static bool check_small(const Manifest *manifest, const ManifestEntry *entry, Er
     return check_frame(manifest, &entry->content, size_max, err);
 }
 
+/* Each page of the range is of one fragment, which says how many it has. */
+static bool check_fragments(const Manifest *manifest, const ManifestRange *range, Error *err)
+{
+    uint64_t live = 0;
+
+    if (range->fragment_count < 1 || range->fragment_count > RANGE_FRAGMENTS_MAX)
+        return error_set(err, ERR_CORRUPT, "range of %u fragments", range->fragment_count);
+    for (uint8_t f = 0; f < range->fragment_count; f++) {
+        const Fragment *fragment = &range->fragments[f];
+
+        if (!check_frame(manifest, &fragment->table, PAGE_TABLE_SIZE_MAX, err))
+            return false;
+        if (fragment->data_pack >= manifest->pack_count) {
+            return error_set(err, ERR_CORRUPT, "extents in pack %u, of %zu packs",
+                             fragment->data_pack, manifest->pack_count);
+        }
+        live += fragment->live;
+    }
+    return live == frame_page_count(range->size) ||
+           error_set(err, ERR_CORRUPT,
+                     "range %u has %u pages, its fragments have %" PRIu64 " live ones",
+                     range->index, frame_page_count(range->size), live);
+}
+
 static bool check_ranges(const Manifest *manifest, const ManifestEntry *entry, Error *err)
 {
     uint64_t left = entry->size;
+    uint32_t crc = 0;
 
     for (uint32_t i = 0; i < entry->range_count; i++) {
         const ManifestRange *range = &entry->ranges[i];
@@ -115,17 +141,17 @@ static bool check_ranges(const Manifest *manifest, const ManifestEntry *entry, E
                              "range %u of %" PRIu64 " bytes instead of %u of %" PRIu64,
                              range->index, range->size, i, expected);
         }
-        if (range->fragment_count < 1 || range->fragment_count > RANGE_FRAGMENTS_MAX)
-            return error_set(err, ERR_CORRUPT, "range of %u fragments", range->fragment_count);
-        for (uint8_t f = 0; f < range->fragment_count; f++) {
-            if (!check_frame(manifest, &range->fragments[f].table, PAGE_TABLE_SIZE_MAX, err))
-                return false;
-        }
+        if (!check_fragments(manifest, range, err))
+            return false;
+        crc = crc32c_combine(crc, range->crc32c, range->size);
         left -= expected;
     }
     if (left > 0)
         return error_set(err, ERR_CORRUPT, "ranges lack %" PRIu64 " bytes of their file", left);
-    return true;
+    return crc == entry->crc32c ||
+           error_set(err, ERR_CORRUPT,
+                     "ranges have CRC-32C %08" PRIx32 " together, their file %08" PRIx32, crc,
+                     entry->crc32c);
 }
 
 static bool check_entry(const Manifest *manifest, const ManifestEntry *entry, Error *err)

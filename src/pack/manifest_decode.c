@@ -414,6 +414,32 @@ static bool parse_large(ManifestParser *parser, const Field *fields, Error *err)
     return true;
 }
 
+/* FRAME/LIVE[/PACK]: a newer version may put more after another "/". */
+static bool parse_fragment(const ManifestParser *parser, Field field, Fragment *fragment,
+                           Error *err)
+{
+    const char *end = field.text + field.size;
+    const char *slash = memchr(field.text, '/', field.size);
+
+    if (slash == NULL)
+        return bad_line(parser, "a fragment without its number of live pages", err);
+    const Field frame = {field.text, (size_t)(slash - field.text)};
+    Field live = {slash + 1, (size_t)(end - slash - 1)};
+    if (!frame_field(parser, frame, &fragment->table, err))
+        return false;
+    fragment->data_pack = fragment->table.pack;
+    slash = memchr(live.text, '/', live.size);
+    if (slash != NULL) {
+        const Field pack = {slash + 1, (size_t)(end - slash - 1)};
+        live.size = (size_t)(slash - live.text);
+        if (memchr(pack.text, '/', pack.size) != NULL)
+            return newer_line(parser, "a fragment of a newer version", err);
+        if (!parse_u32(pack, &fragment->data_pack))
+            return bad_line(parser, "an ill-formed fragment", err);
+    }
+    return parse_u32(live, &fragment->live) || bad_line(parser, "an ill-formed fragment", err);
+}
+
 static bool parse_fragments(ManifestParser *parser, Field field, ManifestRange *range, Error *err)
 {
     size_t count = 1;
@@ -430,9 +456,9 @@ static bool parse_fragments(ManifestParser *parser, Field field, ManifestRange *
     for (size_t i = 0; i < count; i++) {
         const char *comma = memchr(at, ',', (size_t)(end - at));
         const char *stop = comma != NULL ? comma : end;
-        Field frame = {.text = at, .size = (size_t)(stop - at)};
+        Field fragment = {.text = at, .size = (size_t)(stop - at)};
 
-        if (!frame_field(parser, frame, &range->fragments[i].table, err))
+        if (!parse_fragment(parser, fragment, &range->fragments[i], err))
             return false;
         at = stop + (comma != NULL);
     }
@@ -446,12 +472,16 @@ static bool parse_range(ManifestParser *parser, const Field *fields, Error *err)
     if (entry == NULL)
         return bad_line(parser, "a range that belongs to no file", err);
     ManifestRange *range = &entry->ranges[parser->ranges_have];
+    uint64_t crc;
+
     if (!parse_u32(fields[1], &range->index) || !parse_u64(fields[2], &range->size) ||
-        !parse_bool(fields[3], &range->is_settled) || !parse_hex(fields[4], 16, &range->hash))
+        !parse_bool(fields[3], &range->is_settled) || !parse_hex(fields[4], 16, &range->hash) ||
+        !parse_hex(fields[5], 8, &crc))
         return bad_line(parser, "no range", err);
+    range->crc32c = (uint32_t)crc;
     if (++parser->ranges_have == entry->range_count)
         parser->ranges_of = NULL;
-    return parse_fragments(parser, fields[5], range, err);
+    return parse_fragments(parser, fields[6], range, err);
 }
 
 typedef bool LineFunction(ManifestParser *parser, const Field *fields, Error *err);
@@ -471,7 +501,7 @@ static const struct LineType {
     {'l', 5, 3, "no link", parse_link},
     {'f', 5, 12, "no file", parse_small},
     {'F', 5, 11, "no file", parse_large},
-    {'r', 5, 6, "no range", parse_range},
+    {'r', 5, 7, "no range", parse_range},
     {'x', 6, 12, "no file", parse_small},
 };
 

@@ -36,7 +36,7 @@ const HeaderField manifest_header_fields[] = {
     FIELD("data_directory", HEADER_TEXT, data_directory),
     FIELD("options", HEADER_TEXT, options),
     FIELD("wal_segment_size", HEADER_U32, wal_segment_size),
-    FIELD("checksums", HEADER_BOOL, has_checksums),
+    FIELD("checksums", HEADER_U32, checksums),
     FIELD("from_standby", HEADER_BOOL, from_standby),
     FIELD("libc_version", HEADER_TEXT, libc_version),
     FIELD("bad_pages", HEADER_U64, bad_pages),
@@ -49,6 +49,13 @@ const HeaderField manifest_header_fields[] = {
     OPTIONAL("ident_file", HEADER_TEXT, ident_file),
     OPTIONAL("server_directory", HEADER_TEXT, server_directory),
     OPTIONAL("databases", HEADER_TEXT, databases),
+    OPTIONAL("source_fs", HEADER_TEXT, source_fs),
+    OPTIONAL("machine_id", HEADER_TEXT, machine_id),
+    OPTIONAL("base", HEADER_TEXT, base),
+    OPTIONAL("changes_by", HEADER_TEXT, changes_by),
+    OPTIONAL("bytes_read", HEADER_U64, bytes_read),
+    OPTIONAL("block_size", HEADER_U32, block_size),
+    OPTIONAL("catalog_version", HEADER_U32, catalog_version),
 };
 const size_t manifest_header_field_count = ARRAY_SIZE(manifest_header_fields);
 static_assert(ARRAY_SIZE(manifest_header_fields) <= HEADER_FIELDS_MAX, "a bit for each");
@@ -272,6 +279,17 @@ static bool encode_places(Encoder *encoder, const Manifest *manifest, Error *err
     return true;
 }
 
+static void put_fragment(Buffer *text, const Fragment *fragment)
+{
+    put_frame(text, &fragment->table);
+    put_char(text, '/');
+    put_number(text, fragment->live);
+    if (fragment->data_pack != fragment->table.pack) {
+        put_char(text, '/');
+        put_number(text, fragment->data_pack);
+    }
+}
+
 static bool encode_ranges(Encoder *encoder, const ManifestEntry *entry, Error *err)
 {
     for (uint32_t i = 0; i < entry->range_count; i++) {
@@ -282,9 +300,10 @@ static bool encode_ranges(Encoder *encoder, const ManifestEntry *entry, Error *e
         field_number(encoder->text, range->size);
         field_number(encoder->text, range->is_settled ? 1 : 0);
         field_hex(encoder->text, range->hash, 16);
+        field_hex(encoder->text, range->crc32c, 8);
         for (uint8_t f = 0; f < range->fragment_count; f++) {
             put_char(encoder->text, f == 0 ? '\t' : ',');
-            put_frame(encoder->text, &range->fragments[f].table);
+            put_fragment(encoder->text, &range->fragments[f]);
         }
         if (!end_line(encoder, err))
             return false;

@@ -3,9 +3,14 @@
 #include "base/interrupt.h"
 #include "stream/digest.h"
 
+/*
+ * A window is for the extents that are wanted next, one after another in the pack; where several
+ * fragments need one each they share its size. Extents that were decompressed are kept as far as
+ * they fit together; a fragment of few pages has a small one.
+ */
 enum {
-    WINDOW_SIZE = 4 << 20,         /* stored bytes read at once */
-    OVERLAY_WINDOW_SIZE = 1 << 20, /* ... where several fragments need a window each */
+    WINDOW_SIZE = 4 << 20, /* stored bytes read at once */
+    RAW_KEPT_MAX = 16 << 20,
     STORED_EXTENT_MAX = EXTENT_SIZE + (64 << 10), /* what does not compress grows a little */
     TABLE_SIZE_MAX = 1 << 20,
     PAGE_UNOWNED = 0xff,
@@ -15,13 +20,15 @@ enum {
 /* One fragment of the range being read. */
 typedef struct FragmentSource {
     PageTable table;
-    const char *pack;
+    const char *pack; /* of the extents */
     uint32_t pack_index;
     Buffer stored;          /* the window */
     uint64_t stored_offset; /* where it begins in the pack */
     PageSet wanted;         /* extents, by their numbers in the table, that have wanted pages */
-    uint8_t *raw;           /* the extent that was decompressed last */
+    uint8_t *raw;           /* the extent that was decompressed last; NULL: none is kept */
+    size_t raw_size;        /* of the memory */
     uint32_t raw_extent;
+    uint64_t used_at; /* RangeReader.uses */
 } FragmentSource;
 
 struct RangeReader {
@@ -35,6 +42,8 @@ struct RangeReader {
     uint8_t owner[RANGE_PAGES];   /* which fragment has the newest copy of the page */
     uint32_t entry[RANGE_PAGES];  /* ... and which entry of its table it is */
     uint64_t hashes[RANGE_PAGES]; /* as that table has it */
+    size_t raw_kept;              /* of all sources */
+    uint64_t uses;
     uint64_t range_size;
     uint64_t bytes_read;
 };
@@ -50,11 +59,26 @@ RangeReader *range_reader_new(const Cluster *cluster, const Manifest *manifest)
     return reader;
 }
 
+static void drop_raw(RangeReader *reader, FragmentSource *source)
+{
+    mem_free(TAKE(source->raw));
+    reader->raw_kept -= source->raw_size;
+    source->raw_size = 0;
+    source->raw_extent = EXTENT_NONE;
+}
+
+/* The first one's buffers serve the next range; what others took is given back. */
 static void forget_tables(RangeReader *reader)
 {
     for (uint32_t i = 0; i < reader->source_count; i++) {
-        page_table_done(&reader->sources[i].table);
-        reader->sources[i].table = (PageTable){0};
+        FragmentSource *source = &reader->sources[i];
+
+        page_table_done(&source->table);
+        source->table = (PageTable){0};
+        if (i > 0) {
+            buffer_done(&source->stored);
+            drop_raw(reader, source);
+        }
     }
     reader->source_count = 0;
 }
@@ -80,28 +104,33 @@ CodecContext *range_reader_codec(RangeReader *reader)
     return reader->codec;
 }
 
-static bool load_table(RangeReader *reader, FragmentSource *source, const Frame *frame,
-                       uint32_t range_index, Error *err)
+static bool load_table(RangeReader *reader, const Fragment *fragment, uint32_t range_index,
+                       Error *err)
 {
+    const Manifest *manifest = reader->manifest;
+    const Frame *frame = &fragment->table;
     CLEANUP(buffer_done) Buffer raw = {0};
 
-    if (frame->pack >= reader->manifest->pack_count || frame->raw_size > TABLE_SIZE_MAX)
+    if (frame->pack >= manifest->pack_count || fragment->data_pack >= manifest->pack_count ||
+        frame->raw_size > TABLE_SIZE_MAX)
         return error_set(err, ERR_CORRUPT, "reference to an impossible page table");
-    source->pack_index = frame->pack;
-    source->pack = reader->manifest->packs[frame->pack].id;
+    FragmentSource *source = &reader->sources[reader->source_count];
+    const char *pack = manifest->packs[frame->pack].id;
+    source->pack_index = fragment->data_pack;
+    source->pack = manifest->packs[fragment->data_pack].id;
     source->raw_extent = EXTENT_NONE;
     source->stored.size = 0;
     buffer_reserve(&raw, frame->raw_size);
-    if (!pack_read_frame(reader->cluster, source->pack, frame, reader->codec, &reader->scratch,
-                         raw.data, err))
+    if (!pack_read_frame(reader->cluster, pack, frame, reader->codec, &reader->scratch, raw.data,
+                         err))
         return false;
     reader->bytes_read += frame->stored_size;
     if (!page_table_decode(&source->table, raw.data, frame->raw_size, err))
-        return error_context(err, "pack %s", source->pack);
+        return error_context(err, "pack %s", pack);
     reader->source_count++;
     if (source->table.range != range_index || source->table.range_size > RANGE_SIZE) {
         return error_set(err, ERR_CORRUPT, "page table in pack %s at %llu is of another range",
-                         source->pack, (unsigned long long)frame->offset);
+                         pack, (unsigned long long)frame->offset);
     }
     return true;
 }
@@ -174,7 +203,7 @@ static bool fill_window(RangeReader *reader, FragmentSource *source, uint32_t ex
 {
     const PageTable *table = &source->table;
     const Frame *first = &table->extents[extent];
-    uint64_t limit = reader->source_count == 1 ? WINDOW_SIZE : OVERLAY_WINDOW_SIZE;
+    uint64_t limit = WINDOW_SIZE / reader->source_count;
     uint64_t size = first->stored_size;
 
     for (uint32_t i = extent + 1; i < table->extent_count && size < limit; i++) {
@@ -196,6 +225,38 @@ static bool fill_window(RangeReader *reader, FragmentSource *source, uint32_t ex
     return true;
 }
 
+/* Whose extent was used longest ago, but for `wanted`; NULL: nobody else keeps one. */
+static FragmentSource *find_oldest_raw(RangeReader *reader, const FragmentSource *wanted)
+{
+    FragmentSource *oldest = NULL;
+
+    for (uint32_t i = 0; i < reader->source_count; i++) {
+        FragmentSource *source = &reader->sources[i];
+
+        if (source->raw != NULL && source != wanted &&
+            (oldest == NULL || source->used_at < oldest->used_at))
+            oldest = source;
+    }
+    return oldest;
+}
+
+/* Memory for an extent of so many raw bytes; what others keep goes where it is too much. */
+static void make_raw_room(RangeReader *reader, FragmentSource *source, size_t size)
+{
+    FragmentSource *oldest;
+
+    source->raw_extent = EXTENT_NONE;
+    if (source->raw != NULL && source->raw_size >= size)
+        return;
+    drop_raw(reader, source);
+    while (reader->raw_kept + size > RAW_KEPT_MAX &&
+           (oldest = find_oldest_raw(reader, source)) != NULL)
+        drop_raw(reader, oldest);
+    source->raw = mem_alloc_aligned(size);
+    source->raw_size = size;
+    reader->raw_kept += size;
+}
+
 static bool load_extent(RangeReader *reader, FragmentSource *source, uint32_t extent, Error *err)
 {
     Frame frame = source->table.extents[extent];
@@ -211,14 +272,18 @@ static bool load_extent(RangeReader *reader, FragmentSource *source, uint32_t ex
         if (!fill_window(reader, source, extent, err))
             return false;
     }
-    if (source->raw == NULL)
-        source->raw = mem_alloc_aligned(EXTENT_SIZE);
-    source->raw_extent = EXTENT_NONE;
+    make_raw_room(reader, source, reader->source_count == 1 ? EXTENT_SIZE : frame.raw_size);
     if (!pack_decode_frame(reader->cluster, source->pack, &frame,
                            source->stored.data + (frame.offset - source->stored_offset),
                            reader->codec, source->raw, err))
         return false;
     source->raw_extent = extent;
+    /* What the window has no more of is not kept twice. */
+    if (frame.offset + frame.stored_size == source->stored_offset + source->stored.size &&
+        reader->source_count > 1) {
+        buffer_done(&source->stored);
+        source->stored_offset = 0;
+    }
     return true;
 }
 
@@ -234,6 +299,7 @@ static bool copy_page(RangeReader *reader, uint32_t page, size_t size, uint8_t *
         return error_set(err, ERR_CORRUPT, "page %u lies beyond its extent in pack %s", page,
                          source->pack);
     }
+    source->used_at = ++reader->uses;
     memcpy(to, source->raw + at, size);
     if (xxh3_of(reader->cluster->repo->hash_seed, to, size) != reader->hashes[page]) {
         return error_set(err, ERR_CORRUPT, "page %u from pack %s is not what was backed up", page,
@@ -299,7 +365,7 @@ bool range_reader_open(RangeReader *reader, const ManifestRange *range, Error *e
         range->fragment_count > RANGE_FRAGMENTS_MAX)
         return error_set(err, ERR_CORRUPT, "impossible range in the manifest");
     for (uint32_t i = 0; i < range->fragment_count; i++) {
-        if (!load_table(reader, &reader->sources[i], &range->fragments[i].table, range->index, err))
+        if (!load_table(reader, &range->fragments[i], range->index, err))
             return false;
     }
     if (!lay_over(reader, range, err) || !prove_hashes(reader, range, err))
@@ -311,6 +377,16 @@ bool range_reader_open(RangeReader *reader, const ManifestRange *range, Error *e
 const uint64_t *range_reader_hashes(const RangeReader *reader)
 {
     return reader->hashes;
+}
+
+uint32_t range_reader_page_crc(const RangeReader *reader, uint32_t page)
+{
+    return entry_of(reader, page)->crc32c;
+}
+
+uint32_t range_reader_owner(const RangeReader *reader, uint32_t page)
+{
+    return reader->owner[page];
 }
 
 uint64_t range_reader_bytes_read(const RangeReader *reader)

@@ -152,9 +152,10 @@ static bool manifest_load_table(Check *check, const Frame *frame, PageTable *tab
            page_table_decode(table, raw.data, frame->raw_size, err);
 }
 
-/* Which pages of the range some fragment holds, laid over each other so far. */
+/* Which fragment holds each page of the range, laid over each other so far; from 1 on. */
 typedef struct Overlay {
     uint8_t owned[RANGE_PAGES];
+    uint8_t count; /* fragments so far */
     uint64_t size;
 } Overlay;
 
@@ -163,11 +164,12 @@ static void overlay_lay(Check *check, Overlay *overlay, const PageTable *table)
 {
     uint32_t count = frame_page_count(table->range_size);
 
+    overlay->count++;
     memset(overlay->owned + count, 0, RANGE_PAGES - count);
     for (uint32_t i = 0; i < table->page_count; i++) {
         uint32_t page = table->pages[i];
 
-        overlay->owned[page] = 1;
+        overlay->owned[page] = overlay->count;
         check->hashes[page] = table->entries[i].hash;
         check->crcs[page] = table->entries[i].crc32c;
     }
@@ -190,6 +192,27 @@ static bool sum_overlay(const Check *check, const Overlay *overlay, RangeSum *su
     sum->hash =
         range_hash(check->run->cluster->repo->hash_seed, overlay->size, check->hashes, count);
     return true;
+}
+
+/* Retention goes by these numbers. */
+static void check_live(Check *check, const ManifestEntry *entry, const ManifestRange *range,
+                       const Overlay *overlay)
+{
+    uint32_t live[RANGE_FRAGMENTS_MAX + 1] = {0};
+    char expected[96];
+    char found[64];
+
+    for (uint32_t page = 0; page < frame_page_count(overlay->size); page++)
+        live[overlay->owned[page]]++;
+    for (uint8_t i = 0; i < range->fragment_count; i++) {
+        if (live[i + 1] == range->fragments[i].live)
+            continue;
+        snprintf(expected, sizeof expected, "%" PRIu32 " live pages of fragment %u of range %" PRIu32,
+                 range->fragments[i].live, i, range->index);
+        snprintf(found, sizeof found, "%" PRIu32, live[i + 1]);
+        complain_of_file(check, entry, expected, found);
+        return;
+    }
 }
 
 static void complain_of_gap(Check *check, const ManifestEntry *entry, const ManifestRange *range)
@@ -232,6 +255,8 @@ static bool sum_fragments(Check *check, const ManifestEntry *entry, const Manife
         complain_of_gap(check, entry, range);
         *known = false;
     }
+    if (*known)
+        check_live(check, entry, range, &overlay);
     return true;
 }
 
@@ -249,47 +274,37 @@ static void sum_single(Check *check, const ManifestEntry *entry, const ManifestR
 }
 
 static bool manifest_check_range(Check *check, const ManifestEntry *entry,
-                                 const ManifestRange *range, RangeSum *sum, bool *known, Error *err)
+                                 const ManifestRange *range, Error *err)
 {
-    char expected[96];
+    RangeSum sum = {0};
+    char expected[128];
     char found[96];
+    bool known;
 
     if (range->fragment_count == 1) {
-        sum_single(check, entry, range, sum, known);
-    } else if (!sum_fragments(check, entry, range, sum, known, err)) {
+        sum_single(check, entry, range, &sum, &known);
+    } else if (!sum_fragments(check, entry, range, &sum, &known, err)) {
         return false;
     }
-    if (!*known || (sum->hash == range->hash && sum->size == range->size))
+    if (!known || (sum.hash == range->hash && sum.size == range->size &&
+                   sum.crc32c == range->crc32c))
         return true;
-    *known = false; /* the file's CRC would only say it again */
-    snprintf(expected, sizeof expected, "range %" PRIu32 " of %" PRIu64 " bytes, hash %016" PRIx64,
-             range->index, range->size, range->hash);
-    snprintf(found, sizeof found, "%" PRIu64 " bytes, hash %016" PRIx64, sum->size, sum->hash);
+    snprintf(expected, sizeof expected,
+             "range %" PRIu32 " of %" PRIu64 " bytes, hash %016" PRIx64 ", CRC-32C %08" PRIx32,
+             range->index, range->size, range->hash, range->crc32c);
+    snprintf(found, sizeof found, "%" PRIu64 " bytes, hash %016" PRIx64 ", CRC-32C %08" PRIx32,
+             sum.size, sum.hash, sum.crc32c);
     complain_of_file(check, entry, expected, found);
     return true;
 }
 
+/* That the ranges' CRCs make up the file's was checked when the manifest was loaded. */
 static bool manifest_check_large(Check *check, const ManifestEntry *entry, Error *err)
 {
-    char expected[32];
-    char found[32];
-    uint32_t crc = 0;
-    bool all_known = true;
-
     for (uint32_t i = 0; i < entry->range_count; i++) {
-        RangeSum sum = {0};
-        bool known;
-
-        if (!manifest_check_range(check, entry, &entry->ranges[i], &sum, &known, err))
+        if (!manifest_check_range(check, entry, &entry->ranges[i], err))
             return false;
-        all_known = all_known && known;
-        crc = crc32c_combine(crc, sum.crc32c, sum.size);
     }
-    if (!all_known || crc == entry->crc32c)
-        return true;
-    snprintf(expected, sizeof expected, "CRC-32C %08" PRIx32, entry->crc32c);
-    snprintf(found, sizeof found, "CRC-32C %08" PRIx32, crc);
-    complain_of_file(check, entry, expected, found);
     return true;
 }
 

@@ -86,14 +86,18 @@ static ManifestEntry file_of(const char *path, uint64_t size)
 
 void manifest_example(bool has_files, Buffer *out)
 {
-    Fragment fragments[] = {{frame_of(0, 200, 4000)}, {frame_of(1, 300, 100)}};
+    Fragment fragments[] = {{frame_of(0, 200, 4000), 8191, 0}, {frame_of(1, 300, 100), 1, 1}};
     ManifestRange ranges[] = {
         {.size = RANGE_SIZE,
          .hash = 1,
          .is_settled = true,
          .fragment_count = 2,
          .fragments = fragments},
-        {.index = 1, .size = 8192, .fragment_count = 1, .fragments = fragments + 1},
+        {.index = 1,
+         .size = 8192,
+         .crc32c = 0xdeadbeef,
+         .fragment_count = 1,
+         .fragments = fragments + 1},
     };
     ManifestEntry entries[] = {
         file_of("PG_VERSION", 3),
@@ -133,7 +137,9 @@ void manifest_example(bool has_files, Buffer *out)
                    .label = "START WAL LOCATION: A/94000028\nLABEL: 100%\n",
                    .host = "-",
                    .wal_segment_size = 16 << 20,
-                   .has_checksums = true},
+                   .base = EXAMPLE_BACKUP,
+                   .source_fs = ". ef53 0123456789abcdef 2049 17\n",
+                   .checksums = 1},
         .tablespaces = tablespaces,
         .tablespace_count = 1,
         .packs = packs,

@@ -19,13 +19,17 @@ static Fragment fragments[] = {
       .offset = 80,
       .stored_size = 500,
       .raw_size = 4000,
-      .checksum = 0xabc}},
+      .checksum = 0xabc},
+     8191,
+     0},
     {{.pack = 1,
       .codec = CODEC_NONE,
       .offset = 5000,
       .stored_size = 100,
       .raw_size = 100,
-      .checksum = UINT64_MAX}},
+      .checksum = UINT64_MAX},
+     1,
+     0},
 };
 static ManifestRange ranges[] = {
     {.index = 0,
@@ -133,7 +137,7 @@ static Manifest example(void)
                 .data_directory = "/var/lib/postgresql/15/main",
                 .options = "-",
                 .wal_segment_size = 16 << 20,
-                .has_checksums = true,
+                .checksums = 1,
                 .libc_version = "2.36",
                 .bad_pages = 1,
                 .file_count = 2,
@@ -170,10 +174,16 @@ static void assert_same_ranges(const ManifestEntry *a, const ManifestEntry *b)
         assert_int_equal(a->ranges[i].index, b->ranges[i].index);
         assert_true(a->ranges[i].size == b->ranges[i].size);
         assert_true(a->ranges[i].hash == b->ranges[i].hash);
+        assert_int_equal(a->ranges[i].crc32c, b->ranges[i].crc32c);
         assert_int_equal(a->ranges[i].is_settled, b->ranges[i].is_settled);
         assert_int_equal(a->ranges[i].fragment_count, b->ranges[i].fragment_count);
-        for (uint8_t f = 0; f < a->ranges[i].fragment_count; f++)
-            assert_same_frame(&a->ranges[i].fragments[f].table, &b->ranges[i].fragments[f].table);
+        for (uint8_t f = 0; f < a->ranges[i].fragment_count; f++) {
+            const Fragment *one = &a->ranges[i].fragments[f], *other = &b->ranges[i].fragments[f];
+
+            assert_same_frame(&one->table, &other->table);
+            assert_int_equal(one->live, other->live);
+            assert_int_equal(one->data_pack, other->data_pack);
+        }
     }
 }
 
@@ -218,7 +228,7 @@ static void assert_same_header(const ManifestHeader *a, const ManifestHeader *b)
     assert_string_equal(a->data_directory, b->data_directory);
     assert_string_equal(a->options, b->options);
     assert_int_equal(a->wal_segment_size, b->wal_segment_size);
-    assert_int_equal(a->has_checksums, b->has_checksums);
+    assert_int_equal(a->checksums, b->checksums);
     assert_int_equal(a->from_standby, b->from_standby);
     assert_string_equal(a->libc_version, b->libc_version);
     assert_true(a->bad_pages == b->bad_pages && a->file_count == b->file_count);
@@ -332,9 +342,9 @@ static void lines_are_as_the_format_says(void **state)
         "0123456789abcdef\t1:300:40:3:2:0000000000000009\n",
         "\nd\tbase\t700\tpostgres\ta%20b\n",
         "\nF\tbase/1\t600\tpostgres\tpostgres\t67117056\t-\t0\t18446744073709551615\t00000000\t2\n"
-        "r\t0\t67108864\t1\t0000000000000001\t0:80:500:4000:1:0000000000000abc,"
-        "1:5000:100:100:0:ffffffffffffffff\n"
-        "r\t1\t8192\t0\t0000000000000000\t1:5000:100:100:0:ffffffffffffffff\n",
+        "r\t0\t67108864\t1\t0000000000000001\t00000000\t0:80:500:4000:1:0000000000000abc/8191,"
+        "1:5000:100:100:0:ffffffffffffffff/1/0\n"
+        "r\t1\t8192\t0\t0000000000000000\t00000000\t1:5000:100:100:0:ffffffffffffffff/1/0\n",
         "\nf\tbase/2\t777\t-\t%2D\t0\t0\t0\t0\t00000000\t-\t-\n",
         "\nf\tname%09%20with%20%0A%2541%20%01%20\xc3\xa4%20%7F\t600\t",
         "\nl\tpg_tblspc/16400\t/srv/a%20b\n",
@@ -474,7 +484,7 @@ static void forged_manifests_are_refused(void **state)
         {"\nh\tmajor\t15", "\nh\tmajor\t0", ERR_CORRUPT},
         {"\nh\ttimeline\t3", "\nh\ttimeline\t0", ERR_CORRUPT},
         {"\nh\ttimeline\t3", "\nh\ttimeline\t4294967296", ERR_CORRUPT},
-        {"\nh\tchecksums\t1", "\nh\tchecksums\t2", ERR_VERSION},
+        {"\nh\tchecksums\t1", "\nh\tchecksums\t2", ERR_NONE},
         {"\nh\tbad_pages\t1", "\nh\tbad_pages\t-1", ERR_CORRUPT},
         {"\nh\tbad_pages\t1", "\nh\tbad_pages\t18446744073709551616", ERR_CORRUPT},
         {"\nh\tbad_pages\t1", "\nh\tbad_pages\t1\t1", ERR_VERSION},
@@ -544,10 +554,22 @@ static void forged_manifests_are_refused(void **state)
         {"\nr\t0\t67108864\t", "\nr\t1\t67108864\t", ERR_CORRUPT},
         {"\nr\t0\t67108864\t", "\nr\t0\t8192\t", ERR_CORRUPT},
         {"\nr\t0\t67108864\t", "\nd\tbase/0\t700\ta\ta\nr\t0\t67108864\t", ERR_CORRUPT},
-        {"\nd\tbase\t", "\nr\t0\t1\t0\t0000000000000000\t0:80:1:1:0:0000000000000000\nd\tbase\t",
+        {"\nd\tbase\t", "\nr\t0\t1\t0\t0000000000000000\t00000000\t0:80:1:1:0:0000000000000000/1\nd\tbase\t",
          ERR_CORRUPT},
-        {"\t0:80:500:4000:1:0000000000000abc,", "\t", ERR_NONE},
-        {"\t0:80:500:4000:1:0000000000000abc,", "\t,", ERR_CORRUPT},
+        {"\t0:80:500:4000:1:0000000000000abc/8191,", "\t", ERR_CORRUPT}, /* pages of nobody */
+        {"\t0:80:500:4000:1:0000000000000abc/8191,", "\t,", ERR_CORRUPT},
+        {"0000000000000abc/8191,", "0000000000000abc/8190,", ERR_CORRUPT},
+        {"0000000000000abc/8191,", "0000000000000abc,", ERR_CORRUPT},
+        {"0000000000000abc/8191,", "0000000000000abc/,", ERR_CORRUPT},
+        {"0000000000000abc/8191,", "0000000000000abc/x,", ERR_CORRUPT},
+        {"0000000000000abc/8191,", "0000000000000abc/8191/1,", ERR_NONE},
+        {"0000000000000abc/8191,", "0000000000000abc/8191/2,", ERR_CORRUPT}, /* of two packs */
+        {"0000000000000abc/8191,", "0000000000000abc/8191/,", ERR_CORRUPT},
+        {"0000000000000abc/8191,", "0000000000000abc/8191/0/1,", ERR_VERSION},
+        {"\nr\t0\t67108864\t1\t0000000000000001\t00000000\t",
+         "\nr\t0\t67108864\t1\t0000000000000001\t00000001\t", ERR_CORRUPT},
+        {"\nr\t0\t67108864\t1\t0000000000000001\t00000000\t",
+         "\nr\t0\t67108864\t1\t0000000000000001\t0000000\t", ERR_CORRUPT},
         /* A page table larger than any can be. */
         {"\t0:80:500:4000:1:", "\t1:80:500000:458793:1:", ERR_CORRUPT},
         /* What a newer version may add. */
@@ -571,7 +593,7 @@ static void forged_manifests_are_refused(void **state)
 /* More than a writer of this version makes, so that one of a later version can be read. */
 static void a_range_of_up_to_64_fragments_is_read(void **state)
 {
-    static const char fragment[] = "0:80:500:4000:1:0000000000000abc,";
+    static const char fragment[] = "0:80:500:4000:1:0000000000000abc/0,";
     Manifest manifest = example();
 
     (void)state;
@@ -581,10 +603,10 @@ static void a_range_of_up_to_64_fragments_is_read(void **state)
         CLEANUP(manifest_done) Manifest found = {0};
         Error err = {0};
 
-        buffer_print(&many, "\t");
-        for (size_t i = 1; i < count; i++) /* the last one is there */
+        buffer_print(&many, "\t0:80:500:4000:1:0000000000000abc/8191,");
+        for (size_t i = 2; i < count; i++) /* the last one is there */
             buffer_print(&many, "%s", fragment);
-        forge(&manifest, "\t0:80:500:4000:1:0000000000000abc,", (const char *)many.data, &text);
+        forge(&manifest, "\t0:80:500:4000:1:0000000000000abc/8191,", (const char *)many.data, &text);
         assert_int_equal(manifest_decode(&found, (const char *)text.data, text.size, &err),
                          count <= 64);
         assert_int_equal(err.code, count <= 64 ? ERR_NONE : ERR_VERSION);
@@ -845,7 +867,8 @@ static void many_files(Manifest *many, size_t count)
         many->entries[i] = entries[i % 2 == 0 ? 0 : 2];
         xxh128_of(i, "hard to compress", 16, bytes);
         many->entries[i].inode = get_le64(bytes);
-        many->entries[i].crc32c = (uint32_t)get_le64(bytes + 8);
+        if (many->entries[i].is_small)
+            many->entries[i].crc32c = (uint32_t)get_le64(bytes + 8);
         many->entries[i].path = arena_format(&many->arena, "base/16384/%07zu", i);
     }
 }
@@ -1196,7 +1219,7 @@ static void what_is_stored_stays_as_it_is(void **state)
     (void)state;
     manifest_encode(&manifest, &text);
     assert_stored_bytes(text.data, text.size,
-                        "c7f2877e40013e79cd0d97d3dd478f465e9378e69bff6f921ddee8f0187d41ce");
+                        "86977fb94286cb9a5c79d14386c2ae525bd4e2792e24ae72b491c0d92d5129bd");
 
     fixture_open(&fixture, FIXTURE_SEGMENT_SIZE);
     assert_true(manifest_save(&manifest, &fixture.cluster, &err));

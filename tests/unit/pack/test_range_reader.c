@@ -110,6 +110,7 @@ static void store_fragment(Fixture *fixture, uint32_t number, const bool *change
     assert_true(pack_writer_add(writer, FRAME_PAGE_TABLE, "base/5/1", 0, CODEC_NONE, encoded.data,
                                 encoded.size, encoded.size, &fixture->fragments[number].table,
                                 &err));
+    fixture->fragments[number].data_pack = number;
     assert_true(pack_writer_close(writer, &err));
     const PackInfo *written = pack_writer_packs(writer, &packs);
     assert_int_equal(packs, 1);

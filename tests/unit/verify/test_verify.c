@@ -114,6 +114,7 @@ static void what_is_whole_but_does_not_fit_is_found(void **state)
         {LIE_RANGE_HASH, BACKUP_A, -1, 0, 0, "content of base/1/16384"},
         {LIE_OVERLAY_HASH, BACKUP_B, -1, 0, 0, "content of base/1/16384"},
         {LIE_FILE_CRC, BACKUP_A, -1, 0, 0, "content of base/1/16384"},
+        {LIE_LIVE, BACKUP_B, -1, 0, 0, "content of base/1/16384"},
         {LIE_FRAME, BACKUP_A, -1, 0, 0, "content of /etc/pg_hba.conf"},
         {LIE_TOTALS, BACKUP_A, -1, 0, 0, "totals"},
         {LIE_SYSTEM, BACKUP_A, -1, 0, 0, "another cluster"},

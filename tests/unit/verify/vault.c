@@ -249,6 +249,7 @@ static void add_fragment(Storing *storing, const char *path, const uint32_t *pag
         table.page_count--;
     page_table_encode(&table, &bytes);
     store(storing, FRAME_PAGE_TABLE, path, bytes.data, bytes.size, &fragment->table);
+    fragment->data_pack = fragment->table.pack;
 }
 
 /* The large file as a backup has it: page i is of version_of(i). */
@@ -268,6 +269,7 @@ static void sum_large(const Vault *vault, ManifestEntry *entry, uint64_t size, b
         entry->crc32c = crc32c_update(entry->crc32c, page, part);
     }
     entry->ranges[0].size = size;
+    entry->ranges[0].crc32c = entry->crc32c;
     entry->ranges[0].hash = range_hash(vault->archive.repo.hash_seed, size, hashes, count);
 }
 
@@ -376,6 +378,7 @@ static void tell_lie(Draft *draft, Lie lie)
     draft->entries[0].crc32c += lie == LIE_SMALL_CRC;
     draft->ranges[0].hash += lie == LIE_RANGE_HASH;
     draft->entries[3].crc32c += lie == LIE_FILE_CRC;
+    draft->ranges[0].crc32c += lie == LIE_FILE_CRC;
     draft->entries[7].content.checksum += lie == LIE_FRAME;
     header->bytes += lie == LIE_TOTALS;
     header->system_identifier += lie == LIE_SYSTEM;
@@ -398,6 +401,7 @@ static void back_up_a(Vault *vault, Draft *draft)
     draft->packs[0] = vault->packs[0];
     draft->manifest.pack_count = 1;
     draft->ranges[0].fragment_count = 1;
+    draft->fragments[0].live = PAGES_A + 1;
     sum_large(vault, &draft->entries[3], SIZE_A, false);
     tell_lie(draft, vault->lie);
     end_draft(draft, vault, vault->a_start, vault->a_stop, 1, 21 * SECOND);
@@ -423,6 +427,9 @@ static void back_up_b(Vault *vault, const Draft *a)
     draft.manifest.pack_count = 2;
     draft.ranges[0].fragment_count = 2;
     sum_large(vault, &draft.entries[3], SIZE_B, true);
+    /* Two of its pages are new, and the last two are gone. */
+    draft.fragments[0].live = PAGES_A - 3 + (vault->lie == LIE_LIVE);
+    draft.fragments[1].live = 2 - (vault->lie == LIE_LIVE);
     draft.ranges[0].hash += vault->lie == LIE_OVERLAY_HASH;
     draft.manifest.header.history =
         vault->lie == LIE_HISTORY ? "1\t0/500100\tno\n" : vault->history;

@@ -27,6 +27,7 @@ typedef enum Lie {
     LIE_RANGE_HASH,
     LIE_OVERLAY_HASH,
     LIE_FILE_CRC,
+    LIE_LIVE,
     LIE_FRAME,
     LIE_TOTALS,
     LIE_SYSTEM,
