@@ -17,6 +17,7 @@ typedef struct BackupRequest {
     uint64_t rate_limit; /* bytes per second read, 0: none */
     uint64_t pack_size;
     bool fast_checkpoint;
+    bool is_full; /* nothing is shared with an earlier backup */
     BadPagePolicy bad_pages;
     uint64_t wal_wait_ms;     /* how long to wait for the WAL up to stop */
     const char *options_text; /* for the manifest */
@@ -34,7 +35,11 @@ typedef struct BackupReport {
     char id[BACKUP_ID_SIZE];
     Lsn start, stop;
     uint32_t timeline;
-    uint64_t file_count, bytes, bytes_stored;
+    uint64_t file_count, bytes, bytes_stored; /* stored: by this backup, in its packs */
+    uint64_t bytes_new, bytes_read;           /* of bytes: stored now and not shared; read */
+    char base[BACKUP_ID_SIZE];                /* the backup that it shares with; "": none */
+    const char *no_base;                      /* why there is none; in arena */
+    const char *changes_by;                   /* how it was found what had changed; a constant */
     uint64_t bad_page_count;
     BadPage bad_pages[BAD_PAGES_KEPT]; /* the first ones, in arena */
     uint64_t skipped_count;            /* files that vanished, sockets, foreign links */

@@ -45,3 +45,5 @@ uint64_t process_start_time(pid_t pid);
 /* This machine's name and the id of its current boot (/proc/sys/kernel/random/boot_id). */
 const char *process_host_name(void);
 const char *process_boot_id(void);
+/* The id that its installation got (machine-id(5)); "" where there is none, as in a container. */
+const char *process_machine_id(void);

@@ -21,7 +21,9 @@ typedef struct BackupInfo {
     bool has_header;       /* its manifest's head can be read */
     BackupState state;
     const char *reason;    /* why not restorable; "" */
-    uint64_t stored_bytes; /* of all packs that it refers to */
+    uint64_t stored_bytes; /* of the packs that it stored itself */
+    uint64_t pack_bytes;   /* of all packs that it refers to */
+    uint64_t freed_bytes;  /* of those that no other backup refers to: removing it frees them */
     const char *suspect;   /* why a drill from it failed; NULL: none did, or a later one passed */
     TimeUs proven_at;      /* when a drill from it passed last; 0: none did */
 } BackupInfo;

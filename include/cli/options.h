@@ -36,6 +36,7 @@ typedef struct Options {
     const char *label;
     const char *checkpoint; /* "fast", "spread" */
     const char *bad_pages;  /* "warn", "fail" */
+    bool full;              /* nothing is shared with an earlier backup */
     uint64_t pack_size;
     uint64_t wal_wait_ms;
     /* archive-push, archive-get */

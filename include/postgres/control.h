@@ -43,6 +43,7 @@ typedef struct PgControl {
         max_locks_per_xact;
     uint32_t block_size, relation_segment_blocks, wal_block_size, wal_segment_size;
     uint32_t checksum_version; /* 0: data checksums off */
+    uint32_t catalog_version;
 } PgControl;
 
 /*

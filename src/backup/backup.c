@@ -88,7 +88,7 @@ static bool backup_begin(BackupRun *run, Error *err)
     return true;
 }
 
-static bool copy_everything(BackupRun *run, Copy *copy, Error *err)
+static bool copy_everything(BackupRun *run, Copy *copy, BaseBackup *base, Error *err)
 {
     TimeUs began = time_monotonic();
     const char *statistics;
@@ -101,7 +101,10 @@ static bool copy_everything(BackupRun *run, Copy *copy, Error *err)
         !run_scan_extras(run, err) || !run_check_complete(run, err) ||
         !FAULT_POINT("backup.after-scan", err))
         return error_context(err, "scan");
-    if (!copy_files(copy, run, err) || !copy_control(copy, err))
+    if (!run_find_base(run, base, err) || !FAULT_POINT("backup.after-base", err))
+        return false;
+    run->report->no_base = arena_text(&run->report->arena, base->why_not);
+    if (!copy_files(copy, run, base, err) || !copy_control(copy, err))
         return false;
     run->report->elapsed_copy = time_monotonic() - began;
     return FAULT_POINT("backup.before-stop", err);
@@ -170,6 +173,8 @@ static const char *followed_text(BackupRun *run)
 
 static void fill_header(BackupRun *run, const Copy *copy, ManifestHeader *header)
 {
+    const BaseBackup *base = copy->context.base;
+
     *header = (ManifestHeader){
         .cluster = run->cluster->name,
         .system_identifier = run->identity.system_identifier,
@@ -206,6 +211,12 @@ static void fill_header(BackupRun *run, const Copy *copy, ManifestHeader *header
                                 ? run->identity.data_directory
                                 : "",
         .databases = run->databases,
+        .machine_id = process_machine_id(),
+        .base = base != NULL ? base->manifest.header.id : "",
+        .changes_by = base != NULL ? "pages" : "all",
+        .bytes_read = copy->bytes_read,
+        .block_size = run->control.block_size,
+        .catalog_version = run->control.catalog_version,
     };
     memcpy(header->id, run->report->id, sizeof header->id);
     for (size_t i = 0; i < run->scan.count; i++) {
@@ -215,10 +226,14 @@ static void fill_header(BackupRun *run, const Copy *copy, ManifestHeader *header
             header->bytes += entry->size;
         }
     }
-    header->bytes_new = header->bytes; /* nothing is taken over from an earlier backup */
+    header->bytes_new = copy->bytes_new;
     run->report->file_count = header->file_count;
     run->report->bytes = header->bytes;
     run->report->bytes_stored = copy->bytes_stored;
+    run->report->bytes_new = copy->bytes_new;
+    run->report->bytes_read = copy->bytes_read;
+    (void)snprintf(run->report->base, sizeof run->report->base, "%s", header->base);
+    run->report->changes_by = header->changes_by;
     run->report->skipped_count = run->scan.skipped_count;
 }
 
@@ -303,7 +318,7 @@ static bool backup_commit(BackupRun *run, Copy *copy, Error *err)
         .entry_count = run->scan.count,
     };
     fill_header(run, copy, &manifest.header);
-    for (size_t i = 0; i < copy->pack_count; i++)
+    for (size_t i = 0; i < copy->own_count; i++)
         memcpy(copy->packs[i].backup, run->report->id, sizeof copy->packs[i].backup);
     if (manifest_find_fault(&manifest, &fault)) {
         return error_set(err, ERR_REFUSED, "nothing could be restored from this backup: %s",
@@ -333,9 +348,10 @@ bool backup_take(const Cluster *cluster, Session *session, const BackupRequest *
 {
     CLEANUP(backup_run_done)
     BackupRun run = {.cluster = cluster, .session = session, .request = request, .report = report};
+    CLEANUP(base_backup_done) BaseBackup base = {.why_not = ""};
     CLEANUP(copy_done) Copy copy = {.worker_count = 0};
 
-    if (!backup_begin(&run, err) || !copy_everything(&run, &copy, err) ||
+    if (!backup_begin(&run, err) || !copy_everything(&run, &copy, &base, err) ||
         !stop_and_commit(&run, &copy, err))
         return false;
 

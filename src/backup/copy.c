@@ -1,6 +1,7 @@
 #include "copy.h"
 
 #include "completeness.h"
+#include "extent.h"
 
 #include "base/file.h"
 #include "base/interrupt.h"
@@ -20,7 +21,7 @@ enum {
     JOBS_PER_WORKER = 3, /* one in work, the others at hand */
 };
 
-static bool open_context(Copy *copy, Error *err)
+static bool open_context(Copy *copy, const BaseBackup *base, Error *err)
 {
     BackupRun *run = copy->run;
     CopyContext *context = &copy->context;
@@ -33,10 +34,11 @@ static bool open_context(Copy *copy, Error *err)
         .scan = &run->scan,
         .is_gone = mem_alloc((run->scan.count + 1) * sizeof context->is_gone[0]),
         .cluster = &copy->cluster,
+        .base = base->is_there ? base : NULL,
         .compression = run->request->compression,
         .page_size = run->control.block_size,
         .relation_segment_blocks = run->control.relation_segment_blocks,
-        .rule = {.has_checksums = run->control.checksum_version != 0, .start = run->start},
+        .rule = {.has_checksums = run->control.checksum_version == 1, .start = run->start},
         .rate = {.bytes_per_s = run->request->rate_limit},
         .progress = run->request->progress,
     };
@@ -196,13 +198,13 @@ static bool copy_run_jobs(Copy *copy, WorkQueue *queue, Error *err)
     }
 }
 
-bool copy_files(Copy *copy, BackupRun *run, Error *err)
+bool copy_files(Copy *copy, BackupRun *run, const BaseBackup *base, Error *err)
 {
     CLEANUP(work_queue_freep) WorkQueue *queue = NULL;
 
     copy->run = run;
     copy->context.data_fd = -1;
-    if (!open_context(copy, err))
+    if (!open_context(copy, base, err))
         return false;
     open_workers(copy);
     plan_make(&copy->plan, &run->scan);
@@ -246,7 +248,7 @@ bool copy_control(Copy *copy, Error *err)
         return error_context(err, "back up %s", entry->path);
     entry_set_stat(entry, &info);
     /* The workers are idle: their queue is gone. */
-    return worker_store_small(&copy->workers[0], entry, bytes, sizeof bytes, err) ||
+    return extent_store_small(&copy->workers[0], entry, bytes, sizeof bytes, err) ||
            error_context(err, "back up %s", entry->path);
 }
 
@@ -266,19 +268,46 @@ static uint32_t dense_index(const Copy *copy, uint32_t index)
     return (uint32_t)(before + index / copy->worker_count);
 }
 
-static void number_packs(const Copy *copy)
+/* A pack of the base's gets a number when it is referred to first. */
+static uint32_t number_base_pack(Copy *copy, uint32_t *numbers, uint32_t index)
 {
+    if (numbers[index] == 0) {
+        copy->packs = mem_resize(copy->packs, (copy->pack_count + 1) * sizeof copy->packs[0]);
+        copy->packs[copy->pack_count++] = copy->context.base->manifest.packs[index];
+        numbers[index] = (uint32_t)copy->pack_count;
+    }
+    return numbers[index] - 1;
+}
+
+static void number_pack(Copy *copy, uint32_t *numbers, uint32_t *pack)
+{
+    *pack = (*pack & PACK_OF_BASE) != 0 ? number_base_pack(copy, numbers, *pack & ~PACK_OF_BASE)
+                                        : dense_index(copy, *pack);
+}
+
+static void number_range_packs(Copy *copy, uint32_t *numbers, ManifestRange *range)
+{
+    for (uint8_t i = 0; i < range->fragment_count; i++) {
+        number_pack(copy, numbers, &range->fragments[i].table.pack);
+        number_pack(copy, numbers, &range->fragments[i].data_pack);
+    }
+}
+
+static void number_packs(Copy *copy)
+{
+    const BaseBackup *base = copy->context.base;
+    const size_t count = base == NULL ? 0 : base->manifest.pack_count;
+    uint32_t *numbers = mem_alloc((count + 1) * sizeof numbers[0]); /* from 1 on; 0: none yet */
     Scan *scan = &copy->run->scan;
 
     for (size_t i = 0; i < scan->count; i++) {
         ManifestEntry *entry = &scan->entries[i];
         if (entry->is_small && entry->size > 0)
-            entry->content.pack = dense_index(copy, entry->content.pack);
-        for (uint32_t j = 0; !entry->is_small && j < entry->range_count; j++) {
-            Frame *table = &entry->ranges[j].fragments[0].table;
-            table->pack = dense_index(copy, table->pack);
-        }
+            number_pack(copy, numbers, &entry->content.pack);
+        for (uint32_t j = 0; !entry->is_small && j < entry->range_count; j++)
+            number_range_packs(copy, numbers, &entry->ranges[j]);
     }
+    mem_free(numbers);
 }
 
 static bool collect_packs(Copy *copy, Error *err)
@@ -294,6 +323,7 @@ static bool collect_packs(Copy *copy, Error *err)
         memcpy(copy->packs + copy->pack_count, packs, count * sizeof packs[0]);
         copy->pack_count += count;
     }
+    copy->own_count = copy->pack_count;
     return true;
 }
 
@@ -312,9 +342,18 @@ static bool check_packs(Copy *copy, Error *err)
                              "pack %s has %" PRIu64 " bytes, %" PRIu64 " were written", pack->id,
                              size, pack->size);
         }
-        copy->bytes_stored += size;
+        if (i < copy->own_count)
+            copy->bytes_stored += size;
     }
     return true;
+}
+
+static void sum_work(Copy *copy)
+{
+    for (size_t i = 0; i < copy->worker_count; i++) {
+        copy->bytes_new += copy->workers[i].bytes_new;
+        copy->bytes_read += copy->workers[i].bytes_read;
+    }
 }
 
 static void drop_gone(Copy *copy)
@@ -338,6 +377,7 @@ bool copy_finish(Copy *copy, Error *err)
         return false;
     drop_gone(copy);
     number_packs(copy);
+    sum_work(copy);
     /* The manifest is encoded next: that needs memory, too. */
     for (size_t i = 0; i < copy->worker_count; i++)
         worker_rest(&copy->workers[i]);

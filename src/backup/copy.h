@@ -19,24 +19,26 @@ typedef struct Copy {
     void **worker_pointers;
     size_t worker_count;
     CopyPlan plan;
-    PackInfo *packs; /* of all workers, after copy_finish() */
+    PackInfo *packs; /* of all workers, then those of the base, after copy_finish() */
     size_t pack_count;
-    uint64_t bytes_stored;
+    size_t own_count;      /* of them, stored by this backup */
+    uint64_t bytes_stored; /* in its own packs */
+    uint64_t bytes_new, bytes_read;
     TimeUs asked_at; /* the server, for its insert position */
 } Copy;
 
 /*
- * Everything of run->scan but pg_control. ERR_CORRUPT at the first bad page when the request says
+ * Everything of run->scan but pg_control; what the base has of it is shared. ERR_CORRUPT at the first bad page when the request says
  * so; with the policy to warn, bad pages are counted in the report.
  */
-bool copy_files(Copy *copy, BackupRun *run, Error *err) MUST_CHECK;
+bool copy_files(Copy *copy, BackupRun *run, const BaseBackup *base, Error *err) MUST_CHECK;
 
 /* global/pg_control, with a CRC that is right. */
 bool copy_control(Copy *copy, Error *err) MUST_CHECK;
 
 /*
- * Commit the open packs, number them, check that each is there with its size; entries that have
- * vanished leave run->scan.
+ * Commit the open packs, number them and those of the base that are referred to, check that each is
+ * there with its size; entries that have vanished leave run->scan.
  */
 bool copy_finish(Copy *copy, Error *err) MUST_CHECK;
 void copy_done(Copy *copy); /* for CLEANUP() */

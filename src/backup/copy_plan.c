@@ -109,7 +109,7 @@ static void finish_entry(const CopyJob *jobs, size_t count, ManifestEntry *entry
         if (range->size == 0)
             break;
         ranges[entry->range_count++] = *range;
-        entry->crc32c = crc32c_combine(entry->crc32c, jobs[i].crc32c, range->size);
+        entry->crc32c = crc32c_combine(entry->crc32c, range->crc32c, range->size);
         entry->size += range->size;
         if (range->size < RANGE_SIZE)
             break;

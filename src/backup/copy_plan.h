@@ -29,7 +29,6 @@ typedef struct CopyJob {
     const uint32_t *order;
     /* results */
     ManifestRange result; /* JOB_RANGE */
-    uint32_t crc32c;
     bool is_gone;    /* the file has vanished */
     PageNote *notes; /* freed by whoever takes the job back */
     size_t note_count;

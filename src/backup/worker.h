@@ -8,8 +8,10 @@
 #pragma once
 
 #include "base/progress.h"
+#include "base_backup.h"
 #include "copy_plan.h"
 #include "pack/page_table.h"
+#include "pack/range_reader.h"
 #include "postgres/page.h"
 #include "rate.h"
 #include "residency.h"
@@ -25,6 +27,7 @@ typedef struct CopyContext {
     bool *is_gone;    /* one for each entry: vanished */
     const Scan *scan; /* which symbolic links are followed */
     Cluster *cluster;
+    const BaseBackup *base; /* what is the same there is shared; NULL: nothing is */
     Compression compression;
     uint32_t page_size; /* the server's */
     uint32_t relation_segment_blocks;
@@ -39,15 +42,20 @@ typedef struct Worker {
     PackWriter *packs;
     CodecContext *codec;
     Residency residency;
-    uint8_t *raw;  /* EXTENT_SIZE */
-    uint8_t *page; /* the server's page size: for reading one again */
+    uint8_t *raw;    /* EXTENT_SIZE */
+    uint8_t *gather; /* EXTENT_SIZE: pages that are stored of a range, where not all are */
+    uint8_t *page;   /* the server's page size: for reading one again */
     Buffer stored;
     Buffer table;
-    uint32_t *pages;   /* 0, 1, 2, ...: every page of a range is stored */
+    RangeReader *base_reader; /* of the base's page tables; NULL until it is needed */
+    /* Of the range that is copied: of each page, and which pages are stored, ascending, and where. */
     uint64_t *hashes;  /* RANGE_PAGES */
+    uint32_t *pages;   /* RANGE_PAGES */
     PageEntry *places; /* RANGE_PAGES */
     Frame extents[RANGE_SIZE / EXTENT_SIZE];
-    Arena arena; /* ranges and fragments, for the manifest */
+    uint64_t bytes_read; /* of the data directory */
+    uint64_t bytes_new;  /* of its files, raw, that were stored and not shared */
+    Arena arena;         /* ranges and fragments, for the manifest */
 } Worker;
 
 void worker_init(Worker *worker, CopyContext *context, const PackWriterSetup *packs);
@@ -57,10 +65,3 @@ void worker_rest(Worker *worker);
 
 /* WorkFunction. */
 bool worker_run(void *worker, void *job, Error *err) MUST_CHECK;
-
-/* Append size bytes at raw as one frame; for what is stored outside of jobs too. */
-bool worker_store(Worker *worker, FrameKind kind, const char *path, uint32_t range, const void *raw,
-                  size_t size, Frame *frame, Error *err) MUST_CHECK;
-/* A whole small file from memory: hash, CRC, frame. */
-bool worker_store_small(Worker *worker, ManifestEntry *entry, const void *raw, size_t size,
-                        Error *err) MUST_CHECK;

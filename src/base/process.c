@@ -374,19 +374,24 @@ uint64_t process_start_time(pid_t pid)
 
 static char host_name[256];
 static char boot_id[64];
+static char machine_id[64];
+
+/* Empty where there is none: then no two boots, or machines, can be told apart. */
+static void learn_id(const char *path, char id[64])
+{
+    CLEANUP(buffer_done) Buffer content = {0};
+    Error ignored = {0};
+
+    if (file_read_whole(path, 63, &content, &ignored))
+        memcpy(id, content.data, strcspn((const char *)content.data, "\n"));
+}
 
 static void learn_names(void)
 {
-    CLEANUP(buffer_done) Buffer content = {0};
-    Error ignored = {0}; /* then the id is empty, and no two boots can be told apart */
-
     if (gethostname(host_name, sizeof host_name - 1) != 0)
         host_name[0] = '\0';
-    if (file_read_whole("/proc/sys/kernel/random/boot_id", sizeof boot_id - 1, &content,
-                        &ignored)) {
-        size_t size = strcspn((const char *)content.data, "\n");
-        memcpy(boot_id, content.data, size);
-    }
+    learn_id("/proc/sys/kernel/random/boot_id", boot_id);
+    learn_id("/etc/machine-id", machine_id);
 }
 
 static pthread_once_t names_once = PTHREAD_ONCE_INIT;
@@ -401,4 +406,10 @@ const char *process_boot_id(void)
 {
     (void)pthread_once(&names_once, learn_names);
     return boot_id;
+}
+
+const char *process_machine_id(void)
+{
+    (void)pthread_once(&names_once, learn_names);
+    return machine_id;
 }

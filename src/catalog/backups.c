@@ -1,5 +1,7 @@
 #include "catalog/backups.h"
 
+#include "pack_shares.h"
+
 #include "repo/layout.h"
 #include "walk/wal_source.h"
 #include "walk/wal_walk.h"
@@ -15,6 +17,7 @@ static ManifestHeader copy_header(const ManifestHeader *header, Arena *arena)
         &copy.tablespace_map, &copy.host,           &copy.boot_id,          &copy.options,
         &copy.libc_version,   &copy.data_directory, &copy.config_file,      &copy.hba_file,
         &copy.ident_file,     &copy.followed_links, &copy.server_directory, &copy.databases,
+                           &copy.source_fs, &copy.machine_id, &copy.base, &copy.changes_by,
     };
 
     for (size_t i = 0; i < ARRAY_SIZE(texts); i++)
@@ -226,11 +229,13 @@ typedef struct BackupLoader {
     const Cluster *cluster;
     const WalInventory *inventory;
     ObjectList packs; /* listed after the backups: what a new one needs is there before it */
+    PackShares shares;
 } BackupLoader;
 
 static void loader_done(BackupLoader *loader)
 {
     object_list_done(&loader->packs);
+    pack_shares_done(&loader->shares);
 }
 
 static int object_by_name(const void *name, const void *object)
@@ -260,12 +265,19 @@ static const char *find_missing_pack(const ManifestHead *head, const char *clust
     return NULL;
 }
 
+static void add_pack_size(BackupInfo *info, const PackInfo *pack)
+{
+    info->pack_bytes += pack->size;
+    if (strcmp(pack->backup, info->header.id) == 0)
+        info->stored_bytes += pack->size;
+}
+
 /*
- * *exists is false when it was removed since the listing. An error that says nothing about the
+ * number: of the item. *exists is false when it was removed since the listing. An error that says nothing about the
  * manifest itself (the store does not answer) is one here too.
  */
-static bool load_backup(BackupInfo *info, bool *exists, const char *id, const BackupLoader *loader,
-                        Arena *arena, Error *err)
+static bool load_backup(BackupInfo *info, size_t number, bool *exists, const char *id,
+                        BackupLoader *loader, Arena *arena, Error *err)
 {
     const Cluster *cluster = loader->cluster;
     CLEANUP(manifest_head_done) ManifestHead head = {0};
@@ -278,7 +290,8 @@ static bool load_backup(BackupInfo *info, bool *exists, const char *id, const Ba
         info->header = copy_header(&head.header, arena);
         info->has_header = true;
         for (size_t i = 0; i < head.pack_count; i++)
-            info->stored_bytes += head.packs[i].size;
+            add_pack_size(info, &head.packs[i]);
+        pack_shares_add(&loader->shares, &head, number);
         fault = find_fault(&head.header, cluster, arena);
         if (fault == NULL)
             fault = find_missing_pack(&head, cluster->name, &loader->packs, arena);
@@ -372,10 +385,11 @@ bool backup_list_load(BackupList *list, const Cluster *cluster, const WalInvento
 
         if (!layout_backup_id_of(cluster->name, objects.objects[i].name, id))
             continue;
-        if (!load_backup(info, &exists, id, &loader, &loaded.arena, err))
+        if (!load_backup(info, loaded.count, &exists, id, &loader, &loaded.arena, err))
             return false;
         loaded.count += exists;
     }
+    pack_shares_settle(&loader.shares, loaded.items);
     add_lost(&loaded, &inventory->marks);
     backups_take_drills(&loaded, &inventory->marks);
     qsort(loaded.items, loaded.count, sizeof(BackupInfo), backups_by_place);

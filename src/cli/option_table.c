@@ -77,6 +77,8 @@ const Option option_table[] = {
     {"bad-pages", CHOICE, FIELD(bad_pages), FOR_BACKUP, GROUP_BACKUP, NULL,
         "what pages with a wrong checksum mean: exit status 3, or no backup",
         .fallback = "warn", .choices = bad_pages},
+    {"full", FLAG, FIELD(full), FOR_BACKUP, GROUP_BACKUP, NULL,
+        "store everything anew, and share nothing with an earlier backup"},
     {"pack-size", SIZE, FIELD(pack_size), FOR_BACKUP, GROUP_BACKUP, "SIZE",
         "size of the objects that hold the files' content",
         .fallback = "128MiB", .min = MIB(1), .max = MIB(16384)},

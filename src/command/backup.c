@@ -94,6 +94,9 @@ static void backup_write_journal(const Cluster *cluster, const Options *options,
         record_u64(&record, "files", report->file_count);
         record_u64(&record, "bytes", report->bytes);
         record_u64(&record, "bytes_stored", report->bytes_stored);
+        record_text(&record, "base", report->base);
+        record_u64(&record, "bytes_new", report->bytes_new);
+        record_u64(&record, "bytes_read", report->bytes_read);
         record_u64(&record, "elapsed_start_us", (uint64_t)report->elapsed_start);
         record_u64(&record, "elapsed_copy_us", (uint64_t)report->elapsed_copy);
         record_u64(&record, "elapsed_stop_us", (uint64_t)report->elapsed_stop);
@@ -162,16 +165,33 @@ static void print_bad_pages(const BackupReport *report)
         out_print("             and more\n");
 }
 
+/* What it shares, and what it was found by. */
+static void print_base(const BackupReport *report)
+{
+    char shared[OUT_TEXT_SIZE], read[OUT_TEXT_SIZE], new[OUT_TEXT_SIZE];
+
+    if (*report->base == '\0') {
+        out_print("  base       none: %s; everything was read and stored\n", report->no_base);
+        return;
+    }
+    out_print("  base       %s: %s shared with it, %s new\n", report->base,
+              out_bytes(report->bytes - report->bytes_new, shared),
+              out_bytes(report->bytes_new, new));
+    out_print("  read       %s\n", out_bytes(report->bytes_read, read));
+}
+
 static void print_report(const Cluster *cluster, const BackupReport *report)
 {
-    char bytes[OUT_TEXT_SIZE], stored[OUT_TEXT_SIZE], rate[OUT_TEXT_SIZE];
+    char bytes[OUT_TEXT_SIZE], stored[OUT_TEXT_SIZE], new[OUT_TEXT_SIZE], rate[OUT_TEXT_SIZE];
     char start[LSN_TEXT_SIZE], stop[LSN_TEXT_SIZE];
-    uint64_t divisor = report->bytes_stored > 0 ? report->bytes_stored : 1;
+    const uint64_t divisor = report->bytes_stored > 0 ? report->bytes_stored : 1;
 
     out_print("backup %s of cluster \"%s\"\n", report->id, cluster->name);
-    out_print("  content    %" PRIu64 " files, %s, stored in %s (%.1f : 1)\n", report->file_count,
-              out_bytes(report->bytes, bytes), out_bytes(report->bytes_stored, stored),
-              (double)report->bytes / (double)divisor);
+    out_print("  content    %" PRIu64 " files, %s; %s stored in %s (%.1f : 1)\n",
+              report->file_count, out_bytes(report->bytes, bytes),
+              out_bytes(report->bytes_new, new), out_bytes(report->bytes_stored, stored),
+              (double)report->bytes_new / (double)divisor);
+    print_base(report);
     backup_print_times(report);
     out_print("  rate       %s\n", out_rate(report->bytes, report->elapsed_copy, rate));
     out_print("  WAL        timeline %" PRIu32 ", %s to %s, %s\n", report->timeline,
@@ -196,6 +216,12 @@ static void report_to_json(const Cluster *cluster, const BackupReport *report, J
     json_u64(json, "files", report->file_count);
     json_u64(json, "bytes", report->bytes);
     json_u64(json, "stored_bytes", report->bytes_stored);
+    json_text(json, "base", *report->base != '\0' ? report->base : NULL);
+    json_text(json, "no_base", *report->base == '\0' ? report->no_base : NULL);
+    json_text(json, "changes_by", report->changes_by);
+    json_u64(json, "read_bytes", report->bytes_read);
+    json_u64(json, "new_bytes", report->bytes_new);
+    json_u64(json, "shared_bytes", report->bytes - report->bytes_new);
     json_u64(json, "left_out", report->skipped_count);
     json_double(json, "elapsed_start_s", time_seconds(report->elapsed_start));
     json_double(json, "elapsed_copy_s", time_seconds(report->elapsed_copy));
@@ -236,6 +262,7 @@ static bool backup_make_request(const Options *options, Progress *progress, Back
         .jobs = (unsigned)options->jobs,
         .rate_limit = options->rate_limit,
         .pack_size = options->pack_size,
+        .is_full = options->full,
         .fast_checkpoint = strcmp(options->checkpoint, "fast") == 0,
         .bad_pages = strcmp(options->bad_pages, "fail") == 0 ? BAD_PAGES_FAIL : BAD_PAGES_WARN,
         .wal_wait_ms = options->wal_wait_ms,

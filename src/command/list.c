@@ -391,6 +391,13 @@ static void backup_to_json(const BackupInfo *backup, Json *json)
         json_u64(json, "files", header->file_count);
         json_u64(json, "bytes", header->bytes);
         json_u64(json, "stored_bytes", backup->stored_bytes);
+        json_u64(json, "pack_bytes", backup->pack_bytes);
+        json_u64(json, "freed_bytes", backup->freed_bytes);
+        json_text(json, "base", *header->base != '\0' ? header->base : NULL);
+        json_text(json, "changes_by", *header->changes_by != '\0' ? header->changes_by : NULL);
+        json_u64(json, "read_bytes", header->bytes_read);
+        json_u64(json, "new_bytes", header->bytes_new);
+        json_u64(json, "shared_bytes", header->bytes - header->bytes_new);
         json_u64(json, "bad_page_count", header->bad_pages);
         json_text(json, "label", label_of(backup, label) ? label : NULL);
         json_text(json, "host", header->host);

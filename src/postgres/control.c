@@ -132,6 +132,7 @@ static PgControl fields_of(const uint8_t *bytes, const PgVersion *version)
         .max_wal_senders = get_le32(bytes + AT_MAX_WAL_SENDERS),
         .max_prepared_xacts = get_le32(bytes + AT_MAX_PREPARED_XACTS),
         .max_locks_per_xact = get_le32(bytes + AT_MAX_LOCKS_PER_XACT),
+        .catalog_version = get_le32(bytes + AT_CATALOG_VERSION),
         .block_size = get_le32(bytes + AT_BLOCK_SIZE),
         .relation_segment_blocks = get_le32(bytes + AT_RELATION_SEGMENT_BLOCKS),
         .wal_block_size = get_le32(bytes + AT_WAL_BLOCK_SIZE),

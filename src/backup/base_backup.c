@@ -1,0 +1,212 @@
+#include "base_backup.h"
+
+#include "base_choice.h"
+
+#include "base/log.h"
+#include "pack/backed_up_file.h"
+#include "postgres/history.h"
+
+#include <stdlib.h>
+
+/* What the repository says, as long as the base is being looked for. */
+typedef struct BaseSearch {
+    const BackupRun *run;
+    WalInventory inventory;
+    BackupList list;
+    ObjectList condemned;
+    ObjectList packs;
+    bool *is_condemned; /* of each backup */
+    TimelinePath path;
+    Buffer damaged; /* PackInfo of each pack of a backup that verify found damaged */
+    Arena arena;
+} BaseSearch;
+
+static void base_search_done(BaseSearch *search)
+{
+    backup_list_done(&search->list);
+    wal_inventory_done(&search->inventory);
+    object_list_done(&search->condemned);
+    object_list_done(&search->packs);
+    mem_free(search->is_condemned);
+    buffer_done(&search->damaged);
+    arena_done(&search->arena);
+}
+
+void base_backup_done(BaseBackup *base)
+{
+    manifest_done(&base->manifest);
+    mem_free(base->is_usable);
+    arena_done(&base->arena);
+    *base = (BaseBackup){.why_not = ""};
+}
+
+/* A pack that such a backup refers to may be what was found bad: nobody says which one it was. */
+static bool note_damaged_packs(BaseSearch *search, const BackupInfo *backup, Error *err)
+{
+    CLEANUP(manifest_head_done) ManifestHead head = {0};
+    Error attempt = {0};
+
+    if (!manifest_head_load(&head, search->run->cluster, backup->header.id, &attempt)) {
+        if (attempt.code == ERR_CORRUPT || attempt.code == ERR_VERSION ||
+            attempt.code == ERR_NOT_FOUND)
+            return true;
+        return error_pass(err, &attempt);
+    }
+    buffer_append(&search->damaged, head.packs, head.pack_count * sizeof head.packs[0]);
+    return true;
+}
+
+static bool load_search(BaseSearch *search, Error *err)
+{
+    const BackupRun *run = search->run;
+    const Cluster *cluster = run->cluster;
+    CLEANUP(text_freep) char *condemned = layout_condemned_prefix(cluster->name);
+    CLEANUP(text_freep) char *packs = layout_pack_prefix(cluster->name);
+
+    if (!timeline_path_parse(run->timeline, run->history, &search->arena, &search->path, err) ||
+        !storage_list(cluster->repo->storage, condemned, &search->condemned, err) ||
+        !wal_inventory_load(&search->inventory, cluster, err) ||
+        !backup_list_load(&search->list, cluster, &search->inventory, err) ||
+        !storage_list(cluster->repo->storage, packs, &search->packs, err))
+        return false;
+    search->is_condemned = mem_alloc((search->list.count + 1) * sizeof search->is_condemned[0]);
+    for (size_t i = 0; i < search->list.count; i++) {
+        const BackupInfo *backup = &search->list.items[i];
+
+        /* Which ones are, is not looked at: while something is being removed all of it is new. */
+        search->is_condemned[i] = search->condemned.count > 0;
+        if (backup->state == BACKUP_DAMAGED && !note_damaged_packs(search, backup, err))
+            return false;
+    }
+    return true;
+}
+
+static bool is_in_damaged(const BaseSearch *search, const char *id)
+{
+    const PackInfo *packs = (const PackInfo *)(const void *)search->damaged.data;
+
+    for (size_t i = 0; i < search->damaged.size / sizeof packs[0]; i++) {
+        if (strcmp(packs[i].id, id) == 0)
+            return true;
+    }
+    return false;
+}
+
+static int base_object_by_name(const void *name, const void *object)
+{
+    return strcmp(name, ((const ObjectInfo *)object)->name);
+}
+
+static bool is_usable_pack(const BaseSearch *search, const PackInfo *pack)
+{
+    CLEANUP(text_freep) char *name = layout_pack(search->run->cluster->name, pack->id);
+    const ObjectInfo *found =
+        search->packs.count == 0
+            ? NULL
+            : bsearch(name, search->packs.objects, search->packs.count,
+                      sizeof search->packs.objects[0], base_object_by_name);
+
+    return found != NULL && found->size == pack->size && !is_in_damaged(search, pack->id) &&
+           mark_find(&search->inventory.marks, MARK_DAMAGE, MARK_OF_PACK, pack->id) == NULL;
+}
+
+static void judge_base_packs(const BaseSearch *search, BaseBackup *base)
+{
+    const Manifest *manifest = &base->manifest;
+    size_t bad = 0;
+
+    base->is_usable = mem_alloc((manifest->pack_count + 1) * sizeof base->is_usable[0]);
+    for (size_t i = 0; i < manifest->pack_count; i++) {
+        base->is_usable[i] = is_usable_pack(search, &manifest->packs[i]);
+        bad += !base->is_usable[i];
+    }
+    if (bad > 0)
+        log_warn("packs that may be damaged are not shared: what is in them is stored anew",
+                 log_str("base", manifest->header.id), log_u64("packs", bad));
+}
+
+static const char *explain_no_base(const BaseAnswer *answer, Arena *arena)
+{
+    if (answer->newest == NULL)
+        return "there is no earlier backup";
+    return arena_format(arena, "backup %s %s", answer->newest->header.id,
+                        base_verdict_text(answer->verdict));
+}
+
+/* *goes_on: that one can't be read, the next one is to be looked for. */
+static bool take_base(BaseSearch *search, const BaseAnswer *answer, BaseBackup *base, bool *goes_on,
+                      Error *err)
+{
+    const char *id = answer->base->header.id;
+    Error attempt = {0};
+
+    *goes_on = false;
+    if (manifest_load(&base->manifest, search->run->cluster, id, &attempt)) {
+        base->is_there = true;
+        base->is_set_back = answer->is_set_back;
+        judge_base_packs(search, base);
+        return true;
+    }
+    if (attempt.code != ERR_CORRUPT && attempt.code != ERR_VERSION &&
+        attempt.code != ERR_NOT_FOUND)
+        return error_pass(err, &attempt);
+    log_warn("an earlier backup can't be read: nothing is shared with it", log_str("backup", id),
+             log_str("error", attempt.message));
+    search->is_condemned[answer->base - search->list.items] = true;
+    *goes_on = true;
+    return true;
+}
+
+bool run_find_base(BackupRun *run, BaseBackup *base, Error *err)
+{
+    CLEANUP(base_search_done) BaseSearch search = {.run = run};
+    bool goes_on = true;
+
+    *base = (BaseBackup){.why_not = ""};
+    if (run->request->is_full) {
+        base->why_not = "--full was given";
+        return true;
+    }
+    if (!load_search(&search, err))
+        return error_context(err, "look for an earlier backup to share with");
+    const BaseQuestion question = {.list = &search.list,
+                                   .is_condemned = search.is_condemned,
+                                   .path = &search.path,
+                                   .start = run->start,
+                                   .system_identifier = run->identity.system_identifier,
+                                   .major = run->identity.major};
+    while (goes_on) {
+        const BaseAnswer answer = base_choose(&question);
+
+        if (answer.base == NULL) {
+            base->why_not = explain_no_base(&answer, &base->arena);
+            return true;
+        }
+        if (!take_base(&search, &answer, base, &goes_on, err))
+            return error_context(err, "look for an earlier backup to share with");
+    }
+    return true;
+}
+
+const ManifestEntry *base_entry_find(const BaseBackup *base, const char *path)
+{
+    return base == NULL || !base->is_there ? NULL : backed_up_entry_find(&base->manifest, path);
+}
+
+bool base_frame_is_usable(const BaseBackup *base, const Frame *frame)
+{
+    return frame->pack < base->manifest.pack_count && base->is_usable[frame->pack];
+}
+
+bool base_range_is_usable(const BaseBackup *base, const ManifestRange *range)
+{
+    for (uint8_t i = 0; i < range->fragment_count; i++) {
+        const Fragment *fragment = &range->fragments[i];
+
+        if (!base_frame_is_usable(base, &fragment->table) ||
+            fragment->data_pack >= base->manifest.pack_count ||
+            !base->is_usable[fragment->data_pack])
+            return false;
+    }
+    return range->fragment_count > 0;
+}

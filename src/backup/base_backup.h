@@ -1,0 +1,34 @@
+/*
+ * base_backup.h - the earlier backup that a new one shares with, and what of it may be referred to.
+ */
+#pragma once
+
+#include "backup_run.h"
+
+typedef struct BaseBackup {
+    bool is_there;
+    bool is_set_back;    /* see base_choice.h */
+    Manifest manifest;   /* the whole */
+    bool *is_usable;     /* of each of its packs: it is there, whole, and nothing is said against it */
+    const char *why_not; /* why there is none, a sentence; "" */
+    Arena arena;
+} BaseBackup;
+
+void base_backup_done(BaseBackup *base); /* for CLEANUP() */
+
+/*
+ * After the start, and after the lease was stored: what is condemned from then on spares what this
+ * backup refers to. That there is none is not an error.
+ */
+bool run_find_base(BackupRun *run, BaseBackup *base, Error *err) MUST_CHECK;
+
+/*
+ * Its entry of this path, NULL: there is none. And whether every pack that a range, or a small
+ * file's content, is in may be referred to.
+ */
+const ManifestEntry *base_entry_find(const BaseBackup *base, const char *path);
+bool base_range_is_usable(const BaseBackup *base, const ManifestRange *range);
+bool base_frame_is_usable(const BaseBackup *base, const Frame *frame);
+
+/* Frames of this backup that are in a pack of the base's have its index there, and this bit. */
+#define PACK_OF_BASE (UINT32_C(1) << 31)

@@ -1,0 +1,24 @@
+/*
+ * range_copy.h - one range of a file: read, compared with what the base has of it, and what differs
+ * stored.
+ *
+ * A page counts as unchanged when its size, its hash and its CRC-32C are what the base's page
+ * tables say. Where nothing differs the range is the base's, and nothing is stored; else the pages
+ * that differ become a fragment over the base's (pack/manifest.h). Without a base, or where one of
+ * its packs may not be referred to, or its page tables can't be read, the whole range is stored.
+ */
+#pragma once
+
+#include "extent.h"
+
+typedef struct RangeRequest {
+    const WorkerSource *source;
+    PageJudge *judge;
+    uint32_t range;
+    size_t want; /* bytes: what the file had when it was looked at */
+    size_t have; /* of the first extent, in worker->raw already, read and judged */
+} RangeRequest;
+
+/* result->size is less than want where the file ended before; 0 leaves nothing behind. */
+bool range_copy(Worker *worker, const RangeRequest *request, ManifestRange *result,
+                Error *err) MUST_CHECK;
