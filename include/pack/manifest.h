@@ -16,8 +16,8 @@ enum { RANGE_FRAGMENTS_MAX = 64 };
 
 /* What a backup stored of one range, or an earlier one did: the content is their overlay. */
 typedef struct Fragment {
-    Frame table;        /* the frame of its page table */
-    uint32_t live;      /* pages of it that no newer fragment has, and that are in the range still */
+    Frame table;   /* the frame of its page table */
+    uint32_t live; /* pages of it that no newer fragment has, and that are in the range still */
     uint32_t data_pack; /* where the extents are: table.pack, but for a table that stands alone */
 } Fragment;
 
@@ -97,8 +97,9 @@ typedef struct ManifestHeader {
     const char *server_directory;
     const char *databases; /* their names: database_names.h; "": of a version that did not ask */
     /*
-     * Left out when empty or 0, too. Where it was read: a line for each file system (backup/unread.h)
-     * and the host's own id; the backup that it shares with; how it was found what had changed
+     * Left out when empty or 0, too. Where it was read: a line for each file system
+     * (backup/unread.h) and the host's own id; the backup that it shares with; how it was found
+     * what had changed
      * ("all", "pages", "stat+pages", "wal"), and what it read for that.
      */
     const char *source_fs, *machine_id;

@@ -100,11 +100,10 @@ static int base_object_by_name(const void *name, const void *object)
 static bool is_usable_pack(const BaseSearch *search, const PackInfo *pack)
 {
     CLEANUP(text_freep) char *name = layout_pack(search->run->cluster->name, pack->id);
-    const ObjectInfo *found =
-        search->packs.count == 0
-            ? NULL
-            : bsearch(name, search->packs.objects, search->packs.count,
-                      sizeof search->packs.objects[0], base_object_by_name);
+    const ObjectInfo *found = search->packs.count == 0
+                                  ? NULL
+                                  : bsearch(name, search->packs.objects, search->packs.count,
+                                            sizeof search->packs.objects[0], base_object_by_name);
 
     return found != NULL && found->size == pack->size && !is_in_damaged(search, pack->id) &&
            mark_find(&search->inventory.marks, MARK_DAMAGE, MARK_OF_PACK, pack->id) == NULL;
@@ -147,8 +146,7 @@ static bool take_base(BaseSearch *search, const BaseAnswer *answer, BaseBackup *
         judge_base_packs(search, base);
         return true;
     }
-    if (attempt.code != ERR_CORRUPT && attempt.code != ERR_VERSION &&
-        attempt.code != ERR_NOT_FOUND)
+    if (attempt.code != ERR_CORRUPT && attempt.code != ERR_VERSION && attempt.code != ERR_NOT_FOUND)
         return error_pass(err, &attempt);
     log_warn("an earlier backup can't be read: nothing is shared with it", log_str("backup", id),
              log_str("error", attempt.message));

@@ -7,9 +7,9 @@
 
 typedef struct BaseBackup {
     bool is_there;
-    bool is_set_back;    /* see base_choice.h */
-    Manifest manifest;   /* the whole */
-    bool *is_usable;     /* of each of its packs: it is there, whole, and nothing is said against it */
+    bool is_set_back;  /* see base_choice.h */
+    Manifest manifest; /* the whole */
+    bool *is_usable; /* of each of its packs: it is there, whole, and nothing is said against it */
     const char *why_not; /* why there is none, a sentence; "" */
     Arena arena;
 } BaseBackup;

@@ -7,7 +7,7 @@ static bool is_same_history(const BackupInfo *backup, const TimelinePath *path)
 {
     CLEANUP(arena_done) Arena arena = {0};
     TimelinePath own;
-    Error ignored = {0}; /* then it is of no use */
+    Error ignored = {0}; /* then it can't be used */
 
     return timeline_path_parse(backup->header.timeline, backup->header.history, &arena, &own,
                                &ignored) &&
@@ -43,8 +43,7 @@ static bool is_newer_base(const BackupInfo *backup, const BackupInfo *than)
 /* Any one of this timeline that ended later says so, whatever it is worth. */
 static bool shows_set_back(const BaseQuestion *question, const BackupInfo *backup)
 {
-    return backup->has_header &&
-           backup->header.system_identifier == question->system_identifier &&
+    return backup->has_header && backup->header.system_identifier == question->system_identifier &&
            backup->header.timeline == path_last_timeline(question->path) &&
            backup->header.stop > question->start;
 }

@@ -28,8 +28,9 @@ typedef struct Copy {
 } Copy;
 
 /*
- * Everything of run->scan but pg_control; what the base has of it is shared. ERR_CORRUPT at the first bad page when the request says
- * so; with the policy to warn, bad pages are counted in the report.
+ * Everything of run->scan but pg_control; what the base has of it is shared. ERR_CORRUPT at the
+ * first bad page when the request says so; with the policy to warn, bad pages are counted in the
+ * report.
  */
 bool copy_files(Copy *copy, BackupRun *run, const BaseBackup *base, Error *err) MUST_CHECK;
 

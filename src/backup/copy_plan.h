@@ -29,8 +29,8 @@ typedef struct CopyJob {
     const uint32_t *order;
     /* results */
     ManifestRange result; /* JOB_RANGE */
-    bool is_gone;    /* the file has vanished */
-    PageNote *notes; /* freed by whoever takes the job back */
+    bool is_gone;         /* the file has vanished */
+    PageNote *notes;      /* freed by whoever takes the job back */
     size_t note_count;
 } CopyJob;
 

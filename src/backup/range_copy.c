@@ -12,10 +12,10 @@ typedef struct RangePass {
     Worker *worker;
     const RangeRequest *request;
     const ManifestRange *base; /* NULL: everything is stored; its tables are open */
-    const PageSet *must;       /* pages that are stored even though they are unchanged; NULL: none */
-    bool only_compares;        /* ends at the first page that differs */
-    bool differs;              /* a page did */
-    uint64_t size;             /* so far */
+    const PageSet *must; /* pages that are stored even though they are unchanged; NULL: none */
+    bool only_compares;  /* ends at the first page that differs */
+    bool differs;        /* a page did */
+    uint64_t size;       /* so far */
     uint32_t crc;
     uint32_t stored_count; /* pages: worker->pages and worker->places have them */
     uint32_t extent_count;
@@ -80,9 +80,9 @@ static bool take_page(RangePass *pass, uint32_t page, const uint8_t *bytes, uint
                       Error *err)
 {
     Worker *worker = pass->worker;
-    const PageEntry entry = {
-        .hash = xxh3_of(worker->context->cluster->repo->hash_seed, bytes, length),
-        .crc32c = crc32c_update(0, bytes, length)};
+    const PageEntry entry = {.hash =
+                                 xxh3_of(worker->context->cluster->repo->hash_seed, bytes, length),
+                             .crc32c = crc32c_update(0, bytes, length)};
     const bool is_same = is_unchanged(pass, page, length, &entry);
 
     worker->hashes[page] = entry.hash;
@@ -96,7 +96,7 @@ static bool take_page(RangePass *pass, uint32_t page, const uint8_t *bytes, uint
 }
 
 /* What is at worker->raw: the next bytes of the range. */
-static bool take_piece(RangePass *pass, size_t size, Error *err)
+static bool take_read_piece(RangePass *pass, size_t size, Error *err)
 {
     const uint32_t first = (uint32_t)(pass->size / PAGE_BYTES);
 
@@ -127,7 +127,7 @@ static bool run_pass(RangePass *pass, Error *err)
         have = 0;
         if (got == 0)
             break;
-        if (!take_piece(pass, got, err))
+        if (!take_read_piece(pass, got, err))
             return false;
         if (got < ask)
             break;
@@ -211,8 +211,7 @@ static bool open_base_range(Worker *worker, const RangeRequest *request, const M
         *base = &entry->ranges[request->range];
         return true;
     }
-    if (attempt.code != ERR_CORRUPT && attempt.code != ERR_VERSION &&
-        attempt.code != ERR_NOT_FOUND)
+    if (attempt.code != ERR_CORRUPT && attempt.code != ERR_VERSION && attempt.code != ERR_NOT_FOUND)
         return error_pass(err, &attempt);
     log_warn("a page table of an earlier backup can't be read: its range is stored anew",
              log_str("base", backup->manifest.header.id), log_str("file", request->source->path),
@@ -259,8 +258,7 @@ static void lay_fragments(const RangePass *pass, bool is_shared, ManifestRange *
     uint32_t live[RANGE_FRAGMENTS_MAX] = {0};
     const uint32_t room = base == NULL ? 1 : (uint32_t)base->fragment_count + 1;
 
-    result->fragments =
-        arena_alloc(&pass->worker->arena, room * sizeof result->fragments[0]);
+    result->fragments = arena_alloc(&pass->worker->arena, room * sizeof result->fragments[0]);
     result->fragment_count = 0;
     if (base == NULL)
         return;
@@ -319,8 +317,8 @@ static bool finish_range(const RangePass *pass, ManifestRange *result, Error *er
                         .crc32c = pass->crc,
                         .is_settled = is_range_settled(pass)};
     lay_fragments(pass, is_shared, result);
-    return is_shared || store_table(pass, result->is_settled,
-                                    &result->fragments[result->fragment_count++], err);
+    return is_shared ||
+           store_table(pass, result->is_settled, &result->fragments[result->fragment_count++], err);
 }
 
 bool range_copy(Worker *worker, const RangeRequest *request, ManifestRange *result, Error *err)

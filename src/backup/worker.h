@@ -48,7 +48,8 @@ typedef struct Worker {
     Buffer stored;
     Buffer table;
     RangeReader *base_reader; /* of the base's page tables; NULL until it is needed */
-    /* Of the range that is copied: of each page, and which pages are stored, ascending, and where. */
+    /* Of the range that is copied: of each page, and which pages are stored, ascending, and where.
+     */
     uint64_t *hashes;  /* RANGE_PAGES */
     uint32_t *pages;   /* RANGE_PAGES */
     PageEntry *places; /* RANGE_PAGES */

@@ -17,7 +17,7 @@ static ManifestHeader copy_header(const ManifestHeader *header, Arena *arena)
         &copy.tablespace_map, &copy.host,           &copy.boot_id,          &copy.options,
         &copy.libc_version,   &copy.data_directory, &copy.config_file,      &copy.hba_file,
         &copy.ident_file,     &copy.followed_links, &copy.server_directory, &copy.databases,
-                           &copy.source_fs, &copy.machine_id, &copy.base, &copy.changes_by,
+        &copy.source_fs,      &copy.machine_id,     &copy.base,             &copy.changes_by,
     };
 
     for (size_t i = 0; i < ARRAY_SIZE(texts); i++)
@@ -273,8 +273,8 @@ static void add_pack_size(BackupInfo *info, const PackInfo *pack)
 }
 
 /*
- * number: of the item. *exists is false when it was removed since the listing. An error that says nothing about the
- * manifest itself (the store does not answer) is one here too.
+ * number: of the item. *exists is false when it was removed since the listing. An error that says
+ * nothing about the manifest itself (the store does not answer) is one here too.
  */
 static bool load_backup(BackupInfo *info, size_t number, bool *exists, const char *id,
                         BackupLoader *loader, Arena *arena, Error *err)

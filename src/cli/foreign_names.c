@@ -57,8 +57,8 @@ static const ForeignName commands[] = {
 };
 
 static const ForeignName options[] = {
-    {"full", NULL, "leave it out: every backup is stored whole"},
-    {"type", NULL, "leave it out: every backup is stored whole"},
+    {"type", NULL,
+     "leave it out: a backup shares what did not change, and is complete; --full shares nothing"},
     {"source", NULL, "leave it out: files are read from this host's disks"},
     {"stanza", NULL, "a cluster is chosen with --cluster=NAME"},
     {"server", NULL, "a cluster is chosen with --cluster=NAME"},

@@ -207,7 +207,8 @@ static void check_live(Check *check, const ManifestEntry *entry, const ManifestR
     for (uint8_t i = 0; i < range->fragment_count; i++) {
         if (live[i + 1] == range->fragments[i].live)
             continue;
-        snprintf(expected, sizeof expected, "%" PRIu32 " live pages of fragment %u of range %" PRIu32,
+        snprintf(expected, sizeof expected,
+                 "%" PRIu32 " live pages of fragment %u of range %" PRIu32,
                  range->fragments[i].live, i, range->index);
         snprintf(found, sizeof found, "%" PRIu32, live[i + 1]);
         complain_of_file(check, entry, expected, found);
@@ -286,8 +287,8 @@ static bool manifest_check_range(Check *check, const ManifestEntry *entry,
     } else if (!sum_fragments(check, entry, range, &sum, &known, err)) {
         return false;
     }
-    if (!known || (sum.hash == range->hash && sum.size == range->size &&
-                   sum.crc32c == range->crc32c))
+    if (!known ||
+        (sum.hash == range->hash && sum.size == range->size && sum.crc32c == range->crc32c))
         return true;
     snprintf(expected, sizeof expected,
              "range %" PRIu32 " of %" PRIu64 " bytes, hash %016" PRIx64 ", CRC-32C %08" PRIx32,

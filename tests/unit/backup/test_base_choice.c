@@ -21,9 +21,18 @@ typedef struct Given {
 
 static const char history[] = "1\t0/5000\tno recovery target specified\n";
 
-#define ON_1(at)    {1, at, BACKUP_RESTORABLE, false, false, 15, SYSTEM, ""}
-#define ON_2(at)    {2, at, BACKUP_RESTORABLE, false, false, 15, SYSTEM, history}
-#define IN_STATE(s) {2, 0x7000, s, false, false, 15, SYSTEM, history}
+#define ON_1(at)                                                                                   \
+    {                                                                                              \
+        1, at, BACKUP_RESTORABLE, false, false, 15, SYSTEM, ""                                     \
+    }
+#define ON_2(at)                                                                                   \
+    {                                                                                              \
+        2, at, BACKUP_RESTORABLE, false, false, 15, SYSTEM, history                                \
+    }
+#define IN_STATE(s)                                                                                \
+    {                                                                                              \
+        2, 0x7000, s, false, false, 15, SYSTEM, history                                            \
+    }
 
 static BaseAnswer ask(const Given *given, size_t count, BackupInfo items[BACKUPS])
 {
@@ -74,30 +83,62 @@ static void the_newest_that_fits_is_chosen(void **state)
         {"the parent's older one", {ON_1(0x4000), ON_1(0x6000)}, 2, 0, false, BASE_FITS},
         {"a timeline that leads elsewhere",
          {{3, 0x7000, BACKUP_RESTORABLE, false, false, 15, SYSTEM, "2\t0/6000\tx\n"}},
-         1, -1, false, BASE_ON_OTHER_HISTORY},
+         1,
+         -1,
+         false,
+         BASE_ON_OTHER_HISTORY},
         {"another server's timeline of that number",
          {{2, 0x7000, BACKUP_RESTORABLE, false, false, 15, SYSTEM, "1\t0/4000\tx\n"}},
-         1, -1, false, BASE_ON_OTHER_HISTORY},
+         1,
+         -1,
+         false,
+         BASE_ON_OTHER_HISTORY},
         {"the server was set back", {ON_2(0x9001)}, 1, 0, true, BASE_FITS},
-        {"the server was set back, and an older one fits", {ON_2(0x7000), ON_2(0x9001)}, 2, 1,
-         true, BASE_FITS},
+        {"the server was set back, and an older one fits",
+         {ON_2(0x7000), ON_2(0x9001)},
+         2,
+         1,
+         true,
+         BASE_FITS},
         {"a damaged one shows as well that it was",
-         {ON_2(0x7000), {2, 0x9001, BACKUP_DAMAGED, false, false, 15, SYSTEM, history}}, 2, 0,
-         true, BASE_FITS},
+         {ON_2(0x7000), {2, 0x9001, BACKUP_DAMAGED, false, false, 15, SYSTEM, history}},
+         2,
+         0,
+         true,
+         BASE_FITS},
         {"damaged", {IN_STATE(BACKUP_DAMAGED)}, 1, -1, false, BASE_IS_OUT},
         {"of a newer version", {IN_STATE(BACKUP_NEWER)}, 1, -1, false, BASE_IS_OUT},
         {"waiting", {IN_STATE(BACKUP_WAITING)}, 1, -1, false, BASE_IS_WAITING},
-        {"waiting, and an older one", {IN_STATE(BACKUP_WAITING), ON_2(0x6000)}, 2, 1, false,
+        {"waiting, and an older one",
+         {IN_STATE(BACKUP_WAITING), ON_2(0x6000)},
+         2,
+         1,
+         false,
          BASE_FITS},
-        {"suspect", {{2, 0x7000, BACKUP_RESTORABLE, true, false, 15, SYSTEM, history}}, 1, -1,
-         false, BASE_IS_SUSPECT},
-        {"condemned", {{2, 0x7000, BACKUP_RESTORABLE, false, true, 15, SYSTEM, history}}, 1, -1,
-         false, BASE_IS_CONDEMNED},
+        {"suspect",
+         {{2, 0x7000, BACKUP_RESTORABLE, true, false, 15, SYSTEM, history}},
+         1,
+         -1,
+         false,
+         BASE_IS_SUSPECT},
+        {"condemned",
+         {{2, 0x7000, BACKUP_RESTORABLE, false, true, 15, SYSTEM, history}},
+         1,
+         -1,
+         false,
+         BASE_IS_CONDEMNED},
         {"another major version",
-         {{2, 0x7000, BACKUP_RESTORABLE, false, false, 14, SYSTEM, history}}, 1, -1, false,
+         {{2, 0x7000, BACKUP_RESTORABLE, false, false, 14, SYSTEM, history}},
+         1,
+         -1,
+         false,
          BASE_IS_FOREIGN},
-        {"another server", {{2, 0x7000, BACKUP_RESTORABLE, false, false, 15, 1, history}}, 1, -1,
-         false, BASE_IS_FOREIGN},
+        {"another server",
+         {{2, 0x7000, BACKUP_RESTORABLE, false, false, 15, 1, history}},
+         1,
+         -1,
+         false,
+         BASE_IS_FOREIGN},
     };
 
     (void)state;

@@ -153,13 +153,13 @@ static void the_newest_that_cost_least_are_taken_in(void **state)
         uint32_t live[20], count, pages, keep;
     } cases[] = {
         {{1000, 1}, 2, 2000, 1},
-        {{1000, 1, 1, 1, 1}, 5, 2000, 1},       /* as many as cost the same */
-        {{1000, 1, 500, 1, 1}, 5, 2000, 3},     /* but not the large one */
-        {{1000, 500, 1, 500, 1}, 5, 2000, 4},   /* nor one small one at that price */
-        {{1000, 100, 1, 1, 1}, 5, 2000, 2},     /* nor one that is dear */
-        {{1000, 0, 0, 0}, 4, 2000, 1},          /* dead ones cost nothing */
-        {{1000, 901, 900}, 3, 2801, 2},         /* 900 of 2,801: less than half */
-        {{100, 900, 900}, 3, 1900, 0},          /* 1,800 of 1,900: it is stored whole */
+        {{1000, 1, 1, 1, 1}, 5, 2000, 1},     /* as many as cost the same */
+        {{1000, 1, 500, 1, 1}, 5, 2000, 3},   /* but not the large one */
+        {{1000, 500, 1, 500, 1}, 5, 2000, 4}, /* nor one small one at that price */
+        {{1000, 100, 1, 1, 1}, 5, 2000, 2},   /* nor one that is dear */
+        {{1000, 0, 0, 0}, 4, 2000, 1},        /* dead ones cost nothing */
+        {{1000, 901, 900}, 3, 2801, 2},       /* 900 of 2,801: less than half */
+        {{100, 900, 900}, 3, 1900, 0},        /* 1,800 of 1,900: it is stored whole */
         {{1000, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 600, 500, 1}, 20, 3000, 1},
     };
 

@@ -160,18 +160,17 @@ static Made back_up(Fixture *fixture, bool has_base)
                                     .pack_count = fixture->pack_count,
                                     .entries = &fixture->entry,
                                     .entry_count = 1}};
-    CopyContext context = {
-        .data = fixture->place,
-        .data_fd = open(".", O_RDONLY | O_DIRECTORY | O_CLOEXEC),
-        .entries = &entry,
-        .is_gone = &is_gone,
-        .scan = &fixture->scan,
-        .cluster = &fixture->cluster,
-        .base = has_base ? &base : NULL,
-        .compression = fixture->compression,
-        .page_size = PAGE_BYTES,
-        .relation_segment_blocks = 131072,
-        .rule = {.has_checksums = fixture->has_checksums, .start = 0x500000000}};
+    CopyContext context = {.data = fixture->place,
+                           .data_fd = open(".", O_RDONLY | O_DIRECTORY | O_CLOEXEC),
+                           .entries = &entry,
+                           .is_gone = &is_gone,
+                           .scan = &fixture->scan,
+                           .cluster = &fixture->cluster,
+                           .base = has_base ? &base : NULL,
+                           .compression = fixture->compression,
+                           .page_size = PAGE_BYTES,
+                           .relation_segment_blocks = 131072,
+                           .rule = {.has_checksums = fixture->has_checksums, .start = 0x500000000}};
     const PackWriterSetup setup = {
         .cluster = &fixture->cluster, .pack_size = PACK_SIZE_DEFAULT, .index_step = 1};
     CLEANUP(worker_done) Worker worker;

@@ -290,7 +290,8 @@ static void a_range_of_a_file_that_grew_or_shrank(void **state)
         assert_false(job.is_gone);
         assert_int_equal(job.note_count, 0); /* block numbers count from the fork's begin */
         assert_int_equal(job.result.size, cases[i].stored);
-        assert_int_equal(job.result.crc32c, crc32c_update(0, content + RANGE_SIZE, cases[i].stored));
+        assert_int_equal(job.result.crc32c,
+                         crc32c_update(0, content + RANGE_SIZE, cases[i].stored));
         if (cases[i].stored > 0) {
             (void)read_range(fixture, &job.result, &stored);
             assert_memory_equal(stored.data, content + RANGE_SIZE, cases[i].stored);

@@ -258,7 +258,7 @@ static void misspelled_names_are_refused_with_the_nearest(void **state)
         {ARGV("restore", "--target-tme=x"), "restore has no option --target-tme",
          "did you mean --target-time?"},
         {ARGV("backup", "--bogus"), "backup has no option --bogus", "see `pgcairn backup --help`"},
-        {ARGV("backup", "--full"), "backup has no option --full", "leave it out"},
+        {ARGV("backup", "--type=incr"), "backup has no option --type", "leave it out"},
         {ARGV("backup", "--target-time=x"), "backup has no option --target-time", "restore has it"},
         {ARGV("backup", "--retries=1"), "backup has no option --retries", NULL},
         {ARGV("restore", "--retries=1"), "restore has no option --retries", NULL},
@@ -540,7 +540,7 @@ static void mistakes_in_the_file_are_shown_with_their_line(void **state)
         const char *hint;
     } cases[] = {
         {"repo = r\njbos = 3\n", ":2: unknown key \"jbos\"", "did you mean \"jobs\"?"},
-        {"full = yes\n", ":1: unknown key \"full\"", "leave it out"},
+        {"type = full\n", ":1: unknown key \"type\"", "leave it out"},
         {"[other]\nfoo = 3\n", ":2: unknown key \"foo\"", ""},
         {"repo=r\n\n\njobs = 65\n", ":4: jobs must be 1 to 64, not \"65\"", ""},
         {"json = maybe\n", ":1: json: \"maybe\" is neither yes nor no", ""},

@@ -554,7 +554,8 @@ static void forged_manifests_are_refused(void **state)
         {"\nr\t0\t67108864\t", "\nr\t1\t67108864\t", ERR_CORRUPT},
         {"\nr\t0\t67108864\t", "\nr\t0\t8192\t", ERR_CORRUPT},
         {"\nr\t0\t67108864\t", "\nd\tbase/0\t700\ta\ta\nr\t0\t67108864\t", ERR_CORRUPT},
-        {"\nd\tbase\t", "\nr\t0\t1\t0\t0000000000000000\t00000000\t0:80:1:1:0:0000000000000000/1\nd\tbase\t",
+        {"\nd\tbase\t",
+         "\nr\t0\t1\t0\t0000000000000000\t00000000\t0:80:1:1:0:0000000000000000/1\nd\tbase\t",
          ERR_CORRUPT},
         {"\t0:80:500:4000:1:0000000000000abc/8191,", "\t", ERR_CORRUPT}, /* pages of nobody */
         {"\t0:80:500:4000:1:0000000000000abc/8191,", "\t,", ERR_CORRUPT},
@@ -606,7 +607,8 @@ static void a_range_of_up_to_64_fragments_is_read(void **state)
         buffer_print(&many, "\t0:80:500:4000:1:0000000000000abc/8191,");
         for (size_t i = 2; i < count; i++) /* the last one is there */
             buffer_print(&many, "%s", fragment);
-        forge(&manifest, "\t0:80:500:4000:1:0000000000000abc/8191,", (const char *)many.data, &text);
+        forge(&manifest, "\t0:80:500:4000:1:0000000000000abc/8191,", (const char *)many.data,
+              &text);
         assert_int_equal(manifest_decode(&found, (const char *)text.data, text.size, &err),
                          count <= 64);
         assert_int_equal(err.code, count <= 64 ? ERR_NONE : ERR_VERSION);

@@ -170,8 +170,8 @@ static void a_newer_manifest_is_read_or_refused_but_not_misread(void **state)
         {"\tdeadbeef\t2\n", "\tdeadbeef\t2\tnew=2\n", ERR_NONE, NULL},
         {"\tdeadbeef\t2\n", "\tdeadbeef\t2\tNEW=2\n", ERR_VERSION, NULL},
         {"\nr\t1\t8192\t0\t0000000000000000\tdeadbeef\t1:300:40:100:1:0000000000000abc/1\n",
-         "\nr\t1\t8192\t0\t0000000000000000\tdeadbeef\t1:300:40:100:1:0000000000000abc/1\tnew=2\n", ERR_NONE,
-         NULL},
+         "\nr\t1\t8192\t0\t0000000000000000\tdeadbeef\t1:300:40:100:1:0000000000000abc/1\tnew=2\n",
+         ERR_NONE, NULL},
         /* More of them than anybody would make. */
         {"\tbase\t700\tpostgres\ta%20b\n",
          "\tbase\t700\tpostgres\ta%20b\ta=\ta=\ta=\ta=\ta=\ta=\ta=\ta=\ta=\ta=\ta=\ta=\ta=\ta=\ta="
