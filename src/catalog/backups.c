@@ -13,11 +13,13 @@ static ManifestHeader copy_header(const ManifestHeader *header, Arena *arena)
 {
     ManifestHeader copy = *header;
     const char **const texts[] = {
-        &copy.cluster,        &copy.tool_version,   &copy.history,          &copy.label,
-        &copy.tablespace_map, &copy.host,           &copy.boot_id,          &copy.options,
-        &copy.libc_version,   &copy.data_directory, &copy.config_file,      &copy.hba_file,
-        &copy.ident_file,     &copy.followed_links, &copy.server_directory, &copy.databases,
-        &copy.source_fs,      &copy.machine_id,     &copy.base,             &copy.changes_by,
+        &copy.cluster,        &copy.tool_version,   &copy.history,
+        &copy.label,          &copy.tablespace_map, &copy.host,
+        &copy.boot_id,        &copy.options,        &copy.libc_version,
+        &copy.data_directory, &copy.config_file,    &copy.hba_file,
+        &copy.ident_file,     &copy.followed_links, &copy.server_directory,
+        &copy.databases,      &copy.source_fs,      &copy.machine_id,
+        &copy.base,           &copy.changes_by,
     };
 
     for (size_t i = 0; i < ARRAY_SIZE(texts); i++)
