@@ -31,7 +31,8 @@ typedef const char *ProbeConninfo(void *context, const char *database, bool is_r
 typedef struct ProbeRequest {
     ProbeConninfo *conninfo; /* how to get in */
     void *conninfo_context;
-    bool is_copy; /* it is thrown away: what a probe needs may be installed in it */
+    const char *database; /* one that lets us in: what concerns the whole cluster is asked there */
+    bool is_copy;         /* it is thrown away: what a probe needs may be installed in it */
     const char
         *data; /* data directory, whose pages are read after a checkpoint; NULL: they are not */
     unsigned major;
@@ -56,6 +57,12 @@ typedef struct ProbeReport {
 /* ERR_INTERRUPTED; ERR_RECOVERY when the server does not answer, or dies of a probe. */
 bool probes_run(const ProbeRequest *request, ProbeReport *report, Error *err) MUST_CHECK;
 void probe_report_done(ProbeReport *report); /* for CLEANUP() */
+
+/*
+ * Whether an error is of a host that has too little of something, or lacks a library: then it says
+ * nothing of the backup. By the message's words (those of the C locale).
+ */
+bool probe_is_of_host(const char *message);
 
 /* How a number compares with that of a drill before. is NULL: there is none any more. Pure. */
 typedef enum CountChange { COUNT_WITHIN, COUNT_LESS, COUNT_GONE } CountChange;

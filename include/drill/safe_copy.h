@@ -52,9 +52,3 @@ typedef struct SafeSession {
  * damage or put the words of a statement into the log.
  */
 const char *safe_session(const SafeSession *session, Arena *arena);
-
-/*
- * A superuser who may log in, by the files: the cluster's first one, or another. Its name can be
- * any. NULL: there is none, or it can't be read.
- */
-const char *safe_copy_superuser(const char *data, unsigned major, Arena *arena);

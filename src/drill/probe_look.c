@@ -39,6 +39,23 @@ Session *probe_session(const ProbeLook *look, const char *database, bool is_read
         request->conninfo(request->conninfo_context, database, is_read_only, &arena), err);
 }
 
+bool probe_is_of_host(const char *message)
+{
+    static const char *const words[] = {
+        "No space left on device", "Disk quota exceeded",
+        "Cannot allocate memory",  "out of memory",
+        "Too many open files",     "Resource temporarily unavailable",
+        "could not load library",  "could not access file \"$libdir",
+        "Permission denied",       "resource manager with ID",
+    };
+
+    for (size_t i = 0; i < ARRAY_SIZE(words); i++) {
+        if (strstr(message, words[i]) != NULL)
+            return true;
+    }
+    return false;
+}
+
 bool probe_refused(ProbeLook *look, const char *about, Error *attempt, Error *err)
 {
     CLEANUP(text_freep)
@@ -46,7 +63,7 @@ bool probe_refused(ProbeLook *look, const char *about, Error *attempt, Error *er
 
     if (attempt->code == ERR_INTERRUPTED)
         return error_pass(err, attempt);
-    probe_put(look, PROBE_FAILED, text);
+    probe_put(look, probe_is_of_host(attempt->message) ? PROBE_HOST : PROBE_FAILED, text);
     if (attempt->code != ERR_UNREACHABLE)
         return true;
     session_freep(&look->session);

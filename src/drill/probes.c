@@ -241,7 +241,7 @@ static bool begin_cluster(ProbeLook *look, Texts *databases, Error *err)
 
     probe_begin(look, "answer");
     look->database = "";
-    look->session = probe_session(look, "template1", true, err);
+    look->session = probe_session(look, look->request->database, true, err);
     if (look->session == NULL ||
         !session_row(look->session,
                      "SELECT current_setting('server_version_num'),"

@@ -3,7 +3,6 @@
 #include "base/buffer.h"
 #include "base/file.h"
 #include "base/held.h"
-#include "postgres/catalog_rows.h"
 #include "postgres/settings.h"
 
 #include <stdlib.h>
@@ -12,8 +11,6 @@
 
 enum {
     SETTINGS_MAX = 96,
-    FIRST_SUPERUSER_OID = 10, /* BOOTSTRAP_SUPERUSERID, catalog/pg_authid.dat */
-    FILE_SIZE_MAX = 16 << 20,
     BUFFERS_PART = 8, /* of memory */
 };
 
@@ -319,43 +316,4 @@ const char *safe_session(const SafeSession *session, Arena *arena)
     buffer_print(&text, "-c default_transaction_read_only=%s'",
                  session->is_read_only ? "on" : "off");
     return arena_text_part(arena, (const char *)text.data, text.size);
-}
-
-typedef struct RoleSearch {
-    CatalogRow best;
-} RoleSearch;
-
-/* The first superuser rather than another, and the row that counts now rather than an old one. */
-static int role_rank(const CatalogRow *row)
-{
-    return (row->oid == FIRST_SUPERUSER_OID ? 2 : 0) + (row->is_current ? 1 : 0);
-}
-
-static void look_at_role(void *context, const CatalogRow *row)
-{
-    RoleSearch *search = context;
-    const bool is_of_use =
-        row->is_superuser && row->can_login && (row->is_current || row->oid == FIRST_SUPERUSER_OID);
-
-    if (is_of_use && (search->best.oid == 0 || role_rank(row) > role_rank(&search->best)))
-        search->best = *row;
-}
-
-const char *safe_copy_superuser(const char *data, unsigned major, Arena *arena)
-{
-    RoleSearch search = {.best = {.oid = 0}};
-    CLEANUP(buffer_done) Buffer map = {0};
-    CLEANUP(buffer_done) Buffer rows = {0};
-    CLEANUP(text_freep) char *map_path = text_format("%s/global/pg_filenode.map", data);
-    CLEANUP(text_freep) char *path = NULL;
-    const PgVersion *version = pg_version_of_major(major);
-    Error unread = {0}; /* then it is not known */
-
-    if (version == NULL || !file_read_whole(map_path, FILE_SIZE_MAX, &map, &unread))
-        return NULL;
-    path = text_format("%s/global/%u", data, filenode_map_find(map.data, map.size, PG_AUTHID_OID));
-    if (!file_read_whole(path, FILE_SIZE_MAX, &rows, &unread))
-        return NULL;
-    catalog_rows(PG_AUTHID_OID, version, rows.data, rows.size, look_at_role, &search);
-    return search.best.oid != 0 ? arena_text(arena, search.best.name) : NULL;
 }

@@ -6,8 +6,8 @@
 #include "drill/evidence.h"
 #include "drill/instant.h"
 #include "drill/probes.h"
-#include "drill/safe_copy.h"
 #include "drill/scratch.h"
+#include "drill/way_in.h"
 #include "restore_parts.h"
 
 /* One run of the command, as far as it got. Its arena has what is not a part's own. */
@@ -23,7 +23,8 @@ typedef struct Drill {
     Evidence evidence;
     bool is_planned;     /* a backup was chosen */
     bool is_hosts_fault; /* it failed, and the backup is not to blame */
-    SafeSession session; /* how to get into the copy */
+    WayIn way;           /* into the copy, as far as its files say */
+    SafeSession session; /* ... and what leads in */
     Error trouble; /* what is not as it should be although the drill took place: evidence not stored
                     */
     Arena arena;

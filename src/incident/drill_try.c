@@ -12,24 +12,6 @@
 
 #include <unistd.h>
 
-/* Messages of a host that has too little of something: they say nothing of the backup. */
-static bool is_of_host(const char *message)
-{
-    static const char *const words[] = {
-        "No space left on device", "Disk quota exceeded",
-        "Cannot allocate memory",  "out of memory",
-        "Too many open files",     "Resource temporarily unavailable",
-        "could not load library",  "could not access file \"$libdir",
-        "Permission denied",       "resource manager with ID",
-    };
-
-    for (size_t i = 0; i < ARRAY_SIZE(words); i++) {
-        if (strstr(message, words[i]) != NULL)
-            return true;
-    }
-    return false;
-}
-
 bool drill_is_verdict(const Error *err)
 {
     return err->code == ERR_NONE || err->code == ERR_RECOVERY || err->code == ERR_CORRUPT ||
@@ -120,22 +102,19 @@ static const char *const *find_preloaded(Drill *drill)
     return split_list(list != NULL ? list : "", &drill->arena);
 }
 
-static bool find_way_in(Drill *drill, unsigned major, Error *err)
+/* A guess, for what watches the recovery: what leads in is known when the server is open. */
+static void guess_way_in(Drill *drill, unsigned major)
 {
-    const Scratch *scratch = &drill->scratch;
+    WayIn *way = &drill->way;
 
-    drill->session = (SafeSession){.socket = scratch->socket,
-                                   .role = safe_copy_superuser(scratch->data, major, &drill->arena),
-                                   .database = "template1",
-                                   .major = major,
-                                   .is_read_only = true};
-    if (drill->session.role == NULL) {
-        error_set(err, ERR_REFUSED, "no superuser of the cluster may log in, so nobody can ask it");
-        return error_hint(err,
-                          "let one log in, `ALTER ROLE postgres LOGIN`; the next backup has it");
-    }
+    way_in_find(drill->scratch.data, major, &drill->arena, way);
+    drill->session =
+        (SafeSession){.socket = drill->scratch.socket,
+                      .role = way->roles[0] != NULL ? way->roles[0] : "postgres",
+                      .database = way->databases[0] != NULL ? way->databases[0] : "postgres",
+                      .major = major,
+                      .is_read_only = true};
     drill->options.conninfo = safe_session(&drill->session, &drill->arena);
-    return true;
 }
 
 static bool make_safe(Drill *drill, Error *err)
@@ -160,7 +139,8 @@ static bool make_safe(Drill *drill, Error *err)
         return error_context(err, "make the copy safe");
     if (*dropped != '\0')
         log_debug("settings of ALTER SYSTEM are left out in the copy", log_str("names", dropped));
-    return find_way_in(drill, major, err);
+    guess_way_in(drill, major);
+    return true;
 }
 
 static bool drill_rebuild(Drill *drill, Error *err)
@@ -227,7 +207,7 @@ static bool drill_recover(Drill *drill, Error *err)
     drill->evidence.last_commit = restore_last_commit(story);
     drill->evidence.new_timeline = story->new_timeline;
     if (!ok)
-        drill->is_hosts_fault = is_of_host(err->message);
+        drill->is_hosts_fault = probe_is_of_host(err->message);
     return ok;
 }
 
@@ -284,6 +264,17 @@ static const char *session_in_copy(void *context, const char *database, bool is_
     return safe_session(&session, arena);
 }
 
+/* That nobody may log in says nothing of the backup, and a recovery that went well is kept. */
+static bool drill_enter(Drill *drill, Error *err)
+{
+    if (way_in_try(&drill->way, &drill->session, err))
+        return true;
+    drill->is_hosts_fault = err->code == ERR_REFUSED;
+    if (err->code != ERR_INTERRUPTED)
+        err->code = ERR_RECOVERY;
+    return error_context(err, "ask the recovered server");
+}
+
 static bool drill_probe(Drill *drill, const char *const *preloaded, Error *err)
 {
     CLEANUP(evidence_list_done) EvidenceList list = {0};
@@ -291,6 +282,7 @@ static bool drill_probe(Drill *drill, const char *const *preloaded, Error *err)
     (void)!evidence_list_load(&list, drill->cluster, &unread);
     const ProbeRequest request = {.conninfo = session_in_copy,
                                   .conninfo_context = drill,
+                                  .database = drill->session.database,
                                   .is_copy = true,
                                   .data = drill->scratch.data,
                                   .major = drill->story.plan.decision.manifest.header.major,
@@ -320,5 +312,6 @@ bool drill_try(Drill *drill, Error *err)
         return false;
     const char *const *preloaded = find_preloaded(drill);
     return make_safe(drill, err) && drill_recover(drill, err) &&
-           FAULT_POINT("drill.before-probes", err) && drill_probe(drill, preloaded, err);
+           FAULT_POINT("drill.before-probes", err) && drill_enter(drill, err) &&
+           drill_probe(drill, preloaded, err);
 }

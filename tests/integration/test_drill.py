@@ -247,7 +247,7 @@ select try_out('host=127.0.0.1 port={port} dbname=x user=x connect_timeout=2');
 -- probe: a server of no name is the copy itself
 -- database: shop
 -- expect: t
-select try_out('dbname=postgres user=postgres') like '%/pgcairn.drill/data';
+select try_out('dbname=postgres user=other') like '%/pgcairn.drill/data';
 -- probe: nothing can be written
 -- database: shop
 -- expect: f
@@ -288,8 +288,14 @@ class Traps(DrillTest):
             conf.write("include_if_exists = 'more.conf'\n")
         for path in cls.traps.iterdir():
             path.unlink()
+        cluster.sql("create role other superuser login")
+        cluster.sql("update pg_database set datallowconn = false where datname = 'template1'")
         world.tool("backup", f"--data={cluster.data}")
-        cluster.switch_wal()
+        cluster.sql("alter role postgres nologin")  # not in the files, but in the WAL
+        run(BIN / "psql", "-XAtq", "-h", cluster.socket, "-U", "other", "-d", "postgres", "-c",
+            "select pg_switch_wal()")
+        wait_for(lambda: len(list((cluster.data / "pg_wal/archive_status").glob("*.ready"))) == 0,
+                 "all is archived")
 
     def test_nobody_notices_it(self):
         self.probes.write_text(OUTSIDE.format(**self.words), encoding="utf-8")
