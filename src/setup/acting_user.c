@@ -280,6 +280,36 @@ static bool become_account(const Command *command, const Subject *subject, Optio
     return true;
 }
 
+static bool anybody_may_make(const DirectoryOwner *owner)
+{
+    struct stat found;
+
+    return !owner->is_there && owner->uid == 0 && stat(owner->parent, &found) == 0 &&
+           (found.st_mode & S_IWOTH) != 0;
+}
+
+/*
+ * A drill's place that is not there yet, where anybody may make one, as in /var/tmp: whose it is to
+ * be tells the repository.
+ */
+static bool scratch_by_repository(Options *options, Subject *subject, Error *err)
+{
+    const char *repo = options->repo != NULL ? local_path(options->repo) : NULL;
+    DirectoryOwner owner, of_repo;
+
+    if (subject->path != options->scratch || options->user != NULL || repo == NULL)
+        return true;
+    if (!owner_find(subject->path, &options->arena, &owner, err))
+        return false;
+    if (!anybody_may_make(&owner))
+        return true;
+    if (!owner_find(repo, &options->arena, &of_repo, err))
+        return false;
+    if (of_repo.is_there && of_repo.uid != 0)
+        *subject = (Subject){repo, "repository", true};
+    return true;
+}
+
 static bool check_user(Options *options, Error *err)
 {
     Account wanted;
@@ -304,6 +334,7 @@ bool acting_user_become(const Command *command, Options *options, Error *err)
     Subject subject = find_subject(command, options);
     if (subject.path == NULL)
         return true;
-    return become_account(command, &subject, options, err) ||
+    return (scratch_by_repository(options, &subject, err) &&
+            become_account(command, &subject, options, err)) ||
            error_context(err, "find out whose work this is");
 }
