@@ -24,9 +24,6 @@ typedef struct SafeCopy {
 /* "name=value" for -c, NULL-terminated, in the arena. Pure. */
 const char *const *safe_copy_settings(const SafeCopy *copy, Arena *arena);
 
-/* Memory that this process may have: of the machine, or of the control group if that is less. */
-uint64_t safe_copy_memory(void);
-
 /* postgresql.conf, pg_hba.conf and pg_ident.conf; the directory is private and there. */
 bool safe_copy_write_files(const char *conf, Error *err) MUST_CHECK;
 

@@ -42,11 +42,12 @@ Session *probe_session(const ProbeLook *look, const char *database, bool is_read
 bool probe_is_of_host(const char *message)
 {
     static const char *const words[] = {
-        "No space left on device", "Disk quota exceeded",
-        "Cannot allocate memory",  "out of memory",
-        "Too many open files",     "Resource temporarily unavailable",
-        "could not load library",  "could not access file \"$libdir",
-        "Permission denied",       "resource manager with ID",
+        "No space left on device",    "Disk quota exceeded",
+        "Cannot allocate memory",     "out of memory",
+        "Too many open files",        "Resource temporarily unavailable",
+        "could not load library",     "could not access file \"$libdir",
+        "Permission denied",          "resource manager with ID",
+        "was terminated by signal 9", /* nobody but the kernel does that, when memory is out */
     };
 
     for (size_t i = 0; i < ARRAY_SIZE(words); i++) {

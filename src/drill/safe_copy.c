@@ -161,32 +161,6 @@ const char *const *safe_copy_settings(const SafeCopy *copy, Arena *arena)
     return (const char *const *)settings.items;
 }
 
-/* "max" or a number of bytes; 0: neither. */
-static uint64_t read_limit(const char *path)
-{
-    CLEANUP(buffer_done) Buffer text = {0};
-    Error unread = {0}; /* no such control group: no limit */
-
-    if (!file_read_whole(path, 4096, &text, &unread))
-        return 0;
-    return strtoull((const char *)text.data, NULL, 10);
-}
-
-uint64_t safe_copy_memory(void)
-{
-    static const char *const limits[] = {"/sys/fs/cgroup/memory.max",
-                                         "/sys/fs/cgroup/memory/memory.limit_in_bytes"};
-    const long pages = sysconf(_SC_PHYS_PAGES), size = sysconf(_SC_PAGESIZE);
-    uint64_t memory = pages > 0 && size > 0 ? (uint64_t)pages * (uint64_t)size : 0;
-
-    for (size_t i = 0; i < ARRAY_SIZE(limits); i++) {
-        const uint64_t limit = read_limit(limits[i]);
-        if (limit > 0 && (memory == 0 || limit < memory))
-            memory = limit;
-    }
-    return memory;
-}
-
 static bool conf_write_file(const HeldDirectory *conf, const char *name, const char *text,
                             Error *err)
 {

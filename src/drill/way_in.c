@@ -11,13 +11,13 @@ enum {
     ROLES_TRIED_MAX = 8,
 };
 
-typedef struct NameList {
+typedef struct WayNames {
     const char **items; /* NULL-terminated */
     size_t count;
     Arena *arena;
-} NameList;
+} WayNames;
 
-static void name_list_add(NameList *list, const char *name)
+static void way_add_name(WayNames *list, const char *name)
 {
     for (size_t i = 0; i < list->count; i++) {
         if (strcmp(list->items[i], name) == 0)
@@ -27,9 +27,9 @@ static void name_list_add(NameList *list, const char *name)
         list->items[list->count++] = arena_text(list->arena, name);
 }
 
-static NameList name_list_new(Arena *arena)
+static WayNames way_names_new(Arena *arena)
 {
-    return (NameList){.items = arena_alloc(arena, (NAMES_MAX + 1) * sizeof(char *)),
+    return (WayNames){.items = arena_alloc(arena, (NAMES_MAX + 1) * sizeof(char *)),
                       .arena = arena};
 }
 
@@ -54,7 +54,7 @@ static void each_row(const char *data, unsigned major, uint32_t catalog, Catalog
 /* Rows of one pass: those that count now and the cluster's first superuser come first. */
 typedef struct RolePass {
     bool is_first, is_current;
-    NameList *names;
+    WayNames *names;
 } RolePass;
 
 static void take_role(void *context, const CatalogRow *row)
@@ -63,17 +63,17 @@ static void take_role(void *context, const CatalogRow *row)
 
     if (row->is_superuser && row->can_login && row->is_current == pass->is_current &&
         (row->oid == FIRST_SUPERUSER_OID) == pass->is_first)
-        name_list_add(pass->names, row->name);
+        way_add_name(pass->names, row->name);
 }
 
 static void take_database(void *context, const CatalogRow *row)
 {
-    name_list_add(context, row->name);
+    way_add_name(context, row->name);
 }
 
 void way_in_find(const char *data, unsigned major, Arena *arena, WayIn *way)
 {
-    NameList roles = name_list_new(arena), databases = name_list_new(arena);
+    WayNames roles = way_names_new(arena), databases = way_names_new(arena);
     const RolePass passes[] = {
         {true, true, &roles}, {false, true, &roles}, {true, false, &roles}, {false, false, &roles}};
 
@@ -81,8 +81,8 @@ void way_in_find(const char *data, unsigned major, Arena *arena, WayIn *way)
         RolePass pass = passes[i];
         each_row(data, major, PG_AUTHID_OID, take_role, &pass);
     }
-    name_list_add(&databases, "postgres");
-    name_list_add(&databases, "template1");
+    way_add_name(&databases, "postgres");
+    way_add_name(&databases, "template1");
     each_row(data, major, PG_DATABASE_OID, take_database, &databases);
     *way = (WayIn){.roles = (const char *const *)roles.items,
                    .databases = (const char *const *)databases.items};

@@ -6,6 +6,7 @@
 #include "base/owner.h"
 #include "base/process.h"
 #include "cli/output.h"
+#include "drill/memory_limit.h"
 #include "drill/no_network.h"
 #include "postgres/settings.h"
 #include "walk/wal_scan.h"
@@ -131,7 +132,7 @@ static bool make_safe(Drill *drill, Error *err)
                            .preload = drill->asked->preload != NULL ? drill->asked->preload : "",
                            .minima = made->decision.minima,
                            .raised = drill->story.raised,
-                           .memory = safe_copy_memory()};
+                           .memory = memory_limit()};
     drill->story.settings = safe_copy_settings(&copy, &drill->arena);
     drill->evidence.settings = drill->story.settings;
     if (!safe_copy_write_files(scratch->conf, err) ||
