@@ -42,12 +42,23 @@ Session *probe_session(const ProbeLook *look, const char *database, bool is_read
 bool probe_is_of_host(const char *message)
 {
     static const char *const words[] = {
-        "No space left on device",    "Disk quota exceeded",
-        "Cannot allocate memory",     "out of memory",
-        "Too many open files",        "Resource temporarily unavailable",
-        "could not load library",     "could not access file \"$libdir",
-        "Permission denied",          "resource manager with ID",
-        "was terminated by signal 9", /* nobody but the kernel does that, when memory is out */
+        "No space left on device",
+        "Disk quota exceeded",
+        "Read-only file system",
+        "Permission denied",
+        "Cannot allocate memory",
+        "out of memory",
+        "out of shared memory",
+        "Too many open files",
+        "Resource temporarily unavailable",
+        "could not load library",
+        "could not access file \"$libdir",
+        "resource manager with ID", /* of a library that is not preloaded here */
+        /* Somebody has ended it, or the kernel, which had no memory left. */
+        "was terminated by signal 9",
+        "ended with status 137",
+        "ended with status 143",
+        "due to administrator command",
     };
 
     for (size_t i = 0; i < ARRAY_SIZE(words); i++) {
