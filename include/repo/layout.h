@@ -36,7 +36,6 @@ char *layout_lease_prefix(const char *cluster);
 char *layout_journal_prefix(const char *cluster);
 char *layout_incident_prefix(const char *cluster);
 char *layout_condemned_prefix(const char *cluster);
-/* What was found out once: of a timeline's segments from this one on, or of a backup. */
 /* What was set aside, under an id like a backup's: a record, and objects as they were called. */
 char *layout_quarantine_prefix(const char *cluster);
 char *layout_quarantine_record(const char *cluster, const char *id);
@@ -46,10 +45,14 @@ char *layout_quarantined(const char *cluster, const char *id, const char *object
 char *layout_evidence_prefix(const char *cluster);
 char *layout_evidence_record(const char *cluster, const char *id);
 char *layout_evidence_log(const char *cluster, const char *id);
+/* What was found out once: of a timeline's segments from this one on, or of a backup. */
 char *layout_known_prefix(const char *cluster);
 char *layout_known_wal_prefix(const char *cluster, uint32_t timeline, uint64_t first);
 char *layout_known_wal(const char *cluster, uint32_t timeline, uint64_t first, uint64_t number);
 char *layout_known_backup(const char *cluster, const char *backup, uint64_t number);
+/* What the older folders of WAL had in them: walk/known_folders.h. */
+char *layout_known_folders_prefix(const char *cluster);
+char *layout_known_folders(const char *cluster, uint64_t number);
 /* Marks (repo/mark.h); all of one kind about one subject begin with layout_mark_about(). */
 char *layout_mark_prefix(const char *cluster);
 char *layout_mark_about(const char *cluster, const char *kind, const char *what,
@@ -86,6 +89,8 @@ bool backup_id_is_valid(const char *text, size_t size);
 bool layout_backup_id_of(const char *cluster, const char *object, char id[BACKUP_ID_SIZE]);
 /* The backup's id in the name of an object under known/; false: it is about no backup. */
 bool layout_known_backup_of(const char *cluster, const char *object, char id[BACKUP_ID_SIZE]);
+/* Whether an object under known/ is about the folders of WAL, by its name. */
+bool layout_known_folders_of(const char *cluster, const char *object);
 
 enum { MARK_WORD_SIZE = 24, MARK_SUBJECT_SIZE = 64 };
 /* What the name of an object under mark/ says of it. */

@@ -57,6 +57,14 @@ typedef struct WalInventory {
 bool wal_inventory_load(WalInventory *inventory, const Cluster *cluster, Error *err) MUST_CHECK;
 
 /*
+ * The same, but of folders that did not change since their names were written down the names are
+ * taken from there (known_folders.h): for `status`, which is asked every minute, and not for
+ * whoever has something at stake. newest_at may be older than it would be.
+ */
+bool wal_inventory_load_remembered(WalInventory *inventory, const Cluster *cluster,
+                                   Error *err) MUST_CHECK;
+
+/*
  * Only what is around these segments (other names are passed over), on each timeline: a listing of
  * a few hundred names however large the archive is. Whole are: which timelines are there,
  * histories, pieces, timeline_max. Runs and .partial files are those that were listed, newest_at is

@@ -49,7 +49,7 @@ class Mutant:
     nth: int     # among those with the same file, function, kind and text, from 1
     begin: int = dataclasses.field(compare=False)
     end: int = dataclasses.field(compare=False)
-    before: str = dataclasses.field(compare=False)  # put around it; has %d for the switch
+    before: str = dataclasses.field(compare=False)  # put around it; the first %d in it is the switch's number
     after: str = dataclasses.field(compare=False)
 
     @property
@@ -284,7 +284,7 @@ def with_switches(text, numbered):
     for order, (number, mutant) in enumerate(numbered):
         size = mutant.end - mutant.begin
         # At one place: what ends there first, the innermost before; then what begins, the outermost before.
-        places.append((mutant.begin, 1, -size, order, mutant.before % number))
+        places.append((mutant.begin, 1, -size, order, mutant.before.replace("%d", str(number), 1)))
         places.append((mutant.end, 0, size, -order, mutant.after))
     parts, at = [], 0
     for place, *_, inserted in sorted(places):

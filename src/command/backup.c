@@ -9,6 +9,7 @@
 #include "repo/journal.h"
 #include "server/server.h"
 #include "setup/repository.h"
+#include "walk/known_folders.h"
 #include "walk/learning.h"
 
 #include <inttypes.h>
@@ -291,14 +292,16 @@ static bool backup_take_one(const Options *options, const Cluster *cluster, Back
 }
 
 /*
- * Now and then somebody has to remember what the trailers of the archive say, so that list, status
- * and restore need not read each of them; that nobody does costs no more than their time.
+ * Now and then somebody has to remember what the trailers of the archive say, and what is in its
+ * full folders, so that list, status and restore need not read each of them; that nobody does costs
+ * no more than their time.
  */
 static void remember_wal(const Cluster *cluster)
 {
     Error problem = {0};
 
-    if (!wal_learning_refresh(cluster, time_now(), &problem)) {
+    if (!wal_learning_refresh(cluster, time_now(), &problem) ||
+        !known_folders_refresh(cluster, time_now(), &problem)) {
         log_warn("the cache of WAL trailers was not stored", log_str("error", problem.message));
     }
 }

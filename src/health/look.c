@@ -21,7 +21,7 @@ static bool list_archive(Health *health, Error *err)
     BackupList backups = {0};
     WalInventory wal = {0};
 
-    if (!wal_inventory_load(&wal, &health->cluster, err))
+    if (!wal_inventory_load_remembered(&wal, &health->cluster, err))
         return false;
     wal_inventory_done(&health->wal);
     health->wal = wal;

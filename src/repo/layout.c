@@ -7,6 +7,8 @@
 
 /* Of every WAL object, whatever its codec: docs/format.md, chapter 1. */
 #define WAL_ENDING ".wal"
+/* What is remembered of the folders of WAL, in known/. */
+#define KNOWN_FOLDERS "folders"
 
 enum {
     CLUSTER_NAME_MAX = 63,
@@ -194,6 +196,16 @@ char *layout_known_wal(const char *cluster, uint32_t timeline, uint64_t first, u
 char *layout_known_backup(const char *cluster, const char *backup, uint64_t number)
 {
     return text_format("%s/known/%s.%016" PRIx64, cluster, backup, number);
+}
+
+char *layout_known_folders_prefix(const char *cluster)
+{
+    return text_format("%s/known/" KNOWN_FOLDERS ".", cluster);
+}
+
+char *layout_known_folders(const char *cluster, uint64_t number)
+{
+    return text_format("%s/known/" KNOWN_FOLDERS ".%016" PRIx64, cluster, number);
 }
 
 char *layout_mark_prefix(const char *cluster)
@@ -409,6 +421,13 @@ bool layout_known_backup_of(const char *cluster, const char *object, char id[BAC
     memcpy(id, what, BACKUP_ID_LENGTH);
     id[BACKUP_ID_LENGTH] = '\0';
     return true;
+}
+
+bool layout_known_folders_of(const char *cluster, const char *object)
+{
+    const char *what = known_what(cluster, object, strlen(KNOWN_FOLDERS));
+
+    return what != NULL && strncmp(what, KNOWN_FOLDERS, strlen(KNOWN_FOLDERS)) == 0;
 }
 
 /* "damage.": a word and a dot. What follows the dot; NULL when it is not such a thing. */

@@ -171,18 +171,29 @@ static bool list_file(const Walk *walk, const Folder *folder, const Entry *entry
     return true;
 }
 
-/* A folder counts when there is an object in it: empty ones stay when all was removed. */
-static bool list_folder(const Walk *walk, const char *name, const char *key, unsigned depth,
-                        Error *err)
+/*
+ * A folder counts when there is an object in it: empty ones stay when all was removed. Its time is
+ * that of the last change of its inode, which every name that comes or goes sets and nobody can
+ * set back; looked at first, so that what changes meanwhile shows the next time.
+ */
+static bool list_folder(const Walk *walk, const Folder *parent, const Entry *entry,
+                        const char *name, unsigned depth, Error *err)
 {
     CLEANUP(object_list_done) ObjectList first = {0};
-    const ListRequest request = {.prefix = key, .limit = 1};
+    const ListRequest request = {.prefix = entry->key, .limit = 1};
     const Walk below = {.posix = walk->posix, .request = &request, .list = &first};
+    CLEANUP(text_freep)
+    char *base =
+        text_format("%.*s", (int)strlen(entry->key + entry->base) - 1, entry->key + entry->base);
+    struct stat found = {0};
 
-    if (!walk_folder(&below, name, depth, err))
+    if (!look_at_entry(walk, parent, base, entry->is_link, &found, err) ||
+        !walk_folder(&below, name, depth, err))
         return false;
-    if (first.count > 0)
-        object_list_add(walk->list, key, 0, TIME_US_NONE);
+    if (first.count > 0) {
+        object_list_add(walk->list, entry->key, 0,
+                        (TimeUs)found.st_ctim.tv_sec * 1000000 + found.st_ctim.tv_nsec / 1000);
+    }
     return true;
 }
 
@@ -196,7 +207,7 @@ static bool list_entry(const Walk *walk, const Folder *folder, const Entry *entr
     CLEANUP(text_freep)
     char *name = text_format("%.*s", (int)strlen(entry->key) - 1, entry->key);
     if (request->folders_only)
-        return list_folder(walk, name, entry->key, depth + 1, err);
+        return list_folder(walk, folder, entry, name, depth + 1, err);
     return walk_folder(walk, name, depth + 1, err);
 }
 

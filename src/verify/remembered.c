@@ -50,13 +50,13 @@ void count_believed(VerifyRun *run, uint64_t bytes, TimeUs verified_at)
 
 bool is_known_object(const Cluster *cluster, const char *object)
 {
-
     char id[BACKUP_ID_SIZE];
     uint32_t timeline;
     uint64_t first;
 
     return layout_known_wal_of(cluster->name, object, &timeline, &first) ||
-           layout_known_backup_of(cluster->name, object, id);
+           layout_known_backup_of(cluster->name, object, id) ||
+           layout_known_folders_of(cluster->name, object);
 }
 
 static void take_newer(BackupIdentity *identity, TimeUs stored_at)

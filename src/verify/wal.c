@@ -8,6 +8,7 @@
 #include "wal_job.h"
 
 #include "repo/layout.h"
+#include "walk/known_folders.h"
 #include "walk/wal_chain.h"
 
 #include <inttypes.h>
@@ -335,7 +336,9 @@ static void finish_learning(WalPass *pass)
 {
     Error problem = {0};
 
-    if (pass->learning != NULL && !wal_learning_finish(pass->learning, &problem))
+    if (pass->learning != NULL &&
+        (!wal_learning_finish(pass->learning, &problem) ||
+         !known_folders_refresh(pass->run->cluster, pass->run->now, &problem)))
         note_unremembered(pass->run, &problem);
 }
 

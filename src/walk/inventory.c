@@ -5,6 +5,7 @@
 
 #include "repo/layout.h"
 #include "wal/wal_object.h"
+#include "walk/known_folders.h"
 
 #include <inttypes.h>
 
@@ -91,10 +92,17 @@ void wal_inventory_add_names(WalInventory *inventory, const Cluster *cluster,
     }
 }
 
-/* Pieces first: those that are removed meanwhile are then seen twice, as the whole segment too. */
-bool wal_inventory_load(WalInventory *inventory, const Cluster *cluster, Error *err)
+static bool inventory_list_whole(const Cluster *cluster, ObjectList *list, Error *err)
 {
     CLEANUP(text_freep) char *prefix = layout_wal_prefix(cluster->name);
+
+    return storage_list(cluster->repo->storage, prefix, list, err);
+}
+
+/* Pieces first: those that are removed meanwhile are then seen twice, as the whole segment too. */
+static bool inventory_load(WalInventory *inventory, const Cluster *cluster,
+                           bool (*list_names)(const Cluster *, ObjectList *, Error *), Error *err)
+{
     CLEANUP(object_list_done) ObjectList list = {0};
     CLEANUP(wal_pieces_done) WalPieceList pieces = {0};
     CLEANUP(mark_list_done) MarkList marks = {.count = 0};
@@ -102,7 +110,7 @@ bool wal_inventory_load(WalInventory *inventory, const Cluster *cluster, Error *
 
     if (!mark_list_load(&marks, cluster, err) || !wal_pieces_load(&pieces, cluster, err))
         return false;
-    if (!storage_list(cluster->repo->storage, prefix, &list, err))
+    if (!list_names(cluster, &list, err))
         return error_context(err, "list the archive of %s", cluster->name);
     loaded.pieces = pieces;
     pieces = (WalPieceList){0};
@@ -113,6 +121,16 @@ bool wal_inventory_load(WalInventory *inventory, const Cluster *cluster, Error *
     loaded.sources = wal_sources_new();
     *inventory = loaded;
     return true;
+}
+
+bool wal_inventory_load(WalInventory *inventory, const Cluster *cluster, Error *err)
+{
+    return inventory_load(inventory, cluster, inventory_list_whole, err);
+}
+
+bool wal_inventory_load_remembered(WalInventory *inventory, const Cluster *cluster, Error *err)
+{
+    return inventory_load(inventory, cluster, known_folders_list, err);
 }
 
 void wal_inventory_done(WalInventory *inventory)
