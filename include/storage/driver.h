@@ -93,9 +93,9 @@ typedef struct StorageOps {
      * has it ("a-b", "a.b", "a/b", "a0"), each once. `after`, `limit` and `folders_only` are set
      * only for whoever has the ability. With folders_only: in place of the objects what their names
      * have up to the first "/" after the prefix, that included, with size 0; each once, and only
-     * those in which there is an object. Their time is TIME_US_NONE, or one that is new whenever a
-     * name has come into this very folder or gone from it, and that nobody can set: whoever knows
-     * what was in a folder relies on it instead of listing the folder again.
+     * those in which there is an object. Their time is TIME_US_NONE, or one that nobody can
+     * set and that is new whenever an object has come into this very folder, was replaced or went:
+     * whoever knows what was in a folder relies on that, and does not list the folder again.
      *
      * All that was committed before the call began and not removed is in it: a listing that may be
      * incomplete is an error. A prefix that nothing has gives an empty list, but only when the

@@ -141,9 +141,9 @@ bool storage_list_part(Storage *storage, const ListRequest *request, ObjectList 
 /*
  * What there is below a prefix, one level of it: names up to the first "/" after the prefix, that
  * included ("main/"), each once. Only folders in which there is an object, however deep; objects
- * of this level itself are left out. Sizes mean nothing. The time of a folder differs from any
- * earlier one of it whenever a name has come into it or gone from it meanwhile, deeper levels left
- * out; TIME_US_NONE where a store can't tell.
+ * of this level itself are left out. Sizes mean nothing. The time of a folder is a new one
+ * whenever an object has come into it, was replaced or went, deeper levels left out; TIME_US_NONE
+ * where a store can't tell.
  */
 bool storage_list_folders(Storage *storage, const char *prefix, ObjectList *list,
                           Error *err) MUST_CHECK;

@@ -173,8 +173,7 @@ static bool notes_list(const Cluster *cluster, ObjectList *objects, Error *err)
     return storage_list(cluster->repo->storage, prefix, objects, err);
 }
 
-/* The first that can be read: after a run that was killed there are two. Not to know is no failure.
- */
+/* The first that can be read: after a run that was killed there are two. */
 static void notes_load(const Cluster *cluster, FolderNotes *notes)
 {
     CLEANUP(object_list_done) ObjectList objects = {0};

@@ -4,6 +4,7 @@
 
 #include <setjmp.h>
 #include <stdarg.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -429,6 +430,46 @@ static void folders_come_in_order_too(void **state)
     assert_names(&list, "folders", NAMES("m-n/", "m.n/", "m/", "m0/"));
 }
 
+/*
+ * A folder that has a time has another one when an object has come, was replaced or went; deeper
+ * folders count for themselves.
+ */
+static TimeUs time_of_folder(Storage *storage, const char *folder)
+{
+    CLEANUP(object_list_done) ObjectList list = {0};
+    Error err = {0};
+
+    usleep(20000); /* longer than the step of any clock of a file system in use */
+    assert_done(storage_list_folders(storage, "", &list, &err), &err);
+    for (size_t i = 0; i < list.count; i++) {
+        if (strcmp(list.objects[i].name, folder) == 0)
+            return list.objects[i].stored_at;
+    }
+    fail_msg("there is no folder %s", folder);
+    return TIME_US_NONE;
+}
+
+static void a_folder_tells_when_a_name_came_or_went(void **state)
+{
+    Error err = {0};
+
+    put(*state, "f/a", "x");
+    put(*state, "g/a", "x");
+    const TimeUs first = time_of_folder(*state, "f/");
+    if (first == TIME_US_NONE)
+        return; /* it can not tell, and says so */
+    put(*state, "f/b", "x");
+    const TimeUs second = time_of_folder(*state, "f/");
+    assert_int_not_equal(first, second);
+    put(*state, "g/b", "x");
+    assert_int_equal(time_of_folder(*state, "f/"), second);
+    assert_done(storage_remove(*state, "f/a", &err), &err);
+    const TimeUs third = time_of_folder(*state, "f/");
+    assert_true(third != second && third != first);
+    assert_done(storage_put(*state, "f/b", WRITE_REPLACE, "y", 1, &err), &err);
+    assert_int_not_equal(time_of_folder(*state, "f/"), third);
+}
+
 static void a_list_tells_size_and_time(void **state)
 {
     CLEANUP(object_list_done) ObjectList list = {0};
@@ -687,6 +728,7 @@ int run_conformance(const StorageMaker *maker)
         CONFORMANCE_TEST(parts_make_the_whole),
         CONFORMANCE_TEST(folders_are_what_has_an_object_below_it),
         CONFORMANCE_TEST(folders_come_in_order_too),
+        CONFORMANCE_TEST(a_folder_tells_when_a_name_came_or_went),
         CONFORMANCE_TEST(a_list_tells_size_and_time),
         CONFORMANCE_TEST(long_lists_are_complete_and_sorted),
         CONFORMANCE_TEST(what_is_removed_is_gone),
