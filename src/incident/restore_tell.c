@@ -3,6 +3,7 @@
 #include "aftermath.h"
 #include "answer/forecast_tell.h"
 #include "answer/left_out_tell.h"
+#include "answer/space_tell.h"
 #include "base/file.h"
 #include "base/log.h"
 #include "base/owner.h"
@@ -284,6 +285,8 @@ static void print_plan(const RestoreStory *story)
     print_point(plan);
     print_data(plan);
     left_out_print(&plan->decision.left_out);
+    if (story->options->dry_run)
+        space_print(plan);
     print_directory(plan);
     if (story->options->acting_as != NULL) {
         out_print("  as user    %s (%s)\n", story->options->acting_as,
@@ -396,6 +399,8 @@ static void plan_to_json(const RestoreStory *story, Json *json)
     restore_branches_to_json(plan, json);
     point_to_json(plan, json);
     places_to_json(plan, json);
+    if (story->options->dry_run)
+        space_to_json(plan, json);
     left_out_to_json(&plan->decision.left_out, json);
     directory_to_json(plan, json);
     forecast_to_json(&estimate, "estimate", json);

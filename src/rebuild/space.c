@@ -12,8 +12,7 @@ enum {
 
 typedef struct Need {
     dev_t device;
-    const char *place; /* an existing directory there */
-    uint64_t bytes, freed, available;
+    SpaceNeed told;
 } Need;
 
 typedef struct Needs {
@@ -44,8 +43,7 @@ static bool need_of(Needs *needs, const char *path, Need **need, Error *err)
         return error_set_errno(err, ERR_IO, errno, "ask for free space at %s", place);
     *need = &needs->items[needs->count++];
     **need = (Need){.device = status.st_dev,
-                    .place = place,
-                    .available = (uint64_t)system.f_bavail * system.f_frsize};
+                    .told = {.place = place, .free = (uint64_t)system.f_bavail * system.f_frsize}};
     return true;
 }
 
@@ -80,7 +78,7 @@ static bool count_files(const RestorePlan *plan, Needs *needs, Error *err)
         last_place = place;
         if (entry->kind == ENTRY_HOLLOW)
             continue;
-        need->bytes +=
+        need->told.bytes +=
             entry->kind == ENTRY_DIRECTORY ? BLOCK : (entry->size + BLOCK - 1) / BLOCK * BLOCK;
     }
     return true;
@@ -95,8 +93,8 @@ static bool count_wal(const RestorePlan *plan, Needs *needs, Error *err)
 
     if (!need_of(needs, plan->placement.data, &need, err))
         return false;
-    need->bytes += (segments + plan->old.local_wal_count + 2) *
-                   plan->decision.manifest.header.wal_segment_size;
+    need->told.bytes += (segments + plan->old.local_wal_count + 2) *
+                        plan->decision.manifest.header.wal_segment_size;
     return true;
 }
 
@@ -106,33 +104,55 @@ static bool count_freed(const RestorePlan *plan, Needs *needs, Error *err)
 
     if (!need_of(needs, plan->placement.data, &need, err))
         return false;
-    need->freed += plan->old.bytes - (plan->old.wal_kept != NULL ? plan->old.wal_bytes : 0);
+    need->told.freed += plan->old.bytes - (plan->old.wal_kept != NULL ? plan->old.wal_bytes : 0);
     for (size_t i = 0; i < plan->old.version_count; i++) {
         if (!need_of(needs, plan->old.versions[i], &need, err))
             return false;
-        need->freed += plan->old.version_bytes[i];
+        need->told.freed += plan->old.version_bytes[i];
     }
+    return true;
+}
+
+/* Of each file system once. */
+static bool space_count(const RestorePlan *plan, Needs *needs, Error *err)
+{
+    size_t most = plan->placement.tablespace_count + plan->old.version_count + 4;
+
+    needs->items = arena_alloc(needs->arena, most * sizeof *needs->items);
+    if (!count_files(plan, needs, err) || !count_wal(plan, needs, err))
+        return false;
+    return plan->old.replacement != OVERWRITES_OLD || count_freed(plan, needs, err);
+}
+
+bool space_list(const RestorePlan *plan, Arena *arena, SpaceNeed **needed, size_t *count,
+                Error *err)
+{
+    Needs needs = {.arena = arena};
+
+    if (!space_count(plan, &needs, err))
+        return false;
+    *needed = arena_alloc(arena, (needs.count + 1) * sizeof **needed);
+    for (size_t i = 0; i < needs.count; i++)
+        (*needed)[i] = needs.items[i].told;
+    *count = needs.count;
     return true;
 }
 
 bool space_check(const RestorePlan *plan, Error *err)
 {
     CLEANUP(arena_done) Arena arena = {0};
-    Needs needs = {.arena = &arena};
-    size_t most = plan->placement.tablespace_count + plan->old.version_count + 4;
+    SpaceNeed *needed;
+    size_t count;
 
-    needs.items = arena_alloc(&arena, most * sizeof *needs.items);
-    if (!count_files(plan, &needs, err) || !count_wal(plan, &needs, err))
+    if (!space_list(plan, &arena, &needed, &count, err))
         return false;
-    if (plan->old.replacement == OVERWRITES_OLD && !count_freed(plan, &needs, err))
-        return false;
-    for (size_t i = 0; i < needs.count; i++) {
-        const Need *need = &needs.items[i];
-        if (need->bytes <= need->available + need->freed)
+    for (size_t i = 0; i < count; i++) {
+        const uint64_t room = needed[i].free + needed[i].freed;
+        if (needed[i].bytes <= room)
             continue;
         error_set(err, ERR_REFUSED, "the file system of %s has %llu MiB free, %llu MiB are needed",
-                  need->place, (unsigned long long)((need->available + need->freed) >> 20),
-                  (unsigned long long)(need->bytes >> 20));
+                  needed[i].place, (unsigned long long)(room >> 20),
+                  (unsigned long long)(needed[i].bytes >> 20));
         return error_hint(err, "make room, or put tablespaces elsewhere with --tablespace");
     }
     return true;
