@@ -49,7 +49,7 @@ bool restore_check_after(RestoreStory *story, Error *err)
     aftermath->command = "restore";
     aftermath->data = story->plan.placement.data;
     aftermath->cluster = story->cluster;
-    aftermath->is_copy = story->request->as_copy;
+    aftermath->is_copy = restore_is_copy(story);
     aftermath->slots_before = story->slots_before;
     restore_close(story, &aftermath->closing);
     if (!aftermath_run(aftermath, err))

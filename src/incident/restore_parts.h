@@ -85,6 +85,8 @@ bool restore_tell_result(const RestoreStory *story, Error *err) MUST_CHECK;
 /* Best effort: losing an entry loses no data. */
 void restore_write_journal(const RestoreStory *story, const Error *failure);
 
+/* Not to take the original's place: as asked, or as databases are missing. */
+bool restore_is_copy(const RestoreStory *story);
 /* Replication slots of a data directory, by their names; NULL-terminated, in the arena. */
 const char *const *restore_slots_of(const char *data, Arena *arena);
 /*

@@ -152,6 +152,11 @@ static void restore_put_phases(const RestoreStory *story, const Error *failure,
     restore_measure_put(&measure, record);
 }
 
+bool restore_is_copy(const RestoreStory *story)
+{
+    return story->request->as_copy || story->plan.decision.left_out.kept != NULL;
+}
+
 void restore_write_journal(const RestoreStory *story, const Error *failure)
 {
     CLEANUP(record_writer_done) RecordWriter record = {0};
@@ -170,7 +175,7 @@ void restore_write_journal(const RestoreStory *story, const Error *failure)
         &record, "target",
         restore_target_text(&story->request->target, time_text_postgres, text, sizeof text));
     record_text(&record, "data", story->request->data);
-    record_text(&record, "as_copy", story->request->as_copy ? "yes" : "no");
+    record_text(&record, "as_copy", restore_is_copy(story) ? "yes" : "no");
     restore_put_phases(story, failure, &record);
     if (failure->code != ERR_NONE)
         record_text(&record, "error", failure->message);

@@ -67,8 +67,13 @@ class OneDatabase(SharedClusterTest):
         self.assertEqual(sorted(found["brought_back"]), ["postgres", "shop", "template0", "template1"])
         self.assertEqual(sorted(found["left_empty"]), ['Wiki "2"', "elsewhere", "gone"])
         self.assertGreater(found["bytes_not_written"], 20 << 20)
-        return self.restore(*self.words(self.path / "far"), "--target-name=all_done", "--start",
-                            "--target-action=promote")
+        restored = self.restore(*self.words(self.path / "far"), "--target-name=all_done", "--start",
+                                "--target-action=promote", "--checks=databases")
+        # Those that are empty on purpose are not held against it.
+        check, = restored.answer["checks"]
+        self.assertEqual(check["result"], "passed", check)
+        self.assertRegex(check["text"], "^[34] of [5-9] let us in")
+        return restored
 
     def assert_nobody_gets_in(self, server):
         """A server that let somebody in would panic (relcache.c)."""
