@@ -12,10 +12,10 @@
 typedef struct LogPrinter {
     const WalWalk *walk;
     RelationNames *names;
-    uint32_t target_timeline; /* to be said with what is suggested; 0: there is only one */
-    RestorePointList points;  /* of the whole path, once one was met */
+    uint32_t target_timeline; /* It is said with what is suggested; 0: there is only one. */
+    RestorePointList points;  /* Those of the whole path, once one was met. */
     bool has_points;
-    Buffer text; /* of the line in work */
+    Buffer text; /* The line in work. */
 } LogPrinter;
 
 void log_printer_done(LogPrinter *printer); /* for CLEANUP() */

@@ -32,7 +32,7 @@ typedef enum ErrorCode {
     ERR_KEY = 9,          /* encryption key missing or wrong */
     ERR_POSTGRES = 10,    /* PostgreSQL said no */
     ERR_VERSION = 11,     /* a version of server or format that this program does not know */
-    ERR_INTERRUPTED = 12, /* by a signal */
+    ERR_INTERRUPTED = 12, /* A signal ended it. */
     ERR_RECOVERY = 13,    /* recovery failed, target not reached, drill or probe failed */
     ERR_IO = 14,          /* a local system call failed: disk full, permission */
     ERR_EXISTS = 15,      /* the name exists with other content */

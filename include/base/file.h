@@ -25,10 +25,10 @@ void directory_done(DIR **directory);
  */
 typedef struct FileWriter {
     int fd;
-    int directory;     /* that the names are taken from: AT_FDCWD, or the one that has the file */
-    char *path;        /* final name */
-    char *temp_path;   /* "<path>.tmp-<16 hex digits>" */
-    uint64_t size;     /* bytes written so far */
+    int directory;   /* Where names are looked up: AT_FDCWD, or the directory that has the file. */
+    char *path;      /* final name */
+    char *temp_path; /* "<path>.tmp-<16 hex digits>" */
+    uint64_t size;   /* bytes written so far */
     uint64_t flushing; /* bytes whose write-back has been started, see file_writer_write() */
     bool is_settled;   /* all that was written is on disk */
 } FileWriter;

@@ -20,7 +20,7 @@
 
 typedef struct DirectoryOwner {
     bool is_there;      /* else uid is that of the nearest directory above it that is there */
-    uid_t uid;          /* with is_there of the directory itself */
+    uid_t uid;          /* The directory's own when is_there. */
     const char *parent; /* not is_there: that directory's path. In the arena */
     const char *shared; /* a directory of the way, the one at its end among them, in which others
                            than its owner may write, by the group's right for example; or NULL */

@@ -15,7 +15,7 @@
 typedef struct Progress Progress;
 struct Progress {
     const char *phase;           /* "copy", "rebuild", "replay"; a constant */
-    _Atomic uint64_t bytes_done; /* of the cluster */
+    _Atomic uint64_t bytes_done; /* Bytes of the cluster that are done. */
     _Atomic uint64_t bytes_total;
     _Atomic uint64_t bytes_stored;    /* what went into the repository, or came out of it */
     TimeUs phase_started;             /* time_monotonic() */

@@ -17,8 +17,9 @@ typedef struct TreeEntry {
     const char *name;  /* ... under this name */
     const char *path;  /* the root's path and what follows, for messages */
     const char *below; /* what follows the root's path: "base/1/2619" */
-    struct stat found; /* as lstat(2); st_mode, _dev, _ino, _nlink, _uid, _gid, _blocks only */
-    bool is_mount;     /* the root of a mount, also of one of the same file system (bind) */
+    /* What lstat(2) says, but only st_mode, _dev, _ino, _nlink, _uid, _gid and _blocks. */
+    struct stat found;
+    bool is_mount; /* the root of a mount, also of one of the same file system (bind) */
 } TreeEntry;
 
 /*

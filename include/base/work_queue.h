@@ -22,9 +22,9 @@ typedef bool WorkFunction(void *worker, void *job, Error *err);
 typedef enum WorkOrder { WORK_IN_ORDER, WORK_AS_DONE } WorkOrder;
 
 typedef struct WorkQueueSetup {
-    size_t threads;  /* at least 1 */
-    size_t capacity; /* at least threads */
-    WorkOrder order; /* in which finished jobs come back */
+    size_t threads;  /* At least 1. */
+    size_t capacity; /* At least as many as threads. */
+    WorkOrder order; /* The order in which finished jobs come back. */
     WorkFunction *run;
     void *const *workers; /* `threads` pointers, one handed to each thread; NULL: all get NULL */
 } WorkQueueSetup;

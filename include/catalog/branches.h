@@ -25,7 +25,7 @@
  */
 typedef struct ServerBranch {
     TimelinePath path; /* borrowed; its last timeline is the server's */
-    Lsn reached;       /* on that path its WAL goes at least this far */
+    Lsn reached;       /* Its WAL goes at least this far on that path. */
     /*
      * The end of its last commit record, and when that was committed, as far as its WAL could be
      * read. 0: not known, then `reached` stands for it; TIME_US_NONE.
@@ -62,7 +62,7 @@ typedef struct Branch {
     TimelinePath path;
     uint32_t parent; /* 0: it begins with its first timeline */
     Lsn begin;       /* where it left its parent */
-    bool has_wal;    /* of its own timeline; else nothing but a history */
+    bool has_wal;    /* There is WAL of its own timeline, not only a history. */
     BranchCommit last_commit;
     const BackupInfo *backup; /* the newest on it that can be restored; NULL */
     BranchGain gain;
@@ -74,14 +74,14 @@ typedef struct Branch {
 #define LSN_NEVER UINT64_MAX
 
 typedef struct BranchList {
-    Branch *items; /* by timeline */
+    Branch *items; /* Sorted by timeline. */
     size_t count;
     uint32_t *timelines; /* all that there are, branches or not, ascending */
     size_t timeline_count;
     uint32_t unreadable; /* the newest whose history is missing or damaged; 0: there is none */
 
     /* Of the path that they were compared with. */
-    Lsn end; /* of its last whole record; 0: there is none */
+    Lsn end; /* Where its last whole record ends; 0: it has none. */
     BranchCommit last_commit;
     const BackupInfo *backup; /* the newest on it that can be restored; NULL */
     TimeUs begins; /* when its last timeline began; TIME_US_NONE: not known, or the first */
@@ -136,7 +136,7 @@ typedef enum BranchReason {
 /* A restore that was not told its timeline. */
 typedef struct BranchQuestion {
     const BranchList *list;   /* compared with path */
-    const TimelinePath *path; /* along which it would go */
+    const TimelinePath *path; /* The path along which it would go. */
     TargetKind kind;
     bool is_found;              /* the target, on this path; or the archive's end is taken for it */
     Lsn until;                  /* where its replay would end; not found: not looked at */

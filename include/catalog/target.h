@@ -19,7 +19,7 @@ typedef struct Target {
     TimeUs time;
     uint32_t xid;
     Lsn lsn;
-    const char *name;  /* or NAME@2: restore_points.h */
+    const char *name;  /* The name that was asked for, or NAME@2: restore_points.h. */
     bool is_exclusive; /* time, xid, lsn */
 } Target;
 
@@ -36,7 +36,7 @@ typedef struct TargetPoint {
     uint64_t early_count; /* TARGET_TIME: commits after stop_record that are not later than the
                              target by their time: they are not replayed */
     WalEvent early_last;
-    WalWalkEnd end; /* of contiguous WAL: how far one can get if not found */
+    WalWalkEnd end; /* Where contiguous WAL ends: how far one can get when it is not found. */
 } TargetPoint;
 
 /*

@@ -7,10 +7,10 @@
 #include "wal/wal_object.h"
 
 typedef struct GetRequest {
-    const char *name;  /* as in %f */
-    const char *path;  /* as in %p: written under a temporary name, then renamed */
+    const char *name;  /* What the server puts for %f. */
+    const char *path;  /* What it puts for %p; written under a temporary name, then renamed. */
     const char *data;  /* data directory: signal files and settings are looked at; or NULL */
-    uint32_t timeline; /* of the recovery, as pinned by restore; 0: found from data's settings */
+    uint32_t timeline; /* The recovery's, as restore pinned it; 0: data's settings tell it. */
     unsigned threads;
     uint64_t hole_wait_ms; /* how long a hole may take to fill */
     Prefetch *ahead;       /* segments that lie ready; or NULL */

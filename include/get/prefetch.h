@@ -21,9 +21,9 @@
 typedef struct Prefetch Prefetch;
 
 typedef struct PrefetchRequest {
-    const char *path; /* as in %p */
+    const char *path; /* What the server puts for %p. */
     const char *data; /* data directory, or NULL */
-    uint64_t size;    /* of the segments that may lie ready, bytes; 0: none */
+    uint64_t size;    /* Bytes of the segments that may lie ready; 0: none may. */
     unsigned threads; /* segments fetched at once */
 } PrefetchRequest;
 

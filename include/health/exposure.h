@@ -25,7 +25,7 @@ typedef struct ArchiveEnd {
     uint64_t stored;
     uint64_t segments;     /* whole ones, without a gap */
     uint64_t last_segment; /* the last one of them; there is none when segments is 0 */
-    bool is_open;          /* and there are pieces of the next one */
+    bool is_open;          /* There are pieces of the next one, too. */
     uint32_t last_timeline;
     Lsn commit_end;         /* end of the last commit record in those segments; 0: not known */
     TimeUs last_commit;     /* the newest one up to there that was found; TIME_US_NONE */
@@ -63,7 +63,7 @@ const char *promise_name(PromiseKind kind); /* "commit" */
 
 /* Looking for the first promise in the server's WAL; called a commit, as most are. */
 typedef struct CommitSearch {
-    const Cluster *cluster; /* with repo NULL nothing is read from the repository */
+    const Cluster *cluster; /* With repo NULL nothing is read from the repository. */
     const TimelinePath *path;
     Lsn durable;     /* commits whose record ends after this */
     Lsn read_from;   /* reading begins in this segment */
@@ -71,7 +71,7 @@ typedef struct CommitSearch {
     WalPartFunction *read;
     void *context;
     Lsn flushed; /* what must have been seen at least; 0: not known, then `directory` is listed */
-    Lsn checkpoint;        /* and this must have been seen */
+    Lsn checkpoint;        /* This checkpoint must have been seen, too. */
     const char *directory; /* pg_wal; NULL */
     uint64_t bytes_max;
 } CommitSearch;
@@ -105,14 +105,14 @@ typedef struct WalForkSearch {
     Lsn written;            /* nothing of the server's is compared from here on; 0: not known */
     Lsn checkpoint;         /* written 0: it has written that far at least; 0: not known, either */
     const WalName *waiting; /* the first segment that it has yet to archive; NULL: none */
-    bool waiting_fails;     /* and has tried to */
+    bool waiting_fails;     /* The server has tried to archive it, and failed. */
 } WalForkSearch;
 
 typedef struct WalFork {
     bool is_compared; /* the end of what both have */
     bool is_found;
     Lsn lsn;       /* the first byte that differs */
-    Lsn read_from; /* as in ArchiveEnd, for what is after the fork */
+    Lsn read_from; /* As in ArchiveEnd, for what comes after the fork. */
     uint64_t stored;
     bool is_older; /* it may have been before that: pg_wal does not go back so far */
 } WalFork;
@@ -121,7 +121,7 @@ bool wal_fork_find(const WalForkSearch *search, WalFork *fork, Error *err) MUST_
 
 typedef enum ExposureState {
     EXPOSURE_NONE,       /* every commit is in the repository */
-    EXPOSURE_KNOWN,      /* since is the time of the oldest one that is not */
+    EXPOSURE_KNOWN,      /* since is the time of the oldest one that is not. */
     EXPOSURE_AT_MOST,    /* since: whatever is missing is younger than that */
     EXPOSURE_EVERYTHING, /* nothing was ever archived; since: of the oldest commit seen, or none */
     EXPOSURE_UNKNOWN,
@@ -133,8 +133,8 @@ typedef struct Exposure {
                          archived */
     TimeUs since;     /* TIME_US_NONE */
     TimeUs at;        /* when, by the server's clock */
-    TimeUs age;       /* at - since, never below 0; 0 without since */
-    bool is_from_future; /* since is later than at: the server's clock was set back */
+    TimeUs age;       /* at - since, never below 0; 0 without since. */
+    bool is_from_future; /* since is later than at: the server's clock was set back. */
     PromiseKind kind;    /* KNOWN: what it is the time of */
     Lsn lsn;             /* KNOWN: of the commit record */
     uint32_t xid;

@@ -34,7 +34,7 @@ typedef struct HealthFinding {
 enum { HEALTH_FINDINGS_MAX = 64 };
 
 typedef struct HealthRequest {
-    const char *name;        /* of the cluster */
+    const char *name;        /* The cluster's name. */
     const Cluster *cluster;  /* opened; NULL: it could not be, for this reason: */
     const Error *no_cluster; /* ... a fact as well */
     StorageSetup store;      /* how its repository is opened: so is the one that the server archives
@@ -48,15 +48,15 @@ typedef struct HealthRequest {
 } HealthRequest;
 
 typedef struct Health {
-    const char *name; /* of the cluster */
+    const char *name; /* The cluster's name. */
     TimeUs rpo;
     TimeUs backup_age;
     TimeUs rto;
-    TimeUs now; /* by the server's clock, if it answers */
+    TimeUs now; /* Now, by the server's clock if it answers. */
 
     bool has_repository; /* what follows holds */
     Error no_repository; /* why not */
-    Cluster cluster;     /* of the request, whose repository must live as long */
+    Cluster cluster;     /* The request's, whose repository must live as long. */
     WalInventory wal;
     BackupList backups;
     WindowList windows;
@@ -69,7 +69,7 @@ typedef struct Health {
     ArchiveEnd end;
     TimelinePath path; /* when has_end */
     bool is_ahead;     /* the archive holds WAL of its timeline that it has not written */
-    WalFork fork;      /* of its WAL from what the archive holds */
+    WalFork fork;      /* Where its WAL parts from what the archive holds. */
 
     ServerLook server;
     ReadyPile pile;

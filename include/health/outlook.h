@@ -11,10 +11,10 @@
 #include "ledger/forecast.h"
 
 typedef struct RestoreOutlook {
-    char host_class[HOST_CLASS_SIZE]; /* of this host */
+    char host_class[HOST_CLASS_SIZE]; /* The class of this host. */
     RestoreRates all[FORECAST_KINDS_MAX];
     size_t count;
-    const RestoreRates *rates; /* of all: what the forecast rests on; NULL: there is none */
+    const RestoreRates *rates; /* What the forecast rests on; NULL: there is none. */
     bool is_of_this_class;
     bool has_window; /* there is a backup to begin with: what follows holds */
     Forecast latest, worst;

@@ -23,7 +23,7 @@ typedef struct SlotLook {
     const char *name;
     bool is_physical;
     bool is_active;
-    bool is_ours;           /* of pgcairn receive */
+    bool is_ours;           /* It is the slot of `pgcairn receive`. */
     const char *wal_status; /* "reserved", "extended", "unreserved", "lost"; "" when none */
     Lsn restart;            /* 0: it holds nothing back */
     uint64_t held;          /* bytes of WAL from there to where the server writes */
@@ -50,7 +50,7 @@ typedef struct ServerLook {
     PgControl control;   /* when data is not NULL */
     bool is_running;     /* a lock file of a living server is in data */
 
-    bool answers;          /* by SQL: all that follows holds */
+    bool answers;          /* The server answers SQL: all that follows holds. */
     const char *no_answer; /* why not; "" */
     TimeUs now;            /* the server's clock, when time_monotonic() was asked_at */
     TimeUs asked_at;
@@ -87,8 +87,8 @@ typedef struct ReadyPile {
     double growth_bytes_per_s;
     TimeUs measured; /* over so long */
     bool knows_free;
-    uint64_t free_bytes; /* of pg_wal's file system */
-    TimeUs full_in;      /* at that growth; TIME_US_NONE: not known */
+    uint64_t free_bytes; /* Free bytes of pg_wal's file system. */
+    TimeUs full_in;      /* When it is full at that growth; TIME_US_NONE: not known. */
 } ReadyPile;
 
 /* The last attempt failed. */

@@ -17,14 +17,14 @@
 
 typedef enum Duty { DUTY_BACKUP, DUTY_VERIFY, DUTY_RESTORE, DUTY_DRILL, DUTY_COUNT } Duty;
 const char *duty_name(Duty duty); /* "verify", as in options and JSON */
-const char *duty_text(Duty duty); /* for people: "test restore" */
+const char *duty_text(Duty duty); /* For people: "test restore". */
 
 typedef struct DutyState {
     TimeUs period; /* 0: it is none here; then nothing below holds */
     TimeUs last;   /* when it was done last; TIME_US_NONE: not yet */
     TimeUs due_at;
     bool is_due, is_overdue;
-    TimeUs failed_at; /* of an attempt since then that did not do it; TIME_US_NONE */
+    TimeUs failed_at; /* When an attempt since then failed to do it; TIME_US_NONE: none did. */
     unsigned failed_status;
     TimeUs takes; /* how long it took last; TIME_US_NONE */
 } DutyState;

@@ -15,7 +15,7 @@ const char *incident_event_name(IncidentEventKind kind); /* "open" */
 
 /* One note. Texts belong to the caller, or to the list that was loaded. */
 typedef struct IncidentNote {
-    char id[BACKUP_ID_SIZE]; /* of the incident */
+    char id[BACKUP_ID_SIZE]; /* The incident's id. */
     IncidentEventKind kind;
     TimeUs at;
     const char *text;     /* what happens; CLOSE: the cause */
@@ -32,7 +32,7 @@ typedef struct Incident {
     TimeUs began, opened_at;
     TimeUs closed_at;    /* TIME_US_NONE: it is open */
     const char *cause;   /* "" */
-    IncidentNote *notes; /* in the order of time, with the one that opened it */
+    IncidentNote *notes; /* In the order of time, with the one that opened it. */
     size_t count;
 } Incident;
 

@@ -28,7 +28,7 @@ typedef struct LedgerEntry {
 typedef struct LedgerRequest {
     const char *const *operations; /* NULL-terminated; NULL: every one */
     size_t each;  /* the newest so many of each operation; 0: no limit but the next one's */
-    TimeUs since; /* that ended at this time or later; TIME_US_NONE: any */
+    TimeUs since; /* Those that ended at this time or later; TIME_US_NONE: all. */
 } LedgerRequest;
 
 typedef struct Ledger {

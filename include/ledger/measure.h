@@ -14,11 +14,11 @@ typedef enum RestorePhase {
     PHASE_CHECK,        /* what is read before anything is touched: WAL, or the whole backup */
     PHASE_FILES,        /* the backup's files are fetched, verified and written */
     PHASE_SYNC,         /* ... and made durable */
-    PHASE_START,        /* of the server, until replay begins */
-    PHASE_REPLAY,       /* of WAL */
-    PHASE_CHECKPOINT,   /* from the end of replay until the server is open, or has shut down */
+    PHASE_START,        /* The server starts, until replay begins. */
+    PHASE_REPLAY,       /* WAL is replayed. */
+    PHASE_CHECKPOINT,   /* From the end of replay until the server is open, or has shut down. */
     PHASE_SECOND_START, /* after a verified target, to pause there or to open */
-    PHASE_PROBES,       /* of a drill */
+    PHASE_PROBES,       /* A drill asks its questions. */
     PHASE_COUNT,
 } RestorePhase;
 
@@ -36,11 +36,11 @@ const char *host_class(const char *address, char text[HOST_CLASS_SIZE]);
 
 typedef struct RestoreMeasure {
     char host_class[HOST_CLASS_SIZE];
-    char codec[CODEC_WORD_SIZE]; /* of the backup: "zstd"; "" when nothing of it is compressed */
+    char codec[CODEC_WORD_SIZE]; /* The backup's: "zstd"; "" when nothing of it is compressed. */
     unsigned jobs;
-    bool is_delta;              /* what was right already was left as it is */
-    uint64_t files, bytes;      /* of the backup, raw */
-    uint64_t wal_bytes;         /* from where replay began to where it ended, raw; 0: not started */
+    bool is_delta;         /* what was right already was left as it is */
+    uint64_t files, bytes; /* The backup's, raw. */
+    uint64_t wal_bytes; /* From where replay began to where it ended, raw; 0: it did not start. */
     TimeUs phases[PHASE_COUNT]; /* microseconds; TIME_US_NONE: there was none, or it did not end */
 } RestoreMeasure;
 

@@ -18,14 +18,14 @@ typedef struct PackInfo {
     char id[33];
     uint64_t size;
     uint8_t sha256[32];
-    char backup[BACKUP_ID_SIZE]; /* that stored it; the pack writer does not know */
+    char backup[BACKUP_ID_SIZE]; /* The backup that stored it; the pack writer does not know. */
 } PackInfo;
 
 typedef struct PackWriterSetup {
     Cluster *cluster;
     uint64_t pack_size;   /* a pack is closed once it has this many bytes */
     uint32_t first_index; /* frames get .pack = first_index, first_index + index_step, ... */
-    uint32_t index_step;  /* so that workers' packs have numbers of their own */
+    uint32_t index_step;  /* The step, so that workers' packs have numbers of their own. */
 } PackWriterSetup;
 
 PackWriter *pack_writer_new(const PackWriterSetup *setup);

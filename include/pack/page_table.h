@@ -21,7 +21,7 @@ typedef struct PageTable {
     uint64_t range_size; /* bytes of the range at that backup: the overlay is clipped here */
     bool is_settled;     /* no page in it could have been caught in the middle of a write */
     uint32_t extent_count;
-    Frame *extents;      /* at most RANGE_PAGES; .pack is not set */
+    Frame *extents;      /* At most RANGE_PAGES; .pack is not set. */
     uint32_t page_count; /* pages that this fragment holds */
     uint32_t *pages;     /* their numbers in the range, ascending */
     PageEntry *entries;  /* one each */

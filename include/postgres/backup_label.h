@@ -26,7 +26,7 @@ typedef struct Tablespace {
 } Tablespace;
 
 typedef struct TablespaceList {
-    Tablespace *items; /* in the arena, by oid */
+    Tablespace *items; /* In the arena, sorted by oid. */
     size_t count;
 } TablespaceList;
 

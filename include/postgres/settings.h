@@ -19,7 +19,7 @@ typedef struct Setting {
 } Setting;
 
 typedef struct SettingList {
-    Setting *items; /* in the order of the file; later ones win */
+    Setting *items; /* In the order of the file; later ones win. */
     size_t count;
     size_t capacity;
     Arena arena;

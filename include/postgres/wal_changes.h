@@ -27,7 +27,7 @@ typedef struct WalTransactionEnd {
     bool is_commit;
     bool is_prepared;
     TimeUs time;
-    uint32_t xid;      /* of the transaction: for prepared ones the prepared one's */
+    uint32_t xid;      /* The transaction; when a prepared one ends, that one. */
     uint32_t database; /* 0: the record does not say */
     bool has_files;    /* xinfo announces files; the lists are empty should they not be there */
     /* The next are read with wal_subtransaction(), wal_removed_file(), wal_dropped_object(). */

@@ -27,7 +27,7 @@ typedef enum WalFileKind {
     WAL_HISTORY,        /* 00000002.history */
 } WalFileKind;
 
-enum { WAL_NAME_SIZE = 48 }; /* of the longest name, with its zero */
+enum { WAL_NAME_SIZE = 48 }; /* Room for the longest name, with its zero. */
 
 /* What the name of a WAL file says. Plain data. */
 typedef struct WalName {

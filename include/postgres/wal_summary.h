@@ -36,7 +36,7 @@ typedef struct WalEvent {
     Lsn lsn; /* start of the record */
     Lsn end;
     TimeUs time;          /* commit, abort, restore point, end of recovery; else TIME_US_NONE */
-    uint32_t xid;         /* of the transaction: for prepared ones the prepared one's */
+    uint32_t xid;         /* The transaction; when a prepared one ends, that one. */
     bool is_prepared;     /* COMMIT PREPARED, ROLLBACK PREPARED */
     bool drops_relations; /* commit: relation files are removed (xinfo bit 2) */
     char name[64];        /* restore point */
@@ -67,7 +67,7 @@ enum {
     WAL_CREATES_FILES =
         1 << 1, /* of relations: CREATE TABLE, but also TRUNCATE, VACUUM FULL, ... */
     WAL_REMOVES_FILES = 1 << 2, /* a commit removes relation files; DROP DATABASE, TABLESPACE */
-    WAL_CREATES_INIT_FORKS = 1 << 3, /* of unlogged relations */
+    WAL_CREATES_INIT_FORKS = 1 << 3, /* Init forks, which only unlogged relations have. */
     WAL_PREPARES = 1 << 4,           /* PREPARE TRANSACTION */
     WAL_CHANGES_ALL = (1 << 5) - 1,
 };
@@ -89,10 +89,10 @@ typedef struct WalRestorePoint {
 typedef struct WalSummary {
     WalReaderState reader;
     uint32_t commit_count, abort_count;
-    TimeUs end_time_min,
-        end_time_max; /* of commits and aborts: what a target time is compared to */
+    /* The earliest and the latest end, by commit or abort: what a target time is compared to. */
+    TimeUs end_time_min, end_time_max;
     TimeUs commit_time_min, commit_time_max; /* TIME_US_NONE when there is none */
-    uint32_t xid_first, xid_last;            /* of ends, in LSN order; 0: none */
+    uint32_t xid_first, xid_last;    /* The first and the last that ended, by LSN; 0: none did. */
     Lsn first_end_lsn, last_end_lsn; /* start of the first and last commit or abort record */
     Lsn last_commit_end;             /* end of the last commit record */
     uint32_t restore_point_count;    /* all; the first few are kept below */

@@ -13,7 +13,7 @@
 
 struct HeldPlaces {
     HeldDirectory data;
-    HeldDirectory *versions; /* of placement->tablespaces, in their order */
+    HeldDirectory *versions; /* One for each of placement->tablespaces, in their order. */
     size_t version_count;
     HeldDirectory extra; /* where files from outside go; HELD_NONE: nowhere */
 };

@@ -9,7 +9,7 @@
 typedef struct RestoreMarker {
     const char *backup, *cluster;
     uint64_t system_identifier;
-    uint64_t pid;          /* of the restore, ... */
+    uint64_t pid;          /* The restore's process, ... */
     bool is_running;       /* ... which is still at work on this host */
     bool has_new_wal;      /* its pg_wal holds only what restores have put there */
     const char **wal_kept; /* where earlier attempts put the old pg_wal; NULL-terminated */

@@ -23,7 +23,7 @@ typedef struct PlannedTablespace {
 typedef struct Placement {
     const char *data;               /* the data directory, absolute */
     uint32_t data_mode;             /* ... and its mode: 0700 or 0750 */
-    PlannedTablespace *tablespaces; /* in the order of their oids */
+    PlannedTablespace *tablespaces; /* In the order of their oids. */
     size_t tablespace_count;
     const char *extra_directory; /* where configuration from outside goes; NULL: nowhere */
     bool puts_back;              /* ... to where it was: extra_directory is "/" */

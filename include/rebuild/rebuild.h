@@ -25,12 +25,12 @@ typedef struct RebuildRequest {
 
 /* What was done, added to what it was. */
 typedef struct RebuildReport {
-    uint64_t files, bytes; /* that are there now */
-    uint64_t bytes_read;   /* from the repository, by both steps */
+    uint64_t files, bytes; /* What is there now. */
+    uint64_t bytes_read;   /* Read from the repository, by both steps. */
     uint64_t bytes_written;
     /* with a delta */
     uint64_t files_kept;                    /* not one byte of which was written */
-    uint64_t pages_compared, pages_written; /* of files larger than one frame of a pack */
+    uint64_t pages_compared, pages_written; /* In files larger than one frame of a pack. */
 } RebuildReport;
 
 bool rebuild_files(const RebuildRequest *request, RebuildReport *report, Error *err) MUST_CHECK;

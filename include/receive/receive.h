@@ -19,11 +19,11 @@
 #include <sys/types.h>
 
 typedef enum ReceiveEvent {
-    RECEIVE_ALIVE,     /* at least once a second while all is well */
+    RECEIVE_ALIVE,     /* Told at least once a second while all is well. */
     RECEIVE_STREAMING, /* connected, WAL comes */
     RECEIVE_DURABLE,   /* more of it is stored and acknowledged */
     RECEIVE_WAITING,   /* something failed; tries again in pause_ms */
-    RECEIVE_FULL,      /* so is the spool: nothing is received until the repository takes WAL */
+    RECEIVE_FULL,      /* The spool is full: nothing is received until the repository takes WAL. */
     RECEIVE_STOPPING,  /* a signal came: stores the rest */
 } ReceiveEvent;
 
@@ -42,10 +42,10 @@ typedef struct ReceiveRequest {
     bool is_synchronous;     /* store what comes at once: commits wait for it */
     uint64_t interval_ms;    /* else so long may pass between a byte's arrival and its storing */
     Lsn until;               /* end once it is durable up to here; 0: never */
-    Compression compression; /* of whole segments */
+    Compression compression; /* How whole segments are compressed. */
     unsigned threads;
     const char *spool;   /* directory that WAL goes through; NULL: into the repository at once */
-    uint64_t spool_size; /* that it may take */
+    uint64_t spool_size; /* Bytes that it may take. */
     /* How to reach the server, asked before each attempt: it may have moved. */
     bool (*locate)(void *context, Buffer *conninfo, Error *err);
     void (*tell)(void *context, const ReceiveNews *news);

@@ -9,12 +9,12 @@
 
 typedef struct DataLook {
     DataState state;
-    bool same_cluster;          /* as far as pg_control, marker or WAL tell */
+    bool same_cluster;          /* It is, as far as pg_control, marker or WAL tell. */
     bool is_identified;         /* false: a data directory of which nothing says whose it is */
     uint64_t system_identifier; /* when is_identified */
     bool is_own_file_system;    /* the directory is the root of a mount: it can't be renamed */
-    RestoreMarker marker;       /* of a half-restored one */
-    PresenceFacts presence;     /* of a data directory, see data_is_free() */
+    RestoreMarker marker;       /* What a half-restored one says. */
+    PresenceFacts presence;     /* Who works in a data directory: data_is_free(). */
 } DataLook;
 
 /*

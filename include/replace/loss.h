@@ -20,7 +20,7 @@ typedef enum LossKind {
 /* Pure facts: of the plan, and of the directory. */
 typedef struct LossQuestion {
     const OldBranch *own;
-    const TimelinePath *path; /* that is followed */
+    const TimelinePath *path; /* The path that is followed. */
     bool goes_to_end;         /* no target, or one that lies after all that is archived */
     Lsn until;                /* end of the replay */
     bool removes;             /* the directory is removed, not moved aside */

@@ -38,25 +38,25 @@ typedef struct OldBranch {
     uint32_t timeline;         /* 0: nothing says which */
     TimelinePath path;         /* empty when its history is nowhere */
     const OldHistory *history; /* its own file; NULL: timeline 1, or it has none */
-    bool is_history_archived;  /* or timeline 1 */
+    bool is_history_archived;  /* It is archived, or the timeline is 1. */
 
     OldVerdict verdict;
     uint64_t first, last; /* segments along the path that are proven to be of the archive's history,
                              archived or not; last is 0 when there are none */
     bool is_last_whole;   /* WAL goes to the end of the last one */
-    Lsn end;              /* of the last whole record in them; 0: none */
+    Lsn end;              /* Where the last whole record in them ends; 0: there is none. */
     Lsn reached;          /* how far the server was, by its WAL or pg_control */
-    Lsn commit_end;       /* of its last COMMIT or PREPARE; 0: none was seen */
+    Lsn commit_end;       /* Where its last COMMIT or PREPARE ends; 0: none was seen. */
     TimeUs commit_time;   /* TIME_US_NONE */
     Lsn apart;            /* OLD_APART: up to here both have the same */
     const char *reason;   /* OLD_BEYOND */
-    OldCommits own;       /* that the archive does not have */
+    OldCommits own;       /* Commits that the archive does not have. */
     OldCommits archived;  /* OLD_APART: that only the archive has */
 } OldBranch;
 
 /* Where to look: all of one server. */
 typedef struct OldPlaces {
-    const char *place;            /* for messages */
+    const char *place;            /* What messages call the place. */
     const char *data;             /* whose pg_control counts; NULL: none */
     const char *const *wal_paths; /* its pg_wal, or what was one; the first name found counts */
     size_t wal_count;

@@ -15,7 +15,7 @@
 typedef enum Ownership {
     OWNED,
     NOT_PROVEN,
-    OF_ANOTHER, /* of a cluster whose data directory was found, or of another user */
+    OF_ANOTHER, /* A cluster owns it whose data directory was found, or another user does. */
 } Ownership;
 
 /*

@@ -29,11 +29,11 @@ typedef struct EnvelopeSpan {
 
 /* One kind of header or trailer: a constant of the file that encodes and decodes it. */
 typedef struct EnvelopeShape {
-    const char *what; /* for messages: "pack header" */
+    const char *what; /* What messages call it: "pack header". */
     char magic[ENVELOPE_MAGIC_MAX + 1];
     uint16_t size;    /* bytes from the magic to the end, the checksum included */
-    uint16_t version; /* that is written, and the newest that is read */
-    uint16_t flags;   /* that this program knows; bit 0 unknown means encrypted */
+    uint16_t version; /* The version that is written, and the newest that is read. */
+    uint16_t flags;   /* Those that this program knows; bit 0 unknown means encrypted. */
     EnvelopeCover cover;
     EnvelopeSpan reserved[ENVELOPE_SPANS_MAX]; /* without the flags; unused ones have size 0 */
 } EnvelopeShape;

@@ -21,7 +21,7 @@ enum {
 typedef struct Frame {
     uint32_t pack; /* index in the manifest's pack list; in a page table: not stored */
     Codec codec;
-    uint64_t offset;      /* in the pack, bytes */
+    uint64_t offset;      /* Bytes before it in the pack. */
     uint32_t stored_size; /* bytes in the pack */
     uint32_t raw_size;
     uint64_t checksum; /* XXH3 of the stored bytes, with the repository's seed */

@@ -36,7 +36,7 @@ typedef struct Mark {
     MarkSubject what;
     const char *subject;
     bool is_void;         /* what the marks before it say holds no longer */
-    TimeUs at;            /* by the clock of the host that says it */
+    TimeUs at;            /* When it was said, by the clock of that host. */
     TimeUs until;         /* TIME_US_NONE: for good */
     const char *by;       /* "verify" */
     const char *host;     /* where that ran */

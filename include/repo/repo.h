@@ -10,7 +10,7 @@
 typedef struct Repo {
     Storage *storage;
     char id[33];        /* 32 hex digits */
-    uint64_t hash_seed; /* of every XXH3 in it */
+    uint64_t hash_seed; /* The seed of every XXH3 in it. */
     bool is_encrypted;  /* format 1 has the place for it; this version refuses to open one */
 } Repo;
 

@@ -18,21 +18,22 @@ typedef struct QuarantineRequest {
     uint32_t timeline;
     uint64_t first, last;   /* segments; 0 and UINT64_MAX: all of it */
     uint32_t beyond_fork;   /* 0, or: what the timeline did after this child of it left, first */
-    bool takes_descendants; /* and the timelines that go on from there, with theirs */
+    bool takes_descendants; /* The timelines that go on from there go, too, and those that go on
+                               from them. */
 } QuarantineRequest;
 
 typedef struct QuarantineItem {
     const char *object; /* its name as readers know it */
     uint64_t size;
     TimeUs stored_at;
-    WalName name; /* of a piece: its segment's, and is_piece */
+    WalName name; /* The WAL file's; of a piece its segment's, and is_piece is set. */
     bool is_piece;
     uint32_t from; /* is_piece: its first byte */
 } QuarantineItem;
 
 /* Texts in the arena. */
 typedef struct QuarantinePlan {
-    QuarantineItem *items; /* in the order in which they go */
+    QuarantineItem *items; /* They come in the order in which they go. */
     size_t count;
     uint64_t bytes;
     uint64_t first, last; /* segments of the timeline that are among them; none: UINT64_MAX, 0 */
@@ -65,7 +66,7 @@ typedef struct QuarantineSet {
     char id[BACKUP_ID_SIZE];
     uint32_t timeline; /* 0: its record is not there, or damaged */
     TimeUs at;
-    uint64_t objects, bytes;  /* that are still there */
+    uint64_t objects, bytes;  /* What of it is still there. */
     const char *first, *last; /* names, as they were; "" */
 } QuarantineSet;
 

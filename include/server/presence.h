@@ -31,7 +31,7 @@ typedef enum Presence {
 /* The small System V segment that each server has (its lock file names it). */
 typedef enum MemoryState {
     MEMORY_UNKNOWN, /* there is none: another host, boot or container, or cleaned up */
-    MEMORY_LEFT,    /* that very server's, and no process is attached any more */
+    MEMORY_LEFT,    /* That very server left it, and no process is attached any more. */
     MEMORY_ATTACHED,
 } MemoryState;
 
@@ -43,9 +43,9 @@ typedef enum SocketState {
 } SocketState;
 
 typedef struct PresenceFacts {
-    pid_t process;      /* of a server, with this directory as its working directory; 0: none */
-    bool is_elsewhere;  /* ... which is in another name space of processes: a container */
-    pid_t tool;         /* of one of the server's programs at work on it, as pg_rewind; 0: none */
+    pid_t process; /* A server's, with this directory as its working directory; 0: there is none. */
+    bool is_elsewhere; /* ... which is in another name space of processes: a container */
+    pid_t tool; /* One of the server's programs at work on it, as pg_rewind; 0: there is none. */
     char tool_name[16]; /* ... */
     pid_t unseen;       /* a server by its name, and we may not see where it works; 0: none */
     bool sees_all;      /* a process anywhere on this host would have been seen */
@@ -56,7 +56,7 @@ typedef struct PresenceFacts {
     pid_t lock_pid;
     bool is_lock_before_boot; /* ... is older than this host's last boot */
     TimeUs lock_age;          /* ... since that server was started; microseconds */
-    TimeUs quiet;             /* since names in the directory last changed */
+    TimeUs quiet;             /* How long ago names in the directory last changed. */
     MemoryState memory;
     SocketState socket;
 } PresenceFacts;

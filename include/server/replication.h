@@ -43,7 +43,7 @@ typedef struct ReplicationSlot {
     bool is_physical;
     bool is_temporary;
     bool is_lost;    /* the server has removed WAL that it still needed */
-    long active_pid; /* of the walsender that uses it; 0: none */
+    long active_pid; /* The walsender that uses it; 0: none does. */
     Lsn restart;     /* WAL from here on is kept; 0: none is */
 } ReplicationSlot;
 
@@ -56,15 +56,15 @@ bool replication_slot_create(Session *session, const char *name, Error *err) MUS
 
 /* What the server says at the end of a timeline that it has left. */
 typedef struct TimelineEnd {
-    uint32_t next;  /* timeline that begins there */
-    Lsn next_begin; /* and where */
+    uint32_t next;  /* The timeline that begins there. */
+    Lsn next_begin; /* Where it begins. */
 } TimelineEnd;
 
 typedef enum StreamKind {
-    STREAM_NOTHING, /* within the time */
+    STREAM_NOTHING, /* Nothing came within the time. */
     STREAM_DATA,
     STREAM_KEEPALIVE,
-    STREAM_END, /* of the timeline: the session takes commands again */
+    STREAM_END, /* The timeline ended: the session takes commands again. */
 } StreamKind;
 
 typedef struct StreamMessage {
@@ -75,7 +75,7 @@ typedef struct StreamMessage {
     Lsn server_end;       /* DATA, KEEPALIVE: where the server's WAL ends now */
     bool reply_requested; /* KEEPALIVE */
     TimelineEnd end;      /* END */
-    void *memory;         /* that data points into */
+    void *memory;         /* The memory that data points into. */
 } StreamMessage;
 
 /*

@@ -19,7 +19,7 @@ bool server_find_programs(const char *wanted, unsigned major, Arena *arena, cons
 
 typedef enum ServerStatus {
     SERVER_STARTING,
-    SERVER_STANDBY, /* in recovery, no connections possible */
+    SERVER_STANDBY, /* It is in recovery, and takes no connections. */
     SERVER_READY,   /* accepts connections, perhaps read-only ones */
     SERVER_STOPPING,
     SERVER_UNKNOWN,
@@ -31,9 +31,10 @@ typedef struct ServerLock {
     const char *data;
     TimeUs started_at;
     unsigned port;
-    const char *socket_directory;   /* first one, "" when none */
-    const char *listen_address;     /* "" when none */
-    uint64_t memory_key, memory_id; /* of its System V shared memory; 0 and 0: not said */
+    const char *socket_directory; /* first one, "" when none */
+    const char *listen_address;   /* "" when none */
+    /* Key and id of its System V shared memory; 0 and 0: it does not say. */
+    uint64_t memory_key, memory_id;
     ServerStatus status;
     bool is_alive; /* a process with this pid exists and it is a postgres or postmaster */
 } ServerLock;

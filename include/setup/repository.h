@@ -15,6 +15,10 @@
  *   REPOSITORY_ONCE          status, and what archive-get   1              at once
  *                            leaves to fetch ahead
  *
+ * Where there is nothing at the address at all (no such directory), READING and WRITING say so
+ * after 0.3 s, too: it is mistyped more often than it is away. Once the place was seen it is waited
+ * for. For SERVER a directory that is missing may be a file system that is not mounted yet.
+ *
  * Attempts count for each operation, from the first one on: a repository that is away for a moment
  * neither stops a command that begins nor one that has worked for hours. What is tried again, and
  * what is not since it will be the same in a moment, is in storage/wrap.h. A pause follows each

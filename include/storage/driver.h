@@ -56,9 +56,9 @@ typedef enum StorageAbility {
 
 /* Bytes of an object. What of it lies after the object's end is left out, and no error. */
 typedef struct Range {
-    bool from_end;   /* the last `size` bytes; offset does not count then. Needs CAN_READ_SUFFIX */
-    uint64_t offset; /* of the first byte */
-    uint64_t size;   /* so many at most; 0 is none, UINT64_MAX all to the end */
+    bool from_end;   /* The last `size` bytes; offset does not count then. Needs CAN_READ_SUFFIX. */
+    uint64_t offset; /* Where the first byte is. */
+    uint64_t size;   /* So many at most; 0 is none, UINT64_MAX all to the end. */
 } Range;
 
 /* All functions are required, unless it says otherwise. */
@@ -125,8 +125,8 @@ typedef struct StorageOps {
 
 struct Storage {
     const StorageOps *ops;
-    char *address; /* from mem_alloc() and its like */
-    unsigned can;  /* of StorageAbility */
+    char *address; /* Allocated by mem_alloc() and its like. */
+    unsigned can;  /* What it is able to do: StorageAbility. */
 };
 
 typedef struct ObjectWriterOps {

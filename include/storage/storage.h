@@ -31,9 +31,9 @@ typedef struct ObjectWriter ObjectWriter;
  */
 typedef struct StorageSetup {
     const char *address;  /* "file:///srv/backup" or "/srv/backup" */
-    unsigned attempts;    /* in all, for what may work a moment later; 0 is the same as 1 */
-    uint64_t pause_ms;    /* before the second attempt, then twice as long each time, up to 5 s */
-    uint64_t bytes_per_s; /* at most, read and written, over all threads; 0: no limit */
+    unsigned attempts;    /* In all, of what may work a moment later; 0 is the same as 1. */
+    uint64_t pause_ms;    /* Before the second attempt; then twice as long each time, up to 5 s. */
+    uint64_t bytes_per_s; /* Read and written at most, over all threads; 0: no limit. */
 } StorageSetup;
 
 /*
@@ -50,8 +50,8 @@ const char *storage_address(const Storage *storage);
 void storage_freep(Storage **storage); /* for CLEANUP() */
 
 typedef enum WriteMode {
-    WRITE_NEW,     /* the name must not exist: commit gives ERR_EXISTS when it does */
-    WRITE_REPLACE, /* takes the place of what is there */
+    WRITE_NEW,     /* The name must not exist: commit gives ERR_EXISTS when it does. */
+    WRITE_REPLACE, /* It takes the place of what is there. */
 } WriteMode;
 
 bool storage_write(Storage *storage, const char *name, WriteMode mode, ObjectWriter **writer,
@@ -103,14 +103,14 @@ bool storage_read_suffix(Storage *storage, const char *name, size_t size, Buffer
                          uint64_t *object_size, Error *err) MUST_CHECK;
 
 typedef struct ObjectInfo {
-    const char *name; /* whole name, from the root of the storage */
+    const char *name; /* The whole name, from the root of the storage. */
     uint64_t size;
-    TimeUs stored_at; /* by the store's clock; approximate */
+    TimeUs stored_at; /* When it was stored, by the store's clock; approximate. */
 } ObjectInfo;
 
 typedef struct ObjectList {
     Arena arena;
-    ObjectInfo *objects; /* sorted by name, strcmp */
+    ObjectInfo *objects; /* Sorted by name, as strcmp() has it. */
     size_t count;
     size_t capacity;
 } ObjectList;
@@ -125,10 +125,10 @@ bool storage_list(Storage *storage, const char *prefix, ObjectList *list, Error 
 
 /* Which names are wanted. What is left out asks for no less than all. */
 typedef struct ListRequest {
-    const char *prefix; /* they begin with it */
-    const char *after; /* they sort after it (strcmp); need not be there; NULL: from the first on */
-    size_t limit;      /* so many at most, the first ones; 0: however many there are */
-    bool folders_only; /* set by storage_list_folders() */
+    const char *prefix; /* They begin with it. */
+    const char *after;  /* They sort after it (strcmp); it may be missing. NULL: from the first. */
+    size_t limit;       /* The first ones, so many at most; 0: however many there are. */
+    bool folders_only;  /* Set by storage_list_folders(). */
 } ListRequest;
 
 /*

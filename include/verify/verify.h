@@ -32,26 +32,26 @@ const char *finding_severity_name(FindingSeverity severity);
 
 typedef struct Finding {
     FindingSeverity severity;
-    const char *object;   /* name in the repository, from its root */
-    const char *what;     /* is wrong with it */
+    const char *object;   /* Its name in the repository, from the root. */
+    const char *what;     /* What is wrong with it. */
     const char *expected; /* "" where there is nothing to say */
     const char *found;    /* "" likewise */
-    const char *meaning;  /* for recoverability: which backups, which instants */
+    const char *meaning;  /* What that costs: which backups, which instants. */
 } Finding;
 
 typedef struct VerifyBelief {
     uint64_t segments, backups, packs;
-    uint64_t bytes;   /* stored */
+    uint64_t bytes;   /* Stored bytes. */
     TimeUs oldest_at; /* when the one that was read longest ago was; TIME_US_NONE: there is none */
 } VerifyBelief;
 
 typedef struct VerifyReport {
     Finding *findings; /* the worst first, then by object */
     size_t count;
-    bool is_complete; /* everything was looked at */
+    bool is_complete; /* Everything was looked at. */
     /* What was read. */
     uint64_t objects;
-    uint64_t bytes;     /* stored */
+    uint64_t bytes;     /* Stored bytes. */
     uint64_t bytes_raw; /* decompressed and checked */
     uint64_t backups, packs, frames, segments, histories, records;
     /* What was not read, since an earlier verification found it good and it has not changed. */

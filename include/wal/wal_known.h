@@ -10,7 +10,7 @@
 #include "wal/wal_object.h"
 
 enum {
-    WAL_KNOWN_SEGMENTS = 2048, /* of one timeline that one object is about, at most */
+    WAL_KNOWN_SEGMENTS = 2048, /* One object is about so many of one timeline at most. */
     WAL_KNOWN_ENTRY_SIZE = 32 + WAL_TRAILER_SIZE,
     WAL_KNOWN_HEADER_SIZE = 80,
 };
@@ -23,8 +23,8 @@ typedef struct WalStretch {
 
 typedef struct WalKnownEntry {
     uint64_t segment;
-    uint64_t stored_size; /* of the object, as listings tell it */
-    TimeUs stored_at;     /* likewise */
+    uint64_t stored_size; /* Size of the object, as listings tell it. */
+    TimeUs stored_at;     /* When it was stored, as listings tell it. */
     TimeUs verified_at; /* when it was read whole and found good; TIME_US_NONE: only its trailer */
     const uint8_t *trailer; /* WAL_TRAILER_SIZE bytes, as they are in it */
 } WalKnownEntry;

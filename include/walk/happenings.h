@@ -31,7 +31,7 @@ typedef struct RemovedFile {
  */
 typedef struct RemovedDatabase {
     uint32_t oid;
-    Lsn lsn; /* of the record that removes them */
+    Lsn lsn; /* Where the record begins that removes them. */
 } RemovedDatabase;
 
 /* A tablespace, which was empty; its directory went at once, too. */
@@ -52,7 +52,7 @@ typedef enum HappeningKind {
 /* All of it holds until the function that got it returns. */
 typedef struct Happening {
     HappeningKind kind;
-    Lsn lsn, end; /* of the record */
+    Lsn lsn, end; /* Where the record begins, and where it ends. */
     TimeUs time;  /* TIME_US_NONE: not known */
     uint32_t xid; /* 0: none */
     bool is_prepared;

@@ -24,7 +24,7 @@ typedef struct WalLesson {
     LessonKind kind;
     uint32_t timeline;
     uint64_t segment;
-    WalStored stored;          /* by a listing from before it was read */
+    WalStored stored;          /* What a listing from before it was read says. */
     const WalTrailer *trailer; /* LESSON_TRAILER, LESSON_WHOLE */
 } WalLesson;
 

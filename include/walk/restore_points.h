@@ -17,7 +17,7 @@ typedef struct RestorePoint {
 } RestorePoint;
 
 typedef struct RestorePointList {
-    RestorePoint *items; /* in the order of the WAL */
+    RestorePoint *items; /* They come in the order of the WAL. */
     size_t count;
     Arena arena;
 } RestorePointList;

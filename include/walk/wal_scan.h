@@ -13,7 +13,7 @@
 
 /* WAL of the path that can't be looked at. */
 typedef struct WalGap {
-    uint32_t timeline;    /* of the name of the first segment */
+    uint32_t timeline;    /* The timeline in the first segment's name. */
     uint64_t first, last; /* segments that it touches */
     Lsn from, to;
     bool is_missing;    /* not in the archive; else it is there and not readable, or does not go on
@@ -43,12 +43,12 @@ typedef struct WalScan {
 } WalScan;
 
 typedef struct WalScanEnd {
-    bool is_empty;     /* there is no segment to look at */
-    bool is_stopped;   /* by a callback */
+    bool is_empty;     /* There is no segment to look at. */
+    bool is_stopped;   /* A callback ended it. */
     Lsn until;         /* after the last segment looked at; the end of what is there of it */
     bool is_open;      /* ... when that one is still being written, and is there in pieces */
-    uint64_t segments; /* how many there were */
-    uint64_t read;     /* and how many of them were decompressed */
+    uint64_t segments; /* How many there were. */
+    uint64_t read;     /* How many of them were decompressed. */
     uint64_t gaps;
 } WalScanEnd;
 

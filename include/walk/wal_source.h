@@ -32,7 +32,7 @@ typedef enum WalForm {
 /* Plain data; what it points to lives as long as the inventory. */
 typedef struct WalSource {
     WalForm form;
-    uint32_t timeline; /* that was asked for */
+    uint32_t timeline; /* The timeline that was asked for. */
     uint64_t segment;
     uint32_t holder; /* timeline of the name under which the bytes lie: a child's, up to the fork */
     uint32_t size;   /* bytes that count, from the segment's first one on */

@@ -13,7 +13,7 @@
 typedef enum WalkStep {
     WALK_ON,
     WALK_STOP,   /* it has seen enough: the walk ends here, and that is not a failure of it */
-    WALK_FAILED, /* with err: the walk fails */
+    WALK_FAILED, /* It failed, and err says why: the walk fails, too. */
 } WalkStep;
 
 static inline WalkStep walk_step(bool ok)

@@ -33,7 +33,7 @@ typedef struct SegmentVisit {
     uint32_t timeline;
     uint64_t segment;
     const WalTrailer *trailer;
-    Lsn replay_end; /* of all before this segment, as in WalWalkEnd */
+    Lsn replay_end; /* Where replay of all before this segment ends, as in WalWalkEnd. */
     Lsn straddling; /* a record that ends here, began before, and may be an event; else 0 */
 } SegmentVisit;
 

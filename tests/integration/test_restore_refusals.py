@@ -115,6 +115,16 @@ class Target(RestoreRefusalTest):
 
 
 class Place(RestoreRefusalTest):
+    def test_an_address_where_nothing_is_is_not_waited_for(self):
+        """The patience of these commands, 7.75 s, shows in what they say of each long pause."""
+        nothing = self.path / "nothing"
+        for words in (("restore", f"--data={self.path}/target"), ("verify",),
+                      ("backup", f"--data={self.cluster.data}")):
+            with self.subTest(words=words):
+                done = self.tool_fails(7, f"repository directory {nothing}: No such file", *words, repo=nothing)
+                self.assertIn("mounted?", done.stderr)
+                self.assertNotIn("trying again", done.stderr)
+
     def test_a_running_server_is_never_touched(self):
         for choice in ([], ["--force"], ["--move-aside"], ["--force", "--discard-wal"]):
             self.refuse(4, "a server runs on", *choice, data=self.cluster.data)
