@@ -59,12 +59,15 @@ class DrillTest(SharedClusterTest):
         cluster.sql("create table orders (number serial primary key, what text);"
                     "insert into orders (what) select 'old' from generate_series(1, 200);"
                     "create unlogged table scratchpad (x int); create table far (x int) tablespace fast")
+        cls.fast = cluster.sql("select oid from pg_tablespace where spcname = 'fast'")
         world.tool("backup", f"--data={cluster.data}")
         for number in range(3):
             for _ in range(4):
                 cluster.sql("insert into orders (what) values ('new')")
             cluster.sql(f"select pg_create_restore_point('point {number}')")
             cluster.switch_wal()
+        world.tool("backup", f"--data={cluster.data}")
+        cluster.switch_wal()
 
     def setUp(self):
         super().setUp()
@@ -123,6 +126,26 @@ class Drills(DrillTest):
         self.assertIn(f"evidence/{answer['drill']}/log", self.tool("verify", repo=repo, expect=8))
         self.tool_fails(8, "read the log of drill", "drill", f"--show={answer['drill']}", repo=repo)
 
+    def test_a_wrong_answer_makes_a_backup_suspect_and_a_right_one_proven(self):
+        first, newest = (backup["backup"] for backup in self.tool_json("list")["backups"])
+        where = [f"--data={self.path / 'data'}", "--dry-run", "--as-copy",
+                 f"--tablespace={self.fast}={self.path}/fast"]
+        self.probes.write_text(PROBES.format(expected=199), encoding="utf-8")
+
+        self.tool_fails(13, "expected 199, found 200", "drill", f"--scratch={self.scratch}",
+                        f"--probes={self.probes}")
+
+        self.assertEqual([bool(backup["suspect"]) for backup in self.tool_json("list")["backups"]], [False, True])
+        plan = self.tool_json("restore", *where)
+        self.assertEqual(plan["backup"], first)
+        self.assertIn(f"backup {newest} is suspect and was passed over", str(plan))
+        status = self.attempt("status", f"--data={self.cluster.data}")
+        self.assertEqual(status.returncode, 2, status.stdout)
+        self.assertIn(f"backup {newest} is suspect", status.stdout)
+        self.assertEqual(self.drill(f"--backup={newest}", "--target=immediate")["verdict"], "passed")
+        self.assertEqual([backup["suspect"] for backup in self.tool_json("list")["backups"]], [None, None])
+        self.assertEqual(self.tool_json("restore", *where)["backup"], newest)
+
     def test_a_seed_stands_for_one_instant(self):
         drawn = {}
         for seed in range(8):
@@ -134,8 +157,10 @@ class Drills(DrillTest):
                          {False})
         self.assert_nothing_is_left()
 
-        seed = next(seed for seed, target in drawn.items() if target != drawn[0])
-        planned = self.drill("--dry-run", f"--seed={seed}")
+        # Of a backup that is drawn, too, the instant is one of those that can be reached from it.
+        planned = next(plan for plan in (self.drill("--dry-run", f"--seed={seed}", "--backup=random")
+                                         for seed in range(1, 50)) if plan["last_commit_before_time_exact"])
+        seed = planned["seed"]
         tried = self.drill(f"--seed={seed}", "--backup=random")
         self.assertEqual(tried["last_commit_time_exact"], planned["last_commit_before_time_exact"])
         self.assertEqual((tried["seed"], tried["target"]), (seed, planned["target"]))
