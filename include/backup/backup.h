@@ -17,7 +17,9 @@ typedef struct BackupRequest {
     uint64_t rate_limit; /* bytes per second read, 0: none */
     uint64_t pack_size;
     bool fast_checkpoint;
-    bool is_full; /* nothing is shared with an earlier backup */
+    bool is_full;              /* nothing is shared with an earlier backup */
+    bool must_check_unchanged; /* what is unchanged by its file's times is read and compared */
+    bool must_read_all;        /* nothing is taken for unchanged by its file's times */
     BadPagePolicy bad_pages;
     uint64_t wal_wait_ms;     /* how long to wait for the WAL up to stop */
     const char *options_text; /* for the manifest */
@@ -40,6 +42,11 @@ typedef struct BackupReport {
     char base[BACKUP_ID_SIZE];                /* the backup that it shares with; "": none */
     const char *no_base;                      /* why there is none; in arena */
     const char *changes_by;                   /* how it was found what had changed; a constant */
+    const char *all_read; /* why nothing was taken over unread, in arena; "": something may be */
+    uint64_t ranges_unread;
+    /* Pages that had changed although their files' times had not, and the first of them. */
+    uint64_t surprise_count;
+    BadPage surprise;
     uint64_t bad_page_count;
     BadPage bad_pages[BAD_PAGES_KEPT]; /* the first ones, in arena */
     uint64_t skipped_count;            /* files that vanished, sockets, foreign links */

@@ -37,6 +37,7 @@ typedef struct Options {
     const char *checkpoint; /* "fast", "spread" */
     const char *bad_pages;  /* "warn", "fail" */
     bool full;              /* nothing is shared with an earlier backup */
+    bool check_unchanged, no_reuse_unread;
     uint64_t pack_size;
     uint64_t wal_wait_ms;
     /* archive-push, archive-get */

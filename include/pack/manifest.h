@@ -104,7 +104,7 @@ typedef struct ManifestHeader {
      */
     const char *source_fs, *machine_id;
     const char *base, *changes_by;
-    uint64_t bytes_read;
+    uint64_t bytes_read, check_round;     /* which part of what seemed unchanged was read */
     uint32_t block_size, catalog_version; /* of the server */
     /* totals */
     uint64_t file_count, bytes, bytes_new; /* raw; stored by this backup */

@@ -59,6 +59,13 @@ static bool start_on_server(BackupRun *run, const char *label, Error *err)
     return ok;
 }
 
+/* Noted, so that the store's clock can be compared with this host's (unread.h). */
+static bool renew_lease_at_start(BackupRun *run, Error *err)
+{
+    run->lease_at = time_now();
+    return lease_renew(run->lease, run->timeline, run->start, err);
+}
+
 /* The lease comes before the start, so that of two runs only one makes the server do a checkpoint.
  */
 static bool backup_begin(BackupRun *run, Error *err)
@@ -79,7 +86,7 @@ static bool backup_begin(BackupRun *run, Error *err)
     run->started_at = time_now();
     if (!backup_id_new(run->report->id, err) || !catalogue_ask(run->session, &run->origin, err) ||
         !start_on_server(run, label, err) || !run_check_started(run, err) ||
-        !lease_renew(run->lease, run->timeline, run->start, err) || !run_save_history(run, err) ||
+        !renew_lease_at_start(run, err) || !run_save_history(run, err) ||
         !FAULT_POINT("backup.after-start", err))
         return error_context(err, "start the backup");
     run->report->start = run->start;
@@ -88,7 +95,33 @@ static bool backup_begin(BackupRun *run, Error *err)
     return true;
 }
 
-static bool copy_everything(BackupRun *run, Copy *copy, BaseBackup *base, Error *err)
+/* What a backup takes over, and how. */
+typedef struct BackupSource {
+    BaseBackup base;
+    UnreadRule unread;
+    const char *file_systems; /* the manifest's source_fs */
+} BackupSource;
+
+static void backup_source_done(BackupSource *source)
+{
+    base_backup_done(&source->base);
+}
+
+static bool find_source(BackupRun *run, BackupSource *source, Error *err)
+{
+    BackupReport *report = run->report;
+
+    if (!run_find_base(run, &source->base, err))
+        return false;
+    source->file_systems = unread_find_roots(run, &source->unread);
+    if (source->base.is_there && !run_judge_unread(run, &source->base, &source->unread, err))
+        return false;
+    report->no_base = arena_text(&report->arena, source->base.why_not);
+    report->all_read = arena_text(&report->arena, source->unread.why_not);
+    return true;
+}
+
+static bool copy_everything(BackupRun *run, Copy *copy, BackupSource *source, Error *err)
 {
     TimeUs began = time_monotonic();
     const char *statistics;
@@ -101,10 +134,10 @@ static bool copy_everything(BackupRun *run, Copy *copy, BaseBackup *base, Error 
         !run_scan_extras(run, err) || !run_check_complete(run, err) ||
         !FAULT_POINT("backup.after-scan", err))
         return error_context(err, "scan");
-    if (!run_find_base(run, base, err) || !FAULT_POINT("backup.after-base", err))
+    if (!find_source(run, source, err) || !FAULT_POINT("backup.after-base", err))
         return false;
-    run->report->no_base = arena_text(&run->report->arena, base->why_not);
-    if (!copy_files(copy, run, base, err) || !copy_control(copy, err))
+    const CopySource shared = {.base = &source->base, .unread = &source->unread};
+    if (!copy_files(copy, run, &shared, err) || !copy_control(copy, err))
         return false;
     run->report->elapsed_copy = time_monotonic() - began;
     return FAULT_POINT("backup.before-stop", err);
@@ -171,7 +204,15 @@ static const char *followed_text(BackupRun *run)
     return text.size > 0 ? arena_text(&run->arena, (const char *)text.data) : "";
 }
 
-static void fill_header(BackupRun *run, const Copy *copy, ManifestHeader *header)
+static const char *name_changes_by(const BackupSource *source)
+{
+    if (!source->base.is_there)
+        return "all";
+    return source->unread.is_on ? "stat+pages" : "pages";
+}
+
+static void fill_header(BackupRun *run, const Copy *copy, const BackupSource *source,
+                        ManifestHeader *header)
 {
     const BaseBackup *base = copy->context.base;
 
@@ -213,7 +254,9 @@ static void fill_header(BackupRun *run, const Copy *copy, ManifestHeader *header
         .databases = run->databases,
         .machine_id = process_machine_id(),
         .base = base != NULL ? base->manifest.header.id : "",
-        .changes_by = base != NULL ? "pages" : "all",
+        .changes_by = name_changes_by(source),
+        .source_fs = source->file_systems,
+        .check_round = source->unread.round,
         .bytes_read = copy->bytes_read,
         .block_size = run->control.block_size,
         .catalog_version = run->control.catalog_version,
@@ -232,6 +275,7 @@ static void fill_header(BackupRun *run, const Copy *copy, ManifestHeader *header
     run->report->bytes_stored = copy->bytes_stored;
     run->report->bytes_new = copy->bytes_new;
     run->report->bytes_read = copy->bytes_read;
+    run->report->ranges_unread = copy->ranges_unread;
     (void)snprintf(run->report->base, sizeof run->report->base, "%s", header->base);
     run->report->changes_by = header->changes_by;
     run->report->skipped_count = run->scan.skipped_count;
@@ -297,7 +341,7 @@ static bool resolve_locations(const Scan *scan, TablespaceList *tablespaces, Err
     return true;
 }
 
-static bool backup_commit(BackupRun *run, Copy *copy, Error *err)
+static bool backup_commit(BackupRun *run, Copy *copy, const BackupSource *source, Error *err)
 {
     CLEANUP(arena_done) Arena arena = {0};
     TablespaceList tablespaces = {0};
@@ -317,7 +361,7 @@ static bool backup_commit(BackupRun *run, Copy *copy, Error *err)
         .entries = run->scan.entries,
         .entry_count = run->scan.count,
     };
-    fill_header(run, copy, &manifest.header);
+    fill_header(run, copy, source, &manifest.header);
     for (size_t i = 0; i < copy->own_count; i++)
         memcpy(copy->packs[i].backup, run->report->id, sizeof copy->packs[i].backup);
     if (manifest_find_fault(&manifest, &fault)) {
@@ -331,13 +375,13 @@ static bool backup_commit(BackupRun *run, Copy *copy, Error *err)
     return hold_lease_to_end(run, err);
 }
 
-static bool stop_and_commit(BackupRun *run, Copy *copy, Error *err)
+static bool stop_and_commit(BackupRun *run, Copy *copy, const BackupSource *source, Error *err)
 {
     TimeUs began = time_monotonic();
 
     progress_phase(run->request->progress, "stop", 0);
     if (!backup_end_on_server(run, err) || !copy_finish(copy, err) ||
-        !run_check_complete(run, err) || !backup_commit(run, copy, err))
+        !run_check_complete(run, err) || !backup_commit(run, copy, source, err))
         return false;
     run->report->elapsed_stop = time_monotonic() - began;
     return true;
@@ -348,11 +392,11 @@ bool backup_take(const Cluster *cluster, Session *session, const BackupRequest *
 {
     CLEANUP(backup_run_done)
     BackupRun run = {.cluster = cluster, .session = session, .request = request, .report = report};
-    CLEANUP(base_backup_done) BaseBackup base = {.why_not = ""};
+    CLEANUP(backup_source_done) BackupSource source = {.unread = {.why_not = ""}};
     CLEANUP(copy_done) Copy copy = {.worker_count = 0};
 
-    if (!backup_begin(&run, err) || !copy_everything(&run, &copy, &base, err) ||
-        !stop_and_commit(&run, &copy, err))
+    if (!backup_begin(&run, err) || !copy_everything(&run, &copy, &source, err) ||
+        !stop_and_commit(&run, &copy, &source, err))
         return false;
 
     /* The manifest protects from here on what the lease did: others need not wait for the WAL. */

@@ -21,6 +21,7 @@ typedef struct BackupRun {
     const char *data; /* real path */
     PgControl control;
     Lease *lease;
+    TimeUs lease_at; /* when it was renewed, by this host's clock */
     Lsn start;
     uint32_t timeline;
     const char *history;        /* of the timeline, "" for the first */

@@ -3,6 +3,7 @@
 #include "base_choice.h"
 
 #include "base/log.h"
+#include "base/process.h"
 #include "pack/backed_up_file.h"
 #include "postgres/history.h"
 
@@ -207,4 +208,61 @@ bool base_range_is_usable(const BaseBackup *base, const ManifestRange *range)
             return false;
     }
     return range->fragment_count > 0;
+}
+
+/* How far the store's clock is ahead: by when it stored the lease that was renewed at the start. */
+static bool ask_store_clock(const BackupRun *run, TimeUs *ahead, Error *err)
+{
+    CLEANUP(text_freep) char *prefix = layout_lease_prefix(run->cluster->name);
+    CLEANUP(object_list_done) ObjectList leases = {.count = 0};
+    TimeUs newest = TIME_US_NONE;
+
+    if (!storage_list(run->cluster->repo->storage, prefix, &leases, err))
+        return false;
+    for (size_t i = 0; i < leases.count; i++) {
+        if (leases.objects[i].stored_at > newest)
+            newest = leases.objects[i].stored_at;
+    }
+    *ahead = newest == TIME_US_NONE ? TIME_US_NONE : newest - run->lease_at;
+    return true;
+}
+
+/* What it was when the base was stored, or more: that was some time after it had ended. */
+static bool ask_store_then(const BackupRun *run, const ManifestHeader *base, TimeUs *ahead,
+                           Error *err)
+{
+    CLEANUP(text_freep) char *name = layout_manifest(run->cluster->name, base->id);
+    TimeUs stored_at = TIME_US_NONE;
+    uint64_t size;
+
+    if (!storage_stat(run->cluster->repo->storage, name, &size, &stored_at, err))
+        return false;
+    *ahead = stored_at == TIME_US_NONE ? TIME_US_NONE : stored_at - base->stopped_at;
+    return true;
+}
+
+bool run_judge_unread(BackupRun *run, const BaseBackup *base, UnreadRule *rule, Error *err)
+{
+    const ManifestHeader *header = &base->manifest.header;
+    UnreadFacts facts = {.base = header,
+                         .is_forbidden = run->request->must_read_all,
+                         .is_set_back = base->is_set_back,
+                         .machine_id = process_machine_id(),
+                         .data_directory = run->data,
+                         .checksums = run->control.checksum_version,
+                         .block_size = run->control.block_size,
+                         .now = time_now()};
+
+    if (!ask_store_clock(run, &facts.store_ahead, err) ||
+        !ask_store_then(run, header, &facts.store_was_ahead, err))
+        return error_context(err, "compare this host's clock with the repository's");
+    const char *objection = unread_objection(&facts);
+    unread_compare_roots(rule, header->source_fs);
+    rule->is_on = objection == NULL;
+    rule->why_not = objection != NULL ? objection : "";
+    rule->checks_all = run->request->must_check_unchanged;
+    rule->base_started = header->started_at;
+    rule->now = facts.now;
+    rule->round = header->check_round + 1;
+    return true;
 }

@@ -4,6 +4,7 @@
 #pragma once
 
 #include "backup_run.h"
+#include "unread.h"
 
 typedef struct BaseBackup {
     bool is_there;
@@ -21,6 +22,13 @@ void base_backup_done(BaseBackup *base); /* for CLEANUP() */
  * backup refers to. That there is none is not an error.
  */
 bool run_find_base(BackupRun *run, BaseBackup *base, Error *err) MUST_CHECK;
+
+/*
+ * Whether files may be taken for unchanged by their times, against this base, which is there; and
+ * whose turn it is to be read all the same. rule has its roots.
+ */
+bool run_judge_unread(BackupRun *run, const BaseBackup *base, UnreadRule *rule,
+                      Error *err) MUST_CHECK;
 
 /*
  * Its entry of this path, NULL: there is none. And whether every pack that a range, or a small

@@ -21,7 +21,7 @@ enum {
     JOBS_PER_WORKER = 3, /* one in work, the others at hand */
 };
 
-static bool open_context(Copy *copy, const BaseBackup *base, Error *err)
+static bool open_context(Copy *copy, const CopySource *source, Error *err)
 {
     BackupRun *run = copy->run;
     CopyContext *context = &copy->context;
@@ -34,7 +34,8 @@ static bool open_context(Copy *copy, const BaseBackup *base, Error *err)
         .scan = &run->scan,
         .is_gone = mem_alloc((run->scan.count + 1) * sizeof context->is_gone[0]),
         .cluster = &copy->cluster,
-        .base = base->is_there ? base : NULL,
+        .base = source->base->is_there ? source->base : NULL,
+        .unread = source->unread,
         .compression = run->request->compression,
         .page_size = run->control.block_size,
         .relation_segment_blocks = run->control.relation_segment_blocks,
@@ -124,6 +125,21 @@ static bool report_bad_page(Copy *copy, const PageNote *note, Error *err)
     return error_hint(err, "--bad-pages=warn stores such pages as they are, and lists them all");
 }
 
+/* The base has another content of this page than the file, whose times say that nothing changed. */
+static void report_surprise(Copy *copy, const PageNote *note)
+{
+    BackupReport *report = copy->run->report;
+    const char *path = copy->context.entries[note->entry].path;
+
+    log_warn("a page has changed although its file's times did not: no file is taken for "
+             "unchanged by them in this backup",
+             log_str("file", path), log_u64("block", note->block));
+    if (report->surprise_count++ == 0) {
+        report->surprise =
+            (BadPage){.path = arena_text(&report->arena, path), .block = note->block};
+    }
+}
+
 static int compare_notes(const void *left, const void *right)
 {
     const PageNote *a = left, *b = right;
@@ -144,6 +160,10 @@ static bool copy_take_back(Copy *copy, CopyJob *job, Error *err)
         qsort(job->notes, job->note_count, sizeof job->notes[0], compare_notes);
     for (size_t i = 0; i < job->note_count; i++) {
         const PageNote *note = &job->notes[i];
+        if (note->is_surprise) {
+            report_surprise(copy, note);
+            continue;
+        }
         if (note->lsn > insert && !is_asked) {
             if (!ask_insert(copy, &insert, err))
                 return false;
@@ -173,16 +193,33 @@ static bool copy_look_around(Copy *copy, Error *err)
     return ask_insert(copy, &insert, err);
 }
 
-static bool copy_run_jobs(Copy *copy, WorkQueue *queue, Error *err)
+/* The next job that is to be run; NULL: there is none. */
+static CopyJob *find_next_job(CopyPlan *plan, size_t *next, bool only_unread)
+{
+    while (*next < plan->job_count) {
+        CopyJob *job = &plan->jobs[(*next)++];
+
+        if (!only_unread || job->is_unread) {
+            job->must_read = only_unread;
+            return job;
+        }
+    }
+    return NULL;
+}
+
+/* All jobs; or once more those that took something over unread. */
+static bool copy_run_jobs(Copy *copy, WorkQueue *queue, bool only_unread, Error *err)
 {
     CopyPlan *plan = &copy->plan;
     size_t next = 0;
 
     for (;;) {
+        CopyJob *more;
         void *job;
 
-        while (next < plan->job_count && work_queue_has_room(queue)) {
-            if (!work_queue_submit(queue, &plan->jobs[next++], err))
+        while (work_queue_has_room(queue) &&
+               (more = find_next_job(plan, &next, only_unread)) != NULL) {
+            if (!work_queue_submit(queue, more, err))
                 return false;
         }
         if (!copy_look_around(copy, err))
@@ -198,13 +235,13 @@ static bool copy_run_jobs(Copy *copy, WorkQueue *queue, Error *err)
     }
 }
 
-bool copy_files(Copy *copy, BackupRun *run, const BaseBackup *base, Error *err)
+bool copy_files(Copy *copy, BackupRun *run, const CopySource *source, Error *err)
 {
     CLEANUP(work_queue_freep) WorkQueue *queue = NULL;
 
     copy->run = run;
     copy->context.data_fd = -1;
-    if (!open_context(copy, base, err))
+    if (!open_context(copy, source, err))
         return false;
     open_workers(copy);
     plan_make(&copy->plan, &run->scan);
@@ -215,7 +252,9 @@ bool copy_files(Copy *copy, BackupRun *run, const BaseBackup *base, Error *err)
                                              .run = worker_run,
                                              .workers = copy->worker_pointers},
                            err);
-    if (queue == NULL || !copy_run_jobs(copy, queue, err))
+    if (queue == NULL || !copy_run_jobs(copy, queue, false, err))
+        return false;
+    if (atomic_load(&copy->context.is_distrusted) && !copy_run_jobs(copy, queue, true, err))
         return false;
     plan_finish(&copy->plan, &run->scan);
     return completeness_check_gone(&run->scan, copy->context.data_fd, copy->context.is_gone, err) &&
@@ -353,6 +392,7 @@ static void sum_work(Copy *copy)
     for (size_t i = 0; i < copy->worker_count; i++) {
         copy->bytes_new += copy->workers[i].bytes_new;
         copy->bytes_read += copy->workers[i].bytes_read;
+        copy->ranges_unread += copy->workers[i].ranges_unread;
     }
 }
 

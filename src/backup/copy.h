@@ -11,6 +11,12 @@
 #include "backup_run.h"
 #include "worker.h"
 
+/* What is shared, and what is taken for unchanged. */
+typedef struct CopySource {
+    const BaseBackup *base;
+    const UnreadRule *unread;
+} CopySource;
+
 typedef struct Copy {
     BackupRun *run;
     Cluster cluster;
@@ -23,7 +29,7 @@ typedef struct Copy {
     size_t pack_count;
     size_t own_count;      /* of them, stored by this backup */
     uint64_t bytes_stored; /* in its own packs */
-    uint64_t bytes_new, bytes_read;
+    uint64_t bytes_new, bytes_read, ranges_unread;
     TimeUs asked_at; /* the server, for its insert position */
 } Copy;
 
@@ -32,7 +38,7 @@ typedef struct Copy {
  * first bad page when the request says so; with the policy to warn, bad pages are counted in the
  * report.
  */
-bool copy_files(Copy *copy, BackupRun *run, const BaseBackup *base, Error *err) MUST_CHECK;
+bool copy_files(Copy *copy, BackupRun *run, const CopySource *source, Error *err) MUST_CHECK;
 
 /* global/pg_control, with a CRC that is right. */
 bool copy_control(Copy *copy, Error *err) MUST_CHECK;

@@ -15,7 +15,8 @@ typedef struct RangePass {
     const PageSet *must; /* pages that are stored even though they are unchanged; NULL: none */
     bool only_compares;  /* ends at the first page that differs */
     bool differs;        /* a page did */
-    uint64_t size;       /* so far */
+    uint32_t first_differing;
+    uint64_t size; /* so far */
     uint32_t crc;
     uint32_t stored_count; /* pages: worker->pages and worker->places have them */
     uint32_t extent_count;
@@ -87,6 +88,8 @@ static bool take_page(RangePass *pass, uint32_t page, const uint8_t *bytes, uint
 
     worker->hashes[page] = entry.hash;
     pass->crc = crc32c_combine(pass->crc, entry.crc32c, length);
+    if (!is_same && !pass->differs)
+        pass->first_differing = page;
     pass->differs = pass->differs || !is_same;
     if (pass->only_compares)
         return true;
@@ -321,6 +324,64 @@ static bool finish_range(const RangePass *pass, ManifestRange *result, Error *er
            store_table(pass, result->is_settled, &result->fragments[result->fragment_count++], err);
 }
 
+bool range_take_unread(Worker *worker, const WorkerSource *source, const struct stat *info,
+                       uint32_t range, ManifestRange *result, bool *is_check)
+{
+    CopyContext *context = worker->context;
+    const UnreadRule *rule = context->unread;
+    const ManifestEntry *entry;
+
+    *is_check = false;
+    if (rule == NULL || !rule->is_on || !source->is_main_fork || source->job->must_read ||
+        atomic_load_explicit(&context->is_distrusted, memory_order_relaxed))
+        return false;
+    entry = base_entry_find(context->base, source->path);
+    if (entry == NULL || !unread_file_is_unchanged(rule, entry, info) ||
+        range >= entry->range_count || !entry->ranges[range].is_settled ||
+        !base_range_is_usable(context->base, &entry->ranges[range]))
+        return false;
+    *is_check = unread_is_due(rule, source->path, range);
+    if (*is_check)
+        return false;
+    *result = entry->ranges[range];
+    result->fragments =
+        arena_alloc(&worker->arena, result->fragment_count * sizeof result->fragments[0]);
+    for (uint8_t i = 0; i < result->fragment_count; i++) {
+        result->fragments[i] =
+            base_fragment(&entry->ranges[range], i, entry->ranges[range].fragments[i].live);
+    }
+    source->job->is_unread = true;
+    worker->ranges_unread++;
+    progress_add(context->progress, result->size, 0);
+    return true;
+}
+
+/* Written to since it was looked at, it has other times by now. */
+static bool is_surprise(const RangePass *pass)
+{
+    const WorkerSource *source = pass->request->source;
+    const CopyContext *context = pass->worker->context;
+    const ManifestEntry *entry = base_entry_find(context->base, source->path);
+    struct stat info;
+
+    return fstat(source->fd, &info) == 0 && entry != NULL &&
+           unread_file_is_unchanged(context->unread, entry, &info);
+}
+
+static void tell_surprise(const RangePass *pass)
+{
+    const WorkerSource *source = pass->request->source;
+    CopyContext *context = pass->worker->context;
+    const uint64_t at =
+        (uint64_t)pass->request->range * RANGE_SIZE + (uint64_t)pass->first_differing * PAGE_BYTES;
+
+    atomic_store(&context->is_distrusted, true);
+    job_note(source->job,
+             &(PageNote){.entry = source->entry,
+                         .block = source->first_block + (uint32_t)(at / context->page_size),
+                         .is_surprise = true});
+}
+
 bool range_copy(Worker *worker, const RangeRequest *request, ManifestRange *result, Error *err)
 {
     RangePass pass = {.worker = worker, .request = request};
@@ -334,6 +395,8 @@ bool range_copy(Worker *worker, const RangeRequest *request, ManifestRange *resu
                              : run_pass(&pass, err);
     if (!is_done)
         return false;
+    if (request->is_check && pass.base != NULL && pass.differs && is_surprise(&pass))
+        tell_surprise(&pass);
     if (pass.size > 0)
         return finish_range(&pass, result, err);
     *result = (ManifestRange){.index = request->range};

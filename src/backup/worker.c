@@ -120,10 +120,35 @@ static WorkerSource worker_source_of(const CopyContext *context, uint32_t index,
     return source;
 }
 
+/* A file of one range, by its times as the base has it. */
+static bool take_unread_file(Worker *worker, const WorkerSource *source, const struct stat *info,
+                             ManifestEntry *entry, bool *is_check)
+{
+    ManifestRange range;
+
+    *is_check = false;
+    if (entry->size <= SMALL_FILE_SIZE || entry->size > RANGE_SIZE ||
+        !range_take_unread(worker, source, info, 0, &range, is_check))
+        return false;
+    entry->is_small = false;
+    entry->range_count = 1;
+    entry->ranges = arena_alloc(&worker->arena, sizeof entry->ranges[0]);
+    entry->ranges[0] = range;
+    entry->crc32c = range.crc32c;
+    return true;
+}
+
+typedef struct LargeFile {
+    ManifestEntry *entry;
+    size_t have;   /* bytes of its first extent, read and judged */
+    bool is_check; /* RangeRequest; of a file of one range */
+} LargeFile;
+
 /* A file that is not small: every range of it, one after another. */
 static bool copy_large(Worker *worker, const WorkerSource *source, PageJudge *judge,
-                       ManifestEntry *entry, size_t have, Error *err)
+                       const LargeFile *file, Error *err)
 {
+    ManifestEntry *entry = file->entry;
     uint32_t count = (uint32_t)((entry->size + RANGE_SIZE - 1) / RANGE_SIZE);
     uint64_t size = 0;
 
@@ -139,7 +164,8 @@ static bool copy_large(Worker *worker, const WorkerSource *source, PageJudge *ju
                                       .judge = judge,
                                       .range = range,
                                       .want = want,
-                                      .have = range == 0 ? have : 0};
+                                      .have = range == 0 ? file->have : 0,
+                                      .is_check = file->is_check};
 
         if (range > 0) {
             residency_look(&worker->residency, source->fd, (uint64_t)range * RANGE_SIZE, want);
@@ -179,6 +205,9 @@ static bool copy_file(Worker *worker, CopyJob *job, uint32_t index, Error *err)
     size_t got = 0;
     source.fd = judge.fd = fd;
     entry_set_stat(entry, &info);
+    LargeFile large = {.entry = entry};
+    if (take_unread_file(worker, &source, &info, entry, &large.is_check))
+        return true;
     size_t first = entry->size < RANGE_SIZE ? (size_t)entry->size : RANGE_SIZE;
     size_t ask = first < EXTENT_SIZE ? first : EXTENT_SIZE;
     residency_look(&worker->residency, fd, 0, first);
@@ -195,7 +224,8 @@ static bool copy_file(Worker *worker, CopyJob *job, uint32_t index, Error *err)
     }
     if (entry->size <= SMALL_FILE_SIZE || is_extra)
         return extent_store_small(worker, entry, worker->raw, (size_t)entry->size, err);
-    return copy_large(worker, &source, &judge, entry, got, err);
+    large.have = got;
+    return copy_large(worker, &source, &judge, &large, err);
 }
 
 /* One range of a split file, up to the size that the file had at the scan. */
@@ -216,10 +246,17 @@ static bool worker_run_range(Worker *worker, CopyJob *job, Error *err)
 
     WorkerSource source = worker_source_of(context, job->first, job);
     source.fd = fd;
+    bool is_check = false;
+    if (entry->size == (uint64_t)info.st_size &&
+        range_take_unread(worker, &source, &info, job->range, &job->result, &is_check))
+        return true;
     PageJudge judge = extent_judge_of(worker, &source);
     residency_look(&worker->residency, fd, begin, want);
-    const RangeRequest request = {
-        .source = &source, .judge = &judge, .range = job->range, .want = want};
+    const RangeRequest request = {.source = &source,
+                                  .judge = &judge,
+                                  .range = job->range,
+                                  .want = want,
+                                  .is_check = is_check};
     return range_copy(worker, &request, &job->result, err);
 }
 

@@ -16,6 +16,7 @@
 #include "rate.h"
 #include "residency.h"
 #include "scan.h"
+#include "unread.h"
 
 #include <stdatomic.h>
 
@@ -28,6 +29,8 @@ typedef struct CopyContext {
     const Scan *scan; /* which symbolic links are followed */
     Cluster *cluster;
     const BaseBackup *base; /* what is the same there is shared; NULL: nothing is */
+    const UnreadRule *unread;
+    _Atomic bool is_distrusted; /* a file had changed that should not have: all are read */
     Compression compression;
     uint32_t page_size; /* the server's */
     uint32_t relation_segment_blocks;
@@ -56,7 +59,8 @@ typedef struct Worker {
     Frame extents[RANGE_SIZE / EXTENT_SIZE];
     uint64_t bytes_read; /* of the data directory */
     uint64_t bytes_new;  /* of its files, raw, that were stored and not shared */
-    Arena arena;         /* ranges and fragments, for the manifest */
+    uint64_t ranges_unread;
+    Arena arena; /* ranges and fragments, for the manifest */
 } Worker;
 
 void worker_init(Worker *worker, CopyContext *context, const PackWriterSetup *packs);

@@ -116,9 +116,23 @@ static void backup_write_journal(const Cluster *cluster, const Options *options,
         log_warn("journal entry not written", log_str("error", problem.message));
 }
 
+/* The file system, the disk or the clock can't be relied on. */
+static bool backup_had_surprise(const BackupReport *report, Error *err)
+{
+    error_set(err, ERR_DEGRADED,
+              "backup %s is kept and whole, but block %" PRIu32
+              " of %s had changed since backup %s, and the file's times say that it had not",
+              report->id, report->surprise.block, report->surprise.path, report->base);
+    return error_hint(err, "find out why: a disk that returns other bytes, a file system that lies "
+                           "about times, a clock that was set back; meanwhile give "
+                           "--no-reuse-unread, and `pgcairn backup --full` stores all anew");
+}
+
 /* A success that somebody must look at. */
 static bool backup_is_degraded(const BackupReport *report, Error *err)
 {
+    if (report->surprise_count > 0)
+        return backup_had_surprise(report, err);
     char pages[64] = "";
 
     if (report->bad_page_count == 0 && !report->is_waiting_for_wal)
@@ -178,7 +192,12 @@ static void print_base(const BackupReport *report)
     out_print("  base       %s: %s shared with it, %s new\n", report->base,
               out_bytes(report->bytes - report->bytes_new, shared),
               out_bytes(report->bytes_new, new));
-    out_print("  read       %s\n", out_bytes(report->bytes_read, read));
+    if (*report->all_read != '\0') {
+        out_print("  read       %s: %s\n", out_bytes(report->bytes_read, read), report->all_read);
+    } else {
+        out_print("  read       %s; %" PRIu64 " ranges were unchanged by their files' times\n",
+                  out_bytes(report->bytes_read, read), report->ranges_unread);
+    }
 }
 
 static void print_report(const Cluster *cluster, const BackupReport *report)
@@ -221,6 +240,9 @@ static void report_to_json(const Cluster *cluster, const BackupReport *report, J
     json_text(json, "no_base", *report->base == '\0' ? report->no_base : NULL);
     json_text(json, "changes_by", report->changes_by);
     json_u64(json, "read_bytes", report->bytes_read);
+    json_text(json, "all_read", *report->all_read != '\0' ? report->all_read : NULL);
+    json_u64(json, "ranges_unread", report->ranges_unread);
+    json_u64(json, "surprises", report->surprise_count);
     json_u64(json, "new_bytes", report->bytes_new);
     json_u64(json, "shared_bytes", report->bytes - report->bytes_new);
     json_u64(json, "left_out", report->skipped_count);
@@ -264,6 +286,8 @@ static bool backup_make_request(const Options *options, Progress *progress, Back
         .rate_limit = options->rate_limit,
         .pack_size = options->pack_size,
         .is_full = options->full,
+        .must_check_unchanged = options->check_unchanged,
+        .must_read_all = options->no_reuse_unread,
         .fast_checkpoint = strcmp(options->checkpoint, "fast") == 0,
         .bad_pages = strcmp(options->bad_pages, "fail") == 0 ? BAD_PAGES_FAIL : BAD_PAGES_WARN,
         .wal_wait_ms = options->wal_wait_ms,

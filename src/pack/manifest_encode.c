@@ -54,6 +54,7 @@ const HeaderField manifest_header_fields[] = {
     OPTIONAL("base", HEADER_TEXT, base),
     OPTIONAL("changes_by", HEADER_TEXT, changes_by),
     OPTIONAL("bytes_read", HEADER_U64, bytes_read),
+    OPTIONAL("check_round", HEADER_U64, check_round),
     OPTIONAL("block_size", HEADER_U32, block_size),
     OPTIONAL("catalog_version", HEADER_U32, catalog_version),
 };

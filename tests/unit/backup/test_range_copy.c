@@ -35,12 +35,15 @@ typedef struct Fixture {
     uint32_t random;
     Compression compression;
     bool has_checksums;
+    const UnreadRule *unread; /* NULL: every file is read */
 } Fixture;
 
 /* What one backup did. */
 typedef struct Made {
-    uint64_t bytes_new, bytes_read;
+    uint64_t bytes_new, bytes_read, ranges_unread;
     size_t packs;
+    size_t surprises;
+    bool is_distrusted;
 } Made;
 
 static uint32_t random_below(Fixture *fixture, uint32_t limit)
@@ -167,6 +170,7 @@ static Made back_up(Fixture *fixture, bool has_base)
                            .scan = &fixture->scan,
                            .cluster = &fixture->cluster,
                            .base = has_base ? &base : NULL,
+                           .unread = fixture->unread,
                            .compression = fixture->compression,
                            .page_size = PAGE_BYTES,
                            .relation_segment_blocks = 131072,
@@ -178,11 +182,16 @@ static Made back_up(Fixture *fixture, bool has_base)
     Error err = {0};
     Made made = {0};
 
-    save(fixture);
+    if (fixture->unread == NULL) /* else its times are what matters */
+        save(fixture);
     worker_init(&worker, &context, &setup);
     if (!worker_run(&worker, &job, &err) || !pack_writer_close(worker.packs, &err))
         fail_msg("%s: %s", err.context, err.message);
-    assert_int_equal(job.note_count, 0);
+    for (size_t i = 0; i < job.note_count; i++)
+        made.surprises += job.notes[i].is_surprise;
+    assert_int_equal(job.note_count, made.surprises);
+    made.is_distrusted = atomic_load(&context.is_distrusted);
+    mem_free(job.notes);
     keep_entry(fixture, &entry);
     const PackInfo *packs = pack_writer_packs(worker.packs, &made.packs);
     for (size_t i = 0; i < made.packs; i++) {
@@ -191,6 +200,7 @@ static Made back_up(Fixture *fixture, bool has_base)
     }
     made.bytes_new = worker.bytes_new;
     made.bytes_read = worker.bytes_read;
+    made.ranges_unread = worker.ranges_unread;
     fd_done(&context.data_fd);
     return made;
 }
@@ -357,6 +367,59 @@ static void pages_are_settled_only_where_checksums_say_so(void **state)
     assert_false(fixture->entry.ranges[0].is_settled);
 }
 
+/* The base's entry as if it had found the file with the times that it has now. */
+static void forge_times(Fixture *fixture)
+{
+    struct stat info;
+
+    save(fixture);
+    assert_int_equal(stat(path, &info), 0);
+    entry_set_stat(&fixture->entry, &info);
+}
+
+/* What a file of that name was, and is, does not matter then: only its times are looked at. */
+static void a_file_with_the_same_times_is_not_read_but_in_its_turn(void **state)
+{
+    Fixture *fixture = *state;
+    struct stat place;
+    assert_int_equal(stat(".", &place), 0);
+    UnreadRoot root = {
+        .path = ".", .is_trusted = true, .is_as_before = true, .device = place.st_dev};
+    UnreadRule rule = {.is_on = true,
+                       .base_started = INT64_MAX / 2,
+                       .now = INT64_MAX / 2,
+                       .roots = &root,
+                       .root_count = 1};
+
+    resize(fixture, 300 * PAGE_BYTES);
+    (void)back_up(fixture, false);
+    const uint32_t crc = fixture->entry.crc32c;
+    fixture->unread = &rule;
+    while (unread_is_due(&rule, path, 0))
+        rule.round++;
+    make_page(fixture, 9);
+    for (int i = 0; i < 4; i++) {
+        const bool is_read = i == 3;
+        Fixture before = *fixture;
+
+        forge_times(fixture);
+        rule.checks_all = is_read;
+        fixture->entry.ranges[0].is_settled = i != 1; /* what was not settled is read */
+        fixture->is_usable[0] = i != 2;               /* what may not be referred to, too */
+        Made made = back_up(fixture, true);
+        assert_int_equal(made.ranges_unread, i == 0);
+        assert_int_equal(made.bytes_read, i == 0 ? 0 : 300 * PAGE_BYTES);
+        assert_int_equal(made.surprises, is_read);
+        assert_int_equal(made.is_distrusted, is_read);
+        if (i == 0)
+            assert_int_equal(fixture->entry.crc32c, crc);
+        else
+            assert_restores(fixture);
+        fixture->entry = before.entry;
+        fixture->is_usable[0] = true;
+    }
+}
+
 /* A change of the file as a server makes them, and what of it is new. */
 static void change(Fixture *fixture)
 {
@@ -406,6 +469,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_page_is_the_same_by_both_its_sums, setup, teardown),
         cmocka_unit_test_setup_teardown(pages_are_settled_only_where_checksums_say_so, setup,
                                         teardown),
+        cmocka_unit_test_setup_teardown(a_file_with_the_same_times_is_not_read_but_in_its_turn,
+                                        setup, teardown),
         cmocka_unit_test_setup_teardown(each_of_many_increments_restores_as_the_file_was, setup,
                                         teardown),
     };
