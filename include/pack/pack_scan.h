@@ -23,7 +23,7 @@ typedef struct ScannedFrame {
 typedef bool PackFrameFunction(void *context, const ScannedFrame *frame, const uint8_t *raw,
                                const Error *problem, Error *err);
 
-typedef struct PackScanState PackScanState; /* buffers, reused; one a thread */
+typedef struct PackScanState PackScanState; /* Buffers that are reused; each thread has its own. */
 PackScanState *pack_scan_state_new(void);
 void pack_scan_state_freep(PackScanState **state); /* for CLEANUP() */
 

@@ -14,7 +14,7 @@ struct OldDirectory {
     OldBranch *kept; /* of what earlier restores kept beside the place; only what is proven of
                         their WAL is of use */
     size_t kept_count;
-    ServerBranch server; /* of `own`, when has_server */
+    ServerBranch server; /* The server of `own`, when has_server. */
     bool has_server;
 };
 

@@ -10,9 +10,9 @@
 
 typedef struct OldSegment {
     const char *path;
-    const char *file; /* its name */
+    const char *file; /* The name of the file. */
     WalName name;
-    bool is_ready; /* archive_status says: not archived yet */
+    bool is_ready; /* archive_status says that it is not archived yet. */
     bool is_done;
 } OldSegment;
 
@@ -27,7 +27,7 @@ typedef struct OldWal {
     size_t count, capacity;
     OldHistory *histories; /* every history file, marked or not */
     size_t history_count;
-    size_t others;       /* segments of another cluster */
+    size_t others;       /* How many segments are of another cluster. */
     uint32_t *archiving; /* timelines of which any file here is marked ready or done */
     size_t archiving_count;
 } OldWal;

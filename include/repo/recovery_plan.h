@@ -20,7 +20,7 @@
 #define RECOVERY_PLAN_FILE "pgcairn.recovery"
 
 typedef struct RecoveryPlan {
-    uint32_t timeline;               /* the recovery's target timeline */
+    uint32_t timeline;               /* The recovery's target timeline. */
     char bound[WAL_NAME_SIZE];       /* last segment that the target needs; "": none, all of it */
     Lsn target_end;                  /* where replay ends at the target; 0: none, or not known */
     char archive_end[WAL_NAME_SIZE]; /* without a target: last whole segment that the archive had

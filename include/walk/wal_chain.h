@@ -13,8 +13,8 @@ typedef struct WalChain {
     bool has_before;      /* false: this is the first segment, nothing is known */
     Lsn last_record;      /* 0: not known */
     Lsn pending;          /* a record that began and is not complete; 0: none */
-    uint64_t missing;     /* bytes of it */
-    bool pending_matters; /* it may be an event */
+    uint64_t missing;     /* Bytes of it that are missing. */
+    bool pending_matters; /* It may be an event. */
 } WalChain;
 
 bool wal_chain_fits(const WalChain *chain, const WalReaderState *state);
