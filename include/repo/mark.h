@@ -52,7 +52,7 @@ bool mark_decode(Mark *mark, const Cluster *cluster, const char *text, size_t si
 
 /* What counts now, of each kind and subject, also what is void. */
 typedef struct MarkList {
-    Mark *items;
+    Mark *items; /* Sorted by kind, what and subject, each once. */
     size_t count;
     Arena arena;
 } MarkList;

@@ -2,6 +2,7 @@
 
 #include "base/process.h"
 #include "base/random.h"
+#include "base/text.h"
 #include "repo/layout.h"
 
 #include <inttypes.h>
@@ -183,12 +184,19 @@ static bool is_about_same(const MarkName *one, const MarkName *other)
            strcmp(one->subject, other->subject) == 0;
 }
 
-/* Whether another one of the listing speaks of the same with a higher number. */
-static bool is_outdated(const Cluster *cluster, const ObjectList *objects, const MarkName *name)
+/*
+ * Whether another one of the listing speaks of the same with a higher number. It is sorted, so that
+ * one comes later, among those whose names begin alike: a broken disk can leave marks by thousands.
+ */
+static bool is_outdated(const Cluster *cluster, const ObjectList *objects, size_t index,
+                        const MarkName *name)
 {
+    CLEANUP(text_freep)
+    char *about = layout_mark_about(cluster->name, name->kind, name->what, name->subject);
     MarkName other;
 
-    for (size_t i = 0; i < objects->count; i++) {
+    for (size_t i = index + 1;
+         i < objects->count && text_begins_with(objects->objects[i].name, about); i++) {
         if (layout_mark_of(cluster->name, objects->objects[i].name, &other) &&
             is_about_same(name, &other) && other.number > name->number)
             return true;
@@ -196,20 +204,33 @@ static bool is_outdated(const Cluster *cluster, const ObjectList *objects, const
     return false;
 }
 
-/* Of two that were written side by side, under one number, what holds counts. */
-static void mark_take(MarkList *list, const Mark *mark)
+static int compare_marks(const void *a, const void *b)
 {
-    for (size_t i = 0; i < list->count; i++) {
-        Mark *taken = &list->items[i];
+    const Mark *left = a, *right = b;
+    const int by_kind = strcmp(left->kind, right->kind);
 
-        if (taken->what != mark->what || strcmp(taken->kind, mark->kind) != 0 ||
-            strcmp(taken->subject, mark->subject) != 0)
-            continue;
-        if (taken->is_void)
-            *taken = *mark;
-        return;
+    if (by_kind != 0)
+        return by_kind;
+    if (left->what != right->what)
+        return left->what < right->what ? -1 : 1;
+    return strcmp(left->subject, right->subject);
+}
+
+/* Of two that were written side by side, under one number, what holds counts. */
+static void marks_settle(MarkList *list)
+{
+    size_t kept = 0;
+
+    if (list->count > 1)
+        qsort(list->items, list->count, sizeof *list->items, compare_marks);
+    for (size_t i = 0; i < list->count; i++) {
+        if (kept == 0 || compare_marks(&list->items[kept - 1], &list->items[i]) != 0) {
+            list->items[kept++] = list->items[i];
+        } else if (list->items[kept - 1].is_void) {
+            list->items[kept - 1] = list->items[i];
+        }
     }
-    list->items[list->count++] = *mark;
+    list->count = kept;
 }
 
 /* *is_settled is false when one was replaced since the listing. */
@@ -229,11 +250,11 @@ static bool marks_load_once(MarkList *list, const Cluster *cluster, bool *is_set
         Mark mark;
 
         if (!layout_mark_of(cluster->name, object, &name) || !subject_of(name.what, &ignored) ||
-            is_outdated(cluster, &objects, &name))
+            is_outdated(cluster, &objects, i, &name))
             continue;
         switch (read_mark(&mark, cluster, object, &name, &list->arena, err)) {
         case MARK_TAKEN:
-            mark_take(list, &mark);
+            list->items[list->count++] = mark;
             break;
         case MARK_GONE:
             *is_settled = false;
@@ -244,6 +265,7 @@ static bool marks_load_once(MarkList *list, const Cluster *cluster, bool *is_set
             return false;
         }
     }
+    marks_settle(list);
     return true;
 }
 
@@ -273,14 +295,12 @@ void mark_list_done(MarkList *list)
 
 const Mark *mark_find(const MarkList *list, const char *kind, MarkSubject what, const char *subject)
 {
-    for (size_t i = 0; i < list->count; i++) {
-        const Mark *mark = &list->items[i];
+    const Mark wanted = {.kind = kind, .what = what, .subject = subject};
+    const Mark *found = list->count == 0 ? NULL
+                                         : bsearch(&wanted, list->items, list->count,
+                                                   sizeof *list->items, compare_marks);
 
-        if (!mark->is_void && mark->what == what && strcmp(mark->subject, subject) == 0 &&
-            strcmp(mark->kind, kind) == 0)
-            return mark;
-    }
-    return NULL;
+    return found == NULL || found->is_void ? NULL : found;
 }
 
 /* A listing by prefix also has what is about "...42.partial" when "...42" is meant. */

@@ -149,6 +149,38 @@ static void store_as(const Fixture *fixture, const Mark *mark, unsigned number, 
     object_put(fixture, object, text.text.data, text.text.size);
 }
 
+/* Those before the last word stay when a run was killed: they count for nothing. */
+static void among_many_the_highest_number_of_each_counts(void **state)
+{
+    static const char *const ids[] = {"20261122T031500Z-k3v7qa", "20261122T031500Z-k3v7qb",
+                                      "20261123T031500Z-aaaaaa"};
+    static const unsigned numbers[] = {3, 10, 2, 9};
+    CLEANUP(fixture_done) Fixture fixture;
+    CLEANUP(mark_list_done) MarkList list = {.count = 0};
+
+    (void)state;
+    fixture_open(&fixture, FIXTURE_SEGMENT_SIZE);
+    for (size_t i = 0; i < ARRAY_SIZE(ids); i++) {
+        for (size_t n = 0; n < ARRAY_SIZE(numbers); n++) {
+            Mark mark = mark_of(MARK_OF_BACKUP, ids[i], numbers[n] == 10 ? "last" : "before");
+
+            mark.is_void = (numbers[n] == 10) == (i == 1);
+            store_as(&fixture, &mark, numbers[n], (uint32_t)(17 * n));
+            mark.kind = MARK_PROVEN;
+            store_as(&fixture, &mark, numbers[n], (uint32_t)(17 * n));
+        }
+    }
+    load(&fixture, &list);
+    assert_int_equal(list.count, 2 * ARRAY_SIZE(ids));
+    for (size_t i = 0; i < ARRAY_SIZE(ids); i++) {
+        const Mark *damage = mark_find(&list, MARK_DAMAGE, MARK_OF_BACKUP, ids[i]);
+        const Mark *proven = mark_find(&list, MARK_PROVEN, MARK_OF_BACKUP, ids[i]);
+
+        assert_true((damage == NULL) == (i == 1) && (proven == NULL) == (i == 1));
+        assert_true(damage == NULL || strcmp(damage->reason, "last") == 0);
+    }
+}
+
 static void of_two_side_by_side_damage_is_believed(void **state)
 {
     CLEANUP(fixture_done) Fixture fixture;
@@ -291,6 +323,7 @@ int main(void)
         cmocka_unit_test(any_changed_byte_is_noticed),
         cmocka_unit_test(the_last_word_about_a_thing_counts),
         cmocka_unit_test(things_with_like_names_are_told_apart),
+        cmocka_unit_test(among_many_the_highest_number_of_each_counts),
         cmocka_unit_test(of_two_side_by_side_damage_is_believed),
         cmocka_unit_test(what_cannot_be_read_holds_until_the_next_word),
         cmocka_unit_test(a_newer_mark_is_read_or_holds),
