@@ -23,6 +23,9 @@ typedef struct IncidentSummary {
     TimeUs opened_at;            /* by `promote` or `watch`; TIME_US_NONE */
     TimeUs last_commit;          /* the last one that it kept; TIME_US_NONE: not known */
     TimeUs first_left_out;       /* the first commit that is not in it; TIME_US_NONE: none known */
+    bool is_counted;             /* what is not in it was counted once it was open: what follows */
+    uint64_t lost;               /* commits that the archive has and it has not */
+    TimeUs lost_last;            /* the latest of them; TIME_US_NONE */
     uint64_t left_elsewhere;     /* commits on other branches and in the old directory */
     TimeUs ended_at;             /* when that restore had ended, or the incident was closed */
 } IncidentSummary;

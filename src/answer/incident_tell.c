@@ -68,11 +68,26 @@ static bool entry_has_opened(const LedgerEntry *entry)
     return is_one && entry_has_ended_well(entry) && state != NULL && strcmp(state, "open") == 0;
 }
 
+/* By the newest look at what came of it. */
+static void summary_take_count(IncidentSummary *summary, const LedgerEntry *entry)
+{
+    const char *as_copy = record_find(&entry->record, "as_copy");
+
+    if (summary->is_counted || strcmp(entry->operation, "aftermath") != 0 ||
+        (as_copy != NULL && strcmp(as_copy, "yes") == 0) ||
+        record_find(&entry->record, "commits_lost") == NULL)
+        return;
+    summary->is_counted = true;
+    summary->lost = incident_record_number(entry, "commits_lost");
+    summary->lost_last = incident_record_time(entry, "last_commit_lost");
+}
+
 void incident_summarize(const IncidentStory *story, IncidentSummary *summary)
 {
     *summary = (IncidentSummary){.opened_at = TIME_US_NONE,
                                  .last_commit = TIME_US_NONE,
                                  .first_left_out = TIME_US_NONE,
+                                 .lost_last = TIME_US_NONE,
                                  .ended_at = story->incident->closed_at};
     for (size_t i = 0; i < story->ledger->count; i++) {
         const LedgerEntry *entry = &story->ledger->items[i];
@@ -83,6 +98,8 @@ void incident_summarize(const IncidentStory *story, IncidentSummary *summary)
         if (entry_has_opened(entry) && summary->opened_at == TIME_US_NONE &&
             summary->restored == NULL)
             summary->opened_at = entry->finished;
+        if (summary->restored == NULL)
+            summary_take_count(summary, entry);
         if (!entry_is_restore(entry))
             continue;
         summary->restores++;
@@ -130,6 +147,13 @@ static void incident_print_loss(const IncidentStory *story, const IncidentSummar
     if (summary->first_left_out != TIME_US_NONE) {
         out_print("  left out    what was committed from %s on\n",
                   time_text_local(summary->first_left_out, time));
+    }
+    if (summary->is_counted && summary->lost > 0) {
+        out_print("  lost        %" PRIu64 " commits that the archive has and the database has "
+                  "not%s%s\n",
+                  summary->lost, summary->lost_last != TIME_US_NONE ? ", the last of " : "",
+                  summary->lost_last != TIME_US_NONE ? time_text_local(summary->lost_last, time)
+                                                     : "");
     }
     if (summary->left_elsewhere > 0) {
         out_print("  elsewhere   %" PRIu64 " commits on other branches or in the old directory\n",
@@ -343,6 +367,12 @@ static void summary_to_json(const IncidentStory *story, const IncidentSummary *s
     incident_seconds(json, "rpo_s", summary->last_commit != TIME_US_NONE,
                      began > summary->last_commit ? began - summary->last_commit : 0);
     json_u64(json, "commits_elsewhere", summary->left_elsewhere);
+    if (summary->is_counted) {
+        json_u64(json, "commits_lost", summary->lost);
+    } else {
+        json_text(json, "commits_lost", NULL);
+    }
+    json_time(json, "last_commit_lost_time", summary->lost_last);
 }
 
 void incident_to_json(const IncidentStory *story, Json *json)

@@ -89,6 +89,7 @@ class AfterRestore(ClusterTest):
         self.assertIn("state=open", promoted)
         self.assertTrue([line for line in promoted if line.startswith("phase_promote_us=")])
         incident = self.tool("incident", "show")
+        self.assertIn("lost        2 commits that the archive has", incident)
         self.assertRegex(incident, r"TIMELINE(.|\n)*pgcairn restore to (.|\n)*pgcairn promote: (.|\n)*"
                                    r"checks after pgcairn promote: .*exit status 3")
 

@@ -58,10 +58,19 @@ static void a_promotion_after_the_restore_ends_it_and_copies_do_not_count(void *
     static RecordField copy[] = {{"verified", "yes"}, {"as_copy", "yes"}};
     static RecordField opened[] = {{"state", "open"}};
     static RecordField paused[] = {{"state", "paused"}};
+    static RecordField counted[] = {{"after", "promote"}, {"commits_lost", "3"}};
+    static RecordField before[] = {{"after", "promote"}, {"commits_lost", "5"}};
+    static RecordField of_copy[] = {{"as_copy", "yes"}, {"commits_lost", "9"}};
     LedgerEntry entries[] = {
-        entry("restore", 800, ERR_NONE, copy, 2),   entry("promote", 700, ERR_NONE, opened, 1),
-        entry("watch", 600, ERR_NONE, paused, 1),   entry("restore", 500, ERR_NONE, verified, 1),
-        entry("promote", 400, ERR_NONE, opened, 1), entry("restore", 300, ERR_NONE, verified, 1),
+        entry("restore", 800, ERR_NONE, copy, 2),
+        entry("aftermath", 750, ERR_NONE, of_copy, 2),
+        entry("aftermath", 720, ERR_NONE, counted, 2),
+        entry("promote", 700, ERR_NONE, opened, 1),
+        entry("watch", 600, ERR_NONE, paused, 1),
+        entry("restore", 500, ERR_NONE, verified, 1),
+        entry("aftermath", 420, ERR_NONE, before, 2),
+        entry("promote", 400, ERR_NONE, opened, 1),
+        entry("restore", 300, ERR_NONE, verified, 1),
     };
     Ledger ledger = {.items = entries, .count = ARRAY_SIZE(entries)};
     const Incident incident = {.began = 50, .closed_at = TIME_US_NONE};
@@ -71,11 +80,13 @@ static void a_promotion_after_the_restore_ends_it_and_copies_do_not_count(void *
     (void)state;
     incident_summarize(&story, &summary);
     assert_int_equal(summary.restores, 2);
-    assert_ptr_equal(summary.restored, &entries[3]);
+    assert_ptr_equal(summary.restored, &entries[5]);
+    assert_true(summary.is_counted);
+    assert_int_equal(summary.lost, 3);
     assert_int_equal(summary.opened_at, 705);
     assert_int_equal(summary.ended_at, 705);
 
-    entries[1].status = ERR_RECOVERY; /* it did not open */
+    entries[3].status = ERR_RECOVERY; /* it did not open */
     incident_summarize(&story, &summary);
     assert_int_equal(summary.opened_at, TIME_US_NONE);
     assert_int_equal(summary.ended_at, 505);
