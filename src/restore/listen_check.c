@@ -8,12 +8,11 @@
 #include "listen_check.h"
 
 #include "listen.h"
+#include "stored_settings.h"
 
 #include "base/file.h"
 #include "base/process.h"
 #include "base/shell_word.h"
-#include "pack/backed_up_file.h"
-#include "pack/small_file.h"
 
 #include <errno.h>
 #include <netdb.h>
@@ -25,71 +24,24 @@ enum { PORT_MAX = 65535, PORTS_TRIED = 100 };
 
 /* How the restored server will listen. */
 typedef struct Listening {
-    SettingList settings;
-    bool is_certain; /* no included file, which may be a different one by then, has a say */
+    StoredSettings stored;
     unsigned port;
     const char *directories, *addresses;
 } Listening;
 
 static void listening_done(Listening *listening)
 {
-    settings_done(&listening->settings);
-}
-
-/* The name that the file has in the backup: below the data directory, or absolute. */
-static const char *stored_name(const ManifestHeader *header)
-{
-    const char *file = header->config_file;
-    const char *const directories[] = {header->data_directory, header->server_directory};
-
-    for (size_t i = 0; file != NULL && i < ARRAY_SIZE(directories); i++) {
-        size_t length = directories[i] != NULL ? strlen(directories[i]) : 0;
-        if (length > 0 && strncmp(file, directories[i], length) == 0 && file[length] == '/')
-            return file + length + 1;
-    }
-    return file != NULL && *file == '/' ? file : "postgresql.conf";
-}
-
-/* From the backup, since that is what comes back. */
-static void listen_read_stored(const Cluster *cluster, const RestorePlan *plan, const char *path,
-                               Listening *listening)
-{
-    const ManifestEntry *entry = backed_up_entry_find(&plan->decision.manifest, path);
-    CLEANUP(buffer_done) Buffer text = {0};
-    CLEANUP(text_freep) char *inside = text_format("%s/%s", plan->placement.data, path);
-    const char *file = *path == '/' ? path : inside;
-    const size_t first = listening->settings.count;
-    Error unread = {0}; /* what is damaged is refused by those who need it */
-
-    if (entry == NULL || !small_file_is_possible(&plan->decision.manifest, entry, &unread))
-        return;
-    buffer_reserve(&text, entry->size + 1);
-    listening->is_certain =
-        small_file_read(cluster, &plan->decision.manifest, entry, text.data, &unread) &&
-        listening->is_certain;
-    if (unread.code != ERR_NONE)
-        return;
-    text.size = entry->size;
-    settings_show_zeros(&text);
-    text.data[text.size] = '\0';
-    listening->is_certain =
-        settings_parse((const char *)text.data, file, &listening->settings, &unread) &&
-        listening->is_certain;
-    for (size_t i = first; i < listening->settings.count; i++) {
-        if (strcmp(listening->settings.items[i].file, file) != 0)
-            listening->is_certain = false;
-    }
+    settings_done(&listening->stored.settings);
 }
 
 static void find_listening(const Cluster *cluster, const RestoreRequest *request,
                            const RestorePlan *plan, Listening *listening)
 {
-    *listening = (Listening){.is_certain = true};
-    listen_read_stored(cluster, plan, stored_name(&plan->decision.manifest.header), listening);
-    listen_read_stored(cluster, plan, "postgresql.auto.conf", listening);
-    listening->port = request->port != 0 ? request->port : listen_port(&listening->settings);
-    listening->directories = settings_value(&listening->settings, "unix_socket_directories");
-    listening->addresses = settings_value(&listening->settings, "listen_addresses");
+    *listening = (Listening){.port = 0};
+    stored_settings_read(cluster, plan, &listening->stored);
+    listening->port = request->port != 0 ? request->port : listen_port(&listening->stored.settings);
+    listening->directories = settings_value(&listening->stored.settings, "unix_socket_directories");
+    listening->addresses = settings_value(&listening->stored.settings, "listen_addresses");
     if (request->as_copy && request->port == 0)
         listening->addresses = ""; /* recovery_settings.c: a private one */
 }
@@ -237,7 +189,7 @@ bool listen_check(const Cluster *cluster, const RestoreRequest *request, Restore
     error_set(&refusal, ERR_REFUSED, "the restored server could not listen: another %s%s has %s",
               data != NULL ? "server on " : "program", data != NULL ? data : "", held);
     hint_at_place(request, plan, &listening, data, &refusal);
-    if (!listening.is_certain) {
+    if (!listening.stored.is_certain) {
         plan_warn(plan, "%s; %s", refusal.message, refusal.hint);
         return true;
     }

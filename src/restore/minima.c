@@ -1,5 +1,7 @@
 #include "minima.h"
 
+#include "stored_settings.h"
+
 #include "rebuild/unlogged.h"
 
 #include "pack/backed_up_file.h"
@@ -102,6 +104,30 @@ static bool minima_are_enough(const SettingList *settings, size_t index, uint32_
         return parameters[index].unset >= least;
     unsigned long value = strtoul(text, &end, 0);
     return *text != '\0' && *end == '\0' && value >= least;
+}
+
+void minima_warn(const Cluster *cluster, RestorePlan *plan)
+{
+    CLEANUP(arena_done) Arena arena = {0};
+    StoredSettings stored;
+    const char *names = "";
+
+    stored_settings_read(cluster, plan, &stored);
+    for (size_t i = 0; i < ARRAY_SIZE(parameters); i++) {
+        const uint32_t least = value_of(&plan->decision.minima, i);
+        if (!minima_are_enough(&stored.settings, i, least)) {
+            names = arena_format(&arena, "%s%s%s=%u", names, *names != '\0' ? ", " : "",
+                                 parameters[i].name, least);
+        }
+    }
+    /* What an included file says can't be seen from here. */
+    if (*names != '\0' && stored.is_certain) {
+        plan_warn(plan,
+                  "the WAL needs more than the backup's configuration has: %s; --start sets it for "
+                  "the recovery",
+                  names);
+    }
+    settings_done(&stored.settings);
 }
 
 static uint64_t in_mib(const char *size)

@@ -12,3 +12,6 @@
  */
 bool minima_find(const Cluster *cluster, const WalInventory *inventory, unsigned threads,
                  RestorePlan *plan, Error *err) MUST_CHECK;
+
+/* A warning in the plan when the configuration that comes back has less of something. */
+void minima_warn(const Cluster *cluster, RestorePlan *plan);

@@ -3,6 +3,7 @@
 #include "base/text.h"
 #include "configuration.h"
 #include "listen_check.h"
+#include "minima.h"
 #include "rebuild/plan_entry.h"
 #include "replace/old_wal.h"
 #include "replace/ownership.h"
@@ -404,6 +405,7 @@ bool preflight(const Cluster *cluster, const RestoreRequest *request, RestorePla
         !listen_check(cluster, request, plan, err))
         return false;
     warn_collation(plan);
+    minima_warn(cluster, plan);
     warn_followed(plan);
     if (plan->decision.manifest.header.bad_pages > 0) {
         plan_warn(plan, "the backup holds %llu pages whose checksum was wrong when it was taken",

@@ -31,6 +31,11 @@ class RaisedParameters(ClusterTest):
         wait_for(restored.pid, "the lock file")
 
     def test_the_recovery_gets_what_it_needs_and_the_configuration_stays(self):
+        plan = json.loads(self.tool("restore", f"--data={self.path}/none", f"--target-lsn={self.lsn}", "--dry-run",
+                                    "--json"))
+        self.assertTrue([note for note in plan["notes"] if "max_connections=120, max_prepared_transactions=7; " in note],
+                        plan["notes"])
+        self.assertGreater(plan["space"][0]["needed_bytes"], plan["bytes"])
         restored = self.restore(f"--target-lsn={self.lsn}", "--as-copy")
         self.assertIn("max_connections=120", restored.said)
         self.assertIn("max_prepared_transactions=7", restored.said)
