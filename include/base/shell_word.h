@@ -17,3 +17,10 @@ void shell_word_append(Buffer *line, const char *word);
 
 /* The same as a text of its own; never NULL. Freed by the caller (text_freep). */
 char *shell_word(const char *word);
+
+/*
+ * The next word of a command, as a shell would take it: quotes and backslashes are gone, variables
+ * and the like stay as they are written; what parts commands (";", "|", "&", brackets) parts words.
+ * NULL: there is none. *rest goes on after it. In the arena.
+ */
+const char *shell_word_next(const char **rest, Arena *arena);

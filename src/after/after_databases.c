@@ -87,8 +87,10 @@ bool after_databases(AfterLook *look, Error *err)
     }
     names->count = 0;
     names->arena = &arena;
+    /* -2: half dropped. 0: closed on purpose, to all but superusers. */
     if (!session_rows(look->session,
-                      "SELECT datname FROM pg_database WHERE datallowconn AND datconnlimit <> -2"
+                      "SELECT datname FROM pg_database WHERE datallowconn"
+                      " AND datconnlimit NOT IN (-2, 0)"
                       " ORDER BY datname",
                       1, database_take, names, &attempt))
         return after_unknown(look, CHECK_DATABASES, &attempt, err);

@@ -149,9 +149,10 @@ static void incident_print_loss(const IncidentStory *story, const IncidentSummar
                   time_text_local(summary->first_left_out, time));
     }
     if (summary->is_counted && summary->lost > 0) {
-        out_print("  lost        %" PRIu64 " commits that the archive has and the database has "
+        out_print("  lost        %" PRIu64 " commit%s that the archive has and the database has "
                   "not%s%s\n",
-                  summary->lost, summary->lost_last != TIME_US_NONE ? ", the last of " : "",
+                  summary->lost, summary->lost == 1 ? "" : "s",
+                  summary->lost_last != TIME_US_NONE ? ", the last of " : "",
                   summary->lost_last != TIME_US_NONE ? time_text_local(summary->lost_last, time)
                                                      : "");
     }

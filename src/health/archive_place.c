@@ -3,26 +3,37 @@
  */
 #include "look.h"
 
-/* What a shell makes of simple words: up to a blank, without quotes. */
+#include "base/shell_word.h"
+
+/* The last one counts. */
+static const char *option_among_words(const char *command, const char *flag, Arena *arena)
+{
+    const size_t length = strlen(flag);
+    const char *found = NULL;
+    const char *word;
+
+    while ((word = shell_word_next(&command, arena)) != NULL) {
+        if (strcmp(word, flag) == 0) {
+            found = shell_word_next(&command, arena);
+        } else if (strncmp(word, flag, length) == 0 && word[length] == '=') {
+            found = word + length + 1;
+        }
+    }
+    return found != NULL && *found != '\0' ? found : NULL;
+}
+
+/* In the command itself, else in one that it has a shell run: sh -c '...'. */
 const char *command_option(const char *command, const char *option, Arena *arena)
 {
-    CLEANUP(text_freep) char *flag = text_format(" --%s", option);
-    const char *found = NULL;
+    CLEANUP(text_freep) char *flag = text_format("--%s", option);
+    const char *found = option_among_words(command, flag, arena);
+    const char *word;
 
-    /* The last one counts. */
-    for (const char *at = strstr(command, flag); at != NULL; at = strstr(at + 1, flag)) {
-        const char *value = at + strlen(flag);
-
-        if (*value == '=' || *value == ' ')
-            found = value + 1;
+    while (found == NULL && (word = shell_word_next(&command, arena)) != NULL) {
+        if (strpbrk(word, " \t") != NULL)
+            found = option_among_words(word, flag, arena);
     }
-    if (found == NULL)
-        return NULL;
-    const char *ends = *found == '\'' ? "'" : *found == '"' ? "\"" : NULL;
-    if (ends != NULL)
-        found++;
-    size_t size = strcspn(found, ends != NULL ? ends : " \t;|&");
-    return size > 0 ? arena_text_part(arena, found, size) : NULL;
+    return found;
 }
 
 /* Whether another repository is there. One that can't be opened is perhaps this one. */

@@ -109,7 +109,7 @@ static void closing_find_incident(Aftermath *aftermath)
 
     if (incident_list_load(&list, aftermath->cluster, &unread) &&
         incident_choose(&list, NULL, true, &incident, &unread) &&
-        incident->began <= aftermath->closing.began)
+        (aftermath->closing.began == TIME_US_NONE || incident->began <= aftermath->closing.began))
         aftermath->closing.incident_began = incident->began;
 }
 

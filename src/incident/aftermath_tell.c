@@ -22,15 +22,15 @@ static void closing_print_rpo(const Closing *closing)
         out_print("  kept       every commit until %s\n",
                   time_text_local(closing->last_commit, kept));
     if (closing->lost > 0) {
-        out_print("  left out   %" PRIu64 " commits that the archive has on timeline %" PRIu32
+        out_print("  left out   %" PRIu64 " commit%s that the archive has on timeline %" PRIu32
                   ", the last of %s\n",
-                  closing->lost, closing->lost_timeline,
+                  closing->lost, closing->lost == 1 ? "" : "s", closing->lost_timeline,
                   closing->lost_last != TIME_US_NONE ? time_text_local(closing->lost_last, last)
                                                      : "an unknown time");
     }
     if (closing->lost_in_directory > 0) {
-        out_print("  left out   %" PRIu64 " commits that only the old directory had\n",
-                  closing->lost_in_directory);
+        out_print("  left out   %" PRIu64 " commit%s that only the old directory had\n",
+                  closing->lost_in_directory, closing->lost_in_directory == 1 ? "" : "s");
     }
     if (rpo == TIME_US_NONE)
         return;

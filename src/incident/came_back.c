@@ -112,7 +112,6 @@ void came_back_describe(const CameBack *came, Aftermath *aftermath)
     aftermath->cluster = came->has_cluster ? &came->cluster : NULL;
     aftermath->places = &came->places;
     aftermath->no_cluster = came->why_not;
-    aftermath->closing.began = came->started;
     if (!came->has_cluster || !came->is_ours ||
         !ledger_load(
             &ledger, &came->cluster,
