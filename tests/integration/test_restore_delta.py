@@ -6,11 +6,16 @@ import random
 import shutil
 import signal
 import stat
+import subprocess
+import time
 import unittest
 
-from support.processes import USER, run
+from support.processes import TOOL, USER, clean_environment, identity, run
 from support.shared import SharedClusterTest
 
+# Runs that are killed at any instant, each over what the one before has left; drawn by PGCAIRN_SEED.
+KILLS = int(os.environ.get("PGCAIRN_DELTA_KILLS", "6"))
+SEED = int(os.environ.get("PGCAIRN_SEED", "1"))
 LARGE = 200 << 10  # more than a frame of a pack
 # What a restore writes itself, with the instant or its own place in it.
 OWN = ("backup_manifest", "pgcairn.recovery", "postgresql.auto.conf")
@@ -199,6 +204,41 @@ class Delta(SharedClusterTest):
             self.assert_whole(backup)
             self.damage(chance)
         self.assertGreater(killed, 18)
+
+    def kill_after(self, seconds, words):
+        """kill -9 after a while; says whether it was still at work."""
+        with subprocess.Popen([TOOL, "restore", f"--repo={self.repo}", *map(str, words)], stdout=subprocess.DEVNULL,
+                              stderr=subprocess.PIPE, cwd="/", env=clean_environment(), **identity()) as process:
+            try:
+                self.assertEqual(process.wait(seconds), 0, process.stderr.read())
+                return False
+            except subprocess.TimeoutExpired:
+                process.kill()
+                return True
+
+    def test_killed_at_any_instant_it_goes_on(self):
+        chance = random.Random(SEED)
+        self.plain(self.first)
+        self.damage(chance)
+        begin = time.monotonic()
+        self.delta(self.second)
+        whole = time.monotonic() - begin
+        killed = 0
+        for turn in range(KILLS):
+            backup = chance.choice((self.first, self.second))
+            if chance.randrange(4) == 0 and (self.data / "global" / "pg_control").exists():
+                self.damage(chance)
+            words = self.words(backup) + (["--delta"] if chance.randrange(4) else ["--force"])
+            killed += self.kill_after(chance.random() * whole, words)
+            # It is what it was, with pg_control, or says that it is not.
+            self.assertTrue((self.data / "global" / "pg_control").exists() or
+                            (self.data / "pgcairn.restore").exists(), f"seed {SEED}, turn {turn}")
+            if chance.randrange(5) == 0:
+                self.delta(backup)
+                self.assert_whole(backup)
+        self.delta(self.first)
+        self.assert_whole(self.first)
+        self.assertGreater(killed, KILLS // 3)
 
     @unittest.skipUnless(USER, "takes root")
     def test_what_can_not_be_removed_is_found_before_anything_is_touched(self):

@@ -78,7 +78,7 @@ class Tail(OldDirectoryTest):
                     self.assertIn("it may hold the only copy of", told)
                 self.cluster.stop("immediate")
         # What the first one put aside still has what came after: the second one was not opened.
-        self.here("--force", "--start")
+        self.here("--delta", "--start")
         self.assertEqual(self.ids(), [])
 
 
@@ -100,7 +100,7 @@ class UnknownTimelines(OldDirectoryTest):
         self.assertEqual(self.ids(), [1, 2, 3, 100, 101])
         self.add(200, 201, switch=True)
         self.cluster.stop("immediate")
-        self.here("--force", "--start")
+        self.here("--delta", "--start")
         self.assertEqual(self.ids(), [1, 2, 3, 100, 101, 200, 201])
         # The new server archives all of it once it can, and then the repository alone has it.
         run("chmod", "-R", "u+w", self.repo)
@@ -124,7 +124,7 @@ class Ahead(OldDirectoryTest):
             self.cluster.sql("select pg_switch_wal(); checkpoint")
         self.add(8)
         self.cluster.crash()
-        for kept in ("--force", "--move-aside"):
+        for kept in ("--force", "--delta", "--move-aside"):
             told = self.here(kept, "--start", expect=4).stderr
             self.assertIn("is further than the archive", told)
             self.assertIn("--discard-wal", told)
