@@ -16,16 +16,23 @@ FileAttributes rebuild_attributes(const ManifestEntry *entry)
     return (FileAttributes){.mode = entry->mode, .mtime = entry->mtime};
 }
 
-bool rebuild_settle(const RebuildShared *shared, const ManifestEntry *entry, Error *err)
+static bool settle_found(const RebuildShared *shared, const ManifestEntry *entry,
+                         const FoundFile *found, Error *err)
 {
     const HeldPath at = held_places_of(shared->placement, entry);
     const FileAttributes attributes = rebuild_attributes(entry);
+
+    /* A killed run may have written what is right and never synced it. */
+    return (!shared->is_synced && found_file_has(found, &attributes)) ||
+           file_attributes_set(at, &attributes, shared->is_synced, err);
+}
+
+bool rebuild_settle(const RebuildShared *shared, const ManifestEntry *entry, Error *err)
+{
     FoundFile found;
 
-    found_file_look(at, &found);
-    /* A killed run may have written what is right and never synced it. */
-    return (!shared->is_synced && found_file_has(&found, &attributes)) ||
-           file_attributes_set(at, &attributes, shared->is_synced, err);
+    found_file_look(held_places_of(shared->placement, entry), &found);
+    return settle_found(shared, entry, &found, err);
 }
 
 static bool small_has_content(const RebuildWorker *worker, const ManifestEntry *entry, HeldPath at)
@@ -38,23 +45,22 @@ static bool small_has_content(const RebuildWorker *worker, const ManifestEntry *
            small_file_check(entry, worker->raw, worker->shared->cluster->repo->hash_seed, &other);
 }
 
-static bool small_is_same(const RebuildWorker *worker, const ManifestEntry *entry)
+static bool small_is_same(const RebuildWorker *worker, const ManifestEntry *entry, FoundFile *found)
 {
     const RebuildShared *shared = worker->shared;
     const HeldPath at = held_places_of(shared->placement, entry);
-    FoundFile found;
 
     if (entry->kind == ENTRY_EXTRA) /* each restore has a place of its own for them */
         return false;
-    found_file_look(at, &found);
-    if (!found_file_fits(&found, geteuid(), getegid()) || found.size != entry->size)
+    found_file_look(at, found);
+    if (!found_file_fits(found, geteuid(), getegid()) || found->size != entry->size)
         return false;
-    if (delta_find(shared->delta, entry, &found) != NULL)
+    if (delta_find(shared->delta, entry, found) != NULL)
         return true;
     if (!small_has_content(worker, entry, at))
         return false;
     if (shared->is_check)
-        delta_begin(shared->delta, entry, &found)->verdict = DELTA_SAME;
+        delta_begin(shared->delta, entry, found)->verdict = DELTA_SAME;
     return true;
 }
 
@@ -65,13 +71,14 @@ static bool batch_drop_same(const RebuildWorker *worker, RebuildJob *job, Error 
 
     for (size_t i = 0; i < job->batch_count; i++) {
         const ManifestEntry *entry = job->batch[i];
+        FoundFile found;
         if (!interrupt_check(err))
             return false;
-        if (!small_is_same(worker, entry)) {
+        if (!small_is_same(worker, entry, &found)) {
             job->batch[left++] = entry;
             continue;
         }
-        if (!worker->shared->is_check && !rebuild_settle(worker->shared, entry, err))
+        if (!worker->shared->is_check && !settle_found(worker->shared, entry, &found, err))
             return false;
         job->tally.files_kept++;
         progress_add(worker->shared->progress, entry->size, 0);

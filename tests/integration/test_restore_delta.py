@@ -228,8 +228,6 @@ class Delta(SharedClusterTest):
         killed = 0
         for turn in range(KILLS):
             backup = chance.choice((self.first, self.second))
-            if chance.randrange(4) == 0 and (self.data / "global" / "pg_control").exists():
-                self.damage(chance)
             words = self.words(backup) + (["--delta"] if chance.randrange(4) else ["--force"])
             killed += self.kill_after(chance.random() * whole, words)
             # It is what it was, with pg_control, or says that it is not.
@@ -238,6 +236,7 @@ class Delta(SharedClusterTest):
             if chance.randrange(5) == 0:
                 self.delta(backup)
                 self.assert_whole(backup)
+                self.damage(chance)
         self.delta(self.first)
         self.assert_whole(self.first)
         self.assertGreater(killed, KILLS // 3)
