@@ -2,12 +2,16 @@
  * forecast.h - how long will a restore take? From what restores and drills took before, on hosts of
  * the same class; no number where nothing was measured.
  *
- *     time = plan + check + bytes * a + files * b + sync + start + WAL * c + checkpoint
- *            + second start + probes
+ *     time = plan + check + bytes * a + files * b + sync + start + replay + checkpoint + second
+ * start
  *
- * a, b and c and the fixed parts are of the last RATES_SAMPLES_MAX restores of one kind (host
- * class, jobs, codec, delta or not), the newer ones counting more. How far those restores were from
- * what these rates give for them is the spread, and makes the time that 9 of 10 keep (p90).
+ * Each phase but that of the files is fixed + work * rate, where its work is the WAL (plan, replay,
+ * the checkpoint at the end, which writes what replay has changed), bytes (check, sync) or files
+ * (start: the server syncs them). Both are told apart where restores differed in work; where they
+ * were alike, what does little by little (check, sync, replay) is taken as work * rate, all else as
+ * fixed. All of it is of the last RATES_SAMPLES_MAX restores of one kind (host class, jobs, codec,
+ * delta or not), the newer ones counting more. How far those restores were from what these rates
+ * give for them is the spread, and makes the time that 9 of 10 keep (p90).
  *
  * Pure functions: measures in, numbers out.
  */
@@ -26,17 +30,20 @@ typedef struct RestoreLoad {
     bool has_check;        /* a cluster is replaced: see PHASE_CHECK */
 } RestoreLoad;
 
+/* What a phase takes, in microseconds. */
+typedef struct PhaseTerm {
+    bool is_known; /* it was measured */
+    double fixed, rate;
+} PhaseTerm;
+
 typedef struct RestoreRates {
     RestoreKind kind;
     size_t count;                        /* restores that were measured */
     TimeUs newest;                       /* when the newest of them ended; the caller's */
     bool is_known[PHASE_COUNT];          /* it was measured */
-    double fixed_us[PHASE_COUNT];        /* PLAN, START, CHECKPOINT, SECOND_START, PROBES */
-    double checkpoint_us[2];             /* ... without and with a target; below 0: not measured */
+    PhaseTerm terms[PHASE_COUNT];        /* of all but FILES */
+    PhaseTerm checkpoint[2];             /* without and with a target */
     double us_per_byte, us_per_file;     /* FILES */
-    double sync_us_per_byte;             /* SYNC */
-    double check_us_per_byte;            /* CHECK, of checked_bytes() */
-    double replay_us_per_wal_byte;       /* REPLAY */
     uint64_t bytes_most, wal_bytes_most; /* the largest that was measured */
     double spread; /* standard deviation of real time / forecast; below 0: fewer than two */
 } RestoreRates;
@@ -45,9 +52,9 @@ typedef struct RestoreRates {
 bool rates_measure(const RestoreMeasure *measures, size_t count, const RestoreKind *kind,
                    RestoreRates *rates);
 
-/* What PHASE_CHECK reads: the WAL, and for a delta what is there as well, which is about as much as
- * the backup. */
-uint64_t checked_bytes(uint64_t wal_bytes, uint64_t bytes, bool is_delta);
+/* What a phase's rate is of. For a delta what is there is read before, about as much as the backup.
+ */
+double forecast_work(const RestoreLoad *load, RestorePhase phase, bool is_delta);
 
 typedef struct Forecast {
     bool is_known;              /* each phase that there will be was measured */

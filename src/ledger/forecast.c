@@ -3,9 +3,26 @@
 /* So many times what was measured is far from it. */
 static const uint64_t FAR = 4;
 
-uint64_t checked_bytes(uint64_t wal_bytes, uint64_t bytes, bool is_delta)
+double forecast_work(const RestoreLoad *load, RestorePhase phase, bool is_delta)
 {
-    return wal_bytes + (is_delta ? bytes : 0);
+    switch (phase) {
+    case PHASE_CHECK:
+        return (double)load->wal_bytes + (is_delta ? (double)load->bytes : 0);
+    case PHASE_SYNC:
+        return (double)load->bytes;
+    case PHASE_START:
+        return (double)load->files;
+    case PHASE_PLAN:
+    case PHASE_REPLAY:
+    case PHASE_CHECKPOINT:
+        return (double)load->wal_bytes;
+    case PHASE_FILES: /* of two kinds of work */
+    case PHASE_SECOND_START:
+    case PHASE_PROBES:
+    case PHASE_COUNT:
+        break;
+    }
+    return 0;
 }
 
 static bool load_will_have(const RestoreLoad *load, RestorePhase phase)
@@ -29,36 +46,22 @@ static bool load_will_have(const RestoreLoad *load, RestorePhase phase)
     return true;
 }
 
-static double rates_checkpoint_time(const RestoreRates *rates, bool has_target)
+static const PhaseTerm *rates_term_of(const RestoreRates *rates, RestorePhase phase,
+                                      bool has_target)
 {
-    double like = rates->checkpoint_us[has_target];
+    const PhaseTerm *like = &rates->checkpoint[has_target];
 
-    return like >= 0 ? like : rates->fixed_us[PHASE_CHECKPOINT];
+    return phase == PHASE_CHECKPOINT && like->is_known ? like : &rates->terms[phase];
 }
 
 static double rates_phase_time(const RestoreRates *rates, const RestoreLoad *load,
                                RestorePhase phase)
 {
-    switch (phase) {
-    case PHASE_CHECK:
-        return rates->check_us_per_byte *
-               (double)checked_bytes(load->wal_bytes, load->bytes, rates->kind.is_delta);
-    case PHASE_FILES:
+    const PhaseTerm *term = rates_term_of(rates, phase, load->has_target);
+
+    if (phase == PHASE_FILES)
         return rates->us_per_byte * (double)load->bytes + rates->us_per_file * (double)load->files;
-    case PHASE_SYNC:
-        return rates->sync_us_per_byte * (double)load->bytes;
-    case PHASE_REPLAY:
-        return rates->replay_us_per_wal_byte * (double)load->wal_bytes;
-    case PHASE_CHECKPOINT:
-        return rates_checkpoint_time(rates, load->has_target);
-    case PHASE_PLAN:
-    case PHASE_START:
-    case PHASE_SECOND_START:
-    case PHASE_PROBES:
-    case PHASE_COUNT:
-        break;
-    }
-    return rates->fixed_us[phase];
+    return term->fixed + term->rate * forecast_work(load, phase, rates->kind.is_delta);
 }
 
 /* Student's t for 90 % on one side: few restores say little about how far the next may be off. */
@@ -120,9 +123,11 @@ bool forecast_worst(const RestoreRates *rates, const ForecastBackup *backups, si
                                   .files = backups[i].files,
                                   .wal_bytes = end > backups[i].start ? end - backups[i].start : 0,
                                   .has_target = true};
-        double time = rates_phase_time(rates, &here, PHASE_FILES) +
-                      rates_phase_time(rates, &here, PHASE_SYNC) +
-                      rates_phase_time(rates, &here, PHASE_REPLAY);
+        double time = 0;
+        for (int phase = 0; phase < PHASE_COUNT; phase++)
+            time += load_will_have(&here, (RestorePhase)phase)
+                        ? rates_phase_time(rates, &here, (RestorePhase)phase)
+                        : 0;
 
         if (time <= longest)
             continue;
@@ -133,20 +138,26 @@ bool forecast_worst(const RestoreRates *rates, const ForecastBackup *backups, si
     return longest >= 0;
 }
 
+static TimeUs remedy_time_with(const RemedySearch *search, uint64_t wal_bytes)
+{
+    RestoreLoad load = search->worst;
+    Forecast forecast;
+
+    load.wal_bytes = wal_bytes;
+    forecast_make(search->rates, &load, &forecast);
+    return forecast_time(&forecast);
+}
+
 /* How much WAL may lie between a backup and the target. Below 0: even none is too much. */
 static double remedy_wal_allowed(const RemedySearch *search)
 {
-    RestoreLoad none = search->worst;
-    Forecast forecast;
+    const TimeUs none = remedy_time_with(search, 0);
+    const double per_byte = (double)(remedy_time_with(search, search->worst.wal_bytes) - none) /
+                            (double)search->worst.wal_bytes;
 
-    none.wal_bytes = 0;
-    forecast_make(search->rates, &none, &forecast);
-    TimeUs rest = search->objective - forecast_time(&forecast);
-    double factor = forecast.has_p90 ? rates_p90_factor(search->rates) : 1;
-    double per_byte = search->rates->replay_us_per_wal_byte * factor;
-    if (rest < 0)
+    if (search->objective < none)
         return -1;
-    return per_byte > 0 ? (double)rest / per_byte : 0;
+    return per_byte > 0 ? (double)(search->objective - none) / per_byte : 0;
 }
 
 static TimeUs remedy_backup_interval(const RemedySearch *search)

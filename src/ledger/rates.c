@@ -33,25 +33,6 @@ static bool measure_has(const RestoreMeasure *measure, RestorePhase phase)
     return measure->phases[phase] != TIME_US_NONE;
 }
 
-/* A phase that takes the same time whatever there is to do. Below 0: never measured. */
-typedef bool SampleFilter(const RestoreMeasure *measure);
-
-static double samples_fixed(const Samples *samples, RestorePhase phase, SampleFilter *filter)
-{
-    double sum = 0;
-    double weights = 0;
-
-    for (size_t i = 0; i < samples->count; i++) {
-        const RestoreMeasure *it = samples->items[i];
-
-        if (!measure_has(it, phase) || (filter != NULL && !filter(it)))
-            continue;
-        sum += samples->weights[i] * (double)it->phases[phase];
-        weights += samples->weights[i];
-    }
-    return weights > 0 ? sum / weights : -1;
-}
-
 /* It came to a target that was verified, where the server shut down. */
 static bool measure_is_targeted(const RestoreMeasure *measure)
 {
@@ -63,26 +44,109 @@ static bool measure_is_to_the_end(const RestoreMeasure *measure)
     return !measure_is_targeted(measure);
 }
 
-/*
- * Time for one unit of work, all of the time over all of the work: what did much says more than
- * what did little, whose time is mostly something else.
- */
+/* One that is always wanted: NULL. */
+typedef bool SampleFilter(const RestoreMeasure *measure);
+
+static RestoreLoad load_of(const RestoreMeasure *measure)
+{
+    return (RestoreLoad){.bytes = measure->bytes,
+                         .files = measure->files,
+                         .wal_bytes = measure->wal_bytes,
+                         .has_target = measure_is_targeted(measure),
+                         .has_check = measure_has(measure, PHASE_CHECK)};
+}
+
+/* Weighted sums over the restores that had a phase: of its work, its time, and their products. */
+typedef struct TermSums {
+    size_t count;
+    double times, units, weights; /* for means: by how new it is alone */
+    double fit_weights, works, works2, fit_times, works_times;
+} TermSums;
+
+/* For the fit how far a restore is from it counts by its own time: a long one is further off. */
+static void sums_add(TermSums *sums, double weight, double work, double time)
+{
+    const double shortest = 1000;
+    const double fit_weight = weight / (time > shortest ? time : shortest);
+
+    sums->count++;
+    sums->times += weight * time;
+    sums->units += weight * work;
+    sums->weights += weight;
+    sums->fit_weights += fit_weight;
+    sums->works += fit_weight * work;
+    sums->works2 += fit_weight * work * work;
+    sums->fit_times += fit_weight * time;
+    sums->works_times += fit_weight * work * time;
+}
+
+static TermSums samples_sum(const Samples *samples, RestorePhase phase, SampleFilter *filter)
+{
+    TermSums sums = {.count = 0};
+
+    for (size_t i = 0; i < samples->count; i++) {
+        const RestoreMeasure *it = samples->items[i];
+        const RestoreLoad load = load_of(it);
+
+        if (measure_has(it, phase) && (filter == NULL || filter(it))) {
+            sums_add(&sums, samples->weights[i], forecast_work(&load, phase, it->is_delta),
+                     (double)it->phases[phase]);
+        }
+    }
+    return sums;
+}
+
+/* Where all did about as much, what is fixed and what goes by the work can't be told apart. */
+static bool sums_differ(const TermSums *sums)
+{
+    enum { FEWEST = 3 };
+    static const double apart = 0.05;
+
+    return sums->count >= FEWEST && sums->fit_weights * sums->works2 - sums->works * sums->works >
+                                        apart * sums->fit_weights * sums->works2;
+}
+
+/* Neither part can be below zero: what chance makes of it is left out. */
+static PhaseTerm sums_fit(const TermSums *sums)
+{
+    const double determinant = sums->fit_weights * sums->works2 - sums->works * sums->works;
+    const double rate =
+        (sums->fit_weights * sums->works_times - sums->works * sums->fit_times) / determinant;
+    const double fixed =
+        (sums->works2 * sums->fit_times - sums->works * sums->works_times) / determinant;
+
+    if (rate < 0)
+        return (PhaseTerm){.is_known = true, .fixed = sums->times / sums->weights};
+    if (fixed < 0)
+        return (PhaseTerm){.is_known = true, .rate = sums->works_times / sums->works2};
+    return (PhaseTerm){.is_known = true, .fixed = fixed, .rate = rate};
+}
+
+static bool phase_goes_by_work(RestorePhase phase)
+{
+    return phase == PHASE_CHECK || phase == PHASE_SYNC || phase == PHASE_REPLAY;
+}
+
+static PhaseTerm samples_term(const Samples *samples, RestorePhase phase, SampleFilter *filter)
+{
+    const TermSums sums = samples_sum(samples, phase, filter);
+
+    if (sums.count == 0)
+        return (PhaseTerm){.is_known = false};
+    if (sums_differ(&sums))
+        return sums_fit(&sums);
+    /* All of the time over all of the work: what did much says more than what did little. */
+    if (phase_goes_by_work(phase))
+        return (PhaseTerm){.is_known = true, .rate = sums.units > 0 ? sums.times / sums.units : 0};
+    return (PhaseTerm){.is_known = true, .fixed = sums.times / sums.weights};
+}
+
+/* Time for one unit of work, all of the time over all of the work. */
 typedef uint64_t SampleWork(const RestoreMeasure *measure);
 
 static uint64_t measure_bytes(const RestoreMeasure *measure)
 {
     return measure->bytes;
-}
-
-static uint64_t measure_wal_bytes(const RestoreMeasure *measure)
-{
-    return measure->wal_bytes;
-}
-
-/* What is read before anything is touched. */
-static uint64_t measure_checked(const RestoreMeasure *measure)
-{
-    return checked_bytes(measure->wal_bytes, measure->bytes, measure->is_delta);
 }
 
 static uint64_t measure_files(const RestoreMeasure *measure)
@@ -160,16 +224,13 @@ static void rates_measure_files(const Samples *samples, RestoreRates *rates)
     rates->us_per_file = per_file;
 }
 
-static void rates_measure_fixed(const Samples *samples, RestoreRates *rates)
+static void rates_measure_terms(const Samples *samples, RestoreRates *rates)
 {
-    static const RestorePhase fixed[] = {PHASE_PLAN, PHASE_START, PHASE_CHECKPOINT,
-                                         PHASE_SECOND_START, PHASE_PROBES};
-
-    for (size_t i = 0; i < ARRAY_SIZE(fixed); i++)
-        rates->fixed_us[fixed[i]] = samples_fixed(samples, fixed[i], NULL);
+    for (int phase = 0; phase < PHASE_COUNT; phase++)
+        rates->terms[phase] = samples_term(samples, (RestorePhase)phase, NULL);
     /* Open for writing, a server makes another checkpoint than one that shuts down at a target. */
-    rates->checkpoint_us[false] = samples_fixed(samples, PHASE_CHECKPOINT, measure_is_to_the_end);
-    rates->checkpoint_us[true] = samples_fixed(samples, PHASE_CHECKPOINT, measure_is_targeted);
+    rates->checkpoint[false] = samples_term(samples, PHASE_CHECKPOINT, measure_is_to_the_end);
+    rates->checkpoint[true] = samples_term(samples, PHASE_CHECKPOINT, measure_is_targeted);
 }
 
 static void rates_measure_extent(const Samples *samples, RestoreRates *rates)
@@ -189,11 +250,7 @@ static void rates_measure_extent(const Samples *samples, RestoreRates *rates)
 /* What these rates would have said of it, over the phases that it had, and what it took. */
 static double rates_ratio_of(const RestoreRates *rates, const RestoreMeasure *it)
 {
-    const RestoreLoad load = {.bytes = it->bytes,
-                              .files = it->files,
-                              .wal_bytes = it->wal_bytes,
-                              .has_target = measure_is_targeted(it),
-                              .has_check = measure_has(it, PHASE_CHECK)};
+    const RestoreLoad load = load_of(it);
     Forecast said;
     double real = 0;
     double forecast = 0;
@@ -232,11 +289,8 @@ bool rates_measure(const RestoreMeasure *measures, size_t count, const RestoreKi
         return false;
     *rates = (RestoreRates){.kind = *kind, .count = samples.count, .newest = TIME_US_NONE};
     rates_measure_extent(&samples, rates);
-    rates_measure_fixed(&samples, rates);
+    rates_measure_terms(&samples, rates);
     rates_measure_files(&samples, rates);
-    rates->sync_us_per_byte = samples_rate(&samples, PHASE_SYNC, measure_bytes);
-    rates->check_us_per_byte = samples_rate(&samples, PHASE_CHECK, measure_checked);
-    rates->replay_us_per_wal_byte = samples_rate(&samples, PHASE_REPLAY, measure_wal_bytes);
     rates->spread = rates_spread(rates, &samples);
     return true;
 }
