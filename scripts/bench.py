@@ -17,6 +17,7 @@ import time
 
 from bench_builds import BuildsBench
 from bench_cache import CacheBench
+from bench_forecast import ForecastBench
 from bench_wal import WalBench
 from bench_windows import WindowsBench
 
@@ -38,7 +39,7 @@ def run(*command, check=True, cwd="/", **options):
     return output.strip(), wall, usage.ru_utime + usage.ru_stime
 
 
-class Bench(WalBench, CacheBench, WindowsBench, BuildsBench):
+class Bench(WalBench, CacheBench, WindowsBench, BuildsBench, ForecastBench):
     run = staticmethod(run)
     bin = BIN
     user = USER

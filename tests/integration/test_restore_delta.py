@@ -230,9 +230,10 @@ class Delta(SharedClusterTest):
             backup = chance.choice((self.first, self.second))
             words = self.words(backup) + (["--delta"] if chance.randrange(4) else ["--force"])
             killed += self.kill_after(chance.random() * whole, words)
-            # It is what it was, with pg_control, or says that it is not.
-            self.assertTrue((self.data / "global" / "pg_control").exists() or
-                            (self.data / "pgcairn.restore").exists(), f"seed {SEED}, turn {turn}")
+            # It is what it was, with pg_control, or says that it is not; or it is kept (--force).
+            self.assertTrue(any(list(self.path.glob(f"data*/{name}")) for name in
+                                ("global/pg_control", "global/pg_control.pgcairn-old", "pgcairn.restore")),
+                            f"seed {SEED}, turn {turn}")
             if chance.randrange(5) == 0:
                 self.delta(backup)
                 self.assert_whole(backup)
