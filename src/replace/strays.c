@@ -17,12 +17,21 @@ typedef struct Strays {
     uint64_t *count;
 } Strays;
 
+/* It is compared, and replaced where it differs; what a restore that did not end had of it may not
+ * be on the disk. */
+static bool is_stock_manifest(const Strays *strays, const TreeEntry *entry)
+{
+    return strays->plan->old.state == DATA_CLUSTER && strcmp(entry->name, "backup_manifest") == 0 &&
+           S_ISREG(entry->found.st_mode) && entry->found.st_nlink == 1 &&
+           entry->found.st_uid == geteuid() && entry->found.st_gid == getegid();
+}
+
 /* What belongs to the file system, what says that a restore is at work, and WAL of earlier ones. */
 static bool stays_anyway(const Strays *strays, const TreeEntry *entry)
 {
     return strays->is_data && strchr(entry->below, '/') == NULL &&
            (strcmp(entry->name, "lost+found") == 0 ||
-            strcmp(entry->name, RESTORE_MARKER_FILE) == 0 ||
+            strcmp(entry->name, RESTORE_MARKER_FILE) == 0 || is_stock_manifest(strays, entry) ||
             strncmp(entry->name, KEPT_WAL_INSIDE, strlen(KEPT_WAL_INSIDE)) == 0);
 }
 

@@ -5,7 +5,6 @@
 #include "rebuild/fork_wal.h"
 #include "rebuild/held_places.h"
 #include "rebuild/marker.h"
-#include "rebuild/plan_entry.h"
 #include "rebuild/rebuild.h"
 #include "rebuild/skeleton.h"
 #include "rebuild/stored_wal.h"
@@ -13,77 +12,15 @@
 #include "replace/occupied.h"
 #include "replace/save_wal.h"
 #include "restore/restore.h"
+#include "stock_manifest.h"
 
 #include "base/fault.h"
 #include "base/file.h"
-#include "postgres/backup_manifest.h"
 #include "postgres/control.h"
-#include "repo/recovery_plan.h"
-#include "stream/digest.h"
 
 #include <errno.h>
 #include <sys/file.h>
 #include <sys/stat.h>
-
-enum { MANIFEST_PIECE = 1 << 20, SMALL_TEXT_MAX = 1 << 20 };
-
-static bool list_own_file(BackupManifestWriter *writer, const RestorePlan *plan, const char *name,
-                          Error *err)
-{
-    CLEANUP(buffer_done) Buffer text = {0};
-
-    if (!held_read_whole(held_at(&plan->placement.held->data, name), SMALL_TEXT_MAX, &text, err))
-        return false;
-    backup_manifest_file(writer, name, text.size, time_now(),
-                         crc32c_update(0, text.data, text.size));
-    return true;
-}
-
-static bool restore_flush(Buffer *out, FileWriter *file, size_t at_least, Error *err)
-{
-    if (out->size < at_least || out->size == 0)
-        return true;
-    if (!file_writer_write(file, out->data, out->size, err))
-        return false;
-    out->size = 0;
-    return true;
-}
-
-/*
- * For pg_verifybackup, a program that is not ours. It takes no notice of postgresql.auto.conf,
- * recovery.signal and pg_wal; all else that lies in the directory must be listed.
- */
-static bool write_backup_manifest(const RestorePlan *plan, Error *err)
-{
-    const Manifest *manifest = &plan->decision.manifest;
-    const ManifestHeader *header = &manifest->header;
-    CLEANUP(buffer_done) Buffer out = {0};
-    CLEANUP(file_writer_done) FileWriter file = FILE_WRITER_CLOSED;
-    CLEANUP(backup_manifest_freep)
-    BackupManifestWriter *writer =
-        backup_manifest_new(header->major, header->system_identifier, &out);
-
-    if (!held_writer_open(&file, held_at(&plan->placement.held->data, "backup_manifest"),
-                          data_file_mode(&plan->placement), err))
-        return false;
-    for (size_t i = 0; i < manifest->entry_count; i++) {
-        const ManifestEntry *entry = &manifest->entries[i];
-        if (!plan_entry_is_written(entry) && entry->kind != ENTRY_HOLLOW)
-            continue;
-        backup_manifest_file(writer, entry->path, entry->size, entry->mtime, entry->crc32c);
-        if (!restore_flush(&out, &file, MANIFEST_PIECE, err))
-            return false;
-    }
-    if (!list_own_file(writer, plan, "backup_label", err) ||
-        !list_own_file(writer, plan, RECOVERY_PLAN_FILE, err))
-        return false;
-    backup_manifest_finish(writer, header->timeline, header->start, header->stop);
-    if (!restore_flush(&out, &file, 0, err))
-        return false;
-    if (fchmod(file.fd, data_file_mode(&plan->placement)) != 0)
-        return error_set_errno(err, ERR_IO, errno, "set the mode of %s", file.path);
-    return file_writer_replace(&file, err);
-}
 
 /* bytes: PG_CONTROL_FILE_SIZE of them. */
 static bool restore_read_control(const Cluster *cluster, const RestorePlan *plan, uint8_t *bytes,
@@ -258,7 +195,7 @@ static bool restore_configure(const Cluster *cluster, const RestoreRequest *requ
 
     return configuration_settle(plan, err) &&
            data_file_put(&plan->placement, "backup_label", label, strlen(label), err) &&
-           recovery_settings_write(request, plan, err) && write_backup_manifest(plan, err) &&
+           recovery_settings_write(request, plan, err) && stock_manifest_put(plan, err) &&
            fork_wal_put(cluster, request, plan, err) &&
            save_wal_put(cluster, plan, &report->wal_saved, err);
 }

@@ -252,7 +252,7 @@ class Delta(SharedClusterTest):
 
     def test_where_nothing_differs_nothing_is_written(self):
         self.plain(self.second)
-        before = {path: path.stat() for path in self.files()}
+        before = {path: path.stat() for path in [*self.files(), self.data / "backup_manifest"]}
         plan = self.tool_json("restore", *self.words(self.second), "--delta", "--dry-run")
         self.assertEqual(plan["old_directory"], "overwritten")
         answer = self.delta(self.second)
@@ -264,3 +264,10 @@ class Delta(SharedClusterTest):
                          {path: found.st_ctime_ns for path, found in before.items()})
         self.assert_whole(self.second)
         self.assertLess(answer["written_bytes"], 100000)
+        # One that lists something else is written anew.
+        with open(self.data / "backup_manifest", "r+b") as file:
+            file.seek(1000)
+            file.write(b"xxx")
+        (self.data / "postgresql.conf").chmod(0o600)
+        self.delta(self.second)
+        self.assertNotIn(b"xxx", (self.data / "backup_manifest").read_bytes())
