@@ -108,7 +108,7 @@ static bool note_parse(const Cluster *cluster, const char *value, Arena *arena, 
     Error ignored = {0}; /* not ours then */
 
     if (!wal_name_parse(name, cluster->wal_segment_size, &note->first, &ignored) ||
-        !note_take_number(&at, &changed_at) || changed_at > INT64_MAX)
+        !note_take_number(&at, &changed_at))
         return false;
     CLEANUP(text_freep) char *folder = layout_wal_folder(cluster->name, name);
     note->folder = arena_text(arena, folder);
@@ -344,16 +344,18 @@ bool known_folders_list(const Cluster *cluster, ObjectList *list, Error *err)
     return list_with_notes(cluster, &notes, prefix, list, err);
 }
 
-/* The archive as it was seen: its folders before and after its names were listed. */
+/*
+ * The archive as it was seen: its folders, then its names. What changes in between gives its folder
+ * another time than the one that is written down.
+ */
 typedef struct FolderSurvey {
-    ObjectList before, names, after;
+    ObjectList folders, names;
 } FolderSurvey;
 
 static void folder_survey_done(FolderSurvey *survey)
 {
-    object_list_done(&survey->before);
+    object_list_done(&survey->folders);
     object_list_done(&survey->names);
-    object_list_done(&survey->after);
 }
 
 static bool folder_survey_make(const Cluster *cluster, FolderSurvey *survey, Error *err)
@@ -361,9 +363,8 @@ static bool folder_survey_make(const Cluster *cluster, FolderSurvey *survey, Err
     CLEANUP(text_freep) char *prefix = layout_wal_prefix(cluster->name);
     Storage *storage = cluster->repo->storage;
 
-    return storage_list_folders(storage, prefix, &survey->before, err) &&
-           storage_list(storage, prefix, &survey->names, err) &&
-           storage_list_folders(storage, prefix, &survey->after, err);
+    return storage_list_folders(storage, prefix, &survey->folders, err) &&
+           storage_list(storage, prefix, &survey->names, err);
 }
 
 static int compare_folder_name(const void *name, const void *folder)
@@ -382,11 +383,10 @@ static TimeUs folder_changed_at(const ObjectList *folders, const char *name)
     return found == NULL ? TIME_US_NONE : found->stored_at;
 }
 
-static bool folder_is_settled(const FolderSurvey *survey, const ObjectInfo *folder, TimeUs now)
+static bool folder_is_settled(const ObjectInfo *folder, TimeUs now)
 {
     return folder->stored_at != TIME_US_NONE && folder->stored_at >= 0 &&
-           folder->stored_at <= now - folder_settled_after &&
-           folder_changed_at(&survey->after, folder->name) == folder->stored_at;
+           folder->stored_at <= now - folder_settled_after;
 }
 
 /* Its segments, when they follow each other and there is nothing else in it that counts. */
@@ -427,8 +427,8 @@ static size_t notes_compose(const Cluster *cluster, const FolderSurvey *survey, 
     record_begin(record, kind, KIND_VERSION);
     record_text(record, "repository", cluster->repo->id);
     record_text(record, "cluster", cluster->name);
-    for (size_t i = 0; i < survey->before.count; i++) {
-        const ObjectInfo *folder = &survey->before.objects[i];
+    for (size_t i = 0; i < survey->folders.count; i++) {
+        const ObjectInfo *folder = &survey->folders.objects[i];
         CLEANUP(buffer_done) Buffer text = {0};
 
         while (begin < names->count && strcmp(names->objects[begin].name, folder->name) < 0)
@@ -436,7 +436,7 @@ static size_t notes_compose(const Cluster *cluster, const FolderSurvey *survey, 
         size_t end = begin;
         while (end < names->count && text_begins_with(names->objects[end].name, folder->name))
             end++;
-        if (folder_is_settled(survey, folder, now) && record->text.size < NOTES_SIZE_MAX / 2 &&
+        if (folder_is_settled(folder, now) && record->text.size < NOTES_SIZE_MAX / 2 &&
             describe_folder(cluster, folder, names->objects + begin, end - begin, &text)) {
             buffer_append(&text, "", 1);
             record_text(record, "folder", (const char *)text.data);

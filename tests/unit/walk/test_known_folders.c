@@ -5,6 +5,7 @@
 #include "base/tree.h"
 #include "repo/layout.h"
 #include "repo/record.h"
+#include "storage/driver.h"
 #include "stores.h"
 #include "walk/inventory.h"
 
@@ -228,6 +229,8 @@ static void a_folder_that_changed_is_listed(void **state)
     CLEANUP(text_freep) char *other = wal_path(world, 1, SOMEWHERE, ".partial");
     assert_int_equal(rename(one, other), 0);
     compare_listings(world);
+    refresh(world, 2);
+    compare_listings(world);
 }
 
 /* As a copy that keeps times looks, in which something was left out. */
@@ -335,7 +338,6 @@ static void what_can_not_be_read_counts_for_nothing(void **state)
 {
     World *world = *state;
     CLEANUP(text_freep) char *object = NULL;
-    Error err = {0};
 
     put_long_archive(world);
     refresh(world, 2);
@@ -346,25 +348,47 @@ static void what_can_not_be_read_counts_for_nothing(void **state)
         change_object(world, object, offset);
     }
     assert_true(compare_listings(world) < 200);
+}
 
-    /* Signed, and of another place. */
-    static const char *const keys[][2] = {{"repository", "00000000000000000000000000000000"},
-                                          {"cluster", "other"}};
-    for (size_t i = 0; i < ARRAY_SIZE(keys); i++) {
-        CLEANUP(record_writer_done) RecordWriter record = {0};
-        CLEANUP(text_freep) char *again = layout_known_folders("main", i);
-        const char *segment = "000000010000000300000000";
-        CLEANUP(text_freep) char *folder = text_format("%s 1 5 5", segment);
+/* What somebody wrote who can sign. */
+static void remember_by_hand(const World *world, const char *repository, const char *cluster,
+                             const char *value)
+{
+    CLEANUP(record_writer_done) RecordWriter record = {0};
+    CLEANUP(text_freep) char *object = layout_known_folders("main", 0);
+    Error err = {0};
 
-        assert_true(storage_remove(world->repo.storage, object, &err));
-        record_begin(&record, "folders", 1);
-        record_text(&record, "repository", i == 0 ? keys[0][1] : world->repo.id);
-        record_text(&record, "cluster", i == 1 ? keys[1][1] : "main");
-        record_text(&record, "folder", folder);
-        assert_true(record_store(&record, world->repo.storage, again, &err));
-        assert_true(compare_listings(world) > FOLDERS * PER_FOLDER);
-        assert_true(storage_remove(world->repo.storage, again, &err));
-    }
+    assert_true(storage_remove(world->repo.storage, object, &err));
+    record_begin(&record, "folders", 1);
+    record_text(&record, "repository", repository);
+    record_text(&record, "cluster", cluster);
+    record_text(&record, "folder", value);
+    assert_true(record_store(&record, world->repo.storage, object, &err));
+}
+
+static void what_is_of_another_place_is_not_believed(void **state)
+{
+    World *world = *state;
+    CLEANUP(text_freep)
+    char *folder = text_format("%s/repo/main/wal/0000000100000003", world->place);
+    CLEANUP(object_list_done) ObjectList list = {0};
+    struct stat found;
+    Error err = {0};
+
+    put_run(world, 1, 3 * PER_FOLDER, 4 * PER_FOLDER - 1);
+    assert_int_equal(stat(folder, &found), 0);
+    CLEANUP(text_freep)
+    char *value = text_format("000000010000000300000000 %lld%06ld 5 5",
+                              (long long)found.st_ctim.tv_sec, found.st_ctim.tv_nsec / 1000);
+
+    remember_by_hand(world, "00000000000000000000000000000000", "main", value);
+    compare_listings(world);
+    remember_by_hand(world, world->repo.id, "other", value);
+    compare_listings(world);
+    /* Else it would have been: then the folder has that one segment. */
+    remember_by_hand(world, world->repo.id, "main", value);
+    assert_true(known_folders_list(&world->cluster, &list, &err));
+    assert_int_equal(list.count, 2);
 }
 
 /* Signed, of the folder's very time, and nonsense. */
@@ -395,26 +419,80 @@ static void what_can_not_be_is_not_believed(void **state)
     CLEANUP(text_freep)
     char *folder = text_format("%s/repo/main/wal/0000000100000003", world->place);
     struct stat found;
-    Error err = {0};
 
     put_run(world, 1, 3 * PER_FOLDER, 4 * PER_FOLDER - 1);
     assert_int_equal(stat(folder, &found), 0);
     for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
-        CLEANUP(record_writer_done) RecordWriter record = {0};
-        CLEANUP(text_freep) char *object = layout_known_folders("main", i);
         CLEANUP(text_freep)
         char *value = text_format("%s %s%lld%06ld%s", cases[i].name, cases[i].before,
                                   (long long)found.st_ctim.tv_sec, found.st_ctim.tv_nsec / 1000,
                                   cases[i].segments);
 
-        record_begin(&record, "folders", 1);
-        record_text(&record, "repository", world->repo.id);
-        record_text(&record, "cluster", "main");
-        record_text(&record, "folder", value);
-        assert_true(record_store(&record, world->repo.storage, object, &err));
+        remember_by_hand(world, world->repo.id, "main", value);
         compare_listings(world);
-        assert_true(storage_remove(world->repo.storage, object, &err));
     }
+}
+
+static const StorageOps *true_ops;
+
+static bool list_frozen(Storage *storage, const ListRequest *request, ObjectList *list, Error *err)
+{
+    if (!true_ops->list(storage, request, list, err))
+        return false;
+    for (size_t i = 0; request->folders_only && i < list->count; i++)
+        list->objects[i].stored_at = 1000;
+    return true;
+}
+
+/* Something that takes a segment away just when its folder was listed, once. */
+static const char *to_take;
+
+static bool list_and_take(Storage *storage, const ListRequest *request, ObjectList *list,
+                          Error *err)
+{
+    if (!true_ops->list(storage, request, list, err))
+        return false;
+    if (!request->folders_only && to_take != NULL && strcmp(request->prefix, "main/wal/") == 0) {
+        assert_int_equal(unlink(to_take), 0);
+        to_take = NULL;
+    }
+    return true;
+}
+
+static void what_changes_while_it_is_listed_is_not_remembered(void **state)
+{
+    World *world = *state;
+    CLEANUP(text_freep) char *path = wal_path(world, 1, 3 * PER_FOLDER + 5, "");
+    StorageOps taking = *world->repo.storage->ops;
+
+    put_long_archive(world);
+    pass_some_time();
+    true_ops = world->repo.storage->ops;
+    taking.list = list_and_take;
+    world->repo.storage->ops = &taking;
+    to_take = path;
+    refresh(world, 2);
+    world->repo.storage->ops = true_ops;
+    assert_null(to_take);
+    compare_listings(world);
+}
+
+/* A file system that makes up the times of its folders is found out, and not relied on. */
+static void a_store_whose_times_stand_still_is_not_believed(void **state)
+{
+    World *world = *state;
+    StorageOps frozen = *world->repo.storage->ops;
+    Error err = {0};
+
+    put_long_archive(world);
+    refresh(world, 2);
+    assert_int_equal(remembered_objects(world, NULL), 1);
+    true_ops = world->repo.storage->ops;
+    frozen.list = list_frozen;
+    world->repo.storage->ops = &frozen;
+    assert_true(known_folders_refresh(&world->cluster, time_now(), &err));
+    world->repo.storage->ops = true_ops;
+    assert_int_equal(remembered_objects(world, NULL), 0);
 }
 
 /* A store that can't tell when a folder changed: all is listed, and nothing is written down. */
@@ -452,6 +530,9 @@ int main(void)
         FOLDER_TEST(what_was_cut_in_place_shows_after_the_next_whole_listing),
         FOLDER_TEST(what_can_not_be_read_counts_for_nothing),
         FOLDER_TEST(what_can_not_be_is_not_believed),
+        FOLDER_TEST(what_is_of_another_place_is_not_believed),
+        FOLDER_TEST(what_changes_while_it_is_listed_is_not_remembered),
+        FOLDER_TEST(a_store_whose_times_stand_still_is_not_believed),
         cmocka_unit_test(a_store_that_can_not_tell_is_listed_whole),
     };
 
