@@ -25,5 +25,11 @@ bool after_archive(AfterLook *look, Error *err) MUST_CHECK;
 bool after_standbys(AfterLook *look, Error *err) MUST_CHECK;
 bool after_status(AfterLook *look, Error *err) MUST_CHECK;
 
+/*
+ * Pure: what a finding of `status` says of a restore. A backup that is damaged or suspect was so
+ * before, and the restore has passed it over; that a new one is to be taken is a check of its own.
+ */
+CheckResult result_of_finding(HealthLevel level, const char *topic);
+
 /* Pure: names of `wanted` (commas between) that are not among `there` (the same). */
 const char *names_missing(const char *wanted, const char *there, Arena *arena);

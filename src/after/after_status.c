@@ -1,6 +1,6 @@
 #include "after_parts.h"
 
-static CheckResult result_of_level(HealthLevel level)
+CheckResult result_of_finding(HealthLevel level, const char *topic)
 {
     switch (level) {
     case HEALTH_OK:
@@ -12,7 +12,7 @@ static CheckResult result_of_level(HealthLevel level)
     case HEALTH_CRITICAL:
         break;
     }
-    return CHECK_FAILED;
+    return strcmp(topic, "backup") == 0 ? CHECK_NOTED : CHECK_FAILED;
 }
 
 /* Then it can't be well, and a restore would follow the branch that the archive has. */
@@ -46,7 +46,7 @@ bool after_status(AfterLook *look, Error *err)
     for (size_t i = 0; i < health.finding_count; i++) {
         const HealthFinding *finding = &health.findings[i];
 
-        checks_put(look->list, CHECK_STATUS, result_of_level(finding->level),
+        checks_put(look->list, CHECK_STATUS, result_of_finding(finding->level, finding->topic),
                    arena_format(&arena, "%s: %s", health_level_name(finding->level), finding->what),
                    finding->next);
     }

@@ -81,11 +81,22 @@ static void names_that_are_missing_are_told(void **state)
                             cases[i].missing);
 }
 
+static void what_was_wrong_before_is_not_held_against_a_restore(void **state)
+{
+    (void)state;
+    assert_int_equal(result_of_finding(HEALTH_OK, "archive"), CHECK_PASSED);
+    assert_int_equal(result_of_finding(HEALTH_WARNING, "archiver"), CHECK_NOTED);
+    assert_int_equal(result_of_finding(HEALTH_UNKNOWN, "exposure"), CHECK_UNKNOWN);
+    assert_int_equal(result_of_finding(HEALTH_CRITICAL, "archive"), CHECK_FAILED);
+    assert_int_equal(result_of_finding(HEALTH_CRITICAL, "backup"), CHECK_NOTED);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_list_says_which_checks_are_made),
         cmocka_unit_test(the_worst_is_what_failed_first_and_else_what_is_unknown),
+        cmocka_unit_test(what_was_wrong_before_is_not_held_against_a_restore),
         cmocka_unit_test(names_that_are_missing_are_told),
     };
 
