@@ -84,6 +84,21 @@ static TimeUs came_back_time(const LedgerEntry *entry, const char *key)
     return record_get_time(&entry->record, key, &time, &ignored) ? time : TIME_US_NONE;
 }
 
+/* Of the directory that the restore replaced. */
+static const char *const *came_back_slots(const LedgerEntry *entry, Arena *arena)
+{
+    const Record *record = &entry->record;
+    const char **names = arena_alloc(arena, (record->count + 1) * sizeof *names);
+    size_t count = 0;
+
+    for (size_t i = 0; i < record->count; i++) {
+        if (strcmp(record->fields[i].key, "slot") == 0)
+            names[count++] = arena_text(arena, record->fields[i].value);
+    }
+    names[count] = NULL;
+    return (const char *const *)names;
+}
+
 static void came_back_take(const LedgerEntry *entry, Aftermath *aftermath)
 {
     Closing *closing = &aftermath->closing;
@@ -92,6 +107,7 @@ static void came_back_take(const LedgerEntry *entry, Aftermath *aftermath)
     Error ignored = {0}; /* 0 */
 
     aftermath->is_copy = as_copy != NULL && strcmp(as_copy, "yes") == 0;
+    aftermath->slots_before = came_back_slots(entry, &aftermath->checks.arena);
     closing->began = entry->started;
     if (closing->last_commit == TIME_US_NONE)
         closing->last_commit = came_back_time(entry, "last_commit");

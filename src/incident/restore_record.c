@@ -176,6 +176,8 @@ void restore_write_journal(const RestoreStory *story, const Error *failure)
         restore_target_text(&story->request->target, time_text_postgres, text, sizeof text));
     record_text(&record, "data", story->request->data);
     record_text(&record, "as_copy", restore_is_copy(story) ? "yes" : "no");
+    for (size_t i = 0; story->slots_before != NULL && story->slots_before[i] != NULL; i++)
+        record_text(&record, "slot", story->slots_before[i]);
     restore_put_phases(story, failure, &record);
     if (failure->code != ERR_NONE)
         record_text(&record, "error", failure->message);
