@@ -16,6 +16,7 @@ static bool after_ask(AfterLook *look, const char **version, Arena *arena, Error
         !session_row(look->session, query, arena, values, ARRAY_SIZE(values), &found, err))
         return false;
     *version = values[0] != NULL ? values[0] : "";
+    look->major = (unsigned)strtoul(*version, NULL, 10);
     look->sight->is_open = values[1] != NULL && strcmp(values[1], "f") == 0;
     if (values[2] != NULL)
         look->sight->timeline = (uint32_t)strtoul(values[2], NULL, 16);

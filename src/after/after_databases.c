@@ -5,7 +5,7 @@
 
 #include <inttypes.h>
 
-enum { DATABASES_ASKED_MAX = 10000 };
+enum { DATABASES_ASKED_MAX = 10000, DATABASE_COLLATIONS_SINCE = 15 };
 
 /* Names of databases, one after another. */
 typedef struct AskedDatabases {
@@ -71,6 +71,35 @@ static bool after_each_database(AfterLook *look, const AskedDatabases *names, Er
     return true;
 }
 
+/* By the whole cluster's catalog: what its databases were sorted by, and what this host has (15 on;
+ * a drill asks for single collations, too). */
+static bool after_collations(AfterLook *look, Error *err)
+{
+    static const char query[] =
+        "SELECT string_agg(format('%s (%s, this host has %s)', datname, datcollversion,"
+        " pg_database_collation_actual_version(oid)), ', ' ORDER BY datname) FROM pg_database"
+        " WHERE datcollversion IS NOT NULL AND datallowconn AND datcollversion IS DISTINCT FROM"
+        " pg_database_collation_actual_version(oid)";
+    CLEANUP(arena_done) Arena arena = {0};
+    const char *names = NULL;
+    bool found;
+
+    if (look->major < DATABASE_COLLATIONS_SINCE)
+        return true;
+    if (!session_row(look->session, query, &arena, &names, 1, &found, err))
+        return false;
+    if (found && names != NULL) {
+        checks_put(
+            look->list, CHECK_DATABASES, CHECK_NOTED,
+            arena_format(&arena,
+                         "sorted by another version of the collation, so indexes on text may "
+                         "be out of order: %s",
+                         names),
+            "REINDEX DATABASE, then ALTER DATABASE NAME REFRESH COLLATION VERSION");
+    }
+    return true;
+}
+
 bool after_databases(AfterLook *look, Error *err)
 {
     CLEANUP(arena_done) Arena arena = {0};
@@ -94,7 +123,9 @@ bool after_databases(AfterLook *look, Error *err)
                       " ORDER BY datname",
                       1, database_take, names, &attempt))
         return after_unknown(look, CHECK_DATABASES, &attempt, err);
-    return after_each_database(look, names, err);
+    if (!after_each_database(look, names, err))
+        return false;
+    return after_collations(look, &attempt) || after_unknown(look, CHECK_DATABASES, &attempt, err);
 }
 
 /* As long as it needs, but never for a lock; and it can change nothing. Names are found as for

@@ -11,6 +11,7 @@ typedef struct AfterLook {
     const AfterRequest *request;
     CheckList *list;
     AfterSight *sight;
+    unsigned major;
     Session *session; /* with the server, in the database that conninfo says */
 } AfterLook;
 

@@ -3,7 +3,8 @@
 import json
 
 from support.cluster import ClusterTest
-from support.processes import TOOL, attempt, run
+from support.processes import TOOL, attempt
+from support.version import MAJOR
 
 
 DEFAULT = {"PGCAIRN_CHECKS": "all"}
@@ -108,6 +109,8 @@ class AfterRestore(ClusterTest):
         cluster = self.cluster
         cluster.reconfigure(archive_command="false archive-push", synchronous_standby_names="nobody",
                             synchronous_commit="local")
+        if MAJOR >= 15:
+            cluster.sql("update pg_database set datcollversion = '1.0' where datname = 'postgres'")
         self.tool("backup", f"--data={cluster.data}", "--wal-wait=0s", expect=3)
         cluster.reconfigure(archive_command=self.archive_command())
         cluster.switch_wal()
@@ -118,6 +121,8 @@ class AfterRestore(ClusterTest):
                                       r"server has failed \d times, the last time with 00000002")
         self.assertRegex(done.stdout, r"status +to do +once WAL of this timeline gets into the archive")
         self.assertRegex(done.stdout, r"standbys +failed +synchronous_standby_names is 'nobody'")
+        if MAJOR >= 15:
+            self.assertRegex(done.stdout, r"databases +noted +sorted by another version .*: postgres \(1.0, this host has")
         self.assertIn("no commit is known to be lost", done.stdout)
         self.assertIn('the check "archive" failed', done.stderr)
         # Those that nobody wants are not made.
