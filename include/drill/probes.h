@@ -39,6 +39,7 @@ typedef struct ProbeRequest {
     bool read_all;
     const ProbeFile *file;        /* the operator's; NULL: none */
     const char *const *preloaded; /* libraries that the original preloads; NULL-terminated */
+    const char *library_path;     /* its dynamic_library_path; NULL: not set */
     /* The last drills that passed and counted rows, and sequences; NULL: none. */
     const Evidence *before_rows, *before_sequences;
 } ProbeRequest;

@@ -16,6 +16,7 @@ typedef struct SafeCopy {
     unsigned major;
     const char *data, *socket, *conf; /* conf: directory of our own three files */
     const char *preload;              /* shared_preload_libraries; "" for none */
+    const char *library_path;         /* dynamic_library_path of the original; NULL: the usual */
     WalParameters minima;             /* what the WAL needs of a hot standby */
     const char *const *raised;        /* more of that: "name=value", NULL-terminated; may be NULL */
     uint64_t memory;                  /* bytes that we may have; 0: not known */

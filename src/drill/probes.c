@@ -182,20 +182,53 @@ static bool probe_by_sql(ProbeLook *look, const SqlProbe *probe, Error *err)
     return true;
 }
 
-/* What the original preloads is not loaded in a copy: that it is there has to do. */
-static void probe_preloaded(ProbeLook *look, const char *directory)
+static bool library_is_in(const char *directory, size_t size, const char *name)
 {
-    probe_begin(look, "library");
-    for (size_t i = 0; look->request->preloaded != NULL && look->request->preloaded[i] != NULL;
-         i++) {
-        const char *name = look->request->preloaded[i];
-        const bool is_beside = strncmp(name, "$libdir/", 8) == 0;
-        CLEANUP(text_freep)
-        char *path = *name == '/' ? text_format("%s", name)
-                                  : text_format("%s/%s", directory, is_beside ? name + 8 : name);
-        CLEANUP(text_freep) char *file = text_format("%s.so", path);
+    CLEANUP(text_freep) char *path = text_format("%.*s/%s", (int)size, directory, name);
+    CLEANUP(text_freep) char *file = text_format("%s.so", path);
 
-        if (file_exists(file) || file_exists(path))
+    return file_exists(file) || file_exists(path);
+}
+
+/* A name without a directory is looked for along dynamic_library_path (dfmgr.c), "$libdir" in it.
+ */
+static bool library_is_on_path(const char *path, const char *libdir, const char *name)
+{
+    static const char own[] = "$libdir";
+
+    for (const char *part = path; *part != '\0';) {
+        const size_t size = strcspn(part, ":");
+        const bool is_own = size == sizeof own - 1 && strncmp(part, own, size) == 0;
+
+        if (is_own ? library_is_in(libdir, strlen(libdir), name) : library_is_in(part, size, name))
+            return true;
+        part += size + (part[size] == ':');
+    }
+    return false;
+}
+
+static bool library_is_there(const ProbeRequest *request, const char *libdir, const char *name)
+{
+    static const char own[] = "$libdir/";
+
+    if (*name == '/')
+        return library_is_in("", 0, name + 1);
+    if (strncmp(name, own, sizeof own - 1) == 0)
+        return library_is_in(libdir, strlen(libdir), name + sizeof own - 1);
+    return library_is_on_path(request->library_path != NULL ? request->library_path : "$libdir",
+                              libdir, name);
+}
+
+/* What the original preloads is not loaded in a copy: that it is there has to do. */
+static void probe_preloaded(ProbeLook *look, const char *libdir)
+{
+    const ProbeRequest *request = look->request;
+
+    probe_begin(look, "library");
+    for (size_t i = 0; request->preloaded != NULL && request->preloaded[i] != NULL; i++) {
+        const char *name = request->preloaded[i];
+
+        if (library_is_there(request, libdir, name))
             continue;
         CLEANUP(text_freep)
         char *text = text_format("the original preloads %s, which is not on this host: with its "

@@ -10,7 +10,7 @@
 #include <unistd.h>
 
 enum {
-    SETTINGS_MAX = 96,
+    SETTINGS_MAX = 128,
     BUFFERS_PART = 8, /* of memory */
 };
 
@@ -50,6 +50,7 @@ static const struct {
     {"ssl_passphrase_command=", 13, 0},
     {"event_triggers=off", 17, 0},
     {"jit=off", 13, 0},
+    {"cron.launch_active_jobs=off", 13, 0}, /* of pg_cron, should --preload name it */
     /* files of the original's are left alone (external_pid_file has no empty value that means none:
        nothing sets it, as no file of the original's is read) */
     {"temp_tablespaces=", 13, 0},
@@ -106,6 +107,8 @@ static void put_places(SafeSettings *settings, const SafeCopy *copy)
     safe_put(settings, "unix_socket_directories", arena_format(arena, "\"%s\"", copy->socket));
     safe_put_number(settings, "port", SAFE_PORT);
     safe_put(settings, "shared_preload_libraries", copy->preload);
+    if (copy->library_path != NULL)
+        safe_put(settings, "dynamic_library_path", copy->library_path);
 }
 
 /* At least what they are when nobody sets them, so that a small original gives no smaller copy. */

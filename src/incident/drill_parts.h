@@ -21,10 +21,12 @@ typedef struct Drill {
     ProbeFile file;
     ProbeReport probes;
     Evidence evidence;
-    bool is_planned;     /* a backup was chosen */
-    bool is_hosts_fault; /* it failed, and the backup is not to blame */
-    WayIn way;           /* into the copy, as far as its files say */
-    SafeSession session; /* ... and what leads in */
+    bool is_planned;              /* a backup was chosen */
+    bool is_hosts_fault;          /* it failed, and the backup is not to blame */
+    const char *const *preloaded; /* libraries that the original preloads */
+    const char *library_path;     /* its dynamic_library_path; NULL: not set */
+    WayIn way;                    /* into the copy, as far as its files say */
+    SafeSession session;          /* ... and what leads in */
     Error trouble; /* what is not as it should be although the drill took place: evidence not stored
                     */
     Arena arena;

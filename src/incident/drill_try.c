@@ -86,8 +86,9 @@ static const char *const *split_list(const char *list, Arena *arena)
     return (const char *const *)words;
 }
 
-/* By the configuration that came back, before it is put away. */
-static const char *const *find_preloaded(Drill *drill)
+/* Where the original's libraries are, by the configuration that came back, before it is put away.
+ */
+static void read_libraries(Drill *drill)
 {
     const RestorePlan *made = &drill->story.plan;
     CLEANUP(settings_done) SettingList settings = {0};
@@ -100,7 +101,9 @@ static const char *const *find_preloaded(Drill *drill)
     (void)!settings_read(file != NULL ? file : own, &settings, &unread);
     (void)!settings_read(automatic, &settings, &unread_too);
     const char *list = settings_value(&settings, "shared_preload_libraries");
-    return split_list(list != NULL ? list : "", &drill->arena);
+    const char *path = settings_value(&settings, "dynamic_library_path");
+    drill->preloaded = split_list(list != NULL ? list : "", &drill->arena);
+    drill->library_path = path != NULL ? arena_text(&drill->arena, path) : NULL;
 }
 
 /* A guess, for what watches the recovery: what leads in is known when the server is open. */
@@ -130,6 +133,7 @@ static bool make_safe(Drill *drill, Error *err)
                            .socket = scratch->socket,
                            .conf = scratch->conf,
                            .preload = drill->asked->preload != NULL ? drill->asked->preload : "",
+                           .library_path = drill->library_path,
                            .minima = made->decision.minima,
                            .raised = drill->story.raised,
                            .memory = memory_limit()};
@@ -276,7 +280,7 @@ static bool drill_enter(Drill *drill, Error *err)
     return error_context(err, "ask the recovered server");
 }
 
-static bool drill_probe(Drill *drill, const char *const *preloaded, Error *err)
+static bool drill_probe(Drill *drill, Error *err)
 {
     CLEANUP(evidence_list_done) EvidenceList list = {0};
     Error unread = {0}; /* then nothing is compared */
@@ -289,7 +293,8 @@ static bool drill_probe(Drill *drill, const char *const *preloaded, Error *err)
                                   .major = drill->story.plan.decision.manifest.header.major,
                                   .read_all = drill->asked->read_all,
                                   .file = drill->file.count > 0 ? &drill->file : NULL,
-                                  .preloaded = preloaded,
+                                  .preloaded = drill->preloaded,
+                                  .library_path = drill->library_path,
                                   .before_rows = find_last_drill(drill, &list, false),
                                   .before_sequences = find_last_drill(drill, &list, true)};
     const TimeUs begin = time_monotonic();
@@ -311,8 +316,8 @@ bool drill_try(Drill *drill, Error *err)
     drill->evidence.phases[DRILL_PLAN] = (uint64_t)drill->story.elapsed_plan;
     if (!drill_rebuild(drill, err))
         return false;
-    const char *const *preloaded = find_preloaded(drill);
+    read_libraries(drill);
     return make_safe(drill, err) && drill_recover(drill, err) &&
            FAULT_POINT("drill.before-probes", err) && drill_enter(drill, err) &&
-           drill_probe(drill, preloaded, err);
+           drill_probe(drill, err);
 }

@@ -239,7 +239,8 @@ TRAPS = {
     "synchronous_standby_names": "*",
     "external_pid_file": "{traps}/pid", "log_directory": "{traps}", "logging_collector": "on",
     "listen_addresses": "127.0.0.1", "unix_socket_directories": "{traps}",
-    "shared_preload_libraries": "plpgsql", "session_preload_libraries": "pgcairn_no_such",
+    "shared_preload_libraries": "plpgsql, ours",
+    "dynamic_library_path": "{traps}.lib:$libdir", "session_preload_libraries": "pgcairn_no_such",
     "temp_tablespaces": "no_such", "log_statement": "all", "zero_damaged_pages": "on",
     "recovery_min_apply_delay": "1h", "restart_after_crash": "on",
 }
@@ -287,6 +288,7 @@ class Traps(DrillTest):
     def set_up_shared(cls, world):
         cluster = world.cluster
         cls.traps = make_directory(world.path / "traps")
+        (make_directory(world.path / "traps.lib") / "ours.so").touch()
         cls.listener = socket.create_server(("127.0.0.1", 0))
         cls.addClassCleanup(cls.listener.close)
         cls.words = {"traps": cls.traps, "port": cls.listener.getsockname()[1]}

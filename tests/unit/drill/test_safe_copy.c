@@ -114,6 +114,9 @@ static void a_small_host_gets_a_small_server_that_can_replay(void **state)
     assert_true(has(settings, "max_connections=250"));
     assert_true(has(settings, "max_worker_processes=8"));
     assert_true(has(settings, "allow_in_place_tablespaces=on"));
+    assert_false(names(settings, "dynamic_library_path"));
+    copy.library_path = "/opt/lib:$libdir";
+    assert_true(has(safe_copy_settings(&copy, &arena), "dynamic_library_path=/opt/lib:$libdir"));
     copy.memory = UINT64_C(64) << 30;
     assert_true(has(safe_copy_settings(&copy, &arena), "shared_buffers=131072kB"));
 }
