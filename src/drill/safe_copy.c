@@ -239,7 +239,9 @@ static const struct {
     {"session_preload_libraries=", 13},
     {"local_preload_libraries=", 13},
     {"role=none", 13},
-    {"session_replication_role=origin", 13},
+    /* no trigger runs, but those that are enabled always: before 17 that is how those of events
+       are kept still when we install what a probe needs */
+    {"session_replication_role=replica", 13},
     {"event_triggers=off", 17},
     {"jit=off", 13},
     {"temp_tablespaces=", 13},

@@ -297,6 +297,7 @@ class Traps(DrillTest):
         cluster.sql("create database shop")
         cluster.sql(TRY_OUT.format(**cls.words), database="shop")
         major = int(cluster.sql("show server_version_num")) // 10000
+        cluster.sql("create event trigger at_ddl on ddl_command_end execute function touch()", database="shop")
         if major >= 17:
             cluster.sql("create event trigger at_login on login execute function touch();"
                         "alter event trigger at_login enable always", database="shop")
