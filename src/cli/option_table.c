@@ -339,6 +339,8 @@ const Option option_table[] = {
         "show so many lines at most, 0 = all",
         .fallback = "0", .max = UINT32_MAX},
 
+    {"backup", TEXT, FIELD(backup), FOR_LIST, GROUP_CLUSTER, "ID",
+        "show this backup in full"},
     {"limit", COUNT, FIELD(limit), FOR_LIST, GROUP_CLUSTER, "N",
         "show the newest N backups, 0 = all",
         .fallback = "0", .max = UINT32_MAX},

@@ -1,3 +1,4 @@
+#include "answer/backup_tell.h"
 #include "answer/branch_tell.h"
 #include "catalog/windows.h"
 #include "cli/output.h"
@@ -7,7 +8,7 @@
 #include <inttypes.h>
 #include <unistd.h>
 
-enum { LABEL_SIZE = 1024, WIDE_COLUMNS = 132 }; /* MAXPGPATH, xlogbackup.c */
+enum { WIDE_COLUMNS = 132 };
 
 /* What the repository says about one cluster. */
 typedef struct Holdings {
@@ -50,43 +51,11 @@ static bool holdings_load(Holdings *holdings, const char *name, Error *err)
            load_branches(holdings, err);
 }
 
-static const char *state_name(BackupState state)
-{
-    switch (state) {
-    case BACKUP_RESTORABLE:
-        return "restorable";
-    case BACKUP_WAITING:
-        return "waiting for WAL";
-    case BACKUP_DAMAGED:
-        return "damaged";
-    case BACKUP_NEWER:
-        return "of a newer version";
-    }
-    return "";
-}
-
 static const char *holdings_segment_name(const Holdings *holdings, uint32_t timeline,
                                          uint64_t segment, char text[WAL_NAME_SIZE])
 {
     return wal_name_text(&(WalName){.kind = WAL_SEGMENT, .timeline = timeline, .segment = segment},
                          holdings->cluster.wal_segment_size, text);
-}
-
-/*
- * The note that the backup was given: the server has put it into backup_label. False: none was, the
- * server got ours.
- */
-static bool label_of(const BackupInfo *backup, char label[LABEL_SIZE])
-{
-    static const char key[] = "\nLABEL: ";
-    const char *text = backup->header.label;
-    const char *begin = text != NULL ? strstr(text, key) : NULL;
-
-    if (begin == NULL)
-        return false;
-    begin += strlen(key);
-    (void)snprintf(label, LABEL_SIZE, "%.*s", (int)strcspn(begin, "\n"), begin);
-    return strcmp(label, "pgcairn backup") != 0;
 }
 
 static const char *instant_text(TimeUs time, char text[TIME_TEXT_SIZE])
@@ -142,10 +111,11 @@ static void add_backup(Table *table, const BackupInfo *backup)
 
 static void print_backup_notes(const BackupInfo *backup)
 {
-    char label[LABEL_SIZE];
+    char label[BACKUP_LABEL_SIZE];
 
     if (backup->state != BACKUP_RESTORABLE) {
-        out_print("%s is %s: %s\n", backup->header.id, state_name(backup->state), backup->reason);
+        out_print("%s is %s: %s\n", backup->header.id, backup_state_text(backup->state),
+                  backup->reason);
         if (backup_is_out(backup))
             return;
     } else if (backup->header.bad_pages > 0) {
@@ -153,7 +123,7 @@ static void print_backup_notes(const BackupInfo *backup)
     }
     if (backup->suspect != NULL)
         out_print("%s is suspect: %s\n", backup->header.id, backup->suspect);
-    if (label_of(backup, label))
+    if (backup_label_of(backup, label))
         out_print("%s \"%s\"\n", backup->header.id, label);
 }
 
@@ -370,42 +340,6 @@ static bool list_print_all(const Holdings *holdings, Error *err)
     return out_flush(err);
 }
 
-static void backup_to_json(const BackupInfo *backup, Json *json)
-{
-    const ManifestHeader *header = &backup->header;
-    char label[LABEL_SIZE];
-
-    json_begin_object(json, NULL);
-    json_text(json, "backup", header->id);
-    json_text(json, "state", state_name(backup->state));
-    json_text(json, "reason", *backup->reason != '\0' ? backup->reason : NULL);
-    json_text(json, "suspect", backup->suspect);
-    json_time(json, "proven_time", backup->proven_at != 0 ? backup->proven_at : TIME_US_NONE);
-    if (backup->has_header) {
-        json_u64(json, "timeline", header->timeline);
-        json_lsn(json, "start_lsn", header->start);
-        json_lsn(json, "stop_lsn", header->stop);
-        json_time(json, "start_time", header->started_at);
-        json_time(json, "stop_time", header->stopped_at);
-        json_u64(json, "server_version", header->server_version);
-        json_u64(json, "files", header->file_count);
-        json_u64(json, "bytes", header->bytes);
-        json_u64(json, "stored_bytes", backup->stored_bytes);
-        json_u64(json, "pack_bytes", backup->pack_bytes);
-        json_u64(json, "freed_bytes", backup->freed_bytes);
-        json_text(json, "base", *header->base != '\0' ? header->base : NULL);
-        json_text(json, "changes_by", *header->changes_by != '\0' ? header->changes_by : NULL);
-        json_u64(json, "read_bytes", header->bytes_read);
-        json_u64(json, "new_bytes", header->bytes_new);
-        json_u64(json, "shared_bytes", header->bytes - header->bytes_new);
-        json_u64(json, "bad_page_count", header->bad_pages);
-        json_text(json, "label", label_of(backup, label) ? label : NULL);
-        json_text(json, "host", header->host);
-        json_text(json, "data", header->data_directory);
-    }
-    json_end_object(json);
-}
-
 static void window_to_json(const Holdings *holdings, const RecoveryWindow *window, Json *json)
 {
     char name[WAL_NAME_SIZE];
@@ -454,7 +388,7 @@ static void holdings_to_json(const Holdings *holdings, Json *json)
     json_u64(json, "major", holdings->cluster.major);
     json_begin_array(json, "backups");
     for (size_t i = 0; i < holdings->backups.count; i++)
-        backup_to_json(&holdings->backups.items[i], json);
+        backup_info_to_json(&holdings->backups.items[i], json);
     json_end_array(json);
     json_begin_array(json, "windows");
     for (size_t i = 0; i < holdings->windows.count; i++)
@@ -525,8 +459,10 @@ typedef struct Listing {
     ObjectList names;
     bool is_many;
     size_t limit;
-    Json *json;  /* NULL: for people */
-    Error found; /* what is wrong with the first cluster of which something is */
+    const char *backup; /* only this one, in full; NULL: all */
+    bool is_found;      /* ... and it is there */
+    Json *json;         /* NULL: for people */
+    Error found;        /* what is wrong with the first cluster of which something is */
 } Listing;
 
 static void listing_done(Listing *listing)
@@ -535,11 +471,38 @@ static void listing_done(Listing *listing)
     repo_done(&listing->repo);
 }
 
+static bool list_one_backup(Listing *listing, const char *name, Error *err)
+{
+    CLEANUP(holdings_done) Holdings holdings = {.repo = &listing->repo};
+    const BackupInfo *backup;
+
+    if (!cluster_open(&listing->repo, name, &holdings.cluster, err) ||
+        !wal_inventory_load(&holdings.wal, &holdings.cluster, err) ||
+        !backup_list_load(&holdings.backups, &holdings.cluster, &holdings.wal, err))
+        return false;
+    backup = backup_list_find(&holdings.backups, listing->backup);
+    if (backup == NULL && listing->is_many)
+        return true;
+    if (backup == NULL) {
+        error_set(err, ERR_NOT_FOUND, "cluster \"%s\" has no backup %s", name, listing->backup);
+        return error_hint(err, "`pgcairn list` shows which there are");
+    }
+    listing->is_found = true;
+    if (listing->json != NULL) {
+        backup_info_to_json(backup, listing->json);
+        return true;
+    }
+    backup_tell_full(backup, &holdings.cluster);
+    return out_flush(err);
+}
+
 static bool list_one(Listing *listing, const char *name, Error *err)
 {
     CLEANUP(holdings_done)
     Holdings holdings = {.repo = &listing->repo, .limit = listing->limit};
 
+    if (listing->backup != NULL)
+        return list_one_backup(listing, name, err);
     if (!holdings_load(&holdings, name, err))
         return false;
     if (listing->json != NULL) {
@@ -573,6 +536,18 @@ static bool list_all(Listing *listing, Error *err)
     return true;
 }
 
+static bool list_backup_anywhere(Listing *listing, Error *err)
+{
+    for (size_t i = 0; i < listing->names.count && !listing->is_found; i++) {
+        if (!list_one_backup(listing, listing->names.objects[i].name, err))
+            return false;
+    }
+    if (listing->is_found)
+        return true;
+    error_set(err, ERR_NOT_FOUND, "no cluster of the repository has a backup %s", listing->backup);
+    return error_hint(err, "`pgcairn list` shows which there are");
+}
+
 static bool list_asked(Listing *listing, const Options *options, Error *err)
 {
     if (options->cluster_is_given)
@@ -581,7 +556,8 @@ static bool list_asked(Listing *listing, const Options *options, Error *err)
         return false;
     listing->is_many = listing->names.count > 1;
     if (listing->is_many)
-        return list_all(listing, err);
+        return listing->backup != NULL ? list_backup_anywhere(listing, err)
+                                       : list_all(listing, err);
     return list_one(listing,
                     listing->names.count == 1 ? listing->names.objects[0].name : options->cluster,
                     err);
@@ -591,7 +567,8 @@ bool command_list(const Options *options, Error *err)
 {
     CLEANUP(json_done) Json json = {0};
     CLEANUP(listing_done)
-    Listing listing = {.json = options->json ? &json : NULL, .limit = options->limit};
+    Listing listing = {
+        .json = options->json ? &json : NULL, .limit = options->limit, .backup = options->backup};
 
     if (!repository_open(options, REPOSITORY_FOR_ANSWER, &listing.repo, NULL, err) ||
         !list_asked(&listing, options, err) || (options->json && !json_print(&json, err)))

@@ -115,6 +115,11 @@ class Rounds(BackupTest):
             self.assertLessEqual(item["freed_bytes"], item["stored_bytes"])
             self.assertEqual(item["bytes"], item["new_bytes"] + item["shared_bytes"])
         self.assertEqual(listed[-1]["freed_bytes"], listed[-1]["stored_bytes"])
+        self.assertEqual(self.tool_json("list", f"--backup={listed[1]['backup']}"), listed[1])
+        shown = self.tool("list", f"--backup={listed[1]['backup']}")
+        for words in (f"base       {listed[0]['backup']}", "removing   would free", "timeline 1"):
+            self.assertIn(words, shown)
+        self.tool_fails(6, "has no backup", "list", "--backup=20261122T031500Z-aaaaaa")
 
     def from_a_snapshot(self):
         """The data directory as it was before the last backup: it says so, and compares every page."""
