@@ -64,7 +64,7 @@ class Golden(ToolTest):
         """Over two timelines, to the last commit in the pieces of an open segment."""
         server = self.server("restored", port=5439)
         first = self.expected["backups"][0]
-        self.tool("restore", f"--data={server.data}", "--start", "--as-copy", f"--port={server.port}",
+        self.tool("restore", f"--data={server.data}", "--start", "--checks=none", "--as-copy", f"--port={server.port}",
                   f"--socket={server.socket}", f"--backup={first}", self.elsewhere(first))
         wait_for(lambda: server.sql("select pg_is_in_recovery()") == "f", "the end of recovery")
         self.assertEqual(server.sql("select string_agg(n::text, ',' order by n) from away"), "1,4,5,6")
