@@ -232,6 +232,31 @@ static void every_state_has_a_name(void **state)
     assert_string_equal(recovery_state_name(RECOVERY_REACHING_CONSISTENCY), "reaching consistency");
 }
 
+static void what_takes_the_time_has_a_name_of_its_own(void **state)
+{
+    static const struct {
+        RecoveryState state;
+        bool is_second, is_closing;
+        const char *phase;
+    } cases[] = {
+        {RECOVERY_STARTING, false, false, "start of the server"},
+        {RECOVERY_STARTING, true, false, "second start"},
+        {RECOVERY_REPLAYING, false, false, "replay"},
+        {RECOVERY_REACHING_CONSISTENCY, false, false, "replay"},
+        {RECOVERY_REPLAYING, true, false, "second start"},
+        {RECOVERY_REPLAYING, false, true, "checkpoint: the server shuts down at its target"},
+        {RECOVERY_PROMOTING, true, false, "checkpoint at the end of recovery"},
+        {RECOVERY_PAUSED, true, false, ""},
+        {RECOVERY_OPEN, false, false, ""},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        const RecoverySight sight = {.state = cases[i].state, .is_closing = cases[i].is_closing};
+        assert_string_equal(recovery_phase_name(&sight, cases[i].is_second), cases[i].phase);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -241,6 +266,7 @@ int main(void)
         cmocka_unit_test(nobody_promotes_what_does_not_run),
         cmocka_unit_test(titles_of_the_startup_process_are_understood),
         cmocka_unit_test(every_state_has_a_name),
+        cmocka_unit_test(what_takes_the_time_has_a_name_of_its_own),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
