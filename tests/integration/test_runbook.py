@@ -30,8 +30,8 @@ def blocks():
 def calls():
     """Every call of pgcairn on the page: in blocks of commands, in other blocks, in sentences."""
     text = PAGE.read_text(encoding="utf-8")
-    for _, lines in blocks():
-        yield from (line for line in lines if line.startswith("pgcairn "))
+    for found in re.findall(r"^ *```[a-z]*\n(.*?)^ *```$", text, re.MULTILINE | re.DOTALL):
+        yield from (line for line in commands_of(found) if line.startswith("pgcairn "))
     for line in re.findall(r"(?:(?<!_)command: |ExecStart=|command: \[).*", text):
         words = re.sub(r'["\];]| && |exec |/usr/local/bin/', lambda found: "\n" if "&" in found[0] or found[0] == ";"
                        else "", line)
@@ -56,14 +56,14 @@ class Page(ToolTest):
             with self.subTest(call=call):
                 typed = re.sub(r"--repo=(R2?|COPY)\b", "--repo=nowhere://runbook", call)
                 typed = re.sub(r"=(D|ELSEWHERE|COPY|SCRATCH|DIR)\b", f"={self.path}/none", typed)
-                typed = re.sub(r"=(N|T)\b", "=8", typed).replace("=shop.sql", f"={self.path}/shop.sql")
+                typed = re.sub(r"=(N|T|NAME)\b", "=8", typed).replace("=shop.sql", f"={self.path}/shop.sql")
                 typed = typed.replace("=ID", "=20261122T031500Z-k3v7qa").replace("'NAME@2'", "n").replace("=LSN", "=0/1")
                 done = attempt("sh", "-c", typed, environment=environment)
                 self.assertTrue(done.returncode != 2 or "nowhere" in done.stderr, f"{typed}\n{done.stderr}")
                 self.assertNotIn(done.returncode, (126, 127), done.stderr)
         self.assertEqual(list(self.path.glob("none*")), [])
 
-    def test_every_option_of_the_tables_is_on_the_page_or_in_help(self):
+    def test_what_is_marked_is_what_is_carried_out(self):
         names = [name for name, _ in blocks() if name]
         self.assertEqual(len(names), len(set(names)))
         played = set(re.findall(r"self\.play\(\"([a-z-]+)\"", pathlib.Path(__file__).read_text(encoding="utf-8")))
