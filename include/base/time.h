@@ -40,6 +40,13 @@ bool time_parse(const char *text, TimeUs *instant, Error *err) MUST_CHECK;
 struct tm;
 bool time_split_utc(int64_t seconds, struct tm *utc);
 
+/*
+ * How far the clocks of a zone are ahead of UTC then, in seconds. A name of the zone database, or
+ * "UTC"; time_zone_is_known() tells whether it is one: others are taken for UTC.
+ */
+int64_t time_zone_offset(const char *zone, int64_t seconds);
+bool time_zone_is_known(const char *zone);
+
 enum { TIME_TEXT_SIZE = 40 };
 /* "2026-11-22T13:30:00.123Z" (ms) and "2026-11-22 13:30:00.123456+00" (exact, as PostgreSQL). */
 const char *time_text(TimeUs instant, char text[TIME_TEXT_SIZE]);

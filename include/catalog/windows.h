@@ -18,9 +18,10 @@ typedef struct RecoveryWindow {
     TimeUs until_time;     /* largest commit time up to there; TIME_US_NONE: no commit yet */
     uint64_t last_segment; /* the last contiguous one */
     bool ends_in_hole;     /* later WAL of this timeline exists after a gap */
-    bool ends_damaged;     /* the last segment could not be read on */
-    bool ends_minimal;     /* from here on WAL was written with wal_level=minimal: what was done
-                              then may be in no WAL */
+    bool ends_removed; /* ... which retention took away, since no backup that is kept needs it */
+    bool ends_damaged; /* the last segment could not be read on */
+    bool ends_minimal; /* from here on WAL was written with wal_level=minimal: what was done
+                          then may be in no WAL */
 } RecoveryWindow;
 
 typedef struct WindowList {

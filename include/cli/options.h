@@ -115,6 +115,18 @@ typedef struct Options {
     const char *incident_action, *incident_text, *incident_id;
     const char *severity; /* "SEV1" */
     const char *began;    /* NULL: now */
+    /* what is kept: expire, remove, backup, list, status */
+    uint64_t keep_window_ms; /* 0: none */
+    uint64_t keep_min, keep_daily, keep_weekly, keep_monthly, keep_yearly;
+    const char *keep_zone; /* of days, weeks, months and years */
+    uint64_t grace_ms;
+    uint64_t keep_journal_ms; /* expire: 0: forever */
+    bool expire;              /* backup: expire afterwards */
+    bool now;                 /* expire: with `yes`, a grace of less than is safe */
+    uint64_t simulate_ms, every_ms;
+    const char *spare; /* an id */
+    /* pin */
+    const char *until, *reason;
     /* not options: */
     bool conninfo_is_from_file; /* the configuration file named it */
     bool config_is_public;      /* everybody can read that file */
@@ -170,4 +182,8 @@ enum {
     FOR_DUTIES = 1 << 15,
     FOR_RUN_DUTIES = 1 << 16,
     FOR_INCIDENT = 1 << 17,
+    FOR_EXPIRE = 1 << 18,
+    FOR_PIN = 1 << 19,
+    FOR_UNPIN = 1 << 20,
+    FOR_REMOVE = 1 << 21,
 };

@@ -17,6 +17,10 @@ bool command_wal_quarantine(const Options *options, Error *err) MUST_CHECK;
 bool command_receive(const Options *options, Error *err) MUST_CHECK;
 bool command_duties(const Options *options, Error *err) MUST_CHECK;
 bool command_run_duties(const Options *options, Error *err) MUST_CHECK;
+bool command_expire(const Options *options, Error *err) MUST_CHECK;
+bool command_remove(const Options *options, Error *err) MUST_CHECK;
+bool command_pin(const Options *options, Error *err) MUST_CHECK;
+bool command_unpin(const Options *options, Error *err) MUST_CHECK;
 bool command_status(const Options *options, Error *err) MUST_CHECK;
 
 /* For main(): the list, ended by a NULL name. */

@@ -162,9 +162,6 @@ void manifest_head_done(ManifestHead *head); /* for CLEANUP() */
 void manifest_encode(const Manifest *manifest, Buffer *out);
 bool manifest_decode(Manifest *manifest, const char *text, size_t size, Error *err) MUST_CHECK;
 
-/* A new id "20261122T031500Z-k3v7qa" for a backup that begins now. */
-bool backup_id_new(char id[BACKUP_ID_SIZE], Error *err) MUST_CHECK;
-
 /*
  * What a manifest that can be read lacks, or says against itself, so that nothing can be restored
  * from it: the one check of whoever takes, lists, verifies or restores a backup. False: nothing.

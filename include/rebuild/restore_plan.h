@@ -13,6 +13,7 @@
 #include "catalog/windows.h"
 #include "postgres/settings.h"
 #include "rebuild/rebuild.h"
+#include "repo/lease.h"
 
 #define RESTORE_MARKER_FILE "pgcairn.restore"
 /* Backups leave out what begins so (backup/scan.c). A date follows. */
@@ -215,6 +216,7 @@ typedef struct RestorePlan {
                         of what is there; or a server may be there that can't be seen */
     const char **warnings; /* collation, missing extra files, ... */
     size_t warning_count;
+    Lease *lease; /* that the backup is being read; NULL: it only looks, or may not write */
     Arena arena;
 } RestorePlan;
 

@@ -83,6 +83,8 @@ bool layout_incident_of(const char *cluster, const char *object, char id[BACKUP_
 /* What an object under known/ is about, by its name; false: about no WAL. */
 bool layout_known_wal_of(const char *cluster, const char *object, uint32_t *timeline,
                          uint64_t *first);
+/* A new id "20261122T031500Z-k3v7qa" for what begins now. */
+bool backup_id_new(char id[BACKUP_ID_SIZE], Error *err) MUST_CHECK;
 /* Whether text of so many bytes can be a backup's id: "20261122T031500Z-k3v7qa". */
 bool backup_id_is_valid(const char *text, size_t size);
 /* The id out of ".../manifest", in arena-free storage of the caller. */

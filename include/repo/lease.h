@@ -1,8 +1,10 @@
 /*
- * lease.h - a writer at work says so: who it is and what must be kept for it.
+ * lease.h - whoever is at work says so: who it is and what must be kept for it.
  *
  * Immutable objects lease/HOLDER.SEQ; renewing stores the next SEQ and removes the last but one.
- * One backup at a time and cluster. docs/format.md, chapter 7.
+ * One backup at a time and cluster, and one that removes; any number of readers. Who removes lists
+ * them (lease_list_load()) after it has said what it is about to remove (repo/condemned.h): of two
+ * that both store before they list one sees the other. docs/format.md, chapter 7.
  */
 #pragma once
 
@@ -11,10 +13,15 @@
 
 typedef struct Lease Lease;
 
+#define LEASE_BACKUP "backup"
+#define LEASE_EXPIRE "expire"
+#define LEASE_READ   "read" /* any number side by side; holds for a day without a renewal */
+
 typedef struct LeaseRequest {
-    const char *kind;  /* "backup" */
-    uint32_t timeline; /* whose WAL ... */
-    Lsn start;         /* ... from here on must be kept; 0: not known yet */
+    const char *kind;   /* one of the words above */
+    const char *backup; /* that is read; NULL: none, or all */
+    uint32_t timeline;  /* whose WAL ... */
+    Lsn start;          /* ... from here on must be kept; 0: not known yet */
 } LeaseRequest;
 
 /*
@@ -25,6 +32,12 @@ typedef struct LeaseRequest {
 bool lease_take(const Cluster *cluster, const LeaseRequest *request, Lease **lease,
                 Error *err) MUST_CHECK;
 
+/*
+ * The same for a reader, as far as the store lets it: who may not write reads without one, and has
+ * two graces from when the backup was condemned. *lease NULL then. backup NULL: all of them.
+ */
+void lease_take_to_read(const Cluster *cluster, const char *backup, Lease **lease);
+
 /* Renew when due (every minute), and when timeline and start changed. Cheap to call often. */
 bool lease_renew(Lease *lease, uint32_t timeline, Lsn start, Error *err) MUST_CHECK;
 
@@ -33,6 +46,35 @@ bool lease_renew(Lease *lease, uint32_t timeline, Lsn start, Error *err) MUST_CH
  * over or expired.
  */
 bool lease_check(Lease *lease, Error *err) MUST_CHECK;
+
+/* When it was renewed last, by the store's clock: what `now` is to whoever judges ages. */
+TimeUs lease_stored_at(const Lease *lease);
+
+/* Somebody at work. Texts in the list's arena. */
+typedef struct LeaseInfo {
+    const char *holder;  /* 16 hex digits */
+    const char *purpose; /* "" when it can't be read: then it may be any */
+    const char *backup;  /* "" when it names none: then it may be any */
+    uint32_t timeline;   /* 0: not known */
+    Lsn start;
+    const char *host;
+    uint64_t pid;
+    TimeUs stored_at; /* of its last renewal, by the store's clock */
+    bool is_void;     /* it has ended, or was not renewed in time: it counts for nothing */
+} LeaseInfo;
+
+typedef struct LeaseList {
+    LeaseInfo *items; /* by holder; those that are void too */
+    size_t count;
+    Arena arena;
+} LeaseList;
+
+/* All but one's own. now: by the store's clock, lease_stored_at() of a fresh one. */
+bool lease_list_load(LeaseList *list, const Cluster *cluster, const Lease *own, TimeUs now,
+                     Error *err) MUST_CHECK;
+void lease_list_done(LeaseList *list); /* for CLEANUP() */
+/* Remove the objects of one that is void. Best effort. */
+void lease_list_remove(const Cluster *cluster, const LeaseInfo *info);
 
 /* For CLEANUP(): gives it back (best effort; a dead holder's is taken over anyway). */
 void lease_freep(Lease **lease);

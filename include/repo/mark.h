@@ -18,11 +18,13 @@
 
 /*
  * Kinds. A word each; of one that it does not know a program says and removes nothing, so that
- * later versions can add theirs: pin.
+ * later versions can add theirs.
  */
 #define MARK_DAMAGE  "damage"  /* read back and found bad, by verify; void: read again, and good */
 #define MARK_SUSPECT "suspect" /* a drill from it failed; void: a later one passed */
 #define MARK_PROVEN  "proven"  /* a drill from it passed; void: a later one failed */
+#define MARK_PIN     "pin"     /* not to be removed before `until`; void: it was let go */
+#define MARK_REMOVED "removed" /* retention took WAL away: from the subject to `evidence` */
 
 typedef enum MarkSubject {
     MARK_OF_BACKUP,  /* subject: its id */

@@ -4,6 +4,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/process.h"
+#include "catalog/backups.h"
 #include "copy.h"
 #include "pack/database_names.h"
 #include "repo/layout.h"
@@ -23,6 +24,7 @@ static const char default_label[] = "pgcairn backup";
 
 static void backup_run_done(BackupRun *run)
 {
+    condemned_list_done(&run->condemned);
     lease_freep(&run->lease);
     scan_done(&run->scan);
     catalogue_done(&run->origin);
@@ -78,9 +80,10 @@ static bool backup_begin(BackupRun *run, Error *err)
     if (!session_take_bytes(run->session, err) || !run_check_source(run, err))
         return false;
     if (!lease_take(run->cluster,
-                    &(LeaseRequest){.kind = "backup", .timeline = run->identity.timeline},
+                    &(LeaseRequest){.kind = LEASE_BACKUP, .timeline = run->identity.timeline},
                     &run->lease, err) ||
-        !FAULT_POINT("backup.after-lease", err))
+        !FAULT_POINT("backup.after-lease", err) ||
+        !condemned_load(&run->condemned, run->cluster, err))
         return false;
 
     run->started_at = time_now();
@@ -315,9 +318,36 @@ static bool take_back_unsaved(const BackupRun *run, Error *err)
     return error_context(err, "commit backup %s", run->report->id);
 }
 
-static bool hold_lease_to_end(BackupRun *run, Error *err)
+/*
+ * Whether all that the manifest refers to is there and stays: packs of older backups were looked at
+ * when this one began, and somebody may have let them go since. Asked before the manifest is stored
+ * and after it, since whoever removes asks in between whether a manifest refers to them.
+ */
+static bool check_own_packs(const BackupRun *run, const Manifest *manifest, Error *err)
 {
-    if (FAULT_POINT("backup.after-manifest", err) && lease_check(run->lease, err))
+    CLEANUP(condemned_list_done) CondemnedList condemned = {.count = 0};
+    CLEANUP(object_list_done) ObjectList packs = {0};
+    CLEANUP(text_freep) char *prefix = layout_pack_prefix(run->cluster->name);
+
+    if (!condemned_load(&condemned, run->cluster, err) ||
+        !storage_list(run->cluster->repo->storage, prefix, &packs, err))
+        return false;
+    for (size_t i = 0; i < manifest->pack_count; i++) {
+        const PackInfo *pack = &manifest->packs[i];
+        const ObjectInfo *found = pack_find_listed(&packs, pack->id);
+
+        if (found == NULL || found->size != pack->size)
+            return error_set(err, ERR_BUSY, "pack %s was removed while the backup ran", pack->id);
+        if (!condemned.has_unreadable && condemned_has_pack(&condemned, pack->id))
+            return error_set(err, ERR_BUSY, "pack %s is about to be removed by expire", pack->id);
+    }
+    return true;
+}
+
+static bool hold_lease_to_end(BackupRun *run, const Manifest *manifest, Error *err)
+{
+    if (FAULT_POINT("backup.after-manifest", err) && lease_check(run->lease, err) &&
+        check_own_packs(run, manifest, err))
         return true;
     (void)backup_withdraw(run, err);
     return error_context(err, "hold the lease until backup %s was committed", run->report->id);
@@ -368,11 +398,12 @@ static bool backup_commit(BackupRun *run, Copy *copy, const BackupSource *source
         return error_set(err, ERR_REFUSED, "nothing could be restored from this backup: %s",
                          manifest_fault_text(&fault, &arena));
     }
-    if (!lease_check(run->lease, err) || !FAULT_POINT("backup.before-manifest", err))
+    if (!lease_check(run->lease, err) || !check_own_packs(run, &manifest, err) ||
+        !FAULT_POINT("backup.before-manifest", err))
         return false;
     if (!manifest_save(&manifest, run->cluster, err))
         return take_back_unsaved(run, err);
-    return hold_lease_to_end(run, err);
+    return hold_lease_to_end(run, &manifest, err);
 }
 
 static bool stop_and_commit(BackupRun *run, Copy *copy, const BackupSource *source, Error *err)

@@ -9,6 +9,7 @@
 #include "backup/backup.h"
 #include "completeness.h"
 #include "postgres/control.h"
+#include "repo/condemned.h"
 #include "repo/lease.h"
 
 typedef struct BackupRun {
@@ -21,7 +22,8 @@ typedef struct BackupRun {
     const char *data; /* real path */
     PgControl control;
     Lease *lease;
-    TimeUs lease_at; /* when it was renewed, by this host's clock */
+    TimeUs lease_at;         /* when it was renewed, by this host's clock */
+    CondemnedList condemned; /* as it was once the lease was stored: nothing of it is referred to */
     Lsn start;
     uint32_t timeline;
     const char *history;        /* of the timeline, "" for the first */

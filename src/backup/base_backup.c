@@ -14,7 +14,6 @@ typedef struct BaseSearch {
     const BackupRun *run;
     WalInventory inventory;
     BackupList list;
-    ObjectList condemned;
     ObjectList packs;
     bool *is_condemned; /* of each backup */
     TimelinePath path;
@@ -26,7 +25,6 @@ static void base_search_done(BaseSearch *search)
 {
     backup_list_done(&search->list);
     wal_inventory_done(&search->inventory);
-    object_list_done(&search->condemned);
     object_list_done(&search->packs);
     mem_free(search->is_condemned);
     buffer_done(&search->damaged);
@@ -61,11 +59,9 @@ static bool load_search(BaseSearch *search, Error *err)
 {
     const BackupRun *run = search->run;
     const Cluster *cluster = run->cluster;
-    CLEANUP(text_freep) char *condemned = layout_condemned_prefix(cluster->name);
     CLEANUP(text_freep) char *packs = layout_pack_prefix(cluster->name);
 
     if (!timeline_path_parse(run->timeline, run->history, &search->arena, &search->path, err) ||
-        !storage_list(cluster->repo->storage, condemned, &search->condemned, err) ||
         !wal_inventory_load(&search->inventory, cluster, err) ||
         !backup_list_load(&search->list, cluster, &search->inventory, err) ||
         !storage_list(cluster->repo->storage, packs, &search->packs, err))
@@ -74,8 +70,7 @@ static bool load_search(BaseSearch *search, Error *err)
     for (size_t i = 0; i < search->list.count; i++) {
         const BackupInfo *backup = &search->list.items[i];
 
-        /* Which ones are, is not looked at: while something is being removed all of it is new. */
-        search->is_condemned[i] = search->condemned.count > 0;
+        search->is_condemned[i] = condemned_has_backup(&run->condemned, backup->header.id);
         if (backup->state == BACKUP_DAMAGED && !note_damaged_packs(search, backup, err))
             return false;
     }
@@ -107,6 +102,7 @@ static bool is_usable_pack(const BaseSearch *search, const PackInfo *pack)
                                             sizeof search->packs.objects[0], base_object_by_name);
 
     return found != NULL && found->size == pack->size && !is_in_damaged(search, pack->id) &&
+           !condemned_has_pack(&search->run->condemned, pack->id) &&
            mark_find(&search->inventory.marks, MARK_DAMAGE, MARK_OF_PACK, pack->id) == NULL;
 }
 

@@ -303,6 +303,20 @@ static void find_offset_there(void *context, int64_t seconds)
     *(int64_t *)context = local_offset(seconds);
 }
 
+bool time_zone_is_known(const char *zone)
+{
+    return strcasecmp(zone, "UTC") == 0 || (is_zone_name(zone) && zone_exists(zone));
+}
+
+int64_t time_zone_offset(const char *zone, int64_t seconds)
+{
+    int64_t offset = 0;
+
+    if (strcasecmp(zone, "UTC") != 0 && is_zone_name(zone) && zone_exists(zone))
+        call_in_zone(zone, find_offset_there, &offset, seconds);
+    return offset;
+}
+
 static bool resolve_zone_name(const char *name, const char *text, int64_t local, int64_t *instant,
                               Error *err)
 {

@@ -8,6 +8,8 @@
 
 #include <inttypes.h>
 
+enum { PACK_ID_LENGTH = 32 };
+
 /* The strings go from the head's arena into the list's: its packs may be many, and die. */
 static ManifestHeader copy_header(const ManifestHeader *header, Arena *arena)
 {
@@ -232,6 +234,8 @@ typedef struct BackupLoader {
     const WalInventory *inventory;
     ObjectList packs; /* listed after the backups: what a new one needs is there before it */
     PackShares shares;
+    HeadVisitor *visit; /* NULL: nobody wants the heads */
+    void *context;
 } BackupLoader;
 
 static void loader_done(BackupLoader *loader)
@@ -240,22 +244,29 @@ static void loader_done(BackupLoader *loader)
     pack_shares_done(&loader->shares);
 }
 
-static int object_by_name(const void *name, const void *object)
+/* Their names differ in the ids at the end, and are sorted by these. */
+static int pack_by_id(const void *id, const void *object)
 {
-    return strcmp(name, ((const ObjectInfo *)object)->name);
+    const char *name = ((const ObjectInfo *)object)->name;
+    const size_t size = strlen(name);
+
+    return strcmp(id, size < PACK_ID_LENGTH ? name : name + size - PACK_ID_LENGTH);
+}
+
+const ObjectInfo *pack_find_listed(const ObjectList *packs, const char *id)
+{
+    return packs->count == 0
+               ? NULL
+               : bsearch(id, packs->objects, packs->count, sizeof *packs->objects, pack_by_id);
 }
 
 /* A pack that is gone or has another size: nothing of it needs to be read to know. */
-static const char *find_missing_pack(const ManifestHead *head, const char *cluster,
-                                     const ObjectList *packs, Arena *arena)
+static const char *find_missing_pack(const ManifestHead *head, const ObjectList *packs,
+                                     Arena *arena)
 {
     for (size_t i = 0; i < head->pack_count; i++) {
         const PackInfo *pack = &head->packs[i];
-        CLEANUP(text_freep) char *name = layout_pack(cluster, pack->id);
-        const ObjectInfo *found = packs->count == 0
-                                      ? NULL
-                                      : bsearch(name, packs->objects, packs->count,
-                                                sizeof *packs->objects, object_by_name);
+        const ObjectInfo *found = pack_find_listed(packs, pack->id);
 
         if (found == NULL)
             return arena_format(arena, "pack %s is missing", pack->id);
@@ -291,12 +302,14 @@ static bool load_backup(BackupInfo *info, size_t number, bool *exists, const cha
     if (manifest_head_load(&head, cluster, id, &attempt)) {
         info->header = copy_header(&head.header, arena);
         info->has_header = true;
+        if (loader->visit != NULL)
+            loader->visit(loader->context, &head);
         for (size_t i = 0; i < head.pack_count; i++)
             add_pack_size(info, &head.packs[i]);
         pack_shares_add(&loader->shares, &head, number);
         fault = find_fault(&head.header, cluster, arena);
         if (fault == NULL)
-            fault = find_missing_pack(&head, cluster->name, &loader->packs, arena);
+            fault = find_missing_pack(&head, &loader->packs, arena);
         if (fault == NULL)
             return backup_judge(info, cluster, loader->inventory, arena, err);
         set_damaged(info, fault, arena);
@@ -369,10 +382,19 @@ static BackupList backups_take_list(BackupList *list)
 bool backup_list_load(BackupList *list, const Cluster *cluster, const WalInventory *inventory,
                       Error *err)
 {
+    return backup_list_load_visiting(list, cluster, inventory, NULL, NULL, err);
+}
+
+bool backup_list_load_visiting(BackupList *list, const Cluster *cluster,
+                               const WalInventory *inventory, HeadVisitor *visit, void *context,
+                               Error *err)
+{
     CLEANUP(text_freep) char *prefix = layout_backup_prefix(cluster->name);
     CLEANUP(text_freep) char *pack_prefix = layout_pack_prefix(cluster->name);
     CLEANUP(object_list_done) ObjectList objects = {0};
-    CLEANUP(loader_done) BackupLoader loader = {.cluster = cluster, .inventory = inventory};
+    CLEANUP(loader_done)
+    BackupLoader loader = {
+        .cluster = cluster, .inventory = inventory, .visit = visit, .context = context};
     CLEANUP(backup_list_done) BackupList loaded = {0};
 
     if (!storage_list(cluster->repo->storage, prefix, &objects, err) ||

@@ -129,6 +129,16 @@ static bool search_stretch(const WalWalk *walk, TimeSearch *search, MinimalSearc
     return true;
 }
 
+/* A gap that retention has made: what is after it belongs to later backups. */
+static bool gap_is_removed(const WalWalk *walk, uint64_t segment)
+{
+    const uint32_t size = walk->cluster->wal_segment_size;
+    uint64_t last;
+
+    return wal_inventory_removed(
+        walk->inventory, size, path_timeline_of_segment(walk->path, segment, size), segment, &last);
+}
+
 /* What one backup opens along a path. */
 static bool open_window(const WalWalk *walk, const BackupInfo *backup, RecoveryWindow *window,
                         Error *err)
@@ -147,6 +157,7 @@ static bool open_window(const WalWalk *walk, const BackupInfo *backup, RecoveryW
     attempt = (Error){0};
     if (!window_earliest_time(walk, backup, &earliest, &attempt) && attempt.code != ERR_CORRUPT)
         return error_pass(err, &attempt);
+    const bool is_removed = gap_is_removed(walk, end.last_segment + 1);
     *window = (RecoveryWindow){
         .timeline = path_last_timeline(walk->path),
         .backup = backup->header.id,
@@ -155,7 +166,8 @@ static bool open_window(const WalWalk *walk, const BackupInfo *backup, RecoveryW
         .until = end.last_end,
         .until_time = search.max,
         .last_segment = end.last_segment,
-        .ends_in_hole = end.is_hole,
+        .ends_in_hole = end.is_hole && !is_removed,
+        .ends_removed = end.is_hole && is_removed,
         .ends_damaged = end.is_broken,
         .ends_minimal = minimal.lsn != 0,
     };

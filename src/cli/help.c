@@ -18,6 +18,7 @@ static const char *const headings[GROUP_COUNT] = {
     [GROUP_RESTORE] = "What to restore, and where to",
     [GROUP_START] = "Starting and watching",
     [GROUP_DUTIES] = "Duties",
+    [GROUP_KEEP] = "What is kept",
     [GROUP_WORK] = "Work",
     [GROUP_OUTPUT] = "General",
 };

@@ -29,6 +29,7 @@ typedef enum OptionGroup {
     GROUP_RESTORE,
     GROUP_START,
     GROUP_DUTIES,
+    GROUP_KEEP,
     GROUP_WORK,
     GROUP_OUTPUT,
     GROUP_COUNT,
@@ -50,7 +51,7 @@ typedef struct Option {
     const char *const *choices; /* NULL-terminated */
 } Option;
 
-enum { OPTION_ROWS_MAX = 128 };
+enum { OPTION_ROWS_MAX = 160 };
 
 /* Ends with a NULL name. */
 extern const Option option_table[];
@@ -59,5 +60,7 @@ extern const Option option_table[];
 enum {
     FOR_ALL = FOR_INIT | FOR_BACKUP | FOR_PUSH | FOR_GET | FOR_RESTORE | FOR_WATCH | FOR_PROMOTE |
               FOR_LIST | FOR_VERIFY | FOR_STATUS | FOR_RECEIVE | FOR_LOG | FOR_QUARANTINE |
-              FOR_ADVANCE | FOR_DRILL | FOR_DUTIES | FOR_RUN_DUTIES | FOR_INCIDENT,
+              FOR_ADVANCE | FOR_DRILL | FOR_DUTIES | FOR_RUN_DUTIES | FOR_INCIDENT | FOR_EXPIRE |
+              FOR_PIN | FOR_UNPIN | FOR_REMOVE,
+    FOR_KEEPING = FOR_EXPIRE | FOR_PIN | FOR_UNPIN | FOR_REMOVE, /* no server is asked */
 };

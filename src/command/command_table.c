@@ -245,6 +245,56 @@ const Command command_table[] = {
             "  pgcairn incident close 'a script without a where clause' --repo=/backup/pg\n",
     },
     {
+        .name = "expire", .bit = FOR_EXPIRE, .run = command_expire,
+        .help = "remove what the policy does not keep, or explain it",
+        .synopsis = "--repo=ADDRESS [--keep-window=TIME] [--keep-min=N] [--dry-run] | --spare=ID",
+        .details =
+            "What no rule keeps is condemned first: it stays where it is for --grace, and a later "
+            "run, from whatever host, looks at everything again before it removes anything. Without "
+            "a policy nothing is removed. Whatever the policy says, these stay: the newest backup "
+            "that can be restored, the newest that was proven, what is pinned, what somebody is "
+            "using, and the WAL that these need. Where anything is damaged, can't be read, or a "
+            "clock is wrong, nothing at all is removed.\n"
+            "\n"
+            "  pgcairn expire --repo=/backup/pg --keep-window=14d --keep-min=2 --dry-run\n"
+            "  pgcairn expire --repo=/backup/pg --keep-window=14d --keep-weekly=8 --keep-monthly=12\n"
+            "  pgcairn expire --repo=/backup/pg --keep-window=14d --simulate=365d --every=1d\n"
+            "  pgcairn expire --repo=/backup/pg --spare=20261122T031500Z-k3v7qa\n"
+            "  pgcairn expire --repo=/backup/pg --keep-window=3d --now --grace=0s --yes\n"
+            "\n"
+            "The last one is for a disk that is full: both phases at once, when nobody is at work.\n",
+    },
+    {
+        .name = "remove", .bit = FOR_REMOVE, .run = command_remove,
+        .help = "condemn one backup; expire removes it after its grace",
+        .synopsis = "BACKUP --repo=ADDRESS [--grace=TIME]",
+        .details =
+            "For a backup that is damaged or not wanted any more. The last one that can be restored, "
+            "the last one that was proven, one that is pinned or being read stay.\n"
+            "\n"
+            "  pgcairn remove 20261122T031500Z-k3v7qa --repo=/backup/pg\n",
+    },
+    {
+        .name = "pin", .bit = FOR_PIN, .run = command_pin,
+        .help = "keep a backup whatever the policy says",
+        .synopsis = "BACKUP --repo=ADDRESS [--until=TIME] [--reason=TEXT]",
+        .details =
+            "The backup and the WAL that makes it consistent stay until then, or until unpin lets it "
+            "go.\n"
+            "\n"
+            "  pgcairn pin 20261122T031500Z-k3v7qa --reason='before the migration' "
+            "--until='2027-03-01 00:00 UTC' --repo=/backup/pg\n",
+    },
+    {
+        .name = "unpin", .bit = FOR_UNPIN, .run = command_unpin,
+        .help = "let a pinned backup go the way the policy says",
+        .synopsis = "BACKUP --repo=ADDRESS [--reason=TEXT]",
+        .details =
+            "What no other rule keeps then is condemned by the next expire.\n"
+            "\n"
+            "  pgcairn unpin 20261122T031500Z-k3v7qa --repo=/backup/pg\n",
+    },
+    {
         .name = "wal-quarantine", .bit = FOR_QUARANTINE, .run = command_wal_quarantine,
         .help = "take the WAL of a wrong history out of the way, or put it back",
         .synopsis = "--repo=ADDRESS [--timeline=N] [--from=LSN|SEGMENT] [--yes] | --undo=ID [--yes]",

@@ -164,6 +164,8 @@ static const char *window_end(const RecoveryWindow *window)
 {
     if (window->ends_in_hole)
         return "WAL is missing";
+    if (window->ends_removed)
+        return "later WAL was removed";
     if (window->ends_minimal)
         return "wal_level=minimal: data is missing in WAL";
     return window->ends_damaged ? "WAL is damaged" : "end of the archive";
@@ -179,7 +181,8 @@ static void print_gap_note(const WindowList *windows)
 
     for (size_t i = 0; i < windows->count; i++) {
         const RecoveryWindow *window = &windows->items[i];
-        has_gap = has_gap || window->ends_in_hole || window->ends_damaged || window->ends_minimal;
+        has_gap = has_gap || window->ends_in_hole || window->ends_removed || window->ends_damaged ||
+                  window->ends_minimal;
     }
     if (has_gap) {
         out_print("\nWhere WAL is missing or damaged, \"until\" is the last commit before: times "
@@ -356,6 +359,7 @@ static void window_to_json(const Holdings *holdings, const RecoveryWindow *windo
     json_text(json, "last_segment",
               holdings_segment_name(holdings, window->timeline, window->last_segment, name));
     json_bool(json, "ends_in_hole", window->ends_in_hole);
+    json_bool(json, "ends_removed", window->ends_removed);
     json_bool(json, "ends_damaged", window->ends_damaged);
     json_bool(json, "ends_minimal", window->ends_minimal);
     json_end_object(json);

@@ -6,6 +6,7 @@
 #include "command/commands.h"
 #include "ledger/measure.h"
 #include "repo/journal.h"
+#include "repo/lease.h"
 #include "setup/repository.h"
 
 #include <inttypes.h>
@@ -305,10 +306,12 @@ bool command_verify(const Options *options, Error *err)
 {
     CLEANUP(repo_done) Repo repo = {0};
     CLEANUP(verification_done) Verification verification = {.options = options};
+    CLEANUP(lease_freep) Lease *lease = NULL;
     Error unsaid = {0};
 
     if (!repository_open(options, REPOSITORY_FOR_READING, &repo, &verification.cluster, err))
         return false;
+    lease_take_to_read(&verification.cluster, options->backup, &lease);
     bool ok = verify_do(&verification, err);
     /* A backup that is not there is an answer to a question nobody has an interest in later. */
     if (!ok && err->code == ERR_NOT_FOUND)

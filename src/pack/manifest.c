@@ -2,14 +2,12 @@
 
 #include "base/bytes.h"
 #include "base/fault.h"
-#include "base/random.h"
 #include "manifest_format.h"
 #include "manifest_trailer.h"
 #include "repo/envelope.h"
 
 #include <assert.h>
 #include <inttypes.h>
-#include <time.h>
 
 static_assert(sizeof(ManifestEntry) <= 112,
               "memory per file is promised: measure with scripts/bench --only memory");
@@ -305,26 +303,5 @@ bool manifest_head_load(ManifestHead *head, const Cluster *cluster, const char *
                            .pack_count = loaded.pack_count,
                            .arena = loaded.arena};
     loaded = (Manifest){0};
-    return true;
-}
-
-bool backup_id_new(char id[BACKUP_ID_SIZE], Error *err)
-{
-    static const char base32[] = "abcdefghijklmnopqrstuvwxyz234567";
-    struct tm parts;
-    uint64_t number;
-    char text[BACKUP_ID_SIZE];
-
-    if (!random_u64(&number, err))
-        return false;
-    /* A year of other than four digits would not fit, nor sort. */
-    if (!time_split_utc(time_now() / 1000000, &parts) || parts.tm_year + 1900 > 9999 ||
-        strftime(text, sizeof text, "%Y%m%dT%H%M%SZ-aaaaaa", &parts) != BACKUP_ID_SIZE - 1) {
-        return error_set(err, ERR_IO,
-                         "this host's clock shows a time that can't be written as a date");
-    }
-    for (size_t i = 0; i < 6; i++, number >>= 5)
-        text[BACKUP_ID_SIZE - 2 - i] = base32[number & 31];
-    memcpy(id, text, BACKUP_ID_SIZE);
     return true;
 }

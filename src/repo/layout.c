@@ -1,9 +1,12 @@
 #include "repo/layout.h"
 
 #include "base/memory.h"
+#include "base/random.h"
 #include "base/text.h"
+#include "base/time.h"
 
 #include <inttypes.h>
+#include <time.h>
 
 /* Of every WAL object, whatever its codec: docs/format.md, chapter 1. */
 #define WAL_ENDING ".wal"
@@ -482,5 +485,26 @@ bool layout_mark_of(const char *cluster, const char *object, MarkName *name)
     memcpy(found.subject, text, (size_t)(dot - text));
     found.subject[dot - text] = '\0';
     *name = found;
+    return true;
+}
+
+bool backup_id_new(char id[BACKUP_ID_SIZE], Error *err)
+{
+    static const char base32[] = "abcdefghijklmnopqrstuvwxyz234567";
+    struct tm parts;
+    uint64_t number;
+    char text[BACKUP_ID_SIZE];
+
+    if (!random_u64(&number, err))
+        return false;
+    /* A year of other than four digits would not fit, nor sort. */
+    if (!time_split_utc(time_now() / 1000000, &parts) || parts.tm_year + 1900 > 9999 ||
+        strftime(text, sizeof text, "%Y%m%dT%H%M%SZ-aaaaaa", &parts) != BACKUP_ID_SIZE - 1) {
+        return error_set(err, ERR_IO,
+                         "this host's clock shows a time that can't be written as a date");
+    }
+    for (size_t i = 0; i < 6; i++, number >>= 5)
+        text[BACKUP_ID_SIZE - 2 - i] = base32[number & 31];
+    memcpy(id, text, BACKUP_ID_SIZE);
     return true;
 }

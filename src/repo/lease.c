@@ -1,6 +1,7 @@
 #include "repo/lease.h"
 
 #include "base/fault.h"
+#include "base/log.h"
 #include "base/process.h"
 #include "base/random.h"
 #include "repo/layout.h"
@@ -53,11 +54,13 @@ enum {
 };
 
 static const TimeUs lease_ttl = INT64_C(600) * 1000000;
+static const TimeUs read_ttl = INT64_C(86400) * 1000000;
 static const TimeUs renew_after = INT64_C(60) * 1000000;
 
 struct Lease {
     const Cluster *cluster;
     char *kind;
+    char *backup; /* "" */
     char *prefix;
     char holder[HOLDER_LENGTH + 1];
     unsigned seq;      /* of the newest object; 0: none stored */
@@ -91,6 +94,7 @@ void lease_freep(Lease **lease)
         remove_object(*lease, (*lease)->seq - back);
     text_freep(&(*lease)->prefix);
     text_freep(&(*lease)->kind);
+    text_freep(&(*lease)->backup);
     mem_free(*lease);
     *lease = NULL;
 }
@@ -111,6 +115,8 @@ static bool store_lease(Lease *lease, unsigned seq, Error *err)
     record_text(&record, "start", lsn_text(lease->start, start));
     record_time(&record, "taken", lease->taken_at);
     record_text(&record, "tool", PGCAIRN_VERSION);
+    if (lease->backup[0] != '\0')
+        record_text(&record, "backup", lease->backup);
     if (!record_store(&record, lease->cluster->repo->storage, name, err))
         return false;
     lease->seq = seq;
@@ -187,6 +193,12 @@ static bool rival_is_dead(const Rival *rival, const char *boot_id, uint64_t proc
         return true;
     uint64_t found_start = process_start_time(pid);
     return found_start != 0 && process_start != 0 && found_start != process_start;
+}
+
+/* Readers can't stop for a renewal: what they read goes two graces after it was condemned. */
+static TimeUs lease_life(const char *kind)
+{
+    return strcmp(kind, LEASE_READ) == 0 ? read_ttl : lease_ttl;
 }
 
 /* False only when the store did not answer. */
@@ -330,6 +342,7 @@ bool lease_take(const Cluster *cluster, const LeaseRequest *request, Lease **lea
 
     taken->cluster = cluster;
     taken->kind = text_format("%s", request->kind);
+    taken->backup = text_format("%s", request->backup != NULL ? request->backup : "");
     taken->prefix = layout_lease_prefix(cluster->name);
     taken->timeline = request->timeline;
     taken->start = request->start;
@@ -338,10 +351,20 @@ bool lease_take(const Cluster *cluster, const LeaseRequest *request, Lease **lea
         return error_context(err, "take lease");
     snprintf(taken->holder, sizeof taken->holder, "%016" PRIx64, number);
     if (!FAULT_POINT("lease.before-take", err) || !store_lease(taken, 1, err) ||
-        !lease_settle(taken, err) || !FAULT_POINT("lease.after-take", err))
+        (strcmp(taken->kind, LEASE_READ) != 0 && !lease_settle(taken, err)) ||
+        !FAULT_POINT("lease.after-take", err))
         return error_context(err, "take lease of cluster \"%s\"", cluster->name);
     *lease = TAKE(taken);
     return true;
+}
+
+void lease_take_to_read(const Cluster *cluster, const char *backup, Lease **lease)
+{
+    Error unable = {0};
+
+    *lease = NULL;
+    if (!lease_take(cluster, &(LeaseRequest){.kind = LEASE_READ, .backup = backup}, lease, &unable))
+        log_debug("reading without a lease", log_str("error", unable.message));
 }
 
 /*
@@ -361,7 +384,7 @@ static bool lease_renew_once(Lease *lease, Error *err)
     }
     if (!store_lease(lease, lease->seq + 1, err))
         return false;
-    if (lease->stored_at - before > lease_ttl) {
+    if (lease->stored_at - before > lease_life(lease->kind)) {
         return error_set(err, ERR_BUSY,
                          "the lease expired: it was not renewed for %" PRId64 " minutes",
                          (lease->stored_at - before) / 60000000);
@@ -385,4 +408,108 @@ bool lease_renew(Lease *lease, uint32_t timeline, Lsn start, Error *err)
 bool lease_check(Lease *lease, Error *err)
 {
     return lease_renew_once(lease, err) || error_context(err, "check lease");
+}
+
+TimeUs lease_stored_at(const Lease *lease)
+{
+    return lease->stored_at;
+}
+
+/* What can be read of it; the purpose stays "" else, and age alone decides. */
+static bool read_info(LeaseInfo *info, const Cluster *cluster, const char *object, Arena *arena,
+                      bool *is_dead, Error *err)
+{
+    CLEANUP(record_done) Record record = {0};
+    Rival rival = {.name = object};
+    const char *boot_id, *purpose, *backup, *start;
+    uint64_t process_start, timeline;
+    Error ignored = {0};
+
+    *is_dead = false;
+    if (!record_load(cluster->repo->storage, object, "lease", LEASE_VERSION, &record, err))
+        return err->code != ERR_CORRUPT && err->code != ERR_VERSION ? false
+                                                                    : (error_clear(err), true);
+    if (!decode_rival(&record, &rival, &boot_id, &purpose, &process_start) ||
+        !record_get_u64(&record, "timeline", &timeline, &ignored) || timeline > UINT32_MAX ||
+        !record_get_text(&record, "start", &start, &ignored) ||
+        !lsn_parse(start, &info->start, &ignored))
+        return true;
+    backup = record_find(&record, "backup");
+    info->purpose = arena_text(arena, purpose);
+    info->backup = arena_text(arena, backup != NULL ? backup : "");
+    info->timeline = (uint32_t)timeline;
+    info->host = arena_text(arena, rival.host);
+    info->pid = rival.pid;
+    *is_dead = rival_is_dead(&rival, boot_id, process_start);
+    return true;
+}
+
+static bool add_info(LeaseList *list, const Cluster *cluster, const ObjectInfo *object,
+                     const char *prefix, TimeUs now, Error *err)
+{
+    LeaseInfo *info = &list->items[list->count];
+    Error attempt = {0};
+    bool is_dead;
+
+    *info = (LeaseInfo){
+        .holder = arena_text_part(&list->arena, object->name + strlen(prefix), HOLDER_LENGTH),
+        .purpose = "",
+        .backup = "",
+        .host = "",
+        .stored_at = object->stored_at,
+    };
+    if (!read_info(info, cluster, object->name, &list->arena, &is_dead, &attempt)) {
+        /* Renewed or given back since the listing: who looks twice sees which. */
+        return attempt.code == ERR_NOT_FOUND ? (list->count++, true) : error_pass(err, &attempt);
+    }
+    const TimeUs life = info->purpose[0] == '\0' ? read_ttl : lease_life(info->purpose);
+    info->is_void = is_dead || now - object->stored_at > life;
+    list->count++;
+    return true;
+}
+
+bool lease_list_load(LeaseList *list, const Cluster *cluster, const Lease *own, TimeUs now,
+                     Error *err)
+{
+    CLEANUP(text_freep) char *prefix = layout_lease_prefix(cluster->name);
+    CLEANUP(object_list_done) ObjectList objects = {0};
+
+    *list = (LeaseList){.count = 0};
+    if (!storage_list(cluster->repo->storage, prefix, &objects, err))
+        return error_context(err, "list who is at work");
+    list->items = arena_alloc(&list->arena, (objects.count + 1) * sizeof list->items[0]);
+    for (size_t i = 0; i < objects.count; i++) {
+        const ObjectInfo *object = &objects.objects[i];
+
+        if (!is_lease_name(object->name, prefix) ||
+            (own != NULL &&
+             strncmp(object->name + strlen(prefix), own->holder, HOLDER_LENGTH) == 0) ||
+            (i + 1 < objects.count && is_lease_name(object[1].name, prefix) &&
+             is_same_holder(object->name, object[1].name, prefix)))
+            continue;
+        if (!add_info(list, cluster, object, prefix, now, err))
+            return error_context(err, "list who is at work");
+    }
+    return true;
+}
+
+void lease_list_done(LeaseList *list)
+{
+    arena_done(&list->arena);
+    *list = (LeaseList){.count = 0};
+}
+
+void lease_list_remove(const Cluster *cluster, const LeaseInfo *info)
+{
+    CLEANUP(text_freep)
+    char *prefix = text_format("%s/lease/%s.", cluster->name, info->holder);
+    CLEANUP(object_list_done) ObjectList objects = {0};
+    Error ignored = {0};
+
+    if (!storage_list(cluster->repo->storage, prefix, &objects, &ignored))
+        return;
+    for (size_t i = 0; i < objects.count; i++) {
+        if (!storage_remove(cluster->repo->storage, objects.objects[i].name, &ignored))
+            return;
+    }
 }

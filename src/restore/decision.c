@@ -119,11 +119,18 @@ static uint64_t bytes_to_write(const Manifest *manifest)
     return bytes;
 }
 
-/* All of it: the backup was chosen by its head. */
-static bool load_chosen(const Cluster *cluster, const char *id, RestorePlan *plan, Error *err)
+/*
+ * All of it: the backup was chosen by its head. The lease comes before that look: once the manifest
+ * is read, its packs stay for as long as the lease lives.
+ */
+static bool load_chosen(const Cluster *cluster, const char *id, RestorePlan *plan, bool only_looks,
+                        Error *err)
 {
     ManifestFault fault;
 
+    lease_freep(&plan->lease);
+    if (!only_looks)
+        lease_take_to_read(cluster, id, &plan->lease);
     if (!manifest_load(&plan->decision.manifest, cluster, id, err))
         return false;
     return !manifest_find_fault(&plan->decision.manifest, &fault) ||
@@ -156,7 +163,7 @@ bool decision_choose(const Cluster *cluster, const RestoreRequest *request,
 
         if (!choice_make(cluster, request, directory, &unread, choice, err))
             return false;
-        if (load_chosen(cluster, choice->backup->header.id, plan, &attempt))
+        if (load_chosen(cluster, choice->backup->header.id, plan, request->only_looks, &attempt))
             return true;
         if (attempt.code != ERR_CORRUPT && attempt.code != ERR_VERSION)
             return error_pass(err, &attempt);
@@ -374,6 +381,7 @@ bool restore_plan(const Cluster *cluster, const RestoreRequest *request, Restore
 void restore_plan_done(RestorePlan *plan)
 {
     manifest_done(&plan->decision.manifest);
+    lease_freep(&plan->lease);
     arena_done(&plan->arena);
     *plan = (RestorePlan){0};
 }

@@ -154,6 +154,46 @@ static uint64_t end_of_hole(const Holes *holes, uint32_t timeline, uint64_t firs
     return last;
 }
 
+/* WAL from a backup's start to its stop must be there, whatever else was taken away. */
+static bool is_needed_by_backup(const Holes *holes, uint32_t timeline, uint64_t segment)
+{
+    for (size_t i = 0; i < holes->run->backup_count; i++) {
+        const BackupFacts *backup = &holes->run->backups[i];
+
+        if (!backup->is_readable || backup->segment_size == 0 ||
+            segment < wal_segment_of(backup->start, backup->segment_size) ||
+            segment > wal_segment_before(backup->stop, backup->segment_size))
+            continue;
+        for (size_t at = 0; at < holes->run->timeline_count; at++) {
+            const TimelinePath *path = &holes->run->timelines[at].path;
+
+            if (is_backup_on_path(backup, path) &&
+                path_timeline_of_segment(path, segment, backup->segment_size) == timeline)
+                return true;
+        }
+    }
+    return false;
+}
+
+/* What retention took away, and no backup needs, is not missing. */
+static void add_missing(Holes *holes, uint32_t timeline, uint64_t first, uint64_t last)
+{
+    const uint32_t size = holes->run->cluster->wal_segment_size;
+    uint64_t begin = first;
+    uint64_t removed_to;
+
+    for (uint64_t segment = first; segment <= last; segment++) {
+        if (!wal_inventory_removed(&holes->wal, size, timeline, segment, &removed_to) ||
+            is_needed_by_backup(holes, timeline, segment))
+            continue;
+        if (begin < segment)
+            add_place(holes, (WalPlace){.timeline = timeline, .first = begin, .last = segment - 1});
+        begin = segment + 1;
+    }
+    if (begin <= last)
+        add_place(holes, (WalPlace){.timeline = timeline, .first = begin, .last = last});
+}
+
 static void find_on_step(Holes *holes, uint32_t timeline, uint64_t first, uint64_t last)
 {
     while (first <= last) {
@@ -161,7 +201,7 @@ static void find_on_step(Holes *holes, uint32_t timeline, uint64_t first, uint64
         uint64_t end = run != NULL ? run->last : end_of_hole(holes, timeline, first, last);
 
         if (run == NULL)
-            add_place(holes, (WalPlace){.timeline = timeline, .first = first, .last = end});
+            add_missing(holes, timeline, first, end);
         if (end >= last)
             return;
         first = end + 1;

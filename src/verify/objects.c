@@ -25,6 +25,10 @@ static const char lease_meaning[] =
     "No backup and no WAL is touched. While it is unreadable nobody can tell whether its writer "
     "still works.";
 
+static const char condemned_meaning[] =
+    "No backup and no WAL is touched. While it can't be read nothing is removed: it may name "
+    "anything. Remove it, and the next expire begins anew.";
+
 enum { LOG_SIZE_MAX = 1 << 20 }; /* of a drill: docs/format.md, chapter 7.6 */
 
 /* d: a digit; h: a hex digit; others stand for themselves. More may follow. */
@@ -100,6 +104,13 @@ static bool is_incident(const Cluster *cluster, const char *object)
     return layout_incident_of(cluster->name, object, id);
 }
 
+static bool is_condemned(const Cluster *cluster, const char *object)
+{
+    const char *name = name_in(cluster, "condemned", object);
+
+    return name != NULL && backup_id_is_valid(name, strlen(name));
+}
+
 static const char *pack_id_of(const Cluster *cluster, const char *object)
 {
     const char *name = name_in(cluster, "pack", object);
@@ -118,14 +129,15 @@ static void count_object(VerifyRun *run, uint64_t size)
     progress_add(run->request->progress, size, size);
 }
 
-/* *ok is false when it became a finding, or vanished as leases do. */
+/* *ok is false when it became a finding, or vanished as leases and what is condemned do. */
 static bool load_record(VerifyRun *run, const char *object, const char *kind, const char *meaning,
                         Record *record, bool *ok, Error *err)
 {
     Error attempt = {0};
 
     *ok = record_load(run->cluster->repo->storage, object, kind, 1, record, &attempt);
-    if (*ok || (attempt.code == ERR_NOT_FOUND && strcmp(kind, "lease") == 0))
+    if (*ok || (attempt.code == ERR_NOT_FOUND &&
+                (strcmp(kind, "lease") == 0 || strcmp(kind, "condemned") == 0)))
         return true;
     if (!is_finding(&attempt)) {
         *err = attempt;
@@ -193,12 +205,19 @@ static bool verify_small_record(VerifyRun *run, const ObjectInfo *object, Error 
     CLEANUP(record_done) Record record = {0};
     bool journal = is_journal(run->cluster, object->name);
     bool incident = is_incident(run->cluster, object->name);
-    const char *kind = journal ? "journal" : incident ? "incident" : "lease";
-    const char *meaning = journal ? journal_meaning : incident ? incident_meaning : lease_meaning;
+    bool condemned = is_condemned(run->cluster, object->name);
+    const char *kind = journal     ? "journal"
+                       : incident  ? "incident"
+                       : condemned ? "condemned"
+                                   : "lease";
+    const char *meaning = journal     ? journal_meaning
+                          : incident  ? incident_meaning
+                          : condemned ? condemned_meaning
+                                      : lease_meaning;
     bool ok;
     Error ignored = {0};
 
-    if (!journal && !incident && !is_lease(run->cluster, object->name))
+    if (!journal && !incident && !condemned && !is_lease(run->cluster, object->name))
         return true;
     if (run->request->backup != NULL) {
         /* Only for what it says of that backup. */
@@ -346,9 +365,10 @@ static bool object_is_known(const VerifyRun *run, const char *object)
     bool is_record;
 
     return is_registration(cluster, object) || is_lease(cluster, object) ||
-           is_journal(cluster, object) || is_incident(cluster, object) ||
-           is_evidence(cluster, object, &is_record) || pack_id_of(cluster, object) != NULL ||
-           is_known_object(cluster, object) || layout_mark_of(cluster->name, object, &mark) ||
+           is_journal(cluster, object) || is_condemned(cluster, object) ||
+           is_incident(cluster, object) || is_evidence(cluster, object, &is_record) ||
+           pack_id_of(cluster, object) != NULL || is_known_object(cluster, object) ||
+           layout_mark_of(cluster->name, object, &mark) ||
            layout_backup_id_of(cluster->name, object, id) ||
            layout_wal_name_of(cluster->name, object, cluster->wal_segment_size, &name) ||
            layout_piece_of(cluster->name, object, cluster->wal_segment_size, &name, &from, &to);
@@ -371,8 +391,9 @@ static void note_pack(VerifyRun *run, const ObjectInfo *object)
         all_readable = all_readable && run->backups[i].is_readable;
     objects_note(run, object, "unreferenced: no readable manifest refers to this pack",
                  all_readable
-                     ? "No backup needs it: a backup is running, or one was interrupted. Its "
-                       "content was not checked."
+                     ? "No backup needs it: a backup is running, one was interrupted, or one was "
+                       "removed; `pgcairn expire` removes it once it is sure. Its content was not "
+                       "checked."
                      : "A backup whose manifest is damaged may consist of it. Its content was not "
                        "checked.");
 }
@@ -399,7 +420,8 @@ bool verify_leftovers(VerifyRun *run, Error *err)
         } else if (is_set_aside(run->cluster, object->name)) {
             objects_note(
                 run, object, "set aside as damaged when the server archived it again",
-                "No recovery reads it. It can be removed once nobody wants to look at it.");
+                "No recovery reads it. `pgcairn expire` removes it once its good twin is 30 days "
+                "old.");
         } else if (!object_is_known(run, object->name)) {
             objects_note(run, object, "an object of unknown kind",
                          "It is not pgcairn's: it is never read and never removed.");

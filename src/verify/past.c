@@ -3,6 +3,7 @@
 #include "listing.h"
 #include "troubles.h"
 
+#include "repo/condemned.h"
 #include "repo/layout.h"
 
 #include <inttypes.h>
@@ -23,6 +24,26 @@ static void take_pages(VerifyRun *run, const Record *record, PastBackup *past)
     }
 }
 
+static void note_removed(VerifyRun *run, const Record *record)
+{
+    run->removed =
+        mem_resize(run->removed, (run->removed_count + record->count) * sizeof run->removed[0]);
+    for (size_t i = 0; i < record->count; i++) {
+        if (strcmp(record->fields[i].key, "removed") == 0)
+            run->removed[run->removed_count++] = arena_text(&run->arena, record->fields[i].value);
+    }
+}
+
+/* By the journal; or it is going just now, or a run was killed before it could say so. */
+static bool was_removed(const VerifyRun *run, const CondemnedList *condemned, const char *id)
+{
+    for (size_t i = 0; i < run->removed_count; i++) {
+        if (strcmp(run->removed[i], id) == 0)
+            return true;
+    }
+    return condemned_find(condemned, id) != NULL;
+}
+
 void note_past_backup(VerifyRun *run, const char *object, const Record *record)
 {
     const char *operation = record_find(record, "operation");
@@ -31,6 +52,8 @@ void note_past_backup(VerifyRun *run, const char *object, const Record *record)
     uint64_t status;
     Error ignored = {0}; /* an entry that says less than it could */
 
+    if (operation != NULL && strcmp(operation, "expire") == 0)
+        note_removed(run, record);
     if (operation == NULL || strcmp(operation, "backup") != 0 || id == NULL ||
         !backup_id_is_valid(id, strlen(id)) ||
         !record_get_u64(record, "status", &status, &ignored) ||
@@ -83,13 +106,17 @@ static void past_tell_lost(VerifyRun *run, PastBackup *past, const char *manifes
 /* One that was taken after the listing had come by where it is now has one all the same. */
 bool verify_past_backups(VerifyRun *run, Error *err)
 {
+    CLEANUP(condemned_list_done) CondemnedList condemned = {.count = 0};
+
+    if (!condemned_load(&condemned, run->cluster, err))
+        return false;
     for (size_t i = 0; run->request->backup == NULL && i < run->past_count; i++) {
         PastBackup *past = &run->past[i];
         CLEANUP(text_freep) char *manifest = layout_manifest(run->cluster->name, past->id);
         uint64_t size;
         Error attempt = {0};
 
-        if (listing_find(run, manifest) != NULL ||
+        if (listing_find(run, manifest) != NULL || was_removed(run, &condemned, past->id) ||
             storage_stat(run->cluster->repo->storage, manifest, &size, NULL, &attempt))
             continue;
         if (attempt.code != ERR_NOT_FOUND)

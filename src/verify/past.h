@@ -5,7 +5,7 @@
 
 #include "verify_run.h"
 
-/* What an entry of the journal says, if it is of a backup. */
+/* What an entry of the journal says, if it is of a backup that was taken, or of some removed. */
 void note_past_backup(VerifyRun *run, const char *object, const Record *record);
 /* Those whose manifest is gone. */
 bool verify_past_backups(VerifyRun *run, Error *err) MUST_CHECK;

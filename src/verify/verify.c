@@ -19,6 +19,7 @@ static void verify_run_done(VerifyRun *run)
 {
     packs_done(run);
     mem_free(run->past);
+    mem_free(run->removed);
     mark_list_done(&run->marks);
     object_list_done(&run->list);
     troubles_done(run);

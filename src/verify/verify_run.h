@@ -139,6 +139,8 @@ typedef struct VerifyRun {
     MarkList marks; /* as they were at the beginning */
     PastBackup *past;
     size_t past_count;
+    const char **removed; /* ids of backups that retention took away, by the journal */
+    size_t removed_count;
     SegmentFact *segments; /* by timeline, then number */
     size_t segment_count;
     Trouble *troubles;

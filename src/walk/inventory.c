@@ -173,6 +173,25 @@ const Mark *wal_inventory_damage(const WalInventory *inventory, uint32_t timelin
                      wal_name_text(&name, segment_size, text));
 }
 
+bool wal_inventory_removed(const WalInventory *inventory, uint32_t segment_size, uint32_t timeline,
+                           uint64_t segment, uint64_t *last)
+{
+    for (size_t i = 0; i < inventory->marks.count; i++) {
+        const Mark *mark = &inventory->marks.items[i];
+        WalName from, to;
+        Error ignored = {0}; /* one that can't be read says of no segment that it was removed */
+
+        if (mark->is_void || mark->what != MARK_OF_WAL || strcmp(mark->kind, MARK_REMOVED) != 0 ||
+            !wal_name_parse(mark->subject, segment_size, &from, &ignored) ||
+            !wal_name_parse(mark->evidence, segment_size, &to, &ignored) ||
+            from.timeline != timeline || segment < from.segment || segment > to.segment)
+            continue;
+        *last = to.segment;
+        return true;
+    }
+    return false;
+}
+
 /* The first run whose last segment is at or after this one; the runs are sorted. */
 static size_t find_run(const WalInventory *inventory, uint32_t timeline, uint64_t segment)
 {

@@ -89,9 +89,16 @@ class RootBecomesTheOwner(SharedClusterTest):
             "log": (["log", repo], {0}),
             "verify": (["verify", repo], {0}),
             "status": (["status", repo, data, conninfo], {0, 1, 2}),
+            "expire": (["expire", repo, "--keep-min=5"], {0}),
+            "remove": (["remove", self.newest(), repo], {0, 4}),
+            "pin": (["pin", self.newest(), repo], {0}),
+            "unpin": (["unpin", self.newest(), repo], {0}),
             "wal-quarantine": (["wal-quarantine", repo], {0, 4, 6}),
             "receive": (["receive", repo, data, conninfo, "--until-lsn=0/1"], {0, 2, 4, 6, 10}),
         }
+
+    def newest(self):
+        return max(path.name for path in (pathlib.Path(self.repo) / "main" / "backup").iterdir())
 
     def traced(self, name, words):
         log = self.path / f"trace-{name}"

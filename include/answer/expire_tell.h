@@ -1,0 +1,14 @@
+/*
+ * expire_tell.h - a plan, and what came of it, for people and as JSON.
+ */
+#pragma once
+
+#include "cli/output.h"
+#include "retention/expiry.h"
+
+/* One line for each backup and each stretch of WAL. */
+void expire_plan_tell(const RetentionSurvey *survey, const RetentionPlan *plan);
+void expire_plan_to_json(const RetentionSurvey *survey, const RetentionPlan *plan, Json *json);
+/* What was condemned, removed, spared, and what comes next. */
+void expire_report_tell(const ExpireReport *report);
+void expire_report_to_json(const ExpireReport *report, Json *json);

@@ -1,0 +1,53 @@
+/*
+ * retention_survey.h - what the plan is made of: all that is in a cluster's part of the repository,
+ * looked at once, in an order in which nothing that is new is taken for a leftover.
+ *
+ *     packs      before manifests: a pack without a manifest has none that was committed since
+ *     leases     before all of it: who comes later sees what is condemned
+ *
+ * What can't be looked at whole is an error, or the plan's obstacle.
+ */
+#pragma once
+
+#include "catalog/branches.h"
+#include "repo/condemned.h"
+#include "repo/lease.h"
+#include "retention/plan.h"
+
+typedef struct SurveyRequest {
+    RetentionPolicy policy;
+    const char *zone;     /* of days, weeks, months and years: a name, or "UTC" */
+    TimeUs now;           /* by the store's clock */
+    const Lease *own;     /* NULL: none is held */
+    const char *given_up; /* a backup that a person wants gone; NULL */
+} SurveyRequest;
+
+typedef struct RetentionSurvey {
+    const Cluster *cluster;
+    LeaseList leases;
+    CondemnedList condemned;
+    WalInventory wal;
+    BackupList backups;
+    BranchList branches;
+    ObjectList packs;
+    uint32_t *owners; /* of each pack: PACK_OF_NONE, PACK_OF_MANY, or the only backup's place */
+    RetentionInput input;
+    Arena arena;
+} RetentionSurvey;
+
+enum { PACK_OF_NONE = 0, PACK_OF_MANY = UINT32_MAX - 1 };
+
+bool retention_survey(RetentionSurvey *survey, const Cluster *cluster, const SurveyRequest *request,
+                      Error *err) MUST_CHECK;
+void retention_survey_done(RetentionSurvey *survey); /* for CLEANUP() */
+
+/* One that lives, of somebody who reads or writes backups. */
+bool lease_is_of_user(const LeaseInfo *lease);
+/* A lease that lives and may be one of this purpose: "" can be any. */
+const LeaseInfo *survey_find_lease(const RetentionSurvey *survey, const char *purpose);
+/* A reader of what is not named, or is gone by now: while it lives nothing is taken away. NULL. */
+const LeaseInfo *survey_find_reader(const RetentionSurvey *survey);
+/* Whether some record says of this segment that it is about to go. */
+bool survey_wal_is_condemned(const RetentionSurvey *survey, uint32_t timeline, uint64_t segment);
+/* "SEGMENT SEGMENT" of a condemned stretch; false: it is not one of this cluster. */
+bool condemned_wal_parse(const char *text, uint32_t segment_size, WalName *first, WalName *last);

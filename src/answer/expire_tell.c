@@ -1,0 +1,230 @@
+#include "answer/expire_tell.h"
+
+#include "retention/periods.h"
+
+#include <inttypes.h>
+
+/* "window (needed for 2026-11-23 10:00), weekly 2026-W44" */
+static const char *rules_text(const PlannedBackup *planned, Arena *arena)
+{
+    const char *text = "";
+
+    for (unsigned bit = 0; bit < RETENTION_RULES; bit++) {
+        const unsigned rule = 1U << bit;
+        const bool is_period = rule >= KEPT_BY_DAY && rule <= KEPT_BY_YEAR;
+        char period[PERIOD_TEXT_SIZE] = "";
+        char time[TIME_TEXT_SIZE];
+
+        if ((planned->rules & rule) == 0)
+            continue;
+        text = arena_format(arena, "%s%s%s", text, *text != '\0' ? ", " : "",
+                            retention_rule_text((RetentionRule)rule));
+        if (is_period) {
+            const size_t kind = bit - 2;
+            text =
+                arena_format(arena, "%s %s", text,
+                             retention_period_text(kind, planned->backup->periods[kind], period));
+        }
+        if (rule == KEPT_BY_WINDOW && planned->needed_for != TIME_US_NONE)
+            text = arena_format(arena, "%s (needed for %s)", text,
+                                time_text(planned->needed_for, time));
+        if (rule == KEPT_BY_PIN && planned->backup->pinned_until != TIME_US_MAX)
+            text = arena_format(arena, "%s until %s", text,
+                                time_text(planned->backup->pinned_until, time));
+    }
+    return text;
+}
+
+static const char *verdict_of(const RetentionPlan *plan, size_t i)
+{
+    const PlannedBackup *planned = &plan->backups[i];
+
+    if (planned->backup->is_condemned)
+        return "condemned";
+    return planned->rules != 0 ? "keep" : plan->obstacle != NULL ? "stays" : "remove";
+}
+
+static const char *reason_of(const RetentionSurvey *survey, const RetentionPlan *plan, size_t i,
+                             Arena *arena)
+{
+    const PlannedBackup *planned = &plan->backups[i];
+    const CondemnedRecord *record = condemned_find(&survey->condemned, planned->backup->id);
+    char time[TIME_TEXT_SIZE];
+
+    if (record != NULL)
+        return arena_format(arena, "goes after %s unless `expire --spare` brings it back",
+                            time_text(condemned_until(record), time));
+    return planned->rules != 0      ? rules_text(planned, arena)
+           : plan->obstacle == NULL ? "no rule keeps it"
+                                    : "no rule keeps it, but nothing is removed now";
+}
+
+static void tell_stretch(const RetentionSurvey *survey, const RetentionPlan *plan,
+                         const RetainedWal *wal)
+{
+    const uint32_t size = survey->cluster->wal_segment_size;
+    char first[WAL_NAME_SIZE], last[WAL_NAME_SIZE], bytes[OUT_TEXT_SIZE];
+    WalName name = {.kind = WAL_SEGMENT, .timeline = wal->timeline, .segment = wal->first};
+
+    wal_name_text(&name, size, first);
+    name.segment = wal->last;
+    out_print("%-9s WAL %s..%s  %s%s%s%s; %s\n",
+              wal->reason != WAL_GOES  ? "keep"
+              : plan->obstacle != NULL ? "stays"
+                                       : "remove",
+              first, wal_name_text(&name, size, last), wal_reason_text(wal->reason),
+              wal->backup != NULL ? " " : "", wal->backup != NULL ? wal->backup : "",
+              wal->is_dead ? " (a history that was left)" : "", out_bytes(wal->bytes, bytes));
+}
+
+void expire_plan_tell(const RetentionSurvey *survey, const RetentionPlan *plan)
+{
+    CLEANUP(arena_done) Arena arena = {0};
+    char bytes[OUT_TEXT_SIZE];
+
+    for (size_t i = 0; i < plan->backup_count; i++) {
+        const PlannedBackup *planned = &plan->backups[i];
+
+        out_print("%-9s %s  %s; %s %s\n", verdict_of(plan, i), planned->backup->id,
+                  reason_of(survey, plan, i, &arena), planned->rules != 0 ? "would free" : "frees",
+                  out_bytes(planned->backup->bytes, bytes));
+    }
+    for (size_t i = 0; i < plan->wal_count; i++)
+        tell_stretch(survey, plan, &plan->wal[i]);
+    if (plan->obstacle != NULL) {
+        out_print("\nNothing is removed: %s.\n", plan->obstacle);
+        return;
+    }
+    out_print("\nThe policy frees %s now", out_bytes(plan->backup_bytes, bytes));
+    out_print(" in packs and %s in WAL.\n", out_bytes(plan->wal_bytes, bytes));
+}
+
+static void plan_backup_to_json(const RetentionSurvey *survey, const RetentionPlan *plan, size_t i,
+                                Json *json)
+{
+    CLEANUP(arena_done) Arena arena = {0};
+    const PlannedBackup *planned = &plan->backups[i];
+    const CondemnedRecord *record = condemned_find(&survey->condemned, planned->backup->id);
+
+    json_begin_object(json, NULL);
+    json_text(json, "backup", planned->backup->id);
+    json_text(json, "verdict", verdict_of(plan, i));
+    json_begin_array(json, "rules");
+    for (unsigned bit = 0; bit < RETENTION_RULES; bit++) {
+        if (planned->rules & (1U << bit))
+            json_text(json, NULL, retention_rule_text((RetentionRule)(1U << bit)));
+    }
+    json_end_array(json);
+    json_text(json, "reason", reason_of(survey, plan, i, &arena));
+    json_time(json, "time", planned->at);
+    json_time(json, "needed_for", planned->needed_for);
+    json_time(json, "goes_after", record != NULL ? condemned_until(record) : TIME_US_NONE);
+    json_u64(json, "bytes", planned->backup->bytes);
+    json_end_object(json);
+}
+
+void expire_plan_to_json(const RetentionSurvey *survey, const RetentionPlan *plan, Json *json)
+{
+    const uint32_t size = survey->cluster->wal_segment_size;
+
+    json_text(json, "obstacle", plan->obstacle);
+    json_begin_array(json, "backups");
+    for (size_t i = 0; i < plan->backup_count; i++)
+        plan_backup_to_json(survey, plan, i, json);
+    json_end_array(json);
+    json_begin_array(json, "wal");
+    for (size_t i = 0; i < plan->wal_count; i++) {
+        const RetainedWal *wal = &plan->wal[i];
+        WalName name = {.kind = WAL_SEGMENT, .timeline = wal->timeline, .segment = wal->first};
+        char text[WAL_NAME_SIZE];
+
+        json_begin_object(json, NULL);
+        json_u64(json, "timeline", wal->timeline);
+        json_text(json, "first_segment", wal_name_text(&name, size, text));
+        name.segment = wal->last;
+        json_text(json, "last_segment", wal_name_text(&name, size, text));
+        json_text(json, "verdict",
+                  wal->reason != WAL_GOES  ? "keep"
+                  : plan->obstacle != NULL ? "stays"
+                                           : "remove");
+        json_text(json, "reason", wal_reason_text(wal->reason));
+        json_text(json, "backup", wal->backup);
+        json_bool(json, "is_left_branch", wal->is_dead);
+        json_u64(json, "bytes", wal->bytes);
+        json_end_object(json);
+    }
+    json_end_array(json);
+    json_u64(json, "backup_bytes", plan->backup_bytes);
+    json_u64(json, "wal_bytes", plan->wal_bytes);
+}
+
+static void tell_counts(const char *what, const ExpireCounts *counts)
+{
+    char bytes[OUT_TEXT_SIZE];
+
+    if (counts->backups + counts->packs + counts->segments + counts->others == 0)
+        return;
+    out_print("%-10s %" PRIu64 " backups, %" PRIu64 " packs, %" PRIu64 " segments of WAL", what,
+              counts->backups, counts->packs, counts->segments);
+    if (counts->others > 0)
+        out_print(", %" PRIu64 " leftovers", counts->others);
+    out_print("%s%s\n", counts->bytes > 0 ? ": " : "",
+              counts->bytes > 0 ? out_bytes(counts->bytes, bytes) : "");
+}
+
+static void tell_ids(const char *head, const char *const *ids, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        out_print("  %s %s\n", head, ids[i]);
+}
+
+void expire_report_tell(const ExpireReport *report)
+{
+    char time[TIME_TEXT_SIZE];
+
+    tell_counts("removed", &report->removed);
+    tell_ids("backup", report->gone, report->gone_count);
+    tell_counts("condemned", &report->condemned);
+    tell_ids("backup", report->going, report->going_count);
+    tell_counts("spared", &report->spared);
+    tell_ids("backup", report->saved, report->saved_count);
+    if (report->obstacle != NULL)
+        out_print("Nothing is condemned: %s.\n", report->obstacle);
+    if (report->held != NULL)
+        out_print("What is due was left alone: %s.\n", report->held);
+    if (report->until != TIME_US_NONE) {
+        out_print("What is condemned goes with the first run after %s; until then `pgcairn expire "
+                  "--spare=ID` brings it back.\n",
+                  time_text(report->until, time));
+    } else if (report->obstacle == NULL && report->held == NULL &&
+               report->removed.backups + report->removed.packs + report->removed.segments +
+                       report->removed.others ==
+                   0) {
+        out_print("There is nothing to remove.\n");
+    }
+}
+
+static void counts_to_json(const char *key, const ExpireCounts *counts, const char *const *ids,
+                           size_t count, Json *json)
+{
+    json_begin_object(json, key);
+    json_begin_array(json, "backups");
+    for (size_t i = 0; i < count; i++)
+        json_text(json, NULL, ids[i]);
+    json_end_array(json);
+    json_u64(json, "packs", counts->packs);
+    json_u64(json, "segments", counts->segments);
+    json_u64(json, "leftovers", counts->others);
+    json_u64(json, "bytes", counts->bytes);
+    json_end_object(json);
+}
+
+void expire_report_to_json(const ExpireReport *report, Json *json)
+{
+    counts_to_json("removed", &report->removed, report->gone, report->gone_count, json);
+    counts_to_json("condemned", &report->condemned, report->going, report->going_count, json);
+    counts_to_json("spared", &report->spared, report->saved, report->saved_count, json);
+    json_text(json, "obstacle", report->obstacle);
+    json_text(json, "held", report->held);
+    json_time(json, "next_time", report->until);
+}

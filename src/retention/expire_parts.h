@@ -1,0 +1,40 @@
+/*
+ * expire_parts.h - what the steps of one expire hand on to each other.
+ */
+#pragma once
+
+#include "retention/expiry.h"
+
+typedef struct ExpireRun {
+    const Cluster *cluster;
+    const ExpireRequest *request;
+    ExpireReport *report;
+    Lease *lease;
+    RetentionSurvey survey;
+    RetentionPlan plan;
+    const char **finished; /* ids of records of which nothing is left: removed last of all */
+    size_t finished_count;
+} ExpireRun;
+
+/* expire_remove.c: carry out every record that is due. *did: something was removed or spared. */
+bool expire_carry_out(ExpireRun *run, bool *did, Error *err) MUST_CHECK;
+/* expire_condemn.c: store what the plan lets go. *did: there was such. */
+bool expire_condemn(ExpireRun *run, bool *did, Error *err) MUST_CHECK;
+
+/* expire_items.c */
+typedef struct ItemList {
+    CondemnedItem *items;
+    size_t count, capacity;
+    ExpireCounts counts;
+    Arena arena;
+} ItemList;
+void item_list_add(ItemList *list, CondemnedKind kind, const char *name);
+void item_list_done(ItemList *list); /* for CLEANUP() */
+
+/* expire_wal.c: take away a stretch of WAL, and say so first. What else is of its segments goes,
+ * too. */
+bool expire_remove_wal(ExpireRun *run, const WalName *first, const WalName *last,
+                       Error *err) MUST_CHECK;
+void expire_count(ExpireCounts *to, const ExpireCounts *counts);
+/* An id added to one of the report's lists. */
+void report_add_id(ExpireReport *report, const char ***ids, size_t *count, const char *id);

@@ -1,0 +1,126 @@
+"""
+Retention on a real archive: what the policy lets go goes in two phases, killed anywhere it is gone on
+with, and what is left can be restored. The rules themselves are tested in tests/unit/retention.
+"""
+
+import json
+import os
+import shutil
+import signal
+import tempfile
+
+from support.archive import archived
+from support.hook import fault_points
+from support.processes import run
+from support.shared import SharedClusterTest
+
+if os.access("/dev/shm", os.W_OK) and shutil.disk_usage("/dev/shm").free > 4 << 30:
+    tempfile.tempdir = "/dev/shm"
+
+AT_ONCE = ("--now", "--grace=0s", "--yes")
+
+
+class ExpireTest(SharedClusterTest):
+    """Four backups with WAL between them, and a row for each that tells them apart."""
+
+    segment_mb = 1
+
+    @classmethod
+    def set_up_shared(cls, world):
+        cls.backups = []
+        world.cluster.sql("create table steps (n int)")
+        for step in range(4):
+            world.cluster.sql(f"insert into steps values ({step})")
+            cls.backups.append(world.tool_json("backup", f"--data={world.cluster.data}",
+                                               f"--conninfo={world.cluster.conninfo()}")["backup"])
+            world.cluster.fill_segment(100)
+        world.cluster.switch_wal()
+
+    def setUp(self):
+        super().setUp()
+        self.repo = self.path / "repo"
+        run("cp", "-a", self.world.repo, self.repo)
+
+    def there(self):
+        found = {path.parent.name for path in (self.repo / "main" / "backup").glob("*/manifest")}
+        return [backup for backup in self.backups if backup in found]
+
+    def objects(self, folder):
+        place = self.repo / "main" / folder
+        return sorted(str(path.relative_to(place)) for path in place.rglob("*") if path.is_file())
+
+    def expire(self, *words, expect=0):
+        return json.loads(self.tool("expire", *words, "--json", expect=expect))
+
+
+class Policy(ExpireTest):
+    def test_from_no_policy_to_the_last_restore(self):
+        before = self.objects("")
+        done = self.expire()
+        self.assertIn("no policy", done["obstacle"])
+        self.assertEqual([n for n in self.objects("") if not n.startswith("journal")],
+                         [n for n in before if not n.startswith("journal")])
+
+        # What would be done is told, each backup and all WAL; nothing is changed.
+        plan = self.expire("--keep-min=1", "--dry-run")
+        self.assertEqual([b["verdict"] for b in plan["backups"]], ["remove"] * 3 + ["keep"])
+        self.assertEqual(plan["backups"][3]["rules"], ["minimum", "newest restorable"])
+        self.assertEqual(self.objects("condemned"), [])
+
+        # First phase: named, and all there.
+        self.tool("pin", self.backups[0], "--reason=before the move")
+        done = self.expire("--keep-min=1")
+        self.assertEqual(done["condemned"]["backups"], self.backups[1:3])
+        self.assertEqual(self.there(), self.backups)
+        self.assertIsNotNone(done["next_time"])
+        self.assertEqual(self.expire("--keep-min=1")["condemned"]["backups"], [])
+        self.tool("verify")
+
+        # Brought back, and by that kept; the other one goes.
+        self.tool("expire", f"--spare={self.backups[1]}")
+        done = self.expire("--keep-min=1", *AT_ONCE)
+        self.assertEqual(done["removed"]["backups"], [self.backups[2]])
+        self.assertEqual(self.there(), [self.backups[0], self.backups[1], self.backups[3]])
+        self.assertEqual(self.objects("condemned"), [])
+
+        # What was removed is not missing, and the last one can't be removed by hand.
+        self.tool("verify")
+        self.tool("list")
+        self.tool("unpin", self.backups[0])
+        self.tool("unpin", self.backups[1])
+        self.tool("remove", self.backups[3])
+        self.tool("expire", f"--spare={self.backups[3]}")
+        self.expire("--keep-min=1", *AT_ONCE)
+        self.assertEqual(self.there()[-1], self.backups[3])
+
+    def test_what_is_left_restores_to_its_end(self):
+        self.expire("--keep-min=2", *AT_ONCE)
+        self.assertEqual(self.there(), self.backups[2:])
+        for backup in self.there():
+            copy = self.restore(f"--backup={backup}", "--as-copy", "--start", name=backup)
+            self.assertEqual(copy.sql("select count(*) from steps"), "4")
+            copy.destroy()
+
+
+class Killed(ExpireTest):
+    def test_at_every_point_and_gone_on_with(self):
+        points = sorted(point for point in fault_points()
+                        if point.startswith("expire.") and point != "expire.after-spare")
+        self.assertGreater(len(points), 7)
+        for point in points:
+            for number in (1, 2):
+                with self.subTest(point=point, number=number):
+                    shutil.rmtree(self.repo)
+                    run("cp", "-a", self.world.repo, self.repo)
+                    done = self.attempt("expire", "--keep-min=1", *AT_ONCE, 
+                                        environment={"PGCAIRN_FAULT": f"{point}:crash:{number}"})
+                    self.assertIn(done.returncode, (-signal.SIGKILL, 0))
+                    self.assertIn(self.backups[3], self.there())
+                    listed = json.loads(self.attempt("list", "--json").stdout)["backups"]
+                    left = {backup["backup"]: backup["state"] for backup in listed}
+                    self.assertEqual(set(left.values()), {"restorable"}, left)
+                    self.expire("--keep-min=1", *AT_ONCE)
+                    self.assertEqual(self.there(), [self.backups[3]])
+                    self.assertEqual(self.objects("condemned"), [])
+                    self.tool("verify")
+        self.assertGreater(len(archived(self.repo)), 0)
