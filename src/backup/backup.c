@@ -272,11 +272,13 @@ static void fill_header(BackupRun *run, const Copy *copy, const BackupSource *so
             header->bytes += entry->size;
         }
     }
-    header->bytes_new = copy->bytes_new;
+    /* Files that vanished after they were stored, and pages that fragments were merged with, make
+     * it more than there is. */
+    header->bytes_new = copy->bytes_new < header->bytes ? copy->bytes_new : header->bytes;
     run->report->file_count = header->file_count;
     run->report->bytes = header->bytes;
     run->report->bytes_stored = copy->bytes_stored;
-    run->report->bytes_new = copy->bytes_new;
+    run->report->bytes_new = header->bytes_new;
     run->report->bytes_read = copy->bytes_read;
     run->report->ranges_unread = copy->ranges_unread;
     (void)snprintf(run->report->base, sizeof run->report->base, "%s", header->base);

@@ -45,6 +45,8 @@ const char *unread_objection(const UnreadFacts *facts)
         return "the server is older than that backup: it was set back";
     if (*facts->machine_id == '\0' || strcmp(base->machine_id, facts->machine_id) != 0)
         return "that backup was taken on another machine";
+    if (*facts->boot_id == '\0' || strcmp(base->boot_id, facts->boot_id) != 0)
+        return "the machine was started anew since that backup";
     if (strcmp(base->data_directory, facts->data_directory) != 0)
         return "that backup was taken of another directory";
     if (base->checksums != 1 || facts->checksums != 1)

@@ -5,7 +5,9 @@
  * A file whose size, times of content and of state, and inode are what they were when the base read
  * it has not been written to: the time of state (ctime) can't be set by anybody. That holds on a
  * local file system that keeps it, on the same machine, in the same place, while the clock does not
- * go back. Only main forks of relations, only ranges that the base calls settled. And it is
+ * go back, and since the machine was started: a power failure can take away the new times of a file
+ * and leave what was written to it, and a server with full_page_writes = off does not write that
+ * again. Only main forks of relations, only ranges that the base calls settled. And it is
  * checked: each backup reads a part of them all the same, another one each time.
  */
 #pragma once
@@ -42,7 +44,7 @@ typedef struct UnreadFacts {
     const ManifestHeader *base;
     bool is_forbidden; /* by an option */
     bool is_set_back;
-    const char *machine_id, *data_directory;
+    const char *machine_id, *boot_id, *data_directory;
     uint32_t checksums, block_size;
     TimeUs now;
     TimeUs

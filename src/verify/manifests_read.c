@@ -5,6 +5,7 @@
 
 #include "base/interrupt.h"
 #include "pack/page_table.h"
+#include "pack/range_reader.h"
 #include "repo/layout.h"
 #include "stream/digest.h"
 
@@ -108,6 +109,10 @@ static const FrameFact *good_fact(Check *check, const ManifestEntry *entry, cons
     }
     if (fact->state == FRAME_DAMAGED) {
         manifest_hurt(check, pack);
+        return NULL;
+    }
+    if (fact->state == FRAME_ALONE) {
+        complain_of_file(check, entry, "extents in front of their page table", "it names others");
         return NULL;
     }
     return fact;
@@ -274,6 +279,42 @@ static void sum_single(Check *check, const ManifestEntry *entry, const ManifestR
     }
 }
 
+/* A page table in another pack than its extents. */
+static bool has_lone_table(const ManifestRange *range)
+{
+    for (uint8_t i = 0; i < range->fragment_count; i++) {
+        if (range->fragments[i].data_pack != range->fragments[i].table.pack)
+            return true;
+    }
+    return false;
+}
+
+static bool pass_over_piece(void *context, uint8_t **data, size_t size, uint64_t offset, Error *err)
+{
+    (void)context, (void)data, (void)size, (void)offset, (void)err;
+    return true;
+}
+
+/* Then all of the range is read once more, as a restore would; each page is checked by that. */
+static bool sum_by_reading(Check *check, const ManifestEntry *entry, const ManifestRange *range,
+                           RangeSum *sum, bool *known, Error *err)
+{
+    CLEANUP(range_reader_freep)
+    RangeReader *reader = range_reader_new(check->run->cluster, check->manifest);
+    RangeContent content;
+    Error attempt = {0};
+
+    *known = range_reader_read(reader, range, pass_over_piece, NULL, &content, &attempt);
+    if (*known) {
+        *sum = (RangeSum){.hash = range->hash, .crc32c = content.crc32c, .size = range->size};
+        return true;
+    }
+    if (!is_finding(&attempt))
+        return error_pass(err, &attempt);
+    complain_of_file(check, entry, "what its page tables say", attempt.message);
+    return true;
+}
+
 static bool manifest_check_range(Check *check, const ManifestEntry *entry,
                                  const ManifestRange *range, Error *err)
 {
@@ -282,7 +323,10 @@ static bool manifest_check_range(Check *check, const ManifestEntry *entry,
     char found[96];
     bool known;
 
-    if (range->fragment_count == 1) {
+    if (has_lone_table(range)) {
+        if (!sum_by_reading(check, entry, range, &sum, &known, err))
+            return false;
+    } else if (range->fragment_count == 1) {
         sum_single(check, entry, range, &sum, &known);
     } else if (!sum_fragments(check, entry, range, &sum, &known, err)) {
         return false;

@@ -17,8 +17,9 @@ typedef struct SeenExtent {
 } SeenExtent;
 
 /*
- * Frames of one range stand one after another, then its page table (docs/format.md, chapter 4): so
- * what a page table says is compared with what has just gone by.
+ * Extents of one range stand one after another, and then, as it is now, their page table
+ * (docs/format.md, chapter 4): so what it says is compared with what has just gone by. One that
+ * stands elsewhere is compared when the manifest that refers to it is checked.
  */
 struct PackWorker {
     PackScanState *scan;
@@ -253,10 +254,11 @@ static void see_table(PackJob *job, PackWorker *worker, const ScannedFrame *fram
         return;
     }
     PagesVerdict verdict = judge_pages(worker, &table);
-    if (table.range != frame->range || verdict.lost_extent) {
-        frame_problem(job, frame, FINDING_INCONSISTENT,
-                      "extents that stand in front of it, of the same range",
-                      table.range != frame->range ? "it is of another range" : "it names others");
+    if (table.range != frame->range) {
+        frame_problem(job, frame, FINDING_INCONSISTENT, "the page table of its range",
+                      "it is of another range");
+    } else if (verdict.lost_extent) {
+        fact->state = FRAME_ALONE; /* whether they are elsewhere a manifest says */
     } else if (verdict.wrong > 0) {
         snprintf(text, sizeof text, "%" PRIu32 " pages are different, the first is %" PRIu32,
                  verdict.wrong, verdict.first_wrong);

@@ -26,6 +26,7 @@ typedef struct Identity {
 
 typedef enum FrameState {
     FRAME_GOOD,
+    FRAME_ALONE,   /* a page table whose extents do not stand in front of it */
     FRAME_PARTIAL, /* a page table that has not all pages of its range: others have the rest */
     FRAME_DAMAGED, /* it, or an extent of it */
 } FrameState;

@@ -12,6 +12,7 @@
 
 static const ManifestHeader base_header = {.id = "20261122T031500Z-k3v7qa",
                                            .machine_id = "m1",
+                                           .boot_id = "b1",
                                            .data_directory = "/data",
                                            .checksums = 1,
                                            .block_size = 8192,
@@ -22,6 +23,7 @@ static UnreadFacts good_facts(const ManifestHeader *base)
 {
     return (UnreadFacts){.base = base,
                          .machine_id = "m1",
+                         .boot_id = "b1",
                          .data_directory = "/data",
                          .checksums = 1,
                          .block_size = 8192,
@@ -32,7 +34,7 @@ static UnreadFacts good_facts(const ManifestHeader *base)
 
 static void anything_that_may_deceive_is_an_objection(void **state)
 {
-    enum { CASES = 13 };
+    enum { CASES = 15 };
 
     (void)state;
     for (int i = 0; i < CASES; i++) {
@@ -86,6 +88,14 @@ static void anything_that_may_deceive_is_an_objection(void **state)
             break;
         case 12: /* not known: a store that tells no times */
             facts.store_was_ahead = TIME_US_NONE;
+            break;
+        case 13: /* after a power failure a file can have old times and new content */
+            facts.boot_id = "b2";
+            wanted = "started anew";
+            break;
+        case 14:
+            facts.boot_id = base.boot_id = "";
+            wanted = "started anew";
             break;
         default:
             break;
