@@ -15,6 +15,8 @@ typedef struct PageSet {
 void page_set_add(PageSet *set, uint32_t page);
 bool page_set_has(const PageSet *set, uint32_t page);
 uint32_t page_set_count(const PageSet *set);
+/* Of pages that follow one another: so many writes they take. */
+uint32_t page_set_run_count(const PageSet *set);
 
 /*
  * Adds the pages, from `first` on, whose bytes are not those that the hashes are of (of the whole

@@ -21,6 +21,19 @@ uint32_t page_set_count(const PageSet *set)
     return count;
 }
 
+uint32_t page_set_run_count(const PageSet *set)
+{
+    uint32_t count = 0;
+    uint64_t before = 0; /* the last page of the word before */
+
+    for (size_t i = 0; i < PAGE_SET_WORDS; i++) {
+        const uint64_t word = set->words[i];
+        count += (uint32_t)__builtin_popcountll(word & ~(word << 1 | before));
+        before = word >> 63;
+    }
+    return count;
+}
+
 void page_set_add_differing(PageSet *set, uint32_t first, const void *bytes, size_t size,
                             const uint64_t *hashes, uint64_t seed)
 {

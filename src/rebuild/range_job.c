@@ -5,8 +5,12 @@
 #include "base/file.h"
 #include "base/interrupt.h"
 
-/* From here on direct writes, whose number counts, cost less than those into the page cache. */
-enum { DIRECT_PAGES_MIN = RANGE_PAGES / 2 };
+/*
+ * Each direct write is waited for by itself, so few long ones cost less than the page cache, and
+ * many short ones far more: the kernel sends those to the disk together. From so many pages in a
+ * row.
+ */
+enum { DIRECT_RUN_PAGES = 32 };
 
 typedef struct RangeTarget {
     WriteBehind *behind;
@@ -14,6 +18,7 @@ typedef struct RangeTarget {
     uint64_t offset; /* of the range in the file */
     uint64_t written;
     Progress *progress; /* NULL: it was counted when it was compared */
+    bool is_scattered;  /* into the page cache: that is soon done */
 } RangeTarget;
 
 static const ManifestRange *range_of(const RebuildJob *job)
@@ -31,7 +36,10 @@ static bool range_write_piece(void *context, uint8_t **data, size_t size, uint64
 {
     RangeTarget *target = context;
 
-    if (!write_behind_put(target->behind, target->file, data, size, target->offset + offset, err))
+    if (!(target->is_scattered
+              ? restored_file_write(target->file, *data, size, target->offset + offset, err)
+              : write_behind_put(target->behind, target->file, data, size, target->offset + offset,
+                                 err)))
         return false;
     target->written += size;
     if (target->progress != NULL)
@@ -49,6 +57,7 @@ static bool write_pages(RebuildWorker *worker, RestoredFile *file, RebuildJob *j
     RangeTarget target = {.behind = worker->behind,
                           .file = file,
                           .offset = offset_of(job),
+                          .is_scattered = pages != NULL && !file->is_direct,
                           .progress = pages == NULL ? worker->shared->progress : NULL};
     Error late = {0};
     bool is_read = range_reader_read_pages(worker->reader, pages, range_write_piece, &target,
@@ -67,7 +76,8 @@ static bool write_range(RebuildWorker *worker, RebuildJob *job, const PageSet *p
     const ManifestEntry *entry = job->large->entry;
     CLEANUP(restored_file_done) RestoredFile file = RESTORED_FILE_CLOSED;
     const bool is_last = job->range + 1 == entry->range_count;
-    const bool is_direct = pages == NULL || page_set_count(pages) >= DIRECT_PAGES_MIN;
+    const bool is_direct =
+        pages == NULL || page_set_count(pages) >= page_set_run_count(pages) * DIRECT_RUN_PAGES;
 
     if (!restored_file_open(&file, held_places_of(shared->placement, entry), is_direct, err) ||
         !write_pages(worker, &file, job, pages, err))

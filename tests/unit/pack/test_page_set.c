@@ -86,6 +86,25 @@ static void zeros_are_pages_like_others(void **state)
     assert_true(page_set_has(&differs, 1));
 }
 
+static void pages_in_a_row_are_one_run(void **state)
+{
+    static const struct {
+        uint32_t from, to; /* pages that are in, `to` not */
+    } runs[] = {{0, 1}, {2, 3}, {5, 60}, {62, 67}, {127, 129}, {192, 256}, {8190, 8192}};
+    PageSet set = {0};
+
+    (void)state;
+    assert_int_equal(page_set_run_count(&set), 0);
+    for (size_t i = 0; i < ARRAY_SIZE(runs); i++) {
+        for (uint32_t page = runs[i].from; page < runs[i].to; page++)
+            page_set_add(&set, page);
+        assert_int_equal(page_set_run_count(&set), i + 1);
+    }
+    for (uint32_t page = 0; page < RANGE_PAGES; page++)
+        page_set_add(&set, page);
+    assert_int_equal(page_set_run_count(&set), 1);
+}
+
 static void sets_know_their_bounds(void **state)
 {
     PageSet set = {0};
@@ -107,6 +126,7 @@ int main(void)
         cmocka_unit_test(changed_pages_differ_and_no_others),
         cmocka_unit_test(a_part_of_a_range_is_held_against_its_own_hashes),
         cmocka_unit_test(zeros_are_pages_like_others),
+        cmocka_unit_test(pages_in_a_row_are_one_run),
         cmocka_unit_test(sets_know_their_bounds),
     };
 
