@@ -5,12 +5,13 @@
  *     answer     the server accepts connections
  *     databases  each database lets us in
  *     probes     the operator's own SQL gives what is expected (drill/probe_file.h)
- *     archive    WAL of the timeline that it is on now gets into the repository
- *     standbys   replication slots and standbys are those that are expected
- *     backup     the first backup of the new timeline
- *     status     what monitoring sees: `pgcairn status`
+ *     content    only when it is named: each table is read, indexes are checked by amcheck where
+ * that is installed, libraries are there (drill/probes.h) archive    WAL of the timeline that it is
+ * on now gets into the repository standbys   replication slots and standbys are those that are
+ * expected backup     the first backup of the new timeline status     what monitoring sees:
+ * `pgcairn status`
  *
- * A check that fails is data. While recovery is paused only the first three can be made; a copy
+ * A check that fails is data. While recovery is paused only the first four can be made; a copy
  * (--as-copy) has none of the later ones.
  */
 #pragma once
@@ -23,6 +24,7 @@ typedef enum CheckKind {
     CHECK_ANSWER,
     CHECK_DATABASES,
     CHECK_PROBES,
+    CHECK_CONTENT,
     CHECK_ARCHIVE,
     CHECK_STANDBYS,
     CHECK_BACKUP,
@@ -71,7 +73,7 @@ const AfterCheck *checks_worst(const CheckList *list);
 void checks_done(CheckList *list); /* for CLEANUP() */
 
 /*
- * "all", "none", or names with commas between: which are to be made. ERR_USAGE, naming what is not
- * a check.
+ * "none", or "all" and names with commas between: which are to be made. All is all but what takes
+ * as long as there is data (content). ERR_USAGE, naming what is not a check.
  */
 bool checks_parse(const char *text, bool wanted[CHECK_KINDS], Error *err) MUST_CHECK;

@@ -131,3 +131,6 @@ bool recovery_promote(const char *data, const char *conninfo, uint64_t timeout_m
  */
 Session *recovery_session(const char *data, const char *conninfo, const char *database,
                           Error *err) MUST_CHECK;
+/* The same as a connection string, in the arena; "" when no server runs. */
+const char *recovery_conninfo(const char *data, const char *conninfo, const char *database,
+                              Arena *arena);

@@ -144,9 +144,10 @@ bool after_check(const AfterRequest *request, CheckList *list, AfterSight *sight
     *sight = (AfterSight){.is_open = false};
     bool ok = after_answer(&look, &answers, err);
     if (ok && answers) {
-        ok =
-            (!request->wanted[CHECK_DATABASES] || after_databases(&look, err)) &&
-            (request->probes == NULL || !request->wanted[CHECK_PROBES] || after_probes(&look, err));
+        ok = (!request->wanted[CHECK_DATABASES] || after_databases(&look, err)) &&
+             (request->probes == NULL || !request->wanted[CHECK_PROBES] ||
+              after_probes(&look, err)) &&
+             (!request->wanted[CHECK_CONTENT] || after_content(&look, err));
     }
     if (ok && answers && !request->is_copy) {
         if (sight->is_open) {

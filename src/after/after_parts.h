@@ -21,6 +21,7 @@ bool after_unknown(AfterLook *look, CheckKind kind, const Error *attempt, Error 
 /* CHECK_DATABASES, CHECK_PROBES. Each returns false with ERR_INTERRUPTED only. */
 bool after_databases(AfterLook *look, Error *err) MUST_CHECK;
 bool after_probes(AfterLook *look, Error *err) MUST_CHECK;
+bool after_content(AfterLook *look, Error *err) MUST_CHECK;
 /* CHECK_ARCHIVE: ends the segment that is being written, and waits for it in the repository. */
 bool after_archive(AfterLook *look, Error *err) MUST_CHECK;
 bool after_standbys(AfterLook *look, Error *err) MUST_CHECK;

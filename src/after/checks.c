@@ -2,8 +2,8 @@
 
 static const char *const check_names[CHECK_KINDS] = {
     [CHECK_ANSWER] = "answer",   [CHECK_DATABASES] = "databases", [CHECK_PROBES] = "probes",
-    [CHECK_ARCHIVE] = "archive", [CHECK_STANDBYS] = "standbys",   [CHECK_BACKUP] = "backup",
-    [CHECK_STATUS] = "status",
+    [CHECK_CONTENT] = "content", [CHECK_ARCHIVE] = "archive",     [CHECK_STANDBYS] = "standbys",
+    [CHECK_BACKUP] = "backup",   [CHECK_STATUS] = "status",
 };
 
 const char *after_check_name(CheckKind kind)
@@ -81,30 +81,35 @@ static bool check_find(const char *name, size_t length, CheckKind *kind)
     return false;
 }
 
-static void checks_set_all(bool wanted[CHECK_KINDS], bool is_wanted)
+/* "all" is not of one. */
+static bool check_take(const char *name, size_t length, bool wanted[CHECK_KINDS])
 {
-    for (int i = 0; i < CHECK_KINDS; i++)
-        wanted[i] = is_wanted;
+    const bool is_all = length == strlen("all") && strncmp(name, "all", length) == 0;
+    CheckKind kind;
+
+    for (int i = 0; is_all && i < CHECK_KINDS; i++)
+        wanted[i] = wanted[i] || i != CHECK_CONTENT;
+    if (is_all)
+        return true;
+    if (!check_find(name, length, &kind))
+        return false;
+    wanted[kind] = true;
+    return true;
 }
 
 bool checks_parse(const char *text, bool wanted[CHECK_KINDS], Error *err)
 {
-    const bool is_all = strcmp(text, "all") == 0;
-
-    checks_set_all(wanted, is_all);
-    if (is_all || strcmp(text, "none") == 0)
+    memset(wanted, 0, CHECK_KINDS * sizeof *wanted);
+    if (strcmp(text, "none") == 0)
         return true;
     for (;;) {
-        CheckKind kind;
-
         text += strspn(text, " ");
         const size_t length = strcspn(text, ", ");
-        if (!check_find(text, length, &kind)) {
+        if (!check_take(text, length, wanted)) {
             error_set(err, ERR_USAGE, "--checks: there is no check \"%.*s\"", (int)length, text);
-            return error_hint(err, "all, none, or of answer, databases, probes, archive, "
+            return error_hint(err, "none, or of all, answer, databases, probes, content, archive, "
                                    "standbys, backup, status, with commas between");
         }
-        wanted[kind] = true;
         text += length + strspn(text + length, " ");
         if (*text == '\0')
             return true;

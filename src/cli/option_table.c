@@ -264,8 +264,8 @@ const Option option_table[] = {
         "where the server writes its messages"},
 
     {"checks", TEXT, FIELD(checks), FOR_RESTORE | FOR_WATCH | FOR_PROMOTE, GROUP_START, "LIST",
-        "what is looked at once the database is back: all, none, or of answer, databases, probes, archive, "
-        "standbys, backup, status",
+        "what is looked at once the database is back: none, or of all, answer, databases, probes, "
+        "archive, standbys, backup, status; and content, which reads all of it and is not in all",
         .fallback = "all"},
     {"backup-after", FLAG, FIELD(backup_after), FOR_RESTORE | FOR_WATCH | FOR_PROMOTE, GROUP_START, NULL,
         "take a backup once the database is open: the first of its new timeline"},

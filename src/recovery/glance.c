@@ -87,6 +87,25 @@ Session *glance_database_session(const char *conninfo, const ServerLock *lock,
     return TAKE(session);
 }
 
+const char *recovery_conninfo(const char *data, const char *conninfo, const char *database,
+                              Arena *arena)
+{
+    CLEANUP(buffer_done) Buffer text = {0};
+    ServerLock lock;
+    bool found = false;
+    Error unknown = {0}; /* then whoever connects is told */
+
+    if (conninfo != NULL) {
+        buffer_print(&text, "%s", conninfo);
+    } else if (server_lock_read(data, arena, &lock, &found, &unknown) && found) {
+        server_conninfo(&lock, &text);
+    }
+    if (text.size == 0)
+        return "";
+    put_database(database, &text);
+    return arena_text_part(arena, (const char *)text.data, text.size);
+}
+
 Session *recovery_session(const char *data, const char *conninfo, const char *database, Error *err)
 {
     CLEANUP(arena_done) Arena arena = {0};

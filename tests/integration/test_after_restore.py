@@ -98,10 +98,10 @@ class AfterRestore(ClusterTest):
 
         # A copy has none of the later ones, and brings nothing back.
         copy = self.attempt("restore", f"--data={self.path}/copy/data", "--as-copy", "--start", "--json",
-                            "--target-timeline=2", environment=DEFAULT)
+                            "--target-timeline=2", "--checks=all,content", environment=DEFAULT)
         self.addCleanup(attempt, "pg_ctl", "-D", f"{self.path}/copy/data", "-m", "immediate", "stop")
         self.assertEqual(copy.returncode, 0, copy.stderr)
-        self.assertEqual(list(self.results(json.loads(copy.stdout))), ["answer", "databases"])
+        self.assertEqual(list(self.results(json.loads(copy.stdout))), ["answer", "databases", "content"])
         self.assertIn("as_copy=yes", self.journal("restore"))
         self.assertEqual(self.tool_json("incident", "show")["restores"], 1)
 

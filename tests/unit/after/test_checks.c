@@ -24,6 +24,7 @@ static void a_list_says_which_checks_are_made(void **state)
         {"answer,,status", false, false, false, false},
         {"answer;status", false, false, false, false},
         {"all,none", false, false, false, false},
+        {"all, content", true, true, true, true},
     };
 
     (void)state;
@@ -39,7 +40,8 @@ static void a_list_says_which_checks_are_made(void **state)
         assert_int_equal(wanted[CHECK_ANSWER], cases[i].answer);
         assert_int_equal(wanted[CHECK_PROBES], cases[i].probes);
         assert_int_equal(wanted[CHECK_STATUS], cases[i].status);
-        assert_int_equal(wanted[CHECK_ARCHIVE], strcmp(cases[i].text, "all") == 0);
+        assert_int_equal(wanted[CHECK_ARCHIVE], strncmp(cases[i].text, "all", 3) == 0);
+        assert_int_equal(wanted[CHECK_CONTENT], strstr(cases[i].text, "content") != NULL);
     }
 }
 
