@@ -128,6 +128,10 @@ class Scenarios(ClusterTest):
         self.play("second-try", **{"2026-11-22 14:35+01": wanted})
         self.assertEqual(self.rows(), "7")
 
+        self.play("full-repository")
+        self.play("full-repository-now")
+        self.assertGreater(len(self.tool_json("list")["backups"]), 1)  # of these days nothing goes
+
         # Corrupted pages: the newest backup has one, the one before and its WAL have it whole.
         good = self.tool_json("backup", f"--data={cluster.data}")["backup"]
         cluster.sql("insert into orders values (8)")
