@@ -63,11 +63,17 @@ WalDroppedObject wal_dropped_object(const WalTransactionEnd *end, uint32_t index
 
 /* XLOG_SMGR_CREATE: any fork, since of an unlogged relation only the init fork is in the WAL. */
 bool wal_created_file_of(const WalRecord *record, RelationFile *file);
+/* The same, and which fork: numbers of common/relpath.h. */
+bool wal_created_fork_of(const WalRecord *record, RelationFile *file, uint32_t *fork);
 /* The same of an init fork alone: the relation is an unlogged one. */
 bool wal_created_init_fork_of(const WalRecord *record, RelationFile *file);
 
 /* XLOG_SMGR_TRUNCATE: the file has so many pages from now on. Not undone by a rollback. */
 bool wal_truncated_file_of(const WalRecord *record, RelationFile *file, uint32_t *pages);
+/* The same, and of which forks: SMGR_TRUNCATE_HEAP, ... */
+enum { TRUNCATES_MAIN = 1, TRUNCATES_VM = 2, TRUNCATES_FSM = 4 };
+bool wal_truncated_forks_of(const WalRecord *record, RelationFile *file, uint32_t *pages,
+                            unsigned *forks);
 
 /*
  * XLOG_DBASE_DROP: the files of a database go from these tablespaces as soon as the record is

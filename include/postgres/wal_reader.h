@@ -36,7 +36,19 @@ typedef struct WalRecord {
      * (keep_all, or of one of the resource managers above) and not larger than 64 MiB, else NULL.
      */
     const uint8_t *bytes;
+    /*
+     * The first bytes of it, header included; always there. Of a record that is longer at least
+     * WAL_RECORD_HEAD of them: which blocks it is about is said before that.
+     */
+    const uint8_t *head;
+    uint32_t head_size;
 } WalRecord;
+
+/*
+ * Header, 33 block references of at most 27 bytes (id, flags, length of data; image: length, hole,
+ * info, length of hole; relation file, block), origin, top-level xid, length of the main data.
+ */
+enum { WAL_RECORD_HEAD = 1024 };
 
 /* False stops the reading, with err. */
 typedef bool WalRecordFunction(void *context, const WalRecord *record, Error *err);
@@ -101,6 +113,17 @@ void wal_reader_freep(WalReader **reader); /* for CLEANUP() */
  */
 bool wal_reader_feed(WalReader *reader, const void *data, size_t size, Error *err) MUST_CHECK;
 const WalReaderState *wal_reader_state(const WalReader *reader);
+
+/*
+ * What is there of a record that one of the ends cuts: the first bytes, WAL_RECORD_HEAD at most, of
+ * the one that is not complete (of tail_have), and of what continues at the start (of head_size).
+ */
+typedef struct WalCut {
+    const uint8_t *bytes; /* of the reader; good until it is fed again */
+    uint32_t size;
+} WalCut;
+WalCut wal_reader_tail(const WalReader *reader);
+WalCut wal_reader_head(const WalReader *reader);
 
 /*
  * One record whose bytes lie together, as most do: at the start of these bytes, with the right

@@ -11,6 +11,7 @@
 #include "repo/repo.h"
 #include "stream/codec.h"
 #include "stream/digest.h"
+#include "wal/wal_blocks.h"
 
 enum {
     WAL_TRAILER_SIZE = 2048,
@@ -33,7 +34,11 @@ typedef struct WalTrailer {
     uint32_t frame_size; /* raw bytes of each frame but the last */
     uint32_t frame_count;
     uint32_t frame_stored[WAL_FRAMES_MAX];
-    WalSummary summary; /* WAL_SEGMENT only */
+    uint32_t between;         /* bytes between the frames and the trailer in its container */
+    uint64_t blocks_offset;   /* of the list of changed blocks in the object, its container too */
+    uint32_t blocks_size;     /* 0: there is none */
+    uint64_t blocks_checksum; /* XXH3 of these bytes */
+    WalSummary summary;       /* WAL_SEGMENT only */
 } WalTrailer;
 
 /* The raw frame size that keeps a file of raw_size within WAL_FRAMES_MAX: 1 to 4 MiB. */
@@ -71,6 +76,9 @@ bool wal_object_trailer(const Cluster *cluster, const char *name, WalTrailer *tr
 typedef bool WalSink(void *context, const void *data, size_t size, Error *err);
 bool wal_object_read(const Cluster *cluster, const char *name, unsigned threads, WalSink *sink,
                      void *context, WalTrailer *trailer, Error *err) MUST_CHECK;
+/* The same, and that the list of changed blocks, which no recovery needs, can be read, too. */
+bool wal_object_read_all(const Cluster *cluster, const char *name, unsigned threads, WalSink *sink,
+                         void *context, WalTrailer *trailer, Error *err) MUST_CHECK;
 
 /*
  * Only the frame that holds the byte at `offset` of the raw file; *begin is the offset of its first
@@ -79,6 +87,14 @@ bool wal_object_read(const Cluster *cluster, const char *name, unsigned threads,
  */
 bool wal_object_read_frame(const Cluster *cluster, const char *name, uint64_t offset,
                            uint64_t *begin, Buffer *raw, Error *err) MUST_CHECK;
+
+/*
+ * Its trailer, and which blocks its records refer to; NULL: that was not stored with it. One
+ * request where the list is not long. ERR_NOT_FOUND, ERR_UNREACHABLE, and ERR_CORRUPT, ERR_VERSION,
+ * which need not say anything of the WAL itself.
+ */
+bool wal_object_blocks(const Cluster *cluster, const char *name, WalTrailer *trailer,
+                       WalBlocks **blocks, Error *err) MUST_CHECK;
 
 /*
  * Only whether the stored bytes are those that were stored: read and summed, not decompressed.
@@ -102,6 +118,11 @@ bool wal_object_writer_add(WalObjectWriter *writer, const void *data, size_t siz
 bool wal_object_writer_room(WalObjectWriter *writer, uint8_t **room, size_t *size,
                             Error *err) MUST_CHECK;
 bool wal_object_writer_filled(WalObjectWriter *writer, size_t size, Error *err) MUST_CHECK;
+/*
+ * What the segment's records refer to: stored with it unless there is too much of it. Before it is
+ * settled; borrowed until then.
+ */
+void wal_object_writer_blocks(WalObjectWriter *writer, WalBlocks *blocks);
 /*
  * All is there: write the rest, and make durable what can be before the object has its name.
  * summary: NULL unless a segment.

@@ -1,29 +1,13 @@
 #include "postgres/wal_changes.h"
 
 #include "base/bytes.h"
+#include "postgres/wal_reference.h"
 #include "wal_record.h"
 
 enum {
-    FILE_SIZE = 12, /* three oids */
     CHECKPOINT_NEXT_XID = 24,
     CHECKPOINT_SIZE = 88,
-
-    /* In front of a block reference (access/xlogrecord.h). */
-    BLOCK_HAS_IMAGE = 0x10,
-    BLOCK_SAME_RELATION = 0x80,
-    IMAGE_HAS_HOLE = 0x01,
-    IMAGE_COMPRESSED_TO_14 = 0x02,
-    IMAGE_COMPRESSED = 0x1C, /* 15: one bit for each codec */
 };
-
-static RelationFile get_relation_file(const uint8_t *bytes)
-{
-    return (RelationFile){
-        .tablespace = get_le32(bytes),
-        .database = get_le32(bytes + 4),
-        .number = get_le32(bytes + 8),
-    };
-}
 
 /* The parts that xinfo names; those after what does not fit are left empty. */
 static void take_parts(Payload rest, uint32_t xinfo, const PgVersion *version,
@@ -41,7 +25,7 @@ static void take_parts(Payload rest, uint32_t xinfo, const PgVersion *version,
     if (((xinfo & XINFO_SUBTRANSACTIONS) != 0 &&
          !payload_skip_items(&rest, 4, &end->subtransactions, &end->subtransaction_count)) ||
         ((xinfo & XINFO_RELATIONS) != 0 &&
-         !payload_skip_items(&rest, FILE_SIZE, &end->files, &end->file_count)) ||
+         !payload_skip_items(&rest, RELATION_FILE_SIZE, &end->files, &end->file_count)) ||
         (has_objects &&
          !payload_skip_items(&rest, end->object_size, &end->objects, &end->object_count)) ||
         (end->is_commit && (xinfo & XINFO_INVALIDATIONS) != 0 &&
@@ -101,7 +85,7 @@ uint32_t wal_subtransaction(const WalTransactionEnd *end, uint32_t index)
 
 RelationFile wal_removed_file(const WalTransactionEnd *end, uint32_t index)
 {
-    return get_relation_file(end->files + (size_t)FILE_SIZE * index);
+    return relation_file_at(end->files + (size_t)RELATION_FILE_SIZE * index);
 }
 
 WalDroppedObject wal_dropped_object(const WalTransactionEnd *end, uint32_t index)
@@ -123,34 +107,51 @@ static bool payload_if(const WalRecord *record, uint8_t rmgr, unsigned op, size_
            payload_of(record, payload) && payload->size >= size;
 }
 
-bool wal_created_file_of(const WalRecord *record, RelationFile *file)
+/* xl_smgr_create: the file, then the number of its fork (common/relpath.h). */
+bool wal_created_fork_of(const WalRecord *record, RelationFile *file, uint32_t *fork)
 {
     Payload payload;
 
-    if (!payload_if(record, RMGR_STORAGE, XLOG_SMGR_CREATE, FILE_SIZE + 4, &payload))
+    if (!payload_if(record, RMGR_STORAGE, XLOG_SMGR_CREATE, RELATION_FILE_SIZE + 4, &payload))
         return false;
-    *file = get_relation_file(payload.bytes);
+    *file = relation_file_at(payload.bytes);
+    *fork = get_le32(payload.bytes + RELATION_FILE_SIZE);
     return true;
 }
 
-/* xl_smgr_create: the file, then the number of its fork (common/relpath.h). */
+bool wal_created_file_of(const WalRecord *record, RelationFile *file)
+{
+    uint32_t fork;
+
+    return wal_created_fork_of(record, file, &fork);
+}
+
 bool wal_created_init_fork_of(const WalRecord *record, RelationFile *file)
 {
     enum { INIT_FORKNUM = 3 };
-    Payload payload;
+    uint32_t fork;
 
-    return wal_created_file_of(record, file) && payload_of(record, &payload) &&
-           get_le32(payload.bytes + FILE_SIZE) == INIT_FORKNUM;
+    return wal_created_fork_of(record, file, &fork) && fork == INIT_FORKNUM;
 }
 
+/* xl_smgr_truncate: pages, the file, which forks (catalog/storage_xlog.h). */
 bool wal_truncated_file_of(const WalRecord *record, RelationFile *file, uint32_t *pages)
+{
+    unsigned forks;
+
+    return wal_truncated_forks_of(record, file, pages, &forks);
+}
+
+bool wal_truncated_forks_of(const WalRecord *record, RelationFile *file, uint32_t *pages,
+                            unsigned *forks)
 {
     Payload payload;
 
-    if (!payload_if(record, RMGR_STORAGE, XLOG_SMGR_TRUNCATE, 4 + FILE_SIZE + 4, &payload))
+    if (!payload_if(record, RMGR_STORAGE, XLOG_SMGR_TRUNCATE, 4 + RELATION_FILE_SIZE + 4, &payload))
         return false;
     *pages = get_le32(payload.bytes);
-    *file = get_relation_file(payload.bytes + 4);
+    *file = relation_file_at(payload.bytes + 4);
+    *forks = get_le32(payload.bytes + 4 + RELATION_FILE_SIZE);
     return true;
 }
 
@@ -227,27 +228,18 @@ typedef struct RecordParts {
 static bool take_block(const WalRecord *record, const PgVersion *version, size_t *offset,
                        RecordParts *parts)
 {
-    const uint8_t *at = record->bytes + *offset;
-    unsigned compressed = version->major >= 15 ? IMAGE_COMPRESSED : IMAGE_COMPRESSED_TO_14;
-    size_t left = record->total_size - *offset;
-    size_t size = 4;
+    WalReference reference;
 
-    if (left < size || ((at[1] & BLOCK_HAS_IMAGE) != 0 && left < size + 5))
+    if (!wal_reference_at(record->bytes + *offset, record->total_size - *offset,
+                          wal_image_compressed(version), &reference))
         return false;
-    parts->data_size += get_le16(at + 2);
-    if ((at[1] & BLOCK_HAS_IMAGE) != 0) {
-        parts->data_size += get_le16(at + 4);
-        size += (at[8] & compressed) != 0 && (at[8] & IMAGE_HAS_HOLE) != 0 ? 7 : 5;
-    }
-    size_t relation_size = (at[1] & BLOCK_SAME_RELATION) != 0 ? 0 : FILE_SIZE;
-    if (left < size + relation_size + 4)
-        return false;
-    if (!parts->has_block && relation_size > 0) {
+    parts->data_size += reference.data_size;
+    if (!parts->has_block && reference.file != NULL) {
         parts->has_block = true;
-        parts->file = get_relation_file(at + size);
-        parts->page = get_le32(at + size + relation_size);
+        parts->file = relation_file_at(reference.file);
+        parts->page = reference.block;
     }
-    *offset += size + relation_size + 4;
+    *offset += reference.size;
     return true;
 }
 
@@ -273,7 +265,7 @@ static bool record_parts(const WalRecord *record, const PgVersion *version, Reco
             offset += 3;
         } else if (*at == ID_TOPLEVEL_XID) {
             offset += 5;
-        } else if (*at > ID_BLOCK_MAX || !take_block(record, version, &offset, parts)) {
+        } else if (*at > REFERENCE_ID_MAX || !take_block(record, version, &offset, parts)) {
             return false;
         }
         if (*at == ID_DATA_SHORT || *at == ID_DATA_LONG)

@@ -37,6 +37,8 @@ struct WalReader {
     uint32_t page_timeline;
 
     uint32_t head_left; /* to skip, of a record that began before the first page */
+    uint32_t head_have; /* bytes of it that were kept */
+    uint8_t head[WAL_RECORD_HEAD];
 
     bool in_record;
     Lsn record_lsn;
@@ -44,7 +46,7 @@ struct WalReader {
     uint32_t total; /* 0 until its four bytes are there */
     uint32_t have;
     uint32_t crc; /* of what follows the header */
-    uint8_t header[RECORD_HEADER_SIZE];
+    uint8_t begin[WAL_RECORD_HEAD]; /* its first bytes, when it came in several pieces */
     bool is_kept;
     Buffer kept; /* the whole record, when is_kept and it came in several pieces */
 
@@ -312,9 +314,12 @@ static bool overwrite_is_valid(const WalReader *reader, const uint8_t *bytes, ui
            get_le64(bytes + 26) == reader->overwritten;
 }
 
-/* All bytes of the record are there and were summed. */
-static bool finish_record(WalReader *reader, const uint8_t *header, const uint8_t *bytes,
-                          Error *err)
+/*
+ * All bytes of the record are there and were summed. header: its first `head_size` bytes; bytes:
+ * all of them, or NULL.
+ */
+static bool finish_record(WalReader *reader, const uint8_t *header, uint32_t head_size,
+                          const uint8_t *bytes, Error *err)
 {
     WalReaderState *state = &reader->state;
     uint32_t crc = crc32c_update(reader->crc, header, RECORD_CRC_OFFSET);
@@ -328,6 +333,8 @@ static bool finish_record(WalReader *reader, const uint8_t *header, const uint8_
         .info = header[16],
         .page_timeline = reader->record_timeline,
         .bytes = bytes,
+        .head = header,
+        .head_size = head_size,
     };
     unsigned op = record.info & RMGR_INFO_MASK;
 
@@ -384,7 +391,8 @@ static bool feed_whole_record(WalReader *reader, const uint8_t *data, Error *err
     reader->have = reader->total;
     reader->at += reader->total;
     reader->crc = crc32c_update(0, data + RECORD_HEADER_SIZE, reader->total - RECORD_HEADER_SIZE);
-    return finish_record(reader, data, record_is_wanted(reader, data) ? data : NULL, err);
+    return finish_record(reader, data, reader->total,
+                         record_is_wanted(reader, data) ? data : NULL, err);
 }
 
 /* A part of the header: first the length, then the rest. */
@@ -394,19 +402,27 @@ static size_t feed_record_header(WalReader *reader, const uint8_t *data, size_t 
     size_t missing = until - reader->have;
     size_t take = size < missing ? size : missing;
 
-    memcpy(reader->header + reader->have, data, take);
+    memcpy(reader->begin + reader->have, data, take);
     reader->have += (uint32_t)take;
     reader->at += take;
     if (reader->have == sizeof(uint32_t)) {
-        take_total(reader, reader->header);
+        take_total(reader, reader->begin);
     } else if (reader->have == RECORD_HEADER_SIZE &&
-               record_header_is_valid(reader, reader->header)) {
-        reader->is_kept = record_is_wanted(reader, reader->header);
+               record_header_is_valid(reader, reader->begin)) {
+        reader->is_kept = record_is_wanted(reader, reader->begin);
         reader->kept.size = 0;
         if (reader->is_kept)
-            buffer_append(&reader->kept, reader->header, RECORD_HEADER_SIZE);
+            buffer_append(&reader->kept, reader->begin, RECORD_HEADER_SIZE);
     }
     return take;
+}
+
+/* Keep the first bytes of what comes in pieces: `have` of them came before. */
+static void keep_first(uint8_t kept[WAL_RECORD_HEAD], uint32_t have, const uint8_t *data,
+                       size_t size)
+{
+    if (have < WAL_RECORD_HEAD)
+        memcpy(kept + have, data, size < WAL_RECORD_HEAD - have ? size : WAL_RECORD_HEAD - have);
 }
 
 static size_t feed_record_rest(WalReader *reader, const uint8_t *data, size_t size)
@@ -415,11 +431,17 @@ static size_t feed_record_rest(WalReader *reader, const uint8_t *data, size_t si
     size_t take = size < missing ? size : missing;
 
     reader->crc = crc32c_update(reader->crc, data, take);
+    keep_first(reader->begin, reader->have, data, take);
     if (reader->is_kept)
         buffer_append(&reader->kept, data, take);
     reader->have += (uint32_t)take;
     reader->at += take;
     return take;
+}
+
+static uint32_t first_of(uint32_t size)
+{
+    return size < WAL_RECORD_HEAD ? size : WAL_RECORD_HEAD;
 }
 
 /* size: within this page. */
@@ -433,8 +455,8 @@ static bool feed_record(WalReader *reader, const uint8_t *data, size_t size, siz
     }
     if (reader->state.end == WAL_END_OPEN && reader->have >= RECORD_HEADER_SIZE &&
         reader->have == reader->total) {
-        return finish_record(reader, reader->header, reader->is_kept ? reader->kept.data : NULL,
-                             err);
+        return finish_record(reader, reader->begin, first_of(reader->total),
+                             reader->is_kept ? reader->kept.data : NULL, err);
     }
     return true;
 }
@@ -539,6 +561,8 @@ static bool feed_step(WalReader *reader, const uint8_t *data, size_t size, size_
         return feed_record(reader, data, size, used, err);
     if (reader->head_left > 0) {
         *used = size < reader->head_left ? size : reader->head_left;
+        keep_first(reader->head, reader->head_have, data, *used);
+        reader->head_have += (uint32_t)*used;
         reader->head_left -= (uint32_t)*used;
         reader->at += *used;
         return true;
@@ -562,8 +586,18 @@ static void show_tail(WalReader *reader)
     state->tail_total = is_open ? reader->total : 0;
     state->tail_have = is_open ? reader->have : 0;
     state->tail_has_kind = is_open && reader->have >= RECORD_HEADER_SIZE;
-    state->tail_rmgr = state->tail_has_kind ? reader->header[17] : 0;
-    state->tail_info = state->tail_has_kind ? reader->header[16] : 0;
+    state->tail_rmgr = state->tail_has_kind ? reader->begin[17] : 0;
+    state->tail_info = state->tail_has_kind ? reader->begin[16] : 0;
+}
+
+WalCut wal_reader_tail(const WalReader *reader)
+{
+    return (WalCut){.bytes = reader->begin, .size = first_of(reader->state.tail_have)};
+}
+
+WalCut wal_reader_head(const WalReader *reader)
+{
+    return (WalCut){.bytes = reader->head, .size = first_of(reader->head_have)};
 }
 
 bool wal_reader_feed(WalReader *reader, const void *data, size_t size, Error *err)

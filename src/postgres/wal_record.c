@@ -22,6 +22,8 @@ bool wal_record_decode(const uint8_t *bytes, size_t size, Lsn lsn, WalRecord *re
         .rmgr = bytes[17],
         .info = bytes[16],
         .bytes = bytes,
+        .head = bytes,
+        .head_size = total,
     };
     return true;
 }

@@ -14,7 +14,6 @@ enum {
     RMGR_HEAP = 10,
 
     /* Ids in front of a record's parts (access/xlogrecord.h). */
-    ID_BLOCK_MAX = 32,
     ID_TOPLEVEL_XID = 252,
     ID_ORIGIN = 253,
     ID_DATA_LONG = 254,
@@ -40,6 +39,7 @@ enum {
     /* Of rmgr Database (commands/dbcommands_xlog.h): 15 has two ways of creating one. */
     XLOG_DBASE_COPY = 0x00, /* CREATE until 14, CREATE_FILE_COPY from 15 on */
     XLOG_DBASE_DROP_TO_14 = 0x10,
+    XLOG_DBASE_WRITE = 0x10, /* CREATE_WAL_LOG: from 15 on */
     XLOG_DBASE_DROP = 0x20,
 
     /* Of rmgr Standby (storage/standbydefs.h) and Heap (access/heapam_xlog.h): info & 0x70. */

@@ -293,8 +293,8 @@ static bool look_at_stored(const Push *push, WalTrailer *trailer, Stored *stored
     Error attempt = {0};
 
     *stored = STORED_NOTHING;
-    if (!wal_object_read(push->cluster, source->name_text, push->request->threads,
-                         push_compare_piece, &comparison, trailer, &attempt)) {
+    if (!wal_object_read_all(push->cluster, source->name_text, push->request->threads,
+                             push_compare_piece, &comparison, trailer, &attempt)) {
         if (attempt.code == ERR_CORRUPT)
             return look_at_damaged(push, stored, err);
         *err = attempt;
@@ -313,10 +313,12 @@ typedef struct Storing {
     WalReader *reader; /* NULL unless a segment, or a part of one */
     const PgVersion *version;
     WalSummary summary;
+    WalBlocks *blocks; /* NULL unless a segment */
 } Storing;
 
 static void storing_done(Storing *storing)
 {
+    wal_blocks_freep(&storing->blocks);
     wal_reader_freep(&storing->reader);
     wal_object_writer_freep(&storing->writer);
 }
@@ -328,6 +330,8 @@ static bool push_sum_up(void *context, const WalRecord *record, Error *err)
 
     (void)err;
     wal_summary_add_record(&storing->summary, record, storing->version, &event);
+    if (storing->blocks != NULL)
+        wal_blocks_add(storing->blocks, record);
     return true;
 }
 
@@ -362,6 +366,8 @@ static void push_read_along(const Push *push, Storing *storing)
 
     storing->version = pg_version_of_major(cluster->major);
     wal_summary_init(&storing->summary);
+    if (push->source.name.kind == WAL_SEGMENT)
+        storing->blocks = wal_blocks_new(storing->version);
     storing->reader = wal_reader_new(&(WalReaderSetup){
         .version = storing->version,
         .system_identifier = cluster->system_identifier,
@@ -497,6 +503,10 @@ static bool push_store(const Push *push, WalTrailer *trailer, Error *err)
     assert(!is_segment || state != NULL);
     if (is_segment && !push_judge(push, state, err))
         return false;
+    if (is_segment) {
+        wal_blocks_end(storing.blocks, storing.reader);
+        wal_object_writer_blocks(storing.writer, storing.blocks);
+    }
     return push_publish(push, storing.writer, state, is_segment ? &storing.summary : NULL, trailer,
                         err);
 }

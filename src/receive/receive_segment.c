@@ -41,6 +41,7 @@ struct OpenSegment {
     WalReader *reader;
     const PgVersion *version;
     WalSummary summary;
+    WalBlocks *blocks;
 };
 
 void open_segment_freep(OpenSegment **segment)
@@ -51,6 +52,7 @@ void open_segment_freep(OpenSegment **segment)
         return;
     wal_object_writer_freep(&gone->writer);
     wal_reader_freep(&gone->reader);
+    wal_blocks_freep(&gone->blocks);
     codec_context_freep(&gone->codec);
     buffer_done(&gone->window);
     mem_free(gone->pieces);
@@ -125,6 +127,7 @@ static bool segment_sum_up(void *context, const WalRecord *record, Error *err)
 
     (void)err;
     wal_summary_add_record(&segment->summary, record, segment->version, &event);
+    wal_blocks_add(segment->blocks, record);
     return true;
 }
 
@@ -134,6 +137,7 @@ static void segment_read_along(OpenSegment *segment)
 
     segment->version = pg_version_of_major(cluster->major);
     wal_summary_init(&segment->summary);
+    segment->blocks = wal_blocks_new(segment->version);
     segment->reader = wal_reader_new(&(WalReaderSetup){
         .version = segment->version,
         .system_identifier = cluster->system_identifier,
@@ -570,7 +574,8 @@ static bool take_stored(const OpenSegment *segment, const WalTrailer *ours, Erro
     Error attempt = {0};
     WalTrailer stored;
 
-    if (wal_object_read(segment->cluster, segment->name_text, 1, NULL, NULL, &stored, &attempt)) {
+    if (wal_object_read_all(segment->cluster, segment->name_text, 1, NULL, NULL, &stored,
+                            &attempt)) {
         if (!wal_trailers_agree(&stored, ours))
             return segment_refuse_other(segment, "the whole", err);
         return storage_sync(segment->cluster->repo->storage, object, err);
@@ -599,6 +604,8 @@ static bool segment_commit(OpenSegment *segment, Error *err)
         !segment_check_follows(segment, err) || !FAULT_POINT("receive.before-segment", err))
         return false;
     segment->summary.reader = *wal_reader_state(segment->reader);
+    wal_blocks_end(segment->blocks, segment->reader);
+    wal_object_writer_blocks(segment->writer, segment->blocks);
     if (!wal_object_writer_commit(segment->writer, &segment->summary, &trailer, &attempt)) {
         if (attempt.code != ERR_EXISTS)
             return error_pass(err, &attempt);

@@ -50,6 +50,19 @@ static inline uint32_t wal_frame_raw_size(uint64_t raw_size, uint32_t frame_size
     return left < frame_size ? (uint32_t)left : frame_size;
 }
 
+/*
+ * A container: what is around bytes of ours in an object, so that the stock program of its codec
+ * passes over them. docs/format.md, chapter 6.
+ */
+enum {
+    WAL_CONTAINER_MAX = 16 + 10,     /* what it adds, at most */
+    WAL_CONTAINER_GZIP_MAX = 65531, /* bytes that one of gzip can hold */
+};
+/* What comes before `size` bytes; returns its size. */
+size_t wal_container_begin(Codec codec, uint32_t size, uint8_t bytes[WAL_CONTAINER_MAX]);
+/* What comes after them. */
+size_t wal_container_end(Codec codec, const uint8_t **bytes);
+
 /* The raw checksum out of that of each frame. */
 void wal_raw_checksum(uint64_t seed, uint8_t checksums[][XXH128_SIZE], uint32_t frame_count,
                       uint8_t checksum[XXH128_SIZE]);

@@ -10,6 +10,8 @@
 #include <assert.h>
 #include <inttypes.h>
 
+enum { BLOCKS_SUFFIX = 16 << 10 /* bytes: holds most lists of changed blocks, and the trailer */ };
+
 /*
  * An object under the name of another one would be handed to the server as something that it is
  * not, every checksum intact.
@@ -51,6 +53,69 @@ bool wal_object_trailer(const Cluster *cluster, const char *name, WalTrailer *tr
     if (!read_trailer(cluster, object, name, trailer, err))
         return error_context(err, "read \"%s\"", object);
     return true;
+}
+
+/* Of the suffix that was read, else by a request of its own. */
+static bool fetch_blocks(const Cluster *cluster, const char *object, const WalTrailer *trailer,
+                         const Buffer *suffix, uint64_t size, Buffer *stored, Error *err)
+{
+    const uint64_t begin = size - suffix->size;
+
+    buffer_reserve(stored, trailer->blocks_size);
+    stored->size = trailer->blocks_size;
+    if (trailer->blocks_offset >= begin) {
+        memcpy(stored->data, suffix->data + (trailer->blocks_offset - begin), stored->size);
+        return true;
+    }
+    return storage_read_range(cluster->repo->storage, object, trailer->blocks_offset, stored->size,
+                              stored->data, err);
+}
+
+static bool decode_blocks(const Cluster *cluster, const WalTrailer *trailer, const Buffer *stored,
+                          WalBlocks **blocks, Error *err)
+{
+    const uint64_t seed = cluster->repo->hash_seed;
+    CLEANUP(codec_context_freep) CodecContext *codec = codec_context_new();
+    uint8_t header[WAL_CONTAINER_MAX];
+    const uint8_t *end;
+    const size_t begin = wal_container_begin(trailer->codec, 0, header);
+    const size_t around = begin + wal_container_end(trailer->codec, &end);
+
+    return stored_checksum_check(xxh3_of(seed, stored->data, stored->size),
+                                 trailer->blocks_checksum, err) &&
+           (stored->size > around || error_set(err, ERR_CORRUPT, "list of changed blocks is cut")) &&
+           wal_blocks_decode(pg_version_of_major(cluster->major), stored->data + begin,
+                             stored->size - around, seed, codec, blocks, err);
+}
+
+static bool object_read_blocks(const Cluster *cluster, const char *object, const char *name,
+                               WalTrailer *trailer, WalBlocks **blocks, Error *err)
+{
+    CLEANUP(buffer_done) Buffer suffix = {0};
+    CLEANUP(buffer_done) Buffer stored = {0};
+    uint64_t size;
+    WalTrailer found;
+
+    *blocks = NULL;
+    if (!storage_read_suffix(cluster->repo->storage, object, BLOCKS_SUFFIX, &suffix, &size, err) ||
+        !wal_trailer_find(&found, suffix.data, suffix.size, size, cluster->repo->hash_seed, err) ||
+        !trailer_check_identity(&found, name, err))
+        return false;
+    if (found.blocks_size > 0 &&
+        (!fetch_blocks(cluster, object, &found, &suffix, size, &stored, err) ||
+         !decode_blocks(cluster, &found, &stored, blocks, err)))
+        return error_context(err, "changed blocks");
+    *trailer = found;
+    return true;
+}
+
+bool wal_object_blocks(const Cluster *cluster, const char *name, WalTrailer *trailer,
+                       WalBlocks **blocks, Error *err)
+{
+    CLEANUP(text_freep) char *object = layout_wal(cluster->name, name);
+
+    return object_read_blocks(cluster, object, name, trailer, blocks, err) ||
+           error_context(err, "read \"%s\"", object);
 }
 
 /* One frame on its way: fetched, checked and decompressed by any thread. */
@@ -210,6 +275,29 @@ static bool check_whole(WalObjectReader *reader, uint64_t seed, Error *err)
            error_set(err, ERR_CORRUPT, "content has another checksum than was stored");
 }
 
+/* Of no use to a recovery: only who looks at the object as such reads it. */
+static bool check_list(const Cluster *cluster, const char *name, const WalTrailer *trailer,
+                       Error *err)
+{
+    CLEANUP(wal_blocks_freep) WalBlocks *blocks = NULL;
+    WalTrailer found;
+
+    return trailer->blocks_size == 0 || wal_object_blocks(cluster, name, &found, &blocks, err);
+}
+
+bool wal_object_read_all(const Cluster *cluster, const char *name, unsigned threads, WalSink *sink,
+                         void *context, WalTrailer *trailer, Error *err)
+{
+    WalTrailer found;
+
+    if (!wal_object_read(cluster, name, threads, sink, context, &found, err) ||
+        !check_list(cluster, name, &found, err))
+        return false;
+    if (trailer != NULL)
+        *trailer = found;
+    return true;
+}
+
 bool wal_object_read(const Cluster *cluster, const char *name, unsigned threads, WalSink *sink,
                      void *context, WalTrailer *trailer, Error *err)
 {
@@ -311,7 +399,7 @@ static bool check_still_damaged(const Cluster *cluster, const char *name, const 
     Error reason = {0};
     ObjectLook now = {0};
 
-    if (!wal_object_read(cluster, name, 1, NULL, NULL, NULL, &reason) &&
+    if (!wal_object_read_all(cluster, name, 1, NULL, NULL, NULL, &reason) &&
         reason.code != ERR_CORRUPT && reason.code != ERR_NOT_FOUND) {
         return error_pass(err, &reason);
     }

@@ -36,6 +36,7 @@ struct WalObjectWriter {
     size_t idle_count;
     WriteFrameJob *filling; /* NULL: none begun */
     WorkQueue *queue;       /* NULL: all in the caller's thread */
+    WalBlocks *blocks;      /* NULL: none are to be stored */
     bool is_settled;        /* nothing is to come but the name */
     bool is_broken;         /* a call failed: what was stored is not what we counted */
 };
@@ -298,6 +299,37 @@ static bool finish_frames(WalObjectWriter *writer, Error *err)
     return true;
 }
 
+void wal_object_writer_blocks(WalObjectWriter *writer, WalBlocks *blocks)
+{
+    assert(!writer->is_settled);
+    writer->blocks = blocks;
+}
+
+/* The list of changed blocks in its container, after the frames. */
+static bool put_blocks(WalObjectWriter *writer, Buffer *out, Error *err)
+{
+    const uint64_t seed = writer->cluster->repo->hash_seed;
+    WalTrailer *trailer = &writer->trailer;
+    CLEANUP(buffer_done) Buffer list = {0};
+    uint8_t header[WAL_CONTAINER_MAX];
+    const uint8_t *end;
+
+    if (writer->blocks == NULL || wal_blocks_is_full(writer->blocks))
+        return true;
+    if (!wal_blocks_encode(writer->blocks, seed, writer->codecs[0], &list, err))
+        return false;
+    if (trailer->codec == CODEC_GZIP && list.size > WAL_CONTAINER_GZIP_MAX)
+        return true;
+    buffer_append(out, header, wal_container_begin(trailer->codec, (uint32_t)list.size, header));
+    buffer_append(out, list.data, list.size);
+    const size_t end_size = wal_container_end(trailer->codec, &end);
+    buffer_append(out, end, end_size);
+    trailer->between = trailer->blocks_size = (uint32_t)out->size;
+    trailer->blocks_offset = trailer->stored_size;
+    trailer->blocks_checksum = xxh3_of(seed, out->data, out->size);
+    return true;
+}
+
 static bool settle_object(WalObjectWriter *writer, const WalSummary *summary, Error *err)
 {
     uint64_t seed = writer->cluster->repo->hash_seed;
@@ -316,6 +348,8 @@ static bool settle_object(WalObjectWriter *writer, const WalSummary *summary, Er
     } else {
         wal_summary_init(&writer->trailer.summary);
     }
+    if (!put_blocks(writer, &end, err))
+        return false;
     wal_trailer_wrap(&writer->trailer, seed, &end);
     writer->is_settled = true;
     return object_writer_write(writer->object, end.data, end.size, err) &&

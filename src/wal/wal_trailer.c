@@ -15,7 +15,8 @@ static const EnvelopeShape trailer_shape = {
     .magic = "PGCNWAL1",
     .size = WAL_TRAILER_SIZE,
     .version = 1,
-    .reserved = {{14, 2}, {32, 16}, {100, 4}, {174, 2}, {314, 2}, {332, 4}, {992, 24}},
+    .flags = 0x100,
+    .reserved = {{14, 2}, {32, 16}, {174, 2}, {314, 2}, {332, 4}, {1004, 4}},
 };
 
 enum {
@@ -28,6 +29,9 @@ enum {
     BIT_REST_IS_ZERO = 1,
     BIT_STARTS_WITH_OVERWRITE = 2,
     BIT_TAIL_HAS_KIND = 4,
+    FLAG_HAS_BLOCKS = 0x100,
+    BLOCKS_OFFSET = 992,
+    BLOCKS_FIELDS_SIZE = 24,
     CHANGES_SHIFT = 3, /* bits 3 to 7 of that byte: WalSummary.changes */
 
     GZIP_HEADER_SIZE = 16, /* member header, length of extra, subfield header */
@@ -267,7 +271,7 @@ static bool get_summary(WalSummary *summary, const uint8_t *bytes)
 void wal_trailer_encode(const WalTrailer *trailer, uint64_t seed, uint8_t bytes[WAL_TRAILER_SIZE])
 {
     assert(trailer->frame_count <= WAL_FRAMES_MAX);
-    envelope_begin(&trailer_shape, 0, bytes);
+    envelope_begin(&trailer_shape, trailer->blocks_size > 0 ? FLAG_HAS_BLOCKS : 0, bytes);
     bytes[12] = (uint8_t)(trailer->kind + 1);
     bytes[13] = (uint8_t)trailer->codec;
     memcpy(bytes + 16, trailer->raw_checksum, XXH128_SIZE);
@@ -280,6 +284,10 @@ void wal_trailer_encode(const WalTrailer *trailer, uint64_t seed, uint8_t bytes[
     put_le32(bytes + 88, trailer->segment_size);
     put_le32(bytes + 92, trailer->frame_size);
     put_le32(bytes + 96, trailer->frame_count);
+    put_le32(bytes + 100, trailer->between);
+    put_le64(bytes + BLOCKS_OFFSET, trailer->blocks_offset);
+    put_le32(bytes + BLOCKS_OFFSET + 8, trailer->blocks_size);
+    put_le64(bytes + BLOCKS_OFFSET + 16, trailer->blocks_checksum);
     put_summary(&trailer->summary, bytes);
     for (uint32_t i = 0; i < trailer->frame_count; i++)
         put_le32(bytes + FRAMES_OFFSET + (size_t)4 * i, trailer->frame_stored[i]);
@@ -296,6 +304,33 @@ static bool check_known(const uint8_t *bytes, Error *err)
         return error_hint(err, "use a newer pgcairn");
     }
     return true;
+}
+
+static bool check_blocks(const WalTrailer *trailer)
+{
+    const uint64_t frames = trailer->stored_size;
+
+    return trailer->blocks_size >= WAL_BLOCKS_HEADER_SIZE &&
+           trailer->blocks_size <= trailer->between && trailer->blocks_offset >= frames &&
+           trailer->blocks_offset - frames <= trailer->between - trailer->blocks_size;
+}
+
+/* Without the flag these bytes are as reserved ones are: of a flag that is not known, or newer. */
+static bool get_blocks(WalTrailer *trailer, const uint8_t *bytes, Error *err)
+{
+    const unsigned flags = envelope_flags(&trailer_shape, bytes);
+
+    if ((flags & FLAG_HAS_BLOCKS) != 0) {
+        trailer->blocks_offset = get_le64(bytes + BLOCKS_OFFSET);
+        trailer->blocks_size = get_le32(bytes + BLOCKS_OFFSET + 8);
+        trailer->blocks_checksum = get_le64(bytes + BLOCKS_OFFSET + 16);
+        return check_blocks(trailer) ||
+               error_set(err, ERR_CORRUPT, "the list of changed blocks is not within its object");
+    }
+    if (flags != 0 || bytes_are_zero(bytes + BLOCKS_OFFSET, BLOCKS_FIELDS_SIZE))
+        return true;
+    error_set(err, ERR_VERSION, "%s has fields of a newer version", trailer_shape.what);
+    return error_hint(err, "use a newer pgcairn");
 }
 
 /* Sizes agree with each other and are possible: all that is allocated or read follows from them. */
@@ -342,44 +377,56 @@ bool wal_trailer_decode(WalTrailer *trailer, const uint8_t bytes[WAL_TRAILER_SIZ
         .segment_size = get_le32(bytes + 88),
         .frame_size = get_le32(bytes + 92),
         .frame_count = get_le32(bytes + 96),
+        .between = get_le32(bytes + 100),
     };
     memcpy(found.raw_checksum, bytes + 16, XXH128_SIZE);
     for (uint32_t i = 0; i < WAL_FRAMES_MAX; i++)
         found.frame_stored[i] = get_le32(bytes + FRAMES_OFFSET + (size_t)4 * i);
+    if (!get_blocks(&found, bytes, err))
+        return false;
     if (!check_sizes(&found) || !get_summary(&found.summary, bytes))
         return error_set(err, ERR_CORRUPT, "trailer of WAL object contradicts itself");
     *trailer = found;
     return true;
 }
 
-/* What is before the trailer in its container: makes the stock programs skip it. */
-static size_t container_header(Codec codec, uint8_t bytes[GZIP_HEADER_SIZE])
+size_t wal_container_begin(Codec codec, uint32_t size, uint8_t bytes[WAL_CONTAINER_MAX])
 {
     /* RFC 1952: magic, deflate, FEXTRA, no time, unknown system; length of extra; subfield PC. */
-    static const uint8_t gzip[GZIP_HEADER_SIZE] = {0x1f, 0x8b, 8, 4,    0,   0,   0, 0,
-                                                   0,    0xff, 4, 0x08, 'P', 'C', 0, 0x08};
+    static const uint8_t gzip[GZIP_HEADER_SIZE] = {0x1f, 0x8b, 8, 4, 0,   0,   0, 0,
+                                                   0,    0xff, 0, 0, 'P', 'C', 0, 0};
 
-    if (codec == CODEC_GZIP) {
-        memcpy(bytes, gzip, sizeof gzip);
-        return sizeof gzip;
+    if (codec != CODEC_GZIP) {
+        skippable_begin(size, bytes);
+        return SKIPPABLE_HEADER_SIZE;
     }
-    skippable_begin(WAL_TRAILER_SIZE, bytes);
-    return SKIPPABLE_HEADER_SIZE;
+    assert(size <= WAL_CONTAINER_GZIP_MAX);
+    memcpy(bytes, gzip, sizeof gzip);
+    put_le16(bytes + 10, (uint16_t)(size + 4));
+    put_le16(bytes + 14, (uint16_t)size);
+    return sizeof gzip;
 }
 
-/* An empty deflate block; CRC and size of nothing. */
+/* Of gzip an empty deflate block; CRC and size of nothing. */
 static const uint8_t gzip_end[GZIP_END_SIZE] = {0x03};
+
+size_t wal_container_end(Codec codec, const uint8_t **bytes)
+{
+    *bytes = gzip_end;
+    return codec == CODEC_GZIP ? sizeof gzip_end : 0;
+}
 
 void wal_trailer_wrap(const WalTrailer *trailer, uint64_t seed, Buffer *out)
 {
-    uint8_t header[GZIP_HEADER_SIZE];
+    uint8_t header[WAL_CONTAINER_MAX];
     uint8_t bytes[WAL_TRAILER_SIZE];
+    const uint8_t *end;
 
     wal_trailer_encode(trailer, seed, bytes);
-    buffer_append(out, header, container_header(trailer->codec, header));
+    buffer_append(out, header, wal_container_begin(trailer->codec, WAL_TRAILER_SIZE, header));
     buffer_append(out, bytes, sizeof bytes);
-    if (trailer->codec == CODEC_GZIP)
-        buffer_append(out, gzip_end, sizeof gzip_end);
+    const size_t end_size = wal_container_end(trailer->codec, &end);
+    buffer_append(out, end, end_size);
 }
 
 /* The trailer with so many bytes after it, if it is there; NULL otherwise. */
@@ -397,7 +444,7 @@ bool wal_trailer_find(WalTrailer *trailer, const uint8_t *suffix, size_t size, u
                       uint64_t seed, Error *err)
 {
     const uint8_t *bytes = trailer_at(suffix, size, 0);
-    uint8_t header[GZIP_HEADER_SIZE];
+    uint8_t header[WAL_CONTAINER_MAX];
     size_t behind = 0;
     WalTrailer found;
 
@@ -413,12 +460,13 @@ bool wal_trailer_find(WalTrailer *trailer, const uint8_t *suffix, size_t size, u
         return false;
 
     /* The container is covered by what it must be. */
-    size_t header_size = container_header(found.codec, header);
+    size_t header_size = wal_container_begin(found.codec, WAL_TRAILER_SIZE, header);
     if ((found.codec == CODEC_GZIP) != (behind > 0) || (size_t)(bytes - suffix) < header_size ||
         memcmp(bytes - header_size, header, header_size) != 0 ||
         memcmp(bytes + WAL_TRAILER_SIZE, gzip_end, behind) != 0)
         return error_set(err, ERR_CORRUPT, "trailer of WAL object is not in its container");
-    if (object_size != found.stored_size + header_size + WAL_TRAILER_SIZE + behind) {
+    if (object_size !=
+        found.stored_size + found.between + header_size + WAL_TRAILER_SIZE + behind) {
         return error_set(err, ERR_CORRUPT,
                          "WAL object of %" PRIu64 " bytes, %" PRIu64 " of them in frames",
                          object_size, found.stored_size);

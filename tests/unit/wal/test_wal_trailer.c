@@ -90,6 +90,17 @@ static WalTrailer example(Codec codec)
     return trailer;
 }
 
+static WalTrailer example_with_blocks(Codec codec)
+{
+    WalTrailer trailer = example(codec);
+
+    trailer.between = 710;
+    trailer.blocks_offset = trailer.stored_size + 10;
+    trailer.blocks_size = 700;
+    trailer.blocks_checksum = 9;
+    return trailer;
+}
+
 static void assert_same_reader(const WalReaderState *a, const WalReaderState *b)
 {
     assert_int_equal(a->end, b->end);
@@ -237,7 +248,7 @@ static void unknown_optional_flags_are_ignored(void **state)
 
     (void)state;
     wal_trailer_encode(&trailer, seed, bytes);
-    bytes[11] = 0xff;
+    bytes[11] = 0xfe; /* but for the one that it knows */
     bytes[992] = bytes[1015] = 7; /* what comes with them */
     put_le64(bytes + CHECKED_SIZE, xxh3_of(seed, bytes, CHECKED_SIZE));
     assert_true(wal_trailer_decode(&found, bytes, seed, &err));
@@ -246,7 +257,7 @@ static void unknown_optional_flags_are_ignored(void **state)
 
 static void newer_flags_and_fields_are_a_newer_version(void **state)
 {
-    static const size_t reserved[] = {14, 15, 32, 47, 100, 103, 174, 314, 332, 992, 1015};
+    static const size_t reserved[] = {14, 15, 32, 47, 174, 314, 332, 992, 1004, 1015};
     WalTrailer trailer = example(CODEC_ZSTD);
     uint8_t bytes[WAL_TRAILER_SIZE];
     WalTrailer found;
@@ -271,6 +282,40 @@ static void newer_flags_and_fields_are_a_newer_version(void **state)
         put_le64(bytes + CHECKED_SIZE, xxh3_of(seed, bytes, CHECKED_SIZE));
         assert_false(wal_trailer_decode(&found, bytes, seed, &err));
         assert_int_equal(err.code, ERR_VERSION);
+    }
+}
+
+static void a_list_of_changed_blocks_is_within_what_lies_between(void **state)
+{
+    static const struct {
+        size_t offset;
+        uint32_t value;
+    } cases[] = {{100, 0},       {100, 709},   {100, 1},           {992, 0},
+                 {992, 8028 + 9}, {992, 8039},  {996, 1},           {1000, 63},
+                 {1000, 0},      {1000, 711},  {1000, UINT32_MAX}, {1004, 1}};
+    WalTrailer trailer = example_with_blocks(CODEC_ZSTD);
+    uint8_t bytes[WAL_TRAILER_SIZE];
+    WalTrailer found;
+    Error err = {0};
+
+    (void)state;
+    assert_int_equal(trailer.stored_size, 8028);
+    wal_trailer_encode(&trailer, seed, bytes);
+    assert_int_equal(get_le16(bytes + 10), 0x100);
+    assert_int_equal(get_le32(bytes + 100), 710);
+    assert_int_equal(get_le64(bytes + 992), 8038);
+    assert_int_equal(get_le32(bytes + 1000), 700);
+    assert_int_equal(get_le64(bytes + 1008), 9);
+    assert_true(wal_trailer_decode(&found, bytes, seed, &err));
+    assert_true(found.between == 710 && found.blocks_offset == 8038 && found.blocks_size == 700 &&
+                found.blocks_checksum == 9);
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        wal_trailer_encode(&trailer, seed, bytes);
+        put_le32(bytes + cases[i].offset, cases[i].value);
+        put_le64(bytes + CHECKED_SIZE, xxh3_of(seed, bytes, CHECKED_SIZE));
+        assert_false(wal_trailer_decode(&found, bytes, seed, &err));
+        assert_int_equal(err.code, cases[i].offset == 1004 ? ERR_VERSION : ERR_CORRUPT);
+        err = (Error){0};
     }
 }
 
@@ -370,15 +415,16 @@ static void trailers_are_found_at_the_end_of_any_object(void **state)
     (void)state;
     for (size_t i = 0; i < ARRAY_SIZE(codecs); i++) {
         CLEANUP(buffer_done) Buffer object = {0};
-        WalTrailer trailer = example(codecs[i]);
+        WalTrailer trailer = i % 2 == 0 ? example(codecs[i]) : example_with_blocks(codecs[i]);
+        const size_t before = trailer.stored_size + trailer.between;
         WalTrailer found;
         Error err = {0};
 
-        buffer_reserve(&object, trailer.stored_size);
-        memset(object.data, 'x', trailer.stored_size);
-        object.size = trailer.stored_size;
+        buffer_reserve(&object, before);
+        memset(object.data, 'x', before);
+        object.size = before;
         wal_trailer_wrap(&trailer, seed, &object);
-        assert_true(object.size - trailer.stored_size <= WAL_TRAILER_SUFFIX);
+        assert_true(object.size - before <= WAL_TRAILER_SUFFIX);
 
         const uint8_t *suffix = object.data + object.size - WAL_TRAILER_SUFFIX;
         assert_true(wal_trailer_find(&found, suffix, WAL_TRAILER_SUFFIX, object.size, seed, &err));
@@ -449,6 +495,7 @@ int main(void)
         cmocka_unit_test(any_changed_bit_is_noticed),
         cmocka_unit_test(unknown_optional_flags_are_ignored),
         cmocka_unit_test(newer_flags_and_fields_are_a_newer_version),
+        cmocka_unit_test(a_list_of_changed_blocks_is_within_what_lies_between),
         cmocka_unit_test(impossible_sizes_are_refused),
         cmocka_unit_test(frame_size_follows_the_raw_size),
         cmocka_unit_test(trailers_are_found_at_the_end_of_any_object),

@@ -1,0 +1,72 @@
+/*
+ * changed_blocks.h - which blocks of relations may have changed between two places of the WAL, so
+ * that an increment reads those alone.
+ *
+ * Taken from the lists that lie beside archived segments (wal/wal_blocks.h), over the path of
+ * timelines that leads to the second place; where there is no list, or it is damaged, the segment
+ * is read. What is not proven to be whole is not known: a hole, a segment that does not go on where
+ * the one before it ends, damage, wal_level=minimal, a record with an effect that is not known.
+ *
+ * A block that is not named has the content that it had when a backup that began at the first place
+ * took it, but for hint bits, which may be set without WAL where the cluster has no data checksums
+ * and wal_log_hints is off. That holds of main forks only: changes of visibility maps and free space
+ * maps are not, or not always, in the WAL. A block that the backup did not have is for the caller
+ * to read. That data checksums were switched on or off in between leaves no trace in the WAL
+ * (pg_checksums): the caller compares control files.
+ *
+ * More may be named than has changed, in a bounded memory: a part of a file of which very many
+ * blocks are named may be taken for changed as a whole.
+ */
+#pragma once
+
+#include "postgres/data_directory.h"
+#include "postgres/history.h"
+#include "postgres/wal_changes.h"
+#include "walk/inventory.h"
+
+typedef struct ChangedRequest {
+    const Cluster *cluster;
+    const WalInventory *inventory;
+    const TimelinePath *path; /* of the second place's timeline */
+    Lsn from;                 /* where the older backup begins (its redo point) */
+    Lsn to;                   /* the same of the new one: where a record begins */
+    const char *pg_wal;       /* of the server: segments that the archive does not have whole are
+                                 read there; NULL: it is not at hand */
+    unsigned threads;
+    size_t memory_max; /* bytes; 0: 64 MiB */
+} ChangedRequest;
+
+typedef struct ChangedBlocks ChangedBlocks;
+/*
+ * That nothing can be told is not an error. ERR_INTERRUPTED, ERR_UNREACHABLE. Once it is there any
+ * number of threads may ask.
+ */
+bool changed_blocks_load(const ChangedRequest *request, ChangedBlocks **changed,
+                         Error *err) MUST_CHECK;
+void changed_blocks_freep(ChangedBlocks **changed); /* for CLEANUP() */
+
+/* Why nothing is known, for people; NULL: it is. */
+const char *changed_blocks_why_not(const ChangedBlocks *changed);
+
+/* What it took. Plain data. */
+typedef struct ChangedCost {
+    uint64_t segments;
+    uint64_t read; /* of them whose WAL had to be read */
+} ChangedCost;
+ChangedCost changed_blocks_cost(const ChangedBlocks *changed);
+
+typedef enum ChangedAnswer {
+    CHANGED_UNKNOWN, /* read it */
+    CHANGED_ALL,     /* the file was made anew, or may have been */
+    CHANGED_SOME,    /* those in words; the file is the same one */
+    CHANGED_NONE,
+} ChangedAnswer;
+
+/*
+ * Of `count` blocks of a relation from `first` on; the file with number n of one of 1 GB begins
+ * with block n * 131072. words: a bit for each of them, bit 0 of words[0] is `first`, which is a
+ * multiple of 64; set are those that may have changed, whatever the answer is (all of them with
+ * CHANGED_UNKNOWN and CHANGED_ALL).
+ */
+ChangedAnswer changed_blocks_of(const ChangedBlocks *changed, const RelationFile *file,
+                                ForkKind fork, uint32_t first, uint32_t count, uint64_t *words);
