@@ -9,9 +9,9 @@
  *
  * A block that is not named has the content that it had when a backup that began at the first place
  * took it, but for hint bits, which may be set without WAL where the cluster has no data checksums
- * and wal_log_hints is off. That holds of main forks only: changes of visibility maps and free space
- * maps are not, or not always, in the WAL. A block that the backup did not have is for the caller
- * to read. That data checksums were switched on or off in between leaves no trace in the WAL
+ * and wal_log_hints is off. That holds of main forks only: changes of visibility maps and free
+ * space maps are not, or not always, in the WAL. A block that the backup did not have is for the
+ * caller to read. That data checksums were switched on or off in between leaves no trace in the WAL
  * (pg_checksums): the caller compares control files.
  *
  * More may be named than has changed, in a bounded memory: a part of a file of which very many

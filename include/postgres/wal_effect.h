@@ -19,7 +19,7 @@ typedef enum WalEffectKind {
     /* Nothing of the database in this tablespace: its directory was created, copied or removed. */
     EFFECT_DATABASE = 2,
     EFFECT_TABLESPACE = 3, /* nothing of the tablespace: it was created or removed */
-    EFFECT_UNKNOWN = 4, /* the record says that it does something, and it is not known what */
+    EFFECT_UNKNOWN = 4,    /* the record says that it does something, and it is not known what */
 } WalEffectKind;
 
 typedef struct WalEffect {

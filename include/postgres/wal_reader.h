@@ -22,6 +22,17 @@ enum {
     RMGR_TABLESPACE = 5,
 };
 
+/* Whether it is one of these: nearly all records are of others. */
+static inline bool rmgr_is_kept(uint8_t rmgr)
+{
+    enum {
+        KEPT = 1 << RMGR_XLOG | 1 << RMGR_TRANSACTION | 1 << RMGR_STORAGE | 1 << RMGR_DATABASE |
+               1 << RMGR_TABLESPACE,
+    };
+
+    return rmgr < 32 && ((unsigned)KEPT >> rmgr & 1) != 0;
+}
+
 typedef struct WalRecord {
     Lsn lsn;  /* of its first byte */
     Lsn end;  /* right after it, unaligned; the next one begins at the next 8 (or later) */

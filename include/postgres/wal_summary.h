@@ -108,8 +108,16 @@ typedef struct WalSummary {
 
 void wal_summary_init(WalSummary *summary);
 /* All that the summary keeps of this record. True when it is an event; then *event is it. */
-bool wal_summary_add_record(WalSummary *summary, const WalRecord *record, const PgVersion *version,
-                            WalEvent *event);
+static inline bool wal_summary_add_record(WalSummary *summary, const WalRecord *record,
+                                          const PgVersion *version, WalEvent *event);
+/* The same of a record of one of the resource managers of wal_reader.h: no other tells anything. */
+bool wal_summary_add_kept(WalSummary *summary, const WalRecord *record, const PgVersion *version,
+                          WalEvent *event);
+static inline bool wal_summary_add_record(WalSummary *summary, const WalRecord *record,
+                                          const PgVersion *version, WalEvent *event)
+{
+    return rmgr_is_kept(record->rmgr) && wal_summary_add_kept(summary, record, version, event);
+}
 /* The event comes after all that the summary has. */
 void wal_summary_add(WalSummary *summary, const WalEvent *event);
 /* The event comes before all that the summary has. */

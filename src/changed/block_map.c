@@ -19,7 +19,7 @@ enum {
 
 typedef enum ChunkForm { CHUNK_NUMBERS, CHUNK_BITS, CHUNK_ALL } ChunkForm;
 
-typedef struct Entry {
+typedef struct MapEntry {
     RelationFile file;
     uint32_t of; /* number of the chunk, or one of the above */
     bool is_used;
@@ -30,10 +30,10 @@ typedef struct Entry {
         uint16_t *numbers; /* ascending */
         uint64_t *bits;
     };
-} Entry;
+} MapEntry;
 
 struct BlockMap {
-    Entry *entries; /* a hash table */
+    MapEntry *entries; /* a hash table */
     size_t count, capacity;
     size_t memory, memory_max;
     bool is_full;
@@ -50,7 +50,7 @@ BlockMap *block_map_new(size_t memory_max)
     return map;
 }
 
-static void entry_done(BlockMap *map, Entry *entry)
+static void entry_done(BlockMap *map, MapEntry *entry)
 {
     if (entry->form == CHUNK_NUMBERS) {
         map->memory -= entry->capacity * sizeof entry->numbers[0];
@@ -97,12 +97,12 @@ static size_t entry_hash(const RelationFile *file, uint32_t of)
 }
 
 /* The one, or the free place where it belongs. */
-static Entry *entry_place(const BlockMap *map, const RelationFile *file, uint32_t of)
+static MapEntry *entry_place(const BlockMap *map, const RelationFile *file, uint32_t of)
 {
     size_t place = entry_hash(file, of) & (map->capacity - 1);
 
     for (;; place = (place + 1) & (map->capacity - 1)) {
-        Entry *entry = &map->entries[place];
+        MapEntry *entry = &map->entries[place];
 
         if (!entry->is_used ||
             (entry->of == of && entry->file.number == file->number &&
@@ -111,18 +111,18 @@ static Entry *entry_place(const BlockMap *map, const RelationFile *file, uint32_
     }
 }
 
-static const Entry *entry_find(const BlockMap *map, const RelationFile *file, uint32_t of)
+static const MapEntry *entry_find(const BlockMap *map, const RelationFile *file, uint32_t of)
 {
-    const Entry *entry = entry_place(map, file, of);
+    const MapEntry *entry = entry_place(map, file, of);
 
     return entry->is_used ? entry : NULL;
 }
 
 /* Chunks with at least so many blocks become "all". */
-static void coarsen(BlockMap *map, ChunkForm form, uint32_t count)
+static void coarsen_chunks(BlockMap *map, ChunkForm form, uint32_t count)
 {
     for (size_t i = 0; i < map->capacity; i++) {
-        Entry *entry = &map->entries[i];
+        MapEntry *entry = &map->entries[i];
 
         if (!entry->is_used || entry->of >= CHUNK_BLOCKS || entry->form != form ||
             entry->count < count)
@@ -136,9 +136,9 @@ static void keep_within(BlockMap *map)
 {
     if (map->memory <= map->memory_max)
         return;
-    coarsen(map, CHUNK_BITS, 0);
+    coarsen_chunks(map, CHUNK_BITS, 0);
     if (map->memory > map->memory_max / 2)
-        coarsen(map, CHUNK_NUMBERS, MANY);
+        coarsen_chunks(map, CHUNK_NUMBERS, MANY);
     if (map->memory <= map->memory_max * 3 / 4)
         return;
     forget_all(map);
@@ -151,7 +151,7 @@ static void entries_grow(BlockMap *map)
 
     grown.entries = mem_alloc(grown.capacity * sizeof grown.entries[0]);
     for (size_t i = 0; i < map->capacity; i++) {
-        const Entry *entry = &map->entries[i];
+        const MapEntry *entry = &map->entries[i];
 
         if (entry->is_used)
             *entry_place(&grown, &entry->file, entry->of) = *entry;
@@ -164,16 +164,16 @@ static void entries_grow(BlockMap *map)
 }
 
 /* NULL: the map is full. */
-static Entry *entry_add(BlockMap *map, const RelationFile *file, uint32_t of)
+static MapEntry *entry_add(BlockMap *map, const RelationFile *file, uint32_t of)
 {
     if (!map->is_full && 2 * map->count >= map->capacity)
         entries_grow(map);
     if (map->is_full)
         return NULL;
 
-    Entry *entry = entry_place(map, file, of);
+    MapEntry *entry = entry_place(map, file, of);
     if (!entry->is_used) {
-        *entry = (Entry){.file = *file, .of = of, .is_used = true, .form = CHUNK_NUMBERS};
+        *entry = (MapEntry){.file = *file, .of = of, .is_used = true, .form = CHUNK_NUMBERS};
         if (of >= CHUNK_BLOCKS)
             entry->form = CHUNK_ALL;
         if (of == OF_CUT)
@@ -183,7 +183,7 @@ static Entry *entry_add(BlockMap *map, const RelationFile *file, uint32_t of)
     return entry;
 }
 
-static void numbers_to_bits(BlockMap *map, Entry *entry)
+static void numbers_to_bits(BlockMap *map, MapEntry *entry)
 {
     uint64_t *bits = mem_alloc(CHUNK_WORDS * sizeof bits[0]);
 
@@ -195,7 +195,7 @@ static void numbers_to_bits(BlockMap *map, Entry *entry)
     map->memory += CHUNK_WORDS * sizeof bits[0];
 }
 
-static void numbers_grow(BlockMap *map, Entry *entry)
+static void numbers_grow(BlockMap *map, MapEntry *entry)
 {
     const uint32_t before = entry->capacity;
 
@@ -205,7 +205,7 @@ static void numbers_grow(BlockMap *map, Entry *entry)
 }
 
 /* Where the number is, or belongs. */
-static uint32_t number_place(const Entry *entry, uint16_t number)
+static uint32_t number_place(const MapEntry *entry, uint16_t number)
 {
     uint32_t low = 0;
     uint32_t high = entry->count;
@@ -224,7 +224,7 @@ static uint32_t number_place(const Entry *entry, uint16_t number)
     return low;
 }
 
-static void add_number(BlockMap *map, Entry *entry, uint16_t number)
+static void add_number(BlockMap *map, MapEntry *entry, uint16_t number)
 {
     const uint32_t place = number_place(entry, number);
 
@@ -242,7 +242,7 @@ static void add_number(BlockMap *map, Entry *entry, uint16_t number)
 
 void block_map_add(BlockMap *map, const RelationFile *file, uint32_t block)
 {
-    Entry *entry = entry_add(map, file, block / CHUNK_BLOCKS);
+    MapEntry *entry = entry_add(map, file, block / CHUNK_BLOCKS);
     const uint16_t number = (uint16_t)(block % CHUNK_BLOCKS);
 
     if (entry == NULL)
@@ -256,7 +256,7 @@ void block_map_add(BlockMap *map, const RelationFile *file, uint32_t block)
 
 void block_map_cut(BlockMap *map, const RelationFile *file, uint32_t block)
 {
-    Entry *entry = entry_add(map, file, OF_CUT);
+    MapEntry *entry = entry_add(map, file, OF_CUT);
 
     if (entry != NULL && block < entry->count)
         entry->count = block;
@@ -290,7 +290,7 @@ static bool is_made_anew(const BlockMap *map, const RelationFile *file)
 }
 
 /* What a chunk has of blocks [from, to), which are in it. */
-static void take_chunk(const Entry *entry, uint32_t first, uint32_t from, uint32_t to,
+static void take_chunk(const MapEntry *entry, uint32_t first, uint32_t from, uint32_t to,
                        uint64_t *words)
 {
     const uint32_t begin = entry->of * CHUNK_BLOCKS;
@@ -325,7 +325,7 @@ ChangedAnswer block_map_answer(const BlockMap *map, const RelationFile *file, ui
 
     assert(first % 64 == 0 && end <= UINT32_MAX && !map->is_full);
     memset(words, 0, (count + (size_t)63) / 64 * sizeof words[0]);
-    const Entry *cut = entry_find(map, file, OF_CUT);
+    const MapEntry *cut = entry_find(map, file, OF_CUT);
     if (is_made_anew(map, file) || (cut != NULL && cut->count <= first)) {
         set_bits(words, first, first, (uint32_t)end);
         return CHANGED_ALL;
@@ -335,7 +335,7 @@ ChangedAnswer block_map_answer(const BlockMap *map, const RelationFile *file, ui
     for (uint32_t chunk = first / CHUNK_BLOCKS; (uint64_t)chunk * CHUNK_BLOCKS < end; chunk++) {
         const uint32_t begin = chunk * CHUNK_BLOCKS;
         const uint64_t chunk_end = (uint64_t)begin + CHUNK_BLOCKS;
-        const Entry *entry = entry_find(map, file, chunk);
+        const MapEntry *entry = entry_find(map, file, chunk);
 
         if (entry != NULL)
             take_chunk(entry, first, begin > first ? begin : first,

@@ -55,7 +55,7 @@ static void segment_blocks_done(SegmentBlocks *found)
     wal_blocks_freep(&found->blocks);
 }
 
-typedef struct Collecting {
+typedef struct BlockCollecting {
     const ChangedRequest *request;
     ChangedBlocks *changed;
     const PgVersion *version;
@@ -64,12 +64,12 @@ typedef struct Collecting {
     WalChain chain;
     uint8_t tail[WAL_RECORD_HEAD]; /* of the record that the segment before leaves */
     uint32_t tail_size, tail_have; /* 0: it leaves none */
-} Collecting;
+} BlockCollecting;
 
 /* The end of it all: nothing is known. Always false, as there is nothing more to look at. */
-static bool give_up(Collecting *state, const char *format, ...) PRINTF_LIKE(2, 3);
+static bool give_up(BlockCollecting *state, const char *format, ...) PRINTF_LIKE(2, 3);
 
-static bool give_up(Collecting *state, const char *format, ...)
+static bool give_up(BlockCollecting *state, const char *format, ...)
 {
     va_list args;
 
@@ -80,7 +80,7 @@ static bool give_up(Collecting *state, const char *format, ...)
     return false;
 }
 
-static bool gave_up(const Collecting *state)
+static bool gave_up(const BlockCollecting *state)
 {
     return state->changed->why_not != NULL;
 }
@@ -117,7 +117,8 @@ static bool reading_take_bytes(void *context, const void *data, size_t size, Err
     return wal_reader_feed(reading->reader, data, size, err);
 }
 
-static void begin_reading(const Collecting *state, uint64_t segment, SegmentReading *reading)
+static void begin_segment_reading(const BlockCollecting *state, uint64_t segment,
+                                  SegmentReading *reading)
 {
     reading->version = state->version;
     reading->blocks = wal_blocks_new(state->version);
@@ -132,8 +133,8 @@ static void begin_reading(const Collecting *state, uint64_t segment, SegmentRead
     });
 }
 
-static void end_reading(Collecting *state, SegmentReading *reading, uint64_t size,
-                        SegmentBlocks *found)
+static void end_segment_reading(BlockCollecting *state, SegmentReading *reading, uint64_t size,
+                                SegmentBlocks *found)
 {
     const WalReaderState *reader = wal_reader_state(reading->reader);
     const Lsn start = wal_segment_start(found->segment, state->segment_size);
@@ -147,7 +148,8 @@ static void end_reading(Collecting *state, SegmentReading *reading, uint64_t siz
 }
 
 /* As far as the file goes: the server may still be writing it. */
-static bool read_file(Collecting *state, const char *path, SegmentBlocks *found, Error *err)
+static bool read_wal_file(BlockCollecting *state, const char *path, SegmentBlocks *found,
+                          Error *err)
 {
     CLEANUP(segment_reading_done) SegmentReading reading = {0};
     CLEANUP(buffer_done) Buffer part = {0};
@@ -157,7 +159,7 @@ static bool read_file(Collecting *state, const char *path, SegmentBlocks *found,
 
     if (!file_open(path, &fd, err))
         return false;
-    begin_reading(state, found->segment, &reading);
+    begin_segment_reading(state, found->segment, &reading);
     buffer_reserve(&part, PART_SIZE);
     for (; got > 0 && size < state->segment_size; size += got) {
         if (!interrupt_check(err) ||
@@ -165,28 +167,28 @@ static bool read_file(Collecting *state, const char *path, SegmentBlocks *found,
             !wal_reader_feed(reading.reader, part.data, got, err))
             return false;
     }
-    end_reading(state, &reading, size, found);
+    end_segment_reading(state, &reading, size, found);
     return true;
 }
 
 /* What the archive has of it, in whatever form. */
-static bool read_stored(Collecting *state, SegmentBlocks *found, Error *err)
+static bool read_archived(BlockCollecting *state, SegmentBlocks *found, Error *err)
 {
     CLEANUP(segment_reading_done) SegmentReading reading = {0};
     uint64_t stored_size;
     WalSource source;
 
-    begin_reading(state, found->segment, &reading);
+    begin_segment_reading(state, found->segment, &reading);
     if (!walk_source(&state->walk, found->segment, &source, err) ||
         !walk_read_segment(&state->walk, found->segment, reading_take_bytes, &reading, &stored_size,
                            err))
         return false;
-    end_reading(state, &reading, source.size, found);
+    end_segment_reading(state, &reading, source.size, found);
     return true;
 }
 
 /* The list beside the segment. Without one found->blocks stays NULL. */
-static bool read_list(Collecting *state, SegmentBlocks *found, Error *err)
+static bool read_list(BlockCollecting *state, SegmentBlocks *found, Error *err)
 {
     char name[WAL_NAME_SIZE];
     WalTrailer trailer;
@@ -208,7 +210,7 @@ static bool may_be_elsewhere(const Error *attempt)
 }
 
 /* The segment that the server writes, or has not archived yet. */
-static bool read_server_file(Collecting *state, SegmentBlocks *found, Error *err)
+static bool read_server_file(BlockCollecting *state, SegmentBlocks *found, Error *err)
 {
     char name[WAL_NAME_SIZE];
 
@@ -217,16 +219,17 @@ static bool read_server_file(Collecting *state, SegmentBlocks *found, Error *err
     CLEANUP(text_freep)
     char *path = text_format("%s/%s", state->request->pg_wal,
                              walk_segment_name(&state->walk, found->segment, name));
-    return read_file(state, path, found, err);
+    return read_wal_file(state, path, found, err);
 }
 
 /*
  * The list, else the server's own file, else what the archive has. A listing is older than the
  * files: what the server has removed by now may be in the archive, though not in the inventory.
  */
-static bool find_blocks(Collecting *state, SegmentBlocks *found, Error *err)
+static bool find_blocks(BlockCollecting *state, SegmentBlocks *found, Error *err)
 {
-    bool (*const ways[])(Collecting *, SegmentBlocks *, Error *) = {read_list, read_server_file, read_stored, read_list};
+    bool (*const ways[])(BlockCollecting *, SegmentBlocks *,
+                         Error *) = {read_list, read_server_file, read_archived, read_list};
     char name[WAL_NAME_SIZE];
     Error attempt = {0};
 
@@ -243,7 +246,7 @@ static bool find_blocks(Collecting *state, SegmentBlocks *found, Error *err)
 }
 
 /* Whether it can be relied on, by all that its summary says. */
-static bool check_segment(Collecting *state, const SegmentBlocks *found)
+static bool check_reliable(BlockCollecting *state, const SegmentBlocks *found)
 {
     const ChangedRequest *request = state->request;
     const WalReaderState *reader = &found->summary.reader;
@@ -269,7 +272,7 @@ static bool check_segment(Collecting *state, const SegmentBlocks *found)
     return true;
 }
 
-static void take_effect(Collecting *state, const WalEffect *effect)
+static void take_effect(BlockCollecting *state, const WalEffect *effect)
 {
     BlockMap *map = state->changed->map;
 
@@ -290,7 +293,7 @@ static void take_effect(Collecting *state, const WalEffect *effect)
     }
 }
 
-static void take_blocks(Collecting *state, SegmentBlocks *found)
+static void take_blocks(BlockCollecting *state, SegmentBlocks *found)
 {
     size_t at = 0, count;
     WalBlockRun run;
@@ -305,7 +308,7 @@ static void take_blocks(Collecting *state, SegmentBlocks *found)
 }
 
 /* The record that the segment before leaves, now that its second part is there. */
-static void join_record(Collecting *state, SegmentBlocks *found)
+static void join_record(BlockCollecting *state, SegmentBlocks *found)
 {
     const WalReaderState *reader = &found->summary.reader;
     const WalCut tail = {.bytes = state->tail, .size = state->tail_size};
@@ -319,11 +322,11 @@ static void join_record(Collecting *state, SegmentBlocks *found)
 }
 
 /* False without an error: it gave up. */
-static bool collect_segment(Collecting *state, uint64_t segment, Error *err)
+static bool collect_segment(BlockCollecting *state, uint64_t segment, Error *err)
 {
     CLEANUP(segment_blocks_done) SegmentBlocks found = {.segment = segment};
 
-    if (!interrupt_check(err) || !find_blocks(state, &found, err) || !check_segment(state, &found))
+    if (!interrupt_check(err) || !find_blocks(state, &found, err) || !check_reliable(state, &found))
         return false;
     state->changed->cost.segments++;
     join_record(state, &found);
@@ -334,10 +337,10 @@ static bool collect_segment(Collecting *state, uint64_t segment, Error *err)
     return !gave_up(state);
 }
 
-static void collecting_begin(Collecting *state, const ChangedRequest *request,
+static void collecting_begin(BlockCollecting *state, const ChangedRequest *request,
                              ChangedBlocks *changed)
 {
-    *state = (Collecting){
+    *state = (BlockCollecting){
         .request = request,
         .changed = changed,
         .version = pg_version_of_major(request->cluster->major),
@@ -356,11 +359,10 @@ bool changed_blocks_load(const ChangedRequest *request, ChangedBlocks **result, 
     CLEANUP(changed_blocks_freep) ChangedBlocks *changed = mem_alloc(sizeof *changed);
     const uint32_t size = request->cluster->wal_segment_size;
     Error attempt = {0};
-    Collecting state;
+    BlockCollecting state;
     bool ok = request->from < request->to;
 
-    changed->map =
-        block_map_new(request->memory_max == 0 ? MEMORY_DEFAULT : request->memory_max);
+    changed->map = block_map_new(request->memory_max == 0 ? MEMORY_DEFAULT : request->memory_max);
     collecting_begin(&state, request, changed);
     if (request->from > request->to)
         give_up(&state, "the first place comes after the second one");

@@ -23,9 +23,9 @@ static void tell_cut(const EffectSink *sink, RelationFile file, ForkKind fork, u
 static void tell_place(const EffectSink *sink, WalEffectKind kind, uint32_t tablespace,
                        uint32_t database)
 {
-    sink->on_effect(sink->context, &(WalEffect){.kind = kind,
-                                                .file = {.tablespace = tablespace,
-                                                         .database = database}});
+    sink->on_effect(
+        sink->context,
+        &(WalEffect){.kind = kind, .file = {.tablespace = tablespace, .database = database}});
 }
 
 /* False: it is not the end of a transaction. */

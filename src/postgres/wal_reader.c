@@ -45,7 +45,7 @@ struct WalReader {
     uint32_t record_timeline;
     uint32_t total; /* 0 until its four bytes are there */
     uint32_t have;
-    uint32_t crc; /* of what follows the header */
+    uint32_t crc;                   /* of what follows the header */
     uint8_t begin[WAL_RECORD_HEAD]; /* its first bytes, when it came in several pieces */
     bool is_kept;
     Buffer kept; /* the whole record, when is_kept and it came in several pieces */
@@ -366,13 +366,7 @@ static bool finish_record(WalReader *reader, const uint8_t *header, uint32_t hea
 
 static bool record_is_wanted(const WalReader *reader, const uint8_t *header)
 {
-    static const uint32_t by_kind = UINT32_C(1) << RMGR_XLOG | UINT32_C(1) << RMGR_TRANSACTION |
-                                    UINT32_C(1) << RMGR_STORAGE | UINT32_C(1) << RMGR_DATABASE |
-                                    UINT32_C(1) << RMGR_TABLESPACE;
-    unsigned rmgr = header[17];
-
-    return ((rmgr < 32 && (by_kind >> rmgr & 1) != 0) || reader->setup.keep_all) &&
-           reader->total <= RECORD_KEPT_MAX;
+    return (rmgr_is_kept(header[17]) || reader->setup.keep_all) && reader->total <= RECORD_KEPT_MAX;
 }
 
 /* False: there is no record here. */
@@ -391,8 +385,8 @@ static bool feed_whole_record(WalReader *reader, const uint8_t *data, Error *err
     reader->have = reader->total;
     reader->at += reader->total;
     reader->crc = crc32c_update(0, data + RECORD_HEADER_SIZE, reader->total - RECORD_HEADER_SIZE);
-    return finish_record(reader, data, reader->total,
-                         record_is_wanted(reader, data) ? data : NULL, err);
+    return finish_record(reader, data, reader->total, record_is_wanted(reader, data) ? data : NULL,
+                         err);
 }
 
 /* A part of the header: first the length, then the rest. */

@@ -256,11 +256,10 @@ static void add_restore_point(WalSummary *summary, const WalEvent *event, Place 
     summary->restore_point_count++;
 }
 
-bool wal_summary_add_record(WalSummary *summary, const WalRecord *record, const PgVersion *version,
-                            WalEvent *event)
+bool wal_summary_add_kept(WalSummary *summary, const WalRecord *record, const PgVersion *version,
+                          WalEvent *event)
 {
-    bool is_event = wal_event_of(record, version, event);
-
+    const bool is_event = wal_event_of(record, version, event);
     if (is_event) {
         wal_summary_add(summary, event);
     } else {

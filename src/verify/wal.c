@@ -141,6 +141,19 @@ static void check_summary(WalPass *pass, const WalJob *job)
                   "is answered from trailers, and may be answered wrongly here.");
 }
 
+static void check_list(WalPass *pass, const WalJob *job)
+{
+    if (job->list_error.code == ERR_NONE)
+        return;
+    trouble_means(
+        pass->run,
+        trouble_add(pass->run, FINDING_INCONSISTENT, job->object->name,
+                    "the list of changed blocks that is stored with the WAL can't be read", NULL,
+                    job->list_error.message),
+        "The WAL itself is whole and can be replayed; a backup that needs the list reads "
+        "the WAL instead.");
+}
+
 static void check_broken(WalPass *pass, const WalJob *job)
 {
     const WalReaderState *state = &job->summary.reader;
@@ -286,6 +299,7 @@ static void take_segment(WalPass *pass, const WalJob *job)
     if (job->error.code != ERR_NONE)
         return;
     check_summary(pass, job);
+    check_list(pass, job);
     check_broken(pass, job);
     check_page_timeline(pass, job, facts);
     check_switch(pass, job, facts);
@@ -314,7 +328,8 @@ static void wal_believe(const WalPass *pass, WalJob *job)
 
 static void wal_learn(WalPass *pass, const WalJob *job)
 {
-    const bool is_bad = job->error.code != ERR_NONE || job->is_summary_other;
+    const bool is_bad =
+        job->error.code != ERR_NONE || job->is_summary_other || job->list_error.code != ERR_NONE;
     Error problem = {0};
     const WalLesson lesson = {
         .kind = is_bad             ? LESSON_BAD

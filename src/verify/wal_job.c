@@ -134,6 +134,17 @@ static bool job_read_whole(WalJob *job, const char *name, JobReading *reading, E
     return job->name.kind != WAL_BACKUP_HISTORY || check_backup_history(job, &reading->text, err);
 }
 
+/* Of no use to a recovery: what is wrong with it says nothing of the WAL. */
+static bool job_read_list(WalJob *job, const char *name, Error *err)
+{
+    CLEANUP(wal_blocks_freep) WalBlocks *blocks = NULL;
+    WalTrailer trailer;
+
+    return job->error.code != ERR_NONE || job->trailer.blocks_size == 0 ||
+           wal_object_blocks(job->cluster, name, &trailer, &blocks, &job->list_error) ||
+           is_finding(&job->list_error) || error_pass(err, &job->list_error);
+}
+
 bool wal_job_run(void *worker, void *work, Error *err)
 {
     WalJob *job = work;
@@ -158,5 +169,5 @@ bool wal_job_run(void *worker, void *work, Error *err)
         return error_pass(err, &job->error);
     }
     progress_add(job->progress, job->object->size, job->object->size);
-    return true;
+    return job_read_list(job, name, err);
 }

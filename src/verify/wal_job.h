@@ -23,6 +23,7 @@ typedef struct WalJob {
     WalSummary summary; /* of the content; segments only */
     bool is_summary_other;
     uint32_t first_difference; /* is_summary_other: byte in the trailer */
+    Error list_error; /* code ERR_NONE: its list of changed blocks is whole, or not there */
     /* The first time that the WAL goes over to a timeline. */
     Lsn switch_lsn; /* 0: nowhere */
     uint32_t switch_to, switch_from;

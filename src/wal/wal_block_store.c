@@ -6,6 +6,7 @@
 
 enum {
     ITEMS_FIRST = 8 << 10,
+    ITEMS_UNSORTED = 128 << 10, /* so many are kept before it is looked for what is there twice */
     DIGIT_BITS = 11,
     DIGIT_COUNT = 1 << DIGIT_BITS,
 };
@@ -37,7 +38,7 @@ static uint32_t place_after(const BlockStore *store, uint32_t place)
 }
 
 /* Where it is in the table, or where it belongs. */
-static uint32_t place_of(const BlockStore *store, const BlockOwner *owner)
+static uint32_t owner_place(const BlockStore *store, const BlockOwner *owner)
 {
     uint32_t place = owner_hash(owner) & (store->place_count - 1);
 
@@ -50,7 +51,7 @@ static void place_owners(BlockStore *store)
 {
     memset(store->places, 0, store->place_count * sizeof store->places[0]);
     for (uint32_t i = 0; i < store->owner_count; i++)
-        store->places[place_of(store, &store->owners[i])] = i + 1;
+        store->places[owner_place(store, &store->owners[i])] = i + 1;
 }
 
 static void grow_owners(BlockStore *store)
@@ -68,14 +69,13 @@ static void append_owner(BlockStore *store, const BlockOwner *owner)
     if (store->owner_count == store->owner_capacity)
         grow_owners(store);
     store->owners[store->owner_count++] = *owner;
-    store->places[place_of(store, owner)] = store->owner_count;
+    store->places[owner_place(store, owner)] = store->owner_count;
     store->last = store->owner_count - 1;
 }
 
 static void find_owner(BlockStore *store, const BlockOwner *owner)
 {
-    const uint32_t found =
-        store->place_count == 0 ? 0 : store->places[place_of(store, owner)];
+    const uint32_t found = store->place_count == 0 ? 0 : store->places[owner_place(store, owner)];
 
     if (found > 0) {
         store->last = found - 1;
@@ -131,7 +131,7 @@ static void sort_many(BlockStore *store)
     mem_free(other);
 }
 
-static void sort_items(BlockStore *store)
+static void sort_store(BlockStore *store)
 {
     size_t kept = 0;
 
@@ -149,10 +149,11 @@ static void sort_items(BlockStore *store)
 }
 
 /* Room for one more; what was added more than once goes first. */
-static void make_room(BlockStore *store)
+static void make_item_room(BlockStore *store)
 {
-    sort_items(store);
-    if (store->capacity > 0 && store->count <= store->capacity / 2)
+    if (store->count >= ITEMS_UNSORTED)
+        sort_store(store);
+    if (store->count < store->capacity / 2 + store->capacity / 4)
         return;
     store->is_full = store->capacity == WAL_BLOCKS_MAX;
     if (store->is_full)
@@ -161,29 +162,44 @@ static void make_room(BlockStore *store)
     store->items = mem_resize(store->items, store->capacity * sizeof store->items[0]);
 }
 
-static void add_of_last(BlockStore *store, uint32_t block)
+static void append_item(BlockStore *store, uint64_t item)
 {
-    const uint64_t item = (uint64_t)store->last << 32 | block;
-    uint64_t *recent = &store->recent[(block ^ store->last << 5) & (RECENT_SIZE - 1)];
-
-    /* 0 is also "nothing was added": that block is looked at each time. */
-    if ((*recent == item && item != 0) || store->is_full)
-        return;
-    *recent = item;
     if (store->count == store->capacity)
-        make_room(store);
+        make_item_room(store);
     if (store->is_full)
         return;
     store->is_sorted = false;
     store->items[store->count++] = item;
 }
 
+static inline void add_of_last(BlockStore *store, uint32_t block)
+{
+    const uint64_t item = (uint64_t)store->last << 32 | block;
+    uint64_t *recent = &store->recent[(block ^ store->last << 5) & (RECENT_SIZE - 1)];
+
+    /* One more than the item, as 0 is "nothing was added". */
+    if (*recent == item + 1)
+        return;
+    *recent = item + 1;
+    append_item(store, item);
+}
+
+static inline bool owner_is_at(const BlockOwner *owner, const uint8_t *file, uint32_t fork)
+{
+    return owner->file.number == get_le32(file + 8) && owner->file.database == get_le32(file + 4) &&
+           owner->file.tablespace == get_le32(file) && owner->fork == fork;
+}
+
 void block_store_add(BlockStore *store, const uint8_t *file, uint32_t fork, uint32_t block)
 {
-    const BlockOwner owner = {.file = relation_file_at(file), .fork = fork};
+    uint32_t *near = &store->near[(get_le32(file + 8) ^ fork << 4) & (NEAR_SIZE - 1)];
 
-    if (store->owner_count == 0 || !owner_is(&store->owners[store->last], &owner))
-        find_owner(store, &owner);
+    if (*near < store->owner_count && owner_is_at(&store->owners[*near], file, fork)) {
+        store->last = *near;
+    } else {
+        find_owner(store, &(BlockOwner){.file = relation_file_at(file), .fork = fork});
+        *near = store->last;
+    }
     add_of_last(store, block);
 }
 
@@ -191,7 +207,7 @@ void block_store_add_same(BlockStore *store, uint32_t fork, uint32_t block)
 {
     const BlockOwner owner = {.file = store->owners[store->last].file, .fork = fork};
 
-    if (!owner_is(&store->owners[store->last], &owner))
+    if (store->owners[store->last].fork != fork)
         find_owner(store, &owner);
     add_of_last(store, block);
 }
@@ -213,7 +229,7 @@ bool block_store_append(BlockStore *store, uint32_t block)
     if (store->count > 0 && store->items[store->count - 1] >= item)
         return false;
     if (store->count == store->capacity)
-        make_room(store);
+        make_item_room(store);
     if (store->is_full)
         return false;
     store->items[store->count++] = item;
@@ -276,6 +292,6 @@ void block_store_sort(BlockStore *store)
     if (store->is_sorted || store->count == 0)
         return;
     rank_owners(store);
-    sort_items(store);
+    sort_store(store);
     store->is_sorted = true;
 }

@@ -14,6 +14,7 @@ typedef struct BlockOwner {
 enum {
     OWNERS_MAX = 1 << 18,
     RECENT_SIZE = 1 << 10, /* a block that was added lately is not added again */
+    NEAR_SIZE = 1 << 6,    /* owners that were met lately are found at once */
 };
 
 typedef struct BlockStore {
@@ -28,6 +29,7 @@ typedef struct BlockStore {
     bool is_sorted; /* and each is there once; owners are sorted, too */
     bool is_full;
     uint64_t recent[RECENT_SIZE];
+    uint32_t near[NEAR_SIZE];
 } BlockStore;
 
 int block_owner_compare(const BlockOwner *a, const BlockOwner *b);

@@ -1,9 +1,18 @@
 #include "wal_blocks_format.h"
 
-#include "base/memory.h"
 #include "base/bytes.h"
+#include "base/memory.h"
 
 #include <assert.h>
+
+enum {
+    /*
+     * An insertion into an SP-GiST index also leaves a note in its first block, which pages were
+     * used last, without WAL (spgutils.c, SpGistUpdateMetaPage).
+     */
+    RMGR_SPGIST = 16,
+    SPGIST_METAPAGE = 0,
+};
 
 WalBlocks *wal_blocks_new(const PgVersion *version)
 {
@@ -37,8 +46,7 @@ void wal_blocks_add_effect(void *context, const WalEffect *effect)
 
     /* That something unknown was done is all that there is to be said. */
     if (blocks->is_unknown ||
-        (blocks->effect_count > 0 &&
-         effect_is(&blocks->effects[blocks->effect_count - 1], effect)))
+        (blocks->effect_count > 0 && effect_is(&blocks->effects[blocks->effect_count - 1], effect)))
         return;
     blocks->is_unknown = effect->kind == EFFECT_UNKNOWN;
     if (blocks->is_unknown)
@@ -67,25 +75,29 @@ static void add_references(WalBlocks *blocks, const WalRecord *record)
 {
     const uint8_t *at = record->head + RECORD_REFERENCES;
     const uint8_t *end = record->head + record->head_size;
-    uint64_t left = record->total_size - RECORD_REFERENCES;
-    uint64_t data_size = 0;
-    WalReference reference;
+    const unsigned compressed = blocks->compressed;
+    uint64_t left = record->total_size - RECORD_REFERENCES; /* without what was announced */
+    bool has_file = false;
 
-    while (left > data_size && (at == end || *at <= REFERENCE_ID_MAX)) {
-        if (!wal_reference_at(at, (size_t)(end - at), blocks->compressed, &reference) ||
-            reference.fork > REFERENCE_FORK_MAX ||
-            (reference.file == NULL && left == record->total_size - RECORD_REFERENCES)) {
+    while (left > 0 && (at == end || *at <= REFERENCE_ID_MAX)) {
+        WalReference reference;
+
+        if (!wal_reference_at(at, (size_t)(end - at), compressed, &reference) ||
+            reference.fork > REFERENCE_FORK_MAX || (reference.file == NULL && !has_file) ||
+            reference.size + (uint64_t)reference.data_size > left) {
             add_unknown(blocks);
             return;
         }
         if (reference.file != NULL) {
+            if (record->rmgr == RMGR_SPGIST)
+                block_store_add(&blocks->store, reference.file, FORK_MAIN, SPGIST_METAPAGE);
             block_store_add(&blocks->store, reference.file, reference.fork, reference.block);
         } else {
             block_store_add_same(&blocks->store, reference.fork, reference.block);
         }
+        has_file = true;
         at += reference.size;
-        left -= reference.size;
-        data_size += reference.data_size;
+        left -= reference.size + (uint64_t)reference.data_size;
     }
 }
 
@@ -120,7 +132,7 @@ WalCut wal_blocks_head(const WalBlocks *blocks)
 }
 
 /* Of the part that is there: nothing more is known than what it says of itself. */
-static void add_part(WalBlocks *blocks, const uint8_t *bytes, uint32_t size, uint32_t total)
+static void add_joined(WalBlocks *blocks, const uint8_t *bytes, uint32_t size, uint32_t total)
 {
     WalRecord record = {.total_size = total,
                         .xid = get_le32(bytes + 4),
@@ -158,7 +170,7 @@ void wal_blocks_join(WalBlocks *blocks, WalCut tail, WalCut head, uint32_t tail_
         add_unknown(blocks); /* it goes on after the segment that has its second part */
         return;
     }
-    add_part(blocks, bytes, size, total);
+    add_joined(blocks, bytes, size, total);
 }
 
 bool wal_blocks_is_full(const WalBlocks *blocks)

@@ -31,7 +31,7 @@ static const uint8_t effect_numbers[] = {
     [EFFECT_CUT] = 5, [EFFECT_DATABASE] = 2, [EFFECT_TABLESPACE] = 1, [EFFECT_UNKNOWN] = 0};
 
 /* 7 bits a byte, the lowest first; the highest bit says that more follow. */
-static void put_number(Buffer *out, uint32_t number)
+static void put_varint(Buffer *out, uint32_t number)
 {
     uint8_t bytes[VARINT_MAX];
     size_t size = 0;
@@ -43,13 +43,13 @@ static void put_number(Buffer *out, uint32_t number)
 }
 
 /* Each as the difference to the one before while those in front of it are the same. */
-static void put_owner(Buffer *out, const uint32_t before[OWNER_NUMBERS],
-                      const uint32_t numbers[OWNER_NUMBERS])
+static void put_fork_owner(Buffer *out, const uint32_t before[OWNER_NUMBERS],
+                           const uint32_t numbers[OWNER_NUMBERS])
 {
     bool is_same = true;
 
     for (size_t i = 0; i < OWNER_NUMBERS; i++) {
-        put_number(out, is_same ? numbers[i] - before[i] : numbers[i]);
+        put_varint(out, is_same ? numbers[i] - before[i] : numbers[i]);
         is_same = is_same && numbers[i] == before[i];
     }
 }
@@ -60,11 +60,11 @@ static void put_run(Buffer *out, uint32_t before[OWNER_NUMBERS], const WalBlockR
                                              run->file.number, run->fork};
     uint32_t next = 0;
 
-    put_owner(out, before, numbers);
+    put_fork_owner(out, before, numbers);
     memcpy(before, numbers, sizeof numbers);
-    put_number(out, (uint32_t)run->count);
+    put_varint(out, (uint32_t)run->count);
     for (size_t i = 0; i < run->count; i++) {
-        put_number(out, wal_block_of(run, i) - next);
+        put_varint(out, wal_block_of(run, i) - next);
         next = wal_block_of(run, i) + 1;
     }
 }
@@ -77,7 +77,7 @@ static void put_effect(Buffer *out, const WalEffect *effect)
 
     buffer_append(out, &kind, 1);
     for (size_t i = 0; i < effect_numbers[effect->kind]; i++)
-        put_number(out, numbers[i]);
+        put_varint(out, numbers[i]);
 }
 
 static uint32_t put_content(WalBlocks *blocks, Buffer *raw)
@@ -126,7 +126,7 @@ typedef struct Reading {
     const uint8_t *at, *end;
 } Reading;
 
-static bool get_number(Reading *reading, uint32_t *number)
+static bool get_varint(Reading *reading, uint32_t *number)
 {
     uint64_t value = 0;
 
@@ -142,7 +142,7 @@ static bool get_number(Reading *reading, uint32_t *number)
     return false;
 }
 
-static bool get_owner(Reading *reading, const BlockOwner *before, BlockOwner *owner)
+static bool get_fork_owner(Reading *reading, const BlockOwner *before, BlockOwner *owner)
 {
     const uint32_t old[OWNER_NUMBERS] = {before->file.tablespace, before->file.database,
                                          before->file.number, before->fork};
@@ -150,7 +150,7 @@ static bool get_owner(Reading *reading, const BlockOwner *before, BlockOwner *ow
     bool is_same = true;
 
     for (size_t i = 0; i < OWNER_NUMBERS; i++) {
-        if (!get_number(reading, &numbers[i]))
+        if (!get_varint(reading, &numbers[i]))
             return false;
         numbers[i] += is_same ? old[i] : 0;
         is_same = is_same && numbers[i] == old[i];
@@ -166,13 +166,13 @@ static bool get_run(Reading *reading, BlockStore *store, BlockOwner *owner)
     uint64_t next = 0;
     uint32_t count;
 
-    if (!get_owner(reading, owner, owner) || !block_store_append_owner(store, owner) ||
-        !get_number(reading, &count) || count == 0)
+    if (!get_fork_owner(reading, owner, owner) || !block_store_append_owner(store, owner) ||
+        !get_varint(reading, &count) || count == 0)
         return false;
     for (uint32_t i = 0; i < count; i++) {
         uint32_t distance;
 
-        if (!get_number(reading, &distance) || next + distance > UINT32_MAX ||
+        if (!get_varint(reading, &distance) || next + distance > UINT32_MAX ||
             !block_store_append(store, (uint32_t)next + distance))
             return false;
         next += (uint64_t)distance + 1;
@@ -188,17 +188,17 @@ static bool get_effect(Reading *reading, WalBlocks *blocks)
     if (kind < EFFECT_CUT || kind > EFFECT_UNKNOWN)
         return false;
     for (size_t i = 0; i < effect_numbers[kind]; i++) {
-        if (!get_number(reading, &numbers[i]))
+        if (!get_varint(reading, &numbers[i]))
             return false;
     }
     if (numbers[3] > REFERENCE_FORK_MAX)
         return false;
-    wal_blocks_add_effect(
-        blocks, &(WalEffect){
-                    .kind = (WalEffectKind)kind,
-                    .file = {.tablespace = numbers[0], .database = numbers[1], .number = numbers[2]},
-                    .fork = (ForkKind)numbers[3],
-                    .block = numbers[4]});
+    wal_blocks_add_effect(blocks, &(WalEffect){.kind = (WalEffectKind)kind,
+                                               .file = {.tablespace = numbers[0],
+                                                        .database = numbers[1],
+                                                        .number = numbers[2]},
+                                               .fork = (ForkKind)numbers[3],
+                                               .block = numbers[4]});
     return true;
 }
 

@@ -55,7 +55,7 @@ static inline uint32_t wal_frame_raw_size(uint64_t raw_size, uint32_t frame_size
  * passes over them. docs/format.md, chapter 6.
  */
 enum {
-    WAL_CONTAINER_MAX = 16 + 10,     /* what it adds, at most */
+    WAL_CONTAINER_MAX = 16 + 10,    /* what it adds, at most */
     WAL_CONTAINER_GZIP_MAX = 65531, /* bytes that one of gzip can hold */
 };
 /* What comes before `size` bytes; returns its size. */

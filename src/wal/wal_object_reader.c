@@ -83,7 +83,8 @@ static bool decode_blocks(const Cluster *cluster, const WalTrailer *trailer, con
 
     return stored_checksum_check(xxh3_of(seed, stored->data, stored->size),
                                  trailer->blocks_checksum, err) &&
-           (stored->size > around || error_set(err, ERR_CORRUPT, "list of changed blocks is cut")) &&
+           (stored->size > around ||
+            error_set(err, ERR_CORRUPT, "list of changed blocks is cut")) &&
            wal_blocks_decode(pg_version_of_major(cluster->major), stored->data + begin,
                              stored->size - around, seed, codec, blocks, err);
 }
@@ -276,8 +277,8 @@ static bool check_whole(WalObjectReader *reader, uint64_t seed, Error *err)
 }
 
 /* Of no use to a recovery: only who looks at the object as such reads it. */
-static bool check_list(const Cluster *cluster, const char *name, const WalTrailer *trailer,
-                       Error *err)
+static bool check_block_list(const Cluster *cluster, const char *name, const WalTrailer *trailer,
+                             Error *err)
 {
     CLEANUP(wal_blocks_freep) WalBlocks *blocks = NULL;
     WalTrailer found;
@@ -291,7 +292,7 @@ bool wal_object_read_all(const Cluster *cluster, const char *name, unsigned thre
     WalTrailer found;
 
     if (!wal_object_read(cluster, name, threads, sink, context, &found, err) ||
-        !check_list(cluster, name, &found, err))
+        !check_block_list(cluster, name, &found, err))
         return false;
     if (trailer != NULL)
         *trailer = found;

@@ -69,8 +69,7 @@ static bool ask(const Asking *asking, char **arguments, Error *err)
     char line[256];
 
     if (!lsn_parse(arguments[3], &request.from, err) ||
-        !lsn_parse(arguments[4], &request.to, err) ||
-        !changed_blocks_load(&request, &changed, err))
+        !lsn_parse(arguments[4], &request.to, err) || !changed_blocks_load(&request, &changed, err))
         return false;
     const ChangedCost cost = changed_blocks_cost(changed);
     const char *why_not = changed_blocks_why_not(changed);

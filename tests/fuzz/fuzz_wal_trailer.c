@@ -53,13 +53,15 @@ static void check_again(const WalTrailer *trailer)
 
     wal_trailer_wrap(trailer, hash_seed, &wrapped);
     assert(wrapped.size <= WAL_TRAILER_SUFFIX);
-    bool is_found = wal_trailer_find(&again, wrapped.data, wrapped.size,
-                                     trailer->stored_size + wrapped.size, hash_seed, &err);
+    bool is_found =
+        wal_trailer_find(&again, wrapped.data, wrapped.size,
+                         trailer->stored_size + trailer->between + wrapped.size, hash_seed, &err);
     assert(is_found);
     check_same(trailer, &again);
     /* One byte more or less in front of it, and it is not the object that was written. */
     bool is_other = wal_trailer_find(&again, wrapped.data, wrapped.size,
-                                     trailer->stored_size + wrapped.size + 1, hash_seed, &err);
+                                     trailer->stored_size + trailer->between + wrapped.size + 1,
+                                     hash_seed, &err);
     assert(!is_other && err.code == ERR_CORRUPT);
 }
 

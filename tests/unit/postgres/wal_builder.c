@@ -109,29 +109,56 @@ static void append_record(WalBuilder *builder, const uint8_t *bytes, size_t size
     }
 }
 
-/* Allocated: the whole record, as if it began at builder->at. */
-static uint8_t *make_record(const WalBuilder *builder, uint8_t rmgr, uint8_t info, uint32_t xid,
-                            const void *data, size_t size, size_t *total)
+static uint32_t record_crc(const uint8_t *record, size_t total)
 {
-    size_t prefix = size < 256 ? 2 : 5;
-    uint8_t *record = mem_alloc(RECORD_HEADER + prefix + size);
+    return crc32c_update(crc32c_update(0, record + RECORD_HEADER, total - RECORD_HEADER), record,
+                         20);
+}
 
-    *total = RECORD_HEADER + (size > 0 ? prefix + size : 0);
-    put_le32(record, (uint32_t)*total);
+/* Allocated: the whole record, as if it began at builder->at. body: all after its header. */
+static uint8_t *make_whole(const WalBuilder *builder, uint8_t rmgr, uint8_t info, uint32_t xid,
+                           const void *body, size_t size)
+{
+    uint8_t *record = mem_alloc(RECORD_HEADER + size + 1);
+
+    put_le32(record, (uint32_t)(RECORD_HEADER + size));
     put_le32(record + 4, xid);
     put_le64(record + 8, builder->prev);
     record[16] = info;
     record[17] = rmgr;
-    if (size > 0) {
-        record[24] = size < 256 ? 255 : 254;
-        record[25] = (uint8_t)size;
-        if (size >= 256)
-            put_le32(record + 25, (uint32_t)size);
-        memcpy(record + RECORD_HEADER + prefix, data, size);
-    }
-    uint32_t crc = crc32c_update(0, record + RECORD_HEADER, *total - RECORD_HEADER);
-    put_le32(record + 20, crc32c_update(crc, record, 20));
+    if (size > 0)
+        memcpy(record + RECORD_HEADER, body, size);
+    put_le32(record + 20, record_crc(record, RECORD_HEADER + size));
     return record;
+}
+
+static uint8_t *make_record(const WalBuilder *builder, uint8_t rmgr, uint8_t info, uint32_t xid,
+                            const void *data, size_t size, size_t *total)
+{
+    const size_t prefix = size == 0 ? 0 : size < 256 ? 2 : 5;
+    uint8_t *body = mem_alloc(prefix + size + 1);
+
+    *total = RECORD_HEADER + prefix + size;
+    if (size > 0) {
+        body[0] = size < 256 ? 255 : 254;
+        body[1] = (uint8_t)size;
+        if (size >= 256)
+            put_le32(body + 1, (uint32_t)size);
+        memcpy(body + prefix, data, size);
+    }
+    uint8_t *record = make_whole(builder, rmgr, info, xid, body, prefix + size);
+    mem_free(body);
+    return record;
+}
+
+static Lsn add_record(WalBuilder *builder, uint8_t *record, size_t total)
+{
+    const Lsn lsn = builder->at;
+
+    append_record(builder, record, total, total);
+    mem_free(record);
+    builder->prev = lsn;
+    return lsn;
 }
 
 Lsn wal_builder_record(WalBuilder *builder, uint8_t rmgr, uint8_t info, uint32_t xid,
@@ -140,12 +167,29 @@ Lsn wal_builder_record(WalBuilder *builder, uint8_t rmgr, uint8_t info, uint32_t
     size_t total;
 
     align(builder);
-
-    Lsn lsn = builder->at;
     uint8_t *record = make_record(builder, rmgr, info, xid, data, size, &total);
-    append_record(builder, record, total, total);
-    mem_free(record);
-    builder->prev = lsn;
+    return add_record(builder, record, total);
+}
+
+Lsn wal_builder_body(WalBuilder *builder, uint8_t rmgr, uint8_t info, const void *body, size_t size)
+{
+    align(builder);
+    return add_record(builder, make_whole(builder, rmgr, info, 0, body, size),
+                      RECORD_HEADER + size);
+}
+
+Lsn wal_builder_reference(WalBuilder *builder, uint32_t relation, uint32_t block, size_t size)
+{
+    uint8_t *body = mem_alloc(20 + 5 + size);
+
+    put_le32(body + 4, 1663);
+    put_le32(body + 8, 5);
+    put_le32(body + 12, relation);
+    put_le32(body + 16, block);
+    body[20] = 254;
+    put_le32(body + 21, (uint32_t)size);
+    const Lsn lsn = wal_builder_body(builder, 10, 0, body, 25 + size);
+    mem_free(body);
     return lsn;
 }
 

@@ -38,6 +38,11 @@ void wal_builder_done(WalBuilder *builder);
 /* Append a record with this main data; returns where it begins. */
 Lsn wal_builder_record(WalBuilder *builder, uint8_t rmgr, uint8_t info, uint32_t xid,
                        const void *data, size_t size);
+/* The same with all that follows the header given: block references, then data. */
+Lsn wal_builder_body(WalBuilder *builder, uint8_t rmgr, uint8_t info, const void *body,
+                     size_t size);
+/* A heap record about a block of relation 1663/5/RELATION, with `size` bytes of main data. */
+Lsn wal_builder_reference(WalBuilder *builder, uint32_t relation, uint32_t block, size_t size);
 /* A heap record of `size` bytes of data, none of them zero. */
 Lsn wal_builder_filler(WalBuilder *builder, size_t size);
 /* Fillers until exactly `left` bytes (a multiple of 8, less than 8000) are missing to `end`, the

@@ -26,8 +26,8 @@ void archive_done(Archive *archive)
     repo_done(&archive->repo);
 }
 
-void archive_put(Archive *archive, const char *name, const void *data, size_t size,
-                 const WalSummary *summary)
+static void put_file(Archive *archive, const char *name, const void *data, size_t size,
+                     const WalSummary *summary, WalBlocks *blocks)
 {
     CLEANUP(wal_object_writer_freep) WalObjectWriter *writer = NULL;
     Compression compression = {.codec = CODEC_ZSTD, .level = 1};
@@ -35,7 +35,14 @@ void archive_put(Archive *archive, const char *name, const void *data, size_t si
 
     assert_true(wal_object_write(&archive->cluster, name, compression, 1, size, &writer, &err));
     assert_true(wal_object_writer_add(writer, data, size, &err));
+    wal_object_writer_blocks(writer, blocks);
     assert_true(wal_object_writer_commit(writer, summary, NULL, &err));
+}
+
+void archive_put(Archive *archive, const char *name, const void *data, size_t size,
+                 const WalSummary *summary)
+{
+    put_file(archive, name, data, size, summary, NULL);
 }
 
 void archive_put_history(Archive *archive, uint32_t timeline, const char *text)
@@ -49,6 +56,7 @@ void archive_put_history(Archive *archive, uint32_t timeline, const char *text)
 typedef struct Summing {
     const PgVersion *version;
     WalSummary summary;
+    WalBlocks *blocks;
 } Summing;
 
 static bool sum(void *context, const WalRecord *record, Error *err)
@@ -58,13 +66,15 @@ static bool sum(void *context, const WalRecord *record, Error *err)
 
     (void)err;
     wal_summary_add_record(&summing->summary, record, summing->version, &event);
+    wal_blocks_add(summing->blocks, record);
     return true;
 }
 
-void archive_put_segment(Archive *archive, const WalBuilder *wal, uint32_t timeline,
-                         uint64_t segment)
+static void put_segment(Archive *archive, const WalBuilder *wal, uint32_t timeline,
+                        uint64_t segment, bool has_list)
 {
-    Summing summing = {.version = wal->version};
+    CLEANUP(wal_blocks_freep) WalBlocks *blocks = wal_blocks_new(wal->version);
+    Summing summing = {.version = wal->version, .blocks = blocks};
     const uint8_t *bytes = wal_builder_segment(wal, segment);
     CLEANUP(wal_reader_freep)
     WalReader *reader = wal_reader_new(&(WalReaderSetup){
@@ -83,7 +93,20 @@ void archive_put_segment(Archive *archive, const WalBuilder *wal, uint32_t timel
     summing.summary.reader = *wal_reader_state(reader);
     wal_name_text(&(WalName){.kind = WAL_SEGMENT, .timeline = timeline, .segment = segment}, MIB,
                   name);
-    archive_put(archive, name, bytes, MIB, &summing.summary);
+    wal_blocks_end(blocks, reader);
+    put_file(archive, name, bytes, MIB, &summing.summary, has_list ? blocks : NULL);
+}
+
+void archive_put_segment(Archive *archive, const WalBuilder *wal, uint32_t timeline,
+                         uint64_t segment)
+{
+    put_segment(archive, wal, timeline, segment, false);
+}
+
+void archive_put_listed(Archive *archive, const WalBuilder *wal, uint32_t timeline,
+                        uint64_t segment)
+{
+    put_segment(archive, wal, timeline, segment, true);
 }
 
 void archive_put_segments(Archive *archive, const WalBuilder *wal, uint32_t timeline,
@@ -118,6 +141,19 @@ void archive_damage(Archive *archive, uint32_t timeline, uint64_t segment, size_
     wal_name_text(&(WalName){.kind = WAL_SEGMENT, .timeline = timeline, .segment = segment}, MIB,
                   name);
     archive_damage_name(archive, name, offset);
+}
+
+void archive_damage_list(Archive *archive, uint32_t timeline, uint64_t segment)
+{
+    char name[WAL_NAME_SIZE];
+    WalTrailer trailer;
+    Error err = {0};
+
+    wal_name_text(&(WalName){.kind = WAL_SEGMENT, .timeline = timeline, .segment = segment}, MIB,
+                  name);
+    assert_true(wal_object_trailer(&archive->cluster, name, &trailer, &err));
+    assert_true(trailer.blocks_size > 0);
+    archive_damage_name(archive, name, trailer.blocks_offset + trailer.blocks_size - 1);
 }
 
 void archive_damage_name(Archive *archive, const char *name, size_t offset)

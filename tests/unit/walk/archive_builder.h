@@ -27,12 +27,17 @@ void archive_put_history(Archive *archive, uint32_t timeline, const char *text);
 /* One segment of the builder's WAL, under the name of this timeline. */
 void archive_put_segment(Archive *archive, const WalBuilder *wal, uint32_t timeline,
                          uint64_t segment);
+/* The same with a list of changed blocks, as archive-push stores it. */
+void archive_put_listed(Archive *archive, const WalBuilder *wal, uint32_t timeline,
+                        uint64_t segment);
 /* All whole segments first..last. */
 void archive_put_segments(Archive *archive, const WalBuilder *wal, uint32_t timeline,
                           uint64_t first, uint64_t last);
 void archive_remove(Archive *archive, uint32_t timeline, uint64_t segment);
 /* Change a byte of the stored object. */
 void archive_damage(Archive *archive, uint32_t timeline, uint64_t segment, size_t offset);
+/* Of that list. */
+void archive_damage_list(Archive *archive, uint32_t timeline, uint64_t segment);
 /* The same of any WAL file. */
 void archive_damage_name(Archive *archive, const char *name, size_t offset);
 /* Read the inventory anew. */
