@@ -224,7 +224,7 @@ static uint32_t number_place(const MapEntry *entry, uint16_t number)
     return low;
 }
 
-static void add_number(BlockMap *map, MapEntry *entry, uint16_t number)
+static void chunk_add_number(BlockMap *map, MapEntry *entry, uint16_t number)
 {
     const uint32_t place = number_place(entry, number);
 
@@ -248,7 +248,7 @@ void block_map_add(BlockMap *map, const RelationFile *file, uint32_t block)
     if (entry == NULL)
         return;
     if (entry->form == CHUNK_NUMBERS)
-        add_number(map, entry, number);
+        chunk_add_number(map, entry, number);
     else if (entry->form == CHUNK_BITS)
         entry->bits[number / 64] |= UINT64_C(1) << number % 64;
     keep_within(map);
