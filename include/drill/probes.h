@@ -49,6 +49,7 @@ enum { PROBES_MAX = 600, COUNTS_MAX = 2000, PROBE_TEXT_MAX = 400 };
 typedef struct ProbeReport {
     Probe *items;
     size_t count;
+    size_t left_out; /* findings that there was no room for: probe_room() */
     Count *counts;
     size_t count_count;
     uint64_t server_version; /* 150018 */
@@ -64,6 +65,12 @@ void probe_report_done(ProbeReport *report); /* for CLEANUP() */
  * nothing of the backup. By the message's words (those of the C locale).
  */
 bool probe_is_of_host(const char *message);
+
+/*
+ * Up to how many findings one with this result is still kept: thousands of databases that are well
+ * must not hide the one that is not, nor what a host lacks hide what the backup does. Pure.
+ */
+size_t probe_room(ProbeResult result);
 
 /* How a number compares with that of a drill before. is NULL: there is none any more. Pure. */
 typedef enum CountChange { COUNT_WITHIN, COUNT_LESS, COUNT_GONE } CountChange;

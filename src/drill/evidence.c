@@ -7,7 +7,13 @@
 
 static const char record_kind[] = "evidence";
 
-enum { EVIDENCE_VERSION = 1, FIELDS_MAX = 5 };
+enum {
+    EVIDENCE_VERSION = 1,
+    FIELDS_MAX = 5,
+    /* A record of more than 1 MiB is not read: what is least needed makes room. */
+    PROBES_UNTIL = 900 << 10,
+    COUNTS_UNTIL = 960 << 10,
+};
 
 static const char *const result_names[] = {
     [PROBE_PASSED] = "passed",
@@ -121,9 +127,9 @@ void evidence_encode(const Evidence *evidence, const Cluster *cluster, RecordWri
     evidence_put_phases(text, evidence);
     for (size_t i = 0; evidence->settings != NULL && evidence->settings[i] != NULL; i++)
         record_text(text, "setting", evidence->settings[i]);
-    for (size_t i = 0; i < evidence->probe_count; i++)
+    for (size_t i = 0; i < evidence->probe_count && text->text.size < PROBES_UNTIL; i++)
         put_probe(text, &evidence->probes[i]);
-    for (size_t i = 0; i < evidence->count_count; i++)
+    for (size_t i = 0; i < evidence->count_count && text->text.size < COUNTS_UNTIL; i++)
         put_count(text, &evidence->counts[i]);
     record_text(text, "log_sha256", evidence->log_sha256);
     record_u64(text, "log_bytes", evidence->log_bytes);

@@ -1,14 +1,27 @@
 #include "probe_look.h"
 
-/* Of very many findings the first ones are told; how many there are is in the number. */
+size_t probe_room(ProbeResult result)
+{
+    static const size_t rooms[] = {
+        [PROBE_PASSED] = PROBES_MAX / 2,
+        [PROBE_NOTED] = PROBES_MAX / 3 * 2,
+        [PROBE_HOST] = PROBES_MAX / 6 * 5,
+        [PROBE_FAILED] = PROBES_MAX,
+    };
+
+    return rooms[result];
+}
+
 void probe_put(ProbeLook *look, ProbeResult result, const char *text)
 {
     ProbeReport *report = look->report;
 
     if (result == PROBE_FAILED || result == PROBE_HOST)
         look->failed++;
-    if (report->count == PROBES_MAX)
+    if (report->count >= probe_room(result)) {
+        report->left_out++;
         return;
+    }
     report->items[report->count++] =
         (Probe){.result = result,
                 .name = arena_text(&report->arena, look->probe),

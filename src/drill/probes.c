@@ -292,6 +292,18 @@ static bool begin_cluster(ProbeLook *look, Texts *databases, Error *err)
                         1, take_texts, databases, err);
 }
 
+/* There is always room for one that failed first, so it is no failure that is left out alone. */
+static void tell_left_out(ProbeLook *look)
+{
+    CLEANUP(text_freep)
+    char *text = text_format("%zu findings like these are not listed", look->report->left_out);
+
+    look->database = "";
+    probe_begin(look, "others");
+    if (look->report->left_out > 0)
+        probe_put(look, PROBE_NOTED, text);
+}
+
 static bool probe_all(ProbeLook *look, Error *err)
 {
     CLEANUP(texts_done) Texts databases = {.columns = 1};
@@ -314,6 +326,7 @@ static bool probe_all(ProbeLook *look, Error *err)
             return false;
     }
     probe_compare_counts(look);
+    tell_left_out(look);
     return true;
 }
 

@@ -231,9 +231,45 @@ static void a_list_has_what_can_not_be_read_too(void **state)
     assert_int_equal(err.code, ERR_NOT_FOUND);
 }
 
+/* Ten thousand tables with long names in another script: all is there but the last of the counts.
+ */
+static void evidence_never_grows_too_large_to_be_read(void **state)
+{
+    enum { MANY = 10000, SIZE = 300 };
+    static Count many[MANY];
+    static Probe found_bad[600];
+    CLEANUP(place_done) Place place;
+    CLEANUP(buffer_done) Buffer log = {0};
+    char name[SIZE + 1];
+    Evidence kept = sample(), found;
+    Error err = {0};
+
+    (void)state;
+    memset(name, '\xd0', SIZE);
+    name[SIZE] = '\0';
+    for (size_t i = 0; i < MANY; i++)
+        many[i] = (Count){.where = name, .name = name, .number = (int64_t)i};
+    for (size_t i = 0; i < ARRAY_SIZE(found_bad); i++)
+        found_bad[i] = (Probe){.result = PROBE_FAILED, .name = name, .where = name, .text = name};
+    kept.counts = many;
+    kept.count_count = MANY;
+    kept.probes = found_bad;
+    kept.probe_count = ARRAY_SIZE(found_bad);
+    place_open(&place);
+
+    if (!evidence_store(&place.cluster, &kept, &log, &place.arena, &err) ||
+        !evidence_load(&place.cluster, id, &found, &place.arena, &err))
+        fail_msg("%s", err.message);
+
+    assert_true(found.probe_count > 100 && found.count_count < MANY);
+    assert_string_equal(found.probes[0].text, name);
+    assert_string_equal(found.error, kept.error);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(evidence_never_grows_too_large_to_be_read),
         cmocka_unit_test(what_is_kept_is_read),
         cmocka_unit_test(the_end_of_a_long_log_is_kept),
         cmocka_unit_test(another_log_is_noticed),

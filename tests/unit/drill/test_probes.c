@@ -55,10 +55,21 @@ static void what_a_host_lacks_is_not_the_backups_fault(void **state)
         assert_int_equal(probe_is_of_host(cases[i].message), cases[i].is_of_host);
 }
 
+static void what_is_well_never_hides_what_is_not(void **state)
+{
+    (void)state;
+    assert_true(probe_room(PROBE_PASSED) >= 100);
+    assert_true(probe_room(PROBE_PASSED) + 50 <= probe_room(PROBE_NOTED));
+    assert_true(probe_room(PROBE_NOTED) + 50 <= probe_room(PROBE_HOST));
+    assert_true(probe_room(PROBE_HOST) + 50 <= probe_room(PROBE_FAILED));
+    assert_int_equal(probe_room(PROBE_FAILED), PROBES_MAX);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(half_of_the_rows_are_within_bounds_and_a_sequence_never_goes_back),
+        cmocka_unit_test(what_is_well_never_hides_what_is_not),
         cmocka_unit_test(what_a_host_lacks_is_not_the_backups_fault),
     };
 
