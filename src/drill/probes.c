@@ -292,7 +292,7 @@ static bool begin_cluster(ProbeLook *look, Texts *databases, Error *err)
                         1, take_texts, databases, err);
 }
 
-/* There is always room for one that failed first, so it is no failure that is left out alone. */
+/* A failure is never left out alone: there is room for many. */
 static void tell_left_out(ProbeLook *look)
 {
     CLEANUP(text_freep)
