@@ -134,19 +134,36 @@ static const char second[] = "000000010000000000000002";
 static const char missing[] = "000000010000000000000003";
 static const char fourth[] = "000000010000000000000004";
 
-/* What restore leaves for a target in segment `bound`. */
-static void put_plan(const Place *place, uint32_t timeline, const char *bound, const char *settings)
+/* What restore leaves: a plan, and the settings that are in force with it. */
+static void put_plan_of(const Place *place, const RecoveryPlan *made, const char *settings)
 {
     CLEANUP(arena_done) Arena arena = {0};
     CLEANUP(held_done) HeldDirectory held = HELD_NONE;
-    RecoveryPlan plan = {.timeline = timeline};
+    RecoveryPlan plan = *made;
     Error err = {0};
 
     put_file(place, "postgresql.auto.conf", settings);
-    (void)snprintf(plan.bound, sizeof plan.bound, "%s", bound);
     assert_true(recovery_settings_on_disk(place->scene.directory, &arena, &plan.settings, &err));
     assert_true(held_open(&held, place->scene.directory, &err));
     assert_true(recovery_plan_save(&held, &plan, &err));
+}
+
+/* For a target in segment `bound`. */
+static void put_plan(const Place *place, uint32_t timeline, const char *bound, const char *settings)
+{
+    RecoveryPlan plan = {.timeline = timeline};
+
+    (void)snprintf(plan.bound, sizeof plan.bound, "%s", bound);
+    put_plan_of(place, &plan, settings);
+}
+
+/* For the end of the archive, which was there then. */
+static void put_plan_to_end(const Place *place, const char *archive_end, const char *settings)
+{
+    RecoveryPlan plan = {.timeline = 1};
+
+    (void)snprintf(plan.archive_end, sizeof plan.archive_end, "%s", archive_end);
+    put_plan_of(place, &plan, settings);
 }
 
 static void what_the_target_does_not_need_is_no_hole(void **state)
@@ -375,6 +392,74 @@ static void a_tail_in_pg_wal_is_left_to_the_server(void **state)
     assert_int_equal(answer(&place, child), ERR_ABSENT);
     put_tail(&place, 2, 3);
     assert_int_equal(answer(&place, next), ERR_ABSENT);
+}
+
+/* The server would read a file that ends early, and take that for the end of the WAL. */
+static void a_segment_in_pg_wal_that_is_cut_short_is_not_whole(void **state)
+{
+    static const char next[] = "000000020000000000000003";
+    CLEANUP(place_done) Place place;
+
+    (void)state;
+    place_init(&place);
+    place.timeline = 2;
+    archive_put_history(&place.scene.archive, 2, "1\t0/202000\tx\n");
+    archive_put_segment(&place.scene.archive, &place.scene.wal, 2, 2);
+    archive_put_segment(&place.scene.archive, &place.scene.wal, 2, 4);
+    put_tail(&place, 2, 3);
+    assert_int_equal(answer(&place, next), ERR_ABSENT);
+    CLEANUP(text_freep) char *path = text_format("%s/pg_wal/%s", place.scene.directory, next);
+    assert_int_equal(truncate(path, MIB / 2), 0);
+    assert_int_equal(answer(&place, next), ERR_CORRUPT);
+}
+
+/* What the archive had when restore planned is lost when it is not there: no end of the WAL. */
+static void what_the_archive_had_when_it_was_planned_is_not_absent(void **state)
+{
+    static const char fifth[] = "000000010000000000000005";
+    static const struct {
+        const char *archive_end, *settings;
+        ErrorCode code;
+    } cases[] = {
+        {"", "", ERR_ABSENT},
+        {"000000010000000000000004", "", ERR_ABSENT},
+        {"000000010000000000000005", "", ERR_CORRUPT},
+        {"000000010000000000000006", "", ERR_CORRUPT},
+        /* With a target only the bound counts. */
+        {"000000010000000000000006", target_setting, ERR_ABSENT},
+    };
+    CLEANUP(place_done) Place place;
+
+    (void)state;
+    place_init(&place);
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        put_plan_to_end(&place, cases[i].archive_end, cases[i].settings);
+        if (answer(&place, fifth) != cases[i].code)
+            fail_msg("case %zu", i);
+    }
+}
+
+/*
+ * A server that looks for a free timeline takes the number of one that was set aside, but not while
+ * the archive has WAL of it: the new timeline would be mixed with that.
+ */
+static void a_number_is_not_free_while_there_is_wal_of_it(void **state)
+{
+    static const char history[] = "00000003.history";
+    CLEANUP(place_done) Place place;
+    Error err = {0};
+
+    (void)state;
+    place_init(&place);
+    put_file(&place, "postgresql.auto.conf", "recovery_target_timeline = '1'\n");
+    archive_put_history(&place.scene.archive, 4, "1\t0/202000\tx\n");
+    assert_int_equal(answer(&place, history), ERR_CORRUPT);
+    assert_true(storage_put(place.scene.archive.repo.storage,
+                            "main/quarantine/20261122T031500Z-k3v7qa/wal/00000003.history.wal",
+                            WRITE_NEW, "x", 1, &err));
+    check_absent(&place, history, not_needed);
+    archive_put_segment(&place.scene.archive, &place.scene.wal, 3, 2);
+    assert_int_equal(answer(&place, history), ERR_CORRUPT);
 }
 
 /* What only pg_wal has the server takes from there, also where the archive knows later ones. */
@@ -606,6 +691,9 @@ int main(void)
         cmocka_unit_test(the_timeline_comes_from_the_settings),
         cmocka_unit_test(a_history_in_pg_wal_will_do),
         cmocka_unit_test(a_tail_in_pg_wal_is_left_to_the_server),
+        cmocka_unit_test(a_segment_in_pg_wal_that_is_cut_short_is_not_whole),
+        cmocka_unit_test(what_the_archive_had_when_it_was_planned_is_not_absent),
+        cmocka_unit_test(a_number_is_not_free_while_there_is_wal_of_it),
         cmocka_unit_test(a_history_in_pg_wal_is_left_to_the_server),
         cmocka_unit_test(without_a_data_directory_there_is_no_tail),
         cmocka_unit_test(a_parents_segment_at_the_fork_with_more_after_it_is_a_hole),
