@@ -637,9 +637,92 @@ static void paths_part_where_the_timelines_do(void **state)
     assert_int_equal(paths_part(three, two), lsn_of(3)); /* on timeline 2 it never was */
 }
 
+/*
+ * Times and backups that a drawing can't have: what is to be recovered goes along timeline 2, which
+ * left timeline 1 at 0x1000 and is followed to 0x2000; timeline 1 goes on.
+ */
+static void the_times_of_all_that_is_known_count(void **state)
+{
+    enum { NONE = -1 };
+    static const struct {
+        const char *what;
+        int last_commit, gained;      /* on the path, on the other branch; NONE */
+        int server_commit, server_on; /* when the server last committed; its timeline, 0: none */
+        int backup, other_backup, begins; /* when they stopped; NONE */
+        bool other_backup_is_before, is_passed;
+        BranchReason reason;
+        Lsn until; /* what is recovered ends there; 0: at 0x2000 */
+    } facts[] = {
+        {"later there", 100, 150, NONE, 0, NONE, NONE, NONE, false, false, BRANCH_OLDER_COMMITS, 0},
+        {"earlier there", 100, 80, NONE, 0, NONE, NONE, NONE, false, false, BRANCH_FITS, 0},
+        {"nothing there", 100, NONE, NONE, 0, NONE, NONE, NONE, false, false, BRANCH_FITS, 0},
+        {"nothing here", NONE, 5, NONE, 0, NONE, NONE, NONE, false, false, BRANCH_OLDER_COMMITS, 0},
+        {"not led to", 100, 150, NONE, 0, NONE, NONE, NONE, false, true, BRANCH_FITS, 0},
+        {"server, later", 100, 150, 200, 2, NONE, NONE, NONE, false, false, BRANCH_FITS, 0},
+        {"server, earlier", 100, 80, 50, 2, NONE, NONE, NONE, false, false, BRANCH_FITS, 0},
+        {"server, no commit", 100, 80, NONE, 2, NONE, NONE, NONE, false, false, BRANCH_FITS, 0},
+        {"server, only its", NONE, 150, 200, 2, NONE, NONE, NONE, false, false, BRANCH_FITS, 0},
+        {"server elsewhere", 100, 80, 200, 1, NONE, NONE, NONE, false, false, BRANCH_NOT_SERVERS,
+         0},
+        {"newer backup", 100, 80, NONE, 0, 60, 90, 70, false, false, BRANCH_OLDER_BACKUP, 0},
+        {"older backup", 100, 80, NONE, 0, 95, 90, 70, false, false, BRANCH_FITS, 0},
+        {"only there", 100, 80, NONE, 0, NONE, 90, 70, false, false, BRANCH_OLDER_BACKUP, 0},
+        {"from before it began", 100, 80, NONE, 0, 60, 65, 70, false, false, BRANCH_FITS, 0},
+        {"no begin", 100, 80, NONE, 0, 60, 65, NONE, false, false, BRANCH_OLDER_BACKUP, 0},
+        {"of what both have", 100, 80, NONE, 0, 60, 90, 70, true, false, BRANCH_FITS, 0},
+        {"server elsewhere, which is not left", 100, 150, 200, 1, NONE, NONE, NONE, false, false,
+         BRANCH_OLDER_COMMITS, 0x1000},
+    };
+#define TIME_OR_NONE(value) ((value) == NONE ? TIME_US_NONE : (TimeUs)(value))
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(facts); i++) {
+        PathStep one[] = {{.timeline = 1, .begin = 0}};
+        PathStep two[] = {{.timeline = 1, .begin = 0, .end = 0x1000},
+                          {.timeline = 2, .begin = 0x1000}};
+        const TimelinePath first = {.steps = one, .count = 1};
+        const TimelinePath path = {.steps = two, .count = 2};
+        const BackupInfo own = {.header = {.stop = 0x1800, .stopped_at = facts[i].backup}};
+        const BackupInfo other = {
+            .header = {.stop = facts[i].other_backup_is_before ? 0x900 : 0x1900,
+                       .stopped_at = facts[i].other_backup}};
+        Branch branch = {.timeline = 1,
+                         .path = first,
+                         .backup = facts[i].other_backup == NONE ? NULL : &other,
+                         .gain = {.from = 0x1000,
+                                  .commits = facts[i].gained != NONE,
+                                  .first = TIME_OR_NONE(facts[i].gained),
+                                  .last = TIME_OR_NONE(facts[i].gained),
+                                  .prepared_last = TIME_US_NONE},
+                         .is_passed = facts[i].is_passed};
+        const BranchList list = {.items = &branch,
+                                 .count = 1,
+                                 .end = 0x2000,
+                                 .last_commit = {.time = TIME_OR_NONE(facts[i].last_commit)},
+                                 .backup = facts[i].backup == NONE ? NULL : &own,
+                                 .begins = TIME_OR_NONE(facts[i].begins)};
+        const ServerBranch server = {.path = facts[i].server_on == 1 ? first : path,
+                                     .reached = 0x1f00,
+                                     .commit_end = facts[i].server_commit == NONE ? 0 : 0x1e00,
+                                     .commit_time = TIME_OR_NONE(facts[i].server_commit)};
+        const BranchQuestion question = {.list = &list,
+                                         .path = &path,
+                                         .kind = TARGET_LATEST,
+                                         .is_found = true,
+                                         .until = facts[i].until != 0 ? facts[i].until : 0x2000,
+                                         .server = facts[i].server_on == 0 ? NULL : &server};
+        const BranchAnswer answer = branch_judge(&question);
+
+        if (answer.reason != facts[i].reason)
+            fail_msg("%s: %d", facts[i].what, (int)answer.reason);
+    }
+#undef TIME_OR_NONE
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_times_of_all_that_is_known_count),
         cmocka_unit_test(the_branch_that_is_meant_is_told_or_asked_for),
         cmocka_unit_test(a_refusal_names_each_branch_and_what_picks_it),
         cmocka_unit_test(what_was_only_prepared_is_told),
