@@ -18,6 +18,7 @@ import time
 from bench_builds import BuildsBench
 from bench_cache import CacheBench
 from bench_forecast import ForecastBench
+from bench_increment import IncrementBench
 from bench_wal import WalBench
 from bench_windows import WindowsBench
 
@@ -39,7 +40,7 @@ def run(*command, check=True, cwd="/", **options):
     return output.strip(), wall, usage.ru_utime + usage.ru_stime
 
 
-class Bench(WalBench, CacheBench, WindowsBench, BuildsBench, ForecastBench):
+class Bench(WalBench, CacheBench, WindowsBench, BuildsBench, ForecastBench, IncrementBench):
     run = staticmethod(run)
     bin = BIN
     user = USER
@@ -147,7 +148,7 @@ end $$"""
         conninfo = f"host={self.folder} user=postgres dbname=postgres"
 
         def ours():
-            _, wall, cpu = run(self.tool, "backup", f"--repo={self.repo}", f"--data={self.data}", f"--conninfo={conninfo}", "--jobs=2", "--no-progress")
+            _, wall, cpu = run(self.tool, "backup", f"--repo={self.repo}", f"--data={self.data}", f"--conninfo={conninfo}", "--jobs=2", "--no-progress", "--full")
             return wall, cpu
 
         def theirs():
@@ -264,7 +265,7 @@ end $$"""
     def memory_commands(self):
         conninfo = f"host={self.folder} user=postgres dbname=postgres"
         return {
-            "backup": [self.tool, "backup", f"--repo={self.repo}", f"--data={self.data}", f"--conninfo={conninfo}", "--jobs=2", "--no-progress"],
+            "backup": [self.tool, "backup", f"--repo={self.repo}", f"--data={self.data}", f"--conninfo={conninfo}", "--jobs=2", "--no-progress", "--full"],
             "restore": [self.tool, "restore", f"--repo={self.repo}", f"--data={self.folder}/restored", "--target=immediate", "--jobs=2", "--no-progress"],
             "verify": [self.tool, "verify", f"--repo={self.repo}", "--jobs=2", "--no-progress"],
             "list": [self.tool, "list", f"--repo={self.repo}"],

@@ -113,7 +113,7 @@ class CacheBench:
         conninfo = f"host={self.folder} user=postgres dbname=postgres"
         return (
             ("no backup", self.repo, ["sleep", 5]),
-            ("pgcairn", self.repo, [self.tool, "backup", f"--repo={self.repo}", f"--data={self.data}", f"--conninfo={conninfo}", "--jobs=2", "--no-progress"]),
+            ("pgcairn", self.repo, [self.tool, "backup", f"--repo={self.repo}", f"--data={self.data}", f"--conninfo={conninfo}", "--jobs=2", "--no-progress", "--full"]),
             ("pgbackrest", self.rest / "repo", ["pgbackrest", f"--config={self.rest_conf}", "--stanza=main", "--type=full", "backup"]),
         )
 
