@@ -5,10 +5,16 @@
 
 #include "cli/output.h"
 #include "retention/expiry.h"
+#include "retention/simulate.h"
 
 /* One line for each backup and each stretch of WAL. */
 void expire_plan_tell(const RetentionSurvey *survey, const RetentionPlan *plan);
 void expire_plan_to_json(const RetentionSurvey *survey, const RetentionPlan *plan, Json *json);
+/* What a policy leads to. */
+void simulation_tell(const Simulation *simulation);
+void simulation_to_json(const Simulation *simulation, Json *json);
+/* Of what is listed: pins, what goes and when, and what the policy makes of it. */
+void keeping_tell(const BackupList *backups, const MarkList *marks, const CondemnedList *condemned);
 /* What was condemned, removed, spared, and what comes next. */
 void expire_report_tell(const ExpireReport *report);
 void expire_report_to_json(const ExpireReport *report, Json *json);

@@ -115,7 +115,7 @@ typedef struct Options {
     const char *incident_action, *incident_text, *incident_id;
     const char *severity; /* "SEV1" */
     const char *began;    /* NULL: now */
-    /* what is kept: expire, remove, backup, list, status */
+    /* what is kept: expire, remove, backup, list */
     uint64_t keep_window_ms; /* 0: none */
     uint64_t keep_min, keep_daily, keep_weekly, keep_monthly, keep_yearly;
     const char *keep_zone; /* of days, weeks, months and years */

@@ -228,3 +228,77 @@ void expire_report_to_json(const ExpireReport *report, Json *json)
     json_text(json, "held", report->held);
     json_time(json, "next_time", report->until);
 }
+
+enum { SIMULATED_ROWS = 24 };
+
+void simulation_tell(const Simulation *simulation)
+{
+    CLEANUP(table_freep) Table *table = table_new(4);
+    const size_t each = simulation->count / SIMULATED_ROWS + 1;
+    char backup[OUT_TEXT_SIZE], wal[OUT_TEXT_SIZE];
+
+    out_print("each backup adds %s", out_bytes(simulation->bytes_per_backup, backup));
+    out_print(", WAL %s a day, by what there is\n\n",
+              out_bytes(simulation->wal_bytes_per_day, wal));
+    table_row(table, (const char *const[]){"at", "backups", "packs", "WAL"});
+    for (size_t i = 0; i < simulation->count; i++) {
+        const SimulatedStep *step = &simulation->steps[i];
+        char at[TIME_TEXT_SIZE], count[24];
+
+        if (i % each != 0 && i + 1 != simulation->count)
+            continue;
+        (void)snprintf(count, sizeof count, "%zu", step->backups);
+        table_row(table, (const char *const[]){time_text(step->at, at), count,
+                                               out_bytes(step->backup_bytes, backup),
+                                               out_bytes(step->wal_bytes, wal)});
+    }
+    if (simulation->count > 0)
+        table_print(table);
+    if (simulation->obstacle != NULL)
+        out_print("\nAt some time nothing would be removed: %s.\n", simulation->obstacle);
+}
+
+void simulation_to_json(const Simulation *simulation, Json *json)
+{
+    json_begin_object(json, NULL);
+    json_u64(json, "bytes_per_backup", simulation->bytes_per_backup);
+    json_u64(json, "wal_bytes_per_day", simulation->wal_bytes_per_day);
+    json_text(json, "obstacle", simulation->obstacle);
+    json_begin_array(json, "steps");
+    for (size_t i = 0; i < simulation->count; i++) {
+        const SimulatedStep *step = &simulation->steps[i];
+
+        json_begin_object(json, NULL);
+        json_time(json, "time", step->at);
+        json_u64(json, "backups", step->backups);
+        json_u64(json, "backup_bytes", step->backup_bytes);
+        json_u64(json, "wal_bytes", step->wal_bytes);
+        json_end_object(json);
+    }
+    json_end_array(json);
+    json_end_object(json);
+}
+
+void keeping_tell(const BackupList *backups, const MarkList *marks, const CondemnedList *condemned)
+{
+    char time[TIME_TEXT_SIZE];
+
+    for (size_t i = 0; i < backups->count; i++) {
+        const char *id = backups->items[i].header.id;
+        const Mark *pin = mark_find(marks, MARK_PIN, MARK_OF_BACKUP, id);
+        const CondemnedRecord *record = condemned_find(condemned, id);
+
+        if (pin != NULL) {
+            out_print("%s is pinned%s%s%s%s\n", id, pin->until != TIME_US_NONE ? " until " : "",
+                      pin->until != TIME_US_NONE ? time_text(pin->until, time) : "",
+                      *pin->reason != '\0' ? ": " : "", pin->reason);
+        }
+        if (record != NULL) {
+            out_print("%s goes with the first expire after %s; `pgcairn expire --spare=%s` brings "
+                      "it back\n",
+                      id, time_text(condemned_until(record), time), id);
+        }
+    }
+    if (condemned->has_unreadable)
+        out_print("What is condemned can't be read: nothing is removed (pgcairn verify tells)\n");
+}

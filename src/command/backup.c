@@ -1,5 +1,6 @@
 #include "backup/backup.h"
 
+#include "answer/expire_tell.h"
 #include "base/log.h"
 #include "base/process.h"
 #include "base/time.h"
@@ -9,6 +10,7 @@
 #include "repo/journal.h"
 #include "server/server.h"
 #include "setup/repository.h"
+#include "setup/retention_setup.h"
 #include "walk/known_folders.h"
 #include "walk/learning.h"
 
@@ -330,14 +332,34 @@ static void remember_wal(const Cluster *cluster)
     }
 }
 
+/* The backup is taken, whatever comes of this: that nothing could be removed is told, no more. */
+static bool backup_expire(const Options *options, const Cluster *cluster,
+                          const ExpireRequest *request, Error *err)
+{
+    CLEANUP(expire_report_done) ExpireReport report = {.until = TIME_US_NONE};
+    Error failure = {0};
+
+    if (!expire_run(cluster, request, &report, &failure))
+        return error_set(err, ERR_DEGRADED, "the backup is kept, but expire failed: %s",
+                         failure.message);
+    if (!options->json)
+        expire_report_tell(&report);
+    if (report.obstacle == NULL || !retention_policy_is_set(&request->policy))
+        return true;
+    return error_set(err, ERR_DEGRADED, "the backup is kept, but nothing is removed: %s",
+                     report.obstacle);
+}
+
 bool command_backup(const Options *options, Error *err)
 {
     CLEANUP(repo_done) Repo repo = {0};
     CLEANUP(backup_report_done) BackupReport report = {0};
     BackupOutcome outcome = {.started = time_now(), .report = &report, .error = err};
     Cluster cluster;
+    ExpireRequest expire;
 
-    if (!repository_open(options, REPOSITORY_FOR_WRITING, &repo, &cluster, err))
+    if (!retention_request_of(options, &expire, err) ||
+        !repository_open(options, REPOSITORY_FOR_WRITING, &repo, &cluster, err))
         return false;
 
     bool is_taken = backup_take_one(options, &cluster, &report, err);
@@ -354,5 +376,5 @@ bool command_backup(const Options *options, Error *err)
             return false;
         }
     }
-    return ok;
+    return ok && (!options->expire || backup_expire(options, &cluster, &expire, err));
 }

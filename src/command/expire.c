@@ -67,6 +67,38 @@ static bool expire_show(Expire *expire, Error *err)
     return json_print(&expire->json, err);
 }
 
+static uint64_t shared_bytes(const RetentionSurvey *survey)
+{
+    uint64_t bytes = 0;
+
+    for (size_t i = 0; i < survey->packs.count; i++)
+        bytes += survey->owners[i] == PACK_OF_MANY ? survey->packs.objects[i].size : 0;
+    return bytes;
+}
+
+static bool expire_simulate(Expire *expire, Error *err)
+{
+    CLEANUP(retention_survey_done) RetentionSurvey survey = {.cluster = NULL};
+    CLEANUP(simulation_done) Simulation simulation = {.steps = NULL};
+    const Options *options = expire->options;
+    const SurveyRequest look = {
+        .policy = expire->request.policy, .zone = expire->request.zone, .now = time_now()};
+    SimulateRequest request = {.span = (TimeUs)options->simulate_ms * 1000,
+                               .every = (TimeUs)options->every_ms * 1000,
+                               .zone = expire->request.zone};
+
+    if (!retention_survey(&survey, &expire->cluster, &look, err))
+        return false;
+    request.shared_bytes = shared_bytes(&survey);
+    retention_simulate(&survey.input, &request, &simulation);
+    if (!options->json) {
+        simulation_tell(&simulation);
+        return out_flush(err);
+    }
+    simulation_to_json(&simulation, &expire->json);
+    return json_print(&expire->json, err);
+}
+
 /* Nothing was removed although something should be: the exit status says so (law 13). */
 static bool expire_judge(const Expire *expire, Error *err)
 {
@@ -117,8 +149,11 @@ bool command_expire(const Options *options, Error *err)
 {
     CLEANUP(expire_done) Expire expire = {.options = options};
 
-    if (!check_options(options, err) || !expire_open(&expire, !options->dry_run, err))
+    if (!check_options(options, err) ||
+        !expire_open(&expire, !options->dry_run && options->simulate_ms == 0, err))
         return false;
+    if (options->simulate_ms != 0)
+        return expire_simulate(&expire, err);
     if (options->spare != NULL)
         return expire_spare(&expire.cluster, options->spare, &expire.report, err) &&
                tell_report(&expire, err);

@@ -1,9 +1,11 @@
 #include "answer/backup_tell.h"
 #include "answer/branch_tell.h"
+#include "answer/expire_tell.h"
 #include "catalog/windows.h"
 #include "cli/output.h"
 #include "command/commands.h"
 #include "setup/repository.h"
+#include "setup/retention_setup.h"
 
 #include <inttypes.h>
 #include <unistd.h>
@@ -12,18 +14,21 @@ enum { WIDE_COLUMNS = 132 };
 
 /* What the repository says about one cluster. */
 typedef struct Holdings {
-    Repo *repo;   /* borrowed */
-    size_t limit; /* of backups that are shown; 0: none */
+    Repo *repo;      /* borrowed */
+    size_t limit;    /* of backups that are shown; 0: none */
+    bool has_policy; /* of what is kept */
     Cluster cluster;
     WalInventory wal;
     BackupList backups;
     WindowList windows;
     BranchList branches;
+    CondemnedList condemned;
     BranchAnswer answer; /* to a restore that is not told which branch is meant */
 } Holdings;
 
 static void holdings_done(Holdings *holdings)
 {
+    condemned_list_done(&holdings->condemned);
     branch_list_done(&holdings->branches);
     window_list_done(&holdings->windows);
     backup_list_done(&holdings->backups);
@@ -44,6 +49,7 @@ static bool load_branches(Holdings *holdings, Error *err)
 static bool holdings_load(Holdings *holdings, const char *name, Error *err)
 {
     return cluster_open(holdings->repo, name, &holdings->cluster, err) &&
+           condemned_load(&holdings->condemned, &holdings->cluster, err) &&
            wal_inventory_load(&holdings->wal, &holdings->cluster, err) &&
            backup_list_load(&holdings->backups, &holdings->cluster, &holdings->wal, err) &&
            window_list_load(&holdings->windows, &holdings->cluster, &holdings->wal,
@@ -151,6 +157,9 @@ static void list_print_backups(const Holdings *holdings)
         print_backup_notes(&backups->items[i]);
     if (first > 0)
         out_print("... and %zu older ones\n", first);
+    keeping_tell(backups, &holdings->wal.marks, &holdings->condemned);
+    if (!holdings->has_policy)
+        out_print("No policy says what is kept: nothing is removed.\n");
 }
 
 static const char *window_fault(const RecoveryWindow *window)
@@ -463,6 +472,7 @@ typedef struct Listing {
     ObjectList names;
     bool is_many;
     size_t limit;
+    bool has_policy;
     const char *backup; /* only this one, in full; NULL: all */
     bool is_found;      /* ... and it is there */
     Json *json;         /* NULL: for people */
@@ -503,7 +513,8 @@ static bool list_one_backup(Listing *listing, const char *name, Error *err)
 static bool list_one(Listing *listing, const char *name, Error *err)
 {
     CLEANUP(holdings_done)
-    Holdings holdings = {.repo = &listing->repo, .limit = listing->limit};
+    Holdings holdings = {
+        .repo = &listing->repo, .limit = listing->limit, .has_policy = listing->has_policy};
 
     if (listing->backup != NULL)
         return list_one_backup(listing, name, err);
@@ -573,7 +584,11 @@ bool command_list(const Options *options, Error *err)
     CLEANUP(listing_done)
     Listing listing = {
         .json = options->json ? &json : NULL, .limit = options->limit, .backup = options->backup};
+    ExpireRequest keeping;
 
+    if (!retention_request_of(options, &keeping, err))
+        return false;
+    listing.has_policy = retention_policy_is_set(&keeping.policy);
     if (!repository_open(options, REPOSITORY_FOR_ANSWER, &listing.repo, NULL, err) ||
         !list_asked(&listing, options, err) || (options->json && !json_print(&json, err)))
         return false;

@@ -21,6 +21,9 @@ bool expire_carry_out(ExpireRun *run, bool *did, Error *err) MUST_CHECK;
 /* expire_condemn.c: store what the plan lets go. *did: there was such. */
 bool expire_condemn(ExpireRun *run, bool *did, Error *err) MUST_CHECK;
 
+/* expire_leftovers.c: what no plan speaks of. */
+bool expire_leftovers(ExpireRun *run, Error *err) MUST_CHECK;
+
 /* expire_items.c */
 typedef struct ItemList {
     CondemnedItem *items;

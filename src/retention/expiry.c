@@ -135,6 +135,8 @@ static bool expire_round(ExpireRun *run, bool *did, Error *err)
         return false;
     if (!expire_condemn(run, &has_condemned, err))
         return false;
+    if (run->request->given_up == NULL && !expire_leftovers(run, err))
+        return false;
     if (has_condemned) {
         const TimeUs until = run->survey.input.now + run->request->grace;
 

@@ -8,6 +8,7 @@ import os
 import shutil
 import signal
 import tempfile
+import time
 
 from support.archive import archived
 from support.hook import fault_points
@@ -93,6 +94,21 @@ class Policy(ExpireTest):
         self.expire("--keep-min=1", *AT_ONCE)
         self.assertEqual(self.there()[-1], self.backups[3])
 
+    def test_leftovers_go_each_by_its_rule(self):
+        wal = next((self.repo / "main" / "wal").glob("*/*[0-9A-F].wal"))
+        old, young = wal.with_name(wal.name + ".damaged-0123abcd"), wal.with_name(wal.name + ".damaged-89abcdef")
+        entry = self.repo / "main" / "journal" / "20200101T000000.000Z-backup-01234567"
+        foreign = self.repo / "main" / "journal" / "README"
+        for path in (old, young, entry, foreign):
+            path.write_bytes(b"x")
+        for path, days in ((old, 40), (wal, 35), (entry, 900), (foreign, 900)):
+            os.utime(path, (time.time() - days * 86400,) * 2)
+        for path in (self.repo, *self.repo.rglob("*")):
+            os.chown(path, os.stat(self.world.repo).st_uid, -1)
+        self.expire("--keep-min=4")
+        self.assertEqual([path.exists() for path in (old, young, entry, foreign, wal)],
+                         [False, True, False, True, True])
+
     def test_what_is_left_restores_to_its_end(self):
         self.expire("--keep-min=2", *AT_ONCE)
         self.assertEqual(self.there(), self.backups[2:])
@@ -124,3 +140,17 @@ class Killed(ExpireTest):
                     self.assertEqual(self.objects("condemned"), [])
                     self.tool("verify")
         self.assertGreater(len(archived(self.repo)), 0)
+        self.expire_after_a_backup()
+
+    def expire_after_a_backup(self):
+        self.repo = self.world.repo
+        self.assertIn("No policy says", self.tool("list"))
+        said = self.tool("backup", f"--data={self.cluster.data}", f"--conninfo={self.cluster.conninfo()}",
+                         "--expire", "--keep-min=1")
+        self.assertIn(f"condemned  {len(self.backups)} backups", said)
+        listed = self.tool("list", "--keep-min=1")
+        self.assertNotIn("No policy says", listed)
+        for backup in self.backups:
+            self.assertIn(f"{backup} goes with the first expire after", listed)
+        steps = json.loads(self.tool("expire", "--keep-min=2", "--simulate=30d", "--every=1d", "--json"))["steps"]
+        self.assertEqual([step["backups"] for step in steps][-10:], [2] * 10)

@@ -2,7 +2,7 @@
  * The plan against tables, and against an oracle that knows no better than to try everything:
  * thousands of random histories with failures, pins, clocks, branches, gaps and runs at work.
  */
-#include "retention/plan.h"
+#include "retention/simulate.h"
 
 #include <inttypes.h>
 #include <setjmp.h>
@@ -763,6 +763,27 @@ static void wal_goes_after_the_backup_and_the_lease(void **state)
     }
 }
 
+/* One backup a day goes on: as many as the window holds, and the WAL of as many days. */
+static void a_simulation_ends_where_the_policy_leads(void **state)
+{
+    CLEANUP(simulation_done) Simulation simulation = {.steps = NULL};
+    static History history;
+
+    (void)state;
+    make_days(&history, 10);
+    history.input.policy = (RetentionPolicy){.window = 5 * DAY};
+    retention_simulate(&history.input,
+                       &(SimulateRequest){.span = 30 * DAY, .every = DAY, .zone = "UTC"},
+                       &simulation);
+    assert_null(simulation.obstacle);
+    assert_int_equal(simulation.count, 30);
+    assert_int_equal(simulation.bytes_per_backup, 1000);
+    for (size_t i = 20; i < 30; i++) {
+        assert_int_equal(simulation.steps[i].backups, 6);
+        assert_int_equal(simulation.steps[i].backup_bytes, 6000);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -774,6 +795,7 @@ int main(void)
         cmocka_unit_test(the_only_backup_is_not_removed_by_hand),
         cmocka_unit_test(a_branch_that_was_left_goes_but_for_its_last_segment),
         cmocka_unit_test(wal_goes_after_the_backup_and_the_lease),
+        cmocka_unit_test(a_simulation_ends_where_the_policy_leads),
         cmocka_unit_test(random_histories_lose_nothing_that_is_wanted),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
