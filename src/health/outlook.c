@@ -2,16 +2,28 @@
 
 static const TimeUs MINUTE = 60 * 1000000LL;
 
-/* The kind that was measured last on this class of host; else the last of all. */
+/*
+ * Of this class of host before all; then a whole restore before one in place (--delta), for which
+ * something must be left that it can go over; then the kind that was measured last.
+ */
+static unsigned outlook_fitness(const RestoreOutlook *outlook, const RestoreRates *rates)
+{
+    const bool is_of_this_class = strcmp(rates->kind.host_class, outlook->host_class) == 0;
+
+    return (is_of_this_class ? 2U : 0U) + (rates->kind.is_delta ? 0U : 1U);
+}
+
 static void outlook_choose_rates(RestoreOutlook *outlook)
 {
-    outlook->rates = outlook->count > 0 ? &outlook->all[0] : NULL;
-    for (size_t i = 0; i < outlook->count && !outlook->is_of_this_class; i++) {
-        if (strcmp(outlook->all[i].kind.host_class, outlook->host_class) != 0)
-            continue;
-        outlook->rates = &outlook->all[i];
-        outlook->is_of_this_class = true;
+    outlook->rates = NULL;
+    for (size_t i = 0; i < outlook->count; i++) {
+        const RestoreRates *rates = &outlook->all[i];
+        if (outlook->rates == NULL ||
+            outlook_fitness(outlook, rates) > outlook_fitness(outlook, outlook->rates))
+            outlook->rates = rates;
     }
+    outlook->is_of_this_class =
+        outlook->rates != NULL && strcmp(outlook->rates->kind.host_class, outlook->host_class) == 0;
 }
 
 static double outlook_wal_rate(const OutlookWindow *window)

@@ -103,6 +103,34 @@ static void another_class_serves_only_where_this_one_was_not_measured(void **sta
     }
 }
 
+/* A lost host leaves nothing to go over. */
+static void one_in_place_serves_only_where_no_other_was_measured(void **state)
+{
+    RestoreMeasure past[] = {measure("here", 2), measure("here", 2), measure("there", 2)};
+    const OutlookWindow window = window_of(1);
+    static const struct {
+        size_t count;
+        const char *host_class, *expected;
+        bool is_delta;
+    } cases[] = {
+        {3, "here", "here", false},
+        {1, "here", "here", true},
+        {3, "nowhere", "here", false},
+        {1, "nowhere", "here", true},
+    };
+
+    (void)state;
+    past[0].is_delta = true;
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        RestoreOutlook outlook = {.count = 0};
+
+        (void)snprintf(outlook.host_class, sizeof outlook.host_class, "%s", cases[i].host_class);
+        outlook_make(&outlook, past, cases[i].count, &window, 0);
+        assert_int_equal(outlook.rates->kind.is_delta, cases[i].is_delta);
+        assert_string_equal(outlook.rates->kind.host_class, cases[i].expected);
+    }
+}
+
 static void without_a_backup_there_is_no_number(void **state)
 {
     RestoreOutlook outlook = {.host_class = "here"};
@@ -122,6 +150,7 @@ int main(void)
             the_latest_begins_with_the_newest_backup_and_the_worst_with_the_longest_way),
         cmocka_unit_test(a_missed_objective_asks_for_backups_as_often_as_is_needed),
         cmocka_unit_test(another_class_serves_only_where_this_one_was_not_measured),
+        cmocka_unit_test(one_in_place_serves_only_where_no_other_was_measured),
         cmocka_unit_test(without_a_backup_there_is_no_number),
     };
 
