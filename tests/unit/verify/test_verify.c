@@ -33,6 +33,21 @@ static void a_good_repository_has_no_findings(void **state)
     assert_int_equal(report.frames, 8);
 }
 
+/* What packs of page tables need: their pages are read again, when the manifest is checked. */
+static void a_page_table_may_stand_in_another_pack(void **state)
+{
+    CLEANUP(vault_done) Vault vault;
+    CLEANUP(verify_report_done) VerifyReport report = {0};
+
+    (void)state;
+    vault_init(&vault, NO_LIE_LONE_TABLE);
+    vault_verify(&vault, &report);
+
+    print_findings(&report);
+    assert_int_equal(report.count, 0);
+    assert_int_equal(report.packs, 3);
+}
+
 static void any_number_of_threads_finds_the_same(void **state)
 {
     CLEANUP(vault_done) Vault vault;
@@ -114,6 +129,7 @@ static void what_is_whole_but_does_not_fit_is_found(void **state)
         {LIE_RANGE_HASH, BACKUP_A, -1, 0, 0, "content of base/1/16384"},
         {LIE_OVERLAY_HASH, BACKUP_B, -1, 0, 0, "content of base/1/16384"},
         {LIE_FILE_CRC, BACKUP_A, -1, 0, 0, "content of base/1/16384"},
+        {LIE_LONE_TABLE, BACKUP_B, -1, 0, 0, "content of base/1/16384"},
         {LIE_LIVE, BACKUP_B, -1, 0, 0, "content of base/1/16384"},
         {LIE_FRAME, BACKUP_A, -1, 0, 0, "content of /etc/pg_hba.conf"},
         {LIE_TOTALS, BACKUP_A, -1, 0, 0, "totals"},
@@ -434,6 +450,7 @@ int main(void)
 {
     static const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_good_repository_has_no_findings),
+        cmocka_unit_test(a_page_table_may_stand_in_another_pack),
         cmocka_unit_test(any_number_of_threads_finds_the_same),
         cmocka_unit_test(what_is_not_ours_is_only_noted),
         cmocka_unit_test(what_is_whole_but_does_not_fit_is_found),

@@ -155,6 +155,7 @@ typedef struct Storing {
     PackWriter *writer;
     CodecContext *codec;
     Buffer stored;
+    struct Storing *tables; /* where page tables go; NULL: after their extents */
 } Storing;
 
 static void storing_done(Storing *storing)
@@ -245,11 +246,14 @@ static void add_fragment(Storing *storing, const char *path, const uint32_t *pag
         entries[7].hash++;
     if (version == 1 && storing->vault->lie == LIE_PAGE_CRC)
         entries[PAGES_A].crc32c++;
+    if (version == 2 && storing->vault->lie == LIE_LONE_TABLE)
+        entries[1].hash++;
     if (version == 1 && storing->vault->lie == LIE_PAGE_LEFT_OUT)
         table.page_count--;
     page_table_encode(&table, &bytes);
-    store(storing, FRAME_PAGE_TABLE, path, bytes.data, bytes.size, &fragment->table);
-    fragment->data_pack = fragment->table.pack;
+    fragment->data_pack = extents[0].pack;
+    store(storing->tables != NULL ? storing->tables : storing, FRAME_PAGE_TABLE, path, bytes.data,
+          bytes.size, &fragment->table);
 }
 
 /* The large file as a backup has it: page i is of version_of(i). */
@@ -280,7 +284,7 @@ typedef struct Draft {
     ManifestEntry entries[ENTRIES];
     ManifestRange ranges[1];
     Fragment fragments[2];
-    PackInfo packs[2];
+    PackInfo packs[3];
     char label[512];
 } Draft;
 
@@ -412,7 +416,11 @@ static void back_up_b(Vault *vault, const Draft *a)
 {
     static const uint32_t pages[] = {2, 130};
     CLEANUP(storing_done) Storing storing = begin_pack(vault, 1);
+    CLEANUP(storing_done) Storing tables = begin_pack(vault, 2);
+    const bool is_alone = vault->lie == LIE_LONE_TABLE || vault->lie == NO_LIE_LONE_TABLE;
     Draft draft;
+
+    storing.tables = is_alone ? &tables : NULL;
 
     begin_draft(&draft, vault, BACKUP_B);
     draft.entries[0] = a->entries[0];
@@ -425,6 +433,11 @@ static void back_up_b(Vault *vault, const Draft *a)
     draft.packs[0] = vault->packs[0];
     draft.packs[1] = vault->packs[1];
     draft.manifest.pack_count = 2;
+    if (is_alone) {
+        end_pack(&tables, &vault->packs[2]);
+        draft.packs[2] = vault->packs[2];
+        draft.manifest.pack_count = 3;
+    }
     draft.ranges[0].fragment_count = 2;
     sum_large(vault, &draft.entries[3], SIZE_B, true);
     /* Two of its pages are new, and the last two are gone. */

@@ -28,6 +28,7 @@ typedef enum Lie {
     LIE_OVERLAY_HASH,
     LIE_FILE_CRC,
     LIE_LIVE,
+    LIE_LONE_TABLE, /* B's stands in another pack than its extents, and is wrong */
     LIE_FRAME,
     LIE_TOTALS,
     LIE_SYSTEM,
@@ -42,6 +43,7 @@ typedef enum Lie {
     LIE_PAGE_TIMELINE,
     LIE_PARENT,
     LIE_COUNT,
+    NO_LIE_LONE_TABLE, /* the same, and it is right */
 } Lie;
 
 typedef struct Vault {
@@ -49,7 +51,7 @@ typedef struct Vault {
     WalBuilder parent, child;
     Lsn a_start, a_stop, fork, b_start, b_stop;
     char history[64];
-    PackInfo packs[2]; /* A's, shared by B; B's own */
+    PackInfo packs[3]; /* A's, shared by B; B's own; of its page table, if it stands alone */
     Lie lie;
 } Vault;
 
