@@ -18,9 +18,10 @@ static void closing_print_rpo(const Closing *closing)
     char kept[TIME_TEXT_SIZE], last[TIME_TEXT_SIZE];
     char span[OUT_TEXT_SIZE], objective[OUT_TEXT_SIZE];
 
-    if (closing->last_commit != TIME_US_NONE)
+    if (closing->last_commit != TIME_US_NONE) {
         out_print("  kept       every commit until %s\n",
                   time_text_local(closing->last_commit, kept));
+    }
     if (closing->lost > 0) {
         out_print("  left out   %" PRIu64 " commit%s that the archive has on timeline %" PRIu32
                   ", the last of %s\n",
