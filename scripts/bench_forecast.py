@@ -59,7 +59,7 @@ class ForecastBench:
         self.tell_forecast(name, told, taken["phases"])
 
     def tell_forecast(self, name, told, phases):
-        took = sum(seconds or 0 for phase, seconds in phases.items() if not phase.startswith("probe"))
+        took = sum(seconds or 0 for phase, seconds in phases.items() if phase not in ("probe_s", "clean_s"))
         off = (told["p50_s"] - took) / took
         self.results["forecast"][name] = {"told": told, "phases": phases, "took_s": took, "off": off}
         print(f"\nforecast, {name}: the sixth drill took {took:.2f} s, {told['p50_s']:.2f} s were told: {100 * off:+.1f} %", flush=True)
