@@ -47,6 +47,8 @@ bool lease_is_of_user(const LeaseInfo *lease);
 const LeaseInfo *survey_find_lease(const RetentionSurvey *survey, const char *purpose);
 /* A reader of what is not named, or is gone by now: while it lives nothing is taken away. NULL. */
 const LeaseInfo *survey_find_reader(const RetentionSurvey *survey);
+/* Whether each manifest that is there can be read: else nobody knows which packs are needed. */
+bool survey_knows_references(const RetentionSurvey *survey);
 /* Whether some record says of this segment that it is about to go. */
 bool survey_wal_is_condemned(const RetentionSurvey *survey, uint32_t timeline, uint64_t segment);
 /* "SEGMENT SEGMENT" of a condemned stretch; false: it is not one of this cluster. */

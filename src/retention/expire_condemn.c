@@ -89,19 +89,6 @@ static void add_packs(const ExpireRun *run, ItemList *items)
     }
 }
 
-/*
- * A manifest that can't be read refers to packs that nobody knows: nothing that is not referred to
- * goes while there is one.
- */
-static bool knows_all_references(const RetentionSurvey *survey)
-{
-    for (size_t i = 0; i < survey->backups.count; i++) {
-        if (!survey->backups.items[i].has_header)
-            return false;
-    }
-    return true;
-}
-
 static bool was_there(const LeaseList *leases, const LeaseInfo *lease)
 {
     for (size_t i = 0; i < leases->count; i++) {
@@ -146,7 +133,9 @@ static bool find_newcomer(const ExpireRun *run, const char *id, char text[128], 
 static bool store_condemned(ExpireRun *run, const ItemList *items, Error *err)
 {
     CondemnedRecord record = {
-        .is_by_hand = run->request->given_up != NULL,
+        /* Without a policy nothing goes but what a person gave up, and its packs. */
+        .is_by_hand =
+            run->request->given_up != NULL || !retention_policy_is_set(&run->request->policy),
         .at = run->survey.input.now,
         .grace = run->request->grace,
         .items = items->items,
@@ -183,7 +172,7 @@ bool expire_condemn(ExpireRun *run, bool *did, Error *err)
         add_wal(run, &items);
     /* Without a policy only what a person gave up goes: packs of a backup that was. */
     if ((has_policy || run->report->removed.backups > 0) && run->survey.input.obstacle == NULL &&
-        knows_all_references(&run->survey))
+        survey_knows_references(&run->survey))
         add_packs(run, &items);
     if (items.count == 0)
         return true;

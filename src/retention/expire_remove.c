@@ -128,6 +128,8 @@ static bool pack_is_wanted(const ExpireRun *run, const char *id)
 {
     const ObjectInfo *pack = pack_find_listed(&run->survey.packs, id);
 
+    if (!survey_knows_references(&run->survey))
+        return true;
     return pack != NULL && run->survey.owners[pack - run->survey.packs.objects] != PACK_OF_NONE;
 }
 

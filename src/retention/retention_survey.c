@@ -362,3 +362,16 @@ bool survey_wal_is_condemned(const RetentionSurvey *survey, uint32_t timeline, u
     }
     return false;
 }
+
+/*
+ * A manifest that can't be read refers to packs that nobody knows: nothing that is not referred to
+ * goes while there is one.
+ */
+bool survey_knows_references(const RetentionSurvey *survey)
+{
+    for (size_t i = 0; i < survey->backups.count; i++) {
+        if (!survey->backups.items[i].has_header)
+            return false;
+    }
+    return true;
+}
