@@ -23,9 +23,10 @@ static void limit_files_add(LimitFiles *files, const char *root, const char *nam
     while (size > 0 && path[size - 1] == '/')
         size--;
     for (;;) {
-        if (files->count < FILES_MAX)
+        if (files->count < FILES_MAX) {
             files->items[files->count++] =
                 arena_format(files->arena, "%s%.*s/%s", root, (int)size, path, name);
+        }
         if (size == 0)
             return;
         while (path[--size] != '/' && size > 0)

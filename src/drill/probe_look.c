@@ -4,8 +4,8 @@ size_t probe_room(ProbeResult result)
 {
     static const size_t rooms[] = {
         [PROBE_PASSED] = PROBES_MAX / 2,
-        [PROBE_NOTED] = PROBES_MAX / 3 * 2,
-        [PROBE_HOST] = PROBES_MAX / 6 * 5,
+        [PROBE_NOTED] = (size_t)PROBES_MAX / 3 * 2,
+        [PROBE_HOST] = (size_t)PROBES_MAX / 6 * 5,
         [PROBE_FAILED] = PROBES_MAX,
     };
 
