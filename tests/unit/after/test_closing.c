@@ -82,8 +82,7 @@ static void what_the_archive_has_after_the_fork_is_counted(void **state)
     archive_put_history(&scene.archive, 2, history);
     CLEANUP(text_freep) char *folder = text_format("%s/pg_wal", scene.directory);
     assert_int_equal(mkdir(folder, 0700), 0);
-    CLEANUP(text_freep)
-    char *file = scene_file(&scene, "pg_wal/00000003.history", history, strlen(history));
+    mem_free(scene_file(&scene, "pg_wal/00000003.history", history, strlen(history)));
 
     closing_init(&closing);
     assert_true(closing_count_lost(&closing, &scene.archive.cluster, scene.directory, 3, 1, &err));
@@ -94,8 +93,7 @@ static void what_the_archive_has_after_the_fork_is_counted(void **state)
 
     /* What parts before that was given up by somebody else. */
     static const char further[] = "1\t0/400000\tno reason\n";
-    CLEANUP(text_freep)
-    char *later = scene_file(&scene, "pg_wal/00000004.history", further, strlen(further));
+    mem_free(scene_file(&scene, "pg_wal/00000004.history", further, strlen(further)));
     closing_init(&closing);
     assert_true(closing_count_lost(&closing, &scene.archive.cluster, scene.directory, 4, 1, &err));
     assert_int_equal(closing.lost, 20);

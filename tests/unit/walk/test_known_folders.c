@@ -326,7 +326,7 @@ static void change_object(const World *world, const char *object, size_t offset)
 {
     CLEANUP(text_freep) char *path = text_format("%s/repo/%s", world->place, object);
     int fd = open(path, O_RDWR | O_CLOEXEC);
-    char byte;
+    char byte = 0;
 
     assert_true(fd >= 0 && pread(fd, &byte, 1, (off_t)offset) == 1);
     byte = (char)(byte ^ 1);
