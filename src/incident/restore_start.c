@@ -19,6 +19,7 @@
 enum {
     WATCH_INTERVAL_MS = 10000,
     HISTORY_SIZE_MAX = 1 << 20,
+    STARTS_AGAIN_MAX = 2,
 };
 
 static void tell_change(void *context, const RecoverySight *sight, bool is_stalled)
@@ -172,10 +173,16 @@ static bool start_and_watch_to_target(RestoreStory *story, Progress *progress, E
     if (!start_and_watch(story, "replay", progress, err))
         return false;
     note_replay(story, begin);
-    if (story->plan.decision.target.kind == TARGET_LATEST || !is_place_unknown(&story->sight))
-        return true;
-    log_info("the server has stopped before it wrote how far it came; it is started again");
-    return start_and_watch(story, "replay once more", progress, err);
+    /* Twice where databases are left empty: as long as it has wrong pages in mind, which it had
+     * until it was consistent, it makes no restartpoint (xlog.c, RecoveryRestartPoint()). */
+    for (int i = 0; i < STARTS_AGAIN_MAX; i++) {
+        if (story->plan.decision.target.kind == TARGET_LATEST || !is_place_unknown(&story->sight))
+            return true;
+        log_info("the server has stopped before it wrote how far it came; it is started again");
+        if (!start_and_watch(story, "replay once more", progress, err))
+            return false;
+    }
+    return true;
 }
 
 /*
