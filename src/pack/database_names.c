@@ -9,7 +9,7 @@ void database_names_put(Buffer *text, uint32_t oid, const char *name)
 {
     buffer_print(text, "%u ", oid);
     percent_encode(text, name, 0x20);
-    buffer_append(text, "\n", 1);
+    buffer_print(text, "\n");
 }
 
 static bool names_parse_line(const char *line, size_t size, Arena *arena, DatabaseName *database)
