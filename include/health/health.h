@@ -10,6 +10,7 @@
 #include "catalog/windows.h"
 #include "health/exposure.h"
 #include "health/outlook.h"
+#include "health/repository_room.h"
 #include "health/server_look.h"
 #include "ledger/duties.h"
 
@@ -26,7 +27,7 @@ const char *health_level_name(HealthLevel level); /* "OK" */
 typedef struct HealthFinding {
     HealthLevel level;
     const char *topic; /* "exposure", "archiver", "settings", "slot", "backup", "archive", "clock",
-                          "duty", "rto" */
+                          "duty", "rto", "space" */
     const char *what;
     const char *next; /* what to do; "" */
 } HealthFinding;
@@ -64,6 +65,7 @@ typedef struct Health {
     BranchAnswer branch_answer; /* to a restore that is not told which branch is meant, over this
                                    server's directory if it is known */
     RestoreOutlook outlook;
+    RepositoryRoom room;
     DutyState duties[DUTY_COUNT];
     bool has_end; /* the server's timeline is known, and how far the archive follows it */
     ArchiveEnd end;

@@ -52,6 +52,8 @@ typedef enum StorageAbility {
     CAN_LIST_AFTER = 4,
     /* list() takes `folders_only`. Without it they are made from a listing of objects. */
     CAN_LIST_FOLDERS = 8,
+    /* It knows how much still fits into it: room(). Without it that is not known. */
+    CAN_TELL_ROOM = 16,
 } StorageAbility;
 
 /* Bytes of an object. What of it lies after the object's end is left out, and no error. */
@@ -118,6 +120,9 @@ typedef struct StorageOps {
      * durable, only find out that it is there (ERR_NOT_FOUND).
      */
     bool (*sync)(Storage *storage, const char *name, Error *err);
+
+    /* Only called where it has the ability; NULL without. */
+    bool (*room)(Storage *storage, StorageRoom *room, Error *err);
 
     /* Not of `address`: that is freed by storage_freep(). */
     void (*free)(Storage *storage);

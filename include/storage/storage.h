@@ -171,6 +171,15 @@ bool storage_remove(Storage *storage, const char *name, Error *err) MUST_CHECK;
  */
 bool storage_sync(Storage *storage, const char *name, Error *err) MUST_CHECK;
 
+/* What the place has left, for whoever writes there without being root. */
+typedef struct StorageRoom {
+    uint64_t free_bytes;
+    uint64_t size_bytes; /* Of all that is there and could be. */
+} StorageRoom;
+
+/* Of the file system that the place is on. ERR_REFUSED: a store that has no such bounds. */
+bool storage_room(Storage *storage, StorageRoom *room, Error *err) MUST_CHECK;
+
 /*
  * Try out that the store keeps its promises: write, refuse a second WRITE_NEW, list, read back,
  * remove. ERR_REFUSED with what it does not do. Leaves nothing behind.

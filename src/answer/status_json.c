@@ -196,6 +196,34 @@ static void backups_to_json(const Health *health, Json *json)
     json_end_object(json);
 }
 
+static void growth_to_json(const RoomGrowth *growth, const char *key, Json *json)
+{
+    json_begin_object(json, key);
+    put_known_number(json, "bytes_per_day", growth->is_known, (uint64_t)growth->bytes_per_day);
+    put_seconds(json, "measured_s", growth->is_known, growth->measured);
+    json_end_object(json);
+}
+
+static void room_to_json(const Health *health, Json *json)
+{
+    const RepositoryRoom *room = &health->room;
+
+    if (!health->has_repository) {
+        json_text(json, "space", NULL);
+        return;
+    }
+    json_begin_object(json, "space");
+    put_known_number(json, "free_bytes", room->is_known, room->place.free_bytes);
+    put_known_number(json, "size_bytes", room->is_known, room->place.size_bytes);
+    growth_to_json(&room->backups, "backups", json);
+    growth_to_json(&room->wal, "wal", json);
+    put_known_number(json, "next_backup_bytes", room->next_bytes > 0, room->next_bytes);
+    put_seconds(json, "full_in_s", room->full_in != TIME_US_NONE, room->full_in);
+    json_bool(json, "is_at_most", room->full_in != TIME_US_NONE && room->is_at_most);
+    json_text(json, "reason", text_or_null(room->reason));
+    json_end_object(json);
+}
+
 bool status_print_json(const Health *health, Error *err)
 {
     CLEANUP(json_done) Json json = {0};
@@ -213,6 +241,7 @@ bool status_print_json(const Health *health, Error *err)
     pile_to_json(&health->pile, &json);
     slots_to_json(&health->server, &json);
     backups_to_json(health, &json);
+    room_to_json(health, &json);
     outlook_to_json(&health->outlook, health->rto, &json);
     duties_to_json(health->duties, &json);
     json_begin_array(&json, "findings");

@@ -222,6 +222,30 @@ static void status_print_backups(const Health *health)
     status_print_windows(health);
 }
 
+static const char *growth_text(const RoomGrowth *growth, char text[OUT_TEXT_SIZE])
+{
+    return growth->is_known ? out_bytes((uint64_t)growth->bytes_per_day, text) : "not measured yet";
+}
+
+static void status_print_room(Health *health)
+{
+    const RepositoryRoom *room = &health->room;
+    char free[OUT_TEXT_SIZE], size[OUT_TEXT_SIZE], backups[OUT_TEXT_SIZE], wal[OUT_TEXT_SIZE];
+
+    if (!room->is_known) {
+        out_print("space      not known: %s\n", plain_copy(health, room->reason));
+        return;
+    }
+    out_print("space      %s of %s free", out_bytes(room->place.free_bytes, free),
+              out_bytes(room->place.size_bytes, size));
+    if (room->full_in != TIME_US_NONE) {
+        out_print("; full in %s%s", room->is_at_most ? "at most " : "",
+                  out_duration(room->full_in, size));
+    }
+    out_print("\n           a day: backups %s, WAL %s\n", growth_text(&room->backups, backups),
+              growth_text(&room->wal, wal));
+}
+
 static void print_advice(Health *health, const HealthFinding *finding)
 {
     if (*finding->next != '\0')
@@ -280,6 +304,7 @@ static bool status_print_all(Health *health, Error *err)
     print_slots(health);
     status_print_backups(health);
     if (health->has_repository) {
+        status_print_room(health);
         outlook_print(&health->outlook, health->rto);
         status_print_duties(health);
     }

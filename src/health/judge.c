@@ -553,6 +553,34 @@ static void judge_space(Health *health)
                "make archiving work, or give pg_wal more room");
 }
 
+/* What is short, in words. */
+static const char *room_text(Health *health)
+{
+    const RepositoryRoom *room = &health->room;
+    char text[32];
+
+    if (room->place.free_bytes == 0)
+        return "the repository's file system is full";
+    if (room_is_short_for_backup(room)) {
+        return finding_text(health,
+                            "the repository's file system has %" PRIu64
+                            " MiB free, and the last backups stored up to %" PRIu64 " MiB",
+                            room->place.free_bytes >> 20, room->next_bytes >> 20);
+    }
+    return finding_text(health, "the repository's file system is full in %s%s, by what was stored",
+                        room->is_at_most ? "at most " : "", span_text(room->full_in, text));
+}
+
+static void judge_room(Health *health)
+{
+    if (!health->has_repository || room_verdict(&health->room) == ROOM_ENOUGH)
+        return;
+    health_add(health, room_verdict(&health->room) == ROOM_OUT ? HEALTH_CRITICAL : HEALTH_WARNING,
+               "space", room_text(health),
+               "grow the file system, or let a policy remove what is no longer needed: `pgcairn "
+               "expire --dry-run` shows what that would free");
+}
+
 static bool server_receives(const ServerLook *server)
 {
     for (size_t i = 0; i < server->slot_count; i++) {
@@ -822,6 +850,7 @@ void health_judge(Health *health)
     judge_server(health);
     judge_archiver(health);
     judge_space(health);
+    judge_room(health);
     judge_settings(health);
     judge_slots(health);
     judge_clock(health);

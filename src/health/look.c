@@ -195,7 +195,7 @@ bool health_look(const HealthRequest *request, Health *health, Error *err)
     if (health->has_repository) {
         bool ok = window_list_load(&health->windows, &health->cluster, &health->wal,
                                    &health->backups, &attempt) &&
-                  branches_look(health, &attempt) &&
+                  branches_look(health, &attempt) && room_look(health, look.arena, &attempt) &&
                   ledger_look(health, request, look.arena, &attempt);
         if (!note_repository(health, ok, &attempt, err))
             return false;

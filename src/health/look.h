@@ -66,6 +66,9 @@ bool archive_place_look(const StorageSetup *store, Health *health, Arena *arena,
 /* health->branches, once path and listing are known. */
 bool branches_look(Health *health, Error *err) MUST_CHECK;
 
+/* health->room, once the backups are known. ERR_INTERRUPTED; all else is a fact. */
+bool room_look(Health *health, Arena *arena, Error *err) MUST_CHECK;
+
 /* health->duties and health->outlook, once backups and windows are known. */
 bool ledger_look(Health *health, const HealthRequest *request, Arena *arena, Error *err) MUST_CHECK;
 

@@ -94,6 +94,11 @@ static bool hide_sync(Storage *storage, const char *name, Error *err)
     return hidden_find(storage, name, err) && storage_sync(hide_of(storage)->inner, name, err);
 }
 
+static bool hide_room(Storage *storage, StorageRoom *room, Error *err)
+{
+    return storage_room(hide_of(storage)->inner, room, err);
+}
+
 static void hide_free(Storage *storage)
 {
     mem_free(storage);
@@ -110,6 +115,7 @@ static const StorageOps hide_ops = {
     .remove = hide_remove,
     .identify = hide_identify,
     .sync = hide_sync,
+    .room = hide_room,
     .free = hide_free,
 };
 

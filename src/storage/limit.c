@@ -172,6 +172,11 @@ static bool limit_sync(Storage *storage, const char *name, Error *err)
     return limit->inner->ops->sync(limit->inner, name, err);
 }
 
+static bool limit_room(Storage *storage, StorageRoom *room, Error *err)
+{
+    return storage_room(((LimitStorage *)storage)->inner, room, err);
+}
+
 static void limit_free(Storage *storage)
 {
     LimitStorage *limit = (LimitStorage *)storage;
@@ -192,6 +197,7 @@ static const StorageOps limit_ops = {
     .remove = limit_remove,
     .identify = limit_identify,
     .sync = limit_sync,
+    .room = limit_room,
     .free = limit_free,
 };
 

@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 enum { ROOT_MODE = 0750, SEQUENTIAL_SIZE = 1 << 20 };
@@ -429,6 +430,23 @@ static bool posix_sync(Storage *storage, const char *name, Error *err)
     return sync_folders(posix, name, err);
 }
 
+static bool posix_room(Storage *storage, StorageRoom *room, Error *err)
+{
+    const PosixStorage *posix = (const PosixStorage *)storage;
+    CLEANUP(fd_done) int root = open(posix->root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    struct statvfs system;
+
+    if (root < 0)
+        return posix_root_is_there(posix, err); /* says why not */
+    if (fstatvfs(root, &system) != 0) {
+        error_set_errno(err, ERR_IO, errno, "ask for free space at %s", posix->root);
+        return posix_explain(err);
+    }
+    *room = (StorageRoom){.free_bytes = (uint64_t)system.f_bavail * system.f_frsize,
+                          .size_bytes = (uint64_t)system.f_blocks * system.f_frsize};
+    return true;
+}
+
 static void posix_free(Storage *storage)
 {
     PosixStorage *posix = (PosixStorage *)storage;
@@ -452,6 +470,7 @@ static const StorageOps posix_ops = {
     .remove = posix_remove,
     .identify = posix_identify,
     .sync = posix_sync,
+    .room = posix_room,
     .free = posix_free,
 };
 
@@ -463,7 +482,8 @@ Storage *storage_posix_new(const char *path)
     while (size > 1 && path[size - 1] == '/')
         size--;
     posix->storage.ops = &posix_ops;
-    posix->storage.can = CAN_CREATE_NEW | CAN_READ_SUFFIX | CAN_LIST_AFTER | CAN_LIST_FOLDERS;
+    posix->storage.can =
+        CAN_CREATE_NEW | CAN_READ_SUFFIX | CAN_LIST_AFTER | CAN_LIST_FOLDERS | CAN_TELL_ROOM;
     posix->root = text_format("%.*s", (int)size, path);
     pthread_mutex_init(&posix->mutex, NULL);
     open_files_init(&posix->files);

@@ -197,6 +197,17 @@ static bool retry_sync(Storage *storage, const char *name, Error *err)
     return true;
 }
 
+static bool retry_room(Storage *storage, StorageRoom *room, Error *err)
+{
+    RetryStorage *retry = (RetryStorage *)storage;
+
+    for (unsigned attempt = 1; !storage_room(retry->inner, room, err); attempt++) {
+        if (!may_repeat(retry, attempt, "ask for room", err))
+            return false;
+    }
+    return true;
+}
+
 static void retry_free(Storage *storage)
 {
     RetryStorage *retry = (RetryStorage *)storage;
@@ -216,6 +227,7 @@ static const StorageOps retry_ops = {
     .remove = retry_remove,
     .identify = retry_identify,
     .sync = retry_sync,
+    .room = retry_room,
     .free = retry_free,
 };
 

@@ -329,6 +329,14 @@ static bool list_checked(Storage *storage, const ListRequest *request, ObjectLis
     return true;
 }
 
+bool storage_room(Storage *storage, StorageRoom *room, Error *err)
+{
+    if ((storage->can & CAN_TELL_ROOM) != 0)
+        return storage->ops->room(storage, room, err);
+    return error_set(err, ERR_REFUSED, "the storage at %s does not tell how much room it has",
+                     storage_address(storage));
+}
+
 bool storage_list(Storage *storage, const char *prefix, ObjectList *list, Error *err)
 {
     return list_checked(storage, &(ListRequest){.prefix = prefix}, list, err);

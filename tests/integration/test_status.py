@@ -83,6 +83,12 @@ class Exposure(StatusTest):
         self.assertGreater(answer["server"]["insert_lsn"], answer["repository"]["until_lsn"])
         # Nothing was restored yet, so nobody knows how long it takes; of the duties one is done.
         self.assertIsNone(answer["forecast"])
+        # What is free is that of the repository's file system; nothing can be said of a day yet.
+        space, place = answer["space"], os.statvfs(self.repo)
+        self.assertEqual(space["size_bytes"], place.f_blocks * place.f_frsize)
+        self.assertTrue(0 < space["free_bytes"] < space["size_bytes"] and space["next_backup_bytes"] > 0, space)
+        self.assertEqual([space["full_in_s"], space["backups"]["bytes_per_day"], space["wal"]["bytes_per_day"]],
+                         [None, None, None])
         self.assertEqual([(duty["duty"], duty["last_time"] is None, duty["is_due"]) for duty in answer["duties"]],
                          [("backup", False, False), ("verify", True, False), ("restore", True, False),
                           ("drill", True, False)])

@@ -70,6 +70,11 @@ static bool count_sync(Storage *storage, const char *name, Error *err)
     return inner_of(storage)->ops->sync(inner_of(storage), name, err);
 }
 
+static bool count_room(Storage *storage, StorageRoom *room, Error *err)
+{
+    return storage_room(inner_of(storage), room, err);
+}
+
 static void count_free(Storage *storage)
 {
     CountStorage *own = (CountStorage *)storage;
@@ -89,6 +94,7 @@ static const StorageOps count_ops = {
     .identify = count_identify,
     .remove = count_remove,
     .sync = count_sync,
+    .room = count_room,
     .free = count_free,
 };
 

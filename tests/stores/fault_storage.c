@@ -200,6 +200,15 @@ static bool fault_sync(Storage *storage, const char *name, Error *err)
     return own->inner->ops->sync(own->inner, name, err);
 }
 
+static bool fault_room(Storage *storage, StorageRoom *room, Error *err)
+{
+    FaultStorage *own = (FaultStorage *)storage;
+
+    if (next_call(own) != FATE_GO)
+        return fail(own, "room", err);
+    return storage_room(own->inner, room, err);
+}
+
 static void fault_free(Storage *storage)
 {
     FaultStorage *own = (FaultStorage *)storage;
@@ -219,6 +228,7 @@ static const StorageOps fault_ops = {
     .remove = fault_remove,
     .identify = fault_identify,
     .sync = fault_sync,
+    .room = fault_room,
     .free = fault_free,
 };
 

@@ -275,6 +275,14 @@ static bool memory_sync(Storage *storage, const char *name, Error *err)
     return memory_stat(storage, name, &size, &stored_at, err); /* only that it is there */
 }
 
+static bool memory_room(Storage *storage, StorageRoom *room, Error *err)
+{
+    (void)storage;
+    (void)err;
+    *room = (StorageRoom){.free_bytes = 1ULL << 40, .size_bytes = 1ULL << 40};
+    return true;
+}
+
 static void memory_free(Storage *storage)
 {
     MemoryStorage *memory = (MemoryStorage *)storage;
@@ -297,6 +305,7 @@ static const StorageOps memory_ops = {
     .remove = memory_remove,
     .identify = memory_identify,
     .sync = memory_sync,
+    .room = memory_room,
     .free = memory_free,
 };
 
@@ -304,9 +313,10 @@ Storage *storage_memory_new(void)
 {
     MemoryStorage *memory = mem_alloc(sizeof(*memory));
 
-    memory->storage = (Storage){.ops = &memory_ops,
-                                .address = text_format("memory:"),
-                                .can = CAN_CREATE_NEW | CAN_READ_SUFFIX | CAN_LIST_AFTER};
+    memory->storage =
+        (Storage){.ops = &memory_ops,
+                  .address = text_format("memory:"),
+                  .can = CAN_CREATE_NEW | CAN_READ_SUFFIX | CAN_LIST_AFTER | CAN_TELL_ROOM};
     pthread_mutex_init(&memory->mutex, NULL);
     return &memory->storage;
 }

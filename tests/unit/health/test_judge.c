@@ -100,6 +100,24 @@ static void expect(Case *it, HealthLevel level, const char *words)
     done(it);
 }
 
+static void a_repository_that_fills_is_told_before_it_is_full(void **state)
+{
+    Case *it = setup();
+
+    (void)state;
+    it->health.room = (RepositoryRoom){
+        .is_known = true, .place = {200ULL * MIB, 1000ULL * MIB}, .next_bytes = 100ULL * MIB};
+    it->health.room.full_in = TIME_US_NONE;
+    expect(it, HEALTH_WARNING, "has 200 MiB free, and the last backups stored up to 100 MiB");
+    it = setup();
+    it->health.room = (RepositoryRoom){.is_known = true, .place = {MIB, MIB}};
+    it->health.room.full_in = 7200 * second;
+    expect(it, HEALTH_CRITICAL, "is full in 2 h, by what was stored");
+    it = setup();
+    it->health.room = (RepositoryRoom){.is_known = true, .full_in = TIME_US_NONE};
+    expect(it, HEALTH_CRITICAL, "file system is full");
+}
+
 static void all_is_well(void **state)
 {
     (void)state;
@@ -604,6 +622,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(all_is_well),
+        cmocka_unit_test(a_repository_that_fills_is_told_before_it_is_full),
         cmocka_unit_test(a_duty_that_is_overdue_warns_and_one_that_is_due_does_not),
         cmocka_unit_test(a_restore_that_takes_too_long_warns_and_says_what_helps),
         cmocka_unit_test(half_of_the_objective_warns_and_all_of_it_is_critical),

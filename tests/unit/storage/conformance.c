@@ -541,6 +541,19 @@ static void what_is_there_can_be_synced_and_created_again(void **state)
     assert_content(*state, "main/wal/x", "x");
 }
 
+/* Whoever says that it can has numbers, all others refuse. */
+static void its_room_is_told_or_refused(void **state)
+{
+    StorageRoom room = {0};
+    Error err = {0};
+
+    if (storage_room(*state, &room, &err)) {
+        assert_true(room.size_bytes > 0 && room.free_bytes <= room.size_bytes);
+    } else {
+        assert_refused(false, ERR_REFUSED, &err);
+    }
+}
+
 static bool is_identified(Storage *storage, const char *name, const char *as)
 {
     char identity[OBJECT_IDENTITY_SIZE];
@@ -734,6 +747,7 @@ int run_conformance(const StorageMaker *maker)
         CONFORMANCE_TEST(what_is_removed_is_gone),
         CONFORMANCE_TEST(what_is_there_can_be_synced_and_created_again),
         CONFORMANCE_TEST(an_object_is_told_from_its_like),
+        CONFORMANCE_TEST(its_room_is_told_or_refused),
         CONFORMANCE_TEST(other_names_are_bugs),
         CONFORMANCE_TEST(large_objects_come_back),
         CONFORMANCE_TEST(the_probe_is_content_and_leaves_nothing),

@@ -106,14 +106,21 @@ static bool do_identify(Storage *storage, Error *err)
     return storage_identify(storage, "there", identity, err);
 }
 
+static bool do_room(Storage *storage, Error *err)
+{
+    StorageRoom room;
+
+    return storage_room(storage, &room, err);
+}
+
 static bool do_remove(Storage *storage, Error *err)
 {
     return storage_remove(storage, "not-there", err);
 }
 
 static bool (*const operations[])(Storage *, Error *) = {
-    do_create, do_begin_write, do_read,     do_read_suffix, do_read_range,
-    do_list,   do_stat,        do_identify, do_sync,        do_remove,
+    do_create, do_begin_write, do_read, do_read_suffix, do_read_range, do_list,
+    do_stat,   do_identify,    do_sync, do_remove,      do_room,
 };
 
 /* memory, in fault, in retry; `fault` is what the test changes. */

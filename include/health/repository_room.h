@@ -1,0 +1,61 @@
+/*
+ * repository_room.h - how much room the repository's file system has, what goes into it a day, and
+ * for how long that is enough.
+ *
+ * Measured, never guessed: by what the backups that are there have stored, and by the sizes and
+ * times of the WAL that a listing tells. Of one cluster: what others bring to the same file system
+ * is not in it. Nothing is subtracted for what retention will remove.
+ */
+#pragma once
+
+#include "walk/inventory.h"
+
+enum { ROOM_BACKUPS_MAX = 10 }; /* the newest so many are looked at */
+
+/* Growth over less than this says nothing about a day. */
+#define ROOM_MEASURED_MIN (3600 * (TimeUs)1000000)
+/* WAL that was stored longer ago says little about tomorrow. */
+#define ROOM_WAL_SPAN (7 * 86400 * (TimeUs)1000000)
+
+typedef struct RoomGrowth {
+    bool is_known;
+    double bytes_per_day;
+    TimeUs measured; /* over how long */
+} RoomGrowth;
+
+typedef struct RepositoryRoom {
+    bool is_known;      /* `place` holds */
+    const char *reason; /* why not; "" */
+    StorageRoom place;
+    RoomGrowth backups, wal;
+    uint64_t next_bytes; /* the most that one of the last backups stored: of increments, if there
+                            are any; 0: not known */
+    TimeUs full_in;      /* at this growth; TIME_US_NONE: not known, or never */
+    bool is_at_most;     /* one of the two growths is not known: full_in is a bound from above */
+} RepositoryRoom;
+
+/* A backup that is there. */
+typedef struct RoomBackup {
+    TimeUs at; /* when it ended */
+    uint64_t stored_bytes;
+    bool is_increment;
+} RoomBackup;
+
+/*
+ * Pure, as all that follows. Between the first and the last of the newest backups: what all but the
+ * first of them have stored. In any order; they are sorted.
+ */
+void room_measure_backups(RepositoryRoom *room, RoomBackup *backups, size_t count);
+/* What was stored in the last ROOM_WAL_SPAN, or since the first object, if that is younger. */
+void room_measure_wal(RepositoryRoom *room, const WalRun *runs, size_t count, TimeUs now);
+/* full_in, once both are measured. */
+void room_forecast(RepositoryRoom *room);
+
+typedef enum RoomVerdict {
+    ROOM_ENOUGH,
+    ROOM_SHORT, /* not for three backups like the last ones, or not for seven days */
+    ROOM_OUT,   /* not for one and a half, or not for a day */
+} RoomVerdict;
+RoomVerdict room_verdict(const RepositoryRoom *room);
+/* Whether the verdict is because of the next backups, and not of the days that are left. */
+bool room_is_short_for_backup(const RepositoryRoom *room);
