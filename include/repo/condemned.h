@@ -54,6 +54,11 @@ void condemned_list_done(CondemnedList *list); /* for CLEANUP() */
 /* Whether any record names it; also when one can't be read. */
 bool condemned_has_backup(const CondemnedList *list, const char *backup);
 bool condemned_has_pack(const CondemnedList *list, const char *pack);
+/*
+ * Whether a backup that is about to be committed must not refer to a pack. A record that can't be
+ * read may name any pack of an older backup; it does not stop one that refers to its own alone.
+ */
+bool condemned_takes_from(const CondemnedList *list, const char *pack, bool is_own);
 /* The record that names this backup; NULL: none that can be read does. */
 const CondemnedRecord *condemned_find(const CondemnedList *list, const char *backup);
 /* When the first of it may be removed. */

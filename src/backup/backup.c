@@ -214,6 +214,36 @@ static const char *name_changes_by(const BackupSource *source)
     return source->unread.is_on ? "stat+pages" : "pages";
 }
 
+/* Where it was taken. */
+static void fill_place(const BackupRun *run, ManifestHeader *header)
+{
+    const char *server_directory = run->identity.data_directory;
+
+    header->host = process_host_name();
+    header->boot_id = process_boot_id();
+    header->machine_id = process_machine_id();
+    header->libc_version = gnu_get_libc_version();
+    header->data_directory = run->data;
+    header->server_directory = strcmp(server_directory, run->data) != 0 ? server_directory : "";
+    header->config_file = run_path_of(run, run->identity.config_file);
+    header->hba_file = run_path_of(run, run->identity.hba_file);
+    header->ident_file = run_path_of(run, run->identity.ident_file);
+}
+
+static void count_content(const BackupRun *run, const Copy *copy, ManifestHeader *header)
+{
+    for (size_t i = 0; i < run->scan.count; i++) {
+        const ManifestEntry *entry = &run->scan.entries[i];
+        if (entry->kind == ENTRY_FILE || entry->kind == ENTRY_EXTRA) {
+            header->file_count++;
+            header->bytes += entry->size;
+        }
+    }
+    /* Files that vanished after they were stored, and pages that fragments were merged with, make
+     * it more than there is. */
+    header->bytes_new = copy->bytes_new < header->bytes ? copy->bytes_new : header->bytes;
+}
+
 static void fill_header(BackupRun *run, const Copy *copy, const BackupSource *source,
                         ManifestHeader *header)
 {
@@ -238,24 +268,13 @@ static void fill_header(BackupRun *run, const Copy *copy, const BackupSource *so
         .commit_time_max = TIME_US_NONE,
         .label = run->stop.label,
         .tablespace_map = run->stop.tablespace_map,
-        .host = process_host_name(),
-        .boot_id = process_boot_id(),
-        .data_directory = run->data,
         .options = run->request->options_text != NULL ? run->request->options_text : "",
         .wal_segment_size = run->identity.wal_segment_size,
         .checksums = run->control.checksum_version,
         .from_standby = false,
-        .libc_version = gnu_get_libc_version(),
         .bad_pages = run->report->bad_page_count,
         .followed_links = followed_text(run),
-        .config_file = run_path_of(run, run->identity.config_file),
-        .hba_file = run_path_of(run, run->identity.hba_file),
-        .ident_file = run_path_of(run, run->identity.ident_file),
-        .server_directory = strcmp(run->identity.data_directory, run->data) != 0
-                                ? run->identity.data_directory
-                                : "",
         .databases = run->databases,
-        .machine_id = process_machine_id(),
         .base = base != NULL ? base->manifest.header.id : "",
         .changes_by = name_changes_by(source),
         .source_fs = source->file_systems,
@@ -265,25 +284,20 @@ static void fill_header(BackupRun *run, const Copy *copy, const BackupSource *so
         .catalog_version = run->control.catalog_version,
     };
     memcpy(header->id, run->report->id, sizeof header->id);
-    for (size_t i = 0; i < run->scan.count; i++) {
-        const ManifestEntry *entry = &run->scan.entries[i];
-        if (entry->kind == ENTRY_FILE || entry->kind == ENTRY_EXTRA) {
-            header->file_count++;
-            header->bytes += entry->size;
-        }
-    }
-    /* Files that vanished after they were stored, and pages that fragments were merged with, make
-     * it more than there is. */
-    header->bytes_new = copy->bytes_new < header->bytes ? copy->bytes_new : header->bytes;
-    run->report->file_count = header->file_count;
-    run->report->bytes = header->bytes;
-    run->report->bytes_stored = copy->bytes_stored;
-    run->report->bytes_new = header->bytes_new;
-    run->report->bytes_read = copy->bytes_read;
-    run->report->ranges_unread = copy->ranges_unread;
-    (void)snprintf(run->report->base, sizeof run->report->base, "%s", header->base);
-    run->report->changes_by = header->changes_by;
-    run->report->skipped_count = run->scan.skipped_count;
+    fill_place(run, header);
+    count_content(run, copy, header);
+}
+
+static void report_content(BackupReport *report, const Copy *copy, const ManifestHeader *header)
+{
+    report->file_count = header->file_count;
+    report->bytes = header->bytes;
+    report->bytes_stored = copy->bytes_stored;
+    report->bytes_new = header->bytes_new;
+    report->bytes_read = copy->bytes_read;
+    report->ranges_unread = copy->ranges_unread;
+    (void)snprintf(report->base, sizeof report->base, "%s", header->base);
+    report->changes_by = header->changes_by;
 }
 
 /*
@@ -340,7 +354,8 @@ static bool check_own_packs(const BackupRun *run, const Manifest *manifest, Erro
 
         if (found == NULL || found->size != pack->size)
             return error_set(err, ERR_BUSY, "pack %s was removed while the backup ran", pack->id);
-        if (!condemned.has_unreadable && condemned_has_pack(&condemned, pack->id))
+        if (condemned_takes_from(&condemned, pack->id,
+                                 strcmp(pack->backup, manifest->header.id) == 0))
             return error_set(err, ERR_BUSY, "pack %s is about to be removed by expire", pack->id);
     }
     return true;
@@ -394,6 +409,8 @@ static bool backup_commit(BackupRun *run, Copy *copy, const BackupSource *source
         .entry_count = run->scan.count,
     };
     fill_header(run, copy, source, &manifest.header);
+    report_content(run->report, copy, &manifest.header);
+    run->report->skipped_count = run->scan.skipped_count;
     for (size_t i = 0; i < copy->own_count; i++)
         memcpy(copy->packs[i].backup, run->report->id, sizeof copy->packs[i].backup);
     if (manifest_find_fault(&manifest, &fault)) {

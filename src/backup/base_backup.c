@@ -207,20 +207,11 @@ bool base_range_is_usable(const BaseBackup *base, const ManifestRange *range)
 }
 
 /* How far the store's clock is ahead: by when it stored the lease that was renewed at the start. */
-static bool ask_store_clock(const BackupRun *run, TimeUs *ahead, Error *err)
+static TimeUs store_ahead_now(const BackupRun *run)
 {
-    CLEANUP(text_freep) char *prefix = layout_lease_prefix(run->cluster->name);
-    CLEANUP(object_list_done) ObjectList leases = {.count = 0};
-    TimeUs newest = TIME_US_NONE;
+    const TimeUs stored_at = lease_stored_at(run->lease);
 
-    if (!storage_list(run->cluster->repo->storage, prefix, &leases, err))
-        return false;
-    for (size_t i = 0; i < leases.count; i++) {
-        if (leases.objects[i].stored_at > newest)
-            newest = leases.objects[i].stored_at;
-    }
-    *ahead = newest == TIME_US_NONE ? TIME_US_NONE : newest - run->lease_at;
-    return true;
+    return stored_at == TIME_US_NONE ? TIME_US_NONE : stored_at - run->lease_at;
 }
 
 /* What it was when the base was stored, or more: that was some time after it had ended. */
@@ -248,10 +239,10 @@ bool run_judge_unread(BackupRun *run, const BaseBackup *base, UnreadRule *rule, 
                          .data_directory = run->data,
                          .checksums = run->control.checksum_version,
                          .block_size = run->control.block_size,
+                         .store_ahead = store_ahead_now(run),
                          .now = time_now()};
 
-    if (!ask_store_clock(run, &facts.store_ahead, err) ||
-        !ask_store_then(run, header, &facts.store_was_ahead, err))
+    if (!ask_store_then(run, header, &facts.store_was_ahead, err))
         return error_context(err, "compare this host's clock with the repository's");
     const char *objection = unread_objection(&facts);
     unread_compare_roots(rule, header->source_fs);

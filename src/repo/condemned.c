@@ -178,6 +178,11 @@ bool condemned_has_pack(const CondemnedList *list, const char *pack)
                                             sizeof list->packs[0], packs_by_id) != NULL);
 }
 
+bool condemned_takes_from(const CondemnedList *list, const char *pack, bool is_own)
+{
+    return condemned_has_pack(list, pack) && !(list->has_unreadable && is_own);
+}
+
 bool condemned_store(CondemnedRecord *record, const Cluster *cluster, Error *err)
 {
     CLEANUP(record_writer_done) RecordWriter text = {0};
