@@ -9,12 +9,22 @@
 
 typedef enum BadPagePolicy { BAD_PAGES_WARN, BAD_PAGES_FAIL } BadPagePolicy;
 
+/* How its reads and writes come after those of others, where the kernel's scheduler of that disk
+ * knows classes (BFQ and mq-deadline do). */
+typedef enum DiskPriority {
+    DISK_PRIORITY_LOW,  /* the lowest of the ordinary class, best-effort */
+    DISK_PRIORITY_IDLE, /* only what the others leave */
+    DISK_PRIORITY_KEPT, /* as the process was started */
+} DiskPriority;
+
 typedef struct BackupRequest {
     const char *data;  /* NULL: the server says */
     const char *label; /* NULL: "pgcairn backup" */
     Compression compression;
     unsigned jobs;
     uint64_t rate_limit; /* bytes per second read, 0: none */
+    unsigned nice;       /* niceness at least, 0 to 19; a process that was started nicer stays so */
+    DiskPriority disk_priority;
     uint64_t pack_size;
     bool fast_checkpoint;
     bool is_full;              /* nothing is shared with an earlier backup */

@@ -34,6 +34,8 @@ typedef struct Options {
     /* backup, archive-push */
     const char *compress;
     const char *label;
+    uint64_t nice;
+    const char *ionice;     /* "best-effort", "idle", "none" */
     const char *checkpoint; /* "fast", "spread" */
     const char *bad_pages;  /* "warn", "fail" */
     bool full;              /* nothing is shared with an earlier backup */

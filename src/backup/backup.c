@@ -17,8 +17,13 @@
 #include <unistd.h>
 
 /* linux/ioprio.h */
-enum { IOPRIO_WHO_PROCESS = 1, IOPRIO_CLASS_BE = 2, IOPRIO_CLASS_SHIFT = 13, IOPRIO_LOWEST = 7 };
-enum { NICE = 10 };
+enum {
+    IOPRIO_WHO_PROCESS = 1,
+    IOPRIO_CLASS_BE = 2,
+    IOPRIO_CLASS_IDLE = 3,
+    IOPRIO_CLASS_SHIFT = 13,
+    IOPRIO_LOWEST = 7,
+};
 
 static const char default_label[] = "pgcairn backup";
 
@@ -36,11 +41,19 @@ static void backup_run_done(BackupRun *run)
  * The database comes first (law 11). Both settings belong to a thread on Linux and are inherited by
  * those it starts; on an idle machine they cost nothing. Not being able to is not a failure.
  */
-static void be_modest(void)
+static void be_modest(const BackupRequest *request)
 {
-    (void)syscall(SYS_ioprio_set, IOPRIO_WHO_PROCESS, 0,
-                  IOPRIO_CLASS_BE << IOPRIO_CLASS_SHIFT | IOPRIO_LOWEST);
-    (void)setpriority(PRIO_PROCESS, 0, NICE);
+    const int priority = request->disk_priority == DISK_PRIORITY_IDLE
+                             ? IOPRIO_CLASS_IDLE << IOPRIO_CLASS_SHIFT
+                             : IOPRIO_CLASS_BE << IOPRIO_CLASS_SHIFT | IOPRIO_LOWEST;
+
+    if (request->disk_priority != DISK_PRIORITY_KEPT &&
+        syscall(SYS_ioprio_set, IOPRIO_WHO_PROCESS, 0, priority) != 0)
+        log_warn("the priority of reads and writes stays as it is",
+                 log_u64("errno", (uint64_t)errno));
+    if (getpriority(PRIO_PROCESS, 0) < (int)request->nice &&
+        setpriority(PRIO_PROCESS, 0, (int)request->nice) != 0)
+        log_warn("the niceness stays as it is", log_u64("errno", (uint64_t)errno));
 }
 
 /* A spread checkpoint may outlast the lease. */
@@ -130,7 +143,7 @@ static bool copy_everything(BackupRun *run, Copy *copy, BackupSource *source, Er
     const char *statistics;
 
     progress_phase(run->request->progress, "scan", 0);
-    be_modest();
+    be_modest(run->request);
     if (!run_find_statistics(run, &statistics, err) ||
         !catalogue_ask(run->session, &run->catalogue, err) || !run_find_configuration(run, err) ||
         !scan_data_directory(&run->scan, run->data, run->identity.major, statistics, err) ||

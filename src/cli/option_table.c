@@ -10,6 +10,7 @@
 static const char *const log_levels[] = {"error", "warn", "info", "debug", NULL};
 static const char *const log_formats[] = {"text", "json", NULL};
 static const char *const checkpoints[] = {"fast", "spread", NULL};
+static const char *const disk_classes[] = {"best-effort", "idle", "none", NULL};
 static const char *const bad_pages[] = {"warn", "fail", NULL};
 static const char *const targets[] = {"latest", "immediate", NULL};
 static const char *const drill_targets[] = {"latest", "immediate", "random", NULL};
@@ -76,6 +77,12 @@ const Option option_table[] = {
     {"checkpoint", CHOICE, FIELD(checkpoint), FOR_BACKUP, GROUP_BACKUP, NULL,
         "begin at once, or spare the server's disks and wait",
         .fallback = "fast", .choices = checkpoints},
+    {"nice", COUNT, FIELD(nice), FOR_BACKUP, GROUP_WORK, "N",
+        "niceness while files are read, 0 to 19: how far the server's processes come first",
+        .fallback = "5", .max = 19},
+    {"ionice", CHOICE, FIELD(ionice), FOR_BACKUP, GROUP_WORK, NULL,
+        "class of reads and writes: the lowest of best-effort, only what others leave, or none of it",
+        .fallback = "best-effort", .choices = disk_classes},
     {"bad-pages", CHOICE, FIELD(bad_pages), FOR_BACKUP, GROUP_BACKUP, NULL,
         "what pages with a wrong checksum mean: exit status 3, or no backup",
         .fallback = "warn", .choices = bad_pages},

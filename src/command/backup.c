@@ -278,6 +278,13 @@ static bool backup_tell(const Options *options, const Cluster *cluster, const Ba
     return json_print(&json, err);
 }
 
+static DiskPriority disk_priority_of(const char *class)
+{
+    if (strcmp(class, "idle") == 0)
+        return DISK_PRIORITY_IDLE;
+    return strcmp(class, "none") == 0 ? DISK_PRIORITY_KEPT : DISK_PRIORITY_LOW;
+}
+
 static bool backup_make_request(const Options *options, Progress *progress, BackupRequest *request,
                                 Error *err)
 {
@@ -286,6 +293,8 @@ static bool backup_make_request(const Options *options, Progress *progress, Back
         .label = options->label,
         .jobs = (unsigned)options->jobs,
         .rate_limit = options->rate_limit,
+        .nice = (unsigned)options->nice,
+        .disk_priority = disk_priority_of(options->ionice),
         .pack_size = options->pack_size,
         .is_full = options->full,
         .must_check_unchanged = options->check_unchanged,

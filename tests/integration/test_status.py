@@ -110,6 +110,8 @@ class Exposure(StatusTest):
                                  stderr=subprocess.DEVNULL, **identity(),
                                  env=clean_environment(PGCAIRN_FAULT="backup.before-manifest:stop"))
         child, = wait_for(lambda: [pid for pid in children(first.pid) if state_and_parent(pid)[0] == "T"], "the stop")
+        # The backup comes after the server's processes, and no longer after than it is told to.
+        self.assertEqual(os.getpriority(os.PRIO_PROCESS, child), max(5, os.getpriority(os.PRIO_PROCESS, 0)))
         self.tool_fails(5, "another run is at work", *words)
         os.kill(child, signal.SIGCONT)
         self.assertEqual(first.wait(60), 0)
