@@ -17,6 +17,8 @@ typedef struct Lease Lease;
 #define LEASE_EXPIRE "expire"
 #define LEASE_READ   "read" /* any number side by side; holds for a day without a renewal */
 
+enum { LEASE_READ_EVERY_MS = 30 * 60 * 1000 };
+
 typedef struct LeaseRequest {
     const char *kind;   /* one of the words above */
     const char *backup; /* that is read; NULL: none, or all */
@@ -35,8 +37,10 @@ bool lease_take(const Cluster *cluster, const LeaseRequest *request, Lease **lea
 /*
  * The same for a reader, as far as the store lets it: who may not write reads without one, and has
  * two graces from when the backup was condemned. *lease NULL then. backup NULL: all of them.
+ * A thread renews it each every_ms (LEASE_READ_EVERY_MS) until it is given back.
  */
-void lease_take_to_read(const Cluster *cluster, const char *backup, Lease **lease);
+void lease_take_to_read(const Cluster *cluster, const char *backup, uint64_t every_ms,
+                        Lease **lease);
 
 /* Renew when due (every minute), and when timeline and start changed. Cheap to call often. */
 bool lease_renew(Lease *lease, uint32_t timeline, Lsn start, Error *err) MUST_CHECK;

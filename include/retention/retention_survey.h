@@ -47,6 +47,7 @@ bool lease_is_of_user(const LeaseInfo *lease);
 const LeaseInfo *survey_find_lease(const RetentionSurvey *survey, const char *purpose);
 /* A reader of what is not named, or is gone by now: while it lives nothing is taken away. NULL. */
 const LeaseInfo *survey_find_reader(const RetentionSurvey *survey);
+const LeaseInfo *leases_find_reader(const LeaseList *leases, const BackupList *backups);
 /* Whether each manifest that is there can be read: else nobody knows which packs are needed. */
 bool survey_knows_references(const RetentionSurvey *survey);
 /* Whether some record says of this segment that it is about to go. */

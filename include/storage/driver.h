@@ -116,6 +116,13 @@ typedef struct StorageOps {
     bool (*remove)(Storage *storage, const char *name, Error *err);
 
     /*
+     * Optional, NULL: what was not committed leaves nothing. Remove what writers that died have
+     * left below a folder, if nothing was written to it since `before`, by the store's clock.
+     */
+    bool (*remove_unfinished)(Storage *storage, const char *folder, TimeUs before,
+                              Unfinished *found, Error *err);
+
+    /*
      * Make an object durable that is visible, whoever published it. Where what is visible is
      * durable, only find out that it is there (ERR_NOT_FOUND).
      */

@@ -102,6 +102,18 @@ bool storage_read_range(Storage *storage, const char *name, uint64_t offset, siz
 bool storage_read_suffix(Storage *storage, const char *name, size_t size, Buffer *content,
                          uint64_t *object_size, Error *err) MUST_CHECK;
 
+/* What was left of writes that never ended. */
+typedef struct Unfinished {
+    uint64_t count, bytes;
+} Unfinished;
+
+/*
+ * Remove what writers that were killed left below a folder ("main"), if nothing was written to it
+ * since `before`, by the store's clock: no listing shows it. Added to *found.
+ */
+bool storage_remove_unfinished(Storage *storage, const char *folder, TimeUs before,
+                               Unfinished *found, Error *err) MUST_CHECK;
+
 typedef struct ObjectInfo {
     const char *name; /* The whole name, from the root of the storage. */
     uint64_t size;

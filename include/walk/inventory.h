@@ -93,8 +93,8 @@ const Mark *wal_inventory_damage(const WalInventory *inventory, uint32_t timelin
  * Whether retention took this segment away, by its mark; then *last is the last one of that
  * stretch. What is there is there, whatever a mark says: ask for it first.
  */
-bool wal_inventory_removed(const WalInventory *inventory, uint32_t segment_size, uint32_t timeline,
-                           uint64_t segment, uint64_t *last);
+bool wal_marked_removed(const MarkList *marks, uint32_t segment_size, uint32_t timeline,
+                        uint64_t segment, uint64_t *last);
 
 bool wal_inventory_has(const WalInventory *inventory, uint32_t timeline, uint64_t segment);
 /* What the listing said of its object; NULL: it is not there. */

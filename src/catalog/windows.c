@@ -135,8 +135,8 @@ static bool gap_is_removed(const WalWalk *walk, uint64_t segment)
     const uint32_t size = walk->cluster->wal_segment_size;
     uint64_t last;
 
-    return wal_inventory_removed(
-        walk->inventory, size, path_timeline_of_segment(walk->path, segment, size), segment, &last);
+    return wal_marked_removed(&walk->inventory->marks, size,
+                              path_timeline_of_segment(walk->path, segment, size), segment, &last);
 }
 
 /* What one backup opens along a path. */

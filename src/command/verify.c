@@ -311,7 +311,7 @@ bool command_verify(const Options *options, Error *err)
 
     if (!repository_open(options, REPOSITORY_FOR_READING, &repo, &verification.cluster, err))
         return false;
-    lease_take_to_read(&verification.cluster, options->backup, &lease);
+    lease_take_to_read(&verification.cluster, options->backup, LEASE_READ_EVERY_MS, &lease);
     bool ok = verify_do(&verification, err);
     /* A backup that is not there is an answer to a question nobody has an interest in later. */
     if (!ok && err->code == ERR_NOT_FOUND)

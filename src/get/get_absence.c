@@ -341,11 +341,34 @@ static uint64_t first_later(const WalInventory *inventory, const WalName *name)
     return first;
 }
 
+/* What retention took away: it is in no other place that this recovery could be given it from. */
+static bool is_marked_removed(const Get *get)
+{
+    CLEANUP(mark_list_done) MarkList marks = {.count = 0};
+    Error ignored = {0}; /* it is missing, whoever took it */
+    uint64_t last;
+
+    return mark_list_load(&marks, get->cluster, &ignored) &&
+           wal_marked_removed(&marks, get->cluster->wal_segment_size, get->name.timeline,
+                              get->name.segment, &last);
+}
+
+static bool explain_removed(Error *err)
+{
+    error_set(err, ERR_CORRUPT,
+              "retention has removed it (pgcairn expire), since no backup that is kept needs it; "
+              "this is not the end of the WAL");
+    return error_hint(err, "restore again, from a backup that `pgcairn list` shows; a standby that "
+                           "needs it has to be made anew");
+}
+
 static bool explain_hole(const Get *get, const WalInventory *inventory, Error *err)
 {
     WalName later = get->name;
     char text[WAL_NAME_SIZE] = "WAL of a timeline that this recovery goes on to";
 
+    if (is_marked_removed(get))
+        return explain_removed(err);
     later.segment = first_later(inventory, &get->name);
     if (later.segment != 0)
         wal_name_text(&later, get->cluster->wal_segment_size, text);

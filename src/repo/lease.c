@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "base/process.h"
 #include "base/random.h"
+#include "repo/keeper.h"
 #include "repo/layout.h"
 #include "repo/record.h"
 
@@ -69,6 +70,7 @@ struct Lease {
     TimeUs taken_at;   /* by this host's clock, for people */
     uint32_t timeline;
     Lsn start;
+    Keeper *keeper; /* of a reader: renews it; nobody else does then. NULL: whoever holds it */
 };
 
 static char *lease_object_name(const Lease *lease, unsigned seq)
@@ -90,6 +92,7 @@ void lease_freep(Lease **lease)
 {
     if (*lease == NULL)
         return;
+    keeper_freep(&(*lease)->keeper);
     for (unsigned back = 0; back < 3 && back < (*lease)->seq; back++)
         remove_object(*lease, (*lease)->seq - back);
     text_freep(&(*lease)->prefix);
@@ -195,7 +198,7 @@ static bool rival_is_dead(const Rival *rival, const char *boot_id, uint64_t proc
     return found_start != 0 && process_start != 0 && found_start != process_start;
 }
 
-/* Readers can't stop for a renewal: what they read goes two graces after it was condemned. */
+/* A reader may have no thread to renew it; what it reads goes two graces after it was condemned. */
 static TimeUs lease_life(const char *kind)
 {
     return strcmp(kind, LEASE_READ) == 0 ? read_ttl : lease_ttl;
@@ -358,15 +361,6 @@ bool lease_take(const Cluster *cluster, const LeaseRequest *request, Lease **lea
     return true;
 }
 
-void lease_take_to_read(const Cluster *cluster, const char *backup, Lease **lease)
-{
-    Error unable = {0};
-
-    *lease = NULL;
-    if (!lease_take(cluster, &(LeaseRequest){.kind = LEASE_READ, .backup = backup}, lease, &unable))
-        log_debug("reading without a lease", log_str("error", unable.message));
-}
-
 /*
  * Store the next one. That the one before is still there and was not too old tells that nobody has
  * taken over; a taker judges by the same two times.
@@ -392,6 +386,33 @@ static bool lease_renew_once(Lease *lease, Error *err)
     if (lease->seq > 2)
         remove_object(lease, lease->seq - 2);
     return true;
+}
+
+/* One that fails is tried again the next time: the lease holds for many of them. */
+static void renew_to_read(void *context)
+{
+    Error unable = {0};
+
+    if (!lease_renew_once(context, &unable))
+        log_warn("the lease of what is being read could not be renewed; once it has ended, "
+                 "`pgcairn expire` may remove that",
+                 log_str("error", unable.message));
+}
+
+void lease_take_to_read(const Cluster *cluster, const char *backup, uint64_t every_ms,
+                        Lease **lease)
+{
+    Error unable = {0};
+
+    *lease = NULL;
+    if (!lease_take(cluster, &(LeaseRequest){.kind = LEASE_READ, .backup = backup}, lease,
+                    &unable)) {
+        log_debug("reading without a lease", log_str("error", unable.message));
+        return;
+    }
+    (*lease)->keeper = keeper_new(renew_to_read, *lease, every_ms);
+    if ((*lease)->keeper == NULL)
+        log_warn("no thread could be started that renews the lease: it holds for a day");
 }
 
 bool lease_renew(Lease *lease, uint32_t timeline, Lsn start, Error *err)

@@ -130,7 +130,7 @@ static bool load_chosen(const Cluster *cluster, const char *id, RestorePlan *pla
 
     lease_freep(&plan->lease);
     if (!only_looks)
-        lease_take_to_read(cluster, id, &plan->lease);
+        lease_take_to_read(cluster, id, LEASE_READ_EVERY_MS, &plan->lease);
     if (!manifest_load(&plan->decision.manifest, cluster, id, err))
         return false;
     return !manifest_find_fault(&plan->decision.manifest, &fault) ||

@@ -10,6 +10,7 @@
  */
 #define DAY_US (INT64_C(86400) * 1000000)
 static const TimeUs piece_keep = DAY_US;
+static const TimeUs unfinished_keep = DAY_US;
 static const TimeUs damaged_keep = 30 * DAY_US;
 
 static bool remove_leftover(ExpireRun *run, const ObjectInfo *object, Error *err)
@@ -74,6 +75,20 @@ static bool is_known_of_none(const ExpireRun *run, const ObjectInfo *object)
            object->stored_at < run->survey.input.now - DAY_US;
 }
 
+/* Of runs that were killed: a day at least, since who writes slowly still writes. */
+static bool remove_unfinished(ExpireRun *run, Error *err)
+{
+    const TimeUs grace = run->request->grace;
+    const TimeUs age = grace > unfinished_keep ? grace : unfinished_keep;
+    Unfinished found = {.count = 0};
+    const bool ok = storage_remove_unfinished(run->cluster->repo->storage, run->cluster->name,
+                                              run->survey.input.now - age, &found, err);
+
+    run->report->removed.others += found.count;
+    run->report->removed.bytes += found.bytes;
+    return ok;
+}
+
 typedef bool LeftoverRule(const ExpireRun *run, const ObjectInfo *object);
 
 static bool remove_by_rule(ExpireRun *run, const char *prefix, LeftoverRule *rule, Error *err)
@@ -107,5 +122,5 @@ bool expire_leftovers(ExpireRun *run, Error *err)
     return remove_by_rule(run, open, is_old_piece, err) &&
            remove_by_rule(run, wal, is_old_damaged, err) &&
            remove_by_rule(run, journal, is_old_entry, err) &&
-           remove_by_rule(run, known, is_known_of_none, err);
+           remove_by_rule(run, known, is_known_of_none, err) && remove_unfinished(run, err);
 }

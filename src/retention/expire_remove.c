@@ -95,12 +95,12 @@ static bool remove_beside(const Cluster *cluster, const char *id, Error *err)
     return true;
 }
 
-static bool remove_backup(ExpireRun *run, const char *id, Error *err)
+static bool remove_backup(ExpireRun *run, const CondemnedRecord *record, const char *id, Error *err)
 {
     CLEANUP(text_freep) char *manifest = layout_manifest(run->cluster->name, id);
 
-    if (!interrupt_check(err) || !lease_check(run->lease, err) ||
-        !FAULT_POINT("expire.before-manifest", err) ||
+    if (!interrupt_check(err) || !FAULT_POINT("expire.before-manifest", err) ||
+        !expire_check_again(run, record, id, err) ||
         !storage_remove(run->cluster->repo->storage, manifest, err) ||
         !FAULT_POINT("expire.after-manifest", err) || !remove_beside(run->cluster, id, err))
         return error_context(err, "remove backup %s", id);
@@ -109,14 +109,14 @@ static bool remove_backup(ExpireRun *run, const char *id, Error *err)
     return true;
 }
 
-static bool remove_pack(ExpireRun *run, const char *id, Error *err)
+static bool remove_pack(ExpireRun *run, const CondemnedRecord *record, const char *id, Error *err)
 {
     const ObjectInfo *pack = pack_find_listed(&run->survey.packs, id);
 
     if (pack == NULL)
         return true; /* a run before this one was killed here */
-    if (!interrupt_check(err) || !lease_renew(run->lease, 0, 0, err) ||
-        !FAULT_POINT("expire.before-pack", err) ||
+    if (!interrupt_check(err) || !FAULT_POINT("expire.before-pack", err) ||
+        !expire_check_again(run, record, NULL, err) ||
         !storage_remove(run->cluster->repo->storage, pack->name, err))
         return error_context(err, "remove pack %s", id);
     run->report->removed.packs++;
@@ -145,8 +145,23 @@ static const RetainedWal *find_planned(const RetentionPlan *plan, uint32_t timel
     return NULL;
 }
 
+/* Where the next stored stretch after this segment begins; past `last`: there is none. */
+static uint64_t next_planned(const RetentionPlan *plan, const WalName *first, uint64_t last)
+{
+    uint64_t next = last + 1;
+
+    for (size_t i = 0; i < plan->wal_count; i++) {
+        const RetainedWal *wal = &plan->wal[i];
+
+        if (wal->timeline == first->timeline && wal->first > first->segment && wal->first < next)
+            next = wal->first;
+    }
+    return next;
+}
+
 /* Of a condemned stretch what still goes; the others are kept by something by now. */
-static bool remove_stretch(ExpireRun *run, const char *text, Error *err)
+static bool remove_stretch(ExpireRun *run, const CondemnedRecord *record, const char *text,
+                           Error *err)
 {
     WalName first, last;
 
@@ -157,11 +172,12 @@ static bool remove_stretch(ExpireRun *run, const char *text, Error *err)
         WalName from = first, to = first;
 
         from.segment = segment;
-        to.segment = wal != NULL && wal->last < last.segment ? wal->last : segment;
-        if (wal != NULL && wal->last >= last.segment)
-            to.segment = last.segment;
+        to.segment = wal == NULL                ? next_planned(&run->plan, &from, last.segment) - 1
+                     : wal->last < last.segment ? wal->last
+                                                : last.segment;
         if (wal == NULL || wal->reason == WAL_GOES) {
-            if (!lease_renew(run->lease, 0, 0, err) || !expire_remove_wal(run, &from, &to, err))
+            if (!expire_check_again(run, record, NULL, err) ||
+                !expire_remove_wal(run, record, &from, &to, err))
                 return error_context(err, "remove WAL");
         } else {
             run->report->spared.segments += to.segment - segment + 1;
@@ -178,17 +194,17 @@ static bool carry_out_item(ExpireRun *run, const CondemnedRecord *record, const 
     switch (item->kind) {
     case CONDEMNED_BACKUP:
         if (find_backup(run, item->name) == NULL || !backup_is_wanted(run, record, item->name))
-            return remove_backup(run, item->name, err);
+            return remove_backup(run, record, item->name, err);
         report_add_id(run->report, &run->report->saved, &run->report->saved_count, item->name);
         run->report->spared.backups++;
         return true;
     case CONDEMNED_PACK:
         if (!pack_is_wanted(run, item->name))
-            return remove_pack(run, item->name, err);
+            return remove_pack(run, record, item->name, err);
         run->report->spared.packs++;
         return true;
     case CONDEMNED_WAL:
-        return remove_stretch(run, item->name, err);
+        return remove_stretch(run, record, item->name, err);
     }
     return true;
 }

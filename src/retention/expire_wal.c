@@ -83,7 +83,15 @@ static bool say_removed(const Cluster *cluster, const WalName *first, const WalN
     return true;
 }
 
-static bool remove_objects(ExpireRun *run, const WalName *first, const WalName *last, Error *err)
+/* A segment that was stored since the look is of somebody who wants it: the next look judges. */
+static bool was_seen(const ExpireRun *run, const WalName *name)
+{
+    return name->kind != WAL_SEGMENT ||
+           wal_inventory_has(&run->survey.wal, name->timeline, name->segment);
+}
+
+static bool remove_objects(ExpireRun *run, const CondemnedRecord *record, const WalName *first,
+                           const WalName *last, Error *err)
 {
     const Cluster *cluster = run->cluster;
     CLEANUP(text_freep) char *prefix = layout_wal_prefix(cluster->name);
@@ -96,9 +104,10 @@ static bool remove_objects(ExpireRun *run, const WalName *first, const WalName *
         WalName name;
 
         if (!layout_wal_name_of(cluster->name, object->name, cluster->wal_segment_size, &name) ||
-            !wal_is_within(&name, first, last))
+            !wal_is_within(&name, first, last) || !was_seen(run, &name))
             continue;
         if (!interrupt_check(err) || !FAULT_POINT("expire.before-segment", err) ||
+            !expire_check_again(run, record, NULL, err) ||
             !storage_remove(cluster->repo->storage, object->name, err))
             return false;
         run->report->removed.segments += name.kind == WAL_SEGMENT;
@@ -109,7 +118,8 @@ static bool remove_objects(ExpireRun *run, const WalName *first, const WalName *
 }
 
 /* What came of a segment while it was being written. */
-static bool remove_pieces(ExpireRun *run, const WalName *first, const WalName *last, Error *err)
+static bool remove_pieces(ExpireRun *run, const CondemnedRecord *record, const WalName *first,
+                          const WalName *last, Error *err)
 {
     const Cluster *cluster = run->cluster;
     CLEANUP(text_freep) char *prefix = layout_open_prefix(cluster->name);
@@ -125,7 +135,8 @@ static bool remove_pieces(ExpireRun *run, const WalName *first, const WalName *l
                              &name, &from, &to) ||
             !wal_is_within(&name, first, last))
             continue;
-        if (!storage_remove(cluster->repo->storage, objects.objects[i].name, err))
+        if (!expire_check_again(run, record, NULL, err) ||
+            !storage_remove(cluster->repo->storage, objects.objects[i].name, err))
             return false;
         run->report->removed.others++;
         run->report->removed.bytes += objects.objects[i].size;
@@ -158,9 +169,10 @@ static bool remove_damage(const ExpireRun *run, const WalName *first, const WalN
     return true;
 }
 
-bool expire_remove_wal(ExpireRun *run, const WalName *first, const WalName *last, Error *err)
+bool expire_remove_wal(ExpireRun *run, const CondemnedRecord *record, const WalName *first,
+                       const WalName *last, Error *err)
 {
     return say_removed(run->cluster, first, last, err) && FAULT_POINT("expire.after-mark", err) &&
-           remove_objects(run, first, last, err) && remove_pieces(run, first, last, err) &&
-           remove_damage(run, first, last, err);
+           remove_objects(run, record, first, last, err) &&
+           remove_pieces(run, record, first, last, err) && remove_damage(run, first, last, err);
 }

@@ -131,16 +131,21 @@ static bool is_read_lease(const LeaseInfo *lease)
            (lease->purpose[0] == '\0' || strcmp(lease->purpose, LEASE_READ) == 0);
 }
 
-const LeaseInfo *survey_find_reader(const RetentionSurvey *survey)
+const LeaseInfo *leases_find_reader(const LeaseList *leases, const BackupList *backups)
 {
-    for (size_t i = 0; i < survey->leases.count; i++) {
-        const LeaseInfo *lease = &survey->leases.items[i];
+    for (size_t i = 0; i < leases->count; i++) {
+        const LeaseInfo *lease = &leases->items[i];
 
         if (is_read_lease(lease) &&
-            (lease->backup[0] == '\0' || backup_list_find(&survey->backups, lease->backup) == NULL))
+            (lease->backup[0] == '\0' || backup_list_find(backups, lease->backup) == NULL))
             return lease;
     }
     return NULL;
+}
+
+const LeaseInfo *survey_find_reader(const RetentionSurvey *survey)
+{
+    return leases_find_reader(&survey->leases, &survey->backups);
 }
 
 static bool is_leased(const RetentionSurvey *survey, const char *id)

@@ -177,6 +177,12 @@ static bool limit_room(Storage *storage, StorageRoom *room, Error *err)
     return storage_room(((LimitStorage *)storage)->inner, room, err);
 }
 
+static bool limit_remove_unfinished(Storage *storage, const char *folder, TimeUs before,
+                                    Unfinished *found, Error *err)
+{
+    return storage_remove_unfinished(((LimitStorage *)storage)->inner, folder, before, found, err);
+}
+
 static void limit_free(Storage *storage)
 {
     LimitStorage *limit = (LimitStorage *)storage;
@@ -195,6 +201,7 @@ static const StorageOps limit_ops = {
     .list = limit_list,
     .stat = limit_stat,
     .remove = limit_remove,
+    .remove_unfinished = limit_remove_unfinished,
     .identify = limit_identify,
     .sync = limit_sync,
     .room = limit_room,

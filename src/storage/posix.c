@@ -468,6 +468,7 @@ static const StorageOps posix_ops = {
     .list = posix_list,
     .stat = posix_stat,
     .remove = posix_remove,
+    .remove_unfinished = posix_remove_unfinished,
     .identify = posix_identify,
     .sync = posix_sync,
     .room = posix_room,

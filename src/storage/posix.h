@@ -64,6 +64,11 @@ bool posix_sync_folder(const PosixStorage *posix, const char *name, size_t size,
                        Error *err) MUST_CHECK;
 bool posix_sync_parent(const PosixStorage *posix, const char *name, Error *err) MUST_CHECK;
 
+/* StorageOps.remove_unfinished; and whether a file of this name is one. */
+bool posix_remove_unfinished(Storage *storage, const char *folder, TimeUs before, Unfinished *found,
+                             Error *err) MUST_CHECK;
+bool posix_is_unfinished(const char *base);
+
 /* StorageOps.list */
 bool posix_list(Storage *storage, const ListRequest *request, ObjectList *list,
                 Error *err) MUST_CHECK;

@@ -208,6 +208,12 @@ static bool retry_room(Storage *storage, StorageRoom *room, Error *err)
     return true;
 }
 
+static bool retry_remove_unfinished(Storage *storage, const char *folder, TimeUs before,
+                                    Unfinished *found, Error *err)
+{
+    return storage_remove_unfinished(((RetryStorage *)storage)->inner, folder, before, found, err);
+}
+
 static void retry_free(Storage *storage)
 {
     RetryStorage *retry = (RetryStorage *)storage;
@@ -225,6 +231,7 @@ static const StorageOps retry_ops = {
     .list = retry_list,
     .stat = retry_stat,
     .remove = retry_remove,
+    .remove_unfinished = retry_remove_unfinished,
     .identify = retry_identify,
     .sync = retry_sync,
     .room = retry_room,

@@ -210,6 +210,14 @@ bool storage_remove(Storage *storage, const char *name, Error *err)
     return check_name(name, err) && storage->ops->remove(storage, name, err);
 }
 
+bool storage_remove_unfinished(Storage *storage, const char *folder, TimeUs before,
+                               Unfinished *found, Error *err)
+{
+    return check_name(folder, err) &&
+           (storage->ops->remove_unfinished == NULL ||
+            storage->ops->remove_unfinished(storage, folder, before, found, err));
+}
+
 bool storage_sync(Storage *storage, const char *name, Error *err)
 {
     return check_name(name, err) && storage->ops->sync(storage, name, err);

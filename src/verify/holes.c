@@ -183,7 +183,7 @@ static void add_missing(Holes *holes, uint32_t timeline, uint64_t first, uint64_
     uint64_t removed_to;
 
     for (uint64_t segment = first; segment <= last; segment++) {
-        if (!wal_inventory_removed(&holes->wal, size, timeline, segment, &removed_to) ||
+        if (!wal_marked_removed(&holes->wal.marks, size, timeline, segment, &removed_to) ||
             is_needed_by_backup(holes, timeline, segment))
             continue;
         if (begin < segment)

@@ -173,11 +173,11 @@ const Mark *wal_inventory_damage(const WalInventory *inventory, uint32_t timelin
                      wal_name_text(&name, segment_size, text));
 }
 
-bool wal_inventory_removed(const WalInventory *inventory, uint32_t segment_size, uint32_t timeline,
-                           uint64_t segment, uint64_t *last)
+bool wal_marked_removed(const MarkList *marks, uint32_t segment_size, uint32_t timeline,
+                        uint64_t segment, uint64_t *last)
 {
-    for (size_t i = 0; i < inventory->marks.count; i++) {
-        const Mark *mark = &inventory->marks.items[i];
+    for (size_t i = 0; i < marks->count; i++) {
+        const Mark *mark = &marks->items[i];
         WalName from, to;
         Error ignored = {0}; /* one that can't be read says of no segment that it was removed */
 

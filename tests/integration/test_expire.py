@@ -99,15 +99,19 @@ class Policy(ExpireTest):
         old, young = wal.with_name(wal.name + ".damaged-0123abcd"), wal.with_name(wal.name + ".damaged-89abcdef")
         entry = self.repo / "main" / "journal" / "20200101T000000.000Z-backup-01234567"
         foreign = self.repo / "main" / "journal" / "README"
-        for path in (old, young, entry, foreign):
+        unfinished = [wal.with_name(f"{wal.name}.tmp-{digits}") for digits in ("0" * 16, "1" * 16, "1" * 15)]
+        for path in (old, young, entry, foreign, *unfinished):
             path.write_bytes(b"x")
-        for path, days in ((old, 40), (wal, 35), (entry, 900), (foreign, 900)):
+        for path, days in ((old, 40), (wal, 35), (entry, 900), (foreign, 900),
+                           (unfinished[0], 2), (unfinished[2], 2)):
             os.utime(path, (time.time() - days * 86400,) * 2)
         for path in (self.repo, *self.repo.rglob("*")):
             os.chown(path, os.stat(self.world.repo).st_uid, -1)
         self.expire("--keep-min=4")
         self.assertEqual([path.exists() for path in (old, young, entry, foreign, wal)],
                          [False, True, False, True, True])
+        # Of a run that was killed; one of today may still be written, and of another name is not ours.
+        self.assertEqual([path.exists() for path in unfinished], [False, True, True])
 
     def test_what_is_left_restores_to_its_end(self):
         self.expire("--keep-min=2", *AT_ONCE)
@@ -116,6 +120,45 @@ class Policy(ExpireTest):
             copy = self.restore(f"--backup={backup}", "--as-copy", "--start", name=backup)
             self.assertEqual(copy.sql("select count(*) from steps"), "4")
             copy.destroy()
+
+
+class Stopped(ExpireTest):
+    def stop_at(self, point):
+        process = self.start_tool("expire", "--keep-min=1", *AT_ONCE,
+                                  environment={"PGCAIRN_FAULT": f"{point}:stop"})
+        wait_until(lambda: is_stopped(process.pid), f"expire did not stop at {point}")
+        return process
+
+    def go_on(self, process):
+        process.send_signal(signal.SIGCONT)
+        said = process.communicate(timeout=60)
+        self.assertEqual(process.returncode, 3, said)
+
+    def test_what_was_spared_or_pinned_meanwhile_stays(self):
+        # Between the look at everything and the first removal.
+        process = self.stop_at("expire.before-manifest")
+        self.tool("pin", self.backups[0])
+        self.go_on(process)
+        self.assertEqual(self.there(), self.backups)
+        # Between the last look and the removal: what was seen holds for ten seconds.
+        self.tool("unpin", self.backups[0])
+        process = self.stop_at("expire.after-check")
+        self.tool("pin", self.backups[0])
+        time.sleep(11)
+        self.go_on(process)
+        self.assertEqual(self.there(), self.backups)
+
+    def test_what_was_removed_is_not_the_end_of_the_wal(self):
+        first = self.segments()[0]
+        self.expire("--keep-min=1", *AT_ONCE)
+        self.assertNotIn(first, self.segments())
+        self.assertGreater(len(self.segments()), 1)
+        said = self.attempt("archive-get", first, str(self.path / "out"))
+        self.assertNotIn(said.returncode, (0, 1))
+        self.assertIn("retention has removed it", said.stderr)
+
+    def segments(self):
+        return sorted(path.name[:24] for path in (self.repo / "main" / "wal").rglob("*.wal"))
 
 
 class Killed(ExpireTest):

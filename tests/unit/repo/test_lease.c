@@ -521,6 +521,34 @@ static void whoever_does_not_see_its_own_lease_does_not_hold(void **state)
 }
 
 /* Many begin at the same instant: never two hold. */
+static void a_reader_renews_its_lease_while_it_is_busy(void **state)
+{
+    CLEANUP(place_done) Place place;
+    CLEANUP(lease_freep) Lease *lease = NULL;
+    const char *first = NULL;
+    CLEANUP(object_list_done) ObjectList begin = {0};
+    Error err = {0};
+    bool is_renewed = false;
+
+    (void)state;
+    place_open(&place);
+    lease_take_to_read(&place.fixture.cluster, NULL, 20, &lease);
+    assert_non_null(lease);
+    assert_true(storage_list(place.fixture.repo.storage, "main/lease/", &begin, &err));
+    first = begin.objects[begin.count - 1].name;
+    for (int look = 0; look < 500 && !is_renewed; look++) {
+        CLEANUP(object_list_done) ObjectList now = {0};
+
+        time_sleep_ms(10);
+        assert_true(storage_list(place.fixture.repo.storage, "main/lease/", &now, &err));
+        assert_true(now.count > 0);
+        is_renewed = strcmp(now.objects[now.count - 1].name, first) > 0;
+    }
+    assert_true(is_renewed);
+    lease_freep(&lease);
+    assert_int_equal(lease_objects(&place), 0);
+}
+
 static void of_many_at_once_never_two_hold(void **state)
 {
     enum { RUNS = 6, CHILDREN = 4 };
@@ -591,6 +619,7 @@ int main(void)
         cmocka_unit_test(a_lease_that_expired_is_lost_even_if_nobody_took_it),
         cmocka_unit_test(what_cannot_be_looked_at_is_no_answer),
         cmocka_unit_test(whoever_does_not_see_its_own_lease_does_not_hold),
+        cmocka_unit_test(a_reader_renews_its_lease_while_it_is_busy),
         cmocka_unit_test(of_many_at_once_never_two_hold),
     };
 
