@@ -7,12 +7,13 @@ import json
 import os
 import shutil
 import signal
+import subprocess
 import tempfile
 import time
 
 from support.archive import archived
 from support.hook import fault_points
-from support.processes import run
+from support.processes import TOOL, clean_environment, identity, run, state_and_parent, wait_for
 from support.shared import SharedClusterTest
 
 if os.access("/dev/shm", os.W_OK) and shutil.disk_usage("/dev/shm").free > 4 << 30:
@@ -124,15 +125,20 @@ class Policy(ExpireTest):
 
 class Stopped(ExpireTest):
     def stop_at(self, point):
-        process = self.start_tool("expire", "--keep-min=1", *AT_ONCE,
-                                  environment={"PGCAIRN_FAULT": f"{point}:stop"})
-        wait_until(lambda: is_stopped(process.pid), f"expire did not stop at {point}")
+        process = subprocess.Popen(
+            [TOOL, "expire", f"--repo={self.repo}", "--keep-min=1", *AT_ONCE], text=True, cwd="/",
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+            env=clean_environment(PGCAIRN_FAULT=f"{point}:stop"), **identity())
+        self.addCleanup(process.kill)
+        wait_for(lambda: state_and_parent(process.pid)[0] in "TtZX", f"the stop at {point}")
+        self.assertIsNone(process.poll())
         return process
 
     def go_on(self, process):
         process.send_signal(signal.SIGCONT)
         said = process.communicate(timeout=60)
-        self.assertEqual(process.returncode, 3, said)
+        self.assertEqual(process.returncode, 5, said)
+        self.assertIn("it was pinned meanwhile", said[1])
 
     def test_what_was_spared_or_pinned_meanwhile_stays(self):
         # Between the look at everything and the first removal.
