@@ -353,7 +353,7 @@ static bool is_marked_removed(const Get *get)
                               get->name.segment, &last);
 }
 
-static bool explain_removed(Error *err)
+static bool explain_expired(Error *err)
 {
     error_set(err, ERR_CORRUPT,
               "retention has removed it (pgcairn expire), since no backup that is kept needs it; "
@@ -368,7 +368,7 @@ static bool explain_hole(const Get *get, const WalInventory *inventory, Error *e
     char text[WAL_NAME_SIZE] = "WAL of a timeline that this recovery goes on to";
 
     if (is_marked_removed(get))
-        return explain_removed(err);
+        return explain_expired(err);
     later.segment = first_later(inventory, &get->name);
     if (later.segment != 0)
         wal_name_text(&later, get->cluster->wal_segment_size, text);

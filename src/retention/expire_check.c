@@ -47,7 +47,7 @@ static const LeaseInfo *find_user(const ExpireRun *run, const LeaseList *leases,
     return found;
 }
 
-static bool is_pinned(const MarkList *marks, const char *backup, TimeUs now)
+static bool is_pinned_now(const MarkList *marks, const char *backup, TimeUs now)
 {
     const Mark *pin = backup != NULL ? mark_find(marks, MARK_PIN, MARK_OF_BACKUP, backup) : NULL;
 
@@ -68,8 +68,8 @@ static bool find_change(ExpireRun *run, const CondemnedRecord *record, const cha
         return false;
     *why = !has_record(&condemned, record->id)       ? "it was spared meanwhile"
            : find_user(run, &leases, backup) != NULL ? "somebody began to use it meanwhile"
-           : is_pinned(&marks, backup, lease_stored_at(run->lease)) ? "it was pinned meanwhile"
-                                                                    : NULL;
+           : is_pinned_now(&marks, backup, lease_stored_at(run->lease)) ? "it was pinned meanwhile"
+                                                                        : NULL;
     return true;
 }
 
