@@ -13,9 +13,9 @@
 enum { ROOM_BACKUPS_MAX = 10 }; /* the newest so many are looked at */
 
 /* Growth over less than this says nothing about a day. */
-#define ROOM_MEASURED_MIN (3600 * (TimeUs)1000000)
+static const TimeUs ROOM_MEASURED_MIN = 3600 * 1000000LL;
 /* WAL that was stored longer ago says little about tomorrow. */
-#define ROOM_WAL_SPAN (7 * 86400 * (TimeUs)1000000)
+static const TimeUs ROOM_WAL_SPAN = 604800 * 1000000LL;
 
 typedef struct RoomGrowth {
     bool is_known;

@@ -48,12 +48,14 @@ static void be_modest(const BackupRequest *request)
                              : IOPRIO_CLASS_BE << IOPRIO_CLASS_SHIFT | IOPRIO_LOWEST;
 
     if (request->disk_priority != DISK_PRIORITY_KEPT &&
-        syscall(SYS_ioprio_set, IOPRIO_WHO_PROCESS, 0, priority) != 0)
+        syscall(SYS_ioprio_set, IOPRIO_WHO_PROCESS, 0, priority) != 0) {
         log_warn("the priority of reads and writes stays as it is",
                  log_u64("errno", (uint64_t)errno));
+    }
     if (getpriority(PRIO_PROCESS, 0) < (int)request->nice &&
-        setpriority(PRIO_PROCESS, 0, (int)request->nice) != 0)
+        setpriority(PRIO_PROCESS, 0, (int)request->nice) != 0) {
         log_warn("the niceness stays as it is", log_u64("errno", (uint64_t)errno));
+    }
 }
 
 /* A spread checkpoint may outlast the lease. */

@@ -24,14 +24,14 @@ static void growth_of_backups_is_what_all_but_the_first_stored(void **state)
         {{{0, 100, false}}, 1, false, 0, 100},
         /* Half an hour says nothing about a day. */
         {{{0, 100, false}, {1800 * 1000000LL, 5, true}}, 2, false, 0, 5},
-        {{{0, 100, false}, {12 * 3600 * 1000000LL, 5, true}}, 2, true, 10, 5},
+        {{{0, 100, false}, {12LL * 3600 * 1000000, 5, true}}, 2, true, 10, 5},
         /* In any order; a full one among increments is not what comes next. */
-        {{{48 * 3600 * 1000000LL, 7, true}, {0, 100, false}, {24 * 3600 * 1000000LL, 5, true}},
+        {{{48LL * 3600 * 1000000, 7, true}, {0, 100, false}, {24LL * 3600 * 1000000, 5, true}},
          3,
          true,
          6,
          7},
-        {{{0, 100, false}, {24 * 3600 * 1000000LL, 90, false}}, 2, true, 90, 100},
+        {{{0, 100, false}, {24LL * 3600 * 1000000, 90, false}}, 2, true, 90, 100},
     };
 
     for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
@@ -69,11 +69,9 @@ static void growth_of_wal_is_that_of_the_last_days(void **state)
         double bytes_per_day;
     } cases[] = {
         /* in hours ago, 8 bytes each; -1: the store does not tell */
-        {{-1, -1, -1}, false, 0},
-        {{0, 0, 0}, false, 0},
-        {{12, 6, 3}, true, 32},
-        {{24 * 30, 24 * 20, 24 * 8}, true, 0},      /* nothing lately: that is known */
-        {{24 * 30, 24 * 2, 24 * 1}, true, 16 / 7.}, /* the old one is not in it */
+        {{-1, -1, -1}, false, 0},       {{0, 0, 0}, false, 0}, {{12, 6, 3}, true, 32},
+        {{720, 480, 192}, true, 0},     /* nothing lately: that is known */
+        {{720, 48, 24}, true, 16 / 7.}, /* the old one is not in it */
     };
     const TimeUs now = 1000 * day;
 
