@@ -83,6 +83,15 @@ static bool renew_lease_at_start(BackupRun *run, Error *err)
     return lease_renew(run->lease, run->timeline, run->start, err);
 }
 
+bool run_take_lease(BackupRun *run, Error *err)
+{
+    return lease_take(run->cluster,
+                      &(LeaseRequest){.kind = LEASE_BACKUP, .timeline = run->identity.timeline},
+                      &run->lease, err) &&
+           FAULT_POINT("backup.after-lease", err) &&
+           condemned_load(&run->condemned, run->cluster, err);
+}
+
 /* The lease comes before the start, so that of two runs only one makes the server do a checkpoint.
  */
 static bool backup_begin(BackupRun *run, Error *err)
@@ -94,11 +103,7 @@ static bool backup_begin(BackupRun *run, Error *err)
     progress_phase(request->progress, "start: waiting for the server's checkpoint", 0);
     if (!session_take_bytes(run->session, err) || !run_check_source(run, err))
         return false;
-    if (!lease_take(run->cluster,
-                    &(LeaseRequest){.kind = LEASE_BACKUP, .timeline = run->identity.timeline},
-                    &run->lease, err) ||
-        !FAULT_POINT("backup.after-lease", err) ||
-        !condemned_load(&run->condemned, run->cluster, err))
+    if (!run_take_lease(run, err))
         return false;
 
     run->started_at = time_now();
@@ -385,6 +390,16 @@ static bool hold_lease_to_end(BackupRun *run, const Manifest *manifest, Error *e
     return error_context(err, "hold the lease until backup %s was committed", run->report->id);
 }
 
+bool run_commit_manifest(BackupRun *run, const Manifest *manifest, Error *err)
+{
+    if (!lease_check(run->lease, err) || !check_own_packs(run, manifest, err) ||
+        !FAULT_POINT("backup.before-manifest", err))
+        return false;
+    if (!manifest_save(manifest, run->cluster, err))
+        return take_back_unsaved(run, err);
+    return hold_lease_to_end(run, manifest, err);
+}
+
 /* The server says of a relative link what is in it; a restore has the link elsewhere. */
 static bool resolve_locations(const Scan *scan, TablespaceList *tablespaces, Error *err)
 {
@@ -432,12 +447,7 @@ static bool backup_commit(BackupRun *run, Copy *copy, const BackupSource *source
         return error_set(err, ERR_REFUSED, "nothing could be restored from this backup: %s",
                          manifest_fault_text(&fault, &arena));
     }
-    if (!lease_check(run->lease, err) || !check_own_packs(run, &manifest, err) ||
-        !FAULT_POINT("backup.before-manifest", err))
-        return false;
-    if (!manifest_save(&manifest, run->cluster, err))
-        return take_back_unsaved(run, err);
-    return hold_lease_to_end(run, &manifest, err);
+    return run_commit_manifest(run, &manifest, err);
 }
 
 static bool stop_and_commit(BackupRun *run, Copy *copy, const BackupSource *source, Error *err)
