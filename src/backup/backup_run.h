@@ -80,9 +80,9 @@ bool run_check_copied(const BackupRun *run, Error *err) MUST_CHECK;
 bool run_ask_insert(BackupRun *run, Lsn *insert, Error *err) MUST_CHECK;
 
 /*
- * backup.c: the two ends of what a backup and `expire` have agreed on (repo/condemned.h). The lease,
- * and after it what is condemned; the manifest, with a look before it and after it whether all that
- * it refers to is there and stays: else there is no such backup (ERR_BUSY).
+ * backup.c: the two ends of what a backup and `expire` have agreed on (repo/condemned.h). The
+ * lease, and after it what is condemned; the manifest, with a look before it and after it whether
+ * all that it refers to is there and stays: else there is no such backup (ERR_BUSY).
  */
 bool run_take_lease(BackupRun *run, Error *err) MUST_CHECK;
 bool run_commit_manifest(BackupRun *run, const Manifest *manifest, Error *err) MUST_CHECK;
