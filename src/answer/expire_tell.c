@@ -25,12 +25,14 @@ static const char *rules_text(const PlannedBackup *planned, Arena *arena)
                 arena_format(arena, "%s %s", text,
                              retention_period_text(kind, planned->backup->periods[kind], period));
         }
-        if (rule == KEPT_BY_WINDOW && planned->needed_for != TIME_US_NONE)
+        if (rule == KEPT_BY_WINDOW && planned->needed_for != TIME_US_NONE) {
             text = arena_format(arena, "%s (needed for %s)", text,
                                 time_text(planned->needed_for, time));
-        if (rule == KEPT_BY_PIN && planned->backup->pinned_until != TIME_US_MAX)
+        }
+        if (rule == KEPT_BY_PIN && planned->backup->pinned_until != TIME_US_MAX) {
             text = arena_format(arena, "%s until %s", text,
                                 time_text(planned->backup->pinned_until, time));
+        }
     }
     return text;
 }
@@ -51,9 +53,10 @@ static const char *reason_of(const RetentionSurvey *survey, const RetentionPlan 
     const CondemnedRecord *record = condemned_find(&survey->condemned, planned->backup->id);
     char time[TIME_TEXT_SIZE];
 
-    if (record != NULL)
+    if (record != NULL) {
         return arena_format(arena, "goes after %s unless `expire --spare` brings it back",
                             time_text(condemned_until(record), time));
+    }
     return planned->rules != 0      ? rules_text(planned, arena)
            : plan->obstacle == NULL ? "no rule keeps it"
                                     : "no rule keeps it, but nothing is removed now";

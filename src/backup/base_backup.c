@@ -116,9 +116,10 @@ static void judge_base_packs(const BaseSearch *search, BaseBackup *base)
         base->is_usable[i] = is_usable_pack(search, &manifest->packs[i]);
         bad += !base->is_usable[i];
     }
-    if (bad > 0)
+    if (bad > 0) {
         log_warn("packs that may be damaged are not shared: what is in them is stored anew",
                  log_str("base", manifest->header.id), log_u64("packs", bad));
+    }
 }
 
 static const char *explain_no_base(const BaseAnswer *answer, Arena *arena)

@@ -10,6 +10,7 @@
 #include "postgres/data_directory.h"
 #include "repo/layout.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -315,6 +316,7 @@ static uint32_t dense_index(const Copy *copy, uint32_t index)
 /* A pack of the base's gets a number when it is referred to first. */
 static uint32_t number_base_pack(Copy *copy, uint32_t *numbers, uint32_t index)
 {
+    assert(copy->context.base != NULL); /* else nothing refers to one */
     if (numbers[index] == 0) {
         copy->packs = mem_resize(copy->packs, (copy->pack_count + 1) * sizeof copy->packs[0]);
         copy->packs[copy->pack_count++] = copy->context.base->manifest.packs[index];

@@ -247,10 +247,11 @@ void block_map_add(BlockMap *map, const RelationFile *file, uint32_t block)
 
     if (entry == NULL)
         return;
-    if (entry->form == CHUNK_NUMBERS)
+    if (entry->form == CHUNK_NUMBERS) {
         chunk_add_number(map, entry, number);
-    else if (entry->form == CHUNK_BITS)
+    } else if (entry->form == CHUNK_BITS) {
         entry->bits[number / 64] |= UINT64_C(1) << number % 64;
+    }
     keep_within(map);
 }
 
@@ -337,9 +338,10 @@ ChangedAnswer block_map_answer(const BlockMap *map, const RelationFile *file, ui
         const uint64_t chunk_end = (uint64_t)begin + CHUNK_BLOCKS;
         const MapEntry *entry = entry_find(map, file, chunk);
 
-        if (entry != NULL)
+        if (entry != NULL) {
             take_chunk(entry, first, begin > first ? begin : first,
                        (uint32_t)(chunk_end < end ? chunk_end : end), words);
+        }
     }
     return has_any(words, count) ? CHANGED_SOME : CHANGED_NONE;
 }

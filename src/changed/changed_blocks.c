@@ -264,9 +264,10 @@ static bool check_reliable(BlockCollecting *state, const SegmentBlocks *found)
     }
     if (until < request->to && until < end)
         return give_up(state, "the WAL in %s ends at %s", name, lsn_text(until, place));
-    if (reader->tail_record != 0 && reader->tail_record < request->to && request->to <= end)
+    if (reader->tail_record != 0 && reader->tail_record < request->to && request->to <= end) {
         return give_up(state, "the record at %s is not complete",
                        lsn_text(reader->tail_record, place));
+    }
     if (wal_blocks_is_full(found->blocks))
         return give_up(state, "%s changes too many different blocks", name);
     return true;

@@ -396,7 +396,7 @@ const Option option_table[] = {
         .fallback = "0", .only_flag = true, .max = 36500 * DAY_MS},
     {"every", DURATION, FIELD(every_ms), FOR_EXPIRE, GROUP_KEEP, "TIME",
         "how often a backup is taken, for --simulate",
-        .fallback = "1d", .only_flag = true, .min = 60 * 1000, .max = 366 * DAY_MS},
+        .fallback = "1d", .only_flag = true, .min = 60000, .max = 366 * DAY_MS},
     {"now", FLAG, FIELD(now), FOR_EXPIRE, GROUP_KEEP, NULL,
         "with --yes, and --grace=0s: all of it in this one run, if nobody is at work; what went can't "
         "be brought back",

@@ -348,9 +348,10 @@ static bool backup_expire(const Options *options, const Cluster *cluster,
     CLEANUP(expire_report_done) ExpireReport report = {.until = TIME_US_NONE};
     Error failure = {0};
 
-    if (!expire_run(cluster, request, &report, &failure))
+    if (!expire_run(cluster, request, &report, &failure)) {
         return error_set(err, ERR_DEGRADED, "the backup is kept, but expire failed: %s",
                          failure.message);
+    }
     if (!options->json)
         expire_report_tell(&report);
     if (report.obstacle == NULL || !retention_policy_is_set(&request->policy))

@@ -154,9 +154,10 @@ bool command_expire(const Options *options, Error *err)
         return false;
     if (options->simulate_ms != 0)
         return expire_simulate(&expire, err);
-    if (options->spare != NULL)
+    if (options->spare != NULL) {
         return expire_spare(&expire.cluster, options->spare, &expire.report, err) &&
                tell_report(&expire, err);
+    }
     return options->dry_run ? expire_show(&expire, err) : expire_do(&expire, err);
 }
 

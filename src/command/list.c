@@ -570,9 +570,10 @@ static bool list_asked(Listing *listing, const Options *options, Error *err)
     if (!repo_clusters(&listing->repo, &listing->names, err))
         return false;
     listing->is_many = listing->names.count > 1;
-    if (listing->is_many)
+    if (listing->is_many) {
         return listing->backup != NULL ? list_backup_anywhere(listing, err)
                                        : list_all(listing, err);
+    }
     return list_one(listing,
                     listing->names.count == 1 ? listing->names.objects[0].name : options->cluster,
                     err);

@@ -112,6 +112,7 @@ static bool has_pages(const char *path, RelationFileName *name)
 }
 
 /* A TreeVisit. What goes meanwhile is not there. */
+/* NOLINTNEXTLINE(readability-non-const-parameter): it is a TreeVisit */
 static bool look_at_file(void *context, const TreeEntry *entry, bool *descends, Error *err)
 {
     const PageTree *tree = context;

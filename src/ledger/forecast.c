@@ -124,10 +124,11 @@ bool forecast_worst(const RestoreRates *rates, const ForecastBackup *backups, si
                                   .wal_bytes = end > backups[i].start ? end - backups[i].start : 0,
                                   .has_target = true};
         double time = 0;
-        for (int phase = 0; phase < PHASE_COUNT; phase++)
+        for (int phase = 0; phase < PHASE_COUNT; phase++) {
             time += load_will_have(&here, (RestorePhase)phase)
                         ? rates_phase_time(rates, &here, (RestorePhase)phase)
                         : 0;
+        }
 
         if (time <= longest)
             continue;

@@ -83,7 +83,8 @@ static bool tell_database(const WalRecord *record, const PgVersion *version, con
     uint32_t count;
     Payload payload;
 
-    if (record->bytes == NULL || !payload_of(record, &payload) || payload.size < 2 * OID_SIZE)
+    if (record->bytes == NULL || !payload_of(record, &payload) ||
+        payload.size < (size_t)2 * OID_SIZE)
         return false;
     const uint32_t database = get_le32(payload.bytes);
     if (op == XLOG_DBASE_COPY || (has_ways && op == XLOG_DBASE_WRITE)) {

@@ -447,9 +447,10 @@ static bool read_info(LeaseInfo *info, const Cluster *cluster, const char *objec
     Error ignored = {0};
 
     *is_dead = false;
-    if (!record_load(cluster->repo->storage, object, "lease", LEASE_VERSION, &record, err))
+    if (!record_load(cluster->repo->storage, object, "lease", LEASE_VERSION, &record, err)) {
         return err->code != ERR_CORRUPT && err->code != ERR_VERSION ? false
                                                                     : (error_clear(err), true);
+    }
     if (!decode_rival(&record, &rival, &boot_id, &purpose, &process_start) ||
         !record_get_u64(&record, "timeline", &timeline, &ignored) || timeline > UINT32_MAX ||
         !record_get_text(&record, "start", &start, &ignored) ||

@@ -112,16 +112,18 @@ static bool find_newcomer(const ExpireRun *run, const char *id, char text[128], 
     for (size_t i = 0; i < leases.count && !*found; i++) {
         *found =
             lease_is_of_user(&leases.items[i]) && !was_there(&run->survey.leases, &leases.items[i]);
-        if (*found)
+        if (*found) {
             (void)snprintf(text, 128, "a %.24s began meanwhile on host \"%.60s\"",
                            leases.items[i].purpose, leases.items[i].host);
+        }
     }
     for (size_t i = 0; i < condemned.count && !*found; i++) {
         bool is_known = strcmp(condemned.records[i].id, id) == 0;
 
-        for (size_t at = 0; at < run->survey.condemned.count; at++)
+        for (size_t at = 0; at < run->survey.condemned.count; at++) {
             is_known = is_known ||
                        strcmp(condemned.records[i].id, run->survey.condemned.records[at].id) == 0;
+        }
         *found = !is_known;
         if (*found)
             (void)snprintf(text, 128, "condemned/%s was stored meanwhile", condemned.records[i].id);
@@ -153,9 +155,10 @@ static bool store_condemned(ExpireRun *run, const ItemList *items, Error *err)
         return condemned_remove(record.id, run->cluster, err);
     }
     for (size_t i = 0; i < items->count; i++) {
-        if (items->items[i].kind == CONDEMNED_BACKUP)
+        if (items->items[i].kind == CONDEMNED_BACKUP) {
             report_add_id(run->report, &run->report->going, &run->report->going_count,
                           items->items[i].name);
+        }
     }
     expire_count(&run->report->condemned, &items->counts);
     return true;

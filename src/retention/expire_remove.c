@@ -49,9 +49,10 @@ static bool backup_is_wanted(const ExpireRun *run, const CondemnedRecord *record
     without.backups = backups;
     retention_plan(&without, &plan);
     for (size_t i = 0; i < plan.backup_count; i++) {
-        if (strcmp(backups[i].id, id) == 0)
+        if (strcmp(backups[i].id, id) == 0) {
             is_wanted =
                 record->is_by_hand ? !planned_backup_goes(&plan, i) : plan.backups[i].rules != 0;
+        }
     }
     return is_wanted;
 }

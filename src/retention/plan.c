@@ -75,7 +75,7 @@ static Members members_of(const RetentionPlan *plan, const TimelinePath *path, A
             members.items[members.count++] = planned;
     }
     if (members.count > 1)
-        qsort(members.items, members.count, sizeof *members.items, members_by_stop);
+        qsort(members.items, members.count, sizeof(PlannedBackup *), members_by_stop);
     return members;
 }
 
@@ -312,13 +312,15 @@ static const char *find_unknown(const RetentionInput *input, Arena *arena)
             return arena_format(arena, "backup %s is damaged", backup->id);
         if (backup->state == BACKUP_NEWER)
             return arena_format(arena, "backup %s is of a newer version", backup->id);
-        if (backup->at > input->now + RETENTION_CLOCK_SLACK)
+        if (backup->at > input->now + RETENTION_CLOCK_SLACK) {
             return arena_format(
                 arena, "the store's clock is before the end of backup %s: a clock is wrong",
                 backup->id);
-        if (!has_branch(input, backup))
+        }
+        if (!has_branch(input, backup)) {
             return arena_format(arena, "backup %s is on no history that the archive knows",
                                 backup->id);
+        }
     }
     return NULL;
 }
@@ -334,10 +336,11 @@ static const char *find_suspect_successor(const RetentionInput *input, const Ret
         for (size_t at = 0; at + 1 < members.count; at++) {
             if (members.items[at]->rules == 0 &&
                 members.items[at]->backup->state == BACKUP_RESTORABLE &&
-                members.items[at + 1]->backup->is_suspect)
+                members.items[at + 1]->backup->is_suspect) {
                 return arena_format(arena, "backup %s, the next after %s, is suspect: %s",
                                     members.items[at + 1]->backup->id,
                                     members.items[at]->backup->id, "a drill from it failed");
+            }
         }
     }
     return NULL;
@@ -369,13 +372,15 @@ static const char *find_leap(const RetentionInput *input, const RetentionPlan *p
 {
     const TimeUs window = input->policy.window;
 
-    if (window != 0 && count_candidates_since(plan, input->now - window) == 0)
+    if (window != 0 && count_candidates_since(plan, input->now - window) == 0) {
         return "no backup that can be restored was taken within the window: backups have stopped, "
                "or a clock is wrong";
+    }
     if (has_before(plan, input->now - (window > leap ? window : leap)) &&
-        count_candidates_since(plan, input->now - (window > leap ? window : leap)) < 2)
+        count_candidates_since(plan, input->now - (window > leap ? window : leap)) < 2) {
         return "fewer than two backups that can be restored were taken within the last year: "
                "backups have only begun, or a clock is wrong";
+    }
     return NULL;
 }
 

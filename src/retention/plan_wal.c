@@ -1,5 +1,7 @@
 #include "plan_wal.h"
 
+#include <assert.h>
+
 const char *wal_reason_text(WalReason reason)
 {
     switch (reason) {
@@ -211,10 +213,11 @@ static bool is_of_branch(const RetentionInput *input, uint32_t timeline)
 
 static void keep_run_of_none(KeptRanges *ranges, const WalRun *run)
 {
-    if (!is_of_branch(ranges->input, run->timeline))
+    if (!is_of_branch(ranges->input, run->timeline)) {
         ranges_add(
             ranges,
             &(KeptRange){.timeline = run->timeline, .last = UINT64_MAX, .reason = WAL_OF_BRANCH});
+    }
 }
 
 static void ranges_fill(KeptRanges *ranges, const RetentionPlan *plan)
@@ -317,6 +320,7 @@ static void plan_stretch(const RetentionInput *input, RetentionPlan *plan, const
         before->bytes += bytes;
         return;
     }
+    assert(plan->wal != NULL);
     plan->wal[plan->wal_count++] = (RetainedWal){
         .timeline = run->timeline,
         .first = range->first,

@@ -100,9 +100,10 @@ static bool load_all(RetentionSurvey *survey, Visit *visit, const SurveyRequest 
                                   survey->branches.unreadable));
     }
     for (size_t i = 0; i < survey->condemned.count; i++) {
-        if (!survey->condemned.records[i].is_readable)
+        if (!survey->condemned.records[i].is_readable) {
             add_obstacle(survey, arena_format(&survey->arena, "%s/condemned/%s can't be read",
                                               cluster->name, survey->condemned.records[i].id));
+        }
     }
     return true;
 }
@@ -270,9 +271,10 @@ static void add_needs(RetentionSurvey *survey)
     for (size_t i = 0; i < survey->leases.count; i++) {
         const LeaseInfo *lease = &survey->leases.items[i];
 
-        if (!lease->is_void && lease->timeline != 0)
+        if (!lease->is_void && lease->timeline != 0) {
             needs[survey->input.need_count++] =
                 (RetentionNeed){.timeline = lease->timeline, .start = lease->start};
+        }
     }
 }
 

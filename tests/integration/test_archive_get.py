@@ -8,7 +8,7 @@ import threading
 import time
 import unittest
 
-from support.archive import ABSENT, STOP, archived, changed, content_of, flip, object_of, put, record
+from support.archive import ABSENT, STOP, archived, changed, content_of, flip, list_of_blocks, object_of, put, record
 from support.cluster import ManualRecovery, SegmentsTest, make_directory
 from support.processes import TOOL, clean_environment, identity, run
 from support.version import SWITCH_WAL
@@ -107,11 +107,18 @@ class Segments(GetTest):
         name = self.segments[1]
         stored = object_of(self.repo, name)
         size = stored.stat().st_size
-        for offset in (0, 4, 100, size // 2, -2112, -2060, -2048, -2000, -1000, -1, -8):
+        good = stored.read_bytes()
+        blocks = list_of_blocks(good)
+        for offset in (0, 4, 100, blocks.start // 2, blocks.start - 20, blocks.start - 1, -2048, -2000, -1000, -1, -8):
             with self.subTest(flipped=offset), changed(stored):
                 flip(stored, offset)
                 self.assert_stops(name, ".")
-        good = stored.read_bytes()
+        # Which blocks the WAL is about is nothing that a recovery needs: `verify` tells of it.
+        for offset in (blocks.start + 8, blocks.start + 80, blocks.stop - 1):
+            with self.subTest(flipped_beside=offset), changed(stored):
+                flip(stored, offset)
+                self.assert_given(name)
+                self.tool("verify", expect=8)
         for length in (0, 1, size // 2, size - 2056, size - 1):
             with self.subTest(cut=length), changed(stored):
                 put(stored, good[:length])

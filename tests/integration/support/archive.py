@@ -38,6 +38,13 @@ def archived(repo, cluster="main"):
                   for path in (pathlib.Path(repo) / cluster / "wal").rglob("*.wal"))
 
 
+def list_of_blocks(content):
+    """Where a WAL object of zstd, lz4 or none has the list of blocks (docs/format.md, 6.1 and 6.4)."""
+    trailer = content[-2048:]
+    begin, size = (int.from_bytes(trailer[at:at + length], "little") for at, length in ((992, 8), (1000, 4)))
+    return range(begin, begin + size)
+
+
 def put(path, content):
     """A file of the server's user."""
     path = pathlib.Path(path)
