@@ -15,6 +15,9 @@ void simulation_tell(const Simulation *simulation);
 void simulation_to_json(const Simulation *simulation, Json *json);
 /* Of what is listed: pins, what goes and when, and what the policy makes of it. */
 void keeping_tell(const BackupList *backups, const MarkList *marks, const CondemnedList *condemned);
+/* The same as an array "keeping": those that are pinned, or about to go. */
+void keeping_to_json(const BackupList *backups, const MarkList *marks,
+                     const CondemnedList *condemned, Json *json);
 /* What was condemned, removed, spared, and what comes next. */
 void expire_report_tell(const ExpireReport *report);
 void expire_report_to_json(const ExpireReport *report, Json *json);

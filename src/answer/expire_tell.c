@@ -305,3 +305,25 @@ void keeping_tell(const BackupList *backups, const MarkList *marks, const Condem
     if (condemned->has_unreadable)
         out_print("What is condemned can't be read: nothing is removed (pgcairn verify tells)\n");
 }
+
+void keeping_to_json(const BackupList *backups, const MarkList *marks,
+                     const CondemnedList *condemned, Json *json)
+{
+    json_begin_array(json, "keeping");
+    for (size_t i = 0; i < backups->count; i++) {
+        const char *id = backups->items[i].header.id;
+        const Mark *pin = mark_find(marks, MARK_PIN, MARK_OF_BACKUP, id);
+        const CondemnedRecord *record = condemned_find(condemned, id);
+
+        if (pin == NULL && record == NULL)
+            continue;
+        json_begin_object(json, NULL);
+        json_text(json, "backup", id);
+        json_bool(json, "pinned", pin != NULL);
+        json_time(json, "pinned_until_time", pin != NULL ? pin->until : TIME_US_NONE);
+        json_text(json, "pin_reason", pin != NULL ? pin->reason : NULL);
+        json_time(json, "goes_time", record != NULL ? condemned_until(record) : TIME_US_NONE);
+        json_end_object(json);
+    }
+    json_end_array(json);
+}

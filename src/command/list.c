@@ -403,6 +403,8 @@ static void holdings_to_json(const Holdings *holdings, Json *json)
     for (size_t i = 0; i < holdings->backups.count; i++)
         backup_info_to_json(&holdings->backups.items[i], json);
     json_end_array(json);
+    keeping_to_json(&holdings->backups, &holdings->wal.marks, &holdings->condemned, json);
+    json_bool(json, "has_policy", holdings->has_policy);
     json_begin_array(json, "windows");
     for (size_t i = 0; i < holdings->windows.count; i++)
         window_to_json(holdings, &holdings->windows.items[i], json);

@@ -75,6 +75,10 @@ class Policy(ExpireTest):
         self.assertEqual(done["condemned"]["backups"], self.backups[1:3])
         self.assertEqual(self.there(), self.backups)
         self.assertIsNotNone(done["next_time"])
+        keeping = {row["backup"]: row for row in json.loads(self.tool("list", "--json"))["keeping"]}
+        self.assertEqual(sorted(keeping), sorted(self.backups[:3]))
+        self.assertTrue(keeping[self.backups[0]]["pinned"])
+        self.assertIsNotNone(keeping[self.backups[1]]["goes_time"])
         self.assertEqual(self.expire("--keep-min=1")["condemned"]["backups"], [])
         self.tool("verify")
 
