@@ -121,7 +121,7 @@ static void plan_backup_to_json(const RetentionSurvey *survey, const RetentionPl
     json_text(json, "reason", reason_of(survey, plan, i, &arena));
     json_time(json, "time", planned->at);
     json_time(json, "needed_for", planned->needed_for);
-    json_time(json, "goes_after", record != NULL ? condemned_until(record) : TIME_US_NONE);
+    json_time(json, "goes_time", record != NULL ? condemned_until(record) : TIME_US_NONE);
     json_u64(json, "bytes", planned->backup->bytes);
     json_end_object(json);
 }
