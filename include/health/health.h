@@ -66,6 +66,7 @@ typedef struct Health {
                                    server's directory if it is known */
     RestoreOutlook outlook;
     RepositoryRoom room;
+    bool has_policy; /* Some setting says what is kept; without one nothing is removed. */
     DutyState duties[DUTY_COUNT];
     bool has_end; /* the server's timeline is known, and how far the archive follows it */
     ArchiveEnd end;

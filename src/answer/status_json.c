@@ -221,6 +221,7 @@ static void room_to_json(const Health *health, Json *json)
     put_seconds(json, "full_in_s", room->full_in != TIME_US_NONE, room->full_in);
     json_bool(json, "is_at_most", room->full_in != TIME_US_NONE && room->is_at_most);
     json_text(json, "reason", text_or_null(room->reason));
+    json_bool(json, "has_policy", health->has_policy);
     json_end_object(json);
 }
 

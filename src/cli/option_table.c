@@ -5,7 +5,7 @@
 #define DAY_MS (UINT64_C(24) * 60 * 60 * 1000)
 #define MIB(n) ((uint64_t)(n) << 20)
 /* Those that carry a policy out, or tell what it does. */
-#define FOR_POLICY (FOR_EXPIRE | FOR_BACKUP | FOR_LIST)
+#define FOR_POLICY (FOR_EXPIRE | FOR_BACKUP | FOR_LIST | FOR_STATUS)
 
 static const char *const log_levels[] = {"error", "warn", "info", "debug", NULL};
 static const char *const log_formats[] = {"text", "json", NULL};

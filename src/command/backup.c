@@ -227,7 +227,8 @@ static void print_report(const Cluster *cluster, const BackupReport *report)
     print_bad_pages(report);
 }
 
-static void report_to_json(const Cluster *cluster, const BackupReport *report, Json *json)
+static void report_to_json(const Cluster *cluster, const BackupReport *report, bool has_policy,
+                           Json *json)
 {
     json_begin_object(json, NULL);
     json_text(json, "backup", report->id);
@@ -253,6 +254,7 @@ static void report_to_json(const Cluster *cluster, const BackupReport *report, J
     json_double(json, "elapsed_stop_s", time_seconds(report->elapsed_stop));
     json_double(json, "elapsed_wal_s", time_seconds(report->elapsed_wait));
     json_bool(json, "waiting_for_wal", report->is_waiting_for_wal);
+    json_bool(json, "has_policy", has_policy);
     json_u64(json, "bad_page_count", report->bad_page_count);
     json_begin_array(json, "bad_pages");
     for (size_t i = 0; i < report->bad_page_count && i < BAD_PAGES_KEPT; i++) {
@@ -265,16 +267,20 @@ static void report_to_json(const Cluster *cluster, const BackupReport *report, J
     json_end_object(json);
 }
 
+/* keeping: what `expire` with these options would go by. */
 static bool backup_tell(const Options *options, const Cluster *cluster, const BackupReport *report,
-                        Error *err)
+                        const RetentionPolicy *keeping, Error *err)
 {
     CLEANUP(json_done) Json json = {0};
+    const bool has_policy = retention_policy_is_set(keeping);
 
     if (!options->json) {
         print_report(cluster, report);
+        if (!has_policy)
+            out_print("  kept       for ever: no policy says what is kept, nothing is removed\n");
         return out_flush(err);
     }
-    report_to_json(cluster, report, &json);
+    report_to_json(cluster, report, has_policy, &json);
     return json_print(&json, err);
 }
 
@@ -380,7 +386,7 @@ bool command_backup(const Options *options, Error *err)
         remember_wal(&cluster);
     if (is_taken) {
         Error unsaid = {0};
-        if (!backup_tell(options, &cluster, &report, &unsaid)) {
+        if (!backup_tell(options, &cluster, &report, &expire.policy, &unsaid)) {
             if (ok)
                 *err = unsaid;
             return false;

@@ -7,6 +7,7 @@
 #include "command/commands.h"
 #include "setup/duty_periods.h"
 #include "setup/repository.h"
+#include "setup/retention_setup.h"
 
 #include <inttypes.h>
 
@@ -244,6 +245,8 @@ static void status_print_room(Health *health)
     }
     out_print("\n           a day: backups %s, WAL %s\n", growth_text(&room->backups, backups),
               growth_text(&room->wal, wal));
+    if (!health->has_policy)
+        out_print("           no policy says what is kept: nothing is removed\n");
 }
 
 static void print_advice(Health *health, const HealthFinding *finding)
@@ -345,6 +348,10 @@ bool command_status(const Options *options, Error *err)
     CLEANUP(health_done) Health health = {.name = options->cluster};
     Cluster cluster;
     Error no_cluster = {0};
+    ExpireRequest keeping;
+
+    if (!retention_request_of(options, &keeping, err))
+        return false;
     bool is_open = repository_open(options, REPOSITORY_ONCE, &repo, &cluster, &no_cluster);
     HealthRequest request = {
         .name = options->cluster,
@@ -361,6 +368,7 @@ bool command_status(const Options *options, Error *err)
     duty_periods(options, request.duties);
     if (!health_look(&request, &health, err))
         return false;
+    health.has_policy = retention_policy_is_set(&keeping.policy);
     health_judge(&health);
     complete_advice(options, &health);
     return (options->json ? status_print_json(&health, err) : status_print_all(&health, err)) &&

@@ -33,8 +33,9 @@ class ExpireTest(SharedClusterTest):
         world.cluster.sql("create table steps (n int)")
         for step in range(4):
             world.cluster.sql(f"insert into steps values ({step})")
-            cls.backups.append(world.tool_json("backup", f"--data={world.cluster.data}",
-                                               f"--conninfo={world.cluster.conninfo()}")["backup"])
+            taken = world.tool_json("backup", f"--data={world.cluster.data}", f"--conninfo={world.cluster.conninfo()}")
+            world.assertFalse(taken["has_policy"])
+            cls.backups.append(taken["backup"])
             world.cluster.fill_segment(100)
         world.cluster.switch_wal()
 
@@ -201,6 +202,10 @@ class Killed(ExpireTest):
         said = self.tool("backup", f"--data={self.cluster.data}", f"--conninfo={self.cluster.conninfo()}",
                          "--expire", "--keep-min=1")
         self.assertIn(f"condemned  {len(self.backups)} backups", said)
+        self.assertNotIn("nothing is removed", said)
+        for command in ("backup", "status"):
+            said = self.attempt(command, f"--data={self.cluster.data}", f"--conninfo={self.cluster.conninfo()}").stdout
+            self.assertIn("no policy says what is kept", said)
         listed = self.tool("list", "--keep-min=1")
         self.assertNotIn("No policy says", listed)
         for backup in self.backups:

@@ -89,6 +89,7 @@ class Exposure(StatusTest):
         self.assertTrue(0 < space["free_bytes"] < space["size_bytes"] and space["next_backup_bytes"] > 0, space)
         self.assertEqual([space["full_in_s"], space["backups"]["bytes_per_day"], space["wal"]["bytes_per_day"]],
                          [None, None, None])
+        self.assertEqual([space["has_policy"], self.status("--keep-min=2")["space"]["has_policy"]], [False, True])
         self.assertEqual([(duty["duty"], duty["last_time"] is None, duty["is_due"]) for duty in answer["duties"]],
                          [("backup", False, False), ("verify", True, False), ("restore", True, False),
                           ("drill", True, False)])
