@@ -277,7 +277,7 @@ static bool backup_tell(const Options *options, const Cluster *cluster, const Ba
     if (!options->json) {
         print_report(cluster, report);
         if (!has_policy)
-            out_print("  kept       for ever: no policy says what is kept, nothing is removed\n");
+            out_print("  kept       forever: no policy says what is kept, nothing is removed\n");
         return out_flush(err);
     }
     report_to_json(cluster, report, has_policy, &json);

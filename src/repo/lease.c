@@ -393,10 +393,11 @@ static void renew_to_read(void *context)
 {
     Error unable = {0};
 
-    if (!lease_renew_once(context, &unable))
+    if (!lease_renew_once(context, &unable)) {
         log_warn("the lease of what is being read could not be renewed; once it has ended, "
                  "`pgcairn expire` may remove that",
                  log_str("error", unable.message));
+    }
 }
 
 void lease_take_to_read(const Cluster *cluster, const char *backup, uint64_t every_ms,
