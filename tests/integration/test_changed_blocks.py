@@ -13,12 +13,12 @@ PAGE, FILE_PAGES = 8192, 131072
 PLACES = ((r"global", lambda match: (1664, 0)), (r"base/(\d+)", lambda match: (1663, int(match[1]))),
           (r"pg_tblspc/(\d+)/PG_[0-9_]+/(\d+)", lambda match: (int(match[1]), int(match[2]))))
 REFERENCE = re.compile(r"rel (\d+)/(\d+)/(\d+)(?: fork (\w+))? blk (\d+)")
-FORKS = {None: 0, "main": 0, "fsm": 1, "vm": 2, "init": 3}
+FORKS = {"": 0, "main": 0, "fsm": 1, "vm": 2, "init": 3}
 
 
 class ChangedBlocks(ClusterTest):
     segment_mb = 1
-    settings = {"max_prepared_transactions": 5, "autovacuum": "off"}
+    settings = {"max_prepared_transactions": 5, "autovacuum": "off", "wal_keep_size": "1GB"}
 
     def script(self, *lines):
         run(*self.cluster.psql(), stdin="\n".join(lines))
@@ -115,4 +115,4 @@ class ChangedBlocks(ClusterTest):
                          for space, database, relation, *_ in REFERENCE.findall(line)}
             self.assertEqual({tuple(map(int, line.split())) for line in lines}, expected, path.name)
             compared += 1
-        self.assertGreater(compared, 1)
+        self.assertGreater(compared, 20)
