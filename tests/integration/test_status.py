@@ -189,8 +189,10 @@ class Exposure(StatusTest):
         self.assertAlmostEqual(waiting["full_in_s"] * rate, waiting["free_bytes"],
                                delta=waiting["free_bytes"] / 100)
 
-        # The server's statistics may come a moment later than the segments.
+        # The server's statistics and its mark on the last segment may come a moment later than the segments.
         self.reload(archive_command=self.archive_command())
+        ready = self.cluster.data / "pg_wal/archive_status"
+        wait_for(lambda: not list(ready.glob("*.ready")), "all segments are marked as archived")
         wait_for(lambda: self.attempt("status", f"--data={self.cluster.data}").returncode == OK,
                  "all is well again")
         answer = self.status()
