@@ -499,6 +499,7 @@ bool time_split_utc(int64_t seconds, struct tm *utc)
     parts.tm_min = (int)(of_day / 60 % 60);
     parts.tm_sec = (int)(of_day % 60);
     parts.tm_wday = (int)(((days + 4) % 7 + 7) % 7); /* 1970-01-01 was a Thursday */
+    parts.tm_yday = (int)(days - day_number(year, 1, 1));
     *utc = parts;
     return true;
 }

@@ -332,6 +332,7 @@ static void utc_has_no_leap_seconds_and_asks_no_zone(void **state)
             assert_int_equal(found.tm_min, expected.tm_min);
             assert_int_equal(found.tm_sec, expected.tm_sec);
             assert_int_equal(found.tm_wday, expected.tm_wday);
+            assert_int_equal(found.tm_yday, expected.tm_yday);
         }
     }
     assert_int_equal(unsetenv("TZ"), 0);
