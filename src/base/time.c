@@ -67,7 +67,7 @@ TimeUs time_from_postgres(int64_t timestamp)
 }
 
 /* Days since 1970-01-01 in the Gregorian calendar; the year begins in March, so 29 Feb is last. */
-static int64_t day_number(int year, int month, int day)
+static int64_t day_number(int64_t year, int month, int day)
 {
     int64_t y = year - (month <= 2);
     int64_t era = y / 400, year_of_era = y % 400;
