@@ -9,17 +9,6 @@
  * together with the tables, are three times as fast as one. A page of 8192 bytes is one round of
  * the long blocks and four steps.
  */
-enum { LONG_BLOCK = 2720, SHORT_BLOCK = 256 };
-
-static Crc32cShift long_shift;
-static Crc32cShift short_shift;
-
-__attribute__((constructor(102))) static void prepare_shifts(void)
-{
-    crc32c_shift_prepare(&long_shift, LONG_BLOCK);
-    crc32c_shift_prepare(&short_shift, SHORT_BLOCK);
-}
-
 static inline uint64_t load_word(const uint8_t *data)
 {
     uint64_t value;
@@ -61,13 +50,13 @@ uint32_t crc32c_machine(uint32_t state, const uint8_t *data, size_t size)
 {
     uint64_t wide = state;
 
-    for (; size >= (size_t)3 * LONG_BLOCK; size -= (size_t)3 * LONG_BLOCK) {
-        wide = three_blocks(wide, data, LONG_BLOCK, &long_shift);
-        data += (size_t)3 * LONG_BLOCK;
+    for (; size >= (size_t)3 * CRC32C_LONG; size -= (size_t)3 * CRC32C_LONG) {
+        wide = three_blocks(wide, data, CRC32C_LONG, &crc32c_long_shift);
+        data += (size_t)3 * CRC32C_LONG;
     }
-    for (; size >= (size_t)3 * SHORT_BLOCK; size -= (size_t)3 * SHORT_BLOCK) {
-        wide = three_blocks(wide, data, SHORT_BLOCK, &short_shift);
-        data += (size_t)3 * SHORT_BLOCK;
+    for (; size >= (size_t)3 * CRC32C_SHORT; size -= (size_t)3 * CRC32C_SHORT) {
+        wide = three_blocks(wide, data, CRC32C_SHORT, &crc32c_short_shift);
+        data += (size_t)3 * CRC32C_SHORT;
     }
     for (; size >= 8; size -= 8, data += 8)
         wide = _mm_crc32_u64(wide, load_word(data));
