@@ -28,8 +28,8 @@ typedef struct BackupRequest {
     uint64_t pack_size;
     bool fast_checkpoint;
     bool is_full;              /* nothing is shared with an earlier backup */
-    bool must_check_unchanged; /* what is unchanged by its file's times is read and compared */
-    bool must_read_all;        /* nothing is taken for unchanged by its file's times */
+    bool must_check_unchanged; /* what is taken for unchanged is read and compared */
+    bool must_read_all;        /* nothing is taken for unchanged */
     BadPagePolicy bad_pages;
     uint64_t wal_wait_ms;     /* how long to wait for the WAL up to stop */
     const char *options_text; /* for the manifest */
@@ -52,10 +52,17 @@ typedef struct BackupReport {
     char base[BACKUP_ID_SIZE];                /* the backup that it shares with; "": none */
     const char *no_base;                      /* why there is none; in arena */
     const char *changes_by;                   /* how it was found what had changed; a constant */
-    const char *all_read; /* why nothing was taken over unread, in arena; "": something may be */
-    uint64_t ranges_unread;
-    /* Pages that had changed although their files' times had not, and the first of them. */
+    const char *times_why_not; /* why no file's times were believed, in arena; "": they were */
+    uint64_t ranges_unread;    /* by their files' times */
+    /* By the WAL: bytes that none names and that were not read; by how many lists of segments, and
+     * how many of them had to be made from the WAL itself; why it was not asked, in arena, or "".
+     */
+    uint64_t bytes_unnamed, wal_segments, wal_segments_read;
+    const char *wal_why_not;
+    /* Pages that had changed although they should not have, and the first of them. */
     uint64_t surprise_count;
+    bool is_surprise_by_wal; /* the WAL did not name it; else it was by its file's times */
+    bool is_base_by_wal;     /* the base did not read what no WAL named */
     BadPage surprise;
     uint64_t bad_page_count;
     BadPage bad_pages[BAD_PAGES_KEPT]; /* the first ones, in arena */

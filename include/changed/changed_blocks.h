@@ -34,6 +34,11 @@ typedef struct ChangedRequest {
                                  read there; NULL: it is not at hand */
     unsigned threads;
     size_t memory_max; /* bytes; 0: 64 MiB */
+    uint64_t read_max; /* segments that may be read for want of a list: of more nothing is known;
+                          0: any number */
+    /* Called before each segment; may be NULL. False ends it all with its error. */
+    bool (*on_segment)(void *context, Error *err);
+    void *context;
 } ChangedRequest;
 
 typedef struct ChangedBlocks ChangedBlocks;

@@ -19,7 +19,8 @@ typedef enum WalEffectKind {
     /* Nothing of the database in this tablespace: its directory was created, copied or removed. */
     EFFECT_DATABASE = 2,
     EFFECT_TABLESPACE = 3, /* nothing of the tablespace: it was created or removed */
-    EFFECT_UNKNOWN = 4,    /* the record says that it does something, and it is not known what */
+    EFFECT_UNKNOWN = 4,    /* the record says that it does something, and it is not known what; or
+                              it is an extension's, which may do anything when it is replayed */
 } WalEffectKind;
 
 typedef struct WalEffect {
@@ -45,5 +46,6 @@ static inline bool wal_effect_is_possible(const WalRecord *record)
     enum { SPECIAL_RELATION_UPDATE = 0x01 }; /* XLR_SPECIAL_REL_UPDATE */
 
     return (record->info & SPECIAL_RELATION_UPDATE) != 0 || record->rmgr == RMGR_TABLESPACE ||
-           record->rmgr == RMGR_STORAGE || record->rmgr == RMGR_DATABASE;
+           record->rmgr == RMGR_STORAGE || record->rmgr == RMGR_DATABASE ||
+           record->rmgr > RMGR_LAST;
 }

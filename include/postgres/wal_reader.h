@@ -20,6 +20,7 @@ enum {
     RMGR_STORAGE = 2,
     RMGR_DATABASE = 4,
     RMGR_TABLESPACE = 5,
+    RMGR_LAST = 21, /* of the server's own, 13 to 18; an extension's are 128 to 255 */
 };
 
 /* Whether it is one of these: nearly all records are of others. */

@@ -36,6 +36,9 @@ void wal_blocks_join(WalBlocks *blocks, WalCut tail, WalCut head, uint32_t tail_
 WalCut wal_blocks_tail(const WalBlocks *blocks);
 WalCut wal_blocks_head(const WalBlocks *blocks);
 
+/* For tests: forgets one block, of a main fork of the relation with the highest number. */
+void wal_blocks_forget_one(WalBlocks *blocks);
+
 /* There were too many for this: nothing can be told. */
 bool wal_blocks_is_full(const WalBlocks *blocks);
 

@@ -85,10 +85,12 @@ static bool renew_lease_at_start(BackupRun *run, Error *err)
 
 bool run_take_lease(BackupRun *run, Error *err)
 {
-    return lease_take(run->cluster,
-                      &(LeaseRequest){.kind = LEASE_BACKUP, .timeline = run->identity.timeline},
-                      &run->lease, err) &&
-           FAULT_POINT("backup.after-lease", err) &&
+    if (!lease_take(run->cluster,
+                    &(LeaseRequest){.kind = LEASE_BACKUP, .timeline = run->identity.timeline},
+                    &run->lease, err))
+        return false;
+    run->taken_at = lease_stored_at(run->lease);
+    return FAULT_POINT("backup.after-lease", err) &&
            condemned_load(&run->condemned, run->cluster, err);
 }
 
@@ -122,11 +124,13 @@ static bool backup_begin(BackupRun *run, Error *err)
 typedef struct BackupSource {
     BaseBackup base;
     UnreadRule unread;
+    ChangedBlocks *changed;   /* what unread.changed borrows */
     const char *file_systems; /* the manifest's source_fs */
 } BackupSource;
 
 static void backup_source_done(BackupSource *source)
 {
+    changed_blocks_freep(&source->changed);
     base_backup_done(&source->base);
 }
 
@@ -137,10 +141,21 @@ static bool find_source(BackupRun *run, BackupSource *source, Error *err)
     if (!run_find_base(run, &source->base, err))
         return false;
     source->file_systems = unread_find_roots(run, &source->unread);
-    if (source->base.is_there && !run_judge_unread(run, &source->base, &source->unread, err))
+    if (source->base.is_there &&
+        (!run_judge_unread(run, &source->base, &source->unread, err) ||
+         !run_find_changes(run, &source->base, &source->unread, &source->changed, err)))
         return false;
     report->no_base = arena_text(&report->arena, source->base.why_not);
-    report->all_read = arena_text(&report->arena, source->unread.why_not);
+    report->times_why_not = arena_text(&report->arena, source->unread.why_not);
+    report->is_base_by_wal =
+        source->base.is_there && strcmp(source->base.manifest.header.changes_by, "wal") == 0;
+    report->wal_why_not = arena_text(&report->arena, source->unread.wal_why_not);
+    if (source->unread.changed != NULL) {
+        const ChangedCost cost = changed_blocks_cost(source->unread.changed);
+
+        report->wal_segments = cost.segments;
+        report->wal_segments_read = cost.read;
+    }
     return true;
 }
 
@@ -231,6 +246,8 @@ static const char *name_changes_by(const BackupSource *source)
 {
     if (!source->base.is_there)
         return "all";
+    if (source->unread.changed != NULL)
+        return "wal";
     return source->unread.is_on ? "stat+pages" : "pages";
 }
 
@@ -316,6 +333,7 @@ static void report_content(BackupReport *report, const Copy *copy, const Manifes
     report->bytes_new = header->bytes_new;
     report->bytes_read = copy->bytes_read;
     report->ranges_unread = copy->ranges_unread;
+    report->bytes_unnamed = copy->bytes_unnamed;
     (void)snprintf(report->base, sizeof report->base, "%s", header->base);
     report->changes_by = header->changes_by;
 }
@@ -484,7 +502,8 @@ bool backup_take(const Cluster *cluster, Session *session, const BackupRequest *
 {
     CLEANUP(backup_run_done)
     BackupRun run = {.cluster = cluster, .session = session, .request = request, .report = report};
-    CLEANUP(backup_source_done) BackupSource source = {.unread = {.why_not = ""}};
+    CLEANUP(backup_source_done)
+    BackupSource source = {.unread = {.why_not = "", .wal_why_not = ""}};
     CLEANUP(copy_done) Copy copy = {.worker_count = 0};
 
     if (!backup_begin(&run, err) || !copy_everything(&run, &copy, &source, err) ||

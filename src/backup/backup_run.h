@@ -23,6 +23,7 @@ typedef struct BackupRun {
     PgControl control;
     Lease *lease;
     TimeUs lease_at;         /* when it was renewed, by this host's clock */
+    TimeUs taken_at;         /* when it was stored before the start, by the store's clock */
     CondemnedList condemned; /* as it was once the lease was stored: nothing of it is referred to */
     Lsn start;
     uint32_t timeline;

@@ -12,29 +12,26 @@
 /* What the repository says, as long as the base is being looked for. */
 typedef struct BaseSearch {
     const BackupRun *run;
-    WalInventory inventory;
+    BaseBackup *base; /* its inventory and path are filled first */
     BackupList list;
     ObjectList packs;
     bool *is_condemned; /* of each backup */
-    TimelinePath path;
-    Buffer damaged; /* PackInfo of each pack of a backup that verify found damaged */
-    Arena arena;
+    Buffer damaged;     /* PackInfo of each pack of a backup that verify found damaged */
 } BaseSearch;
 
 static void base_search_done(BaseSearch *search)
 {
     backup_list_done(&search->list);
-    wal_inventory_done(&search->inventory);
     object_list_done(&search->packs);
     mem_free(search->is_condemned);
     buffer_done(&search->damaged);
-    arena_done(&search->arena);
 }
 
 void base_backup_done(BaseBackup *base)
 {
     manifest_done(&base->manifest);
     mem_free(base->is_usable);
+    wal_inventory_done(&base->inventory);
     arena_done(&base->arena);
     *base = (BaseBackup){.why_not = ""};
 }
@@ -59,11 +56,12 @@ static bool load_search(BaseSearch *search, Error *err)
 {
     const BackupRun *run = search->run;
     const Cluster *cluster = run->cluster;
+    BaseBackup *base = search->base;
     CLEANUP(text_freep) char *packs = layout_pack_prefix(cluster->name);
 
-    if (!timeline_path_parse(run->timeline, run->history, &search->arena, &search->path, err) ||
-        !wal_inventory_load(&search->inventory, cluster, err) ||
-        !backup_list_load(&search->list, cluster, &search->inventory, err) ||
+    if (!timeline_path_parse(run->timeline, run->history, &base->arena, &base->path, err) ||
+        !wal_inventory_load(&base->inventory, cluster, err) ||
+        !backup_list_load(&search->list, cluster, &base->inventory, err) ||
         !storage_list(cluster->repo->storage, packs, &search->packs, err))
         return false;
     search->is_condemned = mem_alloc((search->list.count + 1) * sizeof search->is_condemned[0]);
@@ -103,7 +101,7 @@ static bool is_usable_pack(const BaseSearch *search, const PackInfo *pack)
 
     return found != NULL && found->size == pack->size && !is_in_damaged(search, pack->id) &&
            !condemned_has_pack(&search->run->condemned, pack->id) &&
-           mark_find(&search->inventory.marks, MARK_DAMAGE, MARK_OF_PACK, pack->id) == NULL;
+           mark_find(&search->base->inventory.marks, MARK_DAMAGE, MARK_OF_PACK, pack->id) == NULL;
 }
 
 static void judge_base_packs(const BaseSearch *search, BaseBackup *base)
@@ -155,7 +153,7 @@ static bool take_base(BaseSearch *search, const BaseAnswer *answer, BaseBackup *
 
 bool run_find_base(BackupRun *run, BaseBackup *base, Error *err)
 {
-    CLEANUP(base_search_done) BaseSearch search = {.run = run};
+    CLEANUP(base_search_done) BaseSearch search = {.run = run, .base = base};
     bool goes_on = true;
 
     *base = (BaseBackup){.why_not = ""};
@@ -167,7 +165,7 @@ bool run_find_base(BackupRun *run, BaseBackup *base, Error *err)
         return error_context(err, "look for an earlier backup to share with");
     const BaseQuestion question = {.list = &search.list,
                                    .is_condemned = search.is_condemned,
-                                   .path = &search.path,
+                                   .path = &base->path,
                                    .start = run->start,
                                    .system_identifier = run->identity.system_identifier,
                                    .major = run->identity.major};
@@ -238,6 +236,7 @@ bool run_judge_unread(BackupRun *run, const BaseBackup *base, UnreadRule *rule, 
                          .machine_id = process_machine_id(),
                          .boot_id = process_boot_id(),
                          .data_directory = run->data,
+                         .timeline = run->timeline,
                          .checksums = run->control.checksum_version,
                          .block_size = run->control.block_size,
                          .store_ahead = store_ahead_now(run),
@@ -247,9 +246,12 @@ bool run_judge_unread(BackupRun *run, const BaseBackup *base, UnreadRule *rule, 
         return error_context(err, "compare this host's clock with the repository's");
     const char *objection = unread_objection(&facts);
     unread_compare_roots(rule, header->source_fs);
+    const char *against_wal = unread_wal_objection(&facts);
     rule->is_on = objection == NULL;
     rule->why_not = objection != NULL ? objection : "";
+    rule->wal_why_not = against_wal != NULL ? against_wal : "";
     rule->checks_all = run->request->must_check_unchanged;
+    rule->has_bad_pages = header->bad_pages > 0;
     rule->base_started = header->started_at;
     rule->now = facts.now;
     rule->round = header->check_round + 1;

@@ -5,13 +5,16 @@
 
 #include "backup_run.h"
 #include "unread.h"
+#include "walk/inventory.h"
 
 typedef struct BaseBackup {
     bool is_there;
     bool is_set_back;  /* see base_choice.h */
     Manifest manifest; /* the whole */
     bool *is_usable; /* of each of its packs: it is there, whole, and nothing is said against it */
-    const char *why_not; /* why there is none, a sentence; "" */
+    const char *why_not;    /* why there is none, a sentence; "" */
+    WalInventory inventory; /* the archive, listed after the start; empty with is_full */
+    TimelinePath path;      /* of the server's timeline */
     Arena arena;
 } BaseBackup;
 
@@ -24,8 +27,9 @@ void base_backup_done(BaseBackup *base); /* for CLEANUP() */
 bool run_find_base(BackupRun *run, BaseBackup *base, Error *err) MUST_CHECK;
 
 /*
- * Whether files may be taken for unchanged by their times, against this base, which is there; and
- * whose turn it is to be read all the same. rule has its roots.
+ * Whether files may be taken for unchanged by their times, against this base, which is there, and
+ * whether the WAL may be asked (unread_wal.h); and whose turn it is to be read all the same. rule
+ * has its roots.
  */
 bool run_judge_unread(BackupRun *run, const BaseBackup *base, UnreadRule *rule,
                       Error *err) MUST_CHECK;

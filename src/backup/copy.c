@@ -131,16 +131,20 @@ static bool report_bad_page(Copy *copy, const PageNote *note, Error *err)
     return error_hint(err, "--bad-pages=warn stores such pages as they are, and lists them all");
 }
 
-/* The base has another content of this page than the file, whose times say that nothing changed. */
+/* The base has another content of this page than the file, and something said that it had not. */
 static void report_surprise(Copy *copy, const PageNote *note)
 {
     BackupReport *report = copy->run->report;
     const char *path = copy->context.entries[note->entry].path;
+    const bool is_by_wal = note->surprise == UNREAD_BY_WAL;
 
-    log_warn("a page has changed although its file's times did not: no file is taken for "
-             "unchanged by them in this backup",
+    log_warn(is_by_wal ? "a page has changed although no WAL names it: everything is read in this "
+                         "backup"
+                       : "a page has changed although its file's times did not: everything is read "
+                         "in this backup",
              log_str("file", path), log_u64("block", note->block));
     if (report->surprise_count++ == 0) {
+        report->is_surprise_by_wal = is_by_wal;
         report->surprise =
             (BadPage){.path = arena_text(&report->arena, path), .block = note->block};
     }
@@ -166,7 +170,7 @@ static bool copy_take_back(Copy *copy, CopyJob *job, Error *err)
         qsort(job->notes, job->note_count, sizeof job->notes[0], compare_notes);
     for (size_t i = 0; i < job->note_count; i++) {
         const PageNote *note = &job->notes[i];
-        if (note->is_surprise) {
+        if (note->surprise != UNREAD_BY_NOTHING) {
             report_surprise(copy, note);
             continue;
         }
@@ -400,6 +404,7 @@ static void sum_work(Copy *copy)
         copy->bytes_new += copy->workers[i].bytes_new;
         copy->bytes_read += copy->workers[i].bytes_read;
         copy->ranges_unread += copy->workers[i].ranges_unread;
+        copy->bytes_unnamed += copy->workers[i].bytes_unnamed;
     }
 }
 

@@ -29,7 +29,7 @@ typedef struct Copy {
     size_t pack_count;
     size_t own_count;      /* of them, stored by this backup */
     uint64_t bytes_stored; /* in its own packs */
-    uint64_t bytes_new, bytes_read, ranges_unread;
+    uint64_t bytes_new, bytes_read, ranges_unread, bytes_unnamed;
     TimeUs asked_at; /* the server, for its insert position */
 } Copy;
 

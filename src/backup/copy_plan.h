@@ -7,6 +7,7 @@
 #pragma once
 
 #include "scan.h"
+#include "unread.h"
 
 typedef enum JobKind { JOB_FILES, JOB_RANGE } JobKind;
 
@@ -17,9 +18,9 @@ typedef enum JobKind { JOB_FILES, JOB_RANGE } JobKind;
  */
 typedef struct PageNote {
     uint32_t entry;
-    uint32_t block;   /* in the relation fork */
-    Lsn lsn;          /* of a page whose LSN was ahead of what was known; 0: the page is bad */
-    bool is_surprise; /* instead: it has changed, and its file's times say that it has not */
+    uint32_t block;    /* in the relation fork */
+    Lsn lsn;           /* of a page whose LSN was ahead of what was known; 0: the page is bad */
+    UnreadBy surprise; /* instead: it has changed, and this said that it had not */
 } PageNote;
 
 typedef struct CopyJob {
@@ -31,9 +32,9 @@ typedef struct CopyJob {
     /* results */
     ManifestRange result; /* JOB_RANGE */
     bool is_gone;         /* the file has vanished */
-    bool is_unread;       /* something was taken over from the base without being read */
-    bool must_read;       /* set before: nothing is */
-    PageNote *notes;      /* freed by whoever takes the job back */
+    bool is_unread; /* something, if only a page, was taken over from the base without being read */
+    bool must_read; /* set before: nothing is */
+    PageNote *notes; /* freed by whoever takes the job back */
     size_t note_count;
 } CopyJob;
 

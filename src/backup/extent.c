@@ -82,7 +82,7 @@ bool extent_read(Worker *worker, const WorkerSource *source, PageJudge *judge, u
 
     if (!rate_limit_take(&context->rate, want, err))
         return false;
-    if (!residency_is_cached(&worker->residency, next, EXTENT_SIZE) &&
+    if (!worker->is_passing_over && !residency_is_cached(&worker->residency, next, EXTENT_SIZE) &&
         next < worker->residency.begin + worker->residency.size)
         (void)posix_fadvise(source->fd, (off_t)next, EXTENT_SIZE, POSIX_FADV_WILLNEED);
     if (!file_read_at(source->fd, worker->raw, want, offset, got, source->path, err))

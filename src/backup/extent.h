@@ -22,7 +22,7 @@ PageJudge extent_judge_of(const Worker *worker, const WorkerSource *source);
 
 /*
  * Up to `want` bytes at offset into worker->raw, judged. The next extent is asked for before this
- * one is worked on, so that the disk is busy while we compress.
+ * one is worked on, so that the disk is busy while we compress; unless worker->is_passing_over.
  */
 bool extent_read(Worker *worker, const WorkerSource *source, PageJudge *judge, uint64_t offset,
                  size_t want, size_t *got, Error *err) MUST_CHECK;

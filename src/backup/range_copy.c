@@ -13,9 +13,13 @@ typedef struct RangePass {
     const RangeRequest *request;
     const ManifestRange *base; /* NULL: everything is stored; its tables are open */
     const PageSet *must; /* pages that are stored even though they are unchanged; NULL: none */
+    PageSet passed_over; /* pages that are the base's without being read */
+    bool is_partial;     /* there are such */
     bool only_compares;  /* ends at the first page that differs */
     bool differs;        /* a page did */
     uint32_t first_differing;
+    bool is_contradicted; /* a page had changed that the WAL does not name */
+    uint32_t contradicting;
     uint64_t size; /* so far */
     uint32_t crc;
     uint32_t stored_count; /* pages: worker->pages and worker->places have them */
@@ -77,6 +81,25 @@ static bool gather_page(RangePass *pass, uint32_t page, const uint8_t *bytes, ui
     return true;
 }
 
+/*
+ * Whether a page that differs from the base's should not: the WAL since the base does not name it,
+ * and it has not been written since this backup began, as its LSN would tell. What is not good, or
+ * new, tells nothing.
+ */
+static bool is_contradiction(const RangePass *pass, uint32_t page, const uint8_t *bytes,
+                             uint32_t length)
+{
+    const CopyContext *context = pass->worker->context;
+    const RangeClaim *claim = &pass->request->claim;
+    const uint32_t block =
+        pass->request->source->first_block + pass->request->range * RANGE_PAGES + page;
+
+    return claim->by == UNREAD_BY_WAL && pass->base != NULL && !page_set_has(&claim->named, page) &&
+           page < frame_page_count(pass->base->size) && length == PAGE_BYTES &&
+           page_check(bytes, length, block, &context->rule) == PAGE_GOOD &&
+           !page_is_zero(bytes, length);
+}
+
 static bool take_page(RangePass *pass, uint32_t page, const uint8_t *bytes, uint32_t length,
                       Error *err)
 {
@@ -91,6 +114,10 @@ static bool take_page(RangePass *pass, uint32_t page, const uint8_t *bytes, uint
     if (!is_same && !pass->differs)
         pass->first_differing = page;
     pass->differs = pass->differs || !is_same;
+    if (!is_same && !pass->is_contradicted && is_contradiction(pass, page, bytes, length)) {
+        pass->is_contradicted = true;
+        pass->contradicting = page;
+    }
     if (pass->only_compares)
         return true;
     if (!is_same || (pass->must != NULL && page_set_has(pass->must, page)))
@@ -113,27 +140,67 @@ static bool take_read_piece(RangePass *pass, size_t size, Error *err)
     return pass->base != NULL || flush_gathered(pass, err);
 }
 
-static bool run_pass(RangePass *pass, Error *err)
+/* A page of the base's, which the file has too. */
+static void pass_over_page(RangePass *pass, uint32_t page)
+{
+    const RangeReader *reader = pass->worker->base_reader;
+
+    pass->worker->hashes[page] = range_reader_hashes(reader)[page];
+    pass->crc = crc32c_combine(pass->crc, range_reader_page_crc(reader, page), PAGE_BYTES);
+    pass->size += PAGE_BYTES;
+}
+
+static bool is_passed_over(const RangePass *pass, uint32_t page)
+{
+    return page < RANGE_PAGES && page_set_has(&pass->passed_over, page) &&
+           (pass->must == NULL || !page_set_has(pass->must, page));
+}
+
+/* How many bytes there are to be read at once from where the pass is, up to what is passed over. */
+static size_t next_read(const RangePass *pass)
+{
+    const uint32_t page = (uint32_t)(pass->size / PAGE_BYTES);
+    const size_t left = pass->request->want - (size_t)pass->size;
+    const size_t most = left < EXTENT_SIZE ? left : EXTENT_SIZE;
+    uint32_t count = 0;
+
+    while ((size_t)count * PAGE_BYTES < most && !is_passed_over(pass, page + count))
+        count++;
+    return (size_t)count * PAGE_BYTES < most ? (size_t)count * PAGE_BYTES : most;
+}
+
+/* *got is less than what was asked for where the file ends. */
+static bool read_next_piece(RangePass *pass, size_t ask, size_t *got, Error *err)
 {
     const RangeRequest *request = pass->request;
     const uint64_t begin = (uint64_t)request->range * RANGE_SIZE;
-    size_t have = request->have;
 
-    while (pass->size < request->want && !(pass->only_compares && pass->differs)) {
-        const size_t left = request->want - (size_t)pass->size;
-        const size_t ask = left < EXTENT_SIZE ? left : EXTENT_SIZE;
-        size_t got = have;
+    if (pass->size == 0 && request->have > 0) {
+        *got = request->have;
+    } else if (!extent_read(pass->worker, request->source, request->judge, begin + pass->size, ask,
+                            got, err)) {
+        return false;
+    }
+    return *got == 0 || take_read_piece(pass, *got, err);
+}
 
-        if (have == 0 && !extent_read(pass->worker, request->source, request->judge,
-                                      begin + pass->size, ask, &got, err))
+static bool run_pass(RangePass *pass, Error *err)
+{
+    const RangeRequest *request = pass->request;
+    size_t ask = 0;
+    size_t got = 0;
+
+    while (pass->size < request->want && !(pass->only_compares && pass->differs) && got == ask) {
+        const uint32_t page = (uint32_t)(pass->size / PAGE_BYTES);
+
+        ask = got = 0;
+        if (is_passed_over(pass, page)) {
+            pass_over_page(pass, page);
+            continue;
+        }
+        ask = next_read(pass);
+        if (!read_next_piece(pass, ask, &got, err))
             return false;
-        have = 0;
-        if (got == 0)
-            break;
-        if (!take_read_piece(pass, got, err))
-            return false;
-        if (got < ask)
-            break;
     }
     return flush_gathered(pass, err);
 }
@@ -297,12 +364,13 @@ static bool store_table(const RangePass *pass, bool is_settled, Fragment *fragme
 /*
  * Settled: only of a relation's main fork it is known when a page was last written, since its pages
  * have LSNs; and only data checksums show one that was caught in the middle of a write for a hint
- * bit, which has no LSN of its own.
+ * bit, which has no LSN of its own. What was passed over is as the base knew it.
  */
 static bool is_range_settled(const RangePass *pass)
 {
     return pass->request->source->is_main_fork && pass->request->judge->is_settled &&
-           pass->worker->context->rule.has_checksums;
+           pass->worker->context->rule.has_checksums &&
+           (!pass->is_partial || pass->base->is_settled);
 }
 
 /* The range's line in the manifest, and the page table of what was stored. */
@@ -324,34 +392,64 @@ static bool finish_range(const RangePass *pass, ManifestRange *result, Error *er
            store_table(pass, result->is_settled, &result->fragments[result->fragment_count++], err);
 }
 
-bool range_take_unread(Worker *worker, const WorkerSource *source, const struct stat *info,
-                       uint32_t range, ManifestRange *result, bool *is_check)
+/* What speaks for the range's being the base's, all of it or but for the pages in claim->named. */
+static UnreadBy find_claim(const Worker *worker, const WorkerSource *source,
+                           const struct stat *info, uint32_t range, PageSet *named)
 {
-    CopyContext *context = worker->context;
+    const CopyContext *context = worker->context;
     const UnreadRule *rule = context->unread;
-    const ManifestEntry *entry;
+    const ManifestEntry *entry = base_entry_find(context->base, source->path);
 
-    *is_check = false;
-    if (rule == NULL || !rule->is_on || !source->is_main_fork || source->job->must_read ||
-        atomic_load_explicit(&context->is_distrusted, memory_order_relaxed))
-        return false;
-    entry = base_entry_find(context->base, source->path);
-    if (entry == NULL || !unread_file_is_unchanged(rule, entry, info) ||
-        range >= entry->range_count || !entry->ranges[range].is_settled ||
+    if (entry == NULL || entry->is_small || range >= entry->range_count ||
         !base_range_is_usable(context->base, &entry->ranges[range]))
-        return false;
-    *is_check = unread_is_due(rule, source->path, range);
-    if (*is_check)
-        return false;
-    *result = entry->ranges[range];
+        return UNREAD_BY_NOTHING;
+    if (entry->ranges[range].is_settled && unread_file_is_unchanged(rule, entry, info))
+        return UNREAD_BY_TIMES;
+    const WalRangeQuestion question = {.base = entry,
+                                       .info = info,
+                                       .range = range,
+                                       .segment_blocks = context->relation_segment_blocks};
+    return unread_wal_names(rule, &question, named) ? UNREAD_BY_WAL : UNREAD_BY_NOTHING;
+}
+
+static bool may_be_unread(const CopyContext *context, const WorkerSource *source)
+{
+    return context->unread != NULL && source->is_main_fork && !source->job->must_read &&
+           !atomic_load_explicit(&context->is_distrusted, memory_order_relaxed);
+}
+
+static void take_base_range(Worker *worker, const ManifestRange *base, ManifestRange *result)
+{
+    *result = *base;
     result->fragments =
         arena_alloc(&worker->arena, result->fragment_count * sizeof result->fragments[0]);
-    for (uint8_t i = 0; i < result->fragment_count; i++) {
-        result->fragments[i] =
-            base_fragment(&entry->ranges[range], i, entry->ranges[range].fragments[i].live);
-    }
+    for (uint8_t i = 0; i < result->fragment_count; i++)
+        result->fragments[i] = base_fragment(base, i, base->fragments[i].live);
+}
+
+bool range_take_unread(Worker *worker, const WorkerSource *source, const struct stat *info,
+                       uint32_t range, size_t want, ManifestRange *result, RangeClaim *claim)
+{
+    CopyContext *context = worker->context;
+
+    *claim = (RangeClaim){.by = UNREAD_BY_NOTHING};
+    if (!may_be_unread(context, source))
+        return false;
+    claim->by = find_claim(worker, source, info, range, &claim->named);
+    claim->is_check = claim->by != UNREAD_BY_NOTHING &&
+                      unread_is_due(context->unread, claim->by, source->path, range);
+    if (claim->by == UNREAD_BY_NOTHING || claim->is_check)
+        return false;
+    const ManifestRange *base = &base_entry_find(context->base, source->path)->ranges[range];
+    if (claim->by == UNREAD_BY_WAL && (want != base->size || page_set_count(&claim->named) > 0))
+        return false;
+    take_base_range(worker, base, result);
     source->job->is_unread = true;
-    worker->ranges_unread++;
+    if (claim->by == UNREAD_BY_TIMES) {
+        worker->ranges_unread++;
+    } else {
+        worker->bytes_unnamed += result->size;
+    }
     progress_add(context->progress, result->size, 0);
     return true;
 }
@@ -368,35 +466,97 @@ static bool is_surprise(const RangePass *pass)
            unread_file_is_unchanged(context->unread, entry, &info);
 }
 
-static void tell_surprise(const RangePass *pass)
+static void tell_surprise(const RangePass *pass, uint32_t page)
 {
     const WorkerSource *source = pass->request->source;
     CopyContext *context = pass->worker->context;
-    const uint64_t at =
-        (uint64_t)pass->request->range * RANGE_SIZE + (uint64_t)pass->first_differing * PAGE_BYTES;
+    const uint64_t at = (uint64_t)pass->request->range * RANGE_SIZE + (uint64_t)page * PAGE_BYTES;
 
     atomic_store(&context->is_distrusted, true);
     job_note(source->job,
              &(PageNote){.entry = source->entry,
                          .block = source->first_block + (uint32_t)(at / context->page_size),
-                         .is_surprise = true});
+                         .surprise = pass->request->claim.by});
+}
+
+/* Whether what was said of the range has turned out wrong. */
+static void judge_claim(const RangePass *pass)
+{
+    const RangeClaim *claim = &pass->request->claim;
+
+    if (pass->base == NULL)
+        return;
+    if (claim->by == UNREAD_BY_TIMES && claim->is_check && pass->differs && is_surprise(pass))
+        tell_surprise(pass, pass->first_differing);
+    if (claim->by == UNREAD_BY_WAL && pass->is_contradicted)
+        tell_surprise(pass, pass->contradicting);
+}
+
+/*
+ * Pages that the WAL does not name, in stretches that are worth a new read after them; none where
+ * nearly all would be read.
+ */
+static void find_passed_over(RangePass *pass)
+{
+    enum { STRETCH_LEAST = 8, WORTH_IT = 64 };
+    const RangeRequest *request = pass->request;
+    const uint64_t size = request->want < pass->base->size ? request->want : pass->base->size;
+    const uint32_t count = (uint32_t)(size / PAGE_BYTES);
+    uint32_t begin = 0;
+
+    for (uint32_t page = 0; page <= count; page++) {
+        if (page < count && !page_set_has(&request->claim.named, page))
+            continue;
+        for (uint32_t at = begin; page - begin >= STRETCH_LEAST && at < page; at++)
+            page_set_add(&pass->passed_over, at);
+        begin = page + 1;
+    }
+    if (page_set_count(&pass->passed_over) < WORTH_IT)
+        pass->passed_over = (PageSet){{0}};
+    pass->is_partial = page_set_count(&pass->passed_over) > 0;
+}
+
+/* What the manifest says of the range, and what it cost. */
+static void note_passed_over(const RangePass *pass)
+{
+    Worker *worker = pass->worker;
+    uint64_t bytes = 0;
+
+    for (uint32_t page = 0; (uint64_t)page * PAGE_BYTES < pass->size; page++)
+        bytes += is_passed_over(pass, page) ? PAGE_BYTES : 0;
+    worker->bytes_unnamed += bytes;
+    progress_add(worker->context->progress, bytes, 0);
+    pass->request->source->job->is_unread = true;
+}
+
+static bool copy_pages(RangePass *pass, Error *err)
+{
+    PageSet must = {{0}};
+    uint32_t keep;
+
+    const bool is_done = pass->base != NULL && must_merge(pass, &keep)
+                             ? merge_if_changed(pass, keep, &must, err)
+                             : run_pass(pass, err);
+    if (is_done && pass->is_partial)
+        note_passed_over(pass);
+    pass->must = NULL; /* it ends here */
+    return is_done;
 }
 
 bool range_copy(Worker *worker, const RangeRequest *request, ManifestRange *result, Error *err)
 {
     RangePass pass = {.worker = worker, .request = request};
-    PageSet must = {{0}};
-    uint32_t keep;
 
     if (!open_base_range(worker, request, &pass.base, err))
         return false;
-    const bool is_done = pass.base != NULL && must_merge(&pass, &keep)
-                             ? merge_if_changed(&pass, keep, &must, err)
-                             : run_pass(&pass, err);
+    if (pass.base != NULL && request->claim.by == UNREAD_BY_WAL && !request->claim.is_check)
+        find_passed_over(&pass);
+    worker->is_passing_over = pass.is_partial;
+    const bool is_done = copy_pages(&pass, err);
+    worker->is_passing_over = false;
     if (!is_done)
         return false;
-    if (request->is_check && pass.base != NULL && pass.differs && is_surprise(&pass))
-        tell_surprise(&pass);
+    judge_claim(&pass);
     if (pass.size > 0)
         return finish_range(&pass, result, err);
     *result = (ManifestRange){.index = request->range};

@@ -11,13 +11,20 @@
 
 #include "extent.h"
 
+/* What is said of a range before it is read. */
+typedef struct RangeClaim {
+    UnreadBy by;
+    bool is_check; /* all of it is read all the same, as it is its turn */
+    PageSet named; /* UNREAD_BY_WAL: pages that may have changed; the others are the base's */
+} RangeClaim;
+
 typedef struct RangeRequest {
     const WorkerSource *source;
     PageJudge *judge;
     uint32_t range;
-    size_t want;   /* bytes: what the file had when it was looked at */
-    size_t have;   /* of the first extent, in worker->raw already, read and judged */
-    bool is_check; /* by its file's times it is unchanged: a page that differs ends the trust */
+    size_t want; /* bytes: what the file had when it was looked at */
+    size_t have; /* of the first extent, in worker->raw already, read and judged */
+    RangeClaim claim;
 } RangeRequest;
 
 /* result->size is less than want where the file ended before; 0 leaves nothing behind. */
@@ -25,8 +32,11 @@ bool range_copy(Worker *worker, const RangeRequest *request, ManifestRange *resu
                 Error *err) MUST_CHECK;
 
 /*
- * Whether the range is the base's without being read (unread.h), or would be: then *is_check, and
- * it is its turn to be read all the same. info: of the file, before anything of it was read.
+ * Whether the range is the base's without being read: by its file's times, or because the WAL names
+ * nothing of it (unread.h). Else *claim has what is said of it, and what of it is to be read: pages
+ * that the WAL does not name are passed over, but for a few between others that are read. A page
+ * that is read and is not what was said ends the trust in this backup.
+ * info: of the file, before anything of it was read. want: bytes of the range in the file by then.
  */
 bool range_take_unread(Worker *worker, const WorkerSource *source, const struct stat *info,
-                       uint32_t range, ManifestRange *result, bool *is_check);
+                       uint32_t range, size_t want, ManifestRange *result, RangeClaim *claim);

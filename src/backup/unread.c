@@ -35,7 +35,10 @@ static bool has_clock_gone_back(const UnreadFacts *facts)
             facts->store_ahead > facts->store_was_ahead + CLOCK_BACK_US);
 }
 
-const char *unread_objection(const UnreadFacts *facts)
+/* What speaks against both ways: it must be this very directory, and its pages must prove
+ * themselves.
+ */
+static const char *common_objection(const UnreadFacts *facts)
 {
     const ManifestHeader *base = facts->base;
 
@@ -45,16 +48,43 @@ const char *unread_objection(const UnreadFacts *facts)
         return "the server is older than that backup: it was set back";
     if (*facts->machine_id == '\0' || strcmp(base->machine_id, facts->machine_id) != 0)
         return "that backup was taken on another machine";
-    if (*facts->boot_id == '\0' || strcmp(base->boot_id, facts->boot_id) != 0)
-        return "the machine was started anew since that backup";
     if (strcmp(base->data_directory, facts->data_directory) != 0)
         return "that backup was taken of another directory";
     if (base->checksums != 1 || facts->checksums != 1)
         return "without data checksums a page in the middle of a write can't be told";
     if (base->block_size != facts->block_size)
         return "the server has another block size";
+    return NULL;
+}
+
+const char *unread_objection(const UnreadFacts *facts)
+{
+    const ManifestHeader *base = facts->base;
+    const char *common = common_objection(facts);
+
+    if (common != NULL)
+        return common;
+    if (*facts->boot_id == '\0' || strcmp(base->boot_id, facts->boot_id) != 0)
+        return "the machine was started anew since that backup";
     if (has_clock_gone_back(facts))
         return "this host's clock has gone back since that backup";
+    return NULL;
+}
+
+/*
+ * What leads over a fork is right by its content, but a standby, pg_rewind or a restore in place
+ * leaves other hint bits in files that were not the base's; and pages of another size are not ours.
+ */
+const char *unread_wal_objection(const UnreadFacts *facts)
+{
+    const char *common = common_objection(facts);
+
+    if (common != NULL)
+        return common;
+    if (facts->base->timeline != facts->timeline)
+        return "the server has another timeline since that backup";
+    if (facts->block_size != PAGE_BYTES)
+        return "the server's pages have not 8192 bytes";
     return NULL;
 }
 
@@ -75,6 +105,20 @@ static const UnreadRoot *root_of(const UnreadRule *rule, const char *path)
     return strncmp(path, "pg_tblspc/", strlen("pg_tblspc/")) == 0 ? NULL : &rule->roots[0];
 }
 
+bool unread_is_as_before(const UnreadRule *rule, const ManifestEntry *base, const struct stat *info)
+{
+    const UnreadRoot *root = root_of(rule, base->path);
+
+    return root != NULL && root->is_as_before && info->st_dev == root->device &&
+           base->kind == ENTRY_FILE && !base->is_small && base->inode == info->st_ino;
+}
+
+bool unread_was_written(const ManifestEntry *base, const struct stat *info)
+{
+    return base->size != (uint64_t)info->st_size || base->mtime != unread_time_of(info->st_mtim) ||
+           base->ctime != unread_time_of(info->st_ctim);
+}
+
 bool unread_file_is_unchanged(const UnreadRule *rule, const ManifestEntry *base,
                               const struct stat *info)
 {
@@ -82,17 +126,16 @@ bool unread_file_is_unchanged(const UnreadRule *rule, const ManifestEntry *base,
     const TimeUs mtime = unread_time_of(info->st_mtim), ctime = unread_time_of(info->st_ctim);
     const TimeUs last = mtime > ctime ? mtime : ctime;
 
-    return rule->is_on && root != NULL && root->is_trusted && root->is_as_before &&
-           info->st_dev == root->device && base->kind == ENTRY_FILE && !base->is_small &&
-           base->size == (uint64_t)info->st_size && base->inode == info->st_ino &&
-           base->mtime == mtime && base->ctime == ctime && ctime <= rule->now &&
-           rule->base_started - last >= QUIET_US;
+    return rule->is_on && root != NULL && root->is_trusted &&
+           unread_is_as_before(rule, base, info) && !unread_was_written(base, info) &&
+           ctime <= rule->now && rule->base_started - last >= QUIET_US;
 }
 
-bool unread_is_due(const UnreadRule *rule, const char *path, uint32_t range)
+bool unread_is_due(const UnreadRule *rule, UnreadBy by, const char *path, uint32_t range)
 {
-    return rule->checks_all ||
-           (xxh3_of(0, path, strlen(path)) + range + rule->round) % UNREAD_ROUNDS == 0;
+    const uint64_t rounds = by == UNREAD_BY_TIMES ? UNREAD_ROUNDS : UNREAD_WAL_ROUNDS;
+
+    return rule->checks_all || (xxh3_of(0, path, strlen(path)) + range + rule->round) % rounds == 0;
 }
 
 static bool is_trusted_type(uint32_t type)

@@ -120,15 +120,14 @@ static WorkerSource worker_source_of(const CopyContext *context, uint32_t index,
     return source;
 }
 
-/* A file of one range, by its times as the base has it. */
+/* A file of one range, as the base has it. */
 static bool take_unread_file(Worker *worker, const WorkerSource *source, const struct stat *info,
-                             ManifestEntry *entry, bool *is_check)
+                             ManifestEntry *entry, RangeClaim *claim)
 {
     ManifestRange range;
 
-    *is_check = false;
     if (entry->size <= SMALL_FILE_SIZE || entry->size > RANGE_SIZE ||
-        !range_take_unread(worker, source, info, 0, &range, is_check))
+        !range_take_unread(worker, source, info, 0, (size_t)entry->size, &range, claim))
         return false;
     entry->is_small = false;
     entry->range_count = 1;
@@ -140,8 +139,8 @@ static bool take_unread_file(Worker *worker, const WorkerSource *source, const s
 
 typedef struct LargeFile {
     ManifestEntry *entry;
-    size_t have;   /* bytes of its first extent, read and judged */
-    bool is_check; /* RangeRequest; of a file of one range */
+    size_t have;      /* bytes of its first extent, read and judged */
+    RangeClaim claim; /* of a file of one range */
 } LargeFile;
 
 /* A file that is not small: every range of it, one after another. */
@@ -165,7 +164,7 @@ static bool copy_large(Worker *worker, const WorkerSource *source, PageJudge *ju
                                       .range = range,
                                       .want = want,
                                       .have = range == 0 ? file->have : 0,
-                                      .is_check = file->is_check};
+                                      .claim = file->claim};
 
         if (range > 0) {
             residency_look(&worker->residency, source->fd, (uint64_t)range * RANGE_SIZE, want);
@@ -182,6 +181,7 @@ static bool copy_large(Worker *worker, const WorkerSource *source, PageJudge *ju
             break;
     }
     entry->size = size;
+    entry->is_small = size == 0;
     return true;
 }
 
@@ -206,11 +206,13 @@ static bool copy_file(Worker *worker, CopyJob *job, uint32_t index, Error *err)
     source.fd = judge.fd = fd;
     entry_set_stat(entry, &info);
     LargeFile large = {.entry = entry};
-    if (take_unread_file(worker, &source, &info, entry, &large.is_check))
+    if (take_unread_file(worker, &source, &info, entry, &large.claim))
         return true;
     size_t first = entry->size < RANGE_SIZE ? (size_t)entry->size : RANGE_SIZE;
     size_t ask = first < EXTENT_SIZE ? first : EXTENT_SIZE;
     residency_look(&worker->residency, fd, 0, first);
+    if (large.claim.by == UNREAD_BY_WAL)
+        return copy_large(worker, &source, &judge, &large, err);
     if (ask > 0 && !extent_read(worker, &source, &judge, 0, ask, &got, err))
         return false;
     if (got < ask)
@@ -246,17 +248,12 @@ static bool worker_run_range(Worker *worker, CopyJob *job, Error *err)
 
     WorkerSource source = worker_source_of(context, job->first, job);
     source.fd = fd;
-    bool is_check = false;
-    if (entry->size == (uint64_t)info.st_size &&
-        range_take_unread(worker, &source, &info, job->range, &job->result, &is_check))
-        return true;
     PageJudge judge = extent_judge_of(worker, &source);
+    RangeRequest request = {.source = &source, .judge = &judge, .range = job->range, .want = want};
+    if (entry->size == (uint64_t)info.st_size &&
+        range_take_unread(worker, &source, &info, job->range, want, &job->result, &request.claim))
+        return true;
     residency_look(&worker->residency, fd, begin, want);
-    const RangeRequest request = {.source = &source,
-                                  .judge = &judge,
-                                  .range = job->range,
-                                  .want = want,
-                                  .is_check = is_check};
     return range_copy(worker, &request, &job->result, err);
 }
 

@@ -8,15 +8,15 @@
 #pragma once
 
 #include "base/progress.h"
+#include "base/rate.h"
 #include "base_backup.h"
 #include "copy_plan.h"
 #include "pack/page_table.h"
 #include "pack/range_reader.h"
 #include "postgres/page.h"
-#include "rate.h"
 #include "residency.h"
 #include "scan.h"
-#include "unread.h"
+#include "unread_wal.h"
 
 #include <stdatomic.h>
 
@@ -30,7 +30,7 @@ typedef struct CopyContext {
     Cluster *cluster;
     const BaseBackup *base; /* what is the same there is shared; NULL: nothing is */
     const UnreadRule *unread;
-    _Atomic bool is_distrusted; /* a file had changed that should not have: all are read */
+    _Atomic bool is_distrusted; /* a page had changed that should not have: all are read */
     Compression compression;
     uint32_t page_size; /* the server's */
     uint32_t relation_segment_blocks;
@@ -60,7 +60,9 @@ typedef struct Worker {
     uint64_t bytes_read; /* of the data directory */
     uint64_t bytes_new;  /* of its files, raw, that were stored and not shared */
     uint64_t ranges_unread;
-    Arena arena; /* ranges and fragments, for the manifest */
+    uint64_t bytes_unnamed; /* of files, that the WAL does not name, and that were not read */
+    bool is_passing_over;   /* of the range that is read not all is: nothing is read ahead */
+    Arena arena;            /* ranges and fragments, for the manifest */
 } Worker;
 
 void worker_init(Worker *worker, CopyContext *context, const PackWriterSetup *packs);

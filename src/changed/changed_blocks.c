@@ -322,14 +322,25 @@ static void join_record(BlockCollecting *state, SegmentBlocks *found)
     memcpy(state->tail, next.bytes, next.size);
 }
 
+static bool may_go_on(BlockCollecting *state, Error *err)
+{
+    const ChangedRequest *request = state->request;
+
+    return interrupt_check(err) &&
+           (request->on_segment == NULL || request->on_segment(request->context, err));
+}
+
 /* False without an error: it gave up. */
 static bool collect_segment(BlockCollecting *state, uint64_t segment, Error *err)
 {
     CLEANUP(segment_blocks_done) SegmentBlocks found = {.segment = segment};
 
-    if (!interrupt_check(err) || !find_blocks(state, &found, err) || !check_reliable(state, &found))
+    if (!may_go_on(state, err) || !find_blocks(state, &found, err) ||
+        !check_reliable(state, &found))
         return false;
     state->changed->cost.segments++;
+    if (state->request->read_max > 0 && state->changed->cost.read > state->request->read_max)
+        return give_up(state, "too many segments have no list of their blocks");
     join_record(state, &found);
     take_blocks(state, &found);
     wal_chain_add(&state->chain, &found.summary.reader, state->segment_size);

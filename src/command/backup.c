@@ -118,13 +118,26 @@ static void backup_write_journal(const Cluster *cluster, const Options *options,
         log_warn("journal entry not written", log_str("error", problem.message));
 }
 
-/* The file system, the disk or the clock can't be relied on. */
+/*
+ * By times: the file system, the disk or the clock can't be relied on; or the base had the page
+ * from an earlier backup, which did not read it as no WAL named it.
+ */
 static bool backup_had_surprise(const BackupReport *report, Error *err)
 {
     error_set(err, ERR_DEGRADED,
-              "backup %s is kept and whole, but block %" PRIu32
-              " of %s had changed since backup %s, and the file's times say that it had not",
-              report->id, report->surprise.block, report->surprise.path, report->base);
+              "backup %s is whole, everything was read for it, but block %" PRIu32
+              " of %s is not as backup %s has it, and %s",
+              report->id, report->surprise.block, report->surprise.path, report->base,
+              report->is_surprise_by_wal ? "no WAL since then names that block"
+                                         : "the file's times say that it had not changed");
+    if (report->is_surprise_by_wal || report->is_base_by_wal) {
+        return error_hint(err,
+                          "begin recoveries with this backup or a later one: those since the last "
+                          "`pgcairn backup --full` may have an old copy of that block; meanwhile "
+                          "give --no-reuse-unread, and find out %s",
+                          report->is_surprise_by_wal ? "what writes pages without WAL"
+                                                     : "whether the disk or the clock is to blame");
+    }
     return error_hint(err, "find out why: a disk that returns other bytes, a file system that lies "
                            "about times, a clock that was set back; meanwhile give "
                            "--no-reuse-unread, and `pgcairn backup --full` stores all anew");
@@ -182,6 +195,22 @@ static void print_bad_pages(const BackupReport *report)
         out_print("             and more\n");
 }
 
+/* What the WAL had to say. */
+static void print_unnamed(const BackupReport *report)
+{
+    char bytes[OUT_TEXT_SIZE];
+
+    if (*report->wal_why_not != '\0') {
+        out_print("  not asked  the WAL, for what it names: %s\n", report->wal_why_not);
+        return;
+    }
+    out_print("  unread     %s that no WAL since then names, by the lists of %" PRIu64 " segments",
+              out_bytes(report->bytes_unnamed, bytes), report->wal_segments);
+    if (report->wal_segments_read > 0)
+        out_print(" (%" PRIu64 " read for want of a list)", report->wal_segments_read);
+    out_print("\n");
+}
+
 /* What it shares, and what it was found by. */
 static void print_base(const BackupReport *report)
 {
@@ -194,12 +223,14 @@ static void print_base(const BackupReport *report)
     out_print("  base       %s: %s shared with it, %s new\n", report->base,
               out_bytes(report->bytes - report->bytes_new, shared),
               out_bytes(report->bytes_new, new));
-    if (*report->all_read != '\0') {
-        out_print("  read       %s: %s\n", out_bytes(report->bytes_read, read), report->all_read);
+    if (*report->times_why_not != '\0') {
+        out_print("  read       %s; none by its file's times: %s\n",
+                  out_bytes(report->bytes_read, read), report->times_why_not);
     } else {
         out_print("  read       %s; %" PRIu64 " ranges were unchanged by their files' times\n",
                   out_bytes(report->bytes_read, read), report->ranges_unread);
     }
+    print_unnamed(report);
 }
 
 static void print_report(const Cluster *cluster, const BackupReport *report)
@@ -243,8 +274,13 @@ static void report_to_json(const Cluster *cluster, const BackupReport *report, b
     json_text(json, "no_base", *report->base == '\0' ? report->no_base : NULL);
     json_text(json, "changes_by", report->changes_by);
     json_u64(json, "read_bytes", report->bytes_read);
-    json_text(json, "all_read", *report->all_read != '\0' ? report->all_read : NULL);
+    json_text(json, "times_not_used",
+              *report->times_why_not != '\0' ? report->times_why_not : NULL);
     json_u64(json, "ranges_unread", report->ranges_unread);
+    json_text(json, "wal_not_used", *report->wal_why_not != '\0' ? report->wal_why_not : NULL);
+    json_u64(json, "unnamed_bytes", report->bytes_unnamed);
+    json_u64(json, "wal_segments", report->wal_segments);
+    json_u64(json, "wal_read_count", report->wal_segments_read);
     json_u64(json, "surprises", report->surprise_count);
     json_u64(json, "new_bytes", report->bytes_new);
     json_u64(json, "shared_bytes", report->bytes - report->bytes_new);

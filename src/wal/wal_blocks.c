@@ -173,6 +173,28 @@ void wal_blocks_join(WalBlocks *blocks, WalCut tail, WalCut head, uint32_t tail_
     add_joined(blocks, bytes, size, total);
 }
 
+void wal_blocks_forget_one(WalBlocks *blocks)
+{
+    BlockStore *store = &blocks->store;
+    size_t forgotten = store->count;
+    uint32_t highest = 0;
+
+    block_store_sort(store);
+    for (size_t i = 0; i < store->count; i++) {
+        const BlockOwner *owner = &store->owners[store->items[i] >> 32];
+
+        if (owner->fork == FORK_MAIN && owner->file.number >= highest) {
+            highest = owner->file.number;
+            forgotten = i;
+        }
+    }
+    if (forgotten == store->count)
+        return;
+    memmove(store->items + forgotten, store->items + forgotten + 1,
+            (store->count - forgotten - 1) * sizeof store->items[0]);
+    store->count--;
+}
+
 bool wal_blocks_is_full(const WalBlocks *blocks)
 {
     return blocks->store.is_full;

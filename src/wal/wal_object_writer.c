@@ -313,9 +313,12 @@ static bool put_blocks(WalObjectWriter *writer, Buffer *out, Error *err)
     CLEANUP(buffer_done) Buffer list = {0};
     uint8_t header[WAL_CONTAINER_MAX];
     const uint8_t *end;
+    Error withheld = {0};
 
     if (writer->blocks == NULL || wal_blocks_is_full(writer->blocks))
         return true;
+    if (!FAULT_POINT("wal-object.withhold-block", &withheld))
+        wal_blocks_forget_one(writer->blocks);
     if (!wal_blocks_encode(writer->blocks, seed, writer->codecs[0], &list, err))
         return false;
     if (trailer->codec == CODEC_GZIP && list.size > WAL_CONTAINER_GZIP_MAX)

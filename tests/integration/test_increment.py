@@ -94,8 +94,8 @@ class Rounds(BackupTest):
     def nothing_changed(self, before, full):
         """Next to nothing is stored, and what nobody wrote to is not even read; then everything is."""
         idle = self.backup(environment=self.clock(600))
-        self.assertEqual((idle["base"], idle["changes_by"], idle["all_read"]),
-                         (full["backup"], "stat+pages", None))
+        self.assertEqual((idle["base"], idle["changes_by"], idle["times_not_used"]),
+                         (full["backup"], "wal", None))
         self.assertGreater(idle["ranges_unread"], 3)
         self.assertLess(idle["read_bytes"], full["read_bytes"] * 0.8)
         self.assertLess(idle["new_bytes"], full["new_bytes"] / 50)
@@ -103,8 +103,8 @@ class Rounds(BackupTest):
         checked = self.backup("--check-unchanged", environment=self.clock(601))
         self.assertEqual((checked["ranges_unread"], checked["surprises"]), (0, 0))
         self.assertLess(checked["new_bytes"], full["new_bytes"] / 50)
-        self.assertIn("--no-reuse-unread", self.backup("--no-reuse-unread", environment=self.clock(602))["all_read"])
-        self.assertIn("clock has gone back", self.backup(environment=self.clock(0))["all_read"])
+        self.assertIn("--no-reuse-unread", self.backup("--no-reuse-unread", environment=self.clock(602))["times_not_used"])
+        self.assertIn("clock has gone back", self.backup(environment=self.clock(0))["times_not_used"])
 
     def what_removing_frees(self):
         """Only what no other backup refers to; and what one says it stored is in its own packs."""
@@ -133,7 +133,7 @@ class Rounds(BackupTest):
         run("mv", self.path / "snapshot", self.cluster.data)
         self.cluster.start(archive_command="true")
         again = self.backup("--wal-wait=1ms", expect=3, environment=self.clock(800))
-        self.assertIn("set back", again["all_read"])
+        self.assertIn("set back", again["times_not_used"])
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ static const ManifestHeader base_header = {.id = "20261122T031500Z-k3v7qa",
                                            .machine_id = "m1",
                                            .boot_id = "b1",
                                            .data_directory = "/data",
+                                           .timeline = 1,
                                            .checksums = 1,
                                            .block_size = 8192,
                                            .started_at = BEGAN,
@@ -25,6 +26,7 @@ static UnreadFacts good_facts(const ManifestHeader *base)
                          .machine_id = "m1",
                          .boot_id = "b1",
                          .data_directory = "/data",
+                         .timeline = 1,
                          .checksums = 1,
                          .block_size = 8192,
                          .now = NOW,
@@ -101,6 +103,64 @@ static void anything_that_may_deceive_is_an_objection(void **state)
             break;
         }
         const char *found = unread_objection(&facts);
+        if ((found == NULL) != (wanted == NULL) || (found != NULL && strstr(found, wanted) == NULL))
+            fail_msg("case %d: %s", i, found != NULL ? found : "nothing");
+    }
+}
+
+/* What the WAL names does not hang on clocks, nor on the machine's having run on. */
+static void the_wal_is_asked_of_the_same_directory_and_timeline(void **state)
+{
+    enum { CASES = 10 };
+
+    (void)state;
+    for (int i = 0; i < CASES; i++) {
+        ManifestHeader base = base_header;
+        UnreadFacts facts = good_facts(&base);
+        const char *wanted = NULL; /* i 0: nothing */
+
+        switch (i) {
+        case 1:
+            facts.boot_id = "b2";
+            facts.now = base.stopped_at - 1;
+            facts.store_ahead = 60 * SECOND;
+            break;
+        case 2:
+            facts.timeline = 2;
+            wanted = "another timeline";
+            break;
+        case 3:
+            facts.block_size = base.block_size = 16384;
+            wanted = "8192";
+            break;
+        case 4:
+            facts.is_forbidden = true;
+            wanted = "--no-reuse-unread";
+            break;
+        case 5:
+            facts.is_set_back = true;
+            wanted = "set back";
+            break;
+        case 6:
+            facts.machine_id = "m2";
+            wanted = "another machine";
+            break;
+        case 7:
+            facts.data_directory = "/data2";
+            wanted = "another directory";
+            break;
+        case 8:
+            facts.checksums = 0;
+            wanted = "checksums";
+            break;
+        case 9:
+            base.checksums = 0;
+            wanted = "checksums";
+            break;
+        default:
+            break;
+        }
+        const char *found = unread_wal_objection(&facts);
         if ((found == NULL) != (wanted == NULL) || (found != NULL && strstr(found, wanted) == NULL))
             fail_msg("case %d: %s", i, found != NULL ? found : "nothing");
     }
@@ -203,19 +263,18 @@ static void a_file_is_unchanged_by_all_that_is_known_of_it(void **state)
     }
 }
 
-static void each_range_has_its_turn_and_no_round_has_all(void **state)
+static void assert_each_has_its_turn(UnreadBy by, uint64_t rounds)
 {
     enum { RANGES = 300 };
     int turns[RANGES] = {0};
 
-    (void)state;
-    for (uint64_t round = 5; round < 5 + UNREAD_ROUNDS; round++) {
+    for (uint64_t round = 5; round < 5 + rounds; round++) {
         UnreadRule rule = {.round = round};
         int due = 0;
 
         for (uint32_t i = 0; i < RANGES; i++) {
             CLEANUP(text_freep) char *path = text_format("base/5/%u", 16384 + i / 3);
-            const bool is_due = unread_is_due(&rule, path, i % 3);
+            const bool is_due = unread_is_due(&rule, by, path, i % 3);
 
             turns[i] += is_due;
             due += is_due;
@@ -224,7 +283,14 @@ static void each_range_has_its_turn_and_no_round_has_all(void **state)
     }
     for (uint32_t i = 0; i < RANGES; i++)
         assert_int_equal(turns[i], 1);
-    assert_true(unread_is_due(&(UnreadRule){.checks_all = true}, "base/5/1", 1));
+    assert_true(unread_is_due(&(UnreadRule){.checks_all = true}, by, "base/5/1", 1));
+}
+
+static void each_range_has_its_turn_and_no_round_has_all(void **state)
+{
+    (void)state;
+    assert_each_has_its_turn(UNREAD_BY_TIMES, 30);
+    assert_each_has_its_turn(UNREAD_BY_WAL, 64);
 }
 
 static void roots_are_as_before_by_their_whole_lines(void **state)
@@ -249,6 +315,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(anything_that_may_deceive_is_an_objection),
+        cmocka_unit_test(the_wal_is_asked_of_the_same_directory_and_timeline),
         cmocka_unit_test(a_file_is_unchanged_by_all_that_is_known_of_it),
         cmocka_unit_test(each_range_has_its_turn_and_no_round_has_all),
         cmocka_unit_test(roots_are_as_before_by_their_whole_lines),

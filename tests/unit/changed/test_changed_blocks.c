@@ -243,6 +243,7 @@ static void what_wal_does_not_tell_is_not_known(void **state)
         const char *why;
     } cases[] = {{RMGR_XLOG, 0x60, minimal, sizeof minimal, "wal_level was minimal"},
                  {200, 0x01, minimal, 8, "is not known"},
+                 {128, 0x00, minimal, 8, "is not known"},
                  {RMGR_STORAGE, 0x31, minimal, 20, "is not known"}};
 
     (void)state;
