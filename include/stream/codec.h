@@ -22,6 +22,8 @@ typedef enum Codec {
 typedef struct Compression {
     Codec codec;
     int level;
+    /* zstd's own checksum is left out: whoever reads the frame checks its content by another. */
+    bool is_bare;
 } Compression;
 
 const char *codec_name(Codec codec); /* "none", "zstd", "lz4", "gzip" */
@@ -40,7 +42,8 @@ void codec_context_freep(CodecContext **context);
 
 /*
  * One frame, appended to out. The zstd and lz4 frames carry the content's size and checksum (a
- * gzip member always does), so that the stock programs notice damage too.
+ * gzip member always does), so that the stock programs notice damage too; a bare zstd frame has
+ * the size alone.
  */
 bool codec_compress(CodecContext *context, Compression compression, const void *data, size_t size,
                     Buffer *out, Error *err) MUST_CHECK;

@@ -10,6 +10,8 @@ bool extent_store(Worker *worker, FrameKind kind, const char *path, uint32_t ran
 {
     Compression compression = worker->context->compression;
 
+    compression.is_bare =
+        true; /* the X of its pages, or of its bytes, is in manifest and page table */
     worker->stored.size = 0;
     if (compression.codec != CODEC_NONE &&
         !codec_compress(worker->codec, compression, raw, size, &worker->stored, err))

@@ -20,11 +20,11 @@ static const CodecEngine *const engines[CODEC_COUNT] = {
     [CODEC_GZIP] = &codec_gzip_engine,
 };
 
-static bool none_compress(void **state, int level, const void *data, size_t size, Buffer *out,
-                          Error *err)
+static bool none_compress(void **state, const Compression *compression, const void *data,
+                          size_t size, Buffer *out, Error *err)
 {
     (void)state;
-    (void)level;
+    (void)compression;
     (void)err;
     buffer_append(out, data, size);
     return true;
@@ -123,7 +123,7 @@ bool codec_compress(CodecContext *context, Compression compression, const void *
                     Buffer *out, Error *err)
 {
     return engines[compression.codec]->compress(&context->compressors[compression.codec],
-                                                compression.level, data, size, out, err);
+                                                &compression, data, size, out, err);
 }
 
 bool codec_decompress(CodecContext *context, Codec codec, const void *data, size_t size, void *raw,

@@ -9,14 +9,15 @@
 
 #include "base/buffer.h"
 #include "base/error.h"
+#include "stream/codec.h"
 
 typedef struct CodecEngine {
     const char *name;
     int level_min;
     int level_max;
     int level_default;
-    bool (*compress)(void **state, int level, const void *data, size_t size, Buffer *out,
-                     Error *err);
+    bool (*compress)(void **state, const Compression *compression, const void *data, size_t size,
+                     Buffer *out, Error *err);
     bool (*decompress)(void **state, const void *data, size_t size, void *raw, size_t raw_size,
                        Error *err);
     /* Not called with NULL. */

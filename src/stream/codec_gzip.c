@@ -41,10 +41,10 @@ static z_stream *deflater_prepare(void **state, int level, Error *err)
     return &deflater->stream;
 }
 
-static bool gzip_compress(void **state, int level, const void *data, size_t size, Buffer *out,
-                          Error *err)
+static bool gzip_compress(void **state, const Compression *compression, const void *data,
+                          size_t size, Buffer *out, Error *err)
 {
-    z_stream *stream = deflater_prepare(state, level, err);
+    z_stream *stream = deflater_prepare(state, compression->level, err);
 
     if (stream == NULL)
         return false;

@@ -56,14 +56,14 @@ static bool has_checksum(const uint8_t *frame)
     return (frame[FLAGS_OFFSET] & FLAG_CONTENT_CHECKSUM) != 0;
 }
 
-static bool lz4_compress(void **state, int level, const void *data, size_t size, Buffer *out,
-                         Error *err)
+static bool lz4_compress(void **state, const Compression *compression, const void *data,
+                         size_t size, Buffer *out, Error *err)
 {
     LZ4F_preferences_t preferences = {
         .frameInfo = {.blockSizeID = lz4_block(size),
                       .blockMode = LZ4F_blockIndependent,
                       .contentSize = size},
-        .compressionLevel = level,
+        .compressionLevel = compression->level,
         .autoFlush = 1, /* straight from our memory, without a copy in between */
     };
 

@@ -13,32 +13,32 @@
 enum { LEVEL_ONE_HASH_LOG = 13 };
 
 /*
- * Frames with content size and content checksum: so damage shows also where our own checksums
- * are not looked at, when somebody without this program restores with `zstd -d`.
+ * Frames with content size, and with zstd's own checksum of the content unless the caller's covers
+ * the same bytes: so damage shows also where only a part of an object is read, or with `zstd -d`.
  */
-static bool zstd_prepare(void **state, int level, Error *err)
+static bool zstd_prepare(void **state, const Compression *compression, Error *err)
 {
     if (*state == NULL) {
         *state = ZSTD_createCCtx();
         if (*state == NULL)
             return error_set(err, ERR_INTERNAL, "no memory for a zstd compressor");
     }
-    size_t result = ZSTD_CCtx_setParameter(*state, ZSTD_c_compressionLevel, level);
+    size_t result = ZSTD_CCtx_setParameter(*state, ZSTD_c_compressionLevel, compression->level);
     if (!ZSTD_isError(result))
-        result = ZSTD_CCtx_setParameter(*state, ZSTD_c_checksumFlag, 1);
+        result = ZSTD_CCtx_setParameter(*state, ZSTD_c_checksumFlag, !compression->is_bare);
     if (!ZSTD_isError(result)) { /* 0: as the level has it */
-        result =
-            ZSTD_CCtx_setParameter(*state, ZSTD_c_hashLog, level == 1 ? LEVEL_ONE_HASH_LOG : 0);
+        result = ZSTD_CCtx_setParameter(*state, ZSTD_c_hashLog,
+                                        compression->level == 1 ? LEVEL_ONE_HASH_LOG : 0);
     }
     if (ZSTD_isError(result))
         return error_set(err, ERR_INTERNAL, "set up zstd: %s", ZSTD_getErrorName(result));
     return true;
 }
 
-static bool zstd_compress(void **state, int level, const void *data, size_t size, Buffer *out,
-                          Error *err)
+static bool zstd_compress(void **state, const Compression *compression, const void *data,
+                          size_t size, Buffer *out, Error *err)
 {
-    if (!zstd_prepare(state, level, err))
+    if (!zstd_prepare(state, compression, err))
         return false;
     buffer_reserve(out, out->size + ZSTD_compressBound(size));
 

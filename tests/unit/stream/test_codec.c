@@ -320,6 +320,27 @@ static void stock_programs_read_frames_one_after_another(void **state)
     mem_free(data);
 }
 
+/* RFC 8878, 3.1.1.1.1: bit 2 of the byte after the magic says that 4 bytes of checksum follow. */
+static void a_bare_zstd_frame_has_no_checksum_and_is_read_like_the_others(void **state)
+{
+    static const Compression whole = {.codec = CODEC_ZSTD, .level = 1},
+                             bare = {.codec = CODEC_ZSTD, .level = 1, .is_bare = true};
+    CLEANUP(codec_context_freep) CodecContext *context = codec_context_new();
+    CLEANUP(buffer_done) Buffer first = {0};
+    CLEANUP(buffer_done) Buffer second = {0};
+    uint8_t data[5000];
+    Error err = {0};
+
+    (void)state;
+    fill(data, sizeof(data));
+    assert_round_trip(context, bare, data, sizeof(data));
+    assert_true(codec_compress(context, whole, data, sizeof(data), &first, &err));
+    assert_true(codec_compress(context, bare, data, sizeof(data), &second, &err));
+    assert_int_equal(first.data[4] & 4, 4);
+    assert_int_equal(second.data[4] & 4, 0);
+    assert_int_equal(second.size, first.size - 4);
+}
+
 static void compression_is_parsed_as_the_help_says(void **state)
 {
     static const struct {
@@ -392,6 +413,7 @@ int main(void)
         cmocka_unit_test(what_follows_a_frame_is_damage),
         cmocka_unit_test(skippable_frames_and_foreign_bytes_are_no_frames),
         cmocka_unit_test(stock_programs_read_frames_one_after_another),
+        cmocka_unit_test(a_bare_zstd_frame_has_no_checksum_and_is_read_like_the_others),
         cmocka_unit_test(compression_is_parsed_as_the_help_says),
         cmocka_unit_test(codecs_have_names_and_numbers),
     };

@@ -179,7 +179,8 @@ static Storing begin_pack(Vault *vault, uint32_t index)
 static void store(Storing *storing, FrameKind kind, const char *path, const void *raw, size_t size,
                   Frame *frame)
 {
-    Compression compression = {.codec = CODEC_ZSTD, .level = 1};
+    Compression compression = {
+        .codec = CODEC_ZSTD, .level = 1, .is_bare = true}; /* as backup/extent.c */
     Error err = {0};
 
     storing->stored.size = 0;
