@@ -4,8 +4,10 @@
  * A backup reads everything once. What it brings into the cache would push out what the server
  * needs, so it is dropped again, but for what was there before: that is the server's.
  *
- * mincore(2) tells. preadv2(RWF_NOWAIT) would too, but starts read-ahead itself since Linux 5.10,
- * so the next look would take our own read-ahead for the server's pages.
+ * cachestat(2) counts, and settles it for a file that is cached whole or not at all; mincore(2)
+ * tells each page, of the others and before Linux 6.5. preadv2(RWF_NOWAIT) would too, but starts
+ * read-ahead itself since Linux 5.10, so the next look would take our own read-ahead for the
+ * server's pages.
  */
 #pragma once
 
@@ -15,7 +17,8 @@ typedef struct Residency {
     uint8_t *pages; /* one byte for each page of the range: bit 0, it was cached */
     uint64_t begin; /* of the range in the file */
     size_t size;
-    bool is_known; /* false: nothing is dropped */
+    bool is_known;         /* false: nothing is dropped */
+    bool is_count_refused; /* cachestat(2) failed once, and is not asked again */
 } Residency;
 
 void residency_init(Residency *residency); /* room for RANGE_SIZE bytes */
