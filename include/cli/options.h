@@ -79,6 +79,7 @@ typedef struct Options {
     const char *expected_slots, *expected_standbys; /* names with commas between; NULL */
     /* verify */
     uint64_t reread_after_ms; /* 0: everything is read */
+    bool stored_only;         /* nothing is decompressed */
     /* status, restore */
     uint64_t rto_ms; /* the objective: how long a restore may take */
     /* status */

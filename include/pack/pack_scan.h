@@ -17,8 +17,9 @@ typedef struct ScannedFrame {
 } ScannedFrame;
 
 /*
- * raw: the content, frame.raw_size bytes; NULL when it is damaged, and problem says how. False
- * stops the scan, with err.
+ * raw: the content, frame.raw_size bytes; NULL when it is damaged, and problem says how, or when
+ * only stored bytes are looked at, and problem's code is ERR_NONE if they are right. False stops
+ * the scan, with err.
  */
 typedef bool PackFrameFunction(void *context, const ScannedFrame *frame, const uint8_t *raw,
                                const Error *problem, Error *err);
@@ -26,6 +27,8 @@ typedef bool PackFrameFunction(void *context, const ScannedFrame *frame, const u
 typedef struct PackScanState PackScanState; /* Buffers that are reused; each thread has its own. */
 PackScanState *pack_scan_state_new(void);
 void pack_scan_state_freep(PackScanState **state); /* for CLEANUP() */
+/* From now on frames are not decompressed: X of their stored bytes, and the SHA-256 of it all. */
+void pack_scan_stored_only(PackScanState *state);
 
 /*
  * ERR_NOT_FOUND, ERR_CORRUPT, ERR_VERSION: it is not there, or header, trailer or directory are

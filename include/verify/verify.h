@@ -70,6 +70,12 @@ typedef struct VerifyRequest {
      * objects by what listings say of them, are not read. 0: all is read.
      */
     TimeUs believe_since;
+    /*
+     * Of packs and WAL objects only the stored bytes are read and compared with their checksums:
+     * nothing is decompressed. What is found good so is neither remembered nor takes a mark back;
+     * what is found bad is marked.
+     */
+    bool is_stored_only;
     TimeUs now; /* 0: what the clock says */
 } VerifyRequest;
 

@@ -42,8 +42,9 @@ static bool duty_is_about(const LedgerEntry *entry, Duty duty)
     switch (duty) {
     case DUTY_BACKUP:
         return entry_is_of(entry, "backup");
-    case DUTY_VERIFY: /* one backup is not all */
-        return entry_is_of(entry, "verify") && record_find(&entry->record, "backup") == NULL;
+    case DUTY_VERIFY: /* one backup is not all, and stored bytes are not what is in them */
+        return entry_is_of(entry, "verify") && record_find(&entry->record, "backup") == NULL &&
+               record_find(&entry->record, "stored_only") == NULL;
     case DUTY_RESTORE:
         return entry_is_of(entry, "drill") || entry_is_of(entry, "restore");
     case DUTY_DRILL:

@@ -193,14 +193,14 @@ typedef struct PackCrew {
     size_t *wanted; /* packs to read */
 } PackCrew;
 
-static void pack_crew_init(PackCrew *crew, unsigned threads)
+static void pack_crew_init(PackCrew *crew, unsigned threads, bool is_stored_only)
 {
     crew->threads = threads;
     crew->jobs = mem_alloc(2 * (size_t)threads * sizeof crew->jobs[0]);
     for (unsigned i = 0; i < 2 * threads; i++)
         crew->job_places[i] = &crew->jobs[i];
     for (unsigned i = 0; i < threads; i++)
-        crew->workers[i] = pack_worker_new();
+        crew->workers[i] = pack_worker_new(is_stored_only);
 }
 
 static void pack_crew_done(PackCrew *crew)
@@ -259,8 +259,10 @@ static bool verify_backup(VerifyRun *run, PackCrew *crew, size_t backup, Error *
         return error_context(err, "backup %s", run->backups[backup].id);
     const bool is_good = run->trouble_count == troubles && !run->backups[backup].is_suspect &&
                          !packs_have_bad(run, &manifest);
-    remember_backup(run, backup, &manifest, is_good);
-    mark_backup(run, backup, &manifest, is_good);
+    if (!is_good || !run->request->is_stored_only) { /* stored bytes alone prove nothing good */
+        remember_backup(run, backup, &manifest, is_good);
+        mark_backup(run, backup, &manifest, is_good);
+    }
     packs_release(run, &manifest);
     return true;
 }
@@ -273,7 +275,7 @@ bool verify_backups(VerifyRun *run, Error *err)
 {
     CLEANUP(pack_crew_done) PackCrew crew = {.jobs = NULL};
 
-    pack_crew_init(&crew, crew_threads(run));
+    pack_crew_init(&crew, crew_threads(run), run->request->is_stored_only);
     for (size_t i = 0; i < run->backup_count; i++) {
         if (run->backups[i].is_readable && !run->backups[i].is_believed &&
             !verify_backup(run, &crew, i, err))

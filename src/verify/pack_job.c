@@ -23,6 +23,7 @@ typedef struct SeenExtent {
  */
 struct PackWorker {
     PackScanState *scan;
+    bool is_stored_only;
     SeenExtent extents[RANGE_PAGES];
     uint32_t extent_count;
     uint64_t hashes[RANGE_PAGES];
@@ -33,11 +34,14 @@ struct PackWorker {
     uint32_t range;
 };
 
-PackWorker *pack_worker_new(void)
+PackWorker *pack_worker_new(bool is_stored_only)
 {
     PackWorker *worker = mem_alloc(sizeof *worker);
 
     worker->scan = pack_scan_state_new();
+    worker->is_stored_only = is_stored_only;
+    if (is_stored_only)
+        pack_scan_stored_only(worker->scan);
     return worker;
 }
 
@@ -287,24 +291,30 @@ typedef struct PackJobScan {
     PackWorker *worker;
 } PackJobScan;
 
+static void see_damage(PackJob *job, const ScannedFrame *frame, const Error *problem)
+{
+    char expected[96];
+
+    snprintf(expected, sizeof expected,
+             "%" PRIu32 " stored bytes with checksum %016" PRIx64 ", %" PRIu32 " raw",
+             frame->frame.stored_size, frame->frame.checksum, frame->frame.raw_size);
+    damaged_frame(job, frame, expected, problem);
+}
+
 static bool see_frame(void *context, const ScannedFrame *frame, const uint8_t *raw,
                       const Error *problem, Error *err)
 {
     PackJobScan *scan = context;
     PackJob *job = scan->job;
-    char expected[96];
 
     (void)err;
     job->frames_seen++;
     progress_add(job->progress, frame->frame.stored_size, frame->frame.stored_size);
-    if (raw == NULL) {
-        snprintf(expected, sizeof expected,
-                 "%" PRIu32 " stored bytes with checksum %016" PRIx64 ", %" PRIu32 " raw",
-                 frame->frame.stored_size, frame->frame.checksum, frame->frame.raw_size);
-        damaged_frame(job, frame, expected, problem);
-    } else {
-        job->bytes_raw += frame->frame.raw_size;
-    }
+    if (problem->code != ERR_NONE)
+        see_damage(job, frame, problem);
+    if (scan->worker->is_stored_only)
+        return true;
+    job->bytes_raw += raw != NULL ? frame->frame.raw_size : 0;
     if (frame->kind == FRAME_EXTENT) {
         see_extent(job, scan->worker, frame, raw);
         return true;

@@ -38,7 +38,8 @@ void pack_job_done(PackJob *job); /* for CLEANUP() */
 
 /* What a thread keeps from frame to frame. */
 typedef struct PackWorker PackWorker;
-PackWorker *pack_worker_new(void);
+/* is_stored_only: frames are not decompressed, and the job gets no facts of them. */
+PackWorker *pack_worker_new(bool is_stored_only);
 void pack_worker_freep(PackWorker **worker);
 
 /* A WorkFunction. */

@@ -332,9 +332,9 @@ static void wal_learn(WalPass *pass, const WalJob *job)
         job->error.code != ERR_NONE || job->is_summary_other || job->list_error.code != ERR_NONE;
     Error problem = {0};
     const WalLesson lesson = {
-        .kind = is_bad             ? LESSON_BAD
-                : job->is_believed ? LESSON_BELIEVED
-                                   : LESSON_WHOLE,
+        .kind = is_bad                                    ? LESSON_BAD
+                : job->is_believed || job->is_stored_only ? LESSON_BELIEVED
+                                                          : LESSON_WHOLE,
         .timeline = job->name.timeline,
         .segment = job->name.segment,
         .stored = {.size = job->object->size, .at = job->object->stored_at},
@@ -384,11 +384,12 @@ static bool take_wal(VerifyRun *run, void *context, void *work, Error *err)
     } else {
         run->report->objects++;
         run->report->bytes += job->object->size;
-        run->report->bytes_raw += job->error.code == ERR_NONE ? job->trailer.raw_size : 0;
+        run->report->bytes_raw +=
+            job->error.code == ERR_NONE && !job->is_stored_only ? job->trailer.raw_size : 0;
     }
     if (job->error.code != ERR_NONE)
         tell_damage(pass, job);
-    if (!job->is_believed)
+    if (!job->is_believed && (!job->is_stored_only || job->error.code != ERR_NONE))
         mark_wal(run, &job->name, &job->error);
     if (job->name.kind == WAL_SEGMENT) {
         take_segment(pass, job);
@@ -406,6 +407,7 @@ static void prepare_wal(VerifyRun *run, void *context, size_t index, void *work)
                     .identities = run->identities,
                     .identity_count = run->identity_count,
                     .progress = run->request->progress,
+                    .is_stored_only = run->request->is_stored_only,
                     .object = pass->objects[index],
                     .name = pass->names[index]};
     wal_believe(pass, job);

@@ -134,6 +134,19 @@ static bool job_read_whole(WalJob *job, const char *name, JobReading *reading, E
     return job->name.kind != WAL_BACKUP_HISTORY || check_backup_history(job, &reading->text, err);
 }
 
+/* The bytes as they are stored, and the trailer, which proves itself. */
+static bool job_read_stored(WalJob *job, const char *name, Error *err)
+{
+    CLEANUP(buffer_done) Buffer space = {0};
+
+    if (identity_of(job, &job->trailer) == NULL) {
+        return error_set(err, ERR_CORRUPT, "it is of system identifier %" PRIu64 ", version %u",
+                         job->trailer.system_identifier, job->trailer.major);
+    }
+    job->summary = job->trailer.summary;
+    return wal_object_check_stored(job->cluster, name, &space, err);
+}
+
 /* Of no use to a recovery: what is wrong with it says nothing of the WAL. */
 static bool job_read_list(WalJob *job, const char *name, Error *err)
 {
@@ -164,7 +177,8 @@ bool wal_job_run(void *worker, void *work, Error *err)
     wal_summary_init(&job->summary);
     /* The trailer first: it says which of the cluster's registrations the WAL belongs to. */
     if ((!wal_object_trailer(job->cluster, name, &job->trailer, &job->error) ||
-         !job_read_whole(job, name, &reading, &job->error)) &&
+         !(job->is_stored_only ? job_read_stored(job, name, &job->error)
+                               : job_read_whole(job, name, &reading, &job->error))) &&
         !is_finding(&job->error)) {
         return error_pass(err, &job->error);
     }

@@ -14,9 +14,10 @@ typedef struct WalJob {
     Progress *progress;
     const ObjectInfo *object;
     WalName name;
-    bool is_believed;   /* trailer is what is remembered of it; not when it turns out to be another
-                           cluster's */
-    TimeUs verified_at; /* is_believed */
+    bool is_believed;    /* trailer is what is remembered of it; not when it turns out to be another
+                            cluster's */
+    TimeUs verified_at;  /* is_believed */
+    bool is_stored_only; /* nothing is decompressed: summary is what the trailer says */
     /* results */
     Error error; /* code ERR_NONE: whole */
     WalTrailer trailer;

@@ -124,6 +124,28 @@ class Findings(Verify):
                     self.assertRegex(finding["meaning"],
                                      f"Backup ({self.first}|{self.second}) can't be restored")
 
+    def test_stored_bytes_alone_are_read_and_it_says_so(self):
+        text = self.tool("verify", "--stored")
+        self.assertIn("what they hold was not looked at", text)
+        self.assertIn("`pgcairn verify` looks at all of it", text)
+        self.assertNotIn("All of it is good", text)
+        answer = self.tool_json("verify", "--stored")
+        self.assertEqual((answer["status"], answer["is_stored_only"]), ("stored-good", True))
+        self.assertLess(answer["checked"]["raw_bytes"], 1000)  # histories and pieces
+        self.assertGreater(answer["checked"]["bytes"], 0)
+        duties = json.loads(self.attempt("duties", "--list", "--json").stdout)["duties"]
+        self.assertIsNone({duty["duty"]: duty for duty in duties}["verify"]["last_time"])
+        for path in (self.objects("pack")[0], object_of(self.repo, self.between[1])):
+            with changed(path):
+                flip(path, path.stat().st_size // 2)
+                bad = self.tool_json("verify", "--stored", expect=8)
+                self.assertIn(self.name_of(path), {item["object"] for item in bad["findings"]})
+        # One good look at stored bytes takes no word back; a whole one does.
+        self.assertEqual(self.tool_json("verify", "--stored")["status"], "stored-good")
+        self.assertEqual(self.attempt("list").returncode, 8)
+        self.good()
+        self.assertEqual(self.attempt("list").returncode, 0)
+
     def test_a_flipped_bit_in_a_manifest_or_record_is_found(self):
         manifest = self.repo / "main" / "backup" / self.second / "manifest"
         for path in (manifest, *self.objects("journal")):

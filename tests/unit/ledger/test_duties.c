@@ -66,6 +66,7 @@ static void a_duty_is_due_after_its_period_and_overdue_after_half_of_it_more(voi
 static void what_counts_as_done(void **state)
 {
     RecordField one_backup = {"backup", "20261122T031500Z-k3v7qa"};
+    RecordField stored_only = {"stored_only", "yes"};
     RecordField verified = {"verified", "yes"};
     RecordField unverified = {"verified", "no"};
     RecordField full = {"kind", "full"};
@@ -82,6 +83,7 @@ static void what_counts_as_done(void **state)
         {DUTY_VERIFY, entry("verify", 0.5, ERR_CORRUPT), true, false},
         {DUTY_VERIFY, entry("verify", 0.5, ERR_UNREACHABLE), false, true},
         {DUTY_VERIFY, with(entry("verify", 0.5, ERR_NONE), &one_backup), false, false},
+        {DUTY_VERIFY, with(entry("verify", 0.5, ERR_NONE), &stored_only), false, false},
         {DUTY_RESTORE, with(entry("restore", 0.5, ERR_NONE), &verified), true, false},
         {DUTY_RESTORE, with(entry("restore", 0.5, ERR_DEGRADED), &verified), true, false},
         {DUTY_RESTORE, with(entry("restore", 0.5, ERR_RECOVERY), &unverified), false, true},
