@@ -2,13 +2,18 @@
 
 Both begin with a full backup. Before each round the cluster does so many transactions of pgbench;
 then each takes an increment: time, and bytes that its repository has more (backups alone, not WAL).
-Then the same of an unchanged cluster; and the last one is restored by both. Each round waits until
-the files have been quiet for more than ten seconds: those count as unchanged by their times.
+Then the same of an unchanged cluster; then ours alone after updates that touch a share of the pages of
+the largest table, evenly; and the last one is restored by both. Each round waits until the files have
+been quiet for more than ten seconds: those count as unchanged by their times. Of ours it is told how
+much it read, and by what it found changes.
 """
 
+import json
 import time
 
 TRANSACTIONS = (40000, 0)
+SHARES = (0.001, 0.01, 0.1)
+ROWS_A_PAGE = 61  # of pgbench_accounts
 QUIET_S = 12
 
 
@@ -19,7 +24,7 @@ class IncrementBench:
         return sum(int(self.run("du", "-sb", place)[0].split()[0]) for place in places if place.exists())
 
     def back_up(self, *options):
-        return self.run(self.tool, "backup", f"--repo={self.repo}", f"--data={self.data}", "--jobs=2", "--no-progress",
+        return self.run(self.tool, "backup", "--json", f"--repo={self.repo}", f"--data={self.data}", "--jobs=2", "--no-progress",
                         f"--conninfo=host={self.folder} user=postgres dbname=postgres", *options)
 
     def increment(self):
@@ -27,7 +32,30 @@ class IncrementBench:
         self.pgbackrest("--type=full", "backup")
         for transactions in TRANSACTIONS:
             self.increment_after(transactions)
+        for share in SHARES:
+            self.increment_of_share(share)
         self.restore()
+
+    @staticmethod
+    def tell_read(said):
+        """Of a backup's answer: how it found changes, and how much it read for that."""
+        answer = json.loads(said)
+        print(f"  read {answer['read_bytes'] / 2**20:.1f} MiB of {answer['bytes'] / 2**20:.0f}, changes by "
+              f"{answer['changes_by']}, new {answer['new_bytes'] / 2**20:.1f} MiB", flush=True)
+        return answer["read_bytes"]
+
+    def increment_of_share(self, share):
+        what = f"increment after changes of {share:.1%} of the pages"
+        self.results[what] = []
+        print(f"\n{what}", flush=True)
+        for _ in range(self.wish.runs):
+            self.sql(f"update pgbench_accounts set abalance = abalance + 1 where aid % {round(ROWS_A_PAGE / share)} = 0")
+            self.sql("checkpoint")
+            self.wait_archived()
+            time.sleep(QUIET_S)
+            said, wall, cpu = self.back_up()
+            print(f"  {wall:.2f} s, {cpu:.2f} s CPU", flush=True)
+            self.results[what].append({"wall_s": wall, "cpu_s": cpu, "read_bytes": self.tell_read(said)})
 
     def increment_after(self, transactions):
         added = {"ours": [], "theirs": []}
@@ -35,8 +63,10 @@ class IncrementBench:
 
         def counted(name, take):
             before = self.stored(*places[name])
-            _, wall, cpu = take()
+            said, wall, cpu = take()
             added[name].append(self.stored(*places[name]) - before)
+            if name == "ours":
+                self.tell_read(said)
             return wall, cpu
 
         def ours():

@@ -20,6 +20,9 @@ typedef struct World {
     TimelinePath path;
     Arena arena;
     const char *pg_wal;
+    uint64_t read_max;
+    unsigned segments_told; /* of each segment before it is looked at */
+    unsigned end_at;        /* ... and it ends there; 0: it does not */
 } World;
 
 static void world_done(World *world)
@@ -69,20 +72,36 @@ static void archive_it(World *world, bool has_lists)
     }
 }
 
+static bool take_segment(void *context, Error *err)
+{
+    World *world = context;
+
+    world->segments_told++;
+    return world->segments_told != world->end_at || error_set(err, ERR_BUSY, "lost");
+}
+
+static ChangedRequest request_of(World *world)
+{
+    archive_look(&world->archive);
+    world->path = archive_path(&world->archive, 1, &world->arena);
+    return (ChangedRequest){.cluster = &world->archive.cluster,
+                            .inventory = &world->archive.inventory,
+                            .path = &world->path,
+                            .from = world->from,
+                            .to = world->to,
+                            .pg_wal = world->pg_wal,
+                            .threads = 1,
+                            .read_max = world->read_max,
+                            .on_segment = take_segment,
+                            .context = world};
+}
+
 static ChangedBlocks *ask(World *world)
 {
+    const ChangedRequest request = request_of(world);
     ChangedBlocks *changed = NULL;
     Error err = {0};
 
-    archive_look(&world->archive);
-    world->path = archive_path(&world->archive, 1, &world->arena);
-    const ChangedRequest request = {.cluster = &world->archive.cluster,
-                                    .inventory = &world->archive.inventory,
-                                    .path = &world->path,
-                                    .from = world->from,
-                                    .to = world->to,
-                                    .pg_wal = world->pg_wal,
-                                    .threads = 1};
     assert_true(changed_blocks_load(&request, &changed, &err));
     return changed;
 }
@@ -136,6 +155,39 @@ static void a_damaged_list_costs_reading_the_wal(void **state)
     CLEANUP(changed_blocks_freep) ChangedBlocks *changed = ask(&world);
     assert_named(changed, RELATION, "10 20 21 30 31 40 41 90 ");
     assert_int_equal(changed_blocks_cost(changed).read, 1);
+}
+
+static void more_is_not_read_than_was_asked_for(void **state)
+{
+    (void)state;
+    for (uint64_t most = 1; most <= 4; most++) {
+        CLEANUP(world_done) World world;
+
+        world_init(&world);
+        world_end(&world);
+        archive_it(&world, false);
+        world.read_max = most;
+        CLEANUP(changed_blocks_freep) ChangedBlocks *changed = ask(&world);
+        assert_int_equal(changed_blocks_why_not(changed) == NULL, most == 4);
+        assert_int_equal(world.segments_told, most < 4 ? most + 1 : 4);
+    }
+}
+
+static void whoever_is_told_of_each_segment_can_end_it(void **state)
+{
+    CLEANUP(world_done) World world;
+    ChangedBlocks *changed = NULL;
+    Error err = {0};
+
+    (void)state;
+    world_init(&world);
+    world_end(&world);
+    archive_it(&world, true);
+    world.end_at = 3;
+    const ChangedRequest request = request_of(&world);
+    assert_false(changed_blocks_load(&request, &changed, &err));
+    assert_int_equal(err.code, ERR_BUSY);
+    assert_int_equal(world.segments_told, 3);
 }
 
 static void other_forks_are_never_known(void **state)
@@ -346,6 +398,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(lists_and_wal_name_the_same),
         cmocka_unit_test(a_damaged_list_costs_reading_the_wal),
+        cmocka_unit_test(more_is_not_read_than_was_asked_for),
+        cmocka_unit_test(whoever_is_told_of_each_segment_can_end_it),
         cmocka_unit_test(other_forks_are_never_known),
         cmocka_unit_test(a_hole_leaves_nothing_known),
         cmocka_unit_test_setup_teardown(the_servers_files_fill_what_is_not_archived, enter_folder,
