@@ -128,17 +128,43 @@ class Policy(ExpireTest):
             copy.destroy()
 
 
-class Stopped(ExpireTest):
-    def stop_at(self, point):
+class ExpireProcess(ExpireTest):
+    def begin(self, fault):
         process = subprocess.Popen(
             [TOOL, "expire", f"--repo={self.repo}", "--keep-min=1", *AT_ONCE], text=True, cwd="/",
             stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-            env=clean_environment(PGCAIRN_FAULT=f"{point}:stop"), **identity())
+            env=clean_environment(PGCAIRN_FAULT=fault), **identity())
         self.addCleanup(process.kill)
-        wait_for(lambda: state_and_parent(process.pid)[0] in "TtZX", f"the stop at {point}")
-        self.assertIsNone(process.poll())
         return process
 
+    def stop_at(self, point, number=1):
+        process = self.begin(f"{point}:stop:{number}")
+        wait_for(lambda: state_and_parent(process.pid)[0] in "TtZX", f"the stop at {point}")
+        return process
+
+    def begin_anew(self):
+        shutil.rmtree(self.repo)
+        run("cp", "-a", self.world.repo, self.repo)
+
+    def assert_whole(self):
+        """Nothing that is kept is broken, whatever is half done."""
+        self.assertIn(self.backups[3], self.there())
+        listed = json.loads(self.attempt("list", "--json").stdout)["backups"]
+        self.assertEqual({backup["state"] for backup in listed}, {"restorable"})
+        self.tool("verify")
+
+    def assert_done(self):
+        self.expire("--keep-min=1", *AT_ONCE)
+        self.assertEqual(self.there(), [self.backups[3]])
+        self.assertEqual(self.objects("condemned"), [])
+        self.assert_whole()
+
+
+def expire_points():
+    return sorted(point for point in fault_points() if point.startswith("expire.") and point != "expire.after-spare")
+
+
+class Stopped(ExpireProcess):
     def go_on(self, process):
         process.send_signal(signal.SIGCONT)
         said = process.communicate(timeout=60)
@@ -172,10 +198,46 @@ class Stopped(ExpireTest):
         return sorted(path.name[:24] for path in (self.repo / "main" / "wal").rglob("*.wal"))
 
 
+class TwoAtOnce(ExpireProcess):
+    """As from two hosts: one takes the other's lease over once that has ended, or its holder is dead."""
+
+    def test_both_killed_at_every_point(self):
+        died = 0
+        for point in expire_points():
+            with self.subTest(point=point):
+                self.begin_anew()
+                both = [self.begin(f"{point}:crash:{number}") for number in (1, 2)]
+                for process in both:
+                    said = process.communicate(timeout=60)
+                    self.assertIn(process.returncode, (-signal.SIGKILL, 0, 5), said)
+                    died += process.returncode == -signal.SIGKILL
+                self.assert_whole()
+                self.assert_done()
+        self.assertGreaterEqual(died, len(expire_points()) - 2)
+
+    def test_one_sleeps_at_every_point_while_the_other_does_it_all(self):
+        for point in expire_points():
+            with self.subTest(point=point):
+                self.begin_anew()
+                sleeper = self.stop_at(point)
+                self.assertIsNone(sleeper.poll())
+                long_ago = time.time() - 660
+                for lease in (self.repo / "main" / "lease").iterdir():
+                    os.utime(lease, (long_ago, long_ago))
+                self.attempt("expire", "--keep-min=1", *AT_ONCE,
+                             environment={"PGCAIRN_FAULT": f"{point}:crash:2"})
+                self.assert_whole()
+                self.assert_done()
+                sleeper.send_signal(signal.SIGCONT)
+                said = sleeper.communicate(timeout=60)
+                self.assertIn(sleeper.returncode, (0, 5), said)
+                self.assert_whole()
+                self.assert_done()
+
+
 class Killed(ExpireTest):
     def test_at_every_point_and_gone_on_with(self):
-        points = sorted(point for point in fault_points()
-                        if point.startswith("expire.") and point != "expire.after-spare")
+        points = expire_points()
         self.assertGreater(len(points), 7)
         for point in points:
             for number in (1, 2):
