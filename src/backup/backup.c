@@ -339,40 +339,6 @@ static void report_content(BackupReport *report, const Copy *copy, const Manifes
 }
 
 /*
- * Somebody took the lease over while the manifest was on its way, so that what it refers to may be
- * about to be removed; or nobody knows whether it is durable. So the backup never was.
- */
-static bool backup_withdraw(const BackupRun *run, Error *err)
-{
-    CLEANUP(text_freep) char *name = layout_manifest(run->cluster->name, run->report->id);
-    Error removal = {0};
-
-    if (storage_remove(run->cluster->repo->storage, name, &removal)) {
-        error_hint(err, "the backup was withdrawn; start it again");
-    } else {
-        error_hint(err, "do not rely on backup %s, and remove it: it could not be withdrawn (%s)",
-                   run->report->id, removal.message);
-    }
-    return false;
-}
-
-/*
- * A manifest can be there although saving it failed: its name was given, and is not known to be
- * durable. Whoever is told that there is no backup must not find one.
- */
-static bool take_back_unsaved(const BackupRun *run, Error *err)
-{
-    CLEANUP(text_freep) char *name = layout_manifest(run->cluster->name, run->report->id);
-    Error unseen = {0}; /* then nothing more can be done about it */
-    uint64_t size;
-
-    if (err->code != ERR_EXISTS &&
-        storage_stat(run->cluster->repo->storage, name, &size, NULL, &unseen))
-        (void)backup_withdraw(run, err);
-    return error_context(err, "commit backup %s", run->report->id);
-}
-
-/*
  * Whether all that the manifest refers to is there and stays: packs of older backups were looked at
  * when this one began, and somebody may have let them go since. Asked before the manifest is stored
  * and after it, since whoever removes asks in between whether a manifest refers to them.
@@ -399,39 +365,187 @@ static bool check_own_packs(const BackupRun *run, const Manifest *manifest, Erro
     return true;
 }
 
+/* Whether somebody may have let others go because there is this one, and whether it is the last. */
+typedef struct OwnWorth {
+    bool is_restorable, has_other;
+} OwnWorth;
+
+static bool judge_own_worth(const BackupRun *run, OwnWorth *worth, Error *err)
+{
+    CLEANUP(condemned_list_done) CondemnedList condemned = {.count = 0};
+    CLEANUP(wal_inventory_done) WalInventory inventory = {0};
+    CLEANUP(backup_list_done) BackupList list = {0};
+
+    *worth = (OwnWorth){.is_restorable = false};
+    if (!condemned_load(&condemned, run->cluster, err) ||
+        !wal_inventory_load(&inventory, run->cluster, err) ||
+        !backup_list_load(&list, run->cluster, &inventory, err))
+        return false;
+    for (size_t i = 0; i < list.count; i++) {
+        const BackupInfo *backup = &list.items[i];
+        const bool is_own = strcmp(backup->header.id, run->report->id) == 0;
+
+        if (backup->state != BACKUP_RESTORABLE)
+            continue;
+        worth->is_restorable = worth->is_restorable || is_own;
+        worth->has_other =
+            worth->has_other || (!is_own && backup->suspect == NULL &&
+                                 !condemned_has_backup(&condemned, backup->header.id));
+    }
+    return true;
+}
+
 /*
- * Later than that after it was stored others may have let older backups go because there is this
- * one: it is not withdrawn then if all of it is there and stays. Shorter than any grace.
+ * So long after a backup can be restored nobody has removed another one because of it: shorter than
+ * any grace.
  */
 static const TimeUs withdrawn_within = INT64_C(1800) * 1000000;
+static const TimeUs withdrawal_grace = INT64_C(86400) * 1000000;
 
+/* A backup that is condemned counts for nobody's plan: not from here on. */
+static bool say_withdrawn(const BackupRun *run, char id[BACKUP_ID_SIZE], Error *err)
+{
+    CondemnedItem own = {.kind = CONDEMNED_BACKUP, .name = run->report->id};
+    CondemnedRecord record = {
+        .is_by_hand = true, .at = time_now(), .grace = withdrawal_grace, .items = &own, .count = 1};
+
+    if (!condemned_store(&record, run->cluster, err))
+        return false;
+    memcpy(id, record.id, BACKUP_ID_SIZE);
+    return true;
+}
+
+/* What was said is taken back last, when the manifest is gone or stays. */
+static void unsay_withdrawn(const BackupRun *run, const char *id)
+{
+    Error unable = {0}; /* expire does it, once its grace is over */
+
+    if (!condemned_remove(id, run->cluster, &unable)) {
+        log_warn("what says that the backup is withdrawn could not be removed",
+                 log_str("error", unable.message));
+    }
+}
+
+/* By a clock that was set back meanwhile nobody knows. */
+static bool withdrawal_is_late(TimeUs since)
+{
+    const TimeUs passed = time_now() - since;
+
+    return passed < 0 || passed > withdrawn_within;
+}
+
+/*
+ * The manifest is removed, unless others may have been because of it: it is the last one; or it is
+ * late (since: when it could be restored at the earliest), and nothing of it is about to be removed
+ * (manifest NULL: that does not matter). The order makes this hold however long this process is
+ * stopped between any two lines: whoever looks after the record was stored does not count on the
+ * backup, and what was condemned because of it before is looked at again before it goes.
+ */
+static bool take_manifest_away(const BackupRun *run, const Manifest *manifest, TimeUs since,
+                               bool *stays, Error *err)
+{
+    CLEANUP(text_freep) char *name = layout_manifest(run->cluster->name, run->report->id);
+    char said[BACKUP_ID_SIZE];
+    OwnWorth worth;
+    Error unsaid = {0}; /* a full store still lets something go */
+    Error unsafe = {0};
+    const bool is_said = say_withdrawn(run, said, &unsaid);
+    const bool is_late = withdrawal_is_late(since);
+
+    *stays = false;
+    if (!FAULT_POINT("backup.after-withdrawn", err) || !judge_own_worth(run, &worth, err))
+        return false;
+    *stays = worth.is_restorable &&
+             ((run->had_others && !worth.has_other) ||
+              (is_late && (manifest == NULL || check_own_packs(run, manifest, &unsafe))));
+    if (!*stays && (!FAULT_POINT("backup.before-withdraw", err) ||
+                    !storage_remove(run->cluster->repo->storage, name, err)))
+        return false;
+    if (is_said)
+        unsay_withdrawn(run, said);
+    return true;
+}
+
+/* *err says why it is withdrawn, and is told what became of it. True: it stays, and is a backup. */
+static bool backup_withdraw(const BackupRun *run, const Manifest *manifest, TimeUs since,
+                            Error *err)
+{
+    Error removal = {0};
+    bool stays = false;
+
+    if (!take_manifest_away(run, manifest, since, &stays, &removal)) {
+        error_hint(err, "do not rely on backup %s, and remove it: it could not be withdrawn (%s)",
+                   run->report->id, removal.message);
+    } else if (!stays) {
+        error_hint(err, "the backup was withdrawn; start it again");
+    } else {
+        error_hint(err,
+                   "do not rely on backup %s; it stays, since others may have been removed because "
+                   "of it: take another one, then remove it",
+                   run->report->id);
+    }
+    return stays;
+}
+
+/*
+ * A manifest can be there although saving it failed: its name was given, and is not known to be
+ * durable. Whoever is told that there is no backup must not find one.
+ */
+static bool take_back_unsaved(const BackupRun *run, const Manifest *manifest, TimeUs since,
+                              Error *err)
+{
+    CLEANUP(text_freep) char *name = layout_manifest(run->cluster->name, run->report->id);
+    Error unseen = {0}; /* then nothing more can be done about it */
+    uint64_t size;
+
+    if (err->code != ERR_EXISTS &&
+        storage_stat(run->cluster->repo->storage, name, &size, NULL, &unseen))
+        (void)backup_withdraw(run, manifest, since, err);
+    return error_context(err, "commit backup %s", run->report->id);
+}
+
+/*
+ * Somebody took the lease over while the manifest was on its way, or a pack of it is about to be
+ * removed: so the backup never was.
+ */
 static bool hold_lease_to_end(BackupRun *run, const Manifest *manifest, TimeUs stored, Error *err)
 {
-    Error again = {0};
+    Error unsafe = {0};
 
     if (FAULT_POINT("backup.after-manifest", err) && lease_check(run->lease, err) &&
         check_own_packs(run, manifest, err))
         return true;
-    if (time_now() - stored > withdrawn_within && check_own_packs(run, manifest, &again)) {
+    if (backup_withdraw(run, manifest, stored, err) && check_own_packs(run, manifest, &unsafe)) {
         log_warn("the lease was lost while the backup was committed, which is whole all the same",
                  log_str("id", run->report->id), log_str("error", err->message));
         error_clear(err);
         return true;
     }
-    (void)backup_withdraw(run, err);
     return error_context(err, "hold the lease until backup %s was committed", run->report->id);
+}
+
+/* Where there were none nobody has removed one because of this one. */
+static bool look_for_others(BackupRun *run, Error *err)
+{
+    CLEANUP(object_list_done) ObjectList manifests = {0};
+    CLEANUP(text_freep) char *prefix = layout_backup_prefix(run->cluster->name);
+
+    if (!storage_list(run->cluster->repo->storage, prefix, &manifests, err))
+        return false;
+    run->had_others = manifests.count > 0;
+    return true;
 }
 
 bool run_commit_manifest(BackupRun *run, const Manifest *manifest, Error *err)
 {
     TimeUs stored;
 
-    if (!lease_check(run->lease, err) || !check_own_packs(run, manifest, err) ||
-        !FAULT_POINT("backup.before-manifest", err))
+    if (!lease_check(run->lease, err) || !look_for_others(run, err) ||
+        !check_own_packs(run, manifest, err) || !FAULT_POINT("backup.before-manifest", err))
         return false;
     stored = time_now(); /* at the earliest */
     if (!manifest_save(manifest, run->cluster, err))
-        return take_back_unsaved(run, err);
+        return take_back_unsaved(run, manifest, stored, err);
     return hold_lease_to_end(run, manifest, stored, err);
 }
 
@@ -497,6 +611,17 @@ static bool stop_and_commit(BackupRun *run, Copy *copy, const BackupSource *sour
     return true;
 }
 
+/* Nobody counts on it before its WAL is there. */
+static bool check_restorable(const BackupRun *run, Error *err)
+{
+    const TimeUs since = time_now();
+
+    if (run_check_copied(run, err))
+        return true;
+    (void)backup_withdraw(run, NULL, since, err);
+    return false;
+}
+
 bool backup_take(const Cluster *cluster, Session *session, const BackupRequest *request,
                  BackupReport *report, Error *err)
 {
@@ -515,7 +640,7 @@ bool backup_take(const Cluster *cluster, Session *session, const BackupRequest *
     TimeUs began = time_monotonic();
     run_wait_for_wal(&run);
     report->elapsed_wait = time_monotonic() - began;
-    return run_check_copied(&run, err) || backup_withdraw(&run, err);
+    return check_restorable(&run, err);
 }
 
 void backup_report_done(BackupReport *report)

@@ -37,6 +37,7 @@ typedef struct BackupRun {
     const char *databases; /* database_names.h */
     BackupStop stop;
     TimeUs started_at, stopped_at;
+    bool had_others; /* there were manifests of other backups right before its own was stored */
     Arena arena;
 } BackupRun;
 
@@ -83,7 +84,8 @@ bool run_ask_insert(BackupRun *run, Lsn *insert, Error *err) MUST_CHECK;
 /*
  * backup.c: the two ends of what a backup and `expire` have agreed on (repo/condemned.h). The
  * lease, and after it what is condemned; the manifest, with a look before it and after it whether
- * all that it refers to is there and stays: else there is no such backup (ERR_BUSY).
+ * all that it refers to is there and stays: else there is no such backup (ERR_BUSY). Only where
+ * others may have been removed because of it the manifest stays all the same, and the hint says so.
  */
 bool run_take_lease(BackupRun *run, Error *err) MUST_CHECK;
 bool run_commit_manifest(BackupRun *run, const Manifest *manifest, Error *err) MUST_CHECK;

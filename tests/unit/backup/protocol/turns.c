@@ -41,6 +41,13 @@ uint64_t turns_draw(uint64_t *state)
     return z ^ z >> 31;
 }
 
+uint64_t turns_mix(uint64_t a, uint64_t b)
+{
+    uint64_t state = a ^ (b * UINT64_C(0x9e3779b97f4a7c15) + UINT64_C(0x632be59bd9b4e019));
+
+    return turns_draw(&state);
+}
+
 /* In place of the C library's. */
 int clock_gettime(clockid_t clock, struct timespec *time)
 {
@@ -57,8 +64,10 @@ ssize_t getrandom(void *buffer, size_t size, unsigned flags)
 
     if (present == NULL)
         return syscall(SYS_getrandom, buffer, size, flags);
+    uint64_t *ids =
+        present->current == TURN_ACTORS ? &present->ids : &present->actors[present->current].ids;
     for (size_t i = 0; i < size; i++)
-        bytes[i] = (uint8_t)(turns_draw(&present->ids) >> 32);
+        bytes[i] = (uint8_t)(turns_draw(ids) >> 32);
     return (ssize_t)size;
 }
 
@@ -114,13 +123,44 @@ static void enter(Turns *turns, size_t actor)
     turns->current = TURN_ACTORS;
 }
 
+static void note_seen(TurnActor *actor, uint64_t told)
+{
+    if (present->is_noted)
+        actor->seen = turns_mix(actor->seen, told);
+}
+
+static uint64_t mix_bytes(uint64_t state, const void *data, size_t size)
+{
+    const uint8_t *bytes = data;
+    uint64_t word;
+    size_t at = 0;
+
+    for (; size - at >= sizeof word; at += sizeof word) {
+        memcpy(&word, bytes + at, sizeof word);
+        state = turns_mix(state, word);
+    }
+    for (; at < size; at++)
+        state = turns_mix(state, bytes[at]);
+    return turns_mix(state, size);
+}
+
+static void note_bytes(TurnActor *actor, const void *data, size_t size)
+{
+    if (present->is_noted)
+        actor->seen = mix_bytes(actor->seen, data, size);
+}
+
 int nanosleep(const struct timespec *wanted, struct timespec *left)
 {
     if (present == NULL || present->current == TURN_ACTORS)
         return (int)syscall(SYS_nanosleep, wanted, left);
-    present->now += wanted->tv_sec * TURN_SECOND + wanted->tv_nsec / 1000;
-    if (!present->actors[present->current].is_killed)
+    TurnActor *actor = &present->actors[present->current];
+    if (!present->is_timeless)
+        present->now += wanted->tv_sec * TURN_SECOND + wanted->tv_nsec / 1000;
+    actor->next = (TurnCall){.kind = TURN_SLEEP};
+    if (!actor->is_killed)
         wait_for_turn(present);
+    note_seen(actor, TURN_SLEEP);
     return 0;
 }
 
@@ -160,7 +200,12 @@ size_t turns_add(Turns *turns, TurnBody *body, void *argument)
             mmap(NULL, STACK_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
         assert_ptr_not_equal(stacks[number], MAP_FAILED);
     }
-    *actor = (TurnActor){.body = body, .argument = argument, .fiber = new_fiber()};
+    *actor = (TurnActor){
+        .body = body,
+        .argument = argument,
+        .fiber = new_fiber(),
+        .ids = turns_draw(&turns->ids),
+    };
     assert_int_equal(getcontext(&actor->context), 0);
     actor->context.uc_stack.ss_sp = stacks[number];
     actor->context.uc_stack.ss_size = STACK_SIZE;
@@ -196,20 +241,81 @@ typedef struct TurnWriter {
     char *name;
 } TurnWriter;
 
-/* Before each call. */
-static bool await(const TurnStorage *own, const char *call, const char *name, Error *err)
+static TurnActor *actor_of(const TurnStorage *own)
 {
-    TurnActor *actor = &own->turns->actors[own->actor];
+    return &own->turns->actors[own->actor];
+}
 
-    (void)snprintf(actor->next, sizeof actor->next, "%s %.80s", call, name);
+/* Before each call. */
+static bool await(const TurnStorage *own, TurnKind kind, const char *name, Error *err)
+{
+    TurnActor *actor = actor_of(own);
+
+    actor->next.kind = kind;
+    (void)snprintf(actor->next.name, sizeof actor->next.name, "%s", name);
     if (!actor->is_killed)
         wait_for_turn(own->turns);
-    return !actor->is_killed || error_set(err, ERR_IO, "killed");
+    if (actor->is_killed)
+        return error_set(err, ERR_IO, "killed");
+    actor->calls++;
+    note_bytes(actor, &kind, sizeof kind);
+    note_bytes(actor, name, strlen(name));
+    own->turns->watch.called(own->turns->watch.context, own->actor, &actor->next);
+    return true;
+}
+
+static void forget_object(Turns *turns, const char *name)
+{
+    for (size_t i = 0; i < turns->object_count; i++) {
+        TurnObject *object = &turns->objects[i];
+
+        if (strcmp(object->name, name) == 0) {
+            turns->contents ^= object->content;
+            *object = turns->objects[--turns->object_count];
+            return;
+        }
+    }
+    /* It was there before the first turn. */
+    turns->contents ^= mix_bytes(1, name, strlen(name));
+}
+
+static void remember_object(Turns *turns, const TurnActor *actor, const char *name)
+{
+    assert_in_range(turns->object_count, 0, TURN_OBJECTS - 1);
+    TurnObject *object = &turns->objects[turns->object_count++];
+    (void)snprintf(object->name, sizeof object->name, "%s", name);
+    object->content = turns_mix(mix_bytes(actor->seen, name, strlen(name)), (uint64_t)turns->now);
+    turns->contents ^= object->content;
 }
 
 static void tell_change(const TurnStorage *own, const char *name, bool is_removed)
 {
-    own->turns->watch.changed(own->turns->watch.context, own->actor, name, is_removed);
+    Turns *turns = own->turns;
+
+    if (turns->is_noted && is_removed)
+        forget_object(turns, name);
+    if (turns->is_noted && !is_removed)
+        remember_object(turns, actor_of(own), name);
+    turns->watch.changed(turns->watch.context, own->actor, name, is_removed);
+}
+
+uint64_t turns_state(const Turns *turns)
+{
+    uint64_t state = turns_mix(turns->contents, (uint64_t)turns->now);
+
+    for (size_t i = 0; i < turns->count; i++) {
+        const TurnActor *actor = &turns->actors[i];
+
+        state = turns_mix(state, actor->seen + 2 * actor->is_done + actor->is_killed);
+    }
+    return state;
+}
+
+/* What the call has told, unless it was killed. */
+static bool note_answer(const TurnStorage *own, bool ok, const Error *err)
+{
+    note_seen(actor_of(own), ok ? 1 : 2 + (uint64_t)err->code);
+    return ok;
 }
 
 static Storage *turn_inner(Storage *storage)
@@ -231,8 +337,10 @@ static bool turn_writer_commit(ObjectWriter *writer, Error *err)
 {
     TurnWriter *out = (TurnWriter *)writer;
 
-    if (!await(out->own, "store", out->name, err) || !object_writer_commit(out->inner, err))
+    if (!await(out->own, TURN_STORE, out->name, err))
         return false;
+    if (!object_writer_commit(out->inner, err))
+        return note_answer(out->own, false, err);
     tell_change(out->own, out->name, false);
     return true;
 }
@@ -271,16 +379,28 @@ static bool turn_write(Storage *storage, const char *name, WriteMode mode, Objec
 static bool turn_read(Storage *storage, const char *name, const Range *range, Buffer *content,
                       uint64_t *object_size, Error *err)
 {
-    return await((TurnStorage *)storage, "read", name, err) &&
-           turn_inner(storage)->ops->read(turn_inner(storage), name, range, content, object_size,
-                                          err);
+    const TurnStorage *own = (TurnStorage *)storage;
+    const size_t before = content->size;
+
+    if (!await(own, TURN_READ, name, err))
+        return false;
+    const bool ok = own->inner->ops->read(own->inner, name, range, content, object_size, err);
+    if (ok)
+        note_bytes(actor_of(own), content->data + before, content->size - before);
+    return note_answer(own, ok, err);
 }
 
 static bool turn_read_range(Storage *storage, const char *name, uint64_t offset, size_t size,
                             void *to, Error *err)
 {
-    return await((TurnStorage *)storage, "read", name, err) &&
-           turn_inner(storage)->ops->read_range(turn_inner(storage), name, offset, size, to, err);
+    const TurnStorage *own = (TurnStorage *)storage;
+
+    if (!await(own, TURN_READ, name, err))
+        return false;
+    const bool ok = own->inner->ops->read_range(own->inner, name, offset, size, to, err);
+    if (ok)
+        note_bytes(actor_of(own), to, size);
+    return note_answer(own, ok, err);
 }
 
 static bool turn_list(Storage *storage, const ListRequest *request, ObjectList *list, Error *err)
@@ -289,14 +409,17 @@ static bool turn_list(Storage *storage, const ListRequest *request, ObjectList *
     const TurnWatch *watch = &own->turns->watch;
     CLEANUP(object_list_done) ObjectList all = {.count = 0};
 
-    if (!await(own, "list", request->prefix, err) ||
+    if (!await(own, TURN_LIST, request->prefix, err) ||
         !own->inner->ops->list(own->inner, request, &all, err))
         return false;
     for (size_t i = 0; i < all.count; i++) {
         const ObjectInfo *object = &all.objects[i];
 
-        if (!watch->is_hidden(watch->context, own->actor, object->name))
-            object_list_add(list, object->name, object->size, object->stored_at);
+        if (watch->is_hidden(watch->context, own->actor, object))
+            continue;
+        object_list_add(list, object->name, object->size, object->stored_at);
+        note_bytes(actor_of(own), object->name, strlen(object->name));
+        note_seen(actor_of(own), turns_mix((uint64_t)object->stored_at, object->size));
     }
     return true;
 }
@@ -304,30 +427,48 @@ static bool turn_list(Storage *storage, const ListRequest *request, ObjectList *
 static bool turn_stat(Storage *storage, const char *name, uint64_t *size, TimeUs *stored_at,
                       Error *err)
 {
-    return await((TurnStorage *)storage, "look at", name, err) &&
-           turn_inner(storage)->ops->stat(turn_inner(storage), name, size, stored_at, err);
+    const TurnStorage *own = (TurnStorage *)storage;
+
+    if (!await(own, TURN_READ, name, err))
+        return false;
+    const bool ok = own->inner->ops->stat(own->inner, name, size, stored_at, err);
+    if (ok)
+        note_seen(actor_of(own), turns_mix((uint64_t)*stored_at, *size));
+    return note_answer(own, ok, err);
 }
 
 static bool turn_identify(Storage *storage, const char *name, char identity[OBJECT_IDENTITY_SIZE],
                           Error *err)
 {
-    return await((TurnStorage *)storage, "identify", name, err) &&
-           turn_inner(storage)->ops->identify(turn_inner(storage), name, identity, err);
+    const TurnStorage *own = (TurnStorage *)storage;
+
+    return await(own, TURN_READ, name, err) &&
+           own->inner->ops->identify(own->inner, name, identity, err);
 }
 
 static bool turn_remove(Storage *storage, const char *name, Error *err)
 {
-    if (!await((TurnStorage *)storage, "remove", name, err) ||
-        !turn_inner(storage)->ops->remove(turn_inner(storage), name, err))
+    const TurnStorage *own = (TurnStorage *)storage;
+    uint64_t size;
+    TimeUs at;
+    Error gone = {0};
+
+    if (!await(own, TURN_REMOVE, name, err))
         return false;
-    tell_change((TurnStorage *)storage, name, true);
+    /* To remove what is not there changes nothing, and nobody is told. */
+    if (!own->inner->ops->stat(own->inner, name, &size, &at, &gone))
+        return true;
+    if (!own->inner->ops->remove(own->inner, name, err))
+        return false;
+    tell_change(own, name, true);
     return true;
 }
 
 static bool turn_sync(Storage *storage, const char *name, Error *err)
 {
-    return await((TurnStorage *)storage, "sync", name, err) &&
-           turn_inner(storage)->ops->sync(turn_inner(storage), name, err);
+    const TurnStorage *own = (TurnStorage *)storage;
+
+    return await(own, TURN_READ, name, err) && own->inner->ops->sync(own->inner, name, err);
 }
 
 static void turn_free(Storage *storage)
