@@ -572,6 +572,7 @@ static void note_stood(World *world, Actor *actor)
         actor->stood[i] = backup->id[0] != '\0' && has_manifest(world, backup) &&
                           missing_pack(world, backup) == NULL;
     }
+    memset(actor->lists, 0, sizeof actor->lists);
     actor->has_condemned = false;
     actor->looks_first = true;
 }
