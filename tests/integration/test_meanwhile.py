@@ -58,6 +58,21 @@ class Backup(MeanwhileTest):
         self.assert_no_backup()
         self.backup()
 
+    def test_the_last_one_is_not_withdrawn_when_others_went_because_of_it(self):
+        first = self.backup()
+        process = self.begin("backup.after-manifest")
+        stopped = {backup["backup"] for backup in self.tool_json("list")["backups"]} - {first}
+        wait_for(lambda: {backup["state"] for backup in self.tool_json("list")["backups"]} == {"restorable"},
+                 "the WAL of both")
+        for lease in (self.repo / "main" / "lease").iterdir():
+            lease.unlink()
+        self.tool("expire", "--keep-min=1", "--now", "--grace=0s", "--yes")
+        self.assertIn("whole all the same", self.go_on(process, 0))
+        self.assertEqual({backup["backup"]: backup["state"] for backup in self.tool_json("list")["backups"]},
+                         {backup: "restorable" for backup in stopped})
+        self.assertFalse(list((self.repo / "main").glob("condemned/*")))
+        self.tool("verify")
+
     def test_a_pack_that_was_cut_or_removed_since_it_was_written_is_no_backup(self):
         for status, harm in ((8, lambda pack: os.truncate(pack, pack.stat().st_size - 1)),
                              (6, lambda pack: pack.unlink())):
