@@ -18,6 +18,13 @@ uint32_t page_set_count(const PageSet *set);
 /* Of pages that follow one another: so many writes they take. */
 uint32_t page_set_run_count(const PageSet *set);
 
+/* Such a run; zeroed: before the first one. */
+typedef struct PageRun {
+    uint32_t first, count;
+} PageRun;
+/* The next one, by its place; false: there is none. */
+bool page_set_next_run(const PageSet *set, PageRun *run);
+
 /*
  * Adds the pages, from `first` on, whose bytes are not those that the hashes are of (of the whole
  * range, see range_reader_hashes()): what is local against what was backed up. size: up to the end

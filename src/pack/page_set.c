@@ -34,6 +34,25 @@ uint32_t page_set_run_count(const PageSet *set)
     return count;
 }
 
+/* From `page` on the first one that is in the set, or is not; RANGE_PAGES: none. */
+static uint32_t page_set_find(const PageSet *set, uint32_t page, bool is_in)
+{
+    for (uint32_t at = page; at < RANGE_PAGES; at = (at / 64 + 1) * 64) {
+        const uint64_t word = is_in ? set->words[at / 64] : ~set->words[at / 64];
+        const uint64_t rest = word >> at % 64;
+        if (rest != 0)
+            return at + (uint32_t)__builtin_ctzll(rest);
+    }
+    return RANGE_PAGES;
+}
+
+bool page_set_next_run(const PageSet *set, PageRun *run)
+{
+    run->first = page_set_find(set, run->first + run->count, true);
+    run->count = page_set_find(set, run->first, false) - run->first;
+    return run->count > 0;
+}
+
 void page_set_add_differing(PageSet *set, uint32_t first, const void *bytes, size_t size,
                             const uint64_t *hashes, uint64_t seed)
 {

@@ -23,6 +23,7 @@ typedef enum DeltaVerdict {
 typedef struct DeltaRange {
     bool is_compared;
     PageSet *differs; /* NULL: none do */
+    uint8_t *kept;    /* what they must become, one after the other, verified; NULL: to be read */
 } DeltaRange;
 
 /* One for each entry of the manifest, however many files a cluster has: kept small. */
@@ -35,8 +36,10 @@ typedef struct DeltaFile {
 struct Delta {
     const Manifest *manifest;
     bool from_disk;
-    DeltaFile *files;      /* of the manifest's entries, in their order */
-    atomic_uint set_count; /* of all files */
+    uint64_t keep_max;
+    DeltaFile *files;          /* of the manifest's entries, in their order */
+    atomic_uint set_count;     /* of all files */
+    atomic_uint_fast64_t kept; /* bytes, of all files */
     Arena arena;
 };
 
@@ -48,3 +51,8 @@ void delta_add_ranges(Delta *delta, const ManifestEntry *entry, DeltaFile *file)
 const DeltaFile *delta_find(const Delta *delta, const ManifestEntry *entry, const FoundFile *now);
 /* A range that was compared. What there is no room for is forgotten. */
 void delta_remember(Delta *delta, DeltaRange *range, const PageSet *differs);
+/*
+ * Memory for the pages of a range that differ, page-aligned; NULL: there is no more. Whoever has
+ * filled it with what was verified sets `kept`, else frees it.
+ */
+uint8_t *delta_take_room(Delta *delta, const PageSet *differs);

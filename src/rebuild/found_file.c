@@ -11,7 +11,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { EXTENTS_AT_ONCE = 256 };
+enum { EXTENTS_AT_ONCE = 256, READ_AHEAD = 4 << 20 };
 
 void found_file_look(HeldPath at, FoundFile *found)
 {
@@ -86,6 +86,12 @@ bool found_file_open(HeldPath at, bool from_disk, int *fd, Error *err)
         (void)fcntl(*fd, F_SETFL, flags | O_DIRECT);
     (void)posix_fadvise(*fd, 0, 0, from_disk ? POSIX_FADV_DONTNEED : POSIX_FADV_SEQUENTIAL);
     return true;
+}
+
+void found_file_read_ahead(int fd, uint64_t offset)
+{
+    if ((fcntl(fd, F_GETFL) & O_DIRECT) == 0)
+        (void)posix_fadvise(fd, (off_t)offset, READ_AHEAD, POSIX_FADV_WILLNEED);
 }
 
 /* Some file systems take the flag and refuse the read. */

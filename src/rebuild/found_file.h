@@ -49,6 +49,9 @@ bool found_file_is_shared(HeldPath at);
  */
 bool found_file_open(HeldPath at, bool from_disk, int *fd, Error *err) MUST_CHECK;
 
+/* What will be read next is on its way while this is hashed. Advice: not for direct reads. */
+void found_file_read_ahead(int fd, uint64_t offset);
+
 /*
  * `size` bytes at offset, zeros after its end, as they would be read once the file is as long.
  * False when they can't be read.

@@ -70,7 +70,28 @@ static bool write_pages(RebuildWorker *worker, RestoredFile *file, RebuildJob *j
     return is_read && is_written;
 }
 
-static bool write_range(RebuildWorker *worker, RebuildJob *job, const PageSet *pages, Error *err)
+/* What was read and verified before. */
+static bool write_kept(RestoredFile *file, RebuildJob *job, const DeltaRange *range, Error *err)
+{
+    const uint64_t range_size = range_of(job)->size;
+    uint8_t *from = range->kept;
+    PageRun run = {0};
+
+    while (page_set_next_run(range->differs, &run)) {
+        const uint64_t at = (uint64_t)run.first * PAGE_BYTES, full = run.count * PAGE_BYTES;
+        const size_t size = range_size - at < full ? (size_t)(range_size - at) : (size_t)full;
+        if (!interrupt_check(err) ||
+            !restored_file_write(file, from, size, offset_of(job) + at, err))
+            return false;
+        from += full;
+        job->tally.bytes_written += size;
+    }
+    return true;
+}
+
+/* pages NULL: all; kept NULL: what is written is read now. */
+static bool write_range(RebuildWorker *worker, RebuildJob *job, const PageSet *pages,
+                        const DeltaRange *kept, Error *err)
 {
     const RebuildShared *shared = worker->shared;
     const ManifestEntry *entry = job->large->entry;
@@ -80,7 +101,8 @@ static bool write_range(RebuildWorker *worker, RebuildJob *job, const PageSet *p
         pages == NULL || page_set_count(pages) >= page_set_run_count(pages) * DIRECT_RUN_PAGES;
 
     if (!restored_file_open(&file, held_places_of(shared->placement, entry), is_direct, err) ||
-        !write_pages(worker, &file, job, pages, err))
+        !(kept != NULL ? write_kept(&file, job, kept, err)
+                       : write_pages(worker, &file, job, pages, err)))
         return false;
     if (!FAULT_POINT("restore.after-range", err) ||
         (is_last && !restored_file_cut(&file, entry->size, err)))
@@ -108,6 +130,18 @@ static bool pass_over_counted(void *context, uint8_t **data, size_t size, uint64
     return true;
 }
 
+/* What was verified, into the memory that it is kept in. */
+static bool keep_piece(void *context, uint8_t **data, size_t size, uint64_t offset, Error *err)
+{
+    uint8_t **next = context;
+
+    (void)offset;
+    (void)err;
+    memcpy(*next, *data, size);
+    *next += size; /* only the last page of a file is shorter than its place */
+    return true;
+}
+
 static bool run_new(RebuildWorker *worker, RebuildJob *job, Error *err)
 {
     if (!range_reader_open(worker->reader, range_of(job), err))
@@ -115,7 +149,7 @@ static bool run_new(RebuildWorker *worker, RebuildJob *job, Error *err)
     return worker->shared->is_check
                ? range_reader_read_pages(worker->reader, NULL, pass_over_counted,
                                          worker->shared->progress, &job->content, err)
-               : write_range(worker, job, NULL, err);
+               : write_range(worker, job, NULL, NULL, err);
 }
 
 static void differ_all(PageSet *differs, uint32_t first, size_t size)
@@ -139,6 +173,7 @@ static bool compare_range(RebuildWorker *worker, RebuildJob *job, PageSet *diffe
         const uint32_t first = (uint32_t)(at / PAGE_BYTES);
         if (!interrupt_check(err))
             return false;
+        found_file_read_ahead(fd, offset_of(job) + at + part);
         if (found_file_read(fd, worker->raw, part, offset_of(job) + at)) {
             page_set_add_differing(differs, first, worker->raw, part,
                                    range_reader_hashes(worker->reader), seed);
@@ -151,38 +186,80 @@ static bool compare_range(RebuildWorker *worker, RebuildJob *job, PageSet *diffe
     return true;
 }
 
+/* What was found when the range was compared, if it is remembered; else NULL. */
+static const DeltaRange *known_range(const RebuildJob *job)
+{
+    const DeltaFile *known = job->large->known;
+    const DeltaRange *range = known != NULL ? &known->ranges[job->range] : NULL;
+
+    return range != NULL && range->is_compared ? range : NULL;
+}
+
 /* Which pages differ: as it was remembered, or by looking. */
 static bool find_differing(RebuildWorker *worker, RebuildJob *job, PageSet *differs, Error *err)
 {
-    const RebuildLarge *large = job->large;
+    const DeltaRange *known = known_range(job);
 
-    if (large->known != NULL && large->known->ranges[job->range].is_compared) {
-        *differs = *large->known->ranges[job->range].differs; /* else there is no job for it */
+    if (known != NULL) {
+        *differs = *known->differs; /* else there is no job for it */
         progress_add(worker->shared->progress, range_of(job)->size, 0);
         return true;
     }
     *differs = (PageSet){0};
-    if (!compare_range(worker, job, differs, err))
-        return false;
-    if (large->record != NULL)
-        delta_remember(worker->shared->delta, &large->record->ranges[job->range], differs);
-    return true;
+    return compare_range(worker, job, differs, err);
+}
+
+/* What will be needed is read and verified, and kept if it is remembered and there is room. */
+static bool verify_differing(RebuildWorker *worker, RebuildJob *job, const PageSet *differs,
+                             Error *err)
+{
+    DeltaFile *record = job->large->record;
+    DeltaRange *range = record != NULL ? &record->ranges[job->range] : NULL;
+    uint8_t *kept = range != NULL && range->is_compared
+                        ? delta_take_room(worker->shared->delta, differs)
+                        : NULL;
+    uint8_t *next = kept;
+    const bool is_read = range_reader_read_pages(
+        worker->reader, differs, kept != NULL ? keep_piece : pass_over, &next, &job->content, err);
+
+    if (kept != NULL && is_read) {
+        range->kept = kept;
+    } else {
+        mem_free(kept);
+    }
+    return is_read;
+}
+
+static bool settle_range(RebuildWorker *worker, RebuildJob *job, const PageSet *differs, Error *err)
+{
+    DeltaFile *record = job->large->record;
+
+    job->tally.pages_differ = page_set_count(differs);
+    job->content.bytes_read = range_reader_bytes_read(worker->reader);
+    if (record != NULL)
+        delta_remember(worker->shared->delta, &record->ranges[job->range], differs);
+    if (job->tally.pages_differ == 0)
+        return true;
+    return worker->shared->is_check ? verify_differing(worker, job, differs, err)
+                                    : write_range(worker, job, differs, NULL, err);
+}
+
+static bool run_kept(RebuildWorker *worker, RebuildJob *job, const DeltaRange *range, Error *err)
+{
+    job->tally.pages_differ = page_set_count(range->differs);
+    progress_add(worker->shared->progress, range_of(job)->size, 0);
+    return write_range(worker, job, range->differs, range, err);
 }
 
 static bool run_over(RebuildWorker *worker, RebuildJob *job, Error *err)
 {
+    const DeltaRange *known = known_range(job);
     PageSet differs;
 
-    if (!range_reader_open(worker->reader, range_of(job), err) ||
-        !find_differing(worker, job, &differs, err))
-        return false;
-    job->tally.pages_differ = page_set_count(&differs);
-    job->content.bytes_read = range_reader_bytes_read(worker->reader);
-    if (job->tally.pages_differ == 0)
-        return true;
-    return worker->shared->is_check ? range_reader_read_pages(worker->reader, &differs, pass_over,
-                                                              NULL, &job->content, err)
-                                    : write_range(worker, job, &differs, err);
+    if (known != NULL && known->kept != NULL)
+        return run_kept(worker, job, known, err);
+    return range_reader_open(worker->reader, range_of(job), err) &&
+           find_differing(worker, job, &differs, err) && settle_range(worker, job, &differs, err);
 }
 
 bool range_job_run(RebuildWorker *worker, RebuildJob *job, Error *err)

@@ -301,7 +301,8 @@ static bool restore_compare(const Cluster *cluster, const RestoreRequest *reques
 static Delta *new_delta(const RestorePlan *plan)
 {
     return plan->old.replacement == OVERWRITES_OLD
-               ? delta_new(&plan->decision.manifest, plan->old.state == DATA_HALF_RESTORED)
+               ? delta_new(&plan->decision.manifest, plan->old.state == DATA_HALF_RESTORED,
+                           delta_keep_max())
                : NULL;
 }
 

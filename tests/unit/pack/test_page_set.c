@@ -120,6 +120,52 @@ static void sets_know_their_bounds(void **state)
     assert_false(page_set_has(&set, RANGE_PAGES - 2));
 }
 
+static void runs_come_one_after_the_other(void **state)
+{
+    static const struct {
+        uint32_t pages[8];
+        size_t count;
+        PageRun runs[5]; /* of no page: there are no more */
+    } cases[] = {
+        {{0}, 0, {{0, 0}}},
+        {{0}, 1, {{0, 1}}},
+        {{0, 1, 2}, 3, {{0, 3}}},
+        {{5, 63, 64, 65, 200}, 5, {{5, 1}, {63, 3}, {200, 1}}},
+        {{127, 128, RANGE_PAGES - 2, RANGE_PAGES - 1}, 4, {{127, 2}, {RANGE_PAGES - 2, 2}}},
+        {{62, 64, 66}, 3, {{62, 1}, {64, 1}, {66, 1}}},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        PageSet set = {0};
+        PageRun run = {0};
+        size_t count = 0;
+        for (size_t page = 0; page < cases[i].count; page++)
+            page_set_add(&set, cases[i].pages[page]);
+
+        for (; page_set_next_run(&set, &run); count++) {
+            assert_int_equal(run.first, cases[i].runs[count].first);
+            assert_int_equal(run.count, cases[i].runs[count].count);
+        }
+        assert_int_equal(cases[i].runs[count].count, 0);
+        assert_int_equal(count, page_set_run_count(&set));
+    }
+}
+
+static void a_whole_range_is_one_run(void **state)
+{
+    PageSet set = {0};
+    PageRun run = {0};
+
+    (void)state;
+    for (uint32_t page = 0; page < RANGE_PAGES; page++)
+        page_set_add(&set, page);
+    assert_true(page_set_next_run(&set, &run));
+    assert_int_equal(run.first, 0);
+    assert_int_equal(run.count, RANGE_PAGES);
+    assert_false(page_set_next_run(&set, &run));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -128,6 +174,8 @@ int main(void)
         cmocka_unit_test(zeros_are_pages_like_others),
         cmocka_unit_test(pages_in_a_row_are_one_run),
         cmocka_unit_test(sets_know_their_bounds),
+        cmocka_unit_test(runs_come_one_after_the_other),
+        cmocka_unit_test(a_whole_range_is_one_run),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

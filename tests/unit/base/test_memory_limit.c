@@ -1,4 +1,4 @@
-#include "drill/memory_limit.h"
+#include "base/memory_limit.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -41,6 +41,19 @@ static void there_is_some_memory(void **state)
 {
     (void)state;
     assert_true(memory_limit() > 0);
+    assert_true(memory_available() > 0);
+    assert_true(memory_available() <= memory_limit());
+}
+
+static void what_is_available_is_read_from_its_line(void **state)
+{
+    (void)state;
+    assert_int_equal(
+        memory_available_of("MemTotal:  16 kB\nMemFree: 8 kB\nMemAvailable:    12 kB\n"), 12 << 10);
+    assert_int_equal(memory_available_of("MemAvailable: 7 kB"), 7 << 10);
+    assert_int_equal(memory_available_of("NotMemAvailable: 7 kB\n"), 0);
+    assert_int_equal(memory_available_of("MemTotal:  16 kB\n"), 0);
+    assert_int_equal(memory_available_of(""), 0);
 }
 
 int main(void)
@@ -48,6 +61,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(limits_of_all_groups_that_hold_us_are_looked_at),
         cmocka_unit_test(there_is_some_memory),
+        cmocka_unit_test(what_is_available_is_read_from_its_line),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

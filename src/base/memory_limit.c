@@ -1,4 +1,4 @@
-#include "drill/memory_limit.h"
+#include "base/memory_limit.h"
 
 #include "base/file.h"
 
@@ -102,4 +102,29 @@ uint64_t memory_limit(void)
             memory = limit;
     }
     return memory;
+}
+
+uint64_t memory_available_of(const char *meminfo)
+{
+    static const char name[] = "MemAvailable:";
+
+    for (const char *line = meminfo; *line != '\0';) {
+        const size_t length = strcspn(line, "\n");
+        if (strncmp(line, name, sizeof name - 1) == 0)
+            return strtoull(line + sizeof name - 1, NULL, 10) << 10;
+        line += length + (line[length] == '\n');
+    }
+    return 0;
+}
+
+uint64_t memory_available(void)
+{
+    CLEANUP(buffer_done) Buffer text = {0};
+    Error unread = {0};
+    const uint64_t limit = memory_limit();
+
+    if (!file_read_whole("/proc/meminfo", LIST_SIZE_MAX, &text, &unread))
+        return 0;
+    const uint64_t available = memory_available_of((const char *)text.data);
+    return limit > 0 && limit < available ? limit : available;
 }
