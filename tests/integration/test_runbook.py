@@ -27,6 +27,16 @@ def blocks():
     return [(found["name"], commands_of(found["lines"])) for found in BLOCK.finditer(PAGE.read_text(encoding="utf-8"))]
 
 
+def block(name, whole=False):
+    """The commands of one block; whole: its lines as they stand, whatever language they are in."""
+    if not whole:
+        lines, = [lines for one, lines in blocks() if one == name]
+        return lines
+    text = PAGE.read_text(encoding="utf-8")
+    indent, lines = re.search(rf"^( *)<!-- run: {name} -->\n *```[a-z]*\n(.*?)^ *```$", text, re.MULTILINE | re.DOTALL).groups()
+    return [line.removeprefix(indent) for line in lines.splitlines()]
+
+
 def calls():
     """Every call of pgcairn on the page: in blocks of commands, in other blocks, in sentences."""
     text = PAGE.read_text(encoding="utf-8")
@@ -66,7 +76,9 @@ class Page(ToolTest):
     def test_what_is_marked_is_what_is_carried_out(self):
         names = [name for name, _ in blocks() if name]
         self.assertEqual(len(names), len(set(names)))
-        played = set(re.findall(r"self\.play\(\"([a-z-]+)\"", pathlib.Path(__file__).read_text(encoding="utf-8")))
+        played = set()
+        for path in (pathlib.Path(__file__), pathlib.Path(__file__).with_name("test_patroni.py")):
+            played |= set(re.findall(r"self\.(?:play|type)\(\"([a-z-]+)\"", path.read_text(encoding="utf-8")))
         self.assertEqual(played, set(names), "blocks that are marked and not played, or the other way round")
 
 
