@@ -29,8 +29,9 @@ if os.access("/dev/shm", os.W_OK) and shutil.disk_usage("/dev/shm").free > 4 << 
 def passed_elsewhere(point):
     """test_receive.py kills `receive`, which runs until it is told to end, at its points;
     test_prefetch_process.py the process that archive-get leaves behind; test_drill.py `drill`;
-    test_expire.py `expire`."""
-    return point.startswith(("receive.", "piece.", "spool.", "prefetch.", "drill.", "expire.")) or point.endswith("-open")
+    test_expire.py `expire`. A backup that is withdrawn comes by them in test_meanwhile.py."""
+    return (point.startswith(("receive.", "piece.", "spool.", "prefetch.", "drill.", "expire.")) or point.endswith("-open")
+            or point in ("backup.after-withdrawn", "backup.before-withdraw"))
 
 
 class CrashTest(SharedClusterTest):
