@@ -251,6 +251,8 @@ bool run_judge_unread(BackupRun *run, const BaseBackup *base, UnreadRule *rule, 
     rule->why_not = objection != NULL ? objection : "";
     rule->wal_why_not = against_wal != NULL ? against_wal : "";
     rule->checks_all = run->request->must_check_unchanged;
+    rule->may_be_stale =
+        against_wal == NULL && strcmp(header->changes_by, "wal") == 0 && header->bad_pages == 0;
     rule->has_bad_pages = header->bad_pages > 0;
     rule->base_started = header->started_at;
     rule->now = facts.now;

@@ -2,6 +2,7 @@
 
 #include "fragment_plan.h"
 
+#include "base/bytes.h"
 #include "base/log.h"
 #include "stream/digest.h"
 
@@ -82,21 +83,41 @@ static bool gather_page(RangePass *pass, uint32_t page, const uint8_t *bytes, ui
     return true;
 }
 
+/* Its notes of pages used last are in no WAL (spgutils.c, SpGistUpdateMetaPage). */
+static bool is_spgist_metapage(uint32_t block, const uint8_t *bytes)
+{
+    enum { PAGE_ID = 0xFF82 }; /* access/spgist_private.h */
+
+    return block == 0 && get_le16(bytes + PAGE_BYTES - 2) == PAGE_ID;
+}
+
+/* Whether it is said of the page that it is as in the base. */
+static bool is_claimed(const RangePass *pass, uint32_t page, uint32_t block, const uint8_t *bytes)
+{
+    const RangeClaim *claim = &pass->request->claim;
+
+    if (claim->by == UNREAD_BY_NOTHING) {
+        return claim->may_be_stale && !is_spgist_metapage(block, bytes) &&
+               page_lsn(bytes) < pass->worker->context->base->manifest.header.start;
+    }
+    return claim->by == UNREAD_BY_WAL && !page_set_has(&claim->named, page);
+}
+
 /*
  * Whether a page that differs from the base's should not: the WAL since the base does not name it,
- * and it has not been written since this backup began, as its LSN would tell. What is not good, or
- * new, tells nothing.
+ * and it has not been written since this backup began, as its LSN would tell. Where nobody asked
+ * the WAL its LSN must say that it was so already when the base began: then an earlier increment
+ * passed it over by mistake. What is not good, or new, tells nothing.
  */
 static bool is_contradiction(const RangePass *pass, uint32_t page, const uint8_t *bytes,
                              uint32_t length)
 {
     const CopyContext *context = pass->worker->context;
-    const RangeClaim *claim = &pass->request->claim;
     const uint32_t block =
         pass->request->source->first_block + pass->request->range * RANGE_PAGES + page;
 
-    return claim->by == UNREAD_BY_WAL && pass->base != NULL && !page_set_has(&claim->named, page) &&
-           page < frame_page_count(pass->base->size) && length == PAGE_BYTES &&
+    return pass->base != NULL && page < frame_page_count(pass->base->size) &&
+           length == PAGE_BYTES && is_claimed(pass, page, block, bytes) &&
            page_check(bytes, length, block, &context->rule) == PAGE_GOOD &&
            !page_is_zero(bytes, length);
 }
@@ -439,9 +460,12 @@ bool range_take_unread(Worker *worker, const WorkerSource *source, const struct 
     claim->by = find_claim(worker, source, info, range, &claim->named);
     claim->is_check = claim->by != UNREAD_BY_NOTHING &&
                       unread_is_due(context->unread, claim->by, source->path, range);
+    const ManifestEntry *entry = base_entry_find(context->base, source->path);
+    claim->may_be_stale = claim->by == UNREAD_BY_NOTHING && context->unread->may_be_stale &&
+                          entry != NULL && unread_is_as_before(context->unread, entry, info);
     if (claim->by == UNREAD_BY_NOTHING || claim->is_check)
         return false;
-    const ManifestRange *base = &base_entry_find(context->base, source->path)->ranges[range];
+    const ManifestRange *base = &entry->ranges[range];
     if (claim->by == UNREAD_BY_WAL && (want != base->size || page_set_count(&claim->named) > 0))
         return false;
     take_base_range(worker, base, result);
@@ -477,7 +501,8 @@ static void tell_surprise(const RangePass *pass, uint32_t page)
     job_note(source->job,
              &(PageNote){.entry = source->entry,
                          .block = source->first_block + (uint32_t)(at / context->page_size),
-                         .surprise = pass->request->claim.by});
+                         .surprise = pass->request->claim.by == UNREAD_BY_TIMES ? UNREAD_BY_TIMES
+                                                                                : UNREAD_BY_WAL});
 }
 
 /* Whether what was said of the range has turned out wrong. */
@@ -489,7 +514,7 @@ static void judge_claim(const RangePass *pass)
         return;
     if (claim->by == UNREAD_BY_TIMES && claim->is_check && pass->differs && is_surprise(pass))
         tell_surprise(pass, pass->first_differing);
-    if (claim->by == UNREAD_BY_WAL && pass->is_contradicted)
+    if (claim->by != UNREAD_BY_TIMES && pass->is_contradicted)
         tell_surprise(pass, pass->contradicting);
 }
 

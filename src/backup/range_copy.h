@@ -16,6 +16,8 @@ typedef struct RangeClaim {
     UnreadBy by;
     bool is_check; /* all of it is read all the same, as it is its turn */
     PageSet named; /* UNREAD_BY_WAL: pages that may have changed; the others are the base's */
+    /* UNREAD_BY_NOTHING: it is the file that the base read, and the base did not read all of it. */
+    bool may_be_stale;
 } RangeClaim;
 
 typedef struct RangeRequest {

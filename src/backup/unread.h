@@ -40,6 +40,7 @@ typedef struct UnreadRule {
     bool checks_all;              /* what would be taken over is read and compared */
     const ChangedBlocks *changed; /* what the WAL since the base names; NULL: it is not asked */
     const char *wal_why_not;      /* ... why it is not: a sentence; "" */
+    bool may_be_stale;            /* the base did not read what no WAL named */
     bool has_bad_pages;           /* the base has: pages that must be told of each time */
     TimeUs base_started;          /* by this host's clock */
     TimeUs now;

@@ -38,6 +38,7 @@ typedef struct Fixture {
     bool has_checksums;
     const UnreadRule *unread; /* NULL: every file is read */
     bool may_have_notes;      /* of pages beside surprises */
+    Lsn base_start;
 } Fixture;
 
 /* What one backup did. */
@@ -161,7 +162,8 @@ static Made back_up(Fixture *fixture, bool has_base)
     bool is_gone = false;
     BaseBackup base = {.is_there = true,
                        .is_usable = fixture->is_usable,
-                       .manifest = {.packs = fixture->packs,
+                       .manifest = {.header = {.start = fixture->base_start},
+                                    .packs = fixture->packs,
                                     .pack_count = fixture->pack_count,
                                     .entries = &fixture->entry,
                                     .entry_count = 1}};
@@ -646,6 +648,36 @@ static void a_file_that_nobody_wrote_to_is_not_even_opened_for_its_tables(void *
     assert_int_equal(made.bytes_unnamed, 300 * PAGE_BYTES);
 }
 
+/* Nobody asks the WAL, but a page is older than the base, and the base has another one. */
+static void a_page_that_the_base_should_have_had_is_a_surprise_whoever_reads_it(void **state)
+{
+    enum { CASES = 5 };
+    Fixture *fixture = *state;
+    UnreadRoot root = here();
+
+    begin_by_wal(fixture, 300);
+    for (int i = 0; i < CASES; i++) {
+        UnreadRule rule = {.roots = &root, .root_count = 1, .may_be_stale = i != 1};
+        const Lsn lsn = UINT64_C(1000); /* of make_page() */
+        const uint32_t page = i == 4 ? 0 : 200;
+        const uint64_t inode = fixture->entry.inode;
+
+        fixture->base_start = i == 2 ? lsn : lsn + 1;
+        fixture->entry.inode += i == 3;
+        make_page(fixture, page);
+        if (i == 4) { /* the first page of an SP-GiST index is written to without WAL */
+            uint8_t *bytes = fixture->content;
+
+            put_le16(bytes + PAGE_BYTES - 2, 0xFF82);
+            put_le16(bytes + 8, page_checksum(bytes, PAGE_BYTES, 0));
+        }
+        const Made made = back_up_by(fixture, &rule);
+        assert_int_equal(made.surprises, i == 0);
+        assert_restores(fixture);
+        fixture->entry.inode = inode;
+    }
+}
+
 /* Cut, grown, written to: all that was changed is named, and nothing else is read but by chance. */
 static void each_of_many_increments_by_wal_restores_as_the_file_was(void **state)
 {
@@ -743,6 +775,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_page_that_was_written_since_is_no_surprise, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(what_the_wal_can_not_tell_is_read, setup, teardown),
+        cmocka_unit_test_setup_teardown(
+            a_page_that_the_base_should_have_had_is_a_surprise_whoever_reads_it, setup, teardown),
         cmocka_unit_test_setup_teardown(
             a_file_that_nobody_wrote_to_is_not_even_opened_for_its_tables, setup, teardown),
         cmocka_unit_test_setup_teardown(each_of_many_increments_by_wal_restores_as_the_file_was,
