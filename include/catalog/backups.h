@@ -53,8 +53,6 @@ bool backup_list_load_visiting(BackupList *list, const Cluster *cluster,
                                const WalInventory *inventory, HeadVisitor *visit, void *context,
                                Error *err) MUST_CHECK;
 void backup_list_done(BackupList *list); /* for CLEANUP() */
-/* What a listing of the cluster's packs says of this one; NULL: it is not there. */
-const ObjectInfo *pack_find_listed(const ObjectList *packs, const char *id);
 /*
  * The whole manifest was read, and can't be (ERR_CORRUPT, ERR_VERSION: `cause`): from now on that
  * backup is out, with nothing known but its id, as if its head had been so. Moves the items.

@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "base/process.h"
 #include "catalog/backups.h"
+#include "catalog/listed_pack.h"
 #include "copy.h"
 #include "pack/database_names.h"
 #include "repo/layout.h"

@@ -8,8 +8,6 @@
 
 #include <inttypes.h>
 
-enum { PACK_ID_LENGTH = 32 };
-
 /* The strings go from the head's arena into the list's: its packs may be many, and die. */
 static ManifestHeader copy_header(const ManifestHeader *header, Arena *arena)
 {
@@ -244,45 +242,35 @@ static void loader_done(BackupLoader *loader)
     pack_shares_done(&loader->shares);
 }
 
-/* Their names differ in the ids at the end, and are sorted by these. */
-static int pack_by_id(const void *id, const void *object)
-{
-    const char *name = ((const ObjectInfo *)object)->name;
-    const size_t size = strlen(name);
-
-    return strcmp(id, size < PACK_ID_LENGTH ? name : name + size - PACK_ID_LENGTH);
-}
-
-const ObjectInfo *pack_find_listed(const ObjectList *packs, const char *id)
-{
-    return packs->count == 0
-               ? NULL
-               : bsearch(id, packs->objects, packs->count, sizeof *packs->objects, pack_by_id);
-}
-
-/* A pack that is gone or has another size: nothing of it needs to be read to know. */
-static const char *find_missing_pack(const ManifestHead *head, const ObjectList *packs,
-                                     Arena *arena)
-{
-    for (size_t i = 0; i < head->pack_count; i++) {
-        const PackInfo *pack = &head->packs[i];
-        const ObjectInfo *found = pack_find_listed(packs, pack->id);
-
-        if (found == NULL)
-            return arena_format(arena, "pack %s is missing", pack->id);
-        if (found->size != pack->size) {
-            return arena_format(arena, "pack %s has %" PRIu64 " bytes, not %" PRIu64, pack->id,
-                                found->size, pack->size);
-        }
-    }
-    return NULL;
-}
-
 static void add_pack_size(BackupInfo *info, const PackInfo *pack)
 {
     info->pack_bytes += pack->size;
     if (strcmp(pack->backup, info->header.id) == 0)
         info->stored_bytes += pack->size;
+}
+
+/*
+ * Its packs are counted and looked up. Of one that is gone or has another size nothing needs to be
+ * read to know: that is the fault; NULL: there is none.
+ */
+static const char *take_packs(BackupInfo *info, const ManifestHead *head, size_t number,
+                              PackShares *shares, Arena *arena)
+{
+    const char *fault = NULL;
+
+    for (size_t i = 0; i < head->pack_count; i++) {
+        const PackInfo *pack = &head->packs[i];
+        const ObjectInfo *found = pack_shares_add(shares, pack->id, number);
+
+        add_pack_size(info, pack);
+        if (fault == NULL && found == NULL)
+            fault = arena_format(arena, "pack %s is missing", pack->id);
+        if (fault == NULL && found->size != pack->size) {
+            fault = arena_format(arena, "pack %s has %" PRIu64 " bytes, not %" PRIu64, pack->id,
+                                 found->size, pack->size);
+        }
+    }
+    return fault;
 }
 
 /*
@@ -295,6 +283,7 @@ static bool load_backup(BackupInfo *info, size_t number, bool *exists, const cha
     const Cluster *cluster = loader->cluster;
     CLEANUP(manifest_head_done) ManifestHead head = {0};
     Error attempt = {0};
+    const char *missing;
     const char *fault;
 
     *exists = true;
@@ -304,12 +293,10 @@ static bool load_backup(BackupInfo *info, size_t number, bool *exists, const cha
         info->has_header = true;
         if (loader->visit != NULL)
             loader->visit(loader->context, &head);
-        for (size_t i = 0; i < head.pack_count; i++)
-            add_pack_size(info, &head.packs[i]);
-        pack_shares_add(&loader->shares, &head, number);
+        missing = take_packs(info, &head, number, &loader->shares, arena);
         fault = find_fault(&head.header, cluster, arena);
         if (fault == NULL)
-            fault = find_missing_pack(&head, &loader->packs, arena);
+            fault = missing;
         if (fault == NULL)
             return backup_judge(info, cluster, loader->inventory, arena, err);
         set_damaged(info, fault, arena);
@@ -400,6 +387,7 @@ bool backup_list_load_visiting(BackupList *list, const Cluster *cluster,
     if (!storage_list(cluster->repo->storage, prefix, &objects, err) ||
         !storage_list(cluster->repo->storage, pack_prefix, &loader.packs, err))
         return error_context(err, "list the backups of %s", cluster->name);
+    pack_shares_begin(&loader.shares, &loader.packs);
     loaded.items = arena_alloc(&loaded.arena,
                                (objects.count + inventory->marks.count + 1) * sizeof(BackupInfo));
     for (size_t i = 0; i < objects.count; i++) {

@@ -1,47 +1,40 @@
 #include "pack_shares.h"
 
-#include <stdlib.h>
+#include "catalog/listed_pack.h"
 
-typedef struct PackUser {
-    char pack[33];
-    uint32_t backup;
-    uint64_t size;
-} PackUser;
+#define PACK_UNUSED UINT32_MAX
+#define PACK_SHARED (UINT32_MAX - 1)
+
+void pack_shares_begin(PackShares *shares, const ObjectList *packs)
+{
+    *shares = (PackShares){.packs = packs,
+                           .users = mem_alloc((packs->count + 1) * sizeof shares->users[0])};
+    for (size_t i = 0; i < packs->count; i++)
+        shares->users[i] = PACK_UNUSED;
+}
 
 void pack_shares_done(PackShares *shares)
 {
-    buffer_done(&shares->users);
+    mem_free(shares->users);
+    *shares = (PackShares){.users = NULL};
 }
 
-void pack_shares_add(PackShares *shares, const ManifestHead *head, size_t backup)
+const ObjectInfo *pack_shares_add(PackShares *shares, const char *pack_id, size_t number)
 {
-    for (size_t i = 0; i < head->pack_count; i++) {
-        PackUser user = {.backup = (uint32_t)backup, .size = head->packs[i].size};
+    const ObjectInfo *found = pack_find_listed(shares->packs, pack_id);
 
-        memcpy(user.pack, head->packs[i].id, sizeof user.pack);
-        buffer_append(&shares->users, &user, sizeof user);
+    if (found != NULL) {
+        uint32_t *user = &shares->users[found - shares->packs->objects];
+
+        *user = *user == PACK_UNUSED || *user == number ? (uint32_t)number : PACK_SHARED;
     }
+    return found;
 }
 
-static int users_by_pack(const void *one, const void *other)
+void pack_shares_settle(const PackShares *shares, BackupInfo *items)
 {
-    return strcmp(((const PackUser *)one)->pack, ((const PackUser *)other)->pack);
-}
-
-void pack_shares_settle(PackShares *shares, BackupInfo *items)
-{
-    PackUser *users = (PackUser *)(void *)shares->users.data;
-    const size_t count = shares->users.size / sizeof users[0];
-
-    if (count > 0)
-        qsort(users, count, sizeof users[0], users_by_pack);
-    for (size_t i = 0; i < count;) {
-        size_t end = i + 1;
-
-        while (end < count && users_by_pack(&users[i], &users[end]) == 0)
-            end++;
-        if (end == i + 1)
-            items[users[i].backup].freed_bytes += users[i].size;
-        i = end;
+    for (size_t i = 0; i < shares->packs->count; i++) {
+        if (shares->users[i] != PACK_UNUSED && shares->users[i] != PACK_SHARED)
+            items[shares->users[i]].freed_bytes += shares->packs->objects[i].size;
     }
 }

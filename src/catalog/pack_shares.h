@@ -3,15 +3,16 @@
  */
 #pragma once
 
-#include "base/buffer.h"
 #include "catalog/backups.h"
 
 typedef struct PackShares {
-    Buffer users; /* a PackUser for each pack of each backup */
+    const ObjectList *packs; /* borrowed: all that are there */
+    uint32_t *users; /* of each pack: PACK_UNUSED, PACK_SHARED, or the number of the only backup */
 } PackShares;
 
+void pack_shares_begin(PackShares *shares, const ObjectList *packs);
 void pack_shares_done(PackShares *shares); /* for CLEANUP() */
-/* backup: its number among the items. */
-void pack_shares_add(PackShares *shares, const ManifestHead *head, size_t backup);
+/* number: the backup's among the items. NULL: the pack is not there. */
+const ObjectInfo *pack_shares_add(PackShares *shares, const char *pack_id, size_t number);
 /* When all are added: freed_bytes of each of the items, which must still be in that order. */
-void pack_shares_settle(PackShares *shares, BackupInfo *items);
+void pack_shares_settle(const PackShares *shares, BackupInfo *items);

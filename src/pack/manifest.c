@@ -184,9 +184,10 @@ static bool parse_lines(void *context, const char *text, size_t size, Error *err
     return manifest_parse_lines(context, text, size, err);
 }
 
+/* Of frames that were compared with the trailer's X: who reads without the seed has the SHA-256. */
 static bool decode_head(Manifest *manifest, Frames head, Error *err)
 {
-    CLEANUP(manifest_count_done) ManifestCount count = {0};
+    CLEANUP(manifest_count_done) ManifestCount count = {.is_proven = true};
     CLEANUP(lines_done) Lines lines = {.codec = codec_context_new()};
     ManifestParser parser;
 

@@ -66,6 +66,7 @@ typedef struct ManifestCount {
     uint64_t head_lines; /* of the head, its last one included; 0: it has not ended yet */
     Sha256 *sha256;
     bool has_ended;
+    bool is_proven; /* Set before: another checksum covers the text, which is not hashed. */
 } ManifestCount;
 
 /* text: whole lines. ERR_VERSION before anything else, ERR_CORRUPT. */

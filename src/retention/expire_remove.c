@@ -2,6 +2,7 @@
 
 #include "base/fault.h"
 #include "base/interrupt.h"
+#include "catalog/listed_pack.h"
 
 #include <inttypes.h>
 

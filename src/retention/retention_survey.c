@@ -1,6 +1,7 @@
 #include "retention/retention_survey.h"
 
 #include "base/text.h"
+#include "catalog/listed_pack.h"
 #include "retention/periods.h"
 
 #include <inttypes.h>

@@ -77,14 +77,14 @@ const char *hex_text(const uint8_t *bytes, size_t size, char *text)
     return text;
 }
 
-/* 16: that is none. */
+/* 16: that is none. Without a jump: digits of hashes follow no pattern that a processor could
+ * guess. */
 static unsigned hex_value(char digit)
 {
-    if (digit >= '0' && digit <= '9')
-        return (unsigned)(digit - '0');
-    if (digit >= 'a' && digit <= 'f')
-        return (unsigned)(digit - 'a') + 10;
-    return 16;
+    const unsigned number = (unsigned)digit - '0';
+    const unsigned letter = (unsigned)digit - 'a';
+
+    return number <= 9 ? number : letter <= 5 ? letter + 10 : 16;
 }
 
 /* Lower case only: what we write has one spelling, so names and texts compare as they are. */
@@ -92,10 +92,12 @@ bool hex_parse(const char *text, uint8_t *bytes, size_t size)
 {
     if (strlen(text) != 2 * size)
         return false;
-    for (size_t i = 0; i < 2 * size; i++) {
-        if (hex_value(text[i]) > 15)
-            return false;
-    }
+    unsigned all = 0;
+
+    for (size_t i = 0; i < 2 * size; i++)
+        all |= hex_value(text[i]);
+    if (all > 15)
+        return false;
     for (size_t i = 0; i < size; i++)
         bytes[i] = (uint8_t)(hex_value(text[2 * i]) << 4 | hex_value(text[2 * i + 1]));
     return true;
