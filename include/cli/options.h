@@ -33,6 +33,7 @@ typedef struct Options {
     const struct Command *commands; /* all that there are: what hints are completed by */
     /* backup, archive-push */
     const char *compress;
+    const char *upgrade; /* init: the cluster that this one was before pg_upgrade */
     const char *label;
     uint64_t nice;
     const char *ionice;     /* "best-effort", "idle", "none" */

@@ -36,10 +36,17 @@ void repo_done(Repo *repo); /* for CLEANUP() */
  */
 bool repo_check(const Repo *repo, Error *err) MUST_CHECK;
 
-/* A cluster as registered. */
+/*
+ * A cluster as registered. A name stands for one system identifier for good: pg_upgrade makes a
+ * new one, whose timelines begin at 1 again, and its WAL goes under a name of its own. Both names
+ * then know each other (cluster_succeed()).
+ */
 typedef struct Cluster {
     Repo *repo;
     char name[64];
+    char predecessor[64];          /* what it was before pg_upgrade; "": nothing is known of that */
+    char successor[64];            /* what became of it by pg_upgrade; the latest one */
+    uint64_t successor_identifier; /* its system identifier; 0: there is none */
     uint64_t system_identifier;
     unsigned major; /* server version */
     uint32_t wal_segment_size;
@@ -51,6 +58,29 @@ typedef struct Cluster {
 bool cluster_register(Repo *repo, const char *name, uint64_t system_identifier, unsigned major,
                       uint32_t wal_segment_size, Cluster *cluster, bool *created,
                       Error *err) MUST_CHECK;
+
+/*
+ * Whether a cluster of this name, identifier and version may be what pg_upgrade made of `old`.
+ * Looks at names and numbers only. ERR_REFUSED: it is `old` itself, or older, or came before it.
+ */
+bool cluster_check_successor(const Cluster *old, const char *name, uint64_t system_identifier,
+                             unsigned major, Error *err) MUST_CHECK;
+
+/*
+ * Note in both registrations that `successor` is what pg_upgrade made of `old`, as new
+ * registrations of the same clusters; both are updated. What is noted already is made durable and
+ * left as it is, so a killed call is completed by the next one. A second successor (after a way
+ * back from a first upgrade) takes the place of the first. ERR_REFUSED: `successor` came from
+ * another one. ERR_EXISTS: somebody registered at the same time.
+ */
+bool cluster_succeed(Cluster *old, Cluster *successor, Error *err) MUST_CHECK;
+
+/*
+ * Adds a hint to a failure that met a server with this identifier and version (0: not known) where
+ * `cluster` was meant, if that may come from an upgrade. False: it says nothing.
+ */
+bool cluster_hint_upgrade(const Cluster *cluster, uint64_t system_identifier, unsigned major,
+                          Error *err);
 
 /* The newest registration. ERR_NOT_FOUND with a hint when there is none. */
 bool cluster_open(Repo *repo, const char *name, Cluster *cluster, Error *err) MUST_CHECK;

@@ -66,6 +66,9 @@ const Option option_table[] = {
         "how to reach the server, as libpq reads it (otherwise found through the data directory)"},
     {"user", TEXT, FIELD(user), FOR_ALL & ~(FOR_PUSH | FOR_GET), GROUP_CLUSTER, "NAME",
         "for root: who does the work where no directory tells yet (otherwise the owner of --data, or of the repository)"},
+    {"upgrade", TEXT, FIELD(upgrade), FOR_INIT, GROUP_CLUSTER, "NAME",
+        "what the cluster was called before pg_upgrade made this server of it",
+        .only_flag = true},
     {"pg-bin", TEXT, FIELD(pg_bin), FOR_RESTORE | FOR_PROMOTE | FOR_WATCH | FOR_ADVANCE | FOR_DRILL, GROUP_CLUSTER, "DIR",
         "where the server's programs are (otherwise looked for)"},
 

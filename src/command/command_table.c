@@ -7,7 +7,7 @@ const Command command_table[] = {
     {
         .name = "init", .bit = FOR_INIT, .run = command_init,
         .help = "create a repository, register a cluster in it",
-        .synopsis = "--repo=ADDRESS --data=DIR [--cluster=NAME]",
+        .synopsis = "--repo=ADDRESS --data=DIR [--cluster=NAME] [--upgrade=NAME]",
         .details =
             "Creates the repository unless it is there, checks that the store can do what pgcairn "
             "relies on, and binds the cluster's name to its system identifier: nothing of another "
@@ -16,7 +16,14 @@ const Command command_table[] = {
             "Then tell the server to archive its WAL:\n"
             "\n"
             "  archive_mode = on\n"
-            "  archive_command = 'pgcairn archive-push --repo=/backup/pg %p'\n",
+            "  archive_command = 'pgcairn archive-push --repo=/backup/pg %p'\n"
+            "\n"
+            "After pg_upgrade the server has a new system identifier, and its timelines begin at 1 "
+            "again. So it gets another name; the old one keeps its backups and its WAL, and both "
+            "know of each other:\n"
+            "\n"
+            "  pgcairn init --repo=/backup/pg --data=/var/lib/postgresql/18/main "
+            "--cluster=main-18 --upgrade=main\n",
     },
     {
         .name = "backup", .bit = FOR_BACKUP, .run = command_backup,

@@ -68,6 +68,10 @@ static bool init_tell(const Options *options, const Repo *repo, const Cluster *c
         out_print("cluster \"%s\" %s: PostgreSQL %u, system identifier %" PRIu64 "\n",
                   cluster->name, cluster_is_new ? "registered" : "is already registered",
                   cluster->major, cluster->system_identifier);
+        if (cluster->predecessor[0] != '\0') {
+            out_print("before its upgrade it was \"%s\", which keeps its backups and its WAL\n",
+                      cluster->predecessor);
+        }
         return out_flush(err);
     }
     json_begin_object(&json, NULL);
@@ -82,6 +86,7 @@ static bool init_tell(const Options *options, const Repo *repo, const Cluster *c
     json_text(&json, "system_identifier", identifier);
     json_u64(&json, "major", cluster->major);
     json_u64(&json, "wal_segment_bytes", cluster->wal_segment_size);
+    json_text(&json, "predecessor", cluster->predecessor[0] != '\0' ? cluster->predecessor : NULL);
     json_end_object(&json);
     return json_print(&json, err);
 }
@@ -105,10 +110,21 @@ static bool init_check_place(const Options *options, Error *err)
            place_check_repository(path, err);
 }
 
+/* Before anything is stored: the cluster of --upgrade is there, and this may be its successor. */
+static bool open_upgraded(const Options *options, Repo *repo, const InitIdentity *identity,
+                          Cluster *old, Error *err)
+{
+    return options->upgrade == NULL ||
+           (cluster_open(repo, options->upgrade, old, err) &&
+            cluster_check_successor(old, options->cluster, identity->system_identifier,
+                                    identity->major, err));
+}
+
 bool command_init(const Options *options, Error *err)
 {
     CLEANUP(repo_done) Repo repo = {0};
     InitIdentity identity;
+    Cluster old = {0};
     Cluster cluster;
     bool repo_is_new;
     bool cluster_is_new;
@@ -120,11 +136,14 @@ bool command_init(const Options *options, Error *err)
     if (storage == NULL)
         return false;
     repo.storage = storage; /* freed with it, whatever happens */
-    if (!init_check_place(options, err) || !repo_create(&repo, storage, &repo_is_new, err))
+    if (!init_check_place(options, err) || !repo_create(&repo, storage, &repo_is_new, err) ||
+        !open_upgraded(options, &repo, &identity, &old, err))
         return false;
     if (!cluster_register(&repo, options->cluster, identity.system_identifier, identity.major,
                           identity.wal_segment_size, &cluster, &cluster_is_new, err)) {
         return err->code == ERR_EXISTS ? refuse_other_cluster(options->cluster, err) : false;
     }
+    if (options->upgrade != NULL && !cluster_succeed(&old, &cluster, err))
+        return false;
     return init_tell(options, &repo, &cluster, repo_is_new, cluster_is_new, err);
 }

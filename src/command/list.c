@@ -345,6 +345,14 @@ static bool list_print_all(const Holdings *holdings, Error *err)
 
     out_print("cluster \"%s\": PostgreSQL %u, system identifier %" PRIu64 "\n", cluster->name,
               cluster->major, cluster->system_identifier);
+    if (cluster->predecessor[0] != '\0') {
+        out_print("Before its upgrade it was \"%s\": --cluster=%s\n", cluster->predecessor,
+                  cluster->predecessor);
+    }
+    if (cluster->successor[0] != '\0') {
+        out_print("It was upgraded and goes on as \"%s\": --cluster=%s\n", cluster->successor,
+                  cluster->successor);
+    }
     list_print_windows(holdings);
     list_print_branches(holdings);
     list_print_backups(holdings);
@@ -389,6 +397,11 @@ static void wal_to_json(const Holdings *holdings, const WalRun *run, Json *json)
     json_end_object(json);
 }
 
+static const char *link_or_null(const char *name)
+{
+    return name[0] != '\0' ? name : NULL;
+}
+
 static void holdings_to_json(const Holdings *holdings, Json *json)
 {
     char identifier[24];
@@ -397,6 +410,8 @@ static void holdings_to_json(const Holdings *holdings, Json *json)
     (void)snprintf(identifier, sizeof identifier, "%" PRIu64, holdings->cluster.system_identifier);
     json_begin_object(json, NULL);
     json_text(json, "cluster", holdings->cluster.name);
+    json_text(json, "predecessor", link_or_null(holdings->cluster.predecessor));
+    json_text(json, "successor", link_or_null(holdings->cluster.successor));
     json_text(json, "system_identifier", identifier);
     json_u64(json, "major", holdings->cluster.major);
     json_begin_array(json, "backups");

@@ -6,7 +6,7 @@
 
 #include <inttypes.h>
 
-enum { REGISTRATION_VERSION = 1, CLUSTERS_SHOWN = 3 };
+enum { REGISTRATION_VERSION = 1, REGISTRATIONS_MAX = 9999, CLUSTERS_SHOWN = 3 };
 
 /* "main/registration/0002" is number 2; 0 for anything that is not ours. */
 static unsigned registration_number(const char *object, const char *prefix)
@@ -40,6 +40,27 @@ static bool find_newest(Repo *repo, const char *name, unsigned *number, Error *e
     return true;
 }
 
+/* A link is a hint for people: one that can't be a name is passed over. */
+static void decode_link(const Record *record, const char *key, char link[64])
+{
+    const char *name = record_find(record, key);
+    Error ignored = {0};
+
+    if (name != NULL && name[0] != '\0' && cluster_name_check(name, &ignored))
+        snprintf(link, 64, "%s", name);
+}
+
+static void decode_links(const Record *record, Cluster *cluster)
+{
+    Error ignored = {0};
+
+    decode_link(record, "predecessor", cluster->predecessor);
+    decode_link(record, "successor", cluster->successor);
+    if (cluster->successor[0] != '\0' &&
+        !record_get_u64(record, "successor_identifier", &cluster->successor_identifier, &ignored))
+        cluster->successor_identifier = 0;
+}
+
 static bool decode_registration(const Record *record, Cluster *cluster, Error *err)
 {
     const char *name;
@@ -69,6 +90,7 @@ static bool decode_registration(const Record *record, Cluster *cluster, Error *e
     }
     cluster->major = (unsigned)major;
     cluster->wal_segment_size = (uint32_t)segment_size;
+    decode_links(record, cluster);
     return true;
 }
 
@@ -99,6 +121,12 @@ static bool store_registration(const Cluster *cluster, Error *err)
     record_u64(&record, "major", cluster->major);
     record_u64(&record, "wal_segment_size", cluster->wal_segment_size);
     record_time(&record, "registered", cluster->registered_at);
+    if (cluster->predecessor[0] != '\0')
+        record_text(&record, "predecessor", cluster->predecessor);
+    if (cluster->successor[0] != '\0') {
+        record_text(&record, "successor", cluster->successor);
+        record_u64(&record, "successor_identifier", cluster->successor_identifier);
+    }
     record_text(&record, "host", process_host_name());
     record_text(&record, "tool", PGCAIRN_VERSION);
     return FAULT_POINT("registration.before-commit", err) &&
@@ -161,6 +189,111 @@ bool cluster_register(Repo *repo, const char *name, uint64_t system_identifier, 
     return true;
 }
 
+bool cluster_check_successor(const Cluster *old, const char *name, uint64_t system_identifier,
+                             unsigned major, Error *err)
+{
+    if (system_identifier == old->system_identifier) {
+        error_set(err, ERR_REFUSED,
+                  "this server is cluster \"%s\" itself, with system identifier %" PRIu64
+                  ": pg_upgrade makes a new one",
+                  old->name, system_identifier);
+        return error_hint(err, "name the directory of the upgraded server by --data");
+    }
+    if (major < old->major) {
+        return error_set(err, ERR_REFUSED,
+                         "this server is PostgreSQL %u, and \"%s\" is %u: no upgrade leads there",
+                         major, old->name, old->major);
+    }
+    if (strcmp(name, old->name) == 0) {
+        error_set(err, ERR_REFUSED, "an upgraded cluster needs another name than \"%s\"",
+                  old->name);
+        return error_hint(err, "its timelines begin at 1 again: --cluster=%.48s-%u --upgrade=%s",
+                          old->name, major, old->name);
+    }
+    return strcmp(name, old->predecessor) != 0 ||
+           error_set(err, ERR_REFUSED, "\"%s\" is what \"%s\" was before an upgrade", name,
+                     old->name);
+}
+
+/* The same cluster with other links: what was registered stays, the highest number counts. */
+static bool register_links(Cluster *cluster, const Cluster *linked, Error *err)
+{
+    Cluster next = *linked;
+
+    if (next.registration >= REGISTRATIONS_MAX)
+        return error_set(err, ERR_REFUSED, "cluster \"%s\" has no number left", next.name);
+    next.registration++;
+    next.registered_at = time_now();
+    if (!store_registration(&next, err)) {
+        return err->code == ERR_EXISTS
+                   ? error_hint(err, "another program registers it as well: try again")
+                   : false;
+    }
+    *cluster = next;
+    return true;
+}
+
+static bool sync_registration(const Cluster *cluster, Error *err)
+{
+    CLEANUP(text_freep)
+    char *object = layout_registration(cluster->name, cluster->registration);
+
+    return storage_sync(cluster->repo->storage, object, err);
+}
+
+static bool link_predecessor(Cluster *successor, const Cluster *old, Error *err)
+{
+    Cluster linked = *successor;
+
+    if (strcmp(successor->predecessor, old->name) == 0)
+        return sync_registration(successor, err);
+    if (successor->predecessor[0] != '\0') {
+        return error_set(err, ERR_REFUSED, "\"%s\" was \"%s\" before its upgrade, not \"%s\"",
+                         successor->name, successor->predecessor, old->name);
+    }
+    memcpy(linked.predecessor, old->name, sizeof linked.predecessor);
+    return register_links(successor, &linked, err);
+}
+
+static bool link_successor(Cluster *old, const Cluster *successor, Error *err)
+{
+    Cluster linked = *old;
+
+    if (strcmp(old->successor, successor->name) == 0 &&
+        old->successor_identifier == successor->system_identifier)
+        return sync_registration(old, err);
+    memcpy(linked.successor, successor->name, sizeof linked.successor);
+    linked.successor_identifier = successor->system_identifier;
+    return register_links(old, &linked, err);
+}
+
+bool cluster_succeed(Cluster *old, Cluster *successor, Error *err)
+{
+    return (link_predecessor(successor, old, err) && link_successor(old, successor, err)) ||
+           error_context(err, "note that \"%s\" became \"%s\"", old->name, successor->name);
+}
+
+bool cluster_hint_upgrade(const Cluster *cluster, uint64_t system_identifier, unsigned major,
+                          Error *err)
+{
+    const bool is_successor =
+        cluster->successor[0] != '\0' && system_identifier == cluster->successor_identifier;
+
+    if (is_successor) {
+        (void)error_hint(err,
+                         "this is \"%s\" after pg_upgrade, which is called \"%s\" in the "
+                         "repository: --cluster=%s",
+                         cluster->name, cluster->successor, cluster->successor);
+    } else if (major > cluster->major) {
+        (void)error_hint(err,
+                         "was \"%s\" upgraded? a new system identifier gets a name of its own: "
+                         "`pgcairn init --cluster=%.48s-%u --upgrade=%s`, "
+                         "and then that --cluster in its archive_command",
+                         cluster->name, cluster->name, major, cluster->name);
+    }
+    return is_successor || major > cluster->major;
+}
+
 /* On the host that lost everything the name is what nobody knows. */
 static bool hint_clusters(Repo *repo, Error *err)
 {
@@ -207,6 +340,8 @@ bool cluster_check(const Cluster *cluster, uint64_t system_identifier, unsigned 
     } else {
         return true;
     }
+    if (cluster_hint_upgrade(cluster, system_identifier, major, err))
+        return false;
     return error_hint(err,
                       "this is another cluster than \"%s\": check --cluster and --data, or "
                       "register it under a name of its own with `pgcairn init --cluster=NAME`",

@@ -55,6 +55,7 @@ bool refuse_too_early(const Search *search, Error *err)
 {
     const BackupInfo *oldest = search->candidates[search->count - 1];
     const Target *target = &search->request->target;
+    const Cluster *cluster = search->cluster;
     char time[TIME_TEXT_SIZE], lsn[LSN_TEXT_SIZE];
     TimeUs earliest;
 
@@ -74,6 +75,12 @@ bool refuse_too_early(const Search *search, Error *err)
     }
     if (search->request->backup != NULL)
         return error_hint(err, "leave out --backup, or choose an older one");
+    if (cluster->predecessor[0] != '\0') {
+        return error_hint(err,
+                          "before its upgrade this cluster was \"%s\": --cluster=%s has what "
+                          "is older; the server's programs must be of that version then (--pg-bin)",
+                          cluster->predecessor, cluster->predecessor);
+    }
     return error_hint(err,
                       "--target=immediate --backup=%s restores to that place; `pgcairn list` "
                       "shows what else can be reached",
@@ -97,6 +104,7 @@ static const BackupInfo *backup_before_gap(const Search *search)
 
 bool refuse_not_seen(Search *search, Error *err)
 {
+    const Cluster *cluster = search->cluster;
     uint32_t timeline = path_last_timeline(&search->path);
     const BackupInfo *before = backup_before_gap(search);
     char time[TIME_TEXT_SIZE], lsn[LSN_TEXT_SIZE];
@@ -115,6 +123,10 @@ bool refuse_not_seen(Search *search, Error *err)
         end.gap != NULL ? ": " : "", end.gap != NULL ? end.gap : "");
     if (*others != '\0')
         return error_hint(err, "it is on timeline %s: choose with --target-timeline", others);
+    if (*behind == '\0' && cluster->successor[0] != '\0') {
+        return error_hint(err, "this cluster was upgraded and goes on as \"%s\": --cluster=%s",
+                          cluster->successor, cluster->successor);
+    }
     if (*behind != '\0') {
         return error_hint(err, "what comes after it can be reached %s; see `pgcairn list`", behind);
     }

@@ -19,6 +19,9 @@ static bool segment_check_identity(const Cluster *cluster, const WalSegmentHeade
                   "it is WAL of the cluster with system identifier %" PRIu64
                   ", and \"%s\" is %" PRIu64,
                   header->system_identifier, cluster->name, cluster->system_identifier);
+        if (cluster_hint_upgrade(cluster, header->system_identifier,
+                                 version != NULL ? version->major : 0, err))
+            return false;
         return error_hint(err, "every cluster needs a name of its own (--cluster); check --repo "
                                "and --cluster of this server's archive_command");
     }
@@ -29,9 +32,8 @@ static bool segment_check_identity(const Cluster *cluster, const WalSegmentHeade
     if (version->major != cluster->major) {
         error_set(err, code, "it is WAL of server version %u, and \"%s\" is registered as %u",
                   version->major, cluster->name, cluster->major);
-        return error_hint(
-            err,
-            "an upgraded cluster is a new one to the archive: register it under a name of its own");
+        return !cluster_hint_upgrade(cluster, header->system_identifier, version->major, err) &&
+               error_hint(err, "check --repo and --cluster of this server's archive_command");
     }
     return true;
 }

@@ -399,6 +399,133 @@ static void what_is_another_cluster_is_refused(void **state)
     assert_int_equal(err.code, ERR_REFUSED);
 }
 
+static void assert_hint_names(const char *hint, const char *words)
+{
+    if (strstr(hint, words) == NULL)
+        fail_msg("\"%s\" does not say \"%s\"", hint, words);
+}
+
+static void register_upgraded(Fixture *fixture, const char *name, Cluster *cluster)
+{
+    bool created;
+    Error err = {0};
+
+    assert_true(cluster_register(&fixture->repo, name, FIXTURE_SYSTEM + 1, FIXTURE_MAJOR + 2,
+                                 FIXTURE_SEGMENT_SIZE, cluster, &created, &err));
+}
+
+/* Also when the first call died between the two registrations. */
+static void an_upgraded_cluster_and_the_old_one_know_each_other(void **state)
+{
+    for (int was_killed = 0; was_killed < 2; was_killed++) {
+        CLEANUP(fixture_done) Fixture fixture;
+        Cluster old;
+        Cluster next;
+        Error err = {0};
+
+        (void)state;
+        fixture_open(&fixture, FIXTURE_SEGMENT_SIZE);
+        register_upgraded(&fixture, "main-17", &next);
+        assert_true(cluster_open(&fixture.repo, "main", &old, &err));
+        assert_true(cluster_succeed(&old, &next, &err));
+        if (was_killed > 0) {
+            assert_true(storage_remove(fixture.repo.storage, "main/registration/0002", &err));
+            assert_true(cluster_open(&fixture.repo, "main", &old, &err));
+            assert_string_equal(old.successor, "");
+            assert_true(cluster_succeed(&old, &next, &err));
+        }
+        assert_true(cluster_succeed(&old, &next, &err)); /* once more changes nothing */
+        assert_true(cluster_open(&fixture.repo, "main", &old, &err));
+        assert_true(cluster_open(&fixture.repo, "main-17", &next, &err));
+        assert_int_equal(old.registration, 2);
+        assert_int_equal(next.registration, 2);
+        assert_string_equal(old.successor, "main-17");
+        assert_true(old.successor_identifier == FIXTURE_SYSTEM + 1);
+        assert_true(old.system_identifier == FIXTURE_SYSTEM);
+        assert_string_equal(next.predecessor, "main");
+        assert_string_equal(next.successor, "");
+    }
+}
+
+/* A way back to the old server, and another upgrade: both names stay, the later one is named. */
+static void the_later_upgrade_is_the_successor(void **state)
+{
+    CLEANUP(fixture_done) Fixture fixture;
+    Cluster old;
+    Cluster first;
+    Cluster second;
+    Error err = {0};
+    bool created;
+
+    (void)state;
+    fixture_open(&fixture, FIXTURE_SEGMENT_SIZE);
+    register_upgraded(&fixture, "first", &first);
+    assert_true(cluster_register(&fixture.repo, "second", FIXTURE_SYSTEM + 2, FIXTURE_MAJOR + 2,
+                                 FIXTURE_SEGMENT_SIZE, &second, &created, &err));
+    assert_true(cluster_open(&fixture.repo, "main", &old, &err));
+    assert_true(cluster_succeed(&old, &first, &err));
+    assert_true(cluster_succeed(&old, &second, &err));
+    assert_true(cluster_open(&fixture.repo, "main", &old, &err));
+    assert_string_equal(old.successor, "second");
+    assert_true(old.successor_identifier == FIXTURE_SYSTEM + 2);
+    assert_false(cluster_succeed(&first, &second, &err)); /* it came from "main" */
+    assert_int_equal(err.code, ERR_REFUSED);
+}
+
+static void what_no_upgrade_makes_is_refused(void **state)
+{
+    static const struct {
+        const char *name;
+        uint64_t system_identifier;
+        unsigned major;
+        bool is_fine;
+    } cases[] = {
+        {"next", FIXTURE_SYSTEM + 1, FIXTURE_MAJOR + 2, true},
+        {"next", FIXTURE_SYSTEM + 1, FIXTURE_MAJOR, true}, /* of a development version */
+        {"next", FIXTURE_SYSTEM, FIXTURE_MAJOR, false},
+        {"next", FIXTURE_SYSTEM + 1, FIXTURE_MAJOR - 1, false},
+        {"main", FIXTURE_SYSTEM + 1, FIXTURE_MAJOR + 2, false},
+        {"before", FIXTURE_SYSTEM + 1, FIXTURE_MAJOR + 2, false},
+    };
+    CLEANUP(fixture_done) Fixture fixture;
+    Cluster old;
+
+    (void)state;
+    fixture_open(&fixture, FIXTURE_SEGMENT_SIZE);
+    old = fixture.cluster;
+    (void)snprintf(old.predecessor, sizeof old.predecessor, "before");
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        Error err = {0};
+
+        assert_int_equal(cluster_check_successor(&old, cases[i].name, cases[i].system_identifier,
+                                                 cases[i].major, &err),
+                         cases[i].is_fine);
+        assert_int_equal(err.code, cases[i].is_fine ? ERR_NONE : ERR_REFUSED);
+    }
+}
+
+static void a_server_that_was_upgraded_is_told_its_name(void **state)
+{
+    CLEANUP(fixture_done) Fixture fixture;
+    Error err = {0};
+
+    (void)state;
+    fixture_open(&fixture, FIXTURE_SEGMENT_SIZE);
+    assert_false(
+        cluster_check(&fixture.cluster, FIXTURE_SYSTEM + 1, FIXTURE_MAJOR + 2, "the server", &err));
+    assert_hint_names(err.hint, "--upgrade=main");
+    (void)snprintf(fixture.cluster.successor, sizeof fixture.cluster.successor, "next");
+    fixture.cluster.successor_identifier = FIXTURE_SYSTEM + 1;
+    err = (Error){0};
+    assert_false(
+        cluster_check(&fixture.cluster, FIXTURE_SYSTEM + 1, FIXTURE_MAJOR + 2, "the server", &err));
+    assert_hint_names(err.hint, "--cluster=next");
+    err = (Error){0};
+    assert_false(
+        cluster_check(&fixture.cluster, FIXTURE_SYSTEM + 2, FIXTURE_MAJOR, "the server", &err));
+    assert_hint_names(err.hint, "another cluster");
+}
+
 static void clusters_are_listed_once_each(void **state)
 {
     CLEANUP(fixture_done) Fixture fixture;
@@ -465,6 +592,10 @@ int main(void)
         cmocka_unit_test(an_unknown_cluster_is_not_found),
         cmocka_unit_test(an_unreachable_store_is_no_absence),
         cmocka_unit_test(what_is_another_cluster_is_refused),
+        cmocka_unit_test(an_upgraded_cluster_and_the_old_one_know_each_other),
+        cmocka_unit_test(the_later_upgrade_is_the_successor),
+        cmocka_unit_test(what_no_upgrade_makes_is_refused),
+        cmocka_unit_test(a_server_that_was_upgraded_is_told_its_name),
         cmocka_unit_test(clusters_are_listed_once_each),
         cmocka_unit_test(the_names_of_clusters_cost_no_listing_of_objects),
         cmocka_unit_test(a_registration_that_makes_no_sense_is_damage),
