@@ -71,6 +71,17 @@ typedef struct RetentionBackup {
     int64_t periods[RETENTION_PERIODS]; /* numbers of its day, week, month, year in the zone */
 } RetentionBackup;
 
+/* Backups from `first` to `last`, as numbers of RetentionInput.by_id, that refer to a pack. */
+typedef struct PackUsers {
+    uint32_t first, last;
+    struct PackUsers *next; /* of the same pack, before these; NULL: no others do */
+} PackUsers;
+
+typedef struct RetentionPack {
+    uint64_t bytes;
+    PackUsers *users; /* NULL: nobody refers to it: a leftover */
+} RetentionPack;
+
 /* A history: a path through timelines up to its last one. */
 typedef struct RetentionBranch {
     TimelinePath path;
@@ -89,6 +100,11 @@ typedef struct RetentionInput {
     uint32_t segment_size;
     const RetentionBackup *backups;
     size_t backup_count;
+    const RetentionPack
+        *packs; /* what they refer to; increments one after another refer to the same */
+    size_t pack_count;
+    const size_t
+        *by_id; /* of each number that PackUsers has the place in backups; SIZE_MAX: none */
     const RetentionBranch *branches;
     size_t branch_count;
     const WalRun *runs; /* by timeline, then segment */

@@ -30,12 +30,16 @@ typedef struct RetentionSurvey {
     BackupList backups;
     BranchList branches;
     ObjectList packs;
-    uint32_t *owners; /* of each pack: PACK_OF_NONE, PACK_OF_MANY, or the only backup's place */
+    RetentionPack *uses; /* of each pack: who refers to it */
     RetentionInput input;
     Arena arena;
 } RetentionSurvey;
 
-enum { PACK_OF_NONE = 0, PACK_OF_MANY = UINT32_MAX - 1 };
+static inline bool pack_is_shared(const RetentionPack *pack)
+{
+    return pack->users != NULL &&
+           (pack->users->next != NULL || pack->users->first != pack->users->last);
+}
 
 bool retention_survey(RetentionSurvey *survey, const Cluster *cluster, const SurveyRequest *request,
                       Error *err) MUST_CHECK;

@@ -72,7 +72,7 @@ static uint64_t shared_bytes(const RetentionSurvey *survey)
     uint64_t bytes = 0;
 
     for (size_t i = 0; i < survey->packs.count; i++)
-        bytes += survey->owners[i] == PACK_OF_MANY ? survey->packs.objects[i].size : 0;
+        bytes += pack_is_shared(&survey->uses[i]) ? survey->packs.objects[i].size : 0;
     return bytes;
 }
 

@@ -79,7 +79,7 @@ static void add_packs(const ExpireRun *run, ItemList *items)
         const char *slash = strrchr(name, '/');
         const char *id = slash != NULL ? slash + 1 : name;
 
-        if (survey->owners[i] != PACK_OF_NONE || strlen(id) != PACK_ID_LENGTH ||
+        if (survey->uses[i].users != NULL || strlen(id) != PACK_ID_LENGTH ||
             strspn(id, "0123456789abcdef") != PACK_ID_LENGTH ||
             condemned_has_pack(&survey->condemned, id))
             continue;

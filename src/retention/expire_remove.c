@@ -132,7 +132,7 @@ static bool pack_is_wanted(const ExpireRun *run, const char *id)
 
     if (!survey_knows_references(&run->survey))
         return true;
-    return pack != NULL && run->survey.owners[pack - run->survey.packs.objects] != PACK_OF_NONE;
+    return pack != NULL && run->survey.uses[pack - run->survey.packs.objects].users != NULL;
 }
 
 static const RetainedWal *find_planned(const RetentionPlan *plan, uint32_t timeline,

@@ -403,10 +403,30 @@ static const char *find_obstacle(const RetentionInput *input, const RetentionPla
     return found;
 }
 
-static void plan_count(RetentionPlan *plan)
+/* All backups that refer to it go, or are on their way out, and one of them is to go now. */
+static bool is_pack_freed(const RetentionInput *input, const RetentionPlan *plan,
+                          const RetentionPack *pack)
 {
-    for (size_t i = 0; i < plan->backup_count; i++)
-        plan->backup_bytes += plan->backups[i].rules == 0 ? plan->backups[i].backup->bytes : 0;
+    bool goes = false;
+
+    for (const PackUsers *users = pack->users; users != NULL; users = users->next) {
+        for (uint32_t number = users->first; number <= users->last; number++) {
+            const size_t place = input->by_id[number];
+
+            if (place == SIZE_MAX || plan->backups[place].rules != 0)
+                return false;
+            goes = goes || !plan->backups[place].backup->is_condemned;
+        }
+    }
+    return goes;
+}
+
+static void plan_count(const RetentionInput *input, RetentionPlan *plan)
+{
+    for (size_t i = 0; i < input->pack_count; i++) {
+        if (is_pack_freed(input, plan, &input->packs[i]))
+            plan->backup_bytes += input->packs[i].bytes;
+    }
     for (size_t i = 0; i < plan->wal_count; i++)
         plan->wal_bytes += plan->wal[i].reason == WAL_GOES ? plan->wal[i].bytes : 0;
 }
@@ -437,7 +457,7 @@ void retention_plan(const RetentionInput *input, RetentionPlan *plan)
         keep_last_proven(plan, plan_given_up(plan));
     plan->obstacle = find_obstacle(input, plan, &plan->arena);
     retention_plan_wal(input, plan);
-    plan_count(plan);
+    plan_count(input, plan);
 }
 
 void retention_plan_done(RetentionPlan *plan)

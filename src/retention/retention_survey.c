@@ -5,10 +5,11 @@
 #include "retention/periods.h"
 
 #include <inttypes.h>
+#include <stdlib.h>
 
 typedef struct Visit {
     RetentionSurvey *survey;
-    char (*ids)[BACKUP_ID_SIZE]; /* in the order in which heads were shown; from 1 on */
+    char (*ids)[BACKUP_ID_SIZE]; /* in the order in which heads were shown: that of the ids */
     uint64_t *bytes;             /* of packs that only this one refers to */
     uint32_t count, capacity;
 } Visit;
@@ -21,12 +22,26 @@ static void visit_done(Visit *visit)
 
 static uint32_t visit_add(Visit *visit, const char *id)
 {
-    if (++visit->count >= visit->capacity) {
+    if (visit->count == visit->capacity) {
         visit->capacity = visit->capacity * 2 + 64;
         visit->ids = mem_resize(visit->ids, visit->capacity * sizeof visit->ids[0]);
     }
     (void)snprintf(visit->ids[visit->count], sizeof visit->ids[0], "%s", id);
-    return visit->count;
+    return visit->count++;
+}
+
+/* Increments one after another refer to the same packs: a stretch grows. */
+static void add_user(RetentionSurvey *survey, RetentionPack *pack, uint32_t number)
+{
+    PackUsers *users = pack->users;
+
+    if (users != NULL && (users->last == number || users->last + 1 == number)) {
+        users->last = number;
+        return;
+    }
+    users = arena_alloc(&survey->arena, sizeof *users);
+    *users = (PackUsers){.first = number, .last = number, .next = pack->users};
+    pack->users = users;
 }
 
 /* Which packs it refers to: of each is noted whether there are others that do. */
@@ -38,10 +53,9 @@ static void visit_head(void *context, const ManifestHead *head)
 
     for (size_t i = 0; i < head->pack_count; i++) {
         const ObjectInfo *pack = pack_find_listed(&survey->packs, head->packs[i].id);
-        uint32_t *owner = pack == NULL ? NULL : &survey->owners[pack - survey->packs.objects];
 
-        if (owner != NULL && *owner != number)
-            *owner = *owner == PACK_OF_NONE ? number : PACK_OF_MANY;
+        if (pack != NULL)
+            add_user(survey, &survey->uses[pack - survey->packs.objects], number);
     }
 }
 
@@ -51,20 +65,34 @@ static void visit_count_bytes(Visit *visit)
 
     visit->bytes = mem_alloc((visit->count + 1) * sizeof visit->bytes[0]);
     for (size_t i = 0; i < survey->packs.count; i++) {
-        const uint32_t owner = survey->owners[i];
+        const RetentionPack *pack = &survey->uses[i];
 
-        if (owner != PACK_OF_NONE && owner != PACK_OF_MANY)
-            visit->bytes[owner] += survey->packs.objects[i].size;
+        if (pack->users != NULL && !pack_is_shared(pack))
+            visit->bytes[pack->users->first] += pack->bytes;
     }
+}
+
+static int compare_ids(const void *id, const void *one)
+{
+    return strcmp(id, one);
+}
+
+/* UINT32_MAX: its head was not shown, since it can't be read. */
+static uint32_t visit_find(const Visit *visit, const char *id)
+{
+    const char(*found)[BACKUP_ID_SIZE] =
+        visit->count == 0
+            ? NULL
+            : bsearch(id, visit->ids, visit->count, sizeof visit->ids[0], compare_ids);
+
+    return found == NULL ? UINT32_MAX : (uint32_t)(found - visit->ids);
 }
 
 static uint64_t visit_bytes_of(const Visit *visit, const char *id)
 {
-    for (uint32_t i = 1; i <= visit->count; i++) {
-        if (strcmp(visit->ids[i], id) == 0)
-            return visit->bytes[i];
-    }
-    return 0;
+    const uint32_t number = visit_find(visit, id);
+
+    return number == UINT32_MAX ? 0 : visit->bytes[number];
 }
 
 /* What stands in the way of removing anything, for want of knowing. */
@@ -86,8 +114,9 @@ static bool load_all(RetentionSurvey *survey, Visit *visit, const SurveyRequest 
         !condemned_load(&survey->condemned, cluster, err) ||
         !storage_list(storage, packs, &survey->packs, err))
         return false;
-    survey->owners =
-        arena_alloc(&survey->arena, (survey->packs.count + 1) * sizeof survey->owners[0]);
+    survey->uses = arena_alloc(&survey->arena, (survey->packs.count + 1) * sizeof survey->uses[0]);
+    for (size_t i = 0; i < survey->packs.count; i++)
+        survey->uses[i].bytes = survey->packs.objects[i].size;
     if (!wal_inventory_load(&survey->wal, cluster, err) ||
         !backup_list_load_visiting(&survey->backups, cluster, &survey->wal, visit_head, visit,
                                    err) ||
@@ -279,6 +308,22 @@ static void add_needs(RetentionSurvey *survey)
     }
 }
 
+/* Of each head that was shown, where its backup is in the list. */
+static const size_t *places_by_id(RetentionSurvey *survey, const Visit *visit)
+{
+    size_t *places = arena_alloc(&survey->arena, (visit->count + 1) * sizeof places[0]);
+
+    for (uint32_t number = 0; number < visit->count; number++)
+        places[number] = SIZE_MAX;
+    for (size_t i = 0; i < survey->backups.count; i++) {
+        const uint32_t number = visit_find(visit, survey->backups.items[i].header.id);
+
+        if (number != UINT32_MAX)
+            places[number] = i;
+    }
+    return places;
+}
+
 static bool make_input(RetentionSurvey *survey, const Visit *visit, const SurveyRequest *request,
                        Error *err)
 {
@@ -297,6 +342,9 @@ static bool make_input(RetentionSurvey *survey, const Visit *visit, const Survey
         };
     }
     input->backup_count = survey->backups.count;
+    input->packs = survey->uses;
+    input->pack_count = survey->packs.count;
+    input->by_id = places_by_id(survey, visit);
     input->backups = backups;
     input->branches = branches;
     input->branch_count = survey->branches.count;

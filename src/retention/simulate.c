@@ -112,7 +112,7 @@ static void simulate_step(Future *future, const RetentionInput *input,
     then.backup_count = future->count;
     then.branches = &future->branch;
     then.branch_count = 1;
-    then.run_count = then.need_count = 0;
+    then.run_count = then.need_count = then.pack_count = 0;
     retention_plan(&then, &plan);
     if (plan.obstacle != NULL && simulation->obstacle == NULL)
         simulation->obstacle = arena_text(&simulation->arena, plan.obstacle);

@@ -175,6 +175,38 @@ static void each_rule_keeps_what_it_says(void **state)
     }
 }
 
+/*
+ * A pack is free when all who refer to it go, each in turn or all at once: three days of ten stay.
+ * One that is on its way out already does not count for what the policy frees now.
+ */
+static void packs_are_freed_when_all_that_refer_to_them_go(void **state)
+{
+    static size_t places[] = {0, 1, 2, 3, 4, 5, 6, SIZE_MAX, 8, 9};
+    PackUsers first_days = {.first = 0, .last = 5};
+    PackUsers into_kept = {.first = 3, .last = 8};
+    PackUsers early = {.first = 0, .last = 1};
+    PackUsers two_stretches = {.first = 4, .last = 5, .next = &early};
+    PackUsers early_too = {.first = 2, .last = 2};
+    PackUsers kept_in_one = {.first = 9, .last = 9, .next = &early_too};
+    PackUsers unknown = {.first = 6, .last = 7};
+    PackUsers condemned = {.first = 6, .last = 6};
+    const RetentionPack packs[] = {{1, &first_days},  {2, &into_kept}, {4, &two_stretches},
+                                   {8, &kept_in_one}, {16, &unknown},  {32, NULL},
+                                   {64, &condemned}};
+    CLEANUP(retention_plan_done) RetentionPlan plan = {0};
+    static History history;
+
+    (void)state;
+    make_days(&history, 10);
+    history.input.policy = (RetentionPolicy){.minimum = 3};
+    history.input.packs = packs;
+    history.input.pack_count = ARRAY_SIZE(packs);
+    history.input.by_id = places;
+    history.backups[6].is_condemned = true;
+    retention_plan(&history.input, &plan);
+    assert_int_equal(plan.backup_bytes, 1 + 4);
+}
+
 typedef void Change(History *history);
 
 static void change_nothing(History *history)
@@ -788,6 +820,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(each_rule_keeps_what_it_says),
+        cmocka_unit_test(packs_are_freed_when_all_that_refer_to_them_go),
         cmocka_unit_test(nothing_goes_while_anything_is_in_doubt),
         cmocka_unit_test(what_matters_stays_whatever_the_policy),
         cmocka_unit_test(a_suspect_backup_does_not_count),
