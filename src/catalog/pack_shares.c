@@ -1,14 +1,12 @@
 #include "pack_shares.h"
 
-#include "catalog/listed_pack.h"
-
 #define PACK_UNUSED UINT32_MAX
 #define PACK_SHARED (UINT32_MAX - 1)
 
 void pack_shares_begin(PackShares *shares, const ObjectList *packs)
 {
-    *shares = (PackShares){.packs = packs,
-                           .users = mem_alloc((packs->count + 1) * sizeof shares->users[0])};
+    *shares = (PackShares){.users = mem_alloc((packs->count + 1) * sizeof shares->users[0])};
+    pack_index_make(&shares->index, packs);
     for (size_t i = 0; i < packs->count; i++)
         shares->users[i] = PACK_UNUSED;
 }
@@ -16,15 +14,16 @@ void pack_shares_begin(PackShares *shares, const ObjectList *packs)
 void pack_shares_done(PackShares *shares)
 {
     mem_free(shares->users);
+    pack_index_done(&shares->index);
     *shares = (PackShares){.users = NULL};
 }
 
 const ObjectInfo *pack_shares_add(PackShares *shares, const char *pack_id, size_t number)
 {
-    const ObjectInfo *found = pack_find_listed(shares->packs, pack_id);
+    const ObjectInfo *found = pack_index_find(&shares->index, pack_id);
 
     if (found != NULL) {
-        uint32_t *user = &shares->users[found - shares->packs->objects];
+        uint32_t *user = &shares->users[found - shares->index.packs->objects];
 
         *user = *user == PACK_UNUSED || *user == number ? (uint32_t)number : PACK_SHARED;
     }
@@ -33,8 +32,8 @@ const ObjectInfo *pack_shares_add(PackShares *shares, const char *pack_id, size_
 
 void pack_shares_settle(const PackShares *shares, BackupInfo *items)
 {
-    for (size_t i = 0; i < shares->packs->count; i++) {
+    for (size_t i = 0; shares->users != NULL && i < shares->index.packs->count; i++) {
         if (shares->users[i] != PACK_UNUSED && shares->users[i] != PACK_SHARED)
-            items[shares->users[i]].freed_bytes += shares->packs->objects[i].size;
+            items[shares->users[i]].freed_bytes += shares->index.packs->objects[i].size;
     }
 }

@@ -4,9 +4,10 @@
 #pragma once
 
 #include "catalog/backups.h"
+#include "catalog/listed_pack.h"
 
 typedef struct PackShares {
-    const ObjectList *packs; /* borrowed: all that are there */
+    PackIndex index; /* of all that are there */
     uint32_t *users; /* of each pack: PACK_UNUSED, PACK_SHARED, or the number of the only backup */
 } PackShares;
 

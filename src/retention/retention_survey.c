@@ -9,6 +9,7 @@
 
 typedef struct Visit {
     RetentionSurvey *survey;
+    PackIndex packs;
     char (*ids)[BACKUP_ID_SIZE]; /* in the order in which heads were shown: that of the ids */
     uint64_t *bytes;             /* of packs that only this one refers to */
     uint32_t count, capacity;
@@ -16,6 +17,7 @@ typedef struct Visit {
 
 static void visit_done(Visit *visit)
 {
+    pack_index_done(&visit->packs);
     mem_free(visit->ids);
     mem_free(visit->bytes);
 }
@@ -52,7 +54,7 @@ static void visit_head(void *context, const ManifestHead *head)
     const uint32_t number = visit_add(visit, head->header.id);
 
     for (size_t i = 0; i < head->pack_count; i++) {
-        const ObjectInfo *pack = pack_find_listed(&survey->packs, head->packs[i].id);
+        const ObjectInfo *pack = pack_index_find(&visit->packs, head->packs[i].id);
 
         if (pack != NULL)
             add_user(survey, &survey->uses[pack - survey->packs.objects], number);
@@ -114,6 +116,7 @@ static bool load_all(RetentionSurvey *survey, Visit *visit, const SurveyRequest 
         !condemned_load(&survey->condemned, cluster, err) ||
         !storage_list(storage, packs, &survey->packs, err))
         return false;
+    pack_index_make(&visit->packs, &survey->packs);
     survey->uses = arena_alloc(&survey->arena, (survey->packs.count + 1) * sizeof survey->uses[0]);
     for (size_t i = 0; i < survey->packs.count; i++)
         survey->uses[i].bytes = survey->packs.objects[i].size;
