@@ -110,6 +110,16 @@ static bool init_check_place(const Options *options, Error *err)
            place_check_repository(path, err);
 }
 
+/* What is to be upgraded is there already, and so is its repository: none is made by a mistyped
+ * address. */
+static bool open_place(const Options *options, Repo *repo, Storage *storage, bool *is_new,
+                       Error *err)
+{
+    *is_new = false;
+    return options->upgrade != NULL ? repo_open(repo, storage, err)
+                                    : repo_create(repo, storage, is_new, err);
+}
+
 /* Before anything is stored: the cluster of --upgrade is there, and this may be its successor. */
 static bool open_upgraded(const Options *options, Repo *repo, const InitIdentity *identity,
                           Cluster *old, Error *err)
@@ -136,7 +146,8 @@ bool command_init(const Options *options, Error *err)
     if (storage == NULL)
         return false;
     repo.storage = storage; /* freed with it, whatever happens */
-    if (!init_check_place(options, err) || !repo_create(&repo, storage, &repo_is_new, err) ||
+    if (!init_check_place(options, err) ||
+        !open_place(options, &repo, storage, &repo_is_new, err) ||
         !open_upgraded(options, &repo, &identity, &old, err))
         return false;
     if (!cluster_register(&repo, options->cluster, identity.system_identifier, identity.major,

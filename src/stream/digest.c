@@ -87,27 +87,19 @@ static unsigned hex_value(char digit)
     return number <= 9 ? number : letter <= 5 ? letter + 10 : 16;
 }
 
-enum { HEX_BYTES_MAX = 64 };
-
 /* Lower case only: what we write has one spelling, so names and texts compare as they are. */
 bool hex_parse(const char *text, uint8_t *bytes, size_t size)
 {
     if (strlen(text) != 2 * size)
         return false;
-    uint8_t parsed[HEX_BYTES_MAX];
     unsigned all = 0;
 
-    assert(size <= sizeof parsed);
-    for (size_t i = 0; i < size; i++) {
-        const unsigned high = hex_value(text[2 * i]);
-        const unsigned low = hex_value(text[2 * i + 1]);
-
-        all |= high | low;
-        parsed[i] = (uint8_t)(high << 4 | low);
-    }
+    for (size_t i = 0; i < 2 * size; i++)
+        all |= hex_value(text[i]);
     if (all > 15)
         return false;
-    memcpy(bytes, parsed, size);
+    for (size_t i = 0; i < size; i++)
+        bytes[i] = (uint8_t)(hex_value(text[2 * i]) << 4 | hex_value(text[2 * i + 1]));
     return true;
 }
 
