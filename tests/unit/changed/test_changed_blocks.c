@@ -21,6 +21,7 @@ typedef struct World {
     Arena arena;
     const char *pg_wal;
     uint64_t read_max;
+    size_t memory_max;
     unsigned segments_told; /* of each segment before it is looked at */
     unsigned end_at;        /* ... and it ends there; 0: it does not */
 } World;
@@ -92,6 +93,7 @@ static ChangedRequest request_of(World *world)
                             .pg_wal = world->pg_wal,
                             .threads = 1,
                             .read_max = world->read_max,
+                            .memory_max = world->memory_max,
                             .on_segment = take_segment,
                             .context = world};
 }
@@ -220,6 +222,25 @@ static void assert_not_known(World *world, const char *why)
         fail_msg("\"%s\" is not in \"%s\"", why, changed_blocks_why_not(changed));
     assert_int_equal(changed_blocks_of(changed, &file, FORK_MAIN, 0, 64, words), CHANGED_UNKNOWN);
     assert_true(words[0] == UINT64_MAX);
+}
+
+/* What was forgotten for want of room would be taken for unchanged. */
+static void more_files_than_memory_holds_leave_nothing_known(void **state)
+{
+    CLEANUP(world_done) World world;
+
+    (void)state;
+    world_init(&world);
+    for (uint32_t n = 0; n < 6000; n++)
+        wal_builder_reference(&world.wal, 2 * RELATION + n, 7, 1);
+    world.to = aligned(&world);
+    world_end(&world);
+    archive_it(&world, true);
+    world.memory_max = 64 << 10;
+    assert_not_known(&world, "than can be kept in memory");
+    world.memory_max = 64 << 20;
+    CLEANUP(changed_blocks_freep) ChangedBlocks *changed = ask(&world);
+    assert_named(changed, 2 * RELATION + 5999, "7 ");
 }
 
 static void a_hole_leaves_nothing_known(void **state)
@@ -401,6 +422,7 @@ int main(void)
         cmocka_unit_test(more_is_not_read_than_was_asked_for),
         cmocka_unit_test(whoever_is_told_of_each_segment_can_end_it),
         cmocka_unit_test(other_forks_are_never_known),
+        cmocka_unit_test(more_files_than_memory_holds_leave_nothing_known),
         cmocka_unit_test(a_hole_leaves_nothing_known),
         cmocka_unit_test_setup_teardown(the_servers_files_fill_what_is_not_archived, enter_folder,
                                         leave_folder),
