@@ -22,8 +22,7 @@ const Command command_table[] = {
             "again. So it gets another name; the old one keeps its backups and its WAL, and both "
             "know of each other:\n"
             "\n"
-            "  pgcairn init --repo=/backup/pg --data=/var/lib/postgresql/18/main "
-            "--cluster=main-18 --upgrade=main\n",
+            "  pgcairn init --repo=/backup/pg --data=/srv/pg/18 --cluster=main-18 --upgrade=main\n",
     },
     {
         .name = "backup", .bit = FOR_BACKUP, .run = command_backup,
