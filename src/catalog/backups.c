@@ -263,9 +263,11 @@ static const char *take_packs(BackupInfo *info, const ManifestHead *head, size_t
         const ObjectInfo *found = pack_shares_add(shares, pack->id, number);
 
         add_pack_size(info, pack);
-        if (fault == NULL && found == NULL)
+        if (fault != NULL)
+            continue;
+        if (found == NULL) {
             fault = arena_format(arena, "pack %s is missing", pack->id);
-        if (fault == NULL && found->size != pack->size) {
+        } else if (found->size != pack->size) {
             fault = arena_format(arena, "pack %s has %" PRIu64 " bytes, not %" PRIu64, pack->id,
                                  found->size, pack->size);
         }

@@ -48,9 +48,7 @@ static int open_content(const OwnWalQuestion *question, const char *path, uint64
     if (fd < 0 || fstat(fd, &info) != 0 || !S_ISREG(info.st_mode) || info.st_size != size ||
         !is_content_of(fd, path, question->timeline, wal_segment_start(segment, size)))
         return -1;
-    const int found = fd;
-    fd = -1;
-    return found;
+    return fd_take(&fd);
 }
 
 /*

@@ -78,7 +78,8 @@ static bool write_kept(RestoredFile *file, RebuildJob *job, const DeltaRange *ra
     PageRun run = {0};
 
     while (page_set_next_run(range->differs, &run)) {
-        const uint64_t at = (uint64_t)run.first * PAGE_BYTES, full = run.count * PAGE_BYTES;
+        const uint64_t at = (uint64_t)run.first * PAGE_BYTES,
+                       full = (uint64_t)run.count * PAGE_BYTES;
         const size_t size = range_size - at < full ? (size_t)(range_size - at) : (size_t)full;
         if (!interrupt_check(err) ||
             !restored_file_write(file, from, size, offset_of(job) + at, err))
