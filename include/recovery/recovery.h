@@ -126,8 +126,8 @@ bool recovery_promote(const char *data, const char *conninfo, uint64_t timeout_m
 /*
  * A session with the server that runs on this data directory, and with no other, in this database
  * (NULL: in the one that conninfo names); a lock is waited for 2 s, a statement ends after 10 s.
- * conninfo as in WatchSetup; a URI leads to the database that it names. ERR_NOT_FOUND when none
- * runs; ERR_USAGE when conninfo leads elsewhere; else as session_open().
+ * conninfo as in WatchSetup. ERR_NOT_FOUND when none runs; ERR_USAGE when conninfo leads elsewhere;
+ * else as session_open().
  */
 Session *recovery_session(const char *data, const char *conninfo, const char *database,
                           Error *err) MUST_CHECK;

@@ -19,6 +19,7 @@
 
 #include "base/error.h"
 #include "base/time.h"
+#include "server/server.h"
 
 #include <sys/types.h>
 
@@ -65,6 +66,18 @@ typedef struct PresenceFacts {
 bool presence_look(const char *data, PresenceFacts *facts, Error *err) MUST_CHECK;
 
 Presence presence_judge(const PresenceFacts *facts);
+
+/*
+ * Whether the server of this lock file can be talked to: its process is seen, or its own socket
+ * takes connections (in another container that shares the socket's directory).
+ */
+bool presence_answers(const char *data, const ServerLock *lock);
+
+/*
+ * For whoever sees no server there and is about to say so: false when one may be there all the
+ * same, with ERR_UNREACHABLE and where to look from. What can't be read proves nothing either.
+ */
+bool presence_check_none(const char *data, Error *err) MUST_CHECK;
 
 /*
  * What of PRESENCE_DOUBT time alone will settle: how long until then, in microseconds; 0: nothing.

@@ -44,10 +44,15 @@ bool server_lock_read(const char *data, Arena *arena, ServerLock *lock, bool *fo
                       Error *err) MUST_CHECK;
 
 /*
- * How libpq reaches the server of this lock file: by its first socket, else by its address.
- * Appended to a connection string; more may follow.
+ * How libpq reaches the server of this lock file, as keywords and values: by its first socket, else
+ * by its address. given: a connection string or URI from the operator, whose words stay; where
+ * neither it nor the environment (PGHOST, PGHOSTADDR, PGSERVICE) says where the server is, the lock
+ * file does. Without it (NULL) the environment does not count. lock may be NULL: nobody knows the
+ * place. database, unless NULL, takes the place of the one that given names. Appended to conninfo;
+ * more may follow. What libpq can't read is appended as it is: whoever connects is told.
  */
-void server_conninfo(const ServerLock *lock, Buffer *conninfo);
+void server_conninfo(const ServerLock *lock, const char *given, const char *database,
+                     Buffer *conninfo);
 
 /* How a server was started last (postmaster.opts). Strings go into arena. */
 typedef struct ServerStart {

@@ -63,7 +63,7 @@ const Option option_table[] = {
         "not needed: the server calls with its data directory as the current one"},
     {"conninfo", TEXT, FIELD(conninfo), FOR_ALL & ~(FOR_PUSH | FOR_GET | FOR_LIST | FOR_VERIFY | FOR_QUARANTINE | FOR_DRILL | FOR_DUTIES | FOR_INCIDENT | FOR_KEEPING),
         GROUP_CLUSTER, "STRING",
-        "how to reach the server, as libpq reads it (otherwise found through the data directory)"},
+        "how to reach the server, as libpq reads it (where it names no host: found through the data directory)"},
     {"user", TEXT, FIELD(user), FOR_ALL & ~(FOR_PUSH | FOR_GET), GROUP_CLUSTER, "NAME",
         "for root: who does the work where no directory tells yet (otherwise the owner of --data, or of the repository)"},
     {"upgrade", TEXT, FIELD(upgrade), FOR_INIT, GROUP_CLUSTER, "NAME",

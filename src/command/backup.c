@@ -8,6 +8,7 @@
 #include "command/commands.h"
 #include "ledger/measure.h"
 #include "repo/journal.h"
+#include "server/presence.h"
 #include "server/server.h"
 #include "setup/repository.h"
 #include "setup/retention_setup.h"
@@ -18,41 +19,43 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/*
- * A backup can take hours: once it has begun it does not give up for a short outage of the
- * repository. What is wrong before is told at once.
- */
-/* The lock file in the data directory tells where its server listens. */
-static bool conninfo_of_data(const char *data, Buffer *conninfo, Error *err)
+/* What connecting said does not help: nobody listens there. */
+static bool backup_without_server(const char *data, Error *err)
 {
-    CLEANUP(arena_done) Arena arena = {0};
-    ServerLock lock;
-    bool found;
-
-    if (!server_lock_read(data, &arena, &lock, &found, err))
+    error_clear(err);
+    if (!presence_check_none(data, err))
         return false;
-    if (!found || !lock.is_alive) {
-        error_set(err, ERR_UNREACHABLE, "no server runs on %s", data);
-        return error_hint(err, "start it; a base backup is taken from a running server");
-    }
-    server_conninfo(&lock, conninfo);
-    if (getenv("PGDATABASE") == NULL)
-        buffer_print(conninfo, "dbname=postgres ");
-    return true;
+    error_set(err, ERR_UNREACHABLE, "no server runs on %s", data);
+    return error_hint(err, "start it; a base backup is taken from a running server");
+}
+
+/*
+ * The lock file in the data directory tells where its server listens, also when its processes can't
+ * be seen from this container: then whether it answers decides.
+ */
+static Session *backup_open_by_data(const Options *options, Error *err)
+{
+    CLEANUP(buffer_done) Buffer conninfo = {0};
+    CLEANUP(arena_done) Arena arena = {0};
+    CLEANUP(session_freep) Session *session = NULL;
+    ServerLock lock = {0};
+    bool has_lock;
+
+    if (!server_lock_read(options->data, &arena, &lock, &has_lock, err))
+        return NULL;
+    server_conninfo(has_lock ? &lock : NULL, options->conninfo, NULL, &conninfo);
+    if (has_lock || options->conninfo != NULL)
+        session = session_open((const char *)conninfo.data, err);
+    bool is_away = !has_lock || (err->code == ERR_UNREACHABLE && !lock.is_alive);
+    if (session == NULL && options->conninfo == NULL && is_away)
+        (void)backup_without_server(options->data, err);
+    return TAKE(session);
 }
 
 static Session *backup_open_session(const Options *options, Error *err)
 {
-    CLEANUP(buffer_done) Buffer derived = {0};
-    const char *conninfo = options->conninfo;
-
-    if (conninfo == NULL && options->data != NULL) {
-        if (!conninfo_of_data(options->data, &derived, err))
-            return NULL;
-        buffer_append(&derived, "", 1);
-        conninfo = (const char *)derived.data;
-    }
-    return session_open(conninfo, err);
+    return options->data != NULL ? backup_open_by_data(options, err)
+                                 : session_open(options->conninfo, err);
 }
 
 typedef struct BackupOutcome {

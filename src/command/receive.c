@@ -26,18 +26,21 @@ typedef struct Telling {
 
 enum { STATUS_EVERY_MS = 1000 };
 
-/* Its lock file says so, each time anew: it may have been restarted with another port. */
-static bool locate_by_data(const char *data, Buffer *conninfo, Error *err)
+/*
+ * Its lock file says so, each time anew: it may have been restarted with another port. Its
+ * processes may not be seen from this container: whether it answers decides.
+ */
+static bool locate_by_data(const Options *options, Buffer *conninfo, Error *err)
 {
     CLEANUP(arena_done) Arena arena = {0};
     ServerLock lock;
     bool found;
 
-    if (!server_lock_read(data, &arena, &lock, &found, err))
+    if (!server_lock_read(options->data, &arena, &lock, &found, err))
         return false;
-    if (!found || !lock.is_alive)
-        return error_set(err, ERR_UNREACHABLE, "no server runs on %s", data);
-    server_conninfo(&lock, conninfo);
+    if (!found && options->conninfo == NULL)
+        return error_set(err, ERR_UNREACHABLE, "no server runs on %s", options->data);
+    server_conninfo(found ? &lock : NULL, options->conninfo, NULL, conninfo);
     buffer_append(conninfo, "", 1);
     return true;
 }
@@ -47,8 +50,8 @@ static bool receive_locate(void *context, Buffer *conninfo, Error *err)
     const Telling *telling = context;
     const Options *options = telling->options;
 
-    if (options->conninfo == NULL && options->data != NULL)
-        return locate_by_data(options->data, conninfo, err);
+    if (options->data != NULL)
+        return locate_by_data(options, conninfo, err);
     if (options->conninfo != NULL)
         buffer_append(conninfo, options->conninfo, strlen(options->conninfo) + 1);
     return true;

@@ -1,5 +1,6 @@
 #include "look.h"
 
+#include "server/presence.h"
 #include "server/server.h"
 
 #include <dirent.h>
@@ -253,7 +254,7 @@ static bool server_look_at_data(const char *data, Arena *arena, ServerLook *serv
     }
     if (!can_list(data, arena, &server->no_data))
         return false;
-    server->is_running = has_lock && lock->is_alive;
+    server->is_running = has_lock && presence_answers(data, lock);
     server->data = data;
     return true;
 }
@@ -304,16 +305,16 @@ static Session *server_open_session(const HealthRequest *request, const ServerLo
         error_set(err, ERR_UNREACHABLE, "%s", server->no_data);
         return NULL;
     }
+    if (conninfo == NULL && !server->is_running && !presence_check_none(request->data, err))
+        return NULL;
     if (conninfo == NULL && !server->is_running) {
         error_set(err, ERR_UNREACHABLE, "no server runs on %s", request->data);
         return NULL;
     }
-    if (conninfo == NULL) {
-        server_conninfo(lock, &own);
+    server_conninfo(server->is_running ? lock : NULL, conninfo, NULL, &own);
+    if (conninfo == NULL)
         buffer_print(&own, "connect_timeout=5");
-        conninfo = (const char *)own.data;
-    }
-    return session_open(conninfo, err);
+    return session_open((const char *)own.data, err);
 }
 
 /* The directory that the server names may be here, or a directory of that name of another one. */

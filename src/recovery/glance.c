@@ -1,5 +1,7 @@
 #include "glance.h"
 
+#include "server/presence.h"
+
 #include <sys/stat.h>
 
 /*
@@ -33,54 +35,40 @@ static bool is_that_server(Session *session, const ServerLock *lock, const PgCon
     return true;
 }
 
-Session *glance_session(const char *conninfo, const ServerLock *lock, const PgControl *control,
-                        Error *err)
+static Session *glance_open(const char *conninfo, const ServerLock *lock, const PgControl *control,
+                            const char *database, Error *err)
 {
-    CLEANUP(buffer_done) Buffer own = {0};
+    CLEANUP(buffer_done) Buffer text = {0};
     CLEANUP(session_freep) Session *session = NULL;
 
-    if (conninfo == NULL) {
-        server_conninfo(lock, &own);
-        buffer_print(&own, "connect_timeout=5");
-        conninfo = (const char *)own.data;
-    }
-    session = session_open(conninfo, err);
+    server_conninfo(lock, conninfo, database, &text);
+    if (conninfo == NULL)
+        buffer_print(&text, "connect_timeout=5");
+    session = session_open((const char *)text.data, err);
     if (session == NULL || !is_that_server(session, lock, control, err))
         return NULL;
     return TAKE(session);
+}
+
+Session *glance_session(const char *conninfo, const ServerLock *lock, const PgControl *control,
+                        Error *err)
+{
+    return glance_open(conninfo, lock, control, NULL, err);
 }
 
 /* The catalogue itself may be among what is locked: this must not wait forever, too. */
 static const char patience_query[] =
     "SELECT set_config('lock_timeout', '2s', false), set_config('statement_timeout', '10s', false)";
 
-/* A string that is a URI takes no more words: then it leads to the database that it names. */
-static void put_database(const char *database, Buffer *conninfo)
-{
-    buffer_print(conninfo, " dbname='");
-    for (const char *c = database; *c != '\0'; c++)
-        buffer_print(conninfo, "%s%c", *c == '\'' || *c == '\\' ? "\\" : "", *c);
-    buffer_print(conninfo, "'");
-}
-
 Session *glance_database_session(const char *conninfo, const ServerLock *lock,
                                  const PgControl *control, const char *database, Error *err)
 {
-    CLEANUP(buffer_done) Buffer text = {0};
     CLEANUP(arena_done) Arena arena = {0};
     CLEANUP(session_freep) Session *session = NULL;
     const char *values[2];
     bool found;
 
-    if (conninfo != NULL) {
-        buffer_print(&text, "%s", conninfo);
-    } else {
-        server_conninfo(lock, &text);
-        buffer_print(&text, "connect_timeout=5");
-    }
-    if (database != NULL && strstr((const char *)text.data, "://") == NULL)
-        put_database(database, &text);
-    session = glance_session((const char *)text.data, lock, control, err);
+    session = glance_open(conninfo, lock, control, database, err);
     if (session == NULL ||
         !session_row(session, patience_query, &arena, values, ARRAY_SIZE(values), &found, err))
         return NULL;
@@ -95,14 +83,10 @@ const char *recovery_conninfo(const char *data, const char *conninfo, const char
     bool found = false;
     Error unknown = {0}; /* then whoever connects is told */
 
-    if (conninfo != NULL) {
-        buffer_print(&text, "%s", conninfo);
-    } else if (server_lock_read(data, arena, &lock, &found, &unknown) && found) {
-        server_conninfo(&lock, &text);
-    }
-    if (text.size == 0)
+    found = server_lock_read(data, arena, &lock, &found, &unknown) && found;
+    if (!found && conninfo == NULL)
         return "";
-    put_database(database, &text);
+    server_conninfo(found ? &lock : NULL, conninfo, database, &text);
     return arena_text_part(arena, (const char *)text.data, text.size);
 }
 
@@ -116,7 +100,7 @@ Session *recovery_session(const char *data, const char *conninfo, const char *da
     if (!pg_control_read(data, &control, NULL, err) ||
         !server_lock_read(data, &arena, &lock, &found, err))
         return NULL;
-    if (!found || !lock.is_alive) {
+    if (!found || !presence_answers(data, &lock)) {
         error_set(err, ERR_NOT_FOUND, "no server runs on %s", data);
         return NULL;
     }

@@ -3,6 +3,7 @@
 #include "base/file.h"
 #include "base/interrupt.h"
 #include "glance.h"
+#include "server/presence.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -39,7 +40,7 @@ static bool ask_for_promotion(const char *data, const char *conninfo, const Reco
 
     if (!server_lock_read(data, &arena, &lock, &found, err))
         return false;
-    if (!found || !lock.is_alive)
+    if (!found || !presence_answers(data, &lock))
         return error_set(err, ERR_REFUSED, "the server is gone");
     session = glance_session(conninfo, &lock, &sight->control, err);
     return session != NULL &&

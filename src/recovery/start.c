@@ -3,6 +3,7 @@
 #include "base/file.h"
 #include "base/interrupt.h"
 #include "base/process.h"
+#include "server/presence.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -19,7 +20,7 @@ static bool start_check_free(const char *data, Error *err)
 
     if (!server_lock_read(data, &arena, &lock, &found, err))
         return false;
-    if (found && lock.is_alive) {
+    if (found && presence_answers(data, &lock)) {
         return error_set(err, ERR_REFUSED, "a server runs on %s already (process %d)", data,
                          (int)lock.pid);
     }

@@ -6,6 +6,7 @@
 #include "base/process.h"
 #include "glance.h"
 #include "postgres/wal_reader.h"
+#include "server/presence.h"
 #include "server_log.h"
 
 #include <inttypes.h>
@@ -33,6 +34,7 @@ typedef struct Findings {
     ServerLock lock;
     bool has_lock;
     bool is_alive;
+    bool is_seen; /* false: it answers on its socket, and its processes are out of our sight */
     pid_t pid;
     PgControl control;
     bool has_label;  /* backup_label: recovery has not begun */
@@ -142,11 +144,12 @@ static bool find_process(RecoveryWatch *watch, Arena *arena, Findings *found, Er
     if (!server_lock_read(watch->setup.data, arena, &found->lock, &found->has_lock, err))
         return false;
     if (child != 0 && !watch->has_ended) {
-        found->is_alive = true;
+        found->is_alive = found->is_seen = true;
         found->pid = child;
         found->has_lock = found->has_lock && found->lock.pid == child;
     } else {
-        found->is_alive = found->has_lock && found->lock.is_alive;
+        found->is_alive = found->has_lock && presence_answers(watch->setup.data, &found->lock);
+        found->is_seen = found->is_alive && found->lock.is_alive;
         found->pid = found->is_alive ? found->lock.pid : 0;
     }
     if (found->is_alive && found->pid != watch->seen_pid) {
@@ -156,7 +159,8 @@ static bool find_process(RecoveryWatch *watch, Arena *arena, Findings *found, Er
         watch->session_retry_at = 0;
         watch->no_login[0] = '\0';
         watch->failures = 0;
-        remember_error_path(watch, found->pid);
+        if (found->is_seen)
+            remember_error_path(watch, found->pid);
     }
     return true;
 }
@@ -169,7 +173,7 @@ static bool watch_find(RecoveryWatch *watch, Arena *arena, Findings *found, Erro
     found->has_label = file_exists_in(watch->setup.data, "backup_label");
     found->is_archive = file_exists_in(watch->setup.data, "recovery.signal");
     found->is_standby = file_exists_in(watch->setup.data, "standby.signal");
-    if (found->is_alive)
+    if (found->is_seen)
         (void)glance_by_title(found->pid, found->control.wal_segment_size, &found->title);
     return true;
 }
@@ -439,6 +443,9 @@ bool recovery_look(RecoveryWatch *watch, RecoverySight *sight, Error *err)
                         ? found.control.min_recovery_timeline
                         : found.control.timeline;
     if (!found.is_alive) {
+        if (watch->seen_pid == 0 && watch->setup.pid == 0 &&
+            !presence_check_none(watch->setup.data, err))
+            return error_context(err, "look at the recovery in %s", watch->setup.data);
         look_at_dead(watch, &found, &seen);
     } else if (!look_at_living(watch, &found, &seen, err)) {
         return error_context(err, "look at the recovery in %s", watch->setup.data);

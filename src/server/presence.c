@@ -53,6 +53,26 @@ Presence presence_judge(const PresenceFacts *facts)
     return PRESENCE_DOUBT;
 }
 
+bool presence_check_none(const char *data, Error *err)
+{
+    PresenceFacts facts;
+
+    if (!presence_look(data, &facts, err))
+        return false;
+    if (presence_judge(&facts) == PRESENCE_NONE)
+        return true;
+    if (facts.has_lock) {
+        error_set(err, ERR_UNREACHABLE,
+                  "the server of %s (process %d) can't be seen from here; it may run all the same",
+                  data, (int)facts.lock_pid);
+    } else {
+        error_set(err, ERR_UNREACHABLE, "whether a server works on %s can't be seen from here",
+                  data);
+    }
+    return error_hint(err, "run this where the server runs: as its user, on its host, in its "
+                           "container");
+}
+
 TimeUs presence_wait(const PresenceFacts *facts)
 {
     if (presence_judge(facts) != PRESENCE_DOUBT || facts->has_lock || facts->may_be_shared ||

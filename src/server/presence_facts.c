@@ -263,6 +263,11 @@ static SocketState look_at_socket(const char *data, const ServerLock *lock)
     return try_socket(path);
 }
 
+bool presence_answers(const char *data, const ServerLock *lock)
+{
+    return lock->is_alive || look_at_socket(data, lock) == SOCKET_ANSWERS;
+}
+
 static TimeUs time_of_boot(void)
 {
     struct timespec since;

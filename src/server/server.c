@@ -245,31 +245,6 @@ static size_t split_quoted(const char *text, Arena *arena, const char **words, s
     return count;
 }
 
-/* A value in a connection string: quoted, ' and \ escaped. */
-static void add_value(Buffer *conninfo, const char *name, const char *value)
-{
-    buffer_print(conninfo, "%s='", name);
-    for (; *value != '\0'; value++) {
-        if (*value == '\'' || *value == '\\')
-            buffer_append(conninfo, "\\", 1);
-        buffer_append(conninfo, value, 1);
-    }
-    buffer_print(conninfo, "' ");
-}
-
-void server_conninfo(const ServerLock *lock, Buffer *conninfo)
-{
-    const char *host = lock->socket_directory;
-
-    if (*host == '\0') {
-        host = lock->listen_address;
-        if (*host == '\0' || strcmp(host, "*") == 0 || strcmp(host, "0.0.0.0") == 0)
-            host = "localhost";
-    }
-    add_value(conninfo, "host", host);
-    buffer_print(conninfo, "port=%u ", lock->port);
-}
-
 bool server_start_read(const char *data, Arena *arena, ServerStart *start, bool *found, Error *err)
 {
     enum { SIZE_MAX_OPTS = 64 << 10, WORDS_MAX = 128 };

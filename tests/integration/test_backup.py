@@ -188,6 +188,13 @@ class Content(BackupTest):
         self.assertIn(f"backup={taken['backup']}", done)
         self.assertIn("status=4", failed)
 
+    def test_a_string_that_names_no_place_leads_to_the_server_of_data(self):
+        where = f"--data={self.cluster.data}"
+        for given in ("dbname=template1 user=postgres", "postgresql://postgres@/template1"):
+            self.tool("backup", where, f"--conninfo={given}")
+            said = self.attempt("status", where, f"--conninfo={given}")
+            self.assertRegex(said.stdout, r"server +timeline 1")
+
     def test_for_people(self):
         said = self.tool("backup", f"--data={self.cluster.data}")
         self.assertRegex(said, r'backup \d{8}T\d{6}Z-[a-z2-7]{6} of cluster "main"')

@@ -1,4 +1,4 @@
-"""Servers that can't be seen: restore replaces no directory unless it is proven that none works on it."""
+"""Servers that can't be seen: nothing is replaced, and nobody says that none runs, unless it is proven."""
 
 import os
 import subprocess
@@ -8,8 +8,7 @@ from support.processes import TOOL, USER
 from support.shared import SharedClusterTest
 
 
-@unittest.skipUnless(USER, "takes root")
-class Unseen(SharedClusterTest):
+class Elsewhere(SharedClusterTest):
     """The tool runs where it does not see the server's processes, nor its socket or its memory."""
 
     @classmethod
@@ -34,6 +33,40 @@ class Unseen(SharedClusterTest):
             unshare.append("--ipc")
         return subprocess.run([*unshare, "sh", "-c", f'{hide}exec "$@"', "sh", *map(str, command)],
                               capture_output=True, text=True, timeout=300, check=False)
+
+
+@unittest.skipUnless(USER, "takes root")
+class Asked(Elsewhere):
+    """Who asks for it is told what is so."""
+
+    def ask(self, hidden, command, *options):
+        """Exit status and all that a command says of the server, from elsewhere."""
+        where = [] if command in ("watch", "promote") else [f"--repo={self.repo}"]
+        done = self.elsewhere(hidden, TOOL, command, *where, f"--data={self.cluster.data}", *options)
+        return done.returncode, done.stdout + done.stderr
+
+    def test_a_server_that_answers_on_its_socket_runs(self):
+        status, said = self.ask("memory", "backup")
+        self.assertEqual(status, 0, said)
+        status, said = self.ask("memory", "status")
+        self.assertRegex(said, r"server +timeline 1")
+        status, said = self.ask("memory", "watch")
+        self.assertEqual((status, "recovery: open" in said), (0, True), said)
+        status, said = self.ask("memory", "promote")
+        self.assertEqual((status, "open already" in said), (4, True), said)
+
+    def test_nobody_says_that_a_server_is_gone_which_may_run(self):
+        for command, expect in (("backup", 7), ("status", None), ("watch", 7), ("promote", 7)):
+            status, said = self.ask("socket memory", command)
+            self.assertIn("can't be seen from here", said, command)
+            self.assertNotIn("no server runs", said, command)
+            if expect is not None:
+                self.assertEqual(status, expect, said)
+
+
+@unittest.skipUnless(USER, "takes root")
+class Unseen(Elsewhere):
+    """Nothing is replaced."""
 
     def look(self, hidden, *options):
         return self.elsewhere(hidden, TOOL, "restore", f"--repo={self.repo}",

@@ -225,31 +225,6 @@ static void a_process_without_children_has_no_startup_process(void **state)
     assert_string_equal(title, "");
 }
 
-/* Names of directories can hold anything that a connection string gives a meaning to. */
-static void a_lock_file_tells_how_to_connect(void **state)
-{
-    static const struct {
-        const char *socket, *address, *conninfo;
-    } cases[] = {
-        {"/run/postgresql", "*", "host='/run/postgresql' port=5433 "},
-        {"/it's a \\ dir", "", "host='/it\\'s a \\\\ dir' port=5433 "},
-        {"", "10.0.0.1", "host='10.0.0.1' port=5433 "},
-        {"", "*", "host='localhost' port=5433 "},
-        {"", "0.0.0.0", "host='localhost' port=5433 "},
-        {"", "", "host='localhost' port=5433 "},
-    };
-
-    (void)state;
-    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
-        CLEANUP(buffer_done) Buffer conninfo = {0};
-        ServerLock lock = {
-            .port = 5433, .socket_directory = cases[i].socket, .listen_address = cases[i].address};
-
-        server_conninfo(&lock, &conninfo);
-        assert_string_equal((const char *)conninfo.data, cases[i].conninfo);
-    }
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -263,7 +238,6 @@ int main(void)
                                         leave_folder),
         cmocka_unit_test_setup_teardown(programs_are_found_on_the_path, enter_folder, leave_folder),
         cmocka_unit_test_setup_teardown(the_last_start_is_read, enter_folder, leave_folder),
-        cmocka_unit_test(a_lock_file_tells_how_to_connect),
         cmocka_unit_test(a_process_without_children_has_no_startup_process),
     };
 
