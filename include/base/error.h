@@ -79,6 +79,9 @@ bool error_hint(Error *err, const char *format, ...) PRINTF_LIKE(2, 3);
  */
 bool error_pass(Error *err, const Error *attempt);
 
+/* Whether it came of a file system that is full, or a quota that is used up. */
+bool error_is_no_room(const Error *err);
+
 /* Forget a handled error, so that err can be used again. */
 void error_clear(Error *err);
 

@@ -33,6 +33,8 @@ char *layout_wal_folder(const char *cluster, const char *wal_name);
 char *layout_open_prefix(const char *cluster);
 char *layout_piece(const char *cluster, const char *wal_name, uint32_t from, uint32_t to);
 char *layout_lease_prefix(const char *cluster);
+/* Room for the records of whoever makes room: repo/reserve.h. */
+char *layout_reserve_prefix(const char *cluster);
 char *layout_journal_prefix(const char *cluster);
 char *layout_incident_prefix(const char *cluster);
 char *layout_condemned_prefix(const char *cluster);

@@ -37,6 +37,7 @@ typedef struct ExpireCounts {
 
 typedef struct ExpireReport {
     ExpireCounts condemned, removed, spared;
+    bool is_complete;     /* false: it failed, and what it would have done next is not known */
     const char *obstacle; /* why nothing was condemned or removed; NULL */
     const char *held;     /* why what is due was left for a later run; NULL */
     TimeUs until;         /* the first of what is condemned goes then; TIME_US_NONE: nothing is */

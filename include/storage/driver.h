@@ -139,6 +139,9 @@ struct Storage {
     const StorageOps *ops;
     char *address; /* Allocated by mem_alloc() and its like. */
     unsigned can;  /* What it is able to do: StorageAbility. */
+    /* Of storage_when_full(), which storage.c alone minds. */
+    StorageRelief *relief;
+    void *relief_context;
 };
 
 typedef struct ObjectWriterOps {

@@ -74,9 +74,17 @@ bool object_writer_settle(ObjectWriter *writer, Error *err) MUST_CHECK;
 bool object_writer_commit(ObjectWriter *writer, Error *err) MUST_CHECK;
 void object_writer_freep(ObjectWriter **writer); /* for CLEANUP(); abandons if not committed */
 
-/* write + commit of bytes in memory. */
+/*
+ * write + commit of bytes in memory. Where there is no room for them, and storage_when_full() says
+ * what to do, that is done and they are tried again.
+ */
 bool storage_put(Storage *storage, const char *name, WriteMode mode, const void *data, size_t size,
                  Error *err) MUST_CHECK;
+
+/* Makes a little room; false: nothing is left that could be given up. */
+typedef bool StorageRelief(void *context);
+/* From now on. context is borrowed, for as long as the storage lives. */
+void storage_when_full(Storage *storage, StorageRelief *relief, void *context);
 
 /*
  * The bytes as they are under another name, which must not exist (ERR_EXISTS): read in pieces, so

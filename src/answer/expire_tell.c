@@ -199,7 +199,7 @@ void expire_report_tell(const ExpireReport *report)
         out_print("What is condemned goes with the first run after %s; until then `pgcairn expire "
                   "--spare=ID` brings it back.\n",
                   time_text(report->until, time));
-    } else if (report->obstacle == NULL && report->held == NULL &&
+    } else if (report->is_complete && report->obstacle == NULL && report->held == NULL &&
                report->removed.backups + report->removed.packs + report->removed.segments +
                        report->removed.others ==
                    0) {

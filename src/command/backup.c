@@ -8,6 +8,7 @@
 #include "command/commands.h"
 #include "ledger/measure.h"
 #include "repo/journal.h"
+#include "repo/reserve.h"
 #include "server/presence.h"
 #include "server/server.h"
 #include "setup/repository.h"
@@ -386,23 +387,34 @@ static void remember_wal(const Cluster *cluster)
     }
 }
 
-/* The backup is taken, whatever comes of this: that nothing could be removed is told, no more. */
+/* Whatever comes of this, `state` is how it is with the backup: what could not be removed is told,
+ * no more. */
 static bool backup_expire(const Options *options, const Cluster *cluster,
-                          const ExpireRequest *request, Error *err)
+                          const ExpireRequest *request, const char *state, Error *err)
 {
     CLEANUP(expire_report_done) ExpireReport report = {.until = TIME_US_NONE};
     Error failure = {0};
 
-    if (!expire_run(cluster, request, &report, &failure)) {
-        return error_set(err, ERR_DEGRADED, "the backup is kept, but expire failed: %s",
-                         failure.message);
-    }
+    if (!expire_run(cluster, request, &report, &failure))
+        return error_set(err, ERR_DEGRADED, "%s, but expire failed: %s", state, failure.message);
     if (!options->json)
         expire_report_tell(&report);
     if (report.obstacle == NULL || !retention_policy_is_set(&request->policy))
         return true;
-    return error_set(err, ERR_DEGRADED, "the backup is kept, but nothing is removed: %s",
-                     report.obstacle);
+    return error_set(err, ERR_DEGRADED, "%s, but nothing is removed: %s", state, report.obstacle);
+}
+
+/*
+ * There was no room for a backup, and there may be none for the next one either: the policy is
+ * carried out on what there is, as it would have been after this one.
+ */
+static void backup_make_room(const Options *options, const Cluster *cluster,
+                             const ExpireRequest *request)
+{
+    Error failure = {0};
+
+    if (!backup_expire(options, cluster, request, "room was wanted for a backup", &failure))
+        log_warn(failure.message);
 }
 
 bool command_backup(const Options *options, Error *err)
@@ -421,9 +433,9 @@ bool command_backup(const Options *options, Error *err)
     bool ok = is_taken && backup_is_degraded(&report, err);
     outcome.finished = time_now();
     backup_write_journal(&cluster, options, &outcome);
-    if (is_taken)
-        remember_wal(&cluster);
     if (is_taken) {
+        reserve_fill(&cluster);
+        remember_wal(&cluster);
         Error unsaid = {0};
         if (!backup_tell(options, &cluster, &report, &expire.policy, &unsaid)) {
             if (ok)
@@ -431,5 +443,8 @@ bool command_backup(const Options *options, Error *err)
             return false;
         }
     }
-    return ok && (!options->expire || backup_expire(options, &cluster, &expire, err));
+    if (!is_taken && options->expire && error_is_no_room(err))
+        backup_make_room(options, &cluster, &expire);
+    return ok && (!options->expire ||
+                  backup_expire(options, &cluster, &expire, "the backup is kept", err));
 }

@@ -3,6 +3,7 @@
 #include "command/commands.h"
 #include "postgres/control.h"
 #include "repo/layout.h"
+#include "repo/reserve.h"
 #include "server/session.h"
 #include "setup/command_place.h"
 #include "setup/repository.h"
@@ -156,5 +157,6 @@ bool command_init(const Options *options, Error *err)
     }
     if (options->upgrade != NULL && !cluster_succeed(&old, &cluster, err))
         return false;
+    reserve_fill(&cluster);
     return init_tell(options, &repo, &cluster, repo_is_new, cluster_is_new, err);
 }

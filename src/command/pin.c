@@ -4,6 +4,7 @@
 #include "catalog/backups.h"
 #include "cli/output.h"
 #include "command/commands.h"
+#include "repo/reserve.h"
 #include "setup/repository.h"
 
 /* Its manifest has to be there: a pin of a name that is mistyped would keep nothing. */
@@ -62,6 +63,7 @@ static bool tell_pin(const Options *options, bool is_pinned, TimeUs until, Error
 static bool store_pin(const Options *options, const Cluster *cluster, bool is_pinned, TimeUs until,
                       Error *err)
 {
+    reserve_use(cluster); /* a full disk is when somebody is about to remove things */
     return mark_store(cluster,
                       &(Mark){.kind = MARK_PIN,
                               .what = MARK_OF_BACKUP,

@@ -134,6 +134,11 @@ char *layout_lease_prefix(const char *cluster)
     return text_format("%s/lease/", cluster);
 }
 
+char *layout_reserve_prefix(const char *cluster)
+{
+    return text_format("%s/reserve/", cluster);
+}
+
 char *layout_journal_prefix(const char *cluster)
 {
     return text_format("%s/journal/", cluster);

@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "base/process.h"
 #include "repo/journal.h"
+#include "repo/reserve.h"
 
 #include <inttypes.h>
 
@@ -180,9 +181,14 @@ bool expire_run(const Cluster *cluster, const ExpireRequest *request, ExpireRepo
         return error_hint(err, "with --now --yes a shorter one is taken: when you are sure that "
                                "nothing else uses the repository");
     }
-    return lease_take(cluster, &(LeaseRequest){.kind = LEASE_EXPIRE}, &run.lease, err) &&
-           expire_check_clock(lease_stored_at(run.lease), time_now(), err) &&
-           expire_rounds(&run, err);
+    reserve_use(cluster);
+    if (!lease_take(cluster, &(LeaseRequest){.kind = LEASE_EXPIRE}, &run.lease, err) ||
+        !expire_check_clock(lease_stored_at(run.lease), time_now(), err) ||
+        !expire_rounds(&run, err))
+        return false;
+    report->is_complete = true;
+    reserve_fill(cluster);
+    return true;
 }
 
 void expire_report_done(ExpireReport *report)
@@ -264,6 +270,7 @@ bool expire_spare(const Cluster *cluster, const char *id, ExpireReport *report, 
     CLEANUP(condemned_list_done) CondemnedList list = {.count = 0};
 
     *report = (ExpireReport){.until = TIME_US_NONE};
+    reserve_use(cluster);
     return lease_take(cluster, &(LeaseRequest){.kind = LEASE_EXPIRE}, &lease, err) &&
            condemned_load(&list, cluster, err) && spare_found(cluster, &list, id, report, err);
 }

@@ -72,13 +72,31 @@ void object_writer_freep(ObjectWriter **writer)
     *writer = NULL;
 }
 
-bool storage_put(Storage *storage, const char *name, WriteMode mode, const void *data, size_t size,
-                 Error *err)
+void storage_when_full(Storage *storage, StorageRelief *relief, void *context)
+{
+    storage->relief = relief;
+    storage->relief_context = context;
+}
+
+static bool put_once(Storage *storage, const char *name, WriteMode mode, const void *data,
+                     size_t size, Error *err)
 {
     CLEANUP(object_writer_freep) ObjectWriter *out = NULL;
 
     return storage_write(storage, name, mode, &out, err) &&
            object_writer_write(out, data, size, err) && object_writer_commit(out, err);
+}
+
+bool storage_put(Storage *storage, const char *name, WriteMode mode, const void *data, size_t size,
+                 Error *err)
+{
+    while (!put_once(storage, name, mode, data, size, err)) {
+        if (!error_is_no_room(err) || storage->relief == NULL ||
+            !storage->relief(storage->relief_context))
+            return false;
+        error_clear(err);
+    }
+    return true;
 }
 
 bool storage_copy(Storage *storage, const char *from, const char *to, Error *err)

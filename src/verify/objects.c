@@ -332,6 +332,13 @@ bool verify_records(VerifyRun *run, Error *err)
     return true;
 }
 
+static bool is_reserve(const Cluster *cluster, const char *object)
+{
+    const char *name = name_in(cluster, "reserve", object);
+
+    return name != NULL && is_like(name, "dd");
+}
+
 /* "....wal.damaged-0123abcd" */
 static bool is_set_aside(const Cluster *cluster, const char *object)
 {
@@ -366,9 +373,9 @@ static bool object_is_known(const VerifyRun *run, const char *object)
 
     return is_registration(cluster, object) || is_lease(cluster, object) ||
            is_journal(cluster, object) || is_condemned(cluster, object) ||
-           is_incident(cluster, object) || is_evidence(cluster, object, &is_record) ||
-           pack_id_of(cluster, object) != NULL || is_known_object(cluster, object) ||
-           layout_mark_of(cluster->name, object, &mark) ||
+           is_reserve(cluster, object) || is_incident(cluster, object) ||
+           is_evidence(cluster, object, &is_record) || pack_id_of(cluster, object) != NULL ||
+           is_known_object(cluster, object) || layout_mark_of(cluster->name, object, &mark) ||
            layout_backup_id_of(cluster->name, object, id) ||
            layout_wal_name_of(cluster->name, object, cluster->wal_segment_size, &name) ||
            layout_piece_of(cluster->name, object, cluster->wal_segment_size, &name, &from, &to);

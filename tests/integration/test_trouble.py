@@ -126,6 +126,42 @@ class Mounted(TroubleTest):
         self.tool(*self.backup_words)
         self.assertEqual(len(self.backups()), 1)
 
+    def reserve(self):
+        return sorted(path.name for path in (self.repo / "main" / "reserve").iterdir())
+
+    def fill_up(self, small):
+        """Not one block is left."""
+        for size in ("64k", "4k"):
+            attempt("dd", "if=/dev/zero", f"of={small / 'filler'}", f"bs={size}", "oflag=append", "conv=notrunc")
+        self.assertEqual(os.statvfs(small).f_bavail, 0)
+
+    def test_room_is_made_on_a_full_disk(self):
+        small = self.small("40m")
+        self.other_archive(small / "repo")
+        self.archive_into(self.repo)
+        for _ in range(3):
+            self.tool(*self.backup_words, "--full")
+        first, second, last = self.backups()
+        whole = self.reserve()
+        self.assertEqual(len(whole), 16)
+        self.fill_up(small)
+
+        # The backup fails, and what the policy lets go is condemned; what is pinned is not.
+        self.tool("pin", second, "--reason=to be looked at")
+        self.tool_fails(14, "full", *self.backup_words, "--full", "--expire", "--keep-min=1")
+        self.assertLess(len(self.reserve()), 16)
+        self.assertIn(f"{first} goes with the first expire", self.tool("list"))
+        self.assertEqual(self.backups(), [first, second, last])
+        self.fill_up(small)
+        self.tool("unpin", second)
+        self.tool("expire", "--keep-min=1", "--now", "--grace=0s", "--yes")
+
+        self.assertEqual(self.backups(), [last])
+        self.tool("verify")
+        (small / "filler").unlink()
+        self.tool(*self.backup_words)
+        self.assertEqual(self.reserve(), whole)
+
     def test_restore_to_a_disk_too_small_is_refused_and_changes_nothing(self):
         self.target = self.small("8m") / "restored"
 
