@@ -8,7 +8,7 @@
 #include "base/base.h"
 
 typedef struct Buffer {
-    uint8_t *data; /* page-aligned, so that direct I/O can use it */
+    uint8_t *data; /* It is page-aligned, so that direct I/O can use it. */
     size_t size;
     size_t capacity;
 } Buffer;

@@ -21,33 +21,38 @@
  */
 typedef enum ErrorCode {
     ERR_NONE = 0,
-    ERR_ABSENT = 1,       /* negative answer: the WAL asked for is proven not to exist */
-    ERR_USAGE = 2,        /* command line or configuration file */
-    ERR_DEGRADED = 3,     /* done, but: bad pages under "warn", waiting for WAL */
-    ERR_REFUSED = 4,      /* a check said no, nothing changed; will not work later */
-    ERR_BUSY = 5,         /* another run holds the lease */
-    ERR_NOT_FOUND = 6,    /* no such backup, cluster or target */
-    ERR_UNREACHABLE = 7,  /* repository or server did not answer; may work later */
-    ERR_CORRUPT = 8,      /* stored data is damaged, missing or inconsistent */
-    ERR_KEY = 9,          /* encryption key missing or wrong */
-    ERR_POSTGRES = 10,    /* PostgreSQL said no */
-    ERR_VERSION = 11,     /* a version of server or format that this program does not know */
+    ERR_ABSENT = 1, /* This answer is negative: the WAL asked for is proven not to exist. */
+    ERR_USAGE = 2,  /* The command line or the configuration file is wrong. */
+    /* The work is done, but with bad pages under "warn", or WAL is still awaited. */
+    ERR_DEGRADED = 3,
+    ERR_REFUSED = 4,      /* A check said no. Nothing changed, and trying again will not help. */
+    ERR_BUSY = 5,         /* Another run holds the lease. */
+    ERR_NOT_FOUND = 6,    /* There is no such backup, cluster or target. */
+    ERR_UNREACHABLE = 7,  /* The repository or server did not answer. It may work later. */
+    ERR_CORRUPT = 8,      /* Stored data is damaged, missing or inconsistent. */
+    ERR_KEY = 9,          /* The encryption key is missing or wrong. */
+    ERR_POSTGRES = 10,    /* PostgreSQL said no. */
+    ERR_VERSION = 11,     /* This program does not know that version of the server or the format. */
     ERR_INTERRUPTED = 12, /* A signal ended it. */
-    ERR_RECOVERY = 13,    /* recovery failed, target not reached, drill or probe failed */
-    ERR_IO = 14,          /* a local system call failed: disk full, permission */
-    ERR_EXISTS = 15,      /* the name exists with other content */
-    ERR_WARNING = 16,  /* verdicts of `status`, which exits with 1, 2 and 3 for them: its answer */
-    ERR_CRITICAL = 17, /* has said what they are about, and nothing else ever sets them */
+    /* Recovery failed, did not reach its target, or a drill or probe failed. */
+    ERR_RECOVERY = 13,
+    ERR_IO = 14,     /* A local system call failed: the disk is full, or access is denied. */
+    ERR_EXISTS = 15, /* The name exists with other content. */
+    /* These three are verdicts of `status`, which exits with 1, 2 and 3 for them. */
+    ERR_WARNING = 16,
+    ERR_CRITICAL = 17, /* Its answer has said what they are about. Nothing else ever sets them. */
     ERR_UNKNOWN = 18,
-    ERR_INTERNAL = 70, /* a bug in this program */
+    ERR_INTERNAL = 70, /* This program has a bug. */
 } ErrorCode;
 
 typedef struct Error {
     ErrorCode code;
-    int os_errno;       /* errno of the failed system call, or 0 */
-    char message[512];  /* the cause, one line, lower case, no full stop; "..." where cut */
-    char context[1024]; /* what was being done, outermost first: "restore: fetch base/5/1259" */
-    char hint[1024];    /* what the operator can do about it, or "" */
+    int os_errno; /* It is the errno of the failed system call, or 0. */
+    /* It names the cause in one line, in lower case, without a full stop; "..." marks a cut. */
+    char message[512];
+    /* It says what was being done, outermost first: "restore: fetch base/5/1259". */
+    char context[1024];
+    char hint[1024]; /* It says what the operator can do about it, or is "". */
 } Error;
 
 /*

@@ -26,11 +26,12 @@ void directory_done(DIR **directory);
 typedef struct FileWriter {
     int fd;
     int directory;   /* Where names are looked up: AT_FDCWD, or the directory that has the file. */
-    char *path;      /* final name */
-    char *temp_path; /* "<path>.tmp-<16 hex digits>" */
-    uint64_t size;   /* bytes written so far */
-    uint64_t flushing; /* bytes whose write-back has been started, see file_writer_write() */
-    bool is_settled;   /* all that was written is on disk */
+    char *path;      /* The file gets this name when it is committed. */
+    char *temp_path; /* It is "<path>.tmp-<16 hex digits>". */
+    uint64_t size;   /* This many bytes were written so far. */
+    /* Write-back of this many bytes has been started, see file_writer_write(). */
+    uint64_t flushing;
+    bool is_settled; /* All that was written is on disk. */
 } FileWriter;
 
 #define FILE_WRITER_CLOSED ((FileWriter){.fd = -1, .directory = AT_FDCWD})

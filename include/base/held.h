@@ -22,9 +22,9 @@
 #include <sys/stat.h>
 
 typedef struct HeldDirectory {
-    int fd;        /* open for reading */
-    char *path;    /* where it was found, for messages */
-    bool by_parts; /* there is no openat2(2) for us */
+    int fd;        /* It is open for reading. */
+    char *path;    /* The directory was found under this path, which messages show. */
+    bool by_parts; /* We have no openat2(2), so paths are walked part by part. */
 } HeldDirectory;
 
 #define HELD_NONE ((HeldDirectory){.fd = -1})

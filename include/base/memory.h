@@ -34,9 +34,9 @@ void text_freep(char **text);
  */
 typedef struct ArenaBlock ArenaBlock;
 typedef struct Arena {
-    ArenaBlock *block; /* the newest */
-    size_t used;       /* bytes used of it */
-    size_t total;      /* bytes held in all blocks */
+    ArenaBlock *block; /* The arena allocates from this block, the newest. */
+    size_t used;       /* This many bytes of that block are in use. */
+    size_t total;      /* All blocks together hold this many bytes. */
 } Arena;
 
 void *arena_alloc(Arena *arena, size_t size) MUST_CHECK; /* zeroed, aligned to 16 */

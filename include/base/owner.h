@@ -19,11 +19,15 @@
 #include <sys/types.h>
 
 typedef struct DirectoryOwner {
-    bool is_there;      /* else uid is that of the nearest directory above it that is there */
-    uid_t uid;          /* The directory's own when is_there. */
-    const char *parent; /* not is_there: that directory's path. In the arena */
-    const char *shared; /* a directory of the way, the one at its end among them, in which others
-                           than its owner may write, by the group's right for example; or NULL */
+    bool is_there; /* When it is false, uid is that of the nearest existing directory above it. */
+    uid_t uid;     /* The directory's own when is_there. */
+    /* It is the path of that nearest directory, in the arena. Only set when is_there is false. */
+    const char *parent;
+    /*
+     * It is a directory on the way, or the one at its end, that users other than its owner may
+     * write to, for example by the right of the group. NULL means that there is none.
+     */
+    const char *shared;
 } DirectoryOwner;
 
 /*
@@ -47,8 +51,8 @@ bool owner_open_file(const char *path, Arena *arena, int *fd, struct stat *found
 typedef struct Account {
     uid_t uid;
     gid_t gid;
-    const char *name; /* "12345" without an entry in passwd */
-    const char *home; /* "/" without one */
+    const char *name; /* It is "12345" when passwd has no entry. */
+    const char *home; /* It is "/" when passwd has no entry. */
     gid_t *groups;
     size_t group_count;
 } Account;

@@ -9,12 +9,17 @@
 #include <sys/types.h>
 
 typedef struct ProcessSetup {
-    const char *const *argv; /* NULL-terminated; argv[0] is a path or found on PATH */
-    const char *directory;   /* to run in, or NULL */
+    const char *const *argv; /* It ends with NULL. argv[0] is a path or is found on PATH. */
+    const char *directory;   /* The program runs in it. NULL means that it runs where we are. */
     const char *const
-        *env;             /* "NAME=value" to add, NULL-terminated, or NULL. Of our own environment
-                             only PATH, HOME, USER, LOGNAME, LANG, LC_*, TZ and PGPORT are passed on */
-    const char *log_path; /* stdout and stderr are appended to it, or NULL */
+        /*
+         * These "NAME=value" are added to the environment. The list ends with NULL, or is NULL. Of
+         * our own environment only PATH, HOME, USER, LOGNAME, LANG, LC_*, TZ and PGPORT are passed
+         * on.
+         */
+        *env;
+    /* Standard output and error are appended to this file. NULL leaves them as they are. */
+    const char *log_path;
     /* Called in the child just before the program begins, or NULL: what it gives up. It may do what
        a signal handler may; false: errno says why, and the program is not started. */
     bool (*in_child)(void);

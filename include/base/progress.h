@@ -14,12 +14,13 @@
 
 typedef struct Progress Progress;
 struct Progress {
-    const char *phase;           /* "copy", "rebuild", "replay"; a constant */
+    const char *phase;           /* It is a constant: "copy", "rebuild", "replay". */
     _Atomic uint64_t bytes_done; /* Bytes of the cluster that are done. */
     _Atomic uint64_t bytes_total;
-    _Atomic uint64_t bytes_stored;    /* what went into the repository, or came out of it */
-    TimeUs phase_started;             /* time_monotonic() */
-    void (*draw)(Progress *progress); /* NULL: nobody looks */
+    /* This many bytes went into the repository, or came out of it. */
+    _Atomic uint64_t bytes_stored;
+    TimeUs phase_started;             /* It is a time_monotonic(). */
+    void (*draw)(Progress *progress); /* It is NULL when nobody looks. */
     TimeUs drawn_at;
 };
 

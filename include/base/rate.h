@@ -12,8 +12,8 @@
  * bytes take and sleeps until its own. One atomic number, so workers need no lock for it.
  */
 typedef struct RateLimit {
-    uint64_t bytes_per_s;    /* 0: none */
-    _Atomic int64_t free_at; /* time_monotonic() */
+    uint64_t bytes_per_s;    /* 0 means no limit. */
+    _Atomic int64_t free_at; /* It is a time_monotonic(). */
 } RateLimit;
 
 /* Wait until `size` bytes may be read. ERR_INTERRUPTED, also without a limit. */

@@ -13,13 +13,14 @@
 #include <sys/stat.h>
 
 typedef struct TreeEntry {
-    int directory;     /* the directory that has it, ... */
-    const char *name;  /* ... under this name */
-    const char *path;  /* the root's path and what follows, for messages */
-    const char *below; /* what follows the root's path: "base/1/2619" */
+    int directory;     /* This directory has the entry. */
+    const char *name;  /* The entry has this name in it. */
+    const char *path;  /* It is the root's path and what follows it, and messages show it. */
+    const char *below; /* It is what follows the root's path: "base/1/2619". */
     /* What lstat(2) says, but only st_mode, _dev, _ino, _nlink, _uid, _gid and _blocks. */
     struct stat found;
-    bool is_mount; /* the root of a mount, also of one of the same file system (bind) */
+    /* The entry is the root of a mount, which may be of the same file system (bind). */
+    bool is_mount;
 } TreeEntry;
 
 /*
@@ -29,8 +30,9 @@ typedef struct TreeEntry {
 typedef bool TreeVisit(void *context, const TreeEntry *entry, bool *descends, Error *err);
 
 typedef struct TreeVisitor {
-    TreeVisit *before; /* the content of a directory */
-    TreeVisit *after;  /* it, for a directory that was descended into; NULL: nothing */
+    TreeVisit *before; /* It is called before the content of a directory. */
+    /* It is called after a directory that was descended into. NULL calls nothing. */
+    TreeVisit *after;
     void *context;
 } TreeVisitor;
 

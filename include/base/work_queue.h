@@ -26,7 +26,8 @@ typedef struct WorkQueueSetup {
     size_t capacity; /* At least as many as threads. */
     WorkOrder order; /* The order in which finished jobs come back. */
     WorkFunction *run;
-    void *const *workers; /* `threads` pointers, one handed to each thread; NULL: all get NULL */
+    /* It has `threads` pointers, and each thread gets one. When it is NULL, all get NULL. */
+    void *const *workers;
 } WorkQueueSetup;
 
 /* Free with work_queue_free(). NULL on failure. */

@@ -14,7 +14,7 @@ static atomic_ulong hits;
 
 static const struct {
     const char *name;
-    int signal; /* that the process sends itself; 0: the call fails */
+    int signal; /* The process sends itself this signal. 0 lets the call fail. */
 } actions[] = {{"crash", SIGKILL}, {"fail", 0}, {"stop", SIGSTOP}};
 
 /* The rest of PGCAIRN_FAULT after "name:", "crash" or "crash:3". False when it is misspelled. */

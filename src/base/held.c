@@ -245,7 +245,7 @@ typedef struct HeldWay {
     int at, above;
     mode_t mode;
     bool has_made;
-    const char *path; /* for messages */
+    const char *path; /* Messages show it. */
 } HeldWay;
 
 static void held_way_done(HeldWay *way)

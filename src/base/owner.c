@@ -16,17 +16,19 @@ enum { LINKS_MAX = 40, STRINGS_SIZE = 64 << 10, GROUPS_MAX = 65536 }; /* SYMLOOP
 
 /* A way through the file system, one part at a time. */
 typedef struct OwnerWay {
-    const char *path; /* as it was asked for */
+    const char *path; /* It is the path as it was asked for. */
     Arena *arena;
-    const char *rest; /* what is still to be walked */
-    int fd;           /* where we are: O_PATH, only ever given to the ...at() calls */
-    const char *here; /* the same as text, for messages */
+    const char *rest; /* It is still to be walked. */
+    /* It is where we are: an O_PATH descriptor, only ever given to the ...at() calls. */
+    int fd;
+    const char *here; /* It is the path of fd, for messages. */
     unsigned links;
-    uid_t foreign;            /* whoever but root owns a part of the way */
-    const char *foreign_part; /* NULL: nobody does so far */
-    const char *shared;       /* a directory of the way in which others than its owner may write */
-    bool to_file;             /* at its end is a file, which is opened for reading, ... */
-    int file;                 /* ... here, once we are there */
+    uid_t foreign; /* This user, other than root, owns a part of the way. */
+    /* This part of the way belongs to `foreign`. NULL means that none does so far. */
+    const char *foreign_part;
+    const char *shared; /* Users other than its owner may write to this directory of the way. */
+    bool to_file;       /* At the end of the way is a file, which is opened for reading. */
+    int file;           /* It is that file, once we are there. */
 } OwnerWay;
 
 static void owner_way_done(OwnerWay *way)

@@ -20,15 +20,15 @@ typedef struct ChildPlan {
     const ProcessSetup *setup;
     const char *program;
     const char **env;
-    int output; /* descriptor for stdout and stderr, or -1 */
-    int report; /* where the child says why it could not start */
+    int output; /* The child writes its stdout and stderr to it. -1 means that it is not set. */
+    int report; /* Here the child says why it could not start. */
     Arena arena;
 } ChildPlan;
 
 /* What the child sends when it fails before exec. */
 typedef struct Failure {
     int os_errno;
-    char step; /* see step_name() */
+    char step; /* See step_name(). */
 } Failure;
 
 static void child_plan_done(ChildPlan *plan)

@@ -21,7 +21,7 @@ enum {
 static const int64_t POSTGRES_EPOCH = 946684800;
 
 typedef struct LocalTime {
-    int64_t seconds; /* since 1970-01-01 00:00 of that clock, whatever its zone */
+    int64_t seconds; /* They count from 1970-01-01 00:00 of that clock, whatever its zone. */
     int64_t us;
 } LocalTime;
 

@@ -17,9 +17,9 @@ enum { DEPTH_MAX = 200, OWNER_ALL = 0700 };
 /* A directory that is being walked. */
 typedef struct Level {
     int fd;
-    Buffer names;    /* of all its entries, each with its zero */
-    size_t next;     /* where the next one begins */
-    TreeEntry entry; /* itself; of the root nothing */
+    Buffer names;    /* It holds the names of all its entries, each with its zero. */
+    size_t next;     /* The next name begins here. */
+    TreeEntry entry; /* It is the directory itself. It is empty for the root. */
     char *path;
 } Level;
 
