@@ -8,17 +8,21 @@
 #include "health/health.h"
 
 typedef struct AfterRequest {
-    const char *data;            /* of the server, which runs */
-    const char *conninfo;        /* NULL: found through the data directory */
-    const Cluster *cluster;      /* NULL: the repository is not known, or was not opened: */
-    const char *no_cluster;      /* ... why */
-    const HealthRequest *health; /* of `status` */
+    const char *data; /* It is the data directory of the server, which is running. */
+    /* When it is NULL, the server is found through the data directory. */
+    const char *conninfo;
+    /* It is NULL when the repository is not known or was not opened. */
+    const Cluster *cluster;
+    const char *no_cluster;      /* It says why cluster is NULL. */
+    const HealthRequest *health; /* It is what `status` asks. */
     bool wanted[CHECK_KINDS];
-    bool is_copy;                    /* it is to archive nothing */
-    const ProbeFile *probes;         /* the operator's; NULL: none */
-    const char *slots, *standbys;    /* names that must be there, with commas between; NULL */
-    const char *const *slots_before; /* of the directory that was replaced; NULL-terminated; NULL */
-    uint64_t archive_wait_ms;        /* how long WAL may take to arrive */
+    bool is_copy;            /* The server is a copy, which must not archive anything. */
+    const ProbeFile *probes; /* These probes are the operator's. NULL means that there are none. */
+    /* They name, with commas between, what must be there. NULL means nothing. */
+    const char *slots, *standbys;
+    /* The directory that was replaced had these slots. The list ends with NULL, or is NULL. */
+    const char *const *slots_before;
+    uint64_t archive_wait_ms; /* WAL may take this long to arrive. */
     /* Takes a backup (--backup-after); NULL: none is to be taken now. *text: what came of it. */
     bool (*take_backup)(void *context, Arena *arena, const char **text, Error *err);
     void *context;
@@ -26,8 +30,11 @@ typedef struct AfterRequest {
 
 /* What was found of the server on the way. */
 typedef struct AfterSight {
-    bool is_open;      /* it can be written to; else it is in recovery */
-    uint32_t timeline; /* that it writes on; 0: none, or not known */
+    bool is_open; /* The server can be written to. When it is false, the server is in recovery. */
+    /*
+     * The server writes on this timeline. 0 means that it writes on none, or that it is not known.
+     */
+    uint32_t timeline;
 } AfterSight;
 
 /* ERR_INTERRUPTED; all else is a result. */

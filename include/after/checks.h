@@ -31,23 +31,24 @@ typedef enum CheckKind {
     CHECK_STATUS,
     CHECK_KINDS,
 } CheckKind;
-const char *after_check_name(CheckKind kind); /* "databases" */
+const char *after_check_name(CheckKind kind); /* It returns, for example, "databases". */
 
 typedef enum CheckResult {
     CHECK_PASSED,
-    CHECK_NOTED,   /* somebody should read it; nothing is wrong */
-    CHECK_TO_DO,   /* it can't be so yet: what has to be done first */
-    CHECK_UNKNOWN, /* it could not be looked at */
+    CHECK_NOTED,   /* Somebody should read it, but nothing is wrong. */
+    CHECK_TO_DO,   /* It can't be done yet, and the text says what has to be done first. */
+    CHECK_UNKNOWN, /* It could not be looked at. */
     CHECK_FAILED,
 } CheckResult;
-const char *check_result_name(CheckResult result); /* "to do" */
+const char *check_result_name(CheckResult result); /* It returns, for example, "to do". */
 
 typedef struct AfterCheck {
     CheckKind kind;
     CheckResult result;
-    const char *text; /* what was found; one line */
-    const char *next; /* what to do; "": nothing. Commands in it: cli/hint.h */
-    TimeUs elapsed;   /* microseconds */
+    const char *text; /* It says in one line what was found. */
+    /* It says what to do, or is "". Commands in it are written as in cli/hint.h. */
+    const char *next;
+    TimeUs elapsed;
 } AfterCheck;
 
 enum { CHECKS_MAX = 64, CHECK_TEXT_MAX = 400 };
@@ -56,7 +57,7 @@ enum { CHECKS_MAX = 64, CHECK_TEXT_MAX = 400 };
 typedef struct CheckList {
     AfterCheck items[CHECKS_MAX];
     size_t count;
-    TimeUs begin; /* of the check that runs; time_monotonic() */
+    TimeUs begin; /* The check that is running began at this time_monotonic(). */
     Arena arena;
 } CheckList;
 

@@ -14,16 +14,20 @@
 #include "repo/repo.h"
 
 typedef struct Closing {
-    TimeUs last_commit;         /* that was kept; TIME_US_NONE: not known */
-    bool is_counted;            /* what follows holds */
-    uint64_t lost;              /* commits in the archive that are not in it */
-    TimeUs lost_last;           /* the latest of them; TIME_US_NONE */
-    uint32_t lost_timeline;     /* where they are; 0 */
-    uint64_t lost_in_directory; /* commits that only the old directory had, and were given up */
-    TimeUs began, open_at;      /* TIME_US_NONE: it is not open */
-    TimeUs incident_began;      /* of the only one that is open; TIME_US_NONE */
-    TimeUs phases[PHASE_COUNT]; /* TIME_US_NONE: there was none */
-    TimeUs opening;             /* of `promote`; TIME_US_NONE */
+    /* This is the last commit that was kept. TIME_US_NONE means that it is not known. */
+    TimeUs last_commit;
+    bool is_counted;        /* The fields below are valid. */
+    uint64_t lost;          /* The archive has this many commits that the cluster lacks. */
+    TimeUs lost_last;       /* It is the time of the latest of them, or TIME_US_NONE. */
+    uint32_t lost_timeline; /* They are on this timeline, or it is 0. */
+    /* Only the old directory had these commits, and they were given up. */
+    uint64_t lost_in_directory;
+    TimeUs began, open_at; /* open_at is TIME_US_NONE while the cluster is not open. */
+    /* The only open incident began then. TIME_US_NONE means that there is not exactly one. */
+    TimeUs incident_began;
+    TimeUs phases[PHASE_COUNT]; /* TIME_US_NONE means that there was no such phase. */
+    /* `promote` took this long. TIME_US_NONE means that it is not known. */
+    TimeUs opening;
     TimeUs rpo_objective, rto_objective;
 } Closing;
 

@@ -13,11 +13,11 @@ enum { PAUSE_MS = 50, FAILURES_MAX = 3, FOREIGN_WAIT_MS = 5000 };
 /* What the server says of its archiving. */
 typedef struct ArchivingSight {
     const char *mode;
-    bool is_received; /* pgcairn receive streams from it */
-    bool is_ours;     /* ... or its archiver calls pgcairn, as far as can be seen */
-    bool is_off;      /* nothing archives */
+    bool is_received; /* `pgcairn receive` streams from it. */
+    bool is_ours;     /* Its archiver calls pgcairn, as far as can be seen. */
+    bool is_off;      /* Nothing archives. */
     uint64_t failures;
-    const char *last_failed; /* "" */
+    const char *last_failed; /* It is "" when no segment failed. */
 } ArchivingSight;
 
 static void archiving_judge(ArchivingSight *seen, const char *command, const char *library)

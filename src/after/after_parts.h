@@ -12,7 +12,7 @@ typedef struct AfterLook {
     CheckList *list;
     AfterSight *sight;
     unsigned major;
-    Session *session; /* with the server, in the database that conninfo says */
+    Session *session; /* It is connected to the server, in the database that conninfo names. */
 } AfterLook;
 
 /* A check's question failed: the reason is the result, but for ERR_INTERRUPTED. */

@@ -31,8 +31,8 @@ const char *names_missing(const char *wanted, const char *there, Arena *arena)
 /* Names with commas between; "" */
 typedef struct StandbySight {
     const char *slots, *standbys;
-    const char *synchronous; /* the setting */
-    bool has_synchronous;    /* one of them is connected */
+    const char *synchronous; /* It is the setting synchronous_standby_names. */
+    bool has_synchronous;    /* One of the standbys that it names is connected. */
 } StandbySight;
 
 static bool standbys_ask(const AfterLook *look, Arena *arena, StandbySight *seen, Error *err)
