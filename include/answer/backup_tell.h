@@ -8,7 +8,7 @@
 
 enum { BACKUP_LABEL_SIZE = 1024 }; /* MAXPGPATH, xlogbackup.c */
 
-const char *backup_state_text(BackupState state); /* "restorable" */
+const char *backup_state_text(BackupState state); /* It returns, for example, "restorable". */
 
 /*
  * The note that the backup was given: the server has put it into backup_label. False: none was, the

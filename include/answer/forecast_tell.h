@@ -8,9 +8,9 @@
 
 /* A forecast, what it rests on, and the objective. */
 typedef struct ForecastAnswer {
-    const RestoreKind *kind;  /* of host and restore, that was looked for */
-    const Forecast *forecast; /* NULL: no restore of this kind was measured */
-    TimeUs objective;         /* 0: none */
+    const RestoreKind *kind;  /* A restore of this kind, on such a host, was looked for. */
+    const Forecast *forecast; /* It is NULL when no restore of this kind was measured. */
+    TimeUs objective;         /* 0 means that there is none. */
 } ForecastAnswer;
 
 /* "3 min 12 s, 9 of 10 take at most 4 min", "at least 3 min", "not known: ..." and why. */

@@ -11,23 +11,28 @@
 /* What the record says. Plain data. */
 typedef struct IncidentStory {
     const Incident *incident;
-    const Ledger *ledger; /* what ended since it began, the newest first */
+    const Ledger *ledger; /* It has what ended since the incident began, the newest first. */
     TimeUs now;
-    TimeUs rto; /* the objective */
+    TimeUs rto; /* It is the objective. */
 } IncidentStory;
 
 /* What came of it so far, from the journal alone. */
 typedef struct IncidentSummary {
-    size_t restores, failures;   /* that ended since it began */
-    const LedgerEntry *restored; /* the last that was started and verified; NULL */
-    TimeUs opened_at;            /* by `promote` or `watch`; TIME_US_NONE */
-    TimeUs last_commit;          /* the last one that it kept; TIME_US_NONE: not known */
-    TimeUs first_left_out;       /* the first commit that is not in it; TIME_US_NONE: none known */
-    bool is_counted;             /* what is not in it was counted once it was open: what follows */
-    uint64_t lost;               /* commits that the archive has and it has not */
-    TimeUs lost_last;            /* the latest of them; TIME_US_NONE */
-    uint64_t left_elsewhere;     /* commits on other branches and in the old directory */
-    TimeUs ended_at;             /* when that restore had ended, or the incident was closed */
+    size_t restores, failures; /* They count what ended since the incident began. */
+    /* It is the last restore that was started and verified, or NULL. */
+    const LedgerEntry *restored;
+    /* `promote` or `watch` opened the cluster then. TIME_US_NONE means that neither did. */
+    TimeUs opened_at;
+    /* It is the last commit that the cluster kept. TIME_US_NONE means that it is not known. */
+    TimeUs last_commit;
+    /* It is the first commit that the cluster lacks. TIME_US_NONE means that none is known. */
+    TimeUs first_left_out;
+    /* What the cluster lacks was counted once it was open. The next three fields are valid. */
+    bool is_counted;
+    uint64_t lost;           /* The archive has this many commits that the cluster lacks. */
+    TimeUs lost_last;        /* It is the time of the latest of them, or TIME_US_NONE. */
+    uint64_t left_elsewhere; /* This many commits are on other branches or in the old directory. */
+    TimeUs ended_at;         /* That restore had ended, or the incident was closed, at this time. */
 } IncidentSummary;
 
 /* Pure. */

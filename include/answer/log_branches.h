@@ -9,15 +9,15 @@
 #include "walk/inventory.h"
 
 typedef struct LogBranch {
-    uint32_t timeline; /* its tip: what --timeline and --target-timeline say */
+    uint32_t timeline; /* It is the branch's tip, as given to --timeline and --target-timeline. */
     TimelinePath path;
-    Lsn from; /* what lies before is on an earlier branch's path; 0: from the beginning */
+    Lsn from; /* WAL before this position is on an earlier branch's path. 0 means that none is. */
 } LogBranch;
 
 typedef struct LogBranches {
-    LogBranch *items; /* the newest timeline first */
+    LogBranch *items; /* The newest timeline comes first. */
     size_t count;
-    uint32_t *timelines; /* all that the archive knows of, ascending */
+    uint32_t *timelines; /* The archive knows of these timelines. They ascend. */
     size_t timeline_count;
     Arena arena;
 } LogBranches;

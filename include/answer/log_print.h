@@ -22,10 +22,11 @@ void log_printer_done(LogPrinter *printer); /* for CLEANUP() */
 
 typedef struct LogEnd {
     WalScanEnd scan;
-    bool is_limited; /* --limit lines were shown, and there is more */
-    bool is_bounded; /* it ends where was asked, not where the archive does */
+    bool is_limited; /* As many lines as --limit allows were shown, and there is more. */
+    bool is_bounded; /* It ends where the user asked, not where the archive does. */
     uint32_t timeline;
-    Lsn unborn; /* where that begins, when none of its WAL is archived yet; else 0 */
+    /* That timeline begins here, when none of its WAL is archived yet. Otherwise it is 0. */
+    Lsn unborn;
     uint64_t shown, gaps;
 } LogEnd;
 
@@ -43,8 +44,8 @@ bool log_print_end(LogPrinter *printer, bool json, const LogEnd *end, Error *err
  * database or tablespace goes as soon as the record that removes it is replayed, not at the commit.
  */
 typedef struct LogUndo {
-    uint32_t xid; /* stop before this transaction's commit, or ... */
-    Lsn lsn;      /* ... before this record; both 0: it can't be said */
+    uint32_t xid; /* Stop before this transaction's commit. */
+    Lsn lsn;      /* Stop before this record. When both are 0, the place can't be said. */
 } LogUndo;
 bool log_undo(const LogPrinter *printer, const Happening *happening, LogUndo *undo, bool *has_undo,
               Error *err) MUST_CHECK;

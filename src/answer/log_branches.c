@@ -7,7 +7,7 @@
 /* How far a timeline is on a path that is read already. */
 typedef struct Covered {
     uint32_t timeline;
-    Lsn end; /* 0: all of it */
+    Lsn end; /* 0 means that all of it is. */
 } Covered;
 
 void log_branches_timelines(const WalInventory *inventory, LogBranches *branches)

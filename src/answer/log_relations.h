@@ -13,10 +13,11 @@
  */
 typedef struct LogRelations {
     const Happening *happening;
-    Buffer matched;      /* uint64_t, sorted: dropped relations whose file has a name */
-    size_t unnamed;      /* files of which no name is known, dropped as far as one can see */
-    size_t left;         /* dropped relations with a name that are none of the matched ones */
-    bool are_the_others; /* the relations left are those with the unnamed files */
+    Buffer matched; /* It holds the dropped relations whose file has a name, as sorted uint64_t. */
+    size_t unnamed; /* As far as one can see, this many files of unknown name were dropped. */
+    /* This many dropped relations have a name but are not among the matched ones. */
+    size_t left;
+    bool are_the_others; /* The relations that are left belong to the unnamed files. */
 } LogRelations;
 
 void log_relations_init(LogRelations *relations, const LogPrinter *printer,
