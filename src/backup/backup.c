@@ -125,8 +125,8 @@ static bool backup_begin(BackupRun *run, Error *err)
 typedef struct BackupSource {
     BaseBackup base;
     UnreadRule unread;
-    ChangedBlocks *changed;   /* what unread.changed borrows */
-    const char *file_systems; /* the manifest's source_fs */
+    ChangedBlocks *changed;   /* `unread.changed` borrows it. */
+    const char *file_systems; /* It is the manifest's source_fs. */
 } BackupSource;
 
 static void backup_source_done(BackupSource *source)

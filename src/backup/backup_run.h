@@ -19,25 +19,26 @@ typedef struct BackupRun {
     BackupReport *report;
 
     ServerIdentity identity;
-    const char *data; /* real path */
+    const char *data; /* It is the real path. */
     PgControl control;
     Lease *lease;
-    TimeUs lease_at;         /* when it was renewed, by this host's clock */
-    TimeUs taken_at;         /* when it was stored before the start, by the store's clock */
-    CondemnedList condemned; /* as it was once the lease was stored: nothing of it is referred to */
+    TimeUs lease_at; /* The lease was renewed then, by this host's clock. */
+    TimeUs taken_at; /* The lease was stored then, before the start, by the store's clock. */
+    /* It was loaded once the lease was stored. The backup refers to nothing in it. */
+    CondemnedList condemned;
     Lsn start;
     uint32_t timeline;
-    const char *history;        /* of the timeline, "" for the first */
-    Catalogue origin;           /* before the backup began: which database is where */
-    Catalogue catalogue;        /* when it had begun */
-    bool has_new_database;      /* made since it began */
-    const char **configuration; /* sorted */
+    const char *history;        /* It is the history of the timeline, and "" for the first one. */
+    Catalogue origin;           /* It says where each database was before the backup began. */
+    Catalogue catalogue;        /* It says where each database was once the backup had begun. */
+    bool has_new_database;      /* A database was made since the backup began. */
+    const char **configuration; /* They are sorted. */
     size_t configuration_count;
     Scan scan;
-    const char *databases; /* database_names.h */
+    const char *databases; /* See database_names.h. */
     BackupStop stop;
     TimeUs started_at, stopped_at;
-    bool had_others; /* there were manifests of other backups right before its own was stored */
+    bool had_others; /* Other backups had manifests right before this one's was stored. */
     Arena arena;
 } BackupRun;
 

@@ -12,11 +12,12 @@
 /* What the repository says, as long as the base is being looked for. */
 typedef struct BaseSearch {
     const BackupRun *run;
-    BaseBackup *base; /* its inventory and path are filled first */
+    BaseBackup *base; /* Its inventory and path are filled first. */
     BackupList list;
     ObjectList packs;
-    bool *is_condemned; /* of each backup */
-    Buffer damaged;     /* PackInfo of each pack of a backup that verify found damaged */
+    bool *is_condemned; /* It has one element for each backup. */
+    /* It holds a PackInfo for each pack that verify found damaged in a backup. */
+    Buffer damaged;
 } BaseSearch;
 
 static void base_search_done(BaseSearch *search)

@@ -9,12 +9,16 @@
 
 typedef struct BaseBackup {
     bool is_there;
-    bool is_set_back;  /* see base_choice.h */
-    Manifest manifest; /* the whole */
-    bool *is_usable; /* of each of its packs: it is there, whole, and nothing is said against it */
-    const char *why_not;    /* why there is none, a sentence; "" */
-    WalInventory inventory; /* the archive, listed after the start; empty with is_full */
-    TimelinePath path;      /* of the server's timeline */
+    bool is_set_back;  /* See base_choice.h. */
+    Manifest manifest; /* It is the base's whole manifest. */
+    /*
+     * It tells for each of its packs whether it is there and whole, with nothing said against it.
+     */
+    bool *is_usable;
+    const char *why_not; /* It says in a sentence why there is no base, or is "". */
+    /* It lists the archive as it was after the start. It is empty with is_full. */
+    WalInventory inventory;
+    TimelinePath path; /* It is the path of the server's timeline. */
     Arena arena;
 } BaseBackup;
 

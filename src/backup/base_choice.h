@@ -13,28 +13,36 @@
 typedef enum BaseVerdict {
     BASE_FITS,
     BASE_ENDS_LATER,
-    BASE_IS_OUT, /* damaged, or of a newer pgcairn */
+    BASE_IS_OUT, /* The backup is damaged, or a newer pgcairn wrote it. */
     BASE_IS_WAITING,
     BASE_IS_SUSPECT,
     BASE_IS_CONDEMNED,
-    BASE_IS_FOREIGN,       /* of another cluster, or of another major version */
-    BASE_ON_OTHER_HISTORY, /* its timeline does not lead here, or was left before it ended */
+    BASE_IS_FOREIGN, /* The backup is of another cluster, or of another major version. */
+    /* Its timeline does not lead here, or was left before the backup ended. */
+    BASE_ON_OTHER_HISTORY,
 } BaseVerdict;
 
 typedef struct BaseQuestion {
     const BackupList *list;
-    const bool *is_condemned; /* one for each; or of which something else is known */
-    const TimelinePath *path; /* the server's */
+    /*
+     * It has one element for each backup of the list. It is also true for one that can't be used
+     * for another reason.
+     */
+    const bool *is_condemned;
+    const TimelinePath *path; /* It is the server's path. */
     Lsn start;
     uint64_t system_identifier;
     unsigned major;
 } BaseQuestion;
 
 typedef struct BaseAnswer {
-    const BackupInfo *base;   /* NULL: none */
-    bool is_set_back;         /* the server is older than a backup of it */
-    const BackupInfo *newest; /* base is NULL: the newest one that there is; NULL: none at all */
-    BaseVerdict verdict;      /* ... and why it is not taken */
+    const BackupInfo *base; /* It is NULL when there is none. */
+    bool is_set_back;       /* The server is older than a backup of it. */
+    /*
+     * When base is NULL, it is the newest backup that there is, or NULL when there is none at all.
+     */
+    const BackupInfo *newest;
+    BaseVerdict verdict; /* It says why `newest` is not taken. */
 } BaseAnswer;
 
 BaseAnswer base_choose(const BaseQuestion *question);

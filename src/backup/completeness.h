@@ -13,10 +13,11 @@
 #include "server/session.h"
 
 typedef enum CataloguePlaceKind {
-    PLACE_DATABASE,   /* its directory in its default tablespace */
-    PLACE_TABLESPACE, /* its link, or directory, and its version's directory */
-    PLACE_PART,       /* the directory of a database in another tablespace */
-    PLACE_HOME,       /* the default tablespace of a database, whatever its state */
+    PLACE_DATABASE, /* It is the directory of a database in its default tablespace. */
+    /* It is the link or directory of a tablespace, with the directory of its version. */
+    PLACE_TABLESPACE,
+    PLACE_PART, /* It is the directory of a database in another tablespace. */
+    PLACE_HOME, /* It is the default tablespace of a database, whatever its state. */
 } CataloguePlaceKind;
 
 typedef struct CataloguePlace {
@@ -25,7 +26,7 @@ typedef struct CataloguePlace {
 } CataloguePlace;
 
 typedef struct Catalogue {
-    CataloguePlace *items; /* sorted */
+    CataloguePlace *items; /* They are sorted. */
     size_t count;
 } Catalogue;
 
@@ -42,7 +43,8 @@ typedef struct Completeness {
     const char *data;
     int data_fd;
     unsigned major;
-    const Catalogue *before, *now; /* when the backup had begun, and later */
+    /* `before` was read when the backup had begun, and `now` later. */
+    const Catalogue *before, *now;
 } Completeness;
 
 /* ERR_REFUSED names what is missing. Also what every cluster has: its clog, the shared catalogs. */

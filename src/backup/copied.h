@@ -15,7 +15,7 @@
 
 typedef struct CopiedDatabases {
     const PgVersion *version;
-    Buffer copies; /* those that are there still */
+    Buffer copies; /* It has those that still exist. */
 } CopiedDatabases;
 
 void copied_done(CopiedDatabases *copied); /* for CLEANUP() */

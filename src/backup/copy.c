@@ -19,7 +19,7 @@
 enum {
     LOOK_EVERY_MS = 200,
     ASK_SERVER_EVERY_US = 1000000,
-    JOBS_PER_WORKER = 3, /* one in work, the others at hand */
+    JOBS_PER_WORKER = 3, /* One is being worked on, and the others are ready. */
 };
 
 static bool open_context(Copy *copy, const CopySource *source, Error *err)

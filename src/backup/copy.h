@@ -25,12 +25,13 @@ typedef struct Copy {
     void **worker_pointers;
     size_t worker_count;
     CopyPlan plan;
-    PackInfo *packs; /* of all workers, then those of the base, after copy_finish() */
+    /* After copy_finish() it has the packs of all workers, then those of the base. */
+    PackInfo *packs;
     size_t pack_count;
-    size_t own_count;      /* of them, stored by this backup */
-    uint64_t bytes_stored; /* in its own packs */
+    size_t own_count;      /* This backup stored this many of them. */
+    uint64_t bytes_stored; /* They are in this backup's own packs. */
     uint64_t bytes_new, bytes_read, ranges_unread, bytes_unnamed;
-    TimeUs asked_at; /* the server, for its insert position */
+    TimeUs asked_at; /* The server was last asked for its insert position then. */
 } Copy;
 
 /*

@@ -18,31 +18,34 @@ typedef enum JobKind { JOB_FILES, JOB_RANGE } JobKind;
  */
 typedef struct PageNote {
     uint32_t entry;
-    uint32_t block;    /* in the relation fork */
-    Lsn lsn;           /* of a page whose LSN was ahead of what was known; 0: the page is bad */
-    UnreadBy surprise; /* instead: it has changed, and this said that it had not */
+    uint32_t block; /* It counts from the beginning of the relation fork. */
+    /* It is the page's LSN when that was ahead of what was known. 0 means that the page is bad. */
+    Lsn lsn;
+    /* If set, the page has changed, although this source said that it had not. */
+    UnreadBy surprise;
 } PageNote;
 
 typedef struct CopyJob {
     JobKind kind;
-    uint32_t first; /* JOB_FILES: in CopyPlan.order; JOB_RANGE: the entry */
-    uint32_t count; /* JOB_FILES */
-    uint32_t range; /* JOB_RANGE */
+    /* It is an index into CopyPlan.order for JOB_FILES, and the entry for JOB_RANGE. */
+    uint32_t first;
+    uint32_t count; /* It is used by JOB_FILES. */
+    uint32_t range; /* It is used by JOB_RANGE. */
     const uint32_t *order;
-    /* results */
-    ManifestRange result; /* JOB_RANGE */
-    bool is_gone;         /* the file has vanished */
-    bool is_unread; /* something, if only a page, was taken over from the base without being read */
-    bool must_read; /* set before: nothing is */
-    PageNote *notes; /* freed by whoever takes the job back */
+    /* The fields below are results. */
+    ManifestRange result; /* It is used by JOB_RANGE. */
+    bool is_gone;         /* The file has vanished. */
+    bool is_unread;       /* At least a page was taken over from the base without being read. */
+    bool must_read;       /* It is set before the job runs, and then everything is read. */
+    PageNote *notes;      /* Whoever takes the job back frees them. */
     size_t note_count;
 } CopyJob;
 
 typedef struct CopyPlan {
-    CopyJob *jobs; /* ranges first, by entry and number; then batches */
+    CopyJob *jobs; /* Ranges come first, by entry and number, and then batches. */
     size_t job_count;
     size_t range_job_count;
-    uint32_t *order; /* entries of the batches */
+    uint32_t *order; /* It has the entries of the batches. */
 } CopyPlan;
 
 void plan_make(CopyPlan *plan, const Scan *scan);

@@ -14,7 +14,7 @@ typedef struct WorkerSource {
     const char *path;
     bool is_relation;
     bool is_main_fork;
-    uint32_t first_block; /* of the file, in its relation fork */
+    uint32_t first_block; /* The file begins with this block of its relation fork. */
     CopyJob *job;
 } WorkerSource;
 

@@ -12,16 +12,16 @@
 
 typedef struct PageJudge {
     int fd;
-    const char *path; /* for messages */
-    uint32_t entry;   /* for notes */
+    const char *path; /* Messages show it. */
+    uint32_t entry;   /* It goes into notes. */
     uint32_t page_size;
     const PageRule *rule;
-    Lsn insert_seen;  /* LSNs beyond it are noted */
-    uint8_t *scratch; /* page_size bytes */
-    CopyJob *job;     /* gets the notes */
-    bool is_settled;  /* becomes false; begin with true */
-    size_t bad_count; /* begin with 0 */
-    /* file_read_at(), but for tests */
+    Lsn insert_seen;  /* LSNs beyond it are noted. */
+    uint8_t *scratch; /* It has page_size bytes. */
+    CopyJob *job;     /* It gets the notes. */
+    bool is_settled;  /* It becomes false at the first page that is not good. Begin with true. */
+    size_t bad_count; /* Begin with 0. */
+    /* It is file_read_at(), except in tests. */
     bool (*read)(int fd, void *to, size_t size, uint64_t offset, size_t *got, const char *path,
                  Error *err);
 } PageJudge;

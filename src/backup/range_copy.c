@@ -13,20 +13,21 @@
 typedef struct RangePass {
     Worker *worker;
     const RangeRequest *request;
-    const ManifestRange *base; /* NULL: everything is stored; its tables are open */
-    const PageSet *must; /* pages that are stored even though they are unchanged; NULL: none */
-    PageSet passed_over; /* pages that are the base's without being read */
-    bool is_partial;     /* there are such */
-    bool only_compares;  /* ends at the first page that differs */
-    bool differs;        /* a page did */
+    const ManifestRange *base; /* Its tables are open. When it is NULL, everything is stored. */
+    /* These pages are stored even though they are unchanged. NULL means that there are none. */
+    const PageSet *must;
+    PageSet passed_over; /* These pages are taken from the base without being read. */
+    bool is_partial;     /* passed_over is not empty. */
+    bool only_compares;  /* The pass ends at the first page that differs. */
+    bool differs;        /* A page differed. */
     uint32_t first_differing;
-    bool is_contradicted; /* a page had changed that the WAL does not name */
+    bool is_contradicted; /* A page had changed that the WAL does not name. */
     uint32_t contradicting;
-    uint64_t size; /* so far */
+    uint64_t size; /* It counts the bytes that were passed so far. */
     uint32_t crc;
-    uint32_t stored_count; /* pages: worker->pages and worker->places have them */
+    uint32_t stored_count; /* worker->pages and worker->places have this many pages. */
     uint32_t extent_count;
-    size_t gathered; /* bytes of pages at worker->gather, not stored yet */
+    size_t gathered; /* This many bytes of pages at worker->gather are not stored yet. */
 } RangePass;
 
 static uint32_t range_page_bytes(uint64_t range_size, uint32_t page)

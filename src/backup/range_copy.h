@@ -14,8 +14,9 @@
 /* What is said of a range before it is read. */
 typedef struct RangeClaim {
     UnreadBy by;
-    bool is_check; /* all of it is read all the same, as it is its turn */
-    PageSet named; /* UNREAD_BY_WAL: pages that may have changed; the others are the base's */
+    bool is_check; /* All of it is read all the same, because its turn to be checked has come. */
+    /* With UNREAD_BY_WAL these pages may have changed, and the others are the base's. */
+    PageSet named;
     /* UNREAD_BY_NOTHING: it is the file that the base read, and the base did not read all of it. */
     bool may_be_stale;
 } RangeClaim;
@@ -24,8 +25,9 @@ typedef struct RangeRequest {
     const WorkerSource *source;
     PageJudge *judge;
     uint32_t range;
-    size_t want; /* bytes: what the file had when it was looked at */
-    size_t have; /* of the first extent, in worker->raw already, read and judged */
+    size_t want; /* The file had this many bytes when it was looked at. */
+    /* This many bytes of the first extent are already in worker->raw, read and judged. */
+    size_t have;
     RangeClaim claim;
 } RangeRequest;
 

@@ -9,7 +9,8 @@
 #include <unistd.h>
 
 #ifndef SYS_cachestat
-#define SYS_cachestat 451 /* Linux 6.5; the same on all of Debian's architectures */
+#define SYS_cachestat                                                                              \
+    451 /* Linux 6.5 has it, under the same number on all of Debian's architectures. */
 #endif
 
 /* As include/uapi/linux/mman.h has them. */

@@ -14,11 +14,12 @@
 #include "repo/frame.h"
 
 typedef struct Residency {
-    uint8_t *pages; /* one byte for each page of the range: bit 0, it was cached */
-    uint64_t begin; /* of the range in the file */
+    /* It has a byte for each page of the range. Bit 0 says that the page was cached. */
+    uint8_t *pages;
+    uint64_t begin; /* The range begins here in the file. */
     size_t size;
-    bool is_known;         /* false: nothing is dropped */
-    bool is_count_refused; /* cachestat(2) failed once, and is not asked again */
+    bool is_known;         /* When it is false, nothing is dropped. */
+    bool is_count_refused; /* cachestat(2) failed once, and is not called again. */
 } Residency;
 
 void residency_init(Residency *residency); /* room for RANGE_SIZE bytes */

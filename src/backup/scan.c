@@ -28,7 +28,11 @@ typedef struct ScanWalk {
     Scan *scan;
     const char *data;
     unsigned major;
-    const char *statistics; /* temporary ones, as pg_stat_tmp; NULL: none */
+    /*
+     * It is the directory of temporary statistics, such as pg_stat_tmp. NULL means that there is
+     * none.
+     */
+    const char *statistics;
     int data_fd;
     struct stat data_info;
     ScanStep *queue;

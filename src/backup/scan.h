@@ -22,16 +22,16 @@ typedef struct ScanOwner {
 
 /* A symbolic link in place of something that the server opens: what it leads to was taken. */
 typedef struct FollowedLink {
-    const char *path;   /* relative to the data directory */
-    const char *target; /* as readlink(2) told it */
-    dev_t device;       /* of what is at its end */
+    const char *path;   /* It is relative to the data directory. */
+    const char *target; /* It is what readlink(2) returned. */
+    dev_t device;       /* device and inode are those of what the link leads to. */
     ino_t inode;
 } FollowedLink;
 
 /* pg_filenode.map of a directory as it was before that was listed; no files: it could not be read.
  */
 typedef struct ScannedMap {
-    const char *directory; /* "global", "base/5" */
+    const char *directory; /* It is "global" or, for example, "base/5". */
     RelationMap map;
 } ScannedMap;
 
@@ -41,20 +41,23 @@ typedef struct Scan {
     const char **configuration;
     size_t configuration_count;
 
-    ManifestEntry *entries; /* sorted by path, extras last; size and times as they were */
+    /* They are sorted by path, with extras last. Size and times are as they were at the scan. */
+    ManifestEntry *entries;
     size_t count;
     size_t capacity;
-    uint64_t bytes;         /* of all files */
-    uint64_t skipped_count; /* what is not part of a backup and is none of the server's business */
-    const char **inside;    /* tablespace locations inside the data directory, relative to it */
+    uint64_t bytes; /* It is the size of all files together. */
+    /* This many files are not part of a backup and do not belong to the server. */
+    uint64_t skipped_count;
+    /* These tablespace locations are inside the data directory, and relative to it. */
+    const char **inside;
     size_t inside_count;
-    FollowedLink *followed; /* in the order in which they were met */
+    FollowedLink *followed; /* They stand in the order in which they were met. */
     size_t followed_count;
-    ScannedMap *maps; /* by directory */
+    ScannedMap *maps; /* They are sorted by directory. */
     size_t map_count;
     ScanOwner owners[SCAN_OWNERS_KEPT];
     size_t owner_count;
-    Arena arena; /* strings */
+    Arena arena; /* It owns the strings. */
 } Scan;
 
 /*

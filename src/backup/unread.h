@@ -27,40 +27,41 @@ enum { UNREAD_ROUNDS = 30, UNREAD_WAL_ROUNDS = 64 };
 
 /* A directory below which files are on one file system: the data directory, a tablespace. */
 typedef struct UnreadRoot {
-    const char *path; /* "." or "pg_tblspc/16400" */
-    const char *line; /* what the manifest says of it */
-    bool is_trusted;  /* of a kind of file system that keeps ctime */
+    const char *path; /* It is "." or, for example, "pg_tblspc/16400". */
+    const char *line; /* It is what the manifest says of this root. */
+    bool is_trusted;  /* Its kind of file system keeps ctime. */
     bool is_as_before;
     uint64_t device;
 } UnreadRoot;
 
 typedef struct UnreadRule {
     bool is_on;
-    const char *why_not;          /* it is off: a sentence about the base; "" */
-    bool checks_all;              /* what would be taken over is read and compared */
-    const ChangedBlocks *changed; /* what the WAL since the base names; NULL: it is not asked */
-    const char *wal_why_not;      /* ... why it is not: a sentence; "" */
-    bool may_be_stale;            /* the base did not read what no WAL named */
-    bool has_bad_pages;           /* the base has: pages that must be told of each time */
-    TimeUs base_started;          /* by this host's clock */
+    const char *why_not; /* It says in a sentence about the base why the rule is off, or is "". */
+    bool checks_all;     /* What would be taken over is read and compared. */
+    /* It knows what the WAL since the base names. When it is NULL, the WAL is not used. */
+    const ChangedBlocks *changed;
+    const char *wal_why_not; /* It says in a sentence why the WAL is not used, or is "". */
+    bool may_be_stale;       /* The base did not read what no WAL named. */
+    bool has_bad_pages;      /* The base has bad pages, which each backup must report. */
+    TimeUs base_started;     /* The base started then, by this host's clock. */
     TimeUs now;
     uint64_t round;
-    UnreadRoot *roots; /* the data directory first */
+    UnreadRoot *roots; /* The data directory comes first. */
     size_t root_count;
 } UnreadRule;
 
 /* What may speak against it, of the base and of now. */
 typedef struct UnreadFacts {
     const ManifestHeader *base;
-    bool is_forbidden; /* by an option */
+    bool is_forbidden; /* An option forbids it. */
     bool is_set_back;
     const char *machine_id, *boot_id, *data_directory;
     uint32_t timeline;
     uint32_t checksums, block_size;
     TimeUs now;
-    TimeUs
-        store_ahead; /* the store's clock against this host's now, and when the base was stored: */
-    TimeUs store_was_ahead; /* at most so much; TIME_US_NONE: not known */
+    TimeUs store_ahead; /* The store's clock is now ahead of this host's by this much. */
+    /* When the base was stored, it was ahead by this much at most. TIME_US_NONE means unknown. */
+    TimeUs store_was_ahead;
 } UnreadFacts;
 
 /*

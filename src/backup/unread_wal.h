@@ -32,10 +32,10 @@ bool run_find_changes(BackupRun *run, const BaseBackup *base, UnreadRule *rule,
 
 /* A range of a relation's main fork. info: of its file, before anything of it was read. */
 typedef struct WalRangeQuestion {
-    const ManifestEntry *base; /* of this path */
+    const ManifestEntry *base; /* It is the base's entry of this path. */
     const struct stat *info;
     uint32_t range;
-    uint32_t segment_blocks; /* of a file of the server's */
+    uint32_t segment_blocks; /* A file of the server's has this many blocks. */
 } WalRangeQuestion;
 
 /* Whether the WAL tells what of it may have changed: the pages in *named, of all that it can have.

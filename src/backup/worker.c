@@ -139,8 +139,8 @@ static bool take_unread_file(Worker *worker, const WorkerSource *source, const s
 
 typedef struct LargeFile {
     ManifestEntry *entry;
-    size_t have;      /* bytes of its first extent, read and judged */
-    RangeClaim claim; /* of a file of one range */
+    size_t have;      /* This many bytes of its first extent were read and judged. */
+    RangeClaim claim; /* It is set for a file of one range. */
 } LargeFile;
 
 /* A file that is not small: every range of it, one after another. */

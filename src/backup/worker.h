@@ -25,17 +25,19 @@ typedef struct CopyContext {
     const char *data;
     int data_fd;
     ManifestEntry *entries;
-    bool *is_gone;    /* one for each entry: vanished */
-    const Scan *scan; /* which symbolic links are followed */
+    bool *is_gone;    /* It has one element for each entry, true when the file has vanished. */
+    const Scan *scan; /* It says which symbolic links are followed. */
     Cluster *cluster;
-    const BaseBackup *base; /* what is the same there is shared; NULL: nothing is */
+    /* What is the same there is shared. When it is NULL, nothing is shared. */
+    const BaseBackup *base;
     const UnreadRule *unread;
-    _Atomic bool is_distrusted; /* a page had changed that should not have: all are read */
+    /* A page had changed that should not have, so all pages are read from then on. */
+    _Atomic bool is_distrusted;
     Compression compression;
-    uint32_t page_size; /* the server's */
+    uint32_t page_size; /* It is the server's. */
     uint32_t relation_segment_blocks;
-    PageRule rule;           /* .insert is 0: see PageNote */
-    _Atomic Lsn insert_seen; /* the server was known to write WAL here */
+    PageRule rule;           /* Its .insert is 0: see PageNote. */
+    _Atomic Lsn insert_seen; /* The server was known to have written WAL up to here. */
     RateLimit rate;
     Progress *progress;
 } CopyContext;
@@ -45,24 +47,26 @@ typedef struct Worker {
     PackWriter *packs;
     CodecContext *codec;
     Residency residency;
-    uint8_t *raw;    /* EXTENT_SIZE */
-    uint8_t *gather; /* EXTENT_SIZE: pages that are stored of a range, where not all are */
-    uint8_t *page;   /* the server's page size: for reading one again */
+    uint8_t *raw; /* It has EXTENT_SIZE bytes. */
+    /* It has EXTENT_SIZE bytes, for the pages of a range of which not all are stored. */
+    uint8_t *gather;
+    uint8_t *page; /* It has the server's page size, and serves to read a page again. */
     Buffer stored;
     Buffer table;
-    RangeReader *base_reader; /* of the base's page tables; NULL until it is needed */
+    RangeReader *base_reader; /* It reads the base's page tables. It is NULL until it is needed. */
     /* Of the range that is copied: of each page, and which pages are stored, ascending, and where.
      */
-    uint64_t *hashes;  /* RANGE_PAGES */
-    uint32_t *pages;   /* RANGE_PAGES */
-    PageEntry *places; /* RANGE_PAGES */
+    uint64_t *hashes;  /* It has RANGE_PAGES elements. */
+    uint32_t *pages;   /* It has RANGE_PAGES elements. */
+    PageEntry *places; /* It has RANGE_PAGES elements. */
     Frame extents[RANGE_SIZE / EXTENT_SIZE];
-    uint64_t bytes_read; /* of the data directory */
-    uint64_t bytes_new;  /* of its files, raw, that were stored and not shared */
+    uint64_t bytes_read; /* This many bytes of the data directory were read. */
+    uint64_t bytes_new;  /* This many raw bytes of its files were stored rather than shared. */
     uint64_t ranges_unread;
-    uint64_t bytes_unnamed; /* of files, that the WAL does not name, and that were not read */
-    bool is_passing_over;   /* of the range that is read not all is: nothing is read ahead */
-    Arena arena;            /* ranges and fragments, for the manifest */
+    /* This many bytes of files were not read because the WAL does not name them. */
+    uint64_t bytes_unnamed;
+    bool is_passing_over; /* Not all of the current range is read, so nothing is read ahead. */
+    Arena arena;          /* It owns ranges and fragments for the manifest. */
 } Worker;
 
 void worker_init(Worker *worker, CopyContext *context, const PackWriterSetup *packs);
