@@ -10,22 +10,33 @@
 
 typedef enum BackupState {
     BACKUP_RESTORABLE,
-    BACKUP_WAITING, /* WAL between its start and stop is not (yet) whole in the archive */
-    BACKUP_DAMAGED, /* its manifest or a pack is missing or can't be read, or it or WAL that it
-                       needs was found damaged: `reason` says why */
-    BACKUP_NEWER,   /* its manifest is one of a newer pgcairn: nothing is known of it */
+    /* WAL between its start and stop is not, or not yet, complete in the archive. */
+    BACKUP_WAITING,
+    /*
+     * Its manifest or a pack is missing or unreadable, or it or WAL that it needs was found
+     * damaged. `reason` says why.
+     */
+    BACKUP_DAMAGED,
+    BACKUP_NEWER, /* A newer pgcairn wrote its manifest, so nothing is known of it. */
 } BackupState;
 
 typedef struct BackupInfo {
-    ManifestHeader header; /* unless has_header only .id is set; texts are never NULL */
-    bool has_header;       /* its manifest's head can be read */
+    ManifestHeader header; /* Without has_header only .id is set. Texts are never NULL. */
+    bool has_header;       /* The head of its manifest can be read. */
     BackupState state;
-    const char *reason;    /* why not restorable; "" */
-    uint64_t stored_bytes; /* of the packs that it stored itself */
-    uint64_t pack_bytes;   /* of all packs that it refers to */
-    uint64_t freed_bytes;  /* of those that no other backup refers to: removing it frees them */
-    const char *suspect;   /* why a drill from it failed; NULL: none did, or a later one passed */
-    TimeUs proven_at;      /* when a drill from it passed last; 0: none did */
+    const char *reason;    /* It says why the backup can't be restored, or is "". */
+    uint64_t stored_bytes; /* The packs that the backup stored itself have this many bytes. */
+    uint64_t pack_bytes;   /* All packs that it refers to have this many bytes. */
+    /*
+     * The packs that no other backup refers to have this many bytes: removing the backup frees
+     * them.
+     */
+    uint64_t freed_bytes;
+    /*
+     * It says why a drill from the backup failed. It is NULL when none did, or a later one passed.
+     */
+    const char *suspect;
+    TimeUs proven_at; /* A drill from the backup passed last at this time. 0 means that none did. */
 } BackupInfo;
 
 /* Out: damaged, or of a newer pgcairn. No recovery begins with it; perhaps only its id is known. */
@@ -35,7 +46,8 @@ static inline bool backup_is_out(const BackupInfo *backup)
 }
 
 typedef struct BackupList {
-    BackupInfo *items; /* by stop LSN within a timeline path; those that are out last */
+    /* They are sorted by stop LSN within a timeline path. Those that can't be used come last. */
+    BackupInfo *items;
     size_t count;
     Arena arena;
 } BackupList;

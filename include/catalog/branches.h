@@ -24,7 +24,7 @@
  * none.
  */
 typedef struct ServerBranch {
-    TimelinePath path; /* borrowed; its last timeline is the server's */
+    TimelinePath path; /* It is borrowed. Its last timeline is the server's. */
     Lsn reached;       /* Its WAL goes at least this far on that path. */
     /*
      * The end of its last commit record, and when that was committed, as far as its WAL could be
@@ -43,13 +43,14 @@ typedef struct BranchCommit {
 
 /* What a branch has beyond the place where it parts from another path. */
 typedef struct BranchGain {
-    Lsn from; /* where they part; LSN_NEVER: it has nothing that the path has not */
+    /* The branches part here. LSN_NEVER means that the path has all that this branch has. */
+    Lsn from;
     uint64_t commits;
-    TimeUs first, last; /* the earliest and the latest of their times; TIME_US_NONE */
+    TimeUs first, last; /* They are the earliest and the latest commit times, or TIME_US_NONE. */
     /* Open at its end, of those that were prepared in the segment of the last commit or later: what
      * only a PREPARE TRANSACTION says was acknowledged as well. */
     uint64_t prepared;
-    TimeUs prepared_last; /* TIME_US_NONE */
+    TimeUs prepared_last; /* It is TIME_US_NONE when there are none. */
 } BranchGain;
 
 /* "3 commits", "1 prepared transaction", "3 commits and 1 prepared transaction"; in the arena. */
@@ -58,17 +59,18 @@ const char *branch_gain_text(const BranchGain *gain, Arena *arena);
 TimeUs branch_gain_last(const BranchGain *gain);
 
 typedef struct Branch {
-    uint32_t timeline; /* the last one of its path */
+    uint32_t timeline; /* It is the last one of its path. */
     TimelinePath path;
-    uint32_t parent; /* 0: it begins with its first timeline */
-    Lsn begin;       /* where it left its parent */
+    uint32_t parent; /* 0 means that it begins with its first timeline. */
+    Lsn begin;       /* It left its parent here. */
     bool has_wal;    /* There is WAL of its own timeline, not only a history. */
     BranchCommit last_commit;
-    const BackupInfo *backup; /* the newest on it that can be restored; NULL */
+    const BackupInfo *backup; /* It is the newest backup on it that can be restored, or NULL. */
     BranchGain gain;
-    bool holds_target; /* beyond gain.from: set by whoever looks for a target (branch_holds_target)
-                        */
-    bool is_passed;    /* not to be asked about: what is to be recovered does not lead to it */
+    /* The target is beyond gain.from. Whoever looks for a target sets it (branch_holds_target). */
+    bool holds_target;
+    /* Nobody is asked about it, because what is to be recovered does not lead to it. */
+    bool is_passed;
 } Branch;
 
 #define LSN_NEVER UINT64_MAX
@@ -76,15 +78,20 @@ typedef struct Branch {
 typedef struct BranchList {
     Branch *items; /* Sorted by timeline. */
     size_t count;
-    uint32_t *timelines; /* all that there are, branches or not, ascending */
+    uint32_t *timelines; /* They are all timelines that there are, branches or not. They ascend. */
     size_t timeline_count;
-    uint32_t unreadable; /* the newest whose history is missing or damaged; 0: there is none */
+    /* It is the newest timeline whose history is missing or damaged. 0 means that there is none. */
+    uint32_t unreadable;
 
     /* Of the path that they were compared with. */
     Lsn end; /* Where its last whole record ends; 0: it has none. */
     BranchCommit last_commit;
-    const BackupInfo *backup; /* the newest on it that can be restored; NULL */
-    TimeUs begins; /* when its last timeline began; TIME_US_NONE: not known, or the first */
+    const BackupInfo *backup; /* It is the newest backup on it that can be restored, or NULL. */
+    /*
+     * Its last timeline began then. TIME_US_NONE means that this is not known, or that it is the
+     * first.
+     */
+    TimeUs begins;
     Arena arena;
 } BranchList;
 
@@ -126,30 +133,37 @@ bool branch_holds_target(const Branch *branch, const Cluster *cluster,
 
 typedef enum BranchReason {
     BRANCH_FITS,
-    BRANCH_TARGET_ELSEWHERE, /* the target exists on another branch only, beyond the fork */
-    BRANCH_TARGET_TWICE,     /* ... on this one and on another one, beyond the fork */
-    BRANCH_NOT_SERVERS,      /* the directory that is replaced is on another branch */
-    BRANCH_OLDER_COMMITS,    /* another branch has later commits */
-    BRANCH_OLDER_BACKUP,     /* another branch has a newer base backup */
+    BRANCH_TARGET_ELSEWHERE, /* The target exists on another branch only, beyond the fork. */
+    /* The target exists on this branch and on another one, beyond the fork. */
+    BRANCH_TARGET_TWICE,
+    BRANCH_NOT_SERVERS,   /* The directory that is replaced is on another branch. */
+    BRANCH_OLDER_COMMITS, /* Another branch has later commits. */
+    BRANCH_OLDER_BACKUP,  /* Another branch has a newer base backup. */
 } BranchReason;
 
 /* A restore that was not told its timeline. */
 typedef struct BranchQuestion {
-    const BranchList *list;   /* compared with path */
+    const BranchList *list;   /* It was compared with path. */
     const TimelinePath *path; /* The path along which it would go. */
     TargetKind kind;
-    bool is_found;              /* the target, on this path; or the archive's end is taken for it */
-    Lsn until;                  /* where its replay would end; not found: not looked at */
-    Lsn stop;                   /* the record that ends it; 0: none */
-    Lsn last_commit;            /* the last commit that it would replay; 0: there is none */
-    bool takes_newest_backup;   /* TARGET_IMMEDIATE without a backup of the operator's choice */
-    const ServerBranch *server; /* NULL: not known */
+    bool is_found; /* The target is on this path, or the archive's end is taken for it. */
+    /* Its replay would end here. It is not read when the target was not found. */
+    Lsn until;
+    Lsn stop; /* This record ends it. 0 means that none does. */
+    /* It would replay this commit as the last one. 0 means that there is none. */
+    Lsn last_commit;
+    /* The kind is TARGET_IMMEDIATE, and the operator did not choose a backup. */
+    bool takes_newest_backup;
+    const ServerBranch *server; /* It is NULL when it is not known. */
 } BranchQuestion;
 
 typedef struct BranchAnswer {
     BranchReason reason;
-    const Branch *other; /* the first one that speaks against it; NULL: none, or BRANCH_NOT_SERVERS
-                            with a branch that the archive does not have */
+    /*
+     * It is the first branch that speaks against it. It is NULL when there is none, or with
+     * BRANCH_NOT_SERVERS when the archive does not have that branch.
+     */
+    const Branch *other;
 } BranchAnswer;
 
 BranchAnswer branch_judge(const BranchQuestion *question);

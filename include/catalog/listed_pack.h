@@ -10,10 +10,10 @@ const ObjectInfo *pack_find_listed(const ObjectList *packs, const char *id);
 
 /* The same for many questions: ten thousand backups ask twenty million. */
 typedef struct PackIndex {
-    const ObjectList *packs; /* borrowed */
-    const char **ids;        /* of each place the end of a pack's name, or NULL */
-    uint32_t *numbers;       /* of each place the pack's number in the list */
-    size_t mask;             /* how many places there are, a power of two, less one */
+    const ObjectList *packs; /* They are borrowed. */
+    const char **ids;        /* It has for each place the end of a pack's name, or NULL. */
+    uint32_t *numbers;       /* It has for each place the number of the pack in the list. */
+    size_t mask;             /* It is the number of places, a power of two, minus one. */
 } PackIndex;
 
 void pack_index_make(PackIndex *index, const ObjectList *packs);

@@ -17,7 +17,7 @@ typedef struct RelationName {
     const char *schema;
     const char *name;
     uint32_t oid;
-    char kind; /* relkind */
+    char kind; /* It is the relkind. */
 } RelationName;
 
 /* All of it is borrowed. conninfo: NULL for none. */

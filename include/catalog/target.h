@@ -20,21 +20,30 @@ typedef struct Target {
     uint32_t xid;
     Lsn lsn;
     const char *name;  /* The name that was asked for, or NAME@2: restore_points.h. */
-    bool is_exclusive; /* time, xid, lsn */
+    bool is_exclusive; /* It is used with time, xid and lsn. */
 } Target;
 
 typedef struct TargetPoint {
-    bool is_found; /* there is a record at which the server stops; LATEST, IMMEDIATE: always */
+    bool is_found; /* The server stops at a record. This is always so for LATEST and IMMEDIATE. */
     bool
-        ends_archive; /* TARGET_TIME, not found: nothing later than T was committed, and the archive
-                         is complete to its end: replaying all of it is what was asked for */
-    bool is_numbered; /* TARGET_NAME: NAME@2, so that the server has to be told stop_record */
-    Lsn stop_record;  /* start of the record that ends replay */
-    Lsn replay_end;   /* last LSN that will be replayed: what minRecoveryPoint will say */
-    uint64_t segment; /* last segment needed */
-    WalEvent last_before, first_after; /* commits around it; .time TIME_US_NONE: none seen */
-    uint64_t early_count; /* TARGET_TIME: commits after stop_record that are not later than the
-                             target by their time: they are not replayed */
+        /*
+         * With TARGET_TIME, when it is not found: nothing was committed later than the target, and
+         * the archive is complete to its end, so replaying all of it is what was asked for.
+         */
+        ends_archive;
+    /* With TARGET_NAME: the name is NAME@2, so the server has to be told stop_record. */
+    bool is_numbered;
+    Lsn stop_record; /* The record that ends replay starts here. */
+    /* It is the last LSN that will be replayed, which minRecoveryPoint will show. */
+    Lsn replay_end;
+    uint64_t segment; /* It is the last segment that is needed. */
+    /* They are the commits around it. A .time of TIME_US_NONE means that none was seen. */
+    WalEvent last_before, first_after;
+    /*
+     * With TARGET_TIME: this many commits after stop_record are not later than the target by their
+     * time. They are not replayed.
+     */
+    uint64_t early_count;
     WalEvent early_last;
     WalWalkEnd end; /* Where contiguous WAL ends: how far one can get when it is not found. */
 } TargetPoint;

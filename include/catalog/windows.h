@@ -10,25 +10,32 @@
 #include "walk/wal_walk.h"
 
 typedef struct RecoveryWindow {
-    uint32_t timeline;     /* the path's last: what --target-timeline would say */
-    const char *backup;    /* oldest backup that opens it */
-    Lsn from;              /* its stop LSN */
-    TimeUs from_time;      /* earliest target time (window_earliest_time) */
-    Lsn until;             /* end of the last whole record of contiguous WAL */
-    TimeUs until_time;     /* largest commit time up to there; TIME_US_NONE: no commit yet */
-    uint64_t last_segment; /* the last contiguous one */
-    bool ends_in_hole;     /* later WAL of this timeline exists after a gap */
-    bool ends_removed; /* ... which retention took away, since no backup that is kept needs it */
-    bool ends_damaged; /* the last segment could not be read on */
-    bool ends_minimal; /* from here on WAL was written with wal_level=minimal: what was done
-                          then may be in no WAL */
+    uint32_t timeline;  /* It is the path's last timeline, as given to --target-timeline. */
+    const char *backup; /* It is the oldest backup that opens the window. */
+    Lsn from;           /* It is the stop LSN of that backup. */
+    TimeUs from_time;   /* It is the earliest target time (window_earliest_time). */
+    Lsn until;          /* The last whole record of contiguous WAL ends here. */
+    /* It is the latest commit time up to there. TIME_US_NONE means that there is no commit yet. */
+    TimeUs until_time;
+    uint64_t last_segment; /* It is the last contiguous segment. */
+    bool ends_in_hole;     /* Later WAL of this timeline exists after a gap. */
+    /* Retention removed the WAL in that gap, since no backup that is kept needs it. */
+    bool ends_removed;
+    bool ends_damaged; /* The last segment could not be read to its end. */
+    /*
+     * From here on WAL was written with wal_level=minimal, so what was done then may be in no WAL.
+     */
+    bool ends_minimal;
 } RecoveryWindow;
 
 typedef struct WindowList {
-    RecoveryWindow *items; /* by timeline, then from */
+    RecoveryWindow *items; /* They are sorted by timeline, then by `from`. */
     size_t count;
-    uint32_t unreadable; /* newest timeline with WAL whose history is missing or damaged: it has no
-                            window, and nothing can be said about it; 0: there is none */
+    /*
+     * It is the newest timeline with WAL whose history is missing or damaged. It has no window, and
+     * nothing can be said about it. 0 means that there is none.
+     */
+    uint32_t unreadable;
     Arena arena;
 } WindowList;
 

@@ -230,9 +230,10 @@ static const char *find_fault(const ManifestHeader *header, const Cluster *clust
 typedef struct BackupLoader {
     const Cluster *cluster;
     const WalInventory *inventory;
-    ObjectList packs; /* listed after the backups: what a new one needs is there before it */
+    /* They are listed after the backups, so that what a new backup needs is among them. */
+    ObjectList packs;
     PackShares shares;
-    HeadVisitor *visit; /* NULL: nobody wants the heads */
+    HeadVisitor *visit; /* It is NULL when nobody wants the heads. */
     void *context;
 } BackupLoader;
 

@@ -44,8 +44,11 @@ static bool tail_is_transaction(const WalTrailer *trailer)
 
 typedef struct Counting {
     BranchGain *gain;
-    uint64_t prepares; /* the first segment that may hold a PREPARE, from that of the last commit
-                          on; 0: there is none */
+    /*
+     * It is the first segment that may hold a PREPARE, from that of the last commit on. 0 means
+     * that there is none.
+     */
+    uint64_t prepares;
 } Counting;
 
 /* Whether a record that begins in the segment may be a PREPARE. */

@@ -7,13 +7,14 @@
  * backup.
  */
 typedef struct Earliest {
-    const WalWalk *walk; /* from start to stop */
-    TimeUs max;          /* of segments that tell it; TIME_US_NONE: none */
+    const WalWalk *walk; /* It goes from start to stop. */
+    /* It is the latest time in those segments that tell it. TIME_US_NONE means that none does. */
+    TimeUs max;
     /* Segments with ends of transactions inside and outside. */
     uint64_t mixed[2];
     TimeUs mixed_max[2];
     size_t mixed_count;
-    bool is_unclear; /* there are more of them */
+    bool is_unclear; /* There are more of them than fit into `mixed`. */
 } Earliest;
 
 static void take_later(TimeUs *max, TimeUs time)

@@ -7,8 +7,11 @@
 #include "catalog/listed_pack.h"
 
 typedef struct PackShares {
-    PackIndex index; /* of all that are there */
-    uint32_t *users; /* of each pack: PACK_UNUSED, PACK_SHARED, or the number of the only backup */
+    PackIndex index; /* It has all packs that are there. */
+    /*
+     * It has for each pack PACK_UNUSED, PACK_SHARED, or the number of the only backup that uses it.
+     */
+    uint32_t *users;
 } PackShares;
 
 void pack_shares_begin(PackShares *shares, const ObjectList *packs);

@@ -12,14 +12,14 @@ enum { CATALOG_SIZE_MAX = 512 << 20 }; /* of one catalogue's files; a larger one
 
 /* Rows of one catalogue, sorted by oid or by file; each once. */
 typedef struct RowList {
-    Buffer rows; /* CatalogRow */
+    Buffer rows; /* It holds CatalogRow. */
 } RowList;
 
 typedef struct DatabaseNames {
     uint32_t oid;
-    RowList relations; /* by file */
-    RowList oids;      /* the same by oid */
-    RowList schemas;   /* by oid */
+    RowList relations; /* They are sorted by file. */
+    RowList oids;      /* They are the same rows, sorted by oid. */
+    RowList schemas;   /* They are sorted by oid. */
     struct DatabaseNames *next;
 } DatabaseNames;
 
@@ -31,12 +31,12 @@ struct RelationNames {
     const PgVersion *version;
     bool has_backups;
     BackupList backups;
-    bool was_asked;           /* the server */
-    RowList live;             /* databases, by the server */
-    const BackupInfo *backup; /* whose catalogues are loaded */
+    bool was_asked;           /* The server was asked. */
+    RowList live;             /* They are the databases that the server has. */
+    const BackupInfo *backup; /* The catalogues of this backup are loaded. */
     Manifest manifest;
     bool has_databases;
-    RowList databases; /* by oid */
+    RowList databases; /* They are sorted by oid. */
     DatabaseNames *loaded;
     Error problem;
 };

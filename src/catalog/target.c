@@ -13,27 +13,30 @@ typedef struct CommitNote {
 
 /* The search for the record at which the server stops. */
 typedef struct TargetSearch {
-    WalWalk walk; /* from redo */
+    WalWalk walk; /* It begins at redo. */
     const Target *target;
     const PgVersion *version;
     Lsn redo, backup_stop;
     WalWalkEnd end;
 
-    /* by trailers */
-    Buffer notes;       /* CommitNote */
-    uint64_t candidate; /* first segment that may hold the record */
+    /* The fields below come from trailers. */
+    Buffer notes;       /* It holds CommitNote. */
+    uint64_t candidate; /* It is the first segment that may hold the record. */
     bool has_candidate;
-    uint64_t minimal; /* first segment with a sign of wal_level=minimal */
+    uint64_t minimal; /* It is the first segment with a sign of wal_level=minimal. */
     bool has_minimal;
-    uint64_t last_early; /* TARGET_TIME: last segment from the candidate on with a commit that is
-                            within the target by its time */
+    /*
+     * With TARGET_TIME it is the last segment, from the candidate on, with a commit that is within
+     * the target by its time.
+     */
+    uint64_t last_early;
 
-    /* by records */
+    /* The fields below come from records. */
     bool is_found;
-    bool is_first; /* the record found was the first seen: what is before is not known */
+    bool is_first; /* The record found was the first one seen, so what is before it is not known. */
     bool has_previous;
     WalRecord record;
-    Lsn previous_end; /* where replay stands before it */
+    Lsn previous_end; /* Replay stands here before the record. */
     WalEvent last_before, first_after;
 } TargetSearch;
 
@@ -470,7 +473,7 @@ static bool target_decide(TargetSearch *search, TargetPoint *point, Error *err)
 }
 
 typedef struct Minimal {
-    Lsn lsn; /* 0: none */
+    Lsn lsn; /* 0 means that there is none. */
 } Minimal;
 
 static WalkStep target_look_for_minimal(void *context, const WalEvent *event, Error *err)

@@ -10,9 +10,11 @@ typedef struct TimeSearch {
     /* Records that may be commits, straddle two segments, and come after the maximum so far. */
     Lsn straddling[STRADDLING_MAX];
     size_t count;
-    uint64_t minimal; /* first segment with a sign of wal_level=minimal; the walk ends with it */
-    Lsn minimal_at;   /* its first sign; 0: there is no such segment */
-    bool is_first_cleared; /* the sign in the first segment is older than the walk */
+    /* It is the first segment with a sign of wal_level=minimal, and the walk ends with it. */
+    uint64_t minimal;
+    /* It is the first sign in that segment. 0 means that there is no such segment. */
+    Lsn minimal_at;
+    bool is_first_cleared; /* The sign in the first segment is older than the walk. */
 } TimeSearch;
 
 static WalkStep window_look_at_segment(void *context, const SegmentVisit *visit, Error *err)
@@ -64,7 +66,7 @@ static bool join_last(const WalWalk *walk, TimeSearch *search, Error *err)
 
 /* What comes before the first record that says wal_level=minimal. */
 typedef struct MinimalSearch {
-    Lsn lsn; /* of that record; 0: there is none */
+    Lsn lsn; /* That record is here. 0 means that there is none. */
     TimeUs max;
 } MinimalSearch;
 
@@ -201,7 +203,7 @@ static bool add_windows(WindowList *list, WalWalk walk, const BackupList *backup
 /* A timeline with WAL in the archive, and its windows. */
 typedef struct PathWindows {
     TimelinePath path;
-    size_t first, count; /* windows in the list */
+    size_t first, count; /* They say which windows of the list are of this path. */
 } PathWindows;
 
 /* Its history is missing or damaged: no server can be told to recover along it. */
