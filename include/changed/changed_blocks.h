@@ -27,15 +27,21 @@
 typedef struct ChangedRequest {
     const Cluster *cluster;
     const WalInventory *inventory;
-    const TimelinePath *path; /* of the second place's timeline */
-    Lsn from;                 /* where the older backup begins (its redo point) */
-    Lsn to;                   /* the same of the new one: where a record begins */
-    const char *pg_wal;       /* of the server: segments that the archive does not have whole are
-                                 read there; NULL: it is not at hand */
+    const TimelinePath *path; /* It is the path of the timeline on which `to` is. */
+    Lsn from;                 /* The older backup begins here, at its redo point. */
+    Lsn to;                   /* The new backup begins here. A record begins here, too. */
+    /*
+     * It is the server's. Segments that the archive lacks in part are read there. NULL means that
+     * it is not available.
+     */
+    const char *pg_wal;
     unsigned threads;
-    size_t memory_max; /* bytes; 0: 64 MiB */
-    uint64_t read_max; /* segments that may be read for want of a list: of more nothing is known;
-                          0: any number */
+    size_t memory_max; /* It is in bytes. 0 means 64 MiB. */
+    /*
+     * This many segments may be read when they have no list. Nothing is known of any more of them.
+     * 0 means that there is no limit.
+     */
+    uint64_t read_max;
     /* Called before each segment; may be NULL. False ends it all with its error. */
     bool (*on_segment)(void *context, Error *err);
     void *context;
@@ -56,14 +62,14 @@ const char *changed_blocks_why_not(const ChangedBlocks *changed);
 /* What it took. Plain data. */
 typedef struct ChangedCost {
     uint64_t segments;
-    uint64_t read; /* of them whose WAL had to be read */
+    uint64_t read; /* The WAL of this many of them had to be read. */
 } ChangedCost;
 ChangedCost changed_blocks_cost(const ChangedBlocks *changed);
 
 typedef enum ChangedAnswer {
-    CHANGED_UNKNOWN, /* read it */
-    CHANGED_ALL,     /* the file was made anew, or may have been */
-    CHANGED_SOME,    /* those in words; the file is the same one */
+    CHANGED_UNKNOWN, /* The caller has to read it. */
+    CHANGED_ALL,     /* The file was made anew, or may have been. */
+    CHANGED_SOME,    /* The blocks marked in `words` have changed. The file is the same one. */
     CHANGED_NONE,
 } ChangedAnswer;
 

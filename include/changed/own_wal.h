@@ -18,13 +18,13 @@
 
 typedef struct OwnWalQuestion {
     const Cluster *cluster;
-    const WalInventory *inventory; /* of the whole archive */
+    const WalInventory *inventory; /* It lists the whole archive. */
     uint32_t timeline;
-    Lsn insert;         /* where the server writes: asked after the archive was listed */
-    const char *pg_wal; /* the server's */
-    Lsn start;          /* of the backup */
-    TimeUs since;       /* by the store's clock: before the backup began */
-    uint64_t wait_ms;   /* for the segment before the start to be archived */
+    Lsn insert;         /* The server writes here. It was asked after the archive was listed. */
+    const char *pg_wal; /* It is the server's. */
+    Lsn start;          /* The backup starts here. */
+    TimeUs since;       /* It lies before the beginning of the backup, by the store's clock. */
+    uint64_t wait_ms;   /* The segment before the start may take this long to be archived. */
 } OwnWalQuestion;
 
 /*

@@ -7,7 +7,7 @@
 enum {
     CHUNK_BLOCKS = 1 << 16,
     CHUNK_WORDS = CHUNK_BLOCKS / 64,
-    NUMBERS_MAX = CHUNK_WORDS * 4, /* more take more memory than bits do */
+    NUMBERS_MAX = CHUNK_WORDS * 4, /* More of them would take more memory than bits do. */
     NUMBERS_FIRST = 8,
     MANY = 64,
 
@@ -21,19 +21,19 @@ typedef enum ChunkForm { CHUNK_NUMBERS, CHUNK_BITS, CHUNK_ALL } ChunkForm;
 
 typedef struct MapEntry {
     RelationFile file;
-    uint32_t of; /* number of the chunk, or one of the above */
+    uint32_t of; /* It is the number of the chunk, or one of the values above. */
     bool is_used;
     ChunkForm form;
     uint32_t capacity;
-    uint32_t count; /* of numbers; OF_CUT: the block */
+    uint32_t count; /* It counts numbers. With OF_CUT it is the block. */
     union {
-        uint16_t *numbers; /* ascending */
+        uint16_t *numbers; /* They ascend. */
         uint64_t *bits;
     };
 } MapEntry;
 
 struct BlockMap {
-    MapEntry *entries; /* a hash table */
+    MapEntry *entries; /* It is a hash table. */
     size_t count, capacity;
     size_t memory, memory_max;
     bool is_full;

@@ -47,7 +47,7 @@ typedef struct SegmentBlocks {
     uint64_t segment;
     WalBlocks *blocks;
     WalSummary summary;
-    Lsn until; /* of what there is of it */
+    Lsn until; /* What there is of the segment ends here. */
 } SegmentBlocks;
 
 static void segment_blocks_done(SegmentBlocks *found)
@@ -62,8 +62,9 @@ typedef struct BlockCollecting {
     uint32_t segment_size;
     WalWalk walk;
     WalChain chain;
-    uint8_t tail[WAL_RECORD_HEAD]; /* of the record that the segment before leaves */
-    uint32_t tail_size, tail_have; /* 0: it leaves none */
+    /* It belongs to the record that the segment before leaves unfinished. */
+    uint8_t tail[WAL_RECORD_HEAD];
+    uint32_t tail_size, tail_have; /* tail_size is 0 when there is no such record. */
 } BlockCollecting;
 
 /* The end of it all: nothing is known. Always false, as there is nothing more to look at. */
