@@ -52,16 +52,20 @@ bool out_flush(Error *err) MUST_CHECK;
  */
 typedef struct FoldedLine {
     const char *head, *text;
-    const char *tail; /* "" for none */
+    const char *tail; /* It is "" when there is none. */
 } FoldedLine;
 void out_folded(const FoldedLine *line);
 /* Whether that has happened: what only reads may stop. */
 bool out_is_closed(void);
 
 enum { OUT_TEXT_SIZE = 32 };
-const char *out_bytes(uint64_t bytes, char text[OUT_TEXT_SIZE]);                /* "1.2 GiB" */
-const char *out_rate(uint64_t bytes, TimeUs elapsed, char text[OUT_TEXT_SIZE]); /* "310 MiB/s" */
-const char *out_duration(TimeUs elapsed, char text[OUT_TEXT_SIZE]); /* "4.2 s", "3 min 12 s" */
+const char *out_bytes(uint64_t bytes,
+                      char text[OUT_TEXT_SIZE]); /* It returns, for example, "1.2 GiB". */
+const char *out_rate(uint64_t bytes, TimeUs elapsed,
+                     char text[OUT_TEXT_SIZE]); /* It returns, for example, "310 MiB/s". */
+const char *out_duration(
+    TimeUs elapsed,
+    char text[OUT_TEXT_SIZE]); /* It returns, for example, "4.2 s" or "3 min 12 s". */
 
 /*
  * A table: the first row is the heading; columns as wide as they must be. A cell beginning with a

@@ -12,12 +12,12 @@
 
 enum {
     FILE_SIZE_MAX = 1 << 20,
-    SECTION_SIZE_MAX = 49, /* inih cuts longer ones (MAX_SECTION) */
+    SECTION_SIZE_MAX = 49, /* inih cuts longer ones (MAX_SECTION). */
     ENTRIES_MAX = 1000,
 };
 
 typedef struct ConfigEntry {
-    const char *section; /* "": above the first one */
+    const char *section; /* It is "" above the first section. */
     const char *key;
     const char *value;
     int line;
@@ -25,8 +25,8 @@ typedef struct ConfigEntry {
 
 typedef struct ConfigReading {
     const char *path;
-    const char *next; /* in the file's text */
-    int line;         /* handed out last */
+    const char *next; /* It points into the text of the file. */
+    int line;         /* This line was handed out last. */
     ConfigEntry *entries;
     size_t count;
     Arena *arena;

@@ -2,7 +2,7 @@
 
 typedef struct ForeignName {
     const char *name;
-    const char *here; /* the command; NULL: there is none, see hint */
+    const char *here; /* It is the command, or NULL when there is none. Then see hint. */
     const char *hint;
 } ForeignName;
 

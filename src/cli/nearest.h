@@ -6,9 +6,9 @@
 #include "base/base.h"
 
 typedef struct Nearest {
-    const char *wanted; /* need not end with zero: size bytes */
+    const char *wanted; /* It has `size` bytes, and need not end with zero. */
     size_t size;
-    const char *found; /* so far, or NULL: nothing is near enough */
+    const char *found; /* It is the nearest so far, or NULL when nothing is near enough. */
     size_t distance;
 } Nearest;
 

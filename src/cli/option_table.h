@@ -9,14 +9,14 @@
 #include "cli/options.h"
 
 typedef enum OptionKind {
-    FLAG,     /* bool:         --dry-run */
-    TEXT,     /* const char *: --repo=PATH */
-    CHOICE,   /* const char *: --log-format=json; one of .choices */
-    COUNT,    /* uint64_t:     --jobs=4; .min .. .max */
-    SIZE,     /* uint64_t:     --rate-limit=20MiB; .min .. .max, bytes */
-    DURATION, /* uint64_t:     --wal-wait=5min; .min .. .max, milliseconds */
-    LIST,     /* tablespaces:  --tablespace=NAME=PATH, as often as needed */
-    NAMES,    /* databases:    --only-database=NAME, as often as needed */
+    FLAG,     /* It fills a bool: --dry-run. */
+    TEXT,     /* It fills a const char *: --repo=PATH. */
+    CHOICE,   /* It fills a const char * with one of .choices: --log-format=json. */
+    COUNT,    /* It fills a uint64_t from .min to .max: --jobs=4. */
+    SIZE,     /* It fills a uint64_t from .min to .max, in bytes: --rate-limit=20MiB. */
+    DURATION, /* It fills a uint64_t from .min to .max, in milliseconds: --wal-wait=5min. */
+    LIST,     /* It adds to the tablespaces, as often as needed: --tablespace=NAME=PATH. */
+    NAMES,    /* It adds to the databases, as often as needed: --only-database=NAME. */
 } OptionKind;
 
 /* Under which heading --help shows it, in this order. */
@@ -38,17 +38,19 @@ typedef enum OptionGroup {
 typedef struct Option {
     const char *name;
     OptionKind kind;
-    size_t field;      /* offset in Options */
-    unsigned commands; /* which commands know it */
+    size_t field;      /* It is the offset in Options. */
+    unsigned commands; /* These commands know it. */
     OptionGroup group;
-    const char *value; /* what stands for the value in --help; CHOICE shows its choices instead */
+    const char *value; /* It stands for the value in --help. CHOICE shows its choices instead. */
     const char *help;
-    const char *fallback; /* used when the option is absent, NULL = nothing */
-    unsigned required;    /* commands that need it; TEXT and CHOICE only */
-    bool positional;      /* known by its place among the rows of the command, not by --name */
-    bool only_flag;       /* not in the environment or a file, where it would be forgotten */
+    const char *fallback; /* It is used when the option is absent. NULL means nothing. */
+    unsigned required;    /* These commands need it. Only TEXT and CHOICE can be required. */
+    /* Its place among the rows of the command tells what it is, not --name. */
+    bool positional;
+    /* It can't be in the environment or a file, where it would be forgotten. */
+    bool only_flag;
     uint64_t min, max;
-    const char *const *choices; /* NULL-terminated */
+    const char *const *choices; /* They end with NULL. */
 } Option;
 
 enum { OPTION_ROWS_MAX = 160 };
@@ -62,5 +64,5 @@ enum {
               FOR_LIST | FOR_VERIFY | FOR_STATUS | FOR_RECEIVE | FOR_LOG | FOR_QUARANTINE |
               FOR_ADVANCE | FOR_DRILL | FOR_DUTIES | FOR_RUN_DUTIES | FOR_INCIDENT | FOR_EXPIRE |
               FOR_PIN | FOR_UNPIN | FOR_REMOVE,
-    FOR_KEEPING = FOR_EXPIRE | FOR_PIN | FOR_UNPIN | FOR_REMOVE, /* no server is asked */
+    FOR_KEEPING = FOR_EXPIRE | FOR_PIN | FOR_UNPIN | FOR_REMOVE, /* These commands ask no server. */
 };

@@ -10,7 +10,7 @@ typedef enum OptionSource {
     SOURCE_NONE,
     SOURCE_FALLBACK,
     SOURCE_FILE,
-    SOURCE_SECTION, /* of the file: what holds for one cluster */
+    SOURCE_SECTION, /* It is the section of one cluster in the file. */
     SOURCE_ENVIRONMENT,
     SOURCE_FLAG,
 } OptionSource;
@@ -19,7 +19,7 @@ typedef enum OptionSource {
 typedef struct Filling {
     Options *options;
     const Command *command;
-    const Command *all_commands; /* ends with a NULL name */
+    const Command *all_commands; /* It ends with a command whose name is NULL. */
     OptionSource sources[OPTION_ROWS_MAX];
 } Filling;
 

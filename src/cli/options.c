@@ -16,7 +16,7 @@ static const char config_default[] = "/etc/pgcairn.conf";
 typedef struct Arguments {
     char **next;
     size_t positional_count;
-    bool only_positional; /* after "--" */
+    bool only_positional; /* "--" was seen. */
 } Arguments;
 
 static bool is_option(const char *argument)

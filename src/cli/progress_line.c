@@ -19,7 +19,7 @@ static struct {
         TimeUs at;
         uint64_t done;
     } samples[SAMPLES];
-    size_t count; /* ever taken */
+    size_t count; /* This many samples were ever taken. */
     TimeUs logged_at;
     bool is_drawn;
 } line;
@@ -70,8 +70,8 @@ static void format_left(uint64_t bytes, TimeUs elapsed, uint64_t left, char text
 typedef struct Sight {
     uint64_t done, total;
     char done_text[OUT_TEXT_SIZE], total_text[OUT_TEXT_SIZE];
-    char rate[OUT_TEXT_SIZE], left[OUT_TEXT_SIZE]; /* "": not known */
-    int percent;                                   /* -1: not known */
+    char rate[OUT_TEXT_SIZE], left[OUT_TEXT_SIZE]; /* They are "" when they are not known. */
+    int percent;                                   /* -1 means that it is not known. */
 } Sight;
 
 static Sight progress_look(Progress *progress)

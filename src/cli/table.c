@@ -10,7 +10,7 @@ struct Table {
     size_t columns;
     size_t rows;
     size_t capacity;
-    const char **cells; /* rows * columns */
+    const char **cells; /* It has rows * columns elements. */
     Arena arena;
 };
 
