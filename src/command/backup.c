@@ -62,7 +62,7 @@ static Session *backup_open_session(const Options *options, Error *err)
 typedef struct BackupOutcome {
     TimeUs started, finished;
     const BackupReport *report;
-    const Error *error; /* code ERR_NONE: fine */
+    const Error *error; /* Its code is ERR_NONE when the backup succeeded. */
 } BackupOutcome;
 
 /* What its rates can be compared with. */

@@ -11,10 +11,10 @@ enum { WORDS_MAX = 16 };
 typedef enum DutyOutcome {
     DUTY_NOT_DUE,
     DUTY_DONE,
-    DUTY_DONE_BY_DRILL, /* a full drill has a test restore in it */
+    DUTY_DONE_BY_DRILL, /* A full drill includes a test restore. */
     DUTY_FAILED,
-    DUTY_STOPPED, /* the budget was over */
-    DUTY_PUT_OFF, /* there was no time for it */
+    DUTY_STOPPED, /* The budget was used up while it ran. */
+    DUTY_PUT_OFF, /* There was no time left for it. */
 } DutyOutcome;
 
 static const char *const outcome_words[] = {
@@ -31,12 +31,12 @@ typedef struct DutyRun {
     const Options *options;
     Repo repo;
     Cluster cluster;
-    Lease *lease; /* two runs at once would do everything twice */
+    Lease *lease; /* Two runs at once would do everything twice. */
     DutyState duties[DUTY_COUNT];
     DutyOutcome outcomes[DUTY_COUNT];
-    int statuses[DUTY_COUNT]; /* exit statuses of those that ran */
-    TimeUs begun;             /* time_monotonic() */
-    TimeUs budget;            /* 0: none */
+    int statuses[DUTY_COUNT]; /* They are the exit statuses of those that ran. */
+    TimeUs begun;             /* It is a time_monotonic(). */
+    TimeUs budget;            /* 0 means that there is no limit. */
 } DutyRun;
 
 /* The drill before the test restore that it makes needless. */

@@ -3,7 +3,7 @@
 #include "postgres/wal_name.h"
 
 enum {
-    GET_STOP = 255, /* above 125: the server stops, docs/exit-codes.md */
+    GET_STOP = 255, /* It is above 125, so the server stops: docs/exit-codes.md. */
     STATUS_WARNING = 1,
     STATUS_CRITICAL = 2,
     STATUS_UNKNOWN = 3,

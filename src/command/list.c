@@ -14,16 +14,16 @@ enum { WIDE_COLUMNS = 132 };
 
 /* What the repository says about one cluster. */
 typedef struct Holdings {
-    Repo *repo;      /* borrowed */
-    size_t limit;    /* of backups that are shown; 0: none */
-    bool has_policy; /* of what is kept */
+    Repo *repo;      /* It is borrowed. */
+    size_t limit;    /* This many backups are shown at most. 0 means that there is no limit. */
+    bool has_policy; /* There is a policy for what is kept. */
     Cluster cluster;
     WalInventory wal;
     BackupList backups;
     WindowList windows;
     BranchList branches;
     CondemnedList condemned;
-    BranchAnswer answer; /* to a restore that is not told which branch is meant */
+    BranchAnswer answer; /* It is the answer to a restore that is not told which branch is meant. */
 } Holdings;
 
 static void holdings_done(Holdings *holdings)
@@ -490,10 +490,10 @@ typedef struct Listing {
     bool is_many;
     size_t limit;
     bool has_policy;
-    const char *backup; /* only this one, in full; NULL: all */
-    bool is_found;      /* ... and it is there */
-    Json *json;         /* NULL: for people */
-    Error found;        /* what is wrong with the first cluster of which something is */
+    const char *backup; /* Only this one is shown, in full. NULL means all. */
+    bool is_found;      /* That backup is there. */
+    Json *json;         /* NULL means that the text is for people. */
+    Error found;        /* It says what is wrong with the first cluster that has something wrong. */
 } Listing;
 
 static void listing_done(Listing *listing)

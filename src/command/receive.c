@@ -20,7 +20,7 @@ typedef struct Telling {
     TimeUs watchdog_at;
     TimeUs status_at;
     bool is_waiting;
-    bool is_drawn; /* a line on the terminal, which is drawn anew */
+    bool is_drawn; /* The line is on a terminal, and is drawn again and again. */
     Lsn durable;
 } Telling;
 

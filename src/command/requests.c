@@ -83,7 +83,8 @@ typedef struct Service {
     const Options *options;
     Configuration configuration;
     PushFunction *push;
-    bool is_outdated; /* the configuration file is a different one: nothing more is answered */
+    /* The configuration file is now a different one, so nothing more is answered. */
+    bool is_outdated;
 } Service;
 
 /* The whole lines of input, each answered; what is left is the beginning of the next one. */

@@ -17,18 +17,19 @@ typedef struct LogRun {
     Repo repo;
     Cluster cluster;
     WalInventory wal;
-    LogBranches branches;   /* those to look at */
-    HappeningRequest asked; /* of each of them */
-    /* of the branch in work */
+    LogBranches branches;   /* These branches are gone through. */
+    HappeningRequest asked; /* It is asked of each of them. */
+    /* The fields below are of the branch that is being worked on. */
     TimelinePath path;
-    uint32_t timeline; /* its tip */
-    Lsn unborn;        /* where it begins, when none of its WAL is archived yet; 0: some is */
+    uint32_t timeline; /* It is the tip of the branch. */
+    /* The branch begins here, when none of its WAL is archived yet. 0 means that some is. */
+    Lsn unborn;
     HappeningRequest request;
     LogPrinter printer;
-    /* of all so far */
+    /* The fields below are of all branches so far. */
     uint64_t shown, gaps;
-    bool is_limited; /* it ended because --limit lines were shown */
-    Error problem;   /* the first name that could not be had */
+    bool is_limited; /* It ended because --limit lines were shown. */
+    Error problem;   /* It says why the first missing name could not be found. */
 } LogRun;
 
 static void log_run_done(LogRun *run)

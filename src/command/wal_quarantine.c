@@ -24,7 +24,7 @@ typedef struct State {
 /* What is in the WAL that goes. */
 typedef struct Contents {
     uint64_t commits;
-    TimeUs first, last; /* of them; TIME_US_NONE */
+    TimeUs first, last; /* They are the times of the first and the last of them, or TIME_US_NONE. */
 } Contents;
 
 typedef struct Quarantine {
