@@ -13,19 +13,22 @@
 /* What one look at the copy has found. */
 typedef enum ProbeResult {
     PROBE_PASSED,
-    PROBE_NOTED, /* worth to know, and no fault of the backup's */
-    PROBE_HOST,  /* a restore to this host would not be whole; the backup is not to blame */
+    PROBE_NOTED, /* It is worth knowing, but no fault of the backup. */
+    PROBE_HOST,  /* A restore to this host would not be complete. The backup is not to blame. */
     PROBE_FAILED,
 } ProbeResult;
 
-const char *probe_result_name(ProbeResult result); /* "passed" */
+const char *probe_result_name(ProbeResult result); /* It returns, for example, "passed". */
 
 typedef struct Probe {
     ProbeResult result;
-    const char *name;  /* "connect"; of the operator's: what the file calls it */
-    const char *where; /* database; "" for the whole cluster */
-    const char *text;  /* what was found; one line */
-    TimeUs elapsed;    /* microseconds */
+    /*
+     * It is, for example, "connect". For a probe of the operator's, it is what the file calls it.
+     */
+    const char *name;
+    const char *where; /* It names the database, and is "" for the whole cluster. */
+    const char *text;  /* It says in one line what was found. */
+    TimeUs elapsed;
 } Probe;
 
 /* A number that the next drill compares with: rows of a table, or where a sequence stands. */
@@ -37,47 +40,54 @@ typedef struct Count {
 
 typedef enum DrillPhase {
     DRILL_PLAN,
-    DRILL_REBUILD, /* files out of the repository */
+    DRILL_REBUILD, /* Files are rebuilt from the repository. */
     DRILL_SYNC,
-    DRILL_REPLAY, /* from the first start until the target is reached and verified */
-    DRILL_OPEN,   /* the second start, until it can be written to; the end checkpoint is in it */
+    DRILL_REPLAY, /* It lasts from the first start until the target is reached and verified. */
+    /*
+     * It is the second start, until the server can be written to. It includes the end checkpoint.
+     */
+    DRILL_OPEN,
     DRILL_PROBE,
     DRILL_CLEAN,
     DRILL_PHASES,
 } DrillPhase;
 
-const char *drill_phase_name(DrillPhase phase); /* "rebuild" */
+const char *drill_phase_name(DrillPhase phase); /* It returns, for example, "rebuild". */
 
 enum { EVIDENCE_LOG_MAX = 1 << 20 };
 
 /* Plain data. Texts are never NULL. */
 typedef struct Evidence {
-    char id[BACKUP_ID_SIZE]; /* as a backup's: when it began */
-    const char *verdict;     /* "passed", "failed" */
-    uint64_t status;         /* exit status */
-    const char *error;       /* why it failed; "" */
+    char id[BACKUP_ID_SIZE]; /* It tells when the drill began, in the form of a backup's id. */
+    const char *verdict;     /* It is "passed" or "failed". */
+    uint64_t status;         /* It is the exit status. */
+    const char *error;       /* It says why the drill failed, or is "". */
     TimeUs started, finished;
     const char *host, *user, *tool, *options;
     uint64_t server_version, system_identifier, jobs, seed;
     bool has_seed;
-    const char *chosen; /* what the seed stands for; "" */
-    const char *target; /* as asked, or drawn */
+    const char *chosen; /* It says what the seed stands for, or is "". */
+    const char *target; /* It is the target that was asked for, or drawn. */
     uint64_t target_timeline;
-    const char *backup; /* its id; "": none could be chosen */
+    const char *backup; /* It is the backup's id, or "" when none could be chosen. */
     Lsn reached;
-    TimeUs last_commit; /* that was replayed */
+    TimeUs last_commit; /* It is the last commit that was replayed. */
     uint64_t new_timeline;
-    uint64_t phases[DRILL_PHASES]; /* microseconds; 0: not come to */
+    /* They are in microseconds. 0 means that the phase was not reached. */
+    uint64_t phases[DRILL_PHASES];
     uint64_t files, bytes, read_bytes, wal_segments, wal_stored_bytes;
-    bool has_network;            /* the server could reach other hosts */
-    bool read_all;               /* every table was read */
-    const char *const *settings; /* that were set for the copy: "name=value"; NULL-terminated */
+    bool has_network; /* The server could reach other hosts. */
+    bool read_all;    /* Every table was read. */
+    /* These settings, "name=value", were set for the copy. The list ends with NULL. */
+    const char *const *settings;
     const Probe *probes;
     size_t probe_count;
     const Count *counts;
     size_t count_count;
-    const char *log_sha256; /* of the log as the server wrote it; "": there is none */
-    uint64_t log_bytes;     /* of it that were kept: its last ones when it is longer */
+    /* It is that of the log as the server wrote it, or "" when there is none. */
+    const char *log_sha256;
+    /* This many bytes of it were kept. They are its last ones when it is longer. */
+    uint64_t log_bytes;
 } Evidence;
 
 /* Text of a record, without its checksum line; and back. Texts go into the arena. ERR_CORRUPT. */

@@ -14,21 +14,21 @@
 #include "catalog/windows.h"
 
 typedef enum InstantKind {
-    INSTANT_COMMIT,        /* one of the commits of a segment */
-    INSTANT_FORK,          /* the first commit of a timeline after it left its parent */
-    INSTANT_RESTORE_POINT, /* the record itself */
-    INSTANT_BACKUP_END,    /* the first commit after it */
+    INSTANT_COMMIT,        /* It is one of the commits of a segment. */
+    INSTANT_FORK,          /* It is the first commit of a timeline after it left its parent. */
+    INSTANT_RESTORE_POINT, /* It is the record of the restore point itself. */
+    INSTANT_BACKUP_END,    /* It is the first commit after the end of a backup. */
 } InstantKind;
 
-const char *instant_kind_name(InstantKind kind); /* "fork" */
+const char *instant_kind_name(InstantKind kind); /* It returns, for example, "fork". */
 
 /* What can be drawn. */
 typedef struct Instant {
     InstantKind kind;
-    uint32_t timeline; /* the last one of the path that a recovery follows */
-    uint64_t segment;  /* INSTANT_COMMIT: that the commits end in */
-    Lsn from;          /* the record begins here or later */
-    uint64_t commits;  /* INSTANT_COMMIT: how many there are to draw from */
+    uint32_t timeline; /* It is the last timeline of the path that a recovery follows. */
+    uint64_t segment;  /* With INSTANT_COMMIT, the commits end in this segment. */
+    Lsn from;          /* The record begins here or later. */
+    uint64_t commits;  /* With INSTANT_COMMIT, there are this many commits to draw from. */
 } Instant;
 
 typedef struct InstantList {
@@ -46,8 +46,8 @@ bool instant_list_load(InstantList *list, const Cluster *cluster, const WalInven
 void instant_list_done(InstantList *list); /* for CLEANUP() */
 
 typedef struct InstantDraw {
-    size_t index;    /* in the list */
-    uint64_t commit; /* INSTANT_COMMIT: which of its commits, from 0 on */
+    size_t index;    /* It is an index into the list. */
+    uint64_t commit; /* With INSTANT_COMMIT, it is the number of the commit, from 0 on. */
 } InstantDraw;
 
 /* False: there is nothing to draw. */
@@ -59,7 +59,8 @@ size_t instant_draw_one(size_t count, uint64_t seed);
 typedef struct InstantTarget {
     Target target;
     uint32_t timeline;
-    const char *text; /* "commit 3 of 17 in 000000010000000000000004"; in the list's arena */
+    /* It is, for example, "commit 3 of 17 in 000000010000000000000004", in the list's arena. */
+    const char *text;
 } InstantTarget;
 
 /* ERR_CORRUPT when the WAL there can't be read. */

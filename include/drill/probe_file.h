@@ -23,9 +23,9 @@
 
 typedef struct SqlProbe {
     const char *name, *database, *sql;
-    const char *expect;             /* NULL: anything */
-    const char *at_least, *at_most; /* NULL: no bound */
-    unsigned line;                  /* where it begins */
+    const char *expect;             /* NULL means that any answer will do. */
+    const char *at_least, *at_most; /* NULL means that there is no bound. */
+    unsigned line;                  /* The probe begins on this line. */
 } SqlProbe;
 
 typedef struct ProbeFile {

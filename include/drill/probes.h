@@ -29,17 +29,24 @@ typedef const char *ProbeConninfo(void *context, const char *database, bool is_r
                                   Arena *arena);
 
 typedef struct ProbeRequest {
-    ProbeConninfo *conninfo; /* how to get in */
+    ProbeConninfo *conninfo; /* It says how to connect. */
     void *conninfo_context;
-    const char *database; /* one that lets us in: what concerns the whole cluster is asked there */
-    bool is_copy;         /* it is thrown away: what a probe needs may be installed in it */
+    /* It is a database that lets us in. What concerns the whole cluster is asked there. */
+    const char *database;
+    bool is_copy; /* The copy is thrown away, so what a probe needs may be installed in it. */
     const char
-        *data; /* data directory, whose pages are read after a checkpoint; NULL: they are not */
+        /*
+         * It is the data directory, whose pages are read after a checkpoint. When it is NULL, they
+         * are not read.
+         */
+        *data;
     unsigned major;
     bool read_all;
-    const ProbeFile *file;        /* the operator's; NULL: none */
-    const char *const *preloaded; /* libraries that the original preloads; NULL-terminated */
-    const char *library_path;     /* its dynamic_library_path; NULL: not set */
+    const ProbeFile *file; /* It has the operator's probes. NULL means that there are none. */
+    /* The original preloads these libraries. The list ends with NULL. */
+    const char *const *preloaded;
+    /* It is the dynamic_library_path of the original. NULL means that it is not set. */
+    const char *library_path;
     /* The last drills that passed and counted rows, and sequences; NULL: none. */
     const Evidence *before_rows, *before_sequences;
 } ProbeRequest;
@@ -49,10 +56,10 @@ enum { PROBES_MAX = 600, COUNTS_MAX = 2000, PROBE_TEXT_MAX = 400 };
 typedef struct ProbeReport {
     Probe *items;
     size_t count;
-    size_t left_out; /* findings that there was no room for: probe_room() */
+    size_t left_out; /* There was no room for this many findings: probe_room(). */
     Count *counts;
     size_t count_count;
-    uint64_t server_version; /* 150018 */
+    uint64_t server_version; /* It is, for example, 150018. */
     Arena arena;
 } ProbeReport;
 

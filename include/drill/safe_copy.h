@@ -14,12 +14,15 @@
 
 typedef struct SafeCopy {
     unsigned major;
-    const char *data, *socket, *conf; /* conf: directory of our own three files */
-    const char *preload;              /* shared_preload_libraries; "" for none */
-    const char *library_path;         /* dynamic_library_path of the original; NULL: the usual */
-    WalParameters minima;             /* what the WAL needs of a hot standby */
-    const char *const *raised;        /* more of that: "name=value", NULL-terminated; may be NULL */
-    uint64_t memory;                  /* bytes that we may have; 0: not known */
+    const char *data, *socket, *conf; /* conf is the directory of our own three files. */
+    /* It is shared_preload_libraries, or "" when there are none. */
+    const char *preload;
+    /* It is the dynamic_library_path of the original. NULL means the usual one. */
+    const char *library_path;
+    WalParameters minima; /* The WAL asks at least this of a hot standby. */
+    /* It adds to them, as "name=value". The list ends with NULL, or is NULL. */
+    const char *const *raised;
+    uint64_t memory; /* We may use this many bytes. 0 means that this is not known. */
 } SafeCopy;
 
 /* "name=value" for -c, NULL-terminated, in the arena. Pure. */

@@ -27,10 +27,10 @@
 #define SCRATCH_NAME "pgcairn.drill"
 
 typedef struct Scratch {
-    const char *place; /* DIR/pgcairn.drill, resolved */
+    const char *place; /* It is DIR/pgcairn.drill, resolved. */
     const char *data, *tablespaces, *socket, *conf, *log;
-    int fd;     /* of place, locked; -1: not taken */
-    bool keeps; /* what is there stays when this ends */
+    int fd;     /* It is `place`, open and locked. -1 means that it is not taken. */
+    bool keeps; /* What is there stays after the drill. */
     Arena arena;
 } Scratch;
 

@@ -12,8 +12,8 @@
 
 typedef struct WayIn {
     /* NULL-terminated, the likeliest first. */
-    const char *const *roles;     /* superusers who may log in, as far as the files say */
-    const char *const *databases; /* "postgres", "template1", and all others */
+    const char *const *roles;     /* They are superusers who may log in, as far as the files say. */
+    const char *const *databases; /* They are "postgres", "template1" and then all others. */
 } WayIn;
 
 /* Of a data directory that is not running. Lists are empty when nothing can be read. */

@@ -3,15 +3,15 @@
 /* What of a timeline is in the list already: branches share their ancestors. */
 typedef struct SeenTimeline {
     uint32_t timeline;
-    uint64_t segment; /* up to here */
+    uint64_t segment; /* The list has it up to this segment. */
 } SeenTimeline;
 
 typedef struct Collection {
     InstantList *list;
     size_t capacity;
     const Cluster *cluster;
-    const RecoveryWindow *window; /* that is being walked */
-    Lsn from;                     /* ... from here on */
+    const RecoveryWindow *window; /* This window is being walked. */
+    Lsn from;                     /* The walk goes from here on. */
     SeenTimeline *seen;
     size_t seen_count;
 } Collection;
@@ -161,7 +161,7 @@ void instant_list_done(InstantList *list)
 /* The records of the kind that was drawn, counted. */
 typedef struct EventSearch {
     const Instant *instant;
-    uint64_t wanted; /* which one of them, from 0 on */
+    uint64_t wanted; /* It says which of them is wanted, from 0 on. */
     uint64_t found;
     WalEvent event, last;
 } EventSearch;

@@ -30,7 +30,7 @@ static uint64_t next_number(uint64_t *state)
 
 typedef struct Weights {
     uint64_t commits, specials;
-    uint64_t special; /* of each special place; a commit weighs 1 */
+    uint64_t special; /* Each special place weighs this much. A commit weighs 1. */
 } Weights;
 
 static Weights instants_weigh(const InstantList *list)

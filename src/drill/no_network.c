@@ -19,7 +19,7 @@
 #elif defined(__riscv) && __riscv_xlen == 64
 #define NATIVE_ARCH AUDIT_ARCH_RISCV64
 #else
-#define NATIVE_ARCH 0 /* not known: the network stays */
+#define NATIVE_ARCH 0 /* It is not known here, so the network stays. */
 #endif
 
 /* x86-64 has a second ABI, whose numbers have this bit; on other processors no number has it. */

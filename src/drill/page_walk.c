@@ -17,7 +17,8 @@ enum { STEP_SIZE = 1 << 20, READS_MAX = 4 };
 /* The files of one directory tree. */
 typedef struct PageTree {
     PageWalk *walk;
-    const char *prefix; /* of paths relative to the data directory: "base", "pg_tblspc/16384" */
+    /* Paths relative to the data directory begin with it: "base", "pg_tblspc/16384". */
+    const char *prefix;
     PgControl control;
     PageRule rule;
     uint8_t *pages, *again;
@@ -27,7 +28,7 @@ typedef struct PagedFile {
     const PageTree *tree;
     int fd;
     const char *path;
-    uint32_t first_block; /* of this segment */
+    uint32_t first_block; /* This segment begins with this block. */
     uint64_t bad, first_bad;
 } PagedFile;
 

@@ -13,10 +13,11 @@
 enum { PAGE_FINDINGS_MAX = 20 };
 
 typedef struct PageWalk {
-    const char *data; /* data directory */
+    const char *data; /* It is the data directory. */
     uint64_t files, pages, bad_files;
-    bool has_checksums;                      /* else only heads are judged */
-    const char *findings[PAGE_FINDINGS_MAX]; /* of the first bad files: one line each */
+    bool has_checksums; /* When it is false, only page headers are judged. */
+    /* They are about the first bad files, one line each. */
+    const char *findings[PAGE_FINDINGS_MAX];
     size_t told;
     Arena arena;
 } PageWalk;

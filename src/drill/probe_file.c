@@ -13,7 +13,7 @@ typedef struct ProbeParser {
     const char *file;
     unsigned line;
     ProbeFile *probes;
-    SqlProbe *probe; /* that is being read; NULL: none yet */
+    SqlProbe *probe; /* This probe is being read. NULL means that none is. */
     Buffer sql;
     Arena *arena;
 } ProbeParser;

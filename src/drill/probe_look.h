@@ -10,10 +10,10 @@ typedef struct ProbeLook {
     const ProbeRequest *request;
     ProbeReport *report;
     const char *database;
-    Session *session; /* read-only */
+    Session *session; /* It is read-only. */
     const char *probe;
     TimeUs begin;
-    size_t failed; /* of this probe here */
+    size_t failed; /* This many checks of this probe failed. */
 } ProbeLook;
 
 /* A probe begins; what is put from then on is its finding. */
@@ -41,7 +41,7 @@ bool probe_tell_names(ProbeLook *look, const char *query, ProbeResult result, co
 typedef struct Texts {
     const char **items;
     size_t count, capacity;
-    size_t columns; /* set before */
+    size_t columns; /* It is set before the rows are read. */
     Arena arena;
 } Texts;
 

@@ -40,8 +40,8 @@ bool probe_files(ProbeLook *look, Error *err)
 
 /* What amcheck can do here. schema NULL: this host, or this database, does not have it. */
 typedef struct Amcheck {
-    const char *schema; /* quoted */
-    bool has_heaps;     /* verify_heapam(), from 14 on */
+    const char *schema; /* It is quoted. */
+    bool has_heaps;     /* verify_heapam() is there, as it is from 14 on. */
 } Amcheck;
 
 /* In a copy, which is thrown away, it can be installed or renewed; else it is there or it is not.

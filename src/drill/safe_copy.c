@@ -11,7 +11,7 @@
 
 enum {
     SETTINGS_MAX = 128,
-    BUFFERS_PART = 8, /* of memory */
+    BUFFERS_PART = 8, /* Buffers get the memory divided by this. */
 };
 
 #define BUFFERS_MAX (UINT64_C(128) << 20)

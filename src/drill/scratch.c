@@ -20,7 +20,8 @@
 #define RECORD_NAME "record"
 
 enum {
-    SOCKET_PATH_MAX = 107, /* sun_path of sockaddr_un, without its zero (pqcomm.h) */
+    /* It is the size of sun_path in sockaddr_un without its zero (pqcomm.h). */
+    SOCKET_PATH_MAX = 107,
     RECORD_SIZE_MAX = 64 << 10,
     TRIES = 5,
 };

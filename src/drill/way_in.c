@@ -5,14 +5,14 @@
 #include "server/session.h"
 
 enum {
-    FIRST_SUPERUSER_OID = 10, /* BOOTSTRAP_SUPERUSERID, catalog/pg_authid.dat */
+    FIRST_SUPERUSER_OID = 10, /* It is BOOTSTRAP_SUPERUSERID, catalog/pg_authid.dat. */
     FILE_SIZE_MAX = 64 << 20,
     NAMES_MAX = 200,
     ROLES_TRIED_MAX = 8,
 };
 
 typedef struct WayNames {
-    const char **items; /* NULL-terminated */
+    const char **items; /* They end with NULL. */
     size_t count;
     Arena *arena;
 } WayNames;
