@@ -7,13 +7,14 @@
 #include "wal/wal_object.h"
 
 typedef struct GetRequest {
-    const char *name;  /* What the server puts for %f. */
-    const char *path;  /* What it puts for %p; written under a temporary name, then renamed. */
-    const char *data;  /* data directory: signal files and settings are looked at; or NULL */
+    const char *name; /* What the server puts for %f. */
+    const char *path; /* What it puts for %p; written under a temporary name, then renamed. */
+    /* It is the data directory, whose signal files and settings are looked at, or NULL. */
+    const char *data;
     uint32_t timeline; /* The recovery's, as restore pinned it; 0: data's settings tell it. */
     unsigned threads;
-    uint64_t hole_wait_ms; /* how long a hole may take to fill */
-    Prefetch *ahead;       /* segments that lie ready; or NULL */
+    uint64_t hole_wait_ms; /* A hole may take this long to fill. */
+    Prefetch *ahead;       /* It has the segments that lie ready, or is NULL. */
 } GetRequest;
 
 /*

@@ -22,9 +22,9 @@ typedef struct Prefetch Prefetch;
 
 typedef struct PrefetchRequest {
     const char *path; /* What the server puts for %p. */
-    const char *data; /* data directory, or NULL */
+    const char *data; /* It is the data directory, or NULL. */
     uint64_t size;    /* Bytes of the segments that may lie ready; 0: none may. */
-    unsigned threads; /* segments fetched at once */
+    unsigned threads; /* This many segments are fetched at once. */
 } PrefetchRequest;
 
 /*

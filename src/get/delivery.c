@@ -9,7 +9,7 @@
 #include <inttypes.h>
 #include <unistd.h>
 
-enum { TEXT_SIZE_MAX = 1 << 20 /* of a history or .backup file */ };
+enum { TEXT_SIZE_MAX = 1 << 20 /* It is the limit for a history or .backup file. */ };
 
 void delivery_done(Delivery *delivery)
 {

@@ -15,11 +15,12 @@
 typedef struct Delivery {
     const Cluster *cluster;
     const WalName *name;
-    const char *file; /* the name as text */
-    int folder;       /* that the temporary name is in, as for openat(2); may be AT_FDCWD */
+    const char *file; /* It is the name as text. */
+    /* The temporary name is in this folder, as for openat(2). It may be AT_FDCWD. */
+    int folder;
     char *temp_path;
-    int fd;      /* -1 to begin with */
-    Buffer head; /* of a segment its first bytes, of other files all */
+    int fd;      /* It begins as -1. */
+    Buffer head; /* It has the first bytes of a segment, and all bytes of any other file. */
 } Delivery;
 
 /* Takes temp_path over. */

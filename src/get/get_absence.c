@@ -16,8 +16,8 @@
 #include <unistd.h>
 
 enum {
-    LOOK_AGAIN_MS = 500, /* between two looks at a hole */
-    NAP_MS = 50,         /* so that a signal ends the waiting soon */
+    LOOK_AGAIN_MS = 500, /* It lies between two looks at a hole. */
+    NAP_MS = 50,         /* It is short so that a signal ends the waiting soon. */
     HISTORY_TEXT_MAX = 4 << 20,
 };
 
@@ -437,9 +437,10 @@ static bool explain_absence(const Get *get, const WalInventory *inventory, Absen
 
 /* What the archive's listing says of a file that it was asked for and did not have. */
 typedef struct AbsenceLook {
-    WalSource open; /* there is something of it */
+    WalSource open; /* Some of the file is there. */
     Absence absence;
-    bool has_given; /* counts with ABSENCE_PROVEN */
+    /* The archive still has what it gave last, or later WAL. It counts only with ABSENCE_PROVEN. */
+    bool has_given;
 } AbsenceLook;
 
 /* Decides nothing yet, and gives nothing: the inventory may turn out not to know enough. */

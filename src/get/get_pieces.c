@@ -99,7 +99,7 @@ bool get_find_open(const Get *get, const WalInventory *inventory, WalSource *sou
 /* What there is on its way to a file, and against what pg_wal has under the name. */
 typedef struct OpenDelivery {
     Delivery delivery;
-    int local_fd; /* -1: pg_wal does not have it */
+    int local_fd; /* -1 means that pg_wal does not have it. */
     uint64_t offset;
     bool is_local_same;
 } OpenDelivery;

@@ -13,9 +13,9 @@
 #include <unistd.h>
 
 enum {
-    DEPTH_MAX = 256, /* segments, however small they are */
+    DEPTH_MAX = 256, /* It counts segments, however small they are. */
     NICENESS = 10,
-    DESCRIPTORS_MAX = 65536, /* to be closed one by one, where the kernel can't close ranges */
+    DESCRIPTORS_MAX = 65536, /* They are closed one by one where the kernel can't close ranges. */
 };
 
 /*

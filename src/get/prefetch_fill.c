@@ -19,7 +19,7 @@
 enum {
     THREADS_MAX = 4,
     WINDOW_MAX = 256,
-    FREE_PART = 10, /* a tenth of the file system stays free */
+    FREE_PART = 10, /* A tenth of the file system stays free. */
     SMOOTHING = 4,
 };
 
@@ -41,9 +41,9 @@ typedef struct Fill {
     FetchJob jobs[THREADS_MAX];
     size_t job_count;
     size_t running;
-    bool has_failed; /* nothing more is begun */
+    bool has_failed; /* Nothing more is begun. */
     Pace pace;
-    bool is_ready[WINDOW_MAX + 1]; /* by the distance from the position */
+    bool is_ready[WINDOW_MAX + 1]; /* Its index is the distance from the position. */
 } Fill;
 
 /* The last write's time in full: any later write leaves another, since the kernel's has gaps. */

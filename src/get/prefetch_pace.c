@@ -7,13 +7,13 @@
 
 enum {
     REQUEST_AT = 0,
-    REQUEST_SIZE = 56, /* then its checksum */
-    FETCH_AT = 64,     /* another writer, hence another place */
+    REQUEST_SIZE = 56, /* The checksum of the request comes after these bytes. */
+    FETCH_AT = 64,     /* Another process writes this part, hence it has a place of its own. */
     FETCH_SIZE = 8,
     CHECKSUM_SIZE = 8,
     DEPTH_FIRST = 4,
-    SMOOTHING = 4, /* a new duration counts for a quarter */
-    SLOW = 8,      /* a replay takes so many times a fetch */
+    SMOOTHING = 4, /* A new duration counts for a quarter. */
+    SLOW = 8,      /* A replay takes this many times as long as a fetch. */
 };
 
 /* With the key: numbers of another boot count from another moment. */

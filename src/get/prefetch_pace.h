@@ -12,12 +12,15 @@
 #include "prefetch_spool.h"
 
 typedef struct Pace {
-    uint32_t timeline;       /* of the last segment asked for; 0: none yet */
-    uint32_t depth;          /* segments that shall lie ready after it */
-    uint64_t segment;        /* its number */
-    TimeUs answered_at;      /* when it was handed over, by the clock for durations */
-    uint64_t replay_us;      /* from an answer to the next request, smoothed; 0: not known */
-    uint32_t given_timeline; /* of the farthest segment that was handed over; 0: none yet */
+    /* It is that of the last segment asked for. 0 means that there is none yet. */
+    uint32_t timeline;
+    uint32_t depth;     /* This many segments shall lie ready after it. */
+    uint64_t segment;   /* It is the number of that segment. */
+    TimeUs answered_at; /* The segment was handed over then, by the clock for durations. */
+    /* It is the time from an answer to the next request, smoothed. 0 means that it is not known. */
+    uint64_t replay_us;
+    /* It is that of the farthest segment that was handed over. 0 means that there is none yet. */
+    uint32_t given_timeline;
     uint64_t given_segment;
 } Pace;
 
@@ -26,8 +29,9 @@ typedef struct PaceRequest {
     uint64_t segment;
     TimeUs asked_at;
     TimeUs answered_at;
-    uint64_t fetch_us;  /* what one segment takes to be fetched ahead; 0: not known */
-    uint32_t depth_max; /* at least 1 */
+    /* Fetching one segment ahead takes this long. 0 means that it is not known. */
+    uint64_t fetch_us;
+    uint32_t depth_max; /* It is at least 1. */
     bool was_ready;
 } PaceRequest;
 

@@ -9,18 +9,23 @@
 #include <sys/types.h>
 
 struct Prefetch {
-    char *path; /* of the spool */
+    char *path; /* It is the path of the spool. */
     uint64_t size;
     unsigned threads;
-    bool is_over; /* the server recovers no more: what lies there can only be removed */
+    bool is_over; /* The server recovers no more, so what lies there can only be removed. */
     TimeUs asked_at;
     bool was_ready;
-    Pace pace; /* before this request */
+    Pace pace; /* It is as it was before this request. */
     PrefetchSpool spool;
 
-    bool is_due; /* what follows is for the process that fetches; the spool is locked */
+    /*
+     * Segments have to be fetched now. The fields below are for the process that does it; the spool
+     * is locked.
+     */
+    bool is_due;
     RecoveryView view;
-    pid_t leader; /* of our process group: the server's startup process; 0: not known */
+    /* It leads our process group: the server's startup process. 0 means that it is not known. */
+    pid_t leader;
 };
 
 /* How many segments of this cluster may lie ready. */

@@ -16,14 +16,15 @@
 #define PREFETCH_FOLDER "pgcairn.prefetch"
 
 enum {
-    PREFETCH_SEAL_SIZE = 33, /* 32 hex digits and a zero */
+    PREFETCH_SEAL_SIZE = 33, /* It holds 32 hex digits and a zero. */
     PREFETCH_NAME_SIZE = WAL_NAME_SIZE + PREFETCH_SEAL_SIZE,
 };
 
 typedef struct PrefetchSpool {
-    int folder; /* -1: not open */
-    int state;  /* of its file "state": what prefetch_pace.h keeps, and the lock */
-    char *key;  /* what all seals begin with */
+    int folder; /* -1 means that it is not open. */
+    /* It is open on the file "state", which has what prefetch_pace.h keeps, and the lock. */
+    int state;
+    char *key; /* All seals begin with it. */
     uint64_t seed;
     uint32_t segment_size;
 } PrefetchSpool;

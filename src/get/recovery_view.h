@@ -8,17 +8,28 @@
 #include "postgres/history.h"
 
 typedef struct RecoveryView {
-    uint32_t timeline;      /* that the recovery leads to */
-    bool is_pinned;         /* the settings in the data directory say it as a number */
-    bool takes_newest;      /* nobody planned this recovery, and it goes to the end of the newest
-                               timeline that is there, whoever began that */
-    uint32_t current;       /* that the data directory is on; 0: not known */
-    Lsn reached;            /* where recovery must get to on it at least */
-    uint64_t bound_segment; /* last one that the target needs; 0: not known, all are needed */
-    uint64_t archive_end;   /* last one that the archive had when restore looked; 0: not known */
-    TimelinePath path;      /* once has_path */
+    uint32_t timeline; /* The recovery leads to this timeline. */
+    bool is_pinned;    /* The settings in the data directory give it as a number. */
+    /*
+     * Nobody planned this recovery, so it goes to the end of the newest timeline that is there,
+     * whoever began that.
+     */
+    bool takes_newest;
+    uint32_t current; /* The data directory is on this timeline. 0 means that it is not known. */
+    Lsn reached;      /* Recovery must get at least this far on it. */
+    /*
+     * It is the last segment that the target needs. 0 means that this is not known and all are
+     * needed.
+     */
+    uint64_t bound_segment;
+    /*
+     * It is the last segment that the archive had when restore looked. 0 means that it is not
+     * known.
+     */
+    uint64_t archive_end;
+    TimelinePath path; /* It is set with has_path. */
     bool has_path;
-    const char *data; /* of the request, or NULL */
+    const char *data; /* It is the request's, or NULL. */
     Arena arena;
 } RecoveryView;
 
