@@ -21,31 +21,38 @@ typedef enum HealthLevel {
     HEALTH_UNKNOWN,
     HEALTH_CRITICAL,
 } HealthLevel;
-const char *health_level_name(HealthLevel level); /* "OK" */
+const char *health_level_name(HealthLevel level); /* It returns, for example, "OK". */
 
 /* What is not as it should be. Texts in the arena of Health. */
 typedef struct HealthFinding {
     HealthLevel level;
-    const char *topic; /* "exposure", "archiver", "settings", "slot", "backup", "archive", "clock",
-                          "duty", "rto", "space" */
+    /*
+     * It is "exposure", "archiver", "settings", "slot", "backup", "archive", "clock", "duty", "rto"
+     * or "space".
+     */
+    const char *topic;
     const char *what;
-    const char *next; /* what to do; "" */
+    const char *next; /* It says what to do, or is "". */
 } HealthFinding;
 
 enum { HEALTH_FINDINGS_MAX = 64 };
 
 typedef struct HealthRequest {
     const char *name;        /* The cluster's name. */
-    const Cluster *cluster;  /* opened; NULL: it could not be, for this reason: */
-    const Error *no_cluster; /* ... a fact as well */
-    StorageSetup store;      /* how its repository is opened: so is the one that the server archives
-                                to, if that is a different one */
-    const char *data;        /* NULL */
-    const char *conninfo;    /* NULL: found through data */
-    TimeUs rpo;              /* the objective */
-    TimeUs backup_age;       /* how old the newest backup may get; 0: any age */
-    TimeUs rto;              /* the objective: how long a restore may take; 0: none */
-    TimeUs duties[DUTY_COUNT]; /* their periods; 0: none */
+    const Cluster *cluster;  /* It is open. NULL means that it could not be opened. */
+    const Error *no_cluster; /* It says why cluster is NULL, which is a fact as well. */
+    /*
+     * The repository is opened this way. So is the one that the server archives to, if that is a
+     * different one.
+     */
+    StorageSetup store;
+    const char *data;     /* It may be NULL. */
+    const char *conninfo; /* When it is NULL, the server is found through data. */
+    TimeUs rpo;           /* It is the objective. */
+    TimeUs backup_age;    /* The newest backup may get this old. 0 means any age. */
+    /* It is the objective: a restore may take this long. 0 means that there is none. */
+    TimeUs rto;
+    TimeUs duties[DUTY_COUNT]; /* They are the periods of the duties. 0 means that there is none. */
 } HealthRequest;
 
 typedef struct Health {
@@ -55,31 +62,35 @@ typedef struct Health {
     TimeUs rto;
     TimeUs now; /* Now, by the server's clock if it answers. */
 
-    bool has_repository; /* what follows holds */
-    Error no_repository; /* why not */
+    bool has_repository; /* The repository was read: the fields below are valid. */
+    Error no_repository; /* It says why has_repository is false. */
     Cluster cluster;     /* The request's, whose repository must live as long. */
     WalInventory wal;
     BackupList backups;
     WindowList windows;
     BranchList branches;
-    BranchAnswer branch_answer; /* to a restore that is not told which branch is meant, over this
-                                   server's directory if it is known */
+    /*
+     * It is the answer to a restore that is not told which branch is meant, and that replaces this
+     * server's directory if that is known.
+     */
+    BranchAnswer branch_answer;
     RestoreOutlook outlook;
     RepositoryRoom room;
     bool has_policy; /* Some setting says what is kept; without one nothing is removed. */
     DutyState duties[DUTY_COUNT];
-    bool has_end; /* the server's timeline is known, and how far the archive follows it */
+    bool has_end; /* The server's timeline is known, and how far the archive follows it. */
     ArchiveEnd end;
-    TimelinePath path; /* when has_end */
-    bool is_ahead;     /* the archive holds WAL of its timeline that it has not written */
-    WalFork fork;      /* Where its WAL parts from what the archive holds. */
+    TimelinePath path; /* It is set with has_end. */
+    /* The archive holds WAL of the server's timeline that the server has not written. */
+    bool is_ahead;
+    WalFork fork; /* Where its WAL parts from what the archive holds. */
 
     ServerLook server;
     ReadyPile pile;
     Exposure exposure;
 
     HealthLevel level;
-    HealthFinding findings[HEALTH_FINDINGS_MAX]; /* worst first */
+    HealthFinding findings[HEALTH_FINDINGS_MAX]; /* The worst comes first. */
     size_t finding_count;
     Arena arena;
 } Health;

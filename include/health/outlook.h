@@ -16,11 +16,12 @@ typedef struct RestoreOutlook {
     size_t count;
     const RestoreRates *rates; /* What the forecast rests on; NULL: there is none. */
     bool is_of_this_class;
-    bool has_window; /* there is a backup to begin with: what follows holds */
+    bool has_window; /* There is a backup to begin with: the fields below are valid. */
     Forecast latest, worst;
     RestoreLoad worst_load;
-    const char *worst_backup; /* the one that the worst instant begins with */
-    double wal_bytes_per_s;   /* written, over the window; 0: not known */
+    const char *worst_backup; /* The worst instant begins with this backup. */
+    /* WAL is written at this rate, measured over the window. 0 means that it is not known. */
+    double wal_bytes_per_s;
     ForecastRemedy remedy;
 } RestoreOutlook;
 
@@ -28,8 +29,9 @@ typedef struct RestoreOutlook {
 typedef struct OutlookWindow {
     const ForecastBackup *backups;
     size_t count;
-    Lsn until;                  /* end of the archive */
-    TimeUs oldest_at, until_at; /* when the oldest backup began; when the archive ended there */
+    Lsn until; /* The archive ends here. */
+    /* The oldest backup began at oldest_at. The archive ended at `until` at until_at. */
+    TimeUs oldest_at, until_at;
 } OutlookWindow;
 
 /* Pure. measures: the newest first. objective: 0, none. */

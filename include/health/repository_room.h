@@ -20,23 +20,30 @@ static const TimeUs ROOM_WAL_SPAN = 604800 * 1000000LL;
 typedef struct RoomGrowth {
     bool is_known;
     double bytes_per_day;
-    TimeUs measured; /* over how long */
+    TimeUs measured; /* The growth was measured over this time. */
 } RoomGrowth;
 
 typedef struct RepositoryRoom {
-    bool is_known;      /* `place` holds */
-    const char *reason; /* why not; "" */
+    bool is_known;      /* `place` is valid. */
+    const char *reason; /* It says why it is not known, or is "". */
     StorageRoom place;
     RoomGrowth backups, wal;
-    uint64_t next_bytes; /* the most that one of the last backups stored: of increments, if there
-                            are any; 0: not known */
-    TimeUs full_in;      /* at this growth; TIME_US_NONE: not known, or never */
-    bool is_at_most;     /* one of the two growths is not known: full_in is a bound from above */
+    /*
+     * It is the most that one of the last backups stored. Only increments count if there are any. 0
+     * means that it is not known.
+     */
+    uint64_t next_bytes;
+    /*
+     * The place is full in this time, at this growth. TIME_US_NONE means never, or that it is not
+     * known.
+     */
+    TimeUs full_in;
+    bool is_at_most; /* One of the two growths is not known, so full_in is an upper bound. */
 } RepositoryRoom;
 
 /* A backup that is there. */
 typedef struct RoomBackup {
-    TimeUs at; /* when it ended */
+    TimeUs at; /* The backup ended then. */
     uint64_t stored_bytes;
     bool is_increment;
 } RoomBackup;
@@ -53,8 +60,8 @@ void room_forecast(RepositoryRoom *room);
 
 typedef enum RoomVerdict {
     ROOM_ENOUGH,
-    ROOM_SHORT, /* not for three backups like the last ones, or not for seven days */
-    ROOM_OUT,   /* not for one and a half, or not for a day */
+    ROOM_SHORT, /* There is no room for three backups like the last ones, or for seven days. */
+    ROOM_OUT,   /* There is no room for one and a half backups, or for a day. */
 } RoomVerdict;
 RoomVerdict room_verdict(const RepositoryRoom *room);
 /* Whether the verdict is because of the next backups, and not of the days that are left. */

@@ -14,56 +14,67 @@
 /* pg_stat_archiver: what the server believes, not what the repository holds. */
 typedef struct ArchiverLook {
     uint64_t archived_count, failed_count;
-    const char *last_archived;               /* "" when none */
-    const char *last_failed;                 /* "" when none */
-    TimeUs last_archived_at, last_failed_at; /* TIME_US_NONE */
+    const char *last_archived;               /* It is "" when there is none. */
+    const char *last_failed;                 /* It is "" when there is none. */
+    TimeUs last_archived_at, last_failed_at; /* They may be TIME_US_NONE. */
 } ArchiverLook;
 
 typedef struct SlotLook {
     const char *name;
     bool is_physical;
     bool is_active;
-    bool is_ours;           /* It is the slot of `pgcairn receive`. */
-    const char *wal_status; /* "reserved", "extended", "unreserved", "lost"; "" when none */
-    Lsn restart;            /* 0: it holds nothing back */
-    uint64_t held;          /* bytes of WAL from there to where the server writes */
+    bool is_ours; /* It is the slot of `pgcairn receive`. */
+    /* It is "reserved", "extended", "unreserved" or "lost", and "" when there is none. */
+    const char *wal_status;
+    Lsn restart;   /* 0 means that it holds nothing back. */
+    uint64_t held; /* From there to where the server writes, WAL has this many bytes. */
 } SlotLook;
 
 typedef struct ArchiveSettings {
-    bool is_on; /* archive_mode is not off, on a standby: it is "always" */
+    bool is_on; /* archive_mode is not off. On a standby, it is "always". */
     const char *mode, *command, *library, *wal_level;
-    TimeUs timeout; /* archive_timeout, 0: none */
+    TimeUs timeout; /* It is archive_timeout. 0 means that there is none. */
     uint64_t max_wal_size;
 } ArchiveSettings;
 
 typedef struct ServerLook {
     /* Texts in arena. Who it is, from SQL or from its data directory. */
-    bool is_known; /* system identifier and what follows hold */
+    bool is_known; /* The system identifier and the next fields are valid. */
     uint64_t system_identifier;
     unsigned major;
     uint32_t wal_segment_size;
     uint32_t timeline;
     bool in_recovery;
 
-    const char *data;    /* data directory whose pg_wal can be read here; NULL */
-    const char *no_data; /* why not; "" */
-    PgControl control;   /* when data is not NULL */
-    bool is_running;     /* a lock file of a living server is in data */
+    const char *data;    /* It is the data directory whose pg_wal can be read here, or NULL. */
+    const char *no_data; /* It says why data is NULL, or is "". */
+    PgControl control;   /* It is set when data is not NULL. */
+    bool is_running;     /* A lock file of a living server is in data. */
 
     bool answers;          /* The server answers SQL: all that follows holds. */
-    const char *no_answer; /* why not; "" */
-    TimeUs now;            /* the server's clock, when time_monotonic() was asked_at */
+    const char *no_answer; /* It says why the server does not answer, or is "". */
+    /* It is what the server's clock said when time_monotonic() was asked_at. */
+    TimeUs now;
     TimeUs asked_at;
-    TimeUs clock_ahead; /* the server's clock less ours */
-    Lsn insert;         /* where it writes; on a standby the end of what it received or replayed */
-    Lsn flushed;        /* all before it can be read in pg_wal */
-    bool is_streaming;  /* a standby that is connected to its primary */
-    bool is_hidden;     /* whether it is this role may not see */
-    TimeUs heard_at;    /* is_streaming: when the last message came; TIME_US_NONE: not known */
-    Lsn told;           /* is_streaming: how far the primary had written by that; 0: not known */
+    TimeUs clock_ahead; /* The server's clock is ahead of ours by this much. */
+    /* The server writes here. On a standby, what it received or replayed ends here. */
+    Lsn insert;
+    Lsn flushed;       /* All WAL before it can be read in pg_wal. */
+    bool is_streaming; /* The server is a standby that is connected to its primary. */
+    bool is_hidden;    /* This role may not see whether it is streaming. */
+    /* With is_streaming, the last message came then. TIME_US_NONE means that this is not known. */
+    TimeUs heard_at;
+    /*
+     * With is_streaming, the primary had written up to here by then. 0 means that this is not
+     * known.
+     */
+    Lsn told;
     ArchiveSettings archive;
-    const char *archives_to; /* another repository, or cluster in it, than the one that is asked,
-                                as archive_command names it; "" unless that is proven */
+    /*
+     * It is another repository, or a cluster in it, than the one that was asked about, as
+     * archive_command names it. It is "" unless that is proven.
+     */
+    const char *archives_to;
     ArchiverLook archiver;
     SlotLook *slots;
     size_t slot_count;
@@ -73,19 +84,19 @@ typedef struct ServerLook {
 /* Segments that the server has marked for its archiver (archive_status/NAME.ready). */
 typedef struct ReadyPile {
     bool is_known;
-    const char *reason; /* why not; "" */
-    uint64_t count;     /* segments */
-    uint64_t others;    /* history and backup files */
+    const char *reason; /* It says why it is not known, or is "". */
+    uint64_t count;     /* It counts segments. */
+    uint64_t others;    /* It counts history and backup files. */
     uint64_t bytes;
-    char oldest[WAL_NAME_SIZE]; /* lowest name of a segment; "" */
+    char oldest[WAL_NAME_SIZE]; /* It is the lowest name of a segment, or "". */
     WalName oldest_name;
-    TimeUs oldest_at; /* when the first one was marked, by the server's clock */
+    TimeUs oldest_at; /* The first one was marked then, by the server's clock. */
     /*
      * Segments that became ready since then, in bytes per second, when at least one did and nothing
      * was archived meanwhile; 0: not known.
      */
     double growth_bytes_per_s;
-    TimeUs measured; /* over so long */
+    TimeUs measured; /* The growth was measured over this time. */
     bool knows_free;
     uint64_t free_bytes; /* Free bytes of pg_wal's file system. */
     TimeUs full_in;      /* When it is full at that growth; TIME_US_NONE: not known. */

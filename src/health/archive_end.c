@@ -11,9 +11,9 @@ enum {
 /* The path as far as the archive has the histories that lead along it. */
 typedef struct KnownPath {
     TimelinePath path;
-    Lsn limit;     /* where the first step that was dropped begins; 0: none was */
-    uint32_t lost; /* its timeline */
-    bool is_other; /* the archive has a history of it that tells another one */
+    Lsn limit;     /* The first step that was dropped begins here. 0 means that none was. */
+    uint32_t lost; /* It is the timeline of that step. */
+    bool is_other; /* The archive has a history of it, but with another content. */
 } KnownPath;
 
 /* The same timelines, from the same places. */

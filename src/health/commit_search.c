@@ -14,11 +14,11 @@ enum { PART_SIZE = 256 << 10 };
 
 /* How the reading of one segment ended. */
 typedef enum SegmentOutcome {
-    SEGMENT_WHOLE,   /* go on with the next one */
-    SEGMENT_FOUND,   /* the commit is in it */
-    SEGMENT_ENDS,    /* WAL ends in it */
-    SEGMENT_ABSENT,  /* there is no such file, or an older one that was given this name to come */
-    SEGMENT_CHANGED, /* the server took it away while it was read */
+    SEGMENT_WHOLE,   /* Go on with the next segment. */
+    SEGMENT_FOUND,   /* The commit is in it. */
+    SEGMENT_ENDS,    /* WAL ends in it. */
+    SEGMENT_ABSENT,  /* There is no such file, or an older one that was renamed to be used later. */
+    SEGMENT_CHANGED, /* The server removed it while it was being read. */
 } SegmentOutcome;
 
 typedef struct Looking {

@@ -27,7 +27,7 @@ void ready_pile_measure(ReadyPile *pile, uint32_t segment_size, TimeUs now,
 
 /* Files of pg_wal: by the data directory, or by SQL for a role that may read them. */
 typedef struct WalFiles {
-    const char *directory; /* NULL: by SQL */
+    const char *directory; /* NULL means that SQL is used. */
     Session *session;
 } WalFiles;
 bool wal_files_read(void *context, const char *name, uint64_t offset, size_t size, Buffer *bytes,
@@ -41,9 +41,13 @@ bool wal_tail_may_be_commit(const WalReaderState *reader);
 /* One look in progress. */
 typedef struct Look {
     Health *health;
-    Session *session; /* NULL: the server does not answer */
+    Session *session; /* NULL means that the server does not answer. */
     WalFiles files;
-    Lsn seen_to; /* of the server's WAL, after what is archived; 0: nothing there */
+    /*
+     * The server's WAL that follows what is archived was seen up to here. 0 means that there is
+     * none.
+     */
+    Lsn seen_to;
     Arena *arena;
 } Look;
 

@@ -3,7 +3,7 @@
 #include <stdlib.h>
 
 static const TimeUs DAY = 86400 * (TimeUs)1000000;
-static const double DAYS_MAX = 36500; /* beyond a century it is all the same */
+static const double DAYS_MAX = 36500; /* Beyond a century, the exact number does not matter. */
 
 static int room_newest_first(const void *one, const void *other)
 {

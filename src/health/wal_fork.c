@@ -9,13 +9,14 @@
 enum {
     SAMPLE_SIZE = 256 << 10,
     PART_SIZE = 256 << 10,
-    FEW_BYTES = 16 << 10, /* of a segment that has just begun */
-    PREV_AT = 8,          /* XLogRecord: xl_tot_len, xl_xid, xl_prev */
+    FEW_BYTES = 16 << 10, /* A segment that has just begun has no more than this. */
+    /* It is the offset of xl_prev in XLogRecord, after xl_tot_len and xl_xid. */
+    PREV_AT = 8,
 };
 
 /* The server's WAL of a place beside what the archive holds under that name. */
 typedef enum Likeness {
-    LIKE_UNSEEN, /* one of both is not there */
+    LIKE_UNSEEN, /* One of the two is not there. */
     LIKE_SAME,
     LIKE_OTHER,
 } Likeness;
@@ -170,7 +171,7 @@ typedef struct ForkComparison {
     uint32_t offset, limit;
     Buffer own;
     bool is_gone, is_other;
-    uint32_t first; /* is_other: the first byte that differs */
+    uint32_t first; /* With is_other, the first byte that differs is here. */
 } ForkComparison;
 
 static void comparing_done(ForkComparison *comparing)
