@@ -16,22 +16,22 @@
 #include "ledger/ledger.h"
 
 typedef enum Duty { DUTY_BACKUP, DUTY_VERIFY, DUTY_RESTORE, DUTY_DRILL, DUTY_COUNT } Duty;
-const char *duty_name(Duty duty); /* "verify", as in options and JSON */
+const char *duty_name(Duty duty); /* It returns, for example, "verify", as in options and JSON. */
 const char *duty_text(Duty duty); /* For people: "test restore". */
 
 typedef struct DutyState {
-    TimeUs period; /* 0: it is none here; then nothing below holds */
-    TimeUs last;   /* when it was done last; TIME_US_NONE: not yet */
+    TimeUs period; /* 0 means that it is no duty here. Then the fields below are not valid. */
+    TimeUs last;   /* It was done last at this time. TIME_US_NONE means that it was not done yet. */
     TimeUs due_at;
     bool is_due, is_overdue;
     TimeUs failed_at; /* When an attempt since then failed to do it; TIME_US_NONE: none did. */
     unsigned failed_status;
-    TimeUs takes; /* how long it took last; TIME_US_NONE */
+    TimeUs takes; /* It took this long last time, or TIME_US_NONE. */
 } DutyState;
 
 typedef struct DutyRequest {
-    TimeUs periods[DUTY_COUNT]; /* 0: none */
-    TimeUs since;               /* when the cluster was registered */
+    TimeUs periods[DUTY_COUNT]; /* 0 means that there is none. */
+    TimeUs since;               /* The cluster was registered then. */
     TimeUs now;
 } DutyRequest;
 

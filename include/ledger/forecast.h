@@ -24,28 +24,31 @@ enum { RATES_SAMPLES_MAX = 10, FORECAST_KINDS_MAX = 16 };
 
 /* What there is to do. */
 typedef struct RestoreLoad {
-    uint64_t bytes, files; /* of the backup, raw */
-    uint64_t wal_bytes;    /* to replay, raw */
-    bool has_target;       /* it starts twice: see PHASE_SECOND_START */
-    bool has_check;        /* a cluster is replaced: see PHASE_CHECK */
+    uint64_t bytes, files; /* They are those of the backup, raw. */
+    uint64_t wal_bytes;    /* This many bytes of raw WAL are to be replayed. */
+    bool has_target;       /* The server starts twice: see PHASE_SECOND_START. */
+    bool has_check;        /* A cluster is replaced: see PHASE_CHECK. */
 } RestoreLoad;
 
 /* What a phase takes, in microseconds. */
 typedef struct PhaseTerm {
-    bool is_known; /* it was measured */
+    bool is_known; /* The phase was measured. */
     double fixed, rate;
 } PhaseTerm;
 
 typedef struct RestoreRates {
     RestoreKind kind;
-    size_t count;                        /* restores that were measured */
-    TimeUs newest;                       /* when the newest of them ended; the caller's */
-    bool is_known[PHASE_COUNT];          /* it was measured */
-    PhaseTerm terms[PHASE_COUNT];        /* of all but FILES */
-    PhaseTerm checkpoint[2];             /* without and with a target */
-    double us_per_byte, us_per_file;     /* FILES */
-    uint64_t bytes_most, wal_bytes_most; /* the largest that was measured */
-    double spread; /* standard deviation of real time / forecast; below 0: fewer than two */
+    size_t count;                        /* This many restores were measured. */
+    TimeUs newest;                       /* The newest of them ended then. The caller sets it. */
+    bool is_known[PHASE_COUNT];          /* The phase was measured. */
+    PhaseTerm terms[PHASE_COUNT];        /* They are of all phases but FILES. */
+    PhaseTerm checkpoint[2];             /* The first is without a target, the second with one. */
+    double us_per_byte, us_per_file;     /* They are for FILES. */
+    uint64_t bytes_most, wal_bytes_most; /* They are the largest that were measured. */
+    /*
+     * It is the standard deviation of real time / forecast. Below 0, fewer than two were measured.
+     */
+    double spread;
 } RestoreRates;
 
 /* Of those of `measures`, the newest first, that are of this kind. False: there is none. */
@@ -57,14 +60,16 @@ bool rates_measure(const RestoreMeasure *measures, size_t count, const RestoreKi
 double forecast_work(const RestoreLoad *load, RestorePhase phase, bool is_delta);
 
 typedef struct Forecast {
-    bool is_known;              /* each phase that there will be was measured */
-    bool has_p90;               /* ... twice at least */
-    TimeUs phases[PHASE_COUNT]; /* TIME_US_NONE: there will be none, or it was not measured */
-    bool lacks[PHASE_COUNT];    /* not measured */
-    TimeUs measured;            /* all phases that were measured together */
-    TimeUs p50, p90;            /* in all; 9 of 10 take no longer than p90; TIME_US_NONE */
-    size_t count;               /* restores that it rests on */
-    bool is_far;                /* much more bytes or WAL than was ever measured */
+    bool is_known; /* Each phase that there will be was measured. */
+    bool has_p90;  /* Each phase was measured at least twice. */
+    /* TIME_US_NONE means that there will be no such phase, or that it was not measured. */
+    TimeUs phases[PHASE_COUNT];
+    bool lacks[PHASE_COUNT]; /* The phase was not measured. */
+    TimeUs measured;         /* It is the sum of all phases that were measured. */
+    /* They are of the whole restore: 9 of 10 take no longer than p90. They may be TIME_US_NONE. */
+    TimeUs p50, p90;
+    size_t count; /* The forecast rests on this many restores. */
+    bool is_far;  /* There are many more bytes, or much more WAL, than was ever measured. */
 } Forecast;
 
 void forecast_make(const RestoreRates *rates, const RestoreLoad *load, Forecast *forecast);
@@ -87,11 +92,17 @@ bool forecast_worst(const RestoreRates *rates, const ForecastBackup *backups, si
 
 /* What would bring the time below the objective, computed from what was measured. */
 typedef struct ForecastRemedy {
-    bool is_needed;             /* the forecast is above the objective */
-    TimeUs backup_every;        /* so often; 0: not often enough ever, as files and start alone take
-                                   longer; TIME_US_NONE: how much WAL is written in a time is not known */
-    const RestoreRates *faster; /* another kind on the same class of host, which was measured and
-                                   keeps the objective; NULL: none */
+    bool is_needed; /* The forecast is above the objective. */
+    /*
+     * Backups this often would do. 0 means that no number of backups is enough, since files and
+     * start alone take longer. TIME_US_NONE means that it is not known how fast WAL is written.
+     */
+    TimeUs backup_every;
+    /*
+     * It is another kind of restore on the same class of host, which was measured and meets the
+     * objective, or NULL.
+     */
+    const RestoreRates *faster;
     TimeUs faster_time;
 } ForecastRemedy;
 

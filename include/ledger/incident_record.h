@@ -11,17 +11,17 @@
 #include "repo/repo.h"
 
 typedef enum IncidentEventKind { INCIDENT_OPEN, INCIDENT_UPDATE, INCIDENT_CLOSE } IncidentEventKind;
-const char *incident_event_name(IncidentEventKind kind); /* "open" */
+const char *incident_event_name(IncidentEventKind kind); /* It returns, for example, "open". */
 
 /* One note. Texts belong to the caller, or to the list that was loaded. */
 typedef struct IncidentNote {
     char id[BACKUP_ID_SIZE]; /* The incident's id. */
     IncidentEventKind kind;
     TimeUs at;
-    const char *text;     /* what happens; CLOSE: the cause */
-    const char *host;     /* where it was noted */
-    const char *severity; /* OPEN: "SEV1"; else "" */
-    TimeUs began;         /* OPEN: since when it is so; else TIME_US_NONE */
+    const char *text;     /* It says what happens. For CLOSE it is the cause. */
+    const char *host;     /* The note was made on this host. */
+    const char *severity; /* For OPEN it is, for example, "SEV1". Otherwise it is "". */
+    TimeUs began;         /* For OPEN the incident began then. Otherwise it is TIME_US_NONE. */
 } IncidentNote;
 
 bool incident_note_store(const Cluster *cluster, const IncidentNote *note, Error *err) MUST_CHECK;
@@ -30,16 +30,16 @@ typedef struct Incident {
     char id[BACKUP_ID_SIZE];
     const char *text, *severity;
     TimeUs began, opened_at;
-    TimeUs closed_at;    /* TIME_US_NONE: it is open */
-    const char *cause;   /* "" */
+    TimeUs closed_at;    /* TIME_US_NONE means that it is open. */
+    const char *cause;   /* It may be "". */
     IncidentNote *notes; /* In the order of time, with the one that opened it. */
     size_t count;
 } Incident;
 
 typedef struct IncidentList {
-    Incident *items; /* the oldest first */
+    Incident *items; /* The oldest comes first. */
     size_t count;
-    size_t unreadable; /* notes that are damaged, or newer than this program */
+    size_t unreadable; /* This many notes are damaged, or newer than this program. */
     Arena arena;
 } IncidentList;
 

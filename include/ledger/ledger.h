@@ -19,22 +19,26 @@ enum { LEDGER_OPERATION_SIZE = 32 };
 typedef struct LedgerEntry {
     const char *object;
     char operation[LEDGER_OPERATION_SIZE];
-    unsigned status; /* exit status */
+    unsigned status; /* It is the exit status. */
     TimeUs started, finished;
-    const char *host; /* "" when the entry does not say */
-    Record record;    /* all of it */
+    const char *host; /* It is "" when the entry does not say. */
+    Record record;    /* It has the whole entry. */
 } LedgerEntry;
 
 typedef struct LedgerRequest {
-    const char *const *operations; /* NULL-terminated; NULL: every one */
-    size_t each;  /* the newest so many of each operation; 0: no limit but the next one's */
+    const char *const *operations; /* They end with NULL. NULL means every operation. */
+    /*
+     * At most this many are taken of each operation, the newest ones. 0 means that only the next
+     * field limits them.
+     */
+    size_t each;
     TimeUs since; /* Those that ended at this time or later; TIME_US_NONE: all. */
 } LedgerRequest;
 
 typedef struct Ledger {
-    LedgerEntry *items; /* the newest first, by when they ended */
+    LedgerEntry *items; /* The newest comes first, by when they ended. */
     size_t count;
-    size_t unreadable; /* entries that are damaged, or newer than this program */
+    size_t unreadable; /* This many entries are damaged, or newer than this program. */
     Arena arena;
 } Ledger;
 

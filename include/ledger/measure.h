@@ -11,14 +11,15 @@
 /* In the order in which they happen. */
 typedef enum RestorePhase {
     PHASE_PLAN,
-    PHASE_CHECK,        /* what is read before anything is touched: WAL, or the whole backup */
-    PHASE_FILES,        /* the backup's files are fetched, verified and written */
-    PHASE_SYNC,         /* ... and made durable */
-    PHASE_START,        /* The server starts, until replay begins. */
-    PHASE_REPLAY,       /* WAL is replayed. */
-    PHASE_CHECKPOINT,   /* From the end of replay until the server is open, or has shut down. */
-    PHASE_SECOND_START, /* after a verified target, to pause there or to open */
-    PHASE_PROBES,       /* A drill asks its questions. */
+    PHASE_CHECK,      /* It is what is read before anything is touched: WAL, or the whole backup. */
+    PHASE_FILES,      /* The backup's files are fetched, verified and written. */
+    PHASE_SYNC,       /* These files are made durable. */
+    PHASE_START,      /* The server starts, until replay begins. */
+    PHASE_REPLAY,     /* WAL is replayed. */
+    PHASE_CHECKPOINT, /* From the end of replay until the server is open, or has shut down. */
+    /* The server starts again after a verified target, to pause there or to open. */
+    PHASE_SECOND_START,
+    PHASE_PROBES, /* A drill asks its questions. */
     PHASE_COUNT,
 } RestorePhase;
 
@@ -38,10 +39,11 @@ typedef struct RestoreMeasure {
     char host_class[HOST_CLASS_SIZE];
     char codec[CODEC_WORD_SIZE]; /* The backup's: "zstd"; "" when nothing of it is compressed. */
     unsigned jobs;
-    bool is_delta;         /* what was right already was left as it is */
+    bool is_delta;         /* What was right already was left as it is. */
     uint64_t files, bytes; /* The backup's, raw. */
     uint64_t wal_bytes; /* From where replay began to where it ended, raw; 0: it did not start. */
-    TimeUs phases[PHASE_COUNT]; /* microseconds; TIME_US_NONE: there was none, or it did not end */
+    /* TIME_US_NONE means that there was no such phase, or that it did not end. */
+    TimeUs phases[PHASE_COUNT];
 } RestoreMeasure;
 
 /* All phases none. */

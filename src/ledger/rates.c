@@ -59,7 +59,8 @@ static RestoreLoad load_of(const RestoreMeasure *measure)
 /* Weighted sums over the restores that had a phase: of its work, its time, and their products. */
 typedef struct TermSums {
     size_t count;
-    double times, units, weights; /* for means: by how new it is alone */
+    /* They are for means, weighted only by how new each restore is. */
+    double times, units, weights;
     double fit_weights, works, works2, fit_times, works_times;
 } TermSums;
 
