@@ -16,7 +16,7 @@ typedef struct Advance {
     Cluster cluster;
     RestoreRequest request;
     AdvanceFrom from;
-    bool is_running; /* paused; else it is down at its target */
+    bool is_running; /* Recovery is paused. When it is false, the server is down at its target. */
     RestorePlan plan;
 } Advance;
 

@@ -16,15 +16,18 @@
 
 typedef struct Aftermath {
     const Options *options;
-    const Options *places;  /* what commands in hints are completed by: options, or with a
-                               repository that was found otherwise */
-    const char *command;    /* "restore": whose aftermath it is */
-    const char *data;       /* of the server */
-    const Cluster *cluster; /* NULL: the repository is not known */
-    const char *no_cluster; /* ... why; "" */
+    /*
+     * They complete the commands in hints: they are `options`, or the same with a repository that
+     * was found in another way.
+     */
+    const Options *places;
+    const char *command;    /* It is the command whose aftermath it is, for example "restore". */
+    const char *data;       /* It is the data directory of the server. */
+    const Cluster *cluster; /* NULL means that the repository is not known. */
+    const char *no_cluster; /* It says why cluster is NULL, or is "". */
     bool is_copy;
-    const char *const *slots_before; /* NULL-terminated; NULL */
-    Closing closing;                 /* what the caller knows of it */
+    const char *const *slots_before; /* They end with NULL. It may be NULL. */
+    Closing closing;                 /* It has what the caller knows of it. */
     bool wanted[CHECK_KINDS];
     ProbeFile probes;
     CheckList checks;

@@ -10,13 +10,13 @@
 
 typedef struct CameBack {
     const Options *options;
-    bool is_ours;        /* `restore` began it, and it was not opened when this was looked at */
-    bool has_cluster;    /* the repository is open */
-    const char *why_not; /* "" */
+    bool is_ours;        /* `restore` began it, and it was not open yet when this was looked at. */
+    bool has_cluster;    /* The repository is open. */
+    const char *why_not; /* It says why has_cluster is false, or is "". */
     Repo repo;
     Cluster cluster;
-    TimeUs started; /* time_now() */
-    Options places; /* of options, with the repository that restore_command names */
+    TimeUs started; /* It is a time_now(). */
+    Options places; /* They are `options`, with the repository that restore_command names. */
     Arena arena;
 } CameBack;
 

@@ -13,7 +13,8 @@
 /* One run of the command, as far as it got. Its arena has what is not a part's own. */
 typedef struct Drill {
     const Options *asked;
-    Options options; /* as a restore takes them: a copy that starts in the scratch place */
+    /* They are what a restore would take: a copy that starts in the scratch place. */
+    Options options;
     const Cluster *cluster;
     Scratch scratch;
     RestoreRequest request;
@@ -21,14 +22,15 @@ typedef struct Drill {
     ProbeFile file;
     ProbeReport probes;
     Evidence evidence;
-    bool is_planned;              /* a backup was chosen */
-    bool is_hosts_fault;          /* it failed, and the backup is not to blame */
-    const char *const *preloaded; /* libraries that the original preloads */
-    const char *library_path;     /* its dynamic_library_path; NULL: not set */
-    WayIn way;                    /* into the copy, as far as its files say */
-    SafeSession session;          /* ... and what leads in */
-    Error trouble; /* what is not as it should be although the drill took place: evidence not stored
-                    */
+    bool is_planned;              /* A backup was chosen. */
+    bool is_hosts_fault;          /* The drill failed, and the backup is not to blame. */
+    const char *const *preloaded; /* The original preloads these libraries. */
+    /* It is the dynamic_library_path of the original. NULL means that it is not set. */
+    const char *library_path;
+    WayIn way;           /* It leads into the copy, as far as its files say. */
+    SafeSession session; /* It leads into the copy as well. */
+    /* It says what went wrong although the drill took place: the evidence was not stored. */
+    Error trouble;
     Arena arena;
 } Drill;
 

@@ -14,7 +14,7 @@
 #include <unistd.h>
 
 enum {
-    NAME_MAX_BYTES = 63, /* MAXFNAMELEN - 1, xlog_internal.h */
+    NAME_MAX_BYTES = 63, /* It is MAXFNAMELEN - 1, xlog_internal.h. */
     FIRST_NORMAL_XID = 3,
 };
 

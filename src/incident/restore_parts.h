@@ -18,37 +18,46 @@ typedef struct RestoreStory {
     const Options *options;
     const Cluster *cluster;
     const RestoreRequest *request;
-    TargetAction action; /* that was asked for; the request may say shutdown first */
+    TargetAction action; /* The operator asked for this one. The request may say shutdown first. */
     WalSaved saved;
     RestorePlan plan;
     RestoreReport report;
     bool is_restored;
-    const char *const *settings; /* all that the server is started with; NULL: as its configuration
-                                    wants it. Of a drill */
-    const char *const *env;      /* of the server, beside the usual: base/process.h; or NULL */
-    bool (*in_child)(void);      /* what it gives up, or NULL: base/process.h */
-    RestoreStarted *on_start;    /* NULL: nobody wants to know */
+    /*
+     * The server is started with all of these. NULL means that it starts as its configuration
+     * wants. Only a drill sets it.
+     */
+    const char *const *settings;
+    /* They are added to the server's usual environment: base/process.h. It may be NULL. */
+    const char *const *env;
+    /* It is called in the server's process before it starts, or is NULL: base/process.h. */
+    bool (*in_child)(void);
+    RestoreStarted *on_start; /* NULL means that nobody wants to know. */
     void *on_start_context;
-    const char *const *raised; /* "max_connections=90", ...: restore_raised_parameters() */
+    /* It is, for example, "max_connections=90": restore_raised_parameters(). */
+    const char *const *raised;
     bool is_started;
-    bool is_second_start;  /* to pause at the verified target, or to open */
-    bool is_verified;      /* the target was reached, and nothing else */
-    RecoverySight sight;   /* the last one */
-    Lsn reached;           /* verified end of replay */
-    uint32_t new_timeline; /* after promotion; 0: none */
-    const char *locked;    /* relations that nobody can read while it is paused; "" */
-    char connection[512];  /* "host=... port=..." of a running server */
+    /* The second start pauses at the verified target, or opens the server. */
+    bool is_second_start;
+    bool is_verified;      /* The target was reached, and nothing beyond it. */
+    RecoverySight sight;   /* It is what was seen last. */
+    Lsn reached;           /* It is the verified end of replay. */
+    uint32_t new_timeline; /* It is the timeline after promotion. 0 means that there is none. */
+    /* Nobody can read these relations while recovery is paused. It is "" when there are none. */
+    const char *locked;
+    char connection[512]; /* It is "host=... port=..." of a running server. */
     const char *log_path;
-    uint64_t log_from;              /* what it had before the server was started */
-    TimeUs started_at, finished_at; /* time_now() */
-    TimeUs elapsed_plan, elapsed_replay, elapsed_open; /* microseconds */
-    RestoreKind kind;                                  /* what it is measured as */
-    bool has_estimate;                                 /* restores of this kind were measured */
+    uint64_t log_from;              /* The log had this many bytes before the server was started. */
+    TimeUs started_at, finished_at; /* They are time_now(). */
+    TimeUs elapsed_plan, elapsed_replay, elapsed_open;
+    RestoreKind kind;  /* The restore is measured as this kind. */
+    bool has_estimate; /* Restores of this kind were measured before. */
     Forecast estimate;
-    const char *const *slots_before; /* of what is replaced; NULL-terminated */
-    struct Aftermath *aftermath;     /* what comes once it is back; NULL: of a drill */
+    /* They are those of the cluster that is replaced. The list ends with NULL. */
+    const char *const *slots_before;
+    struct Aftermath *aftermath; /* It comes once the cluster is back. In a drill it is NULL. */
     TimeUs elapsed_start,
-        elapsed_checkpoint; /* of elapsed_replay: before and after replay itself */
+        elapsed_checkpoint; /* They are parts of elapsed_replay, before and after replay itself. */
 } RestoreStory;
 
 /* cli/option_rules.c has checked that there is only one. */

@@ -25,22 +25,24 @@ static const TimeUs SECOND = 1000000;
 /* What the watch has seen so far, and how it tells it. */
 typedef struct Screen {
     const Options *options;
-    bool is_drawn; /* one line on a terminal; else log lines or JSON */
+    /* It is one line on a terminal. When it is false, there are log lines or JSON. */
+    bool is_drawn;
     RecoveryGoal goal;
-    const char *log_path;        /* of a server that was started here */
-    const char *const *settings; /* for its start, besides those of its last one; NULL: none */
+    const char *log_path; /* It is the log of a server that was started here. */
+    /* A start adds these to the settings of the last one. NULL means none. */
+    const char *const *settings;
     struct {
         TimeUs at;
         Lsn replayed;
-    } samples[SAMPLES]; /* one a second: what the rate is measured by */
+    } samples[SAMPLES]; /* One is taken each second. The rate is computed from them. */
     size_t sample_count;
-    const Cluster *cluster; /* the archive that it reads; NULL: not known */
-    bool is_second;         /* it was started to pause at a target that was reached before */
+    const Cluster *cluster; /* The server reads this archive. NULL means that it is not known. */
+    bool is_second;         /* It was started to pause at a target that was reached before. */
     RecoveryState state;
     bool is_stalled, is_shut_out, is_closing;
     bool has_told;
-    Error failure;              /* of writing the answer */
-    const Aftermath *aftermath; /* once it has ended; NULL */
+    Error failure;              /* It says why the answer could not be written. */
+    const Aftermath *aftermath; /* It is set once the watch has ended. Until then it is NULL. */
 } Screen;
 
 static void screen_take_sample(Screen *screen, Lsn replayed, TimeUs now)
@@ -73,11 +75,11 @@ typedef struct Figures {
     char lsn[LSN_TEXT_SIZE];
     char commit[TIME_TEXT_SIZE];
     char rate[OUT_TEXT_SIZE];
-    char left[OUT_TEXT_SIZE]; /* bytes */
+    char left[OUT_TEXT_SIZE]; /* It is in bytes. */
     char left_time[OUT_TEXT_SIZE];
-    uint64_t rate_bytes_per_s; /* 0: not known */
+    uint64_t rate_bytes_per_s; /* 0 means that it is not known. */
     uint64_t left_bytes;
-    TimeUs left_us; /* 0: not known */
+    TimeUs left_us; /* 0 means that it is not known. */
     bool has_left;
 } Figures;
 
