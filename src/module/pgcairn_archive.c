@@ -43,7 +43,7 @@ PG_MODULE_MAGIC;
 enum {
     ANSWER_MAX = 2048,
     PATH_MAX_HERE = MAXPGPATH + 2,
-    SETTINGS = 4, /* that the child gets on its command line */
+    SETTINGS = 4, /* The child gets this many on its command line. */
     ENDING_MS = 10000,
     GIVING_UP_MS = ENDING_MS + 2000,
 };
@@ -53,12 +53,12 @@ void _PG_init(void);
 static char *program, *repository, *cluster, *config;
 
 typedef struct Child {
-    pid_t pid; /* 0: none */
+    pid_t pid; /* 0 means that there is none. */
     int channel;
-    char settings[SETTINGS][MAXPGPATH]; /* what it was started with */
-    char answer[ANSWER_MAX];            /* what came of its line so far */
+    char settings[SETTINGS][MAXPGPATH]; /* The child was started with these. */
+    char answer[ANSWER_MAX];            /* The child has answered this much of its line so far. */
     size_t got;
-    bool owes; /* a question was sent, and its answer not taken */
+    bool owes; /* A question was sent, and its answer was not read yet. */
 } Child;
 
 /* One archiver, one child. */
