@@ -9,11 +9,11 @@
 
 typedef struct DatabaseName {
     uint32_t oid;
-    const char *name; /* in the bytes that the server has, of whatever encoding */
+    const char *name; /* It has the bytes that the server has, in whatever encoding. */
 } DatabaseName;
 
 typedef struct DatabaseNameList {
-    DatabaseName *items; /* in the order of the text */
+    DatabaseName *items; /* They are in the order of the text. */
     size_t count;
 } DatabaseNameList;
 

@@ -16,28 +16,34 @@ enum { RANGE_FRAGMENTS_MAX = 64 };
 
 /* What a backup stored of one range, or an earlier one did: the content is their overlay. */
 typedef struct Fragment {
-    Frame table;   /* the frame of its page table */
-    uint32_t live; /* pages of it that no newer fragment has, and that are in the range still */
-    uint32_t data_pack; /* where the extents are: table.pack, but for a table that stands alone */
+    Frame table;   /* It is the frame of the fragment's page table. */
+    uint32_t live; /* This many of its pages are still in the range and in no newer fragment. */
+    /* The extents are in this pack. It is table.pack, unless the table stands alone. */
+    uint32_t data_pack;
 } Fragment;
 
 typedef struct ManifestRange {
-    uint32_t index; /* in the file */
+    uint32_t index; /* It is the range's number in the file. */
     bool is_settled;
     uint8_t fragment_count;
-    uint32_t crc32c; /* of its content: those of all ranges combine to the file's */
+    /* It is that of the range's content. Those of all ranges combine to the file's. */
+    uint32_t crc32c;
     uint64_t size;
-    uint64_t hash;       /* range_hash() */
-    Fragment *fragments; /* oldest first */
+    uint64_t hash;       /* It is a range_hash(). */
+    Fragment *fragments; /* The oldest comes first. */
 } ManifestRange;
 
 typedef enum EntryKind {
     ENTRY_FILE,
     ENTRY_DIRECTORY,
-    ENTRY_LINK,   /* pg_tblspc/OID; target is where the tablespace was */
-    ENTRY_EXTRA,  /* a file of configuration outside the data directory; path is absolute */
-    ENTRY_HOLLOW, /* of a restore's plan, never of a manifest: a file of a database that is left
-                     out, which will be as long, and have nothing in it (restore/left_out.c) */
+    ENTRY_LINK, /* It is pg_tblspc/OID. `target` is where the tablespace was. */
+    /* It is a file of configuration outside the data directory, so its path is absolute. */
+    ENTRY_EXTRA,
+    /*
+     * It is in a restore's plan, never in a manifest: a file of a database that is left out. It
+     * will have its length but no content (restore/left_out.c).
+     */
+    ENTRY_HOLLOW,
 } EntryKind;
 
 /*
@@ -47,22 +53,24 @@ typedef enum EntryKind {
  */
 typedef struct ManifestEntry {
     EntryKind kind : 8;
-    bool is_small;    /* content is one frame (none when size is 0) */
-    uint16_t mode;    /* permission bits */
-    uint32_t crc32c;  /* of the content */
-    const char *path; /* relative to the data directory; pg_tblspc/OID/... inside tablespaces */
-    const char *owner, *group; /* names; the numbers as text where the host knew none */
+    bool is_small;   /* The content is one frame, or none when size is 0. */
+    uint16_t mode;   /* It has the permission bits. */
+    uint32_t crc32c; /* It is that of the content. */
+    /* It is relative to the data directory. Inside tablespaces it is pg_tblspc/OID/... */
+    const char *path;
+    /* They are names, or the numbers as text where the host knew no name. */
+    const char *owner, *group;
     uint64_t size;
-    TimeUs mtime, ctime; /* by fstat before the first read */
+    TimeUs mtime, ctime; /* They are what fstat said before the first read. */
     uint64_t inode;
-    uint32_t range_count; /* 0 when is_small */
+    uint32_t range_count; /* It is 0 when is_small. */
     union {
-        const char *target; /* ENTRY_LINK */
-        struct {            /* is_small and size > 0 */
+        const char *target; /* It is set for ENTRY_LINK. */
+        struct {            /* They are set when is_small and size > 0. */
             Frame content;
-            uint64_t content_hash; /* XXH3 of the raw content */
+            uint64_t content_hash; /* It is the XXH3 of the raw content. */
         };
-        ManifestRange *ranges; /* range_count > 0 */
+        ManifestRange *ranges; /* It is set when range_count > 0. */
     };
 } ManifestEntry;
 
@@ -70,23 +78,27 @@ typedef struct ManifestHeader {
     char id[BACKUP_ID_SIZE];
     const char *cluster;
     uint64_t system_identifier;
-    unsigned server_version; /* 150018 */
+    unsigned server_version; /* It is, for example, 150018. */
     unsigned major;
     const char *tool_version;
     uint32_t timeline;
-    const char *history; /* text of the timeline's history file; "" for timeline 1 */
+    const char *history; /* It is the text of the timeline's history file, or "" for timeline 1. */
     Lsn start, stop;
-    TimeUs started_at, stopped_at; /* by the host that took it */
-    TimeUs commit_time_max; /* of commits between start and stop, from the archive; or NONE */
-    const char *label;      /* backup_label, byte for byte */
+    TimeUs started_at, stopped_at; /* They are by the clock of the host that took the backup. */
+    /* It is the latest commit time between start and stop, from the archive, or TIME_US_NONE. */
+    TimeUs commit_time_max;
+    const char *label; /* It is backup_label, byte for byte. */
     const char *tablespace_map;
     const char *host, *boot_id, *data_directory;
-    const char *options; /* as given, for people */
+    const char *options; /* They are as given, for people to read. */
     uint32_t wal_segment_size;
-    uint32_t checksums; /* data_checksum_version of pg_control: 0 off, 1 as it is known */
+    /*
+     * It is data_checksum_version of pg_control. 0 means off, and 1 is the only other value known.
+     */
+    uint32_t checksums;
     bool from_standby;
-    const char *libc_version; /* for the collation warning at restore */
-    uint64_t bad_pages;       /* pages stored although their checksum is wrong */
+    const char *libc_version; /* Restore compares it, to warn that collations may differ. */
+    uint64_t bad_pages;       /* This many pages were stored although their checksum is wrong. */
     /*
      * Left out when empty. Symbolic links that were followed, "base/5 -> /mnt/x", a line each. The
      * configuration as the server names it: relative to the data directory where it is in it. And
@@ -95,7 +107,11 @@ typedef struct ManifestHeader {
     const char *followed_links;
     const char *config_file, *hba_file, *ident_file;
     const char *server_directory;
-    const char *databases; /* their names: database_names.h; "": of a version that did not ask */
+    /*
+     * It has their names: database_names.h. It is "" when the pgcairn that took the backup did not
+     * ask for them.
+     */
+    const char *databases;
     /*
      * Left out when empty or 0, too. Where it was read: a line for each file system
      * (backup/unread.h) and the host's own id; the backup that it shares with; how it was found
@@ -104,21 +120,23 @@ typedef struct ManifestHeader {
      */
     const char *source_fs, *machine_id;
     const char *base, *changes_by;
-    uint64_t bytes_read, check_round;     /* which part of what seemed unchanged was read */
-    uint32_t block_size, catalog_version; /* of the server */
-    /* totals */
-    uint64_t file_count, bytes, bytes_new; /* raw; stored by this backup */
+    /* check_round tells which part of what seemed unchanged was read. */
+    uint64_t bytes_read, check_round;
+    uint32_t block_size, catalog_version; /* They are the server's. */
+    /* The fields below are totals. */
+    /* `bytes` is raw. bytes_new is what this backup stored of it. */
+    uint64_t file_count, bytes, bytes_new;
 } ManifestHeader;
 
 typedef struct Manifest {
     ManifestHeader header;
     Tablespace *tablespaces;
     size_t tablespace_count;
-    PackInfo *packs; /* Frame.pack is an index here */
+    PackInfo *packs; /* Frame.pack is an index into this array. */
     size_t pack_count;
-    ManifestEntry *entries; /* sorted by path (strcmp); extras last */
+    ManifestEntry *entries; /* They are sorted by path (strcmp), with extras last. */
     size_t entry_count;
-    Arena arena; /* everything above */
+    Arena arena; /* It owns everything above. */
 } Manifest;
 
 /*
@@ -132,7 +150,7 @@ typedef struct ManifestHead {
     size_t tablespace_count;
     PackInfo *packs;
     size_t pack_count;
-    Arena arena; /* everything above */
+    Arena arena; /* It owns everything above. */
 } ManifestHead;
 
 /*
@@ -168,7 +186,7 @@ bool manifest_decode(Manifest *manifest, const char *text, size_t size, Error *e
  */
 typedef struct ManifestFault {
     const char *what;
-    char expected[512], found[512]; /* "" where there is nothing to say */
+    char expected[512], found[512]; /* They are "" where there is nothing to say. */
 } ManifestFault;
 bool manifest_find_fault(const Manifest *manifest, ManifestFault *fault) MUST_CHECK;
 /* Of it what a head can show. */

@@ -23,8 +23,8 @@ typedef struct PackInfo {
 
 typedef struct PackWriterSetup {
     Cluster *cluster;
-    uint64_t pack_size;   /* a pack is closed once it has this many bytes */
-    uint32_t first_index; /* frames get .pack = first_index, first_index + index_step, ... */
+    uint64_t pack_size;   /* A pack is closed once it has this many bytes. */
+    uint32_t first_index; /* Frames get .pack = first_index, first_index + index_step, and so on. */
     uint32_t index_step;  /* The step, so that workers' packs have numbers of their own. */
 } PackWriterSetup;
 

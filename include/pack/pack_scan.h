@@ -12,7 +12,7 @@ typedef struct ScannedFrame {
     FrameKind kind;
     Frame frame;
     uint32_t range;
-    const char *path; /* not terminated */
+    const char *path; /* It does not end with zero. */
     size_t path_size;
 } ScannedFrame;
 

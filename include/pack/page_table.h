@@ -10,21 +10,23 @@
 
 /* Where one page is. */
 typedef struct PageEntry {
-    uint64_t hash; /* XXH3 of its bytes, seeded; the last page of a file may be short */
+    /* It is the seeded XXH3 of the page's bytes. The last page of a file may be short. */
+    uint64_t hash;
     uint32_t crc32c;
-    uint16_t extent; /* index in extents */
-    uint16_t slot;   /* page number in the raw extent */
+    uint16_t extent; /* It is an index into the extents. */
+    uint16_t slot;   /* It is the page's number in the raw extent. */
 } PageEntry;
 
 typedef struct PageTable {
-    uint32_t range;      /* number of the range in its file */
-    uint64_t range_size; /* bytes of the range at that backup: the overlay is clipped here */
-    bool is_settled;     /* no page in it could have been caught in the middle of a write */
+    uint32_t range; /* It is the number of the range in its file. */
+    /* The range had this many bytes at that backup. The overlay is clipped here. */
+    uint64_t range_size;
+    bool is_settled; /* No page in it could have been caught in the middle of a write. */
     uint32_t extent_count;
     Frame *extents;      /* At most RANGE_PAGES; .pack is not set. */
-    uint32_t page_count; /* pages that this fragment holds */
-    uint32_t *pages;     /* their numbers in the range, ascending */
-    PageEntry *entries;  /* one each */
+    uint32_t page_count; /* This fragment holds this many pages. */
+    uint32_t *pages;     /* They are the pages' numbers in the range. They ascend. */
+    PageEntry *entries;  /* There is one for each page. */
 } PageTable;
 
 void page_table_encode(const PageTable *table, Buffer *out); /* appended */

@@ -23,7 +23,7 @@ void range_reader_freep(RangeReader **reader); /* for CLEANUP() */
 typedef bool RangeSink(void *context, uint8_t **data, size_t size, uint64_t offset, Error *err);
 
 typedef struct RangeContent {
-    uint32_t crc32c; /* computed from what was handed out */
+    uint32_t crc32c; /* It is computed from what was handed out. */
     uint64_t bytes_read;
 } RangeContent;
 

@@ -30,7 +30,7 @@ typedef struct Saver {
     ObjectWriter *object;
     CodecContext *codec;
     Buffer stored;
-    Buffer checksums; /* of each frame */
+    Buffer checksums; /* It has the checksum of each frame. */
     ManifestTrailer trailer;
     uint64_t seed;
 } Saver;
@@ -115,7 +115,7 @@ typedef struct Frames {
 
 typedef struct Lines {
     CodecContext *codec;
-    Buffer text; /* a frame's, after what is left of the one before */
+    Buffer text; /* It has a frame's text, after what is left of the frame before. */
 } Lines;
 
 static void lines_done(Lines *lines)

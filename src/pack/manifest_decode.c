@@ -493,7 +493,8 @@ static const struct LineType {
     char type;
     int section;
     size_t fields;
-    const char *missing; /* "manifest line 7 has ..." when it has fewer */
+    /* It ends the message "manifest line 7 has ..." for a line with fewer fields. */
+    const char *missing;
     LineFunction *parse;
 } line_types[] = {
     {'h', 1, 3, "not a key and a value", parse_header},

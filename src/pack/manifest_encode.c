@@ -64,7 +64,7 @@ static_assert(ARRAY_SIZE(manifest_header_fields) <= HEADER_FIELDS_MAX, "a bit fo
 typedef struct Encoder {
     Buffer *text;
     uint64_t lines;
-    size_t hashed; /* bytes of text that the digest knows */
+    size_t hashed; /* The digest has seen this many bytes of text. */
     Sha256 *sha256;
     ManifestSink *sink;
     void *context;

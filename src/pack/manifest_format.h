@@ -15,16 +15,16 @@
 
 enum {
     MANIFEST_VERSION = 1,
-    MANIFEST_CHUNK = 1 << 20,     /* bytes of text in one zstd frame, about */
-    MANIFEST_LINE_MAX = 16 << 20, /* a header line can hold a long tablespace_map */
+    MANIFEST_CHUNK = 1 << 20,     /* One zstd frame has about this many bytes of text. */
+    MANIFEST_LINE_MAX = 16 << 20, /* A header line can hold a long tablespace_map. */
     MANIFEST_PATH_MAX = 4095,
-    EXTRA_FILE_SIZE = 1 << 20, /* an extra file is one frame up to this size */
+    EXTRA_FILE_SIZE = 1 << 20, /* An extra file of at most this size is one frame. */
 };
 
 /* The header's keys: one table for both directions. */
 typedef enum HeaderKind {
-    HEADER_ID,   /* char[BACKUP_ID_SIZE] */
-    HEADER_TEXT, /* const char * */
+    HEADER_ID,   /* The field is a char[BACKUP_ID_SIZE]. */
+    HEADER_TEXT, /* The field is a const char *. */
     HEADER_U32,
     HEADER_U64,
     HEADER_LSN,
@@ -40,7 +40,7 @@ typedef enum HeaderKind {
 typedef struct HeaderField {
     const char *key;
     HeaderKind kind;
-    size_t offset; /* in ManifestHeader */
+    size_t offset; /* It is the offset in ManifestHeader. */
     bool is_optional;
 } HeaderField;
 
@@ -52,8 +52,12 @@ extern const size_t manifest_header_field_count;
 typedef bool ManifestSink(void *context, Buffer *text, Error *err);
 
 typedef struct ManifestSinks {
-    ManifestSink *text;     /* whenever there are MANIFEST_CHUNK bytes; NULL: all is kept */
-    ManifestSink *head_end; /* called once, when `text` has got the whole head; or NULL */
+    /*
+     * It is called whenever there are MANIFEST_CHUNK bytes. When it is NULL, all the text is kept.
+     */
+    ManifestSink *text;
+    /* It is called once, when `text` has got the whole head. It may be NULL. */
+    ManifestSink *head_end;
     void *context;
 } ManifestSinks;
 
@@ -63,7 +67,11 @@ bool manifest_encode_to(const Manifest *manifest, Buffer *text, const ManifestSi
 /* The first pass: how many lines there are of each kind, and that the text is what was written. */
 typedef struct ManifestCount {
     uint64_t lines, tablespaces, packs, entries, ranges;
-    uint64_t head_lines; /* of the head, its last one included; 0: it has not ended yet */
+    /*
+     * It counts the lines of the head, including its last one. 0 means that the head has not ended
+     * yet.
+     */
+    uint64_t head_lines;
     Sha256 *sha256;
     bool has_ended;
     bool is_proven; /* Set before: another checksum covers the text, which is not hashed. */
@@ -81,13 +89,14 @@ void manifest_count_done(ManifestCount *count); /* for CLEANUP() */
 typedef struct ManifestParser {
     Manifest *manifest;
     const ManifestCount *count;
-    uint64_t line;            /* for messages */
-    int section;              /* lines come in sections, and these in order */
-    uint64_t ranges_left;     /* of all r lines, those that no file has claimed */
-    ManifestEntry *ranges_of; /* the file whose r lines are coming */
+    uint64_t line;            /* Messages show it. */
+    int section;              /* Lines come in sections, and these in order. */
+    uint64_t ranges_left;     /* No file has claimed this many of all r lines yet. */
+    ManifestEntry *ranges_of; /* The r lines of this file are coming. */
     uint32_t ranges_have;
-    uint64_t found_fields; /* of the header: a bit for each row of the table */
-    const char *names[4];  /* owners and groups: a few names, very often */
+    /* It has a bit for each row of the table, set when the header had that field. */
+    uint64_t found_fields;
+    const char *names[4]; /* They are owners and groups: a few names, which come very often. */
     size_t name_next;
 } ManifestParser;
 

@@ -13,10 +13,12 @@
 enum { MANIFEST_TRAILER_SIZE = 64 };
 
 typedef struct ManifestTrailer {
-    uint64_t head_size;       /* bytes of the stored frames that are the head, from offset 0 */
-    uint64_t frames_size;     /* of all frames: the trailer follows them */
-    uint64_t head_checksum;   /* X of the X of each frame of the head, in order */
-    uint64_t frames_checksum; /* the same of all frames */
+    /* The stored frames of the head, from offset 0, have this many bytes. */
+    uint64_t head_size;
+    /* All frames together have this many bytes. The trailer follows them. */
+    uint64_t frames_size;
+    uint64_t head_checksum;   /* It is X of the X of each frame of the head, in order. */
+    uint64_t frames_checksum; /* It is X of the X of each frame, in order. */
 } ManifestTrailer;
 
 void manifest_trailer_encode(const ManifestTrailer *trailer, uint64_t seed,

@@ -10,15 +10,17 @@
 enum {
     PACK_HEADER_SIZE = 80,
     PACK_TRAILER_SIZE = 64,
-    PACK_ENTRY_SIZE = 32,        /* of a directory entry without its path */
-    PACK_PATH_MAX = 4095,        /* bytes of a path in the directory */
-    PACK_ENTRIES_FULL = 1 << 16, /* a pack with so many frames is closed */
+    PACK_ENTRY_SIZE = 32,        /* It is the size of a directory entry without its path. */
+    PACK_PATH_MAX = 4095,        /* A path in the directory has at most this many bytes. */
+    PACK_ENTRIES_FULL = 1 << 16, /* A pack with this many frames is closed. */
     /* What a writer can have got to when it may close at last: a range more than full. */
     PACK_ENTRIES_MAX = PACK_ENTRIES_FULL + RANGE_PAGES + 1,
     /* Raw bytes of a page table that has everything it can have (page_table.c). */
     PAGE_TABLE_SIZE_MAX = 40 + RANGE_PAGES * (8 + 32 + 16),
-    PACK_DIRECTORY_FULL = 8 << 20, /* nor does the directory grow beyond this, raw, ... */
-    PACK_DIRECTORY_MAX = 64 << 20, /* ... plus a range of the longest paths */
+    /* A pack is also closed when its raw directory has this many bytes. */
+    PACK_DIRECTORY_FULL = 8 << 20,
+    /* A directory can have a range of the longest paths on top of PACK_DIRECTORY_FULL. */
+    PACK_DIRECTORY_MAX = 64 << 20,
 };
 
 typedef struct PackTrailer {
@@ -27,14 +29,14 @@ typedef struct PackTrailer {
     uint32_t directory_stored;
     uint32_t directory_raw;
     Codec directory_codec;
-    uint64_t directory_checksum; /* X of the stored directory */
+    uint64_t directory_checksum; /* It is X of the stored directory. */
 } PackTrailer;
 
 typedef struct PackEntry {
     FrameKind kind;
     Frame frame;
     uint32_t range;
-    const char *path; /* not terminated after decoding */
+    const char *path; /* After decoding it does not end with zero. */
     size_t path_size;
 } PackEntry;
 

@@ -10,7 +10,7 @@
 #include <inttypes.h>
 
 enum {
-    WINDOW_SIZE = 4 << 20, /* more than the largest stored frame */
+    WINDOW_SIZE = 4 << 20, /* It is more than the largest stored frame. */
     RAW_SIZE_MAX = EXTENT_SIZE > (int)PAGE_TABLE_SIZE_MAX ? EXTENT_SIZE : (int)PAGE_TABLE_SIZE_MAX,
 };
 
@@ -53,9 +53,9 @@ void pack_scan_stored_only(PackScanState *state)
 typedef struct Window {
     const Cluster *cluster;
     const char *object;
-    uint64_t size; /* of the object */
+    uint64_t size; /* It is the size of the object. */
     uint8_t *bytes;
-    uint64_t offset; /* of the first byte */
+    uint64_t offset; /* The first byte of the window is here in the object. */
     size_t filled;
     Sha256 *sha256;
 } Window;

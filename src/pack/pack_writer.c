@@ -10,18 +10,18 @@
 
 struct PackWriter {
     PackWriterSetup setup;
-    PackInfo *packs; /* committed */
+    PackInfo *packs; /* They are committed. */
     size_t pack_count;
     size_t pack_capacity;
-    CodecContext *codec; /* for directories */
+    CodecContext *codec; /* It compresses directories. */
 
     /* The pack that is open: all of it is void while object is NULL. */
     ObjectWriter *object;
     PackInfo info;
-    Sha256 *sha256;   /* of all its bytes */
-    Buffer directory; /* raw */
+    Sha256 *sha256;   /* It has seen all bytes of the pack. */
+    Buffer directory; /* It is raw. */
     uint32_t entry_count;
-    bool is_broken; /* a write failed: its bytes are not what we counted */
+    bool is_broken; /* A write failed, so its bytes are not what we counted. */
 };
 
 PackWriter *pack_writer_new(const PackWriterSetup *setup)

@@ -15,7 +15,8 @@ enum {
     HEADER_SIZE = 40,
     RUN_SIZE = 8,
     EXTENT_ENTRY_SIZE = 32,
-    PAGE_SIZE = 8 + 4 + 4, /* hash, CRC and place of a page, in columns of their own */
+    /* They are hash, CRC and place of a page, which stand in columns of their own. */
+    PAGE_SIZE = 8 + 4 + 4,
 };
 
 static const EnvelopeShape header_shape = {.what = "page table",

@@ -9,9 +9,9 @@
  * they fit together; a fragment of few pages has a small one.
  */
 enum {
-    WINDOW_SIZE = 4 << 20, /* stored bytes read at once */
+    WINDOW_SIZE = 4 << 20, /* This many stored bytes are read at once. */
     RAW_KEPT_MAX = 16 << 20,
-    STORED_EXTENT_MAX = EXTENT_SIZE + (64 << 10), /* what does not compress grows a little */
+    STORED_EXTENT_MAX = EXTENT_SIZE + (64 << 10), /* What does not compress grows a little. */
     TABLE_SIZE_MAX = 1 << 20,
     PAGE_UNOWNED = 0xff,
     EXTENT_NONE = UINT32_MAX,
@@ -20,15 +20,17 @@ enum {
 /* One fragment of the range being read. */
 typedef struct FragmentSource {
     PageTable table;
-    const char *pack; /* of the extents */
+    const char *pack; /* The extents are in this pack. */
     uint32_t pack_index;
-    Buffer stored;          /* the window */
-    uint64_t stored_offset; /* where it begins in the pack */
-    PageSet wanted;         /* extents, by their numbers in the table, that have wanted pages */
-    uint8_t *raw;           /* the extent that was decompressed last; NULL: none is kept */
-    size_t raw_size;        /* of the memory */
+    Buffer stored;          /* It is the window. */
+    uint64_t stored_offset; /* The window begins here in the pack. */
+    /* They are the extents, by their numbers in the table, that have wanted pages. */
+    PageSet wanted;
+    /* It is the extent that was decompressed last. NULL means that none is kept. */
+    uint8_t *raw;
+    size_t raw_size; /* It is the size of that memory. */
     uint32_t raw_extent;
-    uint64_t used_at; /* RangeReader.uses */
+    uint64_t used_at; /* It is what RangeReader.uses was then. */
 } FragmentSource;
 
 struct RangeReader {
@@ -39,10 +41,10 @@ struct RangeReader {
     FragmentSource sources[RANGE_FRAGMENTS_MAX];
     uint32_t source_count;
     uint8_t *out;
-    uint8_t owner[RANGE_PAGES];   /* which fragment has the newest copy of the page */
-    uint32_t entry[RANGE_PAGES];  /* ... and which entry of its table it is */
-    uint64_t hashes[RANGE_PAGES]; /* as that table has it */
-    size_t raw_kept;              /* of all sources */
+    uint8_t owner[RANGE_PAGES];   /* It tells which fragment has the newest copy of the page. */
+    uint32_t entry[RANGE_PAGES];  /* It tells which entry of that fragment's table the page is. */
+    uint64_t hashes[RANGE_PAGES]; /* It is as in that table. */
+    size_t raw_kept;              /* It is the sum over all sources. */
     uint64_t uses;
     uint64_t range_size;
     uint64_t bytes_read;
