@@ -10,11 +10,11 @@
 #include "postgres/wal_name.h"
 
 typedef struct BackupLabel {
-    Lsn start;      /* START WAL LOCATION: redo, where replay begins */
-    Lsn checkpoint; /* CHECKPOINT LOCATION */
+    Lsn start;      /* It is START WAL LOCATION: redo, where replay begins. */
+    Lsn checkpoint; /* It is CHECKPOINT LOCATION. */
     uint32_t timeline;
     bool from_standby;
-    bool is_incremental; /* 17+: the server refuses to start from it */
+    bool is_incremental; /* From 17 on, the server refuses to start from such a backup. */
 } BackupLabel;
 
 /* ERR_CORRUPT when the server would not read it either. */
@@ -22,7 +22,8 @@ bool backup_label_parse(const char *text, BackupLabel *label, Error *err) MUST_C
 
 typedef struct Tablespace {
     uint32_t oid;
-    const char *path; /* absolute, unescaped; in a map what the link says, which may be relative */
+    /* It is absolute and unescaped. In a map it is what the link says, which may be relative. */
+    const char *path;
 } Tablespace;
 
 typedef struct TablespaceList {

@@ -19,18 +19,18 @@ enum {
     PG_AUTHID_OID = 1260,
     PG_DATABASE_OID = 1262,
     PG_NAMESPACE_OID = 2615,
-    CATALOG_NAME_SIZE = 64, /* NAMEDATALEN */
+    CATALOG_NAME_SIZE = 64, /* It is NAMEDATALEN. */
 };
 
 typedef struct CatalogRow {
     uint32_t oid;
     char name[CATALOG_NAME_SIZE];
-    bool is_current; /* as far as its header says: no transaction has deleted or replaced it */
-    /* of pg_class only */
+    bool is_current; /* As far as its header says, no transaction has deleted or replaced it. */
+    /* The next fields are only set for rows of pg_class. */
     uint32_t schema;
-    uint32_t file; /* relfilenode; 0: a mapped catalogue, or no file */
-    char kind;     /* relkind: 'r', 'i', 't', 'S', 'm', ... */
-    /* of pg_authid only */
+    uint32_t file; /* It is the relfilenode. 0 means a mapped catalogue, or no file. */
+    char kind;     /* It is the relkind: 'r', 'i', 't', 'S', 'm', ... */
+    /* The next fields are only set for rows of pg_authid. */
     bool is_superuser, can_login;
 } CatalogRow;
 

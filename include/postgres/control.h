@@ -30,19 +30,19 @@ typedef struct PgControl {
     TimeUs updated_at;
     Lsn checkpoint;
     Lsn redo;
-    uint32_t timeline; /* of the checkpoint */
+    uint32_t timeline; /* It is that of the checkpoint. */
     uint32_t prev_timeline;
     TimeUs checkpoint_time;
     Lsn min_recovery_point;
     uint32_t min_recovery_timeline;
-    Lsn backup_start; /* non-zero while a restored backup is not yet consistent */
+    Lsn backup_start; /* It is not 0 while a restored backup is not consistent yet. */
     Lsn backup_end;
     bool backup_end_required;
-    int wal_level; /* 0 minimal, 1 replica, 2 logical */
+    int wal_level; /* 0 is minimal, 1 is replica and 2 is logical. */
     uint32_t max_connections, max_worker_processes, max_wal_senders, max_prepared_xacts,
         max_locks_per_xact;
     uint32_t block_size, relation_segment_blocks, wal_block_size, wal_segment_size;
-    uint32_t checksum_version; /* 0: data checksums off */
+    uint32_t checksum_version; /* 0 means that data checksums are off. */
     uint32_t catalog_version;
 } PgControl;
 
@@ -60,4 +60,4 @@ bool pg_control_decode(const uint8_t *bytes, size_t size, PgControl *control,
  */
 bool pg_control_read(const char *data, PgControl *control, uint8_t *bytes, Error *err) MUST_CHECK;
 
-const char *pg_state_name(PgState state); /* as pg_controldata prints it */
+const char *pg_state_name(PgState state); /* It returns what pg_controldata prints. */

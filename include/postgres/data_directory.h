@@ -13,20 +13,20 @@ typedef enum ForkKind { FORK_MAIN, FORK_FSM, FORK_VM, FORK_INIT } ForkKind;
 typedef struct RelationFileName {
     uint32_t relfilenode;
     ForkKind fork;
-    uint32_t segment;  /* number of the 1 GB segment, 0 first */
-    bool is_temporary; /* t<backend>_<relfilenode> */
+    uint32_t segment;  /* It is the number of the 1 GB segment, from 0 on. */
+    bool is_temporary; /* Its name is t<backend>_<relfilenode>. */
 } RelationFileName;
 
 /* Whether the last part of a path is a relation file's name, and what it says. */
 bool relation_file_parse(const char *name, RelationFileName *file);
 
 typedef enum DataPlan {
-    PLAN_COPY,       /* a file like any other; directories: descend */
-    PLAN_RELATION,   /* pages with checksums */
-    PLAN_SKIP,       /* not part of a backup */
-    PLAN_EMPTY,      /* directory: keep it, drop what is inside */
-    PLAN_CONTROL,    /* global/pg_control: copied last */
-    PLAN_TABLESPACES /* pg_tblspc: links to follow */
+    PLAN_COPY,       /* It is a file like any other. Directories are descended into. */
+    PLAN_RELATION,   /* It has pages with checksums. */
+    PLAN_SKIP,       /* It is not part of a backup. */
+    PLAN_EMPTY,      /* The directory is kept, but what is inside is dropped. */
+    PLAN_CONTROL,    /* It is global/pg_control, which is copied last. */
+    PLAN_TABLESPACES /* It is pg_tblspc, whose links are followed. */
 } DataPlan;
 
 /*
@@ -41,10 +41,10 @@ DataPlan data_plan_of(const char *path, bool is_directory);
  * a symbolic link that somebody has put in its place.
  */
 typedef enum ServerPlace {
-    PLACE_OTHER,     /* nothing that we know of */
-    PLACE_DIRECTORY, /* "base", "base/5", "pg_multixact/members", "pg_tblspc/16384/PG_15_202209061"
-                      */
-    PLACE_FILE,      /* whatever is in one of those: "base/5/1259", "pg_xact/0000" */
+    PLACE_OTHER, /* We know of nothing that the server looks for there. */
+    /* It is "base", "base/5", "pg_multixact/members", "pg_tblspc/16384/PG_15_202209061", ... */
+    PLACE_DIRECTORY,
+    PLACE_FILE, /* It is whatever is in one of those directories: "base/5/1259", "pg_xact/0000". */
 } ServerPlace;
 ServerPlace data_place_of(const char *path);
 

@@ -12,8 +12,8 @@
 /* A stretch of WAL on one timeline: [begin, end), end 0: open. */
 typedef struct PathStep {
     uint32_t timeline;
-    Lsn begin; /* 0 for the first */
-    Lsn end;   /* where the next one forks; 0 for the last */
+    Lsn begin; /* It is 0 for the first step. */
+    Lsn end;   /* The next step forks here. It is 0 for the last step. */
 } PathStep;
 
 /* The chain of timelines from the first ancestor to the one recovered to. Plain data. */

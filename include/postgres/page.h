@@ -9,15 +9,18 @@
 #include "postgres/wal_name.h"
 
 typedef enum PageVerdict {
-    PAGE_GOOD,  /* checksum holds, or a new (all zero) page */
-    PAGE_NEWER, /* its LSN is at or after the backup's start: WAL rewrites it, may be torn */
-    PAGE_BAD,   /* checksum or header wrong: read it again before believing it */
+    PAGE_GOOD, /* The checksum holds, or the page is new (all zero). */
+    /* Its LSN is at or after the backup's start. It may be torn, but WAL rewrites it. */
+    PAGE_NEWER,
+    PAGE_BAD, /* The checksum or the header is wrong. Read it again before you believe it. */
 } PageVerdict;
 
 typedef struct PageRule {
-    bool has_checksums; /* pg_control: data_checksum_version != 0; else only headers are judged */
-    Lsn start;          /* pages with an LSN at or after it are PAGE_NEWER; 0: none are */
-    Lsn insert;         /* an LSN beyond it is garbage: PAGE_BAD; 0: not known */
+    /* data_checksum_version in pg_control is not 0. When it is false, only headers are judged. */
+    bool has_checksums;
+    Lsn start; /* Pages with an LSN at or after it are PAGE_NEWER. 0 means that none are. */
+    /* A page with an LSN beyond it is garbage, and PAGE_BAD. 0 means that it is not known. */
+    Lsn insert;
 } PageRule;
 
 /* page_size bytes at page; block is the number within the relation fork, over all segments. */

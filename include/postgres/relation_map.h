@@ -9,12 +9,13 @@
 #include "base/error.h"
 
 enum {
-    RELATION_MAP_SIZE_MAX = 524, /* bytes of the file: 512, from 16 on 524 */
-    RELATION_MAP_MAX = 64,       /* entries: 62, from 16 on 64 */
+    RELATION_MAP_SIZE_MAX = 524, /* The file has 512 bytes, and from 16 on 524. */
+    RELATION_MAP_MAX = 64,       /* It has 62 entries, and from 16 on 64. */
 };
 
 typedef struct RelationMap {
-    uint32_t files[RELATION_MAP_MAX]; /* numbers of the main forks, in the order of the map */
+    /* They are the numbers of the main forks, in the order of the map. */
+    uint32_t files[RELATION_MAP_MAX];
     uint32_t count;
 } RelationMap;
 

@@ -11,10 +11,11 @@
 #include "base/memory.h"
 
 typedef struct Setting {
-    const char *name;     /* lower case */
-    const char *value;    /* unquoted */
-    const char *spelling; /* the name as it stands there: the server takes either for the same */
-    const char *file;     /* where it was found */
+    const char *name;  /* It is in lower case. */
+    const char *value; /* It has no quotes. */
+    /* It is the name as it stands in the file: the server does not tell upper from lower case. */
+    const char *spelling;
+    const char *file; /* The setting was found in this file. */
     unsigned line;
 } Setting;
 

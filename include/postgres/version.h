@@ -8,10 +8,10 @@
 #include "base/error.h"
 
 typedef struct PgVersion {
-    unsigned major;           /* 15 */
-    uint32_t control_version; /* pg_control_version: 1300 (13..16), 1700, 1800 */
-    uint32_t catalog_version; /* catalog_version_no */
-    uint16_t wal_magic;       /* XLOG_PAGE_MAGIC */
+    unsigned major;           /* It is, for example, 15. */
+    uint32_t control_version; /* It is pg_control_version: 1300 (13..16), 1700, 1800. */
+    uint32_t catalog_version; /* It is catalog_version_no. */
+    uint16_t wal_magic;       /* It is XLOG_PAGE_MAGIC. */
 } PgVersion;
 
 enum { PG_MAJOR_MIN = 13, PG_MAJOR_MAX = 18 };

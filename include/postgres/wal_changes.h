@@ -16,7 +16,7 @@
 /* Where a relation's files are (RelFileLocator; RelFileNode up to 15). */
 typedef struct RelationFile {
     uint32_t tablespace;
-    uint32_t database; /* 0: of all databases (in "global") */
+    uint32_t database; /* 0 means that it belongs to all databases (in "global"). */
     uint32_t number;
 } RelationFile;
 
@@ -28,14 +28,20 @@ typedef struct WalTransactionEnd {
     bool is_prepared;
     TimeUs time;
     uint32_t xid;      /* The transaction; when a prepared one ends, that one. */
-    uint32_t database; /* 0: the record does not say */
-    bool has_files;    /* xinfo announces files; the lists are empty should they not be there */
+    uint32_t database; /* 0 means that the record does not say. */
+    /* xinfo announces files. If they are missing nevertheless, the lists are empty. */
+    bool has_files;
     /* The next are read with wal_subtransaction(), wal_removed_file(), wal_dropped_object(). */
     const uint8_t *subtransactions;
     uint32_t subtransaction_count;
-    const uint8_t *files; /* commit: removed by it; abort: that it had created */
+    /* A commit removes these files. An abort removes those that the transaction had created. */
+    const uint8_t *files;
     uint32_t file_count;
-    const uint8_t *objects; /* whose statistics go: the objects that were dropped. From 15 on */
+    /*
+     * Their statistics are dropped, because they were dropped themselves. The server writes this
+     * from 15 on.
+     */
+    const uint8_t *objects;
     uint32_t object_count;
     uint32_t object_size;
 } WalTransactionEnd;
@@ -106,7 +112,7 @@ bool wal_database_of(const WalRecord *record, const PgVersion *version, uint32_t
 
 /* One row of a shared catalogue: updated in place, or deleted. */
 typedef struct WalSharedRow {
-    bool is_delete; /* else updated in place */
+    bool is_delete; /* When it is false, the row was updated in place. */
     RelationFile file;
     uint32_t page;
     uint16_t item;

@@ -18,14 +18,17 @@ typedef enum WalEffectKind {
     EFFECT_CUT = 1,
     /* Nothing of the database in this tablespace: its directory was created, copied or removed. */
     EFFECT_DATABASE = 2,
-    EFFECT_TABLESPACE = 3, /* nothing of the tablespace: it was created or removed */
-    EFFECT_UNKNOWN = 4,    /* the record says that it does something, and it is not known what; or
-                              it is an extension's, which may do anything when it is replayed */
+    EFFECT_TABLESPACE = 3, /* Nothing of the tablespace is as it was: it was created or removed. */
+    /*
+     * The record says that it does something, but it is not known what. Or it is an extension's
+     * record, which may do anything when it is replayed.
+     */
+    EFFECT_UNKNOWN = 4,
 } WalEffectKind;
 
 typedef struct WalEffect {
     WalEffectKind kind;
-    RelationFile file; /* as much of it as the kind speaks of; the rest is 0 */
+    RelationFile file; /* It has what matters for the kind. The rest is 0. */
     ForkKind fork;
     uint32_t block;
 } WalEffect;

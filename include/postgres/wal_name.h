@@ -11,7 +11,9 @@
 typedef uint64_t Lsn;
 
 enum { LSN_TEXT_SIZE = 20 };
-const char *lsn_text(Lsn lsn, char text[LSN_TEXT_SIZE]); /* "A/94000028", as the server prints */
+const char *lsn_text(
+    Lsn lsn,
+    char text[LSN_TEXT_SIZE]); /* It writes LSNs as the server prints them: "A/94000028". */
 /* "A/94000028"; nothing may follow. ERR_USAGE. */
 bool lsn_parse(const char *text, Lsn *lsn, Error *err) MUST_CHECK;
 /* Where a record can begin that follows one which ends at lsn (MAXALIGN of its length, xlog.c). */
@@ -21,10 +23,10 @@ static inline Lsn lsn_align_up(Lsn lsn)
 }
 
 typedef enum WalFileKind {
-    WAL_SEGMENT,        /* 00000001000000000000002A */
-    WAL_PARTIAL,        /* 00000001000000000000002A.partial */
-    WAL_BACKUP_HISTORY, /* 00000001000000000000002A.00000028.backup */
-    WAL_HISTORY,        /* 00000002.history */
+    WAL_SEGMENT,        /* It is named 00000001000000000000002A. */
+    WAL_PARTIAL,        /* It is named 00000001000000000000002A.partial. */
+    WAL_BACKUP_HISTORY, /* It is named 00000001000000000000002A.00000028.backup. */
+    WAL_HISTORY,        /* It is named 00000002.history. */
 } WalFileKind;
 
 enum { WAL_NAME_SIZE = 48 }; /* Room for the longest name, with its zero. */
@@ -33,8 +35,9 @@ enum { WAL_NAME_SIZE = 48 }; /* Room for the longest name, with its zero. */
 typedef struct WalName {
     WalFileKind kind;
     uint32_t timeline;
-    uint64_t segment; /* number: LSN / segment size; 0 for a history file */
-    uint32_t offset;  /* WAL_BACKUP_HISTORY: of the start LSN in the segment */
+    uint64_t segment; /* It is LSN / segment size, and 0 for a history file. */
+    /* With WAL_BACKUP_HISTORY, it is the offset of the start LSN in the segment. */
+    uint32_t offset;
 } WalName;
 
 /*

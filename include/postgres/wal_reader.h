@@ -20,7 +20,7 @@ enum {
     RMGR_STORAGE = 2,
     RMGR_DATABASE = 4,
     RMGR_TABLESPACE = 5,
-    RMGR_LAST = 21, /* of the server's own, 13 to 18; an extension's are 128 to 255 */
+    RMGR_LAST = 21, /* It is the server's last one, 13 to 18. Those of extensions are 128 to 255. */
 };
 
 /* Whether it is one of these: nearly all records are of others. */
@@ -35,14 +35,15 @@ static inline bool rmgr_is_kept(uint8_t rmgr)
 }
 
 typedef struct WalRecord {
-    Lsn lsn;  /* of its first byte */
-    Lsn end;  /* right after it, unaligned; the next one begins at the next 8 (or later) */
-    Lsn prev; /* xl_prev */
+    Lsn lsn; /* The first byte of the record is here. */
+    /* The record ends here, unaligned. The next one begins at the next multiple of 8, or later. */
+    Lsn end;
+    Lsn prev; /* It is xl_prev. */
     uint32_t total_size;
-    uint32_t xid; /* of the header */
+    uint32_t xid; /* It is that of the header. */
     uint8_t rmgr;
     uint8_t info;
-    uint32_t page_timeline; /* of the page where it begins */
+    uint32_t page_timeline; /* It is that of the page on which the record begins. */
     /*
      * The whole record, header included: only for records that the reader was asked to keep
      * (keep_all, or of one of the resource managers above) and not larger than 64 MiB, else NULL.
@@ -67,35 +68,43 @@ typedef bool WalRecordFunction(void *context, const WalRecord *record, Error *er
 
 typedef struct WalReaderSetup {
     const PgVersion *version;
-    uint64_t system_identifier; /* 0: any */
-    uint32_t segment_size;      /* bytes */
-    Lsn start;                  /* of the first byte fed; a segment boundary */
+    uint64_t system_identifier; /* 0 means any. */
+    uint32_t segment_size;      /* It is in bytes. */
+    Lsn start;                  /* The first byte that is fed is here, at a segment boundary. */
     bool keep_all;
-    WalRecordFunction *on_record; /* may be NULL */
+    WalRecordFunction *on_record; /* It may be NULL. */
     void *context;
 } WalReaderSetup;
 
 typedef enum WalEnd {
-    WAL_END_OPEN,   /* so far all is valid; a record may be incomplete at the end */
-    WAL_END_SWITCH, /* XLOG_SWITCH: the rest of that segment is zeros */
-    WAL_END_BROKEN, /* no valid record where one must be: see broken_at */
+    WAL_END_OPEN,   /* All is valid so far. A record may be incomplete at the end. */
+    WAL_END_SWITCH, /* An XLOG_SWITCH was read: the rest of that segment is zeros. */
+    WAL_END_BROKEN, /* There is no valid record where one must be: see broken_at. */
 } WalEnd;
 
 /* What the reader has seen. Plain data. */
 typedef struct WalReaderState {
     WalEnd end;
-    Lsn broken_at;     /* WAL_END_BROKEN: where the invalid record or page is */
-    Lsn noticed_at;    /* WAL_END_BROKEN: after the last byte that showed it */
-    bool rest_is_zero; /* all bytes after those that showed the break, or after the switch, are
-                          zero so far; a break with nothing after it: whether they are */
+    Lsn broken_at;  /* With WAL_END_BROKEN, the invalid record or page is here. */
+    Lsn noticed_at; /* With WAL_END_BROKEN, the last byte that showed it ends here. */
+    /*
+     * All bytes after those that showed the break, or after the switch, are zero so far. For a
+     * break that nothing follows, it tells whether the bytes that showed it are zero.
+     */
+    bool rest_is_zero;
     /* WAL_END_BROKEN, of the pages after the one that showed the break. Not in a trailer. */
-    bool rest_goes_on;  /* one of them so far is of its place and timeline: WAL was written there */
-    bool rest_is_stale; /* none of them is, and one is of another place: the file was recycled, and
-                           was not written any further */
-    char reason[128];   /* WAL_END_BROKEN: "invalid record length 0", in the server's words */
-    Lsn first_record;   /* 0: none yet */
-    Lsn first_prev;     /* its xl_prev */
-    Lsn last_record;    /* last whole one */
+    /* One of them so far is of its place and timeline, so WAL was written there. */
+    bool rest_goes_on;
+    /*
+     * None of them is, and one is of another place: the file was recycled, and nothing more was
+     * written.
+     */
+    bool rest_is_stale;
+    /* With WAL_END_BROKEN, it is in the server's words: "invalid record length 0". */
+    char reason[128];
+    Lsn first_record; /* 0 means that there is none yet. */
+    Lsn first_prev;   /* It is the xl_prev of the first record. */
+    Lsn last_record;  /* It is the last complete record. */
     Lsn last_end;
     uint64_t record_count;
     /*
@@ -103,11 +112,15 @@ typedef struct WalReaderState {
      * - tail_have of the segment before must be. More than the segment holds: it goes on after it.
      */
     uint32_t head_size;
-    bool starts_with_overwrite; /* the first page says that the earlier record was given up */
-    Lsn tail_record;            /* record begun and not complete, 0: none */
-    uint32_t tail_total;        /* its total size, 0: not known (header cut) */
-    uint32_t tail_have;         /* bytes of it seen */
-    bool tail_has_kind;         /* rmgr and info known */
+    bool starts_with_overwrite; /* The first page says that the earlier record was given up. */
+    /* This record has begun and is not complete. 0 means that there is none. */
+    Lsn tail_record;
+    /*
+     * It is the total size of that record. 0 means that it is not known, because the header is cut.
+     */
+    uint32_t tail_total;
+    uint32_t tail_have; /* This many bytes of it were seen. */
+    bool tail_has_kind; /* Its rmgr and info are known. */
     uint8_t tail_rmgr, tail_info;
     uint32_t first_page_timeline;
     uint16_t magic;
@@ -131,7 +144,7 @@ const WalReaderState *wal_reader_state(const WalReader *reader);
  * the one that is not complete (of tail_have), and of what continues at the start (of head_size).
  */
 typedef struct WalCut {
-    const uint8_t *bytes; /* of the reader; good until it is fed again */
+    const uint8_t *bytes; /* They belong to the reader, and are valid until it is fed again. */
     uint32_t size;
 } WalCut;
 WalCut wal_reader_tail(const WalReader *reader);
@@ -147,9 +160,13 @@ bool wal_record_decode(const uint8_t *bytes, size_t size, Lsn lsn, WalRecord *re
 typedef struct WalSegmentHeader {
     uint16_t magic;
     uint16_t info;
-    uint32_t timeline; /* of the first record on the page: may be an ancestor of the name's */
+    /*
+     * It is that of the first record on the page, which may be of an ancestor of the timeline in
+     * the name.
+     */
+    uint32_t timeline;
     Lsn address;
-    uint32_t remaining; /* of the record continued here */
+    uint32_t remaining; /* This many bytes of the record that is continued here remain. */
     uint64_t system_identifier;
     uint32_t segment_size;
     uint32_t block_size;

@@ -13,24 +13,25 @@
 #include "postgres/wal_changes.h"
 
 enum {
-    REFERENCE_ID_MAX = 32, /* XLR_MAX_BLOCK_ID */
+    REFERENCE_ID_MAX = 32, /* It is XLR_MAX_BLOCK_ID. */
     REFERENCE_FORK_MASK = 0x0F,
     REFERENCE_HAS_IMAGE = 0x10,
     REFERENCE_SAME_RELATION = 0x80,
-    REFERENCE_FORK_MAX = 3, /* MAX_FORKNUM */
+    REFERENCE_FORK_MAX = 3, /* It is MAX_FORKNUM. */
 
     IMAGE_HAS_HOLE = 0x01,
     IMAGE_COMPRESSED_TO_14 = 0x02,
-    IMAGE_COMPRESSED = 0x1C, /* 15: one bit for each codec */
+    IMAGE_COMPRESSED = 0x1C, /* From 15 on there is one bit for each codec. */
 
-    RELATION_FILE_SIZE = 12, /* three oids */
+    RELATION_FILE_SIZE = 12, /* It holds three oids. */
 };
 
 /* What is in front of a record's data for one block. */
 typedef struct WalReference {
-    uint32_t size;       /* bytes that it takes, its id included */
-    uint32_t data_size;  /* of what belongs to it among the data: image and more */
-    const uint8_t *file; /* three oids; NULL: of the relation of the one before */
+    uint32_t size;      /* The reference takes this many bytes, including its id. */
+    uint32_t data_size; /* Among the data, this many bytes belong to it: an image and more. */
+    /* It points to three oids. NULL means that the relation is that of the reference before. */
+    const uint8_t *file;
     uint32_t block;
     uint8_t fork;
 } WalReference;

@@ -14,10 +14,11 @@ typedef enum WalEventKind {
     EVENT_COMMIT,
     EVENT_ABORT,
     EVENT_RESTORE_POINT,
-    EVENT_TIMELINE, /* a timeline begins: end of recovery, or the checkpoint that stands for it */
+    /* A timeline begins, by an end of recovery or the checkpoint that stands for it. */
+    EVENT_TIMELINE,
     EVENT_BACKUP_END,
-    EVENT_PARAMETERS, /* XLOG_PARAMETER_CHANGE */
-    EVENT_FPW_OFF,    /* full_page_writes switched off */
+    EVENT_PARAMETERS, /* It is XLOG_PARAMETER_CHANGE. */
+    EVENT_FPW_OFF,    /* full_page_writes was switched off. */
     EVENT_CHECKPOINT,
 } WalEventKind;
 
@@ -33,15 +34,19 @@ typedef struct WalParameters {
 
 typedef struct WalEvent {
     WalEventKind kind;
-    Lsn lsn; /* start of the record */
+    Lsn lsn; /* The record starts here. */
     Lsn end;
-    TimeUs time;          /* commit, abort, restore point, end of recovery; else TIME_US_NONE */
-    uint32_t xid;         /* The transaction; when a prepared one ends, that one. */
-    bool is_prepared;     /* COMMIT PREPARED, ROLLBACK PREPARED */
-    bool drops_relations; /* commit: relation files are removed (xinfo bit 2) */
-    char name[64];        /* restore point */
-    Lsn backup_start;     /* EVENT_BACKUP_END: payload */
-    uint32_t timeline, prev_timeline; /* EVENT_TIMELINE, EVENT_CHECKPOINT */
+    /*
+     * Commits, aborts, restore points and ends of recovery have it. Otherwise it is TIME_US_NONE.
+     */
+    TimeUs time;
+    uint32_t xid;     /* The transaction; when a prepared one ends, that one. */
+    bool is_prepared; /* It is a COMMIT PREPARED or ROLLBACK PREPARED. */
+    /* A commit that removes relation files has it (xinfo bit 2). */
+    bool drops_relations;
+    char name[64];                    /* Restore points have it. */
+    Lsn backup_start;                 /* EVENT_BACKUP_END has it as its payload. */
+    uint32_t timeline, prev_timeline; /* EVENT_TIMELINE and EVENT_CHECKPOINT have them. */
     /*
      * EVENT_PARAMETERS. Of any other event only wal_level: what checkpoints and ends of recovery
      * say (17 on), else WAL_LEVEL_UNKNOWN.
@@ -65,10 +70,12 @@ bool wal_tablespace_of(const WalRecord *record, uint32_t *oid, const char **path
 enum {
     WAL_CREATES_TABLESPACE = 1 << 0,
     WAL_CREATES_FILES =
-        1 << 1, /* of relations: CREATE TABLE, but also TRUNCATE, VACUUM FULL, ... */
-    WAL_REMOVES_FILES = 1 << 2, /* a commit removes relation files; DROP DATABASE, TABLESPACE */
+        /* Relations got new files, by CREATE TABLE, but also by TRUNCATE, VACUUM FULL, ... */
+    1 << 1,
+    /* A commit removes relation files, or a database or tablespace is dropped. */
+    WAL_REMOVES_FILES = 1 << 2,
     WAL_CREATES_INIT_FORKS = 1 << 3, /* Init forks, which only unlogged relations have. */
-    WAL_PREPARES = 1 << 4,           /* PREPARE TRANSACTION */
+    WAL_PREPARES = 1 << 4,           /* It is a PREPARE TRANSACTION. */
     WAL_CHANGES_ALL = (1 << 5) - 1,
 };
 unsigned wal_changes_of(const WalRecord *record, const PgVersion *version);
@@ -91,19 +98,26 @@ typedef struct WalSummary {
     uint32_t commit_count, abort_count;
     /* The earliest and the latest end, by commit or abort: what a target time is compared to. */
     TimeUs end_time_min, end_time_max;
-    TimeUs commit_time_min, commit_time_max; /* TIME_US_NONE when there is none */
-    uint32_t xid_first, xid_last;    /* The first and the last that ended, by LSN; 0: none did. */
-    Lsn first_end_lsn, last_end_lsn; /* start of the first and last commit or abort record */
-    Lsn last_commit_end;             /* end of the last commit record */
-    uint32_t restore_point_count;    /* all; the first few are kept below */
+    TimeUs commit_time_min, commit_time_max; /* They are TIME_US_NONE when there is none. */
+    uint32_t xid_first, xid_last; /* The first and the last that ended, by LSN; 0: none did. */
+    /* The first and the last commit or abort record start here. */
+    Lsn first_end_lsn, last_end_lsn;
+    Lsn last_commit_end;          /* The last commit record ends here. */
+    uint32_t restore_point_count; /* It counts all of them. Only the first few are kept below. */
     WalRestorePoint restore_points[WAL_RESTORE_POINTS_KEPT];
-    Lsn backup_end, backup_end_start; /* last BACKUP_END: end of record, payload */
-    Lsn fpw_off;                      /* first record that switches full_page_writes off */
-    Lsn parameters_at;                /* last parameter change, 0: none */
+    /* They are the end of the last BACKUP_END record, and its payload. */
+    Lsn backup_end, backup_end_start;
+    Lsn fpw_off;       /* It is the first record that switches full_page_writes off. */
+    Lsn parameters_at; /* It is the last parameter change. 0 means that there is none. */
     WalParameters parameters;
-    Lsn minimal_at;        /* first sign of wal_level=minimal */
-    uint32_t new_timeline; /* last END_OF_RECOVERY or checkpoint switching to it */
-    unsigned changes;      /* WAL_CREATES_... and so on, of records that are whole in it */
+    Lsn minimal_at; /* It is the first sign of wal_level=minimal. */
+    /* The last END_OF_RECOVERY record or checkpoint that switches timelines switches to it. */
+    uint32_t new_timeline;
+    /*
+     * It has the WAL_CREATES_... and the other bits of the records that are complete in the
+     * segment.
+     */
+    unsigned changes;
 } WalSummary;
 
 void wal_summary_init(WalSummary *summary);

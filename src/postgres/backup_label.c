@@ -3,7 +3,7 @@
 /* One line of a text that is read in order. The text stays the caller's. */
 typedef struct LabelLine {
     const char *text;
-    size_t length; /* without the LF */
+    size_t length; /* It does not count the LF. */
 } LabelLine;
 
 /* The next line and on; false at the end, and where the LF is missing. */

@@ -10,7 +10,7 @@
 
 struct BackupManifestWriter {
     Buffer *out;
-    size_t hashed; /* bytes of out that the checksum has seen */
+    size_t hashed; /* The checksum has seen this many bytes of `out`. */
     Sha256 *sha;
     bool has_files;
 };

@@ -5,16 +5,16 @@
 enum {
     PAGE_SIZE = 8192,
     PAGE_HEADER_SIZE = 24,
-    PAGE_LOWER = 12, /* pd_lower: where the line pointers end */
+    PAGE_LOWER = 12, /* It is the offset of pd_lower, which tells where the line pointers end. */
     LINE_POINTER_SIZE = 4,
     LINE_NORMAL = 1,
 
     ROW_HEADER_SIZE = 23,
     ROW_XMAX = 4,
     ROW_INFOMASK = 20,
-    ROW_DATA_OFFSET = 22, /* t_hoff */
+    ROW_DATA_OFFSET = 22, /* It is the offset of t_hoff. */
     XMIN_COMMITTED = 0x0100,
-    XMIN_INVALID = 0x0200, /* both: frozen */
+    XMIN_INVALID = 0x0200, /* When both are set, xmin is frozen. */
     XMAX_COMMITTED = 0x0400,
     XMAX_INVALID = 0x0800,
 
@@ -23,7 +23,7 @@ enum {
     CLASS_SCHEMA = 68,
     CLASS_FILE = 88,
     CLASS_KIND_TO_17 = 115,
-    CLASS_KIND = 119, /* 18 has relallfrozen before it */
+    CLASS_KIND = 119, /* 18 has relallfrozen before it. */
 
     ROLE_SUPERUSER = 68,
     ROLE_LOGIN = 72,

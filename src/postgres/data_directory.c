@@ -114,7 +114,7 @@ enum { PARTS_KEPT = 5, PART_SIZE = 64 };
  * all. */
 typedef struct PathParts {
     char text[PARTS_KEPT][PART_SIZE];
-    size_t count; /* all of them, also those not kept */
+    size_t count; /* It counts all parts, even those that were not kept. */
 } PathParts;
 
 static PathParts path_parts(const char *path)

@@ -5,8 +5,8 @@
 
 enum {
     MAP_MAGIC = 0x592717,
-    MAP_HEADER = 8, /* magic, number of entries */
-    MAP_ENTRY = 8,  /* oid, file */
+    MAP_HEADER = 8, /* It holds the magic and the number of entries. */
+    MAP_ENTRY = 8,  /* It holds an oid and a file. */
     MAP_SIZE_TO_15 = 512,
     MAP_ENTRIES_TO_15 = 62,
 };

@@ -8,7 +8,7 @@
 #include <sys/stat.h>
 
 enum {
-    DEPTH_MAX = 10, /* CONF_FILE_MAX_DEPTH of guc-file.l */
+    DEPTH_MAX = 10, /* It is CONF_FILE_MAX_DEPTH of guc-file.l. */
     FILE_SIZE_MAX = 16 << 20,
 };
 
@@ -25,11 +25,11 @@ const char *const recovery_parameters[] = {
 
 /* The tokens of guc-file.l. */
 typedef enum TokenKind {
-    TOKEN_END, /* of the line */
+    TOKEN_END, /* It ends the line. */
     TOKEN_ID,
     TOKEN_QUALIFIED_ID,
     TOKEN_STRING,
-    TOKEN_UNQUOTED, /* letters and -._:/ */
+    TOKEN_UNQUOTED, /* It has letters and -._:/. */
     TOKEN_NUMBER,
     TOKEN_EQUALS,
     TOKEN_BAD,

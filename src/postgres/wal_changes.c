@@ -219,10 +219,11 @@ bool wal_running_of(const WalRecord *record, uint32_t *next, uint32_t *oldest)
 /* What is in front of a record's data (access/xlogrecord.h). */
 typedef struct RecordParts {
     bool has_block;
-    RelationFile file; /* of the first block reference */
+    RelationFile file; /* It is that of the first block reference. */
     uint32_t page;
-    size_t data_size; /* of all that follows the headers */
-    size_t main_size; /* 0: none; it is the end of the record */
+    size_t data_size; /* All that follows the headers has this many bytes. */
+    /* It is 0 when there is no main data. Main data is at the end of the record. */
+    size_t main_size;
 } RecordParts;
 
 static bool take_block(const WalRecord *record, const PgVersion *version, size_t *offset,

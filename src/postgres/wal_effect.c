@@ -5,7 +5,8 @@
 #include "wal_record.h"
 
 enum {
-    VM_BLOCKS = 32672, /* heap blocks that a page of a visibility map is of (visibilitymap.c) */
+    /* A page of a visibility map is for this many heap blocks (visibilitymap.c). */
+    VM_BLOCKS = 32672,
     OID_SIZE = 4,
 };
 

@@ -10,11 +10,12 @@
 #include <stdarg.h>
 
 enum {
-    PAGE_HEADER_SIZE = 24, /* of all pages but the first of a segment */
-    PAGE_ADDRESS_END = 16, /* magic, info, timeline and address are before it */
+    /* All pages have it but the first of a segment, whose header is longer. */
+    PAGE_HEADER_SIZE = 24,
+    PAGE_ADDRESS_END = 16, /* Magic, info, timeline and address are before it. */
     RECORD_KEPT_MAX = 64 << 20,
 
-    /* xlp_info */
+    /* The next four are bits of xlp_info. */
     PAGE_CONTINUES_RECORD = 0x01,
     PAGE_HAS_LONG_HEADER = 0x02,
     PAGE_OVERWRITES_RECORD = 0x08,
@@ -30,31 +31,36 @@ enum {
 struct WalReader {
     WalReaderSetup setup;
     WalReaderState state;
-    Lsn at; /* of the next byte fed */
+    Lsn at; /* The next byte that is fed is here. */
 
     uint8_t page_header[WAL_SEGMENT_HEADER_SIZE];
-    size_t page_header_have; /* bytes of it so far; 0 also when it is complete */
+    /* This many bytes of it are there so far. It is 0 also when the header is complete. */
+    size_t page_header_have;
     uint32_t page_timeline;
 
-    uint32_t head_left; /* to skip, of a record that began before the first page */
-    uint32_t head_have; /* bytes of it that were kept */
+    /* This many bytes of a record that began before the first page are still to be skipped. */
+    uint32_t head_left;
+    uint32_t head_have; /* This many bytes of it were kept. */
     uint8_t head[WAL_RECORD_HEAD];
 
     bool in_record;
     Lsn record_lsn;
     uint32_t record_timeline;
-    uint32_t total; /* 0 until its four bytes are there */
+    uint32_t total; /* It is 0 until its four bytes are there. */
     uint32_t have;
-    uint32_t crc;                   /* of what follows the header */
-    uint8_t begin[WAL_RECORD_HEAD]; /* its first bytes, when it came in several pieces */
+    uint32_t crc; /* It is that of what follows the header. */
+    /* It has the first bytes of the record, when that came in several pieces. */
+    uint8_t begin[WAL_RECORD_HEAD];
     bool is_kept;
-    Buffer kept; /* the whole record, when is_kept and it came in several pieces */
+    /* It has the whole record, when is_kept is set and the record came in several pieces. */
+    Buffer kept;
 
-    Lsn overwritten;    /* the record that the last page gave up; 0: none */
-    bool rest_is_dirty; /* a byte that is not zero came after the break or switch */
+    /* It is the record that the last page gave up. 0 means that there is none. */
+    Lsn overwritten;
+    bool rest_is_dirty; /* A byte that is not zero came after the break or switch. */
     uint8_t rest_header[PAGE_ADDRESS_END];
-    size_t rest_have;    /* bytes of it so far */
-    bool rest_has_stale; /* a page of another place came after the break */
+    size_t rest_have;    /* This many bytes of it are there so far. */
+    bool rest_has_stale; /* A page of another place came after the break. */
 };
 
 WalReader *wal_reader_new(const WalReaderSetup *setup)

@@ -7,7 +7,8 @@
 
 enum {
     RECORD_HEADER_SIZE = 24,
-    RECORD_CRC_OFFSET = 20, /* the CRC covers what is before it, after all that follows it */
+    /* The CRC covers first all that follows it, and then what is before it. */
+    RECORD_CRC_OFFSET = 20,
 
     /* Of further resource managers (access/rmgrlist.h). */
     RMGR_STANDBY = 8,
@@ -37,9 +38,9 @@ enum {
     XLOG_SMGR_TRUNCATE = 0x20,
 
     /* Of rmgr Database (commands/dbcommands_xlog.h): 15 has two ways of creating one. */
-    XLOG_DBASE_COPY = 0x00, /* CREATE until 14, CREATE_FILE_COPY from 15 on */
+    XLOG_DBASE_COPY = 0x00, /* It is CREATE until 14, and CREATE_FILE_COPY from 15 on. */
     XLOG_DBASE_DROP_TO_14 = 0x10,
-    XLOG_DBASE_WRITE = 0x10, /* CREATE_WAL_LOG: from 15 on */
+    XLOG_DBASE_WRITE = 0x10, /* It is CREATE_WAL_LOG, which is there from 15 on. */
     XLOG_DBASE_DROP = 0x20,
 
     /* Of rmgr Standby (storage/standbydefs.h) and Heap (access/heapam_xlog.h): info & 0x70. */
@@ -60,8 +61,8 @@ enum {
     XINFO_DATABASE = 1 << 0,
     XINFO_SUBTRANSACTIONS = 1 << 1,
     XINFO_RELATIONS = 1 << 2,
-    XINFO_DROPPED_STATS = 1 << 8, /* 15 */
-    XINFO_INVALIDATIONS = 1 << 3, /* commits only */
+    XINFO_DROPPED_STATS = 1 << 8, /* It is there from 15 on. */
+    XINFO_INVALIDATIONS = 1 << 3, /* Only commits have it. */
     XINFO_PREPARED = 1 << 4,
 };
 
