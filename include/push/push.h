@@ -10,7 +10,7 @@
 #include <sys/stat.h>
 
 typedef struct PushRequest {
-    const char *path; /* the file, as in %p */
+    const char *path; /* It is the file, as in %p. */
     Compression compression;
     unsigned threads;
     /* Called, if not NULL, when only disks are still to be waited for. */
@@ -25,16 +25,19 @@ typedef struct PushRequest {
 
 typedef enum PushOutcome {
     PUSH_STORED,
-    PUSH_ALREADY_THERE, /* same content, read whole and verified, made durable */
-    PUSH_REPAIRED,      /* the stored one was damaged: set aside, stored anew */
-    PUSH_ACKNOWLEDGED,  /* an earlier call has pushed it ahead, see push/push_ahead.h */
+    /* The same content is there. It was read in full, verified and made durable. */
+    PUSH_ALREADY_THERE,
+    /* The stored one was damaged: it was set aside, and the file stored again. */
+    PUSH_REPAIRED,
+    PUSH_ACKNOWLEDGED, /* An earlier call has pushed it ahead, see push/push_ahead.h. */
 } PushOutcome;
 
 typedef struct PushResult {
     PushOutcome outcome;
     WalTrailer trailer;
-    struct stat source; /* the file, as it was read */
-    char *aside;        /* PUSH_REPAIRED: where the damaged object is now; caller frees */
+    struct stat source; /* It is the file as it was read. */
+    /* With PUSH_REPAIRED the damaged object is now here. The caller frees it. */
+    char *aside;
 } PushResult;
 
 /*

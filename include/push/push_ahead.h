@@ -18,8 +18,8 @@
 enum { PUSH_AHEAD_MAX = 64, PUSH_AHEAD_MS = 1000 };
 
 typedef struct PushAheadRequest {
-    const char *path;        /* the file asked for */
-    const char *spool;       /* where acknowledgements are kept; outside the data directory */
+    const char *path;        /* It is the file that was asked for. */
+    const char *spool;       /* Acknowledgements are kept here, outside the data directory. */
     bool is_spool_asked_for; /* The operator asked for it, who is told when it can't be used. */
     unsigned count;          /* So many further segments at most; 0: none. */
     uint64_t time_ms;        /* None is begun once so much time has passed. */

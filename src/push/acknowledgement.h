@@ -14,7 +14,7 @@
 
 typedef struct Acknowledgements {
     const Cluster *cluster;
-    char *directory; /* SPOOL/REPOSITORY/CLUSTER */
+    char *directory; /* It is SPOOL/REPOSITORY/CLUSTER. */
 } Acknowledgements;
 
 /*

@@ -84,7 +84,7 @@ bool left_segment_find(const Cluster *cluster, const char *path, int fd, const W
 typedef struct LeftComparison {
     const char *path;
     int fd;
-    uint64_t offset, size; /* of what must be the same */
+    uint64_t offset, size; /* This part must be the same. */
     bool is_other;
     Buffer part;
 } LeftComparison;

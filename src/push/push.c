@@ -24,8 +24,10 @@
 enum {
     CACHED_SIZE = 128 << 10,
     TEXT_SIZE_MAX =
-        1 << 20,    /* of a history or .backup file; the server's have some hundred bytes */
-    ROUNDS_MAX = 3, /* of looking and storing, when somebody else stores the same name */
+        /* It is the limit for a history or .backup file. The server's have some hundred bytes. */
+    1 << 20,
+    /* It limits the rounds of looking and storing when another process stores the same name. */
+    ROUNDS_MAX = 3,
 };
 
 /* The file that the server wants archived. */
@@ -34,7 +36,7 @@ typedef struct PushSource {
     char name_text[WAL_NAME_SIZE];
     WalName name;
     int fd;
-    struct stat before; /* as it was when it was opened */
+    struct stat before; /* It is the file as it was when it was opened. */
 } PushSource;
 
 typedef struct Push {
@@ -51,7 +53,7 @@ static void push_done(Push *push)
 /* What a name in the repository has for us. Other content than ours is an error instead. */
 typedef enum Stored {
     STORED_NOTHING,
-    STORED_SAME, /* read whole, verified, compared, durable */
+    STORED_SAME, /* It was read in full, verified, compared and made durable. */
     STORED_DAMAGED,
 } Stored;
 
@@ -310,10 +312,10 @@ static bool look_at_stored(const Push *push, WalTrailer *trailer, Stored *stored
 /* One pass over the bytes: compressed and hashed by the writer, walked by the reader. */
 typedef struct Storing {
     WalObjectWriter *writer;
-    WalReader *reader; /* NULL unless a segment, or a part of one */
+    WalReader *reader; /* It is NULL unless the file is a segment, or a part of one. */
     const PgVersion *version;
     WalSummary summary;
-    WalBlocks *blocks; /* NULL unless a segment */
+    WalBlocks *blocks; /* It is NULL unless the file is a segment. */
 } Storing;
 
 static void storing_done(Storing *storing)

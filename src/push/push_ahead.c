@@ -14,12 +14,12 @@
 struct PushAhead {
     const Cluster *cluster;
     PushAheadRequest request;
-    char *folder; /* pg_wal */
-    char *status; /* its archive_status */
+    char *folder; /* It is pg_wal. */
+    char *status; /* It is the archive_status of pg_wal. */
     Acknowledgements notes;
 };
 
-enum { TIMELINE_DIGITS = 8 /* a segment's name begins with its timeline */ };
+enum { TIMELINE_DIGITS = 8 /* A segment's name begins with its timeline. */ };
 
 /*
  * The states of one segment that is pushed along, with the function for each transition; each has a
@@ -53,12 +53,12 @@ enum { TIMELINE_DIGITS = 8 /* a segment's name begins with its timeline */ };
  * jobs at work than may compress at a time.
  */
 typedef struct Order {
-    pthread_mutex_t lock; /* guards what follows */
+    pthread_mutex_t lock; /* It guards the fields below. */
     pthread_cond_t changed;
-    unsigned seats; /* that are free: for compressing */
-    size_t next;    /* whose turn it is */
-    size_t failed;  /* nothing from here on is published */
-    TimeUs end;     /* monotonic; nothing is begun from then on but what was asked for */
+    unsigned seats; /* This many are free. Whoever compresses has one. */
+    size_t next;    /* This job publishes next. */
+    size_t failed;  /* No job from this one on is published. */
+    TimeUs end;     /* It is monotonic. From then on, nothing is begun but what was asked for. */
 } Order;
 
 /* One segment: the one asked for, which is number 0, or one that is pushed along. */
@@ -66,15 +66,18 @@ typedef struct Job {
     const PushAhead *ahead;
     Order *order;
     size_t index;
-    const struct Job *before; /* whose turn was before this one's; NULL: none */
+    /* That job publishes before this one. NULL means that there is none. */
+    const struct Job *before;
     char *path;
     bool has_seat;
     bool is_done;
-    PushResult result; /* once is_done */
-    Error error;       /* unless is_done */
+    PushResult result; /* It is set once is_done. */
+    Error error;       /* It is set unless is_done. */
 } Job;
 
-enum { JOBS_WAITING = 3 /* for the disk or their turn, while all seats are taken */ };
+enum {
+    JOBS_WAITING = 3 /* This many wait for the disk or their turn, while all seats are taken. */
+};
 
 static const char *ready_file_name(const char *path)
 {
