@@ -17,7 +17,8 @@ typedef struct Durability {
     int fds[DURABILITY_SYSTEMS_MAX];
     dev_t devices[DURABILITY_SYSTEMS_MAX];
     size_t count;
-    bool by_file; /* every file must be fsynced by whoever writes it, and every directory */
+    /* Whoever writes a file must fsync it, and every directory must be fsynced, too. */
+    bool by_file;
 } Durability;
 
 /* A directory on a file system that will be written to. */

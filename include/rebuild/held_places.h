@@ -15,7 +15,7 @@ struct HeldPlaces {
     HeldDirectory data;
     HeldDirectory *versions; /* One for each of placement->tablespaces, in their order. */
     size_t version_count;
-    HeldDirectory extra; /* where files from outside go; HELD_NONE: nowhere */
+    HeldDirectory extra; /* Files from outside go here. HELD_NONE means that they go nowhere. */
 };
 
 /* Opens the data directory, made with its parents when it is not there. */

@@ -10,11 +10,11 @@ typedef struct RestoreMarker {
     const char *backup, *cluster;
     uint64_t system_identifier;
     uint64_t pid;          /* The restore's process, ... */
-    bool is_running;       /* ... which is still at work on this host */
-    bool has_new_wal;      /* its pg_wal holds only what restores have put there */
-    const char **wal_kept; /* where earlier attempts put the old pg_wal; NULL-terminated */
+    bool is_running;       /* That process is still at work on this host. */
+    bool has_new_wal;      /* Its pg_wal holds only what restores have put there. */
+    const char **wal_kept; /* Earlier attempts put the old pg_wal here. The list ends with NULL. */
     size_t wal_kept_count;
-    const char **versions; /* directories in tablespaces that it removes, or writes */
+    const char **versions; /* The restore removes or writes these directories in tablespaces. */
     size_t version_count;
 } RestoreMarker;
 

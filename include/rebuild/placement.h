@@ -13,20 +13,24 @@ typedef struct HeldPlaces HeldPlaces;
 
 typedef struct PlannedTablespace {
     uint32_t oid;
-    const char *was;     /* where it was at the backup */
-    const char *path;    /* where it will be */
-    const char *version; /* PATH/PG_15_202209061: all of it that is ours */
-    bool is_gone_over;   /* it may hold files already, which count or make way */
+    const char *was;     /* It was here at the backup. */
+    const char *path;    /* It will be here. */
+    const char *version; /* It is PATH/PG_15_202209061. All of it is ours. */
+    bool is_gone_over;   /* It may hold files already, which are kept or make way. */
 } PlannedTablespace;
 
 /* Files belong to the user that restores; each has the mode that the manifest tells. */
 typedef struct Placement {
-    const char *data;               /* the data directory, absolute */
-    uint32_t data_mode;             /* ... and its mode: 0700 or 0750 */
+    const char *data;               /* It is the absolute path of the data directory. */
+    uint32_t data_mode;             /* It is the mode of the data directory: 0700 or 0750. */
     PlannedTablespace *tablespaces; /* In the order of their oids. */
     size_t tablespace_count;
-    const char *extra_directory; /* where configuration from outside goes; NULL: nowhere */
-    bool puts_back;              /* ... to where it was: extra_directory is "/" */
-    const char *debian_directory, *debian_version, *debian_name; /* the cluster's; NULL: none */
-    HeldPlaces *held; /* where is written, opened, while that is at work; else NULL */
+    /* Configuration from outside goes here. NULL means that it goes nowhere. */
+    const char *extra_directory;
+    /* Configuration goes back to where it was: extra_directory is "/". */
+    bool puts_back;
+    /* They are the cluster's. NULL means that there are none. */
+    const char *debian_directory, *debian_version, *debian_name;
+    /* It has the open directories while files are written into them. Otherwise it is NULL. */
+    HeldPlaces *held;
 } Placement;

@@ -14,12 +14,13 @@ typedef struct WalCheck WalCheck; /* stored_wal.h */
 
 typedef struct RebuildRequest {
     const Cluster *cluster;
-    const Placement *placement; /* its directories are there, and held (skeleton.h) */
+    const Placement *placement; /* Its directories are there, and held (skeleton.h). */
     const Manifest *manifest;
-    Delta *delta;    /* files that are there already count, or make way; NULL: there are none */
-    unsigned jobs;   /* threads; 0 is taken as 1 */
-    bool is_synced;  /* each file is fsynced (where syncfs does not serve, see durability.h) */
-    WalCheck *check; /* what it finds ends the work; NULL: none */
+    /* Files that are there already are kept or make way. NULL means that there are none. */
+    Delta *delta;
+    unsigned jobs;   /* It counts threads. 0 is taken as 1. */
+    bool is_synced;  /* Each file is fsynced, where syncfs does not serve: see durability.h. */
+    WalCheck *check; /* What it finds ends the work. NULL means that there is no check. */
     Progress *progress;
 } RebuildRequest;
 
@@ -28,8 +29,8 @@ typedef struct RebuildReport {
     uint64_t files, bytes; /* What is there now. */
     uint64_t bytes_read;   /* Read from the repository, by both steps. */
     uint64_t bytes_written;
-    /* with a delta */
-    uint64_t files_kept;                    /* not one byte of which was written */
+    /* The fields below are set with a delta. */
+    uint64_t files_kept;                    /* Not one byte of these files was written. */
     uint64_t pages_compared, pages_written; /* In files larger than one frame of a pack. */
 } RebuildReport;
 

@@ -20,14 +20,15 @@
 #define KEPT_WAL_INSIDE RESTORE_MARKER_FILE "-pg_wal-"
 
 typedef enum TargetAction { ACTION_PAUSE, ACTION_PROMOTE, ACTION_SHUTDOWN } TargetAction;
-const char *target_action_name(TargetAction action); /* "pause" */
-const char *target_kind_name(TargetKind kind);       /* "time" */
+const char *target_action_name(TargetAction action); /* It returns, for example, "pause". */
+const char *target_kind_name(TargetKind kind);       /* It returns, for example, "time". */
 
 typedef enum OccupiedChoice {
     OCCUPIED_REFUSE,
-    OCCUPIED_MOVE_ASIDE, /* the old data directory is kept under a dated name */
-    OCCUPIED_FORCE,      /* its content is removed */
-    OCCUPIED_DELTA,      /* ... or stays where it is what the backup has */
+    OCCUPIED_MOVE_ASIDE, /* The old data directory is kept under a dated name. */
+    OCCUPIED_FORCE,      /* The old content is removed. */
+    /* The old content stays where it is what the backup has, and the rest is removed. */
+    OCCUPIED_DELTA,
 } OccupiedChoice;
 
 /* How what is there makes way (law 8): a whole directory is there, or can be obtained, at each
@@ -35,20 +36,24 @@ typedef enum OccupiedChoice {
  */
 typedef enum Replacement {
     REPLACES_NOTHING,
-    KEEPS_OLD,        /* OCCUPIED_MOVE_ASIDE */
-    REMOVES_OLD_LAST, /* renamed first, removed once the new one is durable */
-    OVERWRITES_OLD,   /* in place, once all that is needed of the backup has been read: from then
-                         on the old one is gone */
+    KEEPS_OLD, /* It is the result of OCCUPIED_MOVE_ASIDE. */
+    /* The old directory is renamed first, and removed once the new one is durable. */
+    REMOVES_OLD_LAST,
+    /*
+     * It is overwritten in place, once all that is needed of the backup has been read. From then on
+     * the old one is gone.
+     */
+    OVERWRITES_OLD,
 } Replacement;
 
 /* What will be needed afterwards, and so must not go with the old directory. */
 typedef struct NeededPlace {
-    const char *what; /* "the repository" */
-    const char *path; /* need not exist */
+    const char *what; /* It is, for example, "the repository". */
+    const char *path; /* It need not exist. */
 } NeededPlace;
 
 typedef struct TablespaceMove {
-    const char *name; /* oid, or the path it had */
+    const char *name; /* It is the oid, or the path that the tablespace had. */
     const char *path;
 } TablespaceMove;
 
@@ -57,53 +62,74 @@ typedef bool RestorePush(void *context, const char *path, Error *err);
 
 typedef struct RestoreRequest {
     const char *data;
-    const char *backup; /* NULL: chosen for the target */
+    const char *backup; /* When it is NULL, a backup is chosen for the target. */
     Target target;
-    uint32_t target_timeline;   /* 0: the newest timeline that the backup leads to */
-    const ServerBranch *server; /* of the directory that is replaced; NULL: none, or not known */
-    TargetAction action;        /* what is written into the settings */
+    uint32_t target_timeline; /* 0 means the newest timeline that the backup leads to. */
+    /*
+     * It is that of the directory that is replaced. NULL means that there is none, or that it is
+     * not known.
+     */
+    const ServerBranch *server;
+    TargetAction action; /* It is written into the settings. */
     OccupiedChoice occupied;
-    bool believes_known; /* of the archive: for a plan that is only shown; else each trailer is read
-                          */
-    bool only_looks;     /* nothing is done: what is in the way on this host is told in the plan */
+    /*
+     * What is remembered of the archive is trusted, for a plan that is only shown. When it is
+     * false, each trailer is read.
+     */
+    bool believes_known;
+    bool only_looks; /* Nothing is done. The plan tells what is in the way on this host. */
     bool discard_wal;
-    bool server_is_stopped; /* somebody has made sure of it, where it can't be seen from here */
-    bool no_wal_check;      /* of the stored WAL, see restore_run() */
-    bool allows_damaged;    /* what verify found bad is tried; what is bad is met when it is read */
-    uint32_t save_timeline; /* whose history may be put into the archive although nothing of it is
-                               there; 0: none */
-    bool as_copy;    /* the restored cluster must not archive: it is not to replace the original */
-    bool will_pause; /* at its target, for somebody to look around there */
-    bool will_start; /* server programs are needed, not only nice to have */
-    unsigned port;   /* of the restored server; 0: as it is configured */
-    const char *socket; /* directory of its socket; NULL: as it is configured */
+    bool server_is_stopped; /* Somebody has made sure of it, where it can't be seen from here. */
+    bool no_wal_check;      /* The stored WAL is not checked: see restore_run(). */
+    /* What verify found bad is tried. The restore ends when it reads something bad. */
+    bool allows_damaged;
+    /*
+     * The history of this timeline may be put into the archive, although nothing of the timeline is
+     * there. 0 means that there is none.
+     */
+    uint32_t save_timeline;
+    /* The restored cluster must not archive, because it is not to replace the original. */
+    bool as_copy;
+    bool will_pause; /* It pauses at its target, so that somebody can look around there. */
+    bool will_start; /* Server programs are needed, not only nice to have. */
+    /* It is the port of the restored server. 0 leaves it as it is configured. */
+    unsigned port;
+    const char *socket; /* It is the directory of its socket. NULL leaves it as it is configured. */
     const NeededPlace *needed;
     size_t needed_count;
     const TablespaceMove *moves;
     size_t move_count;
-    const char *const *only_databases; /* the others are left empty */
-    size_t only_database_count;        /* 0: all are brought back */
-    Lsn goes_on_from; /* a recovery that got there is to go on: its backup ended before; 0: none is
-                       */
+    const char *const *only_databases; /* The other databases are left empty. */
+    size_t only_database_count;        /* 0 means that all are brought back. */
+    /*
+     * A recovery that reached this position is to go on, so the backup must have ended before. 0
+     * means that there is none.
+     */
+    Lsn goes_on_from;
     const char
-        *tablespaces; /* a directory for all that were not moved: DIR/OID; NULL: where they were
-                       */
+        /*
+         * Tablespaces that were not moved go into this directory, as DIR/OID. NULL leaves them
+         * where they were.
+         */
+        *tablespaces;
     unsigned jobs;
-    const char *restore_command;     /* as it is to be; NULL: made of the next two */
-    const char *tool;                /* absolute path of this program, and how to call it: */
-    const char *const *tool_options; /* "--repo=…", "--cluster=…", …; NULL-terminated */
+    /* It is used as it is. NULL means that it is made of the next two. */
+    const char *restore_command;
+    const char *tool; /* It is the absolute path of this program. */
+    /* They tell how to call the program: "--repo=…", "--cluster=…", … The list ends with NULL. */
+    const char *const *tool_options;
     const char *pg_bin;
     Progress *progress;
-    RestorePush *push; /* NULL: nothing can be pushed */
+    RestorePush *push; /* NULL means that nothing can be pushed. */
     void *push_context;
 } RestoreRequest;
 
 /* What was found where the cluster is to go. */
 typedef enum DataState {
     DATA_ABSENT,
-    DATA_EMPTY,         /* at most lost+found */
-    DATA_CLUSTER,       /* a data directory */
-    DATA_HALF_RESTORED, /* by an earlier restore that did not end */
+    DATA_EMPTY,         /* It holds lost+found at most. */
+    DATA_CLUSTER,       /* It is a data directory. */
+    DATA_HALF_RESTORED, /* An earlier restore did not end here. */
 } DataState;
 
 /* Another branch, with commits that what is restored has not. */
@@ -118,89 +144,122 @@ typedef struct OldDirectory OldDirectory;
 typedef struct DirectoryReport {
     uint32_t timeline;
     Lsn reached;
-    const char *state;      /* "archived", "tail", "apart", "beyond" */
-    Lsn parts_at;           /* "apart" */
-    const char *only_there; /* "3 commits until ..." that the archive does not have; NULL: none */
-    uint64_t commits;       /* that the archive does not have */
-    uint64_t prepared;      /* transactions, ... */
+    const char *state; /* It is "archived", "tail", "apart" or "beyond". */
+    Lsn parts_at;      /* It is set with "apart". */
+    /*
+     * It is, for example, "3 commits until ...", which the archive lacks. NULL means that it lacks
+     * nothing.
+     */
+    const char *only_there;
+    uint64_t commits;  /* The archive lacks this many commits. */
+    uint64_t prepared; /* The archive lacks this many prepared transactions. */
     TimeUs last_commit;
     bool may_be_more;
-    bool is_given_up; /* --discard-wal */
+    bool is_given_up; /* --discard-wal was given. */
 } DirectoryReport;
 
 /* A file of a directory's pg_wal, which the recovery needs and the archive does not have. */
 typedef struct PlannedWal {
-    const char *path; /* where it was when the restore was planned */
+    const char *path; /* It was here when the restore was planned. */
     WalName name;
-    bool is_parents; /* for what was prepared before a fork */
+    bool is_parents; /* It serves for what was prepared before a fork. */
 } PlannedWal;
 
 /* With only_databases. Names are in the arena of the plan. */
 typedef struct LeftOut {
-    const char **kept;  /* names of databases that are brought back, NULL-terminated; NULL: all */
-    const char **empty; /* ... and of those that are left empty */
-    uint32_t *oids;     /* of `empty`, and of databases without a name, ... */
+    /*
+     * They are the names of databases that are brought back. The list ends with NULL, or is NULL
+     * for all of them.
+     */
+    const char **kept;
+    const char **empty; /* They are the names of databases that are left empty. */
+    uint32_t *oids;     /* They are those of `empty`, and of databases without a name. */
     size_t oid_count;
-    uint64_t files, bytes; /* that are not written */
+    uint64_t files, bytes; /* This much is not written. */
 } LeftOut;
 
 /* What is restored: a backup, and WAL until a target. */
 typedef struct Decision {
     Manifest manifest;
     TimelinePath path;
-    PlannedBranch *branches; /* that part from the path before the target */
+    PlannedBranch *branches; /* They part from the path before the target. */
     size_t branch_count;
-    Target target; /* as the server will be told: see has_time_fallback */
+    Target target; /* The server will be told this target: see has_time_fallback. */
     TargetPoint point;
-    bool has_time_fallback; /* target time after the last commit: the archive's end is taken, which
-                               the server is told as the LSN of its last record */
-    Lsn locks_held;         /* the first lock that is held at the target; 0: none is known */
-    uint32_t locked_xid;    /* the target is the position before this transaction's first lock, for
-                               it would still hold it at the one that was asked for; 0: as asked */
-    TimeUs time_asked;      /* ... and what was asked for */
-    uint64_t bytes;         /* to write */
+    /*
+     * The target time is after the last commit, so the archive's end is taken. The server is told
+     * it as the LSN of its last record.
+     */
+    bool has_time_fallback;
+    /* It is the first lock that is held at the target. 0 means that none is known. */
+    Lsn locks_held;
+    /*
+     * The target is the position before this transaction's first lock, because the transaction
+     * would still hold it at the position that was asked for. 0 means that the target is as asked.
+     */
+    uint32_t locked_xid;
+    TimeUs time_asked; /* It is the time that was asked for in that case. */
+    uint64_t bytes;    /* This many bytes are to be written. */
     LeftOut left_out;
-    uint64_t wal_segments, wal_stored_bytes; /* that are replayed */
-    bool makes_init_forks;                   /* ... : see rebuild/unlogged.h */
-    WalParameters minima;                    /* what a hot standby needs on the way to the target */
-    uint64_t last_segment;                   /* TARGET_LATEST: the last one of all that is there */
-    uint64_t archive_end; /* ... the last whole one in the archive; 0: none of what is needed */
+    uint64_t wal_segments, wal_stored_bytes; /* They are replayed. */
+    bool makes_init_forks;                   /* Replay makes init forks: see rebuild/unlogged.h. */
+    /* A hot standby needs this on the way to the target. */
+    WalParameters minima;
+    /* With TARGET_LATEST, it is the last segment of all that are there. */
+    uint64_t last_segment;
+    /*
+     * With TARGET_LATEST, it is the last complete segment in the archive. 0 means that the archive
+     * has none of those needed.
+     */
+    uint64_t archive_end;
 } Decision;
 
 /* What was in the place before, and how it makes way. */
 typedef struct OldPlace {
-    const OldDirectory *directory; /* inside: what was found where the cluster is to go */
-    DirectoryReport report;        /* ... and what is told of it */
+    const OldDirectory *directory; /* It is what was found where the cluster is to go. */
+    DirectoryReport report;        /* It is what people are told about `directory`. */
     DataState state;
-    OccupiedChoice choice;  /* what happens to it: as asked, but that a half-restored one is
-                               replaced without being told to */
-    bool is_occupied;       /* the target holds something */
-    bool is_same_cluster;   /* ... and it is this cluster */
-    bool server_is_stopped; /* as asked */
-    const char *stamp;      /* "20261122T101112.345Z", for the names of what is kept */
+    /*
+     * It is what happens to the old place. It is as asked, but a half-restored one is replaced
+     * without being told to.
+     */
+    OccupiedChoice choice;
+    bool is_occupied;       /* The target holds something. */
+    bool is_same_cluster;   /* What the target holds is this cluster. */
+    bool server_is_stopped; /* It is as asked. */
+    /* It is, for example, "20261122T101112.345Z", for the names of what is kept. */
+    const char *stamp;
     Replacement replacement;
-    const char *overwrites_why;     /* "there is no room for both"; NULL: as asked */
-    const char *moved_to;           /* where it goes, to stay or until the new one is durable */
-    const char *wal_kept;           /* where the old pg_wal will be at last; NULL: nowhere */
-    bool has_new_wal;               /* a restore that did not end wrote what is in pg_wal now */
-    const char *const *wal_sources; /* directories where an earlier attempt kept it; NULL-ended */
-    PlannedWal *local_wal;          /* files of it that are copied into the new pg_wal */
+    /* It is, for example, "there is no room for both". NULL means that it was asked for. */
+    const char *overwrites_why;
+    const char *moved_to; /* It goes there, to stay or until the new one is durable. */
+    const char *wal_kept; /* The old pg_wal will be here in the end. NULL means nowhere. */
+    bool has_new_wal;     /* A restore that did not end wrote what is in pg_wal now. */
+    /* An earlier attempt kept it in these directories. The list ends with NULL. */
+    const char *const *wal_sources;
+    PlannedWal *local_wal; /* These files of it are copied into the new pg_wal. */
     size_t local_wal_count;
-    const char **versions; /* version directories of its tablespaces */
+    const char **versions; /* They are the version directories of its tablespaces. */
     size_t version_count;
-    const char **marked_versions; /* that an earlier restore, which did not end, had as its own */
+    const char **marked_versions; /* They belonged to an earlier restore, which did not end. */
     size_t marked_version_count;
-    uint64_t bytes, wal_bytes; /* that removing it gives back; of its pg_wal */
-    uint64_t *version_bytes;   /* of each of `versions` */
+    /* Removing it gives back `bytes`. wal_bytes is the size of its pg_wal. */
+    uint64_t bytes, wal_bytes;
+    uint64_t *version_bytes; /* It has one element for each of `versions`. */
 } OldPlace;
 
 /* What restore/configuration.h makes of configuration from outside the data directory. */
 typedef struct PlannedConfiguration {
-    const char *config_file; /* after the run: what the server must be told with -c, or NULL */
+    /* After the run, the server must be told it with -c. It may be NULL. */
+    const char *config_file;
     const char *hba_file, *ident_file;
-    bool is_joined;            /* config_file was made of several */
-    bool names_data_directory; /* the configuration does: it must be told, too */
-    const char **spellings; /* of recovery_target... in it, other than in lower case; NULL-ended */
+    bool is_joined;            /* config_file was made of several. */
+    bool names_data_directory; /* The configuration names it, so the server must be told it, too. */
+    /*
+     * They are spellings of recovery_target... in it that are not in lower case. The list ends with
+     * NULL.
+     */
+    const char **spellings;
 } PlannedConfiguration;
 
 typedef struct RestorePlan {
@@ -208,25 +267,38 @@ typedef struct RestorePlan {
     Placement placement;
     OldPlace old;
     PlannedConfiguration configuration;
-    const char *programs; /* server programs; NULL when they were not found (no --start then) */
+    /* They are the server programs, or NULL when they were not found. Then there is no --start. */
+    const char *programs;
     const char *restore_command;
-    /* only_looks, ERR_NONE: nothing */
-    Error running;   /* a server runs there, to be stopped before the restore */
-    Error undecided; /* what would be refused then, too: the place is occupied, and nothing was said
-                        of what is there; or a server may be there that can't be seen */
-    const char **warnings; /* collation, missing extra files, ... */
+    /* With only_looks, the next two say what is in the way. ERR_NONE means that nothing is. */
+    Error running; /* A server is running there, which must be stopped before the restore. */
+    /*
+     * This would be refused then, too: the place is occupied, and nothing was said about what is
+     * there. Or there may be a server that can't be seen.
+     */
+    Error undecided;
+    const char **warnings; /* They are about collation, missing extra files, ... */
     size_t warning_count;
-    Lease *lease; /* that the backup is being read; NULL: it only looks, or may not write */
+    /*
+     * It says that the backup is being read. It is NULL when the restore only looks, or may not
+     * write.
+     */
+    Lease *lease;
     Arena arena;
 } RestorePlan;
 
 typedef struct RestoreReport {
     RebuildReport rebuilt;
-    uint64_t strays;    /* files of the old directory, and directories with all in them, removed */
-    uint64_t wal_saved; /* segments of the old data directory kept as the tail of this recovery */
-    TimeUs elapsed_check;                 /* until the first change; in elapsed_rebuild, too */
-    TimeUs elapsed_rebuild, elapsed_sync; /* microseconds */
-    TimeUs elapsed;                       /* all */
+    /*
+     * It counts removed files of the old directory, and removed directories with all in them as
+     * one.
+     */
+    uint64_t strays;
+    /* This many segments of the old data directory were kept as the tail of this recovery. */
+    uint64_t wal_saved;
+    TimeUs elapsed_check; /* It lasts until the first change. It is part of elapsed_rebuild. */
+    TimeUs elapsed_rebuild, elapsed_sync;
+    TimeUs elapsed; /* It covers the whole restore. */
 } RestoreReport;
 
 /* One more line of plan->warnings. */

@@ -18,7 +18,8 @@ typedef struct RestoredFile {
     int fd;
     char *path;
     bool is_direct;
-    uint64_t flushing; /* window: what lies before it has been sent to the disk */
+    /* The window that begins here has not been sent to the disk. All before it has. */
+    uint64_t flushing;
 } RestoredFile;
 
 #define RESTORED_FILE_CLOSED ((RestoredFile){.fd = -1})

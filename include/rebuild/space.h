@@ -7,10 +7,12 @@
 
 /* What a restore needs on one file system. */
 typedef struct SpaceNeed {
-    const char *place; /* an existing directory there */
-    uint64_t bytes;    /* that it writes, with WAL while it is replayed */
-    uint64_t free;     /* that a user who is not root may use */
-    uint64_t freed;    /* by what is removed or overwritten before it is needed */
+    const char *place; /* It is an existing directory on that file system. */
+    /* The restore writes this many bytes. WAL counts while it is being replayed. */
+    uint64_t bytes;
+    uint64_t free; /* Users other than root may use this many bytes. */
+    /* What is removed or overwritten before the space is needed frees this many bytes. */
+    uint64_t freed;
 } SpaceNeed;
 
 /* Of each file system, in the order in which it is written to; in the arena. ERR_IO. */

@@ -17,19 +17,24 @@ enum { DELTA_SETS_MAX = 32768 };
 typedef enum DeltaVerdict {
     DELTA_UNKNOWN,
     DELTA_SAME,
-    DELTA_DIFFERS, /* of a large file: `ranges` tell where */
+    DELTA_DIFFERS, /* With a large file, `ranges` tell where. */
 } DeltaVerdict;
 
 typedef struct DeltaRange {
     bool is_compared;
-    PageSet *differs; /* NULL: none do */
-    uint8_t *kept;    /* what they must become, one after the other, verified; NULL: to be read */
+    PageSet *differs; /* NULL means that none do. */
+    /*
+     * They are the verified pages that must be written, one after the other. NULL means that they
+     * have to be read.
+     */
+    uint8_t *kept;
 } DeltaRange;
 
 /* One for each entry of the manifest, however many files a cluster has: kept small. */
 typedef struct DeltaFile {
-    FoundStamp stamp;   /* when it was compared */
-    DeltaRange *ranges; /* of a large file; each is filled by the thread that compares it */
+    FoundStamp stamp; /* It was taken when the file was compared. */
+    /* They are set for a large file. The thread that compares a range fills it. */
+    DeltaRange *ranges;
     DeltaVerdict verdict : 8;
 } DeltaFile;
 
@@ -37,9 +42,9 @@ struct Delta {
     const Manifest *manifest;
     bool from_disk;
     uint64_t keep_max;
-    DeltaFile *files;          /* of the manifest's entries, in their order */
-    atomic_uint set_count;     /* of all files */
-    atomic_uint_fast64_t kept; /* bytes, of all files */
+    DeltaFile *files;          /* They stand in the order of the manifest's entries. */
+    atomic_uint set_count;     /* It counts the sets of all files. */
+    atomic_uint_fast64_t kept; /* It counts the bytes of all files. */
     Arena arena;
 };
 

@@ -11,12 +11,12 @@
 /* By which it shows whether somebody has touched it since. Says nothing of its content. */
 typedef struct FoundStamp {
     uint64_t inode;
-    int64_t changed_ns; /* ctime */
+    int64_t changed_ns; /* It is the ctime. */
 } FoundStamp;
 
 typedef struct FoundFile {
     bool is_there;
-    mode_t mode; /* with its type */
+    mode_t mode; /* It includes the type. */
     uint64_t links;
     uid_t user;
     gid_t group;

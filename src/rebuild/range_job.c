@@ -15,10 +15,11 @@ enum { DIRECT_RUN_PAGES = 32 };
 typedef struct RangeTarget {
     WriteBehind *behind;
     RestoredFile *file;
-    uint64_t offset; /* of the range in the file */
+    uint64_t offset; /* The range begins here in the file. */
     uint64_t written;
-    Progress *progress; /* NULL: it was counted when it was compared */
-    bool is_scattered;  /* into the page cache: that is soon done */
+    Progress *progress; /* When it is NULL, the range was counted when it was compared. */
+    /* Writes are scattered and go into the page cache, which takes little time. */
+    bool is_scattered;
 } RangeTarget;
 
 static const ManifestRange *range_of(const RebuildJob *job)

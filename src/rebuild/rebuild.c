@@ -13,9 +13,10 @@
 #include <unistd.h>
 
 enum {
-    BATCH_FILES = 256,      /* small files of one job, at most */
-    BATCH_STORED = 4 << 20, /* stored bytes that one job reads in one go */
-    BATCH_GAP = 256 << 10,  /* bytes of others in between that are not worth a second read */
+    BATCH_FILES = 256,      /* A job has at most this many small files. */
+    BATCH_STORED = 4 << 20, /* One job reads this many stored bytes in one go. */
+    /* Up to this many bytes of other files in between are read rather than skipped. */
+    BATCH_GAP = 256 << 10,
     JOBS_PER_THREAD = 3,
 };
 
@@ -39,16 +40,17 @@ static bool is_large(const ManifestEntry *entry)
 typedef struct Rebuild {
     const RebuildShared *shared;
     WorkQueue *queue;
-    WalCheck *check; /* NULL: none */
+    WalCheck *check; /* NULL means that there is none. */
     RebuildReport *report;
-    Arena *arena; /* jobs: a few bytes a file, so none is given back before the end */
+    /* It owns the jobs. They take a few bytes a file, so none is given back before the end. */
+    Arena *arena;
 
-    const ManifestEntry **small; /* by their places in the packs */
+    const ManifestEntry **small; /* They are sorted by their places in the packs. */
     size_t small_count;
     size_t small_submitted;
     uint64_t large_bytes;
-    uint64_t large_submitted;   /* bytes */
-    RebuildLarge *shared_files; /* that differ, and whose blocks are other files', too */
+    uint64_t large_submitted;   /* It is in bytes. */
+    RebuildLarge *shared_files; /* These files differ, and other files share their blocks. */
 } Rebuild;
 
 static bool check_crc(const RebuildLarge *large, Error *err)

@@ -17,9 +17,9 @@ typedef struct RebuildShared {
     const Placement *placement;
     const Manifest *manifest;
     Progress *progress;
-    Delta *delta; /* what is there already counts; NULL: nothing is */
+    Delta *delta; /* What is there already counts. When it is NULL, nothing does. */
     bool is_synced;
-    bool is_check; /* all that is needed is read and verified, nothing is written */
+    bool is_check; /* All that is needed is read and verified, and nothing is written. */
 } RebuildShared;
 
 typedef struct RebuildWorker {
@@ -27,35 +27,41 @@ typedef struct RebuildWorker {
     RangeReader *reader;
     WriteBehind *behind;
     Buffer stored;
-    uint8_t *raw; /* EXTENT_SIZE: the largest file of one frame */
+    uint8_t *raw; /* It has EXTENT_SIZE bytes, as the largest file of one frame. */
 } RebuildWorker;
 
 /* A file of several ranges while they come back in any order. */
 typedef struct RebuildLarge {
     const ManifestEntry *entry;
-    bool is_new; /* written whole; else what is there is compared, and written where it differs */
-    uint32_t *crcs;            /* of a new one */
-    const DeltaFile *known;    /* of one that was compared before; NULL: it was not */
-    DeltaFile *record;         /* of one that is compared now, when that is to be remembered */
-    bool is_changed;           /* some of its pages differ */
-    struct RebuildLarge *next; /* in a list, see rebuild.c */
+    /*
+     * The file is written in full. When it is false, what is there is compared, and written where
+     * it differs.
+     */
+    bool is_new;
+    uint32_t *crcs; /* They are set for a new file. */
+    /* It is set for a file that was compared before. NULL means that it was not. */
+    const DeltaFile *known;
+    /* It is set for a file that is being compared now, when the result is to be remembered. */
+    DeltaFile *record;
+    bool is_changed;           /* Some of its pages differ. */
+    struct RebuildLarge *next; /* It is the next one in a list, see rebuild.c. */
     uint32_t missing;
 } RebuildLarge;
 
 /* What there was of a backup, and what was missing. */
 typedef struct RebuildTally {
-    uint64_t files_kept; /* small ones that were there */
+    uint64_t files_kept; /* These small files were there already. */
     uint64_t pages_compared, pages_differ;
     uint64_t bytes_written;
 } RebuildTally;
 
 typedef struct RebuildJob {
-    const ManifestEntry **batch; /* small files, or ... */
+    const ManifestEntry **batch; /* The job is these small files, or one range of `large`. */
     size_t batch_count;
-    RebuildLarge *large; /* ... one range of a large one */
+    RebuildLarge *large; /* The job is `range` of this large file. It is NULL for small files. */
     uint32_t range;
     RangeContent content;
-    RebuildTally tally; /* what came of it */
+    RebuildTally tally; /* It is what came of the job. */
 } RebuildJob;
 
 /* NULL on failure. */

@@ -7,7 +7,7 @@
 
 enum {
     BLOCK = 4096,
-    WAL_SEGMENTS_HELD = 64, /* replayed WAL is removed at restartpoints: max_wal_size, 1 GB */
+    WAL_SEGMENTS_HELD = 64, /* Replayed WAL is removed at restartpoints: max_wal_size is 1 GB. */
 };
 
 typedef struct Need {

@@ -14,7 +14,7 @@ typedef struct Piece {
 } Piece;
 
 struct WriteBehind {
-    WorkQueue *queue; /* one thread, so the pieces come back in the order of the ring */
+    WorkQueue *queue; /* It has one thread, so the pieces come back in the order of the ring. */
     Piece pieces[DEPTH];
     size_t next;
 };
