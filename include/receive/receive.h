@@ -20,31 +20,33 @@
 
 typedef enum ReceiveEvent {
     RECEIVE_ALIVE,     /* Told at least once a second while all is well. */
-    RECEIVE_STREAMING, /* connected, WAL comes */
-    RECEIVE_DURABLE,   /* more of it is stored and acknowledged */
-    RECEIVE_WAITING,   /* something failed; tries again in pause_ms */
+    RECEIVE_STREAMING, /* It is connected, and WAL arrives. */
+    RECEIVE_DURABLE,   /* More WAL is stored and acknowledged. */
+    RECEIVE_WAITING,   /* Something failed. It tries again in pause_ms. */
     RECEIVE_FULL,      /* The spool is full: nothing is received until the repository takes WAL. */
-    RECEIVE_STOPPING,  /* a signal came: stores the rest */
+    RECEIVE_STOPPING,  /* A signal came, and the rest is being stored. */
 } ReceiveEvent;
 
 typedef struct ReceiveNews {
     ReceiveEvent event;
     uint32_t timeline;
-    Lsn durable;        /* 0: not known yet */
-    const Error *error; /* RECEIVE_WAITING */
-    uint64_t pause_ms;  /* likewise */
-    uint64_t spooled;   /* bytes in the spool, about */
+    Lsn durable;        /* 0 means that it is not known yet. */
+    const Error *error; /* It is set with RECEIVE_WAITING. */
+    uint64_t pause_ms;  /* It is set with RECEIVE_WAITING. */
+    uint64_t spooled;   /* The spool has about this many bytes. */
 } ReceiveNews;
 
 typedef struct ReceiveRequest {
     const char *slot;
-    const char *application; /* what the server calls us */
-    bool is_synchronous;     /* store what comes at once: commits wait for it */
-    uint64_t interval_ms;    /* else so long may pass between a byte's arrival and its storing */
-    Lsn until;               /* end once it is durable up to here; 0: never */
+    const char *application; /* The server calls us by this name. */
+    bool is_synchronous;     /* What comes is stored at once, because commits wait for it. */
+    /* Otherwise this much time may pass between the arrival of a byte and its storing. */
+    uint64_t interval_ms;
+    Lsn until;               /* Receiving ends once WAL is durable up to here. 0 means never. */
     Compression compression; /* How whole segments are compressed. */
     unsigned threads;
-    const char *spool;   /* directory that WAL goes through; NULL: into the repository at once */
+    /* WAL goes through this directory. NULL means that it goes into the repository at once. */
+    const char *spool;
     uint64_t spool_size; /* Bytes that it may take. */
     /* How to reach the server, asked before each attempt: it may have moved. */
     bool (*locate)(void *context, Buffer *conninfo, Error *err);

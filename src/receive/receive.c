@@ -10,14 +10,15 @@
 #include <inttypes.h>
 
 enum {
-    WAIT_MS = 1000,      /* for a message, when nothing else is due */
-    NAP_MS = 100,        /* of a pause, so that a signal ends it soon */
-    STATUS_MS = 10000,   /* wal_sender_timeout is a minute, and may be less */
-    SYNCHRONOUS_MS = 20, /* so much is put together while WAL comes without a break */
-    PAUSE_MIN_MS = 500,  /* between attempts: twice as long each time */
+    WAIT_MS = 1000,      /* It waits for a message, when nothing else is due. */
+    NAP_MS = 100,        /* It is a part of a pause, short so that a signal ends it soon. */
+    STATUS_MS = 10000,   /* wal_sender_timeout is a minute, and may be less. */
+    SYNCHRONOUS_MS = 20, /* While WAL comes without a break, this much is gathered. */
+    PAUSE_MIN_MS = 500,  /* Pauses between attempts begin with it, and double each time. */
     PAUSE_MAX_MS = 30000,
-    BUSY_AT_START_MS = 5000, /* a predecessor that was killed: the server notices soon */
-    BUSY_LATER_MS = 120000,  /* our own connection that broke: after wal_sender_timeout */
+    BUSY_AT_START_MS = 5000, /* It is for a predecessor that was killed: the server notices soon. */
+    /* It is for our own connection that broke: the server notices after wal_sender_timeout. */
+    BUSY_LATER_MS = 120000,
 };
 
 /*
@@ -72,42 +73,43 @@ enum {
 /* It only goes forward, whatever becomes of attempts. */
 typedef enum RunStage {
     RUN_BEGINS,
-    RUN_HAS_STREAMED, /* a slot that is in use may be held by our own old connection */
-    RUN_ENDS,         /* FINISHING was reached: a signal that comes now is a failure */
+    RUN_HAS_STREAMED, /* A slot that is in use may be held by our own old connection. */
+    RUN_ENDS,         /* FINISHING was reached, so a signal that comes now is a failure. */
 } RunStage;
 
 typedef enum SpoolDrain {
-    DRAIN_GOES_ON, /* nothing is known yet, or there is more to move */
-    DRAIN_DONE,    /* the last move left nothing but what is being received */
-    DRAIN_BLOCKED, /* the repository takes nothing for now */
+    DRAIN_GOES_ON, /* Nothing is known yet, or there is more to move. */
+    DRAIN_DONE,    /* The last move left nothing but what is being received. */
+    DRAIN_BLOCKED, /* The repository takes nothing for now. */
 } SpoolDrain;
 
 typedef struct Receive {
-    const Cluster *archive; /* in the repository */
-    const Cluster *cluster; /* where WAL is stored first: the same, or the spool's */
+    const Cluster *archive; /* It is in the repository. */
+    const Cluster *cluster; /* WAL is stored here first: it is `archive`, or the spool's cluster. */
     const ReceiveRequest *request;
     Session *session;
     RunStage stage;
-    bool skip_gap;       /* the server does not have what the archive lacks before the slot */
-    bool is_synchronous; /* by request, or since the server counts us */
-    TimeUs busy_since;   /* 0: the slot was not in use */
+    bool skip_gap; /* The server lacks what the archive lacks before the slot. */
+    /* It was requested, or the server counts us as a synchronous standby since. */
+    bool is_synchronous;
+    TimeUs busy_since; /* 0 means that the slot was not in use. */
 
-    ReceiveSpool *spool; /* NULL: none */
-    uint64_t spooled;    /* bytes in it, at measured_at */
+    ReceiveSpool *spool; /* NULL means that there is none. */
+    uint64_t spooled;    /* The spool had this many bytes at measured_at. */
     TimeUs measured_at;
-    uint64_t measured_segment; /* that was being received then */
-    TimeUs move_at;            /* when the next move is due */
+    uint64_t measured_segment; /* This segment was being received then. */
+    TimeUs move_at;            /* The next move is due then. */
     SpoolDrain drain;
-    bool is_archive_known; /* the repository was looked at in this run, before we streamed */
-    bool is_full;          /* the spool */
+    bool is_archive_known; /* The repository was looked at in this run, before we streamed. */
+    bool is_full;          /* The spool is full. */
 
-    /* of this connection */
+    /* The fields below are of this connection. */
     uint32_t timeline;
-    Lsn position;         /* of the next byte */
-    Lsn durable;          /* 0: not known yet */
-    OpenSegment *segment; /* NULL: position is the first byte of one */
-    TimeUs stored_at;     /* when all that was received was durable; monotonic */
-    TimeUs status_at;     /* when the server was told last */
+    Lsn position;         /* The next byte is here. */
+    Lsn durable;          /* 0 means that it is not known yet. */
+    OpenSegment *segment; /* When it is NULL, position is the first byte of a segment. */
+    TimeUs stored_at;     /* All that was received was durable at this monotonic time. */
+    TimeUs status_at;     /* The server was last told then. */
 } Receive;
 
 static void receive_disconnect(Receive *receive)
@@ -478,9 +480,9 @@ static bool receive_finish(Receive *receive, Error *err)
 }
 
 typedef enum StreamResult {
-    STREAM_DONE,  /* signal, or until */
-    STREAM_NEXT,  /* the timeline has ended: at `end` */
-    STREAM_AGAIN, /* begin anew: only now it is known what the archive lacks */
+    STREAM_DONE,  /* A signal came, or `until` was reached. */
+    STREAM_NEXT,  /* The timeline has ended at `end`. */
+    STREAM_AGAIN, /* Begin again, because only now it is known what the archive lacks. */
 } StreamResult;
 
 /* This began without the repository, which has all by now but what is being received. */

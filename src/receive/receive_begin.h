@@ -9,11 +9,12 @@
 #include "server/replication.h"
 
 typedef struct ReceiveBegin {
-    TimelinePath path; /* to the server's timeline; in the arena */
-    uint32_t timeline; /* to stream */
-    Lsn position;      /* the first byte of a segment */
-    bool is_gap;       /* before what the slot keeps: to fill a gap, if the server still can */
-    bool is_standby_by_name; /* synchronous_standby_names has our name, or "*" */
+    TimelinePath path; /* It leads to the server's timeline. It is in the arena. */
+    uint32_t timeline; /* This timeline is to be streamed. */
+    Lsn position;      /* It is the first byte of a segment. */
+    /* The position is before what the slot keeps, to fill a gap if the server still can. */
+    bool is_gap;
+    bool is_standby_by_name; /* synchronous_standby_names has our name, or "*". */
     Arena arena;
 } ReceiveBegin;
 

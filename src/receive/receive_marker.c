@@ -12,7 +12,8 @@ enum { MARKER_VERSION = 1 };
 
 /* What the marker says, without which nothing can be received while the repository is away. */
 typedef struct Marker {
-    Cluster cluster; /* major 0: not said, and the repository's seed neither */
+    /* When its major is 0, the marker does not tell it, nor the repository's seed. */
+    Cluster cluster;
     Repo repo;
 } Marker;
 

@@ -21,23 +21,25 @@ struct OpenSegment {
     const Cluster *cluster;
     WalName name;
     char name_text[WAL_NAME_SIZE];
-    Lsn fork; /* where its timeline begins; 0: the first of the path */
+    Lsn fork; /* The segment's timeline begins here. 0 means that it is the first of the path. */
     uint32_t *ancestors;
     size_t ancestor_count;
-    uint32_t before_timeline; /* that its path takes the segment before it from */
-    bool is_followed;         /* it goes on where the archive's segment before it ends */
+    uint32_t before_timeline; /* The path takes the segment before from this timeline. */
+    bool is_followed;         /* It goes on where the archive's segment before it ends. */
 
-    uint32_t received; /* offset of the next byte */
-    uint32_t durable;  /* up to here the repository has it, and it is what we have */
-    Buffer window;     /* the bytes from window_start to received */
+    uint32_t received; /* It is the offset of the next byte. */
+    uint32_t durable;  /* Up to here the repository has the bytes that we have. */
+    Buffer window;     /* It has the bytes from window_start to received. */
     uint32_t window_start;
-    WalPiece *pieces; /* that are in the repository, those found at the beginning too */
+    WalPiece *pieces; /* They are in the repository. Those found at the beginning are among them. */
     size_t piece_count, piece_capacity;
     CodecContext *codec;
-    bool is_at_once; /* stored as a whole only: the window has no more than its first page's head */
-    bool is_archived; /* whole, before it was received: then there is nothing to store */
+    /* It is stored only as a whole. The window has no more than the header of its first page. */
+    bool is_at_once;
+    /* It was archived as a whole before it was received, so there is nothing to store. */
+    bool is_archived;
 
-    WalObjectWriter *writer; /* NULL: a signal has ended the making of the whole */
+    WalObjectWriter *writer; /* It is NULL when a signal has ended the making of the whole. */
     WalReader *reader;
     const PgVersion *version;
     WalSummary summary;
@@ -331,7 +333,8 @@ static bool segment_check_follows(OpenSegment *segment, Error *err)
 typedef enum Found {
     FOUND_SAME,
     FOUND_OTHER,
-    FOUND_NOTHING, /* gone, or damaged and removed: the server still has what was in it */
+    /* It is gone, or was damaged and removed. The server still has what was in it. */
+    FOUND_NOTHING,
 } Found;
 
 static bool look_at_piece(const OpenSegment *segment, const WalPiece *piece, uint32_t begin,
@@ -628,7 +631,7 @@ typedef struct SegmentComparison {
     const WalPiece *pieces;
     size_t count;
     CodecContext *codec;
-    Buffer *contents; /* of each piece, while it is being passed */
+    Buffer *contents; /* It has the content of each piece while the comparison passes it. */
     uint64_t offset;
     bool is_other;
 } SegmentComparison;

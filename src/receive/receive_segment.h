@@ -16,10 +16,12 @@ typedef struct OpenSegmentSetup {
     const Cluster *cluster;
     uint32_t timeline;
     uint64_t segment;
-    const TimelinePath *path; /* of that timeline: what its first page may say. Copied from */
+    /* It is the path of that timeline, and says what the first page may name. It is copied. */
+    const TimelinePath *path;
     Compression compression;
     unsigned threads;
-    bool is_at_once; /* all its bytes come without a pause: pieces would only be made twice */
+    /* All its bytes come without a pause, so that pieces would only double the work. */
+    bool is_at_once;
 } OpenSegmentSetup;
 
 /* What pieces of it the repository has is looked at: they are compared with what comes. */

@@ -19,13 +19,13 @@ enum { SEGMENTS_MIN = 4 };
 
 struct ReceiveSpool {
     ReceiveSpoolSetup setup;
-    Repo repo; /* the spool's storage under the repository's id and seed */
+    Repo repo; /* It is the spool's storage, with the repository's id and seed. */
     Cluster cluster;
     int lock_fd;
     WorkQueue *queue;
-    bool is_target_known; /* the repository was asked whether the cluster is what we take it for */
+    bool is_target_known; /* The repository was asked whether the cluster is what we take it for. */
     bool is_moving;
-    SpoolMove move; /* the thread's while it is moving */
+    SpoolMove move; /* It belongs to the thread while that is moving. */
     /* The segment that is being stored in the repository, as far as the spool had it. */
     OpenSegment *segment;
     uint32_t timeline;

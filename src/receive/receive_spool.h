@@ -22,9 +22,9 @@
 typedef struct ReceiveSpool ReceiveSpool;
 
 typedef struct ReceiveSpoolSetup {
-    const char *directory; /* made when it is missing */
-    uint64_t size_max;     /* bytes; at least four segments */
-    const Cluster *target; /* where everything goes */
+    const char *directory; /* It is made when it is missing. */
+    uint64_t size_max;     /* It is in bytes, and holds at least four segments. */
+    const Cluster *target; /* Everything goes there. */
     Compression compression;
     unsigned threads;
 } ReceiveSpoolSetup;
@@ -50,7 +50,7 @@ bool receive_spool_is_full(const ReceiveSpool *spool, uint64_t bytes);
 
 /* The segment that is being received, whose pieces are not removed: the server has its bytes. */
 typedef struct SpoolKeep {
-    uint32_t timeline; /* 0: none is */
+    uint32_t timeline; /* 0 means that there is none. */
     uint64_t segment;
 } SpoolKeep;
 
@@ -70,7 +70,7 @@ typedef struct SpoolMove {
     SpoolKeep keep;
     bool ok;
     bool has_more;
-    Error error; /* unless ok */
+    Error error; /* It is set unless `ok`. */
 } SpoolMove;
 
 /* Wait at most so long for the move under way. False: none was, or it is not done. */
