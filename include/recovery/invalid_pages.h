@@ -22,8 +22,8 @@ bool invalid_page_in_line(const char *line, char *relation, size_t size);
 /* Of one run, and of the file that the server writes to (with invalid_pages_settings). */
 typedef struct InvalidPagesRequest {
     const char *data, *log_path;
-    uint64_t log_from;    /* what the file had before */
-    const uint32_t *oids; /* databases that are left empty: of those nothing counts */
+    uint64_t log_from;    /* The file had this many bytes before. */
+    const uint32_t *oids; /* These databases are left empty, so nothing in them counts. */
     size_t oid_count;
 } InvalidPagesRequest;
 

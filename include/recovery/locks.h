@@ -8,7 +8,11 @@
 #include "base/memory.h"
 
 typedef struct LockedRelations {
-    const char *names; /* "orders, orders_pkey in database postgres; ..."; "": none is locked */
+    /*
+     * It is, for example, "orders, orders_pkey in database postgres; ...", or "" when none is
+     * locked.
+     */
+    const char *names;
     size_t count;
     Arena arena;
 } LockedRelations;

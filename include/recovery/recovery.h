@@ -12,21 +12,23 @@ typedef enum RecoveryState {
     RECOVERY_STARTING,
     RECOVERY_REACHING_CONSISTENCY,
     RECOVERY_REPLAYING,
-    RECOVERY_TARGET_REACHED, /* stopped at the target (action shutdown) */
+    RECOVERY_TARGET_REACHED, /* It stopped at the target (action shutdown). */
     RECOVERY_PAUSED,
     RECOVERY_PROMOTING,
     RECOVERY_OPEN,
     RECOVERY_FAILED,
-    RECOVERY_NOT_RUNNING, /* nothing runs here, and nothing failed */
+    RECOVERY_NOT_RUNNING, /* Nothing runs here, and nothing failed. */
 } RecoveryState;
 
-const char *recovery_state_name(RecoveryState state); /* "reaching consistency" */
+const char *recovery_state_name(
+    RecoveryState state); /* It returns, for example, "reaching consistency". */
 
 /* Where replay must get to, by what lies in the data directory. Nothing is guessed. */
 typedef struct RecoveryGoal {
-    Lsn lsn;            /* 0: not known */
-    bool is_bound;      /* the end of the last segment that the target needs: at most so far */
-    bool has_no_target; /* it replays to the end of the archive: nothing pauses it by itself */
+    Lsn lsn; /* 0 means that it is not known. */
+    /* lsn is the end of the last segment that the target needs, so replay gets no further. */
+    bool is_bound;
+    bool has_no_target; /* It replays to the end of the archive. Nothing pauses it by itself. */
 } RecoveryGoal;
 
 /* Best effort: settings that can't be read are the server's to complain of. */
@@ -35,19 +37,28 @@ RecoveryGoal recovery_goal(const char *data, uint32_t wal_segment_size);
 /* One look at a recovery. Plain data. */
 typedef struct RecoverySight {
     RecoveryState state;
-    Lsn replayed; /* 0: not known yet */
+    Lsn replayed; /* 0 means that it is not known yet. */
     uint32_t timeline;
-    TimeUs last_commit; /* replayed; TIME_US_NONE */
-    char segment[64];   /* being replayed or waited for; "" */
-    bool is_waiting;    /* ... for that segment */
-    char reason[512]; /* RECOVERY_FAILED: the server's own words. Paused: why, if not at the target
-                       */
-    char advice[256]; /* ... and what to do */
-    char no_login[256]; /* it accepts connections, and not ours: why. A pause can't be seen then */
+    TimeUs last_commit; /* It was replayed. It may be TIME_US_NONE. */
+    char segment[64];   /* This segment is being replayed or waited for. It may be "". */
+    bool is_waiting;    /* Recovery waits for that segment. */
+    /*
+     * With RECOVERY_FAILED it has the server's own words. With a pause it says why, if that is not
+     * at the target.
+     */
+    char reason[512];
+    char advice[256]; /* It says what to do about it. */
+    /*
+     * The server accepts connections, but not ours, and this says why. A pause can't be seen then.
+     */
+    char no_login[256];
     PgControl control;
     pid_t pid;
-    bool is_closing; /* of recovery_watch_to_end(): replay has ended, the server shuts down at its
-                        target, with a checkpoint */
+    /*
+     * It is set by recovery_watch_to_end(): replay has ended, and the server shuts down at its
+     * target, with a checkpoint.
+     */
+    bool is_closing;
     /* Of recovery_watch_to_end(), time_monotonic(), as exact as it looks often; 0: not seen. */
     TimeUs replay_from, replay_until;
 } RecoverySight;
@@ -63,15 +74,20 @@ typedef struct RecoveryWatch RecoveryWatch;
 
 typedef struct WatchSetup {
     const char *data;
-    const char *conninfo; /* NULL: from postmaster.pid (socket, port), user of the data directory */
-    const char *log_path; /* where the server writes, if it is known; may be NULL */
-    pid_t pid;            /* of the server when we started it: its exit status counts then; or 0 */
-    Lsn start, target;    /* of replay, for progress; 0: not known. A server that was stopped with
-                             a minRecoveryPoint before target has not reached it */
-    uint64_t stall_ms;    /* no progress for so long is a stall; 0: nothing is */
-    uint64_t timeout_ms;  /* for recovery_watch_to_end(); 0: none */
+    /* NULL means socket and port of postmaster.pid, and the user of the data directory. */
+    const char *conninfo;
+    const char *log_path; /* The server writes to it, if that is known. It may be NULL. */
+    /* It is the server's when we started it, and then its exit status counts. Otherwise it is 0. */
+    pid_t pid;
+    /*
+     * They bound the replay, for its progress. 0 means that it is not known. A server that was
+     * stopped with a minRecoveryPoint before target has not reached it.
+     */
+    Lsn start, target;
+    uint64_t stall_ms;   /* No progress for this long is a stall. 0 means that nothing is. */
+    uint64_t timeout_ms; /* recovery_watch_to_end() uses it. 0 means that there is none. */
     Progress *progress;
-    const char *phase; /* what replay is called in it; NULL: "replay" */
+    const char *phase; /* progress calls replay by this name. NULL means "replay". */
 } WatchSetup;
 
 RecoveryWatch *recovery_watch_new(const WatchSetup *setup);
@@ -100,11 +116,14 @@ bool recovery_watch_to_end(RecoveryWatch *watch, uint64_t interval_ms, RecoveryC
 
 typedef struct StartSetup {
     const char *data;
-    const char *programs;        /* directory of postgres */
-    const char *log_path;        /* its stdout and stderr */
-    const char *const *settings; /* "name=value" for -c, NULL-terminated; may be NULL */
-    const char *const *env;      /* "NAME=value", NULL-terminated; may be NULL: base/process.h */
-    bool (*in_child)(void);      /* what the server gives up, or NULL: base/process.h */
+    const char *programs; /* postgres is in this directory. */
+    const char *log_path; /* It gets stdout and stderr of the server. */
+    /* Each "name=value" goes to -c. The list ends with NULL, or is NULL. */
+    const char *const *settings;
+    /* Each is "NAME=value". The list ends with NULL, or is NULL: base/process.h. */
+    const char *const *env;
+    /* It is called in the server's process before it starts, or is NULL: base/process.h. */
+    bool (*in_child)(void);
 } StartSetup;
 
 /*

@@ -10,9 +10,9 @@
 typedef struct SqlGlance {
     bool in_recovery;
     bool is_paused;
-    Lsn replayed;       /* 0: nothing yet */
-    TimeUs last_commit; /* replayed; TIME_US_NONE */
-    uint32_t timeline;  /* when it is not in recovery, else 0 */
+    Lsn replayed;       /* 0 means that nothing was replayed yet. */
+    TimeUs last_commit; /* It was replayed. It may be TIME_US_NONE. */
+    uint32_t timeline;  /* It is 0 while the server is in recovery. */
 } SqlGlance;
 
 /*

@@ -15,17 +15,19 @@
 static const TimeUs SECOND = 1000000;
 
 struct RecoveryWatch {
-    WatchSetup setup; /* strings in the arena */
+    WatchSetup setup; /* Its strings are in the arena. */
     Arena arena;
     Session *session;
-    TimeUs session_retry_at; /* each refused attempt leaves a line in the server's log */
-    bool has_ended;          /* the server that we started */
-    int exit_status;         /* its; -1: not known */
-    pid_t seen_pid;          /* alive at some look; 0: never */
-    char *error_path;        /* where its descriptor 2 leads */
-    char no_login[256];      /* why the last attempt to ask it failed; "": it was asked */
-    unsigned failures;       /* attempts that failed, in a row */
-    Lsn replayed;            /* the furthest seen of this server */
+    /* We wait until then, since each refused attempt leaves a line in the server's log. */
+    TimeUs session_retry_at;
+    bool has_ended;   /* The server that we started has ended. */
+    int exit_status;  /* It is that server's. -1 means that it is not known. */
+    pid_t seen_pid;   /* It was alive when we looked. 0 means that it never was. */
+    char *error_path; /* The descriptor 2 of the server leads here. */
+    /* It says why the last attempt to ask the server failed, or is "" when it was asked. */
+    char no_login[256];
+    unsigned failures; /* This many attempts failed in a row. */
+    Lsn replayed;      /* It is the furthest position seen of this server. */
     TimeUs last_commit;
 };
 
@@ -34,12 +36,13 @@ typedef struct Findings {
     ServerLock lock;
     bool has_lock;
     bool is_alive;
-    bool is_seen; /* false: it answers on its socket, and its processes are out of our sight */
+    /* When it is false, the server answers on its socket, but we can't see its processes. */
+    bool is_seen;
     pid_t pid;
     PgControl control;
-    bool has_label;  /* backup_label: recovery has not begun */
-    bool is_archive; /* recovery.signal */
-    bool is_standby; /* standby.signal */
+    bool has_label;  /* There is a backup_label, so recovery has not begun. */
+    bool is_archive; /* There is a recovery.signal. */
+    bool is_standby; /* There is a standby.signal. */
     TitleGlance title;
 } Findings;
 
@@ -478,17 +481,18 @@ static bool state_stays(RecoveryState state)
 typedef struct Course {
     TimeUs began_at;
     TimeUs told_at;
-    TimeUs moved_at; /* last progress */
-    Lsn start;       /* of the progress shown; 0: not known yet */
+    TimeUs moved_at; /* The last progress was seen then. */
+    Lsn start;       /* The progress shown starts here. 0 means that this is not known yet. */
     Lsn replayed;
     char segment[64];
     RecoveryState state;
     bool is_stalled;
-    bool is_shut_out;              /* ... of the server, as was told */
-    bool has_replayed, is_closing; /* the startup process was seen; and is gone, as shown */
+    bool is_shut_out; /* It was told that the server does not let us in. */
+    /* The startup process was seen, and then it was gone, as far as was shown. */
+    bool has_replayed, is_closing;
     bool has_told_closing;
     bool has_told;
-    TimeUs replay_from, replay_until; /* as in RecoverySight */
+    TimeUs replay_from, replay_until; /* They are as in RecoverySight. */
 } Course;
 
 /* It lives, and the process that replayed is gone: what follows is the checkpoint. */
