@@ -10,9 +10,9 @@
 typedef struct DataLook {
     DataState state;
     bool same_cluster;          /* It is, as far as pg_control, marker or WAL tell. */
-    bool is_identified;         /* false: a data directory of which nothing says whose it is */
-    uint64_t system_identifier; /* when is_identified */
-    bool is_own_file_system;    /* the directory is the root of a mount: it can't be renamed */
+    bool is_identified;         /* When it is false, nothing says whose data directory it is. */
+    uint64_t system_identifier; /* It is set when is_identified. */
+    bool is_own_file_system;    /* The directory is the root of a mount, so it can't be renamed. */
     RestoreMarker marker;       /* What a half-restored one says. */
     PresenceFacts presence;     /* Who works in a data directory: data_is_free(). */
 } DataLook;

@@ -11,20 +11,25 @@
 
 typedef enum LossKind {
     LOSS_NONE,
-    LOSS_KEPT,  /* not in what is restored; in WAL that is kept, or in the directory moved aside */
-    LOSS_APART, /* the directory's history is a different one than the archive's */
+    /*
+     * The commits are not in what is restored, but in WAL that is kept or in the directory moved
+     * aside.
+     */
+    LOSS_KEPT,
+    LOSS_APART, /* The directory's history is a different one than the archive's. */
     LOSS_BEYOND,
-    LOSS_UNKNOWN_TIMELINE, /* ... that the archive does not know, and the restore does not follow */
+    /* The directory's timeline is unknown to the archive, and the restore does not follow it. */
+    LOSS_UNKNOWN_TIMELINE,
 } LossKind;
 
 /* Pure facts: of the plan, and of the directory. */
 typedef struct LossQuestion {
     const OldBranch *own;
     const TimelinePath *path; /* The path that is followed. */
-    bool goes_to_end;         /* no target, or one that lies after all that is archived */
-    Lsn until;                /* end of the replay */
-    bool removes;             /* the directory is removed, not moved aside */
-    bool is_saved;            /* its timeline is put into the archive (--save-timeline) */
+    bool goes_to_end;         /* There is no target, or it lies after all that is archived. */
+    Lsn until;                /* The replay ends here. */
+    bool removes;             /* The directory is removed, not moved aside. */
+    bool is_saved;            /* Its timeline is put into the archive (--save-timeline). */
 } LossQuestion;
 
 LossKind loss_of(const LossQuestion *question);

@@ -13,52 +13,62 @@
 #include "walk/inventory.h"
 
 typedef enum OldVerdict {
-    OLD_ARCHIVED, /* nothing is known here that the archive does not have */
-    OLD_TAIL,     /* proven: it goes on where the archive ends, or fills a hole in it */
-    OLD_APART,    /* it parts from what the archive has, at `apart` */
-    OLD_BEYOND,   /* it is further than the archive, and no WAL leads there; or it is not proven
-                     that what it has leads there: `reason` says why */
+    OLD_ARCHIVED, /* Nothing is known here that the archive does not have. */
+    /* It is proven that the WAL goes on where the archive ends, or fills a hole in it. */
+    OLD_TAIL,
+    OLD_APART, /* It parts from what the archive has, at `apart`. */
+    /*
+     * It is further than the archive, and no WAL leads there, or it is not proven that its WAL
+     * does. `reason` says why.
+     */
+    OLD_BEYOND,
 } OldVerdict;
 
 /* Commits that one side has and the other has not; what is prepared was acknowledged, too. */
 typedef struct OldCommits {
     uint64_t count;
-    uint64_t prepared; /* transactions that are open at the end; of the directory only */
-    TimeUs last;       /* the latest of all; TIME_US_NONE: none */
-    bool is_least;     /* there can be more: not all of the WAL is there */
+    uint64_t prepared; /* This many transactions are open at the end. Only set for the directory. */
+    TimeUs last;       /* It is the latest time of all. TIME_US_NONE means that there is none. */
+    bool is_least;     /* There may be more, because not all of the WAL is there. */
 } OldCommits;
 
 typedef struct OldBranch {
-    const char *place;    /* the directory, as it is named to people */
-    const char *wal_path; /* its pg_wal; NULL: nothing is left of it */
+    const char *place;    /* People know the directory by this name. */
+    const char *wal_path; /* It is the directory's pg_wal. NULL means that nothing is left of it. */
     OldWal wal;
     bool has_control;
     PgControl control;
-    bool was_never_opened;     /* a restore whose recovery has not ended: all it has came to it */
-    uint32_t timeline;         /* 0: nothing says which */
-    TimelinePath path;         /* empty when its history is nowhere */
-    const OldHistory *history; /* its own file; NULL: timeline 1, or it has none */
-    bool is_history_archived;  /* It is archived, or the timeline is 1. */
+    /* A restore made it and its recovery has not ended, so all it has came from the archive. */
+    bool was_never_opened;
+    uint32_t timeline; /* 0 means that nothing says which it is. */
+    TimelinePath path; /* It is empty when its history is nowhere. */
+    /* It is its own file. NULL means that it is on timeline 1, or has none. */
+    const OldHistory *history;
+    bool is_history_archived; /* It is archived, or the timeline is 1. */
 
     OldVerdict verdict;
-    uint64_t first, last; /* segments along the path that are proven to be of the archive's history,
-                             archived or not; last is 0 when there are none */
-    bool is_last_whole;   /* WAL goes to the end of the last one */
-    Lsn end;              /* Where the last whole record in them ends; 0: there is none. */
-    Lsn reached;          /* how far the server was, by its WAL or pg_control */
-    Lsn commit_end;       /* Where its last COMMIT or PREPARE ends; 0: none was seen. */
-    TimeUs commit_time;   /* TIME_US_NONE */
-    Lsn apart;            /* OLD_APART: up to here both have the same */
-    const char *reason;   /* OLD_BEYOND */
-    OldCommits own;       /* Commits that the archive does not have. */
-    OldCommits archived;  /* OLD_APART: that only the archive has */
+    /*
+     * These segments along the path are proven to be of the archive's history, archived or not.
+     * last is 0 when there are none.
+     */
+    uint64_t first, last;
+    bool is_last_whole;  /* WAL goes to the end of the last one. */
+    Lsn end;             /* Where the last whole record in them ends; 0: there is none. */
+    Lsn reached;         /* The server was this far, by its WAL or pg_control. */
+    Lsn commit_end;      /* Where its last COMMIT or PREPARE ends; 0: none was seen. */
+    TimeUs commit_time;  /* It may be TIME_US_NONE. */
+    Lsn apart;           /* With OLD_APART, both have the same up to here. */
+    const char *reason;  /* It is set with OLD_BEYOND. */
+    OldCommits own;      /* Commits that the archive does not have. */
+    OldCommits archived; /* With OLD_APART, only the archive has these commits. */
 } OldBranch;
 
 /* Where to look: all of one server. */
 typedef struct OldPlaces {
-    const char *place;            /* What messages call the place. */
-    const char *data;             /* whose pg_control counts; NULL: none */
-    const char *const *wal_paths; /* its pg_wal, or what was one; the first name found counts */
+    const char *place; /* What messages call the place. */
+    const char *data;  /* Its pg_control counts. NULL means that there is none. */
+    /* They are its pg_wal, or what was one. Of files with the same name, the first counts. */
+    const char *const *wal_paths;
     size_t wal_count;
 } OldPlaces;
 

@@ -10,9 +10,12 @@
 
 struct OldDirectory {
     bool has_own;
-    OldBranch own;   /* of what is replaced, with the pg_wal that earlier attempts put away */
-    OldBranch *kept; /* of what earlier restores kept beside the place; only what is proven of
-                        their WAL is of use */
+    OldBranch own; /* It is of what is replaced, with the pg_wal that earlier attempts put away. */
+    /*
+     * They are of what earlier restores kept beside the place. Only what is proven of their WAL is
+     * used.
+     */
+    OldBranch *kept;
     size_t kept_count;
     ServerBranch server; /* The server of `own`, when has_server. */
     bool has_server;

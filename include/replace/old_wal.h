@@ -22,13 +22,16 @@ typedef struct OldHistory {
 } OldHistory;
 
 typedef struct OldWal {
-    OldSegment *items; /* valid segments of this cluster, by timeline and number; then other WAL
-                          files that are marked ready */
+    /*
+     * They are the valid segments of this cluster, by timeline and number, and then other WAL files
+     * that are marked ready.
+     */
+    OldSegment *items;
     size_t count, capacity;
-    OldHistory *histories; /* every history file, marked or not */
+    OldHistory *histories; /* They are all history files, marked or not. */
     size_t history_count;
     size_t others;       /* How many segments are of another cluster. */
-    uint32_t *archiving; /* timelines of which any file here is marked ready or done */
+    uint32_t *archiving; /* Some file of these timelines is marked ready or done here. */
     size_t archiving_count;
 } OldWal;
 

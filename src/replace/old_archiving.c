@@ -9,8 +9,9 @@
 enum { FILES = 2 };
 
 typedef struct OldSettings {
-    SettingList files[FILES]; /* the first one that has it counts */
-    const char *const *start; /* "name=value", before both; NULL: not known */
+    SettingList files[FILES]; /* The first one that has a setting counts. */
+    /* Each "name=value" counts before both files. NULL means that they are not known. */
+    const char *const *start;
     Arena arena;
 } OldSettings;
 

@@ -17,10 +17,13 @@ typedef struct Proof {
     const WalInventory *inventory;
     Arena *arena;
     OldBranch *branch;
-    uint32_t size;      /* of a segment */
-    uint64_t low, high; /* the lowest and highest file along the path; high is 0: there is none */
-    uint64_t archived;  /* the highest segment of the path in the archive; 0: none */
-    Lsn archive_end;    /* after it, and what pieces there are of the next one */
+    uint32_t size; /* It is the size of a segment. */
+    /* They are the lowest and the highest file along the path. When high is 0, there is none. */
+    uint64_t low, high;
+    /* It is the highest segment of the path in the archive. 0 means that there is none. */
+    uint64_t archived;
+    /* It is the end of that segment and of the pieces that there are of the next one. */
+    Lsn archive_end;
 } Proof;
 
 /* Where the next record begins. */
@@ -101,12 +104,16 @@ typedef struct OldReading {
     const Proof *proof;
     const PgVersion *version;
     WalReader *reader;
-    Lsn count_from;  /* 0: count what is in no archived segment, and after the archive's end */
-    Lsn until;       /* last_before: of records that end up to here; 0: not asked */
-    Lsn last_before; /* end of the last such record */
+    /* 0 counts what is in no archived segment, and what is after the archive's end. */
+    Lsn count_from;
+    /*
+     * last_before is looked for among records that end up to here. 0 means that it is not wanted.
+     */
+    Lsn until;
+    Lsn last_before; /* The last such record ends here. */
     OldCommits commits;
-    Prepared open;  /* of what counts */
-    Lsn commit_end; /* of the last COMMIT or PREPARE, whether it counts or not */
+    Prepared open;  /* They are prepared transactions among what counts. */
+    Lsn commit_end; /* The last COMMIT or PREPARE ends here, whether it counts or not. */
     TimeUs commit_time;
 } OldReading;
 
@@ -250,9 +257,9 @@ typedef struct OldComparison {
     const OldSegment *file;
     int fd;
     Buffer part;
-    uint64_t offset; /* of what is compared next */
-    uint64_t limit;  /* bytes that count */
-    uint64_t same;   /* bytes that are the same, from the first one on */
+    uint64_t offset; /* The next comparison begins here. */
+    uint64_t limit;  /* This many bytes count. */
+    uint64_t same;   /* This many bytes are the same, from the first one on. */
     bool differs;
 } OldComparison;
 
@@ -328,7 +335,7 @@ static bool compare_segment(const Proof *proof, uint64_t segment, uint32_t limit
 }
 
 typedef struct ArchiveCommits {
-    uint64_t first; /* segment that is counted by its records */
+    uint64_t first; /* This segment is counted by its records. */
     OldCommits commits;
 } ArchiveCommits;
 

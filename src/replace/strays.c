@@ -12,7 +12,8 @@
 
 typedef struct Strays {
     const RestorePlan *plan;
-    const char *prefix; /* of the paths that the manifest has: "pg_tblspc/16384/PG_15_202209061/" */
+    /* The paths in the manifest begin with it: "pg_tblspc/16384/PG_15_202209061/". */
+    const char *prefix;
     bool is_data;
     uint64_t *count;
 } Strays;

@@ -23,8 +23,8 @@ typedef struct Survey {
     const Needed *needed;
     size_t needed_count;
     const char *root;
-    bool is_removed; /* rather than renamed */
-    bool is_data;    /* the data directory itself */
+    bool is_removed; /* The place is removed rather than renamed. */
+    bool is_data;    /* It is the data directory itself. */
     size_t links_told;
     uint64_t bytes, wal_bytes;
 } Survey;
@@ -204,7 +204,7 @@ bool survey_old(const RestoreRequest *request, RestorePlan *plan, Error *err)
 typedef struct NewPlace {
     const Survey *survey;
     const char *path;
-    uint32_t tablespace; /* 0: the data directory */
+    uint32_t tablespace; /* 0 means the data directory. */
 } NewPlace;
 
 static bool look_above(void *context, int fd, const struct stat *found, Error *err)
