@@ -17,9 +17,10 @@
 #include "repo/repo.h"
 
 typedef enum CondemnedKind {
-    CONDEMNED_BACKUP, /* its id: the manifest, and what is said of it beside it */
-    CONDEMNED_PACK,   /* 32 hex digits */
-    CONDEMNED_WAL,    /* "SEGMENT SEGMENT": from the one to the other, of one timeline */
+    /* It names a backup by its id, and stands for its manifest and the marks about it. */
+    CONDEMNED_BACKUP,
+    CONDEMNED_PACK, /* It has 32 hex digits. */
+    CONDEMNED_WAL,  /* It is "SEGMENT SEGMENT": from the one to the other, of one timeline. */
 } CondemnedKind;
 
 typedef struct CondemnedItem {
@@ -29,20 +30,20 @@ typedef struct CondemnedItem {
 
 typedef struct CondemnedRecord {
     char id[BACKUP_ID_SIZE];
-    bool is_readable; /* else only its id is known: it may name anything */
-    bool is_by_hand;  /* a person named what goes */
-    TimeUs at;        /* by the clock of the host, which was that of the store */
-    TimeUs grace;     /* so long nothing of it is removed */
+    bool is_readable; /* When it is false, only its id is known, and it may name anything. */
+    bool is_by_hand;  /* A person named what goes. */
+    TimeUs at;        /* It is by the clock of the host, which was that of the store. */
+    TimeUs grace;     /* Nothing of it is removed for this long. */
     const char *host;
     CondemnedItem *items;
     size_t count;
 } CondemnedRecord;
 
 typedef struct CondemnedList {
-    CondemnedRecord *records; /* by id */
+    CondemnedRecord *records; /* They are sorted by id. */
     size_t count;
-    bool has_unreadable; /* one of them: everything counts as condemned */
-    const char **packs;  /* of all records, sorted */
+    bool has_unreadable; /* One of them can't be read, so everything counts as condemned. */
+    const char **packs;  /* They are those of all records, sorted. */
     size_t pack_count;
     Arena arena;
 } CondemnedList;

@@ -24,18 +24,20 @@ typedef enum EnvelopeCover {
 enum { ENVELOPE_SPANS_MAX = 8, ENVELOPE_MAGIC_MAX = 8 };
 
 typedef struct EnvelopeSpan {
-    uint16_t offset, size; /* bytes, from the magic on */
+    uint16_t offset, size; /* They are in bytes, from the magic on. */
 } EnvelopeSpan;
 
 /* One kind of header or trailer: a constant of the file that encodes and decodes it. */
 typedef struct EnvelopeShape {
     const char *what; /* What messages call it: "pack header". */
     char magic[ENVELOPE_MAGIC_MAX + 1];
-    uint16_t size;    /* bytes from the magic to the end, the checksum included */
+    /* It has this many bytes from the magic to the end, including the checksum. */
+    uint16_t size;
     uint16_t version; /* The version that is written, and the newest that is read. */
     uint16_t flags;   /* Those that this program knows; bit 0 unknown means encrypted. */
     EnvelopeCover cover;
-    EnvelopeSpan reserved[ENVELOPE_SPANS_MAX]; /* without the flags; unused ones have size 0 */
+    /* They leave out the flags. Unused ones have size 0. */
+    EnvelopeSpan reserved[ENVELOPE_SPANS_MAX];
 } EnvelopeShape;
 
 /* Clears shape->size bytes and puts magic, version and flags there. */

@@ -9,22 +9,23 @@
 #include "stream/codec.h"
 
 enum {
-    PAGE_BYTES = 8192,     /* the unit of comparison, whatever the file is */
-    EXTENT_SIZE = 1 << 20, /* raw bytes of an extent, at most */
+    PAGE_BYTES = 8192,     /* It is the unit of comparison, whatever the file is. */
+    EXTENT_SIZE = 1 << 20, /* An extent has at most this many raw bytes. */
     EXTENT_PAGES = EXTENT_SIZE / PAGE_BYTES,
-    RANGE_SIZE = 64 << 20, /* raw bytes of a range, at most; ranges are aligned to it */
+    RANGE_SIZE = 64 << 20, /* A range has at most this many raw bytes. Ranges are aligned to it. */
     RANGE_PAGES = RANGE_SIZE / PAGE_BYTES,
-    SMALL_FILE_SIZE = 128 << 10, /* a file up to this size is one extent without a page table */
+    SMALL_FILE_SIZE = 128 << 10, /* A file up to this size is one extent without a page table. */
     PACK_SIZE_DEFAULT = 128 << 20,
 };
 
 typedef struct Frame {
-    uint32_t pack; /* index in the manifest's pack list; in a page table: not stored */
+    /* It is an index into the manifest's list of packs. A page table does not store it. */
+    uint32_t pack;
     Codec codec;
     uint64_t offset;      /* Bytes before it in the pack. */
-    uint32_t stored_size; /* bytes in the pack */
+    uint32_t stored_size; /* The frame has this many bytes in the pack. */
     uint32_t raw_size;
-    uint64_t checksum; /* XXH3 of the stored bytes, with the repository's seed */
+    uint64_t checksum; /* It is the XXH3 of the stored bytes, with the repository's seed. */
 } Frame;
 
 /* Units of comparison in so many bytes; the last one may be shorter. */

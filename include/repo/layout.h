@@ -99,9 +99,9 @@ bool layout_known_folders_of(const char *cluster, const char *object);
 enum { MARK_WORD_SIZE = 24, MARK_SUBJECT_SIZE = 64 };
 /* What the name of an object under mark/ says of it. */
 typedef struct MarkName {
-    char kind[MARK_WORD_SIZE]; /* a word: a-z and _ */
+    char kind[MARK_WORD_SIZE]; /* It is a word of a-z and _. */
     char what[MARK_WORD_SIZE];
-    char subject[MARK_SUBJECT_SIZE]; /* letters, digits, ".", "_" and "-" */
+    char subject[MARK_SUBJECT_SIZE]; /* It has letters, digits, ".", "_" and "-". */
     unsigned number;
 } MarkName;
 bool layout_mark_of(const char *cluster, const char *object, MarkName *name);

@@ -15,15 +15,16 @@ typedef struct Lease Lease;
 
 #define LEASE_BACKUP "backup"
 #define LEASE_EXPIRE "expire"
-#define LEASE_READ   "read" /* any number side by side; holds for a day without a renewal */
+#define LEASE_READ                                                                                 \
+    "read" /* Any number may exist side by side. It holds for a day without a renewal. */
 
 enum { LEASE_READ_EVERY_MS = 30 * 60 * 1000 };
 
 typedef struct LeaseRequest {
-    const char *kind;   /* one of the words above */
-    const char *backup; /* that is read; NULL: none, or all */
-    uint32_t timeline;  /* whose WAL ... */
-    Lsn start;          /* ... from here on must be kept; 0: not known yet */
+    const char *kind;   /* It is one of the words above. */
+    const char *backup; /* This backup is being read. NULL means none, or all of them. */
+    uint32_t timeline;  /* WAL of this timeline must be kept. */
+    Lsn start;          /* The WAL must be kept from here on. 0 means that this is not known yet. */
 } LeaseRequest;
 
 /*
@@ -56,19 +57,19 @@ TimeUs lease_stored_at(const Lease *lease);
 
 /* Somebody at work. Texts in the list's arena. */
 typedef struct LeaseInfo {
-    const char *holder;  /* 16 hex digits */
-    const char *purpose; /* "" when it can't be read: then it may be any */
-    const char *backup;  /* "" when it names none: then it may be any */
-    uint32_t timeline;   /* 0: not known */
+    const char *holder;  /* It has 16 hex digits. */
+    const char *purpose; /* It is "" when it can't be read. Then it may be any purpose. */
+    const char *backup;  /* It is "" when the lease names none. Then it may be any backup. */
+    uint32_t timeline;   /* 0 means that it is not known. */
     Lsn start;
     const char *host;
     uint64_t pid;
-    TimeUs stored_at; /* of its last renewal, by the store's clock */
-    bool is_void;     /* it has ended, or was not renewed in time: it counts for nothing */
+    TimeUs stored_at; /* It was last renewed then, by the store's clock. */
+    bool is_void;     /* It has ended, or was not renewed in time, so it counts for nothing. */
 } LeaseInfo;
 
 typedef struct LeaseList {
-    LeaseInfo *items; /* by holder; those that are void too */
+    LeaseInfo *items; /* They are sorted by holder. Those that are void are there, too. */
     size_t count;
     Arena arena;
 } LeaseList;

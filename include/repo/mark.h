@@ -20,30 +20,35 @@
  * Kinds. A word each; of one that it does not know a program says and removes nothing, so that
  * later versions can add theirs.
  */
-#define MARK_DAMAGE  "damage"  /* read back and found bad, by verify; void: read again, and good */
-#define MARK_SUSPECT "suspect" /* a drill from it failed; void: a later one passed */
-#define MARK_PROVEN  "proven"  /* a drill from it passed; void: a later one failed */
-#define MARK_PIN     "pin"     /* not to be removed before `until`; void: it was let go */
-#define MARK_REMOVED "removed" /* retention took WAL away: from the subject to `evidence` */
+#define MARK_DAMAGE                                                                                \
+    "damage" /* verify read it back and found it bad. A void one says that it was read again, and  \
+                good. */
+#define MARK_SUSPECT                                                                               \
+    "suspect" /* A drill from it failed. A void one says that a later drill passed. */
+#define MARK_PROVEN                                                                                \
+    "proven" /* A drill from it passed. A void one says that a later drill failed. */
+#define MARK_PIN                                                                                   \
+    "pin" /* It must not be removed before `until`. A void one says that it was let go. */
+#define MARK_REMOVED "removed" /* Retention removed WAL, from the subject to `evidence`. */
 
 typedef enum MarkSubject {
-    MARK_OF_BACKUP,  /* subject: its id */
-    MARK_OF_WAL,     /* a WAL file's name */
-    MARK_OF_PACK,    /* 32 hex digits. Nobody writes these two yet */
-    MARK_OF_CLUSTER, /* its name */
+    MARK_OF_BACKUP,  /* The subject is the backup's id. */
+    MARK_OF_WAL,     /* The subject is the name of a WAL file. */
+    MARK_OF_PACK,    /* The subject has 32 hex digits. Nobody writes this one and the next yet. */
+    MARK_OF_CLUSTER, /* The subject is the cluster's name. */
 } MarkSubject;
 
 typedef struct Mark {
     const char *kind;
     MarkSubject what;
     const char *subject;
-    bool is_void;         /* what the marks before it say holds no longer */
+    bool is_void;         /* What the marks before it say is no longer true. */
     TimeUs at;            /* When it was said, by the clock of that host. */
-    TimeUs until;         /* TIME_US_NONE: for good */
-    const char *by;       /* "verify" */
-    const char *host;     /* where that ran */
-    const char *reason;   /* one line, for people */
-    const char *evidence; /* name of an object that tells more; "" */
+    TimeUs until;         /* TIME_US_NONE means that it has no end. */
+    const char *by;       /* It is, for example, "verify". */
+    const char *host;     /* That ran on this host. */
+    const char *reason;   /* It has one line, for people. */
+    const char *evidence; /* It is the name of an object that tells more, or "". */
 } Mark;
 
 /* Text of a mark, complete; and back. What the mark points to is in the arena. ERR_CORRUPT when it

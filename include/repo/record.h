@@ -53,4 +53,5 @@ bool record_get_text(const Record *record, const char *key, const char **value,
                      Error *err) MUST_CHECK;
 bool record_get_u64(const Record *record, const char *key, uint64_t *value, Error *err) MUST_CHECK;
 bool record_get_time(const Record *record, const char *key, TimeUs *value, Error *err) MUST_CHECK;
-const char *record_find(const Record *record, const char *key); /* NULL when missing */
+const char *record_find(const Record *record,
+                        const char *key); /* It returns NULL when the key is missing. */

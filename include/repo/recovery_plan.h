@@ -20,13 +20,19 @@
 #define RECOVERY_PLAN_FILE "pgcairn.recovery"
 
 typedef struct RecoveryPlan {
-    uint32_t timeline;               /* The recovery's target timeline. */
-    char bound[WAL_NAME_SIZE];       /* last segment that the target needs; "": none, all of it */
-    Lsn target_end;                  /* where replay ends at the target; 0: none, or not known */
-    char archive_end[WAL_NAME_SIZE]; /* without a target: last whole segment that the archive had
-                                        when this was written; "": not known */
-    const char *data;                /* the data directory that was restored; NULL: not said */
-    const char *settings;            /* recovery_settings_on_disk() for which this was computed */
+    uint32_t timeline; /* The recovery's target timeline. */
+    /* It is the last segment that the target needs, or "" when all of the WAL is needed. */
+    char bound[WAL_NAME_SIZE];
+    /* Replay ends here at the target. 0 means that there is none, or that it is not known. */
+    Lsn target_end;
+    /*
+     * Without a target, it is the last complete segment that the archive had when this was written.
+     * "" means that it is not known.
+     */
+    char archive_end[WAL_NAME_SIZE];
+    /* It is the data directory that was restored. NULL means that the plan does not say. */
+    const char *data;
+    const char *settings; /* The plan was computed for these recovery_settings_on_disk(). */
 } RecoveryPlan;
 
 /*

@@ -9,9 +9,10 @@
 /* Plain data; open it with repo_open(). */
 typedef struct Repo {
     Storage *storage;
-    char id[33];        /* 32 hex digits */
+    char id[33];        /* It has 32 hex digits. */
     uint64_t hash_seed; /* The seed of every XXH3 in it. */
-    bool is_encrypted;  /* format 1 has the place for it; this version refuses to open one */
+    /* Format 1 has a place for it, but this version refuses to open such a repository. */
+    bool is_encrypted;
 } Repo;
 
 enum { REPO_FORMAT = 1 };
@@ -44,13 +45,16 @@ bool repo_check(const Repo *repo, Error *err) MUST_CHECK;
 typedef struct Cluster {
     Repo *repo;
     char name[64];
-    char predecessor[64];          /* what it was before pg_upgrade; "": nothing is known of that */
-    char successor[64];            /* what became of it by pg_upgrade; the latest one */
-    uint64_t successor_identifier; /* its system identifier; 0: there is none */
+    /* The cluster had this name before pg_upgrade. "" means that nothing is known of that. */
+    char predecessor[64];
+    /* pg_upgrade made this cluster of it, the latest one if there are several. It may be "". */
+    char successor[64];
+    /* It is the system identifier of the successor. 0 means that there is none. */
+    uint64_t successor_identifier;
     uint64_t system_identifier;
-    unsigned major; /* server version */
+    unsigned major; /* It is the server's major version. */
     uint32_t wal_segment_size;
-    unsigned registration; /* its number, 1 first */
+    unsigned registration; /* It is the number of this registration, from 1 on. */
     TimeUs registered_at;
 } Cluster;
 

@@ -15,13 +15,14 @@
 
 enum {
     CLUSTER_NAME_MAX = 63,
-    FOLDER_LENGTH = 16, /* timeline and high half of a segment's name */
+    FOLDER_LENGTH = 16, /* It is the timeline and the high half of a segment's name. */
     SEGMENT_NAME_LENGTH = 24,
-    OFFSET_LENGTH = 8, /* of a place in a segment, hexadecimal */
+    OFFSET_LENGTH = 8, /* A place in a segment has this many hexadecimal digits. */
     BACKUP_ID_LENGTH = BACKUP_ID_SIZE - 1,
-    TIMELINE_LENGTH = 8, /* hexadecimal, as the next */
+    TIMELINE_LENGTH = 8, /* It is hexadecimal, as is the next. */
     NUMBER_LENGTH = 16,
-    MARK_NUMBER_LENGTH = 8, /* decimal; then "-" and as many hexadecimal digits at random */
+    /* It is decimal. After it come "-" and as many random hexadecimal digits. */
+    MARK_NUMBER_LENGTH = 8,
 };
 
 /* Of the random end of a backup id. */

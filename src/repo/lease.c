@@ -51,7 +51,7 @@ enum {
     HOLDER_LENGTH = 16,
     SEQ_LENGTH = 8,
     WAIT_STEP_MS = 200,
-    WAIT_STEPS = 15, /* for another newcomer to withdraw */
+    WAIT_STEPS = 15, /* It gives another newcomer time to withdraw. */
 };
 
 static const TimeUs lease_ttl = INT64_C(600) * 1000000;
@@ -61,16 +61,20 @@ static const TimeUs renew_after = INT64_C(60) * 1000000;
 struct Lease {
     const Cluster *cluster;
     char *kind;
-    char *backup; /* "" */
+    char *backup; /* It may be "". */
     char *prefix;
     char holder[HOLDER_LENGTH + 1];
-    unsigned seq;      /* of the newest object; 0: none stored */
-    TimeUs stored_at;  /* of it, by the store's clock */
-    TimeUs renewed_at; /* by time_monotonic() */
-    TimeUs taken_at;   /* by this host's clock, for people */
+    unsigned seq;      /* It is that of the newest object. 0 means that none is stored. */
+    TimeUs stored_at;  /* That object was stored then, by the store's clock. */
+    TimeUs renewed_at; /* It is a time_monotonic(). */
+    TimeUs taken_at;   /* It is by this host's clock, for people. */
     uint32_t timeline;
     Lsn start;
-    Keeper *keeper; /* of a reader: renews it; nobody else does then. NULL: whoever holds it */
+    /*
+     * It renews a reader's lease, and nobody else does then. When it is NULL, whoever holds the
+     * lease renews it.
+     */
+    Keeper *keeper;
 };
 
 static char *lease_object_name(const Lease *lease, unsigned seq)
@@ -129,14 +133,14 @@ static bool store_lease(Lease *lease, unsigned seq, Error *err)
 
 typedef enum RivalState {
     RIVAL_LIVE,
-    RIVAL_VOID,      /* dead or expired: can be removed */
-    RIVAL_GONE,      /* its object was removed since the listing */
-    RIVAL_UNRELATED, /* of another purpose */
+    RIVAL_VOID,      /* It is dead or expired, and can be removed. */
+    RIVAL_GONE,      /* Its object was removed since the listing. */
+    RIVAL_UNRELATED, /* It has another purpose. */
 } RivalState;
 
 /* Somebody else's lease: the newest object of its holder. */
 typedef struct Rival {
-    const char *name; /* of the object */
+    const char *name; /* It is the name of the object. */
     TimeUs stored_at;
     bool is_readable;
     char host[128];
@@ -247,9 +251,9 @@ static void remove_rival(const Lease *lease, const ObjectList *list, const Rival
 }
 
 typedef enum LeaseOutcome {
-    OUTCOME_ALONE, /* nobody else: it is ours */
-    OUTCOME_AGAIN, /* the listing was overtaken by a change, or the other one should withdraw */
-    OUTCOME_TAKEN, /* by *rival */
+    OUTCOME_ALONE, /* There is nobody else, so the lease is ours. */
+    OUTCOME_AGAIN, /* A change overtook the listing, or the other one should withdraw. */
+    OUTCOME_TAKEN, /* *rival has it. */
 } LeaseOutcome;
 
 static bool rival_is_before(const Rival *rival, const Lease *lease, const char *own_name)
