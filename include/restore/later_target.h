@@ -13,7 +13,7 @@
 
 /* Where a recovery stands that pgcairn has begun. */
 typedef struct AdvanceFrom {
-    Lsn replayed; /* end of the last record that was replayed */
+    Lsn replayed; /* It is the end of the last record that was replayed. */
     uint32_t timeline;
 } AdvanceFrom;
 

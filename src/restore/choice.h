@@ -7,18 +7,23 @@
 #include "restore/restore.h"
 
 typedef struct Choice {
-    const BackupInfo *backup; /* in backups */
+    const BackupInfo *backup; /* It is one of `backups`. */
     TimelinePath path;
-    TimelinePath whole_path; /* the same before it was shortened to what the target needs */
-    Target target;           /* what the server will be told */
+    /* It is the path before that was shortened to what the target needs. */
+    TimelinePath whole_path;
+    Target target; /* The server will be told this target. */
     TargetPoint point;
     bool has_time_fallback;
-    Lsn locks_held;      /* the first of the locks that are held there all the same; 0: not known */
-    uint32_t locked_xid; /* replay stops before this transaction's locks; 0: at the target */
-    WalWalkEnd end;      /* TARGET_LATEST: where the archive ends */
+    /*
+     * It is the first of the locks that are held there all the same. 0 means that it is not known.
+     */
+    Lsn locks_held;
+    /* Replay stops before this transaction's locks. 0 means that it stops at the target. */
+    uint32_t locked_xid;
+    WalWalkEnd end; /* With TARGET_LATEST, the archive ends here. */
     WalInventory inventory;
     BackupList backups;
-    BranchList branches; /* compared with the path, once there is one */
+    BranchList branches; /* They are compared with the path, once there is one. */
     Arena arena;
 } Choice;
 
@@ -27,7 +32,7 @@ typedef struct Choice {
  */
 typedef struct UnreadBackup {
     char id[BACKUP_ID_SIZE];
-    Error cause; /* ERR_CORRUPT or ERR_VERSION */
+    Error cause; /* Its code is ERR_CORRUPT or ERR_VERSION. */
 } UnreadBackup;
 
 typedef struct UnreadBackups {

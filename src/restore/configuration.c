@@ -162,7 +162,7 @@ static bool can_put_back(const RestorePlan *plan, const char *path)
 }
 
 typedef struct ExtraStates {
-    size_t first; /* of the manifest's entries */
+    size_t first; /* It is an index into the manifest's entries. */
     ExtraState *states;
     bool all_same, none_other, can_put_back;
 } ExtraStates;

@@ -14,7 +14,8 @@
 
 enum {
     PORT_USUAL = 5432,
-    SOCKET_PATH_MAX = 107, /* sun_path of sockaddr_un, without its zero (pqcomm.h) */
+    /* It is the size of sun_path in sockaddr_un without its zero (pqcomm.h). */
+    SOCKET_PATH_MAX = 107,
     LOCK_SIZE_MAX = 4096,
 };
 

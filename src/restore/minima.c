@@ -10,7 +10,7 @@
 /* CheckRequiredParameterValues(), xlogrecovery.c; what they are when nobody sets them. */
 static const struct {
     const char *name;
-    size_t offset; /* in WalParameters */
+    size_t offset; /* It is the offset in WalParameters. */
     uint32_t unset;
 } parameters[] = {
     {"max_connections", offsetof(WalParameters, max_connections), 100},

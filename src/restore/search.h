@@ -11,7 +11,7 @@ typedef struct Search {
     const RestoreRequest *request;
     Choice *choice;
     TimelinePath path;
-    const BackupInfo **candidates; /* on the path, restorable, the newest first */
+    const BackupInfo **candidates; /* They are restorable and on the path, the newest first. */
     size_t count;
 } Search;
 
@@ -20,12 +20,17 @@ WalWalk search_walk(const Search *search, Lsn from, Lsn to);
 
 typedef struct SearchEnd {
     WalWalkEnd walk;
-    Lsn last_record;   /* start of the last whole record */
-    Lsn tail_record;   /* begun in the segment before and perhaps complete now */
-    TimeUs commit_max; /* of the commits up to there; TIME_US_NONE: none */
-    Lsn gap_from;    /* end of the last whole record; where nothing is there: of what is missing */
-    const char *gap; /* why it does not go on: a hole, a missing timeline, damage; NULL: it is
-                        complete, nothing is after it */
+    Lsn last_record; /* The last complete record starts here. */
+    Lsn tail_record; /* This record began in the segment before, and may be complete now. */
+    /* It is the latest of the commits up to there. TIME_US_NONE means that there is none. */
+    TimeUs commit_max;
+    /* The last complete record ends here. If there is none, it is where the missing WAL begins. */
+    Lsn gap_from;
+    /*
+     * It says why the WAL does not go on: a hole, a missing timeline, damage. NULL means that the
+     * WAL is complete and nothing follows it.
+     */
+    const char *gap;
 } SearchEnd;
 
 bool search_find_end(const Search *search, Lsn from, SearchEnd *end, Error *err) MUST_CHECK;
@@ -43,9 +48,9 @@ const char *search_after_gap(const Search *search, const SearchEnd *end);
 
 typedef enum Verdict {
     VERDICT_USABLE,
-    VERDICT_TOO_NEW,     /* the target lies before what this backup can reach: try an older one */
-    VERDICT_NOT_SEEN,    /* the target is not after this backup: an older one may have it */
-    VERDICT_UNREACHABLE, /* no backup on this path helps */
+    VERDICT_TOO_NEW,     /* The target lies before what this backup can reach. Try an older one. */
+    VERDICT_NOT_SEEN,    /* The target is not after this backup. An older one may have it. */
+    VERDICT_UNREACHABLE, /* No backup on this path helps. */
 } Verdict;
 
 /* The path to a timeline, and the backups on it that can be restored. */

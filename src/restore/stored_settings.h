@@ -7,8 +7,9 @@
 #include "restore/restore.h"
 
 typedef struct StoredSettings {
-    SettingList settings; /* settings_done() is the caller's */
-    bool is_certain;      /* no included file, which may be a different one by then, has a say */
+    SettingList settings; /* The caller calls settings_done(). */
+    /* The result does not depend on an included file, which may have changed by then. */
+    bool is_certain;
 } StoredSettings;
 
 /* What is missing or damaged is left out: those who need it refuse it. */
