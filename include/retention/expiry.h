@@ -17,16 +17,19 @@
 
 #include "retention/retention_survey.h"
 
-#define RETENTION_GRACE_MIN (INT64_C(2400) * 1000000) /* four lives of a lease */
+#define RETENTION_GRACE_MIN (INT64_C(2400) * 1000000) /* It is four lives of a lease. */
 
 typedef struct ExpireRequest {
     RetentionPolicy policy;
     const char *zone;
     TimeUs grace;
-    bool at_once; /* a grace shorter than RETENTION_GRACE_MIN is wanted, of old records too */
+    bool at_once; /* A grace shorter than RETENTION_GRACE_MIN is wanted, even for old records. */
     const char
-        *given_up;       /* only this backup, which a person named; NULL: what the policy lets go */
-    TimeUs journal_keep; /* 0: journal entries stay */
+        /*
+         * Only this backup, which a person named, is let go. NULL lets go what the policy allows.
+         */
+        *given_up;
+    TimeUs journal_keep; /* 0 means that journal entries stay. */
 } ExpireRequest;
 
 /* What was done, in numbers. Texts in the arena. */
@@ -37,13 +40,17 @@ typedef struct ExpireCounts {
 
 typedef struct ExpireReport {
     ExpireCounts condemned, removed, spared;
-    bool is_complete;     /* false: it failed, and what it would have done next is not known */
-    const char *obstacle; /* why nothing was condemned or removed; NULL */
-    const char *held;     /* why what is due was left for a later run; NULL */
-    TimeUs until;         /* the first of what is condemned goes then; TIME_US_NONE: nothing is */
-    const char **gone;    /* ids of the backups that were removed */
-    const char **going;   /* ids of those that were condemned */
-    const char **saved;   /* ids of those that were spared */
+    bool is_complete; /* When it is false, expire failed, and what it would have done next is not
+                         known. */
+    const char *obstacle; /* It says why nothing was condemned or removed. It may be NULL. */
+    const char *held;     /* It says why what is due was left for a later run. It may be NULL. */
+    /*
+     * The first of what is condemned is removed then. TIME_US_NONE means that nothing is condemned.
+     */
+    TimeUs until;
+    const char **gone;  /* They are the ids of the backups that were removed. */
+    const char **going; /* They are the ids of the backups that were condemned. */
+    const char **saved; /* They are the ids of the backups that were spared. */
     size_t gone_count, going_count, saved_count;
     Arena arena;
 } ExpireReport;

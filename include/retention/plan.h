@@ -23,16 +23,16 @@
 typedef enum RetentionRule {
     KEPT_BY_WINDOW = 1,
     KEPT_BY_MINIMUM = 2,
-    KEPT_BY_DAY = 4, /* the first of its day, week, month, year */
+    KEPT_BY_DAY = 4, /* It is the first of its day, and so on for week, month and year. */
     KEPT_BY_WEEK = 8,
     KEPT_BY_MONTH = 16,
     KEPT_BY_YEAR = 32,
     KEPT_BY_PIN = 64,
-    KEPT_AS_PROVEN = 128,   /* the newest that a drill has proven, else verify */
-    KEPT_AS_NEWEST = 256,   /* the newest that can be restored */
-    KEPT_BY_LEASE = 512,    /* somebody is using it */
-    KEPT_AS_WAITING = 1024, /* its WAL may still come; or nothing later can be restored */
-    KEPT_AS_UNKNOWN = 2048, /* damaged, or of a newer version: only a person removes it */
+    KEPT_AS_PROVEN = 128,   /* It is the newest that a drill has proven, or else verify. */
+    KEPT_AS_NEWEST = 256,   /* It is the newest that can be restored. */
+    KEPT_BY_LEASE = 512,    /* Somebody is using it. */
+    KEPT_AS_WAITING = 1024, /* Its WAL may still come, or nothing later can be restored. */
+    KEPT_AS_UNKNOWN = 2048, /* It is damaged, or of a newer version. Only a person removes it. */
     KEPT_WITHOUT_POLICY = 4096,
 } RetentionRule;
 
@@ -40,9 +40,11 @@ enum { RETENTION_PERIODS = 4, RETENTION_RULES = 13 };
 
 /* What the operator wants kept. All zero: no policy, nothing goes. */
 typedef struct RetentionPolicy {
-    TimeUs window;                       /* every instant of so long ago until now; 0: none */
-    uint64_t minimum;                    /* backups that can be restored */
-    uint64_t periods[RETENTION_PERIODS]; /* days, weeks, months, years; the first of each */
+    /* Each instant from this long ago until now is kept. 0 means that there is no window. */
+    TimeUs window;
+    uint64_t minimum; /* This many backups that can be restored are kept. */
+    /* The first of this many days, weeks, months and years is kept. */
+    uint64_t periods[RETENTION_PERIODS];
 } RetentionPolicy;
 
 static inline bool retention_policy_is_set(const RetentionPolicy *policy)
@@ -57,67 +59,85 @@ typedef struct RetentionBackup {
     BackupState state;
     bool is_suspect;
     uint32_t timeline;
-    TimelinePath path; /* that its own history tells */
+    TimelinePath path; /* Its own history tells it. */
     Lsn start, stop;
-    TimeUs at;           /* when it stopped, by the host that took it */
-    TimeUs proven_at;    /* by a drill; 0: not */
-    TimeUs verified_at;  /* read whole and good; 0: not */
-    TimeUs pinned_until; /* TIME_US_NONE: not pinned; TIME_US_MAX: for good */
+    TimeUs at;          /* It stopped then, by the clock of the host that took it. */
+    TimeUs proven_at;   /* A drill has proven it then. 0 means that none has. */
+    TimeUs verified_at; /* It was read in full then, and was good. 0 means that it was not. */
+    /* TIME_US_NONE means that it is not pinned, and TIME_US_MAX that the pin has no end. */
+    TimeUs pinned_until;
     bool is_leased;
     bool
-        is_condemned; /* on its way out: it counts for nothing, and its WAL is kept until it went */
-    bool is_given_up; /* a person wants it gone: only law 9, a pin or a lease keeps it */
-    uint64_t bytes;   /* that would be free without it: of packs that only it refers to */
-    int64_t periods[RETENTION_PERIODS]; /* numbers of its day, week, month, year in the zone */
+        /* It will be removed, so it counts for nothing, but its WAL is kept until then. */
+        is_condemned;
+    bool is_given_up; /* A person wants it gone. Only law 9, a pin or a lease keeps it. */
+    /* Without it, this many bytes would be free: those of packs that only it refers to. */
+    uint64_t bytes;
+    /* They are the numbers of its day, week, month and year in the zone. */
+    int64_t periods[RETENTION_PERIODS];
 } RetentionBackup;
 
 /* Backups from `first` to `last`, as numbers of RetentionInput.by_id, that refer to a pack. */
 typedef struct PackUsers {
     uint32_t first, last;
-    struct PackUsers *next; /* of the same pack, before these; NULL: no others do */
+    /* It is for the same pack, and comes before these. NULL means that no others use the pack. */
+    struct PackUsers *next;
 } PackUsers;
 
 typedef struct RetentionPack {
     uint64_t bytes;
-    PackUsers *users; /* NULL: nobody refers to it: a leftover */
+    PackUsers *users; /* NULL means that nobody refers to it, so it is a leftover. */
 } RetentionPack;
 
 /* A history: a path through timelines up to its last one. */
 typedef struct RetentionBranch {
     TimelinePath path;
-    TimeUs newest_at; /* when the newest WAL of its last timeline was stored; TIME_US_NONE: none */
+    /*
+     * The newest WAL of its last timeline was stored then. TIME_US_NONE means that there is none.
+     */
+    TimeUs newest_at;
 } RetentionBranch;
 
 /* Somebody at work needs WAL from here on. */
 typedef struct RetentionNeed {
     uint32_t timeline;
-    Lsn start; /* 0: not known: all of it */
+    Lsn start; /* 0 means that it is not known, so that all WAL is needed. */
 } RetentionNeed;
 
 typedef struct RetentionInput {
-    TimeUs now; /* by the store's clock */
+    TimeUs now; /* It is by the store's clock. */
     RetentionPolicy policy;
     uint32_t segment_size;
     const RetentionBackup *backups;
     size_t backup_count;
     const RetentionPack
-        *packs; /* what they refer to; increments one after another refer to the same */
+        /* The backups refer to them. Increments that follow one another refer to the same ones. */
+        *packs;
     size_t pack_count;
     const size_t
-        *by_id; /* of each number that PackUsers has the place in backups; SIZE_MAX: none */
+        /*
+         * It has for each number in PackUsers the place in `backups`, or SIZE_MAX when there is
+         * none.
+         */
+        *by_id;
     const RetentionBranch *branches;
     size_t branch_count;
-    const WalRun *runs; /* by timeline, then segment */
+    const WalRun *runs; /* They are sorted by timeline, then by segment. */
     size_t run_count;
     const RetentionNeed *needs;
     size_t need_count;
-    const char *obstacle; /* found while looking: why nothing may go; NULL */
+    /* It was found while looking, and says why nothing may go. It may be NULL. */
+    const char *obstacle;
 } RetentionInput;
 
 typedef struct PlannedBackup {
     const RetentionBackup *backup;
-    unsigned rules;    /* RetentionRule; 0: may go */
-    TimeUs needed_for; /* KEPT_BY_WINDOW: the instant that no later backup reaches; TIME_US_NONE */
+    unsigned rules; /* They are of RetentionRule. 0 means that the backup may go. */
+    /*
+     * With KEPT_BY_WINDOW, it is the instant that no later backup reaches. Otherwise it is
+     * TIME_US_NONE.
+     */
+    TimeUs needed_for;
     /*
      * When it stopped, at the earliest and at the latest. Clocks of hosts lie: one that stopped
      * later in the WAL than another one of its path, and says an earlier time, stopped after that
@@ -129,13 +149,15 @@ typedef struct PlannedBackup {
 /* Why a stretch of WAL is kept. */
 typedef enum WalReason {
     WAL_GOES,
-    WAL_OF_WINDOW,  /* from `backup` on */
-    WAL_OF_BACKUP,  /* from start to stop of `backup`, so that it can be restored */
-    WAL_OF_LEAVING, /* from `backup` on, which goes first, or has not all its WAL yet */
+    WAL_OF_WINDOW, /* The WAL is kept from `backup` on. */
+    WAL_OF_BACKUP, /* The WAL is kept from start to stop of `backup`, so that it can be restored. */
+    /* The WAL is kept from `backup` on, which goes first, or does not have all its WAL yet. */
+    WAL_OF_LEAVING,
     WAL_OF_LEASE,
-    WAL_OF_FORK,   /* the segment in which a timeline was left */
-    WAL_IS_LAST,   /* of its timeline */
-    WAL_OF_BRANCH, /* nothing on this path can be restored: nobody knows what it is good for */
+    WAL_OF_FORK, /* A timeline was left in this segment. */
+    WAL_IS_LAST, /* It is the last WAL of its timeline. */
+    /* Nothing on this path can be restored, so nobody knows what the WAL is good for. */
+    WAL_OF_BRANCH,
 } WalReason;
 
 typedef struct RetainedWal {
@@ -143,17 +165,17 @@ typedef struct RetainedWal {
     uint64_t first, last;
     uint64_t bytes;
     WalReason reason;
-    const char *backup; /* NULL: of none */
-    bool is_dead;       /* WAL_GOES: of a branch that was left */
+    const char *backup; /* NULL means that it is kept for none. */
+    bool is_dead;       /* With WAL_GOES: it is of a branch that was left. */
 } RetainedWal;
 
 typedef struct RetentionPlan {
-    PlannedBackup *backups; /* in the order of the input */
+    PlannedBackup *backups; /* They are in the order of the input. */
     size_t backup_count;
-    RetainedWal *wal; /* by timeline, then segment: all that there is */
+    RetainedWal *wal; /* It has all WAL that there is, sorted by timeline, then by segment. */
     size_t wal_count;
-    uint64_t backup_bytes, wal_bytes; /* of what may go */
-    const char *obstacle;             /* why nothing may go at all; NULL */
+    uint64_t backup_bytes, wal_bytes; /* They are the sizes of what may go. */
+    const char *obstacle;             /* It says why nothing may go at all. It may be NULL. */
     Arena arena;
 } RetentionPlan;
 

@@ -16,19 +16,23 @@
 /* What is to be set aside: a timeline from a segment on, up to another one. */
 typedef struct QuarantineRequest {
     uint32_t timeline;
-    uint64_t first, last;   /* segments; 0 and UINT64_MAX: all of it */
-    uint32_t beyond_fork;   /* 0, or: what the timeline did after this child of it left, first */
+    uint64_t first, last; /* They are segments. 0 and UINT64_MAX mean all of the timeline. */
+    /*
+     * When it is not 0, it is a child of the timeline, and what the timeline did after the child
+     * left goes, from the segment in which it left.
+     */
+    uint32_t beyond_fork;
     bool takes_descendants; /* The timelines that go on from there go, too, and those that go on
                                from them. */
 } QuarantineRequest;
 
 typedef struct QuarantineItem {
-    const char *object; /* its name as readers know it */
+    const char *object; /* It is the name by which readers know the object. */
     uint64_t size;
     TimeUs stored_at;
     WalName name; /* The WAL file's; of a piece its segment's, and is_piece is set. */
     bool is_piece;
-    uint32_t from; /* is_piece: its first byte */
+    uint32_t from; /* With is_piece, it is the first byte of the piece. */
 } QuarantineItem;
 
 /* Texts in the arena. */
@@ -36,11 +40,15 @@ typedef struct QuarantinePlan {
     QuarantineItem *items; /* They come in the order in which they go. */
     size_t count;
     uint64_t bytes;
-    uint64_t first, last; /* segments of the timeline that are among them; none: UINT64_MAX, 0 */
+    /*
+     * They are segments of the timeline that are among the items. Without any, they are UINT64_MAX
+     * and 0.
+     */
+    uint64_t first, last;
     uint64_t segments, partials, pieces, histories, others;
-    uint32_t *timelines; /* ascending; the one asked for, and its descendants */
+    uint32_t *timelines; /* They are the one that was asked for and its descendants. They ascend. */
     size_t timeline_count;
-    TimeUs newest_at; /* when the newest of them was stored, by the store's clock */
+    TimeUs newest_at; /* The newest of them was stored then, by the store's clock. */
     Arena arena;
 } QuarantinePlan;
 
@@ -64,14 +72,14 @@ bool quarantine_carry_out(const Cluster *cluster, const QuarantinePlan *plan,
 /* What was set aside together. */
 typedef struct QuarantineSet {
     char id[BACKUP_ID_SIZE];
-    uint32_t timeline; /* 0: its record is not there, or damaged */
+    uint32_t timeline; /* 0 means that its record is missing or damaged. */
     TimeUs at;
     uint64_t objects, bytes;  /* What of it is still there. */
-    const char *first, *last; /* names, as they were; "" */
+    const char *first, *last; /* They are names, as they were, or "". */
 } QuarantineSet;
 
 typedef struct QuarantineList {
-    QuarantineSet *items; /* oldest first */
+    QuarantineSet *items; /* The oldest comes first. */
     size_t count;
     Arena arena;
 } QuarantineList;

@@ -16,10 +16,11 @@
 
 typedef struct SurveyRequest {
     RetentionPolicy policy;
-    const char *zone;     /* of days, weeks, months and years: a name, or "UTC" */
-    TimeUs now;           /* by the store's clock */
-    const Lease *own;     /* NULL: none is held */
-    const char *given_up; /* a backup that a person wants gone; NULL */
+    /* It is the time zone of days, weeks, months and years: a name, or "UTC". */
+    const char *zone;
+    TimeUs now;           /* It is by the store's clock. */
+    const Lease *own;     /* NULL means that we hold none. */
+    const char *given_up; /* A person wants this backup gone. It may be NULL. */
 } SurveyRequest;
 
 typedef struct RetentionSurvey {
@@ -30,7 +31,7 @@ typedef struct RetentionSurvey {
     BackupList backups;
     BranchList branches;
     ObjectList packs;
-    RetentionPack *uses; /* of each pack: who refers to it */
+    RetentionPack *uses; /* It tells for each pack who refers to it. */
     RetentionInput input;
     Arena arena;
 } RetentionSurvey;

@@ -6,9 +6,13 @@
 #include "retention/plan.h"
 
 typedef struct SimulateRequest {
-    TimeUs span, every; /* for so long, a backup so often */
+    TimeUs span, every; /* A backup is taken each `every`, for the time of `span`. */
     const char *zone;
-    uint64_t shared_bytes; /* of packs that several backups refer to: taken to stay as they are */
+    /*
+     * Packs that several backups refer to have this many bytes, which are taken to stay as they
+     * are.
+     */
+    uint64_t shared_bytes;
 } SimulateRequest;
 
 typedef struct SimulatedStep {
@@ -18,11 +22,11 @@ typedef struct SimulatedStep {
 } SimulatedStep;
 
 typedef struct Simulation {
-    SimulatedStep *steps; /* one for each backup that would be taken */
+    SimulatedStep *steps; /* There is one for each backup that would be taken. */
     size_t count;
-    uint64_t bytes_per_backup; /* what one adds, by the last seven */
+    uint64_t bytes_per_backup; /* One backup adds this much, as the last seven did. */
     uint64_t wal_bytes_per_day;
-    const char *obstacle; /* why nothing would be removed; NULL */
+    const char *obstacle; /* It says why nothing would be removed. It may be NULL. */
     Arena arena;
 } Simulation;
 

@@ -5,7 +5,7 @@
 
 enum {
     ATTEMPTS = 3,
-    HOLDS_S = 10, /* so long what a look has shown is gone by */
+    HOLDS_S = 10, /* After this long, what a look has shown no longer counts. */
 };
 
 /* By both clocks: one stands still while a machine sleeps, the other can be set. */

@@ -7,7 +7,7 @@
 
 /* When the repository was looked at. */
 typedef struct LookTime {
-    TimeUs monotonic; /* 0: never */
+    TimeUs monotonic; /* 0 means never. */
     TimeUs clock;
 } LookTime;
 
@@ -18,8 +18,9 @@ typedef struct ExpireRun {
     Lease *lease;
     RetentionSurvey survey;
     RetentionPlan plan;
-    LookTime checked;      /* last, before a removal */
-    const char **finished; /* ids of records of which nothing is left: removed last of all */
+    LookTime checked; /* It is when we last looked before a removal. */
+    /* They are the ids of records of which nothing is left. They are removed last of all. */
+    const char **finished;
     size_t finished_count;
 } ExpireRun;
 

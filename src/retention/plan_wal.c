@@ -55,7 +55,7 @@ static void ranges_add(KeptRanges *ranges, const KeptRange *range)
 
 /* Which bytes of a path stay, and why. */
 typedef struct KeptStretch {
-    Lsn from, to; /* to 0: to the end */
+    Lsn from, to; /* When `to` is 0, the stretch goes to the end. */
     WalReason reason;
     const char *backup;
 } KeptStretch;

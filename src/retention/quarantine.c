@@ -10,7 +10,8 @@
 #include <inttypes.h>
 
 enum {
-    ROUNDS_MAX = 3, /* when somebody stores another object under the name meanwhile */
+    /* It counts rounds in which another process stores an object under the same name. */
+    ROUNDS_MAX = 3,
     PIECE = 1 << 20,
 };
 
@@ -171,8 +172,9 @@ bool quarantine_list_load(QuarantineList *list, const Cluster *cluster, Error *e
 
 typedef struct Undo {
     const Cluster *cluster;
-    ObjectList list;       /* all of the set, the record too */
-    QuarantineItem *items; /* as they were called; in the order in which they went */
+    ObjectList list; /* It has all objects of the set, including the record. */
+    /* They have the names from before, in the order in which they were moved away. */
+    QuarantineItem *items;
     size_t count;
     Arena arena;
 } Undo;

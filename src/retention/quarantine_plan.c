@@ -14,7 +14,7 @@ typedef struct Planning {
     const Cluster *cluster;
     const QuarantineRequest *request;
     ObjectList wal, open;
-    Extent *extents; /* the first is what was asked for */
+    Extent *extents; /* The first is what was asked for. */
     size_t extent_count;
     QuarantinePlan *plan;
 } Planning;

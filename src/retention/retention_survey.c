@@ -10,8 +10,9 @@
 typedef struct Visit {
     RetentionSurvey *survey;
     PackIndex packs;
-    char (*ids)[BACKUP_ID_SIZE]; /* in the order in which heads were shown: that of the ids */
-    uint64_t *bytes;             /* of packs that only this one refers to */
+    /* They are in the order in which heads were shown, which is that of the ids. */
+    char (*ids)[BACKUP_ID_SIZE];
+    uint64_t *bytes; /* They are the bytes of packs that only this backup refers to. */
     uint32_t count, capacity;
 } Visit;
 
