@@ -24,39 +24,43 @@
 #include <sys/types.h>
 
 typedef enum Presence {
-    PRESENCE_NONE,   /* proven: none works there */
-    PRESENCE_SERVER, /* one does, or what is left of it, or a program that changes its files */
-    PRESENCE_DOUBT,  /* one may, where it can't be seen */
+    PRESENCE_NONE, /* It is proven that no server works there. */
+    /* A server works there, or what is left of one, or a program that changes its files. */
+    PRESENCE_SERVER,
+    PRESENCE_DOUBT, /* A server may work there, where it can't be seen. */
 } Presence;
 
 /* The small System V segment that each server has (its lock file names it). */
 typedef enum MemoryState {
-    MEMORY_UNKNOWN, /* there is none: another host, boot or container, or cleaned up */
-    MEMORY_LEFT,    /* That very server left it, and no process is attached any more. */
+    /* There is no segment: it belongs to another host, boot or container, or was removed. */
+    MEMORY_UNKNOWN,
+    MEMORY_LEFT, /* That very server left it, and no process is attached any more. */
     MEMORY_ATTACHED,
 } MemoryState;
 
 /* Its socket, when the socket's own lock file says that it is this server's. */
 typedef enum SocketState {
     SOCKET_UNKNOWN,
-    SOCKET_REFUSES, /* nobody listens any more */
+    SOCKET_REFUSES, /* Nobody listens any more. */
     SOCKET_ANSWERS,
 } SocketState;
 
 typedef struct PresenceFacts {
     pid_t process; /* A server's, with this directory as its working directory; 0: there is none. */
-    bool is_elsewhere; /* ... which is in another name space of processes: a container */
+    bool is_elsewhere; /* That server is in another name space of processes: a container. */
     pid_t tool; /* One of the server's programs at work on it, as pg_rewind; 0: there is none. */
-    char tool_name[16]; /* ... */
-    pid_t unseen;       /* a server by its name, and we may not see where it works; 0: none */
-    bool sees_all;      /* a process anywhere on this host would have been seen */
-    bool may_be_shared; /* another host or a virtual machine may have the same file system */
-    bool is_stopped;    /* pg_control says: shut down, or shut down in recovery */
-    bool is_untouched;  /* no server was ever started on it: it was restored or copied */
-    bool has_lock;      /* postmaster.pid */
+    char tool_name[16]; /* It is the name of that program. */
+    /* By its name it is a server, but we may not see where it works. 0 means that there is none. */
+    pid_t unseen;
+    bool sees_all;      /* A process anywhere on this host would have been seen. */
+    bool may_be_shared; /* Another host or a virtual machine may have the same file system. */
+    /* pg_control says that the server was shut down, or shut down in recovery. */
+    bool is_stopped;
+    bool is_untouched; /* No server was ever started on it: it was restored or copied. */
+    bool has_lock;     /* There is a postmaster.pid. */
     pid_t lock_pid;
-    bool is_lock_before_boot; /* ... is older than this host's last boot */
-    TimeUs lock_age;          /* ... since that server was started; microseconds */
+    bool is_lock_before_boot; /* postmaster.pid is older than this host's last boot. */
+    TimeUs lock_age;          /* The server of postmaster.pid was started this long ago. */
     TimeUs quiet;             /* How long ago names in the directory last changed. */
     MemoryState memory;
     SocketState socket;

@@ -26,8 +26,8 @@ typedef struct ReplicationIdentity {
     uint64_t system_identifier;
     unsigned major;
     uint32_t wal_segment_size;
-    uint32_t timeline; /* the server's own, now */
-    Lsn flushed;       /* how far it can stream */
+    uint32_t timeline; /* It is the one on which the server is now. */
+    Lsn flushed;       /* The server can stream up to here. */
 } ReplicationIdentity;
 
 bool replication_identify(Session *session, ReplicationIdentity *identity, Error *err) MUST_CHECK;
@@ -42,9 +42,9 @@ typedef struct ReplicationSlot {
     bool exists;
     bool is_physical;
     bool is_temporary;
-    bool is_lost;    /* the server has removed WAL that it still needed */
+    bool is_lost;    /* The server has removed WAL that the slot still needed. */
     long active_pid; /* The walsender that uses it; 0: none does. */
-    Lsn restart;     /* WAL from here on is kept; 0: none is */
+    Lsn restart;     /* WAL from here on is kept. 0 means that none is. */
 } ReplicationSlot;
 
 /* 1 to 63 of a-z, 0-9 and _ (slot.c, ReplicationSlotValidateName). ERR_USAGE. */
@@ -69,12 +69,12 @@ typedef enum StreamKind {
 
 typedef struct StreamMessage {
     StreamKind kind;
-    Lsn position;        /* DATA: of its first byte */
-    const uint8_t *data; /* valid until the next call */
+    Lsn position;        /* With DATA, the first byte is here. */
+    const uint8_t *data; /* It is valid until the next call. */
     size_t size;
-    Lsn server_end;       /* DATA, KEEPALIVE: where the server's WAL ends now */
-    bool reply_requested; /* KEEPALIVE */
-    TimelineEnd end;      /* END */
+    Lsn server_end;       /* With DATA and KEEPALIVE, the server's WAL now ends here. */
+    bool reply_requested; /* It is set with KEEPALIVE. */
+    TimelineEnd end;      /* It is set with END. */
     void *memory;         /* The memory that data points into. */
 } StreamMessage;
 

@@ -20,7 +20,7 @@ bool server_find_programs(const char *wanted, unsigned major, Arena *arena, cons
 typedef enum ServerStatus {
     SERVER_STARTING,
     SERVER_STANDBY, /* It is in recovery, and takes no connections. */
-    SERVER_READY,   /* accepts connections, perhaps read-only ones */
+    SERVER_READY,   /* It accepts connections, though perhaps only for reading. */
     SERVER_STOPPING,
     SERVER_UNKNOWN,
 } ServerStatus;
@@ -31,12 +31,12 @@ typedef struct ServerLock {
     const char *data;
     TimeUs started_at;
     unsigned port;
-    const char *socket_directory; /* first one, "" when none */
-    const char *listen_address;   /* "" when none */
+    const char *socket_directory; /* It is the first one, or "" when there is none. */
+    const char *listen_address;   /* It is "" when there is none. */
     /* Key and id of its System V shared memory; 0 and 0: it does not say. */
     uint64_t memory_key, memory_id;
     ServerStatus status;
-    bool is_alive; /* a process with this pid exists and it is a postgres or postmaster */
+    bool is_alive; /* A process with this pid exists, and it is a postgres or postmaster. */
 } ServerLock;
 
 /* *found is false when there is no lock file. Strings go into arena. */
@@ -56,9 +56,10 @@ void server_conninfo(const ServerLock *lock, const char *given, const char *data
 
 /* How a server was started last (postmaster.opts). Strings go into arena. */
 typedef struct ServerStart {
-    const char *programs;        /* directory of its programs */
-    const char *data;            /* what -D said; NULL: the environment did */
-    const char *const *settings; /* what -c and --name said, as "name=value"; NULL-terminated */
+    const char *programs; /* Its programs are in this directory. */
+    const char *data;     /* -D said this. NULL means that the environment did. */
+    /* -c and --name said these, as "name=value". The list ends with NULL. */
+    const char *const *settings;
 } ServerStart;
 
 /* *found is false when there is no such file, or it says something else. */

@@ -37,15 +37,15 @@ void session_while_waiting(Session *session, SessionWait *wait, void *context);
 bool session_take_bytes(Session *session, Error *err) MUST_CHECK;
 
 typedef struct ServerIdentity {
-    unsigned version_number; /* 150018 */
+    unsigned version_number; /* It is, for example, 150018. */
     unsigned major;
     uint64_t system_identifier;
     uint32_t timeline; /* The timeline of the last checkpoint. */
     bool in_recovery;
-    bool archiving;              /* archive_mode is not off */
-    const char *archive_command; /* "" when none */
+    bool archiving;              /* archive_mode is not off. */
+    const char *archive_command; /* It is "" when there is none. */
     const char *wal_level;
-    const char *data_directory; /* "" when the role may not see it */
+    const char *data_directory; /* It is "" when the role may not see it. */
     const char *config_file, *hba_file, *ident_file;
     uint32_t wal_segment_size;
     bool has_checksums;
@@ -60,9 +60,9 @@ bool session_backup_start(Session *session, const char *label, bool fast, Lsn *s
                           Error *err) MUST_CHECK;
 
 typedef struct BackupStop {
-    Lsn stop;                   /* end of the BACKUP_END record */
-    const char *label;          /* byte for byte */
-    const char *tablespace_map; /* "" when there are none */
+    Lsn stop;                   /* The BACKUP_END record ends here. */
+    const char *label;          /* It is byte for byte what the server returned. */
+    const char *tablespace_map; /* It is "" when there are no tablespaces. */
 } BackupStop;
 
 /* Stop without waiting for the archive; strings go into arena. */

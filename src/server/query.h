@@ -9,14 +9,14 @@
 struct Session {
     const Libpq *pq;
     PGconn *connection;
-    SessionWait *wait; /* may be NULL */
+    SessionWait *wait; /* It may be NULL. */
     void *wait_context;
 };
 
 typedef struct SessionRequest {
     const char *conninfo;
-    const char *application; /* what the server calls us */
-    bool for_replication;    /* by a walsender that takes SQL, too */
+    const char *application; /* The server calls us by this name. */
+    bool for_replication;    /* It connects to a walsender, which takes SQL, too. */
 } SessionRequest;
 
 Session *session_open_request(const SessionRequest *request, Error *err) MUST_CHECK;
@@ -43,7 +43,7 @@ bool query_send(Session *session, const char *query, Error *err) MUST_CHECK;
 bool query_flush(Session *session, Error *err) MUST_CHECK;
 /* err in the server's own words; always false. */
 bool answer_refused(const Answer *answer, Error *err);
-const char *answer_sqlstate(const Answer *answer); /* "" when it has none */
+const char *answer_sqlstate(const Answer *answer); /* It returns "" when there is none. */
 
 /* Wait for the connection's socket, shortly. ERR_INTERRUPTED when a signal came. */
 bool query_wait(Session *session, short events, Error *err) MUST_CHECK;

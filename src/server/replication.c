@@ -10,7 +10,7 @@ enum {
     SLOT_NAME_MAX = 63,
     HISTORY_SIZE_MAX = 1 << 20,
     STOP_TIMEOUT_MS = 5000,
-    SEND_TIMEOUT_MS = 30000, /* a server that takes no answer for so long has died */
+    SEND_TIMEOUT_MS = 30000, /* A server that takes no answer for this long has died. */
 };
 
 Session *replication_open(const char *conninfo, const char *application, Error *err)
