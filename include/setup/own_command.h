@@ -18,8 +18,9 @@ pid_t own_command_start(const char *const *argv, bool is_quiet, Error *err) MUST
 typedef bool OwnCommandOver(void *context);
 
 typedef struct OwnCommandEnd {
-    int status;    /* exit status; ERR_INTERRUPTED when it died of a signal */
-    bool is_asked; /* it was asked to end (SIGTERM), as its time was over or we were interrupted */
+    int status; /* It is the exit status, or ERR_INTERRUPTED when a signal ended the command. */
+    /* It was asked to end (SIGTERM), because its time was over or we were interrupted. */
+    bool is_asked;
 } OwnCommandEnd;
 
 /* Until it has ended. is_over NULL: it has all the time. False: ERR_INTERRUPTED, and it has ended,

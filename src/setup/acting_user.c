@@ -16,8 +16,8 @@
 /* What says whose work a command does. */
 typedef struct Subject {
     const char *path;
-    const char *what; /* for messages: "data directory" */
-    bool is_cluster;  /* a server runs there, or is to: never as root */
+    const char *what; /* Messages show it, for example "data directory". */
+    bool is_cluster;  /* A server runs there, or is to run there, so it is never done as root. */
 } Subject;
 
 static const char *folder_of(const char *path, Arena *arena)

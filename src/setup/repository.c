@@ -8,10 +8,10 @@ enum { SEGMENT_THREADS_MAX = 4 };
 
 /* See the table in the header. A pause of 0 is never waited for. */
 static const struct {
-    unsigned attempts; /* 0: --retries, and one more */
-    uint64_t pause_ms; /* before the second */
-    bool is_limited;   /* --rate-limit holds for it */
-    bool looks_first;  /* whether the place is there, without that patience */
+    unsigned attempts; /* 0 means one more than --retries. */
+    uint64_t pause_ms; /* It comes before the second attempt. */
+    bool is_limited;   /* --rate-limit applies to it. */
+    bool looks_first;  /* It first looks whether the place is there, and does not retry that. */
 } policies[] = {
     [REPOSITORY_FOR_SERVER] = {.attempts = 0, .pause_ms = 200},
     [REPOSITORY_FOR_READING] = {.attempts = 6,
