@@ -65,7 +65,7 @@ typedef struct Range {
 
 /* All functions are required, unless it says otherwise. */
 typedef struct StorageOps {
-    const char *kind; /* "posix": for tests and debugging */
+    const char *kind; /* It is "posix", for example, for tests and debugging. */
 
     /* Make the place itself, durable. One that is there is fine. */
     bool (*create)(Storage *storage, Error *err);
@@ -145,7 +145,7 @@ struct Storage {
 };
 
 typedef struct ObjectWriterOps {
-    /* size is not 0. After a failure the writer can only be freed. */
+    /* The size is not 0. After a failure the writer can only be freed. */
     bool (*write)(ObjectWriter *writer, const void *data, size_t size, Error *err);
 
     /* Optional, NULL: nothing can be done before commit. See object_writer_settle(). */

@@ -30,7 +30,7 @@ typedef struct ObjectWriter ObjectWriter;
  * borrowed for the call.
  */
 typedef struct StorageSetup {
-    const char *address;  /* "file:///srv/backup" or "/srv/backup" */
+    const char *address;  /* It is "file:///srv/backup" or "/srv/backup". */
     unsigned attempts;    /* In all, of what may work a moment later; 0 is the same as 1. */
     uint64_t pause_ms;    /* Before the second attempt; then twice as long each time, up to 5 s. */
     uint64_t bytes_per_s; /* Read and written at most, over all threads; 0: no limit. */

@@ -15,8 +15,8 @@ typedef struct LimitStorage {
     Storage storage;
     Storage *inner;
     uint64_t bytes_per_s;
-    pthread_mutex_t mutex; /* guards line_free_at */
-    TimeUs line_free_at;   /* time_monotonic() */
+    pthread_mutex_t mutex; /* It guards line_free_at. */
+    TimeUs line_free_at;   /* It is a time_monotonic(). */
 } LimitStorage;
 
 /* When the line will have carried these bytes too. */

@@ -13,15 +13,15 @@
 enum { OPEN_FILES_MAX = 16 };
 
 typedef struct OpenFile {
-    char *name; /* NULL: a free slot */
+    char *name; /* NULL means that the slot is free. */
     int fd;
-    unsigned users;   /* reads going on */
-    bool is_stale;    /* to be closed by the last user */
-    uint64_t used_at; /* of OpenFiles.clock */
+    unsigned users;   /* This many reads are going on. */
+    bool is_stale;    /* The last user has to close it. */
+    uint64_t used_at; /* It is what OpenFiles.clock was then. */
 } OpenFile;
 
 typedef struct OpenFiles {
-    pthread_mutex_t mutex; /* guards all below */
+    pthread_mutex_t mutex; /* It guards everything below. */
     uint64_t clock;
     OpenFile slots[OPEN_FILES_MAX];
 } OpenFiles;

@@ -21,14 +21,18 @@ typedef struct Walk {
 
 /* Of a folder, while it is read. */
 typedef struct Entry {
-    const char *key; /* the whole name, of a folder with the "/" with which its objects' go on */
-    size_t base;     /* where in it the entry's own name begins */
+    /*
+     * It is the whole name. That of a folder ends with the "/" that comes next in its objects'
+     * names.
+     */
+    const char *key;
+    size_t base; /* The entry's own name begins here in the key. */
     bool is_folder;
     bool is_link;
 } Entry;
 
 typedef struct Folder {
-    const char *name; /* "": the root */
+    const char *name; /* It is "" for the root. */
     DIR *directory;
     Arena arena;
     Entry *entries;
