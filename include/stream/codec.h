@@ -26,7 +26,7 @@ typedef struct Compression {
     bool is_bare;
 } Compression;
 
-const char *codec_name(Codec codec); /* "none", "zstd", "lz4", "gzip" */
+const char *codec_name(Codec codec); /* It returns "none", "zstd", "lz4" or "gzip". */
 bool codec_is_known(unsigned number);
 
 /*

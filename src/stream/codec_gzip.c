@@ -5,7 +5,7 @@
 #include <zlib.h>
 
 /* zlib counts in unsigned int: larger inputs and outputs go in parts. */
-enum { PART_SIZE = 1 << 30, GZIP_WINDOW_BITS = 15 + 16 /* zlib.h: 16 asks for gzip */ };
+enum { PART_SIZE = 1 << 30, GZIP_WINDOW_BITS = 15 + 16 /* By zlib.h, 16 asks for gzip. */ };
 
 typedef struct Deflater {
     z_stream stream;

@@ -3,7 +3,7 @@
 #include <sys/auxv.h>
 
 /* The CRC instructions are optional before ARMv8.1: the kernel says whether they are there. */
-#define HAS_CRC32_INSTRUCTIONS (1UL << 7) /* HWCAP_CRC32, asm/hwcap.h */
+#define HAS_CRC32_INSTRUCTIONS (1UL << 7) /* It is HWCAP_CRC32 of asm/hwcap.h. */
 
 /*
  * As assembly, since gcc and clang spell the permission to use the intrinsics of arm_acle.h in
