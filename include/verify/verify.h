@@ -21,11 +21,11 @@
 
 /* In the order of how bad it is. */
 typedef enum FindingSeverity {
-    FINDING_NOTE,         /* no harm; for the operator to know */
-    FINDING_DEGRADED,     /* stored as it was taken, and what was taken was bad */
-    FINDING_INCONSISTENT, /* whole, but it does not fit to the others */
-    FINDING_MISSING,      /* what others need is not there */
-    FINDING_DAMAGE,       /* a checksum failed, or it can't be decoded */
+    FINDING_NOTE,         /* It does no harm, but the operator should know it. */
+    FINDING_DEGRADED,     /* It was stored as it was taken, and what was taken was bad. */
+    FINDING_INCONSISTENT, /* It is complete, but does not fit the others. */
+    FINDING_MISSING,      /* It is not there, although others need it. */
+    FINDING_DAMAGE,       /* A checksum failed, or it can't be decoded. */
 } FindingSeverity;
 
 const char *finding_severity_name(FindingSeverity severity);
@@ -34,37 +34,41 @@ typedef struct Finding {
     FindingSeverity severity;
     const char *object;   /* Its name in the repository, from the root. */
     const char *what;     /* What is wrong with it. */
-    const char *expected; /* "" where there is nothing to say */
-    const char *found;    /* "" likewise */
+    const char *expected; /* It is "" where there is nothing to say. */
+    const char *found;    /* It is "" where there is nothing to say. */
     const char *meaning;  /* What that costs: which backups, which instants. */
 } Finding;
 
 typedef struct VerifyBelief {
     uint64_t segments, backups, packs;
-    uint64_t bytes;   /* Stored bytes. */
-    TimeUs oldest_at; /* when the one that was read longest ago was; TIME_US_NONE: there is none */
+    uint64_t bytes; /* Stored bytes. */
+    /* The one that was read longest ago was read then. TIME_US_NONE means that there is none. */
+    TimeUs oldest_at;
 } VerifyBelief;
 
 typedef struct VerifyReport {
-    Finding *findings; /* the worst first, then by object */
+    Finding *findings; /* The worst come first, and then they are sorted by object. */
     size_t count;
     bool is_complete; /* Everything was looked at. */
     /* What was read. */
     uint64_t objects;
     uint64_t bytes;     /* Stored bytes. */
-    uint64_t bytes_raw; /* decompressed and checked */
+    uint64_t bytes_raw; /* They were decompressed and checked. */
     uint64_t backups, packs, frames, segments, histories, records;
     /* What was not read, since an earlier verification found it good and it has not changed. */
     VerifyBelief believed;
-    char unremembered[256]; /* why what was found good is not remembered; "": it is */
-    char unmarked[256];     /* why what was found bad, or good again, is not marked; "": it is */
+    /* It says why what was found good is not remembered, or is "" when it is. */
+    char unremembered[256];
+    /* It says why what was found bad, or good again, is not marked, or is "" when it is. */
+    char unmarked[256];
     Arena arena;
 } VerifyReport;
 
 typedef struct VerifyRequest {
-    const char *backup; /* only this one and the WAL that makes it consistent; NULL: everything */
+    /* Only this backup and the WAL that makes it consistent are verified. NULL means everything. */
+    const char *backup;
     unsigned jobs;
-    Progress *progress; /* may be NULL */
+    Progress *progress; /* It may be NULL. */
     /*
      * Segments and backups that were read and found good by then or later, and are still the same
      * objects by what listings say of them, are not read. 0: all is read.
@@ -76,7 +80,7 @@ typedef struct VerifyRequest {
      * what is found bad is marked.
      */
     bool is_stored_only;
-    TimeUs now; /* 0: what the clock says */
+    TimeUs now; /* 0 means that the clock is read. */
 } VerifyRequest;
 
 /*

@@ -186,11 +186,11 @@ static void prepare_pack(VerifyRun *run, void *context, size_t index, void *job)
 }
 
 typedef struct PackCrew {
-    PackJob *jobs; /* 2 * threads */
+    PackJob *jobs; /* It has 2 * threads elements. */
     void *job_places[CREW_JOBS_MAX];
     PackWorker *workers[CREW_JOBS_MAX / 2];
     unsigned threads;
-    size_t *wanted; /* packs to read */
+    size_t *wanted; /* They are the packs to read. */
 } PackCrew;
 
 static void pack_crew_init(PackCrew *crew, unsigned threads, bool is_stored_only)

@@ -8,11 +8,11 @@
 enum { CREW_JOBS_MAX = 128 };
 
 typedef struct CrewPlan {
-    size_t count; /* of jobs */
+    size_t count; /* It counts jobs. */
     unsigned threads;
     WorkFunction *work;
-    void *const *workers; /* one a thread, or NULL */
-    void *const *jobs;    /* 2 * threads of them, used in turn */
+    void *const *workers; /* There is one for each thread. It may be NULL. */
+    void *const *jobs;    /* It has 2 * threads elements, which are used in turn. */
     void (*prepare)(VerifyRun *run, void *context, size_t index, void *job);
     bool (*take)(VerifyRun *run, void *context, void *job, Error *err);
     void *context;

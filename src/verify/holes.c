@@ -15,8 +15,9 @@
  */
 typedef struct Holes {
     VerifyRun *run;
-    WalInventory wal; /* as it is now: what came while we were reading is not a hole */
-    WalPlace *places; /* merged, by timeline, then segment */
+    /* It is listed after the reading, so that what came meanwhile is not a hole. */
+    WalInventory wal;
+    WalPlace *places; /* They are merged, and sorted by timeline, then by segment. */
     size_t count, capacity;
 } Holes;
 

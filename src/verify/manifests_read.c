@@ -19,11 +19,12 @@ typedef struct Check {
     size_t backup;
     const Manifest *manifest;
     const char *object;
-    PackFacts **packs; /* by the manifest's index */
+    PackFacts **packs; /* Their index is the manifest's. */
     size_t complaints;
     CodecContext *codec;
     Buffer scratch;
-    uint64_t *hashes; /* RANGE_PAGES: of a range that several page tables make up */
+    /* It has RANGE_PAGES elements, for a range that several page tables make up. */
+    uint64_t *hashes;
     uint32_t *crcs;
 } Check;
 
@@ -160,7 +161,7 @@ static bool manifest_load_table(Check *check, const Frame *frame, PageTable *tab
 /* Which fragment holds each page of the range, laid over each other so far; from 1 on. */
 typedef struct Overlay {
     uint8_t owned[RANGE_PAGES];
-    uint8_t count; /* fragments so far */
+    uint8_t count; /* It counts the fragments so far. They are numbered from 1 on. */
     uint64_t size;
 } Overlay;
 

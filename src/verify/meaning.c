@@ -62,11 +62,12 @@ static bool is_read_by(const VerifyRun *run, const TimelinePath *path, const Wal
 typedef struct Break {
     const VerifyRun *run;
     const WalPlace *place;
-    NameList cut;            /* backups that need it to become consistent */
-    NameList ended;          /* backups whose recoveries end there */
-    TimeUs before;           /* last commit before it, TIME_US_NONE: none */
-    TimeUs behind;           /* last commit known after it */
-    const BackupFacts *next; /* the first backup that begins after it */
+    NameList cut;   /* These backups need it to become consistent. */
+    NameList ended; /* Recoveries of these backups end there. */
+    /* It is the last commit before it. TIME_US_NONE means that there is none. */
+    TimeUs before;
+    TimeUs behind;           /* It is the last commit known after it. */
+    const BackupFacts *next; /* It is the first backup that begins after it. */
 } Break;
 
 static void break_done(Break *cut)

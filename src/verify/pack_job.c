@@ -13,7 +13,7 @@ enum { PATH_ROOM = 4096 };
 typedef struct SeenExtent {
     Frame frame;
     bool is_good;
-    uint32_t first_page; /* of it in hashes and crcs */
+    uint32_t first_page; /* It is an index into hashes and crcs. */
 } SeenExtent;
 
 /*
@@ -30,7 +30,7 @@ struct PackWorker {
     uint32_t crcs[RANGE_PAGES];
     uint32_t page_count;
     uint64_t table_hashes[RANGE_PAGES];
-    char path[PATH_ROOM]; /* of the range */
+    char path[PATH_ROOM]; /* It is that of the range. */
     uint32_t range;
 };
 

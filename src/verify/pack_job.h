@@ -10,26 +10,26 @@ enum { PACK_PROBLEMS_KEPT = 50 };
 
 typedef struct PackProblem {
     FindingSeverity severity;
-    bool is_newer;                       /* of a newer version, as far as can be told */
-    const char *what, *expected, *found; /* in the job's arena */
+    bool is_newer;                       /* It is of a newer version, as far as can be told. */
+    const char *what, *expected, *found; /* They are in the job's arena. */
 } PackProblem;
 
 /* The job owns its arrays; the main thread takes `frames` over. */
 typedef struct PackJob {
     const Cluster *cluster;
     Progress *progress;
-    size_t pack; /* index in the run */
+    size_t pack; /* It is an index into the run's packs. */
     PackInfo info;
-    /* results */
-    bool is_readable; /* header, trailer and directory are whole */
-    Error error;      /* else why not */
-    bool is_other;    /* its SHA-256 is not the manifest's */
+    /* The fields below are results. */
+    bool is_readable; /* Header, trailer and directory are whole. */
+    Error error;      /* It says why the pack is not readable. */
+    bool is_other;    /* Its SHA-256 is not the manifest's. */
     uint8_t sha256[SHA256_SIZE];
     FrameFact *frames;
     size_t frame_count, frame_capacity;
     uint64_t frames_seen, bytes_raw;
     PackProblem problems[PACK_PROBLEMS_KEPT];
-    size_t problem_count; /* all; the first ones are kept */
+    size_t problem_count; /* It counts all problems. Only the first ones are kept. */
     Arena arena;
 } PackJob;
 

@@ -25,8 +25,8 @@ typedef struct BackupIdentity {
     char packs[SHA256_TEXT_SIZE];
     uint64_t manifest_size;
     TimeUs manifest_at;
-    TimeUs newest_at; /* of all its objects */
-    bool is_whole;    /* the listing has all of them */
+    TimeUs newest_at; /* It is the newest time of all its objects. */
+    bool is_whole;    /* The listing has all its objects. */
 } BackupIdentity;
 
 void note_unremembered(VerifyRun *run, const Error *problem)

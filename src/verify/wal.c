@@ -21,23 +21,23 @@ typedef struct ForkFact {
     uint32_t timeline;
     uint64_t segment;
     bool is_known;
-    WalChain chain; /* after it */
+    WalChain chain; /* It is the chain after that segment. */
     Lsn first_record, first_prev;
 } ForkFact;
 
 typedef struct WalPass {
     VerifyRun *run;
-    const ObjectInfo **objects; /* to be read, in order */
+    const ObjectInfo **objects; /* They are to be read, in this order. */
     WalName *names;
     size_t count;
     WalJob *jobs;
     ForkFact *forks;
     size_t fork_count;
-    WalChain chain; /* after the segment before */
+    WalChain chain; /* It is the chain after the segment before. */
     uint32_t timeline;
-    uint64_t next; /* the segment that it leads to */
+    uint64_t next; /* The chain leads to this segment. */
     WalKnowledge *known;
-    WalLearning *learning; /* NULL: it failed */
+    WalLearning *learning; /* NULL means that it failed. */
 } WalPass;
 
 static void wal_pass_done(WalPass *pass)

@@ -10,7 +10,7 @@
 typedef struct JobReading {
     WalJob *job;
     const PgVersion *version;
-    WalReader *reader; /* NULL: text */
+    WalReader *reader; /* NULL means that the object is text. */
     Buffer text;
 } JobReading;
 

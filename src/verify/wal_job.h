@@ -14,19 +14,24 @@ typedef struct WalJob {
     Progress *progress;
     const ObjectInfo *object;
     WalName name;
-    bool is_believed;    /* trailer is what is remembered of it; not when it turns out to be another
-                            cluster's */
-    TimeUs verified_at;  /* is_believed */
-    bool is_stored_only; /* nothing is decompressed: summary is what the trailer says */
-    /* results */
-    Error error; /* code ERR_NONE: whole */
+    /*
+     * trailer has what is remembered of it. It is false when that turns out to be another
+     * cluster's.
+     */
+    bool is_believed;
+    TimeUs verified_at;  /* It is set when is_believed. */
+    bool is_stored_only; /* Nothing is decompressed, and summary has what the trailer says. */
+    /* The fields below are results. */
+    Error error; /* The object is whole when its code is ERR_NONE. */
     WalTrailer trailer;
-    WalSummary summary; /* of the content; segments only */
+    WalSummary summary; /* It is that of the content. Only segments have it. */
     bool is_summary_other;
-    uint32_t first_difference; /* is_summary_other: byte in the trailer */
-    Error list_error; /* code ERR_NONE: its list of changed blocks is whole, or not there */
+    /* With is_summary_other, it is the first byte of the trailer that differs. */
+    uint32_t first_difference;
+    /* When its code is ERR_NONE, the list of changed blocks is whole, or there is none. */
+    Error list_error;
     /* The first time that the WAL goes over to a timeline. */
-    Lsn switch_lsn; /* 0: nowhere */
+    Lsn switch_lsn; /* 0 means that it does not. */
     uint32_t switch_to, switch_from;
 } WalJob;
 
