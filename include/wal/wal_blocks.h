@@ -15,7 +15,8 @@
 #include "stream/codec.h"
 
 enum {
-    WAL_BLOCKS_MAX = 4 << 20, /* different blocks of a segment: with more nothing is told */
+    /* It limits the different blocks of a segment. With more, the list says nothing. */
+    WAL_BLOCKS_MAX = 4 << 20,
     WAL_EFFECTS_MAX = 1 << 20,
     WAL_BLOCKS_HEADER_SIZE = 64,
 };
@@ -46,7 +47,7 @@ bool wal_blocks_is_full(const WalBlocks *blocks);
 typedef struct WalBlockRun {
     RelationFile file;
     ForkKind fork;
-    const uint64_t *blocks; /* the lower 32 bits of each: wal_block_of() */
+    const uint64_t *blocks; /* The lower 32 bits of each are the block: wal_block_of(). */
     size_t count;
 } WalBlockRun;
 static inline uint32_t wal_block_of(const WalBlockRun *run, size_t index)

@@ -25,8 +25,12 @@ typedef struct WalKnownEntry {
     uint64_t segment;
     uint64_t stored_size; /* Size of the object, as listings tell it. */
     TimeUs stored_at;     /* When it was stored, as listings tell it. */
-    TimeUs verified_at; /* when it was read whole and found good; TIME_US_NONE: only its trailer */
-    const uint8_t *trailer; /* WAL_TRAILER_SIZE bytes, as they are in it */
+    /*
+     * The object was read in full and found good then. TIME_US_NONE means that only its trailer was
+     * read.
+     */
+    TimeUs verified_at;
+    const uint8_t *trailer; /* It has WAL_TRAILER_SIZE bytes, as they are in the object. */
 } WalKnownEntry;
 
 WalStretch wal_stretch_of(uint32_t timeline, uint64_t segment);

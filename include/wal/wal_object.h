@@ -24,21 +24,23 @@ typedef struct WalTrailer {
     WalFileKind kind;
     Codec codec;
     uint64_t raw_size;
-    uint8_t raw_checksum[XXH128_SIZE]; /* XXH3-128 of the XXH3-128 of each raw frame, in order */
-    uint64_t stored_size;              /* of the frames, without the trailer */
-    uint64_t stored_checksum;          /* XXH3 of the XXH3 of each stored frame, in order */
-    uint64_t system_identifier;        /* of a segment: from its header; else the cluster's */
-    uint32_t timeline;                 /* of the name */
+    /* It is the XXH3-128 of the XXH3-128 of each raw frame, in order. */
+    uint8_t raw_checksum[XXH128_SIZE];
+    uint64_t stored_size;       /* It is that of the frames, without the trailer. */
+    uint64_t stored_checksum;   /* It is the XXH3 of the XXH3 of each stored frame, in order. */
+    uint64_t system_identifier; /* A segment's is from its header. Otherwise it is the cluster's. */
+    uint32_t timeline;          /* It is that of the name. */
     unsigned major;
     uint32_t segment_size;
-    uint32_t frame_size; /* raw bytes of each frame but the last */
+    uint32_t frame_size; /* Each frame but the last has this many raw bytes. */
     uint32_t frame_count;
     uint32_t frame_stored[WAL_FRAMES_MAX];
-    uint32_t between;         /* bytes between the frames and the trailer in its container */
-    uint64_t blocks_offset;   /* of the list of changed blocks in the object, its container too */
-    uint32_t blocks_size;     /* 0: there is none */
-    uint64_t blocks_checksum; /* XXH3 of these bytes */
-    WalSummary summary;       /* WAL_SEGMENT only */
+    uint32_t between; /* This many bytes are between the frames and the trailer in its container. */
+    /* The list of changed blocks, with its container, begins here in the object. */
+    uint64_t blocks_offset;
+    uint32_t blocks_size;     /* 0 means that there is none. */
+    uint64_t blocks_checksum; /* It is the XXH3 of these bytes. */
+    WalSummary summary;       /* It is set with WAL_SEGMENT only. */
 } WalTrailer;
 
 /* The raw frame size that keeps a file of raw_size within WAL_FRAMES_MAX: 1 to 4 MiB. */

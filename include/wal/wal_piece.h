@@ -20,7 +20,7 @@ enum {
 typedef struct WalPiece {
     uint32_t timeline;
     uint64_t segment;
-    uint32_t from, to; /* offsets in the segment */
+    uint32_t from, to; /* They are offsets in the segment. */
 } WalPiece;
 
 /* What encoding and decoding need besides the piece. */

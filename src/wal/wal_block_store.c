@@ -6,7 +6,7 @@
 
 enum {
     ITEMS_FIRST = 8 << 10,
-    ITEMS_UNSORTED = 128 << 10, /* so many are kept before it is looked for what is there twice */
+    ITEMS_UNSORTED = 128 << 10, /* This many are kept before duplicates are looked for. */
     DIGIT_BITS = 11,
     DIGIT_COUNT = 1 << DIGIT_BITS,
 };
@@ -257,7 +257,7 @@ int block_owner_compare(const BlockOwner *a, const BlockOwner *b)
 
 typedef struct RankedOwner {
     BlockOwner owner;
-    uint32_t number; /* that it had */
+    uint32_t number; /* It is the number that the owner had. */
 } RankedOwner;
 
 static int compare_ranked(const void *a, const void *b)

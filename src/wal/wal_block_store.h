@@ -13,20 +13,21 @@ typedef struct BlockOwner {
 
 enum {
     OWNERS_MAX = 1 << 18,
-    RECENT_SIZE = 1 << 10, /* a block that was added lately is not added again */
-    NEAR_SIZE = 1 << 6,    /* owners that were met lately are found at once */
+    RECENT_SIZE = 1 << 10, /* A block that was added lately is not added again. */
+    NEAR_SIZE = 1 << 6,    /* Owners that were met lately are found at once. */
 };
 
 typedef struct BlockStore {
     BlockOwner *owners;
     uint32_t owner_count, owner_capacity;
-    uint32_t *places; /* hash table of owners: number + 1; 0: free */
+    /* It is a hash table of owners, with number + 1; 0 means that the place is free. */
+    uint32_t *places;
     uint32_t place_count;
-    uint32_t last; /* owner of the last block added */
+    uint32_t last; /* It is the owner of the last block added. */
 
-    uint64_t *items; /* owner << 32 | block */
+    uint64_t *items; /* Each is owner << 32 | block. */
     size_t count, capacity;
-    bool is_sorted; /* and each is there once; owners are sorted, too */
+    bool is_sorted; /* Each item is there once, and the owners are sorted, too. */
     bool is_full;
     uint64_t recent[RECENT_SIZE];
     uint32_t near[NEAR_SIZE];

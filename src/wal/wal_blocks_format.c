@@ -16,7 +16,7 @@ static const EnvelopeShape header_shape = {
 };
 
 enum {
-    VARINT_MAX = 5, /* bytes of a number of 32 bits */
+    VARINT_MAX = 5, /* A number of 32 bits has at most this many bytes. */
     OWNER_NUMBERS = 4,
     EFFECT_NUMBERS = 5,
     /* No entry takes more: a limit before anything is allocated. */

@@ -5,7 +5,7 @@
 
 #include "wal_block_store.h"
 
-enum { RECORD_REFERENCES = 24 /* after the header (access/xlogrecord.h) */ };
+enum { RECORD_REFERENCES = 24 /* They come after the header (access/xlogrecord.h). */ };
 
 /* The first bytes of what an end of the segment cuts. */
 typedef struct KeptCut {
@@ -15,11 +15,11 @@ typedef struct KeptCut {
 
 struct WalBlocks {
     const PgVersion *version;
-    unsigned compressed; /* bits of an image's info */
+    unsigned compressed; /* These bits of an image's info say that it is compressed. */
     BlockStore store;
     WalEffect *effects;
     size_t effect_count, effect_capacity;
-    bool is_unknown; /* the only effect is EFFECT_UNKNOWN */
+    bool is_unknown; /* The only effect is EFFECT_UNKNOWN. */
     KeptCut tail, head;
 };
 

@@ -6,9 +6,10 @@
 #include "wal/wal_object.h"
 
 enum {
-    WAL_RAW_SIZE_MAX = 1 << 30, /* the largest segment there is */
+    WAL_RAW_SIZE_MAX = 1 << 30, /* It is the size of the largest segment there is. */
     WAL_FRAME_SIZE_MAX = 4 << 20,
-    WAL_THREADS_MAX = 16, /* more would only hold memory: a segment has few frames */
+    /* More threads would only hold memory, because a segment has few frames. */
+    WAL_THREADS_MAX = 16,
     WAL_JOBS_MAX = WAL_THREADS_MAX + 2,
 };
 
@@ -55,8 +56,8 @@ static inline uint32_t wal_frame_raw_size(uint64_t raw_size, uint32_t frame_size
  * passes over them. docs/format.md, chapter 6.
  */
 enum {
-    WAL_CONTAINER_MAX = 16 + 10,    /* what it adds, at most */
-    WAL_CONTAINER_GZIP_MAX = 65531, /* bytes that one of gzip can hold */
+    WAL_CONTAINER_MAX = 16 + 10,    /* A container adds at most this many bytes. */
+    WAL_CONTAINER_GZIP_MAX = 65531, /* A gzip container can hold this many bytes. */
 };
 /* What comes before `size` bytes; returns its size. */
 size_t wal_container_begin(Codec codec, uint32_t size, uint8_t bytes[WAL_CONTAINER_MAX]);

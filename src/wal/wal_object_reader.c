@@ -10,7 +10,10 @@
 #include <assert.h>
 #include <inttypes.h>
 
-enum { BLOCKS_SUFFIX = 16 << 10 /* bytes: holds most lists of changed blocks, and the trailer */ };
+enum {
+    BLOCKS_SUFFIX =
+        16 << 10 /* This many bytes hold most lists of changed blocks, and the trailer. */
+};
 
 /*
  * An object under the name of another one would be handed to the server as something that it is
@@ -128,8 +131,8 @@ typedef struct ReadFrameJob {
     uint64_t offset;
     uint32_t stored_size;
     uint32_t raw_size;
-    uint64_t checksum;                 /* of the stored bytes, computed */
-    uint8_t raw_checksum[XXH128_SIZE]; /* of the raw ones */
+    uint64_t checksum;                 /* It is computed from the stored bytes. */
+    uint8_t raw_checksum[XXH128_SIZE]; /* It is computed from the raw bytes. */
     uint8_t *raw;
     Buffer stored;
 } ReadFrameJob;
@@ -142,14 +145,14 @@ typedef struct WalObjectReader {
     uint8_t raw_checksums[WAL_FRAMES_MAX][XXH128_SIZE];
     uint32_t frames_submitted;
     uint32_t frames_done;
-    uint64_t offset; /* of the next frame to be submitted */
+    uint64_t offset; /* It is that of the next frame to be submitted. */
 
-    CodecContext *codecs[WAL_THREADS_MAX]; /* the first one is the caller's thread's */
+    CodecContext *codecs[WAL_THREADS_MAX]; /* The first one is for the caller's thread. */
     ReadFrameJob jobs[WAL_JOBS_MAX];
     ReadFrameJob *idle[WAL_JOBS_MAX];
     size_t job_count;
     size_t idle_count;
-    WorkQueue *queue; /* NULL: all in the caller's thread */
+    WorkQueue *queue; /* When it is NULL, all is done in the caller's thread. */
 } WalObjectReader;
 
 static void reader_done(WalObjectReader *reader)

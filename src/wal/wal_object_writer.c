@@ -15,30 +15,30 @@ typedef struct WriteFrameJob {
     uint8_t *raw;
     size_t raw_size;
     Buffer stored;
-    uint64_t checksum;                 /* of the stored bytes */
-    uint8_t raw_checksum[XXH128_SIZE]; /* of the raw ones */
+    uint64_t checksum;                 /* It is that of the stored bytes. */
+    uint8_t raw_checksum[XXH128_SIZE]; /* It is that of the raw bytes. */
 } WriteFrameJob;
 
 struct WalObjectWriter {
     const Cluster *cluster;
     char *object_name;
     ObjectWriter *object;
-    WalTrailer trailer; /* as far as it is known */
+    WalTrailer trailer; /* It has what is known so far. */
     uint64_t raw_added;
     uint64_t checksums[WAL_FRAMES_MAX];
     uint8_t raw_checksums[WAL_FRAMES_MAX][XXH128_SIZE];
     uint32_t frames_written;
 
-    CodecContext *codecs[WAL_THREADS_MAX]; /* the first one is the caller's thread's */
+    CodecContext *codecs[WAL_THREADS_MAX]; /* The first one is for the caller's thread. */
     WriteFrameJob jobs[WAL_JOBS_MAX];
     WriteFrameJob *idle[WAL_JOBS_MAX];
     size_t job_count;
     size_t idle_count;
-    WriteFrameJob *filling; /* NULL: none begun */
-    WorkQueue *queue;       /* NULL: all in the caller's thread */
-    WalBlocks *blocks;      /* NULL: none are to be stored */
-    bool is_settled;        /* nothing is to come but the name */
-    bool is_broken;         /* a call failed: what was stored is not what we counted */
+    WriteFrameJob *filling; /* NULL means that none has begun. */
+    WorkQueue *queue;       /* When it is NULL, all is done in the caller's thread. */
+    WalBlocks *blocks;      /* When it is NULL, none are to be stored. */
+    bool is_settled;        /* Only the name is still to come. */
+    bool is_broken;         /* A call failed, so what was stored is not what we counted. */
 };
 
 static bool compress_frame(void *worker, void *context, Error *err)

@@ -10,7 +10,7 @@
 
 enum {
     HEAD_SIZE = SKIPPABLE_HEADER_SIZE + WAL_PIECE_HEADER_SIZE,
-    ROUNDS_MAX = 5, /* of looking anew when pieces vanish under a reader */
+    ROUNDS_MAX = 5, /* A reader lists again this often when pieces vanish. */
     /* Incompressible WAL grows by less than this. */
     OBJECT_SIZE_MAX = HEAD_SIZE + WAL_PIECE_RAW_MAX + (WAL_PIECE_RAW_MAX >> 6),
 };
@@ -228,8 +228,8 @@ typedef struct PieceReading {
     void *context;
     CodecContext *codec;
     Buffer raw;
-    uint64_t offset; /* up to here the sink has it */
-    uint64_t seen;   /* of the whole segment, while that is read */
+    uint64_t offset; /* The sink has the bytes up to here. */
+    uint64_t seen;   /* It is set while the whole segment is read, and counts its bytes. */
 } PieceReading;
 
 static void piece_reading_done(PieceReading *reading)

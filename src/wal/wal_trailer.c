@@ -32,10 +32,11 @@ enum {
     FLAG_HAS_BLOCKS = 0x100,
     BLOCKS_OFFSET = 992,
     BLOCKS_FIELDS_SIZE = 24,
-    CHANGES_SHIFT = 3, /* bits 3 to 7 of that byte: WalSummary.changes */
+    CHANGES_SHIFT = 3, /* Bits 3 to 7 of that byte are WalSummary.changes. */
 
-    GZIP_HEADER_SIZE = 16, /* member header, length of extra, subfield header */
-    GZIP_END_SIZE = 10,    /* empty deflate block, CRC, size */
+    /* It is a member header, the length of the extra field and a subfield header. */
+    GZIP_HEADER_SIZE = 16,
+    GZIP_END_SIZE = 10, /* It is an empty deflate block, a CRC and a size. */
 };
 
 uint32_t wal_frame_size(uint64_t raw_size)
