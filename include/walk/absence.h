@@ -9,11 +9,16 @@
 #include "walk/inventory.h"
 
 typedef enum Absence {
-    ABSENCE_PROVEN,  /* the archive's end on this path: "no such file" is true and harmless */
-    ABSENCE_HOLE,    /* later WAL of the path is there: a hole, perhaps one being filled */
-    ABSENCE_FORK,    /* the first segment of a timeline on the path: the server would take the
-                        abandoned branch of its parent */
-    ABSENCE_HISTORY, /* WAL or a higher history shows that this timeline exists */
+    /* The archive ends here on this path, so that "no such file" is true and harmless. */
+    ABSENCE_PROVEN,
+    /* Later WAL of the path is there, so this is a hole, perhaps one that is being filled. */
+    ABSENCE_HOLE,
+    /*
+     * It is the first segment of a timeline on the path. The server would take the abandoned branch
+     * of its parent.
+     */
+    ABSENCE_FORK,
+    ABSENCE_HISTORY, /* WAL or a higher history shows that this timeline exists. */
 } Absence;
 
 /*

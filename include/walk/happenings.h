@@ -43,38 +43,44 @@ typedef struct RemovedTablespace {
 typedef enum HappeningKind {
     HAPPENING_COMMIT,
     HAPPENING_RESTORE_POINT,
-    HAPPENING_TIMELINE, /* one begins */
-    HAPPENING_SHRINK,   /* a file was cut, as VACUUM does with empty pages at its end */
-    HAPPENING_REMOVAL,  /* files of a database went, and the transaction did not commit */
-    HAPPENING_GAP,      /* WAL that can't be looked at */
+    HAPPENING_TIMELINE, /* A timeline begins. */
+    HAPPENING_SHRINK,   /* A file was cut, as VACUUM does with empty pages at its end. */
+    HAPPENING_REMOVAL,  /* Files of a database were removed, and the transaction did not commit. */
+    HAPPENING_GAP,      /* There is WAL that can't be looked at. */
 } HappeningKind;
 
 /* All of it holds until the function that got it returns. */
 typedef struct Happening {
     HappeningKind kind;
     Lsn lsn, end; /* Where the record begins, and where it ends. */
-    TimeUs time;  /* TIME_US_NONE: not known */
-    uint32_t xid; /* 0: none */
+    TimeUs time;  /* TIME_US_NONE means that it is not known. */
+    uint32_t xid; /* 0 means that there is none. */
     bool is_prepared;
-    uint32_t database; /* 0: not known, or it changed shared relations only */
+    /* 0 means that it is not known, or that only shared relations were changed. */
+    uint32_t database;
 
-    const RemovedFile *files; /* COMMIT: relation files removed that others could see */
+    /* With COMMIT, they are the removed relation files that others could see. */
+    const RemovedFile *files;
     size_t file_count;
-    bool is_cut_short;               /* the record is too large to be read whole */
-    const WalDroppedObject *objects; /* relations dropped that the transaction had not created: from
-                                        15 on; also such without files (views, temporary ones) */
+    bool is_cut_short; /* The record is too large to be read in full. */
+    /*
+     * They are the dropped relations that the transaction had not created, even those without files
+     * (views, temporary ones). They are known from 15 on.
+     */
+    const WalDroppedObject *objects;
     size_t object_count;
-    const RemovedDatabase *databases; /* COMMIT, REMOVAL */
+    const RemovedDatabase *databases; /* It is set with COMMIT and REMOVAL. */
     size_t database_count;
     const RemovedTablespace *tablespaces;
     size_t tablespace_count;
-    uint32_t truncated; /* relations that TRUNCATE was told; only with wal_level=logical */
+    /* TRUNCATE was told this many relations. It is only known with wal_level=logical. */
+    uint32_t truncated;
 
-    const char *name;                 /* RESTORE_POINT */
-    uint32_t timeline, prev_timeline; /* TIMELINE */
-    RelationFile file;                /* SHRINK */
-    uint32_t pages;                   /* SHRINK: that are left */
-    const WalGap *gap;                /* GAP */
+    const char *name;                 /* It is set with RESTORE_POINT. */
+    uint32_t timeline, prev_timeline; /* They are set with TIMELINE. */
+    RelationFile file;                /* It is set with SHRINK. */
+    uint32_t pages;                   /* With SHRINK, this many pages are left. */
+    const WalGap *gap;                /* It is set with GAP. */
 } Happening;
 
 /* Whether a commit removed something that somebody may want back. */
@@ -83,9 +89,11 @@ bool happening_is_drop(const Happening *entry);
 typedef WalkStep HappeningFunction(void *context, const Happening *entry, Error *err);
 
 typedef struct HappeningRequest {
-    WalWalk walk;    /* from, to: positions; 0: none */
-    TimeUs from, to; /* instants, both included; TIME_US_NONE: none */
-    bool only_drops; /* drops, and gaps; segments that hold none are not decompressed */
+    WalWalk walk; /* Its from and to are positions. 0 means that there is no bound. */
+    /* They are times, and both are included. TIME_US_NONE means that there is no bound. */
+    TimeUs from, to;
+    /* Only drops and gaps are reported. Segments without drops are not decompressed. */
+    bool only_drops;
     HappeningFunction *on_entry;
     void *context;
 } HappeningRequest;

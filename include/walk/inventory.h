@@ -37,19 +37,28 @@ typedef struct WalInventory {
     size_t run_count;
     WalLeft *partials; /* Sorted in the same way. */
     size_t partial_count;
-    uint32_t *histories; /* timelines with a history file, ascending */
+    uint32_t *histories; /* They are the timelines with a history file. They ascend. */
     size_t history_count;
-    uint32_t timeline_max; /* highest that has a segment or a history */
-    TimeUs newest_at;      /* when the newest object was stored, by the store's clock */
-    WalPieceList pieces;   /* of segments that were still being written; some are whole by now */
-    WalKnowledge *known;   /* what is remembered of their trailers; nothing is read before it is
-                              asked for. NULL: nothing is believed */
-    LocalHistory *local_histories; /* among `histories` as well */
+    uint32_t timeline_max; /* It is the highest timeline that has a segment or a history. */
+    TimeUs newest_at;      /* The newest object was stored then, by the store's clock. */
+    /* They are of segments that were still being written. Some of these are complete by now. */
+    WalPieceList pieces;
+    /*
+     * It is what is remembered of their trailers, and is read when it is first asked for. NULL
+     * means that nothing is trusted.
+     */
+    WalKnowledge *known;
+    LocalHistory *local_histories; /* They are among `histories`, too. */
     size_t local_history_count;
-    WalSources *sources; /* where segments that are not whole come from (wal_source.h); NULL: only
-                            whole ones are looked for */
-    WalPart *part;       /* NULL: the whole archive was listed; see wal_inventory_load_around() */
-    MarkList marks;      /* what is known of backups and WAL beside what they say themselves */
+    /*
+     * It says where segments that are not complete come from (wal_source.h). NULL means that only
+     * complete ones are looked for.
+     */
+    WalSources *sources;
+    /* NULL means that the whole archive was listed. See wal_inventory_load_around(). */
+    WalPart *part;
+    /* It is what is known of backups and WAL in addition to what they say themselves. */
+    MarkList marks;
     Arena arena;
 } WalInventory;
 

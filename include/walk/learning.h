@@ -14,10 +14,10 @@
 #include "walk/inventory.h"
 
 typedef enum LessonKind {
-    LESSON_TRAILER,  /* its trailer was read now */
-    LESSON_WHOLE,    /* it was read whole now, and is good */
-    LESSON_BELIEVED, /* not read: what is remembered of it stays, if it still is */
-    LESSON_BAD,      /* nothing is to be remembered of it */
+    LESSON_TRAILER,  /* Its trailer was read now. */
+    LESSON_WHOLE,    /* It was read in full now, and is good. */
+    LESSON_BELIEVED, /* It was not read. What is remembered of it stays, if it still is. */
+    LESSON_BAD,      /* Nothing is to be remembered of it. */
 } LessonKind;
 
 typedef struct WalLesson {
@@ -25,7 +25,7 @@ typedef struct WalLesson {
     uint32_t timeline;
     uint64_t segment;
     WalStored stored;          /* What a listing from before it was read says. */
-    const WalTrailer *trailer; /* LESSON_TRAILER, LESSON_WHOLE */
+    const WalTrailer *trailer; /* It is set with LESSON_TRAILER and LESSON_WHOLE. */
 } WalLesson;
 
 typedef struct WalLearning WalLearning;

@@ -10,10 +10,14 @@
 #include "walk/wal_walk.h"
 
 typedef struct LockBegin {
-    Lsn lsn;      /* stop before the record that begins here instead; 0: nothing is gained so */
-    uint32_t xid; /* the transaction whose first lock it is */
-    Lsn held;     /* the first lock that is held at the stop, also when commits lie between; 0: none
-                     is known */
+    /* Stop before the record that begins here instead. 0 means that this gains nothing. */
+    Lsn lsn;
+    uint32_t xid; /* The lock there is the first one of this transaction. */
+    /*
+     * It is the first lock that is held at the stop, even when commits lie between. 0 means that
+     * none is known.
+     */
+    Lsn held;
 } LockBegin;
 
 /*

@@ -11,7 +11,7 @@
 #include "walk/wal_walk.h"
 
 typedef struct RestorePoint {
-    Lsn lsn; /* start of its record */
+    Lsn lsn; /* Its record starts here. */
     TimeUs time;
     const char *name;
 } RestorePoint;

@@ -10,9 +10,9 @@
 
 /* What the segments so far leave open. Zeroed to begin with: nothing is known. */
 typedef struct WalChain {
-    bool has_before;      /* false: this is the first segment, nothing is known */
-    Lsn last_record;      /* 0: not known */
-    Lsn pending;          /* a record that began and is not complete; 0: none */
+    bool has_before;      /* When it is false, this is the first segment, and nothing is known. */
+    Lsn last_record;      /* 0 means that it is not known. */
+    Lsn pending;          /* This record began and is not complete. 0 means that there is none. */
     uint64_t missing;     /* Bytes of it that are missing. */
     bool pending_matters; /* It may be an event. */
 } WalChain;

@@ -14,17 +14,21 @@
 /* WAL of the path that can't be looked at. */
 typedef struct WalGap {
     uint32_t timeline;    /* The timeline in the first segment's name. */
-    uint64_t first, last; /* segments that it touches */
+    uint64_t first, last; /* The gap touches these segments. */
     Lsn from, to;
-    bool is_missing;    /* not in the archive; else it is there and not readable, or does not go on
-                           where the segment before it ends (from = to) */
-    const char *reason; /* not missing: why */
+    /*
+     * It is not in the archive. When it is false, the WAL is there but not readable, or does not go
+     * on where the segment before it ends (from = to).
+     */
+    bool is_missing;
+    const char *reason; /* When it is not missing, it says why it can't be read. */
 } WalGap;
 
 typedef WalkStep WalGapFunction(void *context, const WalGap *gap, Error *err);
 
 typedef struct WalScan {
-    WalWalk walk; /* from, 0: the first segment of the path that is in the archive */
+    /* When its from is 0, it begins with the first segment of the path that is in the archive. */
+    WalWalk walk;
     /* Whether the segment holds something of interest, by what is whole in it. NULL: always. */
     bool (*is_wanted)(void *context, const WalTrailer *trailer);
     /*
@@ -32,7 +36,7 @@ typedef struct WalScan {
      * what else the trailer says. NULL: any may. Not asked when its kind is not known.
      */
     bool (*is_tail_wanted)(void *context, const WalTrailer *trailer, uint8_t rmgr, uint8_t info);
-    bool keep_all; /* bytes of all records (wal_reader.h) */
+    bool keep_all; /* It asks for the bytes of all records (wal_reader.h). */
     /*
      * Every record before `to` of the segments that are read; also such as begin before `from`.
      * They come while their segment is still being verified.
@@ -45,8 +49,8 @@ typedef struct WalScan {
 typedef struct WalScanEnd {
     bool is_empty;     /* There is no segment to look at. */
     bool is_stopped;   /* A callback ended it. */
-    Lsn until;         /* after the last segment looked at; the end of what is there of it */
-    bool is_open;      /* ... when that one is still being written, and is there in pieces */
+    Lsn until;         /* It is the end of the last segment looked at, or of what there is of it. */
+    bool is_open;      /* That segment is still being written, and is there in pieces. */
     uint64_t segments; /* How many there were. */
     uint64_t read;     /* How many of them were decompressed. */
     uint64_t gaps;

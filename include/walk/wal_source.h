@@ -23,9 +23,9 @@
 
 typedef enum WalForm {
     WAL_NOWHERE,
-    WAL_WHOLE, /* the object of a whole segment */
+    WAL_WHOLE, /* It is the object of a whole segment. */
     WAL_IN_PIECES,
-    WAL_AS_PARTIAL, /* the object of a .partial file */
+    WAL_AS_PARTIAL, /* It is the object of a .partial file. */
     WAL_LOCAL_FILE,
 } WalForm;
 
@@ -34,12 +34,18 @@ typedef struct WalSource {
     WalForm form;
     uint32_t timeline; /* The timeline that was asked for. */
     uint64_t segment;
-    uint32_t holder; /* timeline of the name under which the bytes lie: a child's, up to the fork */
-    uint32_t size;   /* bytes that count, from the segment's first one on */
-    const char *path;  /* WAL_LOCAL_FILE */
-    const char *fault; /* there may be more of it that can't be used: why; NULL: no. Then size may
-                          be 0, and the trailer says that WAL is broken at the end */
-    const WalTrailer *trailer; /* what a trailer would say of them; NULL: read the object's own */
+    /* The bytes lie under a name of this timeline, which may be a child's up to the fork. */
+    uint32_t holder;
+    uint32_t size;    /* This many bytes count, from the segment's first one on. */
+    const char *path; /* It is set with WAL_LOCAL_FILE. */
+    /*
+     * It says why more of the segment, which may be there, can't be used. NULL means that there is
+     * nothing of the kind. With a fault, size may be 0, and the trailer says that WAL is broken at
+     * the end.
+     */
+    const char *fault;
+    /* It is what a trailer would say of them. When it is NULL, read the object's own. */
+    const WalTrailer *trailer;
 } WalSource;
 
 /*

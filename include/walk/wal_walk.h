@@ -12,7 +12,7 @@
 /* What a function that is called along a walk, or a scan, answers. */
 typedef enum WalkStep {
     WALK_ON,
-    WALK_STOP,   /* it has seen enough: the walk ends here, and that is not a failure of it */
+    WALK_STOP,   /* It has seen enough. The walk ends here, which is not a failure. */
     WALK_FAILED, /* It failed, and err says why: the walk fails, too. */
 } WalkStep;
 
@@ -32,25 +32,35 @@ typedef struct WalWalk {
     const Cluster *cluster;
     const WalInventory *inventory;
     const TimelinePath *path;
-    Lsn from; /* records that begin here or later; the walk begins in this segment */
-    Lsn to;   /* 0: to the end of contiguous WAL */
+    Lsn from; /* Records that begin here or later are wanted. The walk begins in this segment. */
+    Lsn to;   /* 0 means the end of contiguous WAL. */
     unsigned threads;
-    bool keep_all; /* walk_records(): the bytes of each record are there (wal_reader.h) */
+    bool keep_all; /* With walk_records(), the bytes of each record are there (wal_reader.h). */
 } WalWalk;
 
 typedef struct WalWalkEnd {
-    Lsn last_end;          /* end of the last whole record; 0: none */
-    Lsn replay_end;        /* where replay of it all ends: last_end, aligned, or after a switch the
-                              end of its segment; as minRecoveryPoint says it */
-    uint64_t last_segment; /* last one read; there is none when segments is 0 */
+    Lsn last_end; /* The last complete record ends here. 0 means that there is none. */
+    /*
+     * Replay of it all ends here: at last_end, aligned, or after a switch at the end of its
+     * segment. minRecoveryPoint shows this.
+     */
+    Lsn replay_end;
+    uint64_t last_segment; /* It was read last. When segments is 0, there is none. */
     uint32_t last_timeline;
     uint64_t segments, stored_bytes;
-    bool is_broken;   /* WAL is invalid after last_end, within the segments that are there */
-    bool is_hole;     /* the segment after last_segment is missing, and later WAL of the path
-                         exists or existed (absence_of_segment) */
-    bool is_open;     /* last_segment is not whole: what there is of it ends at last_end */
-    uint64_t local;   /* first segment that is a local file (wal_source.h); 0: all of the archive */
-    char reason[128]; /* is_broken */
+    bool is_broken; /* WAL is invalid after last_end, within the segments that are there. */
+    /*
+     * The segment after last_segment is missing, and later WAL of the path exists or existed
+     * (absence_of_segment).
+     */
+    bool is_hole;
+    bool is_open; /* last_segment is not complete. What there is of it ends at last_end. */
+    /*
+     * It is the first segment that is a local file (wal_source.h). 0 means that all are from the
+     * archive.
+     */
+    uint64_t local;
+    char reason[128]; /* It is set with is_broken. */
 } WalWalkEnd;
 
 /*

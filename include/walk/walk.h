@@ -10,10 +10,11 @@
 /* Which segments a walk goes over. */
 typedef struct WalkExtent {
     uint64_t first, last;
-    bool is_empty;  /* even the first is missing */
-    bool is_hole;   /* later WAL exists after `last` */
-    bool is_open;   /* WAL ends in the middle of `last` */
-    uint64_t local; /* first one that is read from a local file; 0: none */
+    bool is_empty; /* Even the first segment is missing. */
+    bool is_hole;  /* Later WAL exists after `last`. */
+    bool is_open;  /* WAL ends in the middle of `last`. */
+    /* It is the first segment that is read from a local file. 0 means that there is none. */
+    uint64_t local;
 } WalkExtent;
 bool walk_extent(const WalWalk *walk, WalkExtent *extent, Error *err) MUST_CHECK;
 /* From the first to the last that is there, holes between them or not; from and to bound it. */
@@ -34,7 +35,7 @@ typedef struct SegmentVisit {
     uint64_t segment;
     const WalTrailer *trailer;
     Lsn replay_end; /* Where replay of all before this segment ends, as in WalWalkEnd. */
-    Lsn straddling; /* a record that ends here, began before, and may be an event; else 0 */
+    Lsn straddling; /* It is a record that ends here, began before, and may be an event, or 0. */
 } SegmentVisit;
 
 typedef WalkStep SegmentVisitFunction(void *context, const SegmentVisit *visit, Error *err);

@@ -1,20 +1,20 @@
 #include "walk/happenings.h"
 
 enum {
-    SEGMENTS_MAX = 256, /* before the removal, in which its beginning is looked for */
+    SEGMENTS_MAX = 256, /* The beginning is looked for in this many segments before the removal. */
     ROWS_KEPT = 32,
 };
 
 typedef struct DropSearch {
     const PgVersion *version;
     uint32_t xid;
-    Lsn first;     /* record of the transaction */
-    Lsn mark;      /* record that marked the row that the transaction deletes */
-    bool is_whole; /* the transaction began within what was read */
+    Lsn first;     /* It is a record of the transaction. */
+    Lsn mark;      /* This record marked the row that the transaction deletes. */
+    bool is_whole; /* The transaction began within what was read. */
     struct {
         WalSharedRow row;
         Lsn lsn;
-    } rows[ROWS_KEPT]; /* updated in place, the last ones */
+    } rows[ROWS_KEPT]; /* They are the last ones that were updated in place. */
     size_t row_count;
 } DropSearch;
 

@@ -21,20 +21,23 @@ typedef struct HappeningsReading {
     const HappeningRequest *request;
     const PgVersion *version;
     Transactions open;
-    bool is_known;       /* all WAL of transactions from known_from on was seen */
-    uint32_t known_from; /* xid */
-    TimeUs last;         /* time of the last end of a transaction; NONE: none yet */
-    /* by trailers */
-    bool has_begun;  /* a segment reached to request->from */
-    bool is_past;    /* the last one lies after request->to */
-    Buffer gaps;     /* PendingGap: of which it is not known yet whether they matter */
-    bool is_stopped; /* on_entry has seen enough */
-    /* of the entry in work */
-    Buffer created;     /* RelationFile, sorted */
-    Buffer files;       /* RemovedFile */
-    Buffer objects;     /* WalDroppedObject */
-    Buffer databases;   /* RemovedDatabase */
-    Buffer tablespaces; /* RemovedTablespace */
+    bool is_known;       /* All WAL of transactions from known_from on was seen. */
+    uint32_t known_from; /* It is an xid. */
+    /*
+     * It is the time of the last end of a transaction. TIME_US_NONE means that there is none yet.
+     */
+    TimeUs last;
+    /* The next fields come from trailers. */
+    bool has_begun;  /* A segment reached request->from. */
+    bool is_past;    /* The last segment lies after request->to. */
+    Buffer gaps;     /* It holds PendingGap, for gaps that may turn out to matter. */
+    bool is_stopped; /* on_entry has seen enough. */
+    /* The next fields are of the entry that is being made. */
+    Buffer created;     /* It holds RelationFile, sorted. */
+    Buffer files;       /* It holds RemovedFile. */
+    Buffer objects;     /* It holds WalDroppedObject. */
+    Buffer databases;   /* It holds RemovedDatabase. */
+    Buffer tablespaces; /* It holds RemovedTablespace. */
 } HappeningsReading;
 
 static void happenings_reading_done(HappeningsReading *reading)

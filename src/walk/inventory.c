@@ -15,7 +15,7 @@ enum { HISTORY_SIZE_MAX = 4 << 20 };
 typedef struct InventoryLoader {
     WalInventory *inventory;
     const Cluster *cluster;
-    WalStored *stored; /* of the segments, in the order of the listing */
+    WalStored *stored; /* They are those of the segments, in the order of the listing. */
     size_t stored_count;
 } InventoryLoader;
 

@@ -12,17 +12,18 @@
 #include <inttypes.h>
 
 enum {
-    FIRST_NAMES = 16,  /* of a timeline: whether there is any WAL, and its history */
-    AROUND_NAMES = 64, /* from a segment on: what it takes to see that something follows */
+    /* This many names of a timeline show whether there is any WAL, and its history. */
+    FIRST_NAMES = 16,
+    AROUND_NAMES = 64, /* This many names from a segment on show whether something follows. */
 };
 
 typedef struct TimelineSurvey {
     const Cluster *cluster;
     const char *prefix;
-    const WalName *names; /* around these */
+    const WalName *names; /* The survey goes around these names. */
     size_t name_count;
     WalPart *part;
-    ObjectList found; /* in no order, some twice */
+    ObjectList found; /* They are in no order, and some are there twice. */
 } TimelineSurvey;
 
 static bool survey_parse(const TimelineSurvey *survey, const ObjectInfo *object, WalName *name)

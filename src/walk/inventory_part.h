@@ -19,7 +19,7 @@ struct WalPart {
     WalExtent *extents;
     size_t count;
     size_t capacity;
-    bool is_exceeded; /* something else was asked for, and answered from what is known */
+    bool is_exceeded; /* Something else was asked for, and was answered from what is known. */
 };
 
 void wal_part_freep(WalPart **place);

@@ -4,9 +4,13 @@
 #include "repo/layout.h"
 
 enum {
-    SLOTS = 2,       /* stretches in memory at once: along a fork, the parent's and the child's */
-    OBJECTS_MAX = 8, /* of one stretch; there are several after runs that were killed, or that ran
-                        side by side */
+    /* This many stretches are in memory at once: along a fork, the parent's and the child's. */
+    SLOTS = 2,
+    /*
+     * One stretch has at most this many objects. It has several after runs that were killed, or
+     * that ran side by side.
+     */
+    OBJECTS_MAX = 8,
 };
 
 /* One object that says something of a stretch. */
@@ -26,10 +30,11 @@ struct WalKnowledge {
     const Cluster *cluster;
     bool is_listed;
     ObjectList list;
-    KnowledgeSource *sources; /* by name: by timeline, then segment */
+    /* They are sorted by name, which means by timeline, then by segment. */
+    KnowledgeSource *sources;
     size_t source_count;
     KnowledgeSlot slots[SLOTS];
-    size_t last; /* slot that was used last */
+    size_t last; /* This slot was used last. */
 };
 
 WalKnowledge *wal_knowledge_new(const Cluster *cluster)

@@ -12,8 +12,8 @@
 #include <inttypes.h>
 
 enum {
-    CHUNK_NAMES = 128,         /* a part of the archive that is listed at once */
-    NOTES_SIZE_MAX = 64 << 20, /* bytes: of some 2.5 million segments */
+    CHUNK_NAMES = 128,         /* This many names of the archive are listed at once. */
+    NOTES_SIZE_MAX = 64 << 20, /* This many bytes are enough for some 2.5 million segments. */
     KIND_VERSION = 1,
     TIMELINE_DIGITS = 8,
 };
@@ -25,15 +25,15 @@ static const TimeUs folder_settled_after = 3600 * INT64_C(1000000);
 
 /* What was written down of one folder. */
 typedef struct FolderNote {
-    const char *folder; /* "main/wal/0000000100000005/" */
+    const char *folder; /* It is, for example, "main/wal/0000000100000005/". */
     TimeUs changed_at;
-    WalName first;        /* its first segment; the others follow */
-    const char *segments; /* " SIZE TIME" of each */
+    WalName first;        /* It is the folder's first segment. The others follow it. */
+    const char *segments; /* It has " SIZE TIME" for each segment. */
 } FolderNote;
 
 typedef struct FolderNotes {
     Record record;
-    FolderNote *items; /* sorted by folder */
+    FolderNote *items; /* They are sorted by folder. */
     size_t count;
 } FolderNotes;
 
@@ -201,8 +201,9 @@ typedef struct FolderSkipper {
     const Cluster *cluster;
     const FolderNotes *notes;
     ObjectList folders;
-    const FolderNote **believed; /* of each folder; NULL: it is listed */
-    size_t next;                 /* the first folder that does not lie before what was listed */
+    /* It has one element for each folder. NULL means that the folder is listed. */
+    const FolderNote **believed;
+    size_t next; /* It is the first folder that does not lie before what was listed. */
     ObjectList *list;
 } FolderSkipper;
 

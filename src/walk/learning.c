@@ -15,7 +15,7 @@ typedef struct Note {
     bool is_there;
     LessonKind kind;
     WalStored stored;
-    size_t trailer; /* offset in trailers */
+    size_t trailer; /* It is an offset in trailers. */
 } Note;
 
 struct WalLearning {
@@ -26,8 +26,8 @@ struct WalLearning {
     WalStretch stretch;
     Note notes[WAL_KNOWN_SEGMENTS];
     Buffer trailers;
-    Buffer entries;    /* what the stretch's next object holds */
-    WalStretch *saved; /* stretches that are done */
+    Buffer entries;    /* It is what the stretch's next object will hold. */
+    WalStretch *saved; /* These stretches are done. */
     size_t saved_count;
 };
 

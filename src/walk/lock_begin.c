@@ -4,7 +4,7 @@
 #include "walk/walk.h"
 
 enum {
-    SEGMENTS_MAX = 8, /* looked back over */
+    SEGMENTS_MAX = 8, /* This many segments are looked back over. */
     HOLDERS_MAX = 64,
     RMGR_STANDBY = 8,
     XLOG_STANDBY_LOCK = 0x00,
@@ -14,16 +14,16 @@ enum {
 
 /* A transaction that holds locks. */
 typedef struct Holder {
-    Lsn lsn; /* of its first one */
+    Lsn lsn; /* It is the LSN of the holder's first lock. */
     uint32_t xid;
-    bool is_before_limit; /* something that replay must not stop before came since */
+    bool is_before_limit; /* Something came since that replay must not stop before. */
 } Holder;
 
 typedef struct LockSearch {
     const PgVersion *version;
     Holder holders[HOLDERS_MAX];
     size_t count;
-    bool has_limit; /* something lies in what was read that replay must not stop before */
+    bool has_limit; /* In what was read there is something that replay must not stop before. */
 } LockSearch;
 
 static void add_holder(LockSearch *search, const WalRecord *record)

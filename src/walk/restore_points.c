@@ -7,9 +7,9 @@
 enum { NUMBER_DIGITS_MAX = 6 };
 
 typedef struct PointScan {
-    const char *name; /* NULL: any */
+    const char *name; /* NULL means any name. */
     const PgVersion *version;
-    Buffer found; /* RestorePoint */
+    Buffer found; /* It holds RestorePoint. */
     Arena arena;
 } PointScan;
 
@@ -124,7 +124,7 @@ bool restore_points_pick(const WalWalk *walk, const char *text, Lsn *lsn, Error 
 
 typedef struct LargestTime {
     TimeUs time;
-    uint64_t last_segment; /* looked at by its records, not by its trailer */
+    uint64_t last_segment; /* It was looked at by its records, not by its trailer. */
 } LargestTime;
 
 static void take_time(LargestTime *largest, TimeUs time)

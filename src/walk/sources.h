@@ -16,11 +16,11 @@ struct WalSources {
     Arena arena;
     WalFile *files;
     size_t file_count;
-    TimelinePath *paths; /* of the histories that can be read */
+    TimelinePath *paths; /* They are those of the histories that can be read. */
     size_t path_count;
-    size_t history_count; /* of which they were looked for */
+    size_t history_count; /* The paths were looked for in this many histories. */
     FoundSource *found;
-    size_t found_with; /* so many histories */
+    size_t found_with; /* The sources were found with this many histories. */
 };
 
 WalSources *wal_sources_new(void);

@@ -9,20 +9,21 @@
 #include "postgres/wal_changes.h"
 
 typedef struct Removal {
-    uint32_t oid; /* database, or tablespace */
+    uint32_t oid; /* It is that of a database or a tablespace. */
     Lsn lsn;
 } Removal;
 
 typedef struct Transaction {
-    uint32_t xid;      /* 0: no entry */
-    uint32_t database; /* 0: none seen */
+    uint32_t xid;      /* 0 means that the slot has no entry. */
+    uint32_t database; /* 0 means that none was seen. */
     uint32_t truncated;
-    Buffer created;                /* RelationFile */
-    Buffer databases, tablespaces; /* Removal: files removed at once, by replay of the record */
+    Buffer created; /* It holds RelationFile. */
+    /* They hold Removal: files that replay of the record removes at once. */
+    Buffer databases, tablespaces;
 } Transaction;
 
 typedef struct Transactions {
-    Transaction *slots; /* a hash table, open addressing; a power of two */
+    Transaction *slots; /* It is a hash table with open addressing. Its size is a power of two. */
     size_t size, count;
 } Transactions;
 

@@ -7,14 +7,14 @@ typedef struct ScanState {
     const WalScan *scan;
     uint32_t segment_size;
     WalScanEnd end;
-    WalReader *reader; /* NULL: the segment before was not read */
+    WalReader *reader; /* NULL means that the segment before was not read. */
     WalChain chain;
-    bool is_local;         /* the segment is a local file */
-    bool is_carried;       /* a record that is wanted goes on in the next segment */
-    bool is_missing;       /* the segments from `missing` on are */
-    uint64_t missing;      /* first of them */
-    uint64_t last;         /* that is looked at */
-    bool has_failed_above; /* a callback said that this is an error */
+    bool is_local;         /* The segment is a local file. */
+    bool is_carried;       /* A record that is wanted goes on in the next segment. */
+    bool is_missing;       /* The segments from `missing` on are missing. */
+    uint64_t missing;      /* It is the first of them. */
+    uint64_t last;         /* It is the last segment that is looked at. */
+    bool has_failed_above; /* A callback said that this is an error. */
 } ScanState;
 
 static void scan_state_done(ScanState *state)

@@ -115,11 +115,12 @@ typedef struct SourceFinding {
     const WalInventory *inventory;
     uint32_t timeline;
     uint64_t segment;
-    WalSource *candidates; /* of the archive, then local ones */
+    WalSource *candidates; /* Those of the archive come first, then local ones. */
     size_t count;
-    uint32_t left_at;     /* where a child forks in it, the farthest of all; 0: none does */
-    Error fault;          /* of one that can't be used */
-    uint32_t fault_limit; /* how far it might have gone */
+    /* A child forks here in it. Of several forks it is the farthest. 0 means that there is none. */
+    uint32_t left_at;
+    Error fault;          /* It is about a candidate that can't be used. */
+    uint32_t fault_limit; /* That candidate might have gone this far. */
 } SourceFinding;
 
 static void finding_add(SourceFinding *finding, WalForm form, uint32_t holder, uint32_t size)
@@ -223,7 +224,7 @@ typedef struct SourceReading {
     const PgVersion *version;
     WalReader *reader;
     WalSummary summary;
-    uint64_t size; /* bytes that came */
+    uint64_t size; /* This many bytes came. */
 } SourceReading;
 
 static void source_reading_done(SourceReading *reading)
