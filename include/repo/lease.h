@@ -15,8 +15,8 @@ typedef struct Lease Lease;
 
 #define LEASE_BACKUP "backup"
 #define LEASE_EXPIRE "expire"
-#define LEASE_READ                                                                                 \
-    "read" /* Any number may exist side by side. It holds for a day without a renewal. */
+/* Any number may exist side by side. One holds for a day without a renewal. */
+#define LEASE_READ "read"
 
 enum { LEASE_READ_EVERY_MS = 30 * 60 * 1000 };
 

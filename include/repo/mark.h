@@ -20,16 +20,16 @@
  * Kinds. A word each; of one that it does not know a program says and removes nothing, so that
  * later versions can add theirs.
  */
-#define MARK_DAMAGE                                                                                \
-    "damage" /* verify read it back and found it bad. A void one says that it was read again, and  \
-                good. */
-#define MARK_SUSPECT                                                                               \
-    "suspect" /* A drill from it failed. A void one says that a later drill passed. */
-#define MARK_PROVEN                                                                                \
-    "proven" /* A drill from it passed. A void one says that a later drill failed. */
-#define MARK_PIN                                                                                   \
-    "pin" /* It must not be removed before `until`. A void one says that it was let go. */
-#define MARK_REMOVED "removed" /* Retention removed WAL, from the subject to `evidence`. */
+/* verify read it back and found it bad. A void one says that it was read again, and good. */
+#define MARK_DAMAGE "damage"
+/* A drill from it failed. A void one says that a later drill passed. */
+#define MARK_SUSPECT "suspect"
+/* A drill from it passed. A void one says that a later drill failed. */
+#define MARK_PROVEN "proven"
+/* It must not be removed before `until`. A void one says that it was let go. */
+#define MARK_PIN "pin"
+/* Retention removed WAL, from the subject to `evidence`. */
+#define MARK_REMOVED "removed"
 
 typedef enum MarkSubject {
     MARK_OF_BACKUP,  /* The subject is the backup's id. */

@@ -9,8 +9,8 @@
 #include <unistd.h>
 
 #ifndef SYS_cachestat
-#define SYS_cachestat                                                                              \
-    451 /* Linux 6.5 has it, under the same number on all of Debian's architectures. */
+/* Linux 6.5 has it, under the same number on all of Debian's architectures. */
+#define SYS_cachestat 451
 #endif
 
 /* As include/uapi/linux/mman.h has them. */
