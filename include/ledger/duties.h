@@ -20,8 +20,9 @@ const char *duty_name(Duty duty); /* It returns, for example, "verify", as in op
 const char *duty_text(Duty duty); /* For people: "test restore". */
 
 typedef struct DutyState {
-    TimeUs period; /* 0 means that it is no duty here. Then the fields below are not valid. */
-    TimeUs last;   /* It was done last at this time. TIME_US_NONE means that it was not done yet. */
+    TimeUs
+        period;  /* 0 means that nobody has this duty here. Then the fields below are not valid. */
+    TimeUs last; /* It was done last at this time. TIME_US_NONE means that it was not done yet. */
     TimeUs due_at;
     bool is_due, is_overdue;
     TimeUs failed_at; /* When an attempt since then failed to do it; TIME_US_NONE: none did. */
