@@ -10,8 +10,9 @@
  * (start: the server syncs them). Both are told apart where restores differed in work; where they
  * were alike, what does little by little (check, sync, replay) is taken as work * rate, all else as
  * fixed. All of it is of the last RATES_SAMPLES_MAX restores of one kind (host class, jobs, codec,
- * delta or not), the newer ones counting more. How far those restores were from what these rates
- * give for them is the spread, and makes the time that 9 of 10 keep (p90).
+ * delta or not), the newer ones counting more, and medians throughout: one restore that a busy disk
+ * held up must not move what the next one is told. How far those restores were from what these
+ * rates give for them is the spread, and makes the time that 9 of 10 keep (p90).
  *
  * Pure functions: measures in, numbers out.
  */

@@ -1,6 +1,7 @@
 #include "ledger/forecast.h"
 
 #include <math.h>
+#include <stdlib.h>
 
 /* Each restore counts so much less than the next newer one. */
 static const double FADING = 0.7;
@@ -56,70 +57,144 @@ static RestoreLoad load_of(const RestoreMeasure *measure)
                          .has_check = measure_has(measure, PHASE_CHECK)};
 }
 
-/* Weighted sums over the restores that had a phase: of its work, its time, and their products. */
-typedef struct TermSums {
+/* A number, and how much it counts. */
+typedef struct Weighed {
+    double value, weight;
+} Weighed;
+
+/* Of the phase of one restore: its work and its time. */
+typedef struct TermSample {
+    double work, time, weight;
+} TermSample;
+
+typedef struct TermSamples {
+    TermSample items[RATES_SAMPLES_MAX];
     size_t count;
-    /* They are for means, weighted only by how new each restore is. */
-    double times, units, weights;
-    double fit_weights, works, works2, fit_times, works_times;
-} TermSums;
+} TermSamples;
 
-/* For the fit how far a restore is from it counts by its own time: a long one is further off. */
-static void sums_add(TermSums *sums, double weight, double work, double time)
+static int weighed_compare(const void *a, const void *b)
 {
-    const double shortest = 1000;
-    const double fit_weight = weight / (time > shortest ? time : shortest);
+    const double left = ((const Weighed *)a)->value;
+    const double right = ((const Weighed *)b)->value;
 
-    sums->count++;
-    sums->times += weight * time;
-    sums->units += weight * work;
-    sums->weights += weight;
-    sums->fit_weights += fit_weight;
-    sums->works += fit_weight * work;
-    sums->works2 += fit_weight * work * work;
-    sums->fit_times += fit_weight * time;
-    sums->works_times += fit_weight * work * time;
+    return (left > right) - (left < right);
 }
 
-static TermSums samples_sum(const Samples *samples, RestorePhase phase, SampleFilter *filter)
+/*
+ * The value on each side of which lies half of the weight: one restore that a busy disk held up
+ * says nothing of the next one, and moves a mean far. Sorts them.
+ */
+static double weighed_median(Weighed *items, size_t count)
 {
-    TermSums sums = {.count = 0};
+    double all = 0;
+    double below = 0;
 
+    for (size_t i = 0; i < count; i++)
+        all += items[i].weight;
+    qsort(items, count, sizeof *items, weighed_compare);
+    for (size_t i = 0; i < count; i++) {
+        below += items[i].weight;
+        if (below >= all / 2)
+            return items[i].value;
+    }
+    return 0;
+}
+
+static void samples_of_term(const Samples *samples, RestorePhase phase, SampleFilter *filter,
+                            TermSamples *term)
+{
+    *term = (TermSamples){.count = 0};
     for (size_t i = 0; i < samples->count; i++) {
         const RestoreMeasure *it = samples->items[i];
         const RestoreLoad load = load_of(it);
 
         if (measure_has(it, phase) && (filter == NULL || filter(it))) {
-            sums_add(&sums, samples->weights[i], forecast_work(&load, phase, it->is_delta),
-                     (double)it->phases[phase]);
+            term->items[term->count++] =
+                (TermSample){.work = forecast_work(&load, phase, it->is_delta),
+                             .time = (double)it->phases[phase],
+                             .weight = samples->weights[i]};
         }
     }
-    return sums;
 }
 
 /* Where all did about as much, what is fixed and what goes by the work can't be told apart. */
-static bool sums_differ(const TermSums *sums)
+static bool term_works_differ(const TermSamples *term)
 {
     enum { FEWEST = 3 };
-    static const double apart = 0.05;
+    static const double apart = 0.05; /* of the square of the mean work, its variance */
+    double weights = 0;
+    double works = 0;
+    double works2 = 0;
 
-    return sums->count >= FEWEST && sums->fit_weights * sums->works2 - sums->works * sums->works >
-                                        apart * sums->fit_weights * sums->works2;
+    for (size_t i = 0; i < term->count; i++) {
+        const TermSample *it = &term->items[i];
+
+        weights += it->weight;
+        works += it->weight * it->work;
+        works2 += it->weight * it->work * it->work;
+    }
+    return term->count >= FEWEST && weights * works2 - works * works > apart * weights * works2;
+}
+
+/*
+ * Between each two of them, old or new: of five restores one is in 4 of 10 pairs, and a weight
+ * would let it outvote the rest.
+ */
+static double term_median_slope(const TermSamples *term)
+{
+    Weighed slopes[RATES_SAMPLES_MAX * RATES_SAMPLES_MAX];
+    size_t count = 0;
+
+    for (size_t i = 0; i < term->count; i++) {
+        for (size_t j = i + 1; j < term->count; j++) {
+            const TermSample *a = &term->items[i], *b = &term->items[j];
+            const double apart = b->work - a->work;
+
+            if (apart != 0)
+                slopes[count++] = (Weighed){.value = (b->time - a->time) / apart, .weight = 1};
+        }
+    }
+    return weighed_median(slopes, count);
+}
+
+/* Of what a rate leaves of each time. */
+static double term_median_fixed(const TermSamples *term, double rate)
+{
+    Weighed rests[RATES_SAMPLES_MAX];
+
+    for (size_t i = 0; i < term->count; i++) {
+        const TermSample *it = &term->items[i];
+        rests[i] = (Weighed){.value = it->time - rate * it->work, .weight = it->weight};
+    }
+    return weighed_median(rests, term->count);
+}
+
+/* Of time by work; what did much says more than what did little. */
+static double term_median_rate(const TermSamples *term)
+{
+    Weighed rates[RATES_SAMPLES_MAX];
+    size_t count = 0;
+
+    for (size_t i = 0; i < term->count; i++) {
+        const TermSample *it = &term->items[i];
+        if (it->work > 0) {
+            rates[count++] =
+                (Weighed){.value = it->time / it->work, .weight = it->weight * it->work};
+        }
+    }
+    return weighed_median(rates, count);
 }
 
 /* Neither part can be below zero: what chance makes of it is left out. */
-static PhaseTerm sums_fit(const TermSums *sums)
+static PhaseTerm term_fit(const TermSamples *term)
 {
-    const double determinant = sums->fit_weights * sums->works2 - sums->works * sums->works;
-    const double rate =
-        (sums->fit_weights * sums->works_times - sums->works * sums->fit_times) / determinant;
-    const double fixed =
-        (sums->works2 * sums->fit_times - sums->works * sums->works_times) / determinant;
+    const double rate = term_median_slope(term);
+    const double fixed = term_median_fixed(term, rate);
 
     if (rate < 0)
-        return (PhaseTerm){.is_known = true, .fixed = sums->times / sums->weights};
+        return (PhaseTerm){.is_known = true, .fixed = term_median_fixed(term, 0)};
     if (fixed < 0)
-        return (PhaseTerm){.is_known = true, .rate = sums->works_times / sums->works2};
+        return (PhaseTerm){.is_known = true, .rate = term_median_rate(term)};
     return (PhaseTerm){.is_known = true, .fixed = fixed, .rate = rate};
 }
 
@@ -130,19 +205,19 @@ static bool phase_goes_by_work(RestorePhase phase)
 
 static PhaseTerm samples_term(const Samples *samples, RestorePhase phase, SampleFilter *filter)
 {
-    const TermSums sums = samples_sum(samples, phase, filter);
+    TermSamples term;
 
-    if (sums.count == 0)
+    samples_of_term(samples, phase, filter, &term);
+    if (term.count == 0)
         return (PhaseTerm){.is_known = false};
-    if (sums_differ(&sums))
-        return sums_fit(&sums);
-    /* All of the time over all of the work: what did much says more than what did little. */
+    if (term_works_differ(&term))
+        return term_fit(&term);
     if (phase_goes_by_work(phase))
-        return (PhaseTerm){.is_known = true, .rate = sums.units > 0 ? sums.times / sums.units : 0};
-    return (PhaseTerm){.is_known = true, .fixed = sums.times / sums.weights};
+        return (PhaseTerm){.is_known = true, .rate = term_median_rate(&term)};
+    return (PhaseTerm){.is_known = true, .fixed = term_median_fixed(&term, 0)};
 }
 
-/* Time for one unit of work, all of the time over all of the work. */
+/* Time for one unit of work, the median. */
 typedef uint64_t SampleWork(const RestoreMeasure *measure);
 
 static uint64_t measure_bytes(const RestoreMeasure *measure)
@@ -157,18 +232,19 @@ static uint64_t measure_files(const RestoreMeasure *measure)
 
 static double samples_rate(const Samples *samples, RestorePhase phase, SampleWork *work)
 {
-    double time = 0;
-    double units = 0;
+    Weighed rates[RATES_SAMPLES_MAX];
+    size_t count = 0;
 
     for (size_t i = 0; i < samples->count; i++) {
         const RestoreMeasure *it = samples->items[i];
+        const double units = (double)work(it);
 
-        if (!measure_has(it, phase))
-            continue;
-        time += samples->weights[i] * (double)it->phases[phase];
-        units += samples->weights[i] * (double)work(it);
+        if (measure_has(it, phase) && units > 0) {
+            rates[count++] = (Weighed){.value = (double)it->phases[phase] / units,
+                                       .weight = samples->weights[i] * units};
+        }
     }
-    return units > 0 ? time / units : 0;
+    return weighed_median(rates, count);
 }
 
 /* Sums of a weighted fit of time = a * bytes + b * files, relative to each restore's time. */
