@@ -4,5 +4,7 @@
 #pragma once
 
 #include "health/health.h"
+#include "retention/keeping_outlook.h"
 
-bool status_print_json(const Health *health, Error *err) MUST_CHECK;
+/* keeping: what the policy lets go next. */
+bool status_print_json(const Health *health, const KeepingOutlook *keeping, Error *err) MUST_CHECK;

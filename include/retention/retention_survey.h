@@ -21,6 +21,7 @@ typedef struct SurveyRequest {
     TimeUs now;           /* It is by the store's clock. */
     const Lease *own;     /* NULL means that we hold none. */
     const char *given_up; /* A person wants this backup gone. It may be NULL. */
+    bool is_only_told;    /* Nothing is done with it: remembered WAL need not be listed again. */
 } SurveyRequest;
 
 typedef struct RetentionSurvey {

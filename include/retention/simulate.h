@@ -36,4 +36,10 @@ typedef struct Simulation {
  */
 void retention_simulate(const RetentionInput *input, const SimulateRequest *request,
                         Simulation *simulation);
+/*
+ * The first of the backups that are there now which no rule keeps any more, in the order of the
+ * input, and after which simulated backup that is. NULL: none within the span, or there is no WAL.
+ */
+const char *retention_simulate_next(const RetentionInput *input, const SimulateRequest *request,
+                                    TimeUs *at);
 void simulation_done(Simulation *simulation); /* for CLEANUP() */

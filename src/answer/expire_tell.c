@@ -327,3 +327,50 @@ void keeping_to_json(const BackupList *backups, const MarkList *marks,
     }
     json_end_array(json);
 }
+
+static const char *next_text(const KeepingOutlook *outlook, Arena *arena)
+{
+    char at[TIME_TEXT_SIZE], each[OUT_TEXT_SIZE];
+
+    if (outlook->backups > 1) {
+        return arena_format(arena, "%zu backups go next, the first is %s", outlook->backups,
+                            outlook->next);
+    }
+    if (outlook->backups == 1)
+        return arena_format(arena, "%s goes next", outlook->next);
+    if (outlook->next == NULL)
+        return arena_format(arena, "keeps all of these backups for the next %d", NEXT_STEPS);
+    return arena_format(arena, "%s goes next, about %.10s, with a backup every %s", outlook->next,
+                        time_text_local(outlook->next_at, at), out_duration(outlook->every, each));
+}
+
+const char *keeping_outlook_text(const KeepingOutlook *outlook, Arena *arena)
+{
+    char packs[OUT_TEXT_SIZE], wal[OUT_TEXT_SIZE];
+
+    if (!outlook->is_known)
+        return NULL;
+    if (outlook->obstacle != NULL)
+        return arena_format(arena, "nothing is removed now: %s", outlook->obstacle);
+    if (outlook->backup_bytes + outlook->wal_bytes == 0)
+        return next_text(outlook, arena);
+    return arena_format(arena, "%s; frees %s in packs and %s in WAL now", next_text(outlook, arena),
+                        out_bytes(outlook->backup_bytes, packs),
+                        out_bytes(outlook->wal_bytes, wal));
+}
+
+void keeping_outlook_to_json(const KeepingOutlook *outlook, Json *json)
+{
+    if (!outlook->is_known) {
+        json_text(json, "policy", NULL);
+        return;
+    }
+    json_begin_object(json, "policy");
+    json_text(json, "obstacle", outlook->obstacle);
+    json_u64(json, "backups", outlook->backups);
+    json_u64(json, "backup_bytes", outlook->backup_bytes);
+    json_u64(json, "wal_bytes", outlook->wal_bytes);
+    json_text(json, "next", outlook->next);
+    json_time(json, "next_time", outlook->next != NULL ? outlook->next_at : TIME_US_NONE);
+    json_end_object(json);
+}

@@ -1,6 +1,7 @@
 #include "answer/status_json.h"
 
 #include "answer/duties_tell.h"
+#include "answer/expire_tell.h"
 #include "answer/forecast_tell.h"
 
 #include "answer/branch_tell.h"
@@ -204,7 +205,7 @@ static void growth_to_json(const RoomGrowth *growth, const char *key, Json *json
     json_end_object(json);
 }
 
-static void room_to_json(const Health *health, Json *json)
+static void room_to_json(const Health *health, const KeepingOutlook *keeping, Json *json)
 {
     const RepositoryRoom *room = &health->room;
 
@@ -222,10 +223,11 @@ static void room_to_json(const Health *health, Json *json)
     json_bool(json, "is_at_most", room->full_in != TIME_US_NONE && room->is_at_most);
     json_text(json, "reason", text_or_null(room->reason));
     json_bool(json, "has_policy", health->has_policy);
+    keeping_outlook_to_json(keeping, json);
     json_end_object(json);
 }
 
-bool status_print_json(const Health *health, Error *err)
+bool status_print_json(const Health *health, const KeepingOutlook *keeping, Error *err)
 {
     CLEANUP(json_done) Json json = {0};
 
@@ -242,7 +244,7 @@ bool status_print_json(const Health *health, Error *err)
     pile_to_json(&health->pile, &json);
     slots_to_json(&health->server, &json);
     backups_to_json(health, &json);
-    room_to_json(health, &json);
+    room_to_json(health, keeping, &json);
     outlook_to_json(&health->outlook, health->rto, &json);
     duties_to_json(health->duties, &json);
     json_begin_array(&json, "findings");

@@ -14,9 +14,10 @@ enum { WIDE_COLUMNS = 132 };
 
 /* What the repository says about one cluster. */
 typedef struct Holdings {
-    Repo *repo;      /* It is borrowed. */
-    size_t limit;    /* This many backups are shown at most. 0 means that there is no limit. */
-    bool has_policy; /* There is a policy for what is kept. */
+    Repo *repo;   /* It is borrowed. */
+    size_t limit; /* This many backups are shown at most. 0 means that there is no limit. */
+    const ExpireRequest *keeping; /* It says what is to be kept. */
+    KeepingOutlook outlook;
     Cluster cluster;
     WalInventory wal;
     BackupList backups;
@@ -28,6 +29,7 @@ typedef struct Holdings {
 
 static void holdings_done(Holdings *holdings)
 {
+    keeping_outlook_done(&holdings->outlook);
     condemned_list_done(&holdings->condemned);
     branch_list_done(&holdings->branches);
     window_list_done(&holdings->windows);
@@ -46,6 +48,14 @@ static bool load_branches(Holdings *holdings, Error *err)
                                 &holdings->backups, NULL, &holdings->answer, err);
 }
 
+static bool foresee_keeping(Holdings *holdings, Error *err)
+{
+    const SurveyRequest request = {
+        .policy = holdings->keeping->policy, .zone = holdings->keeping->zone, .now = time_now()};
+
+    return keeping_foresee(&holdings->cluster, &request, 0, &holdings->outlook, err);
+}
+
 static bool holdings_load(Holdings *holdings, const char *name, Error *err)
 {
     return cluster_open(holdings->repo, name, &holdings->cluster, err) &&
@@ -54,7 +64,7 @@ static bool holdings_load(Holdings *holdings, const char *name, Error *err)
            backup_list_load(&holdings->backups, &holdings->cluster, &holdings->wal, err) &&
            window_list_load(&holdings->windows, &holdings->cluster, &holdings->wal,
                             &holdings->backups, err) &&
-           load_branches(holdings, err);
+           load_branches(holdings, err) && foresee_keeping(holdings, err);
 }
 
 static const char *holdings_segment_name(const Holdings *holdings, uint32_t timeline,
@@ -136,6 +146,8 @@ static void print_backup_notes(const BackupInfo *backup)
 /* The newest ones, if there is a limit; the newest last, where the cursor is then. */
 static void list_print_backups(const Holdings *holdings)
 {
+    CLEANUP(arena_done) Arena arena = {0};
+    const char *policy = keeping_outlook_text(&holdings->outlook, &arena);
     CLEANUP(table_freep)
     Table *table = table_new(is_wide() ? BACKUP_COLUMNS : BACKUP_COLUMNS_NARROW);
     const BackupList *backups = &holdings->backups;
@@ -158,7 +170,9 @@ static void list_print_backups(const Holdings *holdings)
     if (first > 0)
         out_print("... and %zu older ones\n", first);
     keeping_tell(backups, &holdings->wal.marks, &holdings->condemned);
-    if (!holdings->has_policy)
+    if (policy != NULL)
+        out_print("The policy: %s.\n", policy);
+    if (!retention_policy_is_set(&holdings->keeping->policy))
         out_print("No policy says what is kept: nothing is removed.\n");
 }
 
@@ -419,7 +433,8 @@ static void holdings_to_json(const Holdings *holdings, Json *json)
         backup_info_to_json(&holdings->backups.items[i], json);
     json_end_array(json);
     keeping_to_json(&holdings->backups, &holdings->wal.marks, &holdings->condemned, json);
-    json_bool(json, "has_policy", holdings->has_policy);
+    json_bool(json, "has_policy", retention_policy_is_set(&holdings->keeping->policy));
+    keeping_outlook_to_json(&holdings->outlook, json);
     json_begin_array(json, "windows");
     for (size_t i = 0; i < holdings->windows.count; i++)
         window_to_json(holdings, &holdings->windows.items[i], json);
@@ -489,11 +504,11 @@ typedef struct Listing {
     ObjectList names;
     bool is_many;
     size_t limit;
-    bool has_policy;
-    const char *backup; /* Only this one is shown, in full. NULL means all. */
-    bool is_found;      /* That backup is there. */
-    Json *json;         /* NULL means that the text is for people. */
-    Error found;        /* It says what is wrong with the first cluster that has something wrong. */
+    ExpireRequest keeping; /* It says what is to be kept. */
+    const char *backup;    /* Only this one is shown, in full. NULL means all. */
+    bool is_found;         /* That backup is there. */
+    Json *json;            /* NULL means that the text is for people. */
+    Error found; /* It says what is wrong with the first cluster that has something wrong. */
 } Listing;
 
 static void listing_done(Listing *listing)
@@ -531,7 +546,7 @@ static bool list_one(Listing *listing, const char *name, Error *err)
 {
     CLEANUP(holdings_done)
     Holdings holdings = {
-        .repo = &listing->repo, .limit = listing->limit, .has_policy = listing->has_policy};
+        .repo = &listing->repo, .limit = listing->limit, .keeping = &listing->keeping};
 
     if (listing->backup != NULL)
         return list_one_backup(listing, name, err);
@@ -602,12 +617,9 @@ bool command_list(const Options *options, Error *err)
     CLEANUP(listing_done)
     Listing listing = {
         .json = options->json ? &json : NULL, .limit = options->limit, .backup = options->backup};
-    ExpireRequest keeping;
 
-    if (!retention_request_of(options, &keeping, err))
-        return false;
-    listing.has_policy = retention_policy_is_set(&keeping.policy);
-    if (!repository_open(options, REPOSITORY_FOR_ANSWER, &listing.repo, NULL, err) ||
+    if (!retention_request_of(options, &listing.keeping, err) ||
+        !repository_open(options, REPOSITORY_FOR_ANSWER, &listing.repo, NULL, err) ||
         !list_asked(&listing, options, err) || (options->json && !json_print(&json, err)))
         return false;
     if (listing.found.code == ERR_NONE)

@@ -1,6 +1,8 @@
 #include "answer/duties_tell.h"
+#include "answer/expire_tell.h"
 #include "answer/forecast_tell.h"
 #include "answer/status_json.h"
+#include "base/log.h"
 
 #include "cli/hint.h"
 #include "cli/output.h"
@@ -228,9 +230,10 @@ static const char *growth_text(const RoomGrowth *growth, char text[OUT_TEXT_SIZE
     return growth->is_known ? out_bytes((uint64_t)growth->bytes_per_day, text) : "not measured yet";
 }
 
-static void status_print_room(Health *health)
+static void status_print_room(Health *health, const KeepingOutlook *keeping)
 {
     const RepositoryRoom *room = &health->room;
+    const char *policy = keeping_outlook_text(keeping, &health->arena);
     char free[OUT_TEXT_SIZE], size[OUT_TEXT_SIZE], backups[OUT_TEXT_SIZE], wal[OUT_TEXT_SIZE];
 
     if (!room->is_known) {
@@ -247,6 +250,8 @@ static void status_print_room(Health *health)
               growth_text(&room->wal, wal));
     if (!health->has_policy)
         out_print("           no policy says what is kept: nothing is removed\n");
+    if (policy != NULL)
+        out_print("           the policy: %s\n", plain_copy(health, policy));
 }
 
 static void print_advice(Health *health, const HealthFinding *finding)
@@ -281,7 +286,7 @@ static void status_print_duties(Health *health)
     }
 }
 
-static bool status_print_all(Health *health, Error *err)
+static bool status_print_all(Health *health, const KeepingOutlook *keeping, Error *err)
 {
     const Exposure *exposure = &health->exposure;
     char age[OUT_TEXT_SIZE];
@@ -307,7 +312,7 @@ static bool status_print_all(Health *health, Error *err)
     print_slots(health);
     status_print_backups(health);
     if (health->has_repository) {
-        status_print_room(health);
+        status_print_room(health, keeping);
         outlook_print(&health->outlook, health->rto);
         status_print_duties(health);
     }
@@ -342,12 +347,27 @@ static bool status_verdict(const Health *health, Error *err)
     return error_set(err, ERR_UNKNOWN, "%s", what);
 }
 
+/* A line of the answer, no more: that it can't be told is nobody's failure. */
+static void foresee_keeping(const Health *health, const ExpireRequest *policy,
+                            KeepingOutlook *keeping)
+{
+    const SurveyRequest request = {
+        .policy = policy->policy, .zone = policy->zone, .now = time_now()};
+    Error problem = {0};
+
+    if (health->has_repository &&
+        !keeping_foresee(&health->cluster, &request, health->duties[DUTY_BACKUP].period, keeping,
+                         &problem))
+        log_warn("what the policy frees is not known", log_str("error", problem.message));
+}
+
 bool command_status(const Options *options, Error *err)
 {
     CLEANUP(repo_done) Repo repo = {0};
     CLEANUP(health_done) Health health = {.name = options->cluster};
     Cluster cluster;
     Error no_cluster = {0};
+    CLEANUP(keeping_outlook_done) KeepingOutlook outlook = {.is_known = false};
     ExpireRequest keeping;
 
     if (!retention_request_of(options, &keeping, err))
@@ -371,6 +391,8 @@ bool command_status(const Options *options, Error *err)
     health.has_policy = retention_policy_is_set(&keeping.policy);
     health_judge(&health);
     complete_advice(options, &health);
-    return (options->json ? status_print_json(&health, err) : status_print_all(&health, err)) &&
+    foresee_keeping(&health, &keeping, &outlook);
+    return (options->json ? status_print_json(&health, &outlook, err)
+                          : status_print_all(&health, &outlook, err)) &&
            status_verdict(&health, err);
 }

@@ -121,7 +121,8 @@ static bool load_all(RetentionSurvey *survey, Visit *visit, const SurveyRequest 
     survey->uses = arena_alloc(&survey->arena, (survey->packs.count + 1) * sizeof survey->uses[0]);
     for (size_t i = 0; i < survey->packs.count; i++)
         survey->uses[i].bytes = survey->packs.objects[i].size;
-    if (!wal_inventory_load(&survey->wal, cluster, err) ||
+    if (!(request->is_only_told ? wal_inventory_load_remembered
+                                : wal_inventory_load)(&survey->wal, cluster, err) ||
         !backup_list_load_visiting(&survey->backups, cluster, &survey->wal, visit_head, visit,
                                    err) ||
         !branch_list_load(&survey->branches, cluster, &survey->wal, &survey->backups, err))

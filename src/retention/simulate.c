@@ -99,13 +99,10 @@ static TimeUs window_length(const RetentionPlan *plan, TimeUs now)
     return now - oldest;
 }
 
-static void simulate_step(Future *future, const RetentionInput *input,
-                          const SimulateRequest *request, Simulation *simulation)
+/* The plan as it would be made then. */
+static void future_plan(const Future *future, const RetentionInput *input, RetentionPlan *plan)
 {
-    CLEANUP(retention_plan_done) RetentionPlan plan = {0};
     RetentionInput then = *input;
-    SimulatedStep *step = &simulation->steps[simulation->count++];
-    size_t kept = 0;
 
     then.now = future->now;
     then.backups = future->backups;
@@ -113,7 +110,17 @@ static void simulate_step(Future *future, const RetentionInput *input,
     then.branches = &future->branch;
     then.branch_count = 1;
     then.run_count = then.need_count = then.pack_count = 0;
-    retention_plan(&then, &plan);
+    retention_plan(&then, plan);
+}
+
+static void simulate_step(Future *future, const RetentionInput *input,
+                          const SimulateRequest *request, Simulation *simulation)
+{
+    CLEANUP(retention_plan_done) RetentionPlan plan = {0};
+    SimulatedStep *step = &simulation->steps[simulation->count++];
+    size_t kept = 0;
+
+    future_plan(future, input, &plan);
     if (plan.obstacle != NULL && simulation->obstacle == NULL)
         simulation->obstacle = arena_text(&simulation->arena, plan.obstacle);
     *step = (SimulatedStep){.at = future->now, .backup_bytes = request->shared_bytes};
@@ -128,32 +135,82 @@ static void simulate_step(Future *future, const RetentionInput *input,
     future->count = step->backups = kept;
 }
 
+/* As it is now. False: there is no WAL yet. */
+static bool future_begin(Future *future, const RetentionInput *input, size_t steps, Arena *arena)
+{
+    const RetentionBranch *newest = simulate_newest_branch(input);
+
+    if (newest == NULL)
+        return false;
+    *future = (Future){.now = input->now, .branch = *newest};
+    future->backups =
+        arena_alloc(arena, (input->backup_count + steps + 1) * sizeof future->backups[0]);
+    for (size_t i = 0; i < input->backup_count; i++)
+        future->backups[future->count++] = input->backups[i];
+    return true;
+}
+
+static size_t simulate_steps(const SimulateRequest *request)
+{
+    const size_t steps = request->every > 0 ? (size_t)(request->span / request->every) : 0;
+
+    return steps > STEPS_MAX ? STEPS_MAX : steps;
+}
+
 void retention_simulate(const RetentionInput *input, const SimulateRequest *request,
                         Simulation *simulation)
 {
-    const RetentionBranch *newest = simulate_newest_branch(input);
-    size_t steps = request->every > 0 ? (size_t)(request->span / request->every) : 0;
+    const size_t steps = simulate_steps(request);
     CLEANUP(arena_done) Arena arena = {0};
-    Future future = {.now = input->now};
+    Future future;
 
     *simulation = (Simulation){.bytes_per_backup = measure_backup(input),
                                .wal_bytes_per_day = measure_wal(input)};
-    if (newest == NULL) {
+    if (!future_begin(&future, input, steps, &arena)) {
         simulation->obstacle = "there is no WAL yet";
         return;
     }
-    steps = steps > STEPS_MAX ? STEPS_MAX : steps;
-    future.branch = *newest;
-    future.backups =
-        arena_alloc(&arena, (input->backup_count + steps + 1) * sizeof future.backups[0]);
     simulation->steps = arena_alloc(&simulation->arena, (steps + 1) * sizeof simulation->steps[0]);
-    for (size_t i = 0; i < input->backup_count; i++)
-        future.backups[future.count++] = input->backups[i];
     for (size_t i = 0; i < steps; i++) {
         future.now += request->every;
         simulate_backup(&future, input, request, simulation->bytes_per_backup);
         simulate_step(&future, input, request, simulation);
     }
+}
+
+/* Nothing has gone before, so those of now are the first, in their places. */
+static const char *first_that_goes(const RetentionInput *input, const RetentionPlan *plan)
+{
+    for (size_t i = 0; i < input->backup_count; i++) {
+        if (planned_backup_goes(plan, i))
+            return input->backups[i].id;
+    }
+    return NULL;
+}
+
+const char *retention_simulate_next(const RetentionInput *input, const SimulateRequest *request,
+                                    TimeUs *at)
+{
+    const size_t steps = simulate_steps(request);
+    CLEANUP(arena_done) Arena arena = {0};
+    Future future;
+
+    if (!future_begin(&future, input, steps, &arena))
+        return NULL;
+    for (size_t i = 0; i < steps; i++) {
+        CLEANUP(retention_plan_done) RetentionPlan plan = {0};
+        const char *next;
+
+        future.now += request->every;
+        simulate_backup(&future, input, request, 0);
+        future_plan(&future, input, &plan);
+        next = first_that_goes(input, &plan);
+        if (next != NULL) {
+            *at = future.now;
+            return next;
+        }
+    }
+    return NULL;
 }
 
 void simulation_done(Simulation *simulation)

@@ -70,6 +70,17 @@ class Policy(ExpireTest):
         self.assertEqual(plan["backups"][3]["rules"], ["minimum", "newest restorable"])
         self.assertEqual(self.objects("condemned"), [])
 
+        # list and status say the same, and when the next one goes where none goes now.
+        for answer in (json.loads(self.tool("list", "--json", "--keep-min=1"))["policy"],
+                       json.loads(self.attempt("status", "--json", "--keep-min=1").stdout)["space"]["policy"]):
+            self.assertEqual((answer["backups"], answer["next"]), (3, self.backups[0]))
+            self.assertEqual((answer["backup_bytes"], answer["wal_bytes"]),
+                             (plan["backup_bytes"], plan["wal_bytes"]))
+        in_nine_days = time.strftime("%Y-%m-%d", time.gmtime(time.time() + 9 * 86400))
+        for said in (self.tool("list", "--keep-window=9d"), self.attempt("status", "--keep-window=9d").stdout):
+            self.assertIn(f"olicy: {self.backups[0]} goes next, about {in_nine_days}, with a backup every 1 d", said)
+        self.assertNotIn("olicy: ", self.tool("list"))
+
         # First phase: named, and all there.
         self.tool("pin", self.backups[0], "--reason=before the move")
         done = self.expire("--keep-min=1")

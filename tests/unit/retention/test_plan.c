@@ -816,6 +816,37 @@ static void a_simulation_ends_where_the_policy_leads(void **state)
     }
 }
 
+/* make_days() makes one each day until yesterday. */
+static void what_goes_next_is_foreseen(void **state)
+{
+    static const struct {
+        RetentionPolicy policy;
+        int days; /* from now; 0: never */
+    } cases[] = {
+        {{.window = 20 * DAY}, 12},
+        {{.minimum = 10}, 1},
+        {{.minimum = 12}, 3},
+        {{.minimum = 100}, 0},
+    };
+    static History history;
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        const SimulateRequest request = {.span = 40 * DAY, .every = DAY, .zone = "UTC"};
+        TimeUs at = 0;
+
+        make_days(&history, 10);
+        history.input.policy = cases[i].policy;
+        const char *next = retention_simulate_next(&history.input, &request, &at);
+        if (cases[i].days == 0) {
+            assert_null(next);
+            continue;
+        }
+        assert_string_equal(next, history.backups[0].id);
+        assert_int_equal((at - history.input.now) / DAY, cases[i].days);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -829,6 +860,7 @@ int main(void)
         cmocka_unit_test(a_branch_that_was_left_goes_but_for_its_last_segment),
         cmocka_unit_test(wal_goes_after_the_backup_and_the_lease),
         cmocka_unit_test(a_simulation_ends_where_the_policy_leads),
+        cmocka_unit_test(what_goes_next_is_foreseen),
         cmocka_unit_test(random_histories_lose_nothing_that_is_wanted),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
