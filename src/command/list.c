@@ -48,7 +48,7 @@ static bool load_branches(Holdings *holdings, Error *err)
                                 &holdings->backups, NULL, &holdings->answer, err);
 }
 
-static bool foresee_keeping(Holdings *holdings, Error *err)
+static bool list_foresee_keeping(Holdings *holdings, Error *err)
 {
     const SurveyRequest request = {
         .policy = holdings->keeping->policy, .zone = holdings->keeping->zone, .now = time_now()};
@@ -64,7 +64,7 @@ static bool holdings_load(Holdings *holdings, const char *name, Error *err)
            backup_list_load(&holdings->backups, &holdings->cluster, &holdings->wal, err) &&
            window_list_load(&holdings->windows, &holdings->cluster, &holdings->wal,
                             &holdings->backups, err) &&
-           load_branches(holdings, err) && foresee_keeping(holdings, err);
+           load_branches(holdings, err) && list_foresee_keeping(holdings, err);
 }
 
 static const char *holdings_segment_name(const Holdings *holdings, uint32_t timeline,

@@ -348,8 +348,8 @@ static bool status_verdict(const Health *health, Error *err)
 }
 
 /* A line of the answer, no more: that it can't be told is nobody's failure. */
-static void foresee_keeping(const Health *health, const ExpireRequest *policy,
-                            KeepingOutlook *keeping)
+static void status_foresee_keeping(const Health *health, const ExpireRequest *policy,
+                                   KeepingOutlook *keeping)
 {
     const SurveyRequest request = {
         .policy = policy->policy, .zone = policy->zone, .now = time_now()};
@@ -391,7 +391,7 @@ bool command_status(const Options *options, Error *err)
     health.has_policy = retention_policy_is_set(&keeping.policy);
     health_judge(&health);
     complete_advice(options, &health);
-    foresee_keeping(&health, &keeping, &outlook);
+    status_foresee_keeping(&health, &keeping, &outlook);
     return (options->json ? status_print_json(&health, &outlook, err)
                           : status_print_all(&health, &outlook, err)) &&
            status_verdict(&health, err);
