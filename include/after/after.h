@@ -23,7 +23,8 @@ typedef struct AfterRequest {
     /* The directory that was replaced had these slots. The list ends with NULL, or is NULL. */
     const char *const *slots_before;
     uint64_t archive_wait_ms; /* WAL may take this long to arrive. */
-    /* Takes a backup (--backup-after); NULL: none is to be taken now. *text: what came of it. */
+    /* It takes a backup (--backup-after) and says in *text what came of it. NULL means that none is
+     * to be taken now. */
     bool (*take_backup)(void *context, Arena *arena, const char **text, Error *err);
     void *context;
 } AfterRequest;

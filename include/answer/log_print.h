@@ -12,10 +12,11 @@
 typedef struct LogPrinter {
     const WalWalk *walk;
     RelationNames *names;
-    uint32_t target_timeline; /* It is said with what is suggested; 0: there is only one. */
-    RestorePointList points;  /* Those of the whole path, once one was met. */
+    uint32_t target_timeline; /* Suggestions name it. 0 means that there is only one timeline. */
+    /* They are those of the whole path. They are filled when the first one is met. */
+    RestorePointList points;
     bool has_points;
-    Buffer text; /* The line in work. */
+    Buffer text; /* It is the line that is being made. */
 } LogPrinter;
 
 void log_printer_done(LogPrinter *printer); /* for CLEANUP() */

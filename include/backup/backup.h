@@ -59,12 +59,17 @@ typedef struct BackupReport {
     /* It says why no file's times were trusted, in the arena. "" means that they were. */
     const char *times_why_not;
     uint64_t ranges_unread; /* This many ranges were not read because of their files' times. */
-    /* By the WAL: bytes that none names and that were not read; by how many lists of segments, and
-     * how many of them had to be made from the WAL itself; why it was not asked, in arena, or "".
+    /*
+     * The WAL named none of bytes_unnamed, so they were not read. wal_segments lists said so, of
+     * which wal_segments_read had to be made from the WAL itself. wal_why_not says why the WAL was
+     * not asked, in the arena, or is "".
      */
     uint64_t bytes_unnamed, wal_segments, wal_segments_read;
     const char *wal_why_not;
-    /* Pages that had changed although they should not have, and the first of them. */
+    /*
+     * It counts pages that had changed although they should not have. `surprise` is the first of
+     * them.
+     */
     uint64_t surprise_count;
     /*
      * The WAL did not name the page. When it is false, the file's times had said that it was

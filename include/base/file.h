@@ -25,7 +25,8 @@ void directory_done(DIR **directory);
  */
 typedef struct FileWriter {
     int fd;
-    int directory;   /* Where names are looked up: AT_FDCWD, or the directory that has the file. */
+    /* Names are looked up here: it is AT_FDCWD, or the directory that has the file. */
+    int directory;
     char *path;      /* The file gets this name when it is committed. */
     char *temp_path; /* It is "<path>.tmp-<16 hex digits>". */
     uint64_t size;   /* This many bytes were written so far. */

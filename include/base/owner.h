@@ -20,7 +20,7 @@
 
 typedef struct DirectoryOwner {
     bool is_there; /* When it is false, uid is that of the nearest existing directory above it. */
-    uid_t uid;     /* The directory's own when is_there. */
+    uid_t uid;     /* It is the directory's own when is_there. */
     /* It is the path of that nearest directory, in the arena. Only set when is_there is false. */
     const char *parent;
     /*

@@ -20,8 +20,11 @@ typedef struct ProcessSetup {
         *env;
     /* Standard output and error are appended to this file. NULL leaves them as they are. */
     const char *log_path;
-    /* Called in the child just before the program begins, or NULL: what it gives up. It may do what
-       a signal handler may; false: errno says why, and the program is not started. */
+    /*
+     * It is called in the child just before the program begins, to give up rights and the like. It
+     * may do what a signal handler may. When it returns false, errno says why, and the program is
+     * not started. It may be NULL.
+     */
     bool (*in_child)(void);
 } ProcessSetup;
 

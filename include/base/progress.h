@@ -15,7 +15,7 @@
 typedef struct Progress Progress;
 struct Progress {
     const char *phase;           /* It is a constant: "copy", "rebuild", "replay". */
-    _Atomic uint64_t bytes_done; /* Bytes of the cluster that are done. */
+    _Atomic uint64_t bytes_done; /* This many bytes of the cluster are done. */
     _Atomic uint64_t bytes_total;
     /* This many bytes went into the repository, or came out of it. */
     _Atomic uint64_t bytes_stored;

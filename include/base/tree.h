@@ -17,7 +17,10 @@ typedef struct TreeEntry {
     const char *name;  /* The entry has this name in it. */
     const char *path;  /* It is the root's path and what follows it, and messages show it. */
     const char *below; /* It is what follows the root's path: "base/1/2619". */
-    /* What lstat(2) says, but only st_mode, _dev, _ino, _nlink, _uid, _gid and _blocks. */
+    /*
+     * It is what lstat(2) says, but only st_mode, _dev, _ino, _nlink, _uid, _gid and _blocks are
+     * set.
+     */
     struct stat found;
     /* The entry is the root of a mount, which may be of the same file system (bind). */
     bool is_mount;

@@ -22,9 +22,9 @@ typedef bool WorkFunction(void *worker, void *job, Error *err);
 typedef enum WorkOrder { WORK_IN_ORDER, WORK_AS_DONE } WorkOrder;
 
 typedef struct WorkQueueSetup {
-    size_t threads;  /* At least 1. */
-    size_t capacity; /* At least as many as threads. */
-    WorkOrder order; /* The order in which finished jobs come back. */
+    size_t threads;  /* It is at least 1. */
+    size_t capacity; /* It is at least as large as threads. */
+    WorkOrder order; /* Finished jobs come back in this order. */
     WorkFunction *run;
     /* It has `threads` pointers, and each thread gets one. When it is NULL, all get NULL. */
     void *const *workers;

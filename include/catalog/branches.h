@@ -27,8 +27,9 @@ typedef struct ServerBranch {
     TimelinePath path; /* It is borrowed. Its last timeline is the server's. */
     Lsn reached;       /* Its WAL goes at least this far on that path. */
     /*
-     * The end of its last commit record, and when that was committed, as far as its WAL could be
-     * read. 0: not known, then `reached` stands for it; TIME_US_NONE.
+     * They are the end of its last commit record and the time of that commit, as far as its WAL
+     * could be read. When commit_end is 0, it is not known, and `reached` stands for it.
+     * commit_time may be TIME_US_NONE.
      */
     Lsn commit_end;
     TimeUs commit_time;
@@ -47,8 +48,10 @@ typedef struct BranchGain {
     Lsn from;
     uint64_t commits;
     TimeUs first, last; /* They are the earliest and the latest commit times, or TIME_US_NONE. */
-    /* Open at its end, of those that were prepared in the segment of the last commit or later: what
-     * only a PREPARE TRANSACTION says was acknowledged as well. */
+    /*
+     * This many transactions are open at its end, of those that were prepared in the segment of the
+     * last commit or later. What only a PREPARE TRANSACTION says was acknowledged as well.
+     */
     uint64_t prepared;
     TimeUs prepared_last; /* It is TIME_US_NONE when there are none. */
 } BranchGain;
@@ -76,15 +79,15 @@ typedef struct Branch {
 #define LSN_NEVER UINT64_MAX
 
 typedef struct BranchList {
-    Branch *items; /* Sorted by timeline. */
+    Branch *items; /* They are sorted by timeline. */
     size_t count;
     uint32_t *timelines; /* They are all timelines that there are, branches or not. They ascend. */
     size_t timeline_count;
     /* It is the newest timeline whose history is missing or damaged. 0 means that there is none. */
     uint32_t unreadable;
 
-    /* Of the path that they were compared with. */
-    Lsn end; /* Where its last whole record ends; 0: it has none. */
+    /* The next fields are of the path that the branches were compared with. */
+    Lsn end; /* Its last complete record ends here. 0 means that it has none. */
     BranchCommit last_commit;
     const BackupInfo *backup; /* It is the newest backup on it that can be restored, or NULL. */
     /*
@@ -144,7 +147,7 @@ typedef enum BranchReason {
 /* A restore that was not told its timeline. */
 typedef struct BranchQuestion {
     const BranchList *list;   /* It was compared with path. */
-    const TimelinePath *path; /* The path along which it would go. */
+    const TimelinePath *path; /* The restore would go along this path. */
     TargetKind kind;
     bool is_found; /* The target is on this path, or the archive's end is taken for it. */
     /* Its replay would end here. It is not read when the target was not found. */

@@ -19,7 +19,7 @@ typedef struct Target {
     TimeUs time;
     uint32_t xid;
     Lsn lsn;
-    const char *name;  /* The name that was asked for, or NAME@2: restore_points.h. */
+    const char *name;  /* It is the name that was asked for, or NAME@2: restore_points.h. */
     bool is_exclusive; /* It is used with time, xid and lsn. */
 } Target;
 
@@ -31,7 +31,7 @@ typedef struct TargetPoint {
          * the archive is complete to its end, so replaying all of it is what was asked for.
          */
         ends_archive;
-    /* With TARGET_NAME: the name is NAME@2, so the server has to be told stop_record. */
+    /* With TARGET_NAME, the name is NAME@2, so the server has to be told stop_record. */
     bool is_numbered;
     Lsn stop_record; /* The record that ends replay starts here. */
     /* It is the last LSN that will be replayed, which minRecoveryPoint will show. */
@@ -40,12 +40,13 @@ typedef struct TargetPoint {
     /* They are the commits around it. A .time of TIME_US_NONE means that none was seen. */
     WalEvent last_before, first_after;
     /*
-     * With TARGET_TIME: this many commits after stop_record are not later than the target by their
+     * With TARGET_TIME, this many commits after stop_record are not later than the target by their
      * time. They are not replayed.
      */
     uint64_t early_count;
     WalEvent early_last;
-    WalWalkEnd end; /* Where contiguous WAL ends: how far one can get when it is not found. */
+    /* It is where contiguous WAL ends. When the target is not found, no restore gets further. */
+    WalWalkEnd end;
 } TargetPoint;
 
 /*

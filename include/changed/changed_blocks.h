@@ -42,7 +42,10 @@ typedef struct ChangedRequest {
      * 0 means that there is no limit.
      */
     uint64_t read_max;
-    /* Called before each segment; may be NULL. False ends it all with its error. */
+    /*
+     * It is called before each segment, and may be NULL. When it returns false, all ends with its
+     * error.
+     */
     bool (*on_segment)(void *context, Error *err);
     void *context;
 } ChangedRequest;

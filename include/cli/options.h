@@ -32,9 +32,9 @@ typedef struct Options {
     bool help;
     /* They are all commands that there are, by which hints are completed. */
     const struct Command *commands;
-    /* backup and archive-push take these. */
+    /* `backup` and `archive-push` take these. */
     const char *compress;
-    /* init takes it: it names the cluster that this one was before pg_upgrade. */
+    /* `init` takes it: it names the cluster that this one was before pg_upgrade. */
     const char *upgrade;
     const char *label;
     uint64_t nice;
@@ -45,17 +45,17 @@ typedef struct Options {
     bool check_unchanged, no_reuse_unread;
     uint64_t pack_size;
     uint64_t wal_wait_ms;
-    /* archive-push and archive-get take these. */
+    /* `archive-push` and `archive-get` take these. */
     const char *wal_path;
-    bool requests; /* archive-push reads paths from standard input. */
+    bool requests; /* `archive-push` reads paths from standard input. */
     uint64_t push_ahead;
     const char *spool; /* NULL means the usual place, if it is there. */
     const char *wal_name;
     uint64_t recovery_timeline;
     uint64_t hole_wait_ms;
-    uint64_t prefetch; /* archive-get may keep this many bytes of segments ready. */
+    uint64_t prefetch; /* `archive-get` may keep this many bytes of segments ready. */
     uint64_t retries;
-    /* restore takes these. */
+    /* `restore` takes these. */
     const char *target; /* It is "immediate" or "latest". */
     const char *target_time, *target_lsn, *target_xid, *target_name;
     bool target_exclusive;
@@ -72,74 +72,74 @@ typedef struct Options {
     const char *socket;
     uint64_t stall_ms;
     /*
-     * watch writes a line this often, or only at changes when it is 0. receive stores WAL this
+     * `watch` writes a line this often, or only at changes when it is 0. `receive` stores WAL this
      * often.
      */
     uint64_t interval_ms;
     uint64_t timeout_ms; /* 0 means that there is none. */
     const char *server_log;
-    /* restore, watch and promote use these once the database is back. */
+    /* `restore`, `watch` and `promote` use these once the database is back. */
     const char *checks; /* It is "all", "none" or names. */
     bool backup_after;
     uint64_t archive_wait_ms;
     /* They are names with commas between, or NULL. */
     const char *expected_slots, *expected_standbys;
-    /* verify takes these. */
+    /* `verify` takes these. */
     uint64_t reread_after_ms; /* 0 means that everything is read. */
     bool stored_only;         /* Nothing is decompressed. */
-    /* status and restore take these. */
+    /* `status` and `restore` take these. */
     uint64_t rto_ms; /* It is the objective: a restore may take this long. */
-    /* status takes these. */
+    /* `status` takes these. */
     uint64_t rpo_ms; /* It is the objective. */
     /* The newest backup may get this old. 0 means that there is no limit. */
     uint64_t backup_age_ms;
     /*
-     * status, duties and run-duties take these. The duty_... say how often each has to be done; 0
-     * means never.
+     * `status`, `duties` and `run-duties` take these. The duty_... say how often each has to be
+     * done; 0 means never.
      */
-    uint64_t budget_ms; /* run-duties takes it. 0 means that there is no limit. */
+    uint64_t budget_ms; /* `run-duties` takes it. 0 means that there is no limit. */
     uint64_t duty_backup_ms, duty_verify_ms, duty_restore_ms, duty_drill_ms;
-    /* receive takes these. */
+    /* `receive` takes these. */
     const char *slot;
     const char *application_name;
     bool synchronous;
     const char *until_lsn;
     const char *wal_spool;
     uint64_t wal_spool_size;
-    /* drill takes these. */
+    /* `drill` takes these. */
     const char *scratch;
     const char *seed;    /* It is a number. */
     const char *probes;  /* It is the path of a file. */
     const char *preload; /* It becomes shared_preload_libraries of the copy. */
     const char *show;    /* It is an id. */
     bool list, clean, read_all;
-    /* log and wal-quarantine take these. */
+    /* `log` and `wal-quarantine` take these. */
     const char *log_from, *log_to; /* They are times, positions or names of segments. */
-    /* wal-quarantine takes these. */
+    /* `wal-quarantine` takes these. */
     uint64_t wrong_timeline; /* 0 means that it was not given. */
     uint64_t beyond_fork;    /* 0 means that it was not given. */
     bool descendants;
     bool yes;
     const char *undo; /* It is an id. */
-    /* log takes these. */
+    /* `log` takes these. */
     const char *timeline; /* NULL means the newest one, or all of them with `drops`. */
     bool drops;
     uint64_t limit; /* It counts lines. 0 means that there is no limit. */
-    /* incident takes these. */
+    /* `incident` takes these. */
     const char *incident_action, *incident_text, *incident_id;
     const char *severity; /* It is, for example, "SEV1". */
     const char *began;    /* NULL means now. */
-    /* expire, remove, backup and list take these: they say what is kept. */
+    /* `expire`, `remove`, `backup` and `list` take these: they say what is kept. */
     uint64_t keep_window_ms; /* 0 means that there is none. */
     uint64_t keep_min, keep_daily, keep_weekly, keep_monthly, keep_yearly;
     const char *keep_zone; /* Days, weeks, months and years are those of this time zone. */
     uint64_t grace_ms;
-    uint64_t keep_journal_ms; /* expire takes it. 0 means forever. */
-    bool expire;              /* backup runs expire afterwards. */
+    uint64_t keep_journal_ms; /* `expire` takes it. 0 means forever. */
+    bool expire;              /* `backup` runs expire afterwards. */
     bool now;                 /* With `yes`, expire waits for less time than is safe. */
     uint64_t simulate_ms, every_ms;
     const char *spare; /* It is an id. */
-    /* pin takes these. */
+    /* `pin` takes these. */
     const char *until, *reason;
     /* The fields below are not options. */
     bool conninfo_is_from_file; /* The configuration file named it. */
@@ -149,7 +149,10 @@ typedef struct Options {
      * asked.
      */
     uid_t config_owner;
-    /* On the command line or in the environment: a command that a hint names has to say it, too. */
+    /*
+     * They were given on the command line or in the environment, so a command that a hint names has
+     * to say them, too.
+     */
     bool repo_is_typed, cluster_is_typed, data_is_typed;
     /* Root has become this user. NULL means that the user did not change. */
     const char *acting_as;

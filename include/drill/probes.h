@@ -47,7 +47,10 @@ typedef struct ProbeRequest {
     const char *const *preloaded;
     /* It is the dynamic_library_path of the original. NULL means that it is not set. */
     const char *library_path;
-    /* The last drills that passed and counted rows, and sequences; NULL: none. */
+    /*
+     * They are the last drills that passed and counted rows, or sequences. NULL means that there is
+     * none.
+     */
     const Evidence *before_rows, *before_sequences;
 } ProbeRequest;
 

@@ -14,7 +14,7 @@
 
 typedef struct SafeCopy {
     unsigned major;
-    const char *data, *socket, *conf; /* conf is the directory of our own three files. */
+    const char *data, *socket, *conf; /* `conf` is the directory of our own three files. */
     /* It is shared_preload_libraries, or "" when there are none. */
     const char *preload;
     /* It is the dynamic_library_path of the original. NULL means the usual one. */

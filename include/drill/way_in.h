@@ -11,7 +11,7 @@
 #include "drill/safe_copy.h"
 
 typedef struct WayIn {
-    /* NULL-terminated, the likeliest first. */
+    /* They end with NULL, and the likeliest comes first. */
     const char *const *roles;     /* They are superusers who may log in, as far as the files say. */
     const char *const *databases; /* They are "postgres", "template1" and then all others. */
 } WayIn;

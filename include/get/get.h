@@ -7,11 +7,15 @@
 #include "wal/wal_object.h"
 
 typedef struct GetRequest {
-    const char *name; /* What the server puts for %f. */
-    const char *path; /* What it puts for %p; written under a temporary name, then renamed. */
+    const char *name; /* It is what the server puts for %f. */
+    /*
+     * It is what the server puts for %p. The file is written under a temporary name, then renamed.
+     */
+    const char *path;
     /* It is the data directory, whose signal files and settings are looked at, or NULL. */
     const char *data;
-    uint32_t timeline; /* The recovery's, as restore pinned it; 0: data's settings tell it. */
+    /* It is the recovery's, as restore pinned it. 0 means that data's settings tell it. */
+    uint32_t timeline;
     unsigned threads;
     uint64_t hole_wait_ms; /* A hole may take this long to fill. */
     Prefetch *ahead;       /* It has the segments that lie ready, or is NULL. */

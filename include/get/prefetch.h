@@ -21,9 +21,10 @@
 typedef struct Prefetch Prefetch;
 
 typedef struct PrefetchRequest {
-    const char *path; /* What the server puts for %p. */
+    const char *path; /* It is what the server puts for %p. */
     const char *data; /* It is the data directory, or NULL. */
-    uint64_t size;    /* Bytes of the segments that may lie ready; 0: none may. */
+    /* The segments that lie ready may have this many bytes. 0 means that none may. */
+    uint64_t size;
     unsigned threads; /* This many segments are fetched at once. */
 } PrefetchRequest;
 

@@ -17,9 +17,9 @@ typedef struct ArchiveEnd {
     bool is_empty; /* There is no segment of this path at all. */
     Lsn durable;   /* The archive holds all records that end up to here. It is 0 when is_empty. */
     /*
-     * Where to look for the first commit after it: in the segment of read_from, which is the last
-     * one when a record that may be a commit begins there and goes on. Segments before `stored` can
-     * be read from the archive.
+     * The first commit after it is looked for from here on. read_from is in the last segment when a
+     * record that may be a commit begins there and goes on. Segments before `stored` can be read
+     * from the archive.
      */
     Lsn read_from;
     uint64_t stored;
@@ -72,7 +72,7 @@ const char *promise_name(PromiseKind kind); /* It returns, for example, "commit"
 
 /* Looking for the first promise in the server's WAL; called a commit, as most are. */
 typedef struct CommitSearch {
-    const Cluster *cluster; /* With repo NULL nothing is read from the repository. */
+    const Cluster *cluster; /* When its repo is NULL, nothing is read from the repository. */
     const TimelinePath *path;
     Lsn durable;     /* Commits whose record ends after this are looked for. */
     Lsn read_from;   /* Reading begins in this segment. */
@@ -131,7 +131,7 @@ typedef struct WalFork {
     bool is_compared; /* The end of what both have was compared. */
     bool is_found;
     Lsn lsn;       /* The first byte that differs is here. */
-    Lsn read_from; /* As in ArchiveEnd, for what comes after the fork. */
+    Lsn read_from; /* It is as in ArchiveEnd, for what comes after the fork. */
     uint64_t stored;
     bool is_older; /* The fork may be earlier than that, because pg_wal does not go back so far. */
 } WalFork;
@@ -165,6 +165,7 @@ typedef struct Exposure {
     char reason[256];            /* With AT_MOST and UNKNOWN it says why. Otherwise it is "". */
 } Exposure;
 
-const char *exposure_state_name(ExposureState state); /* "none", "known", "at most", ... */
+const char *exposure_state_name(
+    ExposureState state); /* It returns "none", "known", "at most", ... */
 /* From since and at. A second of difference between two clocks is none. */
 void exposure_set_age(Exposure *exposure);

@@ -38,7 +38,7 @@ typedef struct HealthFinding {
 enum { HEALTH_FINDINGS_MAX = 64 };
 
 typedef struct HealthRequest {
-    const char *name;        /* The cluster's name. */
+    const char *name;
     const Cluster *cluster;  /* It is open. NULL means that it could not be opened. */
     const Error *no_cluster; /* It says why cluster is NULL, which is a fact as well. */
     /*
@@ -56,15 +56,15 @@ typedef struct HealthRequest {
 } HealthRequest;
 
 typedef struct Health {
-    const char *name; /* The cluster's name. */
+    const char *name;
     TimeUs rpo;
     TimeUs backup_age;
     TimeUs rto;
-    TimeUs now; /* Now, by the server's clock if it answers. */
+    TimeUs now; /* It is the server's clock if that answers, and otherwise ours. */
 
     bool has_repository; /* The repository was read: the fields below are valid. */
     Error no_repository; /* It says why has_repository is false. */
-    Cluster cluster;     /* The request's, whose repository must live as long. */
+    Cluster cluster;     /* It is the request's, whose repository must live as long as this. */
     WalInventory wal;
     BackupList backups;
     WindowList windows;
@@ -83,7 +83,7 @@ typedef struct Health {
     TimelinePath path; /* It is set with has_end. */
     /* The archive holds WAL of the server's timeline that the server has not written. */
     bool is_ahead;
-    WalFork fork; /* Where its WAL parts from what the archive holds. */
+    WalFork fork; /* It tells where the server's WAL parts from what the archive holds. */
 
     ServerLook server;
     ReadyPile pile;

@@ -11,10 +11,10 @@
 #include "ledger/forecast.h"
 
 typedef struct RestoreOutlook {
-    char host_class[HOST_CLASS_SIZE]; /* The class of this host. */
+    char host_class[HOST_CLASS_SIZE]; /* It is the class of this host. */
     RestoreRates all[FORECAST_KINDS_MAX];
     size_t count;
-    const RestoreRates *rates; /* What the forecast rests on; NULL: there is none. */
+    const RestoreRates *rates; /* The forecast rests on them. NULL means that there are none. */
     bool is_of_this_class;
     bool has_window; /* There is a backup to begin with: the fields below are valid. */
     Forecast latest, worst;

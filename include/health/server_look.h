@@ -38,7 +38,10 @@ typedef struct ArchiveSettings {
 } ArchiveSettings;
 
 typedef struct ServerLook {
-    /* Texts in arena. Who it is, from SQL or from its data directory. */
+    /*
+     * The next fields say which server it is, from SQL or from its data directory. All texts are in
+     * the arena.
+     */
     bool is_known; /* The system identifier and the next fields are valid. */
     uint64_t system_identifier;
     unsigned major;
@@ -51,7 +54,7 @@ typedef struct ServerLook {
     PgControl control;   /* It is set when data is not NULL. */
     bool is_running;     /* A lock file of a living server is in data. */
 
-    bool answers;          /* The server answers SQL: all that follows holds. */
+    bool answers;          /* The server answers SQL: the fields below are valid. */
     const char *no_answer; /* It says why the server does not answer, or is "". */
     /* It is what the server's clock said when time_monotonic() was asked_at. */
     TimeUs now;
@@ -92,14 +95,15 @@ typedef struct ReadyPile {
     WalName oldest_name;
     TimeUs oldest_at; /* The first one was marked then, by the server's clock. */
     /*
-     * Segments that became ready since then, in bytes per second, when at least one did and nothing
-     * was archived meanwhile; 0: not known.
+     * It counts the segments that became ready since then, when at least one did and nothing was
+     * archived meanwhile. 0 means that it is not known.
      */
     double growth_bytes_per_s;
     TimeUs measured; /* The growth was measured over this time. */
     bool knows_free;
-    uint64_t free_bytes; /* Free bytes of pg_wal's file system. */
-    TimeUs full_in;      /* When it is full at that growth; TIME_US_NONE: not known. */
+    uint64_t free_bytes; /* The file system of pg_wal has this many bytes free. */
+    /* It is full in this time, at that growth. TIME_US_NONE means that this is not known. */
+    TimeUs full_in;
 } ReadyPile;
 
 /* The last attempt failed. */

@@ -17,7 +17,7 @@
 
 typedef enum Duty { DUTY_BACKUP, DUTY_VERIFY, DUTY_RESTORE, DUTY_DRILL, DUTY_COUNT } Duty;
 const char *duty_name(Duty duty); /* It returns, for example, "verify", as in options and JSON. */
-const char *duty_text(Duty duty); /* For people: "test restore". */
+const char *duty_text(Duty duty); /* It returns words for people: "test restore". */
 
 typedef struct DutyState {
     TimeUs
@@ -25,7 +25,8 @@ typedef struct DutyState {
     TimeUs last; /* It was done last at this time. TIME_US_NONE means that it was not done yet. */
     TimeUs due_at;
     bool is_due, is_overdue;
-    TimeUs failed_at; /* When an attempt since then failed to do it; TIME_US_NONE: none did. */
+    /* An attempt since then failed to do it at this time. TIME_US_NONE means that none did. */
+    TimeUs failed_at;
     unsigned failed_status;
     TimeUs takes; /* It took this long last time, or TIME_US_NONE. */
 } DutyState;

@@ -15,7 +15,7 @@ const char *incident_event_name(IncidentEventKind kind); /* It returns, for exam
 
 /* One note. Texts belong to the caller, or to the list that was loaded. */
 typedef struct IncidentNote {
-    char id[BACKUP_ID_SIZE]; /* The incident's id. */
+    char id[BACKUP_ID_SIZE]; /* It is the incident's id. */
     IncidentEventKind kind;
     TimeUs at;
     const char *text;     /* It says what happens. For CLOSE it is the cause. */
@@ -30,9 +30,10 @@ typedef struct Incident {
     char id[BACKUP_ID_SIZE];
     const char *text, *severity;
     TimeUs began, opened_at;
-    TimeUs closed_at;    /* TIME_US_NONE means that it is open. */
-    const char *cause;   /* It may be "". */
-    IncidentNote *notes; /* In the order of time, with the one that opened it. */
+    TimeUs closed_at;  /* TIME_US_NONE means that it is open. */
+    const char *cause; /* It may be "". */
+    /* They are in the order of time. The note that opened the incident is among them. */
+    IncidentNote *notes;
     size_t count;
 } Incident;
 

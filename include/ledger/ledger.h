@@ -32,7 +32,8 @@ typedef struct LedgerRequest {
      * field limits them.
      */
     size_t each;
-    TimeUs since; /* Those that ended at this time or later; TIME_US_NONE: all. */
+    /* Only entries that ended at this time or later are loaded. TIME_US_NONE means all. */
+    TimeUs since;
 } LedgerRequest;
 
 typedef struct Ledger {

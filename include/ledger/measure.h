@@ -11,12 +11,13 @@
 /* In the order in which they happen. */
 typedef enum RestorePhase {
     PHASE_PLAN,
-    PHASE_CHECK,      /* It is what is read before anything is touched: WAL, or the whole backup. */
-    PHASE_FILES,      /* The backup's files are fetched, verified and written. */
-    PHASE_SYNC,       /* These files are made durable. */
-    PHASE_START,      /* The server starts, until replay begins. */
-    PHASE_REPLAY,     /* WAL is replayed. */
-    PHASE_CHECKPOINT, /* From the end of replay until the server is open, or has shut down. */
+    PHASE_CHECK,  /* It is what is read before anything is touched: WAL, or the whole backup. */
+    PHASE_FILES,  /* The backup's files are fetched, verified and written. */
+    PHASE_SYNC,   /* These files are made durable. */
+    PHASE_START,  /* The server starts, until replay begins. */
+    PHASE_REPLAY, /* WAL is replayed. */
+    /* It lasts from the end of replay until the server is open, or has shut down. */
+    PHASE_CHECKPOINT,
     /* The server starts again after a verified target, to pause there or to open. */
     PHASE_SECOND_START,
     PHASE_PROBES, /* A drill asks its questions. */
@@ -37,11 +38,16 @@ const char *host_class(const char *address, char text[HOST_CLASS_SIZE]);
 
 typedef struct RestoreMeasure {
     char host_class[HOST_CLASS_SIZE];
-    char codec[CODEC_WORD_SIZE]; /* The backup's: "zstd"; "" when nothing of it is compressed. */
+    /* It is the backup's, for example "zstd", or "" when nothing of the backup is compressed. */
+    char codec[CODEC_WORD_SIZE];
     unsigned jobs;
     bool is_delta;         /* What was right already was left as it is. */
-    uint64_t files, bytes; /* The backup's, raw. */
-    uint64_t wal_bytes; /* From where replay began to where it ended, raw; 0: it did not start. */
+    uint64_t files, bytes; /* They are the backup's, raw. */
+    /*
+     * It is the raw size of the WAL from where replay began to where it ended. 0 means that replay
+     * did not start.
+     */
+    uint64_t wal_bytes;
     /* TIME_US_NONE means that there was no such phase, or that it did not end. */
     TimeUs phases[PHASE_COUNT];
 } RestoreMeasure;

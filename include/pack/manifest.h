@@ -100,9 +100,10 @@ typedef struct ManifestHeader {
     const char *libc_version; /* Restore compares it, to warn that collations may differ. */
     uint64_t bad_pages;       /* This many pages were stored although their checksum is wrong. */
     /*
-     * Left out when empty. Symbolic links that were followed, "base/5 -> /mnt/x", a line each. The
-     * configuration as the server names it: relative to the data directory where it is in it. And
-     * what the server calls its data directory, when that is not the path that we read.
+     * The next ones are left out when they are empty. followed_links has a line for each symbolic
+     * link that was followed: "base/5 -> /mnt/x". The configuration files are named as the server
+     * names them, but relative to the data directory if they are in it. server_directory is the
+     * server's name for the data directory, when that is not the path that we read.
      */
     const char *followed_links;
     const char *config_file, *hba_file, *ident_file;
@@ -113,10 +114,10 @@ typedef struct ManifestHeader {
      */
     const char *databases;
     /*
-     * Left out when empty or 0, too. Where it was read: a line for each file system
-     * (backup/unread.h) and the host's own id; the backup that it shares with; how it was found
-     * what had changed
-     * ("all", "pages", "stat+pages", "wal"), and what it read for that.
+     * The next ones are left out when they are empty or 0, too. source_fs has a line for each file
+     * system that was read (backup/unread.h), and machine_id is the host's own. `base` is the
+     * backup that this one shares with. changes_by says how it was found what had changed ("all",
+     * "pages", "stat+pages", "wal"), and bytes_read what was read for that.
      */
     const char *source_fs, *machine_id;
     const char *base, *changes_by;

@@ -18,14 +18,15 @@ typedef struct PackInfo {
     char id[33];
     uint64_t size;
     uint8_t sha256[32];
-    char backup[BACKUP_ID_SIZE]; /* The backup that stored it; the pack writer does not know. */
+    char backup[BACKUP_ID_SIZE]; /* This backup stored it. The pack writer does not set it. */
 } PackInfo;
 
 typedef struct PackWriterSetup {
     Cluster *cluster;
     uint64_t pack_size;   /* A pack is closed once it has this many bytes. */
     uint32_t first_index; /* Frames get .pack = first_index, first_index + index_step, and so on. */
-    uint32_t index_step;  /* The step, so that workers' packs have numbers of their own. */
+    /* It is larger than 1 so that the packs of each worker have numbers of their own. */
+    uint32_t index_step;
 } PackWriterSetup;
 
 PackWriter *pack_writer_new(const PackWriterSetup *setup);

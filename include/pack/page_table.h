@@ -23,7 +23,7 @@ typedef struct PageTable {
     uint64_t range_size;
     bool is_settled; /* No page in it could have been caught in the middle of a write. */
     uint32_t extent_count;
-    Frame *extents;      /* At most RANGE_PAGES; .pack is not set. */
+    Frame *extents;      /* There are at most RANGE_PAGES of them. Their .pack is not set. */
     uint32_t page_count; /* This fragment holds this many pages. */
     uint32_t *pages;     /* They are the pages' numbers in the range. They ascend. */
     PageEntry *entries;  /* There is one for each page. */

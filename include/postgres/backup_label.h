@@ -27,7 +27,7 @@ typedef struct Tablespace {
 } Tablespace;
 
 typedef struct TablespaceList {
-    Tablespace *items; /* In the arena, sorted by oid. */
+    Tablespace *items; /* They are in the arena, sorted by oid. */
     size_t count;
 } TablespaceList;
 

@@ -18,7 +18,7 @@ typedef struct PathStep {
 
 /* The chain of timelines from the first ancestor to the one recovered to. Plain data. */
 typedef struct TimelinePath {
-    PathStep *steps; /* In the arena, the oldest first. */
+    PathStep *steps; /* They are in the arena, the oldest first. */
     size_t count;
 } TimelinePath;
 

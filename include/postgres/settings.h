@@ -20,7 +20,7 @@ typedef struct Setting {
 } Setting;
 
 typedef struct SettingList {
-    Setting *items; /* In the order of the file; later ones win. */
+    Setting *items; /* They are in the order of the file. A later one wins. */
     size_t count;
     size_t capacity;
     Arena arena;

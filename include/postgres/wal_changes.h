@@ -27,9 +27,9 @@ typedef struct WalTransactionEnd {
     bool is_commit;
     bool is_prepared;
     TimeUs time;
-    uint32_t xid;      /* The transaction; when a prepared one ends, that one. */
+    uint32_t xid;      /* It is the transaction. When a prepared one ends, it is that one. */
     uint32_t database; /* 0 means that the record does not say. */
-    /* xinfo announces files. If they are missing nevertheless, the lists are empty. */
+    /* The xinfo announces files. If they are missing nevertheless, the lists are empty. */
     bool has_files;
     /* The next are read with wal_subtransaction(), wal_removed_file(), wal_dropped_object(). */
     const uint8_t *subtransactions;

@@ -12,11 +12,14 @@
 
 typedef enum WalEffectKind {
     /*
-     * Of this fork nothing from `block` on is as it was: it was created or removed (0), or
-     * truncated there, and what it has there since came later.
+     * Nothing of this fork from `block` on is as it was. The fork was created or removed (block is
+     * 0) or truncated there, and what it has there now came later.
      */
     EFFECT_CUT = 1,
-    /* Nothing of the database in this tablespace: its directory was created, copied or removed. */
+    /*
+     * Nothing of the database in this tablespace is as it was: its directory was created, copied or
+     * removed.
+     */
     EFFECT_DATABASE = 2,
     EFFECT_TABLESPACE = 3, /* Nothing of the tablespace is as it was: it was created or removed. */
     /*

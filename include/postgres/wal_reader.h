@@ -45,13 +45,15 @@ typedef struct WalRecord {
     uint8_t info;
     uint32_t page_timeline; /* It is that of the page on which the record begins. */
     /*
-     * The whole record, header included: only for records that the reader was asked to keep
-     * (keep_all, or of one of the resource managers above) and not larger than 64 MiB, else NULL.
+     * It is the whole record, including its header. It is NULL unless the reader was asked to keep
+     * the record (keep_all, or one of the resource managers above) and the record is not larger
+     * than 64 MiB.
      */
     const uint8_t *bytes;
     /*
-     * The first bytes of it, header included; always there. Of a record that is longer at least
-     * WAL_RECORD_HEAD of them: which blocks it is about is said before that.
+     * It has the first bytes of the record, including the header, and is never NULL. Of a longer
+     * record there are at least WAL_RECORD_HEAD bytes, which say all about the blocks that it is
+     * about.
      */
     const uint8_t *head;
     uint32_t head_size;
@@ -92,7 +94,10 @@ typedef struct WalReaderState {
      * break that nothing follows, it tells whether the bytes that showed it are zero.
      */
     bool rest_is_zero;
-    /* WAL_END_BROKEN, of the pages after the one that showed the break. Not in a trailer. */
+    /*
+     * The next two are set with WAL_END_BROKEN, and are about the pages after the one that showed
+     * the break. A trailer does not have them.
+     */
     /* One of them so far is of its place and timeline, so WAL was written there. */
     bool rest_goes_on;
     /*
@@ -108,8 +113,9 @@ typedef struct WalReaderState {
     Lsn last_end;
     uint64_t record_count;
     /*
-     * Bytes still missing, at the start, of a record begun before (xlp_rem_len): what a tail_total
-     * - tail_have of the segment before must be. More than the segment holds: it goes on after it.
+     * This many bytes of a record that began before are still missing at the start (xlp_rem_len).
+     * It must be tail_total - tail_have of the segment before. If it is more than the segment
+     * holds, the record goes on after the segment.
      */
     uint32_t head_size;
     bool starts_with_overwrite; /* The first page says that the earlier record was given up. */

@@ -40,7 +40,7 @@ typedef struct WalEvent {
      * Commits, aborts, restore points and ends of recovery have it. Otherwise it is TIME_US_NONE.
      */
     TimeUs time;
-    uint32_t xid;     /* The transaction; when a prepared one ends, that one. */
+    uint32_t xid;     /* It is the transaction. When a prepared one ends, it is that one. */
     bool is_prepared; /* It is a COMMIT PREPARED or ROLLBACK PREPARED. */
     /* A commit that removes relation files has it (xinfo bit 2). */
     bool drops_relations;
@@ -48,8 +48,8 @@ typedef struct WalEvent {
     Lsn backup_start;                 /* EVENT_BACKUP_END has it as its payload. */
     uint32_t timeline, prev_timeline; /* EVENT_TIMELINE and EVENT_CHECKPOINT have them. */
     /*
-     * EVENT_PARAMETERS. Of any other event only wal_level: what checkpoints and ends of recovery
-     * say (17 on), else WAL_LEVEL_UNKNOWN.
+     * EVENT_PARAMETERS has all of them. Other events only have wal_level, which checkpoints and
+     * ends of recovery tell from 17 on. Otherwise it is WAL_LEVEL_UNKNOWN.
      */
     WalParameters parameters;
 } WalEvent;
@@ -74,8 +74,9 @@ enum {
     1 << 1,
     /* A commit removes relation files, or a database or tablespace is dropped. */
     WAL_REMOVES_FILES = 1 << 2,
-    WAL_CREATES_INIT_FORKS = 1 << 3, /* Init forks, which only unlogged relations have. */
-    WAL_PREPARES = 1 << 4,           /* It is a PREPARE TRANSACTION. */
+    /* Init forks were created, which only unlogged relations have. */
+    WAL_CREATES_INIT_FORKS = 1 << 3,
+    WAL_PREPARES = 1 << 4, /* It is a PREPARE TRANSACTION. */
     WAL_CHANGES_ALL = (1 << 5) - 1,
 };
 unsigned wal_changes_of(const WalRecord *record, const PgVersion *version);
@@ -96,10 +97,14 @@ typedef struct WalRestorePoint {
 typedef struct WalSummary {
     WalReaderState reader;
     uint32_t commit_count, abort_count;
-    /* The earliest and the latest end, by commit or abort: what a target time is compared to. */
+    /*
+     * They are the earliest and the latest end, by commit or abort. A target time is compared with
+     * them.
+     */
     TimeUs end_time_min, end_time_max;
     TimeUs commit_time_min, commit_time_max; /* They are TIME_US_NONE when there is none. */
-    uint32_t xid_first, xid_last; /* The first and the last that ended, by LSN; 0: none did. */
+    /* They are the first and the last transaction that ended, by LSN. 0 means that none did. */
+    uint32_t xid_first, xid_last;
     /* The first and the last commit or abort record start here. */
     Lsn first_end_lsn, last_end_lsn;
     Lsn last_commit_end;          /* The last commit record ends here. */

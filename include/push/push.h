@@ -13,12 +13,17 @@ typedef struct PushRequest {
     const char *path; /* It is the file, as in %p. */
     Compression compression;
     unsigned threads;
-    /* Called, if not NULL, when only disks are still to be waited for. */
+    /* It is called when only disks are still to be waited for, unless it is NULL. */
     void (*before_settle)(void *context);
-    /* Called, if not NULL, when all is ready to be published; false: it is not published. */
+    /*
+     * It is called when all is ready to be published, unless it is NULL. When it returns false,
+     * nothing is published.
+     */
     bool (*before_commit)(void *context, Error *err);
-    /* Called, if not NULL, then: whether the segment before this one was just pushed; it need not
-     * be read. */
+    /*
+     * It is called at the same time, unless it is NULL. It tells whether the segment before this
+     * one was just pushed, so that it need not be read.
+     */
     bool (*known_before)(void *context, const WalName *name, WalBefore *before);
     void *context;
 } PushRequest;

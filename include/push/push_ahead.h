@@ -20,11 +20,11 @@ enum { PUSH_AHEAD_MAX = 64, PUSH_AHEAD_MS = 1000 };
 typedef struct PushAheadRequest {
     const char *path;        /* It is the file that was asked for. */
     const char *spool;       /* Acknowledgements are kept here, outside the data directory. */
-    bool is_spool_asked_for; /* The operator asked for it, who is told when it can't be used. */
-    unsigned count;          /* So many further segments at most; 0: none. */
-    uint64_t time_ms;        /* None is begun once so much time has passed. */
+    bool is_spool_asked_for; /* The operator asked for it, and so is told when it can't be used. */
+    unsigned count;          /* At most this many further segments are pushed. 0 means none. */
+    uint64_t time_ms;        /* No segment is begun once this much time has passed. */
     Compression compression;
-    unsigned threads; /* So many compress at a time. */
+    unsigned threads; /* This many threads compress at a time. */
 } PushAheadRequest;
 
 typedef struct PushAhead PushAhead;

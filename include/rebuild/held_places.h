@@ -13,7 +13,7 @@
 
 struct HeldPlaces {
     HeldDirectory data;
-    HeldDirectory *versions; /* One for each of placement->tablespaces, in their order. */
+    HeldDirectory *versions; /* There is one for each of placement->tablespaces, in their order. */
     size_t version_count;
     HeldDirectory extra; /* Files from outside go here. HELD_NONE means that they go nowhere. */
 };

@@ -9,7 +9,7 @@
 typedef struct RestoreMarker {
     const char *backup, *cluster;
     uint64_t system_identifier;
-    uint64_t pid;          /* The restore's process, ... */
+    uint64_t pid;          /* It is the restore's process. */
     bool is_running;       /* That process is still at work on this host. */
     bool has_new_wal;      /* Its pg_wal holds only what restores have put there. */
     const char **wal_kept; /* Earlier attempts put the old pg_wal here. The list ends with NULL. */

@@ -23,7 +23,7 @@ typedef struct PlannedTablespace {
 typedef struct Placement {
     const char *data;               /* It is the absolute path of the data directory. */
     uint32_t data_mode;             /* It is the mode of the data directory: 0700 or 0750. */
-    PlannedTablespace *tablespaces; /* In the order of their oids. */
+    PlannedTablespace *tablespaces; /* They are in the order of their oids. */
     size_t tablespace_count;
     /* Configuration from outside goes here. NULL means that it goes nowhere. */
     const char *extra_directory;

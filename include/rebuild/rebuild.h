@@ -26,12 +26,13 @@ typedef struct RebuildRequest {
 
 /* What was done, added to what it was. */
 typedef struct RebuildReport {
-    uint64_t files, bytes; /* What is there now. */
-    uint64_t bytes_read;   /* Read from the repository, by both steps. */
+    uint64_t files, bytes; /* They count what is there now. */
+    uint64_t bytes_read;   /* Both steps together read this much from the repository. */
     uint64_t bytes_written;
     /* The fields below are set with a delta. */
-    uint64_t files_kept;                    /* Not one byte of these files was written. */
-    uint64_t pages_compared, pages_written; /* In files larger than one frame of a pack. */
+    uint64_t files_kept; /* Not one byte of these files was written. */
+    /* They are pages of files that are larger than one frame of a pack. */
+    uint64_t pages_compared, pages_written;
 } RebuildReport;
 
 bool rebuild_files(const RebuildRequest *request, RebuildReport *report, Error *err) MUST_CHECK;

@@ -19,7 +19,7 @@
 #include <sys/types.h>
 
 typedef enum ReceiveEvent {
-    RECEIVE_ALIVE,     /* Told at least once a second while all is well. */
+    RECEIVE_ALIVE,     /* It comes at least once a second while all is well. */
     RECEIVE_STREAMING, /* It is connected, and WAL arrives. */
     RECEIVE_DURABLE,   /* More WAL is stored and acknowledged. */
     RECEIVE_WAITING,   /* Something failed. It tries again in pause_ms. */
@@ -43,12 +43,15 @@ typedef struct ReceiveRequest {
     /* Otherwise this much time may pass between the arrival of a byte and its storing. */
     uint64_t interval_ms;
     Lsn until;               /* Receiving ends once WAL is durable up to here. 0 means never. */
-    Compression compression; /* How whole segments are compressed. */
+    Compression compression; /* Whole segments are compressed this way. */
     unsigned threads;
     /* WAL goes through this directory. NULL means that it goes into the repository at once. */
     const char *spool;
-    uint64_t spool_size; /* Bytes that it may take. */
-    /* How to reach the server, asked before each attempt: it may have moved. */
+    uint64_t spool_size; /* The spool may take this many bytes. */
+    /*
+     * It says how to reach the server. It is asked before each attempt, since the server may have
+     * moved.
+     */
     bool (*locate)(void *context, Buffer *conninfo, Error *err);
     void (*tell)(void *context, const ReceiveNews *news);
     void *context;

@@ -26,7 +26,7 @@ const char *recovery_state_name(
 /* Where replay must get to, by what lies in the data directory. Nothing is guessed. */
 typedef struct RecoveryGoal {
     Lsn lsn; /* 0 means that it is not known. */
-    /* lsn is the end of the last segment that the target needs, so replay gets no further. */
+    /* `lsn` is the end of the last segment that the target needs, so replay gets no further. */
     bool is_bound;
     bool has_no_target; /* It replays to the end of the archive. Nothing pauses it by itself. */
 } RecoveryGoal;
@@ -59,7 +59,10 @@ typedef struct RecoverySight {
      * target, with a checkpoint.
      */
     bool is_closing;
-    /* Of recovery_watch_to_end(), time_monotonic(), as exact as it looks often; 0: not seen. */
+    /*
+     * They are time_monotonic() of recovery_watch_to_end(), as exact as its looks are frequent. 0
+     * means that it was not seen.
+     */
     TimeUs replay_from, replay_until;
 } RecoverySight;
 
@@ -87,7 +90,7 @@ typedef struct WatchSetup {
     uint64_t stall_ms;   /* No progress for this long is a stall. 0 means that nothing is. */
     uint64_t timeout_ms; /* recovery_watch_to_end() uses it. 0 means that there is none. */
     Progress *progress;
-    const char *phase; /* progress calls replay by this name. NULL means "replay". */
+    const char *phase; /* `progress` calls replay by this name. NULL means "replay". */
 } WatchSetup;
 
 RecoveryWatch *recovery_watch_new(const WatchSetup *setup);
@@ -116,7 +119,7 @@ bool recovery_watch_to_end(RecoveryWatch *watch, uint64_t interval_ms, RecoveryC
 
 typedef struct StartSetup {
     const char *data;
-    const char *programs; /* postgres is in this directory. */
+    const char *programs; /* The program postgres is in this directory. */
     const char *log_path; /* It gets stdout and stderr of the server. */
     /* Each "name=value" goes to -c. The list ends with NULL, or is NULL. */
     const char *const *settings;

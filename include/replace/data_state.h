@@ -9,12 +9,13 @@
 
 typedef struct DataLook {
     DataState state;
-    bool same_cluster;          /* It is, as far as pg_control, marker or WAL tell. */
+    /* It is the same cluster, as far as pg_control, marker or WAL tell. */
+    bool same_cluster;
     bool is_identified;         /* When it is false, nothing says whose data directory it is. */
     uint64_t system_identifier; /* It is set when is_identified. */
     bool is_own_file_system;    /* The directory is the root of a mount, so it can't be renamed. */
-    RestoreMarker marker;       /* What a half-restored one says. */
-    PresenceFacts presence;     /* Who works in a data directory: data_is_free(). */
+    RestoreMarker marker;       /* It has what a half-restored directory says. */
+    PresenceFacts presence;     /* It tells who works in a data directory: data_is_free(). */
 } DataLook;
 
 /*

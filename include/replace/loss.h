@@ -25,7 +25,7 @@ typedef enum LossKind {
 /* Pure facts: of the plan, and of the directory. */
 typedef struct LossQuestion {
     const OldBranch *own;
-    const TimelinePath *path; /* The path that is followed. */
+    const TimelinePath *path; /* This path is followed. */
     bool goes_to_end;         /* There is no target, or it lies after all that is archived. */
     Lsn until;                /* The replay ends here. */
     bool removes;             /* The directory is removed, not moved aside. */

@@ -52,20 +52,21 @@ typedef struct OldBranch {
      * last is 0 when there are none.
      */
     uint64_t first, last;
-    bool is_last_whole;  /* WAL goes to the end of the last one. */
-    Lsn end;             /* Where the last whole record in them ends; 0: there is none. */
+    bool is_last_whole; /* WAL goes to the end of the last one. */
+    /* The last complete record in them ends here. 0 means that there is none. */
+    Lsn end;
     Lsn reached;         /* The server was this far, by its WAL or pg_control. */
-    Lsn commit_end;      /* Where its last COMMIT or PREPARE ends; 0: none was seen. */
+    Lsn commit_end;      /* Its last COMMIT or PREPARE ends here. 0 means that none was seen. */
     TimeUs commit_time;  /* It may be TIME_US_NONE. */
     Lsn apart;           /* With OLD_APART, both have the same up to here. */
     const char *reason;  /* It is set with OLD_BEYOND. */
-    OldCommits own;      /* Commits that the archive does not have. */
+    OldCommits own;      /* They are the commits that the archive lacks. */
     OldCommits archived; /* With OLD_APART, only the archive has these commits. */
 } OldBranch;
 
 /* Where to look: all of one server. */
 typedef struct OldPlaces {
-    const char *place; /* What messages call the place. */
+    const char *place; /* Messages call the place by this name. */
     const char *data;  /* Its pg_control counts. NULL means that there is none. */
     /* They are its pg_wal, or what was one. Of files with the same name, the first counts. */
     const char *const *wal_paths;

@@ -17,7 +17,7 @@ struct OldDirectory {
      */
     OldBranch *kept;
     size_t kept_count;
-    ServerBranch server; /* The server of `own`, when has_server. */
+    ServerBranch server; /* It is the server of `own`. It is set with has_server. */
     bool has_server;
 };
 

@@ -10,7 +10,7 @@
 
 typedef struct OldSegment {
     const char *path;
-    const char *file; /* The name of the file. */
+    const char *file; /* It is the name of the file. */
     WalName name;
     bool is_ready; /* archive_status says that it is not archived yet. */
     bool is_done;
@@ -30,7 +30,7 @@ typedef struct OldWal {
     size_t count, capacity;
     OldHistory *histories; /* They are all history files, marked or not. */
     size_t history_count;
-    size_t others;       /* How many segments are of another cluster. */
+    size_t others;       /* This many segments are of another cluster. */
     uint32_t *archiving; /* Some file of these timelines is marked ready or done here. */
     size_t archiving_count;
 } OldWal;

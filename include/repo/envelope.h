@@ -18,7 +18,7 @@
 /* What covers an envelope's own bytes: law 4 asks it of each. */
 typedef enum EnvelopeCover {
     ENVELOPE_SEALED,  /* Its last 8 bytes are X of all before them. */
-    ENVELOPE_COVERED, /* The checksum of the frame that holds it. */
+    ENVELOPE_COVERED, /* The checksum of the frame that holds it covers it. */
 } EnvelopeCover;
 
 enum { ENVELOPE_SPANS_MAX = 8, ENVELOPE_MAGIC_MAX = 8 };
@@ -29,12 +29,16 @@ typedef struct EnvelopeSpan {
 
 /* One kind of header or trailer: a constant of the file that encodes and decodes it. */
 typedef struct EnvelopeShape {
-    const char *what; /* What messages call it: "pack header". */
+    const char *what; /* Messages call it by this name: "pack header". */
     char magic[ENVELOPE_MAGIC_MAX + 1];
     /* It has this many bytes from the magic to the end, including the checksum. */
     uint16_t size;
-    uint16_t version; /* The version that is written, and the newest that is read. */
-    uint16_t flags;   /* Those that this program knows; bit 0 unknown means encrypted. */
+    uint16_t version; /* This version is written, and it is the newest that is read. */
+    /*
+     * This program knows these. If it does not know bit 0, a set bit 0 means that the object is
+     * encrypted.
+     */
+    uint16_t flags;
     EnvelopeCover cover;
     /* They leave out the flags. Unused ones have size 0. */
     EnvelopeSpan reserved[ENVELOPE_SPANS_MAX];

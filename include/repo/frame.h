@@ -22,7 +22,7 @@ typedef struct Frame {
     /* It is an index into the manifest's list of packs. A page table does not store it. */
     uint32_t pack;
     Codec codec;
-    uint64_t offset;      /* Bytes before it in the pack. */
+    uint64_t offset;      /* This many bytes come before it in the pack. */
     uint32_t stored_size; /* The frame has this many bytes in the pack. */
     uint32_t raw_size;
     uint64_t checksum; /* It is the XXH3 of the stored bytes, with the repository's seed. */

@@ -43,7 +43,7 @@ typedef struct Mark {
     MarkSubject what;
     const char *subject;
     bool is_void;         /* What the marks before it say is no longer true. */
-    TimeUs at;            /* When it was said, by the clock of that host. */
+    TimeUs at;            /* It was said then, by the clock of that host. */
     TimeUs until;         /* TIME_US_NONE means that it has no end. */
     const char *by;       /* It is, for example, "verify". */
     const char *host;     /* That ran on this host. */
@@ -59,7 +59,7 @@ bool mark_decode(Mark *mark, const Cluster *cluster, const char *text, size_t si
 
 /* What counts now, of each kind and subject, also what is void. */
 typedef struct MarkList {
-    Mark *items; /* Sorted by kind, what and subject, each once. */
+    Mark *items; /* They are sorted by kind, what and subject. Each is there once. */
     size_t count;
     Arena arena;
 } MarkList;

@@ -35,7 +35,7 @@ typedef struct RecordField {
 typedef struct Record {
     const char *kind;
     unsigned version;
-    RecordField *fields; /* In the order of the text; keys may repeat. */
+    RecordField *fields; /* They are in the order of the text. Keys may repeat. */
     size_t count;
     Arena arena;
 } Record;

@@ -20,7 +20,7 @@
 #define RECOVERY_PLAN_FILE "pgcairn.recovery"
 
 typedef struct RecoveryPlan {
-    uint32_t timeline; /* The recovery's target timeline. */
+    uint32_t timeline; /* It is the recovery's target timeline. */
     /* It is the last segment that the target needs, or "" when all of the WAL is needed. */
     char bound[WAL_NAME_SIZE];
     /* Replay ends here at the target. 0 means that there is none, or that it is not known. */

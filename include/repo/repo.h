@@ -10,7 +10,7 @@
 typedef struct Repo {
     Storage *storage;
     char id[33];        /* It has 32 hex digits. */
-    uint64_t hash_seed; /* The seed of every XXH3 in it. */
+    uint64_t hash_seed; /* It is the seed of every XXH3 in the repository. */
     /* Format 1 has a place for it, but this version refuses to open such a repository. */
     bool is_encrypted;
 } Repo;

@@ -139,9 +139,9 @@ typedef struct PlannedBackup {
      */
     TimeUs needed_for;
     /*
-     * When it stopped, at the earliest and at the latest. Clocks of hosts lie: one that stopped
-     * later in the WAL than another one of its path, and says an earlier time, stopped after that
-     * one, and before the next.
+     * The backup stopped between these two times. Clocks of hosts can be wrong: a backup that
+     * stopped later in the WAL than another one of its path, but says an earlier time, stopped
+     * after that one, and before the next.
      */
     TimeUs at, latest;
 } PlannedBackup;
@@ -166,7 +166,7 @@ typedef struct RetainedWal {
     uint64_t bytes;
     WalReason reason;
     const char *backup; /* NULL means that it is kept for none. */
-    bool is_dead;       /* With WAL_GOES: it is of a branch that was left. */
+    bool is_dead;       /* With WAL_GOES, it is of a branch that was left. */
 } RetainedWal;
 
 typedef struct RetentionPlan {

@@ -22,15 +22,16 @@ typedef struct QuarantineRequest {
      * left goes, from the segment in which it left.
      */
     uint32_t beyond_fork;
-    bool takes_descendants; /* The timelines that go on from there go, too, and those that go on
-                               from them. */
+    /* The timelines that go on from there go, too, and so do those that go on from them. */
+    bool takes_descendants;
 } QuarantineRequest;
 
 typedef struct QuarantineItem {
     const char *object; /* It is the name by which readers know the object. */
     uint64_t size;
     TimeUs stored_at;
-    WalName name; /* The WAL file's; of a piece its segment's, and is_piece is set. */
+    /* It is the name of the WAL file. With is_piece, it is that of the piece's segment. */
+    WalName name;
     bool is_piece;
     uint32_t from; /* With is_piece, it is the first byte of the piece. */
 } QuarantineItem;
@@ -74,7 +75,7 @@ typedef struct QuarantineSet {
     char id[BACKUP_ID_SIZE];
     uint32_t timeline; /* 0 means that its record is missing or damaged. */
     TimeUs at;
-    uint64_t objects, bytes;  /* What of it is still there. */
+    uint64_t objects, bytes;  /* They count what of it is still there. */
     const char *first, *last; /* They are names, as they were, or "". */
 } QuarantineSet;
 

@@ -46,9 +46,17 @@ typedef enum SocketState {
 } SocketState;
 
 typedef struct PresenceFacts {
-    pid_t process; /* A server's, with this directory as its working directory; 0: there is none. */
+    /*
+     * It is a server's process, with this directory as its working directory. 0 means that there is
+     * none.
+     */
+    pid_t process;
     bool is_elsewhere; /* That server is in another name space of processes: a container. */
-    pid_t tool; /* One of the server's programs at work on it, as pg_rewind; 0: there is none. */
+    /*
+     * It is one of the server's programs at work on the directory, such as pg_rewind. 0 means that
+     * there is none.
+     */
+    pid_t tool;
     char tool_name[16]; /* It is the name of that program. */
     /* By its name it is a server, but we may not see where it works. 0 means that there is none. */
     pid_t unseen;
@@ -61,7 +69,7 @@ typedef struct PresenceFacts {
     pid_t lock_pid;
     bool is_lock_before_boot; /* postmaster.pid is older than this host's last boot. */
     TimeUs lock_age;          /* The server of postmaster.pid was started this long ago. */
-    TimeUs quiet;             /* How long ago names in the directory last changed. */
+    TimeUs quiet;             /* Names in the directory last changed this long ago. */
     MemoryState memory;
     SocketState socket;
 } PresenceFacts;

@@ -43,7 +43,7 @@ typedef struct ReplicationSlot {
     bool is_physical;
     bool is_temporary;
     bool is_lost;    /* The server has removed WAL that the slot still needed. */
-    long active_pid; /* The walsender that uses it; 0: none does. */
+    long active_pid; /* This walsender uses it. 0 means that none does. */
     Lsn restart;     /* WAL from here on is kept. 0 means that none is. */
 } ReplicationSlot;
 
@@ -56,8 +56,8 @@ bool replication_slot_create(Session *session, const char *name, Error *err) MUS
 
 /* What the server says at the end of a timeline that it has left. */
 typedef struct TimelineEnd {
-    uint32_t next;  /* The timeline that begins there. */
-    Lsn next_begin; /* Where it begins. */
+    uint32_t next;  /* It is the timeline that begins there. */
+    Lsn next_begin; /* That timeline begins here. */
 } TimelineEnd;
 
 typedef enum StreamKind {
@@ -75,7 +75,7 @@ typedef struct StreamMessage {
     Lsn server_end;       /* With DATA and KEEPALIVE, the server's WAL now ends here. */
     bool reply_requested; /* It is set with KEEPALIVE. */
     TimelineEnd end;      /* It is set with END. */
-    void *memory;         /* The memory that data points into. */
+    void *memory;         /* It is the memory that data points into. */
 } StreamMessage;
 
 /*

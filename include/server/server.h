@@ -33,7 +33,10 @@ typedef struct ServerLock {
     unsigned port;
     const char *socket_directory; /* It is the first one, or "" when there is none. */
     const char *listen_address;   /* It is "" when there is none. */
-    /* Key and id of its System V shared memory; 0 and 0: it does not say. */
+    /*
+     * They are the key and id of the server's System V shared memory. When both are 0, the file
+     * does not say.
+     */
     uint64_t memory_key, memory_id;
     ServerStatus status;
     bool is_alive; /* A process with this pid exists, and it is a postgres or postmaster. */

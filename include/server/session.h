@@ -40,7 +40,7 @@ typedef struct ServerIdentity {
     unsigned version_number; /* It is, for example, 150018. */
     unsigned major;
     uint64_t system_identifier;
-    uint32_t timeline; /* The timeline of the last checkpoint. */
+    uint32_t timeline; /* It is the timeline of the last checkpoint. */
     bool in_recovery;
     bool archiving;              /* archive_mode is not off. */
     const char *archive_command; /* It is "" when there is none. */

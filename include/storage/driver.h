@@ -42,8 +42,8 @@
 /* What not every store can do. storage.c makes up for what is missing, or refuses. */
 typedef enum StorageAbility {
     /*
-     * A commit of WRITE_NEW fails when the name is taken, also when several commit at the same
-     * instant: one wins, the others get ERR_EXISTS. Without it WRITE_NEW is refused.
+     * A commit of WRITE_NEW fails when the name is taken. When several commit at the same instant,
+     * one wins and the others get ERR_EXISTS. Without this ability WRITE_NEW is refused.
      */
     CAN_CREATE_NEW = 1,
     /* read() takes ranges from the end. Without it the size is asked for first. */
@@ -58,16 +58,18 @@ typedef enum StorageAbility {
 
 /* Bytes of an object. What of it lies after the object's end is left out, and no error. */
 typedef struct Range {
-    bool from_end;   /* The last `size` bytes; offset does not count then. Needs CAN_READ_SUFFIX. */
-    uint64_t offset; /* Where the first byte is. */
-    uint64_t size;   /* So many at most; 0 is none, UINT64_MAX all to the end. */
+    /* The range is the last `size` bytes, and offset does not count. It needs CAN_READ_SUFFIX. */
+    bool from_end;
+    uint64_t offset; /* The first byte is here. */
+    /* At most this many bytes are wanted. 0 means none, and UINT64_MAX all to the end. */
+    uint64_t size;
 } Range;
 
 /* All functions are required, unless it says otherwise. */
 typedef struct StorageOps {
     const char *kind; /* It is "posix", for example, for tests and debugging. */
 
-    /* Make the place itself, durable. One that is there is fine. */
+    /* Make the place itself, durable. If it is there already, that is fine. */
     bool (*create)(Storage *storage, Error *err);
 
     /*
@@ -86,7 +88,10 @@ typedef struct StorageOps {
     bool (*read)(Storage *storage, const char *name, const Range *range, Buffer *content,
                  uint64_t *object_size, Error *err);
 
-    /* Exactly size bytes at offset, straight into memory: the hot path of restore. ERR_CORRUPT. */
+    /*
+     * Read exactly size bytes at offset straight into memory. This is the hot path of restore.
+     * ERR_CORRUPT when there are fewer.
+     */
     bool (*read_range)(Storage *storage, const char *name, uint64_t offset, size_t size, void *to,
                        Error *err);
 
@@ -108,16 +113,22 @@ typedef struct StorageOps {
     /* Neither output is NULL. The time is the store's own, the same as in a listing. */
     bool (*stat)(Storage *storage, const char *name, uint64_t *size, TimeUs *stored_at, Error *err);
 
-    /* See storage_identify(): what nobody can bring about a second time. */
+    /*
+     * See storage_identify(). The identity must be one that nobody can bring about a second time.
+     */
     bool (*identify)(Storage *storage, const char *name, char identity[OBJECT_IDENTITY_SIZE],
                      Error *err);
 
-    /* Durable when it returns. One that is not there is a success, and as durably gone. */
+    /*
+     * Remove an object. The removal is durable when the call returns. An object that is not there
+     * is a success, and as durably gone.
+     */
     bool (*remove)(Storage *storage, const char *name, Error *err);
 
     /*
-     * Optional, NULL: what was not committed leaves nothing. Remove what writers that died have
-     * left below a folder, if nothing was written to it since `before`, by the store's clock.
+     * Remove what writers that died have left below a folder, if nothing was written to it since
+     * `before`, by the store's clock. It is optional: NULL means that what was not committed leaves
+     * nothing.
      */
     bool (*remove_unfinished)(Storage *storage, const char *folder, TimeUs before,
                               Unfinished *found, Error *err);
@@ -128,18 +139,18 @@ typedef struct StorageOps {
      */
     bool (*sync)(Storage *storage, const char *name, Error *err);
 
-    /* Only called where it has the ability; NULL without. */
+    /* It is only called where the store has the ability, and is NULL without it. */
     bool (*room)(Storage *storage, StorageRoom *room, Error *err);
 
-    /* Not of `address`: that is freed by storage_freep(). */
+    /* It does not free `address`, which storage_freep() frees. */
     void (*free)(Storage *storage);
 } StorageOps;
 
 struct Storage {
     const StorageOps *ops;
-    char *address; /* Allocated by mem_alloc() and its like. */
-    unsigned can;  /* What it is able to do: StorageAbility. */
-    /* Of storage_when_full(), which storage.c alone minds. */
+    char *address; /* It was allocated by mem_alloc() or the like. */
+    unsigned can;  /* It says what the store is able to do: StorageAbility. */
+    /* storage_when_full() sets them. Only storage.c uses them. */
     StorageRelief *relief;
     void *relief_context;
 };
@@ -148,17 +159,20 @@ typedef struct ObjectWriterOps {
     /* The size is not 0. After a failure the writer can only be freed. */
     bool (*write)(ObjectWriter *writer, const void *data, size_t size, Error *err);
 
-    /* Optional, NULL: nothing can be done before commit. See object_writer_settle(). */
+    /*
+     * It is optional: NULL means that nothing can be done before commit. See
+     * object_writer_settle().
+     */
     bool (*settle)(ObjectWriter *writer, Error *err);
 
     /*
-     * Durable and visible, in this order (law 1): after true it survives a power failure. Called
-     * once. ERR_EXISTS: what has the name was not touched, and its name is durable. A failure of
-     * another kind leaves open whether the object is there.
+     * Make the object durable, then visible, in this order (law 1). After true, it survives a power
+     * failure. It is called once. ERR_EXISTS means that what has the name was not touched, and that
+     * its name is durable. After a failure of another kind, the object may be there or not.
      */
     bool (*commit)(ObjectWriter *writer, Error *err);
 
-    /* Without a commit: abandon. Can't fail. */
+    /* Without a commit it abandons the object. It can't fail. */
     void (*free)(ObjectWriter *writer);
 } ObjectWriterOps;
 

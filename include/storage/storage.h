@@ -30,10 +30,13 @@ typedef struct ObjectWriter ObjectWriter;
  * borrowed for the call.
  */
 typedef struct StorageSetup {
-    const char *address;  /* It is "file:///srv/backup" or "/srv/backup". */
-    unsigned attempts;    /* In all, of what may work a moment later; 0 is the same as 1. */
-    uint64_t pause_ms;    /* Before the second attempt; then twice as long each time, up to 5 s. */
-    uint64_t bytes_per_s; /* Read and written at most, over all threads; 0: no limit. */
+    const char *address; /* It is "file:///srv/backup" or "/srv/backup". */
+    /* This many attempts are made in all, if the failure may go away. 0 is the same as 1. */
+    unsigned attempts;
+    /* The second attempt comes after this pause. Each further pause is twice as long, up to 5 s. */
+    uint64_t pause_ms;
+    /* At most this much is read and written, over all threads. 0 means that there is no limit. */
+    uint64_t bytes_per_s;
 } StorageSetup;
 
 /*
@@ -123,14 +126,14 @@ bool storage_remove_unfinished(Storage *storage, const char *folder, TimeUs befo
                                Unfinished *found, Error *err) MUST_CHECK;
 
 typedef struct ObjectInfo {
-    const char *name; /* The whole name, from the root of the storage. */
+    const char *name; /* It is the whole name, from the root of the storage. */
     uint64_t size;
-    TimeUs stored_at; /* When it was stored, by the store's clock; approximate. */
+    TimeUs stored_at; /* It was stored about then, by the store's clock. */
 } ObjectInfo;
 
 typedef struct ObjectList {
     Arena arena;
-    ObjectInfo *objects; /* Sorted by name, as strcmp() has it. */
+    ObjectInfo *objects; /* They are sorted by name, as strcmp() has it. */
     size_t count;
     size_t capacity;
 } ObjectList;
@@ -146,9 +149,11 @@ bool storage_list(Storage *storage, const char *prefix, ObjectList *list, Error 
 /* Which names are wanted. What is left out asks for no less than all. */
 typedef struct ListRequest {
     const char *prefix; /* They begin with it. */
-    const char *after;  /* They sort after it (strcmp); it may be missing. NULL: from the first. */
-    size_t limit;       /* The first ones, so many at most; 0: however many there are. */
-    bool folders_only;  /* Set by storage_list_folders(). */
+    /* They sort after it (strcmp). It may be missing. NULL means from the first on. */
+    const char *after;
+    /* At most this many are listed, the first ones. 0 means that there is no limit. */
+    size_t limit;
+    bool folders_only; /* storage_list_folders() sets it. */
 } ListRequest;
 
 /*
@@ -194,7 +199,7 @@ bool storage_sync(Storage *storage, const char *name, Error *err) MUST_CHECK;
 /* What the place has left, for whoever writes there without being root. */
 typedef struct StorageRoom {
     uint64_t free_bytes;
-    uint64_t size_bytes; /* Of all that is there and could be. */
+    uint64_t size_bytes; /* All that is there and could be there together has this size. */
 } StorageRoom;
 
 /* Of the file system that the place is on. ERR_REFUSED: a store that has no such bounds. */

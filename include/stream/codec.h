@@ -22,7 +22,8 @@ typedef enum Codec {
 typedef struct Compression {
     Codec codec;
     int level;
-    /* zstd's own checksum is left out: whoever reads the frame checks its content by another. */
+    /* The checksum that zstd adds is left out: whoever reads the frame checks its content
+     * otherwise. */
     bool is_bare;
 } Compression;
 

@@ -32,16 +32,16 @@ const char *finding_severity_name(FindingSeverity severity);
 
 typedef struct Finding {
     FindingSeverity severity;
-    const char *object;   /* Its name in the repository, from the root. */
-    const char *what;     /* What is wrong with it. */
+    const char *object;   /* It is its name in the repository, from the root. */
+    const char *what;     /* It says what is wrong with it. */
     const char *expected; /* It is "" where there is nothing to say. */
     const char *found;    /* It is "" where there is nothing to say. */
-    const char *meaning;  /* What that costs: which backups, which instants. */
+    const char *meaning;  /* It says what that costs: which backups, which times. */
 } Finding;
 
 typedef struct VerifyBelief {
     uint64_t segments, backups, packs;
-    uint64_t bytes; /* Stored bytes. */
+    uint64_t bytes; /* They are stored bytes. */
     /* The one that was read longest ago was read then. TIME_US_NONE means that there is none. */
     TimeUs oldest_at;
 } VerifyBelief;
@@ -50,12 +50,15 @@ typedef struct VerifyReport {
     Finding *findings; /* The worst come first, and then they are sorted by object. */
     size_t count;
     bool is_complete; /* Everything was looked at. */
-    /* What was read. */
+    /* The next fields count what was read. */
     uint64_t objects;
-    uint64_t bytes;     /* Stored bytes. */
+    uint64_t bytes;     /* They are stored bytes. */
     uint64_t bytes_raw; /* They were decompressed and checked. */
     uint64_t backups, packs, frames, segments, histories, records;
-    /* What was not read, since an earlier verification found it good and it has not changed. */
+    /*
+     * It counts what was not read, because an earlier verification found it good and it has not
+     * changed.
+     */
     VerifyBelief believed;
     /* It says why what was found good is not remembered, or is "" when it is. */
     char unremembered[256];
@@ -70,14 +73,14 @@ typedef struct VerifyRequest {
     unsigned jobs;
     Progress *progress; /* It may be NULL. */
     /*
-     * Segments and backups that were read and found good by then or later, and are still the same
-     * objects by what listings say of them, are not read. 0: all is read.
+     * Segments and backups that were found good by then or later are not read, if they are still
+     * the same objects by what listings say of them. 0 means that all are read.
      */
     TimeUs believe_since;
     /*
-     * Of packs and WAL objects only the stored bytes are read and compared with their checksums:
-     * nothing is decompressed. What is found good so is neither remembered nor takes a mark back;
-     * what is found bad is marked.
+     * Only the stored bytes of packs and WAL objects are read and compared with their checksums:
+     * nothing is decompressed. What is found good this way is not remembered, and takes no mark
+     * back. What is found bad is marked.
      */
     bool is_stored_only;
     TimeUs now; /* 0 means that the clock is read. */

@@ -10,7 +10,7 @@
 #include "wal/wal_object.h"
 
 enum {
-    WAL_KNOWN_SEGMENTS = 2048, /* One object is about so many of one timeline at most. */
+    WAL_KNOWN_SEGMENTS = 2048, /* One object is about at most this many segments of one timeline. */
     WAL_KNOWN_ENTRY_SIZE = 32 + WAL_TRAILER_SIZE,
     WAL_KNOWN_HEADER_SIZE = 80,
 };
@@ -23,8 +23,8 @@ typedef struct WalStretch {
 
 typedef struct WalKnownEntry {
     uint64_t segment;
-    uint64_t stored_size; /* Size of the object, as listings tell it. */
-    TimeUs stored_at;     /* When it was stored, as listings tell it. */
+    uint64_t stored_size; /* It is the size of the object, as listings tell it. */
+    TimeUs stored_at;     /* It was stored then, as listings tell it. */
     /*
      * The object was read in full and found good then. TIME_US_NONE means that only its trailer was
      * read.

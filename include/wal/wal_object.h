@@ -15,7 +15,7 @@
 
 enum {
     WAL_TRAILER_SIZE = 2048,
-    /* With what the codecs need around it, at most: read this many bytes from the end. */
+    /* It includes what the codecs need around a trailer, so read this many bytes from the end. */
     WAL_TRAILER_SUFFIX = WAL_TRAILER_SIZE + 64,
     WAL_FRAMES_MAX = 256,
 };

@@ -13,7 +13,8 @@
 
 enum {
     WAL_PIECE_HEADER_SIZE = 72,
-    WAL_PIECE_RAW_MAX = 4 << 20, /* Bytes of it at most, so that a reader's memory is bounded. */
+    /* A piece has at most this many bytes of it, so that a reader's memory is bounded. */
+    WAL_PIECE_RAW_MAX = 4 << 20,
 };
 
 /* Bytes [from, to) of a segment. Plain data. */
@@ -49,7 +50,7 @@ bool wal_piece_read(const Cluster *cluster, const WalPiece *piece, CodecContext 
 bool wal_piece_remove(const Cluster *cluster, const WalPiece *piece, Error *err) MUST_CHECK;
 
 typedef struct WalPieceList {
-    WalPiece *items; /* Sorted by timeline, segment, from, to. */
+    WalPiece *items; /* They are sorted by timeline, segment, from and to. */
     size_t count;
     Arena arena;
 } WalPieceList;

@@ -31,7 +31,7 @@ typedef struct RemovedFile {
  */
 typedef struct RemovedDatabase {
     uint32_t oid;
-    Lsn lsn; /* Where the record begins that removes them. */
+    Lsn lsn; /* The record that removes them begins here. */
 } RemovedDatabase;
 
 /* A tablespace, which was empty; its directory went at once, too. */
@@ -52,7 +52,7 @@ typedef enum HappeningKind {
 /* All of it holds until the function that got it returns. */
 typedef struct Happening {
     HappeningKind kind;
-    Lsn lsn, end; /* Where the record begins, and where it ends. */
+    Lsn lsn, end; /* The record begins at lsn, and ends at end. */
     TimeUs time;  /* TIME_US_NONE means that it is not known. */
     uint32_t xid; /* 0 means that there is none. */
     bool is_prepared;

@@ -14,7 +14,7 @@ typedef struct WalRun {
     uint32_t timeline;
     uint64_t first, last;
     uint64_t stored_bytes;
-    const WalStored *stored; /* What the listing says of each of them. */
+    const WalStored *stored; /* It is what the listing says of each of them. */
 } WalRun;
 
 /* A history that the archive does not have: from a directory that somebody showed. */
@@ -33,9 +33,9 @@ typedef struct WalSources WalSources;
 typedef struct WalPart WalPart;
 
 typedef struct WalInventory {
-    WalRun *runs; /* Sorted by timeline, then segment. */
+    WalRun *runs; /* They are sorted by timeline, then by segment. */
     size_t run_count;
-    WalLeft *partials; /* Sorted in the same way. */
+    WalLeft *partials; /* They are sorted in the same way. */
     size_t partial_count;
     uint32_t *histories; /* They are the timelines with a history file. They ascend. */
     size_t history_count;

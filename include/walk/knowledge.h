@@ -13,7 +13,7 @@
 /* What a listing says of an object, without opening it. */
 typedef struct WalStored {
     uint64_t size;
-    TimeUs at; /* When it was stored, by the store's clock. */
+    TimeUs at; /* It was stored then, by the store's clock. */
 } WalStored;
 
 typedef struct WalKnowledge WalKnowledge;

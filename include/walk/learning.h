@@ -24,7 +24,7 @@ typedef struct WalLesson {
     LessonKind kind;
     uint32_t timeline;
     uint64_t segment;
-    WalStored stored;          /* What a listing from before it was read says. */
+    WalStored stored;          /* It is what a listing from before the reading says. */
     const WalTrailer *trailer; /* It is set with LESSON_TRAILER and LESSON_WHOLE. */
 } WalLesson;
 

@@ -15,7 +15,7 @@
 #include "postgres/wal_reader.h"
 
 typedef struct Prepared {
-    Buffer open; /* One entry for each that is open. */
+    Buffer open; /* It has one entry for each that is open. */
 } Prepared;
 
 void prepared_done(Prepared *prepared); /* for CLEANUP() */

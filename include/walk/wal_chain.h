@@ -13,7 +13,7 @@ typedef struct WalChain {
     bool has_before;      /* When it is false, this is the first segment, and nothing is known. */
     Lsn last_record;      /* 0 means that it is not known. */
     Lsn pending;          /* This record began and is not complete. 0 means that there is none. */
-    uint64_t missing;     /* Bytes of it that are missing. */
+    uint64_t missing;     /* This many bytes of it are missing. */
     bool pending_matters; /* It may be an event. */
 } WalChain;
 

@@ -17,7 +17,7 @@
 
 /* The segment before another one, as the archive has it. */
 typedef struct WalBefore {
-    bool is_known; /* The members below hold. */
+    bool is_known; /* The members below are valid. */
     WalName name;
     WalTrailer trailer;
 } WalBefore;

@@ -13,7 +13,7 @@
 
 /* WAL of the path that can't be looked at. */
 typedef struct WalGap {
-    uint32_t timeline;    /* The timeline in the first segment's name. */
+    uint32_t timeline;    /* It is the timeline in the first segment's name. */
     uint64_t first, last; /* The gap touches these segments. */
     Lsn from, to;
     /*
@@ -29,17 +29,21 @@ typedef WalkStep WalGapFunction(void *context, const WalGap *gap, Error *err);
 typedef struct WalScan {
     /* When its from is 0, it begins with the first segment of the path that is in the archive. */
     WalWalk walk;
-    /* Whether the segment holds something of interest, by what is whole in it. NULL: always. */
+    /*
+     * It tells whether the segment holds something of interest, by what is complete in it. NULL
+     * means always.
+     */
     bool (*is_wanted)(void *context, const WalTrailer *trailer);
     /*
-     * Whether the record that this segment leaves incomplete may be of interest: of this kind, by
-     * what else the trailer says. NULL: any may. Not asked when its kind is not known.
+     * It tells whether the record that this segment leaves incomplete may be of interest, by its
+     * kind and by what else the trailer says. It is not asked when the kind is not known. NULL
+     * means that any may.
      */
     bool (*is_tail_wanted)(void *context, const WalTrailer *trailer, uint8_t rmgr, uint8_t info);
     bool keep_all; /* It asks for the bytes of all records (wal_reader.h). */
     /*
-     * Every record before `to` of the segments that are read; also such as begin before `from`.
-     * They come while their segment is still being verified.
+     * It gets every record before `to` of the segments that are read, even those that begin before
+     * `from`. Records come while their segment is still being verified.
      */
     WalkRecordFunction *on_record;
     WalGapFunction *on_gap;
@@ -51,8 +55,8 @@ typedef struct WalScanEnd {
     bool is_stopped;   /* A callback ended it. */
     Lsn until;         /* It is the end of the last segment looked at, or of what there is of it. */
     bool is_open;      /* That segment is still being written, and is there in pieces. */
-    uint64_t segments; /* How many there were. */
-    uint64_t read;     /* How many of them were decompressed. */
+    uint64_t segments; /* There were this many. */
+    uint64_t read;     /* This many of them were decompressed. */
     uint64_t gaps;
 } WalScanEnd;
 

@@ -32,7 +32,7 @@ typedef enum WalForm {
 /* Plain data; what it points to lives as long as the inventory. */
 typedef struct WalSource {
     WalForm form;
-    uint32_t timeline; /* The timeline that was asked for. */
+    uint32_t timeline; /* It is the timeline that was asked for. */
     uint64_t segment;
     /* The bytes lie under a name of this timeline, which may be a child's up to the fork. */
     uint32_t holder;

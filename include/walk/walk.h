@@ -34,7 +34,7 @@ typedef struct SegmentVisit {
     uint32_t timeline;
     uint64_t segment;
     const WalTrailer *trailer;
-    Lsn replay_end; /* Where replay of all before this segment ends, as in WalWalkEnd. */
+    Lsn replay_end; /* Replay of all before this segment ends here, as in WalWalkEnd. */
     Lsn straddling; /* It is a record that ends here, began before, and may be an event, or 0. */
 } SegmentVisit;
 

@@ -4,7 +4,7 @@
 
 enum {
     READS_MAX = 4,
-    /* In a file that is bad all over patience with each page would take forever. */
+    /* In a file that is bad all over, patience with each page would take forever. */
     PATIENT_PAGES = 32,
 };
 

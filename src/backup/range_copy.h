@@ -17,7 +17,10 @@ typedef struct RangeClaim {
     bool is_check; /* All of it is read all the same, because its turn to be checked has come. */
     /* With UNREAD_BY_WAL these pages may have changed, and the others are the base's. */
     PageSet named;
-    /* UNREAD_BY_NOTHING: it is the file that the base read, and the base did not read all of it. */
+    /*
+     * With UNREAD_BY_NOTHING, it is the file that the base read, and the base did not read all of
+     * it.
+     */
     bool may_be_stale;
 } RangeClaim;
 

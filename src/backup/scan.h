@@ -24,7 +24,7 @@ typedef struct ScanOwner {
 typedef struct FollowedLink {
     const char *path;   /* It is relative to the data directory. */
     const char *target; /* It is what readlink(2) returned. */
-    dev_t device;       /* device and inode are those of what the link leads to. */
+    dev_t device;       /* `device` and `inode` are those of what the link leads to. */
     ino_t inode;
 } FollowedLink;
 
@@ -36,8 +36,10 @@ typedef struct ScannedMap {
 } ScannedMap;
 
 typedef struct Scan {
-    /* Set before: files in the data directory that are configuration, relative to it. A link to a
-     * directory is followed for them. */
+    /*
+     * They are set before the scan: files in the data directory that are configuration, relative to
+     * it. A link to a directory is followed for them.
+     */
     const char **configuration;
     size_t configuration_count;
 

@@ -12,8 +12,9 @@
 enum {
     SECOND_US = 1000000,
     /*
-     * From the last change to the reading: more than the tick of a kernel's clock, in which a
-     * second write leaves no trace, and than a write takes whose time was set when it began.
+     * This much time must lie between the last change and the reading. It is more than the tick of
+     * a kernel's clock, in which a second write leaves no trace. It is also more than a write takes
+     * whose time was set when it began.
      */
     QUIET_US = 10 * SECOND_US,
     CLOCK_BACK_US = SECOND_US,

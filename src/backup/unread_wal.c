@@ -6,7 +6,7 @@
 #include <stdlib.h>
 
 enum {
-    DEFAULT_TABLESPACE = 1663, /* catalog/pg_tablespace.dat has it. */
+    DEFAULT_TABLESPACE = 1663, /* It is in catalog/pg_tablespace.dat. */
     READ_LEAST = 8,
     READ_SHARE = 4,
     WAIT_MS = 3000,

@@ -54,7 +54,9 @@ typedef struct Worker {
     Buffer stored;
     Buffer table;
     RangeReader *base_reader; /* It reads the base's page tables. It is NULL until it is needed. */
-    /* Of the range that is copied: of each page, and which pages are stored, ascending, and where.
+    /*
+     * They are about the range that is copied: the hash of each page, which pages are stored (they
+     * ascend), and where.
      */
     uint64_t *hashes;  /* It has RANGE_PAGES elements. */
     uint32_t *pages;   /* It has RANGE_PAGES elements. */

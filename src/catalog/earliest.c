@@ -10,7 +10,7 @@ typedef struct Earliest {
     const WalWalk *walk; /* It goes from start to stop. */
     /* It is the latest time in those segments that tell it. TIME_US_NONE means that none does. */
     TimeUs max;
-    /* Segments with ends of transactions inside and outside. */
+    /* They are segments with ends of transactions inside and outside. */
     uint64_t mixed[2];
     TimeUs mixed_max[2];
     size_t mixed_count;

@@ -7,7 +7,7 @@ enum { STRADDLING_MAX = 64 };
 /* The largest commit time over the trailers of one stretch. */
 typedef struct TimeSearch {
     TimeUs max;
-    /* Records that may be commits, straddle two segments, and come after the maximum so far. */
+    /* These records may be commits, straddle two segments, and come after the maximum so far. */
     Lsn straddling[STRADDLING_MAX];
     size_t count;
     /* It is the first segment with a sign of wal_level=minimal, and the walk ends with it. */

@@ -11,7 +11,7 @@ enum {
     NUMBERS_FIRST = 8,
     MANY = 64,
 
-    /* What an entry is of beside chunk number 0, 1, ... of a file. */
+    /* Other entries than chunk number 0, 1, ... of a file are of these. */
     OF_CUT = CHUNK_BLOCKS,
     OF_DATABASE,
     OF_TABLESPACE,

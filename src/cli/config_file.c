@@ -12,7 +12,7 @@
 
 enum {
     FILE_SIZE_MAX = 1 << 20,
-    SECTION_SIZE_MAX = 49, /* inih cuts longer ones (MAX_SECTION). */
+    SECTION_SIZE_MAX = 49, /* The library inih cuts longer ones (MAX_SECTION). */
     ENTRIES_MAX = 1000,
 };
 

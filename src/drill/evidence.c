@@ -10,7 +10,7 @@ static const char record_kind[] = "evidence";
 enum {
     EVIDENCE_VERSION = 1,
     FIELDS_MAX = 5,
-    /* A record of more than 1 MiB is not read: what is least needed makes room. */
+    /* A record of more than 1 MiB is not read, so what is least needed makes room. */
     PROBES_UNTIL = 900 << 10,
     COUNTS_UNTIL = 960 << 10,
 };

@@ -3,8 +3,10 @@
 #include "walk/wal_walk.h"
 
 enum {
-    /* How far back the newest commit is looked for, by trailers: it only bounds what can't be
-     * measured. */
+    /*
+     * The newest commit is looked for in this many trailers at most. It only bounds what can't be
+     * measured.
+     */
     TRAILERS_MAX = 64,
 };
 

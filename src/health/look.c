@@ -5,7 +5,10 @@
 #include <inttypes.h>
 
 enum {
-    /* How often the server may take away what was just to be read: it was archived meanwhile. */
+    /*
+     * The server may remove what was about to be read this often, because it was archived
+     * meanwhile.
+     */
     ROUNDS_MAX = 4,
     HISTORY_SIZE_MAX = 4 << 20,
 };

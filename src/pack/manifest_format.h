@@ -74,7 +74,7 @@ typedef struct ManifestCount {
     uint64_t head_lines;
     Sha256 *sha256;
     bool has_ended;
-    bool is_proven; /* Set before: another checksum covers the text, which is not hashed. */
+    bool is_proven; /* It is set before: another checksum covers the text, which is not hashed. */
 } ManifestCount;
 
 /* text: whole lines. ERR_VERSION before anything else, ERR_CORRUPT. */

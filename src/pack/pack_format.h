@@ -13,9 +13,9 @@ enum {
     PACK_ENTRY_SIZE = 32,        /* It is the size of a directory entry without its path. */
     PACK_PATH_MAX = 4095,        /* A path in the directory has at most this many bytes. */
     PACK_ENTRIES_FULL = 1 << 16, /* A pack with this many frames is closed. */
-    /* What a writer can have got to when it may close at last: a range more than full. */
+    /* A writer may have this many when it closes the pack at last: a range more than full. */
     PACK_ENTRIES_MAX = PACK_ENTRIES_FULL + RANGE_PAGES + 1,
-    /* Raw bytes of a page table that has everything it can have (page_table.c). */
+    /* A page table that has everything it can have takes this many raw bytes (page_table.c). */
     PAGE_TABLE_SIZE_MAX = 40 + RANGE_PAGES * (8 + 32 + 16),
     /* A pack is also closed when its raw directory has this many bytes. */
     PACK_DIRECTORY_FULL = 8 << 20,

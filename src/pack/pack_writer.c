@@ -15,7 +15,7 @@ struct PackWriter {
     size_t pack_capacity;
     CodecContext *codec; /* It compresses directories. */
 
-    /* The pack that is open: all of it is void while object is NULL. */
+    /* It is the pack that is open. While it is NULL, the fields below are not valid. */
     ObjectWriter *object;
     PackInfo info;
     Sha256 *sha256;   /* It has seen all bytes of the pack. */

@@ -18,7 +18,7 @@ enum {
     XMAX_COMMITTED = 0x0400,
     XMAX_INVALID = 0x0800,
 
-    /* In the data: an oid and a name come first in all of them. */
+    /* In the data of all of them, an oid and a name come first. */
     NAME_OFFSET = 4,
     CLASS_SCHEMA = 68,
     CLASS_FILE = 88,

@@ -13,7 +13,7 @@ enum {
     /* Pieces stay within blocks of this size, so that a finished block is one piece. */
     BLOCK_SIZE = WAL_PIECE_RAW_MAX,
     WINDOW_SIZE = 4 * BLOCK_SIZE,
-    /* A commit at a time makes a piece at a time: so many are put together. */
+    /* Each commit may make a piece. Once there are this many in a block, they are put together. */
     PIECES_PER_BLOCK = 32,
 };
 

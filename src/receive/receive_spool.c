@@ -26,7 +26,7 @@ struct ReceiveSpool {
     bool is_target_known; /* The repository was asked whether the cluster is what we take it for. */
     bool is_moving;
     SpoolMove move; /* It belongs to the thread while that is moving. */
-    /* The segment that is being stored in the repository, as far as the spool had it. */
+    /* It is the segment that is being stored in the repository, as far as the spool had it. */
     OpenSegment *segment;
     uint32_t timeline;
     uint64_t number;

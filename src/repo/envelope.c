@@ -9,7 +9,7 @@ enum {
     CHECKSUM_SIZE = 8,
     FLAG_ENCRYPTED = 1,
     FLAGS_CRITICAL = 0xff,
-    SKIPPABLE_MAGIC = 0x184D2A5E, /* zstd and lz4 skip frames with 0x184D2A50 to 5F. */
+    SKIPPABLE_MAGIC = 0x184D2A5E, /* Both zstd and lz4 skip frames with 0x184D2A50 to 5F. */
 };
 
 static size_t magic_size(const EnvelopeShape *shape)

@@ -11,7 +11,7 @@ struct Keeper {
     pthread_t thread;
     pthread_mutex_t lock;
     pthread_cond_t ended;
-    bool is_ending; /* Guarded by lock. */
+    bool is_ending; /* `lock` guards it. */
 };
 
 static struct timespec keeper_next_time(const Keeper *keeper)

@@ -17,8 +17,8 @@ typedef struct PosixStorage {
     char *root;
     OpenFiles files;
     /*
-     * Folders whose own names are known to be durable, since every folder above them has been
-     * synced by this process; the oldest is forgotten first. Guarded by mutex.
+     * These folders' own names are known to be durable, because this process has synced every
+     * folder above them. The oldest is forgotten first. `mutex` guards them.
      */
     pthread_mutex_t mutex;
     char *durable_folders[DURABLE_FOLDERS_MAX];

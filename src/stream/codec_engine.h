@@ -20,7 +20,7 @@ typedef struct CodecEngine {
                      Buffer *out, Error *err);
     bool (*decompress)(void **state, const void *data, size_t size, void *raw, size_t raw_size,
                        Error *err);
-    /* Not called with NULL. */
+    /* It is not called with NULL. */
     void (*free_compressor)(void *state);
     void (*free_decompressor)(void *state);
 } CodecEngine;

@@ -15,7 +15,7 @@ typedef struct WalJob {
     const ObjectInfo *object;
     WalName name;
     /*
-     * trailer has what is remembered of it. It is false when that turns out to be another
+     * `trailer` has what is remembered of it. It is false when that turns out to be another
      * cluster's.
      */
     bool is_believed;
@@ -30,7 +30,7 @@ typedef struct WalJob {
     uint32_t first_difference;
     /* When its code is ERR_NONE, the list of changed blocks is whole, or there is none. */
     Error list_error;
-    /* The first time that the WAL goes over to a timeline. */
+    /* It is the first place where the WAL goes over to another timeline. */
     Lsn switch_lsn; /* 0 means that it does not. */
     uint32_t switch_to, switch_from;
 } WalJob;

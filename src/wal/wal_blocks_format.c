@@ -19,7 +19,7 @@ enum {
     VARINT_MAX = 5, /* A number of 32 bits has at most this many bytes. */
     OWNER_NUMBERS = 4,
     EFFECT_NUMBERS = 5,
-    /* No entry takes more: a limit before anything is allocated. */
+    /* No entry takes more, so this limit holds before anything is allocated. */
     RAW_SIZE_MAX = VARINT_MAX * (WAL_BLOCKS_MAX + (OWNER_NUMBERS + 1) * OWNERS_MAX) +
                    (1 + VARINT_MAX * EFFECT_NUMBERS) * WAL_EFFECTS_MAX + 2 * WAL_RECORD_HEAD,
 };
