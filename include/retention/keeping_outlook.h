@@ -9,17 +9,19 @@
 #include "retention/retention_survey.h"
 
 typedef struct KeepingOutlook {
-    bool is_known;                    /* false: no policy is set */
-    const char *obstacle;             /* why nothing goes at all; NULL */
-    size_t backups;                   /* that no rule keeps: they go next, or are about to */
-    uint64_t backup_bytes, wal_bytes; /* that will be free once they went */
-    const char *next;                 /* the backup that goes next; NULL: none in NEXT_STEPS */
-    TimeUs next_at; /* when nothing keeps it any more; no later than now: already */
-    TimeUs every;   /* the time between two backups that next_at rests on */
+    bool is_known;        /* When it is false, no policy is set. */
+    const char *obstacle; /* It says why nothing goes at all. It may be NULL. */
+    size_t backups;       /* No rule keeps this many backups: they go next, or are about to. */
+    uint64_t backup_bytes, wal_bytes; /* They will be free once these are gone. */
+    const char *next; /* This backup goes next. NULL means that none does in NEXT_STEPS. */
+    TimeUs
+        next_at;  /* Nothing keeps it from then on. It may go now if that is not later than now. */
+    TimeUs every; /* next_at rests on this time between two backups. */
     Arena arena;
 } KeepingOutlook;
 
-enum { NEXT_STEPS = 400 }; /* So many backups, one after another, are taken in thought. */
+/* This many backups, one after another, are simulated. */
+enum { NEXT_STEPS = 400 };
 
 /*
  * every: how often a backup is taken from now on; 0: once a day. Nothing is set where the request
