@@ -7,8 +7,8 @@
  *     who writes    stores a lease, then loads this list: it neither bases on nor refers to what is
  *                   named here
  *
- * One of the two sees the other, without a listing that is atomic. Records are immutable; to spare
- * a part of one the rest is stored anew. docs/format.md, chapter 7.3.
+ * One of the two sees the other, even though listings are not atomic. Records are immutable: to
+ * spare a part of one, the rest is stored as a new record. docs/format.md, chapter 7.3.
  */
 #pragma once
 

@@ -1,5 +1,5 @@
 /*
- * secrets.h - a password that we were given stays ours.
+ * secrets.h - a password that we were given is not passed on.
  */
 #pragma once
 

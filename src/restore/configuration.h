@@ -9,7 +9,8 @@
  *   - put back, when it was in /etc/postgresql/VERSION/NAME (Debian) and is not there any more;
  *   - otherwise kept beside the data directory, in plan->placement.extra_directory.
  *
- * Whatever it says, the server that is started is the restored one: it is told with -c.
+ * Whatever the configuration says, the server that is started is the restored one, because it is
+ * told so with -c.
  */
 #pragma once
 

@@ -1,5 +1,5 @@
 /*
- * decision.h - what a choice comes to.
+ * decision.h - what follows from a choice.
  */
 #pragma once
 

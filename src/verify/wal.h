@@ -1,5 +1,5 @@
 /*
- * wal.h - every WAL file, read whole.
+ * wal.h - reads every WAL file in full.
  */
 #pragma once
 
