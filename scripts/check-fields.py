@@ -26,7 +26,7 @@ VERBS = set(
     begin begins belong belongs borrows bound calls came change come comes complete completes compress compresses
     connects contain count counts cuts covers decides differ differed end ended ends enter exist exists failed fill fills
     follows forbids gave get gets give gives go goes got grow grows guard guards happens helps hold holds includes
-    inserts keep keeps know lack lacks lasts lead leads leaves left let lets lie lies limits listens lists load make
+    inserts keep keeps know knows lack lacks lasts lead leads leaves left let lets lie lies limits listens lists load make
     makes marked mean means messages name named names need needs own owns part parts pauses points preloads
     publishes put ran reached reaches read reads rebuilds refer refers refuses removed removes renews replays
     reports rests return returns runs said say says see sees sends sets shares show shows skip sort sorts stand

@@ -17,7 +17,7 @@ typedef struct LogBranch {
 typedef struct LogBranches {
     LogBranch *items; /* The newest timeline comes first. */
     size_t count;
-    uint32_t *timelines; /* The archive knows of these timelines. They ascend. */
+    uint32_t *timelines; /* The archive knows of these timelines, in ascending order. */
     size_t timeline_count;
     Arena arena;
 } LogBranches;

@@ -81,7 +81,8 @@ typedef struct Branch {
 typedef struct BranchList {
     Branch *items; /* They are sorted by timeline. */
     size_t count;
-    uint32_t *timelines; /* They are all timelines that there are, branches or not. They ascend. */
+    /* They are all timelines that there are, branches or not, in ascending order. */
+    uint32_t *timelines;
     size_t timeline_count;
     /* It is the newest timeline whose history is missing or damaged. 0 means that there is none. */
     uint32_t unreadable;

@@ -25,7 +25,7 @@ typedef struct PageTable {
     uint32_t extent_count;
     Frame *extents;      /* There are at most RANGE_PAGES of them. Their .pack is not set. */
     uint32_t page_count; /* This fragment holds this many pages. */
-    uint32_t *pages;     /* They are the pages' numbers in the range. They ascend. */
+    uint32_t *pages;     /* They are the pages' numbers in the range, in ascending order. */
     PageEntry *entries;  /* There is one for each page. */
 } PageTable;
 

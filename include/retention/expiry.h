@@ -40,8 +40,8 @@ typedef struct ExpireCounts {
 
 typedef struct ExpireReport {
     ExpireCounts condemned, removed, spared;
-    bool is_complete; /* When it is false, expire failed, and what it would have done next is not
-                         known. */
+    /* When it is false, expire failed, and what it would have done next is not known. */
+    bool is_complete;
     const char *obstacle; /* It says why nothing was condemned or removed. It may be NULL. */
     const char *held;     /* It says why what is due was left for a later run. It may be NULL. */
     /*

@@ -47,7 +47,8 @@ typedef struct QuarantinePlan {
      */
     uint64_t first, last;
     uint64_t segments, partials, pieces, histories, others;
-    uint32_t *timelines; /* They are the one that was asked for and its descendants. They ascend. */
+    /* They are the one that was asked for and its descendants, in ascending order. */
+    uint32_t *timelines;
     size_t timeline_count;
     TimeUs newest_at; /* The newest of them was stored then, by the store's clock. */
     Arena arena;

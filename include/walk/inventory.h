@@ -37,7 +37,8 @@ typedef struct WalInventory {
     size_t run_count;
     WalLeft *partials; /* They are sorted in the same way. */
     size_t partial_count;
-    uint32_t *histories; /* They are the timelines with a history file. They ascend. */
+    /* They are the timelines with a history file, in ascending order. */
+    uint32_t *histories;
     size_t history_count;
     uint32_t timeline_max; /* It is the highest timeline that has a segment or a history. */
     TimeUs newest_at;      /* The newest object was stored then, by the store's clock. */

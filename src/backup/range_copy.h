@@ -28,7 +28,7 @@ typedef struct RangeRequest {
     const WorkerSource *source;
     PageJudge *judge;
     uint32_t range;
-    size_t want; /* The file had this many bytes when it was looked at. */
+    size_t want; /* The range had this many bytes when the file was looked at. */
     /* This many bytes of the first extent are already in worker->raw, read and judged. */
     size_t have;
     RangeClaim claim;

@@ -27,7 +27,7 @@ typedef struct MapEntry {
     uint32_t capacity;
     uint32_t count; /* It counts numbers. With OF_CUT it is the block. */
     union {
-        uint16_t *numbers; /* They ascend. */
+        uint16_t *numbers; /* They are in ascending order. */
         uint64_t *bits;
     };
 } MapEntry;

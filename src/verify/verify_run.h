@@ -138,7 +138,7 @@ typedef struct VerifyRun {
     size_t backup_count;
     PackFacts *packs; /* They are sorted by id. */
     size_t pack_count, pack_capacity;
-    TimelineFacts *timelines; /* They ascend. */
+    TimelineFacts *timelines; /* They are in ascending order. */
     size_t timeline_count;
     MarkList marks; /* They are as they were at the beginning. */
     PastBackup *past;
