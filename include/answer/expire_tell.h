@@ -14,7 +14,7 @@ void expire_plan_to_json(const RetentionSurvey *survey, const RetentionPlan *pla
 /* What a policy leads to. */
 void simulation_tell(const Simulation *simulation);
 void simulation_to_json(const Simulation *simulation, Json *json);
-/* Of what is listed: pins, what goes and when, and what the policy makes of it. */
+/* For what is listed: pins, what goes and when, and what the policy leads to. */
 void keeping_tell(const BackupList *backups, const MarkList *marks, const CondemnedList *condemned);
 /* The same as an array "keeping": those that are pinned, or about to go. */
 void keeping_to_json(const BackupList *backups, const MarkList *marks,

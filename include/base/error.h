@@ -91,8 +91,8 @@ bool error_is_no_room(const Error *err);
 void error_clear(Error *err);
 
 /*
- * "Always returns false" is told to the compiler too, which would otherwise follow paths that are
- * none and warn of variables that only the successful ones set.
+ * "Always returns false" is told to the compiler too. Otherwise it would follow paths that don't
+ * exist, and warn about variables that only the successful paths set.
  */
 static inline bool error_is_false(bool result)
 {

@@ -85,8 +85,8 @@ bool file_write_at(int fd, const void *data, size_t size, uint64_t offset, const
 
 /*
  * Begin to write back a range of the page cache (size 0: to the file's end); wait until it is on
- * disk, but for what fsync(2) knows. An error is ERR_IO, and final: the fsync at the end does not
- * tell it again.
+ * disk, except for what only fsync(2) writes. An error is ERR_IO, and final: the fsync at the end
+ * does not report it again.
  */
 bool file_write_back(int fd, uint64_t offset, uint64_t size, const char *path,
                      Error *err) MUST_CHECK;

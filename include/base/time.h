@@ -23,12 +23,12 @@ double time_seconds(TimeUs duration);
 TimeUs time_from_postgres(int64_t timestamp);
 
 /*
- * An operator's instant. "2026-11-22 14:30:00+01", "2026-11-22T13:30:00.123456Z",
- * "2026-11-22 14:30 UTC", "2026-11-22 14:30 Europe/Vienna" (a name in the zone database; an
- * instant that the zone has twice or never is refused). Seconds and fraction may be left out. The
- * date may be "today" or "yesterday", of that zone. And "-90s", "-15min", "-2h", "-1d": so long
- * ago. ERR_USAGE, with a hint, without a zone, with an abbreviation that is not UTC, or when it is
- * not an instant at all.
+ * A point in time as an operator writes it. "2026-11-22 14:30:00+01",
+ * "2026-11-22T13:30:00.123456Z", "2026-11-22 14:30 UTC", "2026-11-22 14:30 Europe/Vienna" (a name
+ * in the zone database; a time that the zone has twice or never is refused). Seconds and fraction
+ * may be left out. The date may be "today" or "yesterday", of that zone. "-90s", "-15min", "-2h"
+ * and "-1d" mean that long ago. ERR_USAGE, with a hint, without a zone, with an abbreviation that
+ * is not UTC, or when it is not an instant at all.
  */
 bool time_parse(const char *text, TimeUs *instant, Error *err) MUST_CHECK;
 

@@ -40,8 +40,8 @@ typedef struct TreeVisitor {
 } TreeVisitor;
 
 /*
- * Everything in the directory `root`, not itself. What vanishes meanwhile is passed over.
- * ERR_IO, also for a directory that can't be read; ERR_INTERRUPTED.
+ * Walks over everything in the directory `root`, except `root` itself. What vanishes meanwhile is
+ * ignored. ERR_IO, also for a directory that can't be read; ERR_INTERRUPTED.
  */
 bool tree_walk(const char *root, const TreeVisitor *visitor, Error *err) MUST_CHECK;
 

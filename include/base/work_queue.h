@@ -51,8 +51,8 @@ bool work_queue_wait(WorkQueue *queue, uint64_t timeout_ms);
 
 /*
  * Run the oldest waiting job here, on the caller's thread: for a main thread that would otherwise
- * sleep while there is work. worker is handed to the job as to those of the threads. False when no
- * job waits. How the job ended is told by work_queue_next() as of any other.
+ * sleep while there is work. The job gets `worker`, as jobs on the threads get theirs. False when
+ * no job waits. work_queue_next() says how the job ended, as for any other.
  */
 bool work_queue_help(WorkQueue *queue, void *worker);
 

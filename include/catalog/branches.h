@@ -108,15 +108,15 @@ bool branch_list_load(BranchList *list, const Cluster *cluster, const WalInvento
 void branch_list_done(BranchList *list); /* for CLEANUP() */
 
 /*
- * The one that a restore takes that is told nothing: the highest number, as the server's own
- * "latest" is. NULL: there is none.
+ * The one that a restore takes when it is told nothing: the highest number, as with the server's
+ * own "latest". NULL when there is none.
  */
 const Branch *branch_list_newest(const BranchList *list);
 /* "1, 2, 3": all timelines, in the arena. */
 const char *branch_list_timelines(const BranchList *list, Arena *arena);
 
 /*
- * Fill gain and last_commit of every branch, and what the list says of this path. What can't be
+ * Fill gain and last_commit of every branch, and what the list says about this path. What can't be
  * read (a damaged segment) is left out. ERR_UNREACHABLE and the like.
  */
 bool branch_list_compare(BranchList *list, const Cluster *cluster, const WalInventory *inventory,
@@ -145,7 +145,7 @@ typedef enum BranchReason {
     BRANCH_OLDER_BACKUP,  /* Another branch has a newer base backup. */
 } BranchReason;
 
-/* A restore that was not told its timeline. */
+/* A restore that was not given a timeline. */
 typedef struct BranchQuestion {
     const BranchList *list;   /* It was compared with path. */
     const TimelinePath *path; /* The restore would go along this path. */
@@ -180,8 +180,8 @@ const char *branch_answer_text(const BranchAnswer *answer);
  */
 bool server_branch_fits(const ServerBranch *server, const TimelinePath *path, Lsn *part);
 /*
- * What a restore would be answered that is told neither target nor timeline: compares the branches
- * with the newest, which must be there.
+ * The answer to a restore with neither target nor timeline: compares the branches with the newest,
+ * which must be there.
  */
 bool branch_judge_default(BranchList *list, const Cluster *cluster, const WalInventory *inventory,
                           const BackupList *backups, const ServerBranch *server,

@@ -53,8 +53,8 @@ typedef struct ChangedRequest {
 
 typedef struct ChangedBlocks ChangedBlocks;
 /*
- * That nothing can be told is not an error. ERR_INTERRUPTED, ERR_UNREACHABLE. Once it is there any
- * number of threads may ask.
+ * It is not an error when nothing can be said. ERR_INTERRUPTED, ERR_UNREACHABLE. Once it is made,
+ * any number of threads may ask.
  */
 bool changed_blocks_load(const ChangedRequest *request, ChangedBlocks **changed,
                          Error *err) MUST_CHECK;

@@ -27,8 +27,8 @@ bool command_status(const Options *options, Error *err) MUST_CHECK;
 extern const Command command_table[];
 
 /*
- * For main(): what the process exits with. archive-get answers 0, 1 or 255, archive-push never
- * above 125, status 0 to 3 (docs/exit-codes.md); decided by argv before options are parsed, since a
- * usage error must not promote a database, nor look like an answer to whoever watches it.
+ * For main(): the exit status of the process. archive-get answers 0, 1 or 255, archive-push never
+ * above 125, status 0 to 3 (docs/exit-codes.md); It is decided by argv before options are parsed,
+ * since a usage error must neither promote a database nor look like an answer to monitoring.
  */
 int command_exit_status(int argc, char **argv, const Options *options, bool ok, const Error *err);

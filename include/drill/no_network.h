@@ -17,5 +17,8 @@
 /* Whether this kernel and this processor let us do it: tried, in a child. */
 bool network_can_be_left(void);
 
-/* For ProcessSetup.in_child: from now on, and for good. errno tells why not. */
+/*
+ * For ProcessSetup.in_child. It holds from now on and can't be undone. When it fails, errno says
+ * why.
+ */
 bool network_leave(void);

@@ -77,8 +77,9 @@ void probe_report_done(ProbeReport *report); /* for CLEANUP() */
 bool probe_is_of_host(const char *message);
 
 /*
- * Up to how many findings one with this result is still kept: thousands of databases that are well
- * must not hide the one that is not, nor what a host lacks hide what the backup does. Pure.
+ * A finding with this result is kept while there are fewer findings than this. Thousands of
+ * databases that are well must not hide the one that is not, and what a host lacks must not hide
+ * what the backup lacks. Pure.
  */
 size_t probe_room(ProbeResult result);
 

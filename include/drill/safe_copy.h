@@ -33,8 +33,7 @@ bool safe_copy_write_files(const char *conf, Error *err) MUST_CHECK;
 
 /*
  * DATA/postgresql.auto.conf keeps only what tells the server how to recover: whatever ALTER SYSTEM
- * has set on the original is left out, and told (*dropped, names with commas between, in the
- * arena).
+ * has set on the original is left out. *dropped lists it: names with commas between, in the arena.
  */
 bool safe_copy_strip_auto_conf(const char *data, Arena *arena, const char **dropped,
                                Error *err) MUST_CHECK;

@@ -46,7 +46,7 @@ bool scratch_take(Scratch *scratch, const char *directory, Error *err) MUST_CHEC
 /* Only the names; nothing is made or locked. ERR_IO. */
 bool scratch_name(Scratch *scratch, const char *directory, Error *err) MUST_CHECK;
 
-/* A server of the drill's was started: what the record says of it is durable once this returns. */
+/* A server of the drill was started: what the record says about it is durable once this returns. */
 bool scratch_note_server(const Scratch *scratch, pid_t pid, Error *err) MUST_CHECK;
 
 /* End the server, remove everything, give back the lock. */

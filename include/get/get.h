@@ -35,9 +35,9 @@ bool archive_get(const Cluster *cluster, const GetRequest *request, Error *err) 
 bool archive_get_is_known(const char *name, Error *err);
 
 /*
- * Whether a server asks that is about to open, has burnt its boats, and has a copy of the history
- * in its own pg_wal. It must not be stopped by an outage: told that there is no such file, it takes
- * the copy.
+ * Whether the server that asks is about to open, can't go back any more, and has a copy of the
+ * history in its own pg_wal. An outage must not stop it: when it is told that there is no such
+ * file, it takes the copy.
  */
 bool archive_get_is_promoting(const GetRequest *request);
 

@@ -61,7 +61,7 @@ bool archive_end_find(const Cluster *cluster, const WalInventory *wal, const Bac
 typedef bool WalPartFunction(void *context, const char *name, uint64_t offset, size_t size,
                              Buffer *bytes, bool *is_there, Error *err);
 
-/* What a client was told to be done, and lives in the WAL from then on. */
+/* What a client was told is done. From then on it exists in the WAL. */
 typedef enum PromiseKind {
     PROMISE_COMMIT,            /* COMMIT PREPARED counts, too. */
     PROMISE_PREPARE,           /* It is a PREPARE TRANSACTION, which can still be committed. */

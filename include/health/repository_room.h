@@ -10,7 +10,7 @@
 
 #include "walk/inventory.h"
 
-enum { ROOM_BACKUPS_MAX = 10 }; /* the newest so many are looked at */
+enum { ROOM_BACKUPS_MAX = 10 }; /* Only this many are looked at, the newest. */
 
 /* Growth over less than this says nothing about a day. */
 static const TimeUs ROOM_MEASURED_MIN = 3600 * 1000000LL;

@@ -11,7 +11,7 @@
 #include "base/time.h"
 #include "postgres/control.h"
 
-/* pg_stat_archiver: what the server believes, not what the repository holds. */
+/* It is pg_stat_archiver: what the server thinks, not what the repository holds. */
 typedef struct ArchiverLook {
     uint64_t archived_count, failed_count;
     const char *last_archived;               /* It is "" when there is none. */

@@ -42,7 +42,7 @@ typedef struct DutyRequest {
 void duties_judge(const Ledger *ledger, const DutyRequest *request, DutyState states[DUTY_COUNT]);
 
 /*
- * Whether whoever comes by now and then should do it this time: it is due, or will be within an
+ * Whether a program that runs now and then should do it this time: it is due, or will be within an
  * eighth of its period. A daily timer that finds yesterday's backup five minutes short of a day old
  * would otherwise leave it until tomorrow.
  */

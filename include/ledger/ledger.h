@@ -45,7 +45,7 @@ typedef struct Ledger {
 
 enum { LEDGER_ENTRIES_MAX = 1000 };
 
-/* At most LEDGER_ENTRIES_MAX. What can't be read is counted, and passed over. ERR_UNREACHABLE,
+/* At most LEDGER_ENTRIES_MAX. What can't be read is counted and left out. ERR_UNREACHABLE,
  * ERR_IO. */
 bool ledger_load(Ledger *ledger, const Cluster *cluster, const LedgerRequest *request,
                  Error *err) MUST_CHECK;

@@ -18,7 +18,7 @@ typedef struct DatabaseNameList {
 } DatabaseNameList;
 
 void database_names_put(Buffer *text, uint32_t oid, const char *name);
-/* A line that can't be read is passed over: nothing depends on it but that this name is unknown. */
+/* A line that can't be read is ignored: the only effect is that this name is unknown. */
 void database_names_parse(const char *text, Arena *arena, DatabaseNameList *names);
 
 /* NULL: none of this name. */

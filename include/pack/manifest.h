@@ -141,9 +141,9 @@ typedef struct Manifest {
 } Manifest;
 
 /*
- * What is said of the whole backup, without its files: read alone, so that what it costs to list
- * backups does not depend on how many files each has. Of a type of its own, so that nobody takes a
- * manifest without files for one.
+ * What a manifest says about the backup as a whole, without its files. It is read alone, so that
+ * the cost of listing backups does not depend on how many files each has. It has a type of its own,
+ * so that nobody takes it for a complete manifest.
  */
 typedef struct ManifestHead {
     ManifestHeader header;
@@ -161,17 +161,17 @@ typedef struct ManifestHead {
 bool manifest_save(const Manifest *manifest, const Cluster *cluster, Error *err) MUST_CHECK;
 
 /*
- * The whole, every line checked, the end line's count and SHA-256 too. ERR_CORRUPT, ERR_VERSION,
- * ERR_NOT_FOUND.
+ * Load the whole manifest. Every line is checked, and the count and SHA-256 of the end line.
+ * ERR_CORRUPT, ERR_VERSION, ERR_NOT_FOUND.
  */
 bool manifest_load(Manifest *manifest, const Cluster *cluster, const char *id,
                    Error *err) MUST_CHECK;
 void manifest_done(Manifest *manifest); /* for CLEANUP() */
 
 /*
- * One read or two, whatever the backup's size. It promises that the head is what was written and
- * that the object has the size that it was written with: the lines of the files may be damaged all
- * the same, which manifest_load() tells. Errors as there.
+ * One read or two, whatever the backup's size. It promises that the head is what was written, and
+ * that the object has the size with which it was written. The lines of the files may still be
+ * damaged, which manifest_load() finds out. The errors are the same.
  */
 bool manifest_head_load(ManifestHead *head, const Cluster *cluster, const char *id,
                         Error *err) MUST_CHECK;

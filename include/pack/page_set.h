@@ -15,7 +15,7 @@ typedef struct PageSet {
 void page_set_add(PageSet *set, uint32_t page);
 bool page_set_has(const PageSet *set, uint32_t page);
 uint32_t page_set_count(const PageSet *set);
-/* Of pages that follow one another: so many writes they take. */
+/* How many writes the pages take, when pages that follow one another are written together. */
 uint32_t page_set_run_count(const PageSet *set);
 
 /* Such a run; zeroed: before the first one. */

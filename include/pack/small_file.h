@@ -5,7 +5,8 @@
 
 #include "pack/manifest.h"
 
-/* ERR_CORRUPT when the manifest says of a small file what can't be; before memory is taken for it.
+/* ERR_CORRUPT when what the manifest says about a small file is impossible. This is found before
+ * memory is allocated for it.
  */
 bool small_file_is_possible(const Manifest *manifest, const ManifestEntry *entry,
                             Error *err) MUST_CHECK;

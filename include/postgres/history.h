@@ -43,8 +43,9 @@ bool path_step_is_empty(const PathStep *step);
 /* The step that owns the byte at lsn. Never NULL: the last one is open. */
 const PathStep *path_step_at(const TimelinePath *path, Lsn lsn);
 /*
- * The path along which what is before the last fork was written: its last step is open. A timeline
- * that was left where it began wrote nothing of it, and is passed over. path: more than one step.
+ * The path along which the WAL before the last fork was written. Its last step is open. A timeline
+ * that was left where it began wrote none of it, and is left out. path must have more than one
+ * step.
  */
 TimelinePath path_parent(const TimelinePath *path, Arena *arena);
 /*

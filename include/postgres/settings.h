@@ -37,8 +37,8 @@ void settings_done(SettingList *list); /* for CLEANUP() */
 /*
  * The same over files that lie elsewhere than the configuration says, or that may be missing.
  * locate() gets each path as the server would open it and gives the one to read, from arena or
- * longer-lived, NULL when there is none. What is missing or ill-formed is passed over, and the
- * first such problem is left in *problem (its code stays ERR_NONE when there was none).
+ * longer-lived, NULL when there is none. What is missing or malformed is ignored, and the first
+ * such problem is left in *problem (its code stays ERR_NONE when there was none).
  */
 typedef struct SettingsPlaces {
     const char *(*locate)(void *context, const char *path, bool is_directory, Arena *arena);

@@ -74,7 +74,7 @@ bool wal_created_fork_of(const WalRecord *record, RelationFile *file, uint32_t *
 /* The same of an init fork alone: the relation is an unlogged one. */
 bool wal_created_init_fork_of(const WalRecord *record, RelationFile *file);
 
-/* XLOG_SMGR_TRUNCATE: the file has so many pages from now on. Not undone by a rollback. */
+/* XLOG_SMGR_TRUNCATE: the file has this many pages from now on. A rollback does not undo it. */
 bool wal_truncated_file_of(const WalRecord *record, RelationFile *file, uint32_t *pages);
 /* The same, and of which forks: SMGR_TRUNCATE_HEAP, ... */
 enum { TRUNCATES_MAIN = 1, TRUNCATES_VM = 2, TRUNCATES_FSM = 4 };
@@ -97,13 +97,13 @@ bool wal_copied_database_of(const WalRecord *record, uint32_t *database, uint32_
 /* XLOG_TBLSPC_DROP. */
 bool wal_dropped_tablespace_of(const WalRecord *record, uint32_t *tablespace);
 
-/* XLOG_HEAP_TRUNCATE, with wal_level=logical only: how many relations TRUNCATE was told. */
+/* XLOG_HEAP_TRUNCATE, only with wal_level=logical: how many relations TRUNCATE named. */
 bool wal_truncate_of(const WalRecord *record, uint32_t *database, uint32_t *count);
 
 /*
  * XLOG_RUNNING_XACTS, or a shutdown checkpoint: every transaction with an xid from `next` on begins
- * after this record, and those before `oldest` have ended. At a shutdown all have but for prepared
- * ones, of which the record does not tell: `oldest` is 0.
+ * after this record, and those before `oldest` have ended. At a shutdown all have ended except
+ * prepared ones, which the record does not mention: `oldest` is 0.
  */
 bool wal_running_of(const WalRecord *record, uint32_t *next, uint32_t *oldest);
 

@@ -42,7 +42,7 @@ static inline unsigned wal_image_compressed(const PgVersion *version)
     return version->major >= 15 ? IMAGE_COMPRESSED : IMAGE_COMPRESSED_TO_14;
 }
 
-/* The one that begins here. False: it does not fit into so many bytes. */
+/* Reads the one that begins here. False when it does not fit into that many bytes. */
 static inline bool wal_reference_at(const uint8_t *at, size_t left, unsigned compressed,
                                     WalReference *reference)
 {

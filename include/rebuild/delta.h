@@ -17,8 +17,9 @@
 typedef struct Delta Delta;
 
 /*
- * from_disk: what is there was left by a run that may have ended because the disk did not take what
- * was written to it, so the page cache is not believed. keep_max: bytes of pages that may be kept.
+ * from_disk says that what is there was left by a run that may have ended because the disk did not
+ * take what was written to it, so the page cache is not trusted. At most keep_max bytes of pages
+ * are kept.
  */
 Delta *delta_new(const Manifest *manifest, bool from_disk, uint64_t keep_max);
 /* An eighth of what is available now, 512 MiB at most. */

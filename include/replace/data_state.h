@@ -32,8 +32,8 @@ bool data_look(const char *data, const Cluster *cluster, Arena *arena, DataLook 
 bool data_is_free(const char *data, const DataLook *look, Error *err) MUST_CHECK;
 
 /*
- * The same for whoever changes nothing: a server that runs there is told in *running, zeroed
- * before, and is not a failure.
+ * The same for callers that change nothing: a server that runs there is reported in *running, which
+ * is zeroed before, and is not a failure.
  */
 bool data_look_while_running(const char *data, const Cluster *cluster, Arena *arena, DataLook *look,
                              Error *running, Error *err) MUST_CHECK;

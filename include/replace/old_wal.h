@@ -38,7 +38,7 @@ typedef struct OldWal {
 /* A directory that is not there holds nothing. Strings go into arena. */
 bool old_wal_load(const char *directory, const Cluster *cluster, Arena *arena, OldWal *wal,
                   Error *err) MUST_CHECK;
-/* What another directory holds as well, of the same server: a name that is there already stays. */
+/* Adds what another directory of the same server holds. A name that is there already stays. */
 bool old_wal_add(const char *directory, const Cluster *cluster, Arena *arena, OldWal *wal,
                  Error *err) MUST_CHECK;
 /*

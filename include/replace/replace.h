@@ -23,15 +23,15 @@ bool restore_save_wal(const Cluster *cluster, const RestoreRequest *request,
                       const RestorePlan *plan, WalSaved *saved, Error *err) MUST_CHECK;
 
 /*
- * After the run, and best once the new database is open: what REMOVES_OLD_LAST has kept until then
- * is removed, but for its WAL (plan->old.wal_kept), and plan->old.moved_to is NULL. An error is of
- * no consequence to what was restored.
+ * To be called after the run, and best once the new database is open. What REMOVES_OLD_LAST has
+ * kept until then is removed, except its WAL (plan->old.wal_kept), and plan->old.moved_to becomes
+ * NULL. An error has no effect on what was restored.
  */
 bool restore_remove_old(RestorePlan *plan, Error *err) MUST_CHECK;
 
 /*
- * What this restore and earlier ones have left beside the data directory and its tablespaces and
- * the restored cluster does not use, the server's log too: paths, sorted, in the arena. What can't
- * be listed is not among them.
+ * What this restore and earlier ones have left next to the data directory and its tablespaces and
+ * the restored cluster does not use, including the server's log. They are paths, sorted, in the
+ * arena. What can't be listed is not among them.
  */
 const char *const *restore_leftovers(const RestorePlan *plan, Arena *arena, size_t *count);

@@ -28,13 +28,16 @@ typedef struct Frame {
     uint64_t checksum; /* It is the XXH3 of the stored bytes, with the repository's seed. */
 } Frame;
 
-/* Units of comparison in so many bytes; the last one may be shorter. */
+/* How many units of comparison that many bytes have. The last unit may be shorter. */
 static inline uint32_t frame_page_count(uint64_t size)
 {
     return (uint32_t)((size + PAGE_BYTES - 1) / PAGE_BYTES);
 }
 
-/* Stored bytes that no codec exceeds for so many raw ones: a limit before anything is allocated. */
+/*
+ * No codec stores more bytes than this for that many raw ones: a limit to check before anything is
+ * allocated.
+ */
 static inline uint64_t frame_stored_max(uint64_t raw_size)
 {
     return raw_size + raw_size / 64 + 1024;

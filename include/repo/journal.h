@@ -9,7 +9,9 @@
 #include "repo/record.h"
 #include "repo/repo.h"
 
-/* Begin with record_begin(writer, "journal", 1) and what is to be told; "operation", "status"
- * (exit status), "started" and "finished" must be among it. */
+/*
+ * Begin with record_begin(writer, "journal", 1) and add what there is to say. "operation", "status"
+ * (exit status), "started" and "finished" must be among it.
+ */
 bool journal_store(const Cluster *cluster, const char *operation, RecordWriter *writer,
                    Error *err) MUST_CHECK;

@@ -87,7 +87,7 @@ bool layout_known_wal_of(const char *cluster, const char *object, uint32_t *time
                          uint64_t *first);
 /* A new id "20261122T031500Z-k3v7qa" for what begins now. */
 bool backup_id_new(char id[BACKUP_ID_SIZE], Error *err) MUST_CHECK;
-/* Whether text of so many bytes can be a backup's id: "20261122T031500Z-k3v7qa". */
+/* Whether a text of this size can be a backup's id: "20261122T031500Z-k3v7qa". */
 bool backup_id_is_valid(const char *text, size_t size);
 /* The id out of ".../manifest", in arena-free storage of the caller. */
 bool layout_backup_id_of(const char *cluster, const char *object, char id[BACKUP_ID_SIZE]);
@@ -97,7 +97,7 @@ bool layout_known_backup_of(const char *cluster, const char *object, char id[BAC
 bool layout_known_folders_of(const char *cluster, const char *object);
 
 enum { MARK_WORD_SIZE = 24, MARK_SUBJECT_SIZE = 64 };
-/* What the name of an object under mark/ says of it. */
+/* What the name of an object under mark/ says about it. */
 typedef struct MarkName {
     char kind[MARK_WORD_SIZE]; /* It is a word of a-z and _. */
     char what[MARK_WORD_SIZE];

@@ -38,9 +38,9 @@ void repo_done(Repo *repo); /* for CLEANUP() */
 bool repo_check(const Repo *repo, Error *err) MUST_CHECK;
 
 /*
- * A cluster as registered. A name stands for one system identifier for good: pg_upgrade makes a
- * new one, whose timelines begin at 1 again, and its WAL goes under a name of its own. Both names
- * then know each other (cluster_succeed()).
+ * A cluster as registered. A name always stands for one system identifier. pg_upgrade makes a new
+ * one, whose timelines begin at 1 again, and its WAL gets a name of its own. Both names then know
+ * each other (cluster_succeed()).
  */
 typedef struct Cluster {
     Repo *repo;

@@ -22,8 +22,9 @@ bool restore_plan(const Cluster *cluster, const RestoreRequest *request, Restore
                   Error *err) MUST_CHECK;
 
 /*
- * The WAL up to the target is read and its stored bytes are checked: before anything is touched
- * where a cluster is replaced, else beside the copying of the files. ERR_CORRUPT then.
+ * The WAL up to the target is read and its stored bytes are checked. Where a cluster is replaced,
+ * that happens before anything is touched, and otherwise while the files are copied. ERR_CORRUPT
+ * when they are bad.
  */
 bool restore_run(const Cluster *cluster, const RestoreRequest *request, RestorePlan *plan,
                  RestoreReport *report, Error *err) MUST_CHECK;

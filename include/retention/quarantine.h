@@ -65,8 +65,8 @@ void quarantine_plan_done(QuarantinePlan *plan); /* for CLEANUP() */
 bool quarantine_plan_has(const void *plan, const char *object);
 
 /*
- * Set it aside. id: what it is called from now on. What is gone by now is passed over; an object
- * that another one took the place of meanwhile is looked at anew.
+ * Set it aside. `id` is its name from now on. What is gone by now is ignored. An object whose place
+ * another one took meanwhile is looked at again.
  */
 bool quarantine_carry_out(const Cluster *cluster, const QuarantinePlan *plan,
                           char id[BACKUP_ID_SIZE], Error *err) MUST_CHECK;
@@ -90,9 +90,9 @@ bool quarantine_list_load(QuarantineList *list, const Cluster *cluster, Error *e
 void quarantine_list_done(QuarantineList *list); /* for CLEANUP() */
 
 /*
- * Put a set back, or only look whether that can be done. *objects: how many. ERR_NOT_FOUND: no such
- * set. ERR_EXISTS, and nothing is changed: one of the names has other content by now. Interrupted,
- * the same call goes on.
+ * Put a set back, or only look whether that can be done. *objects says how many. ERR_NOT_FOUND when
+ * there is no such set. ERR_EXISTS when one of the names has other content by now; nothing is
+ * changed then. After an interruption, the same call goes on.
  */
 bool quarantine_undo(const Cluster *cluster, const char *id, bool only_look, uint64_t *objects,
                      Error *err) MUST_CHECK;

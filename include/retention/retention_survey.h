@@ -51,12 +51,15 @@ void retention_survey_done(RetentionSurvey *survey); /* for CLEANUP() */
 bool lease_is_of_user(const LeaseInfo *lease);
 /* A lease that lives and may be one of this purpose: "" can be any. */
 const LeaseInfo *survey_find_lease(const RetentionSurvey *survey, const char *purpose);
-/* A reader of what is not named, or is gone by now: while it lives nothing is taken away. NULL. */
+/*
+ * A reader that does not name what it reads, or whose backup is gone by now: while it lives nothing
+ * is removed. It may be NULL.
+ */
 const LeaseInfo *survey_find_reader(const RetentionSurvey *survey);
 const LeaseInfo *leases_find_reader(const LeaseList *leases, const BackupList *backups);
 /* Whether each manifest that is there can be read: else nobody knows which packs are needed. */
 bool survey_knows_references(const RetentionSurvey *survey);
-/* Whether some record says of this segment that it is about to go. */
+/* Whether some record says that this segment is about to be removed. */
 bool survey_wal_is_condemned(const RetentionSurvey *survey, uint32_t timeline, uint64_t segment);
 /* "SEGMENT SEGMENT" of a condemned stretch; false: it is not one of this cluster. */
 bool condemned_wal_parse(const char *text, uint32_t segment_size, WalName *first, WalName *last);

@@ -86,8 +86,8 @@ Presence presence_judge(const PresenceFacts *facts);
 bool presence_answers(const char *data, const ServerLock *lock);
 
 /*
- * For whoever sees no server there and is about to say so: false when one may be there all the
- * same, with ERR_UNREACHABLE and where to look from. What can't be read proves nothing either.
+ * For a caller that sees no server there and is about to say so. False when one may still be there,
+ * with ERR_UNREACHABLE and a hint where to look from. What can't be read proves nothing either.
  */
 bool presence_check_none(const char *data, Error *err) MUST_CHECK;
 

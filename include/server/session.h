@@ -31,8 +31,8 @@ typedef bool SessionWait(void *context, Error *err);
 void session_while_waiting(Session *session, SessionWait *wait, void *context);
 
 /*
- * From now on texts are the bytes that the server has, in whatever encoding: what it says of paths
- * is what the file system has, and a database in LATIN1 changes none of them.
+ * From now on texts are the bytes that the server has, in whatever encoding. So paths are as the
+ * file system has them, and a database in LATIN1 changes none of them.
  */
 bool session_take_bytes(Session *session, Error *err) MUST_CHECK;
 
@@ -83,5 +83,5 @@ typedef bool SessionRowFunction(void *context, const char *const *values, Error 
 bool session_rows(Session *session, const char *query, size_t count, SessionRowFunction *on_row,
                   void *context, Error *err) MUST_CHECK;
 
-/* A statement whose answer, if it has one, is of no interest. */
+/* Runs a statement and ignores its answer, if it has one. */
 bool session_run(Session *session, const char *statement, Error *err) MUST_CHECK;

@@ -7,7 +7,7 @@
 
 /*
  * "READY=1", "STATUS=...", "STOPPING=1", "WATCHDOG=1"; several separated by line feeds. Nothing
- * happens unless $NOTIFY_SOCKET names a socket, and a failure is of no consequence.
+ * happens unless $NOTIFY_SOCKET names a socket, and a failure has no effect.
  */
 void service_notify(const char *state);
 

@@ -179,8 +179,8 @@ bool storage_stat(Storage *storage, const char *name, uint64_t *size, TimeUs *st
                   Error *err) MUST_CHECK;
 
 /*
- * What tells this object from any other that takes its name, also from one with the same bytes and
- * times: stored anew, copied, put back from a backup. To be compared and nothing else.
+ * What tells this object from any other that takes its name, even from one with the same bytes and
+ * times that was stored again, copied, or put back from a backup. It is only to be compared.
  * ERR_NOT_FOUND as storage_stat().
  */
 enum { OBJECT_IDENTITY_SIZE = 80 };

@@ -9,10 +9,10 @@
 
 /*
  * Try again what failed as ERR_UNREACHABLE or ERR_IO, up to `attempts` times in all, waiting
- * pause_ms, then twice as long each time up to 5 s; not what will be the same then (no space, no
- * permission, read-only). A pause of a second and more is logged. A signal ends the waiting with
- * ERR_INTERRUPTED. Writes are repeated only before they begin: a stream that broke is its caller's.
- * A read over a range is repeated as a whole.
+ * pause_ms, then twice as long each time up to 5 s; but not what would fail in the same way (no
+ * space, no permission, read-only). A pause of a second or more is logged. A signal ends the
+ * waiting with ERR_INTERRUPTED. Writes are repeated only before they begin: a stream that broke is
+ * its caller's. A read over a range is repeated as a whole.
  */
 Storage *storage_retry_new(Storage *inner, unsigned attempts, uint64_t pause_ms);
 

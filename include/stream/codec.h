@@ -54,7 +54,8 @@ void codec_wrap_raw(const void *data, size_t size, Buffer *out);
 
 /*
  * Where the first of several zstd frames ends, and how many bytes it has decompressed (its header
- * says so, believe it only up to a limit). ERR_CORRUPT when it is none, cut, or does not tell.
+ * says so; trust it only up to a limit). ERR_CORRUPT when it is not a frame, is cut, or does not
+ * say.
  */
 bool codec_zstd_frame_size(const void *data, size_t size, size_t *stored_size, uint64_t *raw_size,
                            Error *err) MUST_CHECK;

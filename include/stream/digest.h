@@ -18,7 +18,7 @@ Sha256 *sha256_new(void);
 void sha256_update(Sha256 *sha, const void *data, size_t size);
 /* The digest of all bytes so far; more may follow. */
 void sha256_so_far(const Sha256 *sha, uint8_t digest[SHA256_SIZE]);
-/* The digest of all bytes so far; the state starts anew. */
+/* The digest of all bytes so far. The state starts again. */
 void sha256_final(Sha256 *sha, uint8_t digest[SHA256_SIZE]);
 void sha256_freep(Sha256 **sha); /* for CLEANUP() */
 

@@ -40,7 +40,7 @@ WalCut wal_blocks_head(const WalBlocks *blocks);
 /* For tests: forgets one block, of a main fork of the relation with the highest number. */
 void wal_blocks_forget_one(WalBlocks *blocks);
 
-/* There were too many for this: nothing can be told. */
+/* There were too many, so nothing can be said. */
 bool wal_blocks_is_full(const WalBlocks *blocks);
 
 /* A fork of a relation, and the blocks of it: ascending, each once. */

@@ -22,6 +22,6 @@ bool wal_check_header(const Cluster *cluster, const WalName *name, ErrorCode cod
 bool wal_check_history(const WalName *name, ErrorCode code, const char *text,
                        Error *err) MUST_CHECK;
 
-/* Whole text of a .backup file: it tells of the backup that its name says. */
+/* Check the complete text of a .backup file: it must be about the backup that its name says. */
 bool wal_check_backup_history(const Cluster *cluster, const WalName *name, ErrorCode code,
                               const char *text, Error *err) MUST_CHECK;

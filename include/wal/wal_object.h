@@ -70,7 +70,7 @@ bool wal_object_trailer(const Cluster *cluster, const char *name, WalTrailer *tr
                         Error *err) MUST_CHECK;
 
 /*
- * Read the object whole, check the stored checksum, every frame, size and raw checksum, and give
+ * Read the whole object, check the stored checksum, every frame, size and raw checksum, and give
  * the raw file to `sink` in order (pieces of at most frame_size; sink may be NULL: verify only).
  * With threads > 1 frames are decompressed in parallel. ERR_NOT_FOUND, ERR_CORRUPT,
  * ERR_UNREACHABLE. Nothing may be presented as good before this returned true.
@@ -91,9 +91,9 @@ bool wal_object_read_frame(const Cluster *cluster, const char *name, uint64_t of
                            uint64_t *begin, Buffer *raw, Error *err) MUST_CHECK;
 
 /*
- * Its trailer, and which blocks its records refer to; NULL: that was not stored with it. One
- * request where the list is not long. ERR_NOT_FOUND, ERR_UNREACHABLE, and ERR_CORRUPT, ERR_VERSION,
- * which need not say anything of the WAL itself.
+ * Read its trailer, and which blocks its records refer to (NULL when that was not stored with it).
+ * It takes one request unless the list is long. ERR_NOT_FOUND, ERR_UNREACHABLE, and ERR_CORRUPT and
+ * ERR_VERSION, which need not say anything about the WAL itself.
  */
 bool wal_object_blocks(const Cluster *cluster, const char *name, WalTrailer *trailer,
                        WalBlocks **blocks, Error *err) MUST_CHECK;
@@ -141,8 +141,8 @@ bool wal_object_writer_commit(WalObjectWriter *writer, const WalSummary *summary
 void wal_object_writer_freep(WalObjectWriter **writer); /* for CLEANUP() */
 
 /*
- * Move a damaged object out of the way: its bytes are stored again as NAME.damaged-XXXXXXXX beside
- * it, then it is removed. *aside names where (caller frees).
+ * Move a damaged object out of the way: its bytes are stored again next to it as
+ * NAME.damaged-XXXXXXXX, and then it is removed. *aside is the new name (the caller frees it).
  */
 bool wal_object_set_aside(const Cluster *cluster, const char *name, char **aside,
                           Error *err) MUST_CHECK;

@@ -44,7 +44,7 @@ bool wal_piece_decode(const WalPieceHome *home, const WalPiece *piece, const voi
 /* Durable when it returns. ERR_EXISTS: there is an object of this name. */
 bool wal_piece_store(const Cluster *cluster, const WalPiece *piece, const void *raw,
                      CodecContext *codec, Error *err) MUST_CHECK;
-/* ERR_NOT_FOUND: gone, as after its segment became whole. ERR_CORRUPT. */
+/* ERR_NOT_FOUND when it is gone, as after its segment was archived. ERR_CORRUPT. */
 bool wal_piece_read(const Cluster *cluster, const WalPiece *piece, CodecContext *codec, Buffer *raw,
                     Error *err) MUST_CHECK;
 bool wal_piece_remove(const Cluster *cluster, const WalPiece *piece, Error *err) MUST_CHECK;

@@ -99,8 +99,9 @@ typedef struct HappeningRequest {
 } HappeningRequest;
 
 /*
- * In the order of the WAL. An instant selects commits and restore points by their own time, whose
- * order need not be that of the WAL. Memory follows the transactions that are open at once.
+ * Reports come in the order of the WAL. A time selects commits and restore points by their own
+ * time, whose order need not be that of the WAL. Memory grows with the number of transactions that
+ * are open at once.
  */
 bool happenings_read(const HappeningRequest *request, WalScanEnd *end, Error *err) MUST_CHECK;
 

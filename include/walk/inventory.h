@@ -63,7 +63,7 @@ typedef struct WalInventory {
     Arena arena;
 } WalInventory;
 
-/* ERR_UNREACHABLE when the listing could not be had whole. */
+/* ERR_UNREACHABLE when the listing is not complete. */
 bool wal_inventory_load(WalInventory *inventory, const Cluster *cluster, Error *err) MUST_CHECK;
 
 /*
@@ -93,7 +93,7 @@ void wal_inventory_done(WalInventory *inventory); /* for CLEANUP() */
 /* From now on every trailer is read: for whoever is about to rely on them with something at stake.
  */
 void wal_inventory_distrust(WalInventory *inventory);
-/* Marks of damage don't count: for whoever knows better, or reads it all the same. */
+/* Marks of damage don't count, for callers that know better, or that read it anyway. */
 void wal_inventory_forget_damage(WalInventory *inventory);
 /* Why a segment that is there must not be relied on; NULL: nothing is known against it. */
 const Mark *wal_inventory_damage(const WalInventory *inventory, uint32_t timeline, uint64_t segment,
@@ -107,7 +107,7 @@ bool wal_marked_removed(const MarkList *marks, uint32_t segment_size, uint32_t t
                         uint64_t segment, uint64_t *last);
 
 bool wal_inventory_has(const WalInventory *inventory, uint32_t timeline, uint64_t segment);
-/* What the listing said of its object; NULL: it is not there. */
+/* What the listing said about its object. NULL when it is not there. */
 const WalStored *wal_inventory_stored(const WalInventory *inventory, uint32_t timeline,
                                       uint64_t segment);
 /* The run that holds this segment, or NULL. */

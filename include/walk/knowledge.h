@@ -10,7 +10,7 @@
 
 #include "wal/wal_known.h"
 
-/* What a listing says of an object, without opening it. */
+/* What a listing says about an object, without opening it. */
 typedef struct WalStored {
     uint64_t size;
     TimeUs at; /* It was stored then, by the store's clock. */

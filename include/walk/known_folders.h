@@ -17,9 +17,10 @@
 #include "repo/repo.h"
 
 /*
- * The archive's names as storage_list() gives them, sizes and times too, but for what a folder that
- * is not listed has besides its segments: history files of backups, foreign and damaged objects.
- * The whole listing where nothing is remembered, or the store can't tell when a folder changed.
+ * The archive's names, sizes and times as storage_list() gives them. In a folder that is not
+ * listed, only its segments are there, and not its history files of backups, foreign and damaged
+ * objects. It is the whole listing where nothing is remembered, or the store can't tell when a
+ * folder changed.
  */
 bool known_folders_list(const Cluster *cluster, ObjectList *list, Error *err) MUST_CHECK;
 

@@ -46,7 +46,7 @@ bool wal_learning_note(WalLearning *learning, const WalLesson *lesson, Error *er
 bool wal_learning_finish(WalLearning *learning, Error *err) MUST_CHECK;
 
 /*
- * Remember the trailers that are not remembered yet, if these are more than a few, so that the next
+ * Remember the trailers that are not remembered yet, if there are more than a few, so that the next
  * answers need not read each of them.
  */
 bool wal_learning_refresh(const Cluster *cluster, TimeUs now, Error *err) MUST_CHECK;

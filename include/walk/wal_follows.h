@@ -41,8 +41,9 @@ bool wal_follows(const Cluster *cluster, const WalName *name, const WalReaderSta
 
 /*
  * Two servers can write records of the same sizes, so that back links agree. Where the folder
- * (pg_wal) still has its own file of the segment before, the end of its last transaction is held
- * against the archive's. ERR_REFUSED when there is another transaction's, or of another time.
+ * (pg_wal) still has its own file of the segment before, the end of its last transaction is
+ * compared with the archive's. ERR_REFUSED when it is that of another transaction, or has another
+ * time.
  */
 bool wal_before_is_of(const Cluster *cluster, const WalBefore *before, const char *folder,
                       Error *err) MUST_CHECK;

@@ -74,8 +74,8 @@ static inline bool wal_source_is_open(const WalSource *source)
 bool wal_source_is_complete(const WalSource *source, uint32_t segment_size);
 
 /*
- * Its bytes, `size` of them and no more, in order; what they come from is verified whole.
- * *stored_size: bytes read of the repository. ERR_NOT_FOUND, ERR_CORRUPT.
+ * Hands over its first `size` bytes, in order. What they come from is verified in full.
+ * *stored_size is the number of bytes read from the repository. ERR_NOT_FOUND, ERR_CORRUPT.
  */
 bool wal_source_read(const Cluster *cluster, const WalInventory *inventory, const WalSource *source,
                      unsigned threads, WalSink *sink, void *context, uint64_t *stored_size,
@@ -100,7 +100,7 @@ typedef struct WalFile {
  * From now on what these files hold counts for everybody who walks along this inventory, whatever
  * the target: whole segments, and a last one in the middle of which WAL ends (what follows there,
  * zeros or what a recycled segment had, is not damage). What the archive has always comes first,
- * and a file with other WAL than that is not believed. A file that does not go on where the segment
+ * and a file with other WAL than that is not trusted. A file that does not go on where the segment
  * before it ends is the end of the walk. Paths are copied.
  */
 void wal_inventory_add_local(WalInventory *inventory, const WalFile *files, size_t count);

@@ -75,8 +75,9 @@ bool wal_walk_trailers(const WalWalk *walk, WalSegmentFunction *on_segment, void
                        WalWalkEnd *end, Error *err) MUST_CHECK;
 
 /*
- * The trailer of one segment of the path; of one that is not whole (*is_open) what a trailer would
- * say of what there is of it, which takes reading that. ERR_NOT_FOUND: there is nothing of it.
+ * The trailer of one segment of the path. For a segment that is not complete (*is_open), it is what
+ * a trailer would say about what there is of it, which then has to be read. ERR_NOT_FOUND when
+ * there is nothing of it.
  */
 bool wal_walk_trailer(const WalWalk *walk, uint64_t segment, WalTrailer *trailer, bool *is_open,
                       Error *err) MUST_CHECK;
