@@ -1,6 +1,6 @@
 /*
- * checks.h - what is checked once a database is back: the list that an operator would go through,
- * with what was found at each point.
+ * checks.h - what is looked at once a database is back: the list that an operator would go through,
+ * each with what was found.
  *
  *     answer     the server accepts connections
  *     databases  each database lets us in
@@ -11,8 +11,8 @@
  * expected backup     the first backup of the new timeline status     what monitoring sees:
  * `pgcairn status`
  *
- * A check that fails is data, not an error. While recovery is paused only the first four can be
- * made. For a copy (--as-copy) the later ones are never made.
+ * A check that fails is data. While recovery is paused only the first four can be made; a copy
+ * (--as-copy) has none of the later ones.
  */
 #pragma once
 

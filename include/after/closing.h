@@ -1,12 +1,12 @@
 /*
- * closing.h - what a restore has cost: the commits that are not in it, and the time, compared with
+ * closing.h - what a restore has cost: the commits that are not in it, and the time, held against
  * the objectives.
  *
- * The RPO is measured from the last commit that was kept to the latest known one that was not.
- * Known commits are those that the archive holds on timelines that go on beyond the place where the
- * new one begins, and those that the old data directory had. What nobody has any more can't be
- * counted. The RTO is measured from when the restore began until the database was open. With one
- * incident open, it is measured from when that began.
+ * RPO, measured: from the last commit that was kept to the latest that is known and is not in it.
+ * Known is what the archive holds on timelines that go on beyond the place where the new one
+ * begins, and what the old data directory had. What nobody has any more can't be counted.
+ * RTO, measured: from where the restore began (with one incident open, from where that began) until
+ * the database was open.
  */
 #pragma once
 

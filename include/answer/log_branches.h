@@ -2,7 +2,7 @@
  * log_branches.h - which stretches of WAL a look at all branches has to read, each of them once.
  *
  * The newest timeline's path comes first. An older timeline that goes on beyond the place where
- * others left it has WAL that is on no other path, and that WAL is read from there on.
+ * others left it has WAL that is on no other path: its own is read from there on.
  */
 #pragma once
 

@@ -1,17 +1,17 @@
 /*
  * held.h - a directory that was opened once, and what is below it.
  *
- * A path that is looked up again each time can lead elsewhere each time: whoever may rename things
- * on its way can put a link or another directory in the place of a part. So what is made, read or
- * removed below a directory is reached from the descriptor of that directory, and no symbolic link
- * is followed on the way. The kernel sees to that (openat2(2), Linux 5.6). Where there is no such
- * call, or a filter forbids it, each part is opened by itself.
+ * A path that is looked up anew each time can lead elsewhere each time: whoever may rename on its
+ * way puts a link or another directory in the place of a part. So what is made, read or removed
+ * below a directory is reached from the descriptor of that directory, and no symbolic link is
+ * followed on the way: the kernel sees to it (openat2(2), Linux 5.6), or each part is opened by
+ * itself where it has no such call or a filter forbids it.
  *
  *     held_open(&held, "/srv/pg/main", err)
  *     held_create(held_at(&held, "base/1/2619"), &fd, err)
  *
- * Mounts below the directory belong to it. All functions can fail with ERR_IO, a link on
- * the way included, and with ERR_NOT_FOUND where their comments say so.
+ * Mounts below the directory belong to it. Errors of all: ERR_IO, also where a link is on the way;
+ * ERR_NOT_FOUND where it is said.
  */
 #pragma once
 

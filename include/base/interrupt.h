@@ -1,5 +1,5 @@
 /*
- * interrupt.h - SIGINT, SIGTERM and SIGHUP set a flag; loops that move bytes look at it.
+ * interrupt.h - SIGINT, SIGTERM and SIGHUP set a flag; loops that move bytes ask for it.
  *
  * The normal error path then cleans up, so a signal leaves what a failed call leaves.
  */

@@ -7,8 +7,8 @@
  *     account_become(&account, err)      once, before anything of that user's is opened
  *
  * Who can write a directory on the way to a path decides what is at its end. So the way is walked
- * part by part with descriptors, and the kernel is not left to follow links. Each part must belong
- * to root or to the user who is found at the end, so that nobody else can lead root anywhere.
+ * part by part with descriptors, no link is left to the kernel, and each part must belong to root
+ * or to the user who is found at the end: nobody else can lead root anywhere.
  */
 #pragma once
 

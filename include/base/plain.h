@@ -1,9 +1,9 @@
 /*
- * plain.h - texts from elsewhere, made safe for a terminal and for one line.
+ * plain.h - texts of others, made fit for a terminal and for one line.
  *
  * Names of relations, databases and restore points, labels, paths and a server's messages can hold
  * anything: escape sequences that rewrite the screen, line ends that forge a line of ours, marks
- * that reverse the direction of writing. None of it reaches the reader of an answer or a log.
+ * that turn the direction of writing round. None of it reaches whoever reads an answer or a log.
  */
 #pragma once
 

@@ -1,9 +1,9 @@
 /*
- * progress.h - what a long job reports about itself while it runs. cli/ draws it.
+ * progress.h - what a long work tells of itself while it runs. cli/ draws it.
  *
- * The engine sets phase and total when it knows them and adds to the counters from any thread; the
- * engine's main loop calls progress_tick() often, which is cheap and calls back at most a few times
- * a second. A total of 0 means that it is not known: nothing is guessed.
+ * The engine sets phase and total when it knows them and adds to the counters from any thread;
+ * the engine's main loop calls progress_tick() often, which is cheap and calls back at most a few
+ * times a second. A total of 0 means: not known, so nothing is guessed.
  */
 #pragma once
 

@@ -1,5 +1,5 @@
 /*
- * rate.h - a limit of bytes per second, over all threads.
+ * rate.h - no more than so many bytes a second, over all threads.
  */
 #pragma once
 

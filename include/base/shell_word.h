@@ -1,5 +1,5 @@
 /*
- * shell_word.h - words of a command line that a person will type or a shell will run.
+ * shell_word.h - words of a command line that somebody is to type, or a shell to run.
  *
  * Names of files can hold blanks and quotes. A command that is shown quotes them where it must, so
  * that it can be pasted as it stands:

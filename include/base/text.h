@@ -1,5 +1,5 @@
 /*
- * text.h - questions about a text, letter by letter. The locale plays no part.
+ * text.h - questions to a text, letter by letter: no locale is asked.
  */
 #pragma once
 

@@ -2,9 +2,9 @@
  * tree.h - a tree of directories, walked by descriptors.
  *
  * Each part is opened relative to the directory that holds it, and a symbolic link is never
- * followed. So nobody who renames things or puts links in their place meanwhile can lead the walk
- * out of the tree, as could happen with a path that is looked up again each time. Links in the path
- * of the root are refused, too: give a resolved one.
+ * followed. So whoever renames things or puts links in their place meanwhile can't lead the walk
+ * out of the tree (a path that is looked up anew each time can be). Links in the path of the root
+ * are refused, too: give a resolved one.
  */
 #pragma once
 

@@ -1,8 +1,8 @@
 /*
  * work_queue.h - a bounded queue of jobs run by a fixed number of threads.
  *
- * A job owns everything it touches: inputs, outputs, buffers. A worker may also have a state of its
- * own (a compressor, a pack that is being written). Nothing else is shared, so neither needs a
+ * A job owns everything it touches: inputs, outputs, buffers. A worker may have a state of its
+ * own besides (a compressor, a pack being written). Nothing else is shared, so neither needs a
  * lock. The queue holds at most `capacity` jobs that were submitted and not yet taken back, which
  * bounds memory. The first job that fails stops the queue.
  *

@@ -1,7 +1,6 @@
 /*
- * backups.h - which backups there are, and whether each can be restored. That is never a flag: it
- * is derived from what is in the archive, and from what verify found bad when it read all of it
- * (repo/mark.h).
+ * backups.h - which backups there are, and whether each can be restored: derived from what is in
+ * the archive, never a flag, and from what verify found bad when it read all of it (repo/mark.h).
  */
 #pragma once
 

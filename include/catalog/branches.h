@@ -2,9 +2,9 @@
  * branches.h - which history is meant: the branches in the archive, and the one place that decides
  * which of them a restore follows.
  *
- * A branch is a path through timelines up to its tip. When a server is restored to a point in the
- * past, or promoted while its primary goes on, a new timeline leaves another one. If that other one
- * goes on beyond the place, it is a branch of its own.
+ * A branch is a path through timelines up to its tip. Where a server was restored to a point in the
+ * past, or promoted beside a primary that went on, a timeline leaves another one, and that one may
+ * go on beyond that place: then it is a branch of its own.
  *
  *     branch_list_load()      what there is: paths, by the histories and the listing
  *     branch_list_compare()   what each has that a path has not; reads the WAL beyond the place

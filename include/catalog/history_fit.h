@@ -3,8 +3,7 @@
  *
  * A server's history begins with its parent's, line by line. So where two of them speak of one
  * timeline, that one comes from the same ancestors, from the same places. A history that says
- * otherwise is that of another server, which was promoted separately: its timelines only have the
- * same numbers.
+ * otherwise is that of another server, promoted apart: its timelines only have the same numbers.
  */
 #pragma once
 

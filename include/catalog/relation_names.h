@@ -1,11 +1,10 @@
 /*
- * relation_names.h - names of databases and relation files, from the catalogues of a backup and, if
- * asked for, from a running server (only of databases: it has forgotten what was dropped).
+ * relation_names.h - what databases and relation files are called, by the catalogues of a backup
+ * and, if asked for, by a running server (databases only: it has forgotten what was dropped).
  *
- * The newest backup that ended before the place in question counts, or, if there is none, the next
- * one after it. It has no name for what was created in between, nor for the new file of a relation
- * that was rewritten, but it has a name for that relation's oid. Names are loaded when they are
- * first asked for, one database at a time.
+ * The newest backup that ended before the place in question counts; where there is none, the next
+ * one after it. What was created in between has no name in it, nor has the new file of a relation
+ * that was written anew; its oid has. Loaded when first asked for, a database at a time.
  */
 #pragma once
 

@@ -1,5 +1,5 @@
 /*
- * windows.h - recovery windows: the points in time to which each timeline path can be recovered.
+ * windows.h - recovery windows: which instants each timeline path can be recovered to.
  *
  * Commit times are not monotonic, so a window's end is a maximum over the trailers along the path;
  * a record that straddles two segments is joined (wal_walk).

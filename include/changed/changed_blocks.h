@@ -2,21 +2,20 @@
  * changed_blocks.h - which blocks of relations may have changed between two places of the WAL, so
  * that an increment reads those alone.
  *
- * The answer comes from the lists that are stored with archived segments (wal/wal_blocks.h), over
- * the path of timelines that leads to the second place. Where a list is missing or damaged, the
- * segment is read. What is not proven to be complete is not known: a hole, a segment that does not
- * go on where the one before it ends, damage, wal_level=minimal, a record whose effect is not
- * known.
+ * Taken from the lists that lie beside archived segments (wal/wal_blocks.h), over the path of
+ * timelines that leads to the second place; where there is no list, or it is damaged, the segment
+ * is read. What is not proven to be whole is not known: a hole, a segment that does not go on where
+ * the one before it ends, damage, wal_level=minimal, a record with an effect that is not known.
  *
  * A block that is not named has the content that it had when a backup that began at the first place
- * took it, except for hint bits, which may be set without WAL where the cluster has no data
- * checksums and wal_log_hints is off. That is true of main forks only: changes of visibility maps
- * and free space maps are not, or not always, in the WAL. The caller must read blocks that the
- * backup did not have. Switching data checksums on or off in between (pg_checksums) leaves no trace
- * in the WAL: the caller compares control files.
+ * took it, but for hint bits, which may be set without WAL where the cluster has no data checksums
+ * and wal_log_hints is off. That holds of main forks only: changes of visibility maps and free
+ * space maps are not, or not always, in the WAL. A block that the backup did not have is for the
+ * caller to read. That data checksums were switched on or off in between leaves no trace in the WAL
+ * (pg_checksums): the caller compares control files.
  *
- * More may be named than has changed, since memory is bounded: when very many blocks of a part of a
- * file are named, the whole part may count as changed.
+ * More may be named than has changed, in a bounded memory: a part of a file of which very many
+ * blocks are named may be taken for changed as a whole.
  */
 #pragma once
 

@@ -1,17 +1,16 @@
 /*
- * own_wal.h - whether what the archive has of a timeline was written by the server in question.
+ * own_wal.h - whether what the archive has of a timeline was written by the server that is asked.
  *
  * A server that was set back (a snapshot of its disk, a copied directory) goes on from an earlier
- * place under the same number of a timeline: the archive keeps the WAL of a history that is gone,
- * refuses what comes now, and its lists of blocks are about changes that this server never made.
- * The links from record to record don't show that, since two histories of similar work have similar
- * positions.
+ * place under the same number of a timeline: the archive keeps the WAL of what is no more, refuses
+ * what comes now, and its lists of blocks are about changes that this server never made. A link
+ * from record to record does not show it, since two histories of like work have like positions.
  *
- * So there must be a proof for the newest archived segment, to which those before it lead: the
- * server still has that very file, perhaps under another name, or the file was archived after the
- * backup was about to begin. The archive takes no second content under a name, and the server keeps
- * what was not taken. A backup begins with a new segment, so the one before it is on its way, and
- * is waited for if need be.
+ * So there must be a proof, for the newest archived segment, which those before it lead to: the
+ * server still has that very file, perhaps under another name, or it was archived since the backup
+ * was about to begin. The
+ * archive takes no second content under a name, and the server keeps what was not taken. A backup
+ * begins with a new segment, so the one before it is on its way: that is waited for if need be.
  */
 #pragma once
 

@@ -1,7 +1,7 @@
 /*
  * hint.h - commands in hints, as the operator can type them.
  *
- * A hint puts a command between backticks and leaves out the options of this run: "`pgcairn list`
+ * A hint puts a command between backticks and leaves out what this run was told: "`pgcairn list`
  * shows what can be reached". The layers that write hints don't know how the repository was named.
  * Whoever shows the hint has it completed:
  *
@@ -11,8 +11,8 @@
  *   `/usr/.../pg_ctl stop`    -> `runuser -u postgres -- /usr/.../pg_ctl stop`, for root
  *
  * What the configuration file says is not repeated, unless --config named the file: then that is.
- * An option that the command has already, or does not take, is left out. A command that needs a
- * data directory gets `--data=DIR` when nothing tells which.
+ * An option that the command has already, or does not take, is left out. `--data=DIR` stands where
+ * a command needs a data directory and nothing tells which.
  */
 #pragma once
 

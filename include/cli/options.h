@@ -1,9 +1,8 @@
 /*
  * options.h - what the command line, the environment and the configuration file can say.
  *
- * The last of these wins: the built-in fallback, /etc/pgcairn.conf or --config, PGCAIRN_* in the
- * environment, flags. One table (src/cli/option_table.c) drives parsing, checking, --help and the
- * file.
+ * Later wins: built-in fallback, /etc/pgcairn.conf or --config, PGCAIRN_* environment, flags.
+ * One table (src/cli/option_table.c) drives parsing, checking, --help and the file.
  */
 #pragma once
 

@@ -1,8 +1,8 @@
 /*
  * evidence.h - what a drill has shown, as an object of the repository: docs/format.md, chapter 7.
  *
- * evidence/ID/log, the server's messages, is stored first. evidence/ID/record has everything else,
- * and says what the log's bytes must be. A drill without a record did not take place.
+ * evidence/ID/log, the server's messages, is stored first; evidence/ID/record says everything else
+ * and what the log's bytes must be. A drill without a record did not take place.
  */
 #pragma once
 

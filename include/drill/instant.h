@@ -1,12 +1,12 @@
 /*
- * instant.h - the random target of a drill: which one a seed stands for.
+ * instant.h - the random instant of a drill: which one a seed stands for.
  *
  *     instant_list_load()   what can be drawn: stretches of WAL with commits, and special places
  *     instant_draw()        pure: the same list and the same seed give the same draw
  *     instant_resolve()     the record that was drawn, as a target of a restore
  *
- * All commits are equally likely, wherever they are. A third of all draws goes to the places where
- * a recovery is most likely to go wrong: just after a fork, a restore point and a backup's end.
+ * Commits are drawn alike, wherever they are. A third of all draws goes to the places where a
+ * recovery is most likely to go wrong: just after a fork, a restore point and a backup's end.
  */
 #pragma once
 

@@ -4,11 +4,11 @@
  *
  * Settings can't do that: SQL reaches other hosts by dblink, foreign tables, untrusted languages.
  * So the process gives up the right to open any socket but those of the local file system
- * (seccomp(2): socket(2) of another family fails with EAFNOSUPPORT), and so does everything that it
- * starts. That needs no privilege, no namespace and no other user. Unlike in a user namespace,
- * files keep their owners, and it works in a container as well as on a host. io_uring_setup(2)
- * fails with ENOSYS, as a ring could open what the process itself may not. Programs with the setuid
- * bit have no effect from then on (PR_SET_NO_NEW_PRIVS).
+ * (seccomp(2): socket(2) of another family fails with EAFNOSUPPORT), and all that it starts does so
+ * with it. That needs no right, no namespace and no other user: unlike in a user namespace files
+ * keep their owners, and a container has it as well as a host. io_uring_setup(2) fails with ENOSYS,
+ * as a ring could open what the process itself may not. Programs with the setuid bit have no
+ * effect from then on (PR_SET_NO_NEW_PRIVS).
  */
 #pragma once
 

@@ -11,10 +11,10 @@
  *     -- at-least: 120000
  *     SELECT count(*) FROM customer;
  *
- * A probe ends at the next "-- probe:". Its answer is the first value of the last statement's first
- * row. `expect` is the exact text, as psql -At shows it. `at-least` and `at-most` are bounds of a
- * number, both included. Without any of them the probe must only not fail. The database is
- * "postgres" when none is named. The session is read-only.
+ * A probe goes on to the next "-- probe:". Its answer is the first value of the last statement's
+ * first row. expect: the very text, as psql -At shows it. at-least, at-most: a number's bounds,
+ * both included. Without any of them it must only not fail. database: "postgres" without one.
+ * The session is read-only.
  */
 #pragma once
 

@@ -16,8 +16,8 @@
  *   since the last drill    sequences that stand further back, tables with less than half of their
  *                rows, and those that are gone: noted, as only the operator knows what is right
  *
- * A probe that fails is data; an Error means that we could not go on looking. Any server can be
- * asked, not only a drill's: the caller says how to connect, and only a copy is written to.
+ * A probe that fails is data; an Error means that we could not look on. Any server can be asked,
+ * not a drill's alone: how to get in is the caller's to say, and only a copy is written to.
  */
 #pragma once
 

@@ -3,8 +3,8 @@
  * to anybody: what it must not reach, run, wait for or hide.
  *
  * They stand on the server's command line, which beats every file, and the restored configuration
- * is not read at all: it names paths of another host, libraries, and programs. Settings of a role
- * or a database beat the command line, so a session sets the rest (safe_session()).
+ * is not read at all: it names paths of another host, libraries, and programs. What a role or a
+ * database has set for itself beats the command line; so a session says the rest (safe_session()).
  */
 #pragma once
 

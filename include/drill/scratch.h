@@ -9,13 +9,13 @@
  *         conf/         postgresql.conf, pg_hba.conf, pg_ident.conf of our own
  *         server.log
  *
- * There is one drill at a time: it holds a lock (flock(2)) on DIR/pgcairn.drill, which is released
- * when the process ends, however that happens. Whoever gets the lock finds what a killed drill left
- * behind, ends the server that runs there, and removes it all. Nothing else in DIR is looked at.
+ * One drill at a time: it holds a lock (flock(2)) on DIR/pgcairn.drill, which goes when the process
+ * does, however that comes. Whoever gets the lock finds what a killed drill left behind, ends the
+ * server that runs there, and removes it all. Nothing else in DIR is looked at.
  *
- * Which processes to end is never guessed. They are those whose working directory is the drill's
- * data directory, as PostgreSQL's is from the first instruction on, and the one in the record when
- * pid, start time and boot are the same.
+ * Which processes are to end is never guessed: those whose working directory is the drill's data
+ * directory, as PostgreSQL's are from the first instruction on, and the one in the record when pid,
+ * start time and boot are the same.
  */
 #pragma once
 

@@ -1,10 +1,10 @@
 /*
- * way_in.h - as which user, and in which database, the copy can be queried.
+ * way_in.h - as whom, and through which database, the copy can be asked.
  *
- * Its first superuser can have any name and may not be allowed to log in, template1 is often closed
- * (datallowconn), and postgres may have been dropped. None of it is the backup's fault. Names are
- * read from the files of pg_authid and pg_database, before the server is started; which of them
- * lead in is tried once it is open.
+ * Its first superuser can have any name and may be kept from logging in, template1 is often closed
+ * (datallowconn) and postgres can be gone: none of it is the backup's fault. Names are read from
+ * the files of pg_authid and pg_database, before the server is started; which of them lead in is
+ * tried once it is open.
  */
 #pragma once
 

@@ -10,9 +10,9 @@
  *     }
  *
  * They lie in pg_wal/pgcairn.prefetch (docs/format.md, chapter 10), verified like any that is
- * handed over, and are handed over by rename. A file there is trusted only if it is exactly the one
- * that was put there, for this repository and cluster, and since this boot. Nothing is ever
- * concluded from a file that is not there: then the request does all the work itself.
+ * handed over, and are handed over by rename. What lies there is believed only if it is exactly
+ * the file that was put there: for this repository and cluster, since this boot. Nothing is ever
+ * concluded from what does not lie there: then the request does all the work itself.
  */
 #pragma once
 

@@ -1,11 +1,11 @@
 /*
- * exposure.h - the RPO at this moment: how old is the oldest commit that is not yet durable in the
+ * exposure.h - the RPO of this moment: how old is the oldest commit that is not yet durable in the
  * repository?
  *
  * It is found by looking: the archive is listed and its trailers are read up to where it is without
  * a gap, and from there on the server's own WAL is read to the first commit record. So an idle
  * database has no exposure, however old its last archived segment is, and what the server merely
- * takes to be archived does not count. Ages are by the server's clock, as commit times are.
+ * believes to be archived does not count. Ages are by the server's clock, as commit times are.
  */
 #pragma once
 

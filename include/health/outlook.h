@@ -2,8 +2,8 @@
  * outlook.h - how long a restore would take now: to the latest instant, and to the one of the
  * window that takes longest; and what would bring that below the objective.
  *
- * The forecast rests on what restores took on this class of host. If none was measured there, it
- * rests on the last one that was measured elsewhere, and says so.
+ * By what restores took on this class of host, or, where none was measured, by the last that was
+ * measured elsewhere, which is then said.
  */
 #pragma once
 

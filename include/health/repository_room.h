@@ -2,9 +2,9 @@
  * repository_room.h - how much room the repository's file system has, what goes into it a day, and
  * for how long that is enough.
  *
- * This is measured, never guessed: from what the existing backups have stored, and from the sizes
- * and times of WAL in a listing. It is about one cluster and leaves out what others bring to the
- * same file system. Nothing is subtracted for what retention will remove.
+ * Measured, never guessed: by what the backups that are there have stored, and by the sizes and
+ * times of the WAL that a listing tells. Of one cluster: what others bring to the same file system
+ * is not in it. Nothing is subtracted for what retention will remove.
  */
 #pragma once
 

@@ -2,8 +2,8 @@
  * server_look.h - what a server says about its WAL, its archiver and its replication slots, and
  * what waits in its pg_wal.
  *
- * health_look() fills it, and it is plain data from then on. What could not be asked is marked as
- * not known: nothing is guessed.
+ * Filled by health_look(), plain data from then on. What could not be asked is marked as not known;
+ * nothing is guessed.
  */
 #pragma once
 

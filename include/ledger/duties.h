@@ -1,6 +1,6 @@
 /*
  * duties.h - what has to be done again and again so that a restore can be trusted, and when it was
- * last done, according to the journal alone.
+ * done last, by the record alone.
  *
  *   backup    a base backup
  *   verify    everything stored is read back (not of one backup only); damage that it finds is told
@@ -8,8 +8,8 @@
  *   restore   a test restore: any that was started and came to its verified target, or a drill
  *   drill     a full drill
  *
- * A duty is due when its period has passed since it was last done, or, if it was never done, since
- * the cluster was registered. It is overdue when half a period more has passed.
+ * A duty is due when its period is over since it was done last, or, never done, since the cluster
+ * was registered; overdue when half a period more is.
  */
 #pragma once
 

@@ -1,6 +1,6 @@
 /*
  * measure.h - what one restore (or drill) took: its load, its phases, and the kind of host that it
- * ran on. It is written into the journal entry and read back for the forecast (ledger/forecast.h).
+ * ran on. Written into its journal entry, read back for the forecast (ledger/forecast.h).
  *
  * docs/format.md, chapter 7.2.
  */

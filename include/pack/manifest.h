@@ -1,8 +1,8 @@
 /*
  * manifest.h - the list of everything in one backup: a backup exists when its manifest does.
  *
- * Text, one record a line, sorted by path, zstd-compressed: docs/format.md, chapter 5. It is
- * written once, as the last object, and never changes from then on.
+ * Text, one record a line, sorted by path, zstd-compressed: docs/format.md, chapter 5. Written
+ * once, last; immutable from then on.
  */
 #pragma once
 

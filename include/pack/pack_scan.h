@@ -1,7 +1,7 @@
 /*
  * pack_scan.h - a whole pack read once, in order: every frame proven, and the SHA-256 of it all.
  *
- * Damage in it is a result, not an error: verify reports it and goes on.
+ * What is damaged in it is told, not an error: verify reports it and goes on.
  */
 #pragma once
 

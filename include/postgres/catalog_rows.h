@@ -2,9 +2,9 @@
  * catalog_rows.h - names out of the files of the system catalogues, without a server: pg_class,
  * pg_namespace, pg_database, pg_authid, and the map that says in which file a catalogue is.
  *
- * Rows come from the pages as they are on disk, of whatever transaction. Whether a row was replaced
- * later, or never committed, is only known as far as the row itself says so. In a backup that is
- * good enough for names, and for nothing else.
+ * Rows come from the pages as they lie on disk, of whatever transaction; of which a later one was
+ * made, or that were never committed, is told as far as the row itself says it. In a backup that
+ * is good enough for names, and for nothing else.
  *
  * Sources: catalog/pg_class.h, catalog/pg_authid.h, storage/bufpage.h, access/htup_details.h,
  * relmapper.c, 13 to 18.

@@ -2,7 +2,7 @@
  * data_directory.h - what each file of a data directory is, and what a base backup takes of it.
  *
  * Source: src/backend/backup/basebackup.c (excludeDirContents, excludeFiles, noChecksumFiles),
- * common/relpath.c, storage/file/reinit.c; the lists are the same in 13..18 except where noted.
+ * common/relpath.c, storage/file/reinit.c; the same lists 13..18 but where noted.
  */
 #pragma once
 

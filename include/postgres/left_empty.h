@@ -1,10 +1,10 @@
 /*
  * left_empty.h - databases that a restore left empty, on purpose (restore --only-database).
  *
- * Their files exist with their old length, so that WAL can be replayed over them, and hold zeros. A
- * server that let somebody in would find no system index and stop (relcache.c,
+ * Their files are there, as long as they were, so that WAL can be replayed over them, and hold
+ * zeros. A server that let somebody in would find no system index and take itself down (relcache.c,
  * load_critical_index() panics). So the database's PG_VERSION, which is read before anything else
- * of it (postinit.c, ValidatePgVersion()), says what is wrong: the server answers "The data
+ * of it (postinit.c, ValidatePgVersion()), says what the matter is: the server answers "The data
  * directory was initialized by PostgreSQL version" and this text, and lives. DROP DATABASE does not
  * read it.
  */

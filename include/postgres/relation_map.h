@@ -1,5 +1,5 @@
 /*
- * relation_map.h - pg_filenode.map: the files of those catalogs that can't say so themselves.
+ * relation_map.h - pg_filenode.map: which files the catalogs have that can't say so themselves.
  *
  * pg_class, pg_attribute and a few others of each database, and all shared catalogs: without one of
  * these files nobody can connect. Source: utils/cache/relmapper.c.

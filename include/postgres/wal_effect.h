@@ -1,10 +1,9 @@
 /*
- * wal_effect.h - what a WAL record does to files in addition to the blocks that it refers to
- * (wal_reference.h). Whoever wants to tell which blocks are unchanged must know it.
+ * wal_effect.h - what a WAL record does to files beside the blocks that it refers to
+ * (wal_reference.h): what somebody must know who wants to tell which blocks are as they were.
  *
- * It covers what pg_rewind (parsexlog.c, extractPageInfo) and the server's own summaries
- * (walsummarizer.c) look at, in 13 to 18. When in doubt, an effect says more than needed rather
- * than less.
+ * What pg_rewind (parsexlog.c, extractPageInfo) and the server's own summaries (walsummarizer.c)
+ * look at, of 13 to 18. An effect says more than needed rather than less.
  */
 #pragma once
 

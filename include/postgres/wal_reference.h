@@ -1,9 +1,9 @@
 /*
  * wal_reference.h - which blocks a WAL record is about.
  *
- * A record of any resource manager, even an extension's, first names the blocks of relations that
- * its replay may change: they come before all other parts (xloginsert.c, XLogRecordAssemble).
- * Source: access/xlogrecord.h, xlogreader.c (DecodeXLogRecord).
+ * A record says in front of everything else which blocks of relations replaying it may change, of
+ * whatever resource manager it is, an extension's too: they come before all other parts
+ * (xloginsert.c, XLogRecordAssemble). Source: access/xlogrecord.h, xlogreader.c (DecodeXLogRecord).
  *
  * Inline, since the archiver looks at each record of each segment.
  */

@@ -7,10 +7,9 @@
  *
  * The server calls archive_command for one segment after the other, and each call waits for disks
  * and one compressor. Here the segments that have a .ready file are pushed along by several
- * threads; when the server asks for them, a local acknowledgement answers. A failure with one of
- * them is forgotten: the server will ask for it anyway. Nothing is published before its
- * predecessor, and nothing of another timeline, whose history the server archives first: so a crash
- * leaves no hole.
+ * threads; when the server asks for them, a local acknowledgement answers. What fails of them is
+ * forgotten: the server will ask. Nothing is published before its predecessor, and nothing of
+ * another timeline, whose history the server archives first: so a crash leaves no hole.
  */
 #pragma once
 

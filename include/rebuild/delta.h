@@ -1,11 +1,11 @@
 /*
- * delta.h - which parts of a backup are already in their place.
+ * delta.h - what of a backup is in its place already.
  *
- * Only content counts, never size and time. The pages of large files are compared by hash with the
- * page tables, and small files are compared in full. rebuild_compare() fills a Delta and writes
- * nothing, so that whatever will be needed of the backup is read and verified before anything is
- * overwritten; rebuild_files() then writes what differs. A file that somebody touched in between is
- * compared again, as is one that was never compared: rebuild_files() can do without the first step.
+ * Only content counts, never size and time: of large files the hash of each page, against the page
+ * tables; of small ones all of it. rebuild_compare() fills a Delta and writes nothing, so that
+ * whatever will be needed of the backup is read and verified before anything is overwritten;
+ * rebuild_files() then writes what differs. A file that somebody touched in between is compared
+ * again, as is one that was never compared: rebuild_files() can do without the first step.
  *
  * Pages that differ were decompressed to be verified; they are kept for the second step as far as
  * there is memory for them, and read again beyond that.

@@ -1,8 +1,8 @@
 /*
  * held_places.h - the directories that a restore writes into, opened once each (base/held.h).
  *
- * From then on all writing goes through their descriptors, so it makes no difference if somebody
- * puts a directory or a link in the place of a part of their paths. A link in pg_tblspc is never
+ * From then on nothing is written but below their descriptors, so a directory or a link that
+ * somebody puts in the place of a part of their paths changes nothing. A link in pg_tblspc is never
  * followed: what is below it goes into the version directory that is held for this tablespace.
  */
 #pragma once

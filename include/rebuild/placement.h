@@ -1,10 +1,9 @@
 /*
  * placement.h - where the files of a backup are put, and how.
  *
- * Together with a manifest it is all that skeleton.h, held_places.h and rebuild.h need to put the
- * backup's files into a place. What is restored, and what was there before, is none of their
- * business. restore/preflight.c and restore/configuration.c fill it. Its strings are in the plan's
- * arena.
+ * With a manifest it is all that skeleton.h, held_places.h and rebuild.h need to put the backup's
+ * files into a place: what is restored, and what was there before, is none of their business.
+ * Filled by restore/preflight.c and restore/configuration.c; its strings are in the plan's arena.
  */
 #pragma once
 

@@ -1,5 +1,5 @@
 /*
- * plan_entry.h - what a plan says about one entry of its backup.
+ * plan_entry.h - what a plan says of one entry of its backup.
  */
 #pragma once
 

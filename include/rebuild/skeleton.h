@@ -1,6 +1,6 @@
 /*
- * skeleton.h - the directories and links of a cluster, and files that are left empty: everything
- * that takes no content from the backup.
+ * skeleton.h - the directories and links of a cluster, and files that are left empty: all of it but
+ * what takes something from the backup.
  */
 #pragma once
 

@@ -3,9 +3,9 @@
  * its trailers only.
  *
  * The stored bytes are read and summed, by threads of its own; what comes out of the frames is
- * checked by archive-get when replay gets there. When a cluster is about to be replaced, nothing is
- * touched before all of it was checked. Otherwise the check runs while the files are copied, and
- * ends the copying at once when it finds something, rather than after hours of replay.
+ * checked by archive-get when replay gets there. Where a cluster is about to be replaced all of it
+ * is waited for before anything is touched; elsewhere it goes on beside the copying of the files,
+ * and ends that at once when it finds something: not after hours of replay.
  */
 #pragma once
 

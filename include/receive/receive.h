@@ -3,11 +3,11 @@
  *
  * Whole segments become WAL objects, as archive-push stores them. The segment still being written
  * is stored in pieces (wal/wal_piece.h). The server is told that WAL is durable only once it is
- * durable in the repository. Its slot keeps everything else, and commits that wait for us are as
- * safe as the repository is. Nothing local is needed for that: what was received but not stored
- * when the process dies is streamed again.
+ * so in the repository: its slot keeps everything else, and commits that wait for us are as safe
+ * as the repository is. Nothing local is needed for that: what was received and not stored when
+ * the process dies is streamed once more.
  *
- * On request, WAL first goes into a spool on this host. Then durable means durable there.
+ * By request a spool on this host comes between: then durable means durable there.
  */
 #pragma once
 

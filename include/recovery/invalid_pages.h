@@ -3,8 +3,8 @@
  * same (ignore_invalid_pages, for databases that are left empty: restore --only-database).
  *
  * It says of each: "page 5 of relation base/16385/2619 is uninitialized", or "does not exist"
- * (xlogutils.c, report_invalid_page()). For a database that is brought back, that would have ended
- * the recovery, and it must not pass as a success.
+ * (xlogutils.c, report_invalid_page()). Of a database that is brought back that would have ended
+ * the recovery, and must not pass for a success.
  */
 #pragma once
 

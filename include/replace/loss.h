@@ -1,5 +1,5 @@
 /*
- * loss.h - what a restore would lose because only the directory that it replaces has it.
+ * loss.h - what a restore would lose that only the directory has which it replaces.
  *
  * A restore without a target is meant to bring everything, so it is never carried out with less
  * than the directory has, unless somebody says so (--discard-wal). One with a target is meant to

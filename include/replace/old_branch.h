@@ -1,6 +1,6 @@
 /*
  * old_branch.h - which history the WAL of an old data directory belongs to, and how far it goes,
- * compared with the archive.
+ * held against the archive.
  *
  * A name says nothing: a clone, a promoted copy and the loser of two promotions have WAL files of
  * the same names and the same system identifier. So what both have is compared in content, and

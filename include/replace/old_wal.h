@@ -1,6 +1,6 @@
 /*
- * old_wal.h - what is in the pg_wal of an old data directory, judged by content: recycled segments
- * have such names, too.
+ * old_wal.h - what lies in the pg_wal of an old data directory, judged by content: names alone
+ * also belong to recycled segments.
  */
 #pragma once
 

@@ -1,12 +1,12 @@
 /*
- * ownership.h - who owns the tablespace to which a data directory's link leads?
+ * ownership.h - whose tablespace is it that a data directory's link leads to?
  *
- * A copy of a data directory has the original's links, even when the original is not running. What
- * a link leads to counts as the directory's own only when that is proven. Otherwise it stays.
+ * A copy of a data directory has the original's links, and the original need not run. What a link
+ * leads to is taken for the directory's own only when that is proven; else it stays.
  *
- * If a server was started in a directory, postmaster.opts and postmaster.pid have its path, and in
- * a copy they have the path of the original. If no server was started in it yet, the backup or the
- * restore that made it says where it belongs.
+ * A directory that a server was started in is at home there: postmaster.opts and postmaster.pid
+ * have its path, and a copy has the path of the original in them. Of one that no server was started
+ * in yet the backup or the restore that made it says where it belongs.
  */
 #pragma once
 

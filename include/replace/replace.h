@@ -1,6 +1,6 @@
 /*
- * replace.h - what was there before: its WAL goes into the archive, and what was kept of it until
- * the new cluster is there is removed.
+ * replace.h - what was there before: its WAL goes into the archive, and what is kept of it goes
+ * last.
  */
 #pragma once
 

@@ -1,5 +1,5 @@
 /*
- * strays.h - what does not belong in a directory that is overwritten in place.
+ * strays.h - what does not belong into a directory that is overwritten in place.
  */
 #pragma once
 

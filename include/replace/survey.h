@@ -1,10 +1,9 @@
 /*
- * survey.h - looks through what is replaced before it is touched: what must not be removed with it,
- * and how much it is.
+ * survey.h - what is replaced is gone through first: what must not go with it, and how much it is.
  *
- * Nothing in the old directory is touched before all of it was seen. It may have a repository or a
- * spool in it (by path, through a link, or by a second mount of the same place), a mount that can
- * neither be renamed nor removed, or something that may not be read.
+ * Nothing of the old directory is touched before all of it was seen: a repository or a spool in it,
+ * by path, through a link or from a second mount of the same place, a mount that can neither be
+ * renamed nor removed, what may not be read.
  */
 #pragma once
 

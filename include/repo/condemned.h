@@ -7,8 +7,8 @@
  *     who writes    stores a lease, then loads this list: it neither bases on nor refers to what is
  *                   named here
  *
- * One of the two sees the other, even though listings are not atomic. Records are immutable: to
- * spare a part of one, the rest is stored as a new record. docs/format.md, chapter 7.3.
+ * One of the two sees the other, without a listing that is atomic. Records are immutable; to spare
+ * a part of one the rest is stored anew. docs/format.md, chapter 7.3.
  */
 #pragma once
 
@@ -62,6 +62,8 @@ bool condemned_has_pack(const CondemnedList *list, const char *pack);
 bool condemned_takes_from(const CondemnedList *list, const char *pack, bool is_own);
 /* The record that names this backup; NULL: none that can be read does. */
 const CondemnedRecord *condemned_find(const CondemnedList *list, const char *backup);
+/* A record that names it because a person said so, which may stand beside one of the policy. */
+const CondemnedRecord *condemned_find_by_hand(const CondemnedList *list, const char *backup);
 /* When the first of it may be removed. */
 static inline TimeUs condemned_until(const CondemnedRecord *record)
 {

@@ -1,8 +1,8 @@
 /*
- * keeper.h - a thread that does one small thing again and again while its owner is busy, such as
- * renewing a lease during a restore that takes days.
+ * keeper.h - a thread that does one small thing again and again while its owner is busy: renewing a
+ * lease during a restore of days.
  *
- * What it runs must not touch what its owner touches meanwhile. Signals go to the main thread only.
+ * What it runs must not touch what its owner touches meanwhile. Signals stay the main thread's.
  */
 #pragma once
 

@@ -2,10 +2,9 @@
  * lease.h - whoever is at work says so: who it is and what must be kept for it.
  *
  * Immutable objects lease/HOLDER.SEQ; renewing stores the next SEQ and removes the last but one.
- * Each cluster has at most one backup and one remover at a time, and any number of readers. The
- * remover lists the leases (lease_list_load()) after it has said what it is about to remove
- * (repo/condemned.h). When two both store before they list, one sees the other. docs/format.md,
- * chapter 7.
+ * One backup at a time and cluster, and one that removes; any number of readers. Who removes lists
+ * them (lease_list_load()) after it has said what it is about to remove (repo/condemned.h): of two
+ * that both store before they list one sees the other. docs/format.md, chapter 7.
  */
 #pragma once
 

@@ -1,16 +1,15 @@
 /*
  * mark.h - what was found out, or is wanted, about a backup or a WAL object: a small record of its
- * own, so that nobody has to change the thing it is about. docs/format.md, chapter 7.5.
+ * own, so that nobody has to change what it speaks of. docs/format.md, chapter 7.5.
  *
  *     CLEANUP(mark_list_done) MarkList marks = {.count = 0};
  *     if (!mark_list_load(&marks, &cluster, err))
  *         return false;
  *     const Mark *damage = mark_find(&marks, MARK_DAMAGE, MARK_OF_BACKUP, id);
  *
- * Marks are immutable, and several may be about one thing. Of those of one kind and subject, the
- * one with the highest number counts. Clocks don't count, since they differ from host to host.
- * Unlike what is in known/, a mark must only be removed by the one that follows it, because what it
- * says is stored nowhere else.
+ * Marks are immutable, and several may speak of one thing: of one kind, about one subject, the one
+ * with the highest number counts. Clocks don't: they differ from host to host. Unlike known/ a mark
+ * must not be removed by anybody but its next: it is not told anywhere else.
  */
 #pragma once
 

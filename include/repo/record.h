@@ -4,9 +4,9 @@
  * repository, registration, lease, journal and condemned objects are records: a person reads them
  * with cat, every byte is covered. docs/format.md, chapter 3.
  *
- * Older records don't have a key that was added later, so its reader asks for it with record_find()
- * and has a default. A reader ignores keys that it does not know, except those that begin with "!",
- * which record_parse() refuses.
+ * A key that is added later is one that its reader asks for with record_find() and has a default
+ * for: the records that there are don't have it. A reader passes over keys that it does not know,
+ * but for those with a "!" before them, which record_parse() refuses.
  */
 #pragma once
 

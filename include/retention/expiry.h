@@ -9,9 +9,9 @@
  *     packs and WAL are condemned     that no manifest needs any more; their own grace goes by
  *     packs and WAL go                and the record last
  *
- * Each step may be killed, and the next run, on any host, does it again. Only one runs at a time
- * (it has a lease of its own). One that wakes up late removes what was condemned and nothing else,
- * since no plan counts on what is condemned. docs/format.md, chapter 7.3.
+ * Each step may be killed and is done again by the next run, of any host; one runs at a time (a
+ * lease of its own). One that wakes up late removes what was condemned and nothing else, since what
+ * is condemned counts for nobody's plan. docs/format.md, chapter 7.3.
  */
 #pragma once
 

@@ -1,8 +1,8 @@
 /*
- * keeping_outlook.h - what a policy will remove next, for commands that only look: list and status.
+ * keeping_outlook.h - what a policy is about to let go, for whoever only looks: list and status.
  *
- * It works like `expire --dry-run`, but takes what is remembered of the archive's full folders
- * instead of listing them. Its numbers are only shown; nothing acts on them.
+ * As `expire --dry-run`, but of the archive's full folders what is remembered of them is taken: a
+ * number to be told, nothing that is acted upon.
  */
 #pragma once
 

@@ -1,5 +1,5 @@
 /*
- * periods.h - which day, week, month and year a point in time is in, by the clocks of a place.
+ * periods.h - which day, week, month and year an instant is in, by the clocks of a place.
  */
 #pragma once
 

@@ -67,9 +67,11 @@ typedef struct RetentionBackup {
     /* TIME_US_NONE means that it is not pinned, and TIME_US_MAX that the pin has no end. */
     TimeUs pinned_until;
     bool is_leased;
-    bool
-        /* It will be removed, so it counts for nothing, but its WAL is kept until then. */
-        is_condemned;
+    /* It will be removed, so it counts for nothing, but its WAL is kept until then. */
+    bool is_condemned;
+    /* A person has condemned it, whatever it is. That it is damaged is nobody's surprise any more.
+     */
+    bool is_condemned_by_hand;
     bool is_given_up; /* A person wants it gone. Only law 9, a pin or a lease keeps it. */
     /* Without it, this many bytes would be free: those of packs that only it refers to. */
     uint64_t bytes;

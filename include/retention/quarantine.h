@@ -1,11 +1,11 @@
 /*
- * quarantine.h - takes WAL of the wrong history out of the way: it is set aside in the repository
- * under names that no reader looks at, and can be put back.
+ * quarantine.h - WAL of the wrong history out of the way: set aside in the repository under names
+ * that no reader looks at, and put back again.
  *
  * An object is copied, durably, before it is removed, the last of a timeline first and its history
- * at the end. So at any moment, even after a kill, what is left of a timeline has no new hole, no
- * WAL is there without its history, and every object is in one of the two places, or in both.
- * Putting back works in the opposite order. docs/format.md, chapter 7.5.
+ * at the end. So at any moment, also after a kill, what is left of a timeline has no new hole, no
+ * WAL is there without its history, and every object is in one of both places, or in both. Putting
+ * back goes the other way round. docs/format.md, chapter 7.5.
  */
 #pragma once
 

@@ -5,7 +5,7 @@
  *     packs      before manifests: a pack without a manifest has none that was committed since
  *     leases     before all of it: who comes later sees what is condemned
  *
- * If something can't be looked at in full, that is an error, or the plan's obstacle.
+ * What can't be looked at whole is an error, or the plan's obstacle.
  */
 #pragma once
 

@@ -1,10 +1,10 @@
 /*
- * presence.h - does a server work on this data directory, even one that can't be seen from here?
+ * presence.h - does a server work on this data directory, also one that can't be seen from here?
  *
- * A lock file only tells that to a program that sees the server's processes. A server in a
- * container calls itself process 1; one on another host has a number that means nothing here; its
- * lock file may have been removed, or be left over from a crash. So all signs are looked at, and
- * where nothing is proven, that is the answer.
+ * A lock file tells that only to whoever sees the server's processes. A server in a container calls
+ * itself process 1; one on another host has a number that means nothing here; its lock file may
+ * have been removed, or be left over from a crash. So everything that tells is asked, and where
+ * nothing is proven, that is the answer.
  *
  *     PresenceFacts facts;
  *     if (!presence_look(data, &facts, err))

@@ -4,7 +4,7 @@
  * What a data directory, a repository or a spool holds can be made by whoever owns it, or by a role
  * of the database that may run programs. So nobody who works on it keeps root's rights: main()
  * calls this after the options are known and before the command opens, reads, lists or runs
- * anything of that user's. docs/security.md says who is who.
+ * anything of that user's. docs/security.md tells who is who.
  */
 #pragma once
 

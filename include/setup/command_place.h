@@ -1,6 +1,6 @@
 /*
- * command_place.h - is this a place to keep something in? What is in a data directory or a
- * tablespace is copied, replaced and lost together with it.
+ * command_place.h - is this a place to keep something in? What lies in a data directory or a
+ * tablespace is copied, replaced and lost along with it.
  */
 #pragma once
 

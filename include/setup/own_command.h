@@ -1,6 +1,6 @@
 /*
  * own_command.h - another command of this very program, as a child: it has its own exit status,
- * report and journal entry, and does the same as when it is run by hand.
+ * report and journal entry, and does what it does by hand.
  */
 #pragma once
 

@@ -2,7 +2,8 @@
  * repository.h - the one door: how a command opens the repository and its cluster.
  *
  * Everything that a command says about the repository as a place is read here: --repo, --cluster,
- * --retries, --rate-limit. So commands of one kind are all equally patient with a repository:
+ * --retries, --rate-limit, and later what opens a store of another kind or what is encrypted. So
+ * no command meets a repository with another patience than its like:
  *
  *   use                      who                            attempts       gives up after
  *   REPOSITORY_FOR_SERVER    archive-push, archive-get,     --retries + 1  1.4 s (--retries=3)
@@ -14,22 +15,21 @@
  *   REPOSITORY_ONCE          status, and what archive-get   1              at once
  *                            leaves to fetch ahead
  *
- * When there is nothing at the address at all (no such directory), READING and WRITING say so after
- * 0.3 s, too, because an address is more often mistyped than out of reach. Once the place was seen,
- * they wait for it. For SERVER a directory that is missing may be a file system that is not mounted
- * yet.
+ * Where there is nothing at the address at all (no such directory), READING and WRITING say so
+ * after 0.3 s, too: it is mistyped more often than it is away. Once the place was seen it is waited
+ * for. For SERVER a directory that is missing may be a file system that is not mounted yet.
  *
- * Attempts are counted for each operation, from the first one on: a repository that is out of reach
- * for a moment stops neither a command that begins nor one that has worked for hours.
- * storage/wrap.h says what is tried again, and what is not because the result would be the same. A
- * pause follows each attempt but the last, and each is twice as long as the one before.
+ * Attempts count for each operation, from the first one on: a repository that is away for a moment
+ * neither stops a command that begins nor one that has worked for hours. What is tried again, and
+ * what is not since it will be the same in a moment, is in storage/wrap.h. A pause follows each
+ * attempt but the last, each twice as long as the one before.
  *
- * The reasons: the server calls its hooks again anyway, and waits for each, so the operator says
- * how long. What works for hours loses more by giving up than by waiting. Whoever asks at a
- * terminal wants the answer now. And for status, a repository that is out of reach is the answer.
+ * Why so: the server calls its hooks again anyway, and waits for each, so it is the operator who
+ * says how long; what works for hours loses more by giving up than by waiting; whoever asks at a
+ * terminal wants the answer now; and for status a repository that is away is the answer.
  *
- * --rate-limit limits what is read from the repository, where that is the work. For a backup it
- * limits what is read from the server's disks (base/rate.h).
+ * --rate-limit is on what is read from the repository, where that is the work: a backup's is on
+ * what is read from the server's disks (backup/rate.h).
  */
 #pragma once
 

@@ -1,5 +1,5 @@
 /*
- * secrets.h - a password that we were given is not passed on.
+ * secrets.h - a password that we were given stays ours.
  */
 #pragma once
 

@@ -1,5 +1,5 @@
 /*
- * service.h - tells systemd about us: our own sd_notify(3), so that no library is needed.
+ * service.h - telling systemd about us: sd_notify(3) by hand, so that no library is needed.
  */
 #pragma once
 

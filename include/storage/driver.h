@@ -4,8 +4,8 @@
  * A driver embeds Storage and ObjectWriter as first members and fills the tables below. Nobody else
  * calls them: storage.h checks names and arguments first, and does itself what a store is not able
  * to do. A wrapper holds an inner Storage, passes on what it does not change, and has the abilities
- * of the inner one. src/storage/posix.c is the model; tests/unit/storage/conformance.c shows
- * whether a driver does what is said here: all drivers and all wrappers run it.
+ * of the inner one. src/storage/posix.c is the model; tests/unit/storage/conformance.c tells
+ * whether a driver keeps to what is said here: all of them and all wrappers run it.
  *
  * What holds for every function
  *
@@ -22,8 +22,7 @@
  *   waiting    may take long, but not forever: give up with ERR_UNREACHABLE. Ask
  *              interrupt_check() between waits.
  *
- * These are the errors. The difference between the first and the others decides whether a recovery
- * ends (law 7):
+ * Errors. The difference between the first and the others decides whether a recovery ends (law 7):
  *
  *   ERR_NOT_FOUND    it is proven that there is no such object: the store itself was reached and
  *                    said so. Never for a store that is away, not mounted, or does not let us look

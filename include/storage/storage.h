@@ -1,11 +1,11 @@
 /*
  * storage.h - where objects rest: named, immutable sequences of bytes.
  *
- * It asks for nothing that a plain object store can't do: write (streamed, visible only on commit),
- * read (whole, a range, the end), list (all below a prefix, the first ones after a name, folders),
- * stat, identify, remove, sync, and create for the place itself. There is no rename, append, link
- * or lock. Names are relative, "/"-separated, of [A-Za-z0-9._-], and no part of one begins with a
- * dot; others are refused (ERR_INTERNAL).
+ * Nothing that a plain object store can't do: write (streamed, visible only on commit), read
+ * (whole, a range, the end), list (all below a prefix, the first ones after a name, folders), stat,
+ * identify, remove, sync, and create for the place itself. There is no rename, append, link or
+ * lock. Names are relative, "/"-separated, of [A-Za-z0-9._-], and no part of one begins with a dot;
+ * others are refused (ERR_INTERNAL).
  *
  *     CLEANUP(object_writer_freep) ObjectWriter *out = NULL;
  *     if (!storage_write(storage, "main/wal/00000002.history", WRITE_NEW, &out, err) ||

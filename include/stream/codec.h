@@ -2,9 +2,9 @@
  * codec.h - compression, buffer in, buffer out.
  *
  * Every result is a whole frame of the codec's own file format (zstd frame, lz4 frame, gzip
- * member), so that the standard programs read it and frames may follow one another. CODEC_NONE
- * gives the bytes as they are; codec_wrap_raw() gives a zstd frame that holds them uncompressed,
- * for objects that must stay readable with `zstd -d`.
+ * member), so that the stock programs read it and frames may follow one another. CODEC_NONE gives
+ * the bytes as they are; codec_wrap_raw() gives a zstd frame that holds them uncompressed, for
+ * objects that must stay readable with `zstd -d`.
  */
 #pragma once
 

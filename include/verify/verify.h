@@ -10,9 +10,9 @@
  * A finding is what is wrong with what could be read. What could not be looked at (out of reach,
  * no permission, a signal) is an Error: nothing is known then, good or bad.
  *
- * Everything is read, unless the request says what may be trusted. What was found good is
- * remembered in the repository (docs/format.md, chapter 7.4). What was found bad is marked there
- * (7.5), until it is read and found good again. If either can't be written, the report says so.
+ * Everything is read, unless the request says what may be believed. What was found good is
+ * remembered in the repository (docs/format.md, chapter 7.4), and what was found bad is marked
+ * there (7.5), until it is read good again; that it can't be is told in the report.
  */
 #pragma once
 

@@ -1,12 +1,12 @@
 /*
- * wal_blocks.h - which blocks of relations the records of one WAL segment refer to, and what else
- * they do to files: what an increment must look at. docs/format.md, chapter 6.4.
+ * wal_blocks.h - which blocks of relations the records of one WAL segment refer to, and what they
+ * do to files beside: what an increment must look at. docs/format.md, chapter 6.4.
  *
- * It is made while a segment is read anyway, on its way into the archive, and is stored with it. It
- * covers every record that is complete in the segment. Of the two records that the segment's ends
- * cut it keeps the first bytes, from which wal_blocks_join() makes a record that names its blocks.
+ * Made while a segment is read anyway, on its way into the archive, and stored with it. It is of
+ * every record that is whole in the segment; of the two that its ends cut it keeps the first bytes,
+ * which wal_blocks_join() makes a record of: its blocks are named there.
  *
- * When in doubt it says too much rather than too little. A WalBlocks belongs to one thread.
+ * Says rather too much than too little. A WalBlocks belongs to one thread.
  */
 #pragma once
 

@@ -2,9 +2,8 @@
  * wal_known.h - what was read of archived segments once, so that it need not be read again: copies
  * of their trailers, many in one object. docs/format.md, chapter 7.4.
  *
- * An entry is about one object of this size, stored at this time. When the listing says anything
- * else about it, the entry means nothing. Nobody depends on these objects: without them everything
- * is read.
+ * An entry speaks of one object: of this size, stored at this time. When the listing says anything
+ * else of it, the entry means nothing. Nobody needs these objects: without them all is read.
  */
 #pragma once
 

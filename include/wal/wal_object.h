@@ -2,7 +2,7 @@
  * wal_object.h - a WAL file in the repository: compressed frames and a trailer that proves and
  * describes them. docs/format.md, chapter 6.
  *
- * The frames are what the standard decompressor expects, so zstd -d (lz4 -d, gzip -d) of the object
+ * The frames are what the stock decompressor expects, so zstd -d (lz4 -d, gzip -d) of the object
  * gives the file; the trailer is a skippable frame at the end, found by a suffix read.
  */
 #pragma once

@@ -2,10 +2,10 @@
  * wal_piece.h - the WAL segment that a server is still writing, as far as it is in the repository.
  * docs/format.md, chapter 6.2.
  *
- * A piece is a range of bytes of one segment, an immutable object of its own. Pieces may overlap (a
- * larger one takes the place of smaller ones, which are removed after it); where they overlap they
- * have the same content. What counts is the stretch without a gap from the segment's first byte on.
- * Once the whole segment is archived its pieces mean nothing any more.
+ * A piece is a range of bytes of one segment, an immutable object of its own. Pieces may overlap
+ * (a larger one takes the place of smaller ones, which are removed after it); where they do they
+ * have the same content. What counts is the gapless stretch from the segment's first byte on. Once
+ * the whole segment is archived its pieces mean nothing any more.
  */
 #pragma once
 

@@ -3,7 +3,7 @@
  * points, timelines.
  *
  * A transaction is known by its records: where it began, its database, the files that it created.
- * That shows what kind of removal a commit is, as far as the WAL allows:
+ * What a commit removes is told apart by that, as far as the WAL allows:
  *
  *   DROPPED   nothing took its place: the transaction created no file that stayed; or (from 15 on)
  *             the commit names the object of that number as dropped

@@ -3,8 +3,8 @@
  *
  * A remembered trailer stands for exactly the object that it was read from: one of this size,
  * stored at this time, as the listing says now. Anything else is read. What is remembered is in the
- * repository (wal/wal_known.h), written by `verify` and `backup` (walk/learning.h); If it is
- * missing or can't be read, everything is read.
+ * repository (wal/wal_known.h), written by `verify` and `backup` (walk/learning.h); without it,
+ * or when it can't be read, all is as if there were none.
  */
 #pragma once
 

@@ -1,16 +1,16 @@
 /*
  * known_folders.h - which segments the archive's older folders have, without listing them again.
  *
- * A full folder of WAL never changes, until something is removed from it. `backup` and `verify`,
- * which list the whole archive, write down what they saw of each such folder (docs/ format.md,
- * chapter 7.4), with the time at which the store says that the folder last changed. As long as the
- * store says that same time no name has come into it or gone from it, and its names need not be
- * listed (storage_list_folders()). A folder with a hole in it, or with anything else than segments
- * that follow each other, is not written down, and listed each time.
+ * A folder of WAL that is full never changes, until somebody takes something away. `backup` and
+ * `verify`, which list the whole archive, write down what they saw of each such folder (docs/
+ * format.md, chapter 7.4), with the time at which the store says that the folder last changed. As
+ * long as the store says that same time no name has come into it or gone from it, and its names
+ * need not be listed (storage_list_folders()). A folder with a hole in it, or with anything else
+ * than segments that follow each other, is not written down, and listed each time.
  *
  * What this can't show: a file that was cut or overwritten in place, which keeps its name. So it is
- * meant for `status`, which runs every minute. Commands with something at stake list everything,
- * and law 7 never relies on it.
+ * for `status`, which is asked every minute. Whoever has something at stake lists everything, and
+ * law 7 knows nothing of it.
  */
 #pragma once
 

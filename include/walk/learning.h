@@ -6,8 +6,8 @@
  *     wal_learning_finish(learning, &problem);
  *
  * What is remembered of a stretch of segments is replaced as a whole: a new object first, then the
- * old ones go. So a reader finds one or the other, or both, even meanwhile or after a crash, and
- * each entry of either is true by itself. When two runs overlap, the last one decides.
+ * old ones go. So whoever reads meanwhile, or after a crash, finds one or the other, or both, and
+ * each entry of either is true by itself. Of two runs side by side the last one decides.
  */
 #pragma once
 

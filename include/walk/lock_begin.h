@@ -2,9 +2,8 @@
  * lock_begin.h - where a replay can stop so that what a transaction has locked can be read.
  *
  * A server replays AccessExclusiveLocks as well (standbydefs.h, XLOG_STANDBY_LOCK), and its startup
- * process holds them until their transaction ends. When it is paused just before the commit of a
- * DROP, it holds the lock on the very table that the operator wants to look at, and whoever reads
- * that table waits forever.
+ * process holds them until their transaction ends. Paused just before the commit of a DROP, it
+ * holds the lock on the very table that is to be looked at, and whoever reads that waits forever.
  */
 #pragma once
 

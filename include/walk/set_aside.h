@@ -1,9 +1,9 @@
 /*
  * set_aside.h - whether WAL goes on from what wal-quarantine took out of the way.
  *
- * A copy whose WAL was set aside may go on archiving, because it does not know. What it stores next
- * has nothing before it, so no back link tells whose it is, and it would block the right server's
- * segment of that name.
+ * A copy whose WAL was set aside may go on archiving: it knows nothing of that. What it stores next
+ * has nothing before it, so that no back link tells whose it is, and it would stand in the way of
+ * the right server's segment of that name.
  */
 #pragma once
 

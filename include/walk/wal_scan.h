@@ -1,5 +1,5 @@
 /*
- * wal_scan.h - the records that matter, from archived WAL along a path, past holes and damage.
+ * wal_scan.h - the records that matter, out of archived WAL along a path, over holes and damage.
  *
  * Trailers say which segments hold what is looked for; only those are decompressed and handed over
  * record by record. A record that straddles segments is in no segment's summary: its kind, which is

@@ -1,6 +1,6 @@
 /*
- * walk.h - the two ways to go over a path's WAL, on which everything here is built: by segments,
- * with their trailers, and by records.
+ * walk.h - the two ways over a path's WAL that everything here is made of: segment by segment by
+ * their trailers, and record by record.
  */
 #pragma once
 

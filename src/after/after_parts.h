@@ -1,5 +1,5 @@
 /*
- * after_parts.h - the checks: each file has one kind or two.
+ * after_parts.h - the checks, one file for a kind or two.
  */
 #pragma once
 

@@ -1,6 +1,6 @@
 /*
- * log_relations.h - which relations a commit dropped or rewrote, as far as can be told: the WAL
- * tells files and oids, and the catalogues of a backup tell names.
+ * log_relations.h - which relations a commit dropped or wrote anew, as far as it can be told: what
+ * the WAL says of files and oids, and the catalogues of a backup of names.
  */
 #pragma once
 

@@ -2,10 +2,9 @@
  * base_choice.h - which earlier backup a new one may share with. Pure: nothing is read.
  *
  * The newest one that can be restored, that no drill has made suspect and that is not about to be
- * removed, that lies on the server's own history and ended before this backup began. A backup on
- * the server's timeline that ended after that shows that the server was set back (a snapshot, a
- * copied directory). Then everything is compared page by page, and nothing is taken for unchanged
- * without being read.
+ * removed, that lies on the server's own history and ended before this backup began. One of the
+ * server's timeline that ended after that shows that the server was set back (a snapshot, a copied
+ * directory): what it has is compared page by page, and nothing is taken for unchanged unread.
  */
 #pragma once
 

@@ -1,10 +1,10 @@
 /*
  * completeness.h - whether a backup has all that the server cannot do without.
  *
- * A directory that is not mounted, or that we don't see where the server sees it, looks like an
- * empty one, or like a file that was dropped meanwhile. So the server is asked what must exist,
- * when the backup has begun and again later. What it names both times was there all the time, and
- * must be among the entries. What came or went in between is in the WAL.
+ * A directory that is not mounted, or that we do not see where the server does, looks like an empty
+ * one, or like a file that was dropped meanwhile. So the server is asked what must exist, when the
+ * backup has begun and again later: what it names both times was there all the while, and must be
+ * among the entries. What came or went in between is the WAL's business.
  */
 #pragma once
 

@@ -4,8 +4,8 @@
  * CREATE DATABASE copies the template's directory: always until 14, with STRATEGY file_copy from 15
  * on. Its WAL says no more than "copy that directory", and a recovery does so with what the backup
  * has of it. Should the template have been dropped by then, the new database is an empty directory;
- * should it have been changed, the copy has later pages, which the replayed WAL takes to be done
- * already (dbcommands.c, dbase_redo; manual, "Making a Base Backup Using the Low Level API",
+ * should it have been changed, the copy has pages of later, which the WAL that is replayed takes
+ * for done (dbcommands.c, dbase_redo; manual, "Making a Base Backup Using the Low Level API",
  * caveats). So neither may have happened between such a copy and the end of the backup.
  */
 #pragma once

@@ -1,8 +1,8 @@
 /*
  * copy_plan.h - the jobs of a backup: batches of files, and ranges of large relation files.
  *
- * Only a relation file is split: its ranges may be read at different times, and WAL makes them
- * consistent. Any other file is read in one go, whatever its size.
+ * Only a relation file is split: its ranges may be read at different times, WAL makes one state of
+ * them. Any other file is read in one go, whatever its size.
  */
 #pragma once
 

@@ -1,11 +1,11 @@
 /*
  * fragment_plan.h - how many fragments a range may have, and which of them a new one takes in.
  *
- * Each backup that finds a change adds a fragment to the range. If each range were stored as a
- * whole when it reaches the limit, every so often a backup would be a full one by surprise, because
- * all ranges began together. So the new fragment takes in some of the newest ones, as many as cost
- * least for each fragment that is saved. The pages are read from the live file, where they are
- * current. tests/unit/backup/test_fragment_plan.c shows what that adds up to over a year.
+ * Each backup that finds a change adds a fragment to the range. Were the range stored whole at the
+ * limit, each so-manieth backup would be a full one by surprise: all ranges began together. So the
+ * new fragment takes in the newest ones, as many as cost least for each that is saved; the pages
+ * are read from the live file, where they are current. What that comes to over a year is in
+ * tests/unit/backup/test_fragment_plan.c.
  */
 #pragma once
 

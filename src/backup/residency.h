@@ -2,12 +2,12 @@
  * residency.h - leave the page cache as it was found (law 11).
  *
  * A backup reads everything once. What it brings into the cache would push out what the server
- * needs, so it is dropped again, except for what was there before, which is the server's.
+ * needs, so it is dropped again, but for what was there before: that is the server's.
  *
- * cachestat(2) counts pages, which is enough for a file that is cached in full or not at all. For
- * other files, and before Linux 6.5, mincore(2) tells about each page. preadv2(RWF_NOWAIT) would
- * too, but starts read-ahead itself since Linux 5.10, so the next look would take our own
- * read-ahead for the server's pages.
+ * cachestat(2) counts, and settles it for a file that is cached whole or not at all; mincore(2)
+ * tells each page, of the others and before Linux 6.5. preadv2(RWF_NOWAIT) would too, but starts
+ * read-ahead itself since Linux 5.10, so the next look would take our own read-ahead for the
+ * server's pages.
  */
 #pragma once
 

@@ -1,8 +1,8 @@
 /*
  * scan.h - what is in a data directory, as entries of a manifest without content.
  *
- * It is called after the backup has started: what appears later comes from WAL. Source of the
- * rules: basebackup.c; the list of names is postgres/data_directory.h.
+ * Called after the backup has started: what appears later comes from WAL. Source of the rules:
+ * basebackup.c; the list of names is postgres/data_directory.h.
  */
 #pragma once
 

@@ -7,11 +7,10 @@
  * holds on a local file system that keeps it, on the same machine, in the same place, while the
  * clock does not go back, and since the machine was started: a power failure can take away the new
  * times of a file and leave what was written to it, and a server with full_page_writes = off does
- * not write that again. Only main forks of relations count, and only ranges that the base calls
- * settled.
+ * not write that again. Only main forks of relations, only ranges that the base calls settled.
  *
- * Both are checked: each backup still reads a part of what is taken for unchanged, a different part
- * each time. The first page that is not as expected ends the trust in both, and everything is read.
+ * Both are checked: each backup reads a part of what is taken for unchanged all the same, another
+ * one each time. The first page that is not as it was said ends the trust in both: all is read.
  */
 #pragma once
 

@@ -8,7 +8,7 @@
  * (changed/changed_blocks.h) tell which are named. What a page was when the base read it does not
  * matter: one in the middle of a write was being changed, and is named.
  *
- * They are trusted only
+ * They are believed only
  *   - where they cover the whole stretch, without a hole, of one timeline;
  *   - where the archive's WAL is proven to be this server's (changed/own_wal.h);
  *   - with data checksums, then and now: without them hint bits change pages without WAL;

@@ -2,8 +2,8 @@
  * worker.h - what one thread of a backup does: read files and ranges, judge pages, hash, compress,
  * append to its own pack.
  *
- * While a job is out it owns the entries that it names, and the context is read-only except for its
- * two atomic numbers. So there is no lock.
+ * A job owns the entries that it names while it is out; the context is read-only but for its two
+ * atomic numbers. So there is no lock.
  */
 #pragma once
 

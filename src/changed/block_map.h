@@ -1,9 +1,9 @@
 /*
- * block_map.h - blocks of main forks, and what is known of whole files, over any number of
- * segments, in bounded memory.
+ * block_map.h - blocks of main forks, and what is said of whole files, over any number of segments;
+ * in a bounded memory.
  *
- * Each chunk has 65536 blocks: as numbers while they are few, as a bit for each block when they are
- * many, and as "all" when memory runs out, beginning with the chunks that have many.
+ * In chunks of 65536 blocks: numbers while they are few, a bit for each block when they are many,
+ * and "all" when the memory ends: first those that have many.
  */
 #pragma once
 

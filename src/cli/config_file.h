@@ -7,10 +7,9 @@
  *     [main]
  *     data = /var/lib/postgresql/15/main
  *
- * What stands above the first section applies to every cluster, and a section applies to the
- * cluster of its name. Keys of other commands' options are ignored. Unknown keys are refused,
- * because a misspelled one must not look as if it worked. Comments begin with # or ; and a line may
- * be 198 bytes long.
+ * What stands above the first section holds for every cluster, a section for the cluster of its
+ * name. Keys of other commands' options are passed over, unknown keys are refused: a misspelled
+ * one must not look as if it worked. Comments begin with # or ; and a line may be 198 bytes long.
  */
 #pragma once
 

@@ -1,6 +1,6 @@
 /*
- * foreign_names.h - words that other programs use for what has another name here, and options that
- * pgcairn once had.
+ * foreign_names.h - words that other programs use for what is done here under another name, and
+ * options that were here once.
  */
 #pragma once
 

@@ -3,8 +3,8 @@
  * fetches, in the spool's file "state".
  *
  * A few numbers, written without a sync and read with a checksum. They may be lost, or garbage, at
- * any time; then they start again. They decide how many segments are fetched ahead. They also lead
- * to a refusal when the archive no longer has what it gave to this recovery (get_absence.c).
+ * any time; then they start afresh. From them follow the number of segments that are fetched ahead,
+ * and a refusal: what the archive gave to this recovery, it must still have (get_absence.c).
  */
 #pragma once
 

@@ -3,8 +3,8 @@
  *
  * A segment's file there is SEGMENT.SEAL. The seal is a digest of all that must still be so when
  * the file is handed over: repository, cluster, boot, and which file it is (device, inode, size,
- * time of the last write). A copy of it, a file that was written to, or one from before a power
- * failure has another seal, and does not count.
+ * time of the last write). A copy of it, a file written to, one from before a power failure has
+ * another seal, and does not count.
  */
 #pragma once
 

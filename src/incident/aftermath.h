@@ -1,6 +1,6 @@
 /*
  * aftermath.h - what comes once a database is back, for `restore --start`, `promote` and `watch`:
- * the checks, what was lost and how long it took, which is shown and kept in the journal.
+ * the checks, what was lost and how long it took, told and kept in the journal.
  *
  *     Aftermath aftermath = {.options = options, ...};      facts of the caller
  *     aftermath_run(&aftermath, err)                        looks; an entry of the journal

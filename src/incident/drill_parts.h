@@ -1,5 +1,5 @@
 /*
- * drill_parts.h - the parts of `drill`: choosing what to try, trying it, and reporting it.
+ * drill_parts.h - the parts of `drill`: what is to be tried, trying it, and what is told of it.
  */
 #pragma once
 

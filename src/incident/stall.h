@@ -1,5 +1,5 @@
 /*
- * stall.h - a recovery that makes no progress: is it waiting for the archive?
+ * stall.h - a recovery that makes no progress: whether it is the archive that it waits for.
  */
 #pragma once
 

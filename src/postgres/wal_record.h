@@ -1,5 +1,5 @@
 /*
- * wal_record.h - the inside of a WAL record: its main data, and the numbers of its operations.
+ * wal_record.h - inside a WAL record: its main data, and the numbers of what it does.
  */
 #pragma once
 

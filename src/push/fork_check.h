@@ -1,10 +1,10 @@
 /*
  * fork_check.h - whether a server's new timeline left the archive's WAL, or another server's.
  *
- * A server that is promoted archives the history of its new timeline before any WAL of it, and from
- * then on recovery follows that timeline. Its first segment lies beside the history and begins with
- * the parent's WAL up to the fork, so it shows whose WAL that was: if a copy of the cluster went on
- * by itself and was promoted later, its WAL there differs from the archive's.
+ * A server that is promoted archives the history of its new timeline before any WAL of it, and
+ * from then on recovery follows that timeline. Its first segment lies beside the history and begins
+ * with the parent's WAL up to the fork, so it shows whose WAL that was: a copy of the cluster that
+ * went on by itself and was promoted later has other WAL there than the archive.
  */
 #pragma once
 

@@ -1,5 +1,5 @@
 /*
- * found_file.h - what already has the name of a backup's file, when a restore goes over what is
+ * found_file.h - what has the name of a backup's file already, where a restore goes over what is
  * there.
  */
 #pragma once

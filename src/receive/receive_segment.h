@@ -2,8 +2,8 @@
  * receive_segment.h - the segment that is being received: held in memory as far as it is not
  * stored, stored in pieces meanwhile, and as a whole in the end.
  *
- * Its bytes come in order from its first one. At most 16 MiB of them are held. If all its bytes are
- * there from the start, it is only stored as a whole, and none of it is held.
+ * Its bytes come in order from its first one. At most 16 MiB of them are held. One whose bytes are
+ * all there already is stored as a whole only, and none of it is held.
  */
 #pragma once
 

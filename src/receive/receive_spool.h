@@ -7,7 +7,7 @@
  * the repository, and what is there is moved on from here, one segment after the other, by the same
  * comparison with what is in the repository already. What is removed here is durable there.
  *
- * It has a thread that moves WAL, so that a repository that does not answer holds up nobody:
+ * One thread of its own moves, so that a repository that does not answer holds up nobody:
  *
  *     receive_spool_poll      each time round: how the last move ended
  *     receive_spool_submit    move on, when none is under way

@@ -2,7 +2,7 @@
  * old_archiving.h - whether the server of an old data directory archives into this archive.
  *
  * A clone that goes on exactly where the archive ends can't be told from its original by its WAL.
- * Its settings show it: archiving is off, stores nothing, or goes to another repository or under
+ * Its settings tell: archiving is off, stores nothing, or goes to another repository or under
  * another name.
  */
 #pragma once

@@ -153,15 +153,30 @@ void condemned_list_done(CondemnedList *list)
     *list = (CondemnedList){.count = 0};
 }
 
+static bool record_names(const CondemnedRecord *record, const char *backup)
+{
+    for (size_t at = 0; at < record->count; at++) {
+        if (record->items[at].kind == CONDEMNED_BACKUP &&
+            strcmp(record->items[at].name, backup) == 0)
+            return true;
+    }
+    return false;
+}
+
 const CondemnedRecord *condemned_find(const CondemnedList *list, const char *backup)
 {
     for (size_t i = 0; i < list->count; i++) {
-        for (size_t at = 0; at < list->records[i].count; at++) {
-            const CondemnedItem *item = &list->records[i].items[at];
+        if (record_names(&list->records[i], backup))
+            return &list->records[i];
+    }
+    return NULL;
+}
 
-            if (item->kind == CONDEMNED_BACKUP && strcmp(item->name, backup) == 0)
-                return &list->records[i];
-        }
+const CondemnedRecord *condemned_find_by_hand(const CondemnedList *list, const char *backup)
+{
+    for (size_t i = 0; i < list->count; i++) {
+        if (list->records[i].is_by_hand && record_names(&list->records[i], backup))
+            return &list->records[i];
     }
     return NULL;
 }

@@ -9,8 +9,7 @@
  *   - put back, when it was in /etc/postgresql/VERSION/NAME (Debian) and is not there any more;
  *   - otherwise kept beside the data directory, in plan->placement.extra_directory.
  *
- * Whatever the configuration says, the server that is started is the restored one, because it is
- * told so with -c.
+ * Whatever it says, the server that is started is the restored one: it is told with -c.
  */
 #pragma once
 

@@ -1,5 +1,5 @@
 /*
- * decision.h - what follows from a choice.
+ * decision.h - what a choice comes to.
  */
 #pragma once
 

@@ -1,7 +1,6 @@
 /*
- * minima.h - parameters that a server must have at least as high as the primary had them, or it
- * can't be a hot standby. Then a recovery can neither be watched from inside nor paused at its
- * target.
+ * minima.h - parameters that a server must have at least as high as the primary had them, or it is
+ * not a hot standby: then a recovery can neither be watched from inside nor paused at its target.
  */
 #pragma once
 

@@ -2,8 +2,8 @@
  * stock_manifest.h - backup_manifest in a restored directory: for pg_verifybackup, a program that
  * is not ours.
  *
- * It ignores postgresql.auto.conf, recovery.signal and pg_wal; everything else in the directory
- * must be listed.
+ * It takes no notice of postgresql.auto.conf, recovery.signal and pg_wal; all else that lies in the
+ * directory must be listed.
  */
 #pragma once
 

@@ -6,12 +6,18 @@
 
 enum { PACK_ID_LENGTH = 32 };
 
+/* What the policy has condemned a person may condemn, too: then it goes, damaged or not. */
+static bool is_condemned_already(const RetentionBackup *backup)
+{
+    return backup->is_given_up ? backup->is_condemned_by_hand : backup->is_condemned;
+}
+
 static void add_backups(const ExpireRun *run, ItemList *items)
 {
     for (size_t i = 0; i < run->plan.backup_count; i++) {
         const RetentionBackup *backup = run->plan.backups[i].backup;
 
-        if (!planned_backup_goes(&run->plan, i) || backup->is_condemned)
+        if (!planned_backup_goes(&run->plan, i) || is_condemned_already(backup))
             continue;
         item_list_add(items, CONDEMNED_BACKUP, backup->id);
         items->counts.backups++;

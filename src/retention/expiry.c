@@ -138,6 +138,12 @@ static bool expire_round(ExpireRun *run, bool *did, Error *err)
         return false;
     if (run->request->given_up == NULL && !expire_leftovers(run, err))
         return false;
+    if (run->request->given_up != NULL && !has_condemned) {
+        const CondemnedRecord *record =
+            condemned_find_by_hand(&run->survey.condemned, run->request->given_up);
+
+        run->report->until = record != NULL ? condemned_until(record) : TIME_US_NONE;
+    }
     if (has_condemned) {
         const TimeUs until = run->survey.input.now + run->request->grace;
 

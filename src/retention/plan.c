@@ -306,7 +306,7 @@ static const char *find_unknown(const RetentionInput *input, Arena *arena)
     for (size_t i = 0; i < input->backup_count; i++) {
         const RetentionBackup *backup = &input->backups[i];
 
-        if (backup->is_given_up)
+        if (backup->is_given_up || backup->is_condemned_by_hand)
             continue;
         if (backup->state == BACKUP_DAMAGED)
             return arena_format(arena, "backup %s is damaged", backup->id);

@@ -1,6 +1,6 @@
 /*
- * plan_wal.h - which WAL is needed by the backups that stay: the second half of the plan, and what
- * both halves ask.
+ * plan_wal.h - which WAL the backups that stay need: the second half of the plan; and what both
+ * ask.
  */
 #pragma once
 

@@ -267,6 +267,7 @@ static RetentionBackup input_of(RetentionSurvey *survey, const Visit *visit, con
         .is_leased = is_leased(survey, header->id),
         .is_given_up = request->given_up != NULL && strcmp(request->given_up, header->id) == 0,
         .is_condemned = condemned_find(&survey->condemned, header->id) != NULL,
+        .is_condemned_by_hand = condemned_find_by_hand(&survey->condemned, header->id) != NULL,
         .bytes = visit_bytes_of(visit, header->id),
     };
 

@@ -1,9 +1,9 @@
 /*
  * posix.h - objects as files below a directory: local disk, NFS, anything that is mounted.
  *
- * An object is a regular file, its name the path below the root. The store is usable only while the
- * root is there. When it is not, nothing is known about any object (ERR_UNREACHABLE), and nothing
- * is created in its place.
+ * An object is a regular file, its name the path below the root. The store is usable only while
+ * the root is there: when it is not, nothing is known about any object (ERR_UNREACHABLE), and
+ * nothing is created in its place.
  */
 #pragma once
 

@@ -1,9 +1,9 @@
 /*
  * codec_engine.h - what codec.c asks of each codec.
  *
- * *state belongs to the engine; there is one to compress and one to decompress. It is NULL at
- * first, is made when it is needed, and is kept for the next call. Both calls handle exactly one
- * frame; compress appends to out, and only on success.
+ * *state is the engine's own, one to compress and one to decompress: NULL at first, made when it
+ * is needed and kept for the next call. Both calls handle exactly one frame; compress appends to
+ * out, and only on success.
  */
 #pragma once
 

@@ -1,5 +1,5 @@
 /*
- * manifests_read.h - compares a manifest with what was found in its packs.
+ * manifests_read.h - a manifest against what was found in its packs.
  */
 #pragma once
 

@@ -1,5 +1,5 @@
 /*
- * marks.h - what is known against objects, kept for those who come later (repo/mark.h).
+ * marks.h - what is known against objects, told to whoever comes later (repo/mark.h).
  */
 #pragma once
 

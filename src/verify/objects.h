@@ -1,5 +1,5 @@
 /*
- * objects.h - records, and objects of no known kind.
+ * objects.h - records, and what is of no known kind.
  */
 #pragma once
 

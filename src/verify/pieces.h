@@ -1,5 +1,5 @@
 /*
- * pieces.h - pieces of segments that are not complete.
+ * pieces.h - pieces of segments that were not whole.
  */
 #pragma once
 

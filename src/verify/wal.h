@@ -1,5 +1,5 @@
 /*
- * wal.h - reads every WAL file in full.
+ * wal.h - every WAL file, read whole.
  */
 #pragma once
 

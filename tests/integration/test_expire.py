@@ -111,6 +111,32 @@ class Policy(ExpireTest):
         self.expire("--keep-min=1", *AT_ONCE)
         self.assertEqual(self.there()[-1], self.backups[3])
 
+    def break_manifest(self, backup):
+        manifest = self.repo / "main" / "backup" / backup / "manifest"
+        content = bytearray(manifest.read_bytes())
+        content[len(content) // 3] ^= 16
+        manifest.chmod(0o600)
+        manifest.write_bytes(content)
+
+    def test_a_damaged_backup_is_given_up_in_whatever_state_it_was(self):
+        # Two, one of which the policy had condemned before it was found to be damaged.
+        self.expire("--keep-min=3")
+        for backup in self.backups[:2]:
+            self.break_manifest(backup)
+        self.tool("verify", expect=8)
+        self.assertIn("is damaged", self.expire("--keep-min=1", *AT_ONCE, expect=4)["obstacle"])
+        for backup in self.backups[:2]:
+            done = json.loads(self.tool("remove", backup, "--json"))
+            self.assertEqual(done["condemned"]["backups"], [backup])
+        # Said again, it says when; and nothing stands in the way of the policy any more.
+        self.assertIn("goes with the first run after", self.tool("remove", self.backups[0]))
+        self.assertEqual(self.expire("--keep-min=1")["condemned"]["backups"], self.backups[2:3])
+        self.assertEqual(self.there(), self.backups)
+        self.expire("--keep-min=1", *AT_ONCE)
+        self.assertEqual(self.there(), self.backups[3:])
+        self.assertEqual(self.objects("condemned"), [])
+        self.tool("verify")
+
     def test_leftovers_go_each_by_its_rule(self):
         wal = next((self.repo / "main" / "wal").glob("*/*[0-9A-F].wal"))
         old, young = wal.with_name(wal.name + ".damaged-0123abcd"), wal.with_name(wal.name + ".damaged-89abcdef")

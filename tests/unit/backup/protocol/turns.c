@@ -490,13 +490,14 @@ static const StorageOps turn_ops = {
     .free = turn_free,
 };
 
+/* It tells of no room, so that nobody keeps any in reserve: the protocol does without. */
 Storage *turns_storage(Turns *turns, size_t actor, Storage *inner)
 {
     TurnStorage *own = mem_alloc(sizeof *own);
 
     *own = (TurnStorage){.storage = {.ops = &turn_ops,
                                      .address = text_format("%s", storage_address(inner)),
-                                     .can = inner->can},
+                                     .can = inner->can & ~(unsigned)CAN_TELL_ROOM},
                          .inner = inner,
                          .turns = turns,
                          .actor = actor};
