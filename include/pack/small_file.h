@@ -5,7 +5,8 @@
 
 #include "pack/manifest.h"
 
-/* ERR_CORRUPT when what the manifest says about a small file is impossible. This is found before
+/*
+ * ERR_CORRUPT when what the manifest says about a small file is impossible. This is found before
  * memory is allocated for it.
  */
 bool small_file_is_possible(const Manifest *manifest, const ManifestEntry *entry,

@@ -94,7 +94,7 @@ static const struct {
                    {CHECK_BACKUP, after_backup, true},
                    {CHECK_STATUS, after_status, true}};
 
-/* What only a server that was opened for good has. */
+/* What only a server that has left recovery has. */
 static bool after_open(AfterLook *look, Error *err)
 {
     const AfterRequest *request = look->request;

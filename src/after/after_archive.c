@@ -10,7 +10,7 @@
 
 enum { PAUSE_MS = 50, FAILURES_MAX = 3, FOREIGN_WAIT_MS = 5000 };
 
-/* What the server says of its archiving. */
+/* What the server says about its archiving. */
 typedef struct ArchivingSight {
     const char *mode;
     bool is_received; /* `pgcairn receive` streams from it. */

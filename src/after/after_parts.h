@@ -28,8 +28,8 @@ bool after_standbys(AfterLook *look, Error *err) MUST_CHECK;
 bool after_status(AfterLook *look, Error *err) MUST_CHECK;
 
 /*
- * Pure: what a finding of `status` says of a restore. A backup that is damaged or suspect was so
- * before, and the restore has passed it over; that a new one is to be taken is a check of its own.
+ * Pure: what a finding of `status` means for a restore. A backup that is damaged or suspect was so
+ * before, and the restore has avoided it. That a new one is to be taken is a check of its own.
  */
 CheckResult result_of_finding(HealthLevel level, const char *topic);
 

@@ -7,9 +7,9 @@
 #include "answer/log_print.h"
 
 /*
- * From 15 on a commit lists what it dropped, by oid. A relation that was written anew since the
- * backup has another file by now, which the catalogue does not know; its oid is the same. If as
- * many dropped relations lack a file as files lack a name, these are those.
+ * From 15 on a commit lists what it dropped, by oid. A relation that was rewritten since the backup
+ * has another file by now, which the catalogue does not know, but the same oid. If as many dropped
+ * relations lack a file as files lack a name, they belong together.
  */
 typedef struct LogRelations {
     const Happening *happening;

@@ -2,7 +2,7 @@
 
 #include "catalog/history_fit.h"
 
-/* Its own history must say of the timelines before it what the server's says. */
+/* Its own history must say the same about earlier timelines as the server's. */
 static bool is_same_history(const BackupInfo *backup, const TimelinePath *path)
 {
     CLEANUP(arena_done) Arena arena = {0};

@@ -11,7 +11,7 @@
 
 #include "extent.h"
 
-/* What is said of a range before it is read. */
+/* What is known of a range before it is read. */
 typedef struct RangeClaim {
     UnreadBy by;
     bool is_check; /* All of it is read all the same, because its turn to be checked has come. */

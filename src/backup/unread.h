@@ -22,7 +22,7 @@
 /* By what a range, or pages of it, are taken for unchanged. */
 typedef enum UnreadBy { UNREAD_BY_NOTHING, UNREAD_BY_TIMES, UNREAD_BY_WAL } UnreadBy;
 
-/* Each range is read at least once in so many backups. */
+/* Each range is read at least once in this many backups. */
 enum { UNREAD_ROUNDS = 30, UNREAD_WAL_ROUNDS = 64 };
 
 /* A directory below which files are on one file system: the data directory, a tablespace. */

@@ -390,7 +390,7 @@ static bool not_a_time(const char *text, Error *err)
                            "Europe/Vienna\", or -2h");
 }
 
-/* "-90min": so long ago. */
+/* "-90min" means that long ago. */
 static bool take_ago(const char *text, TimeUs *instant)
 {
     static const struct {

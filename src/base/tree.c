@@ -221,7 +221,7 @@ bool tree_is_mount(const char *path)
     const char *name;
     CLEANUP(fd_done) int parent = tree_open_parent(path, &name);
     TreeEntry entry = {.directory = parent, .name = name, .path = path};
-    Error unseen = {0}; /* then nothing can be said of it */
+    Error unseen = {0}; /* then nothing is known of it */
     bool is_there = false;
 
     return parent >= 0 && *name != '\0' && tree_look_at(&entry, &is_there, &unseen) && is_there &&

@@ -118,7 +118,7 @@ static const MapEntry *entry_find(const BlockMap *map, const RelationFile *file,
     return entry->is_used ? entry : NULL;
 }
 
-/* Chunks with at least so many blocks become "all". */
+/* Chunks with at least this many blocks become "all". */
 static void coarsen_chunks(BlockMap *map, ChunkForm form, uint32_t count)
 {
     for (size_t i = 0; i < map->capacity; i++) {

@@ -27,7 +27,7 @@ typedef struct Telling {
 enum { STATUS_EVERY_MS = 1000 };
 
 /*
- * Its lock file says so, each time anew: it may have been restarted with another port. Its
+ * Its lock file is read each time, because it may have been restarted with another port. Its
  * processes may not be seen from this container: whether it answers decides.
  */
 static bool locate_by_data(const Options *options, Buffer *conninfo, Error *err)

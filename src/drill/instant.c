@@ -66,8 +66,10 @@ static void add_special(Collection *collection, InstantKind kind, Lsn from)
                            .from = from});
 }
 
-/* Of a segment that holds the window's beginning only a part of the commits is inside: which one
- * was drawn is counted anew when it is read. */
+/*
+ * Of a segment that holds the window's beginning only a part of the commits is inside: which one
+ * was drawn is counted again when it is read.
+ */
 static WalkStep instant_add_segment(void *context, uint32_t timeline, uint64_t segment,
                                     const WalTrailer *trailer, Error *err)
 {

@@ -1,6 +1,6 @@
 #include "drill/instant.h"
 
-/* Of all draws, so many go to special places: one in three. */
+/* One in this many draws goes to a special place. */
 enum { SPECIAL_SHARE = 3 };
 
 const char *instant_kind_name(InstantKind kind)

@@ -217,7 +217,7 @@ static bool find_history_absence(Get *get, const WalInventory *inventory, Absenc
 
 /*
  * The archive may list what could not be read a moment later: archive-push sets a damaged object
- * aside before it stores it anew. That is not an absence.
+ * aside before it stores it again. That is not an absence.
  */
 static bool find_absence(Get *get, const WalInventory *inventory, Absence *absence, Error *err)
 {
@@ -238,8 +238,9 @@ static bool find_absence(Get *get, const WalInventory *inventory, Absence *absen
 }
 
 /*
- * Whether the file was here once, found damaged, set aside, and never stored anew. Its name is free
- * then, but it was acknowledged to the server: saying "no such file" would end a recovery early.
+ * Whether the file was once here, was found damaged and set aside, and was never stored again. Its
+ * name is free then, but it was acknowledged to the server: saying "no such file" would end a
+ * recovery early.
  */
 static bool refuse_set_aside(const Get *get, Error *err)
 {

@@ -469,8 +469,8 @@ static void judge_server(Health *health)
 }
 
 /*
- * The segment that the server archived last, as it believes. A backup's history file is archived
- * right after the segment that it is named after.
+ * The segment that the server archived last, as far as it knows. A backup's history file is
+ * archived right after the segment that it is named after.
  */
 static bool health_last_archived(const Health *health, WalName *name)
 {
@@ -482,7 +482,7 @@ static bool health_last_archived(const Health *health, WalName *name)
            (name->kind == WAL_SEGMENT || name->kind == WAL_BACKUP_HISTORY);
 }
 
-/* Archived as the server believes, and after the end of what the repository has. */
+/* Archived as far as the server knows, and after the end of what the repository has. */
 static bool is_believed_only(const Health *health)
 {
     WalName name;

@@ -64,8 +64,8 @@ static bool advance_refuse_state(const RecoverySight *sight, const char *data, E
 }
 
 /*
- * At its target, or stopped somewhere on the way by others: what pg_control says of a server that
- * was shut down in recovery is where it was.
+ * At its target, or stopped on the way by somebody else: pg_control tells where a server was that
+ * was shut down in recovery.
  */
 static bool advance_find_place(Advance *advance, Error *err)
 {

@@ -219,7 +219,7 @@ static bool drill_store_mark(const Drill *drill, const char *kind, bool is_void,
         err);
 }
 
-/* Nothing is said of the backup when none was chosen, or when the host is to blame. */
+/* Nothing is noted about the backup when none was chosen, or when the host is to blame. */
 static bool drill_mark(const Drill *drill, Error *err)
 {
     const bool has_passed = strcmp(drill->evidence.verdict, "passed") == 0;

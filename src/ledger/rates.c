@@ -324,7 +324,7 @@ static void rates_measure_extent(const Samples *samples, RestoreRates *rates)
     }
 }
 
-/* What these rates would have said of it, over the phases that it had, and what it took. */
+/* Compares what it took with what these rates would have said, over the phases that it had. */
 static double rates_ratio_of(const RestoreRates *rates, const RestoreMeasure *it)
 {
     const RestoreLoad load = load_of(it);

@@ -199,7 +199,7 @@ static bool decode_head(Manifest *manifest, Frames head, Error *err)
            manifest_parser_head_end(&parser, err) && manifest_check_head(manifest, err);
 }
 
-/* The head ends where whoever reads it alone believes that it does: both see the same. */
+/* The head must end where those who read it alone take it to end: both see the same. */
 static bool decode_whole(Manifest *manifest, Frames head, Frames rest, Error *err)
 {
     CLEANUP(manifest_count_done) ManifestCount count = {0};

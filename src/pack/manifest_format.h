@@ -113,5 +113,5 @@ bool manifest_parser_end(const ManifestParser *parser, Error *err) MUST_CHECK;
  * and of what is to be saved. ERR_CORRUPT.
  */
 bool manifest_check(const Manifest *manifest, Error *err) MUST_CHECK;
-/* The part of it that speaks of the head. */
+/* The part of it that is about the head. */
 bool manifest_check_head(const Manifest *manifest, Error *err) MUST_CHECK;

@@ -242,7 +242,9 @@ static FragmentSource *find_oldest_raw(RangeReader *reader, const FragmentSource
     return oldest;
 }
 
-/* Memory for an extent of so many raw bytes; what others keep goes where it is too much. */
+/*
+ * Memory for an extent of that many raw bytes. When it is too much, what others keep is given up.
+ */
 static void make_raw_room(RangeReader *reader, FragmentSource *source, size_t size)
 {
     FragmentSource *oldest;

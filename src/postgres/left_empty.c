@@ -10,7 +10,7 @@ bool left_empty_is(const void *version, size_t size)
     return size >= sizeof begin - 1 && memcmp(version, begin, sizeof begin - 1) == 0;
 }
 
-/* After `parts` slashes; NULL: there are not so many. */
+/* What comes after `parts` slashes. NULL when there are fewer. */
 static const char *path_part(const char *path, int parts)
 {
     for (; parts > 0; parts--) {

@@ -241,7 +241,10 @@ static bool check_head(const OpenSegment *segment, Error *err)
            segment_check_timeline(segment, &header, err);
 }
 
-/* Make room: what is durable may leave, block by block, since a block is stored anew as a whole. */
+/*
+ * Make room: what is durable may be dropped, block by block, since a block is stored again as a
+ * whole.
+ */
 static bool segment_slide(OpenSegment *segment, Error *err)
 {
     if (!open_segment_store(segment, err))

@@ -32,7 +32,7 @@ typedef struct ReceiveSpoolSetup {
 /*
  * ERR_REFUSED: the directory is another repository's or cluster's spool, or none at all and not
  * empty, or not ours alone. ERR_BUSY: another receive uses it. ERR_USAGE: too small. The repository
- * is not asked: each move looks first whether it is the one that target speaks of.
+ * is not asked: each move first looks whether it is the one that target means.
  */
 bool receive_spool_open(const ReceiveSpoolSetup *setup, ReceiveSpool **spool,
                         Error *err) MUST_CHECK;
@@ -73,5 +73,5 @@ typedef struct SpoolMove {
     Error error; /* It is set unless `ok`. */
 } SpoolMove;
 
-/* Wait at most so long for the move under way. False: none was, or it is not done. */
+/* Wait at most this long for the move under way. False when there was none, or it is not done. */
 bool receive_spool_poll(ReceiveSpool *spool, uint64_t wait_ms, SpoolMove *move);

@@ -331,7 +331,7 @@ static bool watch_ask_server(RecoveryWatch *watch, const Findings *found, SqlGla
         *err = why;
     } else if (why.code != ERR_NONE) {
         watch->failures++;
-        /* One that stops has no socket any more, for a moment: only a refusal is believed at once.
+        /* For a moment, a server that stops has no socket any more: only a refusal counts at once.
          */
         if (why.code == ERR_POSTGRES || watch->failures > 1) {
             (void)snprintf(watch->no_login, sizeof watch->no_login, "%.*s",

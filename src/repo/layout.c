@@ -394,7 +394,7 @@ bool layout_incident_of(const char *cluster, const char *object, char id[BACKUP_
     return id_within(cluster, "incident", object, id, &what) && strchr(what, '/') == NULL;
 }
 
-/* "known/WHAT.0123456789abcdef": WHAT of so many characters; NULL when it is not such a name. */
+/* "known/WHAT.0123456789abcdef": WHAT has that many characters. NULL when it is not such a name. */
 static const char *known_what(const char *cluster, const char *object, size_t length)
 {
     const char *file = name_within(cluster, "known", object);

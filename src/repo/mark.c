@@ -185,7 +185,7 @@ static bool is_about_same(const MarkName *one, const MarkName *other)
 }
 
 /*
- * Whether another one of the listing speaks of the same with a higher number. It is sorted, so that
+ * Whether another one in the listing is about the same with a higher number. It is sorted, so that
  * one comes later, among those whose names begin alike: a broken disk can leave marks by thousands.
  */
 static bool is_outdated(const Cluster *cluster, const ObjectList *objects, size_t index,

@@ -86,7 +86,7 @@ void record_writer_done(RecordWriter *writer)
     buffer_done(&writer->text);
 }
 
-/* "pgcairn KIND VERSION": of which kind it is and how new, before anything else is believed. */
+/* "pgcairn KIND VERSION": its kind and version are read before anything else is trusted. */
 static bool record_check_first_line(const char *line, size_t length, const char *kind,
                                     unsigned version_max, unsigned *version, Error *err)
 {

@@ -94,7 +94,7 @@ static bool oid_is_kept(const LeavingOut *leaving, uint32_t oid)
     return oid < FIRST_NORMAL_OID;
 }
 
-/* CRC-32C of so many zeros: of twice as many it is made of that of once as many. */
+/* CRC-32C of that many zeros. That of twice as many is made of that of once as many. */
 static uint32_t crc_of_zeros(uint64_t size)
 {
     static const uint8_t zero = 0;

@@ -5,8 +5,8 @@
 #include <inttypes.h>
 
 /*
- * What runs leave that nobody needs and no plan speaks of. Each has a rule of its own; what
- * is not pgcairn's is never touched.
+ * What runs leave that nobody needs and no plan mentions. Each has a rule of its own; what is not
+ * pgcairn's is never touched.
  */
 #define DAY_US (INT64_C(86400) * 1000000)
 static const TimeUs piece_keep = DAY_US;

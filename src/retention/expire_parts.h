@@ -38,7 +38,7 @@ bool expire_look_holds(LookTime since, LookTime now);
 /* expire_condemn.c: store what the plan lets go. *did: there was such. */
 bool expire_condemn(ExpireRun *run, bool *did, Error *err) MUST_CHECK;
 
-/* expire_leftovers.c: what no plan speaks of. */
+/* expire_leftovers.c: what no plan mentions. */
 bool expire_leftovers(ExpireRun *run, Error *err) MUST_CHECK;
 
 /* expire_items.c */

@@ -13,7 +13,7 @@ static bool wal_is_within(const WalName *name, const WalName *first, const WalNa
            name->segment >= first->segment && name->segment <= last->segment;
 }
 
-/* A stretch that was taken away before, and touches this one: one mark speaks of both. */
+/* A stretch that was removed before, and touches this one: one mark is about both. */
 static bool mark_touches(const Mark *mark, uint32_t segment_size, WalName *first, WalName *last)
 {
     Error ignored = {0}; /* not the name of a segment: not ours */

@@ -4,7 +4,7 @@
 
 #define DAY_US (INT64_C(86400) * 1000000)
 
-/* Backups that were taken so long ago and not since: a clock has jumped, or they have stopped. */
+/* Backups were last taken this long ago: a clock has jumped, or they have stopped. */
 static const TimeUs leap = 366 * DAY_US;
 
 const char *retention_rule_text(RetentionRule rule)

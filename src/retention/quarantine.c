@@ -63,7 +63,9 @@ static bool move_object(Storage *storage, const char *from, const char *to, bool
     bool is_copied = storage_copy(storage, from, to, &attempt);
     if (!FAULT_POINT("quarantine.after-copy", err) || !storage_identify(storage, from, now, err))
         return false;
-    /* What archive-push stored anew in place of a damaged one was told the server to be durable. */
+    /*
+     * The server was told that what archive-push stored again in place of a damaged one is durable.
+     */
     *is_moved = is_copied && strcmp(before, now) == 0;
     if (strcmp(before, now) != 0)
         return !is_copied || storage_remove(storage, to, err);

@@ -195,7 +195,7 @@ static bool is_leased(const RetentionSurvey *survey, const char *id)
     return false;
 }
 
-/* A pin that can't be read, or has no end, is for good. */
+/* A pin that can't be read, or has no end, lasts forever. */
 static TimeUs pinned_until(const RetentionSurvey *survey, const char *id)
 {
     const Mark *pin = mark_find(&survey->wal.marks, MARK_PIN, MARK_OF_BACKUP, id);

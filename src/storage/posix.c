@@ -235,7 +235,10 @@ static bool posix_write(Storage *storage, const char *name, WriteMode mode, Obje
 
     mode_t group = 0;
 
-    /* Without this look a repository that is not mounted would be started anew below it. */
+    /*
+     * Without this look a new repository would be started below the mount point of one that is not
+     * mounted.
+     */
     if (!posix_root_is_there(posix, err) || !find_mode(posix, &group, err) ||
         !make_folders(posix, name, group, err))
         return false;

@@ -16,7 +16,7 @@ uint32_t crc32c_machine(uint32_t state, const uint8_t *data, size_t size);
 /* Eight bytes a step from tables; on every processor, and what the others are tested against. */
 uint32_t crc32c_by_table(uint32_t state, const uint8_t *data, size_t size);
 
-/* What so many zero bytes make of a state, as four tables, one for each byte of the state. */
+/* What that many zero bytes make of a state, as four tables, one for each byte of the state. */
 typedef struct Crc32cShift {
     uint32_t table[4][256];
 } Crc32cShift;

@@ -185,7 +185,7 @@ static const SeenExtent *find_extent(const PackWorker *worker, const Frame *want
     return NULL;
 }
 
-/* Whether what the page table says of one page is what went by. */
+/* Whether what the page table says about one page is what went by. */
 static bool is_page_right(const PackWorker *worker, const PageTable *table, uint32_t index,
                           const SeenExtent *extent)
 {

@@ -8,7 +8,7 @@
 /* NULL: no manifest refers to it. */
 PackFacts *pack_find(const VerifyRun *run, const char *id);
 
-/* Those of a manifest, with so many users more. object: the manifest's, to complain of. */
+/* Those of a manifest, with this many more users. `object` is the manifest's, for complaints. */
 void packs_add(VerifyRun *run, const ManifestHead *head, const char *object, uint32_t users);
 /* It has one user less: what was found in it goes with the last one. */
 void packs_release(VerifyRun *run, const Manifest *manifest);

@@ -108,7 +108,7 @@ static bool read_remembered(const VerifyRun *run, const char *object, const char
                             const BackupIdentity *identity, TimeUs *verified_at)
 {
     CLEANUP(record_done) Record record = {0};
-    Error ignored = {0}; /* what can't be read is not believed */
+    Error ignored = {0}; /* what can't be read is not trusted */
     const char *repository;
     const char *cluster;
     const char *of;

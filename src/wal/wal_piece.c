@@ -280,7 +280,7 @@ static bool piece_read_whole(PieceReading *reading, Error *err)
     return wal_object_read(reading->cluster, text, 1, pass_rest, reading, NULL, err);
 }
 
-/* A listing anew: a larger piece has taken their place, or the whole segment. */
+/* List again: a larger piece has taken their place, or the whole segment. */
 static bool read_anew(PieceReading *reading, Error *err)
 {
     CLEANUP(wal_pieces_done) WalPieceList list = {0};

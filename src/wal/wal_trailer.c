@@ -430,7 +430,7 @@ void wal_trailer_wrap(const WalTrailer *trailer, uint64_t seed, Buffer *out)
     buffer_append(out, end, end_size);
 }
 
-/* The trailer with so many bytes after it, if it is there; NULL otherwise. */
+/* The trailer with that many bytes after it, if it is there, and NULL otherwise. */
 static const uint8_t *trailer_at(const uint8_t *suffix, size_t size, size_t behind)
 {
     size_t needed = WAL_TRAILER_SIZE + behind;

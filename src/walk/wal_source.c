@@ -444,7 +444,7 @@ static bool reaches_farther(const WalSource *a, const WalSource *b)
     return a->size > b->size;
 }
 
-/* What there is of it ends at what is wrong; size 0: nothing of it is to be believed. */
+/* What there is of it ends at what is wrong. With size 0, nothing of it is to be trusted. */
 static void set_fault(const SourceFinding *finding, WalSource *best, uint32_t size,
                       const char *message)
 {

@@ -125,7 +125,7 @@ static void end_broken(WalWalkEnd *end, const char *reason)
     snprintf(end->reason, sizeof end->reason, "%.*s", (int)sizeof end->reason - 1, reason);
 }
 
-/* What the walk's extent says of its end, once all of it was seen. */
+/* What the walk's extent says about its end, once all of it was seen. */
 static void end_of_extent(WalWalkEnd *end, const WalkExtent *extent, bool is_stopped)
 {
     end->is_hole = extent->is_hole && !end->is_broken && !is_stopped;
