@@ -5,7 +5,7 @@
  * An object is copied, durably, before it is removed, the last of a timeline first and its history
  * at the end. So at any moment, also after a kill, what is left of a timeline has no new hole, no
  * WAL is there without its history, and every object is in one of both places, or in both. Putting
- * back goes the other way round. docs/format.md, chapter 7.5.
+ * back goes the other way round. docs/format.md, chapter 7.9.
  */
 #pragma once
 
