@@ -1,11 +1,13 @@
 #include "backup/backup.h"
 
 #include "answer/expire_tell.h"
+#include "answer/room_tell.h"
 #include "base/log.h"
 #include "base/process.h"
 #include "base/time.h"
 #include "cli/output.h"
 #include "command/commands.h"
+#include "health/room_find.h"
 #include "ledger/measure.h"
 #include "repo/journal.h"
 #include "repo/reserve.h"
@@ -263,7 +265,7 @@ static void print_report(const Cluster *cluster, const BackupReport *report)
 }
 
 static void report_to_json(const Cluster *cluster, const BackupReport *report, bool has_policy,
-                           Json *json)
+                           const RepositoryRoom *room, Json *json)
 {
     json_begin_object(json, NULL);
     json_text(json, "backup", report->id);
@@ -295,6 +297,7 @@ static void report_to_json(const Cluster *cluster, const BackupReport *report, b
     json_double(json, "elapsed_wal_s", time_seconds(report->elapsed_wait));
     json_bool(json, "waiting_for_wal", report->is_waiting_for_wal);
     json_bool(json, "has_policy", has_policy);
+    room_growth_to_json(room, json);
     json_u64(json, "bad_page_count", report->bad_page_count);
     json_begin_array(json, "bad_pages");
     for (size_t i = 0; i < report->bad_page_count && i < BAD_PAGES_KEPT; i++) {
@@ -312,15 +315,22 @@ static bool backup_tell(const Options *options, const Cluster *cluster, const Ba
                         const RetentionPolicy *keeping, Error *err)
 {
     CLEANUP(json_done) Json json = {0};
+    CLEANUP(arena_done) Arena arena = {0};
+    RepositoryRoom room = {.reason = "", .full_in = TIME_US_NONE};
     const bool has_policy = retention_policy_is_set(keeping);
+    Error ignored = {0}; /* The backup is there, whatever else is known. */
 
+    if (!has_policy && !room_load(cluster, &arena, &room, &ignored))
+        room = (RepositoryRoom){.reason = "", .full_in = TIME_US_NONE};
     if (!options->json) {
         print_report(cluster, report);
-        if (!has_policy)
-            out_print("  kept       forever: no policy says what is kept, nothing is removed\n");
+        if (!has_policy) {
+            out_print("  kept       forever: no policy says what is kept, nothing is removed%s\n",
+                      room_growth_text(&room, &arena));
+        }
         return out_flush(err);
     }
-    report_to_json(cluster, report, has_policy, &json);
+    report_to_json(cluster, report, has_policy, &room, &json);
     return json_print(&json, err);
 }
 

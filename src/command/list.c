@@ -1,9 +1,11 @@
 #include "answer/backup_tell.h"
 #include "answer/branch_tell.h"
 #include "answer/expire_tell.h"
+#include "answer/room_tell.h"
 #include "catalog/windows.h"
 #include "cli/output.h"
 #include "command/commands.h"
+#include "health/room_find.h"
 #include "setup/repository.h"
 #include "setup/retention_setup.h"
 
@@ -18,6 +20,8 @@ typedef struct Holdings {
     size_t limit; /* This many backups are shown at most. 0 means that there is no limit. */
     const ExpireRequest *keeping; /* It says what is to be kept. */
     KeepingOutlook outlook;
+    RepositoryRoom room; /* It is looked at where no policy is set. */
+    Arena arena;
     Cluster cluster;
     WalInventory wal;
     BackupList backups;
@@ -30,6 +34,7 @@ typedef struct Holdings {
 static void holdings_done(Holdings *holdings)
 {
     keeping_outlook_done(&holdings->outlook);
+    arena_done(&holdings->arena);
     condemned_list_done(&holdings->condemned);
     branch_list_done(&holdings->branches);
     window_list_done(&holdings->windows);
@@ -50,6 +55,10 @@ static bool load_branches(Holdings *holdings, Error *err)
 
 static bool list_foresee_keeping(Holdings *holdings, Error *err)
 {
+    if (!retention_policy_is_set(&holdings->keeping->policy)) {
+        return room_find(&holdings->cluster, &holdings->wal, &holdings->backups, &holdings->arena,
+                         &holdings->room, err);
+    }
     const SurveyRequest request = {
         .policy = holdings->keeping->policy, .zone = holdings->keeping->zone, .now = time_now()};
 
@@ -144,7 +153,7 @@ static void print_backup_notes(const BackupInfo *backup)
 }
 
 /* The newest ones, if there is a limit; the newest last, where the cursor is then. */
-static void list_print_backups(const Holdings *holdings)
+static void list_print_backups(Holdings *holdings)
 {
     CLEANUP(arena_done) Arena arena = {0};
     const char *policy = keeping_outlook_text(&holdings->outlook, &arena);
@@ -172,8 +181,10 @@ static void list_print_backups(const Holdings *holdings)
     keeping_tell(backups, &holdings->wal.marks, &holdings->condemned);
     if (policy != NULL)
         out_print("The policy: %s.\n", policy);
-    if (!retention_policy_is_set(&holdings->keeping->policy))
-        out_print("No policy says what is kept: nothing is removed.\n");
+    if (!retention_policy_is_set(&holdings->keeping->policy)) {
+        out_print("No policy says what is kept: nothing is removed%s.\n",
+                  room_growth_text(&holdings->room, &arena));
+    }
 }
 
 static const char *window_fault(const RecoveryWindow *window)
@@ -353,7 +364,7 @@ static void print_wal(const Holdings *holdings)
     }
 }
 
-static bool list_print_all(const Holdings *holdings, Error *err)
+static bool list_print_all(Holdings *holdings, Error *err)
 {
     const Cluster *cluster = &holdings->cluster;
 
@@ -435,6 +446,7 @@ static void holdings_to_json(const Holdings *holdings, Json *json)
     keeping_to_json(&holdings->backups, &holdings->wal.marks, &holdings->condemned, json);
     json_bool(json, "has_policy", retention_policy_is_set(&holdings->keeping->policy));
     keeping_outlook_to_json(&holdings->outlook, json);
+    room_growth_to_json(&holdings->room, json);
     json_begin_array(json, "windows");
     for (size_t i = 0; i < holdings->windows.count; i++)
         window_to_json(holdings, &holdings->windows.items[i], json);
@@ -545,8 +557,10 @@ static bool list_one_backup(Listing *listing, const char *name, Error *err)
 static bool list_one(Listing *listing, const char *name, Error *err)
 {
     CLEANUP(holdings_done)
-    Holdings holdings = {
-        .repo = &listing->repo, .limit = listing->limit, .keeping = &listing->keeping};
+    Holdings holdings = {.repo = &listing->repo,
+                         .limit = listing->limit,
+                         .keeping = &listing->keeping,
+                         .room = {.reason = "", .full_in = TIME_US_NONE}};
 
     if (listing->backup != NULL)
         return list_one_backup(listing, name, err);

@@ -208,16 +208,28 @@ static TimeUs lease_life(const char *kind)
     return strcmp(kind, LEASE_READ) == 0 ? read_ttl : lease_ttl;
 }
 
+/*
+ * By age alone. One that can't be read may be of a reader, of a newer version say: it holds nobody
+ * up once it is older than what a writer's would be, and is removed only when it is too old for a
+ * reader's as well.
+ */
+static RivalState rival_state_by_age(TimeUs age, bool is_readable)
+{
+    if (age <= lease_ttl)
+        return RIVAL_LIVE;
+    return is_readable || age > read_ttl ? RIVAL_VOID : RIVAL_UNRELATED;
+}
+
 /* False only when the store did not answer. */
 static bool look_at_rival(const Lease *lease, Rival *rival, RivalState *state, Error *err)
 {
     CLEANUP(record_done) Record record = {0};
-    bool is_expired = lease->stored_at - rival->stored_at > lease_ttl;
+    const TimeUs age = lease->stored_at - rival->stored_at;
     const char *boot_id;
     const char *purpose;
     uint64_t process_start;
 
-    *state = is_expired ? RIVAL_VOID : RIVAL_LIVE;
+    *state = rival_state_by_age(age, false);
     if (!record_load(lease->cluster->repo->storage, rival->name, "lease", LEASE_VERSION, &record,
                      err)) {
         if (err->code != ERR_NOT_FOUND && err->code != ERR_CORRUPT && err->code != ERR_VERSION)
@@ -228,6 +240,7 @@ static bool look_at_rival(const Lease *lease, Rival *rival, RivalState *state, E
         return true;
     }
     rival->is_readable = decode_rival(&record, rival, &boot_id, &purpose, &process_start);
+    *state = rival_state_by_age(age, rival->is_readable);
     if (rival->is_readable && strcmp(purpose, lease->kind) != 0) {
         *state = RIVAL_UNRELATED;
     } else if (rival->is_readable && rival_is_dead(rival, boot_id, process_start)) {

@@ -298,9 +298,18 @@ class Killed(ExpireTest):
     def expire_after_a_backup(self):
         self.repo = self.world.repo
         self.assertIn("No policy says", self.tool("list"))
+        # Four backups within a minute say nothing about a day; a part of the WAL that is older does.
+        self.assertIsNone(json.loads(self.tool("list", "--json"))["bytes_per_day"])
+        first = min((self.repo / "main" / "wal").glob("*/*.wal"))
+        os.utime(first, (time.time() - 86400,) * 2)
+        grows = "it grows by at least .* a day, and the disk is full in at most"
+        self.assertRegex(self.tool("list"), f"No policy says what is kept: nothing is removed; {grows}")
+        self.assertGreater(json.loads(self.tool("list", "--json"))["full_in_s"], 0)
+        self.assertRegex(self.tool("backup", f"--data={self.cluster.data}", f"--conninfo={self.cluster.conninfo()}"),
+                         f"no policy says what is kept, nothing is removed; {grows}")
         said = self.tool("backup", f"--data={self.cluster.data}", f"--conninfo={self.cluster.conninfo()}",
                          "--expire", "--keep-min=1")
-        self.assertIn(f"condemned  {len(self.backups)} backups", said)
+        self.assertIn(f"condemned  {len(self.backups) + 1} backups", said)
         self.assertNotIn("nothing is removed", said)
         for command in ("backup", "status"):
             said = self.attempt(command, f"--data={self.cluster.data}", f"--conninfo={self.cluster.conninfo()}").stdout

@@ -144,6 +144,12 @@ class Scenarios(ClusterTest):
         self.play("full-repository")
         self.play("full-repository-now")
         self.assertGreater(len(self.tool_json("list")["backups"]), 1)  # of these days nothing goes
+        first = self.tool_json("list")["backups"][0]["backup"]
+        self.tool("remove", first)
+        self.assertIn(f"{first} goes with the first expire after", self.play("removed-wrongly", ID=first))
+        self.tool("expire", "--keep-min=1", "--now", "--grace=0s", "--yes")
+        self.assertIn(first, [backup["backup"] for backup in self.tool_json("list")["backups"]])
+        self.tool("unpin", first)
 
         # Corrupted pages: the newest backup has one, the one before and its WAL have it whole.
         good = self.tool_json("backup", f"--data={cluster.data}")["backup"]
