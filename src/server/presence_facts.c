@@ -1,4 +1,5 @@
 #include "base/file.h"
+#include "base/process.h"
 #include "base/text.h"
 #include "postgres/control.h"
 #include "server/presence.h"
@@ -104,14 +105,17 @@ static void look_at_server(const char *pid, const struct stat *data, PresenceFac
 {
     CLEANUP(text_freep) char *home = text_format("/proc/%s/cwd", pid);
     CLEANUP(text_freep) char *process = text_format("/proc/%s", pid);
+    const pid_t number = (pid_t)strtol(pid, NULL, 10);
     struct stat found;
 
+    if (!process_exists(number))
+        return;
     if (is_at(home, data)) {
-        facts->process = (pid_t)strtol(pid, NULL, 10);
+        facts->process = number;
         facts->is_elsewhere = !is_in_our_namespace(pid);
     } else if (stat(home, &found) != 0 && errno == EACCES && stat(process, &found) == 0 &&
                (found.st_uid == data->st_uid || found.st_uid == 0)) {
-        facts->unseen = (pid_t)strtol(pid, NULL, 10);
+        facts->unseen = number;
     }
 }
 
