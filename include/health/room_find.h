@@ -9,5 +9,6 @@
 /* Texts in the arena. ERR_INTERRUPTED and ERR_INTERNAL; all else is a fact. */
 bool room_find(const Cluster *cluster, const WalInventory *wal, const BackupList *backups,
                Arena *arena, RepositoryRoom *room, Error *err) MUST_CHECK;
-/* The same for a caller that has listed nothing: of WAL in full folders what is remembered is taken. */
+/* The same for a caller that has listed nothing: of WAL in full folders what is remembered is
+ * taken. */
 bool room_load(const Cluster *cluster, Arena *arena, RepositoryRoom *room, Error *err) MUST_CHECK;
