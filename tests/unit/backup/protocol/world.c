@@ -631,6 +631,17 @@ static void run_expire(void *argument)
 }
 
 /* Those of the base that may be shared, and two of its own. */
+/* Of a backup that has chosen its base only now, what was stored meanwhile. */
+static void note_named_meanwhile(World *world)
+{
+    for (uint64_t i = 0; i < world->record_count && i < RECORDS_MAX; i++) {
+        CLEANUP(text_freep) char *name = text_format("main/condemned/%s", world->records[i].id);
+
+        if (is_there(world, name))
+            note_named(world, &world->records[i]);
+    }
+}
+
 static bool copy_packs(Actor *actor, BackupRun *run, KnownBackup *backup, const BaseBackup *base,
                        Error *err)
 {
@@ -643,6 +654,7 @@ static bool copy_packs(Actor *actor, BackupRun *run, KnownBackup *backup, const 
         memcpy(backup->packs[backup->pack_count++], base->manifest.packs[i].id, 33);
         happened.shared++;
     }
+    note_named_meanwhile(world);
     for (size_t i = 0; i < (world->is_small ? 1 : 2); i++) {
         char *id = backup->packs[backup->pack_count];
         new_pack(ids, id);
