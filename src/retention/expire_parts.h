@@ -18,7 +18,7 @@ typedef struct ExpireRun {
     Lease *lease;
     RetentionSurvey survey;
     RetentionPlan plan;
-    LookTime checked; /* It is when we last looked before a removal. */
+    LookTime checked; /* We last looked then, for the record that is being carried out. */
     /* They are the ids of records of which nothing is left. They are removed last of all. */
     const char **finished;
     size_t finished_count;

@@ -238,6 +238,7 @@ static bool carry_out_record(ExpireRun *run, const CondemnedRecord *record, bool
         run->report->held = hold;
         return true;
     }
+    run->checked = (LookTime){0}; /* Nobody has looked whether this record is still there. */
     for (size_t i = 0; i < record->count; i++) {
         if (!carry_out_item(run, record, &record->items[i], err))
             return false;
