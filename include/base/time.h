@@ -11,6 +11,7 @@ typedef int64_t TimeUs;
 
 #define TIME_US_NONE INT64_MIN
 #define TIME_US_MAX  INT64_MAX
+#define TIME_US_DAY  (INT64_C(86400) * 1000000)
 
 TimeUs time_now(void);
 /* For durations: does not jump with the clock. */

@@ -2,7 +2,6 @@
 
 #include <inttypes.h>
 
-static const TimeUs DAY_US = 86400LL * 1000000;
 static const double US_PER_S = 1e6;
 
 /* What is left to do afterwards, and by when. */
@@ -278,7 +277,7 @@ static TimeUs todo_due(const IncidentStory *story, size_t index)
     TimeUs from =
         story->incident->closed_at != TIME_US_NONE ? story->incident->closed_at : story->now;
 
-    return from + incident_todo[index].days * DAY_US;
+    return from + incident_todo[index].days * TIME_US_DAY;
 }
 
 static void incident_print_todo(const IncidentStory *story)

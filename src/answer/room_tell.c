@@ -1,5 +1,7 @@
 #include "answer/room_tell.h"
 
+#include <math.h>
+
 static double room_growth(const RepositoryRoom *room)
 {
     return (room->backups.is_known ? room->backups.bytes_per_day : 0) +
@@ -21,18 +23,12 @@ const char *room_growth_text(const RepositoryRoom *room, Arena *arena)
                         room->is_at_most ? "at most " : "", out_duration(room->full_in, left));
 }
 
-static void room_figure(Json *json, const char *key, bool is_known, double value)
-{
-    if (is_known) {
-        json_double(json, key, value);
-    } else {
-        json_text(json, key, NULL);
-    }
-}
-
+/* What is not known is not a number, and null in JSON. */
 void room_growth_to_json(const RepositoryRoom *room, Json *json)
 {
-    room_figure(json, "bytes_per_day", room->backups.is_known || room->wal.is_known,
-                room_growth(room));
-    room_figure(json, "full_in_s", room->full_in != TIME_US_NONE, time_seconds(room->full_in));
+    const bool is_measured = room->backups.is_known || room->wal.is_known;
+
+    json_double(json, "bytes_per_day", is_measured ? room_growth(room) : NAN);
+    json_double(json, "full_in_s",
+                room->full_in != TIME_US_NONE ? time_seconds(room->full_in) : NAN);
 }

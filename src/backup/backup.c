@@ -401,7 +401,7 @@ static bool judge_own_worth(const BackupRun *run, OwnWorth *worth, Error *err)
  * any grace.
  */
 static const TimeUs withdrawn_within = INT64_C(1800) * 1000000;
-static const TimeUs withdrawal_grace = INT64_C(86400) * 1000000;
+static const TimeUs withdrawal_grace = TIME_US_DAY;
 
 /* A backup that is condemned counts for nobody's plan: not from here on. */
 static bool say_withdrawn(const BackupRun *run, char id[BACKUP_ID_SIZE], Error *err)

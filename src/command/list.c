@@ -155,8 +155,7 @@ static void print_backup_notes(const BackupInfo *backup)
 /* The newest ones, if there is a limit; the newest last, where the cursor is then. */
 static void list_print_backups(Holdings *holdings)
 {
-    CLEANUP(arena_done) Arena arena = {0};
-    const char *policy = keeping_outlook_text(&holdings->outlook, &arena);
+    const char *policy = keeping_outlook_text(&holdings->outlook, &holdings->arena);
     CLEANUP(table_freep)
     Table *table = table_new(is_wide() ? BACKUP_COLUMNS : BACKUP_COLUMNS_NARROW);
     const BackupList *backups = &holdings->backups;
@@ -183,7 +182,7 @@ static void list_print_backups(Holdings *holdings)
         out_print("The policy: %s.\n", policy);
     if (!retention_policy_is_set(&holdings->keeping->policy)) {
         out_print("No policy says what is kept: nothing is removed%s.\n",
-                  room_growth_text(&holdings->room, &arena));
+                  room_growth_text(&holdings->room, &holdings->arena));
     }
 }
 

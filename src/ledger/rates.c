@@ -232,19 +232,18 @@ static uint64_t measure_files(const RestoreMeasure *measure)
 
 static double samples_rate(const Samples *samples, RestorePhase phase, SampleWork *work)
 {
-    Weighed rates[RATES_SAMPLES_MAX];
-    size_t count = 0;
+    TermSamples term = {.count = 0};
 
     for (size_t i = 0; i < samples->count; i++) {
         const RestoreMeasure *it = samples->items[i];
-        const double units = (double)work(it);
 
-        if (measure_has(it, phase) && units > 0) {
-            rates[count++] = (Weighed){.value = (double)it->phases[phase] / units,
-                                       .weight = samples->weights[i] * units};
+        if (measure_has(it, phase)) {
+            term.items[term.count++] = (TermSample){.work = (double)work(it),
+                                                    .time = (double)it->phases[phase],
+                                                    .weight = samples->weights[i]};
         }
     }
-    return weighed_median(rates, count);
+    return term_median_rate(&term);
 }
 
 /* Sums of a weighted fit of time = a * bytes + b * files, relative to each restore's time. */

@@ -261,14 +261,21 @@ static RecoveryState state_of_dead(RecoveryWatch *watch, const Findings *found,
     return RECOVERY_FAILED;
 }
 
-static void look_at_dead(RecoveryWatch *watch, const Findings *found, RecoverySight *sight)
+/* False, with err: it may be alive where it can't be seen. */
+static bool look_at_dead(RecoveryWatch *watch, const Findings *found, RecoverySight *sight,
+                         Error *err)
 {
+    const bool was_seen = watch->seen_pid != 0 || watch->setup.pid != 0;
+
+    if (!was_seen && !presence_check_none(watch->setup.data, err))
+        return false;
     session_freep(&watch->session);
     sight->state = state_of_dead(watch, found, sight);
     if (sight->state == RECOVERY_FAILED && sight->reason[0] == '\0')
         explain_failure(watch, found, sight);
     if (sight->state == RECOVERY_TARGET_REACHED || watch->replayed == 0)
         watch->replayed = found->control.min_recovery_point;
+    return true;
 }
 
 /* By what needs no connection. */
@@ -445,14 +452,8 @@ bool recovery_look(RecoveryWatch *watch, RecoverySight *sight, Error *err)
     seen.timeline = found.control.min_recovery_timeline > found.control.timeline
                         ? found.control.min_recovery_timeline
                         : found.control.timeline;
-    if (!found.is_alive) {
-        if (watch->seen_pid == 0 && watch->setup.pid == 0 &&
-            !presence_check_none(watch->setup.data, err))
-            return error_context(err, "look at the recovery in %s", watch->setup.data);
-        look_at_dead(watch, &found, &seen);
-    } else if (!look_at_living(watch, &found, &seen, err)) {
+    if (!(found.is_alive ? look_at_living : look_at_dead)(watch, &found, &seen, err))
         return error_context(err, "look at the recovery in %s", watch->setup.data);
-    }
     seen.replayed = watch->replayed;
     seen.last_commit = watch->last_commit;
     *sight = seen;

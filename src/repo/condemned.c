@@ -163,22 +163,26 @@ static bool record_names(const CondemnedRecord *record, const char *backup)
     return false;
 }
 
-const CondemnedRecord *condemned_find(const CondemnedList *list, const char *backup)
+static const CondemnedRecord *find_record_of(const CondemnedList *list, const char *backup,
+                                             bool only_by_hand)
 {
     for (size_t i = 0; i < list->count; i++) {
-        if (record_names(&list->records[i], backup))
-            return &list->records[i];
+        const CondemnedRecord *record = &list->records[i];
+
+        if ((record->is_by_hand || !only_by_hand) && record_names(record, backup))
+            return record;
     }
     return NULL;
 }
 
+const CondemnedRecord *condemned_find(const CondemnedList *list, const char *backup)
+{
+    return find_record_of(list, backup, false);
+}
+
 const CondemnedRecord *condemned_find_by_hand(const CondemnedList *list, const char *backup)
 {
-    for (size_t i = 0; i < list->count; i++) {
-        if (list->records[i].is_by_hand && record_names(&list->records[i], backup))
-            return &list->records[i];
-    }
-    return NULL;
+    return find_record_of(list, backup, true);
 }
 
 bool condemned_has_backup(const CondemnedList *list, const char *backup)

@@ -55,7 +55,7 @@ enum {
 };
 
 static const TimeUs lease_ttl = INT64_C(600) * 1000000;
-static const TimeUs read_ttl = INT64_C(86400) * 1000000;
+static const TimeUs read_ttl = TIME_US_DAY;
 static const TimeUs renew_after = INT64_C(60) * 1000000;
 
 struct Lease {

@@ -1,9 +1,8 @@
 #include "repo/reserve.h"
 
 #include "base/log.h"
+#include "base/random.h"
 #include "repo/layout.h"
-
-#include <sys/random.h>
 
 /* With less room than this a part would only take it from WAL that waits for it. */
 static const uint64_t ROOM_LEAST = (uint64_t)16 << 20;
@@ -25,19 +24,14 @@ static char *reserve_part(const Cluster *cluster, unsigned number)
 /* Random bytes: a file system that compresses would keep no room for zeros. */
 static bool reserve_store_part(const Cluster *cluster, const char *name, Error *err)
 {
-    CLEANUP(buffer_done) Buffer bytes = {0};
+    uint8_t bytes[RESERVE_PART_SIZE];
 
-    buffer_reserve(&bytes, RESERVE_PART_SIZE);
-    while (bytes.size < RESERVE_PART_SIZE) {
-        ssize_t got = getrandom(bytes.data + bytes.size, RESERVE_PART_SIZE - bytes.size, 0);
-
-        if (got < 0)
-            return error_set(err, ERR_IO, "no random bytes");
-        bytes.size += (size_t)got;
-    }
-    if (storage_put(cluster->repo->storage, name, WRITE_NEW, bytes.data, bytes.size, err) ||
-        err->code != ERR_EXISTS)
-        return err->code == ERR_NONE;
+    if (!random_bytes(bytes, sizeof bytes, err))
+        return false;
+    if (storage_put(cluster->repo->storage, name, WRITE_NEW, bytes, sizeof bytes, err))
+        return true;
+    if (err->code != ERR_EXISTS)
+        return false;
     error_clear(err);
     return true;
 }

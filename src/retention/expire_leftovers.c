@@ -8,10 +8,9 @@
  * What runs leave that nobody needs and no plan mentions. Each has a rule of its own; what is not
  * pgcairn's is never touched.
  */
-#define DAY_US (INT64_C(86400) * 1000000)
-static const TimeUs piece_keep = DAY_US;
-static const TimeUs unfinished_keep = DAY_US;
-static const TimeUs damaged_keep = 30 * DAY_US;
+static const TimeUs piece_keep = TIME_US_DAY;
+static const TimeUs unfinished_keep = TIME_US_DAY;
+static const TimeUs damaged_keep = 30 * TIME_US_DAY;
 
 static bool remove_leftover(ExpireRun *run, const ObjectInfo *object, Error *err)
 {
@@ -72,7 +71,7 @@ static bool is_known_of_none(const ExpireRun *run, const ObjectInfo *object)
 
     return layout_known_backup_of(run->cluster->name, object->name, id) &&
            backup_list_find(&run->survey.backups, id) == NULL &&
-           object->stored_at < run->survey.input.now - DAY_US;
+           object->stored_at < run->survey.input.now - TIME_US_DAY;
 }
 
 /* Of runs that were killed: a day at least, since who writes slowly still writes. */

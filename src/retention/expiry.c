@@ -120,6 +120,23 @@ static bool remove_finished(ExpireRun *run, TimeUs started, Error *err)
     return true;
 }
 
+/* When the first of what is condemned goes: now, earlier, or by a person who says it again. */
+static void expire_note_until(ExpireRun *run, bool has_condemned)
+{
+    TimeUs *until = &run->report->until;
+    const TimeUs new_until = run->survey.input.now + run->request->grace;
+    const CondemnedRecord *said_before =
+        run->request->given_up != NULL
+            ? condemned_find_by_hand(&run->survey.condemned, run->request->given_up)
+            : NULL;
+
+    if (has_condemned && (*until == TIME_US_NONE || new_until < *until)) {
+        *until = new_until;
+    } else if (!has_condemned && said_before != NULL) {
+        *until = condemned_until(said_before);
+    }
+}
+
 /* One look, what is due, another look when that changed anything, what goes next. */
 static bool expire_round(ExpireRun *run, bool *did, Error *err)
 {
@@ -138,18 +155,7 @@ static bool expire_round(ExpireRun *run, bool *did, Error *err)
         return false;
     if (run->request->given_up == NULL && !expire_leftovers(run, err))
         return false;
-    if (run->request->given_up != NULL && !has_condemned) {
-        const CondemnedRecord *record =
-            condemned_find_by_hand(&run->survey.condemned, run->request->given_up);
-
-        run->report->until = record != NULL ? condemned_until(record) : TIME_US_NONE;
-    }
-    if (has_condemned) {
-        const TimeUs until = run->survey.input.now + run->request->grace;
-
-        if (run->report->until == TIME_US_NONE || until < run->report->until)
-            run->report->until = until;
-    }
+    expire_note_until(run, has_condemned);
     *did = has_removed || has_condemned;
     return true;
 }

@@ -2,8 +2,6 @@
 
 #include "retention/simulate.h"
 
-static const TimeUs DAY_US = (TimeUs)86400 * 1000000;
-
 /* What goes now. */
 static void outlook_take_plan(const RetentionPlan *plan, KeepingOutlook *outlook)
 {
@@ -37,7 +35,7 @@ bool keeping_foresee(const Cluster *cluster, const SurveyRequest *request, TimeU
     CLEANUP(retention_plan_done) RetentionPlan plan = {0};
     SurveyRequest look = *request;
 
-    *outlook = (KeepingOutlook){.next_at = request->now, .every = every > 0 ? every : DAY_US};
+    *outlook = (KeepingOutlook){.next_at = request->now, .every = every > 0 ? every : TIME_US_DAY};
     if (!retention_policy_is_set(&request->policy))
         return true;
     look.is_only_told = true;

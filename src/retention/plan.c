@@ -2,10 +2,8 @@
 
 #include "plan_wal.h"
 
-#define DAY_US (INT64_C(86400) * 1000000)
-
 /* Backups were last taken this long ago: a clock has jumped, or they have stopped. */
-static const TimeUs leap = 366 * DAY_US;
+static const TimeUs leap = 366 * TIME_US_DAY;
 
 const char *retention_rule_text(RetentionRule rule)
 {

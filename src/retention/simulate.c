@@ -5,7 +5,6 @@
 #include <inttypes.h>
 
 enum { SAMPLE = 7, STEPS_MAX = 100000 };
-#define DAY_US (INT64_C(86400) * 1000000)
 
 /* The backups as they would be: those of now, then one more each time. */
 typedef struct Future {
@@ -60,7 +59,7 @@ static uint64_t measure_wal(const RetentionInput *input)
     }
     if (last <= first)
         return bytes;
-    return (uint64_t)((double)bytes / (double)(last - first) * (double)DAY_US);
+    return (uint64_t)((double)bytes / (double)(last - first) * (double)TIME_US_DAY);
 }
 
 static void simulate_backup(Future *future, const RetentionInput *input,
@@ -125,7 +124,7 @@ static void simulate_step(Future *future, const RetentionInput *input,
         simulation->obstacle = arena_text(&simulation->arena, plan.obstacle);
     *step = (SimulatedStep){.at = future->now, .backup_bytes = request->shared_bytes};
     step->wal_bytes = (uint64_t)((double)simulation->wal_bytes_per_day *
-                                 (double)window_length(&plan, future->now) / (double)DAY_US);
+                                 (double)window_length(&plan, future->now) / (double)TIME_US_DAY);
     for (size_t i = 0; i < future->count; i++) {
         if (planned_backup_goes(&plan, i))
             continue;
